@@ -1,0 +1,1 @@
+"""Changes to one script: text in, text out."""

@@ -1,0 +1,64 @@
+"""One tree of errors. Every message says what happened, with which value, and what to do: it is shown as it is."""
+
+from typing import ClassVar
+
+
+class AgentError(Exception):
+    """Something the user should read; `exit_code` is what the command ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+# The user's request
+
+
+class UsageError(AgentError):
+    """The command, the task or the configuration is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class TaskError(UsageError):
+    """A task folder or its task.toml is invalid; the message names file and line."""
+
+
+class BudgetSpentError(AgentError):
+    """Nothing ran because the budget is spent."""
+
+    exit_code = 3
+
+
+class MissingRequirementError(AgentError):
+    """The machine lacks something: a program, a package, data, a model endpoint."""
+
+    exit_code = 4
+
+
+# What a run stores
+
+
+class JournalError(AgentError):
+    """The journal cannot be read or written as it must be; nothing was changed."""
+
+
+class RepoError(AgentError):
+    """Git did not do what was asked of it."""
+
+
+# What a proposer meets
+
+
+class EditError(AgentError):
+    """An edit does not apply; the message tells a model how to mend it."""
+
+
+class ModelError(AgentError):
+    """The model's endpoint failed for good; the run stops and can be resumed."""
+
+
+class PromptTooLongError(ModelError):
+    """The prompt does not fit the model's window; a shorter one may."""
+
+
+class PromptError(AgentError):
+    """A prompt template and the values for it do not match: a fault of this program or of an edited template."""

@@ -1,0 +1,1 @@
+"""What turns the artifact of a training job into a score that the host stands behind."""

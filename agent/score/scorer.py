@@ -1,0 +1,28 @@
+"""The contract of a scorer: it turns what a training job left behind into a Score."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from agent.trial import Score
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a training job left behind. The host never loads the file: it only hands it to other sandboxes."""
+
+    path: Path
+    files: Path  # the trial's exported tree: the script and the frozen files
+    reported: Mapping[str, float]  # what the script printed after `---`
+    folder: Path  # where evidence may be written
+    label: str  # "RUN/0007"
+    trial: int
+
+
+class Scorer(Protocol):
+    """Scores artifacts; what it found is in the Score, never in an exception."""
+
+    def score(self, left_behind: Artifact) -> Score:
+        """Return the score. Raises SandboxError only if a sandbox itself failed."""
+        ...

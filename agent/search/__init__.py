@@ -1,0 +1,1 @@
+"""Numeric search over a space of hyperparameters."""

@@ -1,0 +1,202 @@
+"""The words of a run as data: Proposal, Outcome, Trial. Frozen, with an exact JSON round trip."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from agent.edits.edit import Edit, Params, decode, encode
+
+
+class Status(StrEnum):
+    """What a trial came to: a closed set. There is a loss exactly when it is `ok`."""
+
+    OK = "ok"
+    NO_PROPOSAL = "no_proposal"
+    INVALID_EDIT = "invalid_edit"
+    DUPLICATE = "duplicate"
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    DIVERGED = "diverged"
+    BAD_ARTIFACT = "bad_artifact"
+    REJECTED_SCORE = "rejected_score"
+    PRUNED = "pruned"
+
+    @property
+    def ran(self) -> bool:
+        """Whether a sandbox was used: only such trials cost training time and are told to a searcher."""
+        return self not in (Status.NO_PROPOSAL, Status.INVALID_EDIT, Status.DUPLICATE)
+
+
+class Origin(StrEnum):
+    """Who wrote a proposal."""
+
+    BASELINE = "baseline"
+    SEARCHER = "searcher"
+    LLM = "llm"
+    ECHO = "echo"
+    MEND = "mend"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the model calls of one proposal cost, all attempts together."""
+
+    model: str
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    dollars: float | None = None  # None: the price is not known
+
+    def plus(self, other: "Usage") -> "Usage":
+        """Return the sum; a known and an unknown price make an unknown one."""
+        known = self.dollars is not None and other.dollars is not None
+        return Usage(
+            self.model,
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.seconds + other.seconds,
+            (self.dollars or 0.0) + (other.dollars or 0.0) if known else None,
+        )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A change to run, or the reason why there is none."""
+
+    origin: Origin
+    title: str  # one line
+    edit: Edit  # against the parent's script
+    params: Params | None = (
+        None  # value of every name of the space in the edited script, where the task has one
+    )
+    copied_from: str | None = None  # "incumbent", "searcher" or "trial N": whose values these are, if not new
+    refused: Status | None = None  # no_proposal, invalid_edit or duplicate: then nothing runs
+    reason: str = ""  # why it was refused, one line
+    fingerprint: str = ""  # of the edited script up to formatting and comments
+    train_seed: int = 0  # what the harness gives the script as TRAIN_SEED
+    usage: Usage | None = None
+    prompt: str | None = None  # hash of the prompt templates used
+    shown: Params | None = None  # the searcher's own point, where a model decided in its place
+    searcher_state: Mapping[str, Any] | None = None  # in full, at every turn of a model in a hybrid
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data; fields at their default are left out."""
+        data = _plain(self)
+        data["edit"] = encode(self.edit)
+        if self.usage is not None:
+            data["usage"] = _plain(self.usage)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Proposal":
+        """Return the proposal that `to_json` wrote; TypeError, KeyError or ValueError if it did not."""
+        fields = dict(data)
+        fields["origin"] = Origin(fields["origin"])
+        fields["edit"] = decode(fields["edit"])
+        if "refused" in fields:
+            fields["refused"] = Status(fields["refused"])
+        if "usage" in fields:
+            fields["usage"] = Usage(**fields["usage"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A loss and what stands behind it."""
+
+    val_loss: float | None  # minimised; None: there is no score, and `status` says why
+    kind: str  # "held_out", "audited" or "printed" (self-reported)
+    status: Status = Status.OK  # else bad_artifact or rejected_score
+    reason: str = ""
+    seconds: float = 0.0  # wall
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return _plain(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Score":
+        return cls(**{**data, "status": Status(data.get("status", "ok"))})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial came to, as observed and judged by the host."""
+
+    status: Status
+    val_loss: float | None  # minimised, also for a metric to maximise; None exactly when status is not ok
+    kept: bool = False  # whether the incumbent moved
+    reason: str = ""  # one line; empty if all went well
+    train_seconds: float = (
+        0.0  # charged to the training budget: nominal for a success, measured for a failure
+    )
+    wall_seconds: float = 0.0  # of the training job, by the host's clock
+    cpu_seconds: float | None = None  # of the training job
+    peak_memory_gb: float | None = None
+    peak_vram_gb: float | None = None
+    score: Score | None = None
+    reported: Mapping[str, float] = field(default_factory=dict)  # what the script printed: information only
+    sandbox: str = ""  # what it ran in: name and version, or the image's digest
+    unenforced: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.val_loss is None) == (self.status is Status.OK):
+            raise ValueError(f"a loss belongs to status ok and to no other: {self.status}, {self.val_loss}")
+
+    def to_json(self) -> dict[str, Any]:
+        data = _plain(self) | {"val_loss": self.val_loss}
+        if self.score is not None:
+            data["score"] = self.score.to_json()
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Outcome":
+        fields = dict(data)
+        fields["status"] = Status(fields["status"])
+        fields["unenforced"] = tuple(fields.get("unenforced", ()))
+        if "score" in fields:
+            fields["score"] = Score.from_json(fields["score"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One proposal, executed at most once, with its outcome once it has one."""
+
+    number: int  # 0 is the baseline
+    parent: int | None  # the incumbent it edits; None for the baseline
+    proposal: Proposal
+    started_at: str  # ISO 8601, UTC
+    outcome: Outcome | None = None
+    finished_at: str | None = None
+
+    @property
+    def val_loss(self) -> float | None:
+        return self.outcome.val_loss if self.outcome else None
+
+    @property
+    def status(self) -> Status | None:
+        return self.outcome.status if self.outcome else None
+
+    @property
+    def kept(self) -> bool:
+        return self.outcome is not None and self.outcome.kept
+
+    def finished(self, outcome: Outcome, at: str) -> "Trial":
+        """Return this trial with its outcome."""
+        return replace(self, outcome=outcome, finished_at=at)
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """Return the fields of a frozen dataclass that differ from their defaults. Nested records are left as they are."""
+    data: dict[str, Any] = {}
+    for name, spec in record.__dataclass_fields__.items():
+        value = getattr(record, name)
+        default = spec.default_factory() if callable(spec.default_factory) else spec.default
+        if value != default:
+            data[name] = list(value) if isinstance(value, tuple) else value
+    return data
