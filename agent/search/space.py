@@ -1,0 +1,136 @@
+"""The search space: names, their ranges, and the one place where values meet the unit cube."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.edits.edit import Params
+from agent.search.parameters import Categorical, Float, Int, Parameter, PowerOfTwo
+
+KINDS: dict[str, type[Parameter]] = {
+    "float": Float,
+    "int": Int,
+    "power_of_two": PowerOfTwo,
+    "categorical": Categorical,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One name of a space as people and models read it."""
+
+    name: str
+    kind: str  # float, int, power_of_two or categorical
+    low: float | None  # None for a categorical
+    high: float | None
+    log: bool
+    choices: tuple[Any, ...]  # empty for float and int
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The names that are searched, each with its range, in the order of task.toml."""
+
+    parameters: tuple[Parameter, ...]
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Mapping[str, Any]]) -> "SearchSpace":
+        """Return the space that `[space]` of a task.toml declares. Raises ValueError, beginning "space.NAME: "."""
+        return cls(tuple(_parameter(name, table) for name, table in tables.items()))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(parameter.name for parameter in self.parameters)
+
+    @property
+    def n_dims(self) -> int:
+        return len(self.parameters)
+
+    def decode(self, u: NDArray[np.float64]) -> Params:
+        """Return the values at `u`, shape (n_dims,), in [0, 1]: snapped to levels, plain Python scalars."""
+        return {p.name: p.decode(float(x)) for p, x in zip(self.parameters, u, strict=True)}
+
+    def encode(self, params: Params) -> NDArray[np.float64]:
+        """Return the point of `params`, shape (n_dims,), in [0, 1]; `decode` gives the same values back."""
+        return np.array([p.encode(params[p.name]) for p in self.parameters])
+
+    def validate(self, params: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with `params`, one line each; empty if they are a point of the space."""
+        faults = [f"{name}: is not a name of the space" for name in params if name not in self.names]
+        for parameter in self.parameters:
+            if parameter.name not in params:
+                faults.append(f"{parameter.name}: is missing")
+                continue
+            try:
+                parameter.read(params[parameter.name])
+            except ValueError as fault:
+                faults.append(f"{parameter.name}: {fault}")
+        return faults
+
+    def canonical(self, params: Mapping[str, Any]) -> Params:
+        """Return valid `params` as the space writes them: in its order, plain types, floats at six digits.
+
+        This is what a model's answer becomes before it is written, run, journaled and told.
+
+        Raises:
+            ValueError: they are not valid; all faults, joined.
+        """
+        faults = self.validate(params)
+        if faults:
+            raise ValueError("; ".join(faults))
+        return {p.name: p.read(params[p.name]) for p in self.parameters}
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of a point: every name, nothing else."""
+        return {
+            "type": "object",
+            "properties": {p.name: p.json_schema() for p in self.parameters},
+            "required": list(self.names),
+            "additionalProperties": False,
+        }
+
+    def table(self) -> list[Row]:
+        """Return one row a name, for prompts and screens."""
+        return [
+            Row(
+                name=p.name,
+                kind=p.kind,
+                low=None if isinstance(p, Categorical) else p.low,
+                high=None if isinstance(p, Categorical) else p.high,
+                log=p.log,
+                choices=p.choices if isinstance(p, Categorical | PowerOfTwo) else (),
+            )
+            for p in self.parameters
+        ]
+
+
+def _parameter(name: str, table: Mapping[str, Any]) -> Parameter:
+    """Return the axis that one table of task.toml declares."""
+    keys = dict(table)
+    kind = keys.pop("type", None)
+    if kind not in KINDS:
+        raise ValueError(f"space.{name}: type = {kind!r} is not one of {', '.join(KINDS)}")
+    known = set(KINDS[kind].__dataclass_fields__) - {"name"}
+    if unknown := sorted(set(keys) - known):
+        raise ValueError(f"space.{name}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    for flag in {"log", "ordered"} & set(keys):
+        if type(keys[flag]) is not bool:
+            raise ValueError(f"space.{name}: {flag} = {keys[flag]!r} is neither true nor false")
+    for bound in {"low", "high"} & set(keys):
+        if type(keys[bound]) not in (int, float):
+            raise ValueError(f"space.{name}: {bound} = {keys[bound]!r} is not a number")
+    if "choices" in keys:
+        if not isinstance(keys["choices"], list | tuple):
+            raise ValueError(f"space.{name}: choices = {keys['choices']!r} is not a list")
+        keys["choices"] = tuple(keys["choices"])
+    required = {"choices"} if kind == "categorical" else {"low", "high"}
+    if missing := sorted(required - set(keys)):
+        raise ValueError(f"space.{name}: {missing[0]!r} is missing")
+    try:
+        return KINDS[kind](name=name, **keys)
+    except ValueError as fault:
+        raise ValueError(f"space.{name}: {fault}") from None

@@ -1,0 +1,150 @@
+"""The space: asked = run = told, exactly; bad tables and bad points are named."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.search.space import SearchSpace
+
+TABLES: dict[str, dict[str, Any]] = {
+    "DEPTH": {"type": "int", "low": 1, "high": 8},
+    "STEPS": {"type": "int", "low": 1, "high": 1000, "log": True},
+    "HEAD_DIM": {"type": "power_of_two", "low": 16, "high": 64},
+    "LR": {"type": "float", "low": 0.005, "high": 0.2, "log": True},
+    "DECAY": {"type": "float", "low": 0, "high": 0.5},
+    "SHIFT": {"type": "float", "low": -3.0, "high": 97.0},
+    "PATTERN": {"type": "categorical", "choices": ["SSSS", "SSSL", "LLLL"], "ordered": True},
+    "ACT": {"type": "categorical", "choices": ["relu", "gelu"]},
+}
+SPACE = SearchSpace.from_tables(TABLES)
+cube = st.lists(st.floats(0, 1), min_size=SPACE.n_dims, max_size=SPACE.n_dims).map(np.array)
+
+
+@given(cube)
+def test_a_snapped_point_is_its_own_encoding(u: np.ndarray) -> None:
+    params = SPACE.decode(u)
+    snapped = SPACE.encode(params)
+    again = SPACE.decode(snapped)
+    assert again == params
+    assert [type(v) for v in again.values()] == [type(v) for v in params.values()]
+    assert np.array_equal(SPACE.encode(again), snapped)
+    assert ((snapped >= 0) & (snapped <= 1)).all()
+
+
+@given(cube)
+def test_every_point_is_valid_plain_and_canonical(u: np.ndarray) -> None:
+    params = SPACE.decode(u)
+    assert SPACE.validate(params) == []
+    assert SPACE.canonical(params) == params
+    assert all(type(value) in (int, float, str) for value in params.values())
+
+
+@given(cube)
+def test_snapping_moves_less_than_a_bin(u: np.ndarray) -> None:
+    moved = np.abs(SPACE.encode(SPACE.decode(u)) - u)
+    for parameter, step in zip(SPACE.parameters, moved, strict=True):
+        levels = parameter.n_levels
+        if levels is None:
+            assert step < 2e-5
+        elif not parameter.log or parameter.kind == "power_of_two":
+            assert step <= 0.5 / levels + 1e-9
+
+
+@given(st.floats(0, 1))
+def test_floats_have_a_short_literal(u: float) -> None:
+    lr, decay = SPACE.parameters[3], SPACE.parameters[4]
+    assert len(f"{lr.decode(u)!r}".lstrip("0.").replace(".", "")) <= 6
+    assert round(float(decay.decode(u)), 6) == decay.decode(u)
+
+
+def test_uniform_points_fall_on_every_level_alike() -> None:
+    u = (np.arange(9_000) + 0.5) / 9_000
+    for name, n in {"DEPTH": 8, "HEAD_DIM": 3, "PATTERN": 3, "ACT": 2}.items():
+        parameter = SPACE.parameters[SPACE.names.index(name)]
+        _, counts = np.unique([str(parameter.decode(x)) for x in u], return_counts=True)
+        assert len(counts) == n
+        assert counts.max() - counts.min() <= 1
+
+
+def test_reads_what_a_model_may_send_and_nothing_else() -> None:
+    good = SPACE.decode(np.full(SPACE.n_dims, 0.5))
+    sent = {**good, "DEPTH": 4.0, "DECAY": 0, "LR": 0.01234567890123}
+    read = SPACE.canonical(sent)
+    assert (read["DEPTH"], type(read["DEPTH"])) == (4, int)
+    assert (read["DECAY"], type(read["DECAY"])) == (0.0, float)
+    assert read["LR"] == 0.0123457
+    assert list(read) == list(SPACE.names)
+
+
+def test_validate_names_every_fault_in_one_line() -> None:
+    bad = {
+        **SPACE.decode(np.full(SPACE.n_dims, 0.5)),
+        "DEPTH": 9,
+        "STEPS": 2.5,
+        "HEAD_DIM": 48,
+        "LR": float("nan"),
+        "DECAY": True,
+        "ACT": "tanh",
+        "EXTRA": 1,
+    }
+    del bad["PATTERN"]
+    assert SPACE.validate(bad) == [
+        "EXTRA: is not a name of the space",
+        "DEPTH: 9 is outside 1 to 8",
+        "STEPS: 2.5 is not a whole number",
+        "HEAD_DIM: 48 is not one of 16, 32, 64",
+        "LR: nan is not a number",
+        "DECAY: True is not a number",
+        "PATTERN: is missing",
+        "ACT: 'tanh' is not one of 'relu', 'gelu'",
+    ]
+    with pytest.raises(ValueError, match="DEPTH: 9 is outside 1 to 8; STEPS"):
+        SPACE.canonical(bad)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"low": 1, "high": 8}, "type = None is not one of float, int"),
+        ({"type": "uniform", "low": 1, "high": 8}, "type = 'uniform' is not one of"),
+        ({"type": "int", "low": 1, "high": 8, "step": 2}, "unknown key 'step'"),
+        ({"type": "int", "low": 8, "high": 8}, "low = 8 is not below high = 8"),
+        ({"type": "int", "low": 1.5, "high": 8}, "1.5 is not a whole number"),
+        ({"type": "int", "low": 0, "high": 8, "log": True}, "a log scale needs low >= 1"),
+        ({"type": "float", "low": 0.0, "high": 1.0, "log": True}, "a log scale needs low > 0"),
+        ({"type": "float", "low": 0.0, "high": float("inf")}, "inf is not a bound"),
+        ({"type": "float", "low": "0", "high": 1.0}, "low = '0' is not a number"),
+        ({"type": "float", "low": 0.1}, "'high' is missing"),
+        ({"type": "float", "low": 0.1, "high": 1.0, "log": "yes"}, "neither true nor false"),
+        ({"type": "power_of_two", "low": 24, "high": 64}, "24 is not a power of two"),
+        ({"type": "categorical", "choices": ["a"]}, "at least two"),
+        ({"type": "categorical", "choices": ["a", "a"]}, "given twice"),
+        ({"type": "categorical", "choices": "ab"}, "is not a list"),
+        ({"type": "categorical"}, "'choices' is missing"),
+        ({"type": "categorical", "choices": [True, False]}, "neither a number nor a string"),
+    ],
+)
+def test_bad_tables_are_refused_by_name(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=r"^space\.X: ") as error:
+        SearchSpace.from_tables({"X": table})
+    assert message in str(error.value)
+
+
+def test_the_schema_admits_points_and_bounds_them() -> None:
+    schema = SPACE.json_schema()
+    assert schema["required"] == list(SPACE.names)
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["DEPTH"] == {"type": "integer", "minimum": 1, "maximum": 8}
+    assert schema["properties"]["HEAD_DIM"] == {"type": "integer", "enum": [16, 32, 64]}
+    assert schema["properties"]["LR"] == {"type": "number", "minimum": 0.005, "maximum": 0.2}
+    assert schema["properties"]["ACT"] == {"enum": ["relu", "gelu"]}
+
+
+def test_the_table_has_a_row_for_every_name() -> None:
+    rows = SPACE.table()
+    assert [row.name for row in rows] == list(SPACE.names)
+    assert (rows[3].kind, rows[3].low, rows[3].high, rows[3].log) == ("float", 0.005, 0.2, True)
+    assert rows[7].choices == ("relu", "gelu")
