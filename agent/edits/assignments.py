@@ -1,0 +1,135 @@
+"""Values for module-level constants of a script: what the parameter modes propose."""
+
+import ast
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from agent.edits.edit import Params, Value
+from agent.errors import EditError
+
+ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+
+
+@dataclass(frozen=True)
+class Assignments:
+    """New values for constants `NAME = literal`; comments and everything else stay as they are.
+
+    Every literal is written anew, so that the text depends on the values alone and not on which trial is edited.
+    """
+
+    values: Params
+    kind: ClassVar[str] = "assignments"
+
+    def apply(self, source: str) -> str:
+        """Return `source` with the literals replaced.
+
+        Raises:
+            EditError: a name is not assigned a number or a string exactly once at module level.
+        """
+        literals = _literals(source, self.values)
+        lines = source.encode().splitlines(keepends=True)  # ast counts columns in bytes
+        # From the end, so that earlier positions stay right when a literal changes its length.
+        for name, node in sorted(literals.items(), key=lambda item: _start(item[1]), reverse=True):
+            assert node.end_lineno is not None
+            assert node.end_col_offset is not None
+            before = lines[node.lineno - 1][: node.col_offset]
+            after = lines[node.end_lineno - 1][node.end_col_offset :]
+            lines[node.lineno - 1 : node.end_lineno] = [before + _literal(self.values[name]).encode() + after]
+        return b"".join(lines).decode()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"values": dict(self.values)}
+
+
+def read_constants(source: str, names: Iterable[str]) -> Params:
+    """Return the values that `source` gives to `names` at module level. Raises EditError as `apply` does."""
+    return {name: _value(name, node) for name, node in _literals(source, names).items()}
+
+
+def _literals(source: str, names: Iterable[str]) -> dict[str, ast.expr]:
+    """Return the value expression of each name, in the order of `names`."""
+    wanted = list(names)
+    try:
+        module = ast.parse(source)
+    except (SyntaxError, ValueError) as fault:  # ValueError: a null byte
+        raise EditError(f"the script does not parse: {fault}; send one that does") from None
+    found = dict(_plain_assignments(module))
+    if missing := [name for name in wanted if name not in found]:
+        names_missing = ", ".join(missing)
+        raise EditError(f"the script has no module-level constant {names_missing}; restore it as NAME = value")
+    bound = [node.id for node in _module_level(module) if isinstance(node, ast.Name)]
+    if twice := [name for name in wanted if bound.count(name) > 1]:
+        raise EditError(f"{', '.join(twice)} is assigned more than once at module level; assign it once")
+    for name in wanted:
+        _value(name, found[name])
+    return {name: found[name] for name in wanted}
+
+
+def _plain_assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield `NAME = expression` and `NAME: type = expression` at the outermost level."""
+    for node in module.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                yield name, value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield name, value
+
+
+def _module_level(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the names that are bound while the module runs, under an `if` or a `for` too, not in functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store | ast.Del):
+            yield child
+        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _module_level(child)
+
+
+def _value(name: str, node: ast.expr) -> Value:
+    """Return the number or string that `node` spells, such as 8, 2**19 or "SSSL"."""
+    try:
+        return _evaluate(node)
+    except (TypeError, ArithmeticError):
+        raise EditError(f"{name} = {ast.unparse(node)} is not a plain number or string; write one") from None
+
+
+def _evaluate(node: ast.expr) -> Value:
+    match node:
+        case ast.Constant(value=value) if type(value) in (int, float, str):
+            return value  # type: ignore[return-value]  # narrowed by the guard
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_number(operand)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in ARITHMETIC:
+            base, exponent = _number(left), _number(right)
+            if isinstance(op, ast.Pow) and abs(exponent) > 64:
+                raise OverflowError("9**9**9 would never end")
+            result = ARITHMETIC[type(op)](base, exponent)
+            if type(result) in (int, float):  # (-1) ** 0.5 is complex
+                return result  # type: ignore[no-any-return]
+    raise TypeError("not a literal")
+
+
+def _number(node: ast.expr) -> int | float:
+    value = _evaluate(node)
+    if isinstance(value, str):
+        raise TypeError("no arithmetic on strings")
+    return value
+
+
+def _literal(value: Value) -> str:
+    """Return `value` as Python source: strings in double quotes where that needs no escapes."""
+    text = repr(value)
+    if text.startswith("'") and '"' not in text:
+        return f'"{text[1:-1]}"'
+    return text
+
+
+def _start(node: ast.expr) -> tuple[int, int]:
+    return node.lineno, node.col_offset
