@@ -1,0 +1,125 @@
+"""A real OpenAI-compatible HTTP server on loopback that answers from a script and misbehaves on request.
+
+Client libraries' mock packages do not intercept openai 3.x (it left httpx), so the real client talks to this.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One scripted HTTP response."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    stalls: bool = False  # sends nothing until the server ends
+    cut_after: int | None = None  # the connection closes after so many bytes of the body
+
+
+def _json(status: int, document: Mapping[str, Any]) -> Answer:
+    return Answer(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+
+def says(text: str | None, **message: Any) -> Answer:
+    """Return a proper completion; `finish_reason` and further fields of the message by name."""
+    finish_reason = message.pop("finish_reason", "stop")
+    return _json(
+        200,
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "fake-1",
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": finish_reason,
+                    "message": {"role": "assistant", "content": text, **message},
+                }
+            ],
+            "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
+        },
+    )
+
+
+def fails(status: int, message: str, headers: Mapping[str, str] | None = None, **error: Any) -> Answer:
+    """Return an error response in OpenAI's shape."""
+    answer = _json(status, {"error": {"message": message, **error}})
+    return Answer(answer.status, answer.body, {**answer.headers, **(headers or {})})
+
+
+OVERFLOW_OPENAI = fails(
+    400,
+    "This model's maximum context length is 8192 tokens. However, your messages resulted in 9011 tokens.",
+    type="invalid_request_error",
+    code="context_length_exceeded",
+)
+OVERFLOW_LLAMA_CPP = fails(
+    400,
+    "request (11012 tokens) exceeds the available context size (8192 tokens), try increasing it",
+    type="exceed_context_size_error",
+    n_prompt_tokens=11012,
+    n_ctx=8192,
+)
+STALLS = Answer(stalls=True)
+BROKEN_JSON = Answer(200, b'{"choices": [{"mess', {"Content-Type": "application/json"})
+NOT_JSON = Answer(200, b"<html>Bad gateway</html>", {"Content-Type": "text/html"})
+CUT = Answer(200, says("never arrives").body, {"Content-Type": "application/json"}, cut_after=20)
+
+
+@dataclass
+class FakeServer:
+    """What the tests hold: where it listens, and the requests that it saw."""
+
+    base_url: str
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
+
+
+@contextmanager
+def fake_server(script: Sequence[Answer]) -> Iterator[FakeServer]:
+    """Serve the answers in order; a request too many gets a 418, which no client retries."""
+    remaining = list(script)
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            seen.requests.append(json.loads(body))
+            seen.authorizations.append(self.headers.get("Authorization"))
+            answer = remaining.pop(0) if remaining else fails(418, "the script has no more answers")
+            if answer.stalls:
+                ended.wait(30)
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body[: answer.cut_after])
+            self.close_connection = answer.cut_after is not None
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    seen = FakeServer(f"http://127.0.0.1:{server.server_address[1]}/v1")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,178 @@
+"""The client against a real server on loopback that misbehaves on request."""
+
+import json
+
+import pytest
+
+from agent.errors import ModelError, PromptTooLongError
+from agent.llm.model import Message, Schema
+from agent.llm.openai_model import OpenAIModel, Patience, Price, describe_endpoint
+
+from .fake_server import (
+    BROKEN_JSON,
+    CUT,
+    NOT_JSON,
+    OVERFLOW_LLAMA_CPP,
+    OVERFLOW_OPENAI,
+    STALLS,
+    Answer,
+    FakeServer,
+    fails,
+    fake_server,
+    says,
+)
+
+ASK = [Message("system", "Be brief."), Message("user", "Which bird?")]
+KEY = "sk-do-not-tell"
+
+
+class Waits:
+    """Stands in for the clock: remembers what it was asked to wait, and what was reported."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.lines: list[str] = []
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(request_seconds=1.0, retry_seconds=90.0, sleep=self.seconds.append, report=self.lines.append)
+
+
+def model(server: FakeServer, waits: Waits | None = None, **settings: object) -> OpenAIModel:
+    patience = (waits or Waits()).patience
+    return OpenAIModel("fake-1", base_url=server.base_url, api_key=KEY, patience=patience, **settings)  # type: ignore[arg-type]
+
+
+def test_completion_carries_text_usage_and_price() -> None:
+    with fake_server([says("A heron.")]) as server:
+        completion = model(server, price=Price(prompt=2.0, completion=10.0)).complete(ASK)
+    assert (completion.text, completion.finish_reason, completion.model) == ("A heron.", "stop", "fake-1")
+    assert (completion.prompt_tokens, completion.completion_tokens) == (11, 7)
+    assert completion.dollars == pytest.approx((11 * 2.0 + 7 * 10.0) / 1e6)
+    assert server.requests[0]["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Which bird?"},
+    ]
+    assert server.authorizations == [f"Bearer {KEY}"]
+
+
+def test_unknown_price_stays_unknown() -> None:
+    with fake_server([says("A heron.")]) as server:
+        assert model(server).complete(ASK).dollars is None
+
+
+def test_options_and_schema_reach_the_server() -> None:
+    schema = Schema("bird", {"type": "object"})
+    with fake_server([says("{}")]) as server:
+        model(server, options={"temperature": 0.7, "max_completion_tokens": 50}).complete(ASK, schema)
+    sent = server.requests[0]
+    assert (sent["temperature"], sent["max_completion_tokens"]) == (0.7, 50)
+    assert sent["response_format"]["json_schema"] == {"name": "bird", "schema": {"type": "object"}, "strict": True}
+
+
+def test_too_many_requests_waits_as_long_as_the_server_asks() -> None:
+    waits = Waits()
+    with fake_server([fails(429, "slow down", {"Retry-After": "17"}), says("A heron.")]) as server:
+        assert model(server, waits).complete(ASK).text == "A heron."
+    assert waits.seconds == [17.0]
+    assert "trying again in 17 s" in waits.lines[0]
+
+
+@pytest.mark.parametrize(
+    "trouble", [fails(500, "oops"), fails(503, "Loading model"), BROKEN_JSON, NOT_JSON, CUT, STALLS]
+)
+def test_passing_trouble_is_waited_out_with_jitter(trouble: Answer) -> None:
+    waits = Waits()
+    with fake_server([trouble, trouble, says("A heron.")]) as server:
+        assert model(server, waits).complete(ASK).text == "A heron."
+    assert len(waits.seconds) == 2
+    assert 0 <= waits.seconds[0] <= 2
+    assert 0 <= waits.seconds[1] <= 4
+
+
+def test_a_wait_longer_than_patience_ends_the_call_at_once() -> None:
+    waits = Waits()
+    with (
+        fake_server([fails(429, "come back tomorrow", {"Retry-After": "86400"})]) as server,
+        pytest.raises(ModelError, match="come back tomorrow"),
+    ):
+        model(server, waits).complete(ASK)
+    assert waits.seconds == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        (fails(401, f"Incorrect API key provided: {KEY}"), "set OPENAI_API_KEY"),
+        (fails(404, "no such model"), "check --model and --base-url"),
+        (fails(429, "You exceeded your current quota", code="insufficient_quota"), "quota is used up"),
+        (fails(400, "temperature is not supported"), "temperature is not supported"),
+    ],
+)
+def test_lasting_trouble_stops_at_once_with_the_remedy(answer: Answer, remedy: str) -> None:
+    waits = Waits()
+    with fake_server([answer]) as server, pytest.raises(ModelError, match=remedy) as stopped:
+        model(server, waits).complete(ASK)
+    assert len(server.requests) == 1
+    assert waits.seconds == []
+    assert KEY not in str(stopped.value)
+    assert "\n" not in str(stopped.value)
+
+
+@pytest.mark.parametrize("overflow", [OVERFLOW_OPENAI, OVERFLOW_LLAMA_CPP])
+def test_a_prompt_past_the_window_is_told_apart(overflow: Answer) -> None:
+    with fake_server([overflow]) as server, pytest.raises(PromptTooLongError):
+        model(server).complete(ASK)
+
+
+def test_reasoning_is_kept_apart_from_the_answer() -> None:
+    answers = [says("A heron.", reasoning_content="grey, long legs"), says("<think>grey</think>\nA heron.")]
+    with fake_server(answers) as server:
+        asked = model(server)
+        first, second = asked.complete(ASK), asked.complete(ASK)
+    assert (first.text, first.reasoning) == ("A heron.", "grey, long legs")
+    assert (second.text, second.reasoning) == ("A heron.", "grey")
+
+
+def test_empty_content_is_an_empty_answer_and_no_failure() -> None:
+    with fake_server([says(None, finish_reason="length")]) as server:
+        completion = model(server).complete(ASK)
+    assert (completion.text, completion.finish_reason) == ("", "length")
+
+
+def test_probe_trusts_only_an_answer_that_obeys() -> None:
+    with fake_server([says(json.dumps({"word": "heron"})), says("{}")]) as server:
+        asked = model(server)
+        assert asked.probe()
+        asked.complete(ASK, Schema("bird", {"type": "object"}))
+    assert "response_format" in server.requests[1]
+
+
+@pytest.mark.parametrize("script", [[says("Sure! A heron.")], [fails(400, "response_format?"), says("A heron.")]])
+def test_no_schema_is_sent_where_the_probe_failed(script: list[Answer]) -> None:
+    with fake_server([*script, says("{}")]) as server:
+        asked = model(server)
+        assert not asked.probe()
+        asked.complete(ASK, Schema("bird", {"type": "object"}))
+    assert "response_format" not in server.requests[-1]
+
+
+def test_loopback_is_reached_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    with fake_server([says("A heron.")]) as server:
+        assert model(server).complete(ASK).text == "A heron."
+
+
+def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ModelError, match="OPENAI_API_KEY"):
+        OpenAIModel("gpt")
+
+
+def test_only_a_remote_endpoint_is_announced() -> None:
+    assert describe_endpoint("http://127.0.0.1:8080/v1") is None
+    assert describe_endpoint("http://localhost:11434/v1") is None
+    assert describe_endpoint("http://[::1]:8000/v1") is None
+    assert describe_endpoint("https://llm.example.org/v1") == "llm.example.org"
+    assert describe_endpoint(None) == "api.openai.com"
