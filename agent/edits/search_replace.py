@@ -1,0 +1,225 @@
+"""SEARCH/REPLACE blocks: the edit format in which models err least, applied all or none."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from agent.errors import EditError
+
+SEARCH_MARK, DIVIDER, REPLACE_MARK = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
+
+# Models miscount the signs and may name the file behind the word.
+_SEARCH_LINE = re.compile(r"\s*<{5,9}\s*SEARCH\b.*")
+_DIVIDER_LINE = re.compile(r"\s*={5,9}\s*")
+_REPLACE_LINE = re.compile(r"\s*>{5,9}\s*REPLACE\b.*")
+_FENCE_LINE = re.compile(r"\s*(```|~~~)\s*[\w+-]*\s*")
+_NEAR_ENOUGH = 0.5  # similarity from which showing the nearest lines helps more than it misleads
+
+
+class Tolerance(StrEnum):
+    """How a SEARCH text was found, from strict to lenient; lenience stops here."""
+
+    EXACT = "exact"
+    TRAILING_SPACE = "trailing space ignored"
+    INDENTATION = "indentation shifted"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One replacement of whole lines. Both texts are lines that end in a newline; no text is no lines."""
+
+    search: str
+    replace: str
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where a block applies: lines start to stop (0-based, stop excluded) become `lines`."""
+
+    start: int
+    stop: int
+    lines: tuple[str, ...]
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True)
+class SearchReplace:
+    """Blocks that are all matched against the same source, then replaced together."""
+
+    blocks: tuple[Block, ...]
+    kind: ClassVar[str] = "search_replace"
+
+    def apply(self, source: str) -> str:
+        """Return `source` with every block replaced.
+
+        Raises:
+            EditError: a block matches no place or several, or two overlap; nothing is applied then. The message
+                names every such block, with the nearest real lines.
+        """
+        lines = source.split("\n")
+        for match in sorted(self.matches(source), key=lambda match: match.start, reverse=True):
+            lines[match.start : match.stop] = match.lines
+        return "\n".join(lines)
+
+    def matches(self, source: str) -> list[Match]:
+        """Return where each block applies and by what tolerance. Raises EditError as `apply` does."""
+        lines = source.split("\n")
+        found: list[Match] = []
+        problems: list[str] = []
+        for number, block in enumerate(self.blocks, start=1):
+            try:
+                match = _match(block, lines)
+            except EditError as problem:
+                problems.append(f"block {number}: {problem}")
+                continue
+            if any(match.start < other.stop and other.start < match.stop for other in found):
+                problems.append(f"block {number}: it overlaps an earlier block; join the two")
+            found.append(match)
+        if problems:
+            raise EditError("\n".join(problems))
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        return {"blocks": [[block.search, block.replace] for block in self.blocks]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "SearchReplace":
+        return cls(tuple(Block(search, replace) for search, replace in data["blocks"]))
+
+    def render(self) -> str:
+        """Return the blocks as a model would write them; `parse` reads them back."""
+        return "\n".join(f"{SEARCH_MARK}\n{b.search}{DIVIDER}\n{b.replace}{REPLACE_MARK}\n" for b in self.blocks)
+
+
+def parse(reply: str) -> SearchReplace:
+    """Return the blocks in a model's reply; prose and fences around them, and CRLF, do not matter.
+
+    Raises:
+        EditError: there is none, or one is not complete.
+    """
+    blocks: list[Block] = []
+    search: list[str] | None = None
+    replace: list[str] | None = None
+    for line in reply.replace("\r\n", "\n").split("\n"):
+        number = len(blocks) + 1
+        if _SEARCH_LINE.fullmatch(line):
+            if search is not None:
+                raise EditError(f"block {number}: a new {SEARCH_MARK} line before its {REPLACE_MARK} line")
+            search = []
+        elif search is None:
+            continue  # prose
+        elif _DIVIDER_LINE.fullmatch(line):
+            if replace is not None:
+                raise EditError(f"block {number}: a second {DIVIDER} line; one separates SEARCH from REPLACE")
+            replace = []
+        elif _REPLACE_LINE.fullmatch(line):
+            if replace is None:
+                raise EditError(f"block {number}: no {DIVIDER} line between SEARCH and REPLACE")
+            blocks.append(Block(_text(search), _text(replace)))
+            search = replace = None
+        elif replace is not None:
+            replace.append(line)
+        else:
+            search.append(line)
+    if search is not None:
+        raise EditError(f"block {len(blocks) + 1}: it has no {REPLACE_MARK} line; send the whole block")
+    if not blocks:
+        raise EditError(f"no block found; write {SEARCH_MARK}, {DIVIDER} and {REPLACE_MARK} each on its own line")
+    return SearchReplace(tuple(blocks))
+
+
+def _text(lines: Sequence[str]) -> str:
+    """Return the lines of one half of a block; a fence around all of them is not part of it."""
+    if len(lines) >= 2 and _FENCE_LINE.fullmatch(lines[0]) and lines[-1].strip() in ("```", "~~~"):
+        lines = lines[1:-1]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _match(block: Block, lines: Sequence[str]) -> Match:
+    """Return the one place where `block` applies, by the strictest tolerance that finds any."""
+    wanted = _lines(block.search)
+    if not any(line.strip() for line in wanted):
+        raise EditError("SEARCH is empty; quote at least one line of the script")
+    new = _lines(block.replace)
+    for tolerance in Tolerance:
+        starts = [at for at in range(len(lines) - len(wanted) + 1) if _fits(wanted, lines, at, tolerance)]
+        if len(starts) > 1:
+            places = ", ".join(str(at + 1) for at in starts[:5])
+            raise EditError(f"SEARCH matches {len(starts)} places (lines {places}); quote more lines around it")
+        if starts:
+            at = starts[0]
+            old = lines[at : at + len(wanted)]
+            if tolerance is Tolerance.INDENTATION:
+                new = _shifted(new, wanted, old)
+            if old[0].endswith("\r"):
+                new = [line if line.endswith("\r") else f"{line}\r" for line in new]
+            return Match(at, at + len(wanted), tuple(new), tolerance)
+    raise EditError(f"SEARCH is not in the script.{_nearest(wanted, lines)}")
+
+
+def _fits(wanted: Sequence[str], lines: Sequence[str], at: int, tolerance: Tolerance) -> bool:
+    """Whether `wanted` is what stands from line `at` on."""
+    found = lines[at : at + len(wanted)]
+    match tolerance:
+        case Tolerance.EXACT:
+            # A carriage return is the file's habit, and never in a parsed reply.
+            return all(line.removesuffix("\r") == want for line, want in zip(found, wanted, strict=True))
+        case Tolerance.TRAILING_SPACE:
+            return all(line.rstrip() == want.rstrip() for line, want in zip(found, wanted, strict=True))
+        case Tolerance.INDENTATION:
+            pairs = [(want.rstrip(), line.rstrip()) for want, line in zip(wanted, found, strict=True)]
+            if any(want.lstrip() != line.lstrip() for want, line in pairs):
+                return False
+            removed, added = _shift(wanted, found)
+            return all(line == _reindented(want, removed, added) for want, line in pairs if want)
+
+
+def _shift(wanted: Sequence[str], found: Sequence[str]) -> tuple[str, str]:
+    """Return (removed, added): the margin that the first line that is not blank has in SEARCH, and in the script."""
+    want, line = next((want, line) for want, line in zip(wanted, found, strict=True) if want.strip())
+    margin, real = want[: len(want) - len(want.lstrip())], line[: len(line) - len(line.lstrip())]
+    shared = 0  # what both end with is no part of the shift
+    while shared < min(len(margin), len(real)) and margin[-1 - shared] == real[-1 - shared]:
+        shared += 1
+    return margin[: len(margin) - shared], real[: len(real) - shared]
+
+
+def _shifted(new: Sequence[str], wanted: Sequence[str], found: Sequence[str]) -> list[str]:
+    """Return the REPLACE lines, moved as the SEARCH lines have to be. Raises EditError if they cannot be."""
+    removed, added = _shift(wanted, found)
+    moved = [_reindented(line, removed, added) for line in new]
+    if any(line is None for line in moved):
+        raise EditError("REPLACE is indented less than SEARCH, which is not indented as the script is; copy its lines")
+    return [line for line in moved if line is not None]
+
+
+def _reindented(line: str, removed: str, added: str) -> str | None:
+    """Return `line` with the margin `removed` exchanged for `added`; None if it does not begin with it."""
+    if not line.strip():
+        return line
+    return added + line.removeprefix(removed) if line.startswith(removed) else None
+
+
+def _nearest(wanted: Sequence[str], lines: Sequence[str]) -> str:
+    """Return the lines of the script that are most like `wanted`, numbered; nothing if none is."""
+    text = "\n".join(line.strip() for line in wanted)
+    matcher = SequenceMatcher(autojunk=False)
+    matcher.set_seq2(text)
+    best, best_at = _NEAR_ENOUGH, None
+    for at in range(max(1, len(lines) - len(wanted) + 1)):
+        matcher.set_seq1("\n".join(line.strip() for line in lines[at : at + len(wanted)]))
+        if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best and (ratio := matcher.ratio()) > best:
+            best, best_at = ratio, at
+    if best_at is None:
+        return " Nothing in the script is like it; copy the lines from the script as they are."
+    real = lines[best_at : best_at + len(wanted)]
+    quoted = "\n".join(f"{number:4d} | {line}" for number, line in enumerate(real, start=best_at + 1))
+    return f" The nearest lines, which begin after the bar:\n{quoted}"
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a block's half, without their newlines."""
+    return text.removesuffix("\n").split("\n") if text else []
