@@ -1,0 +1,86 @@
+"""Which folders a Python interpreter needs to run, so that nothing else of the host has to be shown to a job."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from sandbox.errors import SandboxUnavailableError
+
+_SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))
+_PARTS = ("bin", "lib", "lib64", "include")  # of a system prefix: never its documents
+
+_ASK = (
+    "import json, sys, sysconfig; print(json.dumps([sys.executable, sys.prefix, sys.base_prefix,"
+    " sysconfig.get_path('purelib', vars={'base': sys.base_prefix, 'platbase': sys.base_prefix}),"
+    " '%d.%d' % sys.version_info[:2]]))"
+)
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python installation as a job sees it."""
+
+    executable: Path  # "python" inside is this file
+    has_name: bool  # whether "python" beside it is the same
+    shown: tuple[Path, ...]  # folders that it needs, each readable at its own path
+    hidden: tuple[Path, ...]  # folders below them that it does not: packages of the installation under a venv
+    links: tuple[tuple[Path, str], ...]  # symbolic links on the way from `executable` that no folder shown contains
+
+
+@cache
+def interpreter(executable: Path) -> Interpreter:
+    """Return what the interpreter at `executable` needs. Runs it once.
+
+    Raises:
+        SandboxUnavailableError: it does not start.
+    """
+    try:
+        answer = subprocess.run([executable, "-I", "-c", _ASK], capture_output=True, text=True, check=True, env={})
+        shown_executable, prefix, base, base_packages, version = json.loads(answer.stdout.splitlines()[-1])
+    except (OSError, subprocess.CalledProcessError, ValueError, IndexError) as error:
+        raise SandboxUnavailableError(
+            f"the task's python {executable} does not run ({error}); set [environment] python in task.toml"
+        ) from error
+    prefixes = [Path(prefix), Path(base), Path(prefix).resolve(), Path(base).resolve()]
+    shown: list[Path] = []
+    for folder in prefixes:
+        wanted = [folder / part for part in _PARTS] if folder in _SYSTEM_PREFIXES else [folder]
+        shown += [path for path in wanted if path.is_dir() and path not in shown]
+    hidden: list[Path] = []
+    if prefix != base and not _sees_base_packages(Path(prefix)):
+        candidates = {Path(base_packages)}
+        if Path(base) in _SYSTEM_PREFIXES:  # where Debian keeps them
+            candidates |= {
+                Path("/usr/lib/python3/dist-packages"),
+                Path(f"/usr/local/lib/python{version}/dist-packages"),
+                Path(f"/usr/lib/python{version}/site-packages"),
+            }
+        hidden = sorted(path for path in candidates if path.is_dir())
+    program = Path(shown_executable)
+    has_name = (program.parent / "python").resolve() == program.resolve()
+    return Interpreter(program, has_name, tuple(shown), tuple(hidden), _links(program, shown))
+
+
+def own() -> Path:
+    """Return the interpreter that runs this program, the default for a task."""
+    return Path(sys.executable)
+
+
+def _sees_base_packages(venv: Path) -> bool:
+    lines = (venv / "pyvenv.cfg").read_text().lower().splitlines()
+    return any(line.replace(" ", "") == "include-system-site-packages=true" for line in lines)
+
+
+def _links(start: Path, shown: list[Path]) -> tuple[tuple[Path, str], ...]:
+    links: list[tuple[Path, str]] = []
+    path = start
+    while path.is_symlink() and len(links) < 40:
+        target = path.readlink()
+        if not any(path.is_relative_to(folder) for folder in shown):
+            links.append((path, str(target)))
+        path = Path(os.path.normpath(path.parent / target))
+    return tuple(links)

@@ -1,0 +1,150 @@
+"""The system calls that no training job needs, refused by a filter that is assembled here: no C library wanted."""
+
+import errno
+import platform
+import struct
+from collections.abc import Iterable
+
+_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+# name: number on x86_64, number on aarch64 (None: not there), from asm/unistd_64.h and asm-generic/unistd.h of
+# Linux 6.1.
+_NUMBERS: dict[str, tuple[int | None, int | None]] = {
+    # look into or change another process
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "process_madvise": (440, 440),
+    "process_mrelease": (448, 448),
+    "kcmp": (312, 272),
+    "pidfd_getfd": (438, 438),
+    # mounts and roots
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fspick": (433, 433),
+    "mount_setattr": (442, 442),
+    "open_by_handle_at": (304, 265),
+    "name_to_handle_at": (303, 264),
+    "fanotify_init": (300, 262),
+    "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
+    "swapon": (167, 224),
+    "swapoff": (168, 225),
+    # namespaces
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "sethostname": (170, 161),
+    "setdomainname": (171, 162),
+    # wide or young parts of the kernel
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "memfd_secret": (447, 447),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    # the machine itself
+    "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "delete_module": (176, 106),
+    "reboot": (169, 142),
+    "syslog": (103, 116),
+    "acct": (163, 89),
+    "settimeofday": (164, 170),
+    "clock_settime": (227, 112),
+    "clock_adjtime": (305, 266),
+    "adjtimex": (159, 171),
+    "vhangup": (153, 58),
+    "personality": (135, 92),
+    "nfsservctl": (180, 42),
+    "lookup_dcookie": (212, 18),
+    "iopl": (172, None),
+    "ioperm": (173, None),
+    "modify_ldt": (154, None),
+    "uselib": (134, None),
+    "_sysctl": (156, None),
+}
+
+# Refused only where a limit would not hold otherwise: the caller names them.
+_ON_REQUEST: dict[str, tuple[int | None, int | None]] = {
+    "sched_setaffinity": (203, 122),
+    "memfd_create": (319, 279),
+    "shmget": (29, 194),
+}
+
+_CLONE, _CLONE3 = (56, 220), (435, 435)
+_SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
+_NEWEST = 456  # a call that this table does not know yet does not exist for the job
+_X32 = 0x40000000  # the second system call table of x86_64
+_CLONE_NEW = 0x7E020080  # every CLONE_NEW* bit
+_SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: not vsock, netlink, packet, alg, bluetooth, ...
+
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # operations of classic BPF
+_NUMBER_AT, _ARCH_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # offsets in struct seccomp_data, low word first
+
+_Instruction = tuple[int, int, int, int]  # operation, steps to skip if true, if false, operand
+
+
+def supported(machine: str | None = None) -> bool:
+    """Return whether a filter can be made for this machine's processor."""
+    return (machine or platform.machine()) in _AUDIT_ARCH
+
+
+def program(also_refused: Iterable[str] = (), machine: str | None = None) -> bytes:
+    """Return the filter as an array of struct sock_filter, as `bwrap --seccomp` reads it.
+
+    Refused calls fail with EPERM; clone3, whose flags a filter cannot see, and calls newer than the table with
+    ENOSYS, so that the C library falls back; other socket families with EAFNOSUPPORT; a foreign call table kills.
+    `also_refused` adds calls of `sched_setaffinity`, `memfd_create`, `shmget`.
+
+    Raises:
+        KeyError: the machine is neither x86_64 nor aarch64, or a name of `also_refused` is not one of the three.
+    """
+    machine = machine or platform.machine()
+    column = list(_AUDIT_ARCH).index(machine) if machine in _AUDIT_ARCH else -1
+    code: list[_Instruction] = [
+        (_LOAD, 0, 0, _ARCH_AT),
+        (_EQUAL, 1, 0, _AUDIT_ARCH[machine]),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_AT_LEAST, 0, 1, _X32),
+        (_RETURN, 0, 0, _KILL),
+        (_AT_LEAST, 0, 1, _NEWEST + 1),
+        (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
+    ]
+    refused = [*_NUMBERS.values(), *(_ON_REQUEST[name] for name in also_refused)]
+    for number in sorted(row[column] or 0 for row in refused if row[column] is not None):
+        code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
+    code += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
+    code += [
+        (_EQUAL, 0, 4, _CLONE[column]),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
+        (_ANY_BIT, 0, 1, _CLONE_NEW),
+        (_RETURN, 0, 0, _ERRNO | errno.EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    unix, inet, inet6 = _SOCKET_FAMILIES
+    code += [
+        (_EQUAL, 1, 0, _SOCKET[column]),
+        (_EQUAL, 0, 5, _SOCKETPAIR[column]),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
+        (_EQUAL, 3, 0, unix),
+        (_EQUAL, 2, 0, inet),
+        (_EQUAL, 1, 0, inet6),
+        (_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
