@@ -1,4 +1,4 @@
-"""No edit that cannot run, or that runs what ran before, reaches a sandbox."""
+"""No edit that cannot run reaches a sandbox, and one that says the same is known for it."""
 
 import pytest
 
@@ -10,7 +10,7 @@ PARENT = '"""A script."""\n\nDEPTH = 4  # layers\n\n\ndef load(path):\n    """Re
 
 def test_an_edit_that_changes_something_passes() -> None:
     edited = PARENT.replace("DEPTH = 4", "DEPTH = 6")
-    assert Guard(required=("load", "DEPTH")).check(edited, PARENT) == fingerprint(edited)
+    assert Guard(required=("load", "DEPTH")).check(edited) == fingerprint(edited)
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,6 @@ def test_an_edit_that_changes_something_passes() -> None:
 )
 def test_comments_docstrings_and_formatting_are_no_change(same: str) -> None:
     assert fingerprint(same) == fingerprint(PARENT)
-    with pytest.raises(EditError, match="changes nothing"):
-        Guard().check(same, PARENT)
 
 
 def test_a_string_that_is_no_docstring_counts() -> None:
@@ -35,26 +33,26 @@ def test_a_string_that_is_no_docstring_counts() -> None:
 
 def test_a_syntax_error_is_named_with_its_line() -> None:
     with pytest.raises(EditError, match="in line 3: DEPTH = = 4"):
-        Guard().check(PARENT.replace("DEPTH = 4", "DEPTH = = 4"), PARENT)
+        Guard().check(PARENT.replace("DEPTH = 4", "DEPTH = = 4"))
 
 
 @pytest.mark.parametrize("text", ["x = 1\x00\n", "x = '\ud800'\n", "(" * 1000 + ")" * 1000, "-" * 100_000 + "1"])
 def test_what_no_python_can_read_is_an_edit_error(text: str) -> None:
     with pytest.raises(EditError):
-        Guard().check(text, PARENT)
+        Guard().check(text)
 
 
 @pytest.mark.parametrize("definition", ["from a import load", "import load", "load, x = 1, 2", "class load: pass"])
 def test_a_required_name_may_be_defined_in_any_way(definition: str) -> None:
-    Guard(required=("load",)).check(definition + "\n", PARENT)
+    Guard(required=("load",)).check(definition + "\n")
 
 
 @pytest.mark.parametrize("text", ["x = 1\n", "def f():\n    load = 1\n", "load: int\n", "load\n"])
 def test_a_required_name_that_is_gone_is_named(text: str) -> None:
     with pytest.raises(EditError, match="no longer defines load"):
-        Guard(required=("load",)).check(text, PARENT)
+        Guard(required=("load",)).check(text)
 
 
 def test_size_is_capped() -> None:
     with pytest.raises(EditError, match="50 are allowed"):
-        Guard(max_bytes=50).check("x = 1\n" * 20, PARENT)
+        Guard(max_bytes=50).check("x = 1\n" * 20)

@@ -1,0 +1,120 @@
+"""Ask, check, ask again: what every proposer does that talks to a model."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from agent.edits.edit import Params
+from agent.errors import PromptTooLongError
+from agent.llm.model import Completion, Message, Model, Schema
+from agent.prompts import PromptSet
+from agent.trial import Status, Usage
+
+T = TypeVar("T")
+
+
+class ReplyError(Exception):
+    """A reply that cannot be used. The model is told `problem`; the trial is `status` if it never mends it."""
+
+    def __init__(
+        self,
+        status: Status,
+        problem: str,
+        *,
+        title: str = "",
+        copied_from: str | None = None,
+        params: Params | None = None,
+    ) -> None:
+        super().__init__(problem)
+        self.status = status
+        self.problem = problem
+        self.title = title
+        self.copied_from = copied_from
+        self.params = params
+
+    @property
+    def reason(self) -> str:
+        """The problem's first line, for the journal."""
+        return self.problem.partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class Exchange(Generic[T]):
+    """What came of a conversation: an answer, or what was wrong with the last reply."""
+
+    answer: T | None
+    rejected: ReplyError | None  # None exactly if there is an answer
+    usage: Usage  # of all attempts
+
+
+def converse(
+    model: Model,
+    prompts: PromptSet,
+    openings: Iterable[Sequence[Message]],
+    check: Callable[[str], T],
+    *,
+    attempts: int,
+    schema: Schema | None = None,
+) -> Exchange[T]:
+    """Return the first answer that `check` accepts, of at most `attempts` replies.
+
+    `openings` say the same in ever fewer words: the next one is used when a prompt or its reply did not fit.
+    `check` returns what a reply means, or raises ReplyError, which is put to the model by the repair template.
+
+    Raises:
+        PromptTooLongError: not even the shortest opening fits.
+        ModelError: the endpoint failed for good.
+    """
+    shorter = iter(openings)
+    opening = next(shorter)
+    said: list[Message] = []  # earlier replies, each with what was wrong
+    usage = Usage(model.name, dollars=0.0)
+    rejected: ReplyError | None = None
+    for attempts_left in reversed(range(attempts)):
+        while True:
+            try:
+                completion = model.complete([*opening, *said], schema)
+                break
+            except PromptTooLongError:
+                if len(said) > 2:
+                    said = said[-2:]
+                elif (next_opening := next(shorter, None)) is not None:
+                    opening = next_opening
+                elif rejected is not None:
+                    return Exchange(None, rejected, usage)
+                else:
+                    raise
+        usage = usage.plus(_cost(completion))
+        try:
+            return Exchange(check(_whole_reply(completion)), None, usage)
+        except ReplyError as problem:
+            rejected = problem
+        if completion.finish_reason == "length":
+            opening = next(shorter, opening)
+        repair = prompts.fill("repair", {"problem": rejected.problem, "attempts_left": str(attempts_left)})
+        said += [Message("assistant", completion.text), Message("user", repair)]
+    assert rejected is not None, "attempts must be at least 1"
+    return Exchange(None, rejected, usage)
+
+
+def _whole_reply(completion: Completion) -> str:
+    """Return the text to check. Raises ReplyError if there is none, or not all of it."""
+    if completion.finish_reason == "length":
+        raise ReplyError(Status.NO_PROPOSAL, "the reply was cut off before its end; answer more briefly")
+    if completion.finish_reason == "content_filter":
+        raise ReplyError(Status.NO_PROPOSAL, "the reply was withheld by the endpoint's content filter")
+    text = completion.text or completion.reasoning  # some servers put all of it there
+    if not text.strip():
+        raise ReplyError(Status.NO_PROPOSAL, "the reply is empty")
+    return text
+
+
+def _cost(completion: Completion) -> Usage:
+    return Usage(
+        completion.model,
+        1,
+        completion.prompt_tokens,
+        completion.completion_tokens,
+        completion.seconds,
+        completion.dollars,
+    )
