@@ -12,6 +12,4 @@ def folder(name: str) -> Path:
     for place in (_HERE / "_resources" / name, _HERE.parent / name):
         if place.is_dir():
             return place
-    raise MissingRequirementError(
-        f"the folder {name!r} is missing from this installation: install autocentaur again"
-    )
+    raise MissingRequirementError(f"the folder {name!r} is missing from this installation: install autocentaur again")

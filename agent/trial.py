@@ -70,9 +70,7 @@ class Proposal:
     origin: Origin
     title: str  # one line
     edit: Edit  # against the parent's script
-    params: Params | None = (
-        None  # value of every name of the space in the edited script, where the task has one
-    )
+    params: Params | None = None  # value of every name of the space in the edited script, where the task has one
     copied_from: str | None = None  # "incumbent", "searcher" or "trial N": whose values these are, if not new
     refused: Status | None = None  # no_proposal, invalid_edit or duplicate: then nothing runs
     reason: str = ""  # why it was refused, one line
@@ -131,10 +129,9 @@ class Outcome:
     val_loss: float | None  # minimised, also for a metric to maximise; None exactly when status is not ok
     kept: bool = False  # whether the incumbent moved
     reason: str = ""  # one line; empty if all went well
-    train_seconds: float = (
-        0.0  # charged to the training budget: nominal for a success, measured for a failure
-    )
+    train_seconds: float = 0.0  # charged to the training budget: nominal for a success, measured for a failure
     wall_seconds: float = 0.0  # of the training job, by the host's clock
+    total_seconds: float = 0.0  # of the whole trial: proposing, training, scoring, judging
     cpu_seconds: float | None = None  # of the training job
     peak_memory_gb: float | None = None
     peak_vram_gb: float | None = None

@@ -74,6 +74,4 @@ def decode(data: Mapping[str, Any]) -> Edit:
             from agent.edits.search_replace import SearchReplace
 
             return SearchReplace.from_json(rest)
-    raise JournalError(
-        f"unknown kind of edit {data.get('kind')!r}: written by a newer version of autocentaur?"
-    )
+    raise JournalError(f"unknown kind of edit {data.get('kind')!r}: written by a newer version of autocentaur?")

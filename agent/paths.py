@@ -1,0 +1,120 @@
+"""Every file name that a run produces, in one place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import UsageError
+
+_MARKER = ".autocentaur-runs"
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """The files of one trial."""
+
+    root: Path
+
+    @property
+    def files(self) -> Path:
+        """The exported tree that the sandboxes see."""
+        return self.root / "files"
+
+    @property
+    def log(self) -> Path:
+        """What the training job printed, bounded and made inert."""
+        return self.root / "train.log"
+
+    @property
+    def artifact(self) -> Path:
+        """What the training job left behind. Never loaded by the host."""
+        return self.root / "artifact"
+
+    @property
+    def score(self) -> Path:
+        """Evidence of the score."""
+        return self.root / "score"
+
+    @property
+    def llm(self) -> Path:
+        """Requests to the model and its replies, one JSON object a line."""
+        return self.root / "llm.jsonl"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one run."""
+
+    root: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.root.name
+
+    @property
+    def run_json(self) -> Path:
+        return self.root / "run.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "run.lock"
+
+    @property
+    def results_tsv(self) -> Path:
+        return self.root / "results.tsv"
+
+    @property
+    def worktree(self) -> Path:
+        return self.root / "worktree"
+
+    def trial(self, number: int) -> TrialPaths:
+        return TrialPaths(self.root / "trials" / f"{number:04d}")
+
+
+@dataclass(frozen=True)
+class RunsFolder:
+    """The folder of all runs: a bare repository and one folder a run."""
+
+    root: Path
+
+    @property
+    def repo(self) -> Path:
+        return self.root / "trials.git"
+
+    def run(self, run_id: str) -> RunPaths:
+        return RunPaths(self.root / run_id)
+
+    def run_ids(self) -> list[str]:
+        """Return the names of all runs, the oldest first."""
+        if not self.root.is_dir():
+            return []
+        runs = [path.parent for path in self.root.glob("*/run.json")]
+        return [path.name for path in sorted(runs, key=lambda path: (path / "run.json").stat().st_mtime_ns)]
+
+    def prepare(self) -> None:
+        """Make the folder ours, or check that it is.
+
+        Raises:
+            UsageError: it is a file, or a folder with things in it that no run made.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise UsageError(f"{self.root} is a file; give a folder with --runs DIR")
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            ours = {_MARKER, ".gitignore", "README.md", self.repo.name}
+            foreign = [p.name for p in self.root.iterdir() if p.name not in ours and not (p / "run.json").exists()]
+            if not (self.root / _MARKER).exists():
+                if foreign:
+                    raise UsageError(
+                        f"{self.root} holds files that are not runs ({sorted(foreign)[0]}, …); "
+                        "give an empty or new folder with --runs DIR"
+                    )
+                (self.root / _MARKER).write_text("This folder belongs to `agent run`. See docs/format.md.\n")
+            if not (self.root / ".gitignore").exists():
+                # Runs made inside a user's repository must not show up in its `git status`.
+                (self.root / ".gitignore").write_text("*\n!README.md\n")
+        except PermissionError as error:
+            raise UsageError(f"cannot write to {self.root}: {error.strerror}; give another --runs DIR") from error
