@@ -1,0 +1,653 @@
+"""What every sandbox promises, as tests. A provider subclasses `SandboxContract` and gives the fixture `sandbox`."""
+
+import os
+import signal
+import socket
+import stat
+import tempfile
+import textwrap
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.job import Execution, Job, Limits, Mount, Sandbox, StoppedBy
+
+LIMITS = {"wall_seconds": 20.0, "memory_gb": 0.25, "output_mb": 4.0, "scratch_mb": 8.0, "log_mb": 0.1}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One job after its end."""
+
+    execution: Execution
+    log: str
+    output: Path
+
+
+Run = Callable[..., Ran]
+
+
+def python(code: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command that runs `code` without site-packages, which starts in a few milliseconds."""
+    return ("python", "-I", "-S", "-c", textwrap.dedent(code), *arguments)
+
+
+def processes_with(marker: str) -> list[int]:
+    """Return the processes of this machine that have `marker` among their arguments."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if marker.encode() in Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0"):
+                found.append(int(entry))
+        except OSError:  # it has just ended, or is another user's
+            continue
+    return found
+
+
+def wait_for(condition: Callable[[], bool], *, while_alive: threading.Thread) -> None:
+    """Return once `condition` holds; fail if the thread ends before."""
+    while not condition():
+        assert while_alive.is_alive(), "the job ended before what was waited for"
+        time.sleep(0.01)
+
+
+class SandboxContract:
+    """Each case is what a training script might do."""
+
+    @pytest.fixture
+    def run(self, sandbox: Sandbox, tmp_path: Path) -> Run:
+        def run(
+            code: str,
+            *arguments: str,
+            mounts: tuple[Mount, ...] = (),
+            environment: dict[str, str] | None = None,
+            output: bool = True,
+            argv: tuple[str, ...] | None = None,
+            workdir: str = "/",
+            **limits: float,
+        ) -> Ran:
+            folder = tmp_path / uuid.uuid4().hex
+            folder.mkdir()
+            job = Job(
+                argv=argv or python(code, *arguments),
+                label="RUN/0007/a test",
+                limits=Limits(**{**LIMITS, **limits}),  # type: ignore[arg-type]
+                log=folder / "log",
+                output=folder / "artifact" if output else None,
+                mounts=mounts,
+                environment=environment or {},
+                workdir=workdir,
+            )
+            execution = sandbox.run(job)
+            return Ran(execution, job.log.read_text(), folder / "artifact")
+
+        return run
+
+    # How a job ends
+
+    @pytest.mark.parametrize("code", [0, 3, 128, 255])
+    def test_exit_code_is_the_jobs_own(self, run: Run, code: int) -> None:
+        execution = run(f"import os; os._exit({code})").execution
+        assert (execution.exit_code, execution.stopped_by, execution.signal) == (code, StoppedBy.ITSELF, None)
+
+    def test_a_command_that_is_not_there_is_the_jobs_failure(self, run: Run) -> None:
+        ran = run("", argv=("no-such-program",))
+        assert ran.execution.exit_code == 127
+        assert "no-such-program" in ran.log
+
+    def test_a_signal_is_told_from_an_exit_code(self, run: Run) -> None:
+        execution = run("import os; os.kill(os.getpid(), 11)").execution
+        assert (execution.exit_code, execution.stopped_by) == (None, StoppedBy.SIGNAL)
+        assert execution.signal == signal.SIGSEGV
+
+    def test_wall_limit_kills_grandchildren_that_ignore_signals(self, run: Run) -> None:
+        marker = uuid.uuid4().hex
+        code = """
+            import os, signal, time
+            for number in range(1, 32):
+                if number not in (9, 19):
+                    signal.signal(number, signal.SIG_IGN)
+            for _ in range(5):
+                if os.fork() == 0:
+                    os.setsid()
+                    os.fork()
+                    break
+            print("started", flush=True)
+            time.sleep(600)
+        """
+        ran = run(code, marker, wall_seconds=1.0)
+        assert (ran.execution.exit_code, ran.execution.stopped_by) == (None, StoppedBy.WALL_LIMIT)
+        assert ran.log.count("started") == 11
+        assert processes_with(marker) == []
+
+    def test_a_job_that_stops_itself_is_ended_at_the_wall_limit(self, run: Run) -> None:
+        execution = run("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", wall_seconds=0.5).execution
+        assert execution.stopped_by is StoppedBy.WALL_LIMIT
+
+    def test_children_die_with_the_main_process(self, run: Run) -> None:
+        marker = uuid.uuid4().hex
+        code = """
+            import os, time
+            if os.fork() == 0:
+                os.setsid()
+                time.sleep(600)
+            print("leaving a child", flush=True)
+        """
+        ran = run(code, marker)
+        assert (ran.execution.exit_code, ran.execution.stopped_by) == (0, StoppedBy.ITSELF)
+        assert processes_with(marker) == []
+
+    def test_cpu_limit_counts_all_processes(self, run: Run) -> None:
+        execution = run("import os; os.fork(); os.fork()\nwhile True: pass", cpu_seconds=0.5).execution
+        assert (execution.exit_code, execution.stopped_by) == (None, StoppedBy.CPU_LIMIT)
+        assert execution.cpu_seconds is not None
+        assert execution.cpu_seconds >= 0.5
+
+    def test_one_processor_is_shared_by_all_processes(self, run: Run) -> None:
+        execution = run("import os; os.fork(); os.fork()\nwhile True: pass", wall_seconds=1.5).execution
+        assert execution.cpu_seconds is not None
+        assert execution.cpu_seconds < 1.3 * execution.wall_seconds
+
+    def test_cpu_seconds_of_children_are_known_at_the_end(self, run: Run) -> None:
+        code = """
+            import os, time
+            if os.fork() == 0:
+                while time.process_time() < 0.3: pass
+                os._exit(0)
+            os.wait()
+        """
+        execution = run(code).execution
+        assert execution.cpu_seconds is not None
+        assert execution.cpu_seconds >= 0.3
+
+    # What a job prints
+
+    def test_log_holds_stdout_and_stderr_in_order(self, run: Run) -> None:
+        ran = run('import os; os.write(1, b"one\\n"); os.write(2, b"two\\n"); os.write(1, b"\\tthree \\xc3\\xa9")')
+        assert ran.log == "one\ntwo\n\tthree é"
+        assert not ran.execution.log_truncated
+
+    def test_log_has_no_control_characters(self, run: Run) -> None:
+        ran = run('import os; os.write(1, b"a\\x1b[31mred\\x07\\x00\\x08\\x7f \\xc2\\x9b2J \\xff\\xfe real\\rfake\\n")')
+        assert not set(ran.log) & {chr(code) for code in (*range(9), *range(11, 32), *range(127, 160))}
+        assert "real\nfake\n" in ran.log
+
+    def test_log_has_no_marks_that_reorder_text(self, run: Run) -> None:
+        assert "\u202e" not in run('print(b"\\xe2\\x80\\xae evil".decode())').log
+
+    def test_a_long_log_keeps_its_beginning_and_end(self, run: Run) -> None:
+        code = """
+            import os
+            os.write(1, b"first\\n")
+            for _ in range(20): os.write(1, b"middle\\n" * 150_000)
+            os.write(1, b"last\\n")
+        """
+        ran = run(code)
+        assert ran.execution.log_truncated
+        assert ran.execution.exit_code == 0
+        assert ran.log.startswith("first\n")
+        assert ran.log.endswith("\nlast\n")
+        assert "bytes of the log were dropped" in ran.log
+        assert len(ran.log.encode()) < 0.1 * 2**20 + 200
+
+    def test_one_endless_line_is_bounded_too(self, run: Run) -> None:
+        ran = run("import os\nfor _ in range(50): os.write(1, b'\\xc3\\xa9' * 500_000)")
+        assert ran.execution.log_truncated
+        assert len(ran.log.encode()) < 0.1 * 2**20 + 200
+
+    def test_log_can_be_followed_while_the_job_runs(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        code = "import time; print('progress 0.1', flush=True); time.sleep(2)"
+        job = Job(python(code), "RUN/0001/live", Limits(**LIMITS), log)
+        thread = threading.Thread(target=sandbox.run, args=(job,))
+        thread.start()
+        wait_for(lambda: log.exists() and "progress 0.1" in log.read_text(), while_alive=thread)
+        thread.join()
+
+    # Who a job is and what it is given
+
+    def test_environment_is_what_was_given(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-host")
+        ran = run("import os; print(sorted(os.environ))", environment={"TRAIN_SEED": "7"})
+        assert ran.log == "['HOME', 'LANG', 'PATH', 'TRAIN_SEED']\n"
+
+    def test_no_process_inside_shows_the_hosts_environment(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-host")
+        code = """
+            import glob
+            for path in glob.glob("/proc/[0-9]*/environ"):
+                try:
+                    print(path, open(path).read())
+                except OSError as error:
+                    print(path, error)
+        """
+        ran = run(code)
+        assert "environ" in ran.log
+        assert "sk-secret-of-the-host" not in ran.log
+
+    def test_the_job_is_not_root_on_the_host(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        marker = uuid.uuid4().hex
+        limits = Limits(**{**LIMITS, "wall_seconds": 1.5})
+        job = Job(python("import time; time.sleep(60)", marker), "RUN/0001/who", limits, tmp_path / "log")
+        thread = threading.Thread(target=sandbox.run, args=(job,))
+        thread.start()
+
+        def seen() -> list[int]:
+            # What launches the job has the same arguments: look at what has become python.
+            pids = processes_with(marker)
+            return [pid for pid in pids if os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("python")]
+
+        wait_for(lambda: bool(seen()), while_alive=thread)
+        owners = {os.stat(f"/proc/{pid}").st_uid for pid in seen()}
+        thread.join()
+        assert owners
+        assert 0 not in owners
+
+    def test_the_job_has_no_capabilities_and_cannot_gain_any(self, run: Run) -> None:
+        wanted = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp:", "Groups")
+        status = run("print(open('/proc/self/status').read())").log.splitlines()
+        found = {line.split()[0].rstrip(":"): line.split()[1:] for line in status if line.startswith(wanted)}
+        capabilities = [found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")]
+        assert capabilities == [["0000000000000000"]] * 5
+        assert found["NoNewPrivs"] == ["1"]
+        assert found["Seccomp"] == ["2"]
+
+    def test_only_the_standard_files_are_open(self, run: Run) -> None:
+        code = "import os, sys; print(os.listdir('/proc/self/fd'), repr(sys.stdin.read()), os.isatty(1))"
+        assert run(code).log == "['0', '1', '2', '3'] '' False\n"  # 3 is the listing's own
+
+    def test_workdir_is_where_the_job_starts(self, run: Run, tmp_path: Path) -> None:
+        folder = self.task_folder(tmp_path)
+        assert run("import os; print(os.getcwd())", mounts=(Mount(folder, "/task"),), workdir="/task").log == "/task\n"
+
+    # Files
+
+    @staticmethod
+    def task_folder(tmp_path: Path) -> Path:
+        folder = tmp_path / "task"
+        folder.mkdir()
+        folder.chmod(0o755)
+        (folder / "train.py").write_text("loss = 1\n")
+        (folder / "train.py").chmod(0o644)
+        return folder
+
+    def test_mounts_can_be_read_and_not_written(self, run: Run, tmp_path: Path) -> None:
+        folder = self.task_folder(tmp_path)
+        code = """
+            import os
+            print(open("/task/train.py").read())
+            for act in (
+                lambda: open("/task/train.py", "w"),
+                lambda: open("/task/new.py", "w"),
+                lambda: os.unlink("/task/train.py"),
+                lambda: os.chmod("/task/train.py", 0o777),
+                lambda: os.utime("/task/train.py"),
+                lambda: os.mkdir("/task/__pycache__"),
+                lambda: os.rename("/task", "/elsewhere"),
+            ):
+                try:
+                    act()
+                    print("DONE")
+                except OSError as error:
+                    print(error)
+        """
+        ran = run(code, mounts=(Mount(folder, "/task"),))
+        assert ran.log.startswith("loss = 1\n")
+        assert "DONE" not in ran.log
+        assert os.listdir(folder) == ["train.py"]
+        assert (folder / "train.py").read_text() == "loss = 1\n"
+
+    def test_a_private_file_of_the_launching_user_can_be_mounted(self, run: Run, tmp_path: Path) -> None:
+        private = tmp_path / "artifact"
+        private.write_bytes(b"weights")
+        private.chmod(0o600)
+        code = "print(open('/in/artifact').read(), flush=True); open('/in/artifact', 'w')"
+        ran = run(code, mounts=(Mount(private, "/in/artifact"),))
+        assert ran.log.startswith("weights\n")
+        assert ran.execution.exit_code == 1
+        assert private.read_bytes() == b"weights"
+
+    def test_a_mount_that_is_not_there_is_the_sandboxs_failure(self, run: Run, tmp_path: Path) -> None:
+        with pytest.raises(SandboxError, match="nowhere"):
+            run("print(1)", mounts=(Mount(tmp_path / "nowhere", "/task"),))
+
+    def test_files_of_the_host_are_not_there(self, run: Run, tmp_path: Path) -> None:
+        secret = tmp_path / "secret.txt"
+        secret.write_text("the validation data")
+        code = """
+            import os, sys
+            for path in sys.argv[1:]:
+                print(path, os.path.exists(path))
+            for path in ("/proc/1/root" + sys.argv[1], "/proc/1/cwd" + sys.argv[1], "/proc/kcore"):
+                try:
+                    open(path, "rb").read(10)
+                    print(path, True)
+                except OSError:
+                    pass
+        """
+        places = ["/etc/shadow", "/var/run/docker.sock", "/run/docker.sock", "/root/.ssh"]
+        ran = run(code, str(secret), __file__, str(Path.cwd() / ".git"), *places)
+        assert "False" in ran.log
+        assert "True" not in ran.log
+
+    def test_nothing_else_can_be_written(self, run: Run) -> None:
+        core_pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+        code = """
+            import os, sys
+            folders = ["/", "/usr", "/usr/bin", "/etc", "/dev", "/out", "/proc/sys/kernel", sys.prefix, "/sys", "/var"]
+            for folder in folders:
+                try:
+                    open(folder + "/planted", "w").write("x")
+                    print("WROTE", folder)
+                except OSError:
+                    pass
+            for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/etc/passwd", os.__file__):
+                try:
+                    open(path, "w").write("x")
+                    print("WROTE", path)
+                except OSError:
+                    pass
+        """
+        assert run(code).log == ""
+        assert Path("/proc/sys/kernel/core_pattern").read_text() == core_pattern
+
+    def test_two_jobs_share_nothing(self, run: Run) -> None:
+        code = """
+            import os
+            for folder in ("/tmp", "/dev/shm"):
+                print(os.listdir(folder))
+                open(folder + "/left-behind", "w").write("x")
+        """
+        assert [run(code).log for _ in range(2)] == ["[]\n[]\n"] * 2
+
+    # The output file
+
+    def test_output_arrives_and_belongs_to_the_launching_user(self, run: Run) -> None:
+        ran = run("import os; open('/out/artifact', 'wb').write(b'weights'); os.chmod('/out/artifact', 0o4777)")
+        found = ran.output.stat()
+        assert ran.output.read_bytes() == b"weights"
+        assert ran.execution.output_bytes == 7
+        assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o600, os.geteuid())
+
+    def test_output_is_empty_if_nothing_was_written(self, run: Run) -> None:
+        assert run("").execution.output_bytes == 0
+
+    def test_without_an_output_there_is_none(self, run: Run) -> None:
+        ran = run("import os; print(os.path.exists('/out/artifact'))", output=False)
+        assert ran.log == "False\n"
+        assert ran.execution.output_bytes is None
+
+    def test_output_cannot_be_replaced(self, run: Run) -> None:
+        code = """
+            import os
+            for act in (
+                lambda: os.unlink("/out/artifact"),
+                lambda: os.rename("/out/artifact", "/out/other"),
+                lambda: os.symlink("/etc/passwd", "/out/link"),
+                lambda: os.link("/out/artifact", "/tmp/link"),
+                lambda: os.mkfifo("/out/fifo"),
+                lambda: open("/out/second", "w"),
+            ):
+                try:
+                    act()
+                    print("DONE")
+                except OSError:
+                    pass
+        """
+        ran = run(code)
+        assert ran.log == ""
+        assert stat.S_ISREG(ran.output.lstat().st_mode)
+        assert sorted(os.listdir(ran.output.parent)) == ["artifact", "log"]
+
+    def test_output_cannot_grow_past_its_cap(self, run: Run) -> None:
+        code = """
+            import os
+            fd = os.open("/out/artifact", os.O_RDWR)
+            for act in (
+                lambda: os.truncate(fd, 1 << 40),
+                lambda: os.posix_fallocate(fd, 0, 1 << 30),
+                lambda: os.pwrite(fd, b"x", 1 << 33),
+                lambda: [os.write(fd, bytes(1 << 20)) for _ in range(100)],
+            ):
+                try:
+                    act()
+                    print("DONE")
+                except OSError as error:
+                    print(error.strerror)
+        """
+        ran = run(code)
+        assert ran.log == "File too large\n" * 4
+        assert ran.execution.output_bytes == 4 * 2**20
+
+    # Memory, processes, disk
+
+    def test_scratch_space_is_bounded(self, run: Run) -> None:
+        code = """
+            for folder in ("/tmp", "/dev/shm"):
+                written = 0
+                try:
+                    for number in range(100):
+                        open(f"{folder}/{number}", "wb").write(bytes(1 << 20))
+                        written += 1
+                except OSError as error:
+                    print(written, error.strerror)
+        """
+        assert run(code).log == "8 No space left on device\n" * 2
+
+    def test_empty_files_without_end_are_stopped(self, run: Run) -> None:
+        code = """
+            import os
+            for number in range(10_000_000):
+                os.close(os.open(f"/tmp/{number}", os.O_CREAT | os.O_WRONLY))
+        """
+        ran = run(code, memory_gb=0.04)
+        assert ran.execution.stopped_by is StoppedBy.MEMORY or "No space left" in ran.log
+
+    def test_memory_bomb_is_stopped(self, run: Run) -> None:
+        execution = run("kept = [bytearray(1 << 24) for _ in range(1000)]").execution
+        assert (execution.exit_code, execution.stopped_by) == (None, StoppedBy.MEMORY)
+        assert execution.peak_memory_gb is not None
+        assert execution.peak_memory_gb > 0.2
+
+    def test_a_child_killed_for_memory_is_not_hidden_by_its_parent(self, run: Run) -> None:
+        code = """
+            import os
+            if os.fork() == 0:
+                kept = [bytearray(1 << 24) for _ in range(1000)]
+                os._exit(0)
+            os.wait()
+        """
+        execution = run(code).execution
+        assert (execution.exit_code, execution.stopped_by) == (None, StoppedBy.MEMORY)
+
+    def test_memory_is_counted_over_all_processes(self, run: Run) -> None:
+        code = """
+            import os, time
+            os.fork(); os.fork(); os.fork()
+            kept = bytearray(b"x") * (60 << 20)
+            time.sleep(600)
+        """
+        execution = run(code).execution
+        assert execution.stopped_by is StoppedBy.MEMORY
+
+    def test_memory_within_the_limit_is_not(self, run: Run) -> None:
+        code = """
+            import os
+            kept = bytearray(b"x") * (100 << 20)
+            for _ in range(3):
+                if os.fork() == 0:
+                    import time
+                    time.sleep(0.3)
+                    os._exit(sum(kept[:1000]) == 0)
+            for _ in range(3):
+                os.wait()
+        """
+        execution = run(code).execution  # 100 MiB that four processes share
+        assert (execution.exit_code, execution.stopped_by) == (0, StoppedBy.ITSELF)
+
+    def test_fork_bomb_meets_the_process_limit(self, run: Run) -> None:
+        code = """
+            import os, time
+            count = 1
+            try:
+                while True:
+                    if os.fork() == 0:
+                        time.sleep(600)
+                    count += 1
+            except OSError as error:
+                print(count, error.strerror)
+        """
+        ran = run(code, processes=20)
+        count, _, reason = ran.log.partition(" ")
+        assert reason == "Resource temporarily unavailable\n"
+        assert 15 <= int(count) <= 20
+
+    def test_threads_count_as_processes(self, run: Run) -> None:
+        code = """
+            import _thread, time
+            count = 1
+            try:
+                while True:
+                    _thread.start_new_thread(time.sleep, (600,))
+                    count += 1
+            except RuntimeError:
+                print(count, flush=True)
+                import os
+                os._exit(0)
+        """
+        assert 15 <= int(run(code, processes=20).log) <= 20
+
+    # Network
+
+    def test_no_server_of_the_host_can_be_reached(self, run: Run) -> None:
+        name = f"\0autocentaur-{uuid.uuid4().hex}"
+        with (
+            socket.create_server(("127.0.0.1", 0)) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_UNIX) as abstract,
+        ):
+            udp.bind(("127.0.0.1", 0))
+            abstract.bind(name)
+            abstract.listen()
+            code = """
+                import socket, sys
+                for kind, family, address in (
+                    (socket.SOCK_STREAM, socket.AF_INET, ("127.0.0.1", int(sys.argv[1]))),
+                    (socket.SOCK_STREAM, socket.AF_INET, ("169.254.169.254", 80)),
+                    (socket.SOCK_STREAM, socket.AF_UNIX, "\\0" + sys.argv[3]),
+                    (socket.SOCK_DGRAM, socket.AF_INET, ("192.0.2.1", 53)),
+                ):
+                    try:
+                        socket.socket(family, kind).connect(address)
+                        print("CONNECTED", address)
+                    except OSError:
+                        pass
+                # Inside, loopback is another one: this is sent, and arrives nowhere.
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", int(sys.argv[2])))
+                try:
+                    print("RESOLVED", socket.getaddrinfo("example.org", 80))
+                except OSError:
+                    print("tried")
+            """
+            ran = run(code, str(tcp.getsockname()[1]), str(udp.getsockname()[1]), name[1:])
+            assert ran.log == "tried\n"
+            for server in (tcp, abstract):
+                server.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    server.accept()
+            udp.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                udp.recv(10)
+
+    def test_families_that_leave_the_machine_another_way_are_refused(self, run: Run) -> None:
+        code = """
+            import socket
+            for family in (40, 16, 17, 38, 31, 30, 44):  # vsock, netlink, packet, alg, bluetooth, tipc, xdp
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
+                    try:
+                        socket.socket(family, kind)
+                        print("OPENED", family)
+                    except OSError:
+                        pass
+            a, b = socket.socketpair()
+            a.sendall(b"unix sockets work"); print(b.recv(100).decode())
+            server = socket.create_server(("127.0.0.1", 0))
+            socket.create_connection(server.getsockname()); print("loopback inside works")
+        """
+        assert run(code).log == "unix sockets work\nloopback inside works\n"
+
+    # Kernel
+
+    def test_other_processes_cannot_be_traced_or_signalled(self, run: Run) -> None:
+        code = """
+            import ctypes, os, signal
+            libc = ctypes.CDLL(None, use_errno=True)
+            print(libc.ptrace(16, 1, 0, 0), libc.ptrace(0, 0, 0, 0))  # attach to process 1; trace me
+            try:
+                os.kill(1, signal.SIGKILL); os.kill(1, signal.SIGSTOP)
+            except OSError:
+                pass
+            try:
+                open("/proc/1/mem", "r+b")
+            except OSError:
+                pass
+            print("still here")
+        """
+        assert run(code).log == "-1 -1\nstill here\n"
+
+    def test_no_new_namespaces_or_mounts(self, run: Run) -> None:
+        code = """
+            import ctypes
+            libc = ctypes.CDLL(None, use_errno=True)
+            flags = [0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000]
+            print([libc.unshare(flag) for flag in flags])
+            print(libc.mount(b"none", b"/tmp", b"tmpfs", 0, None), libc.chroot(b"/tmp"), libc.setns(0, 0))
+        """
+        assert run(code).log == "[-1, -1, -1, -1, -1, -1, -1]\n-1 -1 -1\n"
+
+    # Many jobs
+
+    def test_jobs_run_side_by_side(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        def job(number: int) -> Job:
+            code = f"import time; time.sleep(0.3); print({number}); open('/out/artifact', 'w').write('{number}')"
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            return Job(python(code), "RUN/0001/same", Limits(**LIMITS), folder / "log", folder / "artifact")
+
+        jobs = [job(number) for number in range(4)]
+        threads = [threading.Thread(target=sandbox.run, args=(job,)) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for number, job_run in enumerate(jobs):
+            assert job_run.log.read_text() == f"{number}\n"
+            assert job_run.output is not None
+            assert job_run.output.read_text() == str(number)
+
+    def test_nothing_is_left(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        marker = uuid.uuid4().hex
+        before = self.held(), sorted(os.listdir("/proc/self/fd"))
+        run("print(1)", marker)
+        run("import time; time.sleep(60)", marker, wall_seconds=0.2)
+        run("kept = bytearray(1 << 30)", marker)
+        assert (self.held(), sorted(os.listdir("/proc/self/fd"))) == before
+        assert os.listdir(temporary) == []
+        assert processes_with(marker) == []
+
+    def held(self) -> set[str]:
+        """Return what the provider holds of the machine beside processes: control groups, containers. To override."""
+        return set()
+
+    def test_close_can_be_called_twice(self, sandbox: Sandbox) -> None:
+        sandbox.close()
+        sandbox.close()

