@@ -1,0 +1,207 @@
+"""The git side of a run: one bare repository for all runs, one branch a run, one tagged commit a trial.
+
+Everything here is derived from the journal, so it can be made again after a kill and gives the same hashes. The
+user's git configuration, hooks, signing and identity have no say, and the user's own repository is never touched.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from agent.errors import MissingRequirementError, RepoError
+
+_WHO = {
+    f"GIT_{role}_{field}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for field, value in (("NAME", "autocentaur"), ("EMAIL", "autocentaur@localhost"))
+}
+# Neither the user's nor the machine's configuration is read; `cli` has dropped the caller's GIT_* variables.
+_NO_CONFIG = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+_OPTIONS = ["-c", "safe.directory=*", "-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null"]
+_CONFIG = """[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+\tlogallrefupdates = false
+\tfsync = all
+[gc]
+\tauto = 0
+"""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit to make: the same values always give the same hash."""
+
+    files: Mapping[str, bytes]  # path within the tree → content
+    message: str
+    parent: str | None  # hash
+    at: str  # ISO 8601 with a zone
+
+
+class TrialRepo:
+    """A bare repository whose branches are ratchets and whose tags are trials."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the repository at `path`, making it if it is not there.
+
+        Raises:
+            MissingRequirementError: there is no git program.
+            RepoError: `path` is something else.
+        """
+        self.path = path.resolve()
+        self._written: set[str] = set()
+        if not self.path.exists():
+            temporary = self.path.with_name(self.path.name + ".new")
+            shutil.rmtree(temporary, ignore_errors=True)
+            _git(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)])
+            (temporary / "config").write_text(_CONFIG)
+            temporary.rename(self.path)
+        elif not (self.path / "objects").is_dir():
+            raise RepoError(f"{self.path} is not a git repository; move it away, or give another --runs DIR")
+
+    def branch(self, run_id: str) -> str | None:
+        """Return the hash that the run's branch points to, or None."""
+        return self._resolve(f"refs/heads/{run_id}")
+
+    def tag(self, run_id: str, number: int) -> str | None:
+        """Return the hash of a trial's commit, or None."""
+        return self._resolve(_tag(run_id, number))
+
+    def tags(self, run_id: str) -> dict[int, str]:
+        """Return the hash of every trial's commit of a run, by trial number."""
+        lines = self._run(["for-each-ref", "--format=%(refname) %(objectname)", f"refs/tags/{run_id}/"]).split("\n")
+        pairs = (line.split(" ") for line in lines if line)
+        return {int(ref.rpartition("/")[2]): sha for ref, sha in pairs}
+
+    def record(self, run_id: str, number: int, commit: Commit, advance: bool) -> str:
+        """Make the commit of a trial and its tag, let the branch follow if `advance`, and return the hash.
+
+        Both refs move in one transaction. Doing it again changes nothing.
+        """
+        sha = self._make(commit)
+        updates = [f"update {_tag(run_id, number)} {sha}"]
+        if advance:
+            updates.append(f"update refs/heads/{run_id} {sha}")
+        self._run(["update-ref", "--stdin"], "\n".join(["start", *updates, "commit", ""]).encode())
+        return sha
+
+    def find(self, revision: str) -> str:
+        """Return the full hash of a commit. Raises RepoError if there is none of that name."""
+        sha = self._resolve(revision)
+        if sha is None:
+            raise RepoError(f"no commit {revision!r} in {self.path}; `agent log` lists the trials")
+        return sha
+
+    def read(self, revision: str) -> dict[str, bytes]:
+        """Return the files of a commit by path. Raises RepoError if there is no such commit."""
+        sha = self.find(revision)
+        entries = (entry.split("\t", 1) for entry in self._run(["ls-tree", "-r", "-z", sha]).split("\0") if entry)
+        blobs = {path: about.split(" ")[2] for about, path in entries}
+        return {path: self._raw(["cat-file", "blob", blob]) for path, blob in blobs.items()}
+
+    def message(self, revision: str) -> str:
+        """Return the message of a commit, trailers included."""
+        return self._run(["log", "-1", "--format=%B", self.find(revision)])
+
+    def diff(self, old: str, new: str) -> str:
+        """Return the unified diff between two commits."""
+        return self._run(["diff", "--no-color", "--no-ext-diff", self.find(old), self.find(new)])
+
+    def graph(self, run_id: str, n_commits: int) -> str:
+        """Return `git log --graph` of the trials of a run, the newest first."""
+        shown = [f"--decorate-refs=refs/tags/{run_id}", f"--decorate-refs=refs/heads/{run_id}"]
+        return self._run(
+            ["log", "--graph", "--format=%h%d %s", f"-{n_commits}", *shown, f"--glob=refs/tags/{run_id}/*"]
+        )
+
+    def check_out(self, run_id: str, worktree: Path) -> None:
+        """Make `worktree` show the run's branch as it is now, whatever was there before."""
+        if (worktree / ".git").is_file():
+            _git([*_OPTIONS, "-C", str(worktree), "reset", "--quiet", "--hard", f"refs/heads/{run_id}"])
+            _git([*_OPTIONS, "-C", str(worktree), "clean", "-ffdxq"])
+            return
+        shutil.rmtree(worktree, ignore_errors=True)
+        self._run(["worktree", "prune"])
+        self._run(["worktree", "add", "--quiet", "--force", str(worktree.resolve()), run_id])
+
+    def pack_refs(self) -> None:
+        """Put loose refs into one file, so that thousands of trials stay quick to list."""
+        self._run(["pack-refs", "--all"])
+
+    def _make(self, commit: Commit) -> str:
+        entries = "".join(f"100644 {self._blob(data)}\t{path}\n" for path, data in sorted(commit.files.items()))
+        with tempfile.TemporaryDirectory(dir=self.path) as scratch:
+            index = {"GIT_INDEX_FILE": f"{scratch}/index"}
+            self._run(["update-index", "--add", "--index-info"], entries.encode(), index)
+            tree = self._run(["write-tree"], env=index).strip()
+        seconds = int(datetime.fromisoformat(commit.at).timestamp())
+        when = {"GIT_AUTHOR_DATE": f"@{seconds} +0000", "GIT_COMMITTER_DATE": f"@{seconds} +0000"}
+        parents = ["-p", commit.parent] if commit.parent else []
+        return self._run(["commit-tree", tree, *parents], commit.message.encode(), _WHO | when).strip()
+
+    def _blob(self, data: bytes) -> str:
+        """Store `data`; return its hash, which is computed here so that known files cost no process."""
+        import hashlib
+
+        sha = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+        if sha not in self._written:
+            self._run(["hash-object", "-w", "--stdin"], data)
+            self._written.add(sha)
+        return sha
+
+    def _resolve(self, revision: str) -> str | None:
+        if not re.fullmatch(r"[\w./@^~-]+", revision) or revision.startswith("-"):
+            return None
+        try:
+            return self._run(["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"]).strip()
+        except RepoError:
+            return None
+
+    def _run(self, argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
+        return self._raw(argv, stdin, env).decode(errors="replace")
+
+    def _raw(self, argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
+        return _git([*_OPTIONS, "--git-dir", str(self.path), *argv], stdin, env)
+
+
+def trailers(message: str) -> dict[str, str]:
+    """Return the trailers of a commit message."""
+    block = message.strip().rpartition("\n\n")[2]
+    pairs = (line.partition(": ") for line in block.split("\n"))
+    return {name: value for name, colon, value in pairs if colon and re.fullmatch(r"[A-Z][A-Za-z-]*", name)}
+
+
+def _tag(run_id: str, number: int) -> str:
+    return f"refs/tags/{run_id}/{number:04d}"
+
+
+def _git(argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
+    """Run git and return what it printed. Raises MissingRequirementError or RepoError."""
+    try:
+        import git
+    except ImportError as error:  # GitPython says so at import when there is no git program
+        raise MissingRequirementError(f"git is missing: install it, e.g. `apt install git` ({error})") from error
+    with tempfile.TemporaryFile() as given:
+        given.write(stdin)
+        given.seek(0)
+        try:
+            output = git.Git().execute(
+                ["git", *argv],
+                istream=given,
+                env={**_NO_CONFIG, **(env or {})},
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+            )
+        except git.GitCommandNotFound as error:
+            raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
+        except git.GitCommandError as error:
+            said = str(error.stderr).strip().removeprefix("stderr: ").strip("' \n") or f"exit status {error.status}"
+            command = next(word for word in argv if not word.startswith(("-", "/")) and "=" not in word)
+            raise RepoError(f"git {command} failed: {said}") from error
+    assert isinstance(output, bytes)
+    return output
