@@ -1,0 +1,302 @@
+"""A task: the folder with the script, its frozen files and task.toml. Checked once, strictly, before anything runs."""
+
+import ast
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from agent.edits.assignments import Assignments, read_constants
+from agent.edits.edit import Params
+from agent.errors import EditError, TaskError
+from agent.search.space import SearchSpace
+
+CONFIG_NAME = "task.toml"
+_TABLES = ("data", "budget", "limits", "set", "noise", "values", "space")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Metric(_Strict):
+    """The number that decides, as the user names it."""
+
+    name: str = "val_loss"
+    goal: Literal["minimise", "maximise"] = "minimise"
+
+    def to_loss(self, value: float) -> float:
+        """Return a value of the metric as a loss to minimise."""
+        return value if self.goal == "minimise" else -value
+
+    def shown(self, loss: float) -> float:
+        """Return a loss as a value of the metric."""
+        return loss if self.goal == "minimise" else -loss
+
+
+class ScoreSpec(_Strict):
+    """How the loss comes about."""
+
+    kind: Literal["held_out", "printed"] = "held_out"
+    command: tuple[str, ...] = ("python", "score.py")  # in /task of a fresh sandbox, for held_out
+
+
+class MountSpec(_Strict):
+    """A folder of the host that the script may read."""
+
+    source: str  # ~ is expanded
+    target: str  # absolute path inside
+
+    @field_validator("target")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if not value.startswith("/") or value.startswith(("/task", "/data", "/out", "/in/", "/proc", "/dev")):
+            raise ValueError("must be an absolute path, and not one of /task, /data, /in, /out, /proc, /dev")
+        return value
+
+
+class EnvironmentSpec(_Strict):
+    """What the script runs in."""
+
+    python: str | None = None  # interpreter; default: the one that runs `agent`
+    image: str | None = None  # for --sandbox docker
+    dockerfile: str | None = None  # for --sandbox docker, within the task's folder
+    mounts: tuple[MountSpec, ...] = ()
+    variables: tuple[str, ...] = ()  # names of the caller's variables that are passed on
+
+
+class DataSpec(_Strict):
+    """Where the data comes from."""
+
+    prepare: tuple[str, ...] = ()  # run once on the host; {out} is the folder to fill; empty: no data folder
+
+
+class BudgetSpec(_Strict):
+    """What one training job may use, and who counts it."""
+
+    unit: Literal["seconds", "work", "tokens", "steps"] = "seconds"
+    amount: float = Field(gt=0)
+    nominal_seconds: float | None = Field(default=None, gt=0)  # charged for a success
+    counted_by: Literal["host", "script"] = "host"
+    cpu_factor: float = Field(default=4.0, gt=1)  # of the baseline's CPU seconds, for a budget the script counts
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "BudgetSpec":
+        if self.unit != "seconds" and self.nominal_seconds is None:
+            raise ValueError(f"nominal_seconds is needed with unit = {self.unit!r}: what a success is charged")
+        if self.unit != "seconds" and self.counted_by == "host":
+            raise ValueError(f"the host cannot count {self.unit}; say counted_by = 'script'")
+        return self
+
+    @property
+    def charge_seconds(self) -> float:
+        """Training seconds charged for a success."""
+        return self.nominal_seconds or self.amount
+
+    @property
+    def kind(self) -> str:
+        """`host` or `cooperative`, as every record says it."""
+        return "host" if self.counted_by == "host" else "cooperative"
+
+
+class LimitsSpec(_Strict):
+    """Caps of one job; see sandbox.job.Limits."""
+
+    wall_seconds: float = Field(gt=0)
+    memory_gb: float = Field(gt=0)
+    cpu_seconds: float | None = Field(default=None, gt=0)
+    processes: int = Field(default=64, gt=1)
+    cpus: float = Field(default=1.0, gt=0)
+    output_mb: float = Field(default=256.0, gt=0)
+    scratch_mb: float = Field(default=256.0, gt=0)
+    log_mb: float = Field(default=1.0, gt=0)
+
+
+class NoiseSpec(_Strict):
+    """What is known of the metric's noise."""
+
+    sigma: float | None = Field(default=None, gt=0)  # standard deviation over training seeds, metric units
+
+
+class _Document(_Strict):
+    """task.toml with one profile laid over it."""
+
+    class _TaskTable(_Strict):
+        name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+        script: str = "train.py"
+        frozen: tuple[str, ...] = ()
+        command: tuple[str, ...] = ("python", "train.py")
+        profile: str | None = None
+
+    task: _TaskTable
+    metric: Metric = Metric()
+    score: ScoreSpec = ScoreSpec()
+    environment: EnvironmentSpec = EnvironmentSpec()
+    data: DataSpec = DataSpec()
+    budget: BudgetSpec
+    limits: LimitsSpec
+    set: Mapping[str, str] = {}
+    noise: NoiseSpec = NoiseSpec()
+    values: Mapping[str, int | float | str] = {}
+    space: Mapping[str, Mapping[str, Any]] = {}
+
+
+class Task:
+    """A checked task with one profile chosen. Everything a run needs to know, read once."""
+
+    def __init__(self, folder: Path, files: Mapping[str, bytes], profile: str | None = None) -> None:
+        """Check a task given as its files.
+
+        Args:
+            folder: where they came from, for messages.
+            files: at least task.toml, the script and the frozen files, by relative path.
+            profile: name of the profile; None: the task's default.
+
+        Raises:
+            TaskError: something is missing or wrong; the message has file and line.
+        """
+        self.folder = folder
+        text = _text(folder, files, CONFIG_NAME)
+        document, self.profile, self.profiles = _parse(folder / CONFIG_NAME, text, profile)
+        self.name = document.task.name
+        self.script = document.task.script
+        self.frozen = document.task.frozen
+        self.command = document.task.command
+        self.metric = document.metric
+        self.score = document.score
+        self.environment = document.environment
+        self.data = document.data
+        self.budget = document.budget
+        self.limits = document.limits
+        self.variables = document.set
+        self.noise = document.noise
+        missing = [name for name in (self.script, *self.frozen) if name not in files]
+        if missing:
+            raise TaskError(f"{folder}: {missing[0]} is missing, and {CONFIG_NAME} names it")
+        kept = sorted({CONFIG_NAME, self.script, *self.frozen})
+        self.space = _space(folder / CONFIG_NAME, text, document, self.profile)
+        self.source = _baseline(folder, _text(folder, files, self.script), self.script, document, self.space)
+        self.files = {name: files[name] for name in kept} | {self.script: self.source.encode()}
+
+    @classmethod
+    def load(cls, folder: Path, profile: str | None = None) -> "Task":
+        """Read and check the task in `folder`. Raises TaskError, as the constructor does."""
+        if not (folder / CONFIG_NAME).is_file():
+            raise TaskError(f"{folder} has no {CONFIG_NAME}: give the folder of a task with --task DIR")
+        text = _text(folder, {CONFIG_NAME: (folder / CONFIG_NAME).read_bytes()}, CONFIG_NAME)
+        document, _, _ = _parse(folder / CONFIG_NAME, text, profile)
+        files = {CONFIG_NAME: text.encode()}
+        for name in (document.task.script, *document.task.frozen):
+            path = folder / name
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise TaskError(f"{folder / CONFIG_NAME}: {name} lies outside the task's folder; copy it in")
+            if path.is_file():
+                files[name] = path.read_bytes()
+        return cls(folder, files, profile)
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that defines this task and profile: files, baseline script, profile name."""
+        state = hashlib.sha256(str(self.profile).encode())
+        for name, content in sorted(self.files.items()):
+            state.update(f"\0{name}\0{len(content)}\0".encode() + content)
+        return state.hexdigest()[:16]
+
+    @property
+    def defaults(self) -> Params:
+        """The baseline's value of every name of the space; empty without a space."""
+        return read_constants(self.source, self.space.names) if self.space else {}
+
+
+def _parse(path: Path, text: str, profile: str | None) -> tuple[_Document, str | None, list[str]]:
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"{path}: not valid TOML: {error}") from error
+    profiles: dict[str, dict[str, Any]] = raw.pop("profiles", {})
+    chosen = profile or raw.get("task", {}).get("profile")
+    if chosen is not None and chosen not in profiles:
+        known = ", ".join(profiles) or "none"
+        raise TaskError(f"{path}: there is no profile {chosen!r}; this task has: {known}")
+    for table, overlay in profiles.get(chosen, {}).items() if chosen else ():
+        if table not in _TABLES:
+            line = _line(text, ("profiles", str(chosen), table))
+            raise TaskError(f"{path}:{line}: unknown table [profiles.{chosen}.{table}]; known: {', '.join(_TABLES)}")
+        raw[table] = {**raw.get(table, {}), **overlay}
+    try:
+        return _Document.model_validate(raw), chosen, list(profiles)
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the unknown key is what helps.
+        first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        where = tuple(str(part) for part in first["loc"])
+        line = _line(text, ("profiles", str(chosen), *where), where)
+        what = first["msg"].removeprefix("Value error, ").replace("Extra inputs are not permitted", "unknown key")
+        raise TaskError(f"{path}:{line}: {'.'.join(where)}: {what}") from error
+
+
+def _space(path: Path, text: str, document: _Document, profile: str | None) -> SearchSpace | None:
+    if not document.space:
+        return None
+    try:
+        return SearchSpace.from_tables(document.space)
+    except ValueError as error:
+        name = str(error).removeprefix("space.").partition(":")[0]
+        line = _line(text, ("profiles", str(profile), "space", name), ("space", name))
+        raise TaskError(f"{path}:{line}: {error}") from error
+
+
+def _baseline(folder: Path, source: str, script: str, document: _Document, space: SearchSpace | None) -> str:
+    """Return the script with the profile's values written in; check it against the space."""
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        raise TaskError(f"{folder / script}:{error.lineno}: does not parse: {error.msg}") from error
+    try:
+        if document.values:
+            source = Assignments(document.values).apply(source)
+        values = read_constants(source, space.names) if space else {}
+    except EditError as error:
+        raise TaskError(f"{folder / script}: {error}") from error
+    problems = space.validate(values) if space else []
+    if problems:
+        raise TaskError(f"{folder / script}: the script's own values do not lie in the space: {problems[0]}")
+    return source
+
+
+def _text(folder: Path, files: Mapping[str, bytes], name: str) -> str:
+    if name not in files:
+        raise TaskError(f"{folder}: {name} is missing")
+    try:
+        return files[name].decode()
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{folder / name}: not UTF-8 text (byte {error.start})") from error
+
+
+def _line(text: str, *wanted: tuple[str, ...]) -> int:
+    """Return the line of task.toml that comes nearest to setting one of `wanted`, each a path of keys.
+
+    tomllib does not tell lines, so this looks for `[a.b]` headers and `key =`; it only serves messages.
+    """
+    nearest = (99, 1)  # keys of the path that were not found, line
+    header: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        table = re.match(r"\s*\[([^\[\]]+)\]\s*(#.*)?$", line)
+        assigned = re.match(r"\s*([\w\"'.-]+)\s*=", line)
+        if table:
+            path = header = _keys(table[1])
+        elif assigned:
+            path = (*header, *_keys(assigned[1]))
+        else:
+            continue
+        for keys in wanted:
+            if path == keys[: len(path)]:
+                nearest = min(nearest, (len(keys) - len(path), number))
+    return nearest[1]
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"' ") for part in dotted.split("."))
