@@ -1,0 +1,87 @@
+"""The ledger of a run and the question whether anything is left to spend."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.errors import UsageError
+from agent.trial import Trial, Usage
+
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(text: str) -> float:
+    """Return a duration such as `90`, `30m`, `24h` or `1.5d` in seconds. Raises UsageError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?\s*", text)
+    if match is None or float(match[1]) == 0:
+        raise UsageError(f"{text!r} is not a duration; write for example 90s, 30m, 24h or 2d")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Allowance of a whole run; None: no cap. A trial that has begun is finished."""
+
+    trials: int | None = None  # in all, the baseline included
+    train_seconds: float | None = None
+    wall_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a run has spent so far."""
+
+    trials: int
+    train_seconds: float  # as charged: nominal for a success, measured for a failure
+    wall_seconds: float  # proposing, training, scoring and judging together
+    usage: Usage | None  # all model calls; None if there were none
+
+    @classmethod
+    def of(cls, trials: Iterable[Trial]) -> "Ledger":
+        """Return the sum over finished trials."""
+        total = cls(0, 0.0, 0.0, None)
+        for trial in trials:
+            total = total.plus(trial)
+        return total
+
+    def plus(self, trial: Trial) -> "Ledger":
+        """Return the ledger after one more finished trial."""
+        assert trial.outcome is not None
+        used = trial.proposal.usage
+        return Ledger(
+            self.trials + 1,
+            self.train_seconds + trial.outcome.train_seconds,
+            self.wall_seconds + trial.outcome.total_seconds,
+            used if self.usage is None else self.usage.plus(used) if used is not None else self.usage,
+        )
+
+    def spent(self, budget: Budget) -> str | None:
+        """Return which allowance is used up, as a phrase, or None if all have something left."""
+        if budget.trials is not None and self.trials >= budget.trials:
+            return f"all {budget.trials} trials are done"
+        if budget.train_seconds is not None and self.train_seconds >= budget.train_seconds:
+            return f"the training budget of {duration(budget.train_seconds)} is spent"
+        if budget.wall_seconds is not None and self.wall_seconds >= budget.wall_seconds:
+            return f"the wall-clock budget of {duration(budget.wall_seconds)} is spent"
+        return None
+
+    def left(self, budget: Budget) -> str:
+        """Return what is left, as one line for people and models."""
+        parts = []
+        if budget.trials is not None:
+            parts.append(f"{budget.trials - self.trials} trials")
+        if budget.train_seconds is not None:
+            parts.append(f"{duration(budget.train_seconds - self.train_seconds)} of training")
+        if budget.wall_seconds is not None:
+            parts.append(f"{duration(budget.wall_seconds - self.wall_seconds)} by the clock")
+        return ", ".join(parts) or "no cap"
+
+
+def duration(value: float) -> str:
+    """Return seconds as people say them: 42 s, 12.5 min, 3.2 h."""
+    value = max(value, 0.0)
+    if value < 120:
+        return f"{value:.0f} s"
+    if value < 7200:
+        return f"{value / 60:.1f} min"
+    return f"{value / 3600:.1f} h"
