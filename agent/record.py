@@ -1,0 +1,81 @@
+"""How a finished trial is written down for git and for tools that read autoresearch's results.tsv."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from agent.repo import Commit
+from agent.task import Metric, Task
+from agent.trial import Status, Trial
+
+_CRASHES = (
+    Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.DIVERGED, Status.BAD_ARTIFACT, Status.REJECTED_SCORE,
+)  # fmt: skip
+
+
+def commit_of(
+    trial: Trial,
+    files: Mapping[str, bytes],
+    parent: str | None,
+    *,
+    run_id: str,
+    mode: str,
+    task: Task,
+    model: str | None,
+) -> Commit:
+    """Return the commit of a finished trial: its files, and its own facts as trailers."""
+    outcome = trial.outcome
+    assert outcome is not None
+    assert trial.finished_at is not None
+    facts: dict[str, object] = {
+        "Run": run_id,
+        "Trial": trial.number,
+        "Mode": mode,
+        "Origin": trial.proposal.origin,
+        "Copied-From": trial.proposal.copied_from,
+        "Status": outcome.status,
+        "Kept": "yes" if outcome.kept else "no",
+        "Val-Loss": None if outcome.val_loss is None else repr(outcome.val_loss),
+        "Score": outcome.score.kind if outcome.score else None,
+        "Train-Seconds": f"{outcome.train_seconds:.1f}",
+        "Budget": f"{task.budget.amount:g} {task.budget.unit}, {task.budget.kind}",
+        "Seed": trial.proposal.train_seed,
+        "Image": outcome.sandbox or None,
+        "Task": f"{task.name} {task.digest}",
+        "Profile": task.profile,
+        "Model": trial.proposal.usage.model if trial.proposal.usage else model,
+        "Prompt": trial.proposal.prompt,
+    }
+    trailers = "".join(f"{name}: {value}\n" for name, value in facts.items() if value is not None)
+    why = f"\n{one_line(outcome.reason)}\n" if outcome.reason else ""
+    message = f"trial {trial.number}: {one_line(trial.proposal.title)}\n{why}\n{trailers}"
+    return Commit(files, message, parent, trial.finished_at)
+
+
+def write_results(
+    path: Path, metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str], *, append: bool = False
+) -> None:
+    """Write results.tsv: autoresearch's five columns. A failed trial has no value: its cell is left blank."""
+    header = f"commit\t{metric.name}\tmemory_gb\tstatus\tdescription\n"
+    rows = "".join(_row(trial, metric, hashes[trial.number]) for trial in trials)
+    if append:
+        with path.open("a") as file:
+            file.write(rows)
+        return
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(header + rows)
+    temporary.replace(path)
+
+
+def one_line(text: str) -> str:
+    """Return text without line breaks, tabs and control characters, so that it cannot forge a row or a trailer."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _row(trial: Trial, metric: Metric, sha: str) -> str:
+    outcome = trial.outcome
+    assert outcome is not None
+    value = "" if outcome.val_loss is None else f"{metric.shown(outcome.val_loss):.6f}"
+    memory = outcome.peak_vram_gb or outcome.peak_memory_gb
+    shown = "" if memory is None else f"{memory:.1f}"
+    verdict = "keep" if outcome.kept else "crash" if outcome.status in _CRASHES else "discard"
+    return f"{sha[:7]}\t{value}\t{shown}\t{verdict}\t{one_line(trial.proposal.title)}\n"

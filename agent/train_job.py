@@ -1,0 +1,70 @@
+"""The training job of one trial: what it sees, what it may use."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from agent.data import Corpus
+from agent.paths import TrialPaths
+from agent.task import Task
+from sandbox.job import OUTPUT, Job, Limits, Mount
+
+
+def export(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write the tree of a trial for the sandboxes to mount: plain files, readable by any user, nothing of git."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o444)
+
+
+def limits_of(task: Task) -> Limits:
+    """Return the task's limits in the sandbox's words."""
+    return Limits(**task.limits.model_dump())
+
+
+def training_job(
+    task: Task,
+    corpus: Corpus | None,
+    paths: TrialPaths,
+    *,
+    label: str,
+    train_seed: int,
+    baseline_cpu_seconds: float | None,
+    passed_on: Mapping[str, str],
+) -> Job:
+    """Return the job that trains the script exported to `paths.files`.
+
+    Args:
+        baseline_cpu_seconds: what trial 0 used; caps the trial where the script itself counts its budget.
+        passed_on: values of the variables that task.toml allows through from the caller.
+    """
+    limits = limits_of(task)
+    if task.budget.counted_by == "script" and baseline_cpu_seconds is not None:
+        cap = task.budget.cpu_factor * baseline_cpu_seconds
+        limits = replace(limits, cpu_seconds=min(cap, limits.cpu_seconds or cap))
+    mounts = [Mount(paths.files, "/task")]
+    if corpus is not None:
+        mounts.append(Mount(corpus.train, "/data"))
+    mounts += [Mount(Path(os.path.expanduser(m.source)), m.target) for m in task.environment.mounts]
+    return Job(
+        argv=task.command,
+        label=label,
+        limits=limits,
+        log=paths.log,
+        output=paths.artifact,
+        mounts=tuple(mounts),
+        environment={
+            **passed_on,
+            **task.variables,
+            "TRAIN_DATA": "/data",
+            "TRAIN_OUTPUT": OUTPUT,
+            "TRAIN_SEED": str(train_seed),
+            "TRAIN_BUDGET": f"{task.budget.amount:g}",
+            "TRAIN_BUDGET_UNIT": task.budget.unit,
+        },
+        workdir="/task",
+    )

@@ -1,0 +1,106 @@
+"""Fixtures shared by all tests: a tiny task, its data prepared once, and runs opened by hand."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from agent.budget import Budget
+from agent.data import Corpus, prepare_corpus
+from agent.journal import History, Journal
+from agent.loop import OpenRun
+from agent.paths import RunsFolder
+from agent.propose.proposer import Proposer
+from agent.repo import TrialRepo
+from agent.score.held_out import HeldOutScorer
+from agent.task import Task
+from agent.trial import Trial
+from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.job import Sandbox
+
+TASKS = Path(__file__).parent / "tasks"
+
+# No test may read the developer's own settings, or reach a model by accident.
+for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for prepared data, kept for the whole session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def bigram() -> Task:
+    """The task in tests/tasks/bigram: trains in a tenth of a second."""
+    return Task.load(TASKS / "bigram")
+
+
+@pytest.fixture(scope="session")
+def corpus(bigram: Task, cache: Path) -> Corpus:
+    return prepare_corpus(bigram, cache)
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    box = BubblewrapSandbox()
+    yield box
+    box.close()
+
+
+class SilentObserver:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+
+    def proposing(self, number: int) -> None:
+        self.told.append(("proposing", number))
+
+    def started(self, trial: Trial) -> None:
+        self.told.append(("started", trial.number))
+
+    def scoring(self, trial: Trial) -> None:
+        self.told.append(("scoring", trial.number))
+
+    def finished(self, trial: Trial, previous: Trial | None) -> None:
+        self.told.append(("finished", trial.number))
+
+
+OpenRunWith = Callable[..., OpenRun]
+
+
+@pytest.fixture
+def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> Iterator[OpenRunWith]:
+    """Return a function that opens run `r` in a fresh folder, or again if it is there."""
+    stack = ExitStack()
+
+    def opened(proposer: Proposer, trials: int = 3, task: Task = bigram, box: Sandbox = sandbox) -> OpenRun:
+        runs = RunsFolder(tmp_path / "runs")
+        runs.prepare()
+        paths = runs.run("r")
+        paths.root.mkdir(exist_ok=True)
+        journal = Journal(paths.journal)
+        stack.callback(journal.close)
+        return OpenRun(
+            run_id="r",
+            mode="test",
+            model_name=None,
+            task=task,
+            corpus=corpus,
+            paths=paths,
+            journal=journal,
+            history=History.read(paths.journal),
+            repo=TrialRepo(runs.repo),
+            proposer=proposer,
+            sandbox=box,
+            scorer=HeldOutScorer(task, corpus, box),
+            budget=Budget(trials=trials),
+            observer=SilentObserver(),
+        )
+
+    with stack:
+        yield opened
