@@ -1,0 +1,402 @@
+"""The command line: parse, call, print. The only file that reads the environment; nothing slow is imported here."""
+
+import errno
+import json
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from agent.errors import AgentError, UsageError
+
+if TYPE_CHECKING:
+    from agent.config import RunConfig
+    from agent.loop import End, OpenRun
+    from agent.paths import RunPaths, RunsFolder
+    from agent.repo import TrialRepo
+    from agent.report.stored_run import StoredRun
+    from agent.task import Task
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: the rich one takes 0.16 s to import
+    pretty_exceptions_enable=False,
+    help="Let an agent edit a training script in a sandbox; keep what lowers the validation loss.",
+)
+
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Name of a run; the last one if not given.")]
+TaskFolder = Annotated[
+    Path | None, typer.Option("--task", metavar="DIR", help="Task folder; the bundled task if not given.")
+]
+Profile = Annotated[str | None, typer.Option("--profile", metavar="P", help="Profile of the task, e.g. cpu or gpu.")]
+SandboxKind = Annotated[str, typer.Option("--sandbox", metavar="KIND", help="bubblewrap, or docker.")]
+Weaker = Annotated[
+    list[str],
+    typer.Option("--accept-unenforced", metavar="LIMIT", help="Run although this machine cannot enforce a limit."),
+]
+DEFAULT_RUNS = Path("runs")
+
+
+@app.command()
+def run(
+    *,
+    task: TaskFolder = None,
+    profile: Profile = None,
+    mode: Annotated[str, typer.Option(metavar="MODE", help="centaur, code-edit, cma-es or random.")] = "centaur",
+    trials: Annotated[int | None, typer.Option(metavar="N", help="Trials in all, the baseline included.")] = None,
+    budget: Annotated[str | None, typer.Option(metavar="24h", help="Training time, as charged to trials.")] = None,
+    wall: Annotated[str | None, typer.Option(metavar="8h", help="Time by the clock, for everything.")] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="Seed of the search.")] = 0,
+    name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run.")] = None,
+    sandbox: SandboxKind = "bubblewrap",
+    accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
+    model: Annotated[
+        str | None, typer.Option(metavar="M", envvar="OPENAI_MODEL", help="Model name, or replay:FILE.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", envvar="OPENAI_BASE_URL", help="OpenAI-compatible endpoint.")
+    ] = None,
+    llm_share: Annotated[float, typer.Option(metavar="X", help="centaur: share of trials the model decides.")] = 0.3,
+    llm_warmup: Annotated[int, typer.Option(metavar="N", help="centaur: trials before the model's first turn.")] = 10,
+    attempts: Annotated[int, typer.Option(metavar="N", help="Replies of the model per proposal.")] = 3,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Search: propose, train in a sandbox, score, commit or revert, until a budget is spent."""
+    from agent import config as run_config
+    from agent.budget import seconds
+    from agent.modes import check_mode
+
+    check_mode(mode)
+    folder = _task_folder(task)
+    checked = _task(folder, profile)
+    if trials is None and budget is None and wall is None:
+        trials = run_config.DEFAULT_TRIALS
+    config = run_config.checked(
+        run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{mode}-s{seed}",
+        mode=mode,
+        seed=seed,
+        task_folder=str(folder),
+        task_name=checked.name,
+        task_digest=checked.digest,
+        profile=checked.profile,
+        metric_name=checked.metric.name,
+        metric_goal=checked.metric.goal,
+        noise_sigma=checked.noise.sigma,
+        trials=trials,
+        budget_seconds=seconds(budget) if budget else None,
+        wall_seconds=seconds(wall) if wall else None,
+        sandbox=sandbox,
+        accept_unenforced=tuple(accept_unenforced),
+        model=model,
+        base_url=base_url,
+        llm_share=llm_share,
+        llm_warmup=llm_warmup,
+        attempts=attempts,
+    )
+    _go(config, _runs(runs), new=True, json_=json_)
+
+
+@app.command()
+def resume(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+    """Go on with a run that was interrupted, exactly where its journal ends."""
+    stored = _stored(runs, run_name)
+    _go(stored.config, _runs(runs), new=False, json_=json_)
+
+
+@app.command()
+def noise(
+    *,
+    task: TaskFolder = None,
+    profile: Profile = None,
+    seeds: Annotated[int, typer.Option(metavar="K", min=2, help="How many training seeds.")] = 5,
+    name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run.")] = None,
+    sandbox: SandboxKind = "bubblewrap",
+    accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Measure the noise: the baseline under several training seeds, and the standard deviation of its metric."""
+    from agent import config as run_config
+    from agent.modes import NOISE
+
+    folder = _task_folder(task)
+    checked = _task(folder, profile)
+    config = run_config.checked(
+        run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-noise",
+        mode=NOISE,
+        task_folder=str(folder),
+        task_name=checked.name,
+        task_digest=checked.digest,
+        profile=checked.profile,
+        metric_name=checked.metric.name,
+        metric_goal=checked.metric.goal,
+        trials=seeds,
+        sandbox=sandbox,
+        accept_unenforced=tuple(accept_unenforced),
+    )
+    _go(config, _runs(runs), new=True, json_=json_)
+
+
+@app.command()
+def log(
+    run_name: RunName = None,
+    *,
+    graph: Annotated[bool, typer.Option("--graph", help="Add the commits as git draws them.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """List the trials of a run."""
+    from agent.report import text
+
+    stored = _stored(runs, run_name)
+    trials = [*stored.history.trials, *([stored.history.pending] if stored.history.pending else [])]
+    if json_:
+        rows = [text.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in trials]
+        _print_json({"run": stored.run_id, "mode": stored.config.mode, "trials": rows})
+        return
+    lines = text.trial_lines(trials, stored.hashes, stored.metric, sys.stdout.isatty())
+    closing = text.summary(stored.history.trials, stored.history.incumbent, stored.metric, stored.config.noise_sigma)
+    print("\n".join([f"run {stored.run_id}", *lines, "", *closing]))
+    if graph:
+        print(f"\n{stored.repo.graph(stored.run_id, len(trials))}", end="")
+
+
+@app.command()
+def show(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+    """Show one trial, RUN/7 (or 7 of the last run): outcome, parameters, diff, end of its log."""
+    from agent.report import text
+    from agent.report.one_trial import describe
+
+    stored, number = _trial(runs, trial)
+    found = stored.trial(number)
+    if json_:
+        _print_json(text.trial_json(found, stored.hashes.get(number), stored.metric))
+        return
+    print(describe(stored, found))
+
+
+@app.command()
+def diff(
+    trial: str,
+    other: Annotated[str | None, typer.Argument(help="What to compare with; its parent if not given.")] = None,
+    *,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Print the difference of a trial's files to its parent's, or to another trial's."""
+    stored, number = _trial(runs, trial)
+    found = stored.trial(number)
+    if other is not None:
+        base_run, base = _trial(runs, other)
+        old = f"{base_run.run_id}/{base_run.trial(base).number:04d}"
+    else:
+        old = f"{stored.run_id}/{found.parent or 0:04d}"
+    new = f"{stored.run_id}/{number:04d}"
+    patch = stored.repo.diff(old, new)
+    if json_:
+        _print_json({"old": old, "new": new, "diff": patch})
+        return
+    print(patch or f"no difference between {old} and {new}", end="" if patch else "\n")
+
+
+@app.command()
+def best(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+    """Show the best trial of a run and where its script is."""
+    from agent.report import text
+
+    stored = _stored(runs, run_name)
+    incumbent = stored.history.incumbent
+    if incumbent is None:
+        raise UsageError(f"{stored.run_id} has no trial with a loss yet")
+    if json_:
+        _print_json(text.trial_json(incumbent, stored.hashes.get(incumbent.number), stored.metric))
+        return
+    closing = text.summary(stored.history.trials, incumbent, stored.metric, stored.config.noise_sigma)
+    where = stored.paths.trial(incumbent.number).files
+    print("\n".join([f"run {stored.run_id}", *closing, f"its files: {where}"]))
+    print(f"its commit: {stored.hashes.get(incumbent.number, '')} in {stored.runs.repo}")
+
+
+@app.command()
+def doctor(*, task: TaskFolder = None, profile: Profile = None, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+    """Check what this machine can do, and say what to do about the rest."""
+    from agent.doctor import Endpoint, examine, rendered
+
+    endpoint = Endpoint(
+        os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_MODEL"), os.environ.get("OPENAI_API_KEY")
+    )
+    findings = examine(_task_folder(task), profile, _cache(), _runs(runs), endpoint)
+    if json_:
+        _print_json([finding.to_json() for finding in findings])
+    else:
+        print(rendered(findings, sys.stdout.isatty()))
+    if any(finding.verdict == "missing" for finding in findings):
+        raise typer.Exit(4)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from agent import __version__
+
+        print(__version__)
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main() -> NoReturn:
+    """Run the command and exit: 0 done, 1 failed, 2 usage, 3 budget spent, 4 something is missing, 130 interrupted."""
+    # A caller inside a git hook has GIT_DIR and the like set; they must not lead our git to the user's repository.
+    for variable in [name for name in os.environ if name.startswith("GIT_")]:
+        del os.environ[variable]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    from sandbox.errors import SandboxError
+
+    try:
+        code = app(standalone_mode=False)
+    except AgentError as error:
+        _fail(str(error), error.exit_code)
+    except SandboxError as error:
+        _fail(str(error), 4)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; go on with `agent resume`", 130)
+    except BrokenPipeError:
+        # The reader of a pipe is gone, as after `agent log | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail(f"no space left on the disk ({error.filename}); make room and go on with `agent resume`", 1)
+    except TyperException as error:
+        _fail(f"{error.format_message()} (see `agent --help`)", 2)
+    sys.exit(code if isinstance(code, int) else 0)  # typer returns the code of typer.Exit
+
+
+def _go(config: "RunConfig", runs: "RunsFolder", *, new: bool, json_: bool) -> None:
+    """Run trials of a new or an interrupted run, and end with what came of it."""
+    from agent.loop import Ending, run_trials
+    from agent.report import text
+    from agent.report.screen import Screen
+    from agent.session import Surroundings, existing_run, new_run
+
+    screens: list[Screen] = []
+
+    def screen_of(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> Screen:
+        screens.append(Screen(task.metric, paths, lambda number: repo.tag(paths.run_id, number), quiet=json_))
+        return screens[0]
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
+
+    around = Surroundings(_cache(), os.environ.get("OPENAI_API_KEY"), dict(os.environ), screen_of, say)
+    with (new_run if new else existing_run)(config, runs, around) as open_run:
+        say(f"run {config.run_id}: mode {config.mode}, {_what(open_run)}")
+        try:
+            end = run_trials(open_run)
+        finally:
+            screens[0].close()
+        history, hashes = open_run.history, open_run.repo.tags(config.run_id)
+    if json_:
+        rows = [text.trial_json(trial, hashes.get(trial.number), open_run.task.metric) for trial in history.trials]
+        _print_json(
+            {"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason, "trials": rows}
+        )
+    else:
+        _closing(config, runs, open_run, end)
+    if end.ending is not Ending.DONE:
+        _fail(end.reason, 3 if end.ending is Ending.NOTHING_RAN else 1)
+
+
+def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End") -> None:
+    from agent.loop import Ending
+    from agent.modes import NOISE
+    from agent.report import text
+
+    if end.ending is Ending.BASELINE_FAILED:
+        from agent.judge import read_tail
+
+        log_path = run.paths.trial(0).log
+        print(f"\nthe end of {log_path}:\n{read_tail(log_path)[-2000:]}", file=sys.stderr)
+        return
+    print(f"\n{end.reason}")
+    metric = run.task.metric
+    if config.mode == NOISE:
+        print("\n".join(text.noise_summary(run.history.trials, metric)))
+        return
+    print("\n".join(text.summary(run.history.trials, run.history.incumbent, metric, config.noise_sigma)))
+    where = "" if runs.root == DEFAULT_RUNS else f" --runs {runs.root}"
+    last = f"{config.run_id}/{run.history.trials[-1].number}"
+    print(f"next: agent log --graph{where} · agent show {last}{where} · agent best{where}")
+
+
+def _what(run: "OpenRun") -> str:
+    task = run.task
+    profile = f" ({task.profile})" if task.profile else ""
+    unit = f"{task.budget.amount:g} {task.budget.unit} a trial, budget: {task.budget.kind}"
+    model = f", model {run.model_name}" if run.model_name else ""
+    return f"task {task.name}{profile}, {unit}{model}"
+
+
+def _task_folder(task: Path | None) -> Path:
+    from agent.resources import folder
+
+    return (task or folder("train_template")).resolve()
+
+
+def _task(folder: Path, profile: str | None) -> "Task":
+    from agent.task import Task
+
+    return Task.load(folder, profile)
+
+
+def _runs(root: Path) -> "RunsFolder":
+    from agent.paths import RunsFolder
+
+    return RunsFolder(root)
+
+
+def _stored(runs: Path, name: str | None) -> "StoredRun":
+    from agent.report.stored_run import StoredRun
+
+    return StoredRun.find(_runs(runs), name)
+
+
+def _trial(runs: Path, name: str) -> "tuple[StoredRun, int]":
+    from agent.report.stored_run import trial_name
+
+    run_name, number = trial_name(name)
+    return _stored(runs, run_name), number
+
+
+def _cache() -> Path:
+    """Return the folder of prepared data."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("AUTOCENTAUR_CACHE")
+    return Path(chosen) if chosen else user_cache_path("autocentaur")
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"error: {message}" if code != 130 else message, file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,238 @@
+"""What this machine can do, checked by doing it, with a remedy for whatever is missing."""
+
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from agent.data import find_corpus
+from agent.errors import AgentError
+from agent.paths import RunsFolder
+from agent.session import open_sandbox
+from agent.task import Task
+from sandbox.errors import SandboxError
+from sandbox.job import Job, Limits, StoppedBy
+
+_MIN_FREE_GB = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was looked at, what was found, what to do about it."""
+
+    what: str
+    verdict: Literal["ok", "note", "missing"]  # note: works, or is not needed by default
+    detail: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The model endpoint that the environment names."""
+
+    base_url: str | None
+    model: str | None
+    api_key: str | None
+
+
+def examine(folder: Path, profile: str | None, cache: Path, runs: RunsFolder, endpoint: Endpoint) -> list[Finding]:
+    """Return all findings, in the order in which a run needs the things."""
+    findings = [_system(), _python(), _git(), _disk(runs)]
+    task = _task(folder, profile, findings)
+    if task is not None:
+        findings += [*_sandbox(task), _script_environment(task), _data(task, cache)]
+    return [*findings, _docker(), _gpu(), _model(endpoint)]
+
+
+def rendered(findings: list[Finding], colour: bool) -> str:
+    """Return the findings as lines for a terminal."""
+    marks = {"ok": ("ok", "32"), "note": ("note", "33"), "missing": ("MISSING", "31")}
+    lines = []
+    for finding in findings:
+        mark, code = marks[finding.verdict]
+        shown = f"\x1b[{code}m{mark:7}\x1b[0m" if colour else f"{mark:7}"
+        lines.append(f"{shown} {finding.what:18} {finding.detail}")
+        if finding.remedy:
+            lines.append(f"{'':27}→ {finding.remedy}")
+    return "\n".join(lines)
+
+
+def _system() -> Finding:
+    if sys.platform == "linux":
+        return Finding("system", "ok", platform.platform())
+    return Finding("system", "note", f"{platform.system()}: only --sandbox docker can work here", "install Docker")
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+
+
+def _git() -> Finding:
+    program = shutil.which("git")
+    if program is None:
+        return Finding("git", "missing", "no git program on the PATH", "apt install git")
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    return Finding("git", "ok", said)
+
+
+def _disk(runs: RunsFolder) -> Finding:
+    place = next(p for p in (runs.root.resolve(), *runs.root.resolve().parents) if p.exists())
+    free = shutil.disk_usage(place).free / 2**30
+    if free < _MIN_FREE_GB:
+        return Finding("disk", "missing", f"{free:.1f} GiB free at {place}", "make room, or give another --runs DIR")
+    return Finding("disk", "ok", f"{free:.0f} GiB free at {place}")
+
+
+def _task(folder: Path, profile: str | None, findings: list[Finding]) -> Task | None:
+    try:
+        task = Task.load(folder, profile)
+    except AgentError as error:
+        findings.append(Finding("task", "missing", str(error), "mend the task, then run `agent doctor` again"))
+        return None
+    others = ", ".join(task.profiles) or "none"
+    findings.append(Finding("task", "ok", f"{task.name}, profile {task.profile or 'none'} (of: {others})"))
+    return task
+
+
+def _sandbox(task: Task) -> Iterator[Finding]:
+    """Run a small job, and one that breaks each limit: what is not stopped is not enforced."""
+    try:
+        sandbox = open_sandbox("bubblewrap", task)
+    except (SandboxError, AgentError) as error:
+        yield Finding("sandbox", "missing", f"bubblewrap: {error}")
+        return
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, code, limits, stopped in _PROBES:
+                job = Job(
+                    argv=("python", "-I", "-S", "-c", code),
+                    label=f"doctor/{name.replace(' ', '-')}",
+                    limits=limits,
+                    log=Path(scratch) / "log",
+                )
+                found = sandbox.run(job)
+                held = stopped(found.stopped_by, found.exit_code)
+                detail = f"{found.sandbox}" if name == "sandbox" else "held" if held else f"not held: {found}"
+                note = "; ".join(found.unenforced) if name == "sandbox" else ""
+                yield Finding(name, "ok" if held else "missing", detail + (f" ({note})" if note else ""))
+    except SandboxError as error:
+        yield Finding("sandbox", "missing", str(error))
+    finally:
+        sandbox.close()
+
+
+_SMALL = Limits(wall_seconds=30, memory_gb=0.25, scratch_mb=8)
+_BY_ITSELF: Callable[[StoppedBy, int | None], bool] = lambda by, code: by is StoppedBy.ITSELF and code == 0  # noqa: E731
+_PROBES: tuple[tuple[str, str, Limits, Callable[[StoppedBy, int | None], bool]], ...] = (
+    ("sandbox", "pass", _SMALL, _BY_ITSELF),
+    (
+        "limit: network",
+        "import socket\ns = socket.socket()\ns.settimeout(2)\nassert s.connect_ex(('192.0.2.1', 80)) != 0",
+        _SMALL,
+        _BY_ITSELF,
+    ),
+    (
+        "limit: files",
+        "import os\nassert not os.path.exists('/etc/shadow')\n"
+        "try:\n    open('/usr/probe', 'w')\nexcept OSError:\n    raise SystemExit(0)\nraise SystemExit(1)",
+        _SMALL,
+        _BY_ITSELF,
+    ),
+    ("limit: memory", "b = []\nwhile True: b.append(bytearray(1 << 24))", _SMALL, lambda by, _: by is StoppedBy.MEMORY),
+    (
+        "limit: processes",
+        "import os, time\nn = 0\ntry:\n    while n < 500:\n        if os.fork() == 0:\n            time.sleep(9)\n"
+        "        n += 1\nexcept OSError:\n    os._exit(0)\nos._exit(1)",
+        Limits(wall_seconds=30, memory_gb=1.0, processes=64),
+        _BY_ITSELF,
+    ),
+    (
+        "limit: time",
+        "while True: pass",
+        Limits(wall_seconds=1.0, memory_gb=0.25),
+        lambda by, _: by is StoppedBy.WALL_LIMIT,
+    ),
+)
+
+
+def _script_environment(task: Task) -> Finding:
+    """Whether the interpreter of the script has torch, if the script asks for it."""
+    if "import torch" not in task.source:
+        return Finding("script's python", "ok", "the script does not use torch")
+    python = task.environment.python or sys.executable
+    code = "import importlib.metadata as m; print(m.version('torch'))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return Finding("script's python", "missing", f"{python} has no torch", f"{python} -m pip install torch")
+    return Finding("script's python", "ok", f"torch {done.stdout.strip()}")
+
+
+def _data(task: Task, cache: Path) -> Finding:
+    try:
+        corpus = find_corpus(task, cache)
+    except AgentError as error:
+        return Finding("data", "missing", str(error))
+    if corpus is None:
+        return Finding("data", "note", "not prepared yet", "nothing to do: the first `agent run` prepares it")
+    return Finding("data", "ok", f"{corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
+
+
+def _docker() -> Finding:
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=5)
+        version = client.version()["Version"]
+        client.close()
+    except DockerException:
+        return Finding("docker", "note", "no Docker engine answers", "only needed for --sandbox docker")
+    return Finding("docker", "note", f"engine {version}; --sandbox docker is not built yet")
+
+
+def _gpu() -> Finding:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return Finding("gpu", "note", "no NVIDIA driver found", "not needed: the cpu profile is the default")
+    query = [program, "--query-gpu=index,name,memory.total,driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return Finding("gpu", "note", f"nvidia-smi fails: {done.stdout.strip()[:90]}", "reinstall the NVIDIA driver")
+    return Finding("gpu", "ok", "; ".join(done.stdout.strip().splitlines()))
+
+
+def _model(endpoint: Endpoint) -> Finding:
+    if endpoint.base_url is None and endpoint.api_key is None:
+        from agent.llm.local_model import LocalModel
+
+        try:
+            LocalModel().close()
+        except AgentError as error:
+            return Finding("model", "missing", str(error))
+        better = "for a real one set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL"
+        return Finding("model", "ok", "the embedded SmolLM2-135M, which has no tuning skill", better)
+    if endpoint.model is None:
+        return Finding("model", "missing", "an endpoint is set, but no model", "export OPENAI_MODEL=NAME")
+    from agent.llm.openai_model import OpenAIModel, Patience
+
+    try:
+        model = OpenAIModel(
+            endpoint.model,
+            base_url=endpoint.base_url,
+            api_key=endpoint.api_key,
+            patience=Patience(request_seconds=60, retry_seconds=5),
+        )
+        obeys = model.probe()
+        model.close()
+    except AgentError as error:
+        return Finding("model", "missing", str(error))
+    schemas = "obeys JSON schemas" if obeys else "ignores JSON schemas: replies are validated all the same"
+    return Finding("model", "ok", f"{endpoint.model} answers and {schemas}")

@@ -1,0 +1,127 @@
+"""The composition root: the one file that knows every concrete proposer, searcher and model by name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.config import RunConfig
+from agent.errors import TaskError, UsageError
+from agent.llm.model import Model
+from agent.paths import RunPaths
+from agent.propose.briefing import Briefing
+from agent.propose.proposer import Proposer
+from agent.search.searcher import Searcher
+from agent.search.space import SearchSpace
+from agent.task import Task
+
+MODES = {
+    "centaur": "CMA-ES, and on a share of the trials a language model that sees its state",
+    "code-edit": "a language model edits the script",
+    "cma-es": "CMA-ES over the hyperparameters, started from the script's own values",
+    "random": "independent draws from the space",
+}
+NOT_BUILT = ("fixed", "tpe")
+NOISE = "noise"  # `agent noise`: the baseline under one training seed after another
+RECORDING = "replay:"  # --model replay:FILE
+
+
+def check_mode(mode: str) -> None:
+    """Raise UsageError unless `mode` is one that can be run."""
+    if mode in NOT_BUILT:
+        raise UsageError(f"--mode {mode} is not built yet; built are {', '.join(MODES)}")
+    if mode not in MODES and mode != NOISE:
+        raise UsageError(f"--mode {mode}: there is no such mode; there are {', '.join(MODES)}")
+
+
+def needs_model(config: RunConfig) -> bool:
+    """Return whether the mode talks to a language model."""
+    return config.mode in ("centaur", "code-edit")
+
+
+def build_model(config: RunConfig, api_key: str | None, n_replies_used: int, say: Callable[[str], None]) -> Model:
+    """Return the model that the run asked for; the embedded one if it asked for none.
+
+    Args:
+        n_replies_used: how many replies the journal already holds; a recording goes on after them.
+
+    Raises:
+        UsageError, MissingRequirementError, ModelError: there is no such model here; the message says what to do.
+    """
+    if config.model is not None and config.model.startswith(RECORDING):
+        from agent.llm.recorded import RecordedModel
+
+        return RecordedModel(Path(config.model.removeprefix(RECORDING)), n_replies_used)
+    if config.base_url is None and api_key is None:
+        from agent.llm.local_model import LocalModel
+
+        if config.model is not None:
+            raise UsageError(
+                f"--model {config.model}: no endpoint is known for it; set OPENAI_API_KEY, or --base-url of a server"
+            )
+        say(
+            "model: the embedded SmolLM2-135M. It shows that everything works; it has no skill at tuning and mostly\n"
+            "  copies what it is shown. For a real one set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL."
+        )
+        return LocalModel()
+    from agent.llm.openai_model import OpenAIModel, describe_endpoint
+
+    if config.model is None:
+        raise UsageError("name the endpoint's model with --model or OPENAI_MODEL")
+    remote = describe_endpoint(config.base_url)
+    if remote is not None:
+        say(f"model: {config.model} at {remote}; the script's source and the results of trials are sent there")
+    return OpenAIModel(config.model, base_url=config.base_url, api_key=api_key)
+
+
+def build_proposer(
+    config: RunConfig, task: Task, model: Model | None, paths: RunPaths, api_key: str | None
+) -> Proposer:
+    """Return the proposer of the run's mode. Raises TaskError if the task lacks what the mode needs."""
+    if config.mode == NOISE:
+        from agent.propose.noise import NoiseProposer
+
+        return NoiseProposer()
+    if config.mode in ("random", "cma-es"):
+        from agent.propose.numeric import NumericProposer
+
+        return NumericProposer(_searcher(config, task))
+    from agent.llm.recorded import Transcript
+    from agent.prompts import PromptSet
+
+    assert model is not None
+
+    def model_for(number: int) -> Model:
+        return Transcript(model, paths.trial(number).llm, secrets=[api_key] if api_key else [])
+
+    if config.mode == "code-edit":
+        from agent.edits.guard import Guard
+        from agent.propose.code_edit import CodeEditProposer
+
+        return CodeEditProposer(
+            model_for, PromptSet.load("code_edit"), _briefing(task), Guard(required=("load",)), attempts=config.attempts
+        )
+    raise UsageError(config.mode)
+
+
+def _briefing(task: Task) -> Briefing:
+    """Return what a model is told of the task, from the configuration that enforces it."""
+    limits = task.limits
+    said = f"{task.budget.amount:g} {task.budget.unit} of training, {limits.memory_gb:g} GiB of memory, "
+    said += f"{limits.wall_seconds:g} s by the clock, {limits.output_mb:g} MiB for the saved model"
+    return Briefing(task.script, task.metric.name, task.metric.goal == "maximise", task.frozen, said)
+
+
+def _searcher(config: RunConfig, task: Task) -> Searcher:
+    space = _space(config, task)
+    if config.mode == "random":
+        from agent.search.random_search import RandomSearcher
+
+        return RandomSearcher(space, config.seed)
+    from agent.search.cmaes import CMAESearcher
+
+    return CMAESearcher(space, task.defaults, config.seed)
+
+
+def _space(config: RunConfig, task: Task) -> SearchSpace:
+    if task.space is None:
+        raise TaskError(f"{task.folder}/task.toml: mode {config.mode} needs a [space] table with the names to search")
+    return task.space

@@ -1,0 +1,92 @@
+"""What `agent run` shows while it works: one line a trial, and on a terminal a live line while a trial trains."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from agent.judge import read_tail
+from agent.paths import RunPaths
+from agent.record import one_line
+from agent.report import text
+from agent.task import Metric
+from agent.trial import Trial
+
+_PROGRESS = re.compile(r"progress +(\d(?:\.\d+)?)")
+_LOSS = re.compile(r"\bloss +([\d.]+|nan|inf)")
+
+
+class _Reported(TextColumn):
+    """Reads the end of the training log at each refresh and moves the bar by what the script says there."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Task) -> Text:
+        log: Path | None = task.fields.get("log")
+        if log is None:
+            return Text("")
+        said = read_tail(log)[-2000:]
+        progress, loss = _PROGRESS.findall(said), _LOSS.findall(said)
+        if progress:
+            task.completed = min(float(progress[-1]), 1.0)
+        return Text(f"loss {loss[-1]} (reported)" if loss else "", style="dim")
+
+
+class Screen:
+    """An Observer that prints: plain lines where the output is no terminal, nothing at all if `quiet`."""
+
+    def __init__(
+        self, metric: Metric, paths: RunPaths, hash_of: Callable[[int], str | None], quiet: bool = False
+    ) -> None:
+        self._metric = metric
+        self._paths = paths
+        self._hash_of = hash_of
+        self._console = Console(quiet=quiet, highlight=False, markup=False, soft_wrap=True)
+        self._headed = False
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        if self._console.is_terminal and not quiet:
+            self._progress = Progress(
+                SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(24), TimeElapsedColumn(),
+                _Reported(), console=self._console, transient=True, refresh_per_second=4,
+            )  # fmt: skip
+            self._progress.start()
+
+    def say(self, line: str) -> None:
+        """Print one line above the live one."""
+        self._console.print(Text.from_ansi(line))
+
+    def proposing(self, number: int) -> None:
+        self._show(f"trial {number}: proposing")
+
+    def started(self, trial: Trial) -> None:
+        if trial.proposal.refused is None:
+            title = one_line(trial.proposal.title)[:44]
+            self._show(f"trial {trial.number}: training, {title}", self._paths.trial(trial.number).log)
+
+    def scoring(self, trial: Trial) -> None:
+        self._show(f"trial {trial.number}: scoring")
+
+    def finished(self, trial: Trial, previous: Trial | None) -> None:
+        colour = self._console.is_terminal
+        if not self._headed:
+            self._headed = True
+            self.say(text.paint(text.header(self._metric), "1", colour))
+        before = previous.val_loss if previous else None
+        self.say(text.trial_line(trial, self._hash_of(trial.number), before, self._metric, colour))
+
+    def close(self) -> None:
+        """Leave the terminal as it was. Safe to call twice."""
+        if self._progress is not None:
+            self._progress.stop()
+
+    def _show(self, what: str, log: Path | None = None) -> None:
+        if self._progress is None:
+            return
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(what, total=1.0 if log else None, log=log)

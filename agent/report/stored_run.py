@@ -1,0 +1,75 @@
+"""A run as it lies on the disk, for commands that only read."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from agent import config as run_config
+from agent.config import RunConfig
+from agent.errors import UsageError
+from agent.journal import History
+from agent.paths import RunPaths, RunsFolder
+from agent.repo import TrialRepo
+from agent.task import Metric
+from agent.trial import Trial
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """Configuration, history and commits of one run. Reading takes no lock: the run may be going on."""
+
+    runs: RunsFolder
+    config: RunConfig
+    history: History
+
+    @classmethod
+    def find(cls, runs: RunsFolder, name: str | None) -> "StoredRun":
+        """Return the run of that name, or the one begun last. Raises UsageError if there is none."""
+        known = runs.run_ids()
+        if not known:
+            raise UsageError(
+                f"there is no run in {runs.root}; start one with `agent run`, or name a folder with --runs"
+            )
+        if name is not None and name not in known:
+            raise UsageError(f"there is no run {name!r} in {runs.root}; the last is {known[-1]}")
+        paths = runs.run(name or known[-1])
+        history = History.read(paths.journal) if paths.journal.exists() else History([])
+        return cls(runs, run_config.load(paths.run_json), history)
+
+    @property
+    def run_id(self) -> str:
+        return self.config.run_id
+
+    @property
+    def paths(self) -> RunPaths:
+        return self.runs.run(self.run_id)
+
+    @property
+    def metric(self) -> Metric:
+        return Metric(name=self.config.metric_name, goal=self.config.metric_goal)
+
+    @cached_property
+    def repo(self) -> TrialRepo:
+        return TrialRepo(self.runs.repo)
+
+    @cached_property
+    def hashes(self) -> dict[int, str]:
+        """Hash of every trial's commit, by number."""
+        return self.repo.tags(self.run_id)
+
+    def trial(self, number: int) -> Trial:
+        """Return one trial, the one in flight included. Raises UsageError if there is none of that number."""
+        trials = self.history.trials
+        if 0 <= number < len(trials):
+            return trials[number]
+        if self.history.pending is not None and number == self.history.pending.number:
+            return self.history.pending
+        raise UsageError(f"{self.run_id} has no trial {number}; it has 0 to {len(trials) - 1}")
+
+
+def trial_name(text: str) -> tuple[str | None, int]:
+    """Return the run and the number that `RUN/7`, or `7` for the last run, stands for. Raises UsageError."""
+    match = re.fullmatch(r"(?:([A-Za-z0-9][\w.-]*)/)?(\d{1,6})", text)
+    if match is None:
+        raise UsageError(f"{text!r} is no trial; write RUN/7, or 7 for trial 7 of the last run")
+    return match[1], int(match[2])

@@ -1,0 +1,184 @@
+"""Opening a run for writing: the checks before trial 0, the lock, and everything a run is made of."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from agent import config as run_config
+from agent.budget import Budget, Ledger
+from agent.config import RunConfig
+from agent.data import Corpus, prepare_corpus
+from agent.errors import MissingRequirementError, TaskError, UsageError
+from agent.journal import History, Journal
+from agent.judge import keep, keep_baseline
+from agent.loop import Observer, OpenRun
+from agent.modes import NOISE, build_model, build_proposer, check_mode, needs_model
+from agent.paths import RunPaths, RunsFolder
+from agent.repo import TrialRepo
+from agent.score.held_out import HeldOutScorer
+from agent.task import Task
+from sandbox.job import Sandbox
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the caller brings: what its environment says, read by `cli` alone, and its screen."""
+
+    cache: Path  # prepared data
+    api_key: str | None
+    variables: Mapping[str, str]  # the caller's environment, of which task.toml may let names through
+
+    screen_of: "ScreenOf"  # makes the observer once the run's task and paths are known
+    say: "Say"  # prints one line
+
+
+ScreenOf = Callable[[Task, RunPaths, TrialRepo], Observer]
+Say = Callable[[str], None]
+
+
+@contextmanager
+def new_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> Iterator[OpenRun]:
+    """Check everything, then make the run's folder and open it. What cannot work is said before anything is written.
+
+    Raises:
+        UsageError, TaskError: the request is wrong; nothing was written.
+        MissingRequirementError, SandboxError: the machine lacks something; nothing was written.
+    """
+    check_mode(config.mode)
+    task = load_task(config)
+    paths = runs.run(config.run_id)
+    if paths.root.exists():
+        raise UsageError(f"the name {config.run_id} is taken; choose another --name, or `agent resume {config.run_id}`")
+    with _open(config, task, runs, around) as run:
+        yield run
+
+
+@contextmanager
+def existing_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> Iterator[OpenRun]:
+    """Open a run that was interrupted, to go on where its journal ends.
+
+    Raises:
+        UsageError: the task is not the one that the run began with, or another process has the run open.
+    """
+    task = load_task(config)
+    if task.digest != config.task_digest:
+        raise UsageError(
+            f"the task in {config.task_folder} has changed since {config.run_id} began "
+            f"(digest {task.digest}, was {config.task_digest}); restore it, or start a new run"
+        )
+    with _open(config, task, runs, around) as run:
+        yield run
+
+
+def load_task(config: RunConfig) -> Task:
+    """Return the run's task. Raises TaskError."""
+    return Task.load(Path(config.task_folder), config.profile)
+
+
+@contextmanager
+def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings) -> Iterator[OpenRun]:
+    if task.score.kind != "held_out":
+        raise TaskError(f"{task.folder}/task.toml: score.kind = {task.score.kind!r} is not built yet; use held_out")
+    passed_on = _passed_on(task, around.variables)
+    paths = runs.run(config.run_id)
+    with ExitStack() as stack:
+        resumed = paths.root.exists()
+        if resumed:
+            stack.enter_context(_locked(paths))
+        history = History.read(paths.journal) if paths.journal.exists() else History([])
+        sandbox = open_sandbox(config.sandbox, task, frozenset(config.accept_unenforced))
+        stack.callback(sandbox.close)
+        corpus = _corpus(task, around.cache, around.say)
+        model = build_model(config, around.api_key, _calls(history), around.say) if needs_model(config) else None
+        if model is not None:
+            stack.callback(model.close)
+        proposer = build_proposer(config, task, model, paths, around.api_key)
+        runs.prepare()
+        repo = TrialRepo(runs.repo)
+        if not resumed:  # only now, when everything is known to work, is anything written
+            stack.enter_context(_locked(paths))
+            run_config.save(paths.run_json, config)
+        journal = Journal(paths.journal)
+        stack.callback(journal.close)
+        if journal.dropped_bytes:
+            around.say(f"the journal ended in a torn line of {journal.dropped_bytes} bytes, which was dropped")
+        yield OpenRun(
+            run_id=config.run_id,
+            mode=config.mode,
+            model_name=model.name if model else None,
+            task=task,
+            corpus=corpus,
+            paths=paths,
+            journal=journal,
+            history=history,
+            repo=repo,
+            proposer=proposer,
+            sandbox=sandbox,
+            scorer=HeldOutScorer(task, corpus, sandbox),
+            budget=Budget(config.trials, config.budget_seconds, config.wall_seconds),
+            observer=around.screen_of(task, paths, repo),
+            keep=keep_baseline if config.mode == NOISE else keep,
+            passed_on=passed_on,
+        )
+
+
+def open_sandbox(kind: str, task: Task, accept_unenforced: frozenset[str] = frozenset()) -> Sandbox:
+    """Return the sandbox of that kind. Raises SandboxError with the remedy if it does not work here."""
+    if kind == "docker":
+        raise UsageError("--sandbox docker is not built yet; use --sandbox bubblewrap")
+    from sandbox.bubblewrap import BubblewrapSandbox
+
+    python = task.environment.python
+    return BubblewrapSandbox(
+        python=Path(os.path.expanduser(python)) if python else None, accept_unenforced=accept_unenforced
+    )
+
+
+@contextmanager
+def _locked(paths: RunPaths) -> Iterator[None]:
+    """Hold the run for this process alone. Raises UsageError with the pid of the process that has it."""
+    paths.root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(paths.lock)
+    owner = paths.lock.with_suffix(".pid")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        pid = owner.read_text().strip() if owner.exists() else "unknown"
+        raise UsageError(f"another process (pid {pid}) has {paths.run_id} open; wait for it, or stop it") from error
+    try:
+        owner.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _corpus(task: Task, cache: Path, say: Say) -> Corpus:
+    from agent.data import find_corpus
+
+    if not task.data.prepare:
+        raise TaskError(f"{task.folder}/task.toml: score.kind = 'held_out' needs [data] prepare")
+    found = find_corpus(task, cache)
+    if found is not None:
+        return found
+    say(f"preparing the data of {task.name} (once, about a minute)")
+    return prepare_corpus(task, cache)
+
+
+def _passed_on(task: Task, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the caller's variables that task.toml lets through. Raises MissingRequirementError for one not set."""
+    missing = [name for name in task.environment.variables if name not in variables]
+    if missing:
+        raise MissingRequirementError(f"the task passes on the variable {missing[0]}, which is not set; export it")
+    return {name: variables[name] for name in task.environment.variables}
+
+
+def _calls(history: History) -> int:
+    """Return how many replies of the model the journal already holds."""
+    used = Ledger.of(history.trials).usage
+    pending = history.pending.proposal.usage if history.pending else None
+    return (used.calls if used else 0) + (pending.calls if pending else 0)
