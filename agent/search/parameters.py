@@ -1,8 +1,9 @@
-"""The four kinds of axes of a search space: each maps its values to the unit interval and back.
+"""The kinds of parameters of a search space: each maps its values to axes of the unit cube and back.
 
-Whole numbers, powers of two and choices have levels; level i of n sits in the middle of its bin, at (i + 1/2) / n,
-so that a uniform point falls on every level alike. Floats are rounded to what is written into the script, so that
-the value that is asked is the value that runs, to the last digit.
+Whole numbers, powers of two and ordered choices have levels along one axis; level i of n sits in the middle of its
+bin, at (i + 1/2) / n, so that a uniform point falls on every level alike. Choices without an order have an axis each,
+and the highest wins: no choice lies between two others. Floats are rounded to what is written into the script, so
+that the value that is asked is the value that runs, to the last digit.
 """
 
 import math
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 from agent.edits.edit import Value
 
 SIGNIFICANT_DIGITS = 6
+CHOSEN, NOT_CHOSEN = 0.6, 0.4  # places on the axes of choices without an order
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,9 @@ class Float:
     high: float
     log: bool = False
     kind: ClassVar[str] = "float"
+    n_axes: ClassVar[int] = 1
     n_levels: ClassVar[None] = None  # continuous
+    step: ClassVar[float] = 0.0  # between two levels, in [0, 1]
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
@@ -33,18 +37,26 @@ class Float:
         if self.log and self.low <= 0:
             raise ValueError(f"low = {self.low}: a log scale needs low > 0")
 
+    def place(self, u: float) -> float:
+        """Return the value at `u` in [0, 1] before rounding."""
+        if self.log:
+            return self.low * math.pow(self.high / self.low, u)
+        return self.low + (self.high - self.low) * u
+
+    def spread(self, std: float) -> float:
+        """Return a standard deviation in [0, 1] in the parameter's unit, on a log scale as a factor."""
+        return math.pow(self.high / self.low, std) if self.log else (self.high - self.low) * std
+
     def decode(self, u: float) -> float:
         """Return the value at `u` in [0, 1], rounded."""
-        if self.log:
-            return self._rounded(self.low * math.pow(self.high / self.low, u))
-        return self._rounded(self.low + (self.high - self.low) * u)
+        return self._rounded(self.place(u))
 
-    def encode(self, value: Value) -> float:
+    def encode(self, value: Value) -> tuple[float]:
         """Return the place of `value` in [0, 1]."""
         number = float(value)
         if self.log:
-            return math.log(number / self.low) / math.log(self.high / self.low)
-        return (number - self.low) / (self.high - self.low)
+            return (math.log(number / self.low) / math.log(self.high / self.low),)
+        return ((number - self.low) / (self.high - self.low),)
 
     def read(self, value: Any) -> float:
         """Return `value` as the space writes it. Raises ValueError if it is no number within the range."""
@@ -75,6 +87,7 @@ class Int:
     high: int
     log: bool = False
     kind: ClassVar[str] = "int"
+    n_axes: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
@@ -88,20 +101,32 @@ class Int:
     def n_levels(self) -> int:
         return self.high - self.low + 1
 
+    @property
+    def step(self) -> float:
+        """The distance of two levels on the axis, in [0, 1]; on a log scale their mean distance."""
+        return 1 / self.n_levels
+
+    def place(self, u: float) -> float:
+        """Return the real number at `u` in [0, 1] before it is snapped."""
+        left, right = self._edges
+        return left * math.pow(right / left, u) if self.log else left + (right - left) * u
+
+    def spread(self, std: float) -> float:
+        """Return a standard deviation in [0, 1] in the parameter's unit, on a log scale as a factor."""
+        left, right = self._edges
+        return math.pow(right / left, std) if self.log else (right - left) * std
+
     def decode(self, u: float) -> int:
         """Return the whole number whose bin holds `u`."""
         if not self.log:
             return self.low + _level(u, self.n_levels)
-        left, right = self.low - 0.5, self.high + 0.5
-        return min(max(round(left * math.pow(right / left, u)), self.low), self.high)
+        return min(max(round(self.place(u)), self.low), self.high)
 
-    def encode(self, value: Value) -> float:
+    def encode(self, value: Value) -> tuple[float]:
         """Return the middle of the bin of `value` (on a log scale: its own place, which lies within)."""
         number = int(value)
-        if not self.log:
-            return (number - self.low + 0.5) / self.n_levels
-        left, right = self.low - 0.5, self.high + 0.5
-        return math.log(number / left) / math.log(right / left)
+        left, right = self._edges
+        return (math.log(number / left) / math.log(right / left) if self.log else (number - left) / (right - left),)
 
     def read(self, value: Any) -> int:
         """Return `value` as a plain int. Raises ValueError if it is no whole number within the range."""
@@ -113,6 +138,11 @@ class Int:
     def json_schema(self) -> dict[str, Any]:
         return {"type": "integer", "minimum": self.low, "maximum": self.high}
 
+    @property
+    def _edges(self) -> tuple[float, float]:
+        """The outer edges of the first and the last bin."""
+        return self.low - 0.5, self.high + 0.5
+
 
 @dataclass(frozen=True)
 class PowerOfTwo:
@@ -122,6 +152,7 @@ class PowerOfTwo:
     low: int
     high: int
     kind: ClassVar[str] = "power_of_two"
+    n_axes: ClassVar[int] = 1
     log: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -135,16 +166,29 @@ class PowerOfTwo:
         return self.high.bit_length() - self.low.bit_length() + 1
 
     @property
+    def step(self) -> float:
+        """The distance of two levels on the axis, in [0, 1]; on a log scale their mean distance."""
+        return 1 / self.n_levels
+
+    @property
     def choices(self) -> tuple[int, ...]:
         return tuple(self.low << level for level in range(self.n_levels))
+
+    def place(self, u: float) -> float:
+        """Return the real number at `u` in [0, 1] before it is snapped."""
+        return self.low * math.pow(2, u * self.n_levels - 0.5)
+
+    def spread(self, std: float) -> float:
+        """Return a standard deviation in [0, 1] as a factor."""
+        return math.pow(2, std * self.n_levels)
 
     def decode(self, u: float) -> int:
         """Return the power of two whose bin holds `u`."""
         return self.low << _level(u, self.n_levels)
 
-    def encode(self, value: Value) -> float:
+    def encode(self, value: Value) -> tuple[float]:
         """Return the middle of the bin of `value`."""
-        return (int(value).bit_length() - self.low.bit_length() + 0.5) / self.n_levels
+        return ((int(value).bit_length() - self.low.bit_length() + 0.5) / self.n_levels,)
 
     def read(self, value: Any) -> int:
         """Return `value` as a plain int. Raises ValueError if it is no power of two within the range."""
@@ -177,16 +221,37 @@ class Categorical:
             raise ValueError(f"choices = {list(self.choices)}: one is given twice")
 
     @property
+    def n_axes(self) -> int:
+        return 1 if self.ordered else len(self.choices)
+
+    @property
     def n_levels(self) -> int:
         return len(self.choices)
 
-    def decode(self, u: float) -> Value:
-        """Return the choice whose bin holds `u`."""
-        return self.choices[_level(u, self.n_levels)]
+    @property
+    def step(self) -> float:
+        """The distance of two levels on the axis, or between chosen and not chosen, in [0, 1]."""
+        return 1 / self.n_levels if self.ordered else CHOSEN - NOT_CHOSEN
 
-    def encode(self, value: Value) -> float:
-        """Return the middle of the bin of `value`."""
-        return (self.choices.index(value) + 0.5) / self.n_levels
+    def place(self, *u: float) -> Value:
+        """Return the choice at `u`: there is nothing between choices."""
+        return self.decode(*u)
+
+    def spread(self, std: float) -> float:
+        """Return a standard deviation in [0, 1] in steps: along the list, or from not chosen to chosen."""
+        return std / self.step
+
+    def decode(self, *u: float) -> Value:
+        """Return the choice whose bin holds `u`, or whose axis is highest."""
+        if self.ordered:
+            return self.choices[_level(u[0], self.n_levels)]
+        return self.choices[u.index(max(u))]
+
+    def encode(self, value: Value) -> tuple[float, ...]:
+        """Return the place of `value`, shape (n_axes,)."""
+        if self.ordered:
+            return ((self.choices.index(value) + 0.5) / self.n_levels,)
+        return tuple(CHOSEN if choice == value else NOT_CHOSEN for choice in self.choices)
 
     def read(self, value: Any) -> Value:
         """Return the choice that `value` is. Raises ValueError if it is none."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -40,23 +41,32 @@ class SearchSpace:
     @classmethod
     def from_tables(cls, tables: Mapping[str, Mapping[str, Any]]) -> "SearchSpace":
         """Return the space that `[space]` of a task.toml declares. Raises ValueError, beginning "space.NAME: "."""
+        if not tables:
+            raise ValueError("space: it is empty; declare at least one name")
         return cls(tuple(_parameter(name, table) for name, table in tables.items()))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(parameter.name for parameter in self.parameters)
 
+    @cached_property
+    def axes(self) -> tuple[slice, ...]:
+        """The coordinates of each parameter in a point of the unit cube."""
+        ends = list(accumulate(p.n_axes for p in self.parameters))
+        return tuple(slice(end - p.n_axes, end) for p, end in zip(self.parameters, ends, strict=True))
+
     @property
     def n_dims(self) -> int:
-        return len(self.parameters)
+        """The dimension of the unit cube: one a name, or one a choice where choices have no order."""
+        return sum(p.n_axes for p in self.parameters)
 
     def decode(self, u: NDArray[np.float64]) -> Params:
         """Return the values at `u`, shape (n_dims,), in [0, 1]: snapped to levels, plain Python scalars."""
-        return {p.name: p.decode(float(x)) for p, x in zip(self.parameters, u, strict=True)}
+        return {p.name: p.decode(*u[axes].tolist()) for p, axes in zip(self.parameters, self.axes, strict=True)}
 
     def encode(self, params: Params) -> NDArray[np.float64]:
         """Return the point of `params`, shape (n_dims,), in [0, 1]; `decode` gives the same values back."""
-        return np.array([p.encode(params[p.name]) for p in self.parameters])
+        return np.array([u for p in self.parameters for u in p.encode(params[p.name])])
 
     def validate(self, params: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with `params`, one line each; empty if they are a point of the space."""

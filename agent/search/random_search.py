@@ -1,0 +1,33 @@
+"""Random search. Seed and trial number decide each point, so a resumed run never repeats itself."""
+
+from collections import Counter
+
+import numpy as np
+
+from agent.edits.edit import Params
+from agent.search.pending import Pending
+from agent.search.space import SearchSpace
+
+
+class RandomSearcher:
+    """Uniform points of the unit cube; learns nothing."""
+
+    def __init__(self, space: SearchSpace, seed: int) -> None:
+        self._space = space
+        self._seed = seed
+        self._n_told: Counter[int] = Counter()  # a number told and asked again gets another point
+        self._pending = Pending()
+
+    def ask(self, number: int) -> Params:
+        return self._pending.ask(number, lambda: self._draw(number))
+
+    def tell(self, number: int, params: Params, loss: float | None) -> None:
+        self._pending.told(number)
+        self._n_told[number] += 1
+
+    def release(self, number: int) -> None:
+        self._pending.release(number)
+
+    def _draw(self, number: int) -> Params:
+        rng = np.random.default_rng([self._seed, number, self._n_told[number]])
+        return self._space.decode(rng.random(self._space.n_dims))

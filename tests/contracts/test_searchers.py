@@ -1,0 +1,205 @@
+"""What every Searcher promises, for all of them."""
+
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.edits.edit import Params
+from agent.search.cmaes import CMAESearcher
+from agent.search.random_search import RandomSearcher
+from agent.search.searcher import Searcher
+from agent.search.space import SearchSpace
+
+SPACE = SearchSpace.from_tables(
+    {
+        "DEPTH": {"type": "int", "low": 1, "high": 8},
+        "STEPS": {"type": "int", "low": 10, "high": 1000, "log": True},
+        "HEAD_DIM": {"type": "power_of_two", "low": 16, "high": 64},
+        "LR": {"type": "float", "low": 0.005, "high": 0.2, "log": True},
+        "DECAY": {"type": "float", "low": 0.0, "high": 0.5},
+        "PATTERN": {"type": "categorical", "choices": ["SSSS", "SSSL", "LLLL"], "ordered": True},
+        "ACT": {"type": "categorical", "choices": ["relu", "gelu", "silu"]},
+    }
+)
+START: Params = {
+    "DEPTH": 4,
+    "STEPS": 100,
+    "HEAD_DIM": 32,
+    "LR": 0.04,
+    "DECAY": 0.0,
+    "PATTERN": "SSSL",
+    "ACT": "relu",
+}
+
+Build = Callable[[int], Searcher]
+BUILDERS: dict[str, Build] = {
+    "random": lambda seed: RandomSearcher(SPACE, seed),
+    "cma-es": lambda seed: CMAESearcher(SPACE, START, seed),
+}
+N_TRIALS = 40  # several generations of CMA-ES, past the warm-up of the others
+
+
+@pytest.fixture(params=BUILDERS, ids=str)
+def build(request: pytest.FixtureRequest) -> Build:
+    return BUILDERS[request.param]
+
+
+def objective(params: Params) -> float | None:
+    """A bowl with its floor away from the start; deep models fail."""
+    u = SPACE.encode(params)
+    return None if u[0] > 0.8 else float(((u - 0.6) ** 2).sum())
+
+
+def drive(searcher: Searcher, first: int, last: int) -> list[Params]:
+    """Run trials `first` to `last` one after the other and return their points."""
+    points = []
+    for number in range(first, last + 1):
+        points.append(searcher.ask(number))
+        searcher.tell(number, points[-1], objective(points[-1]))
+    return points
+
+
+def test_points_are_valid_canonical_and_plain(build: Build) -> None:
+    for params in drive(build(0), 1, N_TRIALS):
+        assert SPACE.validate(params) == []
+        assert list(params) == list(SPACE.names)
+        assert json.loads(json.dumps(params)) == params
+        assert all(type(value) in (int, float, str) for value in params.values())
+        assert SPACE.canonical(params) == params
+
+
+def test_asking_again_gives_the_same_point(build: Build) -> None:
+    searcher = build(0)
+    drive(searcher, 1, 5)
+    assert searcher.ask(6) == searcher.ask(6)
+
+
+def test_a_number_that_was_told_gets_a_new_point(build: Build) -> None:
+    searcher = build(0)
+    first = searcher.ask(1)
+    searcher.tell(1, first, 1.0)
+    assert searcher.ask(1) != first
+
+
+def test_points_differ_between_trials_and_seeds(build: Build) -> None:
+    points = [json.dumps(params) for params in drive(build(0), 1, N_TRIALS)]
+    assert len(set(points)) > 0.9 * N_TRIALS
+    assert drive(build(1), 1, 5) != drive(build(0), 1, 5)
+
+
+@pytest.mark.parametrize("killed_after", [1, 9, 23])
+def test_pitfall_1_driven_again_after_a_kill_it_goes_on_as_if_unbroken(build: Build, killed_after: int) -> None:
+    """The paper's CMA-ES lost its state at every resume and began again in the middle of the box."""
+    unbroken = drive(build(3), 1, N_TRIALS)
+    again = build(3)
+    drive(again, 1, killed_after)
+    assert drive(again, killed_after + 1, N_TRIALS) == unbroken[killed_after:]
+
+
+class Driver:
+    """Feeds a searcher events as they stand in a journal, several trials in flight."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher = searcher
+        self.points: dict[int, Params] = {}
+
+    def run(self, events: list[tuple[str, int]]) -> list[Params]:
+        """Apply `events`; return the points asked for."""
+        asked = []
+        for event, number in events:
+            match event:
+                case "ask":
+                    self.points[number] = self.searcher.ask(number)
+                    asked.append(self.points[number])
+                case "tell":
+                    self.searcher.tell(number, self.points[number], objective(self.points[number]))
+                case "release":
+                    self.searcher.release(number)
+        return asked
+
+
+def overlapping(n_trials: int) -> list[tuple[str, int]]:
+    """Three trials at once, told out of order, some released."""
+    events: list[tuple[str, int]] = []
+    for number in range(1, n_trials, 3):
+        events += [("ask", number), ("ask", number + 1), ("ask", number + 2)]
+        events += [("tell", number + 1), ("release" if number % 2 else "tell", number), ("tell", number + 2)]
+    return events
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_a_kill_with_trials_in_flight_changes_nothing(build: Build, in_flight: int) -> None:
+    events = overlapping(N_TRIALS)
+    cut = events.index(("ask", 19)) + in_flight
+    unbroken, broken = Driver(build(5)), Driver(build(5))
+    unbroken.run(events[:cut])
+    broken.run(events[:cut])
+    for number in range(19, 19 + in_flight):
+        assert broken.searcher.ask(number) == unbroken.points[number]
+    assert broken.run(events[cut:]) == unbroken.run(events[cut:])
+
+
+def test_what_is_released_is_asked_next(build: Build) -> None:
+    searcher = build(0)
+    drive(searcher, 1, 20)
+    point = searcher.ask(21)
+    searcher.release(21)
+    assert searcher.ask(22) == point
+    assert searcher.ask(23) != point
+
+
+def test_several_released_points_come_back_in_order(build: Build) -> None:
+    searcher = build(0)
+    points = [searcher.ask(number) for number in (1, 2, 3)]
+    searcher.release(1)
+    searcher.release(2)
+    assert [searcher.ask(number) for number in (4, 5)] == points[:2]
+
+
+def test_a_point_from_elsewhere_may_be_told_in_place_of_the_one_asked(build: Build) -> None:
+    searcher = build(0)
+    for number in range(1, N_TRIALS + 1):
+        asked = searcher.ask(number)
+        run = START if number % 3 == 0 else asked
+        searcher.tell(number, run, objective(run))
+    assert SPACE.validate(searcher.ask(N_TRIALS + 1)) == []
+
+
+def test_the_baseline_may_be_told_without_being_asked(build: Build) -> None:
+    searcher = build(0)
+    searcher.tell(0, START, objective(START))
+    points = drive(searcher, 1, 15)
+    assert all(SPACE.validate(params) == [] for params in points)
+
+
+def test_it_goes_on_when_everything_fails(build: Build) -> None:
+    searcher = build(0)
+    for number in range(1, N_TRIALS + 1):
+        searcher.tell(number, searcher.ask(number), None)
+    assert SPACE.validate(searcher.ask(N_TRIALS + 1)) == []
+
+
+def test_no_global_generator_is_touched(build: Build) -> None:
+    def states() -> list[Any]:
+        kind, keys, *rest = np.random.get_state()
+        return [random.getstate(), kind, keys.tolist(), rest]  # type: ignore[union-attr]
+
+    before = states()
+    drive(build(0), 1, N_TRIALS)
+    assert states() == before
+
+
+def test_global_generators_do_not_matter(build: Build) -> None:
+    points = drive(build(0), 1, N_TRIALS)
+    state = np.random.get_state(), random.getstate()
+    try:
+        np.random.seed(99)
+        random.seed(99)
+        assert drive(build(0), 1, N_TRIALS) == points
+    finally:
+        np.random.set_state(state[0])
+        random.setstate(state[1])
