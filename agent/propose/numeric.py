@@ -1,0 +1,31 @@
+"""The numeric modes: a searcher's point, written into the script."""
+
+from agent.edits.assignments import Assignments, read_constants
+from agent.edits.guard import fingerprint
+from agent.propose.catch_up import CatchUp
+from agent.propose.configurations import changes
+from agent.propose.proposer import Context
+from agent.search.searcher import Searcher
+from agent.trial import Origin, Proposal, Status
+
+
+class NumericProposer:
+    """Proposes what `searcher` asks for. It needs a task with a search space."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        """`searcher`: fresh; it is brought up to date from the journal."""
+        self._catch_up = CatchUp(searcher)
+
+    def propose(self, context: Context) -> Proposal:
+        point = self._catch_up.point(context)
+        edit = Assignments(point)
+        exhausted = self._catch_up.has_run(point)
+        return Proposal(
+            origin=Origin.SEARCHER,
+            title=changes(read_constants(context.source, list(point)), point),
+            edit=edit,
+            params=point,
+            refused=Status.DUPLICATE if exhausted else None,
+            reason="the search finds no configuration that has not run yet" if exhausted else "",
+            fingerprint=fingerprint(edit.apply(context.source)),
+        )
