@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import cgroup, launch, rootfs, seccomp
+from sandbox import cgroup, launch, remedy, rootfs, scope, seccomp
 from sandbox.control import Control, Controller, Reading
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.interpreter import Interpreter, interpreter, own
@@ -30,20 +30,26 @@ class BubblewrapSandbox:
     """Runs each job in namespaces of its own; see `docs/security.md` for what that promises.
 
     `python` is the interpreter of the jobs, by default the one that runs this program. `accept_unenforced` names
-    limits that jobs may run without, where this machine cannot enforce them.
+    limits that jobs may run without, where this machine cannot enforce them. `controller` is what holds a job's
+    processes together, by default the best that this machine offers.
 
     Raises:
         SandboxUnavailableError: bubblewrap is not installed for this machine, or a limit cannot be enforced.
     """
 
-    def __init__(self, python: Path | None = None, accept_unenforced: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        python: Path | None = None,
+        accept_unenforced: frozenset[str] = frozenset(),
+        controller: Controller | None = None,
+    ) -> None:
         self.identity = launch.identity  # called once a job; a test puts an unsafe one in its place
         self._program = bwrap()
         for program in launch.PROGRAMS:
             if not Path(program).exists():
                 raise SandboxUnavailableError(f"{program} is missing; install util-linux and coreutils")
         self._python: Interpreter = interpreter(python or own())
-        self._controller: Controller = controller()
+        self._controller = controller or best_controller()
         self._missing = missing(self._controller)
         for limit in self._missing:
             name = limit.partition(":")[0]
@@ -87,6 +93,8 @@ class BubblewrapSandbox:
         for name, value in self._environment(job).items():
             options += ["--setenv", name, value]
         options += root.options
+        for fd in control.wrapping.pass_fds:
+            options += ["--sync-fd", str(fd)]  # bubblewrap would hand it on to the job otherwise
         fds = list(root.fds)
         if seccomp.supported():
             fds.append(rootfs.in_memory(seccomp.program(self._controller.refused_calls)))
@@ -193,8 +201,8 @@ class _Process:
             raise SandboxError(f"bubblewrap did not start the job within {_START_SECONDS:.0f} s; try again") from error
         if waiting is None:
             self._popen.wait(_DEATH_SECONDS)
-            said = (os.read(self._printed, _CHUNK_BYTES) or b"nothing").decode("utf-8", "replace").strip()
-            raise SandboxUnavailableError(f"bubblewrap did not start the job; it said: {said}")
+            said = os.read(self._printed, _CHUNK_BYTES).decode("utf-8", "replace").strip()
+            raise SandboxUnavailableError(remedy.of_refused_launch(said, bwrap(), root=os.geteuid() == 0))
         self._init_fd = os.pidfd_open(waiting.init)
         launch.refuse_rights(waiting, who)
         control.adopt(waiting.pid, waiting.init)
@@ -291,9 +299,9 @@ def bwrap() -> Path:
         raise SandboxUnavailableError(f"{error} Or use --sandbox docker") from error
 
 
-def controller() -> Controller:
+def best_controller() -> Controller:
     """Return the best way of this machine to hold a job's processes together."""
-    return cgroup.find() or Sampled("no control group is writable here")
+    return cgroup.find() or scope.find() or Sampled("no control group is writable here")
 
 
 def missing(control: Controller) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ import os
 import re
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from sandbox.control import Control, Controller, Reading, Wrapping
 from sandbox.errors import SandboxError
@@ -23,11 +25,14 @@ _PERIOD_US = 100_000
 _V1_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 _V2_CONTROLLERS = ("memory", "pids", "cpu")
 _serial = itertools.count()
+_Group = TypeVar("_Group", bound=Control)
 
 
 def find(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Controller | None:
     """Return the version in use, if this process may make groups in it."""
-    memberships = dict(re.findall(r"^\d+:([^:]*):(.*)$", own.read_text(), re.MULTILINE)) if own.exists() else {}
+    memberships: dict[str, str] = {}
+    for names, path in re.findall(r"^\d+:([^:]*):(.*)$", own.read_text() if own.exists() else "", re.MULTILINE):
+        memberships |= dict.fromkeys(names.split(","), path)
     if (root / "cgroup.controllers").exists():
         for parent in _v2_parents(root, memberships.get("", "/")):
             if _try_v2(parent):
@@ -35,8 +40,9 @@ def find(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Controller
         return None
     parents = {}
     for name in _V1_CONTROLLERS:
-        inside = root / name / memberships.get(name, "/").lstrip("/")
-        parents[name] = inside if inside.is_dir() else root / name
+        mounted = (root / name).resolve()  # cpu and cpuacct are often one mount with two names
+        inside = mounted / memberships.get(name, "/").lstrip("/")
+        parents[name] = inside if inside.is_dir() else mounted
     return CgroupV1(parents) if all(_try_make(parent) for parent in parents.values()) else None
 
 
@@ -54,18 +60,19 @@ class CgroupV1:
     def hold(self, label: str, limits: Limits) -> Control:
         name = _name(label)
         folders = {controller: parent / name for controller, parent in self.parents.items()}
-        for folder in folders.values():
-            _make(folder)
         memory_bytes = str(int(limits.memory_gb * 2**30))
-        _write(folders["memory"] / "memory.limit_in_bytes", memory_bytes)
-        swap = folders["memory"] / "memory.memsw.limit_in_bytes"
-        if swap.exists():  # not there if the kernel does not account swap; then see memory.swappiness
-            _write(swap, memory_bytes)
-        _write(folders["memory"] / "memory.swappiness", "0")
-        _write(folders["pids"] / "pids.max", str(limits.processes))
-        _write(folders["cpu"] / "cpu.cfs_period_us", str(_PERIOD_US))
-        _write(folders["cpu"] / "cpu.cfs_quota_us", str(int(limits.cpus * _PERIOD_US)))
-        return _V1Group(folders)
+        with _undone_on_error(_V1Group(folders)) as group:
+            for folder in dict.fromkeys(folders.values()):
+                _make(folder)
+            _write(folders["memory"] / "memory.limit_in_bytes", memory_bytes)
+            swap = folders["memory"] / "memory.memsw.limit_in_bytes"
+            if swap.exists():  # not there if the kernel does not account swap; then see memory.swappiness
+                _write(swap, memory_bytes)
+            _write(folders["memory"] / "memory.swappiness", "0")
+            _write(folders["pids"] / "pids.max", str(limits.processes))
+            _write(folders["cpu"] / "cpu.cfs_period_us", str(_PERIOD_US))
+            _write(folders["cpu"] / "cpu.cfs_quota_us", str(int(limits.cpus * _PERIOD_US)))
+        return group
 
     def sweep(self) -> None:
         for parent in self.parents.values():
@@ -85,14 +92,15 @@ class CgroupV2:
 
     def hold(self, label: str, limits: Limits) -> Control:
         folder = self.parent / _name(label)
-        _make(folder)
-        _write(folder / "memory.max", str(int(limits.memory_gb * 2**30)))
-        if (folder / "memory.swap.max").exists():  # not there without swap accounting
-            _write(folder / "memory.swap.max", "0")
-        _write(folder / "memory.oom.group", "1")
-        _write(folder / "pids.max", str(limits.processes))
-        _write(folder / "cpu.max", f"{int(limits.cpus * _PERIOD_US)} {_PERIOD_US}")
-        return _V2Group(folder)
+        with _undone_on_error(_V2Group(folder)) as group:
+            _make(folder)
+            _write(folder / "memory.max", str(int(limits.memory_gb * 2**30)))
+            if (folder / "memory.swap.max").exists():  # not there without swap accounting
+                _write(folder / "memory.swap.max", "0")
+            _write(folder / "memory.oom.group", "1")
+            _write(folder / "pids.max", str(limits.processes))
+            _write(folder / "cpu.max", f"{int(limits.cpus * _PERIOD_US)} {_PERIOD_US}")
+        return group
 
     def sweep(self) -> None:
         _sweep(self.parent)
@@ -165,8 +173,8 @@ def _name(label: str) -> str:
 
 def _sweep(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}.*"):
-        pid, started = re.match(rf"{_PREFIX}\.(\d+)\.(\d+)\.", folder.name + "..").groups()  # type: ignore[union-attr]
-        if start_ticks(int(pid)) != int(started):
+        owner = re.match(rf"{_PREFIX}\.(\d+)\.(\d+)\.", folder.name)
+        if owner is not None and start_ticks(int(owner[1])) != int(owner[2]):
             _kill_all(folder)
             _remove(folder)
 
@@ -196,6 +204,16 @@ def _remove(folder: Path) -> None:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise SandboxError(f"cannot remove the control group {folder}: {error.strerror}") from error
             time.sleep(0.005)
+
+
+@contextmanager
+def _undone_on_error(group: _Group) -> Iterator[_Group]:
+    """Remove a group that could not be set up whole."""
+    try:
+        yield group
+    except SandboxError:
+        group.close()
+        raise
 
 
 def _make(folder: Path) -> None:
@@ -237,10 +255,12 @@ def _try_v2(parent: Path) -> bool:
 
     It is refused (EBUSY) where `parent` itself holds processes and is not the root.
     """
-    with suppress(OSError):
-        (parent / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in _V2_CONTROLLERS))
+    switch = parent / "cgroup.subtree_control"
     try:
-        enabled = (parent / "cgroup.subtree_control").read_text().split()
+        enabled = switch.read_text().split()
+        if not set(_V2_CONTROLLERS) <= set(enabled):
+            switch.write_text(" ".join(f"+{name}" for name in _V2_CONTROLLERS))
+            enabled = switch.read_text().split()
     except OSError:
         return False
     return set(_V2_CONTROLLERS) <= set(enabled) and _try_make(parent)

@@ -54,8 +54,10 @@ class BoundedLog:
         """Take what the job printed, cut anywhere."""
         text = self._decoder.decode(data, final=last).translate(_INERT).encode()
         if self._head_left:
-            self._file.write(text[: self._head_left])
-            text, self._head_left = text[self._head_left :], max(0, self._head_left - len(text))
+            head = _whole(text[: self._head_left])
+            self._file.write(head)
+            self._head_left = self._head_left - len(head) if len(head) == len(text) else 0
+            text = text[len(head) :]
         if text:
             self._tail.append(text)
             self._tail_bytes += len(text)
@@ -70,12 +72,16 @@ class BoundedLog:
             return
         self.write(b"", last=True)
         tail = b"".join(self._tail)
-        surplus = max(0, len(tail) - self._tail_cap)
-        self._dropped += surplus
-        self.truncated = self._dropped > 0
-        if self.truncated:
-            # The cut may have split a character on either side of the gap.
-            tail = tail[surplus:].decode("utf-8", "ignore").encode()
+        if self._dropped or len(tail) > self._tail_cap:
+            kept = _whole(tail[-self._tail_cap :])
+            self._dropped += len(tail) - len(kept)
+            tail = kept
+            self.truncated = True
             self._file.write(f"\n[... {self._dropped} bytes of the log were dropped here ...]\n".encode())
         self._file.write(tail)
         self._file.close()
+
+
+def _whole(text: bytes) -> bytes:
+    """Return `text` without the parts of characters that were cut at its ends."""
+    return text.decode("utf-8", "ignore").encode()

@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from sandbox.control import Control, Reading, Wrapping
+from sandbox.errors import SandboxError
 from sandbox.job import Limits
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -59,7 +60,12 @@ class _Watch:
         allowed = sorted(os.sched_getaffinity(0))
         count = min(math.ceil(self._limits.cpus), len(allowed))
         first = next(_turn) * count
-        os.sched_setaffinity(pid, {allowed[(first + offset) % len(allowed)] for offset in range(count)})
+        try:
+            os.sched_setaffinity(pid, {allowed[(first + offset) % len(allowed)] for offset in range(count)})
+        except PermissionError as error:  # root without CAP_SYS_NICE, in a container
+            raise SandboxError(
+                "cannot choose the job's processors without CAP_SYS_NICE; run as an ordinary user"
+            ) from error
 
     def read(self) -> Reading:
         processes = _tree(self._init)

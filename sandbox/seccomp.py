@@ -78,7 +78,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
 }
 
 # Refused only where a limit would not hold otherwise: the caller names them.
-_ON_REQUEST: dict[str, tuple[int | None, int | None]] = {
+_ON_REQUEST: dict[str, tuple[int, int]] = {
     "sched_setaffinity": (203, 122),
     "memfd_create": (319, 279),
     "shmget": (29, 194),
@@ -103,6 +103,12 @@ def supported(machine: str | None = None) -> bool:
     return (machine or platform.machine()) in _AUDIT_ARCH
 
 
+def refused(machine: str | None = None) -> dict[str, int]:
+    """Return name and number of every call that always fails with EPERM."""
+    column = list(_AUDIT_ARCH).index(machine or platform.machine())
+    return {name: row[column] or 0 for name, row in _NUMBERS.items() if row[column] is not None}
+
+
 def program(also_refused: Iterable[str] = (), machine: str | None = None) -> bytes:
     """Return the filter as an array of struct sock_filter, as `bwrap --seccomp` reads it.
 
@@ -114,10 +120,11 @@ def program(also_refused: Iterable[str] = (), machine: str | None = None) -> byt
         KeyError: the machine is neither x86_64 nor aarch64, or a name of `also_refused` is not one of the three.
     """
     machine = machine or platform.machine()
-    column = list(_AUDIT_ARCH).index(machine) if machine in _AUDIT_ARCH else -1
+    architecture = _AUDIT_ARCH[machine]
+    column = list(_AUDIT_ARCH).index(machine)
     code: list[_Instruction] = [
         (_LOAD, 0, 0, _ARCH_AT),
-        (_EQUAL, 1, 0, _AUDIT_ARCH[machine]),
+        (_EQUAL, 1, 0, architecture),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER_AT),
         (_AT_LEAST, 0, 1, _X32),
@@ -125,8 +132,8 @@ def program(also_refused: Iterable[str] = (), machine: str | None = None) -> byt
         (_AT_LEAST, 0, 1, _NEWEST + 1),
         (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
     ]
-    refused = [*_NUMBERS.values(), *(_ON_REQUEST[name] for name in also_refused)]
-    for number in sorted(row[column] or 0 for row in refused if row[column] is not None):
+    numbers = [*refused(machine).values(), *(_ON_REQUEST[name][column] for name in also_refused)]
+    for number in sorted(numbers):
         code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
     code += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     code += [

@@ -1,0 +1,98 @@
+"""What a sandbox enforces on this machine, found out by jobs that try to break it. `agent doctor` shows it."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.job import Execution, Job, Limits, Sandbox, StoppedBy
+
+_FORKS = """
+import os, time
+count = 1
+try:
+    while count < 200:
+        if os.fork() == 0:
+            time.sleep(60)
+        count += 1
+except OSError:
+    pass
+print(count)
+"""
+_NETWORK = """
+import socket
+try:
+    socket.create_connection(("192.0.2.1", 80), 1)
+except OSError as error:
+    print("no network:", error)
+"""
+_OUTPUT = """
+try:
+    open("/out/artifact", "wb").write(bytes(8 << 20))
+except OSError as error:
+    print(error)
+"""
+_SCRATCH = """
+try:
+    open("/tmp/full", "wb").write(bytes(1 << 20))
+    open("/tmp/fuller", "wb").write(bytes(1 << 20))
+except OSError as error:
+    print(error)
+"""
+_LIMITS = Limits(wall_seconds=10.0, memory_gb=0.125, processes=16, output_mb=2.0, scratch_mb=1.5, log_mb=0.01)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one try."""
+
+    limit: str  # a name of `Limits`, or "start", "network", "environment"
+    holds: bool
+    detail: str  # one line
+
+
+def probe(sandbox: Sandbox) -> tuple[Finding, ...]:
+    """Run a few small jobs, about two seconds in all, and return what held.
+
+    Raises:
+        SandboxError: the sandbox does not work here; the message has the remedy.
+    """
+    with tempfile.TemporaryDirectory(prefix="sandbox-probe-") as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        first, said = _run(sandbox, place, "print('started')")
+        if said != "started\n":
+            return (Finding("start", False, f"{first.stopped_by}, exit code {first.exit_code}: {said.strip()}"),)
+        memory, _ = _run(sandbox, place, "kept = bytearray(1 << 30)")
+        wall, _ = _run(sandbox, place, "import time; time.sleep(60)", wall_seconds=0.3)
+        cpu, _ = _run(sandbox, place, "while True: pass", cpu_seconds=0.2)
+        _, forks = _run(sandbox, place, _FORKS)
+        _, network = _run(sandbox, place, _NETWORK)
+        _, output = _run(sandbox, place, _OUTPUT)
+        _, scratch = _run(sandbox, place, _SCRATCH)
+        log, _ = _run(sandbox, place, "print('x' * 100_000)")
+        _, environment = _run(sandbox, place, "import os; print(sorted(os.environ))")
+    inexact = {limit.partition(":")[0]: limit.partition(":")[2].strip() for limit in first.unenforced}
+    return (
+        Finding("start", True, first.sandbox),
+        Finding("wall_seconds", wall.stopped_by is StoppedBy.WALL_LIMIT, f"ended by {wall.stopped_by}"),
+        Finding("memory_gb", memory.stopped_by is StoppedBy.MEMORY, inexact.get("memory", "by the kernel")),
+        Finding("cpu_seconds", cpu.stopped_by is StoppedBy.CPU_LIMIT, inexact.get("cpu_seconds", "by the kernel")),
+        Finding("processes", forks.strip().isdigit() and int(forks) <= _LIMITS.processes, f"{forks.strip()} of 16"),
+        Finding("output_mb", "File too large" in output, output.strip()),
+        Finding("scratch_mb", "No space left" in scratch, scratch.strip()),
+        Finding("log_mb", log.log_truncated, "the middle was dropped" if log.log_truncated else "not bounded"),
+        Finding("network", network.startswith("no network"), network.strip() or "a connection was made"),
+        Finding("environment", environment == "['HOME', 'LANG', 'PATH']\n", environment.strip()),
+    )
+
+
+def _run(sandbox: Sandbox, place: Path, code: str, **limits: float) -> tuple[Execution, str]:
+    job = Job(
+        argv=("python", "-I", "-S", "-c", code),
+        label=f"doctor/{os.getpid()}",
+        limits=Limits(**{**vars(_LIMITS), **limits}),
+        log=place / "log",
+        output=place / "artifact",
+    )
+    return sandbox.run(job), job.log.read_text()
