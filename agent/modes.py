@@ -2,16 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.config import RunConfig
 from agent.errors import TaskError, UsageError
 from agent.llm.model import Model
+from agent.llm.recorded import RecordedModel, Transcript
 from agent.paths import RunPaths
+from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
 from agent.propose.proposer import Proposer
-from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
 from agent.task import Task
+
+if TYPE_CHECKING:
+    from agent.search.cmaes import CMAESearcher
+
+ModelFor = Callable[[int], Model]  # the model that writes trial n, with its transcript
 
 MODES = {
     "centaur": "CMA-ES, and on a share of the trials a language model that sees its state",
@@ -47,8 +54,6 @@ def build_model(config: RunConfig, api_key: str | None, n_replies_used: int, say
         UsageError, MissingRequirementError, ModelError: there is no such model here; the message says what to do.
     """
     if config.model is not None and config.model.startswith(RECORDING):
-        from agent.llm.recorded import RecordedModel
-
         return RecordedModel(Path(config.model.removeprefix(RECORDING)), n_replies_used)
     if config.base_url is None and api_key is None:
         from agent.llm.local_model import LocalModel
@@ -80,26 +85,56 @@ def build_proposer(
         from agent.propose.noise import NoiseProposer
 
         return NoiseProposer()
-    if config.mode in ("random", "cma-es"):
+    if config.mode == "random":
+        from agent.propose.numeric import NumericProposer
+        from agent.search.random_search import RandomSearcher
+
+        return NumericProposer(RandomSearcher(_space(config, task), config.seed))
+    if config.mode == "cma-es":
         from agent.propose.numeric import NumericProposer
 
-        return NumericProposer(_searcher(config, task))
-    from agent.llm.recorded import Transcript
-    from agent.prompts import PromptSet
-
-    assert model is not None
+        return NumericProposer(_cma_es(config, task))
+    assert model is not None, "the other modes talk to a model"
 
     def model_for(number: int) -> Model:
         return Transcript(model, paths.trial(number).llm, secrets=[api_key] if api_key else [])
 
     if config.mode == "code-edit":
-        from agent.edits.guard import Guard
-        from agent.propose.code_edit import CodeEditProposer
+        return _code_edit(config, task, model_for)
+    return _centaur(config, task, model_for)
 
-        return CodeEditProposer(
-            model_for, PromptSet.load("code_edit"), _briefing(task), Guard(required=("load",)), attempts=config.attempts
-        )
-    raise UsageError(config.mode)
+
+def _cma_es(config: RunConfig, task: Task) -> "CMAESearcher":
+    from agent.search.cmaes import CMAESearcher
+
+    return CMAESearcher(_space(config, task), task.defaults, config.seed)
+
+
+def _code_edit(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
+    from agent.edits.guard import Guard
+    from agent.propose.code_edit import CodeEditProposer
+
+    required = ("load",) if task.score.kind == "held_out" else ()
+    return CodeEditProposer(
+        model_for, PromptSet.load("code_edit"), _briefing(task), Guard(required), attempts=config.attempts
+    )
+
+
+def _centaur(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
+    from agent.propose.centaur import CentaurProposer
+    from agent.propose.numeric import NumericProposer
+
+    searcher = _cma_es(config, task)
+    return CentaurProposer(
+        NumericProposer(searcher),
+        searcher.state,
+        model_for,
+        PromptSet.load("centaur"),
+        _briefing(task),
+        seed=config.seed,
+        llm_share=config.llm_share,
+        warmup=config.llm_warmup,
+    )
 
 
 def _briefing(task: Task) -> Briefing:
@@ -108,17 +143,6 @@ def _briefing(task: Task) -> Briefing:
     said = f"{task.budget.amount:g} {task.budget.unit} of training, {limits.memory_gb:g} GiB of memory, "
     said += f"{limits.wall_seconds:g} s by the clock, {limits.output_mb:g} MiB for the saved model"
     return Briefing(task.script, task.metric.name, task.metric.goal == "maximise", task.frozen, said)
-
-
-def _searcher(config: RunConfig, task: Task) -> Searcher:
-    space = _space(config, task)
-    if config.mode == "random":
-        from agent.search.random_search import RandomSearcher
-
-        return RandomSearcher(space, config.seed)
-    from agent.search.cmaes import CMAESearcher
-
-    return CMAESearcher(space, task.defaults, config.seed)
 
 
 def _space(config: RunConfig, task: Task) -> SearchSpace:
