@@ -62,7 +62,7 @@ class CMAESearcher:
         self._space = space
         self._best = (math.inf, space.encode(start))  # where failures are measured from
         self._strategy = _strategy(space, self._best[1], seed, sigma0, population)
-        self._pending = Pending()
+        self._pending: Pending[Params] = Pending()
         self._told: list[tuple[float, Vector]] = []  # of the current generation
 
     def ask(self, number: int) -> Params:

@@ -16,7 +16,7 @@ class RandomSearcher:
         self._space = space
         self._seed = seed
         self._n_told: Counter[int] = Counter()  # a number told and asked again gets another point
-        self._pending = Pending()
+        self._pending: Pending[Params] = Pending()
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, lambda: self._draw(number))

@@ -13,6 +13,7 @@ from agent.search.cmaes import CMAESearcher
 from agent.search.random_search import RandomSearcher
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
+from agent.search.tpe import OptunaSearcher
 
 SPACE = SearchSpace.from_tables(
     {
@@ -39,8 +40,10 @@ Build = Callable[[int], Searcher]
 BUILDERS: dict[str, Build] = {
     "random": lambda seed: RandomSearcher(SPACE, seed),
     "cma-es": lambda seed: CMAESearcher(SPACE, START, seed),
+    "tpe": lambda seed: OptunaSearcher(SPACE, seed),
+    "optuna:RandomSampler": lambda seed: OptunaSearcher(SPACE, seed, "RandomSampler"),
 }
-N_TRIALS = 40  # several generations of CMA-ES, past the warm-up of the others
+N_TRIALS = 30  # several generations of CMA-ES, past the warm-up of the others
 
 
 @pytest.fixture(params=BUILDERS, ids=str)

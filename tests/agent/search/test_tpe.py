@@ -1,0 +1,83 @@
+"""Optuna's samplers: they learn, remember what ran, and say what they lack."""
+
+import importlib.util
+
+import pytest
+
+from agent.edits.edit import Params
+from agent.errors import MissingRequirementError, UsageError
+from agent.search.space import SearchSpace
+from agent.search.tpe import AS_IN_THE_PAPER, OptunaSearcher
+
+SPACE = SearchSpace.from_tables(
+    {
+        "DEPTH": {"type": "int", "low": 1, "high": 8},
+        "BATCH": {"type": "power_of_two", "low": 16, "high": 256},
+        "LR": {"type": "float", "low": 0.001, "high": 1.0, "log": True},
+        "PATTERN": {"type": "categorical", "choices": ["SSSS", "SSSL", "LLLL"], "ordered": True},
+        "ACT": {"type": "categorical", "choices": ["relu", "gelu"]},
+    }
+)
+
+
+def loss(params: Params) -> float | None:
+    u = SPACE.encode(params)
+    return None if params["ACT"] == "gelu" else float(((u[:4] - 0.7) ** 2).sum())
+
+
+@pytest.mark.parametrize("settings", [{}, AS_IN_THE_PAPER], ids=["present", "paper"])
+def test_tpe_learns_where_losses_are_low_and_trials_succeed(settings: dict[str, bool]) -> None:
+    searcher = OptunaSearcher(SPACE, 0, **settings)
+    losses = []
+    for number in range(1, 71):
+        params = searcher.ask(number)
+        losses.append(loss(params))
+        searcher.tell(number, params, losses[-1])
+    early = [value for value in losses[:10] if value is not None]
+    late = [value for value in losses[-20:] if value is not None]
+    assert len(late) >= 15  # failures rank last and are avoided
+    assert sum(late) / len(late) < 0.5 * sum(early) / len(early)
+
+
+def test_settings_of_the_paper_are_another_search() -> None:
+    def points(**settings: bool) -> list[Params]:
+        searcher = OptunaSearcher(SPACE, 0, **settings)
+        asked = []
+        for number in range(1, 16):
+            asked.append(searcher.ask(number))
+            searcher.tell(number, asked[-1], loss(asked[-1]))
+        return asked
+
+    assert points()[:10] == points(**AS_IN_THE_PAPER)[:10]  # random start-up
+    assert points() != points(**AS_IN_THE_PAPER)
+
+
+def test_pitfall_11_the_study_remembers_the_values_that_ran() -> None:
+    """Rounded before they are stored, and replaced where a model decided."""
+    searcher = OptunaSearcher(SPACE, 0)
+    ran: list[Params] = []
+    for number in range(1, 5):
+        asked = searcher.ask(number)
+        ran.append({**asked, "LR": 0.5} if number == 3 else asked)
+        searcher.tell(number, ran[-1], 1.0)
+    complete = [t for t in searcher._study.trials if t.state.name == "COMPLETE"]
+    assert sorted(t.params["LR"] for t in complete) == sorted(p["LR"] for p in ran)
+    assert sorted(1 << t.params["BATCH"] for t in complete) == sorted(p["BATCH"] for p in ran)
+
+
+def test_unknown_samplers_are_refused_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"no sampler 'Magic'; it has .*CmaEsSampler.*TPESampler"):
+        OptunaSearcher(SPACE, 0, "Magic")
+
+
+def test_a_sampler_that_needs_more_than_a_seed_is_refused() -> None:
+    with pytest.raises(UsageError, match="GridSampler cannot search a space by itself"):
+        OptunaSearcher(SPACE, 0, "GridSampler")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("scipy") is not None, reason="scipy is installed")
+def test_what_a_sampler_lacks_is_named() -> None:
+    searcher = OptunaSearcher(SPACE, 0, "QMCSampler")
+    searcher.tell(1, searcher.ask(1), 1.0)
+    with pytest.raises(MissingRequirementError, match="pip install scipy"):
+        searcher.ask(2)
