@@ -271,7 +271,7 @@ def main() -> NoReturn:
     except SandboxError as error:
         _fail(str(error), 4)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; go on with `agent resume`", 130)
+        sys.exit(130)
     except BrokenPipeError:
         # The reader of a pipe is gone, as after `agent log | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -282,7 +282,7 @@ def main() -> NoReturn:
         _fail(f"no space left on the disk ({error.filename}); make room and go on with `agent resume`", 1)
     except TyperException as error:
         _fail(f"{error.format_message()} (see `agent --help`)", 2)
-    sys.exit(code if isinstance(code, int) else 0)  # typer returns the code of typer.Exit
+    sys.exit(code if isinstance(code, int) else 0)  # typer returns the code of typer.Exit, and 130 for Ctrl-C
 
 
 def _go(config: "RunConfig", runs: "RunsFolder", *, new: bool, json_: bool) -> None:
@@ -306,6 +306,9 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, new: bool, json_: bool) -> N
         say(f"run {config.run_id}: mode {config.mode}, {_what(open_run)}")
         try:
             end = run_trials(open_run)
+        except KeyboardInterrupt:
+            say(f"interrupted; go on with `agent resume {config.run_id}`")
+            raise
         finally:
             screens[0].close()
         history, hashes = open_run.history, open_run.repo.tags(config.run_id)
@@ -337,7 +340,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
         print("\n".join(text.noise_summary(run.history.trials, metric)))
         return
     print("\n".join(text.summary(run.history.trials, run.history.incumbent, metric, config.noise_sigma)))
-    where = "" if runs.root == DEFAULT_RUNS else f" --runs {runs.root}"
+    where = "" if runs.root == DEFAULT_RUNS.resolve() else f" --runs {runs.root}"
     last = f"{config.run_id}/{run.history.trials[-1].number}"
     print(f"next: agent log --graph{where} · agent show {last}{where} · agent best{where}")
 
@@ -365,7 +368,7 @@ def _task(folder: Path, profile: str | None) -> "Task":
 def _runs(root: Path) -> "RunsFolder":
     from agent.paths import RunsFolder
 
-    return RunsFolder(root)
+    return RunsFolder(root.resolve())
 
 
 def _stored(runs: Path, name: str | None) -> "StoredRun":
@@ -398,5 +401,5 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"error: {message}" if code != 130 else message, file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
     sys.exit(code)

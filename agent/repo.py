@@ -185,7 +185,7 @@ def _git(argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = No
     try:
         import git
     except ImportError as error:  # GitPython says so at import when there is no git program
-        raise MissingRequirementError(f"git is missing: install it, e.g. `apt install git` ({error})") from error
+        raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
     with tempfile.TemporaryFile() as given:
         given.write(stdin)
         given.seek(0)
