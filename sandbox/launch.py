@@ -16,7 +16,7 @@ from pathlib import Path
 from sandbox.errors import UnsafeLaunchError
 
 # `env -u`: what shells add by themselves. `</dev/null` takes the place of the socket.
-_GATE = 'printf r >&0 && read -r go && exec /usr/bin/env -u PWD -u OLDPWD -u SHLVL -u _ "$@" </dev/null'
+_GATE = 'printf r >&0 && read -r go && exec /usr/bin/env -u PWD -u OLDPWD -u SHLVL -u _ -- "$@" </dev/null'
 PROGRAMS = ("/usr/bin/prlimit", "/usr/bin/setpriv", "/usr/bin/env", "/bin/sh")
 ADDED_BY_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_")
 _SO_PASSCRED_FIELDS = struct.Struct("3i")  # struct ucred: pid, uid, gid
@@ -92,7 +92,11 @@ class Waiting:
 
     pid: int
     uid: int
-    init: int  # process 1 of its pid namespace
+
+    @property
+    def init(self) -> int:
+        """Process 1 of its pid namespace; FileNotFoundError if the process has died."""
+        return int(_status(self.pid)["PPid"])
 
 
 def receive(host: socket.socket) -> Waiting | None:
@@ -104,11 +108,11 @@ def receive(host: socket.socket) -> Waiting | None:
     if not data:
         return None
     pid, uid, _ = _SO_PASSCRED_FIELDS.unpack(control[0][2])
-    return Waiting(pid, uid, int(_status(pid)["PPid"]))
+    return Waiting(pid, uid)
 
 
-def refuse_rights(waiting: Waiting, expected: Identity) -> None:
-    """Check that the process at the gate has no rights on the host.
+def refuse_rights(waiting: Waiting, expected: Identity, *, filtered: bool) -> None:
+    """Check that the process at the gate has no rights on the host, and its filter of system calls if `filtered`.
 
     Raises:
         UnsafeLaunchError: it has; nothing of the job has run.
@@ -125,11 +129,13 @@ def refuse_rights(waiting: Waiting, expected: Identity) -> None:
         waiting.pid
     ):
         found.append("a user of its namespace is root on this machine")
-    for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         if int(status[name], 16):
             found.append(f"{name} is {status[name]}")
     if status["NoNewPrivs"] != "1":
         found.append("it may gain privileges")
+    if filtered and status["Seccomp"] != "2":
+        found.append("its system calls are not filtered")
     if found:
         raise UnsafeLaunchError(
             f"the job was not started: {'; '.join(found)}. This is a fault of the sandbox or of this machine's set-up; "

@@ -6,6 +6,8 @@ from collections import deque
 from pathlib import Path
 from types import TracebackType
 
+from sandbox.errors import SandboxError
+
 _KEPT = "\n\t"
 
 
@@ -34,7 +36,11 @@ class BoundedLog:
 
     def __init__(self, path: Path, cap_bytes: int) -> None:
         self.truncated = False
-        self._file = path.open("wb", buffering=0)
+        self._path = path
+        try:
+            self._file = path.open("wb", buffering=0)
+        except OSError as error:
+            raise SandboxError(f"cannot create the log {path}: {error.strerror}; name another") from error
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._head_left = cap_bytes // 2
         self._tail: deque[bytes] = deque()
@@ -55,7 +61,7 @@ class BoundedLog:
         text = self._decoder.decode(data, final=last).translate(_INERT).encode()
         if self._head_left:
             head = _whole(text[: self._head_left])
-            self._file.write(head)
+            self._put(head)
             self._head_left = self._head_left - len(head) if len(head) == len(text) else 0
             text = text[len(head) :]
         if text:
@@ -77,9 +83,16 @@ class BoundedLog:
             self._dropped += len(tail) - len(kept)
             tail = kept
             self.truncated = True
-            self._file.write(f"\n[... {self._dropped} bytes of the log were dropped here ...]\n".encode())
-        self._file.write(tail)
+            self._put(f"\n[... {self._dropped} bytes of the log were dropped here ...]\n".encode())
+        self._put(tail)
         self._file.close()
+
+    def _put(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            raise SandboxError(f"cannot write the log {self._path}: {error.strerror}; make room for it") from error
 
 
 def _whole(text: bytes) -> bytes:

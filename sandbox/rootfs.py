@@ -20,7 +20,7 @@ _MADE_BY_OTHERS = {"/", "/tmp", "/proc", "/dev"}
 
 @dataclass
 class RootFs:
-    """Options of bubblewrap, and the open files that they refer to."""
+    """Options of bubblewrap, and the open files that they refer to. Close it after the launch."""
 
     options: list[str] = field(default_factory=list)
     fds: list[int] = field(default_factory=list)
@@ -43,20 +43,30 @@ class RootFs:
     def file(self, content: bytes, target: str) -> None:
         """Put a small file of ours at `target`."""
         self.make_parents(target)
-        self.fds.append(in_memory(content))
-        self.add("--perms", "0444", "--file", str(self.fds[-1]), target)
+        self.add("--perms", "0444", "--file", str(self.in_memory(content)), target)
+
+    def in_memory(self, content: bytes) -> int:
+        """Return an open file that is nowhere on a disk, at its beginning."""
+        self.fds.append(os.memfd_create("sandbox"))
+        os.write(self.fds[-1], content)
+        os.lseek(self.fds[-1], 0, os.SEEK_SET)
+        return self.fds[-1]
+
+    def close(self) -> None:
+        """Close the files. Safe to call twice."""
+        while self.fds:
+            os.close(self.fds.pop())
 
     def tmpfs(self, target: str, size_bytes: int) -> None:
         self.add("--perms", "1777", "--size", str(size_bytes), "--tmpfs", target)
 
 
-def build(job: Job, python: Interpreter, who: Identity) -> RootFs:
-    """Return the file system of `job`. The caller closes its `fds` after the launch.
+def build(root: RootFs, job: Job, python: Interpreter, who: Identity) -> None:
+    """Add the file system of `job` to an empty `root`.
 
     Raises:
         SandboxError: a mount's source is missing, or the job's user could not read it.
     """
-    root = RootFs()
     _system(root)
     for folder in python.shown:
         root.bind(folder, folder)
@@ -79,19 +89,10 @@ def build(job: Job, python: Interpreter, who: Identity) -> RootFs:
     _gpus(root, job.gpus)
     root.add("--remount-ro", "/dev")
     for mount in job.mounts:
-        _mount(root, mount.source, mount.target, who)
+        _mount(root, mount.source.absolute(), mount.target, who)
     if job.output is not None:
-        root.bind(job.output, OUTPUT, "--bind")
+        root.bind(job.output.absolute(), OUTPUT, "--bind")
     root.add("--remount-ro", "/", "--chdir", job.workdir)
-    return root
-
-
-def in_memory(content: bytes) -> int:
-    """Return an open file that is nowhere on a disk, at its beginning."""
-    fd = os.memfd_create("sandbox")
-    os.write(fd, content)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
 
 
 def _system(root: RootFs) -> None:

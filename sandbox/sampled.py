@@ -11,6 +11,7 @@ from sandbox.control import Control, Reading, Wrapping
 from sandbox.errors import SandboxError
 from sandbox.job import Limits
 
+TICK_MS = 50
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _INODE_BYTES = 1024  # what the kernel holds for an empty file of a tmpfs, about
 _turn = itertools.count()
@@ -25,8 +26,8 @@ class Sampled:
 
     def __init__(self, why: str) -> None:
         self.inexact: tuple[str, ...] = (
-            f"memory: sampled every 50 ms, {why}",
-            f"cpu_seconds: sampled every 50 ms, {why}",
+            f"memory: sampled every {TICK_MS} ms, {why}",
+            f"cpu_seconds: sampled every {TICK_MS} ms, {why}",
             f"cpus: whole processors by affinity, {why}",
         )
         # Older kernels count all processes of the user on the machine, in and outside of the sandbox.

@@ -101,6 +101,11 @@ class SandboxContract:
         assert ran.execution.exit_code == 127
         assert "no-such-program" in ran.log
 
+    def test_a_command_that_looks_like_an_option_is_only_a_command(self, run: Run) -> None:
+        ran = run("", argv=("-i", "sh", "-c", "echo ran"))
+        assert ran.execution.exit_code == 127
+        assert "ran" not in ran.log.split()
+
     def test_a_signal_is_told_from_an_exit_code(self, run: Run) -> None:
         execution = run("import os; os.kill(os.getpid(), 11)").execution
         assert (execution.exit_code, execution.stopped_by) == (None, StoppedBy.SIGNAL)
@@ -442,7 +447,8 @@ class SandboxContract:
 
     def test_empty_files_without_end_are_stopped(self, run: Run) -> None:
         code = """
-            import os
+            import ctypes, os
+            ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: hide from inspection
             for number in range(10_000_000):
                 os.close(os.open(f"/tmp/{number}", os.O_CREAT | os.O_WRONLY))
         """
@@ -465,6 +471,14 @@ class SandboxContract:
         """
         execution = run(code).execution
         assert (execution.exit_code, execution.stopped_by) == (None, StoppedBy.MEMORY)
+
+    def test_memory_of_a_job_that_hides_from_inspection_is_counted(self, run: Run) -> None:
+        code = """
+            import ctypes
+            ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE
+            kept = [bytearray(1 << 24) for _ in range(1000)]
+        """
+        assert run(code).execution.stopped_by is StoppedBy.MEMORY
 
     def test_memory_is_counted_over_all_processes(self, run: Run) -> None:
         code = """

@@ -125,6 +125,32 @@ def test_a_variable_that_the_gate_would_swallow_is_refused(tmp_path: Path) -> No
         BubblewrapSandbox().run(job)
 
 
+@pytest.mark.parametrize("argv", [(), ("A=B", "sh"), ("sh", "-c", "true\0--bind")])
+def test_a_command_that_cannot_be_passed_on_is_refused(tmp_path: Path, argv: tuple[str, ...]) -> None:
+    with pytest.raises(SandboxError):
+        BubblewrapSandbox().run(dataclasses.replace(a_job(tmp_path, ""), argv=argv))
+
+
+def test_a_variable_cannot_smuggle_in_an_option(tmp_path: Path) -> None:
+    environment = {"X": "1\0--bind\0/\0/host"}
+    with pytest.raises(SandboxError, match="zero byte"):
+        BubblewrapSandbox().run(dataclasses.replace(a_job(tmp_path, ""), environment=environment))
+
+
+def test_a_working_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="/nowhere"):
+        BubblewrapSandbox().run(dataclasses.replace(a_job(tmp_path, ""), workdir="/nowhere"))
+
+
+def test_paths_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").write_text("given")
+    code = "open('/out/artifact', 'w').write(open('/in').read())"
+    job = Job(python(code), "x", LIMITS, Path("log"), Path("artifact"), (Mount(Path("in"), "/in"),))
+    assert BubblewrapSandbox().run(job).exit_code == 0
+    assert Path("artifact").read_text() == "given"
+
+
 def test_packages_of_the_base_installation_are_not_there(tmp_path: Path) -> None:
     if sys.prefix == sys.base_prefix:
         pytest.skip("not in a virtual environment")
@@ -230,7 +256,8 @@ except SandboxUnavailableError as error:
 """
     root = Path(__file__).parents[2]
     unshare = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps"]
-    switch_off = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    drop = "setpriv --ambient-caps=-all --inh-caps=-all"
+    switch_off = f'echo 0 > /proc/sys/user/max_user_namespaces && exec {drop} "$@"'
     ran = subprocess.run(
         [*unshare, "sh", "-c", switch_off, "sh", sys.executable, "-c", program, str(tmp_path / "log")],
         env={"PYTHONPATH": str(root), "PATH": os.environ["PATH"]},

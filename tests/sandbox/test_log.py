@@ -3,9 +3,11 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.errors import SandboxError
 from sandbox.log import BoundedLog
 
 
@@ -34,6 +36,12 @@ def test_one_byte_more_drops_one_byte_of_the_middle(tmp_path: Path) -> None:
     text, log = written(tmp_path / "log", [b"x" * 50, b"!", b"y" * 50], 100)
     assert text == "x" * 50 + "\n[... 1 bytes of the log were dropped here ...]\n" + "y" * 50
     assert log.truncated
+
+
+def test_a_full_disk_is_the_sandboxs_failure() -> None:
+    log = BoundedLog(Path("/dev/full"), 100)
+    with pytest.raises(SandboxError, match="No space left"):
+        log.write(b"x")
 
 
 @given(pieces=st.lists(st.binary(max_size=300), max_size=30), cap_bytes=st.integers(2, 500))

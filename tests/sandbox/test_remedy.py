@@ -30,4 +30,10 @@ def test_each_refusal_has_its_remedy(tmp_path: Path, setting: str, value: str, e
 def test_root_is_not_sent_to_apparmor(tmp_path: Path) -> None:
     (tmp_path / "kernel").mkdir()
     (tmp_path / "kernel/apparmor_restrict_unprivileged_userns").write_text("1\n")
-    assert "apparmor" not in remedy.of_refused_launch("no", BWRAP, root=True, kernel=tmp_path)
+    assert "apparmor" not in remedy.of_refused_launch("Operation not permitted", BWRAP, root=True, kernel=tmp_path)
+
+
+def test_a_folder_that_is_missing_is_not_taken_for_a_missing_right(tmp_path: Path) -> None:
+    said = remedy.of_refused_launch("Can't chdir to /nowhere: No such file", BWRAP, root=True, kernel=tmp_path)
+    assert "--privileged" not in said
+    assert "working folder" in said
