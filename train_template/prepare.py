@@ -1,0 +1,278 @@
+"""Turns a corpus into token files: train, validation and test, split by document.
+
+    python prepare.py --out DATA                                     Django's documentation, 6 MB of English
+    python prepare.py --out DATA --text 'shards/*.parquet'           any parquet (column `text`) or text files
+
+Writes DATA/train/{train.bin, meta.json}, all that a training job may see, and beside it val/val.bin, test/test.bin,
+tokenizer.json and meta.json, which stay on the host. Tokens are uint16, and every document starts with <bos>.
+"""
+
+import argparse
+import glob
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+# The default corpus: text found nowhere else on the machine, so that no training job can read the validation set.
+# pip checks the hash before it looks inside. The package is never installed.
+DJANGO = "django==5.2.8"
+DJANGO_SHA256 = "23254866a5bb9a2cfa6004e8b809ec6246eba4b58a7589bc2772f1bcc8456c7f"
+
+# How text is cut before byte pairs are merged: words with their space, numbers by two digits, punctuation, blanks.
+PATTERN = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+)
+TOKENIZER_SAMPLE_CHARS = 100_000_000  # the tokenizer learns from this much of the training text at most
+COPIED_CHARS = 60  # a training paragraph at least this long is dropped if it also stands in held-out text
+
+# What one step of train.py costs, in CPU seconds of the machine it was calibrated on: the unit `work`. Frozen, so that
+# the same script does the same number of steps on every machine. How it was fitted: task.toml, [profiles.cpu.budget].
+WORK = {"multiply": 4.48e-11, "channel": 3.6e-07, "logit": 1.13e-08, "layer": 2.94e-03, "muon": 1.02e-09}
+
+Documents = Callable[[], Iterator[str]]
+
+
+class PrepareError(Exception):
+    """One line for the user: what happened, and what to do."""
+
+
+def django_documents(folder: Path) -> Documents:
+    """Return the `docs/**/*.txt` of the pinned Django source package, downloaded into `folder`."""
+    pinned = folder / "requirements.txt"
+    pinned.write_text(f"{DJANGO} --hash=sha256:{DJANGO_SHA256}\n")
+    # no cache: a copy in the user's pip cache would be one more place where the validation text lies
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-cache-dir"]
+    only_source = ["--no-deps", "--no-binary", "django", "--require-hashes", "--dest", str(folder)]
+    # pip reads an sdist's metadata through setuptools, which torch brings: nothing else is downloaded for it
+    only_source.append("--no-build-isolation")
+    ran = subprocess.run([*pip, *only_source, "-r", str(pinned)], capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        reason = (ran.stderr.strip().splitlines() or [f"pip ended with exit code {ran.returncode}"])[-1]
+        raise PrepareError(
+            f"could not download {DJANGO} ({reason}); check pip and its index, or give --text 'files/**/*.txt'"
+        )
+    with tarfile.open(next(folder.glob("*.tar.gz"))) as package:
+        members = [m for m in package if m.isfile() and "/docs/" in m.name and m.name.endswith(".txt")]
+        members.sort(key=lambda m: m.name)
+        texts = [_file_of(package, m).read().decode() for m in members]
+    return lambda: iter(texts)
+
+
+def _file_of(package: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    opened = package.extractfile(member)
+    if opened is None:
+        raise PrepareError(f"{member.name} of {DJANGO} is not a plain file")
+    return opened
+
+
+def text_documents(paths: list[Path]) -> Documents:
+    """Return the documents of `paths`: every row of a parquet file's column `text`, every other file as a whole."""
+
+    def read() -> Iterator[str]:
+        for path in paths:
+            if path.suffix == ".parquet":
+                yield from parquet_rows(path)
+            else:
+                yield path.read_text(encoding="utf-8", errors="replace")
+
+    return read
+
+
+def parquet_rows(path: Path) -> Iterator[str]:
+    """Yield the column `text`, one row group in memory at a time."""
+    try:
+        import pyarrow.parquet  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ImportError as error:
+        raise PrepareError("parquet files need pyarrow: pip install 'autocentaur[parquet]'") from error
+    shard = pyarrow.parquet.ParquetFile(path)
+    if "text" not in shard.schema_arrow.names:
+        raise PrepareError(f"{path} has no column `text`, only {', '.join(shard.schema_arrow.names)}")
+    for group in range(shard.num_row_groups):
+        yield from shard.read_row_group(group, columns=["text"]).column("text").to_pylist()
+
+
+def digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def split(documents: Documents, val_bytes: int, test_bytes: int) -> dict[bytes, str]:
+    """Return the part of each distinct document, keyed by its hash: "train", "val" or "test".
+
+    The first documents in the order of their hashes are held out, so neither paths nor the order of files matter.
+    A document of more than a quarter of a part goes to training: no part should be one long text.
+    """
+    sizes = {digest(text): len(text.encode()) for text in documents() if text.strip()}
+    parts = dict.fromkeys(sizes, "train")
+    left = {"val": val_bytes, "test": test_bytes}
+    for key in sorted(sizes):
+        part = next((name for name in left if left[name] > 0), None)
+        if part is None:
+            break
+        if sizes[key] <= (val_bytes if part == "val" else test_bytes) // 4:
+            parts[key] = part
+            left[part] -= sizes[key]
+    for part in ("val", "test", "train"):
+        if left.get(part, 0) > 0 or part not in parts.values():
+            raise PrepareError(
+                f"too little text for the {part} part: {len(sizes)} documents of {sum(sizes.values())} bytes; "
+                "give more --text, or lower --val-bytes and --test-bytes"
+            )
+    return parts
+
+
+def parted(documents: Documents, parts: dict[bytes, str]) -> Callable[[str], Iterator[str]]:
+    """Return a function that yields one part's documents: each once, in the order of the corpus.
+
+    Training documents come without the paragraphs that also stand in val or test: release notes repeat themselves.
+    """
+
+    def read(part: str) -> Iterator[str]:
+        seen = set()
+        for text in documents():
+            key = digest(text)
+            if parts.get(key) == part and key not in seen:
+                seen.add(key)
+                yield text
+
+    held_out = {hash_ for part in ("val", "test") for text in read(part) for _, hash_ in paragraphs(text) if hash_}
+
+    def read_apart(part: str) -> Iterator[str]:
+        for text in read(part):
+            if part != "train":
+                yield text
+            else:
+                kept = [paragraph for paragraph, hash_ in paragraphs(text) if hash_ not in held_out]
+                if kept:
+                    yield "\n\n".join(kept)
+
+    return read_apart
+
+
+def paragraphs(text: str) -> Iterator[tuple[str, bytes | None]]:
+    """Yield each paragraph with the hash of its words, which is None if it is too short to tell a copy by."""
+    for paragraph in text.split("\n\n"):
+        words = " ".join(paragraph.split())
+        yield paragraph, digest(words) if len(words) >= COPIED_CHARS else None
+
+
+def train_tokenizer(texts: Iterator[str], vocab_size: int) -> list[bytes]:
+    """Return the bytes of each token id but the last, which is <bos>: byte pairs merged on `texts`."""
+    import rustbpe
+
+    def sample() -> Iterator[str]:
+        chars = 0
+        for text in texts:
+            yield text
+            chars += len(text)
+            if chars >= TOKENIZER_SAMPLE_CHARS:
+                return
+
+    tokenizer = rustbpe.Tokenizer()
+    tokenizer.train_from_iterator(sample(), vocab_size - 1, pattern=PATTERN)
+    tokens = [bytes(token) for token, _ in sorted(tokenizer.get_mergeable_ranks(), key=lambda pair: pair[1])]
+    if len(tokens) != vocab_size - 1:
+        raise PrepareError(f"the text gives only {len(tokens) + 1} tokens: give more --text, or a lower --vocab")
+    return tokens
+
+
+def write_tokens(path: Path, texts: Iterator[str], encode: Callable[[str], list[int]], bos: int) -> dict[str, Any]:
+    """Write <bos> and the tokens of each text; return the file's sizes and hash."""
+    hashed, n_documents, n_tokens, n_bytes = hashlib.sha256(), 0, 0, 0
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        for text in texts:
+            tokens = np.array([bos, *encode(text)], dtype="<u2").tobytes()
+            file.write(tokens)
+            hashed.update(tokens)
+            n_documents, n_tokens, n_bytes = n_documents + 1, n_tokens + len(tokens) // 2, n_bytes + len(text.encode())
+    return {"documents": n_documents, "tokens": n_tokens, "bytes": n_bytes, "sha256": hashed.hexdigest()}
+
+
+def write_data(out: Path, documents: Documents, made_from: dict[str, Any], request: argparse.Namespace) -> None:
+    """Write the whole data folder to `out`, which must exist and be empty."""
+    import tiktoken
+
+    parts = split(documents, request.val_bytes, request.test_bytes)
+    read = parted(documents, parts)
+    tokens = train_tokenizer(read("train"), request.vocab)  # held-out documents have no say in the vocabulary
+    bos = len(tokens)
+    ranks = {token: rank for rank, token in enumerate(tokens)}
+    encoding = tiktoken.Encoding("bpe", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={"<bos>": bos})
+    files = {
+        part: write_tokens(out / part / f"{part}.bin", read(part), encoding.encode_ordinary, bos)
+        for part in ("train", "val", "test")
+    }
+    seen_in_training = {"seq_len": request.seq_len, "vocab_size": bos + 1, "work": WORK}
+    host_only = {
+        "token_bytes": [len(token) for token in tokens] + [0],
+        "files": files,
+        "corpus_sha256": hashlib.sha256(b"".join(sorted(parts))).hexdigest(),
+        "made_from": made_from,
+    }
+    (out / "train" / "meta.json").write_text(json.dumps(seen_in_training, indent=1) + "\n")
+    (out / "tokenizer.json").write_text(json.dumps({"pattern": PATTERN, "tokens": [t.hex() for t in tokens]}) + "\n")
+    (out / "meta.json").write_text(json.dumps(seen_in_training | host_only) + "\n")
+    for part, size in files.items():
+        print(f"{part:5} {size['documents']:6} documents {size['bytes']:9} bytes {size['tokens']:9} tokens")
+
+
+def prepare(request: argparse.Namespace) -> None:
+    """Make `request.out` whole or not at all; if it already holds what is asked for, do nothing."""
+    out: Path = request.out.resolve()
+    paths = sorted({Path(path) for pattern in request.text for path in glob.glob(pattern, recursive=True)})
+    paths = [path for path in paths if path.is_file()]
+    if request.text and not paths:
+        raise PrepareError(f"no file matches {' '.join(request.text)}")
+    made_from = {
+        "corpus": [[path.name, path.stat().st_size] for path in paths] if request.text else [DJANGO, DJANGO_SHA256],
+        **{name: getattr(request, name) for name in ("vocab", "seq_len", "val_bytes", "test_bytes")},
+        "work": WORK,
+    }
+    if out.is_dir() and any(out.iterdir()):
+        meta = out / "meta.json"
+        if meta.is_file() and json.loads(meta.read_text()).get("made_from") == made_from:
+            print(f"{out} already holds this data")
+            return
+        raise PrepareError(f"{out} holds something else: remove it, or choose another --out")
+
+    started = time.monotonic()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="prepare-") as download:
+        documents = text_documents(paths) if request.text else django_documents(Path(download))
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+            unfinished = Path(scratch) / "data"
+            unfinished.mkdir()
+            write_data(unfinished, documents, made_from, request)
+            os.replace(unfinished, out)  # also over an empty folder
+    print(f"{out} made in {time.monotonic() - started:.1f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="the data folder to make")
+    parser.add_argument("--text", nargs="*", default=[], metavar="GLOB", help="text or parquet files; default: Django")
+    parser.add_argument("--vocab", type=int, default=2048, help="tokens, <bos> included; at most 65536")
+    parser.add_argument("--seq-len", type=int, default=128, help="tokens of context")
+    parser.add_argument("--val-bytes", type=int, default=450_000, help="text held out to score every trial")
+    parser.add_argument("--test-bytes", type=int, default=250_000, help="text held out to score a run's result")
+    request = parser.parse_args()
+    if not 258 <= request.vocab <= 65536:
+        parser.error(f"--vocab {request.vocab}: 258 (all bytes, one pair, <bos>) to 65536 (uint16)")
+    try:
+        prepare(request)
+    except PrepareError as error:
+        sys.exit(f"prepare.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Answers the host's two questions about what train.py saved. Untrusted like train.py: the host checks the answers.
+
+python score.py claim    tokens (N, T+1)               -> loss of every next token in nats, float32 (N, T)
+python score.py audit    prefixes (k, T), positions (k,) -> all logits at those positions, float32 (k, V)
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+TOKENS_PER_BATCH = 2048  # bounds the memory: logits of 8,192 tokens a position are then 64 MiB
+
+
+def batches(tokens: torch.Tensor, seq_len: int) -> Iterator[torch.Tensor]:
+    """Yield rows of `tokens`, in order; the same number for both questions, so that both take the same kernels."""
+    return iter(tokens.split(max(1, TOKENS_PER_BATCH // seq_len)))
+
+
+def main(question: str) -> None:
+    torch.set_num_threads(1)
+    import train  # the edited script, as the trial wrote it
+
+    seq_len = int(os.environ["SCORE_LENGTH"])
+    tokens_file = Path(os.environ["SCORE_TOKENS"])
+    predict = train.load(os.environ["SCORE_ARTIFACT"])  # (B, T) ids -> (B, T, V) logits
+    flat = torch.from_numpy(np.fromfile(tokens_file, dtype="<u2").astype(np.int64))
+    answers = []
+    with torch.inference_mode():
+        if question == "claim":
+            for rows in batches(flat.view(-1, seq_len + 1), seq_len):
+                logits = predict(rows[:, :-1]).float().cpu().flatten(0, 1)
+                answers.append(F.cross_entropy(logits, rows[:, 1:].flatten(), reduction="none"))
+        else:
+            positions = torch.from_numpy(np.fromfile(tokens_file.with_name("positions.bin"), dtype="<i8"))
+            tokens = flat.view(-1, seq_len)
+            for rows, ends in zip(batches(tokens, seq_len), batches(positions, seq_len), strict=True):
+                answers.append(predict(rows)[torch.arange(len(rows)), ends].float().cpu())
+    torch.cat(answers).numpy().tofile(os.environ["SCORE_OUTPUT"])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in (["claim"], ["audit"]):
+        sys.exit("score.py: say claim or audit")
+    main(sys.argv[1])
