@@ -112,9 +112,10 @@ def read_events(path: Path) -> Iterator[Event]:
         raise JournalError(f"{path} is missing: this folder is not a run, or the run never started") from error
     lines = data.split(b"\n")
     complete, torn = lines[:-1], lines[-1]
+    parse = json.JSONDecoder().decode  # json.loads would guess the encoding of each line
     for number, line in enumerate(complete, start=1):
         try:
-            yield event_from_json(json.loads(line))
+            yield event_from_json(parse(line.decode()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if number == len(complete) and not torn:
                 return

@@ -109,9 +109,8 @@ def _rebuild(run: OpenRun) -> None:
     """Bring git, worktree and table in line with the journal: they are derived from it."""
     known = run.repo.tags(run.run_id)
     for trial in run.history.trials:
-        source = _source(run, trial)
         if trial.kept:
-            run.sources[trial.number] = source
+            run.sources[trial.number] = _source(run, trial)
         if trial.number not in known:
             known[trial.number] = _commit(run, trial, known)
     if run.history.incumbent is not None:

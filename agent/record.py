@@ -68,6 +68,8 @@ def write_results(
 
 def one_line(text: str) -> str:
     """Return text without line breaks, tabs and control characters, so that it cannot forge a row or a trailer."""
+    if text.isprintable() and "  " not in text:
+        return text.strip()
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 

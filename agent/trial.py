@@ -1,7 +1,7 @@
 """The words of a run as data: Proposal, Outcome, Trial. Frozen, with an exact JSON round trip."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -185,7 +185,7 @@ class Trial:
 
     def finished(self, outcome: Outcome, at: str) -> "Trial":
         """Return this trial with its outcome."""
-        return replace(self, outcome=outcome, finished_at=at)
+        return Trial(self.number, self.parent, self.proposal, self.started_at, outcome, at)
 
 
 def _plain(record: Any) -> dict[str, Any]:

@@ -1,0 +1,185 @@
+"""The loop's own time per trial, beside a job that does nothing: `python -m benchmarks.overhead`.
+
+Measured at 10, 1,000 and 10,000 past trials: building the context, journal, export, git, table. Also `agent --help`,
+`agent log` of 10,000 trials, and a sandboxed `true` beside a bare one. Medians; the machine's load is printed.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+from agent.budget import Budget
+from agent.config import checked, save
+from agent.edits.assignments import Assignments
+from agent.journal import History, Journal, TrialFinished, TrialStarted
+from agent.loop import OpenRun, run_trials
+from agent.paths import RunsFolder
+from agent.propose.proposer import Context
+from agent.record import commit_of, write_results
+from agent.repo import TrialRepo
+from agent.score.scorer import Artifact
+from agent.task import Task
+from agent.trial import Origin, Outcome, Proposal, Score, Status, Trial
+from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.job import Execution, Job, Limits, StoppedBy
+
+BIGRAM = Path(__file__).parents[1] / "tests" / "tasks" / "bigram"
+AT = "2026-11-22T10:00:00+00:00"
+PAST = (10, 1_000, 10_000)
+
+
+class NoJob:
+    """A sandbox whose jobs take no time: what is left is the loop."""
+
+    def run(self, job: Job) -> Execution:
+        job.log.write_text("---\n")
+        assert job.output is not None
+        job.output.write_bytes(b"")
+        return Execution(0, StoppedBy.ITSELF, 0.0, 0.0, 0.1, 0, False)
+
+    def close(self) -> None:
+        pass
+
+
+class NoScore:
+    """A scorer that takes no time; every trial is worse than the baseline."""
+
+    def score(self, left_behind: Artifact) -> Score:
+        return Score(1.0 + left_behind.trial, "held_out")
+
+
+class Silent:
+    """An observer that shows nothing."""
+
+    def proposing(self, number: int) -> None: ...
+    def started(self, trial: Trial) -> None: ...
+    def scoring(self, trial: Trial) -> None: ...
+    def finished(self, trial: Trial, previous: Trial | None) -> None: ...
+
+
+class Counting:
+    """A proposer that takes no time."""
+
+    def propose(self, context: Context) -> Proposal:
+        return _proposal(context.number)
+
+
+def _proposal(number: int) -> Proposal:
+    values = {"SMOOTHING": 20.0 + number, "MIX": 0.5, "STRIDE": 3, "CHUNK": 256, "ORDER": "forward"}
+    return Proposal(Origin.SEARCHER, f"SMOOTHING {20.0 + number}", Assignments(values), params=values)
+
+
+def past_run(root: Path, task: Task, n_trials: int) -> RunsFolder:
+    """Make a run of `n_trials` finished trials, with journal, commits and table, without running anything."""
+    runs = RunsFolder(root)
+    runs.prepare()
+    paths = runs.run("past")
+    paths.root.mkdir()
+    repo = TrialRepo(runs.repo)
+    save(
+        paths.run_json,
+        checked(run_id="past", mode="random", task_folder=str(BIGRAM), task_name=task.name, task_digest=task.digest),
+    )
+    trials, lines, hashes = [], [], {}
+    base = ""
+    for number in range(n_trials):
+        proposal = _proposal(number)
+        parent = 0 if number else None
+        outcome = Outcome(Status.OK, 1.0 + number, kept=number == 0, score=Score(1.0 + number, "held_out"))
+        lines += [TrialStarted(number, parent, proposal, AT), TrialFinished(number, outcome, AT)]
+        trials.append(Trial(number, parent, proposal, AT, outcome, AT))
+    import json
+
+    paths.journal.write_text("".join(json.dumps(event.to_json()) + "\n" for event in lines))
+    script = {**task.files}
+    commit = commit_of(trials[0], script, None, run_id="past", mode="test", task=task, model=None)
+    base = repo.record("past", 0, commit, advance=True)
+    # One commit serves for all tags: 10,000 different ones would take minutes to make and cost the loop the same.
+    tags = "".join(f"create refs/tags/past/{number:04d} {base}\n" for number in range(1, n_trials))
+    subprocess.run(["git", "--git-dir", str(runs.repo), "update-ref", "--stdin"], input=tags.encode(), check=True)
+    repo.pack_refs()
+    hashes = dict.fromkeys(range(n_trials), base)
+    write_results(paths.results_tsv, task.metric, trials, hashes)
+    return runs
+
+
+def loop_seconds(runs: RunsFolder, task: Task, n_more: int) -> list[float]:
+    """Return the loop's own seconds for each of `n_more` further trials."""
+    paths = runs.run("past")
+    journal = Journal(paths.journal)
+    history = History.read(paths.journal)
+    n_past = len(history.trials)
+    marks: list[float] = []
+
+    class Marking(Counting):
+        def propose(self, context: Context) -> Proposal:
+            marks.append(time.monotonic())
+            return super().propose(context)
+
+    run = OpenRun(
+        "past", "test", None, task, None, paths, journal, history, TrialRepo(runs.repo), Marking(), NoJob(), NoScore(),
+        Budget(trials=n_past + n_more + 1), Silent(),
+    )  # fmt: skip
+    run_trials(run)
+    journal.close()
+    return [after - before for before, after in pairwise(marks)]
+
+
+def seconds(act: Callable[[], object], n: int) -> list[float]:
+    """Return the seconds of each of `n` calls, after one that does not count."""
+    act()
+    found = []
+    for _ in range(n):
+        began = time.monotonic()
+        act()
+        found.append(time.monotonic() - began)
+    return found
+
+
+def shown(name: str, found: list[float], bound: str) -> None:
+    spread = f"{min(found) * 1e3:7.1f} {statistics.median(found) * 1e3:7.1f} {max(found) * 1e3:7.1f}"
+    print(f"{name:44} {spread}   {bound}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--trials", type=int, default=30, help="trials to time at each size")
+    n = parser.parse_args().trials
+    task = Task.load(BIGRAM)
+    command = [sys.executable, "-m", "agent"]
+    print(f"load {os.getloadavg()[0]:.1f}; milliseconds: {'':21} min  median     max   to reach (median)")
+    medians = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for n_past in PAST:
+            runs = past_run(Path(scratch) / str(n_past), task, n_past)
+            found = loop_seconds(runs, task, n)
+            medians[n_past] = statistics.median(found)
+            shown(f"one trial of the loop, {n_past} past trials", found, "100")
+        ratio = medians[PAST[-1]] / medians[PAST[0]]
+        print(f"{'10,000 past trials over 10':44} {ratio:15.2f}           2.00 (ratio)")
+        log = [*command, "log", "--runs", str(runs.root)]
+        shown(
+            "agent log, 10,000 trials", seconds(lambda: subprocess.run(log, capture_output=True, check=True), 5), "1000"
+        )
+        shown(
+            "agent --help",
+            seconds(lambda: subprocess.run([*command, "--help"], capture_output=True, check=True), 5),
+            "300",
+        )
+        sandbox = BubblewrapSandbox()
+        job = Job(("true",), "benchmark/true", Limits(wall_seconds=30, memory_gb=0.25), Path(scratch) / "log")
+        boxed = seconds(lambda: sandbox.run(job), 20)
+        bare = seconds(lambda: subprocess.run(["true"], check=True), 20)
+        shown("true, bare", bare, "")
+        shown("true, in bubblewrap", boxed, "150 more than bare")
+
+
+if __name__ == "__main__":
+    main()
