@@ -29,18 +29,19 @@ def main(question: str) -> None:
     tokens_file = Path(os.environ["SCORE_TOKENS"])
     predict = train.load(os.environ["SCORE_ARTIFACT"])  # (B, T) ids -> (B, T, V) logits
     flat = torch.from_numpy(np.fromfile(tokens_file, dtype="<u2").astype(np.int64))
-    answers = []
-    with torch.inference_mode():
+    # each answer is written at once: kept in a list, they would lie between the big blocks and fragment the heap
+    with torch.inference_mode(), open(os.environ["SCORE_OUTPUT"], "wb") as output:
         if question == "claim":
             for rows in batches(flat.view(-1, seq_len + 1), seq_len):
                 logits = predict(rows[:, :-1]).float().cpu().flatten(0, 1)
-                answers.append(F.cross_entropy(logits, rows[:, 1:].flatten(), reduction="none"))
+                losses = F.cross_entropy(logits, rows[:, 1:].flatten(), reduction="none")
+                output.write(losses.numpy().tobytes())
         else:
             positions = torch.from_numpy(np.fromfile(tokens_file.with_name("positions.bin"), dtype="<i8"))
             tokens = flat.view(-1, seq_len)
             for rows, ends in zip(batches(tokens, seq_len), batches(positions, seq_len), strict=True):
-                answers.append(predict(rows)[torch.arange(len(rows)), ends].float().cpu())
-    torch.cat(answers).numpy().tofile(os.environ["SCORE_OUTPUT"])
+                logits = predict(rows)[torch.arange(len(rows)), ends].float().cpu()
+                output.write(logits.numpy().tobytes())
 
 
 if __name__ == "__main__":
