@@ -67,9 +67,9 @@ def find_corpus(task: Task, cache: Path) -> Corpus | None:
     corpus = Corpus(cache / cache_key(task))
     if not (corpus.folder / "meta.json").is_file():
         return None
-    for name, expected in corpus.meta["sha256"].items():
-        path = corpus.folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+    for split, about in corpus.meta["files"].items():
+        path = corpus.folder / split / f"{split}.bin"
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != about["sha256"]:
             raise TaskError(f"{path} has changed since it was prepared; remove {corpus.folder} and run again")
     return corpus
 

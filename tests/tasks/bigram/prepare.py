@@ -17,14 +17,14 @@ out = parser.parse_args().out
 rng = np.random.default_rng(7)
 words = [rng.integers(1, N_TOKENS, size=n) for n in rng.integers(2, 7, size=40)]
 splits = {"train": 4000, "val": 1500, "test": 800}
-sha256 = {}
+files = {}
 for split, n_words in splits.items():
     chosen = rng.choice(len(words), size=n_words)
     tokens = np.concatenate([np.append(words[i], 0) for i in chosen]).astype(np.uint16)
     (out / split).mkdir(parents=True, exist_ok=True)
     path = out / split / f"{split}.bin"
     tokens.tofile(path)
-    sha256[f"{split}/{split}.bin"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    files[split] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 seen = {"seq_len": LENGTH, "vocab_size": N_TOKENS}
 (out / "train" / "meta.json").write_text(json.dumps(seen))
-(out / "meta.json").write_text(json.dumps({**seen, "token_bytes": [1] * N_TOKENS, "sha256": sha256}))
+(out / "meta.json").write_text(json.dumps({**seen, "token_bytes": [1] * N_TOKENS, "files": files}))
