@@ -158,11 +158,15 @@ def read_v2(folder: Path) -> Reading:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; with its number it names it for good. None: no such."""
+    """Return when a process started, in clock ticks since boot; with its number it names it for good.
+
+    None: there is no such process, or only its remains, which nobody has waited for.
+    """
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
         return None
+    return None if fields[0] in "ZX" else int(fields[19])
 
 
 def _name(label: str) -> str:

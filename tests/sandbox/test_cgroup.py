@@ -90,6 +90,13 @@ def test_groups_of_dead_processes_are_swept_and_of_living_ones_kept(tmp_path: Pa
     assert foreign.exists()
 
 
+def test_a_dead_process_that_nobody_waited_for_is_dead() -> None:
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert cgroup.start_ticks(child.pid) is None
+    child.wait()
+
+
 def test_v1_controllers_that_share_a_mount_share_a_group(tmp_path: Path) -> None:
     root = tmp_path / "cgroup"
     for name in ("memory", "pids", "cpu,cpuacct/mine"):
