@@ -82,17 +82,16 @@ class CMAESearcher:
 
     def state(self) -> CMAState:
         """Return the distribution that the next point is drawn from."""
-        strategy, named = self._strategy, list(zip(self._space.parameters, self._space.axes, strict=True))
-        mean = np.asarray(strategy.boundary_handler.repair(strategy.mean)).tolist()
-        scale = strategy.sigma * np.asarray(strategy.sigma_vec.scaling) * np.ones(self._space.n_dims)
+        strategy, space = self._strategy, self._space
+        mean = np.asarray(strategy.boundary_handler.repair(strategy.mean))
+        scale = strategy.sigma * np.asarray(strategy.sigma_vec.scaling) * np.ones(space.n_dims)
         covariance = strategy.sm.covariance_matrix * np.outer(scale, scale)
-        stds = np.sqrt(np.diag(covariance)).tolist()
         return CMAState(
-            mean={p.name: p.place(*mean[axes]) for p, axes in named},
+            mean=space.place(mean),
             sigma=float(strategy.sigma),
-            std={p.name: p.spread(max(stds[axes])) for p, axes in named},
+            std=space.spread(np.sqrt(np.diag(covariance))),
             covariance=tuple(map(tuple, covariance.tolist())),
-            axes=tuple(p.name for p in self._space.parameters for _ in range(p.n_axes)),
+            axes=tuple(p.name for p in space.parameters for _ in range(p.n_axes)),
             generation=int(strategy.countiter),
         )
 
@@ -116,7 +115,7 @@ def _strategy(space: SearchSpace, start: Vector, seed: int, sigma0: float, popul
         import cma
 
     rng = np.random.default_rng(seed)
-    min_std = [MIN_STD * p.step for p in space.parameters for _ in range(p.n_axes)]
+    min_std = (MIN_STD * space.steps).tolist()
     options = {
         "bounds": [0, 1],
         "CMA_mirrors": 0,  # small populations would inject points, which asking one by one cannot

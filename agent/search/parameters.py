@@ -51,6 +51,10 @@ class Float:
         """Return the value at `u` in [0, 1], rounded."""
         return self._rounded(self.place(u))
 
+    def nearest(self, number: float) -> float:
+        """Return the value of the range that is nearest to `number`."""
+        return self._rounded(number)
+
     def encode(self, value: Value) -> tuple[float]:
         """Return the place of `value` in [0, 1]."""
         number = float(value)
@@ -120,7 +124,11 @@ class Int:
         """Return the whole number whose bin holds `u`."""
         if not self.log:
             return self.low + _level(u, self.n_levels)
-        return min(max(round(self.place(u)), self.low), self.high)
+        return self.nearest(self.place(u))
+
+    def nearest(self, number: float) -> int:
+        """Return the whole number of the range that is nearest to `number`."""
+        return min(max(round(number), self.low), self.high)
 
     def encode(self, value: Value) -> tuple[float]:
         """Return the middle of the bin of `value` (on a log scale: its own place, which lies within)."""
@@ -185,6 +193,10 @@ class PowerOfTwo:
     def decode(self, u: float) -> int:
         """Return the power of two whose bin holds `u`."""
         return self.low << _level(u, self.n_levels)
+
+    def nearest(self, number: float) -> int:
+        """Return the power of two of the range that is nearest to a positive `number`, by ratio."""
+        return min(max(1 << max(round(math.log2(number)), 0), self.low), self.high)
 
     def encode(self, value: Value) -> tuple[float]:
         """Return the middle of the bin of `value`."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.edits.edit import Params
+from agent.search.derived import Derived, read_derived
 from agent.search.parameters import Categorical, Float, Int, Parameter, PowerOfTwo
 
 KINDS: dict[str, type[Parameter]] = {
@@ -37,13 +38,27 @@ class SearchSpace:
     """The names that are searched, each with its range, in the order of task.toml."""
 
     parameters: tuple[Parameter, ...]
+    derived: tuple[Derived, ...] = ()  # each takes the axis of the name that it replaces
 
     @classmethod
-    def from_tables(cls, tables: Mapping[str, Mapping[str, Any]]) -> "SearchSpace":
-        """Return the space that `[space]` of a task.toml declares. Raises ValueError, beginning "space.NAME: "."""
+    def from_tables(
+        cls, tables: Mapping[str, Mapping[str, Any]], derived: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> "SearchSpace":
+        """Return the space that `[space]` and `[derived]` of a task.toml declare.
+
+        Raises:
+            ValueError: a table is wrong; the message begins "space.NAME: " or "derived.NAME: ".
+        """
         if not tables:
             raise ValueError("space: it is empty; declare at least one name")
-        return cls(tuple(_parameter(name, table) for name, table in tables.items()))
+        parameters = {name: _parameter(name, table) for name, table in tables.items()}
+        coordinates = tuple(read_derived(name, table, parameters) for name, table in (derived or {}).items())
+        _check_order(coordinates)
+        return cls(tuple(parameters.values()), coordinates)
+
+    def plain(self) -> "SearchSpace":
+        """Return this space without derived coordinates: every name is searched by itself."""
+        return SearchSpace(self.parameters)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -62,11 +77,49 @@ class SearchSpace:
 
     def decode(self, u: NDArray[np.float64]) -> Params:
         """Return the values at `u`, shape (n_dims,), in [0, 1]: snapped to levels, plain Python scalars."""
-        return {p.name: p.decode(*u[axes].tolist()) for p, axes in zip(self.parameters, self.axes, strict=True)}
+        values = {p.name: p.decode(*at) for p, at in self._by_parameter(u) if p.name not in self._derived}
+        for name, derived in self._derived.items():
+            values[name] = derived.decode(float(u[self._axis(name)]), values)
+        return {name: values[name] for name in self.names}
 
     def encode(self, params: Params) -> NDArray[np.float64]:
         """Return the point of `params`, shape (n_dims,), in [0, 1]; `decode` gives the same values back."""
-        return np.array([u for p in self.parameters for u in p.encode(params[p.name])])
+        places = [
+            self._derived[p.name].encode(params) if p.name in self._derived else p.encode(params[p.name])
+            for p in self.parameters
+        ]
+        return np.array([u for place in places for u in place])
+
+    def place(self, u: NDArray[np.float64]) -> Params:
+        """Return the values at `u`, shape (n_dims,), before snapping: 5.3 layers."""
+        values = {p.name: p.place(*at) for p, at in self._by_parameter(u) if p.name not in self._derived}
+        for name, derived in self._derived.items():
+            values[name] = derived.place(float(u[self._axis(name)]), values)
+        return {name: values[name] for name in self.names}
+
+    def spread(self, stds: NDArray[np.float64]) -> dict[str, float]:
+        """Return standard deviations, shape (n_dims,), in [0, 1], by name, in the parameters' units.
+
+        On log scales it is a factor, for a derived coordinate that of the product; for choices, steps.
+        """
+        return {p.name: self._derived.get(p.name, p).spread(max(at)) for p, at in self._by_parameter(stds)}
+
+    @property
+    def steps(self) -> NDArray[np.float64]:
+        """The distance of two levels on each axis, shape (n_dims,), in [0, 1]; 0 where there are none."""
+        return np.array([self._derived.get(p.name, p).step for p in self.parameters for _ in range(p.n_axes)])
+
+    @cached_property
+    def _derived(self) -> dict[str, Derived]:
+        """The derived coordinates by the name that they replace."""
+        return {derived.parameter.name: derived for derived in self.derived}
+
+    def _axis(self, name: str) -> int:
+        start: int = self.axes[self.names.index(name)].start
+        return start
+
+    def _by_parameter(self, u: NDArray[np.float64]) -> list[tuple[Parameter, list[float]]]:
+        return [(p, u[axes].tolist()) for p, axes in zip(self.parameters, self.axes, strict=True)]
 
     def validate(self, params: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with `params`, one line each; empty if they are a point of the space."""
@@ -79,7 +132,9 @@ class SearchSpace:
                 parameter.read(params[parameter.name])
             except ValueError as fault:
                 faults.append(f"{parameter.name}: {fault}")
-        return faults
+        if faults:
+            return faults
+        return [beyond for derived in self.derived if (beyond := derived.fault(params)) is not None]
 
     def canonical(self, params: Mapping[str, Any]) -> Params:
         """Return valid `params` as the space writes them: in its order, plain types, floats at six digits.
@@ -116,6 +171,16 @@ class SearchSpace:
             )
             for p in self.parameters
         ]
+
+
+def _check_order(coordinates: tuple[Derived, ...]) -> None:
+    """Raise ValueError if a coordinate needs the value of a name that it or a later one is to give."""
+    for i, derived in enumerate(coordinates):
+        later = {other.parameter.name for other in coordinates[i:]} - {derived.parameter.name}
+        if derived.parameter.name in {earlier.parameter.name for earlier in coordinates[:i]}:
+            raise ValueError(f"derived.{derived.name}: {derived.parameter.name} is replaced already")
+        if needed := sorted(later & {name for name, _ in derived.exponents}):
+            raise ValueError(f"derived.{derived.name}: {needed[0]} is replaced later; declare that one first")
 
 
 def _parameter(name: str, table: Mapping[str, Any]) -> Parameter:
