@@ -10,22 +10,23 @@ import pytest
 
 from agent.edits.edit import Params
 from agent.search.cmaes import CMAESearcher
+from agent.search.local import LocalSearcher
 from agent.search.random_search import RandomSearcher
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
 from agent.search.tpe import OptunaSearcher
 
-SPACE = SearchSpace.from_tables(
-    {
-        "DEPTH": {"type": "int", "low": 1, "high": 8},
-        "STEPS": {"type": "int", "low": 10, "high": 1000, "log": True},
-        "HEAD_DIM": {"type": "power_of_two", "low": 16, "high": 64},
-        "LR": {"type": "float", "low": 0.005, "high": 0.2, "log": True},
-        "DECAY": {"type": "float", "low": 0.0, "high": 0.5},
-        "PATTERN": {"type": "categorical", "choices": ["SSSS", "SSSL", "LLLL"], "ordered": True},
-        "ACT": {"type": "categorical", "choices": ["relu", "gelu", "silu"]},
-    }
-)
+TABLES: dict[str, dict[str, Any]] = {
+    "DEPTH": {"type": "int", "low": 1, "high": 8},
+    "STEPS": {"type": "int", "low": 10, "high": 1000, "log": True},
+    "HEAD_DIM": {"type": "power_of_two", "low": 16, "high": 64},
+    "LR": {"type": "float", "low": 0.005, "high": 0.2, "log": True},
+    "DECAY": {"type": "float", "low": 0.0, "high": 0.5},
+    "PATTERN": {"type": "categorical", "choices": ["SSSS", "SSSL", "LLLL"], "ordered": True},
+    "ACT": {"type": "categorical", "choices": ["relu", "gelu", "silu"]},
+}
+SPACE = SearchSpace.from_tables(TABLES)
+DERIVED = SearchSpace.from_tables(TABLES, {"work": {"replaces": "STEPS", "product": "STEPS * DEPTH * HEAD_DIM"}})
 START: Params = {
     "DEPTH": 4,
     "STEPS": 100,
@@ -40,6 +41,9 @@ Build = Callable[[int], Searcher]
 BUILDERS: dict[str, Build] = {
     "random": lambda seed: RandomSearcher(SPACE, seed),
     "cma-es": lambda seed: CMAESearcher(SPACE, START, seed),
+    "local": lambda seed: LocalSearcher(SPACE, START, seed),
+    "cma-es, derived": lambda seed: CMAESearcher(DERIVED, START, seed),
+    "local, derived": lambda seed: LocalSearcher(DERIVED, START, seed),
     "tpe": lambda seed: OptunaSearcher(SPACE, seed),
     "optuna:RandomSampler": lambda seed: OptunaSearcher(SPACE, seed, "RandomSampler"),
 }
