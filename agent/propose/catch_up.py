@@ -3,22 +3,26 @@
 from agent.edits.edit import Params
 from agent.propose.configurations import params_of
 from agent.propose.proposer import Context
+from agent.search.feasible import MemoryModel
 from agent.search.searcher import Searcher
-from agent.trial import Origin, Trial
+from agent.trial import Origin, Outcome, Status, Trial
 
 OF_A_SEARCH = (Origin.SEARCHER, Origin.LLM, Origin.ECHO)  # each of these trials was one `ask`
-MAX_REPEATS = 100  # points in a row that have run before; then the space is as good as exhausted
+MAX_SKIPPED = 100  # points in a row that have run before or will not fit; then the space is as good as exhausted
 
 
 class CatchUp:
     """Asks and tells a searcher in the order of the journal; built anew, it arrives at the same state.
 
     A point that has run before is told its known loss at once and another one is asked for: its sandbox would
-    only draw the noise again. A resumed run meets the same repeats at the same trials.
+    only draw the noise again. A point that will surely not fit in memory is told as failed. A resumed run meets
+    the same ones at the same trials.
     """
 
-    def __init__(self, searcher: Searcher) -> None:
+    def __init__(self, searcher: Searcher, memory: MemoryModel | None = None) -> None:
+        """`searcher` and `memory`: fresh; they learn from the journal."""
         self._searcher = searcher
+        self._memory = memory
         self._n_seen = 0  # of the context's trials
         self._known: dict[frozenset[tuple[str, object]], float | None] = {}  # losses by configuration
 
@@ -46,13 +50,26 @@ class CatchUp:
             self._searcher.tell(0, params, loss)
         if trial.outcome.status.ran and params is not None:
             self._known.setdefault(_key(params), loss)
+            self._learn_memory(params, trial.outcome)
+
+    def _learn_memory(self, params: Params, outcome: Outcome) -> None:
+        peak_gb = outcome.peak_vram_gb if outcome.peak_vram_gb is not None else outcome.peak_memory_gb
+        if self._memory is None:
+            return
+        if outcome.status is Status.OUT_OF_MEMORY:
+            self._memory.learn(params, None)
+        elif outcome.status is Status.OK and peak_gb is not None:
+            self._memory.learn(params, peak_gb)
 
     def _ask(self, number: int) -> Params:
         point = self._searcher.ask(number)
-        for _ in range(MAX_REPEATS):
-            if not self.has_run(point):
+        for _ in range(MAX_SKIPPED):
+            if self.has_run(point):
+                self._searcher.tell(number, point, self._known[_key(point)])
+            elif self._memory is not None and self._memory.refuses(point):
+                self._searcher.tell(number, point, None)
+            else:
                 break
-            self._searcher.tell(number, point, self._known[_key(point)])
             point = self._searcher.ask(number)
         return point
 

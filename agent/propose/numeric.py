@@ -5,6 +5,7 @@ from agent.edits.guard import fingerprint
 from agent.propose.catch_up import CatchUp
 from agent.propose.configurations import changes
 from agent.propose.proposer import Context
+from agent.search.feasible import MemoryModel
 from agent.search.searcher import Searcher
 from agent.trial import Origin, Proposal, Status
 
@@ -12,9 +13,9 @@ from agent.trial import Origin, Proposal, Status
 class NumericProposer:
     """Proposes what `searcher` asks for. It needs a task with a search space."""
 
-    def __init__(self, searcher: Searcher) -> None:
-        """`searcher`: fresh; it is brought up to date from the journal."""
-        self._catch_up = CatchUp(searcher)
+    def __init__(self, searcher: Searcher, memory: MemoryModel | None = None) -> None:
+        """`searcher` and `memory`: fresh; they are brought up to date from the journal."""
+        self._catch_up = CatchUp(searcher, memory)
 
     def propose(self, context: Context) -> Proposal:
         point = self._catch_up.point(context)

@@ -10,6 +10,7 @@ from agent.edits.guard import fingerprint
 from agent.propose.numeric import NumericProposer
 from agent.propose.proposer import Context
 from agent.search.cmaes import CMAESearcher
+from agent.search.feasible import MemoryModel
 from agent.search.random_search import RandomSearcher
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
@@ -176,3 +177,22 @@ def test_pitfall_18_a_failure_is_told_as_a_failure_not_as_a_number() -> None:
     trials.append(Trial(1, 0, proposal, "t").finished(Outcome(Status.OUT_OF_MEMORY, None), "t"))
     proposer.propose(context(trials))
     assert searcher.told[1] == (1, proposal.params, None)
+
+
+def test_what_will_not_fit_does_not_run() -> None:
+    """Memory is DEPTH gigabytes and 4 are allowed; random points would fail half the time."""
+
+    def memory() -> MemoryModel:
+        return MemoryModel(["DEPTH"], 4.0, SPACE.names)
+
+    proposer, trials = NumericProposer(RandomSearcher(SPACE, 0), memory()), [baseline()]
+    for number in range(1, 31):
+        proposal = proposer.propose(context(trials))
+        assert proposal == NumericProposer(RandomSearcher(SPACE, 0), memory()).propose(context(trials))
+        assert proposal.params is not None
+        gb = float(proposal.params["DEPTH"])
+        outcome = Outcome(Status.OK, 1.0, peak_memory_gb=gb) if gb <= 4 else Outcome(Status.OUT_OF_MEMORY, None)
+        trials.append(Trial(number, 0, proposal, "t").finished(outcome, "t"))
+    failed = [t.number for t in trials if t.status is Status.OUT_OF_MEMORY]
+    assert failed  # until it knows
+    assert max(failed) < 15
