@@ -36,6 +36,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.run
 	@$(PIP) -e '.[local,dev]'
+	@$(BIN)/agent prepare
 	@touch $@
 
 demo: $(VENV)/.run

@@ -146,6 +146,18 @@ def noise(
 
 
 @app.command()
+def prepare(*, task: TaskFolder = None, profile: Profile = None) -> None:
+    """Prepare the data of a task now, e.g. before going offline; `agent run` does it when it must."""
+    from agent.data import prepare_corpus
+
+    checked = _task(_task_folder(task), profile)
+    if not checked.data.prepare:
+        raise UsageError(f"{checked.folder}/task.toml has no [data] prepare: there is nothing to prepare")
+    corpus = prepare_corpus(checked, _cache())
+    print(f"{checked.name}: {corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
+
+
+@app.command()
 def log(
     run_name: RunName = None,
     *,

@@ -4,8 +4,7 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +15,12 @@ from agent.paths import RunsFolder
 from agent.session import open_sandbox
 from agent.task import Task
 from sandbox.errors import SandboxError
-from sandbox.job import Job, Limits, StoppedBy
+from sandbox.probe import probe
 
 _MIN_FREE_GB = 2.0
+
+
+Verdict = Literal["ok", "note", "missing"]  # note: works, or is not needed by default
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Finding:
     """One check: what was looked at, what was found, what to do about it."""
 
     what: str
-    verdict: Literal["ok", "note", "missing"]  # note: works, or is not needed by default
+    verdict: Verdict
     detail: str
     remedy: str = ""
 
@@ -103,64 +105,17 @@ def _task(folder: Path, profile: str | None, findings: list[Finding]) -> Task | 
 
 
 def _sandbox(task: Task) -> Iterator[Finding]:
-    """Run a small job, and one that breaks each limit: what is not stopped is not enforced."""
+    """Run small jobs that try to break each limit: what is not stopped is not enforced."""
     try:
         sandbox = open_sandbox("bubblewrap", task)
+        try:
+            for found in probe(sandbox):
+                verdict: Verdict = "ok" if found.holds else "missing"
+                yield Finding(f"limit: {found.limit}", verdict, found.detail)
+        finally:
+            sandbox.close()
     except (SandboxError, AgentError) as error:
-        yield Finding("sandbox", "missing", f"bubblewrap: {error}")
-        return
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            for name, code, limits, stopped in _PROBES:
-                job = Job(
-                    argv=("python", "-I", "-S", "-c", code),
-                    label=f"doctor/{name.replace(' ', '-')}",
-                    limits=limits,
-                    log=Path(scratch) / "log",
-                )
-                found = sandbox.run(job)
-                held = stopped(found.stopped_by, found.exit_code)
-                detail = f"{found.sandbox}" if name == "sandbox" else "held" if held else f"not held: {found}"
-                note = "; ".join(found.unenforced) if name == "sandbox" else ""
-                yield Finding(name, "ok" if held else "missing", detail + (f" ({note})" if note else ""))
-    except SandboxError as error:
         yield Finding("sandbox", "missing", str(error))
-    finally:
-        sandbox.close()
-
-
-_SMALL = Limits(wall_seconds=30, memory_gb=0.25, scratch_mb=8)
-_BY_ITSELF: Callable[[StoppedBy, int | None], bool] = lambda by, code: by is StoppedBy.ITSELF and code == 0  # noqa: E731
-_PROBES: tuple[tuple[str, str, Limits, Callable[[StoppedBy, int | None], bool]], ...] = (
-    ("sandbox", "pass", _SMALL, _BY_ITSELF),
-    (
-        "limit: network",
-        "import socket\ns = socket.socket()\ns.settimeout(2)\nassert s.connect_ex(('192.0.2.1', 80)) != 0",
-        _SMALL,
-        _BY_ITSELF,
-    ),
-    (
-        "limit: files",
-        "import os\nassert not os.path.exists('/etc/shadow')\n"
-        "try:\n    open('/usr/probe', 'w')\nexcept OSError:\n    raise SystemExit(0)\nraise SystemExit(1)",
-        _SMALL,
-        _BY_ITSELF,
-    ),
-    ("limit: memory", "b = []\nwhile True: b.append(bytearray(1 << 24))", _SMALL, lambda by, _: by is StoppedBy.MEMORY),
-    (
-        "limit: processes",
-        "import os, time\nn = 0\ntry:\n    while n < 500:\n        if os.fork() == 0:\n            time.sleep(9)\n"
-        "        n += 1\nexcept OSError:\n    os._exit(0)\nos._exit(1)",
-        Limits(wall_seconds=30, memory_gb=1.0, processes=64),
-        _BY_ITSELF,
-    ),
-    (
-        "limit: time",
-        "while True: pass",
-        Limits(wall_seconds=1.0, memory_gb=0.25),
-        lambda by, _: by is StoppedBy.WALL_LIMIT,
-    ),
-)
 
 
 def _script_environment(task: Task) -> Finding:

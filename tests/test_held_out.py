@@ -1,0 +1,103 @@
+"""No validation or test document lies in anything that a training sandbox sees, the Python installation included."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from agent.data import Corpus, find_corpus
+from agent.paths import TrialPaths
+from agent.resources import folder
+from agent.task import Task
+from agent.train_job import export, training_job
+from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.job import Job, Limits, Sandbox
+
+PROBE_BYTES = 48
+PROBES_PER_DOCUMENT = 3
+N_GRAM = 30
+MARKER = b"a line that stands nowhere else: 6b1f0c"
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return Task.load(folder("train_template"))
+
+
+@pytest.fixture(scope="module")
+def bundled(task: Task) -> Corpus:
+    found = find_corpus(task, user_cache_path("autocentaur"))
+    if found is None:
+        pytest.skip("the bundled task's data are not prepared: run `agent prepare` (make setup does)")
+    return found
+
+
+def documents(corpus: Corpus, split: str) -> list[bytes]:
+    """Return the texts of a split, decoded from its tokens."""
+    spelled = [bytes.fromhex(token) for token in json.loads((corpus.folder / "tokenizer.json").read_text())["tokens"]]
+    tokens = np.fromfile(corpus.folder / split / f"{split}.bin", dtype=np.uint16)
+    starts = np.flatnonzero(tokens == len(spelled))
+    return [b"".join(spelled[token] for token in part[1:]) for part in np.split(tokens, starts)[1:]]
+
+
+def probes(text: bytes, elsewhere: bytes) -> list[bytes]:
+    """Return pieces of lines of a document, from its beginning, middle and end, that no training document shares."""
+    lines = [line.strip() for line in text.splitlines()]
+    long = [line[:PROBE_BYTES] for line in lines if len(line) >= PROBE_BYTES and line[:PROBE_BYTES] not in elsewhere]
+    wanted = np.linspace(0, len(long) - 1, PROBES_PER_DOCUMENT).astype(int) if long else []
+    return sorted({long[i] for i in wanted})
+
+
+def searched(sandbox: Sandbox, task: Task, corpus: Corpus, tmp_path: Path, pieces: list[bytes]) -> list[str]:
+    """Return the files in which a training job finds any of the pieces, looking through all it can read."""
+    paths = TrialPaths(tmp_path / "trial")
+    export({**task.files, "marker.txt": MARKER, "probes.txt": b"\n".join(pieces) + b"\n"}, paths.files)
+    shape = training_job(
+        task, corpus, paths, label="leak/0000/train", train_seed=0, baseline_cpu_seconds=None, passed_on={}
+    )
+    grep = "grep -rlaF -f /task/probes.txt --exclude=probes.txt --exclude-dir=proc --exclude-dir=dev / 2>/dev/null"
+    job = Job(
+        argv=("sh", "-c", f"{grep}; echo done"),
+        label=shape.label,
+        limits=Limits(wall_seconds=600, memory_gb=2.0),
+        log=paths.log,
+        mounts=shape.mounts,
+        environment=shape.environment,
+    )
+    execution = sandbox.run(job)
+    lines = paths.log.read_text().splitlines()
+    assert execution.exit_code == 0
+    assert lines[-1] == "done"
+    return lines[:-1]
+
+
+def test_no_held_out_text_lies_in_any_mount(task: Task, bundled: Corpus, tmp_path: Path) -> None:
+    trained_on = b"\n".join(documents(bundled, "train"))
+    held_out = [*documents(bundled, "val"), *documents(bundled, "test")]
+    pieces = [piece for text in held_out for piece in probes(text, trained_on)]
+    assert len(pieces) > 2 * len(held_out)
+    # The search does find what is there: a marker beside the script, and a line of the interpreter's library.
+    known = [MARKER, b"Interface to the libbzip2 compression library."]
+    box = BubblewrapSandbox()
+    found = searched(box, task, bundled, tmp_path, pieces + known)
+    box.close()
+    assert "/task/marker.txt" in found
+    assert any(name.endswith("/bz2.py") for name in found)
+    assert [name for name in found if name != "/task/marker.txt" and "bz2" not in name] == []
+
+
+def windows(tokens: NDArray[np.uint16]) -> set[bytes]:
+    """Return every run of N_GRAM tokens."""
+    raw, size = tokens.tobytes(), 2 * N_GRAM
+    return {raw[i : i + size] for i in range(0, len(raw) - size + 1, 2)}
+
+
+def test_held_out_documents_are_not_in_the_training_tokens(bundled: Corpus) -> None:
+    train = windows(np.fromfile(bundled.train / "train.bin", dtype=np.uint16))
+    for split in ("val", "test"):
+        own = windows(np.fromfile(bundled.folder / split / f"{split}.bin", dtype=np.uint16))
+        # What is left are short phrases that Django's pages share: 1.3 % of val, 2026-11-22.
+        assert len(own & train) < 0.02 * len(own), split
