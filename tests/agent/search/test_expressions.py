@@ -41,7 +41,7 @@ def test_definitions_name_parts_and_may_use_each_other() -> None:
     ],
 )
 def test_all_else_is_refused(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match="formula|name|none of") as error:
+    with pytest.raises(ValueError, match=r"formula|name|none of") as error:
         Expression(text, NAMES)
     assert message in str(error.value)
 
