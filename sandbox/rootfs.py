@@ -67,7 +67,9 @@ def build(root: RootFs, job: Job, python: Interpreter, who: Identity) -> None:
     Raises:
         SandboxError: a mount's source is missing, or the job's user could not read it.
     """
+    scratch_bytes = int(job.limits.scratch_mb * 2**20)
     _system(root)
+    root.tmpfs("/tmp", scratch_bytes)  # before the interpreter, which may lie below /tmp
     for folder in python.shown:
         root.bind(folder, folder)
     for link, points_to in python.links:
@@ -82,9 +84,7 @@ def build(root: RootFs, job: Job, python: Interpreter, who: Identity) -> None:
     root.file(f"job:x:{who.gid}:\n".encode(), "/etc/group")
     root.file(b"127.0.0.1 localhost\n::1 localhost\n", "/etc/hosts")
     root.file(b"passwd: files\ngroup: files\nhosts: files\n", "/etc/nsswitch.conf")
-    scratch_bytes = int(job.limits.scratch_mb * 2**20)
     root.add("--proc", "/proc", "--dev", "/dev")
-    root.tmpfs("/tmp", scratch_bytes)
     root.tmpfs("/dev/shm", scratch_bytes)
     _gpus(root, job.gpus)
     root.add("--remount-ro", "/dev")
