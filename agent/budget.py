@@ -32,7 +32,7 @@ class Ledger:
     """What a run has spent so far."""
 
     trials: int
-    train_seconds: float  # as charged: nominal for a success, measured for a failure
+    train_seconds: float  # as charged: nominal for a success, measured for a failure and for rehearsals
     wall_seconds: float  # proposing, training, scoring and judging together
     usage: Usage | None  # all model calls; None if there were none
 
@@ -50,7 +50,7 @@ class Ledger:
         used = trial.proposal.usage
         return Ledger(
             self.trials + 1,
-            self.train_seconds + trial.outcome.train_seconds,
+            self.train_seconds + trial.outcome.train_seconds + trial.proposal.smoke_seconds,
             self.wall_seconds + trial.outcome.total_seconds,
             used if self.usage is None else self.usage.plus(used) if used is not None else self.usage,
         )

@@ -66,6 +66,9 @@ def run(
     llm_share: Annotated[float, typer.Option(metavar="X", help="centaur: share of trials the model decides.")] = 0.3,
     llm_warmup: Annotated[int, typer.Option(metavar="N", help="centaur: trials before the model's first turn.")] = 10,
     attempts: Annotated[int, typer.Option(metavar="N", help="Replies of the model per proposal.")] = 3,
+    edit_format: Annotated[
+        str | None, typer.Option(metavar="F", help="code-edit: search-replace, diff, whole-file or lines.")
+    ] = None,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -100,6 +103,7 @@ def run(
         llm_share=llm_share,
         llm_warmup=llm_warmup,
         attempts=attempts,
+        edit_format=edit_format,
     )
     _go(config, _runs(runs), new=True, json_=json_)
 

@@ -245,5 +245,4 @@ def _source(run: OpenRun, trial: Trial) -> str:
     """Return the script of a trial: its edit applied to its parent's script."""
     if trial.parent is None:
         return run.task.source
-    parent = run.sources[trial.parent]
-    return parent if trial.proposal.refused is not None else trial.proposal.edit.apply(parent)
+    return trial.proposal.edit.apply(run.sources[trial.parent])

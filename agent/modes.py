@@ -100,7 +100,8 @@ def build_proposer(
         return Transcript(model, paths.trial(number).llm, secrets=[api_key] if api_key else [])
 
     if config.mode == "code-edit":
-        return _code_edit(config, task, model_for)
+        embedded = config.model is None and config.base_url is None and api_key is None
+        return _code_edit(config, task, model_for, config.edit_format or ("lines" if embedded else "search-replace"))
     return _centaur(config, task, model_for)
 
 
@@ -110,13 +111,20 @@ def _cma_es(config: RunConfig, task: Task) -> "CMAESearcher":
     return CMAESearcher(_space(config, task), task.defaults, config.seed)
 
 
-def _code_edit(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
+def _code_edit(config: RunConfig, task: Task, model_for: ModelFor, edit_format: str) -> Proposer:
+    from agent.edits.formats import FORMATS
     from agent.edits.guard import Guard
     from agent.propose.code_edit import CodeEditProposer
 
+    form = FORMATS[edit_format]
     required = ("load",) if task.score.kind == "held_out" else ()
     return CodeEditProposer(
-        model_for, PromptSet.load("code_edit"), _briefing(task), Guard(required), attempts=config.attempts
+        model_for,
+        PromptSet.load("code_edit", answer_format=form.name),
+        _briefing(task),
+        Guard(required),
+        attempts=config.attempts,
+        form=form,
     )
 
 

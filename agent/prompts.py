@@ -15,14 +15,16 @@ PARTS = ("system", "user", "repair")
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The templates of one mode, one text for each of PARTS."""
+    """The templates of one mode: one text for each of PARTS, and `format` where a mode has several."""
 
     mode: str
     texts: Mapping[str, str]
 
     @classmethod
-    def load(cls, mode: str, root: Path | None = None) -> "PromptSet":
+    def load(cls, mode: str, root: Path | None = None, answer_format: str | None = None) -> "PromptSet":
         """Return the templates in `root`/`mode`; `root` is the installed folder `prompts` unless given.
+
+        `answer_format` names one more file, which says in what form to answer: the part `format`.
 
         Raises:
             PromptError: a file is missing, or is no template.
@@ -30,6 +32,8 @@ class PromptSet:
         place = (root or folder("prompts")) / mode
         try:
             texts = {part: (place / f"{part}.md").read_text(encoding="utf-8") for part in PARTS}
+            if answer_format is not None:
+                texts["format"] = (place / f"{answer_format}.md").read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as fault:
             raise PromptError(f"the prompt of mode {mode!r} cannot be read: {fault}") from None
         for part, text in texts.items():
@@ -40,7 +44,7 @@ class PromptSet:
     @property
     def hash(self) -> str:
         """Hash of all texts, 12 hexadecimal digits: it names what a trial's model was asked with."""
-        whole = "\0".join(f"{part}\0{self.texts[part]}" for part in PARTS)
+        whole = "\0".join(f"{part}\0{text}" for part, text in self.texts.items())
         return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
     def fill(self, part: str, values: Mapping[str, str]) -> str:

@@ -72,12 +72,14 @@ class Proposal:
     edit: Edit  # against the parent's script
     params: Params | None = None  # value of every name of the space in the edited script, where the task has one
     copied_from: str | None = None  # "incumbent", "searcher" or "trial N": whose values these are, if not new
-    refused: Status | None = None  # no_proposal, invalid_edit or duplicate: then nothing runs
+    refused: Status | None = None  # why no trial is run: no_proposal, invalid_edit, duplicate, or a failed rehearsal
     reason: str = ""  # why it was refused, one line
     fingerprint: str = ""  # of the edited script up to formatting and comments
     train_seed: int = 0  # what the harness gives the script as TRAIN_SEED
     usage: Usage | None = None
     prompt: str | None = None  # hash of the prompt templates used
+    note: str = ""  # how the edit's blocks were found in the script, where not exactly
+    smoke_seconds: float = 0.0  # of rehearsals, wall; charged to the training budget
     shown: Params | None = None  # the searcher's own point, where a model decided in its place
     searcher_state: Mapping[str, Any] | None = None  # in full, at every turn of a model in a hybrid
 

@@ -12,7 +12,8 @@ from agent.errors import EditError
 SEARCH_MARK, DIVIDER, REPLACE_MARK = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
 
 # Models miscount the signs and may name the file behind the word.
-_SEARCH_LINE = re.compile(r"\s*<{5,9}\s*SEARCH\b.*")
+_SEARCH_LINE = re.compile(r"\s*<{5,9}\s*SEARCH\b[:\s]*(.*?)\s*")
+_FILE = re.compile(r"(?:.*/)?([\w-]+\.\w+)")
 _DIVIDER_LINE = re.compile(r"\s*={5,9}\s*")
 _REPLACE_LINE = re.compile(r"\s*>{5,9}\s*REPLACE\b.*")
 _FENCE_LINE = re.compile(r"\s*(```|~~~)\s*[\w+-]*\s*")
@@ -25,6 +26,10 @@ class Tolerance(StrEnum):
     EXACT = "exact"
     TRAILING_SPACE = "trailing space ignored"
     INDENTATION = "indentation shifted"
+
+    @property
+    def is_lenient(self) -> bool:
+        return self is not Tolerance.EXACT
 
 
 @dataclass(frozen=True)
@@ -66,21 +71,34 @@ class SearchReplace:
 
     def matches(self, source: str) -> list[Match]:
         """Return where each block applies and by what tolerance. Raises EditError as `apply` does."""
+        found = self.found_in(source)
+        problems = [
+            f"block {n}: {problem}" for n, problem in enumerate(found, start=1) if isinstance(problem, EditError)
+        ]
+        if problems:
+            raise EditError("\n".join(problems))
+        return [match for match in found if isinstance(match, Match)]
+
+    def found_in(self, source: str) -> list[Match | EditError]:
+        """Return for each block where it applies, or why it does not."""
         lines = source.split("\n")
-        found: list[Match] = []
-        problems: list[str] = []
-        for number, block in enumerate(self.blocks, start=1):
+        found: list[Match | EditError] = []
+        taken: list[Match] = []
+        for block in self.blocks:
             try:
                 match = _match(block, lines)
             except EditError as problem:
-                problems.append(f"block {number}: {problem}")
+                found.append(problem)
                 continue
-            if any(match.start < other.stop and other.start < match.stop for other in found):
-                problems.append(f"block {number}: it overlaps an earlier block; join the two")
-            found.append(match)
-        if problems:
-            raise EditError("\n".join(problems))
+            overlaps = any(match.start < other.stop and other.start < match.stop for other in taken)
+            found.append(EditError("it overlaps an earlier block; join the two") if overlaps else match)
+            taken.append(match)
         return found
+
+    def tolerances(self, source: str) -> str:
+        """Return which blocks were found only leniently, and how, as one line; empty if all match exactly."""
+        lenient = [(n, match) for n, match in enumerate(self.matches(source), start=1) if match.tolerance.is_lenient]
+        return ", ".join(f"block {number}: {match.tolerance}" for number, match in lenient)
 
     def to_json(self) -> dict[str, Any]:
         return {"blocks": [[block.search, block.replace] for block in self.blocks]}
@@ -94,18 +112,22 @@ class SearchReplace:
         return "\n".join(f"{SEARCH_MARK}\n{b.search}{DIVIDER}\n{b.replace}{REPLACE_MARK}\n" for b in self.blocks)
 
 
-def parse(reply: str) -> SearchReplace:
+def parse(reply: str, script: str | None = None) -> SearchReplace:
     """Return the blocks in a model's reply; prose and fences around them, and CRLF, do not matter.
 
+    Args:
+        script: the one file that may be named behind SEARCH; None: any.
+
     Raises:
-        EditError: there is none, or one is not complete.
+        EditError: there is none, one is not complete, or it names another file.
     """
     blocks: list[Block] = []
     search: list[str] | None = None
     replace: list[str] | None = None
     for line in reply.replace("\r\n", "\n").split("\n"):
         number = len(blocks) + 1
-        if _SEARCH_LINE.fullmatch(line):
+        if opens := _SEARCH_LINE.fullmatch(line):
+            _check_file(number, opens[1], script)
             if search is not None:
                 raise EditError(f"block {number}: a new {SEARCH_MARK} line before its {REPLACE_MARK} line")
             search = []
@@ -129,6 +151,13 @@ def parse(reply: str) -> SearchReplace:
     if not blocks:
         raise EditError(f"no block found; write {SEARCH_MARK}, {DIVIDER} and {REPLACE_MARK} each on its own line")
     return SearchReplace(tuple(blocks))
+
+
+def _check_file(number: int, said: str, script: str | None) -> None:
+    """Raise EditError if what stands behind SEARCH names another file than the script."""
+    named = _FILE.fullmatch(said)
+    if script is not None and named is not None and named[1] != script:
+        raise EditError(f"block {number} changes {said}; only {script} may be changed")
 
 
 def _text(lines: Sequence[str]) -> str:

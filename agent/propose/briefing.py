@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from agent.trial import Status, Trial
 
 LINE_CHARACTERS = 160
+LOG_LINES = 20
 NOTHING = "(none)"
 
 
@@ -53,6 +54,16 @@ class Briefing:
 
 def one_line(text: str) -> str:
     """Return text from a model or a log as one short printable line that cannot end the fence it stands in."""
-    printable = "".join(sign if sign.isprintable() else " " for sign in text.replace("```", "'''"))
-    line = " ".join(printable.split())
+    line = " ".join(_inert(text).split())
     return line if len(line) <= LINE_CHARACTERS else f"{line[: LINE_CHARACTERS - 3]}..."
+
+
+def quoted_log(log: str, n_lines: int = LOG_LINES) -> str:
+    """Return the end of a log as a few short printable lines, to be put into a fence: data, never an instruction."""
+    lines = [_inert(line.expandtabs(4).rstrip()) for line in log.splitlines() if line.strip()]
+    return "\n".join(f"  {line[:LINE_CHARACTERS]}" for line in lines[-n_lines:])
+
+
+def _inert(text: str) -> str:
+    """Return text in which nothing is unprintable and no fence can end."""
+    return "".join(sign if sign.isprintable() else " " for sign in text.replace("```", "'''"))

@@ -1,34 +1,22 @@
 """A model rewrites the training script: every reply becomes a distinct, runnable change or a named reason."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
-from agent.edits import search_replace
 from agent.edits.assignments import read_constants
-from agent.edits.edit import Edit, Params, Unchanged
-from agent.edits.guard import Guard, fingerprint
+from agent.edits.edit import Params, Unchanged
+from agent.edits.formats import SEARCH_REPLACE, EditFormat
+from agent.edits.guard import Guard
 from agent.errors import EditError
-from agent.llm.model import Message, Model
+from agent.llm.model import Message, Model, Schema
 from agent.prompts import PromptSet
-from agent.propose.briefing import Briefing, one_line
-from agent.propose.conversation import ReplyError, converse
+from agent.propose.briefing import Briefing
+from agent.propose.conversation import Exchange, converse
 from agent.propose.proposer import Context
-from agent.trial import Origin, Proposal, Status, Trial
+from agent.propose.rehearsal import Rehearse
+from agent.propose.review import Change, Review
+from agent.trial import Origin, Proposal
 
 HISTORY_LINES = (40, 12, 0)  # of kept and of other trials each; fewer where the prompt does not fit
-UNTITLED = "(untitled)"
-_TITLE_LINE = re.compile(r"^\W*title\W*?:\s*(.+?)[\s*_`]*$", re.IGNORECASE | re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Change:
-    """A reply that can run."""
-
-    title: str
-    edit: Edit
-    source: str
-    fingerprint: str
 
 
 class CodeEditProposer:
@@ -42,36 +30,34 @@ class CodeEditProposer:
         guard: Guard,
         *,
         attempts: int = 3,
-        parse: Callable[[str], Edit] = search_replace.parse,
+        form: EditFormat = SEARCH_REPLACE,
+        rehearse: Rehearse | None = None,
     ) -> None:
-        """`model_for` gives the model that writes trial n, with its transcript; `parse` reads an edit format."""
+        """`model_for` gives the model that writes trial n, with its transcript; `prompts` describe `form`.
+
+        `rehearse` runs a smoke job; None: none is run.
+        """
         self._model_for = model_for
         self._prompts = prompts
         self._briefing = briefing
         self._guard = guard
         self._attempts = attempts
-        self._parse = parse
+        self._form = form
+        self._rehearse = rehearse
 
     def propose(self, context: Context) -> Proposal:
+        review = Review(context, self._briefing, self._guard, self._form, self._rehearse)
+        schema = self._form.schema
         exchange = converse(
             self._model_for(context.number),
             self._prompts,
             self._openings(context),
-            lambda reply: self._check(reply, context),
+            review,
             attempts=self._attempts,
+            schema=Schema("edit", schema(context.source)) if schema else None,
         )
         if exchange.answer is None:
-            assert exchange.rejected is not None
-            return Proposal(
-                origin=Origin.LLM,
-                title=exchange.rejected.title or "no usable edit",
-                edit=Unchanged(),
-                copied_from=exchange.rejected.copied_from,
-                refused=exchange.rejected.status,
-                reason=exchange.rejected.reason,
-                usage=exchange.usage,
-                prompt=self._prompts.hash,
-            )
+            return self._refused(exchange, review)
         return Proposal(
             origin=Origin.LLM,
             title=exchange.answer.title,
@@ -80,6 +66,26 @@ class CodeEditProposer:
             fingerprint=exchange.answer.fingerprint,
             usage=exchange.usage,
             prompt=self._prompts.hash,
+            note=exchange.answer.note,
+            smoke_seconds=round(review.smoke_seconds, 3),
+        )
+
+    def _refused(self, exchange: Exchange[Change], review: Review) -> Proposal:
+        """Return why there is no change to run; one whose rehearsal failed is recorded with its edit."""
+        rejected = exchange.rejected
+        assert rejected is not None
+        crashed = review.crashed if rejected.status.ran else None
+        return Proposal(
+            origin=Origin.LLM,
+            title=rejected.title or "no usable edit",
+            edit=crashed.edit if crashed else Unchanged(),
+            copied_from=rejected.copied_from,
+            refused=rejected.status,
+            reason=rejected.reason,
+            fingerprint=crashed.fingerprint if crashed else "",
+            usage=exchange.usage,
+            prompt=self._prompts.hash,
+            smoke_seconds=round(review.smoke_seconds, 3),
         )
 
     def _openings(self, context: Context) -> Iterator[Sequence[Message]]:
@@ -93,6 +99,7 @@ class CodeEditProposer:
                 "frozen": ", ".join(briefing.frozen) or "none",
                 "required": ", ".join(self._guard.required) or "none",
                 "limits": briefing.limits,
+                "format": self._prompts.texts["format"].strip(),
             },
         )
         for n_lines in HISTORY_LINES:
@@ -109,33 +116,6 @@ class CodeEditProposer:
                 },
             )
             yield [Message("system", system), Message("user", user)]
-
-    def _check(self, reply: str, context: Context) -> Change:
-        """Return the change that `reply` makes. Raises ReplyError if it makes none that can run and is new."""
-        titled = _TITLE_LINE.search(reply)
-        title = one_line(titled[1]) if titled else UNTITLED
-        try:
-            edit = self._parse(reply)
-            source = edit.apply(context.source)
-            edited = self._guard.check(source)
-        except EditError as fault:
-            raise ReplyError(Status.INVALID_EDIT, str(fault), title=title) from None
-        if edited == fingerprint(context.source):
-            problem = "the edit changes nothing but comments or formatting; change what the script does"
-            raise ReplyError(Status.DUPLICATE, problem, title=title, copied_from="incumbent")
-        if (earlier := _trial_with(edited, context)) is not None:
-            problem = f"this is the script of trial {earlier.number} again ({self._briefing.result(earlier)}); "
-            problem += "propose something that was not tried"
-            raise ReplyError(Status.DUPLICATE, problem, title=title, copied_from=f"trial {earlier.number}")
-        return Change(title, edit, source, edited)
-
-
-def _trial_with(edited: str, context: Context) -> Trial | None:
-    """Return the finished trial that ran a script of this fingerprint."""
-    if edited == fingerprint(context.baseline_source):
-        return context.trials[0]
-    ran = (trial for trial in context.trials if trial.status is not None and trial.status.ran)
-    return next((trial for trial in ran if trial.proposal.fingerprint == edited), None)
 
 
 def _params(source: str, context: Context) -> Params | None:

@@ -24,13 +24,16 @@ class ReplyError(Exception):
         title: str = "",
         copied_from: str | None = None,
         params: Params | None = None,
+        final: bool = False,
     ) -> None:
+        """`final`: the model is not asked again."""
         super().__init__(problem)
         self.status = status
         self.problem = problem
         self.title = title
         self.copied_from = copied_from
         self.params = params
+        self.final = final
 
     @property
     def reason(self) -> str:
@@ -89,6 +92,8 @@ def converse(
             return Exchange(check(_whole_reply(completion)), None, usage)
         except ReplyError as problem:
             rejected = problem
+        if rejected.final:
+            break
         if completion.finish_reason == "length":
             opening = next(shorter, opening)
         repair = prompts.fill("repair", {"problem": rejected.problem, "attempts_left": str(attempts_left)})

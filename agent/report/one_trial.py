@@ -26,11 +26,15 @@ def _facts(stored: StoredRun, trial: Trial) -> str:
         ("commit", stored.hashes.get(trial.number, "not yet")),
         ("training seed", proposal.train_seed),
     ]
+    if proposal.note:
+        rows.append(("edit", one_line(proposal.note)))
     if outcome is not None:
         if outcome.val_loss is not None:
             kind = outcome.score.kind if outcome.score else "unknown"
             rows.append((metric.name, f"{metric.shown(outcome.val_loss)!r} ({kind})"))
         rows.append(("training", f"{outcome.wall_seconds:.1f} s by the clock, {outcome.train_seconds:.1f} s charged"))
+        if proposal.smoke_seconds:
+            rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged too"))
         if outcome.cpu_seconds is not None:
             rows.append(("CPU", f"{outcome.cpu_seconds:.1f} s"))
         if outcome.peak_memory_gb is not None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agent.edits.edit import Unchanged
+from agent.edits.formats import FORMATS
 from agent.edits.guard import Guard, fingerprint
 from agent.errors import ModelError, PromptTooLongError
 from agent.llm.model import Completion, Message
@@ -19,7 +20,7 @@ from agent.trial import Origin, Proposal, Status
 from .run_so_far import BRIEFING, baseline, context, trial
 
 SOURCE = "DEPTH = 4  # layers\nLR = 0.04\n\n\ndef load(path):\n    return path\n"
-PROMPTS = PromptSet.load("code_edit")
+PROMPTS = PromptSet.load("code_edit", answer_format="search-replace")
 
 
 def reply(search: str, replace: str, title: str = "TITLE: a change\n") -> str:
@@ -64,6 +65,37 @@ def test_a_block_that_does_not_match_is_mended() -> None:
     assert "DEPTH = 4  # layers" in repair
     assert "Attempts left: 2" in repair
     assert model.requests[1][-2] == Message("assistant", MISSED)
+
+
+def test_only_failed_blocks_are_sent_again_and_all_apply() -> None:
+    lr = reply("LR = 0.04", "LR = 0.02", "")
+    proposal, model = propose([DEEPER + reply("LR = 0.4", "LR = 0.02", ""), "TITLE: deeper model\n" + lr])
+    assert proposal.edit.apply(SOURCE) == SOURCE.replace("DEPTH = 4", "DEPTH = 6").replace("LR = 0.04", "LR = 0.02")
+    assert "1 that match stand ('DEPTH = 4  # layers')" in model.requests[1][-1].content
+
+
+def test_lenience_in_matching_is_recorded() -> None:
+    proposal, _ = propose([reply("    return path  ", "    return str(path)")])
+    assert proposal.note == "block 1: trailing space ignored"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("diff", "TITLE: deeper model\n@@\n-DEPTH = 4  # layers\n+DEPTH = 6  # layers\n LR = 0.04\n"),
+        ("whole-file", "TITLE: deeper model\n```python\n" + SOURCE.replace("DEPTH = 4", "DEPTH = 6") + "```\n"),
+        ("lines", '{"title": "deeper model", "search": "DEPTH = 4  # layers", "replace": "DEPTH = 6  # layers"}'),
+    ],
+)
+def test_every_edit_format_gives_the_same_trial(name: str, text: str) -> None:
+    model = ScriptedModel([text])
+    prompts = PromptSet.load("code_edit", answer_format=name)
+    proposer = CodeEditProposer(lambda _: model, prompts, BRIEFING, Guard(("load",)), form=FORMATS[name])
+    proposal = proposer.propose(context(SOURCE, [baseline()]))
+    assert proposal.edit.apply(SOURCE) == SOURCE.replace("DEPTH = 4", "DEPTH = 6")
+    assert (proposal.title, proposal.prompt) == ("deeper model", prompts.hash)
+    assert prompts.texts["format"].strip() in model.requests[0][0].content
+    assert (model.schemas[0] is not None) == (name == "lines")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_code_edit() -> None:
         trial(3, "wider still", status=Status.OUT_OF_MEMORY, reason="2.0 GiB are allowed"),
     ]
     model = ScriptedModel(["TITLE: no blocks", "TITLE: none again"])
-    prompts = PromptSet.load("code_edit")
+    prompts = PromptSet.load("code_edit", answer_format="search-replace")
     CodeEditProposer(lambda _: model, prompts, BRIEFING, Guard(required=("load",)), attempts=2).propose(
         context(SCRIPT, trials)
     )

@@ -18,7 +18,12 @@ def test_each_reply_comes_to_what_the_readme_says() -> None:
     source = (folder("train_template") / "train.py").read_text()
     parent, original = source, source
     model = RecordedModel(REPLIES)
-    proposer = CodeEditProposer(lambda _: model, PromptSet.load("code_edit"), BRIEFING, Guard(required=("load",)))
+    proposer = CodeEditProposer(
+        lambda _: model,
+        PromptSet.load("code_edit", answer_format="search-replace"),
+        BRIEFING,
+        Guard(required=("load",)),
+    )
     trials: list[Trial] = [baseline()]
     came_to: list[tuple[int, Status | None]] = []
     # What the sandbox and the score would say: made up here, and no part of the example.

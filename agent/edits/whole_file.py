@@ -1,0 +1,59 @@
+"""The whole script in one fence: for models that cannot quote, at the price of many tokens."""
+
+import ast
+import re
+import warnings
+
+from agent.edits.edit import WholeFile
+from agent.errors import EditError
+
+_OPENS = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*).*")
+# "# ... rest of the code unchanged ...": what a model writes in the place of lines that it is too lazy to repeat.
+_ELIDED = re.compile(r"\s*#.*(\.\.\.|…).*\b(rest|remain\w*|unchanged|existing|same|before)\b.*", re.IGNORECASE)
+_ELIDED_BEFORE = re.compile(r"\s*#.*\b(rest|remain\w*|unchanged|existing|same)\b.*(\.\.\.|…).*", re.IGNORECASE)
+
+
+def parse(reply: str) -> WholeFile:
+    """Return the longest fenced text of a reply, or all of it if it is nothing but Python.
+
+    Raises:
+        EditError: there is none, its fence does not end, or parts of it are left out.
+    """
+    text = reply.replace("\r\n", "\n")
+    blocks, is_open = _fenced(text)
+    if is_open:
+        raise EditError("the code fence does not end: the file is cut off; send it whole, or change less")
+    source = max(blocks, key=len) if blocks else _bare(text)
+    for number, line in enumerate(source.split("\n"), start=1):
+        if _ELIDED.fullmatch(line) or _ELIDED_BEFORE.fullmatch(line):
+            raise EditError(f"line {number} stands for lines that are left out ({line.strip()}); write all of them")
+    return WholeFile(source)
+
+
+def _fenced(text: str) -> tuple[list[str], bool]:
+    """Return the fenced texts of a reply, and whether the last fence is still open at its end."""
+    blocks: list[str] = []
+    fence: str | None = None
+    lines: list[str] = []
+    for line in text.split("\n"):
+        opens = _OPENS.fullmatch(line)
+        if fence is None and opens:
+            fence, lines = opens[1], []
+        elif fence is not None and line.strip() == fence:
+            blocks.append("".join(f"{line}\n" for line in lines))
+            fence = None
+        elif fence is not None:
+            lines.append(line)
+    return blocks, fence is not None
+
+
+def _bare(text: str) -> str:
+    """Return a reply without a fence, if it is a Python file. Raises EditError if it is anything else."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # prose with an odd escape is prose all the same
+            if len(ast.parse(text).body) > 1:
+                return text if text.endswith("\n") else f"{text}\n"
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    raise EditError("no code found; send the whole script in one fence, from ```python to ```")

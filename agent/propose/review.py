@@ -1,0 +1,97 @@
+"""What becomes of a reply in code-edit mode: a change that can run and is new, or what is wrong with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.edits.draft import Draft
+from agent.edits.edit import Edit
+from agent.edits.formats import EditFormat
+from agent.edits.guard import Guard, fingerprint
+from agent.edits.search_replace import SearchReplace
+from agent.errors import EditError
+from agent.propose.briefing import Briefing, one_line, quoted_log
+from agent.propose.conversation import ReplyError
+from agent.propose.proposer import Context
+from agent.propose.rehearsal import Rehearse
+from agent.trial import Status, Trial
+
+UNTITLED = "(untitled)"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A reply that can run, or whose rehearsal failed."""
+
+    title: str
+    edit: Edit
+    source: str
+    fingerprint: str
+    note: str = ""  # how its blocks were found, if not exactly
+
+
+class Review:
+    """Checks the replies to one proposal in their order; what an earlier one got right may stand."""
+
+    def __init__(
+        self, context: Context, briefing: Briefing, guard: Guard, form: EditFormat, rehearse: Rehearse | None
+    ) -> None:
+        self.smoke_seconds = 0.0  # of all rehearsals so far
+        self.crashed: Change | None = None  # the change whose rehearsal failed last
+        self._context = context
+        self._briefing = briefing
+        self._guard = guard
+        self._form = form
+        self._rehearse = rehearse
+        self._draft = Draft(context.source)
+
+    def __call__(self, reply: str) -> Change:
+        """Return the change that `reply` makes. Raises ReplyError if it makes none that can run and is new."""
+        title = one_line(self._form.title(reply))
+        change = self._applied(reply, title)
+        self._refuse_repeated(change)
+        if self._rehearse is not None:
+            self._refuse_failing(change, self._rehearse)
+        return change
+
+    def _applied(self, reply: str, title: str) -> Change:
+        source, note = self._context.source, ""
+        try:
+            edit = self._form.parse(reply, self._briefing.script)
+            if isinstance(edit, SearchReplace):
+                edit = self._draft.with_reply(title, edit)
+                note = edit.tolerances(source)
+            edited = edit.apply(source)
+            return Change(title or UNTITLED, edit, edited, self._guard.check(edited), note)
+        except EditError as fault:
+            raise ReplyError(Status.INVALID_EDIT, str(fault), title=title or UNTITLED) from None
+
+    def _refuse_repeated(self, change: Change) -> None:
+        context = self._context
+        if change.fingerprint == fingerprint(context.source):
+            problem = "the edit changes nothing but comments or formatting; change what the script does"
+            raise ReplyError(Status.DUPLICATE, problem, title=change.title, copied_from="incumbent")
+        earlier = _trial_with(change.fingerprint, context)
+        if earlier is not None:
+            problem = f"this is the script of trial {earlier.number} again ({self._briefing.result(earlier)}); "
+            problem += "propose something that was not tried"
+            raise ReplyError(Status.DUPLICATE, problem, title=change.title, copied_from=f"trial {earlier.number}")
+
+    def _refuse_failing(self, change: Change, rehearse: Rehearse) -> None:
+        """Raise ReplyError if a rehearsal of the change fails: the first time to be mended, the second for good."""
+        result = rehearse(change.source, self._context.number)
+        self.smoke_seconds += result.seconds
+        if result.failed is None:
+            self.crashed = None
+            return
+        is_second = self.crashed is not None
+        self.crashed = change
+        problem = f"{result.reason} (in a rehearsal of one step)\n{quoted_log(result.log)}"
+        raise ReplyError(result.failed, problem, title=change.title, final=is_second)
+
+
+def _trial_with(edited: str, context: Context) -> Trial | None:
+    """Return the trial that ran, or is running, a script of this fingerprint."""
+    if edited == fingerprint(context.baseline_source):
+        return context.trials[0]
+    ran: Sequence[Trial] = [trial for trial in context.trials if trial.status is not None and trial.status.ran]
+    return next((trial for trial in ran if trial.proposal.fingerprint == edited), None)
