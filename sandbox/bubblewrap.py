@@ -7,12 +7,13 @@ from pathlib import Path
 
 from sandbox import cgroup, launch, rootfs, scope, seccomp
 from sandbox.control import Control, Controller, Reading
-from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.errors import SandboxUnavailableError
 from sandbox.interpreter import Interpreter, interpreter, own
 from sandbox.job import Execution, Job, StoppedBy
 from sandbox.log import BoundedLog
 from sandbox.output import OutputFile
 from sandbox.process import Ending, Process
+from sandbox.request import refuse
 from sandbox.sampled import Sampled
 
 
@@ -60,6 +61,7 @@ class BubblewrapSandbox:
         Raises:
             SandboxError: the sandbox failed; the job's own failure is in the Execution.
         """
+        refuse(job)
         who = self.identity()
         with ExitStack() as held:
             output = None
@@ -84,8 +86,6 @@ class BubblewrapSandbox:
         for name, value in self._environment(job).items():
             options += ["--setenv", name, value]
         options += root.options
-        if any("\0" in word for word in (*options, *job.argv)):
-            raise SandboxError(f"a zero byte in the command, variables or mounts of {job.label}; remove it")
         for fd in control.wrapping.pass_fds:
             options += ["--sync-fd", str(fd)]  # bubblewrap would hand it on to the job otherwise
         if seccomp.supported():
@@ -127,11 +127,6 @@ class BubblewrapSandbox:
         return process
 
     def _environment(self, job: Job) -> Mapping[str, str]:
-        if not job.argv or "=" in job.argv[0]:
-            raise SandboxError(f"cannot run the command {job.argv}: its first word must name a program")
-        for name in job.environment:
-            if name in launch.ADDED_BY_SHELLS or "=" in name or not name:
-                raise SandboxError(f"the variable {name!r} cannot be given to a job; rename it in task.toml")
         beside = str(self._python.executable.parent) if self._python.has_name else rootfs.NAMED_PYTHON
         given = {
             "PATH": f"{beside}:/usr/bin:/bin",

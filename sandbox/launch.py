@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import UnsafeLaunchError
+from sandbox.request import WITHOUT_ADDED
 
 # `env -u`: what shells add by themselves. `</dev/null` takes the place of the socket.
-_GATE = 'printf r >&0 && read -r go && exec /usr/bin/env -u PWD -u OLDPWD -u SHLVL -u _ -- "$@" </dev/null'
+_GATE = f'printf r >&0 && read -r go && exec /usr/bin/env {WITHOUT_ADDED} -- "$@" </dev/null'
 PROGRAMS = ("/usr/bin/prlimit", "/usr/bin/setpriv", "/usr/bin/env", "/bin/sh")
-ADDED_BY_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_")
 _SO_PASSCRED_FIELDS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _serial = itertools.count()
 

@@ -10,7 +10,7 @@ _OTHERWISE = "Or use --sandbox docker."
 def of_refused_launch(said: str, program: Path, *, root: bool, kernel: Path = Path("/proc/sys")) -> str:
     """Return a message for users. `said` is what the launch printed, `kernel` where the kernel's settings are."""
     told = f"bubblewrap did not start the job: {said or 'it said nothing'}."
-    if not any(word in said.lower() for word in _ABOUT_RIGHTS):
+    if "source path" in said or not any(word in said.lower() for word in _ABOUT_RIGHTS):
         return f"{told} Check the mounts and the working folder of the task."
     if root:
         return (

@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.errors import SandboxError
 from sandbox.interpreter import Interpreter
-from sandbox.job import OUTPUT, Job
+from sandbox.job import OUTPUT, Job, Mount
 from sandbox.launch import Identity
+from sandbox.request import needs_copy
 
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # below / and below /usr
 _SYSTEM_OF_USR = (*_SYSTEM, "libexec", "include")
@@ -89,7 +90,7 @@ def build(root: RootFs, job: Job, python: Interpreter, who: Identity) -> None:
     _gpus(root, job.gpus)
     root.add("--remount-ro", "/dev")
     for mount in job.mounts:
-        _mount(root, mount.source.absolute(), mount.target, who)
+        _mount(root, mount, who)
     if job.output is not None:
         root.bind(job.output.absolute(), OUTPUT, "--bind")
     root.add("--remount-ro", "/", "--chdir", job.workdir)
@@ -125,19 +126,10 @@ def _gpus(root: RootFs, gpus: Iterable[str]) -> None:
         root.add("--dev-bind-try", f"/dev/{device}", f"/dev/{device}")
 
 
-def _mount(root: RootFs, source: Path, target: str, who: Identity) -> None:
-    if not target.startswith("/") or ".." in PurePosixPath(target).parts:
-        raise SandboxError(f"mount target {target!r} must be an absolute path without '..'")
-    try:
-        mode = source.stat().st_mode
-    except OSError as error:
-        raise SandboxError(f"cannot mount {source}: {error.strerror}") from error
-    if who.host_uid == os.geteuid() or mode & 0o004:
-        root.bind(source, target)
-    elif source.is_file():
-        # Root runs the job as another user, who may not read this file: hand over a copy in memory.
-        root.make_parents(target)
-        root.fds.append(os.open(source, os.O_RDONLY))
-        root.add("--perms", "0444", "--ro-bind-data", str(root.fds[-1]), target)
-    else:
-        raise SandboxError(f"the job runs as a user of its own, who may not read {source}: chmod -R o+rX {source}")
+def _mount(root: RootFs, mount: Mount, who: Identity) -> None:
+    if not needs_copy(mount, who.host_uid):
+        root.bind(mount.source.absolute(), mount.target)
+        return
+    root.make_parents(mount.target)
+    root.fds.append(os.open(mount.source, os.O_RDONLY))
+    root.add("--perms", "0444", "--ro-bind-data", str(root.fds[-1]), mount.target)

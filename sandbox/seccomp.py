@@ -88,8 +88,8 @@ _CLONE, _CLONE3 = (56, 220), (435, 435)
 _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
 _NEWEST = 456  # a call that this table does not know yet does not exist for the job
 _X32 = 0x40000000  # the second system call table of x86_64
-_CLONE_NEW = 0x7E020080  # every CLONE_NEW* bit
-_SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: not vsock, netlink, packet, alg, bluetooth, ...
+CLONE_NEW = 0x7E020080  # every CLONE_NEW* bit
+SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: not vsock, netlink, packet, alg, bluetooth, ...
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # operations of classic BPF
@@ -139,11 +139,11 @@ def program(also_refused: Iterable[str] = (), machine: str | None = None) -> byt
     code += [
         (_EQUAL, 0, 4, _CLONE[column]),
         (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
-        (_ANY_BIT, 0, 1, _CLONE_NEW),
+        (_ANY_BIT, 0, 1, CLONE_NEW),
         (_RETURN, 0, 0, _ERRNO | errno.EPERM),
         (_RETURN, 0, 0, _ALLOW),
     ]
-    unix, inet, inet6 = _SOCKET_FAMILIES
+    unix, inet, inet6 = SOCKET_FAMILIES
     code += [
         (_EQUAL, 1, 0, _SOCKET[column]),
         (_EQUAL, 0, 5, _SOCKETPAIR[column]),

@@ -16,7 +16,7 @@ def test_an_environment_below_tmp_is_seen_although_tmp_is_private() -> None:
         sandbox = BubblewrapSandbox(python=place / "bin" / "python")
         program = "import sys, os; print(sys.prefix); open('/tmp/mine', 'w').write('x')"
         job = Job(
-            ("python", "-I", "-S", "-c", program),
+            ("python", "-I", "-c", program),  # with site, which finds the environment
             "test/tmp",
             Limits(wall_seconds=30, memory_gb=0.25),
             Path(folder) / "log",

@@ -37,3 +37,9 @@ def test_a_folder_that_is_missing_is_not_taken_for_a_missing_right(tmp_path: Pat
     said = remedy.of_refused_launch("Can't chdir to /nowhere: No such file", BWRAP, root=True, kernel=tmp_path)
     assert "--privileged" not in said
     assert "working folder" in said
+
+
+def test_a_source_that_cannot_be_found_is_no_question_of_namespaces(tmp_path: Path) -> None:
+    said = remedy.of_refused_launch("Can't find source path /home/u/x: Permission denied", BWRAP, root=True)
+    assert "--privileged" not in said
+    assert "/home/u/x" in said
