@@ -41,8 +41,11 @@ $(VENV)/.dev: $(VENV)/.run
 
 demo: $(VENV)/.run
 	@run=demo-$$(date +%Y%m%d-%H%M%S); \
-	$(BIN)/agent run --mode centaur --trials 8 --llm-warmup 2 --llm-share 0.5 --name $$run \
-	&& echo && $(BIN)/agent log $$run --graph
+	$(BIN)/agent run --mode centaur --trials 8 --llm-warmup 2 --llm-share 0.5 --name $$run && \
+	echo && git --git-dir runs/trials.git log --graph --oneline --tags="$$run/*" | cut -c -110 && \
+	printf '%s\n' '' 'Next:' "  $(BIN)/agent show $$run/2" "  $(BIN)/agent best $$run" \
+	  "  $(BIN)/agent run --mode cma-es --trials 20" "  $(BIN)/agent run --mode code-edit \\" \
+	  '      --model replay:examples/scripted-night/replies.jsonl --trials 6'
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not long"

@@ -14,7 +14,7 @@ def test_an_environment_below_tmp_is_seen_although_tmp_is_private() -> None:
         venv.create(place)
         Path(folder).chmod(0o755)
         sandbox = BubblewrapSandbox(python=place / "bin" / "python")
-        program = "import sys, os; print(sys.prefix); open('/tmp/mine', 'w').write('x')"
+        program = "import sys; print(sys.executable); open('/tmp/mine', 'w').write('x')"
         job = Job(
             ("python", "-I", "-c", program),  # with site, which finds the environment
             "test/tmp",
@@ -23,5 +23,5 @@ def test_an_environment_below_tmp_is_seen_although_tmp_is_private() -> None:
         )
         execution = sandbox.run(job)
         sandbox.close()
-        assert (execution.exit_code, (Path(folder) / "log").read_text()) == (0, f"{place}\n")
+        assert (execution.exit_code, (Path(folder) / "log").read_text()) == (0, f"{place}/bin/python\n")
         assert not Path("/tmp/mine").exists()
