@@ -12,7 +12,7 @@ from agent.search.pending import Pending
 from agent.search.space import SearchSpace
 
 # Optuna 5 searches the names jointly and takes trials in flight for bad ones; the paper's Optuna 4.8 did neither.
-AS_IN_THE_PAPER = {"multivariate": False, "constant_liar": False}
+AS_IN_THE_PAPER: dict[str, Any] = {"multivariate": False, "constant_liar": False}
 
 _INSTALL = "this search needs the package {0}: `pip install {0}`, then start or resume the run"
 
