@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from agent.metric import Metric
 from agent.repo import Commit
-from agent.task import Metric, Task
 from agent.trial import Status, Trial
+
+if TYPE_CHECKING:  # it brings numpy, and reading commands do without
+    from agent.task import Task
 
 _CRASHES = (
     Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.DIVERGED, Status.BAD_ARTIFACT, Status.REJECTED_SCORE,
@@ -19,7 +23,7 @@ def commit_of(
     *,
     run_id: str,
     mode: str,
-    task: Task,
+    task: "Task",
     model: str | None,
 ) -> Commit:
     """Return the commit of a finished trial: its files, and its own facts as trailers."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params
 from agent.errors import EditError, TaskError
+from agent.metric import Metric
 from agent.search.space import SearchSpace
 
 CONFIG_NAME = "task.toml"
@@ -21,21 +22,6 @@ _TABLES = ("data", "budget", "limits", "set", "noise", "values", "space")
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Metric(_Strict):
-    """The number that decides, as the user names it."""
-
-    name: str = "val_loss"
-    goal: Literal["minimise", "maximise"] = "minimise"
-
-    def to_loss(self, value: float) -> float:
-        """Return a value of the metric as a loss to minimise."""
-        return value if self.goal == "minimise" else -value
-
-    def shown(self, loss: float) -> float:
-        """Return a loss as a value of the metric."""
-        return loss if self.goal == "minimise" else -loss
 
 
 class ScoreSpec(_Strict):

@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"__init__", "errors", "paths", "resources", "edits"},
     {"trial"},
-    {"search", "llm", "prompts", "journal", "repo", "budget", "config", "task", "data", "record"},
-    {"propose", "score", "judge", "train_job"},
+    {"search", "llm", "prompts", "journal", "repo", "budget", "config", "metric", "task", "data", "record"},
+    {"propose", "score", "judge", "train_job", "smoke"},
     {"loop", "report"},
     {"modes", "session", "doctor", "cli", "__main__"},
 )
-MAY_USE_SANDBOX = {"score", "judge", "train_job", "loop", "session", "doctor", "cli"}
+MAY_USE_SANDBOX = {"score", "judge", "train_job", "smoke", "loop", "session", "doctor", "cli"}
 OWNERS = {
     "openai": {"agent/llm/openai_model.py"},
     "tenacity": {"agent/llm/openai_model.py"},
@@ -28,7 +28,7 @@ OWNERS = {
     "git": {"agent/repo.py"},
     "cma": {"agent/search/cmaes.py"},
     "optuna": {"agent/search/tpe.py"},
-    "pydantic": {"agent/config.py", "agent/task.py"},
+    "pydantic": {"agent/config.py", "agent/metric.py", "agent/task.py"},
     "typer": {"agent/cli.py"},
     "rich": {"agent/report/screen.py"},
     "filelock": {"agent/session.py", "agent/data.py"},

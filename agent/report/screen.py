@@ -9,10 +9,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, Text
 from rich.text import Text
 
 from agent.judge import read_tail
+from agent.metric import Metric
 from agent.paths import RunPaths
 from agent.record import one_line
 from agent.report import text
-from agent.task import Metric
 from agent.trial import Trial
 
 _PROGRESS = re.compile(r"progress +(\d(?:\.\d+)?)")

@@ -8,9 +8,9 @@ from agent import config as run_config
 from agent.config import RunConfig
 from agent.errors import UsageError
 from agent.journal import History
+from agent.metric import Metric
 from agent.paths import RunPaths, RunsFolder
 from agent.repo import TrialRepo
-from agent.task import Metric
 from agent.trial import Trial
 
 

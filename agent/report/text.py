@@ -5,8 +5,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from agent.budget import Ledger, duration
+from agent.metric import Metric
 from agent.record import one_line
-from agent.task import Metric
 from agent.trial import Status, Trial
 
 TITLE_WIDTH = 56

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import TaskError
-from agent.task import Metric, Task
+from agent.metric import Metric
+from agent.task import Task
 
 BIGRAM = Path(__file__).parents[1] / "tasks" / "bigram"
 
