@@ -66,6 +66,9 @@ def run(
     llm_share: Annotated[float, typer.Option(metavar="X", help="centaur: share of trials the model decides.")] = 0.3,
     llm_warmup: Annotated[int, typer.Option(metavar="N", help="centaur: trials before the model's first turn.")] = 10,
     attempts: Annotated[int, typer.Option(metavar="N", help="Replies of the model per proposal.")] = 3,
+    smoke: Annotated[
+        bool, typer.Option("--smoke/--no-smoke", help="code-edit: rehearse one step of each edit first.")
+    ] = True,
     edit_format: Annotated[
         str | None, typer.Option(metavar="F", help="code-edit: search-replace, diff, whole-file or lines.")
     ] = None,
@@ -103,6 +106,7 @@ def run(
         llm_share=llm_share,
         llm_warmup=llm_warmup,
         attempts=attempts,
+        smoke=smoke,
         edit_format=edit_format,
     )
     _go(config, _runs(runs), new=True, json_=json_)

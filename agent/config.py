@@ -41,6 +41,7 @@ class RunConfig(BaseModel):
     llm_share: Annotated[float, Field(ge=0, le=1)] = 0.3  # centaur: share of the trials that the model decides
     llm_warmup: Annotated[int, Field(ge=0)] = 10  # centaur: trials before its first turn
     attempts: Annotated[int, Field(ge=1, le=10)] = 3  # replies of a model per proposal
+    smoke: bool = True  # code-edit: rehearse one step of each edit before its trial
     edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: what suits the model
 
 

@@ -12,6 +12,7 @@ from agent.paths import RunPaths
 from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
 from agent.propose.proposer import Proposer
+from agent.propose.rehearsal import Rehearse
 from agent.search.space import SearchSpace
 from agent.task import Task
 
@@ -28,6 +29,7 @@ MODES = {
 }
 NOT_BUILT = ("fixed", "tpe")
 NOISE = "noise"  # `agent noise`: the baseline under one training seed after another
+SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its model
 RECORDING = "replay:"  # --model replay:FILE
 
 
@@ -78,9 +80,18 @@ def build_model(config: RunConfig, api_key: str | None, n_replies_used: int, say
 
 
 def build_proposer(
-    config: RunConfig, task: Task, model: Model | None, paths: RunPaths, api_key: str | None
+    config: RunConfig,
+    task: Task,
+    model: Model | None,
+    paths: RunPaths,
+    api_key: str | None,
+    *,
+    rehearse: Rehearse | None = None,
 ) -> Proposer:
-    """Return the proposer of the run's mode. Raises TaskError if the task lacks what the mode needs."""
+    """Return the proposer of the run's mode. Raises TaskError if the task lacks what the mode needs.
+
+    `rehearse` runs the smoke job of an edited script; only code-edit asks for it.
+    """
     if config.mode == NOISE:
         from agent.propose.noise import NoiseProposer
 
@@ -101,7 +112,8 @@ def build_proposer(
 
     if config.mode == "code-edit":
         embedded = config.model is None and config.base_url is None and api_key is None
-        return _code_edit(config, task, model_for, config.edit_format or ("lines" if embedded else "search-replace"))
+        form = config.edit_format or ("lines" if embedded else "search-replace")
+        return _code_edit(config, task, model_for, form, rehearse)
     return _centaur(config, task, model_for)
 
 
@@ -111,20 +123,24 @@ def _cma_es(config: RunConfig, task: Task) -> "CMAESearcher":
     return CMAESearcher(_space(config, task), task.defaults, config.seed)
 
 
-def _code_edit(config: RunConfig, task: Task, model_for: ModelFor, edit_format: str) -> Proposer:
+def _code_edit(
+    config: RunConfig, task: Task, model_for: ModelFor, edit_format: str, rehearse: Rehearse | None
+) -> Proposer:
     from agent.edits.formats import FORMATS
-    from agent.edits.guard import Guard
+    from agent.edits.guard import Guard, imports_of
     from agent.propose.code_edit import CodeEditProposer
 
     form = FORMATS[edit_format]
     required = ("load",) if task.score.kind == "held_out" else ()
+    saves = (SAVED_TO,) if required and f'"{SAVED_TO}"' in task.source else ()
     return CodeEditProposer(
         model_for,
         PromptSet.load("code_edit", answer_format=form.name),
         _briefing(task),
-        Guard(required),
+        Guard(required, imports_of(task.source, task.frozen), saves),
         attempts=config.attempts,
         form=form,
+        rehearse=rehearse,
     )
 
 

@@ -20,6 +20,7 @@ from agent.modes import NOISE, build_model, build_proposer, check_mode, needs_mo
 from agent.paths import RunPaths, RunsFolder
 from agent.repo import TrialRepo
 from agent.score.held_out import HeldOutScorer
+from agent.smoke import Smoke
 from agent.task import Task
 from sandbox.job import Sandbox
 
@@ -96,7 +97,9 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
         model = build_model(config, around.api_key, _calls(history), around.say) if needs_model(config) else None
         if model is not None:
             stack.callback(model.close)
-        proposer = build_proposer(config, task, model, paths, around.api_key)
+        rehearses = config.mode == "code-edit" and config.smoke
+        smoke = Smoke(task, corpus, sandbox, paths, passed_on=passed_on, say=around.say) if rehearses else None
+        proposer = build_proposer(config, task, model, paths, around.api_key, rehearse=smoke)
         runs.prepare()
         repo = TrialRepo(runs.repo)
         if not resumed:  # only now, when everything is known to work, is anything written

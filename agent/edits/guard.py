@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.errors import EditError
@@ -14,14 +15,16 @@ _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionD
 class Guard:
     """Refuses edits that cannot run, or that break the contract with the scorer."""
 
-    required: tuple[str, ...] = ()  # names that must be defined at module level
+    required: tuple[str, ...] = ()  # names that must be defined at module level; functions of one argument
+    frozen_imports: frozenset[str] = frozenset()  # names from frozen files, as FILE.NAME; see `imports_of`
+    texts: tuple[str, ...] = ()  # strings that must occur, e.g. the variable that says where to save
     max_bytes: int = 200_000
 
     def check(self, source: str) -> str:
         """Return the fingerprint of `source`. Whether it is new is for the caller, who knows the other trials.
 
         Raises:
-            EditError: it does not parse, is too large, or lacks a required name.
+            EditError: it does not parse, is too large, or breaks the contract with the files beside it.
         """
         size = len(source.encode(errors="surrogatepass"))
         if size > self.max_bytes:
@@ -29,7 +32,27 @@ class Guard:
         tree = _parsed(source)
         if missing := [name for name in self.required if name not in _defined(tree)]:
             raise EditError(f"the script no longer defines {', '.join(missing)}; others import it: put it back")
+        for name in self.required:
+            _check_takes_one(tree, name)
+        self._check_frozen(tree)
+        strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        if absent := [text for text in self.texts if text not in strings]:
+            raise EditError(f"the script no longer uses {absent[0]!r}, where it must save the model: put it back")
         return _fingerprint(tree)
+
+    def _check_frozen(self, tree: ast.Module) -> None:
+        """Raise EditError if something from a frozen file is no longer imported, or is defined anew."""
+        imported = _imports(tree, {entry.partition(".")[0] for entry in self.frozen_imports})
+        if missing := sorted(self.frozen_imports - imported):
+            raise EditError(f"the script no longer imports {missing[0]} from a fixed file: put it back")
+        names = {entry.rpartition(".")[2] for entry in self.frozen_imports}
+        if bound := sorted(names & _bound(tree)):
+            raise EditError(f"the script defines {bound[0]}, which comes from a fixed file; leave it as it is")
+
+
+def imports_of(source: str, files: Iterable[str]) -> frozenset[str]:
+    """Return what `source` imports from Python files beside it, as FILE.NAME, or FILE for the whole of it."""
+    return frozenset(_imports(_parsed(source), {file.removesuffix(".py") for file in files}))
 
 
 def fingerprint(source: str) -> str:
@@ -78,3 +101,39 @@ def _defined(tree: ast.Module) -> set[str]:
             case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
                 names.add(name)
     return names
+
+
+def _imports(tree: ast.Module, modules: set[str]) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in modules:
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names if alias.name in modules)
+    return found
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """Return the names that are assigned or defined anywhere, imports left out."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                names.add(name)
+    return names
+
+
+def _check_takes_one(tree: ast.Module, name: str) -> None:
+    """Raise EditError if `name` is a function that cannot be called with one argument."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            arguments = node.args
+            n_places = len(arguments.posonlyargs) + len(arguments.args)
+            n_needed = n_places - len(arguments.defaults)
+            needs_keyword = None in arguments.kw_defaults
+            if n_needed > 1 or needs_keyword or (n_places == 0 and arguments.vararg is None):
+                raise EditError(
+                    f"{name} is called with one argument, the path of the saved model: let it take just that"
+                )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.edits.guard import Guard, fingerprint
+from agent.edits.guard import Guard, fingerprint, imports_of
 from agent.errors import EditError
 
 PARENT = '"""A script."""\n\nDEPTH = 4  # layers\n\n\ndef load(path):\n    """Read it."""\n    return path\n'
@@ -56,3 +56,43 @@ def test_a_required_name_that_is_gone_is_named(text: str) -> None:
 def test_size_is_capped() -> None:
     with pytest.raises(EditError, match="50 are allowed"):
         Guard(max_bytes=50).check("x = 1\n" * 20)
+
+
+@pytest.mark.parametrize("signature", ["()", "(path, device)", "(*, path)", "(path, *, device)"])
+def test_load_must_take_one_argument(signature: str) -> None:
+    with pytest.raises(EditError, match="load is called with one argument"):
+        Guard(required=("load",)).check(f"def load{signature}:\n    pass\n")
+
+
+@pytest.mark.parametrize("signature", ["(path)", "(path, device='cpu')", "(*paths)", "(path, /, *, device=None)"])
+def test_load_may_have_defaults(signature: str) -> None:
+    Guard(required=("load",)).check(f"def load{signature}:\n    pass\n")
+
+
+USES_FROZEN = "from prepare import MAX_LEN, evaluate\nimport score\nimport os\n"
+
+
+def test_what_comes_from_frozen_files_is_known() -> None:
+    assert imports_of(USES_FROZEN, ["prepare.py", "score.py"]) == {"prepare.MAX_LEN", "prepare.evaluate", "score"}
+
+
+@pytest.mark.parametrize(
+    ("edited", "problem"),
+    [
+        ("from prepare import MAX_LEN\nimport score\n", "no longer imports prepare.evaluate"),
+        (USES_FROZEN + "def evaluate():\n    return 0.0\n", "defines evaluate, which comes from a fixed file"),
+        (USES_FROZEN + "for MAX_LEN in (1, 2): pass\n", "defines MAX_LEN"),
+    ],
+)
+def test_what_comes_from_frozen_files_stays(edited: str, problem: str) -> None:
+    guard = Guard(frozen_imports=imports_of(USES_FROZEN, ["prepare.py", "score.py"]))
+    guard.check(USES_FROZEN + "evaluate(MAX_LEN)\n")
+    with pytest.raises(EditError, match=problem):
+        guard.check(edited)
+
+
+def test_where_to_save_must_stay() -> None:
+    guard = Guard(texts=("TRAIN_OUTPUT",))
+    guard.check("save(os.environ['TRAIN_OUTPUT'])\n")
+    with pytest.raises(EditError, match="no longer uses 'TRAIN_OUTPUT'"):
+        guard.check("save('model.bin')  # TRAIN_OUTPUT\n")

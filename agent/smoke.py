@@ -1,0 +1,141 @@
+"""The smoke job: one step, save, load and a forward pass on training tokens, so that a typo costs seconds.
+
+It sees what a training job sees and nothing of the validation data, so its traceback may go back to the model.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from agent.data import Corpus
+from agent.judge import failure, last_line, read_tail
+from agent.paths import RunPaths, TrialPaths
+from agent.propose.rehearsal import Rehearsal
+from agent.task import Task
+from agent.train_job import export, limits_of, training_job
+from agent.trial import Status
+from sandbox.job import OUTPUT, Execution, Job, Mount, Sandbox, StoppedBy
+
+ALLOWED_FACTOR = 1.5
+"""A rehearsal may use this many times the CPU seconds of the baseline's own; past that it says nothing."""
+LEAST_CPU_SECONDS = 2.0  # beyond the baseline's: below that, the factor would only measure how busy the machine is
+N_SEQUENCES = 2
+_BY_ITS_LIMIT = (StoppedBy.WALL_LIMIT, StoppedBy.CPU_LIMIT)
+
+
+class Smoke:
+    """Rehearses scripts of one run. The baseline's own rehearsal comes first: it sets the limit for the others."""
+
+    def __init__(
+        self,
+        task: Task,
+        corpus: Corpus | None,
+        sandbox: Sandbox,
+        paths: RunPaths,
+        *,
+        passed_on: Mapping[str, str],
+        say: Callable[[str], None],
+    ) -> None:
+        self._passed_on = passed_on
+        self._task = task
+        self._corpus = corpus
+        self._sandbox = sandbox
+        self._paths = paths
+        self._say = say
+        self._allowed_cpu_seconds: float | None = None  # None: the baseline was not rehearsed yet
+        self._is_useless = False
+
+    def __call__(self, source: str, number: int) -> Rehearsal:
+        """Return what a rehearsal of `source` for trial `number` came to, the baseline's included at first.
+
+        One that is stopped by its limit is no failure: the change may be slow to start and good all the same.
+        """
+        seconds = 0.0
+        if self._allowed_cpu_seconds is None and not self._is_useless:
+            seconds = self._calibrate(number)
+        if self._is_useless:
+            return Rehearsal(seconds)
+        result, _ = self._rehearse(source, number, self._allowed_cpu_seconds)
+        return replace(result, seconds=result.seconds + seconds)
+
+    def _calibrate(self, number: int) -> float:
+        """Rehearse the baseline; return its seconds. If that fails, rehearsals say nothing about this task."""
+        result, cpu_seconds = self._rehearse(self._task.source, number, None)
+        if result.failed is not None:
+            self._is_useless = True
+            self._say(f"no rehearsals: the task's own script does not survive one ({result.reason})")
+        else:
+            self._allowed_cpu_seconds = max(ALLOWED_FACTOR * cpu_seconds, cpu_seconds + LEAST_CPU_SECONDS)
+        return result.seconds
+
+    def _rehearse(self, source: str, number: int, cpu_seconds: float | None) -> tuple[Rehearsal, float]:
+        """Return the result and the CPU seconds of training one step and, if it is scored so, of scoring it."""
+        folder = TrialPaths(self._paths.trial(number).root / "smoke")
+        folder.root.mkdir(parents=True, exist_ok=True)
+        export({**self._task.files, self._task.script: source.encode()}, folder.files)
+        label = f"{self._paths.run_id}/{number:04d}"
+        trained = self._sandbox.run(self._train_job(folder, f"{label}/smoke", cpu_seconds))
+        result = self._verdict(trained, folder.log)
+        used = trained.cpu_seconds or trained.wall_seconds
+        if result.failed is None and trained.stopped_by not in _BY_ITS_LIMIT and self._corpus is not None:
+            loaded = self._sandbox.run(self._load_job(folder, f"{label}/smoke-load", self._corpus, cpu_seconds))
+            tried = self._verdict(loaded, folder.root / "load.log")
+            result = replace(tried, seconds=result.seconds + tried.seconds)
+            used += loaded.cpu_seconds or loaded.wall_seconds
+        folder.artifact.unlink(missing_ok=True)
+        return result, used
+
+    def _train_job(self, folder: TrialPaths, label: str, cpu_seconds: float | None) -> Job:
+        job = training_job(
+            self._task,
+            self._corpus,
+            folder,
+            label=label,
+            train_seed=0,
+            baseline_cpu_seconds=None,
+            passed_on=self._passed_on,
+        )
+        # Every script can do one step, and one that ignores the unit does one second, token or piece of work.
+        one_step = {"TRAIN_BUDGET": "1", "TRAIN_BUDGET_UNIT": "steps"}
+        limits = replace(job.limits, cpu_seconds=cpu_seconds)
+        # On the CPU: the GPU is for trials.
+        return replace(job, environment={**job.environment, **one_step}, limits=limits, gpus=())
+
+    def _load_job(self, folder: TrialPaths, label: str, corpus: Corpus, cpu_seconds: float | None) -> Job:
+        """Return a scoring job on a few training sequences."""
+        n_tokens = N_SEQUENCES * (corpus.length + 1)
+        tokens = np.fromfile(corpus.train / "train.bin", dtype=np.uint16, count=n_tokens)
+        tokens.tofile(folder.root / "tokens.bin")
+        return Job(
+            argv=(*self._task.score.command, "claim"),
+            label=label,
+            limits=replace(limits_of(self._task), cpu_seconds=cpu_seconds),
+            log=folder.root / "load.log",
+            output=folder.root / "losses.bin",
+            mounts=(
+                Mount(folder.files, "/task"),
+                Mount(folder.artifact, "/in/artifact"),
+                Mount(folder.root / "tokens.bin", "/data/tokens.bin"),
+            ),
+            environment={
+                **self._task.variables,
+                "SCORE_ARTIFACT": "/in/artifact",
+                "SCORE_TOKENS": "/data/tokens.bin",
+                "SCORE_OUTPUT": OUTPUT,
+                "SCORE_LENGTH": str(corpus.length),
+            },
+            workdir="/task",
+        )
+
+    def _verdict(self, execution: Execution, log_path: Path) -> Rehearsal:
+        log = read_tail(log_path)
+        if execution.stopped_by in _BY_ITS_LIMIT:
+            return Rehearsal(execution.wall_seconds)
+        failed = failure(execution, log, self._task.budget)
+        if failed is None and self._corpus is not None and execution.output_bytes == 0:
+            failed = Status.BAD_ARTIFACT, f"it saved nothing: {last_line(log)}"
+        if failed is None:
+            return Rehearsal(execution.wall_seconds)
+        return Rehearsal(execution.wall_seconds, failed[0], failed[1], log)

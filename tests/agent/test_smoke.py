@@ -1,0 +1,106 @@
+"""A rehearsal costs seconds, finds what a trial would die of, and lets everything else pass."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.data import Corpus
+from agent.edits.guard import Guard
+from agent.llm.scripted import ScriptedModel
+from agent.loop import OpenRun, run_trials
+from agent.paths import RunPaths
+from agent.prompts import PromptSet
+from agent.propose.briefing import Briefing
+from agent.propose.code_edit import CodeEditProposer
+from agent.smoke import Smoke
+from agent.task import Task
+from agent.trial import Status
+from sandbox.job import Sandbox
+
+BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "4 steps")
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def smoke(bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]) -> Smoke:
+    return Smoke(bigram, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
+
+
+def test_the_baseline_passes_and_sets_the_limit(smoke: Smoke, bigram: Task, tmp_path: Path) -> None:
+    first = smoke(bigram.source, 1)
+    again = smoke(bigram.source, 2)
+    assert first.failed is None
+    assert first.seconds > again.seconds > 0  # the first one includes the baseline's own
+    assert "step 00001 progress 1.000" in (tmp_path / "r/trials/0001/smoke/train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status", "words"),
+    [
+        ("np.add.at(", "np.add_at(", Status.CRASHED, "add_at"),
+        ("np.log(table)[tokens]", "np.log(tabel)[tokens]", Status.CRASHED, "tabel"),
+        ("np.load(file, allow_pickle=False)", "np.load(file.name + '.npz')", Status.CRASHED, "No such file"),
+        ("        np.save(file, table)", "        pass", Status.BAD_ARTIFACT, "saved nothing"),
+        ("    rng =", "    sys.exit('FAIL: diverged: nan')\n    rng =", Status.DIVERGED, "diverged"),
+    ],
+)
+def test_what_a_trial_would_die_of_is_found(
+    *, smoke: Smoke, bigram: Task, old: str, new: str, status: Status, words: str
+) -> None:
+    assert bigram.source.count(old) == 1
+    result = smoke(bigram.source.replace(old, new), 1)
+    assert result.failed is status
+    assert words in result.reason
+    assert result.log
+
+
+def test_what_is_merely_slow_passes(smoke: Smoke, bigram: Task) -> None:
+    assert smoke(bigram.source.replace("    rng =", "    while True: pass\n    rng ="), 1).failed is None
+
+
+def test_a_task_that_cannot_be_rehearsed_is_said_once(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]
+) -> None:
+    picky = bigram.source.replace("    rng =", "    assert os.environ['TRAIN_BUDGET'] == '4'\n    rng =")
+    task = Task(bigram.folder, {**bigram.files, "train.py": picky.encode()}, "small")
+    smoke = Smoke(task, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
+    assert smoke("raise SystemExit('broken')", 1).failed is None
+    assert smoke("raise SystemExit('broken')", 2).seconds == 0
+    assert len(said) == 1
+
+
+def reply(search: str, replace: str) -> str:
+    return f"TITLE: a change\n<<<<<<< SEARCH\n{search}\n=======\n{replace}\n>>>>>>> REPLACE\n"
+
+
+MIX = "MIX = 0.5  # share of the pair frequencies; the rest is the single-token frequencies"
+
+
+def test_a_typo_is_mended_by_its_traceback_and_charged(
+    open_run: Callable[..., OpenRun], smoke: Smoke, bigram: Task
+) -> None:
+    model = ScriptedModel(
+        [
+            reply(MIX, "MIX = 0.9 * one"),
+            reply(MIX, "MIX = 0.9"),
+            reply("MIX = 0.9", "MIX = one"),
+            reply("MIX = 0.9", "MIX = two"),
+        ]
+    )
+    prompts = PromptSet.load("code_edit", answer_format="search-replace")
+    run = open_run(CodeEditProposer(lambda _: model, prompts, BRIEFING, Guard(("load",)), rehearse=smoke), trials=3)
+    run_trials(run)
+    mended, broken = run.history.trials[1:]
+    assert mended.status is Status.OK
+    assert mended.proposal.smoke_seconds > 0
+    assert "NameError: name 'one' is not defined" in model.requests[1][-1].content
+    assert broken.status is Status.CRASHED  # after one repair, though a third reply was allowed
+    assert broken.proposal.usage is not None
+    assert broken.proposal.usage.calls == 2
+    assert "name 'two' is not defined" in broken.proposal.reason
+    assert b"MIX = two" in run.repo.read("r/0002")["train.py"]  # nothing that was tried is lost
