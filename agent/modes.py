@@ -129,11 +129,12 @@ def _code_edit(
     from agent.edits.formats import FORMATS
     from agent.edits.guard import Guard, imports_of
     from agent.propose.code_edit import CodeEditProposer
+    from agent.propose.mend import MendingProposer
 
     form = FORMATS[edit_format]
     required = ("load",) if task.score.kind == "held_out" else ()
     saves = (SAVED_TO,) if required and f'"{SAVED_TO}"' in task.source else ()
-    return CodeEditProposer(
+    model_edits = CodeEditProposer(
         model_for,
         PromptSet.load("code_edit", answer_format=form.name),
         _briefing(task),
@@ -142,6 +143,7 @@ def _code_edit(
         form=form,
         rehearse=rehearse,
     )
+    return MendingProposer(model_edits)
 
 
 def _centaur(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:

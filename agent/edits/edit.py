@@ -53,6 +53,22 @@ class WholeFile:
         return {"text": self.text}
 
 
+@dataclass(frozen=True)
+class Chain:
+    """Edits that are applied one after another."""
+
+    edits: tuple[Edit, ...]
+    kind: ClassVar[str] = "chain"
+
+    def apply(self, source: str) -> str:
+        for edit in self.edits:
+            source = edit.apply(source)
+        return source
+
+    def to_json(self) -> dict[str, Any]:
+        return {"edits": [encode(edit) for edit in self.edits]}
+
+
 def encode(edit: Edit) -> dict[str, Any]:
     """Return `edit` as JSON data that `decode` reads back to an equal edit."""
     return {"kind": edit.kind, **edit.to_json()}
@@ -66,6 +82,8 @@ def decode(data: Mapping[str, Any]) -> Edit:
             return Unchanged()
         case "whole_file":
             return WholeFile(**rest)
+        case "chain":
+            return Chain(tuple(decode(edit) for edit in rest["edits"]))
         case "assignments":
             from agent.edits.assignments import Assignments
 
