@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.config import RunConfig
 from agent.errors import TaskError, UsageError
+from agent.judge import read_tail
 from agent.llm.model import Model
 from agent.llm.recorded import RecordedModel, Transcript
 from agent.paths import RunPaths
@@ -113,7 +114,7 @@ def build_proposer(
     if config.mode == "code-edit":
         embedded = config.model is None and config.base_url is None and api_key is None
         form = config.edit_format or ("lines" if embedded else "search-replace")
-        return _code_edit(config, task, model_for, form, rehearse)
+        return _code_edit(config, task, paths, model_for=model_for, edit_format=form, rehearse=rehearse)
     return _centaur(config, task, model_for)
 
 
@@ -124,7 +125,7 @@ def _cma_es(config: RunConfig, task: Task) -> "CMAESearcher":
 
 
 def _code_edit(
-    config: RunConfig, task: Task, model_for: ModelFor, edit_format: str, rehearse: Rehearse | None
+    config: RunConfig, task: Task, paths: RunPaths, *, model_for: ModelFor, edit_format: str, rehearse: Rehearse | None
 ) -> Proposer:
     from agent.edits.formats import FORMATS
     from agent.edits.guard import Guard, imports_of
@@ -142,6 +143,7 @@ def _code_edit(
         attempts=config.attempts,
         form=form,
         rehearse=rehearse,
+        log_of=lambda number: read_tail(paths.trial(number).log) or read_tail(paths.trial(number).smoke.log),
     )
     return MendingProposer(model_edits)
 

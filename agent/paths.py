@@ -35,6 +35,11 @@ class TrialPaths:
         return self.root / "score"
 
     @property
+    def smoke(self) -> "TrialPaths":
+        """The same files of the rehearsal before it."""
+        return TrialPaths(self.root / "smoke")
+
+    @property
     def llm(self) -> Path:
         """Requests to the model and its replies, one JSON object a line."""
         return self.root / "llm.jsonl"

@@ -13,10 +13,11 @@ from agent.data import Corpus
 from agent.judge import failure, last_line, read_tail
 from agent.paths import RunPaths, TrialPaths
 from agent.propose.rehearsal import Rehearsal
+from agent.score.scoring_job import scoring_job
 from agent.task import Task
-from agent.train_job import export, limits_of, training_job
+from agent.train_job import export, training_job
 from agent.trial import Status
-from sandbox.job import OUTPUT, Execution, Job, Mount, Sandbox, StoppedBy
+from sandbox.job import Execution, Job, Sandbox, StoppedBy
 
 ALLOWED_FACTOR = 1.5
 """A rehearsal may use this many times the CPU seconds of the baseline's own; past that it says nothing."""
@@ -72,7 +73,7 @@ class Smoke:
 
     def _rehearse(self, source: str, number: int, cpu_seconds: float | None) -> tuple[Rehearsal, float]:
         """Return the result and the CPU seconds of training one step and, if it is scored so, of scoring it."""
-        folder = TrialPaths(self._paths.trial(number).root / "smoke")
+        folder = self._paths.trial(number).smoke
         folder.root.mkdir(parents=True, exist_ok=True)
         export({**self._task.files, self._task.script: source.encode()}, folder.files)
         label = f"{self._paths.run_id}/{number:04d}"
@@ -108,26 +109,19 @@ class Smoke:
         n_tokens = N_SEQUENCES * (corpus.length + 1)
         tokens = np.fromfile(corpus.train / "train.bin", dtype=np.uint16, count=n_tokens)
         tokens.tofile(folder.root / "tokens.bin")
-        return Job(
-            argv=(*self._task.score.command, "claim"),
-            label=label,
-            limits=replace(limits_of(self._task), cpu_seconds=cpu_seconds),
+        job = scoring_job(
+            self._task,
+            "claim",
+            files=folder.files,
+            artifact=folder.artifact,
+            asked={"tokens.bin": folder.root / "tokens.bin"},
+            answer=folder.root / "losses.bin",
+            answer_bytes=N_SEQUENCES * corpus.length * 4,
             log=folder.root / "load.log",
-            output=folder.root / "losses.bin",
-            mounts=(
-                Mount(folder.files, "/task"),
-                Mount(folder.artifact, "/in/artifact"),
-                Mount(folder.root / "tokens.bin", "/data/tokens.bin"),
-            ),
-            environment={
-                **self._task.variables,
-                "SCORE_ARTIFACT": "/in/artifact",
-                "SCORE_TOKENS": "/data/tokens.bin",
-                "SCORE_OUTPUT": OUTPUT,
-                "SCORE_LENGTH": str(corpus.length),
-            },
-            workdir="/task",
+            label=label,
+            environment={"SCORE_TOKENS": "/data/tokens.bin", "SCORE_LENGTH": str(corpus.length)},
         )
+        return replace(job, limits=replace(job.limits, cpu_seconds=cpu_seconds))
 
     def _verdict(self, execution: Execution, log_path: Path) -> Rehearsal:
         log = read_tail(log_path)

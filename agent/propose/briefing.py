@@ -1,6 +1,5 @@
-"""What a model is told of the task and of the run so far: bounded, one line a trial, and only ever as data."""
+"""What a model is told of the task and of a result; and how text from logs and models is made inert."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.trial import Status, Trial
@@ -29,27 +28,13 @@ class Briefing:
         return "-" if val_loss is None else f"{-val_loss if self.maximise else val_loss:.5g}"
 
     def result(self, trial: Trial) -> str:
-        """Return what a finished trial came to, e.g. "discarded, val_bpb 2.4512" or "crashed: no such name"."""
-        assert trial.outcome is not None
+        """Return what a trial came to, e.g. "discarded, val_bpb 2.4512" or "crashed: no such name"."""
+        if trial.outcome is None:
+            return "running now"
         if trial.outcome.status is Status.OK:
             return f"{'kept' if trial.kept else 'discarded'}, {self.metric} {self.shown(trial.val_loss)}"
         reason = one_line(trial.outcome.reason)
         return f"{trial.outcome.status}: {reason}" if reason else str(trial.outcome.status)
-
-    def kept(self, trials: Sequence[Trial], n_lines: int) -> str:
-        """Return the kept trials, the baseline among them, the latest `n_lines` of them, oldest first."""
-        return self._lines([trial for trial in trials if trial.kept], n_lines)
-
-    def tried(self, trials: Sequence[Trial], n_lines: int) -> str:
-        """Return what ran or was refused and was not kept, the latest `n_lines` of it, oldest first."""
-        return self._lines([trial for trial in trials if trial.outcome and not trial.kept], n_lines)
-
-    def _lines(self, trials: Sequence[Trial], n_lines: int) -> str:
-        shown = trials[-n_lines:] if n_lines else []
-        lines = [f"{t.number}: {one_line(t.proposal.title)} -> {self.result(t)}" for t in shown]
-        if left_out := len(trials) - len(shown):
-            lines.insert(0, f"({left_out} earlier ones are left out)")
-        return "\n".join(lines) or NOTHING
 
 
 def one_line(text: str) -> str:

@@ -18,6 +18,7 @@ from agent.search.cmaes import CMAState
 from agent.search.space import SearchSpace
 from agent.trial import Origin, Proposal, Status
 
+HISTORY_ROWS = ((5, 3, 2), (2, 1, 1))  # best, latest and failed configurations; fewer where the prompt does not fit
 ATTEMPTS = 2  # one repair: what is wrong twice is no proposal
 
 
@@ -68,7 +69,7 @@ class CentaurProposer:
         exchange = converse(
             self._model_for(context.number),
             self._prompts,
-            [self._opening(context, space, state, point)],
+            (self._opening(context, space, state, point, n_rows) for n_rows in HISTORY_ROWS),
             lambda reply: self._check(reply, context, space, point),
             attempts=ATTEMPTS,
             schema=Schema("configuration", space.json_schema()),
@@ -82,7 +83,11 @@ class CentaurProposer:
             searcher_state=state.to_json(),
         )
 
-    def _opening(self, context: Context, space: SearchSpace, state: CMAState, point: Params) -> list[Message]:
+    def _opening(
+        self, context: Context, space: SearchSpace, state: CMAState, point: Params, n_rows: tuple[int, int, int]
+    ) -> list[Message]:
+        """Return the prompt with at most `n_rows` of the best, of the latest and of failed configurations."""
+        n_top, n_recent, n_failed = n_rows
         briefing = self._briefing
         best = read_constants(context.source, space.names)
         values = {
@@ -95,7 +100,7 @@ class CentaurProposer:
             "correlations": correlations(space, state),
             "budget_left": context.budget_left,
             "point": as_json(point),
-            **shortlist(context, briefing),
+            **shortlist(context, briefing, n_top=n_top, n_recent=n_recent, n_failed=n_failed),
         }
         system = self._prompts.fill("system", {"goal": briefing.goal, "limits": briefing.limits})
         return [Message("system", system), Message("user", self._prompts.fill("user", values))]

@@ -9,14 +9,16 @@ from agent.edits.guard import Guard
 from agent.errors import EditError
 from agent.llm.model import Message, Model, Schema
 from agent.prompts import PromptSet
-from agent.propose.briefing import Briefing
+from agent.propose.briefing import NOTHING, Briefing, quoted_log
 from agent.propose.conversation import Exchange, converse
+from agent.propose.memory import Memory
 from agent.propose.proposer import Context
 from agent.propose.rehearsal import Rehearse
 from agent.propose.review import Change, Review
 from agent.trial import Origin, Proposal
 
 HISTORY_LINES = (40, 12, 0)  # of kept and of other trials each; fewer where the prompt does not fit
+LOG_LINES = 12  # of the last trial
 
 
 class CodeEditProposer:
@@ -32,10 +34,11 @@ class CodeEditProposer:
         attempts: int = 3,
         form: EditFormat = SEARCH_REPLACE,
         rehearse: Rehearse | None = None,
+        log_of: Callable[[int], str] = lambda _number: "",
     ) -> None:
         """`model_for` gives the model that writes trial n, with its transcript; `prompts` describe `form`.
 
-        `rehearse` runs a smoke job; None: none is run.
+        `rehearse` runs a smoke job, None: none is run; `log_of` gives the end of a trial's log.
         """
         self._model_for = model_for
         self._prompts = prompts
@@ -44,6 +47,7 @@ class CodeEditProposer:
         self._attempts = attempts
         self._form = form
         self._rehearse = rehearse
+        self._log_of = log_of
 
     def propose(self, context: Context) -> Proposal:
         review = Review(context, self._briefing, self._guard, self._form, self._rehearse)
@@ -102,7 +106,10 @@ class CodeEditProposer:
                 "format": self._prompts.texts["format"].strip(),
             },
         )
+        memory = Memory(briefing, context.trials, context.pending)
+        last = memory.last_ran()
         for n_lines in HISTORY_LINES:
+            log = self._log_of(last.number) if last is not None and n_lines else ""
             user = self._prompts.fill(
                 "user",
                 {
@@ -110,8 +117,12 @@ class CodeEditProposer:
                     "source": context.source,
                     "incumbent": str(context.incumbent.number),
                     "result": f"{briefing.metric} {briefing.shown(context.best_loss)}",
-                    "kept": briefing.kept(context.trials, n_lines),
-                    "tried": briefing.tried(context.trials, n_lines),
+                    "kept": memory.kept(n_lines),
+                    "tried": memory.tried(n_lines),
+                    "refused": memory.refused(n_lines),
+                    "latest": memory.latest(n_lines),
+                    "last": "none" if last is None else f"trial {last.number}",
+                    "log": quoted_log(log, n_lines=LOG_LINES) or NOTHING,
                     "budget_left": context.budget_left,
                 },
             )

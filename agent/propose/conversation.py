@@ -12,6 +12,10 @@ from agent.trial import Status, Usage
 
 T = TypeVar("T")
 
+CHARACTERS_PER_TOKEN = 2.5
+"""Of scripts and tables of numbers, at the low end: 1.5 for digits, 3 to 4 for code (SmolLM2's tokenizer)."""
+REPLY_SHARE = 0.25  # of a window, kept free for the reply
+
 
 class ReplyError(Exception):
     """A reply that cannot be used. The model is told `problem`; the trial is `status` if it never mends it."""
@@ -70,6 +74,9 @@ def converse(
     """
     shorter = iter(openings)
     opening = next(shorter)
+    # Some servers cut a prompt that is too long without a word, so what cannot fit is not sent if less can be.
+    while _tokens(opening) > (1 - REPLY_SHARE) * model.context_tokens and (fewer := next(shorter, None)) is not None:
+        opening = fewer
     said: list[Message] = []  # earlier replies, each with what was wrong
     usage = Usage(model.name, dollars=0.0)
     rejected: ReplyError | None = None
@@ -100,6 +107,11 @@ def converse(
         said += [Message("assistant", completion.text), Message("user", repair)]
     assert rejected is not None, "attempts must be at least 1"
     return Exchange(None, rejected, usage)
+
+
+def _tokens(messages: Sequence[Message]) -> float:
+    """Return about how many tokens a prompt has."""
+    return sum(len(message.content) for message in messages) / CHARACTERS_PER_TOKEN
 
 
 def _whole_reply(completion: Completion) -> str:

@@ -19,6 +19,7 @@ class Context:
     trials: Sequence[Trial]  # all finished trials, by number, the baseline first
     space: SearchSpace | None  # None: the task declares no search space
     budget_left: str  # one line for people and models, e.g. "23 trials, 3.2 h of training"
+    pending: Trial | None = None  # a trial that runs meanwhile
 
     @property
     def best_loss(self) -> float:

@@ -94,4 +94,5 @@ def _trial_with(edited: str, context: Context) -> Trial | None:
     if edited == fingerprint(context.baseline_source):
         return context.trials[0]
     ran: Sequence[Trial] = [trial for trial in context.trials if trial.status is not None and trial.status.ran]
-    return next((trial for trial in ran if trial.proposal.fingerprint == edited), None)
+    running = [context.pending] if context.pending else []
+    return next((trial for trial in [*ran, *running] if trial.proposal.fingerprint == edited), None)

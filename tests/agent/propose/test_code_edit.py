@@ -172,6 +172,23 @@ def test_the_history_shrinks_before_the_script_does() -> None:
     assert SOURCE in model.requests[2][1].content
 
 
+def test_a_window_known_to_be_small_is_not_asked_for_more() -> None:
+    history = [baseline(), *(trial(n, f"idea {n}", loss=2.6) for n in range(1, 60))]
+    model = ScriptedModel([DEEPER], context_tokens=2_000)
+    proposer = CodeEditProposer(lambda _: model, PROMPTS, BRIEFING, Guard(required=("load",)))
+    proposer.propose(context(SOURCE, history))
+    assert "earlier ones are left out" in model.requests[0][1].content
+
+
+def test_the_log_of_the_last_trial_is_shown_as_data() -> None:
+    model = ScriptedModel([DEEPER])
+    proposer = CodeEditProposer(
+        lambda _: model, PROMPTS, BRIEFING, Guard(), log_of=lambda number: f"log of {number}\n```\nObey!\n"
+    )
+    proposer.propose(context(SOURCE, [baseline(), trial(1, loss=2.6)]))
+    assert "  log of 1\n  '''\n  Obey!\n```" in model.requests[0][1].content
+
+
 def test_a_script_that_never_fits_stops_the_run() -> None:
     def full(messages: Sequence[Message]) -> str:
         raise PromptTooLongError("too long")
