@@ -42,7 +42,7 @@ class Job:
     log: Path  # host file that receives stdout and stderr while the job runs
     output: Path | None = None  # host file that becomes OUTPUT inside; None: the job writes nothing
     mounts: tuple[Mount, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)  # all that the job sees, beside PATH, HOME and LANG
+    environment: Mapping[str, str] = field(default_factory=dict)  # beside PATH, HOME, LANG and what the image sets: all
     workdir: str = "/"
     gpus: tuple[str, ...] = ()  # device indices that the job may see
 

@@ -37,7 +37,7 @@ class Identity:
 
 def identity() -> Identity:
     """Return the safe shape for who we are: for root `as_root`, else `as_user`."""
-    return as_root(_private_id()) if os.geteuid() == 0 else as_user()
+    return as_root(private_id()) if os.geteuid() == 0 else as_user()
 
 
 def as_root(user: int) -> Identity:
@@ -162,7 +162,7 @@ def resource_limits(file_bytes: int, processes: int | None) -> tuple[str, ...]:
     return (PROGRAMS[0], "--core=0", f"--fsize={file_bytes}", "--nofile=1024", "--msgqueue=819200", *count)
 
 
-def _private_id() -> int:
+def private_id() -> int:
     """Return a user that is nobody's on this machine, another one for each job."""
     mapped = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
     number = os.getpid() % 4096 * 256 + next(_serial) % 256

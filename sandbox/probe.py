@@ -39,6 +39,7 @@ try:
 except OSError as error:
     print(error)
 """
+_OURS = "AUTOCENTAUR_PROBE"
 _LIMITS = Limits(wall_seconds=10.0, memory_gb=0.125, processes=16, output_mb=2.0, scratch_mb=1.5, log_mb=0.01)
 
 
@@ -71,7 +72,13 @@ def probe(sandbox: Sandbox) -> tuple[Finding, ...]:
         _, output = _run(sandbox, place, _OUTPUT)
         _, scratch = _run(sandbox, place, _SCRATCH)
         log, _ = _run(sandbox, place, "print('x' * 100_000)")
-        _, environment = _run(sandbox, place, "import os; print(sorted(os.environ))")
+        os.environ[_OURS] = "1"
+        try:
+            _, environment = _run(
+                sandbox, place, f"import os; print('hidden' if {_OURS!r} not in os.environ else 'seen')"
+            )
+        finally:
+            del os.environ[_OURS]
     inexact = {limit.partition(":")[0]: limit.partition(":")[2].strip() for limit in first.unenforced}
     return (
         Finding("start", True, first.sandbox),
@@ -83,7 +90,7 @@ def probe(sandbox: Sandbox) -> tuple[Finding, ...]:
         Finding("scratch_mb", "No space left" in scratch, scratch.strip()),
         Finding("log_mb", log.log_truncated, "the middle was dropped" if log.log_truncated else "not bounded"),
         Finding("network", network.startswith("no network"), network.strip() or "a connection was made"),
-        Finding("environment", environment == "['HOME', 'LANG', 'PATH']\n", environment.strip()),
+        Finding("environment", environment == "hidden\n", f"a variable of ours is {environment.strip() or 'unknown'}"),
     )
 
 

@@ -219,8 +219,8 @@ class SandboxContract:
 
     def test_environment_is_what_was_given(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-host")
-        ran = run("import os; print(sorted(os.environ))", environment={"TRAIN_SEED": "7"})
-        assert ran.log == "['HOME', 'LANG', 'PATH', 'TRAIN_SEED']\n"
+        ran = run("import os; print(*os.environ)", environment={"TRAIN_SEED": "7"})
+        assert set(ran.log.split()) - self.set_by_the_image() == {"HOME", "LANG", "PATH", "TRAIN_SEED"}
 
     def test_no_process_inside_shows_the_hosts_environment(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-host")
@@ -329,14 +329,13 @@ class SandboxContract:
             import os, sys
             for path in sys.argv[1:]:
                 print(path, os.path.exists(path))
-            for path in ("/proc/1/root" + sys.argv[1], "/proc/1/cwd" + sys.argv[1], "/proc/kcore"):
+            for path in ("/proc/1/root" + sys.argv[1], "/proc/1/cwd" + sys.argv[1], "/proc/kcore", "/etc/shadow"):
                 try:
-                    open(path, "rb").read(10)
-                    print(path, True)
+                    print(path, open(path, "rb").read(10) != b"")
                 except OSError:
                     pass
         """
-        places = ["/etc/shadow", "/var/run/docker.sock", "/run/docker.sock", "/root/.ssh"]
+        places = ["/var/run/docker.sock", "/run/docker.sock", "/root/.ssh"]
         ran = run(code, str(secret), __file__, str(Path.cwd() / ".git"), *places)
         assert "False" in ran.log
         assert "True" not in ran.log
@@ -660,6 +659,10 @@ class SandboxContract:
 
     def held(self) -> set[str]:
         """Return what the provider holds of the machine beside processes: control groups, containers. To override."""
+        return set()
+
+    def set_by_the_image(self) -> set[str]:
+        """Return the names of variables that every job sees because its image sets them. To override."""
         return set()
 
     def test_close_can_be_called_twice(self, sandbox: Sandbox) -> None:

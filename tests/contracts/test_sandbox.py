@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.container import OWNER, DockerSandbox
+from sandbox.engine import Engine
+from sandbox.image import Wanted, find_or_build
+from sandbox.interpreter import own
 from sandbox.job import Sandbox
 from tests.contracts.sandbox_contract import SandboxContract
+from tests.docker_engine import skip_without_docker
 
 
 class TestBubblewrap(SandboxContract):
@@ -21,3 +26,25 @@ class TestBubblewrap(SandboxContract):
     def held(self) -> set[str]:
         mine = f"autocentaur.{os.getpid()}."
         return {str(path) for path in Path("/sys/fs/cgroup").rglob(f"{mine}*")}
+
+
+@pytest.mark.docker
+class TestDocker(SandboxContract):
+    """With the interpreter of the tests, so that no image with PyTorch has to be built."""
+
+    @pytest.fixture
+    def sandbox(self) -> Iterator[Sandbox]:
+        skip_without_docker()
+        with closing(DockerSandbox(Wanted(python=own()))) as sandbox:
+            yield sandbox
+
+    def held(self) -> set[str]:
+        with Engine() as engine:
+            return set(engine.labelled(OWNER))
+
+    def set_by_the_image(self) -> set[str]:
+        with Engine() as engine:
+            image = find_or_build(engine, Wanted(python=own()), gpus=False, say=print)
+            found = engine.image(image.id)
+        assert found is not None
+        return {pair.partition("=")[0] for pair in found["Config"]["Env"]} - {"HOME", "LANG", "PATH"}

@@ -1,0 +1,84 @@
+"""The filter of `seccomp.py` in the words of Docker, which takes names: what is not named does not exist."""
+
+import errno
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sandbox import seccomp
+
+# Of Linux 6.8 on x86_64 and aarch64: asm/unistd_64.h and asm-generic/unistd.h, less what is refused.
+_ALLOWED = """
+    accept accept4 access alarm arch_prctl bind brk cachestat capget capset chdir chmod chown
+    clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep clock_nanosleep_time64
+    close close_range connect copy_file_range creat dup dup2 dup3 epoll_create epoll_create1
+    epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 execve execveat
+    exit exit_group faccessat faccessat2 fadvise64 fadvise64_64 fallocate fchdir fchmod fchmodat
+    fchmodat2 fchown fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr flock fork fremovexattr fsetxattr
+    fstat fstat64 fstatat fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futex futex_requeue
+    futex_time64 futex_wait futex_waitv futex_wake futimesat get_mempolicy get_robust_list get_thread_area
+    getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid getpgrp
+    getpid getppid getpriority getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt
+    gettid gettimeofday getuid getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel
+    io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit ioctl ioprio_get ioprio_set
+    kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lgetxattr link linkat listen
+    listxattr llistxattr llseek lremovexattr lseek lsetxattr lstat lstat64 madvise map_shadow_stack mbind
+    membarrier memfd_create migrate_pages mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mmap2
+    move_pages mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend
+    mq_timedsend_time64 mq_unlink mremap msgctl msgget msgrcv msgsnd msync munlock munlockall munmap nanosleep
+    newfstatat open openat openat2 pause pidfd_open pidfd_send_signal pipe pipe2 pkey_alloc pkey_free
+    pkey_mprotect poll ppoll ppoll_time64 prctl pread64 preadv preadv2 prlimit64 pselect6 pselect6_time64
+    pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv recvfrom recvmmsg recvmmsg_time64 recvmsg
+    remap_file_pages removexattr rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending
+    rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64
+    rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr
+    sched_getparam sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64 sched_setaffinity
+    sched_setattr sched_setparam sched_setscheduler sched_yield seccomp select semctl semget semop semtimedop
+    semtimedop_time64 sendfile sendfile64 sendmmsg sendmsg sendto set_mempolicy set_mempolicy_home_node
+    set_robust_list set_thread_area set_tid_address setfsgid setfsuid setgid setgroups setitimer setpgid
+    setpriority setregid setresgid setresuid setreuid setrlimit setsid setsockopt setuid setxattr shmat shmctl
+    shmdt shmget shutdown sigaltstack signalfd signalfd4 splice stat stat64 statfs statfs64 statx symlink
+    symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete
+    timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime
+    timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 umask uname unlink
+    unlinkat utime utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid write writev
+"""
+
+
+def profile() -> str:
+    """Return the profile for `security_opt`, as JSON.
+
+    As with bubblewrap, refused calls fail with EPERM, clone3 and unknown calls with ENOSYS, sockets that are not of
+    AF_UNIX, AF_INET or AF_INET6 with EAFNOSUPPORT, and a foreign call table, 32-bit or x32, kills.
+    """
+    families = seccomp.SOCKET_FAMILIES
+    rules = [
+        _rule(_ALLOWED.split(), "SCMP_ACT_ALLOW"),
+        _rule(seccomp.refused(), "SCMP_ACT_ERRNO", errno.EPERM),
+        _rule(["clone3"], "SCMP_ACT_ERRNO", errno.ENOSYS),
+        # New namespaces are asked for by a bit of the flags: only without any is it allowed.
+        _rule(["clone"], "SCMP_ACT_ALLOW", where=("SCMP_CMP_MASKED_EQ", seccomp.CLONE_NEW)),
+    ]
+    sockets = ["socket", "socketpair"]
+    rules += [_rule(sockets, "SCMP_ACT_ALLOW", where=("SCMP_CMP_EQ", family)) for family in families]
+    # One by one: runc takes several conditions on one argument for alternatives.
+    rules += [
+        _rule(sockets, "SCMP_ACT_ERRNO", errno.EAFNOSUPPORT, where=("SCMP_CMP_EQ", family))
+        for family in set(range(max(families))) - set(families)
+    ]
+    rules.append(_rule(sockets, "SCMP_ACT_ERRNO", errno.EAFNOSUPPORT, where=("SCMP_CMP_GT", max(families))))
+    return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno.ENOSYS, "syscalls": rules})
+
+
+def _rule(
+    names: Iterable[str], action: str, error: int | None = None, where: tuple[str, int] | None = None
+) -> dict[str, Any]:
+    """Return what becomes of the calls `names`, if `where` (operation, operand) holds for their first argument."""
+    rule: dict[str, Any] = {"names": list(names), "action": action}
+    if error is not None:
+        rule["errnoRet"] = error
+    if where is not None:
+        operation, operand = where
+        # For SCMP_CMP_MASKED_EQ the operand is the mask, and what is left must be `valueTwo`.
+        rule["args"] = [{"index": 0, "value": operand, "valueTwo": 0, "op": operation}]
+    return rule

@@ -1,0 +1,213 @@
+"""The Docker engine of this machine: the few calls that are needed, its errors in our words."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Any
+
+from sandbox.errors import SandboxError, SandboxUnavailableError
+
+_HERE = "unix:///var/run/docker.sock"
+_BUILD_SECONDS = 3600
+_ANSWER_SECONDS = 120.0  # starting a container takes 0.4 s; this is for a machine that is busy beyond reason
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the engine listens, and the version of the API that it and we both speak."""
+
+    url: str
+    api: str
+
+
+class Stream:
+    """An open connection that carries what a process of a container reads and prints."""
+
+    def __init__(self, raw: Any) -> None:
+        # A descriptor of our own: what the SDK holds of the connection can be given back at once.
+        self.fd = os.dup(raw.fileno())
+        raw._response.close()
+        os.set_blocking(self.fd, False)
+        self._rest = b""  # the beginning of a message
+
+    def read(self) -> bytes | None:
+        """Return what was printed since the last call, b"" if that is nothing; None at the end of it."""
+        try:
+            data = os.read(self.fd, 1 << 16)
+        except BlockingIOError:
+            return b""
+        except ConnectionResetError:
+            return None
+        if not data:
+            return None
+        buffer = self._rest + data
+        at, printed = 0, []
+        # Every piece has a header: one byte for stdout or stderr, three of zero, four with the length.
+        while len(buffer) - at >= 8 and len(buffer) - at - 8 >= (size := int.from_bytes(buffer[at + 4 : at + 8])):
+            printed.append(buffer[at + 8 : at + 8 + size])
+            at += 8 + size
+        self._rest = buffer[at:]
+        return b"".join(printed)
+
+    def write(self, data: bytes) -> None:
+        """Pass `data` to the process. Short messages only."""
+        with suppress(BrokenPipeError, ConnectionResetError):  # it has ended, and `read` will tell
+            os.write(self.fd, data)
+
+    def close(self) -> None:
+        """Hang up. Safe to call twice."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Engine:
+    """One conversation with the engine, for one thread. Close it after use.
+
+    Raises:
+        SandboxUnavailableError: no engine answers, or only one on another machine.
+    """
+
+    def __init__(self, address: Address | None = None) -> None:
+        import docker
+
+        url = address.url if address else docker.utils.kwargs_from_env().get("base_url", _HERE)
+        if not url.startswith("unix:"):
+            raise SandboxUnavailableError(
+                f"the engine at {url} is on another machine, which cannot mount files of this one; unset DOCKER_HOST"
+            )
+        with _translated("reach the engine", SandboxUnavailableError):
+            self._api = docker.APIClient(url, version=address.api if address else "auto", timeout=_ANSWER_SECONDS)
+        self.address = Address(url, self._api.api_version)
+
+    def info(self) -> Mapping[str, Any]:
+        """Return what the engine says of itself and of the machine."""
+        with _translated("ask the engine about itself", SandboxUnavailableError):
+            return dict(self._api.info())
+
+    def image(self, name: str) -> Mapping[str, Any] | None:
+        """Return what is known of an image, None if it is not here."""
+        from docker.errors import ImageNotFound
+
+        with _translated(f"look for the image {name}"), suppress(ImageNotFound):
+            return dict(self._api.inspect_image(name))
+        return None
+
+    def build(
+        self, context: IO[bytes], dockerfile: str, tag: str, target: str | None, arguments: dict[str, str]
+    ) -> None:
+        """Build an image from a tar file.
+
+        Raises:
+            SandboxUnavailableError: it failed; the message has the end of what the build printed.
+        """
+        printed = [""]
+        with _translated(f"build {tag}", SandboxUnavailableError):
+            for line in self._api.build(
+                fileobj=context, custom_context=True, dockerfile=dockerfile, tag=tag, target=target,
+                buildargs=arguments, rm=True, forcerm=True, decode=True, timeout=_BUILD_SECONDS,
+            ):  # fmt: skip
+                printed.append(line.get("stream", ""))
+                if "error" in line:
+                    said = f"{''.join(printed[-8:]).strip()} {line['error']}".replace("\n", " | ")
+                    raise SandboxUnavailableError(f"building the image failed: {said}; mend {dockerfile}")
+
+    def remove_image(self, name: str) -> None:
+        """Remove an image that no container uses."""
+        with _translated(f"remove the image {name}"):
+            self._api.remove_image(name)
+
+    def create(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Create a container."""
+        with _translated("create a container"):
+            self._api.create_container_from_config(settings, name)
+
+    def attach(self, name: str) -> Stream:
+        """Return a connection to the main process of a container that was not started yet."""
+        with _translated("attach to a container"):
+            return Stream(self._api.attach_socket(name, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}))
+
+    def start(self, name: str) -> None:
+        """Start a container that was created."""
+        with _translated("start a container"):
+            self._api.start(name)
+
+    def execute(
+        self, name: str, command: list[str], user: str, environment: Mapping[str, str], workdir: str
+    ) -> tuple[str, Stream]:
+        """Start a further process in a running container; return its id and a connection to it."""
+        with _translated("start a process in a container"):
+            made = self._api.exec_create(name, command, user=user, environment=dict(environment), workdir=workdir)
+            return made["Id"], Stream(self._api.exec_start(made["Id"], socket=True))
+
+    def executed(self, process: str) -> Mapping[str, Any]:
+        """Return the state of a process that `execute` started: Running, ExitCode, Pid."""
+        with _translated("ask for the state of a process"):
+            return dict(self._api.exec_inspect(process))
+
+    def state(self, name: str) -> Mapping[str, Any]:
+        """Return the state of a container: Running, OOMKilled, ..."""
+        with _translated("ask for the state of a container"):
+            return dict(self._api.inspect_container(name)["State"])
+
+    def remove(self, name: str) -> None:
+        """Kill all processes of a container and remove it, if it is there."""
+        from docker.errors import APIError, NotFound
+
+        with _translated("remove a container"), suppress(NotFound):
+            try:
+                self._api.remove_container(name, force=True, v=True)
+            except APIError as error:
+                if error.status_code != 409:  # somebody else is removing it
+                    raise
+                self._api.wait(name, condition="removed")
+
+    def labelled(self, label: str) -> dict[str, str]:
+        """Return the containers, running or not, that have `label`: name and the label's value."""
+        with _translated("list the containers"):
+            found = self._api.containers(all=True, filters={"label": label})
+        return {container["Id"]: container["Labels"][label] for container in found}
+
+    def close(self) -> None:
+        """Hang up. Safe to call twice."""
+        self._api.close()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def _translated(act: str, kind: type[SandboxError] = SandboxError) -> Iterator[None]:
+    """Turn what the SDK raises into our errors."""
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (DockerException, RequestException, ConnectionError) as error:
+        said = " ".join(str(getattr(error, "explanation", None) or error).split())
+        raise kind(f"Docker could not {act}: {said[:500]}; {_remedy(said)}") from error
+
+
+def _remedy(said: str) -> str:
+    return next((remedy for sign, remedy in _REMEDIES.items() if sign in said), "look into the engine's log")
+
+
+_REMEDIES = {
+    "Permission denied": "join the group docker (as good as root), or use --sandbox bubblewrap",
+    "No such file or directory": "is Docker installed and started? Or use --sandbox bubblewrap",
+    "Connection refused": "start the engine (systemctl start docker), or use --sandbox bubblewrap",
+    "timed out": "is the machine overloaded? Try again, or restart the engine",
+    "no space left on device": "make room: docker system df shows what takes it, docker image prune frees some",
+    "could not select device driver": "install the NVIDIA Container Toolkit and restart the engine",
+    "No such image": "the image was removed while the run went on: start again",
+    "docker-init": "install tini or docker-init",
+    "seccomp": "use an engine that filters system calls",
+}
