@@ -203,13 +203,16 @@ def _execute(run: OpenRun, trial: Trial) -> Outcome:
     )
     log = read_tail(paths.log)
     failed = failure(execution, log, run.task.budget)
+    to_beat = run.history.incumbent.val_loss if run.history.incumbent else None
     score = None
     if failed is None:
         run.observer.scoring(trial)
-        score = run.scorer.score(Artifact(paths.artifact, paths.files, reported(log), paths.score, label, trial.number))
+        left_behind = Artifact(
+            paths.artifact, paths.files, reported(log), paths.score, label, trial.number, to_beat=to_beat
+        )
+        score = run.scorer.score(left_behind)
     outcome = replace(judge(execution, failed, score, run.task.budget), reported=reported(log))
-    incumbent = run.history.incumbent
-    return run.keep(outcome, incumbent.val_loss if incumbent else None)
+    return run.keep(outcome, to_beat)
 
 
 def _settle(run: OpenRun, trial: Trial) -> None:

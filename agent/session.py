@@ -18,11 +18,11 @@ from agent.judge import keep, keep_baseline
 from agent.loop import Observer, OpenRun
 from agent.modes import NOISE, build_model, build_proposer, check_mode, needs_model
 from agent.paths import RunPaths, RunsFolder
+from agent.places import open_sandbox
 from agent.repo import TrialRepo
-from agent.score.held_out import HeldOutScorer
+from agent.score.audited import AuditedScorer
 from agent.smoke import Smoke
 from agent.task import Task
-from sandbox.job import Sandbox
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
         if resumed:
             stack.enter_context(_locked(paths))
         history = History.read(paths.journal) if paths.journal.exists() else History([])
-        sandbox = open_sandbox(config.sandbox, task, frozenset(config.accept_unenforced))
+        sandbox = open_sandbox(
+            config.sandbox, task, frozenset(config.accept_unenforced), config.gpus, around.say
+        )
         stack.callback(sandbox.close)
         corpus = _corpus(task, around.cache, around.say)
         model = build_model(config, around.api_key, _calls(history), around.say) if needs_model(config) else None
@@ -121,24 +123,12 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
             repo=repo,
             proposer=proposer,
             sandbox=sandbox,
-            scorer=HeldOutScorer(task, corpus, sandbox),
+            scorer=AuditedScorer(task, corpus, sandbox),
             budget=Budget(config.trials, config.budget_seconds, config.wall_seconds),
             observer=around.screen_of(task, paths, repo),
             keep=keep_baseline if config.mode == NOISE else keep,
             passed_on=passed_on,
         )
-
-
-def open_sandbox(kind: str, task: Task, accept_unenforced: frozenset[str] = frozenset()) -> Sandbox:
-    """Return the sandbox of that kind. Raises SandboxError with the remedy if it does not work here."""
-    if kind == "docker":
-        raise UsageError("--sandbox docker is not built yet; use --sandbox bubblewrap")
-    from sandbox.bubblewrap import BubblewrapSandbox
-
-    python = task.environment.python
-    return BubblewrapSandbox(
-        python=Path(os.path.expanduser(python)) if python else None, accept_unenforced=accept_unenforced
-    )
 
 
 @contextmanager

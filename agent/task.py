@@ -27,8 +27,18 @@ class _Strict(BaseModel):
 class ScoreSpec(_Strict):
     """How the loss comes about."""
 
-    kind: Literal["held_out", "printed"] = "held_out"
-    command: tuple[str, ...] = ("python", "score.py")  # in /task of a fresh sandbox, for held_out
+    kind: Literal["held_out", "predictions", "printed"] = "held_out"
+    command: tuple[str, ...] = ("python", "score.py")  # in /task of a fresh sandbox; not used for printed
+    rounds: int = Field(default=8, ge=0)  # held_out: rounds of audit before the incumbent moves, beside the one always
+    tol: float = Field(default=1e-2, gt=0)  # held_out: nats that one audited position may be off
+    tol_mean: float = Field(default=1e-3, gt=0)  # held_out: nats that the mean difference may be off
+    measure: Literal["accuracy", "log_loss", "mean_squared_error"] | None = None  # predictions: what the host computes
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ScoreSpec":
+        if (self.kind == "predictions") != (self.measure is not None):
+            raise ValueError("measure belongs to kind = 'predictions', which needs it")
+        return self
 
 
 class MountSpec(_Strict):

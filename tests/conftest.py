@@ -14,7 +14,7 @@ from agent.loop import OpenRun
 from agent.paths import RunsFolder
 from agent.propose.proposer import Proposer
 from agent.repo import TrialRepo
-from agent.score.held_out import HeldOutScorer
+from agent.score.audited import AuditedScorer
 from agent.task import Task
 from agent.trial import Trial
 from sandbox.bubblewrap import BubblewrapSandbox
@@ -97,7 +97,7 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
             repo=TrialRepo(runs.repo),
             proposer=proposer,
             sandbox=box,
-            scorer=HeldOutScorer(task, corpus, box),
+            scorer=AuditedScorer(task, corpus, box),
             budget=Budget(trials=trials),
             observer=SilentObserver(),
         )

@@ -18,6 +18,7 @@ class Artifact:
     folder: Path  # where evidence may be written
     label: str  # "RUN/0007"
     trial: int
+    to_beat: float | None = None  # the incumbent's loss: what is lower would move it, and is looked at more closely
 
 
 class Scorer(Protocol):

@@ -179,7 +179,7 @@ class Breaking:
 
 
 @pytest.mark.parametrize("error", [SandboxError("the daemon is gone"), KeyboardInterrupt()])
-@pytest.mark.parametrize("stage", ["r/0002/train", "r/0002/score"])
+@pytest.mark.parametrize("stage", ["r/0002/train", "r/0002/claim", "r/0002/audit-3"])
 def test_a_broken_tool_stops_the_run_and_resuming_continues_it(
     open_run: OpenRunWith, sandbox: Sandbox, error: BaseException, stage: str
 ) -> None:

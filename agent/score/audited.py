@@ -1,0 +1,175 @@
+"""A score that the script cannot forge: claimed in one sandbox, audited in others, computed by the host.
+
+The scoring sandboxes run the script's own code, so nothing they say is believed unless it was checked. What they print
+goes into files for people and never to a proposer.
+"""
+
+import json
+import math
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.data import Corpus
+from agent.score.audit import Differences, compare, correction, draw, objection, prefixes
+from agent.score.scorer import Artifact
+from agent.score.scoring_job import fault, scoring_job
+from agent.task import Task
+from agent.trial import Score, Status
+from sandbox.job import Sandbox
+
+KIND = "audited"
+
+
+def secret_generator() -> np.random.Generator:
+    """Return a generator that no one can foresee: which positions are audited must not follow from any seed."""
+    return np.random.default_rng(secrets.randbits(256))
+
+
+class AuditedScorer:
+    """Bits per byte on a held-out split. One round of audit always, further ones before the incumbent may move."""
+
+    def __init__(
+        self,
+        task: Task,
+        corpus: Corpus,
+        sandbox: Sandbox,
+        *,
+        split: str = "val",
+        generator: Callable[[], np.random.Generator] = secret_generator,
+    ) -> None:
+        self._task = task
+        self._corpus = corpus
+        self._sandbox = sandbox
+        self._sequences = corpus.sequences(split)
+        self._generator = generator
+
+    def score(self, left_behind: Artifact) -> Score:
+        """Return the bits per byte; bad_artifact or rejected_score if there is no number to stand behind."""
+        started = time.monotonic()
+        left_behind.folder.mkdir(parents=True, exist_ok=True)
+        asking = _Asking(self._task, self._corpus, self._sandbox, left_behind)
+        claimed = asking.claim(self._sequences)
+        rounds: list[Differences] = []
+        failed = claimed if isinstance(claimed, tuple) else None
+        if not isinstance(claimed, tuple):
+            failed = self._audited(asking, claimed, rounds)
+            if failed is None and self._would_be_kept(claimed, rounds, left_behind.to_beat):
+                for _ in range(self._task.score.rounds):
+                    failed = failed or self._audited(asking, claimed, rounds)
+        seconds = round(time.monotonic() - started, 3)
+        evidence = _summary(rounds, self._sequences)
+        _write(left_behind.folder / "audit.json", failed, rounds, evidence)
+        if failed is not None:
+            return Score(None, KIND, failed[0], failed[1], seconds, evidence)
+        assert not isinstance(claimed, tuple)
+        return Score(self._bits_per_byte(claimed, rounds), KIND, seconds=seconds, evidence=evidence)
+
+    def _audited(
+        self, asking: "_Asking", claimed: NDArray[np.float64], rounds: list[Differences]
+    ) -> tuple[Status, str] | None:
+        """Run one more round in a fresh sandbox; return why the claim is rejected, or None."""
+        positions = draw(claimed.shape[0], claimed.shape[1], self._generator())
+        logits = asking.audit(self._sequences, positions)
+        if isinstance(logits, tuple):
+            return logits
+        found = compare(claimed, logits, self._sequences, positions)
+        if found is None:
+            return Status.REJECTED_SCORE, "an audited logit is not finite"
+        rounds.append(found)
+        why = objection(rounds, self._task.score.tol, self._task.score.tol_mean)
+        return None if why is None else (Status.REJECTED_SCORE, why)
+
+    def _would_be_kept(self, claimed: NDArray[np.float64], rounds: list[Differences], to_beat: float | None) -> bool:
+        return to_beat is not None and self._bits_per_byte(claimed, rounds) < to_beat
+
+    def _bits_per_byte(self, claimed: NDArray[np.float64], rounds: list[Differences]) -> float:
+        """Return bits per byte: tokens that stand for no bytes (document marks) count on neither side."""
+        n_bytes = self._corpus.token_bytes[self._sequences[:, 1:]]
+        counted = n_bytes > 0
+        nats = (claimed * counted).sum() + correction(rounds) * counted.sum()
+        return float(nats / math.log(2) / n_bytes.sum())
+
+
+class _Asking:
+    """The questions about one artifact, each to a sandbox of its own; the files of a question are removed after it."""
+
+    def __init__(self, task: Task, corpus: Corpus, sandbox: Sandbox, left_behind: Artifact) -> None:
+        self._task = task
+        self._corpus = corpus
+        self._sandbox = sandbox
+        self._left_behind = left_behind
+        self._n_audits = 0
+
+    def claim(self, sequences: NDArray[np.uint16]) -> NDArray[np.float64] | tuple[Status, str]:
+        """Return the claimed losses in nats, shape (N, T), or why there are none."""
+        n, length = sequences.shape[0], self._corpus.length
+        found = self._ask("claim", {"tokens.bin": sequences}, (n, length))
+        if isinstance(found, tuple):
+            return found
+        if not np.isfinite(found).all() or (found < 0).any():
+            return Status.REJECTED_SCORE, "a claimed loss is negative or not finite"
+        return found.astype(np.float64)
+
+    def audit(
+        self, sequences: NDArray[np.uint16], positions: NDArray[np.int64]
+    ) -> NDArray[np.float32] | tuple[Status, str]:
+        """Return the logits at the positions, shape (N, V), or why there are none."""
+        asked: dict[str, NDArray[Any]] = {"tokens.bin": prefixes(sequences, positions), "positions.bin": positions}
+        return self._ask("audit", asked, (len(positions), len(self._corpus.token_bytes)))
+
+    def _ask(
+        self, question: Any, asked: dict[str, NDArray[Any]], shape: tuple[int, int]
+    ) -> NDArray[np.float32] | tuple[Status, str]:
+        folder = self._left_behind.folder
+        name = question if question == "claim" else f"audit-{self._n_audits}"
+        self._n_audits += question == "audit"
+        paths = {file: folder / f"{name}-{file}" for file in asked}
+        answer = folder / f"{name}-answer.bin"
+        for file, array in asked.items():
+            array.tofile(paths[file])
+        n_bytes = shape[0] * shape[1] * 4
+        try:
+            execution = self._sandbox.run(
+                scoring_job(
+                    self._task,
+                    question,
+                    files=self._left_behind.files,
+                    artifact=self._left_behind.path,
+                    asked=paths,
+                    answer=answer,
+                    answer_bytes=n_bytes,
+                    log=folder / f"{name}.log",
+                    label=f"{self._left_behind.label}/{name}",
+                    environment={"SCORE_TOKENS": "/data/tokens.bin", "SCORE_LENGTH": str(self._corpus.length)},
+                )
+            )
+            failed = fault(execution, n_bytes)
+            return failed or np.fromfile(answer, dtype=np.float32).reshape(shape)
+        finally:
+            for path in (*paths.values(), answer):
+                path.unlink(missing_ok=True)
+
+
+def _summary(rounds: list[Differences], sequences: NDArray[np.uint16]) -> dict[str, Any]:
+    """Return what the journal keeps of the audit."""
+    values = [found.values for found in rounds]
+    return {
+        "tokens": int(sequences.shape[0] * (sequences.shape[1] - 1)),
+        "rounds": len(rounds),
+        "audited_positions": sum(len(found) for found in values),
+        "largest_difference": max((float(np.abs(found).max()) for found in values), default=0.0),
+        "mean_difference": float(np.concatenate(values).mean()) if values else 0.0,
+    }
+
+
+def _write(path: Path, failed: tuple[Status, str] | None, rounds: list[Differences], evidence: dict[str, Any]) -> None:
+    """Write the evidence for people: it shows secret positions, and goes to no proposer."""
+    document = {"verdict": "rejected" if failed else "accepted", "reason": failed[1] if failed else "", **evidence}
+    document["by_round"] = [found.evidence() for found in rounds]
+    path.write_text(json.dumps(document, indent=1) + "\n")
