@@ -41,6 +41,9 @@ Weaker = Annotated[
     list[str],
     typer.Option("--accept-unenforced", metavar="LIMIT", help="Run although this machine cannot enforce a limit."),
 ]
+Gpus = Annotated[
+    str | None, typer.Option("--gpus", metavar="0,1", help="GPUs that jobs may have, one each; none if not given.")
+]
 DEFAULT_RUNS = Path("runs")
 
 
@@ -57,6 +60,7 @@ def run(
     name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run.")] = None,
     sandbox: SandboxKind = "bubblewrap",
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
+    gpus: Gpus = None,
     model: Annotated[
         str | None, typer.Option(metavar="M", envvar="OPENAI_MODEL", help="Model name, or replay:FILE.")
     ] = None,
@@ -101,6 +105,7 @@ def run(
         wall_seconds=seconds(wall) if wall else None,
         sandbox=sandbox,
         accept_unenforced=tuple(accept_unenforced),
+        gpus=tuple(gpus.split(",")) if gpus else (),
         model=model,
         base_url=base_url,
         llm_share=llm_share,
@@ -128,6 +133,7 @@ def noise(
     name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run.")] = None,
     sandbox: SandboxKind = "bubblewrap",
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
+    gpus: Gpus = None,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -149,6 +155,7 @@ def noise(
         trials=seeds,
         sandbox=sandbox,
         accept_unenforced=tuple(accept_unenforced),
+        gpus=tuple(gpus.split(",")) if gpus else (),
     )
     _go(config, _runs(runs), new=True, json_=json_)
 

@@ -36,6 +36,7 @@ class RunConfig(BaseModel):
     wall_seconds: Annotated[float, Field(gt=0)] | None = None  # everything: proposing, training, scoring
     sandbox: Literal["bubblewrap", "docker"] = "bubblewrap"
     accept_unenforced: tuple[str, ...] = ()
+    gpus: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], ...] = ()  # that jobs may have, one each at a time
     model: str | None = None  # None: the embedded one, where the mode needs a model
     base_url: str | None = None
     llm_share: Annotated[float, Field(ge=0, le=1)] = 0.3  # centaur: share of the trials that the model decides

