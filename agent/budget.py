@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.errors import UsageError
+from agent.llm.capped import Caps
 from agent.trial import Trial, Usage
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -25,6 +26,7 @@ class Budget:
     trials: int | None = None  # in all, the baseline included
     train_seconds: float | None = None
     wall_seconds: float | None = None
+    caps: Caps = field(default_factory=Caps)  # of model calls
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,12 @@ class Ledger:
             return f"the training budget of {duration(budget.train_seconds)} is spent"
         if budget.wall_seconds is not None and self.wall_seconds >= budget.wall_seconds:
             return f"the wall-clock budget of {duration(budget.wall_seconds)} is spent"
-        return None
+        return budget.caps.spent(self.model_tokens, self.usage.dollars if self.usage else 0.0)
+
+    @property
+    def model_tokens(self) -> int:
+        """Tokens of all prompts and replies."""
+        return self.usage.prompt_tokens + self.usage.completion_tokens if self.usage else 0
 
     def left(self, budget: Budget) -> str:
         """Return what is left, as one line for people and models."""
@@ -74,6 +81,8 @@ class Ledger:
             parts.append(f"{duration(budget.train_seconds - self.train_seconds)} of training")
         if budget.wall_seconds is not None:
             parts.append(f"{duration(budget.wall_seconds - self.wall_seconds)} by the clock")
+        if budget.caps.tokens is not None:
+            parts.append(f"{max(0, budget.caps.tokens - self.model_tokens)} model tokens")
         return ", ".join(parts) or "no cap"
 
 

@@ -70,6 +70,12 @@ def run(
     llm_share: Annotated[float, typer.Option(metavar="X", help="centaur: share of trials the model decides.")] = 0.3,
     llm_warmup: Annotated[int, typer.Option(metavar="N", help="centaur: trials before the model's first turn.")] = 10,
     attempts: Annotated[int, typer.Option(metavar="N", help="Replies of the model per proposal.")] = 3,
+    price: Annotated[
+        str | None, typer.Option(metavar="IN,OUT", help="Dollars per million tokens of prompts and of replies.")
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="Cap on the dollars of model calls.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Cap on the tokens of model calls.")] = None,
+    context_tokens: Annotated[int, typer.Option(metavar="N", help="The model's window.")] = 32_768,
     smoke: Annotated[
         bool, typer.Option("--smoke/--no-smoke", help="code-edit: rehearse one step of each edit first.")
     ] = True,
@@ -111,6 +117,10 @@ def run(
         llm_share=llm_share,
         llm_warmup=llm_warmup,
         attempts=attempts,
+        price=_price(price),
+        max_cost=max_cost,
+        max_tokens=max_tokens,
+        context_tokens=context_tokens,
         smoke=smoke,
         edit_format=edit_format,
     )
@@ -328,7 +338,12 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, new: bool, json_: bool) -> N
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
 
-    around = Surroundings(_cache(), os.environ.get("OPENAI_API_KEY"), dict(os.environ), screen_of, say)
+    def count_tokens(n_tokens: int) -> None:
+        if screens:
+            screens[0].replying(n_tokens)
+
+    key = os.environ.get("OPENAI_API_KEY")
+    around = Surroundings(_cache(), key, dict(os.environ), screen_of, say, count_tokens)
     with (new_run if new else existing_run)(config, runs, around) as open_run:
         say(f"run {config.run_id}: mode {config.mode}, {_what(open_run)}")
         try:
@@ -378,6 +393,19 @@ def _what(run: "OpenRun") -> str:
     unit = f"{task.budget.amount:g} {task.budget.unit} a trial, budget: {task.budget.kind}"
     model = f", model {run.model_name}" if run.model_name else ""
     return f"task {task.name}{profile}, {unit}{model}"
+
+
+def _price(text: str | None) -> tuple[float, float] | None:
+    """Return `IN,OUT` as two numbers. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        prompt, completion = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--price {text}: write two numbers, dollars per million tokens in and out, e.g. 0.25,2"
+        ) from None
+    return prompt, completion
 
 
 def _task_folder(task: Path | None) -> Path:

@@ -42,6 +42,10 @@ class RunConfig(BaseModel):
     llm_share: Annotated[float, Field(ge=0, le=1)] = 0.3  # centaur: share of the trials that the model decides
     llm_warmup: Annotated[int, Field(ge=0)] = 10  # centaur: trials before its first turn
     attempts: Annotated[int, Field(ge=1, le=10)] = 3  # replies of a model per proposal
+    price: tuple[float, float] | None = None  # dollars per million tokens of prompts and of replies; None: unknown
+    max_cost: Annotated[float, Field(gt=0)] | None = None  # dollars of all model calls
+    max_tokens: Annotated[int, Field(gt=0)] | None = None  # of all prompts and replies
+    context_tokens: Annotated[int, Field(ge=1024)] = 32_768  # the endpoint's window: prompt and reply together
     smoke: bool = True  # code-edit: rehearse one step of each edit before its trial
     edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: what suits the model
 

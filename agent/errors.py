@@ -56,6 +56,12 @@ class ModelError(AgentError):
     """The model's endpoint failed for good; the run stops and can be resumed."""
 
 
+class ModelBudgetSpentError(ModelError):
+    """A cap on the tokens or the dollars of a run's model calls is reached; no call was made."""
+
+    exit_code = 3
+
+
 class PromptTooLongError(ModelError):
     """The prompt does not fit the model's window; a shorter one may."""
 

@@ -10,7 +10,8 @@ from typing import Protocol
 from agent.budget import Budget, Ledger
 from agent.data import Corpus
 from agent.edits.edit import Unchanged
-from agent.errors import JournalError
+from agent.errors import JournalError, ModelBudgetSpentError
+from agent.flags import reported_flags, seed_flags
 from agent.journal import History, Journal, TrialFinished, TrialStarted
 from agent.judge import failure, judge, keep, read_tail, reported
 from agent.paths import RunPaths
@@ -101,7 +102,9 @@ def run_trials(run: OpenRun) -> End:
             run.repo.pack_refs()
             return end
         began = run.monotonic()
-        _start_next(run, ledger)
+        reached = _start_next(run, ledger)
+        if reached is not None:
+            return End(Ending.DONE, reached)
         ledger = ledger.plus(_run_pending(run, run.monotonic() - began))
 
 
@@ -135,8 +138,8 @@ def _end(run: OpenRun, ledger: Ledger, n_before: int) -> End | None:
     return None
 
 
-def _start_next(run: OpenRun, ledger: Ledger) -> None:
-    """Ask for the next proposal and journal it, before anything of it runs."""
+def _start_next(run: OpenRun, ledger: Ledger) -> str | None:
+    """Ask for the next proposal and journal it, before anything of it runs; return why there can be none."""
     number = len(run.history.trials)
     incumbent = run.history.incumbent
     if incumbent is None:
@@ -153,10 +156,14 @@ def _start_next(run: OpenRun, ledger: Ledger) -> None:
             space=run.task.space,
             budget_left=ledger.left(run.budget),
         )
-        proposal = run.proposer.propose(context)
+        try:
+            proposal = run.proposer.propose(context)
+        except ModelBudgetSpentError as reached:
+            return str(reached)
     event = TrialStarted(number, parent, proposal, run.now())
     run.journal.append(event)
     run.history.add(event)
+    return None
 
 
 def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent.config import RunConfig
 from agent.errors import TaskError, UsageError
 from agent.judge import read_tail
+from agent.llm.capped import Caps
 from agent.llm.model import Model
 from agent.llm.recorded import RecordedModel, Transcript
 from agent.paths import RunPaths
@@ -47,11 +48,26 @@ def needs_model(config: RunConfig) -> bool:
     return config.mode in ("centaur", "code-edit")
 
 
-def build_model(config: RunConfig, api_key: str | None, n_replies_used: int, say: Callable[[str], None]) -> Model:
+def caps_of(config: RunConfig) -> Caps:
+    """Return the run's caps on model calls."""
+    return Caps(config.max_tokens, config.max_cost)
+
+
+def build_model(
+    config: RunConfig,
+    api_key: str | None,
+    n_replies_used: int,
+    *,
+    say: Callable[[str], None],
+    count_tokens: Callable[[int], None],
+) -> Model:
     """Return the model that the run asked for; the embedded one if it asked for none.
+
+    An endpoint is asked a small question first: a wrong key or name is known before anything is written.
 
     Args:
         n_replies_used: how many replies the journal already holds; a recording goes on after them.
+        count_tokens: told how much of a reply has come in.
 
     Raises:
         UsageError, MissingRequirementError, ModelError: there is no such model here; the message says what to do.
@@ -70,14 +86,27 @@ def build_model(config: RunConfig, api_key: str | None, n_replies_used: int, say
             "  copies what it is shown. For a real one set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL."
         )
         return LocalModel()
-    from agent.llm.openai_model import OpenAIModel, describe_endpoint
+    from agent.llm.openai_model import OpenAIModel, Patience, Price, describe_endpoint
 
     if config.model is None:
         raise UsageError("name the endpoint's model with --model or OPENAI_MODEL")
     remote = describe_endpoint(config.base_url)
     if remote is not None:
         say(f"model: {config.model} at {remote}; the script's source and the results of trials are sent there")
-    return OpenAIModel(config.model, base_url=config.base_url, api_key=api_key)
+    if config.max_cost is not None and config.price is None:
+        raise UsageError(f"--max-cost needs the price of {config.model}: give --price IN,OUT in dollars per million")
+    model = OpenAIModel(
+        config.model,
+        base_url=config.base_url,
+        api_key=api_key,
+        context_tokens=config.context_tokens,
+        price=Price(*config.price) if config.price else None,
+        patience=Patience(report=say),
+        on_tokens=count_tokens,
+    )
+    if not model.probe():
+        say(f"model: {config.model} does not keep to a JSON schema; its answers are checked all the same")
+    return model
 
 
 def build_proposer(

@@ -15,14 +15,19 @@ from agent.data import Corpus, prepare_corpus
 from agent.errors import MissingRequirementError, TaskError, UsageError
 from agent.journal import History, Journal
 from agent.judge import keep, keep_baseline
+from agent.llm.capped import CappedModel
+from agent.llm.model import Model
 from agent.loop import Observer, OpenRun
-from agent.modes import NOISE, build_model, build_proposer, check_mode, needs_model
+from agent.modes import NOISE, build_model, build_proposer, caps_of, check_mode, needs_model
 from agent.paths import RunPaths, RunsFolder
 from agent.places import open_sandbox
 from agent.repo import TrialRepo
 from agent.score.audited import AuditedScorer
+from agent.score.scorer import Scorer
 from agent.smoke import Smoke
 from agent.task import Task
+from agent.trial import Usage
+from sandbox.job import Sandbox
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Surroundings:
 
     screen_of: "ScreenOf"  # makes the observer once the run's task and paths are known
     say: "Say"  # prints one line
+    count_tokens: Callable[[int], None]  # shows how much of a model's reply has come in
 
 
 ScreenOf = Callable[[Task, RunPaths, TrialRepo], Observer]
@@ -93,8 +99,8 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
         history = History.read(paths.journal) if paths.journal.exists() else History([])
         sandbox = open_sandbox(config.sandbox, task, frozenset(config.accept_unenforced), config.gpus, around.say)
         stack.callback(sandbox.close)
-        corpus = _corpus(task, around.cache, around.say)
-        model = build_model(config, around.api_key, _calls(history), around.say) if needs_model(config) else None
+        corpus = corpus_of(task, around.cache, around.say)
+        model = _model(config, history, around) if needs_model(config) else None
         if model is not None:
             stack.callback(model.close)
         rehearses = config.mode == "code-edit" and config.smoke
@@ -121,12 +127,23 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
             repo=repo,
             proposer=proposer,
             sandbox=sandbox,
-            scorer=AuditedScorer(task, corpus, sandbox),
-            budget=Budget(config.trials, config.budget_seconds, config.wall_seconds),
+            scorer=scorer_of(task, corpus, sandbox),
+            budget=Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
             observer=around.screen_of(task, paths, repo),
             keep=keep_baseline if config.mode == NOISE else keep,
             passed_on=passed_on,
         )
+
+
+def _model(config: RunConfig, history: History, around: Surroundings) -> Model:
+    """Return the run's model, with what it has spent so far counted."""
+    used = _used(history)
+    model = build_model(
+        config, around.api_key, used.calls if used else 0, say=around.say, count_tokens=around.count_tokens
+    )
+    tokens = used.prompt_tokens + used.completion_tokens if used else 0
+    dollars = (used.dollars or 0.0) if used else 0.0
+    return CappedModel(model, caps_of(config), tokens=tokens, dollars=dollars)
 
 
 @contextmanager
@@ -148,11 +165,31 @@ def _locked(paths: RunPaths) -> Iterator[None]:
         lock.release()
 
 
-def _corpus(task: Task, cache: Path, say: Say) -> Corpus:
-    from agent.data import find_corpus
+def scorer_of(task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = "val") -> Scorer:
+    """Return the scorer that task.toml declares, for a split of the data."""
+    if task.score.kind == "printed":
+        from agent.score.printed import PrintedScorer
 
+        return PrintedScorer(task.metric)
+    assert corpus is not None, "the other kinds need data, and `corpus_of` made sure of it"
+    if task.score.kind == "predictions":
+        from agent.score.predictions import PredictionScorer
+
+        return PredictionScorer(task, corpus, sandbox, split=split)
+    return AuditedScorer(task, corpus, sandbox, split=split)
+
+
+def corpus_of(task: Task, cache: Path, say: Say) -> Corpus | None:
+    """Return the task's data, prepared now if need be; None for a task without, whose script brings its own.
+
+    Raises:
+        TaskError: the task's score needs data, and it declares none.
+        MissingRequirementError: preparing failed.
+    """
     if not task.data.prepare:
-        raise TaskError(f"{task.folder}/task.toml: score.kind = 'held_out' needs [data] prepare")
+        if task.score.kind != "printed":
+            raise TaskError(f"{task.folder}/task.toml: score.kind = {task.score.kind!r} needs [data] prepare")
+        return None
     found = find_corpus(task, cache)
     if found is not None:
         return found
@@ -168,8 +205,8 @@ def _passed_on(task: Task, variables: Mapping[str, str]) -> dict[str, str]:
     return {name: variables[name] for name in task.environment.variables}
 
 
-def _calls(history: History) -> int:
-    """Return how many replies of the model the journal already holds."""
+def _used(history: History) -> Usage | None:
+    """Return what the journal already holds of model calls."""
     used = Ledger.of(history.trials).usage
     pending = history.pending.proposal.usage if history.pending else None
-    return (used.calls if used else 0) + (pending.calls if pending else 0)
+    return used.plus(pending) if used and pending else used or pending

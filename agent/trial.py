@@ -49,6 +49,7 @@ class Usage:
     completion_tokens: int = 0
     seconds: float = 0.0
     dollars: float | None = None  # None: the price is not known
+    retries: int = 0  # failures of the endpoint that passed
 
     def plus(self, other: "Usage") -> "Usage":
         """Return the sum; a known and an unknown price make an unknown one."""
@@ -60,6 +61,7 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.seconds + other.seconds,
             (self.dollars or 0.0) + (other.dollars or 0.0) if known else None,
+            self.retries + other.retries,
         )
 
 
@@ -157,6 +159,7 @@ class Outcome:
         fields = dict(data)
         fields["status"] = Status(fields["status"])
         fields["unenforced"] = tuple(fields.get("unenforced", ()))
+        fields["flags"] = tuple(fields.get("flags", ()))
         if "score" in fields:
             fields["score"] = Score.from_json(fields["score"])
         return cls(**fields)

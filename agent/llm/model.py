@@ -33,6 +33,7 @@ class Completion:
     completion_tokens: int = 0
     seconds: float = 0.0
     dollars: float | None = None  # None: the price is not known
+    retries: int = 0  # tries before it that failed and passed
 
 
 class Model(Protocol):

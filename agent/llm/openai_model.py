@@ -13,8 +13,8 @@ from agent.errors import ModelError, PromptTooLongError
 from agent.llm.model import Completion, Message, Schema
 
 if TYPE_CHECKING:  # openai takes 0.5 s to import: only a run that talks to a model pays for it
-    from openai import OpenAI
-    from openai.types.chat import ChatCompletion
+    from openai import OpenAI, Stream
+    from openai.types.chat import ChatCompletionChunk
     from tenacity import RetryCallState
 
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
@@ -46,6 +46,18 @@ class Patience:
     report: Callable[[str], None] = field(default=lambda _line: None)  # told one line before each wait
 
 
+@dataclass
+class _Answer:
+    """One reply as it comes in, whole or in pieces."""
+
+    text: str = ""
+    reasoning: str = ""
+    model: str = ""
+    finish_reason: str | None = None  # None: it has not ended yet
+    prompt_tokens: int | None = None  # None: the endpoint did not say
+    completion_tokens: int | None = None
+
+
 class OpenAIModel:
     """A model at `base_url`. Waits out what passes; stops at once at what does not, and says what to do."""
 
@@ -60,11 +72,13 @@ class OpenAIModel:
         sends_schemas: bool = True,
         price: Price | None = None,
         patience: Patience = Patience(),
+        on_tokens: Callable[[int], None] | None = None,
     ) -> None:
         """Connect to nothing yet.
 
         `base_url` None is OpenAI's own. `options` are sent with every request as they are (temperature, seed,
         max_completion_tokens, ...). `sends_schemas`: whether the endpoint takes `response_format`; see `probe`.
+        `on_tokens`: told how many pieces of a reply have come in so far, about one a token; None: do not stream.
 
         Raises:
             ModelError: no key, where one is needed.
@@ -76,6 +90,8 @@ class OpenAIModel:
         self._options = dict(options or {})
         self._price = price
         self._patience = patience
+        self._on_tokens = on_tokens
+        self._n_retries = 0  # of the call under way
         self._api_key = api_key
         # Not a result of the run, so its seed does not matter; but never the global generator.
         self._jitter = random.Random()
@@ -92,9 +108,12 @@ class OpenAIModel:
                 "type": "json_schema",
                 "json_schema": {"name": schema.name, "schema": dict(schema.body), "strict": True},
             }
+        if self._on_tokens is not None:
+            request |= {"stream": True, "stream_options": {"include_usage": True}}
         started = time.monotonic()
-        response = self._send(request)
-        return self._completion(response, time.monotonic() - started)
+        self._n_retries = 0
+        answer = self._send(request)
+        return self._completion(answer, time.monotonic() - started)
 
     def probe(self) -> bool:
         """Ask one small question under a schema; remember and return whether the answer obeyed it.
@@ -118,7 +137,7 @@ class OpenAIModel:
     def close(self) -> None:
         self._client.close()
 
-    def _send(self, request: Mapping[str, Any]) -> "ChatCompletion":
+    def _send(self, request: Mapping[str, Any]) -> _Answer:
         """Return the endpoint's answer, after as many tries as patience allows: the only retries there are."""
         import openai
         from tenacity import Retrying, retry_if_exception, stop_before_delay
@@ -136,33 +155,54 @@ class OpenAIModel:
         except (openai.OpenAIError, _MalformedAnswerError) as fault:
             raise self._translated(fault) from None
 
-    def _try(self, request: Mapping[str, Any]) -> "ChatCompletion":
-        from openai.types.chat import ChatCompletion
+    def _try(self, request: Mapping[str, Any]) -> _Answer:
+        import httpx2
 
         try:
-            response = self._client.chat.completions.create(**request)
-        except json.JSONDecodeError as fault:  # openai 3.54 lets it through
+            raw = self._client.chat.completions.with_raw_response.create(**request)
+            if raw.headers.get("Content-Type", "").startswith("text/event-stream"):
+                return self._streamed(raw.parse())
+            # An endpoint that cannot stream answers in one piece all the same.
+            return _whole(json.loads(raw.http_response.read()))
+        except ValueError as fault:  # a cut body, a proxy's page
             raise _MalformedAnswerError(f"its answer is no JSON ({fault})") from None
-        if not isinstance(response, ChatCompletion) or not response.choices:
-            raise _MalformedAnswerError("its answer holds no completion; is this an OpenAI-compatible address?")
-        return response
+        except httpx2.TransportError as fault:  # while a stream is read, openai 3.54 lets these through
+            raise _MalformedAnswerError(f"the connection was lost ({fault})") from None
 
-    def _completion(self, response: "ChatCompletion", seconds: float) -> Completion:
-        choice = response.choices[0]
-        extra = choice.message.model_extra or {}
-        reasoning = extra.get("reasoning_content") or extra.get("reasoning") or ""
-        inline, text = _split_reasoning(choice.message.content or "")
-        prompt_tokens = response.usage.prompt_tokens if response.usage else 0
-        completion_tokens = response.usage.completion_tokens if response.usage else 0
+    def _streamed(self, chunks: "Stream[ChatCompletionChunk]") -> _Answer:
+        """Return the answer that the chunks make. Raises _MalformedAnswerError if it does not come to its end."""
+        answer, n_pieces = _Answer(), 0
+        for chunk in chunks:
+            answer.model = chunk.model or answer.model
+            if chunk.usage is not None:
+                answer.prompt_tokens = chunk.usage.prompt_tokens
+                answer.completion_tokens = chunk.usage.completion_tokens
+            for choice in chunk.choices[:1]:
+                extra = choice.delta.model_extra or {}
+                answer.text += choice.delta.content or ""
+                answer.reasoning += extra.get("reasoning_content") or extra.get("reasoning") or ""
+                answer.finish_reason = choice.finish_reason or answer.finish_reason
+                n_pieces += 1
+            if self._on_tokens is not None:
+                self._on_tokens(n_pieces)
+        if answer.finish_reason is None:
+            raise _MalformedAnswerError("its stream ended before the reply did")
+        return answer
+
+    def _completion(self, answer: _Answer, seconds: float) -> Completion:
+        inline, text = _split_reasoning(answer.text)
+        prompt_tokens, completion_tokens = answer.prompt_tokens or 0, answer.completion_tokens or 0
+        is_counted = answer.completion_tokens is not None
         return Completion(
             text=text,
-            model=response.model or self.name,
-            finish_reason=choice.finish_reason or "stop",
-            reasoning=str(reasoning) or inline,
+            model=answer.model or self.name,
+            finish_reason=answer.finish_reason or "stop",
+            reasoning=answer.reasoning or inline,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             seconds=seconds,
-            dollars=self._price.of(prompt_tokens, completion_tokens) if self._price and response.usage else None,
+            dollars=self._price.of(prompt_tokens, completion_tokens) if self._price and is_counted else None,
+            retries=self._n_retries,
         )
 
     def _wait_seconds(self, state: "RetryCallState") -> float:
@@ -176,6 +216,7 @@ class OpenAIModel:
     def _report(self, state: "RetryCallState") -> None:
         fault = state.outcome.exception() if state.outcome else None
         wait = state.next_action.sleep if state.next_action else 0.0
+        self._n_retries += 1
         self._patience.report(f"{self._where}: {self._clean(fault)}; trying again in {wait:.0f} s")
 
     def _translated(self, fault: Exception) -> ModelError:
@@ -227,6 +268,23 @@ class _RequestRefusedError(ModelError):
 
 class _MalformedAnswerError(Exception):
     """The endpoint answered with something that is no completion: a proxy's page, a cut body."""
+
+
+def _whole(document: Any) -> _Answer:
+    """Return the answer that a response in one piece holds. Raises _MalformedAnswerError if it holds none."""
+    try:
+        choice = document["choices"][0]
+        message, usage = choice["message"], document.get("usage") or {}
+        return _Answer(
+            text=message.get("content") or "",
+            reasoning=message.get("reasoning_content") or message.get("reasoning") or "",
+            model=document.get("model") or "",
+            finish_reason=choice.get("finish_reason") or "stop",
+            prompt_tokens=usage.get("prompt_tokens"),
+            completion_tokens=usage.get("completion_tokens"),
+        )
+    except (LookupError, TypeError, AttributeError):
+        raise _MalformedAnswerError("its answer holds no completion; is this an OpenAI-compatible address?") from None
 
 
 def _client(base_url: str | None, api_key: str | None, timeout_seconds: float) -> "OpenAI":

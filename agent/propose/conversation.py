@@ -1,11 +1,11 @@
 """Ask, check, ask again: what every proposer does that talks to a model."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from agent.edits.edit import Params
-from agent.errors import PromptTooLongError
+from agent.errors import ModelBudgetSpentError, PromptTooLongError
 from agent.llm.model import Completion, Message, Model, Schema
 from agent.prompts import PromptSet
 from agent.trial import Status, Usage
@@ -70,30 +70,19 @@ def converse(
 
     Raises:
         PromptTooLongError: not even the shortest opening fits.
+        ModelBudgetSpentError: a cap was reached before the first reply.
         ModelError: the endpoint failed for good.
     """
-    shorter = iter(openings)
-    opening = next(shorter)
-    # Some servers cut a prompt that is too long without a word, so what cannot fit is not sent if less can be.
-    while _tokens(opening) > (1 - REPLY_SHARE) * model.context_tokens and (fewer := next(shorter, None)) is not None:
-        opening = fewer
-    said: list[Message] = []  # earlier replies, each with what was wrong
+    talk = _Talk(iter(openings), model.context_tokens)
     usage = Usage(model.name, dollars=0.0)
     rejected: ReplyError | None = None
     for attempts_left in reversed(range(attempts)):
-        while True:
-            try:
-                completion = model.complete([*opening, *said], schema)
-                break
-            except PromptTooLongError:
-                if len(said) > 2:
-                    said = said[-2:]
-                elif (next_opening := next(shorter, None)) is not None:
-                    opening = next_opening
-                elif rejected is not None:
-                    return Exchange(None, rejected, usage)
-                else:
-                    raise
+        try:
+            completion = talk.ask(model, schema)
+        except (ModelBudgetSpentError, PromptTooLongError):
+            if rejected is None:
+                raise
+            break  # what was paid for so far is not lost from the ledger
         usage = usage.plus(_cost(completion))
         try:
             return Exchange(check(_whole_reply(completion)), None, usage)
@@ -102,11 +91,40 @@ def converse(
         if rejected.final:
             break
         if completion.finish_reason == "length":
-            opening = next(shorter, opening)
+            talk.shorten_opening()
         repair = prompts.fill("repair", {"problem": rejected.problem, "attempts_left": str(attempts_left)})
-        said += [Message("assistant", completion.text), Message("user", repair)]
+        talk.said += [Message("assistant", completion.text), Message("user", repair)]
     assert rejected is not None, "attempts must be at least 1"
     return Exchange(None, rejected, usage)
+
+
+class _Talk:
+    """What is sent: an opening, of which shorter ones may be left, and what was said since."""
+
+    def __init__(self, openings: Iterator[Sequence[Message]], context_tokens: int) -> None:
+        self.said: list[Message] = []  # earlier replies, each with what was wrong
+        self._openings = openings
+        self._opening = next(openings)
+        # Some servers cut a prompt that is too long without a word, so what cannot fit is not sent if less can be.
+        while _tokens(self._opening) > (1 - REPLY_SHARE) * context_tokens and self.shorten_opening():
+            pass
+
+    def ask(self, model: Model, schema: Schema | None) -> Completion:
+        """Return the next reply, to as much as fits. Raises PromptTooLongError if nothing does."""
+        while True:
+            try:
+                return model.complete([*self._opening, *self.said], schema)
+            except PromptTooLongError:
+                if len(self.said) > 2:
+                    self.said = self.said[-2:]
+                elif not self.shorten_opening():
+                    raise
+
+    def shorten_opening(self) -> bool:
+        """Take the next shorter opening; return whether there was one."""
+        shorter = next(self._openings, None)
+        self._opening = shorter or self._opening
+        return shorter is not None
 
 
 def _tokens(messages: Sequence[Message]) -> float:
@@ -134,4 +152,5 @@ def _cost(completion: Completion) -> Usage:
         completion.completion_tokens,
         completion.seconds,
         completion.dollars,
+        completion.retries,
     )

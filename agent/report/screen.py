@@ -47,6 +47,7 @@ class Screen:
         self._hash_of = hash_of
         self._console = Console(quiet=quiet, highlight=False, markup=False, soft_wrap=True)
         self._headed = False
+        self._proposing = "proposing"
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         if self._console.is_terminal and not quiet:
@@ -61,7 +62,13 @@ class Screen:
         self._console.print(Text.from_ansi(line))
 
     def proposing(self, number: int) -> None:
-        self._show(f"trial {number}: proposing")
+        self._proposing = f"trial {number}: proposing"
+        self._show(self._proposing)
+
+    def replying(self, n_tokens: int) -> None:
+        """Show how much of the model's reply has come in."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=f"{self._proposing}, {n_tokens} tokens")
 
     def started(self, trial: Trial) -> None:
         if trial.proposal.refused is None:

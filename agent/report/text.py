@@ -49,6 +49,10 @@ def trial_line(trial: Trial, sha: str | None, incumbent_loss: float | None, metr
     title = one_line(trial.proposal.title)
     if outcome is not None and outcome.reason:
         title = f"{title}: {one_line(outcome.reason)}" if title else one_line(outcome.reason)
+    if trial.proposal.usage is not None and trial.proposal.usage.retries:
+        title = f"[{trial.proposal.usage.retries} retries] {title}"
+    if outcome is not None and outcome.flags:
+        title = f"[{one_line(outcome.flags[0])}] {title}"
     if trial.proposal.copied_from:
         title = f"[copy of {trial.proposal.copied_from}] {title}"
     if len(title) > TITLE_WIDTH:
@@ -114,6 +118,8 @@ def summary(trials: Sequence[Trial], incumbent: Trial | None, metric: Metric, si
             f", {ledger.usage.calls} model calls ({ledger.usage.prompt_tokens} tokens in, "
             f"{ledger.usage.completion_tokens} out, {price})"
         )
+        if ledger.usage.retries:
+            used += f", {ledger.usage.retries} failures of the endpoint that passed"
     return [*lines, used]
 
 

@@ -49,6 +49,20 @@ def says(text: str | None, **message: Any) -> Answer:
     )
 
 
+def streams(*pieces: str, ended: bool = True, **delta: Any) -> Answer:
+    """Return a completion as server-sent events; `ended` False: the connection is lost before its end."""
+    chunks = [{"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces]
+    if delta:
+        chunks.insert(0, {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+    if ended:
+        chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        chunks.append({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}})
+    common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0, "model": "fake-1"}
+    body = "".join(f"data: {json.dumps({**common, **chunk})}\n\n" for chunk in chunks)
+    body += "data: [DONE]\n\n" if ended else ""
+    return Answer(200, body.encode(), {"Content-Type": "text/event-stream"}, cut_after=None if ended else len(body) - 1)
+
+
 def fails(status: int, message: str, headers: Mapping[str, str] | None = None, **error: Any) -> Answer:
     """Return an error response in OpenAI's shape."""
     answer = _json(status, {"error": {"message": message, **error}})

@@ -20,6 +20,7 @@ from .fake_server import (
     fails,
     fake_server,
     says,
+    streams,
 )
 
 ASK = [Message("system", "Be brief."), Message("user", "Which bird?")]
@@ -176,3 +177,29 @@ def test_only_a_remote_endpoint_is_announced() -> None:
     assert describe_endpoint("http://[::1]:8000/v1") is None
     assert describe_endpoint("https://llm.example.org/v1") == "llm.example.org"
     assert describe_endpoint(None) == "api.openai.com"
+
+
+def test_a_stream_is_counted_and_joined() -> None:
+    seen: list[int] = []
+    with fake_server([streams("A ", "heron", ".", reasoning_content="grey")]) as server:
+        completion = model(server, on_tokens=seen.append, price=Price(2.0, 10.0)).complete(ASK)
+    assert (completion.text, completion.reasoning, completion.finish_reason) == ("A heron.", "grey", "stop")
+    assert (completion.prompt_tokens, completion.completion_tokens) == (11, 7)
+    assert completion.dollars is not None
+    assert seen == sorted(seen)
+    assert seen[-1] >= 4
+    assert server.requests[0]["stream_options"] == {"include_usage": True}
+
+
+def test_a_stream_that_breaks_off_is_asked_for_again() -> None:
+    waits = Waits()
+    with fake_server([streams("A ", "her", ended=False), streams("A ", "heron.")]) as server:
+        completion = model(server, waits, on_tokens=lambda _: None).complete(ASK)
+    assert completion.text == "A heron."
+    assert completion.retries == 1
+    assert len(waits.lines) == 1
+
+
+def test_an_endpoint_that_does_not_stream_is_understood() -> None:
+    with fake_server([says("A heron.")]) as server:
+        assert model(server, on_tokens=lambda _: None).complete(ASK).text == "A heron."

@@ -1,0 +1,127 @@
+"""Whole runs against an endpoint that misbehaves: what passes is survived, nothing is lost, the rest is said."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.edits.guard import Guard
+from agent.errors import ModelError
+from agent.llm.openai_model import OpenAIModel, Patience
+from agent.llm.recorded import Transcript
+from agent.loop import Ending, OpenRun, run_trials
+from agent.prompts import PromptSet
+from agent.propose.briefing import Briefing
+from agent.propose.code_edit import CodeEditProposer
+from agent.trial import Status
+
+from .llm.fake_server import BROKEN_JSON, CUT, STALLS, Answer, FakeServer, fails, fake_server, says, streams
+
+BIGRAM = Path(__file__).parents[1] / "tasks" / "bigram"
+BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "4 steps")
+OpenRunWith = Callable[..., OpenRun]
+WARM = "SMOOTHING = 20.0  # added to every count"
+
+
+def edit(value: float) -> str:
+    return f"TITLE: smoothing {value}\n<<<<<<< SEARCH\n{WARM}\n=======\nSMOOTHING = {value}\n>>>>>>> REPLACE\n"
+
+
+def proposer(server: FakeServer, run_folder: Path) -> CodeEditProposer:
+    patience = Patience(request_seconds=0.5, retry_seconds=60, sleep=lambda _: None)
+    model = OpenAIModel("fake-1", base_url=server.base_url, api_key="k", patience=patience, on_tokens=lambda _: None)
+    prompts = PromptSet.load("code_edit", answer_format="search-replace")
+    return CodeEditProposer(
+        lambda number: Transcript(model, run_folder / f"{number}.jsonl", ["k"]), prompts, BRIEFING, Guard(("load",))
+    )
+
+
+def test_passing_trouble_is_survived_and_a_refused_key_ends_the_run_in_order(
+    open_run: OpenRunWith, tmp_path: Path
+) -> None:
+    cut = streams("TITLE: sm", ended=False)
+    trouble = [fails(429, "slow down", {"Retry-After": "1"}), fails(500, "oops"), STALLS, CUT, cut, BROKEN_JSON]
+    answers = [*trouble, streams(edit(90.0)), says(""), streams(edit(80.0)), fails(401, "no such key")]
+    with fake_server(answers) as server:
+        run = open_run(proposer(server, tmp_path), trials=5)
+        with pytest.raises(ModelError, match="set OPENAI_API_KEY and resume"):
+            run_trials(run)
+    first, second = run.history.trials[1:]
+    assert (first.status, second.status) == (Status.OK, Status.OK)
+    assert first.proposal.usage is not None
+    assert (first.proposal.usage.calls, first.proposal.usage.retries) == (1, len(trouble))
+    assert second.proposal.usage is not None
+    assert (second.proposal.usage.calls, second.proposal.usage.retries) == (2, 0)
+    assert len((tmp_path / "2.jsonl").read_text().splitlines()) == 2
+    run.journal.close()
+
+    with fake_server([streams(edit(70.0)), streams(edit(60.0))]) as server:
+        resumed = open_run(proposer(server, tmp_path), trials=5)
+        assert run_trials(resumed).ending is Ending.DONE
+    assert [trial.proposal.title for trial in resumed.history.trials[1:]] == [
+        f"smoothing {value}.0" for value in (90, 80, 70, 60)
+    ]
+
+
+@pytest.fixture
+def environment(cache: Path, tmp_path: Path) -> dict[str, str]:
+    kept = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    return {**kept, "AUTOCENTAUR_CACHE": str(cache), "OPENAI_API_KEY": "sk-secret", "OPENAI_MODEL": "fake-1"}
+
+
+def agent(environment: dict[str, str], folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "agent", *args]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def search(*args: str) -> list[str]:
+    return ["run", "--task", str(BIGRAM), "--mode", "code-edit", "--name", "r", "--no-smoke", *args]
+
+
+PROBED: list[Answer] = [says(json.dumps({"word": "heron"}))]
+
+
+def test_the_log_shows_what_the_endpoint_did_and_no_secret(environment: dict[str, str], tmp_path: Path) -> None:
+    answers = [*PROBED, fails(429, "slow down", {"Retry-After": "0"}), streams(edit(90.0))]
+    with fake_server(answers) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(environment, tmp_path, *search("--trials", "2", "--price", "2,10", "--max-cost", "1"))
+    assert done.returncode == 0, done.stderr
+    assert "slow down; trying again in 0 s" in done.stdout
+    log = agent(environment, tmp_path, "log").stdout
+    assert "[1 retries] smoothing 90" in log
+    assert "1 model calls (11 tokens in, 7 out, $0.00), 1 failures of the endpoint that passed" in log
+    files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert [path for path in files if b"sk-secret" in path.read_bytes()] == []
+
+
+def test_a_cap_on_tokens_ends_the_run(environment: dict[str, str], tmp_path: Path) -> None:
+    with fake_server([*PROBED, streams(edit(90.0)), streams(edit(80.0))]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(environment, tmp_path, *search("--trials", "9", "--max-tokens", "30"))
+    assert done.returncode == 0, done.stderr
+    assert "the cap of 30 model tokens is reached (36 used)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("answers", "args", "remedy"),
+    [
+        ([fails(401, "bad key")], [], "set OPENAI_API_KEY"),
+        ([fails(404, "no such model")], [], "check --model"),
+        ([], ["--max-cost", "1"], "give --price"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_written(
+    environment: dict[str, str], tmp_path: Path, answers: list[Answer], args: list[str], remedy: str
+) -> None:
+    with fake_server(answers) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(environment, tmp_path, *search(*args))
+    assert done.returncode != 0
+    assert remedy in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
