@@ -67,8 +67,8 @@ def find_corpus(task: Task, cache: Path) -> Corpus | None:
     corpus = Corpus(cache / cache_key(task))
     if not (corpus.folder / "meta.json").is_file():
         return None
-    for split, about in corpus.meta["files"].items():
-        path = corpus.folder / split / f"{split}.bin"
+    for name, about in corpus.meta["files"].items():
+        path = corpus.folder / (name if "/" in name else f"{name}/{name}.bin")  # "val", or "val/labels.npy"
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != about["sha256"]:
             raise TaskError(f"{path} has changed since it was prepared; remove {corpus.folder} and run again")
     return corpus

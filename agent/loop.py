@@ -205,6 +205,7 @@ def _execute(run: OpenRun, trial: Trial) -> Outcome:
             label=f"{label}/train",
             train_seed=trial.proposal.train_seed,
             baseline_cpu_seconds=baseline.cpu_seconds if baseline else None,
+            baseline_wall_seconds=baseline.wall_seconds if baseline else None,
             passed_on=run.passed_on,
         )
     )
@@ -214,11 +215,14 @@ def _execute(run: OpenRun, trial: Trial) -> Outcome:
     score = None
     if failed is None:
         run.observer.scoring(trial)
-        left_behind = Artifact(
-            paths.artifact, paths.files, reported(log), paths.score, label, trial.number, to_beat=to_beat
-        )
+        left_behind = Artifact(paths.artifact, paths.files, log, paths.score, label, trial.number, to_beat=to_beat)
         score = run.scorer.score(left_behind)
-    outcome = replace(judge(execution, failed, score, run.task.budget), reported=reported(log))
+    outcome = judge(execution, failed, score, run.task.budget)
+    said = reported(log)
+    flags = reported_flags(said, execution, outcome.val_loss, run.task.metric, baseline)
+    if trial.parent is not None:
+        flags += seed_flags(source, run.sources[trial.parent])
+    outcome = replace(outcome, reported=said, flags=flags)
     return run.keep(outcome, to_beat)
 
 

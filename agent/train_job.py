@@ -10,6 +10,9 @@ from agent.paths import TrialPaths
 from agent.task import Task
 from sandbox.job import OUTPUT, Job, Limits, Mount
 
+START_FACTOR = 2.0
+START_SECONDS = 10.0  # compiling another graph may take longer than the baseline's by this, beside the factor
+
 
 def export(files: Mapping[str, bytes], folder: Path) -> None:
     """Write the tree of a trial for the sandboxes to mount: plain files, readable by any user, nothing of git."""
@@ -34,18 +37,25 @@ def training_job(
     label: str,
     train_seed: int,
     baseline_cpu_seconds: float | None,
+    baseline_wall_seconds: float | None = None,
     passed_on: Mapping[str, str],
 ) -> Job:
     """Return the job that trains the script exported to `paths.files`.
 
     Args:
         baseline_cpu_seconds: what trial 0 used; caps the trial where the script itself counts its budget.
+        baseline_wall_seconds: what trial 0 took; where the budget is seconds, a trial may start START_FACTOR times
+            as slowly and no slower, so that a script which stops its own clock gains next to nothing.
         passed_on: values of the variables that task.toml allows through from the caller.
     """
     limits = limits_of(task)
     if task.budget.counted_by == "script" and baseline_cpu_seconds is not None:
         cap = task.budget.cpu_factor * baseline_cpu_seconds
         limits = replace(limits, cpu_seconds=min(cap, limits.cpu_seconds or cap))
+    if task.budget.unit == "seconds" and baseline_wall_seconds is not None:
+        outside = max(0.0, baseline_wall_seconds - task.budget.amount)
+        cap = task.budget.amount + START_FACTOR * outside + START_SECONDS
+        limits = replace(limits, wall_seconds=min(cap, limits.wall_seconds))
     mounts = [Mount(paths.files, "/task")]
     if corpus is not None:
         mounts.append(Mount(corpus.train, "/data"))

@@ -143,6 +143,7 @@ class Outcome:
     reported: Mapping[str, float] = field(default_factory=dict)  # what the script printed: information only
     sandbox: str = ""  # what it ran in: name and version, or the image's digest
     unenforced: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # where the script's word and the host's measurement disagree, one line each
 
     def __post_init__(self) -> None:
         if (self.val_loss is None) == (self.status is Status.OK):

@@ -16,7 +16,7 @@ LAYERS = (
     {"__init__", "errors", "paths", "resources", "edits"},
     {"trial"},
     {"search", "llm", "prompts", "journal", "repo", "budget", "config", "metric", "task", "data", "record"},
-    {"propose", "score", "judge", "train_job", "smoke"},
+    {"propose", "score", "judge", "flags", "train_job", "smoke"},
     {"loop", "report"},
     {"modes", "places", "session", "doctor", "cli", "__main__"},
 )

@@ -31,7 +31,8 @@ def _facts(stored: StoredRun, trial: Trial) -> str:
     if outcome is not None:
         if outcome.val_loss is not None:
             kind = outcome.score.kind if outcome.score else "unknown"
-            rows.append((metric.name, f"{metric.shown(outcome.val_loss)!r} ({kind})"))
+            shown = "self-reported" if kind == "printed" else kind
+            rows.append((metric.name, f"{metric.shown(outcome.val_loss)!r} ({shown})"))
         rows.append(("training", f"{outcome.wall_seconds:.1f} s by the clock, {outcome.train_seconds:.1f} s charged"))
         if proposal.smoke_seconds:
             rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged too"))
@@ -47,6 +48,7 @@ def _facts(stored: StoredRun, trial: Trial) -> str:
         if outcome.sandbox:
             rows.append(("sandbox", outcome.sandbox))
         rows += [("not enforced", line) for line in outcome.unenforced]
+        rows += [("flag", one_line(line)) for line in outcome.flags]
     if proposal.usage is not None:
         used = proposal.usage
         rows.append(

@@ -105,6 +105,8 @@ def summary(trials: Sequence[Trial], incumbent: Trial | None, metric: Metric, si
                 f"  the change is {gain / sigma:.1f} times the seed noise known for this task (sigma {sigma:g}); "
                 "`agent noise` measures it here"
             )
+    if trials[0].outcome and trials[0].outcome.score and trials[0].outcome.score.kind == "printed":
+        lines.append(f"  {metric.name} is self-reported: the scripts printed it, and nothing has checked it")
     counts: dict[str, int] = {}
     for trial in trials:
         counts[verdict(trial)] = counts.get(verdict(trial), 0) + 1
@@ -162,7 +164,9 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "peak_memory_gb": outcome.peak_memory_gb if outcome else None,
         "peak_vram_gb": outcome.peak_vram_gb if outcome else None,
         "score": outcome.score.to_json() if outcome and outcome.score else None,
+        "self_reported": bool(outcome and outcome.score and outcome.score.kind == "printed"),
         "reported": dict(outcome.reported) if outcome else {},
+        "flags": list(outcome.flags) if outcome else [],
         "usage": proposal.to_json().get("usage"),
         "started_at": trial.started_at,
         "finished_at": trial.finished_at,

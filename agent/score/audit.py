@@ -4,7 +4,8 @@ A scoring sandbox that sees whole sequences claims a loss for every token. After
 each sequence, and another sandbox, which gets nothing but the tokens up to that position, returns the logits of the
 next one. The host normalises them itself. Where the claim used a future token, was not normalised or was invented, the
 two differ: whoever made the claim could not know the positions, and whoever answers the audit cannot know the target.
-One position a sequence, because a longer prefix of the same sequence would show the target of a shorter one.
+One position a sequence, because a longer prefix of the same sequence would show the target of a shorter one; and where
+that position is near the end, the next sequence is left out: its first tokens follow the target in the text.
 """
 
 from dataclasses import dataclass
@@ -17,14 +18,30 @@ ROUNDING = 1e-5
 """Nats. Honest float32 runs differ by less (measured: 9e-7); no correction is made for that, so that the same source
 and seed give the same loss to the last digit whatever positions were drawn."""
 
+NEAR_THE_END = 1 / 8
+"""Share of a sequence. The next one's first token is in every prefix, so a claim could count on it: it is not shown to
+who predicts a token this near before it."""
+
+DISAGREES = "the claimed losses are not those that the model gives when it sees no more than the tokens before"
+OFF_ON_AVERAGE = "the claimed losses are off on average by more than is allowed"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The secret positions of one round: at most one a sequence."""
+
+    sequences: NDArray[np.int64]  # (M,), ascending, each at most once
+    positions: NDArray[np.int64]  # (M,), in [0, T): the last token that is shown
+
 
 @dataclass(frozen=True)
 class Differences:
-    """What one round found, audited minus claimed loss in nats, one a sequence."""
+    """What one round found, audited minus claimed loss in nats, one for each position."""
 
-    positions: NDArray[np.int64]  # (N,)
-    audited: NDArray[np.float64]  # (N,)
-    claimed: NDArray[np.float64]  # (N,)
+    drawn: Drawn
+    audited: NDArray[np.float64]  # (M,)
+    claimed: NDArray[np.float64]  # (M,)
+    counted: NDArray[np.bool_]  # (M,): whether the target stands for bytes, and its loss is in the score
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -34,13 +51,13 @@ class Differences:
         """Return a summary for the trial's folder, with the positions that differ most."""
         worst = np.argsort(-np.abs(self.values))[:n_worst]
         return {
-            "positions": len(self.positions),
+            "positions": len(self.values),
             "mean_difference": float(self.values.mean()),
             "largest_difference": float(np.abs(self.values).max()),
             "worst": [
                 {
-                    "sequence": int(i),
-                    "position": int(self.positions[i]),
+                    "sequence": int(self.drawn.sequences[i]),
+                    "position": int(self.drawn.positions[i]),
                     "claimed": float(self.claimed[i]),
                     "audited": float(self.audited[i]),
                 }
@@ -49,19 +66,22 @@ class Differences:
         }
 
 
-def draw(n_sequences: int, length: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return one secret position for each sequence, shape (N,), in [0, length)."""
-    return rng.integers(0, length, size=n_sequences)
+def draw(n_sequences: int, length: int, rng: np.random.Generator) -> Drawn:
+    """Return one secret position for each sequence but those that follow one asked about near its end."""
+    positions = rng.integers(0, length, size=n_sequences)
+    is_shown = np.ones(n_sequences, dtype=bool)
+    is_shown[1:] = positions[:-1] < length - int(length * NEAR_THE_END)
+    return Drawn(np.flatnonzero(is_shown), positions[is_shown])
 
 
-def prefixes(sequences: NDArray[np.uint16], positions: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Return the inputs up to each position, shape (N, T), padded with 0: the target and all after it are left out.
+def prefixes(sequences: NDArray[np.uint16], drawn: Drawn) -> NDArray[np.uint16]:
+    """Return the inputs up to each position, shape (M, T), padded with 0: the target and all after it are left out.
 
     Args:
         sequences: shape (N, T + 1).
     """
-    inputs = sequences[:, :-1]
-    kept = np.arange(inputs.shape[1]) <= positions[:, None]
+    inputs = sequences[drawn.sequences, :-1]
+    kept = np.arange(inputs.shape[1]) <= drawn.positions[:, None]
     return np.where(kept, inputs, 0).astype(np.uint16)
 
 
@@ -69,41 +89,47 @@ def compare(
     claimed: NDArray[np.float64],
     logits: NDArray[np.float32],
     sequences: NDArray[np.uint16],
-    positions: NDArray[np.int64],
+    drawn: Drawn,
+    token_bytes: NDArray[np.int64],
 ) -> Differences | None:
     """Return the differences of one round; None if a logit is not finite.
 
     Args:
         claimed: losses in nats, shape (N, T).
-        logits: at the drawn positions, shape (N, V); normalised here, in float64.
+        logits: at the drawn positions, shape (M, V); normalised here, in float64.
+        token_bytes: bytes of each token, shape (V,).
     """
     if not np.isfinite(logits).all():
         return None
-    rows = np.arange(len(positions))
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)
-    targets = sequences[rows, positions + 1]
-    audited = np.log(np.exp(shifted).sum(axis=1)) - shifted[rows, targets]
-    return Differences(positions, audited, claimed[rows, positions])
+    targets = sequences[drawn.sequences, drawn.positions + 1]
+    audited = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]
+    return Differences(drawn, audited, claimed[drawn.sequences, drawn.positions], token_bytes[targets] > 0)
 
 
 def objection(rounds: list[Differences], tol: float, tol_mean: float) -> str | None:
-    """Return why the claim is rejected, or None.
+    """Return why the claim is rejected, or None. The sentence tells no number: scripts must learn nothing from it.
 
     Args:
         tol: nats that a single position may be off.
-        tol_mean: nats that the mean signed difference over all rounds may be off.
+        tol_mean: nats that the mean signed difference of counted positions over all rounds may be off.
     """
-    values = np.concatenate([found.values for found in rounds])
-    n_off = int((np.abs(values) > tol).sum())
-    if n_off:
-        return f"{n_off} of {len(values)} audited positions differ from the claim by more than {tol:g} nats"
-    if abs(values.mean()) > tol_mean:
-        return f"the claim is off by {values.mean():+.2g} nats on average; {tol_mean:g} are allowed"
-    return None
+    if any((np.abs(found.values) > tol).any() for found in rounds):
+        return DISAGREES
+    return OFF_ON_AVERAGE if abs(mean_difference(rounds)) > tol_mean else None
 
 
 def correction(rounds: list[Differences]) -> float:
     """Return the mean difference in nats, to be added to the claimed mean; 0 if all differences are rounding."""
-    values = np.concatenate([found.values for found in rounds])
-    return 0.0 if np.abs(values).max() <= ROUNDING else float(values.mean())
+    largest = max(float(np.abs(found.values).max()) for found in rounds)
+    return 0.0 if largest <= ROUNDING else mean_difference(rounds)
+
+
+def mean_difference(rounds: list[Differences]) -> float:
+    """Return the mean of audited minus claimed over the positions that count for the score; 0 if there is none.
+
+    Not over the others: a claim could be too low where it counts and too high where it does not.
+    """
+    values = np.concatenate([found.values[found.counted] for found in rounds])
+    return float(values.mean()) if len(values) else 0.0

@@ -1,6 +1,5 @@
 """The contract of a scorer: it turns what a training job left behind into a Score."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +13,7 @@ class Artifact:
 
     path: Path
     files: Path  # the trial's exported tree: the script and the frozen files
-    reported: Mapping[str, float]  # what the script printed after `---`
+    log: str  # the end of what the script printed
     folder: Path  # where evidence may be written
     label: str  # "RUN/0007"
     trial: int

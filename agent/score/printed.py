@@ -1,0 +1,46 @@
+"""A self-reported score, for scripts that only print their metric: it is believed, and every output says so."""
+
+import math
+import re
+
+from agent.metric import Metric
+from agent.score.scorer import Artifact
+from agent.trial import Score, Status
+
+KIND = "printed"
+
+
+class PrintedScorer:
+    """Takes the metric from the script's own summary: the line `name: value` after the last line `---`."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def score(self, left_behind: Artifact) -> Score:
+        """Return the printed value as a loss; rejected_score if there is not exactly one that can be one."""
+        values = printed_values(left_behind.log, self._metric.name)
+        if len(values) != 1:
+            how = "no line" if not values else f"{len(values)} lines"
+            return _rejected(f"the log has {how} `{self._metric.name}: value` after its last `---`; there must be one")
+        value = _number(values[0])
+        if value is None or (value < 0 and self._metric.goal == "minimise"):
+            return _rejected(f"`{self._metric.name}: {values[0][:20]}` is negative or no finite number")
+        return Score(self._metric.to_loss(value), KIND, evidence={"printed": value})
+
+
+def printed_values(log: str, name: str) -> list[str]:
+    """Return what stands behind `name:` in the lines after the last `---`."""
+    _, marker, summary = log.rpartition("\n---\n")
+    return re.findall(rf"^{re.escape(name)}:[ \t]*(\S+)[ \t]*$", summary, re.MULTILINE) if marker else []
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _rejected(reason: str) -> Score:
+    return Score(None, KIND, Status.REJECTED_SCORE, reason)
