@@ -76,6 +76,9 @@ def run(
     max_cost: Annotated[float | None, typer.Option(metavar="USD", help="Cap on the dollars of model calls.")] = None,
     max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Cap on the tokens of model calls.")] = None,
     context_tokens: Annotated[int, typer.Option(metavar="N", help="The model's window.")] = 32_768,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Record the model's replies, for --model replay:FILE.")
+    ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke/--no-smoke", help="code-edit: rehearse one step of each edit first.")
     ] = True,
@@ -121,6 +124,7 @@ def run(
         max_cost=max_cost,
         max_tokens=max_tokens,
         context_tokens=context_tokens,
+        record=str(record.resolve()) if record else None,
         smoke=smoke,
         edit_format=edit_format,
     )
@@ -218,6 +222,20 @@ def show(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
         _print_json(text.trial_json(found, stored.hashes.get(number), stored.metric))
         return
     print(describe(stored, found))
+
+
+@app.command()
+def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+    """Print what the model is asked for a trial, RUN/8 (or 8 of the last run), past or next."""
+    from agent.asked import asked
+
+    stored, number = _trial(runs, trial)
+    messages = asked(stored, number, os.environ.get("OPENAI_API_KEY"))
+    if json_:
+        _print_json([{"role": message.role, "content": message.content} for message in messages])
+        return
+    for message in messages:
+        print(f"----- {message.role} -----\n{message.content}")
 
 
 @app.command()

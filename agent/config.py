@@ -46,6 +46,7 @@ class RunConfig(BaseModel):
     max_cost: Annotated[float, Field(gt=0)] | None = None  # dollars of all model calls
     max_tokens: Annotated[int, Field(gt=0)] | None = None  # of all prompts and replies
     context_tokens: Annotated[int, Field(ge=1024)] = 32_768  # the endpoint's window: prompt and reply together
+    record: str | None = None  # file that the model's replies are recorded in, for --model replay:FILE
     smoke: bool = True  # code-edit: rehearse one step of each edit before its trial
     edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: what suits the model
 

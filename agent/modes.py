@@ -53,6 +53,24 @@ def caps_of(config: RunConfig) -> Caps:
     return Caps(config.max_tokens, config.max_cost)
 
 
+def is_embedded(config: RunConfig, api_key: str | None) -> bool:
+    """Return whether the run uses the model that comes with the package."""
+    return config.model is None and config.base_url is None and api_key is None
+
+
+def context_tokens_of(config: RunConfig, api_key: str | None) -> int:
+    """Return the window of the run's model, without opening it."""
+    if is_embedded(config, api_key):
+        from agent.llm.local_model import CONTEXT_TOKENS
+
+        return CONTEXT_TOKENS
+    if config.model is not None and config.model.startswith(RECORDING):
+        from agent.llm.recorded import WINDOW
+
+        return WINDOW
+    return config.context_tokens
+
+
 def build_model(
     config: RunConfig,
     api_key: str | None,
@@ -141,8 +159,7 @@ def build_proposer(
         return Transcript(model, paths.trial(number).llm, secrets=[api_key] if api_key else [])
 
     if config.mode == "code-edit":
-        embedded = config.model is None and config.base_url is None and api_key is None
-        form = config.edit_format or ("lines" if embedded else "search-replace")
+        form = config.edit_format or ("lines" if is_embedded(config, api_key) else "search-replace")
         return _code_edit(config, task, paths, model_for=model_for, edit_format=form, rehearse=rehearse)
     return _centaur(config, task, model_for)
 

@@ -17,6 +17,7 @@ from agent.journal import History, Journal
 from agent.judge import keep, keep_baseline
 from agent.llm.capped import CappedModel
 from agent.llm.model import Model
+from agent.llm.recorded import Transcript, cut_recording
 from agent.loop import Observer, OpenRun
 from agent.modes import NOISE, build_model, build_proposer, caps_of, check_mode, needs_model
 from agent.paths import RunPaths, RunsFolder
@@ -139,9 +140,20 @@ def _model(config: RunConfig, history: History, around: Surroundings) -> Model:
     model = build_model(
         config, around.api_key, used.calls if used else 0, say=around.say, count_tokens=around.count_tokens
     )
+    if config.record is not None:
+        model = _recorded(model, Path(config.record), used.calls if used else 0, around.api_key)
     tokens = used.prompt_tokens + used.completion_tokens if used else 0
     dollars = (used.dollars or 0.0) if used else 0.0
     return CappedModel(model, caps_of(config), tokens=tokens, dollars=dollars)
+
+
+def _recorded(model: Model, path: Path, n_replies: int, api_key: str | None) -> Model:
+    """Return the model with its replies written to `path`, after those that the journal holds."""
+    if n_replies:
+        cut_recording(path, n_replies)
+    elif path.exists():
+        raise UsageError(f"--record {path}: there is such a file; name another, or move it away")
+    return Transcript(model, path, [api_key] if api_key else [], failures=False)
 
 
 @contextmanager

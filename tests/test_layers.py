@@ -18,7 +18,7 @@ LAYERS = (
     {"search", "llm", "prompts", "journal", "repo", "budget", "config", "metric", "task", "data", "record"},
     {"propose", "score", "judge", "flags", "train_job", "smoke"},
     {"loop", "report"},
-    {"modes", "places", "session", "doctor", "cli", "__main__"},
+    {"modes", "asked", "places", "session", "doctor", "cli", "__main__"},
 )
 MAY_USE_SANDBOX = {"score", "judge", "train_job", "smoke", "loop", "places", "session", "doctor", "cli"}
 OWNERS = {

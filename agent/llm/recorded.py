@@ -12,17 +12,22 @@ from agent.llm.model import Completion, Message, Model, Schema
 _MEASURED = tuple(field.name for field in fields(Completion) if field.name not in ("text", "model"))
 
 
+WINDOW = 1_000_000  # tokens: nothing is too long for a file
+
+
 class Transcript:
     """`model`, with every request and reply appended to `path`, one JSON object a line, written at once.
 
     The file is also a recording: RecordedModel reads it. `secrets` are blotted out wherever they occur in it.
     """
 
-    def __init__(self, model: Model, path: Path, secrets: Sequence[str] = ()) -> None:
+    def __init__(self, model: Model, path: Path, secrets: Sequence[str] = (), *, failures: bool = True) -> None:
+        """`failures`: whether to write down calls that failed for good too; a prompt too long always is."""
         self.name = model.name
         self.context_tokens = model.context_tokens
         self._model = model
         self._path = path
+        self._failures = failures
         self._secrets = tuple(secret for secret in secrets if secret)
 
     def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
@@ -31,7 +36,8 @@ class Transcript:
             completion = self._model.complete(messages, schema)
         except ModelError as fault:
             too_long = isinstance(fault, PromptTooLongError)
-            self._append({"error": str(fault), "prompt_too_long": too_long, "model": self.name, **request})
+            if self._failures or too_long:
+                self._append({"error": str(fault), "prompt_too_long": too_long, "model": self.name, **request})
             raise
         data = asdict(completion)
         self._append({"reply": data.pop("text"), **data, **request})
@@ -55,17 +61,17 @@ class RecordedModel:
     """
 
     def __init__(self, path: Path, used: int = 0) -> None:
-        """Read `path`; the first `used` lines were given before a resumed run was killed.
+        """Read `path`; the first `used` replies were given before a resumed run was killed.
 
         Raises:
             MissingRequirementError: there is no such file.
             UsageError: a line is no reply; the message names it.
         """
         self.name = f"replay:{path.name}"
-        self.context_tokens = 1_000_000  # nothing is too long for a file
+        self.context_tokens = WINDOW
         self._path = path
         self._records = _read(path)
-        self._used = used
+        self._used = _end_of(self._records, used)
 
     def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
         if self._used >= len(self._records):
@@ -83,6 +89,26 @@ class RecordedModel:
 
     def close(self) -> None:
         pass
+
+
+def cut_recording(path: Path, n_replies: int) -> None:
+    """Cut a recording that is gone on with after its first replies: what a kill left behind them was never used.
+
+    Raises:
+        MissingRequirementError, UsageError: it is not there, or no recording.
+    """
+    records = _read(path)
+    kept = records[: _end_of(records, n_replies)]
+    if len(kept) < len(records):
+        path.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
+
+
+def _end_of(records: Sequence[dict[str, Any]], n_replies: int) -> int:
+    """Return how many records the first replies take; prompts that were too long are records too, but no replies."""
+    at = 0
+    for _ in range(n_replies):
+        at = next((n for n in range(at, len(records)) if "reply" in records[n]), len(records) - 1) + 1
+    return at
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

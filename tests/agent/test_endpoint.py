@@ -125,3 +125,32 @@ def test_what_cannot_work_is_said_before_anything_is_written(
     assert remedy in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_recorded_run_replays_exactly_and_offline(environment: dict[str, str], tmp_path: Path) -> None:
+    answers = [*PROBED, streams("no block"), fails(429, "wait", {"Retry-After": "0"}), streams(edit(90.0))]
+    with fake_server([*answers, streams(edit(80.0)), fails(401, "the key was withdrawn")]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(environment, tmp_path, *search("--trials", "4", "--record", "night.jsonl"))
+        assert "set OPENAI_API_KEY and resume the run" in done.stderr
+
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"):
+        del environment[name]
+    again = [a for a in search("--trials", "3", "--model", "replay:night.jsonl") if a not in ("--name", "r")]
+    done = agent(environment, tmp_path, *again, "--name", "again")
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads(agent(environment, tmp_path, "log", name, "--json").stdout) for name in ("r", "again"))
+    told = ("number", "status", "title", "val_loss", "kept")
+    assert [[t[k] for k in told] for t in first["trials"]] == [[t[k] for k in told] for t in second["trials"]]
+    assert "sk-secret" not in (tmp_path / "night.jsonl").read_text()
+
+
+def test_a_prompt_is_shown_as_it_was_sent(environment: dict[str, str], tmp_path: Path) -> None:
+    with fake_server([*PROBED, streams(edit(90.0)), streams(edit(80.0))]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        agent(environment, tmp_path, *search("--trials", "3"))
+    shown = json.loads(agent(environment, tmp_path, "prompt", "r/2", "--json").stdout)
+    assert shown == server.requests[2]["messages"]
+    following = agent(environment, tmp_path, "prompt", "r/3").stdout
+    assert "2: smoothing 80.0 ->" in following
+    assert "there is a prompt for trials 1 to 3" in agent(environment, tmp_path, "prompt", "r/4").stderr

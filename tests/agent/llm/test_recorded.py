@@ -8,7 +8,7 @@ import pytest
 
 from agent.errors import MissingRequirementError, ModelError, PromptTooLongError, UsageError
 from agent.llm.model import Completion, Message, Schema
-from agent.llm.recorded import RecordedModel, Transcript
+from agent.llm.recorded import RecordedModel, Transcript, cut_recording
 from agent.llm.scripted import ScriptedModel
 
 ASK = [Message("user", "Which bird?")]
@@ -81,3 +81,22 @@ def test_a_missing_recording_is_named(tmp_path: Path) -> None:
 def test_a_scripted_model_that_runs_out_says_so() -> None:
     with pytest.raises(ModelError, match="used up"):
         ScriptedModel([]).complete(ASK)
+
+
+def test_a_recording_goes_on_after_what_was_used(tmp_path: Path) -> None:
+    path = tmp_path / "night.jsonl"
+    model = Transcript(ScriptedModel([too_long, "A heron.", "A stork.", "lost by a kill"]), path, failures=False)
+    with pytest.raises(PromptTooLongError):
+        model.complete(ASK)
+    for _ in range(3):
+        model.complete(ASK)
+    cut_recording(path, 2)
+    assert [json.loads(line).get("reply") for line in path.read_text().splitlines()] == [None, "A heron.", "A stork."]
+    assert RecordedModel(path, used=1).complete(ASK).text == "A stork."
+
+
+def test_failures_that_end_a_run_can_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "night.jsonl"
+    with pytest.raises(ModelError):
+        Transcript(ScriptedModel([]), path, failures=False).complete(ASK)
+    assert not path.exists()
