@@ -70,7 +70,7 @@ def draw(n_sequences: int, length: int, rng: np.random.Generator) -> Drawn:
     """Return one secret position for each sequence but those that follow one asked about near its end."""
     positions = rng.integers(0, length, size=n_sequences)
     is_shown = np.ones(n_sequences, dtype=bool)
-    is_shown[1:] = positions[:-1] < length - int(length * NEAR_THE_END)
+    is_shown[1:] = positions[:-1] < length - max(1, int(length * NEAR_THE_END))
     return Drawn(np.flatnonzero(is_shown), positions[is_shown])
 
 

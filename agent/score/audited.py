@@ -16,12 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.data import Corpus
-from agent.score.audit import Differences, compare, correction, draw, objection, prefixes
+from agent.score.audit import (
+    ROUNDING,
+    Differences,
+    Drawn,
+    compare,
+    correction,
+    draw,
+    mean_difference,
+    objection,
+    prefixes,
+)
 from agent.score.scorer import Artifact
 from agent.score.scoring_job import fault, scoring_job
 from agent.task import Task
 from agent.trial import Score, Status
-from sandbox.job import Sandbox
+from sandbox.job import Execution, Sandbox
 
 KIND = "audited"
 
@@ -64,7 +74,7 @@ class AuditedScorer:
                     failed = failed or self._audited(asking, claimed, rounds)
         seconds = round(time.monotonic() - started, 3)
         evidence = _summary(rounds, self._sequences)
-        _write(left_behind.folder / "audit.json", failed, rounds, evidence)
+        _write(left_behind.folder / "audit.json", failed, rounds, {**evidence, "jobs": asking.jobs})
         if failed is not None:
             return Score(None, KIND, failed[0], failed[1], seconds, evidence)
         assert not isinstance(claimed, tuple)
@@ -74,11 +84,11 @@ class AuditedScorer:
         self, asking: "_Asking", claimed: NDArray[np.float64], rounds: list[Differences]
     ) -> tuple[Status, str] | None:
         """Run one more round in a fresh sandbox; return why the claim is rejected, or None."""
-        positions = draw(claimed.shape[0], claimed.shape[1], self._generator())
-        logits = asking.audit(self._sequences, positions)
+        drawn = draw(claimed.shape[0], claimed.shape[1], self._generator())
+        logits = asking.audit(self._sequences, drawn)
         if isinstance(logits, tuple):
             return logits
-        found = compare(claimed, logits, self._sequences, positions)
+        found = compare(claimed, logits, self._sequences, drawn, self._corpus.token_bytes)
         if found is None:
             return Status.REJECTED_SCORE, "an audited logit is not finite"
         rounds.append(found)
@@ -105,6 +115,7 @@ class _Asking:
         self._sandbox = sandbox
         self._left_behind = left_behind
         self._n_audits = 0
+        self.jobs: list[dict[str, Any]] = []  # what the sandbox observed of each, for the evidence
 
     def claim(self, sequences: NDArray[np.uint16]) -> NDArray[np.float64] | tuple[Status, str]:
         """Return the claimed losses in nats, shape (N, T), or why there are none."""
@@ -112,16 +123,17 @@ class _Asking:
         found = self._ask("claim", {"tokens.bin": sequences}, (n, length))
         if isinstance(found, tuple):
             return found
-        if not np.isfinite(found).all() or (found < 0).any():
+        if not np.isfinite(found).all() or (found < -ROUNDING).any():
             return Status.REJECTED_SCORE, "a claimed loss is negative or not finite"
         return found.astype(np.float64)
 
-    def audit(
-        self, sequences: NDArray[np.uint16], positions: NDArray[np.int64]
-    ) -> NDArray[np.float32] | tuple[Status, str]:
-        """Return the logits at the positions, shape (N, V), or why there are none."""
-        asked: dict[str, NDArray[Any]] = {"tokens.bin": prefixes(sequences, positions), "positions.bin": positions}
-        return self._ask("audit", asked, (len(positions), len(self._corpus.token_bytes)))
+    def audit(self, sequences: NDArray[np.uint16], drawn: Drawn) -> NDArray[np.float32] | tuple[Status, str]:
+        """Return the logits at the drawn positions, shape (M, V), or why there are none."""
+        asked: dict[str, NDArray[Any]] = {
+            "tokens.bin": prefixes(sequences, drawn),
+            "positions.bin": drawn.positions,
+        }
+        return self._ask("audit", asked, (len(drawn.positions), len(self._corpus.token_bytes)))
 
     def _ask(
         self, question: Any, asked: dict[str, NDArray[Any]], shape: tuple[int, int]
@@ -149,11 +161,25 @@ class _Asking:
                     environment={"SCORE_TOKENS": "/data/tokens.bin", "SCORE_LENGTH": str(self._corpus.length)},
                 )
             )
+            self.jobs.append(_observed(name, execution, n_bytes))
             failed = fault(execution, n_bytes)
             return failed or np.fromfile(answer, dtype=np.float32).reshape(shape)
         finally:
             for path in (*paths.values(), answer):
                 path.unlink(missing_ok=True)
+
+
+def _observed(name: str, execution: Execution, answer_bytes: int) -> dict[str, Any]:
+    """Return what a person needs to see why a job has no answer, and what it cost."""
+    return {
+        "job": name,
+        "stopped_by": str(execution.stopped_by),
+        "exit_code": execution.exit_code,
+        "answer_bytes": execution.output_bytes,
+        "expected_bytes": answer_bytes,
+        "wall_seconds": round(execution.wall_seconds, 3),
+        "cpu_seconds": execution.cpu_seconds,
+    }
 
 
 def _summary(rounds: list[Differences], sequences: NDArray[np.uint16]) -> dict[str, Any]:
@@ -164,7 +190,7 @@ def _summary(rounds: list[Differences], sequences: NDArray[np.uint16]) -> dict[s
         "rounds": len(rounds),
         "audited_positions": sum(len(found) for found in values),
         "largest_difference": max((float(np.abs(found).max()) for found in values), default=0.0),
-        "mean_difference": float(np.concatenate(values).mean()) if values else 0.0,
+        "mean_difference": mean_difference(rounds) if rounds else 0.0,
     }
 
 

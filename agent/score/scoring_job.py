@@ -48,11 +48,15 @@ def scoring_job(
 
 
 def fault(execution: Execution, answer_bytes: int) -> tuple[Status, str] | None:
-    """Return why there is no answer of the right size, or None. Nothing that the job printed is told."""
+    """Return why there is no answer of the right size, or None.
+
+    The sentence goes back to proposers, so nothing is in it that the job chose: an exit status or a size could tell
+    them, trial by trial, of the held-out text. The numbers are in the evidence.
+    """
     if execution.stopped_by is not StoppedBy.ITSELF:
         return Status.BAD_ARTIFACT, f"the scoring job was ended by its {execution.stopped_by.value.replace('_', ' ')}"
     if execution.exit_code != 0:
-        return Status.BAD_ARTIFACT, f"the scoring job ended with exit status {execution.exit_code}"
+        return Status.BAD_ARTIFACT, "the scoring job failed: the model could not be loaded or used"
     if execution.output_bytes != answer_bytes:
-        return Status.REJECTED_SCORE, f"the answer has {execution.output_bytes} bytes, not {answer_bytes}"
+        return Status.REJECTED_SCORE, "the answer of the scoring job is too short or too long"
     return None
