@@ -76,6 +76,9 @@ def run(
     max_cost: Annotated[float | None, typer.Option(metavar="USD", help="Cap on the dollars of model calls.")] = None,
     max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Cap on the tokens of model calls.")] = None,
     context_tokens: Annotated[int, typer.Option(metavar="N", help="The model's window.")] = 32_768,
+    lookahead: Annotated[
+        int, typer.Option(metavar="0|1", help="code-edit: think of the next trial while one trains.")
+    ] = 0,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record the model's replies, for --model replay:FILE.")
     ] = None,
@@ -125,6 +128,7 @@ def run(
         max_tokens=max_tokens,
         context_tokens=context_tokens,
         record=str(record.resolve()) if record else None,
+        lookahead=lookahead,
         smoke=smoke,
         edit_format=edit_format,
     )
@@ -140,6 +144,9 @@ def resume(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json =
 
 @app.command()
 def noise(
+    trial: Annotated[
+        str | None, typer.Argument(metavar="[RUN/7]", help="A trial to run under several seeds, not the baseline.")
+    ] = None,
     *,
     task: TaskFolder = None,
     profile: Profile = None,
@@ -151,15 +158,21 @@ def noise(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Measure the noise: the baseline under several training seeds, and the standard deviation of its metric."""
+    """Measure the noise: the baseline, or a trial, under several training seeds, and its standard deviation."""
     from agent import config as run_config
     from agent.modes import NOISE
 
-    folder = _task_folder(task)
-    checked = _task(folder, profile)
+    folder, of_trial = _task_folder(task), None
+    checked = _task(folder, profile) if trial is None else None
+    if trial is not None:
+        stored, number = _trial(runs, trial)
+        folder, of_trial = Path(stored.config.task_folder), f"{stored.run_id}/{stored.trial(number).number}"
+        checked = stored.task(number)
+    assert checked is not None
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-noise",
         mode=NOISE,
+        of_trial=of_trial,
         task_folder=str(folder),
         task_name=checked.name,
         task_digest=checked.digest,
@@ -263,7 +276,13 @@ def diff(
 
 
 @app.command()
-def best(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+def best(
+    run_name: RunName = None,
+    *,
+    verify: Annotated[bool, typer.Option("--verify", help="Score it on the test split, which no search sees.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
     """Show the best trial of a run and where its script is."""
     from agent.report import text
 
@@ -271,13 +290,21 @@ def best(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = F
     incumbent = stored.history.incumbent
     if incumbent is None:
         raise UsageError(f"{stored.run_id} has no trial with a loss yet")
+    verified = None
+    if verify:
+        from agent.verify import verified_on_test
+
+        verified = verified_on_test(stored, incumbent, _cache(), print if not json_ else lambda _line: None)
     if json_:
-        _print_json(text.trial_json(incumbent, stored.hashes.get(incumbent.number), stored.metric))
+        document = text.trial_json(incumbent, stored.hashes.get(incumbent.number), stored.metric)
+        _print_json(document if verified is None else {**document, "test": verified.to_json()})
         return
     closing = text.summary(stored.history.trials, incumbent, stored.metric, stored.config.noise_sigma)
     where = stored.paths.trial(incumbent.number).files
     print("\n".join([f"run {stored.run_id}", *closing, f"its files: {where}"]))
     print(f"its commit: {stored.hashes.get(incumbent.number, '')} in {stored.runs.repo}")
+    if verified is not None:
+        print(verified.told(stored.metric))
 
 
 @app.command()

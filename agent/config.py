@@ -28,6 +28,7 @@ class RunConfig(BaseModel):
     task_name: str
     task_digest: str
     profile: str | None = None
+    of_trial: str | None = None  # noise: the trial, RUN/7, whose script is measured instead of the task's own
     metric_name: str = "val_loss"
     metric_goal: Literal["minimise", "maximise"] = "minimise"
     noise_sigma: float | None = None  # what the task knew of its noise when the run began
@@ -46,6 +47,7 @@ class RunConfig(BaseModel):
     max_cost: Annotated[float, Field(gt=0)] | None = None  # dollars of all model calls
     max_tokens: Annotated[int, Field(gt=0)] | None = None  # of all prompts and replies
     context_tokens: Annotated[int, Field(ge=1024)] = 32_768  # the endpoint's window: prompt and reply together
+    lookahead: Annotated[int, Field(ge=0, le=1)] = 0  # code-edit: trials thought of while another one trains
     record: str | None = None  # file that the model's replies are recorded in, for --model replay:FILE
     smoke: bool = True  # code-edit: rehearse one step of each edit before its trial
     edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: what suits the model

@@ -80,17 +80,20 @@ def keep_baseline(outcome: Outcome, incumbent_loss: float | None) -> Outcome:
 
 def reported(log: str) -> Mapping[str, float]:
     """Return the finite `key: value` numbers that a script printed after its last `---`: information, never trusted."""
-    _, marker, summary = log.rpartition("\n---\n")
-    if not marker:
-        return {}
     values = {}
-    for line in summary.splitlines()[:50]:
+    for line in summary(log).splitlines()[:50]:
         match = re.fullmatch(r"(\w{1,40}):\s+(-?[\d.]+(?:e[+-]?\d+)?)\s*", line)
         if match and match[2].count(".") <= 1 and any(c.isdigit() for c in match[2]):
             value = float(match[2])
             if math.isfinite(value):
                 values[match[1]] = value
     return values
+
+
+def summary(log: str) -> str:
+    """Return what a script printed after its last line `---`; empty if there is no such line."""
+    _, marker, rest = f"\n{log}".rpartition("\n---\n")
+    return rest if marker else ""
 
 
 def read_tail(log: Path) -> str:

@@ -57,7 +57,7 @@ def new_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> Iterat
         MissingRequirementError, SandboxError: the machine lacks something; nothing was written.
     """
     check_mode(config.mode)
-    task = load_task(config)
+    task = load_task(config, runs)
     paths = runs.run(config.run_id)
     if paths.root.exists():
         raise UsageError(f"the name {config.run_id} is taken; choose another --name, or `agent resume {config.run_id}`")
@@ -72,7 +72,7 @@ def existing_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> I
     Raises:
         UsageError: the task is not the one that the run began with, or another process has the run open.
     """
-    task = load_task(config)
+    task = load_task(config, runs)
     if task.digest != config.task_digest:
         raise UsageError(
             f"the task in {config.task_folder} has changed since {config.run_id} began "
@@ -82,9 +82,13 @@ def existing_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> I
         yield run
 
 
-def load_task(config: RunConfig) -> Task:
-    """Return the run's task. Raises TaskError."""
-    return Task.load(Path(config.task_folder), config.profile)
+def load_task(config: RunConfig, runs: RunsFolder) -> Task:
+    """Return the run's task: its folder as it is now, or a trial's files as they were. Raises TaskError."""
+    if config.of_trial is None:
+        return Task.load(Path(config.task_folder), config.profile)
+    run_id, _, number = config.of_trial.rpartition("/")
+    files = TrialRepo(runs.repo).read(f"{run_id}/{int(number):04d}")
+    return Task(Path(config.task_folder), files, config.profile, as_is=True)
 
 
 @contextmanager
@@ -131,6 +135,7 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
             observer=around.screen_of(task, paths, repo),
             keep=keep_baseline if config.mode == NOISE else keep,
             passed_on=passed_on,
+            lookahead=config.lookahead,
         )
 
 

@@ -144,13 +144,16 @@ class _Document(_Strict):
 class Task:
     """A checked task with one profile chosen. Everything a run needs to know, read once."""
 
-    def __init__(self, folder: Path, files: Mapping[str, bytes], profile: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, files: Mapping[str, bytes], profile: str | None = None, *, as_is: bool = False
+    ) -> None:
         """Check a task given as its files.
 
         Args:
             folder: where they came from, for messages.
             files: at least task.toml, the script and the frozen files, by relative path.
             profile: name of the profile; None: the task's default.
+            as_is: take the script as it stands, as it ran in a trial, and do not write the profile's values into it.
 
         Raises:
             TaskError: something is missing or wrong; the message has file and line.
@@ -175,7 +178,8 @@ class Task:
             raise TaskError(f"{folder}: {missing[0]} is missing, and {CONFIG_NAME} names it")
         kept = sorted({CONFIG_NAME, self.script, *self.frozen})
         self.space = _space(folder / CONFIG_NAME, text, document, self.profile)
-        self.source = _baseline(folder, _text(folder, files, self.script), self.script, document, self.space)
+        script = _text(folder, files, self.script)
+        self.source = _baseline(folder / self.script, script, {} if as_is else document.values, self.space)
         self.files = {name: files[name] for name in kept} | {self.script: self.source.encode()}
 
     @classmethod
@@ -245,21 +249,21 @@ def _space(path: Path, text: str, document: _Document, profile: str | None) -> S
         raise TaskError(f"{path}:{line}: {error}") from error
 
 
-def _baseline(folder: Path, source: str, script: str, document: _Document, space: SearchSpace | None) -> str:
+def _baseline(path: Path, source: str, values: Params, space: SearchSpace | None) -> str:
     """Return the script with the profile's values written in; check it against the space."""
     try:
         ast.parse(source)
     except SyntaxError as error:
-        raise TaskError(f"{folder / script}:{error.lineno}: does not parse: {error.msg}") from error
+        raise TaskError(f"{path}:{error.lineno}: does not parse: {error.msg}") from error
     try:
-        if document.values:
-            source = Assignments(document.values).apply(source)
-        values = read_constants(source, space.names) if space else {}
+        if values:
+            source = Assignments(values).apply(source)
+        own = read_constants(source, space.names) if space else {}
     except EditError as error:
-        raise TaskError(f"{folder / script}: {error}") from error
-    problems = space.validate(values) if space else []
+        raise TaskError(f"{path}: {error}") from error
+    problems = space.validate(own) if space else []
     if problems:
-        raise TaskError(f"{folder / script}: the script's own values do not lie in the space: {problems[0]}")
+        raise TaskError(f"{path}: the script's own values do not lie in the space: {problems[0]}")
     return source
 
 

@@ -17,10 +17,10 @@ LAYERS = (
     {"trial"},
     {"search", "llm", "prompts", "journal", "repo", "budget", "config", "metric", "task", "data", "record"},
     {"propose", "score", "judge", "flags", "train_job", "smoke"},
-    {"loop", "report"},
+    {"loop", "thought", "report"},
     {"modes", "asked", "places", "session", "doctor", "cli", "__main__"},
 )
-MAY_USE_SANDBOX = {"score", "judge", "train_job", "smoke", "loop", "places", "session", "doctor", "cli"}
+MAY_USE_SANDBOX = {"score", "judge", "train_job", "smoke", "loop", "thought", "places", "session", "doctor", "cli"}
 OWNERS = {
     "openai": {"agent/llm/openai_model.py"},
     "tenacity": {"agent/llm/openai_model.py"},

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent import config as run_config
 from agent.config import RunConfig
@@ -12,6 +14,9 @@ from agent.metric import Metric
 from agent.paths import RunPaths, RunsFolder
 from agent.repo import TrialRepo
 from agent.trial import Trial
+
+if TYPE_CHECKING:
+    from agent.task import Task
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,13 @@ class StoredRun:
     def hashes(self) -> dict[int, str]:
         """Hash of every trial's commit, by number."""
         return self.repo.tags(self.run_id)
+
+    def task(self, number: int) -> "Task":
+        """Return the task with a trial's files as they were committed, its script as it ran."""
+        from agent.task import Task
+
+        files = self.repo.read(f"{self.run_id}/{self.trial(number).number:04d}")
+        return Task(Path(self.config.task_folder), files, self.config.profile, as_is=True)
 
     def trial(self, number: int) -> Trial:
         """Return one trial, the one in flight included. Raises UsageError if there is none of that number."""

@@ -132,7 +132,7 @@ def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
         return ["fewer than two seeds have a loss: nothing can be said about the noise"]
     sigma = stdev(values)
     return [
-        f"{metric.name} of the baseline over {len(values)} training seeds: mean {mean(values):.6f}, "
+        f"{metric.name} of the same script over {len(values)} training seeds: mean {mean(values):.6f}, "
         f"standard deviation {sigma:.6f}, range {max(values) - min(values):.6f}",
         f"write it into task.toml:  [noise] sigma = {sigma:.2g}",
         f"single runs of the same script under two seeds differ by more than {2 * 2**0.5 * sigma:.2g} in 1 of 20 cases",

@@ -3,6 +3,7 @@
 import math
 import re
 
+from agent.judge import summary
 from agent.metric import Metric
 from agent.score.scorer import Artifact
 from agent.trial import Score, Status
@@ -30,8 +31,7 @@ class PrintedScorer:
 
 def printed_values(log: str, name: str) -> list[str]:
     """Return what stands behind `name:` in the lines after the last `---`."""
-    _, marker, summary = log.rpartition("\n---\n")
-    return re.findall(rf"^{re.escape(name)}:[ \t]*(\S+)[ \t]*$", summary, re.MULTILINE) if marker else []
+    return re.findall(rf"^{re.escape(name)}:[ \t]*(\S+)[ \t]*$", summary(log), re.MULTILINE)
 
 
 def _number(text: str) -> float | None:
