@@ -1,0 +1,5 @@
+"""Take all memory."""
+
+kept = []
+while True:
+    kept.append(bytearray(1 << 24))
