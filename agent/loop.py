@@ -20,6 +20,7 @@ from agent.record import commit_of, write_results
 from agent.repo import TrialRepo
 from agent.score.scorer import Artifact, Scorer
 from agent.task import Task
+from agent.thought import Thought
 from agent.train_job import export, training_job
 from agent.trial import Origin, Outcome, Proposal, Trial
 from sandbox.job import Sandbox
@@ -81,6 +82,7 @@ class OpenRun:
     passed_on: Mapping[str, str] = field(default_factory=dict)  # variables of the caller that task.toml allows
     now: Callable[[], str] = utc_now
     monotonic: Callable[[], float] = time.monotonic
+    lookahead: int = 0  # 1: the next trial is thought of while one trains
     sources: dict[int, str] = field(default_factory=dict)  # script of every kept trial, by number
 
 
@@ -96,16 +98,19 @@ def run_trials(run: OpenRun) -> End:
     n_before = ledger.trials
     if run.history.pending is not None:
         ledger = ledger.plus(_run_pending(run, 0.0))
+    ahead: Thought | None = None
     while True:
         end = _end(run, ledger, n_before)
         if end is not None:
             run.repo.pack_refs()
             return end
         began = run.monotonic()
-        reached = _start_next(run, ledger)
+        reached = _start_next(run, ledger, ahead)
         if reached is not None:
             return End(Ending.DONE, reached)
-        ledger = ledger.plus(_run_pending(run, run.monotonic() - began))
+        proposing_seconds = run.monotonic() - began
+        ahead = _think_ahead(run, ledger)
+        ledger = ledger.plus(_run_pending(run, proposing_seconds))
 
 
 def _rebuild(run: OpenRun) -> None:
@@ -138,7 +143,7 @@ def _end(run: OpenRun, ledger: Ledger, n_before: int) -> End | None:
     return None
 
 
-def _start_next(run: OpenRun, ledger: Ledger) -> str | None:
+def _start_next(run: OpenRun, ledger: Ledger, ahead: Thought | None) -> str | None:
     """Ask for the next proposal and journal it, before anything of it runs; return why there can be none."""
     number = len(run.history.trials)
     incumbent = run.history.incumbent
@@ -146,24 +151,44 @@ def _start_next(run: OpenRun, ledger: Ledger) -> str | None:
         proposal, parent = Proposal(Origin.BASELINE, "baseline", Unchanged(), params=run.task.defaults or None), None
     else:
         run.observer.proposing(number)
-        parent = incumbent.number
-        context = Context(
-            number=number,
-            source=run.sources[parent],
-            baseline_source=run.task.source,
-            incumbent=incumbent,
-            trials=tuple(run.history.trials),
-            space=run.task.space,
-            budget_left=ledger.left(run.budget),
-        )
         try:
-            proposal = run.proposer.propose(context)
+            if ahead is not None:
+                # Its parent may be the incumbent no more. It is judged against the one of the moment all the same:
+                # dropping such trials lost 13 to 30 % of the gain in simulations, re-basing them gained nothing.
+                proposal, parent = ahead.proposal(), ahead.context.incumbent.number
+            else:
+                proposal, parent = run.proposer.propose(_context(run, ledger, incumbent)), incumbent.number
         except ModelBudgetSpentError as reached:
             return str(reached)
     event = TrialStarted(number, parent, proposal, run.now())
     run.journal.append(event)
     run.history.add(event)
     return None
+
+
+def _context(run: OpenRun, ledger: Ledger, incumbent: Trial) -> Context:
+    """Return what a proposer may know now."""
+    pending = run.history.pending
+    return Context(
+        number=len(run.history.trials) + (1 if pending else 0),
+        source=run.sources[incumbent.number],
+        baseline_source=run.task.source,
+        incumbent=incumbent,
+        trials=tuple(run.history.trials),
+        space=run.task.space,
+        budget_left=ledger.left(run.budget),
+        pending=pending,
+    )
+
+
+def _think_ahead(run: OpenRun, ledger: Ledger) -> Thought | None:
+    """Begin to think of the trial after the one in flight, if there will be one; return None if not."""
+    pending, incumbent = run.history.pending, run.history.incumbent
+    if not run.lookahead or pending is None or incumbent is None or pending.proposal.refused is not None:
+        return None
+    train_seconds = ledger.train_seconds + run.task.budget.charge_seconds
+    then = replace(ledger, trials=ledger.trials + 1, train_seconds=train_seconds)
+    return None if then.spent(run.budget) else Thought(run.proposer, _context(run, then, incumbent))
 
 
 def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:

@@ -140,6 +140,8 @@ def build_proposer(
 
     `rehearse` runs the smoke job of an edited script; only code-edit asks for it.
     """
+    if config.lookahead and config.mode != "code-edit":
+        raise UsageError(f"--lookahead is for code-edit; the searcher of {config.mode} wants each result first")
     if config.mode == NOISE:
         from agent.propose.noise import NoiseProposer
 

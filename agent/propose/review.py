@@ -77,16 +77,19 @@ class Review:
             raise ReplyError(Status.DUPLICATE, problem, title=change.title, copied_from=f"trial {earlier.number}")
 
     def _refuse_failing(self, change: Change, rehearse: Rehearse) -> None:
-        """Raise ReplyError if a rehearsal of the change fails: the first time to be mended, the second for good."""
+        """Raise ReplyError if a rehearsal of the change fails: the first time to be mended, the second for good.
+
+        Too little memory is for the next trial to mend; see MendingProposer.
+        """
         result = rehearse(change.source, self._context.number)
         self.smoke_seconds += result.seconds
         if result.failed is None:
             self.crashed = None
             return
-        is_second = self.crashed is not None
+        is_final = self.crashed is not None or result.failed is Status.OUT_OF_MEMORY
         self.crashed = change
         problem = f"{result.reason} (in a rehearsal of one step)\n{quoted_log(result.log)}"
-        raise ReplyError(result.failed, problem, title=change.title, final=is_second)
+        raise ReplyError(result.failed, problem, title=change.title, final=is_final)
 
 
 def _trial_with(edited: str, context: Context) -> Trial | None:
