@@ -14,6 +14,7 @@ from agent.llm.scripted import Reply, ScriptedModel
 from agent.prompts import PromptSet
 from agent.propose.code_edit import CodeEditProposer
 from agent.propose.proposer import Context
+from agent.propose.rehearsal import Rehearsal
 from agent.search.space import SearchSpace
 from agent.trial import Origin, Proposal, Status
 
@@ -212,3 +213,33 @@ def test_a_metric_to_maximise_is_shown_as_the_user_named_it() -> None:
     briefing = replace(BRIEFING, metric="accuracy", maximise=True)
     assert briefing.result(trial(1, loss=-0.75)) == "discarded, accuracy 0.75"
     assert briefing.goal == "maximise accuracy"
+
+
+def rehearsed(*results: Rehearsal, replies: Sequence[Reply]) -> tuple[Proposal, ScriptedModel]:
+    model, left = ScriptedModel(replies), list(results)
+    proposer = CodeEditProposer(
+        lambda _: model, PROMPTS, BRIEFING, Guard(("load",)), rehearse=lambda _source, _number: left.pop(0)
+    )
+    return proposer.propose(context(SOURCE, [baseline()])), model
+
+
+CRASH = Rehearsal(2.0, Status.CRASHED, "exit 1: NameError", "Traceback\n  line 3\nNameError: widht\n")
+
+
+def test_a_failed_rehearsal_goes_back_once_with_its_log() -> None:
+    proposal, model = rehearsed(CRASH, Rehearsal(3.0), replies=[DEEPER, DEEPER])
+    assert (proposal.refused, proposal.smoke_seconds) == (None, 5.0)
+    assert "NameError: widht" in model.requests[1][-1].content
+
+
+def test_a_second_failed_rehearsal_is_a_crash_with_its_edit() -> None:
+    proposal, model = rehearsed(CRASH, CRASH, replies=[DEEPER] * 3)
+    assert (proposal.refused, len(model.requests)) == (Status.CRASHED, 2)
+    assert "DEPTH = 6" in proposal.edit.apply(SOURCE)
+    assert proposal.reason == "exit 1: NameError (in a rehearsal of one step)"
+
+
+def test_too_little_memory_in_a_rehearsal_is_left_to_the_mend() -> None:
+    proposal, model = rehearsed(Rehearsal(2.0, Status.OUT_OF_MEMORY, "2 GiB"), replies=[DEEPER] * 3)
+    assert (proposal.refused, len(model.requests)) == (Status.OUT_OF_MEMORY, 1)
+    assert proposal.edit != Unchanged()

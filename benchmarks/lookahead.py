@@ -1,0 +1,87 @@
+"""How long the GPU waits for a model of 60 s a reply, with and without --lookahead: `python -m benchmarks.lookahead`.
+
+The loop, journal and git are real; training and the model are waits, shortened by --scale, and loop and git are not:
+so what is printed is an upper bound of the idle share.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from agent.budget import Budget
+from agent.edits.assignments import Assignments
+from agent.journal import History, Journal
+from agent.loop import OpenRun, run_trials
+from agent.paths import RunsFolder
+from agent.propose.proposer import Context
+from agent.repo import TrialRepo
+from agent.task import Task
+from agent.trial import Origin, Proposal
+from benchmarks.overhead import BIGRAM, NoJob, NoScore, Silent
+from sandbox.job import Execution, Job
+
+
+class Waiting(NoJob):
+    """A sandbox whose training takes `seconds`; remembers when it was busy."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.busy: list[tuple[float, float]] = []  # begin and end of each job
+
+    def run(self, job: Job) -> Execution:
+        began = time.monotonic()
+        time.sleep(self._seconds)
+        self.busy.append((began, time.monotonic()))
+        return super().run(job)
+
+
+class SlowModel:
+    """A proposer that takes `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def propose(self, context: Context) -> Proposal:
+        time.sleep(self._seconds)
+        return Proposal(Origin.LLM, f"idea {context.number}", Assignments({"SMOOTHING": 20.0 + context.number}))
+
+
+def idle_share(model_seconds: float, train_seconds: float, lookahead: int, n_trials: int) -> float:
+    """Return the share of the time, from the end of the baseline on, in which no trial trains."""
+    task = Task.load(BIGRAM)
+    box = Waiting(train_seconds)
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = RunsFolder(Path(scratch) / "runs")
+        runs.prepare()
+        paths = runs.run("r")
+        paths.root.mkdir()
+        journal = Journal(paths.journal)
+        run = OpenRun(
+            "r", "test", None, task, None, paths, journal, History([]), TrialRepo(runs.repo), SlowModel(model_seconds),
+            box, NoScore(), Budget(trials=n_trials + 1), Silent(), lookahead=lookahead,
+        )  # fmt: skip
+        run_trials(run)
+        journal.close()
+    began, ended = box.busy[0][1], box.busy[-1][1]
+    return 1 - sum(end - start for start, end in box.busy[1:]) / (ended - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--model-seconds", type=float, default=60.0)
+    parser.add_argument("--train-seconds", type=float, default=300.0)
+    parser.add_argument("--scale", type=float, default=20.0, help="how much shorter both are here")
+    parser.add_argument("--trials", type=int, default=6)
+    given = parser.parse_args()
+    print(f"load {os.getloadavg()[0]:.1f}; model {given.model_seconds:g} s, trial {given.train_seconds:g} s")
+    for lookahead in (0, 1):
+        share = idle_share(
+            given.model_seconds / given.scale, given.train_seconds / given.scale, lookahead, given.trials
+        )
+        print(f"--lookahead {lookahead}: the GPU idles {100 * share:.1f} % of the time", flush=True)
+
+
+if __name__ == "__main__":
+    main()
