@@ -258,3 +258,16 @@ def test_the_living_and_the_unseen_are_not_dead() -> None:
     boot, _, rest = mine.partition("-")
     assert not owner.is_dead(f"{boot}-1.{rest.partition('.')[2]}")
     assert owner.is_dead(f"another{boot}-{rest}")
+
+
+@pytest.mark.docker
+@pytest.mark.long
+def test_the_shipped_image_trains_with_torch(tmp_path: Path) -> None:
+    """Builds sandbox/Dockerfile if that was not done yet: about two minutes and one gigabyte."""
+    skip_without_docker()
+    code = "import torch, numpy; print(torch.ones(2, requires_grad=True).sum().backward(), torch.cuda.is_available())"
+    limits = dataclasses.replace(LIMITS, memory_gb=1.0, wall_seconds=120.0)
+    job = dataclasses.replace(a_job(tmp_path, ""), argv=("python", "-c", code), limits=limits)
+    execution = DockerSandbox().run(job)
+    assert execution.exit_code == 0, job.log.read_text()
+    assert job.log.read_text().endswith("None False\n")
