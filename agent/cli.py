@@ -52,7 +52,9 @@ def run(
     *,
     task: TaskFolder = None,
     profile: Profile = None,
-    mode: Annotated[str, typer.Option(metavar="MODE", help="centaur, code-edit, cma-es or random.")] = "centaur",
+    mode: Annotated[
+        str, typer.Option(metavar="MODE", help="centaur, code-edit, cma-es, local, tpe or random.")
+    ] = "centaur",
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials in all, the baseline included.")] = None,
     budget: Annotated[str | None, typer.Option(metavar="24h", help="Training time, as charged to trials.")] = None,
     wall: Annotated[str | None, typer.Option(metavar="8h", help="Time by the clock, for everything.")] = None,
@@ -67,6 +69,9 @@ def run(
     base_url: Annotated[
         str | None, typer.Option(metavar="URL", envvar="OPENAI_BASE_URL", help="OpenAI-compatible endpoint.")
     ] = None,
+    derived: Annotated[
+        bool, typer.Option("--derived/--no-derived", help="Search through the coordinates that the task derives.")
+    ] = True,
     llm_share: Annotated[float, typer.Option(metavar="X", help="centaur: share of trials the model decides.")] = 0.3,
     llm_warmup: Annotated[int, typer.Option(metavar="N", help="centaur: trials before the model's first turn.")] = 10,
     attempts: Annotated[int, typer.Option(metavar="N", help="Replies of the model per proposal.")] = 3,
@@ -120,6 +125,7 @@ def run(
         gpus=tuple(gpus.split(",")) if gpus else (),
         model=model,
         base_url=base_url,
+        derived=derived,
         llm_share=llm_share,
         llm_warmup=llm_warmup,
         attempts=attempts,

@@ -40,6 +40,7 @@ class RunConfig(BaseModel):
     gpus: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], ...] = ()  # that jobs may have, one each at a time
     model: str | None = None  # None: the embedded one, where the mode needs a model
     base_url: str | None = None
+    derived: bool = True  # search through the coordinates that the task derives from its names
     llm_share: Annotated[float, Field(ge=0, le=1)] = 0.3  # centaur: share of the trials that the model decides
     llm_warmup: Annotated[int, Field(ge=0)] = 10  # centaur: trials before its first turn
     attempts: Annotated[int, Field(ge=1, le=10)] = 3  # replies of a model per proposal

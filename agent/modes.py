@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.config import RunConfig
+from agent.edits.edit import Params
 from agent.errors import TaskError, UsageError
 from agent.judge import read_tail
 from agent.llm.capped import Caps
@@ -15,11 +15,9 @@ from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
 from agent.propose.proposer import Proposer
 from agent.propose.rehearsal import Rehearse
+from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
 from agent.task import Task
-
-if TYPE_CHECKING:
-    from agent.search.cmaes import CMAESearcher
 
 ModelFor = Callable[[int], Model]  # the model that writes trial n, with its transcript
 
@@ -27,9 +25,14 @@ MODES = {
     "centaur": "CMA-ES, and on a share of the trials a language model that sees its state",
     "code-edit": "a language model edits the script",
     "cma-es": "CMA-ES over the hyperparameters, started from the script's own values",
+    "local": "climbs from the best point so far by small moves",
+    "tpe": "Optuna's TPE with its present defaults",
+    "tpe-4": "Optuna's TPE as the paper used it",
+    "optuna:NAME": "any of Optuna's samplers, e.g. optuna:GPSampler",
     "random": "independent draws from the space",
 }
-NOT_BUILT = ("fixed", "tpe")
+NOT_BUILT = ("fixed",)
+OPTUNA = "optuna:"
 NOISE = "noise"  # `agent noise`: the baseline under one training seed after another
 SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its model
 RECORDING = "replay:"  # --model replay:FILE
@@ -39,7 +42,7 @@ def check_mode(mode: str) -> None:
     """Raise UsageError unless `mode` is one that can be run."""
     if mode in NOT_BUILT:
         raise UsageError(f"--mode {mode} is not built yet; built are {', '.join(MODES)}")
-    if mode not in MODES and mode != NOISE:
+    if mode not in MODES and mode != NOISE and not (mode.startswith(OPTUNA) and mode != "optuna:NAME"):
         raise UsageError(f"--mode {mode}: there is no such mode; there are {', '.join(MODES)}")
 
 
@@ -146,15 +149,8 @@ def build_proposer(
         from agent.propose.noise import NoiseProposer
 
         return NoiseProposer()
-    if config.mode == "random":
-        from agent.propose.numeric import NumericProposer
-        from agent.search.random_search import RandomSearcher
-
-        return NumericProposer(RandomSearcher(_space(config, task), config.seed))
-    if config.mode == "cma-es":
-        from agent.propose.numeric import NumericProposer
-
-        return NumericProposer(_cma_es(config, task))
+    if not needs_model(config):
+        return _numeric(task, searcher_of(config.mode, _space(config, task), task.defaults, config.seed))
     assert model is not None, "the other modes talk to a model"
 
     def model_for(number: int) -> Model:
@@ -166,10 +162,37 @@ def build_proposer(
     return _centaur(config, task, model_for)
 
 
-def _cma_es(config: RunConfig, task: Task) -> "CMAESearcher":
-    from agent.search.cmaes import CMAESearcher
+def searcher_of(mode: str, space: SearchSpace, start: Params, seed: int) -> Searcher:
+    """Return the searcher of a numeric mode; `start` holds the script's own values.
 
-    return CMAESearcher(_space(config, task), task.defaults, config.seed)
+    Raises:
+        UsageError, MissingRequirementError: Optuna has no such sampler, or is not installed.
+    """
+    match mode:
+        case "random":
+            from agent.search.random_search import RandomSearcher
+
+            return RandomSearcher(space, seed)
+        case "cma-es":
+            from agent.search.cmaes import CMAESearcher
+
+            return CMAESearcher(space, start, seed)
+        case "local":
+            from agent.search.local import LocalSearcher
+
+            return LocalSearcher(space, start, seed)
+    from agent.search.tpe import AS_IN_THE_PAPER, OptunaSearcher
+
+    if mode in ("tpe", "tpe-4"):
+        return OptunaSearcher(space, seed, **(AS_IN_THE_PAPER if mode == "tpe-4" else {}))
+    return OptunaSearcher(space, seed, mode.removeprefix(OPTUNA))
+
+
+def _numeric(task: Task, searcher: Searcher) -> Proposer:
+    """Return the proposer around a searcher, with a memory model if the task declares one."""
+    from agent.propose.numeric import NumericProposer
+
+    return NumericProposer(searcher, task.memory_model())
 
 
 def _code_edit(
@@ -198,11 +221,11 @@ def _code_edit(
 
 def _centaur(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
     from agent.propose.centaur import CentaurProposer
-    from agent.propose.numeric import NumericProposer
+    from agent.search.cmaes import CMAESearcher
 
-    searcher = _cma_es(config, task)
+    searcher = CMAESearcher(_space(config, task), task.defaults, config.seed)
     return CentaurProposer(
-        NumericProposer(searcher),
+        _numeric(task, searcher),
         searcher.state,
         model_for,
         PromptSet.load("centaur"),
@@ -224,4 +247,4 @@ def _briefing(task: Task) -> Briefing:
 def _space(config: RunConfig, task: Task) -> SearchSpace:
     if task.space is None:
         raise TaskError(f"{task.folder}/task.toml: mode {config.mode} needs a [space] table with the names to search")
-    return task.space
+    return task.space if config.derived else task.space.plain()

@@ -14,10 +14,11 @@ from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params
 from agent.errors import EditError, TaskError
 from agent.metric import Metric
+from agent.search.feasible import MemoryModel
 from agent.search.space import SearchSpace
 
 CONFIG_NAME = "task.toml"
-_TABLES = ("data", "budget", "limits", "set", "noise", "values", "space")
+_TABLES = ("data", "budget", "limits", "set", "noise", "values", "space", "derived", "memory")
 
 
 class _Strict(BaseModel):
@@ -139,6 +140,8 @@ class _Document(_Strict):
     noise: NoiseSpec = NoiseSpec()
     values: Mapping[str, int | float | str] = {}
     space: Mapping[str, Mapping[str, Any]] = {}
+    derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived
+    memory: Mapping[str, Any] = {}  # see agent.search.feasible
 
 
 class Task:
@@ -173,6 +176,7 @@ class Task:
         self.limits = document.limits
         self.variables = document.set
         self.noise = document.noise
+        self._memory = document.memory
         missing = [name for name in (self.script, *self.frozen) if name not in files]
         if missing:
             raise TaskError(f"{folder}: {missing[0]} is missing, and {CONFIG_NAME} names it")
@@ -197,6 +201,12 @@ class Task:
             if path.is_file():
                 files[name] = path.read_bytes()
         return cls(folder, files, profile)
+
+    def memory_model(self) -> MemoryModel | None:
+        """Return a fresh model of what fits in memory; None if the task declares no terms for one."""
+        if self.space is None or not self._memory:
+            return None
+        return MemoryModel.from_table(self._memory, self.space.names, self.limits.memory_gb)
 
     @property
     def digest(self) -> str:
@@ -242,10 +252,13 @@ def _space(path: Path, text: str, document: _Document, profile: str | None) -> S
     if not document.space:
         return None
     try:
-        return SearchSpace.from_tables(document.space)
+        space = SearchSpace.from_tables(document.space, document.derived)
+        if document.memory:
+            MemoryModel.from_table(document.memory, space.names, document.limits.memory_gb)
+        return space
     except ValueError as error:
-        name = str(error).removeprefix("space.").partition(":")[0]
-        line = _line(text, ("profiles", str(profile), "space", name), ("space", name))
+        keys = tuple(str(error).partition(":")[0].split("."))
+        line = _line(text, ("profiles", str(profile), *keys), keys)
         raise TaskError(f"{path}:{line}: {error}") from error
 
 

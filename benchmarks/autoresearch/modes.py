@@ -1,14 +1,14 @@
 """The searches to compare: ours through proposer, context and trial as in a run, peers as the paper ran them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from agent.edits.edit import Params, Unchanged
+from agent.modes import searcher_of
 from agent.propose.numeric import NumericProposer
 from agent.propose.proposer import Context
 from agent.search.feasible import MemoryModel
 from agent.search.parameters import Categorical, Float, Int, PowerOfTwo
-from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
 from agent.trial import Origin, Outcome, Proposal, Status, Trial
 from benchmarks.autoresearch.experiment import DEFAULTS, MEMORY, SCRIPT, SPACE
@@ -19,51 +19,15 @@ PENALTY = 100.0  # what the paper told its optimizers for a failure
 DERIVED, FEASIBLE = "+derived", "+memory"  # suffixes of a mode
 
 
-def _random(space: SearchSpace, seed: int) -> Searcher:
-    from agent.search.random_search import RandomSearcher
-
-    return RandomSearcher(space, seed)
-
-
-def _cmaes(space: SearchSpace, seed: int) -> Searcher:
-    from agent.search.cmaes import CMAESearcher
-
-    return CMAESearcher(space, DEFAULTS, seed)
-
-
-def _local(space: SearchSpace, seed: int) -> Searcher:
-    from agent.search.local import LocalSearcher
-
-    return LocalSearcher(space, DEFAULTS, seed)
-
-
-def _tpe(space: SearchSpace, seed: int) -> Searcher:
-    from agent.search.tpe import OptunaSearcher
-
-    return OptunaSearcher(space, seed)
-
-
-def _tpe_as_in_the_paper(space: SearchSpace, seed: int) -> Searcher:
-    from agent.search.tpe import AS_IN_THE_PAPER, OptunaSearcher
-
-    return OptunaSearcher(space, seed, **AS_IN_THE_PAPER)
-
-
-SEARCHERS: dict[str, Callable[[SearchSpace, int], Searcher]] = {
-    "random": _random,
-    "cma-es": _cmaes,
-    "local": _local,
-    "tpe": _tpe,
-    "tpe-4": _tpe_as_in_the_paper,
-}
+OURS = ("random", "cma-es", "local", "tpe", "tpe-4")
 PEERS = {"peer:cma-es": "CmaEsSampler", "peer:tpe": "TPESampler"}  # Optuna's, as the paper used it
 
 
 def check(mode: str) -> None:
     """Raise ValueError unless `mode` is one that `search` knows."""
     plain = mode.replace(DERIVED, "").replace(FEASIBLE, "")
-    if plain not in SEARCHERS and mode not in PEERS:
-        known = ", ".join([*SEARCHERS, *PEERS])
+    if plain not in OURS and mode not in PEERS:
+        known = ", ".join([*OURS, *PEERS])
         raise ValueError(f"there is no mode {mode}; there are {known}, ours with {DERIVED} and {FEASIBLE} after it")
 
 
@@ -73,7 +37,7 @@ def search(mode: str, seed: int, ledger: Ledger) -> None:
         _peer(PEERS[mode], seed, ledger)
         return
     space = SPACE if DERIVED in mode else SPACE.plain()
-    searcher = SEARCHERS[mode.replace(DERIVED, "").replace(FEASIBLE, "")](space, seed)
+    searcher = searcher_of(mode.replace(DERIVED, "").replace(FEASIBLE, ""), space, DEFAULTS, seed)
     memory = MemoryModel.from_table(MEMORY, space.names, limit_gb=0.0) if FEASIBLE in mode else None
     _ours(NumericProposer(searcher, memory), space, ledger)
 

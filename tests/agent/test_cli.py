@@ -106,7 +106,21 @@ def test_a_spent_budget_exits_with_3(agent: Agent) -> None:
     assert "all 3 trials are done" in one_line_error(agent("resume", "r"), 3)
 
 
-@pytest.mark.parametrize("mode", ["tpe", "fixed"])
+@pytest.mark.parametrize("mode", ["tpe", "tpe-4", "local", "cma-es", "optuna:RandomSampler"])
+def test_every_searcher_runs_new_configurations(agent: Agent, mode: str) -> None:
+    done = agent("run", "--task", str(BIGRAM), "--mode", mode, "--name", "r", "--trials", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    trials = json.loads(done.stdout)["trials"]
+    assert [trial["origin"] for trial in trials] == ["baseline", "searcher", "searcher"]
+    assert len({json.dumps(trial["params"], sort_keys=True) for trial in trials}) == 3
+
+
+@pytest.mark.parametrize("sampler", ["NoSuchSampler", ""])
+def test_a_sampler_that_optuna_lacks_is_refused(agent: Agent, sampler: str) -> None:
+    one_line_error(agent("run", "--task", str(BIGRAM), "--mode", f"optuna:{sampler}"), 2)
+
+
+@pytest.mark.parametrize("mode", ["fixed"])
 def test_a_mode_that_is_not_built_says_so(agent: Agent, mode: str) -> None:
     assert "not built yet" in one_line_error(agent("run", "--mode", mode), 2)
 
