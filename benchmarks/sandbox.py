@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from sandbox import owner
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.container import OWNER, DockerSandbox
 from sandbox.engine import Engine
@@ -81,7 +82,8 @@ def left_behind() -> dict[str, set[str]]:
     }
     if Path("/var/run/docker.sock").exists():
         with Engine() as engine:
-            left["containers"] = set(engine.labelled(OWNER))
+            ours = owner.own()
+            left["containers"] = {name for name, started_by in engine.labelled(OWNER).items() if started_by == ours}
     return left
 
 

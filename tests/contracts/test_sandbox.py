@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import owner
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.container import OWNER, DockerSandbox
 from sandbox.engine import Engine
@@ -40,7 +41,8 @@ class TestDocker(SandboxContract):
 
     def held(self) -> set[str]:
         with Engine() as engine:
-            return set(engine.labelled(OWNER))
+            ours = owner.own()
+            return {name for name, started_by in engine.labelled(OWNER).items() if started_by == ours}
 
     def set_by_the_image(self) -> set[str]:
         with Engine() as engine:

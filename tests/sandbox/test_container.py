@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -36,9 +37,10 @@ def a_job(folder: Path, code: str, *arguments: str) -> Job:
     return Job(python(code, *arguments), "RUN/0007/train", LIMITS, folder / "log", folder / "artifact")
 
 
-def containers() -> dict[str, str]:
+def containers(pid: int = os.getpid()) -> dict[str, str]:
+    """Return the containers that the process `pid` has started: others may use the engine too."""
     with Engine() as engine:
-        return engine.labelled(OWNER)
+        return {name: whose for name, whose in engine.labelled(OWNER).items() if f".{pid}." in whose}
 
 
 @pytest.mark.docker
@@ -72,10 +74,9 @@ DockerSandbox(Wanted(python=own())).run(Job(argv, "RUN/1/x", Limits(600, 0.1), P
     while processes_with(marker) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert processes_with(marker) == []
-    left = [name for name, started_by in containers().items() if f".{launcher.pid}." in started_by]
-    assert len(left) == 1
+    assert len(containers(launcher.pid)) == 1
     DockerSandbox(Wanted(python=own()))  # what the next run does first
-    assert left[0] not in containers()
+    assert containers(launcher.pid) == {}
 
 
 @pytest.mark.docker
@@ -213,6 +214,24 @@ def test_a_gpu_that_the_engine_cannot_give_is_said_and_nothing_is_left(docker: D
     with pytest.raises(SandboxError, match="NVIDIA Container Toolkit"):
         docker.run(dataclasses.replace(a_job(tmp_path, ""), gpus=("0",)))
     assert containers() == {}
+
+
+@pytest.mark.docker
+def test_copies_of_the_dead_are_swept_and_of_the_living_are_not(
+    docker: DockerSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mine = owner.own()
+    dead, alive, other = (
+        tmp_path / f"autocentaur-copies.{mine.rpartition('.')[0]}.1.x",
+        tmp_path / f"autocentaur-copies.{mine}.x",
+        tmp_path / "somebody-elses",
+    )
+    for folder in (dead, alive, other):
+        folder.mkdir()
+    with Engine() as engine:
+        sweep(engine)
+    assert sorted(tmp_path.iterdir()) == sorted([alive, other])
 
 
 def test_an_engine_that_does_not_answer_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
