@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sandbox import owner
 from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.container import OWNER, DockerSandbox
+from sandbox.container import COPIES, OWNER, DockerSandbox
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.image import Wanted
@@ -78,7 +78,7 @@ def left_behind() -> dict[str, set[str]]:
         "control groups": {str(path) for path in Path("/sys/fs/cgroup").rglob(f"autocentaur.{os.getpid()}.*")},
         "children": set(children),
         "open files": {f"{fd} {_points_to(fd)}" for fd in os.listdir("/proc/self/fd")},
-        "temporary files": {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("autocentaur")},
+        "temporary files": {name for name in os.listdir(tempfile.gettempdir()) if name.startswith(COPIES)},
     }
     if Path("/var/run/docker.sock").exists():
         with Engine() as engine:

@@ -24,6 +24,8 @@ from sandbox.request import WITHOUT_ADDED, needs_copy, refuse
 
 OWNER, JOB = "autocentaur.owner", "autocentaur.job"
 """Labels of our containers: the process that started it, and the job's own label."""
+COPIES = "autocentaur-copies."
+"""How the names of our temporary folders begin."""
 
 # stderr goes where stdout goes, for one order of lines. The engine adds HOSTNAME.
 _LAUNCH = f'exec env {WITHOUT_ADDED} -u HOSTNAME -- "$@" 2>&1'
@@ -177,12 +179,9 @@ def sweep(engine: Engine) -> None:
     for container, started_by in engine.labelled(OWNER).items():
         if owner.is_dead(started_by):
             engine.remove(container)
-    for folder in Path(tempfile.gettempdir()).glob(f"{_COPIES}*"):
-        if owner.is_dead(folder.name.removeprefix(_COPIES).rpartition(".")[0]):
+    for folder in Path(tempfile.gettempdir()).glob(f"{COPIES}*"):
+        if owner.is_dead(folder.name.removeprefix(COPIES).rpartition(".")[0]):
             shutil.rmtree(folder)
-
-
-_COPIES = "autocentaur-copies."
 
 
 @contextmanager
@@ -193,7 +192,7 @@ def _readable(job: Job, uid: int) -> Iterator[list[Bind]]:
         for mount in job.mounts:
             source = mount.source
             if needs_copy(mount, uid):
-                prefix = f"{_COPIES}{owner.own()}."
+                prefix = f"{COPIES}{owner.own()}."
                 folder = held.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
                 source = Path(folder) / "copy"
                 shutil.copyfile(mount.source, source)
