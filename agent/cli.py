@@ -1,17 +1,35 @@
-"""The command line: parse, call, print. The only file that reads the environment; nothing slow is imported here."""
+"""The command line: parse, call, print. The environment is read in cli*.py alone; nothing slow is imported here."""
 
 import errno
-import json
 import os
 import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
+from agent import cli_read
+from agent.cli_shared import (
+    DEFAULT_RUNS,
+    Gpus,
+    Json,
+    Profile,
+    RunName,
+    Runs,
+    SandboxKind,
+    TaskFolder,
+    Weaker,
+    cache_folder,
+    load_task,
+    print_json,
+    runs_folder,
+    stored_run,
+    stored_trial,
+    task_folder,
+)
 from agent.errors import AgentError, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +37,6 @@ if TYPE_CHECKING:
     from agent.loop import End, OpenRun
     from agent.paths import RunPaths, RunsFolder
     from agent.repo import TrialRepo
-    from agent.report.stored_run import StoredRun
     from agent.task import Task
 
 app = typer.Typer(
@@ -28,23 +45,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Let an agent edit a training script in a sandbox; keep what lowers the validation loss.",
 )
-
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all runs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
-RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Name of a run; the last one if not given.")]
-TaskFolder = Annotated[
-    Path | None, typer.Option("--task", metavar="DIR", help="Task folder; the bundled task if not given.")
-]
-Profile = Annotated[str | None, typer.Option("--profile", metavar="P", help="Profile of the task, e.g. cpu or gpu.")]
-SandboxKind = Annotated[str, typer.Option("--sandbox", metavar="KIND", help="bubblewrap, or docker.")]
-Weaker = Annotated[
-    list[str],
-    typer.Option("--accept-unenforced", metavar="LIMIT", help="Run although this machine cannot enforce a limit."),
-]
-Gpus = Annotated[
-    str | None, typer.Option("--gpus", metavar="0,1", help="GPUs that jobs may have, one each; none if not given.")
-]
-DEFAULT_RUNS = Path("runs")
 
 
 @app.command()
@@ -102,8 +102,8 @@ def run(
     from agent.modes import check_mode
 
     check_mode(mode)
-    folder = _task_folder(task)
-    checked = _task(folder, profile)
+    folder = task_folder(task)
+    checked = load_task(folder, profile)
     if trials is None and budget is None and wall is None:
         trials = run_config.DEFAULT_TRIALS
     config = run_config.checked(
@@ -138,14 +138,14 @@ def run(
         smoke=smoke,
         edit_format=edit_format,
     )
-    _go(config, _runs(runs), new=True, json_=json_)
+    _go(config, runs_folder(runs), new=True, json_=json_)
 
 
 @app.command()
 def resume(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
     """Go on with a run that was interrupted, exactly where its journal ends."""
-    stored = _stored(runs, run_name)
-    _go(stored.config, _runs(runs), new=False, json_=json_)
+    stored = stored_run(runs, run_name)
+    _go(stored.config, runs_folder(runs), new=False, json_=json_)
 
 
 @app.command()
@@ -168,10 +168,10 @@ def noise(
     from agent import config as run_config
     from agent.modes import NOISE
 
-    folder, of_trial = _task_folder(task), None
-    checked = _task(folder, profile) if trial is None else None
+    folder, of_trial = task_folder(task), None
+    checked = load_task(folder, profile) if trial is None else None
     if trial is not None:
-        stored, number = _trial(runs, trial)
+        stored, number = stored_trial(runs, trial)
         folder, of_trial = Path(stored.config.task_folder), f"{stored.run_id}/{stored.trial(number).number}"
         checked = stored.task(number)
     assert checked is not None
@@ -190,7 +190,7 @@ def noise(
         accept_unenforced=tuple(accept_unenforced),
         gpus=tuple(gpus.split(",")) if gpus else (),
     )
-    _go(config, _runs(runs), new=True, json_=json_)
+    _go(config, runs_folder(runs), new=True, json_=json_)
 
 
 @app.command()
@@ -198,119 +198,11 @@ def prepare(*, task: TaskFolder = None, profile: Profile = None) -> None:
     """Prepare the data of a task now, e.g. before going offline; `agent run` does it when it must."""
     from agent.data import prepare_corpus
 
-    checked = _task(_task_folder(task), profile)
+    checked = load_task(task_folder(task), profile)
     if not checked.data.prepare:
         raise UsageError(f"{checked.folder}/task.toml has no [data] prepare: there is nothing to prepare")
-    corpus = prepare_corpus(checked, _cache())
+    corpus = prepare_corpus(checked, cache_folder())
     print(f"{checked.name}: {corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
-
-
-@app.command()
-def log(
-    run_name: RunName = None,
-    *,
-    graph: Annotated[bool, typer.Option("--graph", help="Add the commits as git draws them.")] = False,
-    runs: Runs = DEFAULT_RUNS,
-    json_: Json = False,
-) -> None:
-    """List the trials of a run."""
-    from agent.report import text
-
-    stored = _stored(runs, run_name)
-    trials = [*stored.history.trials, *([stored.history.pending] if stored.history.pending else [])]
-    if json_:
-        rows = [text.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in trials]
-        _print_json({"run": stored.run_id, "mode": stored.config.mode, "trials": rows})
-        return
-    lines = text.trial_lines(trials, stored.hashes, stored.metric, sys.stdout.isatty())
-    closing = text.summary(stored.history.trials, stored.history.incumbent, stored.metric, stored.config.noise_sigma)
-    print("\n".join([f"run {stored.run_id}", *lines, "", *closing]))
-    if graph:
-        print(f"\n{stored.repo.graph(stored.run_id, len(trials))}", end="")
-
-
-@app.command()
-def show(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Show one trial, RUN/7 (or 7 of the last run): outcome, parameters, diff, end of its log."""
-    from agent.report import text
-    from agent.report.one_trial import describe
-
-    stored, number = _trial(runs, trial)
-    found = stored.trial(number)
-    if json_:
-        _print_json(text.trial_json(found, stored.hashes.get(number), stored.metric))
-        return
-    print(describe(stored, found))
-
-
-@app.command()
-def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Print what the model is asked for a trial, RUN/8 (or 8 of the last run), past or next."""
-    from agent.asked import asked
-
-    stored, number = _trial(runs, trial)
-    messages = asked(stored, number, os.environ.get("OPENAI_API_KEY"))
-    if json_:
-        _print_json([{"role": message.role, "content": message.content} for message in messages])
-        return
-    for message in messages:
-        print(f"----- {message.role} -----\n{message.content}")
-
-
-@app.command()
-def diff(
-    trial: str,
-    other: Annotated[str | None, typer.Argument(help="What to compare with; its parent if not given.")] = None,
-    *,
-    runs: Runs = DEFAULT_RUNS,
-    json_: Json = False,
-) -> None:
-    """Print the difference of a trial's files to its parent's, or to another trial's."""
-    stored, number = _trial(runs, trial)
-    found = stored.trial(number)
-    if other is not None:
-        base_run, base = _trial(runs, other)
-        old = f"{base_run.run_id}/{base_run.trial(base).number:04d}"
-    else:
-        old = f"{stored.run_id}/{found.parent or 0:04d}"
-    new = f"{stored.run_id}/{number:04d}"
-    patch = stored.repo.diff(old, new)
-    if json_:
-        _print_json({"old": old, "new": new, "diff": patch})
-        return
-    print(patch or f"no difference between {old} and {new}", end="" if patch else "\n")
-
-
-@app.command()
-def best(
-    run_name: RunName = None,
-    *,
-    verify: Annotated[bool, typer.Option("--verify", help="Score it on the test split, which no search sees.")] = False,
-    runs: Runs = DEFAULT_RUNS,
-    json_: Json = False,
-) -> None:
-    """Show the best trial of a run and where its script is."""
-    from agent.report import text
-
-    stored = _stored(runs, run_name)
-    incumbent = stored.history.incumbent
-    if incumbent is None:
-        raise UsageError(f"{stored.run_id} has no trial with a loss yet")
-    verified = None
-    if verify:
-        from agent.verify import verified_on_test
-
-        verified = verified_on_test(stored, incumbent, _cache(), print if not json_ else lambda _line: None)
-    if json_:
-        document = text.trial_json(incumbent, stored.hashes.get(incumbent.number), stored.metric)
-        _print_json(document if verified is None else {**document, "test": verified.to_json()})
-        return
-    closing = text.summary(stored.history.trials, incumbent, stored.metric, stored.config.noise_sigma)
-    where = stored.paths.trial(incumbent.number).files
-    print("\n".join([f"run {stored.run_id}", *closing, f"its files: {where}"]))
-    print(f"its commit: {stored.hashes.get(incumbent.number, '')} in {stored.runs.repo}")
-    if verified is not None:
-        print(verified.told(stored.metric))
 
 
 @app.command()
@@ -321,13 +213,16 @@ def doctor(*, task: TaskFolder = None, profile: Profile = None, runs: Runs = DEF
     endpoint = Endpoint(
         os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_MODEL"), os.environ.get("OPENAI_API_KEY")
     )
-    findings = examine(_task_folder(task), profile, _cache(), _runs(runs), endpoint)
+    findings = examine(task_folder(task), profile, cache_folder(), runs_folder(runs), endpoint)
     if json_:
-        _print_json([finding.to_json() for finding in findings])
+        print_json([finding.to_json() for finding in findings])
     else:
         print(rendered(findings, sys.stdout.isatty()))
     if any(finding.verdict == "missing" for finding in findings):
         raise typer.Exit(4)
+
+
+app.add_typer(cli_read.app)
 
 
 @app.callback(invoke_without_command=True)
@@ -394,7 +289,7 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, new: bool, json_: bool) -> N
             screens[0].replying(n_tokens)
 
     key = os.environ.get("OPENAI_API_KEY")
-    around = Surroundings(_cache(), key, dict(os.environ), screen_of, say, count_tokens)
+    around = Surroundings(cache_folder(), key, dict(os.environ), screen_of, say, count_tokens)
     with (new_run if new else existing_run)(config, runs, around) as open_run:
         say(f"run {config.run_id}: mode {config.mode}, {_what(open_run)}")
         try:
@@ -407,9 +302,7 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, new: bool, json_: bool) -> N
         history, hashes = open_run.history, open_run.repo.tags(config.run_id)
     if json_:
         rows = [text.trial_json(trial, hashes.get(trial.number), open_run.task.metric) for trial in history.trials]
-        _print_json(
-            {"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason, "trials": rows}
-        )
+        print_json({"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason, "trials": rows})
     else:
         _closing(config, runs, open_run, end)
     if end.ending is not Ending.DONE:
@@ -457,49 +350,6 @@ def _price(text: str | None) -> tuple[float, float] | None:
             f"--price {text}: write two numbers, dollars per million tokens in and out, e.g. 0.25,2"
         ) from None
     return prompt, completion
-
-
-def _task_folder(task: Path | None) -> Path:
-    from agent.resources import folder
-
-    return (task or folder("train_template")).resolve()
-
-
-def _task(folder: Path, profile: str | None) -> "Task":
-    from agent.task import Task
-
-    return Task.load(folder, profile)
-
-
-def _runs(root: Path) -> "RunsFolder":
-    from agent.paths import RunsFolder
-
-    return RunsFolder(root.resolve())
-
-
-def _stored(runs: Path, name: str | None) -> "StoredRun":
-    from agent.report.stored_run import StoredRun
-
-    return StoredRun.find(_runs(runs), name)
-
-
-def _trial(runs: Path, name: str) -> "tuple[StoredRun, int]":
-    from agent.report.stored_run import trial_name
-
-    run_name, number = trial_name(name)
-    return _stored(runs, run_name), number
-
-
-def _cache() -> Path:
-    """Return the folder of prepared data."""
-    from platformdirs import user_cache_path
-
-    chosen = os.environ.get("AUTOCENTAUR_CACHE")
-    return Path(chosen) if chosen else user_cache_path("autocentaur")
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:

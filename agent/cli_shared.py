@@ -1,0 +1,73 @@
+"""Options, arguments and look-ups that the commands share. Like `cli`, it may read the environment."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.paths import RunsFolder
+    from agent.report.stored_run import StoredRun
+    from agent.task import Task
+
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Name of a run; the last one if not given.")]
+TaskFolder = Annotated[
+    Path | None, typer.Option("--task", metavar="DIR", help="Task folder; the bundled task if not given.")
+]
+Profile = Annotated[str | None, typer.Option("--profile", metavar="P", help="Profile of the task, e.g. cpu or gpu.")]
+SandboxKind = Annotated[str, typer.Option("--sandbox", metavar="KIND", help="bubblewrap, or docker.")]
+Weaker = Annotated[
+    list[str],
+    typer.Option("--accept-unenforced", metavar="LIMIT", help="Run although this machine cannot enforce a limit."),
+]
+Gpus = Annotated[
+    str | None, typer.Option("--gpus", metavar="0,1", help="GPUs that jobs may have, one each; none if not given.")
+]
+DEFAULT_RUNS = Path("runs")
+
+
+def task_folder(task: Path | None) -> Path:
+    from agent.resources import folder
+
+    return (task or folder("train_template")).resolve()
+
+
+def load_task(folder: Path, profile: str | None) -> "Task":
+    from agent.task import Task
+
+    return Task.load(folder, profile)
+
+
+def runs_folder(root: Path) -> "RunsFolder":
+    from agent.paths import RunsFolder
+
+    return RunsFolder(root.resolve())
+
+
+def stored_run(runs: Path, name: str | None) -> "StoredRun":
+    from agent.report.stored_run import StoredRun
+
+    return StoredRun.find(runs_folder(runs), name)
+
+
+def stored_trial(runs: Path, name: str) -> "tuple[StoredRun, int]":
+    from agent.report.stored_run import trial_name
+
+    run_name, number = trial_name(name)
+    return stored_run(runs, run_name), number
+
+
+def cache_folder() -> Path:
+    """Return the folder of prepared data."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("AUTOCENTAUR_CACHE")
+    return Path(chosen) if chosen else user_cache_path("autocentaur")
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
