@@ -18,7 +18,7 @@ from agent.search.feasible import MemoryModel
 from agent.search.space import SearchSpace
 
 CONFIG_NAME = "task.toml"
-_TABLES = ("data", "budget", "limits", "set", "noise", "values", "space", "derived", "memory")
+_TABLES = ("data", "score", "budget", "limits", "set", "noise", "values", "space", "derived", "memory")
 
 
 class _Strict(BaseModel):

@@ -9,11 +9,11 @@ from sandbox import seccomp
 
 # Of Linux 6.8 on x86_64 and aarch64: asm/unistd_64.h and asm-generic/unistd.h, less what is refused.
 _ALLOWED = """
-    accept accept4 access alarm arch_prctl bind brk cachestat capget capset chdir chmod chown
+    accept accept4 access alarm arch_prctl bind brk capget capset chdir chmod chown
     clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep clock_nanosleep_time64
     close close_range connect copy_file_range creat dup dup2 dup3 epoll_create epoll_create1
     epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 execve execveat
-    exit exit_group faccessat faccessat2 fadvise64 fadvise64_64 fallocate fchdir fchmod fchmodat
+    exit exit_group faccessat faccessat2 fallocate fchdir fchmod fchmodat
     fchmodat2 fchown fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr flock fork fremovexattr fsetxattr
     fstat fstat64 fstatat fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futex futex_requeue
     futex_time64 futex_wait futex_waitv futex_wake futimesat get_mempolicy get_robust_list get_thread_area
@@ -23,12 +23,12 @@ _ALLOWED = """
     io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit ioctl ioprio_get ioprio_set
     kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lgetxattr link linkat listen
     listxattr llistxattr llseek lremovexattr lseek lsetxattr lstat lstat64 madvise map_shadow_stack mbind
-    membarrier memfd_create migrate_pages mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mmap2
+    membarrier memfd_create migrate_pages mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mmap2
     move_pages mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend
     mq_timedsend_time64 mq_unlink mremap msgctl msgget msgrcv msgsnd msync munlock munlockall munmap nanosleep
     newfstatat open openat openat2 pause pidfd_open pidfd_send_signal pipe pipe2 pkey_alloc pkey_free
-    pkey_mprotect poll ppoll ppoll_time64 prctl pread64 preadv preadv2 prlimit64 pselect6 pselect6_time64
-    pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv recvfrom recvmmsg recvmmsg_time64 recvmsg
+    pkey_mprotect poll ppoll ppoll_time64 prctl pread64 preadv prlimit64 pselect6 pselect6_time64
+    pwrite64 pwritev pwritev2 read readlink readlinkat readv recvfrom recvmmsg recvmmsg_time64 recvmsg
     remap_file_pages removexattr rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending
     rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64
     rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr
