@@ -20,7 +20,10 @@ LAYERS = (
     {"loop", "thought", "report"},
     {"modes", "asked", "places", "session", "verify", "doctor", "cli", "cli_read", "cli_shared", "__main__"},
 )
-MAY_USE_SANDBOX = {"score", "judge", "flags", "train_job", "smoke", "loop", "thought", "places", "session", "doctor", "cli"}
+MAY_USE_SANDBOX = {
+    *("score", "judge", "flags", "train_job", "smoke"),
+    *("loop", "thought", "places", "session", "doctor", "cli"),
+}
 OWNERS = {
     "openai": {"agent/llm/openai_model.py"},
     "tenacity": {"agent/llm/openai_model.py"},

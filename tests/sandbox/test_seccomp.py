@@ -83,5 +83,5 @@ def test_numbers_are_those_of_the_kernel_headers() -> None:
     for name, number in seccomp.refused().items():
         source = f"#include <asm/unistd.h>\n__NR_{name}\n"
         ran = subprocess.run(["cpp", "-P"], input=source, capture_output=True, text=True, check=False)
-        if ran.returncode == 0:
+        if ran.returncode == 0 and not ran.stdout.split()[-1].startswith("__NR"):  # older headers lack the youngest
             assert ran.stdout.split()[-1] == str(number), name
