@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: a tiny task, its data prepared once, and runs opened by hand."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,9 @@ from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.job import Sandbox
 
 TASKS = Path(__file__).parent / "tasks"
+
+# Started in the background of a script, Python inherits SIGINT as ignored, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test may read the developer's own settings, or reach a model by accident.
 for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):

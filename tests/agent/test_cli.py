@@ -206,8 +206,6 @@ def begun(environment: dict[str, str], folder: Path, trials: int = 200) -> subpr
     process = subprocess.Popen(
         [*command, "--trials", str(trials)],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # A test run in the background of a script inherits SIGINT as ignored, and python would leave it so.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     journal = folder / "runs" / "r" / "journal.jsonl"
     while not (journal.exists() and journal.read_text().count("\n") >= 3):
