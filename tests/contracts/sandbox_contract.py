@@ -365,7 +365,8 @@ class SandboxContract:
         code = """
             import os
             for folder in ("/tmp", "/dev/shm"):
-                print(os.listdir(folder))
+                # The interpreter itself may lie below /tmp: what counts are files that somebody wrote there.
+                print([name for name in os.listdir(folder) if os.path.isfile(folder + "/" + name)])
                 open(folder + "/left-behind", "w").write("x")
         """
         assert [run(code).log for _ in range(2)] == ["[]\n[]\n"] * 2
