@@ -88,7 +88,8 @@ ALL = (
     Case("processor_hog", "37", OK),
 )
 
-SANDBOXES = ("bubblewrap", pytest.param("docker", marks=pytest.mark.docker))
+# In Docker they take a minute and a half: `make test-long`, and .ci/run after the quick tests.
+SANDBOXES = ("bubblewrap", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.long]))
 
 
 @pytest.fixture(scope="module", params=SANDBOXES)
