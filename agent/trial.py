@@ -122,7 +122,7 @@ class Score:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Score":
-        return cls(**{**data, "status": Status(data.get("status", "ok"))})
+        return cls(**{**data, "status": Status(data["status"])} if "status" in data else data)
 
 
 @dataclass(frozen=True)
