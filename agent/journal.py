@@ -113,10 +113,14 @@ def read_events(path: Path) -> Iterator[Event]:
         raise JournalError(f"{path} is missing: this folder is not a run, or the run never started") from error
     lines = data.split(b"\n")
     complete, torn = lines[:-1], lines[-1]
-    parse = json.JSONDecoder().decode  # json.loads would guess the encoding of each line
+    parse = json.JSONDecoder().raw_decode  # json.loads would guess the encoding of each line
     for number, line in enumerate(complete, start=1):
         try:
-            yield event_from_json(parse(line.decode()))
+            text = line.decode()
+            data_of_line, end = parse(text)
+            if end != len(text):
+                raise ValueError(f"something stands behind column {end}")
+            yield event_from_json(data_of_line)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if number == len(complete) and not torn:
                 return
@@ -164,6 +168,7 @@ class History:
             for event in read_events(path):
                 history.add(event)
         finally:
+            gc.freeze()  # nor does it find any later
             if collecting:
                 gc.enable()
         return history

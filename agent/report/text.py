@@ -109,7 +109,8 @@ def summary(trials: Sequence[Trial], incumbent: Trial | None, metric: Metric, si
         lines.append(f"  {metric.name} is self-reported: the scripts printed it, and nothing has checked it")
     counts: dict[str, int] = {}
     for trial in trials:
-        counts[verdict(trial)] = counts.get(verdict(trial), 0) + 1
+        word = verdict(trial)
+        counts[word] = counts.get(word, 0) + 1
     lines.append(f"{len(trials)} trials: " + ", ".join(f"{n} {word}" for word, n in counts.items()))
     used = (
         f"spent: {duration(ledger.train_seconds)} of training as charged, {duration(ledger.wall_seconds)} by the clock"
