@@ -117,6 +117,17 @@ def test_a_torn_middle_line_is_refused_with_its_number(tmp_path: Path) -> None:
         History.read(path)
 
 
+def test_two_events_on_one_line_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    for event in (started(0), finished(0), started(1, parent=0)):
+        journal.append(event)
+    journal.close()
+    path.write_bytes(path.read_bytes().replace(b"\n", b"", 1))
+    with pytest.raises(JournalError, match="line 1: not an event"):
+        History.read(path)
+
+
 def test_an_event_that_does_not_follow_is_refused() -> None:
     history = History([])
     history.add(started(0))
