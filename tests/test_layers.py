@@ -32,6 +32,7 @@ OWNERS = {
     "cma": {"agent/search/cmaes.py"},
     "optuna": {"agent/search/tpe.py"},
     "pydantic": {"agent/config.py", "agent/metric.py", "agent/task.py"},
+    "pydantic_core": {"agent/journal.py"},
     "typer": {"agent/cli.py", "agent/cli_read.py", "agent/cli_shared.py"},
     "rich": {"agent/report/screen.py"},
     "filelock": {"agent/session.py", "agent/data.py"},

@@ -76,8 +76,8 @@ def encode(edit: Edit) -> dict[str, Any]:
 
 def decode(data: Mapping[str, Any]) -> Edit:
     """Return the edit that `encode` wrote. Raises JournalError for a kind that this version does not know."""
-    rest = {key: value for key, value in data.items() if key != "kind"}
-    match data.get("kind"):
+    rest = dict(data)
+    match rest.pop("kind", None):
         case "unchanged":
             return Unchanged()
         case "whole_file":
