@@ -11,17 +11,17 @@ from agent.budget import Budget, Ledger
 from agent.data import Corpus
 from agent.edits.edit import Unchanged
 from agent.errors import JournalError, ModelBudgetSpentError
-from agent.flags import reported_flags, seed_flags
+from agent.execute import Workbench, execute
+from agent.flags import seed_flags
 from agent.journal import History, Journal, TrialFinished, TrialStarted
-from agent.judge import failure, judge, keep, read_tail, reported
+from agent.judge import keep
 from agent.paths import RunPaths
 from agent.propose.proposer import Context, Proposer
 from agent.record import commit_of, write_results
 from agent.repo import TrialRepo
-from agent.score.scorer import Artifact, Scorer
+from agent.score.scorer import Scorer
 from agent.task import Task
 from agent.thought import Thought
-from agent.train_job import export, training_job
 from agent.trial import Origin, Outcome, Proposal, Trial
 from sandbox.job import Sandbox
 
@@ -84,6 +84,11 @@ class OpenRun:
     monotonic: Callable[[], float] = time.monotonic
     lookahead: int = 0  # 1: the next trial is thought of while one trains
     sources: dict[int, str] = field(default_factory=dict)  # script of every kept trial, by number
+
+    @property
+    def bench(self) -> Workbench:
+        """What this run executes scripts with."""
+        return Workbench(self.task, self.corpus, self.sandbox, self.scorer, self.passed_on)
 
 
 def run_trials(run: OpenRun) -> End:
@@ -214,40 +219,23 @@ def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:
 
 def _execute(run: OpenRun, trial: Trial) -> Outcome:
     """Train in a sandbox, score what is left behind, and judge it against the incumbent as it is now."""
-    paths = run.paths.trial(trial.number)
     source = _source(run, trial)
-    paths.root.mkdir(parents=True, exist_ok=True)
     if trial.parent is not None:
         (run.paths.worktree / run.task.script).write_text(source)
-    export({**run.task.files, run.task.script: source.encode()}, paths.files)
-    label = f"{run.run_id}/{trial.number:04d}"
-    baseline = run.history.trials[0].outcome if run.history.trials else None
-    execution = run.sandbox.run(
-        training_job(
-            run.task,
-            run.corpus,
-            paths,
-            label=f"{label}/train",
-            train_seed=trial.proposal.train_seed,
-            baseline_cpu_seconds=baseline.cpu_seconds if baseline else None,
-            baseline_wall_seconds=baseline.wall_seconds if baseline else None,
-            passed_on=run.passed_on,
-        )
-    )
-    log = read_tail(paths.log)
-    failed = failure(execution, log, run.task.budget)
     to_beat = run.history.incumbent.val_loss if run.history.incumbent else None
-    score = None
-    if failed is None:
-        run.observer.scoring(trial)
-        left_behind = Artifact(paths.artifact, paths.files, log, paths.score, label, trial.number, to_beat=to_beat)
-        score = run.scorer.score(left_behind)
-    outcome = judge(execution, failed, score, run.task.budget)
-    said = reported(log)
-    flags = reported_flags(said, execution, outcome.val_loss, run.task.metric, baseline)
+    outcome = execute(
+        run.bench,
+        source,
+        run.paths.trial(trial.number),
+        label=f"{run.run_id}/{trial.number:04d}",
+        number=trial.number,
+        train_seed=trial.proposal.train_seed,
+        baseline=run.history.trials[0].outcome if run.history.trials else None,
+        to_beat=to_beat,
+        scoring=lambda: run.observer.scoring(trial),
+    )
     if trial.parent is not None:
-        flags += seed_flags(source, run.sources[trial.parent])
-    outcome = replace(outcome, reported=said, flags=flags)
+        outcome = replace(outcome, flags=outcome.flags + seed_flags(source, run.sources[trial.parent]))
     return run.keep(outcome, to_beat)
 
 
