@@ -67,6 +67,8 @@ class BubblewrapSandbox:
             output = None
             if job.output is not None:
                 output = held.enter_context(OutputFile(job.output, who.host_uid, who.host_gid))
+            if job.extra_output is not None:  # is taken back when `held` ends, as no process is left then
+                held.enter_context(OutputFile(job.extra_output, who.host_uid, who.host_gid))
             log = held.enter_context(BoundedLog(job.log, int(job.limits.log_mb * 2**20)))
             control = held.enter_context(closing(self._controller.hold(job.label, job.limits)))
             root = held.enter_context(closing(rootfs.RootFs()))

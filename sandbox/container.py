@@ -13,7 +13,7 @@ from typing import Any
 
 from sandbox import image, launch, owner
 from sandbox.contained import Contained
-from sandbox.container_settings import Bind, binds_of, output_bind, settings
+from sandbox.container_settings import Bind, binds_of, output_binds, settings
 from sandbox.engine import Engine
 from sandbox.errors import SandboxUnavailableError
 from sandbox.interpreter import interpreter
@@ -79,8 +79,9 @@ class DockerSandbox:
             output = held.enter_context(OutputFile(job.output, users.job, users.job_group)) if job.output else None
             log = held.enter_context(BoundedLog(job.log, int(job.limits.log_mb * 2**20)))
             binds = [*self._python_binds(), *held.enter_context(_readable(job, users.job))]
-            if job.output is not None:
-                binds.append(output_bind(job.output))
+            if job.extra_output is not None:  # is taken back when `held` ends, as the container is gone then
+                held.enter_context(OutputFile(job.extra_output, users.job, users.job_group))
+            binds += output_binds(job)
             engine = held.enter_context(Engine(self._address))
             name = f"autocentaur-{re.sub(r'[^A-Za-z0-9]+', '-', job.label)}-{uuid.uuid4().hex[:12]}"
             labels = {OWNER: owner.own(), JOB: job.label}

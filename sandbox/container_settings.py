@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox import container_seccomp, keeper
 from sandbox.interpreter import Interpreter
-from sandbox.job import OUTPUT, Job, Limits
+from sandbox.job import EXTRA_OUTPUT, OUTPUT, Job, Limits
 
 N_KEPT = 2
 """Processes of a container that are not the job's: Docker's init and the keeper."""
@@ -109,6 +109,7 @@ def _devices(gpus: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{"Driver": "", "DeviceIDs": list(gpus), "Capabilities": [["gpu"]]}] if gpus else []
 
 
-def output_bind(output: Path) -> Bind:
-    """Return the one place that a job may write outside of its scratch space."""
-    return Bind(output, OUTPUT, writable=True)
+def output_binds(job: Job) -> list[Bind]:
+    """Return the only places that a job may write outside of its scratch space."""
+    outputs = ((job.output, OUTPUT), (job.extra_output, EXTRA_OUTPUT))
+    return [Bind(path, target, writable=True) for path, target in outputs if path is not None]

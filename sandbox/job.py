@@ -8,6 +8,8 @@ from typing import Protocol
 
 OUTPUT = "/out/artifact"
 """Where a job finds its one writable file. It exists, is empty, and cannot grow past `Limits.output_mb`."""
+EXTRA_OUTPUT = "/out/extra"
+"""Where it finds a second one, if it has one, of the same kind."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Job:
     limits: Limits
     log: Path  # host file that receives stdout and stderr while the job runs
     output: Path | None = None  # host file that becomes OUTPUT inside; None: the job writes nothing
+    extra_output: Path | None = None  # host file that becomes EXTRA_OUTPUT inside; for jobs that have an output
     mounts: tuple[Mount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)  # beside PATH, HOME, LANG and what the image sets: all
     workdir: str = "/"

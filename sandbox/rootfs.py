@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.errors import SandboxError
 from sandbox.interpreter import Interpreter
-from sandbox.job import OUTPUT, Job, Mount
+from sandbox.job import EXTRA_OUTPUT, OUTPUT, Job, Mount
 from sandbox.launch import Identity
 from sandbox.request import needs_copy
 
@@ -93,6 +93,8 @@ def build(root: RootFs, job: Job, python: Interpreter, who: Identity) -> None:
         _mount(root, mount, who)
     if job.output is not None:
         root.bind(job.output.absolute(), OUTPUT, "--bind")
+    if job.extra_output is not None:
+        root.bind(job.extra_output.absolute(), EXTRA_OUTPUT, "--bind")
     root.add("--remount-ro", "/", "--chdir", job.workdir)
 
 

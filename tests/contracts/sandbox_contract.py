@@ -383,6 +383,23 @@ class SandboxContract:
     def test_output_is_empty_if_nothing_was_written(self, run: Run) -> None:
         assert run("").execution.output_bytes == 0
 
+    def test_a_second_output_is_one_like_the_first(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        code = """
+            import os
+            for name in ("artifact", "extra"):
+                open("/out/" + name, "w").write(name)
+            try:
+                open("/out/extra", "wb").write(bytes(6 << 20))
+            except OSError:
+                print("capped at", os.path.getsize("/out/extra"))
+        """
+        limits = Limits(**LIMITS)  # type: ignore[arg-type]
+        log, output, extra = (tmp_path / name for name in ("log", "artifact", "extra"))
+        assert sandbox.run(Job(python(code), "RUN/1/x", limits, log, output, extra)).exit_code == 0
+        assert (log.read_text(), output.read_text()) == (f"capped at {4 << 20}\n", "artifact")
+        found = extra.stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_size) == (0o600, os.geteuid(), 4 << 20)
+
     def test_without_an_output_there_is_none(self, run: Run) -> None:
         ran = run("import os; print(os.path.exists('/out/artifact'))", output=False)
         assert ran.log == "False\n"

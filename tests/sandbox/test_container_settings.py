@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import container_seccomp, seccomp
-from sandbox.container_settings import Bind, output_bind, settings
+from sandbox.container_settings import Bind, output_binds, settings
 from sandbox.job import Job, Limits
 
 JOB = Job(("true",), "RUN/1/x", Limits(10.0, 0.5, processes=20, scratch_mb=2.0), Path("log"), Path("artifact"))
@@ -28,8 +28,10 @@ def test_without_a_gpu_none_is_asked_for() -> None:
 
 
 def test_only_the_output_can_be_written() -> None:
-    mounts = host_config(JOB, Bind(Path("/data"), "/data"), output_bind(Path("/x/artifact")))["Mounts"]
-    assert {mount["Target"]: mount["ReadOnly"] for mount in mounts} == {"/data": True, "/out/artifact": False}
+    job = dataclasses.replace(JOB, extra_output=Path("extra"))
+    mounts = host_config(job, Bind(Path("/data"), "/data"), *output_binds(job))["Mounts"]
+    read_only = {mount["Target"]: mount["ReadOnly"] for mount in mounts}
+    assert read_only == {"/data": True, "/out/artifact": False, "/out/extra": False}
 
 
 def test_no_swap_and_no_log_on_the_engines_disk() -> None:
