@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from agent.compile_cache import leaving, warmed
 from agent.data import Corpus
 from agent.flags import reported_flags
 from agent.judge import failure, judge, read_tail, reported
@@ -23,6 +25,7 @@ class Workbench:
     sandbox: Sandbox
     scorer: Scorer
     passed_on: Mapping[str, str]  # variables of the caller that task.toml allows
+    compiled: Path  # what the baseline left of its compilers; see agent.compile_cache
 
 
 def execute(
@@ -53,18 +56,17 @@ def execute(
     task = bench.task
     paths.root.mkdir(parents=True, exist_ok=True)
     export({**task.files, task.script: source.encode()}, paths.files)
-    execution = bench.sandbox.run(
-        training_job(
-            task,
-            bench.corpus,
-            paths,
-            label=f"{label}/train",
-            train_seed=train_seed,
-            baseline_cpu_seconds=baseline.cpu_seconds if baseline else None,
-            baseline_wall_seconds=baseline.wall_seconds if baseline else None,
-            passed_on=bench.passed_on,
-        )
+    job = training_job(
+        task,
+        bench.corpus,
+        paths,
+        label=f"{label}/train",
+        train_seed=train_seed,
+        baseline_cpu_seconds=baseline.cpu_seconds if baseline else None,
+        baseline_wall_seconds=baseline.wall_seconds if baseline else None,
+        passed_on=bench.passed_on,
     )
+    execution = bench.sandbox.run((warmed if baseline else leaving)(job, bench.compiled))
     log = read_tail(paths.log)
     failed = failure(execution, log, task.budget)
     score = None

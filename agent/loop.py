@@ -88,7 +88,7 @@ class OpenRun:
     @property
     def bench(self) -> Workbench:
         """What this run executes scripts with."""
-        return Workbench(self.task, self.corpus, self.sandbox, self.scorer, self.passed_on)
+        return Workbench(self.task, self.corpus, self.sandbox, self.scorer, self.passed_on, self.paths.compiled)
 
 
 def run_trials(run: OpenRun) -> End:

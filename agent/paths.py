@@ -72,6 +72,11 @@ class RunPaths:
         return self.root / "results.tsv"
 
     @property
+    def compiled(self) -> Path:
+        """What the baseline's job left of its compilers. Never opened by the host."""
+        return self.root / "compiled.tar"
+
+    @property
     def worktree(self) -> Path:
         return self.root / "worktree"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.compile_cache import warmed
 from agent.data import Corpus
 from agent.judge import failure, last_line, read_tail
 from agent.paths import RunPaths, TrialPaths
@@ -103,6 +104,7 @@ class Smoke:
         # Every script can do one step, and one that ignores the unit does one second, token or piece of work.
         one_step = {"TRAIN_BUDGET": "1", "TRAIN_BUDGET_UNIT": "steps"}
         limits = replace(job.limits, cpu_seconds=cpu_seconds)
+        job = warmed(job, self._paths.compiled)
         # On the CPU: the GPU is for trials.
         return replace(job, environment={**job.environment, **one_step}, limits=limits, gpus=())
 

@@ -16,12 +16,12 @@ LAYERS = (
     {"__init__", "errors", "paths", "resources", "edits"},
     {"trial"},
     {"search", "llm", "prompts", "journal", "repo", "budget", "config", "metric", "task", "data", "record", "conditions"},
-    {"propose", "score", "judge", "flags", "train_job", "smoke", "execute"},
+    {"propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"},
     {"loop", "thought", "report"},
     {"modes", "asked", "places", "session", "verify", "doctor", "cli", "cli_read", "cli_shared", "__main__"},
 )
 MAY_USE_SANDBOX = {
-    *("score", "judge", "flags", "train_job", "smoke", "execute"),
+    *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"),
     *("loop", "thought", "places", "session", "doctor", "cli"),
 }
 OWNERS = {
