@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent import __version__
+from agent.conditions import processor
 from agent.errors import JournalError, UsageError
 from agent.journal import FORMAT
 
@@ -76,7 +77,7 @@ def environment() -> dict[str, str]:
             facts[package] = version(package)
         except PackageNotFoundError:
             continue
-    return facts | {"processor": _processor(), "executable": sys.executable}
+    return facts | {"processor": processor(), "executable": sys.executable}
 
 
 def save(path: Path, config: RunConfig) -> None:
@@ -98,11 +99,3 @@ def load(path: Path) -> RunConfig:
         raise JournalError(f"{path} is missing: this folder is not a run") from error
     except (ValueError, KeyError, TypeError) as error:
         raise JournalError(f"{path} cannot be read: {error}; restore it from a backup") from error
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

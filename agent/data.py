@@ -43,6 +43,13 @@ class Corpus:
         """Number of bytes that each token stands for, shape (V,); 0 for special tokens."""
         return np.asarray(self.meta["token_bytes"], dtype=np.int64)
 
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all that training and scoring read: every file's own hash, and how the host reads them."""
+        read = {name: about["sha256"] for name, about in self.meta["files"].items()}
+        known = {key: self.meta[key] for key in ("seq_len", "token_bytes", "n_outputs") if key in self.meta}
+        return hashlib.sha256(json.dumps([read, known], sort_keys=True).encode()).hexdigest()[:16]
+
     def sequences(self, split: str) -> NDArray[np.uint16]:
         """Return the sequences of `val` or `test`, shape (N, T + 1): they do not overlap."""
         tokens = np.fromfile(self.folder / split / f"{split}.bin", dtype=np.uint16)

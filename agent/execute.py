@@ -26,6 +26,7 @@ class Workbench:
     scorer: Scorer
     passed_on: Mapping[str, str]  # variables of the caller that task.toml allows
     compiled: Path  # what the baseline left of its compilers; see agent.compile_cache
+    conditions: Mapping[str, str]  # what results may depend on here; see agent.conditions
 
 
 def execute(
@@ -77,4 +78,4 @@ def execute(
     outcome = judge(execution, failed, score, task.budget)
     said = reported(log)
     flags = reported_flags(said, execution, outcome.val_loss, task.metric, baseline)
-    return replace(outcome, reported=said, flags=flags)
+    return replace(outcome, reported=said, flags=flags, conditions=bench.conditions)

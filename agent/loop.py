@@ -80,6 +80,7 @@ class OpenRun:
     observer: Observer
     keep: Callable[[Outcome, float | None], Outcome] = keep
     passed_on: Mapping[str, str] = field(default_factory=dict)  # variables of the caller that task.toml allows
+    conditions: Mapping[str, str] = field(default_factory=dict)  # what results may depend on here
     now: Callable[[], str] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     lookahead: int = 0  # 1: the next trial is thought of while one trains
@@ -88,7 +89,9 @@ class OpenRun:
     @property
     def bench(self) -> Workbench:
         """What this run executes scripts with."""
-        return Workbench(self.task, self.corpus, self.sandbox, self.scorer, self.passed_on, self.paths.compiled)
+        return Workbench(
+            self.task, self.corpus, self.sandbox, self.scorer, self.passed_on, self.paths.compiled, self.conditions
+        )
 
 
 def run_trials(run: OpenRun) -> End:

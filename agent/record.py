@@ -41,6 +41,8 @@ def commit_of(
         "Val-Loss": None if outcome.val_loss is None else repr(outcome.val_loss),
         "Score": outcome.score.kind if outcome.score else None,
         "Train-Seconds": f"{outcome.train_seconds:.1f}",
+        "Wall-Seconds": f"{outcome.wall_seconds:.3f}" if outcome.status.ran else None,
+        "Cpu-Seconds": None if outcome.cpu_seconds is None else f"{outcome.cpu_seconds:.3f}",
         "Budget": f"{task.budget.amount:g} {task.budget.unit}, {task.budget.kind}",
         "Seed": trial.proposal.train_seed,
         "Image": outcome.sandbox or None,
@@ -48,6 +50,7 @@ def commit_of(
         "Profile": task.profile,
         "Model": trial.proposal.usage.model if trial.proposal.usage else model,
         "Prompt": trial.proposal.prompt,
+        **{name.capitalize(): one_line(value) for name, value in outcome.conditions.items()},
     }
     trailers = "".join(f"{name}: {value}\n" for name, value in facts.items() if value is not None)
     why = f"\n{one_line(outcome.reason)}\n" if outcome.reason else ""

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from agent import config as run_config
 from agent.budget import Budget, Ledger
+from agent.conditions import conditions_of
 from agent.config import RunConfig
 from agent.data import Corpus, find_corpus, prepare_corpus
 from agent.errors import MissingRequirementError, TaskError, UsageError
@@ -93,7 +94,7 @@ def load_task(config: RunConfig, runs: RunsFolder) -> Task:
 
 @contextmanager
 def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings) -> Iterator[OpenRun]:
-    passed_on = _passed_on(task, around.variables)
+    passed_on = passed_variables(task, around.variables)
     paths = runs.run(config.run_id)
     with ExitStack() as stack:
         resumed = paths.root.exists()
@@ -135,6 +136,7 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
             observer=around.screen_of(task, paths, repo),
             keep=keep_baseline if config.mode == NOISE else keep,
             passed_on=passed_on,
+            conditions=conditions_of(task, corpus, config.sandbox, config.gpus),
             lookahead=config.lookahead,
         )
 
@@ -212,7 +214,7 @@ def corpus_of(task: Task, cache: Path, say: Say) -> Corpus | None:
     return prepare_corpus(task, cache)
 
 
-def _passed_on(task: Task, variables: Mapping[str, str]) -> dict[str, str]:
+def passed_variables(task: Task, variables: Mapping[str, str]) -> dict[str, str]:
     """Return the caller's variables that task.toml lets through. Raises MissingRequirementError for one not set."""
     missing = [name for name in task.environment.variables if name not in variables]
     if missing:

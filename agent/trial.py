@@ -147,6 +147,7 @@ class Outcome:
     score: Score | None = None
     reported: Mapping[str, float] = field(default_factory=dict)  # what the script printed: information only
     sandbox: str = ""  # what it ran in: name and version, or the image's digest
+    conditions: Mapping[str, str] = field(default_factory=dict)  # what it may depend on; see agent.conditions
     unenforced: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # where the script's word and the host's measurement disagree, one line each
 
