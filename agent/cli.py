@@ -53,7 +53,7 @@ def run(
     task: TaskFolder = None,
     profile: Profile = None,
     mode: Annotated[
-        str, typer.Option(metavar="MODE", help="centaur, code-edit, cma-es, local, tpe or random.")
+        str, typer.Option(metavar="MODE", help="centaur, fixed, code-edit, cma-es, local, tpe or random.")
     ] = "centaur",
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials in all, the baseline included.")] = None,
     budget: Annotated[str | None, typer.Option(metavar="24h", help="Training time, as charged to trials.")] = None,
@@ -64,7 +64,7 @@ def run(
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
     model: Annotated[
-        str | None, typer.Option(metavar="M", envvar="OPENAI_MODEL", help="Model name, or replay:FILE.")
+        str | None, typer.Option(metavar="M", envvar="OPENAI_MODEL", help="Model name, replay:FILE, or echo.")
     ] = None,
     base_url: Annotated[
         str | None, typer.Option(metavar="URL", envvar="OPENAI_BASE_URL", help="OpenAI-compatible endpoint.")
@@ -73,8 +73,17 @@ def run(
         bool, typer.Option("--derived/--no-derived", help="Search through the coordinates that the task derives.")
     ] = True,
     llm_share: Annotated[float, typer.Option(metavar="X", help="centaur: share of trials the model decides.")] = 0.3,
+    hints: Annotated[
+        bool, typer.Option("--hints/--no-hints", help="Begin at the values that the task hints at.")
+    ] = False,
     llm_warmup: Annotated[int, typer.Option(metavar="N", help="centaur: trials before the model's first turn.")] = 10,
     attempts: Annotated[int, typer.Option(metavar="N", help="Replies of the model per proposal.")] = 3,
+    llm_every: Annotated[
+        int | None, typer.Option(metavar="K", help="centaur: the model decides every k-th trial, not a share.")
+    ] = None,
+    prompt: Annotated[
+        str, typer.Option(metavar="P", help="centaur: compact, or paper (the published one, 11,000 tokens).")
+    ] = "compact",
     price: Annotated[
         str | None, typer.Option(metavar="IN,OUT", help="Dollars per million tokens of prompts and of replies.")
     ] = None,
@@ -127,8 +136,11 @@ def run(
         base_url=base_url,
         derived=derived,
         llm_share=llm_share,
+        hints=hints,
         llm_warmup=llm_warmup,
         attempts=attempts,
+        llm_every=llm_every,
+        prompt=prompt,
         price=_price(price),
         max_cost=max_cost,
         max_tokens=max_tokens,

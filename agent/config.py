@@ -48,8 +48,11 @@ class RunConfig(BaseModel):
     price: tuple[float, float] | None = None  # dollars per million tokens of prompts and of replies; None: unknown
     max_cost: Annotated[float, Field(gt=0)] | None = None  # dollars of all model calls
     max_tokens: Annotated[int, Field(gt=0)] | None = None  # of all prompts and replies
+    hints: bool = False  # begin at the values that the task hints at
     context_tokens: Annotated[int, Field(ge=1024)] = 32_768  # the endpoint's window: prompt and reply together
     lookahead: Annotated[int, Field(ge=0, le=1)] = 0  # code-edit: trials thought of while another one trains
+    llm_every: Annotated[int, Field(ge=1)] | None = None  # centaur: every k-th trial is the model's, not a share
+    prompt: Literal["compact", "paper"] = "compact"  # centaur: our prompt, or the published one with its whole matrix
     record: str | None = None  # file that the model's replies are recorded in, for --model replay:FILE
     smoke: bool = True  # code-edit: rehearse one step of each edit before its trial
     edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: what suits the model

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.config import RunConfig
 from agent.edits.edit import Params
@@ -15,14 +16,20 @@ from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
 from agent.propose.proposer import Proposer
 from agent.propose.rehearsal import Rehearse
+from agent.propose.turns import Turns
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
 from agent.task import Task
+
+if TYPE_CHECKING:
+    from agent.propose.numeric import NumericProposer
+    from agent.search.cmaes import CMAState
 
 ModelFor = Callable[[int], Model]  # the model that writes trial n, with its transcript
 
 MODES = {
     "centaur": "CMA-ES, and on a share of the trials a language model that sees its state",
+    "fixed": "a language model chooses every configuration of the hyperparameters",
     "code-edit": "a language model edits the script",
     "cma-es": "CMA-ES over the hyperparameters, started from the script's own values",
     "local": "climbs from the best point so far by small moves",
@@ -31,24 +38,27 @@ MODES = {
     "optuna:NAME": "any of Optuna's samplers, e.g. optuna:GPSampler",
     "random": "independent draws from the space",
 }
-NOT_BUILT = ("fixed",)
 OPTUNA = "optuna:"
 NOISE = "noise"  # `agent noise`: the baseline under one training seed after another
 SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its model
 RECORDING = "replay:"  # --model replay:FILE
+ECHO = "echo"  # --model echo: no model, the incumbent handed back
 
 
 def check_mode(mode: str) -> None:
     """Raise UsageError unless `mode` is one that can be run."""
-    if mode in NOT_BUILT:
-        raise UsageError(f"--mode {mode} is not built yet; built are {', '.join(MODES)}")
     if mode not in MODES and mode != NOISE and not (mode.startswith(OPTUNA) and mode != "optuna:NAME"):
         raise UsageError(f"--mode {mode}: there is no such mode; there are {', '.join(MODES)}")
 
 
 def needs_model(config: RunConfig) -> bool:
     """Return whether the mode talks to a language model."""
-    return config.mode in ("centaur", "code-edit")
+    return config.mode in ("centaur", "fixed", "code-edit") and not is_echo(config)
+
+
+def is_echo(config: RunConfig) -> bool:
+    """Return whether the incumbent is handed back in place of a model's answers: the control of a hybrid."""
+    return config.mode == "centaur" and config.model == ECHO
 
 
 def caps_of(config: RunConfig) -> Caps:
@@ -93,6 +103,8 @@ def build_model(
     Raises:
         UsageError, MissingRequirementError, ModelError: there is no such model here; the message says what to do.
     """
+    if config.model == ECHO:
+        raise UsageError(f"--model {ECHO} is the control of --mode centaur; {config.mode} needs a model that answers")
     if config.model is not None and config.model.startswith(RECORDING):
         return RecordedModel(Path(config.model.removeprefix(RECORDING)), n_replies_used)
     if config.base_url is None and api_key is None:
@@ -143,14 +155,20 @@ def build_proposer(
 
     `rehearse` runs the smoke job of an edited script; only code-edit asks for it.
     """
+    if config.hints and config.mode in ("fixed", "code-edit", NOISE):
+        raise UsageError(f"--hints is for modes with a searcher; {config.mode} has none")
+    if config.hints and not task.hints:
+        raise UsageError(f"--hints: {task.folder}/task.toml declares no [hints] for this profile")
     if config.lookahead and config.mode != "code-edit":
         raise UsageError(f"--lookahead is for code-edit; the searcher of {config.mode} wants each result first")
     if config.mode == NOISE:
         from agent.propose.noise import NoiseProposer
 
         return NoiseProposer()
+    if is_echo(config):
+        return _echo(config, task)
     if not needs_model(config):
-        return _numeric(task, searcher_of(config.mode, _space(config, task), task.defaults, config.seed))
+        return _numeric(config, task, searcher_of(config.mode, _space(config, task), _start(config, task), config.seed))
     assert model is not None, "the other modes talk to a model"
 
     def model_for(number: int) -> Model:
@@ -159,7 +177,9 @@ def build_proposer(
     if config.mode == "code-edit":
         form = config.edit_format or ("lines" if is_embedded(config, api_key) else "search-replace")
         return _code_edit(config, task, paths, model_for=model_for, edit_format=form, rehearse=rehearse)
-    return _centaur(config, task, model_for)
+    if config.mode == "fixed":
+        return _fixed(config, task, model_for)
+    return _centaur(config, task, model_for, context_tokens_of(config, api_key), model.name)
 
 
 def searcher_of(mode: str, space: SearchSpace, start: Params, seed: int) -> Searcher:
@@ -188,10 +208,13 @@ def searcher_of(mode: str, space: SearchSpace, start: Params, seed: int) -> Sear
     return OptunaSearcher(space, seed, mode.removeprefix(OPTUNA))
 
 
-def _numeric(task: Task, searcher: Searcher) -> Proposer:
-    """Return the proposer around a searcher, with a memory model if the task declares one."""
+def _numeric(config: RunConfig, task: Task, searcher: Searcher) -> "NumericProposer":
+    """Return the proposer around a searcher, with a memory model and hints if the task declares them."""
     from agent.propose.numeric import NumericProposer
+    from agent.search.hinted import HintedSearcher
 
+    if config.hints:
+        searcher = HintedSearcher(searcher, _start(config, task))
     return NumericProposer(searcher, task.memory_model())
 
 
@@ -219,21 +242,56 @@ def _code_edit(
     return MendingProposer(model_edits)
 
 
-def _centaur(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
+def _fixed(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
+    from agent.propose.fixed import FixedProposer
+
+    _space(config, task)  # it needs one, derived coordinates or not
+    return FixedProposer(model_for, PromptSet.load("fixed"), _briefing(task), task.memory_model)
+
+
+def _centaur(config: RunConfig, task: Task, model_for: ModelFor, context_tokens: int, model_name: str) -> Proposer:
     from agent.propose.centaur import CentaurProposer
+    from agent.propose.centaur_prompts import PAPER_WINDOW, as_published, compact
+
+    if config.prompt == "paper" and context_tokens < PAPER_WINDOW:
+        raise UsageError(
+            f"--prompt paper needs a window of {PAPER_WINDOW} tokens, and {model_name} has {context_tokens}; "
+            "leave it out, or name a larger model (and its --context-tokens)"
+        )
+    host, state = host_of(config, task)
+    return CentaurProposer(
+        host,
+        state,
+        model_for,
+        PromptSet.load("centaur" if config.prompt == "compact" else "centaur_paper"),
+        _briefing(task),
+        turns=turns_of(config),
+        openings=compact if config.prompt == "compact" else as_published,
+    )
+
+
+def _echo(config: RunConfig, task: Task) -> Proposer:
+    from agent.propose.echo import EchoProposer
+
+    return EchoProposer(host_of(config, task)[0], turns_of(config))
+
+
+def host_of(config: RunConfig, task: Task) -> "tuple[NumericProposer, Callable[[], CMAState]]":
+    """Return the CMA-ES of a hybrid, and how to read its state."""
     from agent.search.cmaes import CMAESearcher
 
-    searcher = CMAESearcher(_space(config, task), task.defaults, config.seed)
-    return CentaurProposer(
-        _numeric(task, searcher),
-        searcher.state,
-        model_for,
-        PromptSet.load("centaur"),
-        _briefing(task),
-        seed=config.seed,
-        llm_share=config.llm_share,
-        warmup=config.llm_warmup,
-    )
+    searcher = CMAESearcher(_space(config, task), _start(config, task), config.seed)
+    return _numeric(config, task, searcher), searcher.state
+
+
+def turns_of(config: RunConfig) -> Turns:
+    """Return which trials of a hybrid are the model's."""
+    return Turns(config.seed, config.llm_share, config.llm_warmup, config.llm_every)
+
+
+def _start(config: RunConfig, task: Task) -> Params:
+    """Return where a search starts: the script's own values, or with --hints those that the task hints at."""
+    return {**task.defaults, **task.hints} if config.hints else task.defaults
 
 
 def _briefing(task: Task) -> Briefing:

@@ -20,7 +20,7 @@ from agent.llm.capped import CappedModel
 from agent.llm.model import Model
 from agent.llm.recorded import Transcript, cut_recording
 from agent.loop import Observer, OpenRun
-from agent.modes import NOISE, build_model, build_proposer, caps_of, check_mode, needs_model
+from agent.modes import ECHO, NOISE, build_model, build_proposer, caps_of, check_mode, is_echo, needs_model
 from agent.paths import RunPaths, RunsFolder
 from agent.places import open_sandbox
 from agent.repo import TrialRepo
@@ -122,7 +122,7 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
         yield OpenRun(
             run_id=config.run_id,
             mode=config.mode,
-            model_name=model.name if model else None,
+            model_name=model.name if model else ECHO if is_echo(config) else None,
             task=task,
             corpus=corpus,
             paths=paths,

@@ -18,7 +18,7 @@ from agent.search.feasible import MemoryModel
 from agent.search.space import SearchSpace
 
 CONFIG_NAME = "task.toml"
-_TABLES = ("data", "score", "budget", "limits", "set", "noise", "values", "space", "derived", "memory")
+_TABLES = ("data", "score", "budget", "limits", "set", "noise", "values", "space", "derived", "memory", "hints")
 
 
 class _Strict(BaseModel):
@@ -142,6 +142,7 @@ class _Document(_Strict):
     space: Mapping[str, Mapping[str, Any]] = {}
     derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived
     memory: Mapping[str, Any] = {}  # see agent.search.feasible
+    hints: Mapping[str, int | float | str] = {}  # values that --hints begins at
 
 
 class Task:
@@ -184,6 +185,9 @@ class Task:
         self.space = _space(folder / CONFIG_NAME, text, document, self.profile)
         script = _text(folder, files, self.script)
         self.source = _baseline(folder / self.script, script, {} if as_is else document.values, self.space)
+        self.hints = document.hints  # values of names that --hints begins at
+        if not as_is:  # what ran in a trial has left the place that the hints are about
+            self._check_hints(text)
         self.files = {name: files[name] for name in kept} | {self.script: self.source.encode()}
 
     @classmethod
@@ -201,6 +205,16 @@ class Task:
             if path.is_file():
                 files[name] = path.read_bytes()
         return cls(folder, files, profile)
+
+    def _check_hints(self, text: str) -> None:
+        """Raise TaskError unless the hints, with the script's own values, are a point of the space."""
+        names = self.space.names if self.space else ()
+        problems = [f"{name}: is not a name of the space" for name in self.hints if name not in names]
+        if self.space is not None and not problems:
+            problems = self.space.validate({**self.defaults, **self.hints})
+        if problems:
+            line = _line(text, ("profiles", str(self.profile), "hints"), ("hints",))
+            raise TaskError(f"{self.folder / CONFIG_NAME}:{line}: hints.{problems[0]}")
 
     def memory_model(self) -> MemoryModel | None:
         """Return a fresh model of what fits in memory; None if the task declares no terms for one."""

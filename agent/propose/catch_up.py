@@ -2,10 +2,11 @@
 
 from agent.edits.edit import Params
 from agent.propose.configurations import params_of
+from agent.propose.experience import Experience
 from agent.propose.proposer import Context
-from agent.search.feasible import MemoryModel
+from agent.search.feasible import Estimate, MemoryModel
 from agent.search.searcher import Searcher
-from agent.trial import Origin, Outcome, Status, Trial
+from agent.trial import Origin, Trial
 
 OF_A_SEARCH = (Origin.SEARCHER, Origin.LLM, Origin.ECHO)  # each of these trials was one `ask`
 MAX_SKIPPED = 100  # points in a row that have run before or will not fit; then the space is as good as exhausted
@@ -22,9 +23,8 @@ class CatchUp:
     def __init__(self, searcher: Searcher, memory: MemoryModel | None = None) -> None:
         """`searcher` and `memory`: fresh; they learn from the journal."""
         self._searcher = searcher
-        self._memory = memory
+        self._experience = Experience(memory)
         self._n_seen = 0  # of the context's trials
-        self._known: dict[frozenset[tuple[str, object]], float | None] = {}  # losses by configuration
 
     def point(self, context: Context) -> Params:
         """Return the searcher's point for the trial to propose, new unless the space is exhausted."""
@@ -35,7 +35,11 @@ class CatchUp:
 
     def has_run(self, params: Params) -> bool:
         """Whether a trial has been executed with just these values."""
-        return _key(params) in self._known
+        return self._experience.has_run(params)
+
+    def estimate(self, params: Params) -> Estimate | None:
+        """Return the memory that `params` will need; None while that cannot be told."""
+        return self._experience.estimate(params)
 
     def _follow(self, trial: Trial, context: Context) -> None:
         assert trial.outcome is not None, "a context holds finished trials"
@@ -48,31 +52,16 @@ class CatchUp:
                 self._searcher.release(trial.number)
         elif trial.number == 0 and params is not None:
             self._searcher.tell(0, params, loss)
-        if trial.outcome.status.ran and params is not None:
-            self._known.setdefault(_key(params), loss)
-            self._learn_memory(params, trial.outcome)
-
-    def _learn_memory(self, params: Params, outcome: Outcome) -> None:
-        peak_gb = outcome.peak_vram_gb if outcome.peak_vram_gb is not None else outcome.peak_memory_gb
-        if self._memory is None:
-            return
-        if outcome.status is Status.OUT_OF_MEMORY:
-            self._memory.learn(params, None)
-        elif outcome.status is Status.OK and peak_gb is not None:
-            self._memory.learn(params, peak_gb)
+        self._experience.learn(trial, context)
 
     def _ask(self, number: int) -> Params:
         point = self._searcher.ask(number)
         for _ in range(MAX_SKIPPED):
-            if self.has_run(point):
-                self._searcher.tell(number, point, self._known[_key(point)])
-            elif self._memory is not None and self._memory.refuses(point):
+            if self._experience.has_run(point):
+                self._searcher.tell(number, point, self._experience.loss(point))
+            elif (estimate := self._experience.estimate(point)) is not None and estimate.hopeless:
                 self._searcher.tell(number, point, None)
             else:
                 break
             point = self._searcher.ask(number)
         return point
-
-
-def _key(params: Params) -> frozenset[tuple[str, object]]:
-    return frozenset(params.items())

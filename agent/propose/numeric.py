@@ -1,11 +1,12 @@
 """The numeric modes: a searcher's point, written into the script."""
 
 from agent.edits.assignments import Assignments, read_constants
+from agent.edits.edit import Params
 from agent.edits.guard import fingerprint
 from agent.propose.catch_up import CatchUp
 from agent.propose.configurations import changes
 from agent.propose.proposer import Context
-from agent.search.feasible import MemoryModel
+from agent.search.feasible import Estimate, MemoryModel
 from agent.search.searcher import Searcher
 from agent.trial import Origin, Proposal, Status
 
@@ -30,3 +31,7 @@ class NumericProposer:
             reason="the search finds no configuration that has not run yet" if exhausted else "",
             fingerprint=fingerprint(edit.apply(context.source)),
         )
+
+    def estimate(self, params: Params) -> Estimate | None:
+        """Return the memory that `params` will need, as far as the last proposal knew; None if that cannot be told."""
+        return self._catch_up.estimate(params)

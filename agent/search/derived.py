@@ -27,6 +27,17 @@ class Derived:
     high: float
 
     @property
+    def formula(self) -> str:
+        """The product in words of task.toml, e.g. "TOTAL / BATCH / 256"."""
+        above = [name for name, exponent in self.exponents for _ in range(exponent)]
+        below = [name for name, exponent in self.exponents for _ in range(-exponent)]
+        if self.constant > 1 or not above:
+            above.append(f"{self.constant:g}")
+        elif self.constant < 1:
+            below.append(f"{1 / self.constant:g}")
+        return " / ".join([" * ".join(above), *below])
+
+    @property
     def n_axes(self) -> int:
         return 1
 

@@ -31,6 +31,17 @@ class Estimate:
     gb: float
     error: float  # relative standard deviation
     chance: float  # that it fits, 0 to 1
+    limit_gb: float
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it will surely not fit."""
+        return self.chance < REFUSED_BELOW
+
+    @property
+    def told(self) -> str:
+        """The estimate in words, for prompts: "needs about 44 of 79 GB"."""
+        return f"needs about {self.gb:.3g} of {self.limit_gb:.3g} GB"
 
 
 class MemoryModel:
@@ -88,12 +99,12 @@ class MemoryModel:
         if self._fit is None:
             self._fit = self._fitted()
         gb, error = self._fit.predict(self._row(params))
-        return Estimate(gb, error, _normal_cdf(math.log(self.limit_gb / gb) / error))
+        return Estimate(gb, error, _normal_cdf(math.log(self.limit_gb / gb) / error), self.limit_gb)
 
     def refuses(self, params: Params) -> bool:
         """Whether `params` will surely not fit."""
         estimate = self.estimate(params)
-        return estimate is not None and estimate.chance < REFUSED_BELOW
+        return estimate is not None and estimate.hopeless
 
     def _row(self, params: Params) -> Vector:
         return np.array([1.0, *(term(params) for term in self._terms)])

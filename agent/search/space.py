@@ -104,6 +104,10 @@ class SearchSpace:
         """
         return {p.name: self._derived.get(p.name, p).spread(max(at)) for p, at in self._by_parameter(stds)}
 
+    def coordinate(self, name: str) -> str:
+        """Return what is searched for a name: the name itself, or the product that takes its place."""
+        return self._derived[name].name if name in self._derived else name
+
     @property
     def steps(self) -> NDArray[np.float64]:
         """The distance of two levels on each axis, shape (n_dims,), in [0, 1]; 0 where there are none."""

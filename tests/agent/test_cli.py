@@ -120,11 +120,6 @@ def test_a_sampler_that_optuna_lacks_is_refused(agent: Agent, sampler: str) -> N
     one_line_error(agent("run", "--task", str(BIGRAM), "--mode", f"optuna:{sampler}"), 2)
 
 
-@pytest.mark.parametrize("mode", ["fixed"])
-def test_a_mode_that_is_not_built_says_so(agent: Agent, mode: str) -> None:
-    assert "not built yet" in one_line_error(agent("run", "--mode", mode), 2)
-
-
 @pytest.mark.parametrize(
     ("args", "what"),
     [

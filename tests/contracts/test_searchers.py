@@ -10,6 +10,7 @@ import pytest
 
 from agent.edits.edit import Params
 from agent.search.cmaes import CMAESearcher
+from agent.search.hinted import HintedSearcher
 from agent.search.local import LocalSearcher
 from agent.search.random_search import RandomSearcher
 from agent.search.searcher import Searcher
@@ -36,6 +37,7 @@ START: Params = {
     "PATTERN": "SSSL",
     "ACT": "relu",
 }
+HINT: Params = {**START, "LR": 0.02}
 
 Build = Callable[[int], Searcher]
 BUILDERS: dict[str, Build] = {
@@ -45,6 +47,8 @@ BUILDERS: dict[str, Build] = {
     "cma-es, derived": lambda seed: CMAESearcher(DERIVED, START, seed),
     "local, derived": lambda seed: LocalSearcher(DERIVED, START, seed),
     "tpe": lambda seed: OptunaSearcher(SPACE, seed),
+    "cma-es, hinted": lambda seed: HintedSearcher(CMAESearcher(SPACE, HINT, seed), HINT),
+    "local, hinted": lambda seed: HintedSearcher(LocalSearcher(SPACE, HINT, seed), HINT),
     "optuna:RandomSampler": lambda seed: OptunaSearcher(SPACE, seed, "RandomSampler"),
 }
 N_TRIALS = 30  # several generations of CMA-ES, past the warm-up of the others

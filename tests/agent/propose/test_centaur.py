@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,8 +17,13 @@ from agent.llm.model import Model
 from agent.llm.scripted import Reply, ScriptedModel
 from agent.prompts import PromptSet
 from agent.propose.centaur import CentaurProposer
+from agent.propose.centaur_prompts import Openings, as_published, compact
+from agent.propose.configurations import correlations, derived, table
+from agent.propose.echo import EchoProposer
 from agent.propose.numeric import NumericProposer
-from agent.search.cmaes import CMAESearcher
+from agent.propose.turns import Turns
+from agent.search.cmaes import CMAESearcher, CMAState
+from agent.search.feasible import MemoryModel
 from agent.search.space import SearchSpace
 from agent.trial import Origin, Proposal, Status, Trial
 
@@ -74,18 +80,21 @@ def history(n_trials: int) -> list[Trial]:
     return trials
 
 
-def centaur(model: Model, *, seed: int = 0, llm_share: float = 1.0, warmup: int = 0) -> CentaurProposer:
-    searcher = CMAESearcher(SPACE, START, seed=0)
-    return CentaurProposer(
-        NumericProposer(searcher),
-        searcher.state,
-        lambda _: model,
-        PROMPTS,
-        BRIEFING,
-        seed=seed,
-        llm_share=llm_share,
-        warmup=warmup,
-    )
+ALWAYS = Turns(seed=0, share=1.0, warmup=0)
+
+
+def centaur(
+    model: Model,
+    *,
+    turns: Turns = ALWAYS,
+    space: SearchSpace = SPACE,
+    memory: MemoryModel | None = None,
+    prompts: PromptSet = PROMPTS,
+    openings: Openings = compact,
+) -> CentaurProposer:
+    searcher = CMAESearcher(space, START, seed=0)
+    host = NumericProposer(searcher, memory)
+    return CentaurProposer(host, searcher.state, lambda _: model, prompts, BRIEFING, turns=turns, openings=openings)
 
 
 def decide(replies: Sequence[Reply] | Model, n_trials: int = 20) -> tuple[Proposal, Params]:
@@ -199,15 +208,114 @@ def test_the_prompt_shows_what_the_search_knows() -> None:
 
 
 def test_warmup_and_the_rest_of_the_share_are_the_searchers() -> None:
-    model = ScriptedModel([])
-    drawers = [centaur(model, seed=seed, llm_share=0.3, warmup=10) for seed in (0, 0, 1)]
-    turns, again, other = ([n for n in range(1, 1001) if drawer.is_llm_turn(n)] for drawer in drawers)
+    turns, again, other = ([n for n in range(1, 1001) if Turns(seed).has(n)] for seed in (0, 0, 1))
     assert min(turns) > 10
     assert 250 < len(turns) < 350
     assert turns == again
     assert turns != other
-    proposal = centaur(model, warmup=10).propose(context(SOURCE, [baseline(START)], space=SPACE))
+    proposal = centaur(ScriptedModel([]), turns=Turns(0)).propose(context(SOURCE, [baseline(START)], space=SPACE))
     assert (proposal.origin, proposal.usage) == (Origin.SEARCHER, None)
+
+
+def test_every_kth_trial_is_the_models_in_place_of_a_share() -> None:
+    assert [n for n in range(1, 31) if Turns(0, warmup=10, every=4).has(n)] == [12, 16, 20, 24, 28]
+
+
+def test_the_prompt_says_whether_the_searchers_point_fits() -> None:
+    """Every fifth trial runs out of memory at 2.1 GiB; the others report what they took."""
+    trials = [with_peak(trial) for trial in history(20)]
+    model = ScriptedModel([answer()])
+    memory = MemoryModel(["DEPTH * ASPECT_RATIO"], limit_gb=90.0, names=SPACE.names)
+    centaur(model, memory=memory).propose(context(SOURCE, trials, space=SPACE))
+    assert re.search(r"memory: needs about \S+ of 90 GB, fits with a chance of \d+%", model.requests[0][1].content)
+
+
+def test_an_answer_that_will_not_fit_is_sent_back_and_never_runs() -> None:
+    trials = [with_peak(trial) for trial in history(20)]
+    large = answer({"DEPTH": 8, "ASPECT_RATIO": 96})
+    model = ScriptedModel([large, large])
+    memory = MemoryModel(["DEPTH * ASPECT_RATIO"], limit_gb=40.0, names=SPACE.names)
+    proposal = centaur(model, memory=memory).propose(context(SOURCE, trials, space=SPACE))
+    assert proposal.refused is Status.NO_PROPOSAL
+    assert "will not fit in memory: it needs about" in proposal.reason
+    assert proposal.reason in model.requests[1][-1].content
+
+
+def with_peak(past: Trial) -> Trial:
+    """A trial of `history` that needed a tenth of DEPTH x ASPECT_RATIO, in GB, where it succeeded."""
+    assert past.outcome is not None
+    params = past.proposal.params
+    assert params is not None
+    peak = 0.1 * float(params["DEPTH"]) * float(params["ASPECT_RATIO"])
+    return replace(past, outcome=replace(past.outcome, peak_memory_gb=peak if past.val_loss else None))
+
+
+def test_strong_correlations_are_told_in_words_and_numbers_of_what_is_searched() -> None:
+    space = SearchSpace.from_tables(
+        {"DEPTH": {"type": "int", "low": 1, "high": 8}, "ASPECT_RATIO": {"type": "int", "low": 16, "high": 96}},
+        {"width": {"replaces": "ASPECT_RATIO", "product": "DEPTH * ASPECT_RATIO"}},
+    )
+    state = CMAState(
+        mean={"DEPTH": 4.1, "ASPECT_RATIO": 31.2},
+        sigma=0.1,
+        std={"DEPTH": 1.2, "ASPECT_RATIO": 1.31},
+        covariance=((1.0, -0.72), (-0.72, 1.0)),
+        axes=("DEPTH", "ASPECT_RATIO"),
+        generation=3,
+    )
+    assert correlations(space, state) == "more DEPTH with less width (-0.72)"
+    assert derived(space) == "width = DEPTH * ASPECT_RATIO in place of ASPECT_RATIO"
+    assert "ASPECT_RATIO,int,16,96,31,x1.3 of width,32" in table(space, {"DEPTH": 4, "ASPECT_RATIO": 32}, state)
+
+
+def test_the_published_prompt_has_every_digit_and_the_whole_matrix_and_no_system_message() -> None:
+    model = ScriptedModel([answer()])
+    proposer = centaur(model, prompts=PromptSet.load("centaur_paper"), openings=as_published)
+    proposal = proposer.propose(context(SOURCE, history(40), space=SPACE))
+    (message,) = model.requests[0]
+    assert (message.role, proposal.refused) == ("user", None)
+    assert "CMA-ES covariance matrix (14x14)" in message.content
+    rows = re.findall(r"\[([-\d. \n]+)\]", message.content.partition("covariance matrix")[2])
+    assert [len(row.split()) for row in rows[:14]] == [14] * 14
+    assert message.content.count("CRASHED (out_of_memory)") == 4  # of the last 20 evaluations
+    assert json.dumps(proposal.shown, indent=2) in message.content
+
+
+def test_the_prompt_stays_short_however_long_the_run() -> None:
+    """2,500 tokens for 14 names. SmolLM2 spends a token on each digit and sign, and 3 letters or more on others."""
+    model = ScriptedModel([answer()])
+    centaur(model).propose(context(SOURCE, history(200), space=SPACE))
+    text = "".join(message.content for message in model.requests[0])
+    signs = len(re.findall(r"[\d.,:{}\"|_-]", text))
+    words = sum(-(-len(word) // 4) for word in re.findall(r"[A-Za-z]+", text))
+    assert signs + words <= 2500
+
+
+def test_the_echo_runs_the_incumbent_again_and_says_so() -> None:
+    searcher = CMAESearcher(SPACE, START, seed=0)
+    seen = context(SOURCE, history(20), space=SPACE)
+    echo = EchoProposer(NumericProposer(searcher), ALWAYS).propose(seen)
+    assert (echo.origin, echo.copied_from, echo.refused, echo.usage) == (Origin.ECHO, "incumbent", None, None)
+    assert echo.params == START
+    _, own = decide([answer()])
+    assert echo.shown == own
+    assert (
+        EchoProposer(NumericProposer(CMAESearcher(SPACE, START, seed=0)), Turns(0, warmup=99)).propose(seen).params
+        == own
+    )
+
+
+def test_an_echo_is_told_in_the_place_of_the_searchers_point() -> None:
+    echoed = trial(20, loss=2.5, origin=Origin.ECHO, params=START)
+    told = CMAESearcher(SPACE, START, seed=0)
+    for past in [*history(20)[1:], echoed]:
+        told.ask(past.number)
+        assert past.proposal.params is not None
+        told.tell(past.number, past.proposal.params, past.val_loss)
+    after = context(SOURCE, [*history(20), echoed], space=SPACE)
+    assert EchoProposer(NumericProposer(CMAESearcher(SPACE, START, seed=0)), ALWAYS).propose(after).shown == told.ask(
+        21
+    )
 
 
 def test_an_answer_is_told_in_the_place_of_the_shown_point() -> None:

@@ -1,0 +1,135 @@
+"""Modes with a model through the whole command line: fixed, and centaur with its control and its other prompt."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from .llm.fake_server import fake_server, says
+
+BIGRAM = Path(__file__).parents[1] / "tasks" / "bigram"
+FIRST = {"SMOOTHING": 5.0, "MIX": 0.7, "STRIDE": 1, "CHUNK": 512, "ORDER": "forward"}
+BASELINE = {"SMOOTHING": 20.0, "MIX": 0.5, "STRIDE": 3, "CHUNK": 256, "ORDER": "forward"}
+Agent = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def agent(cache: Path, tmp_path: Path) -> Agent:
+    """Return a function that runs `agent ARGS` in a folder of its own."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "LANG": "C.UTF-8",
+        "AUTOCENTAUR_CACHE": str(cache),
+    }
+
+    def run(*args: str) -> CompletedProcess[str]:
+        command = [sys.executable, "-m", "agent", *args]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def search(agent: Agent, mode: str, *args: str) -> list[dict[str, Any]]:
+    """Run mode `mode` and return its trials."""
+    done = agent("run", "--task", str(BIGRAM), "--mode", mode, "--name", "r", "--json", *args)
+    assert done.returncode == 0, done.stderr
+    trials: list[dict[str, Any]] = json.loads(done.stdout)["trials"]
+    return trials
+
+
+def recording(folder: Path, replies: Sequence[str]) -> str:
+    """Return --model's value for a recording of `replies`."""
+    path = folder / "replies.jsonl"
+    path.write_text("".join(json.dumps({"reply": reply}) + "\n" for reply in replies))
+    return f"replay:{path}"
+
+
+def test_fixed_from_a_recording_to_the_reading_commands(agent: Agent, tmp_path: Path) -> None:
+    replies = [
+        f"I would count more pairs.\n```json\n{json.dumps(FIRST)}\n```",
+        json.dumps(BASELINE),  # a repeat, sent back,
+        json.dumps({**FIRST, "MIX": 0.9}),  # and mended
+        json.dumps({**FIRST, "STRIDE": 9}),  # out of range, sent back,
+        json.dumps({**FIRST, "CHUNK": 500}),  # and wrong again
+    ]
+    trials = search(agent, "fixed", "--trials", "4", "--model", recording(tmp_path, replies))
+    assert [trial["status"] for trial in trials] == ["ok", "ok", "ok", "no_proposal"]
+    assert [trial["origin"] for trial in trials] == ["baseline", "llm", "llm", "llm"]
+    assert (trials[1]["params"], trials[2]["params"]) == (FIRST, {**FIRST, "MIX": 0.9})
+    assert "CHUNK: 500 is not one of 64, 128, 256, 512, 1024" in agent("show", "3").stdout
+
+    asked = agent("prompt", "r/2").stdout
+    assert "SMOOTHING,log float,0.001,100.0," in asked
+    assert asked.count("----- user -----") == 1
+
+
+def test_fixed_asks_an_endpoint_with_a_schema(agent: Agent) -> None:
+    with fake_server([says('{"word": "heron"}'), says(json.dumps(FIRST))]) as server:
+        url = ["--base-url", server.base_url, "--model", "fake-1"]
+        trials = search(agent, "fixed", "--trials", "2", *url)
+        asked = server.requests[-1]
+    assert [trial["params"] for trial in trials] == [BASELINE, FIRST]
+    assert asked["response_format"]["json_schema"]["schema"]["required"] == list(FIRST)
+
+
+def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> None:
+    control = ["--model", "echo", "--llm-every", "2", "--llm-warmup", "1"]
+    trials = search(agent, "centaur", "--trials", "3", *control)
+    assert [trial["origin"] for trial in trials] == ["baseline", "searcher", "echo"]
+    assert [trial["copied_from"] for trial in trials] == [None, None, "incumbent"]
+    kept = [trial for trial in trials[:2] if trial["kept"]][-1]
+    assert trials[2]["params"] == kept["params"]
+    assert trials[2]["val_loss"] == kept["val_loss"]
+    assert "asks no model" in agent("prompt", "r/2").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--mode", "fixed", "--model", "echo"], "--model echo is the control of --mode centaur"),
+        (["--mode", "centaur", "--prompt", "paper"], "--prompt paper needs a window of 16384 tokens"),
+        (["--mode", "centaur", "--prompt", "long"], "--prompt 'long'"),
+        (["--mode", "centaur", "--llm-every", "0"], "--llm-every 0"),
+        (["--mode", "cma-es", "--hints"], "declares no [hints]"),
+        (["--mode", "fixed", "--hints"], "--hints is for modes with a searcher"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name_before_anything_is_written(
+    agent: Agent, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    done = agent("run", "--task", str(BIGRAM), "--name", "r", *arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "runs" / "r").exists()
+
+
+def test_the_published_prompt_is_asked_where_the_window_holds_it(agent: Agent, tmp_path: Path) -> None:
+    model = recording(tmp_path, [json.dumps(FIRST)])
+    turns = ["--llm-every", "2", "--llm-warmup", "1"]
+    trials = search(agent, "centaur", "--trials", "3", "--prompt", "paper", "--model", model, *turns)
+    assert [trial["origin"] for trial in trials] == ["baseline", "searcher", "llm"]
+    assert "CMA-ES covariance matrix (6x6)" in agent("prompt", "r/2").stdout
+
+
+def test_hints_are_where_a_search_begins(agent: Agent, tmp_path: Path) -> None:
+    task = tmp_path / "task"
+    task.mkdir()
+    for path in BIGRAM.iterdir():
+        if path.is_file():
+            (task / path.name).write_bytes(path.read_bytes())
+    with (task / "task.toml").open("a") as file:
+        file.write("\n[hints]\nSTRIDE = 1\n")
+    for name, arguments in {"plain": [], "hinted": ["--hints"]}.items():
+        done = agent("run", "--task", str(task), "--mode", "local", "--name", name, "--trials", "2", *arguments)
+        assert done.returncode == 0, done.stderr
+    first = {n: json.loads(agent("show", f"{n}/1", "--json").stdout)["params"] for n in ("plain", "hinted")}
+    assert first["hinted"] == {**BASELINE, "STRIDE": 1}
+    assert first["plain"] != first["hinted"]
+    assert json.loads(agent("show", "hinted/0", "--json").stdout)["params"] == BASELINE
