@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent import __version__
 from agent.conditions import processor
+from agent.durable import write_durably
 from agent.errors import JournalError, UsageError
 from agent.journal import FORMAT
 
@@ -86,7 +87,7 @@ def environment() -> dict[str, str]:
 def save(path: Path, config: RunConfig) -> None:
     """Write run.json."""
     document = {"format": FORMAT, "config": config.model_dump(mode="json"), "environment": environment()}
-    path.write_text(json.dumps(document, indent=2) + "\n")
+    write_durably(path, json.dumps(document, indent=2) + "\n")
 
 
 def load(path: Path) -> RunConfig:

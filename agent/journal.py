@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic_core import from_json  # twice as quick as json, as exact, and loaded anyway
 
+from agent.durable import sync_folder
 from agent.errors import JournalError
 from agent.trial import Outcome, Proposal, Trial
 
@@ -131,6 +132,7 @@ def _cut_torn_tail(path: Path) -> int:
     """Cut what a kill left of the last line; return the number of bytes dropped."""
     if not path.exists():
         path.touch()
+        sync_folder(path.parent)
         return 0
     data = path.read_bytes()
     end = data.rfind(b"\n") + 1

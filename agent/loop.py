@@ -129,6 +129,8 @@ def _rebuild(run: OpenRun) -> None:
             run.sources[trial.number] = _source(run, trial)
         if trial.number not in known:
             known[trial.number] = _commit(run, trial, known)
+        if not trial.kept:
+            run.paths.trial(trial.number).artifact.unlink(missing_ok=True)
     if run.history.incumbent is not None:
         run.repo.check_out(run.run_id, run.paths.worktree)
     write_results(run.paths.results_tsv, run.task.metric, run.history.trials, known)

@@ -68,6 +68,11 @@ class RunPaths:
         return self.root / "run.lock"
 
     @property
+    def lock_owner(self) -> Path:
+        """Says which process holds the lock."""
+        return self.root / "run.pid"
+
+    @property
     def results_tsv(self) -> Path:
         return self.root / "results.tsv"
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.git_objects import Commit
 from agent.metric import Metric
-from agent.repo import Commit
 from agent.trial import Status, Trial
 
 if TYPE_CHECKING:  # it brings numpy, and reading commands do without

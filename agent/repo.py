@@ -7,18 +7,12 @@ user's git configuration, hooks, signing and identity have no say, and the user'
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from agent.errors import MissingRequirementError, RepoError
+from agent.git_objects import Commit
+from agent.git_turns import is_worktree_of, registered, remove_leftovers, turn
 
-_WHO = {
-    f"GIT_{role}_{field}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for field, value in (("NAME", "autocentaur"), ("EMAIL", "autocentaur@localhost"))
-}
 # Neither the user's nor the machine's configuration is read; `cli` has dropped the caller's GIT_* variables.
 _NO_CONFIG = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 _OPTIONS = ["-c", "safe.directory=*", "-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null"]
@@ -31,16 +25,6 @@ _CONFIG = """[core]
 [gc]
 \tauto = 0
 """
-
-
-@dataclass(frozen=True)
-class Commit:
-    """One commit to make: the same values always give the same hash."""
-
-    files: Mapping[str, bytes]  # path within the tree → content
-    message: str
-    parent: str | None  # hash
-    at: str  # ISO 8601 with a zone
 
 
 class TrialRepo:
@@ -56,11 +40,7 @@ class TrialRepo:
         self.path = path.resolve()
         self._written: set[str] = set()
         if not self.path.exists():
-            temporary = self.path.with_name(self.path.name + ".new")
-            shutil.rmtree(temporary, ignore_errors=True)
-            _git(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)])
-            (temporary / "config").write_text(_CONFIG)
-            temporary.rename(self.path)
+            self._found()
         elif not (self.path / "objects").is_dir():
             raise RepoError(f"{self.path} is not a git repository; move it away, or give another --runs DIR")
 
@@ -93,12 +73,20 @@ class TrialRepo:
 
         Both refs move in one transaction. Doing it again changes nothing.
         """
-        sha = self._make(commit)
-        updates = [f"update {_tag(run_id, number)} {sha}"]
+        for made in commit.objects:
+            if made.sha not in self._written:
+                self._change(["hash-object", "-w", "-t", made.kind, "--stdin"], made.data)
+                self._written.add(made.sha)
+        updates = [f"update {_tag(run_id, number)} {commit.sha}"]
         if advance:
-            updates.append(f"update refs/heads/{run_id} {sha}")
-        self._run(["update-ref", "--stdin"], "\n".join(["start", *updates, "commit", ""]).encode())
-        return sha
+            updates.append(f"update refs/heads/{run_id} {commit.sha}")
+        self._change(["update-ref", "--stdin"], "\n".join(["start", *updates, "commit", ""]).encode())
+        return commit.sha
+
+    def recover(self, run_id: str, worktree: Path) -> list[Path]:
+        """Remove what git commands of this run that were killed have left; return the lock files that were there."""
+        with turn(self.path):
+            return remove_leftovers(self.path, run_id, worktree)
 
     def find(self, revision: str) -> str:
         """Return the full hash of a commit. Raises RepoError if there is none of that name."""
@@ -131,38 +119,32 @@ class TrialRepo:
 
     def check_out(self, run_id: str, worktree: Path) -> None:
         """Make `worktree` show the run's branch as it is now, whatever was there before."""
-        if (worktree / ".git").is_file():
-            _git([*_OPTIONS, "-C", str(worktree), "reset", "--quiet", "--hard", f"refs/heads/{run_id}"])
-            _git([*_OPTIONS, "-C", str(worktree), "clean", "-ffdxq"])
+        if is_worktree_of(self.path, worktree):
+            with turn(self.path) as held:
+                _git([*_OPTIONS, "-C", str(worktree), "reset", "--quiet", "--hard", f"refs/heads/{run_id}"], held=held)
+                _git([*_OPTIONS, "-C", str(worktree), "clean", "-ffdxq"], held=held)
             return
         shutil.rmtree(worktree, ignore_errors=True)
-        self._run(["worktree", "prune"])
-        self._run(["worktree", "add", "--quiet", "--force", str(worktree.resolve()), run_id])
+        for folder in registered(self.path, worktree):
+            shutil.rmtree(folder)
+        # Forced, for a copy of all runs: there the branch seems to be checked out in the original's worktree.
+        self._change(["worktree", "add", "--quiet", "--force", str(worktree.resolve()), run_id])
 
     def pack_refs(self) -> None:
         """Put loose refs into one file, so that thousands of trials stay quick to list."""
-        self._run(["pack-refs", "--all"])
+        self._change(["pack-refs", "--all"])
 
-    def _make(self, commit: Commit) -> str:
-        entries = "".join(f"100644 {self._blob(data)}\t{path}\n" for path, data in sorted(commit.files.items()))
-        with tempfile.TemporaryDirectory(dir=self.path) as scratch:
-            index = {"GIT_INDEX_FILE": f"{scratch}/index"}
-            self._run(["update-index", "--add", "--index-info"], entries.encode(), index)
-            tree = self._run(["write-tree"], env=index).strip()
-        seconds = int(datetime.fromisoformat(commit.at).timestamp())
-        when = {"GIT_AUTHOR_DATE": f"@{seconds} +0000", "GIT_COMMITTER_DATE": f"@{seconds} +0000"}
-        parents = ["-p", commit.parent] if commit.parent else []
-        return self._run(["commit-tree", tree, *parents], commit.message.encode(), _WHO | when).strip()
-
-    def _blob(self, data: bytes) -> str:
-        """Store `data`; return its hash, which is computed here so that known files cost no process."""
-        import hashlib
-
-        sha = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-        if sha not in self._written:
-            self._run(["hash-object", "-w", "--stdin"], data)
-            self._written.add(sha)
-        return sha
+    def _found(self) -> None:
+        """Make the repository, in one step."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with turn(self.path) as held:
+            if self.path.exists():
+                return  # another run was quicker
+            temporary = self.path.with_name(self.path.name + ".new")
+            shutil.rmtree(temporary, ignore_errors=True)
+            _git(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)], held=held)
+            (temporary / "config").write_text(_CONFIG)
+            temporary.rename(self.path)
 
     def _resolve(self, revision: str) -> str | None:
         if not re.fullmatch(r"[\w./@^~-]+", revision) or revision.startswith("-"):
@@ -172,11 +154,16 @@ class TrialRepo:
         except RepoError:
             return None
 
-    def _run(self, argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
-        return self._raw(argv, stdin, env).decode(errors="replace")
+    def _run(self, argv: list[str]) -> str:
+        return self._raw(argv).decode(errors="replace")
 
-    def _raw(self, argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
-        return _git([*_OPTIONS, "--git-dir", str(self.path), *argv], stdin, env)
+    def _raw(self, argv: list[str]) -> bytes:
+        return _git([*_OPTIONS, "--git-dir", str(self.path), *argv])
+
+    def _change(self, argv: list[str], stdin: bytes = b"") -> None:
+        """Run a command that writes, in our turn."""
+        with turn(self.path) as held:
+            _git([*_OPTIONS, "--git-dir", str(self.path), *argv], stdin, held)
 
 
 def trailers(message: str) -> dict[str, str]:
@@ -190,8 +177,8 @@ def _tag(run_id: str, number: int) -> str:
     return f"refs/tags/{run_id}/{number:04d}"
 
 
-def _git(argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
-    """Run git and return what it printed. Raises MissingRequirementError or RepoError."""
+def _git(argv: list[str], stdin: bytes = b"", held: int | None = None) -> bytes:
+    """Run git, which keeps the turn `held`, and return what it printed. Raises MissingRequirementError or RepoError."""
     try:
         import git
     except ImportError as error:  # GitPython says so at import when there is no git program
@@ -203,7 +190,8 @@ def _git(argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = No
             output = git.Git().execute(
                 ["git", *argv],
                 istream=given,
-                env={**_NO_CONFIG, **(env or {})},
+                env=_NO_CONFIG,
+                pass_fds=() if held is None else (held,),
                 stdout_as_string=False,
                 strip_newline_in_stdout=False,
             )

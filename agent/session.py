@@ -1,12 +1,9 @@
 """Opening a run for writing: the checks before trial 0, the lock, and everything a run is made of."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from agent import config as run_config
 from agent.budget import Budget, Ledger
@@ -24,6 +21,7 @@ from agent.modes import ECHO, NOISE, build_model, build_proposer, caps_of, check
 from agent.paths import RunPaths, RunsFolder
 from agent.places import open_sandbox
 from agent.repo import TrialRepo
+from agent.run_lock import locked
 from agent.score.audited import AuditedScorer
 from agent.score.scorer import Scorer
 from agent.smoke import Smoke
@@ -60,8 +58,7 @@ def new_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> Iterat
     check_mode(config.mode)
     task = load_task(config, runs)
     paths = runs.run(config.run_id)
-    if paths.root.exists():
-        raise UsageError(f"the name {config.run_id} is taken; choose another --name, or `agent resume {config.run_id}`")
+    _refuse_taken(paths)
     with _open(config, task, runs, around) as run:
         yield run
 
@@ -83,6 +80,12 @@ def existing_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> I
         yield run
 
 
+def _refuse_taken(paths: RunPaths) -> None:
+    """Raise UsageError if the run has begun. A folder without run.json and journal is what a kill left before that."""
+    if paths.run_json.exists() or paths.journal.exists():
+        raise UsageError(f"the name {paths.run_id} is taken; choose another --name, or `agent resume {paths.run_id}`")
+
+
 def load_task(config: RunConfig, runs: RunsFolder) -> Task:
     """Return the run's task: its folder as it is now, or a trial's files as they were. Raises TaskError."""
     if config.of_trial is None:
@@ -97,9 +100,9 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
     passed_on = passed_variables(task, around.variables)
     paths = runs.run(config.run_id)
     with ExitStack() as stack:
-        resumed = paths.root.exists()
+        resumed = paths.run_json.exists()
         if resumed:
-            stack.enter_context(_locked(paths))
+            stack.enter_context(locked(paths))
         history = History.read(paths.journal) if paths.journal.exists() else History([])
         sandbox = open_sandbox(config.sandbox, task, frozenset(config.accept_unenforced), config.gpus, around.say)
         stack.callback(sandbox.close)
@@ -113,8 +116,11 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
         runs.prepare()
         repo = TrialRepo(runs.repo)
         if not resumed:  # only now, when everything is known to work, is anything written
-            stack.enter_context(_locked(paths))
+            stack.enter_context(locked(paths))
+            _refuse_taken(paths)  # by a process that was quicker
             run_config.save(paths.run_json, config)
+        for left in repo.recover(config.run_id, paths.worktree):
+            around.say(f"removed {left}, which a git command of this run had left when it was killed")
         journal = Journal(paths.journal)
         stack.callback(journal.close)
         if journal.dropped_bytes:
@@ -161,25 +167,6 @@ def _recorded(model: Model, path: Path, n_replies: int, api_key: str | None) -> 
     elif path.exists():
         raise UsageError(f"--record {path}: there is such a file; name another, or move it away")
     return Transcript(model, path, [api_key] if api_key else [], failures=False)
-
-
-@contextmanager
-def _locked(paths: RunPaths) -> Iterator[None]:
-    """Hold the run for this process alone. Raises UsageError with the pid of the process that has it."""
-    paths.root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(paths.lock)
-    owner = paths.lock.with_suffix(".pid")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        pid = owner.read_text().strip() if owner.exists() else "unknown"
-        raise UsageError(f"another process (pid {pid}) has {paths.run_id} open; wait for it, or stop it") from error
-    try:
-        owner.write_text(f"{os.getpid()}\n")
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
 
 
 def scorer_of(task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = "val") -> Scorer:

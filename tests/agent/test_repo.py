@@ -1,13 +1,15 @@
 """Real git in a temporary folder: deterministic commits, one transaction, no say for the user's settings."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from agent.errors import RepoError
-from agent.repo import Commit, TrialRepo, trailers
+from agent.git_objects import Commit
+from agent.repo import TrialRepo, trailers
 
 AT = "2026-11-22T10:00:00+00:00"
 
@@ -128,3 +130,58 @@ def test_plain_git_reads_it(repo: TrialRepo) -> None:
     assert said.stdout.strip() == "yes"
     checked = subprocess.run(["git", "--git-dir", str(repo.path), "fsck", "--strict"], env=environment, check=False)
     assert checked.returncode == 0
+
+
+def test_a_commit_is_known_before_it_is_made(repo: TrialRepo) -> None:
+    one = commit("a")
+    two = commit("b", one.sha)
+    assert repo.record("r", 0, one, advance=True) == one.sha
+    assert repo.record("r", 1, two, advance=True) == two.sha
+    done = subprocess.run(
+        ["git", "-c", "safe.directory=*", "--git-dir", str(repo.path), "fsck", "--strict"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "error" not in done.stdout + done.stderr
+
+
+def test_what_killed_git_commands_left_is_removed_and_other_runs_locks_are_not(repo: TrialRepo, tmp_path: Path) -> None:
+    worktree = tmp_path / "worktree"
+    repo.record("r", 0, commit("a"), advance=True)
+    repo.record("other", 0, commit("a"), advance=True)
+    repo.check_out("r", worktree)
+    own = [repo.path / name for name in ("packed-refs.lock", "refs/heads/r.lock", "refs/tags/r/0000.lock")]
+    own.append(repo.path / "worktrees" / "worktree" / "index.lock")
+    theirs = repo.path / "refs" / "heads" / "other.lock"
+    for path in (*own, theirs):
+        path.touch()
+    assert set(repo.recover("r", worktree)) == set(own)
+    assert theirs.exists()
+    repo.check_out("r", worktree)
+    repo.record("r", 1, commit("b", commit("a").sha), advance=True)
+
+
+def test_a_copy_of_all_runs_leaves_the_original_alone(tmp_path: Path) -> None:
+    repo = TrialRepo(tmp_path / "runs" / "trials.git")
+    repo.record("r", 0, commit("a"), advance=True)
+    repo.check_out("r", tmp_path / "runs" / "r" / "worktree")
+    shutil.copytree(tmp_path / "runs", tmp_path / "copy")
+    copy = TrialRepo(tmp_path / "copy" / "trials.git")
+    copy.record("r", 1, commit("b", commit("a").sha), advance=True)
+    copy.check_out("r", tmp_path / "copy" / "r" / "worktree")
+    assert (tmp_path / "copy" / "r" / "worktree" / "train.py").read_text() == "b"
+    assert (tmp_path / "runs" / "r" / "worktree" / "train.py").read_text() == "a"
+    repo.check_out("r", tmp_path / "runs" / "r" / "worktree")
+    assert (tmp_path / "runs" / "r" / "worktree" / "train.py").read_text() == "a"
+
+
+def test_a_worktree_that_was_half_made_is_made_again(repo: TrialRepo, tmp_path: Path) -> None:
+    worktree = tmp_path / "worktree"
+    repo.record("r", 0, commit("a"), advance=True)
+    repo.check_out("r", worktree)
+    known = repo.path / "worktrees" / "worktree"
+    (known / "index").unlink()
+    (known / "locked").write_text("initializing")
+    (worktree / "train.py").unlink()
+    repo.recover("r", worktree)
+    repo.check_out("r", worktree)
+    assert (worktree / "train.py").read_text() == "a"

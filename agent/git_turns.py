@@ -1,0 +1,68 @@
+"""Runs share one repository: their git commands take turns, and what killed ones have left there is removed."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def turn(repo: Path) -> Iterator[int]:
+    """Wait until no other process changes `repo`; yield a descriptor to hand to the git command.
+
+    Who inherits it keeps the turn: a git command that outlives its killed program is waited for.
+    """
+    fd = os.open(repo.with_name(f"{repo.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def remove_leftovers(repo: Path, run_id: str, worktree: Path) -> list[Path]:
+    """Remove the lock files and half-made worktrees of commands that were killed; return what was removed.
+
+    Call it in one's turn and with the run open: then no command lives that could have made them. The refs and
+    worktrees of other runs are left alone.
+    """
+    tags = repo / "refs" / "tags" / run_id
+    locks = [
+        *(repo / name for name in ("packed-refs.lock", "packed-refs.new", "HEAD.lock", "config.lock")),
+        repo / "refs" / "heads" / f"{run_id}.lock",
+        *(tags.glob("*.lock") if tags.is_dir() else ()),
+    ]
+    for folder in registered(repo, worktree):
+        if not (folder / "index").exists() or not (folder / "HEAD").exists():
+            shutil.rmtree(folder)  # `git worktree add` had not come to its end
+        else:
+            locks += folder.glob("*.lock")
+    found = [path for path in locks if path.exists()]
+    for path in found:
+        path.unlink()
+    return found
+
+
+def registered(repo: Path, worktree: Path) -> list[Path]:
+    """Return the folders in which `repo` keeps what it knows of `worktree`, or of none at all."""
+    folders = repo / "worktrees"
+    return [
+        folder
+        for folder in (sorted(folders.iterdir()) if folders.is_dir() else ())
+        if _text(folder / "gitdir") in ("", str(worktree.resolve() / ".git"))
+    ]
+
+
+def is_worktree_of(repo: Path, worktree: Path) -> bool:
+    """Whether `worktree` and `repo` point at each other: not so after one was moved, or copied with the other left."""
+    named = _text(worktree / ".git").removeprefix("gitdir: ")
+    return bool(named) and Path(named) in registered(repo, worktree)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
