@@ -1,0 +1,145 @@
+"""Runs that are killed and resumed, and what must be the same in the end as in a run that nobody killed."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.config import load
+from agent.journal import History
+from agent.paths import RunsFolder
+from agent.repo import TrialRepo
+
+ROOT = Path(__file__).parents[2]
+INSTANT = ROOT / "tests" / "tasks" / "instant"
+_MEASURED = {
+    *("at", "seconds", "train_seconds", "wall_seconds", "total_seconds", "cpu_seconds", "smoke_seconds"),
+    *("peak_memory_gb", "peak_vram_gb"),
+}
+
+
+@dataclass(frozen=True)
+class Death:
+    """Where and how a process is to be killed; the default: not at all."""
+
+    place: str | None = None  # as `zygote.boundary` names them
+    nth: int = 1
+    seconds: float | None = None  # or: from outside, after so long
+    file_bytes: int | None = None  # or: in the middle of the write that would make a file longer than this
+    whole_group: bool = False  # with the git commands that it has running
+
+
+NEVER = Death()
+
+
+class Zygote:
+    """Runs `agent` commands in forks of one warm process, in a folder of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+        self._process = process
+        self._folder = folder
+        self.said = ""  # by the last command, both streams
+        self.places: dict[str, int] = {}  # that the last command came to, if it was not killed
+
+    def agent(self, *argv: str, death: Death = NEVER, cwd: Path | None = None, **variables: str) -> int:
+        """Run one command; return its exit status, or minus the signal that ended it."""
+        output = self._folder / "output"
+        order = {
+            "argv": argv,
+            "cwd": str(cwd or self._folder),
+            "output": str(output),
+            "env": {"PATH": os.environ["PATH"], "HOME": str(self._folder), "LANG": "C.UTF-8", **variables},
+            "die_at": death.place,
+            "nth": death.nth,
+            "kill_after_seconds": death.seconds,
+            "file_bytes": death.file_bytes,
+            "whole_group": death.whole_group,
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        ended = int(json.loads(self._process.stdout.readline())["ended"])
+        self.said = output.read_text()
+        places = output.with_name("output.places")
+        self.places = json.loads(places.read_text()) if places.exists() else {}
+        places.unlink(missing_ok=True)
+        return ended
+
+    def within(self, folder: Path) -> "Zygote":
+        """Return the same process, for commands in another folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return Zygote(self._process, folder)
+
+    @property
+    def runs(self) -> RunsFolder:
+        return RunsFolder(self._folder / "runs")
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+
+@contextmanager
+def zygote(folder: Path) -> Iterator[Zygote]:
+    """Start the warm process, and end it."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("zygote.py"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "ready\n"
+    try:
+        yield Zygote(process, folder)
+    finally:
+        process.stdin.close()
+        process.wait(timeout=60)
+
+
+def told(runs: RunsFolder, run_id: str) -> dict[str, Any]:
+    """Return all that a run says, without times and what else is measured: the same for a run that was killed."""
+    paths, repo = runs.run(run_id), TrialRepo(runs.repo)
+    history = History.read(paths.journal)
+    tags = repo.tags(run_id)
+    numbers = {sha: number for number, sha in tags.items()}
+    parents = {number: _git(runs, "rev-list", "--parents", "-1", sha).split()[1:] for number, sha in tags.items()}
+    branch = repo.branch(run_id)
+    return {
+        "journal": [_without_measurements(json.loads(line)) for line in paths.journal.read_text().splitlines()],
+        "trees": {number: _git(runs, "rev-parse", f"{sha}^{{tree}}") for number, sha in sorted(tags.items())},
+        "parents": {number: [numbers.get(sha, sha) for sha in shas] for number, shas in sorted(parents.items())},
+        "branch": numbers.get(branch) if branch else None,
+        "incumbent": history.incumbent.number if history.incumbent else None,
+        "results": [line.split("\t")[1::2] for line in paths.results_tsv.read_text().splitlines()],
+        "worktree": {
+            path.name: path.read_text()
+            for path in sorted(paths.worktree.iterdir())
+            if path.is_file() and path.name != ".git"
+        },
+        "artifacts": sorted(str(path.relative_to(paths.root)) for path in paths.root.glob("trials/*/artifact")),
+        "config": replace_id(load(paths.run_json).model_dump(mode="json")),
+    }
+
+
+def replace_id(config: dict[str, Any]) -> dict[str, Any]:
+    return {**config, "run_id": "", "record": None}
+
+
+def _git(runs: RunsFolder, *argv: str) -> str:
+    command = ["git", "-c", "safe.directory=*", "--git-dir", str(runs.repo), *argv]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _without_measurements(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_measurements(item) for key, item in value.items() if key not in _MEASURED}
+    if isinstance(value, list):
+        return [_without_measurements(item) for item in value]
+    return value

@@ -1,0 +1,148 @@
+"""A run that is killed at any moment and resumed ends as one that nobody killed: nothing lost, nothing counted twice.
+
+The unbroken run tells every place where the program touches the disk or starts a process (`zygote.boundary`). Then runs
+die there, in the middle of a line of the journal, or at a random time from outside; alone or with the git commands they
+have running; again while they are being resumed.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told, zygote
+
+SIGKILL, SIGXFSZ = -9, -25
+TRIALS = 6
+QUICK_KILLS, LONG_KILLS = 24, 120
+
+
+def edit(old: str, new: str) -> str:
+    return f"TITLE: {new}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n"
+
+
+EDITS = [
+    edit("WIDTH = 2.0", "WIDTH = 1.2"),  # kept
+    edit("DEPTH = 9", "DEPTH = 2"),  # does not apply,
+    edit("DEPTH = 4", "DEPTH = 2"),  # and is mended
+    edit("SHIFT = 0.3", "SHIFT = undefined"),  # crashes in its rehearsal,
+    edit("SHIFT = 0.3", "SHIFT = undefined + 1"),  # and so does each of its mends
+    edit("SHIFT = 0.3", "SHIFT = undefined + 2"),
+    edit("DEPTH = 4", "DEPTH = 2"),  # a change that was tried already
+    *[edit("SHIFT = 0.3", f"SHIFT = {value}") for value in (0.9, 0.1, 0.2, 0.05, 0.4)],
+]
+POINTS = [
+    '{"WIDTH": 0.8, "SHIFT": 0.1, "DEPTH": 3, "ORDER": "backward"}',
+    '{"WIDTH": 2.0, "SHIFT": 0.3, "DEPTH": 4, "ORDER": "forward"}',  # has run
+    '{"WIDTH": 0.7, "SHIFT": 0.05, "DEPTH": 3, "ORDER": "backward"}',
+    "I would rather not.",
+    *[json.dumps({"WIDTH": 3.0 + n, "SHIFT": 0.0, "DEPTH": 5, "ORDER": "forward"}) for n in range(12)],
+]
+OPTIONS = {
+    "random": [],
+    "cma-es": [],
+    "tpe": [],
+    "centaur": ["--llm-warmup", "1", "--llm-share", "0.6"],
+    "code-edit": [],
+}
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    with zygote(tmp_path_factory.mktemp("killed")) as process:
+        yield process
+
+
+class KilledRuns:
+    """Runs of one mode, each killed again and again until its last death, then compared with the unbroken one."""
+
+    def __init__(self, warm: Zygote, mode: str, chance: random.Random) -> None:
+        self._warm = warm
+        self._folder = warm.folder / mode
+        self._folder.mkdir()
+        self._chance = chance
+        self._begin = ["run", "--task", str(INSTANT), "--mode", mode, "--trials", str(TRIALS), "--name", "r"]
+        self._begin += OPTIONS[mode]
+        replies = {"centaur": POINTS, "code-edit": EDITS}.get(mode)
+        if replies is not None:
+            recording = self._folder / "replies.jsonl"
+            recording.write_text("".join(json.dumps({"reply": reply}) + "\n" for reply in replies))
+            self._begin += ["--model", f"replay:{recording}"]
+        unbroken = warm.within(self._folder / "unbroken")
+        assert unbroken.agent(*self._begin) == 0, unbroken.said
+        self.places = unbroken.places
+        self.unbroken = told(unbroken.runs, "r")
+        self.n_kills = self.n_runs = 0
+        self._now = self._fresh()
+
+    def die(self, death: Death) -> bool:
+        """Let the run come to `death`; return False if it ended, in order, without coming there."""
+        ended = self._go_on(death)
+        if ended in (SIGKILL, SIGXFSZ):
+            self.n_kills += 1
+            return True
+        if death.file_bytes is not None and ended not in (0, 3):
+            return True  # it met the end of its disk where it could still say so
+        self._compare(ended)
+        self._now = self._fresh()
+        return False
+
+    def end(self) -> None:
+        """Let the run come to its end."""
+        self._compare(self._go_on(NEVER))
+
+    def torn(self) -> Death:
+        """Return a death within the next bytes that are written to the longest file."""
+        journal = self._now.runs.run("r").journal
+        n_bytes = journal.stat().st_size if journal.exists() else 0
+        return Death(file_bytes=n_bytes + self._chance.randrange(1, 400), whole_group=True)
+
+    def _go_on(self, death: Death) -> int:
+        is_there = self._now.runs.run("r").run_json.exists()
+        return self._now.agent(*(["resume", "r"] if is_there else self._begin), death=death)
+
+    def _compare(self, ended: int) -> None:
+        assert ended in (0, 3), self._now.said  # 3: it was killed after its last trial, and nothing is left to do
+        assert told(self._now.runs, "r") == self.unbroken
+
+    def _fresh(self) -> Zygote:
+        self.n_runs += 1
+        return self._warm.within(self._folder / f"killed-{self.n_runs}")
+
+
+def deaths(places: dict[str, int], chance: random.Random, n_kills: int) -> list[Death | None]:
+    """Return how to die, `n_kills` times: at every place in turn, torn (None), or from outside."""
+    names = sorted(places)
+    chance.shuffle(names)
+    drawn: list[Death | None] = []
+    for n in range(n_kills):
+        if n % 8 == 3:
+            drawn.append(None)
+        elif n % 8 == 7:
+            drawn.append(Death(seconds=chance.uniform(0.0, 1.0), whole_group=chance.random() < 0.5))
+        else:
+            place = names[n % len(names)]
+            nth = chance.randrange(1, min(3, places[place]) + 1)
+            drawn.append(Death(place, nth, whole_group=chance.random() < 0.5))
+    return drawn
+
+
+def kill_anywhere(warm: Zygote, mode: str, n_kills: int, seed: int) -> KilledRuns:
+    chance = random.Random(f"{mode} {seed}")
+    runs = KilledRuns(warm, mode, chance)
+    for drawn in deaths(runs.places, chance, n_kills):
+        death = drawn or runs.torn()
+        if not runs.die(death):
+            runs.die(death if drawn else runs.torn())  # what happens only at the start needs a fresh run
+    while runs.n_kills < n_kills:
+        runs.die(Death("before fsync runs/r/journal.jsonl", nth=chance.randrange(1, 4)))
+    runs.end()
+    return runs
+
+
+@pytest.mark.parametrize("mode", OPTIONS)
+def test_a_killed_run_ends_as_the_unbroken_one(warm: Zygote, mode: str) -> None:
+    runs = kill_anywhere(warm, mode, QUICK_KILLS, seed=0)
+    print(f"{mode}: {runs.n_kills} kills in {runs.n_runs} runs, {len(runs.places)} places")
+    assert runs.n_kills >= QUICK_KILLS
