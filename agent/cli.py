@@ -99,6 +99,9 @@ def run(
     smoke: Annotated[
         bool, typer.Option("--smoke/--no-smoke", help="code-edit: rehearse one step of each edit first.")
     ] = True,
+    smoke_on: Annotated[
+        str, typer.Option(metavar="cpu|gpu", help="code-edit: where to rehearse; gpu waits for the trial there.")
+    ] = "cpu",
     edit_format: Annotated[
         str | None, typer.Option(metavar="F", help="code-edit: search-replace, diff, whole-file or lines.")
     ] = None,
@@ -148,6 +151,7 @@ def run(
         record=str(record.resolve()) if record else None,
         lookahead=lookahead,
         smoke=smoke,
+        smoke_on=smoke_on,
         edit_format=edit_format,
     )
     _go(config, runs_folder(runs), new=True, json_=json_)

@@ -56,6 +56,7 @@ class RunConfig(BaseModel):
     prompt: Literal["compact", "paper"] = "compact"  # centaur: our prompt, or the published one with its whole matrix
     record: str | None = None  # file that the model's replies are recorded in, for --model replay:FILE
     smoke: bool = True  # code-edit: rehearse one step of each edit before its trial
+    smoke_on: Literal["cpu", "gpu"] = "cpu"  # where it is rehearsed; the GPU is for trials unless asked
     edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: what suits the model
 
 

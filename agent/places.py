@@ -39,8 +39,9 @@ def open_sandbox(
     if not gpus:
         return sandbox
     from sandbox.gpus import LeasedGpus
+    from sandbox.lease import Leases, shared_folder
 
-    return LeasedGpus(sandbox, gpus)
+    return LeasedGpus(sandbox, gpus, Leases(shared_folder(), say))
 
 
 def _python(task: Task) -> Path | None:

@@ -56,6 +56,8 @@ def new_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> Iterat
         MissingRequirementError, SandboxError: the machine lacks something; nothing was written.
     """
     check_mode(config.mode)
+    if config.smoke_on == "gpu" and not config.gpus:
+        raise UsageError("--smoke-on gpu: name the GPUs of this run with --gpus")
     task = load_task(config, runs)
     paths = runs.run(config.run_id)
     _refuse_taken(paths)
@@ -111,7 +113,11 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
         if model is not None:
             stack.callback(model.close)
         rehearses = config.mode == "code-edit" and config.smoke
-        smoke = Smoke(task, corpus, sandbox, paths, passed_on=passed_on, say=around.say) if rehearses else None
+        smoke = (
+            Smoke(task, corpus, sandbox, paths, passed_on=passed_on, say=around.say, on_gpu=config.smoke_on == "gpu")
+            if rehearses
+            else None
+        )
         proposer = build_proposer(config, task, model, paths, around.api_key, rehearse=smoke)
         runs.prepare()
         repo = TrialRepo(runs.repo)

@@ -39,7 +39,10 @@ class Smoke:
         *,
         passed_on: Mapping[str, str],
         say: Callable[[str], None],
+        on_gpu: bool = False,
     ) -> None:
+        """`on_gpu`: rehearse where trials train, and wait for them; without that, on the CPU beside them."""
+        self._on_gpu = on_gpu
         self._passed_on = passed_on
         self._task = task
         self._corpus = corpus
@@ -68,6 +71,12 @@ class Smoke:
         if result.failed is not None:
             self._is_useless = True
             self._say(f"no rehearsals: the task's own script does not survive one ({result.reason})")
+        elif result.is_cut_short:
+            self._is_useless = True
+            self._say(
+                "no rehearsals: the task's own script does not do one step here within its limits; "
+                "--smoke-on gpu rehearses where trials train"
+            )
         else:
             self._allowed_cpu_seconds = max(ALLOWED_FACTOR * cpu_seconds, cpu_seconds + LEAST_CPU_SECONDS)
         return result.seconds
@@ -105,8 +114,8 @@ class Smoke:
         one_step = {"TRAIN_BUDGET": "1", "TRAIN_BUDGET_UNIT": "steps"}
         limits = replace(job.limits, cpu_seconds=cpu_seconds)
         job = warmed(job, self._paths.compiled)
-        # On the CPU: the GPU is for trials.
-        return replace(job, environment={**job.environment, **one_step}, limits=limits, gpus=())
+        # On the CPU unless asked: the GPU is for trials.
+        return replace(job, environment={**job.environment, **one_step}, limits=limits, on_cpu=not self._on_gpu)
 
     def _load_job(self, folder: TrialPaths, label: str, corpus: Corpus, cpu_seconds: float | None) -> Job:
         """Return a scoring job on a few training sequences."""
@@ -125,12 +134,13 @@ class Smoke:
             label=label,
             environment={"SCORE_TOKENS": "/data/tokens.bin", "SCORE_LENGTH": str(corpus.length)},
         )
-        return replace(job, limits=replace(job.limits, cpu_seconds=cpu_seconds))
+        limits = replace(job.limits, cpu_seconds=cpu_seconds)
+        return replace(job, limits=limits, on_cpu=not self._on_gpu)
 
     def _verdict(self, execution: Execution, log_path: Path) -> Rehearsal:
         log = read_tail(log_path)
         if execution.stopped_by in _BY_ITS_LIMIT:
-            return Rehearsal(execution.wall_seconds)
+            return Rehearsal(execution.wall_seconds, is_cut_short=True)
         failed = failure(execution, log, self._task.budget)
         if failed is None and self._corpus is not None and execution.output_bytes == 0:
             failed = Status.BAD_ARTIFACT, f"it saved nothing: {last_line(log)}"

@@ -3,42 +3,46 @@
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
 
+from sandbox import nvml
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.job import Execution, Job, Limits, Sandbox
+from sandbox.lease import Leases
+from sandbox.vram import VramWatch
 
 _LIMITS = Limits(wall_seconds=60.0, memory_gb=0.5)
 
 
 class LeasedGpus:
-    """Runs jobs on `gpus`, indices as nvidia-smi shows them; jobs beyond their number wait for one to be free.
+    """Runs jobs on `gpus`, as nvidia-smi names them; where all are in use, by this run or another, a job waits.
 
-    Other programs are not asked: give two runs different GPUs.
+    Other users' programs are not asked.
 
     Raises:
         SandboxUnavailableError: a job cannot be given one of them.
     """
 
-    def __init__(self, sandbox: Sandbox, gpus: tuple[str, ...]) -> None:
+    def __init__(self, sandbox: Sandbox, gpus: tuple[str, ...], leases: Leases) -> None:
         self._sandbox = sandbox
-        self._free: SimpleQueue[str] = SimpleQueue()
+        self._leases = leases
         for gpu in gpus:
             self._try(gpu)
-            self._free.put(gpu)
+        # Two runs may name the same device in two ways.
+        self._gpus = {nvml.uuid_of(gpu) or gpu: gpu for gpu in gpus}
 
     def run(self, job: Job) -> Execution:
-        """Run `job` to its end on a GPU of its own, which its Execution names.
+        """Run `job` to its end on a GPU of its own, which its Execution names; without one if it wants none.
 
         Raises:
             SandboxError: the sandbox failed; the job's own failure is in the Execution.
         """
-        gpu = self._free.get()
-        try:
-            execution = self._sandbox.run(replace(job, gpus=(gpu,)))
-        finally:
-            self._free.put(gpu)
-        return replace(execution, sandbox=f"{execution.sandbox}, gpu {gpu}")
+        if job.on_cpu:
+            return self._sandbox.run(job)
+        with self._leases.one_of(tuple(self._gpus), job.label) as device:
+            gpu = self._gpus[device]
+            with VramWatch(nvml.memory_reader(gpu)) as watch:
+                execution = self._sandbox.run(replace(job, gpus=(gpu,)))
+        return replace(execution, sandbox=f"{execution.sandbox}, gpu {gpu}", peak_vram_gb=watch.peak_gb)
 
     def close(self) -> None:
         """Close the sandbox. Safe to call twice."""

@@ -47,7 +47,8 @@ class Job:
     mounts: tuple[Mount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)  # beside PATH, HOME, LANG and what the image sets: all
     workdir: str = "/"
-    gpus: tuple[str, ...] = ()  # device indices that the job may see
+    gpus: tuple[str, ...] = ()  # devices that the job may see, as nvidia-smi names them
+    on_cpu: bool = False  # whether it is given no GPU, where there are some to give
 
 
 class StoppedBy(StrEnum):
@@ -74,7 +75,7 @@ class Execution:
     signal: int | None = None
     sandbox: str = ""  # name, version and, for a container, the image's digest
     unenforced: tuple[str, ...] = ()  # limits that were not, or only approximately, enforced, with the reason
-    peak_vram_gb: float | None = None
+    peak_vram_gb: float | None = None  # of its GPU, GiB, as the driver counts; None where it cannot be known
 
 
 class Sandbox(Protocol):

