@@ -2,6 +2,8 @@
 
 import os
 import sys
+import tomllib
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,6 +64,22 @@ def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> Non
         return
     for message in messages:
         print(f"----- {message.role} -----\n{message.content}")
+
+
+@app.command()
+def space(script: Path, *, json_: Json = False) -> None:
+    """Propose a [space] table for task.toml from a script's ALL_CAPS constants, ready to edit."""
+    from agent.search.guess import proposed_space
+
+    try:
+        source = script.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UsageError(f"{script} cannot be read as text: {fault}") from None
+    table = proposed_space(source)
+    if json_:
+        print_json(tomllib.loads(table))
+        return
+    print(table, end="")
 
 
 @app.command()

@@ -2,7 +2,9 @@
 
 import ast
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -54,13 +56,26 @@ def read_constants(source: str, names: Iterable[str]) -> Params:
     return {name: _value(name, node) for name, node in _literals(source, names).items()}
 
 
+def all_constants(source: str) -> Params:
+    """Return every constant NAME = number or string, in capitals, that the script assigns once at module level.
+
+    Raises:
+        EditError: the script does not parse.
+    """
+    module = _parsed(source)
+    bound = Counter(node.id for node in _module_level(module) if isinstance(node, ast.Name))
+    found: dict[str, Value] = {}
+    for name, node in _plain_assignments(module):
+        if name.isupper() and bound[name] == 1:
+            with suppress(EditError):  # of other kinds
+                found[name] = _value(name, node)
+    return found
+
+
 def _literals(source: str, names: Iterable[str]) -> dict[str, ast.expr]:
     """Return the value expression of each name, in the order of `names`."""
     wanted = list(names)
-    try:
-        module = ast.parse(source)
-    except (SyntaxError, ValueError) as fault:  # ValueError: a null byte
-        raise EditError(f"the script does not parse: {fault}; send one that does") from None
+    module = _parsed(source)
     found = dict(_plain_assignments(module))
     if missing := [name for name in wanted if name not in found]:
         names_missing = ", ".join(missing)
@@ -71,6 +86,13 @@ def _literals(source: str, names: Iterable[str]) -> dict[str, ast.expr]:
     for name in wanted:
         _value(name, found[name])
     return {name: found[name] for name in wanted}
+
+
+def _parsed(source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError) as fault:  # ValueError: a null byte
+        raise EditError(f"the script does not parse: {fault}; send one that does") from None
 
 
 def _plain_assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:

@@ -1,0 +1,79 @@
+"""A first search space for a script: its ALL_CAPS constants with ranges guessed around their values, ready to edit."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+
+from agent.edits.assignments import all_constants
+from agent.edits.edit import Value
+
+NEVER = re.compile(r"(^|_)(SEED|PORT|VERSION|EPOCHS?|STEPS?|EVAL|LOG|SAVE|NUM_WORKERS|PATH|DIR|NAME|DEVICE)$|VOCAB")
+"""Names that decide no quality, or the budget itself: they are shown, and left out."""
+SIZES = re.compile(r"BATCH|DIM|SIZE|WIDTH|HEADS?|CHANNELS|EMBD|HIDDEN|CHUNK")
+SHARES = re.compile(r"RATIO|FRAC|SHARE|DROPOUT|PROB|MIX|MOMENTUM|BETA|DECAY|SMOOTH|ALPHA|GAMMA")
+FACTOR = 4  # of a size or a count, each way: two powers of two
+RATE_FACTOR = 10  # of a rate, each way
+LOG_FROM = 100  # whole numbers from here on are searched by their logarithm
+A_POWER_FROM = 8  # smaller powers of two are as likely just small numbers
+
+
+def proposed_space(source: str) -> str:
+    """Return a [space] table in TOML, one line a constant; what cannot be guessed is a comment.
+
+    Every value of the script lies in its range, so that the table stands as it is.
+
+    Raises:
+        EditError: the script does not parse.
+    """
+    lines = ["[space]"]
+    for name, value in all_constants(source).items():
+        lines += _lines(name, value)
+    if not any(line[0] not in "[#" for line in lines):
+        lines.append("# the script has no constant NAME = number at module level; give it one for each value to search")
+    return "\n".join(lines) + "\n"
+
+
+def _lines(name: str, value: Value) -> Iterator[str]:
+    if isinstance(value, str):
+        choices = f"choices = [{json.dumps(value)}]"
+        yield f'# {name} = {{ type = "categorical", {choices} }}  # list the others, and remove the first #'
+    elif not math.isfinite(value) or NEVER.search(name):
+        yield f"# {name} = {value!r}  # left out: it looks like no matter of quality"
+    else:
+        yield f"{name} = {{ {_kind(name, value)} }}"
+
+
+def _kind(name: str, value: int | float) -> str:
+    """Return the keys of a parameter whose range holds `value`."""
+    if isinstance(value, int):
+        return _whole(name, value)
+    if value == 0:
+        return _range("float", 0.0, 0.5 if SHARES.search(name) else 1.0)
+    if value < 0:
+        return _range("float", _rounded(2 * value), 0.0)
+    if SHARES.search(name) and 0.8 <= value < 1:  # such as a momentum: what matters is the distance from 1
+        return _range("float", _rounded(1 - FACTOR * (1 - value), 6), _rounded(1 - (1 - value) / FACTOR, 6))
+    if SHARES.search(name) and 0.02 <= value <= 1:
+        return _range("float", 0.0, min(1.0, _rounded(2.5 * value)))
+    return _range("float", _rounded(value / RATE_FACTOR), _rounded(value * RATE_FACTOR), log=True)
+
+
+def _whole(name: str, value: int) -> str:
+    is_power = value > 0 and value & (value - 1) == 0 and not SHARES.search(name)
+    if is_power and (value >= A_POWER_FROM or (value > 1 and SIZES.search(name))):
+        return _range("power_of_two", max(1, value // FACTOR), value * FACTOR)
+    if value >= LOG_FROM:
+        return _range("int", value // FACTOR, value * FACTOR, log=True)
+    if value > 0:
+        return _range("int", max(1, value // 2), 2 * value + (value == 1))
+    return _range("int", 2 * value, max(1, -value)) if value < 0 else _range("int", 0, 4)
+
+
+def _range(kind: str, low: float, high: float, *, log: bool = False) -> str:
+    return f'type = "{kind}", low = {low!r}, high = {high!r}' + (", log = true" if log else "")
+
+
+def _rounded(number: float, digits: int = 1) -> float:
+    """Return a bound that people would write; the ranges are wide enough for it."""
+    return float(f"{number:.{digits}g}")
