@@ -1,6 +1,6 @@
 """What went wrong in the paper's runs (arXiv 2603.24647, from its logs and code), one test each, by number.
 
-Not here is 5, two jobs that wrote into one results file: tests/agent/test_cli.py has a second process on a run, which is
+Not here is 5, two jobs that wrote into one file: tests/agent/test_cli.py has a second process on a run, which is
 refused with the pid of the first. 14, a throttled GPU that changed the baseline from .991 to 1.008, is here for budgets
 that count work; those by the clock cannot be tested without one.
 """

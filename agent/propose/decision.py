@@ -123,12 +123,26 @@ def _refused(exchange: Exchange[Params], prompts: PromptSet) -> Proposal:
 
 def json_object(reply: str) -> dict[str, object]:
     """Return the JSON object in a reply, prose and fences around it ignored. Raises ReplyError if there is none."""
-    start, end = reply.find("{"), reply.rfind("}")
-    if start < 0 or end < start:
+    start = reply.find("{")
+    if start < 0:
         raise ReplyError(Status.NO_PROPOSAL, "the answer holds no JSON object")
     try:
-        answer = json.loads(reply[start : end + 1])
+        answer, end = _DECODER.raw_decode(reply, start)
     except (ValueError, RecursionError) as fault:
         raise ReplyError(Status.NO_PROPOSAL, f"the answer is not one JSON object: {fault}") from None
+    if "{" in reply[end:]:
+        raise ReplyError(Status.NO_PROPOSAL, "the answer holds more than one JSON object; send one")
     assert isinstance(answer, dict)
     return answer
+
+
+def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object's pairs as a dict. Raises ReplyError for a name with two values: which one was meant?"""
+    values = dict(pairs)
+    for name, value in pairs:
+        if values[name] != value:
+            raise ReplyError(Status.NO_PROPOSAL, f"{name} is given twice, as {value!r} and {values[name]!r}")
+    return values
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unambiguous)
