@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.errors import UsageError
 from agent.llm.capped import Caps
+from agent.repeat import Repeat
 from agent.trial import Trial, Usage
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -28,6 +29,19 @@ class Budget:
     wall_seconds: float | None = None
     caps: Caps = field(default_factory=Caps)  # of model calls
 
+    def less(self, train_seconds: float, wall_seconds: float) -> "Budget":
+        """Return the same budget with less time."""
+        return replace(
+            self,
+            train_seconds=None if self.train_seconds is None else max(0.0, self.train_seconds - train_seconds),
+            wall_seconds=None if self.wall_seconds is None else max(0.0, self.wall_seconds - wall_seconds),
+        )
+
+    @property
+    def of_time(self) -> "Budget":
+        """The same budget as far as it is about time: what a repeat of a trial has to keep to."""
+        return replace(self, trials=None, caps=Caps())
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -35,25 +49,30 @@ class Ledger:
 
     trials: int
     train_seconds: float  # as charged: nominal for a success, measured for a failure and for rehearsals
-    wall_seconds: float  # proposing, training, scoring and judging together
+    wall_seconds: float  # proposing, training, scoring and judging together, repeats included
     usage: Usage | None  # all model calls; None if there were none
 
     @classmethod
-    def of(cls, trials: Iterable[Trial]) -> "Ledger":
-        """Return the sum over finished trials."""
+    def of(cls, results: Iterable[Trial | Repeat]) -> "Ledger":
+        """Return the sum over what has finished."""
         total = cls(0, 0.0, 0.0, None)
-        for trial in trials:
-            total = total.plus(trial)
+        for result in results:
+            total = total.plus(result)
         return total
 
-    def plus(self, trial: Trial) -> "Ledger":
-        """Return the ledger after one more finished trial."""
-        assert trial.outcome is not None
+    def plus(self, result: Trial | Repeat) -> "Ledger":
+        """Return the ledger after one more finished trial, or repeat of one, which takes time and is no trial."""
+        assert result.outcome is not None
+        train_seconds = self.train_seconds + result.outcome.train_seconds
+        wall_seconds = self.wall_seconds + result.outcome.total_seconds
+        if isinstance(result, Repeat):
+            return replace(self, train_seconds=train_seconds, wall_seconds=wall_seconds)
+        trial = result
         used = trial.proposal.usage
         return Ledger(
             self.trials + 1,
-            self.train_seconds + trial.outcome.train_seconds + trial.proposal.smoke_seconds,
-            self.wall_seconds + trial.outcome.total_seconds,
+            train_seconds + trial.proposal.smoke_seconds,
+            wall_seconds,
             used if self.usage is None else self.usage.plus(used) if used is not None else self.usage,
         )
 

@@ -34,7 +34,8 @@ from agent.errors import AgentError, UsageError
 
 if TYPE_CHECKING:
     from agent.config import RunConfig
-    from agent.loop import End, OpenRun
+    from agent.loop import End
+    from agent.open_run import OpenRun
     from agent.paths import RunPaths, RunsFolder
     from agent.repo import TrialRepo
     from agent.task import Task
@@ -60,6 +61,12 @@ def run(
     wall: Annotated[str | None, typer.Option(metavar="8h", help="Time by the clock, for everything.")] = None,
     seed: Annotated[int, typer.Option(metavar="S", help="Seed of the search.")] = 0,
     name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run.")] = None,
+    keep: Annotated[
+        str | None, typer.Option(metavar="RULE", help="two-tier: a gain is confirmed by a fresh run; any: never.")
+    ] = None,
+    final_runs: Annotated[
+        int | None, typer.Option(metavar="N", help="Runs of the result under held-out seeds; 3 in a run of 20 or more.")
+    ] = None,
     sandbox: SandboxKind = "bubblewrap",
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
@@ -72,18 +79,18 @@ def run(
     derived: Annotated[
         bool, typer.Option("--derived/--no-derived", help="Search through the coordinates that the task derives.")
     ] = True,
-    llm_share: Annotated[float, typer.Option(metavar="X", help="centaur: share of trials the model decides.")] = 0.3,
     hints: Annotated[
         bool, typer.Option("--hints/--no-hints", help="Begin at the values that the task hints at.")
     ] = False,
+    llm_share: Annotated[float, typer.Option(metavar="X", help="centaur: share of trials the model decides.")] = 0.3,
     llm_warmup: Annotated[int, typer.Option(metavar="N", help="centaur: trials before the model's first turn.")] = 10,
-    attempts: Annotated[int, typer.Option(metavar="N", help="Replies of the model per proposal.")] = 3,
     llm_every: Annotated[
         int | None, typer.Option(metavar="K", help="centaur: the model decides every k-th trial, not a share.")
     ] = None,
     prompt: Annotated[
         str, typer.Option(metavar="P", help="centaur: compact, or paper (the published one, 11,000 tokens).")
     ] = "compact",
+    attempts: Annotated[int, typer.Option(metavar="N", help="Replies of the model per proposal.")] = 3,
     price: Annotated[
         str | None, typer.Option(metavar="IN,OUT", help="Dollars per million tokens of prompts and of replies.")
     ] = None,
@@ -111,6 +118,8 @@ def run(
     """Search: propose, train in a sandbox, score, commit or revert, until a budget is spent."""
     from agent import config as run_config
     from agent.budget import seconds
+    from agent.keeper import options_of
+    from agent.known_noise import measured_sigma
     from agent.modes import check_mode
 
     check_mode(mode)
@@ -118,6 +127,9 @@ def run(
     checked = load_task(folder, profile)
     if trials is None and budget is None and wall is None:
         trials = run_config.DEFAULT_TRIALS
+    train_seconds, wall_seconds = seconds(budget) if budget else None, seconds(wall) if wall else None
+    once = checked.budget.charge_seconds
+    n_trials = min(n for n in (trials, *(t / once for t in (train_seconds, wall_seconds) if t)) if n)
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{mode}-s{seed}",
         mode=mode,
@@ -128,22 +140,23 @@ def run(
         profile=checked.profile,
         metric_name=checked.metric.name,
         metric_goal=checked.metric.goal,
-        noise_sigma=checked.noise.sigma,
+        noise_sigma=measured_sigma(runs_folder(runs), checked.digest) or checked.noise.sigma,
+        **options_of(checked, keep, final_runs, n_trials=n_trials, on_gpu=gpus is not None),
         trials=trials,
-        budget_seconds=seconds(budget) if budget else None,
-        wall_seconds=seconds(wall) if wall else None,
+        budget_seconds=train_seconds,
+        wall_seconds=wall_seconds,
         sandbox=sandbox,
         accept_unenforced=tuple(accept_unenforced),
         gpus=tuple(gpus.split(",")) if gpus else (),
         model=model,
         base_url=base_url,
         derived=derived,
-        llm_share=llm_share,
         hints=hints,
+        llm_share=llm_share,
         llm_warmup=llm_warmup,
-        attempts=attempts,
         llm_every=llm_every,
         prompt=prompt,
+        attempts=attempts,
         price=_price(price),
         max_cost=max_cost,
         max_tokens=max_tokens,
@@ -201,6 +214,7 @@ def noise(
         profile=checked.profile,
         metric_name=checked.metric.name,
         metric_goal=checked.metric.goal,
+        keep="baseline",
         trials=seeds,
         sandbox=sandbox,
         accept_unenforced=tuple(accept_unenforced),

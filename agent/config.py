@@ -34,6 +34,12 @@ class RunConfig(BaseModel):
     metric_name: str = "val_loss"
     metric_goal: Literal["minimise", "maximise"] = "minimise"
     noise_sigma: float | None = None  # what the task knew of its noise when the run began
+    keep: Literal["two-tier", "any", "baseline"] = "any"  # what moves the incumbent; see agent.keeper
+    keep_lead: Annotated[float, Field(gt=0)] = 2.5  # sigmas
+    keep_gain: Annotated[float, Field(ge=0)] = 1.0  # sigmas
+    paired: bool = False  # the same seed gives the same loss
+    sigma_share: Annotated[float, Field(gt=0)] = 0.01  # of the baseline's loss: sigma, where nothing is known
+    final_runs: Annotated[int, Field(ge=0, le=100)] = 0  # of the result under held-out seeds, at the end
     trials: Annotated[int, Field(ge=1)] | None = None  # in all, the baseline included
     budget_seconds: Annotated[float, Field(gt=0)] | None = None  # training seconds, as charged
     wall_seconds: Annotated[float, Field(gt=0)] | None = None  # everything: proposing, training, scoring
@@ -43,17 +49,17 @@ class RunConfig(BaseModel):
     model: str | None = None  # None: the embedded one, where the mode needs a model
     base_url: str | None = None
     derived: bool = True  # search through the coordinates that the task derives from its names
+    hints: bool = False  # begin at the values that the task hints at
     llm_share: Annotated[float, Field(ge=0, le=1)] = 0.3  # centaur: share of the trials that the model decides
     llm_warmup: Annotated[int, Field(ge=0)] = 10  # centaur: trials before its first turn
+    llm_every: Annotated[int, Field(ge=1)] | None = None  # centaur: every k-th trial is the model's, not a share
+    prompt: Literal["compact", "paper"] = "compact"  # centaur: our prompt, or the published one with its whole matrix
     attempts: Annotated[int, Field(ge=1, le=10)] = 3  # replies of a model per proposal
     price: tuple[float, float] | None = None  # dollars per million tokens of prompts and of replies; None: unknown
     max_cost: Annotated[float, Field(gt=0)] | None = None  # dollars of all model calls
     max_tokens: Annotated[int, Field(gt=0)] | None = None  # of all prompts and replies
-    hints: bool = False  # begin at the values that the task hints at
     context_tokens: Annotated[int, Field(ge=1024)] = 32_768  # the endpoint's window: prompt and reply together
     lookahead: Annotated[int, Field(ge=0, le=1)] = 0  # code-edit: trials thought of while another one trains
-    llm_every: Annotated[int, Field(ge=1)] | None = None  # centaur: every k-th trial is the model's, not a share
-    prompt: Literal["compact", "paper"] = "compact"  # centaur: our prompt, or the published one with its whole matrix
     record: str | None = None  # file that the model's replies are recorded in, for --model replay:FILE
     smoke: bool = True  # code-edit: rehearse one step of each edit before its trial
     smoke_on: Literal["cpu", "gpu"] = "cpu"  # where it is rehearsed; the GPU is for trials unless asked

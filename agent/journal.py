@@ -8,15 +8,16 @@ import gc
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from pydantic_core import from_json  # twice as quick as json, as exact, and loaded anyway
 
 from agent.durable import sync_folder
 from agent.errors import JournalError
-from agent.trial import Outcome, Proposal, Trial
+from agent.repeat import Purpose, Repeat, Verdict
+from agent.trial import Outcome, Proposal, Standing, Trial
 
 FORMAT = 1
 """Version of run.json, journal, trailers and folders together; see docs/format.md."""
@@ -58,7 +59,47 @@ class TrialFinished:
         }
 
 
-Event = TrialStarted | TrialFinished
+@dataclass(frozen=True)
+class RepeatStarted:
+    """A trial's script is about to run again, under another training seed."""
+
+    trial: int
+    seed: int
+    purpose: Purpose
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "repeat_started",
+            "trial": self.trial,
+            "seed": self.seed,
+            "purpose": self.purpose.value,
+            "at": self.at,
+        }
+
+
+@dataclass(frozen=True)
+class RepeatFinished:
+    """A repeat has its outcome and, if it was to confirm something, the verdict."""
+
+    trial: int
+    seed: int
+    outcome: Outcome
+    verdict: Verdict | None
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "repeat_finished",
+            "trial": self.trial,
+            "seed": self.seed,
+            "outcome": self.outcome.to_json(),
+            **({"verdict": self.verdict.to_json()} if self.verdict is not None else {}),
+            "at": self.at,
+        }
+
+
+Event = TrialStarted | TrialFinished | RepeatStarted | RepeatFinished
 
 
 def event_from_json(data: dict[str, Any]) -> Event:
@@ -69,6 +110,11 @@ def event_from_json(data: dict[str, Any]) -> Event:
             return TrialStarted(data["number"], data["parent"], proposal, data["at"])
         case "trial_finished":
             return TrialFinished(data["number"], Outcome.from_json(data["outcome"]), data["at"])
+        case "repeat_started":
+            return RepeatStarted(data["trial"], data["seed"], Purpose(data["purpose"]), data["at"])
+        case "repeat_finished":
+            verdict = Verdict.from_json(data["verdict"]) if "verdict" in data else None
+            return RepeatFinished(data["trial"], data["seed"], Outcome.from_json(data["outcome"]), verdict, data["at"])
     raise ValueError(f"unknown event {data['event']!r}")
 
 
@@ -151,11 +197,15 @@ def _cut_torn_tail(path: Path) -> int:
 
 @dataclass
 class History:
-    """A run's events, folded: the trials so far, the one in flight, and the incumbent."""
+    """A run's events, folded: what has been executed, what is in flight, and where the search stands."""
 
     trials: list[Trial]
     pending: Trial | None = None
-    incumbent: Trial | None = None
+    incumbent: Trial | None = None  # parent of the next trial
+    champion: Trial | None = None  # the last incumbent that a fresh run confirmed; the baseline at first
+    repeats: list[Repeat] = field(default_factory=list)
+    repeating: Repeat | None = None  # in flight
+    results: list[Trial | Repeat] = field(default_factory=list)  # both, in the order in which they finished
 
     @classmethod
     def read(cls, path: Path) -> "History":
@@ -172,22 +222,74 @@ class History:
                 gc.enable()
         return history
 
-    def add(self, event: Event) -> Trial:
-        """Take in the next event and return the trial it is about.
+    @overload
+    def add(self, event: TrialStarted | TrialFinished) -> Trial: ...
+    @overload
+    def add(self, event: RepeatStarted | RepeatFinished) -> Repeat: ...
+    def add(self, event: Event) -> Trial | Repeat:
+        """Take in the next event and return the trial or the repeat that it is about.
 
         Raises:
             JournalError: the event does not follow from the ones before.
         """
-        if isinstance(event, TrialStarted):
-            if self.pending is not None or event.number != len(self.trials):
-                raise JournalError(f"trial {event.number} started out of order: the journal has been edited")
-            self.pending = Trial(event.number, event.parent, event.proposal, event.at)
-            return self.pending
+        match event:
+            case TrialStarted():
+                if self.pending or self.repeating or event.number != len(self.trials):
+                    raise JournalError(f"trial {event.number} started out of order: the journal has been edited")
+                self.pending = Trial(event.number, event.parent, event.proposal, event.at)
+                return self.pending
+            case TrialFinished():
+                return self._finish_trial(event)
+            case RepeatStarted():
+                if self.pending or self.repeating or event.trial >= len(self.trials):
+                    raise JournalError(f"a repeat of trial {event.trial} out of order: the journal has been edited")
+                self.repeating = Repeat(event.trial, event.seed, event.purpose, event.at)
+                return self.repeating
+            case RepeatFinished():
+                return self._finish_repeat(event)
+
+    def _finish_trial(self, event: TrialFinished) -> Trial:
         if self.pending is None or event.number != self.pending.number:
             raise JournalError(f"trial {event.number} finished without having started: the journal has been edited")
         trial = self.pending.finished(event.outcome, event.at)
         self.pending = None
         self.trials.append(trial)
+        self.results.append(trial)
         if trial.kept:
             self.incumbent = trial
+            self.champion = self.champion or trial
         return trial
+
+    def _finish_repeat(self, event: RepeatFinished) -> Repeat:
+        running = self.repeating
+        if running is None or (event.trial, event.seed) != (running.trial, running.seed):
+            raise JournalError(f"a repeat of trial {event.trial} that was not started: the journal has been edited")
+        repeat = running.finished(event.outcome, event.verdict, event.at)
+        self.repeating = None
+        self.repeats.append(repeat)
+        self.results.append(repeat)
+        if repeat.verdict is not None:
+            self._move(event.trial, repeat.verdict.standing)
+        return repeat
+
+    def _move(self, number: int, standing: Standing) -> None:
+        """Move champion or incumbent as a verdict says, and mark the trials that it is about."""
+        if standing is Standing.CONFIRMED:
+            for on_the_way in self._way_to(number):
+                self.trials[on_the_way] = replace(self.trials[on_the_way], decided=standing)
+            self.champion = self.trials[number]
+        elif standing is Standing.ROLLED_BACK:
+            for trial in self.trials:
+                if trial.standing is Standing.PROVISIONAL:
+                    self.trials[trial.number] = replace(trial, decided=standing)
+            if self.incumbent is not None and self.incumbent.number == number:
+                self.incumbent = self.champion
+        if self.incumbent is not None:
+            self.incumbent = self.trials[self.incumbent.number]
+
+    def _way_to(self, number: int) -> Iterator[int]:
+        """Yield a trial and the provisional ones that it was built on."""
+        at: int | None = number
+        while at is not None and self.trials[at].standing is not Standing.CONFIRMED:
+            yield at
+            at = self.trials[at].parent

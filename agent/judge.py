@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from agent.task import BudgetSpec
@@ -43,7 +42,7 @@ def failure(  # noqa: PLR0911 (one return a kind of failure)
 
 
 def judge(execution: Execution, failed: tuple[Status, str] | None, score: Score | None, budget: BudgetSpec) -> Outcome:
-    """Return the Outcome of an executed trial; whether it is kept is decided by `keep`."""
+    """Return the Outcome of an executed trial; whether it is kept, the Keeper decides."""
     status, reason = failed or (Status.OK, "")
     if score is not None and not failed:
         status, reason = score.status, score.reason
@@ -61,21 +60,6 @@ def judge(execution: Execution, failed: tuple[Status, str] | None, score: Score 
         sandbox=execution.sandbox,
         unenforced=execution.unenforced,
     )
-
-
-def keep(outcome: Outcome, incumbent_loss: float | None) -> Outcome:
-    """Return the outcome with `kept` set: any decrease of the loss moves the incumbent, and the baseline always does.
-
-    A loss that is equal to the last digit is an edit without effect, and is not kept.
-    """
-    if outcome.val_loss is None:
-        return outcome
-    return replace(outcome, kept=incumbent_loss is None or outcome.val_loss < incumbent_loss)
-
-
-def keep_baseline(outcome: Outcome, incumbent_loss: float | None) -> Outcome:
-    """Return the outcome with `kept` set for the baseline alone: `agent noise` repeats it and moves nothing."""
-    return keep(outcome, None) if incumbent_loss is None else outcome
 
 
 def reported(log: str) -> Mapping[str, float]:

@@ -1,37 +1,24 @@
 """The loop: propose, run, score, judge, commit or revert. It knows protocols, and no mode."""
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
 
 from agent.budget import Budget, Ledger
-from agent.data import Corpus
+from agent.confirm import run_final, run_wanted
 from agent.edits.edit import Unchanged
 from agent.errors import JournalError, ModelBudgetSpentError
-from agent.execute import Workbench, execute
+from agent.execute import execute
 from agent.flags import seed_flags
-from agent.journal import History, Journal, TrialFinished, TrialStarted
-from agent.judge import keep
-from agent.paths import RunPaths
-from agent.propose.proposer import Context, Proposer
+from agent.journal import TrialFinished, TrialStarted
+from agent.open_run import OpenRun
+from agent.propose.proposer import Context
 from agent.record import commit_of, write_results
-from agent.repo import TrialRepo
-from agent.score.scorer import Scorer
-from agent.task import Task
 from agent.thought import Thought
 from agent.trial import Origin, Outcome, Proposal, Trial
-from sandbox.job import Sandbox
 
 MAX_IDLE_PROPOSALS = 20
 """After so many proposals in a row that never ran, something is wrong with the proposer, and the run stops."""
-
-
-def utc_now() -> str:
-    """Return the time as the journal writes it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Ending(StrEnum):
@@ -51,49 +38,6 @@ class End:
     reason: str
 
 
-class Observer(Protocol):
-    """Is told what happens, in the order in which it happens; the screen is one."""
-
-    def proposing(self, number: int) -> None: ...
-    def started(self, trial: Trial) -> None: ...
-    def scoring(self, trial: Trial) -> None: ...
-    def finished(self, trial: Trial, previous: Trial | None) -> None: ...
-
-
-@dataclass
-class OpenRun:
-    """A run that this process may write to, with everything it is made of."""
-
-    run_id: str
-    mode: str
-    model_name: str | None
-    task: Task
-    corpus: Corpus | None
-    paths: RunPaths
-    journal: Journal
-    history: History
-    repo: TrialRepo
-    proposer: Proposer
-    sandbox: Sandbox
-    scorer: Scorer
-    budget: Budget
-    observer: Observer
-    keep: Callable[[Outcome, float | None], Outcome] = keep
-    passed_on: Mapping[str, str] = field(default_factory=dict)  # variables of the caller that task.toml allows
-    conditions: Mapping[str, str] = field(default_factory=dict)  # what results may depend on here
-    now: Callable[[], str] = utc_now
-    monotonic: Callable[[], float] = time.monotonic
-    lookahead: int = 0  # 1: the next trial is thought of while one trains
-    sources: dict[int, str] = field(default_factory=dict)  # script of every kept trial, by number
-
-    @property
-    def bench(self) -> Workbench:
-        """What this run executes scripts with."""
-        return Workbench(
-            self.task, self.corpus, self.sandbox, self.scorer, self.passed_on, self.paths.compiled, self.conditions
-        )
-
-
 def run_trials(run: OpenRun) -> End:
     """Run trials until a budget is spent, starting where the journal ends.
 
@@ -102,20 +46,23 @@ def run_trials(run: OpenRun) -> End:
         KeyboardInterrupt: the trial in flight stays in the journal as started, and runs again on resume.
     """
     _rebuild(run)
-    ledger = Ledger.of(run.history.trials)
-    n_before = ledger.trials
+    ledger = Ledger.of(run.history.results)
+    n_before = len(run.history.results)
     if run.history.pending is not None:
         ledger = ledger.plus(_run_pending(run, 0.0))
     ahead: Thought | None = None
     while True:
+        ledger = run_wanted(run, ledger)
         end = _end(run, ledger, n_before)
+        began = run.monotonic()
+        if end is None:
+            reached = _start_next(run, ledger, ahead)
+            end = End(Ending.DONE, reached) if reached is not None else None
         if end is not None:
+            if end.ending in (Ending.DONE, Ending.NOTHING_RAN) and run_final(run):
+                end = replace(end, ending=Ending.DONE)
             run.repo.pack_refs()
             return end
-        began = run.monotonic()
-        reached = _start_next(run, ledger, ahead)
-        if reached is not None:
-            return End(Ending.DONE, reached)
         proposing_seconds = run.monotonic() - began
         ahead = _think_ahead(run, ledger)
         ledger = ledger.plus(_run_pending(run, proposing_seconds))
@@ -126,12 +73,13 @@ def _rebuild(run: OpenRun) -> None:
     known = run.repo.tags(run.run_id)
     for trial in run.history.trials:
         if trial.kept:
-            run.sources[trial.number] = _source(run, trial)
+            run.sources[trial.number] = run.source_of(trial)
         if trial.number not in known:
             known[trial.number] = _commit(run, trial, known)
         if not trial.kept:
             run.paths.trial(trial.number).artifact.unlink(missing_ok=True)
     if run.history.incumbent is not None:
+        run.move_refs()
         run.repo.check_out(run.run_id, run.paths.worktree)
     write_results(run.paths.results_tsv, run.task.metric, run.history.trials, known)
 
@@ -142,15 +90,23 @@ def _end(run: OpenRun, ledger: Ledger, n_before: int) -> End | None:
         outcome = trials[0].outcome
         assert outcome is not None
         return End(Ending.BASELINE_FAILED, f"the baseline has no loss: {outcome.status}, {outcome.reason}")
-    spent = ledger.spent(run.budget)
+    spent = ledger.spent(_for_trials(run))
     if spent is not None:
-        return End(Ending.DONE if ledger.trials > n_before else Ending.NOTHING_RAN, spent)
+        return End(Ending.DONE if len(run.history.results) > n_before else Ending.NOTHING_RAN, spent)
     last = trials[-MAX_IDLE_PROPOSALS:]
     if len(last) == MAX_IDLE_PROPOSALS and not any(trial.status and trial.status.ran for trial in last):
         assert last[-1].outcome is not None
         why = f"{MAX_IDLE_PROPOSALS} proposals in a row never ran, the last because: {last[-1].outcome.reason}"
         return End(Ending.STUCK, why)
     return None
+
+
+def _for_trials(run: OpenRun) -> Budget:
+    """Return the budget less what the final runs will take, each as much as the baseline did."""
+    if not run.final_runs or not run.history.trials or run.history.trials[0].outcome is None:
+        return run.budget
+    once = run.history.trials[0].outcome
+    return run.budget.less(run.final_runs * once.train_seconds, run.final_runs * once.total_seconds)
 
 
 def _start_next(run: OpenRun, ledger: Ledger, ahead: Thought | None) -> str | None:
@@ -198,7 +154,7 @@ def _think_ahead(run: OpenRun, ledger: Ledger) -> Thought | None:
         return None
     train_seconds = ledger.train_seconds + run.task.budget.charge_seconds
     then = replace(ledger, trials=ledger.trials + 1, train_seconds=train_seconds)
-    return None if then.spent(run.budget) else Thought(run.proposer, _context(run, then, incumbent))
+    return None if then.spent(_for_trials(run)) else Thought(run.proposer, _context(run, then, incumbent))
 
 
 def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:
@@ -217,36 +173,37 @@ def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:
     event = TrialFinished(trial.number, outcome, run.now())
     run.journal.append(event)
     finished = run.history.add(event)
+    run.keeper.take(finished)
     _settle(run, finished)
     run.observer.finished(finished, previous)
     return finished
 
 
 def _execute(run: OpenRun, trial: Trial) -> Outcome:
-    """Train in a sandbox, score what is left behind, and judge it against the incumbent as it is now."""
-    source = _source(run, trial)
+    """Execute the trial's script, and judge what came of it against the incumbent as it is now."""
+    source = run.source_of(trial)
     if trial.parent is not None:
         (run.paths.worktree / run.task.script).write_text(source)
-    to_beat = run.history.incumbent.val_loss if run.history.incumbent else None
+    train_seed = trial.proposal.train_seed
     outcome = execute(
         run.bench,
         source,
         run.paths.trial(trial.number),
         label=f"{run.run_id}/{trial.number:04d}",
         number=trial.number,
-        train_seed=trial.proposal.train_seed,
+        train_seed=train_seed,
         baseline=run.history.trials[0].outcome if run.history.trials else None,
-        to_beat=to_beat,
+        to_beat=run.keeper.to_beat(train_seed),
         scoring=lambda: run.observer.scoring(trial),
     )
     if trial.parent is not None:
         outcome = replace(outcome, flags=outcome.flags + seed_flags(source, run.sources[trial.parent]))
-    return run.keep(outcome, to_beat)
+    return run.keeper.judged(outcome, train_seed)
 
 
 def _settle(run: OpenRun, trial: Trial) -> None:
     """Derive commit, tag, branch, worktree and table from a finished trial."""
-    source = _source(run, trial)
+    source = run.source_of(trial)
     if trial.kept:
         run.sources[trial.number] = source
     else:
@@ -259,7 +216,7 @@ def _settle(run: OpenRun, trial: Trial) -> None:
 
 
 def _commit(run: OpenRun, trial: Trial, hashes: Mapping[int, str]) -> str:
-    files = {**run.task.files, run.task.script: _source(run, trial).encode()}
+    files = {**run.task.files, run.task.script: run.source_of(trial).encode()}
     parent = None if trial.parent is None else hashes[trial.parent]
     commit = commit_of(
         trial,
@@ -271,10 +228,3 @@ def _commit(run: OpenRun, trial: Trial, hashes: Mapping[int, str]) -> str:
         model=run.model_name,
     )
     return run.repo.record(run.run_id, trial.number, commit, advance=trial.kept)
-
-
-def _source(run: OpenRun, trial: Trial) -> str:
-    """Return the script of a trial: its edit applied to its parent's script."""
-    if trial.parent is None:
-        return run.task.source
-    return trial.proposal.edit.apply(run.sources[trial.parent])

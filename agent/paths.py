@@ -39,6 +39,10 @@ class TrialPaths:
         """The same files of the rehearsal before it."""
         return TrialPaths(self.root / "smoke")
 
+    def repeat(self, seed: int) -> "TrialPaths":
+        """The same files of a run of its script under another training seed."""
+        return TrialPaths(self.root / f"seed-{seed}")
+
     @property
     def llm(self) -> Path:
         """Requests to the model and its replies, one JSON object a line."""
@@ -82,8 +86,18 @@ class RunPaths:
         return self.root / "compiled.tar"
 
     @property
+    def verified(self) -> Path:
+        """What the test split said of the best trial, once somebody has asked."""
+        return self.root / "verified.json"
+
+    @property
     def worktree(self) -> Path:
         return self.root / "worktree"
+
+    @property
+    def replays(self) -> Path:
+        """What came of running its trials again; nothing else of the run is touched by that."""
+        return self.root / "replays"
 
     def trial(self, number: int) -> TrialPaths:
         return TrialPaths(self.root / "trials" / f"{number:04d}")

@@ -60,11 +60,11 @@ class TrialRepo:
         packed = self.path / "packed-refs"
         for line in packed.read_text().splitlines() if packed.exists() else ():
             sha, _, name = line.partition(" ")
-            if name.startswith(prefix):
+            if name.startswith(prefix) and name.removeprefix(prefix).isdigit():
                 found[int(name.removeprefix(prefix))] = sha
         folder = self.path / prefix
         for path in folder.iterdir() if folder.is_dir() else ():
-            if path.name.isdigit():  # and no lock file
+            if path.name.isdigit():  # neither a lock file nor the champion
                 found[int(path.name)] = path.read_text().strip()
         return found
 
@@ -87,6 +87,30 @@ class TrialRepo:
         """Remove what git commands of this run that were killed have left; return the lock files that were there."""
         with turn(self.path):
             return remove_leftovers(self.path, run_id, worktree)
+
+    def point(self, run_id: str, incumbent: int, champion: int) -> None:
+        """Move the run's branch to the incumbent's commit and the tag RUN/champion to the champion's.
+
+        As long as nothing is confirmed the champion is trial 0, and there is no such tag.
+        """
+        updates = [f"update refs/heads/{run_id} {self.find(_tag(run_id, incumbent))}"]
+        if champion != 0:
+            updates.append(f"update refs/tags/{run_id}/champion {self.find(_tag(run_id, champion))}")
+        self._change(["update-ref", "--stdin"], "\n".join(["start", *updates, "commit", ""]).encode())
+
+    def find(self, revision: str) -> str:
+        """Return the full hash of a commit. Raises RepoError if there is none of that name."""
+        sha = self._resolve(revision)
+        if sha is None:
+            raise RepoError(f"no commit {revision!r} in {self.path}; `agent log` lists the trials")
+        return sha
+
+    def read(self, revision: str) -> dict[str, bytes]:
+        """Return the files of a commit by path. Raises RepoError if there is no such commit."""
+        sha = self.find(revision)
+        entries = (entry.split("\t", 1) for entry in self._run(["ls-tree", "-r", "-z", sha]).split("\0") if entry)
+        blobs = {path: about.split(" ")[2] for about, path in entries}
+        return {path: self._raw(["cat-file", "blob", blob]) for path, blob in blobs.items()}
 
     def find(self, revision: str) -> str:
         """Return the full hash of a commit. Raises RepoError if there is none of that name."""

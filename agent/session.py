@@ -12,12 +12,12 @@ from agent.config import RunConfig
 from agent.data import Corpus, find_corpus, prepare_corpus
 from agent.errors import MissingRequirementError, TaskError, UsageError
 from agent.journal import History, Journal
-from agent.judge import keep, keep_baseline
+from agent.keeper import rule_of
 from agent.llm.capped import CappedModel
 from agent.llm.model import Model
 from agent.llm.recorded import Transcript, cut_recording
-from agent.loop import Observer, OpenRun
-from agent.modes import ECHO, NOISE, build_model, build_proposer, caps_of, check_mode, is_echo, needs_model
+from agent.modes import ECHO, build_model, build_proposer, caps_of, check_mode, is_echo, needs_model
+from agent.open_run import Observer, OpenRun
 from agent.paths import RunPaths, RunsFolder
 from agent.places import open_sandbox
 from agent.repo import TrialRepo
@@ -146,7 +146,8 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
             scorer=scorer_of(task, corpus, sandbox),
             budget=Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
             observer=around.screen_of(task, paths, repo),
-            keep=keep_baseline if config.mode == NOISE else keep,
+            rule=rule_of(config),
+            final_runs=config.final_runs,
             passed_on=passed_on,
             conditions=conditions_of(task, corpus, config.sandbox, config.gpus),
             lookahead=config.lookahead,
@@ -217,6 +218,6 @@ def passed_variables(task: Task, variables: Mapping[str, str]) -> dict[str, str]
 
 def _used(history: History) -> Usage | None:
     """Return what the journal already holds of model calls."""
-    used = Ledger.of(history.trials).usage
+    used = Ledger.of(history.results).usage
     pending = history.pending.proposal.usage if history.pending else None
     return used.plus(pending) if used and pending else used or pending

@@ -18,7 +18,7 @@ from agent.search.feasible import MemoryModel
 from agent.search.space import SearchSpace
 
 CONFIG_NAME = "task.toml"
-_TABLES = ("data", "score", "budget", "limits", "set", "noise", "values", "space", "derived", "memory", "hints")
+_TABLES = ("data", "score", "budget", "limits", "set", "noise", "keep", "values", "space", "derived", "memory", "hints")
 
 
 class _Strict(BaseModel):
@@ -95,6 +95,11 @@ class BudgetSpec(_Strict):
         return self.nominal_seconds or self.amount
 
     @property
+    def deterministic(self) -> bool:
+        """Whether the same script and seed do the same work, however fast the machine is."""
+        return self.unit != "seconds"
+
+    @property
     def kind(self) -> str:
         """`host` or `cooperative`, as every record says it."""
         return "host" if self.counted_by == "host" else "cooperative"
@@ -119,6 +124,14 @@ class NoiseSpec(_Strict):
     sigma: float | None = Field(default=None, gt=0)  # standard deviation over training seeds, metric units
 
 
+class KeepSpec(_Strict):
+    """What counts as progress; see agent.keeper."""
+
+    rule: Literal["two-tier", "any"] = "two-tier"
+    lead: float = Field(default=2.5, gt=0)  # sigmas that the incumbent must seem ahead to be run again
+    gain: float = Field(default=1.0, ge=0)  # sigmas that it must be ahead then, to be confirmed
+
+
 class _Document(_Strict):
     """task.toml with one profile laid over it."""
 
@@ -138,6 +151,7 @@ class _Document(_Strict):
     limits: LimitsSpec
     set: Mapping[str, str] = {}
     noise: NoiseSpec = NoiseSpec()
+    keep: KeepSpec = KeepSpec()
     values: Mapping[str, int | float | str] = {}
     space: Mapping[str, Mapping[str, Any]] = {}
     derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived
@@ -177,6 +191,7 @@ class Task:
         self.limits = document.limits
         self.variables = document.set
         self.noise = document.noise
+        self.keep = document.keep
         self._memory = document.memory
         missing = [name for name in (self.script, *self.frozen) if name not in files]
         if missing:

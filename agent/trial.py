@@ -29,6 +29,15 @@ class Status(StrEnum):
         return self not in (Status.NO_PROPOSAL, Status.INVALID_EDIT, Status.DUPLICATE)
 
 
+class Standing(StrEnum):
+    """What is known of the worth of a trial that has a loss."""
+
+    REVERTED = "reverted"  # no lower than the incumbent
+    PROVISIONAL = "provisional"  # became the incumbent; no fresh run has decided about it
+    CONFIRMED = "confirmed"  # the champion, or on the way to it: a fresh run under another seed held its lead
+    ROLLED_BACK = "rolled_back"  # a fresh run did not hold the lead that it was part of
+
+
 class Origin(StrEnum):
     """Who wrote a proposal."""
 
@@ -183,6 +192,7 @@ class Trial:
     started_at: str  # ISO 8601, UTC
     outcome: Outcome | None = None
     finished_at: str | None = None
+    decided: Standing | None = None  # by a repeat: confirmed or rolled_back
 
     @property
     def val_loss(self) -> float | None:
@@ -194,7 +204,17 @@ class Trial:
 
     @property
     def kept(self) -> bool:
+        """Whether the incumbent moved when it ended; a repeat may have moved it back since."""
         return self.outcome is not None and self.outcome.kept
+
+    @property
+    def standing(self) -> Standing | None:
+        """What is known of its worth by now; None without a loss. The baseline is the first champion."""
+        if self.val_loss is None or self.decided is not None:
+            return self.decided
+        if self.number == 0:
+            return Standing.CONFIRMED
+        return Standing.PROVISIONAL if self.kept else Standing.REVERTED
 
     def finished(self, outcome: Outcome, at: str) -> "Trial":
         """Return this trial with its outcome."""

@@ -13,7 +13,8 @@ from pathlib import Path
 from agent.budget import Budget
 from agent.edits.assignments import Assignments
 from agent.journal import History, Journal
-from agent.loop import OpenRun, run_trials
+from agent.loop import run_trials
+from agent.open_run import OpenRun
 from agent.paths import RunsFolder
 from agent.propose.proposer import Context
 from agent.repo import TrialRepo

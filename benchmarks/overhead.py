@@ -19,10 +19,12 @@ from agent.budget import Budget
 from agent.config import checked, save
 from agent.edits.assignments import Assignments
 from agent.journal import History, Journal, TrialFinished, TrialStarted
-from agent.loop import OpenRun, run_trials
+from agent.loop import run_trials
+from agent.open_run import OpenRun
 from agent.paths import RunsFolder
 from agent.propose.proposer import Context
 from agent.record import commit_of, write_results
+from agent.repeat import Repeat
 from agent.repo import TrialRepo
 from agent.score.scorer import Artifact
 from agent.task import Task
@@ -62,6 +64,8 @@ class Silent:
     def started(self, trial: Trial) -> None: ...
     def scoring(self, trial: Trial) -> None: ...
     def finished(self, trial: Trial, previous: Trial | None) -> None: ...
+    def repeating(self, repeat: Repeat) -> None: ...
+    def repeated(self, repeat: Repeat, trial: Trial) -> None: ...
 
 
 class Counting:

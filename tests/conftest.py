@@ -5,15 +5,17 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.budget import Budget
 from agent.data import Corpus, prepare_corpus
 from agent.journal import History, Journal
-from agent.loop import OpenRun
+from agent.open_run import OpenRun
 from agent.paths import RunsFolder
 from agent.propose.proposer import Proposer
+from agent.repeat import Repeat
 from agent.repo import TrialRepo
 from agent.score.audited import AuditedScorer
 from agent.task import Task
@@ -73,6 +75,12 @@ class SilentObserver:
     def finished(self, trial: Trial, previous: Trial | None) -> None:
         self.told.append(("finished", trial.number))
 
+    def repeating(self, repeat: Repeat) -> None:
+        self.told.append(("repeating", repeat.trial))
+
+    def repeated(self, repeat: Repeat, trial: Trial) -> None:
+        self.told.append(("repeated", repeat.trial))
+
 
 OpenRunWith = Callable[..., OpenRun]
 
@@ -82,7 +90,9 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
     """Return a function that opens run `r` in a fresh folder, or again if it is there."""
     stack = ExitStack()
 
-    def opened(proposer: Proposer, trials: int = 3, task: Task = bigram, box: Sandbox = sandbox) -> OpenRun:
+    def opened(
+        proposer: Proposer, trials: int = 3, task: Task = bigram, box: Sandbox = sandbox, **more: Any
+    ) -> OpenRun:
         runs = RunsFolder(tmp_path / "runs")
         runs.prepare()
         paths = runs.run("r")
@@ -104,6 +114,7 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
             scorer=AuditedScorer(task, corpus, box),
             budget=Budget(trials=trials),
             observer=SilentObserver(),
+            **more,
         )
 
     with stack:

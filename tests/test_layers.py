@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[1]
 # Lowest first. A module may import its own layer and lower ones; see docs/architecture.md.
 LAYERS = (
     {"__init__", "errors", "paths", "resources", "durable", "edits"},
-    {"trial"},
+    {"trial", "repeat"},
     {
         *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record"),
         *("budget", "config", "metric", "task", "data", "conditions"),
     },
-    {"propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"},
-    {"loop", "thought", "report"},
+    {"propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper", "known_noise"},
+    {"loop", "open_run", "confirm", "thought", "report"},
     {
         *("modes", "asked", "places", "run_lock", "session", "verify", "doctor"),
         *("cli", "cli_read", "cli_shared", "__main__"),
@@ -28,7 +28,7 @@ LAYERS = (
 )
 MAY_USE_SANDBOX = {
     *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"),
-    *("loop", "thought", "places", "run_lock", "session", "doctor", "cli"),
+    *("loop", "open_run", "thought", "places", "run_lock", "session", "doctor", "cli"),
 }
 OWNERS = {
     "openai": {"agent/llm/openai_model.py"},

@@ -12,6 +12,7 @@ from agent.judge import read_tail
 from agent.metric import Metric
 from agent.paths import RunPaths
 from agent.record import one_line
+from agent.repeat import Repeat
 from agent.report import text
 from agent.trial import Trial
 
@@ -85,6 +86,13 @@ class Screen:
             self.say(text.paint(text.header(self._metric), "1", colour))
         before = previous.val_loss if previous else None
         self.say(text.trial_line(trial, self._hash_of(trial.number), before, self._metric, colour))
+
+    def repeating(self, repeat: Repeat) -> None:
+        log = self._paths.trial(repeat.trial).repeat(repeat.seed).log
+        self._show(f"trial {repeat.trial} again: {text.purpose(repeat)}", log)
+
+    def repeated(self, repeat: Repeat, trial: Trial) -> None:
+        self.say(text.repeat_line(repeat, self._metric, self._console.is_terminal))
 
     def close(self) -> None:
         """Leave the terminal as it was. Safe to call twice."""

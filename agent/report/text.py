@@ -7,7 +7,8 @@ from typing import Any
 from agent.budget import Ledger, duration
 from agent.metric import Metric
 from agent.record import one_line
-from agent.trial import Status, Trial
+from agent.repeat import Purpose, Repeat
+from agent.trial import Standing, Status, Trial
 
 TITLE_WIDTH = 56
 _FAINT, _GREEN, _RED, _YELLOW, _BOLD = "2", "32", "31", "33", "1"
@@ -65,13 +66,46 @@ def trial_line(trial: Trial, sha: str | None, incumbent_loss: float | None, metr
     )
 
 
+def repeat_line(repeat: Repeat, metric: Metric, colour: bool) -> str:
+    """Return a further run of a trial's script as one line below those of `trial_line`."""
+    outcome = repeat.outcome
+    value = seconds = ""
+    word = "running" if outcome is None else outcome.status.value
+    if outcome is not None and outcome.val_loss is not None:
+        value, word = f"{metric.shown(outcome.val_loss):.6f}", "again"
+    if outcome is not None and outcome.wall_seconds:
+        seconds = f"{outcome.wall_seconds:.1f}"
+    code = ""
+    if repeat.verdict is not None:
+        word = repeat.verdict.standing.value.replace("_", " ")
+        code = {Standing.CONFIRMED: _GREEN, Standing.ROLLED_BACK: _RED}.get(repeat.verdict.standing, "")
+    told = paint(purpose(repeat), _FAINT, colour)
+    word = paint(f"{word:14}", code, colour)
+    return f"{repeat.trial:>5}  {'':7}  {word} {value:>10} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
+
+
+def purpose(repeat: Repeat) -> str:
+    """Return why a trial was run again and, of a confirmation, what it decided."""
+    why = {
+        Purpose.BASELINE: "to learn the noise",
+        Purpose.CHAMPION: "to compare with",
+        Purpose.CONFIRM: "to confirm it",
+        Purpose.FINAL: "held out, for the result",
+    }[repeat.purpose]
+    decided = repeat.verdict
+    if decided is None:
+        return f"seed {repeat.seed}, {why}"
+    lead = decided.reason or f"lead {decided.lead:.1f} sigma"
+    return f"seed {repeat.seed}, {why}: {lead}"
+
+
 def verdict(trial: Trial) -> str:
-    """Return what became of a trial in one word: kept, reverted, running, or the status of its failure."""
+    """Return what became of a trial: where it stands by now, running, or the status of its failure."""
     if trial.status is None:
         return "running"
-    if trial.kept:
-        return "kept"
-    return "reverted" if trial.status is Status.OK else trial.status.value
+    if trial.number == 0 and trial.kept:
+        return "baseline"
+    return trial.standing.value.replace("_", " ") if trial.standing is not None else trial.status.value
 
 
 def trial_lines(trials: Iterable[Trial], hashes: Mapping[int, str], metric: Metric, colour: bool) -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 
 from agent.compile_cache import leaving, warmed
 from agent.edits.edit import WholeFile
-from agent.loop import OpenRun, run_trials
+from agent.loop import run_trials
+from agent.open_run import OpenRun
 from agent.propose.proposer import Context
 from agent.task import Task
 from agent.trial import Origin, Proposal, Status

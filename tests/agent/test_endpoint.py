@@ -13,7 +13,8 @@ from agent.edits.guard import Guard
 from agent.errors import ModelError
 from agent.llm.openai_model import OpenAIModel, Patience
 from agent.llm.recorded import Transcript
-from agent.loop import Ending, OpenRun, run_trials
+from agent.loop import Ending, run_trials
+from agent.open_run import OpenRun
 from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
 from agent.propose.code_edit import CodeEditProposer

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.judge import failure, judge, keep, keep_baseline, last_line, read_tail, reported
+from agent.judge import failure, judge, last_line, read_tail, reported
 from agent.task import BudgetSpec
 from agent.trial import Outcome, Score, Status
 from sandbox.job import Execution, StoppedBy
@@ -44,18 +44,6 @@ def test_a_success_is_charged_nominally_and_a_failure_as_measured() -> None:
     assert judge(FAILED, (Status.CRASHED, "why"), None, BUDGET).train_seconds == 7.5
     rejected = judge(ENDED, None, Score(None, "held_out", Status.REJECTED_SCORE, "nan"), BUDGET)
     assert (rejected.status, rejected.val_loss, rejected.train_seconds) == (Status.REJECTED_SCORE, None, 7.5)
-
-
-@pytest.mark.parametrize(("loss", "kept"), [(0.9, True), (1.0, False), (1.1, False), (None, False)])
-def test_only_a_decrease_is_kept(loss: float | None, kept: bool) -> None:
-    outcome = Outcome(Status.OK if loss is not None else Status.CRASHED, loss)
-    assert keep(outcome, 1.0).kept is kept
-
-
-def test_the_baseline_is_always_kept_and_noise_runs_keep_nothing_else() -> None:
-    assert keep(Outcome(Status.OK, 5.0), None).kept
-    assert keep_baseline(Outcome(Status.OK, 5.0), None).kept
-    assert not keep_baseline(Outcome(Status.OK, 4.0), 5.0).kept
 
 
 def test_reported_numbers_come_from_the_last_summary_and_are_finite() -> None:

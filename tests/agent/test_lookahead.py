@@ -9,7 +9,8 @@ import pytest
 from agent.edits.assignments import Assignments
 from agent.errors import ModelError
 from agent.journal import History
-from agent.loop import Ending, OpenRun, run_trials
+from agent.loop import Ending, run_trials
+from agent.open_run import OpenRun
 from agent.propose.proposer import Context
 from agent.trial import Origin, Proposal, Status
 from sandbox.job import Execution, Job, Sandbox

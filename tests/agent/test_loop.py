@@ -10,7 +10,8 @@ import pytest
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Unchanged, WholeFile
 from agent.journal import History, read_events
-from agent.loop import Ending, OpenRun, run_trials
+from agent.loop import Ending, run_trials
+from agent.open_run import OpenRun
 from agent.propose.proposer import Context
 from agent.repo import trailers
 from agent.task import Task

@@ -8,7 +8,8 @@ import pytest
 from agent.data import Corpus
 from agent.edits.guard import Guard
 from agent.llm.scripted import ScriptedModel
-from agent.loop import OpenRun, run_trials
+from agent.loop import run_trials
+from agent.open_run import OpenRun
 from agent.paths import RunPaths
 from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing

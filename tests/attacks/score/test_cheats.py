@@ -13,7 +13,8 @@ from agent.budget import Budget
 from agent.data import Corpus
 from agent.edits.edit import WholeFile
 from agent.journal import History, Journal
-from agent.loop import OpenRun, run_trials
+from agent.loop import run_trials
+from agent.open_run import OpenRun
 from agent.paths import RunsFolder
 from agent.propose.proposer import Context
 from agent.repo import TrialRepo

@@ -1,0 +1,77 @@
+"""Repeats: runs of a kept trial's script under further training seeds. They are queued before any new trial."""
+
+import math
+from dataclasses import replace
+
+from agent.budget import Ledger
+from agent.errors import JournalError
+from agent.execute import execute
+from agent.journal import RepeatFinished, RepeatStarted
+from agent.keeper import Wanted
+from agent.open_run import OpenRun
+from agent.repeat import Purpose, Repeat
+from agent.trial import Standing
+
+
+def run_wanted(run: OpenRun, ledger: Ledger) -> Ledger:
+    """Run the repeat in flight, then all that the rule asks for as long as there is time; return the ledger after."""
+    if run.history.repeating is not None:
+        ledger = ledger.plus(_run_repeating(run))
+    while ledger.spent(run.budget.of_time) is None:
+        wanted = run.keeper.wants()
+        if wanted is None:
+            break
+        ledger = ledger.plus(_run(run, wanted))
+    return ledger
+
+
+def run_final(run: OpenRun) -> int:
+    """Run the result of the run under held-out seeds, as often as it asks for; return how many runs there were."""
+    n_ran = 0
+    while (wanted := run.keeper.final(run.final_runs)) is not None:
+        _run(run, wanted)
+        n_ran += 1
+    return n_ran
+
+
+def _run(run: OpenRun, wanted: Wanted) -> Repeat:
+    event = RepeatStarted(wanted.trial, wanted.seed, wanted.purpose, run.now())
+    run.journal.append(event)
+    run.history.add(event)
+    return _run_repeating(run)
+
+
+def _run_repeating(run: OpenRun) -> Repeat:
+    """Execute the repeat in flight, journal what it came to, and move the branch if it decided something."""
+    repeat = run.history.repeating
+    if repeat is None:
+        raise JournalError("no repeat is in flight")
+    began = run.monotonic()
+    run.observer.repeating(repeat)
+    trial = run.history.trials[repeat.trial]
+    paths = run.paths.trial(trial.number).repeat(repeat.seed)
+    decides = repeat.purpose in (Purpose.CONFIRM, Purpose.FINAL)
+    outcome = execute(
+        run.bench,
+        run.source_of(trial),
+        paths,
+        label=f"{run.run_id}/{trial.number:04d}/seed-{repeat.seed}",
+        number=trial.number,
+        train_seed=repeat.seed,
+        baseline=run.history.trials[0].outcome,
+        to_beat=math.inf if decides else None,
+    )
+    paths.artifact.unlink(missing_ok=True)
+    outcome = replace(outcome, total_seconds=round(run.monotonic() - began, 3))
+    run.keeper.read(trial.number, repeat.seed, outcome.val_loss)
+    verdict = run.keeper.verdict(trial.number, repeat.seed) if repeat.purpose is Purpose.CONFIRM else None
+    event = RepeatFinished(trial.number, repeat.seed, outcome, verdict, run.now())
+    run.journal.append(event)
+    finished = run.history.add(event)
+    if verdict is not None:
+        run.keeper.move(trial.number, verdict.standing)
+        if verdict.standing is not Standing.PROVISIONAL:
+            run.move_refs()
+            run.repo.check_out(run.run_id, run.paths.worktree)
+    run.observer.repeated(finished, run.history.trials[trial.number])
+    return finished

@@ -1,0 +1,88 @@
+"""A run that this process may write to, with everything it is made of."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from agent.budget import Budget
+from agent.data import Corpus
+from agent.execute import Workbench
+from agent.journal import History, Journal
+from agent.keeper import Keeper, KeepRule
+from agent.paths import RunPaths
+from agent.propose.proposer import Proposer
+from agent.repeat import Repeat
+from agent.repo import TrialRepo
+from agent.score.scorer import Scorer
+from agent.task import Task
+from agent.trial import Trial
+from sandbox.job import Sandbox
+
+
+def utc_now() -> str:
+    """Return the time as the journal writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Observer(Protocol):
+    """Is told what happens, in the order in which it happens; the screen is one."""
+
+    def proposing(self, number: int) -> None: ...
+    def started(self, trial: Trial) -> None: ...
+    def scoring(self, trial: Trial) -> None: ...
+    def finished(self, trial: Trial, previous: Trial | None) -> None: ...
+    def repeating(self, repeat: Repeat) -> None: ...
+    def repeated(self, repeat: Repeat, trial: Trial) -> None: ...
+
+
+@dataclass
+class OpenRun:
+    """A run that this process may write to, with everything it is made of."""
+
+    run_id: str
+    mode: str
+    model_name: str | None
+    task: Task
+    corpus: Corpus | None
+    paths: RunPaths
+    journal: Journal
+    history: History
+    repo: TrialRepo
+    proposer: Proposer
+    sandbox: Sandbox
+    scorer: Scorer
+    budget: Budget
+    observer: Observer
+    rule: KeepRule = field(default_factory=lambda: KeepRule("any"))
+    final_runs: int = 0  # of the run's result under held-out seeds, at the end
+    passed_on: Mapping[str, str] = field(default_factory=dict)  # variables of the caller that task.toml allows
+    conditions: Mapping[str, str] = field(default_factory=dict)  # what results may depend on here
+    now: Callable[[], str] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    lookahead: int = 0  # 1: the next trial is thought of while one trains
+    sources: dict[int, str] = field(default_factory=dict)  # script of every kept trial, by number
+
+    def __post_init__(self) -> None:
+        self.keeper = Keeper(self.rule, self.history.results)
+
+    @property
+    def bench(self) -> Workbench:
+        """What this run executes scripts with."""
+        return Workbench(
+            self.task, self.corpus, self.sandbox, self.scorer, self.passed_on, self.paths.compiled, self.conditions
+        )
+
+    def move_refs(self) -> None:
+        """Let branch and champion's tag point where the journal says, wherever they point now."""
+        incumbent, champion = self.history.incumbent, self.history.champion
+        assert incumbent is not None
+        assert champion is not None
+        self.repo.point(self.run_id, incumbent.number, champion.number)
+
+    def source_of(self, trial: Trial) -> str:
+        """Return the script of a trial: its edit applied to its parent's script."""
+        if trial.parent is None:
+            return self.task.source
+        return trial.proposal.edit.apply(self.sources[trial.parent])
