@@ -1,20 +1,28 @@
 """The paper's comparison on the surrogate: `python -m benchmarks.autoresearch --modes cma-es,peer:cma-es --seeds 20`.
 
-Prints, for each variant of the surrogate, a table like the paper's, then paired differences to the first mode with
-95 % intervals. Modes of ours may end in +derived (the task's derived coordinates) and +memory (the learned model).
+Prints, for each variant of the surrogate, a table like the paper's, then paired differences with 95 % intervals. Modes
+of ours may end in +derived (the task's derived coordinates), +memory (the learned model) and +hints (no gradient
+accumulation to begin with). `centaur` and `fixed` ask a model: --embedded, or --base-url and --model.
 """
 
 import argparse
 import math
+import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.llm.model import Model
+from agent.propose.turns import Turns
+from agent.trial import Trial
 from benchmarks.autoresearch import modes
 from benchmarks.autoresearch.ledger import Ledger
 from benchmarks.autoresearch.surrogate import Surrogate, Variant
@@ -28,20 +36,35 @@ DEFAULT_MODES = (
 Rows = dict[str, list[Ledger]]
 
 
-def run(names: Sequence[str], variant: Variant, n_seeds: int, hours: float) -> Rows:
-    """Return the ledgers of all seeds by mode; print a row of the table for each."""
+@dataclass(frozen=True)
+class Asked:
+    """Who is asked in the modes with a model, and on which trials of a hybrid."""
+
+    model: Model | None
+    turns: Turns
+
+
+def run(names: Sequence[str], variant: Variant, n_seeds: int, hours: float, asked: Asked) -> Rows:
+    """Return the ledgers of all seeds by mode; print a row of the table for each, and what a model did beneath."""
     surrogate = Surrogate(variant)
     rows: Rows = {}
+    notes: list[str] = []
     print(f"\n### variant {variant}, {n_seeds} seeds, {hours:g} h")
     print(f"| mode | best | trials | OOM % | {' | '.join(f'{h} h' for h in HOURS)} | h to {PAPER_LEVEL} | s |")
     print("|---" * (len(HOURS) + 6) + "|")
     for name in names:
         started = time.perf_counter()
         ledgers = [Ledger(surrogate, seed, hours * 3600) for seed in range(n_seeds)]
-        for ledger in ledgers:
-            modes.search(name, ledger.seed, ledger)
+        trials = [
+            trial
+            for ledger in ledgers
+            for trial in modes.search(name, ledger.seed, ledger, asked.model, replace(asked.turns, seed=ledger.seed))
+        ]
         rows[name] = ledgers
         print(_line(name, ledgers, hours, time.perf_counter() - started), flush=True)
+        if decided := [trial for trial in trials if trial.proposal.usage is not None]:
+            notes.append(f"{name}: {_of_the_model(decided)}")
+    print("\n".join(["", *notes]), flush=True)
     return rows
 
 
@@ -59,20 +82,39 @@ def _line(name: str, ledgers: list[Ledger], hours: float, seconds: float) -> str
     )
 
 
-def differences(rows: Rows) -> None:
-    """Print each mode minus the first, paired by seed."""
-    (first, reference), *others = rows.items()
+def _of_the_model(decided: Sequence[Trial]) -> str:
+    """Return what came of a model's turns, in words."""
+    usages = [trial.proposal.usage for trial in decided if trial.proposal.usage is not None]
+    copies = Counter(trial.proposal.copied_from for trial in decided if trial.proposal.refused is None)
+    refused = Counter(str(trial.status) for trial in decided if trial.proposal.refused is not None)
+    told = [f"{len(decided)} turns", f"{copies.pop(None, 0)} new configurations ran"]
+    told += [f"{n} ran as a copy of the {what}'s point" for what, n in copies.items()]
+    told += [f"{n} {status}" for status, n in refused.most_common()]
+    told += [f"{sum(trial.kept for trial in decided)} became the incumbent"]
+    calls = sum(usage.calls for usage in usages)
+    tokens = [sum(getattr(usage, kind) for usage in usages) for kind in ("prompt_tokens", "completion_tokens")]
+    seconds = sum(usage.seconds for usage in usages)
+    return f"{', '.join(told)}; {calls} calls, {tokens[0]} tokens in, {tokens[1]} out, {seconds / calls:.1f} s a call"
+
+
+def differences(rows: Rows, first: str) -> None:
+    """Print each other mode minus `first`, paired by seed."""
+    reference = rows[first]
     print(f"\n| minus {first} | mean | 95 % interval |\n|---|---|---|")
-    for name, ledgers in others:
+    for name, ledgers in rows.items():
+        if name == first:
+            continue
         paired = np.array([a.best - b.best for a, b in zip(ledgers, reference, strict=True)])
         half = interval(paired)
         print(f"| {name} | {paired.mean():+.4f} | {paired.mean() - half:+.4f} to {paired.mean() + half:+.4f} |")
 
 
 def interval(sample: NDArray[np.float64]) -> float:
-    """Return half of the 95 % interval of the mean, by Student's t (Cornish-Fisher expansion of its quantile)."""
+    """Return half of the 95 % interval of the mean, by Student's t (Abramowitz and Stegun, 26.7.5: 1 % off for 3)."""
     z, nu = 1.959964, len(sample) - 1
     t = z + (z**3 + z) / (4 * nu) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * nu**2)
+    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * nu**3)
+    t += (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * nu**4)
     return t * float(sample.std(ddof=1)) / math.sqrt(len(sample))
 
 
@@ -99,23 +141,54 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--variants", default="gp,avg", help=f"of {', '.join(get_args(Variant))}")
+    parser.add_argument("--minus", help="modes that differences are taken to; the first one if not given")
+    parser.add_argument("--embedded", action="store_true", help="ask the small model that comes with the package")
+    parser.add_argument("--base-url", help="ask the model of an endpoint; its key is read from OPENAI_API_KEY")
+    parser.add_argument("--model", help="its name there")
+    parser.add_argument("--llm-share", type=float, default=0.3)
+    parser.add_argument("--llm-warmup", type=int, default=10)
+    parser.add_argument("--llm-every", type=int)
     parser.add_argument("--plot", type=Path, help="folder for one PNG a variant; needs matplotlib")
     arguments = parser.parse_args()
     names, variants = arguments.modes.split(","), arguments.variants.split(",")
+    minus = arguments.minus.split(",") if arguments.minus else names[:1]
     try:
         for name in names:
             modes.check(name)
     except ValueError as fault:
         parser.error(str(fault))
+    if unknown := set(minus) - set(names):
+        parser.error(f"--minus {unknown.pop()}: it is not among --modes")
     if unknown := set(variants) - set(get_args(Variant)):
         parser.error(f"there is no variant {unknown.pop()}")
     warnings.filterwarnings("ignore", module="optuna")
-    for variant in variants:
-        rows = run(names, variant, arguments.seeds, arguments.hours)
-        if len(names) > 1 and arguments.seeds > 1:
-            differences(rows)
-        if arguments.plot:
-            plot(rows, arguments.plot / f"autoresearch-{variant}.png", f"surrogate {variant}, {arguments.seeds} seeds")
+    turns = Turns(0, arguments.llm_share, arguments.llm_warmup, arguments.llm_every)
+    with ExitStack() as stack:
+        model = _model(arguments.embedded, arguments.base_url, arguments.model)
+        if model is not None:
+            stack.callback(model.close)
+        elif asking := [name for name in names if modes.plain(name) in modes.WITH_MODEL]:
+            parser.error(f"mode {asking[0]} asks a model: give --embedded, or --base-url and --model")
+        for variant in variants:
+            rows = run(names, variant, arguments.seeds, arguments.hours, Asked(model, turns))
+            for first in minus if len(names) > 1 and arguments.seeds > 1 else ():
+                differences(rows, first)
+            if arguments.plot:
+                title = f"surrogate {variant}, {arguments.seeds} seeds"
+                plot(rows, arguments.plot / f"autoresearch-{variant}.png", title)
+
+
+def _model(embedded: bool, base_url: str | None, name: str | None) -> Model | None:
+    """Return the model to ask; None: none was asked for."""
+    if embedded:
+        from agent.llm.local_model import LocalModel
+
+        return LocalModel()
+    if base_url is None:
+        return None
+    from agent.llm.openai_model import OpenAIModel
+
+    return OpenAIModel(name or "default", base_url=base_url, api_key=os.environ.get("OPENAI_API_KEY"))
 
 
 if __name__ == "__main__":

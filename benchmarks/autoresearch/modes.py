@@ -4,56 +4,112 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.edits.edit import Params, Unchanged
-from agent.modes import searcher_of
+from agent.llm.model import Model
+from agent.loop import MAX_IDLE_PROPOSALS
+from agent.modes import OPTUNA, searcher_of
+from agent.prompts import PromptSet
+from agent.propose.briefing import Briefing
+from agent.propose.centaur import CentaurProposer
+from agent.propose.echo import EchoProposer
+from agent.propose.fixed import FixedProposer
 from agent.propose.numeric import NumericProposer
-from agent.propose.proposer import Context
+from agent.propose.proposer import Context, Proposer
+from agent.propose.turns import Turns
+from agent.search.cmaes import CMAESearcher
 from agent.search.feasible import MemoryModel
+from agent.search.hinted import HintedSearcher
 from agent.search.parameters import Categorical, Float, Int, PowerOfTwo
+from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
 from agent.trial import Origin, Outcome, Proposal, Status, Trial
-from benchmarks.autoresearch.experiment import DEFAULTS, MEMORY, SCRIPT, SPACE
+from benchmarks.autoresearch.experiment import DEFAULTS, LIMIT_GB, MEMORY, SCRIPT, SPACE
 from benchmarks.autoresearch.ledger import Ledger
 from benchmarks.autoresearch.surrogate import Result
 
 PENALTY = 100.0  # what the paper told its optimizers for a failure
-DERIVED, FEASIBLE = "+derived", "+memory"  # suffixes of a mode
+DERIVED, FEASIBLE, HINTS = "+derived", "+memory", "+hints"  # suffixes of a mode
+HINTED: Params = {**DEFAULTS, "TOTAL_BATCH_SIZE": 262144}  # no gradient accumulation
 
-
-OURS = ("random", "cma-es", "local", "tpe", "tpe-4")
+NUMERIC = ("random", "cma-es", "local", "tpe", "tpe-4")
+WITH_MODEL = ("centaur", "fixed")
+ECHO = "centaur:echo"  # the incumbent handed back on the model's turns
 PEERS = {"peer:cma-es": "CmaEsSampler", "peer:tpe": "TPESampler"}  # Optuna's, as the paper used it
+BRIEFING = Briefing("train.py", "val_bpb", False, (), f"300 s of training, {LIMIT_GB:g} GB of memory on the GPU")
 
 
 def check(mode: str) -> None:
     """Raise ValueError unless `mode` is one that `search` knows."""
-    plain = mode.replace(DERIVED, "").replace(FEASIBLE, "")
-    if plain not in OURS and mode not in PEERS:
-        known = ", ".join([*OURS, *PEERS])
-        raise ValueError(f"there is no mode {mode}; there are {known}, ours with {DERIVED} and {FEASIBLE} after it")
+    if plain(mode) not in (*NUMERIC, *WITH_MODEL, ECHO) and not mode.startswith(OPTUNA) and mode not in PEERS:
+        known = ", ".join([*NUMERIC, f"{OPTUNA}NAME", *WITH_MODEL, ECHO, *PEERS])
+        suffixes = f"{DERIVED}, {FEASIBLE} and {HINTS}"
+        raise ValueError(f"there is no mode {mode}; there are {known}, ours with {suffixes} after it")
 
 
-def search(mode: str, seed: int, ledger: Ledger) -> None:
-    """Run one search until its budget is spent."""
+def plain(mode: str) -> str:
+    """Return the mode without its suffixes."""
+    return mode.partition("+")[0]
+
+
+def search(mode: str, seed: int, ledger: Ledger, model: Model | None = None, turns: Turns | None = None) -> list[Trial]:
+    """Run one search until its budget is spent; return its trials (none of a peer's).
+
+    `model` and `turns` are for the modes that ask one.
+    """
     if mode in PEERS:
         _peer(PEERS[mode], seed, ledger)
-        return
+        return []
     space = SPACE if DERIVED in mode else SPACE.plain()
-    searcher = searcher_of(mode.replace(DERIVED, "").replace(FEASIBLE, ""), space, DEFAULTS, seed)
-    memory = MemoryModel.from_table(MEMORY, space.names, limit_gb=0.0) if FEASIBLE in mode else None
-    _ours(NumericProposer(searcher, memory), space, ledger)
+    return _run(_proposer(mode, seed, space, model, turns or Turns(seed)), space, ledger)
 
 
-def _ours(proposer: NumericProposer, space: SearchSpace, ledger: Ledger) -> None:
+def _proposer(mode: str, seed: int, space: SearchSpace, model: Model | None, turns: Turns) -> Proposer:
+    def memory() -> MemoryModel | None:
+        return MemoryModel.from_table(MEMORY, space.names, limit_gb=0.0) if FEASIBLE in mode else None
+
+    def host(searcher: Searcher) -> NumericProposer:
+        return NumericProposer(HintedSearcher(searcher, HINTED) if HINTS in mode else searcher, memory())
+
+    start = HINTED if HINTS in mode else DEFAULTS
+    name = plain(mode)
+    if name in WITH_MODEL and model is None:
+        raise ValueError(f"mode {mode} needs a model: --base-url, or --embedded")
+    if name == "fixed":
+        return FixedProposer(lambda _: _given(model), PromptSet.load("fixed"), BRIEFING, memory)
+    if name not in ("centaur", ECHO):
+        return host(searcher_of(name, space, start, seed))
+    searcher = CMAESearcher(space, start, seed)
+    if name == ECHO:
+        return EchoProposer(host(searcher), turns)
+    prompts = PromptSet.load("centaur")
+    return CentaurProposer(host(searcher), searcher.state, lambda _: _given(model), prompts, BRIEFING, turns=turns)
+
+
+def _given(model: Model | None) -> Model:
+    assert model is not None, "checked when the proposer was made"
+    return model
+
+
+def _run(proposer: Proposer, space: SearchSpace, ledger: Ledger) -> list[Trial]:
+    """Return the trials of a search: a proposal that does not run costs nothing, as in a run of ours."""
     baseline = Proposal(Origin.BASELINE, "baseline", Unchanged(), params=DEFAULTS)
     incumbent = _finished(0, baseline, ledger.baseline, best=None)
-    trials, source = [incumbent], SCRIPT
-    while not ledger.spent:
-        context = Context(len(trials), source, SCRIPT, incumbent, tuple(trials), space, "")
+    trials, source, n_idle = [incumbent], SCRIPT, 0
+    while not ledger.spent and n_idle < MAX_IDLE_PROPOSALS:
+        hours_left = (ledger.budget_seconds - ledger.seconds) / 3600
+        context = Context(
+            len(trials), source, SCRIPT, incumbent, tuple(trials), space, f"{hours_left:.1f} h of training"
+        )
         proposal = proposer.propose(context)
-        if proposal.params is None or proposal.refused is not None:
-            break
+        if proposal.refused is not None or proposal.params is None:
+            refusal = Outcome(proposal.refused or Status.NO_PROPOSAL, None, reason=proposal.reason)
+            trials.append(Trial(len(trials), None, proposal, "").finished(refusal, ""))
+            n_idle += 1
+            continue
         trials.append(_finished(len(trials), proposal, ledger.run(proposal.params), incumbent.val_loss))
+        n_idle = 0
         if trials[-1].kept:
             incumbent, source = trials[-1], proposal.edit.apply(source)
+    return trials
 
 
 def _finished(number: int, proposal: Proposal, result: Result, best: float | None) -> Trial:

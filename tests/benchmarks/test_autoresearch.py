@@ -1,8 +1,15 @@
 """The surrogate says what the published trials say, and a search on it is a search like any other."""
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
+from agent.llm.model import Message
+from agent.llm.scripted import ScriptedModel
+from agent.propose.turns import Turns
+from agent.trial import Status
 from benchmarks.autoresearch import modes
 from benchmarks.autoresearch.__main__ import interval
 from benchmarks.autoresearch.experiment import DEFAULTS, SPACE, n_weights
@@ -33,7 +40,9 @@ def test_the_model_is_small_enough_to_be_committed() -> None:
     assert MODEL.stat().st_size < 1_000_000
 
 
-@pytest.mark.parametrize("mode", ["random", "cma-es", "cma-es+derived+memory", "local+derived"])
+@pytest.mark.parametrize(
+    "mode", ["random", "cma-es", "cma-es+derived+memory", "local+derived", "local+hints", "tpe-4", "centaur:echo"]
+)
 def test_a_search_is_charged_and_repeats_exactly(mode: str) -> None:
     ledgers = [Ledger(Surrogate("gp"), seed=1, budget_seconds=3 * 3600) for _ in range(2)]
     for ledger in ledgers:
@@ -42,6 +51,29 @@ def test_a_search_is_charged_and_repeats_exactly(mode: str) -> None:
     assert ledgers[0].seconds >= 3 * 3600
     assert ledgers[0].curve[-2][0] < 3 * 3600
     assert ledgers[0].best <= ledgers[0].curve[0][1]
+
+
+def test_a_models_turns_are_counted_and_what_does_not_run_is_not_charged() -> None:
+    """The model hands back what it is shown: CMA-ES's point runs, the incumbent is a duplicate."""
+
+    def copies(messages: Sequence[Message]) -> str:
+        return re.findall(r"^\{.*\}$", messages[1].content, re.MULTILINE)[-1]
+
+    ledger = Ledger(Surrogate("gp"), seed=0, budget_seconds=3 * 3600)
+    trials = modes.search("centaur", 0, ledger, ScriptedModel([copies] * 99), Turns(0, warmup=2, every=2))
+    decided = [trial for trial in trials if trial.proposal.usage is not None]
+    assert {trial.proposal.copied_from for trial in decided} == {"searcher"}
+    assert len(trials) == ledger.n_trials + 1
+
+    ledger = Ledger(Surrogate("gp"), seed=0, budget_seconds=3 * 3600)
+    trials = modes.search("fixed", 0, ledger, ScriptedModel([copies] * 99))
+    assert {trial.status for trial in trials[1:]} == {Status.DUPLICATE}
+    assert (len(trials), ledger.n_trials) == (21, 0)  # 20 proposals in a row that never ran end a search
+
+
+def test_a_mode_that_asks_a_model_needs_one() -> None:
+    with pytest.raises(ValueError, match="--base-url, or --embedded"):
+        modes.search("fixed", 0, Ledger(Surrogate("gp"), seed=0, budget_seconds=3600))
 
 
 def test_unknown_modes_are_refused() -> None:
