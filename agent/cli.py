@@ -24,6 +24,7 @@ from agent.cli_shared import (
     Weaker,
     cache_folder,
     load_task,
+    price_of,
     print_json,
     runs_folder,
     stored_run,
@@ -130,6 +131,7 @@ def run(
     train_seconds, wall_seconds = seconds(budget) if budget else None, seconds(wall) if wall else None
     once = checked.budget.charge_seconds
     n_trials = min(n for n in (trials, *(t / once for t in (train_seconds, wall_seconds) if t)) if n)
+    dollars, price_source = price_of(price, model, base_url)
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{mode}-s{seed}",
         mode=mode,
@@ -157,7 +159,8 @@ def run(
         llm_every=llm_every,
         prompt=prompt,
         attempts=attempts,
-        price=_price(price),
+        price=dollars,
+        price_source=price_source,
         max_cost=max_cost,
         max_tokens=max_tokens,
         context_tokens=context_tokens,
@@ -367,19 +370,6 @@ def _what(run: "OpenRun") -> str:
     unit = f"{task.budget.amount:g} {task.budget.unit} a trial, budget: {task.budget.kind}"
     model = f", model {run.model_name}" if run.model_name else ""
     return f"task {task.name}{profile}, {unit}{model}"
-
-
-def _price(text: str | None) -> tuple[float, float] | None:
-    """Return `IN,OUT` as two numbers. Raises UsageError."""
-    if text is None:
-        return None
-    try:
-        prompt, completion = map(float, text.split(","))
-    except ValueError:
-        raise UsageError(
-            f"--price {text}: write two numbers, dollars per million tokens in and out, e.g. 0.25,2"
-        ) from None
-    return prompt, completion
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:

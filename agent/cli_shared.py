@@ -69,5 +69,25 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else user_cache_path("autocentaur")
 
 
+def price_of(
+    said: str | None, model: str | None, base_url: str | None
+) -> tuple[tuple[float, float] | None, str | None]:
+    """Return the price of a model, dollars per million tokens of prompts and of replies, and who says so.
+
+    Raises:
+        UsageError: what the user says of prices cannot be read.
+    """
+    from agent.llm.prices import OWN_NAME, known_price, spoken_price
+
+    if said is not None:
+        return spoken_price(said), "--price"
+    if model is None:
+        return None, None
+    from platformdirs import user_config_path
+
+    known = known_price(model, base_url, user_config_path("autocentaur") / OWN_NAME)
+    return (known.dollars, known.source) if known else (None, None)
+
+
 def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False))

@@ -56,6 +56,7 @@ class RunConfig(BaseModel):
     prompt: Literal["compact", "paper"] = "compact"  # centaur: our prompt, or the published one with its whole matrix
     attempts: Annotated[int, Field(ge=1, le=10)] = 3  # replies of a model per proposal
     price: tuple[float, float] | None = None  # dollars per million tokens of prompts and of replies; None: unknown
+    price_source: str | None = None  # who says so
     max_cost: Annotated[float, Field(gt=0)] | None = None  # dollars of all model calls
     max_tokens: Annotated[int, Field(gt=0)] | None = None  # of all prompts and replies
     context_tokens: Annotated[int, Field(ge=1024)] = 32_768  # the endpoint's window: prompt and reply together

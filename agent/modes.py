@@ -128,6 +128,9 @@ def build_model(
         say(f"model: {config.model} at {remote}; the script's source and the results of trials are sent there")
     if config.max_cost is not None and config.price is None:
         raise UsageError(f"--max-cost needs the price of {config.model}: give --price IN,OUT in dollars per million")
+    if config.price is not None:
+        prompt, reply = config.price
+        say(f"price: ${prompt:g} a million tokens of prompts, ${reply:g} of replies ({config.price_source})")
     model = OpenAIModel(
         config.model,
         base_url=config.base_url,

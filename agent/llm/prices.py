@@ -1,0 +1,84 @@
+"""What a model's tokens cost: the dated table of the package, and the user's own, which wins."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.errors import UsageError
+
+TABLE = Path(__file__).with_name("prices.toml")
+OWN_NAME = "prices.toml"
+"""How the user's own table is called in the configuration folder."""
+DEFAULT_HOST = "api.openai.com"
+
+
+@dataclass(frozen=True)
+class KnownPrice:
+    """Dollars per million tokens of prompts and of replies, and who says so."""
+
+    dollars: tuple[float, float]
+    source: str
+
+
+def known_price(model: str, base_url: str | None, own: Path) -> KnownPrice | None:
+    """Return the price of a model at an endpoint; None: nobody has said it, and nothing is guessed.
+
+    Args:
+        base_url: of the endpoint; None: OpenAI's own.
+        own: the user's table, which need not exist.
+
+    Raises:
+        UsageError: the user's table is not of the form of ours.
+    """
+    host = DEFAULT_HOST if base_url is None else urlsplit(base_url).hostname or base_url
+    if own.is_file():
+        dollars = _hosts(own, _read(own)).get(host, {}).get(model)
+        if dollars is not None:
+            return KnownPrice(dollars, str(own))
+    shipped = _read(TABLE)
+    dollars = _hosts(TABLE, shipped).get(host, {}).get(model)
+    return None if dollars is None else KnownPrice(dollars, f"the package's table of {shipped['read_on']}")
+
+
+def spoken_price(text: str) -> tuple[float, float]:
+    """Return `IN,OUT` as two numbers. Raises UsageError."""
+    try:
+        price = [float(part) for part in text.split(",")]
+    except ValueError:
+        price = []
+    if not _is_price(price):
+        raise UsageError(f"--price {text}: write two numbers, dollars per million tokens in and out, e.g. 0.25,2")
+    return price[0], price[1]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+
+
+def _hosts(path: Path, table: Mapping[str, Any]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return the prices by host and model. Raises UsageError with the first that is none."""
+    hosts = table.get("hosts", {})
+    if not isinstance(hosts, dict) or not all(isinstance(models, dict) for models in hosts.values()):
+        raise UsageError(f'{path}: write tables such as [hosts."{DEFAULT_HOST}"]')
+    for host, models in hosts.items():
+        for model, price in models.items():
+            if not _is_price(price):
+                raise UsageError(
+                    f"{path}: {host}, {model} = {price!r}: write dollars per million tokens, [of prompts, of replies]"
+                )
+    return {host: {model: (float(p), float(r)) for model, (p, r) in models.items()} for host, models in hosts.items()}
+
+
+def _is_price(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(type(part) in (int, float) and math.isfinite(part) and part >= 0 for part in value)
+    )
