@@ -9,6 +9,7 @@ from agent.llm.model import Completion, Message, Schema
 from agent.modes import build_proposer, caps_of, context_tokens_of, needs_model
 from agent.propose.proposer import Context
 from agent.report.stored_run import StoredRun
+from agent.resuming import at_trial
 from agent.task import Task
 
 
@@ -48,6 +49,7 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
     if task.digest != config.task_digest:
         raise UsageError(f"the task in {config.task_folder} has changed since {stored.run_id} began; restore it")
     incumbent = [trial for trial in trials if trial.kept][-1]
+    config = at_trial(config, stored.history, number)
     caps = caps_of(config)
     context = Context(
         number=number,

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +31,7 @@ from agent.cli_shared import (
     task_folder,
 )
 from agent.errors import AgentError, UsageError
+from agent.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from agent.config import RunConfig
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from agent.open_run import OpenRun
     from agent.paths import RunPaths, RunsFolder
     from agent.repo import TrialRepo
+    from agent.session import OnResume
     from agent.task import Task
 
 app = typer.Typer(
@@ -150,7 +151,7 @@ def run(
         sandbox=sandbox,
         accept_unenforced=tuple(accept_unenforced),
         gpus=tuple(gpus.split(",")) if gpus else (),
-        model=model,
+        model=_absolute(model),
         base_url=base_url,
         derived=derived,
         hints=hints,
@@ -170,14 +171,51 @@ def run(
         smoke_on=smoke_on,
         edit_format=edit_format,
     )
-    _go(config, runs_folder(runs), new=True, json_=json_)
+    _go(config, runs_folder(runs), json_=json_)
 
 
 @app.command()
-def resume(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Go on with a run that was interrupted, exactly where its journal ends."""
+def resume(
+    run_name: RunName = None,
+    *,
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", help="Raise the trials in all, the baseline included.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(metavar="24h", help="Raise the training time.")] = None,
+    wall: Annotated[str | None, typer.Option(metavar="8h", help="Raise the time by the clock.")] = None,
+    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="Raise the cap on dollars.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Raise the cap on tokens.")] = None,
+    task: Annotated[
+        Path | None, typer.Option("--task", metavar="DIR", help="Where the task lies now, if it was moved.")
+    ] = None,
+    accept_changed: Annotated[
+        list[str], typer.Option("--accept-changed", metavar="WHAT", help="Go on although this has changed, e.g. torch.")
+    ] = [],  # noqa: B006 (typer copies it)
+    mode: Annotated[str | None, typer.Option(hidden=True)] = None,
+    seed: Annotated[int | None, typer.Option(hidden=True)] = None,
+    profile: Annotated[str | None, typer.Option(hidden=True)] = None,
+    sandbox: Annotated[str | None, typer.Option(hidden=True)] = None,
+    model: Annotated[str | None, typer.Option(hidden=True)] = None,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Go on with a run that was interrupted, exactly where its journal ends. Budgets may be raised."""
+    from agent.budget import seconds
+    from agent.resuming import refuse_changes
+    from agent.session import OnResume
+
     stored = stored_run(runs, run_name)
-    _go(stored.config, runs_folder(runs), new=False, json_=json_)
+    asked = {"mode": mode, "seed": seed, "profile": profile, "sandbox": sandbox, "model": model}
+    refuse_changes(stored.config, asked)
+    caps = {
+        "trials": trials,
+        "budget_seconds": seconds(budget) if budget else None,
+        "wall_seconds": seconds(wall) if wall else None,
+        "max_cost": max_cost,
+        "max_tokens": max_tokens,
+    }
+    on_resume = OnResume(caps, tuple(accept_changed), str(task.resolve()) if task else None)
+    _go(stored.config, runs_folder(runs), on_resume=on_resume, json_=json_)
 
 
 @app.command()
@@ -223,7 +261,7 @@ def noise(
         accept_unenforced=tuple(accept_unenforced),
         gpus=tuple(gpus.split(",")) if gpus else (),
     )
-    _go(config, runs_folder(runs), new=True, json_=json_)
+    _go(config, runs_folder(runs), json_=json_)
 
 
 @app.command()
@@ -276,8 +314,7 @@ def main() -> NoReturn:
     # A caller inside a git hook has GIT_DIR and the like set; they must not lead our git to the user's repository.
     for variable in [name for name in os.environ if name.startswith("GIT_")]:
         del os.environ[variable]
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    stop_on_signals()
     from sandbox.errors import SandboxError
 
     try:
@@ -295,18 +332,20 @@ def main() -> NoReturn:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        _fail(f"no space left on the disk ({error.filename}); make room and go on with `agent resume`", 1)
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"no space left on the disk{where}; make room and go on with `agent resume`", 1)
     except TyperException as error:
         _fail(f"{error.format_message()} (see `agent --help`)", 2)
     sys.exit(code if isinstance(code, int) else 0)  # typer returns the code of typer.Exit, and 130 for Ctrl-C
 
 
-def _go(config: "RunConfig", runs: "RunsFolder", *, new: bool, json_: bool) -> None:
-    """Run trials of a new or an interrupted run, and end with what came of it."""
+def _go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" = None, json_: bool) -> None:
+    """Run trials of a new run or, with `on_resume`, of an interrupted one, and end with what came of it."""
     from agent.loop import Ending, run_trials
     from agent.report import text
     from agent.report.screen import Screen
     from agent.session import Surroundings, existing_run, new_run
+    from sandbox.errors import SandboxError
 
     screens: list[Screen] = []
 
@@ -323,12 +362,17 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, new: bool, json_: bool) -> N
 
     key = os.environ.get("OPENAI_API_KEY")
     around = Surroundings(cache_folder(), key, dict(os.environ), screen_of, say, count_tokens)
-    with (new_run if new else existing_run)(config, runs, around) as open_run:
+    go_on = f"agent resume {config.run_id}{_where(runs)}"
+    opened = new_run(config, runs, around) if on_resume is None else existing_run(config, runs, around, on_resume)
+    with opened as open_run:
         say(f"run {config.run_id}: mode {config.mode}, {_what(open_run)}")
         try:
             end = run_trials(open_run)
         except KeyboardInterrupt:
-            say(f"interrupted; go on with `agent resume {config.run_id}`")
+            say(f"interrupted; go on with `{go_on}`")
+            raise
+        except (AgentError, SandboxError, OSError):
+            say(f"stopped; all that has ended is in the journal: go on with `{go_on}`")
             raise
         finally:
             screens[0].close()
@@ -359,9 +403,14 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
         print("\n".join(text.noise_summary(run.history.trials, metric)))
         return
     print("\n".join(text.summary(run.history.trials, run.history.incumbent, metric, config.noise_sigma)))
-    where = "" if runs.root == DEFAULT_RUNS.resolve() else f" --runs {runs.root}"
+    where = _where(runs)
     last = f"{config.run_id}/{run.history.trials[-1].number}"
     print(f"next: agent log --graph{where} · agent show {last}{where} · agent best{where}")
+
+
+def _where(runs: "RunsFolder") -> str:
+    """Return the option that a command needs to find these runs."""
+    return "" if runs.root == DEFAULT_RUNS.resolve() else f" --runs {runs.root}"
 
 
 def _what(run: "OpenRun") -> str:
@@ -372,8 +421,13 @@ def _what(run: "OpenRun") -> str:
     return f"task {task.name}{profile}, {unit}{model}"
 
 
-def _interrupt(_signal: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _absolute(model: str | None) -> str | None:
+    """Return the name of a model; a recording with its whole path, for a resume from another folder."""
+    from agent.modes import RECORDING
+
+    if model is None or not model.startswith(RECORDING):
+        return model
+    return f"{RECORDING}{Path(model.removeprefix(RECORDING)).resolve()}"
 
 
 def _fail(message: str, code: int) -> NoReturn:

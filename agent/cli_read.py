@@ -24,16 +24,20 @@ def log(
 ) -> None:
     """List the trials of a run."""
     from agent.report import text
+    from agent.run_lock import holder
 
     stored = stored_run(runs, run_name)
     trials = [*stored.history.trials, *([stored.history.pending] if stored.history.pending else [])]
     if json_:
         rows = [text.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in trials]
-        print_json({"run": stored.run_id, "mode": stored.config.mode, "trials": rows})
+        print_json({"run": stored.run_id, "mode": stored.config.mode, "open_by": holder(stored.paths), "trials": rows})
         return
-    lines = text.trial_lines(trials, stored.hashes, stored.metric, sys.stdout.isatty())
+    is_open = holder(stored.paths) is not None
+    lines = text.trial_lines(trials, stored.hashes, stored.metric, sys.stdout.isatty(), is_open=is_open)
     closing = text.summary(stored.history.trials, stored.history.incumbent, stored.metric, stored.config.noise_sigma)
     print("\n".join([f"run {stored.run_id}", *lines, "", *closing]))
+    if stored.history.pending is not None and not is_open:
+        print(f"trial {stored.history.pending.number} was interrupted; `agent resume {stored.run_id}` runs it again")
     if graph:
         print(f"\n{stored.repo.graph(stored.run_id, len(trials))}", end="")
 

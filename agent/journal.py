@@ -7,7 +7,7 @@ is what a kill leaves behind and is dropped; a torn line in the middle means tha
 import gc
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
@@ -99,10 +99,22 @@ class RepeatFinished:
         }
 
 
+@dataclass(frozen=True)
+class BudgetRaised:
+    """The user has raised caps of the whole run while going on with it."""
+
+    number: int  # of the next trial
+    caps: Mapping[str, float]  # the new values, by field of RunConfig
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "budget_raised", "number": self.number, "caps": dict(self.caps), "at": self.at}
+
+
 Event = TrialStarted | TrialFinished | RepeatStarted | RepeatFinished
 
 
-def event_from_json(data: dict[str, Any]) -> Event:
+def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:
     """Return the event that `to_json` wrote; KeyError, TypeError or ValueError if it did not."""
     match data["event"]:
         case "trial_started":
@@ -115,6 +127,8 @@ def event_from_json(data: dict[str, Any]) -> Event:
         case "repeat_finished":
             verdict = Verdict.from_json(data["verdict"]) if "verdict" in data else None
             return RepeatFinished(data["trial"], data["seed"], Outcome.from_json(data["outcome"]), verdict, data["at"])
+        case "budget_raised":
+            return BudgetRaised(data["number"], data["caps"], data["at"])
     raise ValueError(f"unknown event {data['event']!r}")
 
 
@@ -127,7 +141,7 @@ class Journal:
         # Unbuffered: nothing that failed to reach the disk may linger in memory and come out later.
         self._file = path.open("ab", buffering=0)
 
-    def append(self, event: Event) -> None:
+    def append(self, event: Event | BudgetRaised) -> None:
         """Write one event and wait until it is on the disk.
 
         Raises:
@@ -150,28 +164,36 @@ class Journal:
         self._file.close()
 
 
-def read_events(path: Path) -> Iterator[Event]:
+def read_events(path: Path) -> Iterator[Event | BudgetRaised]:
     """Yield the events of a journal in order. A torn last line is left out.
 
     Raises:
         JournalError: a line other than the last cannot be read; the message has its number.
     """
     try:
-        data = path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise JournalError(f"{path} is missing: this folder is not a run, or the run never started") from error
-    lines = data.split(b"\n")
+    lines = content.split(b"\n")
     complete, torn = lines[:-1], lines[-1]
     for number, line in enumerate(complete, start=1):
         try:
-            yield event_from_json(from_json(line))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            data = from_json(line)
+        except ValueError as error:
             if number == len(complete) and not torn:
                 return
-            raise JournalError(
-                f"{path}, line {number}: not an event ({error}); "
-                "restore the file from a backup, or look at it with `agent log --verify`"
-            ) from error
+            raise _unreadable(path, number, error) from error
+        try:
+            yield event_from_json(data)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _unreadable(path, number, error) from error
+
+
+def _unreadable(path: Path, number: int, error: Exception) -> JournalError:
+    return JournalError(
+        f"{path}, line {number}: not an event ({error}); "
+        "restore the file from a backup, or look at it with `agent log --verify`"
+    )
 
 
 def _cut_torn_tail(path: Path) -> int:
@@ -206,6 +228,7 @@ class History:
     repeats: list[Repeat] = field(default_factory=list)
     repeating: Repeat | None = None  # in flight
     results: list[Trial | Repeat] = field(default_factory=list)  # both, in the order in which they finished
+    raises: list[BudgetRaised] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> "History":
@@ -215,7 +238,10 @@ class History:
         gc.disable()  # thousands of records and not one cycle: the collector would take a fifth of the time
         try:
             for event in read_events(path):
-                history.add(event)
+                if isinstance(event, BudgetRaised):
+                    history.raises.append(event)
+                else:
+                    history.add(event)
         finally:
             gc.freeze()  # nor does it find any later
             if collecting:

@@ -112,20 +112,6 @@ class TrialRepo:
         blobs = {path: about.split(" ")[2] for about, path in entries}
         return {path: self._raw(["cat-file", "blob", blob]) for path, blob in blobs.items()}
 
-    def find(self, revision: str) -> str:
-        """Return the full hash of a commit. Raises RepoError if there is none of that name."""
-        sha = self._resolve(revision)
-        if sha is None:
-            raise RepoError(f"no commit {revision!r} in {self.path}; `agent log` lists the trials")
-        return sha
-
-    def read(self, revision: str) -> dict[str, bytes]:
-        """Return the files of a commit by path. Raises RepoError if there is no such commit."""
-        sha = self.find(revision)
-        entries = (entry.split("\t", 1) for entry in self._run(["ls-tree", "-r", "-z", sha]).split("\0") if entry)
-        blobs = {path: about.split(" ")[2] for about, path in entries}
-        return {path: self._raw(["cat-file", "blob", blob]) for path, blob in blobs.items()}
-
     def message(self, revision: str) -> str:
         """Return the message of a commit, trailers included."""
         return self._run(["log", "-1", "--format=%B", self.find(revision)])

@@ -29,7 +29,7 @@ def locked(paths: RunPaths) -> Iterator[None]:
         lock.release()
 
 
-def holder(paths: RunPaths) -> str | None:
+def holder(paths: RunPaths) -> int | None:
     """Return the pid of the process that has the run open; None if there is none. It is not disturbed by this."""
     name = _named(paths.lock_owner)
     return None if not name or owner.is_dead(name) else _pid(name)
@@ -42,7 +42,7 @@ def _named(path: Path) -> str:
         return ""
 
 
-def _pid(name: str) -> str | None:
+def _pid(name: str) -> int | None:
     """Return the process number in what `owner.own` gave."""
     parts = name.split(".")
-    return parts[1] if len(parts) == 3 else None
+    return int(parts[1]) if len(parts) == 3 else None

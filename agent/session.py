@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent import config as run_config
@@ -17,10 +17,11 @@ from agent.llm.capped import CappedModel
 from agent.llm.model import Model
 from agent.llm.recorded import Transcript, cut_recording
 from agent.modes import ECHO, build_model, build_proposer, caps_of, check_mode, is_echo, needs_model
-from agent.open_run import Observer, OpenRun
+from agent.open_run import Observer, OpenRun, utc_now
 from agent.paths import RunPaths, RunsFolder
 from agent.places import open_sandbox
 from agent.repo import TrialRepo
+from agent.resuming import raise_of, refuse_another_task, refuse_other_conditions, with_raises
 from agent.run_lock import locked
 from agent.score.audited import AuditedScorer
 from agent.score.scorer import Scorer
@@ -42,6 +43,17 @@ class Surroundings:
     say: "Say"  # prints one line
     count_tokens: Callable[[int], None]  # shows how much of a model's reply has come in
 
+
+@dataclass(frozen=True)
+class OnResume:
+    """What the user asks for when a run is gone on with."""
+
+    caps: Mapping[str, float | None] = field(default_factory=dict)  # new ones, by field of RunConfig; None: as it is
+    accept_changed: tuple[str, ...] = ()  # conditions that may differ from the run's own
+    task_folder: str | None = None  # where the task lies now
+
+
+NOTHING_ASKED = OnResume()
 
 ScreenOf = Callable[[Task, RunPaths, TrialRepo], Observer]
 Say = Callable[[str], None]
@@ -66,19 +78,22 @@ def new_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> Iterat
 
 
 @contextmanager
-def existing_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> Iterator[OpenRun]:
+def existing_run(
+    config: RunConfig, runs: RunsFolder, around: Surroundings, on_resume: OnResume = NOTHING_ASKED
+) -> Iterator[OpenRun]:
     """Open a run that was interrupted, to go on where its journal ends.
 
     Raises:
-        UsageError: the task is not the one that the run began with, or another process has the run open.
+        UsageError: what is asked for, the task or the machine is not what the run began with, or another process has
+            the run open.
     """
+    if on_resume.task_folder is not None:
+        config = config.model_copy(update={"task_folder": on_resume.task_folder})
     task = load_task(config, runs)
-    if task.digest != config.task_digest:
-        raise UsageError(
-            f"the task in {config.task_folder} has changed since {config.run_id} began "
-            f"(digest {task.digest}, was {config.task_digest}); restore it, or start a new run"
-        )
-    with _open(config, task, runs, around) as run:
+    refuse_another_task(config, task, TrialRepo(runs.repo))
+    if config.model is None and config.base_url is None:
+        around = replace(around, api_key=None)  # it began with the embedded model, whatever is set now
+    with _open(config, task, runs, around, on_resume) as run:
         yield run
 
 
@@ -98,7 +113,9 @@ def load_task(config: RunConfig, runs: RunsFolder) -> Task:
 
 
 @contextmanager
-def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings) -> Iterator[OpenRun]:
+def _open(
+    config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings, on_resume: OnResume = NOTHING_ASKED
+) -> Iterator[OpenRun]:
     passed_on = passed_variables(task, around.variables)
     paths = runs.run(config.run_id)
     with ExitStack() as stack:
@@ -106,9 +123,15 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
         if resumed:
             stack.enter_context(locked(paths))
         history = History.read(paths.journal) if paths.journal.exists() else History([])
+        raised = raise_of(config, history, on_resume.caps, utc_now())
+        if raised is not None:
+            history.raises.append(raised)
+        config = with_raises(config, history.raises)
         sandbox = open_sandbox(config.sandbox, task, frozenset(config.accept_unenforced), config.gpus, around.say)
         stack.callback(sandbox.close)
         corpus = corpus_of(task, around.cache, around.say)
+        conditions = conditions_of(task, corpus, config.sandbox, config.gpus)
+        refuse_other_conditions(history, conditions, on_resume.accept_changed)
         model = _model(config, history, around) if needs_model(config) else None
         if model is not None:
             stack.callback(model.close)
@@ -131,6 +154,8 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
         stack.callback(journal.close)
         if journal.dropped_bytes:
             around.say(f"the journal ended in a torn line of {journal.dropped_bytes} bytes, which was dropped")
+        if raised is not None:
+            journal.append(raised)
         yield OpenRun(
             run_id=config.run_id,
             mode=config.mode,
@@ -149,7 +174,7 @@ def _open(config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings)
             rule=rule_of(config),
             final_runs=config.final_runs,
             passed_on=passed_on,
-            conditions=conditions_of(task, corpus, config.sandbox, config.gpus),
+            conditions=conditions,
             lookahead=config.lookahead,
         )
 

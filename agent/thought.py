@@ -15,7 +15,7 @@ class Thought:
         self.context = context
         self._proposer = proposer
         self._proposal: Proposal | None = None
-        self._fault: AgentError | SandboxError | None = None
+        self._fault: AgentError | SandboxError | OSError | None = None
         # A run that ends does not wait for a model: what was not journaled did not happen.
         self._thread = threading.Thread(target=self._think, name=f"trial {context.number}", daemon=True)
         self._thread.start()
@@ -31,5 +31,5 @@ class Thought:
     def _think(self) -> None:
         try:
             self._proposal = self._proposer.propose(self.context)
-        except (AgentError, SandboxError) as fault:
+        except (AgentError, SandboxError, OSError) as fault:  # OSError: a full disk
             self._fault = fault  # for the loop, which asks when it needs the proposal

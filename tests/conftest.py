@@ -22,6 +22,7 @@ from agent.task import Task
 from agent.trial import Trial
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.job import Sandbox
+from tests.kill_anywhere.killed_runs import Zygote, zygote
 
 TASKS = Path(__file__).parent / "tasks"
 
@@ -31,6 +32,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test may read the developer's own settings, or reach a model by accident.
 for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
     os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """A process that has imported all of `agent`, and forks real ones in a tenth of a second."""
+    with zygote(tmp_path_factory.mktemp("warm")) as process:
+        yield process
 
 
 @pytest.fixture(scope="session")

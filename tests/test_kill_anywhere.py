@@ -7,11 +7,10 @@ have running; again while they are being resumed.
 
 import json
 import random
-from collections.abc import Iterator
 
 import pytest
 
-from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told, zygote
+from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told
 
 SIGKILL, SIGXFSZ = -9, -25
 TRIALS = 6
@@ -48,18 +47,12 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    with zygote(tmp_path_factory.mktemp("killed")) as process:
-        yield process
-
-
 class KilledRuns:
     """Runs of one mode, each killed again and again until its last death, then compared with the unbroken one."""
 
-    def __init__(self, warm: Zygote, mode: str, chance: random.Random) -> None:
+    def __init__(self, warm: Zygote, mode: str, seed: int, chance: random.Random) -> None:
         self._warm = warm
-        self._folder = warm.folder / mode
+        self._folder = warm.folder / f"{mode} {seed}"
         self._folder.mkdir()
         self._chance = chance
         self._begin = ["run", "--task", str(INSTANT), "--mode", mode, "--trials", str(TRIALS), "--name", "r"]
@@ -130,7 +123,7 @@ def deaths(places: dict[str, int], chance: random.Random, n_kills: int) -> list[
 
 def kill_anywhere(warm: Zygote, mode: str, n_kills: int, seed: int) -> KilledRuns:
     chance = random.Random(f"{mode} {seed}")
-    runs = KilledRuns(warm, mode, chance)
+    runs = KilledRuns(warm, mode, seed, chance)
     for drawn in deaths(runs.places, chance, n_kills):
         death = drawn or runs.torn()
         if not runs.die(death):
@@ -146,3 +139,11 @@ def test_a_killed_run_ends_as_the_unbroken_one(warm: Zygote, mode: str) -> None:
     runs = kill_anywhere(warm, mode, QUICK_KILLS, seed=0)
     print(f"{mode}: {runs.n_kills} kills in {runs.n_runs} runs, {len(runs.places)} places")
     assert runs.n_kills >= QUICK_KILLS
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", OPTIONS)
+def test_a_run_killed_a_hundred_times_ends_as_the_unbroken_one(warm: Zygote, mode: str) -> None:
+    runs = kill_anywhere(warm, mode, LONG_KILLS, seed=1)
+    print(f"{mode}: {runs.n_kills} kills in {runs.n_runs} runs, {len(runs.places)} places")
+    assert runs.n_kills >= LONG_KILLS

@@ -16,14 +16,14 @@ LAYERS = (
     {"__init__", "errors", "paths", "resources", "durable", "edits"},
     {"trial", "repeat"},
     {
-        *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record"),
+        *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record", "run_lock"),
         *("budget", "config", "metric", "task", "data", "conditions"),
     },
     {"propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper", "known_noise"},
     {"loop", "open_run", "confirm", "thought", "report"},
     {
-        *("modes", "asked", "places", "run_lock", "session", "verify", "doctor"),
-        *("cli", "cli_read", "cli_shared", "__main__"),
+        *("modes", "asked", "places", "resuming", "session", "verify", "doctor"),
+        *("signals", "cli", "cli_read", "cli_shared", "__main__"),
     },
 )
 MAY_USE_SANDBOX = {

@@ -28,12 +28,15 @@ def header(metric: Metric) -> str:
     )
 
 
-def trial_line(trial: Trial, sha: str | None, incumbent_loss: float | None, metric: Metric, colour: bool) -> str:
+def trial_line(
+    trial: Trial, sha: str | None, incumbent_loss: float | None, metric: Metric, colour: bool, *, is_open: bool = True
+) -> str:
     """Return one trial as one line.
 
     Args:
         sha: hash of its commit, if it has one already.
         incumbent_loss: the loss it was judged against; None for the baseline.
+        is_open: whether a process works on the run; a trial in flight was interrupted if not.
     """
     outcome = trial.outcome
     status = outcome.status if outcome else None
@@ -58,7 +61,8 @@ def trial_line(trial: Trial, sha: str | None, incumbent_loss: float | None, metr
         title = f"[copy of {trial.proposal.copied_from}] {title}"
     if len(title) > TITLE_WIDTH:
         title = title[: TITLE_WIDTH - 1] + "…"
-    word = paint(f"{verdict(trial):14}", code, colour)
+    said = verdict(trial) if trial.status is not None or is_open else "interrupted"
+    word = paint(f"{said:14}", code, colour)
     told = paint(title, "" if trial.kept else _FAINT, colour)
     return (
         f"{trial.number:>5}  {(sha or '')[:7]:7}  {word} {value:>10} {change:>9} "
@@ -108,12 +112,14 @@ def verdict(trial: Trial) -> str:
     return trial.standing.value.replace("_", " ") if trial.standing is not None else trial.status.value
 
 
-def trial_lines(trials: Iterable[Trial], hashes: Mapping[int, str], metric: Metric, colour: bool) -> list[str]:
+def trial_lines(
+    trials: Iterable[Trial], hashes: Mapping[int, str], metric: Metric, colour: bool, *, is_open: bool = True
+) -> list[str]:
     """Return the heading and one line a trial, each compared with the incumbent of its moment."""
     lines = [paint(header(metric), _BOLD, colour)]
     incumbent: float | None = None
     for trial in trials:
-        lines.append(trial_line(trial, hashes.get(trial.number), incumbent, metric, colour))
+        lines.append(trial_line(trial, hashes.get(trial.number), incumbent, metric, colour, is_open=is_open))
         if trial.kept:
             incumbent = trial.val_loss
     return lines
