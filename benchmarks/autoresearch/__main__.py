@@ -8,6 +8,7 @@ accumulation to begin with). `centaur` and `fixed` ask a model: --embedded, or -
 import argparse
 import math
 import os
+import sys
 import time
 import warnings
 from collections import Counter
@@ -55,14 +56,16 @@ def run(names: Sequence[str], variant: Variant, n_seeds: int, hours: float, aske
     for name in names:
         started = time.perf_counter()
         ledgers = [Ledger(surrogate, seed, hours * 3600) for seed in range(n_seeds)]
-        trials = [
-            trial
-            for ledger in ledgers
-            for trial in modes.search(name, ledger.seed, ledger, asked.model, replace(asked.turns, seed=ledger.seed))
-        ]
+        decided: list[Trial] = []
+        for ledger in ledgers:
+            turns = replace(asked.turns, seed=ledger.seed)
+            trials = modes.search(name, ledger.seed, ledger, asked.model, turns)
+            decided += [trial for trial in trials if trial.proposal.usage is not None]
+            if decided:  # which takes hours
+                print(f"{name}, seed {ledger.seed}: {ledger.best:.4f}; {_of_the_model(decided)}", file=sys.stderr)
         rows[name] = ledgers
         print(_line(name, ledgers, hours, time.perf_counter() - started), flush=True)
-        if decided := [trial for trial in trials if trial.proposal.usage is not None]:
+        if decided:
             notes.append(f"{name}: {_of_the_model(decided)}")
     print("\n".join(["", *notes]), flush=True)
     return rows
