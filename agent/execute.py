@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.compile_cache import leaving, warmed
 from agent.data import Corpus
 from agent.flags import reported_flags
-from agent.judge import failure, judge, read_tail, reported
+from agent.judge import failure, judge, read_tail, reported, saved_nothing
 from agent.paths import TrialPaths
 from agent.score.scorer import Artifact, Scorer
 from agent.task import Task
@@ -70,6 +70,8 @@ def execute(
     execution = bench.sandbox.run((warmed if baseline else leaving)(job, bench.compiled))
     log = read_tail(paths.log)
     failed = failure(execution, log, task.budget)
+    if failed is None and task.score.kind != "printed" and execution.output_bytes == 0:
+        failed = saved_nothing(log)
     score = None
     if failed is None:
         scoring()

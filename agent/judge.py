@@ -31,7 +31,7 @@ def failure(  # noqa: PLR0911 (one return a kind of failure)
             return Status.TIMED_OUT, f"more than {budget.cpu_factor:g}x the baseline's CPU seconds"
         case StoppedBy.SIGNAL:
             return Status.CRASHED, f"killed by signal {execution.signal}"
-    # A script may catch the error and still exit with 0: then it left a model behind and has handled it.
+    # A script may catch the error and still exit with 0: if it left a model behind, it has handled it.
     if execution.exit_code == 0:
         return None
     if _CUDA_OUT_OF_MEMORY.search(log):
@@ -39,6 +39,13 @@ def failure(  # noqa: PLR0911 (one return a kind of failure)
     if _DIVERGED.search(log):
         return Status.DIVERGED, last_line(log)
     return Status.CRASHED, f"exit {execution.exit_code}: {last_line(log)}"
+
+
+def saved_nothing(log: str) -> tuple[Status, str]:
+    """Return what a job came to that ended with 0 and left no model: what it caught and hid, if it printed that."""
+    if _CUDA_OUT_OF_MEMORY.search(log):
+        return Status.OUT_OF_MEMORY, "CUDA out of memory, and nothing was saved"
+    return Status.BAD_ARTIFACT, f"it saved nothing: {last_line(log)}"
 
 
 def judge(execution: Execution, failed: tuple[Status, str] | None, score: Score | None, budget: BudgetSpec) -> Outcome:

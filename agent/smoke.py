@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.compile_cache import warmed
 from agent.data import Corpus
-from agent.judge import failure, last_line, read_tail
+from agent.judge import failure, read_tail, saved_nothing
 from agent.paths import RunPaths, TrialPaths
 from agent.propose.rehearsal import Rehearsal
 from agent.score.scoring_job import scoring_job
@@ -143,7 +143,7 @@ class Smoke:
             return Rehearsal(execution.wall_seconds, is_cut_short=True)
         failed = failure(execution, log, self._task.budget)
         if failed is None and self._corpus is not None and execution.output_bytes == 0:
-            failed = Status.BAD_ARTIFACT, f"it saved nothing: {last_line(log)}"
+            failed = saved_nothing(log)
         if failed is None:
             return Rehearsal(execution.wall_seconds)
         return Rehearsal(execution.wall_seconds, failed[0], failed[1], log)

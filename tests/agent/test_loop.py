@@ -86,6 +86,7 @@ def test_trailers_and_table_tell_what_the_journal_tells(open_run: OpenRunWith) -
         ("x = []\nwhile True: x.append(bytearray(1 << 24))", Status.OUT_OF_MEMORY),
         ("while True: pass", Status.TIMED_OUT),
         ("pass", Status.BAD_ARTIFACT),
+        ("print('torch.OutOfMemoryError: CUDA out of memory')", Status.OUT_OF_MEMORY),  # caught, and the end hidden
         ("import os; open(os.environ['TRAIN_OUTPUT'], 'wb').write(b'not an array')", Status.BAD_ARTIFACT),
     ],
 )
