@@ -17,7 +17,6 @@ from agent.propose.rehearsal import Rehearsal
 from agent.score.scoring_job import scoring_job
 from agent.task import Task
 from agent.train_job import export, training_job
-from agent.trial import Status
 from sandbox.job import Execution, Job, Sandbox, StoppedBy
 
 ALLOWED_FACTOR = 1.5
