@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from agent import cli_read
+from agent import cli_read, cli_replay
 from agent.cli_shared import (
     DEFAULT_RUNS,
     Gpus,
@@ -294,6 +294,7 @@ def doctor(*, task: TaskFolder = None, profile: Profile = None, runs: Runs = DEF
 
 
 app.add_typer(cli_read.app)
+app.add_typer(cli_replay.app)
 
 
 @app.callback(invoke_without_command=True)

@@ -45,6 +45,12 @@ class RepoError(AgentError):
     """Git did not do what was asked of it."""
 
 
+class NotReplayableError(AgentError):
+    """A recorded trial cannot be run again here, so that nothing can be said about it."""
+
+    exit_code = 4
+
+
 # What a proposer meets
 
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.errors import TaskError
 from agent.task import Task
 from sandbox.job import Sandbox
+
+if TYPE_CHECKING:
+    from sandbox.image import Wanted
 
 
 def open_sandbox(
@@ -14,8 +18,12 @@ def open_sandbox(
     accept_unenforced: frozenset[str] = frozenset(),
     gpus: tuple[str, ...] = (),
     say: Callable[[str], None] = print,
+    *,
+    image: str | None = None,
 ) -> Sandbox:
     """Return the sandbox of that kind; with `gpus`, each of its jobs gets one of them to itself.
+
+    `image` is the digest of one to use in place of the task's own, if it is on this machine.
 
     Raises:
         TaskError: what the task says of its environment cannot be.
@@ -26,11 +34,11 @@ def open_sandbox(
         from sandbox.container import DockerSandbox
         from sandbox.image import Wanted
 
-        image, dockerfile, python = task.environment.image, _dockerfile(task), _python(task)
-        if image is not None and dockerfile is not None:
-            raise TaskError(f"{task.folder}/task.toml: [environment] names both an image and a dockerfile; choose one")
-        own_python = python if image is None and dockerfile is None else None
-        wanted = Wanted(image, dockerfile, own_python)
+        wanted = _wanted(task)
+        if image is not None and _is_here(image):
+            wanted = Wanted(image, python=wanted.python)
+        elif image is not None:
+            say(f"the image {image} is not on this machine; the task's own takes its place")
         sandbox = DockerSandbox(wanted, accept_unenforced, gpus=bool(gpus), say=say)
     else:
         from sandbox.bubblewrap import BubblewrapSandbox
@@ -42,6 +50,23 @@ def open_sandbox(
     from sandbox.lease import Leases, shared_folder
 
     return LeasedGpus(sandbox, gpus, Leases(shared_folder(), say))
+
+
+def _wanted(task: Task) -> "Wanted":
+    """Return what the task says of its image. Raises TaskError if it says two things."""
+    from sandbox.image import Wanted
+
+    image, dockerfile, python = task.environment.image, _dockerfile(task), _python(task)
+    if image is not None and dockerfile is not None:
+        raise TaskError(f"{task.folder}/task.toml: [environment] names both an image and a dockerfile; choose one")
+    return Wanted(image, dockerfile, python if image is None and dockerfile is None else None)
+
+
+def _is_here(image: str) -> bool:
+    from sandbox.engine import Engine
+
+    with Engine() as engine:
+        return engine.image(image) is not None
 
 
 def _python(task: Task) -> Path | None:

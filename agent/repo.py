@@ -7,15 +7,28 @@ user's git configuration, hooks, signing and identity have no say, and the user'
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.errors import MissingRequirementError, RepoError
 from agent.git_objects import Commit
 from agent.git_turns import is_worktree_of, registered, remove_leftovers, turn
 
-# Neither the user's nor the machine's configuration is read; `cli` has dropped the caller's GIT_* variables.
-_NO_CONFIG = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
-_OPTIONS = ["-c", "safe.directory=*", "-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null"]
+# Neither the user's nor the machine's configuration is read; `cli` has dropped the caller's GIT_* variables. Nor can
+# the configuration of somebody's clone, which may be read, make git fetch anything or start a program.
+_NO_CONFIG = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+}
+_OPTIONS = [
+    *("-c", "safe.directory=*"),
+    *("-c", "core.autocrlf=false"),
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "log.showSignature=false"),
+]
 _CONFIG = """[core]
 \trepositoryformatversion = 0
 \tfilemode = true
@@ -44,9 +57,20 @@ class TrialRepo:
         elif not (self.path / "objects").is_dir():
             raise RepoError(f"{self.path} is not a git repository; move it away, or give another --runs DIR")
 
-    def branch(self, run_id: str) -> str | None:
-        """Return the hash that the run's branch points to, or None."""
-        return self._resolve(f"refs/heads/{run_id}")
+    @classmethod
+    def containing(cls, path: Path) -> "TrialRepo | None":
+        """Return the repository that `path` is or lies in, a clone for instance; None if there is none."""
+        if not path.is_dir():
+            return None
+        try:
+            folder = run_git(["-C", str(path.resolve()), "rev-parse", "--absolute-git-dir"]).decode().strip()
+        except RepoError:
+            return None
+        return cls(Path(folder))
+
+    def branch(self, run_id: str, remote: str | None = None) -> str | None:
+        """Return the hash that the run's branch points to, here or, in a clone, at the remote; or None."""
+        return self._resolve(f"refs/remotes/{remote}/{run_id}" if remote else f"refs/heads/{run_id}")
 
     def tag(self, run_id: str, number: int) -> str | None:
         """Return the hash of a trial's commit, or None."""
@@ -112,6 +136,10 @@ class TrialRepo:
         blobs = {path: about.split(" ")[2] for about, path in entries}
         return {path: self._raw(["cat-file", "blob", blob]) for path, blob in blobs.items()}
 
+    def chain(self, revision: str) -> list[str]:
+        """Return the hashes from the first commit, a baseline, up to `revision`, each the parent of the next."""
+        return self._run(["rev-list", "--first-parent", "--reverse", self.find(revision)]).split()
+
     def message(self, revision: str) -> str:
         """Return the message of a commit, trailers included."""
         return self._run(["log", "-1", "--format=%B", self.find(revision)])
@@ -131,8 +159,8 @@ class TrialRepo:
         """Make `worktree` show the run's branch as it is now, whatever was there before."""
         if is_worktree_of(self.path, worktree):
             with turn(self.path) as held:
-                _git([*_OPTIONS, "-C", str(worktree), "reset", "--quiet", "--hard", f"refs/heads/{run_id}"], held=held)
-                _git([*_OPTIONS, "-C", str(worktree), "clean", "-ffdxq"], held=held)
+                run_git(["-C", str(worktree), "reset", "--quiet", "--hard", f"refs/heads/{run_id}"], held=held)
+                run_git(["-C", str(worktree), "clean", "-ffdxq"], held=held)
             return
         shutil.rmtree(worktree, ignore_errors=True)
         for folder in registered(self.path, worktree):
@@ -152,7 +180,7 @@ class TrialRepo:
                 return  # another run was quicker
             temporary = self.path.with_name(self.path.name + ".new")
             shutil.rmtree(temporary, ignore_errors=True)
-            _git(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)], held=held)
+            run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)], held=held)
             (temporary / "config").write_text(_CONFIG)
             temporary.rename(self.path)
 
@@ -168,12 +196,12 @@ class TrialRepo:
         return self._raw(argv).decode(errors="replace")
 
     def _raw(self, argv: list[str]) -> bytes:
-        return _git([*_OPTIONS, "--git-dir", str(self.path), *argv])
+        return run_git(["--git-dir", str(self.path), *argv])
 
     def _change(self, argv: list[str], stdin: bytes = b"") -> None:
         """Run a command that writes, in our turn."""
         with turn(self.path) as held:
-            _git([*_OPTIONS, "--git-dir", str(self.path), *argv], stdin, held)
+            run_git(["--git-dir", str(self.path), *argv], stdin, held=held)
 
 
 def trailers(message: str) -> dict[str, str]:
@@ -187,8 +215,17 @@ def _tag(run_id: str, number: int) -> str:
     return f"refs/tags/{run_id}/{number:04d}"
 
 
-def _git(argv: list[str], stdin: bytes = b"", held: int | None = None) -> bytes:
-    """Run git, which keeps the turn `held`, and return what it printed. Raises MissingRequirementError or RepoError."""
+def run_git(
+    argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None, held: int | None = None
+) -> bytes:
+    """Run git without the user's settings and hooks, and return what it printed.
+
+    `held` is a descriptor from `git_turns.turn` that it keeps; a command that changes a repository of runs needs one.
+
+    Raises:
+        MissingRequirementError: there is no git program.
+        RepoError: it failed; the message has what it said.
+    """
     try:
         import git
     except ImportError as error:  # GitPython says so at import when there is no git program
@@ -198,9 +235,9 @@ def _git(argv: list[str], stdin: bytes = b"", held: int | None = None) -> bytes:
         given.seek(0)
         try:
             output = git.Git().execute(
-                ["git", *argv],
+                ["git", *_OPTIONS, *argv],
                 istream=given,
-                env=_NO_CONFIG,
+                env={**_NO_CONFIG, **(env or {})},
                 pass_fds=() if held is None else (held,),
                 stdout_as_string=False,
                 strip_newline_in_stdout=False,

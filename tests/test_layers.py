@@ -20,9 +20,9 @@ LAYERS = (
         *("budget", "config", "metric", "task", "data", "conditions"),
     },
     {"propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper", "known_noise"},
-    {"loop", "open_run", "confirm", "thought", "report"},
+    {"loop", "open_run", "confirm", "thought", "report", "recorded", "comparison", "lookup"},
     {
-        *("modes", "asked", "places", "resuming", "session", "verify", "doctor"),
+        *("modes", "asked", "places", "resuming", "session", "verify", "replay", "cli_replay", "doctor"),
         *("signals", "cli", "cli_read", "cli_shared", "__main__"),
     },
 )
@@ -39,7 +39,7 @@ OWNERS = {
     "optuna": {"agent/search/tpe.py"},
     "pydantic": {"agent/config.py", "agent/metric.py", "agent/task.py"},
     "pydantic_core": {"agent/journal.py"},
-    "typer": {"agent/cli.py", "agent/cli_read.py", "agent/cli_shared.py"},
+    "typer": {"agent/cli.py", "agent/cli_read.py", "agent/cli_replay.py", "agent/cli_shared.py"},
     "rich": {"agent/report/screen.py"},
     "filelock": {"agent/run_lock.py", "agent/data.py"},
     "platformdirs": {"agent/cli_shared.py"},

@@ -1,0 +1,138 @@
+"""A trial on record: what is needed to run it again, from the journal, or from its commit alone."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.conditions import NAMES
+from agent.errors import NotReplayableError, UsageError
+from agent.repo import TrialRepo, trailers
+from agent.report.stored_run import StoredRun
+from agent.task import Task
+from agent.trial import Outcome, Status
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One trial as it was committed, and what it came to."""
+
+    run_id: str
+    number: int
+    commit: str  # full hash
+    files: Mapping[str, bytes]  # the commit's tree
+    profile: str | None
+    train_seed: int
+    outcome: Outcome  # from a commit alone: without what the trailers do not tell
+    baseline: Outcome | None  # of trial 0, which some limits follow; None for trial 0 itself
+    sigma: float | None = None  # what the run knew of its noise; None: task.toml may know
+
+    @property
+    def name(self) -> str:
+        return f"{self.run_id}/{self.number}"
+
+    @property
+    def sandbox_kind(self) -> str:
+        return "docker" if self.outcome.sandbox.startswith("docker ") else "bubblewrap"
+
+    @property
+    def image(self) -> str | None:
+        """Digest of the image that it ran in; None if it ran in none."""
+        found = re.search(r"image (sha256:[0-9a-f]{64})", self.outcome.sandbox)
+        return found[1] if found else None
+
+    def task(self, folder: Path) -> Task:
+        """Return the task with this trial's files; `folder` is where what is not committed may be found."""
+        return Task(folder, self.files, self.profile, as_is=True)
+
+
+def from_journal(stored: StoredRun, number: int) -> Recorded:
+    """Return a trial of a run that lies here.
+
+    Raises:
+        UsageError: it has not finished, or never ran.
+    """
+    trial = stored.trial(number)
+    if trial.outcome is None or number not in stored.hashes:
+        raise UsageError(f"{stored.run_id}/{number} has not finished; `agent log {stored.run_id}` lists the trials")
+    _refuse_unless_ran(f"{stored.run_id}/{number}", trial.outcome)
+    first = stored.trial(0)
+    commit = stored.hashes[number]
+    recorded = Recorded(
+        run_id=stored.run_id,
+        number=number,
+        commit=commit,
+        files=stored.repo.read(commit),
+        profile=stored.config.profile,
+        train_seed=trial.proposal.train_seed,
+        outcome=trial.outcome,
+        baseline=first.outcome if number else None,
+        sigma=stored.config.noise_sigma,
+    )
+    _refuse_other_task(recorded, stored.repo.read(stored.hashes[0]), stored.config.task_digest)
+    return recorded
+
+
+def from_commit(repo: TrialRepo, revision: str) -> Recorded:
+    """Return a trial of which there is nothing but its commit and those before it, as in a clone of `trials.git`.
+
+    Raises:
+        RepoError: there is no such commit.
+        UsageError: `agent run` did not make it, or it never ran.
+    """
+    commit = repo.find(revision)
+    facts = trailers(repo.message(commit))
+    missing = [name for name in ("Run", "Trial", "Status", "Seed", "Task") if name not in facts]
+    if missing:
+        raise UsageError(
+            f"commit {commit[:7]} in {repo.path} is no trial: it has no trailer {missing[0]!r}; "
+            "give the hash of a commit that `agent run` made"
+        )
+    name = f"{facts['Run']}/{facts['Trial']}"
+    try:
+        outcome, number, seed = _outcome(facts), int(facts["Trial"]), int(facts["Seed"])
+    except ValueError as error:
+        raise UsageError(f"the trailers of {name} cannot be read ({error}); clone the repository again") from error
+    _refuse_unless_ran(name, outcome)
+    root = repo.chain(commit)[0]
+    recorded = Recorded(
+        run_id=facts["Run"],
+        number=number,
+        commit=commit,
+        files=repo.read(commit),
+        profile=facts.get("Profile"),
+        train_seed=seed,
+        outcome=outcome,
+        baseline=_outcome(trailers(repo.message(root))) if number else None,
+    )
+    _refuse_other_task(recorded, repo.read(root), facts["Task"].rpartition(" ")[2])
+    return recorded
+
+
+def _outcome(facts: Mapping[str, str]) -> Outcome:
+    """Return what a commit's trailers tell of its outcome. Raises ValueError."""
+    return Outcome(
+        status=Status(facts["Status"]),
+        val_loss=float(facts["Val-Loss"]) if "Val-Loss" in facts else None,
+        kept=facts.get("Kept", "no") != "no",
+        wall_seconds=float(facts.get("Wall-Seconds", 0.0)),
+        cpu_seconds=float(facts["Cpu-Seconds"]) if "Cpu-Seconds" in facts else None,
+        sandbox=facts.get("Image", ""),
+        conditions={name: facts[name.capitalize()] for name in NAMES if name.capitalize() in facts},
+    )
+
+
+def _refuse_unless_ran(name: str, outcome: Outcome) -> None:
+    if not outcome.status.ran:
+        raise UsageError(f"{name} never ran ({outcome.status}), so there is nothing to replay; choose another trial")
+
+
+def _refuse_other_task(recorded: Recorded, baseline: Mapping[str, bytes], digest: str) -> None:
+    """Raise NotReplayableError unless task.toml and the frozen files are those that the run began with."""
+    task = recorded.task(Path(recorded.commit[:7]))
+    began = Task(task.folder, {**recorded.files, task.script: baseline[task.script]}, recorded.profile, as_is=True)
+    if began.digest != digest:
+        raise NotReplayableError(
+            f"commit {recorded.commit[:7]} is not of the task that {recorded.name} ran: its task.toml, frozen files or "
+            f"baseline have the digest {began.digest}, the record says {digest}; fetch the repository again"
+        )
