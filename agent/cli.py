@@ -92,7 +92,7 @@ def run(
     prompt: Annotated[
         str, typer.Option(metavar="P", help="centaur: compact, or paper (the published one, 11,000 tokens).")
     ] = "compact",
-    attempts: Annotated[int, typer.Option(metavar="N", help="Replies of the model per proposal.")] = 3,
+    attempts: Annotated[int, typer.Option(metavar="N", help="code-edit: replies of the model per proposal; elsewhere 2.")] = 3,
     price: Annotated[
         str | None, typer.Option(metavar="IN,OUT", help="Dollars per million tokens of prompts and of replies.")
     ] = None,
