@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from agent.cli_shared import DEFAULT_RUNS, Json, RunName, Runs, cache_folder, print_json, stored_run, stored_trial
+from agent.cli_shared import (
+    DEFAULT_RUNS,
+    Json,
+    RunName,
+    Runs,
+    cache_folder,
+    print_json,
+    runs_folder,
+    stored_run,
+    stored_trial,
+)
 from agent.errors import UsageError
 
 app = typer.Typer()
@@ -19,6 +29,7 @@ def log(
     run_name: RunName = None,
     *,
     graph: Annotated[bool, typer.Option("--graph", help="Add the commits as git draws them.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Check git and files against the journal instead.")] = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -26,6 +37,9 @@ def log(
     from agent.report import text
     from agent.run_lock import holder
 
+    if verify:
+        _verify(runs, run_name, json_)
+        return
     stored = stored_run(runs, run_name)
     trials = [*stored.history.trials, *([stored.history.pending] if stored.history.pending else [])]
     if json_:
@@ -140,3 +154,22 @@ def best(
     print(f"its commit: {stored.hashes.get(incumbent.number, '')} in {stored.runs.repo}")
     if verified is not None:
         print(verified.told(stored.metric))
+
+
+def _verify(runs: Path, run_name: str | None, json_: bool) -> None:
+    """Say what disagrees in a run; exit 1 if anything does."""
+    from agent.check import verify
+    from agent.report.stored_run import run_named
+
+    folder = runs_folder(runs)
+    run_id = run_named(folder, run_name)
+    findings = verify(folder, run_id)
+    if json_:
+        print_json({"run": run_id, "disagreements": findings.disagreements, "notes": findings.notes})
+    else:
+        for line in (*findings.disagreements, *findings.notes):
+            print(line)
+        n_wrong = len(findings.disagreements)
+        print(f"run {run_id}: " + (f"{n_wrong} disagreements" if n_wrong else "journal, git and files agree"))
+    if findings.disagreements:
+        raise typer.Exit(1)

@@ -202,6 +202,16 @@ def _cut_torn_tail(path: Path) -> int:
         path.touch()
         sync_folder(path.parent)
         return 0
+    n_torn = torn_bytes(path)
+    if n_torn:
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size - n_torn)
+            os.fsync(file.fileno())
+    return n_torn
+
+
+def torn_bytes(path: Path) -> int:
+    """Return how many bytes a kill left of the last line."""
     data = path.read_bytes()
     end = data.rfind(b"\n") + 1
     if end == len(data) and end > 0:
@@ -210,10 +220,6 @@ def _cut_torn_tail(path: Path) -> int:
             json.loads(data[start:end])
         except ValueError:
             end = start
-    if end < len(data):
-        with path.open("r+b") as file:
-            file.truncate(end)
-            os.fsync(file.fileno())
     return len(data) - end
 
 

@@ -13,7 +13,7 @@ from agent.flags import seed_flags
 from agent.journal import TrialFinished, TrialStarted
 from agent.open_run import OpenRun
 from agent.propose.proposer import Context
-from agent.record import commit_of, write_results
+from agent.record import append_result, commit_of, write_results
 from agent.thought import Thought
 from agent.trial import Origin, Outcome, Proposal, Trial
 
@@ -212,7 +212,7 @@ def _settle(run: OpenRun, trial: Trial) -> None:
     sha = _commit(run, trial, parents)
     if run.history.incumbent is not None:
         run.repo.check_out(run.run_id, run.paths.worktree)
-    write_results(run.paths.results_tsv, run.task.metric, [trial], {trial.number: sha}, append=True)
+    append_result(run.paths.results_tsv, run.task.metric, trial, sha)
 
 
 def _commit(run: OpenRun, trial: Trial, hashes: Mapping[int, str]) -> str:

@@ -61,6 +61,20 @@ def is_echo(config: RunConfig) -> bool:
     return config.mode == "centaur" and config.model == ECHO
 
 
+def model_name(config: RunConfig) -> str | None:
+    """Return the name under which commits know the run's model, without opening it; None if it asks none."""
+    if is_echo(config):
+        return ECHO
+    if not needs_model(config):
+        return None
+    if config.model is None:
+        from agent.llm.local_model import NAME
+
+        return NAME
+    is_recording = config.model.startswith(RECORDING)
+    return f"{RECORDING}{Path(config.model).name}" if is_recording else config.model
+
+
 def caps_of(config: RunConfig) -> Caps:
     """Return the run's caps on model calls."""
     return Caps(config.max_tokens, config.max_cost)

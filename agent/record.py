@@ -58,19 +58,23 @@ def commit_of(
     return Commit(files, message, parent, trial.finished_at)
 
 
-def write_results(
-    path: Path, metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str], *, append: bool = False
-) -> None:
-    """Write results.tsv: autoresearch's five columns. A failed trial has no value: its cell is left blank."""
+def results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> str:
+    """Return the text of results.tsv: autoresearch's five columns. A failed trial has no value: its cell is blank."""
     header = f"commit\t{metric.name}\tmemory_gb\tstatus\tdescription\n"
-    rows = "".join(_row(trial, metric, hashes[trial.number]) for trial in trials)
-    if append:
-        with path.open("a") as file:
-            file.write(rows)
-        return
+    return header + "".join(_row(trial, metric, hashes[trial.number]) for trial in trials)
+
+
+def write_results(path: Path, metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> None:
+    """Write results.tsv anew."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(header + rows)
+    temporary.write_text(results_of(metric, trials, hashes))
     temporary.replace(path)
+
+
+def append_result(path: Path, metric: Metric, trial: Trial, sha: str) -> None:
+    """Add the row of the trial that has just finished."""
+    with path.open("a") as file:
+        file.write(_row(trial, metric, sha))
 
 
 def one_line(text: str) -> str:

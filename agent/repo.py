@@ -140,6 +140,18 @@ class TrialRepo:
         """Return the hashes from the first commit, a baseline, up to `revision`, each the parent of the next."""
         return self._run(["rev-list", "--first-parent", "--reverse", self.find(revision)]).split()
 
+    def parents(self, revision: str) -> list[str]:
+        """Return the hashes of a commit's parents."""
+        return self._run(["rev-list", "--parents", "-1", self.find(revision)]).split()[1:]
+
+    def problems(self) -> list[str]:
+        """Return what git finds wrong with the objects and refs of all runs, one line each."""
+        try:
+            self._run(["fsck", "--no-dangling", "--no-progress"])
+        except RepoError as error:
+            return str(error).splitlines()
+        return []
+
     def message(self, revision: str) -> str:
         """Return the message of a commit, trailers included."""
         return self._run(["log", "-1", "--format=%B", self.find(revision)])

@@ -98,6 +98,7 @@ class KilledRuns:
     def _compare(self, ended: int) -> None:
         assert ended in (0, 3), self._now.said  # 3: it was killed after its last trial, and nothing is left to do
         assert told(self._now.runs, "r") == self.unbroken
+        assert self._now.agent("log", "--verify", "r") == 0, self._now.said
 
     def _fresh(self) -> Zygote:
         self.n_runs += 1

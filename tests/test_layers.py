@@ -22,7 +22,7 @@ LAYERS = (
     {"propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper", "known_noise"},
     {"loop", "open_run", "confirm", "thought", "report", "recorded", "comparison", "lookup"},
     {
-        *("modes", "asked", "places", "resuming", "session", "verify", "replay", "cli_replay", "doctor"),
+        *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "cli_replay", "doctor"),
         *("signals", "cli", "cli_read", "cli_shared", "__main__"),
     },
 )

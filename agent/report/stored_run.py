@@ -30,14 +30,7 @@ class StoredRun:
     @classmethod
     def find(cls, runs: RunsFolder, name: str | None) -> "StoredRun":
         """Return the run of that name, or the one begun last. Raises UsageError if there is none."""
-        known = runs.run_ids()
-        if not known:
-            raise UsageError(
-                f"there is no run in {runs.root}; start one with `agent run`, or name a folder with --runs"
-            )
-        if name is not None and name not in known:
-            raise UsageError(f"there is no run {name!r} in {runs.root}; the last is {known[-1]}")
-        paths = runs.run(name or known[-1])
+        paths = runs.run(run_named(runs, name))
         history = History.read(paths.journal) if paths.journal.exists() else History([])
         return cls(runs, run_config.load(paths.run_json), history)
 
@@ -77,6 +70,16 @@ class StoredRun:
         if self.history.pending is not None and number == self.history.pending.number:
             return self.history.pending
         raise UsageError(f"{self.run_id} has no trial {number}; it has 0 to {len(trials) - 1}")
+
+
+def run_named(runs: RunsFolder, name: str | None) -> str:
+    """Return the name of a run that there is, of the one begun last if None. Raises UsageError if there is none."""
+    known = runs.run_ids()
+    if not known:
+        raise UsageError(f"there is no run in {runs.root}; start one with `agent run`, or name a folder with --runs")
+    if name is not None and name not in known:
+        raise UsageError(f"there is no run {name!r} in {runs.root}; the last is {known[-1]}")
+    return name or known[-1]
 
 
 def trial_name(text: str) -> tuple[str | None, int]:

@@ -48,7 +48,7 @@ def boundary(event: str, args: tuple[Any, ...]) -> str | None:
         program = "git" if Path(words[0]).name == "git" else "sandbox" if words[0].startswith("sandbox ") else words[0]
         acts = ("update-index", "write-tree", "commit-tree", "hash-object", "update-ref", "worktree", "reset", "clean")
         act = next((word for word in words if word in (*acts, "init", "pack-refs", "rev-parse")), "")
-        return named(f"start {Path(program).name} {act}") if program != "git" or act not in ("", "rev-parse") else None
+        return named(f"start {Path(program).name} {act}".strip()) if program != "git" or act not in ("", "rev-parse") else None
     return None
 
 
