@@ -22,12 +22,13 @@ from agent.cli_shared import (
     TaskFolder,
     Weaker,
     cache_folder,
+    full_name,
     load_task,
     price_of,
     print_json,
     runs_folder,
+    start_of,
     stored_run,
-    stored_trial,
     task_folder,
 )
 from agent.errors import AgentError, UsageError
@@ -63,6 +64,9 @@ def run(
     wall: Annotated[str | None, typer.Option(metavar="8h", help="Time by the clock, for everything.")] = None,
     seed: Annotated[int, typer.Option(metavar="S", help="Seed of the search.")] = 0,
     name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="RUN/7", help="Begin with the script of a trial as the baseline.")
+    ] = None,
     keep: Annotated[
         str | None, typer.Option(metavar="RULE", help="two-tier: a gain is confirmed by a fresh run; any: never.")
     ] = None,
@@ -125,8 +129,7 @@ def run(
     from agent.modes import check_mode
 
     check_mode(mode)
-    folder = task_folder(task)
-    checked = load_task(folder, profile)
+    folder, checked = start_of(task, profile, runs, from_, option="--from")
     if trials is None and budget is None and wall is None:
         trials = run_config.DEFAULT_TRIALS
     train_seconds, wall_seconds = seconds(budget) if budget else None, seconds(wall) if wall else None
@@ -137,6 +140,7 @@ def run(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{mode}-s{seed}",
         mode=mode,
         seed=seed,
+        of_trial=full_name(runs, from_),
         task_folder=str(folder),
         task_name=checked.name,
         task_digest=checked.digest,
@@ -238,17 +242,11 @@ def noise(
     from agent import config as run_config
     from agent.modes import NOISE
 
-    folder, of_trial = task_folder(task), None
-    checked = load_task(folder, profile) if trial is None else None
-    if trial is not None:
-        stored, number = stored_trial(runs, trial)
-        folder, of_trial = Path(stored.config.task_folder), f"{stored.run_id}/{stored.trial(number).number}"
-        checked = stored.task(number)
-    assert checked is not None
+    folder, checked = start_of(task, profile, runs, trial, option="a trial")
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-noise",
         mode=NOISE,
-        of_trial=of_trial,
+        of_trial=full_name(runs, trial),
         task_folder=str(folder),
         task_name=checked.name,
         task_digest=checked.digest,

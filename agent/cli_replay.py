@@ -13,12 +13,14 @@ from agent.cli_shared import (
     DEFAULT_RUNS,
     Gpus,
     Json,
+    RunName,
     Runs,
     TaskFolder,
     Weaker,
     cache_folder,
     print_json,
     runs_folder,
+    stored_run,
     task_folder,
 )
 from agent.errors import JournalError, NotReplayableError, RepoError, UsageError
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from agent.comparison import Replayed
     from agent.lookup import Found
     from agent.replay import Place
+    from agent.report.stored_run import StoredRun
 
 app = typer.Typer()
 
@@ -95,6 +98,66 @@ def replay(
         print(replays[0].told(metric))
     if not all(replayed.reproduced for replayed in replays):
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    run_name: RunName = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to make; export-RUN in the current one if not given.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="REPO", help="Your repository, to get a branch in place of a folder.")
+    ] = None,
+    branch: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the new branch, with --to.")] = None,
+    path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Where the script lies in your repository, with --to.")
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Take a run along: bundle, patches, best script and CSV; or its kept commits, as a branch of your repository."""
+    if to is None and (branch is not None or path is not None):
+        raise UsageError("--branch and --path go with --to REPO")
+    if to is not None and out is not None:
+        raise UsageError("--out and --to are two exports; call `agent export` for each")
+    stored = stored_run(runs, run_name)
+    if to is None:
+        _folder(stored, out or Path(f"export-{stored.run_id}"), json_)
+    elif branch is None:
+        raise UsageError(f"name the new branch, e.g. --branch {stored.run_id}")
+    else:
+        _branch(stored, to, branch, path, json_)
+
+
+def _folder(stored: "StoredRun", out: Path, json_: bool) -> None:
+    from agent.export import export as write
+
+    written = write(stored, out)
+    if json_:
+        paths = {name: str(getattr(written, name)) for name in ("folder", "bundle", "script", "table")}
+        print_json({**paths, "patches": [str(patch) for patch in written.patches], "best": written.best.number})
+        return
+    print(f"{written.folder}/")
+    print(f"  {written.bundle.name:24} all {len(stored.history.trials)} trials: git clone -b {stored.run_id} FILE")
+    if written.patches:
+        print(f"  {'patches/':24} {len(written.patches)} kept after the baseline: git am, on the baseline's script")
+    print(f"  {written.script.name:24} trial {written.best.number}, {written.best.standing}")
+    print(f"  {written.table.name:24} one row a trial, one column a parameter")
+
+
+def _branch(stored: "StoredRun", to: Path, name: str, path: str | None, json_: bool) -> None:
+    from agent.branch import make_branch
+
+    made = make_branch(stored, to, name, path)
+    if json_:
+        print_json({"branch": made.name, "base": made.base, "commits": list(made.commits)})
+        return
+    print(f"branch {made.name} in {to}: {len(made.commits)} commits on {made.base[:7]}; nothing else there was touched")
+    if made.brings_baseline:
+        print("its first commit makes the script what the run began with, which is not what you have there")
+    print(f"next: git -C {to} log -p {made.base[:7]}..{made.name} · git -C {to} merge {made.name}")
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.errors import UsageError
+
 if TYPE_CHECKING:
     from agent.paths import RunsFolder
     from agent.report.stored_run import StoredRun
@@ -59,6 +61,34 @@ def stored_trial(runs: Path, name: str) -> "tuple[StoredRun, int]":
 
     run_name, number = trial_name(name)
     return stored_run(runs, run_name), number
+
+
+def full_name(runs: Path, trial: str | None) -> str | None:
+    """Return RUN/7 for a trial as somebody names it, 7 for instance; None for none."""
+    if trial is None:
+        return None
+    stored, number = stored_trial(runs, trial)
+    return f"{stored.run_id}/{stored.trial(number).number}"
+
+
+def start_of(
+    task: Path | None, profile: str | None, runs: Path, trial: str | None, *, option: str
+) -> "tuple[Path, Task]":
+    """Return what a run begins with, and the task's folder: the task as it lies there, or with the script of a trial.
+
+    Raises:
+        TaskError: there is no such task, or it is wrong.
+        UsageError: the trial brings task and profile along, and there is another one, or it has no commit yet.
+    """
+    if trial is None:
+        return task_folder(task), load_task(task_folder(task), profile)
+    if task is not None or profile is not None:
+        given = "--task" if task is not None else "--profile"
+        raise UsageError(f"{option} {trial} brings the task and profile of its run; leave out {given}")
+    stored, number = stored_trial(runs, trial)
+    if stored.trial(number).outcome is None:
+        raise UsageError(f"{stored.run_id}/{number} has not finished; `agent log {stored.run_id}` lists the trials")
+    return Path(stored.config.task_folder), stored.task(number)
 
 
 def cache_folder() -> Path:

@@ -30,7 +30,7 @@ class RunConfig(BaseModel):
     task_name: str
     task_digest: str
     profile: str | None = None
-    of_trial: str | None = None  # noise: the trial, RUN/7, whose script is measured instead of the task's own
+    of_trial: str | None = None  # the trial, RUN/7, whose script is the baseline instead of the task's own
     metric_name: str = "val_loss"
     metric_goal: Literal["minimise", "maximise"] = "minimise"
     noise_sigma: float | None = None  # what the task knew of its noise when the run began

@@ -20,7 +20,7 @@ LAYERS = (
         *("budget", "config", "metric", "task", "data", "conditions"),
     },
     {"propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper", "known_noise"},
-    {"loop", "open_run", "confirm", "thought", "report", "recorded", "comparison", "lookup"},
+    {"loop", "open_run", "confirm", "thought", "report", "recorded", "comparison", "lookup", "export", "branch"},
     {
         *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "cli_replay", "doctor"),
         *("signals", "cli", "cli_read", "cli_shared", "__main__"),
