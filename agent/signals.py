@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import sys
 from typing import NoReturn
 
@@ -24,7 +25,7 @@ def _stop(number: int, _frame: object) -> NoReturn:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
-            if stream.isatty():
+            if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):  # isatty() is false of a terminal that is gone
                 os.dup2(nowhere, stream.fileno())
     raise KeyboardInterrupt
 
