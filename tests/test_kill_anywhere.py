@@ -7,14 +7,19 @@ have running; again while they are being resumed.
 
 import json
 import random
+from collections.abc import Sequence
 
 import pytest
 
+from sandbox.container import OWNER
+from sandbox.engine import Engine
+from sandbox.owner import is_dead
+from tests.docker_engine import skip_without_docker
 from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told
 
 SIGKILL, SIGXFSZ = -9, -25
 TRIALS = 6
-QUICK_KILLS, LONG_KILLS = 24, 120
+QUICK_KILLS, LONG_KILLS, DOCKER_KILLS = 24, 120, 6
 
 
 def edit(old: str, new: str) -> str:
@@ -50,13 +55,13 @@ OPTIONS = {
 class KilledRuns:
     """Runs of one mode, each killed again and again until its last death, then compared with the unbroken one."""
 
-    def __init__(self, warm: Zygote, mode: str, seed: int, chance: random.Random) -> None:
+    def __init__(self, warm: Zygote, mode: str, seed: int, chance: random.Random, options: Sequence[str] = ()) -> None:
         self._warm = warm
         self._folder = warm.folder / f"{mode} {seed}"
         self._folder.mkdir()
         self._chance = chance
         self._begin = ["run", "--task", str(INSTANT), "--mode", mode, "--trials", str(TRIALS), "--name", "r"]
-        self._begin += OPTIONS[mode]
+        self._begin += [*OPTIONS[mode], *options]
         replies = {"centaur": POINTS, "code-edit": EDITS}.get(mode)
         if replies is not None:
             recording = self._folder / "replies.jsonl"
@@ -64,6 +69,7 @@ class KilledRuns:
             self._begin += ["--model", f"replay:{recording}"]
         unbroken = warm.within(self._folder / "unbroken")
         assert unbroken.agent(*self._begin) == 0, unbroken.said
+        assert "repeat_finished" in unbroken.runs.run("r").journal.read_text()
         self.places = unbroken.places
         self.unbroken = told(unbroken.runs, "r")
         self.n_kills = self.n_runs = 0
@@ -140,6 +146,19 @@ def test_a_killed_run_ends_as_the_unbroken_one(warm: Zygote, mode: str) -> None:
     runs = kill_anywhere(warm, mode, QUICK_KILLS, seed=0)
     print(f"{mode}: {runs.n_kills} kills in {runs.n_runs} runs, {len(runs.places)} places")
     assert runs.n_kills >= QUICK_KILLS
+
+
+@pytest.mark.docker
+@pytest.mark.long
+def test_containers_of_killed_runs_are_removed_and_the_run_ends_as_the_unbroken_one(warm: Zygote) -> None:
+    skip_without_docker()
+    chance = random.Random("docker")
+    runs = KilledRuns(warm, "random", 2, chance, ["--sandbox", "docker"])
+    while runs.n_kills < DOCKER_KILLS:
+        runs.die(Death(seconds=chance.uniform(0.3, 4.0), whole_group=True))
+    runs.end()
+    with Engine() as engine:
+        assert [name for name, started_by in engine.labelled(OWNER).items() if is_dead(started_by)] == []
 
 
 @pytest.mark.long

@@ -8,6 +8,8 @@ import pytest
 
 from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote, told
 
+from .llm.fake_server import fake_server, says
+
 BEGIN = ["run", "--task", str(INSTANT), "--mode", "cma-es", "--name", "r", "--trials"]
 IN_TRIAL_2 = Death("after fsync runs/r/journal.jsonl", nth=5)
 
@@ -119,3 +121,16 @@ def test_an_interrupted_trial_is_marked_in_the_log(agent: Zygote) -> None:
     assert agent.agent("resume", "r") == 0
     assert agent.agent("log", "r") == 0
     assert "interrupted" not in agent.said
+
+
+def test_a_journaled_proposal_is_not_paid_for_again(agent: Zygote) -> None:
+    edit = "TITLE: less\n<<<<<<< SEARCH\nSHIFT = 0.3\n=======\nSHIFT = 0.2\n>>>>>>> REPLACE\n"
+    probed = says('{"word": "heron"}')
+    begin = ["run", "--task", str(INSTANT), "--mode", "code-edit", "--no-smoke", "--keep", "any", "--name", "r"]
+    key = {"OPENAI_API_KEY": "k", "OPENAI_MODEL": "fake-1"}
+    with fake_server([probed, says(edit), probed]) as server:
+        begin += ["--trials", "2", "--base-url", server.base_url]
+        assert agent.agent(*begin, death=Death("after fsync runs/r/journal.jsonl", nth=3), **key) == -9
+        assert agent.agent("resume", "r", **key) == 0, agent.said
+        assert len(server.requests) == 3
+    assert "less" in agent.said

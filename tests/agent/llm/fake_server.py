@@ -98,8 +98,8 @@ class FakeServer:
 
 
 @contextmanager
-def fake_server(script: Sequence[Answer]) -> Iterator[FakeServer]:
-    """Serve the answers in order; a request too many gets a 418, which no client retries."""
+def fake_server(script: Sequence[Answer], port: int = 0) -> Iterator[FakeServer]:
+    """Serve the answers in order; a request too many gets a 418, which no client retries. `port` 0: any free one."""
     remaining = list(script)
     ended = threading.Event()
 
@@ -126,7 +126,7 @@ def fake_server(script: Sequence[Answer]) -> Iterator[FakeServer]:
         def log_message(self, *arguments: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     seen = FakeServer(f"http://127.0.0.1:{server.server_address[1]}/v1")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
