@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agent.budget import Budget, Ledger
 from agent.errors import UsageError
+from agent.journal import History
 from agent.llm.model import Completion, Message, Schema
 from agent.modes import build_proposer, caps_of, context_tokens_of, needs_model
 from agent.propose.proposer import Context
@@ -40,7 +41,7 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
     Raises:
         UsageError: no model is asked for that trial, or the task has changed since.
     """
-    config, trials = stored.config, stored.history.trials[:number]
+    config = stored.config
     if not needs_model(config):
         raise UsageError(f"mode {config.mode} asks no model")
     if not 1 <= number <= len(stored.history.trials):
@@ -48,7 +49,9 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
     task = Task.load(Path(config.task_folder), config.profile)
     if task.digest != config.task_digest:
         raise UsageError(f"the task in {config.task_folder} has changed since {stored.run_id} began; restore it")
-    incumbent = [trial for trial in trials if trial.kept][-1]
+    before = History.read(stored.paths.journal, before=number)
+    trials, incumbent = before.trials, before.incumbent
+    assert incumbent is not None, "a run without a baseline asks nothing"
     config = at_trial(config, stored.history, number)
     caps = caps_of(config)
     context = Context(
@@ -58,7 +61,9 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
         incumbent=incumbent,
         trials=tuple(trials),
         space=task.space,
-        budget_left=Ledger.of(trials).left(Budget(config.trials, config.budget_seconds, config.wall_seconds, caps)),
+        budget_left=Ledger.of(before.results).left(
+            Budget(config.trials, config.budget_seconds, config.wall_seconds, caps)
+        ),
     )
     model = _Overheard(context_tokens_of(config, api_key))
     try:

@@ -96,7 +96,9 @@ def run(
     prompt: Annotated[
         str, typer.Option(metavar="P", help="centaur: compact, or paper (the published one, 11,000 tokens).")
     ] = "compact",
-    attempts: Annotated[int, typer.Option(metavar="N", help="code-edit: replies of the model per proposal; elsewhere 2.")] = 3,
+    attempts: Annotated[
+        int, typer.Option(metavar="N", help="code-edit: replies of the model per proposal; elsewhere 2.")
+    ] = 3,
     price: Annotated[
         str | None, typer.Option(metavar="IN,OUT", help="Dollars per million tokens of prompts and of replies.")
     ] = None,
@@ -378,7 +380,8 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None"
         history, hashes = open_run.history, open_run.repo.tags(config.run_id)
     if json_:
         rows = [text.trial_json(trial, hashes.get(trial.number), open_run.task.metric) for trial in history.trials]
-        print_json({"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason, "trials": rows})
+        document = {"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason}
+        print_json({**document, **text.result_json(history, open_run.keeper), "trials": rows})
     else:
         _closing(config, runs, open_run, end)
     if end.ending is not Ending.DONE:
@@ -401,7 +404,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
     if config.mode == NOISE:
         print("\n".join(text.noise_summary(run.history.trials, metric)))
         return
-    print("\n".join(text.summary(run.history.trials, run.history.incumbent, metric, config.noise_sigma)))
+    print("\n".join(text.summary(run.history, metric, run.keeper)))
     where = _where(runs)
     last = f"{config.run_id}/{run.history.trials[-1].number}"
     print(f"next: agent log --graph{where} · agent show {last}{where} · agent best{where}")

@@ -34,26 +34,31 @@ def log(
     json_: Json = False,
 ) -> None:
     """List the trials of a run."""
+    from agent.repeat import Repeat
     from agent.report import text
     from agent.run_lock import holder
+    from agent.trial import Trial
 
     if verify:
         _verify(runs, run_name, json_)
         return
     stored = stored_run(runs, run_name)
-    trials = [*stored.history.trials, *([stored.history.pending] if stored.history.pending else [])]
+    timeline = stored.history.timeline
     if json_:
-        rows = [text.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in trials]
-        print_json({"run": stored.run_id, "mode": stored.config.mode, "open_by": holder(stored.paths), "trials": rows})
+        listed = [trial for trial in timeline if isinstance(trial, Trial)]
+        rows = [text.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in listed]
+        again = [text.repeat_json(repeat, stored.metric) for repeat in timeline if isinstance(repeat, Repeat)]
+        document = {"run": stored.run_id, "mode": stored.config.mode, "open_by": holder(stored.paths)}
+        print_json({**document, **text.result_json(stored.history, stored.keeper), "trials": rows, "repeats": again})
         return
     is_open = holder(stored.paths) is not None
-    lines = text.trial_lines(trials, stored.hashes, stored.metric, sys.stdout.isatty(), is_open=is_open)
-    closing = text.summary(stored.history.trials, stored.history.incumbent, stored.metric, stored.config.noise_sigma)
+    lines = text.trial_lines(timeline, stored.hashes, stored.metric, sys.stdout.isatty(), is_open=is_open)
+    closing = text.summary(stored.history, stored.metric, stored.keeper)
     print("\n".join([f"run {stored.run_id}", *lines, "", *closing]))
     if stored.history.pending is not None and not is_open:
         print(f"trial {stored.history.pending.number} was interrupted; `agent resume {stored.run_id}` runs it again")
     if graph:
-        print(f"\n{stored.repo.graph(stored.run_id, len(trials))}", end="")
+        print(f"\n{stored.repo.graph(stored.run_id, len(stored.history.trials))}", end="")
 
 
 @app.command()
@@ -132,26 +137,27 @@ def best(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Show the best trial of a run and where its script is."""
+    """Show the result of a run, confirmed or not, and where its script is."""
     from agent.report import text
 
     stored = stored_run(runs, run_name)
-    incumbent = stored.history.incumbent
-    if incumbent is None:
+    shown = stored.best
+    if shown is None:
         raise UsageError(f"{stored.run_id} has no trial with a loss yet")
     verified = None
     if verify:
         from agent.verify import verified_on_test
 
-        verified = verified_on_test(stored, incumbent, cache_folder(), print if not json_ else lambda _line: None)
+        verified = verified_on_test(stored, shown, cache_folder(), print if not json_ else lambda _line: None)
     if json_:
-        document = text.trial_json(incumbent, stored.hashes.get(incumbent.number), stored.metric)
+        document = text.trial_json(shown, stored.hashes.get(shown.number), stored.metric)
+        document |= text.result_json(stored.history, stored.keeper)
         print_json(document if verified is None else {**document, "test": verified.to_json()})
         return
-    closing = text.summary(stored.history.trials, incumbent, stored.metric, stored.config.noise_sigma)
-    where = stored.paths.trial(incumbent.number).files
-    print("\n".join([f"run {stored.run_id}", *closing, f"its files: {where}"]))
-    print(f"its commit: {stored.hashes.get(incumbent.number, '')} in {stored.runs.repo}")
+    closing = text.summary(stored.history, stored.metric, stored.keeper)
+    print("\n".join([f"run {stored.run_id}", *closing]))
+    print(f"the files of trial {shown.number}: {stored.paths.trial(shown.number).files}")
+    print(f"its commit: {stored.hashes.get(shown.number, '')} in {stored.runs.repo}")
     if verified is not None:
         print(verified.told(stored.metric))
 

@@ -35,8 +35,8 @@ class RunConfig(BaseModel):
     metric_goal: Literal["minimise", "maximise"] = "minimise"
     noise_sigma: float | None = None  # what the task knew of its noise when the run began
     keep: Literal["two-tier", "any", "baseline"] = "any"  # what moves the incumbent; see agent.keeper
-    keep_lead: Annotated[float, Field(gt=0)] = 2.5  # sigmas
-    keep_gain: Annotated[float, Field(ge=0)] = 1.0  # sigmas
+    keep_lead: Annotated[float, Field(gt=0)] = 3.0  # sigmas
+    keep_gain: Annotated[float, Field(ge=0)] = 2.0  # sigmas
     paired: bool = False  # the same seed gives the same loss
     sigma_share: Annotated[float, Field(gt=0)] = 0.01  # of the baseline's loss: sigma, where nothing is known
     final_runs: Annotated[int, Field(ge=0, le=100)] = 0  # of the result under held-out seeds, at the end

@@ -237,13 +237,19 @@ class History:
     raises: list[BudgetRaised] = field(default_factory=list)
 
     @classmethod
-    def read(cls, path: Path) -> "History":
-        """Return the history of a journal. Raises JournalError if it cannot be read or contradicts itself."""
+    def read(cls, path: Path, before: int | None = None) -> "History":
+        """Return the history of a journal, or of what lies before the start of trial `before`.
+
+        Raises:
+            JournalError: it cannot be read, or contradicts itself.
+        """
         history = cls([])
         collecting = gc.isenabled()
         gc.disable()  # thousands of records and not one cycle: the collector would take a fifth of the time
         try:
             for event in read_events(path):
+                if isinstance(event, TrialStarted) and event.number == before:
+                    break
                 if isinstance(event, BudgetRaised):
                     history.raises.append(event)
                 else:
@@ -253,6 +259,12 @@ class History:
             if collecting:
                 gc.enable()
         return history
+
+    @property
+    def timeline(self) -> list[Trial | Repeat]:
+        """All that was begun, in order: trials as they stand by now, repeats, and last what is in flight."""
+        done = [self.trials[result.number] if isinstance(result, Trial) else result for result in self.results]
+        return [*done, *(running for running in (self.pending, self.repeating) if running is not None)]
 
     @overload
     def add(self, event: TrialStarted | TrialFinished) -> Trial: ...

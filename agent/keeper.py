@@ -34,8 +34,8 @@ class KeepRule:
     """How a run decides. Sigma is the standard deviation of the loss of one script over training seeds."""
 
     kind: Literal["two-tier", "any", "baseline"] = "two-tier"  # any: no repeats; baseline: nothing else is kept
-    lead: float = 2.5  # sigmas that the incumbent must seem ahead of the champion to be run again
-    gain: float = 1.0  # sigmas that it must be ahead after that, to be confirmed
+    lead: float = 3.0  # sigmas that the incumbent must seem ahead of the champion to be run again
+    gain: float = 2.0  # sigmas that it must be ahead after that, to be confirmed
     paired: bool = False  # the same seed gives the same loss, so that losses are compared seed by seed
     sigma: float | None = None  # what is known of it beforehand
     sigma_share: float = CPU_SIGMA_SHARE  # of the baseline's loss: the first guess where nothing is known

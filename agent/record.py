@@ -37,7 +37,8 @@ def commit_of(
         "Origin": trial.proposal.origin,
         "Copied-From": trial.proposal.copied_from,
         "Status": outcome.status,
-        "Kept": "yes" if outcome.kept else "no",
+        # A commit is final, and whether a gain holds is known only later: RUN/champion is the tag of what is confirmed.
+        "Kept": "no" if not outcome.kept else "yes" if trial.number == 0 else "provisional",
         "Val-Loss": None if outcome.val_loss is None else repr(outcome.val_loss),
         "Score": outcome.score.kind if outcome.score else None,
         "Train-Seconds": f"{outcome.train_seconds:.1f}",

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 
-from agent.trial import Status, Trial
+from agent.trial import Standing, Status, Trial
 
 LINE_CHARACTERS = 160
 LOG_LINES = 20
 NOTHING = "(none)"
+STANDINGS = {
+    Standing.REVERTED: "reverted",
+    Standing.PROVISIONAL: "kept, not confirmed",
+    Standing.CONFIRMED: "confirmed",
+    Standing.ROLLED_BACK: "rolled back: a fresh run did not hold the gain",
+}
 
 
 @dataclass(frozen=True)
@@ -28,13 +34,18 @@ class Briefing:
         return "-" if val_loss is None else f"{-val_loss if self.maximise else val_loss:.5g}"
 
     def result(self, trial: Trial) -> str:
-        """Return what a trial came to, e.g. "discarded, val_bpb 2.4512" or "crashed: no such name"."""
+        """Return what a trial came to, e.g. "reverted, val_bpb 2.4512" or "crashed: no such name"."""
         if trial.outcome is None:
             return "running now"
         if trial.outcome.status is Status.OK:
-            return f"{'kept' if trial.kept else 'discarded'}, {self.metric} {self.shown(trial.val_loss)}"
+            return f"{self._standing(trial)}, {self.metric} {self.shown(trial.val_loss)}"
         reason = one_line(trial.outcome.reason)
         return f"{trial.outcome.status}: {reason}" if reason else str(trial.outcome.status)
+
+    def _standing(self, trial: Trial) -> str:
+        if trial.number == 0:
+            return "the baseline"
+        return STANDINGS[trial.standing or Standing.REVERTED]
 
 
 def one_line(text: str) -> str:

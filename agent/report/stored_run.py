@@ -10,6 +10,7 @@ from agent import config as run_config
 from agent.config import RunConfig
 from agent.errors import UsageError
 from agent.journal import History
+from agent.keeper import Keeper, rule_of
 from agent.metric import Metric
 from agent.paths import RunPaths, RunsFolder
 from agent.repo import TrialRepo
@@ -34,6 +35,10 @@ class StoredRun:
         history = History.read(paths.journal) if paths.journal.exists() else History([])
         return cls(runs, run_config.load(paths.run_json), history)
 
+    def again(self) -> "StoredRun":
+        """Return this run as it is by now."""
+        return StoredRun.find(self.runs, self.run_id)
+
     @property
     def run_id(self) -> str:
         return self.config.run_id
@@ -45,6 +50,17 @@ class StoredRun:
     @property
     def metric(self) -> Metric:
         return Metric(name=self.config.metric_name, goal=self.config.metric_goal)
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """What counts as progress in this run, as far as it has come."""
+        return Keeper(rule_of(self.config), self.history.results)
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial that stands for the run: the champion, or the incumbent where nothing better is confirmed."""
+        champion = self.history.champion
+        return champion if champion is not None and champion.number != 0 else self.history.incumbent
 
     @cached_property
     def repo(self) -> TrialRepo:

@@ -5,6 +5,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from agent.budget import Ledger, duration
+from agent.journal import History
+from agent.keeper import Keeper, Reading
 from agent.metric import Metric
 from agent.record import one_line
 from agent.repeat import Purpose, Repeat
@@ -49,7 +51,8 @@ def trial_line(
         gigabytes = outcome.peak_vram_gb or outcome.peak_memory_gb
         memory = "" if gigabytes is None else f"{gigabytes:.2f}"
         seconds = f"{outcome.wall_seconds:.1f}" if outcome.wall_seconds else ""
-    code = _GREEN if trial.kept else _COLOURS.get(status, _RED) if status else ""
+    undone = trial.standing is Standing.ROLLED_BACK
+    code = _GREEN if trial.kept and not undone else _COLOURS.get(status, _RED) if status else ""
     title = one_line(trial.proposal.title)
     if outcome is not None and outcome.reason:
         title = f"{title}: {one_line(outcome.reason)}" if title else one_line(outcome.reason)
@@ -70,11 +73,11 @@ def trial_line(
     )
 
 
-def repeat_line(repeat: Repeat, metric: Metric, colour: bool) -> str:
+def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool = True) -> str:
     """Return a further run of a trial's script as one line below those of `trial_line`."""
     outcome = repeat.outcome
     value = seconds = ""
-    word = "running" if outcome is None else outcome.status.value
+    word = ("running" if is_open else "interrupted") if outcome is None else outcome.status.value
     if outcome is not None and outcome.val_loss is not None:
         value, word = f"{metric.shown(outcome.val_loss):.6f}", "again"
     if outcome is not None and outcome.wall_seconds:
@@ -113,45 +116,95 @@ def verdict(trial: Trial) -> str:
 
 
 def trial_lines(
-    trials: Iterable[Trial], hashes: Mapping[int, str], metric: Metric, colour: bool, *, is_open: bool = True
+    results: Iterable[Trial | Repeat],
+    hashes: Mapping[int, str],
+    metric: Metric,
+    colour: bool,
+    *,
+    is_open: bool = True,
 ) -> list[str]:
-    """Return the heading and one line a trial, each compared with the incumbent of its moment."""
+    """Return the heading and one line a trial or repeat, each trial compared with the incumbent of its moment."""
     lines = [paint(header(metric), _BOLD, colour)]
+    losses: dict[int, float | None] = {}
     incumbent: float | None = None
-    for trial in trials:
-        lines.append(trial_line(trial, hashes.get(trial.number), incumbent, metric, colour, is_open=is_open))
-        if trial.kept:
-            incumbent = trial.val_loss
+    champion: float | None = None
+    for result in results:
+        if isinstance(result, Repeat):
+            lines.append(repeat_line(result, metric, colour, is_open=is_open))
+            standing = result.verdict.standing if result.verdict is not None else None
+            if standing is Standing.CONFIRMED:
+                champion = losses[result.trial]
+            elif standing is Standing.ROLLED_BACK:
+                incumbent = champion
+            continue
+        lines.append(trial_line(result, hashes.get(result.number), incumbent, metric, colour, is_open=is_open))
+        losses[result.number] = result.val_loss
+        if result.kept:
+            incumbent = result.val_loss
+            champion = incumbent if champion is None else champion
     return lines
 
 
-def summary(trials: Sequence[Trial], incumbent: Trial | None, metric: Metric, sigma: float | None) -> list[str]:
+def summary(history: History, metric: Metric, keeper: Keeper) -> list[str]:
     """Return what a run came to, in a few plain lines. It reports; it never claims more than was measured."""
-    if not trials or incumbent is None or incumbent.val_loss is None or trials[0].val_loss is None:
+    trials = history.trials
+    if not trials or history.incumbent is None or trials[0].val_loss is None:
         return ["no trial has a loss yet"]
-    ledger = Ledger.of(trials)
-    best, first = metric.shown(incumbent.val_loss), metric.shown(trials[0].val_loss)
-    lines = []
-    if incumbent.number == 0:
-        lines.append(f"best: the baseline, {metric.name} {best:.6f}; no trial was lower")
-    else:
-        gain = abs(incumbent.val_loss - trials[0].val_loss)
-        lines.append(
-            f"best: trial {incumbent.number}, {metric.name} {best:.6f} "
-            f"(baseline {first:.6f}, change {best - first:+.6f}), not confirmed"
-        )
-        if sigma is not None:
-            lines.append(
-                f"  the change is {gain / sigma:.1f} times the seed noise known for this task (sigma {sigma:g}); "
-                "`agent noise` measures it here"
-            )
+    lines = headline(history, metric, keeper)
     if trials[0].outcome and trials[0].outcome.score and trials[0].outcome.score.kind == "printed":
         lines.append(f"  {metric.name} is self-reported: the scripts printed it, and nothing has checked it")
     counts: dict[str, int] = {}
     for trial in trials:
         word = verdict(trial)
         counts[word] = counts.get(word, 0) + 1
-    lines.append(f"{len(trials)} trials: " + ", ".join(f"{n} {word}" for word, n in counts.items()))
+    ran = f"{len(trials)} trials: " + ", ".join(f"{n} {word}" for word, n in counts.items())
+    if history.repeats:
+        ran += f"; {len(history.repeats)} repeats"
+    return [*lines, ran, _spent(Ledger.of(history.results))]
+
+
+def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
+    """Return the result of a run: what is confirmed, then what is not. Only a confirmed chain is called improved."""
+    incumbent, champion = history.incumbent, history.champion
+    assert incumbent is not None
+    assert champion is not None
+    baseline = keeper.reading(0)
+    first = f"baseline {_published(baseline, metric)}"
+    lines = []
+    if champion.number != 0:
+        reading = keeper.reading(champion.number)
+        gain = abs(baseline.mean - reading.mean)
+        lines.append(
+            f"confirmed: trial {champion.number}, {metric.name} {_published(reading, metric)}; "
+            f"improved by {gain:.6f} on the {first}"
+        )
+    elif incumbent.number == 0:
+        return [f"best: the {first}; no trial was lower"]
+    elif keeper.rule.kind == "two-tier":
+        lines.append(f"no gain is confirmed; {first}")
+    if incumbent.number != champion.number:
+        assert incumbent.val_loss is not None
+        assert champion.val_loss is not None
+        value, change = metric.shown(incumbent.val_loss), metric.shown(incumbent.val_loss - champion.val_loss)
+        lead = keeper.lead(incumbent.number) / keeper.sigma
+        of = "the baseline" if champion.number == 0 else f"trial {champion.number}"
+        fresh = keeper.reading(incumbent.number)
+        more = "" if fresh.selected else f"; {_published(fresh, metric)}"
+        lines.append(
+            f"provisional: trial {incumbent.number}, {metric.name} {value:.6f} in the run that it was kept for{more}, "
+            f"{change:+.6f} to {of}: {lead:.1f} sigma, not confirmed"
+        )
+    lines.append(f"  sigma {keeper.sigma:.2g} is the noise of one run, as far as it is known by now")
+    return lines
+
+
+def _published(reading: Reading, metric: Metric) -> str:
+    """Return a reading as `2.0512 ± 0.0054 (3 fresh runs)`."""
+    runs = f"{reading.n_runs} fresh run{'s' * (reading.n_runs > 1)}" if not reading.selected else "1 run"
+    return f"{metric.shown(reading.mean):.6f} ± {reading.error:.2g} ({runs})"
+
+
+def _spent(ledger: Ledger) -> str:
     used = (
         f"spent: {duration(ledger.train_seconds)} of training as charged, {duration(ledger.wall_seconds)} by the clock"
     )
@@ -163,7 +216,7 @@ def summary(trials: Sequence[Trial], incumbent: Trial | None, metric: Metric, si
         )
         if ledger.usage.retries:
             used += f", {ledger.usage.retries} failures of the endpoint that passed"
-    return [*lines, used]
+    return used
 
 
 def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
@@ -180,6 +233,37 @@ def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
     ]
 
 
+def result_json(history: History, keeper: Keeper) -> dict[str, Any]:
+    """Return what a run came to as the JSON document that `--json` prints; losses are minimised."""
+    if history.champion is None or history.incumbent is None:
+        return {"champion": None, "incumbent": None}
+    reading = keeper.reading(history.champion.number)
+    return {
+        "champion": history.champion.number,
+        "incumbent": history.incumbent.number,
+        "champion_loss": reading.mean,
+        "champion_error": reading.error,
+        "champion_runs": reading.n_runs,
+        "sigma": keeper.sigma,
+    }
+
+
+def repeat_json(repeat: Repeat, metric: Metric) -> dict[str, Any]:
+    """Return a repeat as the JSON document that `--json` prints."""
+    loss = repeat.val_loss
+    return {
+        "trial": repeat.trial,
+        "seed": repeat.seed,
+        "purpose": repeat.purpose.value,
+        "status": repeat.outcome.status.value if repeat.outcome else None,
+        "val_loss": loss,
+        metric.name: None if loss is None else metric.shown(loss),
+        "verdict": repeat.verdict.to_json() if repeat.verdict else None,
+        "started_at": repeat.started_at,
+        "finished_at": repeat.finished_at,
+    }
+
+
 def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
     """Return one trial as the JSON document that `--json` prints."""
     outcome, proposal = trial.outcome, trial.proposal
@@ -188,6 +272,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "number": trial.number,
         "status": outcome.status.value if outcome else None,
         "kept": trial.kept,
+        "standing": trial.standing.value if trial.standing is not None else None,
         "val_loss": loss,
         metric.name: None if loss is None else metric.shown(loss),
         "origin": proposal.origin.value,

@@ -72,14 +72,14 @@ def test_small_gains_are_kept_without_being_run_again() -> None:
 
 
 def test_the_lead_of_a_chain_of_gains_is_what_is_put_to_the_test() -> None:
-    keeper = after(PAIRED, 1.0, 0.99, 0.98, 0.97)  # 3 sigma, in steps of one
+    keeper = after(PAIRED, 1.0, 0.99, 0.98, 0.97, 0.96)  # 4 sigma, in steps of one
     assert keeper.wants() == Wanted(0, 1, Purpose.CHAMPION)
     again(keeper, 1.01)
-    assert keeper.wants() == Wanted(3, 1, Purpose.CONFIRM)
-    verdict = again(keeper, 0.971)
+    assert keeper.wants() == Wanted(4, 1, Purpose.CONFIRM)
+    verdict = again(keeper, 0.961)
     assert verdict is not None
     assert verdict.standing is Standing.CONFIRMED
-    assert (keeper.champion, keeper.incumbent) == (3, 3)
+    assert (keeper.champion, keeper.incumbent) == (4, 4)
     assert keeper.wants() is None
 
 
@@ -92,7 +92,7 @@ def test_the_champion_runs_only_once_under_a_seed() -> None:
 
 
 def test_a_lead_that_a_fresh_run_does_not_hold_is_rolled_back() -> None:
-    keeper = after(PAIRED, 1.0, 0.99, 0.97)
+    keeper = after(PAIRED, 1.0, 0.98, 0.96)
     again(keeper, 1.0)
     verdict = again(keeper, 1.04)
     assert verdict is not None
@@ -102,9 +102,9 @@ def test_a_lead_that_a_fresh_run_does_not_hold_is_rolled_back() -> None:
 
 
 def test_a_lead_that_is_half_held_stays_provisional_and_is_not_run_again() -> None:
-    keeper = after(PAIRED, 1.0, 0.97)
+    keeper = after(PAIRED, 1.0, 0.96)
     again(keeper, 1.0)
-    verdict = again(keeper, 1.015)
+    verdict = again(keeper, 1.01)
     assert verdict is not None
     assert verdict.standing is Standing.PROVISIONAL
     assert (keeper.champion, keeper.incumbent, keeper.wants()) == (0, 1, None)

@@ -69,7 +69,7 @@ def test_trailers_and_table_tell_what_the_journal_tells(open_run: OpenRunWith) -
     told = trailers(run.repo.message("r/0001"))
     trial = run.history.trials[1]
     assert told["Val-Loss"] == repr(trial.val_loss)
-    assert (told["Run"], told["Trial"], told["Kept"], told["Status"]) == ("r", "1", "yes", "ok")
+    assert (told["Run"], told["Trial"], told["Kept"], told["Status"]) == ("r", "1", "provisional", "ok")
     assert told["Budget"] == "4 steps, cooperative"
     rows = [line.split("\t") for line in run.paths.results_tsv.read_text().splitlines()]
     assert rows[0] == ["commit", "val_bpb", "memory_gb", "status", "description"]

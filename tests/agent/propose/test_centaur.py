@@ -170,7 +170,7 @@ def test_the_repair_names_every_fault() -> None:
 def test_a_copy_of_the_incumbent_is_sent_back_then_a_duplicate() -> None:
     model = ScriptedModel([json.dumps(START), json.dumps(START)])
     proposal, _ = decide(model)
-    assert "trial 0 again (kept, val_bpb 2.5)" in model.requests[1][-1].content
+    assert "trial 0 again (the baseline, val_bpb 2.5)" in model.requests[1][-1].content
     assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "incumbent")
     assert proposal.params == START
 

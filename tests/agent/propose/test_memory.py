@@ -23,8 +23,8 @@ def test_like_ideas_are_one_line_with_the_best_result() -> None:
         trial(4, "wider model", status=Status.CRASHED, reason="a typo"),
     )
     assert seen.tried(9).splitlines() == [
-        "2: deeper -> discarded, val_bpb 2.7",
-        "1, 3, 4: wider model -> best of them: discarded, val_bpb 2.6",
+        "2: deeper -> reverted, val_bpb 2.7",
+        "1, 3, 4: wider model -> best of them: reverted, val_bpb 2.6",
     ]
 
 
