@@ -13,9 +13,9 @@ import pytest
 
 from .llm.fake_server import fake_server, says
 
-BIGRAM = Path(__file__).parents[1] / "tasks" / "bigram"
-FIRST = {"SMOOTHING": 5.0, "MIX": 0.7, "STRIDE": 1, "CHUNK": 512, "ORDER": "forward"}
-BASELINE = {"SMOOTHING": 20.0, "MIX": 0.5, "STRIDE": 3, "CHUNK": 256, "ORDER": "forward"}
+INSTANT = Path(__file__).parents[1] / "tasks" / "instant"
+FIRST = {"WIDTH": 0.9, "SHIFT": 0.1, "DEPTH": 3, "ORDER": "backward"}
+BASELINE = {"WIDTH": 2.0, "SHIFT": 0.3, "DEPTH": 4, "ORDER": "forward"}
 Agent = Callable[..., CompletedProcess[str]]
 
 
@@ -38,7 +38,7 @@ def agent(cache: Path, tmp_path: Path) -> Agent:
 
 def search(agent: Agent, mode: str, *args: str) -> list[dict[str, Any]]:
     """Run mode `mode` and return its trials."""
-    done = agent("run", "--task", str(BIGRAM), "--mode", mode, "--name", "r", "--json", *args)
+    done = agent("run", "--task", str(INSTANT), "--mode", mode, "--name", "r", "--json", *args)
     assert done.returncode == 0, done.stderr
     trials: list[dict[str, Any]] = json.loads(done.stdout)["trials"]
     return trials
@@ -53,20 +53,20 @@ def recording(folder: Path, replies: Sequence[str]) -> str:
 
 def test_fixed_from_a_recording_to_the_reading_commands(agent: Agent, tmp_path: Path) -> None:
     replies = [
-        f"I would count more pairs.\n```json\n{json.dumps(FIRST)}\n```",
+        f"I would go narrower.\n```json\n{json.dumps(FIRST)}\n```",
         json.dumps(BASELINE),  # a repeat, sent back,
-        json.dumps({**FIRST, "MIX": 0.9}),  # and mended
-        json.dumps({**FIRST, "STRIDE": 9}),  # out of range, sent back,
-        json.dumps({**FIRST, "CHUNK": 500}),  # and wrong again
+        json.dumps({**FIRST, "SHIFT": 0.05}),  # and mended
+        json.dumps({**FIRST, "DEPTH": 9}),  # out of range, sent back,
+        json.dumps({**FIRST, "DEPTH": 0}),  # and wrong again
     ]
     trials = search(agent, "fixed", "--trials", "4", "--model", recording(tmp_path, replies))
     assert [trial["status"] for trial in trials] == ["ok", "ok", "ok", "no_proposal"]
     assert [trial["origin"] for trial in trials] == ["baseline", "llm", "llm", "llm"]
-    assert (trials[1]["params"], trials[2]["params"]) == (FIRST, {**FIRST, "MIX": 0.9})
-    assert "CHUNK: 500 is not one of 64, 128, 256, 512, 1024" in agent("show", "3").stdout
+    assert (trials[1]["params"], trials[2]["params"]) == (FIRST, {**FIRST, "SHIFT": 0.05})
+    assert "DEPTH: 0 is outside 1 to 8" in agent("show", "3").stdout
 
     asked = agent("prompt", "r/2").stdout
-    assert "SMOOTHING,log float,0.001,100.0," in asked
+    assert "WIDTH,log float,0.1,10.0,0.9" in asked
     assert asked.count("----- user -----") == 1
 
 
@@ -104,7 +104,7 @@ def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> No
 def test_what_cannot_be_is_refused_by_name_before_anything_is_written(
     agent: Agent, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    done = agent("run", "--task", str(BIGRAM), "--name", "r", *arguments)
+    done = agent("run", "--task", str(INSTANT), "--name", "r", *arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "runs" / "r").exists()
@@ -115,21 +115,21 @@ def test_the_published_prompt_is_asked_where_the_window_holds_it(agent: Agent, t
     turns = ["--llm-every", "2", "--llm-warmup", "1"]
     trials = search(agent, "centaur", "--trials", "3", "--prompt", "paper", "--model", model, *turns)
     assert [trial["origin"] for trial in trials] == ["baseline", "searcher", "llm"]
-    assert "CMA-ES covariance matrix (6x6)" in agent("prompt", "r/2").stdout
+    assert "CMA-ES covariance matrix (5x5)" in agent("prompt", "r/2").stdout
 
 
 def test_hints_are_where_a_search_begins(agent: Agent, tmp_path: Path) -> None:
     task = tmp_path / "task"
     task.mkdir()
-    for path in BIGRAM.iterdir():
+    for path in INSTANT.iterdir():
         if path.is_file():
             (task / path.name).write_bytes(path.read_bytes())
     with (task / "task.toml").open("a") as file:
-        file.write("\n[hints]\nSTRIDE = 1\n")
+        file.write("\n[hints]\nDEPTH = 3\n")
     for name, arguments in {"plain": [], "hinted": ["--hints"]}.items():
         done = agent("run", "--task", str(task), "--mode", "local", "--name", name, "--trials", "2", *arguments)
         assert done.returncode == 0, done.stderr
     first = {n: json.loads(agent("show", f"{n}/1", "--json").stdout)["params"] for n in ("plain", "hinted")}
-    assert first["hinted"] == {**BASELINE, "STRIDE": 1}
+    assert first["hinted"] == {**BASELINE, "DEPTH": 3}
     assert first["plain"] != first["hinted"]
     assert json.loads(agent("show", "hinted/0", "--json").stdout)["params"] == BASELINE
