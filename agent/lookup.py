@@ -1,9 +1,10 @@
 """Finding the trials that somebody names: among the runs here, or in a clone of a `trials.git` from elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.errors import RepoError, UsageError
+from agent.known_noise import measured_sigma
 from agent.paths import RunsFolder
 from agent.recorded import Recorded, from_commit, from_journal
 from agent.repo import TrialRepo, trailers
@@ -26,10 +27,14 @@ class Found:
 
 
 class Runs:
-    """The runs of this machine: RUN/7, 7 of the last run, or the hash of a commit in their `trials.git`."""
+    """The runs of this machine: RUN/7, 7 of the last run, or the hash of a commit in their `trials.git`.
 
-    def __init__(self, runs: RunsFolder, here: Path) -> None:
+    With a seed, a trial that its run has repeated under it is what that repeat came to.
+    """
+
+    def __init__(self, runs: RunsFolder, here: Path, seed: int | None = None) -> None:
         self._runs = runs
+        self._seed = seed
         self._here = here
 
     def trial(self, name: str) -> Found:
@@ -56,8 +61,10 @@ class Runs:
         return found
 
     def _of_run(self, stored: StoredRun, number: int) -> Found:
+        recorded = from_journal(stored, number, self._seed)
+        measured = measured_sigma(self._runs, stored.config.task_digest)
         return Found(
-            from_journal(stored, number),
+            recorded if measured is None else replace(recorded, sigma=measured),
             stored.paths.replays,
             Path(stored.config.task_folder),
             stored.paths.compiled,
@@ -95,10 +102,10 @@ class Clone:
         return Found(from_commit(self._repo, _commit(self._repo, revision)), self._here / CLONE_REPLAYS)
 
 
-def open_source(runs: RunsFolder, repo: Path | None, here: Path) -> Runs | Clone:
+def open_source(runs: RunsFolder, repo: Path | None, here: Path, seed: int | None) -> Runs | Clone:
     """Return where to look: in the repository that was given, else among the runs, else in the clone around `here`."""
     if repo is None and runs.run_ids():
-        return Runs(runs, here)
+        return Runs(runs, here, seed)
     clone = TrialRepo.containing(repo or here)
     if clone is not None:
         return Clone(clone, here)

@@ -25,6 +25,7 @@ class Recorded:
     train_seed: int
     outcome: Outcome  # from a commit alone: without what the trailers do not tell
     baseline: Outcome | None  # of trial 0, which some limits follow; None for trial 0 itself
+    decided: bool = False  # the incumbent moved, or more: then the score is audited as closely again
     sigma: float | None = None  # what the run knew of its noise; None: task.toml may know
 
     @property
@@ -46,8 +47,8 @@ class Recorded:
         return Task(folder, self.files, self.profile, as_is=True)
 
 
-def from_journal(stored: StoredRun, number: int) -> Recorded:
-    """Return a trial of a run that lies here.
+def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Recorded:
+    """Return a trial of a run that lies here; what it came to under `seed`, if the run has repeated it with that one.
 
     Raises:
         UsageError: it has not finished, or never ran.
@@ -56,6 +57,10 @@ def from_journal(stored: StoredRun, number: int) -> Recorded:
     if trial.outcome is None or number not in stored.hashes:
         raise UsageError(f"{stored.run_id}/{number} has not finished; `agent log {stored.run_id}` lists the trials")
     _refuse_unless_ran(f"{stored.run_id}/{number}", trial.outcome)
+    train_seed, outcome, decided = trial.proposal.train_seed, trial.outcome, trial.kept
+    for repeat in stored.history.repeats:
+        if repeat.trial == number and repeat.seed == seed and repeat.outcome is not None:
+            train_seed, outcome, decided = repeat.seed, repeat.outcome, True
     first = stored.trial(0)
     commit = stored.hashes[number]
     recorded = Recorded(
@@ -64,9 +69,10 @@ def from_journal(stored: StoredRun, number: int) -> Recorded:
         commit=commit,
         files=stored.repo.read(commit),
         profile=stored.config.profile,
-        train_seed=trial.proposal.train_seed,
-        outcome=trial.outcome,
+        train_seed=train_seed,
+        outcome=outcome,
         baseline=first.outcome if number else None,
+        decided=decided,
         sigma=stored.config.noise_sigma,
     )
     _refuse_other_task(recorded, stored.repo.read(stored.hashes[0]), stored.config.task_digest)
@@ -104,6 +110,7 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
         train_seed=seed,
         outcome=outcome,
         baseline=_outcome(trailers(repo.message(root))) if number else None,
+        decided=outcome.kept,
     )
     _refuse_other_task(recorded, repo.read(root), facts["Task"].rpartition(" ")[2])
     return recorded

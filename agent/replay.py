@@ -1,6 +1,7 @@
 """Running a recorded trial again: its commit, its seed, its limits, the same data, in a folder of its own."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -78,7 +79,7 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
                 number=recorded.number,
                 train_seed=seed,
                 baseline=recorded.baseline,
-                to_beat=float("inf") if recorded.outcome.kept else None,  # what was kept is audited as closely again
+                to_beat=math.inf if recorded.decided else None,
                 scoring=lambda: place.say("scoring"),
             )
             replayed = Replayed(

@@ -14,6 +14,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from agent.journal import History
+from tests.docker_engine import skip_without_docker
+
 BIGRAM = Path(__file__).parents[1] / "tasks" / "bigram"
 Agent = Callable[..., CompletedProcess[str]]
 
@@ -139,12 +142,21 @@ def test_other_data_are_refused_with_both_digests(agent: Agent, night: Path, tmp
 
 
 def test_another_seed_is_judged_against_the_noise(agent: Agent, night: Path) -> None:
-    done = agent(night, "replay", "r/0", "--seed", "1", "--json")
+    done = agent(night, "replay", "r/0", "--seed", "77", "--json")
     document = json.loads(done.stdout)
-    assert document["differs"] == {"training seed": {"recorded": "0", "here": "1"}}
+    assert document["differs"] == {"training seed": {"recorded": "0", "here": "77"}}
     assert document["difference"] != 0
     assert document["reproduced"] == (abs(document["difference"]) <= document["allowed"])
     assert done.returncode == (0 if document["reproduced"] else 1)
+
+
+def test_a_repeat_of_the_run_is_compared_with_itself(agent: Agent, night: Path) -> None:
+    repeat = History.read(night / "runs" / "r" / "journal.jsonl").repeats[-1]
+    done = agent(night, "replay", f"r/{repeat.trial}", "--seed", str(repeat.seed), "--json")
+    document = json.loads(done.stdout)
+    assert document["recorded"]["val_loss"] == repeat.val_loss
+    assert document["verdict"] == "reproduced exactly"
+    assert document["seed"] == repeat.seed >= 1
 
 
 def test_a_loss_that_the_journal_invented_is_not_reproduced(agent: Agent, night: Path, tmp_path: Path) -> None:
@@ -216,6 +228,24 @@ def test_an_interrupt_leaves_nothing_behind(agent: Agent, environment: dict[str,
     assert process.wait(30) == 130
     assert not replays.exists()
     assert state(tmp_path) == before
+
+
+@pytest.mark.docker
+def test_a_container_is_made_from_the_recorded_image(agent: Agent, tmp_path: Path) -> None:
+    skip_without_docker()
+    task = tmp_path / "task"
+    shutil.copytree(BIGRAM, task)
+    with (task / "task.toml").open("a") as file:
+        file.write(f'[environment]\npython = "{sys.executable}"\n')
+    search = ("run", "--task", str(task), "--name", "d", "--mode", "random", "--trials", "1", "--sandbox", "docker")
+    assert agent(tmp_path, *search).returncode == 0
+    same = agent(tmp_path, "replay", "d/0")
+    assert same.returncode == 0, same.stdout + same.stderr
+    assert "nothing: sandbox, data" in same.stdout
+    other = json.loads(agent(tmp_path, "replay", "d/0", "--sandbox", "bubblewrap", "--json").stdout)
+    assert other["differs"]["sandbox"]["recorded"].startswith("docker ")
+    assert other["differs"]["sandbox"]["here"].startswith("bubblewrap ")
+    assert other["difference"] == 0
 
 
 @pytest.mark.parametrize(
