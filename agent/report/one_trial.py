@@ -1,21 +1,42 @@
-"""One trial in full, for `agent show`."""
+"""One trial in full: its facts, and all of it as plain text for `agent show`."""
+
+import json
+import re
+from collections.abc import Iterator
 
 from agent.judge import read_tail
 from agent.record import one_line
+from agent.report.exchange import Call, read_exchange
 from agent.report.stored_run import StoredRun
-from agent.report.text import verdict
+from agent.report.text import paint, verdict
 from agent.trial import Trial
 
+# Control characters but newline and tab, and what turns or hides the text around it.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _LOG_LINES = 20
+_RED, _GREEN, _CYAN, _FAINT, _BOLD = "31", "32", "36", "2", "1"
 
 
-def describe(stored: StoredRun, trial: Trial) -> str:
-    """Return outcome, parameters, difference and end of the log of one trial, as plain text."""
-    parts = [_facts(stored, trial), _parameters(stored, trial), _difference(stored, trial), _log(stored, trial)]
+def describe(stored: StoredRun, trial: Trial, *, colour: bool = False, exchange: bool = False) -> str:
+    """Return a trial's outcome, evidence, parameters, difference, exchange and end of the log, as text.
+
+    Args:
+        colour: paint the difference as git does.
+        exchange: all that was asked of the model and replied, not only how long it was.
+    """
+    parts = [
+        "".join(f"{name + ':':15}{value}\n" for name, value in facts(stored, trial)),
+        _listed("evidence of the score", [f"{name}: {value}" for name, value in evidence(trial)]),
+        _parameters(stored, trial),
+        painted(inert(_difference(stored, trial)), colour),
+        _exchange(read_exchange(stored.paths.trial(trial.number).llm), exchange, colour),
+        _listed("end of the training log", log_lines(stored, trial, _LOG_LINES)),
+    ]
     return "\n".join(part for part in parts if part)
 
 
-def _facts(stored: StoredRun, trial: Trial) -> str:
+def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
+    """Return what is known of a trial as names and values, one line each."""
     outcome, proposal, metric = trial.outcome, trial.proposal, stored.metric
     rows: list[tuple[str, object]] = [
         ("trial", f"{stored.run_id}/{trial.number}"),
@@ -55,19 +76,61 @@ def _facts(stored: StoredRun, trial: Trial) -> str:
             ("model", f"{used.model}, {used.calls} calls, {used.prompt_tokens} + {used.completion_tokens} tokens")
         )
         rows.append(("exchange", stored.paths.trial(trial.number).llm))
-    return "".join(f"{name + ':':15}{value}\n" for name, value in rows)
+    return [(name, str(value)) for name, value in rows]
+
+
+def evidence(trial: Trial) -> list[tuple[str, str]]:
+    """Return what stands behind a trial's score, as names and values; empty if it has none."""
+    score = trial.outcome.score if trial.outcome else None
+    if score is None:
+        return []
+    rows = [("kind", "self-reported" if score.kind == "printed" else score.kind)]
+    if score.reason:
+        rows.append(("objection", one_line(score.reason)))
+    rows += [(name.replace("_", " "), one_line(_value(value))) for name, value in score.evidence.items()]
+    return [*rows, ("scoring took", f"{score.seconds:.1f} s")]
+
+
+def changed(stored: StoredRun, trial: Trial) -> list[tuple[str, str, str]]:
+    """Return the parameters that differ from the parent's: name, the parent's value, the trial's."""
+    if trial.parent is None or not trial.proposal.params:
+        return []
+    before = stored.trial(trial.parent).proposal.params or {}
+    return [
+        (name, str(before.get(name)), str(value))
+        for name, value in trial.proposal.params.items()
+        if before.get(name) != value
+    ]
+
+
+def log_lines(stored: StoredRun, trial: Trial, n_lines: int) -> list[str]:
+    """Return the last lines of a trial's training log; empty if it has none."""
+    return inert(read_tail(stored.paths.trial(trial.number).log)).splitlines()[-n_lines:]
+
+
+def inert(text: str) -> str:
+    """Return text without characters that could steer a terminal: they show as `\\x1b` and the like."""
+    return _STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def painted(patch: str, colour: bool) -> str:
+    """Return a unified diff in git's colours, if colour is wanted."""
+    if not colour:
+        return patch
+    return "".join(paint(line, _style(line), colour) + "\n" for line in patch.splitlines())
+
+
+def _style(line: str) -> str:
+    if line.startswith(("diff ", "index ", "--- ", "+++ ")):
+        return _BOLD
+    return {"+": _GREEN, "-": _RED, "@": _CYAN}.get(line[:1], "")
 
 
 def _parameters(stored: StoredRun, trial: Trial) -> str:
     if trial.parent is None or not trial.proposal.params:
         return ""
-    before = stored.trial(trial.parent).proposal.params or {}
-    changed = [
-        f"  {name} {before.get(name)} → {value}\n"
-        for name, value in trial.proposal.params.items()
-        if before.get(name) != value
-    ]
-    return "changed parameters:\n" + ("".join(changed) or "  none\n")
+    rows = [f"{name} {before} → {after}" for name, before, after in changed(stored, trial)]
+    return _listed("changed parameters", rows or ["none"])
 
 
 def _difference(stored: StoredRun, trial: Trial) -> str:
@@ -76,6 +139,32 @@ def _difference(stored: StoredRun, trial: Trial) -> str:
     return stored.repo.diff(f"{stored.run_id}/{trial.parent:04d}", f"{stored.run_id}/{trial.number:04d}")
 
 
-def _log(stored: StoredRun, trial: Trial) -> str:
-    lines = read_tail(stored.paths.trial(trial.number).log).splitlines()[-_LOG_LINES:]
-    return "\n".join(["end of the training log:", *(f"  {line}" for line in lines)]) if lines else ""
+def _exchange(calls: list[Call], in_full: bool, colour: bool) -> str:
+    if not calls:
+        return ""
+    lines = [] if in_full else ["with the model (--exchange shows all of it):"]
+    for number, call in enumerate(calls, start=1):
+        lines += _call(number, call, colour) if in_full else [f"  {told(number, call)}"]
+    return "\n".join(lines) + "\n"
+
+
+def told(number: int, call: Call) -> str:
+    """Return a call to the model in one line."""
+    end = "failed" if call.failed else f"{call.completion_tokens} out, {call.seconds:.1f} s"
+    return f"reply {number}: {call.prompt_tokens} tokens in, {end}"
+
+
+def _call(number: int, call: Call, colour: bool) -> Iterator[str]:
+    for role, content in call.messages:
+        yield paint(f"----- {role} -----", _FAINT, colour)
+        yield inert(content)
+    yield paint(f"----- {told(number, call)} -----", _BOLD, colour)
+    yield inert(call.reply)
+
+
+def _listed(heading: str, lines: list[str]) -> str:
+    return "".join([f"{heading}:\n", *(f"  {line}\n" for line in lines)]) if lines else ""
+
+
+def _value(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else json.dumps(value)

@@ -1,0 +1,78 @@
+"""The commands that show a run as a whole: the page, and the live view."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli_shared import DEFAULT_RUNS, RunName, Runs, stored_run
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.report.tables import RunOnPage
+
+app = typer.Typer()
+
+
+@app.command()
+def report(
+    run_names: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs of one task; the last one if none is given.")
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write the page; RUN.html if not given.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", metavar="FILE", help="Write the first chart as a picture too, for slides.")
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+) -> None:
+    """Write a page about a run, or about several compared: one HTML file that loads nothing."""
+    from agent.report.chapters import overview
+    from agent.report.page import render
+
+    names: list[str | None] = list(dict.fromkeys(run_names or ())) or [None]
+    found = [_on_page(runs, name) for name in names]
+    _check_comparable(found)
+    path = out or Path(f"{found[0].stored.run_id if len(found) == 1 else 'report'}.html")
+    page = render(found, datetime.now(UTC))
+    path.write_text(page, encoding="utf-8")
+    print(f"{path}: {len(page.encode()) / 1e6:.1f} MB, {sum(len(run.trials) for run in found)} trials")
+    if png is not None:
+        overview(found).save_png(png)
+        print(png)
+
+
+@app.command()
+def watch(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS) -> None:
+    """Follow a run from another terminal, without touching it, until it ends."""
+    from agent.report.watch import follow
+
+    follow(stored_run(runs, run_name))
+
+
+def _on_page(runs: Path, name: str | None) -> "RunOnPage":
+    """Return a run with all that a page tells of it. Raises UsageError if nothing has finished in it yet."""
+    from agent.report.tables import RunOnPage
+    from agent.report.verified import load_verified
+    from agent.standing import standing
+
+    stored = stored_run(runs, name)
+    if not stored.history.trials:
+        raise UsageError(f"{stored.run_id} has no finished trial yet; wait for its baseline")
+    task = stored.task(0)
+    return RunOnPage(stored, task, standing(stored, task), load_verified(stored.paths.verified))
+
+
+def _check_comparable(runs: "list[RunOnPage]") -> None:
+    """Raise UsageError if the runs' losses mean different things."""
+    first = runs[0].stored.config
+    for run in runs[1:]:
+        other = run.stored.config
+        if (other.task_digest, other.profile) != (first.task_digest, first.profile):
+            raise UsageError(
+                f"{other.run_id} is of task {other.task_name} ({other.task_digest}) and {first.run_id} of "
+                f"{first.task_name} ({first.task_digest}): a page compares runs of one task; write two pages"
+            )
