@@ -47,12 +47,16 @@ class Surrogate:
     def run(self, params: Params, rng: np.random.Generator) -> Result:
         """Return one noisy draw."""
         configuration = as_run(params)
-        memory_gb = float(memory_features(configuration) @ self._arrays["memory"])
+        memory_gb = self.memory_gb(params)
         if memory_gb > LIMIT_GB:
             return Result(None, memory_gb, FAILURE_SECONDS)
         mean = self.mean(configuration)
         sigma = next(sigma for upto, sigma in NOISE if mean < upto)
         return Result(mean + sigma * float(rng.standard_normal()), memory_gb, SUCCESS_SECONDS)
+
+    def memory_gb(self, params: Params) -> float:
+        """Return the peak of the GPU's memory; beyond LIMIT_GB a trial fails."""
+        return float(memory_features(as_run(params)) @ self._arrays["memory"])
 
     def mean(self, params: Params) -> float:
         """Return val_bpb without noise."""

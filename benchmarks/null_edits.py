@@ -1,0 +1,130 @@
+"""Twenty edits of the bundled script that change nothing: does any become champion? `python -m benchmarks.null_edits`.
+
+Comments, renamed variables and reordered imports leave the loss as it is to the last digit, and are not kept. Another
+seed inside the script draws anew: about every second one is "better" than the lucky best so far. Everything is real:
+loop, sandbox, training, audited score. Takes about ten minutes on a quiet core.
+"""
+
+import argparse
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.budget import Budget, duration
+from agent.data import find_corpus, prepare_corpus
+from agent.edits.edit import WholeFile
+from agent.journal import History, Journal
+from agent.keeper import Keeper, KeepRule
+from agent.loop import run_trials
+from agent.metric import Metric
+from agent.open_run import OpenRun
+from agent.paths import RunsFolder
+from agent.propose.proposer import Context
+from agent.repeat import Repeat
+from agent.repo import TrialRepo
+from agent.report import text
+from agent.resources import folder
+from agent.score.audited import AuditedScorer
+from agent.task import Task
+from agent.trial import Origin, Proposal, Trial
+from sandbox.bubblewrap import BubblewrapSandbox
+
+SEED = 'int(os.environ["TRAIN_SEED"])'
+
+
+def comment(source: str, n: int) -> str:
+    """Return the script with one more comment."""
+    return source.replace("\n\nimport torch", f"\n\n# Note {n}.\nimport torch", 1) + f"\n# Note {n}.\n"
+
+
+def renamed(source: str, n: int) -> str:
+    """Return the script with another name for a variable, wherever it stands."""
+    name = ("windows", "chance", "n_forwards", "mean_loss")[n % 4]
+    return re.sub(rf"\b{name}\b", f"{name}_{n}", source)
+
+
+def reordered(source: str, n: int) -> str:
+    """Return the script with two of its imports exchanged."""
+    pairs = [("json", "math"), ("math", "os"), ("os", "resource"), ("resource", "sys")]
+    first, second = pairs[n % 4]
+    return source.replace(f"import {first}\nimport {second}\n", f"import {second}\nimport {first}\n", 1)
+
+
+def fixed(source: str, n: int) -> str:
+    """Return the script with a seed of its own."""
+    return source.replace(SEED, str(n))
+
+
+def shifted(source: str, n: int) -> str:
+    """Return the script with another seed made of the one it is given."""
+    return source.replace(SEED, f"{SEED} + {1000 + n}")
+
+
+KINDS: tuple[Callable[[str, int], str], ...] = (comment, renamed, reordered, fixed, shifted)
+
+
+class NullEdits:
+    """Proposes an edit of each kind in turn, to the baseline's script: there is nothing to build on."""
+
+    def propose(self, context: Context) -> Proposal:
+        kind = KINDS[context.number % len(KINDS)]
+        edited = kind(context.baseline_source, context.number)
+        return Proposal(Origin.ECHO, kind.__name__, WholeFile(edited))
+
+
+class Lines:
+    """An observer that prints what `agent run` would."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def proposing(self, number: int) -> None: ...
+    def started(self, trial: Trial) -> None: ...
+    def scoring(self, trial: Trial) -> None: ...
+    def repeating(self, repeat: Repeat) -> None: ...
+
+    def finished(self, trial: Trial, previous: Trial | None) -> None:
+        before = previous.val_loss if previous else None
+        print(text.trial_line(trial, None, before, self._metric, False), flush=True)
+
+    def repeated(self, repeat: Repeat, trial: Trial) -> None:
+        print(text.repeat_line(repeat, self._metric, False), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--edits", type=int, default=20)
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "autocentaur", help="prepared data")
+    parser.add_argument("--lead", type=float, default=3.0, help="sigmas; 0 puts every lucky draw to the test")
+    options = parser.parse_args()
+    task = Task.load(folder("train_template"))
+    corpus = find_corpus(task, options.cache) or prepare_corpus(task, options.cache)
+    box = BubblewrapSandbox()
+    print(text.header(task.metric))
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = RunsFolder(Path(scratch) / "runs")
+        runs.prepare()
+        paths = runs.run("null-edits")
+        paths.root.mkdir()
+        journal = Journal(paths.journal)
+        run = OpenRun(
+            "null-edits", "null", None, task, corpus, paths, journal, History([]), TrialRepo(runs.repo), NullEdits(),
+            box, AuditedScorer(task, corpus, box), Budget(trials=options.edits + 1), Lines(task.metric),
+            rule=KeepRule(lead=options.lead, paired=True, sigma=task.noise.sigma),
+        )  # fmt: skip
+        run_trials(run)
+        journal.close()
+    box.close()
+    _report(run.history, run.keeper)
+
+
+def _report(history: History, keeper: Keeper) -> None:
+    kept = sum(trial.kept for trial in history.trials) - 1
+    spent = duration(sum(result.outcome.total_seconds for result in history.results if result.outcome))
+    print(f"\n{len(history.trials) - 1} edits, {kept} kept provisionally, {len(history.repeats)} repeats, {spent}")
+    print(f"sigma {keeper.sigma:.4f}; champion: {'the baseline' if keeper.champion == 0 else keeper.champion}")
+
+
+if __name__ == "__main__":
+    main()
