@@ -186,8 +186,10 @@ def _sweep(parent: Path) -> None:
 def _kill_all(folder: Path) -> None:
     try:
         members = (folder / "cgroup.procs").read_text().split()
-    except FileNotFoundError:  # another process sweeps too
-        return
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):  # another process sweeps too, and was quicker
+            return
+        raise
     for member in members:
         try:
             os.kill(int(member), signal.SIGKILL)

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,7 +182,8 @@ def sweep(engine: Engine) -> None:
             engine.remove(container)
     for folder in Path(tempfile.gettempdir()).glob(f"{COPIES}*"):
         if owner.is_dead(folder.name.removeprefix(COPIES).rpartition(".")[0]):
-            shutil.rmtree(folder)
+            with suppress(FileNotFoundError):  # another process sweeps too
+                shutil.rmtree(folder)
 
 
 @contextmanager
