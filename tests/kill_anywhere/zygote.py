@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,7 +49,9 @@ def boundary(event: str, args: tuple[Any, ...]) -> str | None:
         program = "git" if Path(words[0]).name == "git" else "sandbox" if words[0].startswith("sandbox ") else words[0]
         acts = ("update-index", "write-tree", "commit-tree", "hash-object", "update-ref", "worktree", "reset", "clean")
         act = next((word for word in words if word in (*acts, "init", "pack-refs", "rev-parse")), "")
-        return named(f"start {Path(program).name} {act}".strip()) if program != "git" or act not in ("", "rev-parse") else None
+        if program == "git" and act in ("", "rev-parse"):
+            return None
+        return named(f"start {Path(program).name} {act}".strip())
     return None
 
 
@@ -107,6 +110,8 @@ def child(order: Mapping[str, Any]) -> None:
         main()
     except SystemExit as end:
         code = end.code
+    except BaseException:  # noqa: BLE001 (what the interpreter would do; but this is a fork)
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
