@@ -15,7 +15,6 @@ from agent.cli_shared import (
     Json,
     RunName,
     Runs,
-    TaskFolder,
     Weaker,
     cache_folder,
     print_json,
@@ -47,7 +46,10 @@ def replay(
     all_kept: Annotated[bool, typer.Option("--all-kept", help="Every kept trial of the run.")] = False,
     seed: Annotated[int | None, typer.Option(metavar="S", min=0, help="Another training seed.")] = None,
     test: Annotated[bool, typer.Option("--test", help="Score the test split as well.")] = False,
-    task: TaskFolder = None,
+    task: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the task lies, for its data; as the run knew it if not given."),
+    ] = None,
     repo: Repository = None,
     sandbox: Annotated[
         str | None, typer.Option(metavar="KIND", help="bubblewrap, or docker; as recorded if not given.")

@@ -54,7 +54,7 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
         UsageError: it has not finished, or never ran.
     """
     trial = stored.trial(number)
-    if trial.outcome is None or number not in stored.hashes:
+    if trial.outcome is None or not {0, number} <= stored.hashes.keys():
         raise UsageError(f"{stored.run_id}/{number} has not finished; `agent log {stored.run_id}` lists the trials")
     _refuse_unless_ran(f"{stored.run_id}/{number}", trial.outcome)
     train_seed, outcome, decided = trial.proposal.train_seed, trial.outcome, trial.kept

@@ -41,7 +41,17 @@ def agent(environment: dict[str, str]) -> Agent:
 
 
 @pytest.fixture(scope="module")
-def night(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The task in tests/tasks/bigram with fewer rounds of audit, which are tested elsewhere."""
+    folder = tmp_path_factory.mktemp("task") / "bigram"
+    shutil.copytree(BIGRAM, folder)
+    described = (folder / "task.toml").read_text().replace("[score]\n", "[score]\nrounds = 1\n")
+    (folder / "task.toml").write_text(described)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def night(agent: Agent, task: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run `r` of six trials, of which some were kept."""
     folder = tmp_path_factory.mktemp("night")
     done = agent(
@@ -96,7 +106,7 @@ def test_every_kept_trial_of_a_run_is_a_line(agent: Agent, night: Path) -> None:
 
 
 def test_a_clone_alone_is_enough_on_another_machine(
-    agent: Agent, night: Path, tmp_path: Path, environment: dict[str, str]
+    agent: Agent, night: Path, task: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     listed = trials(agent, night)
     subprocess.run(
@@ -109,7 +119,7 @@ def test_a_clone_alone_is_enough_on_another_machine(
         unprepared = agent(tmp_path / "clone", "replay", "r/1", AUTOCENTAUR_CACHE=own_cache)
         assert "give the task's folder with --task DIR" in one_line_error(unprepared, 4)
         inside = agent(
-            tmp_path / "clone", "replay", str(listed[1]["commit"])[:10], "--task", str(BIGRAM), "--json",
+            tmp_path / "clone", "replay", str(listed[1]["commit"])[:10], "--task", str(task), "--json",
             AUTOCENTAUR_CACHE=own_cache,
         )  # fmt: skip
         assert inside.returncode == 0, inside.stderr
@@ -231,13 +241,13 @@ def test_an_interrupt_leaves_nothing_behind(agent: Agent, environment: dict[str,
 
 
 @pytest.mark.docker
-def test_a_container_is_made_from_the_recorded_image(agent: Agent, tmp_path: Path) -> None:
+def test_a_container_is_made_from_the_recorded_image(agent: Agent, task: Path, tmp_path: Path) -> None:
     skip_without_docker()
-    task = tmp_path / "task"
-    shutil.copytree(BIGRAM, task)
-    with (task / "task.toml").open("a") as file:
+    own = tmp_path / "task"
+    shutil.copytree(task, own)
+    with (own / "task.toml").open("a") as file:
         file.write(f'[environment]\npython = "{sys.executable}"\n')
-    search = ("run", "--task", str(task), "--name", "d", "--mode", "random", "--trials", "1", "--sandbox", "docker")
+    search = ("run", "--task", str(own), "--name", "d", "--mode", "random", "--trials", "1", "--sandbox", "docker")
     assert agent(tmp_path, *search).returncode == 0
     same = agent(tmp_path, "replay", "d/0")
     assert same.returncode == 0, same.stdout + same.stderr
