@@ -8,7 +8,7 @@ from agent.judge import read_tail
 from agent.record import one_line
 from agent.report.exchange import Call, read_exchange
 from agent.report.stored_run import StoredRun
-from agent.report.text import paint, verdict
+from agent.report.text import paint, purpose, verdict
 from agent.trial import Trial
 
 # Control characters but newline and tab, and what turns or hides the text around it.
@@ -54,6 +54,11 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
             kind = outcome.score.kind if outcome.score else "unknown"
             shown = "self-reported" if kind == "printed" else kind
             rows.append((metric.name, f"{metric.shown(outcome.val_loss)!r} ({shown})"))
+        for repeat in stored.history.repeats:
+            if repeat.trial == trial.number and repeat.outcome is not None:
+                loss = repeat.val_loss
+                value = repeat.outcome.status.value if loss is None else repr(metric.shown(loss))
+                rows.append(("again", f"{value} ({purpose(repeat)})"))
         rows.append(("training", f"{outcome.wall_seconds:.1f} s by the clock, {outcome.train_seconds:.1f} s charged"))
         if proposal.smoke_seconds:
             rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged too"))

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from agent.repeat import Purpose, Repeat, Verdict
 from agent.report.exchange import read_exchange
 from agent.report.one_trial import describe, painted
+from agent.trial import Standing
 from tests.made_runs import BASELINE, made_run, scored, searched
 
 CALL = {
@@ -23,6 +25,14 @@ def test_evidence_changes_and_exchange_are_told(tmp_path: Path) -> None:
     assert "What now?" in full
     assert "\x1b" not in short + full
     assert "0.25 \\x1b[2J" in full
+
+
+def test_runs_under_other_seeds_are_told_with_what_they_decided(tmp_path: Path) -> None:
+    stored = made_run(tmp_path / "runs", [BASELINE, (searched(0.25), scored(2.5, kept=True))])
+    begun = Repeat(1, 1, Purpose.CONFIRM, "t")
+    stored.history.repeats.append(begun.finished(scored(2.75), Verdict(Standing.CONFIRMED, 4.0), "t"))
+    assert "2.75 (seed 1, to confirm it: lead 4.0 sigma)" in describe(stored, stored.trial(1))
+    assert "seed 1" not in describe(stored, stored.trial(0))
 
 
 def test_a_difference_is_painted_line_by_line() -> None:
