@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from agent.conditions import NAMES
 from agent.errors import NotReplayableError, UsageError
+from agent.record import one_line
 from agent.repo import TrialRepo, trailers
 from agent.report.stored_run import StoredRun
 from agent.task import Task
@@ -85,9 +86,10 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
     Raises:
         RepoError: there is no such commit.
         UsageError: `agent run` did not make it, or it never ran.
+        NotReplayableError: it is made to write outside of the folder that it is exported to, or of another task.
     """
     commit = repo.find(revision)
-    facts = trailers(repo.message(commit))
+    facts = {key: one_line(value) for key, value in trailers(repo.message(commit)).items()}
     missing = [name for name in ("Run", "Trial", "Status", "Seed", "Task") if name not in facts]
     if missing:
         raise UsageError(
@@ -101,11 +103,17 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
         raise UsageError(f"the trailers of {name} cannot be read ({error}); clone the repository again") from error
     _refuse_unless_ran(name, outcome)
     root = repo.chain(commit)[0]
+    files = repo.read(commit)
+    outside = [path for path in files if path.startswith("/") or ".." in PurePosixPath(path).parts]
+    if outside:  # git stores such a tree, though it would not check it out
+        raise NotReplayableError(
+            f"commit {commit[:7]} holds a file {outside[0]!r}, outside of its folder: it is an attack"
+        )
     recorded = Recorded(
         run_id=facts["Run"],
         number=number,
         commit=commit,
-        files=repo.read(commit),
+        files=files,
         profile=facts.get("Profile"),
         train_seed=seed,
         outcome=outcome,
@@ -137,7 +145,9 @@ def _refuse_unless_ran(name: str, outcome: Outcome) -> None:
 def _refuse_other_task(recorded: Recorded, baseline: Mapping[str, bytes], digest: str) -> None:
     """Raise NotReplayableError unless task.toml and the frozen files are those that the run began with."""
     task = recorded.task(Path(recorded.commit[:7]))
-    began = Task(task.folder, {**recorded.files, task.script: baseline[task.script]}, recorded.profile, as_is=True)
+    began = Task(
+        task.folder, {**recorded.files, task.script: baseline.get(task.script, b"")}, recorded.profile, as_is=True
+    )
     if began.digest != digest:
         raise NotReplayableError(
             f"commit {recorded.commit[:7]} is not of the task that {recorded.name} ran: its task.toml, frozen files or "

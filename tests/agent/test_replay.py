@@ -286,3 +286,27 @@ def test_a_commit_of_somebody_else_is_no_trial(agent: Agent, tmp_path: Path, env
     for command in (["init", "--quiet"], [*who, "commit", "--quiet", "--allow-empty", "--message", "mine"]):
         subprocess.run(["git", *command], cwd=tmp_path, env=environment, check=True)
     assert "is no trial: it has no trailer 'Run'" in one_line_error(agent(tmp_path, "replay", "HEAD"), 2)
+
+
+def test_a_commit_made_to_deceive_is_refused(agent: Agent, tmp_path: Path, environment: dict[str, str]) -> None:
+    def git(*args: str, given: str = "") -> str:
+        command = ["git", "-c", "user.name=n", "-c", "user.email=e", *args]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, input=given, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    blob = git("hash-object", "-w", "--stdin", given="text")
+    inner = git("mktree", given=f"100644 blob {blob}\tescaped\n")
+    tree = git("mktree", given=f"100644 blob {blob}\ttask.toml\n040000 tree {inner}\t..\n")
+    facts = "Run: \x1b[31mr\nTrial: 0\nStatus: ok\nVal-Loss: 1.0\nSeed: 0\nTask: t 0123456789abcdef\n"
+    commit = git("commit-tree", tree, "-m", f"trial 0: x\n\n{facts}")
+    error = one_line_error(agent(tmp_path, "replay", commit), 4)
+    assert "holds a file '../escaped', outside of its folder" in error
+    other = facts.replace("ok", "duplicate").replace("Val-Loss: 1.0", "Kept: no")
+    never_ran = git("commit-tree", tree, "-m", f"trial 0: x\n\n{other}")
+    error = one_line_error(agent(tmp_path, "replay", never_ran), 2)
+    assert "never ran (duplicate)" in error
+    assert "\x1b" not in error
+    assert not (tmp_path / "replays").exists()
