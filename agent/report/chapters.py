@@ -79,7 +79,7 @@ def _progress_chart(runs: Sequence[RunOnPage], axis: str, label: str, cost: Cost
 def _of_one(run: RunOnPage, index: int, axis: str, label: str, cost: Cost) -> Chart:
     stored = run.stored
     return progress(
-        run.results, stored.metric, cost, label, sigma=stored.config.noise_sigma,
+        run.results, stored.metric, cost, label, sigma=stored.keeper.sigma,
         name=f"run-{index}-{axis}", key=str(index),
     )  # fmt: skip
 

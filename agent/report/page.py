@@ -72,25 +72,34 @@ def _words(run: RunOnPage) -> list[str]:
     return text.summary(run.stored.history, run.stored.metric, run.stored.keeper)
 
 
+def _result(run: RunOnPage) -> float:
+    """Return the loss that stands for a run: the mean of fresh runs, where there are any."""
+    best = run.stored.best
+    assert best is not None, "the run has a trial with a loss"
+    return run.stored.keeper.reading(best.number).mean
+
+
 def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
     """Return the first numbers to see: label, number, and what to think of it."""
     metric = runs[0].stored.metric
     trials = [trial for run in runs for trial in run.trials]
     ledgers = [Ledger.of(run.results) for run in runs]
-    found = [run for run in runs if run.stored.history.incumbent is not None]
     tiles = []
+    found = [run for run in runs if run.stored.best is not None]
     if found:
-        best = min(found, key=lambda run: run.stored.history.incumbent.val_loss)  # type: ignore[union-attr,arg-type,return-value]
-        incumbent, first = best.stored.history.incumbent, best.trials[0].val_loss
-        assert incumbent is not None
-        assert incumbent.val_loss is not None
-        value = f"{metric.shown(incumbent.val_loss):.6f}"
-        where = f"trial {incumbent.number}" + (f" of {best.stored.run_id}" if len(runs) > 1 else "")
-        tiles.append((f"best {metric.name}", value, where if incumbent.number else "the baseline; no trial was better"))
-        if first is not None and incumbent.number:
-            sigma = best.stored.config.noise_sigma
-            change = metric.shown(incumbent.val_loss) - metric.shown(first)
-            noise = f"{abs(change) / sigma:.1f} x seed noise" if sigma else "seed noise not known"
+        best = min(found, key=_result)
+        trial, keeper = best.stored.best, best.stored.keeper
+        assert trial is not None
+        reading, first = keeper.reading(trial.number), keeper.reading(0)
+        where = f"trial {trial.number}" if trial.number else "the baseline"
+        where += f" of {best.stored.run_id}" if len(runs) > 1 else ""
+        fresh = "1 run" if reading.selected else f"{reading.n_runs} fresh runs"
+        tiles.append(
+            (f"best {metric.name}, {text.verdict(trial)}", f"{metric.shown(reading.mean):.6f}", f"{where}, {fresh}")
+        )
+        if trial.number:
+            change = metric.shown(reading.mean) - metric.shown(first.mean)
+            noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run"
             tiles.append(("change to the baseline", f"{change:+.6f}", noise))
     n_kept, n_lost = sum(trial.kept for trial in trials), sum(trial.val_loss is None for trial in trials)
     tiles.append(("trials", str(len(trials)), f"{n_kept} kept, {n_lost} without a loss"))

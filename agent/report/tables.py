@@ -67,7 +67,7 @@ def runs_table(runs: Sequence[RunOnPage]) -> Table:
 
 def _run(run: RunOnPage) -> list[str]:
     stored, trials = run.stored, run.trials
-    metric, best, ledger = stored.metric, stored.history.incumbent, Ledger.of(run.results)
+    metric, best, ledger = stored.metric, stored.best, Ledger.of(run.results)
     first = trials[0].val_loss
     value = change = ""
     if best is not None and best.val_loss is not None:

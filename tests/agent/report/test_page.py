@@ -107,6 +107,7 @@ def test_a_picture_for_slides_is_a_png(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_a_thousand_trials_with_long_texts_stay_under_five_megabytes(tmp_path: Path) -> None:
     results = [BASELINE, *((searched(n / 1000), scored(3.5 - n / 1000)) for n in range(1, 1000))]
     talk = "x" * 20_000
