@@ -1,0 +1,58 @@
+"""`agent watch`: it shows what a run adds, ends with it, and changes nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.journal import TrialFinished, TrialStarted
+from agent.paths import RunPaths
+from agent.run_lock import locked
+from tests.made_runs import BASELINE, BEGAN, made_run, scored, searched
+
+
+def watching(paths: RunPaths) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "agent", "watch", "made", "--runs", str(paths.root.parent)]
+    environment = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def until(process: subprocess.Popen[str], text: str) -> None:
+    """Read what the process prints up to a line with `text`; it fails where the process ends before."""
+    assert process.stdout is not None
+    assert any(text in line for line in process.stdout)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    return made_run(tmp_path / "runs", [BASELINE]).paths
+
+
+def test_it_shows_what_is_added_and_ends_with_the_run(paths: RunPaths) -> None:
+    with locked(paths):
+        process = watching(paths)
+        until(process, "baseline")
+        at = BEGAN.isoformat()
+        events = [TrialStarted(1, 0, searched(0.25), at), TrialFinished(1, scored(2.5, kept=True), at)]
+        with paths.journal.open("a") as journal:
+            journal.writelines(json.dumps(event.to_json()) + "\n" for event in events)
+        until(process, "MIX 0.25")
+        assert process.poll() is None
+    rest, complaints = process.communicate()
+    assert (process.returncode, complaints) == (0, "")
+    assert "2 trials" in rest
+
+
+def test_ctrl_c_leaves_the_run_as_it_was(paths: RunPaths) -> None:
+    with locked(paths):
+        before = {path: path.stat().st_mtime_ns for path in paths.root.rglob("*")}
+        process = watching(paths)
+        until(process, "baseline")
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate()
+        assert (process.returncode, complaints) == (130, "")
+        assert {path: path.stat().st_mtime_ns for path in paths.root.rglob("*")} == before
