@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from agent.config import RunConfig
+from agent.errors import UsageError
 from agent.repeat import Purpose, Repeat, Verdict
 from agent.trial import Outcome, Standing, Trial
 
@@ -255,7 +256,12 @@ def options_of(
         final_runs: likewise; None: FINAL_RUNS, and none in a run too short for them to be a small part of it.
         n_trials: that the budget is enough for, about.
         on_gpu: whether the first guess of the noise is that of a GPU.
+
+    Raises:
+        UsageError: there is no such rule.
     """
+    if rule not in (None, "two-tier", "any"):
+        raise UsageError(f"--keep {rule}: there is no such rule; there are two-tier and any")
     if final_runs is None:
         final_runs = FINAL_RUNS if n_trials >= FEWEST_TRIALS else 0
     return {

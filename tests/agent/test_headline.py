@@ -6,6 +6,7 @@ import pytest
 
 from agent import config as run_config
 from agent.edits.edit import Unchanged
+from agent.errors import UsageError
 from agent.journal import (
     History,
     Journal,
@@ -136,6 +137,11 @@ def test_a_short_run_is_not_lengthened_by_final_runs(
 ) -> None:
     options = options_of(bigram, None, asked, n_trials=n_trials, on_gpu=False)
     assert (options["keep"], options["paired"], options["final_runs"]) == ("two-tier", True, final_runs)
+
+
+def test_a_rule_that_there_is_not_is_refused(bigram: Task) -> None:
+    with pytest.raises(UsageError, match="two-tier and any"):
+        options_of(bigram, "baseline", None, n_trials=8, on_gpu=False)
 
 
 def test_the_noise_that_was_measured_here_is_known_to_later_runs(tmp_path: Path) -> None:
