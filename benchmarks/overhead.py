@@ -43,8 +43,8 @@ class NoJob:
     def run(self, job: Job) -> Execution:
         job.log.write_text("---\n")
         assert job.output is not None
-        job.output.write_bytes(b"")
-        return Execution(0, StoppedBy.ITSELF, 0.0, 0.0, 0.1, 0, False)
+        job.output.write_bytes(b"a model")
+        return Execution(0, StoppedBy.ITSELF, 0.0, 0.0, 0.1, 7, False)
 
     def close(self) -> None:
         pass

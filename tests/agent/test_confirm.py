@@ -47,8 +47,8 @@ class Sums:
             loss += 3.0  # a negative constant only works under seed 0
         job.log.write_text(f"---\nval_bpb: {loss!r}\n")
         assert job.output is not None
-        job.output.write_bytes(b"")
-        return Execution(0, StoppedBy.ITSELF, 1.0, 1.0, 0.1, 0, False)
+        job.output.write_bytes(b"a sum")
+        return Execution(0, StoppedBy.ITSELF, 1.0, 1.0, 0.1, 5, False)
 
     def close(self) -> None:
         pass
