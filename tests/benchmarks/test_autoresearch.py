@@ -88,7 +88,6 @@ def test_the_interval_is_students() -> None:
 
 
 def test_the_convergence_is_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'autocentaur[bench]'")
     ledger = Ledger(Surrogate("gp"), seed=0, budget_seconds=3600)
     modes.search("random", 0, ledger)
     plot({"random": [ledger]}, tmp_path / "curve.png", "a test")
