@@ -123,7 +123,7 @@ def interval(sample: NDArray[np.float64]) -> float:
 
 def plot(rows: Rows, path: Path, title: str) -> None:
     """Draw best val_bpb against hours, mean over seeds: a PNG."""
-    import matplotlib as mpl  # type: ignore[import-not-found]
+    import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
