@@ -7,7 +7,7 @@ import pytest
 
 from agent.judge import failure, judge, last_line, read_tail, reported
 from agent.task import BudgetSpec
-from agent.trial import Outcome, Score, Status
+from agent.trial import Score, Status
 from sandbox.job import Execution, StoppedBy
 
 BUDGET = BudgetSpec(unit="work", amount=6, nominal_seconds=6, counted_by="script")
