@@ -35,7 +35,7 @@ def open_sandbox(
         from sandbox.image import Wanted
 
         wanted = _wanted(task)
-        if image is not None and _is_here(image):
+        if image is not None and image_is_here(image):
             wanted = Wanted(image, python=wanted.python)
         elif image is not None:
             say(f"the image {image} is not on this machine; the task's own takes its place")
@@ -62,7 +62,8 @@ def _wanted(task: Task) -> "Wanted":
     return Wanted(image, dockerfile, python if image is None and dockerfile is None else None)
 
 
-def _is_here(image: str) -> bool:
+def image_is_here(image: str) -> bool:
+    """Return whether this machine has the image of that digest. Raises SandboxError if no engine answers."""
     from sandbox.engine import Engine
 
     with Engine() as engine:

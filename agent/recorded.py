@@ -1,6 +1,5 @@
 """A trial on record: what is needed to run it again, from the journal, or from its commit alone."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -36,12 +35,6 @@ class Recorded:
     @property
     def sandbox_kind(self) -> str:
         return "docker" if self.outcome.sandbox.startswith("docker ") else "bubblewrap"
-
-    @property
-    def image(self) -> str | None:
-        """Digest of the image that it ran in; None if it ran in none."""
-        found = re.search(r"image (sha256:[0-9a-f]{64})", self.outcome.sandbox)
-        return found[1] if found else None
 
     def task(self, folder: Path) -> Task:
         """Return the task with this trial's files; `folder` is where what is not committed may be found."""

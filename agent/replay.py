@@ -57,7 +57,7 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
     corpus = _corpus(recorded, task, place)
     kind = place.sandbox or recorded.sandbox_kind
     seed = recorded.train_seed if place.train_seed is None else place.train_seed
-    sandbox = open_sandbox(kind, task, place.accept_unenforced, place.gpus, place.say, image=recorded.image)
+    sandbox = open_sandbox(kind, task, place.accept_unenforced, place.gpus, place.say, image=recorded.outcome.image)
     try:
         with _fresh_folder(place.replays, f"{recorded.number:04d}-{recorded.commit[:7]}") as folder:
             paths = TrialPaths(folder)

@@ -1,6 +1,6 @@
 """What may be different when a run is gone on with: its budget may be higher, and nothing else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from agent.config import RunConfig
@@ -93,6 +93,23 @@ def refuse_other_conditions(history: History, now: Mapping[str, str], accepted: 
             f"losses here cannot be compared with the run's own ({told}); go on where it began, start a new run, "
             f"or accept it with --accept-changed {changed[0]}"
         )
+
+
+def image_to_go_on_in(history: History, is_here: Callable[[str], bool], accepted: Iterable[str]) -> str | None:
+    """Return the digest of the image that the run's trials ran in; None if in none, or if another is accepted.
+
+    Raises:
+        UsageError: it is not on this machine.
+    """
+    ran = [trial.outcome.image for trial in history.trials if trial.outcome is not None and trial.outcome.sandbox]
+    if not ran or ran[-1] is None or is_here(ran[-1]):
+        return ran[-1] if ran else None
+    if "image" in accepted:
+        return None
+    raise UsageError(
+        f"the image {ran[-1]} that the run's trials ran in is not on this machine; bring it with `docker load`, start "
+        "a new run, or accept another with --accept-changed image"
+    )
 
 
 def _shown(value: object) -> str:

@@ -19,9 +19,9 @@ from agent.llm.recorded import Transcript, cut_recording
 from agent.modes import ECHO, build_model, build_proposer, caps_of, check_mode, is_echo, needs_model
 from agent.open_run import Observer, OpenRun, utc_now
 from agent.paths import RunPaths, RunsFolder
-from agent.places import open_sandbox
+from agent.places import image_is_here, open_sandbox
 from agent.repo import TrialRepo
-from agent.resuming import raise_of, refuse_another_task, refuse_other_conditions, with_raises
+from agent.resuming import image_to_go_on_in, raise_of, refuse_another_task, refuse_other_conditions, with_raises
 from agent.run_lock import locked
 from agent.score.audited import AuditedScorer
 from agent.score.scorer import Scorer
@@ -127,7 +127,9 @@ def _open(
         if raised is not None:
             history.raises.append(raised)
         config = with_raises(config, history.raises)
-        sandbox = open_sandbox(config.sandbox, task, frozenset(config.accept_unenforced), config.gpus, around.say)
+        image = image_to_go_on_in(history, image_is_here, on_resume.accept_changed)
+        unenforced = frozenset(config.accept_unenforced)
+        sandbox = open_sandbox(config.sandbox, task, unenforced, config.gpus, around.say, image=image)
         stack.callback(sandbox.close)
         corpus = corpus_of(task, around.cache, around.say)
         conditions = conditions_of(task, corpus, config.sandbox, config.gpus)

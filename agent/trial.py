@@ -1,5 +1,6 @@
 """The words of a run as data: Proposal, Outcome, Trial. Frozen, with an exact JSON round trip."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -163,6 +164,12 @@ class Outcome:
     def __post_init__(self) -> None:
         if (self.val_loss is None) == (self.status is Status.OK):
             raise ValueError(f"a loss belongs to status ok and to no other: {self.status}, {self.val_loss}")
+
+    @property
+    def image(self) -> str | None:
+        """Digest of the container image that it ran in; None if it ran in none."""
+        found = re.search(r"image (sha256:[0-9a-f]{64})", self.sandbox)
+        return found[1] if found else None
 
     def to_json(self) -> dict[str, Any]:
         data = _plain(self) | {"val_loss": self.val_loss}

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from agent.journal import History
+from tests.docker_engine import skip_without_docker
 from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote, told
 
 from .llm.fake_server import fake_server, says
@@ -83,6 +86,26 @@ def test_other_libraries_than_the_runs_own_are_refused_unless_accepted(agent: Zy
     assert "torch 1.0 → " in agent.said
     assert "--accept-changed torch" in agent.said
     assert agent.agent("resume", "r", "--accept-changed", "torch") == 0, agent.said
+
+
+@pytest.mark.docker
+def test_a_run_in_an_image_goes_on_in_the_same_one(agent: Zygote) -> None:
+    skip_without_docker()
+    task = shutil.copytree(INSTANT, agent.folder / "task")
+    with (task / "task.toml").open("a") as file:
+        file.write(f'[environment]\npython = "{sys.executable}"\n')
+    begin = ["run", "--task", str(task), "--mode", "random", "--name", "r", "--sandbox", "docker", "--trials"]
+    assert agent.agent(*begin, "1") == 0, agent.said
+    assert agent.agent("resume", "r", "--trials", "2") == 0, agent.said
+    journal = agent.runs.run("r").journal
+    images = {trial.outcome.image for trial in History.read(journal).trials if trial.outcome}
+    (image,) = images
+    assert image is not None
+    gone = f"sha256:{'0' * 64}"
+    journal.write_text(journal.read_text().replace(image, gone))
+    assert agent.agent("resume", "r", "--trials", "3") == 2
+    assert f"the image {gone} that the run's trials ran in is not on this machine" in agent.said
+    assert agent.agent("resume", "r", "--trials", "3", "--accept-changed", "image") == 0, agent.said
 
 
 def test_all_runs_may_be_moved(agent: Zygote) -> None:
