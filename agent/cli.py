@@ -136,7 +136,7 @@ def run(
         trials = run_config.DEFAULT_TRIALS
     train_seconds, wall_seconds = seconds(budget) if budget else None, seconds(wall) if wall else None
     once = checked.budget.charge_seconds
-    n_trials = min(n for n in (trials, *(t / once for t in (train_seconds, wall_seconds) if t)) if n)
+    n_trials = min((n for n in (trials, *(t / once for t in (train_seconds, wall_seconds) if t)) if n), default=0)
     dollars, price_source = price_of(price, model, base_url)
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{mode}-s{seed}",

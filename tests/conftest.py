@@ -28,6 +28,8 @@ TASKS = Path(__file__).parent / "tasks"
 
 # Started in the background of a script, Python inherits SIGINT as ignored, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup: outlive a terminal, but let no child inherit that
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 # No test may read the developer's own settings, or reach a model by accident.
 for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):

@@ -146,7 +146,7 @@ def test_paths_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     Path("in").write_text("given")
     code = "open('/out/artifact', 'w').write(open('/in').read())"
-    job = Job(python(code), "x", LIMITS, Path("log"), Path("artifact"), (Mount(Path("in"), "/in"),))
+    job = Job(python(code), "x", LIMITS, Path("log"), Path("artifact"), mounts=(Mount(Path("in"), "/in"),))
     assert BubblewrapSandbox().run(job).exit_code == 0
     assert Path("artifact").read_text() == "given"
 
