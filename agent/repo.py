@@ -4,6 +4,8 @@ Everything here is derived from the journal, so it can be made again after a kil
 user's git configuration, hooks, signing and identity have no say, and the user's own repository is never touched.
 """
 
+import errno
+import os
 import re
 import shutil
 import tempfile
@@ -259,6 +261,7 @@ def run_git(
         except git.GitCommandError as error:
             said = str(error.stderr).strip().removeprefix("stderr: ").strip("' \n") or f"exit status {error.status}"
             command = next(word for word in argv if not word.startswith(("-", "/")) and "=" not in word)
-            raise RepoError(f"git {command} failed: {said}") from error
+            remedy = "; make room and go on with `agent resume`" if os.strerror(errno.ENOSPC) in said else ""
+            raise RepoError(f"git {command} failed: {said}{remedy}") from error
     assert isinstance(output, bytes)
     return output
