@@ -217,11 +217,12 @@ class Trial:
     @property
     def standing(self) -> Standing | None:
         """What is known of its worth by now; None without a loss. The baseline is the first champion."""
-        if self.val_loss is None or self.decided is not None:
+        outcome = self.outcome
+        if self.decided is not None or outcome is None or outcome.val_loss is None:
             return self.decided
         if self.number == 0:
             return Standing.CONFIRMED
-        return Standing.PROVISIONAL if self.kept else Standing.REVERTED
+        return Standing.PROVISIONAL if outcome.kept else Standing.REVERTED
 
     def finished(self, outcome: Outcome, at: str) -> "Trial":
         """Return this trial with its outcome."""

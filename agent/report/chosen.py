@@ -28,10 +28,9 @@ def chosen(*, kept: bool, status: str | None, since: str | None, now: datetime) 
     first = _moment(since, now) if since else None
 
     def fits(trial: Trial) -> bool:
-        words = (trial.status, verdict(trial).replace(" ", "_"))
         return (
             (not kept or trial.kept)
-            and (word is None or word in words)
+            and (word is None or word in (trial.status, verdict(trial).replace(" ", "_")))
             and (first is None or datetime.fromisoformat(trial.started_at) >= first)
         )
 

@@ -51,8 +51,8 @@ def trial_line(
         gigabytes = outcome.peak_vram_gb or outcome.peak_memory_gb
         memory = "" if gigabytes is None else f"{gigabytes:.2f}"
         seconds = f"{outcome.wall_seconds:.1f}" if outcome.wall_seconds else ""
-    undone = trial.standing is Standing.ROLLED_BACK
-    code = _GREEN if trial.kept and not undone else _COLOURS.get(status, _RED) if status else ""
+    stands = trial.kept and trial.standing is not Standing.ROLLED_BACK
+    code = _GREEN if stands else _COLOURS.get(status, _RED) if status else ""
     title = one_line(trial.proposal.title)
     if outcome is not None and outcome.reason:
         title = f"{title}: {one_line(outcome.reason)}" if title else one_line(outcome.reason)
@@ -69,7 +69,7 @@ def trial_line(
     told = paint(title, "" if trial.kept else _FAINT, colour)
     return (
         f"{trial.number:>5}  {(sha or '')[:7]:7}  {word} {value:>10} {change:>9} "
-        f"{memory:>6} {seconds:>7}  {trial.proposal.origin.value:8}  {told}"
+        f"{memory:>6} {seconds:>7}  {trial.proposal.origin:8}  {told}"
     )
 
 
@@ -112,7 +112,8 @@ def verdict(trial: Trial) -> str:
         return "running"
     if trial.number == 0 and trial.kept:
         return "baseline"
-    return trial.standing.value.replace("_", " ") if trial.standing is not None else trial.status.value
+    standing = trial.standing
+    return standing.replace("_", " ") if standing is not None else trial.status.value
 
 
 def trial_lines(
