@@ -1,6 +1,6 @@
 """The loop: propose, run, score, judge, commit or revert. It knows protocols, and no mode."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -39,24 +39,40 @@ class End:
 
 
 def run_trials(run: OpenRun) -> End:
-    """Run trials until a budget is spent, starting where the journal ends.
+    """Run trials until a budget is spent, starting where the journal ends. Raises what `TrialByTrial.step` raises."""
+    going = TrialByTrial(run)
+    while (end := going.step()) is None:
+        pass
+    return end
 
-    Raises:
-        SandboxError, ModelError, JournalError, RepoError: a tool failed; the run can be resumed.
-        KeyboardInterrupt: the trial in flight stays in the journal as started, and runs again on resume.
-    """
-    _rebuild(run)
-    ledger = Ledger.of(run.history.results)
-    n_before = len(run.history.results)
-    if run.history.pending is not None:
-        ledger = ledger.plus(_run_pending(run, 0.0))
-    ahead: Thought | None = None
-    while True:
-        ledger = run_wanted(run, ledger)
-        end = _end(run, ledger, n_before)
+
+class TrialByTrial:
+    """A run that goes on by one trial whenever it is told to, so that several runs can take turns."""
+
+    def __init__(self, run: OpenRun) -> None:
+        """Make ready what lies on the disk, and start where the journal ends."""
+        _rebuild(run)
+        self.run = run
+        self._ledger = Ledger.of(run.history.results)
+        self._n_before = len(run.history.results)
+        self._ahead: Thought | None = None
+
+    def step(self) -> End | None:
+        """Run the repeats that are due and then one trial; return how the run has ended, or None if it has not.
+
+        Raises:
+            SandboxError, ModelError, JournalError, RepoError: a tool failed; the run can be resumed.
+            KeyboardInterrupt: the trial in flight stays in the journal as started, and runs again on resume.
+        """
+        run = self.run
+        if run.history.pending is not None:  # a process that is gone has begun it
+            self._ledger = self._ledger.plus(_run_pending(run, 0.0))
+            return None
+        self._ledger = run_wanted(run, self._ledger)
+        end = _end(run, self._ledger, self._n_before)
         began = run.monotonic()
         if end is None:
-            reached = _start_next(run, ledger, ahead)
+            reached = _start_next(run, self._ledger, self._ahead)
             end = End(Ending.DONE, reached) if reached is not None else None
         if end is not None:
             if end.ending in (Ending.DONE, Ending.NOTHING_RAN) and run_final(run):
@@ -64,8 +80,9 @@ def run_trials(run: OpenRun) -> End:
             run.repo.pack_refs()
             return end
         proposing_seconds = run.monotonic() - began
-        ahead = _think_ahead(run, ledger)
-        ledger = ledger.plus(_run_pending(run, proposing_seconds))
+        self._ahead = _think_ahead(run, self._ledger)
+        self._ledger = self._ledger.plus(_run_pending(run, proposing_seconds))
+        return None
 
 
 def _rebuild(run: OpenRun) -> None:
@@ -86,13 +103,21 @@ def _rebuild(run: OpenRun) -> None:
 
 def _end(run: OpenRun, ledger: Ledger, n_before: int) -> End | None:
     trials = run.history.trials
+    given_up = why_given_up(trials)
+    if given_up is not None and given_up.ending is Ending.BASELINE_FAILED:
+        return given_up
+    spent = ledger.spent(_for_trials(run))
+    if spent is not None:
+        return End(Ending.DONE if len(run.history.results) > n_before else Ending.NOTHING_RAN, spent)
+    return given_up
+
+
+def why_given_up(trials: Sequence[Trial]) -> End | None:
+    """Return why a run that has come to these finished trials goes no further, whatever its budget; None if it does."""
     if trials and trials[0].val_loss is None:
         outcome = trials[0].outcome
         assert outcome is not None
         return End(Ending.BASELINE_FAILED, f"the baseline has no loss: {outcome.status}, {outcome.reason}")
-    spent = ledger.spent(_for_trials(run))
-    if spent is not None:
-        return End(Ending.DONE if len(run.history.results) > n_before else Ending.NOTHING_RAN, spent)
     last = trials[-MAX_IDLE_PROPOSALS:]
     if len(last) == MAX_IDLE_PROPOSALS and not any(trial.status and trial.status.ran for trial in last):
         assert last[-1].outcome is not None
