@@ -10,7 +10,7 @@ from sandbox import keeper
 from sandbox.control import Reading
 from sandbox.engine import Engine, Stream
 from sandbox.errors import SandboxError, SandboxUnavailableError
-from sandbox.job import Job, StoppedBy
+from sandbox.job import QUESTION_SECONDS, Job, StoppedBy
 from sandbox.log import BoundedLog
 
 _LOOK_SECONDS = 0.05  # between two counts
@@ -59,13 +59,14 @@ class Contained:
         self._started = time.monotonic()
 
     def follow(self, job: Job, log: BoundedLog) -> Ending:
-        """Return how the job ended, by itself or by one of its limits; its log is written meanwhile.
+        """Return how the job ended: by itself, by a limit or by its caller; its log is written meanwhile.
 
         Its processes may still be alive: remove the container.
         """
         assert self._printed is not None
         deadline = self._started + job.limits.wall_seconds
         next_look = self._started
+        next_question = self._started + QUESTION_SECONDS
         prints, stopped_by = True, None
         with selectors.DefaultSelector() as selector:
             selector.register(self._printed.fd, selectors.EVENT_READ)
@@ -85,6 +86,10 @@ class Contained:
                     if self._counts.n_answers == self._n_questions:
                         self._ask()
                 stopped_by = stopped_by or self._over_limit(job, now >= deadline)
+                if stopped_by is None and job.stop_when is not None and now >= next_question:
+                    next_question = now + QUESTION_SECONDS
+                    if job.stop_when():
+                        stopped_by = StoppedBy.CALLER
         wall_seconds = time.monotonic() - self._started
         if stopped_by is not StoppedBy.ITSELF:
             self._ask()

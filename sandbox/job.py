@@ -1,6 +1,6 @@
 """The contract of a place that runs untrusted code: a Job goes in, an Execution comes out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +10,8 @@ OUTPUT = "/out/artifact"
 """Where a job finds its one writable file. It exists, is empty, and cannot grow past `Limits.output_mb`."""
 EXTRA_OUTPUT = "/out/extra"
 """Where it finds a second one, if it has one, of the same kind."""
+QUESTION_SECONDS = 0.5
+"""Between two questions whether the caller wants the job stopped."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,14 @@ class Job:
     workdir: str = "/"
     gpus: tuple[str, ...] = ()  # devices that the job may see, as nvidia-smi names them
     on_cpu: bool = False  # whether it is given no GPU, where there are some to give
+    stop_when: Callable[[], bool] | None = None  # asked every QUESTION_SECONDS; True ends the job like a limit
 
 
 class StoppedBy(StrEnum):
     """Who ended the job."""
 
     ITSELF = "itself"
+    CALLER = "caller"  # Job.stop_when said so
     WALL_LIMIT = "wall_limit"
     CPU_LIMIT = "cpu_limit"
     MEMORY = "memory"

@@ -13,7 +13,7 @@ from pathlib import Path
 from sandbox import launch, remedy, seccomp
 from sandbox.control import Control
 from sandbox.errors import SandboxError, SandboxUnavailableError
-from sandbox.job import Job, StoppedBy
+from sandbox.job import QUESTION_SECONDS, Job, StoppedBy
 from sandbox.log import BoundedLog
 from sandbox.sampled import TICK_MS
 
@@ -75,7 +75,7 @@ class Process:
         self._gate.close()
 
     def follow(self, job: Job, log: BoundedLog, control: Control) -> Ending:
-        """Return how the job ended, by itself or by one of its limits; its log is written meanwhile."""
+        """Return how the job ended: by itself, by a limit or by its caller; its log is written meanwhile."""
         started = time.monotonic()
         deadline = started + job.limits.wall_seconds
         stopped_by = StoppedBy.ITSELF
@@ -83,6 +83,7 @@ class Process:
             selector.register(self._printed, selectors.EVENT_READ)
             selector.register(self._fd, selectors.EVENT_READ)
             next_look = started + _TICK_SECONDS
+            next_question = started + QUESTION_SECONDS
             while True:
                 ready = {key.fd for key, _ in selector.select(max(0.0, min(deadline, next_look) - time.monotonic()))}
                 if self._printed in ready and not self._drain(log):
@@ -98,6 +99,10 @@ class Process:
                         stopped_by = StoppedBy.MEMORY
                     elif job.limits.cpu_seconds is not None and used.cpu_seconds > job.limits.cpu_seconds:
                         stopped_by = StoppedBy.CPU_LIMIT
+                if job.stop_when is not None and now >= next_question:
+                    next_question = now + QUESTION_SECONDS
+                    if stopped_by is StoppedBy.ITSELF and job.stop_when():
+                        stopped_by = StoppedBy.CALLER
                 if now >= deadline:
                     stopped_by = StoppedBy.WALL_LIMIT
                 if stopped_by is not StoppedBy.ITSELF:

@@ -70,6 +70,7 @@ class SandboxContract:
             output: bool = True,
             argv: tuple[str, ...] | None = None,
             workdir: str = "/",
+            stop_when: Callable[[], bool] | None = None,
             **limits: float,
         ) -> Ran:
             folder = tmp_path / uuid.uuid4().hex
@@ -83,6 +84,7 @@ class SandboxContract:
                 mounts=mounts,
                 environment=environment or {},
                 workdir=workdir,
+                stop_when=stop_when,
             )
             execution = sandbox.run(job)
             return Ran(execution, job.log.read_text(), folder / "artifact")
@@ -134,6 +136,38 @@ class SandboxContract:
     def test_a_job_that_stops_itself_is_ended_at_the_wall_limit(self, run: Run) -> None:
         execution = run("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", wall_seconds=0.5).execution
         assert execution.stopped_by is StoppedBy.WALL_LIMIT
+
+    def test_the_caller_stops_a_job_by_what_it_has_printed(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        marker, log = uuid.uuid4().hex, tmp_path / "log"
+        code = """
+            import os, time
+            os.fork()
+            print("bad", flush=True)
+            time.sleep(600)
+        """
+        job = Job(
+            python(code, marker), "RUN/1/x", Limits(**LIMITS), log, stop_when=lambda: log.read_text().count("bad") == 2
+        )
+        execution = sandbox.run(job)
+        assert (execution.exit_code, execution.stopped_by) == (None, StoppedBy.CALLER)
+        assert execution.wall_seconds < LIMITS["wall_seconds"]
+        assert processes_with(marker) == []
+
+    def test_a_job_that_its_caller_lets_run_ends_by_itself(self, run: Run) -> None:
+        asked: list[bool] = []
+        ran = run("import time; time.sleep(1.5); print('done')", stop_when=lambda: bool(asked.append(True)))
+        assert (ran.execution.exit_code, ran.log) == (0, "done\n")
+        assert asked
+
+    def test_an_error_of_the_caller_leaves_no_process(self, run: Run) -> None:
+        marker = uuid.uuid4().hex
+
+        def broken() -> bool:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            run("import time; time.sleep(600)", marker, stop_when=broken)
+        assert processes_with(marker) == []
 
     def test_children_die_with_the_main_process(self, run: Run) -> None:
         marker = uuid.uuid4().hex
