@@ -8,6 +8,7 @@ from sandbox import nvml
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.job import Execution, Job, Limits, Sandbox
 from sandbox.lease import Leases
+from sandbox.throttle import ThrottleWatch
 from sandbox.vram import VramWatch
 
 _LIMITS = Limits(wall_seconds=60.0, memory_gb=0.5)
@@ -29,6 +30,7 @@ class LeasedGpus:
             self._try(gpu)
         # Two runs may name the same device in two ways.
         self._gpus = {nvml.uuid_of(gpu) or gpu: gpu for gpu in gpus}
+        self._last: str | None = None  # the device of the last job: one GPU is not quite as fast as the next
 
     def run(self, job: Job) -> Execution:
         """Run `job` to its end on a GPU of its own, which its Execution names; without one if it wants none.
@@ -38,11 +40,17 @@ class LeasedGpus:
         """
         if job.on_cpu:
             return self._sandbox.run(job)
-        with self._leases.one_of(tuple(self._gpus), job.label) as device:
+        with self._leases.one_of(sorted(self._gpus, key=lambda device: device != self._last), job.label) as device:
+            self._last = device
             gpu = self._gpus[device]
-            with VramWatch(nvml.memory_reader(gpu)) as watch:
+            with ThrottleWatch(nvml.state_reader(gpu)) as throttle, VramWatch(nvml.memory_reader(gpu)) as vram:
                 execution = self._sandbox.run(replace(job, gpus=(gpu,)))
-        return replace(execution, sandbox=f"{execution.sandbox}, gpu {gpu}", peak_vram_gb=watch.peak_gb)
+        return replace(
+            execution,
+            sandbox=f"{execution.sandbox}, gpu {gpu}",
+            peak_vram_gb=vram.peak_gb,
+            gpu_state=throttle.state,
+        )
 
     def close(self) -> None:
         """Close the sandbox. Safe to call twice."""

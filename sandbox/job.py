@@ -66,6 +66,15 @@ class StoppedBy(StrEnum):
 
 
 @dataclass(frozen=True)
+class GpuState:
+    """What the driver said of a job's GPU while the job ran."""
+
+    held_back: Mapping[str, float] = field(default_factory=dict)  # reason → share of the looks in which it held
+    sm_mhz: int | None = None  # clock of its processors, median
+    others: tuple[int, ...] = ()  # programs on it that were not the job's, by their numbers
+
+
+@dataclass(frozen=True)
 class Execution:
     """What was observed of one job. Nothing here was said by the job itself but the log and the output file."""
 
@@ -80,6 +89,7 @@ class Execution:
     sandbox: str = ""  # name, version and, for a container, the image's digest
     unenforced: tuple[str, ...] = ()  # limits that were not, or only approximately, enforced, with the reason
     peak_vram_gb: float | None = None  # of its GPU, GiB, as the driver counts; None where it cannot be known
+    gpu_state: GpuState | None = None  # None: it had no GPU, or the driver cannot be asked
 
 
 class Sandbox(Protocol):

@@ -3,6 +3,21 @@
 from collections.abc import Callable
 from typing import Any
 
+from sandbox.throttle import Sample
+
+# Bits of the driver's answer to why a clock is lower than it could be (nvml.h, nvmlClocksEventReasons). Idleness is no
+# reason to name, and a clock that a user has set is one.
+_REASONS = {
+    0x0002: "clocks_set",
+    0x0004: "power_cap",
+    0x0008: "hw_slowdown",
+    0x0010: "sync_boost",
+    0x0020: "sw_thermal",
+    0x0040: "hw_thermal",
+    0x0080: "power_brake",
+    0x0100: "clocks_set",
+}
+
 
 def uuid_of(device: str) -> str | None:
     """Return the one name that a device has on every machine; None where the driver cannot be asked."""
@@ -26,6 +41,42 @@ def memory_reader(device: str) -> Callable[[], int | None] | None:
             return None
 
     return used_bytes
+
+
+def state_reader(device: str) -> Callable[[], Sample | None] | None:
+    """Return what looks at a device once; None: it cannot be asked.
+
+    The reader itself returns None where the driver does not answer any more. What one card does not tell (a MIG slice
+    has no clock of its own) is left out of its samples.
+    """
+    nvml, handle = _handle(device)
+    if nvml is None:
+        return None
+
+    def look() -> Sample | None:
+        try:
+            pids = frozenset(int(process.pid) for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+            return Sample(
+                reasons_of(_answer(nvml, lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)) or 0),
+                _answer(nvml, lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+                pids,
+            )
+        except nvml.NVMLError:
+            return None
+
+    return look
+
+
+def reasons_of(bits: int) -> frozenset[str]:
+    """Return the names of the reasons that the driver's answer stands for; bits that are not known are left out."""
+    return frozenset(name for bit, name in _REASONS.items() if bits & bit)
+
+
+def _answer(nvml: Any, question: Callable[[], int]) -> int | None:
+    try:
+        return int(question())
+    except nvml.NVMLError_NotSupported:
+        return None
 
 
 def _handle(device: str) -> tuple[Any, Any]:
