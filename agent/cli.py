@@ -136,7 +136,8 @@ def run(
         trials = run_config.DEFAULT_TRIALS
     train_seconds, wall_seconds = seconds(budget) if budget else None, seconds(wall) if wall else None
     once = checked.budget.charge_seconds
-    n_trials = min((n for n in (trials, *(t / once for t in (train_seconds, wall_seconds) if t)) if n), default=0)
+    in_time = [t / once for t in (train_seconds, wall_seconds) if t and once]
+    n_trials = min((n for n in (trials, *in_time) if n), default=0)
     dollars, price_source = price_of(price, model, base_url)
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{mode}-s{seed}",
@@ -345,25 +346,20 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None"
     """Run trials of a new run or, with `on_resume`, of an interrupted one, and end with what came of it."""
     from agent.loop import Ending, run_trials
     from agent.report import text
-    from agent.report.screen import Screen
+    from agent.report.screen import Live, Screen
     from agent.session import Surroundings, existing_run, new_run
     from sandbox.errors import SandboxError
 
-    screens: list[Screen] = []
+    live = Live(quiet=json_)
 
     def screen_of(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> Screen:
-        screens.append(Screen(task.metric, paths, lambda number: repo.tag(paths.run_id, number), quiet=json_))
-        return screens[0]
+        return Screen(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
 
-    def count_tokens(n_tokens: int) -> None:
-        if screens:
-            screens[0].replying(n_tokens)
-
     key = os.environ.get("OPENAI_API_KEY")
-    around = Surroundings(cache_folder(), key, dict(os.environ), screen_of, say, count_tokens)
+    around = Surroundings(cache_folder(), key, dict(os.environ), screen_of, say, live.replying)
     go_on = f"agent resume {config.run_id}{_where(runs)}"
     opened = new_run(config, runs, around) if on_resume is None else existing_run(config, runs, around, on_resume)
     with opened as open_run:
@@ -377,7 +373,7 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None"
             say(f"stopped; all that has ended is in the journal: go on with `{go_on}`")
             raise
         finally:
-            screens[0].close()
+            live.close()
         history, hashes = open_run.history, open_run.repo.tags(config.run_id)
     if json_:
         rows = [text.trial_json(trial, hashes.get(trial.number), open_run.task.metric) for trial in history.trials]

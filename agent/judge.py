@@ -54,11 +54,12 @@ def judge(execution: Execution, failed: tuple[Status, str] | None, score: Score 
     if score is not None and not failed:
         status, reason = score.status, score.reason
     ok = status is Status.OK and score is not None
+    charged = budget.charge_seconds if ok else None
     return Outcome(
         status=status,
         val_loss=score.val_loss if ok and score else None,
         reason=reason,
-        train_seconds=budget.charge_seconds if ok else execution.wall_seconds,
+        train_seconds=execution.wall_seconds if charged is None else charged,
         wall_seconds=execution.wall_seconds,
         cpu_seconds=execution.cpu_seconds,
         peak_memory_gb=execution.peak_memory_gb,

@@ -177,7 +177,9 @@ def _think_ahead(run: OpenRun, ledger: Ledger) -> Thought | None:
     pending, incumbent = run.history.pending, run.history.incumbent
     if not run.lookahead or pending is None or incumbent is None or pending.proposal.refused is not None:
         return None
-    train_seconds = ledger.train_seconds + run.task.budget.charge_seconds
+    baseline = run.history.trials[0].outcome
+    assert baseline is not None
+    train_seconds = ledger.train_seconds + (run.task.budget.charge_seconds or baseline.train_seconds)
     then = replace(ledger, trials=ledger.trials + 1, train_seconds=train_seconds)
     return None if then.spent(_for_trials(run)) else Thought(run.proposer, _context(run, then, incumbent))
 

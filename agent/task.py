@@ -5,6 +5,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,9 @@ from agent.search.feasible import MemoryModel
 from agent.search.space import SearchSpace
 
 CONFIG_NAME = "task.toml"
-_TABLES = ("data", "score", "budget", "limits", "set", "noise", "keep", "values", "space", "derived", "memory", "hints")
+CANARY_SHARE = 0.015  # of a trial's budget in seconds,
+CANARY_SECONDS = (1.0, 10.0)  # but at least and at most
+_TABLES = ("data", "score", "budget", "limits", "set", "noise", "keep", "machine", "values", "space", "derived", "memory", "hints")
 
 
 class _Strict(BaseModel):
@@ -34,11 +37,14 @@ class ScoreSpec(_Strict):
     tol: float = Field(default=1e-2, gt=0)  # held_out: nats that one audited position may be off
     tol_mean: float = Field(default=1e-3, gt=0)  # held_out: nats that the mean difference may be off
     measure: Literal["accuracy", "log_loss", "mean_squared_error"] | None = None  # predictions: what the host computes
+    line: str | None = None  # printed: the text around the number, `val loss {}`; None: `name: number` after `---`
 
     @model_validator(mode="after")
     def _consistent(self) -> "ScoreSpec":
         if (self.kind == "predictions") != (self.measure is not None):
             raise ValueError("measure belongs to kind = 'predictions', which needs it")
+        if self.line is not None and (self.kind != "printed" or self.line.count("{}") != 1):
+            raise ValueError("line belongs to kind = 'printed', and has one {} where the number stands")
         return self
 
 
@@ -59,7 +65,7 @@ class MountSpec(_Strict):
 class EnvironmentSpec(_Strict):
     """What the script runs in."""
 
-    python: str | None = None  # interpreter; default: the one that runs `agent`
+    python: str | None = None  # interpreter, a/path from the task's folder; default: the one that runs `agent`
     image: str | None = None  # for --sandbox docker
     dockerfile: str | None = None  # for --sandbox docker, within the task's folder
     mounts: tuple[MountSpec, ...] = ()
@@ -77,22 +83,20 @@ class BudgetSpec(_Strict):
 
     unit: Literal["seconds", "work", "tokens", "steps"] = "seconds"
     amount: float = Field(gt=0)
-    nominal_seconds: float | None = Field(default=None, gt=0)  # charged for a success
+    nominal_seconds: float | None = Field(default=None, gt=0)  # charged for a success; default: amount, if seconds
     counted_by: Literal["host", "script"] = "host"
     cpu_factor: float = Field(default=4.0, gt=1)  # of the baseline's CPU seconds, for a budget the script counts
 
     @model_validator(mode="after")
     def _consistent(self) -> "BudgetSpec":
-        if self.unit != "seconds" and self.nominal_seconds is None:
-            raise ValueError(f"nominal_seconds is needed with unit = {self.unit!r}: what a success is charged")
         if self.unit != "seconds" and self.counted_by == "host":
             raise ValueError(f"the host cannot count {self.unit}; say counted_by = 'script'")
         return self
 
     @property
-    def charge_seconds(self) -> float:
-        """Training seconds charged for a success."""
-        return self.nominal_seconds or self.amount
+    def charge_seconds(self) -> float | None:
+        """Training seconds charged for a success; None: as long as it took, because nobody says beforehand."""
+        return self.nominal_seconds or (self.amount if self.unit == "seconds" else None)
 
     @property
     def deterministic(self) -> bool:
@@ -132,6 +136,31 @@ class KeepSpec(_Strict):
     gain: float = Field(default=2.0, ge=0)  # sigmas that it must be ahead then, to be confirmed
 
 
+class MachineSpec(_Strict):
+    """How the machine is held against the one that the baseline ran on, for a budget in seconds; see agent.steadiness."""
+
+    canary: tuple[str, ...] = ("shipped",)  # or a command of the task's own that prints `speed: N`; or off
+    seconds: float | None = Field(default=None, gt=0)  # of one canary; None: a small share of the budget
+    ignore: float = Field(default=0.005, ge=0)  # of ln speed: below, nothing is corrected
+    void: float = Field(default=0.03, gt=0)  # above, a trial is void and queued again
+    slope: bool = True  # whether one shorter run of the baseline tells what speed is worth; else nothing is corrected
+    pause_seconds: float = Field(default=10.0, gt=0)  # before a machine that is off is measured again; doubled each time
+    patience_seconds: float = Field(default=3600.0, gt=0)  # that a run waits for it in one go
+
+    @field_validator("canary", mode="before")
+    @classmethod
+    def _a_word_or_a_command(cls, value: Any) -> Any:
+        return (value,) if value in ("shipped", "off") else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "MachineSpec":
+        if not self.canary:
+            raise ValueError('canary is empty: give a command, or "off"')
+        if self.void < self.ignore:
+            raise ValueError(f"void = {self.void:g} must not be below ignore = {self.ignore:g}")
+        return self
+
+
 class _Document(_Strict):
     """task.toml with one profile laid over it."""
 
@@ -152,6 +181,7 @@ class _Document(_Strict):
     set: Mapping[str, str] = {}
     noise: NoiseSpec = NoiseSpec()
     keep: KeepSpec = KeepSpec()
+    machine: MachineSpec = MachineSpec()
     values: Mapping[str, int | float | str] = {}
     space: Mapping[str, Mapping[str, Any]] = {}
     derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived
@@ -185,13 +215,14 @@ class Task:
         self.command = document.task.command
         self.metric = document.metric
         self.score = document.score
-        self.environment = document.environment
+        self.environment = _placed(document.environment, folder)
         self.data = document.data
         self.budget = document.budget
         self.limits = document.limits
         self.variables = document.set
         self.noise = document.noise
         self.keep = document.keep
+        self.machine = document.machine
         self._memory = document.memory
         missing = [name for name in (self.script, *self.frozen) if name not in files]
         if missing:
@@ -221,6 +252,20 @@ class Task:
                 files[name] = path.read_bytes()
         return cls(folder, files, profile)
 
+    @property
+    def canary_seconds(self) -> float:
+        """How long one canary measures."""
+        share = CANARY_SHARE * self.budget.amount
+        return self.machine.seconds or min(max(share, CANARY_SECONDS[0]), CANARY_SECONDS[1])
+
+    def shortened(self, share: float) -> "Task":
+        """Return the same task with so much of its budget for a trial, charged accordingly."""
+        nominal = self.budget.nominal_seconds
+        less = {"amount": share * self.budget.amount, "nominal_seconds": nominal and share * nominal}
+        shorter = copy(self)
+        shorter.budget = self.budget.model_copy(update=less)
+        return shorter
+
     def _check_hints(self, text: str) -> None:
         """Raise TaskError unless the hints, with the script's own values, are a point of the space."""
         names = self.space.names if self.space else ()
@@ -249,6 +294,14 @@ class Task:
     def defaults(self) -> Params:
         """The baseline's value of every name of the space; empty without a space."""
         return read_constants(self.source, self.space.names) if self.space else {}
+
+
+def _placed(environment: EnvironmentSpec, folder: Path) -> EnvironmentSpec:
+    """Return the environment with an interpreter such as .venv/bin/python looked up in the task's folder."""
+    python = environment.python
+    if python is None or "/" not in python or python.startswith(("/", "~")):
+        return environment
+    return environment.model_copy(update={"python": str(folder.absolute() / python)})
 
 
 def _parse(path: Path, text: str, profile: str | None) -> tuple[_Document, str | None, list[str]]:

@@ -9,17 +9,27 @@ from agent.score.scorer import Artifact
 from agent.trial import Score, Status
 
 KIND = "printed"
+_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf)(?![\w])"
 
 
 class PrintedScorer:
-    """Takes the metric from the script's own summary: the line `name: value` after the last line `---`."""
+    """Takes the metric from what the script printed: `name: value` after its last line `---`, or the text around it.
 
-    def __init__(self, metric: Metric) -> None:
+    `line` is that text, with {} where the number stands: `val loss {}`. The last such number counts.
+    """
+
+    def __init__(self, metric: Metric, line: str | None = None) -> None:
         self._metric = metric
+        self._line = line
 
     def score(self, left_behind: Artifact) -> Score:
-        """Return the printed value as a loss; rejected_score if there is not exactly one that can be one."""
-        values = printed_values(left_behind.log, self._metric.name)
+        """Return the printed value as a loss; rejected_score if there is none that can be one."""
+        if self._line is not None:
+            values = numbers_in(left_behind.log, self._line)[-1:]
+            if not values:
+                return _rejected(f"the end of the log has no `{self._line}` with a number")
+        else:
+            values = printed_values(left_behind.log, self._metric.name)
         if len(values) != 1:
             how = "no line" if not values else f"{len(values)} lines"
             return _rejected(f"the log has {how} `{self._metric.name}: value` after its last `---`; there must be one")
@@ -32,6 +42,14 @@ class PrintedScorer:
 def printed_values(log: str, name: str) -> list[str]:
     """Return what stands behind `name:` in the lines after the last `---`."""
     return re.findall(rf"^{re.escape(name)}:[ \t]*(\S+)[ \t]*$", summary(log), re.MULTILINE)
+
+
+def numbers_in(log: str, line: str) -> list[str]:
+    """Return every number that stands where `line` has {}; blanks in it stand for any number of blanks."""
+    before, after = (r"[ \t]+".join(map(re.escape, part.split())) for part in line.split("{}"))
+    word = r"(?<!\w)" if before[:1].isalnum() else ""
+    behind = rf"[ \t]*{after}" if after else ""
+    return re.findall(rf"{word}{before}[ \t]*{_NUMBER}{behind}", log)
 
 
 def _number(text: str) -> float | None:

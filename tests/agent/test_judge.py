@@ -42,6 +42,8 @@ def test_a_success_is_charged_nominally_and_a_failure_as_measured() -> None:
     score = Score(2.5, "held_out")
     assert judge(ENDED, None, score, BUDGET).train_seconds == 6
     assert judge(FAILED, (Status.CRASHED, "why"), None, BUDGET).train_seconds == 7.5
+    unsaid = BudgetSpec(unit="work", amount=6, counted_by="script")
+    assert judge(ENDED, None, score, unsaid).train_seconds == 7.5
     rejected = judge(ENDED, None, Score(None, "held_out", Status.REJECTED_SCORE, "nan"), BUDGET)
     assert (rejected.status, rejected.val_loss, rejected.train_seconds) == (Status.REJECTED_SCORE, None, 7.5)
 

@@ -49,7 +49,7 @@ def test_a_commits_files_make_the_same_task(folder: Path) -> None:
         ("wall_seconds = 60", "wall_second = 60", "wall_second = 60", "unknown key"),
         ("memory_gb = 0.5", "memory_gb = -1", "memory_gb = -1", "greater than 0"),
         ('unit = "steps"', 'unit = "parsecs"', "parsecs", "seconds"),
-        ("nominal_seconds = 1.0\n", "", "[budget]", "nominal_seconds is needed"),
+        ('kind = "held_out"', 'kind = "held_out"\nline = "loss {}"', "[score]", "belongs to kind = 'printed'"),
         ('counted_by = "script"', 'counted_by = "host"', "[budget]", "cannot count steps"),
         ('goal = "minimise"', 'goal = "smaller"', "smaller", "maximise"),
         ('type = "int"', 'type = "integer"', "STRIDE", "integer"),

@@ -1,6 +1,7 @@
 """Self-reported scores: exactly one number after the last `---`, and nothing odd."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,8 +18,8 @@ peak_vram_mb:     45060.2
 """
 
 
-def scored(log: str, goal: str = "minimise") -> Score:
-    metric = Metric.model_validate({"name": "val_bpb", "goal": goal})
+def scored(log: str, goal: Literal["minimise", "maximise"] = "minimise") -> Score:
+    metric = Metric(name="val_bpb", goal=goal)
     return PrintedScorer(metric).score(Artifact(Path("a"), Path("f"), log, Path("s"), "r/0001", 1))
 
 
@@ -48,3 +49,28 @@ def test_what_is_not_one_number_is_rejected(summary: str) -> None:
 def test_lines_before_the_last_marker_do_not_count() -> None:
     assert scored("\n---\nval_bpb: 0.1\n\n---\nval_bpb: 0.9\n").val_loss == 0.9
     assert scored("val_bpb: 0.1\n").status is Status.REJECTED_SCORE
+
+
+def found_by(line: str, log: str) -> Score:
+    metric = Metric(name="val_loss", goal="minimise")
+    return PrintedScorer(metric, line).score(Artifact(Path("a"), Path("f"), log, Path("s"), "r/0001", 1))
+
+
+@pytest.mark.parametrize(
+    ("line", "log", "value"),
+    [
+        ("val loss {}", "step 0: train loss 4.2, val loss 4.1\nstep 9: train loss 3.1, val loss 3.25.\n", 3.25),
+        ("val loss {}", "val  loss\t1e-3, best\n", 1e-3),
+        ("error: {}%", "error: 30 of 100\nerror: 7.5 %\n", 7.5),
+        ("loss {}", "gloss 1\nloss 2\nloss 3 apples and loss4\n", 4.0),
+        ("{} nats", "2.5 nats\n", 2.5),
+        ("a.c {}", "abc 1\na.c .5\n", 0.5),
+    ],
+)
+def test_a_line_finds_the_last_number_that_stands_in_such_text(line: str, log: str, value: float) -> None:
+    assert found_by(line, log).val_loss == value
+
+
+@pytest.mark.parametrize("log", ["loss: 1.0\n", "val loss nan\n", "val loss -2\n", "val loss 3x\n", ""])
+def test_a_line_without_a_usable_number_is_rejected(log: str) -> None:
+    assert found_by("val loss {}", log).status is Status.REJECTED_SCORE
