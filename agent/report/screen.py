@@ -37,18 +37,15 @@ class _Reported(TextColumn):
         return Text(f"loss {loss[-1]} (reported)" if loss else "", style="dim")
 
 
-class Screen:
-    """An Observer that prints: plain lines where the output is no terminal, nothing at all if `quiet`."""
+class Live:
+    """The console, and on a terminal one live line below what is printed. Several screens may share it."""
 
-    def __init__(
-        self, metric: Metric, paths: RunPaths, hash_of: Callable[[int], str | None], quiet: bool = False
-    ) -> None:
-        self._metric = metric
-        self._paths = paths
-        self._hash_of = hash_of
+    def __init__(self, quiet: bool = False) -> None:
+        """`quiet`: nothing is shown at all."""
         self._console = Console(quiet=quiet, highlight=False, markup=False, soft_wrap=True)
+        self.colour = self._console.is_terminal
         self._headed = False
-        self._proposing = "proposing"
+        self._what = ""
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         if self._console.is_terminal and not quiet:
@@ -56,52 +53,73 @@ class Screen:
                 SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(24), TimeElapsedColumn(),
                 _Reported(), console=self._console, transient=True, refresh_per_second=4,
             )  # fmt: skip
-            self._progress.start()
 
     def say(self, line: str) -> None:
         """Print one line above the live one."""
         self._console.print(Text.from_ansi(line))
 
-    def proposing(self, number: int) -> None:
-        self._proposing = f"trial {number}: proposing"
-        self._show(self._proposing)
+    def head(self, line: str) -> None:
+        """Print a heading, the first time that there is one."""
+        if not self._headed:
+            self._headed = True
+            self.say(text.paint(line, "1", self.colour))
+
+    def show(self, what: str, log: Path | None = None) -> None:
+        """Let the live line tell `what` is going on, and how far it is by the end of `log`."""
+        self._what = what
+        if self._progress is None:
+            return
+        self._progress.start()
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(what, total=1.0 if log else None, log=log)
 
     def replying(self, n_tokens: int) -> None:
         """Show how much of the model's reply has come in."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=f"{self._proposing}, {n_tokens} tokens")
-
-    def started(self, trial: Trial) -> None:
-        if trial.proposal.refused is None:
-            title = one_line(trial.proposal.title)[:44]
-            self._show(f"trial {trial.number}: training, {title}", self._paths.trial(trial.number).log)
-
-    def scoring(self, trial: Trial) -> None:
-        self._show(f"trial {trial.number}: scoring")
-
-    def finished(self, trial: Trial, previous: Trial | None) -> None:
-        colour = self._console.is_terminal
-        if not self._headed:
-            self._headed = True
-            self.say(text.paint(text.header(self._metric), "1", colour))
-        before = previous.val_loss if previous else None
-        self.say(text.trial_line(trial, self._hash_of(trial.number), before, self._metric, colour))
-
-    def repeating(self, repeat: Repeat) -> None:
-        log = self._paths.trial(repeat.trial).repeat(repeat.seed).log
-        self._show(f"trial {repeat.trial} again: {text.purpose(repeat)}", log)
-
-    def repeated(self, repeat: Repeat, trial: Trial) -> None:
-        self.say(text.repeat_line(repeat, self._metric, self._console.is_terminal))
+            self._progress.update(self._task, description=f"{self._what}, {n_tokens} tokens")
 
     def close(self) -> None:
         """Leave the terminal as it was. Safe to call twice."""
         if self._progress is not None:
             self._progress.stop()
 
-    def _show(self, what: str, log: Path | None = None) -> None:
-        if self._progress is None:
-            return
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(what, total=1.0 if log else None, log=log)
+
+class Screen:
+    """An Observer that prints: plain lines where the output is no terminal."""
+
+    def __init__(
+        self, metric: Metric, paths: RunPaths, hash_of: Callable[[int], str | None], live: Live, label: str = ""
+    ) -> None:
+        """`label` begins every line about this run, where the lines of several are mixed."""
+        self._metric = metric
+        self._paths = paths
+        self._hash_of = hash_of
+        self._live = live
+        self._label = label
+
+    def proposing(self, number: int) -> None:
+        self._live.show(f"{self._label}trial {number}: proposing")
+
+    def started(self, trial: Trial) -> None:
+        if trial.proposal.refused is None:
+            title = one_line(trial.proposal.title)[:44]
+            log = self._paths.trial(trial.number).log
+            self._live.show(f"{self._label}trial {trial.number}: training, {title}", log)
+
+    def scoring(self, trial: Trial) -> None:
+        self._live.show(f"{self._label}trial {trial.number}: scoring")
+
+    def finished(self, trial: Trial, previous: Trial | None) -> None:
+        colour = self._live.colour
+        self._live.head(" " * len(self._label) + text.header(self._metric))
+        before = previous.val_loss if previous else None
+        line = text.trial_line(trial, self._hash_of(trial.number), before, self._metric, colour)
+        self._live.say(self._label + line)
+
+    def repeating(self, repeat: Repeat) -> None:
+        log = self._paths.trial(repeat.trial).repeat(repeat.seed).log
+        self._live.show(f"{self._label}trial {repeat.trial} again: {text.purpose(repeat)}", log)
+
+    def repeated(self, repeat: Repeat, trial: Trial) -> None:
+        self._live.say(self._label + text.repeat_line(repeat, self._metric, self._live.colour))
