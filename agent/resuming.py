@@ -1,6 +1,7 @@
 """What may be different when a run is gone on with: its budget may be higher, and nothing else."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.config import RunConfig
@@ -21,8 +22,8 @@ RAISABLE = {
 
 def with_raises(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunConfig:
     """Return the configuration with the caps that the journal has raised since."""
-    caps = {name: value for event in raises for name, value in event.caps.items()}
-    return RunConfig.model_validate(config.model_dump() | caps)
+    caps: dict[str, Any] = {name: value for event in raises for name, value in event.caps.items()}
+    return replace(config, **caps)
 
 
 def at_trial(config: RunConfig, history: History, number: int) -> RunConfig:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from agent import config as run_config
@@ -88,7 +88,8 @@ def existing_run(
             the run open.
     """
     if on_resume.task_folder is not None:
-        config = config.model_copy(update={"task_folder": on_resume.task_folder})
+        config = replace(config, task_folder=on_resume.task_folder)
+    run_config.checked(**asdict(config))  # run.json may have been edited
     task = load_task(config, runs)
     refuse_another_task(config, task, TrialRepo(runs.repo))
     if config.model is None and config.base_url is None:

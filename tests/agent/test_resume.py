@@ -157,3 +157,12 @@ def test_a_journaled_proposal_is_not_paid_for_again(agent: Zygote) -> None:
         assert agent.agent("resume", "r", **key) == 0, agent.said
         assert len(server.requests) == 3
     assert "less" in agent.said
+
+
+def test_a_setting_that_somebody_made_nonsense_is_named(agent: Zygote) -> None:
+    assert agent.agent(*BEGIN, "3", death=IN_TRIAL_2) == -9
+    path = agent.runs.run("r").run_json
+    path.write_text(path.read_text().replace('"final_runs": 0', '"final_runs": "many"'))
+    assert agent.agent("resume", "r") == 2
+    assert "--final-runs 'many': input should be a valid integer" in agent.said
+    assert len(agent.said.splitlines()) == 1

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def told(runs: RunsFolder, run_id: str) -> dict[str, Any]:
             if path.is_file() and path.name != ".git"
         },
         "artifacts": sorted(str(path.relative_to(paths.root)) for path in paths.root.glob("trials/*/artifact")),
-        "config": replace_id(load(paths.run_json).model_dump(mode="json")),
+        "config": replace_id(asdict(load(paths.run_json))),
     }
 
 
