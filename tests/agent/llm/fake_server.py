@@ -5,7 +5,7 @@ Client libraries' mock packages do not intercept openai 3.x (it left httpx), so 
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -98,9 +98,14 @@ class FakeServer:
 
 
 @contextmanager
-def fake_server(script: Sequence[Answer], port: int = 0) -> Iterator[FakeServer]:
-    """Serve the answers in order; a request too many gets a 418, which no client retries. `port` 0: any free one."""
-    remaining = list(script)
+def fake_server(
+    script: Sequence[Answer] | Callable[[dict[str, Any]], Answer], port: int = 0
+) -> Iterator[FakeServer]:
+    """Serve the answers in order, or what a function makes of each request; `port` 0: any free one.
+
+    A request too many gets a 418, which no client retries.
+    """
+    remaining = [] if callable(script) else list(script)
     ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -110,7 +115,10 @@ def fake_server(script: Sequence[Answer], port: int = 0) -> Iterator[FakeServer]
             body = self.rfile.read(int(self.headers["Content-Length"]))
             seen.requests.append(json.loads(body))
             seen.authorizations.append(self.headers.get("Authorization"))
-            answer = remaining.pop(0) if remaining else fails(418, "the script has no more answers")
+            if callable(script):
+                answer = script(seen.requests[-1])
+            else:
+                answer = remaining.pop(0) if remaining else fails(418, "the script has no more answers")
             if answer.stalls:
                 ended.wait(30)
                 self.close_connection = True

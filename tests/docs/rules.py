@@ -1,0 +1,102 @@
+"""How a documented command is made to run here: what stands for what, what is made smaller, what is not run and why.
+
+This is the whole table. A line that it has no answer for fails `test_commands`.
+"""
+
+import re
+from collections.abc import Sequence
+
+# What a reader puts in for it -> what lies in the prepared folder, by the option that it follows ("" for none).
+STANDS_FOR = {
+    ("--task", "DIR"): "my-task",
+    ("--task", "FOLDER"): "my-task",
+    ("--task", "TASK"): "my-task",
+    ("--to", "REPO"): "../mine",
+    ("--repo", "DIR"): "runs/trials.git",
+    ("--out", "DIR"): "taken-along",
+    ("--path", "P"): "train.py",
+    ("--path", "PATH"): "train.py",
+    ("", "SCRIPT"): "my-task/train.py",
+}
+RUN = "RUN"  # the prepared run bears the name that the pages use
+A_RUN = re.compile(r"demo-\d{8}-\d{6}|\d{8}-\d{6}-[\w.-]+")
+A_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+A_COMMIT_IS = 7  # the trial of RUN whose hash stands for any other
+
+# Commands that train, or look at a task: on `my-task` in place of the bundled one, which takes minutes, ...
+ON_A_TASK = {"prepare": "with-data", **dict.fromkeys(("run", "noise", "doctor", "compare"), "my-task")}
+# ... in a folder of runs of their own, so that "the last run" stays RUN, ...
+BESIDE = ("run", "noise")
+CHANGES_RUNS = ("run", "noise", "resume")
+# ... and as short as they can be.
+SHORT = {
+    "run": {"--trials": "2"},
+    "noise": {"--seeds": "2"},
+    "resume": {"--trials": "11"},
+    "compare": {"--trials": "2", "--seeds": "2"},
+}
+# What needs a scorer and a test split goes to a run of two trials of tests/tasks/bigram, which has them.
+AUDITED = {"--verify": "best", "--test": "replay"}
+
+# Not run here. An `agent` line is still parsed; the files, targets and options that another names must exist.
+NOT_RUN = {
+    "make": "`make demo` and the suites take minutes; CI runs `check`, `test` and `docs`",
+    "pip install": "tests/test_packaging.py installs the package; nothing here may need the network",
+    "python -m benchmarks": "`pytest -m long tests/docs` runs each, as small as it goes",
+    "python -m agent.llm.local_server": "`pytest -m long tests/docs` runs it, with the embedded model's weights",
+    "pytest": "it is what runs already",
+    "ollama": "not installed here; the line is from its own documentation",
+    "vllm": "not installed here; the line is from its own documentation",
+    "llama-server": "not installed here; the line is from its own documentation",
+}
+NEEDS_A_MACHINE = {"--gpus": "needs a GPU", "--sandbox docker": "needs a container engine"}
+
+
+def not_run(words: Sequence[str]) -> str | None:
+    """Return why a command is not run here; None if it is to be."""
+    line = " ".join(words)
+    for start, reason in NOT_RUN.items():
+        if line == start or line.startswith((f"{start} ", f"{start}.")):
+            return reason
+    return next((reason for part, reason in NEEDS_A_MACHINE.items() if part in line), None)
+
+
+def rewritten(words: Sequence[str], *, commit: str, name: str) -> list[str]:
+    """Return the arguments of an `agent` line as they run here.
+
+    Args:
+        words: what follows `agent`, as documented; brackets around what is optional do not count.
+        commit: the hash of trial A_COMMIT_IS of RUN; name: of the run, where one begins.
+    """
+    command, *rest = [word.strip("[]…") for word in words]
+    before = ["", *rest]
+    made = [_stands_for(option if option.startswith("-") else "", word, commit) for option, word in
+            zip(before, rest, strict=False)]  # fmt: skip
+    if command in ON_A_TASK and not {"--task", "--from"} & set(made) and not any(RUN in word for word in made):
+        made += ["--task", ON_A_TASK[command]]
+    if command in BESIDE:
+        if not any(RUN in word for word in made):
+            made += ["--runs", "night"]
+        if "--name" not in made:
+            made += ["--name", name]
+    for option, value in SHORT.get(command, {}).items():
+        made = _with(made, option, value, always=command != "resume")
+    if "--max-cost" in made and "--price" not in made:
+        made += ["--price", "1,1"]  # the table knows a price by the endpoint's host, which is loopback here
+    if any(option in made and command == only for option, only in AUDITED.items()):
+        made = [re.sub(rf"^{RUN}/\d+$", f"{RUN}/1", word) for word in made] + ["--runs", "audited"]
+    return [command, *made]
+
+
+def _stands_for(option: str, word: str, commit: str) -> str:
+    if A_COMMIT.fullmatch(word) and not word.isdigit():
+        return commit
+    return STANDS_FOR.get((option, word)) or A_RUN.sub(RUN, word)
+
+
+def _with(words: list[str], option: str, value: str, *, always: bool) -> list[str]:
+    """Return the words with an option's value replaced, or added if it is always to be there."""
+    if option in words:
+        at = words.index(option) + 1
+        return [*words[:at], value, *words[at + 1 :]]
+    return [*words, option, value] if always else words
