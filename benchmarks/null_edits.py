@@ -2,12 +2,11 @@
 
 Comments, renamed variables and reordered imports leave the loss as it is to the last digit, and are not kept. Another
 seed inside the script draws anew: about every second one is "better" than the lucky best so far. Everything is real:
-loop, sandbox, training, audited score. Takes about ten minutes on a quiet core.
+loop, sandbox, training, audited score. Takes about ten minutes on a quiet core; killed and called again, it goes on.
 """
 
 import argparse
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from agent.repeat import Repeat
 from agent.repo import TrialRepo
 from agent.report import text
 from agent.resources import folder
+from agent.run_lock import locked
 from agent.score.audited import AuditedScorer
 from agent.task import Task
 from agent.trial import Origin, Proposal, Trial
@@ -97,25 +97,27 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=20)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "autocentaur", help="prepared data")
     parser.add_argument("--lead", type=float, default=3.0, help="sigmas; 0 puts every lucky draw to the test")
+    parser.add_argument("--runs", type=Path, default=Path("build/null-edits"), help="where the run is, or will be")
     options = parser.parse_args()
     task = Task.load(folder("train_template"))
     corpus = find_corpus(task, options.cache) or prepare_corpus(task, options.cache)
-    box = BubblewrapSandbox()
-    print(text.header(task.metric))
-    with tempfile.TemporaryDirectory() as scratch:
-        runs = RunsFolder(Path(scratch) / "runs")
-        runs.prepare()
-        paths = runs.run("null-edits")
-        paths.root.mkdir()
-        journal = Journal(paths.journal)
+    runs = RunsFolder(options.runs)
+    runs.prepare()
+    paths = runs.run(f"null-edits-lead-{options.lead:g}")
+    with locked(paths):
+        history = History.read(paths.journal) if paths.journal.exists() else History([])
+        repo, journal, box = TrialRepo(runs.repo), Journal(paths.journal), BubblewrapSandbox()
+        repo.recover(paths.run_id, paths.worktree)
         run = OpenRun(
-            "null-edits", "null", None, task, corpus, paths, journal, History([]), TrialRepo(runs.repo), NullEdits(),
+            paths.run_id, "null", None, task, corpus, paths, journal, history, repo, NullEdits(),
             box, AuditedScorer(task, corpus, box), Budget(trials=options.edits + 1), Lines(task.metric),
             rule=KeepRule(lead=options.lead, paired=True, sigma=task.noise.sigma),
         )  # fmt: skip
+        lines = text.trial_lines(history.results, repo.tags(paths.run_id), task.metric, False, is_open=True)
+        print("\n".join(lines), flush=True)
         run_trials(run)
         journal.close()
-    box.close()
+        box.close()
     _report(run.history, run.keeper)
 
 
