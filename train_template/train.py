@@ -318,8 +318,8 @@ def main() -> None:
         mean_loss += (loss.item() - mean_loss) / min(step, 10)  # running mean, then exponential
         if not math.isfinite(mean_loss) or mean_loss > 2 * math.log(vocab_size):  # a uniform guess costs ln V
             fail(f"diverged: loss {mean_loss:.4g} nats at step {step}, progress {progress:.3f}")
-        if elapsed - shown > 1 or step == 1:
-            shown = elapsed
+        if progress - shown >= 0.01 or step == 1:  # by progress: the same lines on any machine
+            shown = progress
             print(f"step {step:05d} progress {progress:.3f} loss {mean_loss:.4f} elapsed {elapsed:.0f} s", flush=True)
 
     training_seconds = time.perf_counter() - began
