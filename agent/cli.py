@@ -70,6 +70,9 @@ def run(
     keep: Annotated[
         str | None, typer.Option(metavar="RULE", help="two-tier: a gain is confirmed by a fresh run; any: never.")
     ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune/--no-prune", help="Stop trials that diverge, or fall hopelessly behind half-way.")
+    ] = True,
     final_runs: Annotated[
         int | None, typer.Option(metavar="N", help="Runs of the result under held-out seeds; 3 in a run of 20 or more.")
     ] = None,
@@ -152,6 +155,7 @@ def run(
         metric_goal=checked.metric.goal,
         noise_sigma=measured_sigma(runs_folder(runs), checked.digest) or checked.noise.sigma,
         **options_of(checked, keep, final_runs, n_trials=n_trials, on_gpu=gpus is not None),
+        prune=prune and checked.curve is not None,
         trials=trials,
         budget_seconds=train_seconds,
         wall_seconds=wall_seconds,

@@ -45,6 +45,7 @@ class RunConfig:
     keep_gain: float = _within(2.0, ge=0)  # sigmas
     paired: bool = False  # the same seed gives the same loss
     sigma_share: float = _within(0.01, gt=0)  # of the baseline's loss: sigma, where nothing is known
+    prune: bool = False  # trials are stopped early; see agent.prune
     final_runs: int = _within(0, ge=0, le=100)  # of the result under held-out seeds, at the end
     trials: int | None = _within(None, ge=1)  # in all, the baseline included
     budget_seconds: float | None = _within(None, gt=0)  # training seconds, as charged

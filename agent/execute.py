@@ -9,6 +9,7 @@ from agent.data import Corpus
 from agent.flags import reported_flags
 from agent.judge import failure, judge, read_tail, reported, saved_nothing
 from agent.paths import TrialPaths
+from agent.prune import Watch
 from agent.score.scorer import Artifact, Scorer
 from agent.task import Task
 from agent.train_job import export, training_job
@@ -39,6 +40,7 @@ def execute(
     train_seed: int,
     baseline: Outcome | None,
     to_beat: float | None,
+    watch: Watch | None = None,
     scoring: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Train `source` and score what it leaves behind; return what came of it, `kept` not yet decided.
@@ -49,6 +51,7 @@ def execute(
         number: of the trial whose script this is.
         baseline: outcome of trial 0, which the limits of some budgets follow; None for the baseline itself.
         to_beat: what is lower would decide something, and is audited more closely; None: nothing would.
+        watch: follows the training and may stop it; None: it runs to its end.
         scoring: called between training and scoring.
 
     Raises:
@@ -67,9 +70,11 @@ def execute(
         baseline_wall_seconds=baseline.wall_seconds if baseline else None,
         passed_on=bench.passed_on,
     )
-    execution = bench.sandbox.run((warmed if baseline else leaving)(job, bench.compiled))
+    job = replace((warmed if baseline else leaving)(job, bench.compiled), stop_when=watch)
+    execution = bench.sandbox.run(job)
+    stop = watch.end() if watch is not None else None
     log = read_tail(paths.log)
-    failed = failure(execution, log, task.budget)
+    failed = (stop.status, stop.reason) if stop is not None else failure(execution, log, task.budget)
     if failed is None and task.score.kind != "printed" and execution.output_bytes == 0:
         failed = saved_nothing(log)
     score = None
@@ -80,4 +85,10 @@ def execute(
     outcome = judge(execution, failed, score, task.budget)
     said = reported(log)
     flags = reported_flags(said, execution, outcome.val_loss, task.metric, baseline)
-    return replace(outcome, reported=said, flags=flags, conditions=bench.conditions)
+    outcome = replace(outcome, reported=said, flags=flags, conditions=bench.conditions)
+    if watch is not None:
+        outcome = replace(outcome, curve=watch.curve, condemned=watch.condemned)
+    if stop is not None:
+        charged = stop.charge_seconds(task.budget, execution.wall_seconds)
+        outcome = replace(outcome, train_seconds=charged, stopped_at=stop.share)
+    return outcome

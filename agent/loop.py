@@ -201,6 +201,8 @@ def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:
     run.journal.append(event)
     finished = run.history.add(event)
     run.keeper.take(finished)
+    if run.pruner is not None:
+        run.pruner.take(finished)
     _settle(run, finished)
     run.observer.finished(finished, previous)
     return finished
@@ -221,6 +223,7 @@ def _execute(run: OpenRun, trial: Trial) -> Outcome:
         train_seed=train_seed,
         baseline=run.history.trials[0].outcome if run.history.trials else None,
         to_beat=run.keeper.to_beat(train_seed),
+        watch=run.watch_of(trial, source),
         scoring=lambda: run.observer.scoring(trial),
     )
     if trial.parent is not None:

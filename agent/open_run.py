@@ -13,6 +13,7 @@ from agent.journal import History, Journal
 from agent.keeper import Keeper, KeepRule
 from agent.paths import RunPaths
 from agent.propose.proposer import Proposer
+from agent.prune import Pruner, Watch
 from agent.repeat import Repeat
 from agent.repo import TrialRepo
 from agent.score.scorer import Scorer
@@ -56,6 +57,7 @@ class OpenRun:
     budget: Budget
     observer: Observer
     rule: KeepRule = field(default_factory=lambda: KeepRule("any"))
+    pruner: Pruner | None = None  # stops trials early; None: all run to their end
     final_runs: int = 0  # of the run's result under held-out seeds, at the end
     passed_on: Mapping[str, str] = field(default_factory=dict)  # variables of the caller that task.toml allows
     conditions: Mapping[str, str] = field(default_factory=dict)  # what results may depend on here
@@ -73,6 +75,16 @@ class OpenRun:
         return Workbench(
             self.task, self.corpus, self.sandbox, self.scorer, self.passed_on, self.paths.compiled, self.conditions
         )
+
+    def watch_of(self, trial: Trial, source: str) -> Watch | None:
+        """Return what follows a trial's training and may stop it; None where nothing is stopped early."""
+        if self.pruner is None:
+            return None
+        champion, bar = self.keeper.result, None
+        if champion is not None:
+            bar = self.pruner.bar(trial.number, source, champion, self.sources[champion], self.keeper.sigma)
+        n_bytes = int(self.task.limits.log_mb * 2**20) // 2  # of the log; the rest is written when the job has ended
+        return Watch(self.pruner.form, self.paths.trial(trial.number).log, n_bytes, bar)
 
     def move_refs(self) -> None:
         """Let branch and champion's tag point where the journal says, wherever they point now."""

@@ -20,6 +20,7 @@ from agent.modes import ECHO, build_model, build_proposer, caps_of, check_mode, 
 from agent.open_run import Observer, OpenRun, utc_now
 from agent.paths import RunPaths, RunsFolder
 from agent.places import image_is_here, open_sandbox
+from agent.prune import pruner_of
 from agent.repo import TrialRepo
 from agent.resuming import image_to_go_on_in, raise_of, refuse_another_task, refuse_other_conditions, with_raises
 from agent.run_lock import locked
@@ -175,6 +176,7 @@ def _open(
             budget=Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
             observer=around.screen_of(task, paths, repo),
             rule=rule_of(config),
+            pruner=pruner_of(task, config.seed, history.results) if config.prune else None,
             final_runs=config.final_runs,
             passed_on=passed_on,
             conditions=conditions,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from agent.curve import EXEMPT, PATTERN
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params
 from agent.errors import EditError, TaskError
@@ -21,7 +22,10 @@ from agent.search.space import SearchSpace
 CONFIG_NAME = "task.toml"
 CANARY_SHARE = 0.015  # of a trial's budget in seconds,
 CANARY_SECONDS = (1.0, 10.0)  # but at least and at most
-_TABLES = ("data", "score", "budget", "limits", "set", "noise", "keep", "machine", "values", "space", "derived", "memory", "hints")
+_TABLES = (
+    *("data", "score", "budget", "limits", "set", "noise", "keep", "curve", "machine"),
+    *("values", "space", "derived", "memory", "hints"),
+)
 
 
 class _Strict(BaseModel):
@@ -161,6 +165,31 @@ class MachineSpec(_Strict):
         return self
 
 
+class CurveSpec(_Strict):
+    """How the script prints its training loss while it trains; see agent.prune."""
+
+    pattern: str = PATTERN  # of a line: groups `loss`, and `progress` (0 to 1) or `used` (of the budget, in its unit)
+    exempt: tuple[str, ...] = EXEMPT  # parts of names; edits that touch them are never stopped for being behind
+
+    @field_validator("pattern")
+    @classmethod
+    def _complete(cls, value: str) -> str:
+        try:
+            groups = set(re.compile(value).groupindex)
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from error
+        if "loss" not in groups or len(groups & {"progress", "used"}) != 1:
+            raise ValueError("needs the group (?P<loss>…), and one of (?P<progress>…) and (?P<used>…)")
+        return value
+
+    @field_validator("exempt")
+    @classmethod
+    def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in value:
+            raise ValueError("an empty name is part of every line; leave it out")
+        return value
+
+
 class _Document(_Strict):
     """task.toml with one profile laid over it."""
 
@@ -181,6 +210,7 @@ class _Document(_Strict):
     set: Mapping[str, str] = {}
     noise: NoiseSpec = NoiseSpec()
     keep: KeepSpec = KeepSpec()
+    curve: CurveSpec | None = None
     machine: MachineSpec = MachineSpec()
     values: Mapping[str, int | float | str] = {}
     space: Mapping[str, Mapping[str, Any]] = {}
@@ -222,6 +252,7 @@ class Task:
         self.variables = document.set
         self.noise = document.noise
         self.keep = document.keep
+        self.curve = document.curve
         self.machine = document.machine
         self._memory = document.memory
         missing = [name for name in (self.script, *self.frozen) if name not in files]

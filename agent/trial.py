@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent.curve import Condemned, Curve
 from agent.edits.edit import Edit, Params, decode, encode
 
 if TYPE_CHECKING:
@@ -166,6 +167,9 @@ class Outcome:
     conditions: Mapping[str, str] = field(default_factory=dict)  # what it may depend on; see agent.conditions
     unenforced: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # where the script's word and the host's measurement disagree, one line each
+    curve: Curve | None = None  # what it printed while it trained; None: nothing that was looked for
+    condemned: Condemned | None = None  # why it was to be stopped at half of its budget; it ran on unless `pruned`
+    stopped_at: float | None = None  # share of its budget at which it was stopped, as reported; None: it was not
 
     def __post_init__(self) -> None:
         if (self.val_loss is None) == (self.status is Status.OK):
@@ -181,6 +185,10 @@ class Outcome:
         data = _plain(self) | {"val_loss": self.val_loss}
         if self.score is not None:
             data["score"] = self.score.to_json()
+        if self.curve is not None:
+            data["curve"] = self.curve.to_json()
+        if self.condemned is not None:
+            data["condemned"] = self.condemned.to_json()
         return data
 
     @classmethod
@@ -192,6 +200,10 @@ class Outcome:
                 fields[name] = tuple(fields[name])
         if "score" in fields:
             fields["score"] = Score.from_json(fields["score"])
+        if "curve" in fields:
+            fields["curve"] = Curve(**fields["curve"])
+        if "condemned" in fields:
+            fields["condemned"] = Condemned(**fields["condemned"])
         outcome = _read(cls, fields)
         outcome.__post_init__()
         return outcome

@@ -13,13 +13,16 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first. A module may import its own layer and lower ones; see docs/architecture.md.
 LAYERS = (
-    {"__init__", "errors", "paths", "resources", "durable", "edits"},
+    {"__init__", "errors", "paths", "resources", "durable", "curve", "edits"},
     {"trial", "repeat"},
     {
         *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record", "run_lock"),
         *("budget", "config", "metric", "task", "data", "conditions"),
     },
-    {"propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper", "known_noise"},
+    {
+        *("propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper"),
+        *("known_noise", "prune"),
+    },
     {"loop", "open_run", "confirm", "thought", "report", "recorded", "comparison", "lookup", "export", "branch"},
     {
         *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "standing", "doctor"),

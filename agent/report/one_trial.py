@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from agent.judge import read_tail
 from agent.record import one_line
+from agent.report.early import told as told_of_curve
 from agent.report.exchange import Call, read_exchange
 from agent.report.stored_run import StoredRun
 from agent.report.text import paint, purpose, verdict
@@ -71,6 +72,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         if outcome.reported:
             said = ", ".join(f"{name} {value:g}" for name, value in outcome.reported.items())
             rows.append(("reported", f"{said} (by the script: information only)"))
+        rows += told_of_curve(trial, is_on=stored.config.prune)
         if outcome.sandbox:
             rows.append(("sandbox", outcome.sandbox))
         rows += [("not enforced", line) for line in outcome.unenforced]

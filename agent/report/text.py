@@ -10,6 +10,7 @@ from agent.keeper import Keeper, Reading
 from agent.metric import Metric
 from agent.record import one_line
 from agent.repeat import Purpose, Repeat
+from agent.report.early import stopped_early
 from agent.trial import Standing, Status, Trial
 
 TITLE_WIDTH = 56
@@ -161,7 +162,7 @@ def summary(history: History, metric: Metric, keeper: Keeper) -> list[str]:
     ran = f"{len(trials)} trials: " + ", ".join(f"{n} {word}" for word, n in counts.items())
     if history.repeats:
         ran += f"; {len(history.repeats)} repeats"
-    return [*lines, ran, _spent(Ledger.of(history.results))]
+    return [*lines, ran, *stopped_early(trials), _spent(Ledger.of(history.results))]
 
 
 def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
@@ -294,6 +295,9 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "self_reported": bool(outcome and outcome.score and outcome.score.kind == "printed"),
         "reported": dict(outcome.reported) if outcome else {},
         "flags": list(outcome.flags) if outcome else [],
+        "stopped_at": outcome.stopped_at if outcome else None,
+        "condemned": outcome.condemned.to_json() if outcome and outcome.condemned else None,
+        "curve": outcome.curve.to_json() if outcome and outcome.curve else None,
         "usage": proposal.to_json().get("usage"),
         "started_at": trial.started_at,
         "finished_at": trial.finished_at,

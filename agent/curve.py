@@ -1,0 +1,112 @@
+"""The curve that a script prints while it trains: reported, not trusted, and brought down to a few numbers."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import linear_regression, mean
+from typing import Any
+
+PATTERN = r"\bprogress[ =:]+(?P<progress>[\d.]+)\b.*?\bloss[ =:]+(?P<loss>[-+]?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?))"
+"""What the bundled script prints: `step 00120 progress 0.512 loss 4.1234 ...`."""
+EXEMPT = (
+    "warm",
+    "schedul",
+    "anneal",
+    "lr_factor",
+    "batch",
+    "seed",
+    "budget",
+    "progress",
+    "epoch",
+    "n_steps",
+    "max_steps",
+)
+"""Parts of names whose edits change what a curve looks like half-way, where a task does not say which."""
+HALF = 0.5
+WINDOW = 0.1  # of the budget: a level is the mean of the points in as much before it, for single ones are noisy
+_ROUNDING = 5e-4  # of a share that was printed with three decimals
+
+
+@dataclass(frozen=True)
+class Point:
+    """One line of a curve."""
+
+    share: float  # of the budget, 0 to 1
+    loss: float  # as printed, in the script's own units; may be nan or inf
+
+
+@dataclass(frozen=True)
+class CurveFormat:
+    """How a script prints its curve."""
+
+    pattern: re.Pattern[str]  # has the group `loss`, and `progress` (a share) or `used` (of the budget, in its unit)
+    amount: float  # the budget, in its unit
+
+    def point(self, line: str) -> Point | None:
+        """Return the point that a line tells; None if it tells none."""
+        found = self.pattern.search(line)
+        if found is None:
+            return None
+        groups = found.groupdict()
+        try:
+            used = groups.get("used")
+            share = float(groups["progress"]) if used is None else float(used) / self.amount
+            loss = float(groups["loss"])
+        except (TypeError, ValueError):  # an optional group is missing, or is no number
+            return None
+        return Point(share, loss) if math.isfinite(share) else None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What is remembered of a curve, in the script's own units."""
+
+    start: float  # the first point
+    half: float | None = None  # level at half of the budget; None: it has no points there
+    error: float = 0.0  # standard error of `half`, from the scatter of its points
+    end: float | None = None  # level at the end; None: it was stopped, or prints nothing there
+
+    @classmethod
+    def of(cls, points: Sequence[Point]) -> "Curve | None":
+        """Return what is remembered of points, in the order in which they were printed; None if none is finite."""
+        finite = [point for point in points if math.isfinite(point.loss)]
+        if not finite:
+            return None
+        half, end = level(finite, HALF), level(finite, 1.0)
+        return cls(
+            start=finite[0].loss,
+            half=half[0] if half else None,
+            error=half[1] if half else 0.0,
+            end=end[0] if end else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Condemned:
+    """Why a trial was to be stopped at half of its budget; see agent.prune."""
+
+    gap: float  # by how much its level lay above the champion's
+    limit: float  # what it might have been
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def level(points: Sequence[Point], share: float) -> tuple[float, float] | None:
+    """Return the mean of the points in the WINDOW before `share`, and its standard error; None if there are none.
+
+    The scatter is taken about a line, for a curve that falls within the window is not noisy for that.
+    """
+    within = [point for point in points if share - WINDOW - _ROUNDING <= point.share <= share + _ROUNDING]
+    if not within:
+        return None
+    shares, losses = [point.share for point in within], [point.loss for point in within]
+    if len(set(shares)) < 3:
+        return mean(losses), 0.0
+    slope, intercept = linear_regression(shares, losses)
+    squares = sum((y - slope * x - intercept) ** 2 for x, y in zip(shares, losses, strict=True))
+    return mean(losses), math.sqrt(squares / (len(within) - 2) / len(within))
