@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from agent import cli_read, cli_replay, cli_report
+from agent import cli_compare, cli_read, cli_replay, cli_report
 from agent.cli_shared import (
     DEFAULT_RUNS,
     Gpus,
@@ -30,6 +30,7 @@ from agent.cli_shared import (
     start_of,
     stored_run,
     task_folder,
+    where,
 )
 from agent.errors import AgentError, UsageError
 from agent.signals import stop_on_signals
@@ -298,6 +299,7 @@ def doctor(*, task: TaskFolder = None, profile: Profile = None, runs: Runs = DEF
         raise typer.Exit(4)
 
 
+app.add_typer(cli_compare.app)
 app.add_typer(cli_read.app)
 app.add_typer(cli_replay.app)
 app.add_typer(cli_report.app)
@@ -364,7 +366,7 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None"
 
     key = os.environ.get("OPENAI_API_KEY")
     around = Surroundings(cache_folder(), key, dict(os.environ), screen_of, say, live.replying)
-    go_on = f"agent resume {config.run_id}{_where(runs)}"
+    go_on = f"agent resume {config.run_id}{where(runs)}"
     opened = new_run(config, runs, around) if on_resume is None else existing_run(config, runs, around, on_resume)
     with opened as open_run:
         say(f"run {config.run_id}: mode {config.mode}, {_what(open_run)}")
@@ -406,14 +408,9 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
         print("\n".join(text.noise_summary(run.history.trials, metric)))
         return
     print("\n".join(text.summary(run.history, metric, run.keeper)))
-    where = _where(runs)
+    option = where(runs)
     last = f"{config.run_id}/{run.history.trials[-1].number}"
-    print(f"next: agent log --graph{where} · agent show {last}{where} · agent best{where}")
-
-
-def _where(runs: "RunsFolder") -> str:
-    """Return the option that a command needs to find these runs."""
-    return "" if runs.root == DEFAULT_RUNS.resolve() else f" --runs {runs.root}"
+    print(f"next: agent log --graph{option} · agent show {last}{option} · agent best{option}")
 
 
 def _what(run: "OpenRun") -> str:

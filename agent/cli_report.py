@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli_shared import DEFAULT_RUNS, RunName, Runs, stored_run
+from agent.cli_shared import DEFAULT_RUNS, RunName, Runs, runs_folder, stored_run
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
+    from agent.paths import RunsFolder
     from agent.report.tables import RunOnPage
 
 app = typer.Typer()
@@ -18,7 +19,8 @@ app = typer.Typer()
 @app.command()
 def report(
     run_names: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs of one task; the last one if none is given.")
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Runs of one task, or comparisons; the last run if none is given."),
     ] = None,
     *,
     out: Annotated[
@@ -30,19 +32,42 @@ def report(
     runs: Runs = DEFAULT_RUNS,
 ) -> None:
     """Write a page about a run, or about several compared: one HTML file that loads nothing."""
+    names = list(dict.fromkeys(each for name in run_names or () for each in _runs_of(runs, name)))
+    chosen = names or [stored_run(runs, None).run_id]
+    path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")
+    write_report(runs_folder(runs), chosen, path, png)
+
+
+def write_report(
+    runs: "RunsFolder", names: list[str], page: Path | None, png: Path | None, *, quiet: bool = False
+) -> None:
+    """Write a page about some runs, its first chart as a picture, or both, and say so unless `quiet`."""
     from agent.report.chapters import overview
     from agent.report.page import render
 
-    names: list[str | None] = list(dict.fromkeys(run_names or ())) or [None]
-    found = [_on_page(runs, name) for name in names]
+    found = [_on_page(runs.root, name) for name in names]
     _check_comparable(found)
-    path = out or Path(f"{found[0].stored.run_id if len(found) == 1 else 'report'}.html")
-    page = render(found, datetime.now(UTC))
-    path.write_text(page, encoding="utf-8")
-    print(f"{path}: {len(page.encode()) / 1e6:.1f} MB, {sum(len(run.trials) for run in found)} trials")
+    told = []
+    if page is not None:
+        text = render(found, datetime.now(UTC))
+        page.write_text(text, encoding="utf-8")
+        told.append(f"{page}: {len(text.encode()) / 1e6:.1f} MB, {sum(len(run.trials) for run in found)} trials")
     if png is not None:
         overview(found).save_png(png)
-        print(png)
+        told.append(str(png))
+    if not quiet:
+        print("\n".join(told))
+
+
+def _runs_of(runs: Path, name: str) -> list[str]:
+    """Return the runs that a name stands for: the one of that name, or those that have begun of a comparison."""
+    folder = runs_folder(runs)
+    if name not in folder.comparison_ids():
+        return [name]
+    from agent.compare import load
+
+    known = folder.run_ids()
+    return [each for names in load(folder, name).run_ids().values() for each in names if each in known]
 
 
 @app.command()

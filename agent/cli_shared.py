@@ -50,6 +50,11 @@ def runs_folder(root: Path) -> "RunsFolder":
     return RunsFolder(root.resolve())
 
 
+def where(runs: "RunsFolder") -> str:
+    """Return the option that a command needs to find these runs."""
+    return "" if runs.root == DEFAULT_RUNS.resolve() else f" --runs {runs.root}"
+
+
 def stored_run(runs: Path, name: str | None) -> "StoredRun":
     from agent.report.stored_run import StoredRun
 

@@ -126,12 +126,16 @@ def why_given_up(trials: Sequence[Trial]) -> End | None:
     return None
 
 
+def for_trials(budget: Budget, n_closing: int, trials: Sequence[Trial]) -> Budget:
+    """Return the budget less what the repeats after the search may take, each as much as the baseline did."""
+    once = trials[0].outcome if trials else None
+    if not n_closing or once is None:
+        return budget
+    return budget.less(n_closing * once.train_seconds, n_closing * once.total_seconds)
+
+
 def _for_trials(run: OpenRun) -> Budget:
-    """Return the budget less what the final runs will take, each as much as the baseline did."""
-    if not run.final_runs or not run.history.trials or run.history.trials[0].outcome is None:
-        return run.budget
-    once = run.history.trials[0].outcome
-    return run.budget.less(run.final_runs * once.train_seconds, run.final_runs * once.total_seconds)
+    return for_trials(run.budget, run.final_runs, run.history.trials)
 
 
 def _start_next(run: OpenRun, ledger: Ledger, ahead: Thought | None) -> str | None:

@@ -64,6 +64,11 @@ class RunPaths:
         return self.root / "run.json"
 
     @property
+    def comparison(self) -> Path:
+        """In a folder with this there is no run: it says which runs a comparison of that name is made of."""
+        return self.root / "compare.json"
+
+    @property
     def journal(self) -> Path:
         return self.root / "journal.jsonl"
 
@@ -123,6 +128,13 @@ class RunsFolder:
         runs = [path.parent for path in self.root.glob("*/run.json")]
         return [path.name for path in sorted(runs, key=lambda path: (path / "run.json").stat().st_mtime_ns)]
 
+    def comparison_ids(self) -> list[str]:
+        """Return the names of all comparisons, the oldest first."""
+        if not self.root.is_dir():
+            return []
+        found = sorted(self.root.glob("*/compare.json"), key=lambda path: path.stat().st_mtime_ns)
+        return [path.parent.name for path in found]
+
     def prepare(self) -> None:
         """Make the folder ours, or check that it is.
 
@@ -134,7 +146,9 @@ class RunsFolder:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             ours = {_MARKER, ".gitignore", "README.md", self.repo.name}
-            foreign = [p.name for p in self.root.iterdir() if p.name not in ours and not (p / "run.json").exists()]
+            for own in ("*/run.json", "*/compare.json"):
+                ours |= {path.parent.name for path in self.root.glob(own)}
+            foreign = [path.name for path in self.root.iterdir() if path.name not in ours]
             if not (self.root / _MARKER).exists():
                 if foreign:
                     raise UsageError(

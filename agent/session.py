@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from agent import config as run_config
 from agent.budget import Budget, Ledger
@@ -43,6 +44,7 @@ class Surroundings:
     screen_of: "ScreenOf"  # makes the observer once the run's task and paths are known
     say: "Say"  # prints one line
     count_tokens: Callable[[int], None]  # shows how much of a model's reply has come in
+    build_model: "BuildModel" = build_model  # several runs may share one
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,20 @@ NOTHING_ASKED = OnResume()
 
 ScreenOf = Callable[[Task, RunPaths, TrialRepo], Observer]
 Say = Callable[[str], None]
+
+
+class BuildModel(Protocol):
+    """As `agent.modes.build_model`."""
+
+    def __call__(
+        self,
+        config: RunConfig,
+        api_key: str | None,
+        n_replies_used: int,
+        *,
+        say: Say,
+        count_tokens: Callable[[int], None],
+    ) -> Model: ...
 
 
 @contextmanager
@@ -101,6 +117,8 @@ def existing_run(
 
 def _refuse_taken(paths: RunPaths) -> None:
     """Raise UsageError if the run has begun. A folder without run.json and journal is what a kill left before that."""
+    if paths.comparison.exists():
+        raise UsageError(f"the name {paths.run_id} is taken by a comparison; choose another --name")
     if paths.run_json.exists() or paths.journal.exists():
         raise UsageError(f"the name {paths.run_id} is taken; choose another --name, or `agent resume {paths.run_id}`")
 
@@ -187,7 +205,7 @@ def _open(
 def _model(config: RunConfig, history: History, around: Surroundings) -> Model:
     """Return the run's model, with what it has spent so far counted."""
     used = _used(history)
-    model = build_model(
+    model = around.build_model(
         config, around.api_key, used.calls if used else 0, say=around.say, count_tokens=around.count_tokens
     )
     if config.record is not None:

@@ -17,7 +17,7 @@ LAYERS = (
     {"trial", "repeat"},
     {
         *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record", "run_lock"),
-        *("budget", "config", "metric", "task", "data", "conditions"),
+        *("budget", "intervals", "config", "metric", "task", "data", "conditions"),
     },
     {
         *("propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper"),
@@ -26,12 +26,12 @@ LAYERS = (
     {"loop", "open_run", "confirm", "thought", "report", "recorded", "comparison", "lookup", "export", "branch"},
     {
         *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "standing", "doctor"),
-        *("signals", "cli", "cli_read", "cli_replay", "cli_report", "cli_shared", "__main__"),
+        *("signals", "cli", "cli_compare", "compare", "compare_runs", "compare_figures", "compare_text", "cli_read", "cli_replay", "cli_report", "cli_shared", "__main__"),
     },
 )
 MAY_USE_SANDBOX = {
     *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"),
-    *("loop", "open_run", "thought", "places", "run_lock", "session", "doctor", "cli"),
+    *("loop", "open_run", "thought", "places", "run_lock", "session", "doctor", "cli", "cli_compare"),
 }
 OWNERS = {
     "openai": {"agent/llm/openai_model.py"},
@@ -42,7 +42,7 @@ OWNERS = {
     "optuna": {"agent/search/tpe.py", "agent/report/importance.py"},
     "pydantic": {"agent/config.py", "agent/metric.py", "agent/task.py"},
     "pydantic_core": {"agent/journal.py"},
-    "typer": {"agent/cli.py", "agent/cli_read.py", "agent/cli_replay.py", "agent/cli_report.py", "agent/cli_shared.py"},
+    "typer": {"agent/cli.py", "agent/cli_compare.py", "agent/cli_read.py", "agent/cli_replay.py", "agent/cli_report.py", "agent/cli_shared.py"},
     "rich": {"agent/report/screen.py", "agent/report/watch.py"},
     "matplotlib": {"agent/report/charts.py", "agent/report/svg.py"},
     "jinja2": {"agent/report/page.py"},
