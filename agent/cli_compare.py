@@ -73,6 +73,9 @@ def compare(
     keep: Annotated[
         str | None, typer.Option(metavar="RULE", help="two-tier: a gain is confirmed by a fresh run; any: never.")
     ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune/--no-prune", help="Stop trials that diverge, or fall hopelessly behind half-way.")
+    ] = True,
     final_runs: Annotated[
         int | None, typer.Option(metavar="N", help="Runs of each result under held-out seeds; 3 from 20 trials on.")
     ] = None,
@@ -118,7 +121,7 @@ def compare(
             raise UsageError("say how much each run may spend: --trials N, --budget 24h or --wall 8h")
         base = _base(
             name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-compare",
-            (task, profile, runs), keep, final_runs, price=price, **caps,
+            (task, profile, runs), keep, final_runs, prune=prune, price=price, **caps,
             sandbox=sandbox, accept_unenforced=tuple(accept_unenforced), gpus=tuple(gpus.split(",")) if gpus else (),
             model=model, base_url=base_url, context_tokens=context_tokens, llm_share=llm_share,
             llm_warmup=llm_warmup, derived=derived,
@@ -145,6 +148,7 @@ def _base(
     keep: str | None,
     final_runs: int | None,
     *,
+    prune: bool,
     price: str | None,
     **options: Any,
 ) -> "RunConfig":
@@ -169,6 +173,7 @@ def _base(
         metric_goal=task.metric.goal,
         noise_sigma=measured_sigma(runs_folder(start[2]), task.digest) or task.noise.sigma,
         **options_of(task, keep, final_runs, n_trials=n_trials, on_gpu=bool(options["gpus"])),
+        prune=prune and task.curve is not None,
         price=dollars,
         price_source=price_source,
         **options,
