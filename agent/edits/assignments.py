@@ -53,7 +53,7 @@ class Assignments:
 
 def read_constants(source: str, names: Iterable[str]) -> Params:
     """Return the values that `source` gives to `names` at module level. Raises EditError as `apply` does."""
-    return {name: _value(name, node) for name, node in _literals(source, names).items()}
+    return {name: literal_value(name, node) for name, node in _literals(source, names).items()}
 
 
 def all_constants(source: str) -> Params:
@@ -68,7 +68,7 @@ def all_constants(source: str) -> Params:
     for name, node in _plain_assignments(module):
         if name.isupper() and bound[name] == 1:
             with suppress(EditError):  # of other kinds
-                found[name] = _value(name, node)
+                found[name] = literal_value(name, node)
     return found
 
 
@@ -84,7 +84,7 @@ def _literals(source: str, names: Iterable[str]) -> dict[str, ast.expr]:
     if twice := [name for name in wanted if bound.count(name) > 1]:
         raise EditError(f"{', '.join(twice)} is assigned more than once at module level; assign it once")
     for name in wanted:
-        _value(name, found[name])
+        literal_value(name, found[name])
     return {name: found[name] for name in wanted}
 
 
@@ -114,8 +114,12 @@ def _module_level(node: ast.AST) -> Iterator[ast.AST]:
             yield from _module_level(child)
 
 
-def _value(name: str, node: ast.expr) -> Value:
-    """Return the number or string that `node` spells, such as 8, 2**19 or "SSSL"."""
+def literal_value(name: str, node: ast.expr) -> Value:
+    """Return the number or string that `node` spells, such as 8, 2**19 or "SSSL".
+
+    Raises:
+        EditError: it is something else; `name` is what the message calls it.
+    """
     try:
         return _evaluate(node)
     except (TypeError, ArithmeticError):

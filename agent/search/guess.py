@@ -3,12 +3,15 @@
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from agent.edits.assignments import all_constants
 from agent.edits.edit import Value
 
-NEVER = re.compile(r"(^|_)(SEED|PORT|VERSION|EPOCHS?|STEPS?|EVAL|LOG|SAVE|NUM_WORKERS|PATH|DIR|NAME|DEVICE)$|VOCAB")
+NEVER = re.compile(
+    r"(^|_)(SEED|PORT|VERSION|EPOCHS?|STEPS?|ITERS?|ITERATIONS|EVAL|LOG|SAVE|INTERVAL|EVERY|WORKERS|THREADS|PATH|DIR|NAME"
+    r"|DEVICE|RANK|BUDGET|SECONDS|MINUTES)$|VOCAB|^(EVAL|VAL|TEST|PRINT|SAVE)_"
+)
 """Names that decide no quality, or the budget itself: they are shown, and left out."""
 SIZES = re.compile(r"BATCH|DIM|SIZE|WIDTH|HEADS?|CHANNELS|EMBD|HIDDEN|CHUNK")
 SHARES = re.compile(r"RATIO|FRAC|SHARE|DROPOUT|PROB|MIX|MOMENTUM|BETA|DECAY|SMOOTH|ALPHA|GAMMA")
@@ -18,26 +21,37 @@ LOG_FROM = 100  # whole numbers from here on are searched by their logarithm
 A_POWER_FROM = 8  # smaller powers of two are as likely just small numbers
 
 
-def proposed_space(source: str) -> str:
+def proposed_space(source: str, choices: Mapping[str, tuple[str, ...]] | None = None) -> str:
     """Return a [space] table in TOML, one line a constant; what cannot be guessed is a comment.
 
     Every value of the script lies in its range, so that the table stands as it is.
+
+    Args:
+        source: the script.
+        choices: words that a constant may be, by name, its own among them.
 
     Raises:
         EditError: the script does not parse.
     """
     lines = ["[space]"]
     for name, value in all_constants(source).items():
-        lines += _lines(name, value)
+        lines += _lines(name, value, (choices or {}).get(name, ()))
     if not any(line[0] not in "[#" for line in lines):
         lines.append("# the script has no constant NAME = number at module level; give it one for each value to search")
     return "\n".join(lines) + "\n"
 
 
-def _lines(name: str, value: Value) -> Iterator[str]:
-    if isinstance(value, str):
-        choices = f"choices = [{json.dumps(value)}]"
-        yield f'# {name} = {{ type = "categorical", {choices} }}  # list the others, and remove the first #'
+def is_searched(name: str, value: Value, choices: tuple[str, ...] = ()) -> bool:
+    """Return whether the proposed space has a range for a constant."""
+    return not next(_lines(name, value, choices)).startswith("#")
+
+
+def _lines(name: str, value: Value, choices: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(value, str) and value in choices and len(choices) > 1:
+        yield f'{name} = {{ type = "categorical", choices = {json.dumps(choices, ensure_ascii=False)} }}'
+    elif isinstance(value, str):
+        alone = f"choices = [{json.dumps(value, ensure_ascii=False)}]"
+        yield f'# {name} = {{ type = "categorical", {alone} }}  # list the others, and remove the first #'
     elif not math.isfinite(value) or NEVER.search(name):
         yield f"# {name} = {value!r}  # left out: it looks like no matter of quality"
     else:

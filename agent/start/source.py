@@ -1,0 +1,93 @@
+"""Python files of a folder as text and syntax tree: read, never run."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Python file."""
+
+    name: str  # below the folder, with slashes
+    text: str
+    tree: ast.Module
+
+    def at(self, node: ast.AST) -> str:
+        """Return where an expression or a statement stands, as `train.py:12`."""
+        return f"{self.name}:{getattr(node, 'lineno', 1)}"
+
+
+def read_source(folder: Path, name: str) -> Source:
+    """Return a file of `folder`.
+
+    Raises:
+        UsageError: it is missing, is no UTF-8 text or does not parse; the message has the line.
+    """
+    path = folder / name
+    try:
+        text = path.read_bytes().decode()
+        return Source(name, text, ast.parse(text))
+    except UnicodeDecodeError as fault:
+        raise UsageError(f"{path}: not UTF-8 text (byte {fault.start}); convert it, e.g. with iconv") from None
+    except OSError as fault:
+        raise UsageError(f"{path} cannot be read: {fault.strerror}") from None
+    except (SyntaxError, ValueError) as fault:  # ValueError: a null byte
+        line = fault.lineno if isinstance(fault, SyntaxError) else 1
+        raise UsageError(f"{path}:{line}: does not parse as Python: {fault.args[0]}") from None
+
+
+def local_modules(folder: Path, script: Source) -> Iterator[tuple[Source, str]]:
+    """Yield the files of `folder` that `script` imports, directly or through others, each with where that is said.
+
+    As Python does it, names are looked up beside the script. Packages bring their `__init__.py`.
+    """
+    beside = Path(script.name).parent
+    seen, todo = {script.name}, [script]
+    while todo:
+        source = todo.pop(0)
+        for node in ast.walk(source.tree):
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            for name in _files(folder, beside, Path(source.name).parent, node):
+                if name not in seen:
+                    seen.add(name)
+                    found = read_source(folder, name)
+                    todo.append(found)
+                    yield found, source.at(node)
+
+
+def imported_names(source: Source) -> set[str]:
+    """Return the top-level names that a file imports."""
+    names = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def _files(folder: Path, beside: Path, own: Path, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """Yield the files, below `folder`, that an import statement reads."""
+    dotted: list[str] = []
+    start = beside
+    if isinstance(node, ast.Import):
+        dotted = [alias.name for alias in node.names]
+    else:
+        if node.level:
+            start = own
+            for _ in range(node.level - 1):
+                start = start.parent
+        module = node.module or ""
+        dotted = [module, *(f"{module}.{alias.name}".lstrip(".") for alias in node.names)]
+    for name in dotted:
+        at = start
+        for part in name.split(".") if name else ():
+            at = at / part
+            for file in (at / "__init__.py", at.with_suffix(".py")):
+                if (folder / file).is_file():
+                    yield file.as_posix()
