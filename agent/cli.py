@@ -31,6 +31,7 @@ from agent.cli_shared import (
     stored_run,
     task_folder,
     where,
+    whole_name,
 )
 from agent.errors import AgentError, UsageError
 from agent.signals import stop_on_signals
@@ -163,7 +164,7 @@ def run(
         sandbox=sandbox,
         accept_unenforced=tuple(accept_unenforced),
         gpus=tuple(gpus.split(",")) if gpus else (),
-        model=_absolute(model),
+        model=whole_name(model),
         base_url=base_url,
         derived=derived,
         hints=hints,
@@ -420,15 +421,6 @@ def _what(run: "OpenRun") -> str:
     unit = f"{task.budget.amount:g} {task.budget.unit} a trial, budget: {task.budget.kind}"
     model = f", model {run.model_name}" if run.model_name else ""
     return f"task {task.name}{profile}, {unit}{model}"
-
-
-def _absolute(model: str | None) -> str | None:
-    """Return the name of a model; a recording with its whole path, for a resume from another folder."""
-    from agent.modes import RECORDING
-
-    if model is None or not model.startswith(RECORDING):
-        return model
-    return f"{RECORDING}{Path(model.removeprefix(RECORDING)).resolve()}"
 
 
 def _fail(message: str, code: int) -> NoReturn:

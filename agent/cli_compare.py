@@ -24,6 +24,7 @@ from agent.cli_shared import (
     runs_folder,
     start_of,
     where,
+    whole_name,
 )
 from agent.errors import AgentError, BudgetSpentError, UsageError
 
@@ -123,7 +124,7 @@ def compare(
             name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-compare",
             (task, profile, runs), keep, final_runs, prune=prune, price=price, **caps,
             sandbox=sandbox, accept_unenforced=tuple(accept_unenforced), gpus=tuple(gpus.split(",")) if gpus else (),
-            model=model, base_url=base_url, context_tokens=context_tokens, llm_share=llm_share,
+            model=whole_name(model), base_url=base_url, context_tokens=context_tokens, llm_share=llm_share,
             llm_warmup=llm_warmup, derived=derived,
         )  # fmt: skip
         _run(comparisons.begun(folder, base, modes, seeds), folder, minus, more, json_=json_)

@@ -45,6 +45,7 @@ def log(
     from agent.repeat import Repeat
     from agent.report import text
     from agent.report.chosen import chosen
+    from agent.report.terminal import columns_of, row, sentences
     from agent.run_lock import holder
     from agent.trial import Trial
 
@@ -67,7 +68,9 @@ def log(
     about = [stored.trial(one.trial) if isinstance(one, Repeat) else one for one in timeline]
     lines = [heading, *(line for line, trial in zip(every, about, strict=True) if fits(trial))]
     closing = text.summary(stored.history, stored.metric, stored.keeper)
-    print("\n".join([f"run {stored.run_id}", *lines, "", *closing]))
+    columns = columns_of(sys.stdout)
+    shown = [row(line, columns) for line in lines]
+    print("\n".join([f"run {stored.run_id}", *shown, "", *sentences(closing, columns)]))
     if stored.history.pending is not None and not is_open:
         print(f"trial {stored.history.pending.number} was interrupted; `agent resume {stored.run_id}` runs it again")
     if graph:
@@ -160,6 +163,7 @@ def best(
 ) -> None:
     """Show the result of a run, confirmed or not, and where its script is."""
     from agent.report import text
+    from agent.report.terminal import columns_of, sentences
 
     stored = stored_run(runs, run_name)
     shown = stored.best
@@ -176,7 +180,7 @@ def best(
         print_json(document if verified is None else {**document, "test": verified.to_json()})
         return
     closing = text.summary(stored.history, stored.metric, stored.keeper)
-    print("\n".join([f"run {stored.run_id}", *closing]))
+    print("\n".join([f"run {stored.run_id}", *sentences(closing, columns_of(sys.stdout))]))
     print(f"the files of trial {shown.number}: {stored.paths.trial(shown.number).files}")
     print(f"its commit: {stored.hashes.get(shown.number, '')} in {stored.runs.repo}")
     if verified is not None:

@@ -104,6 +104,15 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else user_cache_path("autocentaur")
 
 
+def whole_name(model: str | None) -> str | None:
+    """Return the name of a model; a recording with its whole path, for a resume from another folder."""
+    from agent.modes import RECORDING
+
+    if model is None or not model.startswith(RECORDING):
+        return model
+    return f"{RECORDING}{Path(model.removeprefix(RECORDING)).resolve()}"
+
+
 def price_of(
     said: str | None, model: str | None, base_url: str | None
 ) -> tuple[tuple[float, float] | None, str | None]:

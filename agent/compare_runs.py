@@ -9,7 +9,7 @@ from hashlib import sha256
 from agent.compare import Comparison, check_runs
 from agent.config import RunConfig
 from agent.llm.model import Model
-from agent.loop import End, Ending, TrialByTrial
+from agent.loop import End, Ending, TrialByTrial, why_given_up
 from agent.modes import RECORDING, build_model
 from agent.open_run import OpenRun
 from agent.paths import RunsFolder
@@ -94,6 +94,8 @@ def in_turns(runs: Sequence[OpenRun], ended: Callable[[OpenRun, End], None]) -> 
     while going:
         turn = min(going, key=lambda each: _place(each.run))
         end = turn.step()
+        if end is None and why_given_up(turn.run.history.trials) is not None:
+            end = turn.step()  # says so at once, not after a round of all the others
         if end is None:
             continue
         going.remove(turn)

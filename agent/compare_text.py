@@ -25,7 +25,8 @@ def told(comparison: Comparison, rows: Sequence[ModeFigures], metric: Metric, se
     """
     digits = _digits(rows)
     runs = [run for row in rows for run in row.runs]
-    lines = [f"comparison {comparison.name}: {_progress(runs)}, each {Axis.of(comparison.config).unit}"]
+    lines = [f"comparison {comparison.name}: {_progress(runs)}"]
+    lines += [f"budget of each run: {Axis.of(comparison.config).unit}"]
     lines += [_baseline(runs, metric, digits)]
     if self_reported:
         lines.append(f"{metric.name} is self-reported: the scripts printed it, and nothing has checked it")

@@ -72,7 +72,7 @@ def _progress_chart(runs: Sequence[RunOnPage], axis: str, label: str, cost: Cost
         return _of_one(runs[0], 0, axis, label, cost)
     groups: dict[str, list[Sequence[Trial | Repeat]]] = {}
     for run in runs:
-        groups.setdefault(run.stored.config.mode, []).append(run.results)
+        groups.setdefault(run.stored.label, []).append(run.results)
     return comparison(groups, runs[0].stored.metric, cost, label, name=f"progress-{axis}")
 
 

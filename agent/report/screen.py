@@ -13,7 +13,7 @@ from agent.metric import Metric
 from agent.paths import RunPaths
 from agent.record import one_line
 from agent.repeat import Repeat
-from agent.report import text
+from agent.report import terminal, text
 from agent.trial import Trial
 
 _PROGRESS = re.compile(r"progress +(\d(?:\.\d+)?)")
@@ -58,11 +58,16 @@ class Live:
         """Print one line above the live one."""
         self._console.print(Text.from_ansi(line))
 
-    def head(self, line: str) -> None:
+    def row(self, line: str, label: str = "") -> None:
+        """Print one row of the table of trials, after its label: on a terminal no longer than its line."""
+        columns = self._console.width - len(label) if self._console.is_terminal else None
+        self.say(label + terminal.row(line, columns))
+
+    def head(self, line: str, label: str = "") -> None:
         """Print a heading, the first time that there is one."""
         if not self._headed:
             self._headed = True
-            self.say(text.paint(line, "1", self.colour))
+            self.row(text.paint(line, "1", self.colour), " " * len(label))
 
     def show(self, what: str, log: Path | None = None) -> None:
         """Let the live line tell `what` is going on, and how far it is by the end of `log`."""
@@ -112,14 +117,14 @@ class Screen:
 
     def finished(self, trial: Trial, previous: Trial | None) -> None:
         colour = self._live.colour
-        self._live.head(" " * len(self._label) + text.header(self._metric))
+        self._live.head(text.header(self._metric), self._label)
         before = previous.val_loss if previous else None
         line = text.trial_line(trial, self._hash_of(trial.number), before, self._metric, colour)
-        self._live.say(self._label + line)
+        self._live.row(line, self._label)
 
     def repeating(self, repeat: Repeat) -> None:
         log = self._paths.trial(repeat.trial).repeat(repeat.seed).log
         self._live.show(f"{self._label}trial {repeat.trial} again: {text.purpose(repeat)}", log)
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
-        self._live.say(self._label + text.repeat_line(repeat, self._metric, self._live.colour))
+        self._live.row(text.repeat_line(repeat, self._metric, self._live.colour), self._label)

@@ -44,6 +44,12 @@ class StoredRun:
         return self.config.run_id
 
     @property
+    def label(self) -> str:
+        """Its mode, with the control of centaur told apart from centaur."""
+        is_control = (self.config.mode, self.config.model) == ("centaur", "echo")
+        return "centaur:echo" if is_control else self.config.mode
+
+    @property
     def paths(self) -> RunPaths:
         return self.runs.run(self.run_id)
 

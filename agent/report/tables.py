@@ -76,7 +76,7 @@ def _run(run: RunOnPage) -> list[str]:
     n_memory = sum(trial.status is Status.OUT_OF_MEMORY for trial in trials)
     n_lost = sum(trial.val_loss is None for trial in trials)
     return [
-        stored.run_id, stored.config.mode, str(stored.config.seed), str(len(trials)), value, change,
+        stored.run_id, stored.label, str(stored.config.seed), str(len(trials)), value, change,
         str(sum(trial.kept for trial in trials)), _share(n_lost, len(trials)), _share(n_memory, len(trials)),
         duration(ledger.train_seconds), duration(ledger.wall_seconds),
     ]  # fmt: skip

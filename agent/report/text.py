@@ -14,6 +14,7 @@ from agent.report.early import stopped_early
 from agent.trial import Standing, Status, Trial
 
 TITLE_WIDTH = 56
+SPARED = ((7, 16), (52, 68))  # columns of the lines below that a narrow terminal has no room for
 _FAINT, _GREEN, _RED, _YELLOW, _BOLD = "2", "32", "31", "33", "1"
 _COLOURS = {Status.OK: "", Status.DUPLICATE: _YELLOW, Status.NO_PROPOSAL: _YELLOW, Status.INVALID_EDIT: _YELLOW}
 

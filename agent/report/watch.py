@@ -10,10 +10,12 @@ from agent.judge import last_line, read_tail
 from agent.record import one_line
 from agent.report import text
 from agent.report.stored_run import StoredRun
+from agent.report.terminal import row, sentences
 from agent.run_lock import holder
 
 PAUSE_SECONDS = 0.5
-_LINES_BESIDE = 9  # of a screen: heading, summary, the trial in flight
+_LINES_BESIDE = 3  # of a screen: name, heading, and the cursor's
+_CYAN, _FAINT = "36", "2"
 
 
 def follow(stored: StoredRun, pause_seconds: float = PAUSE_SECONDS) -> None:
@@ -24,9 +26,9 @@ def follow(stored: StoredRun, pause_seconds: float = PAUSE_SECONDS) -> None:
     console = Console(highlight=False, markup=False)
     if console.is_terminal:
         _follow_live(stored, console, pause_seconds)
-    else:
-        _follow_in_lines(stored, console, pause_seconds)
-    for line in ["", *_closing(stored.again())]:
+        return
+    _follow_in_lines(stored, console, pause_seconds)
+    for line in ["", *_closing(stored.again(), None)]:
         _say(console, line)
 
 
@@ -49,37 +51,39 @@ def _follow_live(stored: StoredRun, console: Console, pause_seconds: float) -> N
         while True:
             going_on = holder(stored.paths) is not None
             stored = stored.again()
-            live.update(_view(stored, console.height), refresh=True)
+            live.update(_view(stored, console.width, console.height), refresh=True)
             if not going_on:
                 return
             time.sleep(pause_seconds)
 
 
-def _view(stored: StoredRun, height: int) -> Group:
-    """Return what fits on a screen: the latest trials, what the run has come to, and the trial in flight."""
+def _view(stored: StoredRun, width: int, height: int) -> Group:
+    """Return what fits on a screen: the latest trials, the one in flight, and what the run has come to."""
     done = [result for result in stored.history.timeline if result.outcome is not None]
     heading, *lines = text.trial_lines(done, stored.hashes, stored.metric, colour=True)
-    n_lines = max(3, height - _LINES_BESIDE)
-    shown = [f"run {stored.run_id}, mode {stored.config.mode}", heading, *lines[-n_lines:], *_in_flight(stored), "",
-             *_closing(stored)]  # fmt: skip
-    return Group(*(Text.from_ansi(line, no_wrap=True, overflow="ellipsis") for line in shown))
+    below = [*_in_flight(stored), "", *_closing(stored, width)]
+    n_lines = max(3, height - len(below) - _LINES_BESIDE)
+    shown = [f"run {stored.run_id}, mode {stored.config.mode}", heading, *lines[-n_lines:], *below]
+    return Group(*(Text.from_ansi(row(line, width)) for line in shown))
 
 
 def _in_flight(stored: StoredRun) -> list[str]:
-    history, what = stored.history, ""
+    """Return the trial or repeat that runs as a line like the others, and below it what it says."""
+    history = stored.history
     if history.pending is not None:
-        number, what = history.pending.number, history.pending.proposal.title
-        log = stored.paths.trial(number).log
+        line = text.trial_line(history.pending, None, None, stored.metric, colour=False)
+        log = stored.paths.trial(history.pending.number).log
     elif history.repeating is not None:
-        number, what = history.repeating.trial, text.purpose(history.repeating)
-        log = stored.paths.trial(number).repeat(history.repeating.seed).log
-    if not what:
+        line = text.repeat_line(history.repeating, stored.metric, colour=False)
+        log = stored.paths.trial(history.repeating.trial).repeat(history.repeating.seed).log
+    else:
         return []
-    return [text.paint(one_line(f"{number:>5}  running  {what} | {last_line(read_tail(log))}"), "36", colour=True)]
+    said = one_line(last_line(read_tail(log)))
+    return [text.paint(line, _CYAN, colour=True), text.paint(f"{'':16}{said}", _FAINT, colour=True)]
 
 
-def _closing(stored: StoredRun) -> list[str]:
-    return text.summary(stored.history, stored.metric, stored.keeper)
+def _closing(stored: StoredRun, columns: int | None) -> list[str]:
+    return sentences(text.summary(stored.history, stored.metric, stored.keeper), columns)
 
 
 def _say(console: Console, line: str) -> None:
