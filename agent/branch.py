@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.errors import RepoError, UsageError
 from agent.export import ratchet
+from agent.record import MINIMAL
 from agent.repo import TrialRepo, run_git
 from agent.report.stored_run import StoredRun
 
@@ -24,16 +25,17 @@ class Branch:
     brings_baseline: bool  # the first commit makes the script what the run began with
 
 
-def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None) -> Branch:
+def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None, *, minimal: bool = False) -> Branch:
     """Put the ratchet of a run on a new branch that starts from the repository's HEAD; each commit changes one file.
 
     Args:
         path: of the script within the repository; None: as the task calls it, at the top.
+        minimal: put what an attribution has left of the result on it, in one commit.
 
     Raises:
         UsageError: it is no repository with a commit, there is such a branch, or HEAD has no such file.
     """
-    chain = ratchet(stored)
+    chain = [stored.hashes[0], stored.repo.find(f"{stored.run_id}/{MINIMAL}")] if minimal else ratchet(stored)
     script = stored.task(0).script
     user = _UserRepository(repository)
     user.refuse_taken(name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from agent import cli_compare, cli_init, cli_read, cli_replay, cli_report
+from agent import cli_attribute, cli_compare, cli_init, cli_read, cli_replay, cli_report
 from agent.cli_shared import (
     DEFAULT_RUNS,
     Gpus,
@@ -305,6 +305,7 @@ app.add_typer(cli_init.app)
 app.add_typer(cli_read.app)
 app.add_typer(cli_replay.app)
 app.add_typer(cli_report.app)
+app.add_typer(cli_attribute.app)
 
 
 @app.callback(invoke_without_command=True)

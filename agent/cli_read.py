@@ -5,7 +5,7 @@ import sys
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,12 +15,17 @@ from agent.cli_shared import (
     RunName,
     Runs,
     cache_folder,
+    names_minimal,
     print_json,
     runs_folder,
+    stored_minimal,
     stored_run,
     stored_trial,
 )
 from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.report.stored_run import StoredRun
 
 app = typer.Typer()
 
@@ -91,6 +96,9 @@ def show(
     from agent.report import text
     from agent.report.one_trial import describe
 
+    if names_minimal(trial):
+        _show_minimal(stored_minimal(runs, trial), json_)
+        return
     stored, number = stored_trial(runs, trial)
     found = stored.trial(number)
     if json_:
@@ -138,14 +146,8 @@ def diff(
     json_: Json = False,
 ) -> None:
     """Print the difference of a trial's files to its parent's, or to another trial's."""
-    stored, number = stored_trial(runs, trial)
-    found = stored.trial(number)
-    if other is not None:
-        base_run, base = stored_trial(runs, other)
-        old = f"{base_run.run_id}/{base_run.trial(base).number:04d}"
-    else:
-        old = f"{stored.run_id}/{found.parent or 0:04d}"
-    new = f"{stored.run_id}/{number:04d}"
+    stored, new, parent = _revision(runs, trial)
+    old = parent if other is None else _revision(runs, other)[1]
     patch = stored.repo.diff(old, new)
     if json_:
         print_json({"old": old, "new": new, "diff": patch})
@@ -185,6 +187,29 @@ def best(
     print(f"its commit: {stored.hashes.get(shown.number, '')} in {stored.runs.repo}")
     if verified is not None:
         print(verified.told(stored.metric))
+
+
+def _revision(runs: Path, name: str) -> "tuple[StoredRun, str, str]":
+    """Return the run, the tag and the parent's tag of what RUN/7 or RUN/minimal names."""
+    if names_minimal(name):
+        stored = stored_minimal(runs, name)
+        return stored, f"{stored.run_id}/minimal", f"{stored.run_id}/0000"
+    stored, number = stored_trial(runs, name)
+    parent = stored.trial(number).parent or 0
+    return stored, f"{stored.run_id}/{number:04d}", f"{stored.run_id}/{parent:04d}"
+
+
+def _show_minimal(stored: "StoredRun", json_: bool) -> None:
+    """Print which changes carry the gain, and the difference that is left."""
+    from agent.attribution.stored import known
+    from agent.report.attribution import lines, to_json
+
+    told = known(stored)
+    if json_:
+        print_json(to_json(told, stored.run_id))
+        return
+    patch = stored.repo.diff(f"{stored.run_id}/0000", f"{stored.run_id}/minimal")
+    print("\n".join([*lines(told, stored.run_id, stored.metric), "", patch]), end="")
 
 
 def _verify(runs: Path, run_name: str | None, json_: bool) -> None:

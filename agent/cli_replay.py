@@ -17,8 +17,10 @@ from agent.cli_shared import (
     Runs,
     Weaker,
     cache_folder,
+    names_minimal,
     print_json,
     runs_folder,
+    stored_minimal,
     stored_run,
     task_folder,
 )
@@ -124,13 +126,16 @@ def export(
         raise UsageError("--branch and --path go with --to REPO")
     if to is not None and out is not None:
         raise UsageError("--out and --to are two exports; call `agent export` for each")
-    stored = stored_run(runs, run_name)
+    minimal = names_minimal(run_name)
+    if minimal and to is None:
+        raise UsageError(f"{run_name} goes to a branch of yours: add --to REPO --branch NAME")
+    stored = stored_minimal(runs, run_name or "") if minimal else stored_run(runs, run_name)
     if to is None:
         _folder(stored, out or Path(f"export-{stored.run_id}"), json_)
     elif branch is None:
         raise UsageError(f"name the new branch, e.g. --branch {stored.run_id}")
     else:
-        _branch(stored, to, branch, path, json_)
+        _branch(stored, to, branch, path, json_=json_, minimal=minimal)
 
 
 def _folder(stored: "StoredRun", out: Path, json_: bool) -> None:
@@ -149,10 +154,10 @@ def _folder(stored: "StoredRun", out: Path, json_: bool) -> None:
     print(f"  {written.table.name:24} one row a trial, one column a parameter")
 
 
-def _branch(stored: "StoredRun", to: Path, name: str, path: str | None, json_: bool) -> None:
+def _branch(stored: "StoredRun", to: Path, name: str, path: str | None, *, json_: bool, minimal: bool) -> None:
     from agent.branch import make_branch
 
-    made = make_branch(stored, to, name, path)
+    made = make_branch(stored, to, name, path, minimal=minimal)
     if json_:
         print_json({"branch": made.name, "base": made.base, "commits": list(made.commits)})
         return

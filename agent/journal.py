@@ -7,10 +7,10 @@ is what a kill leaves behind and is dropped; a torn line in the middle means tha
 import gc
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from pydantic_core import from_json  # twice as quick as json, as exact, and loaded anyway
 
@@ -18,6 +18,8 @@ from agent.durable import sync_folder
 from agent.errors import JournalError
 from agent.repeat import Purpose, Repeat, Verdict
 from agent.trial import Outcome, Proposal, Standing, Trial
+
+_Line = TypeVar("_Line")
 
 FORMAT = 1
 """Version of run.json, journal, trailers and folders together; see docs/format.md."""
@@ -132,16 +134,27 @@ def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:
     raise ValueError(f"unknown event {data['event']!r}")
 
 
+class Recordable(Protocol):
+    """Something that can be a line of a journal."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
 class Journal:
     """Appends events to a file and makes each durable before it returns."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, go_on_with: str = "agent resume") -> None:
+        """Open the file at its end, without what a kill has left of a last line.
+
+        `go_on_with` is the command that continues where the file ends.
+        """
         self.path = path
+        self._go_on_with = go_on_with
         self.dropped_bytes = _cut_torn_tail(path)
         # Unbuffered: nothing that failed to reach the disk may linger in memory and come out later.
         self._file = path.open("ab", buffering=0)
 
-    def append(self, event: Event | BudgetRaised) -> None:
+    def append(self, event: Recordable) -> None:
         """Write one event and wait until it is on the disk.
 
         Raises:
@@ -157,7 +170,7 @@ class Journal:
         except OSError as error:
             self._file.truncate(end)  # shrinking works on a full disk
             raise JournalError(
-                f"cannot write to {self.path}: {error.strerror}; make room and continue with `agent resume`"
+                f"cannot write to {self.path}: {error.strerror}; make room and continue with `{self._go_on_with}`"
             ) from error
 
     def close(self) -> None:
@@ -166,6 +179,15 @@ class Journal:
 
 def read_events(path: Path) -> Iterator[Event | BudgetRaised]:
     """Yield the events of a journal in order. A torn last line is left out.
+
+    Raises:
+        JournalError: a line other than the last cannot be read; the message has its number.
+    """
+    return read_lines(path, event_from_json)
+
+
+def read_lines(path: Path, decoded: Callable[[dict[str, Any]], _Line]) -> Iterator[_Line]:
+    """Yield what `decoded` makes of each line of such a file, in order. A torn last line is left out.
 
     Raises:
         JournalError: a line other than the last cannot be read; the message has its number.
@@ -184,7 +206,7 @@ def read_events(path: Path) -> Iterator[Event | BudgetRaised]:
                 return
             raise _unreadable(path, number, error) from error
         try:
-            yield event_from_json(data)
+            yield decoded(data)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreadable(path, number, error) from error
 

@@ -50,6 +50,7 @@ class Runs:
             numbers = [number for number, sha in repo.tags(run_id).items() if sha == commit]
             if numbers:
                 return self._of_run(StoredRun.find(self._runs, run_id), numbers[0])
+            return self._found(StoredRun.find(self._runs, run_id), from_commit(repo, commit))
         return Found(from_commit(repo, commit), self._here / CLONE_REPLAYS)
 
     def kept(self, run_name: str | None) -> list[Found]:
@@ -61,7 +62,9 @@ class Runs:
         return found
 
     def _of_run(self, stored: StoredRun, number: int) -> Found:
-        recorded = from_journal(stored, number, self._seed)
+        return self._found(stored, from_journal(stored, number, self._seed))
+
+    def _found(self, stored: StoredRun, recorded: Recorded) -> Found:
         measured = measured_sigma(self._runs, stored.config.task_digest)
         return Found(
             recorded if measured is None else replace(recorded, sigma=measured),

@@ -50,6 +50,22 @@ class TrialPaths:
 
 
 @dataclass(frozen=True)
+class AttributionPaths:
+    """The files of one attribution."""
+
+    root: Path
+
+    @property
+    def readings(self) -> Path:
+        """Every run that was made for it, one JSON object a line."""
+        return self.root / "readings.jsonl"
+
+    def run(self, script: str, seed: int) -> TrialPaths:
+        """The files of one run of a script, given by its hash, under a training seed."""
+        return TrialPaths(self.root / script).repeat(seed)
+
+
+@dataclass(frozen=True)
 class RunPaths:
     """The files of one run."""
 
@@ -106,6 +122,10 @@ class RunPaths:
 
     def trial(self, number: int) -> TrialPaths:
         return TrialPaths(self.root / "trials" / f"{number:04d}")
+
+    def attribution(self, number: int) -> AttributionPaths:
+        """What came of taking the changes of a trial out one by one."""
+        return AttributionPaths(self.root / "attribution" / f"{number:04d}")
 
 
 @dataclass(frozen=True)

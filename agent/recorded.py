@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from agent.conditions import NAMES
 from agent.errors import NotReplayableError, UsageError
-from agent.record import one_line
+from agent.record import MINIMAL, one_line
 from agent.repo import TrialRepo, trailers
 from agent.report.stored_run import StoredRun
 from agent.task import Task
@@ -27,10 +27,11 @@ class Recorded:
     baseline: Outcome | None  # of trial 0, which some limits follow; None for trial 0 itself
     decided: bool = False  # the incumbent moved, or more: then the score is audited as closely again
     sigma: float | None = None  # what the run knew of its noise; None: task.toml may know
+    is_minimal: bool = False  # no trial, but what is left of one without the changes that carry nothing
 
     @property
     def name(self) -> str:
-        return f"{self.run_id}/{self.number}"
+        return f"{self.run_id}/{MINIMAL if self.is_minimal else self.number}"
 
     @property
     def sandbox_kind(self) -> str:
@@ -112,6 +113,7 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
         outcome=outcome,
         baseline=_outcome(trailers(repo.message(root))) if number else None,
         decided=outcome.kept,
+        is_minimal=facts.get("Kept") == MINIMAL,
     )
     _refuse_other_task(recorded, repo.read(root), facts["Task"].rpartition(" ")[2])
     return recorded

@@ -99,15 +99,25 @@ class TrialRepo:
 
         Both refs move in one transaction. Doing it again changes nothing.
         """
-        for made in commit.objects:
-            if made.sha not in self._written:
-                self._change(["hash-object", "-w", "-t", made.kind, "--stdin"], made.data)
-                self._written.add(made.sha)
+        self._store(commit)
         updates = [f"update {_tag(run_id, number)} {commit.sha}"]
         if advance:
             updates.append(f"update refs/heads/{run_id} {commit.sha}")
         self._change(["update-ref", "--stdin"], "\n".join(["start", *updates, "commit", ""]).encode())
         return commit.sha
+
+    def offer(self, run_id: str, name: str, commit: Commit | None) -> None:
+        """Make a commit and let the tag RUN/NAME, which is no trial, point to it; None: remove the tag."""
+        tag = f"refs/tags/{run_id}/{name}"
+        if commit is not None:
+            self._store(commit)
+            self._change(["update-ref", tag, commit.sha])
+        elif self._resolve(tag) is not None:
+            self._change(["update-ref", "-d", tag])
+
+    def offered(self, run_id: str, name: str) -> str | None:
+        """Return the hash that RUN/NAME points to, or None."""
+        return self._resolve(f"refs/tags/{run_id}/{name}")
 
     def recover(self, run_id: str, worktree: Path) -> list[Path]:
         """Remove what git commands of this run that were killed have left; return the lock files that were there."""
@@ -197,6 +207,13 @@ class TrialRepo:
             run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)], held=held)
             (temporary / "config").write_text(_CONFIG)
             temporary.rename(self.path)
+
+    def _store(self, commit: Commit) -> None:
+        """Make the objects of a commit, as far as this process has not."""
+        for made in commit.objects:
+            if made.sha not in self._written:
+                self._change(["hash-object", "-w", "-t", made.kind, "--stdin"], made.data)
+                self._written.add(made.sha)
 
     def _resolve(self, revision: str) -> str | None:
         if not re.fullmatch(r"[\w./@^~-]+", revision) or revision.startswith("-"):

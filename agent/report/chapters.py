@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.attribution.stored import attributed
 from agent.repeat import Repeat
+from agent.report.attribution import conclusion
+from agent.report.attribution import table as attribution_table
 from agent.report.chart_search import means, parallel, step_size
 from agent.report.charts import Chart, bars, comparison, progress
 from agent.report.curves import Cost, as_charged, as_trials, by_the_clock
@@ -46,7 +49,7 @@ class Chapter:
 
 def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
     """Return the chapters about some runs of one task, in the order in which they are read."""
-    found = [_progress(runs), _runs(runs), _repeats(runs), _test(runs), _failures(runs), _finders(runs)]
+    found = [_progress(runs), _runs(runs), _repeats(runs), _changes(runs), _test(runs), _failures(runs), _finders(runs)]
     found += [_importance(runs), _parallel(runs), _step_sizes(runs), _means(runs), _ledger(runs), _environment(runs)]
     return [chapter for chapter in found if chapter.charts or chapter.tables]
 
@@ -97,6 +100,13 @@ def _repeats(runs: Sequence[RunOnPage]) -> Chapter:
     note = "The same script under another training seed: what a difference is worth, and whether a gain holds."
     folded = f"all {len(table.rows)}" if len(table.rows) > 6 else ""
     return Chapter("repeats", "Fresh runs", note, tables=[table] if table.rows else [], folded=folded)
+
+
+def _changes(runs: Sequence[RunOnPage]) -> Chapter:
+    known = [(run.stored, told) for run in runs if (told := attributed(run.stored)) is not None]
+    notes = [" ".join(conclusion(told, stored.run_id, stored.metric)) for stored, told in known]
+    tables = [attribution_table(told.found, stored.metric) for stored, told in known]
+    return Chapter("changes", "Which changes carry the gain", " ".join(notes), tables=tables)
 
 
 def _test(runs: Sequence[RunOnPage]) -> Chapter:

@@ -13,6 +13,7 @@ from agent.journal import History
 from agent.keeper import Keeper, rule_of
 from agent.metric import Metric
 from agent.paths import RunPaths, RunsFolder
+from agent.record import MINIMAL
 from agent.repo import TrialRepo
 from agent.trial import Trial
 
@@ -76,6 +77,11 @@ class StoredRun:
     def hashes(self) -> dict[int, str]:
         """Hash of every trial's commit, by number."""
         return self.repo.tags(self.run_id)
+
+    @property
+    def minimal(self) -> str | None:
+        """Hash of the commit that an attribution offers; None if there is none."""
+        return self.repo.offered(self.run_id, MINIMAL)
 
     def task(self, number: int) -> "Task":
         """Return the task with a trial's files as they were committed, its script as it ran."""

@@ -1,0 +1,190 @@
+"""`agent attribute`: takes the kept changes of a run's result out one by one and offers what is left as a commit."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+
+from agent.attribution.chain import ChangeChain
+from agent.attribution.elimination import Attribution, Elimination, Finding, NothingLeftError
+from agent.attribution.readings import Begun, Readings, ScriptRan, hash_of
+from agent.attribution.stored import Attributed, keeper_under
+from agent.budget import duration
+from agent.conditions import conditions_of
+from agent.edits.edit import WholeFile
+from agent.errors import BudgetSpentError
+from agent.execute import Workbench, execute
+from agent.git_objects import Commit
+from agent.journal import Journal
+from agent.keeper import HELD_OUT_SEED
+from agent.open_run import utc_now
+from agent.places import image_is_here, open_sandbox
+from agent.record import MINIMAL, minimal_commit_of
+from agent.report.stored_run import StoredRun
+from agent.resuming import image_to_go_on_in, refuse_another_task, refuse_other_conditions
+from agent.run_lock import locked
+from agent.session import corpus_of, load_task, passed_variables, scorer_of
+from agent.trial import Proposal, Trial
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asks for."""
+
+    seeds: int  # of each comparison
+    runs: int | None  # of scripts, those of earlier calls included; None: no cap
+    train_seconds: float | None  # likewise, as charged
+    cache: Path  # prepared data
+    variables: Mapping[str, str]  # the caller's environment, of which task.toml may let names through
+    say: Say  # prints one line
+    decided: Callable[[Finding], None]
+    accept_changed: tuple[str, ...] = ()  # conditions that may differ from the run's own
+    task_folder: Path | None = None  # where the task lies now
+
+
+def attribute(stored: StoredRun, asked: Asked) -> Attributed:
+    """Return which changes carry the gain of a run's result; what earlier calls have run is not run again.
+
+    Raises:
+        UsageError: the run has no gain to attribute, another process has it open, or it cannot go on here.
+        BudgetSpentError: nothing could be run.
+        MissingRequirementError, SandboxError: the machine lacks something.
+    """
+    with locked(stored.paths):
+        stored = stored.again()
+        chain = ChangeChain.of(stored)
+        with _bench(stored, asked) as bench:
+            path = stored.paths.attribution(chain.result).readings
+            path.parent.mkdir(parents=True, exist_ok=True)
+            journal = Journal(path, go_on_with="agent attribute")
+            try:
+                known = Readings.read(path)
+                if known.seeds != asked.seeds:
+                    journal.append(Begun(asked.seeds, utc_now()))
+                runner = _Runner(stored, chain.result, asked, bench, journal, dict(known.ran))
+                keeper = keeper_under(stored, bench.conditions)
+                found = Elimination(chain, keeper, runner, asked.seeds, asked.decided).result()
+            finally:
+                journal.close()
+        if runner.refused and not runner.n_ran:
+            raise BudgetSpentError(f"{found.stopped}; what is known: `agent show {stored.run_id}/{MINIMAL}`")
+        commit = _commit(stored, found, runner.readings) if found.offered else None
+        stored.repo.offer(stored.run_id, MINIMAL, commit)
+        return Attributed(found, runner.readings, commit.sha if commit else None)
+
+
+@contextmanager
+def _bench(stored: StoredRun, asked: Asked) -> Iterator[Workbench]:
+    """Yield what the run's scripts are executed with, as the run did.
+
+    Raises:
+        UsageError: the task or the machine is not what the run began with.
+    """
+    config = stored.config
+    if asked.task_folder is not None:
+        config = replace(config, task_folder=str(asked.task_folder))
+    task = load_task(config, stored.runs)
+    refuse_another_task(config, task, stored.repo)
+    passed_on = passed_variables(task, asked.variables)
+    image = image_to_go_on_in(stored.history, image_is_here, asked.accept_changed)
+    unenforced = frozenset(config.accept_unenforced)
+    with ExitStack() as stack:
+        sandbox = open_sandbox(config.sandbox, task, unenforced, config.gpus, asked.say, image=image)
+        stack.callback(sandbox.close)
+        corpus = corpus_of(task, asked.cache, asked.say)
+        conditions = conditions_of(task, corpus, config.sandbox, config.gpus)
+        refuse_other_conditions(stored.history, conditions, asked.accept_changed)
+        for left in stored.repo.recover(stored.run_id, stored.paths.worktree):
+            asked.say(f"removed {left}, which a git command of this run had left when it was killed")
+        scorer = scorer_of(task, corpus, sandbox)
+        yield Workbench(task, corpus, sandbox, scorer, passed_on, stored.paths.compiled, conditions)
+
+
+@dataclass
+class _Runner:
+    """Runs scripts for an attribution, or remembers what came of it, within what the user allows."""
+
+    stored: StoredRun
+    number: int  # of the trial whose changes are taken out
+    asked: Asked
+    bench: Workbench
+    journal: Journal
+    ran: dict[tuple[str, int], ScriptRan]  # by script and seed
+    n_ran: int = 0  # by this process
+    refused: bool = False  # a run, for there was nothing left for it
+
+    @property
+    def readings(self) -> Readings:
+        """All runs that count here."""
+        return Readings(self.asked.seeds, self.ran).under(self.bench.conditions)
+
+    def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
+        key = (hash_of(source), seed)
+        known = self.readings.ran.get(key)
+        if known is None:
+            self._refuse_beyond(reserved)
+            known = self.ran[key] = self._run(source, *key, about)
+        return known.outcome.val_loss
+
+    def _refuse_beyond(self, reserved: int) -> None:
+        """Raise NothingLeftError unless there is something left for more than the last runs."""
+        first, runs, seconds = self.stored.trial(0).outcome, self.asked.runs, self.asked.train_seconds
+        assert first is not None
+        spent = Readings(None, self.ran).train_seconds + reserved * first.train_seconds
+        if runs is not None and len(self.ran) + reserved >= runs:
+            budget = f"budget of {runs} runs"
+        elif seconds is not None and spent >= seconds:
+            budget = f"training budget of {duration(seconds)}"
+        else:
+            return
+        self.refused = True
+        kept_back = f" but for the comparison at the end, which takes {reserved} runs" if reserved else ""
+        raise NothingLeftError(f"the {budget} is spent{kept_back}")
+
+    def _run(self, source: str, script: str, seed: int, about: str) -> ScriptRan:
+        """Execute a script as the repeat of a champion is, and put down what came of it."""
+        began = monotonic()
+        paths = self.stored.paths.attribution(self.number).run(script, seed)
+        self.asked.say(f"{about}, training seed {seed}")
+        outcome = execute(
+            self.bench,
+            source,
+            paths,
+            label=f"{self.stored.run_id}/{self.number:04d}/{script}/seed-{seed}",
+            number=self.number,
+            train_seed=seed,
+            baseline=self.stored.trial(0).outcome,
+            to_beat=math.inf,  # every one of them decides something
+        )
+        paths.artifact.unlink(missing_ok=True)
+        line = ScriptRan(script, seed, replace(outcome, total_seconds=round(monotonic() - began, 3)), utc_now())
+        self.journal.append(line)
+        self.n_ran += 1
+        return line
+
+
+def _commit(stored: StoredRun, found: Attribution, readings: Readings) -> Commit:
+    """Return the commit of the minimal script: on the baseline, with the facts of its first held-out run."""
+    chain, ran = found.chain, readings.ran[hash_of(found.minimal.source), HELD_OUT_SEED]
+    whole, task = stored.trial(chain.result), stored.task(0)
+    taken_out = [change.key for change in chain.changes if change.key in found.minimal.without]
+    n_left = len(chain.changes) - len(taken_out)
+    proposal = Proposal(
+        whole.proposal.origin,
+        f"{n_left} of the {len(chain.changes)} changes of trial {chain.result}",
+        WholeFile(found.minimal.source),
+        train_seed=HELD_OUT_SEED,
+    )
+    return minimal_commit_of(
+        Trial(chain.result, 0, proposal, ran.at, ran.outcome, ran.at),
+        taken_out,
+        {**task.files, task.script: found.minimal.source.encode()},
+        stored.hashes[0],
+        run_id=stored.run_id,
+        mode=stored.config.mode,
+        task=task,
+    )

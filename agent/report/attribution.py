@@ -1,0 +1,142 @@
+"""What an attribution has come to, for people, for programs and for the page."""
+
+from typing import Any
+
+from agent.attribution.elimination import CLEAR, Attribution, Finding, Verdict
+from agent.attribution.stored import Attributed
+from agent.budget import duration
+from agent.edits.three_way import n_changed_lines
+from agent.metric import Metric
+from agent.report.tables import Table
+
+
+def table(found: Attribution, metric: Metric) -> Table:
+    """Return one row a change, in the order in which they were made."""
+    columns = ("change", "trials", "lines", "when kept", "without it", "verdict", "what")
+    return Table(columns, [_row(finding, metric) for finding in found.findings])
+
+
+def lines(told: Attributed, run_id: str, metric: Metric) -> list[str]:
+    """Return all that an attribution says, as lines for people."""
+    found, shown = told.found, table(told.found, metric)
+    widths = [max(len(row[i]) for row in (shown.columns, *shown.rows)) for i in range(len(shown.columns))]
+    rows = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown.rows)
+    heading = "  ".join(name.ljust(width) for name, width in zip(shown.columns, widths, strict=True))
+    n_changes = len(found.findings)
+    which = f"{n_changes} change{'s' * (n_changes != 1)}"
+    return [
+        f"run {run_id}: {which} between the baseline and trial {found.chain.result}, each taken out in turn",
+        heading.rstrip(),
+        *(row.rstrip() for row in rows),
+        "",
+        *conclusion(told, run_id, metric),
+        f"spent: {len(told.readings.ran)} runs, {duration(told.readings.train_seconds)} of training as charged; "
+        f"sigma {found.sigma:.2g} is the noise of one run",
+    ]
+
+
+def conclusion(told: Attributed, run_id: str, metric: Metric) -> list[str]:
+    """Return what is left and what it is worth; nothing is claimed that was not read under held-out seeds."""
+    found = told.found
+    whole = f"trial {found.chain.result}"
+    if found.stopped:
+        more = f"not finished: {found.stopped}; go on with `agent attribute {run_id}` and more of it"
+        return [more] if found.difference is None else [more, _compared(found, metric), *_offer(told, run_id)]
+    if not found.minimal.without:
+        return [f"every change carries: the diff of {whole} is minimal as it is"]
+    if found.n_lines == 0:
+        return [
+            "no change carries more than the noise: nothing is left but the baseline; more --seeds see smaller effects"
+        ]
+    if not found.as_good:
+        return [
+            _compared(found, metric),
+            "small losses have added up, and no commit is made; more --seeds see them singly",
+        ]
+    return [_compared(found, metric), *_offer(told, run_id)]
+
+
+def to_json(told: Attributed, run_id: str) -> dict[str, Any]:
+    """Return the JSON document that `--json` prints; losses are minimised, effects are losses too."""
+    found = told.found
+    readings = {"whole": found.whole_reading, "minimal": found.minimal_reading}
+    return {
+        "run": run_id,
+        "trial": found.chain.result,
+        "seeds": told.readings.seeds,
+        "changes": [_finding_json(finding) for finding in found.findings],
+        "without": [finding.change.key for finding in found.findings if finding.change.key in found.minimal.without],
+        "changed_lines": {"whole": n_changed_lines(found.chain.baseline, found.chain.source), "minimal": found.n_lines},
+        "held_out": {
+            name: None if reading is None else {"mean": reading.mean, "error": reading.error, "runs": reading.n_runs}
+            for name, reading in readings.items()
+        },
+        "difference": found.difference,
+        "difference_error": found.error,
+        "commit": told.commit,
+        "stopped": found.stopped,
+        "runs": len(told.readings.ran),
+        "train_seconds": told.readings.train_seconds,
+        "sigma": found.sigma,
+    }
+
+
+def _row(finding: Finding, metric: Metric) -> list[str]:
+    change = finding.change
+    effect = ""
+    if finding.effect is not None and finding.error is not None:
+        exact = finding.verdict is Verdict.NULL
+        effect = "0, to all digits" if exact else f"{metric.shown(finding.effect):+.5f} ± {finding.error:.2g}"
+    verdict = finding.verdict + (f" (with {', '.join(finding.along)})" if finding.along else "")
+    return [
+        change.key,
+        ", ".join(map(str, change.trials)),
+        str(change.n_lines),
+        f"{metric.shown(-change.recorded_gain):+.5f}",
+        effect,
+        verdict,
+        change.title + (f": {finding.reason}" if finding.reason else ""),
+    ]
+
+
+def _compared(found: Attribution, metric: Metric) -> str:
+    """Return the two scripts under the same held-out seeds, in a sentence."""
+    whole, minimal, difference, error = found.whole_reading, found.minimal_reading, found.difference, found.error
+    assert whole is not None
+    assert minimal is not None
+    assert difference is not None
+    assert error is not None
+    n_left = len(found.chain.changes) - len(found.minimal.without)
+    worse, better = difference > CLEAR * error, difference < -CLEAR * error
+    word = "worse" if worse else "better" if better else "no difference found"
+    return (
+        f"minimal: {n_left} of {len(found.chain.changes)} changes, {found.n_lines} of "
+        f"{n_changed_lines(found.chain.baseline, found.chain.source)} changed lines; {metric.name} "
+        f"{metric.shown(minimal.mean):.6f} ± {minimal.error:.2g}, trial {found.chain.result} "
+        f"{metric.shown(whole.mean):.6f} ± {whole.error:.2g} ({whole.n_runs} held-out seeds): "
+        f"{metric.shown(difference):+.6f} ± {error:.2g}, {word}"
+    )
+
+
+def _offer(told: Attributed, run_id: str) -> list[str]:
+    if told.commit is None:
+        return []
+    name = f"{run_id}/minimal"
+    return [f"commit {told.commit[:7]} is {name}: agent diff {name} · agent export {name} --to REPO --branch NAME"]
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    change = finding.change
+    return {
+        "change": change.key,
+        "trials": list(change.trials),
+        "title": change.title,
+        "changed_lines": change.n_lines,
+        "recorded_gain": change.recorded_gain,
+        "verdict": finding.verdict.value,
+        "effect": finding.effect,
+        "error": finding.error,
+        "seeds": list(finding.seeds),
+        "along": list(finding.along),
+        "reason": finding.reason,
+    }
