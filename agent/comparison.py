@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.conditions import NAMES
+from agent.curve import Condemned
 from agent.metric import Metric
 from agent.recorded import Recorded
-from agent.trial import Outcome
+from agent.trial import Outcome, Status
 
 
 class Verdict(StrEnum):
@@ -72,6 +73,8 @@ class Replayed:
 
         Where nothing differs and the budget is deterministic, only the same value to all digits will do.
         """
+        if self.halves is not None:
+            return self._verdict_on(*self.halves)
         if self.difference is None:
             both = self.outcome.status is self.recorded.outcome.status
             return Verdict.SAME_FAILURE if both else Verdict.NOT
@@ -81,6 +84,24 @@ class Replayed:
         if exactly or self.allowed is None or abs(self.difference) > self.allowed:
             return Verdict.NOT
         return Verdict.WITHIN_NOISE
+
+    @property
+    def halves(self) -> tuple[Condemned, float] | None:
+        """Why the trial was pruned, and its level at half of the budget in the replay; None: it was not, or has none.
+
+        A trial that was pruned has no loss to compare, but the curve up to where it was stopped.
+        """
+        then, here = self.recorded.outcome, self.outcome.curve
+        if then.status is not Status.PRUNED or then.condemned is None or here is None or here.half is None:
+            return None
+        return then.condemned, here.half
+
+    def _verdict_on(self, then: Condemned, half: float) -> Verdict:
+        if half == then.half:
+            return Verdict.EXACTLY
+        exactly = self.deterministic and not self.differs
+        as_far_behind = half - (then.half - then.gap) > then.limit
+        return Verdict.SAME_FAILURE if as_far_behind and not exactly else Verdict.NOT
 
     @property
     def reproduced(self) -> bool:
@@ -96,6 +117,10 @@ class Replayed:
             ("noise", self._told_noise()),
             ("what differs", "; ".join(map(str, self.differs)) or self._told_same()),
         ]
+        if self.halves is not None:
+            then, half = self.halves
+            why = f"it was stopped {then.gap:.4g} behind, where {then.limit:.4g} was the limit, and ran to its end here"
+            rows.append(("at half", f"curve {then.half:g} recorded, {half:g} replayed; {why}"))
         if self.test_loss is not None:
             rows.append(("on test", f"{metric.name} {metric.shown(self.test_loss)!r}"))
         rows += [("flag", flag) for flag in self.outcome.flags]
@@ -122,6 +147,7 @@ class Replayed:
             "deterministic": self.deterministic,
             "sigma": self.sigma,
             "allowed": self.allowed,
+            "at_half": {"recorded": self.halves[0].half, "replayed": self.halves[1]} if self.halves else None,
             "differs": {found.name: {"recorded": found.recorded, "here": found.here} for found in self.differs},
             "test_loss": self.test_loss,
             "verdict": self.verdict.value,

@@ -89,8 +89,20 @@ class Curve:
 class Condemned:
     """Why a trial was to be stopped at half of its budget; see agent.prune."""
 
-    gap: float  # by how much its level lay above the champion's
-    limit: float  # what it might have been
+    half: float  # its level there
+    gap: float  # by how much that lay above the champion's
+    limit: float  # what the gap might have been
+
+    @property
+    def told(self) -> str:
+        """The three as a commit tells them."""
+        return f"{self.half!r} {self.gap!r} {self.limit!r}"
+
+    @classmethod
+    def read(cls, told: str) -> "Condemned":
+        """Return what `told` says. Raises ValueError."""
+        half, gap, limit = map(float, told.split())
+        return cls(half, gap, limit)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -50,7 +50,7 @@ def examine(folder: Path, profile: str | None, cache: Path, runs: RunsFolder, en
     findings = [_system(), _python(), _git(), _disk(runs)]
     task = _task(folder, profile, findings)
     if task is not None:
-        findings += [*_sandbox(task), _script_environment(task), _data(task, cache)]
+        findings += [*_sandbox(task), _script_environment(task), _data(task, cache), _early_stopping(task)]
     return [*findings, *_docker(task), _gpu(), _model(endpoint)]
 
 
@@ -138,6 +138,15 @@ def _data(task: Task, cache: Path) -> Finding:
     if corpus is None:
         return Finding("data", "note", "not prepared yet", "nothing to do: the first `agent run` prepares it")
     return Finding("data", "ok", f"{corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
+
+
+def _early_stopping(task: Task) -> Finding:
+    """Whether trials can be stopped early; whether the script prints what is declared, its baseline shows."""
+    if task.curve is None:
+        remedy = "declare in [curve] of task.toml how the script prints its loss: docs/keep-rule.md"
+        return Finding("early stopping", "note", "none: the task declares no curve", remedy)
+    detail = f"by the printed loss; edits that touch these run to their end: {', '.join(task.curve.exempt) or 'none'}"
+    return Finding("early stopping", "ok", detail)
 
 
 def _docker(task: Task | None) -> Iterator[Finding]:

@@ -83,8 +83,7 @@ class OpenRun:
         champion, bar = self.keeper.result, None
         if champion is not None:
             bar = self.pruner.bar(trial.number, source, champion, self.sources[champion], self.keeper.sigma)
-        n_bytes = int(self.task.limits.log_mb * 2**20) // 2  # of the log; the rest is written when the job has ended
-        return Watch(self.pruner.form, self.paths.trial(trial.number).log, n_bytes, bar)
+        return Watch(self.pruner.form, self.paths.trial(trial.number).log, self.task.limits.followed_bytes, bar)
 
     def move_refs(self) -> None:
         """Let branch and champion's tag point where the journal says, wherever they point now."""

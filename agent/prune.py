@@ -58,7 +58,7 @@ class Bar:
         """Return why a trial with this level, known to a standard error, is to be stopped; None if it is not."""
         gap = half - self.half
         limit = self.recovery + SIGMAS * math.hypot(self.sigma, self.error, error)
-        return Condemned(gap, limit) if gap > limit else None
+        return Condemned(half, gap, limit) if gap > limit else None
 
 
 class Watch:

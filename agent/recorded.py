@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from agent.conditions import NAMES
+from agent.curve import Condemned
 from agent.errors import NotReplayableError, UsageError
 from agent.record import MINIMAL, one_line
 from agent.repo import TrialRepo, trailers
@@ -127,6 +128,8 @@ def _outcome(facts: Mapping[str, str]) -> Outcome:
         kept=facts.get("Kept", "no") != "no",
         wall_seconds=float(facts.get("Wall-Seconds", 0.0)),
         cpu_seconds=float(facts["Cpu-Seconds"]) if "Cpu-Seconds" in facts else None,
+        stopped_at=float(facts["Stopped-At"]) if "Stopped-At" in facts else None,
+        condemned=Condemned.read(facts["Condemned"]) if "Condemned" in facts else None,
         sandbox=facts.get("Image", ""),
         conditions={name: facts[name.capitalize()] for name in NAMES if name.capitalize() in facts},
     )

@@ -16,10 +16,12 @@ from agent.execute import Workbench, execute
 from agent.judge import read_tail
 from agent.paths import TrialPaths
 from agent.places import open_sandbox
+from agent.prune import Watch, pruner_of
 from agent.recorded import Recorded
 from agent.score.scorer import Artifact
 from agent.session import corpus_of, passed_variables, scorer_of
 from agent.task import Task
+from agent.trial import Outcome, Status
 
 Say = Callable[[str], None]
 
@@ -80,6 +82,7 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
                 train_seed=seed,
                 baseline=recorded.baseline,
                 to_beat=math.inf if recorded.decided else None,
+                watch=_watch(recorded.outcome, task, paths.log),
                 scoring=lambda: place.say("scoring"),
             )
             replayed = Replayed(
@@ -100,6 +103,18 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
             return replayed
     finally:
         sandbox.close()
+
+
+def _watch(outcome: Outcome, task: Task, log: Path) -> Watch | None:
+    """Return what reads the curve of a trial that was stopped early; None for any other.
+
+    One that diverged is stopped again. One that was pruned runs to its end: to see what it would have come to is what
+    it is replayed for, and its curve up to where it was stopped shows whether it is the same.
+    """
+    rule = pruner_of(task, 0, ())
+    if rule is None or outcome.stopped_at is None:
+        return None
+    return Watch(rule.form, log, task.limits.followed_bytes, diverges=outcome.status is Status.DIVERGED)
 
 
 def _corpus(recorded: Recorded, task: Task, place: Place) -> Corpus | None:

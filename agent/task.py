@@ -125,6 +125,11 @@ class LimitsSpec(_Strict):
     scratch_mb: float = Field(default=256.0, gt=0)
     log_mb: float = Field(default=1.0, gt=0)
 
+    @property
+    def followed_bytes(self) -> int:
+        """How much of a log can be read while its job runs; of the rest the end is written when it is over."""
+        return int(self.log_mb * 2**20) // 2
+
 
 class NoiseSpec(_Strict):
     """What is known of the metric's noise."""

@@ -41,7 +41,7 @@ class Experience:
             return
         if outcome.status is Status.OUT_OF_MEMORY:
             self._memory.learn(params, None)
-        elif outcome.status is Status.OK and peak_gb is not None:
+        elif outcome.status in (Status.OK, Status.PRUNED) and peak_gb is not None:
             self._memory.learn(params, peak_gb)
 
 

@@ -1,11 +1,13 @@
 """What counts as reproduced: decided on numbers alone, without running anything."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.comparison import Replayed, Verdict
+from agent.curve import Condemned, Curve
 from agent.metric import Metric
 from agent.recorded import Recorded
 from agent.trial import Outcome, Status
@@ -52,6 +54,27 @@ def test_on_another_machine_the_noise_decides(change: float, verdict: Verdict) -
 def test_a_budget_by_the_clock_is_judged_by_the_noise() -> None:
     assert replayed(outcome(2.0), outcome(2.01), deterministic=False).verdict is Verdict.WITHIN_NOISE
     assert replayed(outcome(2.0), outcome(2.05), deterministic=False).verdict is Verdict.NOT
+
+
+PRUNED = Outcome(Status.PRUNED, None, sandbox="bubblewrap 1", conditions=HERE, condemned=Condemned(5.0, 0.4, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("half", "same_machine", "verdict"),
+    [
+        (5.0, True, Verdict.EXACTLY),
+        (5.0000001, True, Verdict.NOT),
+        (4.95, False, Verdict.SAME_FAILURE),
+        (4.85, False, Verdict.NOT),
+        (None, True, Verdict.NOT),
+    ],
+)
+def test_a_pruned_trial_is_held_against_its_curve(half: float | None, same_machine: bool, verdict: Verdict) -> None:
+    now = outcome(2.3, HERE if same_machine else {**HERE, "processor": "two"})
+    found = replayed(PRUNED, replace(now, curve=Curve(7.0, half, 0.0, 4.5)))
+    assert found.verdict is verdict
+    if half is not None:
+        assert f"curve 5 recorded, {half:g} replayed; it was stopped 0.4 behind" in found.told(Metric())
 
 
 def test_another_seed_is_judged_by_the_noise_and_named() -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from agent.curve import PATTERN, Curve, CurveFormat, Point, level
+from agent.curve import PATTERN, Condemned, Curve, CurveFormat, Point, level
 from agent.trial import Outcome, Status
 
 FORMAT = CurveFormat(re.compile(PATTERN), 40.0)
@@ -72,5 +72,7 @@ def test_a_curve_is_remembered_by_its_start_its_half_and_its_end() -> None:
 
 
 def test_a_curve_comes_back_from_the_journal() -> None:
-    outcome = Outcome(Status.PRUNED, None, curve=Curve.of(falling(100)[:51]), stopped_at=0.5)
+    condemned = Condemned(2.65, 0.1 + 0.2, 1 / 3)
+    outcome = Outcome(Status.PRUNED, None, curve=Curve.of(falling(100)[:51]), condemned=condemned, stopped_at=0.5)
     assert Outcome.from_json(outcome.to_json()) == outcome
+    assert Condemned.read(condemned.told) == condemned

@@ -8,6 +8,8 @@ import pytest
 from agent.config import load
 from agent.journal import History
 from agent.prune import FEWEST_CURVES, runs_on
+from agent.recorded import from_commit
+from agent.repo import TrialRepo
 from agent.trial import Status, Trial
 from tests.conftest import TASKS
 from tests.kill_anywhere.killed_runs import Death, Zygote, told
@@ -26,7 +28,7 @@ SLIGHTLY_WORSE = [edit("FLOOR = 0.5", f"FLOOR = 0.5{n + 1}") for n in range(N_FU
 BEHIND = edit("FLOOR = 0.5", "FLOOR = 2.5")
 LATE = edit("BEND = 1.0", "BEND = 4.0")
 WARM = edit("WARMUP = 0.0", "WARMUP = 0.45")
-NAN = edit("FLOOR = 0.5", 'FLOOR = float("nan")')
+NAN = edit("    return FLOOR + 3.0 * math.exp(-4.0 * learned) + NOISE", "    return math.nan")
 # A seed of the run under which no condemned trial of these runs on, and one under which the first one does.
 NOBODY = next(s for s in range(100) if not any(runs_on(s, n) for n in range(30)))
 THE_FIRST = next(s for s in range(1000) if runs_on(s, HOPELESS) and not runs_on(s, HOPELESS + 1))
@@ -95,6 +97,24 @@ def test_what_was_stopped_and_what_that_saved_is_said(stopped: tuple[Zygote, lis
     assert "at 50% of its budget, as it reported" in warm.said
     assert "gap 2 to the champion's curve at half of the budget, where" in warm.said
     assert warm.agent("log", "--verify", "r") == 0, warm.said
+
+
+def test_a_pruned_trial_is_replayed_to_its_end(stopped: tuple[Zygote, list[Trial]]) -> None:
+    warm, _ = stopped
+    assert warm.agent("replay", f"r/{HOPELESS}") == 0, warm.said
+    assert "replayed:     loss 2.55" in warm.said
+    assert "verdict:      reproduced exactly" in warm.said
+    assert warm.agent("replay", f"r/{HOPELESS + 3}") == 0, warm.said
+    assert "reproduced: it failed in the same way" in warm.said
+
+
+def test_a_pruned_trial_is_replayed_from_its_commit_alone(stopped: tuple[Zygote, list[Trial]]) -> None:
+    warm, _ = stopped
+    commit = TrialRepo(warm.runs.repo).find(f"r/{HOPELESS:04d}")
+    found = from_commit(TrialRepo(warm.runs.repo), commit).outcome
+    outcome = trials(warm)[HOPELESS].outcome
+    assert outcome is not None
+    assert (found.stopped_at, found.condemned) == (outcome.stopped_at, outcome.condemned)
 
 
 def test_a_job_that_would_go_on_is_killed(warm: Zygote, tmp_path: Path) -> None:
