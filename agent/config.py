@@ -41,7 +41,7 @@ class RunConfig:
     metric_goal: Literal["minimise", "maximise"] = "minimise"
     noise_sigma: float | None = None  # what the task knew of its noise when the run began
     keep: Literal["two-tier", "any", "baseline"] = "any"  # what moves the incumbent; see agent.keeper
-    keep_lead: float = _within(3.0, gt=0)  # sigmas
+    keep_lead: float = _within(3.5, gt=0)  # sigmas
     keep_gain: float = _within(2.0, ge=0)  # sigmas
     paired: bool = False  # the same seed gives the same loss
     sigma_share: float = _within(0.01, gt=0)  # of the baseline's loss: sigma, where nothing is known

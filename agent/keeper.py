@@ -27,6 +27,7 @@ CPU_SIGMA_SHARE = 0.01  # of the loss: small models, short runs
 GPU_SIGMA_SHARE = 5e-4  # minutes on a GPU: 890 runs of one script in the published logs
 PRIOR_RUNS = 2.0  # as many repeats is the first guess of sigma worth
 SPREAD_TRIALS = 10  # between repeats of the baseline: runs back to back do not see a machine drift
+LAST_LEAD = 1.0  # sigmas that the incumbent must seem ahead to be put to the test when the search is over
 MAX_FAILED_RUNS = 3  # of the champion's script under further seeds, after which nothing is confirmed any more
 
 
@@ -35,7 +36,7 @@ class KeepRule:
     """How a run decides. Sigma is the standard deviation of the loss of one script over training seeds."""
 
     kind: Literal["two-tier", "any", "baseline"] = "two-tier"  # any: no repeats; baseline: nothing else is kept
-    lead: float = 3.0  # sigmas that the incumbent must seem ahead of the champion to be run again
+    lead: float = 3.5  # sigmas that the incumbent must seem ahead of the champion to be run again
     gain: float = 2.0  # sigmas that it must be ahead after that, to be confirmed
     paired: bool = False  # the same seed gives the same loss, so that losses are compared seed by seed
     sigma: float | None = None  # what is known of it beforehand
@@ -138,26 +139,41 @@ class Keeper:
         due = (in_question and n_baseline == 1) or self._n_ran > SPREAD_TRIALS * n_baseline
         if due and not self.rule.paired and n_baseline < (2 if self.rule.sigma else 3):
             return Wanted(0, self._fresh_seed(0), Purpose.BASELINE)
-        if not in_question:
-            return None
+        return self._test(self.incumbent) if in_question else None
+
+    def _test(self, trial: int) -> Wanted | None:
+        """Return what it takes next to confirm a trial; None if the champion fails under too many seeds."""
+        assert self.champion is not None
         known = self._readings[self.champion]
         if list(known.values()).count(None) >= MAX_FAILED_RUNS:
             return None
-        seed = self._fresh_seed(self.incumbent)
+        seed = self._fresh_seed(trial)
         if self.rule.paired and seed not in known:
             return Wanted(self.champion, seed, Purpose.CHAMPION)
-        return Wanted(self.incumbent, seed, Purpose.CONFIRM)
+        return Wanted(trial, seed, Purpose.CONFIRM)
 
     def final(self, n_runs: int) -> Wanted | None:
-        """Return the next of `n_runs` repeats of the run's result under held-out seeds; None when they are done.
+        """Return the next repeat after the search; None when they are done, or `n_runs` is 0.
 
-        Where the result is the baseline there is nothing to publish.
+        First the incumbent is put to the test, if it never was and its lead is no less than a sigma: what was kept
+        since the last confirmation would be lost with it. Then the run's result is run `n_runs` times under held-out
+        seeds; where that is the baseline there is nothing to publish.
         """
+        if n_runs and self._is_untested() and self.incumbent is not None:
+            wanted = self._test(self.incumbent)
+            if wanted is not None:
+                return wanted
         if not self.result:
             return None
         seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + n_runs)
         left = [seed for seed in seeds if seed not in self._readings[self.result]]
         return Wanted(self.result, left[0], Purpose.FINAL) if left else None
+
+    def _is_untested(self) -> bool:
+        """Return whether the incumbent has a lead that no fresh run has ever put to the test."""
+        if self.rule.kind != "two-tier" or self.incumbent is None or self.incumbent == self.champion:
+            return False
+        return len(self._readings[self.incumbent]) == 1 and self.lead(self.incumbent) > LAST_LEAD * self.sigma
 
     def read(self, trial: int, seed: int, loss: float | None) -> None:
         """Take in one more loss. What differs between runs of the same script teaches sigma."""
@@ -272,6 +288,12 @@ def options_of(
         "sigma_share": GPU_SIGMA_SHARE if on_gpu else CPU_SIGMA_SHARE,
         "final_runs": final_runs,
     }
+
+
+def closing_runs(rule: KeepRule, final_runs: int) -> int:
+    """Return how many repeats may follow on the search: the last test of the incumbent, and the final runs."""
+    tests = 0 if rule.kind != "two-tier" else 2 if rule.paired else 1
+    return tests + final_runs if final_runs else 0
 
 
 def rule_of(config: RunConfig) -> KeepRule:

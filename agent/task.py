@@ -141,7 +141,7 @@ class KeepSpec(_Strict):
     """What counts as progress; see agent.keeper."""
 
     rule: Literal["two-tier", "any"] = "two-tier"
-    lead: float = Field(default=3.0, gt=0)  # sigmas that the incumbent must seem ahead to be run again
+    lead: float = Field(default=3.5, gt=0)  # sigmas that the incumbent must seem ahead to be run again
     gain: float = Field(default=2.0, ge=0)  # sigmas that it must be ahead then, to be confirmed
 
 

@@ -130,11 +130,18 @@ def test_no_repeat_begins_once_the_time_is_spent(opened: OpenRunWith) -> None:
 
 def test_final_runs_are_held_back_from_the_time_and_run_under_held_out_seeds(opened: OpenRunWith) -> None:
     run = opened(18.0, 18.5, 18.6, 18.7, final_runs=2)
-    run.budget = Budget(train_seconds=7)  # two trials, two repeats, one more trial, two final runs
+    run.budget = Budget(train_seconds=9)  # two trials, two repeats, one more trial, two for a last test, two final runs
     assert run_trials(run).ending is Ending.DONE
     assert ran(run)[2:] == [(1, HELD_OUT_SEED, "final"), (1, HELD_OUT_SEED + 1, "final")]
     assert Ledger.of(run.history.results).train_seconds == 7
     assert run_trials(opened(18.0, 18.5, final_runs=2)).ending is Ending.NOTHING_RAN
+
+
+def test_a_gain_that_no_run_has_tested_is_put_to_the_test_before_the_final_runs(opened: OpenRunWith) -> None:
+    run = opened(19.6, 19.7, final_runs=1)  # two sigma: too little to be run again while the search goes on
+    run_trials(run)
+    assert ran(run) == [(0, 1, "champion"), (1, 1, "confirmed"), (1, HELD_OUT_SEED, "final")]
+    assert run_trials(opened(19.6, 19.7, final_runs=1)).ending is Ending.NOTHING_RAN
 
 
 @pytest.mark.parametrize("at", ["r/0000/seed-1/train", "r/0001/seed-1/train", "r/0001/seed-100/train"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.edits.edit import Unchanged
-from agent.keeper import HELD_OUT_SEED, Keeper, KeepRule, Wanted
+from agent.keeper import HELD_OUT_SEED, Keeper, KeepRule, Wanted, closing_runs
 from agent.repeat import Purpose, Repeat, Verdict
 from agent.trial import Origin, Outcome, Proposal, Standing, Status, Trial
 
@@ -199,9 +199,32 @@ def test_a_result_is_the_mean_of_runs_that_did_not_choose_it() -> None:
     assert keeper.reading(0).n_runs == 2  # nobody chose the baseline
 
 
+def test_what_was_kept_last_is_put_to_the_test_once_before_the_final_runs() -> None:
+    keeper = after(PAIRED, 1.0, 0.98)
+    assert keeper.wants() is None
+    assert keeper.final(0) is None
+    assert keeper.final(2) == Wanted(0, 1, Purpose.CHAMPION)
+    keeper.read(0, 1, 1.0)
+    assert keeper.final(2) == Wanted(1, 1, Purpose.CONFIRM)
+    keeper.read(1, 1, 0.995)
+    keeper.move(1, keeper.verdict(1, 1).standing)
+    assert (keeper.champion, keeper.incumbent) == (0, 1)  # more than none, less than 2 sigma
+    assert keeper.final(2) is None  # it was tested, and the result is the baseline
+
+
+def test_a_lead_of_less_than_a_sigma_is_worth_no_run() -> None:
+    assert after(PAIRED, 1.0, 0.991).final(2) is None
+
+
+@pytest.mark.parametrize(("rule", "n"), [(PAIRED, 5), (KNOWN, 4), (replace(KNOWN, kind="any"), 3)])
+def test_the_last_test_is_held_back_with_the_final_runs(rule: KeepRule, n: int) -> None:
+    assert closing_runs(rule, 3) == n
+    assert closing_runs(rule, 0) == 0
+
+
 def test_final_runs_are_of_the_champion_under_held_out_seeds_and_of_no_baseline() -> None:
+    assert after(PAIRED, 1.0).final(2) is None
     keeper = after(PAIRED, 1.0, 0.9)
-    assert keeper.final(2) is None
     again(keeper, 1.0)
     again(keeper, 0.9001)
     for seed in (HELD_OUT_SEED, HELD_OUT_SEED + 1):
