@@ -8,7 +8,7 @@ from agent.budget import Budget, Ledger, duration
 from agent.compare import Comparison
 from agent.config import RunConfig
 from agent.intervals import Estimate
-from agent.keeper import HELD_OUT_SEED
+from agent.keeper import HELD_OUT_SEED, closing_runs
 from agent.llm.capped import Caps
 from agent.loop import Ending, for_trials, why_given_up
 from agent.repeat import Repeat
@@ -174,7 +174,7 @@ def _state(stored: StoredRun, config: RunConfig) -> State:
         return State.BASELINE_FAILED
     caps = Caps(config.max_tokens, config.max_cost)
     budget = Budget(config.trials, config.budget_seconds, config.wall_seconds, caps)
-    if ledger.spent(for_trials(budget, config.final_runs, history.trials)) is None:
+    if ledger.spent(for_trials(budget, closing_runs(stored.keeper.rule, config.final_runs), history.trials)) is None:
         return State.GOING_ON if given_up is None else State.STUCK
     in_flight = history.pending is not None or history.repeating is not None
     due = stored.keeper.wants() if ledger.spent(budget.of_time) is None else None

@@ -11,6 +11,7 @@ from agent.errors import JournalError, ModelBudgetSpentError
 from agent.execute import execute
 from agent.flags import seed_flags
 from agent.journal import TrialFinished, TrialStarted
+from agent.keeper import closing_runs
 from agent.open_run import OpenRun
 from agent.propose.proposer import Context
 from agent.record import append_result, commit_of, write_results
@@ -135,7 +136,7 @@ def for_trials(budget: Budget, n_closing: int, trials: Sequence[Trial]) -> Budge
 
 
 def _for_trials(run: OpenRun) -> Budget:
-    return for_trials(run.budget, run.final_runs, run.history.trials)
+    return for_trials(run.budget, closing_runs(run.keeper.rule, run.final_runs), run.history.trials)
 
 
 def _start_next(run: OpenRun, ledger: Ledger, ahead: Thought | None) -> str | None:
