@@ -26,14 +26,15 @@ A_COMMIT_IS = 7  # the trial of RUN whose hash stands for any other
 # Commands that train, or look at a task: on `my-task` in place of the bundled one, which takes minutes, ...
 ON_A_TASK = {"prepare": "with-data", **dict.fromkeys(("run", "noise", "doctor", "compare"), "my-task")}
 # ... in a folder of runs of their own, so that "the last run" stays RUN, ...
-BESIDE = ("run", "noise")
+BESIDE = ("run", "noise", "compare")
 CHANGES_RUNS = ("run", "noise", "resume")
 # ... and as short as they can be.
 SHORT = {
     "run": {"--trials": "2"},
     "noise": {"--seeds": "2"},
     "resume": {"--trials": "11"},
-    "compare": {"--trials": "2", "--seeds": "2"},
+    "compare": {"--trials": "2", "--seeds": "1"},
+    "compare --resume": {"--trials": "3"},
 }
 # What needs a scorer and a test split goes to a run of two trials of tests/tasks/bigram, which has them.
 AUDITED = {"--verify": "best", "--test": "replay"}
@@ -72,15 +73,16 @@ def rewritten(words: Sequence[str], *, commit: str, name: str) -> list[str]:
     before = ["", *rest]
     made = [_stands_for(option if option.startswith("-") else "", word, commit) for option, word in
             zip(before, rest, strict=False)]  # fmt: skip
-    if command in ON_A_TASK and not {"--task", "--from"} & set(made) and not any(RUN in word for word in made):
+    begins = command != "compare" or "--modes" in made  # else it goes on, or shows what there is
+    if begins and command in ON_A_TASK and not {"--task", "--from"} & set(made) and not any(RUN in word for word in made):
         made += ["--task", ON_A_TASK[command]]
     if command in BESIDE:
         if not any(RUN in word for word in made):
             made += ["--runs", "night"]
-        if "--name" not in made:
+        if begins and "--name" not in made:
             made += ["--name", name]
-    for option, value in SHORT.get(command, {}).items():
-        made = _with(made, option, value, always=command != "resume")
+    for option, value in SHORT.get(command if begins else "compare --resume", {}).items():
+        made = _with(made, option, value, always=begins and command != "resume")
     if "--max-cost" in made and "--price" not in made:
         made += ["--price", "1,1"]  # the table knows a price by the endpoint's host, which is loopback here
     if any(option in made and command == only for option, only in AUDITED.items()):
