@@ -96,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--edits", type=int, default=20)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "autocentaur", help="prepared data")
-    parser.add_argument("--lead", type=float, default=3.0, help="sigmas; 0 puts every lucky draw to the test")
+    parser.add_argument("--lead", type=float, default=KeepRule.lead, help="sigmas; 0 puts every lucky draw to the test")
     parser.add_argument("--runs", type=Path, default=Path("build/null-edits"), help="where the run is, or will be")
     options = parser.parse_args()
     task = Task.load(folder("train_template"))

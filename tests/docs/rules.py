@@ -33,6 +33,7 @@ SHORT = {
     "run": {"--trials": "2"},
     "noise": {"--seeds": "2"},
     "resume": {"--trials": "11"},
+    "attribute": {"--seeds": "1"},
     "compare": {"--trials": "2", "--seeds": "1"},
     "compare --resume": {"--trials": "3"},
 }
