@@ -48,8 +48,8 @@ class Replayed:
 
     @property
     def difference(self) -> float | None:
-        """Replayed minus recorded loss; None where one of them has none."""
-        here, then = self.outcome.val_loss, self.recorded.outcome.val_loss
+        """Replayed minus recorded loss, both as scored; None where one of them has none."""
+        here, then = self.outcome.raw_loss, self.recorded.outcome.raw_loss
         return None if here is None or then is None else here - then
 
     @property
@@ -140,7 +140,7 @@ class Replayed:
             "trial": recorded.name,
             "commit": recorded.commit,
             "seed": self.train_seed,
-            "recorded": {"status": recorded.outcome.status.value, "val_loss": recorded.outcome.val_loss},
+            "recorded": {"status": recorded.outcome.status.value, "val_loss": recorded.outcome.raw_loss},
             "replayed": {"status": here.status.value, "val_loss": here.val_loss, "reason": here.reason},
             "metric": asdict(metric),
             "difference": self.difference,
@@ -174,7 +174,9 @@ def _shown(outcome: Outcome, metric: Metric) -> str:
     if outcome.val_loss is None:
         return f"{outcome.status}" + (f": {outcome.reason}" if outcome.reason else "")
     kind = " (self-reported)" if outcome.score is not None and outcome.score.kind == "printed" else ""
-    return f"{metric.name} {metric.shown(outcome.val_loss)!r}{kind}"
+    loss = outcome.val_loss if outcome.raw_loss is None else outcome.raw_loss
+    corrected = " (as scored, before it was corrected for the machine's speed)" if loss != outcome.val_loss else ""
+    return f"{metric.name} {metric.shown(loss)!r}{kind}{corrected}"
 
 
 def heading() -> str:
@@ -186,7 +188,7 @@ def row(replayed: Replayed, metric: Metric) -> str:
     """Return one replay as one line of a table."""
 
     def short(outcome: Outcome) -> str:
-        return outcome.status.value if outcome.val_loss is None else repr(metric.shown(outcome.val_loss))
+        return outcome.status.value if outcome.raw_loss is None else repr(metric.shown(outcome.raw_loss))
 
     recorded = replayed.recorded
     difference = "" if replayed.difference is None else replayed.told_difference(metric)

@@ -34,6 +34,10 @@ class MissingRequirementError(AgentError):
     exit_code = 4
 
 
+class MachineError(AgentError):
+    """The machine is not the one that the run's baseline ran on, or its speed cannot be told; the run can go on."""
+
+
 # What a run stores
 
 

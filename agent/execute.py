@@ -8,13 +8,14 @@ from agent.compile_cache import leaving, warmed
 from agent.data import Corpus
 from agent.flags import reported_flags
 from agent.judge import failure, judge, read_tail, reported, saved_nothing
+from agent.machine import Machine
 from agent.paths import TrialPaths
 from agent.prune import Watch
 from agent.score.scorer import Artifact, Scorer
 from agent.task import Task
 from agent.train_job import export, training_job
 from agent.trial import Outcome
-from sandbox.job import Sandbox
+from sandbox.job import Execution, Sandbox
 
 
 @dataclass(frozen=True)
@@ -91,4 +92,10 @@ def execute(
     if stop is not None:
         charged = stop.charge_seconds(task.budget, execution.wall_seconds)
         outcome = replace(outcome, train_seconds=charged, stopped_at=stop.share)
-    return outcome
+    return replace(outcome, machine=_gpu_of(execution)) if task.budget.unit == "seconds" else outcome
+
+
+def _gpu_of(execution: Execution) -> Machine | None:
+    """Return what the driver said of the job's GPU; None if it had none."""
+    seen = execution.gpu_state
+    return Machine(gpu=seen.held_back, sm_mhz=seen.sm_mhz, others=seen.others) if seen is not None else None

@@ -16,6 +16,7 @@ from pydantic_core import from_json  # twice as quick as json, as exact, and loa
 
 from agent.durable import sync_folder
 from agent.errors import JournalError
+from agent.machine import Void
 from agent.repeat import Purpose, Repeat, Verdict
 from agent.trial import Outcome, Proposal, Standing, Trial
 
@@ -102,6 +103,18 @@ class RepeatFinished:
 
 
 @dataclass(frozen=True)
+class AttemptVoided:
+    """An attempt at what is in flight does not count: the machine was another. The next one begins."""
+
+    trial: int
+    seed: int | None  # of the repeat in flight; None: it is the trial itself
+    void: Void
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "attempt_voided", "trial": self.trial, "seed": self.seed, **self.void.to_json()}
+
+
+@dataclass(frozen=True)
 class BudgetRaised:
     """The user has raised caps of the whole run while going on with it."""
 
@@ -113,7 +126,7 @@ class BudgetRaised:
         return {"event": "budget_raised", "number": self.number, "caps": dict(self.caps), "at": self.at}
 
 
-Event = TrialStarted | TrialFinished | RepeatStarted | RepeatFinished
+Event = TrialStarted | TrialFinished | RepeatStarted | RepeatFinished | AttemptVoided
 
 
 def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:
@@ -129,6 +142,9 @@ def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:
         case "repeat_finished":
             verdict = Verdict.from_json(data["verdict"]) if "verdict" in data else None
             return RepeatFinished(data["trial"], data["seed"], Outcome.from_json(data["outcome"]), verdict, data["at"])
+        case "attempt_voided":
+            void = Void(data["reason"], data["trained"], data["seconds"], data["at"])
+            return AttemptVoided(data["trial"], data["seed"], void)
         case "budget_raised":
             return BudgetRaised(data["number"], data["caps"], data["at"])
     raise ValueError(f"unknown event {data['event']!r}")
@@ -292,6 +308,8 @@ class History:
     def add(self, event: TrialStarted | TrialFinished) -> Trial: ...
     @overload
     def add(self, event: RepeatStarted | RepeatFinished) -> Repeat: ...
+    @overload
+    def add(self, event: AttemptVoided) -> Trial | Repeat: ...
     def add(self, event: Event) -> Trial | Repeat:
         """Take in the next event and return the trial or the repeat that it is about.
 
@@ -313,6 +331,18 @@ class History:
                 return self.repeating
             case RepeatFinished():
                 return self._finish_repeat(event)
+            case AttemptVoided():
+                return self._void(event)
+
+    def _void(self, event: AttemptVoided) -> Trial | Repeat:
+        trial, repeat = self.pending, self.repeating
+        if trial is not None and (event.trial, event.seed) == (trial.number, None):
+            self.pending = replace(trial, voids=(*trial.voids, event.void))
+            return self.pending
+        if repeat is not None and (event.trial, event.seed) == (repeat.trial, repeat.seed):
+            self.repeating = replace(repeat, voids=(*repeat.voids, event.void))
+            return self.repeating
+        raise JournalError(f"an attempt at trial {event.trial} void that was not begun: the journal has been edited")
 
     def _finish_trial(self, event: TrialFinished) -> Trial:
         if self.pending is None or event.number != self.pending.number:

@@ -80,6 +80,8 @@ class Keeper:
     def take(self, result: Trial | Repeat) -> None:
         """Take in a finished trial or repeat, with the decision that the journal holds."""
         if isinstance(result, Repeat):
+            if result.purpose is Purpose.SLOPE:
+                return  # of a shorter training: no loss of the script
             self.read(result.trial, result.seed, result.val_loss)
             if result.verdict is not None:
                 self.move(result.trial, result.verdict.standing)

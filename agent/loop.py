@@ -10,6 +10,7 @@ from agent.edits.edit import Unchanged
 from agent.errors import JournalError, ModelBudgetSpentError
 from agent.execute import execute
 from agent.flags import seed_flags
+from agent.guarded import bar_before_correction, guarded
 from agent.journal import TrialFinished, TrialStarted
 from agent.keeper import closing_runs
 from agent.open_run import OpenRun
@@ -200,7 +201,8 @@ def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:
         outcome = Outcome(trial.proposal.refused, None, reason=trial.proposal.reason)
     else:
         outcome = _execute(run, trial)
-    outcome = replace(outcome, total_seconds=round(proposing_seconds + run.monotonic() - began, 3))
+    before = proposing_seconds + sum(void.seconds for void in trial.voids)  # void attempts of a killed process
+    outcome = replace(outcome, total_seconds=round(before + run.monotonic() - began, 3))
     previous = run.history.incumbent
     event = TrialFinished(trial.number, outcome, run.now())
     run.journal.append(event)
@@ -219,18 +221,22 @@ def _execute(run: OpenRun, trial: Trial) -> Outcome:
     if trial.parent is not None:
         (run.paths.worktree / run.task.script).write_text(source)
     train_seed = trial.proposal.train_seed
-    outcome = execute(
-        run.bench,
-        source,
-        run.paths.trial(trial.number),
-        label=f"{run.run_id}/{trial.number:04d}",
-        number=trial.number,
-        train_seed=train_seed,
-        baseline=run.history.trials[0].outcome if run.history.trials else None,
-        to_beat=run.keeper.to_beat(train_seed),
-        watch=run.watch_of(trial, source),
-        scoring=lambda: run.observer.scoring(trial),
-    )
+
+    def attempt() -> Outcome:
+        return execute(
+            run.bench,
+            source,
+            run.paths.trial(trial.number),
+            label=f"{run.run_id}/{trial.number:04d}",
+            number=trial.number,
+            train_seed=train_seed,
+            baseline=run.history.trials[0].outcome if run.history.trials else None,
+            to_beat=bar_before_correction(run, run.keeper.to_beat(train_seed)),
+            watch=run.watch_of(trial, source),
+            scoring=lambda: run.observer.scoring(trial),
+        )
+
+    outcome = guarded(run, attempt)
     if trial.parent is not None:
         outcome = replace(outcome, flags=outcome.flags + seed_flags(source, run.sources[trial.parent]))
     return run.keeper.judged(outcome, train_seed)

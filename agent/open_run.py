@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from agent.budget import Budget
+from agent.canary import Canary
 from agent.data import Corpus
 from agent.execute import Workbench
 from agent.journal import History, Journal
 from agent.keeper import Keeper, KeepRule
+from agent.machine import Void
 from agent.paths import RunPaths
 from agent.propose.proposer import Proposer
 from agent.prune import Pruner, Watch
@@ -36,6 +38,7 @@ class Observer(Protocol):
     def finished(self, trial: Trial, previous: Trial | None) -> None: ...
     def repeating(self, repeat: Repeat) -> None: ...
     def repeated(self, repeat: Repeat, trial: Trial) -> None: ...
+    def voided(self, void: Void, trial: int) -> None: ...
 
 
 @dataclass
@@ -63,6 +66,8 @@ class OpenRun:
     conditions: Mapping[str, str] = field(default_factory=dict)  # what results may depend on here
     now: Callable[[], str] = utc_now
     monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    canary: Canary | None = None  # None: the machine's speed decides nothing, or nobody asked
     lookahead: int = 0  # 1: the next trial is thought of while one trains
     sources: dict[int, str] = field(default_factory=dict)  # script of every kept trial, by number
 

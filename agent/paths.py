@@ -44,6 +44,11 @@ class TrialPaths:
         return TrialPaths(self.root / f"seed-{seed}")
 
     @property
+    def shorter(self) -> "TrialPaths":
+        """The same files of a run of its script with less of the budget."""
+        return TrialPaths(self.root / "shorter")
+
+    @property
     def llm(self) -> Path:
         """Requests to the model and its replies, one JSON object a line."""
         return self.root / "llm.jsonl"
@@ -105,6 +110,11 @@ class RunPaths:
     def compiled(self) -> Path:
         """What the baseline's job left of its compilers. Never opened by the host."""
         return self.root / "compiled.tar"
+
+    @property
+    def canary(self) -> Path:
+        """What the canary that measures the machine's speed was last run with, and what it printed."""
+        return self.root / "canary"
 
     @property
     def verified(self) -> Path:

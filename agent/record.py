@@ -71,6 +71,7 @@ def _facts(trial: Trial, *, run_id: str, mode: str, task: "Task", model: str | N
     """Return what a commit tells of a trial as trailers; None: nothing to tell."""
     outcome = trial.outcome
     assert outcome is not None
+    machine = outcome.machine
     return {
         "Run": run_id,
         "Trial": trial.number,
@@ -81,6 +82,9 @@ def _facts(trial: Trial, *, run_id: str, mode: str, task: "Task", model: str | N
         # A commit is final, and whether a gain holds is known only later: RUN/champion is the tag of what is confirmed.
         "Kept": "no" if not outcome.kept else "yes" if trial.number == 0 else "provisional",
         "Val-Loss": None if outcome.val_loss is None else repr(outcome.val_loss),
+        "Raw-Loss": None if outcome.raw_loss == outcome.val_loss else repr(outcome.raw_loss),
+        "Machine": f"{machine.ratio:.4f}" if machine is not None and machine.ratio is not None else None,
+        "Void-Attempts": len(trial.voids) or None,
         "Score": outcome.score.kind if outcome.score else None,
         "Train-Seconds": f"{outcome.train_seconds:.1f}",
         "Wall-Seconds": f"{outcome.wall_seconds:.3f}" if outcome.status.ran else None,

@@ -7,7 +7,9 @@ from pathlib import Path, PurePosixPath
 from agent.conditions import NAMES
 from agent.curve import Condemned
 from agent.errors import NotReplayableError, UsageError
+from agent.machine import Machine
 from agent.record import MINIMAL, one_line
+from agent.repeat import Purpose
 from agent.repo import TrialRepo, trailers
 from agent.report.stored_run import StoredRun
 from agent.task import Task
@@ -55,7 +57,8 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
     _refuse_unless_ran(f"{stored.run_id}/{number}", trial.outcome)
     train_seed, outcome, decided = trial.proposal.train_seed, trial.outcome, trial.kept
     for repeat in stored.history.repeats:
-        if repeat.trial == number and repeat.seed == seed and repeat.outcome is not None:
+        is_whole = repeat.purpose is not Purpose.SLOPE
+        if repeat.trial == number and repeat.seed == seed and repeat.outcome is not None and is_whole:
             train_seed, outcome, decided = repeat.seed, repeat.outcome, True
     first = stored.trial(0)
     commit = stored.hashes[number]
@@ -131,6 +134,7 @@ def _outcome(facts: Mapping[str, str]) -> Outcome:
         stopped_at=float(facts["Stopped-At"]) if "Stopped-At" in facts else None,
         condemned=Condemned.read(facts["Condemned"]) if "Condemned" in facts else None,
         sandbox=facts.get("Image", ""),
+        machine=Machine(raw_loss=float(facts["Raw-Loss"])) if "Raw-Loss" in facts else None,
         conditions={name: facts[name.capitalize()] for name in NAMES if name.capitalize() in facts},
     )
 

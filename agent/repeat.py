@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from agent.machine import Void
 from agent.trial import Outcome, Standing
 
 
@@ -15,6 +16,7 @@ class Purpose(StrEnum):
     CHAMPION = "champion"  # to have something to compare a confirmation under the same seed with
     CONFIRM = "confirm"  # to see whether the incumbent's lead was more than luck
     FINAL = "final"  # to publish the result, under a seed that decided nothing
+    SLOPE = "slope"  # with less of the budget, to learn what the machine's speed is worth; no reading of the script
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Repeat:
     outcome: Outcome | None = None
     verdict: Verdict | None = None  # of a confirmation
     finished_at: str | None = None
+    voids: tuple[Void, ...] = ()  # attempts at it that do not count
 
     @property
     def val_loss(self) -> float | None:

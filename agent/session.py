@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agent import config as run_config
 from agent.budget import Budget, Ledger
+from agent.canary import Canary, has_canary
 from agent.conditions import conditions_of
 from agent.config import RunConfig
 from agent.data import Corpus, find_corpus, prepare_corpus
@@ -198,8 +199,13 @@ def _open(
             final_runs=config.final_runs,
             passed_on=passed_on,
             conditions=conditions,
+            canary=_canary(config, task, sandbox, paths, passed_on) if has_canary(task) else None,
             lookahead=config.lookahead,
         )
+
+
+def _canary(config: RunConfig, task: Task, sandbox: Sandbox, paths: RunPaths, passed_on: Mapping[str, str]) -> Canary:
+    return Canary(task, sandbox, paths.canary, label=config.run_id, on_gpu=bool(config.gpus), passed_on=passed_on)
 
 
 def _model(config: RunConfig, history: History, around: Surroundings) -> Model:

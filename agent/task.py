@@ -146,14 +146,14 @@ class KeepSpec(_Strict):
 
 
 class MachineSpec(_Strict):
-    """How the machine is held against the one that the baseline ran on, for a budget in seconds; see agent.steadiness."""
+    """How the machine is held against the baseline's, where the budget is seconds; see agent.steadiness."""
 
     canary: tuple[str, ...] = ("shipped",)  # or a command of the task's own that prints `speed: N`; or off
     seconds: float | None = Field(default=None, gt=0)  # of one canary; None: a small share of the budget
     ignore: float = Field(default=0.005, ge=0)  # of ln speed: below, nothing is corrected
     void: float = Field(default=0.03, gt=0)  # above, a trial is void and queued again
     slope: bool = True  # whether one shorter run of the baseline tells what speed is worth; else nothing is corrected
-    pause_seconds: float = Field(default=10.0, gt=0)  # before a machine that is off is measured again; doubled each time
+    pause_seconds: float = Field(default=10.0, gt=0)  # before it is measured again if it is off; doubled each time
     patience_seconds: float = Field(default=3600.0, gt=0)  # that a run waits for it in one go
 
     @field_validator("canary", mode="before")

@@ -29,6 +29,11 @@ def limits_of(task: Task) -> Limits:
     return Limits(**task.limits.model_dump())
 
 
+def mounts_of(task: Task) -> tuple[Mount, ...]:
+    """Return the folders of the host that task.toml opens to the task's own jobs."""
+    return tuple(Mount(Path(os.path.expanduser(mount.source)), mount.target) for mount in task.environment.mounts)
+
+
 def training_job(
     task: Task,
     corpus: Corpus | None,
@@ -59,7 +64,7 @@ def training_job(
     mounts = [Mount(paths.files, "/task")]
     if corpus is not None:
         mounts.append(Mount(corpus.train, "/data"))
-    mounts += [Mount(Path(os.path.expanduser(m.source)), m.target) for m in task.environment.mounts]
+    mounts += mounts_of(task)
     return Job(
         argv=task.command,
         label=label,

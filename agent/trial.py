@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.curve import Condemned, Curve
 from agent.edits.edit import Edit, Params, decode, encode
+from agent.machine import Machine, Void
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -157,7 +158,7 @@ class Outcome:
     reason: str = ""  # one line; empty if all went well
     train_seconds: float = 0.0  # charged to the training budget: nominal for a success, measured for a failure
     wall_seconds: float = 0.0  # of the training job, by the host's clock
-    total_seconds: float = 0.0  # of the whole trial: proposing, training, scoring, judging
+    total_seconds: float = 0.0  # of the whole trial: proposing, attempts that are void, training, scoring, judging
     cpu_seconds: float | None = None  # of the training job
     peak_memory_gb: float | None = None
     peak_vram_gb: float | None = None
@@ -166,6 +167,7 @@ class Outcome:
     sandbox: str = ""  # what it ran in: name and version, or the image's digest
     conditions: Mapping[str, str] = field(default_factory=dict)  # what it may depend on; see agent.conditions
     unenforced: tuple[str, ...] = ()
+    machine: Machine | None = None  # how fast it was; None: the budget is not the clock's, or nothing measured it
     flags: tuple[str, ...] = ()  # where the script's word and the host's measurement disagree, one line each
     curve: Curve | None = None  # what it printed while it trained; None: nothing that was looked for
     condemned: Condemned | None = None  # why it was to be stopped at half of its budget; it ran on unless `pruned`
@@ -174,6 +176,12 @@ class Outcome:
     def __post_init__(self) -> None:
         if (self.val_loss is None) == (self.status is Status.OK):
             raise ValueError(f"a loss belongs to status ok and to no other: {self.status}, {self.val_loss}")
+
+    @property
+    def raw_loss(self) -> float | None:
+        """The loss as it was scored, not corrected for the machine's speed; None exactly where `val_loss` is."""
+        corrected = self.machine is not None and self.machine.raw_loss is not None
+        return self.machine.raw_loss if corrected and self.machine is not None else self.val_loss
 
     @property
     def image(self) -> str | None:
@@ -189,6 +197,8 @@ class Outcome:
             data["curve"] = self.curve.to_json()
         if self.condemned is not None:
             data["condemned"] = self.condemned.to_json()
+        if self.machine is not None:
+            data["machine"] = self.machine.to_json()
         return data
 
     @classmethod
@@ -204,6 +214,8 @@ class Outcome:
             fields["curve"] = Curve(**fields["curve"])
         if "condemned" in fields:
             fields["condemned"] = Condemned(**fields["condemned"])
+        if "machine" in fields:
+            fields["machine"] = Machine.from_json(fields["machine"])
         outcome = _read(cls, fields)
         outcome.__post_init__()
         return outcome
@@ -220,6 +232,7 @@ class Trial:
     outcome: Outcome | None = None
     finished_at: str | None = None
     decided: Standing | None = None  # by a repeat: confirmed or rolled_back
+    voids: tuple[Void, ...] = ()  # attempts at it that do not count
 
     @property
     def val_loss(self) -> float | None:
@@ -246,7 +259,7 @@ class Trial:
 
     def finished(self, outcome: Outcome, at: str) -> "Trial":
         """Return this trial with its outcome."""
-        return Trial(self.number, self.parent, self.proposal, self.started_at, outcome, at)
+        return Trial(self.number, self.parent, self.proposal, self.started_at, outcome, at, voids=self.voids)
 
 
 def _read(kind: type[_Record], fields: Mapping[str, Any]) -> _Record:

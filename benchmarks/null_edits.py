@@ -16,6 +16,7 @@ from agent.edits.edit import WholeFile
 from agent.journal import History, Journal
 from agent.keeper import Keeper, KeepRule
 from agent.loop import run_trials
+from agent.machine import Void
 from agent.metric import Metric
 from agent.open_run import OpenRun
 from agent.paths import RunsFolder
@@ -90,6 +91,9 @@ class Lines:
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
         print(text.repeat_line(repeat, self._metric, False), flush=True)
+
+    def voided(self, void: Void, trial: int) -> None:
+        print(text.void_line(void, trial, False), flush=True)
 
 
 def main() -> None:

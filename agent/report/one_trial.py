@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterator
 
 from agent.judge import read_tail
+from agent.metric import Metric
 from agent.record import one_line
 from agent.report.early import told as told_of_curve
 from agent.report.exchange import Call, read_exchange
 from agent.report.stored_run import StoredRun
 from agent.report.text import paint, purpose, verdict
-from agent.trial import Trial
+from agent.steadiness import Reference
+from agent.trial import Outcome, Trial
 
 # Control characters but newline and tab, and what turns or hides the text around it.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -63,6 +65,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         rows.append(("training", f"{outcome.wall_seconds:.1f} s by the clock, {outcome.train_seconds:.1f} s charged"))
         if proposal.smoke_seconds:
             rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged too"))
+        rows += machine_facts(outcome, metric)
         if outcome.cpu_seconds is not None:
             rows.append(("CPU", f"{outcome.cpu_seconds:.1f} s"))
         if outcome.peak_memory_gb is not None:
@@ -77,6 +80,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
             rows.append(("sandbox", outcome.sandbox))
         rows += [("not enforced", line) for line in outcome.unenforced]
         rows += [("flag", one_line(line)) for line in outcome.flags]
+    rows += [("void", f"{one_line(void.reason)} ({void.seconds:.1f} s, {void.at})") for void in trial.voids]
     if proposal.usage is not None:
         used = proposal.usage
         rows.append(
@@ -84,6 +88,28 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         )
         rows.append(("exchange", stored.paths.trial(trial.number).llm))
     return [(name, str(value)) for name, value in rows]
+
+
+def machine_facts(outcome: Outcome, metric: Metric) -> list[tuple[str, object]]:
+    """Return what is known of the machine's speed around a trial, and what was made of it."""
+    machine = outcome.machine
+    if machine is None:
+        return []
+    rows: list[tuple[str, object]] = []
+    speeds = ", ".join(f"{speed:.5g}" for speed in machine.speeds)
+    if machine.ratio is not None:
+        rows.append(("machine", f"{machine.ratio:.2%} of the baseline's speed (canaries {speeds})"))
+    elif machine.speeds:
+        reference = Reference.of(machine)
+        rows.append(("machine", f"the reference: canary {reference.speed:.5g} ± {reference.noise:.1%} ({speeds})"))
+    if machine.raw_loss is not None and outcome.val_loss is not None:
+        change = metric.shown(outcome.val_loss) - metric.shown(machine.raw_loss)
+        rows.append(("as scored", f"{metric.shown(machine.raw_loss)!r}, corrected by {change:+.6f} for that speed"))
+    held = [f"{reason.replace('_', ' ')} {share:.0%} of the time" for reason, share in machine.gpu.items()]
+    if held or machine.sm_mhz is not None:
+        clock = [f"{machine.sm_mhz} MHz"] if machine.sm_mhz is not None else []
+        rows.append(("GPU", ", ".join([*clock, *held])))
+    return rows
 
 
 def evidence(trial: Trial) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, Text
 from rich.text import Text
 
 from agent.judge import read_tail
+from agent.machine import Void
 from agent.metric import Metric
 from agent.paths import RunPaths
 from agent.record import one_line
@@ -128,3 +129,6 @@ class Screen:
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
         self._live.row(text.repeat_line(repeat, self._metric, self._live.colour), self._label)
+
+    def voided(self, void: Void, trial: int) -> None:
+        self._live.row(text.void_line(void, trial, self._live.colour), self._label)

@@ -7,10 +7,12 @@ from typing import Any
 from agent.budget import Ledger, duration
 from agent.journal import History
 from agent.keeper import Keeper, Reading
+from agent.machine import Void
 from agent.metric import Metric
 from agent.record import one_line
 from agent.repeat import Purpose, Repeat
 from agent.report.early import stopped_early
+from agent.steadiness import SHORT_SHARE, Reference
 from agent.trial import Standing, Status, Trial
 
 TITLE_WIDTH = 56
@@ -62,6 +64,8 @@ def trial_line(
         title = f"[{trial.proposal.usage.retries} retries] {title}"
     if outcome is not None and outcome.flags:
         title = f"[{one_line(outcome.flags[0])}] {title}"
+    if mark := machine_mark(trial):
+        title = f"[{mark}] {title}"
     if trial.proposal.copied_from:
         title = f"[copy of {trial.proposal.copied_from}] {title}"
     if len(title) > TITLE_WIDTH:
@@ -88,9 +92,27 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
     if repeat.verdict is not None:
         word = repeat.verdict.standing.value.replace("_", " ")
         code = {Standing.CONFIRMED: _GREEN, Standing.ROLLED_BACK: _RED}.get(repeat.verdict.standing, "")
-    told = paint(purpose(repeat), _FAINT, colour)
+    mark = f"[{machine_mark(repeat)}] " if machine_mark(repeat) else ""
+    told = paint(mark + purpose(repeat), _FAINT, colour)
     word = paint(f"{word:14}", code, colour)
     return f"{repeat.trial:>5}  {'':7}  {word} {value:>10} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
+
+
+def void_line(void: Void, trial: int, colour: bool) -> str:
+    """Return an attempt that does not count as one line below those of `trial_line`."""
+    word = paint(f"{'void':14}", _YELLOW, colour)
+    told = paint(f"{one_line(void.reason)}: {'queued again' if void.trained else 'waiting'}", _FAINT, colour)
+    return f"{trial:>5}  {'':7}  {word} {'':>10} {'':>9} {'':>6} {void.seconds:>7.1f}  {'machine':8}  {told}"
+
+
+def machine_mark(trial: Trial | Repeat) -> str:
+    """Return in a word what the machine did to a trial's loss: `-1.2 % speed: corrected`; empty if nothing."""
+    machine = trial.outcome.machine if trial.outcome else None
+    n_void = sum(void.trained for void in trial.voids)
+    marks = [f"{n_void} void"] if n_void else []
+    if machine is not None and machine.raw_loss is not None and machine.ratio is not None:
+        marks.append(f"speed {machine.ratio - 1:+.1%}: corrected")
+    return ", ".join(marks)
 
 
 def purpose(repeat: Repeat) -> str:
@@ -100,6 +122,7 @@ def purpose(repeat: Repeat) -> str:
         Purpose.CHAMPION: "to compare with",
         Purpose.CONFIRM: "to confirm it",
         Purpose.FINAL: "held out, for the result",
+        Purpose.SLOPE: f"{SHORT_SHARE:.0%} of the budget, to learn what speed is worth",
     }[repeat.purpose]
     decided = repeat.verdict
     if decided is None:
@@ -163,7 +186,22 @@ def summary(history: History, metric: Metric, keeper: Keeper) -> list[str]:
     ran = f"{len(trials)} trials: " + ", ".join(f"{n} {word}" for word, n in counts.items())
     if history.repeats:
         ran += f"; {len(history.repeats)} repeats"
-    return [*lines, ran, *stopped_early(trials), _spent(Ledger.of(history.results))]
+    return [*lines, ran, *machine_lines(history), *stopped_early(trials), _spent(Ledger.of(history.results))]
+
+
+def machine_lines(history: History) -> list[str]:
+    """Return what the machine did to a run, as one line; none where its speed was not measured."""
+    machine = history.trials[0].outcome.machine if history.trials and history.trials[0].outcome else None
+    if machine is None or not machine.speeds:
+        return []
+    reference = Reference.of(machine)
+    voids = [void for result in history.timeline for void in result.voids]
+    trained = [void.seconds for void in voids if void.trained]
+    machines = [result.outcome.machine for result in history.timeline if result.outcome is not None]
+    n_corrected = sum(found is not None and found.raw_loss is not None for found in machines)
+    said = f"machine: canary ± {reference.noise:.1%}, {len(trained)} attempts void ({duration(sum(trained))})"
+    waits = f", {len(voids) - len(trained)} waits for it" if len(voids) > len(trained) else ""
+    return [f"{said}{waits}, {n_corrected} losses corrected for its speed"]
 
 
 def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
@@ -262,6 +300,8 @@ def repeat_json(repeat: Repeat, metric: Metric) -> dict[str, Any]:
         "val_loss": loss,
         metric.name: None if loss is None else metric.shown(loss),
         "verdict": repeat.verdict.to_json() if repeat.verdict else None,
+        "machine": repeat.outcome.machine.to_json() if repeat.outcome and repeat.outcome.machine else None,
+        "voids": [void.to_json() for void in repeat.voids],
         "started_at": repeat.started_at,
         "finished_at": repeat.finished_at,
     }
@@ -299,6 +339,8 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "stopped_at": outcome.stopped_at if outcome else None,
         "condemned": outcome.condemned.to_json() if outcome and outcome.condemned else None,
         "curve": outcome.curve.to_json() if outcome and outcome.curve else None,
+        "machine": outcome.machine.to_json() if outcome and outcome.machine else None,
+        "voids": [void.to_json() for void in trial.voids],
         "usage": proposal.to_json().get("usage"),
         "started_at": trial.started_at,
         "finished_at": trial.finished_at,

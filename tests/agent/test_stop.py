@@ -32,6 +32,8 @@ wall_seconds = 60
 memory_gb = 0.25
 output_mb = 1
 scratch_mb = 1
+[machine]
+canary = "off"
 [space]
 WIDTH = { type = "float", low = 0.1, high = 10.0 }
 """

@@ -24,6 +24,8 @@ amount = 1.0
 [limits]
 wall_seconds = 30
 memory_gb = 0.25
+[machine]
+canary = "off"
 [space]
 X = { type = "float", low = 0.0, high = 4.0 }
 """

@@ -1,0 +1,96 @@
+"""The shipped canary: `python workload.py SECONDS cpu|gpu` does the same work always and prints how fast it went.
+
+It runs inside the sandbox, alone, with the task's interpreter: with PyTorch for a GPU, and for a CPU with numpy if that
+is there. Its unit is of no importance, for only its runs on one machine are ever compared.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+N_CHUNKS = 9  # the median of so many: a hiccup spoils one, a slow half more than four
+WARM_UP_SHARE = 0.2
+GPU_WARM_UP_SECONDS = 1.0  # clocks rise, libraries choose their kernels
+
+
+def on_gpu() -> Callable[[], int]:
+    """Return some work of a training step, half bound by arithmetic and half by memory; it returns its units."""
+    import torch
+
+    if not torch.cuda.is_available():
+        sys.exit("FAIL: PyTorch sees no GPU")
+    generator = torch.Generator("cuda").manual_seed(0)
+    weight = torch.randn(4096, 4096, device="cuda", dtype=torch.bfloat16, generator=generator) / 64
+    start = torch.randn(4096, 4096, device="cuda", dtype=torch.bfloat16, generator=generator)
+
+    def work() -> int:
+        state = start
+        for _ in range(20):
+            state = torch.nn.functional.gelu(state @ weight)
+        torch.cuda.synchronize()
+        return 20
+
+    return work
+
+
+def on_cpu() -> Callable[[], int]:
+    """Return some work for the CPU, of a few milliseconds; it returns its units."""
+    try:
+        import numpy as np
+    except ImportError:
+        return in_python()
+    generator = np.random.default_rng(0)
+    weight = generator.standard_normal((192, 192), dtype=np.float32) / 14
+    start = generator.standard_normal((192, 192), dtype=np.float32)
+    far = np.ones(1 << 20, dtype=np.float32)
+
+    def work() -> int:
+        state = start
+        for _ in range(4):
+            state = np.maximum(state @ weight, 0)
+        far.sum()
+        return 1
+
+    return work
+
+
+def in_python() -> Callable[[], int]:
+    """Return some work for the interpreter alone; it returns its units."""
+
+    def work() -> int:
+        total = 0
+        for number in range(20_000):
+            total += number & 7
+        return 1
+
+    return work
+
+
+def speed(work: Callable[[], int], seconds: float, warm_up_seconds: float) -> float:
+    """Return units a second: the median over chunks of equal time."""
+    _during(work, warm_up_seconds)
+    return median(_during(work, seconds / N_CHUNKS) for _ in range(N_CHUNKS))
+
+
+def _during(work: Callable[[], int], seconds: float) -> float:
+    n_units, began = 0, time.perf_counter()
+    while True:
+        n_units += work()
+        elapsed = time.perf_counter() - began
+        if elapsed >= seconds:
+            return n_units / elapsed
+
+
+def main() -> None:
+    """Measure as the command line says."""
+    seconds, device = float(sys.argv[1]), sys.argv[2]
+    warm_up_seconds = WARM_UP_SHARE * seconds
+    work = on_cpu() if device == "cpu" else on_gpu()
+    if device != "cpu":
+        warm_up_seconds = max(warm_up_seconds, GPU_WARM_UP_SECONDS)
+    print(f"speed: {speed(work, seconds, warm_up_seconds):.6g}")
+
+
+if __name__ == "__main__":
+    main()
