@@ -168,8 +168,7 @@ class Pruner:
         self.form = form
         self._exempt = exempt
         self._seed = seed
-        self._full: dict[int, tuple[float, float]] = {}  # trial → levels at half and at the end
-        self._errors: dict[int, float] = {}  # trial → standard error of its level at half
+        self._full: dict[int, _Full] = {}
         self._scale = 0.0  # the curve's units in one of the metric's
         for result in results:
             self.take(result)
@@ -181,8 +180,7 @@ class Pruner:
         curve = result.outcome.curve
         if curve is None or curve.half is None or curve.end is None:
             return
-        self._full[result.number] = curve.half, curve.end
-        self._errors[result.number] = curve.error
+        self._full[result.number] = _Full(curve.half, curve.end, curve.error, result.val_loss)
         if result.number == 0 and result.val_loss:
             self._scale = abs(curve.end / result.val_loss)
 
@@ -198,16 +196,35 @@ class Pruner:
             return None
         if touched(champion_source, source, self._exempt) is not None:
             return None
-        fell = {trial: half - end for trial, (half, end) in self._full.items()}
+        against = self._full[champion]
         return Bar(
             champion=champion,
-            half=self._full[champion][0],
-            recovery=max(fell.values()) - fell[champion],
+            half=against.half,
+            recovery=max(self._recovery(full, against) for full in self._full.values()),
             n_curves=len(self._full),
             sigma=sigma * self._scale,
-            error=self._errors[champion],
+            error=against.error,
             runs_on=runs_on(self._seed, number),
         )
+
+    def _recovery(self, full: "_Full", champion: "_Full") -> float:
+        """Return what a curve has made up for after half of the budget; 0 for the champion itself.
+
+        By its own end, or by the loss that the host computed, whichever says more: a script that prints in another
+        unit, or with a term more, must not make the rest of the run look hopeless.
+        """
+        gap = full.half - champion.half
+        return gap - min(full.end - champion.end, self._scale * (full.loss - champion.loss))
+
+
+@dataclass(frozen=True)
+class _Full:
+    """A curve that ran to its end."""
+
+    half: float
+    end: float
+    error: float  # standard error of `half`
+    loss: float  # as scored
 
 
 def pruner_of(task: "Task", seed: int, results: Iterable[Trial | Repeat]) -> Pruner | None:

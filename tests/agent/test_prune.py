@@ -38,7 +38,7 @@ def finished(number: int, curve: Curve | None, loss: float | None = 1.0) -> Tria
 
 
 def pruner(curves: list[Curve], seed: int = 0) -> Pruner:
-    return Pruner(FORMAT, ("warm",), seed, [finished(number, curve) for number, curve in enumerate(curves)])
+    return Pruner(FORMAT, ("warm",), seed, [finished(n, curve, loss=curve.end) for n, curve in enumerate(curves)])
 
 
 def fell(half: float, end: float) -> Curve:
@@ -137,6 +137,22 @@ def test_the_limit_is_the_largest_recovery_to_the_champion() -> None:
     assert bar.recovery == pytest.approx(0.6 - 0.1)
     assert bar.sigma == pytest.approx(0.02)  # the baseline's curve ends at 1, and its loss is 1
     assert bar.half == 2.0
+
+
+def test_what_the_score_shows_to_be_made_up_for_counts_too() -> None:
+    trials = [finished(number, fell(4.0, 2.0), loss=1.0) for number in range(FEWEST_CURVES)]
+    regularised = finished(FEWEST_CURVES, fell(4.7, 2.7), loss=1.1)  # 0.2 behind in the curve's units, of 0.7
+    bar = Pruner(FORMAT, (), 0, [*trials, regularised]).bar(10, OTHER, 0, SCRIPT, sigma=0.0)
+    assert bar is not None
+    assert bar.recovery == pytest.approx(0.5)
+
+
+def test_a_champion_that_prints_in_another_unit_makes_nobody_hopeless() -> None:
+    trials = [finished(number, fell(4.0, 2.0), loss=1.0) for number in range(FEWEST_CURVES)]
+    champion = finished(FEWEST_CURVES, fell(0.4, 0.2), loss=0.99)
+    bar = Pruner(FORMAT, (), 0, [*trials, champion]).bar(10, OTHER, FEWEST_CURVES, SCRIPT, sigma=0.01)
+    assert bar is not None
+    assert bar.condemned(4.0, 0.0) is None
 
 
 def test_a_recovery_is_never_below_nothing() -> None:
