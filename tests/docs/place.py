@@ -30,6 +30,8 @@ def prepare(root: Path, warm: Zygote, endpoint: FakeServer) -> None:
     with (here / "my-task" / "task.toml").open("a") as file:
         file.write("\n[profiles.cpu.limits]\nwall_seconds = 60\n\n[profiles.gpu.limits]\nwall_seconds = 60\n")
     shutil.copytree(TASKS / "bigram", here / "with-data")
+    (here / "my-script").mkdir()
+    shutil.copy(TASKS / "instant" / "train.py", here / "my-script")
     shutil.copy(TASKS / "instant" / "train.py", here)
     shutil.copytree(Path(__file__).parents[2] / "examples", here / "examples")
     git = {**os.environ, **_GIT}
