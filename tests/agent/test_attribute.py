@@ -16,7 +16,8 @@ from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told
 from tests.test_kill_anywhere import deaths
 
 SIGKILL, SIGXFSZ = -9, -25
-QUICK_KILLS, LONG_KILLS = 10, 120
+QUICK_KILLS, LONG_KILLS = 6, 120
+ASK = ("attribute", "r", "--seeds", "2")
 Json = dict[str, Any]
 
 
@@ -70,7 +71,7 @@ def again(night: Zygote, tmp_path: Path) -> Zygote:
 def asked(night: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Zygote:
     """A copy of that run whose changes are attributed."""
     place = copy_of(night, tmp_path_factory.mktemp("asked") / "place")
-    assert place.agent("attribute", "r") == 0, place.said
+    assert place.agent(*ASK) == 0, place.said
     return place
 
 
@@ -110,7 +111,7 @@ def test_what_carries_is_told_and_what_does_not_is_left_out(asked: Zygote) -> No
     assert document["without"] == ["1"]
     assert document["changed_lines"] == {"whole": 6, "minimal": 4}
     assert document["difference"] == pytest.approx(0.0059)
-    assert document["held_out"]["minimal"]["runs"] == 3
+    assert document["held_out"]["minimal"]["runs"] == 2
     assert document["stopped"] == ""
 
 
@@ -133,7 +134,7 @@ def test_the_run_itself_is_not_touched(night: Zygote, asked: Zygote) -> None:
 def test_asked_again_it_runs_nothing_and_says_the_same(asked: Zygote) -> None:
     readings = asked.runs.run("r").attribution(3).readings
     before, commit = readings.read_bytes(), git(asked, "rev-parse", "r/minimal")
-    document = json_of(asked, "attribute", "r")
+    document = json_of(asked, *ASK)
     assert "training seed" not in asked.said
     assert document == json_of(asked, "show", "r/minimal")
     assert (readings.read_bytes(), git(asked, "rev-parse", "r/minimal")) == (before, commit)
@@ -169,25 +170,25 @@ def test_it_becomes_one_commit_of_the_user_s_own_repository(asked: Zygote, tmp_p
 
 
 def test_a_budget_ends_it_in_order_and_more_of_it_goes_on(again: Zygote, asked: Zygote) -> None:
-    first = json_of(again, "attribute", "r", "--trials", "12")
-    assert first["runs"] <= 12
-    assert first["stopped"].startswith("the budget of 12 runs is spent")
+    first = json_of(again, *ASK, "--trials", "8")
+    assert first["runs"] <= 8
+    assert first["stopped"].startswith("the budget of 8 runs is spent")
     assert [change["verdict"] for change in first["changes"]] == ["no effect found", "not tested", "not tested"]
     assert first["without"] == ["1"]
     assert first["commit"] is not None  # what was taken out is compared and offered all the same
-    assert again.agent("attribute", "r", "--trials", "12") == 3
-    assert "error: the budget of 12 runs is spent" in again.said
-    whole = json_of(again, "attribute", "r")
+    assert again.agent(*ASK, "--trials", "8") == 3
+    assert "error: the budget of 8 runs is spent" in again.said
+    whole = json_of(again, *ASK)
     at = {"commit", "train_seconds"}
     assert {k: v for k, v in whole.items() if k not in at} == {
-        k: v for k, v in json_of(asked, "attribute", "r").items() if k not in at
+        k: v for k, v in json_of(asked, *ASK).items() if k not in at
     }
 
 
 def test_training_seconds_are_a_budget_too(again: Zygote) -> None:
-    document = json_of(again, "attribute", "r", "--budget", "11s")  # one second a run, as charged
-    assert document["train_seconds"] <= 11
-    assert "the training budget of 11 s is spent" in document["stopped"]
+    document = json_of(again, *ASK, "--budget", "8s")  # one second a run, as charged
+    assert document["train_seconds"] <= 8
+    assert "the training budget of 8 s is spent" in document["stopped"]
 
 
 def test_parameters_are_taken_out_name_by_name(warm: Zygote, tmp_path: Path) -> None:
@@ -269,16 +270,15 @@ def test_other_conditions_are_refused_and_where_accepted_nothing_old_is_compared
 def kill_anywhere(night: Zygote, folder: Path, n_kills: int, seed: int) -> int:
     """Kill attributions of copies of a run `n_kills` times; compare each that ends with one that nobody killed."""
     chance, n_died, n_copies = random.Random(f"attribute {seed}"), 0, 0
-    command = ("attribute", "r", "--seeds", "2")
     unbroken = copy_of(night, folder / "unbroken")
-    assert unbroken.agent(*command) == 0, unbroken.said
+    assert unbroken.agent(*ASK) == 0, unbroken.said
     places, wanted = unbroken.places, what_is_left(unbroken)
     drawn = deaths(places, chance, 4 * n_kills)
     now = copy_of(night, folder / "killed-0")
     for death in drawn:
         if n_died == n_kills:
             break
-        ended = now.agent(*command, death=death or torn(now, chance))
+        ended = now.agent(*ASK, death=death or torn(now, chance))
         if ended in (SIGKILL, SIGXFSZ):
             n_died += 1
         elif death is not None or ended == 0:  # else it met the end of its disk where it could still say so
@@ -286,7 +286,7 @@ def kill_anywhere(night: Zygote, folder: Path, n_kills: int, seed: int) -> int:
             assert what_is_left(now) == wanted
             n_copies += 1
             now = copy_of(night, folder / f"killed-{n_copies}")
-    assert now.agent(*command, death=NEVER) == 0, now.said
+    assert now.agent(*ASK, death=NEVER) == 0, now.said
     assert what_is_left(now) == wanted
     assert now.agent("log", "--verify", "r") == 0, now.said
     return n_died
