@@ -236,6 +236,7 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
     from agent.compare_figures import State, figures
     from agent.compare_text import document, told
     from agent.report.stored_run import StoredRun
+    from agent.report.terminal import columns_of
 
     _check_reference(comparison, minus)
     there = set(runs.run_ids())
@@ -248,7 +249,8 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
     if json_:
         print_json(document(comparison, rows, metric))
     else:
-        print("\n".join(told(comparison, rows, metric, _is_self_reported(stored))))
+        self_reported, columns = _is_self_reported(stored), columns_of(sys.stdout)
+        print("\n".join(told(comparison, rows, metric, self_reported=self_reported, columns=columns)))
         if any(run.state is State.GOING_ON for row in rows for run in row.runs):
             print(f"go on: agent compare --resume {comparison.name}{option}")
         print(f"next: agent report {comparison.name}{option} · agent log {names[0]}{option}")

@@ -12,16 +12,25 @@ from agent.compare_figures import SHARES, Axis, Made, ModeFigures, RunFigures, S
 from agent.intervals import Estimate
 from agent.metric import Metric
 from agent.report.tables import Table
+from agent.report.terminal import sentences
 
 NO_NUMBER = "-"
 _AT = dict(zip(SHARES, ("1/4", "1/2", "3/4"), strict=True))
 
 
-def told(comparison: Comparison, rows: Sequence[ModeFigures], metric: Metric, self_reported: bool) -> list[str]:
+def told(
+    comparison: Comparison,
+    rows: Sequence[ModeFigures],
+    metric: Metric,
+    *,
+    self_reported: bool,
+    columns: int | None = None,
+) -> list[str]:
     """Return what a comparison has come to, in lines.
 
     Args:
         self_reported: whether the losses are what scripts printed.
+        columns: of the terminal that sentences are broken for; None: it is none, and they are not.
     """
     digits = _digits(rows)
     runs = [run for row in rows for run in row.runs]
@@ -30,8 +39,8 @@ def told(comparison: Comparison, rows: Sequence[ModeFigures], metric: Metric, se
     lines += [_baseline(runs, metric, digits)]
     if self_reported:
         lines.append(f"{metric.name} is self-reported: the scripts printed it, and nothing has checked it")
-    lines += ["", *_aligned(best_table(rows, metric, digits))]
-    lines += ["", *_aligned(result_table(rows, metric, digits)), "", *_aligned(trials_table(rows))]
+    for table in (best_table(rows, metric, digits), result_table(rows, metric, digits), trials_table(rows)):
+        lines += ["", *sentences([table.caption], columns), *_aligned(table)]
     return [*lines, "", f"all runs together: {_spent(added(run.ledger for run in runs))}"]
 
 
@@ -137,10 +146,9 @@ def _mode_json(row: ModeFigures) -> dict[str, Any]:
 
 
 def _aligned(table: Table) -> Iterator[str]:
-    """Yield caption, heading and rows; the first column to the left, and what is longest of the others likewise."""
+    """Yield heading and rows, every column as wide as its widest cell."""
     cells = [list(table.columns), *map(list, table.rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(table.columns))]
-    yield table.caption
     for row in cells:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 

@@ -105,6 +105,11 @@ def run_named(runs: RunsFolder, name: str | None) -> str:
     known = runs.run_ids()
     if not known:
         raise UsageError(f"there is no run in {runs.root}; start one with `agent run`, or name a folder with --runs")
+    if name is not None and name in runs.comparison_ids():
+        raise UsageError(
+            f"{name} is a comparison: `agent compare {name}` shows it, `agent compare --resume {name}` goes on; "
+            f"its runs are called {name}-MODE-sSEED"
+        )
     if name is not None and name not in known:
         raise UsageError(f"there is no run {name!r} in {runs.root}; the last is {known[-1]}")
     return name or known[-1]

@@ -1,7 +1,11 @@
 """`agent compare` as users call it: real runs of a task of milliseconds, made in turns, killed and gone on with."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +14,11 @@ import numpy as np
 import pytest
 
 from tests.agent.llm.fake_server import fake_server, says
-from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote, told
+from tests.kill_anywhere.killed_runs import INSTANT, ROOT, Death, Zygote, told
 
 SIGKILL = -9
-MODES, SEEDS, TRIALS = ("random", "cma-es"), 3, 4
+MODES, SEEDS, TRIALS = ("random", "cma-es"), 2, 3
+T_QUANTILE = 12.706204736432095  # of Student's t with SEEDS - 1 degrees of freedom, two-sided, 95 %
 ASKED = ["compare", "--task", str(INSTANT), "--modes", ",".join(MODES), "--seeds", str(SEEDS), "--name", "c"]
 BEGIN = [*ASKED, "--trials", str(TRIALS)]
 RUNS = [f"c-{mode}-s{seed}" for mode in MODES for seed in range(SEEDS)]
@@ -95,13 +100,13 @@ def test_the_table_is_what_the_journals_say(unbroken: Zygote) -> None:
         assert (row["mode"], row["best"]["n"]) == (mode, SEEDS)
         assert row["best"]["mean"] == pytest.approx(np.mean(best[mode]), rel=1e-12)
         assert row["best"]["std"] == pytest.approx(np.std(best[mode], ddof=1), rel=1e-12)
-        assert row["best"]["half"] == pytest.approx(4.302652729911275 * np.std(best[mode], ddof=1) / np.sqrt(SEEDS))
+        assert row["best"]["half"] == pytest.approx(T_QUANTILE * np.std(best[mode], ddof=1) / np.sqrt(SEEDS))
         assert row["at_shares"]["1/2"]["mean"] == pytest.approx(np.mean(half[mode]), rel=1e-12)
     difference = np.array(best["cma-es"]) - np.array(best["random"])
     minus = document["modes"][1]["minus_reference"]
     assert document["modes"][0]["minus_reference"] is None
     assert minus["mean"] == pytest.approx(difference.mean(), rel=1e-12)
-    half_width = 4.302652729911275 * difference.std(ddof=1) / np.sqrt(SEEDS)
+    half_width = T_QUANTILE * difference.std(ddof=1) / np.sqrt(SEEDS)
     assert (minus["low"], minus["high"]) == pytest.approx(
         (difference.mean() - half_width, difference.mean() + half_width)
     )
@@ -149,16 +154,16 @@ def test_a_budget_can_be_raised_for_all(finished: Zygote) -> None:
     assert finished.agent("compare", "--resume", "c", "--trials", str(TRIALS + 1)) == 0, finished.said
     assert sorted(order(finished.said)) == sorted((TRIALS, run) for run in RUNS)
     assert shown(finished)["budget_of_each_run"]["trials"] == TRIALS + 1
-    assert "not lower it: --trials 5 → 4" in error_of(finished, "compare", "--resume", "c", "--trials", "4")
+    assert "not lower it: --trials 4 → 3" in error_of(finished, "compare", "--resume", "c", "--trials", "3")
 
 
 def test_other_settings_under_the_same_name_are_refused_by_name(finished: Zygote) -> None:
     before = {run: told(finished.runs, run) for run in RUNS}
     for options, difference in (
-        (["--trials", "5"], "--trials 4 → 5"),
-        (["--trials", "4", "--no-derived"], "--derived True → False"),
-        (["--trials", "4", "--seeds", "4"], "--seeds 3 → 4"),
-        (["--trials", "4", "--budget", "1h"], "--budget none → 3600"),
+        (["--trials", "5"], "--trials 3 → 5"),
+        (["--trials", "3", "--no-derived"], "--derived True → False"),
+        (["--trials", "3", "--seeds", "3"], "--seeds 2 → 3"),
+        (["--trials", "3", "--budget", "1h"], "--budget none → 3600"),
     ):
         assert difference in error_of(finished, *ASKED, *options)
     assert {run: told(finished.runs, run) for run in RUNS} == before
@@ -171,8 +176,8 @@ def test_a_run_that_was_deleted_is_missed(finished: Zygote) -> None:
 
 
 def test_a_run_raised_on_its_own_is_told(finished: Zygote) -> None:
-    assert finished.agent("resume", "c-random-s0", "--trials", "5") == 0, finished.said
-    assert "c-random-s0 was raised on its own to --trials 5" in error_of(finished, *BEGIN)
+    assert finished.agent("resume", "c-random-s0", "--trials", "4") == 0, finished.said
+    assert "c-random-s0 was raised on its own to --trials 4" in error_of(finished, *BEGIN)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +233,25 @@ def test_a_baseline_without_a_loss_ends_all(warm: Zygote, tmp_path: Path) -> Non
     assert sum(process.runs.run(run).journal.stat().st_size > 0 for run in RUNS) == 1
 
 
+def test_a_comparison_is_no_run_and_the_remedy_is_told(finished: Zygote) -> None:
+    assert "`agent compare --resume c` goes on" in error_of(finished, "resume", "c")
+    assert "`agent compare c` shows it" in error_of(finished, "log", "c")
+
+
+def test_ctrl_c_leaves_everything_in_order(finished: Zygote) -> None:
+    command = [sys.executable, "-m", "agent", "compare", "--resume", "c", "--trials", "50"]
+    variables = {"PATH": os.environ["PATH"], "HOME": str(finished.folder), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=finished.folder, env=variables, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = [next(process.stdout) for _ in range(8)]  # it is in the middle of its trials
+    process.send_signal(signal.SIGINT)
+    said += process.stdout.readlines()
+    assert process.wait() == 130
+    assert said[-1] == "interrupted; go on with `agent compare --resume c`\n"
+    assert shown(finished)["done"] is False
+    assert all(finished.agent("log", "--verify", run) == 0 for run in RUNS), finished.said
+
+
 @pytest.fixture
 def replies(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "replies.jsonl"
@@ -238,15 +262,15 @@ def replies(tmp_path: Path) -> Iterator[Path]:
 
 def test_modes_with_a_model_stand_beside_their_control(warm: Zygote, replies: Path, tmp_path: Path) -> None:
     process = Zygote(warm._process, tmp_path)
-    asked = [*ASKED[:4], "centaur:echo,centaur,fixed", "--seeds", "1", "--name", "c", "--trials", "4"]
+    asked = [*ASKED[:4], "centaur:echo,centaur,fixed", "--seeds", "1", "--name", "c", "--trials", "3"]
     assert process.agent(*asked, "--model", f"replay:{replies.name}", "--llm-warmup", "0", "--llm-share", "1") == 0, (
         process.said
     )
     echo, centaur, fixed = shown(process)["modes"]
     assert (echo["mode"], echo["runs"][0]["run_id"]) == ("centaur:echo", "c-centaur-echo-s0")
-    assert echo["runs"][0]["n_copies"] == 3
+    assert echo["runs"][0]["n_copies"] == 2
     assert echo["runs"][0]["ledger"]["usage"] is None
-    assert centaur["runs"][0]["ledger"]["usage"]["calls"] == fixed["runs"][0]["ledger"]["usage"]["calls"] == 3
+    assert centaur["runs"][0]["ledger"]["usage"]["calls"] == fixed["runs"][0]["ledger"]["usage"]["calls"] == 2
     assert process.agent("report", "c", "--out", "page.html") == 0, process.said
     page = (tmp_path / "page.html").read_text()
     assert all(run in page for run in ("c-centaur-echo-s0", "c-centaur-s0", "c-fixed-s0"))
