@@ -135,4 +135,9 @@ def _row(trial: Trial, metric: Metric, sha: str) -> str:
     memory = outcome.peak_vram_gb or outcome.peak_memory_gb
     shown = "" if memory is None else f"{memory:.1f}"
     verdict = "keep" if outcome.kept else "crash" if outcome.status in _CRASHES else "discard"
-    return f"{sha[:7]}\t{value}\t{shown}\t{verdict}\t{one_line(trial.proposal.title)}\n"
+    return f"{sha[:7]}\t{value}\t{shown}\t{verdict}\t{_cell(one_line(trial.proposal.title))}\n"
+
+
+def _cell(text: str) -> str:
+    """Return text as a cell. From a quotation mark at its start, readers of CSV would take all up to the next one."""
+    return '"' + text.replace('"', '""') + '"' if text.startswith('"') else text
