@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from agent import cli_attribute, cli_compare, cli_init, cli_read, cli_replay, cli_report
+from agent import cli_attribute, cli_compare, cli_init, cli_read, cli_replay, cli_report, cli_track
 from agent.cli_shared import (
     DEFAULT_RUNS,
     Gpus,
@@ -125,6 +125,9 @@ def run(
     edit_format: Annotated[
         str | None, typer.Option(metavar="F", help="code-edit: search-replace, diff, whole-file or lines.")
     ] = None,
+    track: Annotated[
+        list[str], typer.Option("--track", metavar="TRACKER", help="Mirror to mlflow, tensorboard or wandb (offline).")
+    ] = [],  # noqa: B006 (typer copies it)
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -183,7 +186,9 @@ def run(
         smoke=smoke,
         smoke_on=smoke_on,
         edit_format=edit_format,
+        track=tuple(dict.fromkeys(track)),
     )
+    _check_trackers(config)
     _go(config, runs_folder(runs), json_=json_)
 
 
@@ -305,6 +310,7 @@ app.add_typer(cli_init.app)
 app.add_typer(cli_read.app)
 app.add_typer(cli_replay.app)
 app.add_typer(cli_report.app)
+app.add_typer(cli_track.app)
 app.add_typer(cli_attribute.app)
 
 
@@ -357,6 +363,7 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None"
     from agent.report import text
     from agent.report.screen import Live, Screen
     from agent.session import Surroundings, existing_run, new_run
+    from agent.track.companion import tracked
     from sandbox.errors import SandboxError
 
     live = Live(quiet=json_)
@@ -374,7 +381,8 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None"
     with opened as open_run:
         say(f"run {config.run_id}: mode {config.mode}, {_what(open_run)}")
         try:
-            end = run_trials(open_run)
+            with tracked(config.track, open_run.paths, say):
+                end = run_trials(open_run)
         except KeyboardInterrupt:
             say(f"interrupted; go on with `{go_on}`")
             raise
@@ -392,6 +400,14 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None"
         _closing(config, runs, open_run, end)
     if end.ending is not Ending.DONE:
         _fail(end.reason, 3 if end.ending is Ending.NOTHING_RAN else 1)
+
+
+def _check_trackers(config: "RunConfig") -> None:
+    """Raise MissingRequirementError for a tracker whose library is not installed."""
+    from agent.track.mirror import check_kind
+
+    for kind in config.track:
+        check_kind(kind)
 
 
 def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End") -> None:

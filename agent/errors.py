@@ -49,6 +49,10 @@ class RepoError(AgentError):
     """Git did not do what was asked of it."""
 
 
+class TrackError(AgentError):
+    """An experiment tracker could not be written to; the run itself has everything, and a later call catches up."""
+
+
 class NotReplayableError(AgentError):
     """A recorded trial cannot be run again here, so that nothing can be said about it."""
 

@@ -1,0 +1,1 @@
+"""Runs mirrored to experiment trackers. Off unless asked for; each library is owned by one file."""
