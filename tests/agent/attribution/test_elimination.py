@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def sets(name: str) -> Edit:
 class Rewrites:
     """Sets a name to 1 by rewriting its line."""
 
-    kind = "rewrites"
+    kind: ClassVar[str] = "rewrites"
 
     def __init__(self, name: str) -> None:
         self._name = name
