@@ -5,6 +5,7 @@ This is the whole table. A line that it has no answer for fails `test_commands`.
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 # What a reader puts in for it -> what lies in the prepared folder, by the option that it follows ("" for none).
 STANDS_FOR = {
@@ -39,6 +40,20 @@ SHORT = {
 }
 # What needs a scorer and a test split goes to a run of two trials of tests/tasks/bigram, which has them.
 AUDITED = {"--verify": "best", "--test": "replay"}
+
+# Benchmarks, as small as they go: by the name of the module, what takes the place of the page's own options.
+SMALLEST = {
+    "benchmarks.audit": {"--rounds": "1", "--draws": "20"},
+    "benchmarks.autoresearch": {"--seeds": "1", "--hours": "0.5", "--variants": "gp"},
+    "benchmarks.embedded_edits": {"--replies": "1", "--forms": "lines"},
+    "benchmarks.faults": {"--only": "missing_worktree"},
+    "benchmarks.keep_rule": {"--seeds": "1", "--climb-seeds": "0"},
+    "benchmarks.lookahead": {"--trials": "2", "--scale": "200"},
+    "benchmarks.null_edits": {"--edits": "1", "--runs": "DIR"},
+    "benchmarks.overhead": {"--trials": "2"},
+    "benchmarks.report": {"--trials": "20", "--openings": "1"},
+    "benchmarks.sandbox": {"--median-of": "1", "--jobs": "1"},
+}
 
 # Not run here. An `agent` line is still parsed; the files, targets and options that another names must exist.
 NOT_RUN = {
@@ -75,7 +90,12 @@ def rewritten(words: Sequence[str], *, commit: str, name: str) -> list[str]:
     made = [_stands_for(option if option.startswith("-") else "", word, commit) for option, word in
             zip(before, rest, strict=False)]  # fmt: skip
     begins = command != "compare" or "--modes" in made  # else it goes on, or shows what there is
-    if begins and command in ON_A_TASK and not {"--task", "--from"} & set(made) and not any(RUN in word for word in made):
+    if (
+        begins
+        and command in ON_A_TASK
+        and not {"--task", "--from"} & set(made)
+        and not any(RUN in word for word in made)
+    ):
         made += ["--task", ON_A_TASK[command]]
     if command in BESIDE:
         if not any(RUN in word for word in made):
@@ -89,6 +109,18 @@ def rewritten(words: Sequence[str], *, commit: str, name: str) -> list[str]:
     if any(option in made and command == only for option, only in AUDITED.items()):
         made = [re.sub(rf"^{RUN}/\d+$", f"{RUN}/1", word) for word in made] + ["--runs", "audited"]
     return [command, *made]
+
+
+def smallest(words: Sequence[str], *, folder: Path, endpoint: str) -> list[str]:
+    """Return a line that starts a benchmark, from `-m` on, as it runs here.
+
+    Args:
+        folder: stands for DIR; endpoint: for the address of a model's server.
+    """
+    made = [str(folder) if word == "DIR" else word for word in words[1:]]
+    for option, value in SMALLEST[words[2]].items():
+        made = _with(made, option, str(folder) if value == "DIR" else value, always=True)
+    return _with(made, "--base-url", endpoint, always=False)
 
 
 def _stands_for(option: str, word: str, commit: str) -> str:

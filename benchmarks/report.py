@@ -1,0 +1,124 @@
+"""How heavy the page about a long run is, and how soon it can be read and sorted, in Chromium.
+
+    python -m benchmarks.report                 # 1,000 trials, 5 openings
+    python -m benchmarks.report --trials 5000
+
+The run is made by hand, nothing is trained: trials as a search of tests/tasks/bigram has them, a log of 60 lines each,
+every third with what a language model was asked and replied, every tenth failed; the page comes from `agent report`
+itself. Beside the clock stands the CPU time of the browser's main thread, which a busy machine does not stretch.
+"""
+
+import argparse
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from agent.trial import Origin, Outcome, Proposal, Status
+from tests.made_runs import BASELINE, failed, made_run, scored, searched
+
+TARGET_MEGABYTES, TARGET_SECONDS = 5.0, 2.0
+LOG = "".join(f"step {n:05d} progress {n / 60:.3f} loss {4 - n / 60:.4f} tokens/s {21_000 + n}\n" for n in range(60))
+EXCHANGE = {"messages": [{"role": "user", "content": "What was tried, what it came to. " * 120}], "reply": "{}" * 200}
+
+
+def results(n_trials: int) -> list[tuple[Proposal, Outcome]]:
+    """Return a search that comes down slowly, with failures."""
+    chance = random.Random(0)
+    found, best = [BASELINE], 3.0
+    for number in range(1, n_trials):
+        origin = Origin.LLM if number % 3 == 0 else Origin.SEARCHER
+        proposal = searched(chance.random(), smoothing=chance.uniform(0.1, 90.0), origin=origin)
+        if number % 10 == 0:
+            found.append((proposal, failed(Status.OUT_OF_MEMORY, "the job took more than 0.5 GiB")))
+            continue
+        loss = best + chance.uniform(-0.002, 0.5)
+        found.append((proposal, scored(loss, kept=loss < best)))
+        best = min(best, loss)
+    return found
+
+
+def page(folder: Path, n_trials: int) -> Path:
+    """Make the run, let `agent report` write its page, and return the page's path; prints what that took."""
+    numbers = range(n_trials)
+    logs, exchanges = dict.fromkeys(numbers, LOG), {number: [EXCHANGE] for number in numbers if number % 3 == 0}
+    made_run(folder / "runs", results(n_trials), name="long", logs=logs, exchanges=exchanges)
+    path = folder / "long.html"
+    command = [sys.executable, "-m", "agent", "report", "long", "--runs", str(folder / "runs"), "--out", str(path)]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    print(f"agent report: {time.perf_counter() - started:.1f} s")
+    return path
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What one reader waits for, in seconds by the clock, and the CPU seconds of the page's main thread."""
+
+    load: float  # until the page is loaded and drawn
+    load_cpu: float
+    sort: float  # from the first click on a heading until the table is drawn anew
+    sort_cpu: float
+
+
+def opening(browser: Browser, path: Path) -> Opening:
+    """Open the page in a new window and sort it once."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    window = context.new_page()
+    devtools = context.new_cdp_session(window)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def cpu_seconds() -> float:
+        metrics = devtools.send("Performance.getMetrics")["metrics"]
+        return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
+
+    drawn = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+    cpu, clock = [cpu_seconds()], [time.perf_counter()]
+    window.goto(path.as_uri(), wait_until="load")
+    # By selector: to look for a button by its role takes the driver longer than the page takes to sort.
+    for act in ("", "document.querySelector('#table th[data-key=value] button').click();"):
+        window.evaluate(f"() => {{ {act} return {drawn} }}")
+        clock.append(time.perf_counter())
+        cpu.append(cpu_seconds())
+    context.close()
+    return Opening(clock[1] - clock[0], cpu[1] - cpu[0], clock[2] - clock[1], cpu[2] - cpu[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--openings", type=int, default=5)
+    arguments = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        sys.exit("no Chromium: apt install chromium")
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        path = page(Path(name), arguments.trials)
+        # Root, as in a container, gets no sandbox from Chromium.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        opening(browser, path)  # the browser's own first window is not the page's matter
+        found = [opening(browser, path) for _ in range(arguments.openings)]
+        browser.close()
+        megabytes = path.stat().st_size / 1e6
+    print(f"page: {megabytes:.1f} MB (target {TARGET_MEGABYTES:g}), {arguments.trials} trials")
+    print(
+        f"load: {told([each.load for each in found], [each.load_cpu for each in found])}, target {TARGET_SECONDS:g} s"
+    )
+    print(f"sort: {told([each.sort for each in found], [each.sort_cpu for each in found])}")
+
+
+def told(clock: Sequence[float], cpu: Sequence[float]) -> str:
+    median, slowest = statistics.median(clock), max(clock)
+    return f"{median:.2f} s by the clock, slowest {slowest:.2f} s; {statistics.median(cpu):.2f} s of CPU"
+
+
+if __name__ == "__main__":
+    main()
