@@ -34,7 +34,7 @@ def test_it_is_known_how_to_make_each_benchmark_small() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("line", benchmark_lines())
+@pytest.mark.parametrize("line", benchmark_lines(), ids=str)
 def test_a_benchmark_runs_as_its_page_says(line: str, tmp_path: Path) -> None:
     with fake_server(ObligingModel()) as endpoint:
         argv = smallest(shlex.split(line), folder=tmp_path, endpoint=endpoint.base_url)
