@@ -1,32 +1,37 @@
 """`agent attribute`: takes the kept changes of a run's result out one by one and offers what is left as a commit."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from time import monotonic
 
 from agent.attribution.chain import ChangeChain
 from agent.attribution.elimination import Attribution, Elimination, Finding, NothingLeftError
-from agent.attribution.readings import Begun, Readings, ScriptRan, hash_of
+from agent.attribution.readings import AttemptVoided, Begun, Readings, ScriptRan, hash_of
 from agent.attribution.stored import Attributed, keeper_under
 from agent.budget import duration
+from agent.canary import Canary
 from agent.conditions import conditions_of
 from agent.edits.edit import WholeFile
 from agent.errors import BudgetSpentError
 from agent.execute import Workbench, execute
 from agent.git_objects import Commit
-from agent.journal import Journal
+from agent.guarded import guarded
+from agent.journal import History, Journal
 from agent.keeper import HELD_OUT_SEED
+from agent.machine import Void
 from agent.open_run import utc_now
 from agent.places import image_is_here, open_sandbox
 from agent.record import MINIMAL, minimal_commit_of
 from agent.report.stored_run import StoredRun
 from agent.resuming import image_to_go_on_in, refuse_another_task, refuse_other_conditions
 from agent.run_lock import locked
-from agent.session import corpus_of, load_task, passed_variables, scorer_of
-from agent.trial import Proposal, Trial
+from agent.session import canary_of, corpus_of, load_task, passed_variables, scorer_of
+from agent.task import Task
+from agent.trial import Outcome, Proposal, Trial
 
 Say = Callable[[str], None]
 
@@ -116,6 +121,29 @@ class _Runner:
     ran: dict[tuple[str, int], ScriptRan]  # by script and seed
     n_ran: int = 0  # by this process
     refused: bool = False  # a run, for there was nothing left for it
+    now: Callable[[], str] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _in_flight: tuple[str, int] = ("", 0)  # script and seed
+
+    @property
+    def task(self) -> Task:
+        return self.bench.task
+
+    @property
+    def history(self) -> History:
+        return self.stored.history
+
+    @cached_property
+    def canary(self) -> Canary | None:
+        """What measures the machine's speed, as in the run."""
+        return canary_of(
+            self.stored.config, self.stored.paths, self.bench.task, self.bench.sandbox, self.bench.passed_on
+        )
+
+    def put_down(self, void: Void) -> None:
+        self.journal.append(AttemptVoided(*self._in_flight, void))
+        self.asked.say(f"the attempt does not count: {void.reason}")
 
     @property
     def readings(self) -> Readings:
@@ -147,21 +175,26 @@ class _Runner:
 
     def _run(self, source: str, script: str, seed: int, about: str) -> ScriptRan:
         """Execute a script as the repeat of a champion is, and put down what came of it."""
-        began = monotonic()
+        began = self.monotonic()
         paths = self.stored.paths.attribution(self.number).run(script, seed)
         self.asked.say(f"{about}, training seed {seed}")
-        outcome = execute(
-            self.bench,
-            source,
-            paths,
-            label=f"{self.stored.run_id}/{self.number:04d}/{script}/seed-{seed}",
-            number=self.number,
-            train_seed=seed,
-            baseline=self.stored.trial(0).outcome,
-            to_beat=math.inf,  # every one of them decides something
-        )
+
+        def attempt() -> Outcome:
+            return execute(
+                self.bench,
+                source,
+                paths,
+                label=f"{self.stored.run_id}/{self.number:04d}/{script}/seed-{seed}",
+                number=self.number,
+                train_seed=seed,
+                baseline=self.stored.trial(0).outcome,
+                to_beat=math.inf,  # every one of them decides something
+            )
+
+        self._in_flight = script, seed
+        outcome = guarded(self, attempt)
         paths.artifact.unlink(missing_ok=True)
-        line = ScriptRan(script, seed, replace(outcome, total_seconds=round(monotonic() - began, 3)), utc_now())
+        line = ScriptRan(script, seed, replace(outcome, total_seconds=round(self.monotonic() - began, 3)), self.now())
         self.journal.append(line)
         self.n_ran += 1
         return line

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
-from agent.canary import Chirp
+from agent.canary import Canary, Chirp
 from agent.errors import MachineError
-from agent.journal import AttemptVoided, History
+from agent.journal import History
 from agent.keeper import Wanted
 from agent.machine import Machine, Void
 from agent.open_run import OpenRun
 from agent.repeat import Purpose
 from agent.steadiness import Reference, Thresholds, shared_with, slope_of, unsteady
+from agent.task import Task
 from agent.trial import Outcome, Status
 
 MAX_VOID = 2  # attempts that trained for nothing, after which the run stops at the next
@@ -19,7 +21,28 @@ LONGEST_PAUSE_SECONDS = 300.0
 _MAY_BE_THE_MACHINE = (Status.OK, Status.TIMED_OUT, Status.PRUNED)  # any other end has nothing to do with speed
 
 
-def guarded(run: OpenRun, attempt: Callable[[], Outcome], *, correct: bool = True) -> Outcome:
+class Guarded(Protocol):
+    """What executions belong to: a run that is going on, or something that is asked of one afterwards."""
+
+    @property
+    def task(self) -> Task: ...
+    @property
+    def history(self) -> History: ...  # tells the machine as it was at the baseline
+    @property
+    def canary(self) -> Canary | None: ...
+    @property
+    def now(self) -> Callable[[], str]: ...
+    @property
+    def monotonic(self) -> Callable[[], float]: ...
+    @property
+    def sleep(self) -> Callable[[float], None]: ...
+
+    def put_down(self, void: Void) -> None:
+        """Make it durable that an attempt does not count."""
+        ...
+
+
+def guarded(run: Guarded, attempt: Callable[[], Outcome], *, correct: bool = True) -> Outcome:
     """Return the outcome of the first attempt that counts, with what was measured of the machine around it.
 
     An attempt that does not is an event of the journal before the next begins, and nobody sees its loss. Where a canary
@@ -48,7 +71,7 @@ def guarded(run: OpenRun, attempt: Callable[[], Outcome], *, correct: bool = Tru
             if why is None:
                 return _with_machine(run, outcome, reference, chirps, correct=correct)
         canary.forget()
-        _journal(run, Void(why, outcome is not None, round(run.monotonic() - began, 3), run.now()))
+        run.put_down(Void(why, outcome is not None, round(run.monotonic() - began, 3), run.now()))
         if outcome is not None:
             n_void += 1
             if n_void > MAX_VOID:
@@ -60,7 +83,10 @@ def guarded(run: OpenRun, attempt: Callable[[], Outcome], *, correct: bool = Tru
             waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-_REMEDY = "go on with `agent resume` once the machine is itself again, or start a new run with a new baseline"
+_REMEDY = (
+    "go on with `agent resume` (or `agent attribute`) once the machine is itself again, or start a new run with a new "
+    "baseline"
+)
 
 
 def reference_of(history: History) -> Reference | None:
@@ -88,7 +114,7 @@ def slope_run(run: OpenRun) -> Wanted | None:
     return Wanted(0, baseline.proposal.train_seed, Purpose.SLOPE)
 
 
-def slope_known(run: OpenRun) -> float | None:
+def slope_known(run: Guarded) -> float | None:
     """Return d loss / d ln(speed) as the shorter run of the baseline shows it; None as long as nothing does."""
     short = next((r.outcome for r in run.history.repeats if r.purpose is Purpose.SLOPE), None)
     full = run.history.trials[0].outcome if run.history.trials else None
@@ -108,13 +134,13 @@ def bar_before_correction(run: OpenRun, to_beat: float | None) -> float | None:
     return to_beat + abs(slope) * reference.thresholds(thresholds_of(run)).void
 
 
-def thresholds_of(run: OpenRun) -> Thresholds:
+def thresholds_of(run: Guarded) -> Thresholds:
     """Return the thresholds that the task asks for."""
     return Thresholds(run.task.machine.ignore, run.task.machine.void)
 
 
 def _objection(
-    run: OpenRun, reference: Reference | None, chirps: Sequence[Chirp], outcome: Outcome | None = None
+    run: Guarded, reference: Reference | None, chirps: Sequence[Chirp], outcome: Outcome | None = None
 ) -> str | None:
     """Return in words why an attempt between these canaries does not count; None if it does."""
     found: list[str | None] = []
@@ -135,7 +161,7 @@ def _objection(
 
 
 def _with_machine(
-    run: OpenRun, outcome: Outcome, reference: Reference | None, chirps: Sequence[Chirp], *, correct: bool
+    run: Guarded, outcome: Outcome, reference: Reference | None, chirps: Sequence[Chirp], *, correct: bool
 ) -> Outcome:
     """Return the outcome with what was measured and, if it calls for that, its loss corrected."""
     speeds = tuple(chirp.speed for chirp in chirps)
@@ -154,15 +180,3 @@ def _with_machine(
     if corrected == loss:
         return replace(outcome, machine=machine)
     return replace(outcome, val_loss=corrected, machine=replace(machine, raw_loss=loss))
-
-
-def _journal(run: OpenRun, void: Void) -> None:
-    trial, repeat = run.history.pending, run.history.repeating
-    if trial is not None:
-        event = AttemptVoided(trial.number, None, void)
-    else:
-        assert repeat is not None, "an attempt is one at what is in flight"
-        event = AttemptVoided(repeat.trial, repeat.seed, void)
-    run.journal.append(event)
-    run.history.add(event)
-    run.observer.voided(void, event.trial)

@@ -10,7 +10,7 @@ from agent.budget import Budget
 from agent.canary import Canary
 from agent.data import Corpus
 from agent.execute import Workbench
-from agent.journal import History, Journal
+from agent.journal import AttemptVoided, History, Journal
 from agent.keeper import Keeper, KeepRule
 from agent.machine import Void
 from agent.paths import RunPaths
@@ -89,6 +89,18 @@ class OpenRun:
         if champion is not None:
             bar = self.pruner.bar(trial.number, source, champion, self.sources[champion], self.keeper.sigma)
         return Watch(self.pruner.form, self.paths.trial(trial.number).log, self.task.limits.followed_bytes, bar)
+
+    def put_down(self, void: Void) -> None:
+        """Journal that an attempt at what is in flight does not count."""
+        trial, repeat = self.history.pending, self.history.repeating
+        if trial is not None:
+            event = AttemptVoided(trial.number, None, void)
+        else:
+            assert repeat is not None, "an attempt is one at what is in flight"
+            event = AttemptVoided(repeat.trial, repeat.seed, void)
+        self.journal.append(event)
+        self.history.add(event)
+        self.observer.voided(void, event.trial)
 
     def move_refs(self) -> None:
         """Let branch and champion's tag point where the journal says, wherever they point now."""

@@ -199,12 +199,17 @@ def _open(
             final_runs=config.final_runs,
             passed_on=passed_on,
             conditions=conditions,
-            canary=_canary(config, task, sandbox, paths, passed_on) if has_canary(task) else None,
+            canary=canary_of(config, paths, task, sandbox, passed_on),
             lookahead=config.lookahead,
         )
 
 
-def _canary(config: RunConfig, task: Task, sandbox: Sandbox, paths: RunPaths, passed_on: Mapping[str, str]) -> Canary:
+def canary_of(
+    config: RunConfig, paths: RunPaths, task: Task, sandbox: Sandbox, passed_on: Mapping[str, str]
+) -> Canary | None:
+    """Return what measures the machine's speed beside a run's executions; None where that decides nothing."""
+    if not has_canary(task):
+        return None
     return Canary(task, sandbox, paths.canary, label=config.run_id, on_gpu=bool(config.gpus), passed_on=passed_on)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.journal import read_lines
+from agent.machine import Void
 from agent.trial import Outcome
 
 
@@ -44,6 +45,18 @@ class ScriptRan:
 
 
 @dataclass(frozen=True)
+class AttemptVoided:
+    """An attempt at such a run does not count: the machine was another than at the baseline."""
+
+    script: str
+    seed: int
+    void: Void
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "attempt_voided", "script": self.script, "seed": self.seed, "void": self.void.to_json()}
+
+
+@dataclass(frozen=True)
 class Readings:
     """All that is known of the scripts of one attribution."""
 
@@ -58,7 +71,7 @@ class Readings:
         for line in read_lines(path, _decoded) if path.exists() else ():
             if isinstance(line, Begun):
                 seeds = line.seeds
-            else:
+            elif isinstance(line, ScriptRan):
                 ran[line.script, line.seed] = line
         return cls(seeds, ran)
 
@@ -78,11 +91,13 @@ def hash_of(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 
-def _decoded(data: dict[str, Any]) -> Begun | ScriptRan:
+def _decoded(data: dict[str, Any]) -> Begun | ScriptRan | AttemptVoided:
     """Return the line that `to_json` wrote; KeyError, TypeError or ValueError if it did not."""
     match data["event"]:
         case "attribution_begun":
             return Begun(data["seeds"], data["at"])
         case "script_ran":
             return ScriptRan(data["script"], data["seed"], Outcome.from_json(data["outcome"]), data["at"])
+        case "attempt_voided":
+            return AttemptVoided(data["script"], data["seed"], Void(**data["void"]))
     raise ValueError(f"unknown event {data['event']!r}")

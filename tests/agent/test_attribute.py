@@ -15,6 +15,7 @@ from agent.repo import TrialRepo
 from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told
 from tests.test_kill_anywhere import deaths
 
+FROZEN = 'script = "train.py"\nfrozen = ["canary.py"]\n'
 SIGKILL, SIGXFSZ = -9, -25
 QUICK_KILLS, LONG_KILLS = 6, 120
 ASK = ("attribute", "r", "--seeds", "2")
@@ -265,6 +266,31 @@ def test_other_conditions_are_refused_and_where_accepted_nothing_old_is_compared
     assert "--accept-changed python" in refused(paired, 2, "attribute", "r")
     assert paired.agent("attribute", "r", "--seeds", "1", "--accept-changed", "python") == 0, paired.said
     assert "trial 3, training seed 1" in paired.said  # the run had read it, but under another Python
+
+
+def test_a_machine_that_has_slowed_down_is_waited_for_and_no_loss_of_it_counts(warm: Zygote, tmp_path: Path) -> None:
+    task, speed = tmp_path / "task", tmp_path / "machine" / "speed"
+    shutil.copytree(INSTANT, task)
+    speed.parent.mkdir()
+    speed.write_text("speed: 1000\n")
+    (task / "canary.py").write_text("print(open('/machine/speed').read())\n")
+    described = (task / "task.toml").read_text()
+    canary = 'canary = ["python", "canary.py"]\nslope = false\npause_seconds = 0.01\npatience_seconds = 0.02'
+    described = described.replace('canary = "off"', canary).replace('script = "train.py"\n', FROZEN)
+    mounted = f'[environment]\nmounts = [{{ source = "{speed.parent}", target = "/machine" }}]\n\n[machine]\n'
+    (task / "task.toml").write_text(described.replace("[machine]\n", mounted))
+    place = warm.within(tmp_path / "place")
+    begin(place, task)
+    speed.write_text("speed: 900\n")
+    assert place.agent(*ASK) == 1, place.said
+    assert "the attempt does not count: the machine" in place.said
+    readings = place.runs.run("r").attribution(3).readings
+    assert "script_ran" not in readings.read_text()
+    speed.write_text("speed: 1000\n")
+    assert place.agent(*ASK) == 0, place.said
+    ran = [json.loads(line) for line in readings.read_text().splitlines()]
+    ratios = {line["outcome"]["machine"]["ratio"] for line in ran if line["event"] == "script_ran"}
+    assert ratios == {1.0}
 
 
 def kill_anywhere(night: Zygote, folder: Path, n_kills: int, seed: int) -> int:
