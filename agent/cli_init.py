@@ -65,8 +65,10 @@ def init(
 
 
 def _next_steps(reading: "Reading") -> list[str]:
+    from agent.start.machine import has_gpu
+
     task = shlex.quote(str(reading.folder))
-    gpus = " --gpus 0" if reading.needs.uses_gpu else ""
+    gpus = " --gpus 0" if reading.needs.uses_gpu and has_gpu() else ""
     if not reading.n_searched:
         return [f"next: agent run --task {task} --mode code-edit --trials 3{gpus}    # does it run at all?"]
     return [

@@ -61,7 +61,7 @@ def find_needs(
         if needs.uses_gpu is None:
             needs.uses_gpu = next((source.at(n) for n in ast.walk(source.tree) if _is_cuda(n)), None)
     for text, where in read.items():
-        if text not in needs.written:
+        if text not in needs.written and text != script.name:
             _sort(needs, folder, text, where)
     if any(call.rpartition(".")[2] != "urlretrieve" for call in needs.network) and _there(HUB_CACHE):
         needs.mounts.setdefault(HUB_CACHE, next(iter(needs.network.values())))
@@ -87,7 +87,7 @@ def _sort(needs: Needs, folder: Path, text: str, where: str) -> None:
             needs.hidden.setdefault(clean, where)
         elif not clean.startswith((*_SYSTEM, *_OURS)) and clean.count("/") > 1 and _there(clean):
             needs.mounts.setdefault(clean, where)
-    elif not clean.startswith("../") and (folder / clean).exists() and not clean.endswith(".py"):
+    elif not clean.startswith("../") and (folder / clean).exists():
         _freeze(needs, folder, clean, where)
 
 

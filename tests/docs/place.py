@@ -13,7 +13,7 @@ from agent.repo import TrialRepo
 from tests.agent.llm.fake_server import FakeServer
 from tests.kill_anywhere.killed_runs import Death, Zygote
 
-from .rules import A_COMMIT_IS, CHANGES_RUNS, RUN, not_run, rewritten
+from .rules import A_COMMIT_IS, CHANGES_RUNS, RUN, WRITES_HERE, not_run, rewritten
 
 TASKS = Path(__file__).parents[1] / "tasks"
 N_TRIALS = 9  # of RUN that have ended; the next was killed while it ran, so that there is something to resume
@@ -97,7 +97,7 @@ class Reader:
         code = self.warm.agent(*argv, cwd=self.at, AUTOCENTAUR_CACHE=str(self.prepared / "cache"), **asked)
         if code != 0:
             return f"agent {shlex.join(argv)} ended with {code}: {self.warm.said[-1500:]}"
-        if is_usual:
+        if is_usual and words[0] not in WRITES_HERE:
             self.known.add(what)
         if words[0] in CHANGES_RUNS:  # the next line is to find RUN as it was, and as the last run
             shutil.rmtree(self.root / "here" / "runs")

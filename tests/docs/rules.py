@@ -29,6 +29,7 @@ ON_A_TASK = {"prepare": "with-data", **dict.fromkeys(("run", "noise", "doctor", 
 # ... in a folder of runs of their own, so that "the last run" stays RUN, ...
 BESIDE = ("run", "noise", "compare")
 CHANGES_RUNS = ("run", "noise", "resume")
+WRITES_HERE = ("init",)  # what the next line of the page may need
 # ... and as short as they can be.
 SHORT = {
     "run": {"--trials": "2"},

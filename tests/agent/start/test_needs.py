@@ -56,6 +56,12 @@ def test_small_files_that_it_names_are_frozen_and_large_ones_are_told(tmp_path: 
     assert found.written == {"out.txt": "train.py:4"}
 
 
+def test_python_that_it_reads_as_a_file_is_frozen_and_it_itself_is_not(tmp_path: Path) -> None:
+    (tmp_path / "configurator.py").touch()
+    found = needs(tmp_path, 'exec(open("configurator.py").read())\nprint("train.py")\n')
+    assert list(found.frozen) == ["configurator.py"]
+
+
 def test_what_a_script_writes_is_not_taken_for_its_data(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_text("of an earlier run")
     found = needs(
