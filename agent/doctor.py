@@ -4,20 +4,25 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from agent.canary import Canary, has_canary
 from agent.data import find_corpus
 from agent.errors import AgentError
+from agent.machine import Machine
 from agent.paths import RunsFolder
 from agent.places import open_sandbox
+from agent.steadiness import Reference, Thresholds
 from agent.task import Task
 from sandbox.errors import SandboxError
 from sandbox.probe import probe
 
 _MIN_FREE_GB = 2.0
+_N_CANARIES = 5
 
 
 Verdict = Literal["ok", "note", "missing"]  # note: works, or is not needed by default
@@ -50,7 +55,8 @@ def examine(folder: Path, profile: str | None, cache: Path, runs: RunsFolder, en
     findings = [_system(), _python(), _git(), _disk(runs)]
     task = _task(folder, profile, findings)
     if task is not None:
-        findings += [*_sandbox(task), _script_environment(task), _data(task, cache), _early_stopping(task)]
+        findings += [*_sandbox(task), *_speed(task), _script_environment(task), _data(task, cache)]
+        findings.append(_early_stopping(task))
     return [*findings, *_docker(task), _gpu(), _model(endpoint)]
 
 
@@ -116,6 +122,31 @@ def _sandbox(task: Task) -> Iterator[Finding]:
             sandbox.close()
     except (SandboxError, AgentError) as error:
         yield Finding("sandbox", "missing", str(error))
+
+
+def _speed(task: Task) -> Iterator[Finding]:
+    """Measure how well this machine's speed can be told, where that decides what a trial learns."""
+    if not has_canary(task):
+        return
+    try:
+        sandbox = open_sandbox("bubblewrap", task)
+        try:
+            with tempfile.TemporaryDirectory(prefix="canary-") as folder:
+                canary = Canary(task, sandbox, Path(folder), label="doctor", on_gpu=False, passed_on={})
+                speeds = tuple(canary.chirp().speed for _ in range(_N_CANARIES))
+        finally:
+            sandbox.close()
+    except (SandboxError, AgentError) as error:
+        yield Finding("machine's speed", "missing", str(error))
+        return
+    reference = Reference.of(Machine(speeds=speeds))
+    void = reference.thresholds(Thresholds(task.machine.ignore, task.machine.void)).void
+    detail = f"{_N_CANARIES} canaries on the CPU: ± {reference.noise:.1%}; a trial is void beyond ± {void:.1%}"
+    if void > task.machine.void:
+        better = "quiet the machine, or count the budget in steps or work: seconds of a busy CPU are not comparable"
+        yield Finding("machine's speed", "note", detail, better)
+    else:
+        yield Finding("machine's speed", "ok", detail)
 
 
 def _script_environment(task: Task) -> Finding:

@@ -58,7 +58,7 @@ def guarded(run: Guarded, attempt: Callable[[], Outcome], *, correct: bool = Tru
     canary, reference = run.canary, reference_of(run.history)
     if canary is None or (reference is None and run.history.trials):  # the run began before there were canaries
         return attempt()
-    machine, n_void, waited, pause = run.task.machine, 0, 0.0, run.task.machine.pause_seconds
+    machine, n_void, n_waits, waited, pause = run.task.machine, 0, 0, 0.0, run.task.machine.pause_seconds
     while True:
         began = run.monotonic()
         chirps = [canary.fresh()] if reference else [canary.chirp() for _ in range(N_BEFORE)]
@@ -76,13 +76,19 @@ def guarded(run: Guarded, attempt: Callable[[], Outcome], *, correct: bool = Tru
             n_void += 1
             if n_void > MAX_VOID:
                 raise MachineError(f"{n_void} attempts in a row were void, the last because {why}; {_REMEDY}")
+        elif reference is None and n_waits == MAX_VOID and _is_unsteady(run, chirps):
+            raise MachineError(f"{why}: {_UNSTEADY}")
         elif waited >= machine.patience_seconds:
             raise MachineError(f"{why}, and was no other after {waited / 60:.0f} min; {_REMEDY}")
         else:
             run.sleep(pause)
-            waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
+            n_waits, waited, pause = n_waits + 1, waited + pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
+_UNSTEADY = (
+    "losses under a budget in seconds cannot be compared here; go on with `agent resume` when the machine is quiet, "
+    'count the budget in steps or work, or accept any speed with canary = "off" in [machine] of task.toml'
+)
 _REMEDY = (
     "go on with `agent resume` (or `agent attribute`) once the machine is itself again, or start a new run with a new "
     "baseline"
@@ -139,6 +145,10 @@ def thresholds_of(run: Guarded) -> Thresholds:
     return Thresholds(run.task.machine.ignore, run.task.machine.void)
 
 
+def _is_unsteady(run: Guarded, chirps: Sequence[Chirp]) -> bool:
+    return unsteady([chirp.speed for chirp in chirps], thresholds_of(run)) is not None
+
+
 def _objection(
     run: Guarded, reference: Reference | None, chirps: Sequence[Chirp], outcome: Outcome | None = None
 ) -> str | None:
@@ -150,7 +160,7 @@ def _objection(
             found.append(reference.off(chirp.speed, thresholds_of(run)))
             found.append(reference.held_back(chirp.gpu.held_back, canary=True))
     if reference is None:
-        found.append(unsteady([chirp.speed for chirp in chirps]))
+        found.append(unsteady([chirp.speed for chirp in chirps], thresholds_of(run)))
     if outcome is not None and {chirp.sandbox for chirp in chirps} != {outcome.sandbox}:
         found.append(f"it ran in {outcome.sandbox}, and its canary in {chirps[0].sandbox}")
     if outcome is not None and outcome.machine is not None:

@@ -111,7 +111,7 @@ class AttemptVoided:
     void: Void
 
     def to_json(self) -> dict[str, Any]:
-        return {"event": "attempt_voided", "trial": self.trial, "seed": self.seed, **self.void.to_json()}
+        return {"event": "attempt_voided", "trial": self.trial, "seed": self.seed, "void": self.void.to_json()}
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,7 @@ def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:
             verdict = Verdict.from_json(data["verdict"]) if "verdict" in data else None
             return RepeatFinished(data["trial"], data["seed"], Outcome.from_json(data["outcome"]), verdict, data["at"])
         case "attempt_voided":
-            void = Void(data["reason"], data["trained"], data["seconds"], data["at"])
-            return AttemptVoided(data["trial"], data["seed"], void)
+            return AttemptVoided(data["trial"], data["seed"], Void(**data["void"]))
         case "budget_raised":
             return BudgetRaised(data["number"], data["caps"], data["at"])
     raise ValueError(f"unknown event {data['event']!r}")

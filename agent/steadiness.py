@@ -77,13 +77,13 @@ class Reference:
         return None
 
 
-def unsteady(speeds: Sequence[float]) -> str | None:
+def unsteady(speeds: Sequence[float], asked: Thresholds) -> str | None:
     """Return in words that no reference can be taken from these speeds; None if one can."""
     middle = median(speeds)
     furthest = max(speeds, key=lambda speed: abs(math.log(speed / middle)))
-    if abs(math.log(furthest / middle)) <= WIDEST:
+    if abs(math.log(furthest / middle)) <= max(WIDEST, asked.void):
         return None
-    return f"the machine's speed went from {middle:.4g} to {furthest:.4g} while the baseline ran"
+    return f"the machine's speed went from {middle:.4g} to {furthest:.4g} around the baseline"
 
 
 def shared_with(others: Sequence[int]) -> str | None:

@@ -279,7 +279,14 @@ def test_a_baseline_on_a_machine_that_changed_is_no_reference(opened: OpenRunWit
     run_trials(run)
     assert machine.short == "CCCTCC" + "CCCTCC"
     assert losses(run) == [3.0]
-    assert "from 1000 to 500 while the baseline ran" in run.history.trials[0].voids[0].reason
+    assert "from 1000 to 500 around the baseline" in run.history.trials[0].voids[0].reason
+
+
+def test_a_machine_without_any_steady_speed_is_said_to_be_one(opened: OpenRunWith) -> None:
+    machine = Machine(*(1000, 500, 300) * 9)
+    with pytest.raises(MachineError, match=r"from 500 to 1000 .*in steps or work, or accept any speed with canary"):
+        run_trials(opened(machine, 0.3))
+    assert machine.short == "CCC" * 3
 
 
 def test_a_hot_gpu_voids_and_what_the_baseline_had_too_does_not(opened: OpenRunWith) -> None:
@@ -352,4 +359,4 @@ def test_what_was_measured_survives_the_journal(opened: OpenRunWith) -> None:
     assert read.repeats == run.history.repeats
     lines = [json.loads(line) for line in run.paths.journal.read_text().splitlines()]
     [void] = [line for line in lines if line["event"] == "attempt_voided"]
-    assert set(void) == {"event", "trial", "seed", "reason", "trained", "seconds", "at"}
+    assert set(void["void"]) == {"reason", "trained", "seconds", "at"}

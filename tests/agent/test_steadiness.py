@@ -65,8 +65,9 @@ def test_slow_before_and_as_slow_behind_is_one_ratio() -> None:
 
 
 def test_no_reference_is_taken_from_a_machine_that_changed_meanwhile() -> None:
-    assert unsteady([1000.0, 1010.0, 990.0, 1000.0, 900.0]) is None
-    assert "from 1000 to 500" in (unsteady([1000.0, 1010.0, 990.0, 1000.0, 500.0]) or "")
+    assert unsteady([1000.0, 1010.0, 990.0, 1000.0, 900.0], ASKED) is None
+    assert "from 1000 to 500" in (unsteady([1000.0, 1010.0, 990.0, 1000.0, 500.0], ASKED) or "")
+    assert unsteady([1000.0, 1010.0, 990.0, 1000.0, 500.0], Thresholds(0.1, 0.8)) is None
 
 
 def test_heat_in_training_voids_unless_the_baseline_was_as_hot() -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 INSTANT = ROOT / "tests" / "tasks" / "instant"
 _MEASURED = {
     *("at", "seconds", "train_seconds", "wall_seconds", "total_seconds", "cpu_seconds", "smoke_seconds"),
-    *("peak_memory_gb", "peak_vram_gb"),
+    *("peak_memory_gb", "peak_vram_gb", "machine", "void"),
 }
 
 
