@@ -23,10 +23,14 @@ LAYERS = (
         *("propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper"),
         *("known_noise", "prune", "canary"),
     },
-    {"loop", "start", "track", "open_run", "confirm", "guarded", "thought", "report", "recorded", "comparison", "lookup", "export", "branch", "attribution"},
+    {
+        *("loop", "start", "track", "open_run", "confirm", "guarded", "thought", "report", "recorded", "comparison"),
+        *("lookup", "export", "branch", "attribution"),
+    },
     {
         *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "standing", "doctor"),
-        *("signals", "attribute", "cli", "cli_attribute", "cli_compare", "cli_init", "compare", "compare_runs", "compare_figures", "compare_text", "cli_read", "cli_replay", "cli_report", "cli_shared", "cli_track", "__main__"),
+        *("signals", "attribute", "compare", "compare_runs", "compare_figures", "compare_text", "cli", "cli_attribute"),
+        *("cli_compare", "cli_init", "cli_read", "cli_replay", "cli_report", "cli_shared", "cli_track", "__main__"),
     },
 )
 MAY_USE_SANDBOX = {
@@ -44,7 +48,10 @@ OWNERS = {
     "pydantic": {"agent/config.py", "agent/metric.py", "agent/task.py"},
     "pydantic_core": {"agent/journal.py"},
     "yaml": {"agent/start/settings_file.py"},
-    "typer": {"agent/cli.py", "agent/cli_attribute.py", "agent/cli_compare.py", "agent/cli_init.py", "agent/cli_read.py", "agent/cli_replay.py", "agent/cli_report.py", "agent/cli_shared.py", "agent/cli_track.py"},
+    "typer": {
+        *("agent/cli.py", "agent/cli_attribute.py", "agent/cli_compare.py", "agent/cli_init.py", "agent/cli_read.py"),
+        *("agent/cli_replay.py", "agent/cli_report.py", "agent/cli_shared.py", "agent/cli_track.py"),
+    },
     "rich": {"agent/report/screen.py", "agent/report/watch.py"},
     "matplotlib": {"agent/report/charts.py", "agent/report/svg.py"},
     "jinja2": {"agent/report/page.py"},
