@@ -59,7 +59,8 @@ class Chart:
         from matplotlib import rc_context
 
         with rc_context(SETTINGS):
-            self.figure.suptitle(self.title, x=0.01, ha="left", fontweight="bold", color=INK, fontsize=11)
+            # No suptitle: the layout would lay it over the legend, which is outside of the axes as well.
+            self.figure.axes[0].set_title(self.title, loc="left", fontweight="bold", color=INK, fontsize=11)
             self.figure.savefig(path, format="png", dpi=200, facecolor=PAPER)
 
 

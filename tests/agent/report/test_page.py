@@ -107,6 +107,17 @@ def test_a_picture_for_slides_is_a_png(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_title_of_a_picture_does_not_lie_on_its_legend(tmp_path: Path) -> None:
+    chart = overview([few(tmp_path / "runs")])
+    chart.save_png(tmp_path / "slide.png")
+    chart.figure.draw_without_rendering()  # at its own size, after that of the slide
+    (legend,), (axes, *_) = chart.figure.legends, chart.figure.axes
+    titles = [axes._left_title, *([chart.figure._suptitle] if chart.figure._suptitle else [])]  # type: ignore[attr-defined]
+    shown = [title for title in titles if title.get_text()]
+    assert [title.get_text() for title in shown] == [chart.title]
+    assert not legend.get_window_extent().overlaps(shown[0].get_window_extent())
+
+
 @pytest.mark.long
 def test_a_thousand_trials_with_long_texts_stay_under_five_megabytes(tmp_path: Path) -> None:
     results = [BASELINE, *((searched(n / 1000), scored(3.5 - n / 1000)) for n in range(1, 1000))]
