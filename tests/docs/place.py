@@ -30,6 +30,8 @@ def prepare(root: Path, warm: Zygote, endpoint: FakeServer) -> None:
     with (here / "my-task" / "task.toml").open("a") as file:
         file.write("\n[profiles.cpu.limits]\nwall_seconds = 60\n\n[profiles.gpu.limits]\nwall_seconds = 60\n")
     shutil.copytree(TASKS / "bigram", here / "with-data")
+    with (here / "with-data" / "task.toml").open("a") as file:
+        file.write("\n[profiles.small.score]\nrounds = 1\n")
     (here / "my-script").mkdir()
     shutil.copy(TASKS / "instant" / "train.py", here / "my-script")
     shutil.copy(TASKS / "instant" / "train.py", here)
