@@ -86,8 +86,8 @@ def guarded(run: Guarded, attempt: Callable[[], Outcome], *, correct: bool = Tru
 
 
 _UNSTEADY = (
-    "losses under a budget in seconds cannot be compared here; go on with `agent resume` when the machine is quiet, "
-    'count the budget in steps or work, or accept any speed with canary = "off" in [machine] of task.toml'
+    "losses under a budget in seconds cannot be compared here; go on with `agent resume` when the machine is quiet, or "
+    'start a new run with a budget in steps or work, or with canary = "off" in [machine] of task.toml: any speed counts'
 )
 _REMEDY = (
     "go on with `agent resume` (or `agent attribute`) once the machine is itself again, or start a new run with a new "
