@@ -16,7 +16,8 @@ _OURS = ("/task", "/data", "/out", "/in")
 _WRITERS = {"makedirs", "savefig", "to_csv", "to_parquet", "save_pretrained", "SummaryWriter"}
 _WRITERS_OF_PATHS = {"mkdir", "write_text", "write_bytes", "touch"}
 _SAVERS = {"np.save", "np.savez", "np.savez_compressed", "numpy.save", "numpy.savez", "os.mkdir"}
-_LOADERS = {"load_dataset", "from_pretrained", "hf_hub_download", "snapshot_download", "get_kernel", "urlretrieve"}
+_HUB_CALLS = {"load_dataset", "from_pretrained", "hf_hub_download", "snapshot_download", "get_kernel"}
+_FETCHERS = {"requests.get", "urllib.request.urlopen", "wandb.init"}
 HUB_CACHE = "~/.cache/huggingface"
 
 
@@ -51,8 +52,9 @@ def find_needs(
         names = _paths_by_name(source.tree)
         for node in ast.walk(source.tree):
             if isinstance(node, ast.Call):
-                _find_network(needs, source, node)
-                if source is script:  # modules beside it often write in functions that it never calls
+                _find_hub(needs, source, node)
+                if source is script:  # modules beside it, as prepare.py, have functions that it never calls
+                    _find_network(needs, source, node)
                     _find_writing(needs, source, node, names)
         for text, node in _paths(source.tree, names):
             read.setdefault(text, source.at(node))
@@ -63,8 +65,6 @@ def find_needs(
     for text, where in read.items():
         if text not in needs.written and text != script.name:
             _sort(needs, folder, text, where)
-    if any(call.rpartition(".")[2] != "urlretrieve" for call in needs.network) and _there(HUB_CACHE):
-        needs.mounts.setdefault(HUB_CACHE, next(iter(needs.network.values())))
     _drop_inner(needs)
     return needs
 
@@ -122,11 +122,19 @@ def _find_writing(needs: Needs, source: Source, node: ast.Call, names: Mapping[s
         needs.written.setdefault(path or ast.unparse(target), source.at(node))
 
 
+def _find_hub(needs: Needs, source: Source, node: ast.Call) -> None:
+    """Remember a call that looks into the hub's cache, which is mounted if it is there."""
+    called = ast.unparse(node.func)
+    if called.rpartition(".")[2] in _HUB_CALLS:
+        needs.network.setdefault(called, source.at(node))
+        if _there(HUB_CACHE):
+            needs.mounts.setdefault(HUB_CACHE, source.at(node))
+
+
 def _find_network(needs: Needs, source: Source, node: ast.Call) -> None:
     called = ast.unparse(node.func)
-    last = called.rpartition(".")[2]
     downloads = any(word.arg == "download" and getattr(word.value, "value", False) is True for word in node.keywords)
-    if last in _LOADERS or downloads or called in ("requests.get", "urllib.request.urlopen", "wandb.init"):
+    if downloads or called.endswith("urlretrieve") or called in _FETCHERS:
         needs.network.setdefault(called, source.at(node))
 
 

@@ -84,6 +84,8 @@ def read(folder: Path, wishes: Wishes, machine: Machine) -> Reading:
     script = find_script(folder, wishes.script)
     modules = list(local_modules(folder, script))
     metrics = [told_by_user(wishes.metric)] if wishes.metric else find_metric(script)
+    for module, _ in modules if not metrics else ():
+        metrics += find_metric(module)
     if not metrics:
         raise UsageError(
             f"{folder / script.name} prints no validation metric that could be recognised; let it end with "

@@ -18,7 +18,9 @@ _METRIC = re.compile(
 _TRAINING = re.compile(r"\b(train\w*|running|batch)[ _./-]*$", re.IGNORECASE)
 _SUMMARY = re.compile(r"([A-Za-z][\w./-]*):[ \t]*\0[ \t]*")
 _BY_PERCENT = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]")
-_PRINTERS = {"print", "info", "write", "log", "warning", "echo"}
+_PRINTERS = re.compile(
+    r"print|(\w+\.)*(log|logger|logging)\.(info|warning)|(sys\.std(out|err)|tqdm)\.write|(click\.)?echo"
+)
 _VALUE = "\0"
 
 
@@ -89,10 +91,8 @@ def _name(label: str) -> str:
 
 def _prints(tree: ast.Module) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", None)
-            if called in _PRINTERS:
-                yield node
+        if isinstance(node, ast.Call) and _PRINTERS.fullmatch(ast.unparse(node.func)):
+            yield node
 
 
 def _text(call: ast.Call) -> str:

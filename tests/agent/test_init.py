@@ -212,6 +212,14 @@ def test_an_interpreter_of_the_folder_is_the_scripts(tmp_path: Path) -> None:
     assert Task.load(folder).environment.python == str(folder / ".venv/bin/python")
 
 
+def test_a_metric_that_a_module_of_the_folder_prints_is_found(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import loop\nLR = 0.1\nloop.main(LR)\n")
+    (tmp_path / "loop.py").write_text("def main(lr):\n    print(f'val_loss={lr}')\n")
+    init(tmp_path)
+    task = Task.load(tmp_path)
+    assert (task.score.line, task.frozen) == ("val_loss= {}", ("loop.py",))
+
+
 def test_options_beside_constants_are_told_and_lifted_when_asked(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(
         "import argparse\nWIDTH = 64\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.1)\n"

@@ -107,6 +107,13 @@ def test_the_network_and_the_gpu_are_told_with_the_hubs_cache(tmp_path: Path, ho
     assert needs(tmp_path, "torch.cuda.is_available()\n").uses_gpu is None
 
 
+def test_what_only_the_preparation_does_is_no_matter(tmp_path: Path, home: Path) -> None:
+    (home / ".cache" / "huggingface").mkdir(parents=True)
+    (tmp_path / "prepare.py").write_text('def fetch():\n    requests.get("x")\n    open("y", "w")\n')
+    found = needs(tmp_path, "import prepare\n")
+    assert (found.network, found.written, found.mounts) == ({}, {}, {})
+
+
 @pytest.mark.parametrize(
     ("code", "unit", "amount"),
     [

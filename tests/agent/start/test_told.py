@@ -59,7 +59,16 @@ def test_a_name_printed_twice_after_the_marker_is_no_summary() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["x = 1", 'print("done")', 'print(f"train loss {x}")', 'print(f"{x} {y}")', 'print("val loss")']
+    "code",
+    [
+        'self.log("val_loss", x)',
+        'file.write(f"val_loss {x}")',
+        "x = 1",
+        'print("done")',
+        'print(f"train loss {x}")',
+        'print(f"{x} {y}")',
+        'print("val loss")',
+    ],
 )
 def test_no_metric_is_made_up(code: str) -> None:
     assert told(code) == []
