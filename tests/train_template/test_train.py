@@ -10,6 +10,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from agent.curve import Curve
+from agent.prune import pruner_of
+from agent.task import Task
 from tests.train_template.conftest import SEQ_LEN, TEMPLATE, VOCAB, job_environment
 
 TOKENS_PER_STEP = 512
@@ -50,6 +53,22 @@ def test_twice_the_work_pays_for_twice_the_steps(run) -> None:
     few, many = run("work", 0.4)[0]["num_steps"], run("work", 0.8)[0]["num_steps"]
     assert few >= 1
     assert many in (2 * few, 2 * few + 1)
+
+
+def test_progress_lines_are_the_curve_that_the_task_declares(
+    train: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for name, value in job_environment(data, tmp_path / "artifact", "steps", 12, 0).items():
+        monkeypatch.setenv(name, value)
+    train.main()
+    rule = pruner_of(Task.load(TEMPLATE), 0, ())
+    assert rule is not None
+    points = [point for line in capsys.readouterr().out.splitlines() if (point := rule.form.point(line)) is not None]
+    assert [point.share for point in points] == pytest.approx([step / 12 for step in range(12)], abs=1e-3)
+    curve = Curve.of(points)
+    assert curve is not None
+    assert curve.half is not None
+    assert curve.end is not None
 
 
 def test_budget_of_seconds_stops_the_training(run) -> None:
