@@ -34,7 +34,7 @@ def track(
         os.environ.setdefault(name, value)
     stored = stored_run(runs, run_name)
     mirror.check_kind(to)
-    with mirror.alone(stored.paths, to):
+    with mirror.alone(stored.paths, to, wait=follow):  # the process of an earlier run of it ends by itself
         tracker = mirror.open_tracker(to, stored.paths, uri)
         if follow:
             n_trials = mirror.follow(stored, tracker, _ended, lambda line: print(line, flush=True))

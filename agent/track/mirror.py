@@ -81,11 +81,15 @@ def follow(stored: StoredRun, tracker: Tracker, ended: Callable[[float], bool], 
 
 
 @contextmanager
-def alone(paths: RunPaths, kind: str) -> Iterator[None]:
-    """Hold off any other process that brings the same tracker up to the same run. Raises UsageError if one does."""
+def alone(paths: RunPaths, kind: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold off any other process that brings the same tracker up to the same run.
+
+    Raises:
+        UsageError: one does so now, and the caller will not `wait` for it.
+    """
     with lock_file(paths, kind).open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise UsageError(f"another process writes {paths.run_id} to {kind} at this moment") from None
         yield
