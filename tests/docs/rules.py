@@ -42,10 +42,12 @@ SHORT = {
 # What needs a scorer and a test split goes to a run of two trials of tests/tasks/bigram, which has them.
 AUDITED = {"--verify": "best", "--test": "replay"}
 
-# Benchmarks, as small as they go: by the name of the module, what takes the place of the page's own options.
-SMALLEST = {
+# Benchmarks, as small as they go: by the name of the module, what takes the place of the page's own options. None: it
+# needs runs of a night, and is only asked for its help.
+SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.audit": {"--rounds": "1", "--draws": "20"},
     "benchmarks.autoresearch": {"--seeds": "1", "--hours": "0.5", "--variants": "gp"},
+    "benchmarks.early_stopping": None,
     "benchmarks.embedded_edits": {"--replies": "1", "--forms": "lines"},
     "benchmarks.faults": {"--only": "missing_worktree"},
     "benchmarks.keep_rule": {"--seeds": "1", "--climb-seeds": "0"},
@@ -118,8 +120,11 @@ def smallest(words: Sequence[str], *, folder: Path, endpoint: str) -> list[str]:
     Args:
         folder: stands for DIR; endpoint: for the address of a model's server.
     """
+    options = SMALLEST[words[2]]
+    if options is None:
+        return [*words[1:3], "--help"]
     made = [str(folder) if word == "DIR" else word for word in words[1:]]
-    for option, value in SMALLEST[words[2]].items():
+    for option, value in options.items():
         made = _with(made, option, str(folder) if value == "DIR" else value, always=True)
     return _with(made, "--base-url", endpoint, always=False)
 
