@@ -5,7 +5,7 @@
 
 The run is made by hand, nothing is trained: trials as a search of tests/tasks/bigram has them, a log of 60 lines each,
 every third with what a language model was asked and replied, every tenth failed; the page comes from `agent report`
-itself. Beside the clock stands the CPU time of the browser's main thread, which a busy machine does not stretch.
+itself. Beside the clock stands the CPU time of the browser's main thread, which a busy machine stretches less.
 """
 
 import argparse
