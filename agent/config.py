@@ -136,9 +136,9 @@ def load(path: Path) -> RunConfig:
                 f"{path}: format {document['format']}, and this version reads {FORMAT}: use a newer autocentaur"
             )
         values: dict[str, Any] = document["config"]
-        for name in values:
-            if isinstance(values[name], list):
-                values[name] = tuple(values[name])
+        for name, value in values.items():
+            if isinstance(value, list):
+                values[name] = tuple(value)
         return RunConfig(**values)
     except FileNotFoundError as error:
         raise JournalError(f"{path} is missing: this folder is not a run") from error

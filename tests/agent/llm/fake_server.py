@@ -98,9 +98,7 @@ class FakeServer:
 
 
 @contextmanager
-def fake_server(
-    script: Sequence[Answer] | Callable[[dict[str, Any]], Answer], port: int = 0
-) -> Iterator[FakeServer]:
+def fake_server(script: Sequence[Answer] | Callable[[dict[str, Any]], Answer], port: int = 0) -> Iterator[FakeServer]:
     """Serve the answers in order, or what a function makes of each request; `port` 0: any free one.
 
     A request too many gets a 418, which no client retries.
