@@ -414,6 +414,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
     from agent.loop import Ending
     from agent.modes import NOISE
     from agent.report import text
+    from agent.report.terminal import columns_of, sentences
 
     if end.ending is Ending.BASELINE_FAILED:
         from agent.judge import read_tail
@@ -426,7 +427,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
     if config.mode == NOISE:
         print("\n".join(text.noise_summary(run.history.trials, metric)))
         return
-    print("\n".join(text.summary(run.history, metric, run.keeper)))
+    print("\n".join(sentences(text.summary(run.history, metric, run.keeper), columns_of(sys.stdout))))
     option = where(runs)
     last = f"{config.run_id}/{run.history.trials[-1].number}"
     print(f"next: agent log --graph{option} · agent show {last}{option} · agent best{option}")
