@@ -37,6 +37,14 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
     os.environ.pop(name, None)
 
 
+LONGEST = ("test_packaging.py", "test_held_out.py", "test_kill_anywhere.py", "test_centaur.py", "test_places.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: at the end all processes but one would wait for it."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
     """A process that has imported all of `agent`, and forks real ones in a tenth of a second."""

@@ -14,7 +14,8 @@ def test_an_environment_below_tmp_is_seen_although_tmp_is_private() -> None:
         venv.create(place)
         Path(folder).chmod(0o755)
         sandbox = BubblewrapSandbox(python=place / "bin" / "python")
-        program = "import sys; print(sys.executable); open('/tmp/mine', 'w').write('x')"
+        own = Path(f"{folder}-of-the-job")
+        program = f"import sys; print(sys.executable); open('{own}', 'w').write('x')"
         job = Job(
             ("python", "-I", "-c", program),  # with site, which finds the environment
             "test/tmp",
@@ -24,4 +25,4 @@ def test_an_environment_below_tmp_is_seen_although_tmp_is_private() -> None:
         execution = sandbox.run(job)
         sandbox.close()
         assert (execution.exit_code, (Path(folder) / "log").read_text()) == (0, f"{place}/bin/python\n")
-        assert not Path("/tmp/mine").exists()
+        assert not own.exists()
