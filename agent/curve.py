@@ -7,8 +7,12 @@ from dataclasses import asdict, dataclass
 from statistics import linear_regression, mean
 from typing import Any
 
-PATTERN = r"\bprogress[ =:]+(?P<progress>[\d.]+)\b.*?\bloss[ =:]+(?P<loss>[-+]?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?))"
-"""What the bundled script prints: `step 00120 progress 0.512 loss 4.1234 ...`."""
+PATTERN = (
+    r"\bprogress[ =:]++(?P<progress>(?=\.?\d)\d*+(?:\.\d++)*+)\b"
+    r".*?\bloss[ =:]++(?P<loss>[-+]?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?))"
+)
+"""What the bundled script prints: `step 00120 progress 0.512 loss 4.1234 ...`. It never gives back what it has taken:
+so no line can keep it busy."""
 EXEMPT = (
     "warm",
     "schedul",
@@ -26,6 +30,7 @@ EXEMPT = (
 HALF = 0.5
 WINDOW = 0.1  # of the budget: a level is the mean of the points in as much before it, for single ones are noisy
 _ROUNDING = 5e-4  # of a share that was printed with three decimals
+_LARGEST = 1e100  # of a loss: sums of squares of larger ones are no floats any more
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class CurveFormat:
     amount: float  # the budget, in its unit
 
     def point(self, line: str) -> Point | None:
-        """Return the point that a line tells; None if it tells none."""
+        """Return the point that a line tells; None if it tells none. Whatever it claims, we can go on counting with."""
         found = self.pattern.search(line)
         if found is None:
             return None
@@ -55,7 +60,9 @@ class CurveFormat:
             loss = float(groups["loss"])
         except (TypeError, ValueError):  # an optional group is missing, or is no number
             return None
-        return Point(share, loss) if math.isfinite(share) else None
+        if not math.isfinite(share):
+            return None
+        return Point(min(max(share, 0.0), 1.0), math.copysign(math.inf, loss) if abs(loss) > _LARGEST else loss)
 
 
 @dataclass(frozen=True)

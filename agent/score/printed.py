@@ -9,7 +9,8 @@ from agent.score.scorer import Artifact
 from agent.trial import Score, Status
 
 KIND = "printed"
-_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf)(?![\w])"
+# Possessive: of a long row of digits, which a script may print, no part is tried again.
+_NUMBER = r"([-+]?(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d++)?+|[-+]?nan|[-+]?inf)(?![\w])"
 
 
 class PrintedScorer:

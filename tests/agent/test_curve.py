@@ -1,6 +1,8 @@
 """What is read of the curve that a script prints."""
 
 import re
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -37,6 +39,37 @@ def test_a_loss_that_is_not_finite_is_read_as_such() -> None:
     point = FORMAT.point("progress 0.1 loss nan")
     assert point is not None
     assert point.loss != point.loss
+
+
+def test_no_line_claims_more_than_can_be_counted_with() -> None:
+    found = FORMAT.point(f"progress {'9' * 300} loss 3")
+    assert found == Point(1.0, 3.0)
+    assert FORMAT.point("progress 0.5 loss 1e200") == Point(0.5, float("inf"))
+    assert FORMAT.point("progress 0.5 loss -1e200") == Point(0.5, float("-inf"))
+    largest = [Point(n / 100, (-1) ** n * 1e100) for n in range(101)]
+    assert Curve.of(largest) is not None
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """Let a test fail that is kept busy for 20 seconds."""
+
+    def ring(*_: object) -> None:
+        pytest.fail("kept busy for 20 seconds")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize(
+    "line", ["progress " + "1." * 450 + "loss=" * 18, "progress 1" + ".1" * 225 + " loss" + "=" * 500]
+)
+def test_no_line_keeps_the_default_pattern_busy(line: str) -> None:
+    assert {FORMAT.point(line) for _ in range(1000)} == {None}
 
 
 def test_what_is_used_of_the_budget_is_a_share_of_it() -> None:

@@ -56,6 +56,13 @@ def test_a_loss_that_diverges_is_stopped_at_once(tmp_path: Path, loss: str) -> N
     assert watch.curve == Curve(start=5.0)
 
 
+def test_losses_beyond_all_measure_are_no_error_of_the_host(tmp_path: Path) -> None:
+    huge = watched(tmp_path / "log", lines(*(1e200 * (1 + n % 3) for n in range(12))))
+    assert huge.stop is not None
+    assert huge.stop.status is Status.DIVERGED
+    assert huge.curve is None
+
+
 def test_a_loss_within_three_times_its_start_may_go_on(tmp_path: Path) -> None:
     assert watched(tmp_path / "log", lines(5.0, 14.9, 5.0)).stop is None
 

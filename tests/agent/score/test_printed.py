@@ -71,6 +71,8 @@ def test_a_line_finds_the_last_number_that_stands_in_such_text(line: str, log: s
     assert found_by(line, log).val_loss == value
 
 
-@pytest.mark.parametrize("log", ["loss: 1.0\n", "val loss nan\n", "val loss -2\n", "val loss 3x\n", ""])
+@pytest.mark.parametrize(
+    "log", ["loss: 1.0\n", "val loss nan\n", "val loss -2\n", "val loss 3x\n", "val loss 1.5x\n", ""]
+)
 def test_a_line_without_a_usable_number_is_rejected(log: str) -> None:
     assert found_by("val loss {}", log).status is Status.REJECTED_SCORE
