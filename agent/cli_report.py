@@ -41,20 +41,29 @@ def report(
 def write_report(
     runs: "RunsFolder", names: list[str], page: Path | None, png: Path | None, *, quiet: bool = False
 ) -> None:
-    """Write a page about some runs, its first chart as a picture, or both, and say so unless `quiet`."""
+    """Write a page about some runs, its first chart as a picture, or both, and say so unless `quiet`.
+
+    Raises:
+        UsageError: nothing has finished in one of them, they are of several tasks, or a file cannot be written.
+    """
     from agent.report.chapters import overview
     from agent.report.page import render
 
     found = [_on_page(runs.root, name) for name in names]
     _check_comparable(found)
     told = []
-    if page is not None:
-        text = render(found, datetime.now(UTC))
-        page.write_text(text, encoding="utf-8")
-        told.append(f"{page}: {len(text.encode()) / 1e6:.1f} MB, {sum(len(run.trials) for run in found)} trials")
-    if png is not None:
-        overview(found).save_png(png)
-        told.append(str(png))
+    try:
+        if page is not None:
+            text = render(found, datetime.now(UTC))
+            page.write_text(text, encoding="utf-8")
+            told.append(f"{page}: {len(text.encode()) / 1e6:.1f} MB, {sum(len(run.trials) for run in found)} trials")
+        if png is not None:
+            overview(found).save_png(png)
+            told.append(str(png))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {error.filename}: {error.strerror}; name a file in a folder that is there"
+        ) from None
     if not quiet:
         print("\n".join(told))
 

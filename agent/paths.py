@@ -189,5 +189,5 @@ class RunsFolder:
             if not (self.root / ".gitignore").exists():
                 # Runs made inside a user's repository must not show up in its `git status`.
                 (self.root / ".gitignore").write_text("*\n!README.md\n")
-        except PermissionError as error:
+        except OSError as error:
             raise UsageError(f"cannot write to {self.root}: {error.strerror}; give another --runs DIR") from error

@@ -346,6 +346,7 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[_Document, str |
     except tomllib.TOMLDecodeError as error:
         raise TaskError(f"{path}: not valid TOML: {error}") from error
     profiles: dict[str, dict[str, Any]] = raw.pop("profiles", {})
+    _check_tables(path, text, profiles)
     chosen = profile or raw.get("task", {}).get("profile")
     if chosen is not None and chosen not in profiles:
         known = ", ".join(profiles) or "none"
@@ -364,6 +365,17 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[_Document, str |
         line = _line(text, ("profiles", str(chosen), *where), where)
         what = first["msg"].removeprefix("Value error, ").replace("Extra inputs are not permitted", "unknown key")
         raise TaskError(f"{path}:{line}: {'.'.join(where)}: {what}") from error
+
+
+def _check_tables(path: Path, text: str, profiles: Any) -> None:
+    """Raise TaskError unless `profiles`, each profile in it and all that a profile holds are tables."""
+    tables: list[tuple[tuple[str, ...], Any]] = [(("profiles",), profiles)]
+    while tables:
+        keys, value = tables.pop()
+        if not isinstance(value, dict):
+            raise TaskError(f"{path}:{_line(text, keys)}: {'.'.join(keys)}: it should be a table, and is {value!r}")
+        if len(keys) < 3:
+            tables += [((*keys, name), inner) for name, inner in value.items()]
 
 
 def _space(path: Path, text: str, document: _Document, profile: str | None) -> SearchSpace | None:

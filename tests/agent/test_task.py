@@ -73,6 +73,13 @@ def test_an_unknown_table_of_a_profile_is_refused_with_its_line(folder: Path) ->
         Task.load(folder)
 
 
+@pytest.mark.parametrize("wrong", ["profiles = 3", "profiles.small = 3", "profiles.small.limits = 3"])
+def test_a_profile_that_is_no_table_is_refused_with_its_line(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "task.toml").write_text(f"# a task\n{wrong}\n")
+    with pytest.raises(TaskError, match=rf"task.toml:2: {wrong.partition(' ')[0]}: it should be a table, and is 3$"):
+        Task.load(tmp_path)
+
+
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
     with pytest.raises(TaskError, match="'gpu'; this task has: small, coarse"):
         Task.load(BIGRAM, "gpu")
