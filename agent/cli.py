@@ -430,7 +430,8 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
     print("\n".join(sentences(text.summary(run.history, metric, run.keeper), columns_of(sys.stdout))))
     option = where(runs)
     last = f"{config.run_id}/{run.history.trials[-1].number}"
-    print(f"next: agent log --graph{option} · agent show {last}{option} · agent best{option}")
+    named = "" if runs.run_ids()[-1] == config.run_id else f" {config.run_id}"  # without a name it is the last run
+    print(f"next: agent log{named} --graph{option} · agent show {last}{option} · agent best{named}{option}")
 
 
 def _what(run: "OpenRun") -> str:

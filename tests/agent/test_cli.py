@@ -106,6 +106,21 @@ def test_a_spent_budget_exits_with_3(agent: Agent) -> None:
     assert "all 3 trials are done" in one_line_error(agent("resume", "r"), 3)
 
 
+def test_a_run_that_is_not_the_last_is_named_in_what_to_do_next(agent: Agent) -> None:
+    begin = ("run", "--task", str(BIGRAM), "--mode", "random", "--trials", "1", "--name")
+    assert "next: agent log --graph · agent show r/0 · agent best\n" in agent(*begin, "r").stdout
+    agent(*begin, "later")
+    done = agent("resume", "r", "--trials", "2")
+    assert "next: agent log r --graph · agent show r/1 · agent best r\n" in done.stdout
+
+
+def test_a_file_that_cannot_be_written_is_one_line(agent: Agent) -> None:
+    assert "cannot write to /proc/runs: No such file" in one_line_error(search(agent, "--runs", "/proc/runs"), 2)
+    agent("run", "--task", str(BIGRAM), "--mode", "random", "--trials", "1")
+    assert "cannot write no/page.html: No such file" in one_line_error(agent("report", "--out", "no/page.html"), 2)
+    assert "cannot write no/p.png: No such file" in one_line_error(agent("report", "--png", "no/p.png"), 2)
+
+
 @pytest.mark.parametrize("mode", ["tpe", "tpe-4", "local", "cma-es", "optuna:RandomSampler"])
 def test_every_searcher_runs_new_configurations(agent: Agent, mode: str) -> None:
     done = agent("run", "--task", str(BIGRAM), "--mode", mode, "--name", "r", "--trials", "3", "--json")
