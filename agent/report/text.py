@@ -220,7 +220,7 @@ def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
             f"improved by {gain:.6f} on the {first}"
         )
     elif incumbent.number == 0:
-        return [f"best: the {first}; no trial was lower"]
+        return [f"best: the {first}; no trial was {'lower' if metric.goal == 'minimise' else 'higher'}"]
     elif keeper.rule.kind == "two-tier":
         lines.append(f"no gain is confirmed; {first}")
     if incumbent.number != champion.number:
@@ -266,6 +266,12 @@ def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
     if len(values) < 2:
         return ["fewer than two seeds have a loss: nothing can be said about the noise"]
     sigma = stdev(values)
+    if sigma == 0:
+        return [
+            f"{metric.name} is {values[0]:.6f} under all {len(values)} training seeds: nothing of the noise was seen",
+            "let the script take its seed from the variable TRAIN_SEED, else a fresh run confirms nothing: "
+            "docs/own-script.md",
+        ]
     return [
         f"{metric.name} of the same script over {len(values)} training seeds: mean {mean(values):.6f}, "
         f"standard deviation {sigma:.6f}, range {max(values) - min(values):.6f}",

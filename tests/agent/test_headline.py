@@ -20,7 +20,7 @@ from agent.known_noise import measured_sigma
 from agent.metric import Metric
 from agent.paths import RunsFolder
 from agent.repeat import Purpose, Verdict
-from agent.report.text import headline, result_json, summary, trial_lines
+from agent.report.text import headline, noise_summary, result_json, summary, trial_lines
 from agent.task import Task
 from agent.trial import Origin, Outcome, Proposal, Standing, Status
 
@@ -62,7 +62,17 @@ def confirmed() -> Past:
 
 
 def test_a_run_without_a_gain_says_so() -> None:
-    assert "no trial was lower" in Past().trial(1.0).trial(1.1).said
+    past = Past().trial(1.0).trial(1.1)
+    assert "no trial was lower" in past.said
+    gain = Metric(name="val_acc", goal="maximise")
+    assert "no trial was higher" in "\n".join(headline(past.history, gain, past.keeper))
+
+
+def test_a_script_that_follows_no_seed_has_no_noise_to_write_down() -> None:
+    said = "\n".join(noise_summary(Past().trial(1.0).trial(1.0).history.trials, METRIC))
+    assert "val_bpb is 1.000000 under all 2 training seeds" in said
+    assert "TRAIN_SEED" in said
+    assert "[noise]" not in said
 
 
 def test_a_gain_in_one_run_is_provisional_and_not_called_improved() -> None:
