@@ -2,6 +2,7 @@
 
 import ast
 import operator
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -18,6 +19,7 @@ ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
 }
+_LARGEST = int(sys.float_info.max)  # whole numbers are compared and scaled with floats
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def _literals(source: str, names: Iterable[str]) -> dict[str, ast.expr]:
 def _parsed(source: str) -> ast.Module:
     try:
         return ast.parse(source)
-    except (SyntaxError, ValueError) as fault:  # ValueError: a null byte
-        raise EditError(f"the script does not parse: {fault}; send one that does") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:  # null bytes, absurd nesting
+        raise EditError(f"the script does not parse: {fault or type(fault).__name__}; send one that does") from None
 
 
 def _plain_assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
@@ -122,12 +124,21 @@ def literal_value(name: str, node: ast.expr) -> Value:
     """
     try:
         return _evaluate(node)
-    except (TypeError, ArithmeticError):
-        raise EditError(f"{name} = {ast.unparse(node)} is not a plain number or string; write one") from None
+    except (TypeError, ArithmeticError, RecursionError):
+        raise EditError(f"{name} = {_text(node)} is not a plain number or string; write one") from None
+
+
+def _text(node: ast.expr) -> str:
+    try:
+        return ast.unparse(node)
+    except (RecursionError, ValueError):  # nested absurdly, or a number of more digits than Python writes
+        return "..."
 
 
 def _evaluate(node: ast.expr) -> Value:
     match node:
+        case ast.Constant(value=int() as value) if abs(value) > _LARGEST:
+            raise OverflowError("no float is so large")
         case ast.Constant(value=value) if type(value) in (int, float, str):
             return value  # type: ignore[return-value]  # narrowed by the guard
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -137,6 +148,8 @@ def _evaluate(node: ast.expr) -> Value:
             if isinstance(op, ast.Pow) and abs(exponent) > 64:
                 raise OverflowError("9**9**9 would never end")
             result = ARITHMETIC[type(op)](base, exponent)
+            if isinstance(result, int) and abs(result) > _LARGEST:  # nor would ((9**64)**64)**64
+                raise OverflowError("no float is so large")
             if type(result) in (int, float):  # (-1) ** 0.5 is complex
                 return result  # type: ignore[no-any-return]
     raise TypeError("not a literal")

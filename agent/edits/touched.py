@@ -37,7 +37,7 @@ def _functions(source: str) -> tuple[tuple[str, int, int], ...]:
     """Return name, first and last line, counted from 1, of every function."""
     try:
         tree = ast.parse(source)
-    except SyntaxError:  # then the lines alone must tell
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # then the lines alone must tell
         return ()
     found = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     return tuple((node.name, node.lineno, node.end_lineno or node.lineno) for node in found)

@@ -44,3 +44,9 @@ def test_the_same_source_touches_nothing() -> None:
 
 def test_a_script_that_does_not_parse_is_judged_by_its_lines() -> None:
     assert touched("WIDTH = (\n", "WIDTH = (\nSEED = 1\n", NAMES) == "SEED"
+
+
+def test_a_script_that_nobody_can_parse_is_told_by_its_lines() -> None:
+    nested = f"x = {'-' * 9000}1\n"
+    assert touched("x = 1\n", nested, ("warm",)) is None
+    assert touched("x = 1\n", f"{nested}warmup = 1\n", ("warm",)) == "warm"
