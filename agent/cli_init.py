@@ -9,6 +9,7 @@ import typer
 
 from agent.cli_shared import Json, print_json
 from agent.errors import UsageError
+from agent.record import one_line
 
 if TYPE_CHECKING:
     from agent.start.reading import Reading
@@ -46,8 +47,11 @@ def init(
         arguments = tuple(shlex.split(args))
     except ValueError as fault:
         raise UsageError(f"--args {args!r}: {fault}; quote it as for a shell") from None
-    reading = read(folder, Wishes(script, metric, arguments, block), Machine.here())
-    files = files_of(reading)
+    try:
+        reading = read(folder, Wishes(script, metric, arguments, block), Machine.here())
+        files = files_of(reading)
+    except RecursionError:
+        raise UsageError(f"{folder}: the script or a file that it names is nested too deeply; simplify it") from None
     write(folder, files, force=force)
     written = [str(folder / name) for name in reversed(files)]
     found, to_check = list(guesses(reading)), list(checks(reading))
@@ -57,10 +61,10 @@ def init(
     width = max(len(guess.value) for guess in found if len(guess.value) <= 44)
     print(f"wrote {' and '.join(written)}; nothing was run\n")
     for guess in found:
-        print(f"  {guess.about:7} {guess.value:{width}}  {guess.why}")
+        print(f"  {guess.about:7} {one_line(guess.value):{width}}  {one_line(guess.why)}")
     print("\ncheck:")
     for check in to_check:
-        print(f"  - {check}")
+        print(f"  - {one_line(check)}")
     print("\n" + "\n".join(_next_steps(reading)))
 
 

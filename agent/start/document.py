@@ -19,7 +19,7 @@ def document(reading: Reading) -> str:
     """Return the text of task.toml."""
     script, needs, metric, machine = reading.edited[0], reading.needs, reading.metrics[0], reading.machine
     text = _template("task.toml").substitute(
-        script=_one_line(script),
+        script=_one_line(reading.script.name),
         name=_text(task_name(reading.folder.resolve().name)),
         script_value=_text(script),
         command=_command(script, reading.arguments, needs),
@@ -52,7 +52,7 @@ def _command(script: str, arguments: Sequence[str], needs: Needs) -> str:
     if not needs.written:
         return _list(command)
     where = _one_line(next(iter(needs.written.values())))
-    in_copy = f'cp -r /task {_WORK_IN} && cd {_WORK_IN} && exec "$0" "$@"'
+    in_copy = f'cp -r /task {_WORK_IN} && chmod -R u+w {_WORK_IN} && cd {_WORK_IN} && exec "$0" "$@"'
     note = f"  # {where} writes beside itself, and /task is read-only: so it runs in a copy, which is thrown away"
     return _list(["sh", "-c", in_copy, *command]) + note
 

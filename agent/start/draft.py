@@ -34,7 +34,9 @@ def write(folder: Path, files: Mapping[str, str], *, force: bool) -> None:
         path = folder / name
         growing = path.with_name(f".{path.name}.new")
         try:
-            growing.write_bytes(text.encode())
+            growing.unlink(missing_ok=True)  # a link that came with the folder would lead out of it
+            with growing.open("xb") as file:
+                file.write(text.encode())
             growing.replace(path)
         except OSError as fault:
             raise UsageError(f"{path} cannot be written: {fault.strerror}") from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.edits.edit import Value
+from agent.record import one_line
 from agent.start.find_script import BLOCK_MARK
 from agent.start.settings_file import LoadCall
 from agent.start.source import Source
@@ -53,10 +54,12 @@ def lift(
     if not any(setting.node is None for setting in (*lifted, *seeds)):
         load = None
     text = _with_names(source.text, (*lifted, *seeds), load)
-    block = [f"{BLOCK_MARK} of {source.name}; `agent run` writes them, and nothing reads {source.name} any more"]
-    block += [f"{setting.name} = {_spelt(setting.value)}  # {setting.shown}" for setting in lifted]
+    name = one_line(source.name)
+    block = [f"{BLOCK_MARK} of {name}; `agent run` writes them, and nothing reads {name} any more"]
+    block += [f"{setting.name} = {_spelt(setting.value)}  # {one_line(setting.shown)}" for setting in lifted]
     for seed in seeds:
-        block += [f'{seed.name} = int(__import__("os").environ.get("TRAIN_SEED", "{seed.value}"))  # {seed.shown}']
+        taken = f'int(__import__("os").environ.get("TRAIN_SEED", "{seed.value}"))'
+        block += [f"{seed.name} = {taken}  # {one_line(seed.shown)}"]
     if load is not None:
         block += ["", "", *load.function([*lifted, *seeds]), ""]
     head, rest = _split(source, text)
@@ -91,7 +94,7 @@ def _split(source: Source, text: str) -> tuple[str, str]:
         is_docstring = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if is_docstring or (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
             last = node.end_lineno or 0
-    lines = text.splitlines(keepends=True)
+    lines = [line.decode() for line in text.encode().splitlines(keepends=True)]  # as ast counts them
     if not last:
         while last < len(lines) and lines[last].startswith("#"):
             last += 1

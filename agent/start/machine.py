@@ -1,6 +1,7 @@
 """What this machine has for a script: memory, processors, and the interpreter of its folder."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -37,13 +38,40 @@ def interpreter_of(folder: Path) -> str | None:
 
 
 def missing_modules(folder: Path, python: str | None, names: Iterable[str]) -> list[str]:
-    """Return which top-level modules the interpreter that trials would run in cannot find. Imports none of them."""
+    """Return which top-level modules the interpreter that trials would run in cannot find. Imports none of them.
+
+    That of the folder is as strange to us as the script, and is not run: what is installed for it tells.
+    """
     wanted = sorted(set(names) - sys.stdlib_module_names)
-    program = str(folder / python) if python else sys.executable
     if not wanted:
         return []
-    done = subprocess.run([program, "-I", "-c", _ASK, *wanted], capture_output=True, text=True, check=False)
+    if python is not None:
+        installed = _installed((folder / python).parents[1])
+        return [name for name in wanted if name not in installed] if installed is not None else []
+    done = subprocess.run([sys.executable, "-I", "-c", _ASK, *wanted], capture_output=True, text=True, check=False)
     return done.stdout.split() if done.returncode == 0 else []
+
+
+def _installed(environment: Path) -> set[str] | None:
+    """Return the top-level modules in a virtual environment; None if it has no place for them, or another one too."""
+    sites = list(environment.glob("lib*/python3*/site-packages"))
+    settings = environment / "pyvenv.cfg"
+    said = settings.read_bytes() if settings.is_file() else b""
+    if not sites or re.search(rb"include-system-site-packages\s*=\s*true", said):
+        return None
+    names: set[str] = set()
+    for site in sites:
+        for file in site.iterdir():
+            if file.suffix == ".pth" and _leads_elsewhere(file):
+                return None
+            names.add(file.name.partition(".")[0])
+    return names
+
+
+def _leads_elsewhere(file: Path) -> bool:
+    """Return whether a .pth file names a folder, as one of a package that is being edited does."""
+    lines = file.read_text(errors="replace").split("\n") if file.is_file() else []
+    return "editable" in file.name or any(line.strip() and not line.startswith(("#", "import")) for line in lines)
 
 
 def has_gpu() -> bool:

@@ -2,6 +2,7 @@
 
 import ast
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,10 @@ _SAVERS = {"np.save", "np.savez", "np.savez_compressed", "numpy.save", "numpy.sa
 _HUB_CALLS = {"load_dataset", "from_pretrained", "hf_hub_download", "snapshot_download", "get_kernel"}
 _FETCHERS = {"requests.get", "urllib.request.urlopen", "wandb.init"}
 HUB_CACHE = "~/.cache/huggingface"
+_OF_OUTPUT = re.compile(
+    r"^--?([a-zA-Z0-9]+[-_])*(out|output|outputs|save|result|results|checkpoint|checkpoints|ckpt|logdir)"
+    r"([-_]?(dir|path|folder|file|to))?$"
+)
 
 
 @dataclass
@@ -53,6 +58,7 @@ def find_needs(
         for node in ast.walk(source.tree):
             if isinstance(node, ast.Call):
                 _find_hub(needs, source, node)
+                _find_outputs(needs, folder, source, node)
                 if source is script:  # modules beside it, as prepare.py, have functions that it never calls
                     _find_network(needs, source, node)
                     _find_writing(needs, source, node, names)
@@ -120,6 +126,18 @@ def _find_writing(needs: Needs, source: Source, node: ast.Call, names: Mapping[s
     path = _path(target, names)
     if path is None or not path.startswith(("/", "~")):
         needs.written.setdefault(path or ast.unparse(target), source.at(node))
+
+
+def _find_outputs(needs: Needs, folder: Path, source: Source, node: ast.Call) -> None:
+    """Remember an option such as --out-dir whose default is there: what earlier training left, and no trial needs."""
+    if getattr(node.func, "attr", None) not in ("add_argument", "option"):
+        return
+    flags = [flag.value for flag in node.args if isinstance(flag, ast.Constant) and isinstance(flag.value, str)]
+    default = next((word.value for word in node.keywords if word.arg == "default"), None)
+    if isinstance(default, ast.Constant) and any(_OF_OUTPUT.search(flag) for flag in flags):
+        path = default.value
+        if isinstance(path, str) and not path.startswith(("/", "~")) and _there(str(folder / path)):
+            needs.written.setdefault(path, source.at(node))
 
 
 def _find_hub(needs: Needs, source: Source, node: ast.Call) -> None:

@@ -1,5 +1,6 @@
 """What `agent init` says of its guesses: each with its reason, and what the user should look at."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,8 @@ def _of_the_metric(reading: Reading) -> Iterator[str]:
     metric = reading.metrics[0]
     if metric.of_training and metric.where != "--metric":
         yield f"{metric.name} ({metric.where}) may be a training loss, which a search would overfit: see --metric"
-    as_good = [told.name for told in reading.metrics[1:] if told.of_training == metric.of_training]
-    others = dict.fromkeys(name for name in as_good if name != metric.name)
+    as_good = [told for told in reading.metrics[1:] if told.of_training == metric.of_training]
+    others = {told.name: told.line or told.name for told in as_good if told.name != metric.name}
     if others:
-        yield f"the script also prints {', '.join(others)}; to search for one of them: --metric"
+        said = shlex.quote(next(iter(others.values())))
+        yield f"the script also prints {', '.join(others)}; to search for another: --metric {said} --force"

@@ -11,7 +11,8 @@ from typing import Any
 
 from agent.edits.edit import Value
 from agent.errors import UsageError
-from agent.start.source import Source
+from agent.record import one_line
+from agent.start.source import Source, is_file
 from agent.start.values import Setting, constant_name, named_apart
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
@@ -44,7 +45,7 @@ class LoadCall:
         """Return the lines of the function that puts the constants into what was loaded."""
         lines = [
             "def configured(config):",
-            f'    """Return what was loaded from {Path(self.file).name}, with the constants above in it."""',
+            f"    # What was loaded from {one_line(Path(self.file).name)}, with the constants above in it.",
         ]
         for setting in settings:
             if setting.shown in self.keys:
@@ -75,7 +76,7 @@ def find_load(folder: Path, source: Source, arguments: Sequence[str]) -> tuple[L
     keys: dict[str, tuple[str, ...]] = {}
     found = []
     words = []
-    for path, value in _leaves(values, ()):
+    for path, value in _leaves(values, (), set()):
         if isinstance(value, str):
             words.append(value)
             continue
@@ -97,7 +98,7 @@ def _files(folder: Path, source: Source, arguments: Sequence[str]) -> list[tuple
     return [
         ((beside / name).as_posix(), where)
         for name, where in named
-        if name.endswith(SUFFIXES) and not Path(name).is_absolute() and (folder / beside / name).is_file()
+        if name.endswith(SUFFIXES) and not Path(name).is_absolute() and is_file(folder / beside / name)
     ]
 
 
@@ -123,12 +124,18 @@ def _yaml(text: str) -> Any:
         raise ValueError(" ".join(str(fault).split())) from None
 
 
-def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Value]]:
-    """Yield the numbers and words of nested dicts, each with its keys."""
+def _leaves(value: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], Value]]:
+    """Yield the numbers and words of nested dicts, each with its keys; of a dict that stands in many places, once.
+
+    A YAML alias is the same dict again, even within itself.
+    """
     if isinstance(value, dict):
+        if id(value) in seen:
+            return
+        seen.add(id(value))
         for key, inner in value.items():
             if isinstance(key, str):
-                yield from _leaves(inner, (*path, key))
+                yield from _leaves(inner, (*path, key), seen)
     elif isinstance(value, int | float) and not isinstance(value, bool) and path:
         yield path, value
     elif isinstance(value, str) and _POWER_OF_TEN.fullmatch(value) and path:

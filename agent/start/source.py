@@ -28,6 +28,8 @@ def read_source(folder: Path, name: str) -> Source:
         UsageError: it is missing, is no UTF-8 text or does not parse; the message has the line.
     """
     path = folder / name
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no plain file; name the script with --script FILE")
     try:
         text = path.read_bytes().decode()
         return Source(name, text, ast.parse(text))
@@ -36,8 +38,18 @@ def read_source(folder: Path, name: str) -> Source:
     except OSError as fault:
         raise UsageError(f"{path} cannot be read: {fault.strerror}") from None
     except (SyntaxError, ValueError) as fault:  # ValueError: a null byte
-        line = fault.lineno if isinstance(fault, SyntaxError) else 1
+        line = (fault.lineno if isinstance(fault, SyntaxError) else None) or 1
         raise UsageError(f"{path}:{line}: does not parse as Python: {fault.args[0]}") from None
+    except (RecursionError, MemoryError):
+        raise UsageError(f"{path}: nested too deeply to be read; simplify it") from None
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a plain file that we may see. A word of a script can be too long for a name."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def local_modules(folder: Path, script: Source) -> Iterator[tuple[Source, str]]:

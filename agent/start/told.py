@@ -22,6 +22,7 @@ _PRINTERS = re.compile(
     r"print|(\w+\.)*(log|logger|logging)\.(info|warning)|(sys\.std(out|err)|tqdm)\.write|(click\.)?echo"
 )
 _VALUE = "\0"
+_MOST_CHARACTERS = 200  # before a number, in which its name is looked for
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def find_metric(source: Source) -> list[Told]:
 
 def _metrics(line: str, where: str, *, in_summary: bool) -> Iterator[Told]:
     before = line.split(_VALUE)[:-1]
-    for index, literal in enumerate(before):
+    for index, whole in enumerate(before):
+        literal = whole[-_MOST_CHARACTERS:]
         found = _METRIC.search(literal)
         if found is None or _TRAINING.search(literal[: found.start()]):
             continue

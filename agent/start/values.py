@@ -5,6 +5,7 @@ Each is a literal in the text, so that it can be lifted out of it: see agent.sta
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -134,9 +135,9 @@ def _entries_of(source: Source, node: ast.Dict, shown: str) -> Iterator[Setting]
 
 
 def _variables(source: Source) -> Iterator[Setting]:
-    bound = [
+    bound = Counter(
         node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ]
+    )
     for node in source.tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
@@ -145,7 +146,7 @@ def _variables(source: Source) -> Iterator[Setting]:
                 pass
             case _:
                 continue
-        is_plain = not name.isupper() and not name.startswith("_") and bound.count(name) == 1
+        is_plain = not name.isupper() and not name.startswith("_") and bound[name] == 1
         if is_plain and (setting := _setting(source, "variable", constant_name(name), name, value)):
             yield setting
 
@@ -171,13 +172,13 @@ def named_apart(found: list[Setting], source: Source) -> list[Setting]:
     nodes = list(ast.walk(source.tree))
     taken = {node.id for node in nodes if isinstance(node, ast.Name)}
     taken |= {alias.asname or alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
-    short = [setting.name for setting in found]
+    short = Counter(setting.name for setting in found)
     named = []
     for setting in found:
-        wanted = [setting.name] if short.count(setting.name) == 1 else []
+        wanted = [setting.name] if short[setting.name] == 1 else []
         for name in (*wanted, setting.longer):
             if name and name not in taken:
-                taken = taken | {name}
+                taken.add(name)
                 named.append(replace(setting, name=name))
                 break
     return named

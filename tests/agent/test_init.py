@@ -111,6 +111,17 @@ def test_command_line_options_become_constants_of_a_copy(agent: Agent, tmp_path:
     assert git_files(folder) == repository
 
 
+def test_a_file_that_was_there_can_be_written_to_in_the_copy(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "old").mkdir(parents=True)
+    (tmp_path / "mine" / "old" / "log.txt").touch()
+    code = 'LR = 0.5\nwhere = "old"\nopen(f"{where}/log.txt", "a").write("loss")\nprint("val loss", LR)\n'
+    (tmp_path / "mine" / "train.py").write_text(code)
+    assert agent("init", "mine").returncode == 0
+    assert Task.load(tmp_path / "mine").frozen == ("old/log.txt",)
+    done = agent("run", "--task", "mine", "--mode", "random", "--trials", "1", "--name", "r")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_settings_file_and_a_dataclass_are_searched_through_a_copy(agent: Agent, tmp_path: Path) -> None:
     folder = script(tmp_path, "settings-file")
     done = agent("init", "settings-file")
@@ -149,6 +160,7 @@ def test_nothing_is_overwritten_unless_asked(agent: Agent, tmp_path: Path) -> No
         ({"train.py": "print(f'val_loss: {x}'"}, None, "train.py:1: does not parse as Python"),
         ({"train.py": b"print('\xff')"}, None, "train.py: not UTF-8 text \\(byte 7\\)"),
         ({"train.py": b"x = 1\x00"}, None, "does not parse as Python"),
+        ({"train.py": f"x = {'-' * 9000}1"}, None, "train.py: nested too deeply"),
         ({"train.py": "import lib", "lib.py": "x ="}, None, "lib.py:1: does not parse"),
         ({"train.py": "print(f'val_loss: {x}')"}, "../elsewhere.py", "lies outside"),
         ({"train.py": "print(f'val_loss: {x}')"}, "other.py", "no such file"),
@@ -202,6 +214,41 @@ def test_a_script_without_numbers_is_for_code_editing_and_says_so(agent: Agent, 
     assert "agent run --task . --mode code-edit" in done.stdout
     task = Task.load(tmp_path)
     assert (task.space, task.metric.goal) == (None, "maximise")
+
+
+def test_nothing_of_a_strange_folder_is_run_or_leads_out_of_it(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "strange", tmp_path / "precious"
+    program = folder / ".venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    outside.write_text("mine")
+    (folder / ".task.toml.new").symlink_to(outside)
+    os.mkfifo(folder / "pipe.py")
+    (folder / "own.py").write_text(
+        f"import numpy\nLR = 0.1\nNOTE = '{'a' * 280}'\nloss.backward()\nprint(f'val_loss: {{x}}')\n"
+    )
+    init(folder)
+    assert not (tmp_path / "ran").exists()
+    assert outside.read_text() == "mine"
+    assert Task.load(folder).script == "own.py"
+
+
+def test_what_a_script_is_named_or_names_steers_no_terminal(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[2J.txt").touch()
+    (tmp_path / "train.py").write_text("LR = 0.1\nopen('a\x1b[2J.txt')\nprint(f'val_loss: {LR}')\n")
+    done = agent("init")
+    assert done.returncode == 0, done.stderr
+    assert "a [2J.txt" in done.stdout
+    assert done.stdout.replace("\n", "").isprintable()
+
+
+def test_settings_nested_absurdly_are_one_line(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"a":' * 20_000 + "1" + "}" * 20_000)
+    (tmp_path / "train.py").write_text("import json\njson.load(open('c.json'))\nprint(f'val_loss: {x}')\n")
+    done = agent("init")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "nested too deeply" in done.stderr
 
 
 def test_an_interpreter_of_the_folder_is_the_scripts(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a script needs beside itself, and how long it trains: read off its text."""
 
 import ast
+import socket
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,15 @@ def test_folders_of_the_home_folder_are_mounted_the_outermost_once(tmp_path: Pat
     assert (list(found.mounts), found.missing) == (["~/.cache/mine"], {})
 
 
+def test_keys_and_sockets_are_never_mounted(tmp_path: Path, home: Path) -> None:
+    (home / ".ssh").mkdir()
+    (home / ".ssh" / "id_rsa").touch()
+    (home / "var").mkdir()
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(home / "var" / "engine"))
+        assert not needs(tmp_path, "open('~/.ssh/id_rsa')\nopen('~/var/engine')\nopen('/run/lock')\n").mounts
+
+
 def test_paths_that_mean_something_else_inside_are_told(tmp_path: Path) -> None:
     data = tmp_path / "elsewhere"
     data.mkdir()
@@ -105,6 +115,16 @@ def test_the_network_and_the_gpu_are_told_with_the_hubs_cache(tmp_path: Path, ho
     assert list(found.mounts) == ["~/.cache/huggingface"]
     assert found.uses_gpu == "train.py:3"
     assert needs(tmp_path, "torch.cuda.is_available()\n").uses_gpu is None
+
+
+def test_what_earlier_training_left_in_the_folder_of_an_option_is_not_needed(tmp_path: Path) -> None:
+    for name in ("out", "data"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "there.npy").touch()
+    code = 'p.add_argument("--out-dir", "-o", default="out")\np.add_argument("--data-dir", default="data")\n'
+    found = needs(tmp_path, code)
+    assert found.frozen == {"data/there.npy": "train.py:2"}
+    assert found.written == {"out": "train.py:1"}
 
 
 def test_what_only_the_preparation_does_is_no_matter(tmp_path: Path, home: Path) -> None:

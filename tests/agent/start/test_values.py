@@ -142,6 +142,29 @@ def test_numbers_of_a_settings_file_reach_the_script_through_what_it_loads(tmp_p
     assert output(tmp_path, copy, TRAIN_SEED="9") == "0.1 128 9\n"
 
 
+def test_names_with_line_breaks_write_no_code_into_the_copy(tmp_path: Path) -> None:
+    breaks = '"lr\\nimport os; INJECTED = 1 #": 0.1\nb: &b {width: 64, self: *b}\nagain: *b\n'
+    (tmp_path / 'a""".yaml').write_text(breaks)
+    script = source('import yaml\nc = yaml.safe_load(open(\'a""".yaml\'))\n')
+    loaded = find_load(tmp_path, script, [])
+    assert loaded is not None
+    load, found = loaded
+    assert sorted(s.value for s in found) == [0.1, 64]  # of an alias, once
+    assert "INJECTED" not in names_bound(lift(script, found, load, is_worth_lifting).text)
+    code = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr\\nINJECTED = 1 #', default=0.1)\n"
+    assert "INJECTED" not in names_bound(lifted(code))
+
+
+def names_bound(code: str) -> set[str]:
+    tree = ast.parse(code)
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def test_constants_stand_below_a_docstring_with_page_breaks(tmp_path: Path) -> None:
+    code = f'"""Page one\n\x0c\x0c page two\n\u2028"""\n{OPTIONS}'
+    assert output(tmp_path, lifted(code)) == output(tmp_path, code)
+
+
 @pytest.mark.parametrize(
     ("text", "name"), [("--learning-rate", "LEARNING_RATE"), ("nLayer", "N_LAYER"), ("1x", "N1X"), ("a.b-c", "A_B_C")]
 )
