@@ -12,7 +12,10 @@ from agent.start.source import Source
 MOST_BYTES = 16 * 2**20  # of frozen files: they are committed with every trial
 MOST_FILES = 200
 _NO_DATA = {"", ".", "..", "/", "~", "runs", ".git", ".venv", "venv", "__pycache__"}
-_SYSTEM = ("/usr", "/bin", "/lib", "/etc", "/dev", "/proc", "/sys", "/tmp", "/opt", "/root/.venv")
+_SYSTEM = (
+    *("/usr", "/bin", "/lib", "/etc", "/dev", "/proc", "/sys", "/run", "/var/run", "/tmp", "/opt"), "/root/.venv",
+)  # fmt: skip
+_SECRETS = {".ssh", ".gnupg", ".aws", ".azure", "gcloud", ".docker", ".kube", ".netrc", ".git-credentials"}
 _OURS = ("/task", "/data", "/out", "/in")
 _WRITERS = {"makedirs", "savefig", "to_csv", "to_parquet", "save_pretrained", "SummaryWriter"}
 _WRITERS_OF_PATHS = {"mkdir", "write_text", "write_bytes", "touch"}
@@ -78,7 +81,13 @@ def find_needs(
 def _sort(needs: Needs, folder: Path, text: str, where: str) -> None:
     """Say what a path in the script means for a trial."""
     clean = posixpath.normpath(text)
-    if clean in _NO_DATA or "\n" in text or "\0" in text or len(text) > 300:
+    if (
+        clean in _NO_DATA
+        or not _SECRETS.isdisjoint(clean.split("/"))
+        or "\n" in text
+        or "\0" in text
+        or len(text) > 300
+    ):
         return
     if clean.startswith("~/"):
         if clean.count("/") == 1 and clean.startswith("~/."):
@@ -93,7 +102,7 @@ def _sort(needs: Needs, folder: Path, text: str, where: str) -> None:
             needs.hidden.setdefault(clean, where)
         elif not clean.startswith((*_SYSTEM, *_OURS)) and clean.count("/") > 1 and _there(clean):
             needs.mounts.setdefault(clean, where)
-    elif not clean.startswith("../") and (folder / clean).exists():
+    elif not clean.startswith("../") and _there(str(folder / clean)):
         _freeze(needs, folder, clean, where)
 
 
@@ -222,7 +231,12 @@ def _joined(parts: list[str | None]) -> str | None:
 
 
 def _there(path: str) -> bool:
-    return Path(path).expanduser().exists()
+    """Return whether that is a file or folder that we may see: no socket, no device, no word too long for a name."""
+    found = Path(path).expanduser()
+    try:
+        return found.is_file() or found.is_dir()
+    except OSError:
+        return False
 
 
 def _drop_inner(needs: Needs) -> None:
