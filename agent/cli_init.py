@@ -9,7 +9,6 @@ import typer
 
 from agent.cli_shared import Json, print_json
 from agent.errors import UsageError
-from agent.record import one_line
 
 if TYPE_CHECKING:
     from agent.start.reading import Reading
@@ -38,6 +37,7 @@ def init(
     json_: Json = False,
 ) -> None:
     """Write a commented task.toml for a training script, which is read and never run; `agent run` takes it as it is."""
+    from agent.record import one_line
     from agent.start.draft import files_of, write
     from agent.start.machine import Machine
     from agent.start.reading import Wishes, read

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import linear_regression, mean
 from typing import Any
 
 PATTERN = (
@@ -120,6 +119,8 @@ def level(points: Sequence[Point], share: float) -> tuple[float, float] | None:
 
     The scatter is taken about a line, for a curve that falls within the window is not noisy for that.
     """
+    from statistics import linear_regression, mean  # 10 ms, which reading commands do without
+
     within = [point for point in points if share - WINDOW - _ROUNDING <= point.share <= share + _ROUNDING]
     if not within:
         return None

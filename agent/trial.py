@@ -267,8 +267,9 @@ def _read(kind: type[_Record], fields: Mapping[str, Any]) -> _Record:
 
     A frozen dataclass sets its fields one by one, which for ten thousand trials takes longer than parsing them.
     """
-    values = {**_defaults(kind), **fields}
-    if values.keys() != kind.__dataclass_fields__.keys():
+    defaults, required = _names(kind)
+    values = {**defaults, **fields}
+    if not required <= fields.keys() or len(values) != len(defaults) + len(required):
         wrong = values.keys() ^ kind.__dataclass_fields__.keys()
         raise TypeError(f"{kind.__name__}: unknown or missing {', '.join(sorted(wrong))}")
     record = object.__new__(kind)
@@ -277,13 +278,14 @@ def _read(kind: type[_Record], fields: Mapping[str, Any]) -> _Record:
 
 
 @cache
-def _defaults(kind: type["DataclassInstance"]) -> Mapping[str, Any]:
-    """Return the defaults of a record's fields, by name."""
-    return {
+def _names(kind: type["DataclassInstance"]) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """Return the defaults of a record's fields by name, and the names that have none."""
+    defaults = {
         name: spec.default_factory() if callable(spec.default_factory) else spec.default
         for name, spec in kind.__dataclass_fields__.items()
         if spec.default is not MISSING or spec.default_factory is not MISSING
     }
+    return defaults, frozenset(kind.__dataclass_fields__.keys() - defaults.keys())
 
 
 def _plain(record: Any) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from agent.errors import EditError, JournalError
+
+if TYPE_CHECKING:
+    from agent.edits.assignments import Assignments
 
 Value = int | float | str
 Params = Mapping[str, Value]
@@ -85,11 +89,17 @@ def decode(data: Mapping[str, Any]) -> Edit:
         case "chain":
             return Chain(tuple(decode(edit) for edit in rest["edits"]))
         case "assignments":
-            from agent.edits.assignments import Assignments
-
-            return Assignments(**rest)
+            return _assignments()(**rest)
         case "search_replace":
             from agent.edits.search_replace import SearchReplace
 
             return SearchReplace.from_json(rest)
     raise JournalError(f"unknown kind of edit {data.get('kind')!r}: written by a newer version of autocentaur?")
+
+
+@cache
+def _assignments() -> type["Assignments"]:
+    """Return the kind that a long journal has thousands of; its module imports this one."""
+    from agent.edits.assignments import Assignments
+
+    return Assignments

@@ -1,7 +1,6 @@
 """Aligned lines for terminals and pipes: the trials of a run, one trial, the best one."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import mean, stdev
 from typing import Any
 
 from agent.budget import Ledger, duration
@@ -12,7 +11,6 @@ from agent.metric import Metric
 from agent.record import one_line
 from agent.repeat import Purpose, Repeat
 from agent.report.early import stopped_early
-from agent.steadiness import SHORT_SHARE, Reference
 from agent.trial import Standing, Status, Trial
 
 TITLE_WIDTH = 56
@@ -117,6 +115,8 @@ def machine_mark(trial: Trial | Repeat) -> str:
 
 def purpose(repeat: Repeat) -> str:
     """Return why a trial was run again and, of a confirmation, what it decided."""
+    from agent.steadiness import SHORT_SHARE  # it brings statistics, which a long log does without
+
     why = {
         Purpose.BASELINE: "to learn the noise",
         Purpose.CHAMPION: "to compare with",
@@ -194,6 +194,8 @@ def machine_lines(history: History) -> list[str]:
     machine = history.trials[0].outcome.machine if history.trials and history.trials[0].outcome else None
     if machine is None or not machine.speeds:
         return []
+    from agent.steadiness import Reference
+
     reference = Reference.of(machine)
     voids = [void for result in history.timeline for void in result.voids]
     trained = [void.seconds for void in voids if void.trained]
@@ -265,6 +267,8 @@ def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
     values = [metric.shown(trial.val_loss) for trial in trials if trial.val_loss is not None]
     if len(values) < 2:
         return ["fewer than two seeds have a loss: nothing can be said about the noise"]
+    from statistics import mean, stdev
+
     sigma = stdev(values)
     if sigma == 0:
         return [
