@@ -76,7 +76,8 @@ def attribute(stored: StoredRun, asked: Asked) -> Attributed:
             finally:
                 journal.close()
         if runner.refused and not runner.n_ran:
-            raise BudgetSpentError(f"{found.stopped}; what is known: `agent show {stored.run_id}/{MINIMAL}`")
+            known_so_far = f"; what is known: `agent show {stored.run_id}/{MINIMAL}`" if stored.minimal else ""
+            raise BudgetSpentError(f"{found.stopped}; raise --trials or --budget{known_so_far}")
         commit = _commit(stored, found, runner.readings) if found.offered else None
         stored.repo.offer(stored.run_id, MINIMAL, commit)
         return Attributed(found, runner.readings, commit.sha if commit else None)

@@ -398,8 +398,10 @@ def _go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None"
         print_json({**document, **text.result_json(history, open_run.keeper), "trials": rows})
     else:
         _closing(config, runs, open_run, end)
+    if end.ending is Ending.NOTHING_RAN:
+        _fail(f"{end.reason}; `{go_on}` takes a higher --trials, --budget or --wall", 3)
     if end.ending is not Ending.DONE:
-        _fail(end.reason, 3 if end.ending is Ending.NOTHING_RAN else 1)
+        _fail(end.reason, 1)
 
 
 def _check_trackers(config: "RunConfig") -> None:

@@ -131,7 +131,9 @@ def compare(
     elif resume is not None:
         _run(comparisons.load(folder, resume).raised(caps), folder, minus, more, json_=json_)
     elif any(value is not None for value in (*caps.values(), name, task, profile)):
-        raise UsageError("say which modes to compare, as in --modes random,tpe,cma-es")
+        raise UsageError(
+            "say which modes to compare, as in --modes random,tpe,cma-es; --resume CMP with a higher --trials goes on"
+        )
     else:
         _tell(comparisons.load(folder, shown), folder, minus, more, json_=json_)
 

@@ -103,7 +103,8 @@ def test_noise_repeats_the_baseline_under_other_seeds(agent: Agent) -> None:
 
 def test_a_spent_budget_exits_with_3(agent: Agent) -> None:
     search(agent)
-    assert "all 3 trials are done" in one_line_error(agent("resume", "r"), 3)
+    said = one_line_error(agent("resume", "r"), 3)
+    assert said == "error: all 3 trials are done; `agent resume r` takes a higher --trials, --budget or --wall"
 
 
 def test_a_run_that_is_not_the_last_is_named_in_what_to_do_next(agent: Agent) -> None:
