@@ -1,9 +1,12 @@
 """Whether an edit touches what somebody has named: a schedule, a batch size, a seed."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
+
+_MOST_PAIRS = 250_000  # of equal lines: more take minutes to align, and all between the first and last change counts
 
 
 def touched(before: str, after: str, names: Sequence[str]) -> str | None:
@@ -26,7 +29,12 @@ def _changes(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int,
     least = min(len(old), len(new))
     head = next((n for n in range(least) if old[n] != new[n]), least)  # most edits are small: only compare around them
     tail = next((n for n in range(least - head) if old[-1 - n] != new[-1 - n]), least - head)
-    middle = SequenceMatcher(None, old[head : len(old) - tail], new[head : len(new) - tail], autojunk=False)
+    gone, come = old[head : len(old) - tail], new[head : len(new) - tail]
+    n_times = Counter(come)
+    if sum(n_times[line] for line in gone) > _MOST_PAIRS:
+        yield head, len(old) - tail, head, len(new) - tail
+        return
+    middle = SequenceMatcher(None, gone, come, autojunk=False)
     for tag, old_from, old_to, new_from, new_to in middle.get_opcodes():
         if tag != "equal":
             yield head + old_from, head + old_to, head + new_from, head + new_to

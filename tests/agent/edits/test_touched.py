@@ -50,3 +50,11 @@ def test_a_script_that_nobody_can_parse_is_told_by_its_lines() -> None:
     nested = f"x = {'-' * 9000}1\n"
     assert touched("x = 1\n", nested, ("warm",)) is None
     assert touched("x = 1\n", f"{nested}warmup = 1\n", ("warm",)) == "warm"
+
+
+def test_thousands_of_equal_lines_are_not_aligned_and_all_between_counts() -> None:
+    def script(number: int, n_lines: int) -> str:
+        return f"A = {number}\n" + "x\n" * n_lines + f"SEED = 1\nB = {number}\n"
+
+    assert touched(script(1, 20), script(2, 20), NAMES) is None
+    assert touched(script(1, 30_000), script(2, 30_000), NAMES) == "SEED"
