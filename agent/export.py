@@ -29,15 +29,19 @@ def export(stored: StoredRun, folder: Path) -> Exported:
     It appears whole or not at all.
 
     Raises:
-        UsageError: the run has no trial with a loss, or there is something at `folder`.
+        UsageError: the run has no trial with a loss, there is something at `folder`, or it cannot be made.
     """
     best = best_trial(stored)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already and not empty; name another with --out DIR")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     growing = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(growing, ignore_errors=True)
-    growing.mkdir()
+    try:
+        growing.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make a folder beside {folder}: {error.strerror}; name another with --out DIR"
+        ) from None
     try:
         _write(stored, best, growing)
         if folder.exists():

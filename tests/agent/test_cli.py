@@ -118,6 +118,7 @@ def test_a_run_that_is_not_the_last_is_named_in_what_to_do_next(agent: Agent) ->
 def test_a_file_that_cannot_be_written_is_one_line(agent: Agent) -> None:
     assert "cannot write to /proc/runs: No such file" in one_line_error(search(agent, "--runs", "/proc/runs"), 2)
     agent("run", "--task", str(BIGRAM), "--mode", "random", "--trials", "1")
+    assert "cannot make a folder beside /proc/out" in one_line_error(agent("export", "--out", "/proc/out"), 2)
     assert "cannot write no/page.html: No such file" in one_line_error(agent("report", "--out", "no/page.html"), 2)
     assert "cannot write no/p.png: No such file" in one_line_error(agent("report", "--png", "no/p.png"), 2)
 
