@@ -49,7 +49,7 @@ demo: $(VENV)/.run
 	  '      --model replay:examples/scripted-night/replies.jsonl --trials 6'
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not long" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long
