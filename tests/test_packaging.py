@@ -35,7 +35,15 @@ def test_the_wheel_holds_two_packages_the_prompts_and_the_bundled_task(wheel: Pa
 def test_an_empty_environment_outside_the_checkout_runs_the_command(wheel: Path, tmp_path: Path) -> None:
     place = tmp_path / "env"
     venv.create(place, with_pip=True)
-    pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [
+        str(place / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)], check=True, cwd=tmp_path)
     agent = [str(place / "bin" / "agent")]
     environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
