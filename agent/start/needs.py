@@ -3,7 +3,7 @@
 import ast
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from agent.start.source import Source
 MOST_BYTES = 16 * 2**20  # of frozen files: they are committed with every trial
 MOST_FILES = 200
 _NO_DATA = {"", ".", "..", "/", "~", "runs", ".git", ".venv", "venv", "__pycache__"}
-_SYSTEM = (
-    *("/usr", "/bin", "/lib", "/etc", "/dev", "/proc", "/sys", "/run", "/var/run", "/tmp", "/opt"), "/root/.venv",
-)  # fmt: skip
+_SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc", "/sys", "/run", "/var/run", "/tmp", "/opt")
+_ENVIRONMENTS = {".venv", "venv"}  # what lies in one is an interpreter's, and no data
 _SECRETS = {".ssh", ".gnupg", ".aws", ".azure", "gcloud", ".docker", ".kube", ".netrc", ".git-credentials"}
 _OURS = ("/task", "/data", "/out", "/in")
 _WRITERS = {"makedirs", "savefig", "to_csv", "to_parquet", "save_pretrained", "SummaryWriter"}
@@ -83,7 +82,7 @@ def _sort(needs: Needs, folder: Path, text: str, where: str) -> None:
     clean = posixpath.normpath(text)
     if (
         clean in _NO_DATA
-        or not _SECRETS.isdisjoint(clean.split("/"))
+        or not (_SECRETS | _ENVIRONMENTS).isdisjoint(clean.split("/"))
         or "\n" in text
         or "\0" in text
         or len(text) > 300
@@ -98,12 +97,17 @@ def _sort(needs: Needs, folder: Path, text: str, where: str) -> None:
             needs.mounts.setdefault(clean, where)
             needs.missing.setdefault(clean, where)
     elif clean.startswith("/"):
-        if clean.startswith(_OURS) and clean.count("/") > 1:
+        if _lies_in(clean, _OURS) and clean.count("/") > 1:
             needs.hidden.setdefault(clean, where)
-        elif not clean.startswith((*_SYSTEM, *_OURS)) and clean.count("/") > 1 and _there(clean):
+        elif not _lies_in(clean, (*_SYSTEM, *_OURS)) and clean.count("/") > 1 and _there(clean):
             needs.mounts.setdefault(clean, where)
     elif not clean.startswith("../") and _there(str(folder / clean)):
         _freeze(needs, folder, clean, where)
+
+
+def _lies_in(path: str, folders: Sequence[str]) -> bool:
+    """Return whether a path is one of the folders or below it; /inputs is not below /in."""
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _freeze(needs: Needs, folder: Path, name: str, where: str) -> None:

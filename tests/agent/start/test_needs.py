@@ -154,3 +154,15 @@ def test_the_budget_is_what_a_name_says(code: str, unit: str, amount: float) -> 
 
 def test_without_such_a_name_the_budget_is_unknown() -> None:
     assert find_budget([Setting("WARMUP_STEPS", 9, "constant", "", ""), Setting("S", 1, "constant", "", "")]) == UNKNOWN
+
+
+def test_a_folder_whose_name_only_begins_like_one_of_ours_is_not_ours(tmp_path: Path) -> None:
+    found = needs(tmp_path, 'a = open("/database/train.bin")\nb = open("/data/train.bin")\n')
+    assert list(found.hidden) == ["/data/train.bin"]
+
+
+def test_what_lies_in_an_environment_is_no_data(tmp_path: Path, home: Path) -> None:
+    for place in ("mine/.venv/data", "mine/data"):
+        (home / place).mkdir(parents=True)
+    found = needs(tmp_path, 'a = "~/mine/.venv/data"\nb = "~/mine/data"\n')
+    assert list(found.mounts) == ["~/mine/data"]
