@@ -216,6 +216,7 @@ def test_an_interrupt_leaves_nothing_behind(agent: Agent, environment: dict[str,
     (task / "task.toml").write_text(
         '[task]\nname = "slow"\n[score]\nkind = "printed"\n[budget]\namount = 1\n'
         '[limits]\nwall_seconds = 60\nmemory_gb = 0.25\n[environment]\nvariables = ["PAUSE"]\n'
+        '[machine]\ncanary = "off"\n'  # its loss has nothing to do with time
         '[space]\nX = { type = "int", low = 0, high = 9 }\n'
     )
     (task / "train.py").write_text(
