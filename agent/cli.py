@@ -133,9 +133,9 @@ def run(
 ) -> None:
     """Search: propose, train in a sandbox, score, commit or revert, until a budget is spent."""
     from agent import config as run_config
+    from agent import known_noise
     from agent.budget import seconds
     from agent.keeper import options_of
-    from agent.known_noise import measured_sigma
     from agent.modes import check_mode
 
     check_mode(mode)
@@ -158,7 +158,7 @@ def run(
         profile=checked.profile,
         metric_name=checked.metric.name,
         metric_goal=checked.metric.goal,
-        noise_sigma=measured_sigma(runs_folder(runs), checked.digest) or checked.noise.sigma,
+        **known_noise.options_of(runs_folder(runs), checked),
         **options_of(checked, keep, final_runs, n_trials=n_trials, on_gpu=gpus is not None),
         prune=prune and checked.curve is not None,
         trials=trials,
@@ -416,6 +416,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
     from agent.loop import Ending
     from agent.modes import NOISE
     from agent.report import text
+    from agent.report.noise import noise_summary
     from agent.report.terminal import columns_of, sentences
 
     if end.ending is Ending.BASELINE_FAILED:
@@ -427,7 +428,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
     print(f"\n{end.reason}")
     metric = run.task.metric
     if config.mode == NOISE:
-        print("\n".join(text.noise_summary(run.history.trials, metric)))
+        print("\n".join(noise_summary(run.history.trials, metric)))
         return
     print("\n".join(sentences(text.summary(run.history, metric, run.keeper), columns_of(sys.stdout))))
     option = where(runs)

@@ -157,8 +157,8 @@ def _base(
 ) -> "RunConfig":
     """Return what all runs of a comparison share, as the configuration of one."""
     from agent.config import checked
+    from agent import known_noise
     from agent.keeper import options_of
-    from agent.known_noise import measured_sigma
 
     folder, task = start_of(*start, None, option="")
     once = task.budget.charge_seconds
@@ -174,7 +174,7 @@ def _base(
         profile=task.profile,
         metric_name=task.metric.name,
         metric_goal=task.metric.goal,
-        noise_sigma=measured_sigma(runs_folder(start[2]), task.digest) or task.noise.sigma,
+        **known_noise.options_of(runs_folder(start[2]), task),
         **options_of(task, keep, final_runs, n_trials=n_trials, on_gpu=bool(options["gpus"])),
         prune=prune and task.curve is not None,
         price=dollars,

@@ -15,7 +15,8 @@ from agent.paths import RunsFolder
 from agent.resuming import RAISABLE, raise_of, with_raises
 
 _OWN = ("run_id", "mode", "seed")  # what the runs of a comparison differ in
-_FOUND = ("task_folder", "noise_sigma", "price_source")  # what may be otherwise when the same is asked for again
+# What may be otherwise when the same is asked for again.
+_FOUND = ("task_folder", "noise_sigma", "noise_source", "price_source")
 
 
 @dataclass(frozen=True)

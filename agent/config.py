@@ -40,6 +40,7 @@ class RunConfig:
     metric_name: str = "val_loss"
     metric_goal: Literal["minimise", "maximise"] = "minimise"
     noise_sigma: float | None = None  # what the task knew of its noise when the run began
+    noise_source: str | None = None  # who says so
     keep: Literal["two-tier", "any", "baseline"] = "any"  # what moves the incumbent; see agent.keeper
     keep_lead: float = _within(3.5, gt=0)  # sigmas
     keep_gain: float = _within(2.0, ge=0)  # sigmas

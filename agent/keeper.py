@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agent.config import RunConfig
 from agent.errors import UsageError
+from agent.noise import Noise
 from agent.repeat import Purpose, Repeat, Verdict
 from agent.trial import Outcome, Standing, Trial
 
@@ -25,7 +26,6 @@ FINAL_RUNS = 3
 FEWEST_TRIALS = 20  # of a run that ends with final runs unless told otherwise
 CPU_SIGMA_SHARE = 0.01  # of the loss: small models, short runs
 GPU_SIGMA_SHARE = 5e-4  # minutes on a GPU: 890 runs of one script in the published logs
-PRIOR_RUNS = 2.0  # as many repeats is the first guess of sigma worth
 SPREAD_TRIALS = 10  # between repeats of the baseline: runs back to back do not see a machine drift
 LAST_LEAD = 1.0  # sigmas that the incumbent must seem ahead to be put to the test when the search is over
 MAX_FAILED_RUNS = 3  # of the champion's script under further seeds, after which nothing is confirmed any more
@@ -40,6 +40,7 @@ class KeepRule:
     gain: float = 2.0  # sigmas that it must be ahead after that, to be confirmed
     paired: bool = False  # the same seed gives the same loss, so that losses are compared seed by seed
     sigma: float | None = None  # what is known of it beforehand
+    sigma_source: str | None = None  # who says so
     sigma_share: float = CPU_SIGMA_SHARE  # of the baseline's loss: the first guess where nothing is known
 
 
@@ -57,7 +58,7 @@ class Reading:
     """A loss as it may be published."""
 
     mean: float  # minimised
-    error: float  # standard error of the mean
+    error: float | None  # standard error of the mean; None: repeats cannot tell
     n_runs: int
     selected: bool  # the one run that was chosen for being low: it flatters
 
@@ -71,8 +72,7 @@ class Keeper:
         self.incumbent: int | None = None
         self.champion: int | None = None
         self._readings: dict[int, dict[int, float | None]] = {}  # trial → seed → loss; None: that run failed
-        self._squares = 0.0  # sum of squared differences between runs of the same script
-        self._freedom = 0.0  # how many differences
+        self.noise = Noise(0.0)  # until the baseline has a loss
         self._n_ran = 0  # trials with a loss
         for result in results:
             self.take(result)
@@ -93,7 +93,7 @@ class Keeper:
     @property
     def sigma(self) -> float:
         """Standard deviation of one run, as far as is known by now; includes the first guess."""
-        return math.sqrt(self._squares / self._freedom)
+        return self.noise.sigma
 
     @property
     def result(self) -> int | None:
@@ -185,7 +185,8 @@ class Keeper:
             return
         if trial == 0 and not own:
             guess = self.rule.sigma or self.rule.sigma_share * abs(loss) or self.rule.sigma_share
-            self._squares, self._freedom = PRIOR_RUNS * guess**2, PRIOR_RUNS
+            self.noise = Noise(guess)
+        self.noise.see(loss, own.values())
         if not own:
             self._n_ran += 1
             return
@@ -198,8 +199,7 @@ class Keeper:
         before = _mean([value - champion.get(at, 0.0) for at, value in own.items()])
         difference = loss - champion.get(seed, 0.0) - before
         n_before, runs_each = len(own), 2 if champion else 1  # a difference of pairs has twice the variance of a run
-        self._squares += difference**2 * n_before / (n_before + 1) / runs_each
-        self._freedom += 1
+        self.noise.learn(difference**2 * n_before / (n_before + 1) / runs_each)
 
     def keep(self, trial: int) -> None:
         """Make a trial the incumbent; the baseline is the first champion too."""
@@ -237,7 +237,8 @@ class Keeper:
         held_out = [loss for seed, loss in losses.items() if seed >= HELD_OUT_SEED]
         fresh = held_out or list(losses.values())[0 if trial == 0 else 1 :]
         values = fresh or list(losses.values())
-        return Reading(_mean(values), self.sigma / math.sqrt(len(values)), len(values), selected=not fresh)
+        error = None if self.noise.is_hidden else self.sigma / math.sqrt(len(values))
+        return Reading(_mean(values), error, len(values), selected=not fresh)
 
     def readings(self, trial: int) -> dict[int, float]:
         """Return the losses of a trial by training seed, in the order in which they were read."""
@@ -306,6 +307,7 @@ def rule_of(config: RunConfig) -> KeepRule:
         gain=config.keep_gain,
         paired=config.paired,
         sigma=config.noise_sigma,
+        sigma_source=config.noise_source,
         sigma_share=config.sigma_share,
     )
 

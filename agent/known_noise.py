@@ -5,6 +5,7 @@ from statistics import stdev
 from agent import config as run_config
 from agent.journal import History
 from agent.paths import RunsFolder
+from agent.task import Task
 
 MODE = "noise"
 FEWEST_SEEDS = 3
@@ -24,3 +25,11 @@ def measured_sigma(runs: RunsFolder, task_digest: str) -> float | None:
         if len(losses) >= FEWEST_SEEDS and stdev(losses) > 0:
             return stdev(losses)
     return None
+
+
+def options_of(runs: RunsFolder, task: Task) -> dict[str, object]:
+    """Return what is known of the task's noise, and who says so, as fields of a new run's RunConfig."""
+    measured = measured_sigma(runs, task.digest)
+    sigma = measured or task.noise.sigma
+    source = "`agent noise`" if measured else "[noise] of task.toml"
+    return {"noise_sigma": sigma, "noise_source": source if sigma else None}

@@ -16,6 +16,7 @@ from agent.edits.guard import fingerprint
 from agent.edits.three_way import n_changed_lines
 from agent.errors import EditError, UsageError
 from agent.keeper import HELD_OUT_SEED, MAX_FAILED_RUNS, Keeper, Reading
+from agent.noise import Noise
 
 CLEAR = 2.0  # standard errors of a difference
 CLEAR_AT_ONCE = 4.0  # standard errors after which no further seed is asked: looking often takes a higher bar
@@ -55,7 +56,7 @@ class Attribution:
     chain: ChangeChain
     findings: tuple[Finding, ...]  # in the order of the chain
     minimal: Variant  # the result without what carries nothing
-    sigma: float  # of one run, as known at the end
+    noise: Noise  # of one run, as known at the end
     whole_reading: Reading | None = None  # of the result under held-out seeds
     minimal_reading: Reading | None = None  # of the minimal script under the same
     difference: float | None = None  # mean loss of the minimal script minus that of the result
@@ -118,7 +119,7 @@ class Elimination:
         if self.keeper.rule.paired:  # else what ran then may have run on a slower machine
             known[self.chain.baseline] = {**self.keeper.readings(0)}
             known[self.chain.source] = {**self.keeper.readings(self.chain.result)}
-        self._losses = Losses(self.chain.source, self.keeper.rule.paired, self.keeper.sigma, known)
+        self._losses = Losses(self.chain.source, self.keeper.rule.paired, Noise(self.keeper.sigma), known)
 
     def result(self) -> Attribution:
         """Take the changes out one by one, compare what is left with the whole, and return what came of it.
@@ -135,7 +136,7 @@ class Elimination:
         except NothingLeftError as error:
             stopped = str(error)
         findings = tuple(self._findings.get(c.key, Finding(c, Verdict.NOT_TESTED)) for c in self.chain.changes)
-        found = Attribution(self.chain, findings, self._variant, self._losses.sigma, stopped=stopped)
+        found = Attribution(self.chain, findings, self._variant, self._losses.noise, stopped=stopped)
         return self._compared(found) if self._variant.without else found
 
     def _usable_seeds(self) -> list[int]:
@@ -211,14 +212,13 @@ class Elimination:
                 pairs.append((whole, own))
         except NothingLeftError as error:
             return replace(found, stopped=str(error))
-        sigma = self._losses.sigma
+        noise, n = self._losses.noise, len(pairs)
+        own_error = None if noise.is_hidden else noise.sigma / math.sqrt(n)
         whole_reading, minimal_reading = (
-            Reading(_mean(losses), sigma / math.sqrt(len(losses)), len(losses), selected=False)
-            for losses in zip(*pairs, strict=True)
+            Reading(_mean(losses), own_error, n, selected=False) for losses in zip(*pairs, strict=True)
         )
         return replace(
             found,
-            sigma=sigma,
             whole_reading=whole_reading,
             minimal_reading=minimal_reading,
             difference=minimal_reading.mean - whole_reading.mean,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.keeper import PRIOR_RUNS
+from agent.noise import Noise
 
 
 @dataclass
@@ -17,35 +17,32 @@ class Losses:
 
     whole: str
     paired: bool
-    first_sigma: float  # what the run knew of its noise; weighs as much as PRIOR_RUNS repeats
+    noise: Noise  # begins at what the run knew of it
     known: dict[str, dict[int, float | None]] = field(default_factory=dict)  # script → seed → loss; None: it failed
-    _squares: float = field(init=False)  # sum of squared deviations
-    _freedom: float = field(init=False)  # how many
 
     def __post_init__(self) -> None:
-        self._squares, self._freedom = PRIOR_RUNS * self.first_sigma**2, PRIOR_RUNS
-
-    @property
-    def sigma(self) -> float:
-        """Standard deviation of one run, as far as is known by now."""
-        return math.sqrt(self._squares / self._freedom)
+        for own in self.known.values():
+            losses = [loss for loss in own.values() if loss is not None]
+            for n_before, loss in enumerate(losses):
+                self.noise.see(loss, losses[:n_before])
 
     def error(self, n_seeds: int) -> float:
         """Return the standard error of a difference between two scripts that have run under so many seeds."""
-        return self.sigma * math.sqrt(2 / n_seeds)
+        return self.noise.sigma * math.sqrt(2 / n_seeds)
 
     def of(self, script: str) -> Mapping[int, float | None]:
         return self.known.get(script, {})
 
     def take(self, script: str, seed: int, loss: float | None) -> None:
         """Take in one more loss."""
+        if loss is not None:
+            self.noise.see(loss, [other for other in self.of(script).values() if other is not None])
         before = self._comparable(script)
         self.known.setdefault(script, {})[seed] = loss
         now = self._comparable(script)
         if seed in now and before:
             deviation = now[seed] - sum(before.values()) / len(before)
-            self._squares += deviation**2 * len(before) / len(now) / (2 if self.paired else 1)
-            self._freedom += 1
+            self.noise.learn(deviation**2 * len(before) / len(now) / (2 if self.paired else 1))
 
     def _comparable(self, script: str) -> dict[int, float]:
         """Return what noise can be told from: a script's losses or, where seeds are paired, what sets it apart."""

@@ -5,15 +5,18 @@ from typing import Any
 from agent.attribution.elimination import CLEAR, Attribution, Finding, Verdict
 from agent.attribution.stored import Attributed
 from agent.budget import duration
+from agent.counted import counted
 from agent.edits.three_way import n_changed_lines
 from agent.metric import Metric
+from agent.noise import Noise
+from agent.report.noise import hidden
 from agent.report.tables import Table
 
 
 def table(found: Attribution, metric: Metric) -> Table:
     """Return one row a change, in the order in which they were made."""
     columns = ("change", "trials", "lines", "when kept", "without it", "verdict", "what")
-    return Table(columns, [_row(finding, metric) for finding in found.findings])
+    return Table(columns, [_row(finding, found.noise, metric) for finding in found.findings])
 
 
 def lines(told: Attributed, run_id: str, metric: Metric) -> list[str]:
@@ -22,17 +25,32 @@ def lines(told: Attributed, run_id: str, metric: Metric) -> list[str]:
     widths = [max(len(row[i]) for row in (shown.columns, *shown.rows)) for i in range(len(shown.columns))]
     rows = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown.rows)
     heading = "  ".join(name.ljust(width) for name, width in zip(shown.columns, widths, strict=True))
-    n_changes = len(found.findings)
-    which = f"{n_changes} change{'s' * (n_changes != 1)}"
+    which = counted(len(found.findings), "change")
     return [
         f"run {run_id}: {which} between the baseline and trial {found.chain.result}, each taken out in turn",
         heading.rstrip(),
         *(row.rstrip() for row in rows),
         "",
+        *remarks(found),
         *conclusion(told, run_id, metric),
-        f"spent: {len(told.readings.ran)} runs, {duration(told.readings.train_seconds)} of training as charged; "
-        f"sigma {found.sigma:.2g} is the noise of one run",
+        f"spent: {counted(len(told.readings.ran), 'run')}, "
+        f"{duration(told.readings.train_seconds)} of training as charged",
     ]
+
+
+def remarks(found: Attribution) -> list[str]:
+    """Return what a reader of the table must know of its numbers."""
+    said = []
+    if any(step.values is not None and len(step.values) > 1 for step in found.chain.steps):
+        said.append("when kept: where a trial set several names, each has an equal share of what the trial gained")
+    sigma = f"sigma {found.noise.sigma:.2g}"
+    if found.noise.is_hidden:
+        said.append(f"no ±, and verdicts by a guess of the noise of one run, {sigma}: {hidden()}")
+    elif found.noise.n_learned:
+        said.append(f"{sigma} is the noise of one run")
+    else:
+        said.append(f"{sigma} is the noise of one run as the search knew it: no repeat here has measured it")
+    return said
 
 
 def conclusion(told: Attributed, run_id: str, metric: Metric) -> list[str]:
@@ -64,7 +82,7 @@ def to_json(told: Attributed, run_id: str) -> dict[str, Any]:
         "run": run_id,
         "trial": found.chain.result,
         "seeds": told.readings.seeds,
-        "changes": [_finding_json(finding) for finding in found.findings],
+        "changes": [_finding_json(finding, found.noise) for finding in found.findings],
         "without": [finding.change.key for finding in found.findings if finding.change.key in found.minimal.without],
         "changed_lines": {"whole": n_changed_lines(found.chain.baseline, found.chain.source), "minimal": found.n_lines},
         "held_out": {
@@ -72,21 +90,24 @@ def to_json(told: Attributed, run_id: str) -> dict[str, Any]:
             for name, reading in readings.items()
         },
         "difference": found.difference,
-        "difference_error": found.error,
+        "difference_error": None if found.noise.is_hidden else found.error,
         "commit": told.commit,
         "stopped": found.stopped,
         "runs": len(told.readings.ran),
         "train_seconds": told.readings.train_seconds,
-        "sigma": found.sigma,
+        "sigma": found.noise.sigma,
+        "repeats_tell_noise": not found.noise.is_hidden,
     }
 
 
-def _row(finding: Finding, metric: Metric) -> list[str]:
+def _row(finding: Finding, noise: Noise, metric: Metric) -> list[str]:
     change = finding.change
     effect = ""
     if finding.effect is not None and finding.error is not None:
         exact = finding.verdict is Verdict.NULL
-        effect = "0, to all digits" if exact else f"{metric.shown(finding.effect):+.5f} ± {finding.error:.2g}"
+        effect = (
+            "0, to all digits" if exact else f"{metric.shown(finding.effect):+.5f}{_plus_minus(finding.error, noise)}"
+        )
     verdict = finding.verdict + (f" (with {', '.join(finding.along)})" if finding.along else "")
     return [
         change.key,
@@ -107,15 +128,21 @@ def _compared(found: Attribution, metric: Metric) -> str:
     assert difference is not None
     assert error is not None
     n_left = len(found.chain.changes) - len(found.minimal.without)
+    own, others = (_plus_minus(reading.error, found.noise) for reading in (minimal, whole))
     worse, better = difference > CLEAR * error, difference < -CLEAR * error
     word = "worse" if worse else "better" if better else "no difference found"
     return (
-        f"minimal: {n_left} of {len(found.chain.changes)} changes, {found.n_lines} of "
-        f"{n_changed_lines(found.chain.baseline, found.chain.source)} changed lines; {metric.name} "
-        f"{metric.shown(minimal.mean):.6f} ± {minimal.error:.2g}, trial {found.chain.result} "
-        f"{metric.shown(whole.mean):.6f} ± {whole.error:.2g} ({whole.n_runs} held-out seeds): "
-        f"{metric.shown(difference):+.6f} ± {error:.2g}, {word}"
+        f"minimal: {n_left} of {counted(len(found.chain.changes), 'change')}, {found.n_lines} of "
+        f"{counted(n_changed_lines(found.chain.baseline, found.chain.source), 'changed line')}; {metric.name} "
+        f"{metric.shown(minimal.mean):.6f}{own}, trial {found.chain.result} "
+        f"{metric.shown(whole.mean):.6f}{others} ({counted(whole.n_runs, 'held-out seed')}): "
+        f"{metric.shown(difference):+.6f}{_plus_minus(error, found.noise)}, {word}"
     )
+
+
+def _plus_minus(error: float | None, noise: Noise) -> str:
+    """Return a standard error as it stands behind its number; nothing where repeats cannot tell noise."""
+    return "" if error is None or noise.is_hidden else f" ± {error:.2g}"
 
 
 def _offer(told: Attributed, run_id: str) -> list[str]:
@@ -125,7 +152,7 @@ def _offer(told: Attributed, run_id: str) -> list[str]:
     return [f"commit {told.commit[:7]} is {name}: agent diff {name} · agent export {name} --to REPO --branch NAME"]
 
 
-def _finding_json(finding: Finding) -> dict[str, Any]:
+def _finding_json(finding: Finding, noise: Noise) -> dict[str, Any]:
     change = finding.change
     return {
         "change": change.key,
@@ -135,7 +162,7 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
         "recorded_gain": change.recorded_gain,
         "verdict": finding.verdict.value,
         "effect": finding.effect,
-        "error": finding.error,
+        "error": None if noise.is_hidden else finding.error,
         "seeds": list(finding.seeds),
         "along": list(finding.along),
         "reason": finding.reason,

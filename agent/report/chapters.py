@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent.attribution.stored import attributed
 from agent.repeat import Repeat
-from agent.report.attribution import conclusion
+from agent.report.attribution import conclusion, remarks
 from agent.report.attribution import table as attribution_table
 from agent.report.chart_search import means, parallel, step_size
 from agent.report.charts import Chart, bars, comparison, progress
@@ -104,7 +104,9 @@ def _repeats(runs: Sequence[RunOnPage]) -> Chapter:
 
 def _changes(runs: Sequence[RunOnPage]) -> Chapter:
     known = [(run.stored, told) for run in runs if (told := attributed(run.stored)) is not None]
-    notes = [" ".join(conclusion(told, stored.run_id, stored.metric)) for stored, told in known]
+    notes = [
+        ". ".join([*remarks(told.found), *conclusion(told, stored.run_id, stored.metric)]) for stored, told in known
+    ]
     tables = [attribution_table(told.found, stored.metric) for stored, told in known]
     return Chapter("changes", "Which changes carry the gain", " ".join(notes), tables=tables)
 

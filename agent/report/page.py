@@ -99,7 +99,8 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
         )
         if trial.number:
             change = metric.shown(reading.mean) - metric.shown(first.mean)
-            noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run"
+            guessed = "" if keeper.noise.n_learned and not keeper.noise.is_hidden else ", as guessed"
+            noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run{guessed}"
             tiles.append(("change to the baseline", f"{change:+.6f}", noise))
     n_kept, n_lost = sum(trial.kept for trial in trials), sum(trial.val_loss is None for trial in trials)
     tiles.append(("trials", str(len(trials)), f"{n_kept} kept, {n_lost} without a loss"))

@@ -1,9 +1,10 @@
 """Aligned lines for terminals and pipes: the trials of a run, one trial, the best one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.budget import Ledger, duration
+from agent.counted import counted
 from agent.journal import History
 from agent.keeper import Keeper, Reading
 from agent.machine import Void
@@ -11,6 +12,7 @@ from agent.metric import Metric
 from agent.record import one_line
 from agent.repeat import Purpose, Repeat
 from agent.report.early import stopped_early
+from agent.report.noise import sigma_line
 from agent.trial import Standing, Status, Trial
 
 TITLE_WIDTH = 56
@@ -222,7 +224,7 @@ def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
             f"improved by {gain:.6f} on the {first}"
         )
     elif incumbent.number == 0:
-        return [f"best: the {first}; no trial was {'lower' if metric.goal == 'minimise' else 'higher'}"]
+        lines.append(f"best: the {first}; no trial was {'lower' if metric.goal == 'minimise' else 'higher'}")
     elif keeper.rule.kind == "two-tier":
         lines.append(f"no gain is confirmed; {first}")
     if incumbent.number != champion.number:
@@ -237,14 +239,15 @@ def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
             f"provisional: trial {incumbent.number}, {metric.name} {value:.6f} in the run that it was kept for{more}, "
             f"{change:+.6f} to {of}: {lead:.1f} sigma, not confirmed"
         )
-    lines.append(f"  sigma {keeper.sigma:.2g} is the noise of one run, as far as it is known by now")
+    lines.append(f"  {sigma_line(keeper)}")
     return lines
 
 
 def _published(reading: Reading, metric: Metric) -> str:
     """Return a reading as `2.0512 ± 0.0054 (3 fresh runs)`."""
-    runs = f"{reading.n_runs} fresh run{'s' * (reading.n_runs > 1)}" if not reading.selected else "1 run"
-    return f"{metric.shown(reading.mean):.6f} ± {reading.error:.2g} ({runs})"
+    runs = counted(reading.n_runs, "fresh run") if not reading.selected else "1 run"
+    error = "" if reading.error is None else f" ± {reading.error:.2g}"
+    return f"{metric.shown(reading.mean):.6f}{error} ({runs})"
 
 
 def _spent(ledger: Ledger) -> str:
@@ -260,28 +263,6 @@ def _spent(ledger: Ledger) -> str:
         if ledger.usage.retries:
             used += f", {ledger.usage.retries} failures of the endpoint that passed"
     return used
-
-
-def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
-    """Return mean and standard deviation of the baseline over training seeds, and where to write it down."""
-    values = [metric.shown(trial.val_loss) for trial in trials if trial.val_loss is not None]
-    if len(values) < 2:
-        return ["fewer than two seeds have a loss: nothing can be said about the noise"]
-    from statistics import mean, stdev
-
-    sigma = stdev(values)
-    if sigma == 0:
-        return [
-            f"{metric.name} is {values[0]:.6f} under all {len(values)} training seeds: nothing of the noise was seen",
-            "let the script take its seed from the variable TRAIN_SEED, else a fresh run confirms nothing: "
-            "docs/own-script.md",
-        ]
-    return [
-        f"{metric.name} of the same script over {len(values)} training seeds: mean {mean(values):.6f}, "
-        f"standard deviation {sigma:.6f}, range {max(values) - min(values):.6f}",
-        f"write it into task.toml:  [noise] sigma = {sigma:.2g}",
-        f"single runs of the same script under two seeds differ by more than {2 * 2**0.5 * sigma:.2g} in 1 of 20 cases",
-    ]
 
 
 def result_json(history: History, keeper: Keeper) -> dict[str, Any]:

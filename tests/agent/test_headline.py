@@ -20,7 +20,8 @@ from agent.known_noise import measured_sigma
 from agent.metric import Metric
 from agent.paths import RunsFolder
 from agent.repeat import Purpose, Verdict
-from agent.report.text import headline, noise_summary, result_json, summary, trial_lines
+from agent.report.noise import noise_summary
+from agent.report.text import headline, result_json, summary, trial_lines
 from agent.task import Task
 from agent.trial import Origin, Outcome, Proposal, Standing, Status
 
@@ -73,6 +74,28 @@ def test_a_script_that_follows_no_seed_has_no_noise_to_write_down() -> None:
     assert "val_bpb is 1.000000 under all 2 training seeds" in said
     assert "TRAIN_SEED" in said
     assert "[noise]" not in said
+
+
+def test_sigma_is_a_guess_until_a_repeat_has_measured_it() -> None:
+    assert "is a guess of the noise of one run, from what was known beforehand: no repeat" in Past().trial(1.0).said
+    unknown = KeepRule(sigma_share=0.02)
+    assert (
+        "sigma 0.02 is a guess of the noise of one run, from 2 % of the baseline's loss"
+        in Past(unknown).trial(1.0).said
+    )
+    named = KeepRule(sigma=0.01, sigma_source="[noise] of task.toml")
+    assert "from [noise] of task.toml" in Past(named).trial(1.0).said
+    measured = Past().trial(1.0).again(0, 1, 1.01, Purpose.BASELINE).said
+    assert "is the noise of one run, as far as it is known by now" in measured
+
+
+def test_repeats_of_a_script_that_follows_no_seed_measure_no_noise() -> None:
+    past = Past(KeepRule(sigma=0.01)).trial(1.0).trial(0.5).again(0, 1, 1.0, Purpose.BASELINE).again(1, 1, 0.5)
+    assert past.keeper.sigma == 0.01  # it has not shrunk
+    assert "±" not in past.said
+    assert "sigma 0.01 is a guess" in past.said
+    assert "another seed gives the same loss to the last digit; let the script take its seed" in past.said
+    assert result_json(past.history, past.keeper)["champion_error"] is None
 
 
 def test_a_gain_in_one_run_is_provisional_and_not_called_improved() -> None:

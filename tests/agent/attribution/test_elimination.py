@@ -9,9 +9,13 @@ import pytest
 
 from agent.attribution.chain import ChangeChain
 from agent.attribution.elimination import Attribution, Elimination, NothingLeftError, Verdict
+from agent.attribution.readings import Readings
+from agent.attribution.stored import Attributed
 from agent.edits.assignments import Assignments, all_constants
 from agent.edits.edit import Edit, Unchanged, WholeFile
 from agent.keeper import HELD_OUT_SEED, Keeper, KeepRule
+from agent.metric import Metric
+from agent.report.attribution import lines, remarks, to_json
 from agent.trial import Origin, Outcome, Proposal, Status, Trial
 
 SIGMA = 0.01
@@ -233,3 +237,34 @@ def test_noise_is_not_taken_for_an_effect_nor_an_effect_for_noise(paired: bool) 
     assert carried.pop("B") == n_chains
     assert sum(carried.values()) <= 0.1 * 3 * n_chains
     assert n_offered >= 0.9 * n_chains
+
+
+def test_repeats_of_a_script_that_follows_no_seed_give_no_error_bar() -> None:
+    effects = {"A": 0.5, "B": 0.001}
+    found, _ = attributed([sets("A"), sets("B")], script("AB"), worth(effects, of_seed=0.0), paired=False)
+    assert found.noise.is_hidden
+    assert found.noise.sigma == SIGMA  # a guess as before, whatever the number of repeats
+    assert verdicts(found) == {"1": "carries", "2": "no effect found"}
+    told = Attributed(found, Readings(3, {}), None)
+    said = lines(told, "r", Metric())
+    assert not any(" ± " in line for line in said)
+    assert any("no ±, and verdicts by a guess" in line and "TRAIN_SEED" in line for line in said)
+    document = to_json(told, "r")
+    assert not document["repeats_tell_noise"]
+    assert (document["difference_error"], document["held_out"]["whole"]["error"]) == (None, None)
+    assert [change["error"] for change in document["changes"]] == [None, None]
+
+
+def test_noise_that_seeds_show_gives_an_error_bar() -> None:
+    found, _ = attributed([sets("A"), sets("B")], script("AB"), worth({"A": 0.5, "B": 0.001}, sigma=SIGMA))
+    said = lines(Attributed(found, Readings(3, {}), None), "r", Metric())
+    assert sum(" ± " in line for line in said) == 3
+    assert not any("TRAIN_SEED" in line for line in said)
+
+
+def test_an_equal_share_of_a_gain_is_said_to_be_one() -> None:
+    together: list[Edit] = [Assignments({"A": 1, "B": 1})]
+    found, _ = attributed(together, script("AB"), worth({"A": 0.5, "B": 0.5}))
+    assert "each has an equal share of what the trial gained" in " ".join(remarks(found))
+    alone, _ = attributed([Assignments({"A": 1})], script("AB"), worth({"A": 0.5}))
+    assert "share" not in " ".join(remarks(alone))
