@@ -15,6 +15,7 @@ from agent.attribution.stored import Attributed, keeper_under
 from agent.budget import duration
 from agent.canary import Canary
 from agent.conditions import conditions_of
+from agent.counted import counted
 from agent.edits.edit import WholeFile
 from agent.errors import BudgetSpentError
 from agent.execute import Workbench, execute
@@ -165,13 +166,13 @@ class _Runner:
         assert first is not None
         spent = Readings(None, self.ran).train_seconds + reserved * first.train_seconds
         if runs is not None and len(self.ran) + reserved >= runs:
-            budget = f"budget of {runs} runs"
+            budget = f"budget of {counted(runs, 'run')}"
         elif seconds is not None and spent >= seconds:
             budget = f"training budget of {duration(seconds)}"
         else:
             return
         self.refused = True
-        kept_back = f" but for the comparison at the end, which takes {reserved} runs" if reserved else ""
+        kept_back = f" but for the comparison at the end, which takes {counted(reserved, 'run')}" if reserved else ""
         raise NothingLeftError(f"the {budget} is spent{kept_back}")
 
     def _run(self, source: str, script: str, seed: int, about: str) -> ScriptRan:
@@ -209,7 +210,7 @@ def _commit(stored: StoredRun, found: Attribution, readings: Readings) -> Commit
     n_left = len(chain.changes) - len(taken_out)
     proposal = Proposal(
         whole.proposal.origin,
-        f"{n_left} of the {len(chain.changes)} changes of trial {chain.result}",
+        f"{n_left} of the {counted(len(chain.changes), 'change')} of trial {chain.result}",
         WholeFile(found.minimal.source),
         train_seed=HELD_OUT_SEED,
     )

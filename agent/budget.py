@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from agent.counted import counted
 from agent.errors import UsageError
 from agent.llm.capped import Caps
 from agent.repeat import Repeat
@@ -79,7 +80,7 @@ class Ledger:
     def spent(self, budget: Budget) -> str | None:
         """Return which allowance is used up, as a phrase, or None if all have something left."""
         if budget.trials is not None and self.trials >= budget.trials:
-            return f"all {budget.trials} trials are done"
+            return f"all {budget.trials} trials are done" if budget.trials > 1 else "the only trial is done"
         if budget.train_seconds is not None and self.train_seconds >= budget.train_seconds:
             return f"the training budget of {duration(budget.train_seconds)} is spent"
         if budget.wall_seconds is not None and self.wall_seconds >= budget.wall_seconds:
@@ -95,7 +96,7 @@ class Ledger:
         """Return what is left, as one line for people and models."""
         parts = []
         if budget.trials is not None:
-            parts.append(f"{budget.trials - self.trials} trials")
+            parts.append(counted(budget.trials - self.trials, "trial"))
         if budget.train_seconds is not None:
             parts.append(f"{duration(budget.train_seconds - self.train_seconds)} of training")
         if budget.wall_seconds is not None:

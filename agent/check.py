@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.config import RunConfig, load
+from agent.counted import counted
 from agent.errors import AgentError, EditError, JournalError
 from agent.git_objects import Commit
 from agent.journal import History, torn_bytes
@@ -52,7 +53,7 @@ def _notes(paths: RunPaths, history: History) -> Iterator[str]:
     elif history.pending is not None:
         yield f"trial {history.pending.number} was interrupted; `agent resume {paths.run_id}` runs it again"
     if torn := torn_bytes(paths.journal):
-        yield f"the journal ends in a torn line of {torn} bytes, which does not count"
+        yield f"the journal ends in a torn line of {counted(torn, 'byte')}, which does not count"
 
 
 def _task(config: RunConfig, history: History, repo: TrialRepo) -> Task:
@@ -175,7 +176,8 @@ def _conversation(paths: RunPaths, trial: Trial) -> Iterator[str]:
     path, usage = paths.trial(trial.number).llm, trial.proposal.usage
     n_replies = path.read_text().count('"reply": ') if path.is_file() else 0
     if usage is not None and n_replies < usage.calls:
-        yield f"trial {trial.number}: llm.jsonl has {n_replies} replies, and the journal {usage.calls} calls"
+        replies, calls = counted(n_replies, "reply", "replies"), counted(usage.calls, "call")
+        yield f"trial {trial.number}: llm.jsonl has {replies}, and the journal {calls}"
 
 
 def _is_below(name: str, number: int) -> bool:

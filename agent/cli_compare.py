@@ -26,6 +26,7 @@ from agent.cli_shared import (
     where,
     whole_name,
 )
+from agent.counted import counted
 from agent.errors import AgentError, BudgetSpentError, UsageError
 
 if TYPE_CHECKING:
@@ -156,8 +157,8 @@ def _base(
     **options: Any,
 ) -> "RunConfig":
     """Return what all runs of a comparison share, as the configuration of one."""
-    from agent.config import checked
     from agent import known_noise
+    from agent.config import checked
     from agent.keeper import options_of
 
     folder, task = start_of(*start, None, option="")
@@ -210,7 +211,7 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     go_on = f"agent compare --resume {comparison.name}{where(runs)}"
     with opened(comparison, runs, around) as open_runs:
         n_before = sum(len(run.history.results) for run in open_runs)
-        say(f"comparison {comparison.name}: {len(open_runs)} runs, one trial of each in turn")
+        say(f"comparison {comparison.name}: {counted(len(open_runs), 'run')}, one trial of each in turn")
         try:
             ends = in_turns(open_runs, ended)
         except KeyboardInterrupt:

@@ -24,6 +24,7 @@ from agent.cli_shared import (
     stored_run,
     task_folder,
 )
+from agent.counted import counted
 from agent.errors import JournalError, NotReplayableError, RepoError, UsageError
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ def _folder(stored: "StoredRun", out: Path, json_: bool) -> None:
         print_json({**paths, "patches": [str(patch) for patch in written.patches], "best": written.best.number})
         return
     print(f"{written.folder}/")
-    print(f"  {written.bundle.name:24} all {len(stored.history.trials)} trials: git clone -b {stored.run_id} FILE")
+    trials = counted(len(stored.history.trials), "trial")
+    print(f"  {written.bundle.name:24} {trials}: git clone -b {stored.run_id} FILE")
     if written.patches:
         print(f"  {'patches/':24} {len(written.patches)} kept after the baseline: git am, on the baseline's script")
     print(f"  {written.script.name:24} trial {written.best.number}, {written.best.standing}")
@@ -161,7 +163,8 @@ def _branch(stored: "StoredRun", to: Path, name: str, path: str | None, *, json_
     if json_:
         print_json({"branch": made.name, "base": made.base, "commits": list(made.commits)})
         return
-    print(f"branch {made.name} in {to}: {len(made.commits)} commits on {made.base[:7]}; nothing else there was touched")
+    commits = counted(len(made.commits), "commit")
+    print(f"branch {made.name} in {to}: {commits} on {made.base[:7]}; nothing else there was touched")
     if made.brings_baseline:
         print("its first commit makes the script what the run began with, which is not what you have there")
     print(f"next: git -C {to} log -p {made.base[:7]}..{made.name} · git -C {to} merge {made.name}")

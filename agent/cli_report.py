@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli_shared import DEFAULT_RUNS, RunName, Runs, runs_folder, stored_run
+from agent.counted import counted
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def write_report(
         if page is not None:
             text = render(found, datetime.now(UTC))
             page.write_text(text, encoding="utf-8")
-            told.append(f"{page}: {len(text.encode()) / 1e6:.1f} MB, {sum(len(run.trials) for run in found)} trials")
+            trials = counted(sum(len(run.trials) for run in found), "trial")
+            told.append(f"{page}: {len(text.encode()) / 1e6:.1f} MB, {trials}")
         if png is not None:
             overview(found).save_png(png)
             told.append(str(png))

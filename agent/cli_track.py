@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from agent.cli_shared import DEFAULT_RUNS, RunName, Runs, stored_run
+from agent.counted import counted
 
 app = typer.Typer()
 LAST_SECONDS = 120
@@ -40,7 +41,7 @@ def track(
             n_trials = mirror.follow(stored, tracker, _ended, lambda line: print(line, flush=True))
         else:
             n_trials = mirror.mirror(stored, tracker)
-        print(f"{n_trials} trials of {stored.run_id} are in {to}: {tracker.close()}")
+        print(f"{counted(n_trials, 'trial')} of {stored.run_id} are in {to}: {tracker.close()}")
 
 
 _QUIET = {

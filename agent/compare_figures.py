@@ -7,6 +7,7 @@ from enum import StrEnum
 from agent.budget import Budget, Ledger, duration
 from agent.compare import Comparison
 from agent.config import RunConfig
+from agent.counted import counted
 from agent.intervals import Estimate
 from agent.keeper import HELD_OUT_SEED, closing_runs
 from agent.llm.capped import Caps
@@ -50,7 +51,7 @@ class Axis:
     @classmethod
     def of(cls, config: RunConfig) -> "Axis":
         if config.trials is not None:
-            return cls(config.trials, f"{config.trials} trials, the baseline included", _one_a_trial)
+            return cls(config.trials, f"{counted(config.trials, 'trial')}, the baseline included", _one_a_trial)
         if config.budget_seconds is not None:
             return cls(config.budget_seconds, f"{duration(config.budget_seconds)} of training", as_charged)
         assert config.wall_seconds is not None, "a comparison has a budget"

@@ -9,6 +9,7 @@ from typing import Any
 from agent.budget import Ledger, duration
 from agent.compare import Comparison
 from agent.compare_figures import SHARES, Axis, Made, ModeFigures, RunFigures, State, added
+from agent.counted import counted
 from agent.intervals import Estimate
 from agent.metric import Metric
 from agent.report.tables import Table
@@ -155,17 +156,18 @@ def _aligned(table: Table) -> Iterator[str]:
 
 def _progress(runs: Sequence[RunFigures]) -> str:
     states = Counter(run.state for run in runs)
-    n_trials = sum(run.n_trials for run in runs)
-    return f"{len(runs)} runs ({', '.join(f'{states[s]} {s}' for s in State if states[s])}), {n_trials} trials"
+    trials = counted(sum(run.n_trials for run in runs), "trial")
+    return f"{counted(len(runs), 'run')} ({', '.join(f'{states[s]} {s}' for s in State if states[s])}), {trials}"
 
 
 def _baseline(runs: Sequence[RunFigures], metric: Metric, digits: int) -> str:
     known = [run.baseline for run in runs if run.baseline is not None]
     if not known:
         return "no baseline has a loss yet"
+    n = counted(len(known), "run")
     if len(set(known)) == 1:
-        return f"baseline: {metric.name} {metric.shown(known[0]):.{digits}f} in each of {len(known)} runs"
-    return f"baseline: {metric.name} {_mean_and_std(Estimate.of(known), metric, digits)} over {len(known)} runs"
+        return f"baseline: {metric.name} {metric.shown(known[0]):.{digits}f} in each of {n}"
+    return f"baseline: {metric.name} {_mean_and_std(Estimate.of(known), metric, digits)} over {n}"
 
 
 def _digits(rows: Sequence[ModeFigures]) -> int:
@@ -200,7 +202,7 @@ def _spent(ledger: Ledger) -> str:
     if ledger.usage is None:
         return told
     calls, n_in, n_out, dollars = _asked(ledger)
-    return f"{told}, {calls} model calls ({n_in} tokens in, {n_out} out, {dollars} dollars)"
+    return f"{told}, {counted(int(calls), 'model call')} ({n_in} tokens in, {n_out} out, {dollars} dollars)"
 
 
 def _asked(ledger: Ledger) -> list[str]:

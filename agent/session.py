@@ -11,6 +11,7 @@ from agent.budget import Budget, Ledger
 from agent.canary import Canary, has_canary
 from agent.conditions import conditions_of
 from agent.config import RunConfig
+from agent.counted import counted
 from agent.data import Corpus, find_corpus, prepare_corpus
 from agent.errors import MissingRequirementError, TaskError, UsageError
 from agent.journal import History, Journal
@@ -176,7 +177,8 @@ def _open(
         journal = Journal(paths.journal)
         stack.callback(journal.close)
         if journal.dropped_bytes:
-            around.say(f"the journal ended in a torn line of {journal.dropped_bytes} bytes, which was dropped")
+            torn = counted(journal.dropped_bytes, "byte")
+            around.say(f"the journal ended in a torn line of {torn}, which was dropped")
         if raised is not None:
             journal.append(raised)
         yield OpenRun(

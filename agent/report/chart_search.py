@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from agent.counted import counted
 from agent.edits.edit import Params, Value
 from agent.report.charts import Chart, blank
 from agent.report.svg import BLUE, GREEN, GREY, INK
@@ -49,7 +50,8 @@ def parallel(space: SearchSpace, scored: Sequence[tuple[str, Params, float]], *,
     for column, parameter in enumerate(space.parameters):
         for y, text, side in _ends(parameter):
             ax.annotate(text, (column, y), ha="center", va=side, color=INK, fontsize=8)
-    told = f"{len(ranked)} configurations over {len(space.names)} names; the best {n_best} stand out"
+    names = counted(len(space.names), "name")
+    told = f"{counted(len(ranked), 'configuration')} over {names}; the best {n_best} stand out"
     return Chart(name, "Configurations", told, figure, marks)
 
 
@@ -87,7 +89,7 @@ def means(space: SearchSpace, states: Mapping[int, CMAState], *, name: str) -> C
             ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.set_title(_short(parameter.name, 24), fontsize=8.5, color=INK, loc="left")
         ax.tick_params(labelsize=7.5)
-    told = f"mean of {len(shown)} names over the trials, with one standard deviation to each side"
+    told = f"mean of {counted(len(shown), 'name')} over the trials, with one standard deviation to each side"
     return Chart(name, "Mean of the search distribution", told, figure)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agent.counted import counted
 from agent.metric import Metric
 from agent.repeat import Repeat
 from agent.report.curves import Cost, Curve, best_so_far, spread
@@ -141,8 +142,9 @@ def progress(
     ax.set_ylim(floor - 0.05 * (high - low) if failed else low, high + 0.02 * (high - low))
     _labels(ax, unit, metric.name)
     _legend(figure)
-    told = f"{metric.name} of {len(trials)} trials against {unit}: {len(kept)} kept, {len(failed)} without a loss"
-    return Chart(name, f"{len(trials)} trials, {len(kept)} kept", told, figure, marks)
+    n = counted(len(trials), "trial")
+    told = f"{metric.name} of {n} against {unit}: {len(kept)} kept, {len(failed)} without a loss"
+    return Chart(name, f"{n}, {len(kept)} kept", told, figure, marks)
 
 
 def comparison(

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from agent.counted import counted
 from agent.judge import read_tail
 from agent.metric import Metric
 from agent.record import one_line
@@ -83,9 +84,8 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
     rows += [("void", f"{one_line(void.reason)} ({void.seconds:.1f} s, {void.at})") for void in trial.voids]
     if proposal.usage is not None:
         used = proposal.usage
-        rows.append(
-            ("model", f"{used.model}, {used.calls} calls, {used.prompt_tokens} + {used.completion_tokens} tokens")
-        )
+        tokens = f"{used.prompt_tokens} + {counted(used.completion_tokens, 'token')}"
+        rows.append(("model", f"{used.model}, {counted(used.calls, 'call')}, {tokens}"))
         rows.append(("exchange", stored.paths.trial(trial.number).llm))
     return [(name, str(value)) for name, value in rows]
 
@@ -184,7 +184,7 @@ def _exchange(calls: list[Call], in_full: bool, colour: bool) -> str:
 def told(number: int, call: Call) -> str:
     """Return a call to the model in one line."""
     end = "failed" if call.failed else f"{call.completion_tokens} out, {call.seconds:.1f} s"
-    return f"reply {number}: {call.prompt_tokens} tokens in, {end}"
+    return f"reply {number}: {counted(call.prompt_tokens, 'token')} in, {end}"
 
 
 def _call(number: int, call: Call, colour: bool) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.budget import Ledger, duration
+from agent.counted import counted
 from agent.report import text
 from agent.report.chapters import chapters
 from agent.report.details import MAX_CHARACTERS, details, fair_share
@@ -93,7 +94,7 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
         reading, first = keeper.reading(trial.number), keeper.reading(0)
         where = f"trial {trial.number}" if trial.number else "the baseline"
         where += f" of {best.stored.run_id}" if len(runs) > 1 else ""
-        fresh = "1 run" if reading.selected else f"{reading.n_runs} fresh runs"
+        fresh = "1 run" if reading.selected else counted(reading.n_runs, "fresh run")
         tiles.append(
             (f"best {metric.name}, {text.verdict(trial)}", f"{metric.shown(reading.mean):.6f}", f"{where}, {fresh}")
         )
@@ -113,5 +114,5 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
         tokens = sum(used.prompt_tokens + used.completion_tokens for used in usages)
         known = [used.dollars for used in usages if used.dollars is not None]
         price = f"${sum(known):.2f}" if len(known) == len(usages) else "price unknown"
-        tiles.append(("model tokens", f"{tokens:,}", f"{sum(used.calls for used in usages)} calls, {price}"))
+        tiles.append(("model tokens", f"{tokens:,}", f"{counted(sum(used.calls for used in usages), 'call')}, {price}"))
     return tiles

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from agent.counted import counted
 from agent.judge import read_tail
 from agent.machine import Void
 from agent.metric import Metric
@@ -83,7 +84,7 @@ class Live:
     def replying(self, n_tokens: int) -> None:
         """Show how much of the model's reply has come in."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=f"{self._what}, {n_tokens} tokens")
+            self._progress.update(self._task, description=f"{self._what}, {counted(n_tokens, 'token')}")
 
     def close(self) -> None:
         """Leave the terminal as it was. Safe to call twice."""

@@ -61,7 +61,7 @@ def trial_line(
     if outcome is not None and outcome.reason:
         title = f"{title}: {one_line(outcome.reason)}" if title else one_line(outcome.reason)
     if trial.proposal.usage is not None and trial.proposal.usage.retries:
-        title = f"[{trial.proposal.usage.retries} retries] {title}"
+        title = f"[{counted(trial.proposal.usage.retries, 'retry', 'retries')}] {title}"
     if outcome is not None and outcome.flags:
         title = f"[{one_line(outcome.flags[0])}] {title}"
     if mark := machine_mark(trial):
@@ -185,9 +185,9 @@ def summary(history: History, metric: Metric, keeper: Keeper) -> list[str]:
     for trial in trials:
         word = verdict(trial)
         counts[word] = counts.get(word, 0) + 1
-    ran = f"{len(trials)} trials: " + ", ".join(f"{n} {word}" for word, n in counts.items())
+    ran = f"{counted(len(trials), 'trial')}: " + ", ".join(f"{n} {word}" for word, n in counts.items())
     if history.repeats:
-        ran += f"; {len(history.repeats)} repeats"
+        ran += f"; {counted(len(history.repeats), 'repeat')}"
     return [*lines, ran, *machine_lines(history), *stopped_early(trials), _spent(Ledger.of(history.results))]
 
 
@@ -203,9 +203,10 @@ def machine_lines(history: History) -> list[str]:
     trained = [void.seconds for void in voids if void.trained]
     machines = [result.outcome.machine for result in history.timeline if result.outcome is not None]
     n_corrected = sum(found is not None and found.raw_loss is not None for found in machines)
-    said = f"machine: canary ± {reference.noise:.1%}, {len(trained)} attempts void ({duration(sum(trained))})"
-    waits = f", {len(voids) - len(trained)} waits for it" if len(voids) > len(trained) else ""
-    return [f"{said}{waits}, {n_corrected} losses corrected for its speed"]
+    attempts = counted(len(trained), "attempt")
+    said = f"machine: canary ± {reference.noise:.1%}, {attempts} void ({duration(sum(trained))})"
+    waits = f", {counted(len(voids) - len(trained), 'wait')} for it" if len(voids) > len(trained) else ""
+    return [f"{said}{waits}, {counted(n_corrected, 'loss', 'losses')} corrected for its speed"]
 
 
 def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
@@ -257,11 +258,11 @@ def _spent(ledger: Ledger) -> str:
     if ledger.usage is not None:
         price = "price unknown" if ledger.usage.dollars is None else f"${ledger.usage.dollars:.2f}"
         used += (
-            f", {ledger.usage.calls} model calls ({ledger.usage.prompt_tokens} tokens in, "
+            f", {counted(ledger.usage.calls, 'model call')} ({counted(ledger.usage.prompt_tokens, 'token')} in, "
             f"{ledger.usage.completion_tokens} out, {price})"
         )
         if ledger.usage.retries:
-            used += f", {ledger.usage.retries} failures of the endpoint that passed"
+            used += f", {counted(ledger.usage.retries, 'failure', 'failures')} of the endpoint that passed"
     return used
 
 

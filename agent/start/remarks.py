@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.counted import counted
 from agent.start.machine import has_gpu
 from agent.start.needs import Needs
 from agent.start.reading import Reading
@@ -39,7 +40,7 @@ def guesses(reading: Reading) -> Iterator[Guess]:
         yield Guess("budget", "one run as it is", "no constant or option says how long it trains")
     source = reading.lifted.settings if reading.lifted else reading.own
     where = f"{source[0].where} and below" if source else "no number stands where a search could write it"
-    yield Guess("space", f"{reading.n_searched} of {len(source)} values", where)
+    yield Guess("space", f"{reading.n_searched} of {counted(len(source), 'value')}", where)
     for file, why in reading.needs.frozen.items():
         yield Guess("frozen", file, f"{why} needs it")
     for path, why in reading.needs.mounts.items():

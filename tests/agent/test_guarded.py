@@ -156,7 +156,7 @@ def test_a_slightly_slower_machine_is_taken_out_of_the_loss(opened: OpenRunWith)
     # Before it the machine was as at the baseline, behind it slower: the half of it is corrected.
     assert outcome.val_loss == pytest.approx(raw - SLOPE * math.log(0.98) / 2)
     assert "[speed -1.0%: corrected]" in shown(run.history.trials[1], run)
-    assert "1 losses corrected" in "\n".join(text.summary(run.history, run.task.metric, run.keeper))
+    assert "1 loss corrected" in "\n".join(text.summary(run.history, run.task.metric, run.keeper))
 
 
 def test_a_correction_decides_what_is_kept(opened: OpenRunWith) -> None:

@@ -138,7 +138,8 @@
       row.hidden = !fits;
       shown += fits;
     }
-    byId("count").textContent = shown === rows.length ? `${shown} trials` : `${shown} of ${rows.length} trials`;
+    const trials = rows.length === 1 ? "trial" : "trials";
+    byId("count").textContent = shown === rows.length ? `${shown} ${trials}` : `${shown} of ${rows.length} ${trials}`;
   }
 
   byId("filters").hidden = false;
