@@ -74,7 +74,7 @@ def log(
     lines = [heading, *(line for line, trial in zip(every, about, strict=True) if fits(trial))]
     closing = text.summary(stored.history, stored.metric, stored.keeper)
     columns = columns_of(sys.stdout)
-    shown = [row(line, columns) for line in lines]
+    shown = [row(line, columns, text.spared(stored.metric)) for line in lines]
     print("\n".join([f"run {stored.run_id}", *shown, "", *sentences(closing, columns)]))
     if stored.history.pending is not None and not is_open:
         print(f"trial {stored.history.pending.number} was interrupted; `agent resume {stored.run_id}` runs it again")

@@ -60,16 +60,16 @@ class Live:
         """Print one line above the live one."""
         self._console.print(Text.from_ansi(line))
 
-    def row(self, line: str, label: str = "") -> None:
+    def row(self, line: str, metric: Metric, label: str = "") -> None:
         """Print one row of the table of trials, after its label: on a terminal no longer than its line."""
         columns = self._console.width - len(label) if self._console.is_terminal else None
-        self.say(label + terminal.row(line, columns))
+        self.say(label + terminal.row(line, columns, text.spared(metric)))
 
-    def head(self, line: str, label: str = "") -> None:
-        """Print a heading, the first time that there is one."""
+    def head(self, metric: Metric, label: str = "") -> None:
+        """Print the heading of the table, the first time that it is asked for."""
         if not self._headed:
             self._headed = True
-            self.row(text.paint(line, "1", self.colour), " " * len(label))
+            self.row(text.paint(text.header(metric), "1", self.colour), metric, " " * len(label))
 
     def show(self, what: str, log: Path | None = None) -> None:
         """Let the live line tell `what` is going on, and how far it is by the end of `log`."""
@@ -119,17 +119,19 @@ class Screen:
 
     def finished(self, trial: Trial, previous: Trial | None) -> None:
         colour = self._live.colour
-        self._live.head(text.header(self._metric), self._label)
+        self._live.head(self._metric, self._label)
         before = previous.val_loss if previous else None
         line = text.trial_line(trial, self._hash_of(trial.number), before, self._metric, colour)
-        self._live.row(line, self._label)
+        self._live.row(line, self._metric, self._label)
 
     def repeating(self, repeat: Repeat) -> None:
         log = self._paths.trial(repeat.trial).repeat(repeat.seed).log
         self._live.show(f"{self._label}trial {repeat.trial} again: {text.purpose(repeat)}", log)
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
-        self._live.row(text.repeat_line(repeat, self._metric, self._live.colour), self._label)
+        line = text.repeat_line(repeat, self._metric, self._live.colour)
+        self._live.row(line, self._metric, self._label)
 
     def voided(self, void: Void, trial: int) -> None:
-        self._live.row(text.void_line(void, trial, self._live.colour), self._label)
+        line = text.void_line(void, trial, self._metric, self._live.colour)
+        self._live.row(line, self._metric, self._label)

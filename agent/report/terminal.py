@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from agent.report import text
-
 NARROW = 100
 _STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
 _PLAIN = "\x1b[0m"
@@ -18,15 +16,15 @@ def columns_of(stream: TextIO) -> int | None:
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
-def row(line: str, columns: int | None) -> str:
-    """Return a line of `report.text`'s table of trials cut to so many columns, an ellipsis in the last one.
+def row(line: str, columns: int | None, spared: Sequence[tuple[int, int]]) -> str:
+    """Return a line of a table cut to so many columns, an ellipsis in the last one. Styles take no room.
 
-    Where that leaves the title little room, commit, memory and seconds are left out. Styles take no room.
+    Where that leaves little room, what stands from the first to before the second of each of `spared` is left out.
     """
     if columns is None or len(_STYLE.sub("", line)) <= columns:
         return line
     if columns < NARROW:
-        line = _without(line, text.SPARED)
+        line = _without(line, spared)
     if len(_STYLE.sub("", line)) <= columns:
         return line
     cut = _without(line, [(columns - 1, len(line))])

@@ -16,7 +16,7 @@ from agent.report.noise import sigma_line
 from agent.trial import Standing, Status, Trial
 
 TITLE_WIDTH = 56
-SPARED = ((7, 16), (52, 68))  # columns of the lines below that a narrow terminal has no room for
+VALUE_WIDTH, MAX_VALUE_WIDTH = 10, 24  # of the column of values, which is as wide as the metric's name within these
 _FAINT, _GREEN, _RED, _YELLOW, _BOLD = "2", "32", "31", "33", "1"
 _COLOURS = {Status.OK: "", Status.DUPLICATE: _YELLOW, Status.NO_PROPOSAL: _YELLOW, Status.INVALID_EDIT: _YELLOW}
 
@@ -26,10 +26,22 @@ def paint(text: str, code: str, colour: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text
 
 
+def value_width(metric: Metric) -> int:
+    """Return how many characters the column of values has."""
+    return min(max(len(metric.name), VALUE_WIDTH), MAX_VALUE_WIDTH)
+
+
+def spared(metric: Metric) -> tuple[tuple[int, int], ...]:
+    """Return which columns of the lines below, from and to, a narrow terminal has no room for."""
+    memory = 42 + value_width(metric)
+    return (7, 16), (memory, memory + 16)
+
+
 def header(metric: Metric) -> str:
     """Return the heading of the lines that `trial_line` gives."""
+    width = value_width(metric)
     return (
-        f"{'trial':>5}  {'commit':7}  {'status':14} {metric.name[:10]:>10} {'change':>9} "
+        f"{'trial':>5}  {'commit':7}  {'status':14} {metric.name[:width]:>{width}} {'change':>9} "
         f"{'mem GB':>6} {'train s':>7}  {'origin':8}  title"
     )
 
@@ -74,7 +86,7 @@ def trial_line(
     word = paint(f"{said:14}", code, colour)
     told = paint(title, "" if trial.kept else _FAINT, colour)
     return (
-        f"{trial.number:>5}  {(sha or '')[:7]:7}  {word} {value:>10} {change:>9} "
+        f"{trial.number:>5}  {(sha or '')[:7]:7}  {word} {value:>{value_width(metric)}} {change:>9} "
         f"{memory:>6} {seconds:>7}  {trial.proposal.origin:8}  {told}"
     )
 
@@ -95,14 +107,16 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
     mark = f"[{machine_mark(repeat)}] " if machine_mark(repeat) else ""
     told = paint(mark + purpose(repeat), _FAINT, colour)
     word = paint(f"{word:14}", code, colour)
-    return f"{repeat.trial:>5}  {'':7}  {word} {value:>10} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
+    value = f"{value:>{value_width(metric)}}"
+    return f"{repeat.trial:>5}  {'':7}  {word} {value} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
 
 
-def void_line(void: Void, trial: int, colour: bool) -> str:
+def void_line(void: Void, trial: int, metric: Metric, colour: bool) -> str:
     """Return an attempt that does not count as one line below those of `trial_line`."""
     word = paint(f"{'void':14}", _YELLOW, colour)
     told = paint(f"{one_line(void.reason)}: {'queued again' if void.trained else 'waiting'}", _FAINT, colour)
-    return f"{trial:>5}  {'':7}  {word} {'':>10} {'':>9} {'':>6} {void.seconds:>7.1f}  {'machine':8}  {told}"
+    blank = " " * value_width(metric)
+    return f"{trial:>5}  {'':7}  {word} {blank} {'':>9} {'':>6} {void.seconds:>7.1f}  {'machine':8}  {told}"
 
 
 def machine_mark(trial: Trial | Repeat) -> str:

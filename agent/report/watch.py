@@ -64,7 +64,7 @@ def _view(stored: StoredRun, width: int, height: int) -> Group:
     below = [*_in_flight(stored), "", *_closing(stored, width)]
     n_lines = max(3, height - len(below) - _LINES_BESIDE)
     shown = [f"run {stored.run_id}, mode {stored.config.mode}", heading, *lines[-n_lines:], *below]
-    return Group(*(Text.from_ansi(row(line, width)) for line in shown))
+    return Group(*(Text.from_ansi(row(line, width, text.spared(stored.metric))) for line in shown))
 
 
 def _in_flight(stored: StoredRun) -> list[str]:

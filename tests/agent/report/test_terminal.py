@@ -12,26 +12,46 @@ from pathlib import Path
 
 import pytest
 
+from agent.machine import Void
 from agent.metric import Metric
 from agent.paths import RunPaths
+from agent.repeat import Purpose
 from agent.report.terminal import row, sentences
-from agent.report.text import header
+from agent.report.text import header, spared, trial_lines, void_line
+from tests.agent.test_headline import Past
 from tests.made_runs import BASELINE, made_run, scored, searched
 
 LONG = "a title that is far longer than what eighty columns leave of a line of the log for it"
 
 
 def test_a_row_is_cut_and_its_styles_take_no_room() -> None:
-    assert row(f"\x1b[32mkept\x1b[0m {'x' * 120}", 100) == f"\x1b[32mkept\x1b[0m {'x' * 94}…\x1b[0m"
-    assert row("\x1b[32mkept\x1b[0m", 4) == "\x1b[32mkept\x1b[0m"
-    assert row("x" * 120, 100) == "x" * 99 + "…"
-    assert row("x" * 120, None) == "x" * 120
+    assert row(f"\x1b[32mkept\x1b[0m {'x' * 120}", 100, ()) == f"\x1b[32mkept\x1b[0m {'x' * 94}…\x1b[0m"
+    assert row("\x1b[32mkept\x1b[0m", 4, ()) == "\x1b[32mkept\x1b[0m"
+    assert row("x" * 120, 100, ()) == "x" * 99 + "…"
+    assert row("x" * 120, None, ()) == "x" * 120
 
 
-def test_a_narrow_terminal_spares_commit_memory_and_seconds_for_the_title() -> None:
-    heading = header(Metric("val_bpb", "minimise"))
-    assert row(heading, 60) == "trial  status            val_bpb    change origin    title"
-    assert row(heading, 52) == "trial  status            val_bpb    change origin  …"
+@pytest.mark.parametrize(
+    ("name", "shown"), [("val_bpb", "   val_bpb"), ("validation_loss", "validation_loss"), ("x" * 40, "x" * 24)]
+)
+def test_a_narrow_terminal_spares_commit_memory_and_seconds_for_the_title(name: str, shown: str) -> None:
+    metric = Metric(name, "minimise")
+    heading = header(metric)
+    assert f" {shown} " in heading
+    wide = 50 + len(shown)
+    assert row(heading, wide, spared(metric)) == f"trial  status         {shown}    change origin    title"
+    assert row(heading, wide - 8, spared(metric)) == f"trial  status         {shown}    change origin  …"
+
+
+def test_values_stand_under_the_name_of_their_metric() -> None:
+    metric = Metric("validation_loss_of_the_day")
+    past = Past().trial(1.0).again(0, 1, 1.01, Purpose.BASELINE)
+    heading, first, again = trial_lines(past.history.timeline, {}, metric, colour=False)
+    void = void_line(Void("slow", True, 1.0, "then"), 0, metric, colour=False)
+    end = heading.index(" validation_loss_of_the_d ") + 25
+    assert (first[end - 8 : end], again[end - 8 : end]) == ("1.000000", "1.010000")
+    origin = heading.index("origin")
+    assert [line[origin:].split()[0] for line in (first, again, void)] == ["llm", "repeat", "machine"]
 
 
 def test_a_sentence_goes_on_below_between_words() -> None:
