@@ -40,6 +40,11 @@ class Told:
         """The better guess is the greater: held-out numbers first, then those of a summary after `---`."""
         return not self.of_training, self.line is None
 
+    @property
+    def rank_beside(self) -> tuple[bool, bool]:
+        """The same among numbers of one line, or of one summary: losses first, and the test split last."""
+        return self.goal == "minimise", re.match("test", self.name, re.IGNORECASE) is None
+
 
 def told_by_user(text: str) -> Told:
     """Return the metric that the user names: `NAME`, printed after `---`, or the printed text with {} in it."""
@@ -57,17 +62,20 @@ def goal_of(name: str) -> Literal["minimise", "maximise"]:
 
 
 def find_metric(source: Source) -> list[Told]:
-    """Return the metrics that a script prints, the likeliest first; of equals, the one printed last."""
-    found: list[Told] = []
+    """Return the metrics that a script prints, the likeliest first; of equals, the line printed last."""
+    found: list[tuple[int, Told]] = []  # each with the number of its line; all lines of a summary count as one
     in_summary = False
     for node in sorted(_prints(source.tree), key=lambda call: (call.lineno, call.col_offset)):
         for line in _text(node).split("\n"):
             in_summary = in_summary or line.strip() == "---"
-            found += _metrics(line, source.at(node), in_summary=in_summary)
-    names = [told.name for told in found if told.line is None]
+            n_before = len(found)
+            for told in _metrics(line, source.at(node), in_summary=in_summary):
+                found.append((0 if told.line is None else n_before, told))
+    names = [told.name for _, told in found if told.line is None]
     twice = {name for name in names if names.count(name) > 1}  # the printed score wants exactly one such line
-    single = [told for told in found if told.line is not None or told.name not in twice]
-    return sorted(reversed(single), key=lambda told: told.rank, reverse=True)
+    single = [(at, told) for at, told in found if told.line is not None or told.name not in twice]
+    single.sort(key=lambda one: (one[1].rank, one[0], one[1].rank_beside))
+    return [told for _, told in reversed(single)]
 
 
 def _metrics(line: str, where: str, *, in_summary: bool) -> Iterator[Told]:

@@ -32,6 +32,11 @@ def told(code: str) -> list[Told]:
         ('logger.info("eval perplexity: " + str(p))', "eval_perplexity", "minimise", "eval perplexity: {}"),
         ('print("Test RMSE", rmse)', "test_rmse", "minimise", "Test RMSE {}"),
         ('print(f"---\\nbest_val_loss: {x}")', "best_val_loss", "minimise", None),
+        ('print(f"val loss {a:.3f} val acc {b:.3f}")', "val_loss", "minimise", "val loss {}"),
+        ('print(f"val acc {b:.3f}, val loss {a:.3f}")', "val_loss", "minimise", "val loss {}"),
+        ('print(f"val loss {a} test loss {b}")', "val_loss", "minimise", "val loss {}"),
+        ('print(f"val loss {a}")\nprint(f"val acc {b}")', "val_acc", "maximise", "val acc {}"),
+        ('print(f"---\\nval_loss: {a}\\nval_acc: {b}\\ntest_loss: {c}")', "val_loss", "minimise", None),
     ],
 )
 def test_a_metric_is_read_off_the_print_statement(code: str, name: str, goal: str, line: str | None) -> None:
