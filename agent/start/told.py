@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.errors import UsageError
 from agent.start.source import Source
 
 _SPLIT = r"(?:val|valid|validation|dev|eval|heldout|held[_ -]out|test)"
@@ -47,7 +48,13 @@ class Told:
 
 
 def told_by_user(text: str) -> Told:
-    """Return the metric that the user names: `NAME`, printed after `---`, or the printed text with {} in it."""
+    """Return the metric that the user names: `NAME`, printed after `---`, or the printed text with {} in it.
+
+    Raises:
+        UsageError: it has several {}.
+    """
+    if text.count("{}") > 1:
+        raise UsageError(f"--metric {text!r}: one {{}} stands for the number that counts; let the text end behind it")
     if "{}" not in text:
         return Told(text, goal_of(text), None, "--metric")
     found = _METRIC.search(text.partition("{}")[0])

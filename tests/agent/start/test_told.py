@@ -4,6 +4,7 @@ import ast
 
 import pytest
 
+from agent.errors import UsageError
 from agent.metric import Metric
 from agent.score.printed import numbers_in, printed_values
 from agent.start.source import Source
@@ -107,3 +108,8 @@ def test_the_user_may_name_it() -> None:
     assert goal_of("val_accuracy") == "maximise"
     assert goal_of("accuracy_loss_ratio") == "maximise"
     assert Metric(name="x").goal == goal_of("cross_entropy")
+
+
+def test_two_holes_in_the_named_text_are_the_user_s_mistake() -> None:
+    with pytest.raises(UsageError, match=r"^--metric 'a \{\} \{\}': one \{\} stands for the number"):
+        told_by_user("a {} {}")
