@@ -242,7 +242,7 @@ def scorer_of(task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = 
     if task.score.kind == "printed":
         from agent.score.printed import PrintedScorer
 
-        return PrintedScorer(task.metric, task.score.line)
+        return PrintedScorer(task.metric, task.score.line, task.score.between)
     assert corpus is not None, "the other kinds need data, and `corpus_of` made sure of it"
     if task.score.kind == "predictions":
         from agent.score.predictions import PredictionScorer

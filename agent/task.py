@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ class ScoreSpec(_Strict):
     tol_mean: float = Field(default=1e-3, gt=0)  # held_out: nats that the mean difference may be off
     measure: Literal["accuracy", "log_loss", "mean_squared_error"] | None = None  # predictions: what the host computes
     line: str | None = None  # printed: the text around the number, `val loss {}`; None: `name: number` after `---`
+    between: tuple[float, float] = (-math.inf, math.inf)  # printed: the lowest and the highest value that can be true
 
     @model_validator(mode="after")
     def _consistent(self) -> "ScoreSpec":
@@ -49,6 +51,10 @@ class ScoreSpec(_Strict):
             raise ValueError("measure belongs to kind = 'predictions', which needs it")
         if self.line is not None and (self.kind != "printed" or self.line.count("{}") != 1):
             raise ValueError("line belongs to kind = 'printed', and has one {} where the number stands")
+        if self.between != (-math.inf, math.inf) and self.kind != "printed":
+            raise ValueError("between belongs to kind = 'printed'")
+        if not self.between[0] < self.between[1]:
+            raise ValueError(f"between = [{self.between[0]:g}, {self.between[1]:g}]: the first must be the lower one")
         return self
 
 

@@ -9,6 +9,7 @@ from agent.score.scorer import Artifact
 from agent.trial import Score, Status
 
 KIND = "printed"
+LARGEST = 1e100  # squares of larger numbers, which the noise is learned from, are no floats any more
 # Possessive: of a long row of digits, which a script may print, no part is tried again.
 _NUMBER = r"([-+]?(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d++)?+|[-+]?nan|[-+]?inf)(?![\w])"
 
@@ -19,9 +20,13 @@ class PrintedScorer:
     `line` is that text, with {} where the number stands: `val loss {}`. The last such number counts.
     """
 
-    def __init__(self, metric: Metric, line: str | None = None) -> None:
+    def __init__(
+        self, metric: Metric, line: str | None = None, between: tuple[float, float] = (-LARGEST, LARGEST)
+    ) -> None:
+        """`between`: the lowest and the highest value that the metric can have."""
         self._metric = metric
         self._line = line
+        self._between = max(between[0], -LARGEST), min(between[1], LARGEST)
 
     def score(self, left_behind: Artifact) -> Score:
         """Return the printed value as a loss; rejected_score if there is none that can be one."""
@@ -34,9 +39,11 @@ class PrintedScorer:
         if len(values) != 1:
             how = "no line" if not values else f"{len(values)} lines"
             return _rejected(f"the log has {how} `{self._metric.name}: value` after its last `---`; there must be one")
-        value = _number(values[0])
-        if value is None or (value < 0 and self._metric.goal == "minimise"):
-            return _rejected(f"`{self._metric.name}: {values[0][:20]}` is negative or no finite number")
+        value, (low, high) = _number(values[0]), self._between
+        if value is None:
+            return _rejected(f"`{self._metric.name}: {values[0][:20]}` is no finite number")
+        if not low <= value <= high:
+            return _rejected(f"`{self._metric.name}: {value:g}` is not between {low:g} and {high:g}")
         return Score(self._metric.to_loss(value), KIND, evidence={"printed": value})
 
 

@@ -50,6 +50,8 @@ def test_a_commits_files_make_the_same_task(folder: Path) -> None:
         ("memory_gb = 0.5", "memory_gb = -1", "memory_gb = -1", "greater than 0"),
         ('unit = "steps"', 'unit = "parsecs"', "parsecs", "seconds"),
         ('kind = "held_out"', 'kind = "held_out"\nline = "loss {}"', "[score]", "belongs to kind = 'printed'"),
+        ('kind = "held_out"', 'kind = "held_out"\nbetween = [0, 1]', "[score]", "belongs to kind = 'printed'"),
+        ('kind = "held_out"', 'kind = "printed"\nbetween = [1, 0]', "[score]", "the first must be the lower one"),
         ('counted_by = "script"', 'counted_by = "host"', "[budget]", "cannot count steps"),
         ('goal = "minimise"', 'goal = "smaller"', "smaller", "maximise"),
         ('type = "int"', 'type = "integer"', "STRIDE", "integer"),

@@ -36,7 +36,7 @@ def test_a_metric_to_maximise_becomes_a_loss() -> None:
 @pytest.mark.parametrize(
     "summary",
     [
-        "val_bpb: nan", "val_bpb: inf", "val_bpb: -inf", "val_bpb: -0.1", "val_bpb: much", "val_bpb:", "other: 1.0",
+        "val_bpb: nan", "val_bpb: inf", "val_bpb: -inf", "val_bpb: 1e200", "val_bpb: much", "val_bpb:", "other: 1.0",
         "val_bpb: 1.0\nval_bpb: 0.5", "val_bpb: 1.0\nval_bpb: 1.0", "x val_bpb: 0.3",
     ],
 )  # fmt: skip
@@ -44,6 +44,15 @@ def test_what_is_not_one_number_is_rejected(summary: str) -> None:
     score = scored(f"train\n---\n{summary}\n")
     assert score.status is Status.REJECTED_SCORE
     assert score.val_loss is None
+
+
+def test_a_likelihood_may_be_negative_unless_the_task_says_what_can_be_true() -> None:
+    assert scored("---\nval_bpb: -3.5\n").val_loss == -3.5
+    metric = Metric(name="val_acc", goal="maximise")
+    artifact = Artifact(Path("a"), Path("f"), "---\nval_acc: 1.01\n", Path("s"), "r/0001", 1)
+    assert PrintedScorer(metric).score(artifact).val_loss == -1.01
+    score = PrintedScorer(metric, between=(0.0, 1.0)).score(artifact)
+    assert (score.status, score.reason) == (Status.REJECTED_SCORE, "`val_acc: 1.01` is not between 0 and 1")
 
 
 def test_lines_before_the_last_marker_do_not_count() -> None:
@@ -72,7 +81,7 @@ def test_a_line_finds_the_last_number_that_stands_in_such_text(line: str, log: s
 
 
 @pytest.mark.parametrize(
-    "log", ["loss: 1.0\n", "val loss nan\n", "val loss -2\n", "val loss 3x\n", "val loss 1.5x\n", ""]
+    "log", ["loss: 1.0\n", "val loss nan\n", "val loss -1e200\n", "val loss 3x\n", "val loss 1.5x\n", ""]
 )
 def test_a_line_without_a_usable_number_is_rejected(log: str) -> None:
     assert found_by("val loss {}", log).status is Status.REJECTED_SCORE
