@@ -124,13 +124,21 @@ class Keeper:
             return replace(outcome, reason="no effect: the incumbent's loss to the last digit")
         return outcome
 
-    def lead(self, trial: int) -> float:
-        """Return by how much a trial's loss lies below the champion's; over the seeds that both ran if paired."""
+    def compared(self, trial: int) -> tuple[list[float], list[float]]:
+        """Return the losses of the champion, and those of a trial beside them; of the seeds that both ran if paired."""
         assert self.champion is not None
         champion, own = self._losses(self.champion), self._losses(trial)
         if not self.rule.paired:
-            return _mean(champion.values()) - _mean(own.values())
-        return _mean([champion[seed] - own[seed] for seed in champion.keys() & own.keys()])
+            return list(champion.values()), list(own.values())
+        seeds = [seed for seed in champion if seed in own]
+        return [champion[seed] for seed in seeds], [own[seed] for seed in seeds]
+
+    def lead(self, trial: int) -> float:
+        """Return by how much a trial's loss lies below the champion's; over the seeds that both ran if paired."""
+        champion, own = self.compared(trial)
+        if not self.rule.paired:
+            return _mean(champion) - _mean(own)
+        return _mean([theirs - ours for theirs, ours in zip(champion, own, strict=True)])
 
     def wants(self) -> Wanted | None:
         """Return the repeat that should run now: of the baseline, or what it takes to confirm the incumbent."""

@@ -244,18 +244,28 @@ def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
         lines.append(f"no gain is confirmed; {first}")
     if incumbent.number != champion.number:
         assert incumbent.val_loss is not None
-        assert champion.val_loss is not None
-        value, change = metric.shown(incumbent.val_loss), metric.shown(incumbent.val_loss - champion.val_loss)
-        lead = keeper.lead(incumbent.number) / keeper.sigma
-        of = "the baseline" if champion.number == 0 else f"trial {champion.number}"
         fresh = keeper.reading(incumbent.number)
         more = "" if fresh.selected else f"; {_published(fresh, metric)}"
+        value, lead = metric.shown(incumbent.val_loss), _lead(incumbent.number, champion.number, metric, keeper)
         lines.append(
-            f"provisional: trial {incumbent.number}, {metric.name} {value:.6f} in the run that it was kept for{more}, "
-            f"{change:+.6f} to {of}: {lead:.1f} sigma, not confirmed"
+            f"provisional: trial {incumbent.number}, {metric.name} {value:.6f} in the run that it was kept for{more}; "
+            f"{lead}, not confirmed"
         )
     lines.append(f"  {sigma_line(keeper)}")
     return lines
+
+
+def _lead(trial: int, champion: int, metric: Metric, keeper: Keeper) -> str:
+    """Return what a trial's lead over the champion is, and which of their runs it is taken from."""
+    theirs, own = keeper.compared(trial)
+    name = "the baseline" if champion == 0 else f"trial {champion}"
+    if keeper.rule.paired:
+        runs = f"to {name} under the same {'seed' if len(own) == 1 else 'seeds'}"
+    else:
+        runs = f"to {name} over {counted(len(theirs), 'run')}"
+    here = "" if len(own) == 1 else f"the mean of its {len(own)} runs is {metric.shown(sum(own) / len(own)):.6f}, "
+    lead, sigmas = keeper.lead(trial), keeper.lead(trial) / keeper.sigma
+    return f"{here}{metric.shown(-lead):+.6f} {runs}, {metric.shown(sum(theirs) / len(theirs)):.6f}: {sigmas:.1f} sigma"
 
 
 def _published(reading: Reading, metric: Metric) -> str:

@@ -102,8 +102,18 @@ def test_a_gain_in_one_run_is_provisional_and_not_called_improved() -> None:
     said = Past().trial(1.0).trial(0.98).said
     assert "no gain is confirmed" in said
     assert "provisional: trial 1, val_bpb 0.980000" in said
-    assert "2.0 sigma, not confirmed" in said
+    assert "-0.020000 to the baseline under the same seed, 1.000000: 2.0 sigma, not confirmed" in said
     assert "improved" not in said
+
+
+def test_what_a_lead_is_measured_from_is_shown_beside_it() -> None:
+    past = Past(KeepRule(sigma=0.01)).trial(1.0).trial(0.5).again(0, 1, 1.5, Purpose.BASELINE)
+    assert "-0.750000 to the baseline over 2 runs, 1.250000: " in past.said
+    paired = Past(KeepRule(paired=True, sigma=0.05)).trial(1.0).trial(0.9)
+    paired.again(0, 1, 1.01, Purpose.CHAMPION).again(1, 1, 1.0).again(0, 2, 7.0, Purpose.CHAMPION)
+    assert (
+        "the mean of its 2 runs is 0.950000, -0.055000 to the baseline under the same seeds, 1.005000: " in paired.said
+    )
 
 
 def test_a_confirmed_gain_is_told_by_the_run_that_did_not_choose_it() -> None:
