@@ -12,6 +12,7 @@ from typing import Any, Literal
 from agent import __version__
 from agent.durable import write_durably
 from agent.errors import JournalError, UsageError
+from agent.faults import in_words
 from agent.journal import FORMAT
 
 _PATTERNS = {"run_id": r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", "gpus": r"[A-Za-z0-9-]+"}
@@ -90,7 +91,7 @@ def checked(**values: Any) -> RunConfig:
         return RunConfig(**dict(model(**values)))
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"--{_option(str(first['loc'][0]))} {first['input']!r}: {first['msg'].lower()}") from error
+        raise UsageError(f"--{_option(str(first['loc'][0]))}: {in_words(first)}") from error
 
 
 def _option(name: str) -> str:

@@ -16,6 +16,7 @@ from agent.curve import EXEMPT, PATTERN
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params
 from agent.errors import EditError, TaskError
+from agent.faults import UNKNOWN, in_words
 from agent.metric import Metric
 from agent.search.feasible import MemoryModel
 from agent.search.space import SearchSpace
@@ -352,7 +353,7 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[_Document, str |
     except tomllib.TOMLDecodeError as error:
         raise TaskError(f"{path}: not valid TOML: {error}") from error
     profiles: dict[str, dict[str, Any]] = raw.pop("profiles", {})
-    _check_tables(path, text, profiles)
+    _check_tables(path, text, raw, profiles)
     chosen = profile or raw.get("task", {}).get("profile")
     if chosen is not None and chosen not in profiles:
         known = ", ".join(profiles) or "none"
@@ -366,21 +367,23 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[_Document, str |
         return _Document.model_validate(raw), chosen, list(profiles)
     except ValidationError as error:
         # A misspelt key is also a missing one: the unknown key is what helps.
-        first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        first = min(error.errors(), key=lambda fault: fault["type"] not in UNKNOWN)
         where = tuple(str(part) for part in first["loc"])
         line = _line(text, ("profiles", str(chosen), *where), where)
-        what = first["msg"].removeprefix("Value error, ").replace("Extra inputs are not permitted", "unknown key")
-        raise TaskError(f"{path}:{line}: {'.'.join(where)}: {what}") from error
+        raise TaskError(f"{path}:{line}: {'.'.join(where)}: {in_words(first)}") from error
 
 
-def _check_tables(path: Path, text: str, profiles: Any) -> None:
-    """Raise TaskError unless `profiles`, each profile in it and all that a profile holds are tables."""
+def _check_tables(path: Path, text: str, raw: Mapping[str, Any], profiles: Any) -> None:
+    """Raise TaskError unless all known tables, `profiles`, each profile in it and all that it holds are tables."""
     tables: list[tuple[tuple[str, ...], Any]] = [(("profiles",), profiles)]
     while tables:
         keys, value = tables.pop()
         if not isinstance(value, dict):
             raise TaskError(f"{path}:{_line(text, keys)}: {'.'.join(keys)}: it should be a table, and is {value!r}")
         if len(keys) < 3:
+    for name in _Document.model_fields.keys() & raw.keys():
+        if not isinstance(raw[name], dict):
+            tables.append(((name,), raw[name]))
             tables += [((*keys, name), inner) for name, inner in value.items()]
 
 

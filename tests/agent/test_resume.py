@@ -164,5 +164,5 @@ def test_a_setting_that_somebody_made_nonsense_is_named(agent: Zygote) -> None:
     path = agent.runs.run("r").run_json
     path.write_text(path.read_text().replace('"final_runs": 0', '"final_runs": "many"'))
     assert agent.agent("resume", "r") == 2
-    assert "--final-runs 'many': input should be a valid integer" in agent.said
+    assert "--final-runs: it should be a whole number, and is 'many'" in agent.said
     assert len(agent.said.splitlines()) == 1

@@ -1,0 +1,49 @@
+"""What is wrong with a value that a user gave, in plain words instead of pydantic's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+"""Types of faults that are a name nobody knows."""
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text in quotes",
+    "bool": "true or false",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a table",
+    "mapping": "a table",
+    "model": "a table",
+    "dataclass": "a table",
+}
+_BOUNDS = {
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "{le:g} or less",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "of the pattern {pattern}",
+    "finite_number": "a finite number",
+}
+_MOST_CHARACTERS = 60
+
+
+def in_words(fault: Mapping[str, Any]) -> str:
+    """Return what one of pydantic's errors says: `it should be greater than 0, and is -1`."""
+    kind, context = fault["type"], fault.get("ctx", {})
+    if kind in UNKNOWN:
+        return "unknown key"
+    if kind.startswith("missing"):
+        return "it is missing"
+    wanted = _BOUNDS[kind].format(**context) if kind in _BOUNDS else _WANTED.get(kind.partition("_")[0])
+    if wanted is None:  # the words of a validator of ours
+        return str(fault["msg"]).removeprefix("Value error, ")
+    return f"it should be {wanted}, and is {_shown(fault['input'])}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    said = "a table" if isinstance(value, dict) else repr(value)
+    return said if len(said) <= _MOST_CHARACTERS else f"{said[:_MOST_CHARACTERS]}…"
