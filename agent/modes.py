@@ -17,6 +17,8 @@ from agent.propose.briefing import Briefing
 from agent.propose.proposer import Proposer
 from agent.propose.rehearsal import Rehearse
 from agent.propose.turns import Turns
+from agent.search.calibrated import Ask, CalibratedMemory
+from agent.search.feasible import Memory
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
 from agent.task import Task
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from agent.propose.numeric import NumericProposer
     from agent.search.cmaes import CMAState
 
+Host = tuple["NumericProposer", Callable[[], "CMAState"]]
 ModelFor = Callable[[int], Model]  # the model that writes trial n, with its transcript
 
 MODES = {
@@ -167,10 +170,12 @@ def build_proposer(
     api_key: str | None,
     *,
     rehearse: Rehearse | None = None,
+    ask: Ask | None = None,
 ) -> Proposer:
     """Return the proposer of the run's mode. Raises TaskError if the task lacks what the mode needs.
 
-    `rehearse` runs the smoke job of an edited script; only code-edit asks for it.
+    `rehearse` runs the smoke job of an edited script; only code-edit asks for it. `ask` runs the task's own estimate of
+    the memory that values need; the other modes do.
     """
     if config.hints and config.mode in ("fixed", "code-edit", NOISE):
         raise UsageError(f"--hints is for modes with a searcher; {config.mode} has none")
@@ -183,9 +188,10 @@ def build_proposer(
 
         return NoiseProposer()
     if is_echo(config):
-        return _echo(config, task)
+        return _echo(config, task, ask)
     if not needs_model(config):
-        return _numeric(config, task, searcher_of(config.mode, _space(config, task), _start(config, task), config.seed))
+        searcher = searcher_of(config.mode, _space(config, task), _start(config, task), config.seed)
+        return _numeric(config, task, searcher, ask)
     assert model is not None, "the other modes talk to a model"
 
     def model_for(number: int) -> Model:
@@ -195,8 +201,9 @@ def build_proposer(
         form = config.edit_format or ("lines" if is_embedded(config, api_key) else "search-replace")
         return _code_edit(config, task, paths, model_for=model_for, edit_format=form, rehearse=rehearse)
     if config.mode == "fixed":
-        return _fixed(config, task, model_for)
-    return _centaur(config, task, model_for, context_tokens_of(config, api_key), model.name)
+        return _fixed(config, task, model_for, ask)
+    host, window = host_of(config, task, ask), context_tokens_of(config, api_key)
+    return _centaur(config, task, host=host, model_for=model_for, context_tokens=window, model_name=model.name)
 
 
 def searcher_of(mode: str, space: SearchSpace, start: Params, seed: int) -> Searcher:
@@ -225,14 +232,20 @@ def searcher_of(mode: str, space: SearchSpace, start: Params, seed: int) -> Sear
     return OptunaSearcher(space, seed, mode.removeprefix(OPTUNA))
 
 
-def _numeric(config: RunConfig, task: Task, searcher: Searcher) -> "NumericProposer":
+def _numeric(config: RunConfig, task: Task, searcher: Searcher, ask: Ask | None) -> "NumericProposer":
     """Return the proposer around a searcher, with a memory model and hints if the task declares them."""
     from agent.propose.numeric import NumericProposer
     from agent.search.hinted import HintedSearcher
 
     if config.hints:
         searcher = HintedSearcher(searcher, _start(config, task))
-    return NumericProposer(searcher, task.memory_model())
+    return NumericProposer(searcher, _memory(task, ask))
+
+
+def _memory(task: Task, ask: Ask | None) -> Memory | None:
+    """Return a fresh model of what fits; None if the task declares nothing for one."""
+    learned = task.memory_model()
+    return learned if learned is None or ask is None else CalibratedMemory(learned, ask)
 
 
 def _code_edit(
@@ -259,14 +272,16 @@ def _code_edit(
     return MendingProposer(model_edits)
 
 
-def _fixed(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
+def _fixed(config: RunConfig, task: Task, model_for: ModelFor, ask: Ask | None) -> Proposer:
     from agent.propose.fixed import FixedProposer
 
     _space(config, task)  # it needs one, derived coordinates or not
-    return FixedProposer(model_for, PromptSet.load("fixed"), _briefing(task), task.memory_model)
+    return FixedProposer(model_for, PromptSet.load("fixed"), _briefing(task), lambda: _memory(task, ask))
 
 
-def _centaur(config: RunConfig, task: Task, model_for: ModelFor, context_tokens: int, model_name: str) -> Proposer:
+def _centaur(
+    config: RunConfig, task: Task, *, host: Host, model_for: ModelFor, context_tokens: int, model_name: str
+) -> Proposer:
     from agent.propose.centaur import CentaurProposer
     from agent.propose.centaur_prompts import PAPER_WINDOW, as_published, compact
 
@@ -275,10 +290,8 @@ def _centaur(config: RunConfig, task: Task, model_for: ModelFor, context_tokens:
             f"--prompt paper needs a window of {PAPER_WINDOW} tokens, and {model_name} has {context_tokens}; "
             "leave it out, or name a larger model (and its --context-tokens)"
         )
-    host, state = host_of(config, task)
     return CentaurProposer(
-        host,
-        state,
+        *host,
         model_for,
         PromptSet.load("centaur" if config.prompt == "compact" else "centaur_paper"),
         _briefing(task),
@@ -287,18 +300,18 @@ def _centaur(config: RunConfig, task: Task, model_for: ModelFor, context_tokens:
     )
 
 
-def _echo(config: RunConfig, task: Task) -> Proposer:
+def _echo(config: RunConfig, task: Task, ask: Ask | None) -> Proposer:
     from agent.propose.echo import EchoProposer
 
-    return EchoProposer(host_of(config, task)[0], turns_of(config))
+    return EchoProposer(host_of(config, task, ask)[0], turns_of(config))
 
 
-def host_of(config: RunConfig, task: Task) -> "tuple[NumericProposer, Callable[[], CMAState]]":
-    """Return the CMA-ES of a hybrid, and how to read its state."""
+def host_of(config: RunConfig, task: Task, ask: Ask | None = None) -> Host:
+    """Return the CMA-ES of a hybrid, and how to read its state; `ask` as in `build_proposer`."""
     from agent.search.cmaes import CMAESearcher
 
     searcher = CMAESearcher(_space(config, task), _start(config, task), config.seed)
-    return _numeric(config, task, searcher), searcher.state
+    return _numeric(config, task, searcher, ask), searcher.state
 
 
 def turns_of(config: RunConfig) -> Turns:

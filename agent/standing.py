@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+from agent.estimates import key_of, read_answers
 from agent.modes import host_of
 from agent.propose.proposer import Context
 from agent.report.stored_run import StoredRun
 from agent.search.cmaes import CMAState
 from agent.task import Task
+from agent.trial import Origin
 
 OF_CMA_ES = ("cma-es", "centaur", "echo")
 
@@ -21,11 +23,16 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
     trials = stored.history.trials
     if stored.config.mode not in OF_CMA_ES or len(trials) < 2:
         return {}
-    host, state_now = host_of(stored.config, task)
+    answers = read_answers(stored.paths.estimates)
+    ask = (lambda params: answers.get(key_of(task, params))) if task.estimate else None
+    host, state_now = host_of(stored.config, task, ask)
     states: dict[int, CMAState] = {}
     for number in range(1, len(trials)):
         # The baseline's script serves for all: the host writes every name of the space, whatever stood there.
-        host.propose(Context(number, task.source, task.source, trials[0], trials[:number], task.space, ""))
+        again = host.propose(Context(number, task.source, task.source, trials[0], trials[:number], task.space, ""))
+        proposal = trials[number].proposal
+        if proposal.origin is Origin.SEARCHER and again.params != proposal.params:
+            return {}  # something it was told is lost: estimates of memory that somebody has deleted
         state = state_now()
         last = list(states.values())[-1] if states else None
         if last is None or state.generation != last.generation or number == len(trials) - 1:

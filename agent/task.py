@@ -319,8 +319,13 @@ class Task:
             line = _line(text, ("profiles", str(self.profile), "hints"), ("hints",))
             raise TaskError(f"{self.folder / CONFIG_NAME}:{line}: hints.{problems[0]}")
 
+    @property
+    def estimate(self) -> tuple[str, ...]:
+        """The command that estimates the memory of a configuration; empty if the task has none."""
+        return tuple(self._memory.get("estimate", ())) if self.space is not None else ()
+
     def memory_model(self) -> MemoryModel | None:
-        """Return a fresh model of what fits in memory; None if the task declares no terms for one."""
+        """Return a fresh model of what fits in memory; None if the task declares nothing for one."""
         if self.space is None or not self._memory:
             return None
         return MemoryModel.from_table(self._memory, self.space.names, self.limits.memory_gb)
@@ -376,14 +381,14 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[_Document, str |
 def _check_tables(path: Path, text: str, raw: Mapping[str, Any], profiles: Any) -> None:
     """Raise TaskError unless all known tables, `profiles`, each profile in it and all that it holds are tables."""
     tables: list[tuple[tuple[str, ...], Any]] = [(("profiles",), profiles)]
+    for name in _Document.model_fields.keys() & raw.keys():
+        if not isinstance(raw[name], dict):
+            tables.append(((name,), raw[name]))
     while tables:
         keys, value = tables.pop()
         if not isinstance(value, dict):
             raise TaskError(f"{path}:{_line(text, keys)}: {'.'.join(keys)}: it should be a table, and is {value!r}")
         if len(keys) < 3:
-    for name in _Document.model_fields.keys() & raw.keys():
-        if not isinstance(raw[name], dict):
-            tables.append(((name,), raw[name]))
             tables += [((*keys, name), inner) for name, inner in value.items()]
 
 

@@ -21,7 +21,7 @@ LAYERS = (
     },
     {
         *("propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper"),
-        *("known_noise", "prune", "canary"),
+        *("known_noise", "prune", "canary", "estimates"),
     },
     {
         *("loop", "start", "track", "open_run", "confirm", "guarded", "thought", "report", "recorded", "comparison"),
@@ -35,7 +35,7 @@ LAYERS = (
 )
 MAY_USE_SANDBOX = {
     "canary",
-    *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"),
+    *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "estimates"),
     *("loop", "open_run", "thought", "places", "run_lock", "session", "doctor", "cli", "cli_compare"),
 }
 OWNERS = {

@@ -4,7 +4,7 @@ from agent.edits.edit import Params
 from agent.propose.configurations import params_of
 from agent.propose.experience import Experience
 from agent.propose.proposer import Context
-from agent.search.feasible import Estimate, MemoryModel
+from agent.search.feasible import Estimate, Memory
 from agent.search.searcher import Searcher
 from agent.trial import Origin, Trial
 
@@ -20,7 +20,7 @@ class CatchUp:
     the same ones at the same trials.
     """
 
-    def __init__(self, searcher: Searcher, memory: MemoryModel | None = None) -> None:
+    def __init__(self, searcher: Searcher, memory: Memory | None = None) -> None:
         """`searcher` and `memory`: fresh; they learn from the journal."""
         self._searcher = searcher
         self._experience = Experience(memory)

@@ -3,15 +3,15 @@
 from agent.edits.edit import Params
 from agent.propose.configurations import params_of
 from agent.propose.proposer import Context
-from agent.search.feasible import Estimate, MemoryModel
+from agent.search.feasible import Estimate, Memory
 from agent.trial import Outcome, Status, Trial
 
 
 class Experience:
     """Learns one trial after another. It never proposes: it says what need not, or cannot, run."""
 
-    def __init__(self, memory: MemoryModel | None = None) -> None:
-        """`memory`: a fresh model; None: the task declares no terms for one."""
+    def __init__(self, memory: Memory | None = None) -> None:
+        """`memory`: a fresh model; None: the task declares nothing for one."""
         self._memory = memory
         self._losses: dict[frozenset[tuple[str, object]], float | None] = {}  # by configuration, of the first run
 

@@ -10,7 +10,7 @@ from agent.propose.configurations import as_json, shortlist, table
 from agent.propose.decision import ConfigurationCheck, decided
 from agent.propose.experience import Experience
 from agent.propose.proposer import Context
-from agent.search.feasible import MemoryModel
+from agent.search.feasible import Memory
 from agent.trial import Proposal
 
 # Best, latest and failed configurations: more than a Centaur shows, for there is no searcher that remembers the rest.
@@ -25,7 +25,7 @@ class FixedProposer:
         model_for: Callable[[int], Model],
         prompts: PromptSet,
         briefing: Briefing,
-        memory: Callable[[], MemoryModel | None] = lambda: None,
+        memory: Callable[[], Memory | None] = lambda: None,
     ) -> None:
         """`model_for` gives the model of trial n, with its transcript; `memory` a fresh model of what fits."""
         self._model_for = model_for

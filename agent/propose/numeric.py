@@ -6,7 +6,7 @@ from agent.edits.guard import fingerprint
 from agent.propose.catch_up import CatchUp
 from agent.propose.configurations import changes
 from agent.propose.proposer import Context
-from agent.search.feasible import Estimate, MemoryModel
+from agent.search.feasible import Estimate, Memory
 from agent.search.searcher import Searcher
 from agent.trial import Origin, Proposal, Status
 
@@ -14,7 +14,7 @@ from agent.trial import Origin, Proposal, Status
 class NumericProposer:
     """Proposes what `searcher` asks for. It needs a task with a search space."""
 
-    def __init__(self, searcher: Searcher, memory: MemoryModel | None = None) -> None:
+    def __init__(self, searcher: Searcher, memory: Memory | None = None) -> None:
         """`searcher` and `memory`: fresh; they are brought up to date from the journal."""
         self._catch_up = CatchUp(searcher, memory)
 

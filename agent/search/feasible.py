@@ -7,7 +7,7 @@ cannot be negative. A handful of trials tells the weights; what is surely too la
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from agent.edits.edit import Params
 from agent.search.expressions import Expression
 
 MIN_TRIALS = 4  # successes, before anything is refused
-REFUSED_BELOW = 0.1  # chance of fitting
+HOPELESS_BELOW = 0.1  # chance of fitting
 MIN_ERROR = 0.01  # relative: geometries repeat within about one per cent
 RIDGE = 1e-3  # of a term's weight, relative: decides between terms that the trials cannot tell apart
 N_ROUNDS = 3  # of turning trials that ran out of memory into equations
@@ -30,18 +30,34 @@ class Estimate:
 
     gb: float
     error: float  # relative standard deviation
-    chance: float  # that it fits, 0 to 1
     limit_gb: float
+
+    @property
+    def chance(self) -> float:
+        """The probability that it fits, 0 to 1."""
+        return _normal_cdf(math.log(self.limit_gb / self.gb) / self.error)
 
     @property
     def hopeless(self) -> bool:
         """Whether it will surely not fit."""
-        return self.chance < REFUSED_BELOW
+        return self.chance < HOPELESS_BELOW
 
     @property
     def told(self) -> str:
         """The estimate in words, for prompts: "needs about 44 of 79 GB"."""
         return f"needs about {self.gb:.3g} of {self.limit_gb:.3g} GB"
+
+
+class Memory(Protocol):
+    """Learns from trials what fits."""
+
+    def learn(self, params: Params, peak_gb: float | None) -> None:
+        """Note what a trial needed; None: it ran out of memory."""
+        ...
+
+    def estimate(self, params: Params) -> Estimate | None:
+        """Return what `params` will need; None while that cannot be told."""
+        ...
 
 
 class MemoryModel:
@@ -54,7 +70,9 @@ class MemoryModel:
         names: tuple[str, ...],
         definitions: Mapping[str, str] | None = None,
     ) -> None:
-        """`terms`: formulas over `names`, a constant is added to them; `limit_gb`: what a trial may use.
+        """`terms`: formulas over `names`, a constant is added to them; without any, it never tells.
+
+        `limit_gb`: what a trial may use.
 
         Raises:
             ValueError: a term is not a formula over the names.
@@ -69,18 +87,24 @@ class MemoryModel:
     def from_table(cls, table: Mapping[str, Any], names: tuple[str, ...], limit_gb: float) -> "MemoryModel":
         """Return the model that `[memory]` of a task.toml declares: terms, define, limit_gb (default: `limit_gb`).
 
+        Where the table has an `estimate`, which agent.estimates runs, it needs no terms.
+
         Raises:
             ValueError: the table is wrong; the message begins "memory: ".
         """
         try:
-            if unknown := sorted(set(table) - {"terms", "define", "limit_gb"}):
-                raise ValueError(f"unknown key {unknown[0]!r}; known are define, limit_gb, terms")
-            if not isinstance(table.get("terms"), list | tuple) or not table["terms"]:
+            if unknown := sorted(set(table) - {"terms", "define", "limit_gb", "estimate"}):
+                raise ValueError(f"unknown key {unknown[0]!r}; known are define, estimate, limit_gb, terms")
+            command = table.get("estimate", ["python"])
+            if not isinstance(command, list) or not command or not all(isinstance(w, str) and w for w in command):
+                raise ValueError(f'estimate = {command!r} is not a command such as ["python", "estimate.py"]')
+            terms = table.get("terms", [])
+            if not isinstance(terms, list) or not (terms or "estimate" in table):
                 raise ValueError("terms must be a list of formulas")
             limit = table.get("limit_gb", limit_gb)
             if type(limit) not in (int, float) or limit <= 0:
                 raise ValueError(f"limit_gb = {limit!r} is not a positive number")
-            return cls(table["terms"], float(limit), names, table.get("define"))
+            return cls(terms, float(limit), names, table.get("define"))
         except ValueError as fault:
             raise ValueError(f"memory: {fault}") from None
 
@@ -94,12 +118,12 @@ class MemoryModel:
 
     def estimate(self, params: Params) -> Estimate | None:
         """Return what `params` will need; None while too few trials have succeeded to tell."""
-        if len(self._fitting) < MIN_TRIALS:
+        if not self._terms or len(self._fitting) < MIN_TRIALS:
             return None
         if self._fit is None:
             self._fit = self._fitted()
         gb, error = self._fit.predict(self._row(params))
-        return Estimate(gb, error, _normal_cdf(math.log(self.limit_gb / gb) / error), self.limit_gb)
+        return Estimate(gb, error, self.limit_gb)
 
     def refuses(self, params: Params) -> bool:
         """Whether `params` will surely not fit."""
