@@ -1,17 +1,17 @@
 """The curve that a script prints while it trains: reported, not trusted, and brought down to a few numbers."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from agent.linear_pattern import Pattern
+
 PATTERN = (
-    r"\bprogress[ =:]++(?P<progress>(?=\.?\d)\d*+(?:\.\d++)*+)\b"
-    r".*?\bloss[ =:]++(?P<loss>[-+]?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?))"
+    r"\bprogress[ =:]+(?P<progress>\d+(?:\.\d+)*|(?:\.\d+)+)\.?[^\w.]"
+    r".*?\bloss[ =:]+(?P<loss>[-+]?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?))"
 )
-"""What the bundled script prints: `step 00120 progress 0.512 loss 4.1234 ...`. It never gives back what it has taken:
-so no line can keep it busy."""
+"""What the bundled script prints: `step 00120 progress 0.512 loss 4.1234 ...`."""
 EXEMPT = (
     "warm",
     "schedul",
@@ -44,7 +44,7 @@ class Point:
 class CurveFormat:
     """How a script prints its curve."""
 
-    pattern: re.Pattern[str]  # has the group `loss`, and `progress` (a share) or `used` (of the budget, in its unit)
+    pattern: Pattern  # has the group `loss`, and `progress` (a share) or `used` (of the budget, in its unit)
     amount: float  # the budget, in its unit
 
     def point(self, line: str) -> Point | None:

@@ -7,7 +7,6 @@ condemned run on, so that wrong kills are measured. docs/keep-rule.md has the ru
 
 import hashlib
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent.curve import HALF, Condemned, Curve, CurveFormat, Point, level
 from agent.edits.touched import touched
+from agent.linear_pattern import compiled
 from agent.repeat import Repeat
 from agent.trial import Status, Trial
 
@@ -231,7 +231,7 @@ def pruner_of(task: "Task", seed: int, results: Iterable[Trial | Repeat]) -> Pru
     """Return the rule for a run of `task` that has come to `results`; None if its script prints no declared curve."""
     if task.curve is None:
         return None
-    form = CurveFormat(re.compile(task.curve.pattern), task.budget.amount)
+    form = CurveFormat(compiled(task.curve.pattern), task.budget.amount)
     return Pruner(form, task.curve.exempt, seed, results)
 
 

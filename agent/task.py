@@ -17,6 +17,7 @@ from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params
 from agent.errors import EditError, TaskError
 from agent.faults import UNKNOWN, in_words
+from agent.linear_pattern import compiled
 from agent.metric import Metric
 from agent.search.feasible import MemoryModel
 from agent.search.space import SearchSpace
@@ -186,10 +187,7 @@ class CurveSpec(_Strict):
     @field_validator("pattern")
     @classmethod
     def _complete(cls, value: str) -> str:
-        try:
-            groups = set(re.compile(value).groupindex)
-        except re.error as error:
-            raise ValueError(f"no regular expression: {error}") from error
+        groups = set(compiled(value).groupindex)
         if "loss" not in groups or len(groups & {"progress", "used"}) != 1:
             raise ValueError("needs the group (?P<loss>…), and one of (?P<progress>…) and (?P<used>…)")
         return value

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first. A module may import its own layer and lower ones; see docs/architecture.md.
 LAYERS = (
-    {"__init__", "errors", "paths", "resources", "durable", "curve", "edits", "workload", "counted", "noise", "faults"},
+    {"__init__", "errors", "paths", "resources", "durable", "curve", "edits", "workload", "counted", "noise", "faults", "linear_pattern"},
     {"trial", "repeat", "machine", "steadiness"},
     {
         *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record", "run_lock"),
@@ -52,6 +52,7 @@ OWNERS = {
         *("agent/cli.py", "agent/cli_attribute.py", "agent/cli_compare.py", "agent/cli_init.py", "agent/cli_read.py"),
         *("agent/cli_replay.py", "agent/cli_report.py", "agent/cli_shared.py", "agent/cli_track.py"),
     },
+    "re2": {"agent/linear_pattern.py"},
     "rich": {"agent/report/screen.py", "agent/report/watch.py"},
     "matplotlib": {"agent/report/charts.py", "agent/report/svg.py"},
     "jinja2": {"agent/report/page.py"},

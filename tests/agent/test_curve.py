@@ -1,15 +1,15 @@
 """What is read of the curve that a script prints."""
 
-import re
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from agent.curve import PATTERN, Condemned, Curve, CurveFormat, Point, level
+from agent.linear_pattern import compiled
 from agent.trial import Outcome, Status
 
-FORMAT = CurveFormat(re.compile(PATTERN), 40.0)
+FORMAT = CurveFormat(compiled(PATTERN), 40.0)
 
 
 def falling(n_points: int, start: float = 4.0, end: float = 1.0) -> list[Point]:
@@ -22,6 +22,8 @@ def falling(n_points: int, start: float = 4.0, end: float = 1.0) -> list[Point]:
         ("step 00120 progress 0.512 loss 4.1234 elapsed 6 s", Point(0.512, 4.1234)),
         ("progress=0.5, loss=-1.5e-3", Point(0.5, -1.5e-3)),
         ("progress: 1 val_loss 2.5 loss: 2", Point(1.0, 2.0)),
+        ("progress .5, then progress 0.7x loss 3.", Point(0.5, 3.0)),
+        ("progress 0.7x, progress 0.5. loss 3", Point(0.5, 3.0)),
     ],
 )
 def test_the_default_pattern_reads_what_scripts_print(line: str, point: Point) -> None:
@@ -29,7 +31,17 @@ def test_the_default_pattern_reads_what_scripts_print(line: str, point: Point) -
 
 
 @pytest.mark.parametrize(
-    "line", ["", "loss 4.1", "progress 0.5", "progress 0.5.1 loss 3", "progress 0.5 train_loss 3", "in progress loss 2"]
+    "line",
+    [
+        "",
+        "loss 4.1",
+        "progress 0.5",
+        "progress 0.5.1 loss 3",
+        "progress 0.5 train_loss 3",
+        "progress 0.5x loss 3",
+        "progress 1e3 loss 3",
+        "in progress loss 2",
+    ],
 )
 def test_other_lines_are_no_points(line: str) -> None:
     assert FORMAT.point(line) is None
@@ -72,8 +84,22 @@ def test_no_line_keeps_the_default_pattern_busy(line: str) -> None:
     assert {FORMAT.point(line) for _ in range(1000)} == {None}
 
 
+@pytest.mark.usefixtures("alarm")
+def test_no_line_keeps_a_pattern_of_the_user_busy() -> None:
+    form = CurveFormat(compiled(r"(?:\w+ *)+: (?P<used>\d+) (?P<loss>\S+)"), 40.0)
+    assert form.point("step so and so: 10 3.5") == Point(0.25, 3.5)
+    assert form.point("a" * 990 + "!") is None  # re takes longer than a night
+
+
+def test_what_the_engine_does_not_know_is_said_in_one_line() -> None:
+    with pytest.raises(ValueError, match=r"^no regular expression \(RE2\): bad repetition operator: \+\+; look-around"):
+        compiled(r"(?P<loss>\d++)")
+    with pytest.raises(ValueError, match=r"^no regular expression \(RE2\): missing \): \($"):
+        compiled("(")
+
+
 def test_what_is_used_of_the_budget_is_a_share_of_it() -> None:
-    steps = CurveFormat(re.compile(r"^(?P<used>\d+)/40: (?P<loss>\S+)"), 40.0)
+    steps = CurveFormat(compiled(r"^(?P<used>\d+)/40: (?P<loss>\S+)"), 40.0)
     assert steps.point("10/40: 3.5") == Point(0.25, 3.5)
 
 

@@ -1,19 +1,19 @@
 """The rule that stops trials, on curves made up here."""
 
 import math
-import re
 from pathlib import Path
 
 import pytest
 
 from agent.curve import PATTERN, Curve, CurveFormat
 from agent.edits.edit import Unchanged
+from agent.linear_pattern import compiled
 from agent.prune import FEWEST_CURVES, ONE_IN, Bar, Pruner, Watch, runs_on
 from agent.repeat import Purpose, Repeat
 from agent.task import BudgetSpec
 from agent.trial import Origin, Outcome, Proposal, Status, Trial
 
-FORMAT = CurveFormat(re.compile(PATTERN), 100.0)
+FORMAT = CurveFormat(compiled(PATTERN), 100.0)
 BAR = Bar(champion=3, half=2.0, recovery=0.5, n_curves=9, sigma=0.1, error=0.0, runs_on=False)  # limit: 0.7
 SCRIPT, OTHER = "WIDTH = 1\nWARMUP = 0.1\n", "WIDTH = 2\nWARMUP = 0.1\n"
 STEPS = BudgetSpec(unit="steps", amount=100, nominal_seconds=40.0, counted_by="script")
