@@ -141,3 +141,17 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
 
     with stack:
         yield opened
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """Let a test fail that is kept busy for 20 seconds."""
+
+    def ring(*_: object) -> None:
+        pytest.fail("kept busy for 20 seconds")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)

@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first. A module may import its own layer and lower ones; see docs/architecture.md.
 LAYERS = (
-    {"__init__", "errors", "paths", "resources", "durable", "curve", "edits", "workload", "counted", "noise", "faults", "linear_pattern"},
+    {
+        *("__init__", "errors", "paths", "resources", "durable", "curve", "edits", "workload"),
+        *("counted", "noise", "faults", "linear_pattern"),
+    },
     {"trial", "repeat", "machine", "steadiness"},
     {
         *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record", "run_lock"),

@@ -56,8 +56,10 @@ def numbers_in(log: str, line: str) -> list[str]:
     """Return every number that stands where `line` has {}; blanks in it stand for any number of blanks."""
     before, after = (r"[ \t]+".join(map(re.escape, part.split())) for part in line.split("{}"))
     word = r"(?<!\w)" if before[:1].isalnum() else ""
-    behind = rf"[ \t]*{after}" if after else ""
-    return re.findall(rf"{word}{before}[ \t]*{_NUMBER}{behind}", log)
+    if not before:  # of a row of blanks or digits only the first begins, lest each of them looks at all that follow
+        word = r"(?<![ \t])(?!(?<=\d)\d)"
+    behind = rf"[ \t]*+{after}" if after else ""
+    return re.findall(rf"{word}{before}[ \t]*+{_NUMBER}{behind}", log)
 
 
 def _number(text: str) -> float | None:

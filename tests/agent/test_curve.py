@@ -1,8 +1,5 @@
 """What is read of the curve that a script prints."""
 
-import signal
-from collections.abc import Iterator
-
 import pytest
 
 from agent.curve import PATTERN, Condemned, Curve, CurveFormat, Point, level
@@ -60,20 +57,6 @@ def test_no_line_claims_more_than_can_be_counted_with() -> None:
     assert FORMAT.point("progress 0.5 loss -1e200") == Point(0.5, float("-inf"))
     largest = [Point(n / 100, (-1) ** n * 1e100) for n in range(101)]
     assert Curve.of(largest) is not None
-
-
-@pytest.fixture
-def alarm() -> Iterator[None]:
-    """Let a test fail that is kept busy for 20 seconds."""
-
-    def ring(*_: object) -> None:
-        pytest.fail("kept busy for 20 seconds")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(20)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.usefixtures("alarm")

@@ -73,6 +73,9 @@ def found_by(line: str, log: str) -> Score:
         ("error: {}%", "error: 30 of 100\nerror: 7.5 %\n", 7.5),
         ("loss {}", "gloss 1\nloss 2\nloss 3 apples and loss4\n", 4.0),
         ("{} nats", "2.5 nats\n", 2.5),
+        ("{} nats", "loss  1 or \t2.5 nats\n", 2.5),
+        ("{}", "   3 4", 4.0),
+        ("{} nats", "1-20.5 nats\n", -20.5),
         ("a.c {}", "abc 1\na.c .5\n", 0.5),
     ],
 )
@@ -85,3 +88,13 @@ def test_a_line_finds_the_last_number_that_stands_in_such_text(line: str, log: s
 )
 def test_a_line_without_a_usable_number_is_rejected(log: str) -> None:
     assert found_by("val loss {}", log).status is Status.REJECTED_SCORE
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("line", ["{}", "{} nats", "loss {}", "loss {} %"])
+@pytest.mark.parametrize(
+    "log", [" " * 20_000, "loss" + " " * 20_000, "1" * 20_000, "1" + " " * 20_000, "loss 1 " * 3_000]
+)
+def test_no_log_keeps_us_busy(line: str, log: str) -> None:
+    for _ in range(20):
+        found_by(line, log)
