@@ -1,7 +1,8 @@
 """Carrying a change of one version of a script over to another version, by lines, as git's three-way merge does."""
 
-from difflib import SequenceMatcher
 from typing import NamedTuple
+
+from agent.edits.alignment import changes
 
 
 class _Hunk(NamedTuple):
@@ -16,10 +17,11 @@ def merged(base: str, ours: str, theirs: str) -> str | None:
     """Return `ours` with what changed between `base` and `theirs`; None if both have changed the same lines.
 
     Unlike git's merge it lets changes of neighbouring lines be: constants of a script often stand below each other.
+    Of texts too large or too monotonous to align, all between the first and the last change counts as changed.
     """
     lines = base.splitlines(keepends=True)
     own, other = _hunks(lines, ours), _hunks(lines, theirs)
-    if any(_clash(a, b) for a in own for b in other):
+    if _any_clash(own, other):
         return None
     at, result = 0, []
     for hunk in sorted({*own, *other}, key=lambda hunk: hunk[:2]):
@@ -35,8 +37,20 @@ def n_changed_lines(old: str, new: str) -> int:
 
 def _hunks(base: list[str], text: str) -> list[_Hunk]:
     lines = text.splitlines(keepends=True)
-    matcher = SequenceMatcher(None, base, lines, autojunk=False)
-    return [_Hunk(i, j, tuple(lines[k:m])) for tag, i, j, k, m in matcher.get_opcodes() if tag != "equal"]
+    return [_Hunk(i, j, tuple(lines[k:m])) for i, j, k, m in changes(base, lines)]
+
+
+def _any_clash(own: list[_Hunk], other: list[_Hunk]) -> bool:
+    """Return whether any two hunks clash. Those of a side are in order and apart, so one pass meets all neighbours."""
+    a = b = 0
+    while a < len(own) and b < len(other):
+        if _clash(own[a], other[b]):
+            return True
+        if own[a].end <= other[b].end:
+            a += 1
+        else:
+            b += 1
+    return False
 
 
 def _clash(a: _Hunk, b: _Hunk) -> bool:
