@@ -28,6 +28,8 @@ _LOADERS = {
     *("json.load", "json.loads", "tomllib.load", "tomllib.loads", "tomli.load", "toml.load", "safe_load", "full_load"),
 }
 
+_MOST_BYTES = 1 << 18  # of a settings file; larger ones are data
+_MOST_ENTRIES = 100_000  # more than so many bytes can hold
 _POWER_OF_TEN = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
@@ -98,8 +100,12 @@ def _files(folder: Path, source: Source, arguments: Sequence[str]) -> list[tuple
     return [
         ((beside / name).as_posix(), where)
         for name, where in named
-        if name.endswith(SUFFIXES) and not Path(name).is_absolute() and is_file(folder / beside / name)
+        if name.endswith(SUFFIXES) and not Path(name).is_absolute() and _is_settings(folder / beside / name)
     ]
+
+
+def _is_settings(path: Path) -> bool:
+    return is_file(path) and path.stat().st_size <= _MOST_BYTES
 
 
 def _read(path: Path) -> Any:
@@ -115,13 +121,55 @@ def _read(path: Path) -> Any:
 
 
 def _yaml(text: str) -> Any:
-    """Return what a YAML text says. Raises ValueError if it says nothing."""
+    """Return what a YAML text says. Raises ValueError if it says nothing, or far more than is written in it."""
     import yaml
 
+    loader = yaml.SafeLoader(text)
     try:
-        return yaml.safe_load(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _n_entries(node) > _MOST_ENTRIES:
+            raise ValueError(f"its merge keys, <<, make more than {_MOST_ENTRIES} entries of it; write them out")
+        return loader.construct_document(node)
     except yaml.YAMLError as fault:
         raise ValueError(" ".join(str(fault).split())) from None
+    finally:
+        loader.dispose()
+
+
+def _n_entries(root: Any) -> int:
+    """Return how many entries the mappings of a YAML document have, with what merge keys bring into each.
+
+    PyYAML copies them one by one: twenty lines that each merge the one above twice are a million.
+    """
+    known: dict[int, int] = {}  # by node
+
+    def of(node: Any) -> int:
+        if id(node) not in known:
+            known[id(node)] = 0  # while it is counted: it may merge itself
+            known[id(node)] = sum(brought_by(key, value) for key, value in node.value)
+        return known[id(node)]
+
+    def brought_by(key: Any, value: Any) -> int:
+        if key.tag != "tag:yaml.org,2002:merge":
+            return 1
+        merged = value.value if value.id == "sequence" else [value]
+        return sum(of(node) for node in merged if node.id == "mapping")
+
+    left, total = [root], 0  # in the order of the text: what is merged has been counted before
+    seen: set[int] = set()
+    while left:
+        node = left.pop()
+        if id(node) in seen or node.id == "scalar":
+            continue
+        seen.add(id(node))
+        if node.id == "mapping":
+            total += of(node)
+            left += [part for pair in reversed(node.value) for part in reversed(pair)]
+        else:
+            left += reversed(node.value)
+    return total
 
 
 def _leaves(value: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], Value]]:

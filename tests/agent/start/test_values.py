@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.edits.assignments import Assignments, read_constants
+from agent.errors import UsageError
 from agent.start.lift import lift
 from agent.start.reading import is_worth_lifting
 from agent.start.settings_file import find_load
@@ -153,6 +154,33 @@ def test_names_with_line_breaks_write_no_code_into_the_copy(tmp_path: Path) -> N
     assert "INJECTED" not in names_bound(lift(script, found, load, is_worth_lifting).text)
     code = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr\\nINJECTED = 1 #', default=0.1)\n"
     assert "INJECTED" not in names_bound(lifted(code))
+
+
+def settings_of(tmp_path: Path, text: str) -> dict[str, object]:
+    (tmp_path / "c.yaml").write_text(text)
+    loaded = find_load(tmp_path, source('import yaml\nc = yaml.safe_load(open("c.yaml"))\n'), [])
+    assert loaded is not None
+    return {setting.name: setting.value for setting in loaded[1]}
+
+
+def test_merge_keys_are_merged(tmp_path: Path) -> None:
+    text = "base: &base {lr: 0.1, width: 8}\nrun:\n  <<: *base\n  lr: 0.5\nown: &own\n  <<: *own\n  depth: 2\n"
+    found = settings_of(tmp_path, text)
+    assert set(found.values()) == {0.1, 8, 0.5, 2}
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("twice", ["[*a{}, *a{}]", "*a{}"])
+def test_merge_keys_that_explode_are_refused_before_they_do(tmp_path: Path, twice: str) -> None:
+    chain = [f"a{n}: &a{n}\n  <<: {twice.format(n - 1, n - 1)}\n  k{n}: 1\n" for n in range(1, 900)]
+    bomb = "a0: &a0 {x: 1}\n" + "".join(chain)
+    with pytest.raises(UsageError, match=r"c\.yaml: its merge keys, <<, make more than 100000 entries of it"):
+        settings_of(tmp_path, bomb)
+
+
+def test_a_file_too_large_for_settings_is_data(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("words: [" + "a, " * 100_000 + "b]\n")
+    assert find_load(tmp_path, source('import yaml\nc = yaml.safe_load(open("c.yaml"))\n'), []) is None
 
 
 def names_bound(code: str) -> set[str]:
