@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -333,6 +334,9 @@ def main() -> NoReturn:
     for variable in [name for name in os.environ if name.startswith("GIT_")]:
         del os.environ[variable]
     stop_on_signals()
+    for stream in (sys.stdout, sys.stderr):  # a character that this terminal or file has not is shown by its number
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     from sandbox.errors import SandboxError
 
     try:

@@ -55,10 +55,10 @@ def write_report(
     told = []
     try:
         if page is not None:
-            text = render(found, datetime.now(UTC))
-            page.write_text(text, encoding="utf-8")
+            data = render(found, datetime.now(UTC)).encode(errors="backslashreplace")  # a name may hold any byte
+            page.write_bytes(data)
             trials = counted(sum(len(run.trials) for run in found), "trial")
-            told.append(f"{page}: {len(text.encode()) / 1e6:.1f} MB, {trials}")
+            told.append(f"{page}: {len(data) / 1e6:.1f} MB, {trials}")
         if png is not None:
             overview(found).save_png(png)
             told.append(str(png))

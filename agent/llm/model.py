@@ -36,6 +36,11 @@ class Completion:
     retries: int = 0  # tries before it that failed and passed
 
 
+def legible(said: str) -> str:
+    """Return what a server has said without halves of characters: its JSON may hold \\ud800, and no file can."""
+    return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 class Model(Protocol):
     """A chat model behind any endpoint."""
 

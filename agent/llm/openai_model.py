@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.errors import ModelError, PromptTooLongError
-from agent.llm.model import Completion, Message, Schema
+from agent.llm.model import Completion, Message, Schema, legible
 
 if TYPE_CHECKING:  # openai takes 0.5 s to import: only a run that talks to a model pays for it
     from openai import OpenAI, Stream
@@ -190,14 +190,14 @@ class OpenAIModel:
         return answer
 
     def _completion(self, answer: _Answer, seconds: float) -> Completion:
-        inline, text = _split_reasoning(answer.text)
+        inline, text = _split_reasoning(legible(answer.text))
         prompt_tokens, completion_tokens = answer.prompt_tokens or 0, answer.completion_tokens or 0
         is_counted = answer.completion_tokens is not None
         return Completion(
             text=text,
-            model=answer.model or self.name,
+            model=legible(answer.model or self.name),
             finish_reason=answer.finish_reason or "stop",
-            reasoning=answer.reasoning or inline,
+            reasoning=legible(answer.reasoning) or inline,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             seconds=seconds,
@@ -246,7 +246,7 @@ class OpenAIModel:
 
     def _clean(self, fault: BaseException | None) -> str:
         """One line of what went wrong, without the key: some servers repeat it in their message."""
-        line = " ".join(str(fault).split())[:300]
+        line = legible(" ".join(str(fault).split())[:300])
         return line.replace(self._api_key, "[key]") if self._api_key else line
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import MissingRequirementError, ModelError, PromptTooLongError, UsageError
-from agent.llm.model import Completion, Message, Model, Schema
+from agent.llm.model import Completion, Message, Model, Schema, legible
 
 _MEASURED = tuple(field.name for field in fields(Completion) if field.name not in ("text", "model"))
 
@@ -83,9 +83,9 @@ class RecordedModel:
         self._used += 1
         if "error" in record:
             kind = PromptTooLongError if record.get("prompt_too_long") else ModelError
-            raise kind(str(record["error"]))
+            raise kind(legible(str(record["error"])))
         measured = {name: record[name] for name in _MEASURED if name in record}
-        return Completion(text=record["reply"], model=str(record.get("model", self.name)), **measured)
+        return Completion(text=legible(record["reply"]), model=str(record.get("model", self.name)), **measured)
 
     def close(self) -> None:
         pass

@@ -57,6 +57,17 @@ def test_completion_carries_text_usage_and_price() -> None:
     assert server.authorizations == [f"Bearer {KEY}"]
 
 
+def test_half_a_character_reaches_no_file() -> None:
+    refusal = fails(404, "no such \ud800 model")
+    with fake_server([says("A \ud83d\ude00 \udcff heron.", reasoning="\ud800 legs"), refusal]) as server:
+        asked = model(server)
+        completion = asked.complete(ASK)
+        with pytest.raises(ModelError) as refused:
+            asked.complete(ASK)
+    assert (completion.text, completion.reasoning) == ("A \U0001f600 \ufffd heron.", "\ufffd legs")
+    assert "no such \ufffd model" in str(refused.value)
+
+
 def test_unknown_price_stays_unknown() -> None:
     with fake_server([says("A heron.")]) as server:
         assert model(server).complete(ASK).dollars is None
