@@ -103,6 +103,11 @@ def test_a_run_that_is_gone_on_with_is_the_unbroken_one(agent: Zygote, tmp_path:
     assert journal == unbroken
     assert answers(resumed) == estimated
 
+    stored, task = StoredRun.find(agent.runs, "r"), Task.load(HUNGRY)
+    assert max(standing(stored, task)) == 3  # the report reads the answers,
+    stored.paths.estimates.unlink()
+    assert standing(stored, task) == {}  # and makes none up
+
 
 def test_killed_while_an_answer_is_kept_it_ends_as_if_nobody_had(agent: Zygote, tmp_path: Path) -> None:
     assert agent.agent(*begin(HUNGRY, 3)) == 0, agent.said
@@ -193,21 +198,12 @@ def test_a_model_that_asks_for_too_much_is_told_the_estimate(agent: Zygote, tmp_
     assert "this will not fit in memory: it needs about 1." in json.dumps(asked)
 
 
-def test_the_report_reads_the_answers_and_tells_no_state_if_they_are_gone(agent: Zygote) -> None:
-    assert agent.agent(*begin(HUNGRY, 4, "cma-es", *MEETS_TOO_MUCH)) == 0, agent.said
-    stored, task = StoredRun.find(agent.runs, "r"), Task.load(HUNGRY)
-    assert max(standing(stored, task)) == 3
-    stored.paths.estimates.unlink()
-    assert standing(stored, task) == {}
-
-
-def test_damaged_answers_are_said_in_one_line_with_the_remedy(agent: Zygote) -> None:
-    assert agent.agent(*begin(HUNGRY, 2)) == 0, agent.said
-    path = agent.runs.run("r").estimates
+def test_damaged_answers_are_said_in_one_line_with_the_remedy(sandbox: Sandbox, tmp_path: Path) -> None:
+    ask = asking(Task.load(HUNGRY), sandbox, tmp_path, [])
+    estimated, path = ask(at(4)), RunPaths(tmp_path / "r").estimates
     path.write_text(path.read_text()[:-5])
-    with pytest.raises(JournalError, match="delete it, and what it held is estimated again"):
-        read_answers(path)
-    assert agent.agent("resume", "r", "--trials", "3") == 1
-    assert len(agent.said.splitlines()) == 1
+    with pytest.raises(JournalError, match="delete it, and what it held is estimated again") as error:
+        asking(Task.load(HUNGRY), sandbox, tmp_path, [])
+    assert "\n" not in str(error.value)
     path.unlink()
-    assert agent.agent("resume", "r", "--trials", "3") == 0, agent.said
+    assert asking(Task.load(HUNGRY), sandbox, tmp_path, [])(at(4)) == estimated
