@@ -60,7 +60,7 @@ def run(
     task: TaskFolder = None,
     profile: Profile = None,
     mode: Annotated[
-        str, typer.Option(metavar="MODE", help="centaur, fixed, code-edit, cma-es, local, tpe or random.")
+        str, typer.Option(metavar="MODE", help="centaur, fixed, code-edit, cma-es, local, local-gp, tpe or random.")
     ] = "centaur",
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials in all, the baseline included.")] = None,
     budget: Annotated[str | None, typer.Option(metavar="24h", help="Training time, as charged to trials.")] = None,

@@ -36,6 +36,7 @@ MODES = {
     "code-edit": "a language model edits the script",
     "cma-es": "CMA-ES over the hyperparameters, started from the script's own values",
     "local": "climbs from the best point so far by small moves",
+    "local-gp": "the same, and a Gaussian process chooses the next of many such moves",
     "tpe": "Optuna's TPE with its present defaults",
     "tpe-4": "Optuna's TPE as the paper used it",
     "optuna:NAME": "any of Optuna's samplers, e.g. optuna:GPSampler",
@@ -225,6 +226,10 @@ def searcher_of(mode: str, space: SearchSpace, start: Params, seed: int) -> Sear
             from agent.search.local import LocalSearcher
 
             return LocalSearcher(space, start, seed)
+        case "local-gp":
+            from agent.search.local_gp import LocalGPSearcher
+
+            return LocalGPSearcher(space, start, seed)
     from agent.search.tpe import AS_IN_THE_PAPER, OptunaSearcher
 
     if mode in ("tpe", "tpe-4"):

@@ -30,7 +30,7 @@ PENALTY = 100.0  # what the paper told its optimizers for a failure
 DERIVED, FEASIBLE, HINTS = "+derived", "+memory", "+hints"  # suffixes of a mode
 HINTED: Params = {**DEFAULTS, "TOTAL_BATCH_SIZE": 262144}  # no gradient accumulation
 
-NUMERIC = ("random", "cma-es", "local", "tpe", "tpe-4")
+NUMERIC = ("random", "cma-es", "local", "local-gp", "tpe", "tpe-4")
 WITH_MODEL = ("centaur", "fixed")
 ECHO = "centaur:echo"  # the incumbent handed back on the model's turns
 PEERS = {"peer:cma-es": "CmaEsSampler", "peer:tpe": "TPESampler"}  # Optuna's, as the paper used it

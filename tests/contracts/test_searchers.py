@@ -12,6 +12,7 @@ from agent.edits.edit import Params
 from agent.search.cmaes import CMAESearcher
 from agent.search.hinted import HintedSearcher
 from agent.search.local import LocalSearcher
+from agent.search.local_gp import LocalGPSearcher
 from agent.search.random_search import RandomSearcher
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
@@ -44,8 +45,10 @@ BUILDERS: dict[str, Build] = {
     "random": lambda seed: RandomSearcher(SPACE, seed),
     "cma-es": lambda seed: CMAESearcher(SPACE, START, seed),
     "local": lambda seed: LocalSearcher(SPACE, START, seed),
+    "local-gp": lambda seed: LocalGPSearcher(SPACE, START, seed),
     "cma-es, derived": lambda seed: CMAESearcher(DERIVED, START, seed),
     "local, derived": lambda seed: LocalSearcher(DERIVED, START, seed),
+    "local-gp, derived": lambda seed: LocalGPSearcher(DERIVED, START, seed),
     "tpe": lambda seed: OptunaSearcher(SPACE, seed),
     "cma-es, hinted": lambda seed: HintedSearcher(CMAESearcher(SPACE, HINT, seed), HINT),
     "local, hinted": lambda seed: HintedSearcher(LocalSearcher(SPACE, HINT, seed), HINT),

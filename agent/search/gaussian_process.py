@@ -1,0 +1,105 @@
+"""A Gaussian process over the unit cube: Matérn 5/2, a length scale for each axis, noise; NumPy only.
+
+Rasmussen and Williams, Gaussian Processes for Machine Learning (2006): equations 2.25 and 2.26 for predictions, 5.9 for
+the gradient. Length scales and noise are those of the highest posterior density under log-normal priors, found by
+iRprop- (Igel and Hüsken, 2000), which needs signs of the gradient only and begins where the last fit ended.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# The priors, of logarithms: a length scale is one side of the cube, give or take a factor of e; so is the noise, one
+# twentieth of the targets' variance.
+LENGTH, NOISE = (0.0, 1.0), (np.log(0.05), 1.0)
+N_STEPS = 20
+FIRST_STEP, LEAST_STEP, LARGEST_STEP = 0.1, 0.01, 0.5  # of a logarithm
+FASTER, SLOWER = 1.3, 0.5
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What is fitted: logarithms of the length scales and, last, of the noise variance, shape (n_dims + 1,)."""
+
+    logs: Array
+    steps: Array  # of the next fit's first changes
+
+    @classmethod
+    def prior(cls, n_dims: int) -> "Hyperparameters":
+        return cls(np.array([LENGTH[0]] * n_dims + [NOISE[0]]), np.full(n_dims + 1, FIRST_STEP))
+
+    @property
+    def lengths(self) -> Array:
+        return np.exp(self.logs[:-1])
+
+    @property
+    def noise(self) -> float:
+        return float(np.exp(self.logs[-1]))
+
+    def fitted(self, points: Array, targets: Array) -> "Hyperparameters":
+        """Return the best that N_STEPS of iRprop- find from here.
+
+        Args:
+            points: in the unit cube, shape (n, n_dims).
+            targets: of mean 0 and variance 1, shape (n,).
+        """
+        logs, steps, before = self.logs, np.maximum(self.steps, 3 * LEAST_STEP), np.zeros_like(self.logs)
+        best, lowest = logs, np.inf
+        for _ in range(N_STEPS):
+            height, gradient = _negative_log_posterior(logs, points, targets)
+            if height < lowest:
+                best, lowest = logs, height
+            turned = gradient * before < 0
+            steps = np.where(turned, SLOWER * steps, np.where(gradient * before > 0, FASTER * steps, steps))
+            steps = np.clip(steps, LEAST_STEP, LARGEST_STEP)
+            before = np.where(turned, 0.0, gradient)
+            logs = logs - np.sign(before) * steps
+        return Hyperparameters(best, steps)
+
+
+class GaussianProcess:
+    """What is believed of a function after some noisy values of it."""
+
+    def __init__(self, points: Array, targets: Array, hyperparameters: Hyperparameters) -> None:
+        """`points`: shape (n, n_dims); `targets`: shape (n,), of mean 0 and variance 1."""
+        self._lengths = hyperparameters.lengths
+        self._points = points / self._lengths
+        kernel = _matern(_distances(self._points, self._points))
+        self._inverse = np.linalg.inv(kernel + hyperparameters.noise * np.eye(len(targets)))
+        self._weights = self._inverse @ targets
+
+    def predict(self, points: Array) -> tuple[Array, Array]:
+        """Return mean and standard deviation of the noise-free function at `points`, each of shape (n,)."""
+        kernel = _matern(_distances(points / self._lengths, self._points))
+        variances = 1 - np.einsum("ij,jk,ik->i", kernel, self._inverse, kernel)
+        return kernel @ self._weights, np.sqrt(np.maximum(variances, 1e-9))
+
+
+def _negative_log_posterior(logs: Array, points: Array, targets: Array) -> tuple[float, Array]:
+    """Return it up to a constant, and its gradient, shape (n_dims + 1,)."""
+    x, noise, n = points / np.exp(logs[:-1]), float(np.exp(logs[-1])), len(targets)
+    r = _distances(x, x)
+    covariance = _matern(r) + noise * np.eye(n)
+    inverse = np.linalg.inv(covariance)
+    weights = inverse @ targets
+    outer = np.outer(weights, weights) - inverse
+    # d kernel / d log length of axis k = 5/3 (1 + r) exp(-r) (x_ik - x_jk)^2, summed over i and j without a third axis
+    pull = outer * (5 / 3 * (1 + r) * np.exp(-r))
+    along = 2 * (pull.sum(axis=1) @ x**2) - 2 * np.einsum("ik,ik->k", x, pull @ x)
+    means, widths = (np.array([LENGTH[i]] * (len(logs) - 1) + [NOISE[i]]) for i in (0, 1))
+    off = (logs - means) / widths
+    height = 0.5 * float(targets @ weights) + 0.5 * float(np.linalg.slogdet(covariance)[1]) + 0.5 * float(off @ off)
+    return height, -0.5 * np.append(along, noise * np.trace(outer)) + off / widths
+
+
+def _distances(first: Array, second: Array) -> Array:
+    """Return sqrt(5) times the distances of all rows of one to all of the other."""
+    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None] - 2 * first @ second.T
+    return np.asarray(np.sqrt(5 * np.maximum(squares, 0.0)))
+
+
+def _matern(r: Array) -> Array:
+    return np.asarray((1 + r + r * r / 3) * np.exp(-r))
