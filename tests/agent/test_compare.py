@@ -188,7 +188,7 @@ def test_a_run_raised_on_its_own_is_told(finished: Zygote) -> None:
         (["--modes", "random,tpe,random", "--trials", "3"], "random is there twice"),
         (["--modes", "random", "--trials", "3", "--seeds", "0"], "greater than or equal to 1"),
         (["--modes", "random"], "say how much each run may spend"),
-        (["--modes", "random", "--trials", "0"], "--trials 0"),
+        (["--modes", "random", "--trials", "0"], "--trials: it should be 1 or more, and is 0"),
         (["--modes", "random", "--trials", "3", "--name", "../x"], "--name '../x'"),
         (["--modes", "random", "--trials", "3", "--minus", "tpe"], "--minus tpe"),
         (["--modes", "random", "--trials", "3", "--resume", "c"], "give one of"),

@@ -95,8 +95,8 @@ def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> No
     [
         (["--mode", "fixed", "--model", "echo"], "--model echo is the control of --mode centaur"),
         (["--mode", "centaur", "--prompt", "paper"], "--prompt paper needs a window of 16384 tokens"),
-        (["--mode", "centaur", "--prompt", "long"], "--prompt 'long'"),
-        (["--mode", "centaur", "--llm-every", "0"], "--llm-every 0"),
+        (["--mode", "centaur", "--prompt", "long"], "--prompt: it should be 'compact' or 'paper'"),
+        (["--mode", "centaur", "--llm-every", "0"], "--llm-every: it should be 1 or more"),
         (["--mode", "cma-es", "--hints"], "declares no [hints]"),
         (["--mode", "fixed", "--hints"], "--hints is for modes with a searcher"),
     ],
