@@ -35,6 +35,7 @@ from agent.cli_shared import (
     whole_name,
 )
 from agent.errors import AgentError, UsageError
+from agent.faults import first_fault, in_words
 from agent.signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -357,7 +358,10 @@ def main() -> NoReturn:
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"no space left on the disk{where}; make room and go on with `agent resume`", 1)
     except TyperException as error:
-        _fail(f"{error.format_message()} (see `agent --help`)", 2)
+        said, fault = error.format_message(), first_fault(error.__cause__)
+        if fault is not None:
+            said = f"{said.partition(': ')[0]}: {in_words(fault)}"
+        _fail(f"{said} (see `agent --help`)", 2)
     sys.exit(code if isinstance(code, int) else 0)  # typer returns the code of typer.Exit, and 130 for Ctrl-C
 
 

@@ -48,7 +48,7 @@ OWNERS = {
     "git": {"agent/repo.py"},
     "cma": {"agent/search/cmaes.py"},
     "optuna": {"agent/search/tpe.py", "agent/report/importance.py"},
-    "pydantic": {"agent/config.py", "agent/metric.py", "agent/task.py"},
+    "pydantic": {"agent/config.py", "agent/faults.py", "agent/metric.py", "agent/task.py"},
     "pydantic_core": {"agent/journal.py"},
     "yaml": {"agent/start/settings_file.py"},
     "typer": {

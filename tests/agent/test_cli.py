@@ -148,6 +148,7 @@ def test_a_sampler_that_optuna_lacks_is_refused(agent: Agent, sampler: str) -> N
         (["run", "--task", str(BIGRAM), "--name", "../x"], "--name '../x'"),
         (["run", "--task", str(BIGRAM), "--sandbox", "chroot"], "--sandbox: it should be 'bubblewrap' or 'docker'"),
         (["run", "--task", str(BIGRAM), "--mode", "code-edit", "--model", "gpt-9"], "no endpoint is known"),
+        (["run", "--trials", "x"], "Invalid value for '--trials': it should be a whole number, and is 'x' (see"),
         (["run", "--bogus"], "No such option"),
         (["log"], "there is no run in"),
         (["show", "seven"], "is no trial"),

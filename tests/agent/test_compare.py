@@ -186,7 +186,7 @@ def test_a_run_raised_on_its_own_is_told(finished: Zygote) -> None:
         (["--modes", "random,annealing", "--trials", "3"], "there is no such mode"),
         (["--modes", "random,noise", "--trials", "3"], "searches nothing"),
         (["--modes", "random,tpe,random", "--trials", "3"], "random is there twice"),
-        (["--modes", "random", "--trials", "3", "--seeds", "0"], "greater than or equal to 1"),
+        (["--modes", "random", "--trials", "3", "--seeds", "0"], "'--seeds': it should be 1 or more, and is '0' (see"),
         (["--modes", "random"], "say how much each run may spend"),
         (["--modes", "random", "--trials", "0"], "--trials: it should be 1 or more, and is 0"),
         (["--modes", "random", "--trials", "3", "--name", "../x"], "--name '../x'"),
