@@ -42,7 +42,17 @@ def test_the_model_is_small_enough_to_be_committed() -> None:
 
 
 @pytest.mark.parametrize(
-    "mode", ["random", "cma-es", "cma-es+derived+memory", "local+derived", "local-gp+derived+memory", "local+hints", "tpe-4", "centaur:echo"]
+    "mode",
+    [
+        "random",
+        "cma-es",
+        "cma-es+derived+memory",
+        "local+derived",
+        "local-gp+derived+memory",
+        "local+hints",
+        "tpe-4",
+        "centaur:echo",
+    ],
 )
 def test_a_search_is_charged_and_repeats_exactly(mode: str) -> None:
     ledgers = [Ledger(Surrogate("gp"), seed=1, budget_seconds=3 * 3600) for _ in range(2)]
