@@ -135,6 +135,7 @@ def plot(rows: Rows, path: Path, title: str) -> None:
     axes.axhline(PAPER_LEVEL, color="grey", linestyle=":", label="the paper's best after 24 h")
     axes.set(xscale="log", xlabel="hours of training charged", ylabel="best val_bpb, mean over seeds", title=title)
     axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, bbox_inches="tight")
 
 
