@@ -2,8 +2,9 @@
 
 import json
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -154,3 +155,9 @@ def price_of(
 
 def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print one line and exit."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)

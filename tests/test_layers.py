@@ -33,13 +33,14 @@ LAYERS = (
     {
         *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "standing", "doctor"),
         *("signals", "attribute", "compare", "compare_runs", "compare_figures", "compare_text", "cli", "cli_attribute"),
-        *("cli_compare", "cli_init", "cli_read", "cli_replay", "cli_report", "cli_shared", "cli_track", "__main__"),
+        *("cli_compare", "cli_course", "cli_init", "cli_machine", "cli_read", "cli_replay", "cli_report", "cli_run"),
+        *("cli_shared", "cli_track", "__main__"),
     },
 )
 MAY_USE_SANDBOX = {
     "canary",
     *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "estimates"),
-    *("loop", "open_run", "thought", "places", "run_lock", "session", "doctor", "cli", "cli_compare"),
+    *("loop", "open_run", "thought", "places", "run_lock", "session", "doctor", "cli", "cli_compare", "cli_course"),
 }
 OWNERS = {
     "openai": {"agent/llm/openai_model.py"},
@@ -53,7 +54,8 @@ OWNERS = {
     "yaml": {"agent/start/settings_file.py"},
     "typer": {
         *("agent/cli.py", "agent/cli_attribute.py", "agent/cli_compare.py", "agent/cli_init.py", "agent/cli_read.py"),
-        *("agent/cli_replay.py", "agent/cli_report.py", "agent/cli_shared.py", "agent/cli_track.py"),
+        *("agent/cli_machine.py", "agent/cli_replay.py", "agent/cli_report.py", "agent/cli_run.py"),
+        *("agent/cli_shared.py", "agent/cli_track.py"),
     },
     "re2": {"agent/linear_pattern.py"},
     "rich": {"agent/report/screen.py", "agent/report/watch.py"},
