@@ -6,15 +6,15 @@ Needs pandas, scikit-learn and lightgbm, which the project itself does not: `pip
 """
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from lightgbm import LGBMRegressor
 from numpy.typing import NDArray
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+if TYPE_CHECKING:  # what nothing else needs is imported where it is used, so that --help works without
+    import pandas as pd
 
 from benchmarks.autoresearch.experiment import DEFAULTS, n_weights
 from benchmarks.autoresearch.features import N_SMOOTH, loss_features, memory_features
@@ -29,14 +29,16 @@ Vector = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(path: Path) -> "pd.DataFrame":
     """Return the trials, without the few rows that carry another configuration's result."""
+    import pandas as pd
+
     trials = pd.read_csv(path, low_memory=False)
     expected = np.array([n_weights(row) / 1e6 for row in trials[NAMES].to_dict("records")])
     return trials[~((trials.num_params_M - expected).abs() > 0.3)].reset_index(drop=True)
 
 
-def fit(trials: pd.DataFrame) -> Arrays:
+def fit(trials: "pd.DataFrame") -> Arrays:
     """Return all arrays of a model."""
     ok = trials[trials.status == "ok"]
     groups = ok.groupby(NAMES, sort=True).val_bpb.agg(["mean", "size"]).reset_index()
@@ -51,7 +53,7 @@ def fit(trials: pd.DataFrame) -> Arrays:
     }
 
 
-def _fit_memory(ok: pd.DataFrame) -> Vector:
+def _fit_memory(ok: "pd.DataFrame") -> Vector:
     known = ok[ok.peak_memory_gb.notna()]
     rows = np.array([memory_features(row) for row in known[NAMES].to_dict("records")])
     peaks = known.peak_memory_gb.to_numpy()
@@ -61,6 +63,9 @@ def _fit_memory(ok: pd.DataFrame) -> Vector:
 
 def _fit_process(features: Vector, losses: Vector, repeats: Vector) -> Arrays:
     """Return a Gaussian process on log(val_bpb - FLOOR), its length scales from the better configurations."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
     center, scale = features.mean(axis=0), features.std(axis=0)
     z, target = (features - center) / scale, np.log(losses - FLOOR)
     mean, spread = target.mean(), target.std()
@@ -90,6 +95,8 @@ def _fit_process(features: Vector, losses: Vector, repeats: Vector) -> Arrays:
 
 def _fit_trees(features: Vector, target: Vector, repeats: Vector) -> Arrays:
     """Return boosted regression trees as flat arrays; an index i < 0 is leaf ~i."""
+    from lightgbm import LGBMRegressor
+
     booster = LGBMRegressor(
         n_estimators=N_TREES, learning_rate=0.04, num_leaves=24, min_child_samples=8, colsample_bytree=0.6,
         subsample=0.8, subsample_freq=1, reg_lambda=1.0, n_jobs=1, verbose=-1, random_state=0, deterministic=True,
@@ -120,8 +127,10 @@ def _fit_trees(features: Vector, target: Vector, repeats: Vector) -> Arrays:
     }
 
 
-def check(trials: pd.DataFrame, folder: Path) -> None:
+def check(trials: "pd.DataFrame", folder: Path) -> None:
     """Print how well each method, and each seed, is predicted by a model that has not seen it."""
+    import pandas as pd
+
     from benchmarks.autoresearch.surrogate import Surrogate
 
     print("| left out | variant | n | MAE < 1.02 | bias | rank correlation |\n|---|---|---|---|---|---|")
@@ -150,6 +159,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=MODEL)
     parser.add_argument("--check", action="store_true", help="leave each method and each seed out; takes half an hour")
     arguments = parser.parse_args()
+    missing = [name for name in ("pandas", "sklearn", "lightgbm") if find_spec(name) is None]
+    if missing:
+        parser.error(f"{', '.join(missing)} cannot be imported: `pip install pandas scikit-learn lightgbm`")
+    if not arguments.trials.is_file():
+        parser.error(f"{arguments.trials}: there is no such file")
     trials = load(arguments.trials)
     if arguments.check:
         check(trials, arguments.out.parent)

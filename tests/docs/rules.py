@@ -43,10 +43,11 @@ SHORT = {
 AUDITED = {"--verify": "best", "--test": "replay"}
 
 # Benchmarks, as small as they go: by the name of the module, what takes the place of the page's own options. None: it
-# needs runs of a night, and is only asked for its help.
+# needs runs of a night, or data that are not here, and is only asked for its help.
 SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.audit": {"--rounds": "1", "--draws": "20"},
     "benchmarks.autoresearch": {"--seeds": "1", "--hours": "0.5", "--variants": "gp"},
+    "benchmarks.autoresearch.fit": None,
     "benchmarks.early_stopping": None,
     "benchmarks.embedded_edits": {"--replies": "1", "--forms": "lines"},
     "benchmarks.faults": {"--only": "missing_worktree"},

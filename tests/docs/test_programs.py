@@ -18,7 +18,7 @@ from .pages import ROOT, blocks, spans
 from .place import TASKS, simple_commands
 from .rules import SMALLEST, smallest
 
-BENCHMARK = re.compile(r"python -m (benchmarks\.\w+)")
+BENCHMARK = re.compile(r"python -m (benchmarks(?:\.\w+)+)")
 
 
 def benchmark_lines() -> list[str]:
