@@ -1,6 +1,7 @@
 """A (1+1) hill-climb around the best point: hard to beat when trials are few, the start is good and noise is low."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ MUTATED = 0.3  # share of the names that a step changes
 STEP = 0.12  # standard deviation of a change, in the unit cube
 STEP_LEVELS = 0.5  # the same between levels, at least: a third of the changes then reach the next one
 N_DRAWS = 100  # for a step that leaves its point
+
+Moved = Callable[[NDArray[np.float64], slice], NDArray[np.float64]]
 
 
 class LocalSearcher:
@@ -42,18 +45,31 @@ class LocalSearcher:
         self._pending.release(number)
 
     def _neighbour(self) -> Params:
+        place = self._space.encode(self._best)
         for _ in range(N_DRAWS):
-            neighbour = self._space.decode(self._mutant(self._space.encode(self._best)))
+            neighbour = self._space.decode(mutant(self._space, place, self._rng, self._mutated, self._moved))
             if neighbour != self._best:
                 break
         return neighbour
 
-    def _mutant(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        chosen = self._rng.random(len(self._space.parameters)) < self._mutated
-        chosen[self._rng.integers(len(chosen))] |= not chosen.any()
-        for is_chosen, parameter, axes in zip(chosen, self._space.parameters, self._space.axes, strict=True):
-            if is_chosen and parameter.n_axes == 1:
-                u[axes] = np.clip(u[axes] + self._stds[axes] * self._rng.standard_normal(), 0, 1)
-            elif is_chosen:  # choices without an order: any of them
-                u[axes] = self._rng.random(parameter.n_axes)
-        return u
+    def _moved(self, u: NDArray[np.float64], axes: slice) -> NDArray[np.float64]:
+        return u + self._stds[axes] * self._rng.standard_normal()
+
+
+def mutant(
+    space: SearchSpace, u: NDArray[np.float64], rng: np.random.Generator, share: float, moved: Moved
+) -> NDArray[np.float64]:
+    """Return `u`, shape (n_dims,), with a share of its names changed, at least one.
+
+    Args:
+        moved: takes the place of a name and its axis, and returns another one, which is cut to [0, 1].
+    """
+    u = u.copy()
+    chosen = rng.random(len(space.parameters)) < share
+    chosen[rng.integers(len(chosen))] |= not chosen.any()
+    for is_chosen, parameter, axes in zip(chosen, space.parameters, space.axes, strict=True):
+        if is_chosen and parameter.n_axes == 1:
+            u[axes] = np.clip(moved(u[axes], axes), 0, 1)
+        elif is_chosen:  # choices without an order: any of them
+            u[axes] = rng.random(parameter.n_axes)
+    return u

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from agent.edits.edit import Params
 from agent.search.gaussian_process import GaussianProcess, Hyperparameters
+from agent.search.local import mutant
 from agent.search.pending import Pending
 from agent.search.space import SearchSpace
 
@@ -65,9 +66,9 @@ class LocalGPSearcher:
 
     def _candidates(self, n_wanted: int) -> Iterator[Params]:
         """Yield steps from the best point, new ones as long as any are found."""
-        n_found = 0
+        n_found, u = 0, self._space.encode(self._best)
         for _ in range(N_DRAWS):
-            params = self._space.decode(self._mutant(self._space.encode(self._best)))
+            params = self._space.decode(mutant(self._space, u, self._rng, MUTATED, self._moved))
             if tuple(params.values()) not in self._known and params != self._best:
                 yield params
                 n_found += 1
@@ -76,17 +77,9 @@ class LocalGPSearcher:
         if not n_found:
             yield params
 
-    def _mutant(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        chosen = self._rng.random(len(self._space.parameters)) < MUTATED
-        chosen[self._rng.integers(len(chosen))] |= not chosen.any()
-        for is_chosen, parameter, axes in zip(chosen, self._space.parameters, self._space.axes, strict=True):
-            if is_chosen and parameter.n_axes == 1:
-                change = STEP * self._rng.standard_normal()
-                change = math.copysign(max(abs(change), float(self._space.steps[axes][0])), change)
-                u[axes] = np.clip(u[axes] + change, 0, 1)
-            elif is_chosen:  # choices without an order: any of them
-                u[axes] = self._rng.random(parameter.n_axes)
-        return u
+    def _moved(self, u: NDArray[np.float64], axes: slice) -> NDArray[np.float64]:
+        change = STEP * self._rng.standard_normal()
+        return u + math.copysign(max(abs(change), float(self._space.steps[axes][0])), change)
 
     def _process(self) -> GaussianProcess:
         """Return the process given the trials around the best; its hyperparameters are fitted now and then."""
