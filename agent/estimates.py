@@ -5,7 +5,6 @@ The answers lie in the run's folder, so that a resumed run hears the same ones, 
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,6 +23,7 @@ from sandbox.job import Job, Sandbox
 
 WALL_SECONDS = 120.0
 """For one estimate: a trial that runs out of memory takes half a minute, so a slower answer would not pay."""
+POSSIBLE_GB = (1e-6, 1e9)  # what an answer may be
 MAX_FAILURES = 3  # in a run; after so many, or if the first one fails, nothing more is asked
 _ANSWER = re.compile(r"^memory_gb:\s+(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*$", re.MULTILINE)
 
@@ -84,12 +84,14 @@ class Estimates:
         log = read_tail(folder.log)
         found = [float(number) for number in _ANSWER.findall(log)]
         failed = failure(execution, log, self._task.budget)
-        if failed is None and len(found) == 1 and 0 < found[0] < math.inf:
+        if failed is None and len(found) == 1 and POSSIBLE_GB[0] <= found[0] <= POSSIBLE_GB[1]:
             if not self._answers:
                 seconds = f"{execution.wall_seconds:.0f} s on the CPU each"
                 self._say(f"what trials need in memory is estimated before they run, until that is known ({seconds})")
             return found[0]
-        why = failed[1] if failed is not None else "it printed no line `memory_gb: X`, or not one"
+        why = (
+            failed[1] if failed is not None else "it printed no line `memory_gb: X` with a possible number, or not one"
+        )
         others = "the run goes on without estimates" if not self._answers else "these values run without one"
         self._say(f"no estimate of memory: {' '.join(self._task.estimate)}: {why} ({folder.log}); {others}")
         return None

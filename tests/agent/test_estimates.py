@@ -130,6 +130,7 @@ def test_killed_while_an_answer_is_kept_it_ends_as_if_nobody_had(agent: Zygote, 
         ("print('memory: lots')", "it printed no line `memory_gb: X`"),
         ("print('memory_gb: nan')", "it printed no line `memory_gb: X`"),
         ("print('memory_gb: 0')", "it printed no line `memory_gb: X`"),
+        ("print('memory_gb: 1e-320')", "it printed no line `memory_gb: X`"),  # its logarithm overflows a factor
         ("print('memory_gb: 1\\nmemory_gb: 2')", "it printed no line `memory_gb: X`"),
         ("import time; time.sleep(600)", "stopped after 1 s"),
         ("x = [0] * 10**9", "more memory than the limit"),
