@@ -157,6 +157,18 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
+def settings_of(folder: Path, task: "Task") -> dict[str, Any]:
+    """Return what a run's settings say of its task."""
+    return {
+        "task_folder": str(folder),
+        "task_name": task.name,
+        "task_digest": task.digest,
+        "profile": task.profile,
+        "metric_name": task.metric.name,
+        "metric_goal": task.metric.goal,
+    }
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Print one line and exit."""
     print(f"error: {message}", file=sys.stderr)
