@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from agent.llm.model import Model
 from agent.propose.turns import Turns
-from agent.trial import Trial
 from benchmarks.autoresearch import modes
-from benchmarks.autoresearch.ledger import Ledger
+from benchmarks.autoresearch.ledger import Course, Ledger
+from benchmarks.autoresearch.searched import Key, Searched, Store, in_words
 from benchmarks.autoresearch.surrogate import Surrogate, Variant
 
 HOURS = (1, 2, 4, 8, 16, 24)
@@ -34,44 +34,61 @@ DEFAULT_MODES = (
     "cma-es,peer:cma-es,local,cma-es+derived,cma-es+derived+memory,local+derived,local+derived+memory,random"
 )
 
-Rows = dict[str, list[Ledger]]
+Rows = dict[str, list[Course]]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Who is asked in the modes with a model, and on which trials of a hybrid."""
+class Setting:
+    """What is the same for all modes; who is asked in those with a model, and on which trials of a hybrid."""
 
+    seeds: range
+    hours: float
     model: Model | None
     turns: Turns
+    store: Store
 
 
-def run(names: Sequence[str], variant: Variant, n_seeds: int, hours: float, asked: Asked) -> Rows:
-    """Return the ledgers of all seeds by mode; print a row of the table for each, and what a model did beneath."""
+def run(names: Sequence[str], variant: Variant, setting: Setting) -> Rows:
+    """Return the courses of all seeds by mode; print a row of the table for each, and what a model did beneath."""
     surrogate = Surrogate(variant)
     rows: Rows = {}
     notes: list[str] = []
-    print(f"\n### variant {variant}, {n_seeds} seeds, {hours:g} h")
+    print(f"\n### variant {variant}, {len(setting.seeds)} seeds, {setting.hours:g} h")
     print(f"| mode | best | trials | OOM % | {' | '.join(f'{h} h' for h in HOURS)} | h to {PAPER_LEVEL} | s |")
     print("|---" * (len(HOURS) + 6) + "|")
     for name in names:
         started = time.perf_counter()
-        ledgers = [Ledger(surrogate, seed, hours * 3600) for seed in range(n_seeds)]
-        decided: list[Trial] = []
-        for ledger in ledgers:
-            turns = replace(asked.turns, seed=ledger.seed)
-            trials = modes.search(name, ledger.seed, ledger, asked.model, turns)
-            decided += [trial for trial in trials if trial.proposal.usage is not None]
-            if decided:  # which takes hours
-                print(f"{name}, seed {ledger.seed}: {ledger.best:.4f}; {_of_the_model(decided)}", file=sys.stderr)
-        rows[name] = ledgers
-        print(_line(name, ledgers, hours, time.perf_counter() - started), flush=True)
-        if decided:
-            notes.append(f"{name}: {_of_the_model(decided)}")
+        turns: Counter[str] = Counter()
+        rows[name] = []
+        for seed in setting.seeds:
+            searched = _search(name, Ledger(surrogate, seed, setting.hours * 3600), variant, setting)
+            rows[name].append(searched.course)
+            turns += searched.turns
+            if turns:  # which takes hours
+                print(f"{name}, seed {seed}: {searched.course.best:.4f}; so far {in_words(turns)}", file=sys.stderr)
+        print(_line(name, rows[name], setting.hours, time.perf_counter() - started), flush=True)
+        if turns:
+            notes.append(f"{name}: {in_words(turns)}")
     print("\n".join(["", *notes]), flush=True)
     return rows
 
 
-def _line(name: str, ledgers: list[Ledger], hours: float, seconds: float) -> str:
+def _search(mode: str, ledger: Ledger, variant: Variant, setting: Setting) -> Searched:
+    """Return what a search comes to, from the store if it is there."""
+    turns = replace(setting.turns, seed=ledger.seed)
+    key = Key(variant, mode, ledger.seed, ledger.budget_seconds / 3600)
+    if modes.plain(mode) in (*modes.WITH_MODEL, modes.ECHO):
+        share = f"every {turns.every}" if turns.every else f"{turns.share:g} after {turns.warmup}"
+        model = setting.model.name if setting.model and modes.plain(mode) in modes.WITH_MODEL else None
+        key = replace(key, model=model, turns=share)
+    if (searched := setting.store.find(key)) is None:
+        trials = modes.search(mode, ledger.seed, ledger, setting.model, turns)
+        searched = Searched.of(ledger, trials)
+        setting.store.add(key, searched)
+    return searched
+
+
+def _line(name: str, ledgers: list[Course], hours: float, seconds: float) -> str:
     best = np.array([ledger.best for ledger in ledgers])
     trials = np.mean([ledger.n_trials for ledger in ledgers])
     failed = 100 * np.mean([ledger.n_failed / ledger.n_trials for ledger in ledgers])
@@ -83,21 +100,6 @@ def _line(name: str, ledgers: list[Ledger], hours: float, seconds: float) -> str
         f"| {name} | {best.mean():.4f} ± {best.std():.4f} | {trials:.0f} | {failed:.1f} | {curve} | {reached} "
         f"| {seconds:.0f} |"
     )
-
-
-def _of_the_model(decided: Sequence[Trial]) -> str:
-    """Return what came of a model's turns, in words."""
-    usages = [trial.proposal.usage for trial in decided if trial.proposal.usage is not None]
-    copies = Counter(trial.proposal.copied_from for trial in decided if trial.proposal.refused is None)
-    refused = Counter(str(trial.status) for trial in decided if trial.proposal.refused is not None)
-    told = [f"{len(decided)} turns", f"{copies.pop(None, 0)} new configurations ran"]
-    told += [f"{n} ran as a copy of the {what}'s point" for what, n in copies.items()]
-    told += [f"{n} {status}" for status, n in refused.most_common()]
-    told += [f"{sum(trial.kept for trial in decided)} became the incumbent"]
-    calls = sum(usage.calls for usage in usages)
-    tokens = [sum(getattr(usage, kind) for usage in usages) for kind in ("prompt_tokens", "completion_tokens")]
-    seconds = sum(usage.seconds for usage in usages)
-    return f"{', '.join(told)}; {calls} calls, {tokens[0]} tokens in, {tokens[1]} out, {seconds / calls:.1f} s a call"
 
 
 def differences(rows: Rows, first: str) -> None:
@@ -121,7 +123,7 @@ def interval(sample: NDArray[np.float64]) -> float:
     return t * float(sample.std(ddof=1)) / math.sqrt(len(sample))
 
 
-def plot(rows: Rows, path: Path, title: str) -> None:
+def plot(rows: Rows, hours: float, path: Path, title: str) -> None:
     """Draw best val_bpb against hours, mean over seeds: a PNG."""
     import matplotlib as mpl
 
@@ -129,9 +131,9 @@ def plot(rows: Rows, path: Path, title: str) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 5))
-    for name, ledgers in rows.items():
-        hours = np.arange(0.25, ledgers[0].budget_seconds / 3600 + 0.01, 0.25)
-        axes.plot(hours, np.mean([[ledger.at(h) for h in hours] for ledger in ledgers], axis=0), label=name)
+    quarters = np.arange(0.25, hours + 0.01, 0.25)
+    for name, courses in rows.items():
+        axes.plot(quarters, np.mean([[course.at(h) for h in quarters] for course in courses], axis=0), label=name)
     axes.axhline(PAPER_LEVEL, color="grey", linestyle=":", label="the paper's best after 24 h")
     axes.set(xscale="log", xlabel="hours of training charged", ylabel="best val_bpb, mean over seeds", title=title)
     axes.legend()
@@ -142,7 +144,8 @@ def plot(rows: Rows, path: Path, title: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--modes", default=DEFAULT_MODES, help="separated by commas; the first is the reference")
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--variants", default="gp,avg", help=f"of {', '.join(get_args(Variant))}")
     parser.add_argument("--minus", help="modes that differences are taken to; the first one if not given")
@@ -152,6 +155,9 @@ def main() -> None:
     parser.add_argument("--llm-share", type=float, default=0.3)
     parser.add_argument("--llm-warmup", type=int, default=10)
     parser.add_argument("--llm-every", type=int)
+    parser.add_argument(
+        "--store", type=Path, help="file that keeps every finished search; what it has is not run again"
+    )
     parser.add_argument("--plot", type=Path, help="folder for one PNG a variant; needs matplotlib")
     arguments = parser.parse_args()
     names, variants = arguments.modes.split(","), arguments.variants.split(",")
@@ -159,6 +165,7 @@ def main() -> None:
     try:
         for name in names:
             modes.check(name)
+        store = Store(arguments.store)
     except ValueError as fault:
         parser.error(str(fault))
     if unknown := set(minus) - set(names):
@@ -166,6 +173,7 @@ def main() -> None:
     if unknown := set(variants) - set(get_args(Variant)):
         parser.error(f"there is no variant {unknown.pop()}")
     warnings.filterwarnings("ignore", module="optuna")
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     turns = Turns(0, arguments.llm_share, arguments.llm_warmup, arguments.llm_every)
     with ExitStack() as stack:
         model = _model(arguments.embedded, arguments.base_url, arguments.model)
@@ -174,12 +182,12 @@ def main() -> None:
         elif asking := [name for name in names if modes.plain(name) in modes.WITH_MODEL]:
             parser.error(f"mode {asking[0]} asks a model: give --embedded, or --base-url and --model")
         for variant in variants:
-            rows = run(names, variant, arguments.seeds, arguments.hours, Asked(model, turns))
+            rows = run(names, variant, Setting(seeds, arguments.hours, model, turns, store))
             for first in minus if len(names) > 1 and arguments.seeds > 1 else ():
                 differences(rows, first)
             if arguments.plot:
                 title = f"surrogate {variant}, {arguments.seeds} seeds"
-                plot(rows, arguments.plot / f"autoresearch-{variant}.png", title)
+                plot(rows, arguments.hours, arguments.plot / f"autoresearch-{variant}.png", title)
 
 
 def _model(embedded: bool, base_url: str | None, name: str | None) -> Model | None:

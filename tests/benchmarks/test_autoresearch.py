@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.llm.model import Message
+from agent.llm.model import Message, Model
 from agent.llm.scripted import ScriptedModel
 from agent.propose.turns import Turns
 from agent.trial import Status
 from benchmarks.autoresearch import modes
-from benchmarks.autoresearch.__main__ import interval, plot
+from benchmarks.autoresearch.__main__ import Setting, interval, plot, run
 from benchmarks.autoresearch.experiment import DEFAULTS, SPACE, n_weights
 from benchmarks.autoresearch.ledger import Ledger
+from benchmarks.autoresearch.searched import Store
 from benchmarks.autoresearch.surrogate import MODEL, Surrogate
 
 
@@ -82,6 +83,28 @@ def test_a_models_turns_are_counted_and_what_does_not_run_is_not_charged() -> No
     assert (len(trials), ledger.n_trials) == (21, 0)  # 20 proposals in a row that never ran end a search
 
 
+def test_a_finished_search_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its course and what became of the model's turns come from the store; nobody is asked."""
+
+    def compare(model: Model, seeds: int) -> str:
+        setting = Setting(range(1, 1 + seeds), 1.5, model, Turns(0, warmup=2, every=3), Store(tmp_path / "store.jsonl"))
+        run(["cma-es", "centaur"], "gp", setting)
+        return re.sub(r"\d+ \|$", "|", capsys.readouterr().out, flags=re.MULTILINE)  # without the seconds
+
+    copy = "{}"  # no proposal, whose repair turn is the same
+    first = compare(ScriptedModel([copy] * 99), seeds=1)
+    assert "no_proposal" in first
+    assert compare(ScriptedModel([]), seeds=1) == first
+    assert compare(ScriptedModel([copy] * 99), seeds=2) != first
+    assert len((tmp_path / "store.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_stored_line_that_is_no_search_is_named(tmp_path: Path) -> None:
+    (tmp_path / "store.jsonl").write_text('{"key": {}}\n')
+    with pytest.raises(ValueError, match="line 1 is not a search"):
+        Store(tmp_path / "store.jsonl")
+
+
 def test_a_mode_that_asks_a_model_needs_one() -> None:
     with pytest.raises(ValueError, match="--base-url, or --embedded"):
         modes.search("fixed", 0, Ledger(Surrogate("gp"), seed=0, budget_seconds=3600))
@@ -100,5 +123,5 @@ def test_the_interval_is_students() -> None:
 def test_the_convergence_is_drawn(tmp_path: Path) -> None:
     ledger = Ledger(Surrogate("gp"), seed=0, budget_seconds=3600)
     modes.search("random", 0, ledger)
-    plot({"random": [ledger]}, tmp_path / "curve.png", "a test")
+    plot({"random": [ledger]}, 1.0, tmp_path / "curve.png", "a test")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,90 @@
+"""Searches that are done, in a file: a comparison that asks a model takes hours, and is taken up where it ended."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from agent.trial import Trial
+from benchmarks.autoresearch.ledger import Course
+
+NEW, KEPT = "new", "became the incumbent"
+USAGE = ("calls", "prompt_tokens", "completion_tokens", "seconds")
+
+
+@dataclass(frozen=True)
+class Key:
+    """What decides a search, but for what a model says."""
+
+    variant: str
+    mode: str
+    seed: int
+    hours: float
+    model: str | None = None
+    turns: str | None = None  # when a model is asked
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that is done."""
+
+    course: Course
+    turns: Counter[str] = field(default_factory=Counter)  # what became of the model's; empty if none was asked
+
+    @classmethod
+    def of(cls, course: Course, trials: Sequence[Trial]) -> "Searched":
+        turns: Counter[str] = Counter()
+        for trial in trials:
+            if (usage := trial.proposal.usage) is None:
+                continue
+            refused, copied = trial.proposal.refused, trial.proposal.copied_from
+            turns[
+                f"{trial.status}" if refused is not None else f"a copy of the {copied}'s point" if copied else NEW
+            ] += 1
+            turns["turns"] += 1
+            turns[KEPT] += trial.kept
+            for name in USAGE:
+                turns[name] += getattr(usage, name)
+        return cls(course, turns)
+
+
+def in_words(turns: Counter[str]) -> str:
+    """Return what came of a model's turns."""
+    became = [f"{n} {what}" for what, n in turns.items() if what not in ("turns", KEPT, *USAGE)]
+    return (
+        f"{turns['turns']} turns: {', '.join(became)}; {turns[KEPT]} {KEPT}; {turns['calls']} calls, "
+        f"{turns['prompt_tokens']} tokens in, {turns['completion_tokens']} out, "
+        f"{turns['seconds'] / turns['calls']:.1f} s a call"
+    )
+
+
+class Store:
+    """Searches by what decided them: a line of JSON each, added as soon as it is done."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Read what is there. None: nothing is kept.
+
+        Raises:
+            ValueError: a line is not a search.
+        """
+        self._path = path
+        self._done: dict[Key, Searched] = {}
+        for number, line in enumerate(path.read_text().splitlines() if path and path.exists() else (), 1):
+            try:
+                row = json.loads(line)
+                course = Course(row["n_failed"], [(seconds, best) for seconds, best in row["curve"]])
+                self._done[Key(**row["key"])] = Searched(course, Counter(row["turns"]))
+            except (ValueError, KeyError, TypeError):
+                raise ValueError(f"{path}, line {number} is not a search: remove the line") from None
+
+    def find(self, key: Key) -> Searched | None:
+        return self._done.get(key)
+
+    def add(self, key: Key, searched: Searched) -> None:
+        self._done[key] = searched
+        if self._path is not None:
+            course = searched.course
+            row = {"key": asdict(key), "n_failed": course.n_failed, "curve": course.curve, "turns": searched.turns}
+            with self._path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
