@@ -47,6 +47,7 @@ OPTIONS = {
     "random": [],
     "cma-es": [],
     "tpe": [],
+    "local-gp": [],
     "centaur": ["--llm-warmup", "1", "--llm-share", "0.6"],
     "code-edit": [],
 }
