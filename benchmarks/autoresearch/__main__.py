@@ -14,7 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
@@ -25,7 +25,7 @@ from agent.llm.model import Model
 from agent.propose.turns import Turns
 from benchmarks.autoresearch import modes
 from benchmarks.autoresearch.ledger import Course, Ledger
-from benchmarks.autoresearch.searched import Key, Searched, Store, in_words
+from benchmarks.autoresearch.searched import Key, Searched, Store, in_words, program
 from benchmarks.autoresearch.surrogate import Surrogate, Variant
 
 HOURS = (1, 2, 4, 8, 16, 24)
@@ -46,6 +46,7 @@ class Setting:
     model: Model | None
     turns: Turns
     store: Store
+    program: str = field(default_factory=program)
 
 
 def run(names: Sequence[str], variant: Variant, setting: Setting) -> Rows:
@@ -76,7 +77,7 @@ def run(names: Sequence[str], variant: Variant, setting: Setting) -> Rows:
 def _search(mode: str, ledger: Ledger, variant: Variant, setting: Setting) -> Searched:
     """Return what a search comes to, from the store if it is there."""
     turns = replace(setting.turns, seed=ledger.seed)
-    key = Key(variant, mode, ledger.seed, ledger.budget_seconds / 3600)
+    key = Key(setting.program, variant, mode, ledger.seed, ledger.budget_seconds / 3600)
     if modes.plain(mode) in (*modes.WITH_MODEL, modes.ECHO):
         share = f"every {turns.every}" if turns.every else f"{turns.share:g} after {turns.warmup}"
         model = setting.model.name if setting.model and modes.plain(mode) in modes.WITH_MODEL else None

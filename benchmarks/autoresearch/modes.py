@@ -39,10 +39,13 @@ BRIEFING = Briefing("train.py", "val_bpb", False, (), f"300 s of training, {LIMI
 
 def check(mode: str) -> None:
     """Raise ValueError unless `mode` is one that `search` knows."""
-    if plain(mode) not in (*NUMERIC, *WITH_MODEL, ECHO) and not mode.startswith(OPTUNA) and mode not in PEERS:
+    is_ours = plain(mode) in (*NUMERIC, *WITH_MODEL, ECHO) or mode.startswith(OPTUNA)
+    suffixes = {f"+{suffix}" for suffix in mode.split("+")[1:]}
+    if not (is_ours and suffixes <= {DERIVED, FEASIBLE, HINTS}) and mode not in PEERS:
         known = ", ".join([*NUMERIC, f"{OPTUNA}NAME", *WITH_MODEL, ECHO, *PEERS])
-        suffixes = f"{DERIVED}, {FEASIBLE} and {HINTS}"
-        raise ValueError(f"there is no mode {mode}; there are {known}, ours with {suffixes} after it")
+        raise ValueError(
+            f"there is no mode {mode}; there are {known}, ours with {DERIVED}, {FEASIBLE} and {HINTS} after it"
+        )
 
 
 def plain(mode: str) -> str:

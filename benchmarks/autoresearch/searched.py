@@ -1,5 +1,6 @@
 """Searches that are done, in a file: a comparison that asks a model takes hours, and is taken up where it ended."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from pathlib import Path
 from agent.trial import Trial
 from benchmarks.autoresearch.ledger import Course
 
+ROOT = Path(__file__).resolve().parents[2]
+DECIDING = ("agent/search", "agent/propose", "agent/llm", "prompts", "benchmarks/autoresearch")  # folders
 NEW, KEPT = "new", "became the incumbent"
 USAGE = ("calls", "prompt_tokens", "completion_tokens", "seconds")
 
@@ -17,6 +20,7 @@ USAGE = ("calls", "prompt_tokens", "completion_tokens", "seconds")
 class Key:
     """What decides a search, but for what a model says."""
 
+    program: str  # of `program`: a search by other code is another one
     variant: str
     mode: str
     seed: int
@@ -47,6 +51,15 @@ class Searched:
             for name in USAGE:
                 turns[name] += getattr(usage, name)
         return cls(course, turns)
+
+
+def program() -> str:
+    """Return a digest of the searchers, proposers, prompts and the surrogate."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in DECIDING for path in (ROOT / folder).rglob("*.*")):
+        if path.suffix in {".py", ".npz", ".md", ".txt", ".j2"}:
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def in_words(turns: Counter[str]) -> str:

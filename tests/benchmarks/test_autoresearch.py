@@ -91,11 +91,11 @@ def test_a_finished_search_is_not_run_again(tmp_path: Path, capsys: pytest.Captu
         run(["cma-es", "centaur"], "gp", setting)
         return re.sub(r"\d+ \|$", "|", capsys.readouterr().out, flags=re.MULTILINE)  # without the seconds
 
-    copy = "{}"  # no proposal, whose repair turn is the same
-    first = compare(ScriptedModel([copy] * 99), seeds=1)
+    nothing = "{}"  # no proposal, whose repair turn is the same
+    first = compare(ScriptedModel([nothing] * 99), seeds=1)
     assert "no_proposal" in first
     assert compare(ScriptedModel([]), seeds=1) == first
-    assert compare(ScriptedModel([copy] * 99), seeds=2) != first
+    assert compare(ScriptedModel([nothing] * 99), seeds=2) != first
     assert len((tmp_path / "store.jsonl").read_text().splitlines()) == 4
 
 
@@ -110,9 +110,10 @@ def test_a_mode_that_asks_a_model_needs_one() -> None:
         modes.search("fixed", 0, Ledger(Surrogate("gp"), seed=0, budget_seconds=3600))
 
 
-def test_unknown_modes_are_refused() -> None:
-    with pytest.raises(ValueError, match="there is no mode magic"):
-        modes.check("magic+derived")
+@pytest.mark.parametrize("mode", ["magic+derived", "cma-es+derivd", "peer:cma-es+memory", "cma-es+"])
+def test_unknown_modes_are_refused(mode: str) -> None:
+    with pytest.raises(ValueError, match=f"there is no mode {re.escape(mode)};"):
+        modes.check(mode)
 
 
 def test_the_interval_is_students() -> None:
