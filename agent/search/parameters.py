@@ -7,12 +7,14 @@ that the value that is asked is the value that runs, to the last digit.
 """
 
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from agent.edits.edit import Value
 
 SIGNIFICANT_DIGITS = 6
+LARGEST_WHOLE = 2**53  # up to here a float holds every whole number, so that encoding loses nothing
 CHOSEN, NOT_CHOSEN = 0.6, 0.4  # places on the axes of choices without an order
 
 
@@ -31,8 +33,8 @@ class Float:
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
-            if not math.isfinite(bound):
-                raise ValueError(f"{bound} is not a bound; give a finite number")
+            if not _is_finite(bound):
+                raise ValueError(f"{_shortened(bound)} is not a bound; give a finite number")
         _check_order(self.low, self.high)
         if self.log and self.low <= 0:
             raise ValueError(f"low = {self.low}: a log scale needs low > 0")
@@ -66,7 +68,7 @@ class Float:
         """Return `value` as the space writes it. Raises ValueError if it is no number within the range."""
         number = _number(value)
         if not self.low <= number <= self.high:
-            raise ValueError(f"{value} is outside {self.low} to {self.high}")
+            raise ValueError(f"{_shortened(value)} is outside {self.low} to {self.high}")
         return self._rounded(number)
 
     def json_schema(self) -> dict[str, Any]:
@@ -97,6 +99,7 @@ class Int:
         for bound in (self.low, self.high):
             if type(bound) is not int:
                 raise ValueError(f"{bound!r} is not a whole number")
+            _check_size(bound)
         _check_order(self.low, self.high)
         if self.log and self.low < 1:
             raise ValueError(f"low = {self.low}: a log scale needs low >= 1")
@@ -140,7 +143,7 @@ class Int:
         """Return `value` as a plain int. Raises ValueError if it is no whole number within the range."""
         number = _whole(value)
         if not self.low <= number <= self.high:
-            raise ValueError(f"{value} is outside {self.low} to {self.high}")
+            raise ValueError(f"{_shortened(value)} is outside {self.low} to {self.high}")
         return number
 
     def json_schema(self) -> dict[str, Any]:
@@ -166,7 +169,8 @@ class PowerOfTwo:
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
             if type(bound) is not int or not _is_power_of_two(bound):
-                raise ValueError(f"{bound!r} is not a power of two (1, 2, 4, ...)")
+                raise ValueError(f"{_shortened(bound)} is not a power of two (1, 2, 4, ...)")
+            _check_size(bound)
         _check_order(self.low, self.high)
 
     @property
@@ -206,7 +210,7 @@ class PowerOfTwo:
         """Return `value` as a plain int. Raises ValueError if it is no power of two within the range."""
         number = _whole(value)
         if number not in self.choices:
-            raise ValueError(f"{value} is not one of {', '.join(map(str, self.choices))}")
+            raise ValueError(f"{_shortened(value)} is not one of {', '.join(map(str, self.choices))}")
         return number
 
     def json_schema(self) -> dict[str, Any]:
@@ -269,7 +273,7 @@ class Categorical:
         """Return the choice that `value` is. Raises ValueError if it is none."""
         if type(value) is not bool and value in self.choices:
             return self.choices[self.choices.index(value)]
-        raise ValueError(f"{value!r} is not one of {', '.join(map(repr, self.choices))}")
+        raise ValueError(f"{_shortened(value)} is not one of {', '.join(map(repr, self.choices))}")
 
     def json_schema(self) -> dict[str, Any]:
         return {"enum": list(self.choices)}
@@ -292,15 +296,34 @@ def _check_order(low: float, high: float) -> None:
         raise ValueError(f"low = {low} is not below high = {high}")
 
 
+def _check_size(bound: int) -> None:
+    if abs(bound) > LARGEST_WHOLE:
+        raise ValueError(f"{_shortened(bound)} is too large; whole numbers may go to {LARGEST_WHOLE}")
+
+
+def _is_finite(number: float) -> bool:
+    """Return whether a float holds `number`: JSON and TOML have whole numbers of any length."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{_shortened(value)} is not a number")
+    if not _is_finite(value):
+        raise ValueError(f"{_shortened(value)} is not a finite number")
     return float(value)
 
 
 def _whole(value: Any) -> int:
     """JSON has one kind of number: 8.0 is a whole one."""
-    number = _number(value)
-    if not number.is_integer():
-        raise ValueError(f"{value!r} is not a whole number")
-    return int(number)
+    if not _number(value).is_integer():
+        raise ValueError(f"{_shortened(value)} is not a whole number")
+    return int(value)
+
+
+def _shortened(value: Any) -> str:
+    """Return a value as Python writes it, the middle of a long one left out: a model may send anything."""
+    return reprlib.repr(value)

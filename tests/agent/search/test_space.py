@@ -96,13 +96,22 @@ def test_validate_names_every_fault_in_one_line() -> None:
         "DEPTH: 9 is outside 1 to 8",
         "STEPS: 2.5 is not a whole number",
         "HEAD_DIM: 48 is not one of 16, 32, 64",
-        "LR: nan is not a number",
+        "LR: nan is not a finite number",
         "DECAY: True is not a number",
         "PATTERN: is missing",
         "ACT: 'elu' is not one of 'relu', 'gelu', 'silu', 'tanh'",
     ]
     with pytest.raises(ValueError, match="DEPTH: 9 is outside 1 to 8; STEPS"):
         SPACE.canonical(bad)
+
+
+def test_a_number_that_no_float_holds_is_a_fault_like_any_other() -> None:
+    """JSON has whole numbers of any length, and a model that stutters writes zeros until it is cut off."""
+    good = SPACE.decode(np.full(SPACE.n_dims, 0.5))
+    faults = SPACE.validate({**good, **dict.fromkeys(("DEPTH", "HEAD_DIM", "LR", "ACT"), 10**400)})
+    assert [fault.partition(":")[0] for fault in faults] == ["DEPTH", "HEAD_DIM", "LR", "ACT"]
+    assert all("000...000" in fault for fault in faults)
+    assert max(map(len, faults)) < 120
 
 
 @pytest.mark.parametrize(
@@ -116,6 +125,9 @@ def test_validate_names_every_fault_in_one_line() -> None:
         ({"type": "int", "low": 0, "high": 8, "log": True}, "a log scale needs low >= 1"),
         ({"type": "float", "low": 0.0, "high": 1.0, "log": True}, "a log scale needs low > 0"),
         ({"type": "float", "low": 0.0, "high": float("inf")}, "inf is not a bound"),
+        ({"type": "float", "low": 0.0, "high": 10**400}, "000 is not a bound"),
+        ({"type": "int", "low": 0, "high": 10**400}, "000 is too large; whole numbers may go to 9007199254740992"),
+        ({"type": "power_of_two", "low": 1, "high": 2**2000}, "is too large"),
         ({"type": "float", "low": "0", "high": 1.0}, "low = '0' is not a number"),
         ({"type": "float", "low": 0.1}, "'high' is missing"),
         ({"type": "float", "low": 0.1, "high": 1.0, "log": "yes"}, "neither true nor false"),
