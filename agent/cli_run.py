@@ -124,7 +124,7 @@ def run(
     n_trials = min((n for n in (trials, *in_time) if n), default=0)
     dollars, price_source = price_of(price, model, base_url)
     config = run_config.checked(
-        run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{mode}-s{seed}",
+        run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{run_config.in_a_name(mode)}-s{seed}",
         mode=mode,
         seed=seed,
         of_trial=full_name(runs, from_),

@@ -33,7 +33,7 @@ class Comparison:
         return len(self.modes) * self.n_seeds
 
     def run_id(self, mode: str, seed: int) -> str:
-        return f"{self.name}-{mode.replace(':', '-')}-s{seed}"
+        return f"{self.name}-{run_config.in_a_name(mode)}-s{seed}"
 
     def configs(self) -> Iterator[RunConfig]:
         """Yield the configuration of every run, mode by mode. Raises UsageError if a name is too long for one."""

@@ -94,6 +94,11 @@ def checked(**values: Any) -> RunConfig:
         raise UsageError(f"--{_option(str(first['loc'][0]))}: {in_words(first)}") from error
 
 
+def in_a_name(mode: str) -> str:
+    """Return the mode as the name of a run may hold it: a ":" is no part of a file's or a tag's name."""
+    return mode.replace(":", "-")
+
+
 def _option(name: str) -> str:
     """Return the option that sets a field."""
     known = {"run_id": "name", "budget_seconds": "budget", "wall_seconds": "wall"}

@@ -134,7 +134,16 @@ def test_every_searcher_runs_new_configurations(agent: Agent, mode: str) -> None
 
 @pytest.mark.parametrize("sampler", ["NoSuchSampler", ""])
 def test_a_sampler_that_optuna_lacks_is_refused(agent: Agent, sampler: str) -> None:
-    one_line_error(agent("run", "--task", str(BIGRAM), "--mode", f"optuna:{sampler}"), 2)
+    said = one_line_error(agent("run", "--task", str(BIGRAM), "--mode", f"optuna:{sampler}"), 2)
+    assert f"Optuna has no sampler {sampler!r}; it has " in said
+
+
+def test_a_run_gets_a_name_by_itself_in_any_mode(agent: Agent, tmp_path: Path) -> None:
+    done = agent("run", "--task", str(BIGRAM), "--mode", "optuna:RandomSampler", "--trials", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    name = json.loads(done.stdout)["run"]
+    assert name.endswith("-optuna-RandomSampler-s0")
+    assert (tmp_path / "runs" / name).is_dir()
 
 
 @pytest.mark.parametrize(
