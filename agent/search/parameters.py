@@ -310,10 +310,11 @@ def _is_finite(number: float) -> bool:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    is_nan = isinstance(value, float) and math.isnan(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or is_nan:
         raise ValueError(f"{_shortened(value)} is not a number")
     if not _is_finite(value):
-        raise ValueError(f"{_shortened(value)} is not a finite number")
+        raise ValueError(f"{_shortened(value)} is too large for a number")
     return float(value)
 
 

@@ -96,7 +96,7 @@ def test_validate_names_every_fault_in_one_line() -> None:
         "DEPTH: 9 is outside 1 to 8",
         "STEPS: 2.5 is not a whole number",
         "HEAD_DIM: 48 is not one of 16, 32, 64",
-        "LR: nan is not a finite number",
+        "LR: nan is not a number",
         "DECAY: True is not a number",
         "PATTERN: is missing",
         "ACT: 'elu' is not one of 'relu', 'gelu', 'silu', 'tanh'",
