@@ -69,10 +69,10 @@ class CMAESearcher:
         return self._pending.ask(number, self._sample)
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
-        if self._pending.told(number) is None:
-            return  # the baseline: the search has started there
         value, point = math.inf if loss is None else loss, self._space.encode(params)
         self._best = min(self._best, (value, point), key=lambda result: result[0])
+        if self._pending.told(number) is None:
+            return  # the baseline: the search has started there, and it is no member of a generation
         self._told.append((value, point))
         if len(self._told) == self._strategy.popsize:
             self._next_generation()

@@ -83,6 +83,24 @@ def test_when_whole_generations_fail_it_pulls_back_to_what_works(seed: int) -> N
     assert n_failed < 280  # without the pull, 300 of 300 fail
 
 
+def test_failures_are_measured_from_the_baseline_until_something_beats_it() -> None:
+    """All but one of a generation fail: it is pulled to those near the baseline, not to those near a bad point."""
+    space = SearchSpace.from_tables({f"X{i}": {"type": "float", "low": 0.0, "high": 1.0} for i in range(2)})
+    start = {"X0": 0.5, "X1": 0.5}
+
+    def after_a_generation(baseline_loss: float) -> float:
+        searcher = CMAESearcher(space, start, 0, population=8)
+        searcher.tell(0, start, baseline_loss)
+        for number in range(1, 9):
+            searcher.ask(number)
+            near, far = {"X0": 0.55, "X1": 0.5}, {"X0": 0.95, "X1": 0.5}
+            point = {"X0": 0.99, "X1": 0.5} if number == 1 else near if number < 4 else far
+            searcher.tell(number, point, 1.0 if number == 1 else None)
+        return float(searcher.state().mean["X0"])
+
+    assert after_a_generation(0.9) < after_a_generation(1.1) - 0.05
+
+
 def test_a_generation_counts_every_told_trial_once() -> None:
     searcher = CMAESearcher(SPACE, START, seed=0, population=6)
     for number in range(1, 6):
