@@ -1,6 +1,7 @@
 """What a model is shown on its turn in a Centaur: our few lines, or the prompt that the paper published."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from agent.edits.edit import Params
 from agent.llm.model import Message
 from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
-from agent.propose.configurations import as_json, correlations, derived, described, ran, shortlist, shown, table
+from agent.propose.configurations import correlations, derived, described, ran, shortlist, table
+from agent.propose.notation import as_json
 from agent.propose.proposer import Context
 from agent.search.cmaes import CMAState
 from agent.search.feasible import Estimate
@@ -56,11 +58,11 @@ def compact(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Sequ
             "result": f"{briefing.metric} {briefing.shown(context.best_loss)}",
             "table": table(turn.space, turn.best, state),
             "generation": str(state.generation),
-            "sigma": shown(state.sigma),
+            "sigma": f"{state.sigma:.3g}",
             "correlations": correlations(turn.space, state),
             "derived": derived(turn.space),
             "budget_left": context.budget_left,
-            "point": as_json(turn.point),
+            "point": as_json(turn.space, turn.point),
             "memory": _fits(turn.estimate),
             **shortlist(context, briefing, n_top=n_top, n_recent=n_recent, n_failed=n_failed),
         }
@@ -89,8 +91,8 @@ def as_published(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator
             for i, (_, trial, params) in enumerate(top, start=1)
         ),
         "size": "x".join(map(str, covariance.shape)),
-        "order": ", ".join(f"{i}={name}" for i, name in enumerate(state.axes)),
-        "covariance": np.array2string(covariance, precision=4, suppress_small=True),
+        "order": ", ".join(f"{i}={turn.space.coordinate(name)}" for i, name in enumerate(state.axes)),
+        "covariance": np.array2string(covariance, precision=4, suppress_small=True, threshold=sys.maxsize),
         "recent": "\n".join(f"  {json.dumps(p)} → {_result(trial, briefing)}" for trial, p in tried[-PAPER_RECENT:]),
         "result": result,
         "best": json.dumps(turn.best, indent=2),

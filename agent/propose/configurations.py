@@ -1,46 +1,20 @@
-"""Configurations as a model reads them: short rows at few digits, and which of them are the same at those digits."""
+"""The configurations of a run as a model reads them: the space, where its search stands, and rows of the history."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
 from agent.edits.assignments import read_constants
-from agent.edits.edit import Params, Value
+from agent.edits.edit import Params
 from agent.propose.briefing import NOTHING, Briefing, one_line
+from agent.propose.notation import row, written, written_mean, written_range, written_spread
 from agent.propose.proposer import Context
 from agent.search.cmaes import CMAState
 from agent.search.space import Row, SearchSpace
 from agent.trial import Trial
 
-DIGITS = 3  # significant ones of a float, in all that can be copied; also what "the same" means
-DIGITS_OF_STATE = 2  # of means and spreads: nobody needs more of them
 STRONG = 0.5  # correlations from here on are told
 REASON_CHARACTERS = 60
-
-
-def shown(value: Value, digits: int = DIGITS) -> str:
-    """Return a value in few digits and without an exponent where that is short: 61000, 0.0371, SSSL."""
-    return f"{float(f'{value:.{digits}g}'):g}" if isinstance(value, float) else str(value)
-
-
-def shown_bound(bound: float | None) -> str:
-    """Return an end of a range in full: "low and high are allowed" must be true as written."""
-    return "" if bound is None else repr(bound)
-
-
-def same(first: Params, second: Params) -> bool:
-    """Whether two configurations cannot be told apart at the digits that a model sees."""
-    return {name: shown(value) for name, value in first.items()} == {n: shown(value) for n, value in second.items()}
-
-
-def changes(before: Params, after: Params, n_names: int = 4) -> str:
-    """Return what differs as a title, e.g. "DEPTH 3→4, MATRIX_LR 0.04→0.031 and 2 more"."""
-    changed = [name for name, value in after.items() if before.get(name) != value]
-    if not changed:
-        return "no value changes"
-    first = ", ".join(f"{name} {shown(before[name])}→{shown(after[name])}" for name in changed[:n_names])
-    return first if len(changed) <= n_names else f"{first} and {len(changed) - n_names} more"
 
 
 def params_of(trial: Trial, context: Context) -> Params | None:
@@ -62,45 +36,54 @@ def ran(context: Context) -> Iterator[tuple[Trial, Params]]:
 def table(space: SearchSpace, best: Params, state: CMAState | None = None) -> str:
     """Return the space, one line a name, columns separated by commas; with `state` where the search stands too."""
     lines = ["name,type,low,high,mean,std,best" if state else "name,type,low,high,best"]
-    for row in space.table():
-        kind, low, high = row.kind, shown_bound(row.low), shown_bound(row.high)
-        if row.kind == "categorical":
-            kind = "choice " + "|".join(map(str, row.choices))
-        elif row.log and row.kind != "power_of_two":
-            kind = f"log {row.kind}"
-        columns = [row.name, kind, low, high]
+    for told, parameter in zip(space.table(), space.parameters, strict=True):
+        kind = told.kind
+        if told.kind == "categorical":
+            kind = "choice " + "|".join(map(str, told.choices))
+        elif told.log and told.kind != "power_of_two":
+            kind = f"log {told.kind}"
+        columns = [told.name, kind, *written_range(told.low, told.high)]
         if state is not None:
-            columns.append(shown(state.mean[row.name], DIGITS_OF_STATE))
-            columns.append(_std(space, row, float(state.std[row.name])))
-        lines.append(",".join([*columns, shown(best[row.name])]))
+            columns.append(written_mean(parameter, state.mean[told.name]))
+            columns.append(_std(space, told, float(state.std[told.name])))
+        lines.append(",".join([*columns, written(parameter, best[told.name])]))
     return "\n".join(lines)
 
 
-def _std(space: SearchSpace, row: Row, std: float) -> str:
+def _std(space: SearchSpace, told: Row, std: float) -> str:
     """Return a standard deviation as the table shows it: "3", "x1.4", or "x1.4 of width" for a derived coordinate."""
-    product = space.coordinate(row.name)
-    if product != row.name:
-        return f"x{shown(std, DIGITS_OF_STATE)} of {product}"
-    return ("x" if row.log else "") + shown(std, DIGITS_OF_STATE)
+    searched = space.coordinate(told.name)
+    if searched != told.name:
+        return f"{written_spread(std, is_factor=True)} of {searched}"
+    return written_spread(std, is_factor=told.log)
 
 
 def derived(space: SearchSpace) -> str:
-    """Return what is searched in place of a name, e.g. "width = DEPTH * ASPECT_RATIO in place of ASPECT_RATIO"."""
-    told = [f"{each.name} = {each.formula} in place of {each.parameter.name}" for each in space.derived]
+    """Return what is searched in place of names, "width = DEPTH * RATIO (16 to 768) in place of RATIO"."""
+    told = [f"{each.told} in place of {each.parameter.name}" for each in space.derived]
     return "; ".join(told) or "every name itself"
 
 
+def products(space: SearchSpace) -> str:
+    """Return what has a range of its own beside the names, "width = DEPTH * ASPECT_RATIO (16 to 768)"; or "none"."""
+    return "; ".join(each.told for each in space.derived) or "none"
+
+
 def described(space: SearchSpace, defaults: Params) -> str:
-    """Return the space as the paper's prompt wrote it, e.g. "  DEPTH: Type: Int, Range: [4, 24], Default: 8"."""
+    """Return the space as the paper's prompt wrote it, e.g. "  DEPTH: Type: Int, Range: [4, 24], Default: 8".
+
+    A line more for each derived coordinate, of which the paper had none.
+    """
     lines = []
-    for row in space.table():
-        if row.kind == "categorical":
-            extent = f"Choices: {{{', '.join(map(str, row.choices))}}}"
+    for told in space.table():
+        if told.kind == "categorical":
+            extent = f"Choices: {{{', '.join(map(str, told.choices))}}}"
         else:
-            extent = f"Range: [{row.low}, {row.high}]"
-        scale = ", on log-scale" if row.log else ""
-        kind = row.kind.replace("_", " ").title().replace(" ", "")
-        lines.append(f"  {row.name}: Type: {kind}, {extent}, Default: {defaults[row.name]}{scale}")
+            extent = f"Range: [{told.low}, {told.high}]"
+        scale = ", on log-scale" if told.log else ""
+        kind = told.kind.replace("_", " ").title().replace(" ", "")
+        lines.append(f"  {told.name}: Type: {kind}, {extent}, Default: {defaults[told.name]}{scale}")
+    lines += [f"  {each.told}, searched in place of {each.parameter.name}" for each in space.derived]
     return "\n".join(lines)
 
 
@@ -120,32 +103,24 @@ def shortlist(
 
     `failures` says how many failed of what, e.g. "12 out_of_memory, 1 diverged".
     """
+    assert context.space is not None, "a model that chooses values needs a search space"
+    space = context.space
     tried = list(ran(context))
     scored = [(trial.val_loss, trial, params) for trial, params in tried if trial.val_loss is not None]
     distinct: dict[str, tuple[float, Trial]] = {}
     for loss, trial, params in sorted(scored, key=lambda entry: entry[:1]):
-        distinct.setdefault(_row(params), (loss, trial))
+        distinct.setdefault(row(space, params), (loss, trial))
     best = list(distinct.items())[:n_top]
     top_numbers = {trial.number for _, (_, trial) in best}
     others = [(loss, params) for loss, trial, params in scored if trial.number not in top_numbers]
     failed = [(trial, params) for trial, params in tried if trial.val_loss is None]
     counts = Counter(str(trial.status) for trial, _ in failed)
     return {
-        "top": "\n".join(f"{briefing.shown(loss)}: {row}" for row, (loss, _) in best) or NOTHING,
-        "recent": "\n".join(f"{briefing.shown(loss)}: {_row(p)}" for loss, p in others[-n_recent:]) or NOTHING,
+        "top": "\n".join(f"{briefing.shown(loss)}: {values}" for values, (loss, _) in best) or NOTHING,
+        "recent": "\n".join(f"{briefing.shown(loss)}: {row(space, p)}" for loss, p in others[-n_recent:]) or NOTHING,
         "failures": ", ".join(f"{n} {status}" for status, n in counts.most_common()) or "none so far",
-        "failed": "\n".join(f"{_row(p)}: {_what_happened(trial)}" for trial, p in failed[-n_failed:]) or NOTHING,
+        "failed": "\n".join(f"{row(space, p)}: {_what_happened(trial)}" for trial, p in failed[-n_failed:]) or NOTHING,
     }
-
-
-def as_json(params: Params) -> str:
-    """Return a configuration as a model should answer it: JSON on one line, at the digits shown."""
-    values = {name: float(shown(value)) if isinstance(value, float) else value for name, value in params.items()}
-    return json.dumps(values, separators=(",", ":"))
-
-
-def _row(params: Params) -> str:
-    return ",".join(shown(value) for value in params.values())
 
 
 def _what_happened(trial: Trial) -> str:

@@ -9,8 +9,9 @@ from agent.edits.guard import fingerprint
 from agent.llm.model import Message, Model, Schema
 from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
-from agent.propose.configurations import changes, ran, same
+from agent.propose.configurations import ran
 from agent.propose.conversation import Exchange, ReplyError, converse
+from agent.propose.notation import changes, same
 from agent.propose.proposer import Context
 from agent.search.feasible import Estimate
 from agent.search.space import SearchSpace
@@ -43,23 +44,27 @@ class ConfigurationCheck:
     def __call__(self, reply: str) -> Params:
         """Return the configuration that `reply` states. Raises ReplyError if it states none that can run and is new."""
         answer = json_object(reply)
-        if faults := self.space.validate(answer):
+        names = self.space.plain()
+        if faults := names.validate(answer):
             raise ReplyError(Status.NO_PROPOSAL, "\n".join(faults))
-        params = self.space.canonical(answer)
+        params = names.canonical(answer)
+        # A name's own range can cut the searcher short of a product's; what it would run, the model may hand back.
+        if not self.is_own_point(params) and (faults := self.space.validate(params)):
+            raise ReplyError(Status.NO_PROPOSAL, "\n".join(faults), params=params)
         self._refuse_repeated(params)
         self._refuse_hopeless(params)
         return params
 
     def is_own_point(self, params: Params) -> bool:
         """Whether `params` are the searcher's point, as far as a model can tell."""
-        return self.point is not None and same(params, self.point)
+        return self.point is not None and same(self.space, params, self.point)
 
     def _refuse_repeated(self, params: Params) -> None:
         earlier = {trial.number: configuration for trial, configuration in ran(self.context)}
         repeats = [number for number, configuration in earlier.items() if configuration == params]
         if not repeats and self.is_own_point(params):
             return
-        repeats += [number for number, configuration in earlier.items() if same(configuration, params)]
+        repeats += [number for number, configuration in earlier.items() if same(self.space, configuration, params)]
         if not repeats:
             return
         incumbent = self.context.incumbent.number
@@ -96,7 +101,7 @@ def decided(
     edit = Assignments(answer)
     return Proposal(
         origin=Origin.LLM,
-        title=changes(read_constants(context.source, list(answer)), answer),
+        title=changes(check.space, read_constants(context.source, list(answer)), answer),
         edit=edit,
         params=answer,
         copied_from="searcher" if check.is_own_point(answer) else None,

@@ -6,9 +6,10 @@ from agent.edits.assignments import read_constants
 from agent.llm.model import Message, Model
 from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
-from agent.propose.configurations import as_json, shortlist, table
+from agent.propose.configurations import products, shortlist, table
 from agent.propose.decision import ConfigurationCheck, decided
 from agent.propose.experience import Experience
+from agent.propose.notation import as_json
 from agent.propose.proposer import Context
 from agent.search.feasible import Memory
 from agent.trial import Proposal
@@ -51,8 +52,9 @@ class FixedProposer:
                 "incumbent": str(context.incumbent.number),
                 "result": f"{briefing.metric} {briefing.shown(context.best_loss)}",
                 "table": table(context.space, best),
+                "products": products(context.space),
                 "budget_left": context.budget_left,
-                "best": as_json(best),
+                "best": as_json(context.space, best),
                 **shortlist(context, briefing, n_top=n_top, n_recent=n_recent, n_failed=n_failed),
             }
             system = self._prompts.fill("system", {"goal": briefing.goal, "limits": briefing.limits})

@@ -4,7 +4,7 @@ from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params
 from agent.edits.guard import fingerprint
 from agent.propose.catch_up import CatchUp
-from agent.propose.configurations import changes
+from agent.propose.notation import changes
 from agent.propose.proposer import Context
 from agent.search.feasible import Estimate, Memory
 from agent.search.searcher import Searcher
@@ -19,12 +19,13 @@ class NumericProposer:
         self._catch_up = CatchUp(searcher, memory)
 
     def propose(self, context: Context) -> Proposal:
+        assert context.space is not None, "a mode with a searcher needs a search space"
         point = self._catch_up.point(context)
         edit = Assignments(point)
         exhausted = self._catch_up.has_run(point)
         return Proposal(
             origin=Origin.SEARCHER,
-            title=changes(read_constants(context.source, list(point)), point),
+            title=changes(context.space, read_constants(context.source, list(point)), point),
             edit=edit,
             params=point,
             refused=Status.DUPLICATE if exhausted else None,

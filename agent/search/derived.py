@@ -38,6 +38,11 @@ class Derived:
         return " / ".join([" * ".join(above), *below])
 
     @property
+    def told(self) -> str:
+        """What it is and its range, e.g. "accumulation = TOTAL / BATCH / 256 (1 to 16)"."""
+        return f"{self.name} = {self.formula} ({self._range})"
+
+    @property
     def n_axes(self) -> int:
         return 1
 
@@ -78,8 +83,11 @@ class Derived:
         value = self.value(params)
         if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9):
             return None
-        names = ", ".join(name for name, _ in self.exponents)
-        return f"{names}: {self.name} = {value:g} is outside {self.low:g} to {self.high:g}"
+        return f"{self.name} = {self.formula} is {value:g}; it must lie in {self._range}"
+
+    @property
+    def _range(self) -> str:
+        return f"{self.low:.12g} to {self.high:.12g}"
 
     @property
     def _edges(self) -> tuple[float, float]:

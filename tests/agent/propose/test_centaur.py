@@ -18,8 +18,9 @@ from agent.llm.scripted import Reply, ScriptedModel
 from agent.prompts import PromptSet
 from agent.propose.centaur import CentaurProposer
 from agent.propose.centaur_prompts import Openings, as_published, compact
-from agent.propose.configurations import correlations, derived, table
+from agent.propose.configurations import correlations, derived, products, table
 from agent.propose.echo import EchoProposer
+from agent.propose.notation import as_json
 from agent.propose.numeric import NumericProposer
 from agent.propose.turns import Turns
 from agent.search.cmaes import CMAESearcher, CMAState
@@ -88,11 +89,13 @@ def centaur(
     *,
     turns: Turns = ALWAYS,
     space: SearchSpace = SPACE,
+    start: Params = START,
+    seed: int = 0,
     memory: MemoryModel | None = None,
     prompts: PromptSet = PROMPTS,
     openings: Openings = compact,
 ) -> CentaurProposer:
-    searcher = CMAESearcher(space, START, seed=0)
+    searcher = CMAESearcher(space, start, seed)
     host = NumericProposer(searcher, memory)
     return CentaurProposer(host, searcher.state, lambda _: model, prompts, BRIEFING, turns=turns, openings=openings)
 
@@ -178,7 +181,8 @@ def test_a_copy_of_the_incumbent_is_sent_back_then_a_duplicate() -> None:
 def test_a_copy_of_an_earlier_trial_at_the_shown_digits_is_a_duplicate() -> None:
     earlier = history(20)[7].proposal.params
     assert earlier is not None
-    copy = json.dumps({name: float(f"{v:.3g}") if isinstance(v, float) else v for name, v in earlier.items()})
+    copy = as_json(SPACE, earlier)
+    assert json.loads(copy) != earlier
     proposal, _ = decide([copy, copy])
     assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "trial 7")
 
@@ -264,8 +268,9 @@ def test_strong_correlations_are_told_in_words_and_numbers_of_what_is_searched()
         generation=3,
     )
     assert correlations(space, state) == "more DEPTH with less width (-0.72)"
-    assert derived(space) == "width = DEPTH * ASPECT_RATIO in place of ASPECT_RATIO"
-    assert "ASPECT_RATIO,int,16,96,31,x1.3 of width,32" in table(space, {"DEPTH": 4, "ASPECT_RATIO": 32}, state)
+    assert derived(space) == "width = DEPTH * ASPECT_RATIO (16 to 768) in place of ASPECT_RATIO"
+    assert products(space) == "width = DEPTH * ASPECT_RATIO (16 to 768)"
+    assert "ASPECT_RATIO,int,16,96,31,x1.31 of width,32" in table(space, {"DEPTH": 4, "ASPECT_RATIO": 32}, state)
 
 
 def test_the_published_prompt_has_every_digit_and_the_whole_matrix_and_no_system_message() -> None:
@@ -279,6 +284,46 @@ def test_the_published_prompt_has_every_digit_and_the_whole_matrix_and_no_system
     assert [len(row.split()) for row in rows[:14]] == [14] * 14
     assert message.content.count("CRASHED (out_of_memory)") == 4  # of the last 20 evaluations
     assert json.dumps(proposal.shown, indent=2) in message.content
+
+
+def test_the_published_prompt_shows_a_large_matrix_whole_and_names_what_its_rows_are() -> None:
+    names = [f"RATE_{i}" for i in range(31)]
+    tables = {name: {"type": "float", "low": 0.5, "high": 2.0} for name in ["DEPTH", "RATIO", *names]}
+    space = SearchSpace.from_tables(tables, {"width": {"replaces": "RATIO", "product": "DEPTH * RATIO", "low": 0.5}})
+    start: Params = dict.fromkeys(space.names, 1.0)
+    source = "".join(f"{name} = 1.0\n" for name in space.names)
+    model = ScriptedModel([json.dumps({**start, "DEPTH": 1.5})])
+    proposer = centaur(model, space=space, start=start, prompts=PromptSet.load("centaur_paper"), openings=as_published)
+    proposer.propose(context(source, [baseline(start)], space=space))
+    (message,) = model.requests[0]
+    matrix = message.content.partition("covariance matrix (33x33)")[2]
+    rows = re.findall(r"\[([-\d. \n]+)\]", matrix)
+    assert [len(row.split()) for row in rows[:33]] == [33] * 33
+    assert "0=DEPTH, 1=width, 2=RATE_0" in matrix
+    assert "width = DEPTH * RATIO (0.5 to 4), searched in place of RATIO" in message.content
+
+
+def test_the_searchers_own_point_can_be_handed_back_in_a_narrow_range_and_beyond_a_product() -> None:
+    """Three digits of 0.99987 are 1.0, out of range; and DEPTH's own range ends before width's begins."""
+    space = SearchSpace.from_tables(
+        {
+            "EMA": {"type": "float", "low": 0.9996, "high": 0.999975},
+            "DEPTH": {"type": "int", "low": 1, "high": 8},
+            "RATIO": {"type": "int", "low": 16, "high": 96},
+        },
+        {"width": {"replaces": "RATIO", "product": "DEPTH * RATIO", "low": 100}},
+    )
+    start: Params = {"EMA": 0.9999, "DEPTH": 4, "RATIO": 32}
+    source = "".join(f"{name} = {value!r}\n" for name, value in start.items())
+    beyond = 0
+    for seed in range(20):
+        model = ScriptedModel([lambda asked: asked[1].content.split("\n\n")[-2]])
+        proposer = centaur(model, space=space, start=start, seed=seed)
+        proposal = proposer.propose(context(source, [baseline(start)], space=space))
+        assert (proposal.refused, proposal.copied_from) == (None, "searcher")
+        assert proposal.params is not None
+        beyond += float(proposal.params["DEPTH"]) * float(proposal.params["RATIO"]) < 100
+    assert beyond, "no point of the searcher fell short of the product's range: the test shows nothing"
 
 
 def test_the_prompt_stays_short_however_long_the_run() -> None:

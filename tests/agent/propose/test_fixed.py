@@ -10,7 +10,9 @@ from agent.llm.local_model import LocalModel
 from agent.llm.scripted import ScriptedModel
 from agent.prompts import PromptSet
 from agent.propose.fixed import FixedProposer
+from agent.search.derived import read_derived
 from agent.search.feasible import MemoryModel
+from agent.search.space import SearchSpace
 from agent.trial import Origin, Proposal, Status
 
 from .run_so_far import BRIEFING, baseline, context, trial
@@ -71,6 +73,19 @@ def test_what_will_not_fit_is_not_run() -> None:
     assert "will not fit in memory" in model.requests[1][-1].content
     assert proposal.params is not None
     assert proposal.params["DEPTH"] == 1
+
+
+def test_a_product_with_a_range_is_named_and_the_repair_says_how_it_comes_about() -> None:
+    table = {"product": "TOTAL_BATCH_SIZE / (DEVICE_BATCH_SIZE * 128)", "low": 1, "high": 16}
+    known = dict(zip(SPACE.names, SPACE.parameters, strict=True))
+    accumulation = read_derived("accumulation", {"replaces": "TOTAL_BATCH_SIZE", **table}, known)
+    space = SearchSpace(SPACE.parameters, (accumulation,))
+    model = ScriptedModel([answer({"DEVICE_BATCH_SIZE": 64, "TOTAL_BATCH_SIZE": 1024}), answer()])
+    proposal = FixedProposer(lambda _: model, PROMPTS, BRIEFING).propose(context(SOURCE, history(9), space=space))
+    formula = "accumulation = TOTAL_BATCH_SIZE / DEVICE_BATCH_SIZE / 128"
+    assert f"Products of names, each with a range of its own: {formula} (1 to 16)." in model.requests[0][1].content
+    assert f"{formula} is 0.125; it must lie in 1 to 16" in model.requests[1][-1].content
+    assert proposal.refused is None
 
 
 def test_the_schema_names_every_value_and_nothing_else() -> None:

@@ -76,7 +76,7 @@ def test_without_them_every_name_is_searched_by_itself() -> None:
 
 def test_a_product_out_of_its_range_is_a_fault() -> None:
     bad = {**START, "TOTAL": 256}
-    assert SPACE.validate(bad) == ["TOTAL, BATCH: accumulation = 0.25 is outside 1 to 8"]
+    assert SPACE.validate(bad) == ["accumulation = TOTAL / BATCH / 64 is 0.25; it must lie in 1 to 8"]
     assert SPACE.plain().validate(bad) == []
 
 
