@@ -26,9 +26,6 @@ from agent.search.space import SearchSpace
 
 Vector = NDArray[np.float64]
 
-SIGMA0 = 1 / 6  # of the unit cube: three of it reach from the middle to an edge
-MIN_STD = 0.25  # of the distance between two levels: the next one is then two deviations from the edge of a bin
-
 
 @dataclass(frozen=True)
 class CMAState:
@@ -52,16 +49,26 @@ class CMAState:
         return max((self.covariance[i][j] / (scales[i] * scales[j]) for i, j in pairs), key=abs)
 
 
+@dataclass(frozen=True)
+class CMASettings:
+    """What can be chosen; benchmarks/autoresearch/choices.py compares, docs/benchmark.md has the table."""
+
+    sigma0: float = 1 / 6  # of the unit cube: three of it reach from the middle to an edge
+    population: int | None = None  # None: 4 + 3 ln(n_dims)
+    min_std: float = 0.25  # of the distance of two levels: the next one is then two deviations from its bin's edge
+
+
+DEFAULTS = CMASettings()
+
+
 class CMAESearcher:
     """Covariance matrix adaptation around the script's own values."""
 
-    def __init__(
-        self, space: SearchSpace, start: Params, seed: int, *, sigma0: float = SIGMA0, population: int | None = None
-    ) -> None:
-        """`start`: a point of the space; `population`: 4 + 3 ln(n_dims) if not given."""
+    def __init__(self, space: SearchSpace, start: Params, seed: int, settings: CMASettings = DEFAULTS) -> None:
+        """`start`: a point of the space."""
         self._space = space
         self._best = (math.inf, space.encode(start))  # where failures are measured from
-        self._strategy = _strategy(space, self._best[1], seed, sigma0, population)
+        self._strategy = _strategy(space, self._best[1], seed, settings)
         self._pending: Pending[Params] = Pending()
         self._told: list[tuple[float, Vector]] = []  # of the current generation
 
@@ -76,6 +83,9 @@ class CMAESearcher:
         self._told.append((value, point))
         if len(self._told) == self._strategy.popsize:
             self._next_generation()
+
+    def discard(self, number: int) -> None:
+        self._pending.told(number)
 
     def release(self, number: int) -> None:
         self._pending.release(number)
@@ -108,19 +118,19 @@ class CMAESearcher:
         return loss, 0.0 if math.isfinite(loss) else float(np.linalg.norm(point - self._best[1]))
 
 
-def _strategy(space: SearchSpace, start: Vector, seed: int, sigma0: float, population: int | None) -> Any:
+def _strategy(space: SearchSpace, start: Vector, seed: int, settings: CMASettings) -> Any:
     """Return pycma's object, with a generator of its own: by default it seeds NumPy's global one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cma 4.5.0 warns at import that it cannot plot
         import cma
 
     rng = np.random.default_rng(seed)
-    min_std = (MIN_STD * space.steps).tolist()
+    min_std = (settings.min_std * space.steps).tolist()
     options = {
         "bounds": [0, 1],
         "CMA_mirrors": 0,  # small populations would inject points, which asking one by one cannot
         "minstd": min_std,
-        "popsize": population or 4 + math.floor(3 * math.log(space.n_dims)),
+        "popsize": settings.population or 4 + math.floor(3 * math.log(space.n_dims)),
         "randn": lambda *shape: rng.standard_normal(shape),
         "seed": math.nan,  # do nothing
         "verbose": -10,  # nor read a signals file from the working folder
@@ -128,4 +138,4 @@ def _strategy(space: SearchSpace, start: Vector, seed: int, sigma0: float, popul
     }
     if space.n_dims == 1:  # cma 4.5.0 raises when it limits the deviation of a single coordinate
         options |= {"minstd": 0, "maxstd_boundrange": math.inf, "mindx": min_std[0]}
-    return cma.CMAEvolutionStrategy(start, sigma0, options)
+    return cma.CMAEvolutionStrategy(start, settings.sigma0, options)

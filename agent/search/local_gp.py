@@ -1,10 +1,10 @@
 """A hill-climb whose every step is the most promising of several, by a Gaussian process fitted to the run's trials.
 
 Bayesian optimisation kept near the best point: candidates change a few names of it, as in TuRBO (Eriksson et al.,
-2019), and the one with the lowest lower confidence bound runs. As in GP-UCB (Srinivas et al., 2010) the bound moves away
-from the mean with the logarithm of the trials: what is not known counts for more, the longer the search has lasted. The
-process sees ratios of gaps to the best loss, so that neither the loss's unit nor a few very bad trials decide its scale.
-Measured in docs/benchmark.md.
+2019), and the one with the lowest lower confidence bound runs. As in GP-UCB (Srinivas et al., 2010) the bound moves
+away from the mean with the logarithm of the trials: what is not known counts for more, the longer the search lasts.
+The process sees ratios of gaps to the best loss, so that neither the loss's unit nor a few very bad trials decide its
+scale. Measured in docs/benchmark.md.
 """
 
 import math
@@ -52,6 +52,9 @@ class LocalGPSearcher:
         self._known.add(tuple(params.values()))
         if loss is not None and loss < self._best_loss:
             self._best, self._best_loss = params, loss
+
+    def discard(self, number: int) -> None:
+        self._pending.told(number)
 
     def release(self, number: int) -> None:
         self._pending.release(number)

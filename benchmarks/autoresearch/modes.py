@@ -62,7 +62,7 @@ def search(mode: str, seed: int, ledger: Ledger, model: Model | None = None, tur
         _peer(PEERS[mode], seed, ledger)
         return []
     space = SPACE if DERIVED in mode else SPACE.plain()
-    return _run(_proposer(mode, seed, space, model, turns or Turns(seed)), space, ledger)
+    return follow(_proposer(mode, seed, space, model, turns or Turns(seed)), space, ledger)
 
 
 def _proposer(mode: str, seed: int, space: SearchSpace, model: Model | None, turns: Turns) -> Proposer:
@@ -92,7 +92,7 @@ def _given(model: Model | None) -> Model:
     return model
 
 
-def _run(proposer: Proposer, space: SearchSpace, ledger: Ledger) -> list[Trial]:
+def follow(proposer: Proposer, space: SearchSpace, ledger: Ledger) -> list[Trial]:
     """Return the trials of a search: a proposal that does not run costs nothing, as in a run of ours."""
     baseline = Proposal(Origin.BASELINE, "baseline", Unchanged(), params=DEFAULTS)
     incumbent = _finished(0, baseline, ledger.baseline, best=None)

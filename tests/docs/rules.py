@@ -47,6 +47,7 @@ AUDITED = {"--verify": "best", "--test": "replay"}
 SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.audit": {"--rounds": "1", "--draws": "20"},
     "benchmarks.autoresearch": {"--seeds": "1", "--hours": "0.5", "--variants": "gp"},
+    "benchmarks.autoresearch.choices": {"--seeds": "2", "--hours": "0.5", "--variants": "gp"},
     "benchmarks.autoresearch.fit": None,
     "benchmarks.early_stopping": None,
     "benchmarks.embedded_edits": {"--replies": "1", "--forms": "lines"},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agent.edits.edit import Params
-from agent.search.cmaes import CMAESearcher
+from agent.search.cmaes import CMAESearcher, CMASettings
 from agent.search.space import SearchSpace
 
 SPACE = SearchSpace.from_tables(
@@ -89,7 +89,7 @@ def test_failures_are_measured_from_the_baseline_until_something_beats_it() -> N
     start = {"X0": 0.5, "X1": 0.5}
 
     def after_a_generation(baseline_loss: float) -> float:
-        searcher = CMAESearcher(space, start, 0, population=8)
+        searcher = CMAESearcher(space, start, 0, CMASettings(population=8))
         searcher.tell(0, start, baseline_loss)
         for number in range(1, 9):
             searcher.ask(number)
@@ -102,7 +102,7 @@ def test_failures_are_measured_from_the_baseline_until_something_beats_it() -> N
 
 
 def test_a_generation_counts_every_told_trial_once() -> None:
-    searcher = CMAESearcher(SPACE, START, seed=0, population=6)
+    searcher = CMAESearcher(SPACE, START, 0, CMASettings(population=6))
     for number in range(1, 6):
         searcher.tell(number, searcher.ask(number), None if number == 2 else 1.0)
     assert searcher.state().generation == 0
