@@ -7,7 +7,7 @@ from agent.budget import Budget, Ledger
 from agent.errors import UsageError
 from agent.journal import History
 from agent.llm.model import Completion, Message, Schema
-from agent.modes import build_proposer, caps_of, context_tokens_of, needs_model
+from agent.modes import build_proposer, caps_of, context_tokens_of, needs_model, searched
 from agent.propose.proposer import Context
 from agent.report.stored_run import StoredRun
 from agent.resuming import at_trial
@@ -60,7 +60,7 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
         baseline_source=task.source,
         incumbent=incumbent,
         trials=tuple(trials),
-        space=task.space,
+        space=searched(config, task),
         budget_left=Ledger.of(before.results).left(
             Budget(config.trials, config.budget_seconds, config.wall_seconds, caps)
         ),

@@ -172,7 +172,7 @@ def _context(run: OpenRun, ledger: Ledger, incumbent: Trial) -> Context:
         baseline_source=run.task.source,
         incumbent=incumbent,
         trials=tuple(run.history.trials),
-        space=run.task.space,
+        space=run.space,
         budget_left=ledger.left(run.budget),
         pending=pending,
     )

@@ -337,7 +337,13 @@ def _briefing(task: Task) -> Briefing:
     return Briefing(task.script, task.metric.name, task.metric.goal == "maximise", task.frozen, said)
 
 
+def searched(config: RunConfig, task: Task) -> SearchSpace | None:
+    """Return the space that the run searches, and that its proposals are held to; None if the task declares none."""
+    return task.space if config.derived or task.space is None else task.space.plain()
+
+
 def _space(config: RunConfig, task: Task) -> SearchSpace:
-    if task.space is None:
+    space = searched(config, task)
+    if space is None:
         raise TaskError(f"{task.folder}/task.toml: mode {config.mode} needs a [space] table with the names to search")
-    return task.space if config.derived else task.space.plain()
+    return space

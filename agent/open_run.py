@@ -19,6 +19,7 @@ from agent.prune import Pruner, Watch
 from agent.repeat import Repeat
 from agent.repo import TrialRepo
 from agent.score.scorer import Scorer
+from agent.search.space import SearchSpace
 from agent.task import Task
 from agent.trial import Trial
 from sandbox.job import Sandbox
@@ -49,6 +50,7 @@ class OpenRun:
     mode: str
     model_name: str | None
     task: Task
+    space: SearchSpace | None  # what is searched: the task's, or every name by itself
     corpus: Corpus | None
     paths: RunPaths
     journal: Journal

@@ -20,7 +20,7 @@ from agent.keeper import rule_of
 from agent.llm.capped import CappedModel
 from agent.llm.model import Model
 from agent.llm.recorded import Transcript, cut_recording
-from agent.modes import ECHO, build_model, build_proposer, caps_of, check_mode, is_echo, needs_model
+from agent.modes import ECHO, build_model, build_proposer, caps_of, check_mode, is_echo, needs_model, searched
 from agent.open_run import Observer, OpenRun, utc_now
 from agent.paths import RunPaths, RunsFolder
 from agent.places import image_is_here, open_sandbox
@@ -188,6 +188,7 @@ def _open(
             mode=config.mode,
             model_name=model.name if model else ECHO if is_echo(config) else None,
             task=task,
+            space=searched(config, task),
             corpus=corpus,
             paths=paths,
             journal=journal,

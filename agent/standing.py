@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from agent.estimates import key_of, read_answers
-from agent.modes import host_of
+from agent.modes import host_of, searched
 from agent.propose.proposer import Context
 from agent.report.stored_run import StoredRun
 from agent.search.cmaes import CMAState
@@ -27,9 +27,10 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
     ask = (lambda params: answers.get(key_of(task, params))) if task.estimate else None
     host, state_now = host_of(stored.config, task, ask)
     states: dict[int, CMAState] = {}
+    space = searched(stored.config, task)
     for number in range(1, len(trials)):
         # The baseline's script serves for all: the host writes every name of the space, whatever stood there.
-        again = host.propose(Context(number, task.source, task.source, trials[0], trials[:number], task.space, ""))
+        again = host.propose(Context(number, task.source, task.source, trials[0], trials[:number], space, ""))
         proposal = trials[number].proposal
         if proposal.origin is Origin.SEARCHER and again.params != proposal.params:
             return {}  # something it was told is lost: estimates of memory that somebody has deleted

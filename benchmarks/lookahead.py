@@ -60,8 +60,8 @@ def idle_share(model_seconds: float, train_seconds: float, lookahead: int, n_tri
         paths.root.mkdir()
         journal = Journal(paths.journal)
         run = OpenRun(
-            "r", "test", None, task, None, paths, journal, History([]), TrialRepo(runs.repo), SlowModel(model_seconds),
-            box, NoScore(), Budget(trials=n_trials + 1), Silent(), lookahead=lookahead,
+            "r", "test", None, task, task.space, None, paths, journal, History([]), TrialRepo(runs.repo),
+            SlowModel(model_seconds), box, NoScore(), Budget(trials=n_trials + 1), Silent(), lookahead=lookahead,
         )  # fmt: skip
         run_trials(run)
         journal.close()

@@ -113,7 +113,7 @@ def main() -> None:
         repo, journal, box = TrialRepo(runs.repo), Journal(paths.journal), BubblewrapSandbox()
         repo.recover(paths.run_id, paths.worktree)
         run = OpenRun(
-            paths.run_id, "null", None, task, corpus, paths, journal, history, repo, NullEdits(),
+            paths.run_id, "null", None, task, task.space, corpus, paths, journal, history, repo, NullEdits(),
             box, AuditedScorer(task, corpus, box), Budget(trials=options.edits + 1), Lines(task.metric),
             rule=KeepRule(lead=options.lead, paired=True, sigma=task.noise.sigma),
         )  # fmt: skip

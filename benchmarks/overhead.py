@@ -130,8 +130,8 @@ def loop_seconds(runs: RunsFolder, task: Task, n_more: int) -> list[float]:
             return super().propose(context)
 
     run = OpenRun(
-        "past", "test", None, task, None, paths, journal, history, TrialRepo(runs.repo), Marking(), NoJob(), NoScore(),
-        Budget(trials=n_past + n_more + 1), Silent(),
+        "past", "test", None, task, task.space, None, paths, journal, history, TrialRepo(runs.repo), Marking(), NoJob(),
+        NoScore(), Budget(trials=n_past + n_more + 1), Silent(),
     )  # fmt: skip
     run_trials(run)
     journal.close()

@@ -126,6 +126,7 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
             mode="test",
             model_name=None,
             task=task,
+            space=task.space,
             corpus=corpus,
             paths=paths,
             journal=journal,

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from agent.journal import History
+from tests.kill_anywhere.killed_runs import Zygote
+
 from .llm.fake_server import fake_server, says
 
 INSTANT = Path(__file__).parents[1] / "tasks" / "instant"
@@ -118,14 +121,41 @@ def test_the_published_prompt_is_asked_where_the_window_holds_it(agent: Agent, t
     assert "CMA-ES covariance matrix (5x5)" in agent("prompt", "r/2").stdout
 
 
-def test_hints_are_where_a_search_begins(agent: Agent, tmp_path: Path) -> None:
-    task = tmp_path / "task"
+AREA = '[derived]\narea = { replaces = "WIDTH", product = "WIDTH * DEPTH", low = 2.0, high = 20.0 }\n'
+
+
+def test_a_product_holds_for_the_runs_that_search_it_and_for_no_other(warm: Zygote, tmp_path: Path) -> None:
+    """With --no-derived the prompt called WIDTH's spread one of area, and area's range refused CMA-ES's own points."""
+    task, process = with_table(tmp_path, AREA), warm.within(tmp_path)
+    small, large = {**BASELINE, "WIDTH": 0.5, "DEPTH": 2}, {**BASELINE, "DEPTH": 5}
+    replies = recording(tmp_path, [json.dumps(small), json.dumps(large)])
+    centaur = ["--mode", "centaur", "--llm-every", "1", "--llm-warmup", "0"]
+    for name, options in {"fixed": ["--mode", "fixed"], "centaur": centaur}.items():
+        for option, answer in {"--derived": large, "--no-derived": small}.items():
+            run = [*options, option, "--name", name + option, "--trials", "2", "--model", replies]
+            assert process.agent("run", "--task", str(task), *run) == 0, process.said
+            (_, trial) = History.read(process.runs.run(name + option).journal).trials
+            assert trial.proposal.params == answer
+            assert process.agent("prompt", f"{name}{option}/1") == 0
+            assert ("area = WIDTH * DEPTH (2 to 20)" in process.said) is (option == "--derived")
+            asked = process.runs.run(name + option).trial(1).llm.read_text()
+            assert ("area = WIDTH * DEPTH (2 to 20)" in asked) is (option == "--derived")
+
+
+def with_table(folder: Path, table: str) -> Path:
+    """Return the instant task with a table more in its task.toml."""
+    task = folder / "task"
     task.mkdir()
     for path in INSTANT.iterdir():
         if path.is_file():
             (task / path.name).write_bytes(path.read_bytes())
     with (task / "task.toml").open("a") as file:
-        file.write("\n[hints]\nDEPTH = 3\n")
+        file.write(f"\n{table}")
+    return task
+
+
+def test_hints_are_where_a_search_begins(agent: Agent, tmp_path: Path) -> None:
+    task = with_table(tmp_path, "[hints]\nDEPTH = 3\n")
     for name, arguments in {"plain": [], "hinted": ["--hints"]}.items():
         done = agent("run", "--task", str(task), "--mode", "local", "--name", name, "--trials", "2", *arguments)
         assert done.returncode == 0, done.stderr

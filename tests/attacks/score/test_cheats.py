@@ -73,6 +73,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, bigram: Task, corpus: Corpus
             mode="test",
             model_name=None,
             task=bigram,
+            space=bigram.space,
             corpus=corpus,
             paths=paths,
             journal=journal,
