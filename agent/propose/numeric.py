@@ -8,7 +8,7 @@ from agent.propose.notation import changes
 from agent.propose.proposer import Context
 from agent.search.feasible import Estimate, Memory
 from agent.search.searcher import Searcher
-from agent.trial import Origin, Proposal, Status
+from agent.trial import Origin, Proposal
 
 
 class NumericProposer:
@@ -20,16 +20,15 @@ class NumericProposer:
 
     def propose(self, context: Context) -> Proposal:
         assert context.space is not None, "a mode with a searcher needs a search space"
-        point = self._catch_up.point(context)
-        edit = Assignments(point)
-        exhausted = self._catch_up.has_run(point)
+        found = self._catch_up.find(context)
+        point, edit = found.point, Assignments(found.point)
         return Proposal(
             origin=Origin.SEARCHER,
             title=changes(context.space, read_constants(context.source, list(point)), point),
             edit=edit,
             params=point,
-            refused=Status.DUPLICATE if exhausted else None,
-            reason="the search finds no configuration that has not run yet" if exhausted else "",
+            refused=found.refused,
+            reason=found.reason,
             fingerprint=fingerprint(edit.apply(context.source)),
         )
 

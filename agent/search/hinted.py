@@ -23,6 +23,12 @@ class HintedSearcher:
         self._is_told |= number == self._holder
         self._searcher.tell(number, params, loss)  # which takes points that it has not asked for
 
+    def discard(self, number: int) -> None:
+        if number == self._holder and not self._is_told:
+            self._is_told = True
+        else:
+            self._searcher.discard(number)
+
     def release(self, number: int) -> None:
         if number == self._holder and not self._is_told:
             self._holder = None

@@ -41,6 +41,9 @@ class LocalSearcher:
         if loss is not None and loss < self._best_loss:
             self._best, self._best_loss = params, loss
 
+    def discard(self, number: int) -> None:
+        self._pending.told(number)
+
     def release(self, number: int) -> None:
         self._pending.release(number)
 

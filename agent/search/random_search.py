@@ -15,19 +15,22 @@ class RandomSearcher:
     def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space = space
         self._seed = seed
-        self._n_told: Counter[int] = Counter()  # a number told and asked again gets another point
+        self._n_used: Counter[int] = Counter()  # points of a number; asked again, it gets another one
         self._pending: Pending[Params] = Pending()
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, lambda: self._draw(number))
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
+        self.discard(number)
+
+    def discard(self, number: int) -> None:
         self._pending.told(number)
-        self._n_told[number] += 1
+        self._n_used[number] += 1
 
     def release(self, number: int) -> None:
         self._pending.release(number)
 
     def _draw(self, number: int) -> Params:
-        rng = np.random.default_rng([self._seed, number, self._n_told[number]])
+        rng = np.random.default_rng([self._seed, number, self._n_used[number]])
         return self._space.decode(rng.random(self._space.n_dims))

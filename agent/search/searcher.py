@@ -26,6 +26,10 @@ class Searcher(Protocol):
         """
         ...
 
+    def discard(self, number: int) -> None:
+        """Say that the point of trial `number` is of no use and nothing is known of it: another one is asked next."""
+        ...
+
     def release(self, number: int) -> None:
         """Say that trial `number` never ran: the point it was given is the next to be asked."""
         ...

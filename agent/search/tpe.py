@@ -42,7 +42,7 @@ class OptunaSearcher:
         return self._pending.ask(number, self._sample).params
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
-        from optuna.trial import TrialState, create_trial
+        from optuna.trial import create_trial
 
         value = math.inf if loss is None else loss  # a failure ranks last
         asked = self._pending.told(number)
@@ -50,11 +50,21 @@ class OptunaSearcher:
             self._study.tell(asked.trial, value)
             return
         if asked is not None:
-            self._study.tell(asked.trial, state=TrialState.FAIL)  # samplers overlook it
+            self._forget(asked)
         self._study.add_trial(create_trial(params=dict(params), distributions=self._distributions, value=value))
+
+    def discard(self, number: int) -> None:
+        asked = self._pending.told(number)
+        assert asked is not None, "only a point that was asked for can be discarded"
+        self._forget(asked)
 
     def release(self, number: int) -> None:
         self._pending.release(number)
+
+    def _forget(self, asked: _Asked) -> None:
+        from optuna.trial import TrialState
+
+        self._study.tell(asked.trial, state=TrialState.FAIL)  # samplers overlook it
 
     def _sample(self) -> _Asked:
         with warnings.catch_warnings():

@@ -166,6 +166,23 @@ def test_what_is_released_is_asked_next(build: Build) -> None:
     assert searcher.ask(23) != point
 
 
+def test_what_is_discarded_is_not_asked_again(build: Build) -> None:
+    searcher, again = build(0), build(0)
+    drive(searcher, 1, 12)
+    points = []
+    for _ in range(3):
+        points.append(searcher.ask(13))
+        searcher.discard(13)
+    points.append(searcher.ask(13))
+    assert all(points.count(point) == 1 for point in points)
+    assert all(SPACE.validate(point) == [] for point in points)
+    drive(again, 1, 12)
+    for point in points[:3]:
+        assert again.ask(13) == point
+        again.discard(13)
+    assert drive(again, 13, N_TRIALS) == drive(searcher, 13, N_TRIALS)
+
+
 def test_several_released_points_come_back_in_order(build: Build) -> None:
     searcher = build(0)
     points = [searcher.ask(number) for number in (1, 2, 3)]

@@ -134,7 +134,7 @@ def test_pitfall_13_no_configuration_runs_twice(build: Callable[[], Searcher]) -
     executed = [t.proposal.params["DEPTH"] for t in trials if t.proposal.params and t.status and t.status.ran]
     assert sorted(executed) == [1, 3, 4, 5]  # 2 is the baseline
     assert [t.status for t in trials[5:]] == [Status.DUPLICATE] * 2
-    assert "no configuration that has not run" in trials[5].proposal.reason
+    assert trials[5].proposal.reason == "the search came to 100 points in a row that have run before"
 
 
 class Recording:
@@ -150,6 +150,9 @@ class Recording:
     def tell(self, number: int, params: Params, loss: float | None) -> None:
         self.told.append((number, params, loss))
         self._inner.tell(number, params, loss)
+
+    def discard(self, number: int) -> None:
+        self._inner.discard(number)
 
     def release(self, number: int) -> None:
         self._inner.release(number)
