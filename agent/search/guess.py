@@ -67,7 +67,8 @@ def _kind(name: str, value: int | float) -> str:
     if value < 0:
         return _range("float", _rounded(2 * value), 0.0)
     if SHARES.search(name) and 0.8 <= value < 1:  # such as a momentum: what matters is the distance from 1
-        return _range("float", _rounded(1 - FACTOR * (1 - value), 6), _rounded(1 - (1 - value) / FACTOR, 6))
+        distance = 1 - value
+        return _range("float", *(_near_one(distance * share) for share in (FACTOR, 1 / FACTOR)))
     if SHARES.search(name) and 0.02 <= value <= 1:
         return _range("float", 0.0, min(1.0, _rounded(2.5 * value)))
     return _range("float", _rounded(value / RATE_FACTOR), _rounded(value * RATE_FACTOR), log=True)
@@ -86,6 +87,11 @@ def _whole(name: str, value: int) -> str:
 
 def _range(kind: str, low: float, high: float, *, log: bool = False) -> str:
     return f'type = "{kind}", low = {low!r}, high = {high!r}' + (", log = true" if log else "")
+
+
+def _near_one(distance: float) -> float:
+    """Return 1 less a distance of three digits: .9875, and .9999999975, which six digits would take for 1."""
+    return round(1 - distance, 2 - math.floor(math.log10(distance)))
 
 
 def _rounded(number: float, digits: int = 1) -> float:

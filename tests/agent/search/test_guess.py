@@ -8,6 +8,7 @@ import pytest
 from agent.edits.assignments import all_constants, read_constants
 from agent.errors import EditError
 from agent.search.guess import proposed_space
+from agent.search.parameters import Float
 from agent.search.space import SearchSpace
 from agent.task import Task
 
@@ -97,3 +98,11 @@ def test_a_script_without_constants_and_one_that_does_not_parse_say_so() -> None
     assert "no constant NAME = number" in proposed_space("x = 1\n")
     with pytest.raises(EditError, match="does not parse"):
         proposed_space("def f(:\n")
+
+
+@pytest.mark.parametrize("value", [0.8, 0.95, 0.999, 0.9999, 0.99999999, 0.9999999999999999])
+def test_a_share_near_one_gets_a_range_around_it_by_its_distance_from_one(value: float) -> None:
+    (parameter,) = space_of(f"MOMENTUM = {value!r}\n").parameters
+    assert isinstance(parameter, Float)
+    assert 1 - parameter.low == pytest.approx(4 * (1 - value), rel=0.01)
+    assert value < parameter.high <= 1
