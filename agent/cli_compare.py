@@ -19,6 +19,7 @@ from agent.cli_shared import (
     TaskFolder,
     Weaker,
     cache_folder,
+    given,
     price_of,
     print_json,
     runs_folder,
@@ -45,6 +46,7 @@ app = typer.Typer()
 
 @app.command()
 def compare(
+    ctx: typer.Context,
     shown: Annotated[
         str | None, typer.Argument(metavar="[CMP]", help="A comparison to show; the last one if not given.")
     ] = None,
@@ -108,6 +110,7 @@ def compare(
     """Compare modes on a task: --modes begins or goes on, --resume goes on, and without them the tables are shown."""
     from agent import compare as comparisons
     from agent.budget import seconds
+    from agent.heeded import refuse_unheeded
 
     folder, more = runs_folder(runs), _Written(report, png)
     caps = {
@@ -129,7 +132,9 @@ def compare(
             model=whole_name(model), base_url=base_url, context_tokens=context_tokens, llm_share=llm_share,
             llm_warmup=llm_warmup, derived=derived,
         )  # fmt: skip
-        _run(comparisons.begun(folder, base, modes, seeds), folder, minus, more, json_=json_)
+        comparison = comparisons.begun(folder, base, modes, seeds)
+        refuse_unheeded(comparison.modes, given(ctx))
+        _run(comparison, folder, minus, more, json_=json_)
     elif resume is not None:
         _run(comparisons.load(folder, resume).raised(caps), folder, minus, more, json_=json_)
     elif any(value is not None for value in (*caps.values(), name, task, profile)):

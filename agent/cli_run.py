@@ -18,6 +18,7 @@ from agent.cli_shared import (
     TaskFolder,
     Weaker,
     full_name,
+    given,
     price_of,
     runs_folder,
     settings_of,
@@ -31,6 +32,7 @@ app = typer.Typer()
 
 @app.command()
 def run(
+    ctx: typer.Context,
     *,
     task: TaskFolder = None,
     profile: Profile = None,
@@ -111,10 +113,12 @@ def run(
     from agent import config as run_config
     from agent import known_noise
     from agent.budget import seconds
+    from agent.heeded import refuse_unheeded
     from agent.keeper import options_of
-    from agent.modes import check_mode
+    from agent.modes import check_mode, name_of
 
     check_mode(mode)
+    refuse_unheeded([name_of(mode, model)], given(ctx))
     folder, checked = start_of(task, profile, runs, from_, option="--from")
     if trials is None and budget is None and wall is None:
         trials = run_config.DEFAULT_TRIALS

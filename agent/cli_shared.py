@@ -116,6 +116,13 @@ def start_of(
     return Path(stored.config.task_folder), stored.task(number)
 
 
+def given(ctx: typer.Context) -> dict[str, Any]:
+    """Return the options that stand on the command line, and not those that the environment or a default sets."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    written = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return {name: ctx.params[name] for name in written}
+
+
 def cache_folder() -> Path:
     """Return the folder of prepared data."""
     from platformdirs import user_cache_path

@@ -79,6 +79,11 @@ def model_name(config: RunConfig) -> str | None:
     return f"{RECORDING}{Path(config.model).name}" if is_recording else config.model
 
 
+def name_of(mode: str, model: str | None) -> str:
+    """Return the mode as comparisons name it: the control of centaur is told apart from centaur."""
+    return f"{mode}:{ECHO}" if (mode, model) == ("centaur", ECHO) else mode
+
+
 def caps_of(config: RunConfig) -> Caps:
     """Return the run's caps on model calls."""
     return Caps(config.max_tokens, config.max_cost)
@@ -178,12 +183,8 @@ def build_proposer(
     `rehearse` runs the smoke job of an edited script; only code-edit asks for it. `ask` runs the task's own estimate of
     the memory that values need; the other modes do.
     """
-    if config.hints and config.mode in ("fixed", "code-edit", NOISE):
-        raise UsageError(f"--hints is for modes with a searcher; {config.mode} has none")
     if config.hints and not task.hints:
         raise UsageError(f"--hints: {task.folder}/task.toml declares no [hints] for this profile")
-    if config.lookahead and config.mode != "code-edit":
-        raise UsageError(f"--lookahead is for code-edit; the searcher of {config.mode} wants each result first")
     if config.mode == NOISE:
         from agent.propose.noise import NoiseProposer
 
