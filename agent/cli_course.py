@@ -22,6 +22,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" 
     from agent.loop import Ending, run_trials
     from agent.report import text
     from agent.report.screen import Live, Screen
+    from agent.report.stored_run import with_hints
     from agent.session import Surroundings, existing_run, new_run
     from agent.track.companion import tracked
     from sandbox.errors import SandboxError
@@ -39,7 +40,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" 
     go_on = f"agent resume {config.run_id}{where(runs)}"
     opened = new_run(config, runs, around) if on_resume is None else existing_run(config, runs, around, on_resume)
     with opened as open_run:
-        say(f"run {config.run_id}: mode {config.mode}, {_what(open_run)}")
+        say(f"run {config.run_id}: mode {config.mode}{with_hints(config)}, {_what(open_run)}")
         try:
             with tracked(config.track, open_run.paths, say):
                 end = run_trials(open_run)

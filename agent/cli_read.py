@@ -64,7 +64,8 @@ def log(
         listed = [trial for trial in timeline if isinstance(trial, Trial) and fits(trial)]
         rows = [text.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in listed]
         again = [text.repeat_json(repeat, stored.metric) for repeat in timeline if isinstance(repeat, Repeat)]
-        document = {"run": stored.run_id, "mode": stored.config.mode, "open_by": holder(stored.paths)}
+        document = {"run": stored.run_id, "mode": stored.config.mode, "hints": stored.config.hints}
+        document["open_by"] = holder(stored.paths)
         print_json({**document, **text.result_json(stored.history, stored.keeper), "trials": rows, "repeats": again})
         return
     is_open = holder(stored.paths) is not None
@@ -75,7 +76,7 @@ def log(
     closing = text.summary(stored.history, stored.metric, stored.keeper)
     columns = columns_of(sys.stdout)
     shown = [row(line, columns, text.spared(stored.metric)) for line in lines]
-    print("\n".join([f"run {stored.run_id}", *shown, "", *sentences(closing, columns)]))
+    print("\n".join([f"run {stored.heading}", *shown, "", *sentences(closing, columns)]))
     if stored.history.pending is not None and not is_open:
         print(f"trial {stored.history.pending.number} was interrupted; `agent resume {stored.run_id}` runs it again")
     if graph:
@@ -178,11 +179,11 @@ def best(
         verified = verified_on_test(stored, shown, cache_folder(), print if not json_ else lambda _line: None)
     if json_:
         document = text.trial_json(shown, stored.hashes.get(shown.number), stored.metric)
-        document |= text.result_json(stored.history, stored.keeper)
+        document |= {"hints": stored.config.hints, **text.result_json(stored.history, stored.keeper)}
         print_json(document if verified is None else {**document, "test": verified.to_json()})
         return
     closing = text.summary(stored.history, stored.metric, stored.keeper)
-    print("\n".join([f"run {stored.run_id}", *sentences(closing, columns_of(sys.stdout))]))
+    print("\n".join([f"run {stored.heading}", *sentences(closing, columns_of(sys.stdout))]))
     print(f"the files of trial {shown.number}: {stored.paths.trial(shown.number).files}")
     print(f"its commit: {stored.hashes.get(shown.number, '')} in {stored.runs.repo}")
     if verified is not None:

@@ -40,7 +40,7 @@ def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
         script=Markup(script),
         style=Markup(style),
         details=Markup(inert_json({found.mark: found.to_json(share) for found in every})),
-        title=runs[0].stored.run_id if len(runs) == 1 else f"{len(runs)} runs of {runs[0].task.name}",
+        title=runs[0].stored.heading if len(runs) == 1 else f"{len(runs)} runs of {runs[0].task.name}",
         task=runs[0].task.name,
         words=_words(runs[0]) if len(runs) == 1 else [],
         tiles=_tiles(runs),
@@ -93,7 +93,7 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
         assert trial is not None
         reading, first = keeper.reading(trial.number), keeper.reading(0)
         where = f"trial {trial.number}" if trial.number else "the baseline"
-        where += f" of {best.stored.run_id}" if len(runs) > 1 else ""
+        where += f" of {best.stored.heading}" if len(runs) > 1 else ""
         fresh = "1 run" if reading.selected else counted(reading.n_runs, "fresh run")
         tiles.append(
             (f"best {metric.name}, {text.verdict(trial)}", f"{metric.shown(reading.mean):.6f}", f"{where}, {fresh}")

@@ -46,9 +46,14 @@ class StoredRun:
 
     @property
     def label(self) -> str:
-        """Its mode, with the control of centaur told apart from centaur."""
+        """Its mode; the control of centaur, and runs with hints, are told apart from the others."""
         is_control = (self.config.mode, self.config.model) == ("centaur", "echo")
-        return "centaur:echo" if is_control else self.config.mode
+        return f"{'centaur:echo' if is_control else self.config.mode}{with_hints(self.config)}"
+
+    @property
+    def heading(self) -> str:
+        """Its name, and whether it knew values to begin at: such a result is no other search's."""
+        return f"{self.run_id}{with_hints(self.config)}"
 
     @property
     def paths(self) -> RunPaths:
@@ -98,6 +103,11 @@ class StoredRun:
         if self.history.pending is not None and number == self.history.pending.number:
             return self.history.pending
         raise UsageError(f"{self.run_id} has no trial {number}; it has 0 to {len(trials) - 1}")
+
+
+def with_hints(config: RunConfig) -> str:
+    """Return what is said behind the name of a run that began at the task's hints; empty for the others."""
+    return " with hints" if config.hints else ""
 
 
 def run_named(runs: RunsFolder, name: str | None) -> str:

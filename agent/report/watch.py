@@ -63,7 +63,7 @@ def _view(stored: StoredRun, width: int, height: int) -> Group:
     heading, *lines = text.trial_lines(done, stored.hashes, stored.metric, colour=True)
     below = [*_in_flight(stored), "", *_closing(stored, width)]
     n_lines = max(3, height - len(below) - _LINES_BESIDE)
-    shown = [f"run {stored.run_id}, mode {stored.config.mode}", heading, *lines[-n_lines:], *below]
+    shown = [f"run {stored.run_id}, mode {stored.label}", heading, *lines[-n_lines:], *below]
     return Group(*(Text.from_ansi(row(line, width, text.spared(stored.metric))) for line in shown))
 
 

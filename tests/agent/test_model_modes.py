@@ -101,7 +101,16 @@ def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> No
         (["--mode", "centaur", "--prompt", "long"], "--prompt: it should be 'compact' or 'paper'"),
         (["--mode", "centaur", "--llm-every", "0"], "--llm-every: it should be 1 or more"),
         (["--mode", "cma-es", "--hints"], "declares no [hints]"),
-        (["--mode", "fixed", "--hints"], "--hints is for modes with a searcher"),
+        (
+            ["--mode", "fixed", "--hints"],
+            "--hints is for modes with a searcher; mode fixed would ignore it: leave it out",
+        ),
+        (["--mode", "cma-es", "--model", "echo"], "--model is for modes that ask a model; mode cma-es would ignore it"),
+        (["--model", "echo", "--prompt", "paper"], "--prompt is what the model of centaur is shown; mode centaur:echo"),
+        (["--model", "echo", "--record", "f"], "--record is for modes that ask a model; mode centaur:echo"),
+        (["--mode", "fixed", "--llm-every", "2"], "--llm-every is for centaur; mode fixed"),
+        (["--mode", "local", "--no-smoke"], "--no-smoke is for code-edit; mode local"),
+        (["--mode", "code-edit", "--no-derived"], "--no-derived is for modes that search a space; mode code-edit"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name_before_anything_is_written(
@@ -154,12 +163,27 @@ def with_table(folder: Path, table: str) -> Path:
     return task
 
 
-def test_hints_are_where_a_search_begins(agent: Agent, tmp_path: Path) -> None:
+def test_hints_are_where_a_search_begins_and_every_headline_says_so(warm: Zygote, tmp_path: Path) -> None:
     task = with_table(tmp_path, "[hints]\nDEPTH = 3\n")
+    process = warm.within(tmp_path)
     for name, arguments in {"plain": [], "hinted": ["--hints"]}.items():
-        done = agent("run", "--task", str(task), "--mode", "local", "--name", name, "--trials", "2", *arguments)
-        assert done.returncode == 0, done.stderr
-    first = {n: json.loads(agent("show", f"{n}/1", "--json").stdout)["params"] for n in ("plain", "hinted")}
-    assert first["hinted"] == {**BASELINE, "DEPTH": 3}
-    assert first["plain"] != first["hinted"]
-    assert json.loads(agent("show", "hinted/0", "--json").stdout)["params"] == BASELINE
+        begin = ["run", "--task", str(task), "--mode", "local", "--name", name, "--trials", "2"]
+        assert process.agent(*begin, *arguments) == 0, process.said
+    ran = {
+        n: [t.proposal.params for t in History.read(process.runs.run(n).journal).trials] for n in ("plain", "hinted")
+    }
+    assert ran["hinted"] == [BASELINE, {**BASELINE, "DEPTH": 3}]
+    assert ran["plain"][1] not in ran["hinted"]
+    for command, named in {
+        ("log", "hinted"): "run hinted with hints\n",
+        ("best", "hinted"): "run hinted with hints\n",
+        ("report", "hinted", "--out", "page.html"): "<h1>hinted with hints</h1>",
+        ("report", "plain", "hinted", "--out", "page.html"): "<td>local with hints</td>",
+    }.items():
+        assert process.agent(*command) == 0, process.said
+        said = (tmp_path / "page.html").read_text() if command[0] == "report" else process.said
+        assert named in said
+        assert "plain with hints" not in said
+    for reading in ("log", "best"):
+        assert process.agent(reading, "plain") == 0
+        assert "with hints" not in process.said
