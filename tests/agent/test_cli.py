@@ -150,6 +150,7 @@ def test_a_run_gets_a_name_by_itself_in_any_mode(agent: Agent, tmp_path: Path) -
     ("args", "what"),
     [
         (["run", "--mode", "annealing"], "there is no such mode"),
+        (["run", "--task", str(BIGRAM), "--mode", "optuna:BruteForceSampler"], "cannot search this space: Float"),
         (["run", "--task", "/nowhere"], "has no task.toml"),
         (["run", "--task", str(BIGRAM), "--profile", "tpu"], "there is no profile 'tpu'"),
         (["run", "--task", str(BIGRAM), "--budget", "soon"], "is not a duration"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from agent.edits.edit import Params
+from agent.modes import searcher_of
 from agent.search.cmaes import CMAESearcher
 from agent.search.hinted import HintedSearcher
 from agent.search.local import LocalSearcher
@@ -16,7 +17,6 @@ from agent.search.local_gp import LocalGPSearcher
 from agent.search.random_search import RandomSearcher
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
-from agent.search.tpe import OptunaSearcher
 
 TABLES: dict[str, dict[str, Any]] = {
     "DEPTH": {"type": "int", "low": 1, "high": 8},
@@ -49,10 +49,11 @@ BUILDERS: dict[str, Build] = {
     "cma-es, derived": lambda seed: CMAESearcher(DERIVED, START, seed),
     "local, derived": lambda seed: LocalSearcher(DERIVED, START, seed),
     "local-gp, derived": lambda seed: LocalGPSearcher(DERIVED, START, seed),
-    "tpe": lambda seed: OptunaSearcher(SPACE, seed),
+    "tpe": lambda seed: searcher_of("tpe", SPACE, START, seed),
+    "tpe-4, derived": lambda seed: searcher_of("tpe-4", DERIVED, START, seed),
     "cma-es, hinted": lambda seed: HintedSearcher(CMAESearcher(SPACE, HINT, seed), HINT),
     "local, hinted": lambda seed: HintedSearcher(LocalSearcher(SPACE, HINT, seed), HINT),
-    "optuna:RandomSampler": lambda seed: OptunaSearcher(SPACE, seed, "RandomSampler"),
+    "optuna:NSGAIISampler": lambda seed: searcher_of("optuna:NSGAIISampler", SPACE, START, seed),
 }
 N_TRIALS = 30  # several generations of CMA-ES, past the warm-up of the others
 

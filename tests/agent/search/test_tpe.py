@@ -1,6 +1,7 @@
 """Optuna's samplers: they learn, remember what ran, and say what they lack."""
 
 import importlib.util
+from typing import Any
 
 import pytest
 
@@ -9,15 +10,14 @@ from agent.errors import MissingRequirementError, UsageError
 from agent.search.space import SearchSpace
 from agent.search.tpe import AS_IN_THE_PAPER, OptunaSearcher
 
-SPACE = SearchSpace.from_tables(
-    {
-        "DEPTH": {"type": "int", "low": 1, "high": 8},
-        "BATCH": {"type": "power_of_two", "low": 16, "high": 256},
-        "LR": {"type": "float", "low": 0.001, "high": 1.0, "log": True},
-        "PATTERN": {"type": "categorical", "choices": ["SSSS", "SSSL", "LLLL"], "ordered": True},
-        "ACT": {"type": "categorical", "choices": ["relu", "gelu"]},
-    }
-)
+TABLES: dict[str, dict[str, Any]] = {
+    "DEPTH": {"type": "int", "low": 1, "high": 8},
+    "BATCH": {"type": "power_of_two", "low": 16, "high": 256},
+    "LR": {"type": "float", "low": 0.001, "high": 1.0, "log": True},
+    "PATTERN": {"type": "categorical", "choices": ["SSSS", "SSSL", "LLLL"], "ordered": True},
+    "ACT": {"type": "categorical", "choices": ["relu", "gelu"]},
+}
+SPACE = SearchSpace.from_tables(TABLES)
 
 
 def loss(params: Params) -> float | None:
@@ -26,7 +26,7 @@ def loss(params: Params) -> float | None:
 
 
 @pytest.mark.parametrize("settings", [{}, AS_IN_THE_PAPER], ids=["present", "paper"])
-def test_tpe_learns_where_losses_are_low_and_trials_succeed(settings: dict[str, bool]) -> None:
+def test_tpe_learns_where_losses_are_low_and_trials_succeed(settings: dict[str, Any]) -> None:
     searcher = OptunaSearcher(SPACE, 0, **settings)
     losses = []
     for number in range(1, 71):
@@ -40,7 +40,7 @@ def test_tpe_learns_where_losses_are_low_and_trials_succeed(settings: dict[str, 
 
 
 def test_settings_of_the_paper_are_another_search() -> None:
-    def points(**settings: bool) -> list[Params]:
+    def points(**settings: Any) -> list[Params]:
         searcher = OptunaSearcher(SPACE, 0, **settings)
         asked = []
         for number in range(1, 16):
@@ -75,9 +75,51 @@ def test_a_sampler_that_needs_more_than_a_seed_is_refused() -> None:
         OptunaSearcher(SPACE, 0, "GridSampler")
 
 
+@pytest.mark.parametrize("sampler", ["GPSampler", "QMCSampler"])
 @pytest.mark.skipif(importlib.util.find_spec("scipy") is not None, reason="scipy is installed")
-def test_what_a_sampler_lacks_is_named() -> None:
-    searcher = OptunaSearcher(SPACE, 0, "QMCSampler")
-    searcher.tell(1, searcher.ask(1), 1.0)
-    with pytest.raises(MissingRequirementError, match="pip install scipy"):
-        searcher.ask(2)
+def test_what_a_sampler_lacks_is_named_before_it_is_asked(sampler: str) -> None:
+    """GPSampler draws ten points at random before it loads its library: ten trials would be paid for."""
+    with pytest.raises(MissingRequirementError, match="needs the package scipy: `pip install scipy`"):
+        OptunaSearcher(SPACE, 0, sampler)
+
+
+def test_a_sampler_that_cannot_search_this_space_is_refused_with_its_reason() -> None:
+    with pytest.raises(UsageError, match=r"BruteForceSampler cannot search this space: .*step must be given"):
+        OptunaSearcher(SPACE, 0, "BruteForceSampler")
+
+
+def test_a_sampler_that_has_been_everywhere_goes_on() -> None:
+    """It would end Optuna's own loop, and there is none; what it asks then has run, and is skipped."""
+    grid = SearchSpace.from_tables(
+        {"A": {"type": "int", "low": 1, "high": 3}, "B": {"type": "int", "low": 1, "high": 2}}
+    )
+    searcher, points = OptunaSearcher(grid, 0, "BruteForceSampler"), []
+    for number in range(1, 9):
+        points.append(searcher.ask(number))
+        searcher.tell(number, points[-1], 1.0)
+    assert len({tuple(point.values()) for point in points[:6]}) == 6
+    assert all(grid.validate(point) == [] for point in points)
+
+
+SAMPLERS = ["TPESampler", "RandomSampler", "NSGAIISampler", "CmaEsSampler"]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_derived_coordinate_is_searched_in_its_range_and_told_what_ran(sampler: str) -> None:
+    if sampler == "CmaEsSampler":
+        pytest.importorskip("cmaes")
+    tables = {**TABLES, "TOTAL": {"type": "power_of_two", "low": 64, "high": 4096}}
+    derived = {"accumulation": {"replaces": "TOTAL", "product": "TOTAL / BATCH", "low": 1, "high": 16}}
+    space = SearchSpace.from_tables(tables, derived)
+    searcher = OptunaSearcher(space, 0, sampler)
+    ran: list[Params] = []
+    for number in range(1, 41):
+        asked = searcher.ask(number)
+        ran.append({**asked, "LR": 0.5} if number % 5 == 0 else asked)
+        searcher.tell(number, ran[-1], loss(ran[-1]))
+    assert [space.validate(params) for params in ran] == [[]] * 40
+    told = [trial.params for trial in searcher._study.trials if trial.state.name == "COMPLETE"]
+    axis = space.axes[space.names.index("TOTAL")].start
+    assert sorted((t["TOTAL"], t["LR"]) for t in told) == sorted((space.encode(p)[axis], p["LR"]) for p in ran)
+    plain = OptunaSearcher(space.plain(), 0, sampler)
+    assert any(space.validate(plain.ask(number)) for number in range(1, 41))  # by names alone it leaves the range
