@@ -32,7 +32,17 @@ LAYERS = (
     },
     {
         *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "standing", "doctor"),
-        *("signals", "attribute", "heeded", "compare", "compare_runs", "compare_figures", "compare_text", "cli", "cli_attribute"),
+        *(
+            "signals",
+            "attribute",
+            "heeded",
+            "compare",
+            "compare_runs",
+            "compare_figures",
+            "compare_text",
+            "cli",
+            "cli_attribute",
+        ),
         *("cli_compare", "cli_course", "cli_init", "cli_machine", "cli_read", "cli_replay", "cli_report", "cli_run"),
         *("cli_shared", "cli_track", "__main__"),
     },
