@@ -167,7 +167,7 @@ def main() -> None:
         for name in names:
             modes.check(name)
         store = Store(arguments.store)
-    except ValueError as fault:
+    except (ValueError, OSError) as fault:
         parser.error(str(fault))
     if unknown := set(minus) - set(names):
         parser.error(f"--minus {unknown.pop()}: it is not among --modes")

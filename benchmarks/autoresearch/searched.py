@@ -80,10 +80,11 @@ class Store:
 
         Raises:
             ValueError: a line is not a search.
+            OSError: the file cannot be read, or its folder not made.
         """
         self._path = path
         self._done: dict[Key, Searched] = {}
-        for number, line in enumerate(path.read_text().splitlines() if path and path.exists() else (), 1):
+        for number, line in enumerate(_lines(path) if path else (), 1):
             try:
                 row = json.loads(line)
                 course = Course(row["n_failed"], [(seconds, best) for seconds, best in row["curve"]])
@@ -101,3 +102,13 @@ class Store:
             row = {"key": asdict(key), "n_failed": course.n_failed, "curve": course.curve, "turns": searched.turns}
             with self._path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the whole lines; what a kill left of a last one is cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = path.read_text() if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole)
+    return whole.splitlines()

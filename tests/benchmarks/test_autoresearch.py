@@ -96,6 +96,11 @@ def test_a_finished_search_is_not_run_again(tmp_path: Path, capsys: pytest.Captu
     assert "no_proposal" in first
     assert compare(ScriptedModel([]), seeds=1) == first
     assert compare(ScriptedModel([nothing] * 99), seeds=2) != first
+    stored = (tmp_path / "store.jsonl").read_text()
+    assert len(stored.splitlines()) == 4
+
+    (tmp_path / "store.jsonl").write_text(stored[:-5])  # killed while the last one was written
+    compare(ScriptedModel([nothing] * 99), seeds=2)
     assert len((tmp_path / "store.jsonl").read_text().splitlines()) == 4
 
 
