@@ -96,6 +96,8 @@ def _bench(stored: StoredRun, asked: Asked) -> Iterator[Workbench]:
         config = replace(config, task_folder=str(asked.task_folder))
     task = load_task(config, stored.runs)
     refuse_another_task(config, task, stored.repo)
+    for line in task.retired:
+        asked.say(line)
     passed_on = passed_variables(task, asked.variables)
     image = image_to_go_on_in(stored.history, image_is_here, asked.accept_changed)
     unenforced = frozenset(config.accept_unenforced)

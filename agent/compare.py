@@ -126,7 +126,7 @@ def load(runs: RunsFolder, name: str | None) -> Comparison:
         document = json.loads(path.read_text())
         if document["format"] != FORMAT:
             raise JournalError(f"{path}: format {document['format']}, and this version reads {FORMAT}")
-        config = run_config.checked(**document["config"])
+        config = run_config.checked(**run_config.current(document["config"]))
         return Comparison(path.parent.name, tuple(document["modes"]), int(document["seeds"]), config)
     except (ValueError, KeyError, TypeError, UsageError) as error:
         raise JournalError(f"{path} cannot be read: {error}; restore it from a backup") from error

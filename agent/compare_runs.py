@@ -35,7 +35,10 @@ def opened(comparison: Comparison, runs: RunsFolder, around: Surroundings) -> It
     with ExitStack() as stack:
         stack.callback(_forget, comparison, runs, new)
         around = replace(around, build_model=OneModel())
-        yield [stack.enter_context(_open(config, runs, around, OnResume(caps))) for config in configs]
+        all_open = [stack.enter_context(_open(config, runs, around, OnResume(caps))) for config in configs]
+        for line in all_open[0].task.retired if all_open else ():
+            around.say(line)
+        yield all_open
 
 
 def _forget(comparison: Comparison, runs: RunsFolder, new: Sequence[str]) -> None:

@@ -17,6 +17,10 @@ from agent.journal import FORMAT
 
 _PATTERNS = {"run_id": r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", "gpus": r"[A-Za-z0-9-]+"}
 
+RETIRED_FIELDS: frozenset[str] = frozenset()
+"""Fields of run.json and compare.json that an earlier version wrote. They are not read."""
+RETIRED_VALUES: Mapping[tuple[str, str], str] = {}
+"""Values with which no run can go on any more, by field and value, and why. What has finished is still shown."""
 DEFAULT_TRIALS = 100
 """How many trials a run has when no budget of any kind is given."""
 
@@ -142,7 +146,7 @@ def load(path: Path) -> RunConfig:
             raise JournalError(
                 f"{path}: format {document['format']}, and this version reads {FORMAT}: use a newer autocentaur"
             )
-        values: dict[str, Any] = document["config"]
+        values: dict[str, Any] = current(document["config"])
         for name, value in values.items():
             if isinstance(value, list):
                 values[name] = tuple(value)
@@ -151,3 +155,19 @@ def load(path: Path) -> RunConfig:
         raise JournalError(f"{path} is missing: this folder is not a run") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JournalError(f"{path} cannot be read: {error}; restore it from a backup") from error
+
+
+def current(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a stored configuration that this version knows: all but the retired ones."""
+    return {name: value for name, value in values.items() if name not in RETIRED_FIELDS}
+
+
+def refuse_retired(path: Path) -> None:
+    """Raise UsageError if the configuration in run.json or compare.json has a value that this version cannot run."""
+    values: Mapping[str, Any] = json.loads(path.read_text())["config"]
+    for (name, value), why in RETIRED_VALUES.items():
+        if values.get(name) == value:
+            raise UsageError(
+                f"{path.parent.name} cannot be resumed: it has --{_option(name)} {value}, and {why}; "
+                "`agent log`, `show`, `best`, `report`, `export` and `replay` still read it"
+            )

@@ -107,6 +107,7 @@ def existing_run(
         UsageError: what is asked for, the task or the machine is not what the run began with, or another process has
             the run open.
     """
+    run_config.refuse_retired(runs.run(config.run_id).run_json)
     if on_resume.task_folder is not None:
         config = replace(config, task_folder=on_resume.task_folder)
     run_config.checked(**asdict(config))  # run.json may have been edited

@@ -31,6 +31,10 @@ _TABLES = (
 )
 
 
+RETIRED: Mapping[tuple[str, str], str] = {}
+"""Keys that an earlier version knew, by table and name, and why they have no effect any more. They are ignored."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -248,7 +252,7 @@ class Task:
         """
         self.folder = folder
         text = _text(folder, files, CONFIG_NAME)
-        document, self.profile, self.profiles = _parse(folder / CONFIG_NAME, text, profile)
+        document, self.profile, self.profiles, self.retired = _parse(folder / CONFIG_NAME, text, profile)
         self.name = document.task.name
         self.script = document.task.script
         self.frozen = document.task.frozen
@@ -283,7 +287,7 @@ class Task:
         if not (folder / CONFIG_NAME).is_file():
             raise TaskError(f"{folder} has no {CONFIG_NAME}: give the folder of a task with --task DIR")
         text = _text(folder, {CONFIG_NAME: (folder / CONFIG_NAME).read_bytes()}, CONFIG_NAME)
-        document, _, _ = _parse(folder / CONFIG_NAME, text, profile)
+        document, *_ = _parse(folder / CONFIG_NAME, text, profile)
         files = {CONFIG_NAME: text.encode()}
         for name in (document.task.script, *document.task.frozen):
             path = folder / name
@@ -350,7 +354,8 @@ def _placed(environment: EnvironmentSpec, folder: Path) -> EnvironmentSpec:
     return environment.model_copy(update={"python": str(folder.absolute() / python)})
 
 
-def _parse(path: Path, text: str, profile: str | None) -> tuple[_Document, str | None, list[str]]:
+def _parse(path: Path, text: str, profile: str | None) -> tuple[_Document, str | None, list[str], tuple[str, ...]]:
+    """Return the document, the profile that was chosen, the names of all, and a sentence for each retired key."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -366,14 +371,26 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[_Document, str |
             line = _line(text, ("profiles", str(chosen), table))
             raise TaskError(f"{path}:{line}: unknown table [profiles.{chosen}.{table}]; known: {', '.join(_TABLES)}")
         raw[table] = {**raw.get(table, {}), **overlay}
+    retired = _drop_retired(raw)
     try:
-        return _Document.model_validate(raw), chosen, list(profiles)
+        return _Document.model_validate(raw), chosen, list(profiles), retired
     except ValidationError as error:
         # A misspelt key is also a missing one: the unknown key is what helps.
         first = min(error.errors(), key=lambda fault: fault["type"] not in UNKNOWN)
         where = tuple(str(part) for part in first["loc"])
         line = _line(text, ("profiles", str(chosen), *where), where)
         raise TaskError(f"{path}:{line}: {'.'.join(where)}: {in_words(first)}") from error
+
+
+def _drop_retired(raw: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
+    """Take the retired keys out of task.toml; return a sentence about each that was there."""
+    found = [(table, key) for table, key in RETIRED if key in raw.get(table, {})]
+    for table, key in found:
+        del raw[table][key]
+    return tuple(
+        f"{CONFIG_NAME}: [{table}] {key} has no effect any more and is ignored: {RETIRED[table, key]}"
+        for table, key in found
+    )
 
 
 def _check_tables(path: Path, text: str, raw: Mapping[str, Any], profiles: Any) -> None:
