@@ -41,7 +41,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" 
     opened = new_run(config, runs, around) if on_resume is None else existing_run(config, runs, around, on_resume)
     with opened as open_run:
         say(f"run {config.run_id}: mode {config.mode}{with_hints(config)}, {_what(open_run)}")
-        for line in open_run.task.retired:
+        for line in open_run.retired:
             say(line)
         try:
             with tracked(config.track, open_run.paths, say):

@@ -36,7 +36,7 @@ def opened(comparison: Comparison, runs: RunsFolder, around: Surroundings) -> It
         stack.callback(_forget, comparison, runs, new)
         around = replace(around, build_model=OneModel())
         all_open = [stack.enter_context(_open(config, runs, around, OnResume(caps))) for config in configs]
-        for line in all_open[0].task.retired if all_open else ():
+        for line in dict.fromkeys(line for run in all_open for line in run.retired):
             around.say(line)
         yield all_open
 

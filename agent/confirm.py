@@ -6,21 +6,20 @@ from dataclasses import replace
 from agent.budget import Ledger
 from agent.errors import JournalError
 from agent.execute import execute
-from agent.guarded import guarded, slope_run
+from agent.guarded import guarded
 from agent.journal import RepeatFinished, RepeatStarted
 from agent.keeper import Wanted
 from agent.open_run import OpenRun
 from agent.repeat import Purpose, Repeat
-from agent.steadiness import SHORT_SHARE
 from agent.trial import Outcome, Standing
 
 
 def run_wanted(run: OpenRun, ledger: Ledger) -> Ledger:
     """Run the repeat in flight, then all that the rule asks for as long as there is time; return the ledger after."""
-    if run.history.repeating is not None:
+    if run.history.repeating is not None and run.history.repeating.purpose is not Purpose.SLOPE:
         ledger = ledger.plus(_run_repeating(run))
     while ledger.spent(run.budget.of_time) is None:
-        wanted = slope_run(run) or run.keeper.wants()
+        wanted = run.keeper.wants()
         if wanted is None:
             break
         ledger = ledger.plus(_run(run, wanted))
@@ -51,14 +50,12 @@ def _run_repeating(run: OpenRun) -> Repeat:
     began = run.monotonic()
     run.observer.repeating(repeat)
     trial = run.history.trials[repeat.trial]
-    is_shorter = repeat.purpose is Purpose.SLOPE
-    bench = replace(run.bench, task=run.task.shortened(SHORT_SHARE)) if is_shorter else run.bench
-    paths = run.paths.trial(trial.number).shorter if is_shorter else run.paths.trial(trial.number).repeat(repeat.seed)
+    paths = run.paths.trial(trial.number).repeat(repeat.seed)
     decides = repeat.purpose in (Purpose.CONFIRM, Purpose.FINAL)
 
     def attempt() -> Outcome:
         return execute(
-            bench,
+            run.bench,
             run.source_of(trial),
             paths,
             label=f"{run.run_id}/{trial.number:04d}/{paths.root.name}",
@@ -68,12 +65,11 @@ def _run_repeating(run: OpenRun) -> Repeat:
             to_beat=math.inf if decides else None,
         )
 
-    outcome = guarded(run, attempt, correct=not is_shorter)
+    outcome = guarded(run, attempt)
     paths.artifact.unlink(missing_ok=True)
     before = sum(void.seconds for void in repeat.voids)  # attempts of a killed process
     outcome = replace(outcome, total_seconds=round(before + run.monotonic() - began, 3))
-    if not is_shorter:
-        run.keeper.read(trial.number, repeat.seed, outcome.val_loss)
+    run.keeper.read(trial.number, repeat.seed, outcome.val_loss)
     verdict = run.keeper.verdict(trial.number, repeat.seed) if repeat.purpose is Purpose.CONFIRM else None
     event = RepeatFinished(trial.number, repeat.seed, outcome, verdict, run.now())
     run.journal.append(event)

@@ -16,7 +16,7 @@ from agent.errors import AgentError
 from agent.machine import Machine
 from agent.paths import RunsFolder
 from agent.places import open_sandbox
-from agent.steadiness import Reference, Thresholds
+from agent.steadiness import Reference
 from agent.task import Task
 from sandbox.errors import SandboxError
 from sandbox.probe import probe
@@ -140,7 +140,7 @@ def _speed(task: Task) -> Iterator[Finding]:
         yield Finding("machine's speed", "missing", str(error))
         return
     reference = Reference.of(Machine(speeds=speeds))
-    void = reference.thresholds(Thresholds(task.machine.ignore, task.machine.void)).void
+    void = reference.threshold(task.machine.void)
     detail = f"{_N_CANARIES} canaries on the CPU: ± {reference.noise:.1%}; a trial is void beyond ± {void:.1%}"
     if void > task.machine.void:
         better = "quiet the machine, or count the budget in steps or work: seconds of a busy CPU are not comparable"

@@ -1,4 +1,4 @@
-"""Executions between two canaries: what the machine did to a loss is taken out of it, or the attempt does not count."""
+"""Executions between two canaries: an attempt on a machine of another speed than the baseline's does not count."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,11 +7,8 @@ from typing import Protocol
 from agent.canary import Canary, Chirp
 from agent.errors import MachineError
 from agent.journal import History
-from agent.keeper import Wanted
 from agent.machine import Machine, Void
-from agent.open_run import OpenRun
-from agent.repeat import Purpose
-from agent.steadiness import Reference, Thresholds, shared_with, slope_of, unsteady
+from agent.steadiness import Reference, shared_with, unsteady
 from agent.task import Task
 from agent.trial import Outcome, Status
 
@@ -42,7 +39,7 @@ class Guarded(Protocol):
         ...
 
 
-def guarded(run: Guarded, attempt: Callable[[], Outcome], *, correct: bool = True) -> Outcome:
+def guarded(run: Guarded, attempt: Callable[[], Outcome]) -> Outcome:
     """Return the outcome of the first attempt that counts, with what was measured of the machine around it.
 
     An attempt that does not is an event of the journal before the next begins, and nobody sees its loss. Where a canary
@@ -50,7 +47,6 @@ def guarded(run: Guarded, attempt: Callable[[], Outcome], *, correct: bool = Tru
 
     Args:
         attempt: one execution of what is in flight.
-        correct: whether a loss may be corrected for the machine's speed.
 
     Raises:
         MachineError: too many attempts were void, or the wait was too long.
@@ -69,7 +65,7 @@ def guarded(run: Guarded, attempt: Callable[[], Outcome], *, correct: bool = Tru
                 chirps += [canary.chirp() for _ in range(1 if reference else N_BEHIND)]
             why = _objection(run, reference, chirps, outcome)
             if why is None:
-                return _with_machine(run, outcome, reference, chirps, correct=correct)
+                return _with_machine(outcome, reference, chirps)
         canary.forget()
         run.put_down(Void(why, outcome is not None, round(run.monotonic() - began, 3), run.now()))
         if outcome is not None:
@@ -103,50 +99,8 @@ def reference_of(history: History) -> Reference | None:
     return Reference.of(baseline.machine)
 
 
-def slope_run(run: OpenRun) -> Wanted | None:
-    """Return the shorter run of the baseline that tells what speed is worth, if it is wanted and was not run yet.
-
-    It is not where no further trial could make use of it.
-    """
-    baseline = run.history.trials[0] if run.history.trials else None
-    if run.budget.trials is not None and len(run.history.trials) >= run.budget.trials:
-        return None
-    if run.canary is None or not run.task.machine.slope or run.rule.kind == "baseline":
-        return None
-    if baseline is None or baseline.val_loss is None or reference_of(run.history) is None:
-        return None
-    if any(repeat.purpose is Purpose.SLOPE for repeat in run.history.repeats):
-        return None
-    return Wanted(0, baseline.proposal.train_seed, Purpose.SLOPE)
-
-
-def slope_known(run: Guarded) -> float | None:
-    """Return d loss / d ln(speed) as the shorter run of the baseline shows it; None as long as nothing does."""
-    short = next((r.outcome for r in run.history.repeats if r.purpose is Purpose.SLOPE), None)
-    full = run.history.trials[0].outcome if run.history.trials else None
-    if short is None or full is None or full.raw_loss is None or short.raw_loss is None:
-        return None
-    ratio = short.machine.ratio if short.machine is not None and short.machine.ratio is not None else 1.0
-    return slope_of(
-        (full.raw_loss, full.wall_seconds), (short.raw_loss, short.wall_seconds), ratio, run.task.budget.amount
-    )
-
-
-def bar_before_correction(run: OpenRun, to_beat: float | None) -> float | None:
-    """Return the loss as scored from which on, corrected at most, it would still be below `to_beat`."""
-    slope, reference = slope_known(run), reference_of(run.history)
-    if to_beat is None or slope is None or reference is None or run.canary is None:
-        return to_beat
-    return to_beat + abs(slope) * reference.thresholds(thresholds_of(run)).void
-
-
-def thresholds_of(run: Guarded) -> Thresholds:
-    """Return the thresholds that the task asks for."""
-    return Thresholds(run.task.machine.ignore, run.task.machine.void)
-
-
 def _is_unsteady(run: Guarded, chirps: Sequence[Chirp]) -> bool:
-    return unsteady([chirp.speed for chirp in chirps], thresholds_of(run)) is not None
+    return unsteady([chirp.speed for chirp in chirps], run.task.machine.void) is not None
 
 
 def _objection(
@@ -157,10 +111,10 @@ def _objection(
     for chirp in chirps:
         found.append(shared_with(chirp.gpu.others))
         if reference is not None:
-            found.append(reference.off(chirp.speed, thresholds_of(run)))
+            found.append(reference.off(chirp.speed, run.task.machine.void))
             found.append(reference.held_back(chirp.gpu.held_back, canary=True))
     if reference is None:
-        found.append(unsteady([chirp.speed for chirp in chirps], thresholds_of(run)))
+        found.append(unsteady([chirp.speed for chirp in chirps], run.task.machine.void))
     if outcome is not None and {chirp.sandbox for chirp in chirps} != {outcome.sandbox}:
         found.append(f"it ran in {outcome.sandbox}, and its canary in {chirps[0].sandbox}")
     if outcome is not None and outcome.machine is not None:
@@ -170,10 +124,8 @@ def _objection(
     return next((why for why in found if why is not None), None)
 
 
-def _with_machine(
-    run: Guarded, outcome: Outcome, reference: Reference | None, chirps: Sequence[Chirp], *, correct: bool
-) -> Outcome:
-    """Return the outcome with what was measured and, if it calls for that, its loss corrected."""
+def _with_machine(outcome: Outcome, reference: Reference | None, chirps: Sequence[Chirp]) -> Outcome:
+    """Return the outcome with what was measured of the machine."""
     speeds = tuple(chirp.speed for chirp in chirps)
     reasons = sorted({reason for chirp in chirps for reason in chirp.gpu.held_back})
     machine = replace(
@@ -183,10 +135,4 @@ def _with_machine(
         seconds=round(sum(chirp.seconds for chirp in chirps), 3),
         canary_gpu={r: sum(chirp.gpu.held_back.get(r, 0.0) for chirp in chirps) / len(chirps) for r in reasons},
     )
-    loss = outcome.val_loss
-    if loss is None or reference is None or machine.ratio is None or not correct:
-        return replace(outcome, machine=machine)
-    corrected = reference.corrected(loss, machine.ratio, slope_known(run), thresholds_of(run))
-    if corrected == loss:
-        return replace(outcome, machine=machine)
-    return replace(outcome, val_loss=corrected, machine=replace(machine, raw_loss=loss))
+    return replace(outcome, machine=machine)

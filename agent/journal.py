@@ -303,6 +303,11 @@ class History:
         done = [self.trials[result.number] if isinstance(result, Trial) else result for result in self.results]
         return [*done, *(running for running in (self.pending, self.repeating) if running is not None)]
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether something is in flight that has to end first: no SLOPE, which nobody but earlier versions ends."""
+        return self.pending is not None or (self.repeating is not None and self.repeating.purpose is not Purpose.SLOPE)
+
     @overload
     def add(self, event: TrialStarted | TrialFinished) -> Trial: ...
     @overload
@@ -317,14 +322,15 @@ class History:
         """
         match event:
             case TrialStarted():
-                if self.pending or self.repeating or event.number != len(self.trials):
+                if self._is_busy or event.number != len(self.trials):
                     raise JournalError(f"trial {event.number} started out of order: the journal has been edited")
+                self.repeating = None
                 self.pending = Trial(event.number, event.parent, event.proposal, event.at)
                 return self.pending
             case TrialFinished():
                 return self._finish_trial(event)
             case RepeatStarted():
-                if self.pending or self.repeating or event.trial >= len(self.trials):
+                if self._is_busy or event.trial >= len(self.trials):
                     raise JournalError(f"a repeat of trial {event.trial} out of order: the journal has been edited")
                 self.repeating = Repeat(event.trial, event.seed, event.purpose, event.at)
                 return self.repeating

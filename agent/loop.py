@@ -10,7 +10,7 @@ from agent.edits.edit import Unchanged
 from agent.errors import JournalError, ModelBudgetSpentError
 from agent.execute import execute
 from agent.flags import seed_flags
-from agent.guarded import bar_before_correction, guarded
+from agent.guarded import guarded
 from agent.journal import TrialFinished, TrialStarted
 from agent.keeper import closing_runs
 from agent.open_run import OpenRun
@@ -231,7 +231,7 @@ def _execute(run: OpenRun, trial: Trial) -> Outcome:
             number=trial.number,
             train_seed=train_seed,
             baseline=run.history.trials[0].outcome if run.history.trials else None,
-            to_beat=bar_before_correction(run, run.keeper.to_beat(train_seed)),
+            to_beat=run.keeper.to_beat(train_seed),
             watch=run.watch_of(trial, source),
             scoring=lambda: run.observer.scoring(trial),
         )

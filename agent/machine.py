@@ -16,7 +16,7 @@ class Machine:
         float, ...
     ] = ()  # of the canary, in its own unit a second: before and after; around the baseline more
     ratio: float | None = None  # to the reference, the mean of before and after; None: this is the reference
-    raw_loss: float | None = None  # as scored, where `val_loss` was corrected for the ratio; None: it was not
+    raw_loss: float | None = None  # as scored, where an earlier version corrected `val_loss` for the ratio
     seconds: float = 0.0  # that the canaries took, by the clock
     gpu: Mapping[str, float] = field(
         default_factory=dict

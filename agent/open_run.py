@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agent.budget import Budget
 from agent.canary import Canary
+from agent.counted import counted
 from agent.data import Corpus
 from agent.execute import Workbench
 from agent.journal import AttemptVoided, History, Journal
@@ -82,6 +83,14 @@ class OpenRun:
         return Workbench(
             self.task, self.corpus, self.sandbox, self.scorer, self.passed_on, self.paths.compiled, self.conditions
         )
+
+    @property
+    def retired(self) -> tuple[str, ...]:
+        """What earlier versions did for this run and nothing does any more, a sentence each."""
+        machines = [result.outcome.machine for result in self.history.results if result.outcome is not None]
+        n_corrected = sum(machine is not None and machine.raw_loss is not None for machine in machines)
+        so_far = f"{counted(n_corrected, 'loss', 'losses')} of this run, so far, were corrected for the machine's speed"
+        return (*self.task.retired, *([f"{so_far}; new ones are recorded as they are scored"] if n_corrected else []))
 
     def watch_of(self, trial: Trial, source: str) -> Watch | None:
         """Return what follows a trial's training and may stop it; None where nothing is stopped early."""

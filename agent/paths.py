@@ -44,11 +44,6 @@ class TrialPaths:
         return TrialPaths(self.root / f"seed-{seed}")
 
     @property
-    def shorter(self) -> "TrialPaths":
-        """The same files of a run of its script with less of the budget."""
-        return TrialPaths(self.root / "shorter")
-
-    @property
     def llm(self) -> Path:
         """Requests to the model and its replies, one JSON object a line."""
         return self.root / "llm.jsonl"

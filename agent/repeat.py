@@ -16,7 +16,7 @@ class Purpose(StrEnum):
     CHAMPION = "champion"  # to have something to compare a confirmation under the same seed with
     CONFIRM = "confirm"  # to see whether the incumbent's lead was more than luck
     FINAL = "final"  # to publish the result, under a seed that decided nothing
-    SLOPE = "slope"  # with less of the budget, to learn what the machine's speed is worth; no reading of the script
+    SLOPE = "slope"  # of an earlier version: with 80 % of the budget, to correct losses; no reading of the script
 
 
 @dataclass(frozen=True)

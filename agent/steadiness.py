@@ -1,8 +1,8 @@
 """Whether the machine is the one that the baseline ran on: pure decisions over the speeds that a canary measured.
 
 A script may be as fast or slow as it likes, and deserves the steps that it makes. So only a canary, the same small job
-before and after every training, tells what the machine did to it. Three answers: as before; a little off, so that the
-loss is corrected; another machine, so that the attempt is void. docs/keep-rule.md has the measurements behind them.
+before and after every training, tells what the machine did to it. Two answers: as before; another machine, so that the
+attempt is void. docs/keep-rule.md has the measurements behind the threshold, which is one of |ln(speed / reference)|.
 """
 
 import math
@@ -14,19 +14,10 @@ from agent.machine import Machine
 
 NOISE_FACTOR = 4.0  # speeds are told apart from here on, in standard deviations of the canary
 WIDEST = 0.3  # of ln speed: noise may excuse no more than that, so that half the speed is always seen
-SHORT_SHARE = 0.8  # of the budget: the run of the baseline that shows what speed is worth
 HELD_BACK_SHARE = 0.1  # of the time by which a GPU must be held back more than in the baseline's run
 _BY_THE_MACHINE = ("hw_slowdown", "hw_thermal", "power_brake", "sw_thermal")
 # A script that computes more may meet the power cap by its own doing; a canary is always the same.
 _IN_A_CANARY = (*_BY_THE_MACHINE, "clocks_set", "power_cap", "sync_boost")
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Of |ln(speed / reference)|; either is at least what the canary's noise can tell."""
-
-    ignore: float = 0.005  # below: nothing is corrected
-    void: float = 0.03  # above: the attempt is void
 
 
 @dataclass(frozen=True)
@@ -45,14 +36,13 @@ class Reference:
         noise = stdev(logs) if len(logs) > 1 else 0.0
         return cls(median(baseline.speeds), noise, baseline.gpu, baseline.canary_gpu)
 
-    def thresholds(self, asked: Thresholds) -> Thresholds:
-        """Return the thresholds asked for, as far as this machine's noise lets them be told."""
-        told = min(NOISE_FACTOR * self.noise, WIDEST)
-        return Thresholds(max(asked.ignore, told), max(asked.void, told))
+    def threshold(self, void: float) -> float:
+        """Return the threshold that is asked for, or the least that this machine's noise lets be told."""
+        return max(void, min(NOISE_FACTOR * self.noise, WIDEST))
 
-    def off(self, speed: float, asked: Thresholds) -> str | None:
+    def off(self, speed: float, void: float) -> str | None:
         """Return in words how far off a machine of that speed is, if it is too far; None if an attempt may count."""
-        limit = self.thresholds(asked).void
+        limit = self.threshold(void)
         if abs(math.log(speed / self.speed)) <= limit:
             return None
         return f"the machine runs at {speed / self.speed:.1%} of its speed at the baseline (allowed: {_span(limit)})"
@@ -60,11 +50,6 @@ class Reference:
     def ratio(self, speeds: Sequence[float]) -> float:
         """Return the mean speed over the reference, the mean of logarithms."""
         return math.exp(sum(math.log(speed / self.speed) for speed in speeds) / len(speeds))
-
-    def corrected(self, loss: float, ratio: float, slope: float | None, asked: Thresholds) -> float:
-        """Return the loss that the machine of the baseline would have come to; the same where that is not known."""
-        off = math.log(ratio)
-        return loss if slope is None or abs(off) < self.thresholds(asked).ignore else loss - slope * off
 
     def held_back(self, gpu: Mapping[str, float], *, canary: bool) -> str | None:
         """Return in words what held the GPU back that did not at the baseline; None if nothing did."""
@@ -77,11 +62,11 @@ class Reference:
         return None
 
 
-def unsteady(speeds: Sequence[float], asked: Thresholds) -> str | None:
+def unsteady(speeds: Sequence[float], void: float) -> str | None:
     """Return in words that no reference can be taken from these speeds; None if one can."""
     middle = median(speeds)
     furthest = max(speeds, key=lambda speed: abs(math.log(speed / middle)))
-    if abs(math.log(furthest / middle)) <= max(WIDEST, asked.void):
+    if abs(math.log(furthest / middle)) <= max(WIDEST, void):
         return None
     return f"the machine's speed went from {middle:.4g} to {furthest:.4g} around the baseline"
 
@@ -89,23 +74,6 @@ def unsteady(speeds: Sequence[float], asked: Thresholds) -> str | None:
 def shared_with(others: Sequence[int]) -> str | None:
     """Return in words that other programs had the GPU too; None if none had."""
     return f"another program is on the GPU (process {', '.join(map(str, others))})" if others else None
-
-
-def slope_of(full: tuple[float, float], short: tuple[float, float], ratio: float, amount: float) -> float | None:
-    """Return d loss / d ln(speed) from the baseline's run and a shorter one; None if they do not tell.
-
-    They do not where more training did no good, or where the script does not keep to the budget it is given.
-
-    Args:
-        full, short: loss and wall seconds of the runs.
-        ratio: speed of the machine in the shorter one to that in the other.
-        amount: the whole budget, seconds.
-    """
-    (loss, wall_seconds), (short_loss, short_wall_seconds) = full, short
-    keeps_to_it = wall_seconds - short_wall_seconds > (1 - SHORT_SHARE) * amount / 2
-    if not keeps_to_it or short_loss <= loss:
-        return None
-    return (short_loss - loss) / math.log(SHORT_SHARE * ratio)
 
 
 def _span(limit: float) -> str:

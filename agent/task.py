@@ -6,7 +6,6 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from copy import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +30,10 @@ _TABLES = (
 )
 
 
-RETIRED: Mapping[tuple[str, str], str] = {}
+RETIRED: Mapping[tuple[str, str], str] = {
+    ("machine", "ignore"): "no loss is corrected for the machine's speed",
+    ("machine", "slope"): "no loss is corrected for the machine's speed",
+}
 """Keys that an earlier version knew, by table and name, and why they have no effect any more. They are ignored."""
 
 
@@ -162,9 +164,7 @@ class MachineSpec(_Strict):
 
     canary: tuple[str, ...] = ("shipped",)  # or a command of the task's own that prints `speed: N`; or off
     seconds: float | None = Field(default=None, gt=0)  # of one canary; None: a small share of the budget
-    ignore: float = Field(default=0.005, ge=0)  # of ln speed: below, nothing is corrected
-    void: float = Field(default=0.03, gt=0)  # above, a trial is void and queued again
-    slope: bool = True  # whether one shorter run of the baseline tells what speed is worth; else nothing is corrected
+    void: float = Field(default=0.03, gt=0)  # of ln speed: above, a trial is void and queued again
     pause_seconds: float = Field(default=10.0, gt=0)  # before it is measured again if it is off; doubled each time
     patience_seconds: float = Field(default=3600.0, gt=0)  # that a run waits for it in one go
 
@@ -177,8 +177,6 @@ class MachineSpec(_Strict):
     def _consistent(self) -> "MachineSpec":
         if not self.canary:
             raise ValueError('canary is empty: give a command, or "off"')
-        if self.void < self.ignore:
-            raise ValueError(f"void = {self.void:g} must not be below ignore = {self.ignore:g}")
         return self
 
 
@@ -302,14 +300,6 @@ class Task:
         """How long one canary measures."""
         share = CANARY_SHARE * self.budget.amount
         return self.machine.seconds or min(max(share, CANARY_SECONDS[0]), CANARY_SECONDS[1])
-
-    def shortened(self, share: float) -> "Task":
-        """Return the same task with so much of its budget for a trial, charged accordingly."""
-        nominal = self.budget.nominal_seconds
-        less = {"amount": share * self.budget.amount, "nominal_seconds": nominal and share * nominal}
-        shorter = copy(self)
-        shorter.budget = self.budget.model_copy(update=less)
-        return shorter
 
     def _check_hints(self, text: str) -> None:
         """Raise TaskError unless the hints, with the script's own values, are a point of the space."""

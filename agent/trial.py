@@ -179,7 +179,7 @@ class Outcome:
 
     @property
     def raw_loss(self) -> float | None:
-        """The loss as it was scored, not corrected for the machine's speed; None exactly where `val_loss` is."""
+        """The loss as it was scored: an earlier version corrected `val_loss` for the machine's speed."""
         corrected = self.machine is not None and self.machine.raw_loss is not None
         return self.machine.raw_loss if corrected and self.machine is not None else self.val_loss
 

@@ -131,14 +131,12 @@ def machine_mark(trial: Trial | Repeat) -> str:
 
 def purpose(repeat: Repeat) -> str:
     """Return why a trial was run again and, of a confirmation, what it decided."""
-    from agent.steadiness import SHORT_SHARE  # it brings statistics, which a long log does without
-
     why = {
         Purpose.BASELINE: "to learn the noise",
         Purpose.CHAMPION: "to compare with",
         Purpose.CONFIRM: "to confirm it",
         Purpose.FINAL: "held out, for the result",
-        Purpose.SLOPE: f"{SHORT_SHARE:.0%} of the budget, to learn what speed is worth",
+        Purpose.SLOPE: "80% of the budget, to learn what speed is worth",
     }[repeat.purpose]
     decided = repeat.verdict
     if decided is None:
@@ -215,12 +213,10 @@ def machine_lines(history: History) -> list[str]:
     reference = Reference.of(machine)
     voids = [void for result in history.timeline for void in result.voids]
     trained = [void.seconds for void in voids if void.trained]
-    machines = [result.outcome.machine for result in history.timeline if result.outcome is not None]
-    n_corrected = sum(found is not None and found.raw_loss is not None for found in machines)
     attempts = counted(len(trained), "attempt")
     said = f"machine: canary ± {reference.noise:.1%}, {attempts} void ({duration(sum(trained))})"
     waits = f", {counted(len(voids) - len(trained), 'wait')} for it" if len(voids) > len(trained) else ""
-    return [f"{said}{waits}, {counted(n_corrected, 'loss', 'losses')} corrected for its speed"]
+    return [f"{said}{waits}"]
 
 
 def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:

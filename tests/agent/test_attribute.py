@@ -275,7 +275,7 @@ def test_a_machine_that_has_slowed_down_is_waited_for_and_no_loss_of_it_counts(w
     speed.write_text("speed: 1000\n")
     (task / "canary.py").write_text("print(open('/machine/speed').read())\n")
     described = (task / "task.toml").read_text()
-    canary = 'canary = ["python", "canary.py"]\nslope = false\npause_seconds = 0.01\npatience_seconds = 0.02'
+    canary = 'canary = ["python", "canary.py"]\npause_seconds = 0.01\npatience_seconds = 0.02'
     described = described.replace('canary = "off"', canary).replace('script = "train.py"\n', FROZEN)
     mounted = f'[environment]\nmounts = [{{ source = "{speed.parent}", target = "/machine" }}]\n\n[machine]\n'
     (task / "task.toml").write_text(described.replace("[machine]\n", mounted))

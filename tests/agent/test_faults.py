@@ -48,7 +48,6 @@ def test_a_wrong_option_is_one_plain_line(options: dict[str, object], said: str)
         ("[metric]\nnames = 'x'", "metric.names: unknown key"),
         ("[metric]\ngoal = 'up'", "metric.goal: it should be 'minimise' or 'maximise', and is 'up'"),
         ("[score]\ncommand = 'python score.py'", "score.command: it should be a list, and is 'python score.py'"),
-        ("[machine]\nslope = 'maybe'", "machine.slope: it should be true or false, and is 'maybe'"),
         ("[set]\nA = 1", "set.A: it should be text in quotes, and is 1"),
         ("[task]\nname = 'Bi gram'", "task.name: it should be of the pattern "),
         ("profile = 'x'", "profile: unknown key"),

@@ -82,9 +82,9 @@ class Machine:
 
     @property
     def short(self) -> str:
-        """The jobs, a letter each: Canary, Training, shorter run of the baseline (Slope)."""
-        kinds = {"canary": "C", "train": "T", "shorter": "S"}
-        return "".join(kinds[label.split("/")[-2 if "shorter" in label else -1]] for label in self.jobs)
+        """The jobs, a letter each: Canary, Training."""
+        kinds = {"canary": "C", "train": "T"}
+        return "".join(kinds[label.split("/")[-1]] for label in self.jobs)
 
 
 class Gains:
@@ -128,7 +128,7 @@ def test_a_canary_stands_behind_one_trial_and_before_the_next(opened: OpenRunWit
     machine = Machine()
     run = opened(machine, 0.1, 0.2)
     assert run_trials(run).ending is Ending.DONE
-    assert machine.short == "CCCTCC" + "SC" + "TC" + "TC"
+    assert machine.short == "CCCTCC" + "TC" + "TC"
     assert losses(run) == [3.0, 2.9, 2.8]
     assert [trial.outcome.machine.ratio for trial in run.history.trials if trial.outcome and trial.outcome.machine] == [
         None, 1.0, 1.0,
@@ -142,61 +142,28 @@ def test_the_canary_is_run_anew_when_the_last_is_old(opened: OpenRunWith) -> Non
     assert run.canary is not None
     run.canary._monotonic = lambda: next(hours)
     run_trials(run)
-    assert machine.short == "CCCTCC" + "CSC" + "CTC" + "CTC"
+    assert machine.short == "CCCTCC" + "CTC" + "CTC"
 
 
-def test_a_slightly_slower_machine_is_taken_out_of_the_loss(opened: OpenRunWith) -> None:
-    run = opened(Machine(*REFERENCE, 1000, 1000, 980.0), 0.1)
+def test_a_slightly_slower_machine_changes_no_loss_and_is_recorded(opened: OpenRunWith) -> None:
+    machine = Machine(*REFERENCE, 980.0)
+    run = opened(machine, 0.1)
     run_trials(run)
     outcome = run.history.trials[1].outcome
     assert outcome is not None
     assert outcome.machine is not None
-    raw = 2.9 + SLOPE * math.log(0.98)
-    assert outcome.raw_loss == outcome.machine.raw_loss == pytest.approx(raw)
-    # Before it the machine was as at the baseline, behind it slower: the half of it is corrected.
-    assert outcome.val_loss == pytest.approx(raw - SLOPE * math.log(0.98) / 2)
-    assert "[speed -1.0%: corrected]" in shown(run.history.trials[1], run)
-    assert "1 loss corrected" in "\n".join(text.summary(run.history, run.task.metric, run.keeper))
-
-
-def test_a_correction_decides_what_is_kept(opened: OpenRunWith) -> None:
-    """As slow before as behind: a script that is better by less than the machine took is kept all the same."""
-    run = opened(Machine(*REFERENCE, 1000, 980.0), 0.005)
-    run_trials(run)
-    assert run.history.trials[1].outcome is not None
-    assert run.history.trials[1].outcome.raw_loss == pytest.approx(2.995 + SLOPE * math.log(0.98))
-    assert losses(run)[1] == pytest.approx(2.995, abs=1e-3)
-    assert run.history.trials[1].kept
-
-
-def test_without_the_shorter_run_nothing_is_corrected(opened: OpenRunWith) -> None:
-    machine = Machine(*REFERENCE, 980.0)
-    run = opened(machine, 0.005, more_toml="slope = false\n")
-    run_trials(run)
-    assert "S" not in machine.short
-    assert not run.history.trials[1].kept
-    assert run.history.trials[1].outcome is not None
-    assert run.history.trials[1].outcome.machine is not None
-    assert run.history.trials[1].outcome.machine.raw_loss is None
-
-
-def test_the_shorter_run_costs_its_share_and_is_no_reading_of_the_baseline(opened: OpenRunWith) -> None:
-    run = opened(Machine(), 0.1, rule=KeepRule())
-    run_trials(run)
-    [short] = [r for r in run.history.repeats if r.purpose is Purpose.SLOPE]
-    assert short.outcome is not None
-    assert short.outcome.train_seconds == 0.8 * AMOUNT
-    assert short.val_loss == pytest.approx(3.0 + SLOPE * math.log(0.8))
-    assert run.keeper.readings(0)[0] == 3.0
-    assert "80% of the budget" in text.purpose(short)
+    assert outcome.machine.ratio == pytest.approx(math.sqrt(0.98))
+    assert outcome.machine.raw_loss is None
+    assert outcome.val_loss == pytest.approx(2.9 + SLOPE * math.log(0.98))
+    assert run.history.repeats == []
 
 
 def test_a_machine_at_half_speed_voids_the_trial_and_it_runs_again(opened: OpenRunWith) -> None:
-    machine = Machine(*REFERENCE, 1000, 1000, 500, 500, 500, 500, 500, 1000)
+    machine = Machine(*REFERENCE, 500, 500, 500, 500, 500, 1000)
     run = opened(machine, 0.3)
     assert run_trials(run).ending is Ending.DONE
     # Trained for nothing; then canaries until the machine is itself again; then the same proposal, the same number.
-    assert machine.short == "CCCTCC" + "SC" + "TC" + "CCCC" + "TC"
+    assert machine.short == "CCCTCC" + "TC" + "CCCC" + "TC"
     trial = run.history.trials[1]
     assert (trial.val_loss, trial.kept, trial.proposal.title) == (2.7, True, "GAIN 0.3")
     assert [void.trained for void in trial.voids] == [True, False, False, False]
@@ -206,19 +173,19 @@ def test_a_machine_at_half_speed_voids_the_trial_and_it_runs_again(opened: OpenR
 
 
 def test_a_void_attempt_takes_time_by_the_clock_and_no_training_budget(opened: OpenRunWith) -> None:
-    run = opened(Machine(*REFERENCE, 1000, 1000, 500, 500, 1000), 0.3)
+    run = opened(Machine(*REFERENCE, 500, 500, 1000), 0.3)
     clock = iter(float(n) for n in range(10**6))
     run.monotonic = lambda: next(clock)
     run_trials(run)
     trial, ledger = run.history.trials[1], Ledger.of(run.history.results)
-    assert ledger.train_seconds == pytest.approx(2.8 * AMOUNT)
+    assert ledger.train_seconds == pytest.approx(2 * AMOUNT)
     assert trial.outcome is not None
     assert sum(void.seconds for void in trial.voids) > 0
     assert trial.outcome.total_seconds > sum(void.seconds for void in trial.voids)
 
 
 def test_nothing_is_trained_while_the_machine_is_seen_to_be_slow(opened: OpenRunWith) -> None:
-    machine = Machine(*REFERENCE, 1000, 1000, 1000, 1000, 500)
+    machine = Machine(*REFERENCE, 1000, 1000, 500)
     run = opened(machine, 0.1, 0.2, more_toml="patience_seconds = 100.0\n")
     with pytest.raises(MachineError, match=r"50.0% of its speed at the baseline.*and was no other after .*resume"):
         run_trials(run)
@@ -228,7 +195,7 @@ def test_nothing_is_trained_while_the_machine_is_seen_to_be_slow(opened: OpenRun
 
 
 def test_after_three_trainings_for_nothing_the_run_stops_and_resumes(opened: OpenRunWith) -> None:
-    machine = Machine(*REFERENCE, 1000, 1000, *(500, 500, 1000) * 3)
+    machine = Machine(*REFERENCE, *(500, 500, 1000) * 3)
     run = opened(machine, 0.3)
     with pytest.raises(MachineError, match=r"3 attempts in a row were void.*agent resume"):
         run_trials(run)
@@ -249,7 +216,7 @@ def test_a_run_resumed_after_a_void_attempt_runs_the_same_proposal(opened: OpenR
             return super().run(job)
 
     with pytest.raises(KeyboardInterrupt):
-        run_trials(opened(Killed(*REFERENCE, 1000, 1000, 500, 500, 1000), 0.3))
+        run_trials(opened(Killed(*REFERENCE, 500, 500, 1000), 0.3))
     machine = Machine()
     run = opened(machine)
     run.budget = Budget(trials=2)
@@ -262,12 +229,11 @@ def test_a_run_resumed_after_a_void_attempt_runs_the_same_proposal(opened: OpenR
 
 def test_a_confirmation_is_guarded_too(opened: OpenRunWith) -> None:
     rule = KeepRule(paired=False, sigma=0.01)
-    machine = Machine(*REFERENCE, 1000, 1000, 1000, 1000, 500, 500, 1000)
+    machine = Machine(*REFERENCE, 1000, 1000, 500, 500, 1000)
     run = opened(machine, 0.3, rule=rule)
     run_trials(run)
     again = [(r.purpose, r.val_loss, [v.trained for v in r.voids]) for r in run.history.repeats]
     assert again == [
-        (Purpose.SLOPE, pytest.approx(3.0 + SLOPE * math.log(0.8)), []),
         (Purpose.BASELINE, 3.0, [True]),
         (Purpose.CONFIRM, 2.7, []),
     ]
@@ -291,7 +257,7 @@ def test_a_machine_without_any_steady_speed_is_said_to_be_one(opened: OpenRunWit
 
 def test_a_hot_gpu_voids_and_what_the_baseline_had_too_does_not(opened: OpenRunWith) -> None:
     capped, hot = GpuState({"power_cap": 0.9}, 1700), GpuState({"hw_thermal": 0.5}, 900)
-    run = opened(Machine(gpu={4: capped, 9: hot, 12: capped}), 0.3)
+    run = opened(Machine(gpu={4: capped, 7: hot, 10: capped}), 0.3)
     run_trials(run)
     assert [void.reason for void in run.history.trials[1].voids] == [
         "the GPU was held back (hw thermal) for 50% of training"
@@ -322,7 +288,7 @@ def test_a_crash_is_no_matter_of_speed(opened: OpenRunWith) -> None:
     machine = Crashing()
     run = opened(machine, 0.3, 0.4)
     run_trials(run)
-    assert machine.short == "CCCTCC" + "SC" + "T" + "TC"
+    assert machine.short == "CCCTCC" + "T" + "TC"
     assert losses(run) == [3.0, None, 2.6]
 
 
@@ -340,19 +306,18 @@ def test_a_run_that_began_without_canaries_goes_on_without(opened: OpenRunWith) 
     assert machine.short == "T"
 
 
-def test_the_commit_tells_the_raw_loss_and_a_replay_is_compared_with_it(opened: OpenRunWith) -> None:
-    run = opened(Machine(*REFERENCE, 1000, 1000, 1000, 500, 1000, 980.0), 0.3)
+def test_the_commit_tells_how_many_attempts_were_void(opened: OpenRunWith) -> None:
+    run = opened(Machine(*REFERENCE, 1000, 500, 1000, 980.0), 0.3)
     run_trials(run)
-    trial = run.history.trials[1]
-    assert trial.outcome is not None
     recorded = from_commit(run.repo, run.repo.find("r/0001"))
-    assert recorded.outcome.val_loss == trial.val_loss
-    assert recorded.outcome.raw_loss == trial.outcome.raw_loss != trial.val_loss
-    assert "Void-Attempts: 1\n" in run.repo.message(recorded.commit)
+    assert recorded.outcome.val_loss == recorded.outcome.raw_loss == run.history.trials[1].val_loss
+    message = run.repo.message(recorded.commit)
+    assert "Void-Attempts: 1\n" in message
+    assert "Raw-Loss" not in message
 
 
 def test_what_was_measured_survives_the_journal(opened: OpenRunWith) -> None:
-    run = opened(Machine(*REFERENCE, 1000, 1000, 1000, 500, 1000, 980.0), 0.3)
+    run = opened(Machine(*REFERENCE, 1000, 500, 1000, 980.0), 0.3)
     run_trials(run)
     read = History.read(run.paths.journal)
     assert read.trials == run.history.trials

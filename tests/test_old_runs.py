@@ -1,0 +1,106 @@
+"""Runs that earlier versions have made are read, resumed where that is possible, and else refused by name."""
+
+import json
+import re
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.conditions import NAMES
+from tests.kill_anywhere.killed_runs import Zygote
+
+MADE = Path(__file__).parent / "fixtures" / "runs-2026-11-22"
+FINISHED = ("slow", "paper", "tpe4")
+ACCEPTED = [part for name in NAMES for part in ("--accept-changed", name)]  # this may be another machine
+
+
+@pytest.fixture
+def old(warm: Zygote, tmp_path: Path) -> Zygote:
+    """A copy of the old runs, which a test may change, and of their tasks, in a folder that is HOME too."""
+    place = warm.within(tmp_path / "old")
+    with tarfile.open(MADE / "runs.tar.xz") as tar:
+        tar.extractall(place.folder, filter="tar")
+    tasks = shutil.copytree(MADE / "tasks", place.folder / "tasks")
+    for path in place.folder.glob("runs/*/run.json"):
+        document = json.loads(path.read_text())
+        document["config"]["task_folder"] = str(tasks / Path(document["config"]["task_folder"]).name)
+        path.write_text(json.dumps(document))
+    return place
+
+
+def json_of(place: Zygote, *argv: str) -> Any:
+    assert place.agent(*argv, "--json") == 0, place.said
+    return json.loads(place.said[place.said.index("{\n") :])
+
+
+@pytest.mark.parametrize("run", FINISHED)
+def test_a_finished_run_says_what_it_said_then(old: Zygote, run: str) -> None:
+    expected = MADE / "expected" / run
+    assert json_of(old, "log", run) == json.loads((expected / "log.json").read_text())
+    assert json_of(old, "best", run) == json.loads((expected / "best.json").read_text())
+    shown = json.loads((expected / "show.json").read_text())
+    assert json_of(old, "show", f"{run}/{shown['number']}") == shown
+    assert old.agent("log", run, COLUMNS="120") == 0, old.said
+    assert without_machine(old.said) == without_machine((expected / "log.txt").read_text())
+
+
+def without_machine(said: str) -> str:
+    """Leave out the line that counts what the machine did: it counted corrected losses, too."""
+    return re.sub(r"^machine: .*\n", "", said, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("run", [*FINISHED, "cut", "cut-short"])
+def test_journal_git_and_files_agree(old: Zygote, run: str) -> None:
+    assert old.agent("log", "--verify", run) == 0, old.said
+    assert "agree" in old.said
+
+
+@pytest.mark.parametrize("run", FINISHED)
+def test_a_finished_run_is_reported_and_exported(old: Zygote, run: str) -> None:
+    assert old.agent("report", run) == 0, old.said
+    assert "Traceback" not in old.said
+    assert old.agent("export", run) == 0, old.said
+
+
+@pytest.mark.parametrize("trial", ["slow/3", "paper/4", "tpe4/1"])
+def test_a_kept_trial_is_replayed(old: Zygote, trial: str) -> None:
+    assert old.agent("replay", trial) == 0, old.said
+    assert "difference:   none, to all digits" in old.said
+
+
+def test_a_replay_is_compared_with_the_loss_as_scored(old: Zygote) -> None:
+    assert old.agent("replay", "slow/3") == 0, old.said
+    assert re.search(r"recorded: +loss 1.68067359028 .*as scored, before it was corrected", old.said)
+    assert re.search(r"replayed: +loss 1.68067359028", old.said)
+
+
+@pytest.mark.parametrize(("run", "trials", "best"), [("cut", 6, 2), ("cut-short", 3, 0)])
+def test_an_interrupted_run_is_resumed(old: Zygote, run: str, trials: int, best: int) -> None:
+    assert old.agent("resume", run, *ACCEPTED) == 0, old.said
+    assert f"all {trials} trials are done" in old.said
+    assert len(json_of(old, "log", run)["trials"]) == trials
+    assert json_of(old, "best", run)["number"] == best
+    assert old.agent("log", "--verify", run) == 0, old.said
+
+
+def test_a_resume_names_the_keys_that_have_no_effect_any_more_once(old: Zygote) -> None:
+    assert old.agent("resume", "cut", *ACCEPTED) == 0, old.said
+    for key in "slope", "ignore":
+        assert old.said.count(f"[machine] {key} has no effect any more and is ignored") == 1
+
+
+def test_a_run_with_corrected_losses_goes_on_with_losses_as_they_are_scored(old: Zygote) -> None:
+    path = old.folder / "runs" / "slow" / "run.json"
+    document = json.loads(path.read_text())
+    document["config"]["model"] = f"replay:{old.folder}/edits.jsonl"
+    path.write_text(json.dumps(document))
+    edit = "TITLE: less\n<<<<<<< SEARCH\nSHIFT = 0.29\n=======\nSHIFT = 0.1\n>>>>>>> REPLACE\n"
+    (old.folder / "edits.jsonl").write_text((json.dumps({"reply": edit}) + "\n") * 4)
+    assert old.agent("resume", "slow", "--trials", "5", *ACCEPTED) == 0, old.said
+    assert old.said.count("2 losses of this run, so far, were corrected for the machine's speed; new ones") == 1
+    trial = json_of(old, "show", "slow/4")
+    assert trial["val_loss"] == trial["score"]["val_loss"]
+    assert old.agent("log", "--verify", "slow") == 0, old.said
