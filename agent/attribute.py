@@ -1,6 +1,7 @@
-"""`agent attribute`: takes the kept changes of a run's result out one by one and offers what is left as a commit."""
+"""`agent attribute`: takes the kept changes of a run's result out one by one, and writes the script that is left."""
 
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,23 +17,23 @@ from agent.budget import duration
 from agent.canary import Canary
 from agent.conditions import conditions_of
 from agent.counted import counted
-from agent.edits.edit import WholeFile
+from agent.durable import write_durably
 from agent.errors import BudgetSpentError
 from agent.execute import Workbench, execute
 from agent.git_objects import Commit
 from agent.guarded import guarded
 from agent.journal import History, Journal
-from agent.keeper import HELD_OUT_SEED
 from agent.machine import Void
 from agent.open_run import utc_now
+from agent.paths import AttributionPaths
 from agent.places import image_is_here, open_sandbox
-from agent.record import MINIMAL, minimal_commit_of
+from agent.repo import TrialRepo
 from agent.report.stored_run import StoredRun
 from agent.resuming import image_to_go_on_in, refuse_another_task, refuse_other_conditions
 from agent.run_lock import locked
 from agent.session import canary_of, corpus_of, load_task, passed_variables, scorer_of
 from agent.task import Task
-from agent.trial import Outcome, Proposal, Trial
+from agent.trial import Outcome
 
 Say = Callable[[str], None]
 
@@ -64,7 +65,8 @@ def attribute(stored: StoredRun, asked: Asked) -> Attributed:
         stored = stored.again()
         chain = ChangeChain.of(stored)
         with _bench(stored, asked) as bench:
-            path = stored.paths.attribution(chain.result).readings
+            paths = stored.paths.attribution(chain.result)
+            path = paths.readings
             path.parent.mkdir(parents=True, exist_ok=True)
             journal = Journal(path, go_on_with="agent attribute")
             try:
@@ -77,11 +79,9 @@ def attribute(stored: StoredRun, asked: Asked) -> Attributed:
             finally:
                 journal.close()
         if runner.refused and not runner.n_ran:
-            known_so_far = f"; what is known: `agent show {stored.run_id}/{MINIMAL}`" if stored.minimal else ""
+            known_so_far = f"; what is known: `agent report {stored.run_id}`" if runner.ran else ""
             raise BudgetSpentError(f"{found.stopped}; raise --trials or --budget{known_so_far}")
-        commit = _commit(stored, found, runner.readings) if found.offered else None
-        stored.repo.offer(stored.run_id, MINIMAL, commit)
-        return Attributed(found, runner.readings, commit.sha if commit else None)
+        return Attributed(found, runner.readings, _write(stored, found, paths))
 
 
 @contextmanager
@@ -107,8 +107,6 @@ def _bench(stored: StoredRun, asked: Asked) -> Iterator[Workbench]:
         corpus = corpus_of(task, asked.cache, asked.say)
         conditions = conditions_of(task, corpus, config.sandbox, config.gpus)
         refuse_other_conditions(stored.history, conditions, asked.accept_changed)
-        for left in stored.repo.recover(stored.run_id, stored.paths.worktree):
-            asked.say(f"removed {left}, which a git command of this run had left when it was killed")
         scorer = scorer_of(task, corpus, sandbox)
         yield Workbench(task, corpus, sandbox, scorer, passed_on, stored.paths.compiled, conditions)
 
@@ -204,24 +202,22 @@ class _Runner:
         return line
 
 
-def _commit(stored: StoredRun, found: Attribution, readings: Readings) -> Commit:
-    """Return the commit of the minimal script: on the baseline, with the facts of its first held-out run."""
-    chain, ran = found.chain, readings.ran[hash_of(found.minimal.source), HELD_OUT_SEED]
-    whole, task = stored.trial(chain.result), stored.task(0)
-    taken_out = [change.key for change in chain.changes if change.key in found.minimal.without]
-    n_left = len(chain.changes) - len(taken_out)
-    proposal = Proposal(
-        whole.proposal.origin,
-        f"{n_left} of the {counted(len(chain.changes), 'change')} of trial {chain.result}",
-        WholeFile(found.minimal.source),
-        train_seed=HELD_OUT_SEED,
-    )
-    return minimal_commit_of(
-        Trial(chain.result, 0, proposal, ran.at, ran.outcome, ran.at),
-        taken_out,
-        {**task.files, task.script: found.minimal.source.encode()},
-        stored.hashes[0],
-        run_id=stored.run_id,
-        mode=stored.config.mode,
-        task=task,
-    )
+def _write(stored: StoredRun, found: Attribution, paths: AttributionPaths) -> Path | None:
+    """Write the minimal script and its patch, where it is smaller and as good; else remove those of an earlier call."""
+    if not found.offered:
+        paths.minimal.unlink(missing_ok=True)
+        paths.patch.unlink(missing_ok=True)
+        return None
+    script = stored.task(0).script
+    write_durably(paths.patch, _patch(script, found.chain.baseline, found.minimal.source))
+    write_durably(paths.minimal, found.minimal.source)
+    return paths.minimal
+
+
+def _patch(script: str, before: str, after: str) -> str:
+    """Return what git says of the difference, for `git apply` where the baseline's script lies."""
+    with tempfile.TemporaryDirectory(prefix="patch-") as scratch:
+        repo, at = TrialRepo(Path(scratch) / "scripts.git"), utc_now()
+        old = repo.record("r", 0, Commit({script: before.encode()}, "before", None, at), advance=True)
+        new = repo.record("r", 1, Commit({script: after.encode()}, "after", old, at), advance=True)
+        return repo.diff(old, new)

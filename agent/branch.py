@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.attribution.readings import hash_of
+from agent.attribution.stored import known
+from agent.counted import counted
 from agent.errors import RepoError, UsageError
 from agent.export import ratchet
-from agent.record import MINIMAL
+from agent.git_objects import AUTHOR
+from agent.keeper import HELD_OUT_SEED
 from agent.repo import TrialRepo, run_git
 from agent.report.stored_run import StoredRun
 
@@ -30,23 +34,27 @@ def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None
 
     Args:
         path: of the script within the repository; None: as the task calls it, at the top.
-        minimal: put what an attribution has left of the result on it, in one commit.
+        minimal: put what an attribution has left of the result on it, in one commit, in place of the ratchet.
 
     Raises:
-        UsageError: it is no repository with a commit, there is such a branch, or HEAD has no such file.
+        UsageError: it is no repository with a commit, there is such a branch, HEAD has no such file, or there is no
+            minimal script that is smaller and as good.
     """
-    chain = [stored.hashes[0], stored.repo.find(f"{stored.run_id}/{MINIMAL}")] if minimal else ratchet(stored)
     script = stored.task(0).script
+    chain = [stored.hashes[0]] if minimal else ratchet(stored)
+    steps = [(stored.repo.read(commit)[script], _Told.of(stored.repo, commit)) for commit in chain]
+    baseline = steps[0][0]
+    if minimal:
+        steps.append(_minimal(stored))
     user = _UserRepository(repository)
     user.refuse_taken(name)
     file = user.file(path or script)
     commits: list[str] = []
     at, content = user.head, file.content
-    for commit in chain:
-        source = stored.repo.read(commit)[script]
+    for source, told in steps:
         if source == content:
             continue
-        at = user.commit(user.tree(at, file, source), at, _Told.of(stored.repo, commit))
+        at = user.commit(user.tree(at, file, source), at, told)
         content = source
         commits.append(at)
     if not commits:
@@ -54,7 +62,7 @@ def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None
             f"the best script of {stored.run_id} is what {repository} has already; there is no commit to make"
         )
     user.create(name, at)
-    return Branch(name, user.head, tuple(commits), stored.repo.read(chain[0])[script] != file.content)
+    return Branch(name, user.head, tuple(commits), baseline != file.content)
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,34 @@ class _Told:
     def of(cls, repo: TrialRepo, commit: str) -> "_Told":
         about = run_git(["--git-dir", str(repo.path), "log", "-1", "--format=%an%n%ae%n%ad%n%B", "--date=raw", commit])
         name, email, date, message = about.decode().split("\n", 3)
+        return cls.by(message, name, email, date)
+
+    @classmethod
+    def by(cls, message: str, name: str, email: str, date: str) -> "_Told":
         pairs = (("NAME", name), ("EMAIL", email), ("DATE", date))
         return cls(message, {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in pairs})
+
+
+def _minimal(stored: StoredRun) -> tuple[bytes, _Told]:
+    """Return the minimal script and what its commit says. Raises UsageError if there is none."""
+    told = known(stored)
+    found, chain = told.found, told.found.chain
+    if not found.offered:
+        raise UsageError(
+            f"{stored.run_id} has no minimal script that is smaller and as good: `agent attribute {stored.run_id}` "
+            "says what is known of its changes"
+        )
+    without = [change.key for change in chain.changes if change.key in found.minimal.without]
+    which = (
+        f"{len(chain.changes) - len(without)} of the {counted(len(chain.changes), 'change')} of trial {chain.result}"
+    )
+    ran = told.readings.ran[hash_of(found.minimal.source), HELD_OUT_SEED]
+    message = (
+        f"minimal: {which}\n\nAs good as trial {chain.result} without {', '.join(without)}.\n\n"
+        f"Run: {stored.run_id}\nTrial: {chain.result}\nWithout: {', '.join(without)}\n"
+        f"Val-Loss: {ran.outcome.val_loss!r}\nSeed: {HELD_OUT_SEED}\n"
+    )
+    return found.minimal.source.encode(), _Told.by(message, *AUTHOR, ran.at)
 
 
 class _UserRepository:

@@ -38,7 +38,7 @@ def attribute(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Take the kept changes of a run's result out one by one, and offer what is left as a commit, RUN/minimal."""
+    """Take the kept changes of a run's result out one by one, and write the script that is left, minimal.py."""
     from agent.attribute import Asked
     from agent.attribute import attribute as take_out
     from agent.budget import seconds
@@ -72,3 +72,5 @@ def attribute(
         print_json(to_json(told, stored.run_id))
         return
     print("\n" + "\n".join(lines(told, stored.run_id, stored.metric)))
+    if told.minimal is not None:
+        print(f"the minimal script: {told.minimal}, and minimal.patch beside it")

@@ -15,10 +15,8 @@ from agent.cli_shared import (
     RunName,
     Runs,
     cache_folder,
-    names_minimal,
     print_json,
     runs_folder,
-    stored_minimal,
     stored_run,
     stored_trial,
 )
@@ -97,9 +95,6 @@ def show(
     from agent.report import text
     from agent.report.one_trial import describe
 
-    if names_minimal(trial):
-        _show_minimal(stored_minimal(runs, trial), json_)
-        return
     stored, number = stored_trial(runs, trial)
     found = stored.trial(number)
     if json_:
@@ -191,26 +186,10 @@ def best(
 
 
 def _revision(runs: Path, name: str) -> "tuple[StoredRun, str, str]":
-    """Return the run, the tag and the parent's tag of what RUN/7 or RUN/minimal names."""
-    if names_minimal(name):
-        stored = stored_minimal(runs, name)
-        return stored, f"{stored.run_id}/minimal", f"{stored.run_id}/0000"
+    """Return the run, the tag and the parent's tag of what RUN/7 names."""
     stored, number = stored_trial(runs, name)
     parent = stored.trial(number).parent or 0
     return stored, f"{stored.run_id}/{number:04d}", f"{stored.run_id}/{parent:04d}"
-
-
-def _show_minimal(stored: "StoredRun", json_: bool) -> None:
-    """Print which changes carry the gain, and the difference that is left."""
-    from agent.attribution.stored import known
-    from agent.report.attribution import lines, to_json
-
-    told = known(stored)
-    if json_:
-        print_json(to_json(told, stored.run_id))
-        return
-    patch = stored.repo.diff(f"{stored.run_id}/0000", f"{stored.run_id}/minimal")
-    print("\n".join([*lines(told, stored.run_id, stored.metric), "", patch]), end="")
 
 
 def _verify(runs: Path, run_name: str | None, json_: bool) -> None:

@@ -17,10 +17,8 @@ from agent.cli_shared import (
     Runs,
     Weaker,
     cache_folder,
-    names_minimal,
     print_json,
     runs_folder,
-    stored_minimal,
     stored_run,
     task_folder,
 )
@@ -119,18 +117,18 @@ def export(
     path: Annotated[
         str | None, typer.Option(metavar="PATH", help="Where the script lies in your repository, with --to.")
     ] = None,
+    minimal: Annotated[
+        bool, typer.Option("--minimal", help="One commit of what `agent attribute` has left of the result, with --to.")
+    ] = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
     """Take a run along: bundle, patches, best script and CSV; or its kept commits, as a branch of your repository."""
-    if to is None and (branch is not None or path is not None):
-        raise UsageError("--branch and --path go with --to REPO")
+    if to is None and (branch is not None or path is not None or minimal):
+        raise UsageError("--branch, --path and --minimal go with --to REPO")
     if to is not None and out is not None:
         raise UsageError("--out and --to are two exports; call `agent export` for each")
-    minimal = names_minimal(run_name)
-    if minimal and to is None:
-        raise UsageError(f"{run_name} goes to a branch of yours: add --to REPO --branch NAME")
-    stored = stored_minimal(runs, run_name or "") if minimal else stored_run(runs, run_name)
+    stored = stored_run(runs, run_name)
     if to is None:
         _folder(stored, out or Path(f"export-{stored.run_id}"), json_)
     elif branch is None:

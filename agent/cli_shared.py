@@ -62,25 +62,6 @@ def stored_run(runs: Path, name: str | None) -> "StoredRun":
     return StoredRun.find(runs_folder(runs), name)
 
 
-def stored_minimal(runs: Path, name: str) -> "StoredRun":
-    """Return the run whose RUN/minimal is named (minimal: that of the last run). Raises UsageError if it has none."""
-    from agent.record import MINIMAL
-
-    stored = stored_run(runs, name.rpartition("/")[0] or None)
-    if stored.minimal is None:
-        raise UsageError(
-            f"{stored.run_id} has no {MINIMAL}: `agent attribute {stored.run_id}` makes it if less is as good"
-        )
-    return stored
-
-
-def names_minimal(name: str | None) -> bool:
-    """Return whether RUN/minimal is named, or minimal, that of the last run."""
-    from agent.record import MINIMAL
-
-    return name is not None and name.rpartition("/")[2] == MINIMAL
-
-
 def stored_trial(runs: Path, name: str) -> "tuple[StoredRun, int]":
     from agent.report.stored_run import trial_name
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-_WHO = "autocentaur <autocentaur@localhost>"
+AUTHOR = ("autocentaur", "autocentaur@localhost")
+_WHO = f"{AUTHOR[0]} <{AUTHOR[1]}>"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from agent.known_noise import measured_sigma
 from agent.paths import RunsFolder
 from agent.recorded import Recorded, from_commit, from_journal
 from agent.repo import TrialRepo, trailers
-from agent.report.stored_run import StoredRun, trial_name
+from agent.report.stored_run import StoredRun, refuse_minimal, trial_name
 
 CLONE_REPLAYS = "replays"
 """Where replays of a clone's commits go, in the current folder."""
@@ -39,6 +39,7 @@ class Runs:
 
     def trial(self, name: str) -> Found:
         """Return the trial of that name or commit. Raises UsageError if there is none."""
+        refuse_minimal(name)
         if is_trial_name(name):
             run_name, number = trial_name(name)
             return self._of_run(StoredRun.find(self._runs, run_name), number)
@@ -85,6 +86,7 @@ class Clone:
 
     def trial(self, name: str) -> Found:
         """Return the trial of that name or commit. Raises UsageError if there is none."""
+        refuse_minimal(name)
         if is_trial_name(name):
             run_id, number = trial_name(name)
             if run_id is None:

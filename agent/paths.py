@@ -60,6 +60,16 @@ class AttributionPaths:
         """Every run that was made for it, one JSON object a line."""
         return self.root / "readings.jsonl"
 
+    @property
+    def minimal(self) -> Path:
+        """The script with only the changes that carry something; missing where it is no smaller, or not as good."""
+        return self.root / "minimal.py"
+
+    @property
+    def patch(self) -> Path:
+        """Its difference to the baseline's script."""
+        return self.root / "minimal.patch"
+
     def run(self, script: str, seed: int) -> TrialPaths:
         """The files of one run of a script, given by its hash, under a training seed."""
         return TrialPaths(self.root / script).repeat(seed)

@@ -15,9 +15,6 @@ _CRASHES = (
     Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.DIVERGED, Status.BAD_ARTIFACT, Status.REJECTED_SCORE,
 )  # fmt: skip
 
-MINIMAL = "minimal"
-"""Tag of the commit that an attribution offers, RUN/minimal, and what it says in place of whether it was kept."""
-
 
 def commit_of(
     trial: Trial,
@@ -36,30 +33,6 @@ def commit_of(
     facts = _facts(trial, run_id=run_id, mode=mode, task=task, model=model)
     title = f"trial {trial.number}: {one_line(trial.proposal.title)}"
     return Commit(files, _message(title, one_line(outcome.reason), facts), parent, trial.finished_at)
-
-
-def minimal_commit_of(
-    trial: Trial,
-    without: Iterable[str],
-    files: Mapping[str, bytes],
-    parent: str,
-    *,
-    run_id: str,
-    mode: str,
-    task: "Task",
-) -> Commit:
-    """Return the commit of what is left of a trial when the changes that carry nothing are taken out.
-
-    Args:
-        trial: number and title of the whole; seed, outcome and date of one run of the rest.
-        without: what was taken out.
-    """
-    assert trial.finished_at is not None
-    taken_out = ", ".join(without)
-    facts = _facts(trial, run_id=run_id, mode=mode, task=task, model=None)
-    facts |= {"Kept": MINIMAL, "Without": taken_out}
-    why = f"As good as trial {trial.number} without {taken_out}; see docs/attribute.md."
-    return Commit(files, _message(f"minimal: {one_line(trial.proposal.title)}", why, facts), parent, trial.finished_at)
 
 
 def _message(title: str, why: str, facts: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ from agent.conditions import NAMES
 from agent.curve import Condemned
 from agent.errors import NotReplayableError, UsageError
 from agent.machine import Machine
-from agent.record import MINIMAL, one_line
+from agent.record import one_line
 from agent.repeat import Purpose
 from agent.repo import TrialRepo, trailers
 from agent.report.stored_run import StoredRun
@@ -30,11 +30,10 @@ class Recorded:
     baseline: Outcome | None  # of trial 0, which some limits follow; None for trial 0 itself
     decided: bool = False  # the incumbent moved, or more: then the score is audited as closely again
     sigma: float | None = None  # what the run knew of its noise; None: task.toml may know
-    is_minimal: bool = False  # no trial, but what is left of one without the changes that carry nothing
 
     @property
     def name(self) -> str:
-        return f"{self.run_id}/{MINIMAL if self.is_minimal else self.number}"
+        return f"{self.run_id}/{self.number}"
 
     @property
     def sandbox_kind(self) -> str:
@@ -95,6 +94,11 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
             "give the hash of a commit that `agent run` made"
         )
     name = f"{facts['Run']}/{facts['Trial']}"
+    if facts.get("Kept") == "minimal":  # until 2026-11-22
+        raise UsageError(
+            f"commit {commit[:7]} is no trial but the minimal script of {name}, as an earlier version committed it; "
+            f"`agent attribute {facts['Run']}` writes it to a file"
+        )
     try:
         outcome, number, seed = _outcome(facts), int(facts["Trial"]), int(facts["Seed"])
     except ValueError as error:
@@ -117,7 +121,6 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
         outcome=outcome,
         baseline=_outcome(trailers(repo.message(root))) if number else None,
         decided=outcome.kept,
-        is_minimal=facts.get("Kept") == MINIMAL,
     )
     _refuse_other_task(recorded, repo.read(root), facts["Task"].rpartition(" ")[2])
     return recorded

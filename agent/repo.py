@@ -106,19 +106,6 @@ class TrialRepo:
         self._change(["update-ref", "--stdin"], "\n".join(["start", *updates, "commit", ""]).encode())
         return commit.sha
 
-    def offer(self, run_id: str, name: str, commit: Commit | None) -> None:
-        """Make a commit and let the tag RUN/NAME, which is no trial, point to it; None: remove the tag."""
-        tag = f"refs/tags/{run_id}/{name}"
-        if commit is not None:
-            self._store(commit)
-            self._change(["update-ref", tag, commit.sha])
-        elif self._resolve(tag) is not None:
-            self._change(["update-ref", "-d", tag])
-
-    def offered(self, run_id: str, name: str) -> str | None:
-        """Return the hash that RUN/NAME points to, or None."""
-        return self._resolve(f"refs/tags/{run_id}/{name}")
-
     def recover(self, run_id: str, worktree: Path) -> list[Path]:
         """Remove what git commands of this run that were killed have left; return the lock files that were there."""
         with turn(self.path):
@@ -175,9 +162,8 @@ class TrialRepo:
     def graph(self, run_id: str, n_commits: int) -> str:
         """Return `git log --graph` of the trials of a run, the newest first."""
         shown = [f"--decorate-refs=refs/tags/{run_id}", f"--decorate-refs=refs/heads/{run_id}"]
-        return self._run(
-            ["log", "--graph", "--format=%h%d %s", f"-{n_commits}", *shown, f"--glob=refs/tags/{run_id}/*"]
-        )
+        which = [f"--exclude=refs/tags/{run_id}/minimal", f"--glob=refs/tags/{run_id}/*"]  # no trial; until 2026-11-22
+        return self._run(["log", "--graph", "--format=%h%d %s", f"-{n_commits}", *shown, *which])
 
     def check_out(self, run_id: str, worktree: Path) -> None:
         """Make `worktree` show the run's branch as it is now, whatever was there before."""

@@ -1,8 +1,10 @@
 """Runs that earlier versions have made are read, resumed where that is possible, and else refused by name."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -104,3 +106,38 @@ def test_a_run_with_corrected_losses_goes_on_with_losses_as_they_are_scored(old:
     trial = json_of(old, "show", "slow/4")
     assert trial["val_loss"] == trial["score"]["val_loss"]
     assert old.agent("log", "--verify", "slow") == 0, old.said
+
+
+@pytest.mark.parametrize("argv", [["show"], ["diff"], ["replay"], ["log"], ["export"], ["run", "--from"]])
+def test_the_minimal_script_is_no_trial_any_more(old: Zygote, argv: list[str]) -> None:
+    assert old.agent(*argv, "slow/minimal") == 2, old.said
+    assert old.said.count("\n") == 1
+    assert "slow/minimal is no trial any more" in old.said
+    assert "agent export slow --minimal --to REPO --branch NAME" in old.said
+
+
+def test_the_commit_of_a_minimal_script_is_named(old: Zygote) -> None:
+    commit = json.loads((MADE / "expected" / "slow" / "minimal.json").read_text())["commit"]
+    assert old.agent("replay", commit) == 2, old.said
+    assert "is no trial but the minimal script of slow/3" in old.said
+    assert old.agent("log", "slow", "--graph") == 0, old.said
+    assert "minimal" not in old.said
+
+
+def test_an_old_attribution_is_written_and_exported_without_running_anything(old: Zygote, tmp_path: Path) -> None:
+    expected = json.loads((MADE / "expected" / "slow" / "minimal.json").read_text())
+    own = tmp_path / "own"
+    own.mkdir()
+    shutil.copy(MADE / "tasks" / "slow" / "train.py", own)
+    who = {f"GIT_{role}_{what}": "u" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "mine"]):
+        subprocess.run(["git", *command], cwd=own, check=True, env={"PATH": os.environ["PATH"], **who})
+    assert old.agent("export", "slow", "--minimal", "--to", str(own), "--branch", "tonight") == 0, old.said
+    assert "1 commit" in old.said
+    said = json_of(old, "attribute", "slow", "--seeds", "2", *ACCEPTED)
+    names = [name for name in expected if name != "commit"]
+    if said["runs"] == expected["runs"]:  # this is the machine, or one like it, on which it was made
+        assert {name: said[name] for name in names} == {name: expected[name] for name in names}
+    assert Path(said["patch"]).read_text() == (MADE / "expected" / "slow" / "minimal.patch").read_text()
+    branch = subprocess.run(["git", "show", "tonight:train.py"], cwd=own, capture_output=True, text=True, check=True)
+    assert branch.stdout == Path(said["minimal"]).read_text()

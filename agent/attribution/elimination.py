@@ -70,7 +70,7 @@ class Attribution:
 
     @property
     def offered(self) -> bool:
-        """Whether there is a smaller script that is worth a commit."""
+        """Whether there is a smaller script that is as good."""
         smaller = 0 < self.n_lines < n_changed_lines(self.chain.baseline, self.chain.source)
         return smaller and self.as_good
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.attribution.chain import ChangeChain
 from agent.attribution.elimination import Attribution, Elimination, NothingLeftError
@@ -18,7 +19,7 @@ class Attributed:
 
     found: Attribution
     readings: Readings
-    commit: str | None  # hash of RUN/minimal; None: there is no smaller script to offer
+    minimal: Path | None  # the minimal script's file; None: it is no smaller, not as good, or not written
 
 
 def attributed(stored: StoredRun) -> Attributed | None:
@@ -34,7 +35,8 @@ def attributed(stored: StoredRun) -> Attributed | None:
     readings = every.under(conditions)
     measure = _Remembered(readings)
     found = Elimination(ChangeChain.of(stored), keeper_under(stored, conditions), measure, every.seeds).result()
-    return Attributed(found, readings, stored.minimal if found.offered else None)
+    minimal = stored.paths.attribution(found.chain.result).minimal
+    return Attributed(found, readings, minimal if found.offered and minimal.exists() else None)
 
 
 @dataclass(frozen=True)

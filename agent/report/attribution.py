@@ -69,7 +69,7 @@ def conclusion(told: Attributed, run_id: str, metric: Metric) -> list[str]:
     if not found.as_good:
         return [
             _compared(found, metric),
-            "small losses have added up, and no commit is made; more --seeds see them singly",
+            "small losses have added up, and no smaller script is offered; more --seeds see them singly",
         ]
     return [_compared(found, metric), *_offer(told, run_id)]
 
@@ -91,7 +91,8 @@ def to_json(told: Attributed, run_id: str) -> dict[str, Any]:
         },
         "difference": found.difference,
         "difference_error": None if found.noise.is_hidden else found.error,
-        "commit": told.commit,
+        "minimal": None if told.minimal is None else str(told.minimal),
+        "patch": None if told.minimal is None else str(told.minimal.with_suffix(".patch")),
         "stopped": found.stopped,
         "runs": len(told.readings.ran),
         "train_seconds": told.readings.train_seconds,
@@ -146,10 +147,10 @@ def _plus_minus(error: float | None, noise: Noise) -> str:
 
 
 def _offer(told: Attributed, run_id: str) -> list[str]:
-    if told.commit is None:
+    """Return how to come by the minimal script."""
+    if not told.found.offered:
         return []
-    name = f"{run_id}/minimal"
-    return [f"commit {told.commit[:7]} is {name}: agent diff {name} · agent export {name} --to REPO --branch NAME"]
+    return [f"it goes to your own repository: agent export {run_id} --minimal --to REPO --branch NAME"]
 
 
 def _finding_json(finding: Finding, noise: Noise) -> dict[str, Any]:

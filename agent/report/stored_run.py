@@ -13,7 +13,6 @@ from agent.journal import History
 from agent.keeper import Keeper, rule_of
 from agent.metric import Metric
 from agent.paths import RunPaths, RunsFolder
-from agent.record import MINIMAL
 from agent.repo import TrialRepo
 from agent.trial import Trial
 
@@ -83,11 +82,6 @@ class StoredRun:
         """Hash of every trial's commit, by number."""
         return self.repo.tags(self.run_id)
 
-    @property
-    def minimal(self) -> str | None:
-        """Hash of the commit that an attribution offers; None if there is none."""
-        return self.repo.offered(self.run_id, MINIMAL)
-
     def task(self, number: int) -> "Task":
         """Return the task with a trial's files as they were committed, its script as it ran."""
         from agent.task import Task
@@ -112,6 +106,7 @@ def with_hints(config: RunConfig) -> str:
 
 def run_named(runs: RunsFolder, name: str | None) -> str:
     """Return the name of a run that there is, of the one begun last if None. Raises UsageError if there is none."""
+    refuse_minimal(name)
     known = runs.run_ids()
     if not known:
         raise UsageError(f"there is no run in {runs.root}; start one with `agent run`, or name a folder with --runs")
@@ -127,7 +122,18 @@ def run_named(runs: RunsFolder, name: str | None) -> str:
 
 def trial_name(text: str) -> tuple[str | None, int]:
     """Return the run and the number that `RUN/7`, or `7` for the last run, stands for. Raises UsageError."""
+    refuse_minimal(text)
     match = re.fullmatch(r"(?:([A-Za-z0-9][\w.-]*)/)?(\d{1,6})", text)
     if match is None:
         raise UsageError(f"{text!r} is no trial; write RUN/7, or 7 for trial 7 of the last run")
     return match[1], int(match[2])
+
+
+def refuse_minimal(name: str | None) -> None:
+    """Raise UsageError, with what to use instead, if RUN/minimal is named: earlier versions took it for a trial."""
+    run_id, _, last = (name or "").rpartition("/")
+    if run_id and last == "minimal":
+        raise UsageError(
+            f"{name} is no trial any more: `agent attribute {run_id}` writes minimal.py and minimal.patch, and "
+            f"`agent export {run_id} --minimal --to REPO --branch NAME` commits the script"
+        )

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent.repo import TrialRepo
+from agent.attribution.readings import hash_of
+from agent.keeper import HELD_OUT_SEED
 from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told
 from tests.test_kill_anywhere import deaths
 
@@ -97,13 +98,8 @@ def refused(place: Zygote, code: int, *argv: str) -> str:
     return lines[0]
 
 
-def git(place: Zygote, *argv: str) -> str:
-    command = ["git", "-c", "safe.directory=*", "--git-dir", str(place.runs.repo), *argv]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 def test_what_carries_is_told_and_what_does_not_is_left_out(asked: Zygote) -> None:
-    document = json_of(asked, "show", "r/minimal")
+    document = json_of(asked, *ASK)
     assert {change["change"]: change["verdict"] for change in document["changes"]} == {
         "1": "no effect found", "2": "carries", "3": "carries",
     }  # fmt: skip
@@ -116,15 +112,40 @@ def test_what_carries_is_told_and_what_does_not_is_left_out(asked: Zygote) -> No
     assert document["stopped"] == ""
 
 
-def test_the_minimal_commit_lies_on_the_baseline_and_tells_its_facts(asked: Zygote) -> None:
-    assert git(asked, "rev-parse", "r/minimal^") == git(asked, "rev-parse", "r/0000")
-    source = git(asked, "show", "r/minimal:train.py")
-    assert source == (INSTANT / "train.py").read_text().replace("2.0", "1.2", 1).replace("DEPTH = 4", "DEPTH = 3")
-    message = git(asked, "log", "-1", "--format=%an <%ae>%n%B", "r/minimal")
-    assert message.startswith("autocentaur <autocentaur@localhost>\nminimal: 2 of the 3 changes of trial 3\n")
-    assert "\nKept: minimal\n" in message
-    assert "\nSeed: 100\n" in message
-    assert message.rstrip().endswith("Without: 1")
+def test_the_minimal_script_and_its_patch_are_written_and_said(asked: Zygote, tmp_path: Path) -> None:
+    paths = asked.runs.run("r").attribution(3)
+    assert asked.agent(*ASK) == 0, asked.said
+    assert f"the minimal script: {paths.minimal}, and minimal.patch beside it" in asked.said
+    baseline = (INSTANT / "train.py").read_text()
+    assert paths.minimal.read_text() == baseline.replace("2.0", "1.2", 1).replace("DEPTH = 4", "DEPTH = 3")
+    shutil.copy(INSTANT / "train.py", tmp_path)
+    subprocess.run(["git", "apply", str(paths.patch)], cwd=tmp_path, check=True)
+    assert (tmp_path / "train.py").read_text() == paths.minimal.read_text()
+
+
+def test_the_report_tells_which_changes_carry(asked: Zygote) -> None:
+    assert asked.agent("report", "r") == 0, asked.said
+    page = (asked.folder / "r.html").read_text()
+    assert "Which changes carry the gain" in page
+    assert "no effect found" in page
+    assert "agent export r --minimal --to REPO --branch NAME" in page
+
+
+def test_what_is_no_smaller_any_more_is_removed(again: Zygote) -> None:
+    paths = again.runs.run("r").attribution(3)
+    assert again.agent(*ASK) == 0, again.said
+    assert paths.minimal.exists()
+    lines = [json.loads(line) for line in paths.readings.read_text().splitlines()]
+    for line in lines:
+        if line.get("script") == hash_of(paths.minimal.read_text()) and line["seed"] >= HELD_OUT_SEED:
+            line["outcome"]["val_loss"] += 9.0
+    paths.readings.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert again.agent(*ASK) == 0, again.said
+    assert "no smaller script is offered" in again.said
+    assert not paths.minimal.exists()
+    assert not paths.patch.exists()
+    line = refused(again, 2, "export", "r", "--minimal", "--to", str(again.folder), "--branch", "b")
+    assert "r has no minimal script that is smaller and as good" in line
 
 
 def test_the_run_itself_is_not_touched(night: Zygote, asked: Zygote) -> None:
@@ -134,26 +155,10 @@ def test_the_run_itself_is_not_touched(night: Zygote, asked: Zygote) -> None:
 
 def test_asked_again_it_runs_nothing_and_says_the_same(asked: Zygote) -> None:
     readings = asked.runs.run("r").attribution(3).readings
-    before, commit = readings.read_bytes(), git(asked, "rev-parse", "r/minimal")
-    document = json_of(asked, *ASK)
+    before, document = readings.read_bytes(), json_of(asked, *ASK)
     assert "training seed" not in asked.said
-    assert document == json_of(asked, "show", "r/minimal")
-    assert (readings.read_bytes(), git(asked, "rev-parse", "r/minimal")) == (before, commit)
-
-
-def test_the_commit_can_be_shown_compared_and_replayed(asked: Zygote) -> None:
-    assert asked.agent("diff", "r/minimal") == 0
-    assert "+WIDTH = 1.2" in asked.said
-    assert "SHIFT = 0.29" not in asked.said
-    assert asked.agent("diff", "r/minimal", "r/3") == 0
-    assert "SHIFT = 0.29" in asked.said
-    assert asked.agent("replay", "r/minimal") == 0, asked.said
-    assert "replay of r/minimal" in asked.said
-    assert "reproduced exactly" in asked.said
-    assert asked.agent("report", "r") == 0
-    page = (asked.folder / "r.html").read_text()
-    assert "Which changes carry the gain" in page
-    assert "no effect found" in page
+    assert document == json_of(asked, *ASK)
+    assert readings.read_bytes() == before
 
 
 def test_it_becomes_one_commit_of_the_user_s_own_repository(asked: Zygote, tmp_path: Path) -> None:
@@ -163,11 +168,19 @@ def test_it_becomes_one_commit_of_the_user_s_own_repository(asked: Zygote, tmp_p
     who = {f"GIT_{role}_{what}": "u" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "mine"]):
         subprocess.run(["git", *command], cwd=own, check=True, env={"PATH": os.environ["PATH"], **who})
-    assert asked.agent("export", "r/minimal", "--to", str(own), "--branch", "tonight") == 0, asked.said
+    assert asked.agent("export", "r", "--minimal", "--to", str(own), "--branch", "tonight") == 0, asked.said
     listed = subprocess.run(
         ["git", "log", "--format=%s", "tonight"], cwd=own, capture_output=True, text=True, check=True
     )
     assert listed.stdout.splitlines() == ["minimal: 2 of the 3 changes of trial 3", "mine"]
+    source = subprocess.run(["git", "show", "tonight:train.py"], cwd=own, capture_output=True, text=True, check=True)
+    assert source.stdout == asked.runs.run("r").attribution(3).minimal.read_text()
+    message = subprocess.run(
+        ["git", "log", "-1", "--format=%an <%ae>%n%B", "tonight"], cwd=own, capture_output=True, text=True, check=True
+    )
+    assert message.stdout.startswith("autocentaur <autocentaur@localhost>\n")
+    assert "\nSeed: 100\n" in message.stdout
+    assert "\nWithout: 1\n" in message.stdout
 
 
 def test_a_budget_ends_it_in_order_and_more_of_it_goes_on(again: Zygote, asked: Zygote) -> None:
@@ -176,11 +189,11 @@ def test_a_budget_ends_it_in_order_and_more_of_it_goes_on(again: Zygote, asked: 
     assert first["stopped"].startswith("the budget of 8 runs is spent")
     assert [change["verdict"] for change in first["changes"]] == ["no effect found", "not tested", "not tested"]
     assert first["without"] == ["1"]
-    assert first["commit"] is not None  # what was taken out is compared and offered all the same
+    assert first["minimal"] is not None  # what was taken out is compared and offered all the same
     assert again.agent(*ASK, "--trials", "8") == 3
     assert "error: the budget of 8 runs is spent" in again.said
     whole = json_of(again, *ASK)
-    at = {"commit", "train_seconds"}
+    at = {"minimal", "patch", "train_seconds"}
     assert {k: v for k, v in whole.items() if k not in at} == {
         k: v for k, v in json_of(asked, *ASK).items() if k not in at
     }
@@ -208,9 +221,9 @@ def test_parameters_are_taken_out_name_by_name(warm: Zygote, tmp_path: Path) -> 
         (["attribute", "r", "--budget", "0"], 2, "is not a duration"),
         (["attribute", "r", "--trials", "0"], 2, "--trials"),
         (["attribute", "r", "--seeds", "0"], 2, "--seeds"),
-        (["diff", "r/minimal"], 2, "`agent attribute r`"),
-        (["show", "r/minimal"], 2, "`agent attribute r`"),
-        (["export", "r/minimal"], 2, "--to REPO --branch NAME"),
+        (["show", "r/minimal"], 2, "is no trial any more: `agent attribute r` writes minimal.py"),
+        (["export", "r", "--minimal"], 2, "--minimal go with --to REPO"),
+        (["export", "r", "--minimal", "--to", ".", "--branch", "b"], 2, "`agent attribute r` does"),
     ],
 )
 def test_what_cannot_be_is_one_line(again: Zygote, argv: list[str], code: int, said: str) -> None:
@@ -327,16 +340,14 @@ def torn(place: Zygote, chance: random.Random) -> Death:
 
 def what_is_left(place: Zygote) -> Json:
     """Return all that an attribution leaves behind, without what was measured."""
-    repo = TrialRepo(place.runs.repo)
-    readings = place.runs.run("r").attribution(3).readings.read_text().splitlines()
-    lines = [json.loads(line) for line in readings]
-    shown = json_of(place, "show", "r/minimal")
+    paths = place.runs.run("r").attribution(3)
+    lines = [json.loads(line) for line in paths.readings.read_text().splitlines()]
+    said = json_of(place, *ASK)
     return {
         "run": told(place.runs, "r"),
         "ran": [(line.get("script"), line.get("seed"), line.get("outcome", {}).get("val_loss")) for line in lines],
-        "tree": git(place, "rev-parse", "r/minimal^{tree}"),
-        "parent": repo.parents("r/minimal") == [repo.find("r/0000")],
-        "told": {key: value for key, value in shown.items() if key != "commit"},
+        "minimal": (paths.minimal.read_text(), paths.patch.read_text()),
+        "told": {key: value for key, value in said.items() if key not in ("minimal", "patch")},
     }
 
 
