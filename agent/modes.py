@@ -17,8 +17,6 @@ from agent.propose.briefing import Briefing
 from agent.propose.proposer import Proposer
 from agent.propose.rehearsal import Rehearse
 from agent.propose.turns import Turns
-from agent.search.calibrated import Ask, CalibratedMemory
-from agent.search.feasible import Memory
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
 from agent.task import Task
@@ -176,12 +174,10 @@ def build_proposer(
     api_key: str | None,
     *,
     rehearse: Rehearse | None = None,
-    ask: Ask | None = None,
 ) -> Proposer:
     """Return the proposer of the run's mode. Raises TaskError if the task lacks what the mode needs.
 
-    `rehearse` runs the smoke job of an edited script; only code-edit asks for it. `ask` runs the task's own estimate of
-    the memory that values need; the other modes do.
+    `rehearse` runs the smoke job of an edited script; only code-edit asks for it.
     """
     if config.hints and not task.hints:
         raise UsageError(f"--hints: {task.folder}/task.toml declares no [hints] for this profile")
@@ -190,10 +186,10 @@ def build_proposer(
 
         return NoiseProposer()
     if is_echo(config):
-        return _echo(config, task, ask)
+        return _echo(config, task)
     if not needs_model(config):
         searcher = searcher_of(config.mode, _space(config, task), _start(config, task), config.seed)
-        return _numeric(config, task, searcher, ask)
+        return _numeric(config, task, searcher)
     assert model is not None, "the other modes talk to a model"
 
     def model_for(number: int) -> Model:
@@ -203,8 +199,8 @@ def build_proposer(
         form = config.edit_format or ("lines" if is_embedded(config, api_key) else "search-replace")
         return _code_edit(config, task, paths, model_for=model_for, edit_format=form, rehearse=rehearse)
     if config.mode == "fixed":
-        return _fixed(config, task, model_for, ask)
-    host, window = host_of(config, task, ask), context_tokens_of(config, api_key)
+        return _fixed(config, task, model_for)
+    host, window = host_of(config, task), context_tokens_of(config, api_key)
     return _centaur(config, task, host=host, model_for=model_for, context_tokens=window, model_name=model.name)
 
 
@@ -238,20 +234,14 @@ def searcher_of(mode: str, space: SearchSpace, start: Params, seed: int) -> Sear
     return OptunaSearcher(space, seed, mode.removeprefix(OPTUNA))
 
 
-def _numeric(config: RunConfig, task: Task, searcher: Searcher, ask: Ask | None) -> "NumericProposer":
+def _numeric(config: RunConfig, task: Task, searcher: Searcher) -> "NumericProposer":
     """Return the proposer around a searcher, with a memory model and hints if the task declares them."""
     from agent.propose.numeric import NumericProposer
     from agent.search.hinted import HintedSearcher
 
     if config.hints:
         searcher = HintedSearcher(searcher, _start(config, task))
-    return NumericProposer(searcher, _memory(task, ask))
-
-
-def _memory(task: Task, ask: Ask | None) -> Memory | None:
-    """Return a fresh model of what fits; None if the task declares nothing for one."""
-    learned = task.memory_model()
-    return learned if learned is None or ask is None else CalibratedMemory(learned, ask)
+    return NumericProposer(searcher, task.memory_model())
 
 
 def _code_edit(
@@ -278,11 +268,11 @@ def _code_edit(
     return MendingProposer(model_edits)
 
 
-def _fixed(config: RunConfig, task: Task, model_for: ModelFor, ask: Ask | None) -> Proposer:
+def _fixed(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
     from agent.propose.fixed import FixedProposer
 
     _space(config, task)  # it needs one, derived coordinates or not
-    return FixedProposer(model_for, PromptSet.load("fixed"), _briefing(task), lambda: _memory(task, ask))
+    return FixedProposer(model_for, PromptSet.load("fixed"), _briefing(task), task.memory_model)
 
 
 def _centaur(
@@ -306,18 +296,18 @@ def _centaur(
     )
 
 
-def _echo(config: RunConfig, task: Task, ask: Ask | None) -> Proposer:
+def _echo(config: RunConfig, task: Task) -> Proposer:
     from agent.propose.echo import EchoProposer
 
-    return EchoProposer(host_of(config, task, ask)[0], turns_of(config))
+    return EchoProposer(host_of(config, task)[0], turns_of(config))
 
 
-def host_of(config: RunConfig, task: Task, ask: Ask | None = None) -> Host:
-    """Return the CMA-ES of a hybrid, and how to read its state; `ask` as in `build_proposer`."""
+def host_of(config: RunConfig, task: Task) -> Host:
+    """Return the CMA-ES of a hybrid, and how to read its state."""
     from agent.search.cmaes import CMAESearcher
 
     searcher = CMAESearcher(_space(config, task), _start(config, task), config.seed)
-    return _numeric(config, task, searcher, ask), searcher.state
+    return _numeric(config, task, searcher), searcher.state
 
 
 def turns_of(config: RunConfig) -> Turns:

@@ -122,16 +122,6 @@ class RunPaths:
         return self.root / "canary"
 
     @property
-    def estimate(self) -> TrialPaths:
-        """The files of the last job that estimated a configuration's memory."""
-        return TrialPaths(self.root / "estimate")
-
-    @property
-    def estimates(self) -> Path:
-        """What those jobs have said, by configuration."""
-        return self.root / "estimates.json"
-
-    @property
     def verified(self) -> Path:
         """What the test split said of the best trial, once somebody has asked."""
         return self.root / "verified.json"

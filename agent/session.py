@@ -14,7 +14,6 @@ from agent.config import RunConfig
 from agent.counted import counted
 from agent.data import Corpus, find_corpus, prepare_corpus
 from agent.errors import MissingRequirementError, TaskError, UsageError
-from agent.estimates import Estimates
 from agent.journal import History, Journal
 from agent.keeper import rule_of
 from agent.llm.capped import CappedModel
@@ -167,8 +166,7 @@ def _open(
             if rehearses
             else None
         )
-        ask = Estimates(task, corpus, sandbox, paths, passed_on=passed_on, say=around.say) if task.estimate else None
-        proposer = build_proposer(config, task, model, paths, around.api_key, rehearse=smoke, ask=ask)
+        proposer = build_proposer(config, task, model, paths, around.api_key, rehearse=smoke)
         runs.prepare()
         repo = TrialRepo(runs.repo)
         if not resumed:  # only now, when everything is known to work, is anything written

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from agent.estimates import key_of, read_answers
 from agent.modes import host_of, searched
 from agent.propose.proposer import Context
 from agent.report.stored_run import StoredRun
@@ -23,9 +22,7 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
     trials = stored.history.trials
     if stored.config.mode not in OF_CMA_ES or len(trials) < 2:
         return {}
-    answers = read_answers(stored.paths.estimates)
-    ask = (lambda params: answers.get(key_of(task, params))) if task.estimate else None
-    host, state_now = host_of(stored.config, task, ask)
+    host, state_now = host_of(stored.config, task)
     states: dict[int, CMAState] = {}
     space = searched(stored.config, task)
     for number in range(1, len(trials)):
@@ -33,7 +30,7 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
         again = host.propose(Context(number, task.source, task.source, trials[0], trials[:number], space, ""))
         proposal = trials[number].proposal
         if proposal.origin is Origin.SEARCHER and again.params != proposal.params:
-            return {}  # something it was told is lost: estimates of memory that somebody has deleted
+            return {}  # an earlier version left points out by estimates of memory that this one has not
         state = state_now()
         last = list(states.values())[-1] if states else None
         if last is None or state.generation != last.generation or number == len(trials) - 1:

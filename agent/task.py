@@ -311,11 +311,6 @@ class Task:
             line = _line(text, ("profiles", str(self.profile), "hints"), ("hints",))
             raise TaskError(f"{self.folder / CONFIG_NAME}:{line}: hints.{problems[0]}")
 
-    @property
-    def estimate(self) -> tuple[str, ...]:
-        """The command that estimates the memory of a configuration; empty if the task has none."""
-        return tuple(self._memory.get("estimate", ())) if self.space is not None else ()
-
     def memory_model(self) -> MemoryModel | None:
         """Return a fresh model of what fits in memory; None if the task declares nothing for one."""
         if self.space is None or not self._memory:

@@ -24,7 +24,7 @@ LAYERS = (
     },
     {
         *("propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper"),
-        *("known_noise", "prune", "canary", "estimates"),
+        *("known_noise", "prune", "canary"),
     },
     {
         *("loop", "start", "track", "open_run", "confirm", "guarded", "thought", "report", "recorded", "comparison"),
@@ -49,7 +49,7 @@ LAYERS = (
 )
 MAY_USE_SANDBOX = {
     "canary",
-    *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "estimates"),
+    *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"),
     *("loop", "open_run", "thought", "places", "run_lock", "session", "doctor", "cli", "cli_compare", "cli_course"),
 }
 OWNERS = {

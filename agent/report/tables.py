@@ -13,7 +13,7 @@ from agent.report.text import purpose, verdict
 from agent.report.verified import Verified
 from agent.search.cmaes import CMAState
 from agent.task import Task
-from agent.trial import Origin, Status, Trial
+from agent.trial import Status, Trial
 
 # Where things lie on this machine is nothing for a page that is passed on.
 _PRIVATE = ("task_folder", "record", "base_url", "executable")
@@ -165,11 +165,6 @@ def environment_table(runs: Sequence[RunOnPage]) -> Table:
         values = [found.get(name, "") for found in facts]
         rows.append([name, *(values[:1] if len(set(values)) == 1 else [" · ".join(values)])])
     return Table(("fact", " · ".join(run.stored.run_id for run in runs)), rows)
-
-
-def has_model(runs: Sequence[RunOnPage]) -> bool:
-    """Return whether a language model has proposed anything."""
-    return any(trial.proposal.origin in (Origin.LLM, Origin.ECHO) for run in runs for trial in run.trials)
 
 
 def _environment(run: RunOnPage) -> dict[str, str]:

@@ -70,9 +70,7 @@ class MemoryModel:
         names: tuple[str, ...],
         definitions: Mapping[str, str] | None = None,
     ) -> None:
-        """`terms`: formulas over `names`, a constant is added to them; without any, it never tells.
-
-        `limit_gb`: what a trial may use.
+        """`terms`: formulas over `names`, a constant is added to them; `limit_gb`: what a trial may use.
 
         Raises:
             ValueError: a term is not a formula over the names.
@@ -87,19 +85,14 @@ class MemoryModel:
     def from_table(cls, table: Mapping[str, Any], names: tuple[str, ...], limit_gb: float) -> "MemoryModel":
         """Return the model that `[memory]` of a task.toml declares: terms, define, limit_gb (default: `limit_gb`).
 
-        Where the table has an `estimate`, which agent.estimates runs, it needs no terms.
-
         Raises:
             ValueError: the table is wrong; the message begins "memory: ".
         """
         try:
-            if unknown := sorted(set(table) - {"terms", "define", "limit_gb", "estimate"}):
-                raise ValueError(f"unknown key {unknown[0]!r}; known are define, estimate, limit_gb, terms")
-            command = table.get("estimate", ["python"])
-            if not isinstance(command, list) or not command or not all(isinstance(w, str) and w for w in command):
-                raise ValueError(f'estimate = {command!r} is not a command such as ["python", "estimate.py"]')
-            terms = table.get("terms", [])
-            if not isinstance(terms, list) or not (terms or "estimate" in table):
+            if unknown := sorted(set(table) - {"terms", "define", "limit_gb"}):
+                raise ValueError(f"unknown key {unknown[0]!r}; known are define, limit_gb, terms")
+            terms = table.get("terms")
+            if not isinstance(terms, list) or not terms:
                 raise ValueError("terms must be a list of formulas")
             limit = table.get("limit_gb", limit_gb)
             if type(limit) not in (int, float) or limit <= 0:
@@ -118,17 +111,12 @@ class MemoryModel:
 
     def estimate(self, params: Params) -> Estimate | None:
         """Return what `params` will need; None while too few trials have succeeded to tell."""
-        if not self._terms or len(self._fitting) < MIN_TRIALS:
+        if len(self._fitting) < MIN_TRIALS:
             return None
         if self._fit is None:
             self._fit = self._fitted()
         gb, error = self._fit.predict(self._row(params))
         return Estimate(gb, error, self.limit_gb)
-
-    def refuses(self, params: Params) -> bool:
-        """Whether `params` will surely not fit."""
-        estimate = self.estimate(params)
-        return estimate is not None and estimate.hopeless
 
     def _row(self, params: Params) -> Vector:
         return np.array([1.0, *(term(params) for term in self._terms)])

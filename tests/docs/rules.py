@@ -54,7 +54,6 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.faults": {"--only": "missing_worktree"},
     "benchmarks.keep_rule": {"--seeds": "1", "--climb-seeds": "0"},
     "benchmarks.lookahead": {"--trials": "2", "--scale": "200"},
-    "benchmarks.memory_estimate": {"--configurations": "1"},
     "benchmarks.null_edits": {"--edits": "1", "--runs": "DIR"},
     "benchmarks.overhead": {"--trials": "2"},
     "benchmarks.report": {"--trials": "20", "--openings": "1"},

@@ -47,13 +47,13 @@ def points(n: int) -> list[Params]:
 def test_nothing_is_refused_before_a_few_trials_have_succeeded() -> None:
     learner = model(3)
     assert all(learner.estimate(params) is None for params in points(20))
-    assert not any(learner.refuses(params) for params in points(20))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_after_ten_trials_it_tells_what_fits(seed: int) -> None:
     learner = model(10, seed)
-    refused = [learner.refuses(params) for params in points(400)]
+    estimates = [learner.estimate(params) for params in points(400)]
+    refused = [estimate is not None and estimate.hopeless for estimate in estimates]
     fits = [needs_gb(params) <= LIMIT_GB for params in points(400)]
     assert 0.1 < np.mean(fits) < 0.9
     assert sum(r and f for r, f in zip(refused, fits, strict=True)) <= 0.01 * sum(fits)
