@@ -76,9 +76,6 @@ def run(
     llm_every: Annotated[
         int | None, typer.Option(metavar="K", help="centaur: the model decides every k-th trial, not a share.")
     ] = None,
-    prompt: Annotated[
-        str, typer.Option(metavar="P", help="centaur: compact, or paper (the published one, 11,000 tokens).")
-    ] = "compact",
     attempts: Annotated[
         int, typer.Option(metavar="N", help="code-edit: replies of the model per proposal; elsewhere 2.")
     ] = 3,
@@ -149,7 +146,6 @@ def run(
         llm_share=llm_share,
         llm_warmup=llm_warmup,
         llm_every=llm_every,
-        prompt=prompt,
         attempts=attempts,
         price=dollars,
         price_source=price_source,

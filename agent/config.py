@@ -66,7 +66,6 @@ class RunConfig:
     llm_share: float = _within(0.3, ge=0, le=1)  # centaur: share of the trials that the model decides
     llm_warmup: int = _within(10, ge=0)  # centaur: trials before its first turn
     llm_every: int | None = _within(None, ge=1)  # centaur: every k-th trial is the model's, not a share
-    prompt: Literal["compact", "paper"] = "compact"  # centaur: our prompt, or the published one with its whole matrix
     attempts: int = _within(3, ge=1, le=10)  # replies of a model per proposal
     price: tuple[float, float] | None = None  # dollars per million tokens of prompts and of replies; None: unknown
     price_source: str | None = None  # who says so

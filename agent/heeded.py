@@ -13,7 +13,6 @@ _OF_EDITS = ("attempts", "lookahead", "smoke", "smoke_on", "edit_format")
 
 _RULES: tuple[tuple[Collection[str], str, Callable[[str], bool]], ...] = (
     (("llm_share", "llm_warmup", "llm_every"), "is for centaur", lambda mode: mode in ("centaur", _CONTROL)),
-    (("prompt",), "is what the model of centaur is shown", lambda mode: mode == "centaur"),
     (_OF_EDITS, "is for code-edit", lambda mode: mode == "code-edit"),
     (("model",), "is for modes that ask a model", lambda mode: mode in (*_ASKS, _CONTROL)),
     (_OF_A_MODEL, "is for modes that ask a model", lambda mode: mode in _ASKS),

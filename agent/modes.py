@@ -36,7 +36,6 @@ MODES = {
     "local": "climbs from the best point so far by small moves",
     "local-gp": "the same, and a Gaussian process chooses the next of many such moves",
     "tpe": "Optuna's TPE with its present defaults",
-    "tpe-4": "Optuna's TPE as the paper used it",
     "optuna:NAME": "any of Optuna's samplers, e.g. optuna:GPSampler",
     "random": "independent draws from the space",
 }
@@ -200,8 +199,7 @@ def build_proposer(
         return _code_edit(config, task, paths, model_for=model_for, edit_format=form, rehearse=rehearse)
     if config.mode == "fixed":
         return _fixed(config, task, model_for)
-    host, window = host_of(config, task), context_tokens_of(config, api_key)
-    return _centaur(config, task, host=host, model_for=model_for, context_tokens=window, model_name=model.name)
+    return _centaur(config, task, model_for)
 
 
 def searcher_of(mode: str, space: SearchSpace, start: Params, seed: int) -> Searcher:
@@ -227,10 +225,10 @@ def searcher_of(mode: str, space: SearchSpace, start: Params, seed: int) -> Sear
             from agent.search.local_gp import LocalGPSearcher
 
             return LocalGPSearcher(space, start, seed)
-    from agent.search.tpe import AS_IN_THE_PAPER, OptunaSearcher
+    from agent.search.tpe import OptunaSearcher
 
-    if mode in ("tpe", "tpe-4"):
-        return OptunaSearcher(space, seed, **(AS_IN_THE_PAPER if mode == "tpe-4" else {}))
+    if mode == "tpe":
+        return OptunaSearcher(space, seed)
     return OptunaSearcher(space, seed, mode.removeprefix(OPTUNA))
 
 
@@ -275,25 +273,12 @@ def _fixed(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
     return FixedProposer(model_for, PromptSet.load("fixed"), _briefing(task), task.memory_model)
 
 
-def _centaur(
-    config: RunConfig, task: Task, *, host: Host, model_for: ModelFor, context_tokens: int, model_name: str
-) -> Proposer:
+def _centaur(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
     from agent.propose.centaur import CentaurProposer
-    from agent.propose.centaur_prompts import PAPER_WINDOW, as_published, compact
 
-    if config.prompt == "paper" and context_tokens < PAPER_WINDOW:
-        raise UsageError(
-            f"--prompt paper needs a window of {PAPER_WINDOW} tokens, and {model_name} has {context_tokens}; "
-            "leave it out, or name a larger model (and its --context-tokens)"
-        )
-    return CentaurProposer(
-        *host,
-        model_for,
-        PromptSet.load("centaur" if config.prompt == "compact" else "centaur_paper"),
-        _briefing(task),
-        turns=turns_of(config),
-        openings=compact if config.prompt == "compact" else as_published,
-    )
+    host, state = host_of(config, task)
+    prompts = PromptSet.load("centaur")
+    return CentaurProposer(host, state, model_for, prompts, _briefing(task), turns=turns_of(config))
 
 
 def _echo(config: RunConfig, task: Task) -> Proposer:

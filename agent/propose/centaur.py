@@ -6,7 +6,7 @@ from dataclasses import replace
 from agent.llm.model import Model
 from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
-from agent.propose.centaur_prompts import Openings, Turn, compact
+from agent.propose.centaur_prompts import Turn, compact
 from agent.propose.decision import ConfigurationCheck, decided
 from agent.propose.numeric import NumericProposer
 from agent.propose.proposer import Context
@@ -31,7 +31,6 @@ class CentaurProposer:
         briefing: Briefing,
         *,
         turns: Turns,
-        openings: Openings = compact,
     ) -> None:
         """`state` is that of the host's searcher; `model_for` gives the model of trial n, with its transcript."""
         self._host = host
@@ -40,7 +39,6 @@ class CentaurProposer:
         self._prompts = prompts
         self._briefing = briefing
         self._turns = turns
-        self._openings = openings
 
     def propose(self, context: Context) -> Proposal:
         proposal = self._host.propose(context)
@@ -49,6 +47,6 @@ class CentaurProposer:
             return proposal
         turn = Turn(context, self._state(), point, self._host.estimate(point))
         check = ConfigurationCheck(context, self._briefing, self._host.estimate, point)
-        openings = self._openings(turn, self._prompts, self._briefing)
+        openings = compact(turn, self._prompts, self._briefing)
         answer = decided(self._model_for(context.number), self._prompts, openings, check)
         return replace(answer, shown=point, searcher_state=turn.state.to_json())

@@ -1,28 +1,21 @@
-"""What a model is shown on its turn in a Centaur: our few lines, or the prompt that the paper published."""
+"""What a model is shown on its turn in a Centaur."""
 
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from agent.edits.assignments import read_constants
 from agent.edits.edit import Params
 from agent.llm.model import Message
 from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
-from agent.propose.configurations import correlations, derived, described, ran, shortlist, table
+from agent.propose.configurations import correlations, derived, shortlist, table
 from agent.propose.notation import as_json
 from agent.propose.proposer import Context
 from agent.search.cmaes import CMAState
 from agent.search.feasible import Estimate
 from agent.search.space import SearchSpace
-from agent.trial import Trial
 
 HISTORY_ROWS = ((5, 3, 2), (2, 1, 1))  # best, latest and failed configurations; fewer where the prompt does not fit
-PAPER_TOP, PAPER_RECENT = 5, 20
-PAPER_WINDOW = 16_384  # tokens: 11,000 for 14 names, counted on prompts of the paper's own runs, and the reply
 
 
 @dataclass(frozen=True)
@@ -45,9 +38,6 @@ class Turn:
         return read_constants(self.context.source, self.space.names)
 
 
-Openings = Callable[[Turn, PromptSet, Briefing], Iterator[Sequence[Message]]]
-
-
 def compact(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Sequence[Message]]:
     """Yield the prompt with ever fewer rows of history: at most 2,500 tokens for 14 names."""
     context, state = turn.context, turn.state
@@ -68,42 +58,6 @@ def compact(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Sequ
         }
         system = prompts.fill("system", {"goal": briefing.goal, "limits": briefing.limits})
         yield [Message("system", system), Message("user", prompts.fill("user", values))]
-
-
-def as_published(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Sequence[Message]]:
-    """Yield the paper's prompt: every digit, the whole covariance matrix, no mean, and no system message."""
-    context, state = turn.context, turn.state
-    tried = list(ran(context))
-    scored = [(trial.val_loss, trial, params) for trial, params in tried if trial.val_loss is not None]
-    top = sorted(scored, key=lambda entry: entry[0])[:PAPER_TOP]
-    covariance = np.array(state.covariance) / state.sigma**2
-    result = f"{briefing.metric}={briefing.shown(context.best_loss)}"
-    values = {
-        "script": briefing.script,
-        "goal": briefing.goal,
-        "limits": briefing.limits,
-        "space": described(turn.space, read_constants(context.baseline_source, turn.space.names)),
-        "n_trials": str(len(context.trials)),
-        "sigma": f"{state.sigma:.4f}",
-        "point": json.dumps(turn.point, indent=2),
-        "top": "\n".join(
-            f"  {i}. {_result(trial, briefing)}: {json.dumps(params)}"
-            for i, (_, trial, params) in enumerate(top, start=1)
-        ),
-        "size": "x".join(map(str, covariance.shape)),
-        "order": ", ".join(f"{i}={turn.space.coordinate(name)}" for i, name in enumerate(state.axes)),
-        "covariance": np.array2string(covariance, precision=4, suppress_small=True, threshold=sys.maxsize),
-        "recent": "\n".join(f"  {json.dumps(p)} → {_result(trial, briefing)}" for trial, p in tried[-PAPER_RECENT:]),
-        "result": result,
-        "best": json.dumps(turn.best, indent=2),
-    }
-    yield [Message("user", prompts.fill("user", values))]
-
-
-def _result(trial: Trial, briefing: Briefing) -> str:
-    if trial.val_loss is None:
-        return f"CRASHED ({trial.status})"
-    return f"{briefing.metric}={briefing.shown(trial.val_loss)}"
 
 
 def _fits(estimate: Estimate | None) -> str:

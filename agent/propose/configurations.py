@@ -69,24 +69,6 @@ def products(space: SearchSpace) -> str:
     return "; ".join(each.told for each in space.derived) or "none"
 
 
-def described(space: SearchSpace, defaults: Params) -> str:
-    """Return the space as the paper's prompt wrote it, e.g. "  DEPTH: Type: Int, Range: [4, 24], Default: 8".
-
-    A line more for each derived coordinate, of which the paper had none.
-    """
-    lines = []
-    for told in space.table():
-        if told.kind == "categorical":
-            extent = f"Choices: {{{', '.join(map(str, told.choices))}}}"
-        else:
-            extent = f"Range: [{told.low}, {told.high}]"
-        scale = ", on log-scale" if told.log else ""
-        kind = told.kind.replace("_", " ").title().replace(" ", "")
-        lines.append(f"  {told.name}: Type: {kind}, {extent}, Default: {defaults[told.name]}{scale}")
-    lines += [f"  {each.told}, searched in place of {each.parameter.name}" for each in space.derived]
-    return "\n".join(lines)
-
-
 def correlations(space: SearchSpace, state: CMAState, n_pairs: int = 4) -> str:
     """Return the strongest correlations of the search distribution, e.g. "more DEPTH with less MATRIX_LR (-0.71)"."""
     names = [name for name, n in Counter(state.axes).items() if n == 1]  # no order, neither more nor less

@@ -13,9 +13,6 @@ from agent.search.parameters import Categorical, Float, Int, Parameter, PowerOfT
 from agent.search.pending import Pending
 from agent.search.space import SearchSpace
 
-# Optuna 5 searches the names jointly and takes trials in flight for bad ones; the paper's Optuna 4.8 did neither.
-AS_IN_THE_PAPER: dict[str, Any] = {"multivariate": False, "constant_liar": False}
-
 N_REHEARSED = 12  # trials: samplers draw up to ten at random before they load what they need
 
 

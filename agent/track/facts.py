@@ -22,7 +22,7 @@ KINDS = {
 _TITLE = 500  # characters: trackers cut or refuse long values
 _SETTINGS = (
     *("mode", "seed", "task_name", "task_digest", "profile", "keep", "trials", "budget_seconds", "wall_seconds"),
-    *("sandbox", "model", "llm_share", "llm_warmup", "prompt", "of_trial"),
+    *("sandbox", "model", "llm_share", "llm_warmup", "of_trial"),
 )
 
 

@@ -21,6 +21,7 @@ from agent.search.hinted import HintedSearcher
 from agent.search.parameters import Categorical, Float, Int, PowerOfTwo
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
+from agent.search.tpe import OptunaSearcher
 from agent.trial import Origin, Outcome, Proposal, Status, Trial
 from benchmarks.autoresearch.experiment import DEFAULTS, LIMIT_GB, MEMORY, SCRIPT, SPACE
 from benchmarks.autoresearch.ledger import Ledger
@@ -30,7 +31,11 @@ PENALTY = 100.0  # what the paper told its optimizers for a failure
 DERIVED, FEASIBLE, HINTS = "+derived", "+memory", "+hints"  # suffixes of a mode
 HINTED: Params = {**DEFAULTS, "TOTAL_BATCH_SIZE": 262144}  # no gradient accumulation
 
-NUMERIC = ("random", "cma-es", "local", "local-gp", "tpe", "tpe-4")
+# Optuna 5 searches the names jointly and takes trials in flight for bad ones; the paper's Optuna 4.8 did neither.
+AS_IN_THE_PAPER: dict[str, Any] = {"multivariate": False, "constant_liar": False}
+TPE_4 = "tpe-4"  # our TPE with the paper's settings
+
+NUMERIC = ("random", "cma-es", "local", "local-gp", "tpe", TPE_4)
 WITH_MODEL = ("centaur", "fixed")
 ECHO = "centaur:echo"  # the incumbent handed back on the model's turns
 PEERS = {"peer:cma-es": "CmaEsSampler", "peer:tpe": "TPESampler"}  # Optuna's, as the paper used it
@@ -79,7 +84,10 @@ def _proposer(mode: str, seed: int, space: SearchSpace, model: Model | None, tur
     if name == "fixed":
         return FixedProposer(lambda _: _given(model), PromptSet.load("fixed"), BRIEFING, memory)
     if name not in ("centaur", ECHO):
-        return host(searcher_of(name, space, start, seed))
+        as_then = name == TPE_4
+        return host(
+            OptunaSearcher(space, seed, **AS_IN_THE_PAPER) if as_then else searcher_of(name, space, start, seed)
+        )
     searcher = CMAESearcher(space, start, seed)
     if name == ECHO:
         return EchoProposer(host(searcher), turns)
@@ -129,8 +137,7 @@ def _peer(sampler: str, seed: int, ledger: Ledger) -> None:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # Optuna 5 changed TPE's defaults; these are 4.8's.
-    settings: dict[str, Any] = {"multivariate": False, "constant_liar": False} if sampler == "TPESampler" else {}
+    settings = AS_IN_THE_PAPER if sampler == "TPESampler" else {}
     study = optuna.create_study(sampler=getattr(optuna.samplers, sampler)(seed=seed, **settings))
     distributions = dict(_distributions())
     start = optuna.trial.create_trial(params=dict(DEFAULTS), distributions=distributions, value=ledger.baseline.val_bpb)

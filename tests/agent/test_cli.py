@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_written_is_one_line(agent: Agent) -> None:
     assert "cannot write no/p.png: No such file" in one_line_error(agent("report", "--png", "no/p.png"), 2)
 
 
-@pytest.mark.parametrize("mode", ["tpe", "tpe-4", "local", "local-gp", "cma-es", "optuna:RandomSampler"])
+@pytest.mark.parametrize("mode", ["tpe", "local", "local-gp", "cma-es", "optuna:RandomSampler"])
 def test_every_searcher_runs_new_configurations(agent: Agent, mode: str) -> None:
     done = agent("run", "--task", str(BIGRAM), "--mode", mode, "--name", "r", "--trials", "3", "--json")
     assert done.returncode == 0, done.stderr

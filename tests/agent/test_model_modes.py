@@ -97,8 +97,6 @@ def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> No
     ("arguments", "said"),
     [
         (["--mode", "fixed", "--model", "echo"], "--model echo is the control of --mode centaur"),
-        (["--mode", "centaur", "--prompt", "paper"], "--prompt paper needs a window of 16384 tokens"),
-        (["--mode", "centaur", "--prompt", "long"], "--prompt: it should be 'compact' or 'paper'"),
         (["--mode", "centaur", "--llm-every", "0"], "--llm-every: it should be 1 or more"),
         (["--mode", "cma-es", "--hints"], "declares no [hints]"),
         (
@@ -106,7 +104,7 @@ def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> No
             "--hints is for modes with a searcher; mode fixed would ignore it: leave it out",
         ),
         (["--mode", "cma-es", "--model", "echo"], "--model is for modes that ask a model; mode cma-es would ignore it"),
-        (["--model", "echo", "--prompt", "paper"], "--prompt is what the model of centaur is shown; mode centaur:echo"),
+        (["--model", "echo", "--max-cost", "1"], "--max-cost is for modes that ask a model; mode centaur:echo"),
         (["--model", "echo", "--record", "f"], "--record is for modes that ask a model; mode centaur:echo"),
         (["--mode", "fixed", "--llm-every", "2"], "--llm-every is for centaur; mode fixed"),
         (["--mode", "local", "--no-smoke"], "--no-smoke is for code-edit; mode local"),
@@ -120,14 +118,6 @@ def test_what_cannot_be_is_refused_by_name_before_anything_is_written(
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "runs" / "r").exists()
-
-
-def test_the_published_prompt_is_asked_where_the_window_holds_it(agent: Agent, tmp_path: Path) -> None:
-    model = recording(tmp_path, [json.dumps(FIRST)])
-    turns = ["--llm-every", "2", "--llm-warmup", "1"]
-    trials = search(agent, "centaur", "--trials", "3", "--prompt", "paper", "--model", model, *turns)
-    assert [trial["origin"] for trial in trials] == ["baseline", "searcher", "llm"]
-    assert "CMA-ES covariance matrix (5x5)" in agent("prompt", "r/2").stdout
 
 
 AREA = '[derived]\narea = { replaces = "WIDTH", product = "WIDTH * DEPTH", low = 2.0, high = 20.0 }\n'

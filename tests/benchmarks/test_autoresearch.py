@@ -65,6 +65,13 @@ def test_a_search_is_charged_and_repeats_exactly(mode: str) -> None:
     assert ledgers[0].best <= ledgers[0].curve[0][1]
 
 
+def test_tpe_with_the_papers_settings_is_another_search() -> None:
+    ledgers = {mode: Ledger(Surrogate("gp"), seed=1, budget_seconds=3 * 3600) for mode in ("tpe", "tpe-4")}
+    points = {mode: [t.proposal.params for t in modes.search(mode, 1, each)] for mode, each in ledgers.items()}
+    assert points["tpe"][:10] == points["tpe-4"][:10]  # the baseline, and a random start-up
+    assert points["tpe"] != points["tpe-4"]
+
+
 def test_a_models_turns_are_counted_and_what_does_not_run_is_not_charged() -> None:
     """The model hands back what it is shown: CMA-ES's point runs, the incumbent is a duplicate."""
 

@@ -50,7 +50,7 @@ BUILDERS: dict[str, Build] = {
     "local, derived": lambda seed: LocalSearcher(DERIVED, START, seed),
     "local-gp, derived": lambda seed: LocalGPSearcher(DERIVED, START, seed),
     "tpe": lambda seed: searcher_of("tpe", SPACE, START, seed),
-    "tpe-4, derived": lambda seed: searcher_of("tpe-4", DERIVED, START, seed),
+    "tpe, derived": lambda seed: searcher_of("tpe", DERIVED, START, seed),
     "cma-es, hinted": lambda seed: HintedSearcher(CMAESearcher(SPACE, HINT, seed), HINT),
     "local, hinted": lambda seed: HintedSearcher(LocalSearcher(SPACE, HINT, seed), HINT),
     "optuna:NSGAIISampler": lambda seed: searcher_of("optuna:NSGAIISampler", SPACE, START, seed),

@@ -17,7 +17,6 @@ from agent.llm.model import Model
 from agent.llm.scripted import Reply, ScriptedModel
 from agent.prompts import PromptSet
 from agent.propose.centaur import CentaurProposer
-from agent.propose.centaur_prompts import Openings, as_published, compact
 from agent.propose.configurations import correlations, derived, products, table
 from agent.propose.echo import EchoProposer
 from agent.propose.notation import as_json
@@ -93,11 +92,10 @@ def centaur(
     seed: int = 0,
     memory: MemoryModel | None = None,
     prompts: PromptSet = PROMPTS,
-    openings: Openings = compact,
 ) -> CentaurProposer:
     searcher = CMAESearcher(space, start, seed)
     host = NumericProposer(searcher, memory)
-    return CentaurProposer(host, searcher.state, lambda _: model, prompts, BRIEFING, turns=turns, openings=openings)
+    return CentaurProposer(host, searcher.state, lambda _: model, prompts, BRIEFING, turns=turns)
 
 
 def decide(replies: Sequence[Reply] | Model, n_trials: int = 20) -> tuple[Proposal, Params]:
@@ -271,36 +269,6 @@ def test_strong_correlations_are_told_in_words_and_numbers_of_what_is_searched()
     assert derived(space) == "width = DEPTH * ASPECT_RATIO (16 to 768) in place of ASPECT_RATIO"
     assert products(space) == "width = DEPTH * ASPECT_RATIO (16 to 768)"
     assert "ASPECT_RATIO,int,16,96,31,x1.31 of width,32" in table(space, {"DEPTH": 4, "ASPECT_RATIO": 32}, state)
-
-
-def test_the_published_prompt_has_every_digit_and_the_whole_matrix_and_no_system_message() -> None:
-    model = ScriptedModel([answer()])
-    proposer = centaur(model, prompts=PromptSet.load("centaur_paper"), openings=as_published)
-    proposal = proposer.propose(context(SOURCE, history(40), space=SPACE))
-    (message,) = model.requests[0]
-    assert (message.role, proposal.refused) == ("user", None)
-    assert "CMA-ES covariance matrix (14x14)" in message.content
-    rows = re.findall(r"\[([-\d. \n]+)\]", message.content.partition("covariance matrix")[2])
-    assert [len(row.split()) for row in rows[:14]] == [14] * 14
-    assert message.content.count("CRASHED (out_of_memory)") == 4  # of the last 20 evaluations
-    assert json.dumps(proposal.shown, indent=2) in message.content
-
-
-def test_the_published_prompt_shows_a_large_matrix_whole_and_names_what_its_rows_are() -> None:
-    names = [f"RATE_{i}" for i in range(31)]
-    tables = {name: {"type": "float", "low": 0.5, "high": 2.0} for name in ["DEPTH", "RATIO", *names]}
-    space = SearchSpace.from_tables(tables, {"width": {"replaces": "RATIO", "product": "DEPTH * RATIO", "low": 0.5}})
-    start: Params = dict.fromkeys(space.names, 1.0)
-    source = "".join(f"{name} = 1.0\n" for name in space.names)
-    model = ScriptedModel([json.dumps({**start, "DEPTH": 1.5})])
-    proposer = centaur(model, space=space, start=start, prompts=PromptSet.load("centaur_paper"), openings=as_published)
-    proposer.propose(context(source, [baseline(start)], space=space))
-    (message,) = model.requests[0]
-    matrix = message.content.partition("covariance matrix (33x33)")[2]
-    rows = re.findall(r"\[([-\d. \n]+)\]", matrix)
-    assert [len(row.split()) for row in rows[:33]] == [33] * 33
-    assert "0=DEPTH, 1=width, 2=RATE_0" in matrix
-    assert "width = DEPTH * RATIO (0.5 to 4), searched in place of RATIO" in message.content
 
 
 def test_the_searchers_own_point_can_be_handed_back_in_a_narrow_range_and_beyond_a_product() -> None:
