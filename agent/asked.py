@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.budget import Budget, Ledger
+from agent.config import retired
 from agent.errors import UsageError
 from agent.journal import History
 from agent.llm.model import Completion, Message, Schema
@@ -46,6 +47,11 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
         raise UsageError(f"mode {config.mode} asks no model")
     if not 1 <= number <= len(stored.history.trials):
         raise UsageError(f"there is a prompt for trials 1 to {len(stored.history.trials)} of {stored.run_id}")
+    if told := retired(stored.paths.run_json):
+        raise UsageError(
+            f"the prompts of {stored.run_id} are not made again: it has {told}; "
+            f"`agent show {stored.run_id}/{number} --exchange` has what was asked"
+        )
     task = Task.load(Path(config.task_folder), config.profile)
     if task.digest != config.task_digest:
         raise UsageError(f"the task in {config.task_folder} has changed since {stored.run_id} began; restore it")

@@ -17,9 +17,12 @@ from agent.journal import FORMAT
 
 _PATTERNS = {"run_id": r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", "gpus": r"[A-Za-z0-9-]+"}
 
-RETIRED_FIELDS: frozenset[str] = frozenset()
+RETIRED_FIELDS = frozenset({"prompt"})
 """Fields of run.json and compare.json that an earlier version wrote. They are not read."""
-RETIRED_VALUES: Mapping[tuple[str, str], str] = {}
+RETIRED_VALUES: Mapping[tuple[str, str], str] = {
+    ("mode", "tpe-4"): "only `python -m benchmarks.autoresearch` has that mode now",
+    ("prompt", "paper"): "there is no such prompt any more",
+}
 """Values with which no run can go on any more, by field and value, and why. What has finished is still shown."""
 DEFAULT_TRIALS = 100
 """How many trials a run has when no budget of any kind is given."""
@@ -163,10 +166,15 @@ def current(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_retired(path: Path) -> None:
     """Raise UsageError if the configuration in run.json or compare.json has a value that this version cannot run."""
+    if told := retired(path):
+        raise UsageError(
+            f"{path.parent.name} cannot be resumed: it has {told}; "
+            "`agent log`, `show`, `best`, `report`, `export` and `replay` still read it"
+        )
+
+
+def retired(path: Path) -> str | None:
+    """Return which value in run.json or compare.json this version cannot run, and why; None: it can run it."""
     values: Mapping[str, Any] = json.loads(path.read_text())["config"]
-    for (name, value), why in RETIRED_VALUES.items():
-        if values.get(name) == value:
-            raise UsageError(
-                f"{path.parent.name} cannot be resumed: it has --{_option(name)} {value}, and {why}; "
-                "`agent log`, `show`, `best`, `report`, `export` and `replay` still read it"
-            )
+    told = (f"--{_option(n)} {v}, and {why}" for (n, v), why in RETIRED_VALUES.items() if values.get(n) == v)
+    return next(told, None)

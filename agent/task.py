@@ -33,6 +33,7 @@ _TABLES = (
 RETIRED: Mapping[tuple[str, str], str] = {
     ("machine", "ignore"): "no loss is corrected for the machine's speed",
     ("machine", "slope"): "no loss is corrected for the machine's speed",
+    ("memory", "estimate"): "the run's own trials tell what will not fit, by [memory] terms",
 }
 """Keys that an earlier version knew, by table and name, and why they have no effect any more. They are ignored."""
 
@@ -372,6 +373,8 @@ def _drop_retired(raw: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
     found = [(table, key) for table, key in RETIRED if key in raw.get(table, {})]
     for table, key in found:
         del raw[table][key]
+    if ("memory", "estimate") in found and "terms" not in raw["memory"]:
+        raw["memory"].clear()  # an estimate needed no terms; without either, nothing is learned
     return tuple(
         f"{CONFIG_NAME}: [{table}] {key} has no effect any more and is ignored: {RETIRED[table, key]}"
         for table, key in found

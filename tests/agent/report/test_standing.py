@@ -1,7 +1,9 @@
 """Where CMA-ES stood, made again from the journal, is where it stood."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from agent.edits.assignments import Assignments
 from agent.modes import host_of
 from agent.propose.proposer import Context
 from agent.standing import standing
@@ -28,6 +30,11 @@ def test_the_states_are_those_that_the_run_had(tmp_path: Path, bigram: Task) -> 
     assert found == {number: seen[number] for number in found}
     assert {state.generation for state in found.values()} == {state.generation for state in seen.values()}
     assert max(found) == 19
+
+    # An earlier version left points out by estimates that nobody has any more: then no state is made up.
+    other = {**(results[9][0].params or {}), "MIX": 0.123}
+    results[9] = replace(results[9][0], params=other, edit=Assignments(other)), results[9][1]
+    assert standing(made_run(tmp_path / "other", results, mode="cma-es", seed=3), bigram) == {}
 
 
 def test_a_mode_without_cma_es_has_no_states(tmp_path: Path, bigram: Task) -> None:
