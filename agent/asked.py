@@ -6,7 +6,7 @@ from pathlib import Path
 from agent.budget import Budget, Ledger
 from agent.config import retired
 from agent.errors import UsageError
-from agent.journal import History
+from agent.journal import read_history
 from agent.llm.model import Completion, Message, Schema
 from agent.modes import build_proposer, caps_of, context_tokens_of, needs_model, searched
 from agent.propose.proposer import Context
@@ -55,7 +55,7 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
     task = Task.load(Path(config.task_folder), config.profile)
     if task.digest != config.task_digest:
         raise UsageError(f"the task in {config.task_folder} has changed since {stored.run_id} began; restore it")
-    before = History.read(stored.paths.journal, before=number)
+    before = read_history(stored.paths.journal, before=number)
     trials, incumbent = before.trials, before.incumbent
     assert incumbent is not None, "a run without a baseline asks nothing"
     config = at_trial(config, stored.history, number)

@@ -22,7 +22,8 @@ from agent.errors import BudgetSpentError
 from agent.execute import Workbench, execute
 from agent.git_objects import Commit
 from agent.guarded import guarded
-from agent.journal import History, Journal
+from agent.history import History
+from agent.journal import Journal
 from agent.machine import Void
 from agent.open_run import utc_now
 from agent.paths import AttributionPaths

@@ -8,7 +8,8 @@ from agent.config import RunConfig, load
 from agent.counted import counted
 from agent.errors import AgentError, EditError, JournalError
 from agent.git_objects import Commit
-from agent.journal import History, torn_bytes
+from agent.history import History
+from agent.journal import read_history, torn_bytes
 from agent.modes import model_name
 from agent.paths import RunPaths, RunsFolder
 from agent.record import commit_of, results_of
@@ -30,7 +31,7 @@ def verify(runs: RunsFolder, run_id: str) -> Findings:
     """Compare all that a run has left with what follows from its journal."""
     paths = runs.run(run_id)
     try:
-        config, history = load(paths.run_json), History.read(paths.journal)
+        config, history = load(paths.run_json), read_history(paths.journal)
     except JournalError as error:
         return Findings([str(error)], [])
     repo = TrialRepo(runs.repo)

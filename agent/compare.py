@@ -9,7 +9,8 @@ from agent import config as run_config
 from agent.config import RunConfig
 from agent.durable import write_durably
 from agent.errors import JournalError, UsageError
-from agent.journal import FORMAT, History
+from agent.history import History
+from agent.journal import FORMAT, read_history
 from agent.modes import ECHO, NOISE, check_mode
 from agent.paths import RunsFolder
 from agent.resuming import RAISABLE, raise_of, with_raises
@@ -157,7 +158,7 @@ def _check_run(comparison: Comparison, config: RunConfig, runs: RunsFolder) -> N
             f"the run {config.run_id} is not of this comparison ({', '.join(sorted(differing)) or 'mode'} differ); "
             "compare under another --name"
         )
-    history = History.read(paths.journal) if paths.journal.exists() else History([])
+    history = read_history(paths.journal) if paths.journal.exists() else History([])
     now = with_raises(stored, history.raises)
     for name, option in RAISABLE.items():
         own, common = getattr(now, name), getattr(config, name)

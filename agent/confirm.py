@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from agent.budget import Ledger
 from agent.errors import JournalError
+from agent.events import RepeatFinished, RepeatStarted
 from agent.execute import execute
 from agent.guarded import guarded
-from agent.journal import RepeatFinished, RepeatStarted
 from agent.keeper import Wanted
 from agent.open_run import OpenRun
 from agent.repeat import Purpose, Repeat

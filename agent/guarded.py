@@ -6,7 +6,7 @@ from typing import Protocol
 
 from agent.canary import Canary, Chirp
 from agent.errors import MachineError
-from agent.journal import History
+from agent.history import History
 from agent.machine import Machine, Void
 from agent.steadiness import Reference, shared_with, unsteady
 from agent.task import Task

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agent.config import RunConfig
 from agent.errors import UsageError
+from agent.history import Position
 from agent.noise import Noise
 from agent.repeat import Purpose, Repeat, Verdict
 from agent.trial import Outcome, Standing, Trial
@@ -69,8 +70,7 @@ class Keeper:
     def __init__(self, rule: KeepRule, results: Iterable[Trial | Repeat] = ()) -> None:
         """Follow the decisions of a run that has come to `results`."""
         self.rule = rule
-        self.incumbent: int | None = None
-        self.champion: int | None = None
+        self._position = Position()
         self._readings: dict[int, dict[int, float | None]] = {}  # trial → seed → loss; None: that run failed
         self.noise = Noise(0.0)  # until the baseline has a loss
         self._n_ran = 0  # trials with a loss
@@ -89,6 +89,16 @@ class Keeper:
             self.read(result.number, result.proposal.train_seed, result.val_loss)
             if result.kept:
                 self.keep(result.number)
+
+    @property
+    def incumbent(self) -> int | None:
+        """The trial that the next one has to beat."""
+        return self._position.incumbent
+
+    @property
+    def champion(self) -> int | None:
+        """The last incumbent that a fresh run confirmed; the baseline at first."""
+        return self._position.champion
 
     @property
     def sigma(self) -> float:
@@ -211,16 +221,11 @@ class Keeper:
 
     def keep(self, trial: int) -> None:
         """Make a trial the incumbent; the baseline is the first champion too."""
-        self.incumbent = trial
-        if self.champion is None:
-            self.champion = trial
+        self._position = self._position.kept(trial)
 
     def move(self, trial: int, standing: Standing) -> None:
         """Move champion or incumbent as a verdict says."""
-        if standing is Standing.CONFIRMED:
-            self.champion = trial
-        elif standing is Standing.ROLLED_BACK and self.incumbent == trial:
-            self.incumbent = self.champion
+        self._position = self._position.judged(trial, standing)
 
     def verdict(self, trial: int, seed: int) -> Verdict:
         """Return what a confirmation, already read, decides about a trial."""

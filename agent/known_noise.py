@@ -3,7 +3,7 @@
 from statistics import stdev
 
 from agent import config as run_config
-from agent.journal import History
+from agent.journal import read_history
 from agent.paths import RunsFolder
 from agent.task import Task
 
@@ -21,7 +21,7 @@ def measured_sigma(runs: RunsFolder, task_digest: str) -> float | None:
         config = run_config.load(paths.run_json)
         if config.mode != MODE or config.task_digest != task_digest or config.of_trial or not paths.journal.exists():
             continue
-        losses = [trial.val_loss for trial in History.read(paths.journal).trials if trial.val_loss is not None]
+        losses = [trial.val_loss for trial in read_history(paths.journal).trials if trial.val_loss is not None]
         if len(losses) >= FEWEST_SEEDS and stdev(losses) > 0:
             return stdev(losses)
     return None

@@ -8,10 +8,10 @@ from agent.budget import Budget, Ledger
 from agent.confirm import run_final, run_wanted
 from agent.edits.edit import Unchanged
 from agent.errors import JournalError, ModelBudgetSpentError
+from agent.events import TrialFinished, TrialStarted
 from agent.execute import execute
 from agent.flags import seed_flags
 from agent.guarded import guarded
-from agent.journal import TrialFinished, TrialStarted
 from agent.keeper import closing_runs
 from agent.open_run import OpenRun
 from agent.propose.proposer import Context

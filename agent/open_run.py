@@ -10,8 +10,10 @@ from agent.budget import Budget
 from agent.canary import Canary
 from agent.counted import counted
 from agent.data import Corpus
+from agent.events import AttemptVoided
 from agent.execute import Workbench
-from agent.journal import AttemptVoided, History, Journal
+from agent.history import History
+from agent.journal import Journal
 from agent.keeper import Keeper, KeepRule
 from agent.machine import Void
 from agent.paths import RunPaths

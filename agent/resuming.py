@@ -6,7 +6,8 @@ from typing import Any
 
 from agent.config import RunConfig
 from agent.errors import UsageError
-from agent.journal import BudgetRaised, History
+from agent.events import BudgetRaised
+from agent.history import History
 from agent.repo import TrialRepo
 from agent.task import Task
 

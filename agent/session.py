@@ -14,7 +14,8 @@ from agent.config import RunConfig
 from agent.counted import counted
 from agent.data import Corpus, find_corpus, prepare_corpus
 from agent.errors import MissingRequirementError, TaskError, UsageError
-from agent.journal import History, Journal
+from agent.history import History
+from agent.journal import Journal, read_history
 from agent.keeper import rule_of
 from agent.llm.capped import CappedModel
 from agent.llm.model import Model
@@ -145,7 +146,7 @@ def _open(
         resumed = paths.run_json.exists()
         if resumed:
             stack.enter_context(locked(paths))
-        history = History.read(paths.journal) if paths.journal.exists() else History([])
+        history = read_history(paths.journal) if paths.journal.exists() else History([])
         raised = raise_of(config, history, on_resume.caps, utc_now())
         if raised is not None:
             history.raises.append(raised)

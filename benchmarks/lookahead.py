@@ -12,7 +12,8 @@ from pathlib import Path
 
 from agent.budget import Budget
 from agent.edits.assignments import Assignments
-from agent.journal import History, Journal
+from agent.history import History
+from agent.journal import Journal
 from agent.loop import run_trials
 from agent.open_run import OpenRun
 from agent.paths import RunsFolder

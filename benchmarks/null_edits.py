@@ -13,7 +13,8 @@ from pathlib import Path
 from agent.budget import Budget, duration
 from agent.data import find_corpus, prepare_corpus
 from agent.edits.edit import WholeFile
-from agent.journal import History, Journal
+from agent.history import History
+from agent.journal import Journal, read_history
 from agent.keeper import Keeper, KeepRule
 from agent.loop import run_trials
 from agent.machine import Void
@@ -109,7 +110,7 @@ def main() -> None:
     runs.prepare()
     paths = runs.run(f"null-edits-lead-{options.lead:g}")
     with locked(paths):
-        history = History.read(paths.journal) if paths.journal.exists() else History([])
+        history = read_history(paths.journal) if paths.journal.exists() else History([])
         repo, journal, box = TrialRepo(runs.repo), Journal(paths.journal), BubblewrapSandbox()
         repo.recover(paths.run_id, paths.worktree)
         run = OpenRun(

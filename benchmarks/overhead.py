@@ -18,7 +18,8 @@ from pathlib import Path
 from agent.budget import Budget
 from agent.config import checked, save
 from agent.edits.assignments import Assignments
-from agent.journal import History, Journal, TrialFinished, TrialStarted
+from agent.events import TrialFinished, TrialStarted
+from agent.journal import Journal, read_history
 from agent.loop import run_trials
 from agent.machine import Void
 from agent.open_run import OpenRun
@@ -120,7 +121,7 @@ def loop_seconds(runs: RunsFolder, task: Task, n_more: int) -> list[float]:
     """Return the loop's own seconds for each of `n_more` further trials."""
     paths = runs.run("past")
     journal = Journal(paths.journal)
-    history = History.read(paths.journal)
+    history = read_history(paths.journal)
     n_past = len(history.trials)
     marks: list[float] = []
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent.budget import Budget
 from agent.data import Corpus, prepare_corpus
-from agent.journal import History, Journal
+from agent.journal import Journal, read_history
 from agent.machine import Void
 from agent.open_run import OpenRun
 from agent.paths import RunsFolder
@@ -130,7 +130,7 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
             corpus=corpus,
             paths=paths,
             journal=journal,
-            history=History.read(paths.journal),
+            history=read_history(paths.journal),
             repo=TrialRepo(runs.repo),
             proposer=proposer,
             sandbox=box,

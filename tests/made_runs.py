@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.config import checked, save
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Unchanged
-from agent.journal import TrialFinished, TrialStarted
+from agent.events import TrialFinished, TrialStarted
 from agent.paths import RunsFolder
 from agent.record import commit_of
 from agent.repo import TrialRepo, run_git

@@ -17,7 +17,7 @@ LAYERS = (
         *("__init__", "errors", "paths", "resources", "durable", "curve", "edits", "workload"),
         *("counted", "noise", "faults", "linear_pattern"),
     },
-    {"trial", "repeat", "machine", "steadiness"},
+    {"trial", "repeat", "machine", "steadiness", "events", "history"},
     {
         *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record", "run_lock"),
         *("budget", "intervals", "config", "metric", "task", "data", "conditions"),

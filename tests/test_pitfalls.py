@@ -17,7 +17,8 @@ from agent.config import RunConfig
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params, Unchanged, WholeFile
 from agent.errors import ModelError
-from agent.journal import History, Journal, TrialFinished, TrialStarted
+from agent.events import TrialFinished, TrialStarted
+from agent.journal import Journal, read_history
 from agent.llm.model import Completion
 from agent.llm.scripted import ScriptedModel
 from agent.loop import run_trials
@@ -108,7 +109,7 @@ def test_1_the_optimizers_state_survives_a_kill(tmp_path: Path) -> None:
         journal.append(TrialStarted(number, trial.parent, trial.proposal, "t"))
         journal.append(TrialFinished(number, trial.outcome, "t"))
     journal.close()
-    left, again = History.read(tmp_path / "journal.jsonl").trials, cma()
+    left, again = read_history(tmp_path / "journal.jsonl").trials, cma()
     assert NumericProposer(again).propose(context(left)) == living.propose(context(trials))
     assert again.state() == searcher.state()
     assert again.state().generation > 0
@@ -136,7 +137,7 @@ def test_4_two_runs_of_one_seed_that_take_turns_each_run_their_own_script(warm: 
     assert process.agent("compare", "--task", str(INSTANT), "--name", "c", *modes) == 0, process.said
     for name in ("c-random-s0", "c-cma-es-s0"):
         paths = process.runs.run(name)
-        history = History.read(paths.journal)
+        history = read_history(paths.journal)
         assert [trial.status for trial in history.trials] == [Status.OK] * 5
         for trial in history.trials:
             params = trial.proposal.params
@@ -273,7 +274,7 @@ def test_16_a_success_is_charged_its_budget_a_failure_its_time_and_thinking_noth
     assert [outcome.train_seconds for outcome in outcomes] == [nominal, nominal, failed.wall_seconds]
     assert 0 < failed.wall_seconds != nominal
     assert [outcome.total_seconds for outcome in outcomes] == [0.0, 15.0, 15.0]
-    ledger = Ledger.of(History.read(run.paths.journal).results)
+    ledger = Ledger.of(read_history(run.paths.journal).results)
     assert ledger.train_seconds == 2 * run.task.budget.nominal_seconds + failed.wall_seconds
     assert (ledger.trials, ledger.wall_seconds) == (3, 30.0)
     assert ledger.usage is not None

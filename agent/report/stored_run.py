@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from agent import config as run_config
 from agent.config import RunConfig
 from agent.errors import UsageError
-from agent.journal import History
+from agent.history import History
+from agent.journal import read_history
 from agent.keeper import Keeper, rule_of
 from agent.metric import Metric
 from agent.paths import RunPaths, RunsFolder
@@ -32,7 +33,7 @@ class StoredRun:
     def find(cls, runs: RunsFolder, name: str | None) -> "StoredRun":
         """Return the run of that name, or the one begun last. Raises UsageError if there is none."""
         paths = runs.run(run_named(runs, name))
-        history = History.read(paths.journal) if paths.journal.exists() else History([])
+        history = read_history(paths.journal) if paths.journal.exists() else History([])
         return cls(runs, run_config.load(paths.run_json), history)
 
     def again(self) -> "StoredRun":

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.budget import Ledger, duration
 from agent.counted import counted
-from agent.journal import History
+from agent.history import History
 from agent.keeper import Keeper, Reading
 from agent.machine import Void
 from agent.metric import Metric

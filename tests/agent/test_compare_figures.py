@@ -10,7 +10,7 @@ import pytest
 from agent.compare import Comparison
 from agent.compare_figures import Made, State, figures, of_run
 from agent.compare_text import told
-from agent.journal import RepeatFinished, RepeatStarted
+from agent.events import RepeatFinished, RepeatStarted
 from agent.loop import MAX_IDLE_PROPOSALS
 from agent.metric import Metric
 from agent.repeat import Purpose

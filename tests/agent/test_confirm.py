@@ -12,7 +12,8 @@ import pytest
 
 from agent.budget import Budget, Ledger
 from agent.edits.assignments import Assignments, read_constants
-from agent.journal import History, RepeatStarted, read_events
+from agent.events import RepeatStarted
+from agent.journal import read_events, read_history
 from agent.keeper import HELD_OUT_SEED, KeepRule
 from agent.loop import Ending, run_trials
 from agent.open_run import OpenRun
@@ -150,7 +151,7 @@ def test_killed_in_a_repeat_it_runs_that_repeat_again(opened: OpenRunWith, tmp_p
     broken = opened(*values, final_runs=1, box=Sums(dies_at=at.replace("0001/seed-100", "0003/seed-100")))
     with pytest.raises(KeyboardInterrupt):
         run_trials(broken)
-    begun = History.read(broken.paths.journal).repeating
+    begun = read_history(broken.paths.journal).repeating
     assert begun is not None
     resumed = opened(*values, final_runs=1)
     assert run_trials(resumed).ending is Ending.DONE
@@ -176,7 +177,7 @@ def test_a_journal_without_repeats_is_read_as_before(opened: OpenRunWith) -> Non
     run_trials(run)
     events = [json.loads(line)["event"] for line in run.paths.journal.read_text().splitlines()]
     assert events == ["trial_started", "trial_finished"] * 2
-    history = History.read(run.paths.journal)
+    history = read_history(run.paths.journal)
     assert [trial.standing for trial in history.trials] == [Standing.CONFIRMED, Standing.PROVISIONAL]
     assert history.incumbent is not None
     assert history.incumbent.number == 1
@@ -185,7 +186,7 @@ def test_a_journal_without_repeats_is_read_as_before(opened: OpenRunWith) -> Non
 def test_what_is_journaled_of_a_repeat_is_read_back(opened: OpenRunWith) -> None:
     run = opened(18.0)
     run_trials(run)
-    history = History.read(run.paths.journal)
+    history = read_history(run.paths.journal)
     assert history.results == run.history.results
     assert history.trials == run.history.trials
     assert history.repeats[-1].purpose is Purpose.CONFIRM

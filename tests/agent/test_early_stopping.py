@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import load
-from agent.journal import History
+from agent.journal import read_history
 from agent.prune import FEWEST_CURVES, runs_on
 from agent.recorded import from_commit
 from agent.repo import TrialRepo
@@ -43,7 +43,7 @@ def begin(folder: Path, replies: list[str], seed: int, *options: str) -> list[st
 
 
 def trials(warm: Zygote) -> list[Trial]:
-    return History.read(warm.runs.run("r").journal).trials
+    return read_history(warm.runs.run("r").journal).trials
 
 
 def run(

@@ -16,7 +16,8 @@ from agent.budget import Budget, Ledger
 from agent.canary import Canary
 from agent.edits.assignments import Assignments, read_constants
 from agent.errors import MachineError
-from agent.journal import AttemptVoided, History, read_events
+from agent.events import AttemptVoided
+from agent.journal import read_events, read_history
 from agent.keeper import KeepRule
 from agent.loop import Ending, run_trials
 from agent.open_run import OpenRun
@@ -199,7 +200,7 @@ def test_after_three_trainings_for_nothing_the_run_stops_and_resumes(opened: Ope
     run = opened(machine, 0.3)
     with pytest.raises(MachineError, match=r"3 attempts in a row were void.*agent resume"):
         run_trials(run)
-    pending = History.read(run.paths.journal).pending
+    pending = read_history(run.paths.journal).pending
     assert pending is not None
     assert len(pending.voids) == 3
     again = opened(Machine(), 0.3)
@@ -319,7 +320,7 @@ def test_the_commit_tells_how_many_attempts_were_void(opened: OpenRunWith) -> No
 def test_what_was_measured_survives_the_journal(opened: OpenRunWith) -> None:
     run = opened(Machine(*REFERENCE, 1000, 500, 1000, 980.0), 0.3)
     run_trials(run)
-    read = History.read(run.paths.journal)
+    read = read_history(run.paths.journal)
     assert read.trials == run.history.trials
     assert read.repeats == run.history.repeats
     lines = [json.loads(line) for line in run.paths.journal.read_text().splitlines()]

@@ -7,14 +7,9 @@ import pytest
 from agent import config as run_config
 from agent.edits.edit import Unchanged
 from agent.errors import UsageError
-from agent.journal import (
-    History,
-    Journal,
-    RepeatFinished,
-    RepeatStarted,
-    TrialFinished,
-    TrialStarted,
-)
+from agent.events import RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
+from agent.history import History
+from agent.journal import Journal, read_history
 from agent.keeper import Keeper, KeepRule, options_of
 from agent.known_noise import measured_sigma
 from agent.metric import Metric
@@ -169,7 +164,7 @@ def test_a_history_can_be_read_as_it_was_before_a_trial(tmp_path: Path) -> None:
     ):
         journal.append(event)
     journal.close()
-    was = History.read(journal.path, before=2)
+    was = read_history(journal.path, before=2)
     assert was.incumbent is not None
     assert (was.incumbent.number, len(was.trials), was.pending) == (0, 2, None)
 

@@ -1,4 +1,4 @@
-"""The journal: durable lines, torn tails, and a history that follows from its events."""
+"""The journal: durable lines, torn tails, and what cannot be read."""
 
 import subprocess
 import sys
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Unchanged, WholeFile
 from agent.errors import JournalError
-from agent.journal import History, Journal, TrialFinished, TrialStarted, read_events
+from agent.events import TrialFinished, TrialStarted
+from agent.journal import Journal, read_events, read_history
 from agent.trial import Origin, Outcome, Proposal, Score, Status, Usage
 
 AT = "2026-11-22T10:00:00+00:00"
@@ -114,7 +115,7 @@ def test_a_torn_middle_line_is_refused_with_its_number(tmp_path: Path) -> None:
     lines[1] = lines[1][:20]
     path.write_bytes(b"\n".join(lines))
     with pytest.raises(JournalError, match="line 2"):
-        History.read(path)
+        read_history(path)
 
 
 def test_two_events_on_one_line_are_refused(tmp_path: Path) -> None:
@@ -125,27 +126,7 @@ def test_two_events_on_one_line_are_refused(tmp_path: Path) -> None:
     journal.close()
     path.write_bytes(path.read_bytes().replace(b"\n", b"", 1))
     with pytest.raises(JournalError, match="line 1: not an event"):
-        History.read(path)
-
-
-def test_an_event_that_does_not_follow_is_refused() -> None:
-    history = History([])
-    history.add(started(0))
-    with pytest.raises(JournalError, match="out of order"):
-        history.add(started(1))
-    history.add(finished(0))
-    with pytest.raises(JournalError, match="without having started"):
-        history.add(finished(1))
-
-
-def test_the_incumbent_is_the_last_kept_trial() -> None:
-    history = History([])
-    for number, outcome in enumerate([OK, Outcome(Status.OK, 1.6), Outcome(Status.OK, 1.4, kept=True)]):
-        history.add(started(number))
-        history.add(finished(number, outcome))
-    assert history.incumbent is not None
-    assert history.incumbent.number == 2
-    assert history.pending is None
+        read_history(path)
 
 
 def test_a_full_disk_takes_the_half_written_line_back(tmp_path: Path) -> None:
@@ -156,7 +137,8 @@ def test_a_full_disk_takes_the_half_written_line_back(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from agent.edits.edit import Unchanged\n"
         "from agent.errors import JournalError\n"
-        "from agent.journal import Journal, TrialStarted\n"
+        "from agent.events import TrialStarted\n"
+        "from agent.journal import Journal\n"
         "from agent.trial import Origin, Proposal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "event = TrialStarted(0, None, Proposal(Origin.BASELINE, 'baseline', Unchanged()), 'now')\n"

@@ -8,7 +8,7 @@ import pytest
 
 from agent.edits.assignments import Assignments
 from agent.errors import ModelError
-from agent.journal import History
+from agent.journal import read_history
 from agent.loop import Ending, run_trials
 from agent.open_run import OpenRun
 from agent.propose.proposer import Context
@@ -70,7 +70,7 @@ def test_the_next_trial_is_thought_of_while_one_trains(open_run: OpenRunWith, sa
     assert two.val_loss < run.history.trials[0].val_loss
     assert three.parent == 1
     assert b"SMOOTHING = 20.0" in run.repo.read("r/0002")["train.py"]  # its parent's, not trial 1's
-    assert History.read(run.paths.journal).trials == run.history.trials
+    assert read_history(run.paths.journal).trials == run.history.trials
     assert len(proposer.seen) == 3  # nothing is thought of past the last trial
 
 

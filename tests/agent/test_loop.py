@@ -9,7 +9,7 @@ import pytest
 
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Unchanged, WholeFile
-from agent.journal import History, read_events
+from agent.journal import read_events, read_history
 from agent.loop import Ending, run_trials
 from agent.open_run import OpenRun
 from agent.propose.proposer import Context
@@ -217,7 +217,7 @@ def test_a_missing_commit_is_made_again_with_the_same_hash(open_run: OpenRunWith
 def test_history_and_files_agree_after_a_run(open_run: OpenRunWith) -> None:
     run = open_run(Scripted(proposal(BETTER)), trials=2)
     run_trials(run)
-    assert History.read(run.paths.journal).trials == run.history.trials
+    assert read_history(run.paths.journal).trials == run.history.trials
     assert len(list(read_events(run.paths.journal))) == 4
     assert (run.paths.trial(1).files / "train.py").read_bytes() == run.repo.read("r/0001")["train.py"]
     assert re.search(r"step 00004", run.paths.trial(1).log.read_text())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.journal import History
+from agent.journal import read_history
 from tests.kill_anywhere.killed_runs import Zygote
 
 from .llm.fake_server import fake_server, says
@@ -133,7 +133,7 @@ def test_a_product_holds_for_the_runs_that_search_it_and_for_no_other(warm: Zygo
         for option, answer in {"--derived": large, "--no-derived": small}.items():
             run = [*options, option, "--name", name + option, "--trials", "2", "--model", replies]
             assert process.agent("run", "--task", str(task), *run) == 0, process.said
-            (_, trial) = History.read(process.runs.run(name + option).journal).trials
+            (_, trial) = read_history(process.runs.run(name + option).journal).trials
             assert trial.proposal.params == answer
             assert process.agent("prompt", f"{name}{option}/1") == 0
             assert ("area = WIDTH * DEPTH (2 to 20)" in process.said) is (option == "--derived")
@@ -160,7 +160,7 @@ def test_hints_are_where_a_search_begins_and_every_headline_says_so(warm: Zygote
         begin = ["run", "--task", str(task), "--mode", "local", "--name", name, "--trials", "2"]
         assert process.agent(*begin, *arguments) == 0, process.said
     ran = {
-        n: [t.proposal.params for t in History.read(process.runs.run(n).journal).trials] for n in ("plain", "hinted")
+        n: [t.proposal.params for t in read_history(process.runs.run(n).journal).trials] for n in ("plain", "hinted")
     }
     assert ran["hinted"] == [BASELINE, {**BASELINE, "DEPTH": 3}]
     assert ran["plain"][1] not in ran["hinted"]

@@ -14,7 +14,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from agent.journal import History
+from agent.journal import read_history
 from tests.docker_engine import skip_without_docker
 
 BIGRAM = Path(__file__).parents[1] / "tasks" / "bigram"
@@ -161,7 +161,7 @@ def test_another_seed_is_judged_against_the_noise(agent: Agent, night: Path) -> 
 
 
 def test_a_repeat_of_the_run_is_compared_with_itself(agent: Agent, night: Path) -> None:
-    repeat = History.read(night / "runs" / "r" / "journal.jsonl").repeats[-1]
+    repeat = read_history(night / "runs" / "r" / "journal.jsonl").repeats[-1]
     done = agent(night, "replay", f"r/{repeat.trial}", "--seed", str(repeat.seed), "--json")
     document = json.loads(done.stdout)
     assert document["recorded"]["val_loss"] == repeat.val_loss

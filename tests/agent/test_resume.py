@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal import History
+from agent.journal import read_history
 from tests.docker_engine import skip_without_docker
 from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote, told
 
@@ -98,7 +98,7 @@ def test_a_run_in_an_image_goes_on_in_the_same_one(agent: Zygote) -> None:
     assert agent.agent(*begin, "1") == 0, agent.said
     assert agent.agent("resume", "r", "--trials", "2") == 0, agent.said
     journal = agent.runs.run("r").journal
-    images = {trial.outcome.image for trial in History.read(journal).trials if trial.outcome}
+    images = {trial.outcome.image for trial in read_history(journal).trials if trial.outcome}
     (image,) = images
     assert image is not None
     gone = f"sha256:{'0' * 64}"

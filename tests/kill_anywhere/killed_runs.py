@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import load
-from agent.journal import History
+from agent.journal import read_history
 from agent.paths import RunsFolder
 from agent.repo import TrialRepo
 
@@ -106,7 +106,7 @@ def zygote(folder: Path) -> Iterator[Zygote]:
 def told(runs: RunsFolder, run_id: str) -> dict[str, Any]:
     """Return all that a run says, without times and what else is measured: the same for a run that was killed."""
     paths, repo = runs.run(run_id), TrialRepo(runs.repo)
-    history = History.read(paths.journal)
+    history = read_history(paths.journal)
     tags = repo.tags(run_id)
     numbers = {sha: number for number, sha in tags.items()}
     parents = {number: _git(runs, "rev-list", "--parents", "-1", sha).split()[1:] for number, sha in tags.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal import TrialFinished, TrialStarted
+from agent.events import TrialFinished, TrialStarted
 from agent.paths import RunPaths
 from agent.run_lock import locked
 from tests.made_runs import BASELINE, BEGAN, made_run, scored, searched

@@ -12,7 +12,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from agent.errors import UsageError
-from agent.journal import History
+from agent.journal import read_history
 from agent.paths import RunPaths
 from agent.track.mirror import alone
 
@@ -120,5 +120,5 @@ def test_after_a_kill_the_tracker_catches_up_and_ends(environment: dict[str, str
     process.send_signal(signal.SIGKILL)
     process.wait()
     wait_until_free(paths, "tensorboard")
-    n_finished = len(History.read(paths.journal).trials)
+    n_finished = len(read_history(paths.journal).trials)
     assert steps(paths)[: n_finished - 1] == list(range(n_finished - 1))  # the last may not have its commit

@@ -12,7 +12,7 @@ import pytest
 from agent.budget import Budget
 from agent.data import Corpus
 from agent.edits.edit import WholeFile
-from agent.journal import History, Journal
+from agent.journal import Journal, read_history
 from agent.loop import run_trials
 from agent.open_run import OpenRun
 from agent.paths import RunsFolder
@@ -77,7 +77,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, bigram: Task, corpus: Corpus
             corpus=corpus,
             paths=paths,
             journal=journal,
-            history=History.read(paths.journal),
+            history=read_history(paths.journal),
             repo=TrialRepo(runs.repo),
             proposer=Cheater(marker),
             sandbox=sandbox,
