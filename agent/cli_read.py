@@ -57,7 +57,7 @@ def log(
         return
     fits = chosen(kept=kept, status=status, since=since, now=datetime.now(UTC))
     stored = stored_run(runs, run_name)
-    timeline = stored.history.timeline
+    history, timeline = stored.history, stored.history.timeline
     if json_:
         listed = [trial for trial in timeline if isinstance(trial, Trial) and fits(trial)]
         rows = [text.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in listed]
@@ -68,7 +68,8 @@ def log(
         return
     is_open = holder(stored.paths) is not None
     # Each line tells the change to the incumbent of its moment, which may be a trial that is not listed.
-    heading, *every = text.trial_lines(timeline, stored.hashes, stored.metric, sys.stdout.isatty(), is_open=is_open)
+    colour = sys.stdout.isatty()
+    heading, *every = text.trial_lines(history, timeline, stored.hashes, stored.metric, colour, is_open=is_open)
     about = [stored.trial(one.trial) if isinstance(one, Repeat) else one for one in timeline]
     lines = [heading, *(line for line, trial in zip(every, about, strict=True) if fits(trial))]
     closing = text.summary(stored.history, stored.metric, stored.keeper)

@@ -122,10 +122,10 @@ def figures(comparison: Comparison, stored: Sequence[StoredRun], reference: str 
 def of_run(stored: StoredRun) -> RunFigures:
     """Return one run in numbers, as far as it has come."""
     trials, config = stored.history.trials, with_raises(stored.config, stored.history.raises)
-    results = [trials[each.number] if isinstance(each, Trial) else each for each in stored.history.results]
+    results = stored.history.results
     proposed = [trial for trial in trials[1:] if trial.status is not None and trial.status.ran]
     state, axis = _state(stored, config), Axis.of(config)
-    curve = best_so_far(results, axis.cost)
+    curve = best_so_far(stored.history, axis.cost)
     spent = curve.x[-1] if curve.x else 0.0
     is_over = state is not State.GOING_ON
     result, made = _result(stored)

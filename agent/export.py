@@ -61,9 +61,9 @@ def export(stored: StoredRun, folder: Path) -> Exported:
 
 def best_trial(stored: StoredRun) -> Trial:
     """Return the trial that `agent best` shows. Raises UsageError if there is none with a loss."""
-    if stored.history.incumbent is None:
+    if stored.best is None:
         raise UsageError(f"{stored.run_id} has no trial with a loss yet: there is nothing to export")
-    return stored.history.incumbent
+    return stored.best
 
 
 def ratchet(stored: StoredRun) -> list[str]:

@@ -87,8 +87,7 @@ class Lines:
     def repeating(self, repeat: Repeat) -> None: ...
 
     def finished(self, trial: Trial, previous: Trial | None) -> None:
-        before = previous.val_loss if previous else None
-        print(text.trial_line(trial, None, before, self._metric, False), flush=True)
+        print(text.trial_line(trial, None, previous, self._metric, False), flush=True)
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
         print(text.repeat_line(repeat, self._metric, False), flush=True)
@@ -118,7 +117,7 @@ def main() -> None:
             box, AuditedScorer(task, corpus, box), Budget(trials=options.edits + 1), Lines(task.metric),
             rule=KeepRule(lead=options.lead, paired=True, sigma=task.noise.sigma),
         )  # fmt: skip
-        lines = text.trial_lines(history.results, repo.tags(paths.run_id), task.metric, False, is_open=True)
+        lines = text.trial_lines(history, history.results, repo.tags(paths.run_id), task.metric, False)
         print("\n".join(lines), flush=True)
         run_trials(run)
         journal.close()

@@ -1,20 +1,23 @@
 """Runs made by hand, without executing anything: for what is told of runs. Journal, run.json and commits are real."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from agent.config import checked, save
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Unchanged
-from agent.events import TrialFinished, TrialStarted
-from agent.paths import RunsFolder
+from agent.events import Event, RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
+from agent.history import History
+from agent.paths import RunPaths, RunsFolder
 from agent.record import commit_of
+from agent.repeat import Purpose, Verdict
 from agent.repo import TrialRepo, run_git
 from agent.report.stored_run import StoredRun
 from agent.task import Task
-from agent.trial import Origin, Outcome, Proposal, Score, Status, Trial
+from agent.trial import Origin, Outcome, Proposal, Score, Standing, Status, Trial
 
 BIGRAM = Path(__file__).parent / "tasks" / "bigram"
 BEGAN = datetime.fromisoformat("2026-11-21T22:00:00+00:00")
@@ -44,41 +47,92 @@ def failed(status: Status, reason: str = "") -> Outcome:
 BASELINE = (Proposal(Origin.BASELINE, "baseline", Unchanged()), scored(3.0, kept=True))
 
 
+@dataclass(frozen=True)
+class Again:
+    """A further run of a trial's script."""
+
+    trial: int
+    outcome: Outcome
+    standing: Standing | None = None  # what it decided, of a confirmation
+    purpose: Purpose = Purpose.CONFIRM
+    seed: int = 1
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What it decided, with a lead that goes with it."""
+        leads = {Standing.CONFIRMED: 3.0, Standing.PROVISIONAL: 1.0, Standing.ROLLED_BACK: -1.0}
+        return None if self.standing is None else Verdict(self.standing, leads[self.standing])
+
+
+Result = tuple[Proposal, Outcome] | Again
+
+
+def events_of(results: Sequence[Result]) -> Iterator[Event]:
+    """Yield the events of a run that has had these results, ten minutes apart; each edits the incumbent's script."""
+    history = History([])
+    for index, result in enumerate(results):
+        at = (BEGAN + timedelta(minutes=10 * index)).isoformat()
+        if isinstance(result, Again):
+            events: tuple[Event, ...] = (
+                RepeatStarted(result.trial, result.seed, result.purpose, at),
+                RepeatFinished(result.trial, result.seed, result.outcome, result.verdict, at),
+            )
+        else:
+            number, parent = len(history.trials), history.position.incumbent
+            events = TrialStarted(number, parent, result[0], at), TrialFinished(number, result[1], at)
+        for event in events:
+            history.add(event)
+            yield event
+
+
+def made_history(results: Sequence[Result]) -> History:
+    """Return the history of a run that has had these results."""
+    history = History([])
+    for event in events_of(results):
+        history.add(event)
+    return history
+
+
+def write_journal(paths: RunPaths, events: Sequence[Event]) -> None:
+    """Let a run have had these events."""
+    paths.journal.write_text("".join(json.dumps(event.to_json()) + "\n" for event in events))
+
+
 def made_run(
     root: Path,
-    results: Sequence[tuple[Proposal, Outcome]],
+    results: Sequence[Result],
     *,
     name: str = "made",
     mode: str = "random",
     seed: int = 0,
     logs: dict[int, str] | None = None,
     exchanges: dict[int, Sequence[dict[str, object]]] | None = None,
+    options: Mapping[str, object] | None = None,
+    all_commits: bool = False,
 ) -> StoredRun:
     """Write a run of the bigram task that has had these results, ten minutes apart, and return it.
 
     Args:
         root: the folder of runs; several runs may share one.
-        results: proposals and what they came to, the baseline first.
+        results: proposals and what they came to, the baseline first; and further runs.
         logs: what trials printed; exchanges: records of their transcripts; both by number.
+        options: further fields of its RunConfig, or others than those of a plain run.
+        all_commits: every trial has the commit that the loop would make; else all tags point to the baseline's, since
+            most of what trials hold is read from the journal.
     """
     task, runs = Task.load(BIGRAM), RunsFolder(root)
     runs.prepare()
     paths = runs.run(name)
     paths.root.mkdir()
-    save(
-        paths.run_json,
-        checked(
-            run_id=name, mode=mode, seed=seed, task_folder=str(BIGRAM), task_name=task.name, task_digest=task.digest,
-            profile=task.profile, metric_name=task.metric.name, noise_sigma=task.noise.sigma,
-        ),
+    plain: dict[str, object] = dict(
+        run_id=name, mode=mode, seed=seed, task_folder=str(BIGRAM), task_name=task.name, task_digest=task.digest,
+        profile=task.profile, metric_name=task.metric.name, noise_sigma=task.noise.sigma,
     )  # fmt: skip
-    lines, incumbent = [], None
-    for number, (proposal, outcome) in enumerate(results):
-        at = (BEGAN + timedelta(minutes=10 * number)).isoformat()
-        lines += [TrialStarted(number, incumbent, proposal, at), TrialFinished(number, outcome, at)]
-        incumbent = number if outcome.kept else incumbent
-    paths.journal.write_text("".join(json.dumps(event.to_json()) + "\n" for event in lines))
-    _commit(runs, task, name, results, BEGAN.isoformat())
+    save(paths.run_json, checked(**{**plain, **(options or {})}))
+    events = list(events_of(results))
+    write_journal(paths, events)
+    history = made_history(results)
+    _commit(runs, task, name, history, history.trials if all_commits else history.trials[:1])
     for number, log in (logs or {}).items():
         paths.trial(number).root.mkdir(parents=True, exist_ok=True)
         paths.trial(number).log.write_text(log)
@@ -88,11 +142,19 @@ def made_run(
     return StoredRun.find(runs, name)
 
 
-def _commit(runs: RunsFolder, task: Task, name: str, results: Sequence[tuple[Proposal, Outcome]], at: str) -> None:
-    """Commit the baseline, and let every tag point to it: what trials hold is read from the journal."""
+def _commit(runs: RunsFolder, task: Task, name: str, history: History, trials: Sequence[Trial]) -> None:
+    """Commit some trials, the baseline at least, and let the tags of all others point to it."""
     repo = TrialRepo(runs.repo)
-    first = Trial(0, None, *results[0][:1], at, results[0][1], at)
-    commit = commit_of(first, dict(task.files), None, run_id=name, mode="test", task=task, model=None)
-    sha = repo.record(name, 0, commit, advance=True)
-    tags = "".join(f"create refs/tags/{name}/{number:04d} {sha}\n" for number in range(1, len(results)))
+    sources, hashes = dict[int, str](), dict[int, str]()
+    for trial in trials:
+        before = task.source if trial.parent is None else sources[trial.parent]
+        sources[trial.number] = trial.proposal.edit.apply(before) if trial.proposal.refused is None else before
+        files = {**task.files, task.script: sources[trial.number].encode()}
+        parent = None if trial.parent is None else hashes[trial.parent]
+        commit = commit_of(trial, files, parent, run_id=name, mode="test", task=task, model=None)
+        hashes[trial.number] = repo.record(name, trial.number, commit, advance=trial.kept or trial.number == 0)
+    left = range(len(trials), len(history.trials))
+    tags = "".join(f"create refs/tags/{name}/{number:04d} {hashes[0]}\n" for number in left)
     run_git(["--git-dir", str(runs.repo), "update-ref", "--stdin"], tags.encode())
+    if len(trials) > 1 and history.incumbent is not None and history.champion is not None:
+        repo.point(name, history.incumbent.number, history.champion.number)

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from agent.history import stands
 from agent.propose.briefing import NOTHING, Briefing, one_line
-from agent.trial import Standing, Trial
+from agent.trial import Trial
 
 N_LATEST = 5  # trials told with their whole result, whatever became of them
 N_REFUSALS = 3  # reasons why nothing ran
@@ -21,11 +22,11 @@ class Memory:
 
     def kept(self, n_lines: int) -> str:
         """Return what the incumbent was built of, as far as is known, the latest `n_lines`, oldest first."""
-        return _bounded([self._line(trial) for trial in self.trials if _stands(trial)], n_lines)
+        return _bounded([self._line(trial) for trial in self.trials if stands(trial)], n_lines)
 
     def tried(self, n_lines: int) -> str:
         """Return what ran and was not kept, like ideas on one line with their numbers, the latest `n_lines`."""
-        ran = [trial for trial in self.trials if trial.status and trial.status.ran and not _stands(trial)]
+        ran = [trial for trial in self.trials if trial.status and trial.status.ran and not stands(trial)]
         lines = [self._group(group) for group in _grouped(ran)]
         if self.pending is not None:
             lines.append(f"{self.pending.number}: {one_line(self.pending.proposal.title)} -> running now")
@@ -68,11 +69,6 @@ class Memory:
 
     def _reason(self, trial: Trial) -> str:
         return one_line(trial.outcome.reason) if trial.outcome else ""
-
-
-def _stands(trial: Trial) -> bool:
-    """Whether a trial moved the incumbent, and no fresh run has taken that back."""
-    return trial.standing in (Standing.PROVISIONAL, Standing.CONFIRMED)
 
 
 def _grouped(trials: Iterable[Trial]) -> list[list[Trial]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.attribution.stored import attributed
-from agent.repeat import Repeat
+from agent.history import History
 from agent.report.attribution import conclusion, remarks
 from agent.report.attribution import table as attribution_table
 from agent.report.chart_search import means, parallel, step_size
@@ -23,7 +23,6 @@ from agent.report.tables import (
     runs_table,
     test_table,
 )
-from agent.trial import Trial
 
 AXES: tuple[tuple[str, str, Cost], ...] = (
     ("trials", "trials", as_trials),
@@ -73,16 +72,16 @@ def _progress(runs: Sequence[RunOnPage]) -> Chapter:
 def _progress_chart(runs: Sequence[RunOnPage], axis: str, label: str, cost: Cost) -> Chart:
     if len(runs) == 1:
         return _of_one(runs[0], 0, axis, label, cost)
-    groups: dict[str, list[Sequence[Trial | Repeat]]] = {}
+    groups: dict[str, list[History]] = {}
     for run in runs:
-        groups.setdefault(run.stored.label, []).append(run.results)
+        groups.setdefault(run.stored.label, []).append(run.stored.history)
     return comparison(groups, runs[0].stored.metric, cost, label, name=f"progress-{axis}")
 
 
 def _of_one(run: RunOnPage, index: int, axis: str, label: str, cost: Cost) -> Chart:
     stored = run.stored
     return progress(
-        run.results, stored.metric, cost, label, sigma=stored.keeper.sigma,
+        stored.history, stored.metric, cost, label, sigma=stored.keeper.sigma,
         name=f"run-{index}-{axis}", key=str(index),
     )  # fmt: skip
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.counted import counted
+from agent.history import History
 from agent.metric import Metric
-from agent.repeat import Repeat
 from agent.report.curves import Cost, Curve, best_so_far, spread
 from agent.report.svg import (
     BLUE,
@@ -86,7 +86,7 @@ def blank(height_inches: float, *, n_columns: int = 1, n_rows: int = 1) -> "tupl
 
 
 def progress(
-    results: Sequence[Trial | Repeat],
+    history: History,
     metric: Metric,
     cost: Cost,
     unit: str,
@@ -98,14 +98,14 @@ def progress(
     """Return one run as autoresearch's users know it: every trial a grey dot, kept ones green, the best so far a line.
 
     Args:
-        results: finished trials and repeats, in their order; at least one trial has a loss.
+        history: of the run; at least one trial has a loss.
         cost: what a trial adds to the horizontal axis, in `unit`.
         sigma: the loss's known seed noise, drawn as a band of two around the baseline; None: not drawn.
         key: what the marks of the run's trials begin with.
     """
     figure, (ax,) = blank(3.9)
-    trials = [result for result in results if isinstance(result, Trial)]
-    curve = best_so_far(results, cost)
+    trials = history.trials
+    curve = best_so_far(history, cost)
     places = dict(zip([trial.number for trial in trials], curve.x, strict=True))
     scored = [trial for trial in trials if trial.val_loss is not None]
     marks: dict[str, list[str]] = {}
@@ -147,15 +147,13 @@ def progress(
     return Chart(name, f"{n}, {len(kept)} kept", told, figure, marks)
 
 
-def comparison(
-    groups: Mapping[str, Sequence[Sequence[Trial | Repeat]]], metric: Metric, cost: Cost, unit: str, *, name: str
-) -> Chart:
+def comparison(groups: Mapping[str, Sequence[History]], metric: Metric, cost: Cost, unit: str, *, name: str) -> Chart:
     """Return the best so far by group (a mode): each run a faint line, their mean a strong one, ± one deviation."""
     figure, (ax,) = blank(3.9)
     shown = 0
     for index, (label, runs) in enumerate(groups.items()):
         colour, line = _COLOURS[index % len(_COLOURS)], _LINES[index % len(_LINES)]
-        curves = [best_so_far(results, cost) for results in runs]
+        curves = [best_so_far(history, cost) for history in runs]
         for curve in curves if len(curves) > 1 else ():
             _step(ax, curve.x, _shown(curve, metric), color=colour, linewidth=0.7, alpha=0.35)
         found = spread(curves)

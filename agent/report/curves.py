@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from statistics import mean, stdev
 
+from agent.history import History
 from agent.repeat import Repeat
-from agent.trial import Standing, Trial
+from agent.trial import Trial
 
 Cost = Callable[[Trial | Repeat], float]
 """What one finished trial, or repeat of one, adds to the horizontal axis."""
@@ -44,20 +45,11 @@ class Curve:
         return self.best[n_done - 1] if n_done else None
 
 
-def best_so_far(results: Sequence[Trial | Repeat], cost: Cost) -> Curve:
+def best_so_far(history: History, cost: Cost) -> Curve:
     """Return the curve of a run's finished trials. Repeats cost; what one of them has rolled back does not count."""
-    x: list[float] = []
-    best: list[float | None] = []
-    lowest: float | None = None
-    for result, spent in zip(results, accumulate(cost(result) for result in results), strict=True):
-        if not isinstance(result, Trial):
-            continue
-        loss = result.val_loss
-        if result.kept and loss is not None and result.standing is not Standing.ROLLED_BACK:
-            lowest = loss if lowest is None else min(lowest, loss)
-        x.append(spent)
-        best.append(lowest)
-    return Curve(tuple(x), tuple(best))
+    spent = accumulate(cost(result) for result in history.results)
+    x = [total for result, total in zip(history.results, spent, strict=True) if isinstance(result, Trial)]
+    return Curve(tuple(x), tuple(history.best_so_far()))
 
 
 @dataclass(frozen=True)

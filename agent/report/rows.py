@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agent.history import stands
 from agent.record import one_line
 from agent.report.stored_run import StoredRun
-from agent.report.text import verdict
+from agent.report.text import change, verdict
 from agent.trial import Trial
 
 # By verdict and, for verdicts that are not here, by tone.
@@ -22,9 +23,9 @@ class Row:
     commit: str
     verdict: str
     symbol: str  # tells verdicts apart without colour
-    tone: str  # kept, reverted or failed
+    tone: str  # kept (and not rolled back since), reverted or failed
     value: float | None  # of the metric
-    change: float | None  # to the incumbent of its moment
+    change: float | None  # to the incumbent that it was judged against
     memory_gb: float | None
     seconds: float | None  # of training, by the clock
     origin: str
@@ -33,14 +34,11 @@ class Row:
 
 def rows(stored: StoredRun, index: int) -> Iterator[Row]:
     """Yield the finished trials of the run with that index on the page."""
-    incumbent: float | None = None
     for trial in stored.history.trials:
-        yield _row(stored, trial, index, incumbent)
-        if trial.kept:
-            incumbent = trial.val_loss
+        yield _row(stored, trial, index)
 
 
-def _row(stored: StoredRun, trial: Trial, index: int, incumbent: float | None) -> Row:
+def _row(stored: StoredRun, trial: Trial, index: int) -> Row:
     outcome, metric, word = trial.outcome, stored.metric, verdict(trial).replace("_", " ")
     assert outcome is not None, "a page is about finished trials"
     value = None if outcome.val_loss is None else metric.shown(outcome.val_loss)
@@ -49,7 +47,7 @@ def _row(stored: StoredRun, trial: Trial, index: int, incumbent: float | None) -
         title = f"[copy of {trial.proposal.copied_from}] {title}"
     if outcome.flags:
         title = f"[{one_line(outcome.flags[0])}] {title}"
-    tone = "failed" if value is None else "kept" if trial.kept else "reverted"
+    tone = "failed" if value is None else "kept" if stands(trial) else "reverted"
     return Row(
         mark=f"{index}/{trial.number}",
         run_id=stored.run_id,
@@ -59,7 +57,7 @@ def _row(stored: StoredRun, trial: Trial, index: int, incumbent: float | None) -
         symbol=_SYMBOLS.get(word, _SYMBOLS[tone]),
         tone=tone,
         value=value,
-        change=None if value is None or incumbent is None else value - metric.shown(incumbent),
+        change=change(trial, stored.history.incumbent_before(trial.number), metric),
         memory_gb=outcome.peak_vram_gb or outcome.peak_memory_gb,
         seconds=outcome.wall_seconds or None,
         origin=trial.proposal.origin.value,

@@ -120,8 +120,7 @@ class Screen:
     def finished(self, trial: Trial, previous: Trial | None) -> None:
         colour = self._live.colour
         self._live.head(self._metric, self._label)
-        before = previous.val_loss if previous else None
-        line = text.trial_line(trial, self._hash_of(trial.number), before, self._metric, colour)
+        line = text.trial_line(trial, self._hash_of(trial.number), previous, self._metric, colour)
         self._live.row(line, self._metric, self._label)
 
     def repeating(self, repeat: Repeat) -> None:

@@ -35,7 +35,7 @@ class RunOnPage:
     @property
     def results(self) -> list[Trial | Repeat]:
         """Trials as they stand by now, and repeats, in the order in which they finished."""
-        return [self.trials[r.number] if isinstance(r, Trial) else r for r in self.stored.history.results]
+        return self.stored.history.finished
 
     @property
     def scored(self) -> list[tuple[int, Params, float]]:
@@ -110,7 +110,7 @@ def finders_table(runs: Sequence[RunOnPage]) -> Table:
                f"best {metric.name}")  # fmt: skip
     rows = []
     for run in runs:
-        found = finders(run.trials)
+        found = finders(run.stored.history)
         n_all = sum(finder.n_proposed for finder in found)
         for finder in found:
             best = "" if finder.best is None else f"{metric.shown(finder.best):.6f}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.budget import Ledger, duration
 from agent.counted import counted
-from agent.history import History
+from agent.history import History, stands
 from agent.keeper import Keeper, Reading
 from agent.machine import Void
 from agent.metric import Metric
@@ -47,28 +47,27 @@ def header(metric: Metric) -> str:
 
 
 def trial_line(
-    trial: Trial, sha: str | None, incumbent_loss: float | None, metric: Metric, colour: bool, *, is_open: bool = True
+    trial: Trial, sha: str | None, before: Trial | None, metric: Metric, colour: bool, *, is_open: bool = True
 ) -> str:
     """Return one trial as one line.
 
     Args:
         sha: hash of its commit, if it has one already.
-        incumbent_loss: the loss it was judged against; None for the baseline.
+        before: the incumbent that it was judged against; None for the baseline.
         is_open: whether a process works on the run; a trial in flight was interrupted if not.
     """
     outcome = trial.outcome
     status = outcome.status if outcome else None
-    value = change = memory = seconds = ""
+    value = memory = seconds = ""
     if outcome is not None:
         if outcome.val_loss is not None:
             value = f"{metric.shown(outcome.val_loss):.6f}"
-            if incumbent_loss is not None:
-                change = f"{metric.shown(outcome.val_loss) - metric.shown(incumbent_loss):+.5f}"
         gigabytes = outcome.peak_vram_gb or outcome.peak_memory_gb
         memory = "" if gigabytes is None else f"{gigabytes:.2f}"
         seconds = f"{outcome.wall_seconds:.1f}" if outcome.wall_seconds else ""
-    stands = trial.kept and trial.standing is not Standing.ROLLED_BACK
-    code = _GREEN if stands else _COLOURS.get(status, _RED) if status else ""
+    difference = change(trial, before, metric)
+    changed = "" if difference is None else f"{difference:+.5f}"
+    code = _GREEN if stands(trial) else _COLOURS.get(status, _RED) if status else ""
     title = one_line(trial.proposal.title)
     if outcome is not None and outcome.reason:
         title = f"{title}: {one_line(outcome.reason)}" if title else one_line(outcome.reason)
@@ -86,9 +85,16 @@ def trial_line(
     word = paint(f"{said:14}", code, colour)
     told = paint(title, "" if trial.kept else _FAINT, colour)
     return (
-        f"{trial.number:>5}  {(sha or '')[:7]:7}  {word} {value:>{value_width(metric)}} {change:>9} "
+        f"{trial.number:>5}  {(sha or '')[:7]:7}  {word} {value:>{value_width(metric)}} {changed:>9} "
         f"{memory:>6} {seconds:>7}  {trial.proposal.origin:8}  {told}"
     )
+
+
+def change(trial: Trial, before: Trial | None, metric: Metric) -> float | None:
+    """Return how the metric changed from the incumbent `before` to a trial; None where one of them has no loss."""
+    if before is None or before.val_loss is None or trial.val_loss is None:
+        return None
+    return metric.shown(trial.val_loss) - metric.shown(before.val_loss)
 
 
 def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool = True) -> str:
@@ -156,6 +162,7 @@ def verdict(trial: Trial) -> str:
 
 
 def trial_lines(
+    history: History,
     results: Iterable[Trial | Repeat],
     hashes: Mapping[int, str],
     metric: Metric,
@@ -163,25 +170,14 @@ def trial_lines(
     *,
     is_open: bool = True,
 ) -> list[str]:
-    """Return the heading and one line a trial or repeat, each trial compared with the incumbent of its moment."""
+    """Return the heading and one line for each of some trials and repeats of a history."""
     lines = [paint(header(metric), _BOLD, colour)]
-    losses: dict[int, float | None] = {}
-    incumbent: float | None = None
-    champion: float | None = None
     for result in results:
         if isinstance(result, Repeat):
             lines.append(repeat_line(result, metric, colour, is_open=is_open))
-            standing = result.verdict.standing if result.verdict is not None else None
-            if standing is Standing.CONFIRMED:
-                champion = losses[result.trial]
-            elif standing is Standing.ROLLED_BACK:
-                incumbent = champion
             continue
-        lines.append(trial_line(result, hashes.get(result.number), incumbent, metric, colour, is_open=is_open))
-        losses[result.number] = result.val_loss
-        if result.kept:
-            incumbent = result.val_loss
-            champion = incumbent if champion is None else champion
+        before = history.incumbent_before(result.number)
+        lines.append(trial_line(result, hashes.get(result.number), before, metric, colour, is_open=is_open))
     return lines
 
 

@@ -37,7 +37,8 @@ def _follow_in_lines(stored: StoredRun, console: Console, pause_seconds: float) 
     while True:
         going_on = holder(stored.paths) is not None  # asked first, so that nothing is missed that came before its end
         stored = stored.again()
-        lines = text.trial_lines(stored.history.results, stored.hashes, stored.metric, colour=False)
+        history = stored.history
+        lines = text.trial_lines(history, history.results, stored.hashes, stored.metric, colour=False)
         for line in lines[n_shown:]:
             _say(console, line)
         n_shown = len(lines)
@@ -59,8 +60,8 @@ def _follow_live(stored: StoredRun, console: Console, pause_seconds: float) -> N
 
 def _view(stored: StoredRun, width: int, height: int) -> Group:
     """Return what fits on a screen: the latest trials, the one in flight, and what the run has come to."""
-    done = [result for result in stored.history.timeline if result.outcome is not None]
-    heading, *lines = text.trial_lines(done, stored.hashes, stored.metric, colour=True)
+    history = stored.history
+    heading, *lines = text.trial_lines(history, history.finished, stored.hashes, stored.metric, colour=True)
     below = [*_in_flight(stored), "", *_closing(stored, width)]
     n_lines = max(3, height - len(below) - _LINES_BESIDE)
     shown = [f"run {stored.run_id}, mode {stored.label}", heading, *lines[-n_lines:], *below]

@@ -33,7 +33,7 @@ class TrialFacts:
     number: int
     params: Params
     metrics: Mapping[str, float]  # of this trial, and what the run had come to with it
-    tags: Mapping[str, str]  # status, standing, commit, title and the like; `standing` may change later
+    tags: Mapping[str, str]  # status, standing, commit, title and the like
     ok: bool
     started_ms: int  # since 1970
     finished_ms: int
@@ -55,7 +55,10 @@ class Tracker(Protocol):
     """Writes facts to one place. Whatever it wrote before, an interrupted time included, is not written twice."""
 
     def write(self, run: RunFacts) -> None:
-        """Bring the tracker up to `run`, which only ever grows, but for the standing of its trials.
+        """Bring the tracker up to `run`, which only ever grows, but for what a roll-back changes.
+
+        That is the standing of the trials that were rolled back, and the best loss up to each of them. A tracker that
+        cannot change what it has written leaves both as they were when the trial ended.
 
         Raises:
             TrackError: it could not be reached, or refused; what is missing is written by a later call.
@@ -71,13 +74,11 @@ def facts_of(stored: StoredRun) -> RunFacts:
     """Return the facts of a run: of its trials that have ended and have their commit."""
     config, metric, hashes = stored.config, stored.metric, stored.repo.tags(stored.run_id)
     settings = {name: str(value) for name, value in asdict(config).items() if name in _SETTINGS and value is not None}
-    trials, ledger, best = [], Ledger(0, 0.0, 0.0, None), None
-    for trial in stored.history.trials:
+    trials, ledger = [], Ledger(0, 0.0, 0.0, None)
+    for trial, best in zip(stored.history.trials, stored.history.best_so_far(), strict=True):
         if trial.number not in hashes:  # it has just ended, and is being committed
             break
         ledger = ledger.plus(trial)
-        if trial.kept and trial.val_loss is not None:
-            best = trial.val_loss if best is None else min(best, trial.val_loss)
         trials.append(_trial(trial, hashes[trial.number], metric, ledger, best))
     return RunFacts(stored.run_id, config.task_name, metric.name, metric.goal == "maximise", settings, tuple(trials))
 

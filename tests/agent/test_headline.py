@@ -139,7 +139,7 @@ def test_under_the_paper_s_rule_nothing_is_ever_confirmed() -> None:
 
 def test_repeats_have_lines_and_changes_are_to_the_incumbent_of_the_moment() -> None:
     past = Past().trial(1.0).trial(0.9).again(0, 1, 1.0, Purpose.CHAMPION).again(1, 1, 1.2).trial(1.1)
-    lines = trial_lines(past.history.timeline, {}, METRIC, colour=False)
+    lines = trial_lines(past.history, past.history.timeline, {}, METRIC, colour=False)
     assert ["rolled back" in line for line in lines] == [False, False, True, False, True, False]
     assert "+0.10000" in lines[-1]  # to the champion, not to what was rolled back
     assert "2 repeats" in "\n".join(summary(past.history, METRIC, past.keeper))

@@ -1,35 +1,30 @@
 """The best so far, against trials and costs, and its spread over runs."""
 
-from agent.repeat import Purpose, Repeat
 from agent.report.curves import Curve, as_charged, as_trials, best_so_far, spread
-from agent.trial import Outcome, Standing, Status, Trial
-from tests.made_runs import BASELINE, failed, scored, searched
+from agent.trial import Standing, Status
+from tests.made_runs import BASELINE, Again, failed, made_history, scored, searched
 
-AT = "2026-11-22T10:00:00+00:00"
-
-
-def trial(number: int, outcome: Outcome, decided: Standing | None = None) -> Trial:
-    return Trial(number, None if number == 0 else 0, searched(0.5), AT, outcome, AT, decided)
+IDEA = searched(0.5)
 
 
 def test_only_kept_trials_lower_the_best_and_failures_cost_too() -> None:
-    trials = [trial(0, BASELINE[1]), trial(1, scored(2.5)), trial(2, failed(Status.CRASHED)),
-              trial(3, scored(2.0, kept=True))]  # fmt: skip
-    assert best_so_far(trials, as_trials) == Curve((0.0, 1.0, 2.0, 3.0), (3.0, 3.0, 3.0, 2.0))
-    assert best_so_far(trials, as_charged).x == (1.0, 2.0, 2.5, 3.5)
+    history = made_history(
+        [BASELINE, (IDEA, scored(2.5)), (IDEA, failed(Status.CRASHED)), (IDEA, scored(2.0, kept=True))]
+    )
+    assert best_so_far(history, as_trials) == Curve((0.0, 1.0, 2.0, 3.0), (3.0, 3.0, 3.0, 2.0))
+    assert best_so_far(history, as_charged).x == (1.0, 2.0, 2.5, 3.5)
 
 
 def test_there_is_no_best_before_the_first_loss() -> None:
-    curve = best_so_far([trial(0, failed(Status.CRASHED)), trial(1, scored(2.0, kept=True))], as_trials)
+    curve = best_so_far(made_history([(IDEA, failed(Status.CRASHED)), (IDEA, scored(2.0, kept=True))]), as_trials)
     assert curve.best == (None, 2.0)
     assert (curve.at(0.5), curve.at(1.0)) == (None, 2.0)
 
 
 def test_repeats_cost_and_what_they_rolled_back_does_not_count() -> None:
-    repeat = Repeat(1, 1, Purpose.CONFIRM, AT, scored(2.9))
-    results = [trial(0, BASELINE[1]), trial(1, scored(2.0, kept=True), Standing.ROLLED_BACK), repeat,
-               trial(2, scored(2.8, kept=True))]  # fmt: skip
-    assert best_so_far(results, as_charged) == Curve((1.0, 2.0, 4.0), (3.0, 3.0, 2.8))
+    history = made_history([BASELINE, (IDEA, scored(2.0, kept=True)), Again(1, scored(2.9), Standing.ROLLED_BACK),
+                            (IDEA, scored(2.8, kept=True))])  # fmt: skip
+    assert best_so_far(history, as_charged) == Curve((1.0, 2.0, 4.0), (3.0, 3.0, 2.8))
 
 
 def test_the_spread_covers_what_all_curves_cover() -> None:

@@ -46,7 +46,7 @@ def test_a_narrow_terminal_spares_commit_memory_and_seconds_for_the_title(name: 
 def test_values_stand_under_the_name_of_their_metric() -> None:
     metric = Metric("validation_loss_of_the_day")
     past = Past().trial(1.0).again(0, 1, 1.01, Purpose.BASELINE)
-    heading, first, again = trial_lines(past.history.timeline, {}, metric, colour=False)
+    heading, first, again = trial_lines(past.history, past.history.timeline, {}, metric, colour=False)
     void = void_line(Void("slow", True, 1.0, "then"), 0, metric, colour=False)
     end = heading.index(" validation_loss_of_the_d ") + 25
     assert (first[end - 8 : end], again[end - 8 : end]) == ("1.000000", "1.010000")
