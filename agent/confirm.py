@@ -10,6 +10,7 @@ from agent.execute import execute
 from agent.guarded import guarded
 from agent.keeper import Wanted
 from agent.open_run import OpenRun
+from agent.record import write_results
 from agent.repeat import Purpose, Repeat
 from agent.trial import Outcome, Standing
 
@@ -43,7 +44,7 @@ def _run(run: OpenRun, wanted: Wanted) -> Repeat:
 
 
 def _run_repeating(run: OpenRun) -> Repeat:
-    """Execute the repeat in flight, journal what it came to, and move the branch if it decided something."""
+    """Execute the repeat in flight, journal its outcome, and update branch, worktree and table by its verdict."""
     repeat = run.history.repeating
     if repeat is None:
         raise JournalError("no repeat is in flight")
@@ -79,5 +80,7 @@ def _run_repeating(run: OpenRun) -> Repeat:
         if verdict.standing is not Standing.PROVISIONAL:
             run.move_refs()
             run.repo.check_out(run.run_id, run.paths.worktree)
+            hashes = run.repo.tags(run.run_id)
+            write_results(run.paths.results_tsv, run.task.metric, run.history.trials, hashes)
     run.observer.repeated(finished, run.history.trials[trial.number])
     return finished

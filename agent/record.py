@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.git_objects import Commit
+from agent.history import stands
 from agent.metric import Metric
 from agent.trial import Status, Trial
 
@@ -76,7 +77,10 @@ def _facts(trial: Trial, *, run_id: str, mode: str, task: "Task", model: str | N
 
 
 def results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> str:
-    """Return the text of results.tsv: autoresearch's five columns. A failed trial has no value: its cell is blank."""
+    """Return the text of results.tsv: autoresearch's five columns. A failed trial has no value: its cell is blank.
+
+    What was rolled back is a discard, so that the lowest loss that was kept is the run's best.
+    """
     header = f"commit\t{metric.name}\tmemory_gb\tstatus\tdescription\n"
     return header + "".join(_row(trial, metric, hashes[trial.number]) for trial in trials)
 
@@ -107,7 +111,7 @@ def _row(trial: Trial, metric: Metric, sha: str) -> str:
     value = "" if outcome.val_loss is None else f"{metric.shown(outcome.val_loss):.6f}"
     memory = outcome.peak_vram_gb or outcome.peak_memory_gb
     shown = "" if memory is None else f"{memory:.1f}"
-    verdict = "keep" if outcome.kept else "crash" if outcome.status in _CRASHES else "discard"
+    verdict = "keep" if stands(trial) else "crash" if outcome.status in _CRASHES else "discard"
     return f"{sha[:7]}\t{value}\t{shown}\t{verdict}\t{_cell(one_line(trial.proposal.title))}\n"
 
 

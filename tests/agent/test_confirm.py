@@ -114,6 +114,14 @@ def test_after_a_roll_back_branch_and_worktree_are_the_champion_s(opened: OpenRu
     assert run.repo.tag("r", 1) is not None  # nothing that was tried is lost
 
 
+def test_after_a_roll_back_the_table_keeps_what_stands(opened: OpenRunWith) -> None:
+    run = opened(19.9, -1.0, 19.5)
+    run_trials(run)
+    rows = [line.split("\t") for line in run.paths.results_tsv.read_text().splitlines()[1:]]
+    assert [row[3] for row in rows] == ["keep", "discard", "discard", "keep"]
+    assert [row[0] for row in rows] == [run.repo.find(f"r/{number:04d}")[:7] for number in range(4)]
+
+
 def test_repeats_cost_time_and_are_no_trials(opened: OpenRunWith, bigram: Task) -> None:
     run = opened(18.0)
     run_trials(run)
