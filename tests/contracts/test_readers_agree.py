@@ -1,0 +1,434 @@
+"""All readers of a run say the same of its trials: what they were judged against, what stands, what the best is.
+
+Histories are generated, with roll-backs, failures and repeats, and written as real runs. What each reader says is
+compared with `Model`, which walks the events back from each question and shares no code with `History`.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from agent.cli import app
+from agent.events import Event, RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
+from agent.export import best_trial, export
+from agent.journal import read_events
+from agent.record import write_results
+from agent.repeat import Purpose, Verdict
+from agent.report.curves import as_charged, as_trials, best_so_far
+from agent.report.one_trial import facts
+from agent.report.page import render
+from agent.report.rows import rows
+from agent.report.spreadsheet import spreadsheet
+from agent.report.stored_run import StoredRun
+from agent.report.tables import RunOnPage, finders_table, repeats_table, runs_table
+from agent.task import Task
+from agent.track.facts import facts_of
+from agent.trial import Origin, Outcome, Proposal, Standing, Status
+from tests.made_runs import BASELINE, BIGRAM, Again, Result, failed, made_run, scored, searched, write_journal
+
+MAX_STEPS = 14
+AT = "2026-11-22T10:00:00+00:00"
+
+
+@dataclass(frozen=True, repr=False)
+class Model:
+    """What should be said of a run, found by walking its events back from each question: slow and plain."""
+
+    events: Sequence[Event]
+    maximise: bool = False
+
+    def __repr__(self) -> str:
+        return f"{'maximise' if self.maximise else 'minimise'}: {'; '.join(map(_brief, self.events))}"
+
+    @cached_property
+    def ended(self) -> dict[int, int]:
+        """Where each finished trial's end lies among the events."""
+        return {event.number: at for at, event in enumerate(self.events) if isinstance(event, TrialFinished)}
+
+    @cached_property
+    def outcomes(self) -> dict[int, Outcome]:
+        return {event.number: event.outcome for event in self.events if isinstance(event, TrialFinished)}
+
+    @cached_property
+    def begun(self) -> dict[int, TrialStarted]:
+        return {event.number: event for event in self.events if isinstance(event, TrialStarted)}
+
+    def champion(self, at: int) -> int | None:
+        """Return the champion before event `at`: what was confirmed last, or else the baseline if it has a loss."""
+        for event in reversed(self.events[:at]):
+            if _standing(event) is Standing.CONFIRMED:
+                assert isinstance(event, RepeatFinished)
+                return event.trial
+        return 0 if self.ended.get(0, at) < at and self.outcomes[0].kept else None
+
+    def incumbent(self, at: int) -> int | None:
+        """Return the incumbent before event `at`: the last kept trial, unless it was rolled back after that."""
+        for place in reversed(range(at)):
+            event = self.events[place]
+            if isinstance(event, TrialFinished) and event.outcome.kept:
+                return event.number
+            if _standing(event) is Standing.ROLLED_BACK:
+                return self.champion(place)
+        return None
+
+    def ancestors(self, number: int) -> set[int]:
+        """Return a trial and all that its script was built on."""
+        parent = self.begun[number].parent
+        return {number} if parent is None else {number} | self.ancestors(parent)
+
+    def verdict(self, number: int) -> str:
+        """Return the word for a trial as it stands by now."""
+        if number not in self.outcomes:
+            return "interrupted"  # no process works on these runs
+        outcome = self.outcomes[number]
+        if outcome.val_loss is None:
+            return outcome.status.value
+        if number == 0:
+            return "baseline"
+        word = "provisional" if outcome.kept else "reverted"
+        for event in self.events[self.ended[number] :]:
+            if _standing(event) is Standing.CONFIRMED:
+                assert isinstance(event, RepeatFinished)
+                word = "confirmed" if number in self.ancestors(event.trial) else word
+            elif _standing(event) is Standing.ROLLED_BACK and word == "provisional":
+                word = "rolled back"
+        return word
+
+    @property
+    def numbers(self) -> list[int]:
+        return sorted(self.outcomes)
+
+    @property
+    def verdicts(self) -> list[str]:
+        return [self.verdict(number) for number in self.numbers]
+
+    def stands(self, number: int) -> bool:
+        return self.outcomes[number].kept and self.verdict(number) != "rolled back"
+
+    def loss(self, number: int) -> float | None:
+        return self.outcomes[number].val_loss
+
+    def shown(self, loss: float | None) -> float | None:
+        return loss if loss is None or not self.maximise else -loss
+
+    def change(self, number: int) -> float | None:
+        """Return the metric of a trial less that of the incumbent at its end."""
+        before = self.incumbent(self.ended[number])
+        own, other = self.shown(self.loss(number)), None if before is None else self.shown(self.loss(before))
+        return None if own is None or other is None else own - other
+
+    def gain(self, number: int) -> float:
+        change = self.change(number)
+        if change is None or not self.stands(number):
+            return 0.0
+        return change if self.maximise else -change
+
+    @property
+    def best(self) -> list[float]:
+        """The lowest loss that stands, up to each trial."""
+        standing = [(number, self.loss(number)) for number in self.numbers if self.stands(number)]
+        return [min(loss for of, loss in standing if of <= number and loss is not None) for number in self.numbers]
+
+    @property
+    def result(self) -> int | None:
+        """The trial that stands for the run."""
+        champion = self.champion(len(self.events))
+        return champion or self.incumbent(len(self.events))
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """What each origin lowered the loss by, the baseline's left out."""
+        found: dict[str, float] = {}
+        for number in self.numbers[1:]:
+            origin = self.begun[number].proposal.origin.value
+            found[origin] = found.get(origin, 0.0) + self.gain(number)
+        return found
+
+
+def _brief(event: Event) -> str:
+    match event:
+        case TrialStarted():
+            return f"{event.number} of {event.parent}"
+        case TrialFinished():
+            return f"{event.outcome.val_loss or event.outcome.status}{' kept' * event.outcome.kept}"
+        case RepeatStarted():
+            return f"{event.trial} again ({event.purpose})"
+        case RepeatFinished():
+            return f"{event.outcome.val_loss} {_standing(event) or ''}"
+    return str(event)
+
+
+def _standing(event: Event) -> Standing | None:
+    return event.verdict.standing if isinstance(event, RepeatFinished) and event.verdict is not None else None
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Model:
+    """The events of a run of the two-tier rule. Trials may be thought of before the one ahead of them has ended."""
+    events: list[Event] = []
+    runs: dict[int, list[float]] = {}  # the losses of each trial's script
+    ahead: int | None = None  # the incumbent while the trial before was running
+    losses = st.integers(100, 300).map(lambda hundredths: hundredths / 100)
+
+    def trial(proposal: Proposal, outcome: Outcome, parent: int | None) -> None:
+        number = len(Model(events).outcomes)
+        events.append(TrialStarted(number, parent, proposal, AT))
+        events.append(TrialFinished(number, outcome, AT))
+        if outcome.val_loss is not None:
+            runs[number] = [outcome.val_loss]
+
+    def again(of: int, purpose: Purpose, outcome: Outcome, standing: Standing | None = None) -> None:
+        seed = 1 + sum(isinstance(event, RepeatStarted) and event.trial == of for event in events)
+        seed += 100 if purpose is Purpose.FINAL else 0
+        events.append(RepeatStarted(of, seed, purpose, AT))
+        lead, reason = (None, "no loss") if outcome.val_loss is None else (1.0, "")
+        verdict = None if standing is None else Verdict(standing, lead, reason)
+        events.append(RepeatFinished(of, seed, outcome, verdict, AT))
+        runs[of] += [] if outcome.val_loss is None else [outcome.val_loss]
+
+    trial(BASELINE[0], scored(draw(losses), kept=True), None)
+    steps = st.sampled_from(("trial", "trial", "trial", "fail", "confirm", "confirm", "repeat"))
+    for step in draw(st.lists(steps, min_size=3, max_size=MAX_STEPS)):
+        now = Model(events)
+        incumbent, champion = now.incumbent(len(events)), now.champion(len(events))
+        assert incumbent is not None
+        assert champion is not None
+        if step in ("trial", "fail"):
+            proposal = searched(0.5, origin=draw(st.sampled_from((Origin.SEARCHER, Origin.LLM))))
+            parent = ahead if ahead is not None and draw(st.booleans()) else incumbent
+            ahead = incumbent
+            if step == "fail":
+                status = draw(st.sampled_from((Status.CRASHED, Status.DUPLICATE, Status.PRUNED)))
+                trial(proposal, failed(status), parent)
+                continue
+            loss = draw(losses)
+            bar = sum(runs[incumbent]) / len(runs[incumbent])  # as the keep rule has it: the mean of its runs
+            trial(proposal, scored(loss, kept=loss < bar), parent)
+        elif step == "confirm" and incumbent != champion:
+            decided = draw(st.sampled_from((Standing.CONFIRMED, Standing.PROVISIONAL, Standing.ROLLED_BACK)))
+            crashed = decided is Standing.ROLLED_BACK and draw(st.booleans())
+            again(incumbent, Purpose.CONFIRM, failed(Status.CRASHED) if crashed else scored(draw(losses)), decided)
+        elif step == "repeat":
+            purpose = draw(st.sampled_from((Purpose.BASELINE, Purpose.CHAMPION, Purpose.FINAL)))
+            again(0 if purpose is Purpose.BASELINE else champion, purpose, scored(draw(losses)))
+    flying = draw(st.sampled_from(("nothing", "trial", "repeat")))
+    last = Model(events)
+    if flying == "trial":
+        events.append(TrialStarted(len(last.outcomes), last.incumbent(len(events)), searched(0.5), AT))
+    elif flying == "repeat":
+        events.append(RepeatStarted(last.champion(len(events)) or 0, 99, Purpose.CHAMPION, AT))
+    return Model(events, maximise=draw(st.booleans()))
+
+
+def said(stored: StoredRun, *command: str) -> str:
+    """Return what a command prints about a run."""
+    done = CliRunner().invoke(app, [*command, "--runs", str(stored.runs.root)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def log_of(text: str) -> list[tuple[int, str, str]]:
+    """Return number, verdict and change of the trials that `agent log` lists, as printed; "" for no change."""
+    listed, found = text.split("\n\n", maxsplit=1)[0].splitlines()[2:], []
+    for line in listed:
+        match = re.match(r" *(\d+)  [0-9a-f ]{7}  (\S.{13}) (?: *(-?\d+\.\d{6}))? *([+-]\d+\.\d{5})?", line)
+        assert match is not None, line
+        if "  repeat    " not in line:
+            found.append((int(match[1]), match[2].strip(), match[4] or ""))
+    return found
+
+
+def as_change(change: float | None) -> str:
+    return "" if change is None else f"{change:+.5f}"
+
+
+def numbers_of(text: str, what: str) -> list[int]:
+    return [int(number) for number in re.findall(what, text)]
+
+
+def check_log_and_best(stored: StoredRun, model: Model) -> None:
+    expected = [(n, model.verdict(n), as_change(model.change(n))) for n in model.numbers]
+    in_flight = [(n, "interrupted", "") for n in sorted(model.begun.keys() - model.outcomes.keys())]
+    log = said(stored, "log", stored.run_id)
+    assert log_of(log) == expected + in_flight
+    kept = said(stored, "log", stored.run_id, "--kept")
+    assert [number for number, *_ in log_of(kept)] == [n for n in model.numbers if model.outcomes[n].kept]
+    incumbent, champion = model.incumbent(len(model.events)), model.champion(len(model.events))
+    assert numbers_of(log, r"(?m)^confirmed: trial (\d+)") == ([champion] if champion else [])
+    assert numbers_of(log, r"(?m)^provisional: trial (\d+)") == ([incumbent] if incumbent != champion else [])
+    assert numbers_of(said(stored, "best", stored.run_id), r"(?m)^the files of trial (\d+)") == [model.result]
+    assert best_trial(stored).number == model.result
+
+
+def check_json(stored: StoredRun, model: Model) -> None:
+    incumbent, champion = model.incumbent(len(model.events)), model.champion(len(model.events))
+    document = json.loads(said(stored, "log", stored.run_id, "--json"))
+    assert (document["incumbent"], document["champion"]) == (incumbent, champion)
+    best = json.loads(said(stored, "best", stored.run_id, "--json"))
+    assert (best["number"], best["incumbent"], best["champion"]) == (model.result, incumbent, champion)
+    last = json.loads(said(stored, "show", f"{stored.run_id}/{model.numbers[-1]}", "--json"))
+    told = [trial for trial in document["trials"] if trial["status"] is not None]
+    for trial in [*told, best, last]:
+        number = trial["number"]
+        assert trial["kept"] == model.outcomes[number].kept
+        assert trial["parent"] == model.begun[number].parent
+        assert trial["val_loss"] == model.loss(number)
+        assert _word(trial["standing"], number, trial["status"]) == model.verdict(number)
+    assert [trial["number"] for trial in told] == model.numbers
+    decided = [repeat["verdict"]["standing"] if repeat["verdict"] else None for repeat in document["repeats"]]
+    repeats = [event for event in model.events if isinstance(event, RepeatStarted)]
+    finished = [_standing(event) for event in model.events if isinstance(event, RepeatFinished)]
+    assert decided == finished + [None] * (len(repeats) - len(finished))
+
+
+def _word(standing: str | None, number: int, status: str) -> str:
+    if standing is None:
+        return status
+    return "baseline" if number == 0 else standing.replace("_", " ")
+
+
+def check_show(stored: StoredRun, model: Model) -> None:
+    for number in model.numbers:
+        told = facts(stored, stored.trial(number))
+        assert dict(told)["verdict"].partition(":")[0] == model.verdict(number)
+        again = [value for name, value in told if name == "again"]
+        of_it = [event for event in model.events if isinstance(event, RepeatFinished) and event.trial == number]
+        assert len(again) == len(of_it)
+
+
+def check_page(stored: StoredRun, model: Model) -> None:
+    table = list(rows(stored, 0))
+    assert [row.verdict for row in table] == model.verdicts
+    assert [row.value for row in table] == [model.shown(model.loss(n)) for n in model.numbers]
+    assert [as_change(row.change) for row in table] == [as_change(model.change(n)) for n in model.numbers]
+    tones = ["failed" if model.loss(n) is None else "kept" if model.stands(n) else "reverted" for n in model.numbers]
+    assert [row.tone for row in table] == tones
+    run = RunOnPage(stored, Task.load(BIGRAM), {}, None)
+    found = finders_table([run])
+    gains = {dict(zip(found.columns, row, strict=True))["origin"]: float(row[8]) for row in found.rows}
+    assert found.columns[8] == "lowered the loss by"
+    assert gains == pytest.approx(model.gains, abs=1e-6)
+    (summary,) = runs_table([run]).rows
+    assert summary[3] == str(len(model.numbers))
+    assert model.result is not None
+    assert float(summary[4]) == model.shown(model.loss(model.result))
+    decided = [_standing(event) for event in model.events if isinstance(event, RepeatFinished)]
+    assert [row[3].replace(" ", "_") or None for row in repeats_table([run]).rows] == decided
+
+
+def check_curves_and_trackers(stored: StoredRun, model: Model) -> None:
+    assert list(best_so_far(stored.history, as_charged).best) == model.best
+    tracked = facts_of(stored)
+    assert [trial.metrics["best_so_far"] for trial in tracked.trials] == [model.shown(loss) for loss in model.best]
+    assert [bool(trial.metrics["kept"]) for trial in tracked.trials] == [model.outcomes[n].kept for n in model.numbers]
+    for trial in tracked.trials:
+        assert _word(trial.tags.get("standing"), trial.number, trial.tags["status"]) == model.verdict(trial.number)
+
+
+def check_tables(stored: StoredRun, model: Model) -> None:
+    write_results(stored.paths.results_tsv, stored.metric, stored.history.trials, stored.hashes)
+    listed = list(csv.DictReader(stored.paths.results_tsv.open(newline=""), delimiter="\t"))
+    assert [row["status"] == "keep" for row in listed] == [model.stands(n) for n in model.numbers]
+    # autoresearch's notebook draws the running best of what was kept.
+    kept = [float(row[stored.metric.name]) for row in listed if row["status"] == "keep"]
+    ratchet = list(accumulate(kept, max if model.maximise else min))
+    assert ratchet == [model.shown(model.best[n]) for n in model.numbers if model.stands(n)]
+    text = spreadsheet(stored.history.trials, stored.hashes, stored.metric)
+    listed = list(csv.DictReader(io.StringIO(text)))
+    assert [row["verdict"] for row in listed] == model.verdicts
+    assert [row["kept"] == "yes" for row in listed] == [model.outcomes[n].kept for n in model.numbers]
+    parents = [model.begun[n].parent for n in model.numbers]
+    assert [row["parent"] for row in listed] == ["" if parent is None else str(parent) for parent in parents]
+
+
+def check_keeper(stored: StoredRun, model: Model) -> None:
+    """The rule decides by the incumbent that the readers show."""
+    at = len(model.events)
+    assert (stored.keeper.incumbent, stored.keeper.champion) == (model.incumbent(at), model.champion(at))
+
+
+CHECKS = (check_log_and_best, check_json, check_show, check_page, check_curves_and_trackers, check_tables, check_keeper)
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, StoredRun]:
+    """A run of the two-tier rule that minimises and one that maximises; every trial there may be has its tag."""
+    results: list[Result] = [BASELINE, *[(searched(0.5), scored(3.0))] * MAX_STEPS]
+    goals = {False: "minimise", True: "maximise"}
+    root = tmp_path_factory.mktemp("readers") / "runs"
+    return {
+        maximise: made_run(root, results, name=goal, options={"keep": "two-tier", "metric_goal": goal})
+        for maximise, goal in goals.items()
+    }
+
+
+@given(models())
+@settings(max_examples=40, deadline=None)
+def test_all_readers_agree_with_a_plain_model(bases: dict[bool, StoredRun], model: Model) -> None:
+    write_journal(bases[model.maximise].paths, model.events)
+    stored = bases[model.maximise].again()
+    for check in CHECKS:
+        check(stored, model)
+
+
+def test_after_a_roll_back_all_readers_go_by_the_champion(tmp_path: Path) -> None:
+    """Trial 1 was kept and rolled back; trial 2 is worse than trial 1 was, and better than the baseline."""
+    results: list[Result] = [
+        (BASELINE[0], scored(2.0, kept=True)),
+        (searched(0.1), scored(1.5, kept=True)),
+        Again(1, scored(2.1), Standing.ROLLED_BACK),
+        (searched(0.2, origin=Origin.LLM), scored(1.9, kept=True)),
+    ]
+    stored = made_run(tmp_path / "runs", results, options={"keep": "two-tier"}, all_commits=True)
+    model = Model(list(read_events(stored.paths.journal)))  # type: ignore[arg-type]
+    for check in CHECKS:
+        check(stored, model)
+
+    changes = [(0, "baseline", ""), (1, "rolled back", "-0.50000"), (2, "provisional", "-0.10000")]
+    assert log_of(said(stored, "log")) == changes
+    assert [(row.number, row.verdict, as_change(row.change)) for row in rows(stored, 0)] == changes
+    run = RunOnPage(stored, stored.task(0), {}, None)
+    page = render([run], datetime(2026, 11, 22, 6, tzinfo=UTC))
+    assert re.findall(r"[+-]\d\.\d{5}(?=</td>)", page) == ["-0.50000", "-0.10000"]
+    assert {row[1]: row[8] for row in finders_table([run]).rows} == {"searcher": "0.000000", "llm": "0.100000"}
+    assert best_so_far(stored.history, as_trials).best == (2.0, 2.0, 1.9)
+    assert [trial.metrics["best_so_far"] for trial in facts_of(stored).trials] == [2.0, 2.0, 1.9]
+    document = json.loads(said(stored, "log", "--json"))
+    assert (document["champion"], document["incumbent"]) == (0, 2)
+    assert [trial["standing"] for trial in document["trials"]] == ["confirmed", "rolled_back", "provisional"]
+    assert json.loads(said(stored, "best", "--json"))["number"] == 2
+    assert json.loads(said(stored, "show", "made/1", "--json"))["standing"] == "rolled_back"
+    table = [line.split("\t")[1:4:2] for line in stored.paths.results_tsv.read_text().splitlines()[1:]]
+    assert table == [["2.000000", "keep"], ["1.500000", "discard"], ["1.900000", "keep"]]
+
+    exported = export(stored, tmp_path / "out")
+    assert (exported.best.number, len(exported.patches)) == (2, 1)  # the withdrawn change is no part of it
+    assert exported.script.read_text() == stored.task(2).source
+    verdicts = [row["verdict"] for row in csv.DictReader(exported.table.open(newline=""))]
+    assert verdicts == ["baseline", "rolled back", "provisional"]
+
+
+def test_what_is_exported_is_what_best_shows_and_not_what_lies_beyond_it(tmp_path: Path) -> None:
+    results: list[Result] = [
+        BASELINE,
+        (searched(0.1), scored(2.0, kept=True)),
+        Again(1, scored(2.1), Standing.CONFIRMED),
+        (searched(0.2), scored(1.9, kept=True)),
+    ]
+    stored = made_run(tmp_path / "runs", results, options={"keep": "two-tier"}, all_commits=True)
+    assert json.loads(said(stored, "best", "--json"))["number"] == 1
+    exported = export(stored, tmp_path / "out")
+    assert (exported.best.number, len(exported.patches)) == (1, 1)
+    assert exported.script.read_text() == stored.task(1).source != stored.task(2).source
