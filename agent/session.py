@@ -9,7 +9,7 @@ from typing import Protocol
 from agent import config as run_config
 from agent.budget import Budget, Ledger
 from agent.canary import Canary, has_canary
-from agent.conditions import conditions_of
+from agent.conditions import conditions_of, environment
 from agent.config import RunConfig
 from agent.counted import counted
 from agent.data import Corpus, find_corpus, prepare_corpus
@@ -173,7 +173,7 @@ def _open(
         if not resumed:  # only now, when everything is known to work, is anything written
             stack.enter_context(locked(paths))
             _refuse_taken(paths)  # by a process that was quicker
-            run_config.save(paths.run_json, config)
+            run_config.save(paths.run_json, config, environment())
         for left in repo.recover(config.run_id, paths.worktree):
             around.say(f"removed {left}, which a git command of this run had left when it was killed")
         journal = Journal(paths.journal)

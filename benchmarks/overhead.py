@@ -93,6 +93,7 @@ def past_run(root: Path, task: Task, n_trials: int) -> RunsFolder:
     save(
         paths.run_json,
         checked(run_id="past", mode="random", task_folder=str(BIGRAM), task_name=task.name, task_digest=task.digest),
+        {},
     )
     trials, lines, hashes = [], [], {}
     base = ""

@@ -128,7 +128,7 @@ def made_run(
         run_id=name, mode=mode, seed=seed, task_folder=str(BIGRAM), task_name=task.name, task_digest=task.digest,
         profile=task.profile, metric_name=task.metric.name, noise_sigma=task.noise.sigma,
     )  # fmt: skip
-    save(paths.run_json, checked(**{**plain, **(options or {})}))
+    save(paths.run_json, checked(**{**plain, **(options or {})}), {})
     events = list(events_of(results))
     write_journal(paths, events)
     history = made_history(results)

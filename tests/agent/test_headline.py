@@ -191,7 +191,7 @@ def test_the_noise_that_was_measured_here_is_known_to_later_runs(tmp_path: Path)
     config = run_config.checked(
         run_id="noise", mode="noise", task_folder="x", task_name="x", task_digest="digest", keep="baseline"
     )
-    run_config.save(paths.run_json, config)
+    run_config.save(paths.run_json, config, {})
     journal = Journal(paths.journal)
     for number, loss in enumerate([1.0, 2.0, 3.0]):
         assert measured_sigma(runs, "digest") is None  # too few to say
