@@ -186,7 +186,7 @@ def test_a_script_that_is_not_the_baseline_is_brought_there_first(
     ("arguments", "says"),
     [
         (["nobody"], "there is no run 'nobody'"),
-        (["r", "--branch", "b"], "--branch and --path go with --to"),
+        (["r", "--branch", "b"], "--branch, --path and --minimal go with --to"),
         (["r", "--to", "."], "is no git repository"),
         (["r", "--to", "{own}"], "name the new branch, e.g. --branch r"),
         (["r", "--to", "{own}", "--branch", "b"], "has no file train.py at its HEAD; say where the script lies with"),
