@@ -107,10 +107,6 @@ class SearchReplace:
     def from_json(cls, data: Mapping[str, Any]) -> "SearchReplace":
         return cls(tuple(Block(search, replace) for search, replace in data["blocks"]))
 
-    def render(self) -> str:
-        """Return the blocks as a model would write them; `parse` reads them back."""
-        return "\n".join(f"{SEARCH_MARK}\n{b.search}{DIVIDER}\n{b.replace}{REPLACE_MARK}\n" for b in self.blocks)
-
 
 def parse(reply: str, script: str | None = None) -> SearchReplace:
     """Return the blocks in a model's reply; prose and fences around them, and CRLF, do not matter.

@@ -27,7 +27,6 @@ class Lifted:
     name: str
     text: str
     settings: tuple[Setting, ...]  # that are constants now
-    takes_seed: bool  # whether TRAIN_SEED is the seed of training
 
 
 def block_name(script: str) -> str:
@@ -65,7 +64,7 @@ def lift(
     head, rest = _split(source, text)
     gap = "" if rest.startswith("\n") else "\n"
     text = f"{head}\n" * bool(head) + "\n".join(block) + "\n" + gap + rest
-    return Lifted(block_name(source.name), text, tuple(lifted), bool(seeds))
+    return Lifted(block_name(source.name), text, tuple(lifted))
 
 
 def _with_names(text: str, settings: Sequence[Setting], load: LoadCall | None) -> str:

@@ -38,7 +38,6 @@ class LoadCall:
     """Where a script loads its settings."""
 
     node: ast.Call
-    where: str
     file: str  # that it loads
     keys: Mapping[str, tuple[str, ...]]  # of a setting, by what is shown of it
     words: tuple[str, ...]  # in the file, that are no numbers: names of data, for instance
@@ -87,7 +86,7 @@ def find_load(folder: Path, source: Source, arguments: Sequence[str]) -> tuple[L
         found.append(
             Setting(constant_name(path[-1]), value, "file", shown, where, longer=constant_name("_".join(path)))
         )
-    return LoadCall(calls[0], source.at(calls[0]), name, keys, tuple(words)), named_apart(found, source)
+    return LoadCall(calls[0], name, keys, tuple(words)), named_apart(found, source)
 
 
 def _files(folder: Path, source: Source, arguments: Sequence[str]) -> list[tuple[str, str]]:

@@ -134,7 +134,7 @@ def test_numbers_of_a_settings_file_reach_the_script_through_what_it_loads(tmp_p
     assert loaded is not None
     load, found = loaded
     assert {s.name: s.value for s in found} == {"LR": 3e-4, "BETA": 0.9, "WIDTH": 64, "SEED": 5}
-    assert (load.file, load.where) == ("conf/base.yaml", "train.py:5")
+    assert (load.file, load.node.lineno) == ("conf/base.yaml", 5)
     assert set(load.words) >= {"a.txt", "b.txt"}
     copy = lift(script, found, load, is_worth_lifting).text
     assert read_constants(copy, ["LR", "BETA", "WIDTH"]) == {"LR": 3e-4, "BETA": 0.9, "WIDTH": 64}
