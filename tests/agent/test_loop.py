@@ -108,7 +108,7 @@ def test_a_failure_has_its_status_no_loss_and_costs_what_it_took(
 
 def test_a_score_that_is_no_number_is_rejected(open_run: OpenRunWith) -> None:
     source = (Path(__file__).parents[1] / "tasks" / "bigram" / "train.py").read_text()
-    cheat = source.replace("np.log(table)[tokens]", "np.log(table)[tokens] * np.nan")
+    cheat = source.replace("math.log(share)", "math.log(share) * math.nan")
     assert cheat != source
     run = open_run(Scripted(proposal(WholeFile(cheat))), trials=2)
     run_trials(run)
@@ -181,7 +181,7 @@ class Breaking:
 
 
 @pytest.mark.parametrize("error", [SandboxError("the daemon is gone"), KeyboardInterrupt()])
-@pytest.mark.parametrize("stage", ["r/0002/train", "r/0002/claim", "r/0002/audit-3"])
+@pytest.mark.parametrize("stage", ["r/0002/train", "r/0002/claim", "r/0002/audit-2"])
 def test_a_broken_tool_stops_the_run_and_resuming_continues_it(
     open_run: OpenRunWith, sandbox: Sandbox, error: BaseException, stage: str
 ) -> None:

@@ -43,10 +43,10 @@ def test_the_baseline_passes_and_sets_the_limit(smoke: Smoke, bigram: Task, tmp_
 @pytest.mark.parametrize(
     ("old", "new", "status", "words"),
     [
-        ("np.add.at(", "np.add_at(", Status.CRASHED, "add_at"),
-        ("np.log(table)[tokens]", "np.log(tabel)[tokens]", Status.CRASHED, "tabel"),
-        ("np.load(file, allow_pickle=False)", "np.load(file.name + '.npz')", Status.CRASHED, "No such file"),
-        ("        np.save(file, table)", "        pass", Status.BAD_ARTIFACT, "saved nothing"),
+        ("counts[token]", "count[token]", Status.CRASHED, "count"),
+        ("math.log(share)", "math.log(shore)", Status.CRASHED, "shore"),
+        ("open(path)", "open(path + '.json')", Status.CRASHED, "No such file"),
+        ("        json.dump(table, file)", "        pass", Status.BAD_ARTIFACT, "saved nothing"),
         ("    rng =", "    sys.exit('FAIL: diverged: nan')\n    rng =", Status.DIVERGED, "diverged"),
     ],
 )
@@ -78,8 +78,8 @@ def test_a_task_that_cannot_be_rehearsed_is_said_once(
 def test_a_task_that_is_too_slow_for_a_rehearsal_is_said_once_and_not_tried_again(
     bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]
 ) -> None:
-    slow = bigram.source.replace("    rng =", "    while True: pass\n    rng =")
-    config = bigram.files["task.toml"].replace(b"wall_seconds = 60", b"wall_seconds = 1")
+    slow = bigram.source.replace("    rng =", "    time.sleep(600)\n    rng =")
+    config = bigram.files["task.toml"].replace(b"wall_seconds = 300", b"wall_seconds = 1")
     task = Task(bigram.folder, {**bigram.files, "task.toml": config, "train.py": slow.encode()}, "small")
     smoke = Smoke(task, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
     assert smoke(bigram.source, 1).failed is None

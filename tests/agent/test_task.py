@@ -46,8 +46,8 @@ def test_a_commits_files_make_the_same_task(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "where", "what"),
     [
-        ("wall_seconds = 60", "wall_second = 60", "wall_second = 60", "unknown key"),
-        ("memory_gb = 0.5", "memory_gb = -1", "memory_gb = -1", "greater than 0"),
+        ("wall_seconds = 300", "wall_second = 300", "wall_second = 300", "unknown key"),
+        ("memory_gb = 0.1", "memory_gb = -1", "memory_gb = -1", "greater than 0"),
         ('unit = "steps"', 'unit = "parsecs"', "parsecs", "seconds"),
         ('kind = "held_out"', 'kind = "held_out"\nline = "loss {}"', "[score]", "belongs to kind = 'printed'"),
         ('kind = "held_out"', 'kind = "held_out"\nbetween = [0, 1]', "[score]", "belongs to kind = 'printed'"),

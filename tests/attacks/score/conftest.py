@@ -1,6 +1,24 @@
-"""Prints the table of cheats and verdicts at the end."""
+"""The task that the cheats are written for. Prints the table of cheats and verdicts at the end."""
 
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from agent.data import Corpus, prepare_corpus
+from agent.task import Task
+from tests.conftest import TASKS
+
+
+@pytest.fixture(scope="session")
+def bigram() -> Task:
+    """The bigram task in numpy, with all rounds of audit."""
+    return Task.load(TASKS / "bigram_numpy")
+
+
+@pytest.fixture(scope="session")
+def corpus(bigram: Task, cache: Path) -> Corpus:
+    return prepare_corpus(bigram, cache)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -1,9 +1,9 @@
 """Frozen: loads what train.py left behind and writes the loss of each next token."""
 
+import math
 import os
 import sys
-
-import numpy as np
+from array import array
 
 sys.path.insert(0, "/task")
 import train
@@ -12,18 +12,24 @@ length = int(os.environ["SCORE_LENGTH"])
 model = train.load(os.environ["SCORE_ARTIFACT"])
 
 
-def log_probabilities(tokens):
-    logits = np.asarray(model(tokens), dtype=np.float64)
-    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+def numbers(kind, path):
+    with open(path, "rb") as file:
+        return array(kind, file.read())
 
 
-tokens = np.fromfile(os.environ["SCORE_TOKENS"], dtype=np.uint16).astype(np.int64)
+def loss(logits, target):
+    return math.log(sum(map(math.exp, logits))) - logits[target]
+
+
+tokens = numbers("H", os.environ["SCORE_TOKENS"])
+result = array("f")
 if sys.argv[1] == "claim":
-    tokens = tokens.reshape(-1, length + 1)
-    found = log_probabilities(tokens[:, :-1])
-    result = -np.take_along_axis(found, tokens[:, 1:, None], axis=-1)[..., 0]
+    rows = [tokens[start : start + length + 1] for start in range(0, len(tokens), length + 1)]
+    for row, logits in zip(rows, model([row[:-1] for row in rows]), strict=True):
+        result.extend(map(loss, logits, row[1:]))
 else:
-    tokens = tokens.reshape(-1, length)
-    positions = np.fromfile("/data/positions.bin", dtype=np.int64)
-    result = np.asarray(model(tokens))[np.arange(len(tokens)), positions]
-result.astype(np.float32).tofile(os.environ["SCORE_OUTPUT"])
+    rows = [tokens[start : start + length] for start in range(0, len(tokens), length)]
+    for logits, position in zip(model(rows), numbers("q", "/data/positions.bin"), strict=True):
+        result.extend(logits[position])
+with open(os.environ["SCORE_OUTPUT"], "wb") as file:
+    result.tofile(file)
