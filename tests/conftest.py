@@ -23,7 +23,8 @@ from agent.task import Task
 from agent.trial import Trial
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.job import Sandbox
-from tests.kill_anywhere.killed_runs import Zygote, zygote
+from tests import commands
+from tests.kill_anywhere.killed_runs import Zygote
 
 TASKS = Path(__file__).parent / "tasks"
 
@@ -46,10 +47,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Zygote:
     """A process that has imported all of `agent`, and forks real ones in a tenth of a second."""
-    with zygote(tmp_path_factory.mktemp("warm")) as process:
-        yield process
+    return commands.warm().within(tmp_path_factory.mktemp("warm"))
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bigram() -> Task:
-    """The task in tests/tasks/bigram: trains in a tenth of a second."""
+    """The task in tests/tasks/bigram: trains in a twentieth of a second."""
     return Task.load(TASKS / "bigram")
 
 

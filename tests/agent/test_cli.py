@@ -13,6 +13,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from tests import commands
+
 BIGRAM = Path(__file__).parents[1] / "tasks" / "bigram"
 Agent = Callable[..., CompletedProcess[str]]
 
@@ -25,6 +27,16 @@ def environment(cache: Path, tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def agent(environment: dict[str, str], tmp_path: Path) -> Agent:
     """Return a function that runs `agent ARGS` in a folder of its own."""
+
+    def run(*args: str, **extra: str) -> CompletedProcess[str]:
+        return commands.agent(*args, cwd=tmp_path, env={**environment, **extra})
+
+    return run
+
+
+@pytest.fixture
+def started(environment: dict[str, str], tmp_path: Path) -> Agent:
+    """Return a function that does the same by starting Python: for what happens while it imports."""
 
     def run(*args: str, **extra: str) -> CompletedProcess[str]:
         command = [sys.executable, "-m", "agent", *args]
@@ -47,15 +59,15 @@ def one_line_error(done: CompletedProcess[str], code: int) -> str:
     return last[0]
 
 
-def test_a_run_from_start_to_the_reading_commands(agent: Agent, tmp_path: Path) -> None:
-    done = search(agent)
+def test_a_run_from_start_to_the_reading_commands(agent: Agent, started: Agent, tmp_path: Path) -> None:
+    done = search(started)
     assert done.returncode == 0, done.stderr
     assert "run r: mode random, task bigram (small), 4 steps a trial, budget: cooperative" in done.stdout
     assert "all 3 trials are done" in done.stdout
     assert "\x1b" not in done.stdout  # no terminal, no colours
     assert (tmp_path / "runs" / ".gitignore").read_text().startswith("*")
 
-    listing = json.loads(agent("log", "--json").stdout)
+    listing = json.loads(started("log", "--json").stdout)
     assert [trial["number"] for trial in listing["trials"]] == [0, 1, 2]
     assert set(listing["trials"][1]) >= {
         "number", "status", "kept", "val_loss", "origin", "copied_from", "title", "params", "commit", "parent", "seed",
@@ -206,18 +218,18 @@ def test_a_baseline_that_fails_ends_the_run_with_its_log(agent: Agent, tmp_path:
     assert done.stderr.splitlines()[-1].startswith("error: the baseline has no loss: crashed")
 
 
-def test_no_git_is_said_with_the_remedy(agent: Agent, tmp_path: Path) -> None:
+def test_no_git_is_said_with_the_remedy(started: Agent, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    done = search(lambda *args: agent(*args, PATH=str(tmp_path / "bin")))
+    done = search(lambda *args: started(*args, PATH=str(tmp_path / "bin")))
     assert "install git" in one_line_error(done, 4)
 
 
-def test_git_variables_of_the_caller_lead_nowhere(agent: Agent, tmp_path: Path) -> None:
+def test_git_variables_of_the_caller_lead_nowhere(started: Agent, tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     subprocess.run(["git", "init", "-q", str(theirs)], check=True)
     before = sorted(path for path in theirs.rglob("*") if path.is_file())
     done = search(
-        lambda *args: agent(*args, GIT_DIR=str(theirs / ".git"), GIT_WORK_TREE=str(theirs), GIT_INDEX_FILE="/x/y")
+        lambda *args: started(*args, GIT_DIR=str(theirs / ".git"), GIT_WORK_TREE=str(theirs), GIT_INDEX_FILE="/x/y")
     )
     assert done.returncode == 0, done.stderr
     assert sorted(path for path in theirs.rglob("*") if path.is_file()) == before

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from agent.prompts import PromptSet
 from agent.propose.briefing import Briefing
 from agent.propose.code_edit import CodeEditProposer
 from agent.trial import Status
+from tests import commands
 
 from .llm.fake_server import BROKEN_JSON, CUT, STALLS, Answer, FakeServer, fails, fake_server, says, streams
 
@@ -75,8 +75,7 @@ def environment(cache: Path, tmp_path: Path) -> dict[str, str]:
 
 
 def agent(environment: dict[str, str], folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "agent", *args]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return commands.agent(*args, cwd=folder, env=environment)
 
 
 def search(*args: str) -> list[str]:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -18,6 +17,7 @@ from agent.edits.edit import Unchanged
 from agent.metric import Metric
 from agent.report.spreadsheet import spreadsheet
 from agent.trial import Origin, Outcome, Proposal, Status, Trial
+from tests import commands
 
 INSTANT = Path(__file__).parents[1] / "tasks" / "instant"
 Agent = Callable[..., CompletedProcess[str]]
@@ -30,9 +30,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Agent:
     home = str(tmp_path_factory.mktemp("home"))
 
     def run(folder: Path, *args: str) -> CompletedProcess[str]:
-        command = [sys.executable, "-m", "agent", *args]
-        environment = {"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8"}
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        return commands.agent(*args, cwd=folder, env={"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8"})
 
     return run
 

@@ -18,6 +18,7 @@ from agent.start.machine import Machine
 from agent.start.reading import Wishes, read
 from agent.start.remarks import checks
 from agent.task import Task
+from tests import commands
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 Agent = Callable[..., CompletedProcess[str]]
@@ -29,8 +30,7 @@ def agent(tmp_path: Path) -> Agent:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "LANG": "C.UTF-8"}
 
     def run(*args: str) -> CompletedProcess[str]:
-        command = [sys.executable, "-m", "agent", *args]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return commands.agent(*args, cwd=tmp_path, env=environment)
 
     return run
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.journal import read_history
+from tests import commands
 from tests.kill_anywhere.killed_runs import Zygote
 
 from .llm.fake_server import fake_server, says
@@ -33,8 +32,7 @@ def agent(cache: Path, tmp_path: Path) -> Agent:
     }
 
     def run(*args: str) -> CompletedProcess[str]:
-        command = [sys.executable, "-m", "agent", *args]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return commands.agent(*args, cwd=tmp_path, env=environment)
 
     return run
 

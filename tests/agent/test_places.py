@@ -13,6 +13,7 @@ from agent.errors import TaskError
 from agent.places import open_sandbox
 from agent.task import Task
 from sandbox.engine import Engine
+from tests import commands
 from tests.docker_engine import skip_without_docker
 
 BIGRAM = Path(__file__).parents[1] / "tasks" / "bigram"
@@ -31,9 +32,7 @@ def a_task(folder: Path, environment: str) -> Path:
 
 def agent(place: Path, cache: Path, *args: str, **extra: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(place), "AUTOCENTAUR_CACHE": str(cache), **extra}
-    command = [sys.executable, "-m", "agent", *args]
-    environment["PYTHONPATH"] = str(ROOT)
-    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    return commands.agent(*args, cwd=place, env=environment)
 
 
 @pytest.mark.docker

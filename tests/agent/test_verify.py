@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+
+from tests import commands
 
 ROOT = Path(__file__).parents[2]
 PRINTING = """
@@ -37,8 +37,7 @@ def environment(cache: Path, tmp_path: Path) -> dict[str, str]:
 
 
 def agent(folder: Path, environment: dict[str, str], *args: str) -> CompletedProcess[str]:
-    command = [sys.executable, "-m", "agent", *args]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return commands.agent(*args, cwd=folder, env=environment)
 
 
 def test_a_classifier_is_scored_by_labels_that_no_sandbox_sees(tmp_path: Path, environment: dict[str, str]) -> None:

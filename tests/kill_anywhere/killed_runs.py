@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +53,7 @@ class Zygote:
             "argv": argv,
             "cwd": str(cwd or self._folder),
             "output": str(output),
+            "watched": True,
             "env": {"PATH": os.environ["PATH"], "HOME": str(self._folder), "LANG": "C.UTF-8", **variables},
             "die_at": death.place,
             "nth": death.nth,
@@ -60,16 +61,26 @@ class Zygote:
             "file_bytes": death.file_bytes,
             "whole_group": death.whole_group,
         }
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        ended = int(json.loads(self._process.stdout.readline())["ended"])
+        ended = self._ended(order)
         self.said = output.read_text()
         places = output.with_name("output.places")
         self.places = json.loads(places.read_text()) if places.exists() else {}
         places.unlink(missing_ok=True)
         return ended
+
+    def completed(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+        """Run one command with exactly that environment; return what `subprocess.run` would."""
+        output, errors = self._folder / "stdout", self._folder / "stderr"
+        order = {"argv": argv, "cwd": str(cwd), "output": str(output), "errors": str(errors), "env": dict(env)}
+        ended = self._ended({**order, "watched": False})
+        return subprocess.CompletedProcess(["agent", *argv], ended, output.read_text(), errors.read_text())
+
+    def _ended(self, order: Mapping[str, object]) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(json.loads(self._process.stdout.readline())["ended"])
 
     def within(self, folder: Path) -> "Zygote":
         """Return the same process, for commands in another folder."""

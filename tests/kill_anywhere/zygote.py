@@ -5,6 +5,7 @@ A child can be told where to die. Every place where the program touches the disk
 hook, or by `os.fsync`, and has a name; the child kills itself with SIGKILL when it comes to that place.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -90,9 +91,10 @@ def child(order: Mapping[str, Any]) -> None:
     """Become `agent ARGS` as the order says; does not return."""
     os.setsid()
     os.chdir(order["cwd"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the orders are not for it
     output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(output, 1)
-    os.dup2(output, 2)
+    os.dup2(os.open(order["errors"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644) if "errors" in order else output, 2)
     os.environ.clear()
     os.environ.update(order["env"])
     if order.get("file_bytes") is not None:
@@ -100,8 +102,9 @@ def child(order: Mapping[str, Any]) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"], resource.RLIM_INFINITY))
     watch = Watch(order.get("die_at"), order.get("nth", 1), order.get("whole_group", False))
-    sys.addaudithook(watch.hook)
-    os.fsync = watch.fsync(os.fsync)  # type: ignore[assignment]
+    if order["watched"]:
+        sys.addaudithook(watch.hook)
+        os.fsync = watch.fsync(os.fsync)  # type: ignore[assignment]
     sys.argv = ["agent", *order["argv"]]
     from agent.cli import main
 
@@ -113,10 +116,12 @@ def child(order: Mapping[str, Any]) -> None:
     except BaseException:  # noqa: BLE001 (what the interpreter would do; but this is a fork)
         traceback.print_exc()
     finally:
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        Path(order["output"] + ".places").write_text(json.dumps(watch.seen))
+        if order["watched"]:
+            Path(order["output"] + ".places").write_text(json.dumps(watch.seen))
         os._exit(code if isinstance(code, int) else 1)
 
 

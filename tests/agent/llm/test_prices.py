@@ -2,8 +2,6 @@
 
 import datetime
 import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from agent.errors import UsageError
 from agent.llm.prices import TABLE, known_price, spoken_price
+from tests import commands
 
 from .fake_server import fake_server, says
 
@@ -91,9 +90,9 @@ def test_a_run_takes_the_users_price_and_keeps_to_its_cap(tmp_path: Path, cache:
             "AUTOCENTAUR_CACHE": str(cache),
         }
         task = ROOT / "tests" / "tasks" / "bigram"
-        command = [sys.executable, "-m", "agent", "run", "--task", str(task), "--mode", "code-edit", "--trials", "5"]
+        command = ["run", "--task", str(task), "--mode", "code-edit", "--trials", "5"]
         command += ["--base-url", server.base_url, "--model", "ours", "--max-cost", "0.5", "--no-smoke"]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = commands.agent(*command, cwd=tmp_path, env=environment)
     assert "price: $1e+06 a million tokens of prompts" in done.stdout
     assert str(tmp_path / "config/autocentaur/prices.toml") in done.stdout
     assert done.returncode == 0, done.stderr

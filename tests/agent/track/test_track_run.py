@@ -15,6 +15,7 @@ from agent.errors import UsageError
 from agent.journal import read_history
 from agent.paths import RunPaths
 from agent.track.mirror import alone
+from tests import commands
 
 INSTANT = Path(__file__).parents[2] / "tasks" / "instant"
 pytest.importorskip("tensorboardX", reason="pip install tensorboardX")
@@ -29,10 +30,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def agent(environment: dict[str, str], tmp_path: Path) -> Agent:
     def run(*args: str, **extra: str) -> CompletedProcess[str]:
-        command = [sys.executable, "-m", "agent", *args]
-        return subprocess.run(
-            command, cwd=tmp_path, env={**environment, **extra}, capture_output=True, text=True, check=False
-        )
+        return commands.agent(*args, cwd=tmp_path, env={**environment, **extra})
 
     return run
 
