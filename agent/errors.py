@@ -9,9 +9,6 @@ class AgentError(Exception):
     exit_code: ClassVar[int] = 1
 
 
-# The user's request
-
-
 class UsageError(AgentError):
     """The command, the task or the configuration is wrong; nothing was started."""
 
@@ -38,9 +35,6 @@ class MachineError(AgentError):
     """The machine is not the one that the run's baseline ran on, or its speed cannot be told; the run can go on."""
 
 
-# What a run stores
-
-
 class JournalError(AgentError):
     """The journal cannot be read or written as it must be; nothing was changed."""
 
@@ -57,9 +51,6 @@ class NotReplayableError(AgentError):
     """A recorded trial cannot be run again here, so that nothing can be said about it."""
 
     exit_code = 4
-
-
-# What a proposer meets
 
 
 class EditError(AgentError):

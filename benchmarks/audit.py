@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from agent.data import Corpus, find_corpus
-from agent.paths import TrialPaths
+from agent.execution.scoring.audit import NEAR_THE_END, Differences, compare, draw, objection
+from agent.execution.scoring.audit_jobs import Questions
+from agent.execution.scoring.scorer import Artifact
+from agent.execution.training_job import export, training_job
 from agent.resources import folder
-from agent.score.audit import NEAR_THE_END, Differences, compare, draw, objection
-from agent.score.questions import Questions
-from agent.score.scorer import Artifact
-from agent.task import Task
-from agent.train_job import export, training_job
-from sandbox.bubblewrap import BubblewrapSandbox
+from agent.store.paths import TrialPaths
+from agent.task.corpus import Corpus, find_corpus
+from agent.task.task import Task
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Execution, Sandbox
 
 SHARES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.early_stopping RUN ... --runs DIR` takes runs of the bundled task made with `--no-prune`: curves
 from the training logs, losses from the journal, scripts from the commits. It plays the real `agent.prune` and
-`agent.keeper` over the trials in many random orders; several runs together need the same baseline.
+`agent.trials.keep_rule` over the trials in many random orders; several runs together need the same baseline.
 """
 
 import argparse
@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
-from agent.curve import HALF, Curve
-from agent.keeper import Keeper, KeepRule
-from agent.paths import RunsFolder
-from agent.prune import Pruner, Watch, pruner_of
-from agent.report.stored_run import StoredRun
+from agent.execution.early_stopping import Pruner, Watch, pruner_of
 from agent.resources import folder
-from agent.task import Task
-from agent.trial import Trial
+from agent.store.paths import RunsFolder
+from agent.store.stored_run import StoredRun
+from agent.task.task import Task
+from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.learning_curve import HALF, Curve
+from agent.trials.trial import Trial
 
 PLENTY = 1 << 24
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from agent.edits.edit import Edit
 from agent.edits.formats import FORMATS
 from agent.errors import EditError
-from agent.llm.recorded import RecordedModel
-from agent.paths import RunsFolder
-from agent.report.stored_run import StoredRun
-from agent.trial import Trial
+from agent.llm.recording import RecordedModel
+from agent.store.paths import RunsFolder
+from agent.store.stored_run import StoredRun
+from agent.trials.trial import Trial
 
 BIGRAM = Path(__file__).parents[1] / "tests" / "tasks" / "bigram"
 COLUMNS = ("replies", "whole", "applied", "parsed", "ran", "ok", "improved")

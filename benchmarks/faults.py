@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.run_lock import locked
+from agent.store.run_lock import locked
 from tests.agent.llm.fake_server import STALLS, fake_server, says
 from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote, told, zygote
 

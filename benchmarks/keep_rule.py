@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.edits.edit import Params
-from agent.keeper import Keeper, KeepRule, Wanted, closing_runs
-from agent.repeat import Purpose
+from agent.trials.keep_rule import Keeper, KeepRule, Wanted, closing_runs
+from agent.trials.repeat import Purpose
 from benchmarks.autoresearch.experiment import DEFAULTS, LIMIT_GB, SPACE
 from benchmarks.autoresearch.surrogate import NOISE, Surrogate
 

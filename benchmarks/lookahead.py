@@ -10,17 +10,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from agent.budget import Budget
 from agent.edits.assignments import Assignments
-from agent.history import History
-from agent.journal import Journal
-from agent.loop import run_trials
-from agent.open_run import OpenRun
-from agent.paths import RunsFolder
-from agent.propose.proposer import Context
-from agent.repo import TrialRepo
-from agent.task import Task
-from agent.trial import Origin, Proposal
+from agent.modes.proposer import Context
+from agent.run.loop import run_trials
+from agent.run.open_run import OpenRun
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import Journal
+from agent.store.paths import RunsFolder
+from agent.task.task import Task
+from agent.trials.budget import Budget
+from agent.trials.history import History
+from agent.trials.trial import Origin, Proposal
 from benchmarks.overhead import BIGRAM, NoJob, NoScore, Silent
 from sandbox.job import Execution, Job
 

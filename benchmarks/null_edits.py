@@ -10,27 +10,27 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.budget import Budget, duration
-from agent.data import find_corpus, prepare_corpus
 from agent.edits.edit import WholeFile
-from agent.history import History
-from agent.journal import Journal, read_history
-from agent.keeper import Keeper, KeepRule
-from agent.loop import run_trials
-from agent.machine import Void
-from agent.metric import Metric
-from agent.open_run import OpenRun
-from agent.paths import RunsFolder
-from agent.propose.proposer import Context
-from agent.repeat import Repeat
-from agent.repo import TrialRepo
-from agent.report import text
+from agent.execution.scoring.audited import AuditedScorer
+from agent.modes.proposer import Context
+from agent.report import trial_table
 from agent.resources import folder
-from agent.run_lock import locked
-from agent.score.audited import AuditedScorer
-from agent.task import Task
-from agent.trial import Origin, Proposal, Trial
-from sandbox.bubblewrap import BubblewrapSandbox
+from agent.run.loop import run_trials
+from agent.run.open_run import OpenRun
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import Journal, read_history
+from agent.store.paths import RunsFolder
+from agent.store.run_lock import locked
+from agent.task.corpus import find_corpus, prepare_corpus
+from agent.task.task import Task
+from agent.trials.budget import Budget, duration
+from agent.trials.history import History
+from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.machine_speed import Void
+from agent.trials.metric import Metric
+from agent.trials.repeat import Repeat
+from agent.trials.trial import Origin, Proposal, Trial
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 
 SEED = 'int(os.environ["TRAIN_SEED"])'
 
@@ -87,13 +87,13 @@ class Lines:
     def repeating(self, repeat: Repeat) -> None: ...
 
     def finished(self, trial: Trial, previous: Trial | None) -> None:
-        print(text.trial_line(trial, None, previous, self._metric, False), flush=True)
+        print(trial_table.trial_line(trial, None, previous, self._metric, False), flush=True)
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
-        print(text.repeat_line(repeat, self._metric, False), flush=True)
+        print(trial_table.repeat_line(repeat, self._metric, False), flush=True)
 
     def voided(self, void: Void, trial: int) -> None:
-        print(text.void_line(void, trial, False), flush=True)
+        print(trial_table.void_line(void, trial, False), flush=True)
 
 
 def main() -> None:
@@ -117,7 +117,7 @@ def main() -> None:
             box, AuditedScorer(task, corpus, box), Budget(trials=options.edits + 1), Lines(task.metric),
             rule=KeepRule(lead=options.lead, paired=True, sigma=task.noise.sigma),
         )  # fmt: skip
-        lines = text.trial_lines(history, history.results, repo.tags(paths.run_id), task.metric, False)
+        lines = trial_table.trial_lines(history, history.results, repo.tags(paths.run_id), task.metric, False)
         print("\n".join(lines), flush=True)
         run_trials(run)
         journal.close()

@@ -15,23 +15,24 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-from agent.budget import Budget
-from agent.config import checked, save
 from agent.edits.assignments import Assignments
-from agent.events import TrialFinished, TrialStarted
-from agent.journal import Journal, read_history
-from agent.loop import run_trials
-from agent.machine import Void
-from agent.open_run import OpenRun
-from agent.paths import RunsFolder
-from agent.propose.proposer import Context
-from agent.record import commit_of, write_results
-from agent.repeat import Repeat
-from agent.repo import TrialRepo
-from agent.score.scorer import Artifact
-from agent.task import Task
-from agent.trial import Origin, Outcome, Proposal, Score, Status, Trial
-from sandbox.bubblewrap import BubblewrapSandbox
+from agent.execution.scoring.scorer import Artifact
+from agent.modes.proposer import Context
+from agent.run.loop import run_trials
+from agent.run.open_run import OpenRun
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import Journal, read_history
+from agent.store.paths import RunsFolder
+from agent.store.results_tsv import write_results
+from agent.store.run_config import checked, save
+from agent.store.trial_commit import commit_of
+from agent.task.task import Task
+from agent.trials.budget import Budget
+from agent.trials.events import TrialFinished, TrialStarted
+from agent.trials.machine_speed import Void
+from agent.trials.repeat import Repeat
+from agent.trials.trial import Origin, Outcome, Proposal, Score, Status, Trial
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Execution, Job, Limits, StoppedBy
 
 BIGRAM = Path(__file__).parents[1] / "tests" / "tasks" / "bigram"

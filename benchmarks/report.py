@@ -22,7 +22,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from agent.trial import Origin, Outcome, Proposal, Status
+from agent.trials.trial import Origin, Outcome, Proposal, Status
 from tests.made_runs import BASELINE, failed, made_run, scored, searched
 
 TARGET_MEGABYTES, TARGET_SECONDS = 5.0, 2.0

@@ -17,12 +17,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox import owner
-from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.container import COPIES, OWNER, DockerSandbox
-from sandbox.engine import Engine
+from sandbox import host_identity
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
+from sandbox.container.docker_sandbox import COPIES, OWNER, DockerSandbox
+from sandbox.container.engine import Engine
+from sandbox.container.image import Wanted
 from sandbox.errors import SandboxError
-from sandbox.image import Wanted
 from sandbox.interpreter import own
 from sandbox.job import Job, Limits, Sandbox
 
@@ -82,7 +82,7 @@ def left_behind() -> dict[str, set[str]]:
     }
     if Path("/var/run/docker.sock").exists():
         with Engine() as engine:
-            ours = owner.own()
+            ours = host_identity.own()
             left["containers"] = {name for name, started_by in engine.labelled(OWNER).items() if started_by == ours}
     return left
 

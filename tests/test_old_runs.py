@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.conditions import NAMES
+from agent.execution.environment import NAMES
 from tests.kill_anywhere.killed_runs import Zygote
 
 MADE = Path(__file__).parent / "fixtures" / "runs-2026-11-22"

@@ -1,6 +1,6 @@
 """What went wrong in the paper's runs (arXiv 2603.24647, from its logs and code), one test each, by number.
 
-Not here is 5, two jobs that wrote into one file: tests/agent/test_cli.py has a second process on a run, which is
+Not here is 5, two jobs that wrote into one file: tests/agent/cli/test_cli.py has a second process on a run, which is
 refused with the pid of the first.
 """
 
@@ -12,37 +12,36 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.budget import Ledger
-from agent.config import RunConfig
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params, Unchanged, WholeFile
 from agent.errors import ModelError
-from agent.events import TrialFinished, TrialStarted
-from agent.journal import Journal, read_history
 from agent.llm.model import Completion
+from agent.llm.prompt_templates import PromptSet
 from agent.llm.scripted import ScriptedModel
-from agent.loop import run_trials
-from agent.modes import build_model, build_proposer
-from agent.open_run import OpenRun
-from agent.paths import RunsFolder
-from agent.prompts import PromptSet
-from agent.propose.briefing import Briefing
-from agent.propose.configurations import shortlist, table
-from agent.propose.fixed import FixedProposer
-from agent.propose.memory import Memory
-from agent.propose.numeric import NumericProposer
-from agent.propose.proposer import Context
+from agent.modes.fixed import FixedProposer
+from agent.modes.model_choice import build_model
+from agent.modes.numeric import NumericProposer
+from agent.modes.prompting.space_text import shortlist, table
+from agent.modes.prompting.trial_digest import Briefing, Memory
+from agent.modes.proposer import Context
+from agent.modes.registry import build_proposer
+from agent.run.loop import run_trials
+from agent.run.open_run import OpenRun
 from agent.search.cmaes import CMAESearcher
 from agent.search.random_search import RandomSearcher
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
-from agent.task import Task
-from agent.trial import Origin, Outcome, Proposal, Status, Trial, Usage
+from agent.store.journal import Journal, read_history
+from agent.store.paths import RunsFolder
+from agent.store.run_config import RunConfig
+from agent.task.task import Task
+from agent.trials.budget import Ledger
+from agent.trials.events import TrialFinished, TrialStarted
+from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial, Usage
 from benchmarks.autoresearch.__main__ import interval
+from tests.agent.execution.speed.test_guard import REFERENCE, Machine, opened
+from tests.agent.llm.fake_server import fails, fake_server
 from tests.kill_anywhere.killed_runs import INSTANT, Zygote
-
-from .agent.llm.fake_server import fails, fake_server
-from .agent.test_guarded import REFERENCE, Machine, opened
 
 __all__ = ["opened"]  # a fixture
 OpenRunWith = Callable[..., OpenRun]

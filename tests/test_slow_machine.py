@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.steadiness import WIDEST
+from agent.execution.speed.drift import WIDEST
 from tests.kill_anywhere.killed_runs import INSTANT, ROOT, Death, Zygote
 from tests.test_kill_anywhere import KilledRuns
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.edits import lines, search_replace, unified_diff, whole_file
+from agent.edits import search_replace, single_line, unified_diff, whole_file
 from agent.edits.edit import Edit
 
 _TITLE_LINE = re.compile(r"^\W*title\W*?:\s*(.+?)[\s*_`]*$", re.IGNORECASE | re.MULTILINE)
@@ -34,6 +34,6 @@ FORMATS = {
         SEARCH_REPLACE,
         EditFormat("diff", unified_diff.parse),
         EditFormat("whole-file", lambda reply, _script: whole_file.parse(reply)),
-        EditFormat("lines", lambda reply, _script: lines.parse(reply), lines.title, lines.schema),
+        EditFormat("lines", lambda reply, _script: single_line.parse(reply), single_line.title, single_line.schema),
     )
 }

@@ -1,4 +1,4 @@
-"""What an edited script must be before any sandbox sees it."""
+"""Checks of an edited script before any sandbox sees it."""
 
 import ast
 import hashlib
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from agent.errors import EditError
 
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+_SEEDING = {"seed", "seed_all", "manual_seed", "manual_seed_all", "default_rng", "RandomState", "PRNGKey", "Random"}
 
 
 @dataclass(frozen=True)
@@ -137,3 +140,19 @@ def _check_takes_one(tree: ast.Module, name: str) -> None:
                 raise EditError(
                     f"{name} is called with one argument, the path of the saved model: let it take just that"
                 )
+
+
+def fixed_seeds(source: str) -> tuple[str, ...]:
+    """Return the calls that seed a generator with a literal, as source text, e.g. `torch.manual_seed(1337)`.
+
+    It reads calls by their last name and so sees what scripts usually do, not what could be hidden. Raises
+    SyntaxError if the script does not parse.
+    """
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name in _SEEDING and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, int):
+            found.append(ast.unparse(node)[:60])
+    return tuple(found)

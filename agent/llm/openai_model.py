@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.errors import ModelError, PromptTooLongError
+from agent.llm.chat_answer import ChatAnswer, answer_in_one_piece, split_reasoning
+from agent.llm.endpoint_faults import (
+    OUT_OF_MONEY,
+    TRANSIENT_STATUS,
+    MalformedAnswerError,
+    RequestRefusedError,
+    error_code,
+    is_overflow,
+)
 from agent.llm.model import Completion, Message, Schema, legible
+from agent.llm.prices import Price
 
-if TYPE_CHECKING:  # openai takes 0.5 s to import: only a run that talks to a model pays for it
-    from openai import OpenAI, Stream
-    from openai.types.chat import ChatCompletionChunk
-    from tenacity import RetryCallState
+if TYPE_CHECKING:
+    from openai import (
+        OpenAI,  # openai takes 0.5 s to import: only a run that talks to a model pays for it
+        Stream,  # openai takes 0.5 s to import: only a run that talks to a model pays for it
+    )
+    from openai.types.chat import (
+        ChatCompletionChunk,  # openai takes 0.5 s to import: only a run that talks to a model pays for it
+    )
+    from tenacity import RetryCallState  # openai takes 0.5 s to import: only a run that talks to a model pays for it
 
-TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
-OVERFLOW_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})  # OpenAI, llama.cpp
-OVERFLOW_PHRASES = ("maximum context length", "context size", "context window", "prompt is too long")
+
 LONGEST_WAIT_SECONDS = 60.0  # between two tries, unless the server asks for more
-OUT_OF_MONEY = "insufficient_quota"  # a 429 that no waiting mends
-
-
-@dataclass(frozen=True)
-class Price:
-    """What an endpoint charges, in dollars per million tokens."""
-
-    prompt: float
-    completion: float
-
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return the dollars of one call."""
-        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,6 @@ class Patience:
     retry_seconds: float = 300.0  # of all tries and the waits between them
     sleep: Callable[[float], None] = time.sleep
     report: Callable[[str], None] = field(default=lambda _line: None)  # told one line before each wait
-
-
-@dataclass
-class _Answer:
-    """One reply as it comes in, whole or in pieces."""
-
-    text: str = ""
-    reasoning: str = ""
-    model: str = ""
-    finish_reason: str | None = None  # None: it has not ended yet
-    prompt_tokens: int | None = None  # None: the endpoint did not say
-    completion_tokens: int | None = None
 
 
 class OpenAIModel:
@@ -129,7 +117,7 @@ class OpenAIModel:
         self.sends_schemas = True
         try:
             self.sends_schemas = _obeys(self.complete(question, schema).text)
-        except _RequestRefusedError:
+        except RequestRefusedError:
             self.sends_schemas = False
             self.complete(question)
         return self.sends_schemas
@@ -137,7 +125,7 @@ class OpenAIModel:
     def close(self) -> None:
         self._client.close()
 
-    def _send(self, request: Mapping[str, Any]) -> _Answer:
+    def _send(self, request: Mapping[str, Any]) -> ChatAnswer:
         """Return the endpoint's answer, after as many tries as patience allows: the only retries there are."""
         import openai
         from tenacity import Retrying, retry_if_exception, stop_before_delay
@@ -152,10 +140,10 @@ class OpenAIModel:
         )
         try:
             return tries(self._try, request)
-        except (openai.OpenAIError, _MalformedAnswerError) as fault:
+        except (openai.OpenAIError, MalformedAnswerError) as fault:
             raise self._translated(fault) from None
 
-    def _try(self, request: Mapping[str, Any]) -> _Answer:
+    def _try(self, request: Mapping[str, Any]) -> ChatAnswer:
         import httpx2
 
         try:
@@ -163,15 +151,15 @@ class OpenAIModel:
             if raw.headers.get("Content-Type", "").startswith("text/event-stream"):
                 return self._streamed(raw.parse())
             # An endpoint that cannot stream answers in one piece all the same.
-            return _whole(json.loads(raw.http_response.read()))
+            return answer_in_one_piece(json.loads(raw.http_response.read()))
         except ValueError as fault:  # a cut body, a proxy's page
-            raise _MalformedAnswerError(f"its answer is no JSON ({fault})") from None
+            raise MalformedAnswerError(f"its answer is no JSON ({fault})") from None
         except httpx2.TransportError as fault:  # while a stream is read, openai 3.54 lets these through
-            raise _MalformedAnswerError(f"the connection was lost ({fault})") from None
+            raise MalformedAnswerError(f"the connection was lost ({fault})") from None
 
-    def _streamed(self, chunks: "Stream[ChatCompletionChunk]") -> _Answer:
-        """Return the answer that the chunks make. Raises _MalformedAnswerError if it does not come to its end."""
-        answer, n_pieces = _Answer(), 0
+    def _streamed(self, chunks: "Stream[ChatCompletionChunk]") -> ChatAnswer:
+        """Return the answer that the chunks make. Raises MalformedAnswerError if it does not come to its end."""
+        answer, n_pieces = ChatAnswer(), 0
         for chunk in chunks:
             answer.model = chunk.model or answer.model
             if chunk.usage is not None:
@@ -186,11 +174,11 @@ class OpenAIModel:
             if self._on_tokens is not None:
                 self._on_tokens(n_pieces)
         if answer.finish_reason is None:
-            raise _MalformedAnswerError("its stream ended before the reply did")
+            raise MalformedAnswerError("its stream ended before the reply did")
         return answer
 
-    def _completion(self, answer: _Answer, seconds: float) -> Completion:
-        inline, text = _split_reasoning(legible(answer.text))
+    def _completion(self, answer: ChatAnswer, seconds: float) -> Completion:
+        inline, text = split_reasoning(legible(answer.text))
         prompt_tokens, completion_tokens = answer.prompt_tokens or 0, answer.completion_tokens or 0
         is_counted = answer.completion_tokens is not None
         return Completion(
@@ -225,16 +213,16 @@ class OpenAIModel:
 
         said = self._clean(fault)
         if isinstance(fault, openai.APIStatusError):
-            if _is_overflow(fault):
+            if is_overflow(fault):
                 return PromptTooLongError(f"{self._where}: the prompt does not fit the model's window: {said}")
             if fault.status_code in (401, 403):
                 return ModelError(f"{self._where} refuses the key ({said}); set OPENAI_API_KEY and resume the run")
             if fault.status_code == 404:
                 return ModelError(f"{self._where} has no model {self.name!r} ({said}); check --model and --base-url")
-            if _code(fault) == OUT_OF_MONEY:
+            if error_code(fault) == OUT_OF_MONEY:
                 return ModelError(f"{self._where}: the account's quota is used up ({said}); mend it and resume the run")
             if fault.status_code not in TRANSIENT_STATUS:
-                return _RequestRefusedError(f"{self._where} refuses the request: {said}")
+                return RequestRefusedError(f"{self._where} refuses the request: {said}")
         return ModelError(
             f"{self._where} did not answer within {self._patience.retry_seconds:.0f} s of retries: {said}; "
             "check that the server runs, then resume the run"
@@ -262,31 +250,6 @@ def describe_endpoint(base_url: str | None) -> str | None:
     return None if is_here else host
 
 
-class _RequestRefusedError(ModelError):
-    """The endpoint understood the request and will not serve it."""
-
-
-class _MalformedAnswerError(Exception):
-    """The endpoint answered with something that is no completion: a proxy's page, a cut body."""
-
-
-def _whole(document: Any) -> _Answer:
-    """Return the answer that a response in one piece holds. Raises _MalformedAnswerError if it holds none."""
-    try:
-        choice = document["choices"][0]
-        message, usage = choice["message"], document.get("usage") or {}
-        return _Answer(
-            text=message.get("content") or "",
-            reasoning=message.get("reasoning_content") or message.get("reasoning") or "",
-            model=document.get("model") or "",
-            finish_reason=choice.get("finish_reason") or "stop",
-            prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens"),
-        )
-    except (LookupError, TypeError, AttributeError):
-        raise _MalformedAnswerError("its answer holds no completion; is this an OpenAI-compatible address?") from None
-
-
 def _client(base_url: str | None, api_key: str | None, timeout_seconds: float) -> "OpenAI":
     import openai
 
@@ -310,8 +273,8 @@ def _passes(fault: BaseException) -> bool:
     import openai
 
     if isinstance(fault, openai.APIStatusError):
-        return fault.status_code in TRANSIENT_STATUS and _code(fault) != OUT_OF_MONEY
-    return isinstance(fault, openai.APIConnectionError | _MalformedAnswerError)
+        return fault.status_code in TRANSIENT_STATUS and error_code(fault) != OUT_OF_MONEY
+    return isinstance(fault, openai.APIConnectionError | MalformedAnswerError)
 
 
 def _retry_after(fault: BaseException | None) -> float | None:
@@ -324,28 +287,6 @@ def _retry_after(fault: BaseException | None) -> float | None:
         return max(0.0, float(fault.response.headers.get("Retry-After", "")))
     except ValueError:
         return None
-
-
-def _is_overflow(fault: Any) -> bool:
-    """Whether a refused request was too long, in the words of OpenAI or of llama.cpp."""
-    if fault.status_code not in (400, 413, 422):
-        return False
-    return _code(fault) in OVERFLOW_CODES or any(phrase in str(fault).lower() for phrase in OVERFLOW_PHRASES)
-
-
-def _code(fault: Any) -> str | None:
-    body = fault.body if isinstance(fault.body, dict) else {}
-    code = body.get("code")
-    return code if isinstance(code, str) else body.get("type")
-
-
-def _split_reasoning(content: str) -> tuple[str, str]:
-    """Return (reasoning, answer) of a text that may begin with a <think> block."""
-    opened, tag, rest = content.partition("<think>")
-    if not tag or opened.strip():
-        return "", content
-    reasoning, closed, answer = rest.partition("</think>")
-    return (reasoning.strip(), answer.lstrip()) if closed else (reasoning.strip(), "")
 
 
 def _obeys(text: str) -> bool:

@@ -5,10 +5,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    pass  # openai takes 0.5 s to import: only a run that talks to a model pays for it
+
 
 TABLE = Path(__file__).with_name("prices.toml")
 OWN_NAME = "prices.toml"
@@ -82,3 +86,15 @@ def _is_price(value: object) -> bool:
         and len(value) == 2
         and all(type(part) in (int, float) and math.isfinite(part) and part >= 0 for part in value)
     )
+
+
+@dataclass(frozen=True)
+class Price:
+    """What an endpoint charges, in dollars per million tokens."""
+
+    prompt: float
+    completion: float
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return the dollars of one call."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6

@@ -6,12 +6,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from agent.judge import last_line, read_tail
-from agent.record import one_line
-from agent.report import text
-from agent.report.stored_run import StoredRun
+from agent.report import run_summary, trial_table
 from agent.report.terminal import row, sentences
-from agent.run_lock import holder
+from agent.store.run_lock import holder
+from agent.store.stored_run import StoredRun
+from agent.text import last_line, one_line, read_tail
 
 PAUSE_SECONDS = 0.5
 _LINES_BESIDE = 3  # of a screen: name, heading, and the cursor's
@@ -38,7 +37,7 @@ def _follow_in_lines(stored: StoredRun, console: Console, pause_seconds: float) 
         going_on = holder(stored.paths) is not None  # asked first, so that nothing is missed that came before its end
         stored = stored.again()
         history = stored.history
-        lines = text.trial_lines(history, history.results, stored.hashes, stored.metric, colour=False)
+        lines = trial_table.trial_lines(history, history.results, stored.hashes, stored.metric, colour=False)
         for line in lines[n_shown:]:
             _say(console, line)
         n_shown = len(lines)
@@ -61,30 +60,30 @@ def _follow_live(stored: StoredRun, console: Console, pause_seconds: float) -> N
 def _view(stored: StoredRun, width: int, height: int) -> Group:
     """Return what fits on a screen: the latest trials, the one in flight, and what the run has come to."""
     history = stored.history
-    heading, *lines = text.trial_lines(history, history.finished, stored.hashes, stored.metric, colour=True)
+    heading, *lines = trial_table.trial_lines(history, history.finished, stored.hashes, stored.metric, colour=True)
     below = [*_in_flight(stored), "", *_closing(stored, width)]
     n_lines = max(3, height - len(below) - _LINES_BESIDE)
     shown = [f"run {stored.run_id}, mode {stored.label}", heading, *lines[-n_lines:], *below]
-    return Group(*(Text.from_ansi(row(line, width, text.spared(stored.metric))) for line in shown))
+    return Group(*(Text.from_ansi(row(line, width, trial_table.spared(stored.metric))) for line in shown))
 
 
 def _in_flight(stored: StoredRun) -> list[str]:
     """Return the trial or repeat that runs as a line like the others, and below it what it says."""
     history = stored.history
     if history.pending is not None:
-        line = text.trial_line(history.pending, None, None, stored.metric, colour=False)
+        line = trial_table.trial_line(history.pending, None, None, stored.metric, colour=False)
         log = stored.paths.trial(history.pending.number).log
     elif history.repeating is not None:
-        line = text.repeat_line(history.repeating, stored.metric, colour=False)
+        line = trial_table.repeat_line(history.repeating, stored.metric, colour=False)
         log = stored.paths.trial(history.repeating.trial).repeat(history.repeating.seed).log
     else:
         return []
     said = one_line(last_line(read_tail(log)))
-    return [text.paint(line, _CYAN, colour=True), text.paint(f"{'':16}{said}", _FAINT, colour=True)]
+    return [trial_table.paint(line, _CYAN, colour=True), trial_table.paint(f"{'':16}{said}", _FAINT, colour=True)]
 
 
 def _closing(stored: StoredRun, columns: int | None) -> list[str]:
-    return sentences(text.summary(stored.history, stored.metric, stored.keeper), columns)
+    return sentences(run_summary.summary(stored.history, stored.metric, stored.keeper), columns)
 
 
 def _say(console: Console, line: str) -> None:

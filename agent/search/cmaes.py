@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.edits.edit import Params, Value
-from agent.search.pending import Pending
+from agent.search.searcher import Pending
 from agent.search.space import SearchSpace
 
 Vector = NDArray[np.float64]

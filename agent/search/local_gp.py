@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from agent.edits.edit import Params
 from agent.search.gaussian_process import GaussianProcess, Hyperparameters
-from agent.search.local import mutant
-from agent.search.pending import Pending
+from agent.search.local_search import mutant
+from agent.search.searcher import Pending
 from agent.search.space import SearchSpace
 
 MUTATED = 0.2  # share of the names that a step changes

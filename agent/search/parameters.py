@@ -7,14 +7,22 @@ that the value that is asked is the value that runs, to the last digit.
 """
 
 import math
-import reprlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from agent.edits.edit import Value
+from agent.search.value_checks import (
+    check_order,
+    check_size,
+    is_finite,
+    is_power_of_two,
+    level_at,
+    number_of,
+    shortened,
+    whole_number_of,
+)
 
 SIGNIFICANT_DIGITS = 6
-LARGEST_WHOLE = 2**53  # up to here a float holds every whole number, so that encoding loses nothing
 CHOSEN, NOT_CHOSEN = 0.6, 0.4  # places on the axes of choices without an order
 
 
@@ -33,9 +41,9 @@ class Float:
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
-            if not _is_finite(bound):
-                raise ValueError(f"{_shortened(bound)} is not a bound; give a finite number")
-        _check_order(self.low, self.high)
+            if not is_finite(bound):
+                raise ValueError(f"{shortened(bound)} is not a bound; give a finite number")
+        check_order(self.low, self.high)
         if self.log and self.low <= 0:
             raise ValueError(f"low = {self.low}: a log scale needs low > 0")
 
@@ -66,9 +74,9 @@ class Float:
 
     def read(self, value: Any) -> float:
         """Return `value` as the space writes it. Raises ValueError if it is no number within the range."""
-        number = _number(value)
+        number = number_of(value)
         if not self.low <= number <= self.high:
-            raise ValueError(f"{_shortened(value)} is outside {self.low} to {self.high}")
+            raise ValueError(f"{shortened(value)} is outside {self.low} to {self.high}")
         return self._rounded(number)
 
     def json_schema(self) -> dict[str, Any]:
@@ -99,8 +107,8 @@ class Int:
         for bound in (self.low, self.high):
             if type(bound) is not int:
                 raise ValueError(f"{bound!r} is not a whole number")
-            _check_size(bound)
-        _check_order(self.low, self.high)
+            check_size(bound)
+        check_order(self.low, self.high)
         if self.log and self.low < 1:
             raise ValueError(f"low = {self.low}: a log scale needs low >= 1")
 
@@ -126,7 +134,7 @@ class Int:
     def decode(self, u: float) -> int:
         """Return the whole number whose bin holds `u`."""
         if not self.log:
-            return self.low + _level(u, self.n_levels)
+            return self.low + level_at(u, self.n_levels)
         return self.nearest(self.place(u))
 
     def nearest(self, number: float) -> int:
@@ -141,9 +149,9 @@ class Int:
 
     def read(self, value: Any) -> int:
         """Return `value` as a plain int. Raises ValueError if it is no whole number within the range."""
-        number = _whole(value)
+        number = whole_number_of(value)
         if not self.low <= number <= self.high:
-            raise ValueError(f"{_shortened(value)} is outside {self.low} to {self.high}")
+            raise ValueError(f"{shortened(value)} is outside {self.low} to {self.high}")
         return number
 
     def json_schema(self) -> dict[str, Any]:
@@ -168,10 +176,10 @@ class PowerOfTwo:
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
-            if type(bound) is not int or not _is_power_of_two(bound):
-                raise ValueError(f"{_shortened(bound)} is not a power of two (1, 2, 4, ...)")
-            _check_size(bound)
-        _check_order(self.low, self.high)
+            if type(bound) is not int or not is_power_of_two(bound):
+                raise ValueError(f"{shortened(bound)} is not a power of two (1, 2, 4, ...)")
+            check_size(bound)
+        check_order(self.low, self.high)
 
     @property
     def n_levels(self) -> int:
@@ -196,7 +204,7 @@ class PowerOfTwo:
 
     def decode(self, u: float) -> int:
         """Return the power of two whose bin holds `u`."""
-        return self.low << _level(u, self.n_levels)
+        return self.low << level_at(u, self.n_levels)
 
     def nearest(self, number: float) -> int:
         """Return the power of two of the range that is nearest to a positive `number`, by ratio."""
@@ -208,9 +216,9 @@ class PowerOfTwo:
 
     def read(self, value: Any) -> int:
         """Return `value` as a plain int. Raises ValueError if it is no power of two within the range."""
-        number = _whole(value)
+        number = whole_number_of(value)
         if number not in self.choices:
-            raise ValueError(f"{_shortened(value)} is not one of {', '.join(map(str, self.choices))}")
+            raise ValueError(f"{shortened(value)} is not one of {', '.join(map(str, self.choices))}")
         return number
 
     def json_schema(self) -> dict[str, Any]:
@@ -260,7 +268,7 @@ class Categorical:
     def decode(self, *u: float) -> Value:
         """Return the choice whose bin holds `u`, or whose axis is highest."""
         if self.ordered:
-            return self.choices[_level(u[0], self.n_levels)]
+            return self.choices[level_at(u[0], self.n_levels)]
         return self.choices[u.index(max(u))]
 
     def encode(self, value: Value) -> tuple[float, ...]:
@@ -273,58 +281,10 @@ class Categorical:
         """Return the choice that `value` is. Raises ValueError if it is none."""
         if type(value) is not bool and value in self.choices:
             return self.choices[self.choices.index(value)]
-        raise ValueError(f"{_shortened(value)} is not one of {', '.join(map(repr, self.choices))}")
+        raise ValueError(f"{shortened(value)} is not one of {', '.join(map(repr, self.choices))}")
 
     def json_schema(self) -> dict[str, Any]:
         return {"enum": list(self.choices)}
 
 
 Parameter = Float | Int | PowerOfTwo | Categorical
-
-
-def _level(u: float, n_levels: int) -> int:
-    """Return the bin of `u` among `n_levels` equal ones; the ends take what lies beyond."""
-    return min(max(math.floor(u * n_levels), 0), n_levels - 1)
-
-
-def _is_power_of_two(number: int) -> bool:
-    return number > 0 and number & (number - 1) == 0
-
-
-def _check_order(low: float, high: float) -> None:
-    if not low < high:
-        raise ValueError(f"low = {low} is not below high = {high}")
-
-
-def _check_size(bound: int) -> None:
-    if abs(bound) > LARGEST_WHOLE:
-        raise ValueError(f"{_shortened(bound)} is too large; whole numbers may go to {LARGEST_WHOLE}")
-
-
-def _is_finite(number: float) -> bool:
-    """Return whether a float holds `number`: JSON and TOML have whole numbers of any length."""
-    try:
-        return math.isfinite(number)
-    except OverflowError:
-        return False
-
-
-def _number(value: Any) -> float:
-    is_nan = isinstance(value, float) and math.isnan(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or is_nan:
-        raise ValueError(f"{_shortened(value)} is not a number")
-    if not _is_finite(value):
-        raise ValueError(f"{_shortened(value)} is too large for a number")
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    """JSON has one kind of number: 8.0 is a whole one."""
-    if not _number(value).is_integer():
-        raise ValueError(f"{_shortened(value)} is not a whole number")
-    return int(value)
-
-
-def _shortened(value: Any) -> str:
-    """Return a value as Python writes it, the middle of a long one left out: a model may send anything."""
-    return reprlib.repr(value)

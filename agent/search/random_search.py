@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from agent.edits.edit import Params
-from agent.search.pending import Pending
+from agent.search.searcher import Pending
 from agent.search.space import SearchSpace
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.edits.edit import Params
-from agent.search.derived import Derived, read_derived
+from agent.search.derived_axes import Derived, read_derived
 from agent.search.parameters import Categorical, Float, Int, Parameter, PowerOfTwo
 
 KINDS: dict[str, type[Parameter]] = {

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.propose.numeric import NumericProposer
+from agent.modes.numeric import NumericProposer
 from agent.search.cmaes import DEFAULTS as SETTINGS
 from agent.search.cmaes import CMAESearcher, Vector
 from benchmarks.autoresearch.__main__ import interval

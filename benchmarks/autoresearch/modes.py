@@ -5,24 +5,21 @@ from typing import Any
 
 from agent.edits.edit import Params, Unchanged
 from agent.llm.model import Model
-from agent.loop import MAX_IDLE_PROPOSALS
-from agent.modes import OPTUNA, searcher_of
-from agent.prompts import PromptSet
-from agent.propose.briefing import Briefing
-from agent.propose.centaur import CentaurProposer
-from agent.propose.echo import EchoProposer
-from agent.propose.fixed import FixedProposer
-from agent.propose.numeric import NumericProposer
-from agent.propose.proposer import Context, Proposer
-from agent.propose.turns import Turns
+from agent.llm.prompt_templates import PromptSet
+from agent.modes.centaur import CentaurProposer, EchoProposer, Turns
+from agent.modes.fixed import FixedProposer
+from agent.modes.numeric import NumericProposer
+from agent.modes.prompting.trial_digest import Briefing
+from agent.modes.proposer import Context, Proposer
+from agent.modes.registry import OPTUNA, searcher_of
+from agent.run.ending import MAX_IDLE_PROPOSALS
 from agent.search.cmaes import CMAESearcher
-from agent.search.feasible import MemoryModel
-from agent.search.hinted import HintedSearcher
+from agent.search.memory_model import MemoryModel
+from agent.search.optuna_search import OptunaSearcher
 from agent.search.parameters import Categorical, Float, Int, PowerOfTwo
-from agent.search.searcher import Searcher
+from agent.search.searcher import HintedSearcher, Searcher
 from agent.search.space import SearchSpace
-from agent.search.tpe import OptunaSearcher
-from agent.trial import Origin, Outcome, Proposal, Status, Trial
+from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 from benchmarks.autoresearch.experiment import DEFAULTS, LIMIT_GB, MEMORY, SCRIPT, SPACE
 from benchmarks.autoresearch.ledger import Ledger
 from benchmarks.autoresearch.surrogate import Result

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from agent.trial import Trial
+from agent.trials.trial import Trial
 from benchmarks.autoresearch.ledger import Course
 
 ROOT = Path(__file__).resolve().parents[2]
-DECIDING = ("agent/search", "agent/propose", "agent/llm", "prompts", "benchmarks/autoresearch")  # folders
+DECIDING = ("agent/search", "agent/modes", "agent/llm", "prompts", "benchmarks/autoresearch")  # folders
 NEW, KEPT = "new", "became the incumbent"
 USAGE = ("calls", "prompt_tokens", "completion_tokens", "seconds")
 

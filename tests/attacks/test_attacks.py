@@ -21,19 +21,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.data import Corpus
-from agent.judge import failure, judge, read_tail, reported
-from agent.paths import TrialPaths
-from agent.score.audited import AuditedScorer
-from agent.score.scorer import Artifact
-from agent.task import Task
-from agent.train_job import export, training_job
-from agent.trial import Outcome, Status
-from sandbox import owner
-from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.container import OWNER, DockerSandbox
-from sandbox.engine import Engine
-from sandbox.image import Wanted
+from agent.execution.judge import failure, judge, reported
+from agent.execution.scoring.audited import AuditedScorer
+from agent.execution.scoring.scorer import Artifact
+from agent.execution.training_job import export, training_job
+from agent.store.paths import TrialPaths
+from agent.task.corpus import Corpus
+from agent.task.task import Task
+from agent.text import read_tail
+from agent.trials.trial import Outcome, Status
+from sandbox import host_identity
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
+from sandbox.container.docker_sandbox import OWNER, DockerSandbox
+from sandbox.container.engine import Engine
+from sandbox.container.image import Wanted
 from sandbox.interpreter import own
 from sandbox.job import Execution, Job, Sandbox
 from tests.contracts.sandbox_contract import processes_with
@@ -165,7 +166,7 @@ def held() -> list[str]:
     groups = [str(path) for path in Path("/sys/fs/cgroup").rglob(f"autocentaur.{os.getpid()}.*")]
     if Path("/var/run/docker.sock").exists():
         with Engine() as engine:
-            groups += [name for name, started_by in engine.labelled(OWNER).items() if started_by == owner.own()]
+            groups += [name for name, started_by in engine.labelled(OWNER).items() if started_by == host_identity.own()]
     return groups
 
 

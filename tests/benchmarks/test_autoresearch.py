@@ -9,8 +9,8 @@ import pytest
 
 from agent.llm.model import Message, Model
 from agent.llm.scripted import ScriptedModel
-from agent.propose.turns import Turns
-from agent.trial import Status
+from agent.modes.centaur import Turns
+from agent.trials.trial import Status
 from benchmarks.autoresearch import modes
 from benchmarks.autoresearch.__main__ import Setting, interval, plot, run
 from benchmarks.autoresearch.experiment import DEFAULTS, SPACE, n_weights

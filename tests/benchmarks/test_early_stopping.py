@@ -2,11 +2,11 @@
 
 import pytest
 
-from agent.curve import Curve
 from agent.edits.edit import Unchanged
 from agent.resources import folder
-from agent.task import Task
-from agent.trial import Origin, Outcome, Proposal, Status, Trial
+from agent.task.task import Task
+from agent.trials.learning_curve import Curve
+from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 from benchmarks.early_stopping import Ran, play, row
 
 

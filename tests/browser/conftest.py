@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from agent.report.page import render
-from agent.report.tables import RunOnPage
-from agent.trial import Origin, Status
+from agent.report.html.page import render
+from agent.report.html.tables import RunOnPage
+from agent.trials.trial import Origin, Status
 from tests.made_runs import BASELINE, failed, made_run, scored, searched
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -20,22 +20,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from agent.cli import app
-from agent.events import Event, RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
-from agent.export import best_trial, export
-from agent.journal import read_events
-from agent.record import write_results
-from agent.repeat import Purpose, Verdict
-from agent.report.curves import as_charged, as_trials, best_so_far
-from agent.report.one_trial import facts
-from agent.report.page import render
-from agent.report.rows import rows
-from agent.report.spreadsheet import spreadsheet
-from agent.report.stored_run import StoredRun
-from agent.report.tables import RunOnPage, finders_table, repeats_table, runs_table
-from agent.task import Task
-from agent.track.facts import facts_of
-from agent.trial import Origin, Outcome, Proposal, Standing, Status
+from agent.cli.main import app
+from agent.report.export import export, spreadsheet
+from agent.report.html.page import render
+from agent.report.html.tables import RunOnPage, finders_table, repeats_table, runs_table
+from agent.report.html.trial_panels import rows
+from agent.report.trackers.tracker import facts_of
+from agent.report.trial_details import facts
+from agent.store.journal import read_events
+from agent.store.results_tsv import write_results
+from agent.store.stored_run import StoredRun, best_trial
+from agent.task.task import Task
+from agent.trials.best_so_far import as_charged, as_trials, best_so_far
+from agent.trials.events import Event, RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
+from agent.trials.repeat import Purpose, Verdict
+from agent.trials.trial import Origin, Outcome, Proposal, Standing, Status
 from tests.made_runs import BASELINE, BIGRAM, Again, Result, failed, made_run, scored, searched, write_journal
 
 MAX_STEPS = 14

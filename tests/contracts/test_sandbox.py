@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import owner
-from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.container import OWNER, DockerSandbox
-from sandbox.engine import Engine
-from sandbox.image import Wanted, find_or_build
+from sandbox import host_identity
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
+from sandbox.container.docker_sandbox import OWNER, DockerSandbox
+from sandbox.container.engine import Engine
+from sandbox.container.image import Wanted, find_or_build
 from sandbox.interpreter import own
 from sandbox.job import Sandbox
 from tests.contracts.sandbox_contract import SandboxContract
@@ -41,7 +41,7 @@ class TestDocker(SandboxContract):
 
     def held(self) -> set[str]:
         with Engine() as engine:
-            ours = owner.own()
+            ours = host_identity.own()
             return {name for name, started_by in engine.labelled(OWNER).items() if started_by == ours}
 
     def set_by_the_image(self) -> set[str]:

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from agent.edits.edit import Params
-from agent.modes import searcher_of
+from agent.modes.registry import searcher_of
 from agent.search.cmaes import CMAESearcher
-from agent.search.hinted import HintedSearcher
-from agent.search.local import LocalSearcher
 from agent.search.local_gp import LocalGPSearcher
+from agent.search.local_search import LocalSearcher
 from agent.search.random_search import RandomSearcher
-from agent.search.searcher import Searcher
+from agent.search.searcher import HintedSearcher, Searcher
 from agent.search.space import SearchSpace
 
 TABLES: dict[str, dict[str, Any]] = {

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.paths import RunsFolder
-from agent.repo import TrialRepo
+from agent.store.git_repo import TrialRepo
+from agent.store.paths import RunsFolder
 from tests.agent.llm.fake_server import FakeServer
+from tests.docs.rules import A_COMMIT_IS, CHANGES_RUNS, RUN, WRITES_HERE, not_run, rewritten
 from tests.kill_anywhere.killed_runs import Death, Zygote
-
-from .rules import A_COMMIT_IS, CHANGES_RUNS, RUN, WRITES_HERE, not_run, rewritten
 
 TASKS = Path(__file__).parents[1] / "tasks"
 N_TRIALS = 9  # of RUN that have ended; the next was killed while it ran, so that there is something to resume

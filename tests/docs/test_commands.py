@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 import typer.main
 
-from agent.cli import app
+from agent.cli.main import app
 from tests.agent.llm.fake_server import FakeServer, fake_server
+from tests.docs.obliging import ObligingModel
+from tests.docs.pages import ROOT, Block, Span, blocks, spans
+from tests.docs.place import Reader, prepare, simple_commands
+from tests.docs.rules import NOT_RUN
 from tests.kill_anywhere.killed_runs import Zygote
-
-from .obliging import ObligingModel
-from .pages import ROOT, Block, Span, blocks, spans
-from .place import Reader, prepare, simple_commands
-from .rules import NOT_RUN
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # Options in the text that belong to other programs: git, pytest, model servers.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .pages import ROOT, Link, anchors, links
+from tests.docs.pages import ROOT, Link, anchors, links
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -11,12 +11,11 @@ import pytest
 
 from agent.llm.local_model import find_weights
 from tests.agent.llm.fake_server import fake_server
+from tests.docs.obliging import ObligingModel
+from tests.docs.pages import ROOT, blocks, spans
+from tests.docs.place import TASKS, simple_commands
+from tests.docs.rules import SMALLEST, smallest
 from tests.kill_anywhere.killed_runs import Zygote
-
-from .obliging import ObligingModel
-from .pages import ROOT, blocks, spans
-from .place import TASKS, simple_commands
-from .rules import SMALLEST, smallest
 
 BENCHMARK = re.compile(r"python -m (benchmarks(?:\.\w+)+)")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .pages import ROOT
+from tests.docs.pages import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.config import load
-from agent.journal import read_history
-from agent.paths import RunsFolder
-from agent.repo import TrialRepo
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import read_history
+from agent.store.paths import RunsFolder
+from agent.store.run_config import load
 
 ROOT = Path(__file__).parents[2]
 INSTANT = ROOT / "tests" / "tasks" / "instant"

@@ -106,7 +106,7 @@ def child(order: Mapping[str, Any]) -> None:
         sys.addaudithook(watch.hook)
         os.fsync = watch.fsync(os.fsync)  # type: ignore[assignment]
     sys.argv = ["agent", *order["argv"]]
-    from agent.cli import main
+    from agent.cli.main import main
 
     code: object = 70
     try:
@@ -151,18 +151,18 @@ def serve() -> None:
     import rich.progress
     import tenacity
 
-    import agent.asked
-    import agent.cli
-    import agent.doctor
+    import agent.analysis.prompt_preview
+    import agent.cli.doctor_checks
+    import agent.cli.main
     import agent.llm.openai_model
-    import agent.modes
-    import agent.propose.centaur
-    import agent.propose.code_edit
+    import agent.modes.centaur
+    import agent.modes.code_edit
+    import agent.modes.registry
+    import agent.run.opening
     import agent.search.cmaes
-    import agent.search.tpe
-    import agent.session
-    import sandbox.bubblewrap
-    import sandbox.container
+    import agent.search.optuna_search
+    import sandbox.bubblewrap.bubblewrap_sandbox
+    import sandbox.container.docker_sandbox
 
     del cma, docker, git, np, openai, optuna, requests, rich, tenacity, agent, sandbox
     print("ready", flush=True)

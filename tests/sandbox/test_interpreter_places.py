@@ -4,7 +4,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Job, Limits
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import seccomp
-from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Job, Limits
 
 _NEVER = "import ctypes, sys\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agent.curve import Curve
-from agent.prune import pruner_of
-from agent.task import Task
+from agent.execution.early_stopping import pruner_of
+from agent.task.task import Task
+from agent.trials.learning_curve import Curve
 from tests.train_template.conftest import SEQ_LEN, TEMPLATE, VOCAB, job_environment
 
 TOKENS_PER_STEP = 512

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.edits.assignments import Assignments, read_constants
-from agent.edits.edit import Value, decode, encode
+from agent.edits.codec import decode, encode
+from agent.edits.edit import Value
 from agent.errors import EditError
 
 SCRIPT = '''"""Trains."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent.edits import lines, unified_diff, whole_file
+from agent.edits import single_line, unified_diff, whole_file
 from agent.edits.formats import title_line
 
 text_lines = st.lists(st.text(st.characters(codec="ascii", min_codepoint=32), max_size=8), min_size=1, max_size=12)
@@ -33,15 +33,15 @@ def test_a_whole_file_is_read_as_it_was_written(script: list[str]) -> None:
 @given(text_lines, st.data())
 def test_a_line_that_the_schema_allows_always_matches(script: list[str], data: st.DataObject) -> None:
     source = "".join(f"{line}\n" for line in script)
-    allowed = lines.schema(source)["properties"]["search"]["enum"]
+    allowed = single_line.schema(source)["properties"]["search"]["enum"]
     assume(allowed)
     search = data.draw(st.sampled_from(allowed))
-    edit = lines.parse(json.dumps({"title": "t", "search": search, "replace": "NEW = 1"}))
+    edit = single_line.parse(json.dumps({"title": "t", "search": search, "replace": "NEW = 1"}))
     assert edit.apply(source).count("NEW = 1") == source.count("NEW = 1") + 1
 
 
 def test_the_schema_names_lines_that_occur_once_and_not_blank() -> None:
-    assert lines.schema("a = 1\n\nb = 1\n  a = 1\n\tc\n")["properties"]["search"]["enum"] == ["b = 1", "\tc"]
+    assert single_line.schema("a = 1\n\nb = 1\n  a = 1\n\tc\n")["properties"]["search"]["enum"] == ["b = 1", "\tc"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from agent.edits.edit import decode, encode
+from agent.edits.codec import decode, encode
 from agent.edits.search_replace import Block, SearchReplace, Tolerance, parse
 from agent.errors import EditError
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.edits.three_way import _any_clash, _clash, _hunks, merged, n_changed_lines
+from agent.edits.line_diff import _any_clash, _clash, _hunks, merged, n_changed_lines
 
 BASE = "A = 1\nB = 2\nC = 3\n"
 TEXTS = st.lists(st.sampled_from(["a\n", "b\n", "c\n", "d\n"]), max_size=12).map("".join)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.edits.touched import touched
+from agent.edits.line_diff import touched
 
 SOURCE = """\
 WARMUP_RATIO = 0.1

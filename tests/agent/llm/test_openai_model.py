@@ -6,9 +6,9 @@ import pytest
 
 from agent.errors import ModelError, PromptTooLongError
 from agent.llm.model import Message, Schema
-from agent.llm.openai_model import OpenAIModel, Patience, Price, describe_endpoint
-
-from .fake_server import (
+from agent.llm.openai_model import OpenAIModel, Patience, describe_endpoint
+from agent.llm.prices import Price
+from tests.agent.llm.fake_server import (
     BROKEN_JSON,
     CUT,
     NOT_JSON,

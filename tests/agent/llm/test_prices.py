@@ -10,8 +10,7 @@ import pytest
 from agent.errors import UsageError
 from agent.llm.prices import TABLE, known_price, spoken_price
 from tests import commands
-
-from .fake_server import fake_server, says
+from tests.agent.llm.fake_server import fake_server, says
 
 ROOT = Path(__file__).parents[3]
 NOWHERE = Path("/nonexistent/prices.toml")

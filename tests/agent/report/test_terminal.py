@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.machine import Void
-from agent.metric import Metric
-from agent.paths import RunPaths
-from agent.repeat import Purpose
 from agent.report.terminal import row, sentences
-from agent.report.text import header, spared, trial_lines, void_line
-from tests.agent.test_headline import Past
+from agent.report.trial_table import header, spared, trial_lines, void_line
+from agent.store.paths import RunPaths
+from agent.trials.machine_speed import Void
+from agent.trials.metric import Metric
+from agent.trials.repeat import Purpose
+from tests.agent.report.test_headline import Past
 from tests.made_runs import BASELINE, made_run, scored, searched
 
 LONG = "a title that is far longer than what eighty columns leave of a line of the log for it"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.events import TrialFinished, TrialStarted
-from agent.paths import RunPaths
-from agent.run_lock import locked
+from agent.store.paths import RunPaths
+from agent.store.run_lock import locked
+from agent.trials.events import TrialFinished, TrialStarted
 from tests.made_runs import BASELINE, BEGAN, made_run, scored, searched
 
 

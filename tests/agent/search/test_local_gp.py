@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from agent.edits.edit import Params
-from agent.search.local import LocalSearcher
 from agent.search.local_gp import LocalGPSearcher
+from agent.search.local_search import LocalSearcher
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
 

@@ -6,7 +6,7 @@ import, and may answer in the scorer's place.
 
 from dataclasses import dataclass
 
-from agent.trial import Status
+from agent.trials.trial import Status
 
 # For cheats that answer the first question themselves: the honest losses, changed, and no second word.
 CLAIM = """

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent.data import Corpus, prepare_corpus
-from agent.task import Task
+from agent.task.corpus import Corpus, prepare_corpus
+from agent.task.task import Task
 from tests.conftest import TASKS
 
 

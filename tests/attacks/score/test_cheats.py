@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from agent.budget import Budget
-from agent.data import Corpus
 from agent.edits.edit import WholeFile
-from agent.journal import Journal, read_history
-from agent.loop import run_trials
-from agent.open_run import OpenRun
-from agent.paths import RunsFolder
-from agent.propose.proposer import Context
-from agent.repo import TrialRepo
-from agent.score.audited import AuditedScorer
-from agent.task import Task
-from agent.trial import Origin, Proposal, Status, Trial
+from agent.execution.scoring.audited import AuditedScorer
+from agent.modes.proposer import Context
+from agent.run.loop import run_trials
+from agent.run.open_run import OpenRun
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import Journal, read_history
+from agent.store.paths import RunsFolder
+from agent.task.corpus import Corpus
+from agent.task.task import Task
+from agent.trials.budget import Budget
+from agent.trials.trial import Origin, Proposal, Status, Trial
 from sandbox.job import Sandbox
 from tests.attacks.score import cheats
 from tests.attacks.score.cheats import Cheat

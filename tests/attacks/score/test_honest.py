@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.data import Corpus
-from agent.paths import TrialPaths
-from agent.score.audited import AuditedScorer
-from agent.score.scorer import Artifact
-from agent.task import Task
-from agent.train_job import export, training_job
+from agent.execution.scoring.audited import AuditedScorer
+from agent.execution.scoring.scorer import Artifact
+from agent.execution.training_job import export, training_job
+from agent.store.paths import TrialPaths
+from agent.task.corpus import Corpus
+from agent.task.task import Task
 from sandbox.job import Sandbox
 
 N_RUNS = 20

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from agent.score.audit import NEAR_THE_END
-from agent.task import Task
+from agent.execution.scoring.audit import NEAR_THE_END
+from agent.task.task import Task
 from benchmarks.audit import caught, escape, largest_escape
 
 N_DRAWS = 3000

@@ -4,10 +4,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from agent.data import Corpus
-from agent.paths import TrialPaths
-from agent.task import Task
-from agent.train_job import export, training_job
+from agent.execution.training_job import export, training_job
+from agent.store.paths import TrialPaths
+from agent.task.corpus import Corpus
+from agent.task.task import Task
 from sandbox.job import Sandbox
 
 # The pieces come reversed, so that the variable that brings them is not found itself.

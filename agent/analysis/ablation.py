@@ -1,0 +1,222 @@
+"""`agent attribute`: takes the kept changes of a run's result out one by one, and writes the script that is left."""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from agent.analysis.ablation_chain import ChangeChain
+from agent.analysis.ablation_elimination import Attribution, Elimination, Finding, NothingLeftError
+from agent.analysis.ablation_log import AttemptVoided, Attributed, Begun, Readings, ScriptRan, hash_of, keeper_under
+from agent.errors import BudgetSpentError
+from agent.execution.environment import conditions_of
+from agent.execution.executor import Workbench, canary_of, corpus_of, execute, passed_variables, scorer_of
+from agent.execution.sandboxes import image_is_here, open_sandbox
+from agent.execution.speed.guard import guarded
+from agent.execution.speed.probe import Canary
+from agent.run.open_run import utc_now
+from agent.run.resume import image_to_go_on_in, refuse_another_task, refuse_other_conditions
+from agent.store.atomic_file import write_durably
+from agent.store.git_objects import Commit
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import Journal
+from agent.store.paths import AttributionPaths
+from agent.store.run_lock import locked
+from agent.store.stored_run import StoredRun, load_task
+from agent.task.task import Task
+from agent.text import counted
+from agent.trials.budget import duration
+from agent.trials.history import History
+from agent.trials.machine_speed import Void
+from agent.trials.trial import Outcome
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asks for."""
+
+    seeds: int  # of each comparison
+    runs: int | None  # of scripts, those of earlier calls included; None: no cap
+    train_seconds: float | None  # likewise, as charged
+    cache: Path  # prepared data
+    variables: Mapping[str, str]  # the caller's environment, of which task.toml may let names through
+    say: Say  # prints one line
+    decided: Callable[[Finding], None]
+    accept_changed: tuple[str, ...] = ()  # conditions that may differ from the run's own
+    task_folder: Path | None = None  # where the task lies now
+
+
+def attribute(stored: StoredRun, asked: Asked) -> Attributed:
+    """Return which changes carry the gain of a run's result; what earlier calls have run is not run again.
+
+    Raises:
+        UsageError: the run has no gain to attribute, another process has it open, or it cannot go on here.
+        BudgetSpentError: nothing could be run.
+        MissingRequirementError, SandboxError: the machine lacks something.
+    """
+    with locked(stored.paths):
+        stored = stored.again()
+        chain = ChangeChain.of(stored)
+        with _bench(stored, asked) as bench:
+            paths = stored.paths.attribution(chain.result)
+            path = paths.readings
+            path.parent.mkdir(parents=True, exist_ok=True)
+            journal = Journal(path, go_on_with="agent attribute")
+            try:
+                known = Readings.read(path)
+                if known.seeds != asked.seeds:
+                    journal.append(Begun(asked.seeds, utc_now()))
+                runner = _Runner(stored, chain.result, asked, bench, journal, dict(known.ran))
+                keeper = keeper_under(stored, bench.conditions)
+                found = Elimination(chain, keeper, runner, asked.seeds, asked.decided).result()
+            finally:
+                journal.close()
+        if runner.refused and not runner.n_ran:
+            known_so_far = f"; what is known: `agent report {stored.run_id}`" if runner.ran else ""
+            raise BudgetSpentError(f"{found.stopped}; raise --trials or --budget{known_so_far}")
+        return Attributed(found, runner.readings, _write(stored, found, paths))
+
+
+@contextmanager
+def _bench(stored: StoredRun, asked: Asked) -> Iterator[Workbench]:
+    """Yield what the run's scripts are executed with, as the run did.
+
+    Raises:
+        UsageError: the task or the machine is not what the run began with.
+    """
+    config = stored.config
+    if asked.task_folder is not None:
+        config = replace(config, task_folder=str(asked.task_folder))
+    task = load_task(config, stored.runs)
+    refuse_another_task(config, task, stored.repo)
+    for line in task.retired:
+        asked.say(line)
+    passed_on = passed_variables(task, asked.variables)
+    image = image_to_go_on_in(stored.history, image_is_here, asked.accept_changed)
+    unenforced = frozenset(config.accept_unenforced)
+    with ExitStack() as stack:
+        sandbox = open_sandbox(config.sandbox, task, unenforced, config.gpus, asked.say, image=image)
+        stack.callback(sandbox.close)
+        corpus = corpus_of(task, asked.cache, asked.say)
+        conditions = conditions_of(task, corpus, config.sandbox, config.gpus)
+        refuse_other_conditions(stored.history, conditions, asked.accept_changed)
+        scorer = scorer_of(task, corpus, sandbox)
+        yield Workbench(task, corpus, sandbox, scorer, passed_on, stored.paths.compiled, conditions)
+
+
+@dataclass
+class _Runner:
+    """Runs scripts for an attribution, or remembers what came of it, within what the user allows."""
+
+    stored: StoredRun
+    number: int  # of the trial whose changes are taken out
+    asked: Asked
+    bench: Workbench
+    journal: Journal
+    ran: dict[tuple[str, int], ScriptRan]  # by script and seed
+    n_ran: int = 0  # by this process
+    refused: bool = False  # a run, for there was nothing left for it
+    now: Callable[[], str] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _in_flight: tuple[str, int] = ("", 0)  # script and seed
+
+    @property
+    def task(self) -> Task:
+        return self.bench.task
+
+    @property
+    def history(self) -> History:
+        return self.stored.history
+
+    @cached_property
+    def canary(self) -> Canary | None:
+        """What measures the machine's speed, as in the run."""
+        return canary_of(
+            self.stored.config, self.stored.paths, self.bench.task, self.bench.sandbox, self.bench.passed_on
+        )
+
+    def put_down(self, void: Void) -> None:
+        self.journal.append(AttemptVoided(*self._in_flight, void))
+        self.asked.say(f"the attempt does not count: {void.reason}")
+
+    @property
+    def readings(self) -> Readings:
+        """All runs that count here."""
+        return Readings(self.asked.seeds, self.ran).under(self.bench.conditions)
+
+    def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
+        key = (hash_of(source), seed)
+        known = self.readings.ran.get(key)
+        if known is None:
+            self._refuse_beyond(reserved)
+            known = self.ran[key] = self._run(source, *key, about)
+        return known.outcome.val_loss
+
+    def _refuse_beyond(self, reserved: int) -> None:
+        """Raise NothingLeftError unless there is something left for more than the last runs."""
+        first, runs, seconds = self.stored.trial(0).outcome, self.asked.runs, self.asked.train_seconds
+        assert first is not None
+        spent = Readings(None, self.ran).train_seconds + reserved * first.train_seconds
+        if runs is not None and len(self.ran) + reserved >= runs:
+            budget = f"budget of {counted(runs, 'run')}"
+        elif seconds is not None and spent >= seconds:
+            budget = f"training budget of {duration(seconds)}"
+        else:
+            return
+        self.refused = True
+        kept_back = f" but for the comparison at the end, which takes {counted(reserved, 'run')}" if reserved else ""
+        raise NothingLeftError(f"the {budget} is spent{kept_back}")
+
+    def _run(self, source: str, script: str, seed: int, about: str) -> ScriptRan:
+        """Execute a script as the repeat of a champion is, and put down what came of it."""
+        began = self.monotonic()
+        paths = self.stored.paths.attribution(self.number).run(script, seed)
+        self.asked.say(f"{about}, training seed {seed}")
+
+        def attempt() -> Outcome:
+            return execute(
+                self.bench,
+                source,
+                paths,
+                label=f"{self.stored.run_id}/{self.number:04d}/{script}/seed-{seed}",
+                number=self.number,
+                train_seed=seed,
+                baseline=self.stored.trial(0).outcome,
+                to_beat=math.inf,  # every one of them decides something
+            )
+
+        self._in_flight = script, seed
+        outcome = guarded(self, attempt)
+        paths.artifact.unlink(missing_ok=True)
+        line = ScriptRan(script, seed, replace(outcome, total_seconds=round(self.monotonic() - began, 3)), self.now())
+        self.journal.append(line)
+        self.n_ran += 1
+        return line
+
+
+def _write(stored: StoredRun, found: Attribution, paths: AttributionPaths) -> Path | None:
+    """Write the minimal script and its patch, where it is smaller and as good; else remove those of an earlier call."""
+    if not found.offered:
+        paths.minimal.unlink(missing_ok=True)
+        paths.patch.unlink(missing_ok=True)
+        return None
+    script = stored.task(0).script
+    write_durably(paths.patch, _patch(script, found.chain.baseline, found.minimal.source))
+    write_durably(paths.minimal, found.minimal.source)
+    return paths.minimal
+
+
+def _patch(script: str, before: str, after: str) -> str:
+    """Return what git says of the difference, for `git apply` where the baseline's script lies."""
+    with tempfile.TemporaryDirectory(prefix="patch-") as scratch:
+        repo, at = TrialRepo(Path(scratch) / "scripts.git"), utc_now()
+        old = repo.record("r", 0, Commit({script: before.encode()}, "before", None, at), advance=True)
+        new = repo.record("r", 1, Commit({script: after.encode()}, "after", old, at), advance=True)
+        return repo.diff(old, new)

@@ -1,0 +1,158 @@
+"""The kept changes between baseline and result, and the script as it would be without some of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from agent.edits.assignments import Assignments, read_constants
+from agent.edits.edit import Params, Value
+from agent.edits.line_diff import merged, n_changed_lines
+from agent.errors import EditError, UsageError
+from agent.store.stored_run import StoredRun
+from agent.text import one_line
+from agent.trials.trial import Trial
+
+N_LINES_OF_A_NAME = 2  # one out, one in
+
+
+@dataclass(frozen=True)
+class Change:
+    """What can be taken out by itself: the edit of one trial or, of trials that set parameters, one name."""
+
+    key: str  # "7" for the edit of trial 7, or the name
+    trials: tuple[int, ...]  # that made it
+    title: str
+    recorded_gain: float  # by which these trials were lower when they were kept; shared equally by the names they set
+    n_lines: int  # that it takes out and puts in
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The result's script without some of its changes."""
+
+    source: str
+    without: frozenset[str]  # keys of changes
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kept trial: what it made of its parent's script."""
+
+    trial: int
+    before: str
+    after: str
+    values: Params | None  # names that it set to other values; None: it edited the text
+
+
+@dataclass(frozen=True)
+class ChangeChain:
+    """The trials from the baseline to the result of a run, as changes that can be left out."""
+
+    result: int  # number of the trial at its end
+    baseline: str
+    source: str  # of the result
+    changes: tuple[Change, ...]  # in the order in which they were made
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, stored: StoredRun) -> "ChangeChain":
+        """Return the chain of a run: to its champion or, where nothing is ever confirmed, to its incumbent.
+
+        Raises:
+            UsageError: the result is the baseline, so that there is no change to ask about.
+        """
+        number = stored.keeper.result
+        if number is None:
+            raise UsageError(f"{stored.run_id} has no trial with a loss yet; wait for it, or `agent resume` it")
+        if number == 0:
+            raise UsageError(f"the result of {stored.run_id} is its baseline: {_why_nothing(stored)}")
+        trials = _way_to(stored, number)
+        return cls.made_of(trials, [stored.task(trial.number).source for trial in trials])
+
+    @classmethod
+    def made_of(cls, trials: Sequence[Trial], sources: Sequence[str]) -> "ChangeChain":
+        """Return the chain of some kept trials, each the parent of the next, the baseline first; with their scripts."""
+        steps = [
+            Step(trial.number, before, after, _values(trial, before, after))
+            for trial, (before, after) in zip(trials[1:], pairwise(sources), strict=True)
+        ]
+        return cls(trials[-1].number, sources[0], sources[-1], tuple(_changes(trials, steps)), tuple(steps))
+
+    def without(self, keys: frozenset[str]) -> Variant:
+        """Return the script with some changes left out, and with them the later ones that cannot be made without."""
+        if not keys:
+            return Variant(self.source, keys)
+        source, left_out = self.baseline, set(keys)
+        for step in self.steps:
+            if step.values is not None:
+                source, impossible = _with_values(source, {n: v for n, v in step.values.items() if n not in keys})
+                left_out |= impossible
+            elif str(step.trial) not in keys:
+                carried_over = merged(step.before, source, step.after)
+                if carried_over is None:
+                    left_out.add(str(step.trial))
+                else:
+                    source = carried_over
+        return Variant(source, frozenset(left_out & {change.key for change in self.changes}))
+
+
+def _way_to(stored: StoredRun, number: int) -> list[Trial]:
+    """Return the trials that a trial was built on, from the baseline to itself."""
+    way = [stored.trial(number)]
+    while (parent := way[-1].parent) is not None:
+        way.append(stored.trial(parent))
+    return way[::-1]
+
+
+def _why_nothing(stored: StoredRun) -> str:
+    incumbent = stored.history.incumbent
+    if incumbent is None or incumbent.number == 0:
+        return "no trial was kept, and there is nothing to attribute"
+    return f"trial {incumbent.number} is provisional, and only a confirmed gain can be attributed; go on with the run"
+
+
+def _values(trial: Trial, before: str, after: str) -> dict[str, Value] | None:
+    """Return the names that a trial set to other values; None if its edit is not of that kind."""
+    if not isinstance(trial.proposal.edit, Assignments):
+        return None
+    old = read_constants(before, trial.proposal.edit.values)
+    new = read_constants(after, trial.proposal.edit.values)
+    return {name: new[name] for name in new if new[name] != old[name]}
+
+
+def _changes(trials: Sequence[Trial], steps: Sequence[Step]) -> Iterator[Change]:
+    """Yield what can be taken out by itself; not names that came back to the value they began with."""
+    gains = dict(zip((step.trial for step in steps), _gains(trials), strict=True))
+    names: list[str] = []
+    for trial, step in zip(trials[1:], steps, strict=True):
+        if step.values is None:
+            title, n_lines = one_line(trial.proposal.title), n_changed_lines(step.before, step.after)
+            yield Change(str(trial.number), (trial.number,), title, gains[trial.number], n_lines)
+        else:
+            names += [name for name in step.values if name not in names]
+    for name in names:
+        made_by = [(step, step.values) for step in steps if step.values is not None and name in step.values]
+        began, ended = read_constants(made_by[0][0].before, [name])[name], made_by[-1][1][name]
+        if began != ended:
+            gain = sum(gains[step.trial] / len(values) for step, values in made_by)
+            title = f"{name} {began!r} → {ended!r}"
+            yield Change(name, tuple(step.trial for step, _ in made_by), title, gain, N_LINES_OF_A_NAME)
+
+
+def _gains(trials: Sequence[Trial]) -> Iterator[float]:
+    """Yield by how much each trial but the first was lower than its parent, in the runs that it was kept for."""
+    for parent, trial in pairwise(trials):
+        assert trial.val_loss is not None
+        assert parent.val_loss is not None
+        yield parent.val_loss - trial.val_loss
+
+
+def _with_values(source: str, values: Mapping[str, Value]) -> tuple[str, set[str]]:
+    """Return a script with names set, and the names that it no longer has."""
+    impossible = set()
+    for name, value in values.items():
+        try:
+            source = Assignments({name: value}).apply(source)
+        except EditError:
+            impossible.add(name)
+    return source, impossible

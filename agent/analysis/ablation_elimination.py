@@ -1,0 +1,300 @@
+"""Backward elimination: each change is taken out of the result in turn, and stays out where nothing is lost by that.
+
+A variant runs under the same training seeds as the script that it is compared with. The seed of the first runs decides
+nothing, for trials were kept for being low under it. What is left is compared with the whole under held-out seeds.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Protocol
+
+from agent.analysis.ablation_chain import Change, ChangeChain, Variant
+from agent.edits.guard import fingerprint
+from agent.edits.line_diff import n_changed_lines
+from agent.errors import EditError, UsageError
+from agent.trials.keep_rule import HELD_OUT_SEED, MAX_FAILED_RUNS, Keeper, Reading
+from agent.trials.noise import Noise
+
+CLEAR = 2.0  # standard errors of a difference
+CLEAR_AT_ONCE = 4.0  # standard errors after which no further seed is asked: looking often takes a higher bar
+
+
+@dataclass
+class Losses:
+    """What is known of each script. Scripts are compared with the whole, the result of the run.
+
+    Where seeds are paired, a run's noise is what it adds to a difference under the same seed, which has two runs in it;
+    what the seed does to all scripts alike is no noise. Elsewhere it is what sets runs of the same script apart.
+    """
+
+    whole: str
+    paired: bool
+    noise: Noise  # begins at what the run knew of it
+    known: dict[str, dict[int, float | None]] = field(default_factory=dict)  # script → seed → loss; None: it failed
+
+    def __post_init__(self) -> None:
+        for own in self.known.values():
+            for n_before, loss in enumerate(losses := [loss for loss in own.values() if loss is not None]):
+                self.noise.see(loss, losses[:n_before])
+
+    def error(self, n_seeds: int) -> float:
+        """Return the standard error of a difference between two scripts that have run under so many seeds."""
+        return self.noise.sigma * math.sqrt(2 / n_seeds)
+
+    def of(self, script: str) -> Mapping[int, float | None]:
+        return self.known.get(script, {})
+
+    def take(self, script: str, seed: int, loss: float | None) -> None:
+        """Take in one more loss."""
+        if loss is not None:
+            self.noise.see(loss, [other for other in self.of(script).values() if other is not None])
+        before = self._comparable(script)
+        self.known.setdefault(script, {})[seed] = loss
+        now = self._comparable(script)
+        if seed in now and before:
+            deviation = now[seed] - sum(before.values()) / len(before)
+            self.noise.learn(deviation**2 * len(before) / len(now) / (2 if self.paired else 1))
+
+    def _comparable(self, script: str) -> dict[int, float]:
+        """Return what noise can be told from: a script's losses or, where seeds are paired, what sets it apart."""
+        own = {seed: loss for seed, loss in self.of(script).items() if loss is not None}
+        if not self.paired:
+            return own
+        whole = self.of(self.whole)
+        pairs = {seed: (loss, whole.get(seed)) for seed, loss in own.items()} if script != self.whole else {}
+        return {seed: loss - other for seed, (loss, other) in pairs.items() if other is not None}
+
+
+class Verdict(StrEnum):
+    """What taking a change out has shown."""
+
+    CARRIES = "carries"  # the loss is clearly worse without it, or there is none
+    NO_EFFECT = "no effect found"
+    NULL = "null"  # without it the script does the same to the last digit
+    HARMFUL = "harmful"  # the loss is clearly better without it
+    NOT_TESTED = "not tested"
+
+    @property
+    def taken_out(self) -> bool:
+        return self in (Verdict.NO_EFFECT, Verdict.NULL, Verdict.HARMFUL)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one change."""
+
+    change: Change
+    verdict: Verdict
+    effect: float | None = None  # loss without it minus loss with it: above zero, it lowers the loss
+    error: float | None = None  # standard error of the effect
+    seeds: tuple[int, ...] = ()  # that it was compared under
+    along: tuple[str, ...] = ()  # changes that cannot be made without it, and were taken out with it
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Which changes carry the gain of a result, as far as the budget went."""
+
+    chain: ChangeChain
+    findings: tuple[Finding, ...]  # in the order of the chain
+    minimal: Variant  # the result without what carries nothing
+    noise: Noise  # of one run, as known at the end
+    whole_reading: Reading | None = None  # of the result under held-out seeds
+    minimal_reading: Reading | None = None  # of the minimal script under the same
+    difference: float | None = None  # mean loss of the minimal script minus that of the result
+    error: float | None = None  # its standard error
+    stopped: str = ""  # why something is missing
+
+    @property
+    def as_good(self) -> bool:
+        """Whether the minimal script has held its own under seeds that decided nothing."""
+        return self.difference is not None and self.error is not None and self.difference <= CLEAR * self.error
+
+    @property
+    def offered(self) -> bool:
+        """Whether there is a smaller script that is as good."""
+        return self.as_good and 0 < self.n_lines < n_changed_lines(self.chain.baseline, self.chain.source)
+
+    @property
+    def n_lines(self) -> int:
+        """Lines of the diff between baseline and minimal script."""
+        return n_changed_lines(self.chain.baseline, self.minimal.source)
+
+
+class NothingLeftError(Exception):
+    """The budget ends before a run; the message says which budget."""
+
+
+class Measure(Protocol):
+    """Runs a script, or remembers that it ran."""
+
+    def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
+        """Return the loss of a script under a training seed; None if it has none. `about` says which script it is.
+
+        Raises:
+            NothingLeftError: it has not run, and no more than `reserved` runs are left.
+        """
+        ...
+
+
+@dataclass
+class Elimination:
+    """One pass over the changes, those of the smallest recorded gain first."""
+
+    chain: ChangeChain
+    keeper: Keeper  # of the run: its noise and, where the same seed gives the same loss, its repeats count here too
+    measure: Measure
+    n_seeds: int
+    decided: Callable[[Finding], None] = lambda _finding: None  # is told of each change when it is decided
+    _losses: Losses = field(init=False)
+    _findings: dict[str, Finding] = field(default_factory=dict)
+    _about: dict[str, str] = field(default_factory=dict)  # script → what it is
+    _variant: Variant = field(init=False)  # what is left by now
+    _reference: str = field(init=False)  # a script that does the same, and has run
+
+    def __post_init__(self) -> None:
+        self._variant = Variant(self.chain.source, frozenset())
+        self._reference = self.chain.source
+        self._about = {self.chain.source: f"trial {self.chain.result}"}
+        known: dict[str, dict[int, float | None]] = {}
+        if self.keeper.rule.paired:  # else what ran then may have run on a slower machine
+            known[self.chain.baseline] = {**self.keeper.readings(0)}
+            known[self.chain.source] = {**self.keeper.readings(self.chain.result)}
+        self._losses = Losses(self.chain.source, self.keeper.rule.paired, Noise(self.keeper.sigma), known)
+
+    def result(self) -> Attribution:
+        """Take the changes out one by one, compare what is left with the whole, and return what came of it.
+
+        Raises:
+            UsageError: the result itself has no loss under further seeds.
+        """
+        stopped = ""
+        try:
+            seeds = self._usable_seeds()
+            for change in sorted(self.chain.changes, key=lambda change: change.recorded_gain):
+                if change.key not in self._findings:
+                    self._test(change, seeds)
+        except NothingLeftError as error:
+            stopped = str(error)
+        findings = tuple(self._findings.get(c.key, Finding(c, Verdict.NOT_TESTED)) for c in self.chain.changes)
+        found = Attribution(self.chain, findings, self._variant, self._losses.noise, stopped=stopped)
+        return self._compared(found) if self._variant.without else found
+
+    def _usable_seeds(self) -> list[int]:
+        """Return the seeds that decide here: the lowest ones above 0 under which the result has a loss."""
+        seeds: list[int] = []
+        for seed in range(1, self.n_seeds + MAX_FAILED_RUNS):
+            if self._loss(self.chain.source, seed) is not None:
+                seeds.append(seed)
+            if len(seeds) == self.n_seeds:
+                return seeds
+        raise UsageError(
+            f"trial {self.chain.result} has no loss under {MAX_FAILED_RUNS} further seeds: look at its script first"
+        )
+
+    def _test(self, change: Change, seeds: Sequence[int]) -> None:
+        """Take a change out, and leave it out if nothing is lost by that."""
+        variant = self.chain.without(self._variant.without | {change.key})
+        along = self._in_order(variant.without - self._variant.without - {change.key})
+        if _same_code(variant.source, self._variant.source):
+            finding = Finding(change, Verdict.NULL, reason="the same code without it")
+        else:
+            self._about.setdefault(variant.source, f"without {', '.join(self._in_order(variant.without))}")
+            finding = self._compare(change, variant.source, seeds)
+        self._findings[change.key] = replace(finding, along=along)
+        self.decided(self._findings[change.key])
+        if not finding.verdict.taken_out:
+            return
+        self._variant = variant
+        if finding.verdict is not Verdict.NULL:
+            self._reference = variant.source
+        for other in self.chain.changes:
+            if other.key in along:
+                self._findings[other.key] = Finding(other, finding.verdict, reason=f"taken out with {change.key}")
+
+    def _compare(self, change: Change, source: str, seeds: Sequence[int]) -> Finding:
+        """Return what a script shows in which a change is missing."""
+        effects: list[float] = []  # of the change, in what is left by now
+        losses: list[float] = []  # from the whole result to the script: what is out already counts too
+        for seed in seeds:
+            own = self._loss(source, seed)
+            if own is None:
+                return Finding(change, Verdict.CARRIES, reason=f"without it there is no loss under seed {seed}")
+            left, whole = self._loss(self._reference, seed), self._loss(self.chain.source, seed)
+            assert left is not None, "it has run under every one of these seeds, or it would not be left"
+            assert whole is not None, "these seeds were chosen for that"
+            if self._losses.paired and not effects and own == left:
+                return Finding(change, Verdict.NULL, 0.0, 0.0, (seed,), reason="the same loss to the last digit")
+            effects.append(own - left)
+            losses.append(own - whole)
+            error = self._losses.error(len(effects))
+            if max(_mean(effects), _mean(losses)) > CLEAR_AT_ONCE * error:
+                break
+        effect, lost, reason = _mean(effects), _mean(losses), ""
+        verdict = Verdict.NO_EFFECT
+        if effect > CLEAR * error:
+            verdict = Verdict.CARRIES
+        elif lost > CLEAR * error:
+            verdict, reason = Verdict.CARRIES, f"together with what is out already: {lost:+.2g} to the whole"
+        elif effect < -CLEAR * error:
+            verdict = Verdict.HARMFUL
+        return Finding(change, verdict, effect, error, tuple(seeds[: len(effects)]), reason=reason)
+
+    def _compared(self, found: Attribution) -> Attribution:
+        """Return the same with the minimal script read under held-out seeds, beside the whole."""
+        pairs: list[tuple[float, float]] = []
+        try:
+            for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + self.n_seeds):
+                whole = self._loss(self.chain.source, seed, reserve=False)
+                own = self._loss(self._variant.source, seed, reserve=False)
+                if whole is None or own is None:
+                    which = "the minimal script" if own is None else f"trial {self.chain.result}"
+                    return replace(found, stopped=f"{which} has no loss under held-out seed {seed}")
+                pairs.append((whole, own))
+        except NothingLeftError as error:
+            return replace(found, stopped=str(error))
+        noise, n = self._losses.noise, len(pairs)
+        own_error = None if noise.is_hidden else noise.sigma / math.sqrt(n)
+        whole_reading, minimal_reading = (
+            Reading(_mean(losses), own_error, n, selected=False) for losses in zip(*pairs, strict=True)
+        )
+        return replace(
+            found,
+            whole_reading=whole_reading,
+            minimal_reading=minimal_reading,
+            difference=minimal_reading.mean - whole_reading.mean,
+            error=self._losses.error(len(pairs)),
+        )
+
+    def _loss(self, source: str, seed: int, *, reserve: bool = True) -> float | None:
+        """Return a script's loss under a seed, from a run now if need be; `reserve` keeps the last runs back."""
+        known = self._losses.of(source)
+        if seed in known:
+            return known[seed]
+        reserved = self._n_last_runs() if reserve else 0
+        loss = self.measure(source, seed, about=self._about.get(source, "what is left"), reserved=reserved)
+        self._losses.take(source, seed, loss)
+        return loss
+
+    def _n_last_runs(self) -> int:
+        """Return how many runs the comparison under held-out seeds will take."""
+        known = self._losses.of(self.chain.source)
+        return sum(1 if seed in known else 2 for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + self.n_seeds))
+
+    def _in_order(self, keys: frozenset[str]) -> tuple[str, ...]:
+        return tuple(change.key for change in self.chain.changes if change.key in keys)
+
+
+def _same_code(one: str, other: str) -> bool:
+    """Return whether two scripts differ in nothing but comments and layout."""
+    try:
+        return fingerprint(one) == fingerprint(other)
+    except EditError:
+        return False
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,166 @@
+"""The log of an ablation: what has run, and what follows from it without running anything."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.analysis.ablation_chain import ChangeChain
+from agent.analysis.ablation_elimination import Attribution, Elimination, NothingLeftError
+from agent.errors import UsageError
+from agent.store.journal import read_lines
+from agent.store.run_config import rule_of
+from agent.store.stored_run import StoredRun
+from agent.trials.keep_rule import Keeper
+from agent.trials.machine_speed import Void
+from agent.trials.trial import Outcome, Trial
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Somebody has asked, and for so many seeds; the last such line counts."""
+
+    seeds: int
+    at: str  # ISO 8601, UTC
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "attribution_begun", "seeds": self.seeds, "at": self.at}
+
+
+@dataclass(frozen=True)
+class ScriptRan:
+    """A script has run under a training seed."""
+
+    script: str  # hash of the source, see `hash_of`
+    seed: int
+    outcome: Outcome
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "script_ran",
+            "script": self.script,
+            "seed": self.seed,
+            "outcome": self.outcome.to_json(),
+            "at": self.at,
+        }
+
+
+@dataclass(frozen=True)
+class AttemptVoided:
+    """An attempt at such a run does not count: the machine was another than at the baseline."""
+
+    script: str
+    seed: int
+    void: Void
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "attempt_voided", "script": self.script, "seed": self.seed, "void": self.void.to_json()}
+
+
+@dataclass(frozen=True)
+class Readings:
+    """All that is known of the scripts of one attribution."""
+
+    seeds: int | None  # of each comparison; None: nobody has asked yet
+    ran: Mapping[tuple[str, int], ScriptRan]  # by script and seed, in the order in which they ran
+
+    @classmethod
+    def read(cls, path: Path) -> "Readings":
+        """Return what a file holds; nothing if there is none. Raises JournalError if it cannot be read."""
+        seeds: int | None = None
+        ran: dict[tuple[str, int], ScriptRan] = {}
+        for line in read_lines(path, _decoded) if path.exists() else ():
+            if isinstance(line, Begun):
+                seeds = line.seeds
+            elif isinstance(line, ScriptRan):
+                ran[line.script, line.seed] = line
+        return cls(seeds, ran)
+
+    def under(self, conditions: Mapping[str, str]) -> "Readings":
+        """Return the same without the runs that came about under other conditions: nothing is compared with those."""
+        same = {key: line for key, line in self.ran.items() if line.outcome.conditions == conditions}
+        return Readings(self.seeds, same)
+
+    @property
+    def train_seconds(self) -> float:
+        """What they cost, as charged."""
+        return sum(line.outcome.train_seconds for line in self.ran.values())
+
+
+def hash_of(source: str) -> str:
+    """Return the name of a script: 12 hexadecimal digits that follow from its text."""
+    return hashlib.sha256(source.encode()).hexdigest()[:12]
+
+
+def _decoded(data: dict[str, Any]) -> Begun | ScriptRan | AttemptVoided:
+    """Return the line that `to_json` wrote; KeyError, TypeError or ValueError if it did not."""
+    match data["event"]:
+        case "attribution_begun":
+            return Begun(data["seeds"], data["at"])
+        case "script_ran":
+            return ScriptRan(data["script"], data["seed"], Outcome.from_json(data["outcome"]), data["at"])
+        case "attempt_voided":
+            return AttemptVoided(data["script"], data["seed"], Void(**data["void"]))
+    raise ValueError(f"unknown event {data['event']!r}")
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """What an attribution has come to, and what it took."""
+
+    found: Attribution
+    readings: Readings
+    minimal: Path | None  # the minimal script's file; None: it is no smaller, not as good, or not written
+
+
+def attributed(stored: StoredRun) -> Attributed | None:
+    """Return what is known of the changes of a run's result; None if nobody has asked."""
+    number = stored.keeper.result
+    path = stored.paths.attribution(number).readings if number else None
+    if path is None or not path.exists():
+        return None
+    every = Readings.read(path)
+    if every.seeds is None or not every.ran:
+        return None
+    conditions = list(every.ran.values())[-1].outcome.conditions
+    readings = every.under(conditions)
+    measure = _Remembered(readings)
+    found = Elimination(ChangeChain.of(stored), keeper_under(stored, conditions), measure, every.seeds).result()
+    minimal = stored.paths.attribution(found.chain.result).minimal
+    return Attributed(found, readings, minimal if found.offered and minimal.exists() else None)
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """Knows what has run, and runs nothing."""
+
+    readings: Readings
+
+    def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
+        del reserved
+        ran = self.readings.ran.get((hash_of(source), seed))
+        if ran is None:
+            raise NothingLeftError(f"{about} has not run under training seed {seed}")
+        return ran.outcome.val_loss
+
+
+def known(stored: StoredRun) -> Attributed:
+    """Return what an attribution has come to. Raises UsageError if there is none of the run's result."""
+    found = attributed(stored)
+    if found is None:
+        raise UsageError(
+            f"nobody has asked what the changes of {stored.run_id} are worth; `agent attribute {stored.run_id}` does"
+        )
+    return found
+
+
+def keeper_under(stored: StoredRun, conditions: Mapping[str, str]) -> Keeper:
+    """Return what counts as progress in a run, without repeats that came about under other conditions."""
+    counts = [
+        result
+        for result in stored.history.results
+        if isinstance(result, Trial) or (result.outcome is not None and result.outcome.conditions == conditions)
+    ]
+    return Keeper(rule_of(stored.config), counts)

@@ -1,0 +1,193 @@
+"""What belongs to a comparison: several modes under several seeds, each an ordinary run. Its compare.json says so."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from agent.errors import JournalError, UsageError
+from agent.modes.model_choice import ECHO
+from agent.modes.registry import NOISE, check_mode
+from agent.run.resume import RAISABLE, raise_of, with_raises
+from agent.store import run_config
+from agent.store.atomic_file import write_durably
+from agent.store.journal import FORMAT, read_history
+from agent.store.paths import RunsFolder
+from agent.store.run_config import RunConfig
+from agent.trials.history import History
+
+_OWN = ("run_id", "mode", "seed")  # what the runs of a comparison differ in
+# What may be otherwise when the same is asked for again.
+_FOUND = ("task_folder", "noise_sigma", "noise_source", "price_source")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of one task that differ in mode and seed alone."""
+
+    name: str
+    modes: tuple[str, ...]  # as the user named them, `centaur:echo` among them; the first is the reference
+    n_seeds: int  # 0, 1, ...
+    config: RunConfig  # of all runs; mode and seed in it mean nothing
+
+    @property
+    def n_runs(self) -> int:
+        return len(self.modes) * self.n_seeds
+
+    def run_id(self, mode: str, seed: int) -> str:
+        return f"{self.name}-{run_config.in_a_name(mode)}-s{seed}"
+
+    def configs(self) -> Iterator[RunConfig]:
+        """Yield the configuration of every run, mode by mode. Raises UsageError if a name is too long for one."""
+        for mode in self.modes:
+            plain, _, model = mode.partition(":") if mode == f"centaur:{ECHO}" else (mode, "", "")
+            own = {"mode": plain, **({"model": ECHO, "base_url": None} if model else {})}
+            for seed in range(self.n_seeds):
+                yield run_config.checked(
+                    **{**asdict(self.config), **own, "run_id": self.run_id(mode, seed), "seed": seed}
+                )
+
+    def run_ids(self) -> dict[str, list[str]]:
+        """Return the names of the runs by mode."""
+        return {mode: [self.run_id(mode, seed) for seed in range(self.n_seeds)] for mode in self.modes}
+
+    def raised(self, caps: Mapping[str, float | None]) -> "Comparison":
+        """Return the comparison with each run's budget raised to `caps`. Raises UsageError if one would be lowered."""
+        raised = raise_of(self.config, History([]), caps, "")
+        return self if raised is None else replace(self, config=with_raises(self.config, [raised]))
+
+    def differences(self, other: "Comparison") -> list[str]:
+        """Return what another comparison is asked to do otherwise, in the words of the command line."""
+        told = {
+            "--modes": (",".join(self.modes), ",".join(other.modes)),
+            "--seeds": (self.n_seeds, other.n_seeds),
+            **{_option(name): values for name, values in _differing(self.config, other.config).items()},
+        }
+        return [f"{option} {_shown(old)} → {_shown(new)}" for option, (old, new) in told.items() if old != new]
+
+    def save(self, runs: RunsFolder) -> None:
+        """Write compare.json, whole or not at all."""
+        path = runs.run(self.name).comparison
+        path.parent.mkdir(parents=True, exist_ok=True)
+        document = {"format": FORMAT, "modes": self.modes, "seeds": self.n_seeds, "config": asdict(self.config)}
+        write_durably(path, json.dumps(document, indent=2) + "\n")
+
+
+def begun(runs: RunsFolder, config: RunConfig, modes: str, n_seeds: int) -> Comparison:
+    """Return the comparison that is asked for: as it was begun if it was, else a new one.
+
+    Args:
+        config: what all runs share; its run_id names the comparison.
+        modes: separated by commas.
+
+    Raises:
+        UsageError: there is no such mode, or the name is taken by something else.
+    """
+    asked = Comparison(config.run_id, _checked_modes(modes), n_seeds, config)
+    if asked.name in runs.comparison_ids():
+        stored = load(runs, asked.name)
+        if differences := stored.differences(asked):
+            raise UsageError(
+                f"the comparison {asked.name} was begun with other settings ({'; '.join(differences)}); "
+                f"go on with --resume {asked.name} and no --modes, or choose another --name"
+            )
+        return stored
+    names = [asked.name, *(config.run_id for config in asked.configs())]
+    if taken := sorted({*names} & {*runs.run_ids()}):
+        raise UsageError(f"the name {taken[0]} is taken by a run; choose another --name")
+    return asked
+
+
+def _checked_modes(modes: str) -> tuple[str, ...]:
+    names = [name.strip() for name in modes.split(",")]
+    for name in names:
+        if name == NOISE:
+            raise UsageError(f"--modes {modes}: {NOISE} searches nothing; use `agent noise`")
+        check_mode(name.removesuffix(f":{ECHO}") if name == f"centaur:{ECHO}" else name)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"--modes {modes}: {twice[0]} is there twice")
+    return tuple(names)
+
+
+def load(runs: RunsFolder, name: str | None) -> Comparison:
+    """Return the comparison of that name, or the one begun last.
+
+    Raises:
+        UsageError: there is none.
+        JournalError: its compare.json cannot be read.
+    """
+    known = runs.comparison_ids()
+    if not known:
+        raise UsageError(
+            f"there is no comparison in {runs.root}; start one with `agent compare --modes ... --trials N`"
+        )
+    if name is not None and name not in known:
+        raise UsageError(f"there is no comparison {name!r} in {runs.root}; the last is {known[-1]}")
+    path = runs.run(name or known[-1]).comparison
+    try:
+        document = json.loads(path.read_text())
+        if document["format"] != FORMAT:
+            raise JournalError(f"{path}: format {document['format']}, and this version reads {FORMAT}")
+        config = run_config.checked(**run_config.current(document["config"]))
+        return Comparison(path.parent.name, tuple(document["modes"]), int(document["seeds"]), config)
+    except (ValueError, KeyError, TypeError, UsageError) as error:
+        raise JournalError(f"{path} cannot be read: {error}; restore it from a backup") from error
+
+
+def check_runs(comparison: Comparison, runs: RunsFolder) -> None:
+    """Raise UsageError unless what is there of the runs is what this comparison has begun, and all of it."""
+    configs = list(comparison.configs())
+    there = [config.run_id for config in configs if runs.run(config.run_id).run_json.exists()]
+    begun = [run_id for run_id in there if _has_events(runs, run_id)]
+    gone = [config.run_id for config in configs if config.run_id not in there]
+    if begun and gone:
+        raise UsageError(
+            f"{gone[0]} is gone, and {begun[0]} has begun: restore its folder in {runs.root}, or start another "
+            "comparison under a new --name"
+        )
+    for config in configs:
+        if config.run_id in there:
+            _check_run(comparison, config, runs)
+
+
+def _check_run(comparison: Comparison, config: RunConfig, runs: RunsFolder) -> None:
+    paths = runs.run(config.run_id)
+    stored = run_config.load(paths.run_json)
+    differing = {name for name in _differing(stored, config) if name not in RAISABLE}
+    if differing or any(getattr(stored, name) != getattr(config, name) for name in _OWN):
+        raise UsageError(
+            f"the run {config.run_id} is not of this comparison ({', '.join(sorted(differing)) or 'mode'} differ); "
+            "compare under another --name"
+        )
+    history = read_history(paths.journal) if paths.journal.exists() else History([])
+    now = with_raises(stored, history.raises)
+    for name, option in RAISABLE.items():
+        own, common = getattr(now, name), getattr(config, name)
+        if own is not None and common is not None and own > common:
+            raise UsageError(
+                f"{config.run_id} was raised on its own to {option} {_shown(own)}; raise all its fellows with "
+                f"`agent compare --resume {comparison.name} {option} {_shown(own)}`"
+            )
+
+
+def _has_events(runs: RunsFolder, run_id: str) -> bool:
+    journal = runs.run(run_id).journal
+    return journal.exists() and journal.stat().st_size > 0
+
+
+def _differing(old: RunConfig, new: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which two configurations differ, mode, seed and what was found beforehand left out."""
+    before, after = asdict(old), asdict(new)
+    names = [name for name in before if name not in (*_OWN, *_FOUND)]
+    return {name: (before[name], after[name]) for name in names if before[name] != after[name]}
+
+
+def _option(name: str) -> str:
+    known = {**RAISABLE, "task_digest": "the task's digest", "task_name": "the task"}
+    return known.get(name, f"--{name.replace('_', '-')}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

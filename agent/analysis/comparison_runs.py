@@ -1,0 +1,116 @@
+"""The runs of a comparison, all open at once: one trial of each in turn, so that a slow hour hits all alike."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from hashlib import sha256
+
+from agent.analysis.comparison import Comparison, check_runs
+from agent.llm.model import Model
+from agent.modes.model_choice import RECORDING, build_model
+from agent.run.ending import End, Ending, why_given_up
+from agent.run.loop import TrialByTrial
+from agent.run.open_run import OpenRun
+from agent.run.opening import OnResume, Surroundings, existing_run, new_run
+from agent.run.resume import RAISABLE
+from agent.store.paths import RunsFolder
+from agent.store.run_config import RunConfig
+from agent.store.run_lock import holder
+
+
+@contextmanager
+def opened(comparison: Comparison, runs: RunsFolder, around: Surroundings) -> Iterator[list[OpenRun]]:
+    """Open all runs of a comparison, each where its journal ends, mode by mode.
+
+    Raises:
+        UsageError: a run is gone, is not of this comparison, or is open in another process.
+        MissingRequirementError, SandboxError: the machine lacks something.
+    """
+    check_runs(comparison, runs)
+    caps = {name: getattr(comparison.config, name) for name in RAISABLE}
+    configs = list(comparison.configs())
+    new = [config.run_id for config in configs if not runs.run(config.run_id).run_json.exists()]
+    runs.prepare()
+    comparison.save(runs)
+    with ExitStack() as stack:
+        stack.callback(_forget, comparison, runs, new)
+        around = replace(around, build_model=OneModel())
+        all_open = [stack.enter_context(_open(config, runs, around, OnResume(caps))) for config in configs]
+        for line in dict.fromkeys(line for run in all_open for line in run.retired):
+            around.say(line)
+        yield all_open
+
+
+def _forget(comparison: Comparison, runs: RunsFolder, new: Sequence[str]) -> None:
+    """Remove what was made for a comparison of which nothing began: what cannot work leaves nothing behind."""
+    paths = [runs.run(run_id) for run_id in new]
+    if len(new) < comparison.n_runs or any(holder(each) for each in paths):
+        return
+    if any(each.journal.exists() and each.journal.stat().st_size for each in paths):
+        return
+    for each in (*paths, runs.run(comparison.name)):
+        shutil.rmtree(each.root, ignore_errors=True)
+
+
+@contextmanager
+def _open(config: RunConfig, runs: RunsFolder, around: Surroundings, on_resume: OnResume) -> Iterator[OpenRun]:
+    is_there = runs.run(config.run_id).run_json.exists()
+    with existing_run(config, runs, around, on_resume) if is_there else new_run(config, runs, around) as run:
+        yield run
+
+
+class OneModel:
+    """Builds one model for all runs that ask the same. Each of them closes it, when all are done."""
+
+    def __init__(self) -> None:
+        self._built: dict[tuple[str | None, str | None], Model] = {}
+
+    def __call__(
+        self,
+        config: RunConfig,
+        api_key: str | None,
+        n_replies_used: int,
+        *,
+        say: Callable[[str], None],
+        count_tokens: Callable[[int], None],
+    ) -> Model:
+        asked = (config.model, config.base_url)
+        if asked not in self._built or (config.model or "").startswith(RECORDING):  # each run has its place in it
+            self._built[asked] = build_model(config, api_key, n_replies_used, say=say, count_tokens=count_tokens)
+        return self._built[asked]
+
+
+def in_turns(runs: Sequence[OpenRun], ended: Callable[[OpenRun, End], None]) -> dict[str, End]:
+    """Run trials, one of each run in turn, until all have ended; return how each did, by name.
+
+    The order is another one in each round, and follows from the journals alone: a comparison that was killed goes on
+    with the trial that it was killed in. A baseline without a loss ends all: they have the same one.
+
+    Args:
+        ended: told of each run that ends.
+
+    Raises:
+        What `TrialByTrial.step` raises: all runs can be gone on with.
+    """
+    going = [TrialByTrial(run) for run in runs]
+    ends: dict[str, End] = {}
+    while going:
+        turn = min(going, key=lambda each: _place(each.run))
+        end = turn.step()
+        if end is None and why_given_up(turn.run.history.trials) is not None:
+            end = turn.step()  # says so at once, not after a round of all the others
+        if end is None:
+            continue
+        going.remove(turn)
+        ends[turn.run.run_id] = end
+        ended(turn.run, end)
+        if end.ending is Ending.BASELINE_FAILED:
+            break
+    return ends
+
+
+def _place(run: OpenRun) -> tuple[int, str]:
+    """Return a run's place in the queue: who has fewer trials goes first, and chance decides between equals."""
+    n_trials = len(run.history.trials)
+    return n_trials, sha256(f"{n_trials} {run.run_id}".encode()).hexdigest()

@@ -1,0 +1,186 @@
+"""`agent log --verify`: whether git and the files of a run say what its journal says. It reads, and mends nothing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import AgentError, EditError, JournalError
+from agent.modes.model_choice import model_name
+from agent.store.git_objects import Commit
+from agent.store.git_repo import TrialRepo, trailers
+from agent.store.journal import read_history, torn_bytes
+from agent.store.paths import RunPaths, RunsFolder
+from agent.store.results_tsv import results_of
+from agent.store.run_config import RunConfig, load
+from agent.store.run_lock import holder
+from agent.store.trial_commit import commit_of
+from agent.task.task import Task
+from agent.text import counted
+from agent.trials.history import History
+from agent.trials.trial import Trial
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What does not agree, and what a reader should know beside it, one line each."""
+
+    disagreements: list[str]
+    notes: list[str]
+
+
+def verify(runs: RunsFolder, run_id: str) -> Findings:
+    """Compare all that a run has left with what follows from its journal."""
+    paths = runs.run(run_id)
+    try:
+        config, history = load(paths.run_json), read_history(paths.journal)
+    except JournalError as error:
+        return Findings([str(error)], [])
+    repo = TrialRepo(runs.repo)
+    try:
+        task = _task(config, history, repo)
+        expected = dict(_expected(config, history, task))
+    except (AgentError, EditError) as error:
+        return Findings([f"what the commits must be cannot be told: {error}"], [])
+    found = [
+        *_in_git(run_id, history, repo, expected),
+        *_in_files(paths, history, task, expected),
+    ]
+    return Findings(found, list(_notes(paths, history)))
+
+
+def _notes(paths: RunPaths, history: History) -> Iterator[str]:
+    pid = holder(paths)
+    if pid is not None:
+        yield f"process {pid} works on the run: what is seen here may be half done"
+    elif history.pending is not None:
+        yield f"trial {history.pending.number} was interrupted; `agent resume {paths.run_id}` runs it again"
+    if torn := torn_bytes(paths.journal):
+        yield f"the journal ends in a torn line of {counted(torn, 'byte')}, which does not count"
+
+
+def _task(config: RunConfig, history: History, repo: TrialRepo) -> Task:
+    """Return the task as the baseline's commit has it; as it lies in its folder if there is none."""
+    folder, first = Path(config.task_folder), f"{config.run_id}/0000"
+    if not history.trials or repo.tag(config.run_id, 0) is None:
+        return Task.load(folder, config.profile)
+    return Task(folder, repo.read(first), config.profile, as_is=True)
+
+
+def _expected(config: RunConfig, history: History, task: Task) -> Iterator[tuple[int, Commit]]:
+    """Yield the commit that the journal asks for, by trial."""
+    sources: dict[int, str] = {}
+    hashes: dict[int, str] = {}
+    for trial in history.trials:
+        parent = trial.parent
+        source = task.source if parent is None else trial.proposal.edit.apply(sources[parent])
+        commit = commit_of(
+            trial,
+            {**task.files, task.script: source.encode()},
+            None if parent is None else hashes[parent],
+            run_id=config.run_id,
+            mode=config.mode,
+            task=task,
+            model=model_name(config),
+        )
+        sources[trial.number], hashes[trial.number] = source, commit.sha
+        yield trial.number, commit
+
+
+def _in_git(run_id: str, history: History, repo: TrialRepo, expected: Mapping[int, Commit]) -> Iterator[str]:
+    """Yield where tags, branch and objects are not what follows from the journal."""
+    tags = repo.tags(run_id)
+    for number, commit in expected.items():
+        if number not in tags:
+            yield f"trial {number}: there is no tag {run_id}/{number:04d}; `agent resume {run_id}` makes it again"
+        elif tags[number] != commit.sha:
+            yield from (f"trial {number}: {what}" for what in _differences(repo, tags[number], commit))
+    for number in sorted(tags.keys() - expected.keys()):
+        yield f"tag {run_id}/{number:04d} belongs to no finished trial of the journal"
+    if history.incumbent is not None:
+        branch, incumbent = repo.branch(run_id), history.incumbent.number
+        if branch != expected[incumbent].sha:
+            yield f"branch {run_id} is at {(branch or 'nothing')[:12]}, not at trial {incumbent}, the incumbent"
+    yield from (f"git: {line}" for line in repo.problems())
+
+
+def _differences(repo: TrialRepo, sha: str, commit: Commit) -> Iterator[str]:
+    """Yield how a commit differs from what it must be."""
+    try:
+        files, message, parents = repo.read(sha), repo.message(sha), repo.parents(sha)
+    except AgentError as error:
+        yield f"its commit {sha[:12]} cannot be read ({error})"
+        return
+    for name in sorted(files.keys() | commit.files.keys()):
+        if files.get(name) != commit.files.get(name):
+            yield f"{name} in its commit is not its edit applied to its parent's"
+    wanted, found = trailers(commit.message), trailers(message)
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            yield f"trailer {name} is {found.get(name, 'missing')}, and {wanted.get(name, 'none')} in the journal"
+    if parents != ([commit.parent] if commit.parent else []):
+        yield "the parent of its commit is not the trial that it edited"
+    else:
+        yield f"its commit is {sha[:12]}, and {commit.sha[:12]} follows from the journal"
+
+
+def _in_files(paths: RunPaths, history: History, task: Task, expected: Mapping[int, Commit]) -> Iterator[str]:
+    """Yield where results.tsv, worktree and trial folders are not what follows from the journal."""
+    hashes = {number: commit.sha for number, commit in expected.items()}
+    wanted = results_of(task.metric, history.trials, hashes).splitlines()
+    yield from (f"results.tsv, {what}" for what in _lines(paths.results_tsv, wanted))
+    if history.incumbent is not None:
+        may_differ = task.script if history.pending is not None or history.repeating is not None else None
+        yield from _worktree(paths.worktree, expected[history.incumbent.number].files, may_differ)
+    for trial in history.trials:
+        if trial.proposal.refused is None:
+            yield from (f"trial {trial.number}: {what}" for what in _left_by(paths, trial, expected[trial.number]))
+        yield from _conversation(paths, trial)
+    known = len(history.trials) + (2 if history.pending else 1)  # one more may be thought of meanwhile
+    folders = (paths.root / "trials").glob("*") if (paths.root / "trials").is_dir() else ()
+    yield from (f"trials/{p.name} belongs to no trial" for p in sorted(folders) if not _is_below(p.name, known))
+
+
+def _lines(path: Path, wanted: list[str]) -> Iterator[str]:
+    if not path.is_file():
+        yield "which is missing; `agent resume` writes it again"
+        return
+    found = path.read_text().splitlines()
+    for number in range(max(len(wanted), len(found))):
+        if wanted[number : number + 1] != found[number : number + 1]:
+            yield f"line {number + 1}: not what follows from the journal"
+
+
+def _worktree(worktree: Path, files: Mapping[str, bytes], may_differ: str | None) -> Iterator[str]:
+    if not worktree.is_dir():
+        yield "worktree/ is missing; `agent resume` makes it again"
+        return
+    found = {str(p.relative_to(worktree)) for p in worktree.rglob("*") if p.is_file() and p.name != ".git"}
+    for name in sorted(found | files.keys()):
+        is_same = name in found and name in files and (worktree / name).read_bytes() == files[name]
+        if not is_same and name != may_differ:
+            yield f"worktree/{name} is not the incumbent's"
+
+
+def _left_by(paths: RunPaths, trial: Trial, commit: Commit) -> Iterator[str]:
+    """Yield what is missing or wrong in the folder of a trial that was executed."""
+    own = paths.trial(trial.number)
+    for name, content in commit.files.items():
+        if not (own.files / name).is_file() or (own.files / name).read_bytes() != content:
+            yield f"files/{name} is not what its commit holds"
+    if not own.log.is_file():
+        yield "train.log is missing"
+    if trial.kept != own.artifact.exists():
+        yield "its artifact is missing" if trial.kept else "it was not kept, and its artifact is there"
+
+
+def _conversation(paths: RunPaths, trial: Trial) -> Iterator[str]:
+    """Yield that replies of a model which the journal counts are not on the disk."""
+    path, usage = paths.trial(trial.number).llm, trial.proposal.usage
+    n_replies = path.read_text().count('"reply": ') if path.is_file() else 0
+    if usage is not None and n_replies < usage.calls:
+        replies, calls = counted(n_replies, "reply", "replies"), counted(usage.calls, "call")
+        yield f"trial {trial.number}: llm.jsonl has {replies}, and the journal {calls}"
+
+
+def _is_below(name: str, number: int) -> bool:
+    return name.isdigit() and int(name) < number

@@ -1,0 +1,80 @@
+"""What a model is asked for a trial: made again from the journal and the commits, without asking anything."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.errors import UsageError
+from agent.llm.model import Completion, Message, Schema
+from agent.modes.model_choice import context_tokens_of, needs_model
+from agent.modes.proposer import Context
+from agent.modes.registry import build_proposer, searched
+from agent.run.resume import at_trial
+from agent.store.journal import read_history
+from agent.store.run_config import caps_of, retired
+from agent.store.stored_run import StoredRun
+from agent.task.task import Task
+from agent.trials.budget import Budget, Ledger
+
+
+class _OverheardError(Exception):
+    """Ends a proposal at its first question."""
+
+
+class _Overheard:
+    """A model that keeps what it is asked, and answers nothing."""
+
+    name = "overheard"
+
+    def __init__(self, context_tokens: int) -> None:
+        self.context_tokens = context_tokens
+        self.messages: list[Message] = []
+
+    def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
+        self.messages = list(messages)
+        raise _OverheardError
+
+    def close(self) -> None:
+        pass
+
+
+def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
+    """Return the first messages to the model for trial `number` of a run, past or next.
+
+    Raises:
+        UsageError: no model is asked for that trial, or the task has changed since.
+    """
+    config = stored.config
+    if not needs_model(config):
+        raise UsageError(f"mode {config.mode} asks no model")
+    if not 1 <= number <= len(stored.history.trials):
+        raise UsageError(f"there is a prompt for trials 1 to {len(stored.history.trials)} of {stored.run_id}")
+    if told := retired(stored.paths.run_json):
+        raise UsageError(
+            f"the prompts of {stored.run_id} are not made again: it has {told}; "
+            f"`agent show {stored.run_id}/{number} --exchange` has what was asked"
+        )
+    task = Task.load(Path(config.task_folder), config.profile)
+    if task.digest != config.task_digest:
+        raise UsageError(f"the task in {config.task_folder} has changed since {stored.run_id} began; restore it")
+    before = read_history(stored.paths.journal, before=number)
+    trials, incumbent = before.trials, before.incumbent
+    assert incumbent is not None, "a run without a baseline asks nothing"
+    config = at_trial(config, stored.history, number)
+    caps = caps_of(config)
+    context = Context(
+        number=number,
+        source=stored.repo.read(f"{stored.run_id}/{incumbent.number:04d}")[task.script].decode(),
+        baseline_source=task.source,
+        incumbent=incumbent,
+        trials=tuple(trials),
+        space=searched(config, task),
+        budget_left=Ledger.of(before.results).left(
+            Budget(config.trials, config.budget_seconds, config.wall_seconds, caps)
+        ),
+    )
+    model = _Overheard(context_tokens_of(config, api_key))
+    try:
+        build_proposer(config, task, model, stored.paths, api_key).propose(context)
+    except _OverheardError:  # before any reply, so that nothing was written into the run
+        return model.messages
+    raise UsageError(f"no model is asked for trial {number} of {stored.run_id}: the searcher or a mend decides it")

@@ -1,0 +1,284 @@
+"""A trial on record: what a replay needs, from the journal or from its commit alone, here or in a clone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from agent.errors import NotReplayableError, RepoError, UsageError
+from agent.execution.environment import NAMES
+from agent.store.git_repo import TrialRepo, trailers
+from agent.store.paths import RunsFolder
+from agent.store.stored_run import StoredRun, measured_sigma, refuse_minimal, trial_name
+from agent.task.task import Task
+from agent.text import one_line
+from agent.trials.learning_curve import Condemned
+from agent.trials.machine_speed import Machine
+from agent.trials.repeat import Purpose
+from agent.trials.trial import Outcome, Status
+
+CLONE_REPLAYS = "replays"
+"""Where replays of a clone's commits go, in the current folder."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One trial as it was committed, and what it came to."""
+
+    run_id: str
+    number: int
+    commit: str  # full hash
+    files: Mapping[str, bytes]  # the commit's tree
+    profile: str | None
+    train_seed: int
+    outcome: Outcome  # from a commit alone: without what the trailers do not tell
+    baseline: Outcome | None  # of trial 0, which some limits follow; None for trial 0 itself
+    decided: bool = False  # the incumbent moved, or more: then the score is audited as closely again
+    sigma: float | None = None  # what the run knew of its noise; None: task.toml may know
+
+    @property
+    def name(self) -> str:
+        return f"{self.run_id}/{self.number}"
+
+    @property
+    def sandbox_kind(self) -> str:
+        return "docker" if self.outcome.sandbox.startswith("docker ") else "bubblewrap"
+
+    def task(self, folder: Path) -> Task:
+        """Return the task with this trial's files; `folder` is where what is not committed may be found."""
+        return Task(folder, self.files, self.profile, as_is=True)
+
+
+def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Recorded:
+    """Return a trial of a run that lies here; what it came to under `seed`, if the run has repeated it with that one.
+
+    Raises:
+        UsageError: it has not finished, or never ran.
+    """
+    trial = stored.trial(number)
+    if trial.outcome is None or not {0, number} <= stored.hashes.keys():
+        raise UsageError(f"{stored.run_id}/{number} has not finished; `agent log {stored.run_id}` lists the trials")
+    _refuse_unless_ran(f"{stored.run_id}/{number}", trial.outcome)
+    train_seed, outcome, decided = trial.proposal.train_seed, trial.outcome, trial.kept
+    for repeat in stored.history.repeats:
+        is_whole = repeat.purpose is not Purpose.SLOPE
+        if repeat.trial == number and repeat.seed == seed and repeat.outcome is not None and is_whole:
+            train_seed, outcome, decided = repeat.seed, repeat.outcome, True
+    first = stored.trial(0)
+    commit = stored.hashes[number]
+    recorded = Recorded(
+        run_id=stored.run_id,
+        number=number,
+        commit=commit,
+        files=stored.repo.read(commit),
+        profile=stored.config.profile,
+        train_seed=train_seed,
+        outcome=outcome,
+        baseline=first.outcome if number else None,
+        decided=decided,
+        sigma=stored.config.noise_sigma,
+    )
+    _refuse_other_task(recorded, stored.repo.read(stored.hashes[0]), stored.config.task_digest)
+    return recorded
+
+
+def from_commit(repo: TrialRepo, revision: str) -> Recorded:
+    """Return a trial of which there is nothing but its commit and those before it, as in a clone of `trials.git`.
+
+    Raises:
+        RepoError: there is no such commit.
+        UsageError: `agent run` did not make it, or it never ran.
+        NotReplayableError: it is made to write outside of the folder that it is exported to, or of another task.
+    """
+    commit = repo.find(revision)
+    facts = {key: one_line(value) for key, value in trailers(repo.message(commit)).items()}
+    missing = [name for name in ("Run", "Trial", "Status", "Seed", "Task") if name not in facts]
+    if missing:
+        raise UsageError(
+            f"commit {commit[:7]} in {repo.path} is no trial: it has no trailer {missing[0]!r}; "
+            "give the hash of a commit that `agent run` made"
+        )
+    name = f"{facts['Run']}/{facts['Trial']}"
+    if facts.get("Kept") == "minimal":  # until 2026-11-22
+        raise UsageError(
+            f"commit {commit[:7]} is no trial but the minimal script of {name}, as an earlier version committed it; "
+            f"`agent attribute {facts['Run']}` writes it to a file"
+        )
+    try:
+        outcome, number, seed = _outcome(facts), int(facts["Trial"]), int(facts["Seed"])
+    except ValueError as error:
+        raise UsageError(f"the trailers of {name} cannot be read ({error}); clone the repository again") from error
+    _refuse_unless_ran(name, outcome)
+    root = repo.chain(commit)[0]
+    files = repo.read(commit)
+    outside = [path for path in files if path.startswith("/") or ".." in PurePosixPath(path).parts]
+    if outside:  # git stores such a tree, though it would not check it out
+        raise NotReplayableError(
+            f"commit {commit[:7]} holds a file {outside[0]!r}, outside of its folder: it is an attack"
+        )
+    recorded = Recorded(
+        run_id=facts["Run"],
+        number=number,
+        commit=commit,
+        files=files,
+        profile=facts.get("Profile"),
+        train_seed=seed,
+        outcome=outcome,
+        baseline=_outcome(trailers(repo.message(root))) if number else None,
+        decided=outcome.kept,
+    )
+    _refuse_other_task(recorded, repo.read(root), facts["Task"].rpartition(" ")[2])
+    return recorded
+
+
+def _outcome(facts: Mapping[str, str]) -> Outcome:
+    """Return what a commit's trailers tell of its outcome. Raises ValueError."""
+    return Outcome(
+        status=Status(facts["Status"]),
+        val_loss=float(facts["Val-Loss"]) if "Val-Loss" in facts else None,
+        kept=facts.get("Kept", "no") != "no",
+        wall_seconds=float(facts.get("Wall-Seconds", 0.0)),
+        cpu_seconds=float(facts["Cpu-Seconds"]) if "Cpu-Seconds" in facts else None,
+        stopped_at=float(facts["Stopped-At"]) if "Stopped-At" in facts else None,
+        condemned=Condemned.read(facts["Condemned"]) if "Condemned" in facts else None,
+        sandbox=facts.get("Image", ""),
+        machine=Machine(raw_loss=float(facts["Raw-Loss"])) if "Raw-Loss" in facts else None,
+        conditions={name: facts[name.capitalize()] for name in NAMES if name.capitalize() in facts},
+    )
+
+
+def _refuse_unless_ran(name: str, outcome: Outcome) -> None:
+    if not outcome.status.ran:
+        raise UsageError(f"{name} never ran ({outcome.status}), so there is nothing to replay; choose another trial")
+
+
+def _refuse_other_task(recorded: Recorded, baseline: Mapping[str, bytes], digest: str) -> None:
+    """Raise NotReplayableError unless task.toml and the frozen files are those that the run began with."""
+    task = recorded.task(Path(recorded.commit[:7]))
+    began = Task(
+        task.folder, {**recorded.files, task.script: baseline.get(task.script, b"")}, recorded.profile, as_is=True
+    )
+    if began.digest != digest:
+        raise NotReplayableError(
+            f"commit {recorded.commit[:7]} is not of the task that {recorded.name} ran: its task.toml, frozen files or "
+            f"baseline have the digest {began.digest}, the record says {digest}; fetch the repository again"
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A recorded trial and where its surroundings are."""
+
+    recorded: Recorded
+    replays: Path  # where what comes of running it again belongs
+    task_folder: Path | None = None  # that the run was started with; None: nobody knows
+    compiled: Path | None = None
+    accept_unenforced: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+
+
+class Runs:
+    """The runs of this machine: RUN/7, 7 of the last run, or the hash of a commit in their `trials.git`.
+
+    With a seed, a trial that its run has repeated under it is what that repeat came to.
+    """
+
+    def __init__(self, runs: RunsFolder, here: Path, seed: int | None = None) -> None:
+        self._runs = runs
+        self._seed = seed
+        self._here = here
+
+    def trial(self, name: str) -> Found:
+        """Return the trial of that name or commit. Raises UsageError if there is none."""
+        refuse_minimal(name)
+        if is_trial_name(name):
+            run_name, number = trial_name(name)
+            return self._of_run(StoredRun.find(self._runs, run_name), number)
+        repo = TrialRepo(self._runs.repo)
+        commit = _commit(repo, name)
+        facts = trailers(repo.message(commit))
+        run_id = facts.get("Run", "")
+        if run_id in self._runs.run_ids():
+            numbers = [number for number, sha in repo.tags(run_id).items() if sha == commit]
+            if numbers:
+                return self._of_run(StoredRun.find(self._runs, run_id), numbers[0])
+            return self._found(StoredRun.find(self._runs, run_id), from_commit(repo, commit))
+        return Found(from_commit(repo, commit), self._here / CLONE_REPLAYS)
+
+    def kept(self, run_name: str | None) -> list[Found]:
+        """Return all kept trials of a run, or of the last one, by number."""
+        stored = StoredRun.find(self._runs, run_name)
+        found = [self._of_run(stored, trial.number) for trial in stored.history.trials if trial.kept]
+        if not found:
+            raise UsageError(f"{stored.run_id} has no kept trial; `agent log {stored.run_id}` lists its trials")
+        return found
+
+    def _of_run(self, stored: StoredRun, number: int) -> Found:
+        return self._found(stored, from_journal(stored, number, self._seed))
+
+    def _found(self, stored: StoredRun, recorded: Recorded) -> Found:
+        measured = measured_sigma(self._runs, stored.config.task_digest)
+        return Found(
+            recorded if measured is None else replace(recorded, sigma=measured),
+            stored.paths.replays,
+            Path(stored.config.task_folder),
+            stored.paths.compiled,
+            stored.config.accept_unenforced,
+            stored.config.gpus,
+        )
+
+
+class Clone:
+    """A clone of somebody's `trials.git`: RUN/7, or the hash of a commit."""
+
+    def __init__(self, repo: TrialRepo, here: Path) -> None:
+        self._repo = repo
+        self._here = here
+
+    def trial(self, name: str) -> Found:
+        """Return the trial of that name or commit. Raises UsageError if there is none."""
+        refuse_minimal(name)
+        if is_trial_name(name):
+            run_id, number = trial_name(name)
+            if run_id is None:
+                raise UsageError(f"{name}: in a clone there is no last run; write RUN/{number}, or a hash")
+            name = f"refs/tags/{run_id}/{number:04d}"
+        return self._found(name)
+
+    def kept(self, run_name: str | None) -> list[Found]:
+        """Return the trials on the branch of a run, the baseline first."""
+        if run_name is None:
+            raise UsageError("in a clone there is no last run; name one: agent replay RUN --all-kept")
+        tip = self._repo.branch(run_name) or self._repo.branch(run_name, remote="origin")
+        if tip is None:
+            raise UsageError(f"{self._repo.path} has no branch {run_name}; `git branch --all` lists its runs")
+        return [self._found(commit) for commit in self._repo.chain(tip)]
+
+    def _found(self, revision: str) -> Found:
+        return Found(from_commit(self._repo, _commit(self._repo, revision)), self._here / CLONE_REPLAYS)
+
+
+def open_source(runs: RunsFolder, repo: Path | None, here: Path, seed: int | None) -> Runs | Clone:
+    """Return where to look: in the repository that was given, else among the runs, else in the clone around `here`."""
+    if repo is None and runs.run_ids():
+        return Runs(runs, here, seed)
+    clone = TrialRepo.containing(repo or here)
+    if clone is not None:
+        return Clone(clone, here)
+    if repo is not None:
+        raise UsageError(f"{repo} is no git repository; give a clone of a trials.git with --repo DIR")
+    raise UsageError(
+        f"there is no run in {runs.root}, and {here} is not in a clone of a trials.git; name one with --runs or --repo"
+    )
+
+
+def _commit(repo: TrialRepo, revision: str) -> str:
+    try:
+        return repo.find(revision)
+    except RepoError as error:
+        raise UsageError(str(error)) from error
+
+
+def is_trial_name(text: str) -> bool:
+    """Return whether text is RUN/7 or 7, and no hash: a shortened hash has seven digits at least."""
+    number = text.rpartition("/")[2]
+    return number.isdigit() and len(number) <= 6

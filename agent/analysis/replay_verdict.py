@@ -1,0 +1,198 @@
+"""What a replay says about a record: the same value, one that the noise explains, or another."""
+
+import math
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from agent.analysis.recorded_trial import Recorded
+from agent.execution.environment import NAMES
+from agent.trials.learning_curve import Condemned
+from agent.trials.metric import Metric
+from agent.trials.trial import Outcome, Status
+
+
+class Verdict(StrEnum):
+    """Whether a record holds."""
+
+    EXACTLY = "reproduced exactly"
+    SAME_FAILURE = "reproduced: it failed in the same way"
+    WITHIN_NOISE = "reproduced within the noise"
+    NOT = "not reproduced"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that a result may depend on, and that is not here what it was."""
+
+    name: str
+    recorded: str
+    here: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (recorded {self.recorded}; here {self.here})"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A recorded trial and what it came to when it was run again."""
+
+    recorded: Recorded
+    outcome: Outcome
+    train_seed: int
+    deterministic: bool  # the budget is counted in steps or the like, and on the CPU: the same source, the same loss
+    sigma: float | None  # standard deviation of single runs over seeds; None: not known
+    folder: Path  # log and evidence
+    test_loss: float | None = None  # None: not asked for
+
+    @property
+    def difference(self) -> float | None:
+        """Replayed minus recorded loss, both as scored; None where one of them has none."""
+        here, then = self.outcome.raw_loss, self.recorded.outcome.raw_loss
+        return None if here is None or then is None else here - then
+
+    @property
+    def allowed(self) -> float | None:
+        """The difference that 19 of 20 pairs of honest runs stay below; None if the noise is not known."""
+        return None if self.sigma is None else 2 * math.sqrt(2) * self.sigma
+
+    @property
+    def differs(self) -> tuple[Difference, ...]:
+        """What is not here what it was, of all that was recorded."""
+        then, here = self.recorded.outcome, self.outcome
+        pairs = [("sandbox", then.sandbox, here.sandbox)] if then.sandbox else []
+        pairs += [(n, then.conditions[n], here.conditions.get(n, "unknown")) for n in NAMES if n in then.conditions]
+        if self.train_seed != self.recorded.train_seed:
+            pairs.append(("training seed", str(self.recorded.train_seed), str(self.train_seed)))
+        return tuple(Difference(*pair) for pair in pairs if pair[1] != pair[2])
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the record holds.
+
+        Where nothing differs and the budget is deterministic, only the same value to all digits will do.
+        """
+        if self.halves is not None:
+            return self._verdict_on(*self.halves)
+        if self.difference is None:
+            both = self.outcome.status is self.recorded.outcome.status
+            return Verdict.SAME_FAILURE if both else Verdict.NOT
+        if self.difference == 0:
+            return Verdict.EXACTLY
+        exactly = self.deterministic and not self.differs
+        if exactly or self.allowed is None or abs(self.difference) > self.allowed:
+            return Verdict.NOT
+        return Verdict.WITHIN_NOISE
+
+    @property
+    def halves(self) -> tuple[Condemned, float] | None:
+        """Why the trial was pruned, and its level at half of the budget in the replay; None: it was not, or has none.
+
+        A trial that was pruned has no loss to compare, but the curve up to where it was stopped.
+        """
+        then, here = self.recorded.outcome, self.outcome.curve
+        if then.status is not Status.PRUNED or then.condemned is None or here is None or here.half is None:
+            return None
+        return then.condemned, here.half
+
+    def _verdict_on(self, then: Condemned, half: float) -> Verdict:
+        if half == then.half:
+            return Verdict.EXACTLY
+        exactly = self.deterministic and not self.differs
+        as_far_behind = half - (then.half - then.gap) > then.limit
+        return Verdict.SAME_FAILURE if as_far_behind and not exactly else Verdict.NOT
+
+    @property
+    def reproduced(self) -> bool:
+        return self.verdict is not Verdict.NOT
+
+    def told(self, metric: Metric) -> str:
+        """Return the comparison as lines for people."""
+        recorded = self.recorded
+        rows = [
+            ("recorded", _shown(recorded.outcome, metric)),
+            ("replayed", _shown(self.outcome, metric)),
+            ("difference", self.told_difference(metric)),
+            ("noise", self._told_noise()),
+            ("what differs", "; ".join(map(str, self.differs)) or self._told_same()),
+        ]
+        if self.halves is not None:
+            then, half = self.halves
+            why = f"it was stopped {then.gap:.4g} behind, where {then.limit:.4g} was the limit, and ran to its end here"
+            rows.append(("at half", f"curve {then.half:g} recorded, {half:g} replayed; {why}"))
+        if self.test_loss is not None:
+            rows.append(("on test", f"{metric.name} {metric.shown(self.test_loss)!r}"))
+        rows += [("flag", flag) for flag in self.outcome.flags]
+        lines = [f"  {name + ':':14}{text}" for name, text in rows]
+        head = f"replay of {recorded.name}, commit {recorded.commit[:7]}, training seed {self.train_seed}"
+        return "\n".join([head, *lines, f"  {'verdict:':14}{self.verdict}", f"  {'evidence:':14}{self.folder}"])
+
+    def told_difference(self, metric: Metric) -> str:
+        """Return the difference of the metric in words."""
+        if self.difference is None:
+            return "none can be computed: there are not two losses"
+        return "none, to all digits" if self.difference == 0 else f"{metric.shown(self.difference):+.3g}"
+
+    def to_json(self, metric: Metric) -> dict[str, Any]:
+        recorded, here = self.recorded, self.outcome
+        return {
+            "trial": recorded.name,
+            "commit": recorded.commit,
+            "seed": self.train_seed,
+            "recorded": {"status": recorded.outcome.status.value, "val_loss": recorded.outcome.raw_loss},
+            "replayed": {"status": here.status.value, "val_loss": here.val_loss, "reason": here.reason},
+            "metric": asdict(metric),
+            "difference": self.difference,
+            "deterministic": self.deterministic,
+            "sigma": self.sigma,
+            "allowed": self.allowed,
+            "at_half": {"recorded": self.halves[0].half, "replayed": self.halves[1]} if self.halves else None,
+            "differs": {found.name: {"recorded": found.recorded, "here": found.here} for found in self.differs},
+            "test_loss": self.test_loss,
+            "verdict": self.verdict.value,
+            "reproduced": self.reproduced,
+            "outcome": here.to_json(),
+        }
+
+    def _told_noise(self) -> str:
+        known = (
+            "not known; `agent noise` measures it"
+            if self.allowed is None
+            else f"sigma {self.sigma:g}: in 1 of 20 cases two runs differ by more than {self.allowed:.2g}"
+        )
+        if not self.deterministic:
+            return known
+        return f"none expected where nothing differs: the budget is counted in steps ({known})"
+
+    def _told_same(self) -> str:
+        told = [name for name in NAMES if name in self.recorded.outcome.conditions]
+        return f"nothing: {', '.join(['sandbox', *told])} are as they were" if told else "unknown: nothing was recorded"
+
+
+def _shown(outcome: Outcome, metric: Metric) -> str:
+    if outcome.val_loss is None:
+        return f"{outcome.status}" + (f": {outcome.reason}" if outcome.reason else "")
+    kind = " (self-reported)" if outcome.score is not None and outcome.score.kind == "printed" else ""
+    loss = outcome.val_loss if outcome.raw_loss is None else outcome.raw_loss
+    corrected = " (as scored, before it was corrected for the machine's speed)" if loss != outcome.val_loss else ""
+    return f"{metric.name} {metric.shown(loss)!r}{kind}{corrected}"
+
+
+def heading() -> str:
+    """Return the heading of the lines that `row` gives."""
+    return f"{'trial':>5}  {'commit':7}  {'recorded':>20}  {'replayed':>20}  {'difference':>20}  verdict"
+
+
+def row(replayed: Replayed, metric: Metric) -> str:
+    """Return one replay as one line of a table."""
+
+    def short(outcome: Outcome) -> str:
+        return outcome.status.value if outcome.raw_loss is None else repr(metric.shown(outcome.raw_loss))
+
+    recorded = replayed.recorded
+    difference = "" if replayed.difference is None else replayed.told_difference(metric)
+    return (
+        f"{recorded.number:>5}  {recorded.commit[:7]}  {short(recorded.outcome):>20}  {short(replayed.outcome):>20}  "
+        f"{difference:>20}  {replayed.verdict}"
+    )

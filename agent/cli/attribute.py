@@ -1,0 +1,77 @@
+"""The command that asks which of a run's kept changes carry its gain."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import DEFAULT_RUNS, Json, RunName, Runs, cache_folder, print_json, stored_run
+
+if TYPE_CHECKING:
+    from agent.analysis.ablation_elimination import Finding
+
+
+app = typer.Typer()
+
+
+@app.command()
+def attribute(
+    run_name: RunName = None,
+    *,
+    seeds: Annotated[
+        int, typer.Option(metavar="K", min=1, max=20, help="Training seeds of each comparison, at most.")
+    ] = 3,
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Runs of scripts in all, those of earlier calls included.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="2h", help="Training time in all, as charged to trials.")
+    ] = None,
+    task: Annotated[
+        Path | None, typer.Option("--task", metavar="DIR", help="Where the task lies now, if it was moved.")
+    ] = None,
+    accept_changed: Annotated[
+        list[str],
+        typer.Option("--accept-changed", metavar="WHAT", help="Although this has changed; all is then run anew."),
+    ] = [],  # noqa: B006 (typer copies it)
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Take the kept changes of a run's result out one by one, and write the script that is left, minimal.py."""
+    from agent.analysis.ablation import Asked
+    from agent.analysis.ablation import attribute as take_out
+    from agent.report.ablation_text import lines, to_json
+    from agent.trials.budget import seconds
+
+    stored = stored_run(runs, run_name)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
+
+    def decided(finding: "Finding") -> None:
+        say(f"  {finding.change.key}: {finding.verdict}" + (f", {finding.reason}" if finding.reason else ""))
+
+    asked = Asked(
+        seeds=seeds,
+        runs=trials,
+        train_seconds=seconds(budget) if budget else None,
+        cache=cache_folder(),
+        variables=dict(os.environ),
+        say=say,
+        decided=decided,
+        accept_changed=tuple(accept_changed),
+        task_folder=task.resolve() if task else None,
+    )
+    try:
+        told = take_out(stored, asked)
+    except KeyboardInterrupt:
+        say(f"interrupted; go on with `agent attribute {stored.run_id}`")
+        raise
+    if json_:
+        print_json(to_json(told, stored.run_id))
+        return
+    print("\n" + "\n".join(lines(told, stored.run_id, stored.metric)))
+    if told.minimal is not None:
+        print(f"the minimal script: {told.minimal}, and minimal.patch beside it")

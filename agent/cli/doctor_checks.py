@@ -1,0 +1,249 @@
+"""What this machine can do, checked by doing it, with a remedy for whatever is missing."""
+
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from agent.errors import AgentError
+from agent.execution.sandboxes import open_sandbox
+from agent.execution.speed.drift import Reference
+from agent.execution.speed.probe import Canary, has_canary
+from agent.store.paths import RunsFolder
+from agent.task.corpus import find_corpus
+from agent.task.task import Task
+from agent.trials.machine_speed import Machine
+from sandbox.errors import SandboxError
+from sandbox.self_check import probe
+
+_MIN_FREE_GB = 2.0
+_N_CANARIES = 5
+
+Verdict = Literal["ok", "note", "missing"]  # note: works, or is not needed by default
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was looked at, what was found, what to do about it."""
+
+    what: str
+    verdict: Verdict
+    detail: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The model endpoint that the environment names."""
+
+    base_url: str | None
+    model: str | None
+    api_key: str | None
+
+
+def examine(folder: Path, profile: str | None, cache: Path, runs: RunsFolder, endpoint: Endpoint) -> list[Finding]:
+    """Return all findings, in the order in which a run needs the things."""
+    findings = [_system(), _python(), _git(), _disk(runs)]
+    task = _task(folder, profile, findings)
+    if task is not None:
+        findings += [*_sandbox(task), *_speed(task), _script_environment(task), _data(task, cache)]
+        findings.append(_early_stopping(task))
+    return [*findings, *_docker(task), _gpu(), _model(endpoint)]
+
+
+def rendered(findings: list[Finding], colour: bool) -> str:
+    """Return the findings as lines for a terminal."""
+    marks = {"ok": ("ok", "32"), "note": ("note", "33"), "missing": ("MISSING", "31")}
+    lines = []
+    for finding in findings:
+        mark, code = marks[finding.verdict]
+        shown = f"\x1b[{code}m{mark:7}\x1b[0m" if colour else f"{mark:7}"
+        lines.append(f"{shown} {finding.what:18} {finding.detail}")
+        if finding.remedy:
+            lines.append(f"{'':27}→ {finding.remedy}")
+    return "\n".join(lines)
+
+
+def _system() -> Finding:
+    if sys.platform == "linux":
+        return Finding("system", "ok", platform.platform())
+    return Finding("system", "note", f"{platform.system()}: only --sandbox docker can work here", "install Docker")
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+
+
+def _git() -> Finding:
+    program = shutil.which("git")
+    if program is None:
+        return Finding("git", "missing", "no git program on the PATH", "apt install git")
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    return Finding("git", "ok", said)
+
+
+def _disk(runs: RunsFolder) -> Finding:
+    place = next(p for p in (runs.root.resolve(), *runs.root.resolve().parents) if p.exists())
+    free = shutil.disk_usage(place).free / 2**30
+    if free < _MIN_FREE_GB:
+        return Finding("disk", "missing", f"{free:.1f} GiB free at {place}", "make room, or give another --runs DIR")
+    return Finding("disk", "ok", f"{free:.0f} GiB free at {place}")
+
+
+def _task(folder: Path, profile: str | None, findings: list[Finding]) -> Task | None:
+    try:
+        task = Task.load(folder, profile)
+    except AgentError as error:
+        findings.append(Finding("task", "missing", str(error), "mend the task, then run `agent doctor` again"))
+        return None
+    others = ", ".join(task.profiles) or "none"
+    findings.append(Finding("task", "ok", f"{task.name}, profile {task.profile or 'none'} (of: {others})"))
+    return task
+
+
+def _sandbox(task: Task) -> Iterator[Finding]:
+    """Run small jobs that try to break each limit: what is not stopped is not enforced."""
+    try:
+        sandbox = open_sandbox("bubblewrap", task)
+        try:
+            for found in probe(sandbox):
+                verdict: Verdict = "ok" if found.holds else "missing"
+                yield Finding(f"limit: {found.limit}", verdict, found.detail)
+        finally:
+            sandbox.close()
+    except (SandboxError, AgentError) as error:
+        yield Finding("sandbox", "missing", str(error))
+
+
+def _speed(task: Task) -> Iterator[Finding]:
+    """Measure how well this machine's speed can be told, where that decides what a trial learns."""
+    if not has_canary(task):
+        return
+    try:
+        sandbox = open_sandbox("bubblewrap", task)
+        try:
+            with tempfile.TemporaryDirectory(prefix="canary-") as folder:
+                canary = Canary(task, sandbox, Path(folder), label="doctor", on_gpu=False, passed_on={})
+                speeds = tuple(canary.chirp().speed for _ in range(_N_CANARIES))
+        finally:
+            sandbox.close()
+    except (SandboxError, AgentError) as error:
+        yield Finding("machine's speed", "missing", str(error))
+        return
+    reference = Reference.of(Machine(speeds=speeds))
+    void = reference.threshold(task.machine.void)
+    detail = f"{_N_CANARIES} canaries on the CPU: ± {reference.noise:.1%}; a trial is void beyond ± {void:.1%}"
+    if void > task.machine.void:
+        better = "quiet the machine, or count the budget in steps or work: seconds of a busy CPU are not comparable"
+        yield Finding("machine's speed", "note", detail, better)
+    else:
+        yield Finding("machine's speed", "ok", detail)
+
+
+def _script_environment(task: Task) -> Finding:
+    """Whether the interpreter of the script has torch, if the script asks for it."""
+    if "import torch" not in task.source:
+        return Finding("script's python", "ok", "the script does not use torch")
+    python = task.environment.python or sys.executable
+    code = "import importlib.metadata as m; print(m.version('torch'))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return Finding("script's python", "missing", f"{python} has no torch", f"{python} -m pip install torch")
+    return Finding("script's python", "ok", f"torch {done.stdout.strip()}")
+
+
+def _data(task: Task, cache: Path) -> Finding:
+    try:
+        corpus = find_corpus(task, cache)
+    except AgentError as error:
+        return Finding("data", "missing", str(error))
+    if corpus is None:
+        return Finding("data", "note", "not prepared yet", "nothing to do: the first `agent run` prepares it")
+    return Finding("data", "ok", f"{corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
+
+
+def _early_stopping(task: Task) -> Finding:
+    """Whether trials can be stopped early; whether the script prints what is declared, its baseline shows."""
+    if task.curve is None:
+        remedy = "declare in [curve] of task.toml how the script prints its loss: docs/keep-rule.md"
+        return Finding("early stopping", "note", "none: the task declares no curve", remedy)
+    detail = f"by the printed loss; edits that touch these run to their end: {', '.join(task.curve.exempt) or 'none'}"
+    return Finding("early stopping", "ok", detail)
+
+
+def _docker(task: Task | None) -> Iterator[Finding]:
+    """Run the same jobs in containers, if there is an engine: with the task's image, or with our own interpreter."""
+    from sandbox.container.docker_sandbox import DockerSandbox
+    from sandbox.container.engine import Engine
+    from sandbox.container.image import Wanted
+    from sandbox.interpreter import own
+
+    try:
+        Engine().close()
+    except SandboxError as error:
+        yield Finding("docker", "note", "only needed for --sandbox docker", str(error))
+        return
+    said: list[str] = []
+    try:
+        named = task is not None and (task.environment.image or task.environment.dockerfile or task.environment.python)
+        sandbox = (
+            open_sandbox("docker", task, say=said.append)
+            if task is not None and named
+            else DockerSandbox(Wanted(python=own()), say=said.append)
+        )
+        try:
+            for found in probe(sandbox):
+                verdict: Verdict = "ok" if found.holds else "missing"
+                yield Finding(f"docker: {found.limit}", verdict, found.detail)
+        finally:
+            sandbox.close()
+    except (SandboxError, AgentError) as error:
+        yield Finding("docker", "note", "needed for --sandbox docker, and does not work", str(error))
+
+
+def _gpu() -> Finding:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return Finding("gpu", "note", "no NVIDIA driver found", "not needed: the cpu profile is the default")
+    query = [program, "--query-gpu=index,name,memory.total,driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return Finding("gpu", "note", f"nvidia-smi fails: {done.stdout.strip()[:90]}", "reinstall the NVIDIA driver")
+    return Finding("gpu", "ok", "; ".join(done.stdout.strip().splitlines()))
+
+
+def _model(endpoint: Endpoint) -> Finding:
+    if endpoint.base_url is None and endpoint.api_key is None:
+        from agent.llm.local_model import LocalModel
+
+        try:
+            LocalModel().close()
+        except AgentError as error:
+            return Finding("model", "missing", str(error))
+        better = "for a real one set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL"
+        return Finding("model", "ok", "the embedded SmolLM2-135M, which has no tuning skill", better)
+    if endpoint.model is None:
+        return Finding("model", "missing", "an endpoint is set, but no model", "export OPENAI_MODEL=NAME")
+    from agent.llm.openai_model import OpenAIModel, Patience
+
+    try:
+        model = OpenAIModel(
+            endpoint.model,
+            base_url=endpoint.base_url,
+            api_key=endpoint.api_key,
+            patience=Patience(request_seconds=60, retry_seconds=5),
+        )
+        obeys = model.probe()
+        model.close()
+    except AgentError as error:
+        return Finding("model", "missing", str(error))
+    schemas = "obeys JSON schemas" if obeys else "ignores JSON schemas: replies are validated all the same"
+    return Finding("model", "ok", f"{endpoint.model} answers and {schemas}")

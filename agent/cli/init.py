@@ -1,0 +1,82 @@
+"""`agent init`: a first task.toml for a folder with a training script."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import Json, print_json
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.task.init.script_report import Reading
+
+
+app = typer.Typer()
+
+
+@app.command()
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Folder with the training script; this one if not given.")
+    ] = Path(),
+    *,
+    script: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The training script, if it is not train.py.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="NAME printed after ---, or the printed text: 'val loss {}'.")
+    ] = None,
+    args: Annotated[str, typer.Option(metavar="TEXT", help="What the script is called with: '--config c.yaml'.")] = "",
+    block: Annotated[
+        bool | None,
+        typer.Option("--block/--no-block", help="Write a copy of the script with its options as constants."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a task.toml that is there.")] = False,
+    json_: Json = False,
+) -> None:
+    """Write a commented task.toml for a training script, which is read and never run; `agent run` takes it as it is."""
+    from agent.task.init.advice import checks, guesses
+    from agent.task.init.host import Machine
+    from agent.task.init.script_report import Wishes, read
+    from agent.task.init.task_toml import files_of, write
+    from agent.text import one_line
+
+    try:
+        arguments = tuple(shlex.split(args))
+    except ValueError as fault:
+        raise UsageError(f"--args {args!r}: {fault}; quote it as for a shell") from None
+    try:
+        reading = read(folder, Wishes(script, metric, arguments, block), Machine.here())
+        files = files_of(reading)
+    except RecursionError:
+        raise UsageError(f"{folder}: the script or a file that it names is nested too deeply; simplify it") from None
+    write(folder, files, force=force)
+    written = [str(folder / name) for name in reversed(files)]
+    found, to_check = list(guesses(reading)), list(checks(reading))
+    if json_:
+        print_json({"written": written, "guesses": [asdict(guess) for guess in found], "check": to_check})
+        return
+    width = max(len(guess.value) for guess in found if len(guess.value) <= 44)
+    print(f"wrote {' and '.join(written)}; nothing was run\n")
+    for guess in found:
+        print(f"  {guess.about:7} {one_line(guess.value):{width}}  {one_line(guess.why)}")
+    print("\ncheck:")
+    for check in to_check:
+        print(f"  - {one_line(check)}")
+    print("\n" + "\n".join(_next_steps(reading)))
+
+
+def _next_steps(reading: "Reading") -> list[str]:
+    from agent.task.init.host import has_gpu
+
+    task = shlex.quote(str(reading.folder))
+    gpus = " --gpus 0" if reading.needs.uses_gpu and has_gpu() else ""
+    if not reading.n_searched:
+        return [f"next: agent run --task {task} --mode code-edit --trials 3{gpus}    # does it run at all?"]
+    return [
+        f"next: agent run --task {task} --mode random --trials 3{gpus}    # does it run at all?",
+        f"      agent run --task {task} --mode cma-es --wall 8h{gpus}    # a night",
+    ]

@@ -1,0 +1,164 @@
+"""Options, arguments and look-ups that the commands share. Like `cli`, it may read the environment."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.store.paths import RunsFolder
+    from agent.store.stored_run import StoredRun
+    from agent.task.task import Task
+
+
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Name of a run; the last one if not given.")]
+TaskFolder = Annotated[
+    Path | None, typer.Option("--task", metavar="DIR", help="Task folder; the bundled task if not given.")
+]
+Profile = Annotated[str | None, typer.Option("--profile", metavar="P", help="Profile of the task, e.g. cpu or gpu.")]
+SandboxKind = Annotated[str, typer.Option("--sandbox", metavar="KIND", help="bubblewrap, or docker.")]
+Weaker = Annotated[
+    list[str],
+    typer.Option("--accept-unenforced", metavar="LIMIT", help="Run although this machine cannot enforce a limit."),
+]
+Gpus = Annotated[
+    str | None, typer.Option("--gpus", metavar="0,1", help="GPUs that jobs may have, one each; none if not given.")
+]
+DEFAULT_RUNS = Path("runs")
+
+
+def task_folder(task: Path | None) -> Path:
+    from agent.resources import folder
+
+    return (task or folder("train_template")).resolve()
+
+
+def load_task(folder: Path, profile: str | None) -> "Task":
+    from agent.task.task import Task
+
+    return Task.load(folder, profile)
+
+
+def runs_folder(root: Path) -> "RunsFolder":
+    from agent.store.paths import RunsFolder
+
+    return RunsFolder(root.resolve())
+
+
+def where(runs: "RunsFolder") -> str:
+    """Return the option that a command needs to find these runs."""
+    return "" if runs.root == DEFAULT_RUNS.resolve() else f" --runs {runs.root}"
+
+
+def stored_run(runs: Path, name: str | None) -> "StoredRun":
+    from agent.store.stored_run import StoredRun
+
+    return StoredRun.find(runs_folder(runs), name)
+
+
+def stored_trial(runs: Path, name: str) -> "tuple[StoredRun, int]":
+    from agent.store.stored_run import trial_name
+
+    run_name, number = trial_name(name)
+    return stored_run(runs, run_name), number
+
+
+def full_name(runs: Path, trial: str | None) -> str | None:
+    """Return RUN/7 for a trial as somebody names it, 7 for instance; None for none."""
+    if trial is None:
+        return None
+    stored, number = stored_trial(runs, trial)
+    return f"{stored.run_id}/{stored.trial(number).number}"
+
+
+def start_of(
+    task: Path | None, profile: str | None, runs: Path, trial: str | None, *, option: str
+) -> "tuple[Path, Task]":
+    """Return what a run begins with, and the task's folder: the task as it lies there, or with the script of a trial.
+
+    Raises:
+        TaskError: there is no such task, or it is wrong.
+        UsageError: the trial brings task and profile along, and there is another one, or it has no commit yet.
+    """
+    if trial is None:
+        return task_folder(task), load_task(task_folder(task), profile)
+    if task is not None or profile is not None:
+        given = "--task" if task is not None else "--profile"
+        raise UsageError(f"{option} {trial} brings the task and profile of its run; leave out {given}")
+    stored, number = stored_trial(runs, trial)
+    if stored.trial(number).outcome is None:
+        raise UsageError(f"{stored.run_id}/{number} has not finished; `agent log {stored.run_id}` lists the trials")
+    return Path(stored.config.task_folder), stored.task(number)
+
+
+def given(ctx: typer.Context) -> dict[str, Any]:
+    """Return the options that stand on the command line, and not those that the environment or a default sets."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    written = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return {name: ctx.params[name] for name in written}
+
+
+def cache_folder() -> Path:
+    """Return the folder of prepared data."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("AUTOCENTAUR_CACHE")
+    return Path(chosen) if chosen else user_cache_path("autocentaur")
+
+
+def whole_name(model: str | None) -> str | None:
+    """Return the name of a model; a recording with its whole path, for a resume from another folder."""
+    from agent.modes.model_choice import RECORDING
+
+    if model is None or not model.startswith(RECORDING):
+        return model
+    return f"{RECORDING}{Path(model.removeprefix(RECORDING)).resolve()}"
+
+
+def price_of(
+    said: str | None, model: str | None, base_url: str | None
+) -> tuple[tuple[float, float] | None, str | None]:
+    """Return the price of a model, dollars per million tokens of prompts and of replies, and who says so.
+
+    Raises:
+        UsageError: what the user says of prices cannot be read.
+    """
+    from agent.llm.prices import OWN_NAME, known_price, spoken_price
+
+    if said is not None:
+        return spoken_price(said), "--price"
+    if model is None:
+        return None, None
+    from platformdirs import user_config_path
+
+    known = known_price(model, base_url, user_config_path("autocentaur") / OWN_NAME)
+    return (known.dollars, known.source) if known else (None, None)
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def settings_of(folder: Path, task: "Task") -> dict[str, Any]:
+    """Return what a run's settings say of its task."""
+    return {
+        "task_folder": str(folder),
+        "task_name": task.name,
+        "task_digest": task.digest,
+        "profile": task.profile,
+        "metric_name": task.metric.name,
+        "metric_goal": task.metric.goal,
+    }
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print one line and exit."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,215 @@
+"""The commands that only read: what a run came to, its trials, and what a model was asked."""
+
+import os
+import sys
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import (
+    DEFAULT_RUNS,
+    Json,
+    RunName,
+    Runs,
+    cache_folder,
+    print_json,
+    runs_folder,
+    stored_run,
+    stored_trial,
+)
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.store.stored_run import StoredRun
+
+
+app = typer.Typer()
+
+
+@app.command()
+def log(
+    run_name: RunName = None,
+    *,
+    kept: Annotated[bool, typer.Option("--kept", help="Only trials that moved the incumbent.")] = False,
+    status: Annotated[
+        str | None, typer.Option(metavar="S", help="Only trials of a status, e.g. crashed, or provisional.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="2h|DATE", help="Only trials begun since then, e.g. 2h, or 2026-11-22.")
+    ] = None,
+    graph: Annotated[bool, typer.Option("--graph", help="Add the commits as git draws them.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Check git and files against the journal instead.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """List the trials of a run."""
+    from agent.report import json_documents, run_summary, trial_table
+    from agent.report.terminal import columns_of, row, sentences
+    from agent.report.trial_table import chosen
+    from agent.store.run_lock import holder
+    from agent.trials.repeat import Repeat
+    from agent.trials.trial import Trial
+
+    if verify:
+        _verify(runs, run_name, json_)
+        return
+    fits = chosen(kept=kept, status=status, since=since, now=datetime.now(UTC))
+    stored = stored_run(runs, run_name)
+    history, timeline = stored.history, stored.history.timeline
+    if json_:
+        listed = [trial for trial in timeline if isinstance(trial, Trial) and fits(trial)]
+        rows = [json_documents.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in listed]
+        again = [json_documents.repeat_json(repeat, stored.metric) for repeat in timeline if isinstance(repeat, Repeat)]
+        document = {"run": stored.run_id, "mode": stored.config.mode, "hints": stored.config.hints}
+        document["open_by"] = holder(stored.paths)
+        print_json(
+            {**document, **json_documents.result_json(stored.history, stored.keeper), "trials": rows, "repeats": again}
+        )
+        return
+    is_open = holder(stored.paths) is not None
+    # Each line tells the change to the incumbent of its moment, which may be a trial that is not listed.
+    colour = sys.stdout.isatty()
+    heading, *every = trial_table.trial_lines(history, timeline, stored.hashes, stored.metric, colour, is_open=is_open)
+    about = [stored.trial(one.trial) if isinstance(one, Repeat) else one for one in timeline]
+    lines = [heading, *(line for line, trial in zip(every, about, strict=True) if fits(trial))]
+    closing = run_summary.summary(stored.history, stored.metric, stored.keeper)
+    columns = columns_of(sys.stdout)
+    shown = [row(line, columns, trial_table.spared(stored.metric)) for line in lines]
+    print("\n".join([f"run {stored.heading}", *shown, "", *sentences(closing, columns)]))
+    if stored.history.pending is not None and not is_open:
+        print(f"trial {stored.history.pending.number} was interrupted; `agent resume {stored.run_id}` runs it again")
+    if graph:
+        print(f"\n{stored.repo.graph(stored.run_id, len(stored.history.trials))}", end="")
+
+
+@app.command()
+def show(
+    trial: str,
+    *,
+    exchange: Annotated[
+        bool, typer.Option("--exchange", help="All that the model was asked and replied, not only its length.")
+    ] = False,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Show one trial, RUN/7 (or 7 of the last run): outcome, evidence, parameters, diff, end of its log."""
+    from agent.report import json_documents
+    from agent.report.trial_details import describe
+
+    stored, number = stored_trial(runs, trial)
+    found = stored.trial(number)
+    if json_:
+        print_json(json_documents.trial_json(found, stored.hashes.get(number), stored.metric))
+        return
+    print(describe(stored, found, colour=sys.stdout.isatty(), exchange=exchange))
+
+
+@app.command()
+def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+    """Print what the model is asked for a trial, RUN/8 (or 8 of the last run), past or next."""
+    from agent.analysis.prompt_preview import asked
+
+    stored, number = stored_trial(runs, trial)
+    messages = asked(stored, number, os.environ.get("OPENAI_API_KEY"))
+    if json_:
+        print_json([{"role": message.role, "content": message.content} for message in messages])
+        return
+    for message in messages:
+        print(f"----- {message.role} -----\n{message.content}")
+
+
+@app.command()
+def space(script: Path, *, json_: Json = False) -> None:
+    """Propose a [space] table for task.toml from a script's ALL_CAPS constants, ready to edit."""
+    from agent.task.init.suggest_space import proposed_space
+
+    try:
+        source = script.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UsageError(f"{script} cannot be read as text: {fault}") from None
+    table = proposed_space(source)
+    if json_:
+        print_json(tomllib.loads(table))
+        return
+    print(table, end="")
+
+
+@app.command()
+def diff(
+    trial: str,
+    other: Annotated[str | None, typer.Argument(help="What to compare with; its parent if not given.")] = None,
+    *,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Print the difference of a trial's files to its parent's, or to another trial's."""
+    stored, new, parent = _revision(runs, trial)
+    old = parent if other is None else _revision(runs, other)[1]
+    patch = stored.repo.diff(old, new)
+    if json_:
+        print_json({"old": old, "new": new, "diff": patch})
+        return
+    print(patch or f"no difference between {old} and {new}", end="" if patch else "\n")
+
+
+@app.command()
+def best(
+    run_name: RunName = None,
+    *,
+    verify: Annotated[bool, typer.Option("--verify", help="Score it on the test split, which no search sees.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Show the result of a run, confirmed or not, and where its script is."""
+    from agent.report import json_documents, run_summary
+    from agent.report.terminal import columns_of, sentences
+
+    stored = stored_run(runs, run_name)
+    shown = stored.best
+    if shown is None:
+        raise UsageError(f"{stored.run_id} has no trial with a loss yet")
+    verified = None
+    if verify:
+        from agent.analysis.test_split import verified_on_test
+
+        verified = verified_on_test(stored, shown, cache_folder(), print if not json_ else lambda _line: None)
+    if json_:
+        document = json_documents.trial_json(shown, stored.hashes.get(shown.number), stored.metric)
+        document |= {"hints": stored.config.hints, **json_documents.result_json(stored.history, stored.keeper)}
+        print_json(document if verified is None else {**document, "test": verified.to_json()})
+        return
+    closing = run_summary.summary(stored.history, stored.metric, stored.keeper)
+    print("\n".join([f"run {stored.heading}", *sentences(closing, columns_of(sys.stdout))]))
+    print(f"the files of trial {shown.number}: {stored.paths.trial(shown.number).files}")
+    print(f"its commit: {stored.hashes.get(shown.number, '')} in {stored.runs.repo}")
+    if verified is not None:
+        print(verified.told(stored.metric))
+
+
+def _revision(runs: Path, name: str) -> "tuple[StoredRun, str, str]":
+    """Return the run, the tag and the parent's tag of what RUN/7 names."""
+    stored, number = stored_trial(runs, name)
+    parent = stored.trial(number).parent or 0
+    return stored, f"{stored.run_id}/{number:04d}", f"{stored.run_id}/{parent:04d}"
+
+
+def _verify(runs: Path, run_name: str | None, json_: bool) -> None:
+    """Say what disagrees in a run; exit 1 if anything does."""
+    from agent.analysis.consistency import verify
+    from agent.store.stored_run import run_named
+
+    folder = runs_folder(runs)
+    run_id = run_named(folder, run_name)
+    findings = verify(folder, run_id)
+    if json_:
+        print_json({"run": run_id, "disagreements": findings.disagreements, "notes": findings.notes})
+    else:
+        for line in (*findings.disagreements, *findings.notes):
+            print(line)
+        n_wrong = len(findings.disagreements)
+        print(f"run {run_id}: " + (f"{n_wrong} disagreements" if n_wrong else "journal, git and files agree"))
+    if findings.disagreements:
+        raise typer.Exit(1)

@@ -1,0 +1,192 @@
+"""The commands that take a run further: run its trials again, and carry its results elsewhere."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import (
+    DEFAULT_RUNS,
+    Gpus,
+    Json,
+    RunName,
+    Runs,
+    Weaker,
+    cache_folder,
+    print_json,
+    runs_folder,
+    stored_run,
+    task_folder,
+)
+from agent.errors import JournalError, NotReplayableError, RepoError, UsageError
+from agent.text import counted
+
+if TYPE_CHECKING:
+    from agent.analysis.recorded_trial import Found
+    from agent.analysis.replay import Place
+    from agent.analysis.replay_verdict import Replayed
+    from agent.store.stored_run import StoredRun
+
+
+app = typer.Typer()
+
+Repository = Annotated[
+    Path | None, typer.Option("--repo", metavar="DIR", help="Clone of a trials.git to take the commit from.")
+]
+
+
+@app.command()
+def replay(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[COMMIT|RUN/7]", help="A trial by name or by hash; a RUN with --all-kept.")
+    ] = None,
+    *,
+    all_kept: Annotated[bool, typer.Option("--all-kept", help="Every kept trial of the run.")] = False,
+    seed: Annotated[int | None, typer.Option(metavar="S", min=0, help="Another training seed.")] = None,
+    test: Annotated[bool, typer.Option("--test", help="Score the test split as well.")] = False,
+    task: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the task lies, for its data; as the run knew it if not given."),
+    ] = None,
+    repo: Repository = None,
+    sandbox: Annotated[
+        str | None, typer.Option(metavar="KIND", help="bubblewrap, or docker; as recorded if not given.")
+    ] = None,
+    accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
+    gpus: Gpus = None,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Run a trial again from its commit, and say whether its result holds: exit 0 yes, 1 no, 4 it cannot run here."""
+    from agent.analysis.recorded_trial import open_source
+
+    if sandbox not in (None, "bubblewrap", "docker"):
+        raise UsageError(f"--sandbox {sandbox}: there are bubblewrap and docker")
+    if what is None and not all_kept:
+        raise UsageError("name what to replay: the hash of a commit, RUN/7, or a RUN with --all-kept")
+    with _unreadable_is_not_replayable():
+        source = open_source(runs_folder(runs), repo, Path.cwd(), seed)
+        found = source.kept(what) if all_kept else [source.trial(what or "")]
+
+    def place(trial: "Found") -> "Place":
+        from agent.analysis.replay import Place
+
+        return Place(
+            replays=trial.replays,
+            task_folder=task.resolve() if task else trial.task_folder or task_folder(None),
+            cache=cache_folder(),
+            variables=dict(os.environ),
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+            compiled=trial.compiled,
+            sandbox=sandbox,
+            accept_unenforced=frozenset([*accept_unenforced, *trial.accept_unenforced]),
+            gpus=tuple(gpus.split(",")) if gpus else trial.gpus,
+            train_seed=seed,
+            test=test,
+        )
+
+    with _unreadable_is_not_replayable():
+        replays = list(_replayed(found, place, table=all_kept and not json_))
+    metric = found[0].recorded.task(Path()).metric
+    if json_:
+        documents = [replayed.to_json(metric) for replayed in replays]
+        print_json({"replays": documents} if all_kept else documents[0])
+    elif all_kept:
+        held = [replayed.reproduced for replayed in replays]
+        print(f"{held.count(True)} of {len(held)} kept trials reproduced; evidence in {found[0].replays}")
+    else:
+        print(replays[0].told(metric))
+    if not all(replayed.reproduced for replayed in replays):
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    run_name: RunName = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to make; export-RUN in the current one if not given.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="REPO", help="Your repository, to get a branch in place of a folder.")
+    ] = None,
+    branch: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the new branch, with --to.")] = None,
+    path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Where the script lies in your repository, with --to.")
+    ] = None,
+    minimal: Annotated[
+        bool, typer.Option("--minimal", help="One commit of what `agent attribute` has left of the result, with --to.")
+    ] = False,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Take a run along: bundle, patches, best script and CSV; or its kept commits, as a branch of your repository."""
+    if to is None and (branch is not None or path is not None or minimal):
+        raise UsageError("--branch, --path and --minimal go with --to REPO")
+    if to is not None and out is not None:
+        raise UsageError("--out and --to are two exports; call `agent export` for each")
+    stored = stored_run(runs, run_name)
+    if to is None:
+        _folder(stored, out or Path(f"export-{stored.run_id}"), json_)
+    elif branch is None:
+        raise UsageError(f"name the new branch, e.g. --branch {stored.run_id}")
+    else:
+        _branch(stored, to, branch, path, json_=json_, minimal=minimal)
+
+
+def _folder(stored: "StoredRun", out: Path, json_: bool) -> None:
+    from agent.report.export import export as write
+
+    written = write(stored, out)
+    if json_:
+        paths = {name: str(getattr(written, name)) for name in ("folder", "bundle", "script", "table")}
+        print_json({**paths, "patches": [str(patch) for patch in written.patches], "best": written.best.number})
+        return
+    print(f"{written.folder}/")
+    trials = counted(len(stored.history.trials), "trial")
+    print(f"  {written.bundle.name:24} {trials}: git clone -b {stored.run_id} FILE")
+    if written.patches:
+        print(f"  {'patches/':24} {len(written.patches)} kept after the baseline: git am, on the baseline's script")
+    print(f"  {written.script.name:24} trial {written.best.number}, {written.best.standing}")
+    print(f"  {written.table.name:24} one row a trial, one column a parameter")
+
+
+def _branch(stored: "StoredRun", to: Path, name: str, path: str | None, *, json_: bool, minimal: bool) -> None:
+    from agent.report.user_branch import make_branch
+
+    made = make_branch(stored, to, name, path, minimal=minimal)
+    if json_:
+        print_json({"branch": made.name, "base": made.base, "commits": list(made.commits)})
+        return
+    commits = counted(len(made.commits), "commit")
+    print(f"branch {made.name} in {to}: {commits} on {made.base[:7]}; nothing else there was touched")
+    if made.brings_baseline:
+        print("its first commit makes the script what the run began with, which is not what you have there")
+    print(f"next: git -C {to} log -p {made.base[:7]}..{made.name} · git -C {to} merge {made.name}")
+
+
+@contextmanager
+def _unreadable_is_not_replayable() -> Iterator[None]:
+    """Exit with 4 where a journal or a repository cannot be read: 1 says that a result does not hold."""
+    try:
+        yield
+    except (JournalError, RepoError) as error:
+        raise NotReplayableError(str(error)) from error
+
+
+def _replayed(found: "list[Found]", place: "Callable[[Found], Place]", *, table: bool) -> "Iterator[Replayed]":
+    """Replay one trial after the other; with `table`, print a line as soon as each is done."""
+    from agent.analysis.replay import replay as run_again
+    from agent.analysis.replay_verdict import heading, row
+
+    if table:
+        print(heading())
+    for trial in found:
+        replayed = run_again(trial.recorded, place(trial))
+        if table:
+            print(row(replayed, trial.recorded.task(Path()).metric), flush=True)
+        yield replayed

@@ -1,0 +1,115 @@
+"""The commands that show a run as a whole: the page, and the live view."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import DEFAULT_RUNS, RunName, Runs, runs_folder, stored_run
+from agent.errors import UsageError
+from agent.text import counted
+
+if TYPE_CHECKING:
+    from agent.report.html.tables import RunOnPage
+    from agent.store.paths import RunsFolder
+
+
+app = typer.Typer()
+
+
+@app.command()
+def report(
+    run_names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Runs of one task, or comparisons; the last run if none is given."),
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write the page; RUN.html if not given.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", metavar="FILE", help="Write the first chart as a picture too, for slides.")
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+) -> None:
+    """Write a page about a run, or about several compared: one HTML file that loads nothing."""
+    names = list(dict.fromkeys(each for name in run_names or () for each in _runs_of(runs, name)))
+    chosen = names or [stored_run(runs, None).run_id]
+    path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")
+    write_report(runs_folder(runs), chosen, path, png)
+
+
+def write_report(
+    runs: "RunsFolder", names: list[str], page: Path | None, png: Path | None, *, quiet: bool = False
+) -> None:
+    """Write a page about some runs, its first chart as a picture, or both, and say so unless `quiet`.
+
+    Raises:
+        UsageError: nothing has finished in one of them, they are of several tasks, or a file cannot be written.
+    """
+    from agent.report.html.chapters import overview
+    from agent.report.html.page import render
+
+    found = [_on_page(runs.root, name) for name in names]
+    _check_comparable(found)
+    told = []
+    try:
+        if page is not None:
+            data = render(found, datetime.now(UTC)).encode(errors="backslashreplace")  # a name may hold any byte
+            page.write_bytes(data)
+            trials = counted(sum(len(run.trials) for run in found), "trial")
+            told.append(f"{page}: {len(data) / 1e6:.1f} MB, {trials}")
+        if png is not None:
+            overview(found).save_png(png)
+            told.append(str(png))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {error.filename}: {error.strerror}; name a file in a folder that is there"
+        ) from None
+    if not quiet:
+        print("\n".join(told))
+
+
+def _runs_of(runs: Path, name: str) -> list[str]:
+    """Return the runs that a name stands for: the one of that name, or those that have begun of a comparison."""
+    folder = runs_folder(runs)
+    if name not in folder.comparison_ids():
+        return [name]
+    from agent.analysis.comparison import load
+
+    known = folder.run_ids()
+    return [each for names in load(folder, name).run_ids().values() for each in names if each in known]
+
+
+@app.command()
+def watch(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS) -> None:
+    """Follow a run from another terminal, without touching it, until it ends."""
+    from agent.report.watch import follow
+
+    follow(stored_run(runs, run_name))
+
+
+def _on_page(runs: Path, name: str | None) -> "RunOnPage":
+    """Return a run with all that a page tells of it. Raises UsageError if nothing has finished in it yet."""
+    from agent.analysis.test_split import load_verified
+    from agent.report.html.search_charts import standing
+    from agent.report.html.tables import RunOnPage
+
+    stored = stored_run(runs, name)
+    if not stored.history.trials:
+        raise UsageError(f"{stored.run_id} has no finished trial yet; wait for its baseline")
+    task = stored.task(0)
+    return RunOnPage(stored, task, standing(stored, task), load_verified(stored.paths.verified))
+
+
+def _check_comparable(runs: "list[RunOnPage]") -> None:
+    """Raise UsageError if the runs' losses mean different things."""
+    first = runs[0].stored.config
+    for run in runs[1:]:
+        other = run.stored.config
+        if (other.task_digest, other.profile) != (first.task_digest, first.profile):
+            raise UsageError(
+                f"{other.run_id} is of task {other.task_name} ({other.task_digest}) and {first.run_id} of "
+                f"{first.task_name} ({first.task_digest}): a page compares runs of one task; write two pages"
+            )

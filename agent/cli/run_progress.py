@@ -1,0 +1,111 @@
+"""The course of a run on the screen: from the line that says what it is to the one that says what to do next."""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from agent.cli.options import cache_folder, fail, print_json, where
+from agent.errors import AgentError
+
+if TYPE_CHECKING:
+    from agent.run.ending import End
+    from agent.run.open_run import OpenRun
+    from agent.run.opening import OnResume
+    from agent.store.git_repo import TrialRepo
+    from agent.store.paths import RunPaths, RunsFolder
+    from agent.store.run_config import RunConfig
+    from agent.task.task import Task
+
+
+def go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" = None, json_: bool) -> None:
+    """Run trials of a new run or, with `on_resume`, of an interrupted one, and end with what came of it."""
+    from agent.report import json_documents
+    from agent.report.live_screen import Live, Screen
+    from agent.report.trackers.companion import tracked
+    from agent.run.ending import Ending
+    from agent.run.loop import run_trials
+    from agent.run.opening import Surroundings, existing_run, new_run
+    from agent.store.stored_run import with_hints
+    from sandbox.errors import SandboxError
+
+    live = Live(quiet=json_)
+
+    def screen_of(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> Screen:
+        return Screen(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
+
+    key = os.environ.get("OPENAI_API_KEY")
+    around = Surroundings(cache_folder(), key, dict(os.environ), screen_of, say, live.replying)
+    go_on = f"agent resume {config.run_id}{where(runs)}"
+    opened = new_run(config, runs, around) if on_resume is None else existing_run(config, runs, around, on_resume)
+    with opened as open_run:
+        say(f"run {config.run_id}: mode {config.mode}{with_hints(config)}, {_what(open_run)}")
+        for line in open_run.retired:
+            say(line)
+        try:
+            with tracked(config.track, open_run.paths, say):
+                end = run_trials(open_run)
+        except KeyboardInterrupt:
+            say(f"interrupted; go on with `{go_on}`")
+            raise
+        except (AgentError, SandboxError, OSError):
+            say(f"stopped; all that has ended is in the journal: go on with `{go_on}`")
+            raise
+        finally:
+            live.close()
+        history, hashes = open_run.history, open_run.repo.tags(config.run_id)
+    if json_:
+        rows = [
+            json_documents.trial_json(trial, hashes.get(trial.number), open_run.task.metric) for trial in history.trials
+        ]
+        document = {"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason}
+        print_json({**document, **json_documents.result_json(history, open_run.keeper), "trials": rows})
+    else:
+        _closing(config, runs, open_run, end)
+    if end.ending is Ending.NOTHING_RAN:
+        fail(f"{end.reason}; `{go_on}` takes a higher --trials, --budget or --wall", 3)
+    if end.ending is not Ending.DONE:
+        fail(end.reason, 1)
+
+
+def check_trackers(config: "RunConfig") -> None:
+    """Raise MissingRequirementError for a tracker whose library is not installed."""
+    from agent.report.trackers.mirror import check_kind
+
+    for kind in config.track:
+        check_kind(kind)
+
+
+def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End") -> None:
+    from agent.modes.registry import NOISE
+    from agent.report import run_summary
+    from agent.report.run_summary import noise_summary
+    from agent.report.terminal import columns_of, sentences
+    from agent.run.ending import Ending
+
+    if end.ending is Ending.BASELINE_FAILED:
+        from agent.text import read_tail
+
+        log_path = run.paths.trial(0).log
+        print(f"\nthe end of {log_path}:\n{read_tail(log_path)[-2000:]}", file=sys.stderr)
+        return
+    print(f"\n{end.reason}")
+    metric = run.task.metric
+    if config.mode == NOISE:
+        print("\n".join(noise_summary(run.history.trials, metric)))
+        return
+    print("\n".join(sentences(run_summary.summary(run.history, metric, run.keeper), columns_of(sys.stdout))))
+    option = where(runs)
+    last = f"{config.run_id}/{run.history.trials[-1].number}"
+    named = "" if runs.run_ids()[-1] == config.run_id else f" {config.run_id}"  # without a name it is the last run
+    print(f"next: agent log{named} --graph{option} · agent show {last}{option} · agent best{named}{option}")
+
+
+def _what(run: "OpenRun") -> str:
+    task = run.task
+    profile = f" ({task.profile})" if task.profile else ""
+    unit = f"{task.budget.amount:g} {task.budget.unit} a trial, budget: {task.budget.kind}"
+    model = f", model {run.model_name}" if run.model_name else ""
+    return f"task {task.name}{profile}, {unit}{model}"

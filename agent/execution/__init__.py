@@ -1,0 +1,1 @@
+"""Runs one script: sandbox, training job, score, outcome."""

@@ -1,0 +1,154 @@
+"""One execution of a script: trained in a sandbox, scored from what it left behind, judged by the host."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent.errors import MissingRequirementError, TaskError
+from agent.execution.compile_cache import leaving, warmed
+from agent.execution.early_stopping import Watch
+from agent.execution.judge import failure, judge, reported, reported_flags, saved_nothing
+from agent.execution.scoring.audited import AuditedScorer
+from agent.execution.scoring.scorer import Artifact, Scorer
+from agent.execution.speed.probe import Canary, has_canary
+from agent.execution.training_job import export, training_job
+from agent.store.paths import RunPaths, TrialPaths
+from agent.store.run_config import RunConfig
+from agent.task.corpus import Corpus, find_corpus, prepare_corpus
+from agent.task.task import Task
+from agent.text import Say, read_tail
+from agent.trials.machine_speed import Machine
+from agent.trials.trial import Outcome
+from sandbox.job import Execution, Sandbox
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What scripts are executed with: the same for every execution of a run."""
+
+    task: Task
+    corpus: Corpus | None
+    sandbox: Sandbox
+    scorer: Scorer
+    passed_on: Mapping[str, str]  # variables of the caller that task.toml allows
+    compiled: Path  # what the baseline left of its compilers; see agent.execution.compile_cache
+    conditions: Mapping[str, str]  # what results may depend on here; see agent.execution.environment
+
+
+def execute(
+    bench: Workbench,
+    source: str,
+    paths: TrialPaths,
+    *,
+    label: str,
+    number: int,
+    train_seed: int,
+    baseline: Outcome | None,
+    to_beat: float | None,
+    watch: Watch | None = None,
+    scoring: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Train `source` and score what it leaves behind; return what came of it, `kept` not yet decided.
+
+    Args:
+        paths: where the exported tree, log, artifact and evidence go.
+        label: names the jobs, "RUN/0007".
+        number: of the trial whose script this is.
+        baseline: outcome of trial 0, which the limits of some budgets follow; None for the baseline itself.
+        to_beat: what is lower would decide something, and is audited more closely; None: nothing would.
+        watch: follows the training and may stop it; None: it runs to its end.
+        scoring: called between training and scoring.
+
+    Raises:
+        SandboxError: a sandbox failed, not the script.
+    """
+    task = bench.task
+    paths.root.mkdir(parents=True, exist_ok=True)
+    export({**task.files, task.script: source.encode()}, paths.files)
+    job = training_job(
+        task,
+        bench.corpus,
+        paths,
+        label=f"{label}/train",
+        train_seed=train_seed,
+        baseline_cpu_seconds=baseline.cpu_seconds if baseline else None,
+        baseline_wall_seconds=baseline.wall_seconds if baseline else None,
+        passed_on=bench.passed_on,
+    )
+    job = replace((warmed if baseline else leaving)(job, bench.compiled), stop_when=watch)
+    execution = bench.sandbox.run(job)
+    stop = watch.end() if watch is not None else None
+    log = read_tail(paths.log)
+    failed = (stop.status, stop.reason) if stop is not None else failure(execution, log, task.budget)
+    if failed is None and task.score.kind != "printed" and execution.output_bytes == 0:
+        failed = saved_nothing(log)
+    score = None
+    if failed is None:
+        scoring()
+        left_behind = Artifact(paths.artifact, paths.files, log, paths.score, label, number, to_beat=to_beat)
+        score = bench.scorer.score(left_behind)
+    outcome = judge(execution, failed, score, task.budget)
+    said = reported(log)
+    flags = reported_flags(said, execution, outcome.val_loss, task.metric, baseline)
+    outcome = replace(outcome, reported=said, flags=flags, conditions=bench.conditions)
+    if watch is not None:
+        outcome = replace(outcome, curve=watch.curve, condemned=watch.condemned)
+    if stop is not None:
+        charged = stop.charge_seconds(task.budget, execution.wall_seconds)
+        outcome = replace(outcome, train_seconds=charged, stopped_at=stop.share)
+    return replace(outcome, machine=_gpu_of(execution)) if task.budget.unit == "seconds" else outcome
+
+
+def _gpu_of(execution: Execution) -> Machine | None:
+    """Return what the driver said of the job's GPU; None if it had none."""
+    seen = execution.gpu_state
+    return Machine(gpu=seen.held_back, sm_mhz=seen.sm_mhz, others=seen.others) if seen is not None else None
+
+
+def canary_of(
+    config: RunConfig, paths: RunPaths, task: Task, sandbox: Sandbox, passed_on: Mapping[str, str]
+) -> Canary | None:
+    """Return what measures the machine's speed beside a run's executions; None where that decides nothing."""
+    if not has_canary(task):
+        return None
+    return Canary(task, sandbox, paths.canary, label=config.run_id, on_gpu=bool(config.gpus), passed_on=passed_on)
+
+
+def scorer_of(task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = "val") -> Scorer:
+    """Return the scorer that task.toml declares, for a split of the data."""
+    if task.score.kind == "printed":
+        from agent.execution.scoring.printed import PrintedScorer
+
+        return PrintedScorer(task.metric, task.score.line, task.score.between)
+    assert corpus is not None, "the other kinds need data, and `corpus_of` made sure of it"
+    if task.score.kind == "predictions":
+        from agent.execution.scoring.predictions import PredictionScorer
+
+        return PredictionScorer(task, corpus, sandbox, split=split)
+    return AuditedScorer(task, corpus, sandbox, split=split)
+
+
+def corpus_of(task: Task, cache: Path, say: Say) -> Corpus | None:
+    """Return the task's data, prepared now if need be; None for a task without, whose script brings its own.
+
+    Raises:
+        TaskError: the task's score needs data, and it declares none.
+        MissingRequirementError: preparing failed.
+    """
+    if not task.data.prepare:
+        if task.score.kind != "printed":
+            raise TaskError(f"{task.folder}/task.toml: score.kind = {task.score.kind!r} needs [data] prepare")
+        return None
+    found = find_corpus(task, cache)
+    if found is not None:
+        return found
+    say(f"preparing the data of {task.name} (once, about a minute)")
+    return prepare_corpus(task, cache)
+
+
+def passed_variables(task: Task, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the caller's variables that task.toml lets through. Raises MissingRequirementError for one not set."""
+    missing = [name for name in task.environment.variables if name not in variables]
+    if missing:
+        raise MissingRequirementError(f"the task passes on the variable {missing[0]}, which is not set; export it")
+    return {name: variables[name] for name in task.environment.variables}

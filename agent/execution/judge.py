@@ -1,0 +1,130 @@
+"""From what the sandbox observed and the host scored to an Outcome, with flags where script and host disagree."""
+
+import math
+import re
+from collections.abc import Mapping
+
+from agent.edits.guard import fixed_seeds
+from agent.task.spec import BudgetSpec
+from agent.text import last_line, summary
+from agent.trials.metric import Metric
+from agent.trials.trial import Outcome, Score, Status
+from sandbox.job import Execution, StoppedBy
+
+# torch.OutOfMemoryError and its older spellings. Triton's "out of resource: shared memory" is not about the
+# device's memory and is left out.
+_CUDA_OUT_OF_MEMORY = re.compile(
+    r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
+)
+_DIVERGED = re.compile(r"FAIL: diverged|\bloss (?:is|=) *[+-]?(?:nan|inf)", re.IGNORECASE)
+
+
+SECONDS = 2.0  # start-up and shut-down vary by that much
+FACTOR = 1.5  # of the baseline's own start-up, or of a reported memory
+GIGABYTES = 0.25  # page cache and shared libraries are counted differently by everybody
+LOSS_SHARE = 0.02  # reported and scored loss may be over different tokens
+
+
+def failure(  # noqa: PLR0911 (one return a kind of failure)
+    execution: Execution, log: str, budget: BudgetSpec
+) -> tuple[Status, str] | None:
+    """Return why a training job failed, or None if it ended well. What it printed can only turn it into a failure."""
+    match execution.stopped_by:
+        case StoppedBy.MEMORY:
+            return Status.OUT_OF_MEMORY, "more memory than the limit"
+        case StoppedBy.WALL_LIMIT:
+            return Status.TIMED_OUT, f"stopped after {execution.wall_seconds:.0f} s"
+        case StoppedBy.CPU_LIMIT:
+            return Status.TIMED_OUT, f"more than {budget.cpu_factor:g}x the baseline's CPU seconds"
+        case StoppedBy.SIGNAL:
+            return Status.CRASHED, f"killed by signal {execution.signal}"
+    # A script may catch the error and still exit with 0: if it left a model behind, it has handled it.
+    if execution.exit_code == 0:
+        return None
+    if _CUDA_OUT_OF_MEMORY.search(log):
+        return Status.OUT_OF_MEMORY, "CUDA out of memory"
+    if _DIVERGED.search(log):
+        return Status.DIVERGED, last_line(log)
+    return Status.CRASHED, f"exit {execution.exit_code}: {last_line(log)}"
+
+
+def saved_nothing(log: str) -> tuple[Status, str]:
+    """Return what a job came to that ended with 0 and left no model: what it caught and hid, if it printed that."""
+    if _CUDA_OUT_OF_MEMORY.search(log):
+        return Status.OUT_OF_MEMORY, "CUDA out of memory, and nothing was saved"
+    return Status.BAD_ARTIFACT, f"it saved nothing: {last_line(log)}"
+
+
+def judge(execution: Execution, failed: tuple[Status, str] | None, score: Score | None, budget: BudgetSpec) -> Outcome:
+    """Return the Outcome of an executed trial; whether it is kept, the Keeper decides."""
+    status, reason = failed or (Status.OK, "")
+    if score is not None and not failed:
+        status, reason = score.status, score.reason
+    ok = status is Status.OK and score is not None
+    charged = budget.charge_seconds if ok else None
+    return Outcome(
+        status=status,
+        val_loss=score.val_loss if ok and score else None,
+        reason=reason,
+        train_seconds=execution.wall_seconds if charged is None else charged,
+        wall_seconds=execution.wall_seconds,
+        cpu_seconds=execution.cpu_seconds,
+        peak_memory_gb=execution.peak_memory_gb,
+        peak_vram_gb=execution.peak_vram_gb,
+        score=score,
+        sandbox=execution.sandbox,
+        unenforced=execution.unenforced,
+    )
+
+
+def reported(log: str) -> Mapping[str, float]:
+    """Return the finite `key: value` numbers that a script printed after its last `---`: information, never trusted."""
+    values = {}
+    for line in summary(log).splitlines()[:50]:
+        match = re.fullmatch(r"(\w{1,40}):\s+(-?[\d.]+(?:e[+-]?\d+)?)\s*", line)
+        if match and match[2].count(".") <= 1 and any(c.isdigit() for c in match[2]):
+            value = float(match[2])
+            if math.isfinite(value):
+                values[match[1]] = value
+    return values
+
+
+def seed_flags(source: str, parent: str) -> tuple[str, ...]:
+    """Return a flag for each seed that the script fixes and its parent did not, or if it stopped reading TRAIN_SEED."""
+    known = fixed_seeds(parent)
+    flags = [f"fixes its own seed: {call}" for call in fixed_seeds(source) if call not in known]
+    if "TRAIN_SEED" in parent and "TRAIN_SEED" not in source:
+        flags.append("fixes its own seed: it no longer reads TRAIN_SEED")
+    return tuple(flags)
+
+
+def reported_flags(
+    reported: Mapping[str, float],
+    execution: Execution,
+    val_loss: float | None,
+    metric: Metric,
+    baseline: Outcome | None,
+) -> tuple[str, ...]:
+    """Return a flag for each reported number that the host's own measurement contradicts beyond tolerance.
+
+    Args:
+        baseline: outcome of trial 0, whose time outside training says how long this script takes to start.
+    """
+    flags = []
+    if "training_seconds" in reported:
+        outside = execution.wall_seconds - reported["training_seconds"]
+        allowed = SECONDS
+        if baseline is not None and "training_seconds" in baseline.reported:
+            allowed += FACTOR * (baseline.wall_seconds - baseline.reported["training_seconds"])
+        if outside < -SECONDS or (baseline is not None and outside > allowed):
+            said, saw = reported["training_seconds"], execution.wall_seconds
+            flags.append(f"reports {said:.1f} s of training; the host saw a job of {saw:.1f} s")
+    if "peak_memory_mb" in reported and execution.peak_memory_gb is not None:
+        said, saw = reported["peak_memory_mb"] / 1024, execution.peak_memory_gb
+        if max(said, saw) > FACTOR * min(said, saw) + GIGABYTES:
+            flags.append(f"reports {said:.2f} GiB of memory at most; the host saw {saw:.2f} GiB")
+    if metric.name in reported and val_loss is not None:
+        said, saw = reported[metric.name], metric.shown(val_loss)
+        if abs(said - saw) > LOSS_SHARE * abs(saw):
+            flags.append(f"reports {metric.name} {said:g}; the score is {saw:g}")
+    return tuple(flags)

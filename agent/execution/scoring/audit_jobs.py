@@ -1,0 +1,90 @@
+"""The questions that the host asks about one artifact, each of a sandbox of its own."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.execution.scoring.audit import ROUNDING, Drawn, prefixes
+from agent.execution.scoring.scorer import Artifact
+from agent.execution.scoring.scoring_job import fault, scoring_job
+from agent.task.corpus import Corpus
+from agent.task.task import Task
+from agent.trials.trial import Status
+from sandbox.job import Execution, Sandbox
+
+
+class Questions:
+    """Asks about one artifact. The files of a question are removed after it; what a job printed stays, for people."""
+
+    def __init__(self, task: Task, corpus: Corpus, sandbox: Sandbox, left_behind: Artifact) -> None:
+        self._task = task
+        self._corpus = corpus
+        self._sandbox = sandbox
+        self._left_behind = left_behind
+        self._n_audits = 0
+        self.jobs: list[dict[str, Any]] = []  # what the sandbox observed of each, for the evidence
+
+    def claim(self, sequences: NDArray[np.uint16]) -> NDArray[np.float64] | tuple[Status, str]:
+        """Return the claimed losses in nats, shape (N, T), or why there are none."""
+        n, length = sequences.shape[0], self._corpus.length
+        found = self._ask("claim", {"tokens.bin": sequences}, (n, length))
+        if isinstance(found, tuple):
+            return found
+        if not np.isfinite(found).all() or (found < -ROUNDING).any():
+            return Status.REJECTED_SCORE, "a claimed loss is negative or not finite"
+        return found.astype(np.float64)
+
+    def audit(self, sequences: NDArray[np.uint16], drawn: Drawn) -> NDArray[np.float32] | tuple[Status, str]:
+        """Return the logits at the drawn positions, shape (M, V), or why there are none."""
+        asked: dict[str, NDArray[Any]] = {
+            "tokens.bin": prefixes(sequences, drawn),
+            "positions.bin": drawn.positions,
+        }
+        return self._ask("audit", asked, (len(drawn.positions), len(self._corpus.token_bytes)))
+
+    def _ask(
+        self, question: Literal["claim", "audit"], asked: dict[str, NDArray[Any]], shape: tuple[int, int]
+    ) -> NDArray[np.float32] | tuple[Status, str]:
+        folder = self._left_behind.folder
+        name = question if question == "claim" else f"audit-{self._n_audits}"
+        self._n_audits += question == "audit"
+        paths = {file: folder / f"{name}-{file}" for file in asked}
+        answer = folder / f"{name}-answer.bin"
+        for file, array in asked.items():
+            array.tofile(paths[file])
+        n_bytes = shape[0] * shape[1] * 4
+        try:
+            execution = self._sandbox.run(
+                scoring_job(
+                    self._task,
+                    question,
+                    files=self._left_behind.files,
+                    artifact=self._left_behind.path,
+                    asked=paths,
+                    answer=answer,
+                    answer_bytes=n_bytes,
+                    log=folder / f"{name}.log",
+                    label=f"{self._left_behind.label}/{name}",
+                    environment={"SCORE_TOKENS": "/data/tokens.bin", "SCORE_LENGTH": str(self._corpus.length)},
+                )
+            )
+            self.jobs.append(_observed(name, execution, n_bytes))
+            failed = fault(execution, n_bytes)
+            return failed or np.fromfile(answer, dtype=np.float32).reshape(shape)
+        finally:
+            for path in (*paths.values(), answer):
+                path.unlink(missing_ok=True)
+
+
+def _observed(name: str, execution: Execution, answer_bytes: int) -> dict[str, Any]:
+    """Return what a person needs to see why a job has no answer, and what it cost."""
+    return {
+        "job": name,
+        "stopped_by": str(execution.stopped_by),
+        "exit_code": execution.exit_code,
+        "answer_bytes": execution.output_bytes,
+        "expected_bytes": answer_bytes,
+        "wall_seconds": round(execution.wall_seconds, 3),
+        "cpu_seconds": execution.cpu_seconds,
+    }

@@ -1,0 +1,74 @@
+"""A self-reported score, for scripts that only print their metric: it is believed, and every output says so."""
+
+import math
+import re
+
+from agent.execution.scoring.scorer import Artifact
+from agent.text import summary
+from agent.trials.metric import Metric
+from agent.trials.trial import Score, Status
+
+KIND = "printed"
+LARGEST = 1e100  # squares of larger numbers, which the noise is learned from, are no floats any more
+# Possessive: of a long row of digits, which a script may print, no part is tried again.
+_NUMBER = r"([-+]?(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d++)?+|[-+]?nan|[-+]?inf)(?![\w])"
+
+
+class PrintedScorer:
+    """Takes the metric from what the script printed: `name: value` after its last line `---`, or the text around it.
+
+    `line` is that text, with {} where the number stands: `val loss {}`. The last such number counts.
+    """
+
+    def __init__(
+        self, metric: Metric, line: str | None = None, between: tuple[float, float] = (-LARGEST, LARGEST)
+    ) -> None:
+        """`between`: the lowest and the highest value that the metric can have."""
+        self._metric = metric
+        self._line = line
+        self._between = max(between[0], -LARGEST), min(between[1], LARGEST)
+
+    def score(self, left_behind: Artifact) -> Score:
+        """Return the printed value as a loss; rejected_score if there is none that can be one."""
+        if self._line is not None:
+            values = numbers_in(left_behind.log, self._line)[-1:]
+            if not values:
+                return _rejected(f"the end of the log has no `{self._line}` with a number")
+        else:
+            values = printed_values(left_behind.log, self._metric.name)
+        if len(values) != 1:
+            how = "no line" if not values else f"{len(values)} lines"
+            return _rejected(f"the log has {how} `{self._metric.name}: value` after its last `---`; there must be one")
+        value, (low, high) = _number(values[0]), self._between
+        if value is None:
+            return _rejected(f"`{self._metric.name}: {values[0][:20]}` is no finite number")
+        if not low <= value <= high:
+            return _rejected(f"`{self._metric.name}: {value:g}` is not between {low:g} and {high:g}")
+        return Score(self._metric.to_loss(value), KIND, evidence={"printed": value})
+
+
+def printed_values(log: str, name: str) -> list[str]:
+    """Return what stands behind `name:` in the lines after the last `---`."""
+    return re.findall(rf"^{re.escape(name)}:[ \t]*(\S+)[ \t]*$", summary(log), re.MULTILINE)
+
+
+def numbers_in(log: str, line: str) -> list[str]:
+    """Return every number that stands where `line` has {}; blanks in it stand for any number of blanks."""
+    before, after = (r"[ \t]+".join(map(re.escape, part.split())) for part in line.split("{}"))
+    word = r"(?<!\w)" if before[:1].isalnum() else ""
+    if not before:  # of a row of blanks or digits only the first begins, lest each of them looks at all that follow
+        word = r"(?<![ \t])(?!(?<=\d)\d)"
+    behind = rf"[ \t]*+{after}" if after else ""
+    return re.findall(rf"{word}{before}[ \t]*+{_NUMBER}{behind}", log)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _rejected(reason: str) -> Score:
+    return Score(None, KIND, Status.REJECTED_SCORE, reason)

@@ -1,0 +1,28 @@
+"""The contract of a scorer: it turns what a training job left behind into a Score."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from agent.trials.trial import Score
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a training job left behind. The host never loads the file: it only hands it to other sandboxes."""
+
+    path: Path
+    files: Path  # the trial's exported tree: the script and the frozen files
+    log: str  # the end of what the script printed
+    folder: Path  # where evidence may be written
+    label: str  # "RUN/0007"
+    trial: int
+    to_beat: float | None = None  # the incumbent's loss: what is lower would move it, and is looked at more closely
+
+
+class Scorer(Protocol):
+    """Scores artifacts; what it found is in the Score, never in an exception."""
+
+    def score(self, left_behind: Artifact) -> Score:
+        """Return the score. Raises SandboxError only if a sandbox itself failed."""
+        ...

@@ -1,0 +1,163 @@
+"""The smoke job: one step, save, load and a forward pass on training tokens, so that a typo costs seconds.
+
+It sees what a training job sees and nothing of the validation data, so its traceback may go back to the model.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from agent.execution.compile_cache import warmed
+from agent.execution.judge import failure, saved_nothing
+from agent.execution.scoring.scoring_job import scoring_job
+from agent.execution.training_job import export, training_job
+from agent.store.paths import RunPaths, TrialPaths
+from agent.task.corpus import Corpus
+from agent.task.task import Task
+from agent.text import read_tail
+from agent.trials.trial import Status
+from sandbox.job import Execution, Job, Sandbox, StoppedBy
+
+ALLOWED_FACTOR = 1.5
+"""A rehearsal may use this many times the CPU seconds of the baseline's own; past that it says nothing."""
+LEAST_CPU_SECONDS = 2.0  # beyond the baseline's: below that, the factor would only measure how busy the machine is
+N_SEQUENCES = 2
+_BY_ITS_LIMIT = (StoppedBy.WALL_LIMIT, StoppedBy.CPU_LIMIT)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The result of a smoke job."""
+
+    seconds: float  # wall, charged to the training budget
+    failed: Status | None = None  # None: nothing speaks against running it
+    reason: str = ""  # one line
+    log: str = ""  # the end of what the job printed, for the model to mend it by
+    is_cut_short: bool = False  # by its limit: it says nothing
+
+
+Rehearse = Callable[[str, int], Rehearsal]  # of a source, for the trial of that number
+
+
+class Smoke:
+    """Rehearses scripts of one run. The baseline's own rehearsal comes first: it sets the limit for the others."""
+
+    def __init__(
+        self,
+        task: Task,
+        corpus: Corpus | None,
+        sandbox: Sandbox,
+        paths: RunPaths,
+        *,
+        passed_on: Mapping[str, str],
+        say: Callable[[str], None],
+        on_gpu: bool = False,
+    ) -> None:
+        """`on_gpu`: rehearse where trials train, and wait for them; without that, on the CPU beside them."""
+        self._on_gpu = on_gpu
+        self._passed_on = passed_on
+        self._task = task
+        self._corpus = corpus
+        self._sandbox = sandbox
+        self._paths = paths
+        self._say = say
+        self._allowed_cpu_seconds: float | None = None  # None: the baseline was not rehearsed yet
+        self._is_useless = False
+
+    def __call__(self, source: str, number: int) -> Rehearsal:
+        """Return what a rehearsal of `source` for trial `number` came to, the baseline's included at first.
+
+        One that is stopped by its limit is no failure: the change may be slow to start and good all the same.
+        """
+        seconds = 0.0
+        if self._allowed_cpu_seconds is None and not self._is_useless:
+            seconds = self._calibrate(number)
+        if self._is_useless:
+            return Rehearsal(seconds)
+        result, _ = self._rehearse(source, number, self._allowed_cpu_seconds)
+        return replace(result, seconds=result.seconds + seconds)
+
+    def _calibrate(self, number: int) -> float:
+        """Rehearse the baseline; return its seconds. If that fails, rehearsals say nothing about this task."""
+        result, cpu_seconds = self._rehearse(self._task.source, number, None)
+        if result.failed is not None:
+            self._is_useless = True
+            self._say(f"no rehearsals: the task's own script does not survive one ({result.reason})")
+        elif result.is_cut_short:
+            self._is_useless = True
+            self._say(
+                "no rehearsals: the task's own script does not do one step here within its limits; "
+                "--smoke-on gpu rehearses where trials train"
+            )
+        else:
+            self._allowed_cpu_seconds = max(ALLOWED_FACTOR * cpu_seconds, cpu_seconds + LEAST_CPU_SECONDS)
+        return result.seconds
+
+    def _rehearse(self, source: str, number: int, cpu_seconds: float | None) -> tuple[Rehearsal, float]:
+        """Return the result and the CPU seconds of training one step and, if it is scored so, of scoring it."""
+        folder = self._paths.trial(number).smoke
+        folder.root.mkdir(parents=True, exist_ok=True)
+        export({**self._task.files, self._task.script: source.encode()}, folder.files)
+        label = f"{self._paths.run_id}/{number:04d}"
+        trained = self._sandbox.run(self._train_job(folder, f"{label}/smoke", cpu_seconds))
+        result = self._verdict(trained, folder.log)
+        used = trained.cpu_seconds or trained.wall_seconds
+        is_loaded = self._corpus is not None and self._task.score.kind == "held_out"
+        if result.failed is None and trained.stopped_by not in _BY_ITS_LIMIT and is_loaded:
+            assert self._corpus is not None
+            loaded = self._sandbox.run(self._load_job(folder, f"{label}/smoke-load", self._corpus, cpu_seconds))
+            tried = self._verdict(loaded, folder.root / "load.log")
+            result = replace(tried, seconds=result.seconds + tried.seconds)
+            used += loaded.cpu_seconds or loaded.wall_seconds
+        folder.artifact.unlink(missing_ok=True)
+        return result, used
+
+    def _train_job(self, folder: TrialPaths, label: str, cpu_seconds: float | None) -> Job:
+        job = training_job(
+            self._task,
+            self._corpus,
+            folder,
+            label=label,
+            train_seed=0,
+            baseline_cpu_seconds=None,
+            passed_on=self._passed_on,
+        )
+        # Every script can do one step, and one that ignores the unit does one second, token or piece of work.
+        one_step = {"TRAIN_BUDGET": "1", "TRAIN_BUDGET_UNIT": "steps"}
+        limits = replace(job.limits, cpu_seconds=cpu_seconds)
+        job = warmed(job, self._paths.compiled)
+        # On the CPU unless asked: the GPU is for trials.
+        return replace(job, environment={**job.environment, **one_step}, limits=limits, on_cpu=not self._on_gpu)
+
+    def _load_job(self, folder: TrialPaths, label: str, corpus: Corpus, cpu_seconds: float | None) -> Job:
+        """Return a scoring job on a few training sequences."""
+        n_tokens = N_SEQUENCES * (corpus.length + 1)
+        tokens = np.fromfile(corpus.train / "train.bin", dtype=np.uint16, count=n_tokens)
+        tokens.tofile(folder.root / "tokens.bin")
+        job = scoring_job(
+            self._task,
+            "claim",
+            files=folder.files,
+            artifact=folder.artifact,
+            asked={"tokens.bin": folder.root / "tokens.bin"},
+            answer=folder.root / "losses.bin",
+            answer_bytes=N_SEQUENCES * corpus.length * 4,
+            log=folder.root / "load.log",
+            label=label,
+            environment={"SCORE_TOKENS": "/data/tokens.bin", "SCORE_LENGTH": str(corpus.length)},
+        )
+        limits = replace(job.limits, cpu_seconds=cpu_seconds)
+        return replace(job, limits=limits, on_cpu=not self._on_gpu)
+
+    def _verdict(self, execution: Execution, log_path: Path) -> Rehearsal:
+        log = read_tail(log_path)
+        if execution.stopped_by in _BY_ITS_LIMIT:
+            return Rehearsal(execution.wall_seconds, is_cut_short=True)
+        failed = failure(execution, log, self._task.budget)
+        if failed is None and self._corpus is not None and execution.output_bytes == 0:
+            failed = saved_nothing(log)
+        if failed is None:
+            return Rehearsal(execution.wall_seconds)
+        return Rehearsal(execution.wall_seconds, failed[0], failed[1], log)

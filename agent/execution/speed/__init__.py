@@ -1,0 +1,1 @@
+"""Measures the machine's speed, and repeats an attempt if it has changed."""

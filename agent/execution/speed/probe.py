@@ -1,0 +1,110 @@
+"""The canary: a small job that is always the same, run where trials run, to see how fast the machine is."""
+
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from agent.errors import MachineError
+from agent.execution.training_job import export, limits_of, mounts_of
+from agent.task.task import Task
+from agent.text import last_line, read_tail
+from sandbox.job import GpuState, Job, Mount, Sandbox
+
+OFF, SHIPPED = ("off",), ("shipped",)
+WORKLOAD = "/in/workload.py"
+FRESH_SECONDS = 60.0  # so long does the canary behind one trial stand for the one before the next
+START_SECONDS = 120.0  # that it may take beside its own seconds: PyTorch and CUDA are slow to start
+_SPEED = re.compile(r"^speed:\s+([\d.]+(?:e[+-]?\d+)?)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Chirp:
+    """What one canary said."""
+
+    speed: float  # in its own unit, a second
+    seconds: float  # that it took, by the clock
+    sandbox: str  # what it ran in, as an Outcome says it: the GPU is named there
+    gpu: GpuState = field(default_factory=GpuState)
+
+
+class Canary:
+    """Runs the canary of a task with the interpreter, limits and GPU that its trials have."""
+
+    def __init__(
+        self,
+        task: Task,
+        sandbox: Sandbox,
+        folder: Path,
+        *,
+        label: str,
+        on_gpu: bool,
+        passed_on: Mapping[str, str],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`folder` receives the task's files as the baseline has them, and the log."""
+        self._task = task
+        self._sandbox = sandbox
+        self._folder = folder
+        self._label = label
+        self._on_gpu = on_gpu
+        self._passed_on = passed_on
+        self._monotonic = monotonic
+        self._last: tuple[float, Chirp] | None = None  # and when it was
+
+    def chirp(self) -> Chirp:
+        """Run it, and return what it said.
+
+        Raises:
+            MachineError: it told no speed.
+            SandboxError: the sandbox failed.
+        """
+        self._last = None
+        log = self._folder / "log"
+        export(self._task.files, self._folder / "files")
+        execution = self._sandbox.run(self._job(log))
+        said = read_tail(log)
+        speeds = [float(found) for found in _SPEED.findall(said)]
+        if execution.exit_code != 0 or len(speeds) != 1 or not 0 < speeds[0] < math.inf:
+            how = execution.stopped_by.value if execution.exit_code is None else f"exit {execution.exit_code}"
+            raise MachineError(
+                f"the canary that measures the machine's speed told none ({how}: {last_line(said)}); see {log}, and "
+                f'mend `canary` in [machine] of {self._task.folder}/task.toml, or set it to "off"'
+            )
+        told = Chirp(speeds[0], execution.wall_seconds, execution.sandbox, execution.gpu_state or GpuState())
+        self._last = self._monotonic(), told
+        return told
+
+    def fresh(self) -> Chirp:
+        """Return what the last one said, at no cost, if that was no more than a minute ago; else run it."""
+        if self._last is not None and self._monotonic() - self._last[0] <= FRESH_SECONDS:
+            return replace(self._last[1], seconds=0.0)
+        return self.chirp()
+
+    def forget(self) -> None:
+        """Let the next one run: the last has shown another machine."""
+        self._last = None
+
+    def _job(self, log: Path) -> Job:
+        task = self._task
+        argv, mounts = task.machine.canary, (Mount(self._folder / "files", "/task"), *mounts_of(task))
+        if argv == SHIPPED:
+            argv = ("python", WORKLOAD, f"{task.canary_seconds:g}", "gpu" if self._on_gpu else "cpu")
+            mounts = (*mounts, Mount(Path(__file__).with_name("probe_workload.py"), WORKLOAD))
+        wall_seconds = task.canary_seconds + START_SECONDS
+        return Job(
+            argv=argv,
+            label=f"{self._label}/canary",
+            limits=replace(limits_of(task), wall_seconds=wall_seconds, cpu_seconds=None),
+            log=log,
+            mounts=mounts,
+            environment={**self._passed_on, **task.variables, "CANARY_SECONDS": f"{task.canary_seconds:g}"},
+            workdir="/task",
+        )
+
+
+def has_canary(task: Task) -> bool:
+    """Return whether the trials of a task are held against a canary: only where the clock decides what is learned."""
+    return task.budget.unit == "seconds" and task.machine.canary != OFF

@@ -1,0 +1,85 @@
+"""The training job of one trial: what it sees, what it may use."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from agent.store.paths import TrialPaths
+from agent.task.corpus import Corpus
+from agent.task.task import Task
+from sandbox.job import OUTPUT, Job, Limits, Mount
+
+START_FACTOR = 2.0
+START_SECONDS = 10.0  # compiling another graph may take longer than the baseline's by this, beside the factor
+
+
+def export(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write the tree of a trial for the sandboxes to mount: plain files, readable by any user, nothing of git."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o444)
+
+
+def limits_of(task: Task) -> Limits:
+    """Return the task's limits in the sandbox's words."""
+    return Limits(**task.limits.model_dump())
+
+
+def mounts_of(task: Task) -> tuple[Mount, ...]:
+    """Return the folders of the host that task.toml opens to the task's own jobs."""
+    return tuple(Mount(Path(os.path.expanduser(mount.source)), mount.target) for mount in task.environment.mounts)
+
+
+def training_job(
+    task: Task,
+    corpus: Corpus | None,
+    paths: TrialPaths,
+    *,
+    label: str,
+    train_seed: int,
+    baseline_cpu_seconds: float | None,
+    baseline_wall_seconds: float | None = None,
+    passed_on: Mapping[str, str],
+) -> Job:
+    """Return the job that trains the script exported to `paths.files`.
+
+    Args:
+        baseline_cpu_seconds: what trial 0 used; caps the trial where the script itself counts its budget.
+        baseline_wall_seconds: what trial 0 took; where the budget is seconds, a trial may start START_FACTOR times
+            as slowly and no slower, so that a script which stops its own clock gains next to nothing.
+        passed_on: values of the variables that task.toml allows through from the caller.
+    """
+    limits = limits_of(task)
+    if task.budget.counted_by == "script" and baseline_cpu_seconds is not None:
+        cap = task.budget.cpu_factor * baseline_cpu_seconds
+        limits = replace(limits, cpu_seconds=min(cap, limits.cpu_seconds or cap))
+    if task.budget.unit == "seconds" and baseline_wall_seconds is not None:
+        outside = max(0.0, baseline_wall_seconds - task.budget.amount)
+        cap = task.budget.amount + START_FACTOR * outside + START_SECONDS
+        limits = replace(limits, wall_seconds=min(cap, limits.wall_seconds))
+    mounts = [Mount(paths.files, "/task")]
+    if corpus is not None:
+        mounts.append(Mount(corpus.train, "/data"))
+    mounts += mounts_of(task)
+    return Job(
+        argv=task.command,
+        label=label,
+        limits=limits,
+        log=paths.log,
+        output=paths.artifact,
+        mounts=tuple(mounts),
+        environment={
+            **passed_on,
+            **task.variables,
+            "TRAIN_DATA": "/data",
+            "TRAIN_OUTPUT": OUTPUT,
+            "TRAIN_SEED": str(train_seed),
+            "TRAIN_BUDGET": f"{task.budget.amount:g}",
+            "TRAIN_BUDGET_UNIT": task.budget.unit,
+        },
+        workdir="/task",
+    )

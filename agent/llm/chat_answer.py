@@ -1,0 +1,47 @@
+"""A chat endpoint's answer as it comes in, and what it says."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.llm.endpoint_faults import MalformedAnswerError
+
+if TYPE_CHECKING:
+    pass  # openai takes 0.5 s to import: only a run that talks to a model pays for it
+
+
+@dataclass
+class ChatAnswer:
+    """One reply as it comes in, whole or in pieces."""
+
+    text: str = ""
+    reasoning: str = ""
+    model: str = ""
+    finish_reason: str | None = None  # None: it has not ended yet
+    prompt_tokens: int | None = None  # None: the endpoint did not say
+    completion_tokens: int | None = None
+
+
+def answer_in_one_piece(document: Any) -> ChatAnswer:
+    """Return the answer that a response in one piece holds. Raises MalformedAnswerError if it holds none."""
+    try:
+        choice = document["choices"][0]
+        message, usage = choice["message"], document.get("usage") or {}
+        return ChatAnswer(
+            text=message.get("content") or "",
+            reasoning=message.get("reasoning_content") or message.get("reasoning") or "",
+            model=document.get("model") or "",
+            finish_reason=choice.get("finish_reason") or "stop",
+            prompt_tokens=usage.get("prompt_tokens"),
+            completion_tokens=usage.get("completion_tokens"),
+        )
+    except (LookupError, TypeError, AttributeError):
+        raise MalformedAnswerError("its answer holds no completion; is this an OpenAI-compatible address?") from None
+
+
+def split_reasoning(content: str) -> tuple[str, str]:
+    """Return (reasoning, answer) of a text that may begin with a <think> block."""
+    opened, tag, rest = content.partition("<think>")
+    if not tag or opened.strip():
+        return "", content
+    reasoning, closed, answer = rest.partition("</think>")
+    return (reasoning.strip(), answer.lstrip()) if closed else (reasoning.strip(), "")

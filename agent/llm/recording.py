@@ -1,0 +1,144 @@
+"""Conversations on disk: Transcript writes every request and reply, RecordedModel gives the replies again."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from agent.errors import MissingRequirementError, ModelError, PromptTooLongError, UsageError
+from agent.llm.model import Completion, Message, Model, Schema, legible
+
+_MEASURED = tuple(field.name for field in fields(Completion) if field.name not in ("text", "model"))
+
+WINDOW = 1_000_000  # tokens: nothing is too long for a file
+
+
+class Transcript:
+    """`model`, with every request and reply appended to `path`, one JSON object a line, written at once.
+
+    The file is also a recording: RecordedModel reads it. `secrets` are blotted out wherever they occur in it.
+    """
+
+    def __init__(self, model: Model, path: Path, secrets: Sequence[str] = (), *, failures: bool = True) -> None:
+        """`failures`: whether to write down calls that failed for good too; a prompt too long always is."""
+        self.name = model.name
+        self.context_tokens = model.context_tokens
+        self._model = model
+        self._path = path
+        self._failures = failures
+        self._secrets = tuple(secret for secret in secrets if secret)
+
+    def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
+        request = {"messages": [asdict(m) for m in messages], "schema": schema.name if schema else None}
+        try:
+            completion = self._model.complete(messages, schema)
+        except ModelError as fault:
+            too_long = isinstance(fault, PromptTooLongError)
+            if self._failures or too_long:
+                self._append({"error": str(fault), "prompt_too_long": too_long, "model": self.name, **request})
+            raise
+        data = asdict(completion)
+        self._append({"reply": data.pop("text"), **data, **request})
+        return completion
+
+    def close(self) -> None:
+        self._model.close()
+
+    def _append(self, record: dict[str, Any]) -> None:
+        line = json.dumps(_without(record, self._secrets))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+class RecordedModel:
+    """Gives the replies of a recording in their order, whatever it is asked: `--model replay:FILE`.
+
+    A line is a JSON object with `reply` (the text), or `error`; other keys that Transcript writes are read too,
+    and `note` and the like are ignored, so that recordings can be written by hand.
+    """
+
+    def __init__(self, path: Path, used: int = 0) -> None:
+        """Read `path`; the first `used` replies were given before a resumed run was killed.
+
+        Raises:
+            MissingRequirementError: there is no such file.
+            UsageError: a line is no reply; the message names it.
+        """
+        self.name = f"replay:{path.name}"
+        self.context_tokens = WINDOW
+        self._path = path
+        self._records = _read(path)
+        self._used = _end_of(self._records, used)
+
+    def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
+        if self._used >= len(self._records):
+            raise ModelError(
+                f"{self._path}: all {len(self._records)} recorded replies are used up; "
+                "ask for fewer trials, or record more replies"
+            )
+        record = self._records[self._used]
+        self._used += 1
+        if "error" in record:
+            kind = PromptTooLongError if record.get("prompt_too_long") else ModelError
+            raise kind(legible(str(record["error"])))
+        measured = {name: record[name] for name in _MEASURED if name in record}
+        return Completion(text=legible(record["reply"]), model=str(record.get("model", self.name)), **measured)
+
+    def close(self) -> None:
+        pass
+
+
+def cut_recording(path: Path, n_replies: int) -> None:
+    """Cut a recording that is gone on with after its first replies: what a kill left behind them was never used.
+
+    Raises:
+        MissingRequirementError, UsageError: it is not there, or no recording.
+    """
+    records = _read(path)
+    kept = records[: _end_of(records, n_replies)]
+    if len(kept) < len(records):
+        path.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
+
+
+def _end_of(records: Sequence[dict[str, Any]], n_replies: int) -> int:
+    """Return how many records the first replies take; prompts that were too long are records too, but no replies."""
+    at = 0
+    for _ in range(n_replies):
+        at = next((n for n in range(at, len(records)) if "reply" in records[n]), len(records) - 1) + 1
+    return at
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise MissingRequirementError(f"{path}: no such recording; check the path after replay:") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UsageError(f"{path}: the recording cannot be read ({fault})") from None
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as fault:
+            raise UsageError(f"{path}:{number}: not a JSON object ({fault}); one reply a line") from None
+        if not isinstance(record, dict) or not isinstance(record.get("reply", record.get("error")), str):
+            raise UsageError(f'{path}:{number}: holds neither "reply" nor "error" with a text')
+        records.append(record)
+    return records
+
+
+def _without(value: Any, secrets: Sequence[str]) -> Any:
+    """Return JSON data with each secret blotted out of its texts."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "[secret]")
+        return value
+    if isinstance(value, dict):
+        return {key: _without(item, secrets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, secrets) for item in value]
+    return value

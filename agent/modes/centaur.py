@@ -1,0 +1,101 @@
+"""The Centaur: an optimizer proposes every point, and on some turns a model decides what runs in its place."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agent.edits.assignments import Assignments, read_constants
+from agent.edits.guard import fingerprint
+from agent.llm.model import Model
+from agent.llm.prompt_templates import PromptSet
+from agent.modes.numeric import NumericProposer
+from agent.modes.prompting.centaur_prompt import Turn, compact
+from agent.modes.prompting.configuration_reply import ConfigurationCheck, decided
+from agent.modes.prompting.trial_digest import Briefing
+from agent.modes.proposer import Context, Proposer
+from agent.search.cmaes import CMAState
+from agent.trials.trial import Origin, Proposal
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The model's turns: a share of the trials, drawn, or every k-th one; none during the warm-up."""
+
+    seed: int
+    share: float = 0.3
+    warmup: int = 10  # trials, the baseline not counted
+    every: int | None = None  # every k-th trial in place of a share
+
+    def has(self, number: int) -> bool:
+        """Whether the model decides trial `number`. Seed and number decide, so a resumed run draws alike."""
+        if number <= self.warmup:
+            return False
+        if self.every is not None:
+            return number % self.every == 0
+        return random.Random(f"centaur {self.seed} {number}").random() < self.share
+
+
+class CentaurProposer:
+    """`host` proposes; on the model's turns its answer runs, and is told to the host's searcher.
+
+    The host re-drives its searcher from the journal, where an answer of the model stands with the number of the
+    point that was shown to it: it is told in that point's place. If nothing ran, the point is released.
+    """
+
+    def __init__(
+        self,
+        host: NumericProposer,
+        state: Callable[[], CMAState],
+        model_for: Callable[[int], Model],
+        prompts: PromptSet,
+        briefing: Briefing,
+        *,
+        turns: Turns,
+    ) -> None:
+        """`state` is that of the host's searcher; `model_for` gives the model of trial n, with its transcript."""
+        self._host = host
+        self._state = state
+        self._model_for = model_for
+        self._prompts = prompts
+        self._briefing = briefing
+        self._turns = turns
+
+    def propose(self, context: Context) -> Proposal:
+        proposal = self._host.propose(context)
+        point = proposal.params
+        if proposal.refused is not None or point is None or not self._turns.has(context.number):
+            return proposal
+        turn = Turn(context, self._state(), point, self._host.estimate(point))
+        check = ConfigurationCheck(context, self._briefing, self._host.estimate, point)
+        openings = compact(turn, self._prompts, self._briefing)
+        answer = decided(self._model_for(context.number), self._prompts, openings, check)
+        return replace(answer, shown=point, searcher_state=turn.state.to_json())
+
+
+class EchoProposer:
+    """`host`, but on the turns of a model the incumbent runs again.
+
+    Small models mostly copy what they are shown, and the searcher that is told the incumbent's loss again is drawn
+    towards it. What a model is worth is what it gains over this.
+    """
+
+    def __init__(self, host: Proposer, turns: Turns) -> None:
+        self._host = host
+        self._turns = turns
+
+    def propose(self, context: Context) -> Proposal:
+        point = self._host.propose(context)
+        if point.refused is not None or not self._turns.has(context.number):
+            return point
+        assert context.space is not None, "a mode with a searcher needs a search space"
+        values = read_constants(context.source, context.space.names)
+        edit = Assignments(values)
+        return Proposal(
+            origin=Origin.ECHO,
+            title=f"trial {context.incumbent.number} again",
+            edit=edit,
+            params=values,
+            copied_from="incumbent",
+            fingerprint=fingerprint(edit.apply(context.source)),
+            shown=point.params,
+        )

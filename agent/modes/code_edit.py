@@ -1,0 +1,182 @@
+"""A model rewrites the training script: every reply becomes a distinct, runnable change or a named reason."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from agent.edits.assignments import Assignments, read_constants
+from agent.edits.codec import Chain
+from agent.edits.edit import Params, Unchanged
+from agent.edits.formats import SEARCH_REPLACE, EditFormat
+from agent.edits.guard import Guard, fingerprint
+from agent.errors import EditError
+from agent.execution.smoke_test import Rehearse
+from agent.llm.model import Message, Model, Schema
+from agent.llm.prompt_templates import PromptSet
+from agent.modes.prompting.code_edit_reply import Change, Review
+from agent.modes.prompting.dialogue import Exchange, converse
+from agent.modes.prompting.trial_digest import NOTHING, Briefing, Memory, quoted_log
+from agent.modes.proposer import Context, Proposer
+from agent.trials.trial import Origin, Proposal, Status, Trial
+
+HISTORY_LINES = (40, 12, 0)  # of kept and of other trials each; fewer where the prompt does not fit
+LOG_LINES = 12  # of the last trial
+
+
+SIZE = "DEVICE_BATCH_SIZE"
+"""Sequences of one forward pass: it costs memory, and the gradients of a step add up to the same if it is halved."""
+
+
+class CodeEditProposer:
+    """Shows the model the incumbent's script and the run so far, and has it mend what does not apply."""
+
+    def __init__(
+        self,
+        model_for: Callable[[int], Model],
+        prompts: PromptSet,
+        briefing: Briefing,
+        guard: Guard,
+        *,
+        attempts: int = 3,
+        form: EditFormat = SEARCH_REPLACE,
+        rehearse: Rehearse | None = None,
+        log_of: Callable[[int], str] = lambda _number: "",
+    ) -> None:
+        """`model_for` gives the model that writes trial n, with its transcript; `prompts` describe `form`.
+
+        `rehearse` runs a smoke job, None: none is run; `log_of` gives the end of a trial's log.
+        """
+        self._model_for = model_for
+        self._prompts = prompts
+        self._briefing = briefing
+        self._guard = guard
+        self._attempts = attempts
+        self._form = form
+        self._rehearse = rehearse
+        self._log_of = log_of
+
+    def propose(self, context: Context) -> Proposal:
+        review = Review(context, self._briefing, self._guard, self._form, self._rehearse)
+        schema = self._form.schema
+        exchange = converse(
+            self._model_for(context.number),
+            self._prompts,
+            self._openings(context),
+            review,
+            attempts=self._attempts,
+            schema=Schema("edit", schema(context.source)) if schema else None,
+        )
+        if exchange.answer is None:
+            return self._refused(exchange, review)
+        return Proposal(
+            origin=Origin.LLM,
+            title=exchange.answer.title,
+            edit=exchange.answer.edit,
+            params=_params(exchange.answer.source, context),
+            fingerprint=exchange.answer.fingerprint,
+            usage=exchange.usage,
+            prompt=self._prompts.hash,
+            note=exchange.answer.note,
+            smoke_seconds=round(review.smoke_seconds, 3),
+        )
+
+    def _refused(self, exchange: Exchange[Change], review: Review) -> Proposal:
+        """Return why there is no change to run; one whose rehearsal failed is recorded with its edit."""
+        rejected = exchange.rejected
+        assert rejected is not None
+        crashed = review.crashed if rejected.status.ran else None
+        return Proposal(
+            origin=Origin.LLM,
+            title=rejected.title or "no usable edit",
+            edit=crashed.edit if crashed else Unchanged(),
+            copied_from=rejected.copied_from,
+            refused=rejected.status,
+            reason=rejected.reason,
+            fingerprint=crashed.fingerprint if crashed else "",
+            usage=exchange.usage,
+            prompt=self._prompts.hash,
+            smoke_seconds=round(review.smoke_seconds, 3),
+        )
+
+    def _openings(self, context: Context) -> Iterator[Sequence[Message]]:
+        """Yield the prompt with ever less history; the script is always whole."""
+        briefing = self._briefing
+        system = self._prompts.fill(
+            "system",
+            {
+                "script": briefing.script,
+                "goal": briefing.goal,
+                "frozen": ", ".join(briefing.frozen) or "none",
+                "required": ", ".join(self._guard.required) or "none",
+                "limits": briefing.limits,
+                "format": self._prompts.texts["format"].strip(),
+            },
+        )
+        memory = Memory(briefing, context.trials, context.pending)
+        last = memory.last_ran()
+        for n_lines in HISTORY_LINES:
+            log = self._log_of(last.number) if last is not None and n_lines else ""
+            user = self._prompts.fill(
+                "user",
+                {
+                    "script": briefing.script,
+                    "source": context.source,
+                    "incumbent": str(context.incumbent.number),
+                    "result": f"{briefing.metric} {briefing.shown(context.best_loss)}",
+                    "kept": memory.kept(n_lines),
+                    "tried": memory.tried(n_lines),
+                    "refused": memory.refused(n_lines),
+                    "latest": memory.latest(n_lines),
+                    "last": "none" if last is None else f"trial {last.number}",
+                    "log": quoted_log(log, n_lines=LOG_LINES) or NOTHING,
+                    "budget_left": context.budget_left,
+                },
+            )
+            yield [Message("system", system), Message("user", user)]
+
+
+def _params(source: str, context: Context) -> Params | None:
+    """Return the values of the space's names in `source`; None if it no longer has them as plain constants."""
+    if context.space is None:
+        return None
+    try:
+        return read_constants(source, context.space.names)
+    except EditError:
+        return None
+
+
+class MendingProposer:
+    """`inner`, but after a trial that ran out of memory the same change comes once more, with SIZE halved."""
+
+    def __init__(self, inner: Proposer) -> None:
+        self._inner = inner
+
+    def propose(self, context: Context) -> Proposal:
+        return halved(context.trials[-1], context) or self._inner.propose(context)
+
+
+def halved(last: Trial, context: Context) -> Proposal | None:
+    """Return the change of `last` with half of SIZE; None if it does not call for that, or cannot be had."""
+    edit = last.proposal.edit
+    if last.status is not Status.OUT_OF_MEMORY or last.proposal.origin is not Origin.LLM:
+        return None  # a mend that runs out of memory too is not mended again
+    if last.parent != context.incumbent.number:
+        return None
+    try:
+        size = read_constants(edit.apply(context.source), [SIZE])[SIZE]
+        if not isinstance(size, int) or size < 2:
+            return None
+        mended = Chain((edit, Assignments({SIZE: size // 2})))
+        source = mended.apply(context.source)
+    except EditError:  # the script has no such constant
+        return None
+    if any(trial.proposal.fingerprint == fingerprint(source) for trial in context.trials):
+        return None
+    params = dict(last.proposal.params) if last.proposal.params is not None else None
+    if params is not None and SIZE in params:
+        params[SIZE] = size // 2
+    return Proposal(
+        origin=Origin.MEND,
+        title=f"{last.proposal.title} (trial {last.number} with {SIZE} {size // 2})",
+        edit=mended,
+        params=params,
+        fingerprint=fingerprint(source),
+    )

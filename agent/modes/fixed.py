@@ -1,0 +1,60 @@
+"""Mode fixed: a model chooses every configuration of the space by itself, from the results so far."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from agent.edits.assignments import read_constants
+from agent.llm.model import Message, Model
+from agent.llm.prompt_templates import PromptSet
+from agent.modes.numeric import Experience
+from agent.modes.prompting.configuration_reply import ConfigurationCheck, decided
+from agent.modes.prompting.space_text import as_json, products, shortlist, table
+from agent.modes.prompting.trial_digest import Briefing
+from agent.modes.proposer import Context
+from agent.search.memory_model import Memory
+from agent.trials.trial import Proposal
+
+# Best, latest and failed configurations: more than a Centaur shows, for there is no searcher that remembers the rest.
+HISTORY_ROWS = ((8, 6, 3), (5, 3, 2), (2, 1, 1))
+
+
+class FixedProposer:
+    """Shows the model the space, the history and the incumbent; its answer runs as it is, or not at all."""
+
+    def __init__(
+        self,
+        model_for: Callable[[int], Model],
+        prompts: PromptSet,
+        briefing: Briefing,
+        memory: Callable[[], Memory | None] = lambda: None,
+    ) -> None:
+        """`model_for` gives the model of trial n, with its transcript; `memory` a fresh model of what fits."""
+        self._model_for = model_for
+        self._prompts = prompts
+        self._briefing = briefing
+        self._memory = memory
+
+    def propose(self, context: Context) -> Proposal:
+        experience = Experience(self._memory())
+        for trial in context.trials:
+            experience.learn(trial, context)
+        check = ConfigurationCheck(context, self._briefing, experience.estimate)
+        return decided(self._model_for(context.number), self._prompts, self._openings(context), check)
+
+    def _openings(self, context: Context) -> Iterator[Sequence[Message]]:
+        """Yield the prompt with ever fewer rows of history."""
+        assert context.space is not None, "a model that chooses values needs a search space"
+        briefing = self._briefing
+        best = read_constants(context.source, context.space.names)
+        for n_top, n_recent, n_failed in HISTORY_ROWS:
+            values = {
+                "metric": briefing.metric,
+                "incumbent": str(context.incumbent.number),
+                "result": f"{briefing.metric} {briefing.shown(context.best_loss)}",
+                "table": table(context.space, best),
+                "products": products(context.space),
+                "budget_left": context.budget_left,
+                "best": as_json(context.space, best),
+                **shortlist(context, briefing, n_top=n_top, n_recent=n_recent, n_failed=n_failed),
+            }
+            system = self._prompts.fill("system", {"goal": briefing.goal, "limits": briefing.limits})
+            yield [Message("system", system), Message("user", self._prompts.fill("user", values))]

@@ -1,0 +1,166 @@
+"""The numeric modes: a searcher, re-driven from the journal, whose point is written into the script."""
+
+from dataclasses import dataclass
+
+from agent.edits.assignments import Assignments, read_constants
+from agent.edits.edit import Params
+from agent.edits.guard import fingerprint
+from agent.modes.prompting.space_text import changes, params_of
+from agent.modes.proposer import Context
+from agent.search.memory_model import Estimate, Memory
+from agent.search.searcher import Searcher
+from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
+
+OF_A_SEARCH = (Origin.SEARCHER, Origin.LLM, Origin.ECHO)  # each of these trials was one `ask`
+MAX_SKIPPED = 100  # points in a row that have run before or will not fit; then the proposal is refused
+MAX_TOLD_HOPELESS = 20  # points that will not fit, told as failures since a trial ran; 5 in the replayed paper
+
+
+class NumericProposer:
+    """Proposes what `searcher` asks for. It needs a task with a search space."""
+
+    def __init__(self, searcher: Searcher, memory: Memory | None = None) -> None:
+        """`searcher` and `memory`: fresh; they are brought up to date from the journal."""
+        self._catch_up = CatchUp(searcher, memory)
+
+    def propose(self, context: Context) -> Proposal:
+        assert context.space is not None, "a mode with a searcher needs a search space"
+        found = self._catch_up.find(context)
+        point, edit = found.point, Assignments(found.point)
+        return Proposal(
+            origin=Origin.SEARCHER,
+            title=changes(context.space, read_constants(context.source, list(point)), point),
+            edit=edit,
+            params=point,
+            refused=found.refused,
+            reason=found.reason,
+            fingerprint=fingerprint(edit.apply(context.source)),
+        )
+
+    def estimate(self, params: Params) -> Estimate | None:
+        """Return the memory that `params` will need, as far as the last proposal knew; None if that cannot be told."""
+        return self._catch_up.estimate(params)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The point that a searcher came to, and why it must not run, if it must not."""
+
+    point: Params
+    refused: Status | None = None
+    reason: str = ""
+
+
+class CatchUp:
+    """Asks and tells a searcher in the order of the journal; built anew, it arrives at the same state.
+
+    A point that has run before is told its known loss at once and another one is asked for: its sandbox would
+    only draw the noise again. A point that will surely not fit in memory is told as failed, up to a number: CMA-ES
+    would shrink to nothing on failures that nobody has seen. Beyond it such points are discarded. A resumed run
+    meets the same ones at the same trials, and what it finds for a trial it finds once.
+    """
+
+    def __init__(self, searcher: Searcher, memory: Memory | None = None) -> None:
+        """`searcher` and `memory`: fresh; they learn from the journal."""
+        self._searcher = searcher
+        self._experience = Experience(memory)
+        self._n_seen = 0  # of the context's trials
+        self._n_told_hopeless = 0  # since a trial ran
+        self._last: tuple[int, Found] | None = None  # what was found for the latest number
+
+    def find(self, context: Context) -> Found:
+        """Return the searcher's point for the trial to propose: new and not hopeless, or refused."""
+        for trial in context.trials[self._n_seen :]:
+            self._follow(trial, context)
+        self._n_seen = len(context.trials)
+        return self._found(context.number)
+
+    def estimate(self, params: Params) -> Estimate | None:
+        """Return the memory that `params` will need; None while that cannot be told."""
+        return self._experience.estimate(params)
+
+    def _follow(self, trial: Trial, context: Context) -> None:
+        assert trial.outcome is not None, "a context holds finished trials"
+        params, loss, has_run = params_of(trial, context), trial.val_loss, trial.outcome.status.ran
+        if trial.proposal.origin in OF_A_SEARCH:
+            found = self._found(trial.number)
+            if has_run and params is not None:
+                self._searcher.tell(trial.number, params, loss)
+            elif found.refused is None:
+                self._searcher.release(trial.number)
+        elif trial.number == 0 and params is not None:
+            self._searcher.tell(0, params, loss)
+        if has_run:
+            self._n_told_hopeless = 0
+        self._experience.learn(trial, context)
+
+    def _found(self, number: int) -> Found:
+        """Return what was found for `number`. Looking a second time would take another 100 points from the searcher."""
+        if self._last is None or self._last[0] != number:
+            self._last = number, self._look(number)
+        return self._last[1]
+
+    def _look(self, number: int) -> Found:
+        n_hopeless = 0
+        for _ in range(MAX_SKIPPED):
+            point = self._searcher.ask(number)
+            if self._experience.has_run(point):
+                self._searcher.tell(number, point, self._experience.loss(point))
+            elif (estimate := self._experience.estimate(point)) is not None and estimate.hopeless:
+                self._skip_hopeless(number, point)
+                n_hopeless += 1
+            else:
+                return Found(point)
+        why = {0: "have run before", MAX_SKIPPED: "will not fit in memory"}
+        both = f"have run before ({MAX_SKIPPED - n_hopeless}) or will not fit in memory ({n_hopeless})"
+        reason = f"the search came to {MAX_SKIPPED} points in a row that {why.get(n_hopeless, both)}"
+        return Found(point, Status.NO_PROPOSAL if n_hopeless else Status.DUPLICATE, reason)
+
+    def _skip_hopeless(self, number: int, point: Params) -> None:
+        if self._n_told_hopeless < MAX_TOLD_HOPELESS:
+            self._searcher.tell(number, point, None)
+            self._n_told_hopeless += 1
+        else:
+            self._searcher.discard(number)
+
+
+class Experience:
+    """Learns one trial after another. It never proposes: it says what need not, or cannot, run."""
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        """`memory`: a fresh model; None: the task declares nothing for one."""
+        self._memory = memory
+        self._losses: dict[frozenset[tuple[str, object]], float | None] = {}  # by configuration, of the first run
+
+    def learn(self, trial: Trial, context: Context) -> None:
+        """Note what a finished trial showed; one that never ran showed nothing."""
+        assert trial.outcome is not None, "a context holds finished trials"
+        params = params_of(trial, context)
+        if trial.outcome.status.ran and params is not None:
+            self._losses.setdefault(_key(params), trial.val_loss)
+            self._learn_memory(params, trial.outcome)
+
+    def has_run(self, params: Params) -> bool:
+        """Whether a trial has been executed with just these values."""
+        return _key(params) in self._losses
+
+    def loss(self, params: Params) -> float | None:
+        """Return what the first trial with these values came to; None: it failed. Raises KeyError if there is none."""
+        return self._losses[_key(params)]
+
+    def estimate(self, params: Params) -> Estimate | None:
+        """Return the memory that `params` will need; None while that cannot be told."""
+        return self._memory.estimate(params) if self._memory is not None else None
+
+    def _learn_memory(self, params: Params, outcome: Outcome) -> None:
+        peak_gb = outcome.peak_vram_gb if outcome.peak_vram_gb is not None else outcome.peak_memory_gb
+        if self._memory is None:
+            return
+        if outcome.status is Status.OUT_OF_MEMORY:
+            self._memory.learn(params, None)
+        elif outcome.status in (Status.OK, Status.PRUNED) and peak_gb is not None:
+            self._memory.learn(params, peak_gb)
+
+
+def _key(params: Params) -> frozenset[tuple[str, object]]:
+    return frozenset(params.items())

@@ -1,0 +1,1 @@
+"""What a language model is shown, and how its replies are read."""

@@ -1,0 +1,64 @@
+"""What a model is shown on its turn in a Centaur."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agent.edits.assignments import read_constants
+from agent.edits.edit import Params
+from agent.llm.model import Message
+from agent.llm.prompt_templates import PromptSet
+from agent.modes.prompting.space_text import as_json, correlations, derived, shortlist, table
+from agent.modes.prompting.trial_digest import Briefing
+from agent.modes.proposer import Context
+from agent.search.cmaes import CMAState
+from agent.search.memory_model import Estimate
+from agent.search.space import SearchSpace
+
+HISTORY_ROWS = ((5, 3, 2), (2, 1, 1))  # best, latest and failed configurations; fewer where the prompt does not fit
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What there is to say on a turn of the model."""
+
+    context: Context
+    state: CMAState
+    point: Params  # the searcher's own
+    estimate: Estimate | None  # of the memory that it needs; None: not known
+
+    @property
+    def space(self) -> SearchSpace:
+        assert self.context.space is not None, "a mode with a searcher needs a search space"
+        return self.context.space
+
+    @property
+    def best(self) -> Params:
+        """The incumbent's values."""
+        return read_constants(self.context.source, self.space.names)
+
+
+def compact(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Sequence[Message]]:
+    """Yield the prompt with ever fewer rows of history: at most 2,500 tokens for 14 names."""
+    context, state = turn.context, turn.state
+    for n_top, n_recent, n_failed in HISTORY_ROWS:
+        values = {
+            "metric": briefing.metric,
+            "incumbent": str(context.incumbent.number),
+            "result": f"{briefing.metric} {briefing.shown(context.best_loss)}",
+            "table": table(turn.space, turn.best, state),
+            "generation": str(state.generation),
+            "sigma": f"{state.sigma:.3g}",
+            "correlations": correlations(turn.space, state),
+            "derived": derived(turn.space),
+            "budget_left": context.budget_left,
+            "point": as_json(turn.space, turn.point),
+            "memory": _fits(turn.estimate),
+            **shortlist(context, briefing, n_top=n_top, n_recent=n_recent, n_failed=n_failed),
+        }
+        system = prompts.fill("system", {"goal": briefing.goal, "limits": briefing.limits})
+        yield [Message("system", system), Message("user", prompts.fill("user", values))]
+
+
+def _fits(estimate: Estimate | None) -> str:
+    """Return whether a point will fit, in words."""
+    return "not known" if estimate is None else f"{estimate.told}, fits with a chance of {estimate.chance:.0%}"

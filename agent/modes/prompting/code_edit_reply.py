@@ -1,0 +1,142 @@
+"""What becomes of a reply in code-edit mode: a change that can run and is new, or what is wrong with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.edits.edit import Edit
+from agent.edits.formats import EditFormat
+from agent.edits.guard import Guard, fingerprint
+from agent.edits.search_replace import Block, Match, SearchReplace
+from agent.errors import EditError
+from agent.execution.smoke_test import Rehearse
+from agent.modes.prompting.dialogue import ReplyError
+from agent.modes.prompting.trial_digest import Briefing, one_line, quoted_log
+from agent.modes.proposer import Context
+from agent.trials.trial import Status, Trial
+
+UNTITLED = "(untitled)"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A reply that can run, or whose rehearsal failed."""
+
+    title: str
+    edit: Edit
+    source: str
+    fingerprint: str
+    note: str = ""  # how its blocks were found, if not exactly
+
+
+class Review:
+    """Checks the replies to one proposal in their order; what an earlier one got right may stand."""
+
+    def __init__(
+        self, context: Context, briefing: Briefing, guard: Guard, form: EditFormat, rehearse: Rehearse | None
+    ) -> None:
+        self.smoke_seconds = 0.0  # of all rehearsals so far
+        self.crashed: Change | None = None  # the change whose rehearsal failed last
+        self._context = context
+        self._briefing = briefing
+        self._guard = guard
+        self._form = form
+        self._rehearse = rehearse
+        self._draft = Draft(context.source)
+
+    def __call__(self, reply: str) -> Change:
+        """Return the change that `reply` makes. Raises ReplyError if it makes none that can run and is new."""
+        title = one_line(self._form.title(reply))
+        change = self._applied(reply, title)
+        self._refuse_repeated(change)
+        if self._rehearse is not None:
+            self._refuse_failing(change, self._rehearse)
+        return change
+
+    def _applied(self, reply: str, title: str) -> Change:
+        source, note = self._context.source, ""
+        try:
+            edit = self._form.parse(reply, self._briefing.script)
+            if isinstance(edit, SearchReplace):
+                edit = self._draft.with_reply(title, edit)
+                note = edit.tolerances(source)
+            edited = edit.apply(source)
+            return Change(title or UNTITLED, edit, edited, self._guard.check(edited), note)
+        except EditError as fault:
+            raise ReplyError(Status.INVALID_EDIT, str(fault), title=title or UNTITLED) from None
+
+    def _refuse_repeated(self, change: Change) -> None:
+        context = self._context
+        if change.fingerprint == fingerprint(context.source):
+            problem = "the edit changes nothing but comments or formatting; change what the script does"
+            raise ReplyError(Status.DUPLICATE, problem, title=change.title, copied_from="incumbent")
+        earlier = _trial_with(change.fingerprint, context)
+        if earlier is not None:
+            problem = f"this is the script of trial {earlier.number} again ({self._briefing.result(earlier)}); "
+            problem += "propose something that was not tried"
+            raise ReplyError(Status.DUPLICATE, problem, title=change.title, copied_from=f"trial {earlier.number}")
+
+    def _refuse_failing(self, change: Change, rehearse: Rehearse) -> None:
+        """Raise ReplyError if a rehearsal of the change fails: the first time to be mended, the second for good.
+
+        Too little memory is for the next trial to mend; see MendingProposer.
+        """
+        result = rehearse(change.source, self._context.number)
+        self.smoke_seconds += result.seconds
+        if result.failed is None:
+            self.crashed = None
+            return
+        is_final = self.crashed is not None or result.failed is Status.OUT_OF_MEMORY
+        self.crashed = change
+        problem = f"{result.reason} (in a rehearsal of one step)\n{quoted_log(result.log)}"
+        raise ReplyError(result.failed, problem, title=change.title, final=is_final)
+
+
+def _trial_with(edited: str, context: Context) -> Trial | None:
+    """Return the trial that ran, or is running, a script of this fingerprint."""
+    if edited == fingerprint(context.baseline_source):
+        return context.trials[0]
+    ran: Sequence[Trial] = [trial for trial in context.trials if trial.status is not None and trial.status.ran]
+    running = [context.pending] if context.pending else []
+    return next((trial for trial in [*ran, *running] if trial.proposal.fingerprint == edited), None)
+
+
+class Draft:
+    """Puts together the replies of one proposal, so that a model need only send the blocks that failed again.
+
+    A reply under another title is another change, and starts over. Nothing is applied before all blocks match.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._title = ""
+        self._standing: list[Block] = []
+
+    def with_reply(self, title: str, edit: SearchReplace) -> SearchReplace:
+        """Return the whole change: the blocks of `edit`, and what stands of the replies before it.
+
+        Raises:
+            EditError: some blocks do not match; the message names them, and which stand.
+        """
+        if title and title.casefold() != self._title.casefold():
+            self._title, self._standing = title, []
+        sent = edit.found_in(self._source)
+        replaced = [match for match in sent if isinstance(match, Match)]
+        standing = [block for block in self._standing if not _overlaps(block, replaced, self._source)]
+        problems = [f"block {n}: {found}" for n, found in enumerate(sent, start=1) if isinstance(found, EditError)]
+        if not problems:
+            self._standing = []
+            return SearchReplace((*standing, *edit.blocks))
+        good = [block for block, found in zip(edit.blocks, sent, strict=True) if isinstance(found, Match)]
+        self._standing = standing + good
+        if self._standing:
+            quoted = ", ".join(repr(block.search.strip().partition("\n")[0][:60]) for block in self._standing)
+            problems.append(
+                f"{len(self._standing)} that match stand ({quoted}): under the same title, send only the failed ones"
+            )
+        raise EditError("\n".join(problems))
+
+
+def _overlaps(block: Block, others: list[Match], source: str) -> bool:
+    """Whether a block that stands is sent again, in part or whole."""
+    (match,) = SearchReplace((block,)).found_in(source)
+    return isinstance(match, Match) and any(match.start < o.stop and o.start < match.stop for o in others)

@@ -1,0 +1,152 @@
+"""A configuration from a model: asked for, checked, and made a proposal or a refusal with its reason."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+
+from agent.edits.assignments import Assignments, read_constants
+from agent.edits.edit import Params, Unchanged
+from agent.edits.guard import fingerprint
+from agent.llm.model import Message, Model, Schema
+from agent.llm.prompt_templates import PromptSet
+from agent.modes.prompting.dialogue import Exchange, ReplyError, converse
+from agent.modes.prompting.space_text import changes, ran, same
+from agent.modes.prompting.trial_digest import Briefing
+from agent.modes.proposer import Context
+from agent.search.memory_model import Estimate
+from agent.search.space import SearchSpace
+from agent.trials.trial import Origin, Proposal, Status
+
+ATTEMPTS = 2  # one repair: what is wrong twice is no proposal
+
+
+class ConfigurationCheck:
+    """Reads a reply as a configuration that is new and can run, and says what is wrong with any other.
+
+    Nothing is clamped, rounded into range or filled in: the answer runs as it is or not at all.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        briefing: Briefing,
+        estimate: Callable[[Params], Estimate | None],
+        point: Params | None = None,
+    ) -> None:
+        """`point`: the searcher's own, which may be returned unchanged; `estimate`: the memory that values need."""
+        assert context.space is not None, "a model that chooses values needs a search space"
+        self.context = context
+        self.space: SearchSpace = context.space
+        self.point = point
+        self._briefing = briefing
+        self._estimate = estimate
+
+    def __call__(self, reply: str) -> Params:
+        """Return the configuration that `reply` states. Raises ReplyError if it states none that can run and is new."""
+        answer = json_object(reply)
+        names = self.space.plain()
+        if faults := names.validate(answer):
+            raise ReplyError(Status.NO_PROPOSAL, "\n".join(faults))
+        params = names.canonical(answer)
+        # A name's own range can cut the searcher short of a product's; what it would run, the model may hand back.
+        if not self.is_own_point(params) and (faults := self.space.validate(params)):
+            raise ReplyError(Status.NO_PROPOSAL, "\n".join(faults), params=params)
+        self._refuse_repeated(params)
+        self._refuse_hopeless(params)
+        return params
+
+    def is_own_point(self, params: Params) -> bool:
+        """Whether `params` are the searcher's point, as far as a model can tell."""
+        return self.point is not None and same(self.space, params, self.point)
+
+    def _refuse_repeated(self, params: Params) -> None:
+        earlier = {trial.number: configuration for trial, configuration in ran(self.context)}
+        repeats = [number for number, configuration in earlier.items() if configuration == params]
+        if not repeats and self.is_own_point(params):
+            return
+        repeats += [number for number, configuration in earlier.items() if same(self.space, configuration, params)]
+        if not repeats:
+            return
+        incumbent = self.context.incumbent.number
+        number = incumbent if incumbent in repeats else repeats[0]
+        trial = next(trial for trial in self.context.trials if trial.number == number)
+        raise ReplyError(
+            Status.DUPLICATE,
+            f"this is the configuration of trial {number} again ({self._briefing.result(trial)}); "
+            "change at least one value",
+            copied_from="incumbent" if number == incumbent else f"trial {number}",
+            params=params,
+        )
+
+    def _refuse_hopeless(self, params: Params) -> None:
+        estimate = self._estimate(params)
+        if estimate is not None and estimate.hopeless:
+            problem = f"this will not fit in memory: it {estimate.told}; make the model or the batch smaller"
+            raise ReplyError(Status.NO_PROPOSAL, problem, params=params)
+
+
+def decided(
+    model: Model, prompts: PromptSet, openings: Iterable[Sequence[Message]], check: ConfigurationCheck
+) -> Proposal:
+    """Return what the model decides for the trial that `check` is about.
+
+    Raises:
+        ModelError: as `converse` does.
+    """
+    schema = Schema("configuration", check.space.json_schema())
+    exchange = converse(model, prompts, openings, check, attempts=ATTEMPTS, schema=schema)
+    if exchange.answer is None:
+        return _refused(exchange, prompts)
+    context, answer = check.context, exchange.answer
+    edit = Assignments(answer)
+    return Proposal(
+        origin=Origin.LLM,
+        title=changes(check.space, read_constants(context.source, list(answer)), answer),
+        edit=edit,
+        params=answer,
+        copied_from="searcher" if check.is_own_point(answer) else None,
+        fingerprint=fingerprint(edit.apply(context.source)),
+        usage=exchange.usage,
+        prompt=prompts.hash,
+    )
+
+
+def _refused(exchange: Exchange[Params], prompts: PromptSet) -> Proposal:
+    assert exchange.rejected is not None
+    return Proposal(
+        origin=Origin.LLM,
+        title="no usable configuration",
+        edit=Unchanged(),
+        params=exchange.rejected.params,
+        copied_from=exchange.rejected.copied_from,
+        refused=exchange.rejected.status,
+        reason=exchange.rejected.reason,
+        usage=exchange.usage,
+        prompt=prompts.hash,
+    )
+
+
+def json_object(reply: str) -> dict[str, object]:
+    """Return the JSON object in a reply, prose and fences around it ignored. Raises ReplyError if there is none."""
+    start = reply.find("{")
+    if start < 0:
+        raise ReplyError(Status.NO_PROPOSAL, "the answer holds no JSON object")
+    try:
+        answer, end = _DECODER.raw_decode(reply, start)
+    except (ValueError, RecursionError) as fault:
+        raise ReplyError(Status.NO_PROPOSAL, f"the answer is not one JSON object: {fault}") from None
+    if "{" in reply[end:]:
+        raise ReplyError(Status.NO_PROPOSAL, "the answer holds more than one JSON object; send one")
+    assert isinstance(answer, dict)
+    return answer
+
+
+def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object's pairs as a dict. Raises ReplyError for a name with two values: which one was meant?"""
+    values = dict(pairs)
+    for name, value in pairs:
+        if values[name] != value:
+            raise ReplyError(Status.NO_PROPOSAL, f"{name} is given twice, as {value!r} and {values[name]!r}")
+    return values
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unambiguous)

@@ -1,0 +1,156 @@
+"""Ask, check, ask again: what every proposer does that talks to a model."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from agent.edits.edit import Params
+from agent.errors import ModelBudgetSpentError, PromptTooLongError
+from agent.llm.model import Completion, Message, Model, Schema
+from agent.llm.prompt_templates import PromptSet
+from agent.trials.trial import Status, Usage
+
+T = TypeVar("T")
+
+CHARACTERS_PER_TOKEN = 2.5
+"""Of scripts and tables of numbers, at the low end: 1.5 for digits, 3 to 4 for code (SmolLM2's tokenizer)."""
+REPLY_SHARE = 0.25  # of a window, kept free for the reply
+
+
+class ReplyError(Exception):
+    """A reply that cannot be used. The model is told `problem`; the trial is `status` if it never mends it."""
+
+    def __init__(
+        self,
+        status: Status,
+        problem: str,
+        *,
+        title: str = "",
+        copied_from: str | None = None,
+        params: Params | None = None,
+        final: bool = False,
+    ) -> None:
+        """`final`: the model is not asked again."""
+        super().__init__(problem)
+        self.status = status
+        self.problem = problem
+        self.title = title
+        self.copied_from = copied_from
+        self.params = params
+        self.final = final
+
+    @property
+    def reason(self) -> str:
+        """The problem's first line, for the journal."""
+        return self.problem.partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class Exchange(Generic[T]):
+    """What came of a conversation: an answer, or what was wrong with the last reply."""
+
+    answer: T | None
+    rejected: ReplyError | None  # None exactly if there is an answer
+    usage: Usage  # of all attempts
+
+
+def converse(
+    model: Model,
+    prompts: PromptSet,
+    openings: Iterable[Sequence[Message]],
+    check: Callable[[str], T],
+    *,
+    attempts: int,
+    schema: Schema | None = None,
+) -> Exchange[T]:
+    """Return the first answer that `check` accepts, of at most `attempts` replies.
+
+    `openings` say the same in ever fewer words: the next one is used when a prompt or its reply did not fit.
+    `check` returns what a reply means, or raises ReplyError, which is put to the model by the repair template.
+
+    Raises:
+        PromptTooLongError: not even the shortest opening fits.
+        ModelBudgetSpentError: a cap was reached before the first reply.
+        ModelError: the endpoint failed for good.
+    """
+    talk = _Talk(iter(openings), model.context_tokens)
+    usage = Usage(model.name, dollars=0.0)
+    rejected: ReplyError | None = None
+    for attempts_left in reversed(range(attempts)):
+        try:
+            completion = talk.ask(model, schema)
+        except (ModelBudgetSpentError, PromptTooLongError):
+            if rejected is None:
+                raise
+            break  # what was paid for so far is not lost from the ledger
+        usage = usage.plus(_cost(completion))
+        try:
+            return Exchange(check(_whole_reply(completion)), None, usage)
+        except ReplyError as problem:
+            rejected = problem
+        if rejected.final:
+            break
+        if completion.finish_reason == "length":
+            talk.shorten_opening()
+        repair = prompts.fill("repair", {"problem": rejected.problem, "attempts_left": str(attempts_left)})
+        talk.said += [Message("assistant", completion.text), Message("user", repair)]
+    assert rejected is not None, "attempts must be at least 1"
+    return Exchange(None, rejected, usage)
+
+
+class _Talk:
+    """What is sent: an opening, of which shorter ones may be left, and what was said since."""
+
+    def __init__(self, openings: Iterator[Sequence[Message]], context_tokens: int) -> None:
+        self.said: list[Message] = []  # earlier replies, each with what was wrong
+        self._openings = openings
+        self._opening = next(openings)
+        # Some servers cut a prompt that is too long without a word, so what cannot fit is not sent if less can be.
+        while _tokens(self._opening) > (1 - REPLY_SHARE) * context_tokens and self.shorten_opening():
+            pass
+
+    def ask(self, model: Model, schema: Schema | None) -> Completion:
+        """Return the next reply, to as much as fits. Raises PromptTooLongError if nothing does."""
+        while True:
+            try:
+                return model.complete([*self._opening, *self.said], schema)
+            except PromptTooLongError:
+                if len(self.said) > 2:
+                    self.said = self.said[-2:]
+                elif not self.shorten_opening():
+                    raise
+
+    def shorten_opening(self) -> bool:
+        """Take the next shorter opening; return whether there was one."""
+        shorter = next(self._openings, None)
+        self._opening = shorter or self._opening
+        return shorter is not None
+
+
+def _tokens(messages: Sequence[Message]) -> float:
+    """Return about how many tokens a prompt has."""
+    return sum(len(message.content) for message in messages) / CHARACTERS_PER_TOKEN
+
+
+def _whole_reply(completion: Completion) -> str:
+    """Return the text to check. Raises ReplyError if there is none, or not all of it."""
+    if completion.finish_reason == "length":
+        raise ReplyError(Status.NO_PROPOSAL, "the reply was cut off before its end; answer more briefly")
+    if completion.finish_reason == "content_filter":
+        raise ReplyError(Status.NO_PROPOSAL, "the reply was withheld by the endpoint's content filter")
+    text = completion.text or completion.reasoning  # some servers put all of it there
+    if not text.strip():
+        raise ReplyError(Status.NO_PROPOSAL, "the reply is empty")
+    return text
+
+
+def _cost(completion: Completion) -> Usage:
+    return Usage(
+        completion.model,
+        1,
+        completion.prompt_tokens,
+        completion.completion_tokens,
+        completion.seconds,
+        completion.dollars,
+        completion.retries,
+    )

@@ -1,0 +1,192 @@
+"""Configurations as a model reads them: the space, the state of its search, rows of the history, numbers."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+from agent.edits.assignments import read_constants
+from agent.edits.edit import Params, Value
+from agent.modes.prompting.trial_digest import NOTHING, Briefing, one_line
+from agent.modes.proposer import Context
+from agent.search.cmaes import CMAState
+from agent.search.parameters import Categorical, Parameter
+from agent.search.space import Row, SearchSpace
+from agent.trials.trial import Trial
+
+STRONG = 0.5  # correlations from here on are told
+REASON_CHARACTERS = 60
+
+
+DIGITS, SHARE = 3, 1 / 1000
+"""Of a float that can be copied: so many significant digits, and more until rounding moves it by no more than this
+share of its range (of the range's logarithm on a log scale). What "the same" means, too."""
+DIGITS_OF_STATE, SHARE_OF_STATE = 2, 1 / 100  # of means: nobody needs more of them
+
+
+def params_of(trial: Trial, context: Context) -> Params | None:
+    """Return the values that a trial ran with; None if it ran with none of the space's."""
+    if trial.proposal.params is not None:
+        return trial.proposal.params
+    assert context.space is not None
+    return read_constants(context.baseline_source, context.space.names) if trial.number == 0 else None
+
+
+def ran(context: Context) -> Iterator[tuple[Trial, Params]]:
+    """Yield each trial that was executed, with its configuration, by number."""
+    for trial in context.trials:
+        params = params_of(trial, context)
+        if trial.status is not None and trial.status.ran and params is not None:
+            yield trial, params
+
+
+def table(space: SearchSpace, best: Params, state: CMAState | None = None) -> str:
+    """Return the space, one line a name, columns separated by commas; with `state` where the search stands too."""
+    lines = ["name,type,low,high,mean,std,best" if state else "name,type,low,high,best"]
+    for told, parameter in zip(space.table(), space.parameters, strict=True):
+        kind = told.kind
+        if told.kind == "categorical":
+            kind = "choice " + "|".join(map(str, told.choices))
+        elif told.log and told.kind != "power_of_two":
+            kind = f"log {told.kind}"
+        columns = [told.name, kind, *written_range(told.low, told.high)]
+        if state is not None:
+            columns.append(written_mean(parameter, state.mean[told.name]))
+            columns.append(_std(space, told, float(state.std[told.name])))
+        lines.append(",".join([*columns, written(parameter, best[told.name])]))
+    return "\n".join(lines)
+
+
+def _std(space: SearchSpace, told: Row, std: float) -> str:
+    """Return a standard deviation as the table shows it: "3", "x1.4", or "x1.4 of width" for a derived coordinate."""
+    searched = space.coordinate(told.name)
+    if searched != told.name:
+        return f"{written_spread(std, is_factor=True)} of {searched}"
+    return written_spread(std, is_factor=told.log)
+
+
+def derived(space: SearchSpace) -> str:
+    """Return what is searched in place of names, "width = DEPTH * RATIO (16 to 768) in place of RATIO"."""
+    told = [f"{each.told} in place of {each.parameter.name}" for each in space.derived]
+    return "; ".join(told) or "every name itself"
+
+
+def products(space: SearchSpace) -> str:
+    """Return what has a range of its own beside the names, "width = DEPTH * ASPECT_RATIO (16 to 768)"; or "none"."""
+    return "; ".join(each.told for each in space.derived) or "none"
+
+
+def correlations(space: SearchSpace, state: CMAState, n_pairs: int = 4) -> str:
+    """Return the strongest correlations of the search distribution, e.g. "more DEPTH with less MATRIX_LR (-0.71)"."""
+    names = [name for name, n in Counter(state.axes).items() if n == 1]  # no order, neither more nor less
+    pairs = [(state.correlation(a, b), space.coordinate(a), space.coordinate(b)) for a, b in combinations(names, 2)]
+    strong = sorted((p for p in pairs if abs(p[0]) >= STRONG), key=lambda pair: -abs(pair[0]))[:n_pairs]
+    told = [f"more {a} with {'more' if r > 0 else 'less'} {b} ({r:.2f})" for r, a, b in strong]
+    return "; ".join(told) or "nothing strongly."
+
+
+def shortlist(
+    context: Context, briefing: Briefing, *, n_top: int = 5, n_recent: int = 3, n_failed: int = 2
+) -> dict[str, str]:
+    """Return the rows of a prompt: the `top` distinct configurations, the `recent` others, the `failed` ones.
+
+    `failures` says how many failed of what, e.g. "12 out_of_memory, 1 diverged".
+    """
+    assert context.space is not None, "a model that chooses values needs a search space"
+    space = context.space
+    tried = list(ran(context))
+    scored = [(trial.val_loss, trial, params) for trial, params in tried if trial.val_loss is not None]
+    distinct: dict[str, tuple[float, Trial]] = {}
+    for loss, trial, params in sorted(scored, key=lambda entry: entry[:1]):
+        distinct.setdefault(row(space, params), (loss, trial))
+    best = list(distinct.items())[:n_top]
+    top_numbers = {trial.number for _, (_, trial) in best}
+    others = [(loss, params) for loss, trial, params in scored if trial.number not in top_numbers]
+    failed = [(trial, params) for trial, params in tried if trial.val_loss is None]
+    counts = Counter(str(trial.status) for trial, _ in failed)
+    return {
+        "top": "\n".join(f"{briefing.shown(loss)}: {values}" for values, (loss, _) in best) or NOTHING,
+        "recent": "\n".join(f"{briefing.shown(loss)}: {row(space, p)}" for loss, p in others[-n_recent:]) or NOTHING,
+        "failures": ", ".join(f"{n} {status}" for status, n in counts.most_common()) or "none so far",
+        "failed": "\n".join(f"{row(space, p)}: {_what_happened(trial)}" for trial, p in failed[-n_failed:]) or NOTHING,
+    }
+
+
+def _what_happened(trial: Trial) -> str:
+    assert trial.outcome is not None
+    reason = one_line(trial.outcome.reason)[:REASON_CHARACTERS]
+    return f"{trial.outcome.status} {reason}".strip()
+
+
+def written(parameter: Parameter, value: Value) -> str:
+    """Return a value in few digits, within its range as written: 61000, 0.0371, 0.99987, SSSL."""
+    if isinstance(parameter, Categorical) or not isinstance(value, float):
+        return str(value)
+    return _text(_rounded(parameter, value, DIGITS, SHARE))
+
+
+def written_mean(parameter: Parameter, value: Value) -> str:
+    """Return where a search distribution is centred, in fewer digits still; "4.1" layers are a mean, too."""
+    if isinstance(parameter, Categorical):
+        return str(value)
+    return _text(_rounded(parameter, float(value), DIGITS_OF_STATE, SHARE_OF_STATE))
+
+
+def written_spread(std: float, *, is_factor: bool) -> str:
+    """Return a standard deviation, "0.083", or as a factor, "x1.31": two digits of what it moves a value by."""
+    moved = std - 1 if is_factor else std
+    decimals = DIGITS_OF_STATE - 1 - math.floor(math.log10(moved)) if moved > 0 else 0
+    return f"{'x' if is_factor else ''}{_text(round(std, decimals))}"
+
+
+def written_range(low: float | None, high: float | None) -> tuple[str, str]:
+    """Return the ends of a range in full: "low and high are allowed" must be true as written."""
+    return ("" if low is None else repr(low), "" if high is None else repr(high))
+
+
+def row(space: SearchSpace, params: Params) -> str:
+    """Return a configuration as one line, its values in the order of the space."""
+    return ",".join(written(parameter, params[parameter.name]) for parameter in space.parameters)
+
+
+def as_json(space: SearchSpace, params: Params) -> str:
+    """Return a configuration as a model should answer it: JSON on one line, at the digits written."""
+    values = {name: _copied(parameter, params[name]) for name, parameter in _by_name(space).items()}
+    return json.dumps(values, separators=(",", ":"))
+
+
+def same(space: SearchSpace, first: Params, second: Params) -> bool:
+    """Whether two configurations cannot be told apart as they are written."""
+    return row(space, first) == row(space, second)
+
+
+def changes(space: SearchSpace, before: Params, after: Params, n_names: int = 4) -> str:
+    """Return what differs as a title, e.g. "DEPTH 3→4, MATRIX_LR 0.04→0.031 and 2 more"."""
+    changed = [(name, each) for name, each in _by_name(space).items() if before.get(name) != after[name]]
+    if not changed:
+        return "no value changes"
+    told = [f"{name} {written(each, before[name])}→{written(each, after[name])}" for name, each in changed[:n_names]]
+    return ", ".join(told) + (f" and {len(changed) - n_names} more" if len(changed) > n_names else "")
+
+
+def _copied(parameter: Parameter, value: Value) -> Value:
+    return float(written(parameter, value)) if parameter.kind == "float" else value
+
+
+def _rounded(parameter: Parameter, number: float, digits: int, share: float) -> float:
+    assert not isinstance(parameter, Categorical), "choices are written as they are"
+    low, high = float(parameter.low), float(parameter.high)
+    if number != 0:
+        reach = number * math.log(high / low) if parameter.log else high - low  # of the whole range, as seen from here
+        decimals = max(digits - 1 - math.floor(math.log10(abs(number))), math.ceil(-math.log10(2 * share * reach)))
+        number = round(number, decimals)
+    return min(max(number, low), high)
+
+
+def _text(number: float) -> str:
+    return repr(number + 0.0).removesuffix(".0")  # never -0
+
+
+def _by_name(space: SearchSpace) -> Mapping[str, Parameter]:
+    return dict(zip(space.names, space.parameters, strict=True))

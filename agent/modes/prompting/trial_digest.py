@@ -1,0 +1,152 @@
+"""What a model is shown of the task and of the trials so far, in bounded space."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agent.trials.history import stands
+from agent.trials.trial import Standing, Status, Trial
+
+N_LATEST = 5  # trials told with their whole result, whatever became of them
+N_REFUSALS = 3  # reasons why nothing ran
+
+
+LINE_CHARACTERS = 160
+LOG_LINES = 20
+NOTHING = "(none)"
+STANDINGS = {
+    Standing.REVERTED: "reverted",
+    Standing.PROVISIONAL: "kept, not confirmed",
+    Standing.CONFIRMED: "confirmed",
+    Standing.ROLLED_BACK: "rolled back: a fresh run did not hold the gain",
+}
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """The facts of a task, from the same configuration that enforces them."""
+
+    script: str  # the file that is edited
+    metric: str  # as the user named it
+    maximise: bool
+    frozen: tuple[str, ...]  # files beside the script that are never edited
+    limits: str  # one line: what a trial may use, e.g. "6 s of work, 2 GiB, 600 s wall"
+
+    @property
+    def goal(self) -> str:
+        return f"{'maximise' if self.maximise else 'minimise'} {self.metric}"
+
+    def shown(self, val_loss: float | None) -> str:
+        """Return a loss as the user's metric; "-" if there is none."""
+        return "-" if val_loss is None else f"{-val_loss if self.maximise else val_loss:.5g}"
+
+    def result(self, trial: Trial) -> str:
+        """Return what a trial came to, e.g. "reverted, val_bpb 2.4512" or "crashed: no such name"."""
+        if trial.outcome is None:
+            return "running now"
+        if trial.outcome.status is Status.OK:
+            return f"{self._standing(trial)}, {self.metric} {self.shown(trial.val_loss)}"
+        reason = one_line(trial.outcome.reason)
+        return f"{trial.outcome.status}: {reason}" if reason else str(trial.outcome.status)
+
+    def _standing(self, trial: Trial) -> str:
+        if trial.number == 0:
+            return "the baseline"
+        return STANDINGS[trial.standing or Standing.REVERTED]
+
+
+def one_line(text: str) -> str:
+    """Return text from a model or a log as one short printable line that cannot end the fence it stands in."""
+    line = " ".join(_inert(text).split())
+    return line if len(line) <= LINE_CHARACTERS else f"{line[: LINE_CHARACTERS - 3]}..."
+
+
+def quoted_log(log: str, n_lines: int = LOG_LINES) -> str:
+    """Return the end of a log as a few short printable lines, to be put into a fence: data, never an instruction."""
+    lines = [_inert(line.expandtabs(4).rstrip()) for line in log.splitlines() if line.strip()]
+    return "\n".join(f"  {line[:LINE_CHARACTERS]}" for line in lines[-n_lines:])
+
+
+def _inert(text: str) -> str:
+    """Return text in which nothing is unprintable and no fence can end."""
+    return "".join(sign if sign.isprintable() else " " for sign in text.replace("```", "'''"))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The finished trials of a run, and the one that runs meanwhile, as lines."""
+
+    briefing: Briefing
+    trials: Sequence[Trial]
+    pending: Trial | None = None
+
+    def kept(self, n_lines: int) -> str:
+        """Return what the incumbent was built of, as far as is known, the latest `n_lines`, oldest first."""
+        return _bounded([self._line(trial) for trial in self.trials if stands(trial)], n_lines)
+
+    def tried(self, n_lines: int) -> str:
+        """Return what ran and was not kept, like ideas on one line with their numbers, the latest `n_lines`."""
+        ran = [trial for trial in self.trials if trial.status and trial.status.ran and not stands(trial)]
+        lines = [self._group(group) for group in _grouped(ran)]
+        if self.pending is not None:
+            lines.append(f"{self.pending.number}: {one_line(self.pending.proposal.title)} -> running now")
+        return _bounded(lines, n_lines)
+
+    def refused(self, n_lines: int) -> str:
+        """Return why proposals never ran and how often: one line a reason, the latest, at most N_REFUSALS."""
+        refused = [trial for trial in self.trials if trial.status and not trial.status.ran]
+        reasons: dict[str, list[Trial]] = {}
+        for trial in refused:
+            shape = re.sub(r"\d+", "", _shape(f"{trial.status} {self._reason(trial)}"))
+            reasons[shape] = [*reasons.pop(shape, []), trial]
+        lines = [
+            f"{len(group)}x {last.status}, the last ({one_line(last.proposal.title)}): {self._reason(last)}"
+            for group in reasons.values()
+            for last in group[-1:]
+        ]
+        return _bounded(lines, min(n_lines, N_REFUSALS))
+
+    def latest(self, n_lines: int) -> str:
+        """Return the last trials with their results, oldest first."""
+        return "\n".join(self._line(trial) for trial in self.trials[-min(n_lines, N_LATEST) :]) if n_lines else NOTHING
+
+    def last_ran(self) -> Trial | None:
+        """Return the last trial that was executed."""
+        return next((trial for trial in reversed(self.trials) if trial.status and trial.status.ran), None)
+
+    def _line(self, trial: Trial) -> str:
+        return f"{trial.number}: {one_line(trial.proposal.title)} -> {self.briefing.result(trial)}"
+
+    def _group(self, group: Sequence[Trial]) -> str:
+        """Return like ideas as one line, with the best of their results, or else the last."""
+        if len(group) == 1:
+            return self._line(group[0])
+        numbers = ", ".join(str(trial.number) for trial in group)
+        scored = [trial for trial in group if trial.val_loss is not None]
+        told = min(scored, key=lambda trial: trial.val_loss or 0.0) if scored else group[-1]
+        which = "best of them" if scored else "the last"
+        return f"{numbers}: {one_line(group[-1].proposal.title)} -> {which}: {self.briefing.result(told)}"
+
+    def _reason(self, trial: Trial) -> str:
+        return one_line(trial.outcome.reason) if trial.outcome else ""
+
+
+def _grouped(trials: Iterable[Trial]) -> list[list[Trial]]:
+    """Return trials by the words of their titles; groups in the order of their last trial."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        shape = _shape(trial.proposal.title)
+        groups[shape] = [*groups.pop(shape, []), trial]
+    return list(groups.values())
+
+
+def _shape(text: str) -> str:
+    """Return the words and numbers of a text: case and punctuation do not tell ideas apart."""
+    return " ".join(re.findall(r"\w+(?:\.\d+)?", text.casefold()))
+
+
+def _bounded(lines: Sequence[str], n_lines: int) -> str:
+    shown = list(lines[-n_lines:]) if n_lines else []
+    if left_out := len(lines) - len(shown):
+        shown.insert(0, f"({left_out} earlier ones are left out)")
+    return "\n".join(shown) or NOTHING

@@ -1,0 +1,54 @@
+"""The contract of a proposer: it sees a read-only Context and returns a Proposal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.edits.edit import Unchanged
+from agent.search.space import SearchSpace
+from agent.trials.trial import Origin, Proposal, Trial
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a proposer may know, built from the journal before each proposal. Nothing in it can be written to."""
+
+    number: int  # of the trial to propose
+    source: str  # the incumbent's script
+    baseline_source: str
+    incumbent: Trial
+    trials: Sequence[Trial]  # all finished trials, by number, the baseline first
+    space: SearchSpace | None  # None: the task declares no search space
+    budget_left: str  # one line for people and models, e.g. "23 trials, 3.2 h of training"
+    pending: Trial | None = None  # a trial that runs meanwhile
+
+    @property
+    def best_loss(self) -> float:
+        """The incumbent's loss, minimised."""
+        assert self.incumbent.val_loss is not None, "a baseline without a loss ends the run"
+        return self.incumbent.val_loss
+
+
+class Proposer(Protocol):
+    """Writes the next edit. A function of the journal's events: built anew, it catches up from `context.trials`."""
+
+    def propose(self, context: Context) -> Proposal:
+        """Return the next proposal, or one with `refused` set and the reason: never a stand-in for it.
+
+        Raises:
+            ModelError: the endpoint failed for good; the run stops and can be resumed.
+        """
+        ...
+
+
+class NoiseProposer:
+    """Proposes no change; trial n runs with training seed n."""
+
+    def propose(self, context: Context) -> Proposal:
+        return Proposal(
+            origin=Origin.BASELINE,
+            title=f"baseline, training seed {context.number}",
+            edit=Unchanged(),
+            params=context.incumbent.proposal.params,
+            train_seed=context.number,
+        )

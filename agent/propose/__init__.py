@@ -1,1 +1,0 @@
-"""Who writes the next edit: one file a kind of proposer."""

@@ -1,0 +1,170 @@
+"""What an attribution has come to, for people, for programs and for the page."""
+
+from typing import Any
+
+from agent.analysis.ablation_elimination import CLEAR, Attribution, Finding, Verdict
+from agent.analysis.ablation_log import Attributed
+from agent.edits.line_diff import n_changed_lines
+from agent.report.run_summary import hidden
+from agent.report.table import Table
+from agent.text import counted
+from agent.trials.budget import duration
+from agent.trials.metric import Metric
+from agent.trials.noise import Noise
+
+
+def table(found: Attribution, metric: Metric) -> Table:
+    """Return one row a change, in the order in which they were made."""
+    columns = ("change", "trials", "lines", "when kept", "without it", "verdict", "what")
+    return Table(columns, [_row(finding, found.noise, metric) for finding in found.findings])
+
+
+def lines(told: Attributed, run_id: str, metric: Metric) -> list[str]:
+    """Return all that an attribution says, as lines for people."""
+    found, shown = told.found, table(told.found, metric)
+    widths = [max(len(row[i]) for row in (shown.columns, *shown.rows)) for i in range(len(shown.columns))]
+    rows = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown.rows)
+    heading = "  ".join(name.ljust(width) for name, width in zip(shown.columns, widths, strict=True))
+    which = counted(len(found.findings), "change")
+    return [
+        f"run {run_id}: {which} between the baseline and trial {found.chain.result}, each taken out in turn",
+        heading.rstrip(),
+        *(row.rstrip() for row in rows),
+        "",
+        *remarks(found),
+        *conclusion(told, run_id, metric),
+        f"spent: {counted(len(told.readings.ran), 'run')}, "
+        f"{duration(told.readings.train_seconds)} of training as charged",
+    ]
+
+
+def remarks(found: Attribution) -> list[str]:
+    """Return what a reader of the table must know of its numbers."""
+    said = []
+    if any(step.values is not None and len(step.values) > 1 for step in found.chain.steps):
+        said.append("when kept: where a trial set several names, each has an equal share of what the trial gained")
+    sigma = f"sigma {found.noise.sigma:.2g}"
+    if found.noise.is_hidden:
+        said.append(f"no ±, and verdicts by a guess of the noise of one run, {sigma}: {hidden()}")
+    elif found.noise.n_learned:
+        said.append(f"{sigma} is the noise of one run")
+    else:
+        said.append(f"{sigma} is the noise of one run as the search knew it: no repeat here has measured it")
+    return said
+
+
+def conclusion(told: Attributed, run_id: str, metric: Metric) -> list[str]:
+    """Return what is left and what it is worth; nothing is claimed that was not read under held-out seeds."""
+    found = told.found
+    whole = f"trial {found.chain.result}"
+    if found.stopped:
+        more = f"not finished: {found.stopped}; go on with `agent attribute {run_id}` and more of it"
+        return [more] if found.difference is None else [more, _compared(found, metric), *_offer(told, run_id)]
+    if not found.minimal.without:
+        return [f"every change carries: the diff of {whole} is minimal as it is"]
+    if found.n_lines == 0:
+        return [
+            "no change carries more than the noise: nothing is left but the baseline; more --seeds see smaller effects"
+        ]
+    if not found.as_good:
+        return [
+            _compared(found, metric),
+            "small losses have added up, and no smaller script is offered; more --seeds see them singly",
+        ]
+    return [_compared(found, metric), *_offer(told, run_id)]
+
+
+def to_json(told: Attributed, run_id: str) -> dict[str, Any]:
+    """Return the JSON document that `--json` prints; losses are minimised, effects are losses too."""
+    found = told.found
+    readings = {"whole": found.whole_reading, "minimal": found.minimal_reading}
+    return {
+        "run": run_id,
+        "trial": found.chain.result,
+        "seeds": told.readings.seeds,
+        "changes": [_finding_json(finding, found.noise) for finding in found.findings],
+        "without": [finding.change.key for finding in found.findings if finding.change.key in found.minimal.without],
+        "changed_lines": {"whole": n_changed_lines(found.chain.baseline, found.chain.source), "minimal": found.n_lines},
+        "held_out": {
+            name: None if reading is None else {"mean": reading.mean, "error": reading.error, "runs": reading.n_runs}
+            for name, reading in readings.items()
+        },
+        "difference": found.difference,
+        "difference_error": None if found.noise.is_hidden else found.error,
+        "minimal": None if told.minimal is None else str(told.minimal),
+        "patch": None if told.minimal is None else str(told.minimal.with_suffix(".patch")),
+        "stopped": found.stopped,
+        "runs": len(told.readings.ran),
+        "train_seconds": told.readings.train_seconds,
+        "sigma": found.noise.sigma,
+        "repeats_tell_noise": not found.noise.is_hidden,
+    }
+
+
+def _row(finding: Finding, noise: Noise, metric: Metric) -> list[str]:
+    change = finding.change
+    effect = ""
+    if finding.effect is not None and finding.error is not None:
+        exact = finding.verdict is Verdict.NULL
+        effect = (
+            "0, to all digits" if exact else f"{metric.shown(finding.effect):+.5f}{_plus_minus(finding.error, noise)}"
+        )
+    verdict = finding.verdict + (f" (with {', '.join(finding.along)})" if finding.along else "")
+    return [
+        change.key,
+        ", ".join(map(str, change.trials)),
+        str(change.n_lines),
+        f"{metric.shown(-change.recorded_gain):+.5f}",
+        effect,
+        verdict,
+        change.title + (f": {finding.reason}" if finding.reason else ""),
+    ]
+
+
+def _compared(found: Attribution, metric: Metric) -> str:
+    """Return the two scripts under the same held-out seeds, in a sentence."""
+    whole, minimal, difference, error = found.whole_reading, found.minimal_reading, found.difference, found.error
+    assert whole is not None
+    assert minimal is not None
+    assert difference is not None
+    assert error is not None
+    n_left = len(found.chain.changes) - len(found.minimal.without)
+    own, others = (_plus_minus(reading.error, found.noise) for reading in (minimal, whole))
+    worse, better = difference > CLEAR * error, difference < -CLEAR * error
+    word = "worse" if worse else "better" if better else "no difference found"
+    return (
+        f"minimal: {n_left} of {counted(len(found.chain.changes), 'change')}, {found.n_lines} of "
+        f"{counted(n_changed_lines(found.chain.baseline, found.chain.source), 'changed line')}; {metric.name} "
+        f"{metric.shown(minimal.mean):.6f}{own}, trial {found.chain.result} "
+        f"{metric.shown(whole.mean):.6f}{others} ({counted(whole.n_runs, 'held-out seed')}): "
+        f"{metric.shown(difference):+.6f}{_plus_minus(error, found.noise)}, {word}"
+    )
+
+
+def _plus_minus(error: float | None, noise: Noise) -> str:
+    """Return a standard error as it stands behind its number; nothing where repeats cannot tell noise."""
+    return "" if error is None or noise.is_hidden else f" ± {error:.2g}"
+
+
+def _offer(told: Attributed, run_id: str) -> list[str]:
+    """Return how to come by the minimal script."""
+    if not told.found.offered:
+        return []
+    return [f"it goes to your own repository: agent export {run_id} --minimal --to REPO --branch NAME"]
+
+
+def _finding_json(finding: Finding, noise: Noise) -> dict[str, Any]:
+    change = finding.change
+    return {
+        "change": change.key,
+        "trials": list(change.trials),
+        "title": change.title,
+        "changed_lines": change.n_lines,
+        "recorded_gain": change.recorded_gain,
+        "verdict": finding.verdict.value,
+        "effect": finding.effect,
+        "error": None if noise.is_hidden else finding.error,
+        "seeds": list(finding.seeds),
+        "along": list(finding.along),
+        "reason": finding.reason,
+    }

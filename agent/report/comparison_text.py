@@ -1,0 +1,214 @@
+"""A comparison as aligned tables for terminals and pipes, and as a JSON document."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from agent.analysis.comparison import Comparison
+from agent.analysis.comparison_statistics import SHARES, Axis, Made, ModeFigures, RunFigures, State, added
+from agent.report.table import Table
+from agent.report.terminal import sentences
+from agent.text import counted
+from agent.trials.budget import Ledger, duration
+from agent.trials.metric import Metric
+from agent.trials.noise import Estimate
+
+NO_NUMBER = "-"
+_AT = dict(zip(SHARES, ("1/4", "1/2", "3/4"), strict=True))
+
+
+def told(
+    comparison: Comparison,
+    rows: Sequence[ModeFigures],
+    metric: Metric,
+    *,
+    self_reported: bool,
+    columns: int | None = None,
+) -> list[str]:
+    """Return what a comparison has come to, in lines.
+
+    Args:
+        self_reported: whether the losses are what scripts printed.
+        columns: of the terminal that sentences are broken for; None: it is none, and they are not.
+    """
+    digits = _digits(rows)
+    runs = [run for row in rows for run in row.runs]
+    lines = [f"comparison {comparison.name}: {_progress(runs)}"]
+    lines += [f"budget of each run: {Axis.of(comparison.config).unit}"]
+    lines += [_baseline(runs, metric, digits)]
+    if self_reported:
+        lines.append(f"{metric.name} is self-reported: the scripts printed it, and nothing has checked it")
+    for table in (best_table(rows, metric, digits), result_table(rows, metric, digits), trials_table(rows)):
+        lines += ["", *sentences([table.caption], columns), *_aligned(table)]
+    return [*lines, "", f"all runs together: {_spent(added(run.ledger for run in runs))}"]
+
+
+def best_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Table:
+    """Return the best so far, and the difference to the reference."""
+    reference = _reference(rows)
+    caption = (
+        f"best {metric.name}: of each run the best kept trial, which was chosen for being good; mean over seeds ± "
+        "standard deviation, intervals of 95 % by Student's t"
+    )
+    at = [f"at {_AT[share]}" for share in SHARES]
+    columns = ("mode", "runs", f"best {metric.name}", "95 % interval", *at, "at the end", f"minus {reference}, by seed")
+    cells = []
+    for row in rows:
+        best = row.over_seeds(lambda run: run.best)
+        early = [row.over_seeds(lambda run, i=i: run.at_shares[i]) for i in range(len(SHARES))]  # type: ignore[misc]
+        late = best if row.runs and all(run.state is not State.GOING_ON for run in row.runs) else None
+        cells.append([
+            row.mode, str(len(row.runs)), _mean_and_std(best, metric, digits), _interval(best, metric, digits),
+            *(NO_NUMBER if each is None else f"{metric.shown(each.mean):.{digits}f}" for each in (*early, late)),
+            _difference(row.minus, metric, digits),
+        ])  # fmt: skip
+    return Table(columns, cells, caption)
+
+
+def result_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Table:
+    """Return what the runs may publish."""
+    caption = f"result: {metric.name} as a run may publish it, and what that number is made of (docs/keep-rule.md)"
+    cells = []
+    for row in rows:
+        found = row.over_seeds(lambda run: run.result)
+        made = Counter(run.made for run in row.runs)
+        said = ", ".join(f"{made[kind]} × {kind}" for kind in Made if made[kind])
+        cells.append([row.mode, _mean_and_std(found, metric, digits), _interval(found, metric, digits), said])
+    return Table(("mode", "result", "95 % interval", "runs, by what it is made of"), cells, caption)
+
+
+def trials_table(rows: Sequence[ModeFigures]) -> Table:
+    """Return what the trials were and what they took."""
+    caption = (
+        "unique: different scripts among the trials that ran, baselines left out; copies: values that somebody had "
+        "proposed before; repeats: share of the training time that went into running kept scripts again"
+    )
+    asks = any(row.ledger.usage for row in rows)
+    columns = ["mode", "trials", "no loss", "out of memory", "unique", "copies", "repeats", "charged", "by the clock"]
+    columns += ["calls", "tokens in", "tokens out", "dollars"] if asks else []
+    cells = []
+    for row in rows:
+        ledger = row.ledger
+        shares = [
+            row.share(lambda run: run.n_lost, lambda run: run.n_trials),
+            row.share(lambda run: run.n_out_of_memory, lambda run: run.n_trials),
+            row.share(lambda run: run.n_unique, lambda run: run.n_ran),
+            row.share(lambda run: run.n_copies, lambda run: run.n_trials),
+            row.share(lambda run: run.repeat_seconds, lambda run: run.ledger.train_seconds),
+        ]
+        spent = [duration(ledger.train_seconds), duration(ledger.wall_seconds)]
+        cells.append([row.mode, str(ledger.trials), *(f"{share:.0%}" for share in shares), *spent])
+        cells[-1] += _asked(ledger) if asks else []
+    return Table(columns, cells, caption)
+
+
+def document(comparison: Comparison, rows: Sequence[ModeFigures], metric: Metric) -> dict[str, Any]:
+    """Return a comparison as the JSON document that `--json` prints; losses are minimised."""
+    config, runs = comparison.config, [run for row in rows for run in row.runs]
+    budget = {name: getattr(config, name) for name in ("trials", "budget_seconds", "wall_seconds")}
+    return {
+        "comparison": comparison.name,
+        "task": config.task_name,
+        "task_digest": config.task_digest,
+        "metric": {"name": metric.name, "goal": metric.goal},
+        "budget_of_each_run": budget,
+        "reference": _reference(rows),
+        "done": bool(runs) and all(run.state is not State.GOING_ON for run in runs),
+        "modes": [_mode_json(row) for row in rows],
+        "ledger": asdict(added(run.ledger for run in runs)),
+    }
+
+
+def _reference(rows: Sequence[ModeFigures]) -> str:
+    return next(row.mode for row in rows if row.is_reference)
+
+
+def _mode_json(row: ModeFigures) -> dict[str, Any]:
+    def estimate(found: Estimate | None) -> dict[str, Any] | None:
+        return None if found is None else {**asdict(found), "low": found.low, "high": found.high}
+
+    def run_json(run: RunFigures) -> dict[str, Any]:
+        return {**asdict(run), "at_shares": dict(zip(_AT.values(), run.at_shares, strict=True))}
+
+    at = {
+        name: estimate(row.over_seeds(lambda run, i=i: run.at_shares[i]))  # type: ignore[misc]
+        for i, name in enumerate(_AT.values())
+    }
+    return {
+        "mode": row.mode,
+        "best": estimate(row.over_seeds(lambda run: run.best)),
+        "at_shares": at,
+        "minus_reference": estimate(row.minus),
+        "result": estimate(row.over_seeds(lambda run: run.result)),
+        "runs": [run_json(run) for run in row.runs],
+    }
+
+
+def _aligned(table: Table) -> Iterator[str]:
+    """Yield heading and rows, every column as wide as its widest cell."""
+    cells = [list(table.columns), *map(list, table.rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(table.columns))]
+    for row in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _progress(runs: Sequence[RunFigures]) -> str:
+    states = Counter(run.state for run in runs)
+    trials = counted(sum(run.n_trials for run in runs), "trial")
+    return f"{counted(len(runs), 'run')} ({', '.join(f'{states[s]} {s}' for s in State if states[s])}), {trials}"
+
+
+def _baseline(runs: Sequence[RunFigures], metric: Metric, digits: int) -> str:
+    known = [run.baseline for run in runs if run.baseline is not None]
+    if not known:
+        return "no baseline has a loss yet"
+    n = counted(len(known), "run")
+    if len(set(known)) == 1:
+        return f"baseline: {metric.name} {metric.shown(known[0]):.{digits}f} in each of {n}"
+    return f"baseline: {metric.name} {_mean_and_std(Estimate.of(known), metric, digits)} over {n}"
+
+
+def _digits(rows: Sequence[ModeFigures]) -> int:
+    """Return after how many decimals the smallest deviation has two digits; 6 at most, as in `agent log`."""
+    known = [best.std for row in rows if (best := row.over_seeds(lambda run: run.best)) and best.std]
+    return min(6, max(1, 1 - math.floor(math.log10(min(known))))) if known else 4
+
+
+def _mean_and_std(found: Estimate | None, metric: Metric, digits: int) -> str:
+    if found is None:
+        return NO_NUMBER
+    spread = "" if found.std is None else f" ± {found.std:.{digits}f}"
+    return f"{metric.shown(found.mean):.{digits}f}{spread}"
+
+
+def _interval(found: Estimate | None, metric: Metric, digits: int, sign: str = "") -> str:
+    if found is None or found.low is None or found.high is None:
+        return NO_NUMBER
+    low, high = sorted((metric.shown(found.low), metric.shown(found.high)))
+    return f"{low:{sign}.{digits}f} to {high:{sign}.{digits}f}"
+
+
+def _difference(found: Estimate | None, metric: Metric, digits: int) -> str:
+    if found is None:
+        return NO_NUMBER
+    interval = "" if found.half is None else f" ({_interval(found, metric, digits, '+')})"
+    return f"{metric.shown(found.mean):+.{digits}f}{interval}"
+
+
+def _spent(ledger: Ledger) -> str:
+    told = f"{duration(ledger.train_seconds)} of training as charged, {duration(ledger.wall_seconds)} by the clock"
+    if ledger.usage is None:
+        return told
+    calls, n_in, n_out, dollars = _asked(ledger)
+    return f"{told}, {counted(int(calls), 'model call')} ({n_in} tokens in, {n_out} out, {dollars} dollars)"
+
+
+def _asked(ledger: Ledger) -> list[str]:
+    """Return calls, tokens in and out, and dollars."""
+    used = ledger.usage
+    if used is None:
+        return [NO_NUMBER] * 4
+    dollars = "unknown" if used.dollars is None else f"{used.dollars:.2f}"
+    return [str(used.calls), str(used.prompt_tokens), str(used.completion_tokens), dollars]

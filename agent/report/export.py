@@ -1,0 +1,117 @@
+"""A run as files to take along: git bundle, patches, best script, CSV."""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.errors import UsageError
+from agent.report.json_documents import trial_json
+from agent.report.trial_table import verdict
+from agent.store.git_repo import run_git
+from agent.store.stored_run import StoredRun, best_trial, ratchet
+from agent.trials.metric import Metric
+from agent.trials.trial import Trial
+
+_FIRST = ("number", "commit", "parent", "status", "verdict", "kept")
+_THEN = (
+    *("origin", "copied_from", "seed", "train_seconds", "wall_seconds", "total_seconds", "cpu_seconds"),
+    *("peak_memory_gb", "peak_vram_gb", "self_reported", "started_at", "finished_at", "title", "reason"),
+)
+_PREFIX = "params."
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, all below one folder."""
+
+    folder: Path
+    bundle: Path  # all trials: `git clone` reads it
+    patches: tuple[Path, ...]  # the kept trials after the baseline, in order, for `git am`; empty if there is none
+    script: Path  # of the best trial
+    table: Path
+    best: Trial
+
+
+def export(stored: StoredRun, folder: Path) -> Exported:
+    """Write everything about a run that others can use without this program into a new folder.
+
+    It appears whole or not at all.
+
+    Raises:
+        UsageError: the run has no trial with a loss, there is something at `folder`, or it cannot be made.
+    """
+    best = best_trial(stored)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and not empty; name another with --out DIR")
+    growing = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(growing, ignore_errors=True)
+    try:
+        growing.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make a folder beside {folder}: {error.strerror}; name another with --out DIR"
+        ) from None
+    try:
+        _write(stored, best, growing)
+        if folder.exists():
+            folder.rmdir()
+        growing.rename(folder)
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+    return Exported(
+        folder=folder,
+        bundle=folder / f"{stored.run_id}.bundle",
+        patches=tuple(sorted((folder / "patches").glob("*.patch"))),
+        script=folder / stored.task(best.number).script,
+        table=folder / "trials.csv",
+        best=best,
+    )
+
+
+def _write(stored: StoredRun, best: Trial, folder: Path) -> None:
+    run_id, git_dir = stored.run_id, ["--git-dir", str(stored.repo.path)]
+    bundle = str((folder / f"{run_id}.bundle").resolve())
+    run_git([*git_dir, "bundle", "create", "--quiet", bundle, f"refs/heads/{run_id}", f"--tags={run_id}/*"])
+    first, *_, last = [*ratchet(stored), stored.hashes[best.number]]
+    if first != last:
+        into = ["--output-directory", str((folder / "patches").resolve())]
+        run_git([*git_dir, "format-patch", "--quiet", "--no-signature", "--zero-commit", *into, f"{first}..{last}"])
+    task = stored.task(best.number)
+    script = folder / task.script
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(task.source)
+    table = spreadsheet(stored.history.trials, stored.hashes, stored.metric)
+    (folder / "trials.csv").write_text(table)
+
+
+def spreadsheet(trials: Iterable[Trial], hashes: Mapping[int, str], metric: Metric) -> str:
+    """Return a heading and one row a trial: facts, the metric as the user named it, then `params.NAME` for every name.
+
+    What is not known, a failed trial's metric for instance, is an empty cell.
+    """
+    rows = [
+        {**trial_json(trial, hashes.get(trial.number), metric), "verdict": verdict(trial)} for trial in list(trials)
+    ]
+    names = sorted({name for row in rows for name in row["params"] or {}})
+    columns = (*_FIRST, metric.name, *_THEN)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, *(_PREFIX + name for name in names)])
+    for row in rows:
+        params = row["params"] or {}
+        writer.writerow([*(_cell(row[column]) for column in columns), *(_cell(params.get(name)) for name in names)])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as it stands in a cell; numbers with all their digits.
+
+    A model writes titles: a spreadsheet would compute one that begins like a formula.
+    """
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):
+        return f"'{value}"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value

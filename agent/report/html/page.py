@@ -1,0 +1,121 @@
+"""The report: one self-contained HTML file. Everything that a trial wrote is text in it, never markup or script."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agent.report import run_summary, trial_table
+from agent.report.html.chapters import chapters
+from agent.report.html.tables import RunOnPage
+from agent.report.html.trial_panels import MAX_CHARACTERS, details, fair_share, rows
+from agent.text import counted
+from agent.trials.budget import Ledger, duration
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
+    """Return the page about some runs of one task, each with at least one finished trial."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    every = [found for index, run in enumerate(runs) for found in details(run.stored, run.task.source, index)]
+    share = fair_share([len(text.content) for found in every for text in found.texts], MAX_CHARACTERS)
+    script, style = ((_TEMPLATES / name).read_text() for name in ("report.js", "report.css"))
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    table = [row for index, run in enumerate(runs) for row in rows(run.stored, index)]
+    return environment.get_template("report.html").render(
+        # Only the script and the style below may act, and nothing may be fetched: a trial's text is inert even if
+        # the escaping failed.
+        policy=f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        "base-uri 'none'; form-action 'none'",
+        script=Markup(script),
+        style=Markup(style),
+        details=Markup(inert_json({found.mark: found.to_json(share) for found in every})),
+        title=runs[0].stored.heading if len(runs) == 1 else f"{len(runs)} runs of {runs[0].task.name}",
+        task=runs[0].task.name,
+        words=_words(runs[0]) if len(runs) == 1 else [],
+        tiles=_tiles(runs),
+        rows=table,
+        verdicts=list(dict.fromkeys(row.verdict for row in table)),
+        origins=list(dict.fromkeys(row.origin for row in table)),
+        run_ids=[run.stored.run_id for run in runs],
+        chapters=[
+            (chapter, [(tab, Markup(chart.svg())) for tab, chart in chapter.charts]) for chapter in chapters(runs)
+        ],
+        metric=runs[0].stored.metric,
+        self_reported=any(run.task.score.kind == "printed" for run in runs),
+        made_at=f"{made_at:%Y-%m-%d %H:%M} UTC",
+    )
+
+
+def inert_json(data: Any) -> str:
+    """Return JSON that stays data within a <script> element: nothing in it can end the element or begin a comment."""
+    written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _hash(content: str) -> str:
+    """Return the source expression of a content policy that lets just this script or style through."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+
+
+def _words(run: RunOnPage) -> list[str]:
+    """Return what the run came to, in the words of `agent log`."""
+    return run_summary.summary(run.stored.history, run.stored.metric, run.stored.keeper)
+
+
+def _result(run: RunOnPage) -> float:
+    """Return the loss that stands for a run: the mean of fresh runs, where there are any."""
+    best = run.stored.best
+    assert best is not None, "the run has a trial with a loss"
+    return run.stored.keeper.reading(best.number).mean
+
+
+def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
+    """Return the first numbers to see: label, number, and what to think of it."""
+    metric = runs[0].stored.metric
+    trials = [trial for run in runs for trial in run.trials]
+    ledgers = [Ledger.of(run.results) for run in runs]
+    tiles = []
+    found = [run for run in runs if run.stored.best is not None]
+    if found:
+        best = min(found, key=_result)
+        trial, keeper = best.stored.best, best.stored.keeper
+        assert trial is not None
+        reading, first = keeper.reading(trial.number), keeper.reading(0)
+        where = f"trial {trial.number}" if trial.number else "the baseline"
+        where += f" of {best.stored.heading}" if len(runs) > 1 else ""
+        fresh = "1 run" if reading.selected else counted(reading.n_runs, "fresh run")
+        tiles.append(
+            (
+                f"best {metric.name}, {trial_table.verdict(trial)}",
+                f"{metric.shown(reading.mean):.6f}",
+                f"{where}, {fresh}",
+            )
+        )
+        if trial.number:
+            change = metric.shown(reading.mean) - metric.shown(first.mean)
+            guessed = "" if keeper.noise.n_learned and not keeper.noise.is_hidden else ", as guessed"
+            noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run{guessed}"
+            tiles.append(("change to the baseline", f"{change:+.6f}", noise))
+    n_kept, n_lost = sum(trial.kept for trial in trials), sum(trial.val_loss is None for trial in trials)
+    tiles.append(("trials", str(len(trials)), f"{n_kept} kept, {n_lost} without a loss"))
+    tiles.append((
+        "training charged", duration(sum(ledger.train_seconds for ledger in ledgers)),
+        f"{duration(sum(ledger.wall_seconds for ledger in ledgers))} by the clock",
+    ))  # fmt: skip
+    usages = [ledger.usage for ledger in ledgers if ledger.usage is not None]
+    if usages:
+        tokens = sum(used.prompt_tokens + used.completion_tokens for used in usages)
+        known = [used.dollars for used in usages if used.dollars is not None]
+        price = f"${sum(known):.2f}" if len(known) == len(usages) else "price unknown"
+        tiles.append(("model tokens", f"{tokens:,}", f"{counted(sum(used.calls for used in usages), 'call')}, {price}"))
+    return tiles

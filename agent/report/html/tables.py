@@ -1,0 +1,208 @@
+"""The tables of a report as plain texts: the runs, what they spent, who found what, the test split, the machine."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.analysis.test_split import Verified
+from agent.edits.edit import Params
+from agent.report.table import Table
+from agent.report.trial_table import purpose, verdict
+from agent.search.cmaes import CMAState
+from agent.store.stored_run import StoredRun
+from agent.task.task import Task
+from agent.trials.budget import Ledger, duration
+from agent.trials.history import History
+from agent.trials.repeat import Repeat
+from agent.trials.trial import Origin, Status, Trial
+
+# Where things lie on this machine is nothing for a page that is passed on.
+_PRIVATE = ("task_folder", "record", "base_url", "executable")
+
+
+@dataclass(frozen=True)
+class RunOnPage:
+    """A stored run with at least one finished trial, and what only higher layers can find out about it."""
+
+    stored: StoredRun
+    task: Task  # as the run began: the baseline's script
+    states: Mapping[int, CMAState]  # where its CMA-ES stood; empty for other modes
+    verified: Verified | None  # what the test split said of its best trial; None: nobody has asked
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        return self.stored.history.trials
+
+    @property
+    def results(self) -> list[Trial | Repeat]:
+        """Trials as they stand by now, and repeats, in the order in which they finished."""
+        return self.stored.history.finished
+
+    @property
+    def scored(self) -> list[tuple[int, Params, float]]:
+        """Number, parameters and loss of the trials that have a loss and a value for every name of the space."""
+        names = set(self.task.space.names) if self.task.space else set()
+        return [
+            (t.number, t.proposal.params, t.val_loss)
+            for t in self.trials
+            if t.val_loss is not None and t.proposal.params and names <= set(t.proposal.params)
+        ]
+
+
+def runs_table(runs: Sequence[RunOnPage]) -> Table:
+    """Return one row a run: what it was and what it came to."""
+    metric = runs[0].stored.metric
+    columns = ("run", "mode", "seed", "trials", f"best {metric.name}", "change", "kept", "no loss", "out of memory",
+               "charged", "by the clock")  # fmt: skip
+    return Table(columns, [_run(run) for run in runs])
+
+
+def _run(run: RunOnPage) -> list[str]:
+    stored, trials = run.stored, run.trials
+    metric, best, ledger = stored.metric, stored.best, Ledger.of(run.results)
+    first = trials[0].val_loss
+    value = change = ""
+    if best is not None and best.val_loss is not None:
+        value = f"{metric.shown(best.val_loss):.6f}"
+        change = "" if first is None else f"{metric.shown(best.val_loss) - metric.shown(first):+.6f}"
+    n_memory = sum(trial.status is Status.OUT_OF_MEMORY for trial in trials)
+    n_lost = sum(trial.val_loss is None for trial in trials)
+    return [
+        stored.run_id, stored.label, str(stored.config.seed), str(len(trials)), value, change,
+        str(sum(trial.kept for trial in trials)), _share(n_lost, len(trials)), _share(n_memory, len(trials)),
+        duration(ledger.train_seconds), duration(ledger.wall_seconds),
+    ]  # fmt: skip
+
+
+def ledger_table(runs: Sequence[RunOnPage]) -> Table:
+    """Return what each run spent: seconds, tokens, dollars."""
+    columns = ("run", "training, charged", "training, by the clock", "rehearsals", "proposing, scoring, rest",
+               "model calls", "tokens in", "tokens out", "model time", "dollars")  # fmt: skip
+    rows = []
+    for run in runs:
+        results = run.results
+        ledger = Ledger.of(results)
+        used = ledger.usage
+        trained = sum(result.outcome.wall_seconds for result in results if result.outcome)
+        rehearsed = sum(trial.proposal.smoke_seconds for trial in run.trials)
+        rest = max(0.0, ledger.wall_seconds - trained - rehearsed)
+        spent = [duration(ledger.train_seconds), duration(trained), duration(rehearsed), duration(rest)]
+        price = "" if used is None else "unknown" if used.dollars is None else f"{used.dollars:.2f}"
+        asked = ["0", "", "", "", ""] if used is None else [
+            str(used.calls), f"{used.prompt_tokens:,}", f"{used.completion_tokens:,}", duration(used.seconds), price,
+        ]  # fmt: skip
+        rows.append([run.stored.run_id, *spent, *asked])
+    return Table(columns, rows)
+
+
+def finders_table(runs: Sequence[RunOnPage]) -> Table:
+    """Return who found what, one row a run and origin: the baseline is nobody's."""
+    metric = runs[0].stored.metric
+    columns = ("run", "origin", "proposed", "share", "ran", "with a loss", "kept", "copies", "lowered the loss by",
+               f"best {metric.name}")  # fmt: skip
+    rows = []
+    for run in runs:
+        found = finders(run.stored.history)
+        n_all = sum(finder.n_proposed for finder in found)
+        for finder in found:
+            best = "" if finder.best is None else f"{metric.shown(finder.best):.6f}"
+            counts = (finder.n_ran, finder.n_scored, finder.n_kept, finder.n_copies)
+            rows.append([
+                run.stored.run_id, finder.origin.value, str(finder.n_proposed), _share(finder.n_proposed, n_all),
+                *map(str, counts), f"{finder.gain:.6f}", best,
+            ])  # fmt: skip
+    return Table(columns, rows)
+
+
+def failures(runs: Sequence[RunOnPage]) -> dict[str, float]:
+    """Return how many trials of all runs came to each status without a loss, the most frequent first."""
+    counts: dict[str, float] = {}
+    for trial in (trial for run in runs for trial in run.trials if trial.val_loss is None):
+        word = verdict(trial).replace("_", " ")
+        counts[word] = counts.get(word, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def repeats_table(runs: Sequence[RunOnPage]) -> Table:
+    """Return every further run of a trial's script under another seed, one row each."""
+    metric = runs[0].stored.metric
+    rows = []
+    for run in runs:
+        for repeat in run.stored.history.repeats:
+            value = "" if repeat.val_loss is None else f"{metric.shown(repeat.val_loss):.6f}"
+            stands = repeat.verdict.standing.value.replace("_", " ") if repeat.verdict else ""
+            rows.append([run.stored.run_id, str(repeat.trial), value, stands, purpose(repeat)])
+    return Table(("run", "trial", metric.name, "verdict", "why"), rows)
+
+
+def test_table(runs: Sequence[RunOnPage]) -> Table:
+    """Return what the test split said, one row a run that was asked."""
+    metric = runs[0].stored.metric
+    columns = ("run", "trial", "validation", "test", "gap", "the baseline's gap", "fitted to validation")
+    rows = []
+    for run in runs:
+        if (found := run.verified) is not None:
+            values = [f"{metric.shown(loss):.6f}" for loss in (found.val_loss, found.test_loss)]
+            gaps = (found.gap, found.baseline_gap, found.gap - found.baseline_gap)
+            rows.append([run.stored.run_id, str(found.trial), *values, *(f"{metric.shown(g):+.6f}" for g in gaps)])
+    return Table(columns, rows)
+
+
+def environment_table(runs: Sequence[RunOnPage]) -> Table:
+    """Return machine, versions and options of each run, one row a fact; what all runs share stands once."""
+    facts = [_environment(run) for run in runs]
+    names = dict.fromkeys(name for found in facts for name in found)
+    rows = []
+    for name in names:
+        values = [found.get(name, "") for found in facts]
+        rows.append([name, *(values[:1] if len(set(values)) == 1 else [" · ".join(values)])])
+    return Table(("fact", " · ".join(run.stored.run_id for run in runs)), rows)
+
+
+def _environment(run: RunOnPage) -> dict[str, str]:
+    document = json.loads(run.stored.paths.run_json.read_text())
+    sandboxes = dict.fromkeys(t.outcome.sandbox for t in run.trials if t.outcome and t.outcome.sandbox)
+    facts = {**document["environment"], "sandbox": ", ".join(sandboxes)}
+    options = {name: value for name, value in document["config"].items() if value not in (None, [], False)}
+    return {name.replace("_", " "): str(value) for name, value in {**options, **facts}.items() if name not in _PRIVATE}
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} ({part / whole:.0%})" if part and whole else "0"
+
+
+@dataclass(frozen=True)
+class Finder:
+    """What the proposals of one origin came to."""
+
+    origin: Origin
+    n_proposed: int
+    n_ran: int  # in a sandbox, whatever came of it
+    n_scored: int
+    n_kept: int
+    n_copies: int  # values that somebody else had proposed before
+    gain: float  # sum of what its trials lowered the loss by; what was rolled back lowered nothing
+    best: float | None  # lowest loss, minimised
+
+
+def finders(history: History) -> list[Finder]:
+    """Return one row an origin that proposed anything, the baseline left out, in the order of first appearance."""
+    trials: dict[Origin, list[Trial]] = {}
+    for trial in history.trials:
+        if trial.proposal.origin is not Origin.BASELINE:
+            trials.setdefault(trial.proposal.origin, []).append(trial)
+    return [_row(history, origin, those) for origin, those in trials.items()]
+
+
+def _row(history: History, origin: Origin, trials: list[Trial]) -> Finder:
+    losses = [trial.val_loss for trial in trials if trial.val_loss is not None]
+    return Finder(
+        origin=origin,
+        n_proposed=len(trials),
+        n_ran=sum(trial.status is not None and trial.status.ran for trial in trials),
+        n_scored=len(losses),
+        n_kept=sum(trial.kept for trial in trials),
+        n_copies=sum(trial.proposal.copied_from is not None for trial in trials),
+        gain=sum(history.gain(trial.number) for trial in trials),
+        best=min(losses, default=None),
+    )

@@ -1,0 +1,152 @@
+"""What the page holds of each trial: its row, and its panel of bounded texts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import unified_diff
+from typing import Any
+
+from agent.report.trial_details import changed, evidence, facts, inert, log_lines, read_exchange, told
+from agent.report.trial_table import change, verdict
+from agent.store.stored_run import StoredRun
+from agent.text import one_line
+from agent.trials.history import stands
+from agent.trials.trial import Trial
+
+MAX_CHARACTERS = 2_500_000
+"""Of all diffs, logs and exchanges on one page together."""
+
+_LOG_LINES = 60
+
+
+# By verdict and, for verdicts that are not here, by tone.
+_SYMBOLS = {"confirmed": "★", "provisional": "◐", "rolled back": "◌", "kept": "●", "reverted": "○", "failed": "×"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """One long text of a trial."""
+
+    heading: str
+    kind: str  # diff, log, prompt or reply
+    content: str
+
+    def cut(self, n_characters: int) -> dict[str, Any]:
+        """Return this as JSON data with at most so many characters: the end of a log, the beginning of others."""
+        left_out = max(0, len(self.content) - n_characters)
+        content = self.content[left_out:] if self.kind == "log" else self.content[: len(self.content) - left_out]
+        return {"heading": self.heading, "kind": self.kind, "content": content, "left_out": left_out}
+
+
+@dataclass(frozen=True)
+class Details:
+    """All that opens with one row."""
+
+    mark: str  # index of the run on the page, and number of the trial: 0/7
+    facts: list[tuple[str, str]]
+    evidence: list[tuple[str, str]]
+    changed: list[tuple[str, str, str]]
+    texts: tuple[Text, ...]
+
+    def to_json(self, n_characters: int) -> dict[str, Any]:
+        """Return plain JSON data with at most so many characters of each text."""
+        return {
+            "facts": self.facts,
+            "evidence": self.evidence,
+            "changed": self.changed,
+            "texts": [text.cut(n_characters) for text in self.texts],
+        }
+
+
+def details(stored: StoredRun, baseline: str, index: int) -> Iterator[Details]:
+    """Yield the details of each finished trial of the run with that index on the page."""
+    for trial, diff in differences(stored, baseline):
+        texts = [Text(f"change of trial {trial.parent}", "diff", inert(diff))] if diff else []
+        log = log_lines(stored, trial, _LOG_LINES)
+        if log:
+            texts.append(Text("end of the training log", "log", "\n".join(log)))
+        for number, call in enumerate(read_exchange(stored.paths.trial(trial.number).llm), start=1):
+            asked = "\n\n".join(f"[{role}]\n{content}" for role, content in call.messages)
+            texts.append(Text(f"prompt of reply {number}", "prompt", inert(asked)))
+            texts.append(Text(told(number, call), "reply", inert(call.reply)))
+        # Where a file lies on this machine is nothing for a page that is passed on.
+        rows = [row for row in facts(stored, trial) if row[0] not in ("trial", "title", "exchange")]
+        yield Details(f"{index}/{trial.number}", rows, evidence(trial), changed(stored, trial), tuple(texts))
+
+
+def fair_share(lengths: list[int], total: int) -> int:
+    """Return the length to which texts must be cut for all of them to fit: short ones leave their share to others."""
+    left = total
+    for n_done, length in enumerate(sorted(lengths)):
+        share = left // (len(lengths) - n_done)
+        if length > share:
+            return share
+        left -= length
+    return max(lengths, default=0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial as a row. Numbers are None where there is none; they sort last."""
+
+    mark: str  # index of the run on the page, and number of the trial: 0/7
+    run_id: str
+    number: int
+    commit: str
+    verdict: str
+    symbol: str  # tells verdicts apart without colour
+    tone: str  # kept (and not rolled back since), reverted or failed
+    value: float | None  # of the metric
+    change: float | None  # to the incumbent that it was judged against
+    memory_gb: float | None
+    seconds: float | None  # of training, by the clock
+    origin: str
+    title: str
+
+
+def rows(stored: StoredRun, index: int) -> Iterator[Row]:
+    """Yield the finished trials of the run with that index on the page."""
+    for trial in stored.history.trials:
+        yield _row(stored, trial, index)
+
+
+def _row(stored: StoredRun, trial: Trial, index: int) -> Row:
+    outcome, metric, word = trial.outcome, stored.metric, verdict(trial).replace("_", " ")
+    assert outcome is not None, "a page is about finished trials"
+    value = None if outcome.val_loss is None else metric.shown(outcome.val_loss)
+    title = one_line(trial.proposal.title)
+    if trial.proposal.copied_from:
+        title = f"[copy of {trial.proposal.copied_from}] {title}"
+    if outcome.flags:
+        title = f"[{one_line(outcome.flags[0])}] {title}"
+    tone = "failed" if value is None else "kept" if stands(trial) else "reverted"
+    return Row(
+        mark=f"{index}/{trial.number}",
+        run_id=stored.run_id,
+        number=trial.number,
+        commit=stored.hashes.get(trial.number, "")[:7],
+        verdict=word,
+        symbol=_SYMBOLS.get(word, _SYMBOLS[tone]),
+        tone=tone,
+        value=value,
+        change=change(trial, stored.history.incumbent_before(trial.number), metric),
+        memory_gb=outcome.peak_vram_gb or outcome.peak_memory_gb,
+        seconds=outcome.wall_seconds or None,
+        origin=trial.proposal.origin.value,
+        title=f"{title}: {one_line(outcome.reason)}" if outcome.reason else title,
+    )
+
+
+def differences(stored: StoredRun, baseline: str) -> Iterator[tuple[Trial, str]]:
+    """Yield each finished trial with the unified diff of its script against its parent's; empty for the baseline."""
+    sources = {0: baseline}
+    for trial in stored.history.trials:
+        if trial.parent is None:
+            yield trial, ""
+            continue
+        before = sources[trial.parent]
+        after = trial.proposal.edit.apply(before)
+        if trial.kept:
+            sources[trial.number] = after
+        names = f"trial {trial.parent}", f"trial {trial.number}"
+        lines = unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
+        yield trial, "\n".join(lines)

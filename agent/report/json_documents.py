@@ -1,0 +1,83 @@
+"""A run and its trials as JSON documents, for `--json`."""
+
+from typing import Any
+
+from agent.text import one_line
+from agent.trials.history import History
+from agent.trials.keep_rule import Keeper
+from agent.trials.metric import Metric
+from agent.trials.repeat import Repeat
+from agent.trials.trial import Trial
+
+
+def result_json(history: History, keeper: Keeper) -> dict[str, Any]:
+    """Return what a run came to as the JSON document that `--json` prints; losses are minimised."""
+    if history.champion is None or history.incumbent is None:
+        return {"champion": None, "incumbent": None}
+    reading = keeper.reading(history.champion.number)
+    return {
+        "champion": history.champion.number,
+        "incumbent": history.incumbent.number,
+        "champion_loss": reading.mean,
+        "champion_error": reading.error,
+        "champion_runs": reading.n_runs,
+        "sigma": keeper.sigma,
+    }
+
+
+def repeat_json(repeat: Repeat, metric: Metric) -> dict[str, Any]:
+    """Return a repeat as the JSON document that `--json` prints."""
+    loss = repeat.val_loss
+    return {
+        "trial": repeat.trial,
+        "seed": repeat.seed,
+        "purpose": repeat.purpose.value,
+        "status": repeat.outcome.status.value if repeat.outcome else None,
+        "val_loss": loss,
+        metric.name: None if loss is None else metric.shown(loss),
+        "verdict": repeat.verdict.to_json() if repeat.verdict else None,
+        "machine": repeat.outcome.machine.to_json() if repeat.outcome and repeat.outcome.machine else None,
+        "voids": [void.to_json() for void in repeat.voids],
+        "started_at": repeat.started_at,
+        "finished_at": repeat.finished_at,
+    }
+
+
+def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
+    """Return one trial as the JSON document that `--json` prints."""
+    outcome, proposal = trial.outcome, trial.proposal
+    loss = outcome.val_loss if outcome else None
+    return {
+        "number": trial.number,
+        "status": outcome.status.value if outcome else None,
+        "kept": trial.kept,
+        "standing": trial.standing.value if trial.standing is not None else None,
+        "val_loss": loss,
+        metric.name: None if loss is None else metric.shown(loss),
+        "origin": proposal.origin.value,
+        "copied_from": proposal.copied_from,
+        "title": one_line(proposal.title),
+        "reason": one_line(outcome.reason) if outcome else "",
+        "params": dict(proposal.params) if proposal.params is not None else None,
+        "commit": sha,
+        "parent": trial.parent,
+        "seed": proposal.train_seed,
+        "train_seconds": outcome.train_seconds if outcome else None,
+        "wall_seconds": outcome.wall_seconds if outcome else None,
+        "total_seconds": outcome.total_seconds if outcome else None,
+        "cpu_seconds": outcome.cpu_seconds if outcome else None,
+        "peak_memory_gb": outcome.peak_memory_gb if outcome else None,
+        "peak_vram_gb": outcome.peak_vram_gb if outcome else None,
+        "score": outcome.score.to_json() if outcome and outcome.score else None,
+        "self_reported": bool(outcome and outcome.score and outcome.score.kind == "printed"),
+        "reported": dict(outcome.reported) if outcome else {},
+        "flags": list(outcome.flags) if outcome else [],
+        "stopped_at": outcome.stopped_at if outcome else None,
+        "condemned": outcome.condemned.to_json() if outcome and outcome.condemned else None,
+        "curve": outcome.curve.to_json() if outcome and outcome.curve else None,
+        "machine": outcome.machine.to_json() if outcome and outcome.machine else None,
+        "voids": [void.to_json() for void in trial.voids],
+        "usage": proposal.to_json().get("usage"),
+        "started_at": trial.started_at,
+        "finished_at": trial.finished_at,
+    }

@@ -1,0 +1,208 @@
+"""A run in a few lines: its state, its result, its noise, what stopped early, what it spent."""
+
+from collections.abc import Sequence
+
+from agent.report.trial_table import verdict
+from agent.text import counted
+from agent.trials.budget import Ledger, duration
+from agent.trials.history import History
+from agent.trials.keep_rule import Keeper, KeepRule, Reading
+from agent.trials.metric import Metric
+from agent.trials.trial import Status, Trial
+
+REMEDY = "let the script take its seed from the variable TRAIN_SEED: docs/own-script.md"
+
+
+def summary(history: History, metric: Metric, keeper: Keeper) -> list[str]:
+    """Return what a run came to, in a few plain lines. It reports; it never claims more than was measured."""
+    trials = history.trials
+    if not trials or history.incumbent is None or trials[0].val_loss is None:
+        return ["no trial has a loss yet"]
+    lines = headline(history, metric, keeper)
+    if trials[0].outcome and trials[0].outcome.score and trials[0].outcome.score.kind == "printed":
+        lines.append(f"  {metric.name} is self-reported: the scripts printed it, and nothing has checked it")
+    counts: dict[str, int] = {}
+    for trial in trials:
+        word = verdict(trial)
+        counts[word] = counts.get(word, 0) + 1
+    ran = f"{counted(len(trials), 'trial')}: " + ", ".join(f"{n} {word}" for word, n in counts.items())
+    if history.repeats:
+        ran += f"; {counted(len(history.repeats), 'repeat')}"
+    return [*lines, ran, *machine_lines(history), *stopped_early(trials), _spent(Ledger.of(history.results))]
+
+
+def machine_lines(history: History) -> list[str]:
+    """Return what the machine did to a run, as one line; none where its speed was not measured."""
+    machine = history.trials[0].outcome.machine if history.trials and history.trials[0].outcome else None
+    if machine is None or not machine.speeds:
+        return []
+    from agent.execution.speed.drift import Reference
+
+    reference = Reference.of(machine)
+    voids = [void for result in history.timeline for void in result.voids]
+    trained = [void.seconds for void in voids if void.trained]
+    attempts = counted(len(trained), "attempt")
+    said = f"machine: canary ± {reference.noise:.1%}, {attempts} void ({duration(sum(trained))})"
+    waits = f", {counted(len(voids) - len(trained), 'wait')} for it" if len(voids) > len(trained) else ""
+    return [f"{said}{waits}"]
+
+
+def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
+    """Return the result of a run: what is confirmed, then what is not. Only a confirmed chain is called improved."""
+    incumbent, champion = history.incumbent, history.champion
+    assert incumbent is not None
+    assert champion is not None
+    baseline = keeper.reading(0)
+    first = f"baseline {_published(baseline, metric)}"
+    lines = []
+    if champion.number != 0:
+        reading = keeper.reading(champion.number)
+        gain = abs(baseline.mean - reading.mean)
+        lines.append(
+            f"confirmed: trial {champion.number}, {metric.name} {_published(reading, metric)}; "
+            f"improved by {gain:.6f} on the {first}"
+        )
+    elif incumbent.number == 0:
+        lines.append(f"best: the {first}; no trial was {'lower' if metric.goal == 'minimise' else 'higher'}")
+    elif keeper.rule.kind == "two-tier":
+        lines.append(f"no gain is confirmed; {first}")
+    if incumbent.number != champion.number:
+        assert incumbent.val_loss is not None
+        fresh = keeper.reading(incumbent.number)
+        more = "" if fresh.selected else f"; {_published(fresh, metric)}"
+        value, lead = metric.shown(incumbent.val_loss), _lead(incumbent.number, champion.number, metric, keeper)
+        lines.append(
+            f"provisional: trial {incumbent.number}, {metric.name} {value:.6f} in the run that it was kept for{more}; "
+            f"{lead}, not confirmed"
+        )
+    lines.append(f"  {sigma_line(keeper)}")
+    return lines
+
+
+def _lead(trial: int, champion: int, metric: Metric, keeper: Keeper) -> str:
+    """Return what a trial's lead over the champion is, and which of their runs it is taken from."""
+    theirs, own = keeper.compared(trial)
+    name = "the baseline" if champion == 0 else f"trial {champion}"
+    if keeper.rule.paired:
+        runs = f"to {name} under the same {'seed' if len(own) == 1 else 'seeds'}"
+    else:
+        runs = f"to {name} over {counted(len(theirs), 'run')}"
+    here = "" if len(own) == 1 else f"the mean of its {len(own)} runs is {metric.shown(sum(own) / len(own)):.6f}, "
+    lead, sigmas = keeper.lead(trial), keeper.lead(trial) / keeper.sigma
+    return f"{here}{metric.shown(-lead):+.6f} {runs}, {metric.shown(sum(theirs) / len(theirs)):.6f}: {sigmas:.1f} sigma"
+
+
+def _published(reading: Reading, metric: Metric) -> str:
+    """Return a reading as `2.0512 ± 0.0054 (3 fresh runs)`."""
+    runs = counted(reading.n_runs, "fresh run") if not reading.selected else "1 run"
+    error = "" if reading.error is None else f" ± {reading.error:.2g}"
+    return f"{metric.shown(reading.mean):.6f}{error} ({runs})"
+
+
+def _spent(ledger: Ledger) -> str:
+    used = (
+        f"spent: {duration(ledger.train_seconds)} of training as charged, {duration(ledger.wall_seconds)} by the clock"
+    )
+    if ledger.usage is not None:
+        price = "price unknown" if ledger.usage.dollars is None else f"${ledger.usage.dollars:.2f}"
+        used += (
+            f", {counted(ledger.usage.calls, 'model call')} ({counted(ledger.usage.prompt_tokens, 'token')} in, "
+            f"{ledger.usage.completion_tokens} out, {price})"
+        )
+        if ledger.usage.retries:
+            used += f", {counted(ledger.usage.retries, 'failure', 'failures')} of the endpoint that passed"
+    return used
+
+
+def stopped_early(trials: Sequence[Trial]) -> list[str]:
+    """Return one line on the trials that were stopped, and on those that were let run on; none if there are none."""
+    stopped = [t.outcome for t in trials if t.outcome is not None and t.outcome.stopped_at is not None]
+    ran_on = [t for t in trials if t.outcome is not None and t.outcome.condemned and t.status is not Status.PRUNED]
+    if not stopped and not ran_on:
+        return []
+    n_pruned = sum(outcome.status is Status.PRUNED for outcome in stopped)
+    n_diverged = len(stopped) - n_pruned
+    counts = ([f"{n_pruned} pruned at half of the budget"] if n_pruned else []) + (
+        [f"{n_diverged} diverged"] if n_diverged else []
+    )
+    parts = [f"{', '.join(counts) or 'none'}; that saved {duration(saved_seconds(trials))} of training"]
+    if ran_on:
+        n_kept = sum(trial.kept for trial in ran_on)
+        parts.append(f"{len(ran_on)} condemned ran on, to measure wrong kills: {n_kept} of them kept")
+    return [f"stopped early: {'; '.join(parts)}"]
+
+
+def saved_seconds(trials: Sequence[Trial]) -> float:
+    """Return the training seconds that were not spent: of each trial the share that was left, as of the baseline."""
+    if not trials or trials[0].outcome is None:
+        return 0.0
+    shares = [t.outcome.stopped_at for t in trials if t.outcome is not None and t.outcome.stopped_at is not None]
+    return sum(max(0.0, 1.0 - share) for share in shares) * trials[0].outcome.train_seconds
+
+
+def told(trial: Trial, *, is_on: bool) -> list[tuple[str, str]]:
+    """Return what is known of a trial's curve, as names and values.
+
+    `is_on`: whether the run stops trials early; then a baseline without a curve means that it cannot.
+    """
+    outcome = trial.outcome
+    if outcome is None:
+        return []
+    rows = []
+    curve = outcome.curve
+    if curve is not None:
+        at = [("at half", curve.half), ("at the end", curve.end)]
+        levels = "".join(f", {value:.4g} {where}" for where, value in at if value is not None)
+        rows.append(("curve", f"{curve.start:.4g} at the start{levels} (by the script: information only)"))
+    if is_on and trial.number == 0 and (curve is None or curve.half is None or curve.end is None):
+        what = "no line of its log is one of [curve]" if curve is None else "no points before half, or before the end"
+        rows.append(("early stopping", f"{what}: no trial is stopped for being behind"))
+    if outcome.condemned is not None:
+        ran_on = "" if outcome.status is Status.PRUNED else "; it ran on, to measure wrong kills"
+        gap = f"gap {outcome.condemned.gap:.4g} to the champion's curve at half of the budget"
+        rows.append(("behind", f"{gap}, where {outcome.condemned.limit:.4g} was the limit{ran_on}"))
+    if outcome.stopped_at is not None:
+        rows.append(("stopped", f"at {outcome.stopped_at:.0%} of its budget, as it reported"))
+    return rows
+
+
+def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
+    """Return mean and standard deviation of the baseline over training seeds, and where to write it down."""
+    values = [metric.shown(trial.val_loss) for trial in trials if trial.val_loss is not None]
+    if len(values) < 2:
+        return ["fewer than two seeds have a loss: nothing can be said about the noise"]
+    from statistics import mean, stdev
+
+    sigma = stdev(values)
+    if sigma == 0:
+        return [
+            f"{metric.name} is {values[0]:.6f} under all {len(values)} training seeds: nothing of the noise was seen",
+            f"a fresh run confirms nothing here; {REMEDY}",
+        ]
+    return [
+        f"{metric.name} of the same script over {len(values)} training seeds: mean {mean(values):.6f}, "
+        f"standard deviation {sigma:.6f}, range {max(values) - min(values):.6f}",
+        f"write it into task.toml:  [noise] sigma = {sigma:.2g}",
+        f"single runs of the same script under two seeds differ by more than {2 * 2**0.5 * sigma:.2g} in 1 of 20 cases",
+    ]
+
+
+def sigma_line(keeper: Keeper) -> str:
+    """Return what a run takes the noise of one run to be, and who says so."""
+    sigma, source = f"sigma {keeper.sigma:.2g}", _source(keeper.rule)
+    if keeper.noise.is_hidden:
+        return f"{sigma} is a guess of the noise of one run, from {source}: {hidden()}"
+    if keeper.noise.n_learned:
+        return f"{sigma} is the noise of one run, as far as it is known by now"
+    return f"{sigma} is a guess of the noise of one run, from {source}: no repeat has measured it yet"
+
+
+def hidden() -> str:
+    """Return why repeats say nothing of the noise, and what helps."""
+    return f"repeats cannot tell, for another seed gives the same loss to the last digit; {REMEDY}"
+
+
+def _source(rule: KeepRule) -> str:
+    if rule.sigma:
+        return rule.sigma_source or "what was known beforehand"
+    return f"{100 * rule.sigma_share:g} % of the baseline's loss"

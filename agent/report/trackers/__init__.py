@@ -1,0 +1,1 @@
+"""Mirrors runs to experiment trackers. Off unless asked for; each library is owned by one file."""

@@ -1,0 +1,132 @@
+"""What trackers are told of a run: the same facts for all, computed from its journal."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Protocol
+
+from agent.edits.edit import Params
+from agent.store.stored_run import StoredRun
+from agent.text import one_line
+from agent.trials.budget import Ledger
+from agent.trials.metric import Metric
+from agent.trials.trial import Trial
+
+KINDS = {
+    "mlflow": ("mlflow", "pip install mlflow-skinny"),
+    "tensorboard": ("tensorboardX", "pip install tensorboardX"),
+    "wandb": ("wandb", "pip install wandb"),
+}
+"""Trackers: the module that each needs, and how to come by it."""
+_TITLE = 500  # characters: trackers cut or refuse long values
+_SETTINGS = (
+    *("mode", "seed", "task_name", "task_digest", "profile", "keep", "trials", "budget_seconds", "wall_seconds"),
+    *("sandbox", "model", "llm_share", "llm_warmup", "of_trial"),
+)
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """One finished trial."""
+
+    number: int
+    params: Params
+    metrics: Mapping[str, float]  # of this trial, and what the run had come to with it
+    tags: Mapping[str, str]  # status, standing, commit, title and the like
+    ok: bool
+    started_ms: int  # since 1970
+    finished_ms: int
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run as far as it has come."""
+
+    run_id: str
+    task: str
+    metric: str
+    maximise: bool
+    settings: Mapping[str, str]
+    trials: tuple[TrialFacts, ...]
+
+
+class Tracker(Protocol):
+    """Writes facts to one place. Whatever it wrote before, an interrupted time included, is not written twice."""
+
+    def write(self, run: RunFacts) -> None:
+        """Bring the tracker up to `run`, which only ever grows, but for what a roll-back changes.
+
+        That is the standing of the trials that were rolled back, and the best loss up to each of them. A tracker that
+        cannot change what it has written leaves both as they were when the trial ended.
+
+        Raises:
+            TrackError: it could not be reached, or refused; what is missing is written by a later call.
+        """
+        ...
+
+    def close(self) -> str:
+        """End the writing, and return where the facts are, for the user."""
+        ...
+
+
+def facts_of(stored: StoredRun) -> RunFacts:
+    """Return the facts of a run: of its trials that have ended and have their commit."""
+    config, metric, hashes = stored.config, stored.metric, stored.repo.tags(stored.run_id)
+    settings = {name: str(value) for name, value in asdict(config).items() if name in _SETTINGS and value is not None}
+    trials, ledger = [], Ledger(0, 0.0, 0.0, None)
+    for trial, best in zip(stored.history.trials, stored.history.best_so_far(), strict=True):
+        if trial.number not in hashes:  # it has just ended, and is being committed
+            break
+        ledger = ledger.plus(trial)
+        trials.append(_trial(trial, hashes[trial.number], metric, ledger, best))
+    return RunFacts(stored.run_id, config.task_name, metric.name, metric.goal == "maximise", settings, tuple(trials))
+
+
+def _trial(trial: Trial, sha: str, metric: Metric, ledger: Ledger, best: float | None) -> TrialFacts:
+    outcome, proposal = trial.outcome, trial.proposal
+    assert outcome is not None
+    usage = proposal.usage
+    numbers = {
+        _plain(metric.name): None if outcome.val_loss is None else metric.shown(outcome.val_loss),
+        "best_so_far": None if best is None else metric.shown(best),
+        "kept": float(trial.kept),
+        "train_seconds": outcome.train_seconds,
+        "wall_seconds": outcome.wall_seconds,
+        "peak_memory_gb": outcome.peak_memory_gb,
+        "peak_vram_gb": outcome.peak_vram_gb,
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "dollars": usage.dollars if usage else None,
+        "spent_seconds": ledger.train_seconds,
+        "spent_tokens": float(ledger.model_tokens),
+    }
+    words = {
+        "status": outcome.status.value,
+        "standing": trial.standing.value if trial.standing else None,
+        "origin": proposal.origin.value,
+        "copied_from": str(proposal.copied_from) if proposal.copied_from is not None else None,
+        "commit": sha,
+        "parent": None if trial.parent is None else str(trial.parent),
+        "title": one_line(proposal.title)[:_TITLE],
+        "reason": one_line(outcome.reason)[:_TITLE],
+        "score": outcome.score.kind if outcome.score else None,
+    }
+    return TrialFacts(
+        trial.number,
+        dict(proposal.params or {}),
+        {name: float(value) for name, value in numbers.items() if value is not None},
+        {name: value for name, value in words.items() if value},
+        outcome.val_loss is not None,
+        _milliseconds(trial.started_at),
+        _milliseconds(trial.finished_at or trial.started_at),
+    )
+
+
+def _milliseconds(at: str) -> int:
+    return int(datetime.fromisoformat(at).timestamp() * 1000)
+
+
+def _plain(name: str) -> str:
+    """Return the name of a metric in the letters that all trackers take."""
+    return re.sub(r"[^\w./ -]", "_", name, flags=re.ASCII)

@@ -1,0 +1,247 @@
+"""One trial in full: its facts and exchanges with the model, as plain text for `agent show`."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.execution.speed.drift import Reference
+from agent.report.run_summary import told as told_of_curve
+from agent.report.trial_table import paint, purpose, verdict
+from agent.store.stored_run import StoredRun
+from agent.text import counted, one_line, read_tail
+from agent.trials.metric import Metric
+from agent.trials.trial import Outcome, Trial
+
+# Control characters but newline and tab, and what turns or hides the text around it.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_LOG_LINES = 20
+_RED, _GREEN, _CYAN, _FAINT, _BOLD = "31", "32", "36", "2", "1"
+
+
+MAX_BYTES = 2_000_000  # of one transcript: a model's own window bounds what can be in it
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to a model, and its reply or the error in its place."""
+
+    messages: tuple[tuple[str, str], ...]  # role and text
+    reply: str
+    failed: bool
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+
+
+def read_exchange(path: Path) -> list[Call]:
+    """Return the calls of a transcript in order; empty if there is none. A torn last line is left out."""
+    try:
+        with path.open("rb") as file:
+            lines = file.read(MAX_BYTES).decode(errors="replace").split("\n")
+    except FileNotFoundError:
+        return []
+    calls = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        calls.append(_parsed_call(record))
+    return calls
+
+
+def _parsed_call(record: dict[str, Any]) -> Call:
+    messages = [(str(message.get("role")), str(message.get("content"))) for message in record.get("messages", [])]
+    return Call(
+        messages=tuple(messages),
+        reply=str(record.get("reply", record.get("error", ""))),
+        failed="error" in record,
+        prompt_tokens=int(record.get("prompt_tokens", 0)),
+        completion_tokens=int(record.get("completion_tokens", 0)),
+        seconds=float(record.get("seconds", 0.0)),
+    )
+
+
+def describe(stored: StoredRun, trial: Trial, *, colour: bool = False, exchange: bool = False) -> str:
+    """Return a trial's outcome, evidence, parameters, difference, exchange and end of the log, as text.
+
+    Args:
+        colour: paint the difference as git does.
+        exchange: all that was asked of the model and replied, not only how long it was.
+    """
+    parts = [
+        "".join(f"{name + ':':15}{value}\n" for name, value in facts(stored, trial)),
+        _listed("evidence of the score", [f"{name}: {value}" for name, value in evidence(trial)]),
+        _parameters(stored, trial),
+        painted(inert(_difference(stored, trial)), colour),
+        _exchange(read_exchange(stored.paths.trial(trial.number).llm), exchange, colour),
+        _listed("end of the training log", log_lines(stored, trial, _LOG_LINES)),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
+    """Return what is known of a trial as names and values, one line each."""
+    outcome, proposal, metric = trial.outcome, trial.proposal, stored.metric
+    rows: list[tuple[str, object]] = [
+        ("trial", f"{stored.run_id}/{trial.number}"),
+        ("title", one_line(proposal.title)),
+        ("verdict", verdict(trial) + (f": {one_line(outcome.reason)}" if outcome and outcome.reason else "")),
+        ("origin", proposal.origin.value + (f", copied from {proposal.copied_from}" if proposal.copied_from else "")),
+        ("parent", "none: the baseline" if trial.parent is None else f"trial {trial.parent}"),
+        ("commit", stored.hashes.get(trial.number, "not yet")),
+        ("training seed", proposal.train_seed),
+    ]
+    if proposal.note:
+        rows.append(("edit", one_line(proposal.note)))
+    if outcome is not None:
+        if outcome.val_loss is not None:
+            kind = outcome.score.kind if outcome.score else "unknown"
+            shown = "self-reported" if kind == "printed" else kind
+            rows.append((metric.name, f"{metric.shown(outcome.val_loss)!r} ({shown})"))
+        for repeat in stored.history.repeats:
+            if repeat.trial == trial.number and repeat.outcome is not None:
+                loss = repeat.val_loss
+                value = repeat.outcome.status.value if loss is None else repr(metric.shown(loss))
+                rows.append(("again", f"{value} ({purpose(repeat)})"))
+        rows.append(("training", f"{outcome.wall_seconds:.1f} s by the clock, {outcome.train_seconds:.1f} s charged"))
+        if proposal.smoke_seconds:
+            rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged too"))
+        rows += machine_facts(outcome, metric)
+        if outcome.cpu_seconds is not None:
+            rows.append(("CPU", f"{outcome.cpu_seconds:.1f} s"))
+        if outcome.peak_memory_gb is not None:
+            rows.append(("memory", f"{outcome.peak_memory_gb:.2f} GiB at most"))
+        if outcome.peak_vram_gb is not None:
+            rows.append(("GPU memory", f"{outcome.peak_vram_gb:.2f} GiB at most"))
+        if outcome.reported:
+            said = ", ".join(f"{name} {value:g}" for name, value in outcome.reported.items())
+            rows.append(("reported", f"{said} (by the script: information only)"))
+        rows += told_of_curve(trial, is_on=stored.config.prune)
+        if outcome.sandbox:
+            rows.append(("sandbox", outcome.sandbox))
+        rows += [("not enforced", line) for line in outcome.unenforced]
+        rows += [("flag", one_line(line)) for line in outcome.flags]
+    rows += [("void", f"{one_line(void.reason)} ({void.seconds:.1f} s, {void.at})") for void in trial.voids]
+    if proposal.usage is not None:
+        used = proposal.usage
+        tokens = f"{used.prompt_tokens} + {counted(used.completion_tokens, 'token')}"
+        rows.append(("model", f"{used.model}, {counted(used.calls, 'call')}, {tokens}"))
+        rows.append(("exchange", stored.paths.trial(trial.number).llm))
+    return [(name, str(value)) for name, value in rows]
+
+
+def machine_facts(outcome: Outcome, metric: Metric) -> list[tuple[str, object]]:
+    """Return what is known of the machine's speed around a trial, and what was made of it."""
+    machine = outcome.machine
+    if machine is None:
+        return []
+    rows: list[tuple[str, object]] = []
+    speeds = ", ".join(f"{speed:.5g}" for speed in machine.speeds)
+    if machine.ratio is not None:
+        rows.append(("machine", f"{machine.ratio:.2%} of the baseline's speed (canaries {speeds})"))
+    elif machine.speeds:
+        reference = Reference.of(machine)
+        rows.append(("machine", f"the reference: canary {reference.speed:.5g} ± {reference.noise:.1%} ({speeds})"))
+    if machine.raw_loss is not None and outcome.val_loss is not None:
+        change = metric.shown(outcome.val_loss) - metric.shown(machine.raw_loss)
+        rows.append(("as scored", f"{metric.shown(machine.raw_loss)!r}, corrected by {change:+.6f} for that speed"))
+    held = [f"{reason.replace('_', ' ')} {share:.0%} of the time" for reason, share in machine.gpu.items()]
+    if held or machine.sm_mhz is not None:
+        clock = [f"{machine.sm_mhz} MHz"] if machine.sm_mhz is not None else []
+        rows.append(("GPU", ", ".join([*clock, *held])))
+    return rows
+
+
+def evidence(trial: Trial) -> list[tuple[str, str]]:
+    """Return what stands behind a trial's score, as names and values; empty if it has none."""
+    score = trial.outcome.score if trial.outcome else None
+    if score is None:
+        return []
+    rows = [("kind", "self-reported" if score.kind == "printed" else score.kind)]
+    if score.reason:
+        rows.append(("objection", one_line(score.reason)))
+    rows += [(name.replace("_", " "), one_line(_value(value))) for name, value in score.evidence.items()]
+    return [*rows, ("scoring took", f"{score.seconds:.1f} s")]
+
+
+def changed(stored: StoredRun, trial: Trial) -> list[tuple[str, str, str]]:
+    """Return the parameters that differ from the parent's: name, the parent's value, the trial's."""
+    if trial.parent is None or not trial.proposal.params:
+        return []
+    before = stored.trial(trial.parent).proposal.params or {}
+    return [
+        (name, str(before.get(name)), str(value))
+        for name, value in trial.proposal.params.items()
+        if before.get(name) != value
+    ]
+
+
+def log_lines(stored: StoredRun, trial: Trial, n_lines: int) -> list[str]:
+    """Return the last lines of a trial's training log; empty if it has none."""
+    return inert(read_tail(stored.paths.trial(trial.number).log)).splitlines()[-n_lines:]
+
+
+def inert(text: str) -> str:
+    """Return text without characters that could steer a terminal: they show as `\\x1b` and the like."""
+    return _STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def painted(patch: str, colour: bool) -> str:
+    """Return a unified diff in git's colours, if colour is wanted."""
+    if not colour:
+        return patch
+    return "".join(paint(line, _style(line), colour) + "\n" for line in patch.splitlines())
+
+
+def _style(line: str) -> str:
+    if line.startswith(("diff ", "index ", "--- ", "+++ ")):
+        return _BOLD
+    return {"+": _GREEN, "-": _RED, "@": _CYAN}.get(line[:1], "")
+
+
+def _parameters(stored: StoredRun, trial: Trial) -> str:
+    if trial.parent is None or not trial.proposal.params:
+        return ""
+    rows = [f"{name} {before} → {after}" for name, before, after in changed(stored, trial)]
+    return _listed("changed parameters", rows or ["none"])
+
+
+def _difference(stored: StoredRun, trial: Trial) -> str:
+    if trial.parent is None or trial.number not in stored.hashes:
+        return ""
+    return stored.repo.diff(f"{stored.run_id}/{trial.parent:04d}", f"{stored.run_id}/{trial.number:04d}")
+
+
+def _exchange(calls: list[Call], in_full: bool, colour: bool) -> str:
+    if not calls:
+        return ""
+    lines = [] if in_full else ["with the model (--exchange shows all of it):"]
+    for number, call in enumerate(calls, start=1):
+        lines += _call(number, call, colour) if in_full else [f"  {told(number, call)}"]
+    return "\n".join(lines) + "\n"
+
+
+def told(number: int, call: Call) -> str:
+    """Return a call to the model in one line."""
+    end = "failed" if call.failed else f"{call.completion_tokens} out, {call.seconds:.1f} s"
+    return f"reply {number}: {counted(call.prompt_tokens, 'token')} in, {end}"
+
+
+def _call(number: int, call: Call, colour: bool) -> Iterator[str]:
+    for role, content in call.messages:
+        yield paint(f"----- {role} -----", _FAINT, colour)
+        yield inert(content)
+    yield paint(f"----- {told(number, call)} -----", _BOLD, colour)
+    yield inert(call.reply)
+
+
+def _listed(heading: str, lines: list[str]) -> str:
+    return "".join([f"{heading}:\n", *(f"  {line}\n" for line in lines)]) if lines else ""
+
+
+def _value(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else json.dumps(value)

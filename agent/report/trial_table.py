@@ -1,0 +1,219 @@
+"""Aligned lines for terminals and pipes: the trials of a run, one trial, the best one."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from agent.errors import UsageError
+from agent.text import counted, one_line
+from agent.trials.budget import seconds
+from agent.trials.history import History, stands
+from agent.trials.machine_speed import Void
+from agent.trials.metric import Metric
+from agent.trials.repeat import Purpose, Repeat
+from agent.trials.trial import Standing, Status, Trial
+
+TITLE_WIDTH = 56
+VALUE_WIDTH, MAX_VALUE_WIDTH = 10, 24  # of the column of values, which is as wide as the metric's name within these
+_FAINT, _GREEN, _RED, _YELLOW, _BOLD = "2", "32", "31", "33", "1"
+_COLOURS = {Status.OK: "", Status.DUPLICATE: _YELLOW, Status.NO_PROPOSAL: _YELLOW, Status.INVALID_EDIT: _YELLOW}
+
+
+WORDS = tuple(word.value for word in (*Status, *Standing))
+
+
+def paint(text: str, code: str, colour: bool) -> str:
+    """Return text in an ANSI style, if colour is wanted."""
+    return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text
+
+
+def value_width(metric: Metric) -> int:
+    """Return how many characters the column of values has."""
+    return min(max(len(metric.name), VALUE_WIDTH), MAX_VALUE_WIDTH)
+
+
+def spared(metric: Metric) -> tuple[tuple[int, int], ...]:
+    """Return which columns of the lines below, from and to, a narrow terminal has no room for."""
+    memory = 42 + value_width(metric)
+    return (7, 16), (memory, memory + 16)
+
+
+def header(metric: Metric) -> str:
+    """Return the heading of the lines that `trial_line` gives."""
+    width = value_width(metric)
+    return (
+        f"{'trial':>5}  {'commit':7}  {'status':14} {metric.name[:width]:>{width}} {'change':>9} "
+        f"{'mem GB':>6} {'train s':>7}  {'origin':8}  title"
+    )
+
+
+def trial_line(
+    trial: Trial, sha: str | None, before: Trial | None, metric: Metric, colour: bool, *, is_open: bool = True
+) -> str:
+    """Return one trial as one line.
+
+    Args:
+        sha: hash of its commit, if it has one already.
+        before: the incumbent that it was judged against; None for the baseline.
+        is_open: whether a process works on the run; a trial in flight was interrupted if not.
+    """
+    outcome = trial.outcome
+    status = outcome.status if outcome else None
+    value = memory = seconds = ""
+    if outcome is not None:
+        if outcome.val_loss is not None:
+            value = f"{metric.shown(outcome.val_loss):.6f}"
+        gigabytes = outcome.peak_vram_gb or outcome.peak_memory_gb
+        memory = "" if gigabytes is None else f"{gigabytes:.2f}"
+        seconds = f"{outcome.wall_seconds:.1f}" if outcome.wall_seconds else ""
+    difference = change(trial, before, metric)
+    changed = "" if difference is None else f"{difference:+.5f}"
+    code = _GREEN if stands(trial) else _COLOURS.get(status, _RED) if status else ""
+    title = one_line(trial.proposal.title)
+    if outcome is not None and outcome.reason:
+        title = f"{title}: {one_line(outcome.reason)}" if title else one_line(outcome.reason)
+    if trial.proposal.usage is not None and trial.proposal.usage.retries:
+        title = f"[{counted(trial.proposal.usage.retries, 'retry', 'retries')}] {title}"
+    if outcome is not None and outcome.flags:
+        title = f"[{one_line(outcome.flags[0])}] {title}"
+    if mark := machine_mark(trial):
+        title = f"[{mark}] {title}"
+    if trial.proposal.copied_from:
+        title = f"[copy of {trial.proposal.copied_from}] {title}"
+    if len(title) > TITLE_WIDTH:
+        title = title[: TITLE_WIDTH - 1] + "…"
+    said = verdict(trial) if trial.status is not None or is_open else "interrupted"
+    word = paint(f"{said:14}", code, colour)
+    told = paint(title, "" if trial.kept else _FAINT, colour)
+    return (
+        f"{trial.number:>5}  {(sha or '')[:7]:7}  {word} {value:>{value_width(metric)}} {changed:>9} "
+        f"{memory:>6} {seconds:>7}  {trial.proposal.origin:8}  {told}"
+    )
+
+
+def change(trial: Trial, before: Trial | None, metric: Metric) -> float | None:
+    """Return how the metric changed from the incumbent `before` to a trial; None where one of them has no loss."""
+    if before is None or before.val_loss is None or trial.val_loss is None:
+        return None
+    return metric.shown(trial.val_loss) - metric.shown(before.val_loss)
+
+
+def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool = True) -> str:
+    """Return a further run of a trial's script as one line below those of `trial_line`."""
+    outcome = repeat.outcome
+    value = seconds = ""
+    word = ("running" if is_open else "interrupted") if outcome is None else outcome.status.value
+    if outcome is not None and outcome.val_loss is not None:
+        value, word = f"{metric.shown(outcome.val_loss):.6f}", "again"
+    if outcome is not None and outcome.wall_seconds:
+        seconds = f"{outcome.wall_seconds:.1f}"
+    code = ""
+    if repeat.verdict is not None:
+        word = repeat.verdict.standing.value.replace("_", " ")
+        code = {Standing.CONFIRMED: _GREEN, Standing.ROLLED_BACK: _RED}.get(repeat.verdict.standing, "")
+    mark = f"[{machine_mark(repeat)}] " if machine_mark(repeat) else ""
+    told = paint(mark + purpose(repeat), _FAINT, colour)
+    word = paint(f"{word:14}", code, colour)
+    value = f"{value:>{value_width(metric)}}"
+    return f"{repeat.trial:>5}  {'':7}  {word} {value} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
+
+
+def void_line(void: Void, trial: int, metric: Metric, colour: bool) -> str:
+    """Return an attempt that does not count as one line below those of `trial_line`."""
+    word = paint(f"{'void':14}", _YELLOW, colour)
+    told = paint(f"{one_line(void.reason)}: {'queued again' if void.trained else 'waiting'}", _FAINT, colour)
+    blank = " " * value_width(metric)
+    return f"{trial:>5}  {'':7}  {word} {blank} {'':>9} {'':>6} {void.seconds:>7.1f}  {'machine':8}  {told}"
+
+
+def machine_mark(trial: Trial | Repeat) -> str:
+    """Return in a word what the machine did to a trial's loss: `-1.2 % speed: corrected`; empty if nothing."""
+    machine = trial.outcome.machine if trial.outcome else None
+    n_void = sum(void.trained for void in trial.voids)
+    marks = [f"{n_void} void"] if n_void else []
+    if machine is not None and machine.raw_loss is not None and machine.ratio is not None:
+        marks.append(f"speed {machine.ratio - 1:+.1%}: corrected")
+    return ", ".join(marks)
+
+
+def purpose(repeat: Repeat) -> str:
+    """Return why a trial was run again and, of a confirmation, what it decided."""
+    why = {
+        Purpose.BASELINE: "to learn the noise",
+        Purpose.CHAMPION: "to compare with",
+        Purpose.CONFIRM: "to confirm it",
+        Purpose.FINAL: "held out, for the result",
+        Purpose.SLOPE: "80% of the budget, to learn what speed is worth",
+    }[repeat.purpose]
+    decided = repeat.verdict
+    if decided is None:
+        return f"seed {repeat.seed}, {why}"
+    lead = decided.reason or f"lead {decided.lead:.1f} sigma"
+    return f"seed {repeat.seed}, {why}: {lead}"
+
+
+def verdict(trial: Trial) -> str:
+    """Return what became of a trial: where it stands by now, running, or the status of its failure."""
+    if trial.status is None:
+        return "running"
+    if trial.number == 0 and trial.kept:
+        return "baseline"
+    standing = trial.standing
+    return standing.replace("_", " ") if standing is not None else trial.status.value
+
+
+def trial_lines(
+    history: History,
+    results: Iterable[Trial | Repeat],
+    hashes: Mapping[int, str],
+    metric: Metric,
+    colour: bool,
+    *,
+    is_open: bool = True,
+) -> list[str]:
+    """Return the heading and one line for each of some trials and repeats of a history."""
+    lines = [paint(header(metric), _BOLD, colour)]
+    for result in results:
+        if isinstance(result, Repeat):
+            lines.append(repeat_line(result, metric, colour, is_open=is_open))
+            continue
+        before = history.incumbent_before(result.number)
+        lines.append(trial_line(result, hashes.get(result.number), before, metric, colour, is_open=is_open))
+    return lines
+
+
+def chosen(*, kept: bool, status: str | None, since: str | None, now: datetime) -> Callable[[Trial], bool]:
+    """Return a test of trials: all that is asked must hold.
+
+    Args:
+        kept: only trials that moved the incumbent.
+        status: only those of a status or standing, such as `crashed` or `provisional`.
+        since: only those started within a duration before `now`, such as `2h`, or since a date, such as 2026-11-22.
+
+    Raises:
+        UsageError: there is no such status, or `since` is neither a duration nor a date.
+    """
+    word = status.replace("-", "_").replace(" ", "_") if status else None
+    if word is not None and word not in WORDS:
+        raise UsageError(f"--status {status}: there is no such status; there are {', '.join(WORDS)}")
+    first = _moment(since, now) if since else None
+
+    def fits(trial: Trial) -> bool:
+        return (
+            (not kept or trial.kept)
+            and (word is None or word in (trial.status, verdict(trial).replace(" ", "_")))
+            and (first is None or datetime.fromisoformat(trial.started_at) >= first)
+        )
+
+    return fits
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    """Return the moment that `2h`, `2026-11-22` or `2026-11-22T18:00` stands for, in UTC. Raises UsageError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return now - timedelta(seconds=seconds(text))
+        except UsageError:
+            raise UsageError(f"--since {text}: write a duration such as 2h, or a date such as 2026-11-22") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

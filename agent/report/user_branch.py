@@ -1,0 +1,166 @@
+"""The kept trials as a new branch of the user's own repository, on request; nothing else of it is touched.
+
+Only git's object store and one new ref are written: no checkout, no index, no hook, no configuration.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.analysis.ablation_log import hash_of, known
+from agent.errors import RepoError, UsageError
+from agent.store.git_objects import AUTHOR
+from agent.store.git_repo import TrialRepo, run_git
+from agent.store.stored_run import StoredRun, ratchet
+from agent.text import counted
+from agent.trials.keep_rule import HELD_OUT_SEED
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A branch that was made."""
+
+    name: str
+    base: str  # hash that it starts from: what was checked out
+    commits: tuple[str, ...]  # hashes, the first kept trial's first
+    brings_baseline: bool  # the first commit makes the script what the run began with
+
+
+def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None, *, minimal: bool = False) -> Branch:
+    """Put the ratchet of a run on a new branch that starts from the repository's HEAD; each commit changes one file.
+
+    Args:
+        path: of the script within the repository; None: as the task calls it, at the top.
+        minimal: put what an attribution has left of the result on it, in one commit, in place of the ratchet.
+
+    Raises:
+        UsageError: it is no repository with a commit, there is such a branch, HEAD has no such file, or there is no
+            minimal script that is smaller and as good.
+    """
+    script = stored.task(0).script
+    chain = [stored.hashes[0]] if minimal else ratchet(stored)
+    steps = [(stored.repo.read(commit)[script], _Told.of(stored.repo, commit)) for commit in chain]
+    baseline = steps[0][0]
+    if minimal:
+        steps.append(_minimal(stored))
+    user = _UserRepository(repository)
+    user.refuse_taken(name)
+    file = user.file(path or script)
+    commits: list[str] = []
+    at, content = user.head, file.content
+    for source, told in steps:
+        if source == content:
+            continue
+        at = user.commit(user.tree(at, file, source), at, told)
+        content = source
+        commits.append(at)
+    if not commits:
+        raise UsageError(
+            f"the best script of {stored.run_id} is what {repository} has already; there is no commit to make"
+        )
+    user.create(name, at)
+    return Branch(name, user.head, tuple(commits), baseline != file.content)
+
+
+@dataclass(frozen=True)
+class _File:
+    path: str
+    mode: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a commit says, and who wrote it when."""
+
+    message: str
+    who: Mapping[str, str]  # as variables for git
+
+    @classmethod
+    def of(cls, repo: TrialRepo, commit: str) -> "_Told":
+        about = run_git(["--git-dir", str(repo.path), "log", "-1", "--format=%an%n%ae%n%ad%n%B", "--date=raw", commit])
+        name, email, date, message = about.decode().split("\n", 3)
+        return cls.by(message, name, email, date)
+
+    @classmethod
+    def by(cls, message: str, name: str, email: str, date: str) -> "_Told":
+        pairs = (("NAME", name), ("EMAIL", email), ("DATE", date))
+        return cls(message, {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in pairs})
+
+
+def _minimal(stored: StoredRun) -> tuple[bytes, _Told]:
+    """Return the minimal script and what its commit says. Raises UsageError if there is none."""
+    told = known(stored)
+    found, chain = told.found, told.found.chain
+    if not found.offered:
+        raise UsageError(
+            f"{stored.run_id} has no minimal script that is smaller and as good: `agent attribute {stored.run_id}` "
+            "says what is known of its changes"
+        )
+    without = [change.key for change in chain.changes if change.key in found.minimal.without]
+    which = (
+        f"{len(chain.changes) - len(without)} of the {counted(len(chain.changes), 'change')} of trial {chain.result}"
+    )
+    ran = told.readings.ran[hash_of(found.minimal.source), HELD_OUT_SEED]
+    message = (
+        f"minimal: {which}\n\nAs good as trial {chain.result} without {', '.join(without)}.\n\n"
+        f"Run: {stored.run_id}\nTrial: {chain.result}\nWithout: {', '.join(without)}\n"
+        f"Val-Loss: {ran.outcome.val_loss!r}\nSeed: {HELD_OUT_SEED}\n"
+    )
+    return found.minimal.source.encode(), _Told.by(message, *AUTHOR, ran.at)
+
+
+class _UserRepository:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            found = run_git(["-C", str(folder.resolve()), "rev-parse", "--absolute-git-dir"])
+        except RepoError as error:
+            raise UsageError(f"{folder} is no git repository; name one with --to DIR") from error
+        self._git_dir = ["--git-dir", found.decode().strip()]
+        try:
+            self.head = self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        except RepoError as error:
+            raise UsageError(f"{folder} has no commit yet; commit your script first") from error
+
+    def refuse_taken(self, name: str) -> None:
+        """Raise UsageError unless a branch of that name can be made."""
+        try:
+            self._run("check-ref-format", f"refs/heads/{name}")
+        except RepoError as error:
+            raise UsageError(f"--branch {name!r} is no name that git allows") from error
+        try:
+            self._run("rev-parse", "--verify", "--quiet", f"refs/heads/{name}")
+        except RepoError:
+            return
+        raise UsageError(f"{self.folder} has a branch {name} already; choose another --branch")
+
+    def file(self, path: str) -> _File:
+        """Return a file at HEAD. Raises UsageError if there is none."""
+        entry = self._run("ls-tree", "-z", self.head, "--", path).rstrip("\0")
+        about, _, found = entry.partition("\t")
+        if found != path or about.split(" ")[1] != "blob":
+            raise UsageError(f"{self.folder} has no file {path} at its HEAD; say where the script lies with --path")
+        mode, _, blob = about.split(" ")
+        return _File(path, mode, run_git([*self._git_dir, "cat-file", "blob", blob]))
+
+    def tree(self, commit: str, file: _File, content: bytes) -> str:
+        """Store the tree of a commit with other content in one file; return its hash."""
+        blob = run_git([*self._git_dir, "hash-object", "-w", "--stdin"], content).decode().strip()
+        with tempfile.TemporaryDirectory() as scratch:
+            index = {"GIT_INDEX_FILE": f"{scratch}/index"}
+            self._run("read-tree", commit, env=index)
+            self._run("update-index", "--cacheinfo", f"{file.mode},{blob},{file.path}", env=index)
+            return self._run("write-tree", env=index)
+
+    def commit(self, tree: str, parent: str, told: _Told) -> str:
+        """Store a commit and return its hash."""
+        return self._run("commit-tree", tree, "-p", parent, stdin=told.message.encode(), env=told.who)
+
+    def create(self, name: str, commit: str) -> None:
+        """Make the branch. Raises RepoError if there is one by now, or one that stands in its way."""
+        self._run("update-ref", f"refs/heads/{name}", commit, "")
+
+    def _run(self, *argv: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
+        return run_git([*self._git_dir, *argv], stdin, env).decode().strip()

@@ -1,0 +1,1 @@
+"""The loop: propose, execute, judge, commit or revert."""

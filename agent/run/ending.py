@@ -1,0 +1,50 @@
+"""When a run ends, and in words why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.trials.budget import Budget
+from agent.trials.trial import Trial
+
+MAX_IDLE_PROPOSALS = 20
+"""After so many proposals in a row that never ran, something is wrong with the proposer, and the run stops."""
+
+
+class Ending(StrEnum):
+    """Why a run ended."""
+
+    DONE = "done"
+    NOTHING_RAN = "nothing_ran"
+    BASELINE_FAILED = "baseline_failed"
+    STUCK = "stuck"
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ended, and in words why."""
+
+    ending: Ending
+    reason: str
+
+
+def why_given_up(trials: Sequence[Trial]) -> End | None:
+    """Return why a run that has come to these finished trials goes no further, whatever its budget; None if it does."""
+    if trials and trials[0].val_loss is None:
+        outcome = trials[0].outcome
+        assert outcome is not None
+        return End(Ending.BASELINE_FAILED, f"the baseline has no loss: {outcome.status}, {outcome.reason}")
+    last = trials[-MAX_IDLE_PROPOSALS:]
+    if len(last) == MAX_IDLE_PROPOSALS and not any(trial.status and trial.status.ran for trial in last):
+        assert last[-1].outcome is not None
+        why = f"{MAX_IDLE_PROPOSALS} proposals in a row never ran, the last because: {last[-1].outcome.reason}"
+        return End(Ending.STUCK, why)
+    return None
+
+
+def for_trials(budget: Budget, n_closing: int, trials: Sequence[Trial]) -> Budget:
+    """Return the budget less what the repeats after the search may take, each as much as the baseline did."""
+    once = trials[0].outcome if trials else None
+    if not n_closing or once is None:
+        return budget
+    return budget.less(n_closing * once.train_seconds, n_closing * once.total_seconds)

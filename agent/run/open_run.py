@@ -1,0 +1,129 @@
+"""A run that this process may write to, with everything it is made of."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from agent.execution.early_stopping import Pruner, Watch
+from agent.execution.executor import Workbench
+from agent.execution.scoring.scorer import Scorer
+from agent.execution.speed.probe import Canary
+from agent.modes.proposer import Proposer
+from agent.search.space import SearchSpace
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import Journal
+from agent.store.paths import RunPaths
+from agent.task.corpus import Corpus
+from agent.task.task import Task
+from agent.text import counted
+from agent.trials.budget import Budget
+from agent.trials.events import AttemptVoided
+from agent.trials.history import History
+from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.machine_speed import Void
+from agent.trials.repeat import Repeat
+from agent.trials.trial import Trial
+from sandbox.job import Sandbox
+
+
+def utc_now() -> str:
+    """Return the time as the journal writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Observer(Protocol):
+    """Is told what happens, in the order in which it happens; the screen is one."""
+
+    def proposing(self, number: int) -> None: ...
+    def started(self, trial: Trial) -> None: ...
+    def scoring(self, trial: Trial) -> None: ...
+    def finished(self, trial: Trial, previous: Trial | None) -> None: ...
+    def repeating(self, repeat: Repeat) -> None: ...
+    def repeated(self, repeat: Repeat, trial: Trial) -> None: ...
+    def voided(self, void: Void, trial: int) -> None: ...
+
+
+@dataclass
+class OpenRun:
+    """A run that this process may write to, with everything it is made of."""
+
+    run_id: str
+    mode: str
+    model_name: str | None
+    task: Task
+    space: SearchSpace | None  # what is searched: the task's, or every name by itself
+    corpus: Corpus | None
+    paths: RunPaths
+    journal: Journal
+    history: History
+    repo: TrialRepo
+    proposer: Proposer
+    sandbox: Sandbox
+    scorer: Scorer
+    budget: Budget
+    observer: Observer
+    rule: KeepRule = field(default_factory=lambda: KeepRule("any"))
+    pruner: Pruner | None = None  # stops trials early; None: all run to their end
+    final_runs: int = 0  # of the run's result under held-out seeds, at the end
+    passed_on: Mapping[str, str] = field(default_factory=dict)  # variables of the caller that task.toml allows
+    conditions: Mapping[str, str] = field(default_factory=dict)  # what results may depend on here
+    now: Callable[[], str] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    canary: Canary | None = None  # None: the machine's speed decides nothing, or nobody asked
+    lookahead: int = 0  # 1: the next trial is thought of while one trains
+    sources: dict[int, str] = field(default_factory=dict)  # script of every kept trial, by number
+
+    def __post_init__(self) -> None:
+        self.keeper = Keeper(self.rule, self.history.results)
+
+    @property
+    def bench(self) -> Workbench:
+        """What this run executes scripts with."""
+        return Workbench(
+            self.task, self.corpus, self.sandbox, self.scorer, self.passed_on, self.paths.compiled, self.conditions
+        )
+
+    @property
+    def retired(self) -> tuple[str, ...]:
+        """What earlier versions did for this run and nothing does any more, a sentence each."""
+        machines = [result.outcome.machine for result in self.history.results if result.outcome is not None]
+        n_corrected = sum(machine is not None and machine.raw_loss is not None for machine in machines)
+        so_far = f"{counted(n_corrected, 'loss', 'losses')} of this run, so far, were corrected for the machine's speed"
+        return (*self.task.retired, *([f"{so_far}; new ones are recorded as they are scored"] if n_corrected else []))
+
+    def watch_of(self, trial: Trial, source: str) -> Watch | None:
+        """Return what follows a trial's training and may stop it; None where nothing is stopped early."""
+        if self.pruner is None:
+            return None
+        champion, bar = self.keeper.result, None
+        if champion is not None:
+            bar = self.pruner.bar(trial.number, source, champion, self.sources[champion], self.keeper.sigma)
+        return Watch(self.pruner.form, self.paths.trial(trial.number).log, self.task.limits.followed_bytes, bar)
+
+    def put_down(self, void: Void) -> None:
+        """Journal that an attempt at what is in flight does not count."""
+        trial, repeat = self.history.pending, self.history.repeating
+        if trial is not None:
+            event = AttemptVoided(trial.number, None, void)
+        else:
+            assert repeat is not None, "an attempt is one at what is in flight"
+            event = AttemptVoided(repeat.trial, repeat.seed, void)
+        self.journal.append(event)
+        self.history.add(event)
+        self.observer.voided(void, event.trial)
+
+    def move_refs(self) -> None:
+        """Let branch and champion's tag point where the journal says, wherever they point now."""
+        incumbent, champion = self.history.incumbent, self.history.champion
+        assert incumbent is not None
+        assert champion is not None
+        self.repo.point(self.run_id, incumbent.number, champion.number)
+
+    def source_of(self, trial: Trial) -> str:
+        """Return the script of a trial: its edit applied to its parent's script."""
+        if trial.parent is None:
+            return self.task.source
+        return trial.proposal.edit.apply(self.sources[trial.parent])

@@ -1,0 +1,225 @@
+"""Opening a run for writing: the checks before trial 0, the lock, and everything a run is made of."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from agent.errors import UsageError
+from agent.execution.early_stopping import pruner_of
+from agent.execution.environment import conditions_of, environment
+from agent.execution.executor import canary_of, corpus_of, passed_variables, scorer_of
+from agent.execution.sandboxes import image_is_here, open_sandbox
+from agent.execution.smoke_test import Smoke
+from agent.llm.model import Model
+from agent.llm.recording import Transcript, cut_recording
+from agent.llm.spending_cap import CappedModel
+from agent.modes.model_choice import ECHO, build_model, is_echo, needs_model
+from agent.modes.registry import build_proposer, check_mode, searched
+from agent.run.open_run import Observer, OpenRun, utc_now
+from agent.run.resume import image_to_go_on_in, raise_of, refuse_another_task, refuse_other_conditions, with_raises
+from agent.store import run_config
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import Journal, read_history
+from agent.store.paths import RunPaths, RunsFolder
+from agent.store.run_config import RunConfig, caps_of, rule_of
+from agent.store.run_lock import locked
+from agent.store.stored_run import load_task
+from agent.task.task import Task
+from agent.text import Say, counted
+from agent.trials.budget import Budget, Ledger
+from agent.trials.history import History
+from agent.trials.trial import Usage
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the caller brings: what its environment says, read by `cli` alone, and its screen."""
+
+    cache: Path  # prepared data
+    api_key: str | None
+    variables: Mapping[str, str]  # the caller's environment, of which task.toml may let names through
+
+    screen_of: "ScreenOf"  # makes the observer once the run's task and paths are known
+    say: "Say"  # prints one line
+    count_tokens: Callable[[int], None]  # shows how much of a model's reply has come in
+    build_model: "BuildModel" = build_model  # several runs may share one
+
+
+@dataclass(frozen=True)
+class OnResume:
+    """What the user asks for when a run is gone on with."""
+
+    caps: Mapping[str, float | None] = field(default_factory=dict)  # new ones, by field of RunConfig; None: as it is
+    accept_changed: tuple[str, ...] = ()  # conditions that may differ from the run's own
+    task_folder: str | None = None  # where the task lies now
+
+
+NOTHING_ASKED = OnResume()
+
+ScreenOf = Callable[[Task, RunPaths, TrialRepo], Observer]
+
+
+class BuildModel(Protocol):
+    """As `agent.modes.registry.build_model`."""
+
+    def __call__(
+        self,
+        config: RunConfig,
+        api_key: str | None,
+        n_replies_used: int,
+        *,
+        say: Say,
+        count_tokens: Callable[[int], None],
+    ) -> Model: ...
+
+
+@contextmanager
+def new_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> Iterator[OpenRun]:
+    """Check everything, then make the run's folder and open it. What cannot work is said before anything is written.
+
+    Raises:
+        UsageError, TaskError: the request is wrong; nothing was written.
+        MissingRequirementError, SandboxError: the machine lacks something; nothing was written.
+    """
+    check_mode(config.mode)
+    if config.smoke_on == "gpu" and not config.gpus:
+        raise UsageError("--smoke-on gpu: name the GPUs of this run with --gpus")
+    task = load_task(config, runs)
+    paths = runs.run(config.run_id)
+    _refuse_taken(paths)
+    with _open(config, task, runs, around) as run:
+        yield run
+
+
+@contextmanager
+def existing_run(
+    config: RunConfig, runs: RunsFolder, around: Surroundings, on_resume: OnResume = NOTHING_ASKED
+) -> Iterator[OpenRun]:
+    """Open a run that was interrupted, to go on where its journal ends.
+
+    Raises:
+        UsageError: what is asked for, the task or the machine is not what the run began with, or another process has
+            the run open.
+    """
+    run_config.refuse_retired(runs.run(config.run_id).run_json)
+    if on_resume.task_folder is not None:
+        config = replace(config, task_folder=on_resume.task_folder)
+    run_config.checked(**asdict(config))  # run.json may have been edited
+    task = load_task(config, runs)
+    refuse_another_task(config, task, TrialRepo(runs.repo))
+    if config.model is None and config.base_url is None:
+        around = replace(around, api_key=None)  # it began with the embedded model, whatever is set now
+    with _open(config, task, runs, around, on_resume) as run:
+        yield run
+
+
+def _refuse_taken(paths: RunPaths) -> None:
+    """Raise UsageError if the run has begun. A folder without run.json and journal is what a kill left before that."""
+    if paths.comparison.exists():
+        raise UsageError(f"the name {paths.run_id} is taken by a comparison; choose another --name")
+    if paths.run_json.exists() or paths.journal.exists():
+        raise UsageError(f"the name {paths.run_id} is taken; choose another --name, or `agent resume {paths.run_id}`")
+
+
+@contextmanager
+def _open(
+    config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings, on_resume: OnResume = NOTHING_ASKED
+) -> Iterator[OpenRun]:
+    passed_on = passed_variables(task, around.variables)
+    paths = runs.run(config.run_id)
+    with ExitStack() as stack:
+        resumed = paths.run_json.exists()
+        if resumed:
+            stack.enter_context(locked(paths))
+        history = read_history(paths.journal) if paths.journal.exists() else History([])
+        raised = raise_of(config, history, on_resume.caps, utc_now())
+        if raised is not None:
+            history.raises.append(raised)
+        config = with_raises(config, history.raises)
+        image = image_to_go_on_in(history, image_is_here, on_resume.accept_changed)
+        unenforced = frozenset(config.accept_unenforced)
+        sandbox = open_sandbox(config.sandbox, task, unenforced, config.gpus, around.say, image=image)
+        stack.callback(sandbox.close)
+        corpus = corpus_of(task, around.cache, around.say)
+        conditions = conditions_of(task, corpus, config.sandbox, config.gpus)
+        refuse_other_conditions(history, conditions, on_resume.accept_changed)
+        model = _model(config, history, around) if needs_model(config) else None
+        if model is not None:
+            stack.callback(model.close)
+        rehearses = config.mode == "code-edit" and config.smoke
+        smoke = (
+            Smoke(task, corpus, sandbox, paths, passed_on=passed_on, say=around.say, on_gpu=config.smoke_on == "gpu")
+            if rehearses
+            else None
+        )
+        proposer = build_proposer(config, task, model, paths, around.api_key, rehearse=smoke)
+        runs.prepare()
+        repo = TrialRepo(runs.repo)
+        if not resumed:  # only now, when everything is known to work, is anything written
+            stack.enter_context(locked(paths))
+            _refuse_taken(paths)  # by a process that was quicker
+            run_config.save(paths.run_json, config, environment())
+        for left in repo.recover(config.run_id, paths.worktree):
+            around.say(f"removed {left}, which a git command of this run had left when it was killed")
+        journal = Journal(paths.journal)
+        stack.callback(journal.close)
+        if journal.dropped_bytes:
+            torn = counted(journal.dropped_bytes, "byte")
+            around.say(f"the journal ended in a torn line of {torn}, which was dropped")
+        if raised is not None:
+            journal.append(raised)
+        yield OpenRun(
+            run_id=config.run_id,
+            mode=config.mode,
+            model_name=model.name if model else ECHO if is_echo(config) else None,
+            task=task,
+            space=searched(config, task),
+            corpus=corpus,
+            paths=paths,
+            journal=journal,
+            history=history,
+            repo=repo,
+            proposer=proposer,
+            sandbox=sandbox,
+            scorer=scorer_of(task, corpus, sandbox),
+            budget=Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
+            observer=around.screen_of(task, paths, repo),
+            rule=rule_of(config),
+            pruner=pruner_of(task, config.seed, history.results) if config.prune else None,
+            final_runs=config.final_runs,
+            passed_on=passed_on,
+            conditions=conditions,
+            canary=canary_of(config, paths, task, sandbox, passed_on),
+            lookahead=config.lookahead,
+        )
+
+
+def _model(config: RunConfig, history: History, around: Surroundings) -> Model:
+    """Return the run's model, with what it has spent so far counted."""
+    used = _used(history)
+    model = around.build_model(
+        config, around.api_key, used.calls if used else 0, say=around.say, count_tokens=around.count_tokens
+    )
+    if config.record is not None:
+        model = _recorded(model, Path(config.record), used.calls if used else 0, around.api_key)
+    tokens = used.prompt_tokens + used.completion_tokens if used else 0
+    dollars = (used.dollars or 0.0) if used else 0.0
+    return CappedModel(model, caps_of(config), tokens=tokens, dollars=dollars)
+
+
+def _recorded(model: Model, path: Path, n_replies: int, api_key: str | None) -> Model:
+    """Return the model with its replies written to `path`, after those that the journal holds."""
+    if n_replies:
+        cut_recording(path, n_replies)
+    elif path.exists():
+        raise UsageError(f"--record {path}: there is such a file; name another, or move it away")
+    return Transcript(model, path, [api_key] if api_key else [], failures=False)
+
+
+def _used(history: History) -> Usage | None:
+    """Return what the journal already holds of model calls."""
+    used = Ledger.of(history.results).usage
+    pending = history.pending.proposal.usage if history.pending else None
+    return used.plus(pending) if used and pending else used or pending

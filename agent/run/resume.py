@@ -1,0 +1,118 @@
+"""What may be different when a run is gone on with: its budget may be higher, and nothing else."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from agent.errors import UsageError
+from agent.store.git_repo import TrialRepo
+from agent.store.run_config import RunConfig
+from agent.task.task import Task
+from agent.trials.events import BudgetRaised
+from agent.trials.history import History
+
+RAISABLE = {
+    "trials": "--trials",
+    "budget_seconds": "--budget",
+    "wall_seconds": "--wall",
+    "max_cost": "--max-cost",
+    "max_tokens": "--max-tokens",
+}
+"""Fields of RunConfig that hold a cap of the whole run, and the options that set them."""
+
+
+def with_raises(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunConfig:
+    """Return the configuration with the caps that the journal has raised since."""
+    caps: dict[str, Any] = {name: value for event in raises for name, value in event.caps.items()}
+    return replace(config, **caps)
+
+
+def at_trial(config: RunConfig, history: History, number: int) -> RunConfig:
+    """Return the configuration as it was when trial `number` was proposed."""
+    return with_raises(config, [event for event in history.raises if event.number <= number])
+
+
+def raise_of(config: RunConfig, history: History, asked: Mapping[str, float | None], at: str) -> BudgetRaised | None:
+    """Return the event that raises the caps to what is `asked` by field; None if nothing changes.
+
+    Raises:
+        UsageError: a cap would be lowered, or set where there was none.
+    """
+    now = with_raises(config, history.raises)
+    caps = {}
+    for name, value in asked.items():
+        old = getattr(now, name)
+        if value is None or value == old:
+            continue
+        if old is None or value < old:
+            raise UsageError(
+                f"resume may raise a budget, not lower it: {RAISABLE[name]} {_shown(old)} → {_shown(value)}; "
+                f"leave it out, or start a new run"
+            )
+        caps[name] = value
+    return BudgetRaised(len(history.trials), caps, at) if caps else None
+
+
+def refuse_changes(config: RunConfig, asked: Mapping[str, Any]) -> None:
+    """Raise UsageError if something `asked`, by field of RunConfig, is not what the run began with."""
+    changes = {name: value for name, value in asked.items() if value is not None and value != getattr(config, name)}
+    if changes:
+        told = ", ".join(
+            f"--{name.replace('_', '-')} {_shown(getattr(config, name))} → {_shown(value)}"
+            for name, value in changes.items()
+        )
+        raise UsageError(
+            f"{config.run_id} would be another run with {told}; leave it out, or start one with `agent run`"
+        )
+
+
+def refuse_another_task(config: RunConfig, task: Task, repo: TrialRepo) -> None:
+    """Raise UsageError, with what differs, unless `task` is the one that the run began with."""
+    if task.digest == config.task_digest:
+        return
+    first = f"{config.run_id}/0000"
+    before = repo.read(first) if repo.tag(config.run_id, 0) else {}
+    names = sorted(name for name in before.keys() | task.files.keys() if before.get(name) != task.files.get(name))
+    what = (
+        f"{', '.join(names)} differ; `git -C {repo.path} show {first}:NAME` has the old; " if before and names else ""
+    )
+    raise UsageError(
+        f"the task in {task.folder} has changed since {config.run_id} began ({what}digest {config.task_digest} → "
+        f"{task.digest}); restore it, or start a new run"
+    )
+
+
+def refuse_other_conditions(history: History, now: Mapping[str, str], accepted: Iterable[str]) -> None:
+    """Raise UsageError if losses would come about under other conditions than the run's last ones.
+
+    `accepted` names conditions that the user lets differ.
+    """
+    before = next((t.outcome.conditions for t in reversed(history.trials) if t.outcome and t.outcome.conditions), now)
+    changed = [n for n in before if before[n] != now.get(n) and n not in accepted]
+    if changed:
+        told = "; ".join(f"{name} {before[name]} → {now.get(name, 'unknown')}" for name in changed)
+        raise UsageError(
+            f"losses here cannot be compared with the run's own ({told}); go on where it began, start a new run, "
+            f"or accept it with --accept-changed {changed[0]}"
+        )
+
+
+def image_to_go_on_in(history: History, is_here: Callable[[str], bool], accepted: Iterable[str]) -> str | None:
+    """Return the digest of the image that the run's trials ran in; None if in none, or if another is accepted.
+
+    Raises:
+        UsageError: it is not on this machine.
+    """
+    ran = [trial.outcome.image for trial in history.trials if trial.outcome is not None and trial.outcome.sandbox]
+    if not ran or ran[-1] is None or is_here(ran[-1]):
+        return ran[-1] if ran else None
+    if "image" in accepted:
+        return None
+    raise UsageError(
+        f"the image {ran[-1]} that the run's trials ran in is not on this machine; bring it with `docker load`, start "
+        "a new run, or accept another with --accept-changed image"
+    )
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

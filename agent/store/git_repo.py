@@ -1,0 +1,270 @@
+"""The git side of a run: one bare repository for all runs, one branch a run, one tagged commit a trial.
+
+Everything here is derived from the journal, so it can be made again after a kill and gives the same hashes. The
+user's git configuration, hooks, signing and identity have no say, and the user's own repository is never touched.
+"""
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.errors import MissingRequirementError, RepoError
+from agent.store.git_locks import is_worktree_of, registered, remove_leftovers, turn
+from agent.store.git_objects import Commit
+
+# Neither the user's nor the machine's configuration is read; `cli` has dropped the caller's GIT_* variables. Nor can
+# the configuration of somebody's clone, which may be read, make git fetch anything or start a program.
+_NO_CONFIG = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+}
+_OPTIONS = [
+    *("-c", "safe.directory=*"),
+    *("-c", "core.autocrlf=false"),
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "log.showSignature=false"),
+]
+_CONFIG = """[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+\tlogallrefupdates = false
+\tfsync = all
+[gc]
+\tauto = 0
+"""
+
+
+class TrialRepo:
+    """A bare repository whose branches are ratchets and whose tags are trials."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the repository at `path`, making it if it is not there.
+
+        Raises:
+            MissingRequirementError: there is no git program.
+            RepoError: `path` is something else.
+        """
+        self.path = path.resolve()
+        self._written: set[str] = set()
+        if not self.path.exists():
+            self._found()
+        elif not (self.path / "objects").is_dir():
+            raise RepoError(f"{self.path} is not a git repository; move it away, or give another --runs DIR")
+
+    @classmethod
+    def containing(cls, path: Path) -> "TrialRepo | None":
+        """Return the repository that `path` is or lies in, a clone for instance; None if there is none."""
+        if not path.is_dir():
+            return None
+        try:
+            folder = run_git(["-C", str(path.resolve()), "rev-parse", "--absolute-git-dir"]).decode().strip()
+        except RepoError:
+            return None
+        return cls(Path(folder))
+
+    def branch(self, run_id: str, remote: str | None = None) -> str | None:
+        """Return the hash that the run's branch points to, here or, in a clone, at the remote; or None."""
+        return self._resolve(f"refs/remotes/{remote}/{run_id}" if remote else f"refs/heads/{run_id}")
+
+    def tag(self, run_id: str, number: int) -> str | None:
+        """Return the hash of a trial's commit, or None."""
+        return self._resolve(_tag(run_id, number))
+
+    def tags(self, run_id: str) -> dict[int, str]:
+        """Return the hash of every trial's commit of a run, by trial number."""
+        # Read from the files that git keeps refs in: asking git would take reading commands longer than all the rest.
+        prefix = f"refs/tags/{run_id}/"
+        found = {}
+        packed = self.path / "packed-refs"
+        for line in packed.read_text().splitlines() if packed.exists() else ():
+            sha, _, name = line.partition(" ")
+            if name.startswith(prefix) and name.removeprefix(prefix).isdigit():
+                found[int(name.removeprefix(prefix))] = sha
+        folder = self.path / prefix
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name.isdigit():  # neither a lock file nor the champion
+                found[int(path.name)] = path.read_text().strip()
+        return found
+
+    def record(self, run_id: str, number: int, commit: Commit, advance: bool) -> str:
+        """Make the commit of a trial and its tag, let the branch follow if `advance`, and return the hash.
+
+        Both refs move in one transaction. Doing it again changes nothing.
+        """
+        self._store(commit)
+        updates = [f"update {_tag(run_id, number)} {commit.sha}"]
+        if advance:
+            updates.append(f"update refs/heads/{run_id} {commit.sha}")
+        self._change(["update-ref", "--stdin"], "\n".join(["start", *updates, "commit", ""]).encode())
+        return commit.sha
+
+    def recover(self, run_id: str, worktree: Path) -> list[Path]:
+        """Remove what git commands of this run that were killed have left; return the lock files that were there."""
+        with turn(self.path):
+            return remove_leftovers(self.path, run_id, worktree)
+
+    def point(self, run_id: str, incumbent: int, champion: int) -> None:
+        """Move the run's branch to the incumbent's commit and the tag RUN/champion to the champion's.
+
+        As long as nothing is confirmed the champion is trial 0, and there is no such tag.
+        """
+        updates = [f"update refs/heads/{run_id} {self.find(_tag(run_id, incumbent))}"]
+        if champion != 0:
+            updates.append(f"update refs/tags/{run_id}/champion {self.find(_tag(run_id, champion))}")
+        self._change(["update-ref", "--stdin"], "\n".join(["start", *updates, "commit", ""]).encode())
+
+    def find(self, revision: str) -> str:
+        """Return the full hash of a commit. Raises RepoError if there is none of that name."""
+        sha = self._resolve(revision)
+        if sha is None:
+            raise RepoError(f"no commit {revision!r} in {self.path}; `agent log` lists the trials")
+        return sha
+
+    def read(self, revision: str) -> dict[str, bytes]:
+        """Return the files of a commit by path. Raises RepoError if there is no such commit."""
+        sha = self.find(revision)
+        entries = (entry.split("\t", 1) for entry in self._run(["ls-tree", "-r", "-z", sha]).split("\0") if entry)
+        blobs = {path: about.split(" ")[2] for about, path in entries}
+        return {path: self._raw(["cat-file", "blob", blob]) for path, blob in blobs.items()}
+
+    def chain(self, revision: str) -> list[str]:
+        """Return the hashes from the first commit, a baseline, up to `revision`, each the parent of the next."""
+        return self._run(["rev-list", "--first-parent", "--reverse", self.find(revision)]).split()
+
+    def parents(self, revision: str) -> list[str]:
+        """Return the hashes of a commit's parents."""
+        return self._run(["rev-list", "--parents", "-1", self.find(revision)]).split()[1:]
+
+    def problems(self) -> list[str]:
+        """Return what git finds wrong with the objects and refs of all runs, one line each."""
+        try:
+            self._run(["fsck", "--no-dangling", "--no-progress"])
+        except RepoError as error:
+            return str(error).splitlines()
+        return []
+
+    def message(self, revision: str) -> str:
+        """Return the message of a commit, trailers included."""
+        return self._run(["log", "-1", "--format=%B", self.find(revision)])
+
+    def diff(self, old: str, new: str) -> str:
+        """Return the unified diff between two commits."""
+        return self._run(["diff", "--no-color", "--no-ext-diff", self.find(old), self.find(new)])
+
+    def graph(self, run_id: str, n_commits: int) -> str:
+        """Return `git log --graph` of the trials of a run, the newest first."""
+        shown = [f"--decorate-refs=refs/tags/{run_id}", f"--decorate-refs=refs/heads/{run_id}"]
+        which = [f"--exclude=refs/tags/{run_id}/minimal", f"--glob=refs/tags/{run_id}/*"]  # no trial; until 2026-11-22
+        return self._run(["log", "--graph", "--format=%h%d %s", f"-{n_commits}", *shown, *which])
+
+    def check_out(self, run_id: str, worktree: Path) -> None:
+        """Make `worktree` show the run's branch as it is now, whatever was there before."""
+        if is_worktree_of(self.path, worktree):
+            with turn(self.path) as held:
+                run_git(["-C", str(worktree), "reset", "--quiet", "--hard", f"refs/heads/{run_id}"], held=held)
+                run_git(["-C", str(worktree), "clean", "-ffdxq"], held=held)
+            return
+        shutil.rmtree(worktree, ignore_errors=True)
+        for folder in registered(self.path, worktree):
+            shutil.rmtree(folder)
+        # Forced, for a copy of all runs: there the branch seems to be checked out in the original's worktree.
+        self._change(["worktree", "add", "--quiet", "--force", str(worktree.resolve()), run_id])
+
+    def pack_refs(self) -> None:
+        """Put loose refs into one file, so that thousands of trials stay quick to list."""
+        self._change(["pack-refs", "--all"])
+
+    def _found(self) -> None:
+        """Make the repository, in one step."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with turn(self.path) as held:
+            if self.path.exists():
+                return  # another run was quicker
+            temporary = self.path.with_name(self.path.name + ".new")
+            shutil.rmtree(temporary, ignore_errors=True)
+            run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)], held=held)
+            (temporary / "config").write_text(_CONFIG)
+            temporary.rename(self.path)
+
+    def _store(self, commit: Commit) -> None:
+        """Make the objects of a commit, as far as this process has not."""
+        for made in commit.objects:
+            if made.sha not in self._written:
+                self._change(["hash-object", "-w", "-t", made.kind, "--stdin"], made.data)
+                self._written.add(made.sha)
+
+    def _resolve(self, revision: str) -> str | None:
+        if not re.fullmatch(r"[\w./@^~-]+", revision) or revision.startswith("-"):
+            return None
+        try:
+            return self._run(["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"]).strip()
+        except RepoError:
+            return None
+
+    def _run(self, argv: list[str]) -> str:
+        return self._raw(argv).decode(errors="replace")
+
+    def _raw(self, argv: list[str]) -> bytes:
+        return run_git(["--git-dir", str(self.path), *argv])
+
+    def _change(self, argv: list[str], stdin: bytes = b"") -> None:
+        """Run a command that writes, in our turn."""
+        with turn(self.path) as held:
+            run_git(["--git-dir", str(self.path), *argv], stdin, held=held)
+
+
+def trailers(message: str) -> dict[str, str]:
+    """Return the trailers of a commit message."""
+    block = message.strip().rpartition("\n\n")[2]
+    pairs = (line.partition(": ") for line in block.split("\n"))
+    return {name: value for name, colon, value in pairs if colon and re.fullmatch(r"[A-Z][A-Za-z-]*", name)}
+
+
+def _tag(run_id: str, number: int) -> str:
+    return f"refs/tags/{run_id}/{number:04d}"
+
+
+def run_git(
+    argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None, held: int | None = None
+) -> bytes:
+    """Run git without the user's settings and hooks, and return what it printed.
+
+    `held` is a descriptor from `git_turns.turn` that it keeps; a command that changes a repository of runs needs one.
+
+    Raises:
+        MissingRequirementError: there is no git program.
+        RepoError: it failed; the message has what it said.
+    """
+    try:
+        import git
+    except ImportError as error:  # GitPython says so at import when there is no git program
+        raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
+    with tempfile.TemporaryFile() as given:
+        given.write(stdin)
+        given.seek(0)
+        try:
+            output = git.Git().execute(
+                ["git", *_OPTIONS, *argv],
+                istream=given,
+                env={**_NO_CONFIG, **(env or {})},
+                pass_fds=() if held is None else (held,),
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+            )
+        except git.GitCommandNotFound as error:
+            raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
+        except git.GitCommandError as error:
+            said = str(error.stderr).strip().removeprefix("stderr: ").strip("' \n") or f"exit status {error.status}"
+            command = next(word for word in argv if not word.startswith(("-", "/")) and "=" not in word)
+            remedy = "; make room and go on with `agent resume`" if os.strerror(errno.ENOSPC) in said else ""
+            raise RepoError(f"git {command} failed: {said}{remedy}") from error
+    assert isinstance(output, bytes)
+    return output

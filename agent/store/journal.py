@@ -1,0 +1,153 @@
+"""The one truth of a run: an append-only file of events, written by one process at a time.
+
+Each line is one JSON object with the key `event`. A line counts once its newline is on the disk. A torn last line
+is what a kill leaves behind and is dropped; a torn line in the middle means that somebody else wrote, and is refused.
+"""
+
+import gc
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic_core import from_json  # twice as quick as json, as exact, and loaded anyway
+
+from agent.errors import JournalError
+from agent.store.atomic_file import sync_folder
+from agent.trials.events import BudgetRaised, Event, Recordable, TrialStarted, event_from_json
+from agent.trials.history import History
+
+_Line = TypeVar("_Line")
+
+FORMAT = 1
+"""Version of run.json, journal, trailers and folders together; see docs/format.md."""
+
+
+class Journal:
+    """Appends events to a file and makes each durable before it returns."""
+
+    def __init__(self, path: Path, go_on_with: str = "agent resume") -> None:
+        """Open the file at its end, without what a kill has left of a last line.
+
+        `go_on_with` is the command that continues where the file ends.
+        """
+        self.path = path
+        self._go_on_with = go_on_with
+        self.dropped_bytes = _cut_torn_tail(path)
+        # Unbuffered: nothing that failed to reach the disk may linger in memory and come out later.
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, event: Recordable) -> None:
+        """Write one event and wait until it is on the disk.
+
+        Raises:
+            JournalError: the disk is full or failing; what was written of the line is taken back.
+        """
+        line = json.dumps(event.to_json(), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        data = memoryview(line.encode() + b"\n")
+        end = self.path.stat().st_size
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.truncate(end)  # shrinking works on a full disk
+            raise JournalError(
+                f"cannot write to {self.path}: {error.strerror}; make room and continue with `{self._go_on_with}`"
+            ) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_events(path: Path) -> Iterator[Event | BudgetRaised]:
+    """Yield the events of a journal in order. A torn last line is left out.
+
+    Raises:
+        JournalError: a line other than the last cannot be read; the message has its number.
+    """
+    return read_lines(path, event_from_json)
+
+
+def read_history(path: Path, before: int | None = None) -> History:
+    """Return the history of a journal, or of what lies before the start of trial `before`.
+
+    Raises:
+        JournalError: it cannot be read, or contradicts itself.
+    """
+    history = History([])
+    collecting = gc.isenabled()
+    gc.disable()  # thousands of records and not one cycle: the collector would take a fifth of the time
+    try:
+        for event in read_events(path):
+            if isinstance(event, TrialStarted) and event.number == before:
+                break
+            if isinstance(event, BudgetRaised):
+                history.raises.append(event)
+            else:
+                history.add(event)
+    finally:
+        gc.freeze()  # nor does it find any later
+        if collecting:
+            gc.enable()
+    return history
+
+
+def read_lines(path: Path, decoded: Callable[[dict[str, Any]], _Line]) -> Iterator[_Line]:
+    """Yield what `decoded` makes of each line of such a file, in order. A torn last line is left out.
+
+    Raises:
+        JournalError: a line other than the last cannot be read; the message has its number.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise JournalError(f"{path} is missing: this folder is not a run, or the run never started") from error
+    lines = content.split(b"\n")
+    complete, torn = lines[:-1], lines[-1]
+    for number, line in enumerate(complete, start=1):
+        try:
+            data = from_json(line)
+        except ValueError as error:
+            if number == len(complete) and not torn:
+                return
+            raise _unreadable(path, number, error) from error
+        try:
+            yield decoded(data)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _unreadable(path, number, error) from error
+
+
+def _unreadable(path: Path, number: int, error: Exception) -> JournalError:
+    return JournalError(
+        f"{path}, line {number}: not an event ({error}); "
+        "restore the file from a backup, or look at it with `agent log --verify`"
+    )
+
+
+def _cut_torn_tail(path: Path) -> int:
+    """Cut what a kill left of the last line; return the number of bytes dropped."""
+    if not path.exists():
+        path.touch()
+        sync_folder(path.parent)
+        return 0
+    n_torn = torn_bytes(path)
+    if n_torn:
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size - n_torn)
+            os.fsync(file.fileno())
+    return n_torn
+
+
+def torn_bytes(path: Path) -> int:
+    """Return how many bytes a kill left of the last line."""
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    if end == len(data) and end > 0:
+        start = data.rfind(b"\n", 0, end - 1) + 1
+        try:
+            json.loads(data[start:end])
+        except ValueError:
+            end = start
+    return len(data) - end

@@ -1,0 +1,55 @@
+"""results.tsv: the table of a run in the five columns of autoresearch."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.text import one_line
+from agent.trials.history import stands
+from agent.trials.metric import Metric
+from agent.trials.trial import Status, Trial
+
+if TYPE_CHECKING:
+    pass  # it brings numpy, and reading commands do without
+
+
+_CRASHES = (
+    Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.DIVERGED, Status.BAD_ARTIFACT, Status.REJECTED_SCORE,
+)  # fmt: skip
+
+
+def results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> str:
+    """Return the text of results.tsv: autoresearch's five columns. A failed trial has no value: its cell is blank.
+
+    What was rolled back is a discard, so that the lowest loss that was kept is the run's best.
+    """
+    header = f"commit\t{metric.name}\tmemory_gb\tstatus\tdescription\n"
+    return header + "".join(_row(trial, metric, hashes[trial.number]) for trial in trials)
+
+
+def write_results(path: Path, metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> None:
+    """Write results.tsv anew."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(results_of(metric, trials, hashes))
+    temporary.replace(path)
+
+
+def append_result(path: Path, metric: Metric, trial: Trial, sha: str) -> None:
+    """Add the row of the trial that has just finished."""
+    with path.open("a") as file:
+        file.write(_row(trial, metric, sha))
+
+
+def _row(trial: Trial, metric: Metric, sha: str) -> str:
+    outcome = trial.outcome
+    assert outcome is not None
+    value = "" if outcome.val_loss is None else f"{metric.shown(outcome.val_loss):.6f}"
+    memory = outcome.peak_vram_gb or outcome.peak_memory_gb
+    shown = "" if memory is None else f"{memory:.1f}"
+    verdict = "keep" if stands(trial) else "crash" if outcome.status in _CRASHES else "discard"
+    return f"{sha[:7]}\t{value}\t{shown}\t{verdict}\t{_cell(one_line(trial.proposal.title))}\n"
+
+
+def _cell(text: str) -> str:
+    """Return text as a cell. From a quotation mark at its start, readers of CSV would take all up to the next one."""
+    return '"' + text.replace('"', '""') + '"' if text.startswith('"') else text

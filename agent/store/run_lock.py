@@ -1,0 +1,48 @@
+"""One process at a time writes to a run, and others can see which."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from agent.errors import UsageError
+from agent.store.paths import RunPaths
+from sandbox import host_identity
+
+
+@contextmanager
+def locked(paths: RunPaths) -> Iterator[None]:
+    """Hold the run for this process alone. Raises UsageError with the pid of the process that has it."""
+    paths.root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(paths.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        pid = _pid(_named(paths.lock_owner)) or "unknown"
+        raise UsageError(f"another process (pid {pid}) has {paths.run_id} open; wait for it, or stop it") from error
+    try:
+        paths.lock_owner.write_text(f"{host_identity.own()}\n")
+        yield
+    finally:
+        paths.lock_owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def holder(paths: RunPaths) -> int | None:
+    """Return the pid of the process that has the run open; None if there is none. It is not disturbed by this."""
+    name = _named(paths.lock_owner)
+    return None if not name or host_identity.is_dead(name) else _pid(name)
+
+
+def _named(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _pid(name: str) -> int | None:
+    """Return the process number in what `owner.own` gave."""
+    parts = name.split(".")
+    return int(parts[1]) if len(parts) == 3 else None

@@ -1,0 +1,186 @@
+"""A run on disk, opened for reading."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import stdev
+
+from agent.errors import UsageError
+from agent.store import run_config
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import read_history
+from agent.store.paths import RunPaths, RunsFolder
+from agent.store.run_config import RunConfig, rule_of
+from agent.task.task import Task
+from agent.trials.history import History
+from agent.trials.keep_rule import Keeper
+from agent.trials.metric import Metric
+from agent.trials.trial import Trial
+
+MODE = "noise"
+FEWEST_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """Configuration, history and commits of one run. Reading takes no lock: the run may be going on."""
+
+    runs: RunsFolder
+    config: RunConfig
+    history: History
+
+    @classmethod
+    def find(cls, runs: RunsFolder, name: str | None) -> "StoredRun":
+        """Return the run of that name, or the one begun last. Raises UsageError if there is none."""
+        paths = runs.run(run_named(runs, name))
+        history = read_history(paths.journal) if paths.journal.exists() else History([])
+        return cls(runs, run_config.load(paths.run_json), history)
+
+    def again(self) -> "StoredRun":
+        """Return this run as it is by now."""
+        return StoredRun.find(self.runs, self.run_id)
+
+    @property
+    def run_id(self) -> str:
+        return self.config.run_id
+
+    @property
+    def label(self) -> str:
+        """Its mode; the control of centaur, and runs with hints, are told apart from the others."""
+        is_control = (self.config.mode, self.config.model) == ("centaur", "echo")
+        return f"{'centaur:echo' if is_control else self.config.mode}{with_hints(self.config)}"
+
+    @property
+    def heading(self) -> str:
+        """Its name, and whether it knew values to begin at: such a result is no other search's."""
+        return f"{self.run_id}{with_hints(self.config)}"
+
+    @property
+    def paths(self) -> RunPaths:
+        return self.runs.run(self.run_id)
+
+    @property
+    def metric(self) -> Metric:
+        return Metric(name=self.config.metric_name, goal=self.config.metric_goal)
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """What counts as progress in this run, as far as it has come."""
+        return Keeper(rule_of(self.config), self.history.results)
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial that stands for the run: the champion, or the incumbent where nothing better is confirmed."""
+        champion = self.history.champion
+        return champion if champion is not None and champion.number != 0 else self.history.incumbent
+
+    @cached_property
+    def repo(self) -> TrialRepo:
+        return TrialRepo(self.runs.repo)
+
+    @cached_property
+    def hashes(self) -> dict[int, str]:
+        """Hash of every trial's commit, by number."""
+        return self.repo.tags(self.run_id)
+
+    def task(self, number: int) -> "Task":
+        """Return the task with a trial's files as they were committed, its script as it ran."""
+        from agent.task.task import Task
+
+        files = self.repo.read(f"{self.run_id}/{self.trial(number).number:04d}")
+        return Task(Path(self.config.task_folder), files, self.config.profile, as_is=True)
+
+    def trial(self, number: int) -> Trial:
+        """Return one trial, the one in flight included. Raises UsageError if there is none of that number."""
+        trials = self.history.trials
+        if 0 <= number < len(trials):
+            return trials[number]
+        if self.history.pending is not None and number == self.history.pending.number:
+            return self.history.pending
+        raise UsageError(f"{self.run_id} has no trial {number}; it has 0 to {len(trials) - 1}")
+
+
+def with_hints(config: RunConfig) -> str:
+    """Return what is said behind the name of a run that began at the task's hints; empty for the others."""
+    return " with hints" if config.hints else ""
+
+
+def run_named(runs: RunsFolder, name: str | None) -> str:
+    """Return the name of a run that there is, of the one begun last if None. Raises UsageError if there is none."""
+    refuse_minimal(name)
+    known = runs.run_ids()
+    if not known:
+        raise UsageError(f"there is no run in {runs.root}; start one with `agent run`, or name a folder with --runs")
+    if name is not None and name in runs.comparison_ids():
+        raise UsageError(
+            f"{name} is a comparison: `agent compare {name}` shows it, `agent compare --resume {name}` goes on; "
+            f"its runs are called {name}-MODE-sSEED"
+        )
+    if name is not None and name not in known:
+        raise UsageError(f"there is no run {name!r} in {runs.root}; the last is {known[-1]}")
+    return name or known[-1]
+
+
+def trial_name(text: str) -> tuple[str | None, int]:
+    """Return the run and the number that `RUN/7`, or `7` for the last run, stands for. Raises UsageError."""
+    refuse_minimal(text)
+    match = re.fullmatch(r"(?:([A-Za-z0-9][\w.-]*)/)?(\d{1,6})", text)
+    if match is None:
+        raise UsageError(f"{text!r} is no trial; write RUN/7, or 7 for trial 7 of the last run")
+    return match[1], int(match[2])
+
+
+def refuse_minimal(name: str | None) -> None:
+    """Raise UsageError, with what to use instead, if RUN/minimal is named: earlier versions took it for a trial."""
+    run_id, _, last = (name or "").rpartition("/")
+    if run_id and last == "minimal":
+        raise UsageError(
+            f"{name} is no trial any more: `agent attribute {run_id}` writes minimal.py and minimal.patch, and "
+            f"`agent export {run_id} --minimal --to REPO --branch NAME` commits the script"
+        )
+
+
+def best_trial(stored: StoredRun) -> Trial:
+    """Return the trial that `agent best` shows. Raises UsageError if there is none with a loss."""
+    if stored.best is None:
+        raise UsageError(f"{stored.run_id} has no trial with a loss yet: there is nothing to export")
+    return stored.best
+
+
+def ratchet(stored: StoredRun) -> list[str]:
+    """Return the hashes of the commits from the baseline to the best trial, each the parent of the next."""
+    return stored.repo.chain(stored.hashes[best_trial(stored).number])
+
+
+def measured_sigma(runs: RunsFolder, task_digest: str) -> float | None:
+    """Return the standard deviation of the task's baseline over training seeds, in metric units.
+
+    None: no noise run of this very task in `runs` has three losses or more. The last one counts.
+    """
+    for run_id in reversed(runs.run_ids()):
+        paths = runs.run(run_id)
+        config = run_config.load(paths.run_json)
+        if config.mode != MODE or config.task_digest != task_digest or config.of_trial or not paths.journal.exists():
+            continue
+        losses = [trial.val_loss for trial in read_history(paths.journal).trials if trial.val_loss is not None]
+        if len(losses) >= FEWEST_SEEDS and stdev(losses) > 0:
+            return stdev(losses)
+    return None
+
+
+def options_of(runs: RunsFolder, task: Task) -> dict[str, object]:
+    """Return what is known of the task's noise, and who says so, as fields of a new run's RunConfig."""
+    measured = measured_sigma(runs, task.digest)
+    sigma = measured or task.noise.sigma
+    source = "`agent noise`" if measured else "[noise] of task.toml"
+    return {"noise_sigma": sigma, "noise_source": source if sigma else None}
+
+
+def load_task(config: RunConfig, runs: RunsFolder) -> Task:
+    """Return the run's task: its folder as it is now, or a trial's files as they were. Raises TaskError."""
+    if config.of_trial is None:
+        return Task.load(Path(config.task_folder), config.profile)
+    run_id, _, number = config.of_trial.rpartition("/")
+    files = TrialRepo(runs.repo).read(f"{run_id}/{int(number):04d}")
+    return Task(Path(config.task_folder), files, config.profile, as_is=True)

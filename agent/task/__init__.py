@@ -1,0 +1,1 @@
+"""task.toml and its frozen files, checked once."""

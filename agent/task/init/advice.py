@@ -1,0 +1,98 @@
+"""What `agent init` says of its guesses: each with its reason, and what the user should look at."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.task.init.dependencies import Needs
+from agent.task.init.host import has_gpu
+from agent.task.init.script_report import Reading
+from agent.task.init.settings import KINDS
+from agent.text import counted
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One thing that was read off the script."""
+
+    about: str
+    value: str
+    why: str
+
+
+def guesses(reading: Reading) -> Iterator[Guess]:
+    """Yield every guess with its reason."""
+    name, metric, budget = reading.script.name, reading.metrics[0], reading.budget
+    if reading.lifted:
+        kinds = {KINDS.get(setting.kind, "values of a settings file") for setting in reading.lifted.settings}
+        why = f"a copy of {name} with its {' and '.join(sorted(kinds))} as constants at its top"
+        yield Guess("script", reading.lifted.name, why)
+    else:
+        yield Guess("script", name, "edited in trials, and never here")
+    better = "higher" if metric.goal == "maximise" else "lower"
+    how = f"`{metric.line}`" if metric.line else f"`{metric.name}: …` after `---`"
+    yield Guess("metric", f"{metric.name}, {better} is better", f"{metric.where} prints {how}")
+    if budget.is_known:
+        amount = f"{budget.amount:g} {budget.counts} by the script's own count"
+        yield Guess("budget", amount, f"{budget.where}: {budget.said}")
+    else:
+        yield Guess("budget", "one run as it is", "no constant or option says how long it trains")
+    source = reading.lifted.settings if reading.lifted else reading.own
+    where = f"{source[0].where} and below" if source else "no number stands where a search could write it"
+    yield Guess("space", f"{reading.n_searched} of {counted(len(source), 'value')}", where)
+    for file, why in reading.needs.frozen.items():
+        yield Guess("frozen", file, f"{why} needs it")
+    for path, why in reading.needs.mounts.items():
+        yield Guess("mount", path, f"{why} names it; read-only")
+    why = "a virtual environment in the folder" if reading.python else "no .venv in the folder"
+    yield Guess("python", reading.python or "the one that runs `agent`", why)
+
+
+def checks(reading: Reading) -> Iterator[str]:
+    """Yield what the user should look at, what would stop a run first."""
+    if reading.absent:
+        fix = "`uv sync`, or pip install into .venv, then `agent init --force`"
+        yield f"{reading.python or 'the python of `agent`'} has no {', '.join(reading.absent)}: {fix}"
+    yield from _of_needs(reading.needs)
+    yield from _of_the_metric(reading)
+    if not reading.budget.is_known:
+        yield "no training time is set: a trial may win by training longer, up to 4 times the baseline's CPU seconds"
+    if not reading.takes_seed:
+        yield "the script does not read TRAIN_SEED: no gain can be confirmed by a run under another seed (see [keep])"
+    if reading.lifted:
+        yield f"{reading.script.name} stays as it is, and nothing reads it: after a change of it, `agent init --force`"
+    elif reading.unsearched and reading.n_searched:
+        shown = ", ".join(setting.shown for setting in reading.unsearched)
+        yield f"not searched: {shown[:100]}; `agent init --block --force` writes a copy with constants for them"
+    elif not reading.n_searched:
+        yield "nothing to search by numbers, so only --mode code-edit works: give it constants NAME = number at its top"
+    if reading.needs.uses_gpu:
+        here = "--gpus 0 gives trials a GPU" if has_gpu() else "this machine has no NVIDIA driver"
+        yield f"{reading.needs.uses_gpu} names cuda: {here}"
+    yield "the ranges in [space] and memory_gb are guesses: edit them"
+    yield "the score is self-reported, by the script's own word; docs/own-script.md says how to move to an audited one"
+
+
+def _of_needs(needs: Needs) -> Iterator[str]:
+    for path, where in needs.missing.items():
+        yield f"{path} ({where}) is not there yet: prepare the data first"
+    for path, where in needs.too_large.items():
+        inside = f"/tmp/{Path(path).name}"
+        yield f"{path} ({where}) is too large to be copied into every trial: mount it as {inside}, and read it there"
+    for path, where in needs.hidden.items():
+        yield f"{path} ({where}) is another folder inside a trial: mount yours elsewhere, and read it there"
+    for call, where in needs.network.items():
+        if call != "wandb.init":  # it is switched off by a variable
+            yield f"{where} calls {call}, and trials have no network: what it loads must lie in a mount"
+
+
+def _of_the_metric(reading: Reading) -> Iterator[str]:
+    metric = reading.metrics[0]
+    if metric.of_training and metric.where != "--metric":
+        yield f"{metric.name} ({metric.where}) may be a training loss, which a search would overfit: see --metric"
+    as_good = [told for told in reading.metrics[1:] if told.of_training == metric.of_training]
+    others = {told.name: told.line or told.name for told in as_good if told.name != metric.name}
+    if others:
+        said = shlex.quote(next(iter(others.values())))
+        yield f"the script also prints {', '.join(others)}; to search for another: --metric {said} --force"

@@ -1,0 +1,104 @@
+"""A copy of a script whose settings stand as constants at its top, so that a search can write them.
+
+Nothing else of the text changes: `default=3e-4` becomes `default=LR`, below a line `LR = 3e-4`. The original stays as
+it is.
+"""
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.edits.edit import Value
+from agent.task.init.find_script import BLOCK_MARK
+from agent.task.init.python_file import Source
+from agent.task.init.settings import Setting
+from agent.task.init.settings_file import LoadCall
+from agent.text import one_line
+
+SEEDS = ("SEED", "RANDOM_SEED", "TRAIN_SEED", "TORCH_SEED", "MANUAL_SEED", "GLOBAL_SEED")
+"""Names of a setting that is the seed of training. Others, such as that of a data split, must stay as they are."""
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """The new script."""
+
+    name: str
+    text: str
+    settings: tuple[Setting, ...]  # that are constants now
+
+
+def block_name(script: str) -> str:
+    """Return the name of the copy of a script."""
+    path = Path(script)
+    return path.with_name(f"{path.stem}_block.py").as_posix()
+
+
+def lift(
+    source: Source, settings: Sequence[Setting], load: LoadCall | None, wanted: Callable[[Setting], bool]
+) -> Lifted:
+    """Return a copy of `source` with constants in the place of the `wanted` ones of its settings.
+
+    The seed of training becomes what the harness says, which runs a script under several.
+
+    Args:
+        source: the script.
+        settings: all that it is set by.
+        load: where it loads the file that some of them are in; what is loaded gets their values.
+        wanted: says which to lift.
+    """
+    seeds = [setting for setting in settings if setting.name in SEEDS and isinstance(setting.value, int)][:1]
+    lifted = [setting for setting in settings if wanted(setting)]
+    if not any(setting.node is None for setting in (*lifted, *seeds)):
+        load = None
+    text = _with_names(source.text, (*lifted, *seeds), load)
+    name = one_line(source.name)
+    block = [f"{BLOCK_MARK} of {name}; `agent run` writes them, and nothing reads {name} any more"]
+    block += [f"{setting.name} = {_spelt(setting.value)}  # {one_line(setting.shown)}" for setting in lifted]
+    for seed in seeds:
+        taken = f'int(__import__("os").environ.get("TRAIN_SEED", "{seed.value}"))'
+        block += [f"{seed.name} = {taken}  # {one_line(seed.shown)}"]
+    if load is not None:
+        block += ["", "", *load.function([*lifted, *seeds]), ""]
+    head, rest = _split(source, text)
+    gap = "" if rest.startswith("\n") else "\n"
+    text = f"{head}\n" * bool(head) + "\n".join(block) + "\n" + gap + rest
+    return Lifted(block_name(source.name), text, tuple(lifted))
+
+
+def _with_names(text: str, settings: Sequence[Setting], load: LoadCall | None) -> str:
+    """Return the text with a name in the place of each literal, and what is loaded passed through `configured`."""
+    changes = [(_span(setting.node), setting.name) for setting in settings if setting.node is not None]
+    if load is not None:
+        start, end = _span(load.node)
+        changes += [((start, start), "configured("), ((end, end), ")")]
+    lines = text.encode().splitlines(keepends=True)  # ast counts columns in bytes
+    for (start, end), new in sorted(changes, reverse=True):  # from the end, so that earlier places stay right
+        before, after = lines[start[0] - 1][: start[1]], lines[end[0] - 1][end[1] :]
+        lines[start[0] - 1 : end[0]] = [before + new.encode() + after]
+    return b"".join(lines).decode()
+
+
+def _span(node: ast.expr) -> tuple[tuple[int, int], tuple[int, int]]:
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
+    return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+
+
+def _split(source: Source, text: str) -> tuple[str, str]:
+    """Return what must come first in a file (comments, docstring, __future__ imports), and the rest."""
+    last = 0
+    for index, node in enumerate(source.tree.body):
+        is_docstring = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_docstring or (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            last = node.end_lineno or 0
+    lines = [line.decode() for line in text.encode().splitlines(keepends=True)]  # as ast counts them
+    if not last:
+        while last < len(lines) and lines[last].startswith("#"):
+            last += 1
+    return "".join(lines[:last]), "".join(lines[last:])
+
+
+def _spelt(value: Value) -> str:
+    return f'"{value}"' if isinstance(value, str) and value.isidentifier() else repr(value)

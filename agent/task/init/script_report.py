@@ -1,0 +1,138 @@
+"""All that can be read off a folder with a training script, gathered in one place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import UsageError
+from agent.task.init.constants_block import Lifted, lift
+from agent.task.init.dependencies import Needs, find_needs
+from agent.task.init.find_script import find_script, is_block
+from agent.task.init.host import Machine, interpreter_of, missing_modules
+from agent.task.init.printed_metric import Told, find_metric, told_by_user
+from agent.task.init.python_file import Source, imported_names, local_modules
+from agent.task.init.settings import BudgetGuess, Setting, constants, find_budget, settings
+from agent.task.init.settings_file import LoadCall, find_load
+from agent.task.init.suggest_space import is_searched, proposed_space
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user says instead of having it guessed."""
+
+    script: str | None = None
+    metric: str | None = None  # NAME, or the printed text with {} in it
+    arguments: tuple[str, ...] = ()  # what the script is called with
+    block: bool | None = None  # whether to write a copy with constants; None: where the script has none
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a script is, needs and prints, as far as its text says."""
+
+    folder: Path
+    script: Source
+    arguments: tuple[str, ...]
+    metrics: tuple[Told, ...]  # the likeliest first; at least one
+    budget: BudgetGuess
+    needs: Needs
+    own: tuple[Setting, ...]  # its constants
+    others: tuple[Setting, ...]  # what else it is set by
+    lifted: Lifted | None  # the copy with constants for them, if there is to be one
+    libraries: frozenset[str]  # that it imports, directly or through its own modules
+    absent: tuple[str, ...]  # of them, those that the interpreter does not have
+    python: str | None  # the interpreter of the folder, relative to it
+    machine: Machine
+
+    @property
+    def edited(self) -> tuple[str, str]:
+        """Name and text of the file that trials edit."""
+        return (self.lifted.name, self.lifted.text) if self.lifted else (self.script.name, self.script.text)
+
+    @property
+    def space(self) -> str:
+        """The table [space] for it."""
+        return proposed_space(self.edited[1], self._choices)
+
+    @property
+    def n_searched(self) -> int:
+        """How many names the space has."""
+        return sum(line[0] not in "[#" for line in self.space.splitlines() if line)
+
+    @property
+    def takes_seed(self) -> bool:
+        """Whether training follows TRAIN_SEED, so that a fresh run says something new."""
+        return "TRAIN_SEED" in self.edited[1]
+
+    @property
+    def unsearched(self) -> tuple[Setting, ...]:
+        """Settings that a search would take, and that stand where it cannot write."""
+        return () if self.lifted else tuple(setting for setting in self.others if is_worth_lifting(setting))
+
+    @property
+    def _choices(self) -> Mapping[str, tuple[str, ...]]:
+        return {setting.name: setting.choices for setting in self.lifted.settings} if self.lifted else {}
+
+
+def read(folder: Path, wishes: Wishes, machine: Machine) -> Reading:
+    """Return what can be read off `folder`. Nothing of it is run.
+
+    Raises:
+        UsageError: there is no script, or it prints no metric; the message says what to do.
+    """
+    script = find_script(folder, wishes.script)
+    modules = list(local_modules(folder, script))
+    metrics = [told_by_user(wishes.metric)] if wishes.metric else find_metric(script)
+    for module, _ in modules if not metrics else ():
+        metrics += find_metric(module)
+    if not metrics:
+        raise UsageError(
+            f"{folder / script.name} prints no validation metric that could be recognised; let it end with "
+            "print('---') and print(f'val_loss: {val_loss:.6f}'), or name the printed text: --metric 'val loss {}'"
+        )
+    own = constants(script)
+    loaded = None if is_block(script.text) else find_load(folder, script, wishes.arguments)
+    others, lifted = _lifted(script, own, loaded, wishes)
+    words = [*((word, "--args") for word in wishes.arguments)]
+    words += [(word, loaded[0].file) for word in loaded[0].words] if loaded else []
+    elsewhere = [setting for module, _ in modules for setting in (*constants(module), *settings(module))]
+    sources = [script, *(module for module, _ in modules)]
+    libraries = {name for source in sources for name in imported_names(source)}
+    libraries -= {part.removesuffix(".py") for source in sources for part in Path(source.name).parts}
+    python = interpreter_of(folder)
+    return Reading(
+        folder=folder,
+        script=script,
+        arguments=wishes.arguments,
+        metrics=tuple(metrics),
+        budget=find_budget([*own, *others, *elsewhere]),
+        needs=find_needs(folder, script, modules, words),
+        own=tuple(own),
+        others=tuple(others),
+        lifted=lifted,
+        libraries=frozenset(libraries),
+        absent=tuple(missing_modules(folder, python, libraries)),
+        python=python,
+        machine=machine,
+    )
+
+
+def is_worth_lifting(setting: Setting) -> bool:
+    """Return whether a search would have a range for a setting."""
+    return is_searched(setting.name, setting.value, setting.choices)
+
+
+def _lifted(
+    script: Source, own: list[Setting], loaded: tuple[LoadCall, list[Setting]] | None, wishes: Wishes
+) -> tuple[list[Setting], Lifted | None]:
+    """Return what the script is set by beside its constants, and a copy with constants for it, if one is to be made."""
+    if is_block(script.text):
+        return [], None
+    found = settings(script)
+    if loaded:
+        found = [*loaded[1], *found]
+    has_constants = any(is_worth_lifting(setting) for setting in own)
+    wanted = wishes.block is not False and (wishes.block or not has_constants)
+    if not wanted or not any(is_worth_lifting(setting) for setting in found):
+        return found, None
+    return found, lift(script, found, loaded[0] if loaded else None, is_worth_lifting)

@@ -1,0 +1,204 @@
+"""The tables of task.toml, each checked strictly: unknown keys are refused."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from agent.task.curve_format import EXEMPT, PATTERN, compiled
+from agent.trials.metric import Metric
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScoreSpec(_Strict):
+    """How the loss comes about."""
+
+    kind: Literal["held_out", "predictions", "printed"] = "held_out"
+    command: tuple[str, ...] = ("python", "score.py")  # in /task of a fresh sandbox; not used for printed
+    rounds: int = Field(default=8, ge=0)  # held_out: rounds of audit before the incumbent moves, beside the one always
+    tol: float = Field(default=1e-2, gt=0)  # held_out: nats that one audited position may be off
+    tol_mean: float = Field(default=1e-3, gt=0)  # held_out: nats that the mean difference may be off
+    measure: Literal["accuracy", "log_loss", "mean_squared_error"] | None = None  # predictions: what the host computes
+    line: str | None = None  # printed: the text around the number, `val loss {}`; None: `name: number` after `---`
+    between: tuple[float, float] = (-math.inf, math.inf)  # printed: the lowest and the highest value that can be true
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ScoreSpec":
+        if (self.kind == "predictions") != (self.measure is not None):
+            raise ValueError("measure belongs to kind = 'predictions', which needs it")
+        if self.line is not None and (self.kind != "printed" or self.line.count("{}") != 1):
+            raise ValueError("line belongs to kind = 'printed', and has one {} where the number stands")
+        if self.between != (-math.inf, math.inf) and self.kind != "printed":
+            raise ValueError("between belongs to kind = 'printed'")
+        if not self.between[0] < self.between[1]:
+            raise ValueError(f"between = [{self.between[0]:g}, {self.between[1]:g}]: the first must be the lower one")
+        return self
+
+
+class MountSpec(_Strict):
+    """A folder of the host that the script may read."""
+
+    source: str  # ~ is expanded
+    target: str  # absolute path inside
+
+    @field_validator("target")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if not value.startswith("/") or value.startswith(("/task", "/data", "/out", "/in/", "/proc", "/dev")):
+            raise ValueError("must be an absolute path, and not one of /task, /data, /in, /out, /proc, /dev")
+        return value
+
+
+class EnvironmentSpec(_Strict):
+    """What the script runs in."""
+
+    python: str | None = None  # interpreter, a/path from the task's folder; default: the one that runs `agent`
+    image: str | None = None  # for --sandbox docker
+    dockerfile: str | None = None  # for --sandbox docker, within the task's folder
+    mounts: tuple[MountSpec, ...] = ()
+    variables: tuple[str, ...] = ()  # names of the caller's variables that are passed on
+
+
+class DataSpec(_Strict):
+    """Where the data comes from."""
+
+    prepare: tuple[str, ...] = ()  # run once on the host; {out} is the folder to fill; empty: no data folder
+
+
+class BudgetSpec(_Strict):
+    """What one training job may use, and who counts it."""
+
+    unit: Literal["seconds", "work", "tokens", "steps"] = "seconds"
+    amount: float = Field(gt=0)
+    nominal_seconds: float | None = Field(default=None, gt=0)  # charged for a success; default: amount, if seconds
+    counted_by: Literal["host", "script"] = "host"
+    cpu_factor: float = Field(default=4.0, gt=1)  # of the baseline's CPU seconds, for a budget the script counts
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "BudgetSpec":
+        if self.unit != "seconds" and self.counted_by == "host":
+            raise ValueError(f"the host cannot count {self.unit}; say counted_by = 'script'")
+        return self
+
+    @property
+    def charge_seconds(self) -> float | None:
+        """Training seconds charged for a success; None: as long as it took, because nobody says beforehand."""
+        return self.nominal_seconds or (self.amount if self.unit == "seconds" else None)
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the same script and seed do the same work, however fast the machine is."""
+        return self.unit != "seconds"
+
+    @property
+    def kind(self) -> str:
+        """`host` or `cooperative`, as every record says it."""
+        return "host" if self.counted_by == "host" else "cooperative"
+
+
+class LimitsSpec(_Strict):
+    """Caps of one job; see sandbox.job.Limits."""
+
+    wall_seconds: float = Field(gt=0)
+    memory_gb: float = Field(gt=0)
+    cpu_seconds: float | None = Field(default=None, gt=0)
+    processes: int = Field(default=64, gt=1)
+    cpus: float = Field(default=1.0, gt=0)
+    output_mb: float = Field(default=256.0, gt=0)
+    scratch_mb: float = Field(default=256.0, gt=0)
+    log_mb: float = Field(default=1.0, gt=0)
+
+    @property
+    def followed_bytes(self) -> int:
+        """How much of a log can be read while its job runs; of the rest the end is written when it is over."""
+        return int(self.log_mb * 2**20) // 2
+
+
+class NoiseSpec(_Strict):
+    """What is known of the metric's noise."""
+
+    sigma: float | None = Field(default=None, gt=0)  # standard deviation over training seeds, metric units
+
+
+class KeepSpec(_Strict):
+    """What counts as progress; see agent.keeper."""
+
+    rule: Literal["two-tier", "any"] = "two-tier"
+    lead: float = Field(default=3.5, gt=0)  # sigmas that the incumbent must seem ahead to be run again
+    gain: float = Field(default=2.0, ge=0)  # sigmas that it must be ahead then, to be confirmed
+
+
+class MachineSpec(_Strict):
+    """How the machine is held against the baseline's, where the budget is seconds; see agent.steadiness."""
+
+    canary: tuple[str, ...] = ("shipped",)  # or a command of the task's own that prints `speed: N`; or off
+    seconds: float | None = Field(default=None, gt=0)  # of one canary; None: a small share of the budget
+    void: float = Field(default=0.03, gt=0)  # of ln speed: above, a trial is void and queued again
+    pause_seconds: float = Field(default=10.0, gt=0)  # before it is measured again if it is off; doubled each time
+    patience_seconds: float = Field(default=3600.0, gt=0)  # that a run waits for it in one go
+
+    @field_validator("canary", mode="before")
+    @classmethod
+    def _a_word_or_a_command(cls, value: Any) -> Any:
+        return (value,) if value in ("shipped", "off") else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "MachineSpec":
+        if not self.canary:
+            raise ValueError('canary is empty: give a command, or "off"')
+        return self
+
+
+class CurveSpec(_Strict):
+    """How the script prints its training loss while it trains; see agent.prune."""
+
+    pattern: str = PATTERN  # of a line: groups `loss`, and `progress` (0 to 1) or `used` (of the budget, in its unit)
+    exempt: tuple[str, ...] = EXEMPT  # parts of names; edits that touch them are never stopped for being behind
+
+    @field_validator("pattern")
+    @classmethod
+    def _complete(cls, value: str) -> str:
+        groups = set(compiled(value).groupindex)
+        if "loss" not in groups or len(groups & {"progress", "used"}) != 1:
+            raise ValueError("needs the group (?P<loss>…), and one of (?P<progress>…) and (?P<used>…)")
+        return value
+
+    @field_validator("exempt")
+    @classmethod
+    def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in value:
+            raise ValueError("an empty name is part of every line; leave it out")
+        return value
+
+
+class TaskDocument(_Strict):
+    """task.toml with one profile laid over it."""
+
+    class _TaskTable(_Strict):
+        name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+        script: str = "train.py"
+        frozen: tuple[str, ...] = ()
+        command: tuple[str, ...] = ("python", "train.py")
+        profile: str | None = None
+
+    task: _TaskTable
+    metric: Metric = Metric()
+    score: ScoreSpec = ScoreSpec()
+    environment: EnvironmentSpec = EnvironmentSpec()
+    data: DataSpec = DataSpec()
+    budget: BudgetSpec
+    limits: LimitsSpec
+    set: Mapping[str, str] = {}
+    noise: NoiseSpec = NoiseSpec()
+    keep: KeepSpec = KeepSpec()
+    curve: CurveSpec | None = None
+    machine: MachineSpec = MachineSpec()
+    values: Mapping[str, int | float | str] = {}
+    space: Mapping[str, Mapping[str, Any]] = {}
+    derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived
+    memory: Mapping[str, Any] = {}  # see agent.search.feasible
+    hints: Mapping[str, int | float | str] = {}  # values that --hints begins at

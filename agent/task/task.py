@@ -1,0 +1,264 @@
+"""A task: the folder with the script, its frozen files and task.toml. Checked once, strictly, before anything runs."""
+
+import ast
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from agent.edits.assignments import Assignments, read_constants
+from agent.edits.edit import Params
+from agent.errors import EditError, TaskError
+from agent.search.memory_model import MemoryModel
+from agent.search.space import SearchSpace
+from agent.task.spec import EnvironmentSpec, TaskDocument
+from agent.task.validation_errors import UNKNOWN, in_words
+
+CONFIG_NAME = "task.toml"
+CANARY_SHARE = 0.015  # of a trial's budget in seconds,
+CANARY_SECONDS = (1.0, 10.0)  # but at least and at most
+_TABLES = (
+    *("data", "score", "budget", "limits", "set", "noise", "keep", "curve", "machine"),
+    *("values", "space", "derived", "memory", "hints"),
+)
+
+RETIRED: Mapping[tuple[str, str], str] = {
+    ("machine", "ignore"): "no loss is corrected for the machine's speed",
+    ("machine", "slope"): "no loss is corrected for the machine's speed",
+    ("memory", "estimate"): "the run's own trials tell what will not fit, by [memory] terms",
+}
+"""Keys that an earlier version knew, by table and name, and why they have no effect any more. They are ignored."""
+
+
+class Task:
+    """A checked task with one profile chosen. Everything a run needs to know, read once."""
+
+    def __init__(
+        self, folder: Path, files: Mapping[str, bytes], profile: str | None = None, *, as_is: bool = False
+    ) -> None:
+        """Check a task given as its files.
+
+        Args:
+            folder: where they came from, for messages.
+            files: at least task.toml, the script and the frozen files, by relative path.
+            profile: name of the profile; None: the task's default.
+            as_is: take the script as it stands, as it ran in a trial, and do not write the profile's values into it.
+
+        Raises:
+            TaskError: something is missing or wrong; the message has file and line.
+        """
+        self.folder = folder
+        text = _text(folder, files, CONFIG_NAME)
+        document, self.profile, self.profiles, self.retired = _parse(folder / CONFIG_NAME, text, profile)
+        self.name = document.task.name
+        self.script = document.task.script
+        self.frozen = document.task.frozen
+        self.command = document.task.command
+        self.metric = document.metric
+        self.score = document.score
+        self.environment = _placed(document.environment, folder)
+        self.data = document.data
+        self.budget = document.budget
+        self.limits = document.limits
+        self.variables = document.set
+        self.noise = document.noise
+        self.keep = document.keep
+        self.curve = document.curve
+        self.machine = document.machine
+        self._memory = document.memory
+        missing = [name for name in (self.script, *self.frozen) if name not in files]
+        if missing:
+            raise TaskError(f"{folder}: {missing[0]} is missing, and {CONFIG_NAME} names it")
+        kept = sorted({CONFIG_NAME, self.script, *self.frozen})
+        self.space = _space(folder / CONFIG_NAME, text, document, self.profile)
+        script = _text(folder, files, self.script)
+        self.source = _baseline(folder / self.script, script, {} if as_is else document.values, self.space)
+        self.hints = document.hints  # values of names that --hints begins at
+        if not as_is:  # what ran in a trial has left the place that the hints are about
+            self._check_hints(text)
+        self.files = {name: files[name] for name in kept} | {self.script: self.source.encode()}
+
+    @classmethod
+    def load(cls, folder: Path, profile: str | None = None) -> "Task":
+        """Read and check the task in `folder`. Raises TaskError, as the constructor does."""
+        if not (folder / CONFIG_NAME).is_file():
+            raise TaskError(f"{folder} has no {CONFIG_NAME}: give the folder of a task with --task DIR")
+        text = _text(folder, {CONFIG_NAME: (folder / CONFIG_NAME).read_bytes()}, CONFIG_NAME)
+        document, *_ = _parse(folder / CONFIG_NAME, text, profile)
+        files = {CONFIG_NAME: text.encode()}
+        for name in (document.task.script, *document.task.frozen):
+            path = folder / name
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise TaskError(f"{folder / CONFIG_NAME}: {name} lies outside the task's folder; copy it in")
+            if path.is_file():
+                files[name] = path.read_bytes()
+        return cls(folder, files, profile)
+
+    @property
+    def canary_seconds(self) -> float:
+        """How long one canary measures."""
+        share = CANARY_SHARE * self.budget.amount
+        return self.machine.seconds or min(max(share, CANARY_SECONDS[0]), CANARY_SECONDS[1])
+
+    def _check_hints(self, text: str) -> None:
+        """Raise TaskError unless the hints, with the script's own values, are a point of the space."""
+        names = self.space.names if self.space else ()
+        problems = [f"{name}: is not a name of the space" for name in self.hints if name not in names]
+        if self.space is not None and not problems:
+            problems = self.space.validate({**self.defaults, **self.hints})
+        if problems:
+            line = _line(text, ("profiles", str(self.profile), "hints"), ("hints",))
+            raise TaskError(f"{self.folder / CONFIG_NAME}:{line}: hints.{problems[0]}")
+
+    def memory_model(self) -> MemoryModel | None:
+        """Return a fresh model of what fits in memory; None if the task declares nothing for one."""
+        if self.space is None or not self._memory:
+            return None
+        return MemoryModel.from_table(self._memory, self.space.names, self.limits.memory_gb)
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that defines this task and profile: files, baseline script, profile name."""
+        state = hashlib.sha256(str(self.profile).encode())
+        for name, content in sorted(self.files.items()):
+            state.update(f"\0{name}\0{len(content)}\0".encode() + content)
+        return state.hexdigest()[:16]
+
+    @property
+    def defaults(self) -> Params:
+        """The baseline's value of every name of the space; empty without a space."""
+        return read_constants(self.source, self.space.names) if self.space else {}
+
+
+def _placed(environment: EnvironmentSpec, folder: Path) -> EnvironmentSpec:
+    """Return the environment with an interpreter such as .venv/bin/python looked up in the task's folder."""
+    python = environment.python
+    if python is None or "/" not in python or python.startswith(("/", "~")):
+        return environment
+    return environment.model_copy(update={"python": str(folder.absolute() / python)})
+
+
+def _parse(path: Path, text: str, profile: str | None) -> tuple[TaskDocument, str | None, list[str], tuple[str, ...]]:
+    """Return the document, the profile that was chosen, the names of all, and a sentence for each retired key."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"{path}: not valid TOML: {error}") from error
+    profiles: dict[str, dict[str, Any]] = raw.pop("profiles", {})
+    _check_tables(path, text, raw, profiles)
+    chosen = profile or raw.get("task", {}).get("profile")
+    if chosen is not None and chosen not in profiles:
+        known = ", ".join(profiles) or "none"
+        raise TaskError(f"{path}: there is no profile {chosen!r}; this task has: {known}")
+    for table, overlay in profiles.get(chosen, {}).items() if chosen else ():
+        if table not in _TABLES:
+            line = _line(text, ("profiles", str(chosen), table))
+            raise TaskError(f"{path}:{line}: unknown table [profiles.{chosen}.{table}]; known: {', '.join(_TABLES)}")
+        raw[table] = {**raw.get(table, {}), **overlay}
+    retired = _drop_retired(raw)
+    try:
+        return TaskDocument.model_validate(raw), chosen, list(profiles), retired
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the unknown key is what helps.
+        first = min(error.errors(), key=lambda fault: fault["type"] not in UNKNOWN)
+        where = tuple(str(part) for part in first["loc"])
+        line = _line(text, ("profiles", str(chosen), *where), where)
+        raise TaskError(f"{path}:{line}: {'.'.join(where)}: {in_words(first)}") from error
+
+
+def _drop_retired(raw: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
+    """Take the retired keys out of task.toml; return a sentence about each that was there."""
+    found = [(table, key) for table, key in RETIRED if key in raw.get(table, {})]
+    for table, key in found:
+        del raw[table][key]
+    if ("memory", "estimate") in found and "terms" not in raw["memory"]:
+        raw["memory"].clear()  # an estimate needed no terms; without either, nothing is learned
+    return tuple(
+        f"{CONFIG_NAME}: [{table}] {key} has no effect any more and is ignored: {RETIRED[table, key]}"
+        for table, key in found
+    )
+
+
+def _check_tables(path: Path, text: str, raw: Mapping[str, Any], profiles: Any) -> None:
+    """Raise TaskError unless all known tables, `profiles`, each profile in it and all that it holds are tables."""
+    tables: list[tuple[tuple[str, ...], Any]] = [(("profiles",), profiles)]
+    for name in TaskDocument.model_fields.keys() & raw.keys():
+        if not isinstance(raw[name], dict):
+            tables.append(((name,), raw[name]))
+    while tables:
+        keys, value = tables.pop()
+        if not isinstance(value, dict):
+            raise TaskError(f"{path}:{_line(text, keys)}: {'.'.join(keys)}: it should be a table, and is {value!r}")
+        if len(keys) < 3:
+            tables += [((*keys, name), inner) for name, inner in value.items()]
+
+
+def _space(path: Path, text: str, document: TaskDocument, profile: str | None) -> SearchSpace | None:
+    if not document.space:
+        return None
+    try:
+        space = SearchSpace.from_tables(document.space, document.derived)
+        if document.memory:
+            MemoryModel.from_table(document.memory, space.names, document.limits.memory_gb)
+        return space
+    except ValueError as error:
+        keys = tuple(str(error).partition(":")[0].split("."))
+        line = _line(text, ("profiles", str(profile), *keys), keys)
+        raise TaskError(f"{path}:{line}: {error}") from error
+
+
+def _baseline(path: Path, source: str, values: Params, space: SearchSpace | None) -> str:
+    """Return the script with the profile's values written in; check it against the space."""
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        raise TaskError(f"{path}:{error.lineno}: does not parse: {error.msg}") from error
+    try:
+        if values:
+            source = Assignments(values).apply(source)
+        own = read_constants(source, space.names) if space else {}
+    except EditError as error:
+        raise TaskError(f"{path}: {error}") from error
+    problems = space.validate(own) if space else []
+    if problems:
+        raise TaskError(f"{path}: the script's own values do not lie in the space: {problems[0]}")
+    return source
+
+
+def _text(folder: Path, files: Mapping[str, bytes], name: str) -> str:
+    if name not in files:
+        raise TaskError(f"{folder}: {name} is missing")
+    try:
+        return files[name].decode()
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{folder / name}: not UTF-8 text (byte {error.start})") from error
+
+
+def _line(text: str, *wanted: tuple[str, ...]) -> int:
+    """Return the line of task.toml that comes nearest to setting one of `wanted`, each a path of keys.
+
+    tomllib does not tell lines, so this looks for `[a.b]` headers and `key =`; it only serves messages.
+    """
+    nearest = (99, 1)  # keys of the path that were not found, line
+    header: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        table = re.match(r"\s*\[([^\[\]]+)\]\s*(#.*)?$", line)
+        assigned = re.match(r"\s*([\w\"'.-]+)\s*=", line)
+        if table:
+            path = header = _keys(table[1])
+        elif assigned:
+            path = (*header, *_keys(assigned[1]))
+        else:
+            continue
+        for keys in wanted:
+            if path == keys[: len(path)]:
+                nearest = min(nearest, (len(keys) - len(path), number))
+    return nearest[1]
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"' ") for part in dotted.split("."))

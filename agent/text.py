@@ -1,0 +1,44 @@
+"""Untrusted text made short and safe; plurals."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+_TAIL_BYTES = 20_000
+
+
+def counted(n: int, one: str, several: str | None = None) -> str:
+    """Return `1 trial` or `3 trials`; `several` is the plural where it is not the singular with an s."""
+    return f"{n} {one if n == 1 else several or one + 's'}"
+
+
+def summary(log: str) -> str:
+    """Return what a script printed after its last line `---`; empty if there is no such line."""
+    _, marker, rest = f"\n{log}".rpartition("\n---\n")
+    return rest if marker else ""
+
+
+def read_tail(log: Path) -> str:
+    """Return the end of a log that the sandbox wrote; empty if there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def last_line(log: str) -> str:
+    """Return the last line with something in it, shortened to fit a table."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return lines[-1][:160] if lines else "it printed nothing"
+
+
+def one_line(text: str) -> str:
+    """Return text without line breaks, tabs and control characters, so that it cannot forge a row or a trailer."""
+    if text.isprintable() and "  " not in text:
+        return text.strip()
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+Say = Callable[[str], None]

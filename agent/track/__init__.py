@@ -1,1 +1,0 @@
-"""Runs mirrored to experiment trackers. Off unless asked for; each library is owned by one file."""

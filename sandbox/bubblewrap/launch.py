@@ -1,0 +1,170 @@
+"""How a job's first process comes to life without rights on the host, and the proof of it before its code runs.
+
+A gate stands between the launcher and the job: a shell that has already lost all rights says "ready" on its standard
+input, a socket on which the kernel itself states the sender's process and user. The host looks at that process and
+opens the gate only if it holds nothing; the same process then becomes the job.
+"""
+
+import os
+import re
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import UnsafeLaunchError
+from sandbox.host_identity import private_id
+from sandbox.job_checks import WITHOUT_ADDED
+
+# `env -u`: what shells add by themselves. `</dev/null` takes the place of the socket.
+_GATE = f'printf r >&0 && read -r go && exec /usr/bin/env {WITHOUT_ADDED} -- "$@" </dev/null'
+PROGRAMS = ("/usr/bin/prlimit", "/usr/bin/setpriv", "/usr/bin/env", "/bin/sh")
+_SO_PASSCRED_FIELDS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a job is, on the host and inside, and how bubblewrap gets it there."""
+
+    host_uid: int
+    host_gid: int
+    uid: int  # inside
+    gid: int
+    namespaces: tuple[str, ...]  # bubblewrap's options
+    prefix: tuple[str, ...] = ()  # what drops the rights that are left, inside
+
+
+def identity() -> Identity:
+    """Return the safe shape for who we are: for root `as_root`, else `as_user`."""
+    return as_root(private_id()) if os.geteuid() == 0 else as_user()
+
+
+def as_root(user: int) -> Identity:
+    """Return the shape for root: no user namespace, real root builds the mounts, then `setpriv` becomes `user`.
+
+    With a user namespace instead, the job would keep uid 0 of the host: it could write /proc/sys/kernel/core_pattern
+    and so run code as root (measured 2026-11-21 with bubblewrap 0.11.0).
+    """
+    ids = (f"--reuid={user}", f"--regid={user}", "--clear-groups")
+    return Identity(
+        host_uid=user,
+        host_gid=user,
+        uid=user,
+        gid=user,
+        namespaces=(
+            *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
+            *("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"),
+        ),
+        prefix=(PROGRAMS[1], *ids, "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"),
+    )
+
+
+def as_user() -> Identity:
+    """Return the shape for an ordinary user: a user namespace in which its own uid is called 65534."""
+    return Identity(
+        host_uid=os.geteuid(),
+        host_gid=os.getegid(),
+        uid=65534,
+        gid=65534,
+        namespaces=(
+            *("--unshare-all", "--unshare-user", "--disable-userns"),
+            *("--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"),
+        ),
+    )
+
+
+def gate() -> tuple[str, ...]:
+    """Return the command before the job's own. Its standard input is the second socket of `gate_sockets`."""
+    return ("/bin/sh", "-c", _GATE, "sh")
+
+
+def gate_sockets() -> tuple[socket.socket, socket.socket]:
+    """Return the host's end and the job's end of the gate."""
+    host, job = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    host.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    return host, job
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The process that waits at the gate, as the kernel named it. Numbers are the host's."""
+
+    pid: int
+    uid: int
+
+    @property
+    def init(self) -> int:
+        """Process 1 of its pid namespace; FileNotFoundError if the process has died."""
+        return int(_status(self.pid)["PPid"])
+
+
+def receive(host: socket.socket) -> Waiting | None:
+    """Return who is ready at the gate; None if the launch ended before that."""
+    try:
+        data, control, _, _ = host.recvmsg(1, socket.CMSG_SPACE(_SO_PASSCRED_FIELDS.size))
+    except ConnectionResetError:
+        return None
+    if not data:
+        return None
+    pid, uid, _ = _SO_PASSCRED_FIELDS.unpack(control[0][2])
+    return Waiting(pid, uid)
+
+
+def refuse_rights(waiting: Waiting, expected: Identity, *, filtered: bool) -> None:
+    """Check that the process at the gate has no rights on the host, and its filter of system calls if `filtered`.
+
+    Raises:
+        UnsafeLaunchError: it has; nothing of the job has run.
+    """
+    status = _status(waiting.pid)
+    found = []
+    if waiting.uid != expected.host_uid or waiting.uid == 0:
+        found.append(f"its uid on this machine is {waiting.uid}")
+    if set(status["Uid"].split()) != {str(expected.host_uid)}:
+        found.append(f"its uids are {status['Uid']}")
+    if set(status["Gid"].split()) != {str(expected.host_gid)}:
+        found.append(f"its gids are {status['Gid']}")
+    if re.search(r"^\s*\d+\s+0\s", Path(f"/proc/{waiting.pid}/uid_map").read_text(), re.MULTILINE) and _is_nested(
+        waiting.pid
+    ):
+        found.append("a user of its namespace is root on this machine")
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        if int(status[name], 16):
+            found.append(f"{name} is {status[name]}")
+    if status["NoNewPrivs"] != "1":
+        found.append("it may gain privileges")
+    if filtered and status["Seccomp"] != "2":
+        found.append("its system calls are not filtered")
+    if found:
+        raise UnsafeLaunchError(
+            f"the job was not started: {'; '.join(found)}. This is a fault of the sandbox or of this machine's set-up; "
+            "report it, and use --sandbox docker until it is mended"
+        )
+
+
+def open_gate(host: socket.socket) -> None:
+    """Let the job begin."""
+    host.sendall(b"g\n")
+
+
+def die_first(pid: int) -> None:
+    """Let a process and its children be the first to go when the machine itself runs out of memory."""
+    Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+
+
+def resource_limits(file_bytes: int, processes: int | None) -> tuple[str, ...]:
+    """Return the command that caps what the job's processes may each have; `processes` counts all of its user's.
+
+    It runs inside, because root needs CAP_SYS_RESOURCE to do it from outside, and containers often lack that.
+    """
+    count = () if processes is None else (f"--nproc={processes}",)
+    return (PROGRAMS[0], "--core=0", f"--fsize={file_bytes}", "--nofile=1024", "--msgqueue=819200", *count)
+
+
+def _is_nested(pid: int) -> bool:
+    return Path(f"/proc/{pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink()
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -1,0 +1,137 @@
+"""What a job sees of the file system: the options that make bubblewrap build it. All of it read-only but one file."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from sandbox.bubblewrap.launch import Identity
+from sandbox.errors import SandboxError
+from sandbox.interpreter import Interpreter
+from sandbox.job import EXTRA_OUTPUT, OUTPUT, Job, Mount
+from sandbox.job_checks import needs_copy
+
+_SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # below / and below /usr
+_SYSTEM_OF_USR = (*_SYSTEM, "libexec", "include")
+NAMED_PYTHON = "/opt/python"
+"""First on the PATH inside, where the interpreter itself is called python3 or the like."""
+_GPU_DEVICES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
+_MADE_BY_OTHERS = {"/", "/tmp", "/proc", "/dev"}
+
+
+@dataclass
+class RootFs:
+    """Options of bubblewrap, and the open files that they refer to. Close it after the launch."""
+
+    options: list[str] = field(default_factory=list)
+    fds: list[int] = field(default_factory=list)
+    _folders: set[str] = field(default_factory=lambda: set(_MADE_BY_OTHERS))
+
+    def add(self, *options: str | Path) -> None:
+        self.options += [str(option) for option in options]
+
+    def bind(self, source: Path, target: str | Path, how: str = "--ro-bind") -> None:
+        self.make_parents(target)
+        self.add(how, source, target)
+
+    def make_parents(self, target: str | Path) -> None:
+        # Folders that bubblewrap makes by itself have mode 0700, and the job could not pass them.
+        for parent in reversed(PurePosixPath(target).parents):
+            if str(parent) not in self._folders:
+                self._folders.add(str(parent))
+                self.add("--perms", "0755", "--dir", str(parent))
+
+    def file(self, content: bytes, target: str) -> None:
+        """Put a small file of ours at `target`."""
+        self.make_parents(target)
+        self.add("--perms", "0444", "--file", str(self.in_memory(content)), target)
+
+    def in_memory(self, content: bytes) -> int:
+        """Return an open file that is nowhere on a disk, at its beginning."""
+        self.fds.append(os.memfd_create("sandbox"))
+        os.write(self.fds[-1], content)
+        os.lseek(self.fds[-1], 0, os.SEEK_SET)
+        return self.fds[-1]
+
+    def close(self) -> None:
+        """Close the files. Safe to call twice."""
+        while self.fds:
+            os.close(self.fds.pop())
+
+    def tmpfs(self, target: str, size_bytes: int) -> None:
+        self.add("--perms", "1777", "--size", str(size_bytes), "--tmpfs", target)
+
+
+def build(root: RootFs, job: Job, python: Interpreter, who: Identity) -> None:
+    """Add the file system of `job` to an empty `root`.
+
+    Raises:
+        SandboxError: a mount's source is missing, or the job's user could not read it.
+    """
+    scratch_bytes = int(job.limits.scratch_mb * 2**20)
+    _system(root)
+    root.tmpfs("/tmp", scratch_bytes)  # before the interpreter, which may lie below /tmp
+    for folder in python.shown:
+        root.bind(folder, folder)
+    for link, points_to in python.links:
+        root.make_parents(link)
+        root.add("--symlink", points_to, link)
+    if not python.has_name:
+        root.make_parents(f"{NAMED_PYTHON}/python")
+        root.add("--symlink", python.executable, f"{NAMED_PYTHON}/python")
+    for folder in python.hidden:
+        root.add("--perms", "0555", "--size", "4096", "--tmpfs", folder, "--remount-ro", folder)
+    root.file(f"job:x:{who.uid}:{who.gid}::/tmp:/bin/sh\n".encode(), "/etc/passwd")
+    root.file(f"job:x:{who.gid}:\n".encode(), "/etc/group")
+    root.file(b"127.0.0.1 localhost\n::1 localhost\n", "/etc/hosts")
+    root.file(b"passwd: files\ngroup: files\nhosts: files\n", "/etc/nsswitch.conf")
+    root.add("--proc", "/proc", "--dev", "/dev")
+    root.tmpfs("/dev/shm", scratch_bytes)
+    _gpus(root, job.gpus)
+    root.add("--remount-ro", "/dev")
+    for mount in job.mounts:
+        _mount(root, mount, who)
+    if job.output is not None:
+        root.bind(job.output.absolute(), OUTPUT, "--bind")
+    if job.extra_output is not None:
+        root.bind(job.extra_output.absolute(), EXTRA_OUTPUT, "--bind")
+    root.add("--remount-ro", "/", "--chdir", job.workdir)
+
+
+def _system(root: RootFs) -> None:
+    for name in _SYSTEM:
+        path = Path("/", name)
+        if path.is_symlink():
+            root.add("--symlink", str(path.readlink()), path)
+        elif path.is_dir():
+            root.bind(path, path)
+    for name in _SYSTEM_OF_USR:
+        path = Path("/usr", name)
+        if path.is_dir() and not path.is_symlink():
+            root.bind(path, path)
+        elif path.is_symlink():
+            root.add("--symlink", str(path.readlink()), path)
+    for path in (Path("/etc/ld.so.cache"), Path("/etc/alternatives")):  # cc and libblas go through the second
+        if path.exists():
+            root.bind(path, path)
+
+
+def _gpus(root: RootFs, gpus: Iterable[str]) -> None:
+    """Show the devices of `gpus` and no other's. Not run on a machine with a GPU."""
+    chosen = [f"nvidia{index}" for index in gpus]
+    if not chosen:
+        return
+    for device in chosen:
+        if not Path("/dev", device).exists():
+            raise SandboxError(f"there is no /dev/{device}; check --gpus against nvidia-smi")
+    for device in (*chosen, *_GPU_DEVICES):
+        root.add("--dev-bind-try", f"/dev/{device}", f"/dev/{device}")
+
+
+def _mount(root: RootFs, mount: Mount, who: Identity) -> None:
+    if not needs_copy(mount, who.host_uid):
+        root.bind(mount.source.absolute(), mount.target)
+        return
+    root.make_parents(mount.target)
+    root.fds.append(os.open(mount.source, os.O_RDONLY))
+    root.add("--perms", "0444", "--ro-bind-data", str(root.fds[-1]), mount.target)

@@ -1,0 +1,208 @@
+"""The container sandbox: each job in a fresh container of the Docker engine of this machine, removed behind it."""
+
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox import host_identity
+from sandbox.container import image
+from sandbox.container.engine import Engine
+from sandbox.container.job_process import Contained
+from sandbox.container.settings import Bind, binds_of, output_binds, settings
+from sandbox.errors import SandboxUnavailableError
+from sandbox.interpreter import interpreter
+from sandbox.job import Execution, Job
+from sandbox.job_checks import WITHOUT_ADDED, needs_copy, refuse
+from sandbox.job_log import BoundedLog
+from sandbox.output_file import OutputFile
+
+OWNER, JOB = "autocentaur.owner", "autocentaur.job"
+"""Labels of our containers: the process that started it, and the job's own label."""
+COPIES = "autocentaur-copies."
+"""How the names of our temporary folders begin."""
+
+# stderr goes where stdout goes, for one order of lines. The engine adds HOSTNAME.
+_LAUNCH = f'exec env {WITHOUT_ADDED} -u HOSTNAME -- "$@" 2>&1'
+
+
+class DockerSandbox:
+    """Runs each job in a container of its own; see `docs/security.md` for what that promises.
+
+    `wanted` is what the task says of the image; `gpus` says whether jobs will ask for one, `say` is told of a build.
+    `accept_unenforced` names limits that jobs may run without, where this engine cannot enforce them.
+
+    Raises:
+        SandboxUnavailableError: no usable engine, no image, or a limit that cannot be enforced.
+    """
+
+    def __init__(
+        self,
+        wanted: image.Wanted = image.SHIPPED_IMAGE,
+        accept_unenforced: frozenset[str] = frozenset(),
+        *,
+        gpus: bool = False,
+        say: image.Say = print,
+    ) -> None:
+        with Engine() as engine:
+            self._address = engine.address
+            info = engine.info()
+            self._missing = missing(info)
+            for limit in self._missing:
+                name = limit.partition(":")[0]
+                if name not in accept_unenforced:
+                    raise SandboxUnavailableError(
+                        f"this engine cannot enforce {limit}; accept that with --accept-unenforced {name}"
+                    )
+            sweep(engine)
+            self._image = image.find_or_build(engine, wanted, gpus=gpus, say=say)
+        self._python = interpreter(wanted.python) if wanted.python else None
+        name = f" ({self._image.name})" if self._image.name else ""
+        self._identity = f"docker {info['ServerVersion']}, image {self._image.id}{name}"
+
+    def run(self, job: Job) -> Execution:
+        """Run `job` to its end. When this returns or raises, its container is gone and all its processes with it.
+
+        A job that ends with a status of 129 to 192 counts as killed by signal 1 to 64: Docker tells no difference.
+
+        Raises:
+            SandboxError: the engine failed; the job's own failure is in the Execution.
+        """
+        refuse(job)
+        users = Users.choose()
+        with ExitStack() as held:
+            output = held.enter_context(OutputFile(job.output, users.job, users.job_group)) if job.output else None
+            log = held.enter_context(BoundedLog(job.log, int(job.limits.log_mb * 2**20)))
+            binds = [*self._python_binds(), *held.enter_context(_readable(job, users.job))]
+            if job.extra_output is not None:  # is taken back when `held` ends, as the container is gone then
+                held.enter_context(OutputFile(job.extra_output, users.job, users.job_group))
+            binds += output_binds(job)
+            engine = held.enter_context(Engine(self._address))
+            name = f"autocentaur-{re.sub(r'[^A-Za-z0-9]+', '-', job.label)}-{uuid.uuid4().hex[:12]}"
+            labels = {OWNER: host_identity.own(), JOB: job.label}
+            hidden = self._python.hidden if self._python else ()
+            request = settings(
+                job, self._image.id, f"{users.keeper}:{users.keeper}", binds, hidden=hidden, labels=labels
+            )
+            held.callback(engine.remove, name)
+            engine.create(name, request)
+            kept = held.enter_context(closing(engine.attach(name)))
+            engine.start(name)
+            process = Contained(engine, name, kept)
+            held.callback(process.close)
+            process.begin(self._command(job), f"{users.job}:{users.job_group}", self._environment(job), job.workdir)
+            ending = process.follow(job, log)
+            engine.remove(name)
+            process.drain(log)
+            log.close()
+            size = output.take_back() if output is not None else None
+            return Execution(
+                exit_code=ending.exit_code,
+                stopped_by=ending.stopped_by,
+                wall_seconds=ending.wall_seconds,
+                cpu_seconds=ending.used.cpu_seconds if ending.used else None,
+                peak_memory_gb=ending.used.peak_memory_bytes / 2**30 if ending.used else None,
+                output_bytes=size,
+                log_truncated=log.truncated,
+                signal=ending.signal,
+                sandbox=self._identity,
+                unenforced=self._missing,
+            )
+
+    def close(self) -> None:
+        """Give back what the sandbox holds: nothing between two jobs."""
+
+    def _python_binds(self) -> list[Bind]:
+        return binds_of(self._python) if self._python else []
+
+    def _command(self, job: Job) -> list[str]:
+        argv = job.argv
+        if self._python is not None and not self._python.has_name and argv[0] == "python":
+            argv = (str(self._python.executable), *argv[1:])
+        return ["/bin/sh", "-c", _LAUNCH, "sh", *argv]
+
+    def _environment(self, job: Job) -> Mapping[str, str]:
+        path = f"{self._python.executable.parent}:{self._image.path}" if self._python else self._image.path
+        given = {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8"}
+        if job.gpus:  # only their devices are there, so they are counted from 0
+            given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))
+        return given | dict(job.environment)
+
+
+@dataclass(frozen=True)
+class Users:
+    """Who runs what in a container. The engine maps no users: these are the host's own numbers."""
+
+    job: int
+    job_group: int
+    keeper: int
+
+    @classmethod
+    def choose(cls) -> "Users":
+        """Return the users of one job. An ordinary user's job is that user, to read and write what is mounted."""
+        keeper_user = host_identity.private_id()
+        if os.geteuid() != 0:
+            return cls(os.geteuid(), os.getegid(), keeper_user)
+        job = host_identity.private_id()
+        return cls(job, job, keeper_user)
+
+
+def missing(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the limits that an engine with this `info` cannot enforce, each with the reason.
+
+    Raises:
+        SandboxUnavailableError: it filters no system calls, or gives other users to containers than it is told.
+    """
+    security = " ".join(info.get("SecurityOptions") or ())
+    if "name=seccomp" not in security:
+        raise SandboxUnavailableError("this Docker engine filters no system calls (seccomp); use --sandbox bubblewrap")
+    if "name=rootless" in security or "name=userns" in security:
+        raise SandboxUnavailableError(
+            "this Docker engine maps users (rootless or userns-remap), and the job could not write its output; "
+            "use the system's engine, or --sandbox bubblewrap"
+        )
+    switches = {"memory": ("MemoryLimit", "SwapLimit"), "processes": ("PidsLimit",), "cpus": ("CpuCfsQuota",)}
+    return tuple(
+        f"{limit}: the engine reports no {switch}"
+        for limit, names in switches.items()
+        for switch in names
+        if not info.get(switch) and not (switch == "SwapLimit" and not _has_swap())
+    )
+
+
+def sweep(engine: Engine) -> None:
+    """Remove the containers and files of programs that are dead."""
+    for container, started_by in engine.labelled(OWNER).items():
+        if host_identity.is_dead(started_by):
+            engine.remove(container)
+    for folder in Path(tempfile.gettempdir()).glob(f"{COPIES}*"):
+        if host_identity.is_dead(folder.name.removeprefix(COPIES).rpartition(".")[0]):
+            with suppress(FileNotFoundError):  # another process sweeps too
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def _readable(job: Job, uid: int) -> Iterator[list[Bind]]:
+    """Yield the job's mounts; those that its user may not read as copies, which are removed at the end."""
+    binds = []
+    with ExitStack() as held:
+        for mount in job.mounts:
+            source = mount.source
+            if needs_copy(mount, uid):
+                prefix = f"{COPIES}{host_identity.own()}."
+                folder = held.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
+                source = Path(folder) / "copy"
+                shutil.copyfile(mount.source, source)
+                source.chmod(0o444)  # in a folder that only we can enter
+            binds.append(Bind(source, mount.target))
+        yield binds
+
+
+def _has_swap() -> bool:
+    return len(Path("/proc/swaps").read_text().splitlines()) > 1

@@ -1,0 +1,101 @@
+"""Which image a container is made from: the task's own, one built from its Dockerfile, or the one we ship."""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.container.engine import Engine
+from sandbox.errors import SandboxUnavailableError
+
+_SHIPPED = Path(__file__).parent / "Dockerfile"
+_CPU_TORCH = {"PIP_EXTRA_INDEX_URL": "https://download.pytorch.org/whl/cpu"}
+_GPU_TORCH = {"PACKAGES": "gcc libc6-dev"}  # what torch.compile calls
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the task says of its image. At most one of the three is set."""
+
+    image: str | None = None
+    dockerfile: Path | None = None
+    python: Path | None = None  # of this machine: then the image needs none, and is the smallest we ship
+
+
+SHIPPED_IMAGE = Wanted()
+"""Python, NumPy and PyTorch."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that is here."""
+
+    id: str  # the digest of its configuration: the same id is the same content
+    name: str  # as in a registry with its digest, where it came from one
+    path: str  # its PATH
+
+
+def find_or_build(engine: Engine, wanted: Wanted, *, gpus: bool, say: Say) -> Image:
+    """Return the image, built if that was not done yet. Nothing is downloaded but by a build.
+
+    Raises:
+        SandboxUnavailableError: it is not here, or cannot be built.
+    """
+    if wanted.image is not None:
+        found = engine.image(wanted.image)
+        if found is None:
+            raise SandboxUnavailableError(f"the image {wanted.image} is not here: docker pull {wanted.image}")
+        return _image(found)
+    target, arguments = None, {}
+    if wanted.dockerfile is not None:
+        context, name = _folder_as_tar(wanted.dockerfile.parent), wanted.dockerfile.name
+    else:
+        context, name = _as_tar({"Dockerfile": _SHIPPED.read_bytes()}), "Dockerfile"
+        target = "torch" if wanted.python is None else "base"
+        if target == "torch":
+            arguments = _GPU_TORCH if gpus else _CPU_TORCH
+    state = hashlib.sha256(context)
+    state.update(repr((name, target, sorted(arguments.items()))).encode())
+    tag = f"autocentaur:{state.hexdigest()[:16]}"
+    found = engine.image(tag)
+    if found is None:
+        say(f"building the image {tag} (once; with PyTorch it takes a few minutes)")
+        engine.build(io.BytesIO(context), name, tag, target, arguments)
+        found = engine.image(tag)
+        if found is None:
+            raise SandboxUnavailableError(
+                f"the image {tag} is gone right after its build; is something pruning images?"
+            )
+    return _image(found)
+
+
+def _image(found: Mapping[str, Any]) -> Image:
+    variables = dict(pair.partition("=")[::2] for pair in found["Config"]["Env"] or ())
+    names = [*(found.get("RepoDigests") or ()), *(found.get("RepoTags") or ())]
+    path = variables.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    return Image(found["Id"], names[0] if names else "", path)
+
+
+def _folder_as_tar(folder: Path) -> bytes:
+    """Return the build context: every file of the folder that is not hidden."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    shown = {str(path.relative_to(folder)): path for path in files}
+    return _as_tar(
+        {name: path.read_bytes() for name, path in shown.items() if not any(p[0] == "." for p in Path(name).parts)}
+    )
+
+
+def _as_tar(files: Mapping[str, bytes]) -> bytes:
+    """Return a tar file that depends on names and contents alone, so that the same context has the same hash."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()

@@ -1,0 +1,115 @@
+"""What a job's container is created with: every limit and every mount, in the words of the engine's API."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.container import seccomp_profile, supervisor
+from sandbox.interpreter import Interpreter
+from sandbox.job import EXTRA_OUTPUT, OUTPUT, Job, Limits
+
+N_KEPT = 2
+"""Processes of a container that are not the job's: Docker's init and the keeper."""
+_INODE_BYTES = 1024  # what the kernel holds for an empty file of a tmpfs, about
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A file or folder of the host at a place of the container."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+def settings(
+    job: Job, image: str, keeper_user: str, binds: Sequence[Bind], *, hidden: Sequence[Path], labels: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the body of the request that creates the container. `hidden` are folders that are shown empty."""
+    return {
+        "Image": image,
+        "Entrypoint": supervisor.COMMAND,
+        "Cmd": [],
+        "User": keeper_user,
+        "WorkingDir": "/",
+        "Hostname": "sandbox",
+        "OpenStdin": True,
+        "StdinOnce": True,  # the keeper's input ends when we hang up: see keeper.py
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Healthcheck": {"Test": ["NONE"]},  # the image's would run beside the job
+        "Labels": dict(labels),
+        "HostConfig": {
+            **_isolation(),
+            **_limits(job.limits, has_output=job.output is not None),
+            "Mounts": [_mount(bind) for bind in binds],
+            "Tmpfs": {**_scratch(job.limits), **{str(folder): "ro,size=4096" for folder in hidden}},
+            "DeviceRequests": _devices(job.gpus),
+        },
+    }
+
+
+def binds_of(python: Interpreter) -> list[Bind]:
+    """Return what shows an interpreter of this machine to a container, at its own place."""
+    return [Bind(path, str(path)) for path in (*python.shown, *(link for link, _ in python.links))]
+
+
+def _isolation() -> dict[str, Any]:
+    return {
+        "NetworkMode": "none",
+        "Dns": ["127.0.0.1"],  # or the host's own would be written into the container
+        "DnsSearch": ["."],
+        "ReadonlyRootfs": True,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp_profile.profile()}"],
+        "IpcMode": "private",
+        "CgroupnsMode": "private",
+        "Init": True,  # somebody must wait for orphans, or they count as processes until the end
+        "LogConfig": {"Type": "none"},  # the engine's own would fill the disk; ours is bounded
+        "RestartPolicy": {"Name": "no"},
+        "OomScoreAdj": 1000,  # the first to go when the machine itself runs out of memory
+    }
+
+
+def _limits(limits: Limits, *, has_output: bool) -> dict[str, Any]:
+    memory_bytes = int(limits.memory_gb * 2**30)
+    file_bytes = int((limits.output_mb if has_output else limits.scratch_mb) * 2**20)
+    hard = {"core": 0, "fsize": file_bytes, "nofile": 1024, "msgqueue": 819_200}
+    return {
+        "Memory": memory_bytes,
+        "MemorySwap": memory_bytes,  # with swap, that is: none
+        "NanoCpus": int(limits.cpus * 1e9),
+        "PidsLimit": limits.processes + N_KEPT,
+        "ShmSize": int(limits.scratch_mb * 2**20),
+        "Ulimits": [{"Name": name, "Soft": value, "Hard": value} for name, value in hard.items()],
+    }
+
+
+def _scratch(limits: Limits) -> dict[str, str]:
+    size = int(limits.scratch_mb * 2**20)
+    # exec: torch.compile loads what it has compiled from here.
+    return {"/tmp": f"exec,nosuid,nodev,mode=1777,size={size},nr_inodes={size // _INODE_BYTES}"}
+
+
+def _mount(bind: Bind) -> dict[str, Any]:
+    # Not recursive: mounts below a folder would stay writable on engines before 25.
+    how = {"NonRecursive": True, "Propagation": "rprivate"}
+    return {
+        "Type": "bind",
+        "Source": str(bind.source.absolute()),
+        "Target": bind.target,
+        "ReadOnly": not bind.writable,
+        "BindOptions": how,
+    }
+
+
+def _devices(gpus: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [{"Driver": "", "DeviceIDs": list(gpus), "Capabilities": [["gpu"]]}] if gpus else []
+
+
+def output_binds(job: Job) -> list[Bind]:
+    """Return the only places that a job may write outside of its scratch space."""
+    outputs = ((job.output, OUTPUT), (job.extra_output, EXTRA_OUTPUT))
+    return [Bind(path, target, writable=True) for path, target in outputs if path is not None]

@@ -1,0 +1,1 @@
+"""GPUs: leases, and what NVML measures."""

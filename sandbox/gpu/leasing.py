@@ -1,0 +1,145 @@
+"""A sandbox around a sandbox: every job leases one GPU for as long as it runs."""
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.gpu import nvml
+from sandbox.gpu.monitor import ThrottleWatch, VramWatch
+from sandbox.job import Execution, Job, Limits, Sandbox
+
+_LIMITS = Limits(wall_seconds=60.0, memory_gb=0.5)
+
+
+_WAIT_SECONDS = 0.2  # the kernel cannot wait for the first of several locks to be free
+
+
+def shared_folder() -> Path:
+    """Return where all runs of this user on this machine look for locks, whatever their environments say."""
+    runtime = Path(f"/run/user/{os.geteuid()}")
+    place = runtime if os.access(runtime, os.W_OK) else Path("/tmp")
+    return place / f"autocentaur-{os.geteuid()}"
+
+
+class Leases:
+    """Leases of devices, kept as locks in `folder`, which all runs must share."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None] = lambda _line: None) -> None:
+        """`say` is told in one line when a lease has to be waited for.
+
+        Raises:
+            SandboxError: the folder cannot be made, or is another user's.
+        """
+        self._folder = folder
+        self._say = say
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SandboxError(f"cannot keep locks in {folder}: {error.strerror}; make room for it") from error
+        if folder.stat().st_uid != os.geteuid():
+            raise SandboxError(f"the folder of locks {folder} belongs to another user; have it removed")
+
+    @contextmanager
+    def one_of(self, devices: Sequence[str], label: str) -> Iterator[str]:
+        """Hold the first of `devices` that is free and yield its name; wait while none is.
+
+        Args:
+            label: what it is for; those who wait for it are told.
+
+        Raises:
+            SandboxError: a lock cannot be opened.
+        """
+        with ExitStack() as held:
+            files = {device: held.enter_context(self._opened(device)) for device in devices}
+            device = self._first_free(files)
+            files[device].truncate(0)
+            print(f"pid {os.getpid()}, {label}", file=files[device], flush=True)
+            yield device
+
+    def _opened(self, device: str) -> IO[str]:
+        path = self._folder / f"gpu-{device}.lock"
+        try:
+            return path.open("a+")
+        except OSError as error:
+            raise SandboxError(f"cannot open the lock {path}: {error.strerror}; remove it") from error
+
+    def _first_free(self, files: dict[str, IO[str]]) -> str:
+        """Lock the first file that nobody holds, and return its device."""
+        has_said = False
+        while True:
+            for device, file in files.items():
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                return device
+            if not has_said:
+                holders = ", ".join(f"{device} ({_holder(file)})" for device, file in files.items())
+                self._say(f"waiting for a GPU; in use: {holders}")
+                has_said = True
+            time.sleep(_WAIT_SECONDS)
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    return file.readline().strip() or "by another run"
+
+
+class LeasedGpus:
+    """Runs jobs on `gpus`, as nvidia-smi names them; where all are in use, by this run or another, a job waits.
+
+    Other users' programs are not asked.
+
+    Raises:
+        SandboxUnavailableError: a job cannot be given one of them.
+    """
+
+    def __init__(self, sandbox: Sandbox, gpus: tuple[str, ...], leases: Leases) -> None:
+        self._sandbox = sandbox
+        self._leases = leases
+        for gpu in gpus:
+            self._try(gpu)
+        # Two runs may name the same device in two ways.
+        self._gpus = {nvml.uuid_of(gpu) or gpu: gpu for gpu in gpus}
+        self._last: str | None = None  # the device of the last job: one GPU is not quite as fast as the next
+
+    def run(self, job: Job) -> Execution:
+        """Run `job` to its end on a GPU of its own, which its Execution names; without one if it wants none.
+
+        Raises:
+            SandboxError: the sandbox failed; the job's own failure is in the Execution.
+        """
+        if job.on_cpu:
+            return self._sandbox.run(job)
+        with self._leases.one_of(sorted(self._gpus, key=lambda device: device != self._last), job.label) as device:
+            self._last = device
+            gpu = self._gpus[device]
+            with ThrottleWatch(nvml.state_reader(gpu)) as throttle, VramWatch(nvml.memory_reader(gpu)) as vram:
+                execution = self._sandbox.run(replace(job, gpus=(gpu,)))
+        return replace(
+            execution,
+            sandbox=f"{execution.sandbox}, gpu {gpu}",
+            peak_vram_gb=vram.peak_gb,
+            gpu_state=throttle.state,
+        )
+
+    def close(self) -> None:
+        """Close the sandbox. Safe to call twice."""
+        self._sandbox.close()
+
+    def _try(self, gpu: str) -> None:
+        """Run nothing with the GPU, so that a machine without it is found out before the first trial."""
+        with tempfile.TemporaryDirectory(prefix="gpu-") as folder:
+            job = Job(("true",), f"gpu/{gpu}", _LIMITS, Path(folder) / "log", gpus=(gpu,))
+            try:
+                self._sandbox.run(job)
+            except SandboxError as error:
+                self._sandbox.close()
+                raise SandboxUnavailableError(f"no job can have GPU {gpu}: {error}") from error

@@ -1,0 +1,52 @@
+"""Whose a thing is that a run leaves on the machine, so that only what the dead have left is swept away."""
+
+import itertools
+import os
+from pathlib import Path
+
+
+def own() -> str:
+    """Return the name of this process, which no other process of this machine has, had or will have."""
+    return f"{_space()}.{os.getpid()}.{start_ticks(os.getpid())}"
+
+
+def is_dead(owner: str) -> bool:
+    """Return whether the process named by `own` is known to be dead.
+
+    False for one of another pid namespace, as in a container beside us, which cannot be seen from here.
+    """
+    boot, _, rest = owner.partition("-")
+    namespace, *numbers = rest.split(".")
+    own_boot, _, own_namespace = _space().partition("-")
+    if boot != own_boot:
+        return True
+    if namespace != own_namespace or len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+        return False
+    return start_ticks(int(numbers[0])) != int(numbers[1])
+
+
+def _space() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    return f"{boot}-{os.stat('/proc/self/ns/pid').st_ino}"
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since boot; with its number it names it for good.
+
+    None: there is no such process, or only its remains, which nobody has waited for.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+_serial = itertools.count()
+
+
+def private_id() -> int:
+    """Return a user that is nobody's on this machine, another one for each job."""
+    mapped = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    number = os.getpid() % 4096 * 256 + next(_serial) % 256
+    return 1_900_000_000 + number if mapped > 2_000_000_000 else 60_000 + number % 5_000

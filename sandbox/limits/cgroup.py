@@ -1,0 +1,261 @@
+"""Control groups by direct writes, where they are writable: for root, or where a subtree was delegated to the user.
+
+Version 1 is what this was developed on. Version 2 follows Documentation/admin-guide/cgroup-v2.rst; here it was only
+run against a folder tree that looks like one.
+"""
+
+import errno
+import itertools
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sandbox.errors import SandboxError
+from sandbox.host_identity import start_ticks
+from sandbox.job import Limits
+from sandbox.limits.controller import Control, Controller, Reading, Wrapping
+
+ROOT = Path("/sys/fs/cgroup")
+_PREFIX = "autocentaur"
+_PERIOD_US = 100_000
+_V1_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
+_V2_CONTROLLERS = ("memory", "pids", "cpu")
+_serial = itertools.count()
+_Group = TypeVar("_Group", bound=Control)
+
+
+def find(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Controller | None:
+    """Return the version in use, if this process may make groups in it."""
+    memberships: dict[str, str] = {}
+    for names, path in re.findall(r"^\d+:([^:]*):(.*)$", own.read_text() if own.exists() else "", re.MULTILINE):
+        memberships |= dict.fromkeys(names.split(","), path)
+    if (root / "cgroup.controllers").exists():
+        for parent in _v2_parents(root, memberships.get("", "/")):
+            if _try_v2(parent):
+                return CgroupV2(parent)
+        return None
+    parents = {}
+    for name in _V1_CONTROLLERS:
+        mounted = (root / name).resolve()  # cpu and cpuacct are often one mount with two names
+        inside = mounted / memberships.get(name, "/").lstrip("/")
+        parents[name] = inside if inside.is_dir() else mounted
+    return CgroupV1(parents) if all(_try_make(parent) for parent in parents.values()) else None
+
+
+class CgroupV1:
+    """One folder for each controller, below this process's own groups, so that their limits hold too."""
+
+    how = "cgroup v1"
+    inexact: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    refused_calls: tuple[str, ...] = ()
+
+    def __init__(self, parents: dict[str, Path]) -> None:
+        self.parents = parents
+
+    def hold(self, label: str, limits: Limits) -> Control:
+        name = _name(label)
+        folders = {controller: parent / name for controller, parent in self.parents.items()}
+        memory_bytes = str(int(limits.memory_gb * 2**30))
+        with _undone_on_error(_V1Group(folders)) as group:
+            for folder in dict.fromkeys(folders.values()):
+                _make(folder)
+            _write(folders["memory"] / "memory.limit_in_bytes", memory_bytes)
+            swap = folders["memory"] / "memory.memsw.limit_in_bytes"
+            if swap.exists():  # not there if the kernel does not account swap; then see memory.swappiness
+                _write(swap, memory_bytes)
+            _write(folders["memory"] / "memory.swappiness", "0")
+            _write(folders["pids"] / "pids.max", str(limits.processes))
+            _write(folders["cpu"] / "cpu.cfs_period_us", str(_PERIOD_US))
+            _write(folders["cpu"] / "cpu.cfs_quota_us", str(int(limits.cpus * _PERIOD_US)))
+        return group
+
+    def sweep(self) -> None:
+        for parent in self.parents.values():
+            _sweep(parent)
+
+
+class CgroupV2:
+    """One folder for all controllers, below `parent`."""
+
+    how = "cgroup v2"
+    inexact: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    refused_calls: tuple[str, ...] = ()
+
+    def __init__(self, parent: Path) -> None:
+        self.parent = parent
+
+    def hold(self, label: str, limits: Limits) -> Control:
+        folder = self.parent / _name(label)
+        with _undone_on_error(_V2Group(folder)) as group:
+            _make(folder)
+            _write(folder / "memory.max", str(int(limits.memory_gb * 2**30)))
+            if (folder / "memory.swap.max").exists():  # not there without swap accounting
+                _write(folder / "memory.swap.max", "0")
+            _write(folder / "memory.oom.group", "1")
+            _write(folder / "pids.max", str(limits.processes))
+            _write(folder / "cpu.max", f"{int(limits.cpus * _PERIOD_US)} {_PERIOD_US}")
+        return group
+
+    def sweep(self) -> None:
+        _sweep(self.parent)
+
+
+class _V1Group:
+    wrapping = Wrapping()
+    rlimit_processes: int | None = None
+
+    def __init__(self, folders: dict[str, Path]) -> None:
+        self.folders = folders
+
+    def adopt(self, pid: int, init: int) -> None:
+        for folder in self.folders.values():
+            _write(folder / "cgroup.procs", str(pid))
+
+    def read(self) -> Reading:
+        counters = _counters(self.folders["memory"] / "memory.oom_control")
+        return Reading(
+            cpu_seconds=int((self.folders["cpuacct"] / "cpuacct.usage").read_text()) / 1e9,
+            peak_memory_bytes=int((self.folders["memory"] / "memory.max_usage_in_bytes").read_text()),
+            over_memory=counters["oom_kill"] > 0,
+        )
+
+    def close(self) -> None:
+        for folder in self.folders.values():
+            _remove(folder)
+
+
+class _V2Group:
+    wrapping = Wrapping()
+    rlimit_processes: int | None = None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def adopt(self, pid: int, init: int) -> None:
+        _write(self.folder / "cgroup.procs", str(pid))
+
+    def read(self) -> Reading:
+        return read_v2(self.folder)
+
+    def close(self) -> None:
+        _remove(self.folder)
+
+
+def read_v2(folder: Path) -> Reading:
+    """Return what the group at `folder` has used. Before Linux 5.19 there is no peak: then it is the present use."""
+    peak = folder / "memory.peak"
+    return Reading(
+        cpu_seconds=_counters(folder / "cpu.stat")["usage_usec"] / 1e6,
+        peak_memory_bytes=int((peak if peak.exists() else folder / "memory.current").read_text()),
+        over_memory=_counters(folder / "memory.events")["oom_kill"] > 0,
+    )
+
+
+def _name(label: str) -> str:
+    """Return a group's name that says whose it is, so that `_sweep` finds those of dead processes."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", label)[:60]
+    return f"{_PREFIX}.{os.getpid()}.{start_ticks(os.getpid())}.{next(_serial)}.{slug}"
+
+
+def _sweep(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}.*"):
+        owner = re.match(rf"{_PREFIX}\.(\d+)\.(\d+)\.", folder.name)
+        if owner is not None and start_ticks(int(owner[1])) != int(owner[2]):
+            _kill_all(folder)
+            _remove(folder)
+
+
+def _kill_all(folder: Path) -> None:
+    try:
+        members = (folder / "cgroup.procs").read_text().split()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):  # another process sweeps too, and was quicker
+            return
+        raise
+    for member in members:
+        try:
+            os.kill(int(member), signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def _remove(folder: Path) -> None:
+    """Remove a group. The kernel still counts a process for a moment after it was reaped, hence the patience."""
+    deadline = time.monotonic() + 5.0
+    while True:
+        try:
+            folder.rmdir()
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise SandboxError(f"cannot remove the control group {folder}: {error.strerror}") from error
+            time.sleep(0.005)
+
+
+@contextmanager
+def _undone_on_error(group: _Group) -> Iterator[_Group]:
+    """Remove a group that could not be set up whole."""
+    try:
+        yield group
+    except SandboxError:
+        group.close()
+        raise
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise SandboxError(f"cannot make the control group {folder}: {error.strerror}") from error
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise SandboxError(f"cannot write {text!r} to {file}: {error.strerror}; is the limit sensible?") from error
+
+
+def _counters(file: Path) -> dict[str, int]:
+    return {name: int(value) for name, value in (line.split() for line in file.read_text().splitlines())}
+
+
+def _try_make(parent: Path) -> bool:
+    folder = parent / _name("try")
+    try:
+        folder.mkdir()
+    except OSError:
+        return False
+    _remove(folder)
+    return True
+
+
+def _v2_parents(root: Path, own: str) -> list[Path]:
+    """Return where a group could be made, best first: below our own group, else beside it, up to the root."""
+    here = root / own.lstrip("/")
+    return [here, *(path for path in here.parents if path.is_relative_to(root))]
+
+
+def _try_v2(parent: Path) -> bool:
+    """Return whether groups below `parent` have all controllers, switching them on where that is allowed.
+
+    It is refused (EBUSY) where `parent` itself holds processes and is not the root.
+    """
+    switch = parent / "cgroup.subtree_control"
+    try:
+        enabled = switch.read_text().split()
+        if not set(_V2_CONTROLLERS) <= set(enabled):
+            switch.write_text(" ".join(f"+{name}" for name in _V2_CONTROLLERS))
+            enabled = switch.read_text().split()
+    except OSError:
+        return False
+    return set(_V2_CONTROLLERS) <= set(enabled) and _try_make(parent)

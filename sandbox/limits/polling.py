@@ -1,0 +1,146 @@
+"""The stand-in for control groups where none can be had: looks at a job's processes again and again, and says so."""
+
+import itertools
+import math
+import os
+import platform
+from collections import defaultdict
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+from sandbox.job import Limits
+from sandbox.limits.controller import Control, Reading, Wrapping
+
+TICK_MS = 50
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_INODE_BYTES = 1024  # what the kernel holds for an empty file of a tmpfs, about
+_turn = itertools.count()
+
+
+class Sampled:
+    """Memory and CPU seconds as last seen, processes by a resource limit, processors by affinity."""
+
+    how = "sampled"
+    # The last two hold memory that no process needs to map.
+    refused_calls: tuple[str, ...] = ("sched_setaffinity", "memfd_create", "shmget")
+
+    def __init__(self, why: str) -> None:
+        self.inexact: tuple[str, ...] = (
+            f"memory: sampled every {TICK_MS} ms, {why}",
+            f"cpu_seconds: sampled every {TICK_MS} ms, {why}",
+            f"cpus: whole processors by affinity, {why}",
+        )
+        # Older kernels count all processes of the user on the machine, in and outside of the sandbox.
+        old = tuple(int(part) for part in platform.release().split(".")[:2]) < (5, 14)
+        self.missing: tuple[str, ...] = (
+            ("processes: this kernel (older than 5.14) counts them for the whole user",)
+            if old and os.geteuid() != 0
+            else ()
+        )
+
+    def hold(self, label: str, limits: Limits) -> Control:
+        return _Watch(limits, limit_processes=not self.missing)
+
+    def sweep(self) -> None:
+        """Nothing is ever left."""
+
+
+class _Watch:
+    wrapping = Wrapping()
+
+    def __init__(self, limits: Limits, *, limit_processes: bool) -> None:
+        self._limits = limits
+        # Process 1 of the namespace belongs to the same user if we are not root.
+        most = limits.processes + (os.geteuid() != 0)
+        self.rlimit_processes: int | None = most if limit_processes else None
+        self._main = self._init = 0
+        self._reading = Reading(0.0, 0, False)
+
+    def adopt(self, pid: int, init: int) -> None:
+        self._main, self._init = pid, init
+        allowed = sorted(os.sched_getaffinity(0))
+        count = min(math.ceil(self._limits.cpus), len(allowed))
+        first = next(_turn) * count
+        try:
+            os.sched_setaffinity(pid, {allowed[(first + offset) % len(allowed)] for offset in range(count)})
+        except PermissionError as error:  # root without CAP_SYS_NICE, in a container
+            raise SandboxError(
+                "cannot choose the job's processors without CAP_SYS_NICE; run as an ordinary user"
+            ) from error
+
+    def read(self) -> Reading:
+        processes = _tree(self._init)
+        limit = int(self._limits.memory_gb * 2**30)
+        in_files = _tmpfs_bytes(self._main)
+        memory = sum(_resident_bytes(pid) for pid in processes) + in_files
+        if memory > limit:  # shared pages were counted once a process: look closer
+            anonymous, shared = 0, 0
+            for pid in processes:
+                private_part, shared_part = _proportional_bytes(pid)
+                anonymous, shared = anonymous + private_part, shared + shared_part
+            memory = anonymous + max(shared, in_files)
+        self._reading = Reading(
+            cpu_seconds=max(self._reading.cpu_seconds, sum(processes.values()) / _TICKS_PER_SECOND),
+            peak_memory_bytes=max(self._reading.peak_memory_bytes, memory),
+            over_memory=self._reading.over_memory or memory > limit,
+        )
+        return self._reading
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _tree(init: int) -> dict[int, int]:
+    """Return the CPU ticks, with those of reaped children, of every process below `init` and of itself.
+
+    An orphan of a pid namespace becomes a child of its process 1, so that nothing leaves this tree.
+    """
+    children: dict[int, list[int]] = defaultdict(list)
+    ticks: dict[int, int] = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+            continue
+        children[int(fields[1])].append(int(entry))
+        ticks[int(entry)] = sum(int(value) for value in fields[11:15])
+    found: dict[int, int] = {}
+    waiting = [init] if init in ticks else []
+    while waiting:
+        pid = waiting.pop()
+        found[pid] = ticks[pid]
+        waiting += children[pid]
+    return found
+
+
+def _resident_bytes(pid: int) -> int:
+    return sum(_kilobytes(Path(f"/proc/{pid}/status"), "RssAnon", "RssShmem", "VmPTE").values()) * 1024
+
+
+def _proportional_bytes(pid: int) -> tuple[int, int]:
+    """Return a process's share of anonymous and of shared memory; shared pages are divided by their users."""
+    found = _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss_Anon", "Pss_Shmem")
+    return found.get("Pss_Anon", 0) * 1024, found.get("Pss_Shmem", 0) * 1024
+
+
+def _kilobytes(file: Path, *names: str) -> dict[str, int]:
+    try:
+        lines = file.read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return {}
+    pairs = (line.partition(":") for line in lines)
+    return {name: int(value.split()[0]) for name, _, value in pairs if name in names}
+
+
+def _tmpfs_bytes(pid: int) -> int:
+    """Return what the files in the job's /tmp and /dev/shm hold in memory."""
+    total = 0
+    for folder in ("tmp", "dev/shm"):
+        try:
+            found = os.statvfs(f"/proc/{pid}/root/{folder}")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):  # it has just ended
+            continue
+        total += (found.f_blocks - found.f_bfree) * found.f_frsize + (found.f_files - found.f_ffree) * _INODE_BYTES
+    return total

@@ -1,0 +1,107 @@
+"""Control groups for an ordinary user through the user's own systemd: a transient scope around each job.
+
+Written from systemd-run(1) and systemd.resource-control(5) of version 252; the machine this was developed on has no
+systemd running, so that only the commands and the keeper were run there.
+"""
+
+import itertools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+from sandbox.job import Limits
+from sandbox.limits import cgroup
+from sandbox.limits.controller import Control, Controller, Reading, Wrapping
+
+_OURS = 3  # processes in the scope that are not the job's: bubblewrap twice, and the keeper
+_PROBE = 'cd "/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)" && cat memory.max pids.max cpu.max'
+_PROBE_LIMITS = Limits(wall_seconds=1.0, memory_gb=0.0625, processes=13, cpus=0.5)
+_PROBE_ANSWER = "67108864\n16\n50000 100000\n"
+_serial = itertools.count()
+
+# A scope goes when its last process ends, and its counters with it. The keeper lives until we close its pipe.
+_KEEPER = 'cat <"/proc/self/fd/$1" >/dev/null 2>&1 & shift && exec /usr/bin/env -i "$@"'
+
+
+def find() -> Controller | None:
+    """Return scopes, if this user's systemd makes one and the kernel then shows the limits that were asked for."""
+    program = shutil.which("systemd-run")
+    if program is None or os.geteuid() == 0 or "XDG_RUNTIME_DIR" not in os.environ:
+        return None
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
+        scopes = Scopes(program, int(said.split()[1].partition(".")[0].partition("~")[0]))
+        command = [*scopes.command("probe", _PROBE_LIMITS), "/bin/sh", "-c", _PROBE]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None  # no user manager answers: this way is not open here
+    return scopes if answer == _PROBE_ANSWER else None
+
+
+class Scopes:
+    """The transient scopes of the user's manager."""
+
+    how = "cgroup v2 by systemd-run --user --scope"
+    inexact: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    refused_calls: tuple[str, ...] = ()
+
+    def __init__(self, program: str, version: int) -> None:
+        self.program = program
+        self.version = version
+
+    def command(self, label: str, limits: Limits) -> tuple[str, ...]:
+        """Return what starts another command in a scope with `limits`; it becomes that command, it does not fork."""
+        properties = [
+            f"MemoryMax={int(limits.memory_gb * 2**30)}",
+            "MemorySwapMax=0",
+            f"TasksMax={limits.processes + _OURS}",
+            f"CPUQuota={limits.cpus * 100:.0f}%",
+        ]
+        if self.version >= 253:  # scopes know it since then, and would take our own processes down with the job's
+            properties.append("OOMPolicy=continue")
+        unit = f"--unit=autocentaur-{os.getpid()}-{next(_serial)}.scope"
+        options = [option for value in properties for option in ("--property", value)]
+        return (
+            *(self.program, "--user", "--scope", "--quiet", "--collect", unit, f"--description=sandbox {label}"),
+            *(*options, "--"),
+        )
+
+    def hold(self, label: str, limits: Limits) -> Control:
+        manager = {
+            name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS") if name in os.environ
+        }
+        return KeptScope(self.command(label, limits), manager, limits)
+
+    def sweep(self) -> None:
+        """Nothing is ever left: scopes end with their processes."""
+
+
+class KeptScope:
+    """One scope, and the keeper that lets it outlive the job until its counters are read."""
+
+    rlimit_processes: int | None = None
+
+    def __init__(self, command: tuple[str, ...], manager: dict[str, str], limits: Limits) -> None:
+        self._limits = limits
+        self._folder = Path()
+        self._keeper, self._end_of_keeper = os.pipe()
+        prefix = (*command, "/bin/sh", "-c", _KEEPER, "sh", str(self._keeper))
+        self.wrapping = Wrapping(prefix, manager, (self._keeper,))
+
+    def adopt(self, pid: int, init: int) -> None:
+        member = Path(f"/proc/{pid}/cgroup").read_text().rpartition("0::")[2].strip()
+        self._folder = cgroup.ROOT / member.lstrip("/")
+        asked = str(int(self._limits.memory_gb * 2**30))
+        found = (self._folder / "memory.max").read_text().strip() if member.endswith(".scope") else "none"
+        if found != asked:
+            raise SandboxError(f"systemd put the job in {member} with memory.max {found}, not {asked}; try again")
+
+    def read(self) -> Reading:
+        return cgroup.read_v2(self._folder)
+
+    def close(self) -> None:
+        os.close(self._keeper)
+        os.close(self._end_of_keeper)

@@ -1,0 +1,130 @@
+"""`agent log --verify`: each thing that can go wrong in a stored run is named, and nothing else."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.store.paths import RunsFolder
+from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote
+
+Break = Callable[[RunsFolder], None]
+
+
+@pytest.fixture(scope="module")
+def whole(warm: Zygote) -> Zygote:
+    """A finished run of four trials, the third of which was kept."""
+    agent = warm.within(warm.folder / "whole")
+    assert agent.agent("run", "--task", str(INSTANT), "--mode", "random", "--trials", "4", "--name", "r") == 0
+    return agent
+
+
+@pytest.fixture
+def copy(whole: Zygote, tmp_path: Path) -> Zygote:
+    shutil.copytree(whole.runs.root, tmp_path / "runs")
+    return whole.within(tmp_path)
+
+
+def git(runs: RunsFolder, *argv: str) -> str:
+    command = ["git", "-c", "safe.directory=*", "--git-dir", str(runs.repo), *argv]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def edit_journal(runs: RunsFolder, old: str, new: str) -> None:
+    path = runs.run("r").journal
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def another_commit(runs: RunsFolder) -> None:
+    tree = git(runs, "rev-parse", "r/0001^{tree}")
+    identity = ["-c", "user.name=x", "-c", "user.email=x@localhost"]
+    sha = git(runs, *identity, "commit-tree", tree, "-p", "r/0000", "-m", "trial 1: forged\n\nRun: r\nVal-Loss: 0.1")
+    git(runs, "update-ref", "refs/tags/r/0001", sha)
+
+
+def lose_a_blob(runs: RunsFolder) -> None:
+    sha = git(runs, "rev-parse", "r/0001:train.py")
+    (runs.repo / "objects" / sha[:2] / sha[2:]).unlink()
+
+
+BROKEN: dict[str, tuple[Break, str]] = {
+    "a tag is gone": (lambda runs: git(runs, "tag", "-d", "r/0001") and None, "trial 1: there is no tag r/0001"),
+    "a tag too many": (lambda runs: git(runs, "tag", "r/0009", "r/0001") and None, "tag r/0009 belongs to no finished"),
+    "a forged commit": (another_commit, "trial 1: trailer Val-Loss is 0.1, and "),
+    "the branch elsewhere": (
+        lambda runs: git(runs, "update-ref", "refs/heads/r", "r/0001") and None,
+        "branch r is at ",
+    ),
+    "an object is gone": (lose_a_blob, "git: "),
+    "a row of the table": (
+        lambda runs: (
+            runs.run("r").results_tsv.write_text(runs.run("r").results_tsv.read_text().replace("keep", "kept")) and None
+        ),
+        "results.tsv, line 2: not what follows",
+    ),
+    "no table": (lambda runs: runs.run("r").results_tsv.unlink(), "results.tsv, which is missing"),
+    "the worktree's script": (
+        lambda runs: (runs.run("r").worktree / "train.py").write_text("pass\n") and None,
+        "worktree/train.py is not the incumbent's",
+    ),
+    "no worktree": (lambda runs: shutil.rmtree(runs.run("r").worktree), "worktree/ is missing"),
+    "a trial's files": (
+        lambda runs: (runs.run("r").trial(1).files / "train.py").unlink(),
+        "trial 1: files/train.py is not what its commit holds",
+    ),
+    "a trial's log": (lambda runs: runs.run("r").trial(1).log.unlink(), "trial 1: train.log is missing"),
+    "an artifact is gone": (lambda runs: runs.run("r").trial(0).artifact.unlink(), "trial 0: its artifact is missing"),
+    "an artifact too many": (
+        lambda runs: runs.run("r").trial(1).artifact.touch(),
+        "trial 1: it was not kept, and its artifact is there",
+    ),
+    "a trial too many": (lambda runs: (runs.run("r").root / "trials" / "0042").mkdir(), "trials/0042 belongs to no"),
+    "a loss in the journal": (
+        lambda runs: edit_journal(runs, '"val_loss":1.93', '"val_loss":1.92'),
+        "trial 0: trailer Val-Loss is 1.93, and 1.92 in the journal",
+    ),
+    "a torn middle line": (
+        lambda runs: edit_journal(runs, '{"event":"trial_finished","number":1,', '{"event":"trial_fin'),
+        "journal.jsonl, line 4: not an event",
+    ),
+    "no journal": (lambda runs: runs.run("r").journal.unlink(), "journal.jsonl is missing"),
+    "run.json torn": (lambda runs: runs.run("r").run_json.write_text('{"form') and None, "run.json cannot be read"),
+}
+
+
+def test_a_whole_run_agrees_with_itself(whole: Zygote) -> None:
+    assert whole.agent("log", "--verify", "r") == 0
+    assert whole.said == "run r: journal, git and files agree\n"
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_broken_is_named(copy: Zygote, what: str) -> None:
+    breaks, told = BROKEN[what]
+    breaks(copy.runs)
+    assert copy.agent("log", "--verify", "r", "--json") == 1, copy.said
+    found = json.loads(copy.said)["disagreements"]
+    assert any(told in line for line in found), found
+
+
+def test_what_can_be_made_again_is_mended_by_resuming(copy: Zygote) -> None:
+    for what in ("the branch elsewhere", "a tag is gone", "no table", "no worktree", "an artifact too many"):
+        BROKEN[what][0](copy.runs)
+    assert copy.agent("log", "--verify", "r") == 1
+    assert copy.agent("resume", "r") == 3, copy.said
+    assert copy.agent("log", "--verify", "r") == 0, copy.said
+
+
+def test_a_kill_is_no_disagreement(warm: Zygote, tmp_path: Path) -> None:
+    agent = warm.within(tmp_path)
+    begin = ["run", "--task", str(INSTANT), "--mode", "random", "--trials", "4", "--name", "r"]
+    assert agent.agent(*begin, death=Death("start sandbox", nth=3)) == -9
+    journal = agent.runs.run("r").journal
+    journal.write_text(journal.read_text() + '{"event":"trial_fini')
+    assert agent.agent("log", "--verify", "r") == 0, agent.said
+    assert "trial 2 was interrupted" in agent.said
+    assert "a torn line of 20 bytes" in agent.said

@@ -1,0 +1,156 @@
+"""Whole runs against an endpoint that misbehaves: what passes is survived, nothing is lost, the rest is said."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.edits.guard import Guard
+from agent.errors import ModelError
+from agent.llm.openai_model import OpenAIModel, Patience
+from agent.llm.prompt_templates import PromptSet
+from agent.llm.recording import Transcript
+from agent.modes.code_edit import CodeEditProposer
+from agent.modes.prompting.trial_digest import Briefing
+from agent.run.ending import Ending
+from agent.run.loop import run_trials
+from agent.run.open_run import OpenRun
+from agent.trials.trial import Status
+from tests import commands
+from tests.agent.llm.fake_server import BROKEN_JSON, CUT, STALLS, Answer, FakeServer, fails, fake_server, says, streams
+
+BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram"
+BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "4 steps")
+OpenRunWith = Callable[..., OpenRun]
+WARM = "SMOOTHING = 20.0  # added to every count"
+
+
+def edit(value: float) -> str:
+    return f"TITLE: smoothing {value}\n<<<<<<< SEARCH\n{WARM}\n=======\nSMOOTHING = {value}\n>>>>>>> REPLACE\n"
+
+
+def proposer(server: FakeServer, run_folder: Path) -> CodeEditProposer:
+    patience = Patience(request_seconds=0.5, retry_seconds=60, sleep=lambda _: None)
+    model = OpenAIModel("fake-1", base_url=server.base_url, api_key="k", patience=patience, on_tokens=lambda _: None)
+    prompts = PromptSet.load("code_edit", answer_format="search-replace")
+    return CodeEditProposer(
+        lambda number: Transcript(model, run_folder / f"{number}.jsonl", ["k"]), prompts, BRIEFING, Guard(("load",))
+    )
+
+
+def test_passing_trouble_is_survived_and_a_refused_key_ends_the_run_in_order(
+    open_run: OpenRunWith, tmp_path: Path
+) -> None:
+    cut = streams("TITLE: sm", ended=False)
+    trouble = [fails(429, "slow down", {"Retry-After": "1"}), fails(500, "oops"), STALLS, CUT, cut, BROKEN_JSON]
+    answers = [*trouble, streams(edit(90.0)), says(""), streams(edit(80.0)), fails(401, "no such key")]
+    with fake_server(answers) as server:
+        run = open_run(proposer(server, tmp_path), trials=5)
+        with pytest.raises(ModelError, match="set OPENAI_API_KEY and resume"):
+            run_trials(run)
+    first, second = run.history.trials[1:]
+    assert (first.status, second.status) == (Status.OK, Status.OK)
+    assert first.proposal.usage is not None
+    assert (first.proposal.usage.calls, first.proposal.usage.retries) == (1, len(trouble))
+    assert second.proposal.usage is not None
+    assert (second.proposal.usage.calls, second.proposal.usage.retries) == (2, 0)
+    assert len((tmp_path / "2.jsonl").read_text().splitlines()) == 2
+    run.journal.close()
+
+    with fake_server([streams(edit(70.0)), streams(edit(60.0))]) as server:
+        resumed = open_run(proposer(server, tmp_path), trials=5)
+        assert run_trials(resumed).ending is Ending.DONE
+    assert [trial.proposal.title for trial in resumed.history.trials[1:]] == [
+        f"smoothing {value}.0" for value in (90, 80, 70, 60)
+    ]
+
+
+@pytest.fixture
+def environment(cache: Path, tmp_path: Path) -> dict[str, str]:
+    kept = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    return {**kept, "AUTOCENTAUR_CACHE": str(cache), "OPENAI_API_KEY": "sk-secret", "OPENAI_MODEL": "fake-1"}
+
+
+def agent(environment: dict[str, str], folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return commands.agent(*args, cwd=folder, env=environment)
+
+
+def search(*args: str) -> list[str]:
+    return ["run", "--task", str(BIGRAM), "--mode", "code-edit", "--name", "r", "--no-smoke", *args]
+
+
+PROBED: list[Answer] = [says(json.dumps({"word": "heron"}))]
+
+
+def test_the_log_shows_what_the_endpoint_did_and_no_secret(environment: dict[str, str], tmp_path: Path) -> None:
+    answers = [*PROBED, fails(429, "slow down", {"Retry-After": "0"}), streams(edit(90.0))]
+    with fake_server(answers) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(environment, tmp_path, *search("--trials", "2", "--price", "2,10", "--max-cost", "1"))
+    assert done.returncode == 0, done.stderr
+    assert "slow down; trying again in 0 s" in done.stdout
+    log = agent(environment, tmp_path, "log").stdout
+    assert "[1 retry] smoothing 90" in log
+    assert "1 model call (11 tokens in, 7 out, $0.00), 1 failure of the endpoint that passed" in log
+    files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert [path for path in files if b"sk-secret" in path.read_bytes()] == []
+
+
+def test_a_cap_on_tokens_ends_the_run(environment: dict[str, str], tmp_path: Path) -> None:
+    with fake_server([*PROBED, streams(edit(90.0)), streams(edit(80.0))]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(environment, tmp_path, *search("--trials", "9", "--max-tokens", "30"))
+    assert done.returncode == 0, done.stderr
+    assert "the cap of 30 model tokens is reached (36 used)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("answers", "args", "remedy"),
+    [
+        ([fails(401, "bad key")], [], "set OPENAI_API_KEY"),
+        ([fails(404, "no such model")], [], "check --model"),
+        ([], ["--max-cost", "1"], "give --price"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_written(
+    environment: dict[str, str], tmp_path: Path, answers: list[Answer], args: list[str], remedy: str
+) -> None:
+    with fake_server(answers) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(environment, tmp_path, *search(*args))
+    assert done.returncode != 0
+    assert remedy in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_recorded_run_replays_exactly_and_offline(environment: dict[str, str], tmp_path: Path) -> None:
+    answers = [*PROBED, streams("no block"), fails(429, "wait", {"Retry-After": "0"}), streams(edit(90.0))]
+    with fake_server([*answers, streams(edit(80.0)), fails(401, "the key was withdrawn")]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(environment, tmp_path, *search("--trials", "4", "--record", "night.jsonl"))
+        assert "set OPENAI_API_KEY and resume the run" in done.stderr
+
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"):
+        del environment[name]
+    again = [a for a in search("--trials", "3", "--model", "replay:night.jsonl") if a not in ("--name", "r")]
+    done = agent(environment, tmp_path, *again, "--name", "again")
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads(agent(environment, tmp_path, "log", name, "--json").stdout) for name in ("r", "again"))
+    told = ("number", "status", "title", "val_loss", "kept")
+    assert [[t[k] for k in told] for t in first["trials"]] == [[t[k] for k in told] for t in second["trials"]]
+    assert "sk-secret" not in (tmp_path / "night.jsonl").read_text()
+
+
+def test_a_prompt_is_shown_as_it_was_sent(environment: dict[str, str], tmp_path: Path) -> None:
+    with fake_server([*PROBED, streams(edit(90.0)), streams(edit(80.0))]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        agent(environment, tmp_path, *search("--trials", "3"))
+    shown = json.loads(agent(environment, tmp_path, "prompt", "r/2", "--json").stdout)
+    assert shown == server.requests[2]["messages"]
+    following = agent(environment, tmp_path, "prompt", "r/3").stdout
+    assert "2: smoothing 80.0 ->" in following
+    assert "there is a prompt for trials 1 to 3" in agent(environment, tmp_path, "prompt", "r/4").stderr

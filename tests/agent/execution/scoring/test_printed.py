@@ -1,0 +1,100 @@
+"""Self-reported scores: exactly one number after the last `---`, and nothing odd."""
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from agent.execution.scoring.printed import PrintedScorer
+from agent.execution.scoring.scorer import Artifact
+from agent.trials.metric import Metric
+from agent.trials.trial import Score, Status
+
+AUTORESEARCH = """step 00953 | loss 3.1
+---
+val_bpb:          0.997900
+training_seconds: 300.1
+peak_vram_mb:     45060.2
+"""
+
+
+def scored(log: str, goal: Literal["minimise", "maximise"] = "minimise") -> Score:
+    metric = Metric(name="val_bpb", goal=goal)
+    return PrintedScorer(metric).score(Artifact(Path("a"), Path("f"), log, Path("s"), "r/0001", 1))
+
+
+def test_autoresearchs_summary_is_read_and_marked() -> None:
+    score = scored(AUTORESEARCH)
+    assert (score.val_loss, score.kind, score.status) == (0.9979, "printed", Status.OK)
+
+
+def test_a_metric_to_maximise_becomes_a_loss() -> None:
+    score = scored("---\n---\nval_bpb: 0.9\n", "maximise")
+    assert score.val_loss == -0.9
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        "val_bpb: nan", "val_bpb: inf", "val_bpb: -inf", "val_bpb: 1e200", "val_bpb: much", "val_bpb:", "other: 1.0",
+        "val_bpb: 1.0\nval_bpb: 0.5", "val_bpb: 1.0\nval_bpb: 1.0", "x val_bpb: 0.3",
+    ],
+)  # fmt: skip
+def test_what_is_not_one_number_is_rejected(summary: str) -> None:
+    score = scored(f"train\n---\n{summary}\n")
+    assert score.status is Status.REJECTED_SCORE
+    assert score.val_loss is None
+
+
+def test_a_likelihood_may_be_negative_unless_the_task_says_what_can_be_true() -> None:
+    assert scored("---\nval_bpb: -3.5\n").val_loss == -3.5
+    metric = Metric(name="val_acc", goal="maximise")
+    artifact = Artifact(Path("a"), Path("f"), "---\nval_acc: 1.01\n", Path("s"), "r/0001", 1)
+    assert PrintedScorer(metric).score(artifact).val_loss == -1.01
+    score = PrintedScorer(metric, between=(0.0, 1.0)).score(artifact)
+    assert (score.status, score.reason) == (Status.REJECTED_SCORE, "`val_acc: 1.01` is not between 0 and 1")
+
+
+def test_lines_before_the_last_marker_do_not_count() -> None:
+    assert scored("\n---\nval_bpb: 0.1\n\n---\nval_bpb: 0.9\n").val_loss == 0.9
+    assert scored("val_bpb: 0.1\n").status is Status.REJECTED_SCORE
+
+
+def found_by(line: str, log: str) -> Score:
+    metric = Metric(name="val_loss", goal="minimise")
+    return PrintedScorer(metric, line).score(Artifact(Path("a"), Path("f"), log, Path("s"), "r/0001", 1))
+
+
+@pytest.mark.parametrize(
+    ("line", "log", "value"),
+    [
+        ("val loss {}", "step 0: train loss 4.2, val loss 4.1\nstep 9: train loss 3.1, val loss 3.25.\n", 3.25),
+        ("val loss {}", "val  loss\t1e-3, best\n", 1e-3),
+        ("error: {}%", "error: 30 of 100\nerror: 7.5 %\n", 7.5),
+        ("loss {}", "gloss 1\nloss 2\nloss 3 apples and loss4\n", 4.0),
+        ("{} nats", "2.5 nats\n", 2.5),
+        ("{} nats", "loss  1 or \t2.5 nats\n", 2.5),
+        ("{}", "   3 4", 4.0),
+        ("{} nats", "1-20.5 nats\n", -20.5),
+        ("a.c {}", "abc 1\na.c .5\n", 0.5),
+    ],
+)
+def test_a_line_finds_the_last_number_that_stands_in_such_text(line: str, log: str, value: float) -> None:
+    assert found_by(line, log).val_loss == value
+
+
+@pytest.mark.parametrize(
+    "log", ["loss: 1.0\n", "val loss nan\n", "val loss -1e200\n", "val loss 3x\n", "val loss 1.5x\n", ""]
+)
+def test_a_line_without_a_usable_number_is_rejected(log: str) -> None:
+    assert found_by("val loss {}", log).status is Status.REJECTED_SCORE
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("line", ["{}", "{} nats", "loss {}", "loss {} %"])
+@pytest.mark.parametrize(
+    "log", [" " * 20_000, "loss" + " " * 20_000, "1" * 20_000, "1" + " " * 20_000, "loss 1 " * 3_000]
+)
+def test_no_log_keeps_us_busy(line: str, log: str) -> None:
+    for _ in range(20):
+        found_by(line, log)

@@ -1,0 +1,139 @@
+"""A rehearsal costs seconds, finds what a trial would die of, and lets everything else pass."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.edits.guard import Guard
+from agent.execution.smoke_test import Smoke
+from agent.llm.prompt_templates import PromptSet
+from agent.llm.scripted import ScriptedModel
+from agent.modes.code_edit import CodeEditProposer
+from agent.modes.prompting.trial_digest import Briefing
+from agent.run.loop import run_trials
+from agent.run.open_run import OpenRun
+from agent.store.paths import RunPaths
+from agent.task.corpus import Corpus
+from agent.task.task import Task
+from agent.trials.trial import Status
+from sandbox.job import Execution, Job, Sandbox
+
+BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "4 steps")
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def smoke(bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]) -> Smoke:
+    return Smoke(bigram, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
+
+
+def test_the_baseline_passes_and_sets_the_limit(smoke: Smoke, bigram: Task, tmp_path: Path) -> None:
+    first = smoke(bigram.source, 1)
+    again = smoke(bigram.source, 2)
+    assert first.failed is None
+    assert first.seconds > again.seconds > 0  # the first one includes the baseline's own
+    assert "step 00001 progress 1.000" in (tmp_path / "r/trials/0001/smoke/train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status", "words"),
+    [
+        ("counts[token]", "count[token]", Status.CRASHED, "count"),
+        ("math.log(share)", "math.log(shore)", Status.CRASHED, "shore"),
+        ("open(path)", "open(path + '.json')", Status.CRASHED, "No such file"),
+        ("        json.dump(table, file)", "        pass", Status.BAD_ARTIFACT, "saved nothing"),
+        ("    rng =", "    sys.exit('FAIL: diverged: nan')\n    rng =", Status.DIVERGED, "diverged"),
+    ],
+)
+def test_what_a_trial_would_die_of_is_found(
+    *, smoke: Smoke, bigram: Task, old: str, new: str, status: Status, words: str
+) -> None:
+    assert bigram.source.count(old) == 1
+    result = smoke(bigram.source.replace(old, new), 1)
+    assert result.failed is status
+    assert words in result.reason
+    assert result.log
+
+
+def test_what_is_merely_slow_passes(smoke: Smoke, bigram: Task) -> None:
+    assert smoke(bigram.source.replace("    rng =", "    while True: pass\n    rng ="), 1).failed is None
+
+
+def test_a_task_that_cannot_be_rehearsed_is_said_once(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]
+) -> None:
+    picky = bigram.source.replace("    rng =", "    assert os.environ['TRAIN_BUDGET'] == '4'\n    rng =")
+    task = Task(bigram.folder, {**bigram.files, "train.py": picky.encode()}, "small")
+    smoke = Smoke(task, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
+    assert smoke("raise SystemExit('broken')", 1).failed is None
+    assert smoke("raise SystemExit('broken')", 2).seconds == 0
+    assert len(said) == 1
+
+
+def test_a_task_that_is_too_slow_for_a_rehearsal_is_said_once_and_not_tried_again(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]
+) -> None:
+    slow = bigram.source.replace("    rng =", "    time.sleep(600)\n    rng =")
+    config = bigram.files["task.toml"].replace(b"wall_seconds = 300", b"wall_seconds = 1")
+    task = Task(bigram.folder, {**bigram.files, "task.toml": config, "train.py": slow.encode()}, "small")
+    smoke = Smoke(task, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
+    assert smoke(bigram.source, 1).failed is None
+    assert smoke(bigram.source, 2).seconds == 0
+    assert len(said) == 1
+    assert "--smoke-on gpu" in said[0]
+
+
+def test_a_rehearsal_asks_for_a_gpu_only_if_told(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    asked: list[bool] = []
+
+    class Listening:
+        def run(self, job: Job) -> Execution:
+            asked.append(not job.on_cpu)
+            return sandbox.run(job)
+
+        def close(self) -> None:
+            pass
+
+    for number, on_gpu in enumerate((False, True), start=1):
+        paths = RunPaths(tmp_path / "r")
+        Smoke(bigram, corpus, Listening(), paths, passed_on={}, say=print, on_gpu=on_gpu)(bigram.source, number)
+    assert asked == [False] * 4 + [True] * 4
+
+
+def reply(search: str, replace: str) -> str:
+    return f"TITLE: a change\n<<<<<<< SEARCH\n{search}\n=======\n{replace}\n>>>>>>> REPLACE\n"
+
+
+MIX = "MIX = 0.5  # share of the pair frequencies; the rest is the single-token frequencies"
+
+
+def test_a_typo_is_mended_by_its_traceback_and_charged(
+    open_run: Callable[..., OpenRun], smoke: Smoke, bigram: Task
+) -> None:
+    model = ScriptedModel(
+        [
+            reply(MIX, "MIX = 0.9 * one"),
+            reply(MIX, "MIX = 0.9"),
+            reply("MIX = 0.9", "MIX = one"),
+            reply("MIX = 0.9", "MIX = two"),
+        ]
+    )
+    prompts = PromptSet.load("code_edit", answer_format="search-replace")
+    run = open_run(CodeEditProposer(lambda _: model, prompts, BRIEFING, Guard(("load",)), rehearse=smoke), trials=3)
+    run_trials(run)
+    mended, broken = run.history.trials[1:]
+    assert mended.status is Status.OK
+    assert mended.proposal.smoke_seconds > 0
+    assert "NameError: name 'one' is not defined" in model.requests[1][-1].content
+    assert broken.status is Status.CRASHED  # after one repair, though a third reply was allowed
+    assert broken.proposal.usage is not None
+    assert broken.proposal.usage.calls == 2
+    assert "name 'two' is not defined" in broken.proposal.reason
+    assert b"MIX = two" in run.repo.read("r/0002")["train.py"]  # nothing that was tried is lost

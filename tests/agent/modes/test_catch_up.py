@@ -1,0 +1,131 @@
+"""What a search takes from its searcher follows from the journal alone, also where it finds nothing that can run."""
+
+from collections.abc import Callable
+
+import pytest
+
+from agent.edits.edit import Params, Unchanged
+from agent.modes.numeric import MAX_TOLD_HOPELESS, CatchUp, NumericProposer
+from agent.modes.proposer import Context
+from agent.search.cmaes import DEFAULTS, CMAESearcher
+from agent.search.local_search import LocalSearcher
+from agent.search.memory_model import Estimate, Memory
+from agent.search.random_search import RandomSearcher
+from agent.search.searcher import Searcher
+from agent.search.space import SearchSpace
+from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
+
+SCRIPT = "A = 2\nB = 3\n"
+START: Params = {"A": 2, "B": 3}
+GRID = SearchSpace.from_tables({"A": {"type": "int", "low": 1, "high": 3}, "B": {"type": "int", "low": 1, "high": 4}})
+WIDE = SearchSpace.from_tables(
+    {"A": {"type": "float", "low": 0, "high": 8}, "B": {"type": "float", "low": 0, "high": 8}}
+)
+SEARCHERS: dict[str, Callable[[SearchSpace], Searcher]] = {
+    "random": lambda space: RandomSearcher(space, 0),
+    "cma-es": lambda space: CMAESearcher(space, START, 0),
+    "local": lambda space: LocalSearcher(space, START, 0),
+}
+
+
+class Fits:
+    """A memory that takes what the function says, and is sure of it."""
+
+    def __init__(self, fits: Callable[[Params], bool]) -> None:
+        self._fits = fits
+
+    def learn(self, params: Params, peak_gb: float | None) -> None:
+        pass
+
+    def estimate(self, params: Params) -> Estimate | None:
+        return Estimate(gb=1.0 if self._fits(params) else 100.0, error=0.05, limit_gb=10.0)
+
+
+def loss(params: Params) -> float:
+    return float(params["A"]) ** 2 + float(params["B"]) ** 2
+
+
+def finished(number: int, proposal: Proposal) -> Trial:
+    """Execute a proposal, or note why it was not."""
+    if proposal.refused is not None:
+        outcome = Outcome(proposal.refused, None, reason=proposal.reason)
+    else:
+        assert proposal.params is not None
+        outcome = Outcome(Status.OK, loss(proposal.params), kept=number == 0)
+    return Trial(number, None, proposal, "t").finished(outcome, "t")
+
+
+def context(trials: list[Trial], space: SearchSpace) -> Context:
+    return Context(len(trials), SCRIPT, SCRIPT, trials[0], tuple(trials), space, "plenty")
+
+
+def run(proposers: Callable[[int], NumericProposer], space: SearchSpace, n_trials: int) -> list[Trial]:
+    """Run trials; `proposers` gives the proposer of trial n."""
+    trials = [finished(0, Proposal(Origin.BASELINE, "baseline", Unchanged(), params=START))]
+    for number in range(1, n_trials):
+        trials.append(finished(number, proposers(number).propose(context(trials, space))))
+    return trials
+
+
+def in_one_go(searcher: Searcher, memory: Memory | None = None) -> Callable[[int], NumericProposer]:
+    proposer = NumericProposer(searcher, memory)
+    return lambda number: proposer
+
+
+@pytest.mark.parametrize("mode", SEARCHERS)
+def test_a_search_that_finds_nothing_new_is_resumed_as_if_unbroken(mode: str) -> None:
+    """Twelve configurations, 18 trials: looking twice for one trial would take another 100 points."""
+    unbroken = run(in_one_go(SEARCHERS[mode](GRID)), GRID, 18)
+    first, second = in_one_go(SEARCHERS[mode](GRID)), in_one_go(SEARCHERS[mode](GRID))
+    assert run(lambda number: (first if number < 16 else second)(number), GRID, 18) == unbroken
+    assert [trial.status for trial in unbroken].count(Status.DUPLICATE) >= 3
+    ran = [str(trial.proposal.params) for trial in unbroken if trial.status is Status.OK]
+    assert len(set(ran)) == len(ran)
+
+
+@pytest.mark.parametrize("mode", SEARCHERS)
+def test_what_will_surely_not_fit_never_runs_and_the_reason_says_so(mode: str) -> None:
+    def proposer() -> NumericProposer:
+        return NumericProposer(SEARCHERS[mode](WIDE), Fits(lambda params: False))
+
+    unbroken = proposer()
+    trials = run(lambda number: unbroken, WIDE, 4)
+    assert [trial.status for trial in trials[1:]] == [Status.NO_PROPOSAL] * 3
+    assert trials[1].proposal.reason == "the search came to 100 points in a row that will not fit in memory"
+    assert run(lambda number: proposer(), WIDE, 4) == trials
+
+
+def test_a_reason_of_two_kinds_counts_both() -> None:
+    memory = Fits(lambda params: params["A"] == 2)
+    trials = run(in_one_go(RandomSearcher(GRID, 0), memory), GRID, 8)
+    assert {str(trial.proposal.params) for trial in trials if trial.status is Status.OK} == {
+        str({"A": 2, "B": b}) for b in (1, 2, 3, 4)
+    }
+    reason = trials[-1].proposal.reason
+    assert reason.startswith("the search came to 100 points in a row that have run before (")
+    n_repeats, n_hopeless = (int(part.split(")")[0]) for part in reason.split("(")[1:])
+    assert n_repeats + n_hopeless == 100
+    assert 20 <= n_repeats <= 50  # a third of the grid has run
+
+
+def test_points_that_nobody_ran_do_not_shrink_cma_es_to_nothing() -> None:
+    """Told 100 failures, it fell to a fifteenth of its first step; 2,000 looks without a trial now cost it 20."""
+    searcher = CMAESearcher(WIDE, START, 0)
+    run(in_one_go(searcher, Fits(lambda params: False)), WIDE, 21)
+    assert searcher.state().generation <= MAX_TOLD_HOPELESS / 6
+    assert searcher.state().sigma > DEFAULTS.sigma0 / 3
+
+
+def test_a_search_finds_what_little_fits() -> None:
+    """One point in fifty does: discarding the rest goes on until one is found, and a trial that ran begins anew."""
+    memory = Fits(lambda params: float(params["A"]) < 1.2 and float(params["B"]) < 1.2)
+    trials = run(in_one_go(RandomSearcher(WIDE, 0), memory), WIDE, 12)
+    ran = [trial for trial in trials[1:] if trial.status is Status.OK]
+    assert len(ran) >= 6
+    assert all(memory.estimate(trial.proposal.params or {}) == Estimate(1.0, 0.05, 10.0) for trial in ran)
+
+
+def test_what_is_found_for_a_trial_is_found_once() -> None:
+    trials = [finished(0, Proposal(Origin.BASELINE, "baseline", Unchanged(), params=START))]
+    catch_up = CatchUp(CMAESearcher(WIDE, START, 0), Fits(lambda params: False))
+    assert catch_up.find(context(trials, WIDE)) is catch_up.find(context(trials, WIDE))

@@ -1,0 +1,176 @@
+"""Modes with a model through the whole command line: fixed, and centaur with its control and its other prompt."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from agent.store.journal import read_history
+from tests import commands
+from tests.agent.llm.fake_server import fake_server, says
+from tests.kill_anywhere.killed_runs import Zygote
+
+INSTANT = Path(__file__).parents[2] / "tasks" / "instant"
+FIRST = {"WIDTH": 0.9, "SHIFT": 0.1, "DEPTH": 3, "ORDER": "backward"}
+BASELINE = {"WIDTH": 2.0, "SHIFT": 0.3, "DEPTH": 4, "ORDER": "forward"}
+Agent = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def agent(cache: Path, tmp_path: Path) -> Agent:
+    """Return a function that runs `agent ARGS` in a folder of its own."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "LANG": "C.UTF-8",
+        "AUTOCENTAUR_CACHE": str(cache),
+    }
+
+    def run(*args: str) -> CompletedProcess[str]:
+        return commands.agent(*args, cwd=tmp_path, env=environment)
+
+    return run
+
+
+def search(agent: Agent, mode: str, *args: str) -> list[dict[str, Any]]:
+    """Run mode `mode` and return its trials."""
+    done = agent("run", "--task", str(INSTANT), "--mode", mode, "--name", "r", "--json", *args)
+    assert done.returncode == 0, done.stderr
+    trials: list[dict[str, Any]] = json.loads(done.stdout)["trials"]
+    return trials
+
+
+def recording(folder: Path, replies: Sequence[str]) -> str:
+    """Return --model's value for a recording of `replies`."""
+    path = folder / "replies.jsonl"
+    path.write_text("".join(json.dumps({"reply": reply}) + "\n" for reply in replies))
+    return f"replay:{path}"
+
+
+def test_fixed_from_a_recording_to_the_reading_commands(agent: Agent, tmp_path: Path) -> None:
+    replies = [
+        f"I would go narrower.\n```json\n{json.dumps(FIRST)}\n```",
+        json.dumps(BASELINE),  # a repeat, sent back,
+        json.dumps({**FIRST, "SHIFT": 0.05}),  # and mended
+        json.dumps({**FIRST, "DEPTH": 9}),  # out of range, sent back,
+        json.dumps({**FIRST, "DEPTH": 0}),  # and wrong again
+    ]
+    trials = search(agent, "fixed", "--trials", "4", "--model", recording(tmp_path, replies))
+    assert [trial["status"] for trial in trials] == ["ok", "ok", "ok", "no_proposal"]
+    assert [trial["origin"] for trial in trials] == ["baseline", "llm", "llm", "llm"]
+    assert (trials[1]["params"], trials[2]["params"]) == (FIRST, {**FIRST, "SHIFT": 0.05})
+    assert "DEPTH: 0 is outside 1 to 8" in agent("show", "3").stdout
+
+    asked = agent("prompt", "r/2").stdout
+    assert "WIDTH,log float,0.1,10.0,0.9" in asked
+    assert asked.count("----- user -----") == 1
+
+
+def test_fixed_asks_an_endpoint_with_a_schema(agent: Agent) -> None:
+    with fake_server([says('{"word": "heron"}'), says(json.dumps(FIRST))]) as server:
+        url = ["--base-url", server.base_url, "--model", "fake-1"]
+        trials = search(agent, "fixed", "--trials", "2", *url)
+        asked = server.requests[-1]
+    assert [trial["params"] for trial in trials] == [BASELINE, FIRST]
+    assert asked["response_format"]["json_schema"]["schema"]["required"] == list(FIRST)
+
+
+def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> None:
+    control = ["--model", "echo", "--llm-every", "2", "--llm-warmup", "1"]
+    trials = search(agent, "centaur", "--trials", "3", *control)
+    assert [trial["origin"] for trial in trials] == ["baseline", "searcher", "echo"]
+    assert [trial["copied_from"] for trial in trials] == [None, None, "incumbent"]
+    kept = [trial for trial in trials[:2] if trial["kept"]][-1]
+    assert trials[2]["params"] == kept["params"]
+    assert trials[2]["val_loss"] == kept["val_loss"]
+    assert "asks no model" in agent("prompt", "r/2").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--mode", "fixed", "--model", "echo"], "--model echo is the control of --mode centaur"),
+        (["--mode", "centaur", "--llm-every", "0"], "--llm-every: it should be 1 or more"),
+        (["--mode", "cma-es", "--hints"], "declares no [hints]"),
+        (
+            ["--mode", "fixed", "--hints"],
+            "--hints is for modes with a searcher; mode fixed would ignore it: leave it out",
+        ),
+        (["--mode", "cma-es", "--model", "echo"], "--model is for modes that ask a model; mode cma-es would ignore it"),
+        (["--model", "echo", "--max-cost", "1"], "--max-cost is for modes that ask a model; mode centaur:echo"),
+        (["--model", "echo", "--record", "f"], "--record is for modes that ask a model; mode centaur:echo"),
+        (["--mode", "fixed", "--llm-every", "2"], "--llm-every is for centaur; mode fixed"),
+        (["--mode", "local", "--no-smoke"], "--no-smoke is for code-edit; mode local"),
+        (["--mode", "code-edit", "--no-derived"], "--no-derived is for modes that search a space; mode code-edit"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name_before_anything_is_written(
+    agent: Agent, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    done = agent("run", "--task", str(INSTANT), "--name", "r", *arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "runs" / "r").exists()
+
+
+AREA = '[derived]\narea = { replaces = "WIDTH", product = "WIDTH * DEPTH", low = 2.0, high = 20.0 }\n'
+
+
+def test_a_product_holds_for_the_runs_that_search_it_and_for_no_other(warm: Zygote, tmp_path: Path) -> None:
+    """With --no-derived the prompt called WIDTH's spread one of area, and area's range refused CMA-ES's own points."""
+    task, process = with_table(tmp_path, AREA), warm.within(tmp_path)
+    small, large = {**BASELINE, "WIDTH": 0.5, "DEPTH": 2}, {**BASELINE, "DEPTH": 5}
+    replies = recording(tmp_path, [json.dumps(small), json.dumps(large)])
+    centaur = ["--mode", "centaur", "--llm-every", "1", "--llm-warmup", "0"]
+    for name, options in {"fixed": ["--mode", "fixed"], "centaur": centaur}.items():
+        for option, answer in {"--derived": large, "--no-derived": small}.items():
+            run = [*options, option, "--name", name + option, "--trials", "2", "--model", replies]
+            assert process.agent("run", "--task", str(task), *run) == 0, process.said
+            (_, trial) = read_history(process.runs.run(name + option).journal).trials
+            assert trial.proposal.params == answer
+            assert process.agent("prompt", f"{name}{option}/1") == 0
+            assert ("area = WIDTH * DEPTH (2 to 20)" in process.said) is (option == "--derived")
+            asked = process.runs.run(name + option).trial(1).llm.read_text()
+            assert ("area = WIDTH * DEPTH (2 to 20)" in asked) is (option == "--derived")
+
+
+def with_table(folder: Path, table: str) -> Path:
+    """Return the instant task with a table more in its task.toml."""
+    task = folder / "task"
+    task.mkdir()
+    for path in INSTANT.iterdir():
+        if path.is_file():
+            (task / path.name).write_bytes(path.read_bytes())
+    with (task / "task.toml").open("a") as file:
+        file.write(f"\n{table}")
+    return task
+
+
+def test_hints_are_where_a_search_begins_and_every_headline_says_so(warm: Zygote, tmp_path: Path) -> None:
+    task = with_table(tmp_path, "[hints]\nDEPTH = 3\n")
+    process = warm.within(tmp_path)
+    for name, arguments in {"plain": [], "hinted": ["--hints"]}.items():
+        begin = ["run", "--task", str(task), "--mode", "local", "--name", name, "--trials", "2"]
+        assert process.agent(*begin, *arguments) == 0, process.said
+    ran = {
+        n: [t.proposal.params for t in read_history(process.runs.run(n).journal).trials] for n in ("plain", "hinted")
+    }
+    assert ran["hinted"] == [BASELINE, {**BASELINE, "DEPTH": 3}]
+    assert ran["plain"][1] not in ran["hinted"]
+    for command, named in {
+        ("log", "hinted"): "run hinted with hints\n",
+        ("best", "hinted"): "run hinted with hints\n",
+        ("report", "hinted", "--out", "page.html"): "<h1>hinted with hints</h1>",
+        ("report", "plain", "hinted", "--out", "page.html"): "<td>local with hints</td>",
+    }.items():
+        assert process.agent(*command) == 0, process.said
+        said = (tmp_path / "page.html").read_text() if command[0] == "report" else process.said
+        assert named in said
+        assert "plain with hints" not in said
+    for reading in ("log", "best"):
+        assert process.agent(reading, "plain") == 0
+        assert "with hints" not in process.said

@@ -1,0 +1,21 @@
+"""Parameter importance finds the name that decides, and says nothing where little is known."""
+
+import numpy as np
+
+from agent.report.html.importance import MIN_TRIALS, importances
+from agent.task.task import Task
+
+
+def test_the_name_that_decides_comes_first(bigram: Task) -> None:
+    assert bigram.space is not None
+    rng = np.random.default_rng(0)
+    points = [bigram.space.decode(rng.random(bigram.space.n_dims)) for _ in range(80)]
+    found = importances(bigram.space, [(point, abs(float(point["MIX"]) - 0.3)) for point in points])
+    assert next(iter(found)) == "MIX"
+    assert abs(sum(found.values()) - 1.0) < 1e-9
+
+
+def test_few_trials_say_nothing(bigram: Task) -> None:
+    assert bigram.space is not None
+    known = [(bigram.defaults, 1.0)] * (MIN_TRIALS - 1)
+    assert importances(bigram.space, known) == {}

@@ -1,0 +1,204 @@
+"""What is said of a run: reverted, provisional, confirmed and rolled back are told apart; only one is a claim."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.edits.edit import Unchanged
+from agent.errors import UsageError
+from agent.report.json_documents import result_json
+from agent.report.run_summary import headline, noise_summary, summary
+from agent.report.trial_table import trial_lines
+from agent.store import run_config
+from agent.store.journal import Journal, read_history
+from agent.store.paths import RunsFolder
+from agent.store.run_config import options_of
+from agent.store.stored_run import measured_sigma
+from agent.task.task import Task
+from agent.trials.events import RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
+from agent.trials.history import History
+from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.metric import Metric
+from agent.trials.repeat import Purpose, Verdict
+from agent.trials.trial import Origin, Outcome, Proposal, Standing, Status
+
+RULE = KeepRule(paired=True, sigma=0.01)
+METRIC = Metric(name="val_bpb")
+
+
+class Past:
+    """A run made of losses: trials, and repeats of them."""
+
+    def __init__(self, rule: KeepRule = RULE) -> None:
+        self.history = History([])
+        self.keeper = Keeper(rule)
+
+    def trial(self, loss: float) -> "Past":
+        number = len(self.history.trials)
+        outcome = self.keeper.judged(Outcome(Status.OK, loss), 0)
+        parent = self.history.incumbent.number if self.history.incumbent else None
+        self.history.add(TrialStarted(number, parent, Proposal(Origin.LLM, f"idea {number}", Unchanged()), "t"))
+        self.keeper.take(self.history.add(TrialFinished(number, outcome, "t")))
+        return self
+
+    def again(self, trial: int, seed: int, loss: float, purpose: Purpose = Purpose.CONFIRM) -> "Past":
+        self.history.add(RepeatStarted(trial, seed, purpose, "t"))
+        self.keeper.read(trial, seed, loss)
+        verdict = self.keeper.verdict(trial, seed) if purpose is Purpose.CONFIRM else None
+        if verdict is not None:
+            self.keeper.move(trial, verdict.standing)
+        self.history.add(RepeatFinished(trial, seed, Outcome(Status.OK, loss), verdict, "t"))
+        return self
+
+    @property
+    def said(self) -> str:
+        return "\n".join(headline(self.history, METRIC, self.keeper))
+
+
+def confirmed() -> Past:
+    return Past().trial(1.0).trial(0.9).again(0, 1, 1.01, Purpose.CHAMPION).again(1, 1, 0.92)
+
+
+def test_a_run_without_a_gain_says_so() -> None:
+    past = Past().trial(1.0).trial(1.1)
+    assert "no trial was lower" in past.said
+    gain = Metric(name="val_acc", goal="maximise")
+    assert "no trial was higher" in "\n".join(headline(past.history, gain, past.keeper))
+
+
+def test_a_script_that_follows_no_seed_has_no_noise_to_write_down() -> None:
+    said = "\n".join(noise_summary(Past().trial(1.0).trial(1.0).history.trials, METRIC))
+    assert "val_bpb is 1.000000 under all 2 training seeds" in said
+    assert "TRAIN_SEED" in said
+    assert "[noise]" not in said
+
+
+def test_sigma_is_a_guess_until_a_repeat_has_measured_it() -> None:
+    assert "is a guess of the noise of one run, from what was known beforehand: no repeat" in Past().trial(1.0).said
+    unknown = KeepRule(sigma_share=0.02)
+    assert (
+        "sigma 0.02 is a guess of the noise of one run, from 2 % of the baseline's loss"
+        in Past(unknown).trial(1.0).said
+    )
+    named = KeepRule(sigma=0.01, sigma_source="[noise] of task.toml")
+    assert "from [noise] of task.toml" in Past(named).trial(1.0).said
+    measured = Past().trial(1.0).again(0, 1, 1.01, Purpose.BASELINE).said
+    assert "is the noise of one run, as far as it is known by now" in measured
+
+
+def test_repeats_of_a_script_that_follows_no_seed_measure_no_noise() -> None:
+    past = Past(KeepRule(sigma=0.01)).trial(1.0).trial(0.5).again(0, 1, 1.0, Purpose.BASELINE).again(1, 1, 0.5)
+    assert past.keeper.sigma == 0.01  # it has not shrunk
+    assert "±" not in past.said
+    assert "sigma 0.01 is a guess" in past.said
+    assert "another seed gives the same loss to the last digit; let the script take its seed" in past.said
+    assert result_json(past.history, past.keeper)["champion_error"] is None
+
+
+def test_a_gain_in_one_run_is_provisional_and_not_called_improved() -> None:
+    said = Past().trial(1.0).trial(0.98).said
+    assert "no gain is confirmed" in said
+    assert "provisional: trial 1, val_bpb 0.980000" in said
+    assert "-0.020000 to the baseline under the same seed, 1.000000: 2.0 sigma, not confirmed" in said
+    assert "improved" not in said
+
+
+def test_what_a_lead_is_measured_from_is_shown_beside_it() -> None:
+    past = Past(KeepRule(sigma=0.01)).trial(1.0).trial(0.5).again(0, 1, 1.5, Purpose.BASELINE)
+    assert "-0.750000 to the baseline over 2 runs, 1.250000: " in past.said
+    paired = Past(KeepRule(paired=True, sigma=0.05)).trial(1.0).trial(0.9)
+    paired.again(0, 1, 1.01, Purpose.CHAMPION).again(1, 1, 1.0).again(0, 2, 7.0, Purpose.CHAMPION)
+    assert (
+        "the mean of its 2 runs is 0.950000, -0.055000 to the baseline under the same seeds, 1.005000: " in paired.said
+    )
+
+
+def test_a_confirmed_gain_is_told_by_the_run_that_did_not_choose_it() -> None:
+    said = confirmed().said
+    assert "confirmed: trial 1, val_bpb 0.920000" in said
+    assert "improved by 0.085000 on the baseline 1.005000" in said
+
+
+def test_final_runs_make_the_headline() -> None:
+    past = confirmed().again(1, 100, 0.93, Purpose.FINAL).again(1, 101, 0.95, Purpose.FINAL)
+    assert "val_bpb 0.940000" in past.said
+    assert "(2 fresh runs)" in past.said
+    assert result_json(past.history, past.keeper)["champion_runs"] == 2
+
+
+def test_what_stands_on_the_champion_is_told_beside_it() -> None:
+    said = confirmed().trial(0.89).said
+    assert "confirmed: trial 1" in said
+    assert "provisional: trial 2" in said
+    assert "to trial 1" in said
+
+
+def test_under_the_paper_s_rule_nothing_is_ever_confirmed() -> None:
+    said = Past(KeepRule("any", sigma=0.01)).trial(1.0).trial(0.5).said
+    assert "not confirmed" in said
+    assert "improved" not in said
+
+
+def test_repeats_have_lines_and_changes_are_to_the_incumbent_of_the_moment() -> None:
+    past = Past().trial(1.0).trial(0.9).again(0, 1, 1.0, Purpose.CHAMPION).again(1, 1, 1.2).trial(1.1)
+    lines = trial_lines(past.history, past.history.timeline, {}, METRIC, colour=False)
+    assert ["rolled back" in line for line in lines] == [False, False, True, False, True, False]
+    assert "+0.10000" in lines[-1]  # to the champion, not to what was rolled back
+    assert "2 repeats" in "\n".join(summary(past.history, METRIC, past.keeper))
+
+
+def test_a_chain_is_confirmed_as_a_whole() -> None:
+    past = Past().trial(1.0).trial(0.98).trial(0.96).again(0, 1, 1.01, Purpose.CHAMPION).again(2, 1, 0.95)
+    assert [trial.standing for trial in past.history.trials] == [Standing.CONFIRMED] * 3
+
+
+def test_a_history_can_be_read_as_it_was_before_a_trial(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    lucky = Verdict(Standing.ROLLED_BACK, -1.0)
+    for event in (
+        TrialStarted(0, None, Proposal(Origin.BASELINE, "", Unchanged()), "t"),
+        TrialFinished(0, Outcome(Status.OK, 1.0, kept=True), "t"),
+        TrialStarted(1, 0, Proposal(Origin.LLM, "", Unchanged()), "t"),
+        TrialFinished(1, Outcome(Status.OK, 0.9, kept=True), "t"),
+        RepeatStarted(1, 1, Purpose.CONFIRM, "t"),
+        RepeatFinished(1, 1, Outcome(Status.OK, 1.2), lucky, "t"),
+        TrialStarted(2, 0, Proposal(Origin.LLM, "", Unchanged()), "t"),
+    ):
+        journal.append(event)
+    journal.close()
+    was = read_history(journal.path, before=2)
+    assert was.incumbent is not None
+    assert (was.incumbent.number, len(was.trials), was.pending) == (0, 2, None)
+
+
+@pytest.mark.parametrize(("asked", "n_trials", "final_runs"), [(None, 8, 0), (None, 20, 3), (1, 8, 1), (0, 100, 0)])
+def test_a_short_run_is_not_lengthened_by_final_runs(
+    bigram: Task, asked: int | None, n_trials: int, final_runs: int
+) -> None:
+    options = options_of(bigram, None, asked, n_trials=n_trials, on_gpu=False)
+    assert (options["keep"], options["paired"], options["final_runs"]) == ("two-tier", True, final_runs)
+
+
+def test_a_rule_that_there_is_not_is_refused(bigram: Task) -> None:
+    with pytest.raises(UsageError, match="two-tier and any"):
+        options_of(bigram, "baseline", None, n_trials=8, on_gpu=False)
+
+
+def test_the_noise_that_was_measured_here_is_known_to_later_runs(tmp_path: Path) -> None:
+    runs = RunsFolder(tmp_path / "runs")
+    assert measured_sigma(runs, "digest") is None
+    runs.prepare()
+    paths = runs.run("noise")
+    paths.root.mkdir()
+    config = run_config.checked(
+        run_id="noise", mode="noise", task_folder="x", task_name="x", task_digest="digest", keep="baseline"
+    )
+    run_config.save(paths.run_json, config, {})
+    journal = Journal(paths.journal)
+    for number, loss in enumerate([1.0, 2.0, 3.0]):
+        assert measured_sigma(runs, "digest") is None  # too few to say
+        journal.append(TrialStarted(number, None, Proposal(Origin.BASELINE, "", Unchanged(), train_seed=number), "t"))
+        journal.append(TrialFinished(number, Outcome(Status.OK, loss, kept=number == 0), "t"))
+    journal.close()
+    assert measured_sigma(runs, "digest") == 1.0
+    assert measured_sigma(runs, "another") is None

@@ -1,0 +1,46 @@
+"""`agent show`: what a trial wrote cannot steer the reader's terminal, and nothing of the exchange is lost."""
+
+from pathlib import Path
+
+from agent.report.trial_details import describe, painted, read_exchange
+from agent.trials.repeat import Purpose, Repeat, Verdict
+from agent.trials.trial import Standing
+from tests.made_runs import BASELINE, made_run, scored, searched
+
+CALL = {
+    "messages": [{"role": "user", "content": "MIX is 0.5. What now?"}], "reply": "0.25 \x1b[2J", "prompt_tokens": 7,
+    "completion_tokens": 3, "seconds": 1.5,
+}  # fmt: skip
+
+
+def test_evidence_changes_and_exchange_are_told(tmp_path: Path) -> None:
+    results = [(searched(0.5), BASELINE[1]), (searched(0.25), scored(2.5, kept=True))]
+    stored = made_run(tmp_path / "runs", results, exchanges={1: [CALL]}, logs={1: "step 1\n\x1b]0;title\x07\n"})
+    short, full = (describe(stored, stored.trial(1), exchange=exchange) for exchange in (False, True))
+    assert "largest difference: 1.5e-07" in short
+    assert "  MIX 0.5 → 0.25\n" in short
+    assert "reply 1: 7 tokens in, 3 out, 1.5 s" in short
+    assert "What now?" not in short
+    assert "What now?" in full
+    assert "\x1b" not in short + full
+    assert "0.25 \\x1b[2J" in full
+
+
+def test_runs_under_other_seeds_are_told_with_what_they_decided(tmp_path: Path) -> None:
+    stored = made_run(tmp_path / "runs", [BASELINE, (searched(0.25), scored(2.5, kept=True))])
+    begun = Repeat(1, 1, Purpose.CONFIRM, "t")
+    stored.history.repeats.append(begun.finished(scored(2.75), Verdict(Standing.CONFIRMED, 4.0), "t"))
+    assert "2.75 (seed 1, to confirm it: lead 4.0 sigma)" in describe(stored, stored.trial(1))
+    assert "seed 1" not in describe(stored, stored.trial(0))
+
+
+def test_a_difference_is_painted_line_by_line() -> None:
+    assert painted("@@ -1 +1 @@\n-a\n+b\n", colour=True).splitlines()[1:] == ["\x1b[31m-a\x1b[0m", "\x1b[32m+b\x1b[0m"]
+    assert painted("-a\n", colour=False) == "-a\n"
+
+
+def test_a_transcript_with_a_torn_end_is_read_up_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "llm.jsonl"
+    path.write_text('{"reply": "yes", "messages": []}\n{"error": "timeout", "messages": []}\n{"reply": "y')
+    assert [(call.reply, call.failed) for call in read_exchange(path)] == [("yes", False), ("timeout", True)]
+    assert read_exchange(tmp_path / "none") == []

@@ -1,0 +1,115 @@
+"""The metric that a script prints: its name, its direction, and the text around it."""
+
+import ast
+
+import pytest
+
+from agent.errors import UsageError
+from agent.execution.scoring.printed import numbers_in, printed_values
+from agent.task.init.printed_metric import Told, find_metric, goal_of, told_by_user
+from agent.task.init.python_file import Source
+from agent.trials.metric import Metric
+
+
+def told(code: str) -> list[Told]:
+    return find_metric(Source("train.py", code, ast.parse(code)))
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "goal", "line"),
+    [
+        ('print("---")\nprint(f"val_bpb:          {bpb:.6f}")', "val_bpb", "minimise", None),
+        ('print(f"---\\nval_loss: {x}\\nsteps: {n}")', "val_loss", "minimise", None),
+        ('print("---"); print("test_accuracy:", acc)', "test_accuracy", "maximise", None),
+        ('print(f"val_loss: {x}")', "val_loss", "minimise", "val_loss: {}"),
+        ('print(f"step {i}: train loss {a:.4f}, val loss {b:.4f}")', "val_loss", "minimise", "val loss {}"),
+        ('print("Epoch %d | valid acc = %.3f" % (e, a))', "valid_acc", "maximise", "valid acc = {}"),
+        (
+            'print("validation accuracy: {:.1%}".format(acc))',
+            "validation_accuracy",
+            "maximise",
+            "validation accuracy: {}",
+        ),
+        ('logger.info("eval perplexity: " + str(p))', "eval_perplexity", "minimise", "eval perplexity: {}"),
+        ('print("Test RMSE", rmse)', "test_rmse", "minimise", "Test RMSE {}"),
+        ('print(f"---\\nbest_val_loss: {x}")', "best_val_loss", "minimise", None),
+        ('print(f"val loss {a:.3f} val acc {b:.3f}")', "val_loss", "minimise", "val loss {}"),
+        ('print(f"val acc {b:.3f}, val loss {a:.3f}")', "val_loss", "minimise", "val loss {}"),
+        ('print(f"val loss {a} test loss {b}")', "val_loss", "minimise", "val loss {}"),
+        ('print(f"val loss {a}")\nprint(f"val acc {b}")', "val_acc", "maximise", "val acc {}"),
+        ('print(f"---\\nval_loss: {a}\\nval_acc: {b}\\ntest_loss: {c}")', "val_loss", "minimise", None),
+    ],
+)
+def test_a_metric_is_read_off_the_print_statement(code: str, name: str, goal: str, line: str | None) -> None:
+    found = told(code)[0]
+    assert (found.name, found.goal, found.line) == (name, goal, line)
+
+
+def test_held_out_numbers_come_before_summaries_and_both_before_training_losses() -> None:
+    code = (
+        'print(f"loss {a}")\nprint(f"val loss {b}")\nprint("---")\nprint(f"loss: {a}")\nprint(f"val_loss: {b}")\n'
+        'print(f"train_loss: {c}")\n'
+    )
+    assert [(m.name, m.line, m.where) for m in told(code)] == [
+        ("val_loss", None, "train.py:5"),
+        ("val_loss", "val loss {}", "train.py:2"),
+        ("loss", None, "train.py:4"),
+        ("loss", "loss {}", "train.py:1"),
+    ]
+    assert [m.of_training for m in told(code)] == [False, False, True, True]
+
+
+def test_a_name_printed_twice_after_the_marker_is_no_summary() -> None:
+    found = told('print("---")\nprint(f"val_loss: {a}")\nprint(f"val_loss: {b}")')
+    assert found == []  # the printed score wants exactly one
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'self.log("val_loss", x)',
+        'file.write(f"val_loss {x}")',
+        "x = 1",
+        'print("done")',
+        'print(f"train loss {x}")',
+        'print(f"{x} {y}")',
+        'print("val loss")',
+    ],
+)
+def test_no_metric_is_made_up(code: str) -> None:
+    assert told(code) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'print(f"step {1}: train loss {4.5:.4f}, val loss {3.25:.4f}")',
+        'print("Epoch %d | valid acc = %.3f" % (2, 3.25))',
+        'print("validation accuracy: {:.1%}".format(0.0325))',
+        'print("val   loss:", 3.25)',
+        'print(f"---\\nval_loss: {3.25}\\nseconds: {9.1}")',
+        'print(f"loss {3.25:.3f} after {7} steps")',
+    ],
+)
+def test_what_is_proposed_finds_the_number_in_what_the_script_prints(
+    code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = told(code)[0]
+    exec(code)  # one print statement of this test's own
+    log = "begin\n" + capsys.readouterr().out
+    values = numbers_in(log, found.line) if found.line else printed_values(log, found.name)
+    assert [round(float(value), 2) for value in values] in ([3.25], [3.2])
+
+
+def test_the_user_may_name_it() -> None:
+    assert told_by_user("val_bpb") == Told("val_bpb", "minimise", None, "--metric")
+    assert told_by_user("top-1 acc {}%") == Told("acc", "maximise", "top-1 acc {}%", "--metric")
+    assert told_by_user("score so far {}").name == "metric"
+    assert goal_of("val_accuracy") == "maximise"
+    assert goal_of("accuracy_loss_ratio") == "maximise"
+    assert Metric(name="x").goal == goal_of("cross_entropy")
+
+
+def test_two_holes_in_the_named_text_are_the_user_s_mistake() -> None:
+    with pytest.raises(UsageError, match=r"^--metric 'a \{\} \{\}': one \{\} stands for the number"):
+        told_by_user("a {} {}")

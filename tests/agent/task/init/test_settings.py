@@ -1,0 +1,200 @@
+"""Settings of a script, wherever it keeps them, and the copy in which they are constants."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.edits.assignments import Assignments, read_constants
+from agent.errors import UsageError
+from agent.task.init.constants_block import lift
+from agent.task.init.python_file import Source
+from agent.task.init.script_report import is_worth_lifting
+from agent.task.init.settings import constant_name, settings
+from agent.task.init.settings_file import find_load
+
+OPTIONS = """#!/usr/bin/env python3
+# -*- coding: utf-8 -*-
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument("--learning-rate", "--lr", dest="learning_rate", type=float, default=0.5)
+p.add_argument("-n", "--n-layer", type=int, default=2**3, help="größe")
+p.add_argument("--act", choices=("relu", "gelu"), default="relu"); p.add_argument("--wd", default=-1e-3, type=float)
+p.add_argument("--name", default="run")
+p.add_argument("--flag", action="store_true", default=False)
+p.add_argument("--seed", type=int, default=3)
+a = p.parse_args()
+print(a.learning_rate, a.n_layer, a.act, a.wd, a.name, a.seed)
+"""
+DATACLASSES = '''"""Docstring."""
+from __future__ import annotations
+from dataclasses import dataclass, field
+@dataclass
+class Optim:
+    lr: float = 3e-4
+    steps: int = field(default=100)
+    betas: tuple = (0.9, 0.95)
+@dataclass
+class Model:
+    lr: float = 0.5
+    width: int = field(default=64, repr=False)
+    bias: bool = True
+print(Optim(), Model(), Optim().lr + Model().lr, Model().width)
+'''
+NESTED = """config = {"optim": {"lr": 0.1, "name": "adam"}, "model": {"lr": 2, "depth": 4}, "on": True}
+learning_rate = 6e-4  # as nanoGPT has it
+_private = 3
+LR = "taken"
+again = 1
+again = 2
+print(config, learning_rate)
+"""
+
+
+def source(code: str) -> Source:
+    return Source("train.py", code, ast.parse(code))
+
+
+def lifted(code: str) -> str:
+    return lift(source(code), settings(source(code)), None, is_worth_lifting).text
+
+
+def output(folder: Path, code: str, **variables: str) -> str:
+    (folder / "script.py").write_text(code)
+    command = [sys.executable, "script.py"]
+    environment = {"PATH": os.defpath, **variables}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_options_fields_entries_and_variables_are_found() -> None:
+    found = {s.name: (s.value, s.kind, s.shown) for s in settings(source(OPTIONS))}
+    assert found["LEARNING_RATE"] == (0.5, "argument", "--learning-rate")
+    assert found["N_LAYER"] == (8, "argument", "--n-layer")
+    assert found["WD"] == (-1e-3, "argument", "--wd")
+    assert "FLAG" not in found
+    assert [s.choices for s in settings(source(OPTIONS)) if s.name == "ACT"] == [("relu", "gelu")]
+    found = {s.name: (s.value, s.kind, s.shown) for s in settings(source(DATACLASSES))}
+    assert found["OPTIM_LR"] == (3e-4, "dataclass", "Optim.lr")
+    assert found["MODEL_LR"] == (0.5, "dataclass", "Model.lr")
+    assert found["WIDTH"] == (64, "dataclass", "Model.width")
+    found = {s.name: (s.value, s.kind, s.shown) for s in settings(source(NESTED))}
+    assert found["CONFIG_OPTIM_LR"] == (0.1, "dict", "config['optim']['lr']")
+    assert found["LEARNING_RATE"] == (6e-4, "variable", "learning_rate")
+    assert not {"LR", "AGAIN", "PRIVATE", "ON"} & found.keys()
+
+
+@pytest.mark.parametrize("code", [OPTIONS, DATACLASSES, NESTED, OPTIONS.replace("\n", "\r\n")])
+def test_the_copy_does_what_the_original_does(tmp_path: Path, code: str) -> None:
+    copy = lifted(code)
+    assert copy != code
+    assert output(tmp_path, copy) == output(tmp_path, code)
+
+
+def test_a_whole_number_that_is_made_a_float_is_searched_as_one() -> None:
+    code = "import argparse\nargparse.ArgumentParser().add_argument('--lr', type=float, default=1)\n"
+    assert "LR = 1.0  # --lr" in lifted(code)
+
+
+def test_constants_written_into_the_copy_are_what_the_script_is_set_by(tmp_path: Path) -> None:
+    copy = Assignments({"LEARNING_RATE": 0.25, "N_LAYER": 5, "ACT": "gelu"}).apply(lifted(OPTIONS))
+    assert output(tmp_path, copy) == "0.25 5 gelu -0.001 run 3\n"
+    assert output(tmp_path, copy, TRAIN_SEED="11") == "0.25 5 gelu -0.001 run 11\n"
+    copy = Assignments({"OPTIM_LR": 1.0, "MODEL_LR": 2.0, "WIDTH": 8}).apply(lifted(DATACLASSES))
+    assert output(tmp_path, copy).endswith("3.0 8\n")
+    copy = Assignments({"CONFIG_OPTIM_LR": 0.5, "LEARNING_RATE": 1e-3}).apply(lifted(NESTED))
+    assert "'lr': 0.5" in output(tmp_path, copy)
+
+
+YAML = """# settings
+optim:
+  lr: 3e-4      # a word in YAML 1.1
+  betas: [0.9, 0.95]
+  beta: 0.9
+model: {width: 64, name: gpt}
+data: [a.txt, b.txt]
+seed: 5
+"""
+LOADER = """import sys
+from types import SimpleNamespace
+READ = {"optim": {"lr": "3e-4", "beta": 0.9}, "model": {"width": 64}, "seed": 5}
+yaml = SimpleNamespace(safe_load=lambda file: READ)
+config = yaml.safe_load(open("conf/base.yaml"))
+print(float(config["optim"]["lr"]), config["model"]["width"], config["seed"])
+"""
+
+
+def test_numbers_of_a_settings_file_reach_the_script_through_what_it_loads(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "base.yaml").write_text(YAML)
+    script = source(LOADER)
+    loaded = find_load(tmp_path, script, [])
+    assert loaded is not None
+    load, found = loaded
+    assert {s.name: s.value for s in found} == {"LR": 3e-4, "BETA": 0.9, "WIDTH": 64, "SEED": 5}
+    assert (load.file, load.node.lineno) == ("conf/base.yaml", 5)
+    assert set(load.words) >= {"a.txt", "b.txt"}
+    copy = lift(script, found, load, is_worth_lifting).text
+    assert read_constants(copy, ["LR", "BETA", "WIDTH"]) == {"LR": 3e-4, "BETA": 0.9, "WIDTH": 64}
+    assert output(tmp_path, copy) == output(tmp_path, LOADER) == "0.0003 64 5\n"
+    copy = Assignments({"LR": 0.1, "WIDTH": 128}).apply(copy)
+    assert output(tmp_path, copy, TRAIN_SEED="9") == "0.1 128 9\n"
+
+
+def test_names_with_line_breaks_write_no_code_into_the_copy(tmp_path: Path) -> None:
+    breaks = '"lr\\nimport os; INJECTED = 1 #": 0.1\nb: &b {width: 64, self: *b}\nagain: *b\n'
+    (tmp_path / 'a""".yaml').write_text(breaks)
+    script = source('import yaml\nc = yaml.safe_load(open(\'a""".yaml\'))\n')
+    loaded = find_load(tmp_path, script, [])
+    assert loaded is not None
+    load, found = loaded
+    assert sorted(s.value for s in found) == [0.1, 64]  # of an alias, once
+    assert "INJECTED" not in names_bound(lift(script, found, load, is_worth_lifting).text)
+    code = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr\\nINJECTED = 1 #', default=0.1)\n"
+    assert "INJECTED" not in names_bound(lifted(code))
+
+
+def settings_of(tmp_path: Path, text: str) -> dict[str, object]:
+    (tmp_path / "c.yaml").write_text(text)
+    loaded = find_load(tmp_path, source('import yaml\nc = yaml.safe_load(open("c.yaml"))\n'), [])
+    assert loaded is not None
+    return {setting.name: setting.value for setting in loaded[1]}
+
+
+def test_merge_keys_are_merged(tmp_path: Path) -> None:
+    text = "base: &base {lr: 0.1, width: 8}\nrun:\n  <<: *base\n  lr: 0.5\nown: &own\n  <<: *own\n  depth: 2\n"
+    found = settings_of(tmp_path, text)
+    assert set(found.values()) == {0.1, 8, 0.5, 2}
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("twice", ["[*a{}, *a{}]", "*a{}"])
+def test_merge_keys_that_explode_are_refused_before_they_do(tmp_path: Path, twice: str) -> None:
+    chain = [f"a{n}: &a{n}\n  <<: {twice.format(n - 1, n - 1)}\n  k{n}: 1\n" for n in range(1, 900)]
+    bomb = "a0: &a0 {x: 1}\n" + "".join(chain)
+    with pytest.raises(UsageError, match=r"c\.yaml: its merge keys, <<, make more than 100000 entries of it"):
+        settings_of(tmp_path, bomb)
+
+
+def test_a_file_too_large_for_settings_is_data(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("words: [" + "a, " * 100_000 + "b]\n")
+    assert find_load(tmp_path, source('import yaml\nc = yaml.safe_load(open("c.yaml"))\n'), []) is None
+
+
+def names_bound(code: str) -> set[str]:
+    tree = ast.parse(code)
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def test_constants_stand_below_a_docstring_with_page_breaks(tmp_path: Path) -> None:
+    code = f'"""Page one\n\x0c\x0c page two\n\u2028"""\n{OPTIONS}'
+    assert output(tmp_path, lifted(code)) == output(tmp_path, code)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("--learning-rate", "LEARNING_RATE"), ("nLayer", "N_LAYER"), ("1x", "N1X"), ("a.b-c", "A_B_C")]
+)
+def test_names_of_constants(text: str, name: str) -> None:
+    assert constant_name(text) == name

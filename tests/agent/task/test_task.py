@@ -1,0 +1,125 @@
+"""task.toml is checked strictly, and every complaint names file and line."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent.errors import TaskError
+from agent.task.task import Task
+from agent.trials.metric import Metric
+
+BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(BIGRAM, tmp_path / "task", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def rewrite(folder: Path, old: str, new: str, name: str = "task.toml") -> None:
+    text = (folder / name).read_text()
+    assert old in text
+    (folder / name).write_text(text.replace(old, new, 1))
+
+
+def line_of(folder: Path, text: str) -> int:
+    lines = (folder / "task.toml").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if text in line)
+
+
+def test_a_profile_lies_over_the_top_level_and_writes_its_values() -> None:
+    small, coarse = Task.load(BIGRAM), Task.load(BIGRAM, "coarse")
+    assert small.profile == "small"
+    assert small.defaults == {"SMOOTHING": 20.0, "MIX": 0.5, "STRIDE": 3, "CHUNK": 256, "ORDER": "forward"}
+    assert coarse.defaults == {"STRIDE": 4, "CHUNK": 64}
+    assert "STRIDE = 4  # use every n-th pair" in coarse.source
+    assert small.digest != coarse.digest
+    assert Task.load(BIGRAM).digest == small.digest
+
+
+def test_a_commits_files_make_the_same_task(folder: Path) -> None:
+    task = Task.load(folder)
+    assert Task(folder, task.files, task.profile).digest == task.digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "what"),
+    [
+        ("wall_seconds = 300", "wall_second = 300", "wall_second = 300", "unknown key"),
+        ("memory_gb = 0.1", "memory_gb = -1", "memory_gb = -1", "greater than 0"),
+        ('unit = "steps"', 'unit = "parsecs"', "parsecs", "seconds"),
+        ('kind = "held_out"', 'kind = "held_out"\nline = "loss {}"', "[score]", "belongs to kind = 'printed'"),
+        ('kind = "held_out"', 'kind = "held_out"\nbetween = [0, 1]', "[score]", "belongs to kind = 'printed'"),
+        ('kind = "held_out"', 'kind = "printed"\nbetween = [1, 0]', "[score]", "the first must be the lower one"),
+        ('counted_by = "script"', 'counted_by = "host"', "[budget]", "cannot count steps"),
+        ('goal = "minimise"', 'goal = "smaller"', "smaller", "maximise"),
+        ('type = "int"', 'type = "integer"', "STRIDE", "integer"),
+        ("low = 0.001, high = 100.0", "low = 100.0, high = 0.001", "SMOOTHING", "low"),
+        ("low = 1, high = 8 }\nCHUNK", "low = 4, high = 8 }\nCHUNK", None, "STRIDE"),
+        ('name = "bigram"', 'name = "Bi gram"', "Bi gram", "pattern"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(folder: Path, old: str, new: str, where: str | None, what: str) -> None:
+    rewrite(folder, old, new)
+    with pytest.raises(TaskError, match=what) as caught:
+        Task.load(folder)
+    place = f"task.toml:{line_of(folder, where)}:" if where else "train.py"
+    assert place in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_table_of_a_profile_is_refused_with_its_line(folder: Path) -> None:
+    rewrite(folder, "[profiles.coarse.values]", "[profiles.small.metric]\nname = 'x'\n[profiles.coarse.values]")
+    with pytest.raises(TaskError, match=rf"task.toml:{line_of(folder, '[profiles.small.metric]')}: unknown table"):
+        Task.load(folder)
+
+
+@pytest.mark.parametrize("wrong", ["profiles = 3", "profiles.small = 3", "profiles.small.limits = 3"])
+def test_a_profile_that_is_no_table_is_refused_with_its_line(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "task.toml").write_text(f"# a task\n{wrong}\n")
+    with pytest.raises(TaskError, match=rf"task.toml:2: {wrong.partition(' ')[0]}: it should be a table, and is 3$"):
+        Task.load(tmp_path)
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(TaskError, match="'gpu'; this task has: small, coarse"):
+        Task.load(BIGRAM, "gpu")
+
+
+def test_broken_toml_is_refused(folder: Path) -> None:
+    (folder / "task.toml").write_text("[task\n")
+    with pytest.raises(TaskError, match=r"not valid TOML.*line 1"):
+        Task.load(folder)
+
+
+def test_missing_files_are_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "score.py").unlink()
+    with pytest.raises(TaskError, match=r"score.py is missing"):
+        Task.load(folder)
+    with pytest.raises(TaskError, match=r"has no task.toml"):
+        Task.load(tmp_path)
+
+
+def test_files_outside_the_folder_are_refused(folder: Path) -> None:
+    rewrite(folder, '"score.py"]', '"../secret.py"]')
+    with pytest.raises(TaskError, match="lies outside"):
+        Task.load(folder)
+
+
+def test_a_script_that_does_not_parse_is_refused_with_its_line(folder: Path) -> None:
+    rewrite(folder, "def main():", "def main(:", "train.py")
+    with pytest.raises(TaskError, match=r"train.py:\d+: does not parse"):
+        Task.load(folder)
+
+
+def test_a_name_of_the_space_that_the_script_lacks_is_refused(folder: Path) -> None:
+    rewrite(folder, "STRIDE = 3", "STEP = 3", "train.py")
+    with pytest.raises(TaskError, match="STRIDE"):
+        Task.load(folder)
+
+
+def test_a_metric_to_maximise_is_negated_at_the_border() -> None:
+    accuracy = Metric(name="accuracy", goal="maximise")
+    assert accuracy.to_loss(0.9) == -0.9
+    assert accuracy.shown(-0.9) == 0.9

@@ -1,0 +1,54 @@
+"""Durations, the ledger and what is left."""
+
+import pytest
+
+from agent.edits.edit import Unchanged
+from agent.errors import UsageError
+from agent.trials.budget import Budget, Ledger, duration, seconds
+from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial, Usage
+
+
+def trial(number: int, train_seconds: float, total_seconds: float, usage: Usage | None = None) -> Trial:
+    proposal = Proposal(Origin.LLM, "t", Unchanged(), usage=usage)
+    outcome = Outcome(Status.CRASHED, None, train_seconds=train_seconds, total_seconds=total_seconds)
+    return Trial(number, 0, proposal, "then", outcome, "now")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("24h", 86400), ("1.5d", 129600), (" 2 h ", 7200)]
+)
+def test_durations_are_read(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "h", "-3h", "0", "3 weeks", "1e3", "nan"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a duration"):
+        seconds(text)
+
+
+def test_the_ledger_adds_up_and_an_unknown_price_stays_unknown() -> None:
+    ledger = Ledger.of(
+        [
+            trial(0, 10, 20),
+            trial(1, 3, 5, Usage("m", 1, 100, 10, 2.0, 0.5)),
+            trial(2, 4, 6, Usage("m", 2, 50, 5, 1.0, 0.25)),
+        ]
+    )
+    assert (ledger.trials, ledger.train_seconds, ledger.wall_seconds) == (3, 17, 31)
+    assert ledger.usage == Usage("m", 3, 150, 15, 3.0, 0.75)
+    assert ledger.plus(trial(3, 0, 0, Usage("m", 1))).usage == Usage("m", 4, 150, 15, 3.0, None)
+
+
+def test_each_cap_ends_a_run_by_itself() -> None:
+    ledger = Ledger(5, 100.0, 200.0, None)
+    assert ledger.spent(Budget()) is None
+    assert ledger.spent(Budget(6, 101, 201)) is None
+    assert "5 trials" in (ledger.spent(Budget(trials=5)) or "")
+    assert "training" in (ledger.spent(Budget(train_seconds=100)) or "")
+    assert "wall-clock" in (ledger.spent(Budget(wall_seconds=150)) or "")
+    assert ledger.left(Budget(trials=7, wall_seconds=7400)) == "2 trials, 2.0 h by the clock"
+
+
+def test_durations_are_said_as_people_say_them() -> None:
+    assert [duration(x) for x in (-1, 42, 750, 11520)] == ["0 s", "42 s", "12.5 min", "3.2 h"]

@@ -1,0 +1,76 @@
+"""One GPU for each job, and a clear word before the first where there is none."""
+
+import dataclasses
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.gpu.leasing import LeasedGpus, Leases
+from sandbox.job import Execution, Job, Limits, StoppedBy
+
+
+class Recorder:
+    """A sandbox of a machine with the GPUs `has`, which remembers who held which one when."""
+
+    def __init__(self, *has: str) -> None:
+        self.has = has
+        self.held: set[str] = set()
+        self.ran: list[tuple[str, ...]] = []
+        self.closed = False
+
+    def run(self, job: Job) -> Execution:
+        if not set(job.gpus) <= set(self.has):
+            raise SandboxError(f"there is no GPU {job.gpus}; check --gpus")
+        assert not self.held & set(job.gpus), "two jobs on one GPU"
+        self.held |= set(job.gpus)
+        time.sleep(0.02)
+        self.held -= set(job.gpus)
+        self.ran.append(job.gpus)
+        return Execution(0, StoppedBy.ITSELF, 0.0, 0.0, None, None, log_truncated=False, sandbox="here")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+JOB = Job(("true",), "RUN/1/x", Limits(10.0, 0.5), Path("log"))
+
+
+def test_each_job_has_a_gpu_to_itself_and_says_which(tmp_path: Path) -> None:
+    inside = Recorder("0", "2")
+    sandbox = LeasedGpus(inside, ("0", "2"), Leases(tmp_path))
+    said: list[str] = []
+    threads = [threading.Thread(target=lambda: said.append(sandbox.run(JOB).sandbox)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(said) == {"here, gpu 0", "here, gpu 2"}
+    assert len(said) == 6
+
+
+def test_a_gpu_that_is_not_there_is_said_before_any_trial(tmp_path: Path) -> None:
+    inside = Recorder("0")
+    with pytest.raises(SandboxUnavailableError, match="no job can have GPU 7: there is no GPU"):
+        LeasedGpus(inside, ("0", "7"), Leases(tmp_path))
+    assert inside.closed
+
+
+def test_a_job_that_wants_no_gpu_gets_none_and_waits_for_none(tmp_path: Path) -> None:
+    inside, leases = Recorder("0"), Leases(tmp_path)
+    sandbox = LeasedGpus(inside, ("0",), leases)
+    with leases.one_of(("0",), "a trial"):
+        execution = sandbox.run(dataclasses.replace(JOB, on_cpu=True))
+    assert (inside.ran[-1], execution.sandbox, execution.peak_vram_gb) == ((), "here", None)
+
+
+def test_a_job_that_fails_gives_its_gpu_back(tmp_path: Path) -> None:
+    inside = Recorder("0")
+    sandbox = LeasedGpus(inside, ("0",), Leases(tmp_path))
+    inside.has = ()
+    with pytest.raises(SandboxError):
+        sandbox.run(JOB)
+    inside.has = ("0",)
+    assert sandbox.run(JOB).exit_code == 0
