@@ -125,7 +125,7 @@ class NoiseSpec(_Strict):
 
 
 class KeepSpec(_Strict):
-    """What counts as progress; see agent.keeper."""
+    """What counts as progress; see agent.trials.keep_rule."""
 
     rule: Literal["two-tier", "any"] = "two-tier"
     lead: float = Field(default=3.5, gt=0)  # sigmas that the incumbent must seem ahead to be run again
@@ -133,7 +133,7 @@ class KeepSpec(_Strict):
 
 
 class MachineSpec(_Strict):
-    """How the machine is held against the baseline's, where the budget is seconds; see agent.steadiness."""
+    """How the machine is held against the baseline's, where the budget is seconds; see agent.execution.speed.drift."""
 
     canary: tuple[str, ...] = ("shipped",)  # or a command of the task's own that prints `speed: N`; or off
     seconds: float | None = Field(default=None, gt=0)  # of one canary; None: a small share of the budget
@@ -154,7 +154,7 @@ class MachineSpec(_Strict):
 
 
 class CurveSpec(_Strict):
-    """How the script prints its training loss while it trains; see agent.prune."""
+    """How the script prints its training loss while it trains; see agent.execution.early_stopping."""
 
     pattern: str = PATTERN  # of a line: groups `loss`, and `progress` (0 to 1) or `used` (of the budget, in its unit)
     exempt: tuple[str, ...] = EXEMPT  # parts of names; edits that touch them are never stopped for being behind
@@ -199,6 +199,6 @@ class TaskDocument(_Strict):
     machine: MachineSpec = MachineSpec()
     values: Mapping[str, int | float | str] = {}
     space: Mapping[str, Mapping[str, Any]] = {}
-    derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived
-    memory: Mapping[str, Any] = {}  # see agent.search.feasible
+    derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived_axes
+    memory: Mapping[str, Any] = {}  # see agent.search.memory_model
     hints: Mapping[str, int | float | str] = {}  # values that --hints begins at

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 class Metric:
     """A metric as task.toml declares it."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}  # for agent.task, which reads it strictly
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # for agent.task.spec, which reads it strictly
 
     name: str = "val_loss"
     goal: Literal["minimise", "maximise"] = "minimise"
