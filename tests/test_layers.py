@@ -20,6 +20,12 @@ LINE = (
 )
 MAX_MODULES = 13  # in one folder
 MAX_LINES = 300  # in one module
+FEWEST_LINES = 40  # of a module with a single user: a shorter one lives with its user
+SHORT_ALL_THE_SAME = {
+    "agent.__main__": "the name is Python's",
+    "agent.llm.scripted": "one of the models: one file each",
+    "agent.search.random_search": "one of the searchers: one file each",
+}
 MAY_USE_SANDBOX = {
     "agent/store/run_lock.py": {"sandbox.host_identity"},
     "agent/run/loop.py": {"sandbox.errors"},
@@ -157,6 +163,19 @@ def test_no_module_is_long() -> None:
     assert {path: n for path, n in lengths.items() if n > MAX_LINES} == {}
 
 
+def test_a_short_module_has_several_users() -> None:
+    users: dict[str, set[str]] = {}
+    for path in modules():
+        for name in own_imports(path):
+            users.setdefault(name, set()).add(dotted(path))
+    short = {
+        dotted(path)
+        for path in modules()
+        if path.name != "__init__.py" and len(path.read_text().splitlines()) < FEWEST_LINES
+    }
+    assert {name for name in short if len(users.get(name, ())) < 2} == set(SHORT_ALL_THE_SAME)
+
+
 @pytest.mark.parametrize("library", OWNERS)
 def test_each_library_has_its_owners(library: str) -> None:
     users = {
@@ -165,6 +184,13 @@ def test_each_library_has_its_owners(library: str) -> None:
         if any(name.split(".")[0] == library for name in imports(path))
     }
     assert users <= OWNERS[library]
+
+
+def test_tests_mirror_the_tree() -> None:
+    """Each folder of tests for agent/ and sandbox/ has the name of the folder that it tests."""
+    folders = [path for name in ("agent", "sandbox") for path in (ROOT / "tests" / name).rglob("*") if path.is_dir()]
+    named = {path.relative_to(ROOT / "tests").as_posix() for path in folders if any(path.glob("test_*.py"))}
+    assert {name for name in named if not (ROOT / name).is_dir()} == set()
 
 
 def test_no_module_has_the_name_of_another_library() -> None:
