@@ -152,6 +152,7 @@ def check_runs(comparison: Comparison, runs: RunsFolder) -> None:
 
 def _check_run(comparison: Comparison, config: RunConfig, runs: RunsFolder) -> None:
     paths = runs.run(config.run_id)
+    run_config.refuse_retired(paths.run_json)
     stored = run_config.load(paths.run_json)
     differing = {name for name in _differing(stored, config) if name not in RAISABLE}
     if differing or any(getattr(stored, name) != getattr(config, name) for name in _OWN):

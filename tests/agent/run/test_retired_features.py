@@ -55,6 +55,18 @@ def test_a_run_of_a_retired_mode_or_prompt_is_not_gone_on_with(agent: Zygote, ru
     assert told(agent.runs, run) == before
 
 
+def test_a_comparison_with_a_retired_mode_is_not_gone_on_with(agent: Zygote) -> None:
+    shutil.copytree(agent.runs.run("tpe4").root, agent.runs.run("c-tpe-4-s0").root)
+    config = json.loads(agent.runs.run("tpe4").run_json.read_text())["config"]
+    before = json.dumps({"format": 1, "modes": ["tpe-4"], "seeds": 1, "config": {**config, "run_id": "c"}})
+    path = agent.runs.run("c").comparison
+    path.parent.mkdir()
+    path.write_text(before)
+    assert agent.agent("compare", "--resume", "c", "--trials", "9") == 2
+    assert "c-tpe-4-s0 cannot be resumed: it has --mode tpe-4" in agent.said
+    assert path.read_text() == before
+
+
 def test_a_prompt_that_there_is_no_more_is_not_made_up(agent: Zygote) -> None:
     assert agent.agent("prompt", "paper/2") == 2
     assert "the prompts of paper are not made again: it has --prompt paper" in agent.said
