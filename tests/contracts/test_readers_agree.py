@@ -37,7 +37,7 @@ from agent.trials.repeat import Purpose, Verdict
 from agent.trials.trial import Origin, Outcome, Proposal, Standing, Status
 from tests.made_runs import BASELINE, BIGRAM, Again, Result, failed, made_run, scored, searched, write_journal
 
-MAX_STEPS = 14
+MAX_STEPS = 16
 AT = "2026-11-22T10:00:00+00:00"
 
 
@@ -179,7 +179,9 @@ def models(draw: st.DrawFn) -> Model:
     events: list[Event] = []
     runs: dict[int, list[float]] = {}  # the losses of each trial's script
     ahead: int | None = None  # the incumbent while the trial before was running
-    losses = st.integers(100, 300).map(lambda hundredths: hundredths / 100)
+    trials = ("keep", "keep", "discard", "fail")
+    verdicts = ("confirmed", "confirmed", "rolled_back", "rolled_back", "provisional")
+    distances = st.integers(1, 20).map(lambda hundredths: hundredths / 100)
 
     def trial(proposal: Proposal, outcome: Outcome, parent: int | None) -> None:
         number = len(Model(events).outcomes)
@@ -197,31 +199,32 @@ def models(draw: st.DrawFn) -> Model:
         events.append(RepeatFinished(of, seed, outcome, verdict, AT))
         runs[of] += [] if outcome.val_loss is None else [outcome.val_loss]
 
-    trial(BASELINE[0], scored(draw(losses), kept=True), None)
-    steps = st.sampled_from(("trial", "trial", "trial", "fail", "confirm", "confirm", "repeat"))
-    for step in draw(st.lists(steps, min_size=3, max_size=MAX_STEPS)):
+    trial(BASELINE[0], scored(3.0, kept=True), None)
+    for _ in range(draw(st.integers(8, MAX_STEPS))):
         now = Model(events)
         incumbent, champion = now.incumbent(len(events)), now.champion(len(events))
         assert incumbent is not None
         assert champion is not None
-        if step in ("trial", "fail"):
+        bar = sum(runs[incumbent]) / len(runs[incumbent])  # as the keep rule has it: the mean of its runs
+        in_question = incumbent != champion
+        step = draw(st.sampled_from((*trials, *(verdicts if in_question else ("keep", "repeat")))))
+        distance = draw(distances)
+        if step in ("keep", "discard", "fail"):
+            kept = step == "keep"
+            outcome = scored(round(bar + (-distance if kept else distance), 2), kept=kept)
+            if step == "fail":
+                outcome = failed(draw(st.sampled_from((Status.CRASHED, Status.DUPLICATE, Status.PRUNED))))
             proposal = searched(0.5, origin=draw(st.sampled_from((Origin.SEARCHER, Origin.LLM))))
             parent = ahead if ahead is not None and draw(st.booleans()) else incumbent
             ahead = incumbent
-            if step == "fail":
-                status = draw(st.sampled_from((Status.CRASHED, Status.DUPLICATE, Status.PRUNED)))
-                trial(proposal, failed(status), parent)
-                continue
-            loss = draw(losses)
-            bar = sum(runs[incumbent]) / len(runs[incumbent])  # as the keep rule has it: the mean of its runs
-            trial(proposal, scored(loss, kept=loss < bar), parent)
-        elif step == "confirm" and incumbent != champion:
-            decided = draw(st.sampled_from((Standing.CONFIRMED, Standing.PROVISIONAL, Standing.ROLLED_BACK)))
-            crashed = decided is Standing.ROLLED_BACK and draw(st.booleans())
-            again(incumbent, Purpose.CONFIRM, failed(Status.CRASHED) if crashed else scored(draw(losses)), decided)
+            trial(proposal, outcome, parent)
         elif step == "repeat":
             purpose = draw(st.sampled_from((Purpose.BASELINE, Purpose.CHAMPION, Purpose.FINAL)))
-            again(0 if purpose is Purpose.BASELINE else champion, purpose, scored(draw(losses)))
+            again(0 if purpose is Purpose.BASELINE else champion, purpose, scored(round(bar + distance, 2)))
+        else:
+            crashed = step == "rolled_back" and draw(st.booleans())
+            outcome = failed(Status.CRASHED) if crashed else scored(round(bar + distance, 2))
+            again(incumbent, Purpose.CONFIRM, outcome, Standing(step))
     flying = draw(st.sampled_from(("nothing", "trial", "repeat")))
     last = Model(events)
     if flying == "trial":
