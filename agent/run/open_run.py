@@ -91,8 +91,8 @@ class OpenRun:
         """What earlier versions did for this run and nothing does any more, a sentence each."""
         machines = [result.outcome.machine for result in self.history.results if result.outcome is not None]
         n_corrected = sum(machine is not None and machine.raw_loss is not None for machine in machines)
-        so_far = f"{counted(n_corrected, 'loss', 'losses')} of this run, so far, were corrected for the machine's speed"
-        return (*self.task.retired, *([f"{so_far}; new ones are recorded as they are scored"] if n_corrected else []))
+        corrected = f"corrected for the machine's speed until now: {counted(n_corrected, 'loss', 'losses')} of this run"
+        return (*self.task.retired, *([f"{corrected}; new ones are recorded as scored"] if n_corrected else []))
 
     def watch_of(self, trial: Trial, source: str) -> Watch | None:
         """Return what follows a trial's training and may stop it; None where nothing is stopped early."""

@@ -28,6 +28,7 @@ RETIRED_VALUES: Mapping[tuple[str, str], str] = {
     ("prompt", "paper"): "there is no such prompt any more",
 }
 """Values with which no run can go on any more, by field and value, and why. What has finished is still shown."""
+
 DEFAULT_TRIALS = 100
 """How many trials a run has when no budget of any kind is given."""
 
