@@ -62,7 +62,7 @@ def test_the_job_dies_with_the_program_that_launched_it(tmp_path: Path) -> None:
     marker = uuid.uuid4().hex
     program = f"""
 from pathlib import Path
-from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Job, Limits
 argv = ("python", "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(600)", "{marker}")
 BubblewrapSandbox().run(Job(argv, "RUN/1/x", Limits(600, 0.1), Path({str(tmp_path / "log")!r})))
@@ -246,7 +246,7 @@ def test_where_user_namespaces_are_refused_the_remedy_is_said(tmp_path: Path) ->
     program = """
 import sys
 from pathlib import Path
-from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.errors import SandboxUnavailableError
 from sandbox.job import Job, Limits
 try:

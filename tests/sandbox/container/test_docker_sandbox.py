@@ -56,8 +56,8 @@ def test_the_job_dies_with_the_program_that_started_it(docker: DockerSandbox, tm
     marker = uuid.uuid4().hex
     program = f"""
 from pathlib import Path
-from sandbox.container import DockerSandbox
-from sandbox.image import Wanted
+from sandbox.container.docker_sandbox import DockerSandbox
+from sandbox.container.image import Wanted
 from sandbox.interpreter import own
 from sandbox.job import Job, Limits
 argv = ("python", "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(600)", "{marker}")

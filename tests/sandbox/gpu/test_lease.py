@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 HOLD = """
 import sys
 from pathlib import Path
-from sandbox.lease import Leases
+from sandbox.gpu.leasing import Leases
 with Leases(Path(sys.argv[1])).one_of(sys.argv[2:], "RUN/0007/train") as device:
     print(device, flush=True)
     sys.stdin.read()
