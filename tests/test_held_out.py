@@ -21,6 +21,48 @@ PROBES_PER_DOCUMENT = 3
 N_GRAM = 30
 MARKER = b"a line that stands nowhere else: 6b1f0c"
 
+# Runs in the sandbox and prints every file that holds a piece: `grep -F`, which takes ten times as long. However a piece
+# of 15 bytes or more lies in a file, 8 of its first 15 bytes lie at a multiple of 8. So every eighth place is looked up.
+SEARCH = """
+import os, stat
+import numpy as np
+
+with open("/task/probes.txt", "rb") as file:
+    pieces = file.read().splitlines()
+assert min(map(len, pieces)) >= 15
+known = {}
+for piece in pieces:
+    for begin in range(8):
+        known.setdefault(piece[begin : begin + 8], []).append((piece, begin))
+place = lambda words: ((words * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(44)).astype(np.int64)
+may_be_known = np.zeros(1 << 20, bool)
+may_be_known[place(np.frombuffer(b"".join(known), "<u8"))] = True
+
+def holds_one(content):
+    words = np.frombuffer(content, "<u8", len(content) // 8)
+    for start in range(0, len(words), 1 << 15):
+        for word in np.flatnonzero(may_be_known[place(words[start : start + (1 << 15)])]).tolist():
+            at = 8 * (start + word)
+            for piece, begin in known.get(content[at : at + 8], ()):
+                if content.startswith(piece, at - begin):
+                    return True
+    return False
+
+for folder, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if name not in ("proc", "dev")]
+    for path in (os.path.join(folder, name) for name in names if name != "probes.txt"):
+        try:
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                continue
+            with open(path, "rb", buffering=0) as file:
+                content = file.read()
+        except OSError:
+            continue
+        if holds_one(content):
+            print(path)
+print("done")
+"""
+
 
 @pytest.fixture(scope="module")
 def task() -> Task:
@@ -54,22 +96,22 @@ def probes(text: bytes, elsewhere: bytes) -> list[bytes]:
 def searched(sandbox: Sandbox, task: Task, corpus: Corpus, tmp_path: Path, pieces: list[bytes]) -> list[str]:
     """Return the files in which a training job finds any of the pieces, looking through all it can read."""
     paths = TrialPaths(tmp_path / "trial")
-    export({**task.files, "marker.txt": MARKER, "probes.txt": b"\n".join(pieces) + b"\n"}, paths.files)
+    beside = {"marker.txt": MARKER, "probes.txt": b"\n".join(pieces) + b"\n", "search.py": SEARCH.encode()}
+    export({**task.files, **beside}, paths.files)
     shape = training_job(
         task, corpus, paths, label="leak/0000/train", train_seed=0, baseline_cpu_seconds=None, passed_on={}
     )
-    grep = "grep -rlaF -f /task/probes.txt --exclude=probes.txt --exclude-dir=proc --exclude-dir=dev / 2>/dev/null"
     job = Job(
-        argv=("sh", "-c", f"{grep}; echo done"),
+        argv=("python", "/task/search.py"),
         label=shape.label,
-        limits=Limits(wall_seconds=600, memory_gb=2.0),
+        limits=Limits(wall_seconds=3600, memory_gb=2.0),
         log=paths.log,
         mounts=shape.mounts,
         environment=shape.environment,
     )
     execution = sandbox.run(job)
     lines = paths.log.read_text().splitlines()
-    assert execution.exit_code == 0
+    assert execution.exit_code == 0, lines
     assert lines[-1] == "done"
     return lines[:-1]
 

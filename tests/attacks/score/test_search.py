@@ -12,7 +12,7 @@ from sandbox.job import Sandbox
 
 # The pieces come reversed, so that the variable that brings them is not found itself.
 SEARCH = """
-import mmap, os
+import os
 pieces = {name: bytes.fromhex(os.environ[name])[::-1] for name in ("HELD_OUT", "TRAINED_ON", "LIBRARY")}
 n_files = 0
 for folder, folders, names in os.walk("/"):
@@ -23,13 +23,14 @@ for folder, folders, names in os.walk("/"):
             # What is larger are libraries of the installation; tests/test_held_out.py reads them too.
             if os.path.islink(path) or not 0 < os.path.getsize(path) < 2**20:
                 continue
-            with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                n_files += 1
-                for piece, wanted in pieces.items():
-                    if content.find(wanted) >= 0:
-                        print(piece, path)
-        except (OSError, ValueError):
-            pass
+            with open(path, "rb", buffering=0) as file:
+                content = file.read()
+        except OSError:
+            continue
+        n_files += 1
+        for piece, wanted in pieces.items():
+            if wanted in content:
+                print(piece, path)
 print("files", n_files)
 """
 
@@ -52,7 +53,7 @@ def test_no_mount_of_a_training_job_holds_validation_tokens(
         baseline_cpu_seconds=None,
         passed_on={name: piece[::-1].hex() for name, piece in pieces.items()},
     )
-    execution = sandbox.run(replace(job, limits=replace(job.limits, wall_seconds=300.0)))
+    execution = sandbox.run(replace(job, limits=replace(job.limits, wall_seconds=3600.0)))
     lines = paths.log.read_text().splitlines()
     assert execution.exit_code == 0, lines
     found = [line.split()[0] for line in lines]
