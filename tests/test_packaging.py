@@ -5,9 +5,12 @@ import subprocess
 import sys
 import venv
 import zipfile
+from email import message_from_bytes
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,6 +35,47 @@ def test_the_wheel_holds_two_packages_the_prompts_and_the_bundled_task(wheel: Pa
     assert not [name for name in names if "__pycache__" in name or "/data/" in name or name.endswith(".bin")]
 
 
+def closure(wheel: Path) -> set[str]:
+    """Return the names of the distributions that the wheel needs, and those that they need, no extras."""
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        needed = message_from_bytes(archive.read(path)).get_all("Requires-Dist", [])
+    todo, seen = [(Requirement(line), [""]) for line in needed], set[str]()
+    names = set[str]()
+    while todo:
+        requirement, extras = todo.pop()
+        marker = requirement.marker
+        if str(requirement) in seen or (marker and not any(marker.evaluate({"extra": extra}) for extra in extras)):
+            continue
+        seen.add(str(requirement))
+        names.add(requirement.name)
+        lines = distribution(requirement.name).requires or []
+        todo += [(Requirement(line), ["", *requirement.extras]) for line in lines]
+    return names
+
+
+def install(wheel: Path, place: Path) -> None:
+    """Make an environment that holds the wheel and what it says it needs, all links to this environment's files."""
+    venv.create(place, with_pip=False)
+    pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--no-index", "--no-compile", str(wheel)], check=True)
+    (packages,) = place.glob("lib/python*/site-packages")
+    for name in closure(wheel):
+        held = distribution(name)
+        for top in {file.parts[0] for file in held.files or [] if file.parts[0] not in ("..", "__pycache__")}:
+            if not (packages / top).exists():
+                (packages / top).symlink_to(held.locate_file(top))  # type: ignore[arg-type]
+
+
+def test_an_environment_with_what_the_wheel_needs_runs_the_command(wheel: Path, tmp_path: Path) -> None:
+    install(wheel, tmp_path / "env")
+    beside = [str(tmp_path / "env" / "bin" / "python"), "-c", "import numpy, pytest"]
+    said = subprocess.run(beside, capture_output=True, text=True, check=False, cwd=tmp_path).stderr
+    assert "No module named 'pytest'" in said  # what it does not need is not there
+    runs_outside_the_checkout(tmp_path / "env", tmp_path)
+
+
+@pytest.mark.long  # downloads and unpacks all of PyTorch
 def test_an_empty_environment_outside_the_checkout_runs_the_command(wheel: Path, tmp_path: Path) -> None:
     place = tmp_path / "env"
     venv.create(place, with_pip=True)
@@ -45,6 +89,10 @@ def test_an_empty_environment_outside_the_checkout_runs_the_command(wheel: Path,
         "--disable-pip-version-check",
     ]
     subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)], check=True, cwd=tmp_path)
+    runs_outside_the_checkout(place, tmp_path)
+
+
+def runs_outside_the_checkout(place: Path, tmp_path: Path) -> None:
     agent = [str(place / "bin" / "agent")]
     environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
     said = subprocess.run(
