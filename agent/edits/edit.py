@@ -2,13 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from agent.errors import EditError
-
-if TYPE_CHECKING:
-    pass
-
 
 Value = int | float | str
 Params = Mapping[str, Value]

@@ -1,12 +1,9 @@
 """A chat endpoint's answer as it comes in, and what it says."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.llm.endpoint_faults import MalformedAnswerError
-
-if TYPE_CHECKING:
-    pass  # openai takes 0.5 s to import: only a run that talks to a model pays for it
 
 
 @dataclass

@@ -1,12 +1,8 @@
 """What the refusals and broken answers of an OpenAI-compatible endpoint mean."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.errors import ModelError
-
-if TYPE_CHECKING:
-    pass  # openai takes 0.5 s to import: only a run that talks to a model pays for it
-
 
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 OVERFLOW_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})  # OpenAI, llama.cpp

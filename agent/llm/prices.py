@@ -5,14 +5,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from agent.errors import UsageError
-
-if TYPE_CHECKING:
-    pass  # openai takes 0.5 s to import: only a run that talks to a model pays for it
-
 
 TABLE = Path(__file__).with_name("prices.toml")
 OWN_NAME = "prices.toml"

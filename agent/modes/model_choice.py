@@ -2,16 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.errors import UsageError
 from agent.llm.model import Model
 from agent.llm.recording import RecordedModel
 from agent.store.run_config import RunConfig
-
-if TYPE_CHECKING:
-    pass
-
 
 RECORDING = "replay:"  # --model replay:FILE
 ECHO = "echo"  # --model echo: no model, the incumbent handed back

@@ -2,16 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.text import one_line
 from agent.trials.history import stands
 from agent.trials.metric import Metric
 from agent.trials.trial import Status, Trial
-
-if TYPE_CHECKING:
-    pass  # it brings numpy, and reading commands do without
-
 
 _CRASHES = (
     Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.DIVERGED, Status.BAD_ARTIFACT, Status.REJECTED_SCORE,

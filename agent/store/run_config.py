@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from agent.errors import JournalError, UsageError
 from agent.llm.spending_cap import Caps
@@ -14,10 +14,6 @@ from agent.store.journal import FORMAT
 from agent.task.task import Task
 from agent.task.validation_errors import in_words
 from agent.trials.keep_rule import CPU_SIGMA_SHARE, FEWEST_TRIALS, FINAL_RUNS, GPU_SIGMA_SHARE, KeepRule
-
-if TYPE_CHECKING:
-    pass
-
 
 _PATTERNS = {"run_id": r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", "gpus": r"[A-Za-z0-9-]+"}
 

@@ -9,16 +9,12 @@ measurements behind the rule.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from agent.trials.history import Position
 from agent.trials.noise import Noise
 from agent.trials.repeat import Purpose, Repeat, Verdict
 from agent.trials.trial import Outcome, Standing, Trial
-
-if TYPE_CHECKING:
-    pass  # it brings numpy, and reading commands do without
-
 
 HELD_OUT_SEED = 100
 """The first of the training seeds that decide nothing: results are published on them."""

@@ -4,16 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.edits.codec import decode, encode
 from agent.edits.edit import Edit, Params
 from agent.trials.json_fields import changed_fields, from_fields
 from agent.trials.learning_curve import Condemned, Curve
 from agent.trials.machine_speed import Machine, Void
-
-if TYPE_CHECKING:
-    pass
 
 
 class Status(StrEnum):
