@@ -219,3 +219,14 @@ def test_help_imports_nothing_slow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_reading_a_run_imports_nothing_slow() -> None:
+    """`agent log` and its like start in the time of Python's own modules: they are called again and again."""
+    slow = ["torch", "optuna", "docker", "openai", "git", "cma", "numpy", "pydantic", "rich", "statistics"]
+    program = (
+        "import sys\nfrom agent.report import json_documents, run_summary, trial_table\n"
+        f"from agent.store import stored_run\nprint([name for name in {slow!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -164,8 +164,8 @@ def _base(
     **options: Any,
 ) -> "RunConfig":
     """Return what all runs of a comparison share, as the configuration of one."""
-    from agent.store import stored_run
-    from agent.store.run_config import checked, options_of
+    from agent.store.run_config import checked, keep_options
+    from agent.store.stored_run import noise_options
 
     folder, task = start_of(*start, None, option="")
     once = task.budget.charge_seconds
@@ -176,8 +176,8 @@ def _base(
         run_id=name,
         mode="random",
         **settings_of(folder, task),
-        **stored_run.options_of(runs_folder(start[2]), task),
-        **options_of(task, keep, final_runs, n_trials=n_trials, on_gpu=bool(options["gpus"])),
+        **noise_options(runs_folder(start[2]), task),
+        **keep_options(task, keep, final_runs, n_trials=n_trials, on_gpu=bool(options["gpus"])),
         prune=prune and task.curve is not None,
         price=dollars,
         price_source=price_source,

@@ -110,8 +110,8 @@ def run(
     from agent.modes.model_choice import name_of
     from agent.modes.registry import check_mode, refuse_unheeded
     from agent.store import run_config
-    from agent.store import stored_run as known_noise
-    from agent.store.run_config import options_of
+    from agent.store.run_config import keep_options
+    from agent.store.stored_run import noise_options
     from agent.trials.budget import seconds
 
     check_mode(mode)
@@ -130,8 +130,8 @@ def run(
         seed=seed,
         of_trial=full_name(runs, from_),
         **settings_of(folder, checked),
-        **known_noise.options_of(runs_folder(runs), checked),
-        **options_of(checked, keep, final_runs, n_trials=n_trials, on_gpu=gpus is not None),
+        **noise_options(runs_folder(runs), checked),
+        **keep_options(checked, keep, final_runs, n_trials=n_trials, on_gpu=gpus is not None),
         prune=prune and checked.curve is not None,
         trials=trials,
         budget_seconds=train_seconds,

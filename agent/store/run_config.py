@@ -5,15 +5,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agent.errors import JournalError, UsageError
 from agent.llm.spending_cap import Caps
 from agent.store.atomic_file import write_durably
 from agent.store.journal import FORMAT
-from agent.task.task import Task
 from agent.task.validation_errors import in_words
 from agent.trials.keep_rule import CPU_SIGMA_SHARE, FEWEST_TRIALS, FINAL_RUNS, GPU_SIGMA_SHARE, KeepRule
+
+if TYPE_CHECKING:
+    from agent.task.task import Task  # it brings numpy and pydantic, and reading commands do without
+
 
 _PATTERNS = {"run_id": r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", "gpus": r"[A-Za-z0-9-]+"}
 
@@ -166,7 +169,7 @@ def retired(path: Path) -> str | None:
     return next(told, None)
 
 
-def options_of(
+def keep_options(
     task: "Task", rule: str | None, final_runs: int | None, *, n_trials: float, on_gpu: bool
 ) -> dict[str, object]:
     """Return how a new run of `task` decides, as fields of its RunConfig.

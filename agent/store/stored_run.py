@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import stdev
+from typing import TYPE_CHECKING
 
 from agent.errors import UsageError
 from agent.store import run_config
@@ -12,14 +12,17 @@ from agent.store.git_repo import TrialRepo
 from agent.store.journal import read_history
 from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import RunConfig, rule_of
-from agent.task.task import Task
 from agent.trials.history import History
 from agent.trials.keep_rule import Keeper
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 
-MODE = "noise"
-FEWEST_SEEDS = 3
+if TYPE_CHECKING:
+    from agent.task.task import Task  # it brings numpy and pydantic, and reading commands do without
+
+
+_NOISE_MODE = "noise"
+_FEWEST_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -158,18 +161,25 @@ def measured_sigma(runs: RunsFolder, task_digest: str) -> float | None:
 
     None: no noise run of this very task in `runs` has three losses or more. The last one counts.
     """
+    from statistics import stdev  # 10 ms, which reading commands do without
+
     for run_id in reversed(runs.run_ids()):
         paths = runs.run(run_id)
         config = run_config.load(paths.run_json)
-        if config.mode != MODE or config.task_digest != task_digest or config.of_trial or not paths.journal.exists():
+        if (
+            config.mode != _NOISE_MODE
+            or config.task_digest != task_digest
+            or config.of_trial
+            or not paths.journal.exists()
+        ):
             continue
         losses = [trial.val_loss for trial in read_history(paths.journal).trials if trial.val_loss is not None]
-        if len(losses) >= FEWEST_SEEDS and stdev(losses) > 0:
+        if len(losses) >= _FEWEST_SEEDS and stdev(losses) > 0:
             return stdev(losses)
     return None
 
 
-def options_of(runs: RunsFolder, task: Task) -> dict[str, object]:
+def noise_options(runs: RunsFolder, task: "Task") -> dict[str, object]:
     """Return what is known of the task's noise, and who says so, as fields of a new run's RunConfig."""
     measured = measured_sigma(runs, task.digest)
     sigma = measured or task.noise.sigma
@@ -177,8 +187,10 @@ def options_of(runs: RunsFolder, task: Task) -> dict[str, object]:
     return {"noise_sigma": sigma, "noise_source": source if sigma else None}
 
 
-def load_task(config: RunConfig, runs: RunsFolder) -> Task:
+def load_task(config: RunConfig, runs: RunsFolder) -> "Task":
     """Return the run's task: its folder as it is now, or a trial's files as they were. Raises TaskError."""
+    from agent.task.task import Task
+
     if config.of_trial is None:
         return Task.load(Path(config.task_folder), config.profile)
     run_id, _, number = config.of_trial.rpartition("/")

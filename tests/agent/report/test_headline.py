@@ -12,7 +12,7 @@ from agent.report.trial_table import trial_lines
 from agent.store import run_config
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunsFolder
-from agent.store.run_config import options_of
+from agent.store.run_config import keep_options
 from agent.store.stored_run import measured_sigma
 from agent.task.task import Task
 from agent.trials.events import RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
@@ -175,13 +175,13 @@ def test_a_history_can_be_read_as_it_was_before_a_trial(tmp_path: Path) -> None:
 def test_a_short_run_is_not_lengthened_by_final_runs(
     bigram: Task, asked: int | None, n_trials: int, final_runs: int
 ) -> None:
-    options = options_of(bigram, None, asked, n_trials=n_trials, on_gpu=False)
+    options = keep_options(bigram, None, asked, n_trials=n_trials, on_gpu=False)
     assert (options["keep"], options["paired"], options["final_runs"]) == ("two-tier", True, final_runs)
 
 
 def test_a_rule_that_there_is_not_is_refused(bigram: Task) -> None:
     with pytest.raises(UsageError, match="two-tier and any"):
-        options_of(bigram, "baseline", None, n_trials=8, on_gpu=False)
+        keep_options(bigram, "baseline", None, n_trials=8, on_gpu=False)
 
 
 def test_the_noise_that_was_measured_here_is_known_to_later_runs(tmp_path: Path) -> None:
