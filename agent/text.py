@@ -1,9 +1,15 @@
-"""Untrusted text made short and safe; plurals."""
+"""Text for people: untrusted text made short and safe to print, and plurals."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+Say = Callable[[str], None]
+"""Prints one line for the user."""
+
 _TAIL_BYTES = 20_000
+# Control characters but newline and tab, and what turns or hides the text around it.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def counted(n: int, one: str, several: str | None = None) -> str:
@@ -41,4 +47,6 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-Say = Callable[[str], None]
+def inert(text: str) -> str:
+    """Return text without characters that could steer a terminal: they show as `\\x1b` and the like."""
+    return _STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -1,8 +1,13 @@
-"""Whose a thing is that a run leaves on the machine, so that only what the dead have left is swept away."""
+"""Identities on this host: a name for each process, and a user for each job that is nobody else's.
+
+What a run leaves on the machine carries the name of its process, so that only what dead processes left is removed.
+"""
 
 import itertools
 import os
 from pathlib import Path
+
+_serial = itertools.count()
 
 
 def own() -> str:
@@ -40,9 +45,6 @@ def start_ticks(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in "ZX" else int(fields[19])
-
-
-_serial = itertools.count()
 
 
 def private_id() -> int:

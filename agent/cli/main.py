@@ -19,7 +19,6 @@ from agent.task.validation_errors import first_fault, in_words
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_CURSOR = b"\x1b[?25h"
 
-
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,  # plain help: the rich one takes 0.16 s to import

@@ -1,4 +1,4 @@
-"""Checks of an edited script before any sandbox sees it."""
+"""Checks of a script before any sandbox sees it: that it parses, keeps its contract, fixes no seed."""
 
 import ast
 import hashlib
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from agent.errors import EditError
 
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
 _SEEDING = {"seed", "seed_all", "manual_seed", "manual_seed_all", "default_rng", "RandomState", "PRNGKey", "Random"}
 
 

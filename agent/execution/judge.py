@@ -18,7 +18,7 @@ _CUDA_OUT_OF_MEMORY = re.compile(
 )
 _DIVERGED = re.compile(r"FAIL: diverged|\bloss (?:is|=) *[+-]?(?:nan|inf)", re.IGNORECASE)
 
-
+# How far a reported number may be from the measured one before it is flagged.
 SECONDS = 2.0  # start-up and shut-down vary by that much
 FACTOR = 1.5  # of the baseline's own start-up, or of a reported memory
 GIGABYTES = 0.25  # page cache and shared libraries are counted differently by everybody

@@ -19,8 +19,6 @@ from agent.trials.trial import Origin, Proposal, Status, Trial
 
 HISTORY_LINES = (40, 12, 0)  # of kept and of other trials each; fewer where the prompt does not fit
 LOG_LINES = 12  # of the last trial
-
-
 SIZE = "DEVICE_BATCH_SIZE"
 """Sequences of one forward pass: it costs memory, and the gradients of a step add up to the same if it is halved."""
 

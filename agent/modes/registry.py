@@ -40,7 +40,6 @@ _RULES: tuple[tuple[Collection[str], str, Callable[[str], bool]], ...] = (
 )
 """Options by field of RunConfig, what they are for, and the modes that heed them; all modes heed the others."""
 
-
 Host = tuple["NumericProposer", Callable[[], "CMAState"]]
 ModelFor = Callable[[int], Model]  # the model that writes trial n, with its transcript
 

@@ -140,32 +140,6 @@ def saved_seconds(trials: Sequence[Trial]) -> float:
     return sum(max(0.0, 1.0 - share) for share in shares) * trials[0].outcome.train_seconds
 
 
-def told(trial: Trial, *, is_on: bool) -> list[tuple[str, str]]:
-    """Return what is known of a trial's curve, as names and values.
-
-    `is_on`: whether the run stops trials early; then a baseline without a curve means that it cannot.
-    """
-    outcome = trial.outcome
-    if outcome is None:
-        return []
-    rows = []
-    curve = outcome.curve
-    if curve is not None:
-        at = [("at half", curve.half), ("at the end", curve.end)]
-        levels = "".join(f", {value:.4g} {where}" for where, value in at if value is not None)
-        rows.append(("curve", f"{curve.start:.4g} at the start{levels} (by the script: information only)"))
-    if is_on and trial.number == 0 and (curve is None or curve.half is None or curve.end is None):
-        what = "no line of its log is one of [curve]" if curve is None else "no points before half, or before the end"
-        rows.append(("early stopping", f"{what}: no trial is stopped for being behind"))
-    if outcome.condemned is not None:
-        ran_on = "" if outcome.status is Status.PRUNED else "; it ran on, to measure wrong kills"
-        gap = f"gap {outcome.condemned.gap:.4g} to the champion's curve at half of the budget"
-        rows.append(("behind", f"{gap}, where {outcome.condemned.limit:.4g} was the limit{ran_on}"))
-    if outcome.stopped_at is not None:
-        rows.append(("stopped", f"at {outcome.stopped_at:.0%} of its budget, as it reported"))
-    return rows
-
-
 def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
     """Return mean and standard deviation of the baseline over training seeds, and where to write it down."""
     values = [metric.shown(trial.val_loss) for trial in trials if trial.val_loss is not None]

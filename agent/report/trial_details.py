@@ -1,25 +1,20 @@
-"""One trial in full: its facts and exchanges with the model, as plain text for `agent show`."""
+"""One trial in full: its facts, its difference and its exchange with the model, for `agent show` and the HTML page."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.execution.speed.drift import Reference
-from agent.report.run_summary import told as told_of_curve
 from agent.report.trial_table import paint, purpose, verdict
 from agent.store.stored_run import StoredRun
-from agent.text import counted, one_line, read_tail
+from agent.text import counted, inert, one_line, read_tail
 from agent.trials.metric import Metric
-from agent.trials.trial import Outcome, Trial
+from agent.trials.trial import Outcome, Status, Trial
 
-# Control characters but newline and tab, and what turns or hides the text around it.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _LOG_LINES = 20
 _RED, _GREEN, _CYAN, _FAINT, _BOLD = "31", "32", "36", "2", "1"
-
 
 MAX_BYTES = 2_000_000  # of one transcript: a model's own window bounds what can be in it
 
@@ -35,34 +30,23 @@ class Call:
     completion_tokens: int
     seconds: float
 
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "Call":
+        """Return what one line of a transcript says."""
+        messages = [(str(message.get("role")), str(message.get("content"))) for message in record.get("messages", [])]
+        return cls(
+            messages=tuple(messages),
+            reply=str(record.get("reply", record.get("error", ""))),
+            failed="error" in record,
+            prompt_tokens=int(record.get("prompt_tokens", 0)),
+            completion_tokens=int(record.get("completion_tokens", 0)),
+            seconds=float(record.get("seconds", 0.0)),
+        )
 
-def read_exchange(path: Path) -> list[Call]:
-    """Return the calls of a transcript in order; empty if there is none. A torn last line is left out."""
-    try:
-        with path.open("rb") as file:
-            lines = file.read(MAX_BYTES).decode(errors="replace").split("\n")
-    except FileNotFoundError:
-        return []
-    calls = []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        calls.append(_parsed_call(record))
-    return calls
-
-
-def _parsed_call(record: dict[str, Any]) -> Call:
-    messages = [(str(message.get("role")), str(message.get("content"))) for message in record.get("messages", [])]
-    return Call(
-        messages=tuple(messages),
-        reply=str(record.get("reply", record.get("error", ""))),
-        failed="error" in record,
-        prompt_tokens=int(record.get("prompt_tokens", 0)),
-        completion_tokens=int(record.get("completion_tokens", 0)),
-        seconds=float(record.get("seconds", 0.0)),
-    )
+    def told(self, number: int) -> str:
+        """Return this as one line; `number` is that of its reply, from 1."""
+        end = "failed" if self.failed else f"{self.completion_tokens} out, {self.seconds:.1f} s"
+        return f"reply {number}: {counted(self.prompt_tokens, 'token')} in, {end}"
 
 
 def describe(stored: StoredRun, trial: Trial, *, colour: bool = False, exchange: bool = False) -> str:
@@ -120,7 +104,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         if outcome.reported:
             said = ", ".join(f"{name} {value:g}" for name, value in outcome.reported.items())
             rows.append(("reported", f"{said} (by the script: information only)"))
-        rows += told_of_curve(trial, is_on=stored.config.prune)
+        rows += curve_facts(trial, is_on=stored.config.prune)
         if outcome.sandbox:
             rows.append(("sandbox", outcome.sandbox))
         rows += [("not enforced", line) for line in outcome.unenforced]
@@ -156,6 +140,32 @@ def machine_facts(outcome: Outcome, metric: Metric) -> list[tuple[str, object]]:
     return rows
 
 
+def curve_facts(trial: Trial, *, is_on: bool) -> list[tuple[str, str]]:
+    """Return what is known of a trial's curve, as names and values.
+
+    `is_on`: whether the run stops trials early; then a baseline without a curve means that it cannot.
+    """
+    outcome = trial.outcome
+    if outcome is None:
+        return []
+    rows = []
+    curve = outcome.curve
+    if curve is not None:
+        at = [("at half", curve.half), ("at the end", curve.end)]
+        levels = "".join(f", {value:.4g} {where}" for where, value in at if value is not None)
+        rows.append(("curve", f"{curve.start:.4g} at the start{levels} (by the script: information only)"))
+    if is_on and trial.number == 0 and (curve is None or curve.half is None or curve.end is None):
+        what = "no line of its log is one of [curve]" if curve is None else "no points before half, or before the end"
+        rows.append(("early stopping", f"{what}: no trial is stopped for being behind"))
+    if outcome.condemned is not None:
+        ran_on = "" if outcome.status is Status.PRUNED else "; it ran on, to measure wrong kills"
+        gap = f"gap {outcome.condemned.gap:.4g} to the champion's curve at half of the budget"
+        rows.append(("behind", f"{gap}, where {outcome.condemned.limit:.4g} was the limit{ran_on}"))
+    if outcome.stopped_at is not None:
+        rows.append(("stopped", f"at {outcome.stopped_at:.0%} of its budget, as it reported"))
+    return rows
+
+
 def evidence(trial: Trial) -> list[tuple[str, str]]:
     """Return what stands behind a trial's score, as names and values; empty if it has none."""
     score = trial.outcome.score if trial.outcome else None
@@ -180,14 +190,26 @@ def changed(stored: StoredRun, trial: Trial) -> list[tuple[str, str, str]]:
     ]
 
 
+def read_exchange(path: Path) -> list[Call]:
+    """Return the calls of a transcript in order; empty if there is none. A torn last line is left out."""
+    try:
+        with path.open("rb") as file:
+            lines = file.read(MAX_BYTES).decode(errors="replace").split("\n")
+    except FileNotFoundError:
+        return []
+    calls = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        calls.append(Call.of(record))
+    return calls
+
+
 def log_lines(stored: StoredRun, trial: Trial, n_lines: int) -> list[str]:
     """Return the last lines of a trial's training log; empty if it has none."""
     return inert(read_tail(stored.paths.trial(trial.number).log)).splitlines()[-n_lines:]
-
-
-def inert(text: str) -> str:
-    """Return text without characters that could steer a terminal: they show as `\\x1b` and the like."""
-    return _STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def painted(patch: str, colour: bool) -> str:
@@ -221,21 +243,16 @@ def _exchange(calls: list[Call], in_full: bool, colour: bool) -> str:
         return ""
     lines = [] if in_full else ["with the model (--exchange shows all of it):"]
     for number, call in enumerate(calls, start=1):
-        lines += _call(number, call, colour) if in_full else [f"  {told(number, call)}"]
+        lines += _exchange_lines(number, call, colour) if in_full else [f"  {call.told(number)}"]
     return "\n".join(lines) + "\n"
 
 
-def told(number: int, call: Call) -> str:
-    """Return a call to the model in one line."""
-    end = "failed" if call.failed else f"{call.completion_tokens} out, {call.seconds:.1f} s"
-    return f"reply {number}: {counted(call.prompt_tokens, 'token')} in, {end}"
-
-
-def _call(number: int, call: Call, colour: bool) -> Iterator[str]:
+def _exchange_lines(number: int, call: Call, colour: bool) -> Iterator[str]:
+    """Yield a call in full: every message, and the reply."""
     for role, content in call.messages:
         yield paint(f"----- {role} -----", _FAINT, colour)
         yield inert(content)
-    yield paint(f"----- {told(number, call)} -----", _BOLD, colour)
+    yield paint(f"----- {call.told(number)} -----", _BOLD, colour)
     yield inert(call.reply)
 
 

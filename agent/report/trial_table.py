@@ -1,4 +1,4 @@
-"""Aligned lines for terminals and pipes: the trials of a run, one trial, the best one."""
+"""The trials of a run as aligned lines for terminals and pipes, and which of them `agent log` lists."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,6 @@ TITLE_WIDTH = 56
 VALUE_WIDTH, MAX_VALUE_WIDTH = 10, 24  # of the column of values, which is as wide as the metric's name within these
 _FAINT, _GREEN, _RED, _YELLOW, _BOLD = "2", "32", "31", "33", "1"
 _COLOURS = {Status.OK: "", Status.DUPLICATE: _YELLOW, Status.NO_PROPOSAL: _YELLOW, Status.INVALID_EDIT: _YELLOW}
-
-
 WORDS = tuple(word.value for word in (*Status, *Standing))
 
 

@@ -43,6 +43,6 @@ def _named(path: Path) -> str:
 
 
 def _pid(name: str) -> int | None:
-    """Return the process number in what `owner.own` gave."""
+    """Return the process number in what `host_identity.own` gave."""
     parts = name.split(".")
     return int(parts[1]) if len(parts) == 3 else None

@@ -8,8 +8,6 @@ from typing import Any, Protocol
 from agent.trials.learning_curve import Point
 
 _UNSUPPORTED = ("++", "*+", "?+", "(?=", "(?!", "(?<=", "(?<!", "(?>")
-
-
 PATTERN = (
     r"\bprogress[ =:]+(?P<progress>\d+(?:\.\d+)*|(?:\.\d+)+)\.?[^\w.]"
     r".*?\bloss[ =:]+(?P<loss>[-+]?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?))"

@@ -23,8 +23,6 @@ _LOOK_SHARE = 0.1  # of one processor that looking may take, on a machine with v
 _START_SECONDS = 60.0  # a launch takes 0.05 s; this is for a machine that is busy beyond reason
 _DEATH_SECONDS = 30.0
 _CHUNK_BYTES = 1 << 16
-
-
 _ABOUT_RIGHTS = ("permission", "permitted", "namespace", "setpriv")
 _OTHERWISE = "Or use --sandbox docker."
 

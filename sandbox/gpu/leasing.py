@@ -15,9 +15,7 @@ from sandbox.gpu import nvml
 from sandbox.gpu.monitor import ThrottleWatch, VramWatch
 from sandbox.job import Execution, Job, Limits, Sandbox
 
-_LIMITS = Limits(wall_seconds=60.0, memory_gb=0.5)
-
-
+_LIMITS = Limits(wall_seconds=60.0, memory_gb=0.5)  # of the job that tries whether a GPU can be had
 _WAIT_SECONDS = 0.2  # the kernel cannot wait for the first of several locks to be free
 
 

@@ -11,8 +11,6 @@ from types import TracebackType
 from sandbox.job import GpuState
 
 THROTTLE_SAMPLE_SECONDS = 0.2
-
-
 VRAM_SAMPLE_SECONDS = 0.1  # PyTorch gives memory back only at its end, so little is missed in between
 
 

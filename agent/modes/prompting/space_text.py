@@ -17,8 +17,6 @@ from agent.trials.trial import Trial
 
 STRONG = 0.5  # correlations from here on are told
 REASON_CHARACTERS = 60
-
-
 DIGITS, SHARE = 3, 1 / 1000
 """Of a float that can be copied: so many significant digits, and more until rounding moves it by no more than this
 share of its range (of the range's logarithm on a log scale). What "the same" means, too."""

@@ -9,8 +9,6 @@ from agent.trials.trial import Standing, Status, Trial
 
 N_LATEST = 5  # trials told with their whole result, whatever became of them
 N_REFUSALS = 3  # reasons why nothing ran
-
-
 LINE_CHARACTERS = 160
 LOG_LINES = 20
 NOTHING = "(none)"

@@ -19,8 +19,6 @@ from agent.trials.trial import Origin
 MAX_LINES = 400
 BEST_SHARE = 0.1
 _LABEL_CHARACTERS = 14
-
-
 OF_CMA_ES = ("cma-es", "centaur", "echo")
 
 

@@ -5,19 +5,16 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
 
-from agent.report.trial_details import changed, evidence, facts, inert, log_lines, read_exchange, told
+from agent.report.trial_details import changed, evidence, facts, log_lines, read_exchange
 from agent.report.trial_table import change, verdict
 from agent.store.stored_run import StoredRun
-from agent.text import one_line
+from agent.text import inert, one_line
 from agent.trials.history import stands
 from agent.trials.trial import Trial
 
 MAX_CHARACTERS = 2_500_000
 """Of all diffs, logs and exchanges on one page together."""
-
 _LOG_LINES = 60
-
-
 # By verdict and, for verdicts that are not here, by tone.
 _SYMBOLS = {"confirmed": "★", "provisional": "◐", "rolled back": "◌", "kept": "●", "reverted": "○", "failed": "×"}
 
@@ -67,7 +64,7 @@ def details(stored: StoredRun, baseline: str, index: int) -> Iterator[Details]:
         for number, call in enumerate(read_exchange(stored.paths.trial(trial.number).llm), start=1):
             asked = "\n\n".join(f"[{role}]\n{content}" for role, content in call.messages)
             texts.append(Text(f"prompt of reply {number}", "prompt", inert(asked)))
-            texts.append(Text(told(number, call), "reply", inert(call.reply)))
+            texts.append(Text(call.told(number), "reply", inert(call.reply)))
         # Where a file lies on this machine is nothing for a page that is passed on.
         rows = [row for row in facts(stored, trial) if row[0] not in ("trial", "title", "exchange")]
         yield Details(f"{index}/{trial.number}", rows, evidence(trial), changed(stored, trial), tuple(texts))

@@ -24,8 +24,6 @@ KINDS = {
 """Where numbers may stand besides constants, in words."""
 _CONFIG_DICT = re.compile(r"conf|cfg|param|setting|option|args|default|hyper", re.IGNORECASE)
 _NO_NAME = re.compile(r"[^A-Z0-9]+")
-
-
 _MANY = r"^(MAX_|NUM_|N_|TOTAL_|TRAIN_|TRAINING_)*"
 _SECONDS = re.compile(
     r"^(MAX_|TRAIN_|TRAINING_|TOTAL_|WALL_|TIME_|BUDGET_|LIMIT_)+(S|SEC|SECS|SECONDS)$"
