@@ -28,13 +28,11 @@ from agent.store.paths import AttributionPaths
 from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun, load_task
 from agent.task.task import Task
-from agent.text import counted
+from agent.text import Say, counted
 from agent.trials.budget import duration
 from agent.trials.history import History
 from agent.trials.machine_speed import Void
 from agent.trials.trial import Outcome
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from agent.run.resume import RAISABLE
 from agent.store.paths import RunsFolder
 from agent.store.run_config import RunConfig
 from agent.store.run_lock import holder
+from agent.text import Say
 
 
 @contextmanager
@@ -72,7 +73,7 @@ class OneModel:
         api_key: str | None,
         n_replies_used: int,
         *,
-        say: Callable[[str], None],
+        say: Say,
         count_tokens: Callable[[int], None],
     ) -> Model:
         asked = (config.model, config.base_url)

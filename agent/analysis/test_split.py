@@ -1,7 +1,6 @@
 """A trial's loss on the test split, which decides nothing: `agent best --verify`."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from agent.execution.executor import corpus_of, scorer_of
 from agent.execution.sandboxes import open_sandbox
 from agent.execution.scoring.scorer import Artifact, Scorer
 from agent.store.stored_run import StoredRun
-from agent.text import read_tail
+from agent.text import Say, read_tail
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 
@@ -63,7 +62,7 @@ def load_verified(path: Path) -> Verified | None:
         raise JournalError(f"{path} cannot be read: {error}; remove it, and run `agent best --verify` again") from error
 
 
-def verified_on_test(stored: StoredRun, trial: Trial, cache: Path, say: Callable[[str], None]) -> Verified:
+def verified_on_test(stored: StoredRun, trial: Trial, cache: Path, say: Say) -> Verified:
     """Score what a kept trial and the baseline left behind on the test split, in fresh sandboxes, audited as in a run.
 
     The result is left in the run's folder, where the report finds it.

@@ -1,11 +1,11 @@
 """Where the jobs of a run go: the sandbox that was asked for, with what the task says of its environment."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import TaskError
 from agent.task.task import Task
+from agent.text import Say
 from sandbox.job import Sandbox
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def open_sandbox(
     task: Task,
     accept_unenforced: frozenset[str] = frozenset(),
     gpus: tuple[str, ...] = (),
-    say: Callable[[str], None] = print,
+    say: Say = print,
     *,
     image: str | None = None,
 ) -> Sandbox:

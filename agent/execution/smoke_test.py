@@ -16,7 +16,7 @@ from agent.execution.training_job import export, training_job
 from agent.store.paths import RunPaths, TrialPaths
 from agent.task.corpus import Corpus
 from agent.task.task import Task
-from agent.text import read_tail
+from agent.text import Say, read_tail
 from agent.trials.trial import Status
 from sandbox.job import Execution, Job, Sandbox, StoppedBy
 
@@ -52,7 +52,7 @@ class Smoke:
         paths: RunPaths,
         *,
         passed_on: Mapping[str, str],
-        say: Callable[[str], None],
+        say: Say,
         on_gpu: bool = False,
     ) -> None:
         """`on_gpu`: rehearse where trials train, and wait for them; without that, on the CPU beside them."""

@@ -7,6 +7,7 @@ from agent.errors import UsageError
 from agent.llm.model import Model
 from agent.llm.recording import RecordedModel
 from agent.store.run_config import RunConfig
+from agent.text import Say
 
 RECORDING = "replay:"  # --model replay:FILE
 ECHO = "echo"  # --model echo: no model, the incumbent handed back
@@ -64,7 +65,7 @@ def build_model(
     api_key: str | None,
     n_replies_used: int,
     *,
-    say: Callable[[str], None],
+    say: Say,
     count_tokens: Callable[[int], None],
 ) -> Model:
     """Return the model that the run asked for; the embedded one if it asked for none.

@@ -22,33 +22,6 @@ from agent.trials.trial import Origin, Outcome, Proposal, Trial
 from sandbox.errors import SandboxError
 
 
-class Thought:
-    """One call of a proposer in a thread of its own. It keeps the state, and so the parent, that it began with."""
-
-    def __init__(self, proposer: Proposer, context: Context) -> None:
-        self.context = context
-        self._proposer = proposer
-        self._proposal: Proposal | None = None
-        self._fault: AgentError | SandboxError | OSError | None = None
-        # A run that ends does not wait for a model: what was not journaled did not happen.
-        self._thread = threading.Thread(target=self._think, name=f"trial {context.number}", daemon=True)
-        self._thread.start()
-
-    def proposal(self) -> Proposal:
-        """Wait for the proposal and return it. Raises what the proposer raised."""
-        self._thread.join()
-        if self._fault is not None:
-            raise self._fault
-        assert self._proposal is not None, "the proposer failed in its thread; what it said is above"
-        return self._proposal
-
-    def _think(self) -> None:
-        try:
-            self._proposal = self._proposer.propose(self.context)
-        except (AgentError, SandboxError, OSError) as fault:  # OSError: a full disk
-            self._fault = fault  # for the loop, which asks when it needs the proposal
-
-
 def run_trials(run: OpenRun) -> End:
     """Run trials until a budget is spent, starting where the journal ends. Raises what `TrialByTrial.step` raises."""
     going = TrialByTrial(run)
@@ -94,6 +67,33 @@ class TrialByTrial:
         self._ahead = _think_ahead(run, self._ledger)
         self._ledger = self._ledger.plus(_run_pending(run, proposing_seconds))
         return None
+
+
+class Thought:
+    """One call of a proposer in a thread of its own. It keeps the state, and so the parent, that it began with."""
+
+    def __init__(self, proposer: Proposer, context: Context) -> None:
+        self.context = context
+        self._proposer = proposer
+        self._proposal: Proposal | None = None
+        self._fault: AgentError | SandboxError | OSError | None = None
+        # A run that ends does not wait for a model: what was not journaled did not happen.
+        self._thread = threading.Thread(target=self._think, name=f"trial {context.number}", daemon=True)
+        self._thread.start()
+
+    def proposal(self) -> Proposal:
+        """Wait for the proposal and return it. Raises what the proposer raised."""
+        self._thread.join()
+        if self._fault is not None:
+            raise self._fault
+        assert self._proposal is not None, "the proposer failed in its thread; what it said is above"
+        return self._proposal
+
+    def _think(self) -> None:
+        try:
+            self._proposal = self._proposer.propose(self.context)
+        except (AgentError, SandboxError, OSError) as fault:  # OSError: a full disk
+            self._fault = fault  # for the loop, which asks when it needs the proposal
 
 
 def _rebuild(run: OpenRun) -> None:

@@ -40,9 +40,8 @@ class Surroundings:
     cache: Path  # prepared data
     api_key: str | None
     variables: Mapping[str, str]  # the caller's environment, of which task.toml may let names through
-
     screen_of: "ScreenOf"  # makes the observer once the run's task and paths are known
-    say: "Say"  # prints one line
+    say: Say  # prints one line
     count_tokens: Callable[[int], None]  # shows how much of a model's reply has come in
     build_model: "BuildModel" = build_model  # several runs may share one
 
@@ -62,7 +61,7 @@ ScreenOf = Callable[[Task, RunPaths, TrialRepo], Observer]
 
 
 class BuildModel(Protocol):
-    """As `agent.modes.registry.build_model`."""
+    """As `agent.modes.model_choice.build_model`."""
 
     def __call__(
         self,

@@ -6,20 +6,21 @@ ended or was killed, it writes what is left and ends.
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import MissingRequirementError
 from agent.report.trackers.mirror import check_kind
 from agent.store.paths import RunPaths
+from agent.text import Say
 
 PATIENCE_SECONDS = 10.0
 """How long the end of a search waits for a tracker that has not caught up; it goes on by itself after that."""
 
 
 @contextmanager
-def tracked(kinds: Sequence[str], paths: RunPaths, say: Callable[[str], None]) -> Iterator[None]:
+def tracked(kinds: Sequence[str], paths: RunPaths, say: Say) -> Iterator[None]:
     """Keep the trackers of a run up to date in the meantime; then say where its facts are, or what went wrong."""
     processes = {kind: process for kind in kinds if (process := _start(kind, paths, say)) is not None}
     try:
@@ -37,7 +38,7 @@ def log_of(kind: str, paths: RunPaths) -> Path:
     return paths.root / f"{kind}.log"
 
 
-def _start(kind: str, paths: RunPaths, say: Callable[[str], None]) -> "subprocess.Popen[bytes] | None":
+def _start(kind: str, paths: RunPaths, say: Say) -> "subprocess.Popen[bytes] | None":
     try:
         check_kind(kind)
     except MissingRequirementError as missing:  # where a run goes on that began on another machine
@@ -54,7 +55,7 @@ def _start(kind: str, paths: RunPaths, say: Callable[[str], None]) -> "subproces
         )
 
 
-def _end(kind: str, process: "subprocess.Popen[bytes]", paths: RunPaths, say: Callable[[str], None]) -> None:
+def _end(kind: str, process: "subprocess.Popen[bytes]", paths: RunPaths, say: Say) -> None:
     log = log_of(kind, paths)
     try:
         process.wait(PATIENCE_SECONDS)

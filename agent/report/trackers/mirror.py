@@ -10,6 +10,7 @@ from agent.errors import MissingRequirementError, TrackError, UsageError
 from agent.report.trackers.tracker import KINDS, Tracker, facts_of
 from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
+from agent.text import Say
 
 LOOK_SECONDS = 1.0  # between looks at a journal that is followed
 RETRY_SECONDS = 30.0  # before a tracker that failed is tried again
@@ -49,7 +50,7 @@ def mirror(stored: StoredRun, tracker: Tracker) -> int:
     return len(facts.trials)
 
 
-def follow(stored: StoredRun, tracker: Tracker, ended: Callable[[float], bool], say: Callable[[str], None]) -> int:
+def follow(stored: StoredRun, tracker: Tracker, ended: Callable[[float], bool], say: Say) -> int:
     """Bring `tracker` up to a run whenever its journal has grown, until the search has ended, and then once more.
 
     A tracker that fails is tried again later; of failures in a row the first is said.
