@@ -19,7 +19,7 @@ from agent.trials.trial import Outcome, Trial
 
 @dataclass(frozen=True)
 class Begun:
-    """Somebody has asked, and for so many seeds; the last such line counts."""
+    """The ablation has started, with so many seeds of each comparison; the last such line counts."""
 
     seeds: int
     at: str  # ISO 8601, UTC
@@ -49,7 +49,7 @@ class ScriptRan:
 
 @dataclass(frozen=True)
 class AttemptVoided:
-    """An attempt at such a run does not count: the machine was another than at the baseline."""
+    """An attempt at such a run does not count: the machine's speed had changed."""
 
     script: str
     seed: int
@@ -63,7 +63,7 @@ class AttemptVoided:
 class Readings:
     """All that is known of the scripts of one attribution."""
 
-    seeds: int | None  # of each comparison; None: nobody has asked yet
+    seeds: int | None  # of each comparison; None: it has not started
     ran: Mapping[tuple[str, int], ScriptRan]  # by script and seed, in the order in which they ran
 
     @classmethod
@@ -94,18 +94,6 @@ def hash_of(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 
-def _decoded(data: dict[str, Any]) -> Begun | ScriptRan | AttemptVoided:
-    """Return the line that `to_json` wrote; KeyError, TypeError or ValueError if it did not."""
-    match data["event"]:
-        case "attribution_begun":
-            return Begun(data["seeds"], data["at"])
-        case "script_ran":
-            return ScriptRan(data["script"], data["seed"], Outcome.from_json(data["outcome"]), data["at"])
-        case "attempt_voided":
-            return AttemptVoided(data["script"], data["seed"], Void(**data["void"]))
-    raise ValueError(f"unknown event {data['event']!r}")
-
-
 @dataclass(frozen=True)
 class Attributed:
     """What an attribution has come to, and what it took."""
@@ -116,7 +104,7 @@ class Attributed:
 
 
 def attributed(stored: StoredRun) -> Attributed | None:
-    """Return what is known of the changes of a run's result; None if nobody has asked."""
+    """Return what is known of the changes of a run's result; None if no ablation has run."""
     number = stored.keeper.result
     path = stored.paths.attribution(number).readings if number else None
     if path is None or not path.exists():
@@ -130,20 +118,6 @@ def attributed(stored: StoredRun) -> Attributed | None:
     found = Elimination(ChangeChain.of(stored), keeper_under(stored, conditions), measure, every.seeds).result()
     minimal = stored.paths.attribution(found.chain.result).minimal
     return Attributed(found, readings, minimal if found.offered and minimal.exists() else None)
-
-
-@dataclass(frozen=True)
-class _Remembered:
-    """Knows what has run, and runs nothing."""
-
-    readings: Readings
-
-    def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
-        del reserved
-        ran = self.readings.ran.get((hash_of(source), seed))
-        if ran is None:
-            raise NothingLeftError(f"{about} has not run under training seed {seed}")
-        return ran.outcome.val_loss
 
 
 def known(stored: StoredRun) -> Attributed:
@@ -164,3 +138,29 @@ def keeper_under(stored: StoredRun, conditions: Mapping[str, str]) -> Keeper:
         if isinstance(result, Trial) or (result.outcome is not None and result.outcome.conditions == conditions)
     ]
     return Keeper(rule_of(stored.config), counts)
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """Knows what has run, and runs nothing."""
+
+    readings: Readings
+
+    def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
+        del reserved
+        ran = self.readings.ran.get((hash_of(source), seed))
+        if ran is None:
+            raise NothingLeftError(f"{about} has not run under training seed {seed}")
+        return ran.outcome.val_loss
+
+
+def _decoded(data: dict[str, Any]) -> Begun | ScriptRan | AttemptVoided:
+    """Return the line that `to_json` wrote; KeyError, TypeError or ValueError if it did not."""
+    match data["event"]:
+        case "attribution_begun":
+            return Begun(data["seeds"], data["at"])
+        case "script_ran":
+            return ScriptRan(data["script"], data["seed"], Outcome.from_json(data["outcome"]), data["at"])
+        case "attempt_voided":
+            return AttemptVoided(data["script"], data["seed"], Void(**data["void"]))
+    raise ValueError(f"unknown event {data['event']!r}")

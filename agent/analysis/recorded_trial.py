@@ -130,40 +130,6 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
     return recorded
 
 
-def _outcome(facts: Mapping[str, str]) -> Outcome:
-    """Return what a commit's trailers tell of its outcome. Raises ValueError."""
-    return Outcome(
-        status=Status(facts["Status"]),
-        val_loss=float(facts["Val-Loss"]) if "Val-Loss" in facts else None,
-        kept=facts.get("Kept", "no") != "no",
-        wall_seconds=float(facts.get("Wall-Seconds", 0.0)),
-        cpu_seconds=float(facts["Cpu-Seconds"]) if "Cpu-Seconds" in facts else None,
-        stopped_at=float(facts["Stopped-At"]) if "Stopped-At" in facts else None,
-        condemned=Condemned.read(facts["Condemned"]) if "Condemned" in facts else None,
-        sandbox=facts.get("Image", ""),
-        machine=Machine(raw_loss=float(facts["Raw-Loss"])) if "Raw-Loss" in facts else None,
-        conditions={name: facts[name.capitalize()] for name in NAMES if name.capitalize() in facts},
-    )
-
-
-def _refuse_unless_ran(name: str, outcome: Outcome) -> None:
-    if not outcome.status.ran:
-        raise UsageError(f"{name} never ran ({outcome.status}), so there is nothing to replay; choose another trial")
-
-
-def _refuse_other_task(recorded: Recorded, baseline: Mapping[str, bytes], digest: str) -> None:
-    """Raise NotReplayableError unless task.toml and the frozen files are those that the run began with."""
-    task = recorded.task(Path(recorded.commit[:7]))
-    began = Task(
-        task.folder, {**recorded.files, task.script: baseline.get(task.script, b"")}, recorded.profile, as_is=True
-    )
-    if began.digest != digest:
-        raise NotReplayableError(
-            f"commit {recorded.commit[:7]} is not of the task that {recorded.name} ran: its task.toml, frozen files or "
-            f"baseline have the digest {began.digest}, the record says {digest}; fetch the repository again"
-        )
-
-
 @dataclass(frozen=True)
 class Found:
     """A recorded trial and where its surroundings are."""
@@ -190,7 +156,7 @@ class Runs:
     def trial(self, name: str) -> Found:
         """Return the trial of that name or commit. Raises UsageError if there is none."""
         refuse_minimal(name)
-        if is_trial_name(name):
+        if _is_trial_name(name):
             run_name, number = trial_name(name)
             return self._of_run(StoredRun.find(self._runs, run_name), number)
         repo = TrialRepo(self._runs.repo)
@@ -237,7 +203,7 @@ class Clone:
     def trial(self, name: str) -> Found:
         """Return the trial of that name or commit. Raises UsageError if there is none."""
         refuse_minimal(name)
-        if is_trial_name(name):
+        if _is_trial_name(name):
             run_id, number = trial_name(name)
             if run_id is None:
                 raise UsageError(f"{name}: in a clone there is no last run; write RUN/{number}, or a hash")
@@ -278,7 +244,41 @@ def _commit(repo: TrialRepo, revision: str) -> str:
         raise UsageError(str(error)) from error
 
 
-def is_trial_name(text: str) -> bool:
+def _outcome(facts: Mapping[str, str]) -> Outcome:
+    """Return what a commit's trailers tell of its outcome. Raises ValueError."""
+    return Outcome(
+        status=Status(facts["Status"]),
+        val_loss=float(facts["Val-Loss"]) if "Val-Loss" in facts else None,
+        kept=facts.get("Kept", "no") != "no",
+        wall_seconds=float(facts.get("Wall-Seconds", 0.0)),
+        cpu_seconds=float(facts["Cpu-Seconds"]) if "Cpu-Seconds" in facts else None,
+        stopped_at=float(facts["Stopped-At"]) if "Stopped-At" in facts else None,
+        condemned=Condemned.read(facts["Condemned"]) if "Condemned" in facts else None,
+        sandbox=facts.get("Image", ""),
+        machine=Machine(raw_loss=float(facts["Raw-Loss"])) if "Raw-Loss" in facts else None,
+        conditions={name: facts[name.capitalize()] for name in NAMES if name.capitalize() in facts},
+    )
+
+
+def _refuse_unless_ran(name: str, outcome: Outcome) -> None:
+    if not outcome.status.ran:
+        raise UsageError(f"{name} never ran ({outcome.status}), so there is nothing to replay; choose another trial")
+
+
+def _refuse_other_task(recorded: Recorded, baseline: Mapping[str, bytes], digest: str) -> None:
+    """Raise NotReplayableError unless task.toml and the frozen files are those that the run began with."""
+    task = recorded.task(Path(recorded.commit[:7]))
+    began = Task(
+        task.folder, {**recorded.files, task.script: baseline.get(task.script, b"")}, recorded.profile, as_is=True
+    )
+    if began.digest != digest:
+        raise NotReplayableError(
+            f"commit {recorded.commit[:7]} is not of the task that {recorded.name} ran: its task.toml, frozen files or "
+            f"baseline have the digest {began.digest}, the record says {digest}; fetch the repository again"
+        )
+
+
+def _is_trial_name(text: str) -> bool:
     """Return whether text is RUN/7 or 7, and no hash: a shortened hash has seven digits at least."""
     number = text.rpartition("/")[2]
     return number.isdigit() and len(number) <= 6

@@ -5,6 +5,8 @@ from typing import Generic, Protocol, TypeVar
 
 from agent.edits.edit import Params
 
+Point = TypeVar("Point")
+
 
 class Searcher(Protocol):
     """Proposes points of a SearchSpace. What is asked is what runs is what is told, to the last digit.
@@ -66,9 +68,6 @@ class HintedSearcher:
             self._holder = None
         else:
             self._searcher.release(number)
-
-
-Point = TypeVar("Point")
 
 
 class Pending(Generic[Point]):

@@ -21,6 +21,7 @@ _WRITERS_OF_PATHS = {"mkdir", "write_text", "write_bytes", "touch"}
 _SAVERS = {"np.save", "np.savez", "np.savez_compressed", "numpy.save", "numpy.savez", "os.mkdir"}
 _HUB_CALLS = {"load_dataset", "from_pretrained", "hf_hub_download", "snapshot_download", "get_kernel"}
 _FETCHERS = {"requests.get", "urllib.request.urlopen", "wandb.init"}
+_WRITE_MODES = {mode + more for mode in "wax" for more in ("", "b", "t", "+", "b+", "+b")}
 HUB_CACHE = "~/.cache/huggingface"
 _OF_OUTPUT = re.compile(
     r"^--?([a-zA-Z0-9]+[-_])*(out|output|outputs|save|result|results|checkpoint|checkpoints|ckpt|logdir)"
@@ -171,10 +172,7 @@ def _find_network(needs: Needs, source: Source, node: ast.Call) -> None:
 
 def _writes(node: ast.Call) -> bool:
     modes = [*node.args[:2], *(word.value for word in node.keywords if word.arg == "mode")]
-    return any(isinstance(mode, ast.Constant) and mode.value in _MODES for mode in modes)
-
-
-_MODES = {mode + more for mode in "wax" for more in ("", "b", "t", "+", "b+", "+b")}
+    return any(isinstance(mode, ast.Constant) and mode.value in _WRITE_MODES for mode in modes)
 
 
 def _is_cuda(node: ast.AST) -> bool:

@@ -8,6 +8,8 @@ from agent.errors import UsageError
 from agent.task.init.python_file import Source, read_source
 
 USUAL = "train.py"
+BLOCK_MARK = "# agent init: constants"
+"""The first words of the block that `lift` writes: such a file is a copy of another one."""
 _TRAINING_CALLS = {
     *("backward", "zero_grad", "fit", "partial_fit", "train_on_batch", "apply_gradients", "value_and_grad"),
     *("train_step", "training_step", "fit_generator"),
@@ -47,10 +49,6 @@ def trains(tree: ast.Module) -> bool:
         if isinstance(node, ast.For | ast.While) and any(_OF_TRAINING.search(name) for name in _assigned(node)):
             return True
     return False
-
-
-BLOCK_MARK = "# agent init: constants"
-"""The first words of the block that `lift` writes: such a file is made from another one."""
 
 
 def is_block(text: str) -> bool:

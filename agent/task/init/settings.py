@@ -1,6 +1,7 @@
 """Numbers that decide how a script trains, wherever it keeps them: constants, arguments, dataclasses, dicts, variables.
 
-Each is a literal in the text, so that it can be lifted out of it: see agent.task.init.constants_block.
+One of them may be the budget. Each is a literal in the text, so that it can be lifted out of it: see
+agent.task.init.constants_block.
 """
 
 import ast
@@ -48,6 +49,25 @@ class Setting:
     longer: str = ""  # another name, for when the first is taken
 
 
+@dataclass(frozen=True)
+class BudgetGuess:
+    """What one training run may use, in the words of task.toml."""
+
+    unit: str
+    amount: float
+    said: str  # how the script says it, `TIME_BUDGET = 300`; empty if it does not
+    where: str
+    counts: str = ""  # what, in the script's words
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self.said)
+
+
+UNKNOWN = BudgetGuess("work", 1, "", "")
+"""The script as it is: it trains as long as it does."""
+
+
 def settings(source: Source) -> list[Setting]:
     """Return what a script is set by, beside its constants in capitals, in the order in which it stands there."""
     found = [*_arguments(source), *_fields(source), *_entries(source), *_variables(source)]
@@ -73,6 +93,22 @@ def constant_name(text: str) -> str:
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
     name = _NO_NAME.sub("_", spaced.upper()).strip("_")
     return f"N{name}" if name[:1].isdigit() else name
+
+
+def find_budget(settings: Iterable[Setting]) -> BudgetGuess:
+    """Return the budget that one of `settings` states: seconds before steps before epochs; UNKNOWN if none does."""
+    numbers = [setting for setting in settings if isinstance(setting.value, int | float) and setting.value > 0]
+    for pattern, unit, times, counts in (
+        (_SECONDS, "seconds", 1, "seconds"),
+        (_MINUTES, "seconds", 60, "seconds"),
+        (_STEPS, "steps", 1, "steps"),
+        (_EPOCHS, "work", 1, "epochs"),
+    ):
+        for setting in numbers:
+            if pattern.search(setting.name):
+                said = f"{setting.shown} = {setting.value}"
+                return BudgetGuess(unit, float(setting.value) * times, said, setting.where, counts)
+    return UNKNOWN
 
 
 def _arguments(source: Source) -> Iterator[Setting]:
@@ -190,38 +226,3 @@ def named_apart(found: list[Setting], source: Source) -> list[Setting]:
                 named.append(replace(setting, name=name))
                 break
     return named
-
-
-@dataclass(frozen=True)
-class BudgetGuess:
-    """What one training run may use, in the words of task.toml."""
-
-    unit: str
-    amount: float
-    said: str  # how the script says it, `TIME_BUDGET = 300`; empty if it does not
-    where: str
-    counts: str = ""  # what, in the script's words
-
-    @property
-    def is_known(self) -> bool:
-        return bool(self.said)
-
-
-UNKNOWN = BudgetGuess("work", 1, "", "")
-"""The script as it is: it trains as long as it does."""
-
-
-def find_budget(settings: Iterable[Setting]) -> BudgetGuess:
-    """Return the budget that one of `settings` states: seconds before steps before epochs; UNKNOWN if none does."""
-    numbers = [setting for setting in settings if isinstance(setting.value, int | float) and setting.value > 0]
-    for pattern, unit, times, counts in (
-        (_SECONDS, "seconds", 1, "seconds"),
-        (_MINUTES, "seconds", 60, "seconds"),
-        (_STEPS, "steps", 1, "steps"),
-        (_EPOCHS, "work", 1, "epochs"),
-    ):
-        for setting in numbers:
-            if pattern.search(setting.name):
-                said = f"{setting.shown} = {setting.value}"
-                return BudgetGuess(unit, float(setting.value) * times, said, setting.where, counts)
-    return UNKNOWN

@@ -1,4 +1,4 @@
-"""The text of a task.toml for a script, with a comment for each guess."""
+"""The files that `agent init` writes: a task.toml with a comment for each guess, and a copy of the script if need be."""
 
 import json
 import math
@@ -44,9 +44,56 @@ def document(reading: Reading) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
+def files_of(reading: Reading) -> dict[str, str]:
+    """Return the files to write into the folder, by name, task.toml last.
+
+    Raises:
+        UsageError: `agent run` would refuse the task; the message says why.
+    """
+    files = {reading.lifted.name: reading.lifted.text} if reading.lifted else {}
+    files[CONFIG_NAME] = document(reading)
+    _check(reading, files)
+    return files
+
+
+def write(folder: Path, files: Mapping[str, str], *, force: bool) -> None:
+    """Write the files, each whole or not at all.
+
+    Raises:
+        UsageError: one is there already, and no `force`; then nothing is written. Or it cannot be written.
+    """
+    there = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
+    if there and not force:
+        raise UsageError(f"{folder / there[-1]} is there already, and nothing was written; --force replaces it")
+    for name, text in files.items():
+        path = folder / name
+        growing = path.with_name(f".{path.name}.new")
+        try:
+            growing.unlink(missing_ok=True)  # a link that came with the folder would lead out of it
+            with growing.open("xb") as file:
+                file.write(text.encode())
+            growing.replace(path)
+        except OSError as fault:
+            raise UsageError(f"{path} cannot be written: {fault.strerror}") from None
+
+
 def task_name(folder: str) -> str:
     """Return the name of a task in a folder of that name: small letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:40].rstrip("-") or "task"
+
+
+def _check(reading: Reading, files: Mapping[str, str]) -> None:
+    folder = reading.folder
+    try:
+        wanted = [name for name in (reading.edited[0], *reading.needs.frozen) if name not in files]
+        content = {name: (folder / name).read_bytes() for name in wanted}
+        Task(folder, content | {name: text.encode() for name, text in files.items()})
+    except TaskError as fault:
+        raise UsageError(f"{fault}; nothing was written: docs/tasks.md says how to write it by hand") from None
+    except UnicodeEncodeError:
+        raise UsageError(f"{folder}: the name of a file that the script needs is not UTF-8 text; rename it") from None
+    except OSError as fault:
+        raise UsageError(f"{fault.filename} cannot be read: {fault.strerror}") from None
 
 
 def _command(script: str, arguments: Sequence[str], needs: Needs) -> str:
@@ -131,50 +178,3 @@ def _number(value: float) -> str:
 
 def _one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
-
-
-def files_of(reading: Reading) -> dict[str, str]:
-    """Return the files to write into the folder, by name, task.toml last.
-
-    Raises:
-        UsageError: `agent run` would refuse the task; the message says why.
-    """
-    files = {reading.lifted.name: reading.lifted.text} if reading.lifted else {}
-    files[CONFIG_NAME] = document(reading)
-    _check(reading, files)
-    return files
-
-
-def write(folder: Path, files: Mapping[str, str], *, force: bool) -> None:
-    """Write the files, each whole or not at all.
-
-    Raises:
-        UsageError: one is there already, and no `force`; then nothing is written. Or it cannot be written.
-    """
-    there = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
-    if there and not force:
-        raise UsageError(f"{folder / there[-1]} is there already, and nothing was written; --force replaces it")
-    for name, text in files.items():
-        path = folder / name
-        growing = path.with_name(f".{path.name}.new")
-        try:
-            growing.unlink(missing_ok=True)  # a link that came with the folder would lead out of it
-            with growing.open("xb") as file:
-                file.write(text.encode())
-            growing.replace(path)
-        except OSError as fault:
-            raise UsageError(f"{path} cannot be written: {fault.strerror}") from None
-
-
-def _check(reading: Reading, files: Mapping[str, str]) -> None:
-    folder = reading.folder
-    try:
-        wanted = [name for name in (reading.edited[0], *reading.needs.frozen) if name not in files]
-        content = {name: (folder / name).read_bytes() for name in wanted}
-        Task(folder, content | {name: text.encode() for name, text in files.items()})
-    except TaskError as fault:
-        raise UsageError(f"{fault}; nothing was written: docs/tasks.md says how to write it by hand") from None
-    except UnicodeEncodeError:
-        raise UsageError(f"{folder}: the name of a file that the script needs is not UTF-8 text; rename it") from None
-    except OSError as fault:
-        raise UsageError(f"{fault.filename} cannot be read: {fault.strerror}") from None
