@@ -30,6 +30,7 @@ from agent.cli.options import (
 from agent.cli.report import write_report
 from agent.errors import AgentError, BudgetSpentError, UsageError
 from agent.text import counted
+from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from agent.analysis.comparison import Comparison
@@ -191,7 +192,6 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     from agent.report.live_screen import Live, Screen
     from agent.run.ending import Ending
     from agent.run.opening import Surroundings
-    from sandbox.errors import SandboxError
 
     _check_reference(comparison, minus)
     width = max(len(name) for names in comparison.run_ids().values() for name in names)

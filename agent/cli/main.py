@@ -11,10 +11,12 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from agent import __version__
 from agent.cli import attribute, compare, doctor, init, read, replay, report, run, track
 from agent.cli.options import fail
 from agent.errors import AgentError
 from agent.task.validation_errors import first_fault, in_words
+from sandbox.errors import SandboxError
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_CURSOR = b"\x1b[?25h"
@@ -43,8 +45,6 @@ def _top(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
-        from agent import __version__
-
         print(__version__)
     elif context.invoked_subcommand is None:
         print(context.get_help())
@@ -59,8 +59,6 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # a character that this terminal or file has not is shown by its number
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
-    from sandbox.errors import SandboxError
-
     try:
         code = app(standalone_mode=False)
     except AgentError as error:

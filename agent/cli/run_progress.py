@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.cli.options import cache_folder, fail, print_json, where
 from agent.errors import AgentError
+from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from agent.run.ending import End
@@ -26,7 +27,6 @@ def go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" 
     from agent.run.loop import run_trials
     from agent.run.opening import Surroundings, existing_run, new_run
     from agent.store.stored_run import with_hints
-    from sandbox.errors import SandboxError
 
     live = Live(quiet=json_)
 

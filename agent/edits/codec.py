@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from agent.edits.assignments import Assignments
 from agent.edits.edit import Edit, Unchanged, WholeFile
+from agent.edits.search_replace import SearchReplace
 from agent.errors import JournalError
-
-if TYPE_CHECKING:
-    from agent.edits.assignments import Assignments
 
 
 @dataclass(frozen=True)
@@ -44,17 +42,7 @@ def decode(data: Mapping[str, Any]) -> Edit:
         case "chain":
             return Chain(tuple(decode(edit) for edit in rest["edits"]))
         case "assignments":
-            return _assignments()(**rest)
+            return Assignments(**rest)
         case "search_replace":
-            from agent.edits.search_replace import SearchReplace
-
             return SearchReplace.from_json(rest)
     raise JournalError(f"unknown kind of edit {data.get('kind')!r}: written by a newer version of autocentaur?")
-
-
-@cache
-def _assignments() -> type["Assignments"]:
-    """Return the kind that a long journal has thousands of; its module imports this one."""
-    from agent.edits.assignments import Assignments
-
-    return Assignments

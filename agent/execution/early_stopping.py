@@ -10,18 +10,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.edits.line_diff import touched
 from agent.task.curve_format import CurveFormat, compiled
+from agent.task.spec import BudgetSpec
+from agent.task.task import Task
 from agent.trials.learning_curve import HALF, Condemned, Curve, Point, level
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Status, Trial
-
-if TYPE_CHECKING:
-    from agent.task.spec import BudgetSpec  # it brings numpy, and reading commands do without
-    from agent.task.task import Task  # it brings numpy, and reading commands do without
-
 
 FEWEST_CURVES = 8  # full ones, before a recovery can be called large or small
 SIGMAS = 2.0
@@ -38,7 +34,7 @@ class Stop:
     reason: str
     share: float  # of the budget, at the point that decided
 
-    def charge_seconds(self, budget: "BudgetSpec", wall_seconds: float) -> float:
+    def charge_seconds(self, budget: BudgetSpec, wall_seconds: float) -> float:
         """Return the training seconds to charge: what any failure takes, but for the share of a counted budget."""
         nominal = budget.charge_seconds if self.status is Status.PRUNED and budget.deterministic else None
         return wall_seconds if nominal is None else nominal * self.share
@@ -229,7 +225,7 @@ class _Full:
     loss: float  # as scored
 
 
-def pruner_of(task: "Task", seed: int, results: Iterable[Trial | Repeat]) -> Pruner | None:
+def pruner_of(task: Task, seed: int, results: Iterable[Trial | Repeat]) -> Pruner | None:
     """Return the rule for a run of `task` that has come to `results`; None if its script prints no declared curve."""
     if task.curve is None:
         return None

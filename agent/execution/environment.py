@@ -9,14 +9,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent import __version__
-
-if TYPE_CHECKING:
-    from agent.task.corpus import Corpus  # they bring numpy and pydantic, and reading commands do without
-    from agent.task.task import Task  # they bring numpy and pydantic, and reading commands do without
-
+from agent.task.corpus import Corpus
+from agent.task.task import Task
 
 NAMES = ("data", "python", "torch", "numpy", "processor", "gpu")
 """All there may be, in the order in which they are told. One that cannot be known is left out."""
@@ -30,7 +26,7 @@ _ASK = (
 )
 
 
-def conditions_of(task: "Task", corpus: "Corpus | None", sandbox: str, gpus: Sequence[str]) -> Mapping[str, str]:
+def conditions_of(task: Task, corpus: Corpus | None, sandbox: str, gpus: Sequence[str]) -> Mapping[str, str]:
     """Return the conditions under which jobs run from now on, by their names.
 
     Args:

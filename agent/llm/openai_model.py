@@ -22,15 +22,10 @@ from agent.llm.endpoint_faults import (
 from agent.llm.model import Completion, Message, Schema, legible
 from agent.llm.prices import Price
 
-if TYPE_CHECKING:
-    from openai import (
-        OpenAI,  # openai takes 0.5 s to import: only a run that talks to a model pays for it
-        Stream,  # openai takes 0.5 s to import: only a run that talks to a model pays for it
-    )
-    from openai.types.chat import (
-        ChatCompletionChunk,  # openai takes 0.5 s to import: only a run that talks to a model pays for it
-    )
-    from tenacity import RetryCallState  # openai takes 0.5 s to import: only a run that talks to a model pays for it
+if TYPE_CHECKING:  # openai takes 0.5 s to import: only a run that talks to a model pays for it
+    from openai import OpenAI, Stream
+    from openai.types.chat import ChatCompletionChunk
+    from tenacity import RetryCallState
 
 
 LONGEST_WAIT_SECONDS = 60.0  # between two tries, unless the server asks for more

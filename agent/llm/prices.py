@@ -17,6 +17,18 @@ DEFAULT_HOST = "api.openai.com"
 
 
 @dataclass(frozen=True)
+class Price:
+    """What an endpoint charges, in dollars per million tokens."""
+
+    prompt: float
+    completion: float
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return the dollars of one call."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
+@dataclass(frozen=True)
 class KnownPrice:
     """Dollars per million tokens of prompts and of replies, and who says so."""
 
@@ -82,15 +94,3 @@ def _is_price(value: object) -> bool:
         and len(value) == 2
         and all(type(part) in (int, float) and math.isfinite(part) and part >= 0 for part in value)
     )
-
-
-@dataclass(frozen=True)
-class Price:
-    """What an endpoint charges, in dollars per million tokens."""
-
-    prompt: float
-    completion: float
-
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return the dollars of one call."""
-        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.llm.model import Model
-from agent.llm.recording import RecordedModel
+from agent.llm.recording import WINDOW, RecordedModel
 from agent.store.run_config import RunConfig
 from agent.text import Say
 
@@ -54,8 +54,6 @@ def context_tokens_of(config: RunConfig, api_key: str | None) -> int:
 
         return CONTEXT_TOKENS
     if config.model is not None and config.model.startswith(RECORDING):
-        from agent.llm.recording import WINDOW
-
         return WINDOW
     return config.context_tokens
 

@@ -1,14 +1,11 @@
 """How a finished trial is written down for git and for tools that read autoresearch's results.tsv."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from agent.store.git_objects import Commit
+from agent.task.task import Task
 from agent.text import one_line
 from agent.trials.trial import Trial
-
-if TYPE_CHECKING:
-    from agent.task.task import Task  # it brings numpy, and reading commands do without
 
 
 def commit_of(
@@ -18,7 +15,7 @@ def commit_of(
     *,
     run_id: str,
     mode: str,
-    task: "Task",
+    task: Task,
     model: str | None,
 ) -> Commit:
     """Return the commit of a finished trial: its files, and its own facts as trailers."""
@@ -35,7 +32,7 @@ def _message(title: str, why: str, facts: Mapping[str, object]) -> str:
     return f"{title}\n" + (f"\n{why}\n" if why else "") + f"\n{trailers}"
 
 
-def _facts(trial: Trial, *, run_id: str, mode: str, task: "Task", model: str | None) -> dict[str, object]:
+def _facts(trial: Trial, *, run_id: str, mode: str, task: Task, model: str | None) -> dict[str, object]:
     """Return what a commit tells of a trial as trailers; None: nothing to tell."""
     outcome = trial.outcome
     assert outcome is not None

@@ -1,4 +1,4 @@
-"""The files that `agent init` writes: a task.toml with a comment for each guess, and a copy of the script if need be."""
+"""The files that `agent init` writes: a task.toml with a comment for each guess, and a lifted script."""
 
 import json
 import math
