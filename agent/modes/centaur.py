@@ -1,4 +1,7 @@
-"""The Centaur: an optimizer proposes every point, and on some turns a model decides what runs in its place."""
+"""The Centaur and its control: an optimizer proposes every point, and on some turns another one runs in its place.
+
+The Centaur asks a model for that one; the control takes the incumbent, so that a model's worth can be told.
+"""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The contract of a proposer: it sees a read-only Context and returns a Proposal."""
+"""The contract of a proposer: it sees a read-only Context and returns a Proposal. One that changes nothing is here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,47 +1,37 @@
-"""The composition root: the one file that knows every concrete proposer, searcher and model by name."""
+"""The modes by name: the one file that knows every concrete proposer and searcher.
+
+It also says which options a mode uses, so that an option which would do nothing is refused.
+"""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.edits.edit import Params
+from agent.edits.formats import FORMATS
+from agent.edits.guard import Guard, imports_of
 from agent.errors import TaskError, UsageError
 from agent.execution.smoke_test import Rehearse
 from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.recording import Transcript
-from agent.modes.centaur import Turns
+from agent.modes.centaur import CentaurProposer, EchoProposer, Turns
+from agent.modes.code_edit import CodeEditProposer, MendingProposer
+from agent.modes.fixed import FixedProposer
 from agent.modes.model_choice import ECHO, is_echo, is_embedded, needs_model
+from agent.modes.numeric import NumericProposer
 from agent.modes.prompting.trial_digest import Briefing
-from agent.modes.proposer import Proposer
-from agent.search.searcher import Searcher
+from agent.modes.proposer import NoiseProposer, Proposer
+from agent.search.cmaes import CMAESearcher, CMAState
+from agent.search.local_gp import LocalGPSearcher
+from agent.search.local_search import LocalSearcher
+from agent.search.optuna_search import OptunaSearcher
+from agent.search.random_search import RandomSearcher
+from agent.search.searcher import HintedSearcher, Searcher
 from agent.search.space import SearchSpace
 from agent.store.paths import RunPaths
 from agent.store.run_config import RunConfig
 from agent.task.task import Task
 from agent.text import read_tail
-
-if TYPE_CHECKING:
-    from agent.modes.numeric import NumericProposer
-    from agent.search.cmaes import CMAState
-
-
-_CONTROL = f"centaur:{ECHO}"
-_ASKS = ("centaur", "fixed", "code-edit")  # a language model
-_OF_A_MODEL = ("base_url", "price", "max_cost", "max_tokens", "context_tokens", "record")
-_OF_EDITS = ("attempts", "lookahead", "smoke", "smoke_on", "edit_format")
-
-_RULES: tuple[tuple[Collection[str], str, Callable[[str], bool]], ...] = (
-    (("llm_share", "llm_warmup", "llm_every"), "is for centaur", lambda mode: mode in ("centaur", _CONTROL)),
-    (_OF_EDITS, "is for code-edit", lambda mode: mode == "code-edit"),
-    (("model",), "is for modes that ask a model", lambda mode: mode in (*_ASKS, _CONTROL)),
-    (_OF_A_MODEL, "is for modes that ask a model", lambda mode: mode in _ASKS),
-    (("hints",), "is for modes with a searcher", lambda mode: mode not in ("fixed", "code-edit", NOISE)),
-    (("derived",), "is for modes that search a space", lambda mode: mode not in ("code-edit", NOISE)),
-)
-"""Options by field of RunConfig, what they are for, and the modes that heed them; all modes heed the others."""
-
-Host = tuple["NumericProposer", Callable[[], "CMAState"]]
-ModelFor = Callable[[int], Model]  # the model that writes trial n, with its transcript
 
 MODES = {
     "centaur": "CMA-ES, and on a share of the trials a language model that sees its state",
@@ -57,6 +47,23 @@ MODES = {
 OPTUNA = "optuna:"
 NOISE = "noise"  # `agent noise`: the baseline under one training seed after another
 SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its model
+_CONTROL = f"centaur:{ECHO}"
+_ASKS = ("centaur", "fixed", "code-edit")  # a language model
+_OF_A_MODEL = ("base_url", "price", "max_cost", "max_tokens", "context_tokens", "record")
+_OF_EDITS = ("attempts", "lookahead", "smoke", "smoke_on", "edit_format")
+
+_RULES: tuple[tuple[Collection[str], str, Callable[[str], bool]], ...] = (
+    (("llm_share", "llm_warmup", "llm_every"), "is for centaur", lambda mode: mode in ("centaur", _CONTROL)),
+    (_OF_EDITS, "is for code-edit", lambda mode: mode == "code-edit"),
+    (("model",), "is for modes that ask a model", lambda mode: mode in (*_ASKS, _CONTROL)),
+    (_OF_A_MODEL, "is for modes that ask a model", lambda mode: mode in _ASKS),
+    (("hints",), "is for modes with a searcher", lambda mode: mode not in ("fixed", "code-edit", NOISE)),
+    (("derived",), "is for modes that search a space", lambda mode: mode not in ("code-edit", NOISE)),
+)
+"""Options by field of RunConfig, what they are for, and the modes that use them; all modes use the others."""
+
+Host = tuple[NumericProposer, Callable[[], CMAState]]
+ModelFor = Callable[[int], Model]  # the model that writes trial n, with its transcript
 
 
 def check_mode(mode: str) -> None:
@@ -81,8 +88,6 @@ def build_proposer(
     if config.hints and not task.hints:
         raise UsageError(f"--hints: {task.folder}/task.toml declares no [hints] for this profile")
     if config.mode == NOISE:
-        from agent.modes.proposer import NoiseProposer
-
         return NoiseProposer()
     if is_echo(config):
         return _echo(config, task)
@@ -110,33 +115,20 @@ def searcher_of(mode: str, space: SearchSpace, start: Params, seed: int) -> Sear
     """
     match mode:
         case "random":
-            from agent.search.random_search import RandomSearcher
-
             return RandomSearcher(space, seed)
         case "cma-es":
-            from agent.search.cmaes import CMAESearcher
-
             return CMAESearcher(space, start, seed)
         case "local":
-            from agent.search.local_search import LocalSearcher
-
             return LocalSearcher(space, start, seed)
         case "local-gp":
-            from agent.search.local_gp import LocalGPSearcher
-
             return LocalGPSearcher(space, start, seed)
-    from agent.search.optuna_search import OptunaSearcher
-
     if mode == "tpe":
         return OptunaSearcher(space, seed)
     return OptunaSearcher(space, seed, mode.removeprefix(OPTUNA))
 
 
-def _numeric(config: RunConfig, task: Task, searcher: Searcher) -> "NumericProposer":
+def _numeric(config: RunConfig, task: Task, searcher: Searcher) -> NumericProposer:
     """Return the proposer around a searcher, with a memory model and hints if the task declares them."""
-    from agent.modes.numeric import NumericProposer
-    from agent.search.searcher import HintedSearcher
-
     if config.hints:
         searcher = HintedSearcher(searcher, _start(config, task))
     return NumericProposer(searcher, task.memory_model())
@@ -145,10 +137,6 @@ def _numeric(config: RunConfig, task: Task, searcher: Searcher) -> "NumericPropo
 def _code_edit(
     config: RunConfig, task: Task, paths: RunPaths, *, model_for: ModelFor, edit_format: str, rehearse: Rehearse | None
 ) -> Proposer:
-    from agent.edits.formats import FORMATS
-    from agent.edits.guard import Guard, imports_of
-    from agent.modes.code_edit import CodeEditProposer, MendingProposer
-
     form = FORMATS[edit_format]
     required = ("load",) if task.score.kind == "held_out" else ()
     saves = (SAVED_TO,) if required and f'"{SAVED_TO}"' in task.source else ()
@@ -166,30 +154,22 @@ def _code_edit(
 
 
 def _fixed(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
-    from agent.modes.fixed import FixedProposer
-
     _space(config, task)  # it needs one, derived coordinates or not
     return FixedProposer(model_for, PromptSet.load("fixed"), _briefing(task), task.memory_model)
 
 
 def _centaur(config: RunConfig, task: Task, model_for: ModelFor) -> Proposer:
-    from agent.modes.centaur import CentaurProposer
-
     host, state = host_of(config, task)
     prompts = PromptSet.load("centaur")
     return CentaurProposer(host, state, model_for, prompts, _briefing(task), turns=turns_of(config))
 
 
 def _echo(config: RunConfig, task: Task) -> Proposer:
-    from agent.modes.centaur import EchoProposer
-
     return EchoProposer(host_of(config, task)[0], turns_of(config))
 
 
 def host_of(config: RunConfig, task: Task) -> Host:
     """Return the CMA-ES of a hybrid, and how to read its state."""
-    from agent.search.cmaes import CMAESearcher
-
     searcher = CMAESearcher(_space(config, task), _start(config, task), config.seed)
     return _numeric(config, task, searcher), searcher.state
 
@@ -225,7 +205,7 @@ def _space(config: RunConfig, task: Task) -> SearchSpace:
 
 
 def refuse_unheeded(modes: Collection[str], given: Mapping[str, Any]) -> None:
-    """Raise UsageError for an option that none of the modes heeds.
+    """Raise UsageError for an option that none of the modes uses.
 
     Args:
         modes: as a comparison names them, `centaur:echo` for the control.

@@ -10,7 +10,7 @@ from agent.edits.search_replace import Block, Match, SearchReplace
 from agent.errors import EditError
 from agent.execution.smoke_test import Rehearse
 from agent.modes.prompting.dialogue import ReplyError
-from agent.modes.prompting.trial_digest import Briefing, one_line, quoted_log
+from agent.modes.prompting.trial_digest import Briefing, quoted_line, quoted_log
 from agent.modes.proposer import Context
 from agent.trials.trial import Status, Trial
 
@@ -45,7 +45,7 @@ class Review:
 
     def __call__(self, reply: str) -> Change:
         """Return the change that `reply` makes. Raises ReplyError if it makes none that can run and is new."""
-        title = one_line(self._form.title(reply))
+        title = quoted_line(self._form.title(reply))
         change = self._applied(reply, title)
         self._refuse_repeated(change)
         if self._rehearse is not None:

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from agent.edits.assignments import read_constants
 from agent.edits.edit import Params, Value
-from agent.modes.prompting.trial_digest import NOTHING, Briefing, one_line
+from agent.modes.prompting.trial_digest import NOTHING, Briefing, quoted_line
 from agent.modes.proposer import Context
 from agent.search.cmaes import CMAState
 from agent.search.parameters import Categorical, Parameter
@@ -113,7 +113,7 @@ def shortlist(
 
 def _what_happened(trial: Trial) -> str:
     assert trial.outcome is not None
-    reason = one_line(trial.outcome.reason)[:REASON_CHARACTERS]
+    reason = quoted_line(trial.outcome.reason)[:REASON_CHARACTERS]
     return f"{trial.outcome.status} {reason}".strip()
 
 

@@ -44,7 +44,7 @@ class Briefing:
             return "running now"
         if trial.outcome.status is Status.OK:
             return f"{self._standing(trial)}, {self.metric} {self.shown(trial.val_loss)}"
-        reason = one_line(trial.outcome.reason)
+        reason = quoted_line(trial.outcome.reason)
         return f"{trial.outcome.status}: {reason}" if reason else str(trial.outcome.status)
 
     def _standing(self, trial: Trial) -> str:
@@ -53,19 +53,19 @@ class Briefing:
         return STANDINGS[trial.standing or Standing.REVERTED]
 
 
-def one_line(text: str) -> str:
+def quoted_line(text: str) -> str:
     """Return text from a model or a log as one short printable line that cannot end the fence it stands in."""
-    line = " ".join(_inert(text).split())
+    line = " ".join(_unfenced(text).split())
     return line if len(line) <= LINE_CHARACTERS else f"{line[: LINE_CHARACTERS - 3]}..."
 
 
 def quoted_log(log: str, n_lines: int = LOG_LINES) -> str:
     """Return the end of a log as a few short printable lines, to be put into a fence: data, never an instruction."""
-    lines = [_inert(line.expandtabs(4).rstrip()) for line in log.splitlines() if line.strip()]
+    lines = [_unfenced(line.expandtabs(4).rstrip()) for line in log.splitlines() if line.strip()]
     return "\n".join(f"  {line[:LINE_CHARACTERS]}" for line in lines[-n_lines:])
 
 
-def _inert(text: str) -> str:
+def _unfenced(text: str) -> str:
     """Return text in which nothing is unprintable and no fence can end."""
     return "".join(sign if sign.isprintable() else " " for sign in text.replace("```", "'''"))
 
@@ -87,7 +87,7 @@ class Memory:
         ran = [trial for trial in self.trials if trial.status and trial.status.ran and not stands(trial)]
         lines = [self._group(group) for group in _grouped(ran)]
         if self.pending is not None:
-            lines.append(f"{self.pending.number}: {one_line(self.pending.proposal.title)} -> running now")
+            lines.append(f"{self.pending.number}: {quoted_line(self.pending.proposal.title)} -> running now")
         return _bounded(lines, n_lines)
 
     def refused(self, n_lines: int) -> str:
@@ -98,7 +98,7 @@ class Memory:
             shape = re.sub(r"\d+", "", _shape(f"{trial.status} {self._reason(trial)}"))
             reasons[shape] = [*reasons.pop(shape, []), trial]
         lines = [
-            f"{len(group)}x {last.status}, the last ({one_line(last.proposal.title)}): {self._reason(last)}"
+            f"{len(group)}x {last.status}, the last ({quoted_line(last.proposal.title)}): {self._reason(last)}"
             for group in reasons.values()
             for last in group[-1:]
         ]
@@ -113,7 +113,7 @@ class Memory:
         return next((trial for trial in reversed(self.trials) if trial.status and trial.status.ran), None)
 
     def _line(self, trial: Trial) -> str:
-        return f"{trial.number}: {one_line(trial.proposal.title)} -> {self.briefing.result(trial)}"
+        return f"{trial.number}: {quoted_line(trial.proposal.title)} -> {self.briefing.result(trial)}"
 
     def _group(self, group: Sequence[Trial]) -> str:
         """Return like ideas as one line, with the best of their results, or else the last."""
@@ -123,10 +123,10 @@ class Memory:
         scored = [trial for trial in group if trial.val_loss is not None]
         told = min(scored, key=lambda trial: trial.val_loss or 0.0) if scored else group[-1]
         which = "best of them" if scored else "the last"
-        return f"{numbers}: {one_line(group[-1].proposal.title)} -> {which}: {self.briefing.result(told)}"
+        return f"{numbers}: {quoted_line(group[-1].proposal.title)} -> {which}: {self.briefing.result(told)}"
 
     def _reason(self, trial: Trial) -> str:
-        return one_line(trial.outcome.reason) if trial.outcome else ""
+        return quoted_line(trial.outcome.reason) if trial.outcome else ""
 
 
 def _grouped(trials: Iterable[Trial]) -> list[list[Trial]]:
