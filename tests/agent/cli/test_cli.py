@@ -15,7 +15,8 @@ import pytest
 
 from tests import commands
 
-BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram"
+TASKS = Path(__file__).parents[2] / "tasks"
+BIGRAM, INSTANT = TASKS / "bigram", TASKS / "instant"
 Agent = Callable[..., CompletedProcess[str]]
 
 
@@ -47,8 +48,8 @@ def started(environment: dict[str, str], tmp_path: Path) -> Agent:
     return run
 
 
-def search(agent: Agent, *args: str) -> CompletedProcess[str]:
-    return agent("run", "--task", str(BIGRAM), "--name", "r", "--mode", "random", "--trials", "3", *args)
+def search(agent: Agent, *args: str, task: Path = INSTANT) -> CompletedProcess[str]:
+    return agent("run", "--task", str(task), "--name", "r", "--mode", "random", "--trials", "3", *args)
 
 
 def one_line_error(done: CompletedProcess[str], code: int) -> str:
@@ -60,7 +61,7 @@ def one_line_error(done: CompletedProcess[str], code: int) -> str:
 
 
 def test_a_run_from_start_to_the_reading_commands(agent: Agent, started: Agent, tmp_path: Path) -> None:
-    done = search(started)
+    done = search(started, task=BIGRAM)
     assert done.returncode == 0, done.stderr
     assert "run r: mode random, task bigram (small), 4 steps a trial, budget: cooperative" in done.stdout
     assert "all 3 trials are done" in done.stdout
@@ -98,7 +99,7 @@ def test_json_of_a_run_is_one_document(agent: Agent) -> None:
 def test_seed_and_number_decide_a_random_run(agent: Agent) -> None:
     params = []
     for name in ("a", "b"):
-        agent("run", "--task", str(BIGRAM), "--name", name, "--mode", "random", "--trials", "3", "--seed", "5")
+        agent("run", "--task", str(INSTANT), "--name", name, "--mode", "random", "--trials", "3", "--seed", "5")
         params.append([trial["params"] for trial in json.loads(agent("log", name, "--json").stdout)["trials"]])
     assert params[0] == params[1]
 
@@ -120,7 +121,7 @@ def test_a_spent_budget_exits_with_3(agent: Agent) -> None:
 
 
 def test_a_run_that_is_not_the_last_is_named_in_what_to_do_next(agent: Agent) -> None:
-    begin = ("run", "--task", str(BIGRAM), "--mode", "random", "--trials", "1", "--name")
+    begin = ("run", "--task", str(INSTANT), "--mode", "random", "--trials", "1", "--name")
     assert "next: agent log --graph · agent show r/0 · agent best\n" in agent(*begin, "r").stdout
     agent(*begin, "later")
     done = agent("resume", "r", "--trials", "2")
@@ -129,7 +130,7 @@ def test_a_run_that_is_not_the_last_is_named_in_what_to_do_next(agent: Agent) ->
 
 def test_a_file_that_cannot_be_written_is_one_line(agent: Agent) -> None:
     assert "cannot write to /proc/runs: No such file" in one_line_error(search(agent, "--runs", "/proc/runs"), 2)
-    agent("run", "--task", str(BIGRAM), "--mode", "random", "--trials", "1")
+    agent("run", "--task", str(INSTANT), "--mode", "random", "--trials", "1")
     assert "cannot make a folder beside /proc/out" in one_line_error(agent("export", "--out", "/proc/out"), 2)
     assert "cannot write no/page.html: No such file" in one_line_error(agent("report", "--out", "no/page.html"), 2)
     assert "cannot write no/p.png: No such file" in one_line_error(agent("report", "--png", "no/p.png"), 2)
@@ -137,7 +138,7 @@ def test_a_file_that_cannot_be_written_is_one_line(agent: Agent) -> None:
 
 @pytest.mark.parametrize("mode", ["tpe", "local", "local-gp", "cma-es", "optuna:RandomSampler"])
 def test_every_searcher_runs_new_configurations(agent: Agent, mode: str) -> None:
-    done = agent("run", "--task", str(BIGRAM), "--mode", mode, "--name", "r", "--trials", "3", "--json")
+    done = agent("run", "--task", str(INSTANT), "--mode", mode, "--name", "r", "--trials", "3", "--json")
     assert done.returncode == 0, done.stderr
     trials = json.loads(done.stdout)["trials"]
     assert [trial["origin"] for trial in trials] == ["baseline", "searcher", "searcher"]
@@ -151,7 +152,7 @@ def test_a_sampler_that_optuna_lacks_is_refused(agent: Agent, sampler: str) -> N
 
 
 def test_a_run_gets_a_name_by_itself_in_any_mode(agent: Agent, tmp_path: Path) -> None:
-    done = agent("run", "--task", str(BIGRAM), "--mode", "optuna:RandomSampler", "--trials", "1", "--json")
+    done = agent("run", "--task", str(INSTANT), "--mode", "optuna:RandomSampler", "--trials", "1", "--json")
     assert done.returncode == 0, done.stderr
     name = json.loads(done.stdout)["run"]
     assert name.endswith("-optuna-RandomSampler-s0")
@@ -237,7 +238,7 @@ def test_git_variables_of_the_caller_lead_nowhere(started: Agent, tmp_path: Path
 
 def begun(environment: dict[str, str], folder: Path, trials: int = 200) -> subprocess.Popen[str]:
     """Start a long run in the background and wait until its second trial is under way."""
-    command = [sys.executable, "-m", "agent", "run", "--task", str(BIGRAM), "--name", "r", "--mode", "random"]
+    command = [sys.executable, "-m", "agent", "run", "--task", str(INSTANT), "--name", "r", "--mode", "random"]
     process = subprocess.Popen(
         [*command, "--trials", str(trials)],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
