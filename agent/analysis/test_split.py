@@ -12,7 +12,7 @@ from agent.execution.scoring.scorer import Artifact, Scorer
 from agent.store.stored_run import StoredRun
 from agent.text import Say, read_tail
 from agent.trials.metric import Metric
-from agent.trials.trial import Trial
+from agent.trials.trial import Score, Trial
 
 
 @dataclass(frozen=True)
@@ -78,23 +78,31 @@ def verified_on_test(stored: StoredRun, trial: Trial, cache: Path, say: Say) -> 
     try:
         corpus = corpus_of(task, cache, say)
         scorer = scorer_of(task, corpus, sandbox, split="test")
-        own = _scored(stored, trial, scorer)
-        first = own if trial.number == 0 else _scored(stored, stored.trial(0), scorer)
+        first = _scored(stored, stored.trial(0), scorer)
+        own = first if trial.number == 0 else _scored(stored, trial, scorer, first[2])
     finally:
         sandbox.close()
-    verified = Verified(trial.number, *own, *first)
+    verified = Verified(trial.number, *own[:2], *first[:2])
     verified.save(stored.paths.verified)
     return verified
 
 
-def _scored(stored: StoredRun, trial: Trial, scorer: Scorer) -> tuple[float, float]:
-    """Return a kept trial's loss on validation and on the scorer's split."""
+def _scored(
+    stored: StoredRun, trial: Trial, scorer: Scorer, baseline: Score | None = None
+) -> tuple[float, float, Score]:
+    """Return a kept trial's loss on validation and on the scorer's split, and the score that the second one is of.
+
+    Args:
+        baseline: the baseline's score on the same split, whose cost caps this one's; None for the baseline itself.
+    """
     paths = stored.paths.trial(trial.number)
     if not paths.artifact.is_file() or trial.val_loss is None:
         raise UsageError(f"{paths.artifact} is gone: only kept trials leave their model behind")
     label, folder = f"{stored.run_id}/{trial.number:04d}/test", paths.root / "score-test"
-    left_behind = Artifact(paths.artifact, paths.files, read_tail(paths.log), folder, label, trial.number)
+    left_behind = Artifact(
+        paths.artifact, paths.files, read_tail(paths.log), folder, label, trial.number, None, baseline
+    )
     score = scorer.score(left_behind)
     if score.val_loss is None:
         raise AgentError(f"no score on the test split: {score.status}, {score.reason}; see {folder}")
-    return trial.val_loss, score.val_loss
+    return trial.val_loss, score.val_loss, score

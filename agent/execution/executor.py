@@ -85,7 +85,8 @@ def execute(
     score = None
     if failed is None:
         scoring()
-        left_behind = Artifact(paths.artifact, paths.files, log, paths.score, label, number, to_beat=to_beat)
+        first = baseline.score if baseline else None
+        left_behind = Artifact(paths.artifact, paths.files, log, paths.score, label, number, to_beat, first)
         score = bench.scorer.score(left_behind)
     outcome = judge(execution, failed, score, task.budget)
     said = reported(log)

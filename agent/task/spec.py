@@ -20,6 +20,7 @@ class ScoreSpec(_Strict):
     kind: Literal["held_out", "predictions", "printed"] = "held_out"
     command: tuple[str, ...] = ("python", "score.py")  # in /task of a fresh sandbox; not used for printed
     rounds: int = Field(default=8, ge=0)  # held_out: rounds of audit before the incumbent moves, beside the one always
+    cost_factor: float = Field(default=8.0, ge=1)  # held_out, predictions: of the baseline's own scoring seconds
     tol: float = Field(default=1e-2, gt=0)  # held_out: nats that one audited position may be off
     tol_mean: float = Field(default=1e-3, gt=0)  # held_out: nats that the mean difference may be off
     measure: Literal["accuracy", "log_loss", "mean_squared_error"] | None = None  # predictions: what the host computes

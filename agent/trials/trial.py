@@ -135,6 +135,8 @@ class Score:
     reason: str = ""
     seconds: float = 0.0  # wall
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    cpu_seconds: Mapping[str, float] = field(default_factory=dict)  # by question: of the job that used most
+    wall_seconds: Mapping[str, float] = field(default_factory=dict)  # by question: of the job that took longest
 
     def to_json(self) -> dict[str, Any]:
         return changed_fields(self)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from agent.execution.scoring.audit import ROUNDING, Drawn, prefixes
 from agent.execution.scoring.scorer import Artifact
-from agent.execution.scoring.scoring_job import fault, scoring_job
+from agent.execution.scoring.scoring_job import Question, fault, scoring_job
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.trial import Status
@@ -24,6 +24,7 @@ class Questions:
         self._left_behind = left_behind
         self._n_audits = 0
         self.jobs: list[dict[str, Any]] = []  # what the sandbox observed of each, for the evidence
+        self.executions: list[tuple[Question, Execution]] = []
 
     def claim(self, sequences: NDArray[np.uint16]) -> NDArray[np.float64] | tuple[Status, str]:
         """Return the claimed losses in nats, shape (N, T), or why there are none."""
@@ -67,8 +68,10 @@ class Questions:
                     log=folder / f"{name}.log",
                     label=f"{self._left_behind.label}/{name}",
                     environment={"SCORE_TOKENS": "/data/tokens.bin", "SCORE_LENGTH": str(self._corpus.length)},
+                    baseline=self._left_behind.baseline,
                 )
             )
+            self.executions.append((question, execution))
             self.jobs.append(_observed(name, execution, n_bytes))
             failed = fault(execution, n_bytes)
             return failed or np.fromfile(answer, dtype=np.float32).reshape(shape)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from agent.execution.scoring.audit import Differences, compare, correction, draw, mean_difference, objection
 from agent.execution.scoring.audit_jobs import Questions
 from agent.execution.scoring.scorer import Artifact
+from agent.execution.scoring.scoring_job import with_cost
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.trial import Score, Status
@@ -66,9 +67,11 @@ class AuditedScorer:
         evidence = _summary(rounds, self._sequences)
         _write(left_behind.folder / "audit.json", failed, rounds, {**evidence, "jobs": asking.jobs})
         if failed is not None:
-            return Score(None, KIND, failed[0], failed[1], seconds, evidence)
-        assert not isinstance(claimed, tuple)
-        return Score(self._bits_per_byte(claimed, rounds), KIND, seconds=seconds, evidence=evidence)
+            score = Score(None, KIND, failed[0], failed[1], seconds, evidence)
+        else:
+            assert not isinstance(claimed, tuple)
+            score = Score(self._bits_per_byte(claimed, rounds), KIND, seconds=seconds, evidence=evidence)
+        return with_cost(score, asking.executions)
 
     def _audited(
         self, asking: Questions, claimed: NDArray[np.float64], rounds: list[Differences]

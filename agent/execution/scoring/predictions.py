@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.execution.scoring.scorer import Artifact
-from agent.execution.scoring.scoring_job import fault, scoring_job
+from agent.execution.scoring.scoring_job import fault, scoring_job, with_cost
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.trial import Score, Status
@@ -53,6 +53,7 @@ class PredictionScorer:
                     log=folder / "predict.log",
                     label=f"{left_behind.label}/predict",
                     environment={"SCORE_INPUTS": "/data/inputs.bin"},
+                    baseline=left_behind.baseline,
                 )
             )
             failed = fault(execution, n_bytes)
@@ -63,10 +64,11 @@ class PredictionScorer:
             failed = Status.REJECTED_SCORE, "a prediction is not finite"
         seconds = round(time.monotonic() - started, 3)
         if failed is not None:
-            return Score(None, KIND, failed[0], failed[1], seconds)
+            return with_cost(Score(None, KIND, failed[0], failed[1], seconds), [("predict", execution)])
         assert outputs is not None
         value = measured(self._measure, outputs.astype(np.float64), self._labels)
-        return Score(self._task.metric.to_loss(value), KIND, seconds=seconds, evidence={"examples": len(outputs)})
+        found = Score(self._task.metric.to_loss(value), KIND, seconds=seconds, evidence={"examples": len(outputs)})
+        return with_cost(found, [("predict", execution)])
 
 
 def measured(measure: Measure, outputs: NDArray[np.float64], labels: NDArray[Any]) -> float:

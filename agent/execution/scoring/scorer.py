@@ -18,6 +18,7 @@ class Artifact:
     label: str  # "RUN/0007"
     trial: int
     to_beat: float | None = None  # the incumbent's loss: what is lower would move it, and is looked at more closely
+    baseline: Score | None = None  # whose cost caps what scoring may take; None: this is the baseline, or it has none
 
 
 class Scorer(Protocol):

@@ -1,16 +1,29 @@
-"""The scoring job: a fresh sandbox with the artifact, the script and one question from the host."""
+"""The scoring job: a fresh sandbox with the artifact, the script and one question from the host.
 
-from collections.abc import Mapping
+A script could save its training data in the artifact and train on whenever it is loaded, beside any budget. So a job
+may take `score.cost_factor` times what the baseline's own took for the same question, and a start beside that. The
+default, 8, lets every point of the bundled space through: its largest model takes 30.0 CPU seconds for a claim, the
+baseline 2.6, and each 2.3 to start, which is 6.6 times as much (2026-11-29).
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from agent.execution.training_job import limits_of
 from agent.task.task import Task
-from agent.trials.trial import Status
-from sandbox.job import OUTPUT, Execution, Job, Mount, StoppedBy
+from agent.trials.trial import Score, Status
+from sandbox.job import OUTPUT, Execution, Job, Limits, Mount, StoppedBy
 
 Question = Literal["claim", "audit", "predict"]
+
+START_CPU_SECONDS = 10.0
+"""Beside the factor. Importing a library that the baseline does without, or compiling, costs seconds once; below that,
+the factor would only measure how busy the machine is."""
+START_WALL_SECONDS = 30.0
+"""The same by the clock, which is what counts on a GPU. A busy machine makes jobs wait: with a load of 20 on 2
+processors, a container that does nothing took 3.8 s (docs/security.md)."""
 
 
 def scoring_job(
@@ -25,6 +38,7 @@ def scoring_job(
     log: Path,
     label: str,
     environment: Mapping[str, str],
+    baseline: Score | None = None,
 ) -> Job:
     """Return the job that answers `question` about `artifact`.
 
@@ -33,18 +47,46 @@ def scoring_job(
         asked: files of the question by their name below /data.
         answer: host file that receives the answer.
         answer_bytes: its size; the sandbox lets it grow no further.
+        baseline: what scoring the baseline took; None: the task's limits alone.
     """
+    limits = replace(limits_of(task), output_mb=answer_bytes / 2**20, cpu_seconds=None)
     inside = [Mount(path, f"/data/{name}") for name, path in asked.items()]
     return Job(
         argv=(*task.score.command, question),
         label=label,
-        limits=replace(limits_of(task), output_mb=answer_bytes / 2**20, cpu_seconds=None),
+        limits=capped(limits, question, baseline, task.score.cost_factor),
         log=log,
         output=answer,
         mounts=(Mount(files, "/task"), Mount(artifact, "/in/artifact"), *inside),
         environment={**task.variables, **environment, "SCORE_ARTIFACT": "/in/artifact", "SCORE_OUTPUT": OUTPUT},
         workdir="/task",
     )
+
+
+def capped(limits: Limits, question: Question, baseline: Score | None, factor: float) -> Limits:
+    """Return the limits with no more than `factor` times the baseline's seconds for the same question, and a start.
+
+    What is not known of the baseline caps nothing: journals of earlier versions do not have it.
+    """
+    cpu_seconds = baseline.cpu_seconds.get(question) if baseline is not None else None
+    wall_seconds = baseline.wall_seconds.get(question) if baseline is not None else None
+    if cpu_seconds is not None:
+        limits = replace(limits, cpu_seconds=factor * cpu_seconds + START_CPU_SECONDS)
+    if wall_seconds is not None:
+        cap = factor * wall_seconds + START_WALL_SECONDS
+        limits = replace(limits, wall_seconds=min(limits.wall_seconds, cap))
+    return limits
+
+
+def with_cost(score: Score, executions: Iterable[tuple[Question, Execution]]) -> Score:
+    """Return the score with the CPU and wall seconds of the costliest job of each question."""
+    cpu_seconds: dict[str, float] = {}
+    wall_seconds: dict[str, float] = {}
+    for question, execution in executions:
+        wall_seconds[question] = max(wall_seconds.get(question, 0.0), round(execution.wall_seconds, 3))
+        if execution.cpu_seconds is not None:
+            cpu_seconds[question] = max(cpu_seconds.get(question, 0.0), round(execution.cpu_seconds, 3))
+    return replace(score, cpu_seconds=cpu_seconds, wall_seconds=wall_seconds)
 
 
 def fault(execution: Execution, answer_bytes: int) -> tuple[Status, str] | None:
