@@ -34,7 +34,7 @@ class Place:
     cache: Path
     variables: Mapping[str, str]  # the caller's environment, of which task.toml may let names through
     say: Say
-    compiled: Path | None = None  # what the run's baseline left of its compilers
+    compiled: Path | None = None  # compiler caches that the run's baseline saved
     sandbox: str | None = None  # kind; None: as recorded
     accept_unenforced: frozenset[str] = frozenset()
     gpus: tuple[str, ...] = ()

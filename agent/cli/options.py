@@ -1,4 +1,4 @@
-"""Options, arguments and look-ups that the commands share. Like `cli`, it may read the environment."""
+"""Options, arguments and look-ups that the commands share. Like every file of cli/, it may read the environment."""
 
 import json
 import os

@@ -31,7 +31,7 @@ class Workbench:
     sandbox: Sandbox
     scorer: Scorer
     passed_on: Mapping[str, str]  # variables of the caller that task.toml allows
-    compiled: Path  # what the baseline left of its compilers; see agent.execution.compile_cache
+    compiled: Path  # compiler caches that the baseline saved; see agent.execution.compile_cache
     conditions: Mapping[str, str]  # what results may depend on here; see agent.execution.environment
 
 

@@ -91,7 +91,7 @@ class RecordedModel:
 
 
 def cut_recording(path: Path, n_replies: int) -> None:
-    """Cut a recording that is gone on with after its first replies: what a kill left behind them was never used.
+    """Cut the recording of a resumed run after its first replies: what a kill left behind them was never used.
 
     Raises:
         MissingRequirementError, UsageError: it is not there, or no recording.

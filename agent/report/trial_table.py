@@ -124,7 +124,10 @@ def void_line(void: Void, trial: int, metric: Metric, colour: bool) -> str:
 
 
 def machine_mark(trial: Trial | Repeat) -> str:
-    """Return in a word what the machine did to a trial's loss: `-1.2 % speed: corrected`; empty if nothing."""
+    """Return what the machine did to a trial: attempts that were void and, of old runs, a correction of the loss.
+
+    For example `2 void, speed -1.2%: corrected`; empty if nothing.
+    """
     machine = trial.outcome.machine if trial.outcome else None
     n_void = sum(void.trained for void in trial.voids)
     marks = [f"{n_void} void"] if n_void else []

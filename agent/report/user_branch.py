@@ -1,4 +1,4 @@
-"""The kept trials as a new branch of the user's own repository, on request; nothing else of it is touched.
+"""The kept trials, or the minimal script, as a new branch of the user's own repository; nothing else is touched.
 
 Only git's object store and one new ref are written: no checkout, no index, no hook, no configuration.
 """

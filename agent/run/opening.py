@@ -48,7 +48,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class OnResume:
-    """What the user asks for when a run is gone on with."""
+    """What the user asks for when a run is resumed."""
 
     caps: Mapping[str, float | None] = field(default_factory=dict)  # new ones, by field of RunConfig; None: as it is
     accept_changed: tuple[str, ...] = ()  # conditions that may differ from the run's own

@@ -1,4 +1,4 @@
-"""What may be different when a run is gone on with: its budget may be higher, and nothing else."""
+"""What may be different when a run is resumed: its budget may be higher, and nothing else."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace

@@ -113,7 +113,7 @@ class RunPaths:
 
     @property
     def compiled(self) -> Path:
-        """What the baseline's job left of its compilers. Never opened by the host."""
+        """Compiler caches that the baseline's job saved. Never opened by the host."""
         return self.root / "compiled.tar"
 
     @property

@@ -1,4 +1,4 @@
-"""How a finished trial is written down for git and for tools that read autoresearch's results.tsv."""
+"""The commit of a finished trial: its files, and its own facts as trailers. It follows from the journal alone."""
 
 from collections.abc import Mapping
 

@@ -87,7 +87,7 @@ class RepeatFinished:
 
 @dataclass(frozen=True)
 class AttemptVoided:
-    """An attempt at what is in flight does not count: the machine was another. The next one begins."""
+    """An attempt at what is in flight does not count, for the machine's speed had changed. The next one begins."""
 
     trial: int
     seed: int | None  # of the repeat in flight; None: it is the trial itself

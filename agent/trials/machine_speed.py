@@ -1,4 +1,4 @@
-"""How fast the machine was around one execution, and attempts that do not count because it was not the same machine.
+"""How fast the machine was around one execution, and attempts that do not count because the speed had changed.
 
 Only where the budget is seconds: there a slow machine learns less, and would pass for a bad idea.
 """
@@ -12,15 +12,13 @@ from typing import Any
 class Machine:
     """What was measured of the machine around one execution that counts."""
 
-    speeds: tuple[
-        float, ...
-    ] = ()  # of the canary, in its own unit a second: before and after; around the baseline more
+    # Of the canary, in its own unit a second: before and after; around the baseline more.
+    speeds: tuple[float, ...] = ()
     ratio: float | None = None  # to the reference, the mean of before and after; None: this is the reference
     raw_loss: float | None = None  # as scored, where an earlier version corrected `val_loss` for the ratio
     seconds: float = 0.0  # that the canaries took, by the clock
-    gpu: Mapping[str, float] = field(
-        default_factory=dict
-    )  # what held it back in training: share of the time, by reason
+    # What held the GPU back in training: share of the time, by reason.
+    gpu: Mapping[str, float] = field(default_factory=dict)
     canary_gpu: Mapping[str, float] = field(default_factory=dict)  # the same in the canaries
     sm_mhz: int | None = None  # clock of the GPU's processors in training, median
     others: tuple[int, ...] = ()  # other programs on the GPU, by their process numbers

@@ -130,7 +130,7 @@ class Score:
     """A loss and what stands behind it."""
 
     val_loss: float | None  # minimised; None: there is no score, and `status` says why
-    kind: str  # "held_out", "audited" or "printed" (self-reported)
+    kind: str  # "audited", "predictions" or "printed" (self-reported)
     status: Status = Status.OK  # else bad_artifact or rejected_score
     reason: str = ""
     seconds: float = 0.0  # wall
@@ -163,9 +163,8 @@ class Outcome:
     score: Score | None = None
     reported: Mapping[str, float] = field(default_factory=dict)  # what the script printed: information only
     sandbox: str = ""  # what it ran in: name and version, or the image's digest
-    conditions: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what it may depend on; see agent.execution.environment
+    # What it may depend on; see agent.execution.environment.
+    conditions: Mapping[str, str] = field(default_factory=dict)
     unenforced: tuple[str, ...] = ()
     machine: Machine | None = None  # how fast it was; None: the budget is not the clock's, or nothing measured it
     flags: tuple[str, ...] = ()  # where the script's word and the host's measurement disagree, one line each

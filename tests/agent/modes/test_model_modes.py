@@ -1,4 +1,4 @@
-"""Modes with a model through the whole command line: fixed, and centaur with its control and its other prompt."""
+"""Modes with a model through the whole command line: fixed, and centaur with its control."""
 
 import json
 import os
