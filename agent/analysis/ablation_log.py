@@ -125,7 +125,7 @@ def known(stored: StoredRun) -> Attributed:
     found = attributed(stored)
     if found is None:
         raise UsageError(
-            f"nobody has asked what the changes of {stored.run_id} are worth; `agent attribute {stored.run_id}` does"
+            f"{stored.run_id} has no attribution yet; `agent attribute {stored.run_id}` says what its changes are worth"
         )
     return found
 

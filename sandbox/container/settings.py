@@ -35,7 +35,7 @@ def settings(
         "WorkingDir": "/",
         "Hostname": "sandbox",
         "OpenStdin": True,
-        "StdinOnce": True,  # the keeper's input ends when we hang up: see keeper.py
+        "StdinOnce": True,  # the keeper's input ends when we hang up: see supervisor.py
         "AttachStdin": True,
         "AttachStdout": True,
         "AttachStderr": True,
