@@ -14,10 +14,16 @@ from agent.errors import AgentError
 from agent.execution.sandboxes import open_sandbox
 from agent.execution.speed.drift import Reference
 from agent.execution.speed.probe import Canary, has_canary
+from agent.llm.local_model import LocalModel
+from agent.llm.openai_model import OpenAIModel, Patience
 from agent.store.paths import RunsFolder
 from agent.task.corpus import find_corpus
 from agent.task.task import Task
 from agent.trials.machine_speed import Machine
+from sandbox import interpreter
+from sandbox.container.docker_sandbox import DockerSandbox
+from sandbox.container.engine import Engine
+from sandbox.container.image import Wanted
 from sandbox.errors import SandboxError
 from sandbox.self_check import probe
 
@@ -181,11 +187,6 @@ def _early_stopping(task: Task) -> Finding:
 
 def _docker(task: Task | None) -> Iterator[Finding]:
     """Run the same jobs in containers, if there is an engine: with the task's image, or with our own interpreter."""
-    from sandbox.container.docker_sandbox import DockerSandbox
-    from sandbox.container.engine import Engine
-    from sandbox.container.image import Wanted
-    from sandbox.interpreter import own
-
     try:
         Engine().close()
     except SandboxError as error:
@@ -197,7 +198,7 @@ def _docker(task: Task | None) -> Iterator[Finding]:
         sandbox = (
             open_sandbox("docker", task, say=said.append)
             if task is not None and named
-            else DockerSandbox(Wanted(python=own()), say=said.append)
+            else DockerSandbox(Wanted(python=interpreter.own()), say=said.append)
         )
         try:
             for found in probe(sandbox):
@@ -222,8 +223,6 @@ def _gpu() -> Finding:
 
 def _model(endpoint: Endpoint) -> Finding:
     if endpoint.base_url is None and endpoint.api_key is None:
-        from agent.llm.local_model import LocalModel
-
         try:
             LocalModel().close()
         except AgentError as error:
@@ -232,8 +231,6 @@ def _model(endpoint: Endpoint) -> Finding:
         return Finding("model", "ok", "the embedded SmolLM2-135M, which has no tuning skill", better)
     if endpoint.model is None:
         return Finding("model", "missing", "an endpoint is set, but no model", "export OPENAI_MODEL=NAME")
-    from agent.llm.openai_model import OpenAIModel, Patience
-
     try:
         model = OpenAIModel(
             endpoint.model,

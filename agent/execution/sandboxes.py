@@ -1,15 +1,16 @@
 """Where the jobs of a run go: the sandbox that was asked for, with what the task says of its environment."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.errors import TaskError
 from agent.task.task import Task
 from agent.text import Say
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
+from sandbox.container.docker_sandbox import DockerSandbox
+from sandbox.container.engine import Engine
+from sandbox.container.image import Wanted
+from sandbox.gpu.leasing import LeasedGpus, Leases, shared_folder
 from sandbox.job import Sandbox
-
-if TYPE_CHECKING:
-    from sandbox.container.image import Wanted
 
 
 def open_sandbox(
@@ -31,9 +32,6 @@ def open_sandbox(
     """
     sandbox: Sandbox
     if kind == "docker":
-        from sandbox.container.docker_sandbox import DockerSandbox
-        from sandbox.container.image import Wanted
-
         wanted = _wanted(task)
         if image is not None and image_is_here(image):
             wanted = Wanted(image, python=wanted.python)
@@ -41,20 +39,14 @@ def open_sandbox(
             say(f"the image {image} is not on this machine; the task's own takes its place")
         sandbox = DockerSandbox(wanted, accept_unenforced, gpus=bool(gpus), say=say)
     else:
-        from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
-
         sandbox = BubblewrapSandbox(_python(task), accept_unenforced)
     if not gpus:
         return sandbox
-    from sandbox.gpu.leasing import LeasedGpus, Leases, shared_folder
-
     return LeasedGpus(sandbox, gpus, Leases(shared_folder(), say))
 
 
-def _wanted(task: Task) -> "Wanted":
+def _wanted(task: Task) -> Wanted:
     """Return what the task says of its image. Raises TaskError if it says two things."""
-    from sandbox.container.image import Wanted
-
     image, dockerfile, python = task.environment.image, _dockerfile(task), _python(task)
     if image is not None and dockerfile is not None:
         raise TaskError(f"{task.folder}/task.toml: [environment] names both an image and a dockerfile; choose one")
@@ -63,8 +55,6 @@ def _wanted(task: Task) -> "Wanted":
 
 def image_is_here(image: str) -> bool:
     """Return whether this machine has the image of that digest. Raises SandboxError if no engine answers."""
-    from sandbox.container.engine import Engine
-
     with Engine() as engine:
         return engine.image(image) is not None
 

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.errors import UsageError
+from agent.llm import local_model
 from agent.llm.model import Model
+from agent.llm.openai_model import OpenAIModel, Patience, describe_endpoint
+from agent.llm.prices import Price
 from agent.llm.recording import WINDOW, RecordedModel
 from agent.store.run_config import RunConfig
 from agent.text import Say
@@ -30,9 +33,7 @@ def model_name(config: RunConfig) -> str | None:
     if not needs_model(config):
         return None
     if config.model is None:
-        from agent.llm.local_model import NAME
-
-        return NAME
+        return local_model.NAME
     is_recording = config.model.startswith(RECORDING)
     return f"{RECORDING}{Path(config.model).name}" if is_recording else config.model
 
@@ -50,9 +51,7 @@ def is_embedded(config: RunConfig, api_key: str | None) -> bool:
 def context_tokens_of(config: RunConfig, api_key: str | None) -> int:
     """Return the window of the run's model, without opening it."""
     if is_embedded(config, api_key):
-        from agent.llm.local_model import CONTEXT_TOKENS
-
-        return CONTEXT_TOKENS
+        return local_model.CONTEXT_TOKENS
     if config.model is not None and config.model.startswith(RECORDING):
         return WINDOW
     return config.context_tokens
@@ -82,8 +81,6 @@ def build_model(
     if config.model is not None and config.model.startswith(RECORDING):
         return RecordedModel(Path(config.model.removeprefix(RECORDING)), n_replies_used)
     if config.base_url is None and api_key is None:
-        from agent.llm.local_model import LocalModel
-
         if config.model is not None:
             raise UsageError(
                 f"--model {config.model}: no endpoint is known for it; set OPENAI_API_KEY, or --base-url of a server"
@@ -92,10 +89,7 @@ def build_model(
             "model: the embedded SmolLM2-135M. It shows that everything works; it has no skill at tuning and mostly\n"
             "  copies what it is shown. For a real one set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL."
         )
-        return LocalModel()
-    from agent.llm.openai_model import OpenAIModel, Patience, describe_endpoint
-    from agent.llm.prices import Price
-
+        return local_model.LocalModel()
     if config.model is None:
         raise UsageError("name the endpoint's model with --model or OPENAI_MODEL")
     remote = describe_endpoint(config.base_url)

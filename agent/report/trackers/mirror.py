@@ -7,7 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from agent.errors import MissingRequirementError, TrackError, UsageError
+from agent.report.trackers.mlflow_tracker import MlflowTracker
+from agent.report.trackers.tensorboard_tracker import TensorboardTracker
 from agent.report.trackers.tracker import KINDS, Tracker, facts_of
+from agent.report.trackers.wandb_tracker import WandbTracker
 from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
 from agent.text import Say
@@ -31,15 +34,9 @@ def open_tracker(kind: str, paths: RunPaths, uri: str | None = None) -> Tracker:
     if uri is not None and kind != "mlflow":
         raise UsageError(f"--uri is MLflow's; {kind} writes to {paths.root / kind}")
     if kind == "mlflow":
-        from agent.report.trackers.mlflow_tracker import MlflowTracker
-
         return MlflowTracker(uri)
     if kind == "tensorboard":
-        from agent.report.trackers.tensorboard_tracker import TensorboardTracker
-
         return TensorboardTracker(paths.root / kind)
-    from agent.report.trackers.wandb_tracker import WandbTracker
-
     return WandbTracker(paths.root / kind)
 
 
