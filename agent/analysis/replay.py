@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +19,8 @@ from agent.execution.scoring.scorer import Artifact
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus, find_corpus
 from agent.task.task import Task
-from agent.text import read_tail
+from agent.text import Say, read_tail
 from agent.trials.trial import Outcome, Status
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from agent.llm.endpoint_faults import (
 )
 from agent.llm.model import Completion, Message, Schema, legible
 from agent.llm.prices import Price
+from agent.text import Say
 
 if TYPE_CHECKING:  # openai takes 0.5 s to import: only a run that talks to a model pays for it
     from openai import OpenAI, Stream
@@ -38,7 +39,7 @@ class Patience:
     request_seconds: float = 600.0  # of one try; a small model on a busy CPU needs minutes
     retry_seconds: float = 300.0  # of all tries and the waits between them
     sleep: Callable[[float], None] = time.sleep
-    report: Callable[[str], None] = field(default=lambda _line: None)  # told one line before each wait
+    report: Say = field(default=lambda _line: None)  # told one line before each wait
 
 
 class OpenAIModel:

@@ -12,7 +12,7 @@ from agent.edits.guard import fingerprint
 from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.numeric import NumericProposer
-from agent.modes.prompting.centaur_prompt import Turn, compact
+from agent.modes.prompting.centaur_prompt import Turn, openings
 from agent.modes.prompting.configuration_reply import ConfigurationCheck, decided
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context, Proposer
@@ -70,8 +70,8 @@ class CentaurProposer:
             return proposal
         turn = Turn(context, self._state(), point, self._host.estimate(point))
         check = ConfigurationCheck(context, self._briefing, self._host.estimate, point)
-        openings = compact(turn, self._prompts, self._briefing)
-        answer = decided(self._model_for(context.number), self._prompts, openings, check)
+        prompts = openings(turn, self._prompts, self._briefing)
+        answer = decided(self._model_for(context.number), self._prompts, prompts, check)
         return replace(answer, shown=point, searcher_state=turn.state.to_json())
 
 

@@ -36,7 +36,7 @@ def machine_lines(history: History) -> list[str]:
     machine = history.trials[0].outcome.machine if history.trials and history.trials[0].outcome else None
     if machine is None or not machine.speeds:
         return []
-    from agent.execution.speed.drift import Reference
+    from agent.execution.speed.drift import Reference  # it brings statistics, and most runs do without
 
     reference = Reference.of(machine)
     voids = [void for result in history.timeline for void in result.voids]
@@ -145,7 +145,7 @@ def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
     values = [metric.shown(trial.val_loss) for trial in trials if trial.val_loss is not None]
     if len(values) < 2:
         return ["fewer than two seeds have a loss: nothing can be said about the noise"]
-    from statistics import mean, stdev
+    from statistics import mean, stdev  # 10 ms, which reading commands do without
 
     sigma = stdev(values)
     if sigma == 0:

@@ -237,7 +237,7 @@ def run_git(
 ) -> bytes:
     """Run git without the user's settings and hooks, and return what it printed.
 
-    `held` is a descriptor from `git_turns.turn` that it keeps; a command that changes a repository of runs needs one.
+    `held` is a descriptor from `git_locks.turn` that it keeps; a command that changes a repository of runs needs one.
 
     Raises:
         MissingRequirementError: there is no git program.

@@ -37,7 +37,7 @@ class Turn:
         return read_constants(self.context.source, self.space.names)
 
 
-def compact(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Sequence[Message]]:
+def openings(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Sequence[Message]]:
     """Yield the prompt with ever fewer rows of history: at most 2,500 tokens for 14 names."""
     context, state = turn.context, turn.state
     for n_top, n_recent, n_failed in HISTORY_ROWS:
