@@ -14,6 +14,15 @@ from agent.text import counted
 app = typer.Typer()
 LAST_SECONDS = 120
 """How long a tracker that follows a run may go on after its end: a server that does not answer is given up then."""
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "WANDB_MODE": "offline",
+    "WANDB_SILENT": "true",
+    "WANDB_ERROR_REPORTING": "false",
+}
 
 
 @app.command()
@@ -42,17 +51,6 @@ def track(
         else:
             n_trials = mirror.mirror(stored, tracker)
         print(f"{counted(n_trials, 'trial')} of {stored.run_id} are in {to}: {tracker.close()}")
-
-
-_QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
-    "WANDB_MODE": "offline",
-    "WANDB_SILENT": "true",
-    "WANDB_ERROR_REPORTING": "false",
-}
 
 
 def _ended(seconds: float) -> bool:
