@@ -40,7 +40,7 @@ except OSError as error:
     print(error)
 """
 _OURS = "AUTOCENTAUR_PROBE"
-_LIMITS = Limits(wall_seconds=10.0, memory_gb=0.125, processes=16, output_mb=2.0, scratch_mb=1.5, log_mb=0.01)
+_LIMITS = Limits(wall_seconds=60.0, memory_gb=0.125, processes=16, output_mb=2.0, scratch_mb=1.5, log_mb=0.01)
 
 
 @dataclass(frozen=True)

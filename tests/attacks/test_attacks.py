@@ -51,7 +51,7 @@ class Case:
     name: str
     numbers: str
     expected: tuple[Status, ...]
-    wall_seconds: float = 30.0
+    wall_seconds: float = 600.0
     processes: int = 64
 
 

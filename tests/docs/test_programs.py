@@ -63,5 +63,5 @@ def test_the_server_that_we_embed_serves_a_file_to_a_run(warm: Zygote, tmp_path:
     assert agent.agent(*run, **asked) == 0, agent.said
     assert "model calls" in agent.said
     server.stdin.close()  # this is what ends it, as the page says
-    assert server.wait(timeout=60) == 0
+    assert server.wait(timeout=600) == 0
     server.stdout.close()

@@ -111,7 +111,7 @@ def zygote(folder: Path) -> Iterator[Zygote]:
         yield Zygote(process, folder)
     finally:
         process.stdin.close()
-        process.wait(timeout=60)
+        process.wait(timeout=600)
 
 
 def told(runs: RunsFolder, run_id: str) -> dict[str, Any]:

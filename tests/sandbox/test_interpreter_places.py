@@ -19,7 +19,7 @@ def test_an_environment_below_tmp_is_seen_although_tmp_is_private() -> None:
         job = Job(
             ("python", "-I", "-c", program),  # with site, which finds the environment
             "test/tmp",
-            Limits(wall_seconds=30, memory_gb=0.25),
+            Limits(wall_seconds=600, memory_gb=0.25),
             Path(folder) / "log",
         )
         execution = sandbox.run(job)

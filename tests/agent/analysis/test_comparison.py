@@ -243,7 +243,7 @@ def test_a_comparison_is_no_run_and_the_remedy_is_told(finished: Zygote) -> None
 
 
 def test_ctrl_c_leaves_everything_in_order(finished: Zygote) -> None:
-    command = [sys.executable, "-m", "agent", "compare", "--resume", "c", "--trials", "50"]
+    command = [sys.executable, "-m", "agent", "compare", "--resume", "c", "--trials", "5000"]
     variables = {"PATH": os.environ["PATH"], "HOME": str(finished.folder), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=finished.folder, env=variables, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -192,7 +192,7 @@ def test_a_crash_is_reproduced_by_a_crash(agent: Agent, tmp_path: Path) -> None:
     task.mkdir()
     (task / "task.toml").write_text(
         '[task]\nname = "edge"\n[score]\nkind = "printed"\n[budget]\nunit = "steps"\namount = 1\nnominal_seconds = 1\n'
-        'counted_by = "script"\n[limits]\nwall_seconds = 30\nmemory_gb = 0.25\n'
+        'counted_by = "script"\n[limits]\nwall_seconds = 600\nmemory_gb = 0.25\n'
         '[space]\nX = { type = "categorical", choices = ["up", "down"] }\n'
     )
     (task / "train.py").write_text('X = "up"\nassert X == "up", "fell"\nprint("---\\nval_loss: 1.5")\n')
@@ -213,7 +213,7 @@ def test_an_interrupt_leaves_nothing_behind(agent: Agent, environment: dict[str,
     task.mkdir()
     (task / "task.toml").write_text(
         '[task]\nname = "slow"\n[score]\nkind = "printed"\n[budget]\namount = 1\n'
-        '[limits]\nwall_seconds = 60\nmemory_gb = 0.25\n[environment]\nvariables = ["PAUSE"]\n'
+        '[limits]\nwall_seconds = 6000\nmemory_gb = 0.25\n[environment]\nvariables = ["PAUSE"]\n'
         '[machine]\ncanary = "off"\n'  # its loss has nothing to do with time
         '[space]\nX = { type = "int", low = 0, high = 9 }\n'
     )
@@ -226,7 +226,7 @@ def test_an_interrupt_leaves_nothing_behind(agent: Agent, environment: dict[str,
     before = state(tmp_path)
     assert any("trials" in name for name in before)
     process = subprocess.Popen(
-        [sys.executable, "-m", "agent", "replay", "s/0"], cwd=tmp_path, env={**environment, "PAUSE": "50"},
+        [sys.executable, "-m", "agent", "replay", "s/0"], cwd=tmp_path, env={**environment, "PAUSE": "5000"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     replays = tmp_path / "runs" / "s" / "replays"
@@ -234,7 +234,7 @@ def test_an_interrupt_leaves_nothing_behind(agent: Agent, environment: dict[str,
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    assert process.wait(600) == 130
     assert not replays.exists()
     assert state(tmp_path) == before
 

@@ -22,7 +22,7 @@ kind = "printed"
 unit = "seconds"
 amount = 1.0
 [limits]
-wall_seconds = 30
+wall_seconds = 600
 memory_gb = 0.25
 [machine]
 canary = "off"

@@ -236,7 +236,7 @@ def test_git_variables_of_the_caller_lead_nowhere(started: Agent, tmp_path: Path
     assert sorted(path for path in theirs.rglob("*") if path.is_file()) == before
 
 
-def begun(environment: dict[str, str], folder: Path, trials: int = 200) -> subprocess.Popen[str]:
+def begun(environment: dict[str, str], folder: Path, trials: int = 5000) -> subprocess.Popen[str]:
     """Start a long run in the background and wait until its second trial is under way."""
     command = [sys.executable, "-m", "agent", "run", "--task", str(INSTANT), "--name", "r", "--mode", "random"]
     process = subprocess.Popen(
@@ -256,7 +256,7 @@ def test_an_interrupted_run_is_in_order_and_goes_on(
 ) -> None:
     process = begun(environment, tmp_path)
     process.send_signal(number)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 130, errors
     assert "interrupted; go on with `agent resume r`" in output
     assert errors == ""
@@ -282,7 +282,7 @@ def test_two_processes_on_one_run_are_refused_with_the_pid(
         assert f"another process (pid {process.pid})" in one_line_error(agent("resume", "r"), 2)
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
 
 
 def test_doctor_proves_the_limits_by_jobs(agent: Agent) -> None:

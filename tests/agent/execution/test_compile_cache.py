@@ -22,7 +22,7 @@ from sandbox.interpreter import own
 from sandbox.job import Execution, Job, Limits, Mount, Sandbox, StoppedBy
 from tests.docker_engine import skip_without_docker
 
-LIMITS = Limits(wall_seconds=60.0, memory_gb=0.5, output_mb=1.0, scratch_mb=16.0)
+LIMITS = Limits(wall_seconds=600.0, memory_gb=0.5, output_mb=1.0, scratch_mb=16.0)
 
 COMPILE = """
 import os
@@ -174,7 +174,7 @@ print(f"{time.perf_counter() - began:.1f} s")
 def test_torch_compiles_once(sandbox: Sandbox, job_of: Callable[..., Job], tmp_path: Path) -> None:
     if shutil.which("g++") is None or not Path("/usr/bin/g++").exists():
         pytest.skip("torch.compile needs a C++ compiler in /usr/bin")
-    limits = Limits(wall_seconds=300.0, memory_gb=4.0, scratch_mb=256.0)
+    limits = Limits(wall_seconds=3000.0, memory_gb=4.0, scratch_mb=256.0)
     cold = leaving(job_of(TORCH, limits), tmp_path / "seed")
     assert sandbox.run(cold).exit_code == 0, cold.log.read_text()
     warm = warmed(job_of(TORCH, limits), tmp_path / "seed")

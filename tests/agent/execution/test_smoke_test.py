@@ -1,6 +1,7 @@
 """A rehearsal costs seconds, finds what a trial would die of, and lets everything else pass."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,25 @@ def smoke(bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: 
     return Smoke(bigram, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
 
 
-def test_the_baseline_passes_and_sets_the_limit(smoke: Smoke, bigram: Task, tmp_path: Path) -> None:
+class OneSecond:
+    """A sandbox by whose clock every job takes a second."""
+
+    def __init__(self, inner: Sandbox) -> None:
+        self._inner = inner
+
+    def run(self, job: Job) -> Execution:
+        return replace(self._inner.run(job), wall_seconds=1.0)
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_baseline_passes_and_sets_the_limit(bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path) -> None:
+    smoke = Smoke(bigram, corpus, OneSecond(sandbox), RunPaths(tmp_path / "r"), passed_on={}, say=print)
     first = smoke(bigram.source, 1)
     again = smoke(bigram.source, 2)
     assert first.failed is None
-    assert first.seconds > again.seconds > 0  # the first one includes the baseline's own
+    assert (first.seconds, again.seconds) == (4.0, 2.0)  # the first one includes the baseline's own
     assert "step 00001 progress 1.000" in (tmp_path / "r/trials/0001/smoke/train.log").read_text()
 
 

@@ -45,7 +45,7 @@ class WaitsFor:
 
     def run(self, job: Job) -> Execution:
         if job.label == "r/0001/train":
-            assert self._event.wait(30)
+            assert self._event.wait(600)
         return self._inner.run(job)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from sandbox.limits.polling import Sampled
 from sandbox.limits.systemd_scope import KeptScope
 from tests.contracts.sandbox_contract import processes_with, python
 
-LIMITS = Limits(wall_seconds=10.0, memory_gb=0.25, output_mb=1.0, scratch_mb=4.0)
+LIMITS = Limits(wall_seconds=600.0, memory_gb=0.25, output_mb=1.0, scratch_mb=4.0)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can build this launch")
 
 
@@ -64,13 +64,13 @@ def test_the_job_dies_with_the_program_that_launched_it(tmp_path: Path) -> None:
 from pathlib import Path
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Job, Limits
-argv = ("python", "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(600)", "{marker}")
-BubblewrapSandbox().run(Job(argv, "RUN/1/x", Limits(600, 0.1), Path({str(tmp_path / "log")!r})))
+argv = ("python", "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(6000)", "{marker}")
+BubblewrapSandbox().run(Job(argv, "RUN/1/x", Limits(6000, 0.1), Path({str(tmp_path / "log")!r})))
 """
     log = tmp_path / "log"
     root = Path(__file__).parents[3]
     launcher = subprocess.Popen([sys.executable, "-c", program], cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 600
     while not (log.exists() and log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert processes_with(marker)
@@ -95,7 +95,7 @@ def test_the_job_dies_when_its_run_is_interrupted(tmp_path: Path) -> None:
     thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        sandbox.run(a_job(tmp_path, "import time; print('up', flush=True); time.sleep(600)", marker))
+        sandbox.run(a_job(tmp_path, "import time; print('up', flush=True); time.sleep(6000)", marker))
     thread.join()
     assert processes_with(marker) == []
 

@@ -20,11 +20,11 @@ from sandbox.container.image import Wanted
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.interpreter import own
 from sandbox.job import Job, Limits, Mount
-from tests.contracts.sandbox_contract import processes_with, python, wait_for
+from tests.contracts.sandbox_contract import Gate, processes_with, python, wait_for
 from tests.docker_engine import skip_without_docker
 
 ROOT = Path(__file__).parents[3]
-LIMITS = Limits(wall_seconds=20.0, memory_gb=0.25, output_mb=1.0, scratch_mb=4.0)
+LIMITS = Limits(wall_seconds=600.0, memory_gb=0.25, output_mb=1.0, scratch_mb=4.0)
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ from sandbox.container.docker_sandbox import DockerSandbox
 from sandbox.container.image import Wanted
 from sandbox.interpreter import own
 from sandbox.job import Job, Limits
-argv = ("python", "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(600)", "{marker}")
-DockerSandbox(Wanted(python=own())).run(Job(argv, "RUN/1/x", Limits(600, 0.1), Path({str(tmp_path / "log")!r})))
+argv = ("python", "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(6000)", "{marker}")
+DockerSandbox(Wanted(python=own())).run(Job(argv, "RUN/1/x", Limits(6000, 0.1), Path({str(tmp_path / "log")!r})))
 """
     log = tmp_path / "log"
     launcher = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 600
     while not (log.exists() and log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert processes_with(marker)
@@ -81,13 +81,16 @@ DockerSandbox(Wanted(python=own())).run(Job(argv, "RUN/1/x", Limits(600, 0.1), P
 
 @pytest.mark.docker
 def test_containers_of_the_living_are_not_swept(docker: DockerSandbox, tmp_path: Path) -> None:
-    job = a_job(tmp_path, "import time; print('up', flush=True); time.sleep(2); print('done')")
+    gate = Gate(tmp_path)
+    code = f"print('up', flush=True)\n{gate.WAIT}\nprint('done')"
+    job = dataclasses.replace(a_job(tmp_path, code), mounts=(gate.mount,))
     thread = threading.Thread(target=docker.run, args=(job,))
     thread.start()
     wait_for(lambda: job.log.exists() and "up" in job.log.read_text(), while_alive=thread)
     with Engine() as engine:
         labels = engine.labelled(JOB)
         sweep(engine)
+    gate.open()
     thread.join()
     assert "RUN/0007/train" in labels.values()
     assert job.log.read_text() == "up\ndone\n"
@@ -106,7 +109,7 @@ def test_the_job_dies_when_its_run_is_interrupted(docker: DockerSandbox, tmp_pat
     thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        docker.run(a_job(tmp_path, "import time; print('up', flush=True); time.sleep(600)", marker))
+        docker.run(a_job(tmp_path, "import time; print('up', flush=True); time.sleep(6000)", marker))
     thread.join()
     assert processes_with(marker) == []
     assert containers() == before
@@ -114,7 +117,7 @@ def test_the_job_dies_when_its_run_is_interrupted(docker: DockerSandbox, tmp_pat
 
 @pytest.mark.docker
 def test_a_container_removed_from_outside_is_the_sandboxs_failure(docker: DockerSandbox, tmp_path: Path) -> None:
-    job = a_job(tmp_path, "import time; print('up', flush=True); time.sleep(600)")
+    job = a_job(tmp_path, "import time; print('up', flush=True); time.sleep(6000)")
     caught: list[SandboxError] = []
 
     def run() -> None:
@@ -289,7 +292,7 @@ def test_the_shipped_image_trains_with_torch(tmp_path: Path) -> None:
     except SandboxUnavailableError as error:
         pytest.skip(str(error))
     code = "import torch, numpy; print(torch.ones(2, requires_grad=True).sum().backward(), torch.cuda.is_available())"
-    limits = dataclasses.replace(LIMITS, memory_gb=1.0, wall_seconds=120.0)
+    limits = dataclasses.replace(LIMITS, memory_gb=1.0, wall_seconds=1200.0)
     job = dataclasses.replace(a_job(tmp_path, ""), argv=("python", "-c", code), limits=limits)
     execution = shipped.run(job)
     assert execution.exit_code == 0, job.log.read_text()

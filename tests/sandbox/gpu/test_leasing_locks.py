@@ -55,11 +55,11 @@ def test_a_run_waits_for_the_other_and_says_for_whom(tmp_path: Path) -> None:
     with another_run(tmp_path, "0") as (process, _):
         waiting = threading.Thread(target=wait)
         waiting.start()
-        assert is_waiting.wait(30)
+        assert is_waiting.wait(600)
         assert not got.is_set()
         assert said == [f"waiting for a GPU; in use: 0 (pid {process.pid}, RUN/0007/train)"]
         process.communicate("")
-        waiting.join(30)
+        waiting.join(600)
         assert got.is_set()
     assert len(said) == 1
 

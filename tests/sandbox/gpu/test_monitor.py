@@ -32,7 +32,7 @@ class Looks:
 def watched(*samples: Sample | None) -> GpuState | None:
     looks = Looks(*samples)
     with ThrottleWatch(looks) as watch:
-        assert looks.is_spent.wait(30)
+        assert looks.is_spent.wait(600)
     return watch.state
 
 

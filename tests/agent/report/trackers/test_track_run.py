@@ -57,7 +57,7 @@ def steps(paths: RunPaths) -> list[int]:
 
 def wait_until_free(paths: RunPaths, kind: str) -> None:
     """Wait for the tracker's process to end: it holds a lock for as long as it lives."""
-    for _ in range(600):
+    for _ in range(6000):
         try:
             with alone(paths, kind):
                 return
