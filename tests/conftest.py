@@ -44,10 +44,10 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
 
 
 LONGEST = (
-    "test_kill_anywhere.py", "test_sandbox.py", "test_commands.py", "test_held_out.py", "test_cli.py", "test_attacks.py",
-    "test_centaur.py", "test_as_ordinary_user.py", "test_sandboxes.py", "test_comparison.py", "test_ablation.py",
-    "test_layers.py", "test_loop.py", "test_replay.py", "test_cheats.py", "test_train.py", "test_resume.py",
-    "test_searchers.py", "test_stop.py", "test_report.py", "test_track_run.py",
+    "test_kill_anywhere.py", "test_sandbox.py", "test_commands.py", "test_held_out.py", "test_cli.py",
+    "test_attacks.py", "test_centaur.py", "test_as_ordinary_user.py", "test_sandboxes.py", "test_comparison.py",
+    "test_ablation.py", "test_layers.py", "test_loop.py", "test_replay.py", "test_cheats.py", "test_train.py",
+    "test_resume.py", "test_searchers.py", "test_stop.py", "test_report.py", "test_track_run.py",
 )  # fmt: skip
 
 
