@@ -5,15 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from agent.report.html.page import render
 from agent.report.html.tables import RunOnPage
 from agent.trials.trial import Origin, Status
+from tests.late import Late
 from tests.made_runs import BASELINE, failed, made_run, scored, searched
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+playwright = Late("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 PATIENCE_MS = 300_000  # of a busy machine: no test asserts a time
@@ -21,13 +26,13 @@ MADE_AT = datetime(2026, 11, 22, 6, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
     if CHROMIUM is None:
         pytest.skip("no Chromium: apt install chromium")
-    with sync_playwright() as playwright:
+    with playwright.sync_playwright() as started:
         # Root, as in CI's container, gets no sandbox from Chromium.
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        expect.set_options(timeout=PATIENCE_MS)
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        playwright.expect.set_options(timeout=PATIENCE_MS)
         yield opened
         opened.close()
 
@@ -50,7 +55,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Reader:
     """One page in the browser, and all that it complained of."""
 
-    page: Page
+    page: "Page"
     complaints: list[str] = field(default_factory=list)
 
     def numbers(self) -> list[str]:
@@ -59,7 +64,7 @@ class Reader:
 
 
 @pytest.fixture
-def reader(browser: Browser, report: Path) -> Iterator[Reader]:
+def reader(browser: "Browser", report: Path) -> Iterator[Reader]:
     context: BrowserContext = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
     context.set_default_timeout(PATIENCE_MS)
     reading = Reader(context.new_page())

@@ -1,15 +1,16 @@
 """The report as its reader uses it: in a browser, by mouse and by keyboard, in light and in dark."""
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.browser.conftest import HOSTILE, Reader
+from tests.late import Late
 
+playwright = Late("playwright.sync_api")
 pytestmark = pytest.mark.browser
 
 
 def test_the_page_opens_without_a_complaint_and_draws_its_charts(reader: Reader) -> None:
-    expect(reader.page.locator("svg.chart:visible").first).to_be_visible()
+    playwright.expect(reader.page.locator("svg.chart:visible").first).to_be_visible()
     assert len(reader.numbers()) == 40
     assert reader.complaints == []
 
@@ -22,13 +23,13 @@ def test_a_click_on_a_heading_sorts_numbers_as_numbers_and_blanks_last(reader: R
     heading.click()
     assert reader.numbers()[0] == "1"
     assert reader.numbers()[-1] == "39"
-    expect(reader.page.locator('th[aria-sort="descending"]')).to_have_count(1)
+    playwright.expect(reader.page.locator('th[aria-sort="descending"]')).to_have_count(1)
 
 
 def test_filters_work_together_and_tell_how_many_are_left(reader: Reader) -> None:
     reader.page.get_by_label("Verdict").select_option("crashed")
     assert reader.numbers() == ["39"]
-    expect(reader.page.locator("#count")).to_have_text("1 of 40 trials")
+    playwright.expect(reader.page.locator("#count")).to_have_text("1 of 40 trials")
     reader.page.get_by_label("Verdict").select_option("")
     reader.page.get_by_label("Find").fill("mix 0.52")
     assert reader.numbers() == ["21"]
@@ -39,12 +40,12 @@ def test_filters_work_together_and_tell_how_many_are_left(reader: Reader) -> Non
 def test_a_trial_opens_with_diff_parameters_log_and_exchange(reader: Reader) -> None:
     reader.page.locator("#table .open", has_text="38").click()
     opened = reader.page.locator("tr.details")
-    expect(opened).to_contain_text("largest difference")
-    expect(opened.locator(".added", has_text="MIX")).to_contain_text("+MIX = 0.97")
+    playwright.expect(opened).to_contain_text("largest difference")
+    playwright.expect(opened.locator(".added", has_text="MIX")).to_contain_text("+MIX = 0.97")
     folded = opened.locator("details", has_text="reply 1: 0 tokens in")
-    expect(folded).not_to_have_attribute("open", "")
+    playwright.expect(folded).not_to_have_attribute("open", "")
     folded.locator("summary").click()
-    expect(folded.locator("pre")).to_be_visible()
+    playwright.expect(folded.locator("pre")).to_be_visible()
 
 
 def test_the_keyboard_alone_is_enough(reader: Reader) -> None:
@@ -56,19 +57,19 @@ def test_the_keyboard_alone_is_enough(reader: Reader) -> None:
     reader.page.locator("#table .open").first.focus()
     keys.press("ArrowDown")
     keys.press("Enter")
-    expect(reader.page.locator("tr.details")).to_contain_text("change of trial 0")
-    expect(reader.page.locator('.open[aria-expanded="true"]')).to_have_text("1")
+    playwright.expect(reader.page.locator("tr.details")).to_contain_text("change of trial 0")
+    playwright.expect(reader.page.locator('.open[aria-expanded="true"]')).to_have_text("1")
     keys.press("Escape")
-    expect(reader.page.locator("tr.details")).to_have_count(0)
-    expect(reader.page.locator(".open").nth(1)).to_be_focused()
+    playwright.expect(reader.page.locator("tr.details")).to_have_count(0)
+    playwright.expect(reader.page.locator(".open").nth(1)).to_be_focused()
 
 
 def test_a_point_of_the_chart_opens_its_trial(reader: Reader) -> None:
     point = reader.page.locator('figure:visible [data-trial="0/30"]').first
     point.hover()
-    expect(reader.page.locator("#tip")).to_contain_text("trial 30")
+    playwright.expect(reader.page.locator("#tip")).to_contain_text("trial 30")
     point.click()
-    expect(reader.page.locator("tr.opened .open")).to_have_text("30")
+    playwright.expect(reader.page.locator("tr.opened .open")).to_have_text("30")
 
 
 def test_what_a_trial_wrote_never_runs(reader: Reader) -> None:
@@ -77,7 +78,7 @@ def test_what_a_trial_wrote_never_runs(reader: Reader) -> None:
         reader.page.locator("#table .open", has_text=number).click()
     for folded in reader.page.locator("tr.details summary").all():
         folded.click()
-    expect(reader.page.locator("tr.details").first).to_contain_text(HOSTILE)
+    playwright.expect(reader.page.locator("tr.details").first).to_contain_text(HOSTILE)
     assert reader.page.title() == title
     assert reader.page.locator("img").count() == 0
     assert reader.page.locator("script").count() == 2

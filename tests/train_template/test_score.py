@@ -8,10 +8,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 
+from tests.late import Late
 from tests.train_template.conftest import SEQ_LEN, TEMPLATE, VOCAB, job_environment
 
+torch = Late("torch")
 N_SEQUENCES = 150  # more than one batch
 
 

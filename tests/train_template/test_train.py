@@ -5,16 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
-import torch
-from torch.nn import functional
 
 from agent.execution.early_stopping import pruner_of
 from agent.task.task import Task
 from agent.trials.learning_curve import Curve
+from tests.late import Late
 from tests.train_template.conftest import SEQ_LEN, TEMPLATE, VOCAB, job_environment
 
+torch, functional = Late("torch"), Late("torch.nn.functional")
 TOKENS_PER_STEP = 512
 
 
@@ -34,7 +35,7 @@ def run(train: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.Monke
     return train_once
 
 
-def weights(artifact: Path) -> dict[str, torch.Tensor]:
+def weights(artifact: Path) -> dict[str, Any]:
     return torch.load(artifact, weights_only=True)["weights"]
 
 
