@@ -13,7 +13,7 @@ from agent.store import run_config
 from agent.store.atomic_file import write_durably
 from agent.store.journal import FORMAT, read_history
 from agent.store.paths import RunsFolder
-from agent.store.run_config import RunConfig
+from agent.store.run_config import RunConfig, as_given, option_of
 from agent.trials.history import History
 
 _OWN = ("run_id", "mode", "seed")  # what the runs of a comparison differ in
@@ -63,7 +63,7 @@ class Comparison:
             "--seeds": (self.n_seeds, other.n_seeds),
             **{_option(name): values for name, values in _differing(self.config, other.config).items()},
         }
-        return [f"{option} {_shown(old)} → {_shown(new)}" for option, (old, new) in told.items() if old != new]
+        return [f"{option} {as_given(old)} → {as_given(new)}" for option, (old, new) in told.items() if old != new]
 
     def save(self, runs: RunsFolder) -> None:
         """Write compare.json, whole or not at all."""
@@ -162,12 +162,12 @@ def _check_run(comparison: Comparison, config: RunConfig, runs: RunsFolder) -> N
         )
     history = read_history(paths.journal) if paths.journal.exists() else History([])
     now = with_raises(stored, history.raises)
-    for name, option in RAISABLE.items():
-        own, common = getattr(now, name), getattr(config, name)
+    for name in RAISABLE:
+        option, own, common = option_of(name), getattr(now, name), getattr(config, name)
         if own is not None and common is not None and own > common:
             raise UsageError(
-                f"{config.run_id} was raised on its own to {option} {_shown(own)}; raise all its fellows with "
-                f"`agent compare --resume {comparison.name} {option} {_shown(own)}`"
+                f"{config.run_id} was raised on its own to {option} {as_given(own)}; raise all its fellows with "
+                f"`agent compare --resume {comparison.name} {option} {as_given(own)}`"
             )
 
 
@@ -184,11 +184,5 @@ def _differing(old: RunConfig, new: RunConfig) -> dict[str, tuple[Any, Any]]:
 
 
 def _option(name: str) -> str:
-    known = {**RAISABLE, "task_digest": "the task's digest", "task_name": "the task"}
-    return known.get(name, f"--{name.replace('_', '-')}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value)) or "none"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    known = {"task_digest": "the task's digest", "task_name": "the task"}
+    return known.get(name) or option_of(name)

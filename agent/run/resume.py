@@ -6,19 +6,13 @@ from typing import Any
 
 from agent.errors import UsageError
 from agent.store.git_repo import TrialRepo
-from agent.store.run_config import RunConfig
+from agent.store.run_config import RunConfig, as_given, option_of
 from agent.task.task import Task
 from agent.trials.events import BudgetRaised
 from agent.trials.history import History
 
-RAISABLE = {
-    "trials": "--trials",
-    "budget_seconds": "--budget",
-    "wall_seconds": "--wall",
-    "max_cost": "--max-cost",
-    "max_tokens": "--max-tokens",
-}
-"""Fields of RunConfig that hold a cap of the whole run, and the options that set them."""
+RAISABLE = ("trials", "budget_seconds", "wall_seconds", "max_cost", "max_tokens")
+"""Fields of RunConfig that hold a cap of the whole run."""
 
 
 def with_raises(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunConfig:
@@ -46,7 +40,7 @@ def raise_of(config: RunConfig, history: History, asked: Mapping[str, float | No
             continue
         if old is None or value < old:
             raise UsageError(
-                f"resume may raise a budget, not lower it: {RAISABLE[name]} {_shown(old)} → {_shown(value)}; "
+                f"resume may raise a budget, not lower it: {option_of(name)} {as_given(old)} → {as_given(value)}; "
                 f"leave it out, or start a new run"
             )
         caps[name] = value
@@ -58,7 +52,7 @@ def refuse_changes(config: RunConfig, asked: Mapping[str, Any]) -> None:
     changes = {name: value for name, value in asked.items() if value is not None and value != getattr(config, name)}
     if changes:
         told = ", ".join(
-            f"--{name.replace('_', '-')} {_shown(getattr(config, name))} → {_shown(value)}"
+            f"{option_of(name)} {as_given(getattr(config, name))} → {as_given(value)}"
             for name, value in changes.items()
         )
         raise UsageError(
@@ -112,7 +106,3 @@ def image_to_go_on_in(history: History, is_here: Callable[[str], bool], accepted
         f"the image {ran[-1]} that the run's trials ran in is not on this machine; bring it with `docker load`, start "
         "a new run, or accept another with --accept-changed image"
     )
-
-
-def _shown(value: object) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

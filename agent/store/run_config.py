@@ -94,14 +94,14 @@ def checked(**values: Any) -> RunConfig:
     for name, pattern in _PATTERNS.items():
         for text in [values[name]] if isinstance(values.get(name), str) else values.get(name, ()):
             if not re.fullmatch(pattern, text):
-                raise UsageError(f"--{_option(name)} {text!r}: it should match {pattern}")
+                raise UsageError(f"{option_of(name)} {text!r}: it should match {pattern}")
     typed: dict[str, Any] = {spec.name: _typed(spec) for spec in fields(RunConfig)}
     model = create_model("RunConfig", __config__=ConfigDict(extra="forbid"), **typed)
     try:
         return RunConfig(**dict(model(**values)))
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"--{_option(str(first['loc'][0]))}: {in_words(first)}") from error
+        raise UsageError(f"{option_of(str(first['loc'][0]))}: {in_words(first)}") from error
 
 
 def in_a_name(mode: str) -> str:
@@ -109,10 +109,17 @@ def in_a_name(mode: str) -> str:
     return mode.replace(":", "-")
 
 
-def _option(name: str) -> str:
-    """Return the option that sets a field."""
+def option_of(field_name: str) -> str:
+    """Return the option that sets a field, `--max-cost` for instance."""
     known = {"run_id": "name", "budget_seconds": "budget", "wall_seconds": "wall"}
-    return known.get(name, name).replace("_", "-")
+    return f"--{known.get(field_name, field_name).replace('_', '-')}"
+
+
+def as_given(value: object) -> str:
+    """Return the value of a field as a user would give it; `none` for nothing."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _typed(spec: Field[Any]) -> tuple[Any, Any]:
@@ -165,7 +172,7 @@ def refuse_retired(path: Path) -> None:
 def retired(path: Path) -> str | None:
     """Return which value in run.json or compare.json this version cannot run, and why; None: it can run it."""
     values: Mapping[str, Any] = json.loads(path.read_text())["config"]
-    told = (f"--{_option(n)} {v}, and {why}" for (n, v), why in RETIRED_VALUES.items() if values.get(n) == v)
+    told = (f"{option_of(n)} {v}, and {why}" for (n, v), why in RETIRED_VALUES.items() if values.get(n) == v)
     return next(told, None)
 
 
