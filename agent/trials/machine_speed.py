@@ -37,7 +37,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Void:
-    """An attempt at an execution that does not count. Its loss, if it came to one, nobody has looked at."""
+    """An attempt at an execution that does not count. Its loss is discarded unread: it must bias nothing."""
 
     reason: str  # what was measured, one line
     trained: bool  # False: it was seen before anything was trained
