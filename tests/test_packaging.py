@@ -70,7 +70,9 @@ def install(wheel: Path, place: Path) -> None:
 def test_an_environment_with_what_the_wheel_needs_runs_the_command(wheel: Path, tmp_path: Path) -> None:
     install(wheel, tmp_path / "env")
     beside = [str(tmp_path / "env" / "bin" / "python"), "-c", "import numpy, pytest"]
-    said = subprocess.run(beside, capture_output=True, text=True, check=False, cwd=tmp_path).stderr
+    said = subprocess.run(
+        beside, capture_output=True, text=True, check=False, cwd=tmp_path, env={"PATH": os.defpath}
+    ).stderr
     assert "No module named 'pytest'" in said  # what it does not need is not there
     runs_outside_the_checkout(tmp_path / "env", tmp_path)
 
