@@ -37,7 +37,7 @@ from sandbox.container.engine import Engine
 from sandbox.container.image import Wanted
 from sandbox.interpreter import own
 from sandbox.job import Execution, Job, Sandbox
-from tests.contracts.sandbox_contract import processes_with
+from tests.contracts.sandbox_contract import control_groups, processes_with
 from tests.docker_engine import skip_without_docker
 
 CASES = Path(__file__).parent / "cases"
@@ -135,7 +135,7 @@ def run_script(box: Sandbox, task: Task, corpus: Corpus, *, attack: str, folder:
 
 
 def armed(job: Job, case: Case, marker: str) -> Job:
-    limits = dataclasses.replace(job.limits, wall_seconds=case.wall_seconds, processes=case.processes)
+    limits = dataclasses.replace(job.limits, wall_seconds=case.wall_seconds, memory_gb=0.5, processes=case.processes)
     return dataclasses.replace(job, argv=(*job.argv, marker), limits=limits)
 
 
@@ -163,7 +163,7 @@ def host_state(folders: list[Path]) -> dict[str, str]:
 
 def held() -> list[str]:
     """Return what the sandboxes of this process hold of the machine."""
-    groups = [str(path) for path in Path("/sys/fs/cgroup").rglob(f"autocentaur.{os.getpid()}.*")]
+    groups = sorted(control_groups(os.getpid()))
     if Path("/var/run/docker.sock").exists():
         with Engine() as engine:
             groups += [name for name, started_by in engine.labelled(OWNER).items() if started_by == host_identity.own()]

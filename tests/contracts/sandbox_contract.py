@@ -50,6 +50,17 @@ def processes_with(marker: str) -> list[int]:
     return found
 
 
+def control_groups(pid: int) -> set[str]:
+    """Return the control groups that the sandboxes of process `pid` hold, while those of others come and go."""
+    own = f"autocentaur.{pid}."
+    return {
+        os.path.join(folder, name)
+        for folder, folders, _ in os.walk("/sys/fs/cgroup")  # which goes on where a folder is gone
+        for name in folders
+        if name.startswith(own)
+    }
+
+
 def wait_for(condition: Callable[[], bool], *, while_alive: threading.Thread) -> None:
     """Return once `condition` holds; fail if the thread ends before."""
     while not condition():

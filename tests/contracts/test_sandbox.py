@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from sandbox.container.engine import Engine
 from sandbox.container.image import Wanted, find_or_build
 from sandbox.interpreter import own
 from sandbox.job import Sandbox
-from tests.contracts.sandbox_contract import SandboxContract
+from tests.contracts.sandbox_contract import SandboxContract, control_groups
 from tests.docker_engine import skip_without_docker
 
 
@@ -25,8 +24,7 @@ class TestBubblewrap(SandboxContract):
             yield sandbox
 
     def held(self) -> set[str]:
-        mine = f"autocentaur.{os.getpid()}."
-        return {str(path) for path in Path("/sys/fs/cgroup").rglob(f"{mine}*")}
+        return control_groups(os.getpid())
 
 
 @pytest.mark.docker

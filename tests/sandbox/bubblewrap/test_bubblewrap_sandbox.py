@@ -20,7 +20,7 @@ from sandbox.job import Job, Limits, Mount, StoppedBy
 from sandbox.limits.controller import Wrapping
 from sandbox.limits.polling import Sampled
 from sandbox.limits.systemd_scope import KeptScope
-from tests.contracts.sandbox_contract import processes_with, python
+from tests.contracts.sandbox_contract import control_groups, processes_with, python
 
 LIMITS = Limits(wall_seconds=600.0, memory_gb=0.25, output_mb=1.0, scratch_mb=4.0)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can build this launch")
@@ -80,7 +80,7 @@ BubblewrapSandbox().run(Job(argv, "RUN/1/x", Limits(6000, 0.1), Path({str(tmp_pa
         time.sleep(0.01)
     assert processes_with(marker) == []
     best_controller().sweep()  # what the next run does: the dead one could not remove its groups
-    assert not list(Path("/sys/fs/cgroup").rglob(f"autocentaur.{launcher.pid}.*"))
+    assert control_groups(launcher.pid) == set()
 
 
 def test_the_job_dies_when_its_run_is_interrupted(tmp_path: Path) -> None:
