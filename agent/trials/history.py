@@ -140,7 +140,8 @@ class History:
         """
         match event:
             case TrialStarted():
-                if self._is_busy or event.number != len(self.trials):
+                is_built = event.parent is None or event.parent in range(event.number)
+                if self._is_busy or event.number != len(self.trials) or not is_built:
                     raise JournalError(f"trial {event.number} started out of order: the journal has been edited")
                 self.repeating = None
                 self.pending = Trial(event.number, event.parent, event.proposal, event.at)
@@ -148,7 +149,7 @@ class History:
             case TrialFinished():
                 return self._finish_trial(event)
             case RepeatStarted():
-                if self._is_busy or event.trial >= len(self.trials):
+                if self._is_busy or event.trial not in range(len(self.trials)):
                     raise JournalError(f"a repeat of trial {event.trial} out of order: the journal has been edited")
                 self.repeating = Repeat(event.trial, event.seed, event.purpose, event.at)
                 return self.repeating

@@ -118,3 +118,14 @@ def test_a_roll_back_looks_only_at_what_it_marks(monkeypatch: pytest.MonkeyPatch
     made = history(2.0, *(step for n in range(n_roll_backs) for step in (1.5, (n + 1, Standing.ROLLED_BACK))))
     assert len(looks) <= 3 * n_roll_backs  # a walk over all trials at each of them takes n²/2
     assert {made.trials[number].decided for number in range(1, n_roll_backs + 1)} == {Standing.ROLLED_BACK}
+
+
+@pytest.mark.parametrize("parent", [1, 2, -1])
+def test_a_trial_that_is_built_on_none_before_it_is_refused(parent: int) -> None:
+    made = History([])
+    made.add(TrialStarted(0, None, IDEA, "t"))
+    made.add(TrialFinished(0, Outcome(Status.OK, 1.0, kept=True), "t"))
+    with pytest.raises(JournalError, match="trial 1 started out of order"):
+        made.add(TrialStarted(1, parent, IDEA, "t"))
+    with pytest.raises(JournalError, match="a repeat of trial -1 out of order"):
+        made.add(RepeatStarted(-1, 1, Purpose.CONFIRM, "t"))
