@@ -10,7 +10,7 @@ from agent.store.git_objects import Commit
 from agent.store.git_repo import TrialRepo, trailers
 from agent.store.journal import read_history, torn_bytes
 from agent.store.paths import RunPaths, RunsFolder
-from agent.store.results_tsv import results_of
+from agent.store.results_tsv import earlier_results_of, results_of
 from agent.store.run_config import RunConfig, load
 from agent.store.run_lock import holder
 from agent.store.trial_commit import commit_of
@@ -126,8 +126,9 @@ def _differences(repo: TrialRepo, sha: str, commit: Commit) -> Iterator[str]:
 def _in_files(paths: RunPaths, history: History, task: Task, expected: Mapping[int, Commit]) -> Iterator[str]:
     """Yield where results.tsv, worktree and trial folders are not what follows from the journal."""
     hashes = {number: commit.sha for number, commit in expected.items()}
-    wanted = results_of(task.metric, history.trials, hashes).splitlines()
-    yield from (f"results.tsv, {what}" for what in _lines(paths.results_tsv, wanted))
+    wanted, earlier = (of(task.metric, history.trials, hashes).splitlines() for of in (results_of, earlier_results_of))
+    if list(_lines(paths.results_tsv, earlier)):
+        yield from (f"results.tsv, {what}" for what in _lines(paths.results_tsv, wanted))
     if history.incumbent is not None:
         may_differ = task.script if history.pending is not None or history.repeating is not None else None
         yield from _worktree(paths.worktree, expected[history.incumbent.number].files, may_differ)

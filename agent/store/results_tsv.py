@@ -1,6 +1,7 @@
 """results.tsv: the table of a run in the five columns of autoresearch."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from agent.text import one_line
@@ -20,6 +21,11 @@ def results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str
     """
     header = f"commit\t{metric.name}\tmemory_gb\tstatus\tdescription\n"
     return header + "".join(_row(trial, metric, hashes[trial.number]) for trial in trials)
+
+
+def earlier_results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> str:
+    """Return the text as earlier versions wrote it: what was rolled back since is a keep in it, too."""
+    return results_of(metric, [replace(trial, decided=None) for trial in trials], hashes)
 
 
 def write_results(path: Path, metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> None:
