@@ -450,6 +450,49 @@ class SandboxContract:
         assert ran.execution.output_bytes == 7
         assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o600, os.geteuid())
 
+    def test_a_file_that_grows_is_seen_to_grow_and_so_is_the_output(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        code = """
+            import os, time
+            questions, answers = open("/data/questions", "rb", 0), open("/out/artifact", "wb", 0)
+            for _ in range(3):
+                asked = b""
+                while not asked:
+                    asked = questions.read()
+                    time.sleep(0.01)
+                answers.write(asked.upper())
+            for act in (
+                lambda: open("/data/questions", "ab"),
+                lambda: os.unlink("/data/questions"),
+                lambda: os.rename("/data/questions", "/data/other"),
+                lambda: os.link("/data/questions", "/tmp/link"),
+                lambda: os.link("/out/artifact", "/tmp/link"),
+                lambda: os.truncate("/data/questions", 0),
+                lambda: os.chmod("/data/questions", 0o666),
+            ):
+                try:
+                    act()
+                    print("DONE")
+                except OSError:
+                    pass
+        """
+        private = tmp_path / "private"
+        private.mkdir(mode=0o700)
+        questions, answers = private / "questions", private / "answers"
+        questions.touch(0o644)
+        questions.chmod(0o644)  # else the job of root's could only be given a copy, which does not grow
+        mounts = (Mount(questions, "/data/questions"),)
+        limits = Limits(**LIMITS)  # type: ignore[arg-type]
+        job = Job(python(code), "RUN/1/x", limits, tmp_path / "log", answers, mounts=mounts)
+        thread = threading.Thread(target=sandbox.run, args=(job,))
+        thread.start()
+        for number in range(1, 4):
+            with questions.open("ab") as file:
+                file.write(b"why?")
+            wait_for(lambda: answers.exists() and answers.read_bytes() == b"WHY?" * number, while_alive=thread)  # noqa: B023
+        thread.join()
+        assert job.log.read_text() == ""
+        assert questions.read_bytes() == b"why?" * 3
+
     def test_output_is_empty_if_nothing_was_written(self, run: Run) -> None:
         assert run("").execution.output_bytes == 0
 

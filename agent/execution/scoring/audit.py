@@ -96,16 +96,22 @@ def compare(
 
     Args:
         claimed: losses in nats, shape (N, T).
-        logits: at the drawn positions, shape (M, V); normalised here, in float64.
+        logits: at the drawn positions, shape (M, V).
         token_bytes: bytes of each token, shape (V,).
     """
     if not np.isfinite(logits).all():
         return None
+    targets = sequences[drawn.sequences, drawn.positions + 1]
+    audited = nats(logits, targets)
+    return Differences(drawn, audited, claimed[drawn.sequences, drawn.positions], token_bytes[targets] > 0)
+
+
+def nats(logits: NDArray[np.float32], targets: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the loss of each target, shape (M,), under finite logits of shape (M, V), normalised here in float64."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)
-    targets = sequences[drawn.sequences, drawn.positions + 1]
-    audited = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]
-    return Differences(drawn, audited, claimed[drawn.sequences, drawn.positions], token_bytes[targets] > 0)
+    losses: NDArray[np.float64] = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]
+    return losses
 
 
 def objection(rounds: list[Differences], tol: float, tol_mean: float) -> str | None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from agent.execution.scoring.audit import ROUNDING, Drawn, prefixes
 from agent.execution.scoring.scorer import Artifact
-from agent.execution.scoring.scoring_job import Question, fault, scoring_job
+from agent.execution.scoring.scoring_job import Question, fault, observed, scoring_job
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.trial import Status
@@ -72,22 +72,9 @@ class Questions:
                 )
             )
             self.executions.append((question, execution))
-            self.jobs.append(_observed(name, execution, n_bytes))
+            self.jobs.append(observed(name, execution, n_bytes))
             failed = fault(execution, n_bytes)
             return failed or np.fromfile(answer, dtype=np.float32).reshape(shape)
         finally:
             for path in (*paths.values(), answer):
                 path.unlink(missing_ok=True)
-
-
-def _observed(name: str, execution: Execution, answer_bytes: int) -> dict[str, Any]:
-    """Return what a person needs to see why a job has no answer, and what it cost."""
-    return {
-        "job": name,
-        "stopped_by": str(execution.stopped_by),
-        "exit_code": execution.exit_code,
-        "answer_bytes": execution.output_bytes,
-        "expected_bytes": answer_bytes,
-        "wall_seconds": round(execution.wall_seconds, 3),
-        "cpu_seconds": execution.cpu_seconds,
-    }

@@ -9,14 +9,14 @@ baseline 2.6, and each 2.3 to start, which is 6.6 times as much (2026-11-29).
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from agent.execution.training_job import limits_of
 from agent.task.task import Task
 from agent.trials.trial import Score, Status
 from sandbox.job import OUTPUT, Execution, Job, Limits, Mount, StoppedBy
 
-Question = Literal["claim", "audit", "predict"]
+Question = Literal["claim", "audit", "predict", "rounds"]
 
 START_CPU_SECONDS = 10.0
 """Beside the factor. Importing a library that the baseline does without, or compiling, costs seconds once; below that,
@@ -87,6 +87,19 @@ def with_cost(score: Score, executions: Iterable[tuple[Question, Execution]]) ->
         if execution.cpu_seconds is not None:
             cpu_seconds[question] = max(cpu_seconds.get(question, 0.0), round(execution.cpu_seconds, 3))
     return replace(score, cpu_seconds=cpu_seconds, wall_seconds=wall_seconds)
+
+
+def observed(name: str, execution: Execution, answer_bytes: int) -> dict[str, Any]:
+    """Return what a person needs to see why a job has no answer, and what it cost."""
+    return {
+        "job": name,
+        "stopped_by": str(execution.stopped_by),
+        "exit_code": execution.exit_code,
+        "answer_bytes": execution.output_bytes,
+        "expected_bytes": answer_bytes,
+        "wall_seconds": round(execution.wall_seconds, 3),
+        "cpu_seconds": execution.cpu_seconds,
+    }
 
 
 def fault(execution: Execution, answer_bytes: int) -> tuple[Status, str] | None:

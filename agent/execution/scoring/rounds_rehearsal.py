@@ -1,0 +1,58 @@
+"""Whether a task's score program answers in rounds at all, found out without a slice."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.execution.scoring.rounds import Burned, Contender, Rounds
+from agent.task.corpus import Corpus
+from agent.trials.trial import Score
+
+LACKS_ROUNDS = (
+    "the task's score program does not answer `rounds`, so a gain can be repeated and not confirmed; "
+    "docs/tasks.md says what it must do"
+)
+N_SEQUENCES = 2
+
+
+def why_no_rounds(
+    rounds: Rounds, corpus: Corpus, baseline: Contender, score: Score | None, *, folder: Path, label: str
+) -> str | None:
+    """Return a sentence if the score program does not answer in rounds, None if it does.
+
+    Two sequences of the standing split are shown, which every claim sees anyway, and nothing is decided by the answers.
+
+    Args:
+        baseline: the user's own script, for which it must work if it is to work at all.
+        score: the baseline's, which says how long an answer may take; None: as long as the task allows.
+        folder: receives the log.
+
+    Raises:
+        SandboxError: the sandbox failed, not the program.
+    """
+    shown = Rehearsed(corpus.sequences("val")[:N_SEQUENCES])
+    patience = rounds.patience(shown, 1, score)
+    found = rounds.ask(shown, [baseline], lambda *_: None, folder=folder, label=label, patience=patience)
+    return f"{LACKS_ROUNDS} ({found.reason})" if isinstance(found, Burned) else None
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """Sequences of which the first token is shown, then all that has a next one."""
+
+    sequences: NDArray[np.uint16]  # (N, T + 1)
+    n_rounds: int = 2
+
+    def question(self, r: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+        """Return the prefixes of round `r`, shape (N, W), and where each ends."""
+        end = self._end(r)
+        return self.sequences[:, : end + 1], np.full(len(self.sequences), end)
+
+    def targets(self, r: int) -> NDArray[np.int64]:
+        """Return what follows, shape (N,)."""
+        return self.sequences[:, self._end(r) + 1].astype(np.int64)
+
+    def _end(self, r: int) -> int:
+        return r * (len(self.sequences[0]) - 2)
