@@ -3,12 +3,15 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from agent.execution.scoring.audit import nats
+from agent.execution.scoring.rounds import payload
 from tests.late import Late
 from tests.train_template.conftest import SEQ_LEN, TEMPLATE, VOCAB, job_environment
 
@@ -27,6 +30,37 @@ def task(tmp_path: Path, train: ModuleType) -> Path:
         model.head.weight.normal_()
     train.save(model, str(tmp_path / "artifact"))
     return tmp_path
+
+
+def test_rounds_are_answered_one_after_the_other_and_agree_with_the_claim(task: Path) -> None:
+    chance = np.random.default_rng(0)
+    sequences = chance.integers(0, VOCAB, (N_SEQUENCES, SEQ_LEN + 1)).astype("<u2")
+    claimed = answer(task, "claim", tokens=sequences).reshape(N_SEQUENCES, SEQ_LEN)
+    environment = job_environment(task, task / "unused", "steps", 1) | {
+        "SCORE_ARTIFACT": str(task / "artifact"),
+        "SCORE_QUESTIONS": str(task / "questions"),
+        "SCORE_OUTPUT": str(task / "answers"),
+        "SCORE_LENGTH": str(SEQ_LEN),
+        "SCORE_ROUNDS": "2",
+        "SCORE_SEQUENCES": str(N_SEQUENCES),
+    }
+    (task / "questions").touch()
+    at = np.arange(N_SEQUENCES)
+    with subprocess.Popen([sys.executable, "score.py", "rounds"], cwd=task, env=environment) as job:
+        for r, ends in enumerate((chance.integers(0, 8, N_SEQUENCES), chance.integers(8, SEQ_LEN, N_SEQUENCES))):
+            shown = sequences[:, : ends.max() + 1].copy()
+            shown[np.arange(shown.shape[1]) > ends[:, None]] = 0
+            question = payload(shown, ends)
+            with (task / "questions").open("ab") as file:
+                file.write(len(question).to_bytes(4, "little") + question)
+            n_bytes = N_SEQUENCES * VOCAB * 4
+            while not (task / "answers").exists() or (task / "answers").stat().st_size < (r + 1) * n_bytes:
+                assert job.poll() in (None, 0)
+                time.sleep(0.01)
+            logits = np.fromfile(task / "answers", dtype=np.float32, offset=r * n_bytes).reshape(N_SEQUENCES, VOCAB)
+            np.testing.assert_allclose(nats(logits, sequences[at, ends + 1]), claimed[at, ends], atol=1e-5)
+    assert job.returncode == 0
+    assert (task / "answers").stat().st_size == 2 * n_bytes
 
 
 def answer(task: Path, question: str, **files: np.ndarray) -> np.ndarray:
@@ -66,4 +100,4 @@ def test_claim_is_the_models_loss_and_the_audit_agrees_without_the_future(task: 
 def test_other_question_is_refused(task: Path) -> None:
     ran = subprocess.run([sys.executable, "score.py", "guess"], cwd=task, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert ran.stderr.strip() == "score.py: say claim or audit"
+    assert ran.stderr.strip() == "score.py: say claim, audit or rounds"
