@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -18,20 +19,42 @@ from agent.cli.options import (
     task_folder,
 )
 from agent.errors import UsageError
+from agent.text import counted
 
 app = typer.Typer()
 
 
 @app.command()
-def prepare(*, task: TaskFolder = None, profile: Profile = None) -> None:
+def prepare(
+    *,
+    task: TaskFolder = None,
+    profile: Profile = None,
+    pool: Annotated[
+        bool, typer.Option("--pool/--no-pool", help="Make the pool too, text that no job sees, if the task has one.")
+    ] = False,
+) -> None:
     """Prepare the data of a task now, e.g. before going offline; `agent run` does it when it must."""
     from agent.task.corpus import prepare_corpus
+    from agent.task.pool import find_pool
+    from agent.task.pool_making import prepare_pool
 
     checked = load_task(task_folder(task), profile)
     if not checked.data.prepare:
         raise UsageError(f"{checked.folder}/task.toml has no [data] prepare: there is nothing to prepare")
     corpus = prepare_corpus(checked, cache_folder())
     print(f"{checked.name}: {corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
+    found = find_pool(checked, cache_folder())
+    if found is None and pool:
+        if checked.data.pool:
+            print(f"{checked.name}: making the pool (once): {' '.join(checked.data.pool)}", flush=True)
+        found = prepare_pool(checked, cache_folder())
+        print(f"{checked.name}: the pool took {found.meta['seconds']:g} s, and its command said: {found.meta['said']}")
+    if found is not None:
+        shape = f"{counted(found.n_slices, 'slice')} of {counted(found.n_sequences, 'sequence')}"
+        told = f"{shape} of {counted(found.meta['documents'], 'document')}, {counted(found.n_rounds, 'round')}"
+        print(f"{checked.name}: a pool of {told}, in {found.folder}")
+    elif checked.data.pool:
+        print(f"{checked.name}: the pool is not made; `agent prepare --pool` makes it")
 
 
 @app.command()

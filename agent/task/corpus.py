@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import MissingRequirementError, TaskError
+from agent.task.prepared import made_once, run_command, whole
 from agent.task.task import Task
 
 
@@ -75,9 +72,8 @@ def find_corpus(task: Task, cache: Path) -> Corpus | None:
     if not (corpus.folder / "meta.json").is_file():
         return None
     for name, about in corpus.meta["files"].items():
-        path = corpus.folder / (name if "/" in name else f"{name}/{name}.bin")  # "val", or "val/labels.npy"
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != about["sha256"]:
-            raise TaskError(f"{path} has changed since it was prepared; remove {corpus.folder} and run again")
+        within = name if "/" in name else f"{name}/{name}.bin"  # "val", or "val/labels.npy"
+        whole(corpus.folder, within, about["sha256"])
     return corpus
 
 
@@ -87,25 +83,9 @@ def prepare_corpus(task: Task, cache: Path) -> Corpus:
     Raises:
         MissingRequirementError: the command failed; the message has its last line.
     """
-    from filelock import FileLock
+    target = cache / cache_key(task)
 
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"{cache_key(task)}.lock"):
-        found = find_corpus(task, cache)
-        if found is not None:
-            return found
-        target = cache / cache_key(task)
-        argv = [part.replace("{out}", str(target)) for part in task.data.prepare]
-        argv[0] = sys.executable if argv[0] == "python" else argv[0]
-        try:
-            done = subprocess.run(
-                argv, cwd=task.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-            )
-        except OSError as error:
-            raise MissingRequirementError(f"cannot run {argv[0]} to prepare the data: {error.strerror}") from error
-        found = find_corpus(task, cache) if done.returncode == 0 else None
-        if found is None:
-            shutil.rmtree(target, ignore_errors=True)
-            last = (done.stdout.strip().splitlines() or ["it printed nothing"])[-1]
-            raise MissingRequirementError(f"preparing the data failed: {last}")
-        return found
+    def make() -> str:
+        return run_command(task.folder, task.data.prepare, {"out": target}, "the data")
+
+    return made_once(target, "the data", lambda: find_corpus(task, cache), make)

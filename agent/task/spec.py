@@ -64,10 +64,25 @@ class EnvironmentSpec(_Strict):
     variables: tuple[str, ...] = ()  # names of the caller's variables that are passed on
 
 
+POOL_KEYS = frozenset({"pool", "pool_files", "pool_rounds", "slice_sequences"})
+"""Keys of [data] that are about the pool."""
+
+
 class DataSpec(_Strict):
     """Where the data comes from."""
 
     prepare: tuple[str, ...] = ()  # run once on the host; {out} is the folder to fill; empty: no data folder
+    # Of the pool, text that no job has seen (agent.task.pool). No part of the task's digest, nor of the data's:
+    pool: tuple[str, ...] = ()  # run once on the host; {out} to fill, {data} has been prepared; empty: no pool
+    pool_files: tuple[str, ...] = ()  # what `pool` runs: files of the folder that no job sees
+    pool_rounds: int = Field(default=16, ge=1)  # ends of one sequence, in as many equal bands
+    slice_sequences: int = Field(default=600, ge=8)  # of one slice: of two documents at least
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DataSpec":
+        if not self.pool and self.model_fields_set & POOL_KEYS - {"pool"}:
+            raise ValueError("pool_files, pool_rounds and slice_sequences belong to pool, a command, which is missing")
+        return self
 
 
 class BudgetSpec(_Strict):

@@ -2,9 +2,9 @@
 
 import ast
 import hashlib
-import re
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from agent.edits.edit import Params
 from agent.errors import EditError, TaskError
 from agent.search.memory_model import MemoryModel
 from agent.search.space import SearchSpace
-from agent.task.spec import EnvironmentSpec, TaskDocument
+from agent.task.spec import POOL_KEYS, EnvironmentSpec, TaskDocument
+from agent.task.toml_lines import line_of, without
 from agent.task.validation_errors import UNKNOWN, in_words
 
 CONFIG_NAME = "task.toml"
@@ -70,7 +71,7 @@ class Task:
         self.curve = document.curve
         self.machine = document.machine
         self._memory = document.memory
-        missing = [name for name in (self.script, *self.frozen) if name not in files]
+        missing = [name for name in (self.script, *self.frozen, *self.data.pool_files) if name not in files]
         if missing:
             raise TaskError(f"{folder}: {missing[0]} is missing, and {CONFIG_NAME} names it")
         kept = sorted({CONFIG_NAME, self.script, *self.frozen})
@@ -80,7 +81,10 @@ class Task:
         self.hints = document.hints  # values of names that --hints begins at
         if not as_is:  # what ran in a trial has left the place that the hints are about
             self._check_hints(text)
-        self.files = {name: files[name] for name in kept} | {self.script: self.source.encode()}
+        self._check_pool(text)
+        self.pool_files = {name: files[name] for name in self.data.pool_files}  # what no job and no commit sees
+        own = {CONFIG_NAME: without(text, _is_of_pool).encode(), self.script: self.source.encode()}
+        self.files = {name: files[name] for name in kept} | own
 
     @classmethod
     def load(cls, folder: Path, profile: str | None = None) -> "Task":
@@ -90,7 +94,7 @@ class Task:
         text = _text(folder, {CONFIG_NAME: (folder / CONFIG_NAME).read_bytes()}, CONFIG_NAME)
         document, *_ = _parse(folder / CONFIG_NAME, text, profile)
         files = {CONFIG_NAME: text.encode()}
-        for name in (document.task.script, *document.task.frozen):
+        for name in (document.task.script, *document.task.frozen, *document.data.pool_files):
             path = folder / name
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise TaskError(f"{folder / CONFIG_NAME}: {name} lies outside the task's folder; copy it in")
@@ -111,8 +115,30 @@ class Task:
         if self.space is not None and not problems:
             problems = self.space.validate({**self.defaults, **self.hints})
         if problems:
-            line = _line(text, ("profiles", str(self.profile), "hints"), ("hints",))
+            line = line_of(text, ("profiles", str(self.profile), "hints"), ("hints",))
             raise TaskError(f"{self.folder / CONFIG_NAME}:{line}: hints.{problems[0]}")
+
+    def _check_pool(self, text: str) -> None:
+        """Raise TaskError unless the pool, if there is one, is of use to the task and no part of it."""
+        own = {os.path.normpath(name) for name in (CONFIG_NAME, self.script, *self.frozen)}
+        shared = [name for name in self.data.pool_files if os.path.normpath(name) in own]
+        inside = any(_is_of_pool(keys) for keys in _paths(tomllib.loads(without(text, _is_of_pool))))
+        if shared:
+            key, what = "pool_files", f"every job would see {shared[0]}; give the pool a file of its own"
+        elif inside:
+            key, what = (
+                "pool",
+                "give each key of the pool a line of its own, so that the task stays the one that it was",
+            )
+        elif self.data.pool and not (self.data.prepare and self.score.kind == "held_out"):
+            key, what = (
+                "pool",
+                "a pool belongs to score.kind = 'held_out' with [data] prepare: it is text, like val.bin",
+            )
+        else:
+            return
+        line = line_of(text, ("profiles", str(self.profile), "data", key), ("data", key))
+        raise TaskError(f"{self.folder / CONFIG_NAME}:{line}: data.{key}: {what}")
 
     def memory_model(self) -> MemoryModel | None:
         """Return a fresh model of what fits in memory; None if the task declares nothing for one."""
@@ -122,7 +148,7 @@ class Task:
 
     @property
     def digest(self) -> str:
-        """Hash of everything that defines this task and profile: files, baseline script, profile name."""
+        """Hash of everything that defines this task and profile: files, baseline script, profile name; no pool."""
         state = hashlib.sha256(str(self.profile).encode())
         for name, content in sorted(self.files.items()):
             state.update(f"\0{name}\0{len(content)}\0".encode() + content)
@@ -132,6 +158,19 @@ class Task:
     def defaults(self) -> Params:
         """The baseline's value of every name of the space; empty without a space."""
         return read_constants(self.source, self.space.names) if self.space else {}
+
+
+def _is_of_pool(keys: tuple[str, ...]) -> bool:
+    """Whether a path of keys of task.toml is about the pool: such keys are no part of what defines the task."""
+    return keys[-2:-1] == ("data",) and keys[-1] in POOL_KEYS and len(keys) == (4 if keys[0] == "profiles" else 2)
+
+
+def _paths(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every key of a table and of the tables in it."""
+    for key, value in table.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from _paths(value, (*above, key))
 
 
 def _placed(environment: EnvironmentSpec, folder: Path) -> EnvironmentSpec:
@@ -156,7 +195,7 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[TaskDocument, st
         raise TaskError(f"{path}: there is no profile {chosen!r}; this task has: {known}")
     for table, overlay in profiles.get(chosen, {}).items() if chosen else ():
         if table not in _TABLES:
-            line = _line(text, ("profiles", str(chosen), table))
+            line = line_of(text, ("profiles", str(chosen), table))
             raise TaskError(f"{path}:{line}: unknown table [profiles.{chosen}.{table}]; known: {', '.join(_TABLES)}")
         raw[table] = {**raw.get(table, {}), **overlay}
     retired = _drop_retired(raw)
@@ -166,7 +205,7 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[TaskDocument, st
         # A misspelt key is also a missing one: the unknown key is what helps.
         first = min(error.errors(), key=lambda fault: fault["type"] not in UNKNOWN)
         where = tuple(str(part) for part in first["loc"])
-        line = _line(text, ("profiles", str(chosen), *where), where)
+        line = line_of(text, ("profiles", str(chosen), *where), where)
         raise TaskError(f"{path}:{line}: {'.'.join(where)}: {in_words(first)}") from error
 
 
@@ -192,7 +231,7 @@ def _check_tables(path: Path, text: str, raw: Mapping[str, Any], profiles: Any) 
     while tables:
         keys, value = tables.pop()
         if not isinstance(value, dict):
-            raise TaskError(f"{path}:{_line(text, keys)}: {'.'.join(keys)}: it should be a table, and is {value!r}")
+            raise TaskError(f"{path}:{line_of(text, keys)}: {'.'.join(keys)}: it should be a table, and is {value!r}")
         if len(keys) < 3:
             tables += [((*keys, name), inner) for name, inner in value.items()]
 
@@ -207,7 +246,7 @@ def _space(path: Path, text: str, document: TaskDocument, profile: str | None) -
         return space
     except ValueError as error:
         keys = tuple(str(error).partition(":")[0].split("."))
-        line = _line(text, ("profiles", str(profile), *keys), keys)
+        line = line_of(text, ("profiles", str(profile), *keys), keys)
         raise TaskError(f"{path}:{line}: {error}") from error
 
 
@@ -236,29 +275,3 @@ def _text(folder: Path, files: Mapping[str, bytes], name: str) -> str:
         return files[name].decode()
     except UnicodeDecodeError as error:
         raise TaskError(f"{folder / name}: not UTF-8 text (byte {error.start})") from error
-
-
-def _line(text: str, *wanted: tuple[str, ...]) -> int:
-    """Return the line of task.toml that comes nearest to setting one of `wanted`, each a path of keys.
-
-    tomllib does not tell lines, so this looks for `[a.b]` headers and `key =`; it only serves messages.
-    """
-    nearest = (99, 1)  # keys of the path that were not found, line
-    header: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
-        table = re.match(r"\s*\[([^\[\]]+)\]\s*(#.*)?$", line)
-        assigned = re.match(r"\s*([\w\"'.-]+)\s*=", line)
-        if table:
-            path = header = _keys(table[1])
-        elif assigned:
-            path = (*header, *_keys(assigned[1]))
-        else:
-            continue
-        for keys in wanted:
-            if path == keys[: len(path)]:
-                nearest = min(nearest, (len(keys) - len(path), number))
-    return nearest[1]
-
-
-def _keys(dotted: str) -> tuple[str, ...]:
-    return tuple(part.strip("\"' ") for part in dotted.split("."))

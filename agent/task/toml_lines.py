@@ -1,0 +1,93 @@
+"""Where things stand in the text of task.toml: tomllib tells neither lines nor where a statement ends."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+Keys = tuple[str, ...]
+
+_HEADER = re.compile(r"\s*\[\[?([^\[\]]+)\]\]?\s*(#.*)?$")
+_ASSIGNED = re.compile(r"\s*([\w\"'. -]+?)\s*=")
+
+
+def line_of(text: str, *wanted: Keys) -> int:
+    """Return the line that comes nearest to setting one of `wanted`, each a path of keys; it only serves messages."""
+    nearest = (99, 1)  # keys of the path that were not found, line
+    header: Keys = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        table, assigned = _HEADER.match(line), _ASSIGNED.match(line)
+        if table:
+            path = header = _keys(table[1])
+        elif assigned:
+            path = (*header, *_keys(assigned[1]))
+        else:
+            continue
+        for keys in wanted:
+            if path == keys[: len(path)]:
+                nearest = min(nearest, (len(keys) - len(path), number))
+    return nearest[1]
+
+
+def without(text: str, is_left_out: Callable[[Keys], bool]) -> str:
+    """Return valid TOML without some of its keys, to the byte as it was before they were added.
+
+    Each such key is left out with its value, with the comment lines directly above it and with the blank lines directly
+    above those; so is the header of a table in which nothing else is set. A key within an inline table stays.
+
+    Args:
+        is_left_out: says of a path of keys, such as ("data", "pool"), whether it is left out.
+    """
+    lines = text.split("\n")
+    statements = list(_statements(lines))
+    chosen = [s for s in statements if not s.is_header and is_left_out(s.keys)]
+    for header in (s for s in statements if s.is_header):
+        inside = [s for s in statements if s.header == header.first]
+        if inside and all(s in chosen for s in inside):
+            chosen.append(header)
+    gone: set[int] = set()
+    for statement in sorted(chosen, key=lambda s: s.first):
+        first = statement.first
+        while first > 0 and lines[first - 1].lstrip().startswith("#"):
+            first -= 1
+        while first > 0 and not lines[first - 1].strip():
+            first -= 1
+        gone.update(range(first, statement.end))
+    return "\n".join(line for number, line in enumerate(lines) if number not in gone)
+
+
+@dataclass(frozen=True)
+class _Statement:
+    keys: Keys  # the whole path
+    first: int  # its lines, counted from 0
+    end: int  # exclusive
+    header: int  # first line of the header that it stands under; -1 above all headers, and for headers
+    is_header: bool = False
+
+
+def _statements(lines: list[str]) -> Iterator[_Statement]:
+    """Yield the headers and the settings of valid TOML."""
+    header: Keys = ()
+    at, under = 0, -1
+    while at < len(lines):
+        table, end = _HEADER.match(lines[at]), at + 1
+        if table:
+            header, under = _keys(table[1]), at
+            yield _Statement(header, at, end, -1, is_header=True)
+        elif assigned := _ASSIGNED.match(lines[at]):
+            while end < len(lines) and not _is_whole("\n".join(lines[at:end])):
+                end += 1
+            yield _Statement((*header, *_keys(assigned[1])), at, end, under)
+        at = end
+
+
+def _is_whole(statement: str) -> bool:
+    try:
+        tomllib.loads(statement)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
+
+
+def _keys(dotted: str) -> Keys:
+    return tuple(part.strip("\"' ") for part in dotted.split("."))
