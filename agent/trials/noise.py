@@ -73,6 +73,23 @@ class Estimate:
         return None if self.half is None else self.mean + self.half
 
 
+@dataclass(frozen=True)
+class Lead:
+    """By how much one artifact's loss lies below another's on fresh text, in units of the loss (bits per byte)."""
+
+    mean: float  # above 0: it is better
+    error: float  # standard error of sampling the text; the noise of training seeds is not in it
+
+    def less(self, other: "Lead") -> "Lead":
+        """Return the difference of two leads that were measured on different text."""
+        return Lead(self.mean - other.mean, math.hypot(self.error, other.error))
+
+    @classmethod
+    def pooled(cls, leads: Sequence["Lead"]) -> "Lead":
+        """Return the mean of at least one lead, each measured on text of its own."""
+        return cls(mean(lead.mean for lead in leads), math.hypot(*(lead.error for lead in leads)) / len(leads))
+
+
 @cache
 def t_quantile(freedom: int, level: float = 0.95) -> float:
     """Return the t that a share `level` of Student's distribution lies within, for at least one degree of freedom."""
