@@ -87,7 +87,9 @@ class Lead:
     @classmethod
     def pooled(cls, leads: Sequence["Lead"]) -> "Lead":
         """Return the mean of at least one lead, each measured on text of its own."""
-        return cls(mean(lead.mean for lead in leads), math.hypot(*(lead.error for lead in leads)) / len(leads))
+        return cls(
+            sum(lead.mean for lead in leads) / len(leads), math.hypot(*(lead.error for lead in leads)) / len(leads)
+        )
 
 
 @cache
