@@ -51,6 +51,7 @@ class Job:
     workdir: str = "/"
     gpus: tuple[str, ...] = ()  # devices that the job may see, as nvidia-smi names them
     on_cpu: bool = False  # whether it is given no GPU, where there are some to give
+    together: str = ""  # jobs with the same word wait for each other: they share a GPU, where each would lease one
     stop_when: Callable[[], bool] | None = None  # asked every QUESTION_SECONDS; True ends the job like a limit
 
 

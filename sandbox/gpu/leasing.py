@@ -1,12 +1,13 @@
-"""A sandbox around a sandbox: every job leases one GPU for as long as it runs."""
+"""A sandbox around a sandbox: every job leases one GPU for as long as it runs; jobs that belong together share one."""
 
 import fcntl
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -90,6 +91,16 @@ def _holder(file: IO[str]) -> str:
     return file.readline().strip() or "by another run"
 
 
+@dataclass
+class _Shared:
+    """The lease of jobs that belong together."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    held: ExitStack = field(default_factory=ExitStack)
+    device: str = ""
+    n_jobs: int = 0
+
+
 class LeasedGpus:
     """Runs jobs on `gpus`, as nvidia-smi names them; where all are in use, by this run or another, a job waits.
 
@@ -106,6 +117,7 @@ class LeasedGpus:
             self._try(gpu)
         # Two runs may name the same device in two ways.
         self._gpus = {nvml.uuid_of(gpu) or gpu: gpu for gpu in gpus}
+        self._shared: dict[str, _Shared] = {}
         self._last: str | None = None  # the device of the last job: one GPU is not quite as fast as the next
 
     def run(self, job: Job) -> Execution:
@@ -116,8 +128,7 @@ class LeasedGpus:
         """
         if job.on_cpu:
             return self._sandbox.run(job)
-        with self._leases.one_of(sorted(self._gpus, key=lambda device: device != self._last), job.label) as device:
-            self._last = device
+        with self._leased(job) as device:
             gpu = self._gpus[device]
             with ThrottleWatch(nvml.state_reader(gpu)) as throttle, VramWatch(nvml.memory_reader(gpu)) as vram:
                 execution = self._sandbox.run(replace(job, gpus=(gpu,)))
@@ -127,6 +138,28 @@ class LeasedGpus:
             peak_vram_gb=vram.peak_gb,
             gpu_state=throttle.state,
         )
+
+    @contextmanager
+    def _leased(self, job: Job) -> Iterator[str]:
+        """Hold a device for the job: its own, or the one that the jobs hold which it belongs together with."""
+        order = sorted(self._gpus, key=lambda device: device != self._last)
+        if not job.together:
+            with self._leases.one_of(order, job.label) as device:
+                self._last = device
+                yield device
+            return
+        shared = self._shared.setdefault(job.together, _Shared())
+        with shared.lock:  # the first waits for a device, the others for the first
+            if shared.n_jobs == 0:
+                shared.device = self._last = shared.held.enter_context(self._leases.one_of(order, job.label))
+            shared.n_jobs += 1
+        try:
+            yield shared.device
+        finally:
+            with shared.lock:
+                shared.n_jobs -= 1
+                if shared.n_jobs == 0:
+                    shared.held.close()
 
     def close(self) -> None:
         """Close the sandbox. Safe to call twice."""

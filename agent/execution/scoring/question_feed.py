@@ -58,6 +58,11 @@ class FedJob:
         self._thread.start()
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the sandbox has begun with the job; before, it may have to wait for a GPU, for hours."""
+        return self._output.exists()
+
+    @property
     def is_over(self) -> bool:
         """Whether the job has ended. What it had written by then can still be taken."""
         return not self._thread.is_alive()

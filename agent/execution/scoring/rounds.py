@@ -194,7 +194,8 @@ class Rounds:
         # Jobs wait for each other, so each may take what all rounds may take, and the launch as long as a round.
         wall_seconds = (n_rounds + 1) * patience.round_seconds
         limits = replace(job.limits, wall_seconds=wall_seconds, cpu_seconds=patience.cpu_seconds)
-        return FedJob(self._sandbox, replace(job, limits=limits), questions, round_bytes, n_rounds)
+        job = replace(job, limits=limits, together=f"{label}/rounds")
+        return FedJob(self._sandbox, job, questions, round_bytes, n_rounds)
 
     def _round(self, question: bytes, jobs: Mapping[str, FedJob], patient_seconds: float) -> dict[str, bytes]:
         """Show all jobs the question and return all answers. Raises _NoAnswerError for the first that is missing."""
@@ -203,6 +204,8 @@ class Rounds:
         deadline = self._clock() + patient_seconds
         answers: dict[str, bytes] = {}
         while len(answers) < len(jobs):
+            if not all(job.has_begun or job.is_over for job in jobs.values()):
+                deadline = self._clock() + patient_seconds
             is_late = self._clock() > deadline
             for name, job in jobs.items():
                 if name not in answers:

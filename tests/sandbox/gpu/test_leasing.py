@@ -51,6 +51,30 @@ def test_each_job_has_a_gpu_to_itself_and_says_which(tmp_path: Path) -> None:
     assert len(said) == 6
 
 
+def test_jobs_that_wait_for_each_other_share_a_gpu_and_give_it_back(tmp_path: Path) -> None:
+    class Meeting(Recorder):
+        all_here = threading.Barrier(3, timeout=20)
+
+        def run(self, job: Job) -> Execution:
+            if job.together:
+                self.all_here.wait()
+            return Execution(0, StoppedBy.ITSELF, 0.0, 0.0, None, None, log_truncated=False, sandbox=str(job.gpus))
+
+    leases = Leases(tmp_path)
+    sandbox = LeasedGpus(Meeting("0", "2"), ("0", "2"), leases)
+    job = dataclasses.replace(JOB, together="RUN/1/rounds")
+    for _ in range(2):
+        said: list[str] = []
+        threads = [threading.Thread(target=lambda: said.append(sandbox.run(job).sandbox)) for _ in range(3)]  # noqa: B023
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert said == ["('0',), gpu 0"] * 3
+    with leases.one_of(("0",), "a trial") as device:
+        assert device == "0"
+
+
 def test_a_gpu_that_is_not_there_is_said_before_any_trial(tmp_path: Path) -> None:
     inside = Recorder("0")
     with pytest.raises(SandboxUnavailableError, match="no job can have GPU 7: there is no GPU"):

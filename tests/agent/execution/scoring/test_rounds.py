@@ -42,7 +42,7 @@ from sandbox.container.docker_sandbox import DockerSandbox
 from sandbox.container.image import Wanted
 from sandbox.errors import SandboxError
 from sandbox.interpreter import own
-from sandbox.job import Sandbox
+from sandbox.job import Execution, Job, Sandbox
 from tests.contracts.sandbox_contract import processes_with
 from tests.docker_engine import skip_without_docker
 
@@ -239,7 +239,6 @@ for r in range({R}):
         lambda: open(name, "ab"), lambda: os.truncate(name, 0), lambda: os.unlink(name), lambda: os.chmod(name, 0o666),
         lambda: os.rename(name, "/data/other"), lambda: os.link(name, "/tmp/link"), lambda: os.symlink("/x", name),
         lambda: os.unlink("/out/artifact"), lambda: os.link("/out/artifact", "/tmp/link"), lambda: os.mkfifo("/data/f"),
-        lambda: os.listdir("/proc/1/fd"), lambda: open("/proc/1/mem", "rb"),
     ):
         try:
             print("DONE", act(), flush=True)
@@ -381,3 +380,33 @@ def test_jobs_may_take_what_an_audit_of_the_baseline_took(
     bigram: Task, corpus: Corpus, sandbox: Sandbox, cut: Cut, *, baseline: Score | None, expected: Patience
 ) -> None:
     assert Rounds(bigram, corpus, sandbox).patience(cut, 2, baseline) == expected
+
+
+class Busy:
+    """A sandbox that begins with a job only once the clock has jumped by a day: all GPUs were in use."""
+
+    def __init__(self, inside: Sandbox) -> None:
+        self.inside = inside
+        self.n_looks = 0
+
+    def clock(self) -> float:
+        self.n_looks += 1
+        return time.monotonic() + (86_400.0 if self.n_looks > 3 else 0.0)
+
+    def run(self, job: Job) -> Execution:
+        until = time.monotonic() + 10.0
+        while self.n_looks < 10 and time.monotonic() < until:
+            time.sleep(0.005)
+        return self.inside.run(job)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_a_job_that_waits_for_a_gpu_is_not_late(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, cut: Cut, model: Make, *, tmp_path: Path
+) -> None:
+    busy = Busy(sandbox)
+    rounds = Rounds(bigram, corpus, busy, clock=busy.clock)
+    found = rounds.ask(cut, [model()], lambda *_: None, folder=tmp_path, label="RUN/0001", patience=LONG)
+    assert isinstance(found, Answered), found
