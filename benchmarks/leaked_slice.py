@@ -4,9 +4,10 @@
 
 Trains the bundled script (profile cpu, outside of the sandbox) on its own text under two seeds, and under the first
 of them on the same text with rows replaced by the sequences of one slice, so that all random starts are the same.
-Prints by how much each leads the first on the last slice, with the standard error of sampling its text.
+Prints by how much each leads the first on another slice, with the standard error of sampling its text.
 """
 
+import argparse
 import importlib.util
 import os
 import shutil
@@ -69,11 +70,15 @@ def losses(model: Any, part: Slice) -> NDArray[np.float64]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--leaked", type=int, default=0, metavar="N", help="number of the slice that is trained on")
+    parser.add_argument("--scored", type=int, default=19, metavar="N", help="number of the slice that is scored")
+    chosen = parser.parse_args()
     task, cache = Task.load(TEMPLATE), user_cache_path("autocentaur")
     corpus, pool = find_corpus(task, cache), find_pool(task, cache)
-    if corpus is None or pool is None or pool.n_slices < 2:
-        sys.exit("there is no pool of two slices: run `agent prepare --pool`")
-    leaked, other = pool.slice(0), pool.slice(pool.n_slices - 1)
+    if corpus is None or pool is None or not -1 < chosen.leaked < pool.n_slices > chosen.scored > -1:
+        sys.exit("there is no pool, or no such slice: `agent prepare --pool` makes it")
+    leaked, other = pool.slice(chosen.leaked), pool.slice(chosen.scored)
     with tempfile.TemporaryDirectory(prefix="leaked-") as folder:
         data = Path(shutil.copytree(corpus.train, Path(folder, "train")))
         with_rows(np.fromfile(data / "train.bin", "<u2").astype(np.uint16), leaked).astype("<u2").tofile(

@@ -88,7 +88,11 @@ class Pool:
 
     @cached_property
     def meta(self) -> dict[str, Any]:
-        data: dict[str, Any] = json.loads((self.folder / "meta.json").read_text())
+        path = self.folder / "meta.json"
+        try:
+            data: dict[str, Any] = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise TaskError(f"{path} has changed since it was made; remove {self.folder} and run again") from error
         return data
 
     @property

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -81,6 +82,7 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
             "seconds": round(time.monotonic() - started, 1),
         }
         _write(made / "meta.json", json.dumps(about, indent=1).encode() + b"\n")
+        shutil.rmtree(target, ignore_errors=True)  # slices without their meta.json are no pool
         os.replace(made, target)
     return said
 

@@ -53,6 +53,7 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.embedded_edits": {"--replies": "1", "--forms": "lines"},
     "benchmarks.faults": {"--only": "missing_worktree"},
     "benchmarks.keep_rule": {"--seeds": "1", "--climb-seeds": "0"},
+    "benchmarks.leaked_slice": None,  # needs the bundled pool
     "benchmarks.lookahead": {"--trials": "2", "--scale": "200"},
     "benchmarks.null_edits": {"--edits": "1", "--runs": "DIR"},
     "benchmarks.overhead": {"--trials": "2"},

@@ -179,6 +179,12 @@ def test_what_was_changed_is_one_line_with_the_remedy(pool: Pool, bigram: Task, 
     path.unlink()
     with pytest.raises(TaskError, match=r"slice-004.bin has changed"):
         find_pool(task, cache)
+    (pool.folder / "meta.json").write_bytes(b"\xff{")
+    with pytest.raises(TaskError, match=r"meta.json has changed since it was made; remove"):
+        find_pool(task, cache)
+    (pool.folder / "meta.json").unlink()  # as if it had never been made
+    assert find_pool(task, cache) is None
+    assert prepare_pool(task, cache).n_slices == 10
 
 
 def test_a_pool_of_other_data_is_refused(pool: Pool, bigram: Task, own_cache: Path) -> None:
