@@ -223,7 +223,7 @@ def test_parameters_are_taken_out_name_by_name(warm: Zygote, tmp_path: Path) -> 
         (["attribute", "r", "--seeds", "0"], 2, "--seeds"),
         (["show", "r/minimal"], 2, "is no trial any more: `agent attribute r` writes minimal.py"),
         (["export", "r", "--minimal"], 2, "--minimal go with --to REPO"),
-        (["export", "r", "--minimal", "--to", ".", "--branch", "b"], 2, "`agent attribute r` does"),
+        (["export", "r", "--minimal", "--to", ".", "--branch", "b"], 2, "has no attribution yet; `agent attribute r`"),
     ],
 )
 def test_what_cannot_be_is_one_line(again: Zygote, argv: list[str], code: int, said: str) -> None:
