@@ -61,6 +61,7 @@ class Zygote:
             "file_bytes": death.file_bytes,
             "whole_group": death.whole_group,
         }
+        output.write_text("")  # on a busy machine a kill comes before the command opens it
         ended = self._ended(order)
         self.said = output.read_text()
         places = output.with_name("output.places")

@@ -108,11 +108,12 @@ def test_a_server_that_is_gone_is_said_once_and_the_run_is_whole(agent: Agent, t
 
 @pytest.mark.long
 def test_after_a_kill_the_tracker_catches_up_and_ends(environment: dict[str, str], tmp_path: Path) -> None:
-    words = ("run", "--task", str(INSTANT), "--mode", "random", "--keep", "any", "--trials", "500", "--name", "r")
+    words = ("run", "--task", str(INSTANT), "--mode", "random", "--keep", "any", "--trials", "5000", "--name", "r")
     command = [sys.executable, "-m", "agent", *words, "--track", "tensorboard"]
     paths = RunPaths(tmp_path / "runs" / "r")
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
-    while not (paths.results_tsv.exists() and len(paths.results_tsv.read_text().splitlines()) > 4):
+    written = paths.root / "tensorboard"  # by the tracker's own process, which takes its time to start
+    while not (any(written.glob("events.*")) and len(paths.results_tsv.read_text().splitlines()) > 4):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
