@@ -142,6 +142,7 @@ def _open(
         sandbox = open_sandbox(config.sandbox, task, unenforced, config.gpus, around.say, image=image)
         stack.callback(sandbox.close)
         corpus = corpus_of(task, around.cache, around.say)
+        scorer = scorer_of(task, corpus, sandbox)
         conditions = conditions_of(task, corpus, config.sandbox, config.gpus)
         refuse_other_conditions(history, conditions, on_resume.accept_changed)
         model = _model(config, history, around) if needs_model(config) else None
@@ -182,7 +183,7 @@ def _open(
             repo=repo,
             proposer=proposer,
             sandbox=sandbox,
-            scorer=scorer_of(task, corpus, sandbox),
+            scorer=scorer,
             budget=Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
             observer=around.screen_of(task, paths, repo),
             rule=rule_of(config),

@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from agent.task.curve_format import EXEMPT, PATTERN, compiled
+from agent.task.measure_table import MEASURES
 from agent.trials.metric import Metric
 
 
@@ -23,14 +24,24 @@ class ScoreSpec(_Strict):
     cost_factor: float = Field(default=8.0, ge=1)  # held_out, predictions: of the baseline's own scoring seconds
     tol: float = Field(default=1e-2, gt=0)  # held_out: nats that one audited position may be off
     tol_mean: float = Field(default=1e-3, gt=0)  # held_out: nats that the mean difference may be off
-    measure: Literal["accuracy", "log_loss", "mean_squared_error"] | None = None  # predictions: what the host computes
+    measure: str | None = None  # predictions: what the host computes, a row of MEASURES
+    top_k: int | None = Field(default=None, ge=1)  # measure top_k_accuracy: k
     line: str | None = None  # printed: the text around the number, `val loss {}`; None: `name: number` after `---`
     between: tuple[float, float] = (-math.inf, math.inf)  # printed: the lowest and the highest value that can be true
+
+    @field_validator("measure")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and value not in MEASURES:
+            raise ValueError(f"it should be one of {', '.join(MEASURES)}, and is {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> "ScoreSpec":
         if (self.kind == "predictions") != (self.measure is not None):
             raise ValueError("measure belongs to kind = 'predictions', which needs it")
+        if (self.measure == "top_k_accuracy") != (self.top_k is not None):
+            raise ValueError("top_k belongs to measure = 'top_k_accuracy', which needs it: top_k = 5")
         if self.line is not None and (self.kind != "printed" or self.line.count("{}") != 1):
             raise ValueError("line belongs to kind = 'printed', and has one {} where the number stands")
         if self.between != (-math.inf, math.inf) and self.kind != "printed":
@@ -218,3 +229,12 @@ class TaskDocument(_Strict):
     derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived_axes
     memory: Mapping[str, Any] = {}  # see agent.search.memory_model
     hints: Mapping[str, int | float | str] = {}  # values that --hints begins at
+
+    @field_validator("score")
+    @classmethod
+    def _towards_the_goal(cls, value: ScoreSpec, info: ValidationInfo) -> ScoreSpec:
+        metric = info.data.get("metric")  # None: it is wrong itself
+        goal = MEASURES[value.measure].goal if value.measure is not None else None
+        if metric is not None and goal not in (None, metric.goal):
+            raise ValueError(f"measure = {value.measure!r} needs [metric] goal = {goal!r}, and it is {metric.goal!r}")
+        return value

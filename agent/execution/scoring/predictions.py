@@ -5,11 +5,11 @@ predictions to them.
 """
 
 import time
-from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from agent.errors import TaskError
+from agent.execution.scoring.measures import Labels, checked_labels, measured
 from agent.execution.scoring.scorer import Artifact
 from agent.execution.scoring.scoring_job import fault, scoring_job, with_cost
 from agent.task.corpus import Corpus
@@ -18,20 +18,17 @@ from agent.trials.trial import Score, Status
 from sandbox.job import Sandbox
 
 KIND = "predictions"
-Measure = Literal["accuracy", "log_loss", "mean_squared_error"]
 
 
 class PredictionScorer:
     """Hands the inputs of a split to a fresh sandbox, and compares what comes back with the labels on the host."""
 
     def __init__(self, task: Task, corpus: Corpus, sandbox: Sandbox, *, split: str = "val") -> None:
-        assert task.score.measure is not None, "task.toml was checked"
+        """Read the labels of a split. Raises TaskError if the task's measure cannot be computed from them."""
         self._task = task
         self._sandbox = sandbox
-        self._measure: Measure = task.score.measure
         self._inputs = corpus.folder / split / "inputs.bin"
-        self._labels = np.load(corpus.folder / split / "labels.npy", allow_pickle=False)  # (N,)
-        self._n_outputs = int(corpus.meta["n_outputs"])  # C; 1 for a regression
+        self._n_outputs, self._labels = _read(task, corpus, split)  # C, 1 for a regression; (N,)
 
     def score(self, left_behind: Artifact) -> Score:
         """Return the measure as a loss; bad_artifact or rejected_score if there are no usable predictions."""
@@ -66,20 +63,22 @@ class PredictionScorer:
         if failed is not None:
             return with_cost(Score(None, KIND, failed[0], failed[1], seconds), [("predict", execution)])
         assert outputs is not None
-        value = measured(self._measure, outputs.astype(np.float64), self._labels)
+        value = measured(self._task.score, outputs.astype(np.float64), self._labels)
         found = Score(self._task.metric.to_loss(value), KIND, seconds=seconds, evidence={"examples": len(outputs)})
         return with_cost(found, [("predict", execution)])
 
 
-def measured(measure: Measure, outputs: NDArray[np.float64], labels: NDArray[Any]) -> float:
-    """Return the measure of outputs, shape (N, C), against labels, shape (N,).
-
-    For `accuracy` and `log_loss` (nats) the outputs are logits, normalised here; for `mean_squared_error` C is 1.
-    """
-    if measure == "mean_squared_error":
-        return float(np.square(outputs[:, 0] - labels).mean())
-    if measure == "accuracy":
-        return float((outputs.argmax(axis=1) == labels).mean())
-    shifted = outputs - outputs.max(axis=1, keepdims=True)
-    chosen = shifted[np.arange(len(labels)), labels]
-    return float((np.log(np.exp(shifted).sum(axis=1)) - chosen).mean())
+def _read(task: Task, corpus: Corpus, split: str) -> tuple[int, Labels]:
+    """Return the number of outputs and the labels of a split. Raises TaskError if they are of no use; it says why."""
+    n_outputs, folder = corpus.meta.get("n_outputs"), corpus.folder / split
+    try:
+        if not isinstance(n_outputs, int) or n_outputs < 1:
+            raise ValueError(f"meta.json needs n_outputs, a whole number from 1 on, and has {n_outputs!r}")
+        with (folder / "labels.npy").open("rb") as file:
+            labels = np.lib.format.read_array(file, allow_pickle=False)
+        return n_outputs, checked_labels(task.score, n_outputs, labels)
+    except OSError as fault:
+        raise TaskError(f"{folder}/labels.npy cannot be read: {fault.strerror}; [data] prepare must write it") from None
+    except ValueError as fault:
+        said = f"{folder}/labels.npy: {fault}"
+        raise TaskError(f"{said}; change [score] measure, or what [data] prepare writes") from None
