@@ -18,8 +18,8 @@ class Outputs:
     of_classes: bool  # labels are whole numbers from 0 on; else they are any numbers
 
 
-CLASSES = Outputs("two outputs or more, one for each class", 2, None, of_classes=True)
-TWO_CLASSES = Outputs("one or two outputs, because it is about two classes", 1, 2, of_classes=True)
+CLASSES = Outputs("two outputs or more, one a class", 2, None, of_classes=True)
+TWO_CLASSES = Outputs("one or two outputs, for two classes", 1, 2, of_classes=True)
 NUMBER = Outputs("one output, the predicted number", 1, 1, of_classes=False)
 
 

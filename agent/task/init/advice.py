@@ -71,7 +71,8 @@ def checks(reading: Reading) -> Iterator[str]:
         here = "--gpus 0 gives trials a GPU" if has_gpu() else "this machine has no NVIDIA driver"
         yield f"{reading.needs.uses_gpu} names cuda: {here}"
     yield "the ranges in [space] and memory_gb are guesses: edit them"
-    yield "the score is self-reported, by the script's own word; docs/own-script.md says how to move to an audited one"
+    yield "the score is self-reported: nothing checks what the script prints"
+    yield 'to let the host compute it: kind = "predictions" (language models: "held_out"), see docs/own-script.md'
 
 
 def _of_needs(needs: Needs) -> Iterator[str]:

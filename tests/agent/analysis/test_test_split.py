@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -55,6 +56,21 @@ def test_a_classifier_is_scored_by_labels_that_no_sandbox_sees(tmp_path: Path, e
     assert abs(best["test"]["gap"]) < 0.2
     # The job that answered saw the inputs and no labels.
     assert not list((tmp_path / "runs" / "d").rglob("labels*"))
+
+
+def test_a_measure_that_the_data_do_not_allow_is_refused_and_leaves_no_run(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    task = tmp_path / "task"
+    shutil.copytree(ROOT / "examples" / "digits", task, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (task / "task.toml").read_text()
+    (task / "task.toml").write_text(text.replace('measure = "accuracy"', 'measure = "auc"'))
+    refused = agent(tmp_path, environment, "run", "--task", "task", "--mode", "random", "--trials", "2", "--name", "d")
+    assert refused.returncode == 2
+    assert "auc needs one or two outputs, for two classes, and meta.json says n_outputs = 10" in refused.stderr
+    (task / "task.toml").write_text(text.replace('measure = "accuracy"', 'measure = "f1"'))
+    done = agent(tmp_path, environment, "run", "--task", "task", "--mode", "random", "--trials", "2", "--name", "d")
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_audited_score_is_verified_on_the_test_split(tmp_path: Path, environment: dict[str, str]) -> None:

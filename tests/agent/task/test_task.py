@@ -10,6 +10,7 @@ from agent.task.task import Task
 from agent.trials.metric import Metric
 
 BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram"
+PREDICTIONS = 'kind = "predictions"\nmeasure = "{}"'
 
 
 @pytest.fixture
@@ -52,6 +53,28 @@ def test_a_commits_files_make_the_same_task(folder: Path) -> None:
         ('kind = "held_out"', 'kind = "held_out"\nline = "loss {}"', "[score]", "belongs to kind = 'printed'"),
         ('kind = "held_out"', 'kind = "held_out"\nbetween = [0, 1]', "[score]", "belongs to kind = 'printed'"),
         ('kind = "held_out"', 'kind = "printed"\nbetween = [1, 0]', "[score]", "the first must be the lower one"),
+        ('kind = "held_out"', 'kind = "held_out"\nmeasure = "auc"', "[score]", "belongs to kind = 'predictions'"),
+        (
+            'kind = "held_out"',
+            'kind = "predictions"\nmeasure = "R2"',
+            'measure = "R2"',
+            "one of accuracy,.* and is 'R2'$",
+        ),
+        ('kind = "held_out"', 'kind = "predictions"\nmeasure = 2', "measure = 2", "should be text in quotes, and is 2"),
+        (
+            'kind = "held_out"',
+            PREDICTIONS.format("r2"),
+            "[score]",
+            r"'r2' needs \[metric\] goal = 'maximise', and it is",
+        ),
+        (
+            'kind = "held_out"',
+            PREDICTIONS.format("top_k_accuracy"),
+            "[score]",
+            "top_k_accuracy', which needs it: top_k",
+        ),
+        ('kind = "held_out"', PREDICTIONS.format("log_loss") + "\ntop_k = 5", "[score]", "top_k belongs to measure"),
+        ('kind = "held_out"', PREDICTIONS.format("top_k_accuracy") + "\ntop_k = 0", "top_k = 0", "should be 1 or more"),
         ('counted_by = "script"', 'counted_by = "host"', "[budget]", "cannot count steps"),
         ('goal = "minimise"', 'goal = "smaller"', "smaller", "maximise"),
         ('type = "int"', 'type = "integer"', "STRIDE", "integer"),
