@@ -73,6 +73,8 @@ def test_autoresearchs_layout_needs_no_answers(agent: Agent, tmp_path: Path) -> 
     assert "val_bpb, lower is better" in done.stdout
     assert "prepare.py:7: TIME_BUDGET = 0.3" in done.stdout
     assert "self-reported" in done.stdout
+    assert 'to let the host compute it: kind = "predictions"' in done.stdout
+    assert 'with kind = "predictions" the host computes' in (folder / "task.toml").read_text()
     assert "does not read TRAIN_SEED" in done.stdout
     task = Task.load(folder)
     assert task.frozen == ("prepare.py",)
