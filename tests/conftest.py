@@ -70,8 +70,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bigram() -> Task:
-    """The task in tests/tasks/bigram: trains in a twentieth of a second."""
-    return Task.load(TASKS / "bigram")
+    """The task in tests/tasks/bigram_plain: trains in a twentieth of a second."""
+    return Task.load(TASKS / "bigram_plain")
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from agent.trials.history import History
 from agent.trials.repeat import Purpose, Verdict
 from agent.trials.trial import Origin, Outcome, Proposal, Score, Standing, Status, Trial
 
-BIGRAM = Path(__file__).parent / "tasks" / "bigram"
+BIGRAM = Path(__file__).parent / "tasks" / "bigram_plain"
 BEGAN = datetime.fromisoformat("2026-11-21T22:00:00+00:00")
 
 

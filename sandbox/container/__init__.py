@@ -1,1 +1,5 @@
 """The sandbox in a Docker container."""
+
+from sandbox.container.docker_sandbox import DockerSandbox
+
+__all__ = ["DockerSandbox"]

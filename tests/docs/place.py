@@ -28,7 +28,7 @@ def prepare(root: Path, warm: Zygote, endpoint: FakeServer) -> None:
     shutil.copytree(TASKS / "instant", here / "my-task")
     with (here / "my-task" / "task.toml").open("a") as file:
         file.write("\n[profiles.cpu.limits]\nwall_seconds = 600\n\n[profiles.gpu.limits]\nwall_seconds = 600\n")
-    shutil.copytree(TASKS / "bigram", here / "with-data")
+    shutil.copytree(TASKS / "bigram_plain", here / "with-data")
     with (here / "with-data" / "task.toml").open("a") as file:
         file.write("\n[profiles.small.score]\nrounds = 1\n")
     (here / "my-script").mkdir()

@@ -39,7 +39,7 @@ SHORT = {
     "compare": {"--trials": "2", "--seeds": "1"},
     "compare --resume": {"--trials": "3"},
 }
-# What needs a scorer and a test split goes to a run of two trials of tests/tasks/bigram, which has them.
+# What needs a scorer and a test split goes to a run of two trials of tests/tasks/bigram_plain, which has them.
 AUDITED = {"--verify": "best", "--test": "replay"}
 
 # Benchmarks, as small as they go: by the name of the module, what takes the place of the page's own options. None: it

@@ -18,7 +18,7 @@ from agent.store.journal import read_history
 from tests import commands
 from tests.docker_engine import skip_without_docker
 
-BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram"
+BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram_plain"
 Agent = Callable[..., CompletedProcess[str]]
 
 
@@ -40,7 +40,7 @@ def agent(environment: dict[str, str]) -> Agent:
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The task in tests/tasks/bigram with fewer rounds of audit, which are tested elsewhere."""
+    """The task in tests/tasks/bigram_plain with fewer rounds of audit, which are tested elsewhere."""
     folder = tmp_path_factory.mktemp("task") / "bigram"
     shutil.copytree(BIGRAM, folder)
     described = (folder / "task.toml").read_text().replace("rounds = 2", "rounds = 1")

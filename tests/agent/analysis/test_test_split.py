@@ -74,7 +74,7 @@ def test_a_measure_that_the_data_do_not_allow_is_refused_and_leaves_no_run(
 
 
 def test_an_audited_score_is_verified_on_the_test_split(tmp_path: Path, environment: dict[str, str]) -> None:
-    task = str(ROOT / "tests" / "tasks" / "bigram")
+    task = str(ROOT / "tests" / "tasks" / "bigram_plain")
     agent(tmp_path, environment, "run", "--task", task, "--mode", "random", "--trials", "2", "--name", "b")
     done = agent(tmp_path, environment, "best", "--verify")
     assert done.returncode == 0, done.stderr
@@ -85,7 +85,7 @@ def test_an_audited_score_is_verified_on_the_test_split(tmp_path: Path, environm
 
 
 def test_a_trial_is_run_under_several_seeds(tmp_path: Path, environment: dict[str, str]) -> None:
-    task = str(ROOT / "tests" / "tasks" / "bigram")
+    task = str(ROOT / "tests" / "tasks" / "bigram_plain")
     agent(tmp_path, environment, "run", "--task", task, "--mode", "random", "--trials", "3", "--name", "b")
     done = agent(tmp_path, environment, "noise", "b/2", "--seeds", "2", "--name", "n")
     assert done.returncode == 0, done.stderr

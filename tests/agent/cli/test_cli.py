@@ -16,7 +16,7 @@ import pytest
 from tests import commands
 
 TASKS = Path(__file__).parents[2] / "tasks"
-BIGRAM, INSTANT = TASKS / "bigram", TASKS / "instant"
+BIGRAM, INSTANT = TASKS / "bigram_plain", TASKS / "instant"
 Agent = Callable[..., CompletedProcess[str]]
 
 

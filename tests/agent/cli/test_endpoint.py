@@ -22,7 +22,7 @@ from agent.trials.trial import Status
 from tests import commands
 from tests.agent.llm.fake_server import BROKEN_JSON, CUT, STALLS, Answer, FakeServer, fails, fake_server, says, streams
 
-BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram"
+BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram_plain"
 BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "4 steps")
 OpenRunWith = Callable[..., OpenRun]
 WARM = "SMOOTHING = 20.0  # added to every count"

@@ -16,7 +16,7 @@ from sandbox.container.engine import Engine
 from tests import commands
 from tests.docker_engine import skip_without_docker
 
-BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram"
+BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram_plain"
 ROOT = Path(__file__).parents[3]
 
 

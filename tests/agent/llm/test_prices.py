@@ -88,7 +88,7 @@ def test_a_run_takes_the_users_price_and_keeps_to_its_cap(tmp_path: Path, cache:
             "XDG_CONFIG_HOME": str(tmp_path / "config"),
             "AUTOCENTAUR_CACHE": str(cache),
         }
-        task = ROOT / "tests" / "tasks" / "bigram"
+        task = ROOT / "tests" / "tasks" / "bigram_plain"
         command = ["run", "--task", str(task), "--mode", "code-edit", "--trials", "5"]
         command += ["--base-url", server.base_url, "--model", "ours", "--max-cost", "0.5", "--no-smoke"]
         done = commands.agent(*command, cwd=tmp_path, env=environment)

@@ -108,7 +108,7 @@ def test_a_failure_has_its_status_no_loss_and_costs_what_it_took(
 
 
 def test_a_score_that_is_no_number_is_rejected(open_run: OpenRunWith) -> None:
-    source = (Path(__file__).parents[2] / "tasks" / "bigram" / "train.py").read_text()
+    source = (Path(__file__).parents[2] / "tasks" / "bigram_plain" / "train.py").read_text()
     cheat = source.replace("math.log(share)", "math.log(share) * math.nan")
     assert cheat != source
     run = open_run(Scripted(proposal(WholeFile(cheat))), trials=2)
@@ -128,7 +128,7 @@ def test_what_cannot_run_costs_nothing_and_is_a_trial_all_the_same(open_run: Ope
 
 
 def test_an_edit_without_effect_is_not_kept(open_run: OpenRunWith) -> None:
-    source = (Path(__file__).parents[2] / "tasks" / "bigram" / "train.py").read_text()
+    source = (Path(__file__).parents[2] / "tasks" / "bigram_plain" / "train.py").read_text()
     run = open_run(Scripted(proposal(WholeFile(source + "# nothing\n"))), trials=2)
     run_trials(run)
     assert run.history.trials[1].val_loss == run.history.trials[0].val_loss

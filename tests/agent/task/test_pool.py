@@ -36,7 +36,7 @@ LENGTH, N_SEQUENCES, N_ROUNDS = 7, 30, 3  # of the pools that are drawn here, wi
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The task of tests/tasks/bigram, with its pool."""
+    """The task of tests/tasks/bigram_plain, with its pool."""
     return Path(shutil.copytree(BIGRAM, tmp_path / "task", ignore=shutil.ignore_patterns("__pycache__")))
 
 

@@ -9,7 +9,7 @@ from agent.errors import TaskError
 from agent.task.task import Task
 from agent.trials.metric import Metric
 
-BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram"
+BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram_plain"
 PREDICTIONS = 'kind = "predictions"\nmeasure = "{}"'
 
 

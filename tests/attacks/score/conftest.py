@@ -13,7 +13,7 @@ from tests.conftest import TASKS
 @pytest.fixture(scope="session")
 def bigram() -> Task:
     """The bigram task in numpy, with all rounds of audit."""
-    return Task.load(TASKS / "bigram_numpy")
+    return Task.load(TASKS / "bigram")
 
 
 @pytest.fixture(scope="session")

