@@ -1,7 +1,7 @@
 """Hostile training scripts against every sandbox: what comes of each, and that the host is as it was before.
 
-A script is one of `cases/` with the honest script of tests/tasks/bigram_plain behind it: an attack that comes to nothing
-must leave the honest loss. `docs/security.md` lists the cases with what holds them.
+A script is one of `cases/` with the honest script of tests/tasks/bigram_plain behind it: an attack that comes to
+nothing must leave the honest loss. `docs/security.md` lists the cases with what holds them.
 """
 
 import dataclasses
