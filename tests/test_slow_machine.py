@@ -92,7 +92,7 @@ def test_no_trial_counts_while_hogs_halve_the_machine(tmp_path: Path) -> None:
             process.wait()
     output = (tmp_path / "said").read_text()
     print(output)
-    if "cannot be compared here" in output:
+    if "cannot be compared here" in output or not hogs:  # it gave up before anything was done to the machine
         pytest.skip("this machine has no steady speed to begin with")
     told = events(journal)
     assert any(event["event"] == "attempt_voided" for event in told)
