@@ -1,7 +1,7 @@
 """Replies as small models write them: each is read as the configuration it states, or refused with its reason.
 
-The paper's own recordings (993 replies of Qwen3.5-0.8B) are not ours to commit. They are read where they are:
-AUTOCENTAUR_PAPER_REPLIES names the folder; ../shared/data beside a checkout is found by itself.
+The paper's own recordings (993 replies of Qwen3.5-0.8B) are not ours to commit. They are read from the folder that
+AUTOCENTAUR_PAPER_REPLIES names, as in CI.
 """
 
 import gzip
@@ -18,8 +18,7 @@ from agent.modes.prompting.configuration_reply import json_object
 from agent.modes.prompting.dialogue import ReplyError
 from agent.search.space import SearchSpace
 
-ROOT = Path(__file__).parents[3]
-RECORDINGS = Path(os.environ.get("AUTOCENTAUR_PAPER_REPLIES", ROOT.parent / "shared" / "data"))
+RECORDINGS = Path(os.environ.get("AUTOCENTAUR_PAPER_REPLIES", "."))
 FILES = ("centaur_Qwen3_5_0_8B.jsonl.gz", "karpathy_agent_hps_Qwen3_5_0_8B.jsonl.gz")
 # As the paper's prompts gave it to the model: sizes are whole numbers there, snapped after they were proposed.
 SPACE = SearchSpace.from_tables(
@@ -91,7 +90,7 @@ def test_any_other_reply_is_refused_with_its_reason(reply: str, reason: str) -> 
     assert reason in str(refused.value)
 
 
-@pytest.mark.skipif(not (RECORDINGS / FILES[0]).is_file(), reason=f"the paper's recordings are not in {RECORDINGS}")
+@pytest.mark.skipif(not (RECORDINGS / FILES[0]).is_file(), reason="AUTOCENTAUR_PAPER_REPLIES names no recordings")
 @pytest.mark.parametrize("file", FILES)
 def test_every_recorded_reply_of_the_paper_is_read_or_refused_with_its_reason(file: str) -> None:
     with gzip.open(RECORDINGS / file, "rt") as lines:
