@@ -34,11 +34,10 @@ def made_once(folder: Path, what: str, find: Callable[[], Found | None], make: C
         try:
             last = make()
             found = find()
-        except Exception:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        finally:  # after Ctrl-C, too
+            if found is None:
+                shutil.rmtree(folder, ignore_errors=True)
         if found is None:
-            shutil.rmtree(folder, ignore_errors=True)
             raise MissingRequirementError(f"preparing {what} failed: {last}")
         return found
 

@@ -18,6 +18,7 @@ from agent.store.stored_run import measured_sigma
 from agent.task.corpus import Corpus
 from agent.task.pool import Pool, Slice, bands, find_pool, pool_key
 from agent.task.pool_making import GAP, MOST, Documents, draw_slices, prepare_pool
+from agent.task.prepared import made_once
 from agent.task.task import Task
 from agent.trials.events import TrialFinished, TrialStarted
 from agent.trials.trial import Outcome, Proposal, Status
@@ -325,3 +326,16 @@ def test_prepare_makes_the_pool_when_it_is_asked_to(warm: Zygote, folder: Path) 
     assert agent.agent("prepare", "--task", str(folder)) == 0, agent.said
     assert "making" not in agent.said
     assert "a pool of 10 slices" in agent.said
+
+
+def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+
+    def interrupted() -> str:
+        folder.mkdir()
+        (folder / "train.bin").write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made_once(folder, "the data", lambda: None, interrupted)
+    assert not folder.exists()
