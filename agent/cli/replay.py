@@ -119,7 +119,7 @@ def export(
         str | None, typer.Option(metavar="PATH", help="Where the script lies in your repository, with --to.")
     ] = None,
     minimal: Annotated[
-        bool, typer.Option("--minimal", help="One commit of what `agent attribute` has left of the result, with --to.")
+        bool, typer.Option("--minimal", help="Export the minimal script of `agent attribute` as one commit, with --to.")
     ] = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,

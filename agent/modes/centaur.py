@@ -39,10 +39,11 @@ class Turns:
 
 
 class CentaurProposer:
-    """`host` proposes; on the model's turns its answer runs, and is told to the host's searcher.
+    """The host's optimizer proposes; on the model's turns the model's answer runs in place of the optimizer's point.
 
-    The host re-drives its searcher from the journal, where an answer of the model stands with the number of the
-    point that was shown to it: it is told in that point's place. If nothing ran, the point is released.
+    The host re-drives its searcher from the journal. The loss of the model's answer is reported to the searcher for the
+    answer, under the number of the point that the model was shown. If nothing ran, the searcher proposes that point
+    again.
     """
 
     def __init__(

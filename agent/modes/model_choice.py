@@ -39,7 +39,7 @@ def model_name(config: RunConfig) -> str | None:
 
 
 def name_of(mode: str, model: str | None) -> str:
-    """Return the mode as comparisons name it: the control of centaur is told apart from centaur."""
+    """Return the mode as comparisons name it: the control of centaur has a name of its own."""
     return f"{mode}:{ECHO}" if (mode, model) == ("centaur", ECHO) else mode
 
 

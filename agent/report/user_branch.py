@@ -32,7 +32,7 @@ def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None
 
     Args:
         path: of the script within the repository; None: as the task calls it, at the top.
-        minimal: put what an attribution has left of the result on it, in one commit, in place of the ratchet.
+        minimal: commit the minimal script of the attribution to it, in place of the kept trials.
 
     Raises:
         UsageError: it is no repository with a commit, there is such a branch, HEAD has no such file, or there is no

@@ -50,7 +50,7 @@ class StoredRun:
 
     @property
     def label(self) -> str:
-        """Its mode; the control of centaur, and runs with hints, are told apart from the others."""
+        """Its mode; the control of centaur and runs with hints have labels of their own."""
         is_control = (self.config.mode, self.config.model) == ("centaur", "echo")
         return f"{'centaur:echo' if is_control else self.config.mode}{with_hints(self.config)}"
 

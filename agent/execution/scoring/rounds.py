@@ -147,7 +147,7 @@ class Rounds:
             SandboxError: a sandbox failed, not a script. No job is left, as after any other exception.
         """
         names = [model.name for model in models]
-        assert len(set(names)) == len(names) > 0, "models are told apart by their names"
+        assert len(set(names)) == len(names) > 0, "each model needs a name of its own"
         losses = {name: np.zeros((len(opened.targets(0)), opened.n_rounds)) for name in names}
         jobs: dict[str, FedJob] = {}
         try:
