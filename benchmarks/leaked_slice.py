@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from agent.execution.scoring.lead import lead_of
+from agent.execution.slices.lead import lead_of
 from agent.task.corpus import find_corpus
 from agent.task.pool import Slice, find_pool
 from agent.task.task import Task

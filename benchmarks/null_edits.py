@@ -24,6 +24,7 @@ from agent.store.run_lock import locked
 from agent.task.corpus import find_corpus, prepare_corpus
 from agent.task.task import Task
 from agent.trials.budget import Budget, duration
+from agent.trials.confirmations import SliceUse
 from agent.trials.history import History
 from agent.trials.keep_rule import Keeper, KeepRule
 from agent.trials.machine_speed import Void
@@ -92,6 +93,8 @@ class Lines:
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
         print(trial_table.repeat_line(repeat, self._metric, False), flush=True)
 
+    def slice_opened(self, use: SliceUse) -> None: ...
+    def slice_scored(self, use: SliceUse) -> None: ...
     def voided(self, void: Void, trial: int) -> None:
         print(trial_table.void_line(void, trial, False), flush=True)
 

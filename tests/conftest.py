@@ -19,6 +19,7 @@ from agent.store.paths import RunsFolder
 from agent.task.corpus import Corpus, prepare_corpus
 from agent.task.task import Task
 from agent.trials.budget import Budget
+from agent.trials.confirmations import SliceUse
 from agent.trials.machine_speed import Void
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
@@ -110,6 +111,8 @@ class SilentObserver:
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
         self.told.append(("repeated", repeat.trial))
 
+    def slice_opened(self, use: SliceUse) -> None: ...
+    def slice_scored(self, use: SliceUse) -> None: ...
     def voided(self, void: Void, trial: int) -> None:
         self.told.append(("voided", trial))
 

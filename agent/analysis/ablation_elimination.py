@@ -14,8 +14,8 @@ from agent.analysis.ablation_chain import Change, ChangeChain, Variant
 from agent.edits.guard import fingerprint
 from agent.edits.line_diff import n_changed_lines
 from agent.errors import EditError, UsageError
-from agent.trials.keep_rule import HELD_OUT_SEED, MAX_FAILED_RUNS, Keeper, Reading
-from agent.trials.noise import Noise
+from agent.trials.keep_rule import HELD_OUT_SEED, MAX_FAILED_RUNS, Keeper
+from agent.trials.noise import Noise, Reading
 
 CLEAR = 2.0  # standard errors of a difference
 CLEAR_AT_ONCE = 4.0  # standard errors after which no further seed is asked: looking often takes a higher bar
@@ -161,8 +161,8 @@ class Elimination:
         self._about = {self.chain.source: f"trial {self.chain.result}"}
         known: dict[str, dict[int, float | None]] = {}
         if self.keeper.rule.paired:  # else what ran then may have run on a slower machine
-            known[self.chain.baseline] = {**self.keeper.readings(0)}
-            known[self.chain.source] = {**self.keeper.readings(self.chain.result)}
+            known[self.chain.baseline] = {**self.keeper.losses(0)}
+            known[self.chain.source] = {**self.keeper.losses(self.chain.result)}
         self._losses = Losses(self.chain.source, self.keeper.rule.paired, Noise(self.keeper.sigma), known)
 
     def result(self) -> Attribution:

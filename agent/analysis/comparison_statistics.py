@@ -193,7 +193,7 @@ def _result(stored: StoredRun) -> tuple[float | None, Made | None]:
         return reading.mean, Made.BASELINE
     if reading.selected:
         return reading.mean, Made.SINGLE
-    is_held_out = any(seed >= HELD_OUT_SEED for seed in keeper.readings(keeper.result))
+    is_held_out = any(seed >= HELD_OUT_SEED for seed in keeper.losses(keeper.result))
     return reading.mean, Made.HELD_OUT if is_held_out else Made.FRESH
 
 

@@ -78,7 +78,7 @@ def compare(
     task: TaskFolder = None,
     profile: Profile = None,
     keep: Annotated[
-        str | None, typer.Option(metavar="RULE", help="two-tier: a gain is confirmed by a fresh run; any: never.")
+        str | None, typer.Option(metavar="RULE", help="two-tier: a fresh run decides about a gain; any: nothing does.")
     ] = None,
     prune: Annotated[
         bool, typer.Option("--prune/--no-prune", help="Stop trials that diverge, or fall hopelessly behind half-way.")

@@ -31,6 +31,12 @@ Weaker = Annotated[
 Gpus = Annotated[
     str | None, typer.Option("--gpus", metavar="0,1", help="GPUs that jobs may have, one each; none if not given.")
 ]
+Confirm = Annotated[
+    bool,
+    typer.Option(
+        "--confirm/--no-confirm", help="Confirm gains on text that no job has seen, if the task has a pool of it."
+    ),
+]
 DEFAULT_RUNS = Path("runs")
 
 

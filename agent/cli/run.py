@@ -8,6 +8,7 @@ import typer
 
 from agent.cli.options import (
     DEFAULT_RUNS,
+    Confirm,
     Gpus,
     Json,
     Profile,
@@ -48,8 +49,9 @@ def run(
         str | None, typer.Option("--from", metavar="RUN/7", help="Begin with the script of a trial as the baseline.")
     ] = None,
     keep: Annotated[
-        str | None, typer.Option(metavar="RULE", help="two-tier: a gain is confirmed by a fresh run; any: never.")
+        str | None, typer.Option(metavar="RULE", help="two-tier: a fresh run decides about a gain; any: nothing does.")
     ] = None,
+    confirm: Confirm = True,
     prune: Annotated[
         bool, typer.Option("--prune/--no-prune", help="Stop trials that diverge, or fall hopelessly behind half-way.")
     ] = True,
@@ -132,6 +134,7 @@ def run(
         **settings_of(folder, checked),
         **noise_options(runs_folder(runs), checked),
         **keep_options(checked, keep, final_runs, n_trials=n_trials, on_gpu=gpus is not None),
+        confirm=confirm,
         prune=prune and checked.curve is not None,
         trials=trials,
         budget_seconds=train_seconds,

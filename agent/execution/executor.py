@@ -10,6 +10,7 @@ from agent.execution.early_stopping import Watch
 from agent.execution.judge import failure, judge, reported, reported_flags, saved_nothing
 from agent.execution.scoring.audited import AuditedScorer
 from agent.execution.scoring.scorer import Artifact, Scorer
+from agent.execution.slices.source import SliceSource
 from agent.execution.speed.probe import Canary, has_canary
 from agent.execution.training_job import export, training_job
 from agent.store.paths import RunPaths, TrialPaths
@@ -127,6 +128,26 @@ def scorer_of(task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = 
 
         return PredictionScorer(task, corpus, sandbox, split=split)
     return AuditedScorer(task, corpus, sandbox, split=split)
+
+
+def slices_of(task: Task, corpus: Corpus | None, cache: Path, sandbox: Sandbox, say: Say) -> SliceSource | None:
+    """Return what gains are confirmed on, made now if need be; None for a task without.
+
+    Raises:
+        TaskError: the pool is too small for one slice, or broken.
+        MissingRequirementError: making it failed.
+    """
+    if corpus is None or not task.data.pool:
+        return None
+    from agent.execution.slices.text_slices import TextSlices
+    from agent.task.pool import find_pool
+    from agent.task.pool_making import prepare_pool
+
+    pool = find_pool(task, cache)
+    if pool is None:
+        say(f"making the pool of {task.name}, text that no job sees (once)")
+        pool = prepare_pool(task, cache)
+    return TextSlices(task, corpus, pool, sandbox)
 
 
 def corpus_of(task: Task, cache: Path, say: Say) -> Corpus | None:

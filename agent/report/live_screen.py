@@ -11,6 +11,7 @@ from rich.text import Text
 from agent.report import terminal, trial_table
 from agent.store.paths import RunPaths
 from agent.text import counted, one_line, read_tail
+from agent.trials.confirmations import SliceUse
 from agent.trials.machine_speed import Void
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
@@ -132,3 +133,9 @@ class Screen:
     def voided(self, void: Void, trial: int) -> None:
         line = trial_table.void_line(void, trial, self._metric, self._live.colour)
         self._live.row(line, self._metric, self._label)
+
+    def slice_opened(self, use: SliceUse) -> None:
+        self._live.show(f"{self._label}slice {use.number} of unseen text: {', '.join(use.entrants)}")
+
+    def slice_scored(self, use: SliceUse) -> None:
+        self._live.show(f"{self._label}slice {use.number} of unseen text: scored")

@@ -6,8 +6,9 @@ from agent.report.trial_table import verdict
 from agent.text import counted
 from agent.trials.budget import Ledger, duration
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper, KeepRule, Reading
+from agent.trials.keep_rule import Keeper, KeepRule
 from agent.trials.metric import Metric
+from agent.trials.noise import Reading
 from agent.trials.trial import Status, Trial
 
 REMEDY = "let the script take its seed from the variable TRAIN_SEED: docs/own-script.md"

@@ -10,6 +10,7 @@ from agent.execution.executor import execute
 from agent.execution.judge import seed_flags
 from agent.execution.speed.guard import guarded
 from agent.modes.proposer import Context, Proposer
+from agent.run.confirmations import publish_on_slice, rehearse
 from agent.run.ending import End, Ending, for_trials, why_given_up
 from agent.run.open_run import OpenRun
 from agent.run.repeats import run_final, run_wanted
@@ -52,6 +53,8 @@ class TrialByTrial:
         if run.history.pending is not None:  # a process that is gone has begun it
             self._ledger = self._ledger.plus(_run_pending(run, 0.0))
             return None
+        if run.history.opened is not None and run.history.repeating is None and run.slices is not None:
+            publish_on_slice(run, run.slices)
         self._ledger = run_wanted(run, self._ledger)
         end = _end(run, self._ledger, self._n_before)
         began = run.monotonic()
@@ -226,6 +229,9 @@ def _execute(run: OpenRun, trial: Trial) -> Outcome:
     outcome = guarded(run, attempt)
     if trial.parent is not None:
         outcome = replace(outcome, flags=outcome.flags + seed_flags(source, run.sources[trial.parent]))
+    elif run.slices is not None and outcome.score is not None and outcome.val_loss is not None:
+        why = rehearse(run, run.slices, outcome.score)
+        outcome = replace(outcome, score=replace(outcome.score, why_no_slices=why))
     return run.keeper.judged(outcome, train_seed)
 
 

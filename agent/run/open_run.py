@@ -9,6 +9,7 @@ from typing import Protocol
 from agent.execution.early_stopping import Pruner, Watch
 from agent.execution.executor import Workbench
 from agent.execution.scoring.scorer import Scorer
+from agent.execution.slices.source import SliceSource
 from agent.execution.speed.probe import Canary
 from agent.modes.proposer import Proposer
 from agent.search.space import SearchSpace
@@ -19,6 +20,7 @@ from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.text import counted
 from agent.trials.budget import Budget
+from agent.trials.confirmations import SliceUse
 from agent.trials.events import AttemptVoided
 from agent.trials.history import History
 from agent.trials.keep_rule import Keeper, KeepRule
@@ -43,6 +45,8 @@ class Observer(Protocol):
     def repeating(self, repeat: Repeat) -> None: ...
     def repeated(self, repeat: Repeat, trial: Trial) -> None: ...
     def voided(self, void: Void, trial: int) -> None: ...
+    def slice_opened(self, use: SliceUse) -> None: ...
+    def slice_scored(self, use: SliceUse) -> None: ...
 
 
 @dataclass
@@ -65,6 +69,7 @@ class OpenRun:
     budget: Budget
     observer: Observer
     rule: KeepRule = field(default_factory=lambda: KeepRule("any"))
+    slices: SliceSource | None = None  # that gains are confirmed on; None: they are repeated
     pruner: Pruner | None = None  # stops trials early; None: all run to their end
     final_runs: int = 0  # of the run's result under held-out seeds, at the end
     passed_on: Mapping[str, str] = field(default_factory=dict)  # variables of the caller that task.toml allows

@@ -9,7 +9,7 @@ from typing import Protocol
 from agent.errors import UsageError
 from agent.execution.early_stopping import pruner_of
 from agent.execution.environment import conditions_of, environment
-from agent.execution.executor import canary_of, corpus_of, passed_variables, scorer_of
+from agent.execution.executor import canary_of, corpus_of, passed_variables, scorer_of, slices_of
 from agent.execution.sandboxes import image_is_here, open_sandbox
 from agent.execution.smoke_test import Smoke
 from agent.llm.model import Model
@@ -143,6 +143,14 @@ def _open(
         stack.callback(sandbox.close)
         corpus = corpus_of(task, around.cache, around.say)
         scorer = scorer_of(task, corpus, sandbox)
+        slices = slices_of(task, corpus, around.cache, sandbox, around.say) if _confirms(config, resumed) else None
+        if slices is not None and not resumed:
+            config = run_config.with_pool(config, task, slices.digest, slices.n_slices)
+        elif config.pool is not None and (slices is None or slices.digest != config.pool):
+            raise UsageError(
+                f"the pool of {task.name} has changed since {config.run_id} began (digest {config.pool} → "
+                f"{slices.digest if slices else 'none'}); bring it back, or start a new run"
+            )
         conditions = conditions_of(task, corpus, config.sandbox, config.gpus)
         refuse_other_conditions(history, conditions, on_resume.accept_changed)
         model = _model(config, history, around) if needs_model(config) else None
@@ -187,6 +195,7 @@ def _open(
             budget=Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
             observer=around.screen_of(task, paths, repo),
             rule=rule_of(config),
+            slices=slices,
             pruner=pruner_of(task, config.seed, history.results) if config.prune else None,
             final_runs=config.final_runs,
             passed_on=passed_on,
@@ -194,6 +203,11 @@ def _open(
             canary=canary_of(config, paths, task, sandbox, passed_on),
             lookahead=config.lookahead,
         )
+
+
+def _confirms(config: RunConfig, resumed: bool) -> bool:
+    """Return whether the run confirms gains on slices, if its task has any. One that began without goes on without."""
+    return config.pool is not None if resumed else config.keep == "two-tier" and config.confirm
 
 
 def _model(config: RunConfig, history: History, around: Surroundings) -> Model:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from agent.errors import JournalError
 from agent.execution.executor import execute
 from agent.execution.speed.guard import guarded
+from agent.run.confirmations import decide_on_slices, drop_artifacts, publish_on_slice
 from agent.run.open_run import OpenRun
 from agent.store.results_tsv import write_results
 from agent.trials.budget import Ledger
-from agent.trials.events import RepeatFinished, RepeatStarted
+from agent.trials.events import RepeatFinished, RepeatStarted, RepeatTrained
 from agent.trials.keep_rule import Wanted
-from agent.trials.repeat import Purpose, Repeat
+from agent.trials.repeat import Purpose, Repeat, Verdict
 from agent.trials.trial import Outcome, Standing
 
 
@@ -33,6 +34,8 @@ def run_final(run: OpenRun) -> int:
     while (wanted := run.keeper.final(run.final_runs)) is not None:
         _run(run, wanted)
         n_ran += 1
+    if run.final_runs and run.slices is not None and run.keeper.on_slices and run.keeper.result:
+        publish_on_slice(run, run.slices)
     return n_ran
 
 
@@ -49,10 +52,52 @@ def _run_repeating(run: OpenRun) -> Repeat:
     if repeat is None:
         raise JournalError("no repeat is in flight")
     began = run.monotonic()
+    trial = run.history.trials[repeat.trial]
+    if repeat.trained is not None and not run.paths.trial(trial.number).repeat(repeat.seed).artifact.is_file():
+        repeat = replace(repeat, trained=None)  # what a slice would be asked about is gone
+    outcome = repeat.trained or _train(run, repeat)
+    run.keeper.read(trial.number, repeat.seed, outcome.val_loss)
+    verdict = _verdict(run, repeat, outcome) if repeat.purpose is Purpose.CONFIRM else None
+    before = repeat.trained.total_seconds if repeat.trained else sum(void.seconds for void in repeat.voids)
+    outcome = replace(outcome, total_seconds=round(before + run.monotonic() - began, 3))
+    event = RepeatFinished(trial.number, repeat.seed, outcome, verdict, run.now())
+    run.journal.append(event)
+    finished = run.history.add(event)
+    if verdict is not None:
+        run.keeper.move(trial.number, verdict.standing)
+        if verdict.standing is not Standing.PROVISIONAL:
+            run.move_refs()
+            run.repo.check_out(run.run_id, run.paths.worktree)
+            hashes = run.repo.tags(run.run_id)
+            write_results(run.paths.results_tsv, run.task.metric, run.history.trials, hashes)
+    if run.keeper.on_slices:
+        drop_artifacts(run)
+    run.observer.repeated(finished, run.history.trials[trial.number])
+    return finished
+
+
+def _verdict(run: OpenRun, repeat: Repeat, outcome: Outcome) -> Verdict:
+    """Return what a confirmation that has been trained, and whose loss has been read, decides."""
+    if run.slices is None or not run.keeper.on_slices:
+        return run.keeper.verdict(repeat.trial, repeat.seed)
+    objection = run.keeper.objection(repeat.trial, repeat.seed)
+    if objection is not None:
+        return objection
+    if repeat.trained is None:
+        event = RepeatTrained(repeat.trial, repeat.seed, outcome, run.now())
+        run.journal.append(event)
+        repeat = run.history.add(event)
+    return decide_on_slices(run, run.slices, repeat)
+
+
+def _train(run: OpenRun, repeat: Repeat) -> Outcome:
+    """Train and score the repeat in flight. What it leaves behind stays where slices may ask about it."""
+    began = run.monotonic()
     run.observer.repeating(repeat)
     trial = run.history.trials[repeat.trial]
     paths = run.paths.trial(trial.number).repeat(repeat.seed)
-    decides = repeat.purpose in (Purpose.CONFIRM, Purpose.FINAL)
+    # Where slices decide, nothing is gained by forging the loss on the standing split, and one audit will do.
+    decides = repeat.purpose in (Purpose.CONFIRM, Purpose.FINAL) and not run.keeper.on_slices
 
     def attempt() -> Outcome:
         return execute(
@@ -67,20 +112,7 @@ def _run_repeating(run: OpenRun) -> Repeat:
         )
 
     outcome = guarded(run, attempt)
-    paths.artifact.unlink(missing_ok=True)
+    if not run.keeper.on_slices:
+        paths.artifact.unlink(missing_ok=True)
     before = sum(void.seconds for void in repeat.voids)  # attempts of a killed process
-    outcome = replace(outcome, total_seconds=round(before + run.monotonic() - began, 3))
-    run.keeper.read(trial.number, repeat.seed, outcome.val_loss)
-    verdict = run.keeper.verdict(trial.number, repeat.seed) if repeat.purpose is Purpose.CONFIRM else None
-    event = RepeatFinished(trial.number, repeat.seed, outcome, verdict, run.now())
-    run.journal.append(event)
-    finished = run.history.add(event)
-    if verdict is not None:
-        run.keeper.move(trial.number, verdict.standing)
-        if verdict.standing is not Standing.PROVISIONAL:
-            run.move_refs()
-            run.repo.check_out(run.run_id, run.paths.worktree)
-            hashes = run.repo.tags(run.run_id)
-            write_results(run.paths.results_tsv, run.task.metric, run.history.trials, hashes)
-    run.observer.repeated(finished, run.history.trials[trial.number])
-    return finished
+    return replace(outcome, total_seconds=round(before + run.monotonic() - began, 3))

@@ -126,6 +126,15 @@ class RunPaths:
         """What the test split said of the best trial, once somebody has asked."""
         return self.root / "verified.json"
 
+    def slice(self, number: int) -> Path:
+        """What models answered on a slice of unseen text, and what their jobs printed."""
+        return self.root / "slices" / f"{number:03d}"
+
+    @property
+    def rehearsal(self) -> Path:
+        """What the baseline answered when it was tried whether it answers in rounds."""
+        return self.root / "slices" / "rehearsal"
+
     @property
     def worktree(self) -> Path:
         return self.root / "worktree"

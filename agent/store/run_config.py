@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,15 @@ from agent.llm.spending_cap import Caps
 from agent.store.atomic_file import write_durably
 from agent.store.journal import FORMAT
 from agent.task.validation_errors import in_words
-from agent.trials.keep_rule import CPU_SIGMA_SHARE, FEWEST_TRIALS, FINAL_RUNS, GPU_SIGMA_SHARE, KeepRule
+from agent.trials.keep_rule import (
+    CPU_SIGMA_SHARE,
+    FEWEST_TRIALS,
+    FINAL_RUNS,
+    GPU_SIGMA_SHARE,
+    REPEAT_LEAD,
+    SLICE_LEAD,
+    KeepRule,
+)
 
 if TYPE_CHECKING:
     from agent.task.task import Task  # it brings numpy and pydantic, and reading commands do without
@@ -56,6 +64,9 @@ class RunConfig:
     keep: Literal["two-tier", "any", "baseline"] = "any"  # what moves the incumbent; see agent.trials.keep_rule
     keep_lead: float = _within(3.5, gt=0)  # sigmas
     keep_gain: float = _within(2.0, ge=0)  # sigmas
+    confirm: bool = True  # on slices of unseen text, if the task has any
+    n_slices: int = _within(0, ge=0)  # of the task's pool when the run began; 0: gains are repeated, not confirmed
+    pool: str | None = None  # digest of it
     paired: bool = False  # the same seed gives the same loss
     sigma_share: float = _within(0.01, gt=0)  # of the baseline's loss: sigma, where nothing is known
     prune: bool = False  # trials are stopped early; see agent.execution.early_stopping
@@ -196,7 +207,7 @@ def keep_options(
         final_runs = FINAL_RUNS if n_trials >= FEWEST_TRIALS else 0
     return {
         "keep": rule or task.keep.rule,
-        "keep_lead": task.keep.lead,
+        "keep_lead": task.keep.lead or REPEAT_LEAD,
         "keep_gain": task.keep.gain,
         "paired": task.budget.deterministic,
         "sigma_share": GPU_SIGMA_SHARE if on_gpu else CPU_SIGMA_SHARE,
@@ -204,12 +215,18 @@ def keep_options(
     }
 
 
+def with_pool(config: RunConfig, task: "Task", digest: str, n_slices: int) -> RunConfig:
+    """Return the configuration of a new run whose gains are confirmed on the slices of a pool."""
+    return replace(config, pool=digest, n_slices=n_slices, keep_lead=task.keep.lead or SLICE_LEAD)
+
+
 def rule_of(config: RunConfig) -> KeepRule:
-    """Return the rule that a run was begun with."""
+    """Return the rule that a run was begun with. One slice is left for the final runs."""
     return KeepRule(
         config.keep,
         lead=config.keep_lead,
         gain=config.keep_gain,
+        n_slices=max(0, config.n_slices - bool(config.final_runs)),
         paired=config.paired,
         sigma=config.noise_sigma,
         sigma_source=config.noise_source,

@@ -155,8 +155,10 @@ class KeepSpec(_Strict):
     """What counts as progress; see agent.trials.keep_rule."""
 
     rule: Literal["two-tier", "any"] = "two-tier"
-    lead: float = Field(default=3.5, gt=0)  # sigmas that the incumbent must seem ahead to be run again
-    gain: float = Field(default=2.0, ge=0)  # sigmas that it must be ahead then, to be confirmed
+    # Sigmas that the incumbent must seem ahead to be run again; None: 4 with a pool, 3.5 without.
+    lead: float | None = Field(default=None, gt=0)
+    # That it must be ahead then: standard errors to be confirmed with a pool, sigmas to be repeated without.
+    gain: float = Field(default=2.0, ge=0)
 
 
 class MachineSpec(_Strict):

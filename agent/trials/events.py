@@ -1,9 +1,10 @@
 """The events of a run: what a line of the journal can say."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from agent.trials.confirmations import Entrant, SlicePurpose, SliceScore
 from agent.trials.machine_speed import Void
 from agent.trials.repeat import Purpose, Verdict
 from agent.trials.trial import Outcome, Proposal
@@ -65,6 +66,58 @@ class RepeatStarted:
 
 
 @dataclass(frozen=True)
+class RepeatTrained:
+    """A repeat has its outcome, and waits for a slice to be opened: it is not trained again."""
+
+    trial: int
+    seed: int
+    outcome: Outcome
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "repeat_trained",
+            "trial": self.trial,
+            "seed": self.seed,
+            "outcome": self.outcome.to_json(),
+            "at": self.at,
+        }
+
+
+@dataclass(frozen=True)
+class SliceOpened:
+    """A slice of the pool is about to be shown. Written before anything sees it, with what it is opened for."""
+
+    number: int
+    purpose: SlicePurpose
+    entrants: Mapping[str, Entrant]  # by name
+    n_other_runs: int  # of this machine, that had opened it before
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "slice_opened",
+            "number": self.number,
+            "purpose": self.purpose.value,
+            "entrants": {name: asdict(entrant) for name, entrant in self.entrants.items()},
+            "n_other_runs": self.n_other_runs,
+            "at": self.at,
+        }
+
+
+@dataclass(frozen=True)
+class SliceScored:
+    """A slice has told what it can tell, or it was burned. No job is shown it again."""
+
+    number: int
+    score: SliceScore
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "slice_scored", "number": self.number, "score": self.score.to_json(), "at": self.at}
+
+
+@dataclass(frozen=True)
 class RepeatFinished:
     """A repeat has its outcome and, if it was to confirm something, the verdict."""
 
@@ -109,10 +162,19 @@ class BudgetRaised:
         return {"event": "budget_raised", "number": self.number, "caps": dict(self.caps), "at": self.at}
 
 
-Event = TrialStarted | TrialFinished | RepeatStarted | RepeatFinished | AttemptVoided
+Event = (
+    TrialStarted
+    | TrialFinished
+    | RepeatStarted
+    | RepeatTrained
+    | RepeatFinished
+    | SliceOpened
+    | SliceScored
+    | AttemptVoided
+)
 
 
-def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:
+def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:  # noqa: PLR0911 (one return a kind of event)
     """Return the event that `to_json` wrote; KeyError, TypeError or ValueError if it did not."""
     match data["event"]:
         case "trial_started":
@@ -125,6 +187,14 @@ def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:
         case "repeat_finished":
             verdict = Verdict.from_json(data["verdict"]) if "verdict" in data else None
             return RepeatFinished(data["trial"], data["seed"], Outcome.from_json(data["outcome"]), verdict, data["at"])
+        case "repeat_trained":
+            return RepeatTrained(data["trial"], data["seed"], Outcome.from_json(data["outcome"]), data["at"])
+        case "slice_opened":
+            entrants = {name: Entrant(**entrant) for name, entrant in data["entrants"].items()}
+            purpose = SlicePurpose(data["purpose"])
+            return SliceOpened(data["number"], purpose, entrants, data["n_other_runs"], data["at"])
+        case "slice_scored":
+            return SliceScored(data["number"], SliceScore.from_json(data["score"]), data["at"])
         case "attempt_voided":
             return AttemptVoided(data["trial"], data["seed"], Void(**data["void"]))
         case "budget_raised":

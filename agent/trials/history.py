@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import overload
 
 from agent.errors import JournalError
+from agent.trials.confirmations import SliceUse
 from agent.trials.events import (
     AttemptVoided,
     BudgetRaised,
     Event,
     RepeatFinished,
     RepeatStarted,
+    RepeatTrained,
+    SliceOpened,
+    SliceScored,
     TrialFinished,
     TrialStarted,
 )
@@ -34,7 +38,7 @@ class Position:
 
     def judged(self, trial: int, standing: Standing) -> "Position":
         """Return the position after a fresh run has decided about a trial."""
-        if standing is Standing.CONFIRMED:
+        if standing.holds:
             return Position(self.incumbent, trial)
         if standing is Standing.ROLLED_BACK and self.incumbent == trial:
             return Position(self.champion, self.champion)
@@ -56,6 +60,7 @@ class History:
     repeating: Repeat | None = None  # in flight
     results: list[Trial | Repeat] = field(default_factory=list)  # both, as they finished and in that order
     raises: list[BudgetRaised] = field(default_factory=list)
+    slices: list[SliceUse] = field(default_factory=list)  # opened, in that order
     position: Position = Position()
     _before: list[int | None] = field(default_factory=list)  # by trial: the incumbent that it was judged against
     _provisional: set[int] = field(default_factory=set)  # the trials of that standing
@@ -69,6 +74,12 @@ class History:
     def champion(self) -> Trial | None:
         """The last incumbent that a fresh run confirmed; the baseline at first."""
         return None if self.position.champion is None else self.trials[self.position.champion]
+
+    @property
+    def opened(self) -> SliceUse | None:
+        """The slice that is open: of which it is not known yet what it says."""
+        last = self.slices[-1] if self.slices else None
+        return last if last is not None and last.score is None else None
 
     @property
     def finished(self) -> list[Trial | Repeat]:
@@ -124,16 +135,19 @@ class History:
     @property
     def _is_busy(self) -> bool:
         """Whether something is in flight that has to end first: no SLOPE, which nobody but earlier versions ends."""
-        return self.pending is not None or (self.repeating is not None and self.repeating.purpose is not Purpose.SLOPE)
+        is_repeating = self.repeating is not None and self.repeating.purpose is not Purpose.SLOPE
+        return self.pending is not None or is_repeating or self.opened is not None
 
     @overload
     def add(self, event: TrialStarted | TrialFinished) -> Trial: ...
     @overload
-    def add(self, event: RepeatStarted | RepeatFinished) -> Repeat: ...
+    def add(self, event: RepeatStarted | RepeatTrained | RepeatFinished) -> Repeat: ...
+    @overload
+    def add(self, event: SliceOpened | SliceScored) -> SliceUse: ...
     @overload
     def add(self, event: AttemptVoided) -> Trial | Repeat: ...
-    def add(self, event: Event) -> Trial | Repeat:
-        """Take in the next event and return the trial or the repeat that it is about.
+    def add(self, event: Event) -> Trial | Repeat | SliceUse:  # noqa: PLR0911 (one return a kind of event)
+        """Take in the next event and return the trial, the repeat or the slice that it is about.
 
         Raises:
             JournalError: the event does not follow from the ones before.
@@ -153,8 +167,15 @@ class History:
                     raise JournalError(f"a repeat of trial {event.trial} out of order: the journal has been edited")
                 self.repeating = Repeat(event.trial, event.seed, event.purpose, event.at)
                 return self.repeating
+            case RepeatTrained():
+                self.repeating = replace(self._in_flight(event), trained=event.outcome)
+                return self.repeating
             case RepeatFinished():
                 return self._finish_repeat(event)
+            case SliceOpened():
+                return self._open(event)
+            case SliceScored():
+                return self._score(event)
             case AttemptVoided():
                 return self._void(event)
 
@@ -182,10 +203,30 @@ class History:
             self._provisional.add(trial.number)
         return trial
 
-    def _finish_repeat(self, event: RepeatFinished) -> Repeat:
+    def _in_flight(self, event: RepeatTrained | RepeatFinished) -> Repeat:
         running = self.repeating
         if running is None or (event.trial, event.seed) != (running.trial, running.seed):
             raise JournalError(f"a repeat of trial {event.trial} that was not started: the journal has been edited")
+        return running
+
+    def _open(self, event: SliceOpened) -> SliceUse:
+        is_known = event.number in (use.number for use in self.slices)
+        is_early = self.repeating is not None and self.repeating.trained is None
+        if is_known or is_early or self.opened is not None or self.pending is not None:
+            raise JournalError(f"slice {event.number} was opened out of order: the journal has been edited")
+        self.slices.append(SliceUse(event.number, event.purpose, event.entrants, event.n_other_runs, event.at))
+        return self.slices[-1]
+
+    def _score(self, event: SliceScored) -> SliceUse:
+        if self.opened is None or self.opened.number != event.number:
+            raise JournalError(f"slice {event.number} was scored and not opened: the journal has been edited")
+        self.slices[-1] = self.slices[-1].scored(event.score)
+        if self.repeating is not None:
+            self.repeating = replace(self.repeating, slices=(*self.repeating.slices, self.slices[-1]))
+        return self.slices[-1]
+
+    def _finish_repeat(self, event: RepeatFinished) -> Repeat:
+        running = self._in_flight(event)
         repeat = running.finished(event.outcome, event.verdict, event.at)
         self.repeating = None
         self.repeats.append(repeat)
@@ -197,7 +238,7 @@ class History:
     def _judge(self, number: int, standing: Standing) -> None:
         """Move the position as a verdict says, and mark the trials that the verdict is about."""
         self.position = self.position.judged(number, standing)
-        if standing is Standing.CONFIRMED:
+        if standing.holds:
             self._mark(list(self._way_to(number)), standing)
         elif standing is Standing.ROLLED_BACK:
             self._mark(list(self._provisional), standing)
@@ -210,6 +251,6 @@ class History:
     def _way_to(self, number: int) -> Iterator[int]:
         """Yield a trial and the unconfirmed ones that it was built on."""
         at: int | None = number
-        while at is not None and self.trials[at].standing is not Standing.CONFIRMED:
+        while at is not None and self.trials[at].standing not in (Standing.CONFIRMED, Standing.REPEATED):
             yield at
             at = self.trials[at].parent

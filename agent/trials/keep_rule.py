@@ -2,17 +2,20 @@
 
 An edit that seems better becomes the incumbent at once, provisionally: to ask for proof of each small gain would lose
 more than it saves. When the incumbent has come well ahead of the champion, it is run again under another seed. If it
-holds its lead it is the new champion; if it has none, the search goes back to the champion. docs/keep-rule.md has the
-measurements behind the rule.
+holds its lead it is the new champion; if it has none, the search goes back to the champion.
+
+There are two leads. The apparent one, of losses on the standing split, says whom to test. What decides is the lead on
+slices of unseen text (agent.trials.confirmations); where the task has no pool, the apparent one again, and the gain is
+called repeated. docs/keep-rule.md has the measurements behind the rule.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from agent.trials.confirmations import CHALLENGER, SliceTests, SliceUse, seeds_flag
 from agent.trials.history import Position
-from agent.trials.noise import Noise
+from agent.trials.noise import Noise, Reading, Readings, mean_of
 from agent.trials.repeat import Purpose, Repeat, Verdict
 from agent.trials.trial import Outcome, Standing, Trial
 
@@ -23,6 +26,10 @@ FEWEST_TRIALS = 20  # of a run that ends with final runs unless told otherwise
 CPU_SIGMA_SHARE = 0.01  # of the loss: small models, short runs
 GPU_SIGMA_SHARE = 5e-4  # minutes on a GPU: 890 runs of one script in the published logs
 SPREAD_TRIALS = 10  # between repeats of the baseline: runs back to back do not see a machine drift
+REPEAT_LEAD, SLICE_LEAD = (
+    3.5,
+    4.0,
+)  # sigmas, unless the task says otherwise: where the standing split decides, or slices
 LAST_LEAD = 1.0  # sigmas that the incumbent must seem ahead to be put to the test when the search is over
 MAX_FAILED_RUNS = 3  # of the champion's script under further seeds, after which nothing is confirmed any more
 
@@ -32,8 +39,9 @@ class KeepRule:
     """How a run decides. Sigma is the standard deviation of the loss of one script over training seeds."""
 
     kind: Literal["two-tier", "any", "baseline"] = "two-tier"  # any: no repeats; baseline: nothing else is kept
-    lead: float = 3.5  # sigmas that the incumbent must seem ahead of the champion to be run again
-    gain: float = 2.0  # sigmas that it must be ahead after that, to be confirmed
+    lead: float = REPEAT_LEAD  # sigmas that the incumbent must seem ahead of the champion to be run again
+    gain: float = 2.0  # that it must be ahead after that, to be confirmed: sigmas, or standard errors on slices
+    n_slices: int = 0  # of unseen text, that may be opened to confirm something; 0: the standing split decides
     paired: bool = False  # the same seed gives the same loss, so that losses are compared seed by seed
     sigma: float | None = None  # what is known of it beforehand
     sigma_source: str | None = None  # who says so
@@ -49,16 +57,6 @@ class Wanted:
     purpose: Purpose
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A loss as it may be published."""
-
-    mean: float  # minimised
-    error: float | None  # standard error of the mean; None: repeats cannot tell
-    n_runs: int
-    selected: bool  # the one run that was chosen for being low: it flatters
-
-
 class Keeper:
     """The two-tier rule over all losses read so far. It is a fold of the journal: built anew, it decides the same."""
 
@@ -66,9 +64,9 @@ class Keeper:
         """Follow the decisions of a run that has come to `results`."""
         self.rule = rule
         self._position = Position()
-        self._readings: dict[int, dict[int, float | None]] = {}  # trial → seed → loss; None: that run failed
-        self.noise = Noise(0.0)  # until the baseline has a loss
-        self._n_ran = 0  # trials with a loss
+        self._readings = Readings()
+        self.tests = SliceTests(rule.gain)
+        self.why_no_slices = ""  # though the run has a pool: nothing can be confirmed on it
         for result in results:
             self.take(result)
 
@@ -78,12 +76,21 @@ class Keeper:
             if result.purpose is Purpose.SLOPE:
                 return  # of a shorter training: no loss of the script
             self.read(result.trial, result.seed, result.val_loss)
+            for use in result.slices:
+                self.tests.take(result.trial, use)
             if result.verdict is not None:
                 self.move(result.trial, result.verdict.standing)
         elif result.val_loss is not None:
             self.read(result.number, result.proposal.train_seed, result.val_loss)
+            score = result.outcome.score if result.outcome is not None else None
+            self.why_no_slices = self.why_no_slices or (score.why_no_slices if score is not None else "")
             if result.kept:
                 self.keep(result.number)
+
+    @property
+    def noise(self) -> Noise:
+        """What is known of the noise of one run; nothing before the baseline has a loss."""
+        return self._readings.noise
 
     @property
     def incumbent(self) -> int | None:
@@ -101,6 +108,16 @@ class Keeper:
         return self.noise.sigma
 
     @property
+    def on_slices(self) -> bool:
+        """Whether slices of unseen text decide."""
+        return self.rule.n_slices > 0 and not self.why_no_slices
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether there is no slice left to confirm anything on."""
+        return self.on_slices and self.tests.n_opened >= self.rule.n_slices
+
+    @property
     def result(self) -> int | None:
         """The trial that stands for the run: the champion, or the incumbent where nothing is ever confirmed."""
         return self.incumbent if self.rule.kind == "any" else self.champion
@@ -109,10 +126,10 @@ class Keeper:
         """Return the loss below which a first run under `seed` moves the incumbent; None: any does."""
         if self.incumbent is None:
             return None
-        losses = self._losses(self.incumbent)
+        losses = self.losses(self.incumbent)
         if self.rule.paired and seed in losses:
             return losses[seed]
-        return _mean(losses.values())
+        return mean_of(losses.values())
 
     def lowers(self, seed: int, loss: float) -> bool:
         """Return whether a first run with this loss moves the incumbent. Equal to the last digit changes nothing."""
@@ -132,7 +149,7 @@ class Keeper:
     def compared(self, trial: int) -> tuple[list[float], list[float]]:
         """Return the losses of the champion, and those of a trial beside them; of the seeds that both ran if paired."""
         assert self.champion is not None
-        champion, own = self._losses(self.champion), self._losses(trial)
+        champion, own = self.losses(self.champion), self.losses(trial)
         if not self.rule.paired:
             return list(champion.values()), list(own.values())
         seeds = [seed for seed in champion if seed in own]
@@ -142,24 +159,37 @@ class Keeper:
         """Return by how much a trial's loss lies below the champion's; over the seeds that both ran if paired."""
         champion, own = self.compared(trial)
         if not self.rule.paired:
-            return _mean(champion) - _mean(own)
-        return _mean([theirs - ours for theirs, ours in zip(champion, own, strict=True)])
+            return mean_of(champion) - mean_of(own)
+        return mean_of([theirs - ours for theirs, ours in zip(champion, own, strict=True)])
 
     def wants(self) -> Wanted | None:
         """Return the repeat that should run now: of the baseline, or what it takes to confirm the incumbent."""
         if self.rule.kind != "two-tier" or self.champion is None or self.incumbent is None:
             return None
-        in_question = self.incumbent != self.champion and self.lead(self.incumbent) > self.rule.lead * self.sigma
-        n_baseline = len(self._readings[0])
-        due = (in_question and n_baseline == 1) or self._n_ran > SPREAD_TRIALS * n_baseline
+        in_question = self._is_in_question(self.incumbent)
+        n_baseline = len(self._readings.of(0))
+        due = (in_question and n_baseline == 1) or self._readings.n_scripts > SPREAD_TRIALS * n_baseline
         if due and not self.rule.paired and n_baseline < (2 if self.rule.sigma else 3):
             return Wanted(0, self._fresh_seed(0), Purpose.BASELINE)
         return self._test(self.incumbent) if in_question else None
 
+    def _is_in_question(self, trial: int) -> bool:
+        """Return whether a trial should be put to the test now. On slices it is tested once, on two at most."""
+        if trial == self.champion or self.is_used_up:
+            return False
+        if self.on_slices and (self.tests.is_settled(trial) or self.tests.n_tests(trial)):
+            return not self.tests.is_settled(trial)
+        return self.lead(trial) > self.rule.lead * self.sigma
+
+    def champion_seed(self, seed: int) -> int:
+        """Return the training seed of the champion's model that one under `seed` is compared with on a slice."""
+        assert self.champion is not None
+        return seed if self.rule.paired else list(self.losses(self.champion))[0 if self.champion == 0 else -1]
+
     def _test(self, trial: int) -> Wanted | None:
         """Return what it takes next to confirm a trial; None if the champion fails under too many seeds."""
         assert self.champion is not None
-        known = self._readings[self.champion]
+        known = self._readings.of(self.champion)
         if list(known.values()).count(None) >= MAX_FAILED_RUNS:
             return None
         seed = self._fresh_seed(trial)
@@ -181,38 +211,23 @@ class Keeper:
         if not self.result:
             return None
         seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + n_runs)
-        left = [seed for seed in seeds if seed not in self._readings[self.result]]
+        left = [seed for seed in seeds if seed not in self._readings.of(self.result)]
         return Wanted(self.result, left[0], Purpose.FINAL) if left else None
 
     def _is_untested(self) -> bool:
         """Return whether the incumbent has a lead that no fresh run has ever put to the test."""
         if self.rule.kind != "two-tier" or self.incumbent is None or self.incumbent == self.champion:
             return False
-        return len(self._readings[self.incumbent]) == 1 and self.lead(self.incumbent) > LAST_LEAD * self.sigma
+        if self.is_used_up:
+            return False
+        return len(self._readings.of(self.incumbent)) == 1 and self.lead(self.incumbent) > LAST_LEAD * self.sigma
 
     def read(self, trial: int, seed: int, loss: float | None) -> None:
         """Take in one more loss. What differs between runs of the same script teaches sigma."""
-        own = self._losses(trial)
-        self._readings.setdefault(trial, {})[seed] = loss
-        if loss is None:
-            return
-        if trial == 0 and not own:
-            guess = self.rule.sigma or self.rule.sigma_share * abs(loss) or self.rule.sigma_share
-            self.noise = Noise(guess)
-        self.noise.see(loss, own.values())
-        if not own:
-            self._n_ran += 1
-            return
-        champion: dict[int, float] = {}
-        if self.rule.paired and self.champion is not None and trial != self.champion:
-            champion = self._losses(self.champion)
-            own = {at: value for at, value in own.items() if at in champion}
-            if seed not in champion or not own:
-                return
-        before = _mean([value - champion.get(at, 0.0) for at, value in own.items()])
-        difference = loss - champion.get(seed, 0.0) - before
-        n_before, runs_each = len(own), 2 if champion else 1  # a difference of pairs has twice the variance of a run
-        self.noise.learn(difference**2 * n_before / (n_before + 1) / runs_each)
+        if loss is not None and trial == 0 and not self.losses(0):
+            self.noise.guess = self.rule.sigma or self.rule.sigma_share * abs(loss) or self.rule.sigma_share
+        is_paired = self.rule.paired and self.champion is not None and trial != self.champion
+        self._readings.take(trial, seed, loss, beside=self.champion if is_paired else None)
 
     def keep(self, trial: int) -> None:
         """Make a trial the incumbent; the baseline is the first champion too."""
@@ -221,52 +236,68 @@ class Keeper:
     def move(self, trial: int, standing: Standing) -> None:
         """Move champion or incumbent as a verdict says."""
         self._position = self._position.judged(trial, standing)
+        if self.on_slices:
+            self.tests.settle(trial, standing)
 
-    def verdict(self, trial: int, seed: int) -> Verdict:
-        """Return what a confirmation, already read, decides about a trial."""
-        loss = self._readings[trial][seed]
+    def objection(self, trial: int, seed: int) -> Verdict | None:
+        """Return the verdict on a trial that fails under a fresh seed, or takes no notice of it; None if it passes."""
+        loss = self._readings.of(trial)[seed]
         if loss is None:
             return Verdict(Standing.ROLLED_BACK, None, f"it has no loss under training seed {seed}")
         twin = self._seed_without_effect(trial, seed, loss)
         if twin is not None:
             why = f"the same loss under training seeds {twin} and {seed}, unlike the champion's: it fixes its own seed"
             return Verdict(Standing.ROLLED_BACK, None, why)
+        is_measured = self.rule.sigma is not None or self.noise.n_learned > 0
+        flag = seeds_flag(list(self.losses(trial).values()), self.sigma) if is_measured else None
+        if flag is not None and not self.noise.is_hidden:
+            return Verdict(Standing.ROLLED_BACK, None, flag)
+        return None
+
+    def verdict(self, trial: int, seed: int) -> Verdict:
+        """Return what a confirmation on the standing split, already read, decides about a trial."""
+        objection = self.objection(trial, seed)
+        if objection is not None:
+            return objection
         lead = self.lead(trial) / self.sigma
         if lead > self.rule.gain:
-            return Verdict(Standing.CONFIRMED, lead)
+            return Verdict(Standing.REPEATED, lead, self.why_no_slices)
         return Verdict(Standing.PROVISIONAL if lead > 0 else Standing.ROLLED_BACK, lead)
 
+    def verdict_on(self, trial: int, use: SliceUse) -> Verdict:
+        """Return what a scored slice, taken in before, decides about a trial."""
+        assert use.score is not None
+        if use.score.burned_by == CHALLENGER:
+            return Verdict(Standing.ROLLED_BACK, None, f"it did not answer on unseen text: {use.score.reason}")
+        if use.score.is_burned:
+            why = f"the {use.score.burned_by} did not answer on unseen text: {use.score.reason}"
+            return Verdict(Standing.PROVISIONAL, None, why)
+        found = self.tests.decide(trial, self.sigma)
+        verdict = Verdict(found.standing, found.lead.mean / self.sigma, found.reason, found.n_errors, found.bar)
+        if use.score.gap:
+            return replace(verdict, standing=Standing.ROLLED_BACK, reason=use.score.gap)
+        return verdict
+
     def reading(self, trial: int) -> Reading:
-        """Return a trial's loss as it may be published: over held-out seeds, else over all runs but the first.
+        """Return a trial's loss as it may be published: over held-out seeds, else over all runs but the first."""
+        return self._readings.published(trial, HELD_OUT_SEED)
 
-        The first run of a kept trial was kept for being low. The baseline's was not chosen, and counts.
-        """
-        losses = self._losses(trial)
-        held_out = [loss for seed, loss in losses.items() if seed >= HELD_OUT_SEED]
-        fresh = held_out or list(losses.values())[0 if trial == 0 else 1 :]
-        values = fresh or list(losses.values())
-        error = None if self.noise.is_hidden else self.sigma / math.sqrt(len(values))
-        return Reading(_mean(values), error, len(values), selected=not fresh)
-
-    def readings(self, trial: int) -> dict[int, float]:
+    def losses(self, trial: int) -> dict[int, float]:
         """Return the losses of a trial by training seed, in the order in which they were read."""
-        return self._losses(trial)
-
-    def _losses(self, trial: int) -> dict[int, float]:
-        return {seed: loss for seed, loss in self._readings.get(trial, {}).items() if loss is not None}
+        return self._readings.losses(trial)
 
     def _fresh_seed(self, trial: int) -> int:
         """Return the lowest training seed above 0 that the trial has not run under, nor the champion failed under."""
         assert self.champion is not None
-        unusable = {seed for seed, loss in self._readings[self.champion].items() if loss is None}
-        taken = self._readings[trial].keys() | unusable
+        unusable = {seed for seed, loss in self._readings.of(self.champion).items() if loss is None}
+        taken = self._readings.of(trial).keys() | unusable
         return next(seed for seed in range(1, HELD_OUT_SEED) if seed not in taken)
 
     def _seed_without_effect(self, trial: int, seed: int, loss: float) -> int | None:
         """Return another seed of the same loss to the last digit, where the champion's losses differ."""
         assert self.champion is not None
-        champion = self._losses(self.champion)
-        for other, value in self._losses(trial).items():
+        champion = self.losses(self.champion)
+        for other, value in self.losses(trial).items():
             differ = champion.get(other) != champion.get(seed)
             if self.rule.paired and other != seed and value == loss and differ:
                 return other
@@ -277,8 +308,3 @@ def closing_runs(rule: KeepRule, final_runs: int) -> int:
     """Return how many repeats may follow on the search: the last test of the incumbent, and the final runs."""
     tests = 0 if rule.kind != "two-tier" else 2 if rule.paired else 1
     return tests + final_runs if final_runs else 0
-
-
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)

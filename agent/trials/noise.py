@@ -4,7 +4,7 @@ The keep rule begins with a guess of the noise and learns it from repeats; compa
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -74,6 +74,70 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A loss as it may be published."""
+
+    mean: float  # minimised
+    error: float | None  # standard error of the mean; None: repeats cannot tell
+    n_runs: int
+    selected: bool  # the one run that was chosen for being low: it flatters
+
+
+class Readings:
+    """The losses of scripts under training seeds, and the noise that they have taught."""
+
+    def __init__(self) -> None:
+        self.noise = Noise(0.0)
+        self.n_scripts = 0  # with a loss
+        self._losses: dict[int, dict[int, float | None]] = {}  # trial → seed → loss; None: that run failed
+
+    def of(self, trial: int) -> dict[int, float | None]:
+        """Return what the runs of a trial came to by training seed; None for one that failed."""
+        return self._losses.get(trial, {})
+
+    def losses(self, trial: int) -> dict[int, float]:
+        """Return the losses of a trial by training seed, in the order in which they were read."""
+        return {seed: loss for seed, loss in self.of(trial).items() if loss is not None}
+
+    def take(self, trial: int, seed: int, loss: float | None, *, beside: int | None) -> None:
+        """Take in one more loss.
+
+        Args:
+            beside: the trial whose losses under the same seeds are taken off first; None: seeds are not paired.
+        """
+        own = self.losses(trial)
+        self._losses.setdefault(trial, {})[seed] = loss
+        if loss is None:
+            return
+        self.noise.see(loss, own.values())
+        if not own:
+            self.n_scripts += 1
+            return
+        other: dict[int, float] = {}
+        if beside is not None:
+            other = self.losses(beside)
+            own = {at: value for at, value in own.items() if at in other}
+            if seed not in other or not own:
+                return
+        before = mean_of([value - other.get(at, 0.0) for at, value in own.items()])
+        difference = loss - other.get(seed, 0.0) - before
+        n_before, runs_each = len(own), 2 if other else 1  # a difference of pairs has twice the variance of a run
+        self.noise.learn(difference**2 * n_before / (n_before + 1) / runs_each)
+
+    def published(self, trial: int, held_out: int) -> Reading:
+        """Return a trial's loss over the seeds from `held_out` on, else over all runs but the first.
+
+        The first run of a kept trial was kept for being low. The baseline's was not chosen, and counts.
+        """
+        losses = self.losses(trial)
+        decided_nothing = [loss for seed, loss in losses.items() if seed >= held_out]
+        fresh = decided_nothing or list(losses.values())[0 if trial == 0 else 1 :]
+        values = fresh or list(losses.values())
+        error = None if self.noise.is_hidden else self.noise.sigma / math.sqrt(len(values))
+        return Reading(mean_of(values), error, len(values), selected=not fresh)
+
+
+@dataclass(frozen=True)
 class Lead:
     """By how much one artifact's loss lies below another's on fresh text, in units of the loss (bits per byte)."""
 
@@ -114,3 +178,9 @@ def within(t: float, freedom: int) -> float:
         term *= cosine**2 * (k - 1) / k
         total += term
     return 2 / math.pi * (angle + sine * total) if odd else sine * total
+
+
+def mean_of(values: Iterable[float]) -> float:
+    """Return the mean of at least one number."""
+    listed = list(values)
+    return sum(listed) / len(listed)

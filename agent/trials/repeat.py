@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from agent.trials.confirmations import SliceUse
+from agent.trials.json_fields import changed_fields
 from agent.trials.machine_speed import Void
 from agent.trials.trial import Outcome, Standing
 
@@ -23,17 +25,22 @@ class Purpose(StrEnum):
 class Verdict:
     """What a confirmation decided."""
 
-    standing: Standing  # confirmed, provisional (neither for nor against) or rolled_back
-    lead: float | None  # of the incumbent over the champion, in sigmas; None: the repeat has no loss
+    standing: Standing  # confirmed, repeated, provisional (neither for nor against) or rolled_back
+    lead: float | None  # of the incumbent over the champion, in sigmas; None: there is nothing to compare
     reason: str = ""  # where it was not the lead that decided
+    n_errors: float | None = None  # on slices: the lead in standard errors
+    bar: float | None = None  # on slices: how many it had to exceed
 
     def to_json(self) -> dict[str, Any]:
-        said = {"reason": self.reason} if self.reason else {}
-        return {"standing": self.standing.value, "lead": self.lead, **said}
+        return {**changed_fields(self), "standing": self.standing.value}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Verdict":
-        return cls(**{**data, "standing": Standing(data["standing"])})
+        """Return the verdict that `to_json` wrote. What earlier versions called confirmed is repeated: no slice was."""
+        standing = Standing(data["standing"])
+        if standing is Standing.CONFIRMED and "n_errors" not in data:
+            standing = Standing.REPEATED
+        return cls(**{**data, "standing": standing})
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class Repeat:
     verdict: Verdict | None = None  # of a confirmation
     finished_at: str | None = None
     voids: tuple[Void, ...] = ()  # attempts at it that do not count
+    trained: Outcome | None = None  # while it is in flight: it has ended and was scored, and waits for a slice
+    slices: tuple[SliceUse, ...] = ()  # that were opened for it, in that order
 
     @property
     def val_loss(self) -> float | None:
@@ -55,4 +64,4 @@ class Repeat:
 
     def finished(self, outcome: Outcome, verdict: Verdict | None, at: str) -> "Repeat":
         """Return this repeat with its outcome."""
-        return replace(self, outcome=outcome, verdict=verdict, finished_at=at)
+        return replace(self, outcome=outcome, verdict=verdict, finished_at=at, trained=None)

@@ -39,8 +39,14 @@ class Standing(StrEnum):
 
     REVERTED = "reverted"  # no lower than the incumbent
     PROVISIONAL = "provisional"  # became the incumbent; no fresh run has decided about it
-    CONFIRMED = "confirmed"  # the champion, or on the way to it: a fresh run under another seed held its lead
+    CONFIRMED = "confirmed"  # the champion, or on the way to it: a fresh run held its lead on text that no job had seen
+    REPEATED = "repeated"  # likewise, but on the standing split or by the script's own word, where there is no pool
     ROLLED_BACK = "rolled_back"  # a fresh run did not hold the lead that it was part of
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is the champion's, or that of a trial on the way to it."""
+        return self in (Standing.CONFIRMED, Standing.REPEATED)
 
 
 class Origin(StrEnum):
@@ -137,6 +143,7 @@ class Score:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     cpu_seconds: Mapping[str, float] = field(default_factory=dict)  # by question: of the job that used most
     wall_seconds: Mapping[str, float] = field(default_factory=dict)  # by question: of the job that took longest
+    why_no_slices: str = ""  # of a baseline in a run with a pool: why nothing can be confirmed on it all the same
 
     def to_json(self) -> dict[str, Any]:
         return changed_fields(self)
@@ -230,7 +237,7 @@ class Trial:
     started_at: str  # ISO 8601, UTC
     outcome: Outcome | None = None
     finished_at: str | None = None
-    decided: Standing | None = None  # by a repeat: confirmed or rolled_back
+    decided: Standing | None = None  # by a repeat: confirmed, repeated or rolled_back
     voids: tuple[Void, ...] = ()  # attempts at it that do not count
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agent.execution.scoring.audit import nats
-from agent.execution.scoring.rounds import payload
+from agent.execution.slices.rounds import payload
 from tests.late import Late
 from tests.train_template.conftest import SEQ_LEN, TEMPLATE, VOCAB, job_environment
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent.execution.scoring.lead import lead_of
+from agent.execution.slices.lead import lead_of
 from agent.task.pool import Slice, bands
 from agent.trials.noise import Lead
 

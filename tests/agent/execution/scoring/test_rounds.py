@@ -18,7 +18,9 @@ import pytest
 from numpy.typing import NDArray
 
 from agent.execution.scoring.audit_jobs import Questions
-from agent.execution.scoring.rounds import (
+from agent.execution.scoring.scorer import Artifact
+from agent.execution.scoring.scoring_job import START_CPU_SECONDS, START_WALL_SECONDS
+from agent.execution.slices.rounds import (
     FOLDER,
     NOT_FINITE,
     SILENT,
@@ -30,9 +32,7 @@ from agent.execution.scoring.rounds import (
     Rounds,
     payload,
 )
-from agent.execution.scoring.rounds_rehearsal import LACKS_ROUNDS, why_no_rounds
-from agent.execution.scoring.scorer import Artifact
-from agent.execution.scoring.scoring_job import START_CPU_SECONDS, START_WALL_SECONDS
+from agent.execution.slices.rounds_rehearsal import LACKS_ROUNDS, why_no_rounds
 from agent.execution.training_job import export, training_job
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus

@@ -1,12 +1,14 @@
 """Whether a task's score program answers in rounds at all, found out without a slice."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.execution.scoring.rounds import Burned, Contender, Rounds
+from agent.execution.slices.rounds import Rounds
+from agent.execution.slices.source import Burned, Contender
 from agent.task.corpus import Corpus
 from agent.trials.trial import Score
 
@@ -27,14 +29,15 @@ def why_no_rounds(
     Args:
         baseline: the user's own script, for which it must work if it is to work at all.
         score: the baseline's, which says how long an answer may take; None: as long as the task allows.
-        folder: receives the log.
+        folder: for this alone: it is emptied first, and receives log and answers.
 
     Raises:
         SandboxError: the sandbox failed, not the program.
     """
     shown = Rehearsed(corpus.sequences("val")[:N_SEQUENCES])
     patience = rounds.patience(shown, 1, score)
-    found = rounds.ask(shown, [baseline], lambda *_: None, folder=folder, label=label, patience=patience)
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier rehearsal
+    found = rounds.ask(shown, [baseline], folder=folder, label=label, patience=patience)
     return f"{LACKS_ROUNDS} ({found.reason})" if isinstance(found, Burned) else None
 
 

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.execution.scoring.audit import nats
-from agent.execution.scoring.question_feed import FedJob, QuestionFile
 from agent.execution.scoring.scoring_job import (
     START_CPU_SECONDS,
     START_WALL_SECONDS,
@@ -30,6 +29,9 @@ from agent.execution.scoring.scoring_job import (
     observed,
     scoring_job,
 )
+from agent.execution.slices.committed import Committed
+from agent.execution.slices.question_feed import FedJob, QuestionFile
+from agent.execution.slices.source import Burned, Contender
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.trial import Score
@@ -40,9 +42,7 @@ TOO_MUCH = "the scoring job answered what it was not asked"
 NOT_FINITE = "a predicted logit is not finite"
 POLL_SECONDS = 0.005  # between two looks at the answers: 16 rounds wait for a tenth of a second in all
 FOLDER = "rounds"
-
-Commit = Callable[[str, int, str], None]
-"""Puts the SHA-256 of a model's answer to a round (0, 1, ...) on the disk before it returns."""
+COMMITTED = "answers.jsonl"
 
 
 class OpenedSlice(Protocol):
@@ -63,15 +63,6 @@ class OpenedSlice(Protocol):
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A model that is compared."""
-
-    name: str  # "baseline", "champion", "challenger": of logs and jobs
-    artifact: Path
-    files: Path  # the exported tree of the trial that left it
-
-
-@dataclass(frozen=True)
 class Patience:
     """What a job may take, the same for all models of a slice."""
 
@@ -85,15 +76,6 @@ class Answered:
 
     losses: Mapping[str, NDArray[np.float64]]  # by model, nats, shape (N, R)
     jobs: Sequence[Mapping[str, Any]]  # what the sandbox observed of each, for people
-
-
-@dataclass(frozen=True)
-class Burned:
-    """The slice is used up, and decides nothing."""
-
-    model: str  # whose answer is missing
-    reason: str  # one line, in which nothing is that the job chose but which of few kinds of failure it is
-    jobs: Sequence[Mapping[str, Any]]
 
 
 class Rounds:
@@ -130,7 +112,6 @@ class Rounds:
         self,
         opened: OpenedSlice,
         models: Sequence[Contender],
-        commit: Commit,
         *,
         folder: Path,
         label: str,
@@ -139,39 +120,52 @@ class Rounds:
         """Return the losses of all models on the slice, or whose fault it is that there are none.
 
         Args:
-            commit: called for all models, in their order, when all have answered a round.
-            folder: receives the logs of the jobs, and while they run questions and answers.
-            label: begins the jobs' names, "RUN/0007".
+            folder: receives the logs of the jobs, and while they run questions and answers. The rounds that an earlier
+                process has put there, for the same models and the same slice, are not asked again.
+            label: begins the jobs' names, "RUN/slice-003".
 
         Raises:
             SandboxError: a sandbox failed, not a script. No job is left, as after any other exception.
+            JournalError: the answers cannot be put on the disk.
         """
         names = [model.name for model in models]
         assert len(set(names)) == len(names) > 0, "each model needs a name of its own"
-        losses = {name: np.zeros((len(opened.targets(0)), opened.n_rounds)) for name in names}
+        folder.mkdir(parents=True, exist_ok=True)
+        committed = Committed(folder / COMMITTED, names)
+        n_left = opened.n_rounds - committed.n_rounds
         jobs: dict[str, FedJob] = {}
         try:
             with _private(folder / FOLDER) as private, ExitStack() as held:
-                for model in models:
-                    jobs[model.name] = held.enter_context(
-                        closing(self._start(opened, model, patience, folder=folder, private=private, label=label))
-                    )
+                for model in models if n_left else ():
+                    start = self._start(opened, model, n_left, patience, folder=folder, private=private, label=label)
+                    jobs[model.name] = held.enter_context(closing(start))
                 held.callback(_stop, jobs.values())  # all, before the first is waited for
-                for r in range(opened.n_rounds):
+                for r in range(committed.n_rounds, opened.n_rounds):
                     answers = self._round(payload(*opened.question(r)), jobs, patience.round_seconds)
-                    for name, answer in answers.items():
-                        commit(name, r, hashlib.sha256(answer).hexdigest())
-                    for name, answer in answers.items():
-                        logits = np.frombuffer(answer, dtype="<f4").reshape(len(losses[name]), -1)
-                        losses[name][:, r] = nats(logits, opened.targets(r))
+                    targets = opened.targets(r)
+                    committed.append(
+                        {name: hashlib.sha256(answer).hexdigest() for name, answer in answers.items()},
+                        {
+                            name: nats(np.frombuffer(answer, dtype="<f4").reshape(len(targets), -1), targets)
+                            for name, answer in answers.items()
+                        },
+                    )
         except _NoAnswerError as failed:
             return Burned(failed.model, failed.reason, _observed(jobs))
-        return Answered(losses, _observed(jobs))
+        return Answered(committed.losses(), _observed(jobs))
 
     def _start(
-        self, opened: OpenedSlice, model: Contender, patience: Patience, *, folder: Path, private: Path, label: str
+        self,
+        opened: OpenedSlice,
+        model: Contender,
+        n_rounds: int,
+        patience: Patience,
+        *,
+        folder: Path,
+        private: Path,
+        label: str,
     ) -> FedJob:
-        n, n_rounds, name = len(opened.targets(0)), opened.n_rounds, f"rounds-{model.name}"
+        n, name = len(opened.targets(0)), f"rounds-{model.name}"
         round_bytes = n * len(self._corpus.token_bytes) * 4
         questions = QuestionFile(private / f"{model.name}-questions.bin")
         job = scoring_job(

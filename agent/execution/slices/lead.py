@@ -35,16 +35,29 @@ def lead_of(
     Raises:
         ValueError: there is one document only, no target of any bytes, or a loss that is not finite.
     """
-    targets = np.stack([opened.targets(r) for r in range(opened.n_rounds)], axis=1)  # (N, R)
-    difference = np.where(token_bytes[targets] > 0, worse - better, 0.0)
-    if not np.isfinite(difference).all():
-        raise ValueError("a loss is not finite: nothing can be said of a lead")
-    n_positions = np.diff(bands(opened.length, opened.n_rounds))  # (R,), T in all
-    _, at = np.unique(opened.documents, return_inverse=True)
-    sums = np.bincount(at, difference @ n_positions)  # (D,)
-    n_bytes = np.bincount(at, token_bytes[opened.sequences[:, 1:]].sum(axis=1)) * math.log(2)
+    sums, n_bytes = _by_document(opened, worse - better, token_bytes)
     n, total = len(sums), float(n_bytes.sum())
     if n < 2 or total <= 0:
         raise ValueError(f"{n} documents with targets of {total / math.log(2):.0f} bytes: no error can be told")
     mean = float(sums.sum()) / total
     return Lead(mean, math.sqrt(n / (n - 1) * float(np.square(sums - mean * n_bytes).sum())) / total)
+
+
+def loss_of(opened: Slice, nats: NDArray[np.float64], token_bytes: NDArray[np.int64]) -> float:
+    """Return one artifact's loss on a slice in bits per byte, Σ s[d] / Σ b[d] as above of its losses, shape (N, R)."""
+    sums, n_bytes = _by_document(opened, nats, token_bytes)
+    return float(sums.sum() / n_bytes.sum())
+
+
+def _by_document(
+    opened: Slice, nats: NDArray[np.float64], token_bytes: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return s and b of each document, both of shape (D,). Raises ValueError if what counts is not finite."""
+    targets = np.stack([opened.targets(r) for r in range(opened.n_rounds)], axis=1)  # (N, R)
+    counted = np.where(token_bytes[targets] > 0, nats, 0.0)
+    if not np.isfinite(counted).all():
+        raise ValueError("a loss is not finite: nothing can be said of a lead")
+    n_positions = np.diff(bands(opened.length, opened.n_rounds))  # (R,), T in all
+    _, at = np.unique(opened.documents, return_inverse=True)
+    n_bytes = np.bincount(at, token_bytes[opened.sequences[:, 1:]].sum(axis=1)) * math.log(2)
+    return np.bincount(at, counted @ n_positions).astype(np.float64), n_bytes.astype(np.float64)

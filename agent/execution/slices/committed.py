@@ -1,0 +1,67 @@
+"""The answers of a slice that are on the disk: what was answered before its targets were shown stays good.
+
+One line a round: the SHA-256 of each model's answer, and the losses that the host computed from it. The line is on the
+disk before anything of the next round is shown, so a process that goes on after a kill asks from there.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import JournalError
+
+
+class Committed:
+    """The file of one slice."""
+
+    def __init__(self, path: Path, models: Sequence[str]) -> None:
+        """Read what is there of rounds that all `models` answered; a torn last line is cut off."""
+        self._path = path
+        self._models = models
+        self._rounds: list[Mapping[str, NDArray[np.float64]]] = []
+        end = 0
+        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+            try:
+                found = json.loads(line)["losses"]
+                self._rounds.append({model: np.asarray(found[model], np.float64) for model in models})
+            except (ValueError, KeyError):
+                break
+            end += len(line)
+        if path.exists():
+            os.truncate(path, end)
+
+    @property
+    def n_rounds(self) -> int:
+        """How many rounds all models have answered."""
+        return len(self._rounds)
+
+    def append(self, hashes: Mapping[str, str], losses: Mapping[str, NDArray[np.float64]]) -> None:
+        """Put one more round on the disk: by model, the hash of its answer and its losses, shape (N,).
+
+        Raises:
+            JournalError: the disk is full or failing; what was written of the line is taken back.
+        """
+        line = {"answers": dict(hashes), "losses": {model: losses[model].tolist() for model in self._models}}
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        end = os.fstat(fd).st_size
+        try:
+            data = memoryview(json.dumps(line).encode() + b"\n")
+            while data:
+                data = data[os.write(fd, data) :]
+            os.fsync(fd)
+        except OSError as error:
+            os.ftruncate(fd, end)
+            raise JournalError(
+                f"cannot write to {self._path}: {error.strerror}; make room and continue with `agent resume`"
+            ) from error
+        finally:
+            os.close(fd)
+        self._rounds.append(losses)
+
+    def losses(self) -> dict[str, NDArray[np.float64]]:
+        """Return the losses of each model, nats, shape (N, rounds so far)."""
+        return {model: np.stack([found[model] for found in self._rounds], axis=1) for model in self._models}

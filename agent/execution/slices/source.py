@@ -1,0 +1,163 @@
+"""Where a run's gains are confirmed: slices of text or rows that no job has seen, opened one by one."""
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from agent.errors import JournalError
+from agent.trials.noise import Lead
+from agent.trials.trial import Score
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model that is compared."""
+
+    name: str  # "baseline", "champion", "challenger": of logs and jobs
+    artifact: Path
+    files: Path  # the exported tree of the trial that left it
+
+
+@dataclass(frozen=True)
+class Burned:
+    """The slice is used up, and decides nothing."""
+
+    model: str  # whose answer is missing
+    reason: str  # one line, in which nothing is that the job chose but which of few kinds of failure it is
+    jobs: Sequence[Mapping[str, Any]]  # what the sandbox observed of each, for people
+
+
+class Answers(Protocol):
+    """What all models answered on one slice."""
+
+    @property
+    def losses(self) -> Mapping[str, float]:
+        """The loss of each model on the slice, minimised, in the metric's unit."""
+        ...
+
+    def lead(self, better: Collection[str], worse: str) -> Lead:
+        """Return by how much the mean loss of some models lies below that of another, with its sampling error."""
+        ...
+
+
+class SliceSource(Protocol):
+    """The slices of a task. One is shown to all models at once, and what they answer is on the host before its targets
+    are of use to anybody."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of all slices."""
+        ...
+
+    @property
+    def n_slices(self) -> int: ...
+
+    @property
+    def n_items(self) -> int:
+        """Sequences, or rows, of each slice."""
+        ...
+
+    @property
+    def n_standing(self) -> int:
+        """The same of the standing split, that every trial is scored on."""
+        ...
+
+    @property
+    def openings(self) -> "Openings":
+        """Which runs of this machine have opened which slices."""
+        ...
+
+    def why_none(self, baseline: Contender, score: Score | None, *, folder: Path, label: str) -> str | None:
+        """Return a sentence if the task's score program cannot answer about slices, None if it can.
+
+        Args:
+            baseline: the user's own script, for which it must work if it is to work at all.
+            score: the baseline's, whose cost says how long an answer may take.
+            folder: receives logs.
+            label: begins the names of the jobs.
+
+        Raises:
+            SandboxError: a sandbox failed, not the program.
+        """
+        ...
+
+    def ask(
+        self, number: int, models: Sequence[Contender], score: Score | None, *, folder: Path, label: str
+    ) -> Answers | Burned:
+        """Return what all models answer on a slice, or why it is burned.
+
+        Args:
+            score: the baseline's, whose cost says how long an answer may take.
+            folder: receives logs and answers. What an earlier process had of them, for the same models, is used: it was
+                on the disk before anything that could tell the targets was shown.
+            label: begins the names of the jobs, "RUN/slice-003".
+
+        Raises:
+            SandboxError: a sandbox failed, not a script.
+        """
+        ...
+
+
+class Openings:
+    """Which runs of this machine have opened which slices: a file beside them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def others(self, run: str) -> dict[int, int]:
+        """Return by slice how many other runs have opened it."""
+        found: dict[int, set[str]] = {}
+        for line in self._path.read_text().splitlines() if self._path.exists() else ():
+            try:
+                opened = json.loads(line)
+                found.setdefault(int(opened["slice"]), set()).add(str(opened["run"]))
+            except (ValueError, KeyError, TypeError):
+                continue  # torn: the process was killed before it showed anything
+        return {number: len(runs - {run}) for number, runs in found.items()}
+
+    def next(self, run: str, n_slices: int, taken: Collection[int]) -> tuple[int, int] | None:
+        """Note that `run` opens the next slice, on the disk; return its number and how many other runs have opened it.
+
+        Those that fewest other runs have opened come first. None: the run has taken all of them.
+
+        Args:
+            run: its folder, which no other run of this machine has.
+            taken: slices that it has opened before.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        from filelock import FileLock
+
+        with FileLock(f"{self._path}.lock"):
+            others = self.others(run)
+            free = [(others.get(number, 0), number) for number in range(n_slices) if number not in taken]
+            if not free:
+                return None
+            n_others, number = min(free)
+            try:
+                self._append(json.dumps({"slice": number, "run": run}) + "\n")
+            except OSError as error:
+                raise JournalError(
+                    f"cannot write to {self._path}: {error.strerror}; make room and continue with `agent resume`"
+                ) from error
+        return number, n_others
+
+    def _append(self, line: str) -> None:
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            end = os.fstat(fd).st_size
+            torn = end > 0 and not self._path.read_bytes().endswith(b"\n")
+            try:
+                data = memoryview(("\n" + line if torn else line).encode())
+                while data:
+                    data = data[os.write(fd, data) :]
+                os.fsync(fd)
+            except OSError:
+                os.ftruncate(fd, end)  # shrinking works on a full disk
+                raise
+        finally:
+            os.close(fd)

@@ -1,0 +1,79 @@
+"""The slices of a pool of text, asked about in rounds."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.execution.slices.lead import lead_of, loss_of
+from agent.execution.slices.rounds import Rounds
+from agent.execution.slices.rounds_rehearsal import why_no_rounds
+from agent.execution.slices.source import Burned, Contender, Openings
+from agent.task.corpus import Corpus
+from agent.task.pool import Pool, Slice
+from agent.task.task import Task
+from agent.trials.noise import Lead
+from agent.trials.trial import Score
+from sandbox.job import Sandbox
+
+
+class TextSlices:
+    """Text that no job has seen. See agent.execution.slices.source."""
+
+    def __init__(self, task: Task, corpus: Corpus, pool: Pool, sandbox: Sandbox) -> None:
+        self._corpus = corpus
+        self._pool = pool
+        self._rounds = Rounds(task, corpus, sandbox)
+        self.openings = Openings(pool.folder / "opened.jsonl")
+
+    @property
+    def digest(self) -> str:
+        return self._pool.digest
+
+    @property
+    def n_slices(self) -> int:
+        return self._pool.n_slices
+
+    @property
+    def n_items(self) -> int:
+        return self._pool.n_sequences
+
+    @property
+    def n_standing(self) -> int:
+        return len(self._corpus.sequences("val"))
+
+    def why_none(self, baseline: Contender, score: Score | None, *, folder: Path, label: str) -> str | None:
+        """Return a sentence if the score program does not answer in rounds; None if it does."""
+        return why_no_rounds(self._rounds, self._corpus, baseline, score, folder=folder, label=label)
+
+    def ask(
+        self, number: int, models: Sequence[Contender], score: Score | None, *, folder: Path, label: str
+    ) -> "TextAnswers | Burned":
+        """Return the losses of all models on a slice, or why it is burned."""
+        opened = self._pool.slice(number)
+        patience = self._rounds.patience(opened, len(models), score)
+        found = self._rounds.ask(opened, models, folder=folder, label=label, patience=patience)
+        if isinstance(found, Burned):
+            return found
+        return TextAnswers(opened, found.losses, np.asarray(self._corpus.token_bytes))
+
+
+@dataclass(frozen=True)
+class TextAnswers:
+    """The losses of all models on a slice of text."""
+
+    opened: Slice
+    nats: Mapping[str, NDArray[np.float64]]  # by model, shape (N, R)
+    token_bytes: NDArray[np.int64]  # (V,)
+
+    @property
+    def losses(self) -> Mapping[str, float]:
+        """Bits per byte of each model."""
+        return {name: loss_of(self.opened, nats, self.token_bytes) for name, nats in self.nats.items()}
+
+    def lead(self, better: Collection[str], worse: str) -> Lead:
+        """Return the lead of the models' mean loss over another model's, in bits per byte."""
+        mean: NDArray[np.float64] = np.mean([self.nats[name] for name in better], axis=0)
+        return lead_of(self.opened, mean, self.nats[worse], self.token_bytes)
