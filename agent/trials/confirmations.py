@@ -5,7 +5,7 @@ champion and with the baseline, paired by token. docs/keep-rule.md has the measu
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -240,10 +240,14 @@ def gap_flag(on_slice: Lead, standing: float, n_slice: int, n_standing: int) -> 
     return f"{told}, which is more than chance: {why} looks like that"
 
 
-def seeds_flag(losses: Sequence[float], sigma: float) -> str | None:
-    """Return a flag if a script's losses under two or more seeds differ by far less than the measured noise."""
-    if len(losses) < 2 or max(losses) - min(losses) >= SAME_SHARE * sigma:
+def seeds_flag(losses: Mapping[int, float], sigma: float) -> str | None:
+    """Return a flag if a script's losses, by training seed, differ by far less than the measured noise, or not at all.
+
+    `sigma` is 0 where nothing is measured: then only the same loss to the last digit is flagged.
+    """
+    spread = max(losses.values()) - min(losses.values())
+    if len(losses) < 2 or spread > SAME_SHARE * sigma:
         return None
-    spread = max(losses) - min(losses)
-    told = f"its losses under {len(losses)} training seeds differ by {spread:.2g}, and sigma is {sigma:.2g}"
-    return f"{told}: it takes no notice of its seed"
+    seeds = " and ".join(map(str, losses))
+    differ = f"differ by {spread:.2g}, and sigma is {sigma:.2g}" if spread else "are the same"
+    return f"its losses under training seeds {seeds} {differ}: it takes no notice of its seed"

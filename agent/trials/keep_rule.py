@@ -182,9 +182,13 @@ class Keeper:
         return self.lead(trial) > self.rule.lead * self.sigma
 
     def champion_seed(self, seed: int) -> int:
-        """Return the training seed of the champion's model that one under `seed` is compared with on a slice."""
+        """Return the training seed of the champion's model that one under `seed` is compared with on a slice.
+
+        Unpaired it is the one that it was confirmed with, and for the baseline that of its first run.
+        """
         assert self.champion is not None
-        return seed if self.rule.paired else list(self.losses(self.champion))[0 if self.champion == 0 else -1]
+        own = [other for other in self.losses(self.champion) if other < HELD_OUT_SEED]
+        return seed if self.rule.paired else own[0 if self.champion == 0 else -1]
 
     def _test(self, trial: int) -> Wanted | None:
         """Return what it takes next to confirm a trial; None if the champion fails under too many seeds."""
@@ -200,14 +204,13 @@ class Keeper:
     def final(self, n_runs: int) -> Wanted | None:
         """Return the next repeat after the search; None when they are done, or `n_runs` is 0.
 
-        First the incumbent is put to the test, if it never was and its lead is no less than a sigma: what was kept
+        First the incumbent is put to the test, if it never was and leads by a sigma, or half-way: what was kept
         since the last confirmation would be lost with it. Then the run's result is run `n_runs` times under held-out
         seeds; where that is the baseline there is nothing to publish.
         """
-        if n_runs and self._is_untested() and self.incumbent is not None:
-            wanted = self._test(self.incumbent)
-            if wanted is not None:
-                return wanted
+        wanted = self._test(self.incumbent) if n_runs and self._is_untested() and self.incumbent is not None else None
+        if wanted is not None:
+            return wanted
         if not self.result:
             return None
         seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + n_runs)
@@ -215,12 +218,13 @@ class Keeper:
         return Wanted(self.result, left[0], Purpose.FINAL) if left else None
 
     def _is_untested(self) -> bool:
-        """Return whether the incumbent has a lead that no fresh run has ever put to the test."""
-        if self.rule.kind != "two-tier" or self.incumbent is None or self.incumbent == self.champion:
+        """Return whether the incumbent has a lead that no test has decided about."""
+        trial = self.incumbent
+        if self.rule.kind != "two-tier" or trial is None or trial == self.champion or self.is_used_up:
             return False
-        if self.is_used_up:
-            return False
-        return len(self._readings.of(self.incumbent)) == 1 and self.lead(self.incumbent) > LAST_LEAD * self.sigma
+        if self.on_slices and self.tests.n_tests(trial):
+            return not self.tests.is_settled(trial)
+        return len(self._readings.of(trial)) == 1 and self.lead(trial) > LAST_LEAD * self.sigma
 
     def read(self, trial: int, seed: int, loss: float | None) -> None:
         """Take in one more loss. What differs between runs of the same script teaches sigma."""
@@ -241,23 +245,16 @@ class Keeper:
 
     def objection(self, trial: int, seed: int) -> Verdict | None:
         """Return the verdict on a trial that fails under a fresh seed, or takes no notice of it; None if it passes."""
-        loss = self._readings.of(trial)[seed]
-        if loss is None:
+        if self._readings.of(trial)[seed] is None:
             return Verdict(Standing.ROLLED_BACK, None, f"it has no loss under training seed {seed}")
-        twin = self._seed_without_effect(trial, seed, loss)
-        if twin is not None:
-            why = f"the same loss under training seeds {twin} and {seed}, unlike the champion's: it fixes its own seed"
-            return Verdict(Standing.ROLLED_BACK, None, why)
         is_measured = self.rule.sigma is not None or self.noise.n_learned > 0
-        flag = seeds_flag(list(self.losses(trial).values()), self.sigma) if is_measured else None
-        if flag is not None and not self.noise.is_hidden:
-            return Verdict(Standing.ROLLED_BACK, None, flag)
-        return None
+        flag = seeds_flag(self.losses(trial), self.sigma if is_measured else 0.0)
+        # Where no script's loss has ever changed with the seed, that says nothing against this one.
+        return Verdict(Standing.ROLLED_BACK, None, flag) if flag is not None and not self.noise.is_hidden else None
 
     def verdict(self, trial: int, seed: int) -> Verdict:
         """Return what a confirmation on the standing split, already read, decides about a trial."""
-        objection = self.objection(trial, seed)
-        if objection is not None:
+        if (objection := self.objection(trial, seed)) is not None:
             return objection
         lead = self.lead(trial) / self.sigma
         if lead > self.rule.gain:
@@ -292,16 +289,6 @@ class Keeper:
         unusable = {seed for seed, loss in self._readings.of(self.champion).items() if loss is None}
         taken = self._readings.of(trial).keys() | unusable
         return next(seed for seed in range(1, HELD_OUT_SEED) if seed not in taken)
-
-    def _seed_without_effect(self, trial: int, seed: int, loss: float) -> int | None:
-        """Return another seed of the same loss to the last digit, where the champion's losses differ."""
-        assert self.champion is not None
-        champion = self.losses(self.champion)
-        for other, value in self.losses(trial).items():
-            differ = champion.get(other) != champion.get(seed)
-            if self.rule.paired and other != seed and value == loss and differ:
-                return other
-        return None
 
 
 def closing_runs(rule: KeepRule, final_runs: int) -> int:

@@ -91,8 +91,8 @@ def test_a_gain_is_confirmed_by_a_fresh_run_before_the_next_trial(opened: OpenRu
     run = opened(18.0, 19.0, box=box)
     assert run_trials(run).ending is Ending.DONE
     assert box.labels == [f"r/{name}/train" for name in ("0000", "0001", "0000/seed-1", "0001/seed-1", "0002")]
-    assert ran(run) == [(0, 1, "champion"), (1, 1, "confirmed")]
-    assert [trial.standing for trial in run.history.trials] == ["confirmed", "confirmed", "reverted"]
+    assert ran(run) == [(0, 1, "champion"), (1, 1, "repeated")]
+    assert [trial.standing for trial in run.history.trials] == ["confirmed", "repeated", "reverted"]
     assert run.repo.find("r/champion") == run.repo.find("r/0001") == run.repo.branch("r")
 
 
@@ -150,7 +150,7 @@ def test_final_runs_are_held_back_from_the_time_and_run_under_held_out_seeds(ope
 def test_a_gain_that_no_run_has_tested_is_put_to_the_test_before_the_final_runs(opened: OpenRunWith) -> None:
     run = opened(19.6, 19.7, final_runs=1)  # two sigma: too little to be run again while the search goes on
     run_trials(run)
-    assert ran(run) == [(0, 1, "champion"), (1, 1, "confirmed"), (1, HELD_OUT_SEED, "final")]
+    assert ran(run) == [(0, 1, "champion"), (1, 1, "repeated"), (1, HELD_OUT_SEED, "final")]
     assert run_trials(opened(19.6, 19.7, final_runs=1)).ending is Ending.NOTHING_RAN
 
 
@@ -165,7 +165,7 @@ def test_killed_in_a_repeat_it_runs_that_repeat_again(opened: OpenRunWith, tmp_p
     resumed = opened(*values, final_runs=1)
     assert run_trials(resumed).ending is Ending.DONE
     told = ran(resumed)
-    assert told == [(0, 1, "champion"), (1, 1, "confirmed"), (3, 1, "confirmed"), (3, 100, "final")]
+    assert told == [(0, 1, "champion"), (1, 1, "repeated"), (3, 1, "repeated"), (3, 100, "final")]
     started = [event for event in read_events(resumed.paths.journal) if isinstance(event, RepeatStarted)]
     assert len(started) == len(told)  # none was begun twice
 

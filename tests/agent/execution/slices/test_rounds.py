@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,19 +20,21 @@ from numpy.typing import NDArray
 from agent.execution.scoring.audit_jobs import Questions
 from agent.execution.scoring.scorer import Artifact
 from agent.execution.scoring.scoring_job import START_CPU_SECONDS, START_WALL_SECONDS
+from agent.execution.slices import rounds as rounds_module
+from agent.execution.slices.committed import Committed
 from agent.execution.slices.rounds import (
+    COMMITTED,
     FOLDER,
     NOT_FINITE,
     SILENT,
     TOO_MUCH,
     Answered,
-    Burned,
-    Contender,
     Patience,
     Rounds,
     payload,
 )
 from agent.execution.slices.rounds_rehearsal import LACKS_ROUNDS, why_no_rounds
+from agent.execution.slices.source import Burned, Contender
 from agent.execution.training_job import export, training_job
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
@@ -91,7 +93,7 @@ class Cut:
 
 @dataclass
 class Watching:
-    """A commit that also looks which questions there are when it is called."""
+    """Looks, before a round is put on the disk, which questions there are."""
 
     folder: Path
     said: list[tuple[str, int, str]] = field(default_factory=list)
@@ -140,15 +142,24 @@ Ask = Callable[..., Answered | Burned]
 
 
 @pytest.fixture
-def ask(bigram: Task, corpus: Corpus, sandbox: Sandbox, cut: Cut, tmp_path: Path) -> Ask:
+def ask(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, cut: Cut, *, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Ask:
     def asked(
         *models: Contender,
         commit: Callable[[str, int, str], None] = lambda *_: None,
         patience: Patience = LONG,
         box: Sandbox = sandbox,
     ) -> Answered | Burned:
+        class Watched(Committed):
+            def append(self, hashes: Mapping[str, str], losses: Mapping[str, NDArray[np.float64]]) -> None:
+                for name, digest in hashes.items():
+                    commit(name, self.n_rounds, digest)
+                super().append(hashes, losses)
+
+        monkeypatch.setattr(rounds_module, "Committed", Watched)
         rounds = Rounds(bigram, corpus, box)
-        return rounds.ask(cut, models, commit, folder=tmp_path, label="RUN/0001", patience=patience)
+        return rounds.ask(cut, models, folder=tmp_path, label="RUN/0001", patience=patience)
 
     return asked
 
@@ -206,6 +217,27 @@ def test_each_digest_is_that_of_the_answer_that_was_scored(ask: Ask, model: Make
     np.testing.assert_allclose(found.losses["challenger"], np.tile(UNIFORM, (R, 1)).T)
     expected = hashlib.sha256(bytes(4 * N * V)).hexdigest()
     assert [digest for _, _, digest in watching.said] == [expected] * R
+
+
+def test_after_a_kill_only_the_rounds_are_asked_that_were_not_answered(
+    ask: Ask, model: Make, cut: Cut, tmp_path: Path
+) -> None:
+    models = [model("baseline"), model("challenger")]
+    whole = ask(*models)
+    assert isinstance(whole, Answered)
+    path = tmp_path / COMMITTED
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == R
+    for n_there in range(R + 1):
+        path.write_bytes(b"".join(lines[:n_there]) + (lines[n_there][:50] if n_there < R else b""))
+        # It answers a question of this number by uniform logits, so the count of them shows where it began.
+        late = hostile(model, f"for _ in range({R - n_there}): again(); os.write(answers, uniform)")
+        found = ask(models[0], late)
+        assert isinstance(found, Answered), found
+        np.testing.assert_array_equal(found.losses["baseline"], whole.losses["baseline"])
+        np.testing.assert_array_equal(found.losses["challenger"][:, :n_there], whole.losses["challenger"][:, :n_there])
+        np.testing.assert_allclose(found.losses["challenger"][:, n_there:], math.log(V))
+        assert path.read_bytes().splitlines(keepends=True)[:n_there] == lines[:n_there]
 
 
 # Hostile ones
@@ -358,7 +390,7 @@ def test_a_score_program_without_rounds_is_found_out_without_a_slice(
     program.write_text(text)
 
     def why(contender: Contender) -> str | None:
-        return why_no_rounds(rounds, corpus, contender, score, folder=tmp_path, label="RUN/0000")
+        return why_no_rounds(rounds, corpus, contender, score, folder=tmp_path / "asked", label="RUN/0000")
 
     assert why(able) is None
     assert (why(unable) or "").startswith(LACKS_ROUNDS)
@@ -408,5 +440,5 @@ def test_a_job_that_waits_for_a_gpu_is_not_late(
 ) -> None:
     busy = Busy(sandbox)
     rounds = Rounds(bigram, corpus, busy, clock=busy.clock)
-    found = rounds.ask(cut, [model()], lambda *_: None, folder=tmp_path, label="RUN/0001", patience=LONG)
+    found = rounds.ask(cut, [model()], folder=tmp_path, label="RUN/0001", patience=LONG)
     assert isinstance(found, Answered), found
