@@ -130,8 +130,10 @@ def scorer_of(task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = 
     return AuditedScorer(task, corpus, sandbox, split=split)
 
 
-def slices_of(task: Task, corpus: Corpus | None, cache: Path, sandbox: Sandbox, say: Say) -> SliceSource | None:
-    """Return what gains are confirmed on, made now if need be; None for a task without.
+def slices_of(
+    task: Task, corpus: Corpus | None, cache: Path, sandbox: Sandbox, say: Say, *, make: bool = True
+) -> SliceSource | None:
+    """Return what gains are confirmed on; None for a task without, and, unless it is to `make` it, if it is not there.
 
     Raises:
         TaskError: the pool is too small for one slice, or broken.
@@ -144,6 +146,8 @@ def slices_of(task: Task, corpus: Corpus | None, cache: Path, sandbox: Sandbox, 
     from agent.task.pool_making import prepare_pool
 
     pool = find_pool(task, cache)
+    if pool is None and not make:
+        return None
     if pool is None:
         say(f"making the pool of {task.name}, text that no job sees (once)")
         pool = prepare_pool(task, cache)

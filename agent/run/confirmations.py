@@ -146,7 +146,9 @@ def _show(run: OpenRun, slices: SliceSource, purpose: SlicePurpose, models: Sequ
     use = run.history.opened
     if use is None:
         taken = [before.number for before in run.history.slices]
-        found = slices.openings.next(str(run.paths.root.resolve()), slices.n_slices, taken)
+        # A run of the same name in the same folder, removed since, is another run.
+        own = f"{run.paths.root.resolve()} {run.history.trials[0].started_at}"
+        found = slices.openings.next(own, slices.n_slices, taken)
         if found is None:
             return None
         opened = SliceOpened(found[0], purpose, entrants, found[1], run.now())

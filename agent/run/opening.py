@@ -18,7 +18,14 @@ from agent.llm.spending_cap import CappedModel
 from agent.modes.model_choice import ECHO, build_model, is_echo, needs_model
 from agent.modes.registry import build_proposer, check_mode, searched
 from agent.run.open_run import Observer, OpenRun, utc_now
-from agent.run.resume import image_to_go_on_in, raise_of, refuse_another_task, refuse_other_conditions, with_raises
+from agent.run.resume import (
+    image_to_go_on_in,
+    raise_of,
+    refuse_another_pool,
+    refuse_another_task,
+    refuse_other_conditions,
+    with_raises,
+)
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal, read_history
@@ -143,14 +150,12 @@ def _open(
         stack.callback(sandbox.close)
         corpus = corpus_of(task, around.cache, around.say)
         scorer = scorer_of(task, corpus, sandbox)
-        slices = slices_of(task, corpus, around.cache, sandbox, around.say) if _confirms(config, resumed) else None
+        slices = None
+        if config.pool is not None or (not resumed and config.keep == "two-tier" and config.confirm):
+            slices = slices_of(task, corpus, around.cache, sandbox, around.say, make=not resumed)
         if slices is not None and not resumed:
             config = run_config.with_pool(config, task, slices.digest, slices.n_slices)
-        elif config.pool is not None and (slices is None or slices.digest != config.pool):
-            raise UsageError(
-                f"the pool of {task.name} has changed since {config.run_id} began (digest {config.pool} → "
-                f"{slices.digest if slices else 'none'}); bring it back, or start a new run"
-            )
+        refuse_another_pool(config, slices.digest if slices is not None else None)
         conditions = conditions_of(task, corpus, config.sandbox, config.gpus)
         refuse_other_conditions(history, conditions, on_resume.accept_changed)
         model = _model(config, history, around) if needs_model(config) else None
@@ -203,11 +208,6 @@ def _open(
             canary=canary_of(config, paths, task, sandbox, passed_on),
             lookahead=config.lookahead,
         )
-
-
-def _confirms(config: RunConfig, resumed: bool) -> bool:
-    """Return whether the run confirms gains on slices, if its task has any. One that began without goes on without."""
-    return config.pool is not None if resumed else config.keep == "two-tier" and config.confirm
 
 
 def _model(config: RunConfig, history: History, around: Surroundings) -> Model:

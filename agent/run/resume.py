@@ -76,6 +76,16 @@ def refuse_another_task(config: RunConfig, task: Task, repo: TrialRepo) -> None:
     )
 
 
+def refuse_another_pool(config: RunConfig, digest: str | None) -> None:
+    """Raise UsageError unless the pool of this digest is the one that the run began with; None: there is none."""
+    if digest != config.pool:
+        raise UsageError(
+            f"the pool of {config.task_name} is not the one that {config.run_id} began with (digest {config.pool} → "
+            f"{digest or 'none'}), and what a slice was opened for cannot be told from another; bring it back, or "
+            "start a new run"
+        )
+
+
 def refuse_other_conditions(history: History, now: Mapping[str, str], accepted: Iterable[str]) -> None:
     """Raise UsageError if losses would come about under other conditions than the run's last ones.
 
