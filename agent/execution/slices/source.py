@@ -132,7 +132,7 @@ class Openings:
         """
         from filelock import FileLock
 
-        with FileLock(f"{self._path}.lock"):
+        with FileLock(f"{self._path}.lock", mode=0o600):
             others = self.others(run)
             free = [(others.get(number, 0), number) for number in range(n_slices) if number not in taken]
             if not free:
