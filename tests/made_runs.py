@@ -1,7 +1,7 @@
 """Runs made by hand, without executing anything: for what is told of runs. Journal, run.json and commits are real."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,8 +14,20 @@ from agent.store.run_config import checked, save
 from agent.store.stored_run import StoredRun
 from agent.store.trial_commit import commit_of
 from agent.task.task import Task
-from agent.trials.events import Event, RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
+from agent.trials.confirmations import BASELINE as BASELINE_MODEL
+from agent.trials.confirmations import CHALLENGER, CHAMPION, RESULT, Entrant, SlicePurpose, SliceScore, SliceUse
+from agent.trials.events import (
+    Event,
+    RepeatFinished,
+    RepeatStarted,
+    RepeatTrained,
+    SliceOpened,
+    SliceScored,
+    TrialFinished,
+    TrialStarted,
+)
 from agent.trials.history import History
+from agent.trials.noise import Lead
 from agent.trials.repeat import Purpose, Verdict
 from agent.trials.trial import Origin, Outcome, Proposal, Score, Standing, Status, Trial
 
@@ -56,15 +68,75 @@ class Again:
     standing: Standing | None = None  # what it decided, of a confirmation
     purpose: Purpose = Purpose.CONFIRM
     seed: int = 1
+    slices: tuple[SliceUse, ...] = ()  # that were opened for it
+    reason: str = ""  # of the verdict
 
     @property
     def verdict(self) -> Verdict | None:
         """What it decided, with a lead that goes with it."""
-        leads = {Standing.CONFIRMED: 3.0, Standing.PROVISIONAL: 1.0, Standing.ROLLED_BACK: -1.0}
-        return None if self.standing is None else Verdict(self.standing, leads[self.standing])
+        leads = {
+            Standing.CONFIRMED: 3.0, Standing.REPEATED: 3.0, Standing.PROVISIONAL: 1.0, Standing.ROLLED_BACK: -1.0,
+        }  # fmt: skip
+        if self.standing is None:
+            return None
+        if self.slices and self.slices[-1].tells:
+            lead = leads[self.standing]
+            return Verdict(self.standing, lead, self.reason, n_errors=lead, bar=2.0)
+        return Verdict(self.standing, None if self.reason else leads[self.standing], self.reason)
 
 
-Result = tuple[Proposal, Outcome] | Again
+def opened(
+    number: int,
+    trial: int,
+    lead: float,
+    *,
+    seed: int = 1,
+    champion: int | None = None,
+    over_baseline: float | None = None,
+    burned_by: str = "",
+    n_other_runs: int = 0,
+    flags: tuple[str, ...] = (),
+) -> SliceUse:
+    """A slice that was opened to confirm a trial: on it the baseline's loss is 3.5, and each error is 0.03.
+
+    Args:
+        lead: of the challenger over the champion.
+        champion: its trial; None: the baseline's own first model.
+        over_baseline: lead over the baseline; None: the same.
+    """
+    gain = lead if over_baseline is None else over_baseline
+    entrants = {BASELINE_MODEL: _entrant(0, 0), CHALLENGER: _entrant(trial, seed)}
+    losses, leads = {BASELINE_MODEL: 3.5, CHALLENGER: 3.5 - gain}, {f"{CHALLENGER}-{BASELINE_MODEL}": Lead(gain, 0.03)}
+    if champion is not None:
+        entrants[CHAMPION], losses[CHAMPION] = _entrant(champion, seed), 3.5 - gain + lead
+        leads |= {f"{CHALLENGER}-{CHAMPION}": Lead(lead, 0.03), f"{CHAMPION}-{BASELINE_MODEL}": Lead(gain - lead, 0.03)}
+    score = SliceScore(losses, leads, 1.0, flags=flags)
+    if burned_by:
+        score = SliceScore({}, {}, 1.0, burned_by, "it was silent")
+    return SliceUse(number, SlicePurpose.CONFIRM, entrants, n_other_runs, BEGAN.isoformat(), score)
+
+
+def opened_for_result(number: int, trial: int, lead: float, seeds: Sequence[int] = (100, 101, 102)) -> SliceUse:
+    """A slice that was opened for the final runs of a trial: the baseline's loss is 3.5, the error of the lead 0.03."""
+    entrants = {BASELINE_MODEL: _entrant(0, 0)} | {f"{RESULT}-{seed}": _entrant(trial, seed) for seed in seeds}
+    losses = {BASELINE_MODEL: 3.5} | {f"{RESULT}-{seed}": 3.5 - lead for seed in seeds}
+    score = SliceScore(losses, {f"{RESULT}-{BASELINE_MODEL}": Lead(lead, 0.03)}, 1.0)
+    return SliceUse(number, SlicePurpose.FINAL, entrants, 0, BEGAN.isoformat(), score)
+
+
+def _entrant(trial: int, seed: int) -> Entrant:
+    return Entrant(trial, seed, f"artifact-{trial}-{seed}", f"files-{trial}")
+
+
+def slice_events(uses: Iterable[SliceUse], at: str) -> Iterator[Event]:
+    """Yield that slices are opened and, those that have a score, scored."""
+    for use in uses:
+        yield SliceOpened(use.number, use.purpose, use.entrants, use.n_other_runs, at)
+        if use.score is not None:
+            yield SliceScored(use.number, use.score, at)
+
+
+Result = tuple[Proposal, Outcome] | Again | SliceUse
 
 
 def events_of(results: Sequence[Result]) -> Iterator[Event]:
@@ -73,10 +145,15 @@ def events_of(results: Sequence[Result]) -> Iterator[Event]:
     for index, result in enumerate(results):
         at = (BEGAN + timedelta(minutes=10 * index)).isoformat()
         if isinstance(result, Again):
+            trained = (RepeatTrained(result.trial, result.seed, result.outcome, at),) if result.slices else ()
             events: tuple[Event, ...] = (
                 RepeatStarted(result.trial, result.seed, result.purpose, at),
+                *trained,
+                *slice_events(result.slices, at),
                 RepeatFinished(result.trial, result.seed, result.outcome, result.verdict, at),
             )
+        elif isinstance(result, SliceUse):
+            events = tuple(slice_events([result], at))
         else:
             number, parent = len(history.trials), history.position.incumbent
             events = TrialStarted(number, parent, result[0], at), TrialFinished(number, result[1], at)

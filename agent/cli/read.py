@@ -47,6 +47,7 @@ def log(
 ) -> None:
     """List the trials of a run."""
     from agent.report import json_documents, run_summary, trial_table
+    from agent.report.slices import pool_size, slice_json
     from agent.report.terminal import columns_of, row, sentences
     from agent.report.trial_table import chosen
     from agent.store.run_lock import holder
@@ -65,9 +66,9 @@ def log(
         again = [json_documents.repeat_json(repeat, stored.metric) for repeat in timeline if isinstance(repeat, Repeat)]
         document = {"run": stored.run_id, "mode": stored.config.mode, "hints": stored.config.hints}
         document["open_by"] = holder(stored.paths)
-        print_json(
-            {**document, **json_documents.result_json(stored.history, stored.keeper), "trials": rows, "repeats": again}
-        )
+        document |= json_documents.result_json(stored.history, stored.keeper, pool_size(stored, cache_folder()))
+        document["slices"] = [slice_json(use) for use in history.slices]
+        print_json({**document, "trials": rows, "repeats": again})
         return
     is_open = holder(stored.paths) is not None
     # Each line tells the change to the incumbent of its moment, which may be a trial that is not listed.
@@ -75,7 +76,8 @@ def log(
     heading, *every = trial_table.trial_lines(history, timeline, stored.hashes, stored.metric, colour, is_open=is_open)
     about = [stored.trial(one.trial) if isinstance(one, Repeat) else one for one in timeline]
     lines = [heading, *(line for line, trial in zip(every, about, strict=True) if fits(trial))]
-    closing = run_summary.summary(stored.history, stored.metric, stored.keeper)
+    pool = pool_size(stored, cache_folder())
+    closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool)
     columns = columns_of(sys.stdout)
     shown = [row(line, columns, trial_table.spared(stored.metric)) for line in lines]
     print("\n".join([f"run {stored.heading}", *shown, "", *sentences(closing, columns)]))
@@ -97,12 +99,16 @@ def show(
 ) -> None:
     """Show one trial, RUN/7 (or 7 of the last run): outcome, evidence, parameters, diff, end of its log."""
     from agent.report import json_documents
+    from agent.report.slices import published
     from agent.report.trial_details import describe
 
     stored, number = stored_trial(runs, trial)
     found = stored.trial(number)
     if json_:
-        print_json(json_documents.trial_json(found, stored.hashes.get(number), stored.metric))
+        document = json_documents.trial_json(found, stored.hashes.get(number), stored.metric)
+        result = published(stored.history, stored.keeper)
+        document["published"] = result.to_json() if result is not None and result.trial == number else None
+        print_json(document)
         return
     print(describe(stored, found, colour=sys.stdout.isatty(), exchange=exchange))
 
@@ -163,25 +169,27 @@ def best(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Show the result of a run, confirmed or not, and where its script is."""
+    """Show the result of a run, confirmed, repeated or neither, and where its script is."""
     from agent.report import json_documents, run_summary
+    from agent.report.slices import pool_size
     from agent.report.terminal import columns_of, sentences
 
     stored = stored_run(runs, run_name)
     shown = stored.best
     if shown is None:
         raise UsageError(f"{stored.run_id} has no trial with a loss yet")
-    verified = None
+    pool, verified = pool_size(stored, cache_folder()), None
     if verify:
         from agent.analysis.test_split import verified_on_test
 
         verified = verified_on_test(stored, shown, cache_folder(), print if not json_ else lambda _line: None)
     if json_:
         document = json_documents.trial_json(shown, stored.hashes.get(shown.number), stored.metric)
-        document |= {"hints": stored.config.hints, **json_documents.result_json(stored.history, stored.keeper)}
+        document |= {"hints": stored.config.hints}
+        document |= json_documents.result_json(stored.history, stored.keeper, pool)
         print_json(document if verified is None else {**document, "test": verified.to_json()})
         return
-    closing = run_summary.summary(stored.history, stored.metric, stored.keeper)
+    closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool)
     print("\n".join([f"run {stored.heading}", *sentences(closing, columns_of(sys.stdout))]))
     print(f"the files of trial {shown.number}: {stored.paths.trial(shown.number).files}")
     print(f"its commit: {stored.hashes.get(shown.number, '')} in {stored.runs.repo}")

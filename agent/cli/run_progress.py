@@ -9,6 +9,7 @@ from agent.errors import AgentError
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
+    from agent.report.slices import PoolSize
     from agent.run.ending import End
     from agent.run.open_run import OpenRun
     from agent.run.opening import OnResume
@@ -42,7 +43,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" 
     opened = new_run(config, runs, around) if on_resume is None else existing_run(config, runs, around, on_resume)
     with opened as open_run:
         say(f"run {config.run_id}: mode {config.mode}{with_hints(config)}, {_what(open_run)}")
-        for line in open_run.retired:
+        for line in (*open_run.retired, *_confirmable(open_run)):
             say(line)
         try:
             with tracked(config.track, open_run.paths, say):
@@ -61,7 +62,9 @@ def go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" 
             json_documents.trial_json(trial, hashes.get(trial.number), open_run.task.metric) for trial in history.trials
         ]
         document = {"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason}
-        print_json({**document, **json_documents.result_json(history, open_run.keeper), "trials": rows})
+        print_json(
+            {**document, **json_documents.result_json(history, open_run.keeper, _pool(open_run)), "trials": rows}
+        )
     else:
         _closing(config, runs, open_run, end)
     if end.ending is Ending.NOTHING_RAN:
@@ -96,11 +99,31 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
     if config.mode == NOISE:
         print("\n".join(noise_summary(run.history.trials, metric)))
         return
-    print("\n".join(sentences(run_summary.summary(run.history, metric, run.keeper), columns_of(sys.stdout))))
+    lines = run_summary.summary(run.history, metric, run.keeper, _pool(run))
+    print("\n".join(sentences(lines, columns_of(sys.stdout))))
     option = where(runs)
     last = f"{config.run_id}/{run.history.trials[-1].number}"
     named = "" if runs.run_ids()[-1] == config.run_id else f" {config.run_id}"  # without a name it is the last run
     print(f"next: agent log{named} --graph{option} · agent show {last}{option} · agent best{named}{option}")
+
+
+def _confirmable(run: "OpenRun") -> list[str]:
+    """Return which gain the run can confirm; nothing where slices confirm none."""
+    from agent.report.slices import confirmable
+
+    if run.slices is None or not run.keeper.on_slices:
+        return []
+    return confirmable(run.keeper, run.slices.expected_error, run.task.metric)
+
+
+def _pool(run: "OpenRun") -> "PoolSize | None":
+    """Return the size of the run's pool; None where slices confirm nothing."""
+    from agent.report.slices import PoolSize
+
+    if run.slices is None or not run.keeper.on_slices:
+        return None
+    n_slices = run.slices.n_slices
+    return PoolSize(n_slices, run.slices.openings.n_untouched(n_slices))
 
 
 def _what(run: "OpenRun") -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from agent.report.slices import PoolSize, published, why_repeated
 from agent.text import one_line
 from agent.trials.history import History
 from agent.trials.keep_rule import Keeper
@@ -10,11 +11,18 @@ from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 
 
-def result_json(history: History, keeper: Keeper) -> dict[str, Any]:
-    """Return what a run came to as the JSON document that `--json` prints; losses are minimised."""
+def result_json(history: History, keeper: Keeper, pool: PoolSize | None = None) -> dict[str, Any]:
+    """Return what a run came to as the JSON document that `--json` prints; losses are minimised.
+
+    `champion_loss` is the search loss, on the split that judges all trials, `published` the result on unseen text.
+    """
     if history.champion is None or history.incumbent is None:
         return {"champion": None, "incumbent": None}
-    reading = keeper.reading(history.champion.number)
+    reading, found = keeper.reading(history.champion.number), published(history, keeper)
+    size = None if pool is None else {
+        "slices": pool.n_slices, "opened": len(history.slices), "untouched": pool.n_untouched,
+        "used_up": keeper.is_used_up,
+    }  # fmt: skip
     return {
         "champion": history.champion.number,
         "incumbent": history.incumbent.number,
@@ -22,6 +30,9 @@ def result_json(history: History, keeper: Keeper) -> dict[str, Any]:
         "champion_error": reading.error,
         "champion_runs": reading.n_runs,
         "sigma": keeper.sigma,
+        "published": found.to_json() if found is not None else None,
+        "why_only_repeated": why_repeated(history, keeper) or None,
+        "pool": size,
     }
 
 
@@ -36,6 +47,7 @@ def repeat_json(repeat: Repeat, metric: Metric) -> dict[str, Any]:
         "val_loss": loss,
         metric.name: None if loss is None else metric.shown(loss),
         "verdict": repeat.verdict.to_json() if repeat.verdict else None,
+        "slices": [use.number for use in repeat.slices],
         "machine": repeat.outcome.machine.to_json() if repeat.outcome and repeat.outcome.machine else None,
         "voids": [void.to_json() for void in repeat.voids],
         "started_at": repeat.started_at,

@@ -124,7 +124,7 @@ class Screen:
 
     def repeating(self, repeat: Repeat) -> None:
         log = self._paths.trial(repeat.trial).repeat(repeat.seed).log
-        self._live.show(f"{self._label}trial {repeat.trial} again: {trial_table.purpose(repeat)}", log)
+        self._live.show(f"{self._label}trial {repeat.trial} again: {trial_table.purpose(repeat, self._metric)}", log)
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
         line = trial_table.repeat_line(repeat, self._metric, self._live.colour)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from agent.report.slices import PoolSize, pool_lines, published, result_words, why_repeated
 from agent.report.trial_table import verdict
 from agent.text import counted
 from agent.trials.budget import Ledger, duration
@@ -9,19 +10,24 @@ from agent.trials.history import History
 from agent.trials.keep_rule import Keeper, KeepRule
 from agent.trials.metric import Metric
 from agent.trials.noise import Reading
-from agent.trials.trial import Status, Trial
+from agent.trials.trial import Standing, Status, Trial
 
 REMEDY = "let the script take its seed from the variable TRAIN_SEED: docs/own-script.md"
 
 
-def summary(history: History, metric: Metric, keeper: Keeper) -> list[str]:
-    """Return what a run came to, in a few plain lines. It reports; it never claims more than was measured."""
+def summary(history: History, metric: Metric, keeper: Keeper, pool: PoolSize | None = None) -> list[str]:
+    """Return what a run came to, in a few plain lines. It reports; it never claims more than was measured.
+
+    `pool`: of a run whose gains slices confirm.
+    """
     trials = history.trials
     if not trials or history.incumbent is None or trials[0].val_loss is None:
         return ["no trial has a loss yet"]
     lines = headline(history, metric, keeper)
     if trials[0].outcome and trials[0].outcome.score and trials[0].outcome.score.kind == "printed":
         lines.append(f"  {metric.name} is self-reported: the scripts printed it, and nothing has checked it")
+    if pool is not None:
+        lines += pool_lines(history, keeper, pool)
     counts: dict[str, int] = {}
     for trial in trials:
         word = verdict(trial)
@@ -49,24 +55,31 @@ def machine_lines(history: History) -> list[str]:
 
 
 def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
-    """Return the result of a run: what is confirmed, then what is not. Only a confirmed chain is called improved."""
+    """Return the result of a run: what has held in fresh runs, and on what, then what has not been tested.
+
+    Only what slices have confirmed is called confirmed, and only what has held is called improved.
+    """
     incumbent, champion = history.incumbent, history.champion
     assert incumbent is not None
     assert champion is not None
     baseline = keeper.reading(0)
     first = f"baseline {_published(baseline, metric)}"
+    found, why = published(history, keeper), why_repeated(history, keeper)
+    untested = "not repeated" if why else "not confirmed"
     lines = []
     if champion.number != 0:
         reading = keeper.reading(champion.number)
-        gain = abs(baseline.mean - reading.mean)
-        lines.append(
-            f"confirmed: trial {champion.number}, {metric.name} {_published(reading, metric)}; "
-            f"improved by {gain:.6f} on the {first}"
-        )
+        own = f"{metric.name} {_published(reading, metric)}"
+        if found is not None:
+            lines.append(f"confirmed: trial {champion.number}, {result_words(found, metric)}")
+            lines.append(f"  search loss: {own}, the {first}, on the split that all trials are judged by")
+        else:
+            gain = f"improved by {abs(baseline.mean - reading.mean):.6f}"
+            lines.append(f"{_word(champion)}: trial {champion.number}, {own}; {gain} on the {first}")
     elif incumbent.number == 0:
         lines.append(f"best: the {first}; no trial was {'lower' if metric.goal == 'minimise' else 'higher'}")
     elif keeper.rule.kind == "two-tier":
-        lines.append(f"no gain is confirmed; {first}")
+        lines.append(f"no gain {'has been repeated' if why else 'is confirmed'}; {first}")
     if incumbent.number != champion.number:
         assert incumbent.val_loss is not None
         fresh = keeper.reading(incumbent.number)
@@ -74,10 +87,16 @@ def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
         value, lead = metric.shown(incumbent.val_loss), _lead(incumbent.number, champion.number, metric, keeper)
         lines.append(
             f"provisional: trial {incumbent.number}, {metric.name} {value:.6f} in the run that it was kept for{more}; "
-            f"{lead}, not confirmed"
+            f"{lead}, {untested}"
         )
+    if why:
+        lines.append(f"  gains are repeated, not confirmed: {why}")
     lines.append(f"  {sigma_line(keeper)}")
     return lines
+
+
+def _word(champion: Trial) -> str:
+    return "confirmed" if champion.standing is Standing.CONFIRMED else "repeated"
 
 
 def _lead(trial: int, champion: int, metric: Metric, keeper: Keeper) -> str:
@@ -152,7 +171,7 @@ def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
     if sigma == 0:
         return [
             f"{metric.name} is {values[0]:.6f} under all {len(values)} training seeds: nothing of the noise was seen",
-            f"a fresh run confirms nothing here; {REMEDY}",
+            f"a fresh run says nothing here; {REMEDY}",
         ]
     return [
         f"{metric.name} of the same script over {len(values)} training seeds: mean {mean(values):.6f}, "

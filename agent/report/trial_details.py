@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.execution.speed.drift import Reference
+from agent.report.slices import published, result_words
 from agent.report.trial_table import paint, purpose, verdict
 from agent.store.stored_run import StoredRun
 from agent.text import counted, inert, one_line, read_tail
@@ -85,12 +86,9 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         if outcome.val_loss is not None:
             kind = outcome.score.kind if outcome.score else "unknown"
             shown = "self-reported" if kind == "printed" else kind
-            rows.append((metric.name, f"{metric.shown(outcome.val_loss)!r} ({shown})"))
-        for repeat in stored.history.repeats:
-            if repeat.trial == trial.number and repeat.outcome is not None:
-                loss = repeat.val_loss
-                value = repeat.outcome.status.value if loss is None else repr(metric.shown(loss))
-                rows.append(("again", f"{value} ({purpose(repeat)})"))
+            split = "" if kind == "printed" else ", search loss: on the split that all trials are judged by"
+            rows.append((metric.name, f"{metric.shown(outcome.val_loss)!r} ({shown}{split})"))
+        rows += _fresh_runs(stored, trial)
         rows.append(("training", f"{outcome.wall_seconds:.1f} s by the clock, {outcome.train_seconds:.1f} s charged"))
         if proposal.smoke_seconds:
             rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged too"))
@@ -116,6 +114,20 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         rows.append(("model", f"{used.model}, {counted(used.calls, 'call')}, {tokens}"))
         rows.append(("exchange", stored.paths.trial(trial.number).llm))
     return [(name, str(value)) for name, value in rows]
+
+
+def _fresh_runs(stored: StoredRun, trial: Trial) -> Iterator[tuple[str, str]]:
+    """Yield what came of runs of a trial's script under other seeds, and the result that is published of it."""
+    metric = stored.metric
+    for repeat in stored.history.repeats:
+        if repeat.trial == trial.number and repeat.outcome is not None:
+            loss = repeat.val_loss
+            value = repeat.outcome.status.value if loss is None else repr(metric.shown(loss))
+            word = f"{repeat.verdict.standing.value.replace('_', ' ')}; " if repeat.verdict else ""
+            yield "again", f"{value} ({word}{purpose(repeat, metric)})"
+    found = published(stored.history, stored.keeper)
+    if found is not None and found.trial == trial.number:
+        yield "result", result_words(found, metric)
 
 
 def machine_facts(outcome: Outcome, metric: Metric) -> list[tuple[str, object]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from agent.errors import UsageError
+from agent.report.slices import decided
 from agent.text import counted, one_line
 from agent.trials.budget import seconds
 from agent.trials.history import History, stands
@@ -106,10 +107,11 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
         seconds = f"{outcome.wall_seconds:.1f}"
     code = ""
     if repeat.verdict is not None:
-        word = repeat.verdict.standing.value.replace("_", " ")
-        code = {Standing.CONFIRMED: _GREEN, Standing.ROLLED_BACK: _RED}.get(repeat.verdict.standing, "")
+        standing = repeat.verdict.standing
+        word = standing.value.replace("_", " ")
+        code = _GREEN if standing.holds else _RED if standing is Standing.ROLLED_BACK else ""
     mark = f"[{machine_mark(repeat)}] " if machine_mark(repeat) else ""
-    told = paint(mark + purpose(repeat), _FAINT, colour)
+    told = paint(mark + purpose(repeat, metric), _FAINT, colour)
     word = paint(f"{word:14}", code, colour)
     value = f"{value:>{value_width(metric)}}"
     return f"{repeat.trial:>5}  {'':7}  {word} {value} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
@@ -136,20 +138,18 @@ def machine_mark(trial: Trial | Repeat) -> str:
     return ", ".join(marks)
 
 
-def purpose(repeat: Repeat) -> str:
-    """Return why a trial was run again and, of a confirmation, what it decided."""
+def purpose(repeat: Repeat, metric: Metric) -> str:
+    """Return why a trial was run again and, of a test, by what it was decided."""
     why = {
         Purpose.BASELINE: "to learn the noise",
         Purpose.CHAMPION: "to compare with",
-        Purpose.CONFIRM: "to confirm it",
+        Purpose.CONFIRM: "to test it",
         Purpose.FINAL: "held out, for the result",
         Purpose.SLOPE: "80% of the budget, to learn what speed is worth",
     }[repeat.purpose]
-    decided = repeat.verdict
-    if decided is None:
-        return f"seed {repeat.seed}, {why}"
-    lead = decided.reason or f"lead {decided.lead:.1f} sigma"
-    return f"seed {repeat.seed}, {why}: {lead}"
+    if repeat.verdict is None:
+        return f"seed {repeat.seed}, {why}" + (" on unseen text" if repeat.trained is not None else "")
+    return f"seed {repeat.seed}, {why}: {decided(repeat, metric)}"
 
 
 def verdict(trial: Trial) -> str:

@@ -7,6 +7,7 @@ from rich.live import Live
 from rich.text import Text
 
 from agent.report import run_summary, trial_table
+from agent.report.slices import pool_size
 from agent.report.terminal import row, sentences
 from agent.store.run_lock import holder
 from agent.store.stored_run import StoredRun
@@ -83,7 +84,7 @@ def _in_flight(stored: StoredRun) -> list[str]:
 
 
 def _closing(stored: StoredRun, columns: int | None) -> list[str]:
-    return sentences(run_summary.summary(stored.history, stored.metric, stored.keeper), columns)
+    return sentences(run_summary.summary(stored.history, stored.metric, stored.keeper, pool_size(stored)), columns)
 
 
 def _say(console: Console, line: str) -> None:

@@ -222,6 +222,9 @@ def with_pool(config: RunConfig, task: "Task", digest: str, n_slices: int) -> Ru
 
 def rule_of(config: RunConfig) -> KeepRule:
     """Return the rule that a run was begun with. One slice is left for the final runs."""
+    why_no_slices = KeepRule.why_no_slices if config.confirm else "--no-confirm"
+    if config.n_slices == 1 and config.final_runs:
+        why_no_slices = "the pool has one slice only, which is left for the final runs"
     return KeepRule(
         config.keep,
         lead=config.keep_lead,
@@ -231,6 +234,7 @@ def rule_of(config: RunConfig) -> KeepRule:
         sigma=config.noise_sigma,
         sigma_source=config.noise_source,
         sigma_share=config.sigma_share,
+        why_no_slices=why_no_slices,
     )
 
 

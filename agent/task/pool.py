@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from agent.errors import TaskError
 from agent.task.corpus import find_corpus
-from agent.task.prepared import whole
+from agent.task.prepared import digest_of, whole
 from agent.task.task import Task
 
 Tokens = NDArray[np.uint16]
@@ -111,7 +111,7 @@ class Pool:
     @cached_property
     def digest(self) -> str:
         """Hash of all slices, their ends included."""
-        return hashlib.sha256("\n".join(self.meta["slices"]).encode()).hexdigest()[:16]
+        return digest_of(self.meta["slices"])
 
     def slice(self, number: int) -> Slice:
         """Read one slice from the disk. Raises TaskError if it is not the one that was made, IndexError beyond them."""

@@ -74,3 +74,8 @@ def whole(folder: Path, name: str, sha256: str) -> bytes:
     if content is None or hashlib.sha256(content).hexdigest() != sha256:
         raise TaskError(f"{path} has changed since it was prepared; remove {folder} and run again")
     return content
+
+
+def digest_of(sha256s: Sequence[str]) -> str:
+    """Return the digest of files that are known by their own: 16 hex digits."""
+    return hashlib.sha256("\n".join(sha256s).encode()).hexdigest()[:16]

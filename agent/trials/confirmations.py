@@ -84,6 +84,28 @@ class SliceUse:
     opened_at: str  # ISO 8601, UTC
     score: SliceScore | None = None
 
+    @property
+    def trial(self) -> int:
+        """The trial that it was opened for: the challenger's, or that of the result."""
+        models = [name for name in self.entrants if name == CHALLENGER or name.startswith(RESULT)]
+        return self.entrants[models[0] if models else self.against].trial
+
+    @property
+    def against(self) -> str:
+        """The name of the champion's model: the baseline's, where that is the champion."""
+        return CHAMPION if CHAMPION in self.entrants else BASELINE
+
+    @property
+    def tells(self) -> bool:
+        """Whether it was scored and not burned."""
+        return self.score is not None and not self.score.is_burned
+
+    def lead(self, better: str, worse: str) -> Lead:
+        """Return the lead of one model over another. Raises KeyError if it has told none."""
+        if self.score is None:
+            raise KeyError(f"slice {self.number} has not been scored")
+        return self.score.lead(better, worse)
+
     def scored(self, score: SliceScore) -> "SliceUse":
         """Return this with its score."""
         return replace(self, score=score)
@@ -144,17 +166,13 @@ class SliceTests:
     def take(self, trial: int, use: SliceUse) -> None:
         """Take in a scored slice that was opened to confirm `trial`."""
         self.n_opened += 1
-        if use.score is None or use.score.is_burned:
+        if not use.tells:
             self._burned.add(trial)
             return
         self._burned.discard(trial)
-        is_baseline = CHAMPION not in use.entrants
-        champion = use.entrants[BASELINE if is_baseline else CHAMPION]
-        over_baseline = use.score.lead(CHALLENGER, BASELINE)
-        over_champion = over_baseline if is_baseline else use.score.lead(CHALLENGER, CHAMPION)
-        self._tested.setdefault(trial, []).append(
-            _Tested(over_champion, over_baseline, use.entrants[CHALLENGER].seed, champion.seed)
-        )
+        over_champion, over_baseline = use.lead(CHALLENGER, use.against), use.lead(CHALLENGER, BASELINE)
+        seeds = use.entrants[CHALLENGER].seed, use.entrants[use.against].seed
+        self._tested.setdefault(trial, []).append(_Tested(over_champion, over_baseline, *seeds))
 
     def decide(self, trial: int, sigma: float) -> Decision:
         """Return what the slices so far say of a trial that has been compared on one at least.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import overload
 
 from agent.errors import JournalError
-from agent.trials.confirmations import SliceUse
+from agent.trials.confirmations import SlicePurpose, SliceUse
 from agent.trials.events import (
     AttemptVoided,
     BudgetRaised,
@@ -48,6 +48,10 @@ class Position:
 def stands(trial: Trial) -> bool:
     """Return whether a trial moved the incumbent, and no fresh run has taken that back."""
     return trial.kept and trial.val_loss is not None and trial.standing is not Standing.ROLLED_BACK
+
+
+def _holds(trial: Trial) -> bool:
+    return trial.standing is not None and trial.standing.holds
 
 
 @dataclass
@@ -165,7 +169,13 @@ class History:
             case RepeatStarted():
                 if self._is_busy or event.trial not in range(len(self.trials)):
                     raise JournalError(f"a repeat of trial {event.trial} out of order: the journal has been edited")
-                self.repeating = Repeat(event.trial, event.seed, event.purpose, event.at)
+                is_test = event.purpose is Purpose.CONFIRM
+                earlier = [
+                    use for use in self.slices if use.purpose is SlicePurpose.CONFIRM and use.trial == event.trial
+                ]
+                self.repeating = Repeat(
+                    event.trial, event.seed, event.purpose, event.at, earlier=tuple(earlier) if is_test else ()
+                )
                 return self.repeating
             case RepeatTrained():
                 self.repeating = replace(self._in_flight(event), trained=event.outcome)
@@ -251,6 +261,6 @@ class History:
     def _way_to(self, number: int) -> Iterator[int]:
         """Yield a trial and the unconfirmed ones that it was built on."""
         at: int | None = number
-        while at is not None and self.trials[at].standing not in (Standing.CONFIRMED, Standing.REPEATED):
+        while at is not None and not _holds(self.trials[at]):
             yield at
             at = self.trials[at].parent

@@ -46,6 +46,7 @@ class KeepRule:
     sigma: float | None = None  # what is known of it beforehand
     sigma_source: str | None = None  # who says so
     sigma_share: float = CPU_SIGMA_SHARE  # of the baseline's loss: the first guess where nothing is known
+    why_no_slices: str = "the task has no pool"  # in words, where n_slices is 0
 
 
 @dataclass(frozen=True)

@@ -57,10 +57,16 @@ class Repeat:
     voids: tuple[Void, ...] = ()  # attempts at it that do not count
     trained: Outcome | None = None  # while it is in flight: it has ended and was scored, and waits for a slice
     slices: tuple[SliceUse, ...] = ()  # that were opened for it, in that order
+    earlier: tuple[SliceUse, ...] = ()  # that were opened before, to confirm the same trial under other seeds
 
     @property
     def val_loss(self) -> float | None:
         return self.outcome.val_loss if self.outcome else None
+
+    @property
+    def tested_on(self) -> list[SliceUse]:
+        """The slices that a verdict on the trial goes by: its own and earlier ones, those that tell something."""
+        return [use for use in (*self.earlier, *self.slices) if use.tells]
 
     def finished(self, outcome: Outcome, verdict: Verdict | None, at: str) -> "Repeat":
         """Return this repeat with its outcome."""

@@ -12,10 +12,7 @@ from agent.execution.slices.source import Burned, Contender
 from agent.task.corpus import Corpus
 from agent.trials.trial import Score
 
-LACKS_ROUNDS = (
-    "the task's score program does not answer `rounds`, so a gain can be repeated and not confirmed; "
-    "docs/tasks.md says what it must do"
-)
+LACKS_ROUNDS = "the score program does not answer `rounds`; docs/tasks.md says what it must do"
 N_SEQUENCES = 2
 
 

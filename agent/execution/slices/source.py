@@ -1,5 +1,6 @@
 """Where a run's gains are confirmed: slices of text or rows that no job has seen, opened one by one."""
 
+import glob
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -8,8 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import JournalError
+from agent.task.prepared import digest_of
 from agent.trials.noise import Lead
 from agent.trials.trial import Score
+
+OPENED = "opened.jsonl"
+"""Name of the file, in a pool's folder, of what has been opened."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,14 @@ class SliceSource(Protocol):
         ...
 
     @property
+    def expected_error(self) -> float | None:
+        """Standard error of sampling the text that a lead on one slice is expected to have, in the metric's unit.
+
+        None: nothing is known of it beforehand.
+        """
+        ...
+
+    @property
     def openings(self) -> "Openings":
         """Which runs of this machine have opened which slices."""
         ...
@@ -106,6 +119,22 @@ class Openings:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+
+    @classmethod
+    def of_pool(cls, cache: Path, task_name: str, digest: str) -> "Openings | None":
+        """Return those of the pool with a digest, without reading its slices; None if it is not in the cache."""
+        for meta in sorted(cache.glob(f"{glob.escape(task_name)}-pool-*/meta.json")):
+            try:
+                found = digest_of(json.loads(meta.read_bytes())["slices"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # another version's, or one that is being made
+            if found == digest:
+                return cls(meta.parent / OPENED)
+        return None
+
+    def n_untouched(self, n_slices: int) -> int:
+        """Return how many of the first `n_slices` slices no run of this machine has opened."""
+        return n_slices - len(self.others("").keys() & set(range(n_slices)))
 
     def others(self, run: str) -> dict[int, int]:
         """Return by slice how many other runs have opened it."""

@@ -16,6 +16,7 @@ STANDINGS = {
     Standing.REVERTED: "reverted",
     Standing.PROVISIONAL: "kept, not confirmed",
     Standing.CONFIRMED: "confirmed",
+    Standing.REPEATED: "kept, and held in a fresh run",
     Standing.ROLLED_BACK: "rolled back: a fresh run did not hold the gain",
 }
 

@@ -20,6 +20,7 @@ from agent.report.html.tables import (
     runs_table,
     test_table,
 )
+from agent.report.slices import slices_table
 from agent.report.table import Table
 from agent.trials.best_so_far import Cost, as_charged, as_trials, by_the_clock
 from agent.trials.history import History
@@ -48,7 +49,16 @@ class Chapter:
 
 def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
     """Return the chapters about some runs of one task, in the order in which they are read."""
-    found = [_progress(runs), _runs(runs), _repeats(runs), _changes(runs), _test(runs), _failures(runs), _finders(runs)]
+    found = [
+        _progress(runs),
+        _runs(runs),
+        _repeats(runs),
+        _slices(runs),
+        _changes(runs),
+        _test(runs),
+        _failures(runs),
+        _finders(runs),
+    ]
     found += [_importance(runs), _parallel(runs), _step_sizes(runs), _means(runs), _ledger(runs), _environment(runs)]
     return [chapter for chapter in found if chapter.charts or chapter.tables]
 
@@ -99,6 +109,16 @@ def _repeats(runs: Sequence[RunOnPage]) -> Chapter:
     note = "The same script under another training seed: what a difference is worth, and whether a gain holds."
     folded = f"all {len(table.rows)}" if len(table.rows) > 6 else ""
     return Chapter("repeats", "Fresh runs", note, tables=[table] if table.rows else [], folded=folded)
+
+
+def _slices(runs: Sequence[RunOnPage]) -> Chapter:
+    table = slices_table([(run.stored.run_id, run.stored.history) for run in runs], runs[0].stored.metric)
+    note = (
+        "Slices of text that no job had seen, each opened once, after all trainings that it is about. Losses are those "
+        "on the slice; ± is the error of sampling its text, and the noise of training seeds is not in it."
+    )
+    folded = f"all {len(table.rows)}" if len(table.rows) > 12 else ""
+    return Chapter("slices", "Unseen text", note, tables=[table] if table.rows else [], folded=folded)
 
 
 def _changes(runs: Sequence[RunOnPage]) -> Chapter:

@@ -38,6 +38,7 @@ _LINES = ("-", "--", "-.", ":")
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 _KEPT: Mapping[Standing, Mapping[str, object]] = {  # filled: it has held in a fresh run
     Standing.CONFIRMED: {"facecolors": GREEN, "edgecolors": GREEN},
+    Standing.REPEATED: {"facecolors": GREEN, "edgecolors": INK},
     Standing.PROVISIONAL: {"facecolors": PAPER, "edgecolors": GREEN},
     Standing.ROLLED_BACK: {"facecolors": PAPER, "edgecolors": GREY},
 }

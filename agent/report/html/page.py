@@ -12,6 +12,7 @@ from agent.report import run_summary, trial_table
 from agent.report.html.chapters import chapters
 from agent.report.html.tables import RunOnPage
 from agent.report.html.trial_panels import MAX_CHARACTERS, details, fair_share, rows
+from agent.report.slices import pool_size, published
 from agent.text import counted
 from agent.trials.budget import Ledger, duration
 
@@ -69,11 +70,11 @@ def _hash(content: str) -> str:
 
 def _words(run: RunOnPage) -> list[str]:
     """Return what the run came to, in the words of `agent log`."""
-    return run_summary.summary(run.stored.history, run.stored.metric, run.stored.keeper)
+    return run_summary.summary(run.stored.history, run.stored.metric, run.stored.keeper, pool_size(run.stored))
 
 
 def _result(run: RunOnPage) -> float:
-    """Return the loss that stands for a run: the mean of fresh runs, where there are any."""
+    """Return the search loss that stands for a run: the mean of fresh runs, where there are any."""
     best = run.stored.best
     assert best is not None, "the run has a trial with a loss"
     return run.stored.keeper.reading(best.number).mean
@@ -94,14 +95,18 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
         where = f"trial {trial.number}" if trial.number else "the baseline"
         where += f" of {best.stored.heading}" if len(runs) > 1 else ""
         fresh = "1 run" if reading.selected else counted(reading.n_runs, "fresh run")
-        tiles.append(
-            (
-                f"best {metric.name}, {trial_table.verdict(trial)}",
-                f"{metric.shown(reading.mean):.6f}",
-                f"{where}, {fresh}",
+        unseen = published(best.stored.history, keeper)
+        word = f"best {metric.name}, {trial_table.verdict(trial)}"
+        if unseen is not None:
+            tiles.append(
+                (f"{word} on unseen text", f"{metric.shown(unseen.result):.6f}", f"{where}, slice {unseen.slice}")
             )
-        )
-        if trial.number:
+            lead, worth = unseen.lead, f"{unseen.lead.mean / unseen.lead.error:.1f} standard errors, of seeds and text"
+            change = metric.shown(unseen.result) - metric.shown(unseen.baseline)
+            tiles.append(("change to the baseline, on unseen text", f"{change:+.4f} ± {lead.error:.2g}", worth))
+        else:
+            tiles.append((word, f"{metric.shown(reading.mean):.6f}", f"{where}, {fresh}"))
+        if trial.number and unseen is None:
             change = metric.shown(reading.mean) - metric.shown(first.mean)
             guessed = "" if keeper.noise.n_learned and not keeper.noise.is_hidden else ", as guessed"
             noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run{guessed}"

@@ -168,7 +168,7 @@ def repeats_table(runs: Sequence[RunOnPage]) -> Table:
         for repeat in run.stored.history.repeats:
             value = "" if repeat.val_loss is None else f"{metric.shown(repeat.val_loss):.6f}"
             stands = repeat.verdict.standing.value.replace("_", " ") if repeat.verdict else ""
-            rows.append([run.stored.run_id, str(repeat.trial), value, stands, purpose(repeat)])
+            rows.append([run.stored.run_id, str(repeat.trial), value, stands, purpose(repeat, metric)])
     return Table(("run", "trial", metric.name, "verdict", "why"), rows)
 
 

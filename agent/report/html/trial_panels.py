@@ -16,7 +16,10 @@ MAX_CHARACTERS = 2_500_000
 """Of all diffs, logs and exchanges on one page together."""
 _LOG_LINES = 60
 # By verdict and, for verdicts that are not here, by tone.
-_SYMBOLS = {"confirmed": "★", "provisional": "◐", "rolled back": "◌", "kept": "●", "reverted": "○", "failed": "×"}
+_SYMBOLS = {
+    "confirmed": "★", "repeated": "☆", "provisional": "◐", "rolled back": "◌",
+    "kept": "●", "reverted": "○", "failed": "×",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is said of a run: reverted, provisional, confirmed and rolled back are told apart; only one is a claim."""
+"""What is said of a run: reverted, provisional, repeated and rolled back are told apart; only one is a claim."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Past:
         return "\n".join(headline(self.history, METRIC, self.keeper))
 
 
-def confirmed() -> Past:
+def repeated() -> Past:
     return Past().trial(1.0).trial(0.9).again(0, 1, 1.01, Purpose.CHAMPION).again(1, 1, 0.92)
 
 
@@ -97,9 +97,10 @@ def test_repeats_of_a_script_that_follows_no_seed_measure_no_noise() -> None:
 
 def test_a_gain_in_one_run_is_provisional_and_not_called_improved() -> None:
     said = Past().trial(1.0).trial(0.98).said
-    assert "no gain is confirmed" in said
+    assert "no gain has been repeated" in said
+    assert "gains are repeated, not confirmed: the task has no pool" in said
     assert "provisional: trial 1, val_bpb 0.980000" in said
-    assert "-0.020000 to the baseline under the same seed, 1.000000: 2.0 sigma, not confirmed" in said
+    assert "-0.020000 to the baseline under the same seed, 1.000000: 2.0 sigma, not repeated" in said
     assert "improved" not in said
 
 
@@ -113,22 +114,22 @@ def test_what_a_lead_is_measured_from_is_shown_beside_it() -> None:
     )
 
 
-def test_a_confirmed_gain_is_told_by_the_run_that_did_not_choose_it() -> None:
-    said = confirmed().said
-    assert "confirmed: trial 1, val_bpb 0.920000" in said
+def test_a_repeated_gain_is_told_by_the_run_that_did_not_choose_it_and_not_called_confirmed() -> None:
+    said = repeated().said
+    assert said.startswith("repeated: trial 1, val_bpb 0.920000")
     assert "improved by 0.085000 on the baseline 1.005000" in said
 
 
 def test_final_runs_make_the_headline() -> None:
-    past = confirmed().again(1, 100, 0.93, Purpose.FINAL).again(1, 101, 0.95, Purpose.FINAL)
+    past = repeated().again(1, 100, 0.93, Purpose.FINAL).again(1, 101, 0.95, Purpose.FINAL)
     assert "val_bpb 0.940000" in past.said
     assert "(2 fresh runs)" in past.said
     assert result_json(past.history, past.keeper)["champion_runs"] == 2
 
 
 def test_what_stands_on_the_champion_is_told_beside_it() -> None:
-    said = confirmed().trial(0.89).said
-    assert "confirmed: trial 1" in said
+    said = repeated().trial(0.89).said
+    assert said.startswith("repeated: trial 1")
     assert "provisional: trial 2" in said
     assert "to trial 1" in said
 
@@ -147,9 +148,13 @@ def test_repeats_have_lines_and_changes_are_to_the_incumbent_of_the_moment() -> 
     assert "2 repeats" in "\n".join(summary(past.history, METRIC, past.keeper))
 
 
-def test_a_chain_is_confirmed_as_a_whole() -> None:
+def test_a_chain_is_repeated_as_a_whole() -> None:
     past = Past().trial(1.0).trial(0.98).trial(0.96).again(0, 1, 1.01, Purpose.CHAMPION).again(2, 1, 0.95)
-    assert [trial.standing for trial in past.history.trials] == [Standing.CONFIRMED] * 3
+    assert [trial.standing for trial in past.history.trials] == [
+        Standing.CONFIRMED,
+        Standing.REPEATED,
+        Standing.REPEATED,
+    ]
 
 
 def test_a_history_can_be_read_as_it_was_before_a_trial(tmp_path: Path) -> None:
