@@ -1,5 +1,6 @@
 """`agent log --verify`: whether git and the files of a run say what its journal says. It reads, and mends nothing."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ from agent.store.git_repo import TrialRepo, trailers
 from agent.store.journal import read_history, torn_bytes
 from agent.store.paths import RunPaths, RunsFolder
 from agent.store.results_tsv import earlier_results_of, results_of
-from agent.store.run_config import RunConfig, load
+from agent.store.run_config import RunConfig, load, rule_of
 from agent.store.run_lock import holder
 from agent.store.trial_commit import commit_of
 from agent.task.task import Task
 from agent.text import counted
 from agent.trials.history import History
-from agent.trials.trial import Trial
+from agent.trials.keep_rule import Keeper
+from agent.trials.repeat import Repeat, Verdict
+from agent.trials.trial import Standing, Trial
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ def verify(runs: RunsFolder, run_id: str) -> Findings:
     found = [
         *_in_git(run_id, history, repo, expected),
         *_in_files(paths, history, task, expected),
+        *_in_verdicts(config, history),
+        *_in_slices(config, paths, history),
     ]
     return Findings(found, list(_notes(paths, history)))
 
@@ -54,6 +59,9 @@ def _notes(paths: RunPaths, history: History) -> Iterator[str]:
         yield f"process {pid} works on the run: what is seen here may be half done"
     elif history.pending is not None:
         yield f"trial {history.pending.number} was interrupted; `agent resume {paths.run_id}` runs it again"
+    if history.opened is not None and pid is None:
+        use = history.opened
+        yield f"slice {use.number} was opened and not scored; `agent resume {paths.run_id}` shows it to the same files"
     if torn := torn_bytes(paths.journal):
         yield f"the journal ends in a torn line of {counted(torn, 'byte')}, which does not count"
 
@@ -172,6 +180,58 @@ def _left_by(paths: RunPaths, trial: Trial, commit: Commit) -> Iterator[str]:
         yield "train.log is missing"
     if trial.kept != own.artifact.exists():
         yield "its artifact is missing" if trial.kept else "it was not kept, and its artifact is there"
+
+
+def _in_verdicts(config: RunConfig, history: History) -> Iterator[str]:
+    """Yield which verdicts of a run on slices do not follow from its losses and leads: the keep rule decides again.
+
+    Other runs are left out: earlier versions of the rule have decided some of them.
+    """
+    keeper = Keeper(rule_of(config))
+    for result in history.results:
+        if not isinstance(result, Repeat) or result.verdict is None or not keeper.on_slices:
+            keeper.take(result)
+            continue
+        keeper.read(result.trial, result.seed, result.val_loss)
+        for use in result.slices:
+            keeper.tests.take(result.trial, use)
+        follows = keeper.objection(result.trial, result.seed)
+        if follows is None and result.slices:
+            follows = keeper.verdict_on(result.trial, result.slices[-1])
+        # Where no slice was left, nothing is said of the trial: that is what follows.
+        told = "no slice was opened for it" if follows is None else f"{_told(follows)} follows from the leads"
+        if not _is_same(result.verdict, follows or Verdict(Standing.PROVISIONAL, None)):
+            yield f"trial {result.trial}, seed {result.seed}: the verdict is {_told(result.verdict)}, and {told}"
+        keeper.move(result.trial, result.verdict.standing)
+
+
+def _is_same(one: Verdict, other: Verdict) -> bool:
+    """Return whether two verdicts agree, numbers but for rounding on another machine."""
+    pairs = ((one.lead, other.lead), (one.n_errors, other.n_errors), (one.bar, other.bar))
+    return one.standing is other.standing and all(
+        a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12))
+        for a, b in pairs
+    )
+
+
+def _told(verdict: Verdict) -> str:
+    errors = "" if verdict.n_errors is None else f" ({verdict.n_errors:.3f} standard errors, {verdict.bar:g} needed)"
+    return f"{verdict.standing.value.replace('_', ' ')}{errors}"
+
+
+def _in_slices(config: RunConfig, paths: RunPaths, history: History) -> Iterator[str]:
+    """Yield which slices the run cannot have opened, and which folders belong to none that it has."""
+    opened = {use.number: use for use in history.slices}
+    for number in opened:
+        if config.pool is None or number >= config.n_slices:
+            yield f"slice {number} was opened, and the run's pool has {counted(config.n_slices, 'slice')}"
+    for folder in sorted((paths.root / "slices").glob("*")):
+        if folder != paths.rehearsal and folder not in map(paths.slice, opened):
+            yield f"slices/{folder.name} belongs to no slice that was opened"
+    for use in opened.values():
+        for name, entrant in use.entrants.items():
+            if entrant.trial >= len(history.trials):
+                yield f"slice {use.number}: the {name} is of trial {entrant.trial}, which there is not"
 
 
 def _conversation(paths: RunPaths, trial: Trial) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import overload
 
 from agent.errors import JournalError
-from agent.trials.confirmations import SlicePurpose, SliceUse
+from agent.trials.confirmations import BASELINE, CHALLENGER, SlicePurpose, SliceUse
 from agent.trials.events import (
     AttemptVoided,
     BudgetRaised,
@@ -230,13 +230,21 @@ class History:
     def _score(self, event: SliceScored) -> SliceUse:
         if self.opened is None or self.opened.number != event.number:
             raise JournalError(f"slice {event.number} was scored and not opened: the journal has been edited")
-        self.slices[-1] = self.slices[-1].scored(event.score)
+        use = self.opened.scored(event.score)
+        needed = {f"{CHALLENGER}-{BASELINE}", f"{CHALLENGER}-{use.against}"}
+        if use.tells and use.purpose is SlicePurpose.CONFIRM and not needed <= event.score.leads.keys():
+            raise JournalError(
+                f"slice {event.number} was scored without the leads that decide: the journal is not whole"
+            )
+        self.slices[-1] = use
         if self.repeating is not None:
             self.repeating = replace(self.repeating, slices=(*self.repeating.slices, self.slices[-1]))
         return self.slices[-1]
 
     def _finish_repeat(self, event: RepeatFinished) -> Repeat:
         running = self._in_flight(event)
+        if event.verdict is not None and event.verdict.n_errors is not None and not running.tested_on:
+            raise JournalError(f"trial {event.trial} was judged on no slice that tells: the journal has been edited")
         repeat = running.finished(event.outcome, event.verdict, event.at)
         self.repeating = None
         self.repeats.append(repeat)

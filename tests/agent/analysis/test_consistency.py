@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from agent.store.paths import RunsFolder
 from agent.store.results_tsv import earlier_results_of
 from agent.trials.trial import Standing
 from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote
-from tests.made_runs import BASELINE, Again, made_run, scored, searched
+from tests.made_runs import BASELINE, BIGRAM, Again, made_run, scored, searched
 
 Break = Callable[[RunsFolder], None]
 
@@ -143,3 +144,107 @@ def test_a_table_in_which_an_earlier_version_kept_what_was_rolled_back_is_no_dis
         stored.paths.results_tsv.write_text(written)
         told = verify(stored.runs, stored.run_id).disagreements
         assert any(line.startswith("results.tsv") for line in told) == disagrees
+
+
+@pytest.fixture(scope="module")
+def pooled(warm: Zygote) -> Zygote:
+    """A finished run whose second trial was confirmed on slice 0, and whose result is published on slice 1."""
+    agent = warm.within(warm.folder / "pooled")
+    begin = ["run", "--task", str(BIGRAM), "--mode", "random", "--trials", "2", "--final-runs", "1", "--name", "r"]
+    assert agent.agent(*begin) == 0, agent.said
+    assert '"standing":"confirmed"' in agent.runs.run("r").journal.read_text()
+    return agent
+
+
+@pytest.fixture
+def pooled_copy(pooled: Zygote, tmp_path: Path) -> Zygote:
+    shutil.copytree(pooled.runs.root, tmp_path / "runs")
+    return pooled.within(tmp_path)
+
+
+def edit_events(runs: RunsFolder, edit: Callable[[list[dict[str, Any]]], object]) -> None:
+    """Let the journal of a run hold edited events."""
+    path = runs.run("r").journal
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    edit(events)
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+
+
+def of(events: list[dict[str, Any]], kind: str, nth: int = 0) -> dict[str, Any]:
+    return [event for event in events if event["event"] == kind][nth]
+
+
+def weaken(events: list[dict[str, Any]]) -> None:
+    for lead in of(events, "slice_scored")["score"]["leads"].values():
+        lead[0] = 1e-6
+
+
+def without_slice(events: list[dict[str, Any]]) -> None:
+    """Leave out the slice that confirmed trial 1; no other has been opened by then."""
+    for kind in ("slice_opened", "slice_scored"):
+        events.remove(of(events, kind))
+
+
+def no_errors(events: list[dict[str, Any]]) -> None:
+    """Let the verdict be a roll-back that names no slice."""
+    next(event for event in events if "verdict" in event)["verdict"] = {"standing": "rolled_back", "lead": None}
+
+
+FORGED: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]] = {
+    "a lead": (weaken, "trial 1, seed 1: the verdict is confirmed ("),
+    "a standing": (
+        lambda events: next(event for event in events if "verdict" in event)["verdict"].update(standing="rolled_back"),
+        "standard errors, 2 needed), and confirmed (",
+    ),
+    "a verdict without a slice": (without_slice, "trial 1 was judged on no slice that tells"),
+    "a slice without a lead": (
+        lambda events: of(events, "slice_scored")["score"]["leads"].clear(),
+        "slice 0 was scored without the leads that decide",
+    ),
+    "a roll-back for no reason": (
+        lambda events: [without_slice(events), no_errors(events)],
+        "trial 1, seed 1: the verdict is rolled back, and no slice was opened for it",
+    ),
+    "a slice that is opened twice": (
+        lambda events: of(events, "slice_opened", 1).update(number=0),
+        "slice 0 was opened out of order: the journal has been edited",
+    ),
+    "a slice that is scored and was not opened": (
+        lambda events: events.remove(of(events, "slice_opened")),
+        "slice 0 was scored and not opened: the journal has been edited",
+    ),
+    "a slice that the pool has not": (
+        lambda events: [of(events, kind, 1).update(number=77) for kind in ("slice_opened", "slice_scored")],
+        "slice 77 was opened, and the run's pool has 10 slices",
+    ),
+    "a model of no trial": (
+        lambda events: of(events, "slice_opened", 1)["entrants"]["result-100"].update(trial=9),
+        "slice 1: the result-100 is of trial 9, which there is not",
+    ),
+}
+
+
+def test_a_run_on_slices_agrees_with_itself(pooled: Zygote) -> None:
+    assert pooled.agent("log", "--verify", "r") == 0, pooled.said
+    assert pooled.said == "run r: journal, git and files agree\n"
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_what_is_forged_about_slices_is_named(pooled_copy: Zygote, what: str) -> None:
+    edit, told = FORGED[what]
+    edit_events(pooled_copy.runs, edit)
+    assert pooled_copy.agent("log", "--verify", "r", "--json") == 1, pooled_copy.said
+    found = json.loads(pooled_copy.said)["disagreements"]
+    assert any(told in line for line in found), found
+
+
+def test_a_folder_of_a_slice_that_was_not_opened_is_named(pooled_copy: Zygote) -> None:
+    (pooled_copy.runs.run("r").root / "slices" / "005").mkdir()
+    assert pooled_copy.agent("log", "--verify", "r") == 1
+    assert "slices/005 belongs to no slice that was opened" in pooled_copy.said
+
+
+def test_a_slice_that_a_killed_process_has_opened_is_no_disagreement(pooled_copy: Zygote) -> None:
+    edit_events(pooled_copy.runs, lambda events: events.remove(of(events, "slice_scored", 1)))
+    assert pooled_copy.agent("log", "--verify", "r") == 0, pooled_copy.said
+    assert "slice 1 was opened and not scored; `agent resume r` shows it to the same files" in pooled_copy.said
