@@ -1,7 +1,7 @@
 """All readers of a run say the same of its trials: what they were judged against, what stands, what the best is.
 
-Histories are generated, with roll-backs, failures and repeats, and written as real runs. What each reader says is
-compared with `Model`, which walks the events back from each question and shares no code with `History`.
+Histories are generated, with roll-backs, failures, repeats and slices, and written as real runs. What each reader says
+is compared with `Model`, which walks the events back from each question and shares no code with `History`.
 """
 
 import csv
@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import accumulate
@@ -25,6 +25,7 @@ from agent.report.export import export, spreadsheet
 from agent.report.html.page import render
 from agent.report.html.tables import RunOnPage, finders_table, repeats_table, runs_table
 from agent.report.html.trial_panels import rows
+from agent.report.slices import slices_table
 from agent.report.trackers.tracker import facts_of
 from agent.report.trial_details import facts
 from agent.store.journal import read_events
@@ -32,12 +33,36 @@ from agent.store.results_tsv import write_results
 from agent.store.stored_run import StoredRun, best_trial
 from agent.task.task import Task
 from agent.trials.best_so_far import as_charged, as_trials, best_so_far
-from agent.trials.events import Event, RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
+from agent.trials.events import (
+    Event,
+    RepeatFinished,
+    RepeatStarted,
+    RepeatTrained,
+    SliceOpened,
+    SliceScored,
+    TrialFinished,
+    TrialStarted,
+)
 from agent.trials.repeat import Purpose, Verdict
 from agent.trials.trial import Origin, Outcome, Proposal, Standing, Status
-from tests.made_runs import BASELINE, BIGRAM, Again, Result, failed, made_run, scored, searched, write_journal
+from tests.made_runs import (
+    BASELINE,
+    BIGRAM,
+    Again,
+    Result,
+    failed,
+    made_run,
+    opened,
+    opened_for_result,
+    scored,
+    searched,
+    slice_events,
+    write_journal,
+)
 
 MAX_STEPS = 16
+N_SLICES = 60
+HELD = (Standing.CONFIRMED, Standing.REPEATED)
 AT = "2026-11-22T10:00:00+00:00"
 
 
@@ -47,9 +72,11 @@ class Model:
 
     events: Sequence[Event]
     maximise: bool = False
+    pooled: bool = False  # slices of unseen text decide
 
     def __repr__(self) -> str:
-        return f"{'maximise' if self.maximise else 'minimise'}: {'; '.join(map(_brief, self.events))}"
+        kind = f"{'maximise' if self.maximise else 'minimise'}{', on slices' * self.pooled}"
+        return f"{kind}: {'; '.join(map(_brief, self.events))}"
 
     @cached_property
     def ended(self) -> dict[int, int]:
@@ -65,9 +92,9 @@ class Model:
         return {event.number: event for event in self.events if isinstance(event, TrialStarted)}
 
     def champion(self, at: int) -> int | None:
-        """Return the champion before event `at`: what was confirmed last, or else the baseline if it has a loss."""
+        """Return the champion before event `at`: what a fresh run held last, or else the baseline if it has a loss."""
         for event in reversed(self.events[:at]):
-            if _standing(event) is Standing.CONFIRMED:
+            if _standing(event) in HELD:
                 assert isinstance(event, RepeatFinished)
                 return event.trial
         return 0 if self.ended.get(0, at) < at and self.outcomes[0].kept else None
@@ -98,9 +125,10 @@ class Model:
             return "baseline"
         word = "provisional" if outcome.kept else "reverted"
         for event in self.events[self.ended[number] :]:
-            if _standing(event) is Standing.CONFIRMED:
+            if _standing(event) in HELD:
                 assert isinstance(event, RepeatFinished)
-                word = "confirmed" if number in self.ancestors(event.trial) else word
+                held = "confirmed" if self.pooled else "repeated"
+                word = held if number in self.ancestors(event.trial) else word
             elif _standing(event) is Standing.ROLLED_BACK and word == "provisional":
                 word = "rolled back"
         return word
@@ -146,6 +174,24 @@ class Model:
         champion = self.champion(len(self.events))
         return champion or self.incumbent(len(self.events))
 
+    @cached_property
+    def opened(self) -> dict[int, SliceOpened]:
+        """The slices that were opened, by number, in that order."""
+        return {event.number: event for event in self.events if isinstance(event, SliceOpened)}
+
+    @property
+    def published(self) -> tuple[int, bool] | None:
+        """The slice that the result is published by, and whether its runs were held out; None: nothing is confirmed."""
+        champion = self.champion(len(self.events))
+        for held_out, model in (True, "result-100"), (False, "challenger"):
+            for event in reversed(self.events):
+                if not champion or not isinstance(event, SliceScored) or event.score.burned_by:
+                    continue
+                shown = self.opened[event.number].entrants
+                if model in shown and shown[model].trial == champion:
+                    return event.number, held_out
+        return None
+
     @property
     def gains(self) -> dict[str, float]:
         """What each origin lowered the loss by, the baseline's left out."""
@@ -159,14 +205,20 @@ class Model:
 def _brief(event: Event) -> str:
     match event:
         case TrialStarted():
-            return f"{event.number} of {event.parent}"
+            told = f"{event.number} of {event.parent}"
         case TrialFinished():
-            return f"{event.outcome.val_loss or event.outcome.status}{' kept' * event.outcome.kept}"
+            told = f"{event.outcome.val_loss or event.outcome.status}{' kept' * event.outcome.kept}"
         case RepeatStarted():
-            return f"{event.trial} again ({event.purpose})"
+            told = f"{event.trial} again ({event.purpose})"
         case RepeatFinished():
-            return f"{event.outcome.val_loss} {_standing(event) or ''}"
-    return str(event)
+            told = f"{event.outcome.val_loss} {_standing(event) or ''}"
+        case SliceOpened():
+            told = f"slice {event.number} for {event.purpose}"
+        case SliceScored():
+            told = f"slice {event.number} {'burned' if event.score.burned_by else 'scored'}"
+        case _:
+            told = str(event)
+    return told
 
 
 def _standing(event: Event) -> Standing | None:
@@ -176,11 +228,13 @@ def _standing(event: Event) -> Standing | None:
 @st.composite
 def models(draw: st.DrawFn) -> Model:
     """The events of a run of the two-tier rule. Trials may be thought of before the one ahead of them has ended."""
+    pooled = draw(st.booleans())
+    held = "confirmed" if pooled else "repeated"
     events: list[Event] = []
     runs: dict[int, list[float]] = {}  # the losses of each trial's script
     ahead: int | None = None  # the incumbent while the trial before was running
     trials = ("keep", "keep", "discard", "fail")
-    verdicts = ("confirmed", "confirmed", "rolled_back", "rolled_back", "provisional")
+    verdicts = (held, held, "rolled_back", "rolled_back", "provisional")
     distances = st.integers(1, 20).map(lambda hundredths: hundredths / 100)
 
     def trial(proposal: Proposal, outcome: Outcome, parent: int | None) -> None:
@@ -193,11 +247,22 @@ def models(draw: st.DrawFn) -> Model:
     def again(of: int, purpose: Purpose, outcome: Outcome, standing: Standing | None = None) -> None:
         seed = 1 + sum(isinstance(event, RepeatStarted) and event.trial == of for event in events)
         seed += 100 if purpose is Purpose.FINAL else 0
+        champion = Model(events).champion(len(events))
         events.append(RepeatStarted(of, seed, purpose, AT))
         lead, reason = (None, "no loss") if outcome.val_loss is None else (1.0, "")
         verdict = None if standing is None else Verdict(standing, lead, reason)
+        if pooled and verdict is not None and outcome.val_loss is not None:
+            events.append(RepeatTrained(of, seed, outcome, AT))
+            for burned_by in ["champion"] * draw(st.integers(0, 1)) + [""]:
+                use = opened(len(Model(events).opened), of, 0.3, seed=seed, champion=champion, burned_by=burned_by)
+                events.extend(slice_events([use], AT))
+            verdict = replace(verdict, n_errors=3.0, bar=2.0)
         events.append(RepeatFinished(of, seed, outcome, verdict, AT))
         runs[of] += [] if outcome.val_loss is None else [outcome.val_loss]
+
+    def publish(of: int) -> None:
+        use = opened_for_result(len(Model(events).opened), of, 0.25, (100, 101))
+        events.extend(slice_events([use], AT))
 
     trial(BASELINE[0], scored(3.0, kept=True), None)
     for _ in range(draw(st.integers(8, MAX_STEPS))):
@@ -207,7 +272,8 @@ def models(draw: st.DrawFn) -> Model:
         assert champion is not None
         bar = sum(runs[incumbent]) / len(runs[incumbent])  # as the keep rule has it: the mean of its runs
         in_question = incumbent != champion
-        step = draw(st.sampled_from((*trials, *(verdicts if in_question else ("keep", "repeat")))))
+        may = [*trials, *(verdicts if in_question else ("keep", "repeat"))] + ["publish"] * (pooled and champion != 0)
+        step = draw(st.sampled_from(may))
         distance = draw(distances)
         if step in ("keep", "discard", "fail"):
             kept = step == "keep"
@@ -218,6 +284,8 @@ def models(draw: st.DrawFn) -> Model:
             parent = ahead if ahead is not None and draw(st.booleans()) else incumbent
             ahead = incumbent
             trial(proposal, outcome, parent)
+        elif step == "publish":
+            publish(champion)
         elif step == "repeat":
             purpose = draw(st.sampled_from((Purpose.BASELINE, Purpose.CHAMPION, Purpose.FINAL)))
             again(0 if purpose is Purpose.BASELINE else champion, purpose, scored(round(bar + distance, 2)))
@@ -225,13 +293,18 @@ def models(draw: st.DrawFn) -> Model:
             crashed = step == "rolled_back" and draw(st.booleans())
             outcome = failed(Status.CRASHED) if crashed else scored(round(bar + distance, 2))
             again(incumbent, Purpose.CONFIRM, outcome, Standing(step))
-    flying = draw(st.sampled_from(("nothing", "trial", "repeat")))
+    flying = draw(st.sampled_from(("nothing", "trial", "repeat", "slice")))
     last = Model(events)
     if flying == "trial":
         events.append(TrialStarted(len(last.outcomes), last.incumbent(len(events)), searched(0.5), AT))
     elif flying == "repeat":
         events.append(RepeatStarted(last.champion(len(events)) or 0, 99, Purpose.CHAMPION, AT))
-    return Model(events, maximise=draw(st.booleans()))
+    elif flying == "slice" and pooled and (incumbent := last.incumbent(len(events))):
+        use = opened(len(last.opened), incumbent, 0.3, seed=99, champion=0)
+        trained = RepeatTrained(incumbent, 99, scored(2.0), AT)
+        shown = slice_events([replace(use, score=None)], AT)
+        events.extend((RepeatStarted(incumbent, 99, Purpose.CONFIRM, AT), trained, *shown))
+    return Model(events, maximise=draw(st.booleans()), pooled=pooled)
 
 
 def said(stored: StoredRun, *command: str) -> str:
@@ -268,7 +341,14 @@ def check_log_and_best(stored: StoredRun, model: Model) -> None:
     kept = said(stored, "log", stored.run_id, "--kept")
     assert [number for number, *_ in log_of(kept)] == [n for n in model.numbers if model.outcomes[n].kept]
     incumbent, champion = model.incumbent(len(model.events)), model.champion(len(model.events))
-    assert numbers_of(log, r"(?m)^confirmed: trial (\d+)") == ([champion] if champion else [])
+    held, other = ("confirmed", "repeated") if model.pooled else ("repeated", "confirmed")
+    assert numbers_of(log, rf"(?m)^{held}: trial (\d+)") == ([champion] if champion else [])
+    assert f"{other}: trial" not in log
+    assert ("gains are repeated, not confirmed: the task has no pool" in log) != model.pooled
+    by = numbers_of(log, r"(?m)^confirmed: trial .* better \(slice (\d+), ")
+    assert by == ([] if model.published is None else [model.published[0]])
+    left = [N_SLICES, len(model.opened)] if model.pooled else []
+    assert [int(n) for line in re.findall(r"pool: (\d+) slices, (\d+) opened", log) for n in line] == left
     assert numbers_of(log, r"(?m)^provisional: trial (\d+)") == ([incumbent] if incumbent != champion else [])
     assert numbers_of(said(stored, "best", stored.run_id), r"(?m)^the files of trial (\d+)") == [model.result]
     assert best_trial(stored).number == model.result
@@ -293,6 +373,10 @@ def check_json(stored: StoredRun, model: Model) -> None:
     repeats = [event for event in model.events if isinstance(event, RepeatStarted)]
     finished = [_standing(event) for event in model.events if isinstance(event, RepeatFinished)]
     assert decided == finished + [None] * (len(repeats) - len(finished))
+    told = [(use["slice"], use["purpose"], list(use["models"])) for use in document["slices"]]
+    assert told == [(use.number, use.purpose.value, list(use.entrants)) for use in model.opened.values()]
+    for published in document["published"], best["published"]:
+        assert (None if published is None else (published["slice"], published["held_out"])) == model.published
 
 
 def _word(standing: str | None, number: int, status: str) -> str:
@@ -308,6 +392,8 @@ def check_show(stored: StoredRun, model: Model) -> None:
         again = [value for name, value in told if name == "again"]
         of_it = [event for event in model.events if isinstance(event, RepeatFinished) and event.trial == number]
         assert len(again) == len(of_it)
+        is_result = model.published is not None and number == model.champion(len(model.events))
+        assert ("result" in dict(told)) == is_result
 
 
 def check_page(stored: StoredRun, model: Model) -> None:
@@ -328,6 +414,8 @@ def check_page(stored: StoredRun, model: Model) -> None:
     assert float(summary[4]) == model.shown(model.loss(model.result))
     decided = [_standing(event) for event in model.events if isinstance(event, RepeatFinished)]
     assert [row[3].replace(" ", "_") or None for row in repeats_table([run]).rows] == decided
+    listed = [int(row[1]) for row in slices_table([(stored.run_id, stored.history)], stored.metric).rows]
+    assert listed == list(model.opened)
 
 
 def check_curves_and_trackers(stored: StoredRun, model: Model) -> None:
@@ -365,22 +453,30 @@ CHECKS = (check_log_and_best, check_json, check_show, check_page, check_curves_a
 
 
 @pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, StoredRun]:
-    """A run of the two-tier rule that minimises and one that maximises; every trial there may be has its tag."""
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, bool], StoredRun]:
+    """Runs of the two-tier rule: one that minimises and one that maximises, without a pool and with one.
+
+    Every trial there may be has its tag.
+    """
     results: list[Result] = [BASELINE, *[(searched(0.5), scored(3.0))] * MAX_STEPS]
     goals = {False: "minimise", True: "maximise"}
     root = tmp_path_factory.mktemp("readers") / "runs"
+    pools: dict[bool, dict[str, object]] = {False: {}, True: {"pool": "digest", "n_slices": N_SLICES}}
     return {
-        maximise: made_run(root, results, name=goal, options={"keep": "two-tier", "metric_goal": goal})
+        (maximise, pooled): made_run(
+            root, results, name=f"{goal}-{pooled}", options={"keep": "two-tier", "metric_goal": goal, **pool}
+        )
         for maximise, goal in goals.items()
+        for pooled, pool in pools.items()
     }
 
 
 @given(models())
 @settings(max_examples=40, deadline=None)
-def test_all_readers_agree_with_a_plain_model(bases: dict[bool, StoredRun], model: Model) -> None:
-    write_journal(bases[model.maximise].paths, model.events)
-    stored = bases[model.maximise].again()
+def test_all_readers_agree_with_a_plain_model(bases: dict[tuple[bool, bool], StoredRun], model: Model) -> None:
+    base = bases[model.maximise, model.pooled]
+    write_journal(base.paths, model.events)
+    stored = base.again()
     for check in CHECKS:
         check(stored, model)
 
@@ -426,7 +522,7 @@ def test_what_is_exported_is_what_best_shows_and_not_what_lies_beyond_it(tmp_pat
     results: list[Result] = [
         BASELINE,
         (searched(0.1), scored(2.0, kept=True)),
-        Again(1, scored(2.1), Standing.CONFIRMED),
+        Again(1, scored(2.1), Standing.REPEATED),
         (searched(0.2), scored(1.9, kept=True)),
     ]
     stored = made_run(tmp_path / "runs", results, options={"keep": "two-tier"}, all_commits=True)
