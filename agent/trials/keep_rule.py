@@ -26,10 +26,8 @@ FEWEST_TRIALS = 20  # of a run that ends with final runs unless told otherwise
 CPU_SIGMA_SHARE = 0.01  # of the loss: small models, short runs
 GPU_SIGMA_SHARE = 5e-4  # minutes on a GPU: 890 runs of one script in the published logs
 SPREAD_TRIALS = 10  # between repeats of the baseline: runs back to back do not see a machine drift
-REPEAT_LEAD, SLICE_LEAD = (
-    3.5,
-    4.0,
-)  # sigmas, unless the task says otherwise: where the standing split decides, or slices
+REPEAT_LEAD = 3.5  # sigmas, unless the task says otherwise: where the standing split decides
+SLICE_LEAD = 4.0  # likewise, where slices decide
 LAST_LEAD = 1.0  # sigmas that the incumbent must seem ahead to be put to the test when the search is over
 MAX_FAILED_RUNS = 3  # of the champion's script under further seeds, after which nothing is confirmed any more
 
@@ -107,6 +105,11 @@ class Keeper:
     def sigma(self) -> float:
         """Standard deviation of one run, as far as is known by now; includes the first guess."""
         return self.noise.sigma
+
+    @property
+    def deciding_sigma(self) -> float:
+        """The sigma that decides on slices. Losses of the search's scripts may be forged: they never lower it."""
+        return max(self.sigma, self._readings.baseline_noise.sigma)
 
     @property
     def on_slices(self) -> bool:
@@ -230,7 +233,7 @@ class Keeper:
     def read(self, trial: int, seed: int, loss: float | None) -> None:
         """Take in one more loss. What differs between runs of the same script teaches sigma."""
         if loss is not None and trial == 0 and not self.losses(0):
-            self.noise.guess = self.rule.sigma or self.rule.sigma_share * abs(loss) or self.rule.sigma_share
+            self._readings.guess(self.rule.sigma or self.rule.sigma_share * abs(loss) or self.rule.sigma_share)
         is_paired = self.rule.paired and self.champion is not None and trial != self.champion
         self._readings.take(trial, seed, loss, beside=self.champion if is_paired else None)
 
@@ -270,8 +273,8 @@ class Keeper:
         if use.score.is_burned:
             why = f"the {use.score.burned_by} did not answer on unseen text: {use.score.reason}"
             return Verdict(Standing.PROVISIONAL, None, why)
-        found = self.tests.decide(trial, self.sigma)
-        verdict = Verdict(found.standing, found.lead.mean / self.sigma, found.reason, found.n_errors, found.bar)
+        found = self.tests.decide(trial, sigma := self.deciding_sigma)
+        verdict = Verdict(found.standing, found.lead.mean / sigma, found.reason, found.n_errors, found.bar)
         if use.score.gap:
             return replace(verdict, standing=Standing.ROLLED_BACK, reason=use.score.gap)
         return verdict

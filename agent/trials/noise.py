@@ -88,8 +88,13 @@ class Readings:
 
     def __init__(self) -> None:
         self.noise = Noise(0.0)
+        self.baseline_noise = Noise(0.0)  # taught by the baseline's repeats alone: nobody has written it to deceive
         self.n_scripts = 0  # with a loss
         self._losses: dict[int, dict[int, float | None]] = {}  # trial → seed → loss; None: that run failed
+
+    def guess(self, sigma: float) -> None:
+        """Take this for the noise of one run, as long as nothing has taught it."""
+        self.noise.guess = self.baseline_noise.guess = sigma
 
     def of(self, trial: int) -> dict[int, float | None]:
         """Return what the runs of a trial came to by training seed; None for one that failed."""
@@ -109,7 +114,9 @@ class Readings:
         self._losses.setdefault(trial, {})[seed] = loss
         if loss is None:
             return
-        self.noise.see(loss, own.values())
+        taught = [self.noise, self.baseline_noise] if trial == 0 and beside is None else [self.noise]
+        for noise in taught:
+            noise.see(loss, own.values())
         if not own:
             self.n_scripts += 1
             return
@@ -122,7 +129,8 @@ class Readings:
         before = mean_of([value - other.get(at, 0.0) for at, value in own.items()])
         difference = loss - other.get(seed, 0.0) - before
         n_before, runs_each = len(own), 2 if other else 1  # a difference of pairs has twice the variance of a run
-        self.noise.learn(difference**2 * n_before / (n_before + 1) / runs_each)
+        for noise in taught:
+            noise.learn(difference**2 * n_before / (n_before + 1) / runs_each)
 
     def published(self, trial: int, held_out: int) -> Reading:
         """Return a trial's loss over the seeds from `held_out` on, else over all runs but the first.
