@@ -7,152 +7,36 @@ Paired by seed; +- is the standard error of the mean over seeds. Losses in 1e-4 
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.edits.edit import Params
-from agent.trials.keep_rule import Keeper, KeepRule, Wanted, closing_runs
+from agent.trials.keep_rule import (
+    FINAL_RUNS,
+    GPU_SIGMA_SHARE,
+    HELD_OUT_SEED,
+    SLICE_LEAD,
+    Keeper,
+    KeepRule,
+    Wanted,
+    closing_runs,
+)
 from agent.trials.repeat import Purpose
-from benchmarks.autoresearch.experiment import DEFAULTS, LIMIT_GB, SPACE
-from benchmarks.autoresearch.surrogate import NOISE, Surrogate
+from benchmarks.forged_tests import ATTACKS, attacked
+from benchmarks.simulated_days import RUN_SECONDS, CodeEdits, Day, Ended, HillClimb, Script, Search, ended
+from benchmarks.simulated_slices import Slices
 
-DAY_SECONDS = 24 * 3600.0
-RUN_SECONDS = 300.0
-CRASH_SECONDS = 32.0
-FINAL_RUNS = 3
+N_SLICES = 20  # of the bundled pool
+SLICE_ERROR = 0.5  # sigma: of the difference of two models on one slice of the bundled pool
+ERRORS = (0.25, 0.5, 1.0)
+ANY, ANY_FINAL, REPEATED = "any decrease", "any decrease, final runs", "repeated, sigma known"
 
-Script = TypeVar("Script")
-
-
-class Search(Protocol[Script]):
-    """Writes scripts whose true loss is known."""
-
-    def first(self) -> Script: ...
-    def edited(self, base: Script, rng: np.random.Generator) -> Script | None:
-        """Return a change of `base`; None if it crashes."""
-        ...
-
-    def loss(self, script: Script) -> float: ...
-    def noise(self, script: Script) -> float:
-        """Return the standard deviation of one run."""
-        ...
-
-
-@dataclass(frozen=True)
-class CodeEdits:
-    """Effects that add up, drawn like those of a 27B model's 856 edits in the published logs; see docs/keep-rule.md."""
-
-    sigma: float = 0.0003
-    crash: float = 0.12
-    null: float = 0.30
-    better: float = 0.03
-
-    def first(self) -> float:
-        return 0.9914
-
-    def edited(self, base: float, rng: np.random.Generator) -> float | None:
-        kind = rng.random()
-        size = rng.standard_normal()  # drawn always, so that all rules meet the same numbers
-        if kind < self.crash:
-            return None
-        if kind < self.crash + self.null:
-            return base
-        if kind < self.crash + self.null + self.better:
-            return base - min(0.008, 0.0006 * math.exp(1.2 * size))
-        return base + 0.0035 * math.exp(1.3 * size)
-
-    def loss(self, script: float) -> float:
-        return script
-
-    def noise(self, script: float) -> float:
-        return self.sigma
-
-
-class HillClimb:
-    """Small moves in some of the 14 names from the base's values, judged by the surrogate."""
-
-    def __init__(self) -> None:
-        self._surrogate = Surrogate("gp")
-        self._space = SPACE.plain()
-        self._known: dict[tuple[object, ...], float] = {}
-
-    def first(self) -> Params:
-        return DEFAULTS
-
-    def edited(self, base: Params, rng: np.random.Generator) -> Params | None:
-        u = self._space.encode(base)
-        for _ in range(100):
-            moved = np.where(rng.random(u.size) < 0.15, rng.normal(0, 0.12, u.size), 0.0)
-            params = self._space.decode(np.clip(u + moved, 0.0, 1.0))
-            if params != base:
-                break
-        return params if self._surrogate.memory_gb(params) <= LIMIT_GB else None
-
-    def loss(self, script: Params) -> float:
-        key = tuple(script.values())
-        if key not in self._known:
-            self._known[key] = self._surrogate.mean(script)
-        return self._known[key]
-
-    def noise(self, script: Params) -> float:
-        return next(sigma for upto, sigma in NOISE if self.loss(script) < upto)
-
-
-@dataclass
-class Day(Generic[Script]):
-    """One search of a day: what it costs, and what comes of it."""
-
-    search: Search[Script]
-    seed: int
-    seconds_left: float = DAY_SECONDS
-    n_runs: int = 0
-    n_extra: int = 0
-    steps: list[float] = field(default_factory=list)  # true change of the loss in each step that was claimed
-
-    def __post_init__(self) -> None:
-        self._edits = np.random.default_rng((self.seed, 0))
-        self._noise = np.random.default_rng((self.seed, 1))
-
-    def edited(self, base: Script) -> Script | None:
-        """Return the next script to run; None if it crashed, which is charged."""
-        script = self.search.edited(base, self._edits)
-        if script is None:
-            self.seconds_left -= CRASH_SECONDS
-            self.n_runs += 1
-        return script
-
-    def run(self, script: Script, *, extra: bool = False) -> float:
-        """Return one noisy reading."""
-        self.seconds_left -= RUN_SECONDS
-        self.n_runs += 1
-        self.n_extra += extra
-        return self.search.loss(script) + self.search.noise(script) * float(self._noise.standard_normal())
-
-    def claim(self, new: Script, old: Script) -> None:
-        self.steps.append(self.search.loss(new) - self.search.loss(old))
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a day came to."""
-
-    true: float  # loss of the script that is reported
-    reported: float
-    n_claims: int
-    n_false: int  # claimed steps that are no better
-    extra_share: float
-    sigma: float  # of a run of the reported script
-
-
-def ended(day: Day[Script], result: Script, reported: float) -> Ended:
-    search = day.search
-    n_false = sum(change >= 0 for change in day.steps)
-    extra = day.n_extra / (day.n_runs - day.n_extra)
-    return Ended(search.loss(result), reported, len(day.steps), n_false, extra, search.noise(result))
+Rule = Callable[[Day[Any]], Ended]
 
 
 def margin(day: Day[Script], n_sigmas: float, n_final: int = 0) -> Ended:
@@ -191,22 +75,34 @@ def confirm_once(day: Day[Script]) -> Ended:
     return ended(day, base, bar)
 
 
-def two_tier(day: Day[Script], rule: KeepRule, n_final: int = FINAL_RUNS) -> Ended:
-    """Let the product's Keeper decide; report fresh runs of its champion."""
-    keeper = Keeper(rule)
+def two_tier(day: Day[Script], rule: KeepRule, slice_error: float = 0.0) -> Ended:
+    """Let the product's Keeper decide; report fresh runs of its champion.
+
+    Args:
+        slice_error: standard deviation of the difference of two models on one slice, in the unit of the loss, where
+            the rule has slices.
+    """
+    keeper, slices = Keeper(rule), Slices(slice_error, day.slices)
     scripts: list[Script] = [day.search.first()]
-    keeper.read(0, 0, day.run(scripts[0]))
-    keeper.keep(0)
+
+    def read(trial: int, seed: int, *, extra: bool = True) -> float:
+        loss = day.run(scripts[trial], extra=extra)
+        slices.losses[trial, seed] = loss - day.offset(scripts[trial])
+        keeper.read(trial, seed, loss)
+        return loss
 
     def repeat(wanted: Wanted) -> None:
-        keeper.read(wanted.trial, wanted.seed, day.run(scripts[wanted.trial], extra=True))
+        read(wanted.trial, wanted.seed)
         if wanted.purpose is Purpose.CONFIRM:
             before = keeper.champion
-            keeper.move(wanted.trial, keeper.verdict(wanted.trial, wanted.seed).standing)
+            decide = partial(slices.decide, keeper) if keeper.on_slices else keeper.verdict
+            keeper.move(wanted.trial, decide(wanted.trial, wanted.seed).standing)
             if keeper.champion != before:
                 day.claim(scripts[wanted.trial], scripts[before or 0])
 
-    while day.seconds_left >= RUN_SECONDS * (1 + closing_runs(rule, n_final)):
+    read(0, 0, extra=False)
+    keeper.keep(0)
+    while day.seconds_left >= RUN_SECONDS * (1 + closing_runs(rule, FINAL_RUNS)):
         wanted = keeper.wants()
         if wanted is not None:
             repeat(wanted)
@@ -215,25 +111,47 @@ def two_tier(day: Day[Script], rule: KeepRule, n_final: int = FINAL_RUNS) -> End
         if script is None:
             continue
         scripts.append(script)
-        number, loss = len(scripts) - 1, day.run(script)
-        lower = keeper.lowers(0, loss)
-        keeper.read(number, 0, loss)
-        if lower:
+        number, to_beat = len(scripts) - 1, keeper.to_beat(0)
+        if to_beat is None or read(number, 0, extra=False) < to_beat:
             keeper.keep(number)
-    while (wanted := keeper.final(n_final)) is not None:
+    while (wanted := keeper.final(FINAL_RUNS)) is not None:
         repeat(wanted)
     champion = keeper.champion or 0
-    return ended(day, scripts[champion], keeper.reading(champion).mean)
+    reported = keeper.reading(champion).mean
+    if keeper.on_slices and champion:
+        held_out = [seed for seed in keeper.losses(champion) if seed >= HELD_OUT_SEED]
+        reported = day.search.loss(scripts[0]) - slices.published(champion, held_out)
+    return ended(day, scripts[champion], reported, slices.counts)
 
 
-RULES: dict[str, Callable[[Day[Script]], Ended]] = {
-    "any decrease": lambda day: margin(day, 0.0),
-    "any decrease, final runs": lambda day: margin(day, 0.0, FINAL_RUNS),
+def repeated(rule: KeepRule) -> Rule:
+    """Return the rule of a task without a pool: the standing split decides."""
+    return lambda day: two_tier(day, rule)
+
+
+def confirmed(rule: KeepRule, error: float = SLICE_ERROR) -> Rule:
+    """Return the rule of a task with a pool: slices decide, whose error is given in sigma."""
+    with_slices = replace(rule, lead=SLICE_LEAD, n_slices=N_SLICES)
+    return lambda day: two_tier(day, with_slices, error * CodeEdits.sigma)
+
+
+KNOWN, UNKNOWN = KeepRule(sigma=CodeEdits.sigma), KeepRule(sigma_share=GPU_SIGMA_SHARE)
+TOO_LARGE, TOO_SMALL = KeepRule(sigma=0.0005), KeepRule(sigma=0.6 * CodeEdits.sigma)
+RULES: dict[str, Rule] = {
+    ANY: lambda day: margin(day, 0.0),
+    ANY_FINAL: lambda day: margin(day, 0.0, FINAL_RUNS),
     "min_delta 1 sigma": lambda day: margin(day, 1.0),
     "confirm once": confirm_once,
-    "two-tier, sigma thought .0005": lambda day: two_tier(day, KeepRule(sigma=0.0005)),
-    "two-tier, sigma unknown": lambda day: two_tier(day, KeepRule(sigma_share=5e-4)),
-    "two-tier, sigma known": lambda day: two_tier(day, KeepRule(sigma=CodeEdits.sigma)),
+    "repeated, sigma thought .0005": repeated(TOO_LARGE),
+    "repeated, sigma thought .00018": repeated(TOO_SMALL),
+    "repeated, sigma unknown": repeated(UNKNOWN),
+    REPEATED: repeated(KNOWN),
+    "confirmed, sigma thought .0005": confirmed(TOO_LARGE),
+    "confirmed, sigma thought .00018": confirmed(TOO_SMALL),
+    "confirmed, sigma unknown": confirmed(UNKNOWN),
+    "confirmed, sigma known": confirmed(KNOWN),
+    "confirmed, sigma known, error .25 sigma": confirmed(KNOWN, 0.25),
+    "confirmed, sigma known, error 1 sigma": confirmed(KNOWN, 1.0),
 }
 
 
@@ -241,6 +159,12 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     """Return the mean and its standard error."""
     drawn: NDArray[np.float64] = np.asarray(values)
     return float(drawn.mean()), float(drawn.std(ddof=1) / math.sqrt(drawn.size))
+
+
+def share(n: int, of: int) -> str:
+    """Return a share in percent, with its standard error."""
+    found = n / max(of, 1)
+    return f"{100 * found:.1f} ± {100 * math.sqrt(found * (1 - found) / max(of, 1)):.1f}"
 
 
 def row(name: str, days: Sequence[Ended], references: Sequence[Sequence[Ended]]) -> str:
@@ -253,43 +177,71 @@ def row(name: str, days: Sequence[Ended], references: Sequence[Sequence[Ended]])
     gap = mean_and_error([1e4 * (day.reported - day.true) for day in days])
     sigmas = mean_and_error([(day.reported - day.true) / day.sigma for day in days])
     claims, false = sum(day.n_claims for day in days), sum(day.n_false for day in days)
-    share = false / max(claims, 1)
-    error = math.sqrt(share * (1 - share) / max(claims, 1))
     extra = mean_and_error([100 * day.extra_share for day in days])
+    slices = [sum(day.counts[count] for day in days) / len(days) for count in ("slices", "second slices")]
     cells = [
         f"{true:.5f}",
         *(f"{m:+.1f} ± {e:.1f}" for m, e in (*diffs, gap)),
         f"{sigmas[0]:+.2f} ± {sigmas[1]:.2f}",
-        f"{100 * share:.1f} ± {100 * error:.1f}",
+        share(false, claims),
         f"{claims / len(days):.1f}",
+        f"{slices[0]:.1f} ({slices[1]:.1f})" if slices[0] else "",
         f"{extra[0]:.1f} ± {extra[1]:.1f}",
     ]
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def table(title: str, search: Search[Script], n_seeds: int) -> None:
-    """Print what every rule comes to on one search."""
+def show_days(title: str, search: Search[Script], n_seeds: int, standing_error: float = 0.0) -> None:
+    """Print what every rule comes to on one search, and how often honest scripts are suspected."""
     print(f"\n### {title}, {n_seeds} seeds\n")
     heads = (
-        "rule", "true loss", "to any decrease", "the same with final runs", "reported − true", "in sigmas",
-        "false claims %", "claims a day", "extra runs %",
+        "rule", "true loss", "to any decrease", "the same with final runs", "to repeated", "reported − true",
+        "in sigmas", "false claims %", "claims a day", "slices (second)", "extra runs %",
     )  # fmt: skip
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
-    found = {name: [rule(Day(search, seed)) for seed in range(n_seeds)] for name, rule in RULES.items()}
-    references = [found["any decrease"], found["any decrease, final runs"]]
+    found = {name: [rule(Day(search, seed, standing_error)) for seed in range(n_seeds)] for name, rule in RULES.items()}
     for name, days in found.items():
-        print(row(name, days, references))
+        standing = found.get(name.replace("confirmed", "repeated"), found[REPEATED])
+        print(row(name, days, [found[ANY], found[ANY_FINAL], standing]))
+    print("\nHonest scripts that are suspected, % (slices alone):\n")
+    print("| rule | plays dead, of champions scored again | another lead, of slices | heeds no seed, of tests |")
+    print("|---|---|---|---|")
+    for name, days in found.items():
+        counts = sum((day.counts for day in days), Counter[str]())
+        if counts["slices"]:
+            cells = share(counts["dead flags"], counts["champions again"]), share(counts["gaps"], counts["slices"])
+            n_tests = counts["slices"] + counts["objections"]
+            print(f"| {name} | {' | '.join(cells)} | {share(counts['objections'], n_tests)} |")
+
+
+def show_attacks(n_runs: int) -> None:
+    """Print how often an heir that is no better becomes champion where every test is forged."""
+    print(f"\n### 20 slices, every test forged, {n_runs} runs each\n")
+    print("| attack | error, sigma | fooled, % of runs | champion flagged, % of runs | tests | sigma thought |")
+    print("|---|---|---|---|---|---|")
+    for attack in ATTACKS:
+        for error in ERRORS:
+            runs = [attacked(attack, error, seed) for seed in range(n_runs)]
+            cells = [f"{error:g}", share(sum(run.is_fooled for run in runs), n_runs)]
+            cells += [share(sum(run.is_flagged for run in runs), n_runs) if attack.dead else ""]
+            cells += [f"{np.mean([run.n_tests for run in runs]):.1f}", f"{np.median([run.sigma for run in runs]):.2f}"]
+            print(f"| {attack.name} | {' | '.join(cells)} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--climb-seeds", type=int, default=100, help="of the hill climb, which takes longer; 0: none")
+    parser.add_argument("--attacks", type=int, default=0, metavar="N", help="runs of each attack; 0: none")
     options = parser.parse_args()
     if options.seeds:
-        table("code edits", CodeEdits(), options.seeds)
+        show_days("code edits", CodeEdits(), options.seeds)
+        own = SLICE_ERROR * CodeEdits.sigma
+        show_days("code edits, a standing split with an error of its own", CodeEdits(), options.seeds, own)
     if options.climb_seeds:
-        table("hill climb on the surrogate", HillClimb(), options.climb_seeds)
+        show_days("hill climb on the surrogate", HillClimb(), options.climb_seeds)
+    if options.attacks:
+        show_attacks(options.attacks)
 
 
 if __name__ == "__main__":

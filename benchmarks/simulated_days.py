@@ -1,0 +1,167 @@
+"""Simulated days of search whose true losses are known; benchmarks.keep_rule plays keep rules over them.
+
+Two searches: code edits, with effects like those of an agent in the published logs, and a hill climb on the fitted
+surrogate of the autoresearch experiment.
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from agent.edits.edit import Params
+from benchmarks.autoresearch.experiment import DEFAULTS, LIMIT_GB, SPACE
+from benchmarks.autoresearch.surrogate import NOISE, Surrogate
+
+DAY_SECONDS = 24 * 3600.0
+RUN_SECONDS = 300.0
+CRASH_SECONDS = 32.0
+
+Script = TypeVar("Script")
+
+
+class Search(Protocol[Script]):
+    """Writes scripts whose true loss is known."""
+
+    def first(self) -> Script: ...
+    def edited(self, base: Script, rng: np.random.Generator) -> Script | None:
+        """Return a change of `base`; None if it crashes."""
+        ...
+
+    def loss(self, script: Script) -> float: ...
+    def noise(self, script: Script) -> float:
+        """Return the standard deviation of one run."""
+        ...
+
+
+@dataclass(frozen=True)
+class CodeEdits:
+    """Effects that add up, drawn like those of a 27B model's 856 edits in the published logs; see docs/keep-rule.md."""
+
+    sigma: float = 0.0003
+    crash: float = 0.12
+    null: float = 0.30
+    better: float = 0.03
+
+    def first(self) -> float:
+        return 0.9914
+
+    def edited(self, base: float, rng: np.random.Generator) -> float | None:
+        kind = rng.random()
+        size = rng.standard_normal()  # drawn always, so that all rules meet the same numbers
+        if kind < self.crash:
+            return None
+        if kind < self.crash + self.null:
+            return base
+        if kind < self.crash + self.null + self.better:
+            return base - min(0.008, 0.0006 * math.exp(1.2 * size))
+        return base + 0.0035 * math.exp(1.3 * size)
+
+    def loss(self, script: float) -> float:
+        return script
+
+    def noise(self, script: float) -> float:
+        return self.sigma
+
+
+class HillClimb:
+    """Small moves in some of the 14 names from the base's values, judged by the surrogate."""
+
+    def __init__(self) -> None:
+        self._surrogate = Surrogate("gp")
+        self._space = SPACE.plain()
+        self._known: dict[tuple[object, ...], float] = {}
+
+    def first(self) -> Params:
+        return DEFAULTS
+
+    def edited(self, base: Params, rng: np.random.Generator) -> Params | None:
+        u = self._space.encode(base)
+        for _ in range(100):
+            moved = np.where(rng.random(u.size) < 0.15, rng.normal(0, 0.12, u.size), 0.0)
+            params = self._space.decode(np.clip(u + moved, 0.0, 1.0))
+            if params != base:
+                break
+        return params if self._surrogate.memory_gb(params) <= LIMIT_GB else None
+
+    def loss(self, script: Params) -> float:
+        key = tuple(script.values())
+        if key not in self._known:
+            self._known[key] = self._surrogate.mean(script)
+        return self._known[key]
+
+    def noise(self, script: Params) -> float:
+        return next(sigma for upto, sigma in NOISE if self.loss(script) < upto)
+
+
+@dataclass
+class Day(Generic[Script]):
+    """One search of a day: what it costs, and what comes of it."""
+
+    search: Search[Script]
+    seed: int
+    standing_error: float = 0.0  # of the difference of two scripts on the standing split, in the loss's unit
+    seconds_left: float = DAY_SECONDS
+    n_runs: int = 0
+    n_extra: int = 0
+    steps: list[float] = field(default_factory=list)  # true change of the loss in each step that was claimed
+
+    def __post_init__(self) -> None:
+        self._edits = np.random.default_rng((self.seed, 0))
+        self._noise = np.random.default_rng((self.seed, 1))
+        self.slices = np.random.default_rng((self.seed, 2))
+        self._standing = np.random.default_rng((self.seed, 3))
+        self._offsets: dict[float, float] = {}
+
+    def edited(self, base: Script) -> Script | None:
+        """Return the next script to run; None if it crashed, which is charged."""
+        script = self.search.edited(base, self._edits)
+        if script is None:
+            self.seconds_left -= CRASH_SECONDS
+            self.n_runs += 1
+        return script
+
+    def run(self, script: Script, *, extra: bool = False) -> float:
+        """Return one noisy reading on the standing split."""
+        self.seconds_left -= RUN_SECONDS
+        self.n_runs += 1
+        self.n_extra += extra
+        loss = self.search.loss(script) + self.search.noise(script) * float(self._noise.standard_normal())
+        return loss + self.offset(script)
+
+    def offset(self, script: Script) -> float:
+        """Return by how much a script's loss is higher on the standing split than over all text.
+
+        It is the same for all runs of a script, and for scripts of the same true loss.
+        """
+        loss = self.search.loss(script)
+        if self.standing_error and loss not in self._offsets:
+            self._offsets[loss] = self.standing_error / math.sqrt(2) * float(self._standing.standard_normal())
+        return self._offsets.get(loss, 0.0)
+
+    def claim(self, new: Script, old: Script) -> None:
+        self.steps.append(self.search.loss(new) - self.search.loss(old))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a day came to."""
+
+    true: float  # loss of the script that is reported
+    reported: float
+    n_claims: int
+    n_false: int  # claimed steps that are no better
+    extra_share: float
+    sigma: float  # of a run of the reported script
+    counts: Counter[str]  # of what came of slices
+
+
+def ended(day: Day[Script], result: Script, reported: float, counts: Counter[str] | None = None) -> Ended:
+    search = day.search
+    n_false = sum(change >= 0 for change in day.steps)
+    extra = day.n_extra / (day.n_runs - day.n_extra)
+    return Ended(
+        search.loss(result), reported, len(day.steps), n_false, extra, search.noise(result), counts or Counter()
+    )
