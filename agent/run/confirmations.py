@@ -5,6 +5,7 @@ disk before any job sees something of it; after a kill it is shown again only to
 """
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,11 +147,11 @@ def _show(run: OpenRun, slices: SliceSource, purpose: SlicePurpose, models: Sequ
     use = run.history.opened
     if use is None:
         taken = [before.number for before in run.history.slices]
-        # A run of the same name in the same folder, removed since, is another run.
-        own = f"{run.paths.root.resolve()} {run.history.trials[0].started_at}"
-        found = slices.openings.next(own, slices.n_slices, taken)
+        found = slices.openings.next(_identity(run), slices.n_slices, taken)
         if found is None:
             return None
+        if run.paths.slice(found[0]).exists():  # of an earlier run of this name: its answers are not those of ours
+            shutil.rmtree(run.paths.slice(found[0]))
         opened = SliceOpened(found[0], purpose, entrants, found[1], run.now())
         run.journal.append(opened)
         use = run.history.add(opened)
@@ -178,6 +179,11 @@ def _ask(run: OpenRun, slices: SliceSource, use: SliceUse, models: Sequence[Mode
         folder=run.paths.slice(use.number),
         label=f"{run.run_id}/slice-{use.number:03d}",
     )
+
+
+def _identity(run: OpenRun) -> str:
+    """Return what no other run of this machine is called: one that was removed had perhaps the same folder."""
+    return f"{run.paths.root.resolve()} {run.history.trials[0].started_at}"
 
 
 def _entrant(model: Model) -> Entrant:

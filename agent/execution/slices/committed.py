@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import JournalError
+from agent.store.atomic_file import sync_folder
 
 
 class Committed:
@@ -46,21 +47,29 @@ class Committed:
             JournalError: the disk is full or failing; what was written of the line is taken back.
         """
         line = {"answers": dict(hashes), "losses": {model: losses[model].tolist() for model in self._models}}
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        end = os.fstat(fd).st_size
         try:
-            data = memoryview(json.dumps(line).encode() + b"\n")
-            while data:
-                data = data[os.write(fd, data) :]
-            os.fsync(fd)
+            self._write(json.dumps(line).encode() + b"\n")
         except OSError as error:
-            os.ftruncate(fd, end)
             raise JournalError(
                 f"cannot write to {self._path}: {error.strerror}; make room and continue with `agent resume`"
             ) from error
+        self._rounds.append(losses)
+
+    def _write(self, line: bytes) -> None:
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        end = os.fstat(fd).st_size
+        try:
+            data = memoryview(line)
+            while data:
+                data = data[os.write(fd, data) :]
+            os.fsync(fd)
+            if not end:
+                sync_folder(self._path.parent)  # else the file itself may be gone after a power cut
+        except OSError:
+            os.ftruncate(fd, end)  # shrinking works on a full disk
+            raise
         finally:
             os.close(fd)
-        self._rounds.append(losses)
 
     def losses(self) -> dict[str, NDArray[np.float64]]:
         """Return the losses of each model, nats, shape (N, rounds so far)."""

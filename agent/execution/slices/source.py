@@ -153,7 +153,7 @@ class Openings:
         Those that fewest other runs have opened come first. None: the run has taken all of them.
 
         Args:
-            run: its folder, which no other run of this machine has.
+            run: what no other run of this machine is called, nor one that was removed.
             taken: slices that it has opened before.
 
         Raises:
