@@ -63,7 +63,7 @@ def decide_on_slices(run: OpenRun, slices: SliceSource, repeat: Repeat) -> Verdi
     for use in uses:  # of a process that was killed
         run.keeper.tests.take(trial, use)
     models = _challenge(run, repeat)
-    while not uses or (_is_undecided(uses[-1]) and len(uses) < MAX_BURNED):
+    while not uses or (_is_undecided(uses[-1]) and len(uses) < MAX_BURNED and not run.keeper.is_used_up):
         shown = _show(run, slices, SlicePurpose.CONFIRM, models)
         if shown is None:
             return Verdict(Standing.PROVISIONAL, None, "the pool is used up: no slice is left to confirm it on")
@@ -75,12 +75,13 @@ def decide_on_slices(run: OpenRun, slices: SliceSource, repeat: Repeat) -> Verdi
 def publish_on_slice(run: OpenRun, slices: SliceSource) -> SliceUse | None:
     """Open one slice for the final runs of the result, the champion and the baseline; return it, None if none is left.
 
-    Once it is scored it stands for that result, however often the run goes on.
+    Once it is scored it stands for that result, however often the run goes on. So does one that was burned by another
+    than the baseline: a model that ends when it sees that it is unlucky is not asked about other text.
     """
     result = run.keeper.result
     assert result is not None
     uses = [use for use in run.history.slices if _is_final(use, result)]
-    while not uses or (uses[-1].score is None or (uses[-1].score.is_burned and len(uses) < MAX_BURNED)):
+    while not uses or uses[-1].score is None or (_is_baselines_fault(uses[-1]) and len(uses) < MAX_BURNED):
         use = _show(run, slices, SlicePurpose.FINAL, _final(run, result))
         if use is None:
             return None
@@ -98,6 +99,11 @@ def drop_artifacts(run: OpenRun) -> None:
 def _is_undecided(use: SliceUse) -> bool:
     """Whether the slice was burned by another than the challenger, so that the next one may be opened."""
     return use.score is None or (use.score.is_burned and use.score.burned_by != CHALLENGER)
+
+
+def _is_baselines_fault(use: SliceUse) -> bool:
+    """Whether the slice was burned by the one model that has no interest in it."""
+    return use.score is not None and use.score.burned_by == BASELINE
 
 
 def _is_final(use: SliceUse, result: int) -> bool:

@@ -164,10 +164,15 @@ class SliceTests:
         return self._champion_had.get(seed)
 
     def take(self, trial: int, use: SliceUse) -> None:
-        """Take in a scored slice that was opened to confirm `trial`."""
+        """Take in a scored slice that was opened to confirm `trial`.
+
+        A burned one confirmed nothing, and raises the bar at once. Whoever burned it may have seen by then that the
+        lead was too small, and would otherwise have as many tries as there are slices.
+        """
         self.n_opened += 1
         if not use.tells:
             self._burned.add(trial)
+            self._n_unconfirmed += 1
             return
         self._burned.discard(trial)
         over_champion, over_baseline = use.lead(CHALLENGER, use.against), use.lead(CHALLENGER, BASELINE)
@@ -214,7 +219,7 @@ class SliceTests:
             self._tested.clear()
             self._settled.clear()
         elif standing is Standing.ROLLED_BACK or trial in self._burned or self.n_tests(trial) != 1:
-            self._n_unconfirmed += 1
+            self._n_unconfirmed += trial not in self._burned  # whose burned slices are counted one by one
             self._settled.add(trial)
 
 

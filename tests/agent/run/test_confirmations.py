@@ -115,7 +115,7 @@ def losses(**worth: float) -> Callable[[int, Collection[str]], Mapping[str, floa
 
 
 def test_a_gain_is_confirmed_on_a_slice_that_is_opened_once_all_is_trained(opened: OpenRunWith) -> None:
-    run = opened({"MIX": 0.75}, {"MIX": 0.95})
+    run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024})
     run_trials(run)
     assert [trial.standing for trial in run.history.trials] == [Standing.CONFIRMED] * 3
     champion = ["repeat_started", "repeat_finished"]
@@ -136,7 +136,7 @@ def test_a_gain_is_confirmed_on_a_slice_that_is_opened_once_all_is_trained(opene
 
 
 def test_built_anew_the_keeper_decides_the_same(opened: OpenRunWith) -> None:
-    run = opened({"MIX": 0.75}, {"MIX": 0.95})
+    run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024})
     run_trials(run)
     again = Keeper(PAIRED, read_history(run.paths.journal).results)
     assert (again.champion, again.incumbent, again.sigma) == (2, 2, run.keeper.sigma)
@@ -144,7 +144,7 @@ def test_built_anew_the_keeper_decides_the_same(opened: OpenRunWith) -> None:
 
 
 def test_unpaired_the_champion_is_the_baselines_own_model_at_first(opened: OpenRunWith) -> None:
-    run = opened({"MIX": 0.75}, {"MIX": 0.95}, rule=UNPAIRED)
+    run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024}, rule=UNPAIRED)
     run_trials(run)
     runs = [{name: (e.trial, e.seed) for name, e in use.entrants.items()} for use in run.history.slices]
     assert runs == [
@@ -194,6 +194,34 @@ def test_a_slice_that_the_champion_burns_is_followed_by_another_and_the_challeng
     run_trials(run)
     assert [use.score is not None and use.score.is_burned for use in run.history.slices] == [True, False]
     assert run.keeper.tests.n_opened == 2
+    # The champion may have ended because it saw that its heir was unlucky: the next slice has to say more.
+    verdict = run.history.repeats[-1].verdict
+    assert verdict is not None
+    assert verdict.bar == 2.25
+    assert vars(Keeper(PAIRED, read_history(run.paths.journal).results).tests) == vars(run.keeper.tests)
+
+
+def test_a_test_whose_slices_are_all_burned_leaves_the_slice_of_the_result_and_the_bar_raised_for_each(
+    opened: OpenRunWith, tmp_path: Path
+) -> None:
+    rule = replace(PAIRED, n_slices=2)
+    run = opened({"MIX": 0.7}, slices=Told(tmp_path, lambda _, names: CHAMPION), rule=rule)
+    run_trials(run)
+    assert [use.number for use in run.history.slices] == [0, 1]
+    assert (run.keeper.tests.bar, run.keeper.tests.is_settled(1)) == (2.5, True)
+    assert run.history.trials[1].standing is Standing.PROVISIONAL
+
+
+@pytest.mark.parametrize(("burned_by", "n_final"), [(BASELINE, 3), (CHAMPION, 1), ("result-100", 1)])
+def test_the_result_is_asked_about_other_text_only_if_the_baseline_did_not_answer(
+    opened: OpenRunWith, tmp_path: Path, *, burned_by: str, n_final: int
+) -> None:
+    def answers(number: int, names: Collection[str]) -> Mapping[str, float] | str:
+        return {name: 3.7 - 0.35 * (name == CHALLENGER) for name in names} if CHALLENGER in names else burned_by
+
+    run = opened({"MIX": 0.9}, slices=Told(tmp_path, answers), final_runs=1)
+    run_trials(run)
+    assert [use.purpose for use in run.history.slices] == [SlicePurpose.CONFIRM, *[SlicePurpose.FINAL] * n_final]
 
 
 def test_a_challenger_that_does_not_answer_is_rolled_back(opened: OpenRunWith, tmp_path: Path) -> None:
@@ -207,7 +235,7 @@ def test_a_challenger_that_does_not_answer_is_rolled_back(opened: OpenRunWith, t
 
 
 def test_without_a_slice_left_nothing_is_tested(opened: OpenRunWith, tmp_path: Path) -> None:
-    run = opened({"MIX": 0.75}, {"MIX": 0.95}, rule=replace(PAIRED, n_slices=1))
+    run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024}, rule=replace(PAIRED, n_slices=1))
     run_trials(run)
     assert [trial.standing for trial in run.history.trials] == ["confirmed", "confirmed", "provisional"]
     assert run.keeper.is_used_up
@@ -255,7 +283,7 @@ def test_the_final_runs_share_one_slice_with_champion_and_baseline(opened: OpenR
 
 
 def test_a_champions_model_that_is_gone_stops_the_run_with_a_sentence(opened: OpenRunWith) -> None:
-    run = opened({"MIX": 0.75}, {"MIX": 0.95})
+    run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024})
     run.budget = replace(run.budget, trials=2)
     run_trials(run)
     (run.paths.trial(1).repeat(1).artifact).unlink()
