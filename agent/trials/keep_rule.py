@@ -215,11 +215,9 @@ class Keeper:
         wanted = self._test(self.incumbent) if n_runs and self._is_untested() and self.incumbent is not None else None
         if wanted is not None:
             return wanted
-        if not self.result:
-            return None
-        seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + n_runs)
-        left = [seed for seed in seeds if seed not in self._readings.of(self.result)]
-        return Wanted(self.result, left[0], Purpose.FINAL) if left else None
+        known = self._readings.of(self.result) if self.result else {}
+        left = [seed for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + n_runs) if seed not in known]
+        return Wanted(self.result, left[0], Purpose.FINAL) if self.result and left else None
 
     def _is_untested(self) -> bool:
         """Return whether the incumbent has a lead that no test has decided about."""

@@ -202,7 +202,7 @@ def test_a_trial_is_tested_on_two_slices_at_most_and_again_once_the_champion_mov
 def test_a_burned_slice_is_used_up_and_says_nothing_of_a_lead() -> None:
     tests = SliceTests(2.0)
     tests.take(1, a_slice(9.0, burned_by=BASELINE))
-    assert (tests.n_opened, tests.n_tests(1), tests.bar) == (1, 0, 2.0)
+    assert (tests.n_opened, tests.n_tests(1), tests.bar) == (1, 0, 2.25)
     assert after(tests, 1, a_slice(2.9)).standing is PROVISIONAL
     assert (tests.n_opened, tests.n_tests(1), tests.is_settled(1)) == (2, 1, False)
 
