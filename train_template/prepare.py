@@ -1,10 +1,11 @@
 """Turns a corpus into token files: train, validation and test, split by document.
 
-    python prepare.py --out DATA                                     Django's documentation, 6 MB of English
+    python prepare.py --out DATA                                     documentation of Python packages, 32 MB of English
     python prepare.py --out DATA --text 'shards/*.parquet'           any parquet (column `text`) or text files
 
 Writes DATA/train/{train.bin, meta.json}, all that a training job may see, and beside it val/val.bin, test/test.bin,
-tokenizer.json and meta.json, which stay on the host. Tokens are uint16, and every document starts with <bos>.
+tokenizer.json, meta.json, and with --pool-bytes pool/pool.bin, which stay on the host. Tokens are uint16, and every
+document starts with <bos>.
 """
 
 import argparse
@@ -12,21 +13,15 @@ import glob
 import hashlib
 import json
 import os
-import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-
-# The default corpus: text found nowhere else on the machine, so that no training job can read the validation set.
-# pip checks the hash before it looks inside. The package is never installed.
-DJANGO = "django==5.2.8"
-DJANGO_SHA256 = "23254866a5bb9a2cfa6004e8b809ec6246eba4b58a7589bc2772f1bcc8456c7f"
+from packages import PACKAGES, Documents, PrepareError, packaged_documents
 
 # How text is cut before byte pairs are merged: words with their space, numbers by two digits, punctuation, blanks.
 PATTERN = (
@@ -38,41 +33,6 @@ COPIED_CHARS = 60  # a training paragraph at least this long is dropped if it al
 # What one step of train.py costs, in CPU seconds of the machine it was calibrated on: the unit `work`. Frozen, so that
 # the same script does the same number of steps on every machine. How it was fitted: task.toml, [profiles.cpu.budget].
 WORK = {"multiply": 4.48e-11, "channel": 3.6e-07, "logit": 1.13e-08, "layer": 2.94e-03, "muon": 1.02e-09}
-
-Documents = Callable[[], Iterator[str]]
-
-
-class PrepareError(Exception):
-    """One line for the user: what happened, and what to do."""
-
-
-def django_documents(folder: Path) -> Documents:
-    """Return the `docs/**/*.txt` of the pinned Django source package, downloaded into `folder`."""
-    pinned = folder / "requirements.txt"
-    pinned.write_text(f"{DJANGO} --hash=sha256:{DJANGO_SHA256}\n")
-    # no cache: a copy in the user's pip cache would be one more place where the validation text lies
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-cache-dir"]
-    only_source = ["--no-deps", "--no-binary", "django", "--require-hashes", "--dest", str(folder)]
-    # pip reads an sdist's metadata through setuptools, which torch brings: nothing else is downloaded for it
-    only_source.append("--no-build-isolation")
-    ran = subprocess.run([*pip, *only_source, "-r", str(pinned)], capture_output=True, text=True, check=False)
-    if ran.returncode != 0:
-        reason = (ran.stderr.strip().splitlines() or [f"pip ended with exit code {ran.returncode}"])[-1]
-        raise PrepareError(
-            f"could not download {DJANGO} ({reason}); check pip and its index, or give --text 'files/**/*.txt'"
-        )
-    with tarfile.open(next(folder.glob("*.tar.gz"))) as package:
-        members = [m for m in package if m.isfile() and "/docs/" in m.name and m.name.endswith(".txt")]
-        members.sort(key=lambda m: m.name)
-        texts = [_file_of(package, m).read().decode() for m in members]
-    return lambda: iter(texts)
-
-
-def _file_of(package: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    opened = package.extractfile(member)
-    if opened is None:
-        raise PrepareError(f"{member.name} of {DJANGO} is not a plain file")
-    return opened
 
 
 def text_documents(paths: list[Path]) -> Documents:
@@ -105,27 +65,31 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def split(documents: Documents, val_bytes: int, test_bytes: int) -> dict[bytes, str]:
-    """Return the part of each distinct document, keyed by its hash: "train", "val" or "test".
+def split(documents: Documents, held_out: dict[str, int]) -> dict[bytes, str]:
+    """Return the part of each distinct document, keyed by its hash: "train", or one of `held_out`.
 
     The first documents in the order of their hashes are held out, so neither paths nor the order of files matter.
     A document of more than a quarter of a part goes to training: no part should be one long text.
+
+    Args:
+        documents: all of them.
+        held_out: bytes of text that each part but "train" has at least, in the order in which they are filled.
     """
     sizes = {digest(text): len(text.encode()) for text in documents() if text.strip()}
     parts = dict.fromkeys(sizes, "train")
-    left = {"val": val_bytes, "test": test_bytes}
+    left = dict(held_out)
     for key in sorted(sizes):
         part = next((name for name in left if left[name] > 0), None)
         if part is None:
             break
-        if sizes[key] <= (val_bytes if part == "val" else test_bytes) // 4:
+        if sizes[key] <= held_out[part] // 4:
             parts[key] = part
             left[part] -= sizes[key]
-    for part in ("val", "test", "train"):
+    for part in (*held_out, "train"):
         if left.get(part, 0) > 0 or part not in parts.values():
             raise PrepareError(
                 f"too little text for the {part} part: {len(sizes)} documents of {sum(sizes.values())} bytes; "
-                "give more --text, or lower --val-bytes and --test-bytes"
+                "give more --text, or lower --val-bytes, --test-bytes and --pool-bytes"
             )
     return parts
 
@@ -133,7 +97,7 @@ def split(documents: Documents, val_bytes: int, test_bytes: int) -> dict[bytes, 
 def parted(documents: Documents, parts: dict[bytes, str]) -> Callable[[str], Iterator[str]]:
     """Return a function that yields one part's documents: each once, in the order of the corpus.
 
-    Training documents come without the paragraphs that also stand in val or test: release notes repeat themselves.
+    Training documents come without the paragraphs that also stand in another part: release notes repeat themselves.
     """
 
     def read(part: str) -> Iterator[str]:
@@ -144,7 +108,8 @@ def parted(documents: Documents, parts: dict[bytes, str]) -> Callable[[str], Ite
                 seen.add(key)
                 yield text
 
-    held_out = {hash_ for part in ("val", "test") for text in read(part) for _, hash_ in paragraphs(text) if hash_}
+    others = set(parts.values()) - {"train"}
+    held_out = {hash_ for part in others for text in read(part) for _, hash_ in paragraphs(text) if hash_}
 
     def read_apart(part: str) -> Iterator[str]:
         for text in read(part):
@@ -202,7 +167,10 @@ def write_data(out: Path, documents: Documents, made_from: dict[str, Any], reque
     """Write the whole data folder to `out`, which must exist and be empty."""
     import tiktoken
 
-    parts = split(documents, request.val_bytes, request.test_bytes)
+    held_out = {"val": request.val_bytes, "test": request.test_bytes}
+    if request.pool_bytes:
+        held_out["pool"] = request.pool_bytes
+    parts = split(documents, held_out)
     read = parted(documents, parts)
     tokens = train_tokenizer(read("train"), request.vocab)  # held-out documents have no say in the vocabulary
     bos = len(tokens)
@@ -210,8 +178,10 @@ def write_data(out: Path, documents: Documents, made_from: dict[str, Any], reque
     encoding = tiktoken.Encoding("bpe", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={"<bos>": bos})
     files = {
         part: write_tokens(out / part / f"{part}.bin", read(part), encoding.encode_ordinary, bos)
-        for part in ("train", "val", "test")
+        for part in ("train", *held_out)
     }
+    if request.pool_bytes:
+        (out / "pool").chmod(0o700)  # as the folder of the slices that are cut from it
     seen_in_training = {"seq_len": request.seq_len, "vocab_size": bos + 1, "work": WORK}
     host_only = {
         "token_bytes": [len(token) for token in tokens] + [0],
@@ -233,9 +203,10 @@ def prepare(request: argparse.Namespace) -> None:
     paths = [path for path in paths if path.is_file()]
     if request.text and not paths:
         raise PrepareError(f"no file matches {' '.join(request.text)}")
+    corpus = [[path.name, path.stat().st_size] for path in paths] or [list(pinned) for pinned in PACKAGES.items()]
     made_from = {
-        "corpus": [[path.name, path.stat().st_size] for path in paths] if request.text else [DJANGO, DJANGO_SHA256],
-        **{name: getattr(request, name) for name in ("vocab", "seq_len", "val_bytes", "test_bytes")},
+        "corpus": corpus,
+        **{name: getattr(request, name) for name in ("vocab", "seq_len", "val_bytes", "test_bytes", "pool_bytes")},
         "work": WORK,
     }
     if out.is_dir() and any(out.iterdir()):
@@ -248,7 +219,7 @@ def prepare(request: argparse.Namespace) -> None:
     started = time.monotonic()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="prepare-") as download:
-        documents = text_documents(paths) if request.text else django_documents(Path(download))
+        documents = text_documents(paths) if request.text else packaged_documents(Path(download))
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
             unfinished = Path(scratch) / "data"
             unfinished.mkdir()
@@ -260,11 +231,14 @@ def prepare(request: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the data folder to make")
-    parser.add_argument("--text", nargs="*", default=[], metavar="GLOB", help="text or parquet files; default: Django")
+    parser.add_argument(
+        "--text", nargs="*", default=[], metavar="GLOB", help="text or parquet files; default: packages"
+    )
     parser.add_argument("--vocab", type=int, default=2048, help="tokens, <bos> included; at most 65536")
     parser.add_argument("--seq-len", type=int, default=128, help="tokens of context")
     parser.add_argument("--val-bytes", type=int, default=450_000, help="text held out to score every trial")
     parser.add_argument("--test-bytes", type=int, default=250_000, help="text held out to score a run's result")
+    parser.add_argument("--pool-bytes", type=int, default=0, help="text that no job ever sees; default: none")
     request = parser.parse_args()
     if not 258 <= request.vocab <= 65536:
         parser.error(f"--vocab {request.vocab}: 258 (all bytes, one pair, <bos>) to 65536 (uint16)")
