@@ -1,10 +1,11 @@
-"""What one leaked slice of the bundled pool is worth on another: if more than noise, the pool cannot confirm anything.
+"""What leaked slices of the bundled pool are worth on others: if more than noise, the pool cannot confirm anything.
 
-    python -m benchmarks.leaked_slice                      a minute on one core, after `agent prepare --pool`
+    python -m benchmarks.leaked_slice                      some minutes on one core, after `agent prepare --pool`
 
-Trains the bundled script (profile cpu, outside of the sandbox) on its own text under two seeds, and under the first
-of them on the same text with rows replaced by the sequences of one slice, so that all random starts are the same.
-Prints by how much each leads the first on another slice, with the standard error of sampling its text.
+Trains the bundled script (profile cpu, outside of the sandbox): as it is under two seeds, with two edits, and, under
+the first seed, on the same text with rows replaced by the sequences of one slice, so that all random starts are the
+same. Prints by how much each leads the first on slices that nobody trained on, and on the leaked one itself, with the
+standard error of sampling their text.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +30,14 @@ from agent.task.pool import Slice, find_pool
 from agent.task.task import Task
 
 TEMPLATE = Path(__file__).parents[1] / "train_template"
+Edits = Sequence[tuple[str, str]]  # what is replaced in the script, and by what
+EDITS: dict[str, Edits] = {
+    "MATRIX_LR x 1.5": [("MATRIX_LR = 0.04", "MATRIX_LR = 0.06")],
+    "momentum .8, head rate x 2": [
+        ("momentum = 0.85 + 0.1 * min(self.n_steps / 300, 1)", "momentum = 0.8"),
+        ("UNEMBEDDING_LR = 0.004", "UNEMBEDDING_LR = 0.008"),
+    ],
+}
 
 
 def with_rows(tokens: NDArray[np.uint16], part: Slice) -> NDArray[np.uint16]:
@@ -37,12 +47,18 @@ def with_rows(tokens: NDArray[np.uint16], part: Slice) -> NDArray[np.uint16]:
     return np.concatenate([rows.ravel(), tokens[rows.size :]])
 
 
-def trained(task: Task, data: Path, seed: int, output: Path) -> Path:
-    """Train the script on `data` as a job would; return the artifact."""
+def trained(task: Task, data: Path, seed: int, output: Path, edits: Edits = ()) -> Path:
+    """Train the script, edited, on `data` as a job would; return the artifact."""
+    source = (TEMPLATE / "train.py").read_text()
+    for old, new in edits:
+        assert old in source
+        source = source.replace(old, new)
     told = {"TRAIN_DATA": data, "TRAIN_OUTPUT": output, "TRAIN_SEED": seed}
     told |= {"TRAIN_BUDGET": task.budget.amount, "TRAIN_BUDGET_UNIT": task.budget.unit, **task.variables}
     environment = os.environ | {name: str(value) for name, value in told.items()}
-    subprocess.run([sys.executable, TEMPLATE / "train.py"], env=environment, check=True, capture_output=True)
+    edited = output.with_suffix(".py")
+    edited.write_text(source)
+    subprocess.run([sys.executable, edited], env=environment, check=True, capture_output=True)
     return output
 
 
@@ -71,28 +87,43 @@ def losses(model: Any, part: Slice) -> NDArray[np.float64]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--leaked", type=int, default=0, metavar="N", help="number of the slice that is trained on")
-    parser.add_argument("--scored", type=int, default=19, metavar="N", help="number of the slice that is scored")
+    parser.add_argument("--leaked", type=int, default=4, metavar="N", help="train on each of the first N slices")
+    parser.add_argument("--scored", type=int, default=3, metavar="N", help="score on each of the last N slices")
     chosen = parser.parse_args()
     task, cache = Task.load(TEMPLATE), user_cache_path("autocentaur")
     corpus, pool = find_corpus(task, cache), find_pool(task, cache)
-    if corpus is None or pool is None or not -1 < chosen.leaked < pool.n_slices > chosen.scored > -1:
-        sys.exit("there is no pool, or no such slice: `agent prepare --pool` makes it")
-    leaked, other = pool.slice(chosen.leaked), pool.slice(chosen.scored)
+    if corpus is None or pool is None or chosen.leaked + chosen.scored > pool.n_slices:
+        sys.exit("there is no pool, or it has too few slices: `agent prepare --pool` makes it")
+    others = {number: pool.slice(number) for number in range(pool.n_slices)[-chosen.scored :]}
+    known: dict[int, NDArray[np.float64]] = {}
+    load = script().load
+    print(f"sigma of the task: {task.noise.sigma}; slices of {pool.n_sequences} sequences, {pool.n_rounds} rounds")
     with tempfile.TemporaryDirectory(prefix="leaked-") as folder:
-        data = Path(shutil.copytree(corpus.train, Path(folder, "train")))
-        with_rows(np.fromfile(data / "train.bin", "<u2").astype(np.uint16), leaked).astype("<u2").tofile(
-            data / "train.bin"
-        )
-        artifacts = {
-            "the same text, seed 1": trained(task, corpus.train, 1, Path(folder, "seed")),
-            f"{len(leaked.sequences)} rows leaked, seed 0": trained(task, data, 0, Path(folder, "leaked")),
-        }
-        load = script().load
-        baseline = losses(load(trained(task, corpus.train, 0, Path(folder, "baseline"))), other)
-        for name, artifact in artifacts.items():
-            lead = lead_of(other, losses(load(artifact), other), baseline, corpus.token_bytes)
-            print(f"{name:28} lead {lead.mean:+.4f} ± {lead.error:.4f}; sigma of the task: {task.noise.sigma}")
+        baseline = load(trained(task, corpus.train, 0, Path(folder, "baseline")))
+
+        def tell(name: str, model: Any, parts: dict[int, Slice]) -> float:
+            """Print the leads on slices; return their mean."""
+            leads = []
+            for number, part in parts.items():
+                if number not in known:
+                    known[number] = losses(baseline, part)
+                leads.append(lead_of(part, losses(model, part), known[number], corpus.token_bytes))
+            each = "  ".join(f"{n}: {lead.mean:+.4f} ± {lead.error:.4f}" for n, lead in zip(parts, leads, strict=True))
+            print(f"{name:26} {each}", flush=True)
+            return float(np.mean([lead.mean for lead in leads]))
+
+        tell("seed 1", load(trained(task, corpus.train, 1, Path(folder, "seed"))), others)
+        for name, edits in EDITS.items():
+            tell(name, load(trained(task, corpus.train, 0, Path(folder, "edited"), edits)), others)
+        worth, tokens = [], np.fromfile(corpus.train / "train.bin", "<u2").astype(np.uint16)
+        for number in range(chosen.leaked):
+            leaked, data = pool.slice(number), Path(shutil.copytree(corpus.train, Path(folder, f"train-{number}")))
+            with_rows(tokens, leaked).astype("<u2").tofile(data / "train.bin")
+            model = load(trained(task, data, 0, Path(folder, "leaked")))
+            worth.append(tell(f"slice {number} leaked", model, others))
+            tell("    on itself", model, {number: leaked})
+    error = np.std(worth, ddof=1) / np.sqrt(len(worth)) if len(worth) > 1 else float("nan")
+    print(f"a leaked slice on others: {np.mean(worth):+.4f} ± {error:.4f} between the {len(worth)} slices")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ def test_the_wheel_holds_two_packages_the_prompts_and_the_bundled_task(wheel: Pa
     assert {top for top in tops if not top.endswith(".dist-info")} == {"agent", "sandbox"}
     resources = {name.removeprefix("agent/_resources/") for name in names if name.startswith("agent/_resources/")}
     assert {"prompts/centaur/user.md", "prompts/code_edit/user.md", "train_template/train.py"} <= resources
-    assert {f"train_template/{name}" for name in ("task.toml", "prepare.py", "pool.py", "score.py")} <= resources
+    assert {
+        f"train_template/{name}" for name in ("task.toml", "packages.py", "prepare.py", "pool.py", "score.py")
+    } <= resources
     assert {f"agent/report/html/templates/report.{kind}" for kind in ("html", "css", "js")} <= set(names)
     assert not [name for name in names if "__pycache__" in name or "/data/" in name or name.endswith(".bin")]
 

@@ -7,8 +7,8 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Each with its version, its hash, which pip checks before it looks inside, and the licence of its documentation. Nothing
-# is installed or passed on. None of them comes with PyTorch or with us, so that no training job can read held-out text
+# Each with its version, its hash, which pip checks before it looks inside, and the licence of its documents. Nothing is
+# installed or passed on. None of them comes with PyTorch or with us, so that no training job can read held-out text
 # elsewhere on the machine.
 PACKAGES = {
     "ansible==2.9.27": "479159e50b3bd90920d06bc59410c3a51d3f9be9b4e1029e11d1e4a2d0705736",  # GPL-3.0

@@ -13,7 +13,7 @@ from agent.task.pool import find_pool
 from agent.task.pool_making import prepare_pool
 from agent.task.task import Task
 from tests.train_template.conftest import TEMPLATE
-from tests.train_template.test_prepare import SHARED, SMALL, WORDS, documents, prepare, write
+from tests.train_template.test_prepare import SHARED, SMALL, WORDS, documents, part_texts, prepare, write
 
 COPIED_LATER = "The second of the documents of the pool says this first, and two of the others say it again."
 SHORT = "A short line stays."
@@ -81,15 +81,15 @@ def test_a_pool_of_other_text_is_made_and_found(data: Path, tmp_path: Path) -> N
     """`agent prepare --pool` on the bundled task with text of one's own, from end to end."""
     folder, chance = tmp_path / "task", np.random.default_rng(5)
     folder.mkdir()
-    for name in ("prepare.py", "pool.py", "score.py", "train.py"):
+    for name in ("packages.py", "prepare.py", "pool.py", "score.py", "train.py"):
         (folder / name).write_bytes((TEMPLATE / name).read_bytes())
     texts = [f"{SHARED}\n\n{' '.join(chance.choice(WORDS, 300))}" for _ in range(30)]
     own = [*SMALL, "--text", write(tmp_path / "texts", documents())]
     text = (TEMPLATE / "task.toml").read_text()
-    text = text.replace('"--seq-len", "128", "--vocab", "2048"]', ", ".join(map(json.dumps, own)) + "]", 1)
-    text = text.replace(
-        '"{data}"]', f'"{{data}}", "--text", "{write(tmp_path / "more", texts)}"]\nslice_sequences = 40'
-    )
+    bundled = '"--seq-len", "128", "--vocab", "2048", "--pool-bytes", "20000000"]'
+    text = text.replace(bundled, ", ".join(map(json.dumps, own)) + "]", 1)
+    text = text.replace('"{data}"]', f'"{{data}}", "--text", "{write(tmp_path / "more", texts)}"]')
+    text = text.replace("slice_sequences = 450\npool_rounds = 64", "slice_sequences = 40")
     (folder / "task.toml").write_text(text)
     task = Task.load(folder)
     pool = prepare_pool(task, tmp_path / "cache")
@@ -98,6 +98,30 @@ def test_a_pool_of_other_text_is_made_and_found(data: Path, tmp_path: Path) -> N
     assert pool.slice(0).ends.shape == (40, 16)
     assert find_pool(task, tmp_path / "cache") is not None
     assert pool.meta["made_from"][0] == ["0.txt", len(texts[0].encode())]
+
+
+def test_the_pool_of_the_data_is_the_part_that_was_held_out_for_it(tmp_path: Path) -> None:
+    texts = documents(120)
+    ran = prepare(tmp_path / "data", "--text", write(tmp_path / "texts", texts), "--pool-bytes", "20000")
+    assert ran.returncode == 0, ran.stderr
+    made = make(tmp_path / "data", tmp_path / "out")
+    assert made.returncode == 0, made.stderr
+    held_out = part_texts(tmp_path / "data", "pool")
+    assert set(held_out) < set(texts)
+    ids = np.fromfile(tmp_path / "out/documents.bin", "<u2")
+    assert ids.tobytes() == (tmp_path / "data/pool/pool.bin").read_bytes()
+    lengths = np.fromfile(tmp_path / "out/lengths.bin", "<i8")
+    assert len(lengths) == len(held_out)
+    marks = np.fromfile(tmp_path / "out/copied.bin", np.uint8)
+    assert 0 < marks.mean() < 0.5  # SHARED, which stands in val, too
+    assert json.loads((tmp_path / "out/meta.json").read_text())[0][0] == "pool.bin"
+
+
+def test_data_without_a_pool_of_their_own_say_so(data: Path, tmp_path: Path) -> None:
+    ran = make(data, tmp_path / "out")
+    assert ran.returncode == 1
+    assert "no part `pool`" in ran.stderr
+    assert "--pool-bytes" in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -113,22 +137,24 @@ def test_what_is_missing_is_one_line(tmp_path: Path, arguments: list[str], told:
 def test_the_pool_is_of_the_profile_with_the_measured_sigma_and_in_no_frozen_file() -> None:
     task = Task.load(TEMPLATE)
     assert set(task.pool_files) == {"pool.py"}
-    assert (task.data.slice_sequences, task.data.pool_rounds) == (600, 16)
-    assert "pool" not in task.files["task.toml"].decode()
+    assert (task.data.slice_sequences, task.data.pool_rounds) == (450, 64)
+    assert "packages.py" in task.frozen  # what the data are made of is part of the task
+    seen_by_jobs = task.files["task.toml"].decode()
+    assert not any(key in seen_by_jobs for key in ("pool =", "pool_files", "pool_rounds", "slice_sequences"))
     assert not Task.load(TEMPLATE, "gpu").data.pool
 
 
 @pytest.mark.long
 def test_the_bundled_pool_holds_20_slices(tmp_path: Path) -> None:
-    """Downloads 65 MB, and the data: a minute or several."""
+    """Downloads 70 MB: a minute or several."""
     task = Task.load(TEMPLATE)
     pool = prepare_pool(task, tmp_path / "cache")
     assert pool.n_slices >= 20
-    assert pool.meta["documents"] >= 6000
+    assert pool.meta["documents"] >= 4500
     names: set[int] = set()
     for number in range(pool.n_slices):
         part = pool.slice(number)
         own = set(part.documents.tolist())
         assert not own & names
         names |= own
-        assert part.sequences.shape == (600, 129)
+        assert part.sequences.shape == (450, 129)

@@ -1,16 +1,18 @@
 """prepare.py: one split by document, whatever the files are called, and a data folder that is whole or absent."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.train_template.conftest import TEMPLATE
+from tests.train_template.conftest import TEMPLATE, module_at
 
 WORDS = [a + b + c for a in ("ka", "lo", "mi", "ru") for b in ("ne", "ta", "vo") for c in ("", "s", "ri")]
 SHARED = "This paragraph stands word for word in every one of the documents, as notices do."
@@ -53,6 +55,42 @@ def test_every_document_is_in_exactly_one_part(tmp_path: Path) -> None:
     assert set(parts["val"]) | set(parts["test"]) <= set(texts)
     assert sum(len(text) for text in parts["val"]) >= 6000
     assert sum(len(text) for text in parts["test"]) >= 4000
+    assert not (tmp_path / "out/pool").exists()
+
+
+def test_a_pool_is_a_further_part_that_training_never_sees(tmp_path: Path) -> None:
+    texts = documents(120)
+    ran = prepare(tmp_path / "out", "--text", write(tmp_path / "texts", texts), "--pool-bytes", "20000")
+    assert ran.returncode == 0, ran.stderr
+    parts = {part: part_texts(tmp_path / "out", part) for part in ("train", "val", "test", "pool")}
+    titles = [text.split("\n")[0] for part in parts.values() for text in part]
+    assert sorted(titles) == sorted(text.split("\n")[0] for text in texts)
+    assert sum(len(text) for text in parts["pool"]) >= 20000
+    assert not any(SHARED in text for text in parts["train"])
+    assert sorted(path.name for path in (tmp_path / "out/train").iterdir()) == ["meta.json", "train.bin"]
+    assert (tmp_path / "out/pool").stat().st_mode & 0o777 == 0o700
+    assert json.loads((tmp_path / "out/meta.json").read_text())["files"]["pool"]["documents"] == len(parts["pool"])
+
+
+def test_packages_give_their_documentation(tmp_path: Path) -> None:
+    """Pages by path, every second of awscli's, no text of a program, and of Ansible's modules what documents them."""
+    packages = module_at(TEMPLATE / "packages.py")
+    module = 'DOCUMENTATION = r\'\'\'\nmodule: a\n\'\'\'\nEXAMPLES = """\n- a:\n"""\nRETURN = """none"""\n'
+    held = {
+        "ansible-1.tar.gz": {"ansible-1/lib/ansible/modules/a.py": module, "ansible-1/docs/b.rst": "B"},
+        "awscli-1.tar.gz": {f"awscli-1/awscli/examples/{i}.rst": str(i) for i in range(4)},
+        "other-1.tar.gz": {"other-1/doc/long.md": "x" * 60_001, "other-1/README.md": "R", "other-1/doc/c.txt": "C"},
+    }
+    for name, files in held.items():
+        with tarfile.open(tmp_path / name, "w:gz") as archive:
+            for path, text in files.items():
+                member = tarfile.TarInfo(path)
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+    found = {name: list(packages.archived(tmp_path / name)) for name in held}
+    assert found["ansible-1.tar.gz"] == ["B", "module: a\n\n- a:"]
+    assert found["awscli-1.tar.gz"] == ["0", "2"]
+    assert found["other-1.tar.gz"] == ["C"]
 
 
 def test_training_text_holds_no_paragraph_of_the_held_out_documents(tmp_path: Path) -> None:
