@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.report.slices import PoolSize, pool_lines, published, result_words, why_repeated
+from agent.report.slices import SELF_REPORTED, PoolSize, pool_lines, published, result_words, why_repeated
 from agent.report.trial_table import verdict
 from agent.text import counted
 from agent.trials.budget import Ledger, duration
@@ -12,6 +12,7 @@ from agent.trials.metric import Metric
 from agent.trials.noise import Reading
 from agent.trials.trial import Standing, Status, Trial
 
+ONLY_REPEATED = "gains are repeated, not confirmed"
 REMEDY = "let the script take its seed from the variable TRAIN_SEED: docs/own-script.md"
 
 
@@ -25,7 +26,8 @@ def summary(history: History, metric: Metric, keeper: Keeper, pool: PoolSize | N
         return ["no trial has a loss yet"]
     lines = headline(history, metric, keeper)
     if trials[0].outcome and trials[0].outcome.score and trials[0].outcome.score.kind == "printed":
-        lines.append(f"  {metric.name} is self-reported: the scripts printed it, and nothing has checked it")
+        so = f"; {ONLY_REPEATED}" if why_repeated(history, keeper) else ""
+        lines.append(f"  {metric.name} is self-reported: the scripts printed it, and nothing has checked it{so}")
     if pool is not None:
         lines += pool_lines(history, keeper, pool)
     counts: dict[str, int] = {}
@@ -89,8 +91,8 @@ def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
             f"provisional: trial {incumbent.number}, {metric.name} {value:.6f} in the run that it was kept for{more}; "
             f"{lead}, {untested}"
         )
-    if why:
-        lines.append(f"  gains are repeated, not confirmed: {why}")
+    if why and why != SELF_REPORTED:  # which has a line of its own
+        lines.append(f"  {ONLY_REPEATED}: {why}")
     lines.append(f"  {sigma_line(keeper)}")
     return lines
 

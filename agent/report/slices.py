@@ -18,6 +18,7 @@ from agent.trials.noise import Lead
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Standing
 
+SELF_REPORTED = "the score is self-reported"
 OVER_BASELINE = f"{RESULT}-{BASELINE}"
 
 
@@ -105,7 +106,7 @@ def why_repeated(history: History, keeper: Keeper) -> str:
         return ""
     first = history.trials[0].outcome if history.trials else None
     if first is not None and first.score is not None and first.score.kind == "printed":
-        return "the score is self-reported"
+        return SELF_REPORTED
     return keeper.why_no_slices or keeper.rule.why_no_slices
 
 
