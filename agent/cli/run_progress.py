@@ -113,7 +113,7 @@ def _confirmable(run: "OpenRun") -> list[str]:
 
     if run.slices is None or not run.keeper.on_slices:
         return []
-    return confirmable(run.keeper, run.slices.expected_error, run.task.metric)
+    return confirmable(run.keeper, run.slices.expected_error, run.task.metric, run.task.score.kind)
 
 
 def _pool(run: "OpenRun") -> "PoolSize | None":

@@ -42,6 +42,7 @@ class Published:
     n_runs: int  # of the result
     held_out: bool  # whether those were under seeds that decided nothing; False: the slice is the one that confirmed it
     n_other_runs: int  # of this machine, that had opened the slice before
+    unseen: str  # what the slice is of
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data; losses are minimised, the lead is positive where the result is better."""
@@ -84,7 +85,7 @@ def published(history: History, keeper: Keeper) -> Published | None:
     lead = use.lead(RESULT if final else CHALLENGER, BASELINE)
     return Published(
         use.trial, use.number, sum(losses) / len(losses), use.score.losses[BASELINE],
-        with_seed_noise(lead, keeper.sigma, len(losses)), len(losses), bool(final), use.n_other_runs,
+        with_seed_noise(lead, keeper.sigma, len(losses)), len(losses), bool(final), use.n_other_runs, unseen(history),
     )  # fmt: skip
 
 
@@ -110,12 +111,23 @@ def why_repeated(history: History, keeper: Keeper) -> str:
     return keeper.why_no_slices or keeper.rule.why_no_slices
 
 
+def unseen(history: History) -> str:
+    """Return what the slices of a run are of, in words."""
+    first = history.trials[0].outcome if history.trials else None
+    return unseen_by(first.score.kind if first is not None and first.score is not None else "")
+
+
+def unseen_by(score_kind: str) -> str:
+    """Return what slices are of where the score is of that kind, in words."""
+    return "unseen rows" if score_kind == "predictions" else "unseen text"
+
+
 def result_words(found: Published, metric: Metric) -> str:
     """Return a result with the baseline beside it, and the difference with its error."""
     runs = counted(found.n_runs, "held-out run") if found.held_out else "the run that it confirmed"
     result, baseline = metric.shown(found.result), metric.shown(found.baseline)
     return (
-        f"{metric.name} {result:.6f} on unseen text, the baseline {baseline:.6f}: "
+        f"{metric.name} {result:.6f} on {found.unseen}, the baseline {baseline:.6f}: "
         f"{_better(found.lead)} (slice {found.slice}{_before(found.n_other_runs)}, {runs})"
     )
 
@@ -140,15 +152,18 @@ def pool_lines(history: History, keeper: Keeper, pool: PoolSize) -> list[str]:
     return lines
 
 
-def confirmable(keeper: Keeper, expected_error: float | None, metric: Metric) -> list[str]:
+def confirmable(keeper: Keeper, expected_error: float | None, metric: Metric, score_kind: str) -> list[str]:
     """Return which gain a run can confirm on one slice, and a warning where larger slices would confirm smaller ones.
 
     Args:
-        expected_error: standard error of sampling the text that a lead on one slice has, metric units; None: unknown.
+        expected_error: standard error of sampling that a lead on one slice is expected to have, metric units; None:
+            unknown.
     """
     if keeper.is_used_up:
         return ["the pool is used up: nothing more can be confirmed in this run"]
-    first = f"gains are confirmed on unseen text, of which there are {counted(keeper.rule.n_slices, 'slice')}"
+    first = (
+        f"gains are confirmed on {unseen_by(score_kind)}, of which there are {counted(keeper.rule.n_slices, 'slice')}"
+    )
     sigma = keeper.sigma if keeper.champion is not None else keeper.rule.sigma
     error = "not known beforehand" if expected_error is None else f"{expected_error:.2g}"
     of = f"the sampling error of a slice is {error}"
@@ -161,9 +176,10 @@ def confirmable(keeper: Keeper, expected_error: float | None, metric: Metric) ->
     known = "" if expected_error is not None else " at least"
     lines = [f"{first}: they must be larger than{known} {least:.2g} {metric.name}, for sigma is {sigma:.2g} and {of}"]
     if expected_error is not None and expected_error > sigma / 2:
+        keys = "" if score_kind == "predictions" else " (slice_sequences and pool_rounds in [data] of task.toml)"
         lines.append(
             f"warning: the sampling error of a slice, {error}, is more than half of sigma, {sigma:.2g}: with larger "
-            "slices smaller gains can be confirmed (slice_sequences and pool_rounds in [data] of task.toml)"
+            f"slices smaller gains can be confirmed{keys}"
         )
     return lines
 
@@ -192,9 +208,11 @@ def _lead(repeat: Repeat, metric: Metric) -> str:
     verdict, uses = repeat.verdict, repeat.tested_on
     assert verdict is not None
     lead = Lead.pooled([use.lead(CHALLENGER, use.against) for use in uses])
+    score = repeat.outcome.score if repeat.outcome is not None else None
+    where = unseen_by(score.kind if score is not None else "")
     numbers = " and ".join(f"{use.number}{_before(use.n_other_runs)}" for use in uses)
     return (
-        f"{_better(lead, metric.name)} than the champion on unseen text ({verdict.n_errors:.1f} standard errors, "
+        f"{_better(lead, metric.name)} than the champion on {where} ({verdict.n_errors:.1f} standard errors, "
         f"{verdict.bar:g} needed), {'slice' if len(uses) == 1 else 'mean of slices'} {numbers}"
     )
 
@@ -225,6 +243,7 @@ def _outcome(use: SliceUse, history: History) -> str:
     """Return what came of a scored slice: burned, the verdict that it led to, what is odd."""
     assert use.score is not None
     parts = [f"burned by the {use.score.burned_by}: {use.score.reason}"] if use.score.is_burned else []
+    parts += ["published"] if use.purpose is SlicePurpose.FINAL and use.tells else []
     for repeat in history.repeats:
         if use in repeat.slices and repeat.verdict is not None and not use.score.is_burned:
             verdict = repeat.verdict

@@ -20,7 +20,7 @@ from agent.report.html.tables import (
     runs_table,
     test_table,
 )
-from agent.report.slices import slices_table
+from agent.report.slices import slices_table, unseen
 from agent.report.table import Table
 from agent.trials.best_so_far import Cost, as_charged, as_trials, by_the_clock
 from agent.trials.history import History
@@ -73,8 +73,8 @@ def _progress(runs: Sequence[RunOnPage]) -> Chapter:
     if not any(trial.val_loss is not None for run in runs for trial in run.trials):
         return Chapter("progress", "Progress")
     charts = [(label, _progress_chart(runs, axis, label, cost)) for axis, label, cost in AXES]
-    note = "Point at a trial to see it, click to open it." if len(runs) == 1 else (
-        "Each line is the mean over the runs of a mode, the band one standard deviation to each side."
+    note = "By the search loss. Point at a trial to see it, click to open it." if len(runs) == 1 else (
+        "By the search loss. Each line is the mean over the runs of a mode, the band one standard deviation each way."
     )  # fmt: skip
     return Chapter("progress", "Progress", note, charts, tabs=True)
 
@@ -114,11 +114,12 @@ def _repeats(runs: Sequence[RunOnPage]) -> Chapter:
 def _slices(runs: Sequence[RunOnPage]) -> Chapter:
     table = slices_table([(run.stored.run_id, run.stored.history) for run in runs], runs[0].stored.metric)
     note = (
-        "Slices of text that no job had seen, each opened once, after all trainings that it is about. Losses are those "
-        "on the slice; ± is the error of sampling its text, and the noise of training seeds is not in it."
+        "Slices of what no job had seen, each opened once, after all trainings that it is about. Losses are those on "
+        "the slice; ± is the error of sampling it, and the noise of training seeds is not in it."
     )
     folded = f"all {len(table.rows)}" if len(table.rows) > 12 else ""
-    return Chapter("slices", "Unseen text", note, tables=[table] if table.rows else [], folded=folded)
+    title = unseen(runs[0].stored.history).capitalize()
+    return Chapter("slices", title, note, tables=[table] if table.rows else [], folded=folded)
 
 
 def _changes(runs: Sequence[RunOnPage]) -> Chapter:

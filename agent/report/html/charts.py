@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 WIDTH_INCHES = 9.0
 _LINES = ("-", "--", "-.", ":")
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+_BASELINE: Mapping[str, object] = {"facecolors": INK, "edgecolors": INK}
 _KEPT: Mapping[Standing, Mapping[str, object]] = {  # filled: it has held in a fresh run
     Standing.CONFIRMED: {"facecolors": GREEN, "edgecolors": GREEN},
     Standing.REPEATED: {"facecolors": GREEN, "edgecolors": INK},
@@ -132,8 +133,10 @@ def progress(
     best = [None if loss is None else metric.shown(loss) for loss in curve.best]
     _step(ax, curve.x, best, color=GREEN, linewidth=1.6, label="best so far")
     style: dict[str, object] = {"s": 38, "zorder": 3, "marker": "D", "linewidths": 1.3}
+    baseline = [t for t in kept if t.number == 0]
+    dots("baseline", baseline, [metric.shown(_loss(t)) for t in baseline], **{**style, **_BASELINE}, label="baseline")
     for standing, face in _KEPT.items():
-        those = [t for t in kept if t.standing is standing]
+        those = [t for t in kept if t.standing is standing and t.number != 0]
         word = standing.value.replace("_", " ")
         dots(word, those, [metric.shown(_loss(t)) for t in those], **{**style, **face}, label=word)
     edge, marker = (low, "v") if metric.goal == "maximise" else (high, "^")

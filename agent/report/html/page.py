@@ -12,9 +12,12 @@ from agent.report import run_summary, trial_table
 from agent.report.html.chapters import chapters
 from agent.report.html.tables import RunOnPage
 from agent.report.html.trial_panels import MAX_CHARACTERS, details, fair_share, rows
-from agent.report.slices import pool_size, published
+from agent.report.slices import Published, pool_size, published
 from agent.text import counted
 from agent.trials.budget import Ledger, duration
+from agent.trials.keep_rule import Keeper
+from agent.trials.metric import Metric
+from agent.trials.trial import Trial
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -91,26 +94,14 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
         best = min(found, key=_result)
         trial, keeper = best.stored.best, best.stored.keeper
         assert trial is not None
-        reading, first = keeper.reading(trial.number), keeper.reading(0)
         where = f"trial {trial.number}" if trial.number else "the baseline"
         where += f" of {best.stored.heading}" if len(runs) > 1 else ""
-        fresh = "1 run" if reading.selected else counted(reading.n_runs, "fresh run")
-        unseen = published(best.stored.history, keeper)
         word = f"best {metric.name}, {trial_table.verdict(trial)}"
-        if unseen is not None:
-            tiles.append(
-                (f"{word} on unseen text", f"{metric.shown(unseen.result):.6f}", f"{where}, slice {unseen.slice}")
-            )
-            lead, worth = unseen.lead, f"{unseen.lead.mean / unseen.lead.error:.1f} standard errors, of seeds and text"
-            change = metric.shown(unseen.result) - metric.shown(unseen.baseline)
-            tiles.append(("change to the baseline, on unseen text", f"{change:+.4f} ± {lead.error:.2g}", worth))
+        told = published(best.stored.history, keeper)
+        if told is not None:
+            tiles += _published_tiles(told, metric, word, where)
         else:
-            tiles.append((word, f"{metric.shown(reading.mean):.6f}", f"{where}, {fresh}"))
-        if trial.number and unseen is None:
-            change = metric.shown(reading.mean) - metric.shown(first.mean)
-            guessed = "" if keeper.noise.n_learned and not keeper.noise.is_hidden else ", as guessed"
-            noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run{guessed}"
-            tiles.append(("change to the baseline", f"{change:+.6f}", noise))
+            tiles += _search_tiles(trial, keeper, metric, word, where)
     n_kept, n_lost = sum(trial.kept for trial in trials), sum(trial.val_loss is None for trial in trials)
     tiles.append(("trials", str(len(trials)), f"{n_kept} kept, {n_lost} without a loss"))
     tiles.append((
@@ -123,4 +114,27 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
         known = [used.dollars for used in usages if used.dollars is not None]
         price = f"${sum(known):.2f}" if len(known) == len(usages) else "price unknown"
         tiles.append(("model tokens", f"{tokens:,}", f"{counted(sum(used.calls for used in usages), 'call')}, {price}"))
+    return tiles
+
+
+def _published_tiles(told: Published, metric: Metric, word: str, where: str) -> list[tuple[str, str, str]]:
+    """Return the result on slices, and its difference to the baseline there."""
+    result, baseline, lead = metric.shown(told.result), metric.shown(told.baseline), told.lead
+    worth = f"{lead.mean / lead.error:.1f} standard errors, of seeds and sampling"
+    return [
+        (f"{word} on {told.unseen}", f"{result:.6f}", f"{where}, slice {told.slice}"),
+        (f"change to the baseline, on {told.unseen}", f"{result - baseline:+.4f} ± {lead.error:.2g}", worth),
+    ]
+
+
+def _search_tiles(trial: Trial, keeper: Keeper, metric: Metric, word: str, where: str) -> list[tuple[str, str, str]]:
+    """Return the search loss that stands for a run, and its difference to the baseline's."""
+    reading, first = keeper.reading(trial.number), keeper.reading(0)
+    fresh = "1 run" if reading.selected else counted(reading.n_runs, "fresh run")
+    tiles = [(word, f"{metric.shown(reading.mean):.6f}", f"{where}, {fresh}")]
+    if trial.number:
+        change = metric.shown(reading.mean) - metric.shown(first.mean)
+        guessed = "" if keeper.noise.n_learned and not keeper.noise.is_hidden else ", as guessed"
+        noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run{guessed}"
+        tiles.append(("change to the baseline", f"{change:+.6f}", noise))
     return tiles

@@ -168,7 +168,7 @@ def test_a_pool_that_is_used_up_is_said_to_be(tmp_path: Path, options: dict[str,
     stored = run_of(tmp_path, CONFIRMED, **options)
     lines = pool_lines(stored.history, stored.keeper, PoolSize(options["n_slices"]))
     assert lines[-1].startswith(told)
-    assert "used up" in confirmable(stored.keeper, 0.02, METRIC)[0]
+    assert "used up" in confirmable(stored.keeper, 0.02, METRIC, "held_out")[0]
 
 
 def test_the_size_of_the_pool_counts_what_any_run_has_opened(tmp_path: Path) -> None:
@@ -221,14 +221,26 @@ def test_a_baseline_says_why_gains_are_only_repeated(tmp_path: Path, score: Scor
 def test_which_gain_can_be_confirmed_is_known_from_the_start() -> None:
     known = Keeper(KeepRule(sigma=0.03, n_slices=9, gain=2.0))
     least = 2.0 * math.sqrt(2 * 0.03**2 + 0.01**2)
-    (line,) = confirmable(known, 0.01, METRIC)
+    (line,) = confirmable(known, 0.01, METRIC, "held_out")
     assert f"there are 9 slices: they must be larger than {least:.2g} val_bpb, for sigma is 0.03" in line
-    line, warning = confirmable(known, 0.016, METRIC)
+    line, warning = confirmable(known, 0.016, METRIC, "held_out")
     assert warning.startswith("warning: the sampling error of a slice, 0.016, is more than half of sigma, 0.03")
-    (line,) = confirmable(known, None, METRIC)
+    (line,) = confirmable(known, None, METRIC, "held_out")
     assert "larger than at least 0.085 val_bpb" in line
-    (line,) = confirmable(Keeper(KeepRule(n_slices=9)), 0.01, METRIC)
+    (line,) = confirmable(Keeper(KeepRule(n_slices=9)), 0.01, METRIC, "held_out")
     assert "sigma is taken to be 1 % of the baseline's loss" in line
+
+
+def test_slices_of_rows_are_not_called_text(tmp_path: Path) -> None:
+    rows = Score(3.0, "predictions")
+    first = (BASELINE[0], replace(BASELINE[1], score=rows))
+    again = replace(CONFIRMED, outcome=replace(CONFIRMED.outcome, score=rows))
+    stored = made_run(tmp_path / "runs", [first, KEPT[1], again], options=POOLED)
+    told = said(stored) + decided(stored.history.repeats[0], METRIC)
+    assert "val_bpb 3.210000 on unseen rows" in told
+    assert "better than the champion on unseen rows (3.0 standard errors" in told
+    line, warning = confirmable(Keeper(KeepRule(sigma=0.03, n_slices=9)), 0.02, METRIC, "predictions")
+    assert "text" not in told + line + warning
 
 
 def test_every_slice_is_a_row_with_what_came_of_it() -> None:
@@ -239,4 +251,4 @@ def test_every_slice_is_a_row_with_what_came_of_it() -> None:
     assert confirmed[2:6] == ["a test: trial 1", "3.500000", "3.500000", "3.210000"]
     assert confirmed[6:8] == ["+0.29 ± 0.03", "+0.29 ± 0.03"]
     assert confirmed[8] == "confirmed; opened before by 1 other run of this machine"
-    assert result[2:] == ["the result: trial 1", "3.500000", "3.500000", "3.250000", "", "+0.25 ± 0.03", ""]
+    assert result[2:] == ["the result: trial 1", "3.500000", "3.500000", "3.250000", "", "+0.25 ± 0.03", "published"]
