@@ -66,7 +66,8 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
             raise TaskError(
                 f"the pool of {task.name} is too small: {counted(n, 'sequence')} of {counted(n_long, 'document')} "
                 f"({MOST} of one at most, {GAP} apart, nothing that was copied), and a slice takes {n_sequences}; "
-                f"give {task.data.pool[0]} more documents, or lower [data] slice_sequences in {task.folder}/task.toml"
+                f"let {' '.join(task.data.pool[:2])} write more documents, or lower [data] slice_sequences in "
+                f"{task.folder}/task.toml"
             )
         for number, part in enumerate(slices):
             _write(made / name_of(number), part.to_bytes())
