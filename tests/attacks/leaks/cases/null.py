@@ -1,0 +1,1 @@
+"""Gains nothing: another draw of the script that it comes from."""
