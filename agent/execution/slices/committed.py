@@ -20,20 +20,28 @@ class Committed:
     """The file of one slice."""
 
     def __init__(self, path: Path, models: Sequence[str]) -> None:
-        """Read what is there of rounds that all `models` answered; a torn last line is cut off."""
+        """Read what is there of rounds that all `models` answered; a torn last line is cut off.
+
+        Raises:
+            JournalError: another line is not one of these models. What was answered before its targets were shown is
+                not known any more, and must not be asked again.
+        """
         self._path = path
         self._models = models
         self._rounds: list[Mapping[str, NDArray[np.float64]]] = []
-        end = 0
-        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+        if not path.exists():
+            return
+        content = path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        for line in content[:end].splitlines():
             try:
                 found = json.loads(line)["losses"]
                 self._rounds.append({model: np.asarray(found[model], np.float64) for model in models})
-            except (ValueError, KeyError):
-                break
-            end += len(line)
-        if path.exists():
-            os.truncate(path, end)
+            except (ValueError, KeyError, TypeError) as error:
+                raise JournalError(
+                    f"{path} has changed since the run wrote it; bring it back, or start a new run"
+                ) from error
+        os.truncate(path, end)
 
     @property
     def n_rounds(self) -> int:
