@@ -14,7 +14,15 @@ from agent.analysis.ablation_elimination import Attribution, Elimination, Findin
 from agent.analysis.ablation_log import AttemptVoided, Attributed, Begun, Readings, ScriptRan, hash_of, keeper_under
 from agent.errors import BudgetSpentError
 from agent.execution.environment import conditions_of
-from agent.execution.executor import Workbench, canary_of, corpus_of, execute, passed_variables, scorer_of
+from agent.execution.executor import (
+    Workbench,
+    canary_of,
+    corpus_of,
+    division_of,
+    execute,
+    passed_variables,
+    scorer_of,
+)
 from agent.execution.sandboxes import image_is_here, open_sandbox
 from agent.execution.speed.guard import guarded
 from agent.execution.speed.probe import Canary
@@ -102,9 +110,11 @@ def _bench(stored: StoredRun, asked: Asked) -> Iterator[Workbench]:
         sandbox = open_sandbox(config.sandbox, task, unenforced, config.gpus, asked.say, image=image)
         stack.callback(sandbox.close)
         corpus = corpus_of(task, asked.cache, asked.say)
-        conditions = conditions_of(task, corpus, config.sandbox, config.gpus)
+        is_divided = config.pool is not None
+        division = division_of(task, corpus, asked.cache, asked.say, make=False) if is_divided else None
+        conditions = conditions_of(task, corpus, config.sandbox, config.gpus, division)
         refuse_other_conditions(stored.history, conditions, asked.accept_changed)
-        scorer = scorer_of(task, corpus, sandbox)
+        scorer = scorer_of(task, corpus, sandbox, division=division)
         yield Workbench(task, corpus, sandbox, scorer, passed_on, stored.paths.compiled, conditions)
 
 

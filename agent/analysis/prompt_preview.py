@@ -8,9 +8,10 @@ from agent.llm.model import Completion, Message, Schema
 from agent.modes.model_choice import context_tokens_of, needs_model
 from agent.modes.proposer import Context
 from agent.modes.registry import build_proposer, searched
+from agent.modes.told import followed
 from agent.run.resume import at_trial
 from agent.store.journal import read_history
-from agent.store.run_config import caps_of, retired
+from agent.store.run_config import caps_of, retired, rule_of
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
 from agent.trials.budget import Budget, Ledger
@@ -48,9 +49,9 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
         raise UsageError(f"mode {config.mode} asks no model")
     if not 1 <= number <= len(stored.history.trials):
         raise UsageError(f"there is a prompt for trials 1 to {len(stored.history.trials)} of {stored.run_id}")
-    if told := retired(stored.paths.run_json):
+    if why := retired(stored.paths.run_json):
         raise UsageError(
-            f"the prompts of {stored.run_id} are not made again: it has {told}; "
+            f"the prompts of {stored.run_id} are not made again: it has {why}; "
             f"`agent show {stored.run_id}/{number} --exchange` has what was asked"
         )
     task = Task.load(Path(config.task_folder), config.profile)
@@ -59,14 +60,15 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
     before = read_history(stored.paths.journal, before=number)
     trials, incumbent = before.trials, before.incumbent
     assert incumbent is not None, "a run without a baseline asks nothing"
+    _, told = followed(rule_of(config), before.results, is_rounded=config.rounded)
     config = at_trial(config, stored.history, number)
     caps = caps_of(config)
     context = Context(
         number=number,
         source=stored.repo.read(f"{stored.run_id}/{incumbent.number:04d}")[task.script].decode(),
         baseline_source=task.source,
-        incumbent=incumbent,
-        trials=tuple(trials),
+        incumbent=told.trial(incumbent),
+        trials=tuple(told.trial(trial) for trial in trials),
         space=searched(config, task),
         budget_left=Ledger.of(before.results).left(
             Budget(config.trials, config.budget_seconds, config.wall_seconds, caps)

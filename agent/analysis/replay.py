@@ -13,11 +13,12 @@ from agent.analysis.replay_verdict import Replayed
 from agent.errors import NotReplayableError, TaskError, UsageError
 from agent.execution.early_stopping import Watch, pruner_of
 from agent.execution.environment import conditions_of
-from agent.execution.executor import Workbench, corpus_of, execute, passed_variables, scorer_of
+from agent.execution.executor import Workbench, corpus_of, division_of, execute, passed_variables, scorer_of
 from agent.execution.sandboxes import open_sandbox
 from agent.execution.scoring.scorer import Artifact
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus, find_corpus
+from agent.task.division import Division
 from agent.task.task import Task
 from agent.text import Say, read_tail
 from agent.trials.trial import Outcome, Status
@@ -54,6 +55,7 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
     if place.test and task.score.kind == "printed":
         raise UsageError(f"{recorded.name}: the score is self-reported, and such a task has no test split")
     corpus = _corpus(recorded, task, place)
+    division = _division(recorded, task, corpus, place)
     kind = place.sandbox or recorded.sandbox_kind
     seed = recorded.train_seed if place.train_seed is None else place.train_seed
     sandbox = open_sandbox(kind, task, place.accept_unenforced, place.gpus, place.say, image=recorded.outcome.image)
@@ -64,10 +66,10 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
                 task,
                 corpus,
                 sandbox,
-                scorer_of(task, corpus, sandbox),
+                scorer_of(task, corpus, sandbox, division=division),
                 passed_variables(task, place.variables),
                 place.compiled if place.compiled and recorded.number else folder / "compiled.tar",
-                conditions_of(task, corpus, kind, place.gpus),
+                conditions_of(task, corpus, kind, place.gpus, division),
             )
             place.say(f"training {recorded.name} again (commit {recorded.commit[:7]}, seed {seed})")
             outcome = execute(
@@ -134,6 +136,24 @@ def _corpus(recorded: Recorded, task: Task, place: Place) -> Corpus | None:
             "so a loss on them says nothing; bring the same data, or remove that folder to prepare them again"
         )
     return corpus
+
+
+def _division(recorded: Recorded, task: Task, corpus: Corpus | None, place: Place) -> Division | None:
+    """Return which examples the trial was scored on; None: on all.
+
+    Raises:
+        NotReplayableError: that is not known here.
+    """
+    known = recorded.outcome.conditions.get("rows")
+    if known is None:
+        return None
+    division = division_of(task, corpus, place.cache, place.say, make=False)
+    if division is None or division.digest != known:
+        raise NotReplayableError(
+            f"{recorded.name} was scored on part of the validation examples, and no division in {place.cache} has the "
+            f"recorded digest {known}; replay it on the machine that it ran on, or with the cache of that machine"
+        )
+    return division
 
 
 def _refuse_foreign_code(task: Task, place: Place) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from agent import __version__
 from agent.task.corpus import Corpus
+from agent.task.division import Division
 from agent.task.task import Task
 
-NAMES = ("data", "python", "torch", "numpy", "processor", "gpu")
+NAMES = ("data", "rows", "python", "torch", "numpy", "processor", "gpu")
 """All there may be, in the order in which they are told. One that cannot be known is left out."""
 
 _LIBRARIES = ("torch", "numpy")
@@ -26,15 +27,20 @@ _ASK = (
 )
 
 
-def conditions_of(task: Task, corpus: Corpus | None, sandbox: str, gpus: Sequence[str]) -> Mapping[str, str]:
+def conditions_of(
+    task: Task, corpus: Corpus | None, sandbox: str, gpus: Sequence[str], division: Division | None = None
+) -> Mapping[str, str]:
     """Return the conditions under which jobs run from now on, by their names.
 
     Args:
+        division: if only the examples that stand are scored; `rows` tells which, so that a replay scores the same.
         sandbox: its kind. What an image holds is not looked at: the image's digest, in `Outcome.sandbox`, tells it.
         gpus: indices of those that jobs may have.
     """
     from_image = sandbox == "docker" and task.environment.python is None
     found = {"data": corpus.digest} if corpus else {}
+    if division is not None:
+        found["rows"] = division.digest
     if not from_image:
         found |= _versions(task.environment.python)
     found["processor"] = processor()

@@ -16,8 +16,9 @@ from agent.execution.training_job import export, training_job
 from agent.store.paths import RunPaths, TrialPaths
 from agent.store.run_config import RunConfig
 from agent.task.corpus import Corpus, find_corpus, prepare_corpus
+from agent.task.division import Division
 from agent.task.task import Task
-from agent.text import Say, read_tail
+from agent.text import Say, counted, read_tail
 from agent.trials.machine_speed import Machine
 from agent.trials.trial import Outcome
 from sandbox.job import Execution, Sandbox
@@ -116,8 +117,10 @@ def canary_of(
     return Canary(task, sandbox, paths.canary, label=config.run_id, on_gpu=bool(config.gpus), passed_on=passed_on)
 
 
-def scorer_of(task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = "val") -> Scorer:
-    """Return the scorer that task.toml declares, for a split of the data."""
+def scorer_of(
+    task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = "val", division: Division | None = None
+) -> Scorer:
+    """Return the scorer that task.toml declares, for a split of the data, or for the part that stands of a division."""
     if task.score.kind == "printed":
         from agent.execution.scoring.printed import PrintedScorer
 
@@ -126,12 +129,50 @@ def scorer_of(task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = 
     if task.score.kind == "predictions":
         from agent.execution.scoring.predictions import PredictionScorer
 
-        return PredictionScorer(task, corpus, sandbox, split=split)
+        return PredictionScorer(task, corpus, sandbox, split=split, division=division)
     return AuditedScorer(task, corpus, sandbox, split=split)
 
 
+def division_of(task: Task, corpus: Corpus | None, cache: Path, say: Say, *, make: bool = True) -> Division | None:
+    """Return how the validation examples are divided, drawn now if they never were, unless it is not to `make` that.
+
+    Returns:
+        None where the host does not compare predictions with labels, and where there are too few; then it is said.
+
+    Raises:
+        TaskError: the inputs are not rows of equal size, the labels are of no use, or the division is broken.
+    """
+    if corpus is None or task.score.kind != "predictions":
+        return None
+    from agent.execution.scoring.predictions import examples_of
+    from agent.execution.slices.row_slices import why_too_alike
+    from agent.task.division import fewest_examples, find_division, prepare_division
+
+    examples = examples_of(task, corpus, "val")
+    n = len(examples.labels)
+    if not make:
+        return find_division(corpus, n, cache)
+    if n < fewest_examples():
+        why = f"{counted(n, 'validation example')} are too few to keep slices back, which takes {fewest_examples()}"
+    else:
+        division = prepare_division(corpus, n, cache)
+        found = why_too_alike(task, examples, division)
+        if found is None:
+            return division
+        why = found
+    say(f"{why}: gains will be repeated, not confirmed")
+    return None
+
+
 def slices_of(
-    task: Task, corpus: Corpus | None, cache: Path, sandbox: Sandbox, say: Say, *, make: bool = True
+    task: Task,
+    corpus: Corpus | None,
+    cache: Path,
+    sandbox: Sandbox,
+    say: Say,
+    *,
+    division: Division | None,
+    make: bool = True,
 ) -> SliceSource | None:
     """Return what gains are confirmed on; None for a task without, and, unless it is to `make` it, if it is not there.
 
@@ -139,6 +180,11 @@ def slices_of(
         TaskError: the pool is too small for one slice, or broken.
         MissingRequirementError: making it failed.
     """
+    if corpus is not None and division is not None:
+        from agent.execution.scoring.predictions import examples_of
+        from agent.execution.slices.row_slices import RowSlices
+
+        return RowSlices(task, examples_of(task, corpus, "val"), division, sandbox)
     if corpus is None or not task.data.pool:
         return None
     from agent.execution.slices.text_slices import TextSlices

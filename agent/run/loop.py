@@ -160,8 +160,8 @@ def _context(run: OpenRun, ledger: Ledger, incumbent: Trial) -> Context:
         number=len(run.history.trials) + (1 if pending else 0),
         source=run.sources[incumbent.number],
         baseline_source=run.task.source,
-        incumbent=incumbent,
-        trials=tuple(run.history.trials),
+        incumbent=run.told.trial(incumbent),
+        trials=tuple(run.told.trial(trial) for trial in run.history.trials),
         space=run.space,
         budget_left=ledger.left(run.budget),
         pending=pending,
@@ -198,6 +198,8 @@ def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:
     run.journal.append(event)
     finished = run.history.add(event)
     run.keeper.take(finished)
+    if finished.val_loss is not None:
+        run.told.take(finished, run.keeper.sigma)
     if run.pruner is not None:
         run.pruner.take(finished)
     _settle(run, finished)

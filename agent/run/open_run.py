@@ -12,6 +12,7 @@ from agent.execution.scoring.scorer import Scorer
 from agent.execution.slices.source import SliceSource
 from agent.execution.speed.probe import Canary
 from agent.modes.proposer import Proposer
+from agent.modes.told import followed
 from agent.search.space import SearchSpace
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal
@@ -23,7 +24,7 @@ from agent.trials.budget import Budget
 from agent.trials.confirmations import SliceUse
 from agent.trials.events import AttemptVoided
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.keep_rule import KeepRule
 from agent.trials.machine_speed import Void
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
@@ -69,6 +70,7 @@ class OpenRun:
     budget: Budget
     observer: Observer
     rule: KeepRule = field(default_factory=lambda: KeepRule("any"))
+    rounded: bool = False  # the losses that the proposer is told; see agent.modes.told
     slices: SliceSource | None = None  # that gains are confirmed on; None: they are repeated
     pruner: Pruner | None = None  # stops trials early; None: all run to their end
     final_runs: int = 0  # of the run's result under held-out seeds, at the end
@@ -82,7 +84,7 @@ class OpenRun:
     sources: dict[int, str] = field(default_factory=dict)  # script of every kept trial, by number
 
     def __post_init__(self) -> None:
-        self.keeper = Keeper(self.rule, self.history.results)
+        self.keeper, self.told = followed(self.rule, self.history.results, is_rounded=self.rounded)
 
     @property
     def bench(self) -> Workbench:

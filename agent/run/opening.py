@@ -9,7 +9,7 @@ from typing import Protocol
 from agent.errors import UsageError
 from agent.execution.early_stopping import pruner_of
 from agent.execution.environment import conditions_of, environment
-from agent.execution.executor import canary_of, corpus_of, passed_variables, scorer_of, slices_of
+from agent.execution.executor import canary_of, corpus_of, division_of, passed_variables, scorer_of, slices_of
 from agent.execution.sandboxes import image_is_here, open_sandbox
 from agent.execution.smoke_test import Smoke
 from agent.llm.model import Model
@@ -149,14 +149,15 @@ def _open(
         sandbox = open_sandbox(config.sandbox, task, unenforced, config.gpus, around.say, image=image)
         stack.callback(sandbox.close)
         corpus = corpus_of(task, around.cache, around.say)
-        scorer = scorer_of(task, corpus, sandbox)
-        slices = None
+        slices = division = None
         if config.pool is not None or (not resumed and config.keep == "two-tier" and config.confirm):
-            slices = slices_of(task, corpus, around.cache, sandbox, around.say, make=not resumed)
+            division = division_of(task, corpus, around.cache, around.say, make=not resumed)
+            slices = slices_of(task, corpus, around.cache, sandbox, around.say, division=division, make=not resumed)
         if slices is not None and not resumed:
             config = run_config.with_pool(config, task, slices.digest, slices.n_slices)
         refuse_another_pool(config, slices.digest if slices is not None else None)
-        conditions = conditions_of(task, corpus, config.sandbox, config.gpus)
+        scorer = scorer_of(task, corpus, sandbox, division=division)
+        conditions = conditions_of(task, corpus, config.sandbox, config.gpus, division)
         refuse_other_conditions(history, conditions, on_resume.accept_changed)
         model = _model(config, history, around) if needs_model(config) else None
         if model is not None:
@@ -200,6 +201,7 @@ def _open(
             budget=Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
             observer=around.screen_of(task, paths, repo),
             rule=rule_of(config),
+            rounded=config.rounded,
             slices=slices,
             pruner=pruner_of(task, config.seed, history.results) if config.prune else None,
             final_runs=config.final_runs,

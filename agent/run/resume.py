@@ -77,10 +77,10 @@ def refuse_another_task(config: RunConfig, task: Task, repo: TrialRepo) -> None:
 
 
 def refuse_another_pool(config: RunConfig, digest: str | None) -> None:
-    """Raise UsageError unless the pool of this digest is the one that the run began with; None: there is none."""
+    """Raise UsageError unless the slices of this digest are those that the run began with; None: there are none."""
     if digest != config.pool:
         raise UsageError(
-            f"the pool of {config.task_name} is not the one that {config.run_id} began with (digest {config.pool} → "
+            f"the slices of {config.task_name} are not those that {config.run_id} began with (digest {config.pool} → "
             f"{digest or 'none'}), and what a slice was opened for cannot be told from another; bring it back, or "
             "start a new run"
         )

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Make `path` hold `text`, in one step, and wait until it is on the disk."""
+def write_durably(path: Path, content: str | bytes) -> None:
+    """Make `path` hold `content`, in one step, and wait until it is on the disk."""
     temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("w") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -67,6 +67,7 @@ class RunConfig:
     confirm: bool = True  # on slices of unseen text, if the task has any
     n_slices: int = _within(0, ge=0)  # of the task's pool when the run began; 0: gains are repeated, not confirmed
     pool: str | None = None  # digest of it
+    rounded: bool = False  # the losses that proposers are told: predictions are compared with labels by the host
     paired: bool = False  # the same seed gives the same loss
     sigma_share: float = _within(0.01, gt=0)  # of the baseline's loss: sigma, where nothing is known
     prune: bool = False  # trials are stopped early; see agent.execution.early_stopping
@@ -209,6 +210,7 @@ def keep_options(
         "keep": rule or task.keep.rule,
         "keep_lead": task.keep.lead or REPEAT_LEAD,
         "keep_gain": task.keep.gain,
+        "rounded": task.score.kind == "predictions",
         "paired": task.budget.deterministic,
         "sigma_share": GPU_SIGMA_SHARE if on_gpu else CPU_SIGMA_SHARE,
         "final_runs": final_runs,

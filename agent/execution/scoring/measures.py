@@ -14,13 +14,21 @@ from agent.task.spec import ScoreSpec
 
 Outputs = NDArray[np.float64]
 Labels = NDArray[Any]
+Rows = NDArray[np.float64]  # (N,)
 _LARGEST = float(np.finfo(np.float32).max)  # an output is a float32
 
 
 def measured(score: ScoreSpec, outputs: Outputs, labels: Labels) -> float:
     """Return the measure that task.toml declares, of labels that `checked_labels` returned."""
+    rows = by_example(score, outputs, labels)
+    return float(rows.mean()) if rows is not None else _OTHERS[score.measure or ""](outputs, labels)
+
+
+def by_example(score: ScoreSpec, outputs: Outputs, labels: Labels) -> Rows | None:
+    """Return what each example adds, shape (N,), if the measure is the mean of that; None if it is no such mean."""
+    function = _ROWS.get(score.measure or "")
     options = () if score.top_k is None else (score.top_k,)
-    return _FUNCTIONS[score.measure or ""](outputs, labels, *options)
+    return function(outputs, labels, *options) if function is not None else None
 
 
 def checked_labels(score: ScoreSpec, n_outputs: int, labels: Labels) -> Labels:
@@ -53,13 +61,13 @@ def checked_labels(score: ScoreSpec, n_outputs: int, labels: Labels) -> Labels:
     return values.astype(np.int64) if row.outputs.of_classes else values
 
 
-def accuracy(outputs: Outputs, labels: Labels) -> float:
-    """Return the share of examples whose largest output is the label's; among equals the first class counts."""
-    return float((outputs.argmax(axis=1) == labels).mean())
+def accuracy(outputs: Outputs, labels: Labels) -> Rows:
+    """Return 1 for each example whose largest output is the label's, else 0; among equals the first class counts."""
+    return np.asarray(outputs.argmax(axis=1) == labels, np.float64)
 
 
-def top_k_accuracy(outputs: Outputs, labels: Labels, k: int) -> float:
-    """Return the share of examples whose label is among the k largest outputs.
+def top_k_accuracy(outputs: Outputs, labels: Labels, k: int) -> Rows:
+    """Return 1 for each example whose label is among the k largest outputs, else 0.
 
     Among equal outputs the first class is taken for the larger one: k = 1 is `accuracy`, and a model that has the same
     output for all classes is right about k of them only. (scikit-learn's takes the last class.)
@@ -67,7 +75,7 @@ def top_k_accuracy(outputs: Outputs, labels: Labels, k: int) -> float:
     own = outputs[np.arange(len(labels)), labels][:, np.newaxis]  # (N, 1)
     before = np.arange(outputs.shape[1]) < labels[:, np.newaxis]  # (N, C)
     ranks = ((outputs > own) | ((outputs == own) & before)).sum(axis=1)  # (N,), from 0
-    return float((ranks < k).mean())
+    return np.asarray(ranks < k, np.float64)
 
 
 def f1(outputs: Outputs, labels: Labels) -> float:
@@ -98,21 +106,22 @@ def auc(outputs: Outputs, labels: Labels) -> float:
     return float((lower + not_higher).mean() / (2 * len(zeros)))
 
 
-def log_loss(outputs: Outputs, labels: Labels) -> float:
-    """Return the mean of -ln p(label) in nats, p = softmax(outputs): the outputs are logits, normalised here."""
+def log_loss(outputs: Outputs, labels: Labels) -> Rows:
+    """Return -ln p(label) of each example in nats, p = softmax(outputs): the outputs are logits, normalised here."""
     shifted = outputs - outputs.max(axis=1, keepdims=True)
     chosen = shifted[np.arange(len(labels)), labels]
-    return float((np.log(np.exp(shifted).sum(axis=1)) - chosen).mean())
+    found: Rows = np.log(np.exp(shifted).sum(axis=1)) - chosen
+    return found
 
 
-def mean_squared_error(outputs: Outputs, labels: Labels) -> float:
-    """Return the mean of (output - label)², in the label's unit squared."""
-    return float(np.square(outputs[:, 0] - labels).mean())
+def mean_squared_error(outputs: Outputs, labels: Labels) -> Rows:
+    """Return (output - label)² of each example, in the label's unit squared."""
+    return np.square(outputs[:, 0] - labels)
 
 
-def mean_absolute_error(outputs: Outputs, labels: Labels) -> float:
-    """Return the mean of |output - label|, in the label's unit."""
-    return float(np.abs(outputs[:, 0] - labels).mean())
+def mean_absolute_error(outputs: Outputs, labels: Labels) -> Rows:
+    """Return |output - label| of each example, in the label's unit."""
+    return np.abs(outputs[:, 0] - labels)
 
 
 def r2(outputs: Outputs, labels: Labels) -> float:
@@ -123,4 +132,11 @@ def r2(outputs: Outputs, labels: Labels) -> float:
     return float(1 - np.square(outputs[:, 0] - labels).sum() / np.square(labels - labels.mean()).sum())
 
 
-_FUNCTIONS: Mapping[str, Callable[..., float]] = {name: globals()[name] for name in MEASURES}
+_ROWS: Mapping[str, Callable[..., Rows]] = {
+    "accuracy": accuracy,
+    "top_k_accuracy": top_k_accuracy,
+    "log_loss": log_loss,
+    "mean_squared_error": mean_squared_error,
+    "mean_absolute_error": mean_absolute_error,
+}  # measures that are means over examples
+_OTHERS: Mapping[str, Callable[[Outputs, Labels], float]] = {"f1": f1, "auc": auc, "r2": r2}

@@ -5,78 +5,152 @@ predictions to them.
 """
 
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from agent.errors import TaskError
-from agent.execution.scoring.measures import Labels, checked_labels, measured
+from agent.execution.scoring.measures import Labels, Outputs, checked_labels, measured
 from agent.execution.scoring.scorer import Artifact
 from agent.execution.scoring.scoring_job import fault, scoring_job, with_cost
 from agent.task.corpus import Corpus
+from agent.task.division import Division
 from agent.task.task import Task
 from agent.trials.trial import Score, Status
-from sandbox.job import Sandbox
+from sandbox.job import Execution, Sandbox
 
 KIND = "predictions"
+NOT_FINITE = "a prediction is not finite"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a model is asked about, and what the host compares its answer with."""
+
+    inputs: Path  # the only file that a job sees of them
+    labels: Labels  # (N,)
+    n_outputs: int  # C, 1 for a regression
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of an answer: float32 (N, C)."""
+        return len(self.labels) * self.n_outputs * 4
+
+    def part(self, numbers: Labels, inputs: Path) -> "Examples":
+        """Return the examples of these numbers, whose inputs lie in a file of their own."""
+        return Examples(inputs, self.labels[numbers], self.n_outputs)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of asking a model."""
+
+    execution: Execution
+    outputs: Outputs | None  # float64 (N, C), finite; None: there are none
+    failed: tuple[Status, str] | None  # why there are none
 
 
 class PredictionScorer:
     """Hands the inputs of a split to a fresh sandbox, and compares what comes back with the labels on the host."""
 
-    def __init__(self, task: Task, corpus: Corpus, sandbox: Sandbox, *, split: str = "val") -> None:
-        """Read the labels of a split. Raises TaskError if the task's measure cannot be computed from them."""
+    def __init__(
+        self, task: Task, corpus: Corpus, sandbox: Sandbox, *, split: str = "val", division: Division | None = None
+    ) -> None:
+        """Read the labels of a split. Raises TaskError if the task's measure cannot be computed from them.
+
+        Args:
+            division: of the validation split: only the examples that stand are asked about; None: all of them are.
+        """
         self._task = task
         self._sandbox = sandbox
-        self._inputs = corpus.folder / split / "inputs.bin"
-        self._n_outputs, self._labels = _read(task, corpus, split)  # C, 1 for a regression; (N,)
+        self._examples = examples_of(task, corpus, split)
+        if division is not None:
+            self._examples = self._examples.part(division.standing, division.standing_inputs)
 
     def score(self, left_behind: Artifact) -> Score:
         """Return the measure as a loss; bad_artifact or rejected_score if there are no usable predictions."""
         started = time.monotonic()
         folder = left_behind.folder
         folder.mkdir(parents=True, exist_ok=True)
-        n_bytes = len(self._labels) * self._n_outputs * 4
-        answer = folder / "predictions.bin"
-        try:
-            execution = self._sandbox.run(
-                scoring_job(
-                    self._task,
-                    "predict",
-                    files=left_behind.files,
-                    artifact=left_behind.path,
-                    asked={"inputs.bin": self._inputs},
-                    answer=answer,
-                    answer_bytes=n_bytes,
-                    log=folder / "predict.log",
-                    label=f"{left_behind.label}/predict",
-                    environment={"SCORE_INPUTS": "/data/inputs.bin"},
-                    baseline=left_behind.baseline,
-                )
-            )
-            failed = fault(execution, n_bytes)
-            outputs = None if failed else np.fromfile(answer, dtype=np.float32).reshape(-1, self._n_outputs)
-        finally:
-            answer.unlink(missing_ok=True)
-        if outputs is not None and not np.isfinite(outputs).all():
-            failed = Status.REJECTED_SCORE, "a prediction is not finite"
+        answer = predicted(
+            self._task,
+            self._sandbox,
+            self._examples,
+            files=left_behind.files,
+            artifact=left_behind.path,
+            into=folder / "predictions.bin",
+            log=folder / "predict.log",
+            label=f"{left_behind.label}/predict",
+            baseline=left_behind.baseline,
+        )
         seconds = round(time.monotonic() - started, 3)
+        if answer.outputs is None:
+            assert answer.failed is not None
+            return with_cost(Score(None, KIND, *answer.failed, seconds), [("predict", answer.execution)])
+        value = measured(self._task.score, answer.outputs, self._examples.labels)
+        loss, evidence = self._task.metric.to_loss(value), {"examples": len(answer.outputs)}
+        return with_cost(Score(loss, KIND, seconds=seconds, evidence=evidence), [("predict", answer.execution)])
+
+
+def predicted(
+    task: Task,
+    sandbox: Sandbox,
+    examples: Examples,
+    *,
+    files: Path,
+    artifact: Path,
+    into: Path,
+    log: Path,
+    label: str,
+    baseline: Score | None,
+) -> Answer:
+    """Return what a model answers about the examples in a sandbox of its own.
+
+    Args:
+        files: the exported tree of the trial that left the artifact.
+        into: where the answer lies while it is read; nothing is left there.
+        baseline: the score whose cost caps this job's; None: the task's limits alone do.
+
+    Raises:
+        SandboxError: the sandbox failed, not the script.
+    """
+    try:
+        execution = sandbox.run(
+            scoring_job(
+                task,
+                "predict",
+                files=files,
+                artifact=artifact,
+                asked={"inputs.bin": examples.inputs},
+                answer=into,
+                answer_bytes=examples.n_bytes,
+                log=log,
+                label=label,
+                environment={"SCORE_INPUTS": "/data/inputs.bin"},
+                baseline=baseline,
+            )
+        )
+        failed = fault(execution, examples.n_bytes)
         if failed is not None:
-            return with_cost(Score(None, KIND, failed[0], failed[1], seconds), [("predict", execution)])
-        assert outputs is not None
-        value = measured(self._task.score, outputs.astype(np.float64), self._labels)
-        found = Score(self._task.metric.to_loss(value), KIND, seconds=seconds, evidence={"examples": len(outputs)})
-        return with_cost(found, [("predict", execution)])
+            return Answer(execution, None, failed)
+        outputs = np.fromfile(into, dtype=np.float32).reshape(-1, examples.n_outputs).astype(np.float64)
+    finally:
+        into.unlink(missing_ok=True)
+    if not np.isfinite(outputs).all():
+        return Answer(execution, None, (Status.REJECTED_SCORE, NOT_FINITE))
+    return Answer(execution, outputs, None)
 
 
-def _read(task: Task, corpus: Corpus, split: str) -> tuple[int, Labels]:
-    """Return the number of outputs and the labels of a split. Raises TaskError if they are of no use; it says why."""
+def examples_of(task: Task, corpus: Corpus, split: str) -> Examples:
+    """Return the examples of a split. Raises TaskError if its labels are of no use to the measure; it says why."""
     n_outputs, folder = corpus.meta.get("n_outputs"), corpus.folder / split
     try:
         if not isinstance(n_outputs, int) or n_outputs < 1:
             raise ValueError(f"meta.json needs n_outputs, a whole number from 1 on, and has {n_outputs!r}")
         with (folder / "labels.npy").open("rb") as file:
             labels = np.lib.format.read_array(file, allow_pickle=False)
-        return n_outputs, checked_labels(task.score, n_outputs, labels)
+        return Examples(folder / "inputs.bin", checked_labels(task.score, n_outputs, labels), n_outputs)
     except OSError as fault:
         raise TaskError(f"{folder}/labels.npy cannot be read: {fault.strerror}; [data] prepare must write it") from None
     except ValueError as fault:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from agent.edits.edit import Params, Value
 from agent.modes.proposer import Context
 from agent.modes.registry import host_of, searched
+from agent.modes.told import followed
 from agent.report.html.charts import Chart, blank
 from agent.report.html.svg import BLUE, GREEN, GREY, INK
 from agent.search.cmaes import CMAState
 from agent.search.parameters import Categorical, Parameter
 from agent.search.space import SearchSpace
+from agent.store.run_config import rule_of
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
 from agent.text import counted
@@ -126,9 +128,10 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
         stored: a run; if its mode has no CMA-ES, nothing is returned.
         task: the run's, with the baseline's script.
     """
-    trials = stored.history.trials
-    if stored.config.mode not in OF_CMA_ES or len(trials) < 2:
+    if stored.config.mode not in OF_CMA_ES or len(stored.history.trials) < 2:
         return {}
+    _, told = followed(rule_of(stored.config), stored.history.results, is_rounded=stored.config.rounded)
+    trials = [told.trial(trial) for trial in stored.history.trials]
     host, state_now = host_of(stored.config, task)
     states: dict[int, CMAState] = {}
     space = searched(stored.config, task)

@@ -1,0 +1,205 @@
+"""The slices of a task scored by predictions: examples that no job was asked about, with labels that no job ever has.
+
+A slice's inputs are shown to all models alike, one after the other, each in a sandbox of its own. When the answers of
+all are on the disk, and their hashes, the host compares them with the labels. So it does not matter what jobs tell each
+other: none of them has a label of the slice to tell.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import JournalError
+from agent.execution.scoring.measures import Labels, Outputs, measured
+from agent.execution.scoring.predictions import Examples, predicted
+from agent.execution.scoring.scoring_job import observed
+from agent.execution.slices.row_lead import SHARES, row_lead
+from agent.execution.slices.source import Burned, Contender, Openings
+from agent.store.atomic_file import write_durably
+from agent.task.division import Division
+from agent.task.measure_table import MEASURES
+from agent.task.task import Task
+from agent.trials.noise import Lead
+from agent.trials.trial import Score
+from sandbox.job import Sandbox
+
+HASHES = "answers.json"
+FEWEST_OTHERS = 10  # examples of a slice that do not have its commonest label: the measure must be there without a few
+SHARE_CHANGED = 0.1  # of examples that one of two models has right and the other wrong: a rule of thumb
+LACKS_PREDICT = (
+    "the task's score program answers for all of its examples and not for some of them, so a gain can be repeated and "
+    "not confirmed; docs/tasks.md says what it must do"
+)
+
+
+class RowSlices:
+    """Examples that no trial is scored on. See agent.execution.slices.source."""
+
+    def __init__(self, task: Task, examples: Examples, division: Division, sandbox: Sandbox) -> None:
+        """`examples`: all that the division divides."""
+        self._task = task
+        self._examples = examples
+        self._division = division
+        self._sandbox = sandbox
+        self.openings = Openings(division.folder / "opened.jsonl")
+
+    @property
+    def digest(self) -> str:
+        return self._division.digest
+
+    @property
+    def n_slices(self) -> int:
+        return self._division.n_slices
+
+    @property
+    def n_items(self) -> int:
+        return self._division.n_rows
+
+    @property
+    def n_standing(self) -> int:
+        return len(self._division.standing)
+
+    @property
+    def expected_error(self) -> float | None:
+        """√(.1 / N) where the measure is a share of examples; for others nothing is known before something is scored.
+
+        Two models of which each has other examples right differ by 1 there and by 0 elsewhere.
+        """
+        return (SHARE_CHANGED / self.n_items) ** 0.5 if self._task.score.measure in SHARES else None
+
+    def why_none(self, baseline: Contender, score: Score | None, *, folder: Path, label: str) -> str | None:
+        """Return a sentence if the score program does not answer for as many examples as a slice has; None if it does.
+
+        It is asked about examples that stand.
+        """
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier rehearsal
+        folder.mkdir(parents=True)
+        found = self._answers(self._division.standing[: self.n_items], [baseline], score, folder=folder, label=label)
+        return f"{LACKS_PREDICT} ({found.reason})" if isinstance(found, Burned) else None
+
+    def ask(
+        self, number: int, models: Sequence[Contender], score: Score | None, *, folder: Path, label: str
+    ) -> "RowAnswers | Burned":
+        """Return what all models answer on a slice, or why it is burned."""
+        numbers = self._division.slice(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        answers = self._answers(numbers, models, score, folder=folder, label=label)
+        if isinstance(answers, Burned):
+            return answers
+        hashes = json.dumps({name: hashlib.sha256(answer).hexdigest() for name, answer in answers.items()}) + "\n"
+        if (folder / HASHES).exists() and (folder / HASHES).read_text() != hashes:
+            raise JournalError(
+                f"an answer in {folder} has changed since it was given; restore it from a backup, or start a new run"
+            )
+        self._commit(folder / HASHES, hashes)
+        labels = self._examples.labels[numbers]
+        outputs = {name: _outputs(answer, len(numbers)) for name, answer in answers.items()}
+        return RowAnswers(self._task, labels, outputs)
+
+    def _answers(
+        self,
+        numbers: NDArray[np.int64],
+        models: Sequence[Contender],
+        score: Score | None,
+        *,
+        folder: Path,
+        label: str,
+    ) -> dict[str, bytes] | Burned:
+        """Return by model what it answers about some examples; it is on the disk then.
+
+        The challenger, which is the last, is asked first: no other model's answer can be told to it.
+        """
+        jobs: list[Mapping[str, Any]] = []
+        answers: dict[str, bytes] = {}
+        with self._shown(numbers) as examples:
+            for model in reversed(models):
+                kept, name = folder / f"{model.name}.bin", f"predict-{model.name}"
+                if kept.is_file() and kept.stat().st_size == examples.n_bytes:
+                    answers[model.name] = kept.read_bytes()  # of a process that was killed, and for the same files
+                    continue
+                found = predicted(
+                    self._task,
+                    self._sandbox,
+                    examples,
+                    files=model.files,
+                    artifact=model.artifact,
+                    into=folder / f"{name}.answer",
+                    log=folder / f"{name}.log",
+                    label=f"{label}/{name}",
+                    baseline=score,
+                )
+                jobs.append(observed(name, found.execution, examples.n_bytes))
+                if found.outputs is None:
+                    assert found.failed is not None
+                    return Burned(model.name, found.failed[1], jobs)
+                answers[model.name] = found.outputs.astype(np.float32).tobytes()
+                self._commit(kept, answers[model.name])
+        return answers
+
+    @contextmanager
+    def _shown(self, numbers: NDArray[np.int64]) -> Iterator[Examples]:
+        """Yield some examples, with their inputs in a file for as long as jobs are asked about them."""
+        with tempfile.TemporaryDirectory(prefix="autocentaur-rows-") as private:  # its mode is 0700
+            inputs = Path(private, "inputs.bin")
+            inputs.write_bytes(self._division.inputs_of(numbers))
+            inputs.chmod(0o644)  # whatever the umask: a job of another user needs no copy
+            yield self._examples.part(numbers, inputs)
+
+    def _commit(self, path: Path, content: str | bytes) -> None:
+        try:
+            write_durably(path, content)
+        except OSError as error:
+            raise JournalError(
+                f"cannot write to {path}: {error.strerror}; make room and continue with `agent resume`"
+            ) from error
+
+
+@dataclass(frozen=True)
+class RowAnswers:
+    """What all models answered about a slice of N examples."""
+
+    task: Task
+    labels: Labels  # (N,)
+    outputs: Mapping[str, Outputs]  # by model, (N, C)
+
+    @property
+    def losses(self) -> Mapping[str, float]:
+        """The measure of each model as a loss."""
+        return {
+            name: self.task.metric.to_loss(measured(self.task.score, outputs, self.labels))
+            for name, outputs in self.outputs.items()
+        }
+
+    def lead(self, better: Collection[str], worse: str) -> Lead:
+        """Return the lead of the models' mean loss over another model's, in the metric's unit."""
+        ours = [self.outputs[name] for name in better]
+        return row_lead(self.task.score, self.task.metric, ours, self.outputs[worse], self.labels)
+
+
+def why_too_alike(task: Task, examples: Examples, division: Division) -> str | None:
+    """Return a sentence if the measure may not exist on part of the examples, for labels that are nearly all alike."""
+    measure = task.score.measure or ""
+    if not MEASURES[measure].varied:
+        return None
+    parts = [division.standing, *(division.slice(number) for number in range(division.n_slices))]
+    counts = [np.unique(examples.labels[part], return_counts=True)[1] for part in parts]
+    fewest = min(int(count.sum() - count.max()) for count in counts)
+    if fewest >= FEWEST_OTHERS:
+        return None
+    return (
+        f"a slice of {division.n_rows} validation examples has {fewest} whose label is not the commonest one, and "
+        f"{measure} needs {FEWEST_OTHERS} to be told with an error"
+    )
+
+
+def _outputs(answer: bytes, n: int) -> Outputs:
+    return np.frombuffer(answer, dtype=np.float32).reshape(n, -1).astype(np.float64)

@@ -1,0 +1,69 @@
+"""What a proposer is told of the losses of a run's trials: a loss at full precision can tell labels that it never saw.
+
+A script that answers differently about one example moves the loss by what that example's label decides. Where the host
+compares predictions with labels, searchers and models are therefore told rounded losses, in steps of a tenth of sigma
+at most, which are smaller than luck. Each loss is rounded once, by the noise as it was known when the trial ended: a
+resumed run tells the same, and no loss is told twice with different digits.
+
+What was kept is decided by the whole loss, and is told: a bit for each trial. docs/security.md says what follows.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.repeat import Repeat
+from agent.trials.trial import Outcome, Status, Trial
+
+SHARE = 0.1  # of sigma: the largest step
+
+
+class Told:
+    """The finished trials of a run as its proposer is told of them."""
+
+    def __init__(self, *, is_rounded: bool) -> None:
+        """`is_rounded`: losses are; else trials are told as they are."""
+        self._is_rounded = is_rounded
+        self._outcomes: dict[int, Outcome] = {}  # by trial
+
+    def take(self, trial: Trial, sigma: float) -> None:
+        """Take in a trial that has just finished; `sigma` is the noise of one run as it is known then."""
+        outcome = trial.outcome
+        if self._is_rounded and outcome is not None and outcome.val_loss is not None:
+            self._outcomes[trial.number] = _with_rounded_loss(outcome, step_for(sigma))
+
+    def trial(self, trial: Trial) -> Trial:
+        """Return a trial, as it stands by now, as it is told."""
+        outcome = self._outcomes.get(trial.number)
+        return trial if outcome is None else replace(trial, outcome=outcome)
+
+
+def followed(rule: KeepRule, results: Iterable[Trial | Repeat], *, is_rounded: bool) -> tuple[Keeper, Told]:
+    """Return the keep rule of a run that has come to `results`, and what its proposer is told of them."""
+    keeper, told = Keeper(rule), Told(is_rounded=is_rounded)
+    for result in results:
+        keeper.take(result)
+        if isinstance(result, Trial) and result.val_loss is not None:
+            told.take(result, keeper.sigma)
+    return keeper, told
+
+
+def step_for(sigma: float) -> float:
+    """Return 1, 2 or 5 times a power of ten, the largest that is no more than a tenth of `sigma`.
+
+    A step of exactly a tenth would tell digits itself: sigma is computed from losses at full precision.
+    """
+    largest = SHARE * sigma
+    power = 10.0 ** math.floor(math.log10(largest))
+    return next(power * digit for digit in (5, 2, 1) if power * digit <= largest * (1 + 1e-9))
+
+
+def _with_rounded_loss(outcome: Outcome, step: float) -> Outcome:
+    """Return the outcome of a trial with a loss, without what tells more of it than the rounded loss does."""
+    assert outcome.val_loss is not None
+    n_digits = max(0, -math.floor(math.log10(step)))
+    loss = round(round(outcome.val_loss / step) * step, n_digits)
+    score = replace(outcome.score, val_loss=loss, evidence={}) if outcome.score is not None else None
+    reason = "" if outcome.status is Status.OK else outcome.reason
+    return replace(outcome, val_loss=loss, score=score, reason=reason, flags=())
