@@ -225,6 +225,8 @@ def with_pool(config: RunConfig, task: "Task", digest: str, n_slices: int) -> Ru
 def rule_of(config: RunConfig) -> KeepRule:
     """Return the rule that a run was begun with. One slice is left for the final runs."""
     why_no_slices = KeepRule.why_no_slices if config.confirm else "--no-confirm"
+    if config.confirm and config.rounded:
+        why_no_slices = "the validation examples are too few for slices"
     if config.n_slices == 1 and config.final_runs:
         why_no_slices = "the pool has one slice only, which is left for the final runs"
     return KeepRule(

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from agent.errors import TaskError
 from agent.task.corpus import Corpus
-from agent.task.prepared import made_once, whole
+from agent.task.prepared import DIVISION, digest_of, made_once, whole
 
 FEWEST, ENOUGH = 250, 1000  # examples of a slice: at least, and where there are enough for `WANTED` slices
 WANTED, MOST = 4, 20  # slices
-FILE, STANDING = "division.json", "standing.bin"
+STANDING = "standing.bin"
 _HEADERS = (b"\x93NUMPY", b"PK\x03\x04", b"\x89HDF", b"\x1f\x8b", b"PAR1")  # npy, npz, HDF5, gzip, Parquet
 
 
@@ -38,7 +38,7 @@ class Division:
 
     @cached_property
     def _about(self) -> Mapping[str, Any]:
-        about: dict[str, Any] = json.loads((self.folder / FILE).read_bytes())
+        about: dict[str, Any] = json.loads((self.folder / DIVISION).read_bytes())
         return about
 
     @cached_property
@@ -68,7 +68,7 @@ class Division:
     @cached_property
     def digest(self) -> str:
         """Hash of the division: of the examples, of their order, and of what each is for."""
-        return hashlib.sha256((self.folder / FILE).read_bytes()).hexdigest()[:16]
+        return digest_of([hashlib.sha256((self.folder / DIVISION).read_bytes()).hexdigest()])
 
     def slice(self, number: int) -> NDArray[np.int64]:
         """Return the numbers of a slice's examples, in the order in which they are shown.
@@ -95,7 +95,7 @@ class Division:
             is_whole, said = False, ""
         if not is_whole:
             raise TaskError(
-                f"{self.folder / FILE} has changed since it was made; restore it from a backup, for a new division "
+                f"{self.folder / DIVISION} has changed since it was made; restore it from a backup, for a new division "
                 "may confirm gains on examples whose labels runs have given away"
             )
         whole(self.folder, STANDING, said)
@@ -124,7 +124,7 @@ def find_division(corpus: Corpus, n: int, cache: Path) -> Division | None:
         TaskError: val/inputs.bin is not `n` rows of equal size, or the division's files have changed.
     """
     division = _place(corpus, n, cache)
-    if not (division.folder / FILE).is_file():
+    if not (division.folder / DIVISION).is_file():
         return None
     division.check()
     return division
@@ -156,7 +156,7 @@ def _make(division: Division, n: int) -> str:
     standing = rows[order[: n - n_slices * n_rows]].tobytes()
     _write(division.standing_inputs, standing, 0o644)  # in a private folder: a job of another user needs no copy
     about["standing"] = hashlib.sha256(standing).hexdigest()
-    _write(division.folder / FILE, json.dumps(about).encode() + b"\n", 0o600)  # the last: with it all is there
+    _write(division.folder / DIVISION, json.dumps(about).encode() + b"\n", 0o600)  # the last: with it all is there
     return ""
 
 

@@ -10,6 +10,9 @@ from typing import TypeVar
 
 from agent.errors import MissingRequirementError, TaskError
 
+DIVISION = "division.json"
+"""Name of the file, in a folder `rows-KEY` of the cache, that says which validation examples stand."""
+
 Found = TypeVar("Found")
 
 

@@ -23,7 +23,7 @@ from agent.execution.scoring.measures import Labels, Outputs, measured
 from agent.execution.scoring.predictions import Examples, predicted
 from agent.execution.scoring.scoring_job import observed
 from agent.execution.slices.row_lead import SHARES, row_lead
-from agent.execution.slices.source import Burned, Contender, Openings
+from agent.execution.slices.source import OPENED, Burned, Contender, Openings
 from agent.store.atomic_file import write_durably
 from agent.task.division import Division
 from agent.task.measure_table import MEASURES
@@ -50,7 +50,7 @@ class RowSlices:
         self._examples = examples
         self._division = division
         self._sandbox = sandbox
-        self.openings = Openings(division.folder / "opened.jsonl")
+        self.openings = Openings(division.folder / OPENED)
 
     @property
     def digest(self) -> str:

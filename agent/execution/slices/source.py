@@ -1,6 +1,7 @@
 """Where a run's gains are confirmed: slices of text or rows that no job has seen, opened one by one."""
 
 import glob
+import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import JournalError
-from agent.task.prepared import digest_of
+from agent.task.prepared import DIVISION, digest_of
 from agent.trials.noise import Lead
 from agent.trials.trial import Score
 
@@ -122,7 +123,8 @@ class Openings:
 
     @classmethod
     def of_pool(cls, cache: Path, task_name: str, digest: str) -> "Openings | None":
-        """Return those of the pool with a digest, without reading its slices; None if it is not in the cache."""
+        """Return those of the pool, or of the division, with a digest, without reading its slices; None if it is not in
+        the cache."""
         for meta in sorted(cache.glob(f"{glob.escape(task_name)}-pool-*/meta.json")):
             try:
                 found = digest_of(json.loads(meta.read_bytes())["slices"])
@@ -130,6 +132,9 @@ class Openings:
                 continue  # another version's, or one that is being made
             if found == digest:
                 return cls(meta.parent / OPENED)
+        for division in sorted(cache.glob(f"rows-*/{DIVISION}")):
+            if digest_of([hashlib.sha256(division.read_bytes()).hexdigest()]) == digest:
+                return cls(division.parent / OPENED)
         return None
 
     def n_untouched(self, n_slices: int) -> int:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import TaskError
+from agent.execution.slices.source import Openings
 from agent.task.corpus import Corpus
 from agent.task.division import (
     ENOUGH,
@@ -22,6 +23,7 @@ from agent.task.division import (
     prepare_division,
     sizes,
 )
+from agent.task.prepared import digest_of
 
 
 def examples(folder: Path, n: int, *, row_bytes: int = 6, seed: int = 0, header: bytes = b"") -> Corpus:
@@ -135,4 +137,9 @@ def test_inputs_that_are_missing_are_named(tmp_path: Path) -> None:
 def test_the_digest_is_of_the_file_that_says_who_stands(tmp_path: Path) -> None:
     division = prepare_division(examples(tmp_path / "data", 1000), 1000, tmp_path)
     content = (division.folder / "division.json").read_bytes()
-    assert division.digest == hashlib.sha256(content).hexdigest()[:16]
+    assert division.digest == digest_of([hashlib.sha256(content).hexdigest()])
+    openings = Openings.of_pool(tmp_path, "any task", division.digest)
+    assert openings is not None
+    openings.next(run="r", n_slices=2, taken=[])
+    assert (division.folder / "opened.jsonl").is_file()
+    assert Openings.of_pool(tmp_path, "any task", "another") is None
