@@ -1,6 +1,8 @@
 """What is refused of any job before it starts, whichever sandbox it is for."""
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from sandbox.errors import SandboxError
@@ -8,6 +10,37 @@ from sandbox.job import Job, Mount
 
 ADDED_BY_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_")
 """A shell starts every job, and these are taken away again behind it."""
+_SET_BY_SHELLS = (
+    *(
+        "BASHOPTS",
+        "BASHPID",
+        "BASH_VERSINFO",
+        "DIRSTACK",
+        "EPOCHREALTIME",
+        "EPOCHSECONDS",
+        "EUID",
+        "FUNCNAME",
+        "GROUPS",
+    ),
+    *(
+        "HISTCMD",
+        "IFS",
+        "LINENO",
+        "OPTIND",
+        "PPID",
+        "PS1",
+        "PS2",
+        "PS4",
+        "RANDOM",
+        "SECONDS",
+        "SHELLOPTS",
+        "SRANDOM",
+        "UID",
+    ),
+)
+"""dash or bash gives these a value of its own, or cannot export the one that is given."""
+_STARTS_THE_JOB = re.compile(r"etc|lib\w*|usr|bin|sbin|proc|dev|sys", re.ASCII)
+"""Folders of the root that hold what starts a job before it has lost its rights."""
 WITHOUT_ADDED = " ".join(f"-u {name}" for name in ADDED_BY_SHELLS)
 """The options of env(1) that do so."""
 
@@ -21,15 +54,38 @@ def refuse(job: Job) -> None:
     if not job.argv or "=" in job.argv[0]:
         raise SandboxError(f"cannot run the command {job.argv}: its first word must name a program")
     for name in job.environment:
-        if name in ADDED_BY_SHELLS or "=" in name or not name:
+        identifier = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII)
+        if not identifier or name in ADDED_BY_SHELLS or name in _SET_BY_SHELLS:
             raise SandboxError(f"the variable {name!r} cannot be given to a job; rename it in task.toml")
-    for mount in job.mounts:
-        if not mount.target.startswith("/") or ".." in PurePosixPath(mount.target).parts:
-            raise SandboxError(f"mount target {mount.target!r} must be an absolute path without '..'")
+    _refuse_targets(job.mounts)
     mounts = (word for mount in job.mounts for word in (str(mount.source), mount.target))
     variables = (word for pair in job.environment.items() for word in pair)
     if any("\0" in word for word in (*job.argv, *variables, *mounts, job.workdir)):
         raise SandboxError(f"a zero byte in the command, variables or mounts of {job.label}; remove it")
+
+
+def _refuse_targets(mounts: Sequence[Mount]) -> None:
+    """Refuse targets that cover what starts the job, by their name or through a symbolic link in another mount."""
+    for mount in mounts:
+        target = mount.target
+        if not target.startswith("/") or ".." in PurePosixPath(target).parts:
+            raise SandboxError(f"mount target {target!r} must be an absolute path without '..'")
+        top = PurePosixPath(target).parts[1:2]
+        if not top or _STARTS_THE_JOB.fullmatch(top[0]):
+            raise SandboxError(
+                f"mount target {target!r} covers a system folder that starts the job; choose another: /tmp/data"
+            )
+        for other in mounts:
+            if other is mount or not PurePosixPath(target).is_relative_to(other.target):
+                continue
+            step = other.source
+            for part in PurePosixPath(target).relative_to(other.target).parts:
+                step /= part
+                if step.is_symlink():
+                    raise SandboxError(
+                        f"mount target {target!r} leads through the symbolic link {step}; choose a target outside of "
+                        f"{other.target}"
+                    )
 
 
 def needs_copy(mount: Mount, uid: int) -> bool:

@@ -87,7 +87,7 @@ class BubblewrapSandbox:
 
     def _launch(self, job: Job, who: launch.Identity, root: rootfs.RootFs, control: Control) -> Process:
         options = [*who.namespaces, "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
-        for name, value in self._environment(job).items():
+        for name, value in self._own_variables(job).items():
             options += ["--setenv", name, value]
         options += root.options
         for fd in control.wrapping.pass_fds:
@@ -97,7 +97,8 @@ class BubblewrapSandbox:
         # Through a file, because a command line can be read by everybody on this machine.
         in_file = root.in_memory("\0".join(options).encode() + b"\0")
         size_mb = job.limits.output_mb if job.output is not None else job.limits.scratch_mb
-        limited = launch.resource_limits(int(size_mb * 2**20), control.rlimit_processes)
+        file_bytes = int(size_mb * 2**20)
+        limited = launch.resource_limits(file_bytes, control.rlimit_processes)
         inner = (*who.prefix, *limited, *launch.gate(), *job.argv)
         command = [str(self._program), "--args", str(in_file), "--", *inner]
         if not control.wrapping.prefix:
@@ -124,13 +125,14 @@ class BubblewrapSandbox:
             root.close()
         process = Process(popen, host)
         try:
-            process.pass_gate(self._program, who, control)
+            process.pass_gate(self._program, who, control, file_bytes=file_bytes, environment=job.environment)
         except BaseException:
             process.end()
             raise
         return process
 
-    def _environment(self, job: Job) -> Mapping[str, str]:
+    def _own_variables(self, job: Job) -> Mapping[str, str]:
+        """Return the variables that are ours to choose, and none of the job's: programs before the gate see them."""
         beside = str(self._python.executable.parent) if self._python.has_name else rootfs.NAMED_PYTHON
         given = {
             "PATH": f"{beside}:/usr/bin:/bin",
@@ -139,7 +141,7 @@ class BubblewrapSandbox:
         }
         if job.gpus:  # only their devices are there, so they are counted from 0
             given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))
-        return given | dict(job.environment)
+        return given
 
     def _execution(self, ending: Ending, used: Reading, size: int | None, truncated: bool) -> Execution:
         stopped_by = StoppedBy.MEMORY if used.over_memory else ending.stopped_by

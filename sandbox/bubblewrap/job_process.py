@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,19 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def pass_gate(self, program: Path, who: launch.Identity, control: Control) -> None:
-        """Wait until the job's process has given up its rights, check that, put it under its limits, and let it run."""
+    def pass_gate(
+        self,
+        program: Path,
+        who: launch.Identity,
+        control: Control,
+        *,
+        file_bytes: int,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Wait until the job's process has given up its rights, check that, put it under its limits, and let it run.
+
+        `file_bytes` is the largest file that it may write, `environment` what it is given beside our own variables.
+        """
         self._gate.settimeout(_START_SECONDS)
         try:
             waiting = launch.receive(self._gate)
@@ -72,8 +84,9 @@ class Process:
             launch.refuse_rights(waiting, who, filtered=seccomp.supported())
             control.adopt(waiting.pid, waiting.init)
             launch.die_first(waiting.pid)
-            launch.open_gate(self._gate)
-        except (FileNotFoundError, ProcessLookupError, BrokenPipeError) as error:
+            launch.limit_init(waiting.init, file_bytes, control.rlimit_processes)
+            launch.open_gate(self._gate, environment)
+        except (FileNotFoundError, ProcessLookupError, ConnectionError) as error:
             raise SandboxError("something killed the job before it began; is this machine out of memory?") from error
         self._gate.close()
 

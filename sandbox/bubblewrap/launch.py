@@ -7,8 +7,11 @@ opens the gate only if it holds nothing; the same process then becomes the job.
 
 import os
 import re
+import resource
+import shlex
 import socket
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +19,16 @@ from sandbox.errors import UnsafeLaunchError
 from sandbox.host_identity import private_id
 from sandbox.job_checks import WITHOUT_ADDED
 
+# The shell runs what the host answers: the job's variables and the last exec. Until then only variables of ours are
+# set, because the loader of each program before the gate obeys LD_PRELOAD and its like. Only words that are built into
+# the shell read the answer: the job may be allowed no second process.
+_GATE = """printf r >&0 && go= && while IFS= read -r line; do go=$go$line'
+'; done && eval "$go\""""
 # `env -u`: what shells add by themselves. `</dev/null` takes the place of the socket.
-_GATE = f'printf r >&0 && read -r go && exec /usr/bin/env {WITHOUT_ADDED} -- "$@" </dev/null'
+_LAST = f'exec /usr/bin/env {WITHOUT_ADDED} -- "$@" </dev/null'
 PROGRAMS = ("/usr/bin/prlimit", "/usr/bin/setpriv", "/usr/bin/env", "/bin/sh")
+_OPEN_FILES = 1024
+_QUEUED_BYTES = 819_200
 _SO_PASSCRED_FIELDS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -142,9 +152,28 @@ def refuse_rights(waiting: Waiting, expected: Identity, *, filtered: bool) -> No
         )
 
 
-def open_gate(host: socket.socket) -> None:
-    """Let the job begin."""
-    host.sendall(b"g\n")
+def open_gate(host: socket.socket, environment: Mapping[str, str]) -> None:
+    """Let the job begin, with the variables `environment` beside ours.
+
+    An answer that is cut short runs nothing: its last line is what starts the job.
+    """
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    host.sendall("\n".join((*exports, _LAST, "")).encode("utf-8", "surrogateescape"))
+    host.shutdown(socket.SHUT_WR)
+
+
+def limit_init(pid: int, file_bytes: int, processes: int | None) -> None:
+    """Cap what process 1 of the job's pid namespace may have, as `resource_limits` caps the job's own processes."""
+    caps = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: file_bytes,
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+        resource.RLIMIT_MSGQUEUE: _QUEUED_BYTES,
+    }
+    if processes is not None:
+        caps[resource.RLIMIT_NPROC] = processes
+    for name, value in caps.items():
+        resource.prlimit(pid, name, (value, value))
 
 
 def die_first(pid: int) -> None:
@@ -158,7 +187,8 @@ def resource_limits(file_bytes: int, processes: int | None) -> tuple[str, ...]:
     It runs inside, because root needs CAP_SYS_RESOURCE to do it from outside, and containers often lack that.
     """
     count = () if processes is None else (f"--nproc={processes}",)
-    return (PROGRAMS[0], "--core=0", f"--fsize={file_bytes}", "--nofile=1024", "--msgqueue=819200", *count)
+    fixed = ("--core=0", f"--nofile={_OPEN_FILES}", f"--msgqueue={_QUEUED_BYTES}")
+    return (PROGRAMS[0], *fixed, f"--fsize={file_bytes}", *count)
 
 
 def _is_nested(pid: int) -> bool:

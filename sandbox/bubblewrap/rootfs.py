@@ -86,6 +86,8 @@ def build(root: RootFs, job: Job, python: Interpreter, who: Identity) -> None:
     root.file(b"127.0.0.1 localhost\n::1 localhost\n", "/etc/hosts")
     root.file(b"passwd: files\ngroup: files\nhosts: files\n", "/etc/nsswitch.conf")
     root.add("--proc", "/proc", "--dev", "/dev")
+    # Process 1 is bubblewrap: launched by an ordinary user it has the job's uid, who could write to its memory.
+    root.add("--perms", "0555", "--size", "4096", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1")
     root.tmpfs("/dev/shm", scratch_bytes)
     _gpus(root, job.gpus)
     root.add("--remount-ro", "/dev")

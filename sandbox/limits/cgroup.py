@@ -23,6 +23,7 @@ from sandbox.limits.controller import Control, Controller, Reading, Wrapping
 ROOT = Path("/sys/fs/cgroup")
 _PREFIX = "autocentaur"
 _PERIOD_US = 100_000
+_INIT = 1  # process 1 of the job's pid namespace, which is bubblewrap's
 _V1_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 _V2_CONTROLLERS = ("memory", "pids", "cpu")
 _serial = itertools.count()
@@ -70,7 +71,7 @@ class CgroupV1:
             if swap.exists():  # not there if the kernel does not account swap; then see memory.swappiness
                 _write(swap, memory_bytes)
             _write(folders["memory"] / "memory.swappiness", "0")
-            _write(folders["pids"] / "pids.max", str(limits.processes))
+            _write(folders["pids"] / "pids.max", str(limits.processes + _INIT))
             _write(folders["cpu"] / "cpu.cfs_period_us", str(_PERIOD_US))
             _write(folders["cpu"] / "cpu.cfs_quota_us", str(int(limits.cpus * _PERIOD_US)))
         return group
@@ -99,7 +100,7 @@ class CgroupV2:
             if (folder / "memory.swap.max").exists():  # not there without swap accounting
                 _write(folder / "memory.swap.max", "0")
             _write(folder / "memory.oom.group", "1")
-            _write(folder / "pids.max", str(limits.processes))
+            _write(folder / "pids.max", str(limits.processes + _INIT))
             _write(folder / "cpu.max", f"{int(limits.cpus * _PERIOD_US)} {_PERIOD_US}")
         return group
 
@@ -115,8 +116,8 @@ class _V1Group:
         self.folders = folders
 
     def adopt(self, pid: int, init: int) -> None:
-        for folder in self.folders.values():
-            _write(folder / "cgroup.procs", str(pid))
+        for folder in dict.fromkeys(self.folders.values()):
+            _take_in(folder, init, pid)
 
     def read(self) -> Reading:
         counters = _counters(self.folders["memory"] / "memory.oom_control")
@@ -139,7 +140,7 @@ class _V2Group:
         self.folder = folder
 
     def adopt(self, pid: int, init: int) -> None:
-        _write(self.folder / "cgroup.procs", str(pid))
+        _take_in(self.folder, init, pid)
 
     def read(self) -> Reading:
         return read_v2(self.folder)
@@ -216,6 +217,11 @@ def _make(folder: Path) -> None:
         folder.mkdir()
     except OSError as error:
         raise SandboxError(f"cannot make the control group {folder}: {error.strerror}") from error
+
+
+def _take_in(folder: Path, *pids: int) -> None:
+    for pid in pids:
+        _write(folder / "cgroup.procs", str(pid))
 
 
 def _write(file: Path, text: str) -> None:

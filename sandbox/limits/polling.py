@@ -62,7 +62,8 @@ class _Watch:
         count = min(math.ceil(self._limits.cpus), len(allowed))
         first = next(_turn) * count
         try:
-            os.sched_setaffinity(pid, {allowed[(first + offset) % len(allowed)] for offset in range(count)})
+            for process in (init, pid):
+                os.sched_setaffinity(process, {allowed[(first + offset) % len(allowed)] for offset in range(count)})
         except PermissionError as error:  # root without CAP_SYS_NICE, in a container
             raise SandboxError(
                 "cannot choose the job's processors without CAP_SYS_NICE; run as an ordinary user"

@@ -290,6 +290,21 @@ class SandboxContract:
         ran = run("import os; print(*os.environ)", environment={"TRAIN_SEED": "7"})
         assert set(ran.log.split()) - self.set_by_the_image() == {"HOME", "LANG", "PATH", "TRAIN_SEED"}
 
+    def test_values_of_variables_arrive_whole(self, run: Run) -> None:
+        long = "x" * 100_000  # all together longer than the buffer of a socket
+        given = {"A": 'it\'s "quoted" $HOME `id` \\n\n\tnext line\n', "B": "é ☂", "C": "", "IN": "in 'a'\n"}
+        given |= {f"LONG{number}": long for number in range(5)}
+        code = """
+            import os
+            print(*(ascii(os.environ[name]) for name in ("A", "B", "C", "IN")))
+            print(sum(len(os.environ[f"LONG{number}"]) for number in range(5)))
+        """
+        shown = " ".join(ascii(given[name]) for name in ("A", "B", "C", "IN"))
+        assert run(code, environment=given).log == f"{shown}\n{5 * len(long)}\n"
+
+    def test_a_job_of_one_process_needs_no_second_one(self, run: Run) -> None:
+        assert run("print('ran')", environment={"A": "1"}, processes=1).log == "ran\n"
+
     def test_no_process_inside_shows_the_hosts_environment(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-host")
         code = """
@@ -764,6 +779,22 @@ class SandboxContract:
             print("still here")
         """
         assert run(code).log == "-1 -1\nstill here\n"
+
+    def test_no_process_but_the_jobs_own_can_be_written_to(self, run: Run) -> None:
+        code = """
+            import glob, os
+            own = os.path.realpath("/proc/self")
+            for path in (*glob.glob("/proc/[0-9]*/mem"), *glob.glob("/proc/[0-9]*/task/*/mem"), "/proc/1/mem"):
+                if path.startswith(own + "/"):
+                    continue
+                try:
+                    os.close(os.open(path, os.O_RDWR))
+                    print("OPENED", path)
+                except OSError:
+                    pass
+            print("tried")
+        """
+        assert run(code).log == "tried\n"
 
     def test_no_new_namespaces_or_mounts(self, run: Run) -> None:
         code = """

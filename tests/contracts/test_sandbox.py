@@ -1,8 +1,11 @@
 """Every sandbox keeps the contract."""
 
 import os
+import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +15,8 @@ from sandbox.container.docker_sandbox import OWNER, DockerSandbox
 from sandbox.container.engine import Engine
 from sandbox.container.image import Wanted, find_or_build
 from sandbox.interpreter import own
-from sandbox.job import Sandbox
-from tests.contracts.sandbox_contract import SandboxContract, control_groups
+from sandbox.job import Job, Limits, Sandbox
+from tests.contracts.sandbox_contract import Gate, SandboxContract, control_groups, processes_with, python, wait_for
 from tests.docker_engine import skip_without_docker
 
 
@@ -25,6 +28,38 @@ class TestBubblewrap(SandboxContract):
 
     def held(self) -> set[str]:
         return control_groups(os.getpid())
+
+    def test_process_1_of_the_job_has_its_limits(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        marker, gate = uuid.uuid4().hex, Gate(tmp_path)
+        limits = Limits(wall_seconds=600.0, memory_gb=0.25, output_mb=3.0)
+        job = Job(
+            python(f"print('up', flush=True)\n{gate.WAIT}", marker),
+            *("RUN/1/x", limits, tmp_path / "log", tmp_path / "artifact"),
+            mounts=(gate.mount,),
+        )
+        thread = threading.Thread(target=sandbox.run, args=(job,))
+        thread.start()
+        wait_for(lambda: job.log.exists() and job.log.read_text() == "up\n", while_alive=thread)
+        try:
+            found = [
+                pid
+                for pid in processes_with(marker)
+                if os.path.basename(os.readlink(f"/proc/{pid}/exe"))[:6] == "python"
+            ]
+            status = Path(f"/proc/{found[0]}/status").read_text().partition("PPid:")[2]
+            found.append(int(status.split()[0]))
+            files = [Path(f"/proc/{number}/limits").read_text().splitlines() for number in found]
+            groups = [Path(f"/proc/{number}/cgroup").read_text() for number in found]
+            allowed = [os.sched_getaffinity(number) for number in found]
+        finally:
+            gate.open()
+            thread.join()
+        named = ("Max file size", "Max core file size", "Max open files", "Max msgqueue size")
+        own, of_init = ([line for line in lines if line.startswith(named)] for lines in files)
+        assert f"{3 << 20}" in next(line for line in own if line.startswith("Max file size"))
+        assert of_init == own
+        assert groups[0] == groups[1]
+        assert allowed[0] == allowed[1]
 
 
 @pytest.mark.docker

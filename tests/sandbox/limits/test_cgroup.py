@@ -51,7 +51,7 @@ def test_v2_writes_the_limits_in_the_kernels_units(tmp_path: Path) -> None:
     assert folder.name.endswith(".RUN-0007-train")
     assert (folder / "memory.max").read_text() == str(512 * 2**20)
     assert (folder / "memory.oom.group").read_text() == "1"
-    assert (folder / "pids.max").read_text() == "20"
+    assert (folder / "pids.max").read_text() == "21"  # the 20 of the job, and process 1
     assert (folder / "cpu.max").read_text() == "150000 100000"
     group.adopt(4711, 4710)
     assert (folder / "cgroup.procs").read_text() == "4711"
