@@ -6,22 +6,35 @@ the container is dead, however it died: then the keeper ends, and the kernel kil
 """
 
 import re
+from collections.abc import Mapping
 
 from sandbox.limits.controller import Reading
+from sandbox.limits.memory_peak import STAT_NAMES, MemoryPeak, droppable_bytes
 
 _FILES = (  # of version 1, then 2; which are there is seen when it runs
     "cpuacct/cpuacct.usage",
+    "memory/memory.usage_in_bytes",
     "memory/memory.max_usage_in_bytes",
+    "memory/memory.stat",
     "memory/memory.oom_control",
     "cpu.stat",
-    "memory.peak",
     "memory.current",
+    "memory.peak",
+    "memory.stat",
     "memory.events",
 )
-_SCRIPT = """
+_SCRIPT = f"""
 while read -r _; do
   for file in "$@"; do
-    if [ -r "$file" ]; then while read -r line; do echo "$file $line"; done <"$file"; fi
+    if [ -r "$file" ]; then
+      while read -r line; do
+        case "${{file##*/}} $line" in
+          {"|".join(f'"memory.stat {name} "*' for name in STAT_NAMES)}) echo "$file $line" ;;
+          "memory.stat "*) ;;
+          *) echo "$file $line" ;;
+        esac
+      done <"$file"
+    fi
   done
   echo .
 done
@@ -37,7 +50,7 @@ class Counts:
         self.n_answers = 0
         self.latest: Reading | None = None
         self._text = ""
-        self._peak_bytes = 0
+        self._peak = MemoryPeak()
 
     def take(self, printed: bytes) -> None:
         """Take in a piece of what was printed; it may be cut anywhere."""
@@ -52,14 +65,17 @@ class Counts:
         lines = (line.rpartition(" ") for line in answer.splitlines())
         found = {name: int(value) for name, _, value in lines if re.fullmatch(r"\d+", value)}
         nanoseconds = found.get("cpuacct/cpuacct.usage", found.get("cpu.stat usage_usec", -1) * 1000)
-        # Before Linux 5.19, version 2 has no peak: then it is the highest use that was seen.
-        memory = [found[name] for name in _PEAKS if name in found]
-        killed = [found[name] for name in _KILLS if name in found]
-        if nanoseconds < 0 or not memory or not killed:
+        used = _first(found, "memory/memory.usage_in_bytes", "memory.current")
+        highest = _first(
+            found, "memory/memory.max_usage_in_bytes", "memory.peak"
+        )  # Linux before 5.19: not in version 2
+        killed = _first(found, "memory/memory.oom_control oom_kill", "memory.events oom_kill")
+        if nanoseconds < 0 or used is None or killed is None:
             return None
-        self._peak_bytes = max(self._peak_bytes, *memory)
-        return Reading(nanoseconds / 1e9, self._peak_bytes, over_memory=killed[0] > 0)
+        stat = {name.rpartition(" ")[2]: value for name, value in found.items() if "memory.stat " in name}
+        peak_bytes = self._peak.look(used, droppable_bytes(stat), highest)
+        return Reading(nanoseconds / 1e9, peak_bytes, over_memory=killed > 0)
 
 
-_PEAKS = ("memory/memory.max_usage_in_bytes", "memory.peak", "memory.current")
-_KILLS = ("memory/memory.oom_control oom_kill", "memory.events oom_kill")
+def _first(found: Mapping[str, int], *names: str) -> int | None:
+    return next((found[name] for name in names if name in found), None)

@@ -19,6 +19,7 @@ from sandbox.errors import SandboxError
 from sandbox.host_identity import start_ticks
 from sandbox.job import Limits
 from sandbox.limits.controller import Control, Controller, Reading, Wrapping
+from sandbox.limits.memory_peak import MemoryPeak, droppable_bytes
 
 ROOT = Path("/sys/fs/cgroup")
 _PREFIX = "autocentaur"
@@ -114,17 +115,22 @@ class _V1Group:
 
     def __init__(self, folders: dict[str, Path]) -> None:
         self.folders = folders
+        self._peak = MemoryPeak()
 
     def adopt(self, pid: int, init: int) -> None:
         for folder in dict.fromkeys(self.folders.values()):
             _take_in(folder, init, pid)
 
     def read(self) -> Reading:
-        counters = _counters(self.folders["memory"] / "memory.oom_control")
+        memory = self.folders["memory"]
         return Reading(
             cpu_seconds=int((self.folders["cpuacct"] / "cpuacct.usage").read_text()) / 1e9,
-            peak_memory_bytes=int((self.folders["memory"] / "memory.max_usage_in_bytes").read_text()),
-            over_memory=counters["oom_kill"] > 0,
+            peak_memory_bytes=self._peak.look(
+                used=int((memory / "memory.usage_in_bytes").read_text()),
+                droppable=droppable_bytes(_counters(memory / "memory.stat")),
+                highest=int((memory / "memory.max_usage_in_bytes").read_text()),
+            ),
+            over_memory=_counters(memory / "memory.oom_control")["oom_kill"] > 0,
         )
 
     def close(self) -> None:
@@ -138,23 +144,31 @@ class _V2Group:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._peak = MemoryPeak()
 
     def adopt(self, pid: int, init: int) -> None:
         _take_in(self.folder, init, pid)
 
     def read(self) -> Reading:
-        return read_v2(self.folder)
+        return read_v2(self.folder, self._peak)
 
     def close(self) -> None:
         _remove(self.folder)
 
 
-def read_v2(folder: Path) -> Reading:
-    """Return what the group at `folder` has used. Before Linux 5.19 there is no peak: then it is the present use."""
-    peak = folder / "memory.peak"
+def read_v2(folder: Path, peak: MemoryPeak) -> Reading:
+    """Return what the group at `folder` has used; `peak` has the earlier looks at it.
+
+    Before Linux 5.19 the kernel counts no peak: then it is the highest use at a look.
+    """
+    highest = folder / "memory.peak"
     return Reading(
         cpu_seconds=_counters(folder / "cpu.stat")["usage_usec"] / 1e6,
-        peak_memory_bytes=int((peak if peak.exists() else folder / "memory.current").read_text()),
+        peak_memory_bytes=peak.look(
+            used=int((folder / "memory.current").read_text()),
+            droppable=droppable_bytes(_counters(folder / "memory.stat")),
+            highest=int(highest.read_text()) if highest.exists() else None,
+        ),
         over_memory=_counters(folder / "memory.events")["oom_kill"] > 0,
     )
 

@@ -14,6 +14,7 @@ from sandbox.errors import SandboxError
 from sandbox.job import Limits
 from sandbox.limits import cgroup
 from sandbox.limits.controller import Control, Controller, Reading, Wrapping
+from sandbox.limits.memory_peak import MemoryPeak
 
 _OURS = 3  # processes in the scope that are not the job's: bubblewrap twice, and the keeper
 _PROBE = 'cd "/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)" && cat memory.max pids.max cpu.max'
@@ -87,6 +88,7 @@ class KeptScope:
     def __init__(self, command: tuple[str, ...], manager: dict[str, str], limits: Limits) -> None:
         self._limits = limits
         self._folder = Path()
+        self._peak = MemoryPeak()
         self._keeper, self._end_of_keeper = os.pipe()
         prefix = (*command, "/bin/sh", "-c", _KEEPER, "sh", str(self._keeper))
         self.wrapping = Wrapping(prefix, manager, (self._keeper,))
@@ -100,7 +102,7 @@ class KeptScope:
             raise SandboxError(f"systemd put the job in {member} with memory.max {found}, not {asked}; try again")
 
     def read(self) -> Reading:
-        return cgroup.read_v2(self._folder)
+        return cgroup.read_v2(self._folder, self._peak)
 
     def close(self) -> None:
         os.close(self._keeper)

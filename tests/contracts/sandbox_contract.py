@@ -650,6 +650,42 @@ class SandboxContract:
         execution = run(code).execution  # 100 MiB that four processes share
         assert (execution.exit_code, execution.stopped_by) == (0, StoppedBy.ITSELF)
 
+    def test_files_read_for_the_first_time_are_not_the_jobs_memory(self, run: Run, tmp_path: Path) -> None:
+        cold = tmp_path / "cold"
+        cold.write_bytes(os.urandom(1 << 20) * 150)
+        cold.chmod(0o644)
+        with cold.open("rb") as file:
+            os.fsync(file)
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # as after a boot
+        code = """
+            with open("/in/cold", "rb", 0) as file:
+                while file.read(1 << 16): pass
+        """
+        peak_gb = run(code, mounts=(Mount(cold, "/in/cold"),)).execution.peak_memory_gb
+        assert peak_gb is not None
+        assert peak_gb < 0.07  # less than half of the file, which is 0.146
+
+    def test_files_in_memory_are_the_jobs_memory(self, run: Run, tmp_path: Path) -> None:
+        gate = Gate(tmp_path)
+        code = f"""
+            import os
+            for folder in ("/tmp", "/dev/shm"):
+                with open(folder + "/full", "wb", 0) as file:
+                    for _ in range(60): file.write(bytes(1 << 20))
+            {gate.WAIT.replace(chr(10), chr(10) + " " * 12)}
+        """
+        asked: list[bool] = []
+
+        def looked_at() -> bool:
+            asked.append(True)
+            if len(asked) == 4:  # by then there were looks between two questions, also where memory is sampled
+                gate.open()
+            return False
+
+        execution = run(code, mounts=(gate.mount,), output=False, stop_when=looked_at, scratch_mb=64.0).execution
+        assert execution.peak_memory_gb is not None
+        assert 0.117 < execution.peak_memory_gb < 0.2
+
     def test_fork_bomb_meets_the_process_limit(self, run: Run) -> None:
         code = """
             import os, time
