@@ -1,15 +1,14 @@
 """Text for people: untrusted text made short and safe to print, and plurals."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
+
+from sandbox.characters import is_hidden
 
 Say = Callable[[str], None]
 """Prints one line for the user."""
 
 _TAIL_BYTES = 20_000
-# Control characters but newline and tab, and what turns or hides the text around it.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def counted(n: int, one: str, several: str | None = None) -> str:
@@ -41,12 +40,15 @@ def last_line(log: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return text without line breaks, tabs and control characters, so that it cannot forge a row or a trailer."""
-    if text.isprintable() and "  " not in text:
+    """Return text without line breaks, tabs, control and invisible characters, so that it cannot forge a row."""
+    if text.isprintable() and text.isascii() and "  " not in text:
         return text.strip()
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join("".join(c if c.isprintable() and not is_hidden(c) else " " for c in text).split())
 
 
 def inert(text: str) -> str:
-    """Return text without characters that could steer a terminal: they show as `\\x1b` and the like."""
-    return _STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    """Return text without characters that could steer a terminal or hide in it: they show as `\\x1b` and the like."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    pairs = zip(f" {text}", text, strict=False)
+    return "".join(f"\\x{ord(c):02x}" if c not in "\n\t" and is_hidden(c, before) else c for before, c in pairs)

@@ -1,30 +1,34 @@
 """What a job prints, on its way to a file: bounded, and harmless to terminals, prompts and parsers."""
 
 import codecs
-import unicodedata
 from collections import deque
 from pathlib import Path
 from types import TracebackType
 
+from sandbox.characters import EMOJI_STYLE, is_hidden
 from sandbox.errors import SandboxError
 
 _KEPT = "\n\t"
 
 
-def _inert() -> dict[int, str]:
-    """Return what stands for each control character: its picture where Unicode has one."""
-    table = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in _KEPT}
-    table[ord("\r")] = "\n"
-    table[0x7F] = "\u2421"
-    table.update(dict.fromkeys(range(0x80, 0xA0), "\ufffd"))
-    # Line and paragraph separators, and the marks that make text read in another order than it is stored.
-    marks = [*range(0x2028, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]
-    table.update(dict.fromkeys(marks, "\ufffd"))
-    assert all(unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp") for code in table)
-    return table
+class _Inert(dict[int, str]):
+    """What stands for each character that steers or hides text: its picture where Unicode has one. Filled as used."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if character == "\r":
+            shown = "\n"
+        elif character in EMOJI_STYLE:
+            shown = ""
+        elif character in _KEPT or not is_hidden(character):
+            shown = character
+        else:
+            shown = chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
+        self[code] = shown
+        return shown
 
 
-_INERT = _inert()
+_INERT = _Inert()
 
 
 class BoundedLog:

@@ -27,6 +27,8 @@ SHORT_ALL_THE_SAME = {
     "agent.search.random_search": "one of the searchers: one file each",
 }
 MAY_USE_SANDBOX = {
+    "agent/text.py": {"sandbox.characters"},
+    "agent/edits/source_text.py": {"sandbox.characters"},
     "agent/store/run_lock.py": {"sandbox.host_identity"},
     "agent/run/loop.py": {"sandbox.errors"},
     "agent/run/open_run.py": {"sandbox.job"},

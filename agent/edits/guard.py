@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agent.edits.source_text import hidden_meaning
 from agent.errors import EditError
 
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -20,17 +21,21 @@ class Guard:
     frozen_imports: frozenset[str] = frozenset()  # names from frozen files, as FILE.NAME; see `imports_of`
     texts: tuple[str, ...] = ()  # strings that must occur, e.g. the variable that says where to save
     max_bytes: int = 200_000
+    known: str = ""  # the baseline: what of it reads as other than it runs is the user's own affair
 
     def check(self, source: str) -> str:
         """Return the fingerprint of `source`. Whether it is new is for the caller, who knows the other trials.
 
         Raises:
-            EditError: it does not parse, is too large, or breaks the contract with the files beside it.
+            EditError: it does not parse, is too large, reads as other than it runs, or breaks the contract with the
+                files beside it.
         """
         size = len(source.encode(errors="surrogatepass"))
         if size > self.max_bytes:
             raise EditError(f"the script has {size} bytes, {self.max_bytes} are allowed; make it shorter")
         tree = _parsed(source)
+        if hidden := hidden_meaning(source, self.known):
+            raise EditError(f"the script does not read as it runs: {hidden}")
         if missing := [name for name in self.required if name not in _defined(tree)]:
             raise EditError(f"the script no longer defines {', '.join(missing)}; others import it: put it back")
         for name in self.required:

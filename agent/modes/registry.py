@@ -144,7 +144,7 @@ def _code_edit(
         model_for,
         PromptSet.load("code_edit", answer_format=form.name),
         _briefing(task),
-        Guard(required, imports_of(task.source, task.frozen), saves),
+        Guard(required, imports_of(task.source, task.frozen), saves, known=task.source),
         attempts=config.attempts,
         form=form,
         rehearse=rehearse,

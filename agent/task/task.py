@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params
+from agent.edits.source_text import other_encoding
 from agent.errors import EditError, TaskError
 from agent.search.memory_model import MemoryModel
 from agent.search.space import SearchSpace
@@ -77,6 +78,8 @@ class Task:
         kept = sorted({CONFIG_NAME, self.script, *self.frozen})
         self.space = _space(folder / CONFIG_NAME, text, document, self.profile)
         script = _text(folder, files, self.script)
+        if not as_is and (encoding := other_encoding(script)):
+            raise TaskError(f"{folder / self.script}: {encoding}")
         self.source = _baseline(folder / self.script, script, {} if as_is else document.values, self.space)
         self.hints = document.hints  # values of names that --hints begins at
         if not as_is:  # what ran in a trial has left the place that the hints are about

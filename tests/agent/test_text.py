@@ -9,7 +9,7 @@ import pytest
 from agent.report.html.page import render
 from agent.report.html.tables import RunOnPage
 from agent.report.run_summary import summary
-from agent.text import counted
+from agent.text import counted, inert, one_line
 from agent.trials.repeat import Purpose
 from tests.agent.report.test_headline import METRIC, Past
 from tests.made_runs import BASELINE, made_run
@@ -32,3 +32,17 @@ def test_a_page_of_one_trial_is_told_in_the_singular(tmp_path: Path) -> None:
     words = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
     assert "1 trial:" in words
     assert re.findall(r"\b1 (?:fresh )?(?:trials|runs|repeats|calls|configurations)\b", words) == []
+
+
+HIDDEN = "\x00\x1b\x7f\x9b\u00ad\u034f\u061c\u115f\u200b\u202e\u2066\u2800\u3164\ufeff\ufff9\U000e0001\U000e0100"
+
+
+@pytest.mark.parametrize("character", HIDDEN)
+def test_what_steers_or_hides_reaches_no_reader(character: str) -> None:
+    assert one_line(f"a{character}b") == "a b"
+    assert inert(f"a{character}b") == f"a\\x{ord(character):02x}b"
+
+
+def test_plain_text_of_any_language_stays() -> None:
+    text = "Größe\t深さ עומק ✔\ufe0f\n"
+    assert inert(text) == text

@@ -50,3 +50,8 @@ def test_any_output_is_bounded_and_inert(pieces: list[bytes], cap_bytes: int) ->
         text, _ = written(Path(folder) / "log", pieces, cap_bytes)
     assert len(text.encode()) <= cap_bytes + 80
     assert not {character for character in text if ord(character) < 32 or 127 <= ord(character) < 160} - {"\n", "\t"}
+
+
+def test_what_nobody_sees_is_shown_and_emoji_stay_whole_symbols(tmp_path: Path) -> None:
+    printed = "a\U000e0001b\u200bc\u3164d\u202ee ⚠\ufe0f\n".encode()
+    assert written(tmp_path / "log", [printed], 100)[0] == "a\ufffdb\ufffdc\ufffdd\ufffde ⚠\n"
