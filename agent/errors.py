@@ -19,6 +19,10 @@ class TaskError(UsageError):
     """A task folder or its task.toml is invalid; the message names file and line."""
 
 
+class UnsafeFileError(UsageError):
+    """A folder that may be a stranger's holds what no run writes: a link, a FIFO, a device, a file without an end."""
+
+
 class BudgetSpentError(AgentError):
     """Nothing ran because the budget is spent."""
 

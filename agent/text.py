@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.files import plain_file
 from sandbox.characters import is_hidden
 
 Say = Callable[[str], None]
@@ -25,10 +26,10 @@ def summary(log: str) -> str:
 def read_tail(log: Path) -> str:
     """Return the end of a log that the sandbox wrote; empty if there is none."""
     try:
-        with log.open("rb") as file:
+        with plain_file(log).open("rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _TAIL_BYTES))
-            return file.read().decode(errors="replace")
+            return file.read(_TAIL_BYTES).decode(errors="replace")
     except FileNotFoundError:
         return ""
 

@@ -15,7 +15,19 @@ ROOT = Path(__file__).parents[1]
 
 # A room imports only rooms to its left; rooms of one entry do not import each other. See docs/architecture.md.
 LINE = (
-    *("errors", "resources", "text", "edits", "search|llm|agents", "trials", "task", "store", "execution", "modes"),
+    *(
+        "errors",
+        "resources",
+        "files",
+        "text",
+        "edits",
+        "search|llm|agents",
+        "trials",
+        "task",
+        "store",
+        "execution",
+        "modes",
+    ),
     *("run", "analysis", "report", "server|api", "cli"),
 )
 MAX_MODULES = 13  # in one folder
@@ -39,7 +51,7 @@ OWNERS = {
     "openai": {"agent/llm/openai_model.py"},
     "tenacity": {"agent/llm/openai_model.py"},
     "xllamacpp": {"agent/llm/local_server.py"},
-    "git": {"agent/store/git_repo.py"},
+    "git": {"agent/store/git_command.py"},
     "cma": {"agent/search/cmaes.py"},
     "optuna": {"agent/search/optuna_search.py", "agent/report/html/importance.py"},
     "pydantic": {

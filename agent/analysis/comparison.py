@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from agent.errors import JournalError, UsageError
+from agent.files import read_json
 from agent.modes.model_choice import ECHO
 from agent.modes.registry import NOISE, check_mode
 from agent.run.resume import RAISABLE, raise_of, with_raises
@@ -125,7 +126,7 @@ def load(runs: RunsFolder, name: str | None) -> Comparison:
         raise UsageError(f"there is no comparison {name!r} in {runs.root}; the last is {known[-1]}")
     path = runs.run(name or known[-1]).comparison
     try:
-        document = json.loads(path.read_text())
+        document = read_json(path, run_config.MOST_BYTES)
         if document["format"] != FORMAT:
             raise JournalError(f"{path}: format {document['format']}, and this version reads {FORMAT}")
         config = run_config.checked(**run_config.current(document["config"]))

@@ -9,6 +9,8 @@ from agent.errors import AgentError, JournalError, UsageError
 from agent.execution.executor import corpus_of, scorer_of
 from agent.execution.sandboxes import open_sandbox
 from agent.execution.scoring.scorer import Artifact, Scorer
+from agent.files import read_json
+from agent.store.run_config import MOST_BYTES
 from agent.store.stored_run import StoredRun
 from agent.text import Say, read_tail
 from agent.trials.metric import Metric
@@ -55,7 +57,7 @@ class Verified:
 def load_verified(path: Path) -> Verified | None:
     """Return what was saved last; None if nothing was. Raises JournalError if the file is none of ours."""
     try:
-        return Verified(**json.loads(path.read_text()))
+        return Verified(**read_json(path, MOST_BYTES))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:

@@ -123,7 +123,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             raise UsageError(f"{path}:{number}: not a JSON object ({fault}); one reply a line") from None
         if not isinstance(record, dict) or not isinstance(record.get("reply", record.get("error")), str):
             raise UsageError(f'{path}:{number}: holds neither "reply" nor "error" with a text')

@@ -11,7 +11,6 @@ from typing import Any
 from agent.errors import UsageError
 from agent.report.json_documents import trial_json
 from agent.report.trial_table import verdict
-from agent.store.git_repo import run_git
 from agent.store.stored_run import StoredRun, best_trial, ratchet
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
@@ -73,13 +72,13 @@ def export(stored: StoredRun, folder: Path) -> Exported:
 
 
 def _write(stored: StoredRun, best: Trial, folder: Path) -> None:
-    run_id, git_dir = stored.run_id, ["--git-dir", str(stored.repo.path)]
+    run_id = stored.run_id
     bundle = str((folder / f"{run_id}.bundle").resolve())
-    run_git([*git_dir, "bundle", "create", "--quiet", bundle, f"refs/heads/{run_id}", f"--tags={run_id}/*"])
+    stored.repo.run(["bundle", "create", "--quiet", bundle, f"refs/heads/{run_id}", f"--tags={run_id}/*"])
     first, *_, last = [*ratchet(stored), stored.hashes[best.number]]
     if first != last:
         into = ["--output-directory", str((folder / "patches").resolve())]
-        run_git([*git_dir, "format-patch", "--quiet", "--no-signature", "--zero-commit", *into, f"{first}..{last}"])
+        stored.repo.run(["format-patch", "--quiet", "--no-signature", "--zero-commit", *into, f"{first}..{last}"])
     task = stored.task(best.number)
     script = folder / task.script
     script.parent.mkdir(parents=True, exist_ok=True)

@@ -212,10 +212,9 @@ def read_exchange(path: Path) -> list[Call]:
     calls = []
     for line in lines:
         try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        calls.append(Call.of(record))
+            calls.append(Call.of(json.loads(line)))
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+            continue  # a torn line, or a stranger's
     return calls
 
 

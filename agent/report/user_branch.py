@@ -10,8 +10,9 @@ from pathlib import Path
 
 from agent.analysis.ablation_log import hash_of, known
 from agent.errors import RepoError, UsageError
+from agent.store.git_command import run_git
 from agent.store.git_objects import AUTHOR
-from agent.store.git_repo import TrialRepo, run_git
+from agent.store.git_repo import TrialRepo
 from agent.store.stored_run import StoredRun, ratchet
 from agent.text import counted
 from agent.trials.keep_rule import HELD_OUT_SEED
@@ -79,8 +80,8 @@ class _Told:
 
     @classmethod
     def of(cls, repo: TrialRepo, commit: str) -> "_Told":
-        about = run_git(["--git-dir", str(repo.path), "log", "-1", "--format=%an%n%ae%n%ad%n%B", "--date=raw", commit])
-        name, email, date, message = about.decode().split("\n", 3)
+        about = repo.run(["log", "-1", "--format=%an%n%ae%n%ad%n%B", "--date=raw", commit])
+        name, email, date, message = about.split("\n", 3)
         return cls.by(message, name, email, date)
 
     @classmethod

@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+from agent.files import plain_file
+
 
 def write_durably(path: Path, content: str | bytes) -> None:
     """Make `path` hold `content`, in one step, and wait until it is on the disk."""
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = plain_file(path.with_name(f"{path.name}.tmp"))
     with temporary.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()

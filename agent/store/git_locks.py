@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.files import plain_file, read_text
+
 
 @contextmanager
 def turn(repo: Path) -> Iterator[int]:
@@ -14,7 +16,7 @@ def turn(repo: Path) -> Iterator[int]:
 
     Who inherits it keeps the turn: a git command that outlives its killed program is waited for.
     """
-    fd = os.open(repo.with_name(f"{repo.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = os.open(plain_file(repo.with_name(f"{repo.name}.lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield fd
@@ -55,6 +57,20 @@ def registered(repo: Path, worktree: Path) -> list[Path]:
     ]
 
 
+def register(repo: Path, worktree: Path, branch: str) -> None:
+    """Make an empty worktree of `repo` on a branch, as `git worktree add --no-checkout` does. Call it in one's turn."""
+    folder, n = repo / "worktrees" / "worktree", 0
+    while folder.exists():
+        n += 1
+        folder = folder.with_name(f"worktree{n}")
+    folder.mkdir(parents=True)
+    (folder / "gitdir").write_text(f"{worktree.resolve() / '.git'}\n")
+    (folder / "commondir").write_text("../..\n")
+    (folder / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
+    worktree.mkdir(parents=True)
+    (worktree / ".git").write_text(f"gitdir: {folder}\n")
+
+
 def is_worktree_of(repo: Path, worktree: Path) -> bool:
     """Whether `worktree` and `repo` point at each other: not so after one was moved, or copied with the other left."""
     named = _text(worktree / ".git").removeprefix("gitdir: ")
@@ -63,6 +79,6 @@ def is_worktree_of(repo: Path, worktree: Path) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return read_text(path, 2**16).strip()
     except (FileNotFoundError, NotADirectoryError):
         return ""

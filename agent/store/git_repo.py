@@ -4,42 +4,20 @@ Everything here is derived from the journal, so it can be made again after a kil
 user's git configuration, hooks, signing and identity have no say, and the user's own repository is never touched.
 """
 
-import errno
-import os
 import re
 import shutil
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
-from agent.errors import MissingRequirementError, RepoError
-from agent.store.git_locks import is_worktree_of, registered, remove_leftovers, turn
+from agent.errors import RepoError
+from agent.files import read_text
+from agent.store.git_command import CONFIG, GitFolder, folder_of, run_git
+from agent.store.git_locks import is_worktree_of, register, registered, remove_leftovers, turn
 from agent.store.git_objects import Commit
 
-# Neither the user's nor the machine's configuration is read; `cli` has dropped the caller's GIT_* variables. Nor can
-# the configuration of somebody's clone, which may be read, make git fetch anything or start a program.
-_NO_CONFIG = {
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_CONFIG_SYSTEM": "/dev/null",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_ALLOW_PROTOCOL": "none",
-}
-_OPTIONS = [
-    *("-c", "safe.directory=*"),
-    *("-c", "core.autocrlf=false"),
-    *("-c", "core.hooksPath=/dev/null"),
-    *("-c", "core.fsmonitor=false"),
-    *("-c", "log.showSignature=false"),
-]
-_CONFIG = """[core]
-\trepositoryformatversion = 0
-\tfilemode = true
-\tbare = true
-\tlogallrefupdates = false
-\tfsync = all
-[gc]
-\tauto = 0
-"""
+_MOST_BYTES = 2**28  # of the files of one commit together,
+_MOST_FILES = 10_000
+_MOST_MESSAGE = 2**20
+_MOST_REFS = 2**26
 
 
 class TrialRepo:
@@ -53,6 +31,7 @@ class TrialRepo:
             RepoError: `path` is something else.
         """
         self.path = path.resolve()
+        self._git = GitFolder(self.path)
         self._written: set[str] = set()
         if not self.path.exists():
             self._found()
@@ -64,11 +43,8 @@ class TrialRepo:
         """Return the repository that `path` is or lies in, a clone for instance; None if there is none."""
         if not path.is_dir():
             return None
-        try:
-            folder = run_git(["-C", str(path.resolve()), "rev-parse", "--absolute-git-dir"]).decode().strip()
-        except RepoError:
-            return None
-        return cls(Path(folder))
+        folder = folder_of(path.resolve())
+        return None if folder is None else cls(folder)
 
     def branch(self, run_id: str, remote: str | None = None) -> str | None:
         """Return the hash that the run's branch points to, here or, in a clone, at the remote; or None."""
@@ -84,14 +60,14 @@ class TrialRepo:
         prefix = f"refs/tags/{run_id}/"
         found = {}
         packed = self.path / "packed-refs"
-        for line in packed.read_text().splitlines() if packed.exists() else ():
+        for line in read_text(packed, _MOST_REFS).splitlines() if packed.exists() else ():
             sha, _, name = line.partition(" ")
             if name.startswith(prefix) and name.removeprefix(prefix).isdigit():
                 found[int(name.removeprefix(prefix))] = sha
         folder = self.path / prefix
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name.isdigit():  # neither a lock file nor the champion
-                found[int(path.name)] = path.read_text().strip()
+                found[int(path.name)] = read_text(path, 200).strip()
         return found
 
     def record(self, run_id: str, number: int, commit: Commit, advance: bool) -> str:
@@ -131,52 +107,61 @@ class TrialRepo:
     def read(self, revision: str) -> dict[str, bytes]:
         """Return the files of a commit by path. Raises RepoError if there is no such commit."""
         sha = self.find(revision)
-        entries = (entry.split("\t", 1) for entry in self._run(["ls-tree", "-r", "-z", sha]).split("\0") if entry)
-        blobs = {path: about.split(" ")[2] for about, path in entries}
-        return {path: self._raw(["cat-file", "blob", blob]) for path, blob in blobs.items()}
+        listed = self.run(["ls-tree", "-r", "-l", "-z", sha]).split("\0")
+        entries = [(about.split(), path) for about, path in (entry.split("\t", 1) for entry in listed if entry)]
+        sizes = [int(size) if size.isdigit() else 0 for (_, _, _, size), _ in entries]
+        if sum(sizes) > _MOST_BYTES or len(entries) > _MOST_FILES:
+            raise RepoError(
+                f"commit {sha[:7]} in {self.path} has {len(entries)} files of {sum(sizes) / 2**20:.0f} MiB, "
+                f"which no run commits: at most {_MOST_FILES} and {_MOST_BYTES / 2**20:g} MiB are read"
+            )
+        return {
+            path: self._git.run(["cat-file", "blob", blob]) for (_, kind, blob, _), path in entries if kind == "blob"
+        }
 
     def chain(self, revision: str) -> list[str]:
         """Return the hashes from the first commit, a baseline, up to `revision`, each the parent of the next."""
-        return self._run(["rev-list", "--first-parent", "--reverse", self.find(revision)]).split()
+        return self.run(["rev-list", "--first-parent", "--reverse", self.find(revision)]).split()
 
     def parents(self, revision: str) -> list[str]:
         """Return the hashes of a commit's parents."""
-        return self._run(["rev-list", "--parents", "-1", self.find(revision)]).split()[1:]
+        return self.run(["rev-list", "--parents", "-1", self.find(revision)]).split()[1:]
 
     def problems(self) -> list[str]:
         """Return what git finds wrong with the objects and refs of all runs, one line each."""
         try:
-            self._run(["fsck", "--no-dangling", "--no-progress"])
+            self.run(["fsck", "--no-dangling", "--no-progress"])
         except RepoError as error:
             return str(error).splitlines()
         return []
 
     def message(self, revision: str) -> str:
         """Return the message of a commit, trailers included."""
-        return self._run(["log", "-1", "--format=%B", self.find(revision)])
+        sha = self.find(revision)
+        if int(self.run(["cat-file", "-s", sha])) > _MOST_MESSAGE:
+            raise RepoError(f"the message of commit {sha[:7]} in {self.path} is longer than any that a run writes")
+        return self.run(["log", "-1", "--format=%B", sha])
 
     def diff(self, old: str, new: str) -> str:
         """Return the unified diff between two commits."""
-        return self._run(["diff", "--no-color", "--no-ext-diff", self.find(old), self.find(new)])
+        return self.run(["diff", "--no-color", "--no-ext-diff", "--no-textconv", self.find(old), self.find(new)])
 
     def graph(self, run_id: str, n_commits: int) -> str:
         """Return `git log --graph` of the trials of a run, the newest first."""
         shown = [f"--decorate-refs=refs/tags/{run_id}", f"--decorate-refs=refs/heads/{run_id}"]
         which = [f"--exclude=refs/tags/{run_id}/minimal", f"--glob=refs/tags/{run_id}/*"]  # no trial; until 2026-11-22
-        return self._run(["log", "--graph", "--format=%h%d %s", f"-{n_commits}", *shown, *which])
+        return self.run(["log", "--graph", "--format=%h%d %s", f"-{n_commits}", *shown, *which])
 
     def check_out(self, run_id: str, worktree: Path) -> None:
         """Make `worktree` show the run's branch as it is now, whatever was there before."""
-        if is_worktree_of(self.path, worktree):
-            with turn(self.path) as held:
-                run_git(["-C", str(worktree), "reset", "--quiet", "--hard", f"refs/heads/{run_id}"], held=held)
-                run_git(["-C", str(worktree), "clean", "-ffdxq"], held=held)
-            return
-        shutil.rmtree(worktree, ignore_errors=True)
-        for folder in registered(self.path, worktree):
-            shutil.rmtree(folder)
-        # Forced, for a copy of all runs: there the branch seems to be checked out in the original's worktree.
-        self._change(["worktree", "add", "--quiet", "--force", str(worktree.resolve()), run_id])
+        with turn(self.path) as held:
+            if not is_worktree_of(self.path, worktree):
+                shutil.rmtree(worktree, ignore_errors=True)
+                for folder in registered(self.path, worktree):
+                    shutil.rmtree(folder)
+                register(self.path, worktree, run_id)
+            self._git.run_in(worktree, ["reset", "--quiet", "--hard", f"refs/heads/{run_id}"], held)
+            self._git.run_in(worktree, ["clean", "-ffdxq"], held)
 
     def pack_refs(self) -> None:
         """Put loose refs into one file, so that thousands of trials stay quick to list."""
@@ -191,7 +176,7 @@ class TrialRepo:
             temporary = self.path.with_name(self.path.name + ".new")
             shutil.rmtree(temporary, ignore_errors=True)
             run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)], held=held)
-            (temporary / "config").write_text(_CONFIG)
+            (temporary / "config").write_text(CONFIG)
             temporary.rename(self.path)
 
     def _store(self, commit: Commit) -> None:
@@ -205,20 +190,18 @@ class TrialRepo:
         if not re.fullmatch(r"[\w./@^~-]+", revision) or revision.startswith("-"):
             return None
         try:
-            return self._run(["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"]).strip()
+            return self.run(["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"]).strip()
         except RepoError:
             return None
 
-    def _run(self, argv: list[str]) -> str:
-        return self._raw(argv).decode(errors="replace")
-
-    def _raw(self, argv: list[str]) -> bytes:
-        return run_git(["--git-dir", str(self.path), *argv])
+    def run(self, argv: list[str]) -> str:
+        """Run a git command that only reads, and return what it printed. Raises as `GitFolder.run` does."""
+        return self._git.run(argv).decode(errors="replace")
 
     def _change(self, argv: list[str], stdin: bytes = b"") -> None:
         """Run a command that writes, in our turn."""
         with turn(self.path) as held:
-            run_git(["--git-dir", str(self.path), *argv], stdin, held=held)
+            self._git.run(argv, stdin, held)
 
 
 def trailers(message: str) -> dict[str, str]:
@@ -230,41 +213,3 @@ def trailers(message: str) -> dict[str, str]:
 
 def _tag(run_id: str, number: int) -> str:
     return f"refs/tags/{run_id}/{number:04d}"
-
-
-def run_git(
-    argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None, held: int | None = None
-) -> bytes:
-    """Run git without the user's settings and hooks, and return what it printed.
-
-    `held` is a descriptor from `git_locks.turn` that it keeps; a command that changes a repository of runs needs one.
-
-    Raises:
-        MissingRequirementError: there is no git program.
-        RepoError: it failed; the message has what it said.
-    """
-    try:
-        import git
-    except ImportError as error:  # GitPython says so at import when there is no git program
-        raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
-    with tempfile.TemporaryFile() as given:
-        given.write(stdin)
-        given.seek(0)
-        try:
-            output = git.Git().execute(
-                ["git", *_OPTIONS, *argv],
-                istream=given,
-                env={**_NO_CONFIG, **(env or {})},
-                pass_fds=() if held is None else (held,),
-                stdout_as_string=False,
-                strip_newline_in_stdout=False,
-            )
-        except git.GitCommandNotFound as error:
-            raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
-        except git.GitCommandError as error:
-            said = str(error.stderr).strip().removeprefix("stderr: ").strip("' \n") or f"exit status {error.status}"
-            command = next(word for word in argv if not word.startswith(("-", "/")) and "=" not in word)
-            remedy = "; make room and go on with `agent resume`" if os.strerror(errno.ENOSPC) in said else ""
-            raise RepoError(f"git {command} failed: {said}{remedy}") from error
-    assert isinstance(output, bytes)
-    return output

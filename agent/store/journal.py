@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 from pydantic_core import from_json  # twice as quick as json, as exact, and loaded anyway
 
 from agent.errors import JournalError
+from agent.files import read_bytes
 from agent.store.atomic_file import sync_folder
 from agent.trials.events import BudgetRaised, Event, Recordable, TrialStarted, event_from_json
 from agent.trials.history import History
 
 _Line = TypeVar("_Line")
+_MOST_BYTES = 2**30  # thousands of whole scripts
 
 FORMAT = 1
 """Version of run.json, journal, trailers and folders together; see docs/format.md."""
@@ -101,7 +103,7 @@ def read_lines(path: Path, decoded: Callable[[dict[str, Any]], _Line]) -> Iterat
         JournalError: a line other than the last cannot be read; the message has its number.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, _MOST_BYTES)
     except FileNotFoundError as error:
         raise JournalError(f"{path} is missing: this folder is not a run, or the run never started") from error
     lines = content.split(b"\n")
@@ -142,7 +144,7 @@ def _cut_torn_tail(path: Path) -> int:
 
 def torn_bytes(path: Path) -> int:
     """Return how many bytes a kill left of the last line."""
-    data = path.read_bytes()
+    data = read_bytes(path, _MOST_BYTES)
     end = data.rfind(b"\n") + 1
     if end == len(data) and end > 0:
         start = data.rfind(b"\n", 0, end - 1) + 1

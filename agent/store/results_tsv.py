@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from agent.files import plain_file
 from agent.text import one_line
 from agent.trials.history import stands
 from agent.trials.metric import Metric
@@ -30,7 +31,7 @@ def earlier_results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[
 
 def write_results(path: Path, metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> None:
     """Write results.tsv anew."""
-    temporary = path.with_suffix(".tmp")
+    temporary = plain_file(path.with_suffix(".tmp"))
     temporary.write_text(results_of(metric, trials, hashes))
     temporary.replace(path)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.errors import JournalError, UsageError
+from agent.files import read_json
 from agent.llm.spending_cap import Caps
 from agent.store.atomic_file import write_durably
 from agent.store.journal import FORMAT
@@ -35,6 +36,9 @@ RETIRED_VALUES: Mapping[tuple[str, str], str] = {
     ("prompt", "paper"): "there is no such prompt any more",
 }
 """Values with which no run can go on any more, by field and value, and why. What has finished is still shown."""
+
+MOST_BYTES = 2**22
+"""How large run.json, compare.json and the like may be."""
 
 DEFAULT_TRIALS = 100
 """How many trials a run has when no budget of any kind is given."""
@@ -151,7 +155,7 @@ def save(path: Path, config: RunConfig, environment: Mapping[str, str]) -> None:
 def load(path: Path) -> RunConfig:
     """Read run.json, which `save` wrote: values are not checked again. Raises JournalError if it is not one."""
     try:
-        document = json.loads(path.read_text())
+        document = read_json(path, MOST_BYTES)
         if document["format"] != FORMAT:
             raise JournalError(
                 f"{path}: format {document['format']}, and this version reads {FORMAT}: use a newer autocentaur"
@@ -183,7 +187,7 @@ def refuse_retired(path: Path) -> None:
 
 def retired(path: Path) -> str | None:
     """Return which value in run.json or compare.json this version cannot run, and why; None: it can run it."""
-    values: Mapping[str, Any] = json.loads(path.read_text())["config"]
+    values: Mapping[str, Any] = read_json(path, MOST_BYTES)["config"]
     told = (f"{option_of(n)} {v}, and {why}" for (n, v), why in RETIRED_VALUES.items() if values.get(n) == v)
     return next(told, None)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from agent.errors import UsageError
+from agent.files import read_text
 from agent.store.paths import RunPaths
 from sandbox import host_identity
 
@@ -37,8 +38,8 @@ def holder(paths: RunPaths) -> int | None:
 
 def _named(path: Path) -> str:
     try:
-        return path.read_text().strip()
-    except FileNotFoundError:
+        return read_text(path, 2**10).strip()
+    except (FileNotFoundError, ValueError):
         return ""
 
 

@@ -1,14 +1,15 @@
 """The tables of a report as plain texts: the runs, what they spent, who found what, the test split, the machine."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.analysis.test_split import Verified
 from agent.edits.edit import Params
+from agent.files import read_json
 from agent.report.table import Table
 from agent.report.trial_table import purpose, verdict
 from agent.search.cmaes import CMAState
+from agent.store.run_config import MOST_BYTES
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
 from agent.trials.budget import Ledger, duration
@@ -197,7 +198,7 @@ def environment_table(runs: Sequence[RunOnPage]) -> Table:
 
 
 def _environment(run: RunOnPage) -> dict[str, str]:
-    document = json.loads(run.stored.paths.run_json.read_text())
+    document = read_json(run.stored.paths.run_json, MOST_BYTES)
     sandboxes = dict.fromkeys(t.outcome.sandbox for t in run.trials if t.outcome and t.outcome.sandbox)
     facts = {**document["environment"], "sandbox": ", ".join(sandboxes)}
     options = {name: value for name, value in document["config"].items() if value not in (None, [], False)}

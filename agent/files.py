@@ -1,0 +1,94 @@
+"""Files that somebody else may have made: links, FIFOs and devices are refused by name, and sizes are bounded.
+
+A folder of runs can come from a stranger. A link in it leads to another file of this machine, a FIFO or a device keeps
+who reads it waiting for ever, and what is written to any of them goes elsewhere.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from agent.errors import UnsafeFileError
+
+_KINDS = {
+    stat.S_IFLNK: "a link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device", stat.S_IFDIR: "a folder", stat.S_IFREG: "a file",
+}  # fmt: skip
+_DEEPEST = 64  # folders within folders
+
+
+def plain_file(path: Path) -> Path:
+    """Return the path of a file, which may be missing. Raises UnsafeFileError if something else is there."""
+    return _checked(path, stat.S_IFREG)
+
+
+def plain_folder(path: Path) -> Path:
+    """Return the path of a folder, which may be missing. Raises UnsafeFileError if something else is there."""
+    return _checked(path, stat.S_IFDIR)
+
+
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """Return what a plain file holds.
+
+    Raises:
+        UnsafeFileError: it is none, or has more than `most_bytes`.
+        FileNotFoundError: it is missing.
+    """
+    plain_file(path)
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise UnsafeFileError(f"{path} has more than {most_bytes / 2**20:g} MiB, which no run writes; remove it")
+    return content
+
+
+def read_text(path: Path, most_bytes: int) -> str:
+    """Return what a plain file of UTF-8 text holds. Raises as `read_bytes` does; UnicodeDecodeError, a ValueError."""
+    return read_bytes(path, most_bytes).decode()
+
+
+def read_json(path: Path, most_bytes: int) -> Any:
+    """Return the JSON data that a plain file holds. Raises as `read_bytes` does, and ValueError."""
+    try:
+        return json.loads(read_bytes(path, most_bytes))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def refuse_unsafe(folder: Path) -> None:
+    """Raise UnsafeFileError unless a folder, which may be missing, holds plain files and folders only."""
+    plain_folder(folder)
+    for path, kind in _below(folder, 0):
+        raise _refused(path, kind)
+
+
+def _below(folder: Path, depth: int) -> Iterator[tuple[Path, int]]:
+    """Yield what is neither file nor folder, with its kind."""
+    if depth > _DEEPEST:
+        raise UnsafeFileError(f"{folder} lies more than {_DEEPEST} folders deep, as in no run; remove it")
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # another process may remove it meanwhile
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(Path(entry.path), depth + 1)
+            elif not entry.is_file(follow_symlinks=False):
+                yield Path(entry.path), stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
+
+
+def _checked(path: Path, wanted: int) -> Path:
+    try:
+        kind = stat.S_IFMT(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    if kind != wanted:
+        raise _refused(path, kind)
+    return path
+
+
+def _refused(path: Path, kind: int) -> UnsafeFileError:
+    return UnsafeFileError(
+        f"{path} is {_KINDS.get(kind, 'no file')}, which no run makes there; look where it comes from, and remove it"
+    )

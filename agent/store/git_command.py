@@ -1,0 +1,160 @@
+"""Git commands in which nobody's settings have a say: not the user's, and not those of the repository that is read.
+
+A repository of a stranger can name programs in its configuration, attributes and hooks, other repositories in its
+alternates, and other objects in its replace refs. So git never opens it: it opens a folder of ours that has our own
+configuration, and in it links to the objects and refs of the other.
+"""
+
+import errno
+import os
+import tempfile
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from agent.errors import MissingRequirementError, RepoError, UnsafeFileError
+from agent.files import plain_file, plain_folder, refuse_unsafe
+
+# Neither the user's nor the machine's configuration is read; `cli` has dropped the caller's GIT_* variables.
+_NO_CONFIG = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": "/dev/null",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+_OPTIONS = [
+    *("-c", "safe.directory=*"),
+    *("-c", "core.autocrlf=false"),
+    *("-c", "core.symlinks=false"),
+    *("-c", "core.attributesFile=/dev/null"),
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "log.showSignature=false"),
+]
+CONFIG = """[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+\tlogallrefupdates = false
+\tfsync = all
+[gc]
+\tauto = 0
+"""
+_SHARED = ("objects", "refs", "packed-refs", "shallow")  # of a repository: what it holds, and nothing of how to use it
+_ALTERNATES = ("objects/info/alternates", "objects/info/http-alternates")
+
+
+class GitFolder:
+    """A bare repository, or the folder .git of another one, that git commands see the objects and refs of."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the repository at `path`, which is there, with all links resolved."""
+        self.path = path
+
+    def run(self, argv: list[str], stdin: bytes = b"", held: int | None = None) -> bytes:
+        """Run git on it, and return what it printed; `held` is a descriptor from `git_locks.turn` that it keeps.
+
+        Raises:
+            UnsafeFileError: there are links, FIFOs or devices in it, or it takes objects from another repository.
+            MissingRequirementError, RepoError: as `run_git` says.
+        """
+        return run_git(argv, stdin, {"GIT_DIR": self._view.name}, held)
+
+    def run_in(self, worktree: Path, argv: list[str], held: int) -> None:
+        """Run git in a worktree that the repository has registered. Raises as `run` does."""
+        registered = Path((worktree / ".git").read_text().strip().removeprefix("gitdir: "))
+        places = {"GIT_DIR": str(registered), "GIT_COMMON_DIR": self._view.name, "GIT_WORK_TREE": str(worktree)}
+        run_git(["-C", str(worktree), "-c", "core.bare=false", *argv], b"", places, held)
+
+    @cached_property
+    def _view(self) -> "tempfile.TemporaryDirectory[str]":
+        """The folder of ours, removed with this object."""
+        for name in ("objects", "refs", "worktrees"):
+            refuse_unsafe(self.path / name)
+        for name in ("packed-refs", "shallow"):
+            plain_file(self.path / name)
+        for name in _ALTERNATES:
+            if (self.path / name).exists():
+                raise UnsafeFileError(
+                    f"{self.path / name} lets this repository take objects from another one, which is not followed; "
+                    "clone it anew without --shared and --reference"
+                )
+        view = tempfile.TemporaryDirectory(prefix="agent-git-")
+        folder = Path(view.name)
+        (folder / "HEAD").write_text("ref: refs/heads/none\n")
+        (folder / "config").write_text(CONFIG)
+        for name in _SHARED:
+            if name != "shallow" or (self.path / name).exists():
+                (folder / name).symlink_to(self.path / name)
+        return view
+
+
+def folder_of(path: Path) -> Path | None:
+    """Return the repository that a folder is, has or lies in, as git would find it; None if there is none.
+
+    Git itself is not asked: it would read the configuration that it finds there.
+    """
+    for place in (path, *path.parents):
+        named = place / ".git"
+        for found in (_led_to(named), place):
+            if found is not None and (found / "HEAD").is_file() and (found / "objects").is_dir():
+                return found
+    return None
+
+
+def _led_to(named: Path) -> Path | None:
+    """Return the repository that `.git` is or, in a worktree or a submodule, leads to; None if it is neither."""
+    if named.is_dir():
+        return plain_folder(named)
+    if not named.is_file():
+        return None
+    target = named.parent / plain_file(named).read_bytes()[:4096].decode(errors="replace").strip().removeprefix(
+        "gitdir: "
+    )
+    common = target / "commondir"
+    shared = plain_file(common).read_bytes()[:4096].decode(errors="replace").strip() if common.is_file() else "."
+    return (target / shared).resolve()
+
+
+def run_git(
+    argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None, held: int | None = None
+) -> bytes:
+    """Run git without the user's settings and hooks, and return what it printed.
+
+    A repository named in `argv` is opened with its own configuration: only one that this program or its user made.
+
+    Raises:
+        MissingRequirementError: there is no git program.
+        RepoError: it failed; the message has what it said.
+    """
+    try:
+        import git
+    except ImportError as error:  # GitPython says so at import when there is no git program
+        raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
+    with tempfile.TemporaryFile() as given:
+        given.write(stdin)
+        given.seek(0)
+        try:
+            output = git.Git().execute(
+                ["git", *_OPTIONS, *argv],
+                istream=given,
+                env={**_NO_CONFIG, **(env or {})},
+                pass_fds=() if held is None else (held,),
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+            )
+        except git.GitCommandNotFound as error:
+            raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
+        except git.GitCommandError as error:
+            said = str(error.stderr).strip().removeprefix("stderr: ").strip("' \n") or f"exit status {error.status}"
+            command = next(word for word in argv if not word.startswith(("-", "/")) and "=" not in word)
+            remedy = "; make room and go on with `agent resume`" if os.strerror(errno.ENOSPC) in said else ""
+            raise RepoError(f"git {command} failed: {said}{remedy}") from error
+    assert isinstance(output, bytes)
+    return output

@@ -1,0 +1,76 @@
+"""What a stranger's folder may hold in place of a file: it is refused by name, and nothing waits for it."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from agent.errors import UnsafeFileError
+from agent.files import plain_file, plain_folder, read_bytes, read_json, refuse_unsafe
+
+
+def link(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+def dangling(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def sock(path: Path) -> None:
+    here = os.getcwd()
+    os.chdir(path.parent)  # the name of a socket is short
+    try:
+        socket.socket(socket.AF_UNIX).bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"), [(link, "a link"), (dangling, "a link"), (os.mkfifo, "a FIFO"), (sock, "a socket")]
+)
+def test_what_is_no_file_is_refused_by_name(tmp_path: Path, make, kind: str) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "below" / "train.log"
+    path.parent.mkdir()
+    make(path)
+    for refuses in (plain_file, plain_folder, lambda p: read_bytes(p, 10), lambda p: refuse_unsafe(p.parent.parent)):
+        with pytest.raises(UnsafeFileError, match=f"below/train.log is {kind}, which no run makes there"):
+            refuses(path)
+
+
+def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnsafeFileError, match="is a folder"):
+        plain_file(tmp_path)
+    with pytest.raises(UnsafeFileError, match="is a file"):
+        plain_folder(tmp_path / "file")
+    assert plain_file(tmp_path / "file" / "below") == tmp_path / "file" / "below"
+    assert plain_folder(tmp_path / "missing") == tmp_path / "missing"
+
+
+def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 10)
+    assert read_bytes(path, 10) == b"x" * 10
+    with pytest.raises(UnsafeFileError, match="has more than"):
+        read_bytes(path, 9)
+    os.truncate(path, 2**40)  # it takes no room, and would fill the memory
+    with pytest.raises(UnsafeFileError, match="has more than"):
+        read_bytes(path, 9)
+    with pytest.raises(FileNotFoundError):
+        read_bytes(tmp_path / "missing", 9)
+
+
+def test_deep_json_is_a_value_error(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_json(path, 10**6)
+
+
+def test_folders_without_an_end_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "/".join("d" * 80)).mkdir(parents=True)
+    with pytest.raises(UnsafeFileError, match="folders deep"):
+        refuse_unsafe(tmp_path)
+    refuse_unsafe(tmp_path / "missing")
