@@ -1,6 +1,7 @@
 """What leaked slices of the bundled pool are worth on others: if more than noise, the pool cannot confirm anything.
 
-    python -m benchmarks.leaked_slice                      some minutes on one core, after `agent prepare --pool`
+    python -m benchmarks.leaked_slice                      4 minutes on one core, after `agent prepare --pool`
+    python -m benchmarks.leaked_slice --copies 16          the leaked slice is a quarter of the training text
 
 Trains the bundled script (profile cpu, outside of the sandbox): as it is under two seeds, with two edits, and, under
 the first seed, on the same text with rows replaced by the sequences of one slice, so that all random starts are the
@@ -40,10 +41,11 @@ EDITS: dict[str, Edits] = {
 }
 
 
-def with_rows(tokens: NDArray[np.uint16], part: Slice) -> NDArray[np.uint16]:
-    """Return the training text with as many rows replaced as the slice has sequences, at random places."""
+def with_rows(tokens: NDArray[np.uint16], part: Slice, copies: int) -> NDArray[np.uint16]:
+    """Return the training text with rows at random places replaced by so many copies of the slice's sequences."""
     rows = tokens[: len(tokens) // (part.length + 1) * (part.length + 1)].reshape(-1, part.length + 1).copy()
-    rows[np.random.default_rng(0).permutation(len(rows))[: len(part.sequences)]] = part.sequences
+    leaked = np.tile(part.sequences, (copies, 1))
+    rows[np.random.default_rng(0).permutation(len(rows))[: len(leaked)]] = leaked
     return np.concatenate([rows.ravel(), tokens[rows.size :]])
 
 
@@ -77,11 +79,11 @@ def losses(model: Any, part: Slice) -> NDArray[np.float64]:
 
     found = []
     with torch.no_grad():
-        for first in range(0, len(part.sequences), 50):
-            tokens = torch.from_numpy(part.sequences[first : first + 50].astype(np.int64))
-            logits = torch.as_tensor(model(tokens[:, :-1])).double()
-            each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
-            found.append(each.numpy())
+        for first in range(0, len(part.sequences), 25):
+            tokens = torch.from_numpy(part.sequences[first : first + 25].astype(np.int64))
+            logits = torch.as_tensor(model(tokens[:, :-1])).float()
+            each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+            found.append(each.reshape(len(tokens), -1).numpy())
     return np.take_along_axis(np.concatenate(found), part.ends, axis=1)
 
 
@@ -89,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--leaked", type=int, default=4, metavar="N", help="train on each of the first N slices")
     parser.add_argument("--scored", type=int, default=3, metavar="N", help="score on each of the last N slices")
+    parser.add_argument("--copies", type=int, default=1, metavar="N", help="of the leaked slice in the training text")
     chosen = parser.parse_args()
     task, cache = Task.load(TEMPLATE), user_cache_path("autocentaur")
     corpus, pool = find_corpus(task, cache), find_pool(task, cache)
@@ -118,7 +121,7 @@ def main() -> None:
         worth, tokens = [], np.fromfile(corpus.train / "train.bin", "<u2").astype(np.uint16)
         for number in range(chosen.leaked):
             leaked, data = pool.slice(number), Path(shutil.copytree(corpus.train, Path(folder, f"train-{number}")))
-            with_rows(tokens, leaked).astype("<u2").tofile(data / "train.bin")
+            with_rows(tokens, leaked, chosen.copies).astype("<u2").tofile(data / "train.bin")
             model = load(trained(task, data, 0, Path(folder, "leaked")))
             worth.append(tell(f"slice {number} leaked", model, others))
             tell("    on itself", model, {number: leaked})

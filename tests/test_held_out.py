@@ -1,4 +1,4 @@
-"""No document of validation, test or pool lies in anything that a training sandbox sees, the Python installation included."""
+"""No held-out document lies in anything that a training sandbox sees, the Python installation included."""
 
 import json
 from pathlib import Path
@@ -146,6 +146,6 @@ def test_held_out_documents_are_not_in_the_training_tokens(bundled: Corpus) -> N
     train = windows(np.fromfile(bundled.train / "train.bin", dtype=np.uint16))
     for split in ("val", "test", "pool"):
         own = windows(np.fromfile(bundled.folder / split / f"{split}.bin", dtype=np.uint16))
-        # What is left is mostly options that modules of Ansible share, with no blank line between two: 6.1 % of val, 7.1 %
-        # of test, 2.3 % of pool, 2026-11-29.
+        # What is left is mostly options that modules of Ansible share, with no blank line between two: 6.1 % of val,
+        # 7.1 % of test, 2.3 % of pool, 2026-11-29.
         assert np.isin(own, train, assume_unique=True).mean() < 0.08, split
