@@ -5,8 +5,9 @@
 
 Trains the bundled script (profile cpu, outside of the sandbox): as it is under two seeds, with two edits, and, under
 the first seed, on the same text with rows replaced by the sequences of one slice, so that all random starts are the
-same. Prints by how much each leads the first on slices that nobody trained on, and on the leaked one itself, with the
-standard error of sampling their text.
+same; and with rows replaced by others of the training text that were drawn as a slice is (few of each document), which
+is worth something too and no leak. Prints by how much each leads the first on slices that nobody trained on, and on the
+leaked one itself, with the standard error of sampling their text.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from platformdirs import user_cache_path
 from agent.execution.slices.lead import lead_of
 from agent.task.corpus import find_corpus
 from agent.task.pool import Slice, find_pool
+from agent.task.pool_making import Documents, draw_slices
 from agent.task.task import Task
 
 TEMPLATE = Path(__file__).parents[1] / "train_template"
@@ -47,6 +49,13 @@ def with_rows(tokens: NDArray[np.uint16], part: Slice, copies: int) -> NDArray[n
     leaked = np.tile(part.sequences, (copies, 1))
     rows[np.random.default_rng(0).permutation(len(rows))[: len(leaked)]] = leaked
     return np.concatenate([rows.ravel(), tokens[rows.size :]])
+
+
+def drawn_alike(tokens: NDArray[np.uint16], bos: int, part: Slice) -> Slice:
+    """Return sequences of training documents, drawn as those of a slice are: few of each document, however long."""
+    bounds = np.append(np.flatnonzero(tokens == bos), len(tokens)).astype(np.int64)
+    texts = Documents(tokens, bounds, np.zeros(len(tokens), bool))
+    return draw_slices(texts, part.length, len(part.sequences), part.n_rounds, np.random.default_rng(0))[0]
 
 
 def trained(task: Task, data: Path, seed: int, output: Path, edits: Edits = ()) -> Path:
@@ -118,15 +127,25 @@ def main() -> None:
         tell("seed 1", load(trained(task, corpus.train, 1, Path(folder, "seed"))), others)
         for name, edits in EDITS.items():
             tell(name, load(trained(task, corpus.train, 0, Path(folder, "edited"), edits)), others)
-        worth, tokens = [], np.fromfile(corpus.train / "train.bin", "<u2").astype(np.uint16)
+        tokens = np.fromfile(corpus.train / "train.bin", "<u2").astype(np.uint16)
+
+        def with_text(part: Slice) -> Any:
+            """Return the model that was trained on text with rows replaced by those of a slice."""
+            data = Path(shutil.copytree(corpus.train, Path(folder, "train"), dirs_exist_ok=True))
+            with_rows(tokens, part, chosen.copies).astype("<u2").tofile(data / "train.bin")
+            return load(trained(task, data, 0, Path(folder, "replaced")))
+
+        control = with_text(drawn_alike(tokens, len(corpus.token_bytes) - 1, others[pool.n_slices - 1]))
+        usual = tell("training text drawn alike", control, others)
+        worth = []
         for number in range(chosen.leaked):
-            leaked, data = pool.slice(number), Path(shutil.copytree(corpus.train, Path(folder, f"train-{number}")))
-            with_rows(tokens, leaked, chosen.copies).astype("<u2").tofile(data / "train.bin")
-            model = load(trained(task, data, 0, Path(folder, "leaked")))
+            leaked = pool.slice(number)
+            model = with_text(leaked)
             worth.append(tell(f"slice {number} leaked", model, others))
             tell("    on itself", model, {number: leaked})
+            tell("    the control on it", control, {number: leaked})
     error = np.std(worth, ddof=1) / np.sqrt(len(worth)) if len(worth) > 1 else float("nan")
-    print(f"a leaked slice on others: {np.mean(worth):+.4f} ± {error:.4f} between the {len(worth)} slices")
+    print(f"a leaked slice on others: {np.mean(worth):+.4f} ± {error:.4f}; minus that: {np.mean(worth) - usual:+.4f}")
 
 
 if __name__ == "__main__":
