@@ -23,6 +23,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" 
     """Run trials of a new run or, with `on_resume`, of an interrupted one, and end with what came of it."""
     from agent.report import json_documents
     from agent.report.live_screen import Live, Screen
+    from agent.report.slices import slice_json
     from agent.report.trackers.companion import tracked
     from agent.run.ending import Ending
     from agent.run.loop import run_trials
@@ -62,9 +63,9 @@ def go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" 
             json_documents.trial_json(trial, hashes.get(trial.number), open_run.task.metric) for trial in history.trials
         ]
         document = {"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason}
-        print_json(
-            {**document, **json_documents.result_json(history, open_run.keeper, _pool(open_run)), "trials": rows}
-        )
+        result = json_documents.result_json(history, open_run.keeper, _pool(open_run))
+        slices = [slice_json(use) for use in history.slices]
+        print_json({**document, **result, "slices": slices, "trials": rows})
     else:
         _closing(config, runs, open_run, end)
     if end.ending is Ending.NOTHING_RAN:

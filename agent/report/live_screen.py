@@ -11,7 +11,7 @@ from rich.text import Text
 from agent.report import terminal, trial_table
 from agent.store.paths import RunPaths
 from agent.text import counted, one_line, read_tail
-from agent.trials.confirmations import SliceUse
+from agent.trials.confirmations import SlicePurpose, SliceUse
 from agent.trials.machine_speed import Void
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
@@ -135,7 +135,10 @@ class Screen:
         self._live.row(line, self._metric, self._label)
 
     def slice_opened(self, use: SliceUse) -> None:
-        self._live.show(f"{self._label}slice {use.number} of unseen text: {', '.join(use.entrants)}")
+        self._live.show(f"{self._label}slice {use.number}: {', '.join(use.entrants)}")
 
     def slice_scored(self, use: SliceUse) -> None:
-        self._live.show(f"{self._label}slice {use.number} of unseen text: scored")
+        score = use.score
+        if score is not None and score.is_burned and use.purpose is SlicePurpose.FINAL:  # no row will tell
+            told = f"slice {use.number}, for the result, was burned by the {score.burned_by}: {score.reason}"
+            self._live.say(f"{self._label}{one_line(told)}")

@@ -128,7 +128,7 @@ def result_words(found: Published, metric: Metric) -> str:
     result, baseline = metric.shown(found.result), metric.shown(found.baseline)
     return (
         f"{metric.name} {result:.6f} on {found.unseen}, the baseline {baseline:.6f}: "
-        f"{_better(found.lead)} (slice {found.slice}{_before(found.n_other_runs)}, {runs})"
+        f"{_better(found.lead)} (slice {found.slice}, {runs}{_before([found.n_other_runs])})"
     )
 
 
@@ -210,10 +210,11 @@ def _lead(repeat: Repeat, metric: Metric) -> str:
     lead = Lead.pooled([use.lead(CHALLENGER, use.against) for use in uses])
     score = repeat.outcome.score if repeat.outcome is not None else None
     where = unseen_by(score.kind if score is not None else "")
-    numbers = " and ".join(f"{use.number}{_before(use.n_other_runs)}" for use in uses)
+    numbers = " and ".join(str(use.number) for use in uses)
     return (
         f"{_better(lead, metric.name)} than the champion on {where} ({verdict.n_errors:.1f} standard errors, "
         f"{verdict.bar:g} needed), {'slice' if len(uses) == 1 else 'mean of slices'} {numbers}"
+        f"{_before([use.n_other_runs for use in uses])}"
     )
 
 
@@ -249,7 +250,7 @@ def _outcome(use: SliceUse, history: History) -> str:
             verdict = repeat.verdict
             parts.append(verdict.standing.value.replace("_", " ") + (f": {verdict.reason}" if verdict.reason else ""))
     parts += [f"flag: {flag}" for flag in use.score.flags]
-    parts += [_before(use.n_other_runs).strip(" ()")] if use.n_other_runs else []
+    parts += [_before([use.n_other_runs]).removeprefix(", ")] if use.n_other_runs else []
     return one_line("; ".join(parts))
 
 
@@ -272,5 +273,10 @@ def _better(lead: Lead, unit: str = "") -> str:
     return f"{shown.mean:.4g} ± {shown.error:.2g} {unit + ' ' if unit else ''}{'better' if lead.mean > 0 else 'worse'}"
 
 
-def _before(n_other_runs: int) -> str:
-    return f" (opened before by {counted(n_other_runs, 'other run')} of this machine)" if n_other_runs else ""
+def _before(n_other_runs: Sequence[int]) -> str:
+    """Return how many other runs had opened slices before, in the order of these; nothing if none had."""
+    if not any(n_other_runs):
+        return ""
+    *first, last = n_other_runs
+    counts = "".join(f"{n} and " for n in first)
+    return f", opened before by {counts}{counted(last, 'other run')} of this machine"

@@ -201,9 +201,10 @@ class SliceTests:
             )
             n_more = _in_errors(more, sigma, n, len(self._champion_had))
             if n_more <= self.bar:
+                word = "less" if n_more < 0 else "more"
                 reason = (
-                    f"it leads the baseline by {n_more:.1f} standard errors more than the champion did when that was "
-                    f"confirmed, and {self.bar:g} are needed"
+                    f"it leads the baseline by {abs(n_more):.1f} standard errors {word} than the champion did when "
+                    f"that was confirmed, and {self.bar:g} more are needed"
                 )
         if n_errors > self.bar and not reason:
             standing = Standing.CONFIRMED

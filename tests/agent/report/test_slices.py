@@ -9,6 +9,7 @@ import pytest
 
 from agent.execution.slices.source import Openings
 from agent.report.json_documents import result_json
+from agent.report.live_screen import Live, Screen
 from agent.report.run_summary import summary
 from agent.report.slices import (
     PoolSize,
@@ -23,8 +24,9 @@ from agent.report.slices import (
 )
 from agent.report.trial_details import facts
 from agent.report.trial_table import repeat_line
+from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
-from agent.trials.confirmations import SliceUse
+from agent.trials.confirmations import SliceScore, SliceUse
 from agent.trials.history import History
 from agent.trials.keep_rule import Keeper, KeepRule
 from agent.trials.metric import Metric
@@ -99,7 +101,11 @@ def test_a_burned_slice_names_the_model_without_an_answer() -> None:
 def test_a_slice_that_other_runs_have_opened_and_a_flag_are_told() -> None:
     use = opened(3, 1, 0.29, n_other_runs=2, flags=("the champion answers worse",))
     told = words_of(Again(1, scored(2.1), Standing.CONFIRMED, slices=(use,)))
-    assert "slice 3 (opened before by 2 other runs of this machine); flag: the champion answers worse" in told
+    assert told.endswith("slice 3, opened before by 2 other runs of this machine; flag: the champion answers worse")
+    first = Again(1, scored(2.1), Standing.PROVISIONAL, slices=(opened(3, 1, 0.03, n_other_runs=1),))
+    second = Again(1, scored(2.1), Standing.PROVISIONAL, seed=2, slices=(opened(4, 1, 0.03),))
+    told = "mean of slices 3 and 4, opened before by 1 and 0 other runs of this machine; it stays provisional"
+    assert words_of(first, second).endswith(told)
 
 
 def test_a_result_has_the_error_of_sampling_and_of_the_seeds_on_both_sides() -> None:
@@ -252,3 +258,14 @@ def test_every_slice_is_a_row_with_what_came_of_it() -> None:
     assert confirmed[6:8] == ["+0.29 ± 0.03", "+0.29 ± 0.03"]
     assert confirmed[8] == "confirmed; opened before by 1 other run of this machine"
     assert result[2:] == ["the result: trial 1", "3.500000", "3.500000", "3.250000", "", "+0.25 ± 0.03", "published"]
+
+
+def test_a_burned_slice_of_the_result_is_said_at_once_for_no_row_tells_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = Screen(METRIC, RunPaths(tmp_path), lambda _number: None, Live())
+    whole = opened_for_result(7, 1, 0.25)
+    screen.slice_scored(whole)
+    assert capsys.readouterr().out == ""
+    screen.slice_scored(whole.scored(SliceScore({}, {}, 1.0, "result-100", "it was silent")))
+    assert capsys.readouterr().out == "slice 7, for the result, was burned by the result-100: it was silent\n"
