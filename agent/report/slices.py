@@ -12,12 +12,13 @@ from agent.store.stored_run import StoredRun
 from agent.text import counted, one_line
 from agent.trials.confirmations import BASELINE, CHALLENGER, RESULT, SlicePurpose, SliceUse
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper
+from agent.trials.keep_rule import Keeper, KeepRule
 from agent.trials.metric import Metric
 from agent.trials.noise import Lead
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Standing
 
+EXAMPLES = "unseen examples"  # in place of text, where the score is of predictions
 SELF_REPORTED = "the score is self-reported"
 OVER_BASELINE = f"{RESULT}-{BASELINE}"
 
@@ -108,6 +109,8 @@ def why_repeated(history: History, keeper: Keeper) -> str:
     first = history.trials[0].outcome if history.trials else None
     if first is not None and first.score is not None and first.score.kind == "printed":
         return SELF_REPORTED
+    if keeper.rule.why_no_slices == KeepRule.why_no_slices and unseen(history) == EXAMPLES:
+        return "no validation examples are kept back for slices"
     return keeper.why_no_slices or keeper.rule.why_no_slices
 
 
@@ -119,7 +122,7 @@ def unseen(history: History) -> str:
 
 def unseen_by(score_kind: str) -> str:
     """Return what slices are of where the score is of that kind, in words."""
-    return "unseen rows" if score_kind == "predictions" else "unseen text"
+    return EXAMPLES if score_kind == "predictions" else "unseen text"
 
 
 def result_words(found: Published, metric: Metric) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from agent.errors import UsageError
-from agent.report.slices import decided
+from agent.report.slices import decided, unseen_by
 from agent.text import counted, one_line
 from agent.trials.budget import seconds
 from agent.trials.history import History, stands
@@ -148,7 +148,8 @@ def purpose(repeat: Repeat, metric: Metric) -> str:
         Purpose.SLOPE: "80% of the budget, to learn what speed is worth",
     }[repeat.purpose]
     if repeat.verdict is None:
-        return f"seed {repeat.seed}, {why}" + (" on unseen text" if repeat.trained is not None else "")
+        score = repeat.trained.score if repeat.trained is not None else None
+        return f"seed {repeat.seed}, {why}" + (f" on {unseen_by(score.kind)}" if score is not None else "")
     return f"seed {repeat.seed}, {why}: {decided(repeat, metric)}"
 
 

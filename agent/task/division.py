@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from agent.errors import TaskError
 from agent.task.corpus import Corpus
-from agent.task.prepared import DIVISION, digest_of, made_once, whole
+from agent.task.prepared import DIVISION, digest_of_file, made_once, whole
 
 FEWEST, ENOUGH = 250, 1000  # examples of a slice: at least, and where there are enough for `WANTED` slices
 WANTED, MOST = 4, 20  # slices
@@ -68,7 +68,7 @@ class Division:
     @cached_property
     def digest(self) -> str:
         """Hash of the division: of the examples, of their order, and of what each is for."""
-        return digest_of([hashlib.sha256((self.folder / DIVISION).read_bytes()).hexdigest()])
+        return digest_of_file(self.folder / DIVISION)
 
     def slice(self, number: int) -> NDArray[np.int64]:
         """Return the numbers of a slice's examples, in the order in which they are shown.

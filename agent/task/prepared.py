@@ -82,3 +82,8 @@ def whole(folder: Path, name: str, sha256: str) -> bytes:
 def digest_of(sha256s: Sequence[str]) -> str:
     """Return the digest of files that are known by their own: 16 hex digits."""
     return hashlib.sha256("\n".join(sha256s).encode()).hexdigest()[:16]
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the same digest of what one file holds."""
+    return digest_of([hashlib.sha256(path.read_bytes()).hexdigest()])

@@ -36,8 +36,7 @@ HASHES = "answers.json"
 FEWEST_OTHERS = 10  # examples of a slice that do not have its commonest label: the measure must be there without a few
 SHARE_CHANGED = 0.1  # of examples that one of two models has right and the other wrong: a rule of thumb
 LACKS_PREDICT = (
-    "the task's score program answers for all of its examples and not for some of them, so a gain can be repeated and "
-    "not confirmed; docs/tasks.md says what it must do"
+    "the score program answers for all of its examples and not for some of them; docs/tasks.md says what it must do"
 )
 
 

@@ -1,7 +1,6 @@
 """Where a run's gains are confirmed: slices of text or rows that no job has seen, opened one by one."""
 
 import glob
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import JournalError
-from agent.task.prepared import DIVISION, digest_of
+from agent.task.prepared import DIVISION, digest_of, digest_of_file
 from agent.trials.noise import Lead
 from agent.trials.trial import Score
 
@@ -133,7 +132,7 @@ class Openings:
             if found == digest:
                 return cls(meta.parent / OPENED)
         for division in sorted(cache.glob(f"rows-*/{DIVISION}")):
-            if digest_of([hashlib.sha256(division.read_bytes()).hexdigest()]) == digest:
+            if digest_of_file(division) == digest:
                 return cls(division.parent / OPENED)
         return None
 

@@ -31,24 +31,24 @@ def reply(old: str, new: str) -> str:
 EDITS = [
     reply("SHIFT = 0.3", "SHIFT = 0.29  # a little less"),  # worth 0.0059
     reply("DEPTH = 4", "DEPTH = 3"),  # worth 0.1
-    reply("WIDTH = 2.0", "WIDTH = 1.2"),  # worth 1.44: now a fresh run confirms all three
+    reply("WIDTH = 2.0", "WIDTH = 1.2"),  # worth 1.44: now a fresh run repeats all three
 ]
 
 
 @pytest.fixture(scope="module")
 def night(warm: Zygote) -> Zygote:
-    """A run `r` of three edits on top of each other, all confirmed."""
+    """A run `r` of three edits on top of each other, all repeated."""
     place = warm.within(warm.folder / "attribute")
     begin(place, INSTANT)
     return place
 
 
 def begin(place: Zygote, task: Path) -> None:
-    """Run `r`: three edits on top of each other, all confirmed."""
+    """Run `r`: three edits on top of each other, all repeated."""
     (place.folder / "replies.jsonl").write_text("".join(EDITS))
     options = ["--task", str(task), "--mode", "code-edit", "--model", f"replay:{place.folder}/replies.jsonl"]
     assert place.agent("run", "--name", "r", "--trials", "4", "--no-smoke", *options) == 0, place.said
-    assert "confirmed: trial 3" in place.said
+    assert "repeated: trial 3" in place.said
 
 
 @pytest.fixture

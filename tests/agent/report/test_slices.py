@@ -26,6 +26,7 @@ from agent.report.trial_details import facts
 from agent.report.trial_table import repeat_line
 from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
+from agent.task.prepared import DIVISION, digest_of_file
 from agent.trials.confirmations import SliceScore, SliceUse
 from agent.trials.history import History
 from agent.trials.keep_rule import Keeper, KeepRule
@@ -213,6 +214,7 @@ def test_a_run_says_why_its_gains_are_only_repeated(tmp_path: Path, options: dic
     ("score", "why"),
     [
         (Score(3.0, "printed"), "the score is self-reported"),
+        (Score(3.0, "predictions"), "no validation examples are kept back for slices"),
         (Score(3.0, "audited", why_no_slices="the score program does not answer"), "the score program does not answer"),
     ],
 )
@@ -237,14 +239,14 @@ def test_which_gain_can_be_confirmed_is_known_from_the_start() -> None:
     assert "sigma is taken to be 1 % of the baseline's loss" in line
 
 
-def test_slices_of_rows_are_not_called_text(tmp_path: Path) -> None:
+def test_slices_of_examples_are_not_called_text(tmp_path: Path) -> None:
     rows = Score(3.0, "predictions")
     first = (BASELINE[0], replace(BASELINE[1], score=rows))
     again = replace(CONFIRMED, outcome=replace(CONFIRMED.outcome, score=rows))
     stored = made_run(tmp_path / "runs", [first, KEPT[1], again], options=POOLED)
     told = said(stored) + decided(stored.history.repeats[0], METRIC)
-    assert "val_bpb 3.210000 on unseen rows" in told
-    assert "better than the champion on unseen rows (3.0 standard errors" in told
+    assert "val_bpb 3.210000 on unseen examples" in told
+    assert "better than the champion on unseen examples (3.0 standard errors" in told
     line, warning = confirmable(Keeper(KeepRule(sigma=0.03, n_slices=9)), 0.02, METRIC, "predictions")
     assert "text" not in told + line + warning
 
@@ -269,3 +271,14 @@ def test_a_burned_slice_of_the_result_is_said_at_once_for_no_row_tells_it(
     assert capsys.readouterr().out == ""
     screen.slice_scored(whole.scored(SliceScore({}, {}, 1.0, "result-100", "it was silent")))
     assert capsys.readouterr().out == "slice 7, for the result, was burned by the result-100: it was silent\n"
+
+
+def test_openings_of_divided_examples_are_found_by_the_digest_of_the_division(tmp_path: Path) -> None:
+    folder = tmp_path / "rows-key"
+    folder.mkdir()
+    (folder / DIVISION).write_text("{}")
+    Openings(folder / "opened.jsonl").next("a", 3, ())
+    found = Openings.of_pool(tmp_path, "bigram", digest_of_file(folder / DIVISION))
+    assert found is not None
+    assert found.n_untouched(3) == 2
+    assert Openings.of_pool(tmp_path, "bigram", "another") is None
