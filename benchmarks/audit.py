@@ -2,6 +2,8 @@
 
 Trains the bundled task's baseline once, lets it claim its losses, and audits them in as many rounds as `--rounds` says.
 What a forger could gain is computed from these losses: exactly, and by drawing positions as the audit draws them.
+Where the pool is made, the baseline under three seeds answers on a slice too: what a script that is no better gains by
+luck is simulated with the sampling error measured there.
 """
 
 import argparse
@@ -15,16 +17,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
+from agent.cli.options import cache_folder
 from agent.execution.scoring.audit import NEAR_THE_END, Differences, compare, draw, objection
 from agent.execution.scoring.audit_jobs import Questions
 from agent.execution.scoring.scorer import Artifact
-from agent.execution.training_job import export, training_job
-from agent.resources import folder
+from agent.execution.slices.text_slices import TextAnswers
 from agent.store.paths import TrialPaths
-from agent.task.corpus import Corpus, find_corpus
+from agent.task.corpus import Corpus
+from agent.task.pool import find_pool
 from agent.task.task import Task
+from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION
+from benchmarks.bundled_models import Asking, bundled, trained
+from benchmarks.forged_tests import heir_leads
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Execution, Sandbox
 
@@ -41,7 +46,8 @@ Forged = NDArray[np.bool_]  # shape (N, T)
 class Measured:
     """An honest model: its losses, what audits of them found, and what all of it cost."""
 
-    losses: Losses
+    paths: TrialPaths
+    losses: Losses  # nats, shape (N, T)
     rounds: list[Differences]
     trained: Execution
     jobs: list[dict[str, Any]]  # the claim, then the audits
@@ -49,16 +55,7 @@ class Measured:
 
 def measure(task: Task, corpus: Corpus, sandbox: Sandbox, root: Path, n_rounds: int) -> Measured:
     """Train the baseline, have its losses claimed, and audit them `n_rounds` times."""
-    paths = TrialPaths(root)
-    export(task.files, paths.files)
-    paths.score.mkdir()
-    trained = sandbox.run(
-        training_job(
-            task, corpus, paths, label="audit/0000/train", train_seed=0, baseline_cpu_seconds=None, passed_on={}
-        )
-    )
-    if trained.exit_code != 0:
-        sys.exit(f"the baseline failed: {paths.log.read_text()[-300:]}")
+    paths, execution = trained(task, corpus, sandbox, root, 0)
     questions = Questions(
         task, corpus, sandbox, Artifact(paths.artifact, paths.files, "", paths.score, "audit/0000", 0)
     )
@@ -75,7 +72,7 @@ def measure(task: Task, corpus: Corpus, sandbox: Sandbox, root: Path, n_rounds: 
         if found is None:
             sys.exit("an audit of the honest model has no answer")
         rounds.append(found)
-    return Measured(claimed, rounds, trained, questions.jobs)
+    return Measured(paths, claimed, rounds, execution, questions.jobs)
 
 
 def escape(forged: Forged, n_rounds: int) -> float:
@@ -184,6 +181,31 @@ def show_escapes(measured: Measured, task: Task, corpus: Corpus) -> None:
         print(f"{n_rounds:7} {n_forged:7} {nats * bpb:13.4f} {in_sigma} {luck:9.5f}")
 
 
+def show_confirmed(answers: TextAnswers, task: Task, n_draws: int) -> None:
+    """Print what a script that is no better gains where slices decide: forging the claim does not help it there."""
+    sigma = task.noise.sigma
+    if not sigma:
+        print("\nNothing is said of confirmed gains: the task's sigma is unknown.")
+        return
+    pairs = [(BASELINE, CHAMPION), (BASELINE, CHALLENGER), (CHAMPION, CHALLENGER)]
+    error = float(np.mean([answers.lead([better], worse).error for better, worse in pairs]))
+    noise = float(np.std(list(answers.losses.values()), ddof=1))
+    print(
+        f"\nConfirmed gains: no loss is claimed on a slice, and the host computes all of them from blind predictions.\n"
+        f"Sampling error of a pair: {error:.4f} val_bpb, {error / sigma:.2f} sigma. The baseline's script under three\n"
+        f"training seeds: standard deviation {noise:.4f} on the slice; sigma is thought to be {sigma:g}.\n"
+        f"A script that is no better, tested once, in {n_draws} simulated runs of the product's rule:"
+    )
+    print(
+        f"{'seeds on slices':16} {'champion':>12} {'confirmed':>10} {'by as much or more 1 time of 100, val_bpb':>42}"
+    )
+    for told, scale in (("as thought", 1.0), ("as measured", noise / sigma)):
+        for champion, dead in (("the baseline", None), ("honest", 0.0), ("plays dead", 3.0)):
+            leads = np.array(heir_leads(error / sigma, n_draws, dead=dead, slice_noise=scale))
+            largest = float(np.quantile(leads, 1 - ESCAPES)) * sigma
+            print(f"{told:16} {champion:>12} {(leads > 0).mean():10.2%} {largest:42.4f}")
+
+
 def show_cost(measured: Measured) -> None:
     assert measured.trained.cpu_seconds is not None
     trained = {"wall": measured.trained.wall_seconds, "cpu": measured.trained.cpu_seconds}
@@ -204,13 +226,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="audits of the honest model, each in a sandbox")
     parser.add_argument("--draws", type=int, default=2000, help="simulated audits for each row of the second table")
     arguments = parser.parse_args()
-    task = Task.load(folder("train_template"))
-    corpus = find_corpus(task, user_cache_path("autocentaur"))
-    if corpus is None:
-        sys.exit("the bundled task's data are not prepared: run `agent prepare`")
+    task, corpus = bundled()
+    pool = find_pool(task, cache_folder())
     sandbox = BubblewrapSandbox()
     with tempfile.TemporaryDirectory() as scratch:
-        measured = measure(task, corpus, sandbox, Path(scratch), arguments.rounds)
+        root = Path(scratch)
+        measured = measure(task, corpus, sandbox, root / "seed-0", arguments.rounds)
+        answers = None
+        if pool is not None:
+            models = [measured.paths, *(trained(task, corpus, sandbox, root / f"seed-{n}", n)[0] for n in (1, 2))]
+            answers = Asking(task, corpus, pool, sandbox, models, None).slice(0, root / "slice")[1]
     sandbox.close()
     n, length = measured.losses.shape
     print(f"{task.name}, profile {task.profile}: {n} sequences of {length} tokens")
@@ -218,6 +243,10 @@ def main() -> None:
     show_detection(measured, task, arguments.draws)
     show_escapes(measured, task, corpus)
     show_cost(measured)
+    if answers is None:
+        print("\nNothing is said of confirmed gains: there is no pool, which `agent prepare --pool` makes.")
+    else:
+        show_confirmed(answers, task, arguments.draws)
 
 
 if __name__ == "__main__":

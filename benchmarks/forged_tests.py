@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.trials.keep_rule import SLICE_LEAD, Keeper, KeepRule
-from agent.trials.repeat import Purpose
+from agent.trials.repeat import Purpose, Verdict
+from agent.trials.trial import Standing
 from benchmarks.simulated_slices import Slices
 
 CHAMPION_LEAD = 6.0  # over the baseline, true
@@ -61,13 +62,14 @@ class Run:
 
     keeper: Keeper
     slices: Slices
+    slice_noise: float = 1.0  # of training seeds, on slices; on the standing split it is 1
     true: dict[int, float] = field(default_factory=dict)  # loss by trial
 
     def trained(self, trial: int, seed: int) -> float:
-        """Return the loss of a training, which slices may ask about."""
-        loss = self.true[trial] + float(self.slices.rng.standard_normal())
-        self.slices.losses[trial, seed] = loss
-        return loss
+        """Return the loss of a training on the standing split; slices may ask about what it has left behind."""
+        noise = float(self.slices.rng.standard_normal())
+        self.slices.losses[trial, seed] = self.true[trial] + self.slice_noise * noise
+        return self.true[trial] + noise
 
     def first(self, trial: int, true: float, forged_by: Callable[[float], float] = lambda loss: loss) -> None:
         """Have a trial's first run scored and kept."""
@@ -75,8 +77,13 @@ class Run:
         self.keeper.read(trial, 0, forged_by(self.trained(trial, 0)))
         self.keeper.keep(trial)
 
-    def test(self, forged_by: Callable[[float], float] = lambda loss: loss) -> None:
-        """Run all that the Keeper asks for before the next trial; forge what is scored of confirmations."""
+    def test(self, forged_by: Callable[[float], float] = lambda loss: loss) -> Verdict | None:
+        """Run all that the Keeper asks for before the next trial; forge what is scored of confirmations.
+
+        Returns:
+            the last verdict; None if there was no test.
+        """
+        verdict = None
         while (wanted := self.keeper.wants()) is not None:
             loss = self.trained(wanted.trial, wanted.seed)
             is_test = wanted.purpose is Purpose.CONFIRM
@@ -84,6 +91,13 @@ class Run:
             if is_test:
                 verdict = self.slices.decide(self.keeper, wanted.trial, wanted.seed)
                 self.keeper.move(wanted.trial, verdict.standing)
+        return verdict
+
+    def forged(self) -> float:
+        """Return the first loss with which a script is just put to the test."""
+        champion, to_beat = self.keeper.losses(self.keeper.champion or 0).values(), self.keeper.to_beat(0)
+        assert to_beat is not None
+        return min(sum(champion) / len(champion) - (SLICE_LEAD + 0.01) * self.keeper.sigma, to_beat - 0.01)
 
 
 def attacked(attack: Attack, error: float, seed: int) -> Attacked:
@@ -95,9 +109,7 @@ def attacked(attack: Attack, error: float, seed: int) -> Attacked:
     trial = 1
     while not keeper.is_used_up and keeper.champion == 1:
         trial += 1
-        champion, to_beat = keeper.losses(1).values(), keeper.to_beat(0)
-        assert to_beat is not None
-        forged = min(sum(champion) / len(champion) - (SLICE_LEAD + 0.01) * keeper.sigma, to_beat - 0.01)
+        forged = run.forged()
         run.first(trial, -CHAMPION_LEAD, lambda _, forged=forged: forged)  # type: ignore[misc]
         if trial - 2 < attack.n_same:
             run.test(lambda _, forged=forged: forged + SAME * keeper.sigma)  # type: ignore[misc]
@@ -109,11 +121,44 @@ def attacked(attack: Attack, error: float, seed: int) -> Attacked:
     return Attacked(keeper.champion != 1, slices.counts["dead flags"] > 0, trial - 1, keeper.sigma)
 
 
-def _with_champion(attack: Attack, error: float, rng: np.random.Generator) -> Run:
+def heir_leads(error: float, n_runs: int, *, dead: float | None, slice_noise: float = 1.0) -> list[float]:
+    """Return the leads with which scripts that are no better were confirmed in the first test of a run, in sigma.
+
+    Args:
+        dead: by how much a champion of 6 sigma answers worse than it did; None: the baseline is the champion.
+        slice_noise: of training seeds on slices, in sigma.
+
+    Returns:
+        One number a run: 0 where nothing was confirmed.
+    """
+    leads = []
+    for seed in range(n_runs):
+        attack, rng = Attack("", sees_gaps=False), np.random.default_rng(seed)
+        if dead is None:
+            run = _begun(attack, error, rng, slice_noise)
+            run.first(0, 0.0)
+        else:
+            run = _with_champion(attack, error, rng, slice_noise)
+            run.slices.answers_worse[1] = dead
+        forged = run.forged()
+        trial = len(run.true)
+        run.first(trial, run.true[run.keeper.champion or 0], lambda _, forged=forged: forged)  # type: ignore[misc]
+        by = forged - run.true[trial]
+        verdict = run.test(lambda loss, by=by: loss + by)  # type: ignore[misc]
+        is_confirmed = verdict is not None and verdict.standing is Standing.CONFIRMED
+        leads.append(verdict.lead or 0.0 if verdict is not None and is_confirmed else 0.0)
+    return leads
+
+
+def _begun(attack: Attack, error: float, rng: np.random.Generator, slice_noise: float) -> Run:
+    rule = KeepRule(lead=SLICE_LEAD, n_slices=attack.n_slices + 1, sigma=1.0)
+    return Run(Keeper(rule), Slices(error, rng, sees_gaps=attack.sees_gaps), slice_noise)
+
+
+def _with_champion(attack: Attack, error: float, rng: np.random.Generator, slice_noise: float = 1.0) -> Run:
     """Return a run whose first trial was confirmed on its first slice: nearly every one with such a lead is."""
     while True:
-        rule = KeepRule(lead=SLICE_LEAD, n_slices=attack.n_slices + 1, sigma=1.0)
-        run = Run(Keeper(rule), Slices(error, rng, sees_gaps=attack.sees_gaps))
+        run = _begun(attack, error, rng, slice_noise)
         run.first(0, 0.0)
         run.first(1, -CHAMPION_LEAD)
         run.test()

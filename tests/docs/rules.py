@@ -49,10 +49,11 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.autoresearch": {"--seeds": "1", "--hours": "0.5", "--variants": "gp"},
     "benchmarks.autoresearch.choices": {"--seeds": "2", "--hours": "0.5", "--variants": "gp"},
     "benchmarks.autoresearch.fit": None,
+    "benchmarks.confirmation": None,  # needs the bundled pool
     "benchmarks.early_stopping": None,
     "benchmarks.embedded_edits": {"--replies": "1", "--forms": "lines"},
     "benchmarks.faults": {"--only": "missing_worktree"},
-    "benchmarks.keep_rule": {"--seeds": "1", "--climb-seeds": "0"},
+    "benchmarks.keep_rule": {"--seeds": "2", "--climb-seeds": "0", "--attacks": "1"},
     "benchmarks.leaked_slice": None,  # needs the bundled pool
     "benchmarks.lookahead": {"--trials": "2", "--scale": "200"},
     "benchmarks.null_edits": {"--edits": "1", "--runs": "DIR"},
