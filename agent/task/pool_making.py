@@ -11,7 +11,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from agent.errors import MissingRequirementError, TaskError
 from agent.task.corpus import Corpus, find_corpus, prepare_corpus
 from agent.task.pool import Pool, Slice, bands, find_pool, name_of, pool_key
-from agent.task.prepared import made_once, run_command
+from agent.task.prepared import OPENED, made_once, run_command
 from agent.task.task import Task
 from agent.text import counted
 
@@ -83,9 +83,36 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
             "seconds": round(time.monotonic() - started, 1),
         }
         _write(made / "meta.json", json.dumps(about, indent=1).encode() + b"\n")
+        known = _opened_before(slices, target.parent.glob(f"{task.name}-pool-*"))
+        if known:
+            _write(made / OPENED, "".join(json.dumps(line) + "\n" for line in known).encode())
         shutil.rmtree(target, ignore_errors=True)  # slices without their meta.json are no pool
         os.replace(made, target)
     return said
+
+
+def _opened_before(slices: Sequence[Slice], pools: Iterable[Path]) -> list[dict[str, int | str]]:
+    """Return which runs have opened text of which of these slices in other pools, as lines of the file of openings.
+
+    Another pool of a task is made of the same documents once a frozen file or a setting has changed: its slices are
+    drawn anew, and their text is not.
+    """
+    runs: dict[bytes, set[str]] = {}  # by sequence
+    for folder in pools:
+        lines = (folder / OPENED).read_text().splitlines() if (folder / OPENED).is_file() else []
+        for line in lines:
+            try:
+                opened = json.loads(line)
+                sequences = Pool(folder).slice(opened["slice"]).sequences
+                for sequence in sequences:
+                    runs.setdefault(sequence.tobytes(), set()).add(str(opened["run"]))
+            except (ValueError, KeyError, TypeError, IndexError, OSError, TaskError):
+                continue  # torn, or of a pool that is not whole: it cannot be told
+    return [
+        {"slice": number, "run": run}
+        for number, part in enumerate(slices)
+        for run in sorted(set().union(*(runs.get(sequence.tobytes(), set()) for sequence in part.sequences)))
+    ]
 
 
 @dataclass(frozen=True)

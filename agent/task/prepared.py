@@ -13,6 +13,9 @@ from agent.errors import MissingRequirementError, TaskError
 DIVISION = "division.json"
 """Name of the file, in a folder `rows-KEY` of the cache, that says which validation examples stand."""
 
+OPENED = "opened.jsonl"
+"""Beside slices of unseen text or rows: which runs of this machine have opened which."""
+
 Found = TypeVar("Found")
 
 

@@ -23,10 +23,11 @@ from agent.execution.scoring.measures import Labels, Outputs, measured
 from agent.execution.scoring.predictions import Examples, predicted
 from agent.execution.scoring.scoring_job import observed
 from agent.execution.slices.row_lead import SHARES, row_lead
-from agent.execution.slices.source import OPENED, Burned, Contender, Openings
+from agent.execution.slices.source import Burned, Contender, Openings
 from agent.store.atomic_file import write_durably
 from agent.task.division import Division
 from agent.task.measure_table import MEASURES
+from agent.task.prepared import OPENED
 from agent.task.task import Task
 from agent.trials.noise import Lead
 from agent.trials.trial import Score

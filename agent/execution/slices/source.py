@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import JournalError
-from agent.task.prepared import DIVISION, digest_of, digest_of_file
+from agent.task.prepared import DIVISION, OPENED, digest_of, digest_of_file
 from agent.trials.noise import Lead
 from agent.trials.trial import Score
-
-OPENED = "opened.jsonl"
-"""Name of the file, in a pool's folder, of what has been opened."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from agent.execution.slices.lead import lead_of, loss_of
 from agent.execution.slices.rounds import Rounds
 from agent.execution.slices.rounds_rehearsal import why_no_rounds
-from agent.execution.slices.source import OPENED, Burned, Contender, Openings
+from agent.execution.slices.source import Burned, Contender, Openings
 from agent.task.corpus import Corpus
 from agent.task.pool import Pool, Slice
+from agent.task.prepared import OPENED
 from agent.task.task import Task
 from agent.trials.noise import Lead
 from agent.trials.trial import Score
