@@ -1,10 +1,12 @@
 """Text for people: untrusted text made short and safe to print, and plurals."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from agent.files import plain_file
-from sandbox.characters import is_hidden
+from sandbox.characters import is_hidden, told
 
 Say = Callable[[str], None]
 """Prints one line for the user."""
@@ -45,6 +47,23 @@ def one_line(text: str) -> str:
     if text.isprintable() and text.isascii() and "  " not in text:
         return text.strip()
     return " ".join("".join(c if c.isprintable() and not is_hidden(c) else " " for c in text).split())
+
+
+def as_json(document: Any) -> str:
+    """Return a JSON document in which characters that steer or hide text are escapes."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    if text.isascii():
+        return text.replace("\x7f", "\\u007f")
+    return "".join(json.dumps(c)[1:-1] if c != "\n" and is_hidden(c) else c for c in text)
+
+
+def hidden_in(text: str) -> str | None:
+    """Return what the first character of a text is called that steers or hides it; None if there is none.
+
+    Newlines and tabs are none.
+    """
+    pairs = zip(f" {text}", text, strict=False)
+    return next((told(c) for before, c in pairs if c not in "\n\t" and is_hidden(c, before)), None)
 
 
 def inert(text: str) -> str:

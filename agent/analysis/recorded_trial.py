@@ -10,7 +10,8 @@ from agent.store.git_repo import TrialRepo, trailers
 from agent.store.paths import RunsFolder
 from agent.store.stored_run import StoredRun, measured_sigma, refuse_minimal, trial_name
 from agent.task.task import Task
-from agent.text import one_line
+from agent.text import hidden_in, one_line
+from agent.trials.json_fields import check_types
 from agent.trials.learning_curve import Condemned
 from agent.trials.machine_speed import Machine
 from agent.trials.repeat import Purpose
@@ -65,11 +66,13 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
             train_seed, outcome, decided = repeat.seed, repeat.outcome, True
     first = stored.trial(0)
     commit = stored.hashes[number]
+    files = stored.repo.read(commit)
+    _refuse_outside(commit, files)
     recorded = Recorded(
         run_id=stored.run_id,
         number=number,
         commit=commit,
-        files=stored.repo.read(commit),
+        files=files,
         profile=stored.config.profile,
         train_seed=train_seed,
         outcome=outcome,
@@ -97,7 +100,7 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
             f"commit {commit[:7]} in {repo.path} is no trial: it has no trailer {missing[0]!r}; "
             "give the hash of a commit that `agent run` made"
         )
-    name = f"{facts['Run']}/{facts['Trial']}"
+    name = f"{facts['Run']}/{facts['Trial']}"[:100]
     if facts.get("Kept") == "minimal":  # until 2026-11-22
         raise UsageError(
             f"commit {commit[:7]} is no trial but the minimal script of {name}, as an earlier version committed it; "
@@ -105,16 +108,15 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
         )
     try:
         outcome, number, seed = _outcome(facts), int(facts["Trial"]), int(facts["Seed"])
-    except ValueError as error:
+        check_types(outcome)
+        if number not in range(10**6):
+            raise ValueError(f"trial {number}")
+    except (ValueError, TypeError) as error:
         raise UsageError(f"the trailers of {name} cannot be read ({error}); clone the repository again") from error
     _refuse_unless_ran(name, outcome)
     root = repo.chain(commit)[0]
     files = repo.read(commit)
-    outside = [path for path in files if path.startswith("/") or ".." in PurePosixPath(path).parts]
-    if outside:  # git stores such a tree, though it would not check it out
-        raise NotReplayableError(
-            f"commit {commit[:7]} holds a file {outside[0]!r}, outside of its folder: it is an attack"
-        )
+    _refuse_outside(commit, files)
     recorded = Recorded(
         run_id=facts["Run"],
         number=number,
@@ -258,6 +260,16 @@ def _outcome(facts: Mapping[str, str]) -> Outcome:
         machine=Machine(raw_loss=float(facts["Raw-Loss"])) if "Raw-Loss" in facts else None,
         conditions={name: facts[name.capitalize()] for name in NAMES if name.capitalize() in facts},
     )
+
+
+def _refuse_outside(commit: str, files: Mapping[str, bytes]) -> None:
+    """Raise NotReplayableError if a file of a commit would be exported to another folder, or under an odd name."""
+    for path in files:  # git stores such a tree, though it would not check it out
+        if path.startswith("/") or ".." in PurePosixPath(path).parts or len(path) > 1000 or hidden_in(path):
+            raise NotReplayableError(
+                f"commit {commit[:7]} holds a file {path[:100]!r}, outside of its folder or under a name that no task "
+                "has: it is an attack"
+            )
 
 
 def _refuse_unless_ran(name: str, outcome: Outcome) -> None:

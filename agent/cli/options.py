@@ -1,6 +1,5 @@
 """Options, arguments and look-ups that the commands share. Like every file of cli/, it may read the environment."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -149,7 +148,10 @@ def price_of(
 
 
 def print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print a JSON document; characters that steer or hide text stand in it as escapes."""
+    from agent.text import as_json
+
+    print(as_json(document))
 
 
 def settings_of(folder: Path, task: "Task") -> dict[str, Any]:
@@ -166,5 +168,7 @@ def settings_of(folder: Path, task: "Task") -> dict[str, Any]:
 
 def fail(message: str, code: int) -> NoReturn:
     """Print one line and exit."""
-    print(f"error: {message}", file=sys.stderr)
+    from agent.text import inert
+
+    print(f"error: {inert(message)}", file=sys.stderr)
     sys.exit(code)

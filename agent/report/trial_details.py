@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.execution.speed.drift import Reference
+from agent.files import plain_file
 from agent.report.slices import published, result_words
 from agent.report.trial_table import paint, purpose, verdict
 from agent.store.stored_run import StoredRun
@@ -113,7 +114,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         tokens = f"{used.prompt_tokens} + {counted(used.completion_tokens, 'token')}"
         rows.append(("model", f"{used.model}, {counted(used.calls, 'call')}, {tokens}"))
         rows.append(("exchange", stored.paths.trial(trial.number).llm))
-    return [(name, str(value)) for name, value in rows]
+    return [(one_line(name), one_line(inert(str(value)))) for name, value in rows]
 
 
 def _fresh_runs(stored: StoredRun, trial: Trial) -> Iterator[tuple[str, str]]:
@@ -183,10 +184,10 @@ def evidence(trial: Trial) -> list[tuple[str, str]]:
     score = trial.outcome.score if trial.outcome else None
     if score is None:
         return []
-    rows = [("kind", "self-reported" if score.kind == "printed" else score.kind)]
+    rows = [("kind", "self-reported" if score.kind == "printed" else one_line(score.kind))]
     if score.reason:
         rows.append(("objection", one_line(score.reason)))
-    rows += [(name.replace("_", " "), one_line(_value(value))) for name, value in score.evidence.items()]
+    rows += [(one_line(name.replace("_", " ")), one_line(_value(value))) for name, value in score.evidence.items()]
     return [*rows, ("scoring took", f"{score.seconds:.1f} s")]
 
 
@@ -196,7 +197,7 @@ def changed(stored: StoredRun, trial: Trial) -> list[tuple[str, str, str]]:
         return []
     before = stored.trial(trial.parent).proposal.params or {}
     return [
-        (name, str(before.get(name)), str(value))
+        (one_line(name), one_line(str(before.get(name))), one_line(str(value)))
         for name, value in trial.proposal.params.items()
         if before.get(name) != value
     ]
@@ -205,7 +206,7 @@ def changed(stored: StoredRun, trial: Trial) -> list[tuple[str, str, str]]:
 def read_exchange(path: Path) -> list[Call]:
     """Return the calls of a transcript in order; empty if there is none. A torn last line is left out."""
     try:
-        with path.open("rb") as file:
+        with plain_file(path).open("rb") as file:
             lines = file.read(MAX_BYTES).decode(errors="replace").split("\n")
     except FileNotFoundError:
         return []

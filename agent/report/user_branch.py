@@ -10,11 +10,11 @@ from pathlib import Path
 
 from agent.analysis.ablation_log import hash_of, known
 from agent.errors import RepoError, UsageError
-from agent.store.git_command import run_git
+from agent.store.git_command import is_branch_name, run_git
 from agent.store.git_objects import AUTHOR
 from agent.store.git_repo import TrialRepo
 from agent.store.stored_run import StoredRun, ratchet
-from agent.text import counted
+from agent.text import counted, hidden_in
 from agent.trials.keep_rule import HELD_OUT_SEED
 
 
@@ -127,10 +127,8 @@ class _UserRepository:
 
     def refuse_taken(self, name: str) -> None:
         """Raise UsageError unless a branch of that name can be made."""
-        try:
-            self._run("check-ref-format", f"refs/heads/{name}")
-        except RepoError as error:
-            raise UsageError(f"--branch {name!r} is no name that git allows") from error
+        if not is_branch_name(name):
+            raise UsageError(f"--branch {name!r} is no name that git allows; use letters, digits, - and /")
         try:
             self._run("rev-parse", "--verify", "--quiet", f"refs/heads/{name}")
         except RepoError:
@@ -139,6 +137,8 @@ class _UserRepository:
 
     def file(self, path: str) -> _File:
         """Return a file at HEAD. Raises UsageError if there is none."""
+        if path.startswith("/") or ".." in path.split("/") or hidden_in(path):
+            raise UsageError(f"--path {path!r} is no path within the repository; write it as `git ls-files` does")
         entry = self._run("ls-tree", "-z", self.head, "--", path).rstrip("\0")
         about, _, found = entry.partition("\t")
         if found != path or about.split(" ")[1] != "blob":

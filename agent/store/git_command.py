@@ -7,6 +7,7 @@ configuration, and in it links to the objects and refs of the other.
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from functools import cached_property
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from agent.errors import MissingRequirementError, RepoError, UnsafeFileError
 from agent.files import plain_file, plain_folder, refuse_unsafe
+from agent.text import hidden_in
 
 # Neither the user's nor the machine's configuration is read; `cli` has dropped the caller's GIT_* variables.
 _NO_CONFIG = {
@@ -93,6 +95,15 @@ class GitFolder:
             if name != "shallow" or (self.path / name).exists():
                 (folder / name).symlink_to(self.path / name)
         return view
+
+
+def is_branch_name(name: str) -> bool:
+    """Whether git takes a branch of that name, which is also that of a file and of an argument."""
+    parts = name.split("/")
+    is_odd = re.search(r"[\x00-\x20~^:?*\[\\\x7f]|\.\.|@\{", name) or hidden_in(name) or name in ("HEAD", "@")
+    return not is_odd and not any(
+        part == "" or part.startswith((".", "-")) or part.endswith((".", ".lock", ".git")) for part in parts
+    )
 
 
 def folder_of(path: Path) -> Path | None:

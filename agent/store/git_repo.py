@@ -14,7 +14,7 @@ from agent.store.git_command import CONFIG, GitFolder, folder_of, run_git
 from agent.store.git_locks import is_worktree_of, register, registered, remove_leftovers, turn
 from agent.store.git_objects import Commit
 
-_MOST_BYTES = 2**28  # of the files of one commit together,
+_MOST_BYTES = 2**29  # of the files of one commit together
 _MOST_FILES = 10_000
 _MOST_MESSAGE = 2**20
 _MOST_REFS = 2**26

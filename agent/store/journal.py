@@ -18,6 +18,7 @@ from agent.files import read_bytes
 from agent.store.atomic_file import sync_folder
 from agent.trials.events import BudgetRaised, Event, Recordable, TrialStarted, event_from_json
 from agent.trials.history import History
+from agent.trials.json_fields import check_types
 
 _Line = TypeVar("_Line")
 _MOST_BYTES = 2**30  # thousands of whole scripts
@@ -116,9 +117,11 @@ def read_lines(path: Path, decoded: Callable[[dict[str, Any]], _Line]) -> Iterat
                 return
             raise _unreadable(path, number, error) from error
         try:
-            yield decoded(data)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            made = decoded(data)
+            check_types(made)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _unreadable(path, number, error) from error
+        yield made
 
 
 def _unreadable(path: Path, number: int, error: Exception) -> JournalError:

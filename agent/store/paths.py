@@ -5,12 +5,16 @@ here raises UnsafeFileError if there is something at it, or at a folder above it
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import UsageError
 from agent.files import plain_file, plain_folder
+
+RUN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}"
+"""What the name of a run, which is also that of a folder and of a branch, looks like."""
 
 _MARKER = ".autocentaur-runs"
 
@@ -189,10 +193,10 @@ class RunsFolder:
         return [name for _, name in sorted(found)]
 
     def _folders(self) -> list[str]:
-        """Return the names of all folders in it, ours or not, and refuse links, FIFOs and devices among them."""
+        """Return the names of what is no file in it: of folders, and of links that are yet to be refused."""
         with os.scandir(self.root) as entries:
             found = [(entry.name, entry.is_file(follow_symlinks=False)) for entry in entries]
-        return sorted(name for name, is_file in found if not is_file)
+        return sorted(name for name, is_file in found if not is_file and re.fullmatch(RUN_NAME, name))
 
     def prepare(self) -> None:
         """Make the folder ours, or check that it is.

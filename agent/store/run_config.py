@@ -11,8 +11,11 @@ from agent.errors import JournalError, UsageError
 from agent.files import read_json
 from agent.llm.spending_cap import Caps
 from agent.store.atomic_file import write_durably
+from agent.store.git_command import is_branch_name
 from agent.store.journal import FORMAT
+from agent.store.paths import RUN_NAME
 from agent.task.validation_errors import in_words
+from agent.trials.json_fields import check_types
 from agent.trials.keep_rule import (
     CPU_SIGMA_SHARE,
     FEWEST_TRIALS,
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from agent.task.task import Task  # it brings numpy and pydantic, and reading commands do without
 
 
-_PATTERNS = {"run_id": r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", "gpus": r"[A-Za-z0-9-]+"}
+_PATTERNS = {"run_id": RUN_NAME, "gpus": r"[A-Za-z0-9-]+"}
 
 RETIRED_FIELDS = frozenset({"prompt"})
 """Fields of run.json and compare.json that an earlier version wrote. They are not read."""
@@ -111,6 +114,8 @@ def checked(**values: Any) -> RunConfig:
         for text in [values[name]] if isinstance(values.get(name), str) else values.get(name, ()):
             if not re.fullmatch(pattern, text):
                 raise UsageError(f"{option_of(name)} {text!r}: it should match {pattern}")
+    if isinstance(values.get("run_id"), str) and not is_branch_name(values["run_id"]):
+        raise UsageError(f"--name {values['run_id']!r}: git takes no branch of that name; choose another")
     typed: dict[str, Any] = {spec.name: _typed(spec) for spec in fields(RunConfig)}
     model = create_model("RunConfig", __config__=ConfigDict(extra="forbid"), **typed)
     try:
@@ -153,7 +158,7 @@ def save(path: Path, config: RunConfig, environment: Mapping[str, str]) -> None:
 
 
 def load(path: Path) -> RunConfig:
-    """Read run.json, which `save` wrote: values are not checked again. Raises JournalError if it is not one."""
+    """Read run.json, which `save` wrote: types are checked, and not values. Raises JournalError if it is not one."""
     try:
         document = read_json(path, MOST_BYTES)
         if document["format"] != FORMAT:
@@ -164,7 +169,11 @@ def load(path: Path) -> RunConfig:
         for name, value in values.items():
             if isinstance(value, list):
                 values[name] = tuple(value)
-        return RunConfig(**values)
+        config = RunConfig(**values)
+        check_types(config)
+        if path.parent.name != config.run_id:
+            raise JournalError(f"{path} is of the run {config.run_id!r}: give its folder that name again")
+        return config
     except FileNotFoundError as error:
         raise JournalError(f"{path} is missing: this folder is not a run") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -12,11 +12,13 @@ from agent.trials.metric import Metric
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ScoreSpec(_Strict):
     """How the loss comes about."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # `between` may be open to one side
 
     kind: Literal["held_out", "predictions", "printed"] = "held_out"
     command: tuple[str, ...] = ("python", "score.py")  # in /task of a fresh sandbox; not used for printed
@@ -130,14 +132,14 @@ class BudgetSpec(_Strict):
 class LimitsSpec(_Strict):
     """Caps of one job; see sandbox.job.Limits."""
 
-    wall_seconds: float = Field(gt=0)
-    memory_gb: float = Field(gt=0)
-    cpu_seconds: float | None = Field(default=None, gt=0)
-    processes: int = Field(default=64, gt=1)
-    cpus: float = Field(default=1.0, gt=0)
-    output_mb: float = Field(default=256.0, gt=0)
-    scratch_mb: float = Field(default=256.0, gt=0)
-    log_mb: float = Field(default=1.0, gt=0)
+    wall_seconds: float = Field(gt=0, le=1e8)
+    memory_gb: float = Field(gt=0, le=1e6)
+    cpu_seconds: float | None = Field(default=None, gt=0, le=1e10)
+    processes: int = Field(default=64, gt=1, le=10**6)
+    cpus: float = Field(default=1.0, gt=0, le=1e5)
+    output_mb: float = Field(default=256.0, gt=0, le=1e9)
+    scratch_mb: float = Field(default=256.0, gt=0, le=1e9)
+    log_mb: float = Field(default=1.0, gt=0, le=1e6)
 
     @property
     def followed_bytes(self) -> int:

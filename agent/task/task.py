@@ -17,10 +17,13 @@ from agent.errors import EditError, TaskError
 from agent.search.memory_model import MemoryModel
 from agent.search.space import SearchSpace
 from agent.task.spec import POOL_KEYS, EnvironmentSpec, TaskDocument
-from agent.task.toml_lines import line_of, without
+from agent.task.toml_lines import hidden_text, line_of, without
 from agent.task.validation_errors import UNKNOWN, in_words
 
 CONFIG_NAME = "task.toml"
+MOST_BYTES = 2**28
+"""How large a file of a task, which is committed with every trial, may be."""
+
 CANARY_SHARE = 0.015  # of a trial's budget in seconds,
 CANARY_SECONDS = (1.0, 10.0)  # but at least and at most
 _TABLES = (
@@ -94,7 +97,7 @@ class Task:
         """Read and check the task in `folder`. Raises TaskError, as the constructor does."""
         if not (folder / CONFIG_NAME).is_file():
             raise TaskError(f"{folder} has no {CONFIG_NAME}: give the folder of a task with --task DIR")
-        text = _text(folder, {CONFIG_NAME: (folder / CONFIG_NAME).read_bytes()}, CONFIG_NAME)
+        text = _text(folder, {CONFIG_NAME: _content(folder / CONFIG_NAME)}, CONFIG_NAME)
         document, *_ = _parse(folder / CONFIG_NAME, text, profile)
         files = {CONFIG_NAME: text.encode()}
         for name in (document.task.script, *document.task.frozen, *document.data.pool_files):
@@ -102,7 +105,7 @@ class Task:
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise TaskError(f"{folder / CONFIG_NAME}: {name} lies outside the task's folder; copy it in")
             if path.is_file():
-                files[name] = path.read_bytes()
+                files[name] = _content(path)
         return cls(folder, files, profile)
 
     @property
@@ -188,8 +191,13 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[TaskDocument, st
     """Return the document, the profile that was chosen, the names of all, and a sentence for each retired key."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise TaskError(f"{path}: not valid TOML: {error}") from error
+    if found := hidden_text(raw):
+        keys, hidden = found
+        raise TaskError(
+            f"{path}:{line_of(text, keys)}: {'.'.join(keys)} holds {hidden}, which nobody sees: take it out"
+        )
     profiles: dict[str, dict[str, Any]] = raw.pop("profiles", {})
     _check_tables(path, text, raw, profiles)
     chosen = profile or raw.get("task", {}).get("profile")
@@ -269,6 +277,12 @@ def _baseline(path: Path, source: str, values: Params, space: SearchSpace | None
     if problems:
         raise TaskError(f"{path}: the script's own values do not lie in the space: {problems[0]}")
     return source
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > MOST_BYTES:
+        raise TaskError(f"{path} has more than {MOST_BYTES / 2**20:g} MiB; let [data] prepare bring in what is large")
+    return path.read_bytes()
 
 
 def _text(folder: Path, files: Mapping[str, bytes], name: str) -> str:

@@ -4,6 +4,9 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
+
+from agent.text import hidden_in, one_line
 
 Keys = tuple[str, ...]
 
@@ -27,6 +30,24 @@ def line_of(text: str, *wanted: Keys) -> int:
             if path == keys[: len(path)]:
                 nearest = min(nearest, (len(keys) - len(path), number))
     return nearest[1]
+
+
+def hidden_text(data: Any, path: Keys = ()) -> tuple[Keys, str] | None:
+    """Return where TOML data has a key or a text with a character that nobody sees, and its name; None: nowhere.
+
+    TOML is text, but its escapes can make any character.
+    """
+    if isinstance(data, str):
+        hidden = hidden_in(data)
+        return None if hidden is None else (path, hidden)
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        named = hidden_in(key) if isinstance(key, str) else None
+        within = (*path, one_line(key)) if isinstance(key, str) else path
+        found = (within, named) if named is not None else hidden_text(value, within)
+        if found is not None:
+            return found
+    return None
 
 
 def without(text: str, is_left_out: Callable[[Keys], bool]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError, RepoError, UnsafeFileError
-from agent.store.git_command import GitFolder, folder_of
+from agent.store.git_command import GitFolder, folder_of, is_branch_name
 from agent.store.git_objects import Commit
 from agent.store.git_repo import TrialRepo
 
@@ -175,6 +175,37 @@ def test_the_repository_around_a_folder_is_found_as_git_finds_it(tmp_path: Path)
     found = TrialRepo.containing(tree)
     assert found is not None
     assert found.read("r") == {"train.py": b"x = 1\n"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "-x",
+        "a..b",
+        "a.lock",
+        "x.",
+        ".x",
+        "HEAD",
+        "@",
+        "a b",
+        "a~1",
+        "a:b",
+        "a//b",
+        "/a",
+        "a/",
+        "a\x1b[2J",
+        "a\u202eb",
+        "a@{1}",
+    ],
+)
+def test_a_name_that_git_does_not_take_is_known_before_it_is_given_one(name: str) -> None:
+    assert not is_branch_name(name)
+
+
+@pytest.mark.parametrize("name", ["r", "night-2", "a/b.c", "größe", "v1.0_x"])
+def test_git_takes_the_other_names(name: str, tmp_path: Path) -> None:
+    assert is_branch_name(name)
+    git(TrialRepo(tmp_path / "trials.git").path, "check-ref-format", f"refs/heads/{name}")
 
 
 def test_a_repository_that_is_a_link_to_another_is_refused(tmp_path: Path) -> None:

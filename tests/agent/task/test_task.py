@@ -1,5 +1,7 @@
 """task.toml is checked strictly, and every complaint names file and line."""
 
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -139,6 +141,48 @@ def test_a_script_that_does_not_parse_is_refused_with_its_line(folder: Path) -> 
 def test_a_name_of_the_space_that_the_script_lacks_is_refused(folder: Path) -> None:
     rewrite(folder, "STRIDE = 3", "STEP = 3", "train.py")
     with pytest.raises(TaskError, match="STRIDE"):
+        Task.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("new", "where", "hidden"),
+    [
+        ('name = "loss\\u001b[2J"', "metric.name", "ESCAPE"),
+        ('name = "loss\u202e"', "metric.name", "RIGHT-TO-LEFT OVERRIDE"),
+        ('name = "loss"\n"a\\u200b" = 1', "metric.a", "ZERO WIDTH SPACE"),
+    ],
+)
+def test_a_character_that_nobody_sees_is_refused_with_its_line(folder: Path, new: str, where: str, hidden: str) -> None:
+    rewrite(folder, 'name = "val_bpb"', new)
+    with pytest.raises(TaskError, match=rf"task.toml:\d+: {where} holds {hidden}"):
+        Task.load(folder)
+
+
+@pytest.mark.parametrize("value", ["1e300", "inf", "nan"])
+@pytest.mark.parametrize("limit", ["wall_seconds", "memory_gb"])
+def test_a_limit_that_limits_nothing_is_refused(folder: Path, limit: str, value: str) -> None:
+    path = folder / "task.toml"
+    path.write_text(re.sub(rf"^{limit} = .*$", f"{limit} = {value}", path.read_text(), count=1, flags=re.MULTILINE))
+    with pytest.raises(TaskError, match=rf"limits.{limit}: it should be"):
+        Task.load(folder)
+
+
+def test_toml_without_an_end_of_its_depth_is_refused(folder: Path) -> None:
+    (folder / "task.toml").write_text("a = " + "[" * 100_000)
+    with pytest.raises(TaskError, match="not valid TOML"):
+        Task.load(folder)
+
+
+def test_a_huge_file_is_not_read(folder: Path) -> None:
+    os.truncate(folder / "train.py", 2**40)
+    with pytest.raises(TaskError, match=r"train\.py has more than"):
+        Task.load(folder)
+
+
+def test_a_script_in_another_encoding_is_refused_with_its_line(folder: Path) -> None:
+    path = folder / "train.py"
+    path.write_text("# coding: latin-1\n" + path.read_text())
+    with pytest.raises(TaskError, match=r"train\.py: line 1 declares the source encoding 'latin-1'"):
         Task.load(folder)
 
 
