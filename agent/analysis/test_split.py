@@ -1,4 +1,4 @@
-"""A trial's loss on the test split, which decides nothing: `agent best --verify`."""
+"""A trial's loss on the test split, which decides nothing: `agent best --verify` where no slice is opened for it."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -55,9 +55,13 @@ class Verified:
 
 
 def load_verified(path: Path) -> Verified | None:
-    """Return what was saved last; None if nothing was. Raises JournalError if the file is none of ours."""
+    """Return what was saved last; None if nothing was, or something of a slice of unseen text.
+
+    Raises JournalError if the file is none of ours.
+    """
     try:
-        return Verified(**read_json(path, MOST_BYTES))
+        document = read_json(path, MOST_BYTES)
+        return None if "events" in document else Verified(**document)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:

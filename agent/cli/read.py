@@ -3,9 +3,10 @@
 import os
 import sys
 import tomllib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +25,7 @@ from agent.errors import UsageError
 
 if TYPE_CHECKING:
     from agent.store.stored_run import StoredRun
+    from agent.trials.trial import Trial
 
 
 app = typer.Typer()
@@ -165,7 +167,9 @@ def diff(
 def best(
     run_name: RunName = None,
     *,
-    verify: Annotated[bool, typer.Option("--verify", help="Score it on the test split, which no search sees.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Score it once on unseen text of the pool, or else on the test split.")
+    ] = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -178,23 +182,47 @@ def best(
     shown = stored.best
     if shown is None:
         raise UsageError(f"{stored.run_id} has no trial with a loss yet")
-    pool, verified = pool_size(stored, cache_folder()), None
-    if verify:
-        from agent.analysis.test_split import verified_on_test
-
-        verified = verified_on_test(stored, shown, cache_folder(), print if not json_ else lambda _line: None)
+    pool = pool_size(stored, cache_folder())
+    verified = _verified(stored, shown, json_) if verify else None
     if json_:
         document = json_documents.trial_json(shown, stored.hashes.get(shown.number), stored.metric)
         document |= {"hints": stored.config.hints}
         document |= json_documents.result_json(stored.history, stored.keeper, pool)
-        print_json(document if verified is None else {**document, "test": verified.to_json()})
+        print_json(document if verified is None else {**document, verified.asked: verified.document})
         return
     closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool)
     print("\n".join([f"run {stored.heading}", *sentences(closing, columns_of(sys.stdout))]))
     print(f"the files of trial {shown.number}: {stored.paths.trial(shown.number).files}")
     print(f"its commit: {stored.hashes.get(shown.number, '')} in {stored.runs.repo}")
     if verified is not None:
-        print(verified.told(stored.metric))
+        print("\n".join(verified.lines))
+
+
+@dataclass(frozen=True)
+class _Verified:
+    """What `best --verify` tells."""
+
+    asked: str  # "slice" or "test"
+    document: dict[str, Any]
+    lines: list[str]
+
+
+def _verified(stored: "StoredRun", shown: "Trial", json_: bool) -> _Verified:
+    """Ask a slice of unseen text about the result of a run, or the test split where there is none to ask."""
+    from agent.analysis.test_split import verified_on_test
+    from agent.analysis.unseen.verified_slice import remarks, verified_on_slice, why_not_on_slice
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
+
+    why_not = why_not_on_slice(stored)
+    if not why_not:
+        on_slice = verified_on_slice(stored, cache_folder(), say)
+        return _Verified("slice", on_slice.to_json(), [on_slice.told(stored.metric), *remarks(stored, on_slice)])
+    if stored.config.pool is not None:
+        say(f"no slice of the pool is opened: {why_not}")
+    on_test = verified_on_test(stored, shown, cache_folder(), say)
+    return _Verified("test", on_test.to_json(), [on_test.told(stored.metric)])
 
 
 def _revision(runs: Path, name: str) -> "tuple[StoredRun, str, str]":

@@ -93,6 +93,7 @@ def watch(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS) -> None:
 def _on_page(runs: Path, name: str | None) -> "RunOnPage":
     """Return a run with all that a page tells of it. Raises UsageError if nothing has finished in it yet."""
     from agent.analysis.test_split import load_verified
+    from agent.analysis.unseen.verified_slice import load_verified_on_slice
     from agent.report.html.search_charts import standing
     from agent.report.html.tables import RunOnPage
 
@@ -100,7 +101,8 @@ def _on_page(runs: Path, name: str | None) -> "RunOnPage":
     if not stored.history.trials:
         raise UsageError(f"{stored.run_id} has no finished trial yet; wait for its baseline")
     task = stored.task(0)
-    return RunOnPage(stored, task, standing(stored, task), load_verified(stored.paths.verified))
+    path = stored.paths.verified
+    return RunOnPage(stored, task, standing(stored, task), load_verified(path), load_verified_on_slice(path))
 
 
 def _check_comparable(runs: "list[RunOnPage]") -> None:

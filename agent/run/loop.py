@@ -39,7 +39,7 @@ class TrialByTrial:
         _rebuild(run)
         self.run = run
         self._ledger = Ledger.of(run.history.results)
-        self._n_before = len(run.history.results)
+        self._n_before = _n_done(run)
         self._ahead: Thought | None = None
 
     def step(self) -> End | None:
@@ -62,8 +62,9 @@ class TrialByTrial:
             reached = _start_next(run, self._ledger, self._ahead)
             end = End(Ending.DONE, reached) if reached is not None else None
         if end is not None:
-            if end.ending in (Ending.DONE, Ending.NOTHING_RAN) and run_final(run):
-                end = replace(end, ending=Ending.DONE)
+            if end.ending in (Ending.DONE, Ending.NOTHING_RAN):
+                run_final(run)
+                end = replace(end, ending=_done_or_nothing(run, self._n_before))
             run.repo.pack_refs()
             return end
         proposing_seconds = run.monotonic() - began
@@ -122,8 +123,17 @@ def _end(run: OpenRun, ledger: Ledger, n_before: int) -> End | None:
         return given_up
     spent = ledger.spent(_for_trials(run))
     if spent is not None:
-        return End(Ending.DONE if len(run.history.results) > n_before else Ending.NOTHING_RAN, spent)
+        return End(_done_or_nothing(run, n_before), spent)
     return given_up
+
+
+def _done_or_nothing(run: OpenRun, n_before: int) -> Ending:
+    return Ending.DONE if _n_done(run) > n_before else Ending.NOTHING_RAN
+
+
+def _n_done(run: OpenRun) -> int:
+    """Return how much there is of a run: trials, repeats, and slices that are scored."""
+    return len(run.history.results) + sum(use.score is not None for use in run.history.slices)
 
 
 def _for_trials(run: OpenRun) -> Budget:

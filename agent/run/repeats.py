@@ -28,15 +28,12 @@ def run_wanted(run: OpenRun, ledger: Ledger) -> Ledger:
     return ledger
 
 
-def run_final(run: OpenRun) -> int:
-    """Run the result of the run under held-out seeds, as often as it asks for; return how many runs there were."""
-    n_ran = 0
+def run_final(run: OpenRun) -> None:
+    """Run the result of the run under held-out seeds, as often as it asks for, and publish it on a slice."""
     while (wanted := run.keeper.final(run.final_runs)) is not None:
         _run(run, wanted)
-        n_ran += 1
     if run.final_runs and run.slices is not None and run.keeper.on_slices and run.keeper.result:
         publish_on_slice(run, run.slices)
-    return n_ran
 
 
 def _run(run: OpenRun, wanted: Wanted) -> Repeat:

@@ -134,8 +134,13 @@ class RunPaths:
 
     @property
     def verified(self) -> Path:
-        """What the test split said of the best trial, once somebody has asked."""
+        """What a slice of unseen text, or else the test split, said of the result, once somebody has asked."""
         return plain_file(self.root / "verified.json")
+
+    @property
+    def unseen(self) -> Path:
+        """Of a comparison: what a slice of unseen text said of the results of its runs."""
+        return plain_file(self.root / "unseen.json")
 
     def slice(self, number: int) -> Path:
         """What models answered on a slice of unseen text, and what their jobs printed."""

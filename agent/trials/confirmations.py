@@ -29,6 +29,8 @@ class SlicePurpose(StrEnum):
 
     CONFIRM = "confirm"
     FINAL = "final"  # to publish the result
+    VERIFY = "verify"  # after the search, because the user asked: `agent best --verify`
+    COMPARE = "compare"  # for the results of all runs of a comparison
 
 
 @dataclass(frozen=True)

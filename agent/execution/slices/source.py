@@ -3,7 +3,7 @@
 import glob
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,8 +40,8 @@ class Answers(Protocol):
         """The loss of each model on the slice, minimised, in the metric's unit."""
         ...
 
-    def lead(self, better: Collection[str], worse: str) -> Lead:
-        """Return by how much the mean loss of some models lies below that of another, with its sampling error."""
+    def lead(self, better: Collection[str], worse: str | Collection[str]) -> Lead:
+        """Return by how much the mean loss of some models lies below that of another, or of others, with its error."""
         ...
 
 
@@ -112,7 +112,11 @@ class SliceSource(Protocol):
 
 
 class Openings:
-    """Which runs of this machine have opened which slices: a file beside them."""
+    """Which runs of this machine have opened which slices: a file beside them.
+
+    A line names the slice, who opened it (a run, or a file that says what a slice was opened for after the search), and
+    the runs whose models were asked, where these are others.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -138,43 +142,70 @@ class Openings:
         return n_slices - len(self.others("").keys() & set(range(n_slices)))
 
     def others(self, run: str) -> dict[int, int]:
-        """Return by slice how many other runs have opened it."""
+        """Return by slice how many others than `run` have opened it."""
         found: dict[int, set[str]] = {}
-        for line in self._path.read_text().splitlines() if self._path.exists() else ():
-            try:
-                opened = json.loads(line)
-                found.setdefault(int(opened["slice"]), set()).add(str(opened["run"]))
-            except (ValueError, KeyError, TypeError):
-                continue  # torn: the process was killed before it showed anything
+        for line in self._lines():
+            if line.number is not None:
+                found.setdefault(line.number, set()).add(line.run)
         return {number: len(runs - {run}) for number, runs in found.items()}
 
-    def next(self, run: str, n_slices: int, taken: Collection[int]) -> tuple[int, int] | None:
-        """Note that `run` opens the next slice, on the disk; return its number and how many other runs have opened it.
+    def next(
+        self, run: str, n_slices: int, taken: Collection[int], about: Collection[str] = ()
+    ) -> tuple[int, int] | None:
+        """Note that `run` opens the next slice, on the disk; return its number and how many others have opened it.
 
-        Those that fewest other runs have opened come first. None: the run has taken all of them.
+        Those that fewest others have opened come first. Not those that were opened about `run` by somebody else, or by
+        or about the runs that this is about. None: no slice is left.
 
         Args:
             run: what no other run of this machine is called, nor one that was removed.
             taken: slices that it has opened before.
+            about: names of the runs whose models are asked, if that is not `run` alone.
 
         Raises:
             JournalError: it cannot be written.
         """
+        return self._take("slice", run, n_slices, taken, about)
+
+    def reserve(self, run: str, n_slices: int, taken: Collection[int], about: Collection[str]) -> int | None:
+        """Keep the runs that this is about from opening the slice that would be the next; return it, None if none is.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        found = self._take("reserved", run, n_slices, taken, about)
+        return None if found is None else found[0]
+
+    def _take(
+        self, key: str, run: str, n_slices: int, taken: Collection[int], about: Collection[str]
+    ) -> tuple[int, int] | None:
         from filelock import FileLock
 
         with FileLock(f"{self._path}.lock", mode=0o600):
-            others = self.others(run)
-            free = [(others.get(number, 0), number) for number in range(n_slices) if number not in taken]
+            others, runs = self.others(run), {run, *about}
+            seen = {line.shown for line in self._lines() if line.run != run and runs & {line.run, *line.about}}
+            free = [(others.get(number, 0), number) for number in range(n_slices) if number not in {*taken, *seen}]
             if not free:
                 return None
             n_others, number = min(free)
+            line = {key: number, "run": run, **({"about": sorted(about)} if about else {})}
             try:
-                self._append(json.dumps({"slice": number, "run": run}) + "\n")
+                self._append(json.dumps(line) + "\n")
             except OSError as error:
                 raise JournalError(
                     f"cannot write to {self._path}: {error.strerror}; make room and continue with `agent resume`"
                 ) from error
         return number, n_others
+
+    def _lines(self) -> "Iterator[_Opening]":
+        for line in self._path.read_text().splitlines() if self._path.exists() else ():
+            try:
+                found = json.loads(line)
+                shown = int(found["slice"] if "slice" in found else found["reserved"])
+                number = shown if "slice" in found else None
+                yield _Opening(number, shown, str(found["run"]), frozenset(map(str, found.get("about", ()))))
+            except (ValueError, KeyError, TypeError):
+                continue  # torn: the process was killed before it showed anything
 
     def _append(self, line: str) -> None:
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -191,3 +222,13 @@ class Openings:
                 raise
         finally:
             os.close(fd)
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """A line of the file."""
+
+    number: int | None  # of the slice that was opened; None: it was only reserved
+    shown: int  # of either
+    run: str
+    about: frozenset[str]

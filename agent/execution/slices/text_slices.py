@@ -90,7 +90,12 @@ class TextAnswers:
         """Bits per byte of each model."""
         return {name: loss_of(self.opened, nats, self.token_bytes) for name, nats in self.nats.items()}
 
-    def lead(self, better: Collection[str], worse: str) -> Lead:
-        """Return the lead of the models' mean loss over another model's, in bits per byte."""
-        mean: NDArray[np.float64] = np.mean([self.nats[name] for name in better], axis=0)
-        return lead_of(self.opened, mean, self.nats[worse], self.token_bytes)
+    def lead(self, better: Collection[str], worse: str | Collection[str]) -> Lead:
+        """Return the lead of some models' mean loss over the mean loss of others, in bits per byte."""
+        return lead_of(
+            self.opened, self._mean(better), self._mean([worse] if isinstance(worse, str) else worse), self.token_bytes
+        )
+
+    def _mean(self, names: Collection[str]) -> NDArray[np.float64]:
+        mean: NDArray[np.float64] = np.mean([self.nats[name] for name in names], axis=0)
+        return mean

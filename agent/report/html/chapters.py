@@ -18,6 +18,7 @@ from agent.report.html.tables import (
     ledger_table,
     repeats_table,
     runs_table,
+    slice_table,
     test_table,
 )
 from agent.report.slices import slices_table, unseen
@@ -55,6 +56,7 @@ def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
         _repeats(runs),
         _slices(runs),
         _changes(runs),
+        _unseen(runs),
         _test(runs),
         _failures(runs),
         _finders(runs),
@@ -138,6 +140,15 @@ def _test(runs: Sequence[RunOnPage]) -> Chapter:
         "the search has fitted to the validation split."
     )
     return Chapter("test", "Test split", note, tables=[table] if table.rows else [])
+
+
+def _unseen(runs: Sequence[RunOnPage]) -> Chapter:
+    table = slice_table(runs)
+    note = (
+        "A slice is text that no job of the run had seen, opened for the result after all that it was trained on. The "
+        "lead is paired; opened before: by so many other runs of the machine, whose jobs may have told."
+    )
+    return Chapter("unseen", "On unseen text", note, tables=[table] if table.rows else [])
 
 
 def _failures(runs: Sequence[RunOnPage]) -> Chapter:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.analysis.test_split import Verified
+from agent.analysis.unseen.verified_slice import VerifiedOnSlice
 from agent.edits.edit import Params
 from agent.files import read_json
 from agent.report.table import Table
@@ -29,6 +30,7 @@ class RunOnPage:
     task: Task  # as the run began: the baseline's script
     states: Mapping[int, CMAState]  # where its CMA-ES stood; empty for other modes
     verified: Verified | None  # what the test split said of its best trial; None: nobody has asked
+    on_slice: VerifiedOnSlice | None = None  # what a slice of unseen text said of its result; likewise
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -183,6 +185,20 @@ def test_table(runs: Sequence[RunOnPage]) -> Table:
             values = [f"{metric.shown(loss):.6f}" for loss in (found.val_loss, found.test_loss)]
             gaps = (found.gap, found.baseline_gap, found.gap - found.baseline_gap)
             rows.append([run.stored.run_id, str(found.trial), *values, *(f"{metric.shown(g):+.6f}" for g in gaps)])
+    return Table(columns, rows)
+
+
+def slice_table(runs: Sequence[RunOnPage]) -> Table:
+    """Return what slices of unseen text said of results, one row a run that was asked."""
+    metric = runs[0].stored.metric
+    rows = []
+    for run in runs:
+        if (found := run.on_slice) is not None:
+            losses = [f"{metric.shown(loss):.6f}" for loss in (found.loss, found.baseline)]
+            lead = f"{found.lead.mean:.6f} ± {found.lead.error:.2g}"
+            others = str(found.use.n_other_runs)
+            rows.append([run.stored.run_id, str(found.trial), str(found.use.number), *losses, lead, others])
+    columns = ("run", "trial", "slice", f"its {metric.name}", "the baseline's", "lead ± of sampling", "opened before")
     return Table(columns, rows)
 
 

@@ -75,7 +75,8 @@ def test_a_measure_that_the_data_do_not_allow_is_refused_and_leaves_no_run(
 
 def test_an_audited_score_is_verified_on_the_test_split(tmp_path: Path, environment: dict[str, str]) -> None:
     task = str(ROOT / "tests" / "tasks" / "bigram_plain")
-    agent(tmp_path, environment, "run", "--task", task, "--mode", "random", "--trials", "2", "--name", "b")
+    asked = ["run", "--task", task, "--mode", "random", "--trials", "2", "--no-confirm", "--name", "b"]
+    agent(tmp_path, environment, *asked)
     done = agent(tmp_path, environment, "best", "--verify")
     assert done.returncode == 0, done.stderr
     assert "on test: val_bpb" in done.stdout

@@ -1,0 +1,138 @@
+"""Which slices of unseen text were opened after the search, for what, and what they said: one JSON file, written whole.
+
+It holds the events that a run's journal would: a slice's opening is on the disk before anything of it is shown.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.errors import JournalError
+from agent.execution.executor import corpus_of, slices_of
+from agent.execution.sandboxes import image_is_here, open_sandbox
+from agent.execution.slices.source import SliceSource
+from agent.run.one_slice import Searched, opener_of
+from agent.run.resume import image_to_go_on_in, refuse_another_pool, refuse_another_task
+from agent.store.atomic_file import write_durably
+from agent.store.journal import FORMAT
+from agent.store.paths import RunPaths
+from agent.store.stored_run import StoredRun, load_task
+from agent.text import Say
+from agent.trials.confirmations import SliceUse
+from agent.trials.events import SliceOpened, SliceScored, event_from_json
+from agent.trials.history import History
+
+
+@dataclass
+class SliceFile:
+    """The record of the slices that were opened by one such file. See agent.run.one_slice.Record."""
+
+    path: Path
+    paths: RunPaths  # of the run or the comparison in whose folder it lies
+    runs: Sequence[Searched]  # whose models are asked
+    asks: str  # what asks, in the names of jobs: "verify"
+    _events: list[SliceOpened | SliceScored] = field(default_factory=list)
+    _history: History = field(default_factory=lambda: History([]))
+
+    def __post_init__(self) -> None:
+        """Read what is there. Raises JournalError if it is none of ours."""
+        for event in read_events(self.path):
+            self._events.append(event)
+            self._history.add(event)
+
+    @property
+    def opener(self) -> str:
+        return f"{self.path.resolve()} {self.runs[0].history.trials[0].started_at}"
+
+    @property
+    def about(self) -> Collection[str]:
+        return [opener_of(run) for run in self.runs]
+
+    @property
+    def taken(self) -> Collection[int]:
+        return [
+            use.number for history in (self._history, *(run.history for run in self.runs)) for use in history.slices
+        ]
+
+    @property
+    def slices(self) -> Sequence[SliceUse]:
+        """Those that were opened, in that order."""
+        return self._history.slices
+
+    @property
+    def opened(self) -> SliceUse | None:
+        return self._history.opened
+
+    @property
+    def last(self) -> SliceUse | None:
+        """The slice that was opened last."""
+        return self._history.slices[-1] if self._history.slices else None
+
+    def put_down(self, event: SliceOpened | SliceScored) -> SliceUse:
+        """Write the file with one more event. Raises JournalError if the disk is full."""
+        events = [*self._events, event]
+        document = {"format": FORMAT, "events": [each.to_json() for each in events]}
+        try:
+            write_durably(self.path, json.dumps(document, indent=1) + "\n")
+        except OSError as error:
+            raise JournalError(f"cannot write to {self.path}: {error.strerror}; make room and try again") from error
+        self._events = events
+        return self._history.add(event)
+
+    def folder(self, number: int) -> Path:
+        return self.paths.slice(number)
+
+    def label(self, number: int) -> str:
+        return f"{self.paths.run_id}/{self.asks}-{number:03d}"
+
+
+def read_events(path: Path) -> Iterator[SliceOpened | SliceScored]:
+    """Yield the events of such a file; none if it is not there, or says something of the test split.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    try:
+        document = json.loads(path.read_text())
+        if document.get("format", FORMAT) != FORMAT:
+            raise JournalError(f"{path}: format {document['format']}, and this version reads {FORMAT}")
+        events = [event_from_json(data) for data in document.get("events", ())]
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise JournalError(
+            f"{path} cannot be read: {error}; restore it from a backup: it says which slices have been opened"
+        ) from error
+    for event in events:
+        if not isinstance(event, SliceOpened | SliceScored):
+            raise JournalError(f"{path} cannot be read: it holds a {type(event).__name__}; restore it from a backup")
+        yield event
+
+
+def has_slices(stored: StoredRun) -> bool:
+    """Whether the gains of a run are confirmed on slices of unseen text."""
+    return stored.config.pool is not None and stored.keeper.on_slices
+
+
+@contextmanager
+def slices_for(stored: StoredRun, cache: Path, say: Say) -> Iterator[SliceSource]:
+    """Yield the slices that a run has confirmed its gains on, with a sandbox like its own.
+
+    Raises:
+        UsageError: task, pool or image are not those of the run.
+        MissingRequirementError, SandboxError: the machine lacks something.
+    """
+    config = stored.config
+    task = load_task(config, stored.runs)
+    refuse_another_task(config, task, stored.repo)
+    image = image_to_go_on_in(stored.history, image_is_here, ())
+    sandbox = open_sandbox(config.sandbox, task, frozenset(config.accept_unenforced), config.gpus, say, image=image)
+    try:
+        slices = slices_of(task, corpus_of(task, cache, say), cache, sandbox, say, make=False)
+        refuse_another_pool(config, slices.digest if slices is not None else None)
+        assert slices is not None, "the run has a pool"
+        yield slices
+    finally:
+        sandbox.close()

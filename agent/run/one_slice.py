@@ -1,0 +1,222 @@
+"""Opening one slice of unseen text: what it is opened for is on the disk before any job sees something of it.
+
+Whoever opens one has a record: a run's journal, or a file for what is asked after the run. After a kill the slice is
+shown again only to the same files; otherwise it is burned.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from agent.errors import JournalError
+from agent.execution.slices.source import Answers, Burned, Contender, SliceSource
+from agent.store.paths import RunPaths, TrialPaths
+from agent.trials.confirmations import (
+    BASELINE,
+    CHAMPION,
+    RESULT,
+    Entrant,
+    SlicePurpose,
+    SliceScore,
+    SliceUse,
+    dead_flag,
+)
+from agent.trials.events import SliceOpened, SliceScored
+from agent.trials.history import History
+from agent.trials.keep_rule import HELD_OUT_SEED, Keeper
+from agent.trials.repeat import Purpose
+from agent.trials.trial import Score
+
+MAX_BURNED = 3  # slices that one test, or one question after the search, may use up for nothing
+CHANGED = "its files have changed since the slice was opened"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that can be put on a slice."""
+
+    name: str
+    trial: int
+    seed: int
+    paths: TrialPaths
+
+    @property
+    def contender(self) -> Contender:
+        return Contender(self.name, self.paths.artifact, self.paths.files)
+
+    @property
+    def entrant(self) -> Entrant:
+        """What identifies it. Raises JournalError if its file is gone."""
+        try:
+            return Entrant(self.trial, self.seed, _hash([self.paths.artifact]), _hash(_files(self.paths.files)))
+        except FileNotFoundError as error:
+            raise JournalError(
+                f"{error.filename} is gone, and the {self.name} is needed on a slice of unseen text: restore it, or "
+                "start a new run"
+            ) from error
+
+
+class Searched(Protocol):
+    """A run that has come to something: open for writing, or stored."""
+
+    @property
+    def paths(self) -> RunPaths: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def keeper(self) -> Keeper: ...
+
+
+class Record(Protocol):
+    """Where it is put down which slices were opened for what."""
+
+    @property
+    def opener(self) -> str:
+        """Its name among all that open slices on this machine."""
+        ...
+
+    @property
+    def about(self) -> Collection[str]:
+        """The runs whose models are asked, by `opener_of`, if that is not the opener alone."""
+        ...
+
+    @property
+    def taken(self) -> Collection[int]:
+        """Slices that must not be opened: those that were, for what it is about."""
+        ...
+
+    @property
+    def opened(self) -> SliceUse | None:
+        """The one that is open: of which it is not known yet what it says."""
+        ...
+
+    def put_down(self, event: SliceOpened | SliceScored) -> SliceUse:
+        """Add an event, on the disk before this returns, and return the slice that it is about."""
+        ...
+
+    def folder(self, number: int) -> Path:
+        """Where logs and answers of that slice go."""
+        ...
+
+    def label(self, number: int) -> str:
+        """What the names of that slice's jobs begin with."""
+        ...
+
+
+def show(
+    slices: SliceSource,
+    record: Record,
+    purpose: SlicePurpose,
+    models: Sequence[Model],
+    score_of: Callable[[Answers], SliceScore],
+    *,
+    baseline: Score | None,
+    now: Callable[[], str],
+    monotonic: Callable[[], float],
+    opened: Callable[[SliceUse], None] = lambda _use: None,
+) -> SliceUse | None:
+    """Open the next slice, or take the one that a killed process has opened, and score it; None if none is left.
+
+    Args:
+        score_of: what the answers of all models say; its seconds are set here.
+        baseline: the score of the baseline, whose cost says how long an answer may take.
+        opened: is told before the models are asked.
+
+    Raises:
+        JournalError: a model's file is gone, or the disk is full.
+        SandboxError: a sandbox failed, not a script.
+    """
+    began = monotonic()
+    entrants = {model.name: model.entrant for model in models}
+    use = record.opened
+    if use is None:
+        found = slices.openings.next(record.opener, slices.n_slices, record.taken, record.about)
+        if found is None:
+            return None
+        if record.folder(found[0]).exists():  # of an earlier run of this name: its answers are not those of ours
+            shutil.rmtree(record.folder(found[0]))
+        use = record.put_down(SliceOpened(found[0], purpose, entrants, found[1], now()))
+    opened(use)
+    known, number = use.entrants, use.number
+    changed = sorted(name for name in known.keys() | entrants if known.get(name) != entrants.get(name))
+    answers: Answers | Burned
+    if changed:
+        answers = Burned(changed[0], CHANGED, [])
+    else:
+        contenders, folder = [model.contender for model in models], record.folder(number)
+        answers = slices.ask(number, contenders, baseline, folder=folder, label=record.label(number))
+    if isinstance(answers, Burned):
+        score = SliceScore({}, {}, round(monotonic() - began, 3), answers.model, answers.reason)
+    else:
+        score = replace(score_of(answers), seconds=round(monotonic() - began, 3))
+    return record.put_down(SliceScored(use.number, score, now()))
+
+
+def is_to_be_asked_again(uses: Sequence[SliceUse]) -> bool:
+    """Whether the last slice that was opened for a result is still open, or tells nothing and may be followed by one.
+
+    It may if the baseline burned it, which has no interest in it. Another model that ends when it sees that it is
+    unlucky is not asked about other text.
+    """
+    score = uses[-1].score
+    return score is None or (score.burned_by == BASELINE and len(uses) < MAX_BURNED)
+
+
+def opener_of(run: Searched) -> str:
+    """Return the name of a run among all that open slices on this machine: its folder, and when its baseline began.
+
+    A run of the same name in the same folder, removed since, is another run.
+    """
+    return f"{run.paths.root.resolve()} {run.history.trials[0].started_at}"
+
+
+def model_of(run: Searched, name: str, trial: int, seed: int) -> Model:
+    """Return the model that a trial has left behind under a training seed, in its own run or in a repeat."""
+    paths = run.paths.trial(trial)
+    is_first = run.history.trials[trial].proposal.train_seed == seed
+    return Model(name, trial, seed, paths if is_first else paths.repeat(seed))
+
+
+def baseline_of(run: Searched) -> Model:
+    """Return the baseline's model, of the first trial."""
+    return model_of(run, BASELINE, 0, run.history.trials[0].proposal.train_seed)
+
+
+def models_of_result(run: Searched, result: int) -> list[Model]:
+    """Return the models that stand for a result of the search: of its last confirmation, and of its final runs."""
+    confirmed = [
+        repeat.seed for repeat in run.history.repeats if repeat.trial == result and repeat.purpose is Purpose.CONFIRM
+    ]
+    champion = [model_of(run, CHAMPION, result, seed) for seed in confirmed[-1:]]
+    held_out = [seed for seed in run.keeper.losses(result) if seed >= HELD_OUT_SEED]
+    return [*champion, *(model_of(run, f"{RESULT}-{seed}", result, seed) for seed in held_out)]
+
+
+def score_of_result(answers: Answers, models: Sequence[Model], keeper: Keeper) -> SliceScore:
+    """Return what a slice says of the baseline, the champion and final runs, as far as these are among the models."""
+    results = [model.name for model in models if model.name.startswith(RESULT)]
+    leads, flags = {}, []
+    for model in models:
+        if model.name == CHAMPION:
+            leads[f"{CHAMPION}-{BASELINE}"] = has = answers.lead([CHAMPION], BASELINE)
+            had = keeper.tests.champion_had(model.seed)
+            flags += [flag] if had is not None and (flag := dead_flag(had, has)) else []
+    if results:
+        leads[f"{RESULT}-{BASELINE}"] = answers.lead(results, BASELINE)
+    return SliceScore(answers.losses, leads, 0.0, flags=tuple(flags))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _hash(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of files by name and content."""
+    state = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            state.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return state.hexdigest()
