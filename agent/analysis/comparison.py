@@ -19,7 +19,7 @@ from agent.trials.history import History
 
 _OWN = ("run_id", "mode", "seed")  # what the runs of a comparison differ in
 # What may be otherwise when the same is asked for again.
-_FOUND = ("task_folder", "noise_sigma", "noise_source", "price_source")
+_FOUND = ("task_folder", "noise_sigma", "noise_source", "price_source", *("pool", "n_slices", "keep_lead"))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from agent.run.loop import TrialByTrial
 from agent.run.open_run import OpenRun
 from agent.run.opening import OnResume, Surroundings, existing_run, new_run
 from agent.run.resume import RAISABLE
+from agent.store import run_config
 from agent.store.paths import RunsFolder
 from agent.store.run_config import RunConfig
 from agent.store.run_lock import holder
@@ -56,8 +57,12 @@ def _forget(comparison: Comparison, runs: RunsFolder, new: Sequence[str]) -> Non
 
 @contextmanager
 def _open(config: RunConfig, runs: RunsFolder, around: Surroundings, on_resume: OnResume) -> Iterator[OpenRun]:
-    is_there = runs.run(config.run_id).run_json.exists()
-    with existing_run(config, runs, around, on_resume) if is_there else new_run(config, runs, around) as run:
+    path = runs.run(config.run_id).run_json
+    if path.exists():  # what it found when it began, its pool for one, stands there
+        opening = existing_run(run_config.load(path), runs, around, on_resume)
+    else:
+        opening = new_run(config, runs, around)
+    with opening as run:
         yield run
 
 
@@ -82,7 +87,9 @@ class OneModel:
         return self._built[asked]
 
 
-def in_turns(runs: Sequence[OpenRun], ended: Callable[[OpenRun, End], None]) -> dict[str, End]:
+def in_turns(
+    runs: Sequence[OpenRun], ended: Callable[[OpenRun, End], None], all_begun: Callable[[], None] = lambda: None
+) -> dict[str, End]:
     """Run trials, one of each run in turn, until all have ended; return how each did, by name.
 
     The order is another one in each round, and follows from the journals alone: a comparison that was killed goes on
@@ -90,13 +97,18 @@ def in_turns(runs: Sequence[OpenRun], ended: Callable[[OpenRun, End], None]) -> 
 
     Args:
         ended: told of each run that ends.
+        all_begun: called once, when all runs have a baseline and none has gone further than that in this process.
 
     Raises:
         What `TrialByTrial.step` raises: all runs can be gone on with.
     """
     going = [TrialByTrial(run) for run in runs]
     ends: dict[str, End] = {}
+    is_told = False
     while going:
+        if not is_told and all(run.history.trials for run in runs):
+            is_told = True
+            all_begun()
         turn = min(going, key=lambda each: _place(each.run))
         end = turn.step()
         if end is None and why_given_up(turn.run.history.trials) is not None:

@@ -10,6 +10,7 @@ import typer
 
 from agent.cli.options import (
     DEFAULT_RUNS,
+    Confirm,
     Gpus,
     Json,
     Profile,
@@ -80,6 +81,7 @@ def compare(
     keep: Annotated[
         str | None, typer.Option(metavar="RULE", help="two-tier: a fresh run decides about a gain; any: nothing does.")
     ] = None,
+    confirm: Confirm = True,
     prune: Annotated[
         bool, typer.Option("--prune/--no-prune", help="Stop trials that diverge, or fall hopelessly behind half-way.")
     ] = True,
@@ -129,7 +131,7 @@ def compare(
             raise UsageError("say how much each run may spend: --trials N, --budget 24h or --wall 8h")
         base = _base(
             name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-compare",
-            (task, profile, runs), keep, final_runs, prune=prune, price=price, **caps,
+            (task, profile, runs), keep, final_runs, confirm=confirm, prune=prune, price=price, **caps,
             sandbox=sandbox, accept_unenforced=tuple(accept_unenforced), gpus=tuple(gpus.split(",")) if gpus else (),
             model=whole_name(model), base_url=base_url, context_tokens=context_tokens, llm_share=llm_share,
             llm_warmup=llm_warmup, derived=derived,
@@ -189,6 +191,7 @@ def _base(
 def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: _Written, *, json_: bool) -> None:
     """Make all the runs in turns, and tell what came of them."""
     from agent.analysis.comparison_runs import in_turns, opened
+    from agent.analysis.unseen.common_slice import compare_on_slice, finish, reserve
     from agent.report.live_screen import Live, Screen
     from agent.run.ending import Ending
     from agent.run.opening import Surroundings
@@ -211,10 +214,13 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     around = Surroundings(cache_folder(), key, dict(os.environ), screen_of, say, live.replying)
     go_on = f"agent compare --resume {comparison.name}{where(runs)}"
     with opened(comparison, runs, around) as open_runs:
-        n_before = sum(len(run.history.results) for run in open_runs)
+        n_before = _n_done(open_runs)
         say(f"comparison {comparison.name}: {counted(len(open_runs), 'run')}, one trial of each in turn")
         try:
-            ends = in_turns(open_runs, ended)
+            finish(comparison, runs, open_runs, say)
+            ends = in_turns(open_runs, ended, lambda: reserve(comparison, runs, open_runs))
+            failed = [run_id for run_id, end in ends.items() if end.ending is Ending.BASELINE_FAILED]
+            is_opened = not failed and compare_on_slice(comparison, runs, open_runs, say)
         except KeyboardInterrupt:
             say(f"interrupted; go on with `{go_on}`")
             raise
@@ -223,21 +229,26 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
             raise
         finally:
             live.close()
-        n_after = sum(len(run.history.results) for run in open_runs)
-    failed = [run_id for run_id, end in ends.items() if end.ending is Ending.BASELINE_FAILED]
+        n_after = _n_done(open_runs)
     if failed:
         raise AgentError(f"{failed[0]}: {ends[failed[0]].reason}; `agent show {failed[0]}/0{where(runs)}` has its log")
     say("")
     _tell(comparison, runs, minus, more, json_=json_)
-    if n_after == n_before:
+    if n_after == n_before and not is_opened:
         raise BudgetSpentError(
             f"nothing is left to run; `agent compare --resume {comparison.name} --trials N` adds to it"
         )
 
 
+def _n_done(runs: "list[OpenRun]") -> int:
+    return sum(len(run.history.results) + len(run.history.slices) for run in runs)
+
+
 def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: _Written, *, json_: bool) -> None:
     """Print the tables, and write the page and the picture if they are wanted."""
     from agent.analysis.comparison_statistics import State, figures
+    from agent.analysis.unseen.common_slice import on_common_slice
+    from agent.analysis.unseen.slice_file import has_slices
     from agent.report.comparison_text import document, told
     from agent.report.terminal import columns_of
     from agent.store.stored_run import StoredRun
@@ -250,13 +261,17 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
         raise UsageError(f"{comparison.name} has no finished trial yet; `agent compare --resume {comparison.name}`")
     rows = figures(comparison, stored, minus)
     metric, option = stored[0].metric, where(runs)
+    unseen = on_common_slice(comparison, runs, stored)
     if json_:
-        print_json(document(comparison, rows, metric))
+        print_json(document(comparison, rows, metric, unseen))
     else:
         self_reported, columns = _is_self_reported(stored), columns_of(sys.stdout)
-        print("\n".join(told(comparison, rows, metric, self_reported=self_reported, columns=columns)))
+        lines = told(comparison, rows, metric, unseen, self_reported=self_reported, columns=columns)
+        print("\n".join(lines))
         if any(run.state is State.GOING_ON for row in rows for run in row.runs):
             print(f"go on: agent compare --resume {comparison.name}{option}")
+        elif unseen is None and all(map(has_slices, stored)):
+            print(f"on unseen text they are not compared yet: agent compare --resume {comparison.name}{option}")
         print(f"next: agent report {comparison.name}{option} · agent log {names[0]}{option}")
     if more.page is not None or more.png is not None:
         begun = [run.run_id for run in stored if run.history.trials]

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.analysis.comparison import Comparison
 from agent.analysis.comparison_statistics import SHARES, Axis, Made, ModeFigures, RunFigures, State, added
+from agent.analysis.unseen.common_slice import CommonSlice
 from agent.report.table import Table
 from agent.report.terminal import sentences
 from agent.text import counted
@@ -23,6 +24,7 @@ def told(
     comparison: Comparison,
     rows: Sequence[ModeFigures],
     metric: Metric,
+    unseen: CommonSlice | None = None,
     *,
     self_reported: bool,
     columns: int | None = None,
@@ -30,6 +32,7 @@ def told(
     """Return what a comparison has come to, in lines.
 
     Args:
+        unseen: what a slice of unseen text has said of the results; None: none was opened for them.
         self_reported: whether the losses are what scripts printed.
         columns: of the terminal that sentences are broken for; None: it is none, and they are not.
     """
@@ -40,8 +43,13 @@ def told(
     lines += [_baseline(runs, metric, digits)]
     if self_reported:
         lines.append(f"{metric.name} is self-reported: the scripts printed it, and nothing has checked it")
-    for table in (best_table(rows, metric, digits), result_table(rows, metric, digits), trials_table(rows)):
+    tables = [best_table(rows, metric, digits), result_table(rows, metric, digits)]
+    told_unseen = unseen is not None and not unseen.score.is_burned
+    tables += [unseen_table(rows, metric, digits, unseen)] if unseen is not None and told_unseen else []
+    for table in (*tables, trials_table(rows)):
         lines += ["", *sentences([table.caption], columns), *_aligned(table)]
+    remark = _remark(comparison, unseen)
+    lines += ["", *sentences([remark], columns)] if remark else []
     return [*lines, "", f"all runs together: {_spent(added(run.ledger for run in runs))}"]
 
 
@@ -79,6 +87,29 @@ def result_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Ta
     return Table(("mode", "result", "95 % interval", "runs, by what it is made of"), cells, caption)
 
 
+def unseen_table(rows: Sequence[ModeFigures], metric: Metric, digits: int, unseen: CommonSlice) -> Table:
+    """Return what a slice that was opened for the results of all runs has said of each mode."""
+    reference = _reference(rows)
+    caption = (
+        f"on unseen text (slice {unseen.use.number} of the pool, {_opened_before(unseen.use.n_other_runs)}): "
+        f"{metric.name} of the results, mean over seeds ± standard deviation; the baseline's is "
+        f"{metric.shown(unseen.baseline):.{digits}f}; leads and differences are paired token by token, ± the standard "
+        "error of sampling the text; intervals of 95 % over seeds, by Student's t"
+    )
+    cells = []
+    for row in rows:
+        loss, lead = row.over_seeds(lambda run: unseen.loss(run.run_id)), unseen.lead(row.mode)
+        found, minus = _minus_on(unseen, row, rows), NO_NUMBER
+        if not row.is_reference and found is not None:
+            interval = "" if found.half is None else f" ({_interval(found, metric, digits, '+')})"
+            error = unseen.difference(row.mode, reference).error
+            minus = f"{metric.shown(found.mean):+.{digits}f} ± {error:.2g}{interval}"
+        better = f"{lead.mean:+.{digits}f} ± {lead.error:.2g}"
+        cells.append([row.mode, _mean_and_std(loss, metric, digits), better, minus])
+    columns = ("mode", f"{metric.name} on it", "better than the baseline by", f"minus {reference}, by seed")
+    return Table(columns, cells, caption)
+
+
 def trials_table(rows: Sequence[ModeFigures]) -> Table:
     """Return what the trials were and what they took."""
     caption = (
@@ -104,7 +135,9 @@ def trials_table(rows: Sequence[ModeFigures]) -> Table:
     return Table(columns, cells, caption)
 
 
-def document(comparison: Comparison, rows: Sequence[ModeFigures], metric: Metric) -> dict[str, Any]:
+def document(
+    comparison: Comparison, rows: Sequence[ModeFigures], metric: Metric, unseen: CommonSlice | None = None
+) -> dict[str, Any]:
     """Return a comparison as the JSON document that `--json` prints; losses are minimised."""
     config, runs = comparison.config, [run for row in rows for run in row.runs]
     budget = {name: getattr(config, name) for name in ("trials", "budget_seconds", "wall_seconds")}
@@ -117,8 +150,38 @@ def document(comparison: Comparison, rows: Sequence[ModeFigures], metric: Metric
         "reference": _reference(rows),
         "done": bool(runs) and all(run.state is not State.GOING_ON for run in runs),
         "modes": [_mode_json(row) for row in rows],
+        "unseen": None if unseen is None else unseen.to_json(),
         "ledger": asdict(added(run.ledger for run in runs)),
     }
+
+
+def _opened_before(n_other_runs: int) -> str:
+    return f"which {counted(n_other_runs, 'other run')} had opened before" if n_other_runs else "opened once"
+
+
+def _minus_on(unseen: CommonSlice, row: ModeFigures, rows: Sequence[ModeFigures]) -> Estimate | None:
+    """Return the difference to the reference on the slice, run by run of the same seed; None if a run is gone."""
+    others = {run.seed: unseen.loss(run.run_id) for each in rows if each.is_reference for run in each.runs}
+    pairs = [(unseen.loss(run.run_id), others.get(run.seed)) for run in row.runs]
+    known = [own - other for own, other in pairs if other is not None]
+    return Estimate.of(known) if known and len(known) == len(pairs) else None
+
+
+def _remark(comparison: Comparison, unseen: CommonSlice | None) -> str:
+    """Return what must be known of the slice beside its table; empty if nothing."""
+    if unseen is None:
+        return ""
+    if unseen.score.is_burned:
+        return (
+            f"slice {unseen.use.number} of unseen text was burned, and says nothing: {unseen.score.burned_by}: "
+            f"{unseen.score.reason}"
+        )
+    if unseen.is_current:
+        return ""
+    return (
+        f"the slice was opened at {unseen.use.opened_at} for other results than the runs have now; "
+        f"`agent compare --resume {comparison.name}` opens one for these"
+    )
 
 
 def _reference(rows: Sequence[ModeFigures]) -> str:

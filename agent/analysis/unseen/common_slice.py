@@ -1,0 +1,210 @@
+"""One slice of unseen text for the results of all runs of a comparison, and what it says of each mode.
+
+All models answer it in the same rounds, so that every difference on it is paired. The slice is one that none of these
+runs has opened: it is reserved before the first of them opens any.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from agent.analysis.comparison import Comparison
+from agent.analysis.unseen.slice_file import SliceFile
+from agent.execution.slices.source import Answers
+from agent.run.one_slice import MAX_BURNED, Model, Searched, baseline_of, models_of_result, show
+from agent.run.open_run import OpenRun, utc_now
+from agent.store.paths import RunsFolder
+from agent.text import Say, counted
+from agent.trials.confirmations import BASELINE, CHAMPION, SlicePurpose, SliceScore, SliceUse
+from agent.trials.noise import Lead, mean_of
+
+MOST_MODELS = 24
+"""That are alive at once. Where there would be more, each run enters with one."""
+_ASKS = "slice"
+
+
+@dataclass(frozen=True)
+class CommonSlice:
+    """What a slice said of the results of all runs. Losses are minimised."""
+
+    use: SliceUse  # scored; perhaps burned
+    is_current: bool  # the results of the runs are what they were then
+
+    @property
+    def score(self) -> SliceScore:
+        assert self.use.score is not None
+        return self.use.score
+
+    @property
+    def baseline(self) -> float:
+        """The loss of the one baseline that all are held against."""
+        return self.score.losses[BASELINE]
+
+    def loss(self, run_id: str) -> float:
+        """Return the loss of a run's result: the mean of its models'."""
+        return mean_of(loss for name, loss in self.score.losses.items() if _run_of(name) == run_id)
+
+    def lead(self, name: str) -> Lead:
+        """Return the lead over the baseline of a run's result, or of a mode: the mean of its runs'."""
+        return self.score.lead(name, BASELINE)
+
+    def difference(self, mode: str, reference: str) -> Lead:
+        """Return by how much the mean loss of a mode's runs lies above that of another's, with the sampling error."""
+        if f"{reference}-{mode}" in self.score.leads:
+            return self.score.lead(reference, mode)
+        lead = self.score.lead(mode, reference)
+        return Lead(-lead.mean, lead.error)
+
+    def to_json(self) -> dict[str, Any]:
+        leads = {pair: {"mean": lead.mean, "error": lead.error} for pair, lead in self.score.leads.items()}
+        return {
+            "slice": self.use.number,
+            "opened_at": self.use.opened_at,
+            "n_other_runs": self.use.n_other_runs,
+            "current": self.is_current,
+            "losses": dict(self.score.losses),
+            "leads": leads,
+            "burned_by": self.score.burned_by or None,
+            "reason": self.score.reason,
+        }
+
+
+def reserve(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRun]) -> None:
+    """Keep the runs, of which each has begun, from opening the slice that their results are to be compared on."""
+    slices = open_runs[0].slices
+    if slices is None or not _have_slices(open_runs):
+        return
+    record = _record(comparison, runs, open_runs)
+    slices.openings.reserve(record.opener, slices.n_slices, record.taken, record.about)
+
+
+def finish(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRun], say: Say) -> None:
+    """Score the slice that a killed process has opened, if there is one, before the runs go on to other results."""
+    if runs.run(comparison.name).unseen.exists() and _record(comparison, runs, open_runs).opened is not None:
+        compare_on_slice(comparison, runs, open_runs, say)
+
+
+def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRun], say: Say) -> bool:
+    """Open one slice for the results of all runs, which have ended, unless one has been; return whether it was opened.
+
+    Raises:
+        JournalError: a model's file is gone, or the disk is full.
+        SandboxError: a sandbox failed, not a script.
+    """
+    slices = open_runs[0].slices
+    if slices is None or not _have_slices(open_runs):
+        return False
+    record = _record(comparison, runs, open_runs)
+    models = [baseline_of(open_runs[0]), *_models(open_runs)]
+    known = _of_results(record.slices, _entered(models))
+    if known and not _is_to_be_asked_again(known):
+        return False
+    first = open_runs[0].history.trials[0].outcome
+    while not known or _is_to_be_asked_again(known):
+        use = show(
+            slices,
+            record,
+            SlicePurpose.COMPARE,
+            models,
+            lambda answers: _score(comparison, answers),
+            baseline=first.score if first is not None else None,
+            now=utc_now,
+            monotonic=time.monotonic,
+            opened=lambda use: say(f"slice {use.number} of unseen text: {counted(len(models), 'model')} answer it"),
+        )
+        if use is None:
+            say(
+                "no slice is left that none of these runs has opened: their results are not compared on unseen text; "
+                "make a larger pool (docs/tasks.md)"
+            )
+            return False
+        known.append(use)
+    return True
+
+
+def on_common_slice(comparison: Comparison, runs: RunsFolder, stored: Sequence[Searched]) -> CommonSlice | None:
+    """Return what the slice that was opened last has said of these runs; None if none was, or it is still open.
+
+    Raises:
+        JournalError: the file that says so cannot be read.
+    """
+    if not stored or not stored[0].history.trials or not runs.run(comparison.name).unseen.exists():
+        return None
+    record = _record(comparison, runs, stored)
+    scored = [use for use in record.slices if use.score is not None]
+    if not scored:
+        return None
+    have_results = all(run.keeper.result is not None for run in stored)
+    entered = _entered([baseline_of(stored[0]), *_models(stored)]) if have_results else {}
+    return CommonSlice(scored[-1], is_current=bool(_of_results(scored[-1:], entered)))
+
+
+def _record(comparison: Comparison, runs: RunsFolder, searched: Sequence[Searched]) -> SliceFile:
+    paths = runs.run(comparison.name)
+    return SliceFile(paths.unseen, paths, searched, _ASKS)
+
+
+def _have_slices(runs: Sequence[OpenRun]) -> bool:
+    """Whether the gains of all these runs are confirmed on slices, of one pool: they are of one task."""
+    return all(run.slices is not None and run.keeper.on_slices for run in runs)
+
+
+def _models(searched: Sequence[Searched]) -> list[Model]:
+    """Return the models of all results, a run's own baseline where nothing better is confirmed."""
+    found = [list(_of_run(run)) for run in searched]
+    if 1 + sum(map(len, found)) > MOST_MODELS:
+        found = [of_run[:1] for of_run in found]
+    return [model for of_run in found for model in of_run]
+
+
+def _of_run(run: Searched) -> Iterator[Model]:
+    """Yield the models of a run's result: of its final runs, else of the one that confirmed it, else its baseline's."""
+    result = run.keeper.result
+    every = models_of_result(run, result) if result else [baseline_of(run)]
+    held_out = [model for model in every if model.name not in (BASELINE, CHAMPION)]
+    for model in held_out or every:
+        yield Model(f"{run.paths.run_id}-seed-{model.seed}", model.trial, model.seed, model.paths)
+
+
+def _run_of(name: str) -> str:
+    """Return the run of a model by its name on the common slice."""
+    return name.rpartition("-seed-")[0]
+
+
+def _entered(models: Sequence[Model]) -> dict[str, tuple[int, int]]:
+    """Return what tells results from others that came later: trial and training seed by model."""
+    return {model.name: (model.trial, model.seed) for model in models}
+
+
+def _of_results(uses: Sequence[SliceUse], entered: Mapping[str, tuple[int, int]]) -> list[SliceUse]:
+    """Return the slices that were opened for these results."""
+    return [use for use in uses if {name: (e.trial, e.seed) for name, e in use.entrants.items()} == dict(entered)]
+
+
+def _is_to_be_asked_again(known: Sequence[SliceUse]) -> bool:
+    """Whether the last slice is still open, or was burned and another one may be opened for the same results."""
+    score = known[-1].score
+    return score is None or (score.is_burned and len(known) < MAX_BURNED)
+
+
+def _score(comparison: Comparison, answers: Answers) -> SliceScore:
+    """Return the leads over the baseline of each run and of each mode, and that of each mode over those behind it."""
+    names = {
+        mode: [[name for name in answers.losses if _run_of(name) == run_id] for run_id in run_ids]
+        for mode, run_ids in comparison.run_ids().items()
+    }
+    leads = {f"{_run_of(own[0])}-{BASELINE}": answers.lead(own, BASELINE) for of in names.values() for own in of}
+    weighed = {mode: _weighed(of_runs) for mode, of_runs in names.items()}
+    leads |= {f"{mode}-{BASELINE}": answers.lead(models, BASELINE) for mode, models in weighed.items()}
+    for one, other in combinations(comparison.modes, 2):
+        leads[f"{one}-{other}"] = answers.lead(weighed[one], weighed[other])
+    return SliceScore(answers.losses, leads, 0.0)
+
+
+def _weighed(of_runs: Sequence[Sequence[str]]) -> list[str]:
+    """Return the models of all runs, each as often as it takes for every run to count the same in their mean."""
+    often = math.lcm(*map(len, of_runs))
+    return [name for own in of_runs for name in own for _ in range(often // len(own))]
