@@ -217,10 +217,10 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
         n_before = _n_done(open_runs)
         say(f"comparison {comparison.name}: {counted(len(open_runs), 'run')}, one trial of each in turn")
         try:
-            finish(comparison, runs, open_runs, say)
+            is_opened = finish(comparison, runs, open_runs, say)
             ends = in_turns(open_runs, ended, lambda: reserve(comparison, runs, open_runs))
             failed = [run_id for run_id, end in ends.items() if end.ending is Ending.BASELINE_FAILED]
-            is_opened = not failed and compare_on_slice(comparison, runs, open_runs, say)
+            is_opened |= not failed and compare_on_slice(comparison, runs, open_runs, say)
         except KeyboardInterrupt:
             say(f"interrupted; go on with `{go_on}`")
             raise

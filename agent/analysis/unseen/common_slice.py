@@ -81,10 +81,14 @@ def reserve(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRu
     slices.openings.reserve(record.opener, slices.n_slices, record.taken, record.about)
 
 
-def finish(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRun], say: Say) -> None:
-    """Score the slice that a killed process has opened, if there is one, before the runs go on to other results."""
-    if runs.run(comparison.name).unseen.exists() and _record(comparison, runs, open_runs).opened is not None:
-        compare_on_slice(comparison, runs, open_runs, say)
+def finish(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRun], say: Say) -> bool:
+    """Score the slice that a killed process has opened, before the runs go on to other results; return if there is one.
+
+    Raises what `compare_on_slice` raises.
+    """
+    if not runs.run(comparison.name).unseen.exists() or _record(comparison, runs, open_runs).opened is None:
+        return False
+    return compare_on_slice(comparison, runs, open_runs, say)
 
 
 def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRun], say: Say) -> bool:
