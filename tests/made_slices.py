@@ -35,6 +35,7 @@ class MadeSlices:
     meanwhile: Callable[[str], None] = lambda _label: None  # called with the label of what is asked
     n_items: int = 100
     n_standing: int = 100
+    expected_error: float | None = ERROR
     asked: list[tuple[int, list[str]]] = field(default_factory=list)  # slice, and names of the models
 
     @property

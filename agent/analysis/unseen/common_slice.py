@@ -14,7 +14,7 @@ from typing import Any
 from agent.analysis.comparison import Comparison
 from agent.analysis.unseen.slice_file import SliceFile
 from agent.execution.slices.source import Answers
-from agent.run.one_slice import MAX_BURNED, Model, Searched, baseline_of, models_of_result, show
+from agent.run.one_slice import Model, Searched, baseline_of, is_to_be_asked_again, models_of_result, show
 from agent.run.open_run import OpenRun, utc_now
 from agent.store.paths import RunsFolder
 from agent.text import Say, counted
@@ -104,10 +104,10 @@ def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequen
     record = _record(comparison, runs, open_runs)
     models = [baseline_of(open_runs[0]), *_models(open_runs)]
     known = _of_results(record.slices, _entered(models))
-    if known and not _is_to_be_asked_again(known):
+    if known and not is_to_be_asked_again(known):
         return False
     first = open_runs[0].history.trials[0].outcome
-    while not known or _is_to_be_asked_again(known):
+    while not known or is_to_be_asked_again(known):
         use = show(
             slices,
             record,
@@ -186,12 +186,6 @@ def _entered(models: Sequence[Model]) -> dict[str, tuple[int, int]]:
 def _of_results(uses: Sequence[SliceUse], entered: Mapping[str, tuple[int, int]]) -> list[SliceUse]:
     """Return the slices that were opened for these results."""
     return [use for use in uses if {name: (e.trial, e.seed) for name, e in use.entrants.items()} == dict(entered)]
-
-
-def _is_to_be_asked_again(known: Sequence[SliceUse]) -> bool:
-    """Whether the last slice is still open, or was burned and another one may be opened for the same results."""
-    score = known[-1].score
-    return score is None or (score.is_burned and len(known) < MAX_BURNED)
 
 
 def _score(comparison: Comparison, answers: Answers) -> SliceScore:

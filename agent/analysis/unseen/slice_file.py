@@ -65,11 +65,6 @@ class SliceFile:
     def opened(self) -> SliceUse | None:
         return self._history.opened
 
-    @property
-    def last(self) -> SliceUse | None:
-        """The slice that was opened last."""
-        return self._history.slices[-1] if self._history.slices else None
-
     def put_down(self, event: SliceOpened | SliceScored) -> SliceUse:
         """Write the file with one more event. Raises JournalError if the disk is full."""
         events = [*self._events, event]

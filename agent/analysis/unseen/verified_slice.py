@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.analysis.unseen.slice_file import SliceFile, has_slices, read_events, slices_for
 from agent.errors import AgentError, UsageError
-from agent.run.one_slice import MAX_BURNED, baseline_of, models_of_result, score_of_result, show
+from agent.run.one_slice import baseline_of, is_to_be_asked_again, models_of_result, score_of_result, show
 from agent.run.open_run import utc_now
 from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun
@@ -95,7 +95,7 @@ def load_verified_on_slice(path: Path) -> VerifiedOnSlice | None:
     for event in read_events(path):
         history.add(event)
     last = history.slices[-1] if history.slices else None
-    return VerifiedOnSlice(last, again=True) if last is not None and _has_told(last) else None
+    return VerifiedOnSlice(last, again=True) if last is not None and last.tells else None
 
 
 def why_not_on_slice(stored: StoredRun) -> str:
@@ -116,10 +116,11 @@ def verified_on_slice(stored: StoredRun, cache: Path, say: Say) -> VerifiedOnSli
     with locked(stored.paths):
         stored = stored.again()
         record = SliceFile(stored.paths.verified, stored.paths, [stored], "verify")
-        if record.last is not None and _has_told(record.last):
-            return VerifiedOnSlice(record.last, again=True)
-        if len(record.slices) >= MAX_BURNED and record.opened is None:
-            raise AgentError(f"{_burned(stored, record.last)}; {MAX_BURNED} slices are gone, and no other is opened")
+        if record.slices and not is_to_be_asked_again(record.slices):
+            last = record.slices[-1]
+            if last.tells:
+                return VerifiedOnSlice(last, again=True)
+            raise AgentError(f"{_burned(stored, last)}; no other one is opened")
         result = stored.keeper.result
         assert result, "there is a slice to open"
         models = [baseline_of(stored), *models_of_result(stored, result)]
@@ -142,7 +143,7 @@ def verified_on_slice(stored: StoredRun, cache: Path, say: Say) -> VerifiedOnSli
             f"the pool is used up: {stored.run_id} has opened all {counted(stored.config.n_slices, 'slice')} of it; "
             "make a larger pool for the next run (docs/tasks.md)"
         )
-    if not _has_told(use):
+    if not use.tells:
         raise AgentError(_burned(stored, use))
     return VerifiedOnSlice(use)
 
@@ -155,14 +156,10 @@ def remarks(stored: StoredRun, found: VerifiedOnSlice) -> list[str]:
     if found.trial != stored.keeper.result:
         lines.append(f"trial {found.trial} was the result then; now it is trial {stored.keeper.result}")
     for use in stored.history.slices:
-        if use.purpose is SlicePurpose.FINAL and _has_told(use):
+        if use.purpose is SlicePurpose.FINAL and use.tells:
             own = VerifiedOnSlice(use)
             lines.append(f"the run itself has published trial {own.trial} on slice {use.number}: {_better(own.lead)}")
     return lines
-
-
-def _has_told(use: SliceUse) -> bool:
-    return use.score is not None and not use.score.is_burned
 
 
 def _opened_before(use: SliceUse) -> str:
@@ -170,8 +167,7 @@ def _opened_before(use: SliceUse) -> str:
     return f", which {counted(n, 'other run')} of this machine had opened before" if n else ""
 
 
-def _burned(stored: StoredRun, use: SliceUse | None) -> str:
-    assert use is not None
+def _burned(stored: StoredRun, use: SliceUse) -> str:
     assert use.score is not None
     return (
         f"slice {use.number} was burned for {stored.run_id}, and says nothing: {use.score.burned_by}: "

@@ -152,20 +152,16 @@ def test_killed_at_another_moment_no_other_slice_is_opened(opened: OpenedWith, n
     assert after.score.leads == before.score.leads
 
 
-def test_if_a_file_changes_while_it_is_open_it_is_burned_and_the_next_one_opened(
-    opened: OpenedWith, slices: MadeSlices
-) -> None:
+def test_if_a_file_changes_while_it_is_open_it_is_burned_unasked(opened: OpenedWith, slices: MadeSlices) -> None:
     run = opened(18.0)
     interrupted(run, slices, "r/slice-001")
     run.paths.trial(1).repeat(101).artifact.write_text("0.5")
     run = opened(18.0)
     ended(run)
-    burned, use = final(run)
-    assert burned.score is not None
-    assert (burned.score.burned_by, burned.score.reason, burned.score.leads) == ("result-101", CHANGED, {})
+    (use,) = final(run)
     assert use.score is not None
-    assert (use.number, use.score.burned_by) == (2, "")
-    assert [number for number, _ in slices.asked] == [0, 1, 2]  # what had changed was asked nothing of slice 1
+    assert (use.score.burned_by, use.score.reason, use.score.leads) == ("result-101", CHANGED, {})
+    assert [number for number, _ in slices.asked] == [0, 1]  # asked about slice 1 before the change alone
 
 
 def test_a_file_that_is_gone_is_named_and_nothing_is_opened(opened: OpenedWith, slices: MadeSlices) -> None:
@@ -200,18 +196,31 @@ def test_going_on_to_another_result_opens_one_for_that(opened: OpenedWith) -> No
     assert opened(18.0, 10.0).history.slices[-1] == second  # and is there for good
 
 
-def test_a_final_run_without_an_answer_burns_a_few_slices_and_no_more(opened: OpenedWith, slices: MadeSlices) -> None:
+def test_a_final_run_without_an_answer_burns_the_slice_for_good(opened: OpenedWith, slices: MadeSlices) -> None:
     slices.silent = ["result-100"]
     run = opened(18.0)
     assert ended(run).ending is Ending.DONE
-    assert [use.number for use in final(run)] == [1, 2, 3]
-    for use in final(run):
-        assert use.score is not None
-        assert (use.score.burned_by, use.score.reason, use.score.losses) == ("result-100", SILENT, {})
-    assert len(final(run)) == MAX_BURNED
+    (use,) = final(run)
+    assert use.score is not None
+    assert (use.score.burned_by, use.score.reason, use.score.losses) == ("result-100", SILENT, {})
+    slices.silent = []
     ended(opened(18.0))
-    assert len(slices.asked) == 1 + MAX_BURNED
+    assert len(slices.asked) == 2
     assert run.keeper.champion == 1  # what was confirmed stays confirmed
+
+
+def test_a_baseline_without_an_answer_burns_a_few_slices_and_no_more(opened: OpenedWith, slices: MadeSlices) -> None:
+    run = opened(18.0)
+    interrupted(run, slices, "r/slice-001")
+    slices.silent = ["baseline"]
+    run = opened(18.0)
+    ended(run)
+    assert [use.number for use in final(run)] == [1, 2, 3]
+    assert all(use.score is not None and use.score.burned_by == "baseline" for use in final(run))
+    assert len(final(run)) == MAX_BURNED
+    n_asked = len(slices.asked)
+    ended(opened(18.0))
+    assert len(slices.asked) == n_asked
 
 
 def test_with_no_slice_left_the_run_ends_all_the_same(opened: OpenedWith, slices: MadeSlices) -> None:
