@@ -271,7 +271,7 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
         if any(run.state is State.GOING_ON for row in rows for run in row.runs):
             print(f"go on: agent compare --resume {comparison.name}{option}")
         elif unseen is None and all(map(has_slices, stored)):
-            print(f"on unseen text they are not compared yet: agent compare --resume {comparison.name}{option}")
+            print(f"no slice was opened for these results yet: agent compare --resume {comparison.name}{option}")
         print(f"next: agent report {comparison.name}{option} · agent log {names[0]}{option}")
     if more.page is not None or more.png is not None:
         begun = [run.run_id for run in stored if run.history.trials]

@@ -211,6 +211,7 @@ def _verified(stored: "StoredRun", shown: "Trial", json_: bool) -> _Verified:
     """Ask a slice of unseen text about the result of a run, or the test split where there is none to ask."""
     from agent.analysis.test_split import verified_on_test
     from agent.analysis.unseen.verified_slice import remarks, verified_on_slice, why_not_on_slice
+    from agent.report.slices import unseen
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
@@ -218,7 +219,11 @@ def _verified(stored: "StoredRun", shown: "Trial", json_: bool) -> _Verified:
     why_not = why_not_on_slice(stored)
     if not why_not:
         on_slice = verified_on_slice(stored, cache_folder(), say)
-        return _Verified("slice", on_slice.to_json(), [on_slice.told(stored.metric), *remarks(stored, on_slice)])
+        return _Verified(
+            "slice",
+            on_slice.to_json(),
+            [on_slice.told(stored.metric, unseen(stored.history)), *remarks(stored, on_slice)],
+        )
     if stored.config.pool is not None:
         say(f"no slice of the pool is opened: {why_not}")
     on_test = verified_on_test(stored, shown, cache_folder(), say)

@@ -9,6 +9,7 @@ from typing import Any
 from agent.analysis.comparison import Comparison
 from agent.analysis.comparison_statistics import SHARES, Axis, Made, ModeFigures, RunFigures, State, added
 from agent.analysis.unseen.common_slice import CommonSlice
+from agent.report.slices import unseen_by
 from agent.report.table import Table
 from agent.report.terminal import sentences
 from agent.text import counted
@@ -91,10 +92,10 @@ def unseen_table(rows: Sequence[ModeFigures], metric: Metric, digits: int, unsee
     """Return what a slice that was opened for the results of all runs has said of each mode."""
     reference = _reference(rows)
     caption = (
-        f"on unseen text (slice {unseen.use.number} of the pool, {_opened_before(unseen.use.n_other_runs)}): "
+        f"on {unseen_by(unseen.score_kind)} (slice {unseen.use.number} of the pool, {_opened_before(unseen.use.n_other_runs)}): "
         f"{metric.name} of the results, mean over seeds ± standard deviation; the baseline's is "
-        f"{metric.shown(unseen.baseline):.{digits}f}; leads and differences are paired token by token, ± the standard "
-        "error of sampling the text; intervals of 95 % over seeds, by Student's t"
+        f"{metric.shown(unseen.baseline):.{digits}f}; leads and differences are paired, ± the standard error of "
+        "sampling; intervals of 95 % over seeds, by Student's t"
     )
     cells = []
     for row in rows:
@@ -173,7 +174,7 @@ def _remark(comparison: Comparison, unseen: CommonSlice | None) -> str:
         return ""
     if unseen.score.is_burned:
         return (
-            f"slice {unseen.use.number} of unseen text was burned, and says nothing: {unseen.score.burned_by}: "
+            f"slice {unseen.use.number} was burned, and says nothing of these results: {unseen.score.burned_by}: "
             f"{unseen.score.reason}"
         )
     if unseen.is_current:

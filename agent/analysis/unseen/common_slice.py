@@ -31,6 +31,7 @@ class CommonSlice:
     """What a slice said of the results of all runs. Losses are minimised."""
 
     use: SliceUse  # scored; perhaps burned
+    score_kind: str  # of the task: says what slices are of
     is_current: bool  # the results of the runs are what they were then
 
     @property
@@ -117,12 +118,14 @@ def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequen
             baseline=first.score if first is not None else None,
             now=utc_now,
             monotonic=time.monotonic,
-            opened=lambda use: say(f"slice {use.number} of unseen text: {counted(len(models), 'model')} answer it"),
+            opened=lambda use: say(
+                f"slice {use.number}, which none of the runs has opened: {counted(len(models), 'model')} answer it"
+            ),
         )
         if use is None:
             say(
-                "no slice is left that none of these runs has opened: their results are not compared on unseen text; "
-                "make a larger pool (docs/tasks.md)"
+                "no slice is left that none of these runs has opened, so their results are not compared on one; a larger "
+                "pool has more (docs/tasks.md)"
             )
             return False
         known.append(use)
@@ -143,7 +146,9 @@ def on_common_slice(comparison: Comparison, runs: RunsFolder, stored: Sequence[S
         return None
     have_results = all(run.keeper.result is not None for run in stored)
     entered = _entered([baseline_of(stored[0]), *_models(stored)]) if have_results else {}
-    return CommonSlice(scored[-1], is_current=bool(_of_results(scored[-1:], entered)))
+    first = stored[0].history.trials[0].outcome
+    kind = first.score.kind if first is not None and first.score is not None else ""
+    return CommonSlice(scored[-1], kind, is_current=bool(_of_results(scored[-1:], entered)))
 
 
 def _record(comparison: Comparison, runs: RunsFolder, searched: Sequence[Searched]) -> SliceFile:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import JournalError
-from agent.execution.executor import corpus_of, slices_of
+from agent.execution.executor import corpus_of, division_of, slices_of
 from agent.execution.sandboxes import image_is_here, open_sandbox
 from agent.execution.slices.source import SliceSource
 from agent.run.one_slice import Searched, opener_of
@@ -125,7 +125,9 @@ def slices_for(stored: StoredRun, cache: Path, say: Say) -> Iterator[SliceSource
     image = image_to_go_on_in(stored.history, image_is_here, ())
     sandbox = open_sandbox(config.sandbox, task, frozenset(config.accept_unenforced), config.gpus, say, image=image)
     try:
-        slices = slices_of(task, corpus_of(task, cache, say), cache, sandbox, say, make=False)
+        corpus = corpus_of(task, cache, say)
+        division = division_of(task, corpus, cache, say, make=False)
+        slices = slices_of(task, corpus, cache, sandbox, say, division=division, make=False)
         refuse_another_pool(config, slices.digest if slices is not None else None)
         assert slices is not None, "the run has a pool"
         yield slices

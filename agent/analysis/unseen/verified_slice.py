@@ -74,14 +74,14 @@ class VerifiedOnSlice:
             "again": self.again,
         }
 
-    def told(self, metric: Metric) -> str:
-        """Return the numbers as lines for people."""
+    def told(self, metric: Metric, unseen: str) -> str:
+        """Return the numbers as lines for people; `unseen` says in words what slices are of."""
         made = f"mean of {counted(len(self.held_out), 'final run')}" if self.held_out else "the run that confirmed it"
         lines = [
-            f"on unseen text, slice {self.use.number} of the pool{_opened_before(self.use)}:",
+            f"on {unseen}, slice {self.use.number} of the pool{_opened_before(self.use)}:",
             f"  {metric.name} {metric.shown(self.loss):.6f} (trial {self.trial}, {made}), "
             f"the baseline's {metric.shown(self.baseline):.6f}: {_better(self.lead)}",
-            "  ± is the standard error of sampling the text; the noise of training seeds is not in it",
+            "  ± is the standard error of sampling; the noise of training seeds is not in it",
         ]
         if self.held_out and CHAMPION in self.score.losses:
             confirmed, lead = self.score.losses[CHAMPION], self.score.lead(CHAMPION, BASELINE)
@@ -136,7 +136,7 @@ def verified_on_slice(stored: StoredRun, cache: Path, say: Say) -> VerifiedOnSli
                 baseline=first.score if first is not None else None,
                 now=utc_now,
                 monotonic=time.monotonic,
-                opened=lambda use: say(f"slice {use.number} of unseen text is opened for {names}"),
+                opened=lambda use: say(f"slice {use.number}, which no job of the run has seen, is opened for {names}"),
             )
     if use is None:
         raise UsageError(

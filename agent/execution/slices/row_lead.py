@@ -1,4 +1,4 @@
-"""By how much models lead another on a slice of examples, and how well the slice tells."""
+"""By how much models lead others on a slice of examples, and how well the slice tells."""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +14,10 @@ SHARES = ("accuracy", "top_k_accuracy")  # measures that are the share of exampl
 N_GROUPS = 100  # of a jackknife: its error is itself wrong by 7 %, as a standard deviation of 100 numbers is
 
 
-def row_lead(score: ScoreSpec, metric: Metric, better: Sequence[Outputs], worse: Outputs, labels: Labels) -> Lead:
-    """Return the paired lead of the mean loss of some models over that of another model.
+def row_lead(
+    score: ScoreSpec, metric: Metric, better: Sequence[Outputs], worse: Sequence[Outputs], labels: Labels
+) -> Lead:
+    """Return the paired lead of the mean loss of some models over that of others.
 
     A measure that is a mean over N examples gives N differences d, and the lead's standard error is their standard
     deviation over √N. Where it is a share of examples, Σ (d - mean)² is raised by 1: models that differ nowhere in the
@@ -29,19 +31,20 @@ def row_lead(score: ScoreSpec, metric: Metric, better: Sequence[Outputs], worse:
 
     Args:
         better: outputs of each of these models, (N, C).
-        worse: those of the other one; the lead is positive where its loss is higher.
+        worse: those of the others; the lead is positive where their loss is higher.
         labels: shape (N,), as `checked_labels` returns them; in random order, as slices are.
     """
-    rows = [by_example(score, outputs, labels) for outputs in (*better, worse)]
+    n_better = len(better)
+    rows = [by_example(score, outputs, labels) for outputs in (*better, *worse)]
     found = [metric.to_loss(1.0) * row for row in rows if row is not None]
     if found:
-        differences = found[-1] - np.mean(found[:-1], axis=0)
+        differences = np.mean(found[n_better:], axis=0) - np.mean(found[:n_better], axis=0)
         squares = float(np.square(differences - differences.mean()).sum()) + (score.measure in SHARES)
         return Lead(float(differences.mean()), math.sqrt(squares / (len(labels) * (len(labels) - 1))))
 
     def lead(kept: Labels) -> float:
-        losses = [metric.to_loss(measured(score, outputs[kept], labels[kept])) for outputs in (*better, worse)]
-        return losses[-1] - float(np.mean(losses[:-1]))
+        losses = [metric.to_loss(measured(score, outputs[kept], labels[kept])) for outputs in (*better, *worse)]
+        return float(np.mean(losses[n_better:]) - np.mean(losses[:n_better]))
 
     n_groups = min(N_GROUPS, len(labels))
     order = np.argsort(labels, kind="stable") if labels.dtype.kind == "i" else np.arange(len(labels))

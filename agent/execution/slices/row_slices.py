@@ -179,10 +179,11 @@ class RowAnswers:
             for name, outputs in self.outputs.items()
         }
 
-    def lead(self, better: Collection[str], worse: str) -> Lead:
-        """Return the lead of the models' mean loss over another model's, in the metric's unit."""
+    def lead(self, better: Collection[str], worse: str | Collection[str]) -> Lead:
+        """Return the lead of some models' mean loss over another's, or over that of others, in the metric's unit."""
         ours = [self.outputs[name] for name in better]
-        return row_lead(self.task.score, self.task.metric, ours, self.outputs[worse], self.labels)
+        others = [self.outputs[name] for name in ([worse] if isinstance(worse, str) else worse)]
+        return row_lead(self.task.score, self.task.metric, ours, others, self.labels)
 
 
 def why_too_alike(task: Task, examples: Examples, division: Division) -> str | None:

@@ -121,7 +121,7 @@ def test_shown_or_asked_again_it_opens_nothing(finished: Zygote) -> None:
 
 def test_without_the_slice_the_tables_say_so_and_going_on_opens_it(unopened: Zygote) -> None:
     assert unopened.agent("compare", "c") == 0
-    assert "on unseen text they are not compared yet: agent compare --resume c" in unopened.said
+    assert "no slice was opened for these results yet: agent compare --resume c" in unopened.said
     assert not unopened.runs.run("c").unseen.exists()
     assert unopened.agent(*RESUME) == 0, unopened.said
     assert "3 models answer it" in unopened.said
@@ -154,7 +154,7 @@ def test_with_other_files_it_is_burned_and_the_model_named(unopened: Zygote) -> 
     paths.trial(trial).repeat(100).artifact.write_bytes(paths.trial(0).artifact.read_bytes())
     assert unopened.agent(*RESUME) == 0, unopened.said
     (number,) = opened(unopened)
-    burned = f"slice {number} of unseen text was burned, and says nothing: c-tpe-s0-seed-100: {CHANGED}"
+    burned = f"slice {number} was burned, and says nothing of these results: c-tpe-s0-seed-100: {CHANGED}"
     assert burned in unopened.said
     assert "better than the baseline by" not in unopened.said
     assert unopened.agent(*RESUME) == 3
@@ -172,7 +172,7 @@ def test_a_result_that_is_the_baseline_leads_it_by_nothing(warm: Zygote, tmp_pat
 def test_a_baseline_that_does_not_answer_burns_a_few(unopened: Zygote) -> None:
     unopened.runs.run("c-random-s0").trial(0).artifact.write_bytes(b"no table")
     assert unopened.agent(*RESUME) == 0, unopened.said
-    assert f"slice {opened(unopened)[-1]} of unseen text was burned, and says nothing: baseline:" in unopened.said
+    assert f"slice {opened(unopened)[-1]} was burned, and says nothing of these results: baseline:" in unopened.said
     n = len(opened(unopened))
     assert 1 < n <= MAX_BURNED
     assert unopened.agent(*RESUME) == 3

@@ -52,7 +52,7 @@ def test_the_error_covers_as_often_as_it_says(measure: str) -> None:
     leads = []
     for _ in range(N_PAIRS):
         better, worse, labels = drawn(measure, N, chance)
-        leads.append(row_lead(score, of, [better], worse, labels))
+        leads.append(row_lead(score, of, [better], [worse], labels))
     off = np.array([lead.mean for lead in leads]) - truth
     errors = np.array([lead.error for lead in leads])
     assert 0.90 < (np.abs(off) < 1.96 * errors).mean() < 0.98
@@ -66,8 +66,8 @@ def test_the_lead_is_the_difference_of_the_losses(chance: np.random.Generator) -
         better, worse, labels = drawn(measure, N, chance)
         third = (better + worse) / 2
         loss = [of.to_loss(measured(score, outputs, labels)) for outputs in (better, third, worse)]
-        assert row_lead(score, of, [better], worse, labels).mean == pytest.approx(loss[2] - loss[0])
-        assert row_lead(score, of, [better, third], worse, labels).mean == pytest.approx(
+        assert row_lead(score, of, [better], [worse], labels).mean == pytest.approx(loss[2] - loss[0])
+        assert row_lead(score, of, [better, third], [worse], labels).mean == pytest.approx(
             loss[2] - (loss[0] + loss[1]) / 2
         )
 
@@ -75,7 +75,7 @@ def test_the_lead_is_the_difference_of_the_losses(chance: np.random.Generator) -
 def test_models_that_answer_alike_have_no_lead_and_the_least_error(chance: np.random.Generator) -> None:
     for measure in MEASURES:
         outputs, _, labels = drawn(measure, N, chance)
-        lead = row_lead(spec(measure), metric(measure), [outputs], outputs, labels)
+        lead = row_lead(spec(measure), metric(measure), [outputs], [outputs], labels)
         assert lead.mean == 0.0
         assert lead.error == pytest.approx(1 / math.sqrt(N * (N - 1)) if measure in SHARES else 0.0)
 
@@ -84,7 +84,7 @@ def test_a_pair_is_told_better_than_its_models_alone(chance: np.random.Generator
     """Both models of a pair are right about the same examples, mostly: their difference varies less."""
     better, worse, labels = drawn("accuracy", 20_000, chance)
     other, _, others = drawn("accuracy", 20_000, chance)
-    paired = row_lead(spec("accuracy"), metric("accuracy"), [better], worse, labels).error
+    paired = row_lead(spec("accuracy"), metric("accuracy"), [better], [worse], labels).error
     rights: list[NDArray[np.bool_]] = [found.argmax(1) == own for found, own in ((other, others), (worse, labels))]
     alone = math.sqrt(sum(right.var() / len(right) for right in rights))
     assert paired < 0.8 * alone
@@ -94,7 +94,7 @@ def test_a_rare_class_is_in_what_is_left_of_every_group(chance: np.random.Genera
     labels = np.zeros(1000, np.int64)
     labels[::100] = 1  # all of them in one group, if every hundredth example made one
     better, worse = chance.normal(size=(1000, 1)) + labels[:, None], chance.normal(size=(1000, 1))
-    lead = row_lead(spec("auc"), metric("auc"), [better], worse, labels)
+    lead = row_lead(spec("auc"), metric("auc"), [better], [worse], labels)
     assert 0.03 < lead.error < 0.3
 
 
