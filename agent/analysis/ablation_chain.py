@@ -1,7 +1,7 @@
 """The kept changes between baseline and result, and the script as it would be without some of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from agent.edits.assignments import Assignments, read_constants
@@ -53,6 +53,7 @@ class ChangeChain:
     source: str  # of the result
     changes: tuple[Change, ...]  # in the order in which they were made
     steps: tuple[Step, ...]
+    on_slices: bool = False  # the run confirmed its gains on slices, of which an attribution asks none
 
     @classmethod
     def of(cls, stored: StoredRun) -> "ChangeChain":
@@ -67,7 +68,8 @@ class ChangeChain:
         if number == 0:
             raise UsageError(f"the result of {stored.run_id} is its baseline: {_why_nothing(stored)}")
         trials = _way_to(stored, number)
-        return cls.made_of(trials, [stored.task(trial.number).source for trial in trials])
+        chain = cls.made_of(trials, [stored.task(trial.number).source for trial in trials])
+        return replace(chain, on_slices=stored.keeper.on_slices)
 
     @classmethod
     def made_of(cls, trials: Sequence[Trial], sources: Sequence[str]) -> "ChangeChain":

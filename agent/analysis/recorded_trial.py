@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from agent.errors import NotReplayableError, RepoError, UsageError
 from agent.execution.environment import NAMES
+from agent.run.repeats import decides
 from agent.store.git_repo import TrialRepo, trailers
 from agent.store.paths import RunsFolder
 from agent.store.stored_run import StoredRun, measured_sigma, refuse_minimal, trial_name
@@ -33,7 +34,8 @@ class Recorded:
     train_seed: int
     outcome: Outcome  # from a commit alone: without what the trailers do not tell
     baseline: Outcome | None  # of trial 0, which some limits follow; None for trial 0 itself
-    decided: bool = False  # the incumbent moved, or more: then the score is audited as closely again
+    decided: bool = False  # its loss moved the incumbent, or more: then the score is audited as closely again
+    on_slices: bool = False  # its run confirmed gains on slices; from a commit alone nobody knows
     sigma: float | None = None  # what the run knew of its noise; None: task.toml may know
 
     @property
@@ -63,7 +65,8 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
     for repeat in stored.history.repeats:
         is_whole = repeat.purpose is not Purpose.SLOPE
         if repeat.trial == number and repeat.seed == seed and repeat.outcome is not None and is_whole:
-            train_seed, outcome, decided = repeat.seed, repeat.outcome, True
+            train_seed, outcome = repeat.seed, repeat.outcome
+            decided = decides(repeat.purpose, on_slices=stored.keeper.on_slices)
     first = stored.trial(0)
     commit = stored.hashes[number]
     files = stored.repo.read(commit)
@@ -78,6 +81,7 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
         outcome=outcome,
         baseline=first.outcome if number else None,
         decided=decided,
+        on_slices=stored.keeper.on_slices,
         sigma=stored.config.noise_sigma,
     )
     _refuse_other_task(recorded, stored.repo.read(stored.hashes[0]), stored.config.task_digest)

@@ -12,6 +12,9 @@ from agent.trials.learning_curve import Condemned
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status
 
+CONFIRMS_NOTHING = "a replay confirms nothing: unseen text is shown once, and these are losses on the standing split"
+"""Of a trial of a run that confirms gains on slices, whatever is reproduced."""
+
 
 class Verdict(StrEnum):
     """Whether a record holds."""
@@ -126,7 +129,8 @@ class Replayed:
         rows += [("flag", flag) for flag in self.outcome.flags]
         lines = [f"  {name + ':':14}{text}" for name, text in rows]
         head = f"replay of {recorded.name}, commit {recorded.commit[:7]}, training seed {self.train_seed}"
-        return "\n".join([head, *lines, f"  {'verdict:':14}{self.verdict}", f"  {'evidence:':14}{self.folder}"])
+        verdict = f"{self.verdict}{f'; {CONFIRMS_NOTHING}' if recorded.on_slices else ''}"
+        return "\n".join([head, *lines, f"  {'verdict:':14}{verdict}", f"  {'evidence:':14}{self.folder}"])
 
     def told_difference(self, metric: Metric) -> str:
         """Return the difference of the metric in words."""

@@ -63,6 +63,7 @@ def replay(
 ) -> None:
     """Run a trial again from its commit, and say whether its result holds: exit 0 yes, 1 no, 4 it cannot run here."""
     from agent.analysis.recorded_trial import open_source
+    from agent.analysis.replay_verdict import CONFIRMS_NOTHING
 
     if sandbox not in (None, "bubblewrap", "docker"):
         raise UsageError(f"--sandbox {sandbox}: there are bubblewrap and docker")
@@ -98,6 +99,8 @@ def replay(
     elif all_kept:
         held = [replayed.reproduced for replayed in replays]
         print(f"{held.count(True)} of {len(held)} kept trials reproduced; evidence in {found[0].replays}")
+        if found[0].recorded.on_slices:
+            print(CONFIRMS_NOTHING)
     else:
         print(replays[0].told(metric))
     if not all(replayed.reproduced for replayed in replays):

@@ -12,6 +12,8 @@ from agent.trials.budget import duration
 from agent.trials.metric import Metric
 from agent.trials.noise import Noise
 
+SEARCH_LOSS = "losses are those on the standing split (search loss): what carries a gain there is confirmed by no slice"
+
 
 def table(found: Attribution, metric: Metric) -> Table:
     """Return one row a change, in the order in which they were made."""
@@ -40,7 +42,7 @@ def lines(told: Attributed, run_id: str, metric: Metric) -> list[str]:
 
 def remarks(found: Attribution) -> list[str]:
     """Return what a reader of the table must know of its numbers."""
-    said = []
+    said = [SEARCH_LOSS] if found.chain.on_slices else []
     if any(step.values is not None and len(step.values) > 1 for step in found.chain.steps):
         said.append("when kept: where a trial set several names, each has an equal share of what the trial gained")
     sigma = f"sigma {found.noise.sigma:.2g}"

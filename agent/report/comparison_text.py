@@ -92,10 +92,10 @@ def unseen_table(rows: Sequence[ModeFigures], metric: Metric, digits: int, unsee
     """Return what a slice that was opened for the results of all runs has said of each mode."""
     reference = _reference(rows)
     caption = (
-        f"on {unseen_by(unseen.score_kind)} (slice {unseen.use.number} of the pool, {_opened_before(unseen.use.n_other_runs)}): "
-        f"{metric.name} of the results, mean over seeds ± standard deviation; the baseline's is "
-        f"{metric.shown(unseen.baseline):.{digits}f}; leads and differences are paired, ± the standard error of "
-        "sampling; intervals of 95 % over seeds, by Student's t"
+        f"on {unseen_by(unseen.score_kind)} (slice {unseen.use.number} of the pool, "
+        f"{_opened_before(unseen.use.n_other_runs)}): {metric.name} of the results, mean over seeds ± standard "
+        f"deviation; the baseline's is {metric.shown(unseen.baseline):.{digits}f}; leads and differences are paired, ± "
+        "the standard error of sampling; intervals of 95 % over seeds, by Student's t"
     )
     cells = []
     for row in rows:

@@ -153,6 +153,8 @@ def _open(
         if config.pool is not None or (not resumed and config.keep == "two-tier" and config.confirm):
             division = division_of(task, corpus, around.cache, around.say, make=not resumed)
             slices = slices_of(task, corpus, around.cache, sandbox, around.say, division=division, make=not resumed)
+            if slices is None and task.no_pool and not resumed:
+                around.say(f"{task.no_pool}: gains will be repeated, not confirmed")
         if slices is not None and not resumed:
             config = run_config.with_pool(config, task, slices.digest, slices.n_slices)
         refuse_another_pool(config, slices.digest if slices is not None else None)

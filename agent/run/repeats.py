@@ -87,14 +87,21 @@ def _verdict(run: OpenRun, repeat: Repeat, outcome: Outcome) -> Verdict:
     return decide_on_slices(run, run.slices, repeat)
 
 
+def decides(purpose: Purpose, *, on_slices: bool) -> bool:
+    """Return whether the loss of a repeat on the standing split decides something, and is audited closely.
+
+    Where slices decide, nothing is gained by forging that loss, and one audit will do.
+    """
+    return purpose in (Purpose.CONFIRM, Purpose.FINAL) and not on_slices
+
+
 def _train(run: OpenRun, repeat: Repeat) -> Outcome:
     """Train and score the repeat in flight. What it leaves behind stays where slices may ask about it."""
     began = run.monotonic()
     run.observer.repeating(repeat)
     trial = run.history.trials[repeat.trial]
     paths = run.paths.trial(trial.number).repeat(repeat.seed)
-    # Where slices decide, nothing is gained by forging the loss on the standing split, and one audit will do.
-    decides = repeat.purpose in (Purpose.CONFIRM, Purpose.FINAL) and not run.keeper.on_slices
+    is_audited_closely = decides(repeat.purpose, on_slices=run.keeper.on_slices)
 
     def attempt() -> Outcome:
         return execute(
@@ -105,7 +112,7 @@ def _train(run: OpenRun, repeat: Repeat) -> Outcome:
             number=trial.number,
             train_seed=repeat.seed,
             baseline=run.history.trials[0].outcome,
-            to_beat=math.inf if decides else None,
+            to_beat=math.inf if is_audited_closely else None,
         )
 
     outcome = guarded(run, attempt)

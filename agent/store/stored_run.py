@@ -188,11 +188,17 @@ def noise_options(runs: RunsFolder, task: "Task") -> dict[str, object]:
 
 
 def load_task(config: RunConfig, runs: RunsFolder) -> "Task":
-    """Return the run's task: its folder as it is now, or a trial's files as they were. Raises TaskError."""
+    """Return the run's task: its folder as it is now, or a trial's files as they were. Raises TaskError.
+
+    Where it is a trial's, and the folder's pool is of no use to it, `no_pool` of the task says why.
+    """
+    from agent.task.pool import pool_of_folder
     from agent.task.task import Task
 
     if config.of_trial is None:
         return Task.load(Path(config.task_folder), config.profile)
     run_id, _, number = config.of_trial.rpartition("/")
     files = TrialRepo(runs.repo).read(f"{run_id}/{int(number):04d}")
-    return Task(Path(config.task_folder), files, config.profile, as_is=True)
+    task = Task(Path(config.task_folder), files, config.profile, as_is=True)
+    task.no_pool = pool_of_folder(task)
+    return task

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import TaskError
-from agent.task.corpus import find_corpus
+from agent.task.corpus import cache_key, find_corpus
 from agent.task.prepared import digest_of, whole
+from agent.task.spec import POOL_KEYS
 from agent.task.task import Task
 
 Tokens = NDArray[np.uint16]
@@ -152,6 +153,30 @@ def find_pool(task: Task, cache: Path) -> Pool | None:
             f"remove it and run `agent prepare --pool` again"
         )
     return pool
+
+
+def pool_of_folder(task: Task) -> str:
+    """Let a task that was read from a commit have the pool that its folder declares now; return why it cannot.
+
+    A commit holds nothing of a pool, so that no job sees any of it. Where the folder has the same profile, and prepares
+    the same data, its pool is text like this task's.
+
+    Returns:
+        A sentence, and the task has no pool; empty if it has the folder's, which may be none.
+    """
+    if task.score.kind != "held_out" or not task.data.prepare:
+        return ""
+    try:
+        own = Task.load(task.folder, task.profile)
+    except TaskError as error:
+        return f"what the task's folder says of a pool cannot be read ({error})"
+    if not own.data.pool:
+        return ""
+    if (own.score, own.data.prepare, cache_key(own)) != (task.score, task.data.prepare, cache_key(task)):
+        return f"the pool of {task.folder} is not used, for the task there prepares or scores other data"
+    task.data = task.data.model_copy(update={name: getattr(own.data, name) for name in POOL_KEYS})
+    task.pool_files = own.pool_files
+    return ""
 
 
 def name_of(number: int) -> str:

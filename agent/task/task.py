@@ -88,6 +88,7 @@ class Task:
         if not as_is:  # what ran in a trial has left the place that the hints are about
             self._check_hints(text)
         self._check_pool(text)
+        self.no_pool = ""  # why a task that was read from a commit has none, though its folder may declare one
         self.pool_files = {name: files[name] for name in self.data.pool_files}  # what no job and no commit sees
         own = {CONFIG_NAME: without(text, _is_of_pool).encode(), self.script: self.source.encode()}
         self.files = {name: files[name] for name in kept} | own

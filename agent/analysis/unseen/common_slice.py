@@ -124,8 +124,8 @@ def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequen
         )
         if use is None:
             say(
-                "no slice is left that none of these runs has opened, so their results are not compared on one; a larger "
-                "pool has more (docs/tasks.md)"
+                "no slice is left that none of these runs has opened, so their results are not compared on one; "
+                "a larger pool has more (docs/tasks.md)"
             )
             return False
         known.append(use)

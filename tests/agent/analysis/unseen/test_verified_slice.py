@@ -17,21 +17,6 @@ RUN = ["run", "--task", str(TASK), "--mode", "random", "--trials", "8", "--name"
 OPENED = Death("start sandbox", 1)  # the slice is open, and the first model's job is about to begin
 
 
-@pytest.fixture(scope="module")
-def ended(warm: Zygote) -> Zygote:
-    """A run of eight trials and a final run. No test changes it."""
-    process = warm.within(warm.folder / "verified-on-slice")
-    assert process.agent(*RUN, "--final-runs", "1") == 0, process.said
-    return process
-
-
-@pytest.fixture
-def finished(ended: Zygote, warm: Zygote, tmp_path: Path) -> Zygote:
-    """A copy of it and of its pool, which a test may change."""
-    shutil.copytree(ended.folder, tmp_path / "copy", symlinks=True)
-    return Zygote(warm._process, tmp_path / "copy")
-
-
 def openings(process: Zygote) -> list[dict[str, Any]]:
     """Return the lines of the file that says which slices were opened."""
     (path,) = process.folder.glob(".cache/autocentaur/bigram-pool-*/opened.jsonl")

@@ -1,0 +1,26 @@
+"""A run that confirms its gains on slices, for what is asked after it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.kill_anywhere.killed_runs import ROOT, Zygote
+
+TASK = ROOT / "tests" / "tasks" / "bigram_plain"
+
+
+@pytest.fixture(scope="session")
+def ended(warm: Zygote) -> Zygote:
+    """A run `r` of eight trials and a final run, whose result is trial 7. No test changes it."""
+    process = warm.within(warm.folder / "confirmed-on-slices")
+    asked = ["run", "--task", str(TASK), "--mode", "random", "--trials", "8", "--name", "r", "--final-runs", "1"]
+    assert process.agent(*asked) == 0, process.said
+    return process
+
+
+@pytest.fixture
+def finished(ended: Zygote, warm: Zygote, tmp_path: Path) -> Zygote:
+    """A copy of it and of its pool, which a test may change."""
+    shutil.copytree(ended.folder, tmp_path / "copy", symlinks=True)
+    return Zygote(warm._process, tmp_path / "copy")
