@@ -148,7 +148,7 @@ def _unseen(runs: Sequence[RunOnPage]) -> Chapter:
         "A slice is text that no job of the run had seen, opened for the result after all that it was trained on. The "
         "lead is paired; opened before: by so many other runs of the machine, whose jobs may have told."
     )
-    return Chapter("unseen", "On unseen text", note, tables=[table] if table.rows else [])
+    return Chapter("unseen", "Verified on unseen text", note, tables=[table] if table.rows else [])
 
 
 def _failures(runs: Sequence[RunOnPage]) -> Chapter:

@@ -150,7 +150,7 @@ def test_another_pool_is_refused(finished: Zygote) -> None:
     (pool,) = finished.folder.glob(".cache/autocentaur/bigram-pool-*/")
     shutil.rmtree(pool)
     assert finished.agent("best", "--verify") == 2
-    assert "is not the one that r began with" in finished.said
+    assert "are not those that r began with" in finished.said
 
 
 def test_without_a_confirmed_gain_the_test_split_is_asked(warm: Zygote, tmp_path: Path) -> None:
@@ -182,6 +182,6 @@ def test_what_the_slice_said_is_on_the_page(finished: Zygote) -> None:
     told = json.loads(finished.said[finished.said.index("{") :])["slice"]
     assert finished.agent("report", "r", "--out", "page.html") == 0, finished.said
     page = (finished.folder / "page.html").read_text()
-    assert "On unseen text" in page
+    assert "Verified on unseen text" in page
     assert f"{told['loss']:.6f}" in page
     assert f"{told['lead']:.6f} ± {told['lead_error']:.2g}" in page
