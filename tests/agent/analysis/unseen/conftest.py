@@ -10,6 +10,15 @@ from tests.kill_anywhere.killed_runs import ROOT, Zygote
 TASK = ROOT / "tests" / "tasks" / "bigram_plain"
 
 
+def copied(process: Zygote, warm: Zygote, parent: Path) -> Zygote:
+    """Return a copy of runs and pool, in which the same runs have opened the same slices."""
+    copy = parent / "copy"
+    shutil.copytree(process.folder, copy, symlinks=True)
+    for path in copy.glob(".cache/autocentaur/*-pool-*/opened.jsonl"):  # it names runs by their folders
+        path.write_text(path.read_text().replace(str(process.folder.resolve()), str(copy.resolve())))
+    return Zygote(warm._process, copy)
+
+
 @pytest.fixture(scope="session")
 def ended(warm: Zygote) -> Zygote:
     """A run `r` of eight trials and a final run, whose result is trial 7. No test changes it."""
@@ -22,5 +31,4 @@ def ended(warm: Zygote) -> Zygote:
 @pytest.fixture
 def finished(ended: Zygote, warm: Zygote, tmp_path: Path) -> Zygote:
     """A copy of it and of its pool, which a test may change."""
-    shutil.copytree(ended.folder, tmp_path / "copy", symlinks=True)
-    return Zygote(warm._process, tmp_path / "copy")
+    return copied(ended, warm, tmp_path)

@@ -12,6 +12,7 @@ from agent.analysis.unseen import common_slice
 from agent.analysis.unseen.common_slice import on_common_slice
 from agent.run.one_slice import CHANGED, MAX_BURNED
 from agent.store.stored_run import StoredRun
+from tests.agent.analysis.unseen.conftest import copied
 from tests.kill_anywhere.killed_runs import ROOT, Death, Zygote
 
 TASK = ROOT / "tests" / "tasks" / "bigram_plain"
@@ -33,8 +34,7 @@ def ended(warm: Zygote) -> Zygote:
 @pytest.fixture
 def finished(ended: Zygote, warm: Zygote, tmp_path: Path) -> Zygote:
     """A copy of it and of its pool, which a test may change."""
-    shutil.copytree(ended.folder, tmp_path / "copy", symlinks=True)
-    return Zygote(warm._process, tmp_path / "copy")
+    return copied(ended, warm, tmp_path)
 
 
 @pytest.fixture
