@@ -22,6 +22,8 @@ _DIVERGED = re.compile(r"FAIL: diverged|\bloss (?:is|=) *[+-]?(?:nan|inf)", re.I
 SECONDS = 2.0  # start-up and shut-down vary by that much
 FACTOR = 1.5  # of the baseline's own start-up, or of a reported memory
 GIGABYTES = 0.25  # page cache and shared libraries are counted differently by everybody
+FAR_SHARE = 0.1  # of the incumbent's loss, and
+FAR_SIGMAS = 10.0  # that a first run may be below it: more is flagged, and decides nothing
 LOSS_SHARE = 0.02  # reported and scored loss may be over different tokens
 
 
@@ -96,6 +98,14 @@ def seed_flags(source: str, parent: str) -> tuple[str, ...]:
     if "TRAIN_SEED" in parent and "TRAIN_SEED" not in source:
         flags.append("fixes its own seed: it no longer reads TRAIN_SEED")
     return tuple(flags)
+
+
+def far_below_flags(val_loss: float, incumbent: float, sigma: float) -> tuple[str, ...]:
+    """Return a flag if a loss is so far below the incumbent's that a forged score is likelier than such an edit."""
+    gain = incumbent - val_loss
+    if gain <= max(FAR_SHARE * abs(incumbent), FAR_SIGMAS * sigma) or incumbent == 0:
+        return ()
+    return (f"{gain / abs(incumbent):.0%} below the incumbent: read its diff before you believe it",)
 
 
 def reported_flags(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from agent.edits.edit import Unchanged
 from agent.errors import AgentError, JournalError, ModelBudgetSpentError
 from agent.execution.executor import execute
-from agent.execution.judge import seed_flags
+from agent.execution.judge import far_below_flags, seed_flags
 from agent.execution.speed.guard import guarded
 from agent.modes.proposer import Context, Proposer
 from agent.run.confirmations import publish_on_slice, rehearse
@@ -240,7 +240,11 @@ def _execute(run: OpenRun, trial: Trial) -> Outcome:
 
     outcome = guarded(run, attempt)
     if trial.parent is not None:
-        outcome = replace(outcome, flags=outcome.flags + seed_flags(source, run.sources[trial.parent]))
+        flags = seed_flags(source, run.sources[trial.parent])
+        bar = run.keeper.to_beat(train_seed)
+        if outcome.val_loss is not None and bar is not None:
+            flags += far_below_flags(outcome.val_loss, bar, run.keeper.sigma)
+        outcome = replace(outcome, flags=outcome.flags + flags)
     elif run.slices is not None and outcome.score is not None and outcome.val_loss is not None:
         why = rehearse(run, run.slices, outcome.score)
         outcome = replace(outcome, score=replace(outcome.score, why_no_slices=why))

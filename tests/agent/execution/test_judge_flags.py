@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.edits.guard import fixed_seeds
-from agent.execution.judge import reported_flags, seed_flags
+from agent.execution.judge import far_below_flags, reported_flags, seed_flags
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status
 from sandbox.job import Execution, StoppedBy
@@ -66,3 +66,20 @@ def test_only_what_the_edit_added_is_flagged() -> None:
 def test_the_hosts_clock_decides_whatever_is_reported() -> None:
     slow = replace(SEEN, wall_seconds=60.0)
     assert reported_flags({"training_seconds": 9.0}, slow, 2.0, METRIC, BASELINE)
+
+
+@pytest.mark.parametrize(
+    ("loss", "incumbent", "sigma", "flag"),
+    [
+        (2.8, 3.7, 0.001, "24% below the incumbent: read its diff before you believe it"),
+        (3.4, 3.7, 0.001, None),  # 300 sigma, and 8 %
+        (2.8, 3.7, 0.1, None),  # 24 %, and 9 sigma
+        (4.8, 3.7, 0.001, None),
+        (-0.99, -0.8, 0.001, "24% below the incumbent: read its diff before you believe it"),  # an accuracy
+        (-0.5, 0.0, 0.001, None),
+    ],
+)
+def test_a_loss_that_is_far_below_the_incumbents_is_flagged(
+    loss: float, incumbent: float, sigma: float, flag: str | None
+) -> None:
+    assert far_below_flags(loss, incumbent, sigma) == (() if flag is None else (flag,))
