@@ -13,11 +13,13 @@ from agent.errors import JournalError
 from agent.execution.executor import corpus_of, division_of, slices_of
 from agent.execution.sandboxes import image_is_here, open_sandbox
 from agent.execution.slices.source import SliceSource
+from agent.files import read_json
 from agent.run.one_slice import Searched, opener_of
 from agent.run.resume import image_to_go_on_in, refuse_another_pool, refuse_another_task
 from agent.store.atomic_file import write_durably
 from agent.store.journal import FORMAT
 from agent.store.paths import RunPaths
+from agent.store.run_config import MOST_BYTES
 from agent.store.stored_run import StoredRun, load_task
 from agent.text import Say
 from agent.trials.confirmations import SliceUse
@@ -90,7 +92,7 @@ def read_events(path: Path) -> Iterator[SliceOpened | SliceScored]:
         JournalError: it cannot be read.
     """
     try:
-        document = json.loads(path.read_text())
+        document = read_json(path, MOST_BYTES)
         if document.get("format", FORMAT) != FORMAT:
             raise JournalError(f"{path}: format {document['format']}, and this version reads {FORMAT}")
         events = [event_from_json(data) for data in document.get("events", ())]
