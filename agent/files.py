@@ -7,12 +7,13 @@ who reads it waiting for ever, and what is written to any of them goes elsewhere
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent.errors import UnsafeFileError
+from agent.errors import UnsafeFileError, UsageError
 
 _KINDS = {
     stat.S_IFLNK: "a link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
@@ -57,6 +58,45 @@ def read_json(path: Path, most_bytes: int) -> Any:
         return json.loads(read_bytes(path, most_bytes))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def refuse_taken(path: Path, mark: bytes, *, force: bool) -> None:
+    """Raise UsageError if there is something at `path` but an earlier file of ours, unless `force`.
+
+    `mark` is what a file of ours has in its first bytes.
+    """
+    if force or not os.path.lexists(path):
+        return
+    if path.is_symlink() or not path.is_file() or mark not in _first_bytes(path):
+        raise UsageError(f"{path} is there already, and this command did not write it; --force replaces it")
+
+
+def write_over(path: Path, content: bytes, mark: bytes, *, force: bool) -> None:
+    """Write a file in one step, over nothing but what `refuse_taken` lets pass. Raises as it does, and OSError."""
+    refuse_taken(path, mark, force=force)
+    if path.exists() and not path.is_file():  # forced: /dev/stdout for instance
+        path.write_bytes(content)
+        return
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:80]}.", delete=False) as growing:
+        try:
+            growing.write(content)
+            growing.close()
+            os.chmod(growing.name, 0o666 & ~_umask())
+            os.replace(growing.name, path)
+        except BaseException:
+            os.unlink(growing.name)
+            raise
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def refuse_unsafe(folder: Path) -> None:

@@ -71,4 +71,6 @@ def inert(text: str) -> str:
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text
     pairs = zip(f" {text}", text, strict=False)
-    return "".join(f"\\x{ord(c):02x}" if c not in "\n\t" and is_hidden(c, before) else c for before, c in pairs)
+    return "".join(
+        c.encode("unicode_escape").decode() if c not in "\n\t" and is_hidden(c, before) else c for before, c in pairs
+    )

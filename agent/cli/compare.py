@@ -11,6 +11,7 @@ import typer
 from agent.cli.options import (
     DEFAULT_RUNS,
     Confirm,
+    Force,
     Gpus,
     Json,
     Profile,
@@ -28,7 +29,7 @@ from agent.cli.options import (
     where,
     whole_name,
 )
-from agent.cli.report import write_report
+from agent.cli.report import refuse_other_files, write_report
 from agent.errors import AgentError, BudgetSpentError, UsageError
 from agent.text import counted
 from sandbox.errors import SandboxError
@@ -108,6 +109,7 @@ def compare(
     derived: Annotated[
         bool, typer.Option("--derived/--no-derived", help="Search through the coordinates that the task derives.")
     ] = True,
+    force: Force = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -116,7 +118,8 @@ def compare(
     from agent.modes.registry import refuse_unheeded
     from agent.trials.budget import seconds
 
-    folder, more = runs_folder(runs), _Written(report, png)
+    folder, more = runs_folder(runs), _Written(report, png, force)
+    refuse_other_files(report, png, force=force)
     caps = {
         "trials": trials,
         "budget_seconds": seconds(budget) if budget else None,
@@ -152,8 +155,8 @@ def compare(
 class _Written:
     """What is to be written about a comparison beside its tables."""
 
-    def __init__(self, page: Path | None, png: Path | None) -> None:
-        self.page, self.png = page, png
+    def __init__(self, page: Path | None, png: Path | None, force: bool) -> None:
+        self.page, self.png, self.force = page, png, force
 
 
 def _base(
@@ -275,7 +278,7 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
         print(f"next: agent report {comparison.name}{option} · agent log {names[0]}{option}")
     if more.page is not None or more.png is not None:
         begun = [run.run_id for run in stored if run.history.trials]
-        write_report(runs, begun, more.page, more.png, quiet=json_)
+        write_report(runs, begun, more.page, more.png, quiet=json_, force=more.force)
 
 
 def _is_self_reported(stored: list[Any]) -> bool:

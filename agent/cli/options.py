@@ -36,6 +36,7 @@ Confirm = Annotated[
         "--confirm/--no-confirm", help="Confirm gains on text that no job has seen, if the task has a pool of it."
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that this command did not write.")]
 DEFAULT_RUNS = Path("runs")
 
 

@@ -11,6 +11,7 @@ import typer
 
 from agent.cli.options import (
     DEFAULT_RUNS,
+    Force,
     Gpus,
     Json,
     RunName,
@@ -124,6 +125,7 @@ def export(
     minimal: Annotated[
         bool, typer.Option("--minimal", help="Export the minimal script of `agent attribute` as one commit, with --to.")
     ] = False,
+    force: Force = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -134,17 +136,17 @@ def export(
         raise UsageError("--out and --to are two exports; call `agent export` for each")
     stored = stored_run(runs, run_name)
     if to is None:
-        _folder(stored, out or Path(f"export-{stored.run_id}"), json_)
+        _folder(stored, out or Path(f"export-{stored.run_id}"), json_, force)
     elif branch is None:
         raise UsageError(f"name the new branch, e.g. --branch {stored.run_id}")
     else:
         _branch(stored, to, branch, path, json_=json_, minimal=minimal)
 
 
-def _folder(stored: "StoredRun", out: Path, json_: bool) -> None:
+def _folder(stored: "StoredRun", out: Path, json_: bool, force: bool) -> None:
     from agent.report.export import export as write
 
-    written = write(stored, out)
+    written = write(stored, out, force=force)
     if json_:
         paths = {name: str(getattr(written, name)) for name in ("folder", "bundle", "script", "table")}
         print_json({**paths, "patches": [str(patch) for patch in written.patches], "best": written.best.number})

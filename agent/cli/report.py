@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import DEFAULT_RUNS, RunName, Runs, runs_folder, stored_run
+from agent.cli.options import DEFAULT_RUNS, Force, RunName, Runs, runs_folder, stored_run
 from agent.errors import UsageError
 from agent.text import counted
 
@@ -31,37 +31,49 @@ def report(
     png: Annotated[
         Path | None, typer.Option("--png", metavar="FILE", help="Write the first chart as a picture too, for slides.")
     ] = None,
+    force: Force = False,
     runs: Runs = DEFAULT_RUNS,
 ) -> None:
     """Write a page about a run, or about several compared: one HTML file that loads nothing."""
     names = list(dict.fromkeys(each for name in run_names or () for each in _runs_of(runs, name)))
     chosen = names or [stored_run(runs, None).run_id]
     path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")
-    write_report(runs_folder(runs), chosen, path, png)
+    write_report(runs_folder(runs), chosen, path, png, force=force)
 
 
 def write_report(
-    runs: "RunsFolder", names: list[str], page: Path | None, png: Path | None, *, quiet: bool = False
+    runs: "RunsFolder",
+    names: list[str],
+    page: Path | None,
+    png: Path | None,
+    *,
+    quiet: bool = False,
+    force: bool = False,
 ) -> None:
     """Write a page about some runs, its first chart as a picture, or both, and say so unless `quiet`.
+
+    Without `force` they replace nothing but an earlier page and picture of ours.
 
     Raises:
         UsageError: nothing has finished in one of them, they are of several tasks, or a file cannot be written.
     """
+    from agent.files import write_over
     from agent.report.html.chapters import overview
-    from agent.report.html.page import render
+    from agent.report.html.charts import PICTURE_MARK
+    from agent.report.html.page import PAGE_MARK, render
 
+    refuse_other_files(page, png, force=force)
     found = [_on_page(runs.root, name) for name in names]
     _check_comparable(found)
     told = []
     try:
         if page is not None:
             data = render(found, datetime.now(UTC)).encode(errors="backslashreplace")  # a name may hold any byte
-            page.write_bytes(data)
+            write_over(page, data, PAGE_MARK, force=force)
             trials = counted(sum(len(run.trials) for run in found), "trial")
             told.append(f"{page}: {len(data) / 1e6:.1f} MB, {trials}")
         if png is not None:
-            overview(found).save_png(png)
+            write_over(png, overview(found).png(), PICTURE_MARK, force=force)
             told.append(str(png))
     except OSError as error:
         raise UsageError(
@@ -69,6 +81,17 @@ def write_report(
         ) from None
     if not quiet:
         print("\n".join(told))
+
+
+def refuse_other_files(page: Path | None, png: Path | None, *, force: bool) -> None:
+    """Raise UsageError if a page or a picture would replace what is none of ours, unless `force`."""
+    from agent.files import refuse_taken
+    from agent.report.html.charts import PICTURE_MARK
+    from agent.report.html.page import PAGE_MARK
+
+    for path, mark in ((page, PAGE_MARK), (png, PICTURE_MARK)):
+        if path is not None:
+            refuse_taken(path, mark, force=force)
 
 
 def _runs_of(runs: Path, name: str) -> list[str]:

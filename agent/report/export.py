@@ -2,7 +2,9 @@
 
 import csv
 import io
+import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,21 +37,25 @@ class Exported:
     best: Trial
 
 
-def export(stored: StoredRun, folder: Path) -> Exported:
+def export(stored: StoredRun, folder: Path, *, force: bool = False) -> Exported:
     """Write everything about a run that others can use without this program into a new folder.
 
-    It appears whole or not at all.
+    It appears whole or not at all. With `force` the folder may be there: files of the same names are replaced.
 
     Raises:
         UsageError: the run has no trial with a loss, there is something at `folder`, or it cannot be made.
     """
     best = best_trial(stored)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already and not empty; name another with --out DIR")
-    growing = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(growing, ignore_errors=True)
+    if os.path.lexists(folder) and not (
+        folder.is_dir() and (force or not (folder.is_symlink() or any(folder.iterdir())))
+    ):
+        raise UsageError(
+            f"{folder} is there already and not empty; name another with --out DIR, or --force to write into it"
+        )
     try:
-        growing.mkdir(parents=True)
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+        growing = Path(tempfile.mkdtemp(prefix=f".{folder.name[:80]}.", dir=folder.absolute().parent))
+        growing.chmod(0o755)
     except OSError as error:
         raise UsageError(
             f"cannot make a folder beside {folder}: {error.strerror}; name another with --out DIR"
@@ -57,8 +63,9 @@ def export(stored: StoredRun, folder: Path) -> Exported:
     try:
         _write(stored, best, growing)
         if folder.exists():
-            folder.rmdir()
-        growing.rename(folder)
+            _move_into(growing, folder)
+        else:
+            growing.rename(folder)
     finally:
         shutil.rmtree(growing, ignore_errors=True)
     return Exported(
@@ -69,6 +76,16 @@ def export(stored: StoredRun, folder: Path) -> Exported:
         table=folder / "trials.csv",
         best=best,
     )
+
+
+def _move_into(growing: Path, folder: Path) -> None:
+    """Move files into a folder, in place of what is there under their names."""
+    for path in sorted(growing.rglob("*")):
+        target = folder / path.relative_to(growing)
+        if path.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            path.replace(target)
 
 
 def _write(stored: StoredRun, best: Trial, folder: Path) -> None:

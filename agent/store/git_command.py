@@ -87,7 +87,7 @@ class GitFolder:
                     f"{self.path / name} lets this repository take objects from another one, which is not followed; "
                     "clone it anew without --shared and --reference"
                 )
-        view = tempfile.TemporaryDirectory(prefix="agent-git-")
+        view = tempfile.TemporaryDirectory()
         folder = Path(view.name)
         (folder / "HEAD").write_text("ref: refs/heads/none\n")
         (folder / "config").write_text(CONFIG)

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from agent.errors import RepoError
-from agent.files import read_text
+from agent.files import read_bytes
 from agent.store.git_command import CONFIG, GitFolder, folder_of, run_git
 from agent.store.git_locks import is_worktree_of, register, registered, remove_leftovers, turn
 from agent.store.git_objects import Commit
@@ -60,14 +60,17 @@ class TrialRepo:
         prefix = f"refs/tags/{run_id}/"
         found = {}
         packed = self.path / "packed-refs"
-        for line in read_text(packed, _MOST_REFS).splitlines() if packed.exists() else ():
+        for line in _ref_lines(packed, _MOST_REFS) if packed.exists() else ():
             sha, _, name = line.partition(" ")
             if name.startswith(prefix) and name.removeprefix(prefix).isdigit():
                 found[int(name.removeprefix(prefix))] = sha
         folder = self.path / prefix
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name.isdigit():  # neither a lock file nor the champion
-                found[int(path.name)] = read_text(path, 200).strip()
+                found[int(path.name)] = "".join(_ref_lines(path, 200))
+        for number, sha in found.items():
+            if not re.fullmatch(r"[0-9a-f]{40}", sha):
+                raise RepoError(f"the tag {_tag(run_id, number)} in {self.path} is no commit: restore it from a backup")
         return found
 
     def record(self, run_id: str, number: int, commit: Commit, advance: bool) -> str:
@@ -202,6 +205,10 @@ class TrialRepo:
         """Run a command that writes, in our turn."""
         with turn(self.path) as held:
             self._git.run(argv, stdin, held)
+
+
+def _ref_lines(path: Path, most_bytes: int) -> list[str]:
+    return read_bytes(path, most_bytes).decode(errors="replace").splitlines()
 
 
 def trailers(message: str) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.errors import UnsafeFileError
-from agent.files import plain_file, plain_folder, read_bytes, read_json, refuse_unsafe
+from agent.errors import UnsafeFileError, UsageError
+from agent.files import plain_file, plain_folder, read_bytes, read_json, refuse_unsafe, write_over
 
 
 def link(path: Path) -> None:
@@ -30,7 +31,7 @@ def sock(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "kind"), [(link, "a link"), (dangling, "a link"), (os.mkfifo, "a FIFO"), (sock, "a socket")]
 )
-def test_what_is_no_file_is_refused_by_name(tmp_path: Path, make, kind: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_no_file_is_refused_by_name(tmp_path: Path, make: Callable[[Path], object], kind: str) -> None:
     path = tmp_path / "below" / "train.log"
     path.parent.mkdir()
     make(path)
@@ -74,3 +75,31 @@ def test_folders_without_an_end_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsafeFileError, match="folders deep"):
         refuse_unsafe(tmp_path)
     refuse_unsafe(tmp_path / "missing")
+
+
+def test_nothing_but_our_own_file_is_written_over(tmp_path: Path) -> None:
+    path, mark = tmp_path / "page.html", b"by us"
+    write_over(path, b"by us, 1", mark, force=False)
+    write_over(path, b"by us, 2", mark, force=False)
+    assert path.read_bytes() == b"by us, 2"
+    assert path.stat().st_mode & 0o777 == 0o666 & ~current_umask()
+    path.write_bytes(b"a thesis")
+    with pytest.raises(UsageError, match="--force replaces it"):
+        write_over(path, b"by us, 3", mark, force=False)
+    assert path.read_bytes() == b"a thesis"
+    write_over(path, b"by us, 4", mark, force=True)
+    assert path.read_bytes() == b"by us, 4"
+    assert os.listdir(tmp_path) == ["page.html"]
+
+
+@pytest.mark.parametrize("make", [link, dangling, os.mkfifo])
+def test_a_page_is_not_written_through_what_is_no_file(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "page.html")
+    with pytest.raises(UsageError, match="is there already"):
+        write_over(tmp_path / "page.html", b"by us", b"by us", force=False)
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -69,11 +69,16 @@ class Zygote:
         places.unlink(missing_ok=True)
         return ended
 
-    def completed(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-        """Run one command with exactly that environment; return what `subprocess.run` would."""
+    def completed(
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], at_most_seconds: float | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run one command with exactly that environment; return what `subprocess.run` would.
+
+        After `at_most_seconds` SIGALRM ends it.
+        """
         output, errors = self._folder / "stdout", self._folder / "stderr"
         order = {"argv": argv, "cwd": str(cwd), "output": str(output), "errors": str(errors), "env": dict(env)}
-        ended = self._ended({**order, "watched": False})
+        ended = self._ended({**order, "watched": False, "at_most_seconds": at_most_seconds})
         return subprocess.CompletedProcess(["agent", *argv], ended, output.read_text(), errors.read_text())
 
     def _ended(self, order: Mapping[str, object]) -> int:

@@ -101,6 +101,9 @@ def child(order: Mapping[str, Any]) -> None:
         # The kernel writes what fits, and ends the process at the next byte: a line that is really torn.
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"], resource.RLIM_INFINITY))
+    if order.get("at_most_seconds") is not None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, order["at_most_seconds"])
     watch = Watch(order.get("die_at"), order.get("nth", 1), order.get("whole_group", False))
     if order["watched"]:
         sys.addaudithook(watch.hook)

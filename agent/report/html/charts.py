@@ -1,8 +1,8 @@
 """The charts of a report, drawn by Matplotlib for page and slide: how the loss went, how runs compare, what failed."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+PICTURE_MARK = b"autocentaur"
+"""What a picture of ours has among its first words."""
+
 WIDTH_INCHES = 9.0
 _LINES = ("-", "--", "-.", ":")
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
@@ -58,14 +61,17 @@ class Chart:
     def svg(self) -> str:
         return themed_svg(self.figure, self.name, self.told, self.marks)
 
-    def save_png(self, path: Path) -> None:
-        """Write the chart for a slide, on white, at 200 dots an inch."""
+    def png(self) -> bytes:
+        """Return the chart as a picture for a slide, on white, at 200 dots an inch."""
         from matplotlib import rc_context
 
         with rc_context(SETTINGS):
             # No suptitle: the layout would lay it over the legend, which is outside of the axes as well.
             self.figure.axes[0].set_title(self.title, loc="left", fontweight="bold", color=INK, fontsize=11)
-            self.figure.savefig(path, format="png", dpi=200, facecolor=PAPER)
+            picture = io.BytesIO()
+            about = {"Software": PICTURE_MARK.decode()}
+            self.figure.savefig(picture, format="png", dpi=200, facecolor=PAPER, metadata=about)
+            return picture.getvalue()
 
 
 def blank(height_inches: float, *, n_columns: int = 1, n_rows: int = 1) -> "tuple[Figure, list[Axes]]":

@@ -19,6 +19,9 @@ from agent.trials.keep_rule import Keeper
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 
+PAGE_MARK = b'<meta name="generator" content="autocentaur">'
+"""What a page of ours has in its head; see report.html."""
+
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 

@@ -48,5 +48,5 @@ def test_half_a_character_in_a_reply_is_on_the_page_as_its_number(agent: Agent, 
     agent("utf-8", "report", "made", "--out", "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     block = page.partition('<script type="application/json" id="details">')[2].partition("</script>")[0]
-    assert any("half \ud800 of one" in text["content"] for text in json.loads(block)["0/1"]["texts"])
+    assert any("half \\ud800 of one" in text["content"] for text in json.loads(block)["0/1"]["texts"])
     assert "half \\ud800 of one" in agent("utf-8", "show", "1", "--exchange")

@@ -193,6 +193,9 @@ def test_a_script_that_is_not_the_baseline_is_brought_there_first(
         (["r", "--to", "{own}", "--branch", "a..b", "--path", "src/train.py"], "is no name that git allows"),
         (["r", "--to", "{own}", "--branch", "b", "--out", "x"], "are two exports"),
         (["r", "--out", "{own}"], "is there already and not empty"),
+        (["r", "--to", "{own}", "--branch", "-b", "--path", "src/train.py"], "is no name that git allows"),
+        (["r", "--to", "{own}", "--branch", "HEAD", "--path", "src/train.py"], "is no name that git allows"),
+        (["r", "--to", "{own}", "--branch", "b", "--path", "../src/train.py"], "is no path within the repository"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_makes_nothing(
@@ -204,6 +207,20 @@ def test_a_wrong_request_is_one_line_and_makes_nothing(
     assert says in one_line_error(agent(night, "export", *(word.format(own=own) for word in arguments)))
     assert sorted(path for path in (own / ".git" / "refs").rglob("*")) == refs
     assert [path.name for path in night.iterdir()] == ["runs"]
+
+
+def test_a_forced_export_leaves_other_files_of_the_folder(agent: Agent, night: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in ("thesis.txt", "trials.csv"):
+        (folder / name).write_text("mine")
+    assert "not empty" in one_line_error(agent(night, "export", "r", "--out", str(folder)))
+    assert (folder / "trials.csv").read_text() == "mine"
+    done = agent(night, "export", "r", "--out", str(folder), "--force")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "thesis.txt").read_text() == "mine"
+    assert (folder / "trials.csv").read_text().startswith("number,")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_run_starts_from_a_trial_of_another(agent: Agent, night: Path, tmp_path: Path) -> None:

@@ -103,13 +103,13 @@ def test_a_run_whose_baseline_failed_has_a_page(tmp_path: Path) -> None:
 
 def test_a_picture_for_slides_is_a_png(tmp_path: Path) -> None:
     path = tmp_path / "slide.png"
-    overview([few(tmp_path / "runs")]).save_png(path)
+    path.write_bytes(overview([few(tmp_path / "runs")]).png())
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_title_of_a_picture_does_not_lie_on_its_legend(tmp_path: Path) -> None:
     chart = overview([few(tmp_path / "runs")])
-    chart.save_png(tmp_path / "slide.png")
+    (tmp_path / "slide.png").write_bytes(chart.png())
     chart.figure.draw_without_rendering()  # at its own size, after that of the slide
     (legend,), (axes, *_) = chart.figure.legends, chart.figure.axes
     titles = [axes._left_title, *([chart.figure._suptitle] if chart.figure._suptitle else [])]  # type: ignore[attr-defined]
