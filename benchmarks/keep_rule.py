@@ -31,8 +31,8 @@ from benchmarks.forged_tests import ATTACKS, attacked
 from benchmarks.simulated_days import RUN_SECONDS, CodeEdits, Day, Ended, HillClimb, Script, Search, ended
 from benchmarks.simulated_slices import Slices
 
-N_SLICES = 20  # of the bundled pool
-SLICE_ERROR = 0.5  # sigma: of the difference of two models on one slice of the bundled pool
+N_SLICES = 20  # about as many as the bundled pool has
+SLICE_ERROR = 0.5  # sigma: of the difference of two models on one slice, about that of the bundled pool
 ERRORS = (0.25, 0.5, 1.0)
 ANY, ANY_FINAL, REPEATED = "any decrease", "any decrease, final runs", "repeated, sigma known"
 

@@ -26,7 +26,7 @@ from agent.trials.keep_rule import Keeper
 from agent.trials.noise import Lead
 from agent.trials.repeat import Verdict
 
-N_SEQUENCES, N_STANDING = 600, 1079  # of a slice and of the standing split of the bundled task
+N_SEQUENCES, N_STANDING = 450, 1169  # of a slice and of the standing split of the bundled task
 BASELINE_MODEL = (0, 0)  # trial and training seed
 Model = tuple[int, int]
 
