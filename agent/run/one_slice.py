@@ -23,6 +23,7 @@ from agent.trials.confirmations import (
     SliceScore,
     SliceUse,
     dead_flag,
+    noise_flag,
 )
 from agent.trials.events import SliceOpened, SliceScored
 from agent.trials.history import History
@@ -204,6 +205,7 @@ def score_of_result(answers: Answers, models: Sequence[Model], keeper: Keeper) -
             leads[f"{CHAMPION}-{BASELINE}"] = has = answers.lead([CHAMPION], BASELINE)
             had = keeper.tests.champion_had(model.seed)
             flags += [flag] if had is not None and (flag := dead_flag(had, has)) else []
+            flags += [flag] if model.trial == 0 and (flag := noise_flag(has, keeper.deciding_sigma)) else []
     if results:
         leads[f"{RESULT}-{BASELINE}"] = answers.lead(results, BASELINE)
     return SliceScore(answers.losses, leads, 0.0, flags=tuple(flags))

@@ -244,6 +244,20 @@ def dead_flag(had: Lead, has: Lead) -> str | None:
     )
 
 
+def noise_flag(lead: Lead, sigma: float) -> str | None:
+    """Return a flag if two seeds of the baseline differ by more on a slice than sigma, of the standing split, says.
+
+    Then the unseen text is of another kind than the standing split, and more null gains are confirmed than the rule
+    allows.
+    """
+    if abs(lead.mean) <= FLAG_ERRORS * math.hypot(sigma * math.sqrt(2), lead.error):
+        return None
+    return (
+        f"two training seeds of the baseline differ by {abs(lead.mean):.4g} ± {lead.error:.2g} on unseen text, where "
+        f"sigma is {sigma:.2g}: the pool may be of another kind of text, and then too much is confirmed"
+    )
+
+
 def gap_flag(on_slice: Lead, standing: float, n_slice: int, n_standing: int) -> str | None:
     """Return a flag if a model leads the baseline by another amount on a slice than on the standing split.
 

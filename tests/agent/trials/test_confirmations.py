@@ -24,6 +24,7 @@ from agent.trials.confirmations import (
     SliceUse,
     dead_flag,
     gap_flag,
+    noise_flag,
     seeds_flag,
 )
 from agent.trials.events import (
@@ -461,3 +462,10 @@ def test_read_again_from_the_journal_it_decides_the_same(rule: KeepRule) -> None
     verdicts = [repeat.verdict for repeat in history.repeats if repeat.verdict is not None]
     assert {verdict.standing for verdict in verdicts} == {CONFIRMED, PROVISIONAL, ROLLED_BACK}
     assert run.keeper.is_used_up
+
+
+@pytest.mark.parametrize(("lead", "is_flagged"), [(1.4, False), (-1.4, False), (1.6, True), (-1.6, True)])
+def test_seeds_of_the_baseline_that_differ_by_more_on_unseen_text_are_flagged(lead: float, is_flagged: bool) -> None:
+    # 3 √(2 · .3² + .265²) = 1.5
+    flag = noise_flag(Lead(lead, 0.2646), 0.3)
+    assert (flag is not None) is is_flagged
