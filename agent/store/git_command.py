@@ -24,7 +24,6 @@ _NO_CONFIG = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_ALLOW_PROTOCOL": "none",
     "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_GRAFT_FILE": "/dev/null",
     "GIT_LITERAL_PATHSPECS": "1",
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_PAGER": "cat",
@@ -52,6 +51,14 @@ _SHARED = ("objects", "refs", "packed-refs", "shallow")  # of a repository: what
 _ALTERNATES = ("objects/info/alternates", "objects/info/http-alternates")
 
 
+class GitError(RepoError):
+    """Git failed. The message is one line; `said` is all that it printed."""
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(message)
+        self.said = said
+
+
 class GitFolder:
     """A bare repository, or the folder .git of another one, that git commands see the objects and refs of."""
 
@@ -66,7 +73,11 @@ class GitFolder:
             UnsafeFileError: there are links, FIFOs or devices in it, or it takes objects from another repository.
             MissingRequirementError, RepoError: as `run_git` says.
         """
-        return run_git(argv, stdin, {"GIT_DIR": self._view.name}, held)
+        view = self._view.name
+        try:
+            return run_git(argv, stdin, {"GIT_DIR": view}, held)
+        except GitError as error:
+            raise GitError(*(text.replace(view, str(self.path)) for text in (str(error), error.said))) from error
 
     def run_in(self, worktree: Path, argv: list[str], held: int) -> None:
         """Run git in a worktree that the repository has registered. Raises as `run` does."""
@@ -164,8 +175,10 @@ def run_git(
             raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
         except git.GitCommandError as error:
             said = str(error.stderr).strip().removeprefix("stderr: ").strip("' \n") or f"exit status {error.status}"
+            lines = said.splitlines()
+            why = next((line for line in lines if line.startswith("fatal: ")), lines[0])
             command = next(word for word in argv if not word.startswith(("-", "/")) and "=" not in word)
             remedy = "; make room and go on with `agent resume`" if os.strerror(errno.ENOSPC) in said else ""
-            raise RepoError(f"git {command} failed: {said}{remedy}") from error
+            raise GitError(f"git {command} failed: {why}{remedy}", said) from error
     assert isinstance(output, bytes)
     return output

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.errors import RepoError
 from agent.files import read_bytes
-from agent.store.git_command import CONFIG, GitFolder, folder_of, run_git
+from agent.store.git_command import CONFIG, GitError, GitFolder, folder_of, run_git
 from agent.store.git_locks import is_worktree_of, register, registered, remove_leftovers, turn
 from agent.store.git_objects import Commit
 
@@ -134,8 +134,8 @@ class TrialRepo:
         """Return what git finds wrong with the objects and refs of all runs, one line each."""
         try:
             self.run(["fsck", "--no-dangling", "--no-progress"])
-        except RepoError as error:
-            return str(error).splitlines()
+        except GitError as error:
+            return error.said.splitlines()
         return []
 
     def message(self, revision: str) -> str:
