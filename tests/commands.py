@@ -26,4 +26,5 @@ def warm() -> Zygote:
 
 def agent(*argv: str, cwd: Path, env: Mapping[str, str]) -> CompletedProcess[str]:
     """Run `agent ARGV` in `cwd` with exactly this environment; return what `subprocess.run` would."""
-    return warm().completed(argv, cwd, env)
+    own = {} if "HOME" in env else {"XDG_CONFIG_HOME": str(warm().folder / "config")}  # never the developer's
+    return warm().completed(argv, cwd, {**own, **env})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import AgentError, EditError, JournalError
+from agent.files import read_bytes
 from agent.modes.model_choice import model_name
 from agent.store.git_objects import Commit
 from agent.store.git_repo import TrialRepo, trailers
@@ -21,6 +22,8 @@ from agent.trials.history import History
 from agent.trials.keep_rule import Keeper
 from agent.trials.repeat import Repeat, Verdict
 from agent.trials.trial import Standing, Trial
+
+_MOST_BYTES = 2**30  # of results.tsv, and of a transcript
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def _lines(path: Path, wanted: list[str]) -> Iterator[str]:
     if not path.is_file():
         yield "which is missing; `agent resume` writes it again"
         return
-    found = path.read_text().splitlines()
+    found = read_bytes(path, _MOST_BYTES).decode(errors="replace").splitlines()
     for number in range(max(len(wanted), len(found))):
         if wanted[number : number + 1] != found[number : number + 1]:
             yield f"line {number + 1}: not what follows from the journal"
@@ -165,7 +168,7 @@ def _worktree(worktree: Path, files: Mapping[str, bytes], may_differ: str | None
         return
     found = {str(p.relative_to(worktree)) for p in worktree.rglob("*") if p.is_file() and p.name != ".git"}
     for name in sorted(found | files.keys()):
-        is_same = name in found and name in files and (worktree / name).read_bytes() == files[name]
+        is_same = name in found and name in files and _holds(worktree / name, files[name])
         if not is_same and name != may_differ:
             yield f"worktree/{name} is not the incumbent's"
 
@@ -174,7 +177,7 @@ def _left_by(paths: RunPaths, trial: Trial, commit: Commit) -> Iterator[str]:
     """Yield what is missing or wrong in the folder of a trial that was executed."""
     own = paths.trial(trial.number)
     for name, content in commit.files.items():
-        if not (own.files / name).is_file() or (own.files / name).read_bytes() != content:
+        if not _holds(own.files / name, content):
             yield f"files/{name} is not what its commit holds"
     if not own.log.is_file():
         yield "train.log is missing"
@@ -237,10 +240,15 @@ def _in_slices(config: RunConfig, paths: RunPaths, history: History) -> Iterator
 def _conversation(paths: RunPaths, trial: Trial) -> Iterator[str]:
     """Yield that replies of a model which the journal counts are not on the disk."""
     path, usage = paths.trial(trial.number).llm, trial.proposal.usage
-    n_replies = path.read_text().count('"reply": ') if path.is_file() else 0
+    n_replies = read_bytes(path, _MOST_BYTES).count(b'"reply": ') if path.is_file() else 0
     if usage is not None and n_replies < usage.calls:
         replies, calls = counted(n_replies, "reply", "replies"), counted(usage.calls, "call")
         yield f"trial {trial.number}: llm.jsonl has {replies}, and the journal {calls}"
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a plain file has this content."""
+    return path.is_file() and path.stat().st_size == len(content) and read_bytes(path, len(content)) == content
 
 
 def _is_below(name: str, number: int) -> bool:

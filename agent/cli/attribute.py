@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.options import DEFAULT_RUNS, Json, RunName, Runs, cache_folder, print_json, stored_run
+from agent.cli.trust import Trusted, agree_to_run
 
 if TYPE_CHECKING:
     from agent.analysis.ablation_elimination import Finding
@@ -36,6 +37,7 @@ def attribute(
         list[str],
         typer.Option("--accept-changed", metavar="WHAT", help="Although this has changed; all is then run anew."),
     ] = [],  # noqa: B006 (typer copies it)
+    trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -46,6 +48,7 @@ def attribute(
     from agent.trials.budget import seconds
 
     stored = stored_run(runs, run_name)
+    agree_to_run(stored, task.resolve() if task else None, trusted=trust)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)

@@ -30,6 +30,7 @@ from agent.cli.options import (
     whole_name,
 )
 from agent.cli.report import refuse_other_files, write_report
+from agent.cli.trust import chosen
 from agent.errors import AgentError, BudgetSpentError, UsageError
 from agent.text import counted
 from sandbox.errors import SandboxError
@@ -174,6 +175,7 @@ def _base(
     from agent.store.stored_run import noise_options
 
     folder, task = start_of(*start, None, option="")
+    chosen(task)
     once = task.budget.charge_seconds
     in_time = [cap / once for cap in (options["budget_seconds"], options["wall_seconds"]) if cap and once]
     n_trials = min((n for n in (options["trials"], *in_time) if n), default=0)

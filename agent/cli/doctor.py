@@ -18,6 +18,7 @@ from agent.cli.options import (
     runs_folder,
     task_folder,
 )
+from agent.cli.trust import chosen
 from agent.errors import UsageError
 from agent.text import counted
 
@@ -41,6 +42,7 @@ def prepare(
     checked = load_task(task_folder(task), profile)
     if not checked.data.prepare:
         raise UsageError(f"{checked.folder}/task.toml has no [data] prepare: there is nothing to prepare")
+    chosen(checked)
     corpus = prepare_corpus(checked, cache_folder())
     print(f"{checked.name}: {corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
     found = find_pool(checked, cache_folder())

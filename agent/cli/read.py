@@ -21,6 +21,7 @@ from agent.cli.options import (
     stored_run,
     stored_trial,
 )
+from agent.cli.trust import Trusted, agree_to_run
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def best(
     verify: Annotated[
         bool, typer.Option("--verify", help="Score it once on unseen text of the pool, or else on the test split.")
     ] = False,
+    trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -183,6 +185,8 @@ def best(
     if shown is None:
         raise UsageError(f"{stored.run_id} has no trial with a loss yet")
     pool = pool_size(stored, cache_folder())
+    if verify:
+        agree_to_run(stored, None, trusted=trust)
     verified = _verified(stored, shown, json_) if verify else None
     if json_:
         document = json_documents.trial_json(shown, stored.hashes.get(shown.number), stored.metric)

@@ -18,11 +18,13 @@ from agent.cli.options import (
     Runs,
     Weaker,
     cache_folder,
+    load_task,
     print_json,
     runs_folder,
     stored_run,
     task_folder,
 )
+from agent.cli.trust import Trusted, agree, chosen, refuse_other_interpreter
 from agent.errors import JournalError, NotReplayableError, RepoError, UsageError
 from agent.text import counted
 
@@ -59,6 +61,7 @@ def replay(
     ] = None,
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
+    trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -76,10 +79,18 @@ def replay(
 
     def place(trial: "Found") -> "Place":
         from agent.analysis.replay import Place
+        from agent.task.corpus import find_corpus
 
+        where = task.resolve() if task else trial.task_folder or task_folder(None)
+        if task is not None:
+            chosen(load_task(where, trial.recorded.profile))
+        wanted = trial.recorded.task(where)
+        refuse_other_interpreter(wanted)
+        named = repo or (runs if trial.task_folder is not None else Path("."))
+        agree(wanted, named, trusted=trust, data_are_here=find_corpus(wanted, cache_folder()) is not None)
         return Place(
             replays=trial.replays,
-            task_folder=task.resolve() if task else trial.task_folder or task_folder(None),
+            task_folder=where,
             cache=cache_folder(),
             variables=dict(os.environ),
             say=lambda line: print(line, file=sys.stderr, flush=True),

@@ -27,6 +27,7 @@ from agent.cli.options import (
     whole_name,
 )
 from agent.cli.run_progress import check_trackers, go
+from agent.cli.trust import Trusted, agree_to_run, begin
 
 app = typer.Typer()
 
@@ -105,6 +106,7 @@ def run(
     track: Annotated[
         list[str], typer.Option("--track", metavar="TRACKER", help="Mirror to mlflow, tensorboard or wandb (offline).")
     ] = [],  # noqa: B006 (typer copies it)
+    trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -119,6 +121,7 @@ def run(
     check_mode(mode)
     refuse_unheeded([name_of(mode, model)], given(ctx))
     folder, checked = start_of(task, profile, runs, from_, option="--from")
+    begin(checked, from_, runs, trusted=trust)
     if trials is None and budget is None and wall is None:
         trials = run_config.DEFAULT_TRIALS
     train_seconds, wall_seconds = seconds(budget) if budget else None, seconds(wall) if wall else None
@@ -188,6 +191,7 @@ def resume(
     profile: Annotated[str | None, typer.Option(hidden=True)] = None,
     sandbox: Annotated[str | None, typer.Option(hidden=True)] = None,
     model: Annotated[str | None, typer.Option(hidden=True)] = None,
+    trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -199,6 +203,7 @@ def resume(
     stored = stored_run(runs, run_name)
     asked = {"mode": mode, "seed": seed, "profile": profile, "sandbox": sandbox, "model": model}
     refuse_changes(stored.config, asked)
+    agree_to_run(stored, task.resolve() if task else None, trusted=trust)
     caps = {
         "trials": trials,
         "budget_seconds": seconds(budget) if budget else None,
@@ -223,6 +228,7 @@ def noise(
     sandbox: SandboxKind = "bubblewrap",
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
+    trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -231,6 +237,7 @@ def noise(
     from agent.store import run_config
 
     folder, checked = start_of(task, profile, runs, trial, option="a trial")
+    begin(checked, trial, runs, trusted=trust)
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-noise",
         mode=NOISE,

@@ -73,6 +73,10 @@ class TrialRepo:
                 raise RepoError(f"the tag {_tag(run_id, number)} in {self.path} is no commit: restore it from a backup")
         return found
 
+    def baselines(self) -> list[str]:
+        """Return the tags of all trials 0, by which one can tell the runs of a clone."""
+        return self.run(["for-each-ref", "--format=%(refname)", "refs/tags/*/0000"]).split()
+
     def record(self, run_id: str, number: int, commit: Commit, advance: bool) -> str:
         """Make the commit of a trial and its tag, let the branch follow if `advance`, and return the hash.
 

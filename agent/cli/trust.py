@@ -1,0 +1,170 @@
+"""Whether what a stranger's task does on this machine may be done: asked once, and remembered."""
+
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import cache_folder, load_task, runs_folder
+from agent.errors import TaskError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.store.stored_run import StoredRun
+    from agent.store.trust import Trust
+    from agent.task.task import Task
+
+
+app = typer.Typer()
+
+Trusted = Annotated[
+    bool, typer.Option("--trust", help="Agree to what the task runs on this machine outside of the sandbox.")
+]
+
+
+@app.command()
+def trust(folder: Path) -> None:
+    """Agree to what a task, a clone or a folder of runs does on this machine outside of the sandbox."""
+    from agent.store.trust import HostCode
+    from agent.text import inert
+
+    found = list(_tasks_in(folder))
+    if not found:
+        raise UsageError(f"{folder} is no task, no folder of runs and no clone of a trials.git; name one of these")
+    known = _store()
+    n_named = 0
+    for task in found:
+        code = HostCode.of(task)
+        if code is not None:
+            n_named += 1
+            known.remember(task)
+            print(inert("\n".join([f"{task.name}, in {task.folder}:", *(f"  {line}" for line in code.lines)])))
+    print(
+        f"trusted, until one of these changes: {known.file}" if n_named else "nothing of it runs outside of a sandbox"
+    )
+
+
+def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = False) -> None:
+    """Return if a task may do on this machine what it names; ask if a person is there to answer.
+
+    Args:
+        folder: what the user would name to trust it.
+        trusted: the user has said so with this command.
+        data_are_here: so that nothing need prepare them.
+
+    Raises:
+        UsageError: nobody has agreed.
+    """
+    from agent.store.trust import HostCode
+    from agent.text import inert
+
+    code, known = HostCode.of(task, prepares=not data_are_here, pools=not data_are_here), _store()
+    if code is None or known.holds(task, code):
+        return
+    if trusted:
+        known.remember(task)
+        return
+    what = inert("; ".join(code.lines))
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            f"{task.name} comes from somewhere else, and would do this outside of the sandbox: {what}. "
+            f"Look at it; then `agent trust {_from_here(folder)}`, or --trust"
+        )
+    print(f"{task.name}, in {task.folder}, would do this outside of the sandbox:", file=sys.stderr)
+    for line in code.lines:
+        print(f"  {inert(line)}", file=sys.stderr)
+    if not typer.confirm("Do you trust it?", default=False, err=True):
+        raise UsageError("nothing was run")
+    known.remember(task)
+
+
+def begin(task: "Task", of_trial: str | None, runs: Path, *, trusted: bool) -> None:
+    """Return if a run may begin with a task that the user has named himself, or with that of another run's trial.
+
+    Raises:
+        UsageError: it is a trial's, and nobody has agreed to what it does.
+    """
+    if of_trial is None:
+        chosen(task)
+    else:
+        agree(task, runs, trusted=trusted)
+
+
+def agree_to_run(stored: "StoredRun", task_folder: Path | None, *, trusted: bool) -> None:
+    """Return if the task of a run may do what it names; with `task_folder` the user has named it himself.
+
+    Raises:
+        UsageError: nobody has agreed.
+        TaskError: there is no such task.
+    """
+    from agent.store.stored_run import load_task as task_of
+    from agent.task.corpus import find_corpus
+
+    if task_folder is not None:
+        chosen(load_task(task_folder, stored.config.profile))
+        return
+    task = task_of(stored.config, stored.runs)
+    agree(task, stored.runs.root, trusted=trusted, data_are_here=find_corpus(task, cache_folder()) is not None)
+
+
+def refuse_other_interpreter(task: "Task") -> None:
+    """Raise UsageError if a commit names an interpreter that the task.toml in its folder does not: trust is no way."""
+    named = task.environment.python
+    if named is None:
+        return
+    try:
+        own = load_task(task.folder, task.profile).environment.python
+    except TaskError:
+        own = None
+    if own != named:
+        raise UsageError(
+            f"the commit of {task.name} names the interpreter {named}, and an interpreter never comes from a commit: "
+            "give the folder of the task, whose task.toml names it too, with --task DIR"
+        )
+
+
+def chosen(task: "Task") -> None:
+    """Remember that this user has named a task's folder himself, and so agreed to what it does."""
+    with suppress(OSError):  # no place to remember it: whoever goes on with the run will be asked
+        _store().remember(task)
+
+
+def _from_here(folder: Path) -> str:
+    """Return a folder as one would type it."""
+    here = Path.cwd()
+    return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
+
+
+def _store() -> "Trust":
+    from platformdirs import user_config_path
+
+    from agent.store.trust import Trust
+
+    return Trust(user_config_path("autocentaur") / "trusted.json")
+
+
+def _tasks_in(folder: Path) -> "Iterator[Task]":
+    """Yield the task of a folder; of a folder of runs or a clone, the task of each run."""
+    from agent.resources import folder as shipped
+    from agent.store.git_repo import TrialRepo, trailers
+    from agent.store.stored_run import StoredRun
+    from agent.store.stored_run import load_task as task_of
+    from agent.task.task import CONFIG_NAME, Task
+
+    runs = runs_folder(folder)
+    if (folder / CONFIG_NAME).is_file():
+        task = load_task(folder.resolve(), None)
+        yield from (load_task(folder.resolve(), name) for name in task.profiles) if task.profiles else (task,)
+    elif runs.run_ids():
+        for name in runs.run_ids():
+            yield task_of(StoredRun.find(runs, name).config, runs)
+    else:
+        repo = TrialRepo.containing(folder)
+        for tag in repo.baselines() if repo is not None else ():
+            facts = trailers(repo.message(tag)) if repo is not None else {}
+            files = repo.read(tag) if repo is not None else {}
+            yield Task(shipped("train_template").resolve(), files, facts.get("Profile"), as_is=True)

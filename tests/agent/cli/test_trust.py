@@ -1,0 +1,148 @@
+"""Nothing that a stranger's task names is run on this machine before this user has agreed to it."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from agent.store.trust import HostCode, Trust
+from agent.task.task import Task
+from tests import commands
+from tests.kill_anywhere.killed_runs import INSTANT
+
+Agent = Callable[..., CompletedProcess[str]]
+BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram_plain"
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    def run(folder: Path, *argv: str, user: str = "user") -> CompletedProcess[str]:
+        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / user), "LANG": "C.UTF-8"}
+        return commands.agent(*argv, cwd=folder, env=env)
+
+    return run
+
+
+@pytest.fixture
+def strange(agent: Agent, tmp_path: Path) -> Path:
+    """A folder with `task` and `runs`, as a stranger has made it; his task leaves a marker where it prepares data."""
+    place = tmp_path / "strange"
+    shutil.copytree(BIGRAM, place / "task")
+    prepare = place / "task" / "prepare.py"
+    prepare.write_text(prepare.read_text() + f"\nopen({str(tmp_path / 'marker')!r}, 'w').close()\n")
+    argv = ("run", "--task", "task", "--mode", "random", "--trials", "2", "--name", "r", "--no-confirm")
+    done = agent(place, *argv, user="stranger")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "marker").unlink()
+    return place
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("resume", "r", "--trials", "3"), ("replay", "r/1"), ("attribute", "r"), ("best", "r", "--verify"),
+        ("run", "--from", "r/1", "--trials", "1"), ("noise", "r/1"),
+    ],
+)  # fmt: skip
+def test_a_strangers_run_prepares_nothing(agent: Agent, strange: Path, tmp_path: Path, argv: tuple[str, ...]) -> None:
+    done = agent(strange, *argv)
+    assert done.returncode == 2
+    assert "would do this outside of the sandbox: prepares data: python prepare.py" in done.stderr
+    assert "`agent trust runs`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "marker").exists()
+
+
+def test_what_is_trusted_once_runs_until_it_changes(agent: Agent, strange: Path, tmp_path: Path) -> None:
+    told = agent(strange, "trust", "runs")
+    assert told.returncode == 0, told.stderr
+    assert "prepares data: python prepare.py --out {out}" in told.stdout
+    assert agent(strange, "replay", "r/1").returncode == 0
+    assert (tmp_path / "marker").exists()
+    shutil.rmtree(tmp_path / "user" / ".cache")
+    prepare = strange / "task" / "prepare.py"
+    prepare.write_text(prepare.read_text() + "\n# another line\n")
+    assert agent(strange, "replay", "r/1").returncode == 2
+
+
+def test_trust_is_said_with_the_command_where_nobody_can_be_asked(agent: Agent, strange: Path) -> None:
+    assert agent(strange, "replay", "r/1", "--trust").returncode == 0
+    assert agent(strange, "replay", "r/1").returncode == 0
+
+
+def test_reading_needs_no_trust(agent: Agent, strange: Path) -> None:
+    for argv in (("log", "r"), ("show", "r/1"), ("best", "r"), ("report", "r"), ("export", "r"), ("diff", "r/1")):
+        assert agent(strange, *argv).returncode == 0
+
+
+def test_ones_own_run_needs_none_either(agent: Agent, tmp_path: Path) -> None:
+    argv = ("run", "--task", str(INSTANT), "--mode", "random", "--trials", "2", "--name", "r")
+    assert agent(tmp_path, *argv).returncode == 0
+    for argv in (("resume", "r", "--trials", "3"), ("replay", "r/1")):
+        done = agent(tmp_path, *argv)
+        assert done.returncode == 0, done.stderr
+
+
+def clone_with(tmp_path: Path, python: str, agent: Agent) -> Path:
+    """Return a clone of a run whose task.toml names an interpreter: this one, as its stranger runs it."""
+    task = tmp_path / "task"
+    shutil.copytree(INSTANT, task)
+    with (task / "task.toml").open("a") as file:
+        file.write(f'\n[environment]\npython = "{python}"\n')
+    done = agent(tmp_path, "run", "--task", "task", "--mode", "random", "--trials", "1", "--name", "r", user="stranger")
+    assert done.returncode == 0, done.stderr
+    clone = tmp_path / "clone"
+    git = ["git", "-c", "safe.directory=*"]
+    subprocess.run([*git, "clone", "-q", "-b", "r", str(tmp_path / "runs" / "trials.git"), str(clone)], check=True)
+    return clone
+
+
+def test_an_interpreter_never_comes_from_a_commit(agent: Agent, tmp_path: Path) -> None:
+    clone = clone_with(tmp_path, str(Path(os.__file__).parents[2] / "bin" / "python3"), agent)
+    for argv in (("replay", "r/0"), ("replay", "r/0", "--trust")):
+        done = agent(clone, *argv)
+        assert done.returncode == 2
+        assert "an interpreter never comes from a commit" in done.stderr
+    own = agent(clone, "replay", "r/0", "--task", str(tmp_path / "task"))
+    assert own.returncode == 0, own.stderr
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    return Task.load(Path(shutil.copytree(BIGRAM, tmp_path / "task")))
+
+
+def test_what_is_run_on_the_host_decides_and_the_script_does_not(task: Task) -> None:
+    before = HostCode.of(task)
+    (task.folder / "train.py").write_text((task.folder / "train.py").read_text() + "\n# a remark\n")
+    assert HostCode.of(Task.load(task.folder)) == before
+    (task.folder / "helper.py").write_text("imported = 1\n")
+    assert HostCode.of(Task.load(task.folder)) != before
+
+
+def test_what_came_with_the_program_is_trusted_in_its_own_words_only(tmp_path: Path) -> None:
+    from agent.resources import folder
+
+    nobody = Trust(tmp_path / "trusted.json")
+    bundled = Task.load(folder("train_template"))
+    code = HostCode.of(bundled)
+    assert code is not None
+    assert nobody.holds(bundled, code)
+    toml = bundled.files["task.toml"].replace(b"[environment]\n", b'[environment]\npython = "/evil"\n', 1)
+    posing = Task(bundled.folder, {**bundled.files, "task.toml": toml}, as_is=True)
+    other = HostCode.of(posing, pools=False)
+    assert other is not None
+    assert not nobody.holds(posing, other)
+
+
+def test_a_spoilt_file_of_what_is_trusted_trusts_nothing(task: Task, tmp_path: Path) -> None:
+    known, code = Trust(tmp_path / "config" / "trusted.json"), HostCode.of(task)
+    assert code is not None
+    known.remember(task)
+    assert known.holds(task, code)
+    known.file.write_text("{")
+    assert not known.holds(task, code)
