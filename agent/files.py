@@ -77,7 +77,11 @@ def write_over(path: Path, content: bytes, mark: bytes, *, force: bool) -> None:
     if path.exists() and not path.is_file():  # forced: /dev/stdout for instance
         path.write_bytes(content)
         return
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:80]}.", delete=False) as growing:
+    try:
+        growing = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:80]}.", delete=False)  # noqa: SIM115
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    with growing:
         try:
             growing.write(content)
             growing.close()

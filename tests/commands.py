@@ -25,6 +25,6 @@ def warm() -> Zygote:
 
 
 def agent(*argv: str, cwd: Path, env: Mapping[str, str]) -> CompletedProcess[str]:
-    """Run `agent ARGV` in `cwd` with exactly this environment; return what `subprocess.run` would."""
+    """Run `agent ARGV` in `cwd` with this environment, where tasks are trusted; return what `subprocess.run` would."""
     own = {} if "HOME" in env else {"XDG_CONFIG_HOME": str(warm().folder / "config")}  # never the developer's
-    return warm().completed(argv, cwd, {**own, **env})
+    return warm().completed(argv, cwd, {**own, "AUTOCENTAUR_TRUST": "1", **env})

@@ -32,7 +32,6 @@ def old(warm: Zygote, tmp_path: Path) -> Zygote:
         document = json.loads(path.read_text())
         document["config"]["task_folder"] = str(tasks / Path(document["config"]["task_folder"]).name)
         path.write_text(json.dumps(document))
-    assert place.agent("trust", "runs") == 0, place.said
     return place
 
 

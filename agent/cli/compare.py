@@ -30,7 +30,7 @@ from agent.cli.options import (
     whole_name,
 )
 from agent.cli.report import refuse_other_files, write_report
-from agent.cli.trust import chosen
+from agent.cli.trust import Trusted, begin
 from agent.errors import AgentError, BudgetSpentError, UsageError
 from agent.text import counted
 from sandbox.errors import SandboxError
@@ -110,6 +110,7 @@ def compare(
     derived: Annotated[
         bool, typer.Option("--derived/--no-derived", help="Search through the coordinates that the task derives.")
     ] = True,
+    trust: Trusted = False,
     force: Force = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
@@ -135,7 +136,7 @@ def compare(
             raise UsageError("say how much each run may spend: --trials N, --budget 24h or --wall 8h")
         base = _base(
             name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-compare",
-            (task, profile, runs), keep, final_runs, confirm=confirm, prune=prune, price=price, **caps,
+            (task, profile, runs), keep, final_runs, confirm=confirm, prune=prune, price=price, trust=trust, **caps,
             sandbox=sandbox, accept_unenforced=tuple(accept_unenforced), gpus=tuple(gpus.split(",")) if gpus else (),
             model=whole_name(model), base_url=base_url, context_tokens=context_tokens, llm_share=llm_share,
             llm_warmup=llm_warmup, derived=derived,
@@ -168,6 +169,7 @@ def _base(
     *,
     prune: bool,
     price: str | None,
+    trust: bool,
     **options: Any,
 ) -> "RunConfig":
     """Return what all runs of a comparison share, as the configuration of one."""
@@ -175,7 +177,7 @@ def _base(
     from agent.store.stored_run import noise_options
 
     folder, task = start_of(*start, None, option="")
-    chosen(task)
+    begin(task, None, start[2], trusted=trust)
     once = task.budget.charge_seconds
     in_time = [cap / once for cap in (options["budget_seconds"], options["wall_seconds"]) if cap and once]
     n_trials = min((n for n in (options["trials"], *in_time) if n), default=0)

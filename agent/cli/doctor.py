@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ from agent.cli.options import (
     runs_folder,
     task_folder,
 )
-from agent.cli.trust import chosen
+from agent.cli.trust import Trusted, begin
 from agent.errors import UsageError
 from agent.text import counted
 
@@ -33,6 +34,7 @@ def prepare(
     pool: Annotated[
         bool, typer.Option("--pool/--no-pool", help="Make the pool too, text that no job sees, if the task has one.")
     ] = False,
+    trust: Trusted = False,
 ) -> None:
     """Prepare the data of a task now, e.g. before going offline; `agent run` does it when it must."""
     from agent.task.corpus import prepare_corpus
@@ -42,7 +44,7 @@ def prepare(
     checked = load_task(task_folder(task), profile)
     if not checked.data.prepare:
         raise UsageError(f"{checked.folder}/task.toml has no [data] prepare: there is nothing to prepare")
-    chosen(checked)
+    begin(checked, None, Path(), trusted=trust)
     corpus = prepare_corpus(checked, cache_folder())
     print(f"{checked.name}: {corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
     found = find_pool(checked, cache_folder())

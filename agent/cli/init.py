@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.options import Json, print_json
+from agent.cli.trust import made_here
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def init(
     except RecursionError:
         raise UsageError(f"{folder}: the script or a file that it names is nested too deeply; simplify it") from None
     write(folder, files, force=force)
+    made_here(folder)
     written = [str(folder / name) for name in reversed(files)]
     found, to_check = list(guesses(reading)), list(checks(reading))
     if json_:

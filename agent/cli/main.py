@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from agent import __version__
-from agent.cli import attribute, compare, doctor, init, read, replay, report, run, track, trust
+from agent.cli import attribute, compare, doctor, init, read, replay, report, run, trust
 from agent.cli.options import fail
 from agent.errors import AgentError
 from agent.task.validation_errors import first_fault, in_words
@@ -35,7 +35,6 @@ app.add_typer(init.app)
 app.add_typer(read.app)
 app.add_typer(replay.app)
 app.add_typer(report.app)
-app.add_typer(track.app)
 app.add_typer(attribute.app)
 app.add_typer(trust.app)
 

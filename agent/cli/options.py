@@ -119,6 +119,13 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else user_cache_path("autocentaur")
 
 
+def config_folder() -> Path:
+    """Return the folder of this user's own settings."""
+    from platformdirs import user_config_path
+
+    return user_config_path("autocentaur")
+
+
 def whole_name(model: str | None) -> str | None:
     """Return the name of a model; a recording with its whole path, for a resume from another folder."""
     from agent.modes.model_choice import RECORDING
@@ -142,9 +149,7 @@ def price_of(
         return spoken_price(said), "--price"
     if model is None:
         return None, None
-    from platformdirs import user_config_path
-
-    known = known_price(model, base_url, user_config_path("autocentaur") / OWN_NAME)
+    known = known_price(model, base_url, config_folder() / OWN_NAME)
     return (known.dollars, known.source) if known else (None, None)
 
 

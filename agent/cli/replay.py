@@ -1,6 +1,8 @@
 """The commands that take a run further: run its trials again, and carry its results elsewhere."""
 
 import os
+import select
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,13 +20,12 @@ from agent.cli.options import (
     Runs,
     Weaker,
     cache_folder,
-    load_task,
     print_json,
     runs_folder,
     stored_run,
     task_folder,
 )
-from agent.cli.trust import Trusted, agree, chosen, refuse_other_interpreter
+from agent.cli.trust import Trusted, agree, refuse_other_interpreter
 from agent.errors import JournalError, NotReplayableError, RepoError, UsageError
 from agent.text import counted
 
@@ -36,6 +37,17 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer()
+LAST_SECONDS = 120
+"""How long a tracker that follows a run may go on after its end: a server that does not answer is given up then."""
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "WANDB_MODE": "offline",
+    "WANDB_SILENT": "true",
+    "WANDB_ERROR_REPORTING": "false",
+}
 
 Repository = Annotated[
     Path | None, typer.Option("--repo", metavar="DIR", help="Clone of a trials.git to take the commit from.")
@@ -82,11 +94,9 @@ def replay(
         from agent.task.corpus import find_corpus
 
         where = task.resolve() if task else trial.task_folder or task_folder(None)
-        if task is not None:
-            chosen(load_task(where, trial.recorded.profile))
         wanted = trial.recorded.task(where)
         refuse_other_interpreter(wanted)
-        named = repo or (runs if trial.task_folder is not None else Path("."))
+        named = task or repo or (runs if trial.task_folder is not None else Path("."))
         agree(wanted, named, trusted=trust, data_are_here=find_corpus(wanted, cache_folder()) is not None)
         return Place(
             replays=trial.replays,
@@ -206,3 +216,39 @@ def _replayed(found: "list[Found]", place: "Callable[[Found], Place]", *, table:
         if table:
             print(row(replayed, trial.recorded.task(Path()).metric), flush=True)
         yield replayed
+
+
+@app.command()
+def track(
+    run_name: RunName = None,
+    *,
+    to: Annotated[str, typer.Option("--to", metavar="TRACKER", help="mlflow, tensorboard or wandb (offline).")],
+    uri: Annotated[
+        str | None, typer.Option(metavar="URI", help="mlflow: server or store, if not MLFLOW_TRACKING_URI.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", hidden=True)] = False,
+    runs: Runs = DEFAULT_RUNS,
+) -> None:
+    """Bring a tracker up to a run, going on or ended. Asked again, it adds what is new and nothing twice."""
+    from agent.report.trackers import mirror
+
+    # Nothing of a run is sent anywhere but to the tracker, and a server that does not answer is not waited for long.
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    stored = stored_run(runs, run_name)
+    mirror.check_kind(to)
+    with mirror.alone(stored.paths, to, wait=follow):  # the process of an earlier run of it ends by itself
+        tracker = mirror.open_tracker(to, stored.paths, uri)
+        if follow:
+            n_trials = mirror.follow(stored, tracker, _ended, lambda line: print(line, flush=True))
+        else:
+            n_trials = mirror.mirror(stored, tracker)
+        print(f"{counted(n_trials, 'trial')} of {stored.run_id} are in {to}: {tracker.close()}")
+
+
+def _ended(seconds: float) -> bool:
+    """Wait so long and return whether the search has closed its end of our stdin; then the time that is left begins."""
+    if not select.select([sys.stdin], [], [], seconds)[0]:
+        return False
+    signal.alarm(LAST_SECONDS)
+    return True

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import cache_folder, load_task, runs_folder
-from agent.errors import TaskError, UsageError
+from agent.cli.options import cache_folder, config_folder, load_task, runs_folder
+from agent.errors import AgentError, TaskError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Trusted = Annotated[
-    bool, typer.Option("--trust", help="Agree to what the task runs on this machine outside of the sandbox.")
+    bool,
+    typer.Option(
+        "--trust",
+        envvar="AUTOCENTAUR_TRUST",
+        help="Agree to what the task runs on this machine outside of the sandbox.",
+    ),
 ]
 
 
@@ -66,12 +71,13 @@ def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = Fa
     if code is None or known.holds(task, code):
         return
     if trusted:
-        known.remember(task)
+        with suppress(OSError):  # nowhere to remember it: the next command is told again
+            known.remember(task)
         return
     what = inert("; ".join(code.lines))
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            f"{task.name} comes from somewhere else, and would do this outside of the sandbox: {what}. "
+            f"{task.name} is not trusted yet, and would do this outside of the sandbox: {what}. "
             f"Look at it; then `agent trust {_from_here(folder)}`, or --trust"
         )
     print(f"{task.name}, in {task.folder}, would do this outside of the sandbox:", file=sys.stderr)
@@ -83,19 +89,12 @@ def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = Fa
 
 
 def begin(task: "Task", of_trial: str | None, runs: Path, *, trusted: bool) -> None:
-    """Return if a run may begin with a task that the user has named himself, or with that of another run's trial.
-
-    Raises:
-        UsageError: it is a trial's, and nobody has agreed to what it does.
-    """
-    if of_trial is None:
-        chosen(task)
-    else:
-        agree(task, runs, trusted=trusted)
+    """Return if a run may begin with a task, or with that of another run's trial. Raises UsageError as `agree` does."""
+    agree(task, task.folder if of_trial is None else runs, trusted=trusted)
 
 
 def agree_to_run(stored: "StoredRun", task_folder: Path | None, *, trusted: bool) -> None:
-    """Return if the task of a run may do what it names; with `task_folder` the user has named it himself.
+    """Return if the task of a run may do what it names, or what one in `task_folder` does, where it lies now.
 
     Raises:
         UsageError: nobody has agreed.
@@ -104,11 +103,9 @@ def agree_to_run(stored: "StoredRun", task_folder: Path | None, *, trusted: bool
     from agent.store.stored_run import load_task as task_of
     from agent.task.corpus import find_corpus
 
-    if task_folder is not None:
-        chosen(load_task(task_folder, stored.config.profile))
-        return
-    task = task_of(stored.config, stored.runs)
-    agree(task, stored.runs.root, trusted=trusted, data_are_here=find_corpus(task, cache_folder()) is not None)
+    task = load_task(task_folder, stored.config.profile) if task_folder else task_of(stored.config, stored.runs)
+    folder, here = task_folder or stored.runs.root, find_corpus(task, cache_folder()) is not None
+    agree(task, folder, trusted=trusted, data_are_here=here)
 
 
 def refuse_other_interpreter(task: "Task") -> None:
@@ -127,10 +124,10 @@ def refuse_other_interpreter(task: "Task") -> None:
         )
 
 
-def chosen(task: "Task") -> None:
-    """Remember that this user has named a task's folder himself, and so agreed to what it does."""
-    with suppress(OSError):  # no place to remember it: whoever goes on with the run will be asked
-        _store().remember(task)
+def made_here(folder: Path) -> None:
+    """Remember that a task is what this user's `agent init` has written."""
+    with suppress(OSError, AgentError):  # a task that does not load yet is trusted when it does
+        _store().remember(load_task(folder.resolve(), None))
 
 
 def _from_here(folder: Path) -> str:
@@ -140,11 +137,9 @@ def _from_here(folder: Path) -> str:
 
 
 def _store() -> "Trust":
-    from platformdirs import user_config_path
-
     from agent.store.trust import Trust
 
-    return Trust(user_config_path("autocentaur") / "trusted.json")
+    return Trust(config_folder() / "trusted.json")
 
 
 def _tasks_in(folder: Path) -> "Iterator[Task]":

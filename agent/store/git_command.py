@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from agent.errors import MissingRequirementError, RepoError, UnsafeFileError
-from agent.files import plain_file, plain_folder, refuse_unsafe
+from agent.files import plain_file, plain_folder, read_bytes, refuse_unsafe
 from agent.text import hidden_in
 
 # Neither the user's nor the machine's configuration is read; `cli` has dropped the caller's GIT_* variables.
@@ -100,12 +100,23 @@ class GitFolder:
                 )
         view = tempfile.TemporaryDirectory()
         folder = Path(view.name)
-        (folder / "HEAD").write_text("ref: refs/heads/none\n")
+        (folder / "HEAD").write_text(_head_of(self.path))
         (folder / "config").write_text(CONFIG)
         for name in _SHARED:
             if name != "shallow" or (self.path / name).exists():
                 (folder / name).symlink_to(self.path / name)
         return view
+
+
+def _head_of(repo: Path) -> str:
+    """Return what a repository's HEAD says, if that is a branch or a commit; else a branch that there is not."""
+    try:
+        told = read_bytes(repo / "HEAD", 2**10).decode(errors="replace").strip()
+    except FileNotFoundError:
+        told = ""
+    return (
+        f"{told if re.fullmatch(r'ref: refs/heads/[A-Za-z0-9._/-]+|[0-9a-f]{40}', told) else 'ref: refs/heads/none'}\n"
+    )
 
 
 def is_branch_name(name: str) -> bool:

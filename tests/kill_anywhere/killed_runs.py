@@ -54,7 +54,7 @@ class Zygote:
             "cwd": str(cwd or self._folder),
             "output": str(output),
             "watched": True,
-            "env": {"PATH": os.environ["PATH"], "HOME": str(self._folder), "LANG": "C.UTF-8", **variables},
+            "env": {**self._environment, **variables},
             "die_at": death.place,
             "nth": death.nth,
             "kill_after_seconds": death.seconds,
@@ -68,6 +68,11 @@ class Zygote:
         self.places = json.loads(places.read_text()) if places.exists() else {}
         places.unlink(missing_ok=True)
         return ended
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        own = {"HOME": str(self._folder), "AUTOCENTAUR_TRUST": "1"}
+        return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **own}
 
     def completed(
         self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], at_most_seconds: float | None = None

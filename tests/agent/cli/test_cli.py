@@ -22,7 +22,8 @@ Agent = Callable[..., CompletedProcess[str]]
 
 @pytest.fixture
 def environment(cache: Path, tmp_path: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AUTOCENTAUR_CACHE": str(cache), "LANG": "C.UTF-8"}
+    own = {"HOME": str(tmp_path), "AUTOCENTAUR_CACHE": str(cache), "AUTOCENTAUR_TRUST": "1"}
+    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **own}
 
 
 @pytest.fixture

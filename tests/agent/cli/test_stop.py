@@ -67,7 +67,13 @@ def begun(folder: Path, *, terminal: bool = False, before: str = "") -> Iterator
     """Start a run whose trial 1 does not end; yield it and, for a terminal, our end of that."""
     command = [sys.executable, "-m", "agent", "run", "--task", str(folder / "task"), "--mode", "random"]
     command += ["--trials", "3", "--name", "r"]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", "TERM": "xterm"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "TERM": "xterm",
+        "AUTOCENTAUR_TRUST": "1",
+    }
     environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
     ours, theirs = pty.openpty() if terminal else (-1, -1)
     out = theirs if terminal else (folder / "said").open("wb")

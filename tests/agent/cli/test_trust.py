@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -21,7 +22,9 @@ BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram_plain"
 @pytest.fixture
 def agent(tmp_path: Path) -> Agent:
     def run(folder: Path, *argv: str, user: str = "user") -> CompletedProcess[str]:
-        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / user), "LANG": "C.UTF-8"}
+        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / user), "LANG": "C.UTF-8", "AUTOCENTAUR_TRUST": "0"}
+        if user == "stranger":
+            env["AUTOCENTAUR_TRUST"] = "1"
         return commands.agent(*argv, cwd=folder, env=env)
 
     return run
@@ -79,7 +82,32 @@ def test_reading_needs_no_trust(agent: Agent, strange: Path) -> None:
         assert agent(strange, *argv).returncode == 0
 
 
-def test_ones_own_run_needs_none_either(agent: Agent, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "argv", [("run", "--trials", "1"), ("noise",), ("prepare",), ("compare", "--modes", "random", "--trials", "1")]
+)
+def test_a_strangers_task_prepares_nothing(agent: Agent, strange: Path, tmp_path: Path, argv: tuple[str, ...]) -> None:
+    done = agent(strange, *argv, "--task", "task")
+    assert done.returncode == 2
+    assert "would do this outside of the sandbox: prepares data: python prepare.py" in done.stderr
+    assert "`agent trust task`" in done.stderr
+    assert not (tmp_path / "marker").exists()
+    assert agent(strange, "trust", "task").returncode == 0
+    assert agent(strange, "prepare", "--task", "task").returncode == 0
+    assert (tmp_path / "marker").exists()
+
+
+def test_what_init_has_written_and_what_came_along_is_trusted(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("RATE = 0.1\nprint('---')\nprint(f'val_loss: {RATE}')\n")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    assert agent(tmp_path, "init", ".").returncode == 0
+    assert 'python = ".venv/bin/python"' in (tmp_path / "task.toml").read_text()
+    argv = ("run", "--task", ".", "--mode", "random", "--trials", "1", "--name", "r")
+    assert "not trusted" not in agent(tmp_path, *argv).stderr
+    assert "not trusted" in agent(tmp_path, *argv, user="another").stderr
+
+
+def test_a_task_that_names_nothing_needs_no_trust(agent: Agent, tmp_path: Path) -> None:
     argv = ("run", "--task", str(INSTANT), "--mode", "random", "--trials", "2", "--name", "r")
     assert agent(tmp_path, *argv).returncode == 0
     for argv in (("resume", "r", "--trials", "3"), ("replay", "r/1")):
@@ -107,6 +135,7 @@ def test_an_interpreter_never_comes_from_a_commit(agent: Agent, tmp_path: Path) 
         done = agent(clone, *argv)
         assert done.returncode == 2
         assert "an interpreter never comes from a commit" in done.stderr
+    assert agent(clone, "trust", str(tmp_path / "task")).returncode == 0
     own = agent(clone, "replay", "r/0", "--task", str(tmp_path / "task"))
     assert own.returncode == 0, own.stderr
 
