@@ -240,9 +240,10 @@ def test_what_a_script_is_named_or_names_steers_no_terminal(agent: Agent, tmp_pa
     (tmp_path / "a\x1b[2J.txt").touch()
     (tmp_path / "train.py").write_text("LR = 0.1\nopen('a\x1b[2J.txt')\nprint(f'val_loss: {LR}')\n")
     done = agent("init")
-    assert done.returncode == 0, done.stderr
-    assert "a [2J.txt" in done.stdout
-    assert done.stdout.replace("\n", "").isprintable()
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "ESCAPE (U+001B), which nobody sees" in done.stderr  # no task.toml may hold such a name
+    assert (done.stdout + done.stderr).replace("\n", "").isprintable()
+    assert not (tmp_path / "task.toml").exists()
 
 
 def test_settings_nested_absurdly_are_one_line(agent: Agent, tmp_path: Path) -> None:

@@ -37,17 +37,21 @@ class Past:
         number = len(self.history.trials)
         outcome = self.keeper.judged(Outcome(Status.OK, loss), 0)
         parent = self.history.incumbent.number if self.history.incumbent else None
-        self.history.add(TrialStarted(number, parent, Proposal(Origin.LLM, f"idea {number}", Unchanged()), "t"))
-        self.keeper.take(self.history.add(TrialFinished(number, outcome, "t")))
+        self.history.add(
+            TrialStarted(
+                number, parent, Proposal(Origin.LLM, f"idea {number}", Unchanged()), "2026-11-21T22:00:00+00:00"
+            )
+        )
+        self.keeper.take(self.history.add(TrialFinished(number, outcome, "2026-11-21T22:00:00+00:00")))
         return self
 
     def again(self, trial: int, seed: int, loss: float, purpose: Purpose = Purpose.CONFIRM) -> "Past":
-        self.history.add(RepeatStarted(trial, seed, purpose, "t"))
+        self.history.add(RepeatStarted(trial, seed, purpose, "2026-11-21T22:00:00+00:00"))
         self.keeper.read(trial, seed, loss)
         verdict = self.keeper.verdict(trial, seed) if purpose is Purpose.CONFIRM else None
         if verdict is not None:
             self.keeper.move(trial, verdict.standing)
-        self.history.add(RepeatFinished(trial, seed, Outcome(Status.OK, loss), verdict, "t"))
+        self.history.add(RepeatFinished(trial, seed, Outcome(Status.OK, loss), verdict, "2026-11-21T22:00:00+00:00"))
         return self
 
     @property
@@ -161,13 +165,13 @@ def test_a_history_can_be_read_as_it_was_before_a_trial(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     lucky = Verdict(Standing.ROLLED_BACK, -1.0)
     for event in (
-        TrialStarted(0, None, Proposal(Origin.BASELINE, "", Unchanged()), "t"),
-        TrialFinished(0, Outcome(Status.OK, 1.0, kept=True), "t"),
-        TrialStarted(1, 0, Proposal(Origin.LLM, "", Unchanged()), "t"),
-        TrialFinished(1, Outcome(Status.OK, 0.9, kept=True), "t"),
-        RepeatStarted(1, 1, Purpose.CONFIRM, "t"),
-        RepeatFinished(1, 1, Outcome(Status.OK, 1.2), lucky, "t"),
-        TrialStarted(2, 0, Proposal(Origin.LLM, "", Unchanged()), "t"),
+        TrialStarted(0, None, Proposal(Origin.BASELINE, "", Unchanged()), "2026-11-21T22:00:00+00:00"),
+        TrialFinished(0, Outcome(Status.OK, 1.0, kept=True), "2026-11-21T22:00:00+00:00"),
+        TrialStarted(1, 0, Proposal(Origin.LLM, "", Unchanged()), "2026-11-21T22:00:00+00:00"),
+        TrialFinished(1, Outcome(Status.OK, 0.9, kept=True), "2026-11-21T22:00:00+00:00"),
+        RepeatStarted(1, 1, Purpose.CONFIRM, "2026-11-21T22:00:00+00:00"),
+        RepeatFinished(1, 1, Outcome(Status.OK, 1.2), lucky, "2026-11-21T22:00:00+00:00"),
+        TrialStarted(2, 0, Proposal(Origin.LLM, "", Unchanged()), "2026-11-21T22:00:00+00:00"),
     ):
         journal.append(event)
     journal.close()
@@ -202,8 +206,12 @@ def test_the_noise_that_was_measured_here_is_known_to_later_runs(tmp_path: Path)
     journal = Journal(paths.journal)
     for number, loss in enumerate([1.0, 2.0, 3.0]):
         assert measured_sigma(runs, "digest") is None  # too few to say
-        journal.append(TrialStarted(number, None, Proposal(Origin.BASELINE, "", Unchanged(), train_seed=number), "t"))
-        journal.append(TrialFinished(number, Outcome(Status.OK, loss, kept=number == 0), "t"))
+        journal.append(
+            TrialStarted(
+                number, None, Proposal(Origin.BASELINE, "", Unchanged(), train_seed=number), "2026-11-21T22:00:00+00:00"
+            )
+        )
+        journal.append(TrialFinished(number, Outcome(Status.OK, loss, kept=number == 0), "2026-11-21T22:00:00+00:00"))
     journal.close()
     assert measured_sigma(runs, "digest") == 1.0
     assert measured_sigma(runs, "another") is None

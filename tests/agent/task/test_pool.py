@@ -273,8 +273,12 @@ def noise_run(runs: RunsFolder, task: Task) -> None:
     run_config.save(paths.run_json, config, {})
     journal = Journal(paths.journal)
     for number, loss in enumerate([1.0, 2.0, 3.0]):
-        journal.append(TrialStarted(number, None, Proposal("baseline", "", Unchanged(), train_seed=number), "t"))
-        journal.append(TrialFinished(number, Outcome(Status.OK, loss, kept=number == 0), "t"))
+        journal.append(
+            TrialStarted(
+                number, None, Proposal("baseline", "", Unchanged(), train_seed=number), "2026-11-29T00:00:00+00:00"
+            )
+        )
+        journal.append(TrialFinished(number, Outcome(Status.OK, loss, kept=number == 0), "2026-11-29T00:00:00+00:00"))
     journal.close()
 
 
