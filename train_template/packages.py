@@ -24,6 +24,9 @@ PACKAGES = {
 }
 DOCUMENTATION = re.compile(r"[^/]+/((docs?|awscli/examples)/.*\.(rst|md|txt)|lib/ansible/modules/.*\.py)")
 IN_SOURCE = re.compile(r"^(DOCUMENTATION|EXAMPLES) *= *r?('{3}|\"{3})(.*?)\2", re.DOTALL | re.MULTILINE)  # of Ansible
+# Where an option, a task, an entry or an outermost key begins in these: they get a blank line before them, for modules
+# share many of them, and prepare.py finds copies by paragraph.
+BEGINS = re.compile(r"(?<!\n)\n(?=[a-z_]+:|- | +(?!description|choices|suboptions|default|aliases)[\w-]+: *\n)")
 HALVED = "awscli-"  # every second of its 5,800 short pages is taken, so that most sequences are of other packages
 LONGEST = 60_000  # bytes; longer texts are change logs of many years, and tables
 
@@ -62,6 +65,6 @@ def archived(archive: Path) -> Iterator[str]:
             opened = package.extractfile(member)
             text = opened.read().decode("utf-8", errors="replace") if opened else ""
             if member.name.endswith(".py"):
-                text = "\n\n".join(block.strip() for _, _, block in IN_SOURCE.findall(text))
+                text = "\n\n".join(BEGINS.sub("\n\n", block.strip()) for _, _, block in IN_SOURCE.findall(text))
             if len(text.encode()) <= LONGEST:
                 yield text

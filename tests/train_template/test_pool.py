@@ -86,10 +86,10 @@ def test_a_pool_of_other_text_is_made_and_found(data: Path, tmp_path: Path) -> N
     texts = [f"{SHARED}\n\n{' '.join(chance.choice(WORDS, 300))}" for _ in range(30)]
     own = [*SMALL, "--text", write(tmp_path / "texts", documents())]
     text = (TEMPLATE / "task.toml").read_text()
-    bundled = '"--seq-len", "128", "--vocab", "2048", "--pool-bytes", "20000000"]'
+    bundled = '"--seq-len", "128", "--vocab", "2048", "--pool-bytes", "24000000"]'
     text = text.replace(bundled, ", ".join(map(json.dumps, own)) + "]", 1)
     text = text.replace('"{data}"]', f'"{{data}}", "--text", "{write(tmp_path / "more", texts)}"]')
-    text = text.replace("slice_sequences = 450\npool_rounds = 64", "slice_sequences = 40")
+    text = text.replace("slice_sequences = 535\npool_rounds = 28", "slice_sequences = 40")
     (folder / "task.toml").write_text(text)
     task = Task.load(folder)
     pool = prepare_pool(task, tmp_path / "cache")
@@ -137,7 +137,7 @@ def test_what_is_missing_is_one_line(tmp_path: Path, arguments: list[str], told:
 def test_the_pool_is_of_the_profile_with_the_measured_sigma_and_in_no_frozen_file() -> None:
     task = Task.load(TEMPLATE)
     assert set(task.pool_files) == {"pool.py"}
-    assert (task.data.slice_sequences, task.data.pool_rounds) == (450, 64)
+    assert (task.data.slice_sequences, task.data.pool_rounds) == (535, 28)
     assert "packages.py" in task.frozen  # what the data are made of is part of the task
     seen_by_jobs = task.files["task.toml"].decode()
     assert not any(key in seen_by_jobs for key in ("pool =", "pool_files", "pool_rounds", "slice_sequences"))

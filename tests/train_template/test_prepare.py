@@ -75,7 +75,8 @@ def test_a_pool_is_a_further_part_that_training_never_sees(tmp_path: Path) -> No
 def test_packages_give_their_documentation(tmp_path: Path) -> None:
     """Pages by path, every second of awscli's, no text of a program, and of Ansible's modules what documents them."""
     packages = module_at(TEMPLATE / "packages.py")
-    module = 'DOCUMENTATION = r\'\'\'\nmodule: a\n\'\'\'\nEXAMPLES = """\n- a:\n"""\nRETURN = """none"""\n'
+    blocks = ["module: a", "options:", "  b:\n    description:\n      - B\n    type: str\n", "  c:\n    default: C"]
+    module = f"DOCUMENTATION = r'''\n{chr(10).join(blocks)}\n'''\nEXAMPLES = '''\n- a:\n'''\nRETURN = '''none'''\n"
     held = {
         "ansible-1.tar.gz": {"ansible-1/lib/ansible/modules/a.py": module, "ansible-1/docs/b.rst": "B"},
         "awscli-1.tar.gz": {f"awscli-1/awscli/examples/{i}.rst": str(i) for i in range(4)},
@@ -88,7 +89,7 @@ def test_packages_give_their_documentation(tmp_path: Path) -> None:
                 member.size = len(text)
                 archive.addfile(member, io.BytesIO(text.encode()))
     found = {name: list(packages.archived(tmp_path / name)) for name in held}
-    assert found["ansible-1.tar.gz"] == ["B", "module: a\n\n- a:"]
+    assert found["ansible-1.tar.gz"] == ["B", "\n\n".join([*map(str.rstrip, blocks), "- a:"])]
     assert found["awscli-1.tar.gz"] == ["0", "2"]
     assert found["other-1.tar.gz"] == ["C"]
 
