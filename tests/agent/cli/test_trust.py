@@ -1,6 +1,7 @@
 """Nothing that a stranger's task names is run on this machine before this user has agreed to it."""
 
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,22 @@ def test_what_is_trusted_once_runs_until_it_changes(agent: Agent, strange: Path,
     prepare = strange / "task" / "prepare.py"
     prepare.write_text(prepare.read_text() + "\n# another line\n")
     assert agent(strange, "replay", "r/1").returncode == 2
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"n\n", 2), (b"\n", 2), (b"y\n", 0)])
+def test_a_person_is_asked_once(strange: Path, tmp_path: Path, answer: bytes, code: int) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, answer)  # it waits in the terminal until somebody reads
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "user"), "LANG": "C.UTF-8", "TERM": "xterm"}
+    argv = [sys.executable, "-m", "agent", "prepare", "--task", "task"]
+    done = subprocess.run(argv, cwd=strange, env=env, stdin=theirs, stdout=theirs, stderr=theirs, check=False)
+    said = os.read(ours, 100_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert "prepares data: python prepare.py --out {out}" in said
+    assert "Do you trust it? [y/N]" in said
+    assert done.returncode == code
+    assert (tmp_path / "marker").exists() == (code == 0)
 
 
 def test_trust_is_said_with_the_command_where_nobody_can_be_asked(agent: Agent, strange: Path) -> None:
