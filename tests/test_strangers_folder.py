@@ -152,6 +152,21 @@ def test_nothing_of_a_strangers_folder_does_harm(place: Place, warm: Zygote) -> 
     survives(place, warm, n_cases=100, seed=0)
 
 
+def test_numbers_that_no_chart_can_show_are_one_line(place: Place, warm: Zygote) -> None:
+    here = place.copies / "numbers"
+    shutil.copytree(place.made, here / "runs", symlinks=True)
+    journal = here / "runs" / "r" / "journal.jsonl"
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    for event in events:
+        if event["event"] == "trial_finished":
+            event["outcome"] |= {"peak_memory_gb": 1e308, "wall_seconds": 1e308, "train_seconds": 1e308}
+    journal.write_text("".join(json.dumps(event) + "\n" for event in events))
+    env = {"PATH": os.environ["PATH"], "HOME": str(place.copies), "LANG": "C.UTF-8"}
+    for argv in (("report", "r"), ("log", "r"), ("show", "r/1"), ("best", "r"), ("export", "r")):
+        ended = warm.within(here / "said").completed(argv, here, env, at_most_seconds=MOST_SECONDS)
+        assert list(faults(ended, here)) == [], argv
+
+
 @pytest.mark.long
 def test_nothing_of_two_thousand_strangers_folders_does_harm(place: Place, warm: Zygote) -> None:
     survives(place, warm, n_cases=2_000, seed=1)

@@ -13,9 +13,12 @@ from agent.text import counted
 if TYPE_CHECKING:
     from agent.report.html.tables import RunOnPage
     from agent.store.paths import RunsFolder
+    from agent.store.stored_run import StoredRun
 
 
 app = typer.Typer()
+LARGEST_DRAWN = 1e100
+"""The largest number that a page shows: beyond the square root of the largest there is, axes have no ticks."""
 
 
 @app.command()
@@ -123,9 +126,29 @@ def _on_page(runs: Path, name: str | None) -> "RunOnPage":
     stored = stored_run(runs, name)
     if not stored.history.trials:
         raise UsageError(f"{stored.run_id} has no finished trial yet; wait for its baseline")
+    _check_drawable(stored)
     task = stored.task(0)
     path = stored.paths.verified
     return RunOnPage(stored, task, standing(stored, task), load_verified(path), load_verified_on_slice(path))
+
+
+def _check_drawable(stored: "StoredRun") -> None:
+    """Raise UsageError if a number is so large that no axis can have ticks for it, as in no run that was made."""
+    for trial in stored.history.finished:
+        outcome = trial.outcome
+        if outcome is None:
+            continue
+        numbers = (
+            *(outcome.val_loss, outcome.train_seconds, outcome.wall_seconds, outcome.total_seconds),
+            *(outcome.cpu_seconds, outcome.peak_memory_gb, outcome.peak_vram_gb, *outcome.reported.values()),
+            *(outcome.score.cpu_seconds.values() if outcome.score else ()),
+        )
+        largest = max((abs(number) for number in numbers if number is not None), default=0.0)
+        if largest > LARGEST_DRAWN:
+            raise UsageError(
+                f"{stored.run_id} has a trial with the number {largest:g}, which no chart can show; "
+                f"`agent log {stored.run_id}` lists its trials"
+            )
 
 
 def _check_comparable(runs: "list[RunOnPage]") -> None:

@@ -97,12 +97,15 @@ def agree_to_run(stored: "StoredRun", task_folder: Path | None, *, trusted: bool
     """Return if the task of a run may do what it names, or what one in `task_folder` does, where it lies now.
 
     Raises:
+        UnsafeFileError: there are links, FIFOs or devices anywhere in the run, which is going to be written to.
         UsageError: nobody has agreed.
         TaskError: there is no such task.
     """
+    from agent.files import refuse_unsafe
     from agent.store.stored_run import load_task as task_of
     from agent.task.corpus import find_corpus
 
+    refuse_unsafe(stored.paths.root)
     task = load_task(task_folder, stored.config.profile) if task_folder else task_of(stored.config, stored.runs)
     folder, here = task_folder or stored.runs.root, find_corpus(task, cache_folder()) is not None
     agree(task, folder, trusted=trusted, data_are_here=here)

@@ -94,6 +94,16 @@ def test_trust_is_said_with_the_command_where_nobody_can_be_asked(agent: Agent, 
     assert agent(strange, "replay", "r/1").returncode == 0
 
 
+@pytest.mark.parametrize("argv", [("resume", "r", "--trials", "3"), ("attribute", "r"), ("best", "r", "--verify")])
+def test_no_command_writes_into_a_run_with_a_link_anywhere(
+    agent: Agent, strange: Path, tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    (strange / "runs" / "r" / "trials" / "0001" / "files" / "lib").symlink_to(tmp_path)
+    done = agent(strange, *argv, user="stranger")
+    assert done.returncode == 2
+    assert "files/lib is a link, which no run makes there" in done.stderr
+
+
 def test_reading_needs_no_trust(agent: Agent, strange: Path) -> None:
     for argv in (("log", "r"), ("show", "r/1"), ("best", "r"), ("report", "r"), ("export", "r"), ("diff", "r/1")):
         assert agent(strange, *argv).returncode == 0
