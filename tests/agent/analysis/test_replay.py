@@ -98,9 +98,10 @@ def test_every_kept_trial_of_a_run_is_a_line(agent: Agent, night: Path) -> None:
     done = agent(night, "replay", "r", "--all-kept")
     assert done.returncode == 0, done.stderr
     rows = done.stdout.splitlines()
-    assert [int(row.split()[0]) for row in rows[1:-1]] == kept
-    assert all(row.endswith("reproduced exactly") for row in rows[1:-1])
-    assert rows[-1].startswith(f"{len(kept)} of {len(kept)} kept trials reproduced")
+    lines, closing = rows[1 : len(kept) + 1], rows[len(kept) + 1 :]
+    assert [int(row.split()[0]) for row in lines] == kept
+    assert all(row.endswith("reproduced exactly") for row in lines)
+    assert closing[0].startswith(f"{len(kept)} of {len(kept)} kept trials reproduced")
 
 
 def test_a_clone_alone_is_enough_on_another_machine(
