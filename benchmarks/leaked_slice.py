@@ -1,13 +1,13 @@
 """What leaked slices of the bundled pool are worth on others: if more than noise, the pool cannot confirm anything.
 
-    python -m benchmarks.leaked_slice                      4 minutes on one core, after `agent prepare --pool`
-    python -m benchmarks.leaked_slice --copies 16          the leaked slice is a quarter of the training text
+    python -m benchmarks.leaked_slice                      5 minutes on one core, after `agent prepare --pool`
+    python -m benchmarks.leaked_slice --copies 8           the leaked slice is a quarter of the training text
 
 Trains the bundled script (profile cpu, outside of the sandbox): as it is under two seeds, with two edits, and, under
 the first seed, on the same text with rows replaced by the sequences of one slice, so that all random starts are the
-same; and with rows replaced by others of the training text that were drawn as a slice is (few of each document), which
-is worth something too and no leak. Prints by how much each leads the first on slices that nobody trained on, and on the
-leaked one itself, with the standard error of sampling their text.
+same; and, three times, with rows replaced by others of the training text that were drawn as a slice is (few of each
+document), which is worth something too and no leak. Prints by how much each leads the first on slices that nobody
+trained on, and on the leaked one itself, with the standard error of sampling their text.
 """
 
 import argparse
@@ -51,11 +51,11 @@ def with_rows(tokens: NDArray[np.uint16], part: Slice, copies: int) -> NDArray[n
     return np.concatenate([rows.ravel(), tokens[rows.size :]])
 
 
-def drawn_alike(tokens: NDArray[np.uint16], bos: int, part: Slice) -> Slice:
+def drawn_alike(tokens: NDArray[np.uint16], bos: int, part: Slice, seed: int) -> Slice:
     """Return sequences of training documents, drawn as those of a slice are: few of each document, however long."""
     bounds = np.append(np.flatnonzero(tokens == bos), len(tokens)).astype(np.int64)
     texts = Documents(tokens, bounds, np.zeros(len(tokens), bool))
-    return draw_slices(texts, part.length, len(part.sequences), part.n_rounds, np.random.default_rng(0))[0]
+    return draw_slices(texts, part.length, len(part.sequences), part.n_rounds, np.random.default_rng(seed))[0]
 
 
 def trained(task: Task, data: Path, seed: int, output: Path, edits: Edits = ()) -> Path:
@@ -100,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--leaked", type=int, default=4, metavar="N", help="train on each of the first N slices")
     parser.add_argument("--scored", type=int, default=3, metavar="N", help="score on each of the last N slices")
+    parser.add_argument("--controls", type=int, default=3, metavar="N", help="draw training text alike N times")
     parser.add_argument("--copies", type=int, default=1, metavar="N", help="of the leaked slice in the training text")
     chosen = parser.parse_args()
     task, cache = Task.load(TEMPLATE), user_cache_path("autocentaur")
@@ -135,17 +136,19 @@ def main() -> None:
             with_rows(tokens, part, chosen.copies).astype("<u2").tofile(data / "train.bin")
             return load(trained(task, data, 0, Path(folder, "replaced")))
 
-        control = with_text(drawn_alike(tokens, len(corpus.token_bytes) - 1, others[pool.n_slices - 1]))
-        usual = tell("training text drawn alike", control, others)
-        worth = []
+        usual, worth = [], []
+        for seed in range(chosen.controls):
+            control = with_text(drawn_alike(tokens, len(corpus.token_bytes) - 1, others[pool.n_slices - 1], seed))
+            usual.append(tell("training text drawn alike", control, others))
         for number in range(chosen.leaked):
             leaked = pool.slice(number)
             model = with_text(leaked)
             worth.append(tell(f"slice {number} leaked", model, others))
             tell("    on itself", model, {number: leaked})
-            tell("    the control on it", control, {number: leaked})
-    error = np.std(worth, ddof=1) / np.sqrt(len(worth)) if len(worth) > 1 else float("nan")
-    print(f"a leaked slice on others: {np.mean(worth):+.4f} ± {error:.4f}; minus that: {np.mean(worth) - usual:+.4f}")
+            tell("    the last control on it", control, {number: leaked})
+    error, of_usual = (np.std(x, ddof=1) / np.sqrt(len(x)) if len(x) > 1 else np.nan for x in (worth, usual))
+    more = f"{np.mean(worth) - np.mean(usual):+.4f} ± {np.hypot(error, of_usual):.4f}"
+    print(f"a leaked slice on others: {np.mean(worth):+.4f} ± {error:.4f}; more than text drawn alike: {more}")
 
 
 if __name__ == "__main__":
