@@ -22,8 +22,9 @@ POOL_SAMPLE = 40  # one document of the pool in so many is looked for
 N_GRAM = 30
 MARKER = b"a line that stands nowhere else: 6b1f0c"
 
-# Runs in the sandbox and prints every file that holds a piece, as `grep -F` would in ten times as many seconds: however
-# a piece lies in a file, 8 of its first 15 bytes lie at a multiple of 8, so one place in 8 is looked up.
+# Runs in the sandbox and prints every file that holds pieces, and the numbers of these, as `grep -F` would in ten times
+# as many seconds: however a piece lies in a file, 8 of its first 15 bytes lie at a multiple of 8, so one place in 8 is
+# looked up.
 SEARCH = """
 import os, stat
 import numpy as np
@@ -39,15 +40,18 @@ place = lambda words: ((words * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(44))
 may_be_known = np.zeros(1 << 20, bool)
 may_be_known[place(np.frombuffer(b"".join(known), "<u8"))] = True
 
-def holds_one(content):
+number = {piece: n for n, piece in enumerate(pieces)}
+
+def held(content):
+    found = set()
     words = np.frombuffer(content, "<u8", len(content) // 8)
     for start in range(0, len(words), 1 << 15):
         for word in np.flatnonzero(may_be_known[place(words[start : start + (1 << 15)])]).tolist():
             at = 8 * (start + word)
             for piece, begin in known.get(content[at : at + 8], ()):
                 if content.startswith(piece, at - begin):
-                    return True
-    return False
+                    found.add(number[piece])
+    return sorted(found)
 
 for folder, folders, names in os.walk("/"):
     folders[:] = [name for name in folders if name not in ("proc", "dev")]
@@ -59,8 +63,8 @@ for folder, folders, names in os.walk("/"):
                 content = file.read()
         except OSError:
             continue
-        if holds_one(content):
-            print(path)
+        if found := held(content):
+            print(*found, path)
 print("done")
 """
 
@@ -95,8 +99,10 @@ def probes(text: bytes, elsewhere: bytes) -> list[bytes]:
     return sorted({piece for piece in from_there_on if piece is not None})
 
 
-def searched(sandbox: Sandbox, task: Task, corpus: Corpus, tmp_path: Path, pieces: list[bytes]) -> list[str]:
-    """Return the files in which a training job finds any of the pieces, looking through all it can read."""
+def searched(
+    sandbox: Sandbox, task: Task, corpus: Corpus, tmp_path: Path, pieces: list[bytes]
+) -> dict[str, set[bytes]]:
+    """Return which pieces a training job finds in which files, looking through all it can read."""
     paths = TrialPaths(tmp_path / "trial")
     beside = {"marker.txt": MARKER, "probes.txt": b"\n".join(pieces) + b"\n", "search.py": SEARCH.encode()}
     export({**task.files, **beside}, paths.files)
@@ -115,22 +121,29 @@ def searched(sandbox: Sandbox, task: Task, corpus: Corpus, tmp_path: Path, piece
     lines = paths.log.read_text().splitlines()
     assert execution.exit_code == 0, lines
     assert lines[-1] == "done"
-    return lines[:-1]
+    found: dict[str, set[bytes]] = {}
+    for line in lines[:-1]:
+        numbers, _, path = line.partition(" /")
+        found[f"/{path}"] = {pieces[int(number)] for number in numbers.split()}
+    return found
 
 
 def test_no_held_out_text_lies_in_any_mount(task: Task, bundled: Corpus, tmp_path: Path) -> None:
     trained_on = b"\n".join(documents(bundled, "train"))
     held_out = [*documents(bundled, "val"), *documents(bundled, "test"), *documents(bundled, "pool")[::POOL_SAMPLE]]
-    pieces = [piece for text in held_out for piece in probes(text, trained_on)]
+    by_document = [probes(text, trained_on) for text in held_out]
+    pieces = sorted({piece for probed in by_document for piece in probed})
     assert len(pieces) > 2 * len(held_out)
     # The search does find what is there: a marker beside the script, and a line of the interpreter's library.
     known = [MARKER, b"Interface to the libbzip2 compression library."]
     box = BubblewrapSandbox()
     found = searched(box, task, bundled, tmp_path, pieces + known)
     box.close()
-    assert "/task/marker.txt" in found
+    assert found["/task/marker.txt"] == {MARKER}
     assert any(name.endswith("/bz2.py") for name in found)
-    assert [name for name in found if name != "/task/marker.txt" and "bz2" not in name] == []
+    # One line alone may be a sentence that document and file both took from elsewhere; two of three are the document.
+    shared = {name for name, there in found.items() if any(len(there & set(probed)) > 1 for probed in by_document)}
+    assert shared == set()
 
 
 def windows(tokens: NDArray[np.uint16]) -> NDArray[np.uint64]:
