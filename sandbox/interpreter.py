@@ -16,7 +16,7 @@ _PARTS = ("bin", "lib", "lib64", "include")  # of a system prefix: never its doc
 _ASK = (
     "import json, sys, sysconfig; print(json.dumps([sys.executable, sys.prefix, sys.base_prefix,"
     " sysconfig.get_path('purelib', vars={'base': sys.base_prefix, 'platbase': sys.base_prefix}),"
-    " '%d.%d' % sys.version_info[:2]]))"
+    " '%d.%d' % sys.version_info[:2], sys.path, [sysconfig.get_path('stdlib'), sysconfig.get_path('platstdlib')]]))"
 )
 
 
@@ -29,6 +29,9 @@ class Interpreter:
     shown: tuple[Path, ...]  # folders that it needs, each readable at its own path
     hidden: tuple[Path, ...]  # folders below them that it does not: packages of the installation under a venv
     links: tuple[tuple[Path, str], ...]  # symbolic links on the way from `executable` that no folder shown contains
+    prefixes: tuple[Path, ...]  # its own and its base installation's
+    libraries: tuple[Path, ...]  # folders of the standard library
+    packages: tuple[Path, ...]  # folders of packages that it imports from
 
 
 @cache
@@ -40,7 +43,9 @@ def interpreter(executable: Path) -> Interpreter:
     """
     try:
         answer = subprocess.run([executable, "-I", "-c", _ASK], capture_output=True, text=True, check=True, env={})
-        shown_executable, prefix, base, base_packages, version = json.loads(answer.stdout.splitlines()[-1])
+        shown_executable, prefix, base, base_packages, version, path, libraries = json.loads(
+            answer.stdout.splitlines()[-1]
+        )
     except (OSError, subprocess.CalledProcessError, ValueError, IndexError) as error:
         raise SandboxUnavailableError(
             f"the task's python {executable} does not run ({error}); set [environment] python in task.toml"
@@ -62,7 +67,16 @@ def interpreter(executable: Path) -> Interpreter:
         hidden = sorted(path for path in candidates if path.is_dir())
     program = Path(shown_executable)
     has_name = (program.parent / "python").resolve() == program.resolve()
-    return Interpreter(program, has_name, tuple(shown), tuple(hidden), _links(program, shown))
+    return Interpreter(
+        program,
+        has_name,
+        tuple(shown),
+        tuple(hidden),
+        _links(program, shown),
+        prefixes=tuple(dict.fromkeys(prefixes)),
+        libraries=tuple(dict.fromkeys(folder for folder in map(Path, libraries) if folder.is_dir())),
+        packages=tuple(Path(name) for name in path if Path(name).name in ("site-packages", "dist-packages")),
+    )
 
 
 def own() -> Path:

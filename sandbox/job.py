@@ -20,6 +20,7 @@ class Mount:
 
     source: Path
     target: str  # absolute path inside
+    grows: bool = False  # the host adds to the file while the job runs: never a copy
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class Job:
     gpus: tuple[str, ...] = ()  # devices that the job may see, as nvidia-smi names them
     on_cpu: bool = False  # whether it is given no GPU, where there are some to give
     together: str = ""  # jobs with the same word wait for each other: they share a GPU, where each would lease one
+    apart: bool = False  # sees no file system that another job sees or that remembers: copies in memory
+    imports: tuple[str, ...] = ()  # modules that a job `apart` imports: other packages are not there
+    compiles: bool = False  # whether a job `apart` finds a C++ compiler, as torch.compile needs it
     stop_when: Callable[[], bool] | None = None  # asked every QUESTION_SECONDS; True ends the job like a limit
 
 

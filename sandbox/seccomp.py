@@ -90,6 +90,22 @@ _ON_REQUEST: dict[str, tuple[int, int]] = {
     "shmget": (29, 194),
 }
 
+# Refused to jobs that must learn nothing of each other: locks, watches and counters that go beyond one job.
+_APART: dict[str, tuple[int | None, int | None]] = {
+    "flock": (73, 32),
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+    "inotify_add_watch": (254, 27),
+    "fanotify_mark": (301, 263),
+    "sysinfo": (99, 179),
+    "statfs": (137, 43),
+    "fstatfs": (138, 44),
+    "ustat": (136, None),
+}
+_FCNTL = (72, 25)
+FCNTL_APART = (5, 6, 7, 36, 37, 38, 1024, 1025, 1026)
+"""fcntl(2)'s commands for record locks (two kinds), leases and notes of changes: refused to such jobs."""
+
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
 _NEWEST = 456  # a call that this table does not know yet does not exist for the job
@@ -99,7 +115,12 @@ SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: not vsock, netlink, 
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # operations of classic BPF
-_NUMBER_AT, _ARCH_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # offsets in struct seccomp_data, low word first
+_NUMBER_AT, _ARCH_AT, _FIRST_ARGUMENT_AT, _SECOND_ARGUMENT_AT = (
+    0,
+    4,
+    16,
+    24,
+)  # offsets in struct seccomp_data, low word first
 
 _Instruction = tuple[int, int, int, int]  # operation, steps to skip if true, if false, operand
 
@@ -115,12 +136,19 @@ def refused(machine: str | None = None) -> dict[str, int]:
     return {name: row[column] or 0 for name, row in _NUMBERS.items() if row[column] is not None}
 
 
-def program(also_refused: Iterable[str] = (), machine: str | None = None) -> bytes:
+def refused_apart(machine: str | None = None) -> dict[str, int]:
+    """Return name and number of every call that is refused to jobs that must learn nothing of each other."""
+    column = list(_AUDIT_ARCH).index(machine or platform.machine())
+    return {name: row[column] or 0 for name, row in _APART.items() if row[column] is not None}
+
+
+def program(also_refused: Iterable[str] = (), machine: str | None = None, *, apart: bool = False) -> bytes:
     """Return the filter as an array of struct sock_filter, as `bwrap --seccomp` reads it.
 
     Refused calls fail with EPERM; clone3, whose flags a filter cannot see, and calls newer than the table with
     ENOSYS, so that the C library falls back; other socket families with EAFNOSUPPORT; a foreign call table kills.
-    `also_refused` adds calls of `sched_setaffinity`, `memfd_create`, `shmget`.
+    `also_refused` adds calls of `sched_setaffinity`, `memfd_create`, `shmget`; `apart` what would tell one job of
+    another: locks, watches, counters of the machine.
 
     Raises:
         KeyError: the machine is neither x86_64 nor aarch64, or a name of `also_refused` is not one of the three.
@@ -139,6 +167,7 @@ def program(also_refused: Iterable[str] = (), machine: str | None = None) -> byt
         (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
     ]
     numbers = [*refused(machine).values(), *(_ON_REQUEST[name][column] for name in also_refused)]
+    numbers += refused_apart(machine).values() if apart else ()
     for number in sorted(numbers):
         code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
     code += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
@@ -149,6 +178,10 @@ def program(also_refused: Iterable[str] = (), machine: str | None = None) -> byt
         (_RETURN, 0, 0, _ERRNO | errno.EPERM),
         (_RETURN, 0, 0, _ALLOW),
     ]
+    if apart:
+        code += [(_EQUAL, 0, len(FCNTL_APART) + 3, _FCNTL[column]), (_LOAD, 0, 0, _SECOND_ARGUMENT_AT)]
+        code += [(_EQUAL, len(FCNTL_APART) - place, 0, command) for place, command in enumerate(FCNTL_APART)]
+        code += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
     unix, inet, inet6 = SOCKET_FAMILIES
     code += [
         (_EQUAL, 1, 0, _SOCKET[column]),

@@ -9,6 +9,8 @@ from sandbox import seccomp
 from sandbox.bubblewrap import launch, rootfs
 from sandbox.bubblewrap.job_process import Ending, Process
 from sandbox.errors import SandboxUnavailableError
+from sandbox.in_memory.runtime import Runtime, unseparated
+from sandbox.in_memory.staging import staged
 from sandbox.interpreter import Interpreter, interpreter, own
 from sandbox.job import Execution, Job, StoppedBy
 from sandbox.job_checks import refuse
@@ -54,6 +56,7 @@ class BubblewrapSandbox:
             [self._program, "--version"], capture_output=True, text=True, check=True, env={}
         ).stdout.strip()
         self._controller.sweep()
+        self._runtime = Runtime(self._python)
 
     def run(self, job: Job) -> Execution:
         """Run `job` to its end. When this returns or raises, no process of the job is left.
@@ -66,24 +69,29 @@ class BubblewrapSandbox:
         refuse(job)
         who = self.identity()
         with ExitStack() as held:
+            copy = Path("/")
+            if job.apart:
+                in_memory = held.enter_context(staged(self._runtime, job))
+                job, copy = in_memory.job, in_memory.runtime
             output = None
             if job.output is not None:
                 output = held.enter_context(OutputFile(job.output, who.host_uid, who.host_gid))
             if job.extra_output is not None:  # is taken back when `held` ends, as no process is left then
                 held.enter_context(OutputFile(job.extra_output, who.host_uid, who.host_gid))
             log = held.enter_context(BoundedLog(job.log, int(job.limits.log_mb * 2**20)))
-            control = held.enter_context(closing(self._controller.hold(job.label, job.limits)))
+            control = held.enter_context(closing(self._controller.hold(_group_label(job), job.limits)))
             root = held.enter_context(closing(rootfs.RootFs()))
-            rootfs.build(root, job, self._python, who)
+            rootfs.build(root, job, self._python, who, copy)
             process = held.enter_context(self._launch(job, who, root, control))
             ending = process.follow(job, log, control)
             log.close()
             used = control.read()
             size = output.take_back() if output is not None else None
-            return self._execution(ending, used, size, log.truncated)
+            return self._execution(job, ending, used, size, log.truncated)
 
     def close(self) -> None:
-        """Give back what the sandbox holds: nothing between two jobs."""
+        """Remove the copy in memory, if a job needed one. Safe to call twice."""
+        self._runtime.close()
 
     def _launch(self, job: Job, who: launch.Identity, root: rootfs.RootFs, control: Control) -> Process:
         options = [*who.namespaces, "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
@@ -93,7 +101,10 @@ class BubblewrapSandbox:
         for fd in control.wrapping.pass_fds:
             options += ["--sync-fd", str(fd)]  # bubblewrap would hand it on to the job otherwise
         if seccomp.supported():
-            options += ["--seccomp", str(root.in_memory(seccomp.program(self._controller.refused_calls)))]
+            options += [
+                "--seccomp",
+                str(root.in_memory(seccomp.program(self._controller.refused_calls, apart=job.apart))),
+            ]
         # Through a file, because a command line can be read by everybody on this machine.
         in_file = root.in_memory("\0".join(options).encode() + b"\0")
         size_mb = job.limits.output_mb if job.output is not None else job.limits.scratch_mb
@@ -143,7 +154,7 @@ class BubblewrapSandbox:
             given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))
         return given
 
-    def _execution(self, ending: Ending, used: Reading, size: int | None, truncated: bool) -> Execution:
+    def _execution(self, job: Job, ending: Ending, used: Reading, size: int | None, truncated: bool) -> Execution:
         stopped_by = StoppedBy.MEMORY if used.over_memory else ending.stopped_by
         return Execution(
             exit_code=ending.exit_code if stopped_by is StoppedBy.ITSELF else None,
@@ -155,8 +166,13 @@ class BubblewrapSandbox:
             log_truncated=truncated,
             signal=ending.signal,
             sandbox=f"{self._version}, {self._controller.how}",
-            unenforced=(*self._controller.inexact, *self._missing),
+            unenforced=(*self._controller.inexact, *self._missing, *unseparated(job, self._runtime)),
         )
+
+
+def _group_label(job: Job) -> str:
+    """Return what the job's control group is named after: nothing that tells a job apart from others of its kind."""
+    return "apart" if job.apart else job.label
 
 
 def bwrap() -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from sandbox import proc_constants
 from sandbox.bubblewrap.launch import Identity
 from sandbox.errors import SandboxError
 from sandbox.interpreter import Interpreter
@@ -62,24 +63,25 @@ class RootFs:
         self.add("--perms", "1777", "--size", str(size_bytes), "--tmpfs", target)
 
 
-def build(root: RootFs, job: Job, python: Interpreter, who: Identity) -> None:
-    """Add the file system of `job` to an empty `root`.
+def build(root: RootFs, job: Job, python: Interpreter, who: Identity, copy: Path = Path("/")) -> None:
+    """Add the file system of `job` to an empty `root`. System and interpreter are taken from below `copy`.
 
     Raises:
         SandboxError: a mount's source is missing, or the job's user could not read it.
     """
     scratch_bytes = int(job.limits.scratch_mb * 2**20)
-    _system(root)
+    _system(root, copy)
     root.tmpfs("/tmp", scratch_bytes)  # before the interpreter, which may lie below /tmp
     for folder in python.shown:
-        root.bind(folder, folder)
+        if _below(copy, folder).is_dir():
+            root.bind(_below(copy, folder), folder)
     for link, points_to in python.links:
         root.make_parents(link)
         root.add("--symlink", points_to, link)
     if not python.has_name:
         root.make_parents(f"{NAMED_PYTHON}/python")
         root.add("--symlink", python.executable, f"{NAMED_PYTHON}/python")
-    for folder in python.hidden:
+    for folder in python.hidden if copy == Path("/") else ():  # no copy has them
         root.add("--perms", "0555", "--size", "4096", "--tmpfs", folder, "--remount-ro", folder)
     root.file(f"job:x:{who.uid}:{who.gid}::/tmp:/bin/sh\n".encode(), "/etc/passwd")
     root.file(f"job:x:{who.gid}:\n".encode(), "/etc/group")
@@ -87,7 +89,11 @@ def build(root: RootFs, job: Job, python: Interpreter, who: Identity) -> None:
     root.file(b"passwd: files\ngroup: files\nhosts: files\n", "/etc/nsswitch.conf")
     root.add("--proc", "/proc", "--dev", "/dev")
     # Process 1 is bubblewrap: launched by an ordinary user it has the job's uid, who could write to its memory.
-    root.add("--perms", "0555", "--size", "4096", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1")
+    for name in ("1", *proc_constants.FOLDERS):
+        if Path("/proc", name).is_dir():
+            root.add("--perms", "0555", "--size", "4096", "--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}")
+    for name, text in proc_constants.texts().items():
+        root.add("--perms", "0444", "--ro-bind-data", str(root.in_memory(text)), f"/proc/{name}")
     root.tmpfs("/dev/shm", scratch_bytes)
     _gpus(root, job.gpus)
     root.add("--remount-ro", "/dev")
@@ -100,22 +106,20 @@ def build(root: RootFs, job: Job, python: Interpreter, who: Identity) -> None:
     root.add("--remount-ro", "/", "--chdir", job.workdir)
 
 
-def _system(root: RootFs) -> None:
-    for name in _SYSTEM:
-        path = Path("/", name)
+def _system(root: RootFs, copy: Path) -> None:
+    for path in (*(Path("/", name) for name in _SYSTEM), *(Path("/usr", name) for name in _SYSTEM_OF_USR)):
         if path.is_symlink():
             root.add("--symlink", str(path.readlink()), path)
-        elif path.is_dir():
-            root.bind(path, path)
-    for name in _SYSTEM_OF_USR:
-        path = Path("/usr", name)
-        if path.is_dir() and not path.is_symlink():
-            root.bind(path, path)
-        elif path.is_symlink():
-            root.add("--symlink", str(path.readlink()), path)
-    for path in (Path("/etc/ld.so.cache"), Path("/etc/alternatives")):  # cc and libblas go through the second
-        if path.exists():
-            root.bind(path, path)
+        elif _below(copy, path).is_dir():
+            root.bind(_below(copy, path), path)
+    if Path("/etc/ld.so.cache").exists():
+        root.file(Path("/etc/ld.so.cache").read_bytes(), "/etc/ld.so.cache")
+    if _below(copy, Path("/etc/alternatives")).is_dir():  # cc and libblas go through it
+        root.bind(_below(copy, Path("/etc/alternatives")), "/etc/alternatives")
+
+
+def _below(copy: Path, path: Path) -> Path:
+    return copy / path.relative_to("/")
 
 
 def _gpus(root: RootFs, gpus: Iterable[str]) -> None:

@@ -15,8 +15,10 @@ from sandbox import host_identity
 from sandbox.container import image
 from sandbox.container.engine import Engine
 from sandbox.container.job_process import Contained
-from sandbox.container.settings import Bind, binds_of, output_binds, settings
+from sandbox.container.settings import Bind, binds_of, binds_of_constants, output_binds, settings
 from sandbox.errors import SandboxUnavailableError
+from sandbox.in_memory.runtime import Runtime, unseparated
+from sandbox.in_memory.staging import staged
 from sandbox.interpreter import interpreter
 from sandbox.job import Execution, Job
 from sandbox.job_checks import WITHOUT_ADDED, needs_copy, refuse
@@ -63,6 +65,9 @@ class DockerSandbox:
             sweep(engine)
             self._image = image.find_or_build(engine, wanted, gpus=gpus, say=say)
         self._python = interpreter(wanted.python) if wanted.python else None
+        self._runtime = Runtime(self._python)
+        self._constants = tempfile.TemporaryDirectory(prefix=f"{COPIES}{host_identity.own()}.")
+        self._constant_binds = binds_of_constants(Path(self._constants.name))
         name = f" ({self._image.name})" if self._image.name else ""
         self._identity = f"docker {info['ServerVersion']}, image {self._image.id}{name}"
 
@@ -77,16 +82,20 @@ class DockerSandbox:
         refuse(job)
         users = Users.choose()
         with ExitStack() as held:
+            copy = Path("/")
+            if job.apart:
+                in_memory = held.enter_context(staged(self._runtime, job))
+                job, copy = in_memory.job, in_memory.runtime
             output = held.enter_context(OutputFile(job.output, users.job, users.job_group)) if job.output else None
             log = held.enter_context(BoundedLog(job.log, int(job.limits.log_mb * 2**20)))
-            binds = [*self._python_binds(), *held.enter_context(_readable(job, users.job))]
+            binds = [*self._python_binds(copy), *self._constant_binds, *held.enter_context(_readable(job, users.job))]
             if job.extra_output is not None:  # is taken back when `held` ends, as the container is gone then
                 held.enter_context(OutputFile(job.extra_output, users.job, users.job_group))
             binds += output_binds(job)
             engine = held.enter_context(Engine(self._address))
             name = f"autocentaur-{re.sub(r'[^A-Za-z0-9]+', '-', job.label)}-{uuid.uuid4().hex[:12]}"
             labels = {OWNER: host_identity.own(), JOB: job.label}
-            hidden = self._python.hidden if self._python else ()
+            hidden = self._python.hidden if self._python and not job.apart else ()  # no copy has them
             request = settings(
                 job, self._image.id, f"{users.keeper}:{users.keeper}", binds, hidden=hidden, labels=labels
             )
@@ -112,14 +121,16 @@ class DockerSandbox:
                 log_truncated=log.truncated,
                 signal=ending.signal,
                 sandbox=self._identity,
-                unenforced=self._missing,
+                unenforced=(*self._missing, *unseparated(job, self._runtime)),
             )
 
     def close(self) -> None:
-        """Give back what the sandbox holds: nothing between two jobs."""
+        """Remove the copy in memory, if a job needed one, and the constant files. Safe to call twice."""
+        self._runtime.close()
+        self._constants.cleanup()
 
-    def _python_binds(self) -> list[Bind]:
-        return binds_of(self._python) if self._python else []
+    def _python_binds(self, copy: Path) -> list[Bind]:
+        return binds_of(self._python, copy) if self._python else []
 
     def _command(self, job: Job) -> list[str]:
         argv = job.argv

@@ -45,20 +45,36 @@ _ALLOWED = """
 """
 
 
-def profile() -> str:
-    """Return the profile for `security_opt`, as JSON.
+# runc itself calls it behind the filter, to see that /proc is what it should be.
+_NEEDED_BY_RUNC = {"fstatfs"}
+# Commands of fcntl(2): the others are refused to jobs apart, or do not exist.
+_FCNTL_ALLOWED = (*range(5), *range(8, 17), *range(1030, 1041))
+
+
+def profile(*, apart: bool = False) -> str:
+    """Return the profile for `security_opt`, as JSON; `apart` as in `seccomp.program`.
 
     As with bubblewrap, refused calls fail with EPERM, clone3 and unknown calls with ENOSYS, sockets that are not of
     AF_UNIX, AF_INET or AF_INET6 with EAFNOSUPPORT, and a foreign call table, 32-bit or x32, kills.
     """
     families = seccomp.SOCKET_FAMILIES
+    refused_apart = {*seccomp.refused_apart()} - _NEEDED_BY_RUNC if apart else set()
+    conditional = {"fcntl", "fcntl64"} if apart else set()
     rules = [
-        _rule(_ALLOWED.split(), "SCMP_ACT_ALLOW"),
-        _rule(seccomp.refused(), "SCMP_ACT_ERRNO", errno.EPERM),
+        _rule((name for name in _ALLOWED.split() if name not in refused_apart | conditional), "SCMP_ACT_ALLOW"),
+        _rule(sorted({*seccomp.refused(), *refused_apart}), "SCMP_ACT_ERRNO", errno.EPERM),
         _rule(["clone3"], "SCMP_ACT_ERRNO", errno.ENOSYS),
         # New namespaces are asked for by a bit of the flags: only without any is it allowed.
         _rule(["clone"], "SCMP_ACT_ALLOW", where=("SCMP_CMP_MASKED_EQ", seccomp.CLONE_NEW)),
     ]
+    if apart:
+        rules += [
+            _rule(["fcntl"], "SCMP_ACT_ALLOW", where=("SCMP_CMP_EQ", command), index=1) for command in _FCNTL_ALLOWED
+        ]
+        rules += [
+            _rule(["fcntl"], "SCMP_ACT_ERRNO", errno.EPERM, where=("SCMP_CMP_EQ", command), index=1)
+            for command in seccomp.FCNTL_APART
+        ]
     sockets = ["socket", "socketpair"]
     rules += [_rule(sockets, "SCMP_ACT_ALLOW", where=("SCMP_CMP_EQ", family)) for family in families]
     # One by one: runc takes several conditions on one argument for alternatives.
@@ -71,14 +87,18 @@ def profile() -> str:
 
 
 def _rule(
-    names: Iterable[str], action: str, error: int | None = None, where: tuple[str, int] | None = None
+    names: Iterable[str],
+    action: str,
+    error: int | None = None,
+    where: tuple[str, int] | None = None,
+    index: int = 0,
 ) -> dict[str, Any]:
-    """Return what becomes of the calls `names`, if `where` (operation, operand) holds for their first argument."""
+    """Return what becomes of the calls `names`, if `where` (operation, operand) holds for their argument `index`."""
     rule: dict[str, Any] = {"names": list(names), "action": action}
     if error is not None:
         rule["errnoRet"] = error
     if where is not None:
         operation, operand = where
         # For SCMP_CMP_MASKED_EQ the operand is the mask, and what is left must be `valueTwo`.
-        rule["args"] = [{"index": 0, "value": operand, "valueTwo": 0, "op": operation}]
+        rule["args"] = [{"index": index, "value": operand, "valueTwo": 0, "op": operation}]
     return rule

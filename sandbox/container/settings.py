@@ -5,12 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sandbox import proc_constants
 from sandbox.container import seccomp_profile, supervisor
 from sandbox.interpreter import Interpreter
 from sandbox.job import EXTRA_OUTPUT, OUTPUT, Job, Limits
 
 N_KEPT = 2
 """Processes of a container that are not the job's: Docker's init and the keeper."""
+_MASKED = (  # what the engine masks by itself where it is told nothing
+    *("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug"),
+    *("/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware"),
+    *("/sys/block", "/sys/class/block", "/sys/class/net", "/sys/dev/block", "/sys/fs/ext4", "/sys/kernel"),  # and ours
+)
 _INODE_BYTES = 1024  # what the kernel holds for an empty file of a tmpfs, about
 
 
@@ -42,7 +48,7 @@ def settings(
         "Healthcheck": {"Test": ["NONE"]},  # the image's would run beside the job
         "Labels": dict(labels),
         "HostConfig": {
-            **_isolation(),
+            **_isolation(apart=job.apart),
             **_limits(job.limits, has_output=job.output is not None),
             "Mounts": [_mount(bind) for bind in binds],
             "Tmpfs": {**_scratch(job.limits), **{str(folder): "ro,size=4096" for folder in hidden}},
@@ -51,19 +57,34 @@ def settings(
     }
 
 
-def binds_of(python: Interpreter) -> list[Bind]:
-    """Return what shows an interpreter of this machine to a container, at its own place."""
-    return [Bind(path, str(path)) for path in (*python.shown, *(link for link, _ in python.links))]
+def binds_of(python: Interpreter, copy: Path = Path("/")) -> list[Bind]:
+    """Return what shows an interpreter of this machine to a container, at its own place, taken from below `copy`."""
+    folders = [(copy / path.relative_to("/"), path) for path in python.shown]
+    links = [Bind(link, str(link)) for link, _ in python.links]
+    return [*(Bind(source, str(path)) for source, path in folders if source.is_dir()), *links]
 
 
-def _isolation() -> dict[str, Any]:
+def binds_of_constants(folder: Path) -> list[Bind]:
+    """Return what covers counters of the whole machine by constant text, which is put into files in `folder`."""
+    binds = []
+    for name, text in proc_constants.texts().items():
+        if name in proc_constants.MASKABLE:
+            (folder / name).write_bytes(text)
+            (folder / name).chmod(0o444)
+            binds.append(Bind(folder / name, f"/proc/{name}"))
+    return binds
+
+
+def _isolation(*, apart: bool) -> dict[str, Any]:
+    counters = [f"/proc/{name}" for name in proc_constants.texts() if name not in proc_constants.MASKABLE]
     return {
         "NetworkMode": "none",
         "Dns": ["127.0.0.1"],  # or the host's own would be written into the container
         "DnsSearch": ["."],
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp_profile.profile()}"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp_profile.profile(apart=apart)}"],
+        "MaskedPaths": [*_MASKED, *counters, *(f"/proc/{name}" for name in proc_constants.FOLDERS)],
         "IpcMode": "private",
         "CgroupnsMode": "private",
         "Init": True,  # somebody must wait for orphans, or they count as processes until the end

@@ -5,9 +5,9 @@ run against a folder tree that looks like one.
 """
 
 import errno
-import itertools
 import os
 import re
+import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -27,7 +27,6 @@ _PERIOD_US = 100_000
 _INIT = 1  # process 1 of the job's pid namespace, which is bubblewrap's
 _V1_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 _V2_CONTROLLERS = ("memory", "pids", "cpu")
-_serial = itertools.count()
 _Group = TypeVar("_Group", bound=Control)
 
 
@@ -174,9 +173,12 @@ def read_v2(folder: Path, peak: MemoryPeak) -> Reading:
 
 
 def _name(label: str) -> str:
-    """Return a group's name that says whose it is, so that `_sweep` finds those of dead processes."""
+    """Return a group's name that says whose it is, so that `_sweep` finds those of dead processes.
+
+    It is random beyond that: a job can read it, and a number would tell how many jobs there were before.
+    """
     slug = re.sub(r"[^A-Za-z0-9]+", "-", label)[:60]
-    return f"{_PREFIX}.{os.getpid()}.{start_ticks(os.getpid())}.{next(_serial)}.{slug}"
+    return f"{_PREFIX}.{os.getpid()}.{start_ticks(os.getpid())}.{secrets.token_hex(8)}.{slug}"
 
 
 def _sweep(parent: Path) -> None:

@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sandbox.container.docker_sandbox import OWNER, DockerSandbox
 from sandbox.container.engine import Engine
 from sandbox.container.image import Wanted, find_or_build
 from sandbox.interpreter import own
-from sandbox.job import Job, Limits, Sandbox
+from sandbox.job import Execution, Job, Limits, Sandbox
 from tests.contracts.sandbox_contract import Gate, SandboxContract, control_groups, processes_with, python, wait_for
 from tests.docker_engine import skip_without_docker
 
@@ -62,6 +63,44 @@ class TestBubblewrap(SandboxContract):
         assert allowed[0] == allowed[1]
 
 
+class Apart:
+    """A sandbox whose jobs all learn nothing of each other."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self.close = sandbox.close
+
+    def run(self, job: Job) -> Execution:
+        return self._sandbox.run(replace(job, apart=True))
+
+
+def kept_apart(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Yield the sandbox for all tests of a class: the first job makes the copy."""
+    with closing(Apart(sandbox)) as apart:
+        apart.run(Job(python("pass"), "RUN/1/x", Limits(600.0, 0.25), Path(os.devnull)))
+        yield apart
+
+
+@pytest.fixture(scope="module")
+def bubblewrap_apart() -> Iterator[Sandbox]:
+    yield from kept_apart(BubblewrapSandbox())
+
+
+@pytest.fixture(scope="module")
+def docker_apart() -> Iterator[Sandbox]:
+    skip_without_docker()
+    yield from kept_apart(DockerSandbox(Wanted(python=own())))
+
+
+class TestBubblewrapApart(SandboxContract):
+    @pytest.fixture
+    def sandbox(self, bubblewrap_apart: Sandbox) -> Sandbox:
+        return bubblewrap_apart
+
+    def held(self) -> set[str]:
+        return control_groups(os.getpid())
+
+
 @pytest.mark.docker
 class TestDocker(SandboxContract):
     """With the interpreter of the tests, so that no image with PyTorch has to be built."""
@@ -83,3 +122,11 @@ class TestDocker(SandboxContract):
             found = engine.image(image.id)
         assert found is not None
         return {pair.partition("=")[0] for pair in found["Config"]["Env"]} - {"HOME", "LANG", "PATH"}
+
+
+@pytest.mark.docker
+@pytest.mark.long
+class TestDockerApart(TestDocker):
+    @pytest.fixture
+    def sandbox(self, docker_apart: Sandbox) -> Sandbox:  # type: ignore[override]
+        return docker_apart

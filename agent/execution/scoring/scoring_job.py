@@ -6,8 +6,12 @@ default, 8, lets every point of the bundled space through: its largest model tak
 baseline 2.6, and each 2.3 to start, which is 6.6 times as much (2026-11-29).
 """
 
-from collections.abc import Iterable, Mapping
+import ast
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +28,7 @@ the factor would only measure how busy the machine is."""
 START_WALL_SECONDS = 30.0
 """The same by the clock, which is what counts on a GPU. A busy machine makes jobs wait: with a load of 20 on 2
 processors, a container that does nothing took 3.8 s (docs/security.md)."""
+_COMPILES = re.compile(rb"torch\.compile|\.compile\(|inductor|triton|cpp_extension")
 
 
 def scoring_job(
@@ -50,7 +55,8 @@ def scoring_job(
         baseline: what scoring the baseline took; None: the task's limits alone.
     """
     limits = replace(limits_of(task), output_mb=answer_bytes / 2**20, cpu_seconds=None)
-    inside = [Mount(path, f"/data/{name}") for name, path in asked.items()]
+    inside = [Mount(path, f"/data/{name}", grows=question == "rounds") for name, path in asked.items()]
+    imports, compiles = needs_of(files, task.score.command)
     return Job(
         argv=(*task.score.command, question),
         label=label,
@@ -60,7 +66,32 @@ def scoring_job(
         mounts=(Mount(files, "/task"), Mount(artifact, "/in/artifact"), *inside),
         environment={**task.variables, **environment, "SCORE_ARTIFACT": "/in/artifact", "SCORE_OUTPUT": OUTPUT},
         workdir="/task",
+        apart=True,
+        imports=imports,
+        compiles=compiles,
     )
+
+
+def needs_of(files: Path, command: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the modules that the Python files below `files` import, or `command` runs, and whether they compile.
+
+    Files that are no Python import nothing. What is only imported by a computed name is not found.
+    """
+    modules = {module.partition(".")[0] for option, module in pairwise(command) if option == "-m"}
+    compiles = False
+    for path in files.rglob("*.py"):
+        source = path.read_bytes()
+        compiles = compiles or _COMPILES.search(source) is not None
+        try:
+            nodes = list(ast.walk(ast.parse(source)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
+                modules.add(node.module.partition(".")[0])
+    return tuple(sorted(modules - sys.stdlib_module_names)), compiles
 
 
 def capped(limits: Limits, question: Question, baseline: Score | None, factor: float) -> Limits:

@@ -1,0 +1,174 @@
+"""Which files of this machine a Python job needs to run: what is copied into memory, and nothing more.
+
+Packages are taken whole, by their metadata: that a file is not opened does not say that nobody looks for it.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+from sandbox.in_memory import elf
+from sandbox.interpreter import Interpreter
+
+_SMALL_PROGRAMS = ("cat", "env", "ls", "rm", "sh", "true", "uname")
+_COMPILERS = ("as", "c++", "cc", "g++", "gcc", "ld")
+_LOADED_BY_NAME = (  # by programs and libraries that do not name them in their files
+    *("libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libgomp.so.1", "libm.so.6", "libnss_dns.so.2", "libnss_files.so.2"),
+    *("libpthread.so.0", "libresolv.so.2", "librt.so.1", "libstdc++.so.6", "libutil.so.1"),
+)
+_OF_A_GPU = re.compile(r"libcuda\.so|libnvidia-(ml|ptxjitcompiler|nvvm|gpucomp)")  # the driver's; not run with a GPU
+_NOT_OF_PYTHON = {"site-packages", "dist-packages", "test", "idlelib", "turtledemo", "ensurepip", "tkinter"}
+_NOT_OF_PACKAGES = {"tests"}
+_COMPILED_WITH = {"include"}
+
+Keep = Callable[[Path], bool]
+
+
+class Closure:
+    """The files and symbolic links that are to be copied, each to its own place below the copy."""
+
+    def __init__(self, python: Interpreter) -> None:
+        self.paths: dict[Path, None] = {}  # in the order in which they were found
+        self._python = python
+        self._packages: set[str] = set()
+        self._real: dict[Path, Path] = {}  # of folders
+        self._compiler = False
+        self._base()
+
+    def add(self, modules: Iterable[str], *, compiler: bool = False) -> None:
+        """Add what holds `modules`, with all that its metadata requires; and what torch.compile needs, if asked."""
+        if compiler and not self._compiler:
+            self._compiler = True
+            self._add_compiler()
+        for folder in self._python.packages:
+            installed = {_plain(found.name): found for found in distributions(path=[str(folder)]) if found.name}
+            for module in modules:
+                owners = [name for name, found in installed.items() if module in _modules(found)]
+                for name in owners:
+                    self._add_package(folder, name, installed, extras=True)  # which it may look for, too
+                for path in () if owners else (folder / module, folder / f"{module}.py"):
+                    self._add_tree(path, lambda path: path.name not in _NOT_OF_PACKAGES)
+
+    def _base(self) -> None:
+        for program in _SMALL_PROGRAMS:
+            self._add_program(program)
+        for program in ("/usr/bin/prlimit", "/usr/bin/setpriv", "/sbin/ldconfig"):
+            self._add_file(Path(program))
+        for name in _LOADED_BY_NAME:
+            self._add_library(name)
+        for name in elf.system_libraries():
+            if _OF_A_GPU.match(name):
+                self._add_library(name)
+        self._add_tree(Path("/usr/lib/locale/C.utf8"), lambda _: True)
+        for folder in self._python.prefixes:
+            for path in (folder / "pyvenv.cfg", folder / "lib64", *folder.glob("lib/libpython*.so*")):
+                self._add_file(path)
+            for path in folder.glob("bin/python*"):
+                self._add_file(path)
+        for folder in self._python.libraries:
+            self._add_tree(folder, lambda path: path.name not in _NOT_OF_PYTHON and not path.name.startswith("config-"))
+        self._add_start_files()
+        self._add_file(self._python.executable)
+
+    def _add_start_files(self) -> None:
+        """Add the .pth files, and the modules that those run whenever Python starts."""
+        for folder in self._python.packages:
+            for path in folder.glob("*.pth"):
+                self._add_file(path)
+                for words in re.findall(r"import\s+(\w+)|__import__\('(\w+)'\)", path.read_text(errors="replace")):
+                    for module in filter(None, words):
+                        self._add_tree(folder / module, lambda _: True)
+                        self._add_file(folder / f"{module}.py")
+
+    def _add_package(
+        self, folder: Path, name: str, installed: dict[str, Distribution], *, extras: bool = False
+    ) -> None:
+        if name in self._packages or name not in installed:
+            return
+        self._packages.add(name)
+        for file in installed[name].files or ():
+            path = Path(os.path.normpath(folder / file))
+            parts = set(file.parts)
+            if parts & _NOT_OF_PACKAGES or path.suffix == ".a" or (parts & _COMPILED_WITH and not self._compiler):
+                continue
+            self._add_file(path)
+            cached = path.parent / "__pycache__"
+            if path.suffix == ".py":
+                for compiled in cached.glob(f"{path.stem}.cpython-*.pyc"):
+                    self._add_file(compiled)
+        for required in installed[name].requires or ():
+            match = re.match(r"[A-Za-z0-9._-]+", required)
+            if match is not None and (extras or "extra ==" not in required):
+                self._add_package(folder, _plain(match[0]), installed)
+
+    def _add_compiler(self) -> None:
+        for program in _COMPILERS:
+            self._add_program(program)
+        for tree in ("/usr/lib/gcc", "/usr/libexec/gcc", "/usr/include"):
+            self._add_tree(Path(tree), lambda _: True)
+        for folder in {path.parent for path in elf.system_libraries().values()}:
+            for pattern in ("*.o", "lib*.so", "libc_nonshared.a", "libm*.a", "libpthread*.a"):
+                for path in folder.glob(pattern):
+                    self._add_file(path)
+        for folder in self._python.prefixes:
+            self._add_tree(folder / "include", lambda _: True)
+
+    def _add_program(self, name: str) -> None:
+        for folder in ("/usr/bin", "/bin"):
+            self._add_file(Path(folder, name))
+
+    def _add_library(self, name: str) -> None:
+        path = elf.system_libraries().get(name)
+        if path is not None:
+            self._add_file(path)
+
+    def _add_tree(self, folder: Path, keep: Keep) -> None:
+        for path in _walk(folder, keep):
+            self._add_file(path)
+
+    def _add_file(self, path: Path) -> None:
+        """Add a file, what its links lead to, and the libraries that it names. Nothing if it is not there."""
+        folder = path.parent
+        if folder not in self._real:
+            self._real[folder] = Path(os.path.realpath(folder))  # /bin/sh of a merged /usr lies in /usr/bin
+        place = self._real[folder] / path.name
+        if place in self.paths:
+            return
+        if place.is_symlink():
+            self.paths[place] = None
+            self._add_file(Path(os.path.normpath(place.parent / place.readlink())))
+        elif place.is_file():
+            self.paths[place] = None
+            if (".so" in place.name or os.access(place, os.X_OK)) and os.access(place, os.R_OK):
+                for name in elf.needed(place):
+                    self._add_file(Path(name)) if name.startswith("/") else self._add_library(name)
+
+
+def _walk(folder: Path, keep: Keep) -> Iterator[Path]:
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if not keep(path):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _walk(path, keep)
+        else:
+            yield path
+
+
+def _modules(found: Distribution) -> set[str]:
+    """Return the modules and packages of the first level that a distribution installs."""
+    tops = set((found.read_text("top_level.txt") or "").split())
+    for file in found.files or ():
+        first = file.parts[0]
+        if len(file.parts) > 1 and first.isidentifier():
+            tops.add(first)
+        elif len(file.parts) == 1 and file.suffix in (".py", ".so"):
+            tops.add(first.partition(".")[0])
+    return tops
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,94 @@
+"""A folder in memory that only this program enters: its own tmpfs for root, else a part of /dev/shm, else a disk."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox import host_identity
+
+NAME = "autocentaur-in-memory."
+"""How the names of these folders begin; the rest is whose they are."""
+SHARED_MEMORY = Path("/dev/shm")
+SPARE_BYTES = 256 << 20
+"""What must stay free beside a copy."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of mode 0700. `lacking` says why it is on a disk, where it is; else it is empty."""
+
+    folder: Path
+    lacking: str = ""
+
+    def remove(self) -> None:
+        """Leave nothing of it. Safe to call twice."""
+        _remove(self.folder)
+
+
+def make(n_bytes: int, shared_memory: Path = SHARED_MEMORY) -> Place:
+    """Return a new place for `n_bytes`."""
+    lacking = _too_little_memory(n_bytes)
+    if not lacking:
+        if os.geteuid() == 0:
+            folder = _new_folder(Path(tempfile.gettempdir()))
+            if _mounted(folder):
+                return Place(folder)
+            _remove(folder)
+        lacking = cannot_hold(shared_memory, n_bytes)
+        if not lacking:
+            return Place(_new_folder(shared_memory))
+    return Place(_new_folder(Path(tempfile.gettempdir())), lacking)
+
+
+def cannot_hold(folder: Path, n_bytes: int) -> str:
+    """Return why no copy of `n_bytes` can be made and run in `folder`; nothing if it can."""
+    try:
+        found = os.statvfs(folder)
+    except OSError as error:
+        return f"there is no {folder} ({error.strerror})"
+    if found.f_flag & os.ST_NOEXEC:
+        return f"no program can be run in {folder} (noexec)"
+    if found.f_bavail * found.f_frsize < n_bytes + SPARE_BYTES // 4:
+        return f"{folder} has {found.f_bavail * found.f_frsize / 2**20:.0f} MiB, {n_bytes / 2**20:.0f} are needed"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"{folder} cannot be written"
+    return ""
+
+
+def sweep(shared_memory: Path = SHARED_MEMORY) -> None:
+    """Remove what programs that are dead have left."""
+    for parent in dict.fromkeys((Path(tempfile.gettempdir()), shared_memory)):
+        for folder in parent.glob(f"{NAME}*"):
+            owned = folder.name.removeprefix(NAME).rpartition(".")[0]
+            if host_identity.is_dead(owned) and folder.stat().st_uid == os.geteuid():
+                _remove(folder)
+
+
+def _new_folder(parent: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"{NAME}{host_identity.own()}.", dir=parent))
+
+
+def _mounted(folder: Path) -> bool:
+    command = ["mount", "-t", "tmpfs", "-o", "mode=0700,nosuid,nodev", "autocentaur", str(folder)]
+    return (
+        shutil.which("mount") is not None and not subprocess.run(command, capture_output=True, check=False).returncode
+    )
+
+
+def _remove(folder: Path) -> None:
+    if os.path.ismount(folder):
+        subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, check=False)
+    with suppress(FileNotFoundError):  # another process removes it, too
+        shutil.rmtree(folder)
+
+
+def _too_little_memory(n_bytes: int) -> str:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    if free >= n_bytes + SPARE_BYTES:
+        return ""
+    return f"{free / 2**20:.0f} MiB of memory are free, {(n_bytes + SPARE_BYTES) / 2**20:.0f} are needed"

@@ -1,0 +1,52 @@
+"""Constant text in place of the files under /proc that count for the whole machine: one job would tell another by them.
+
+What a job does moves these counters, and a job that runs later or beside it could read that. Here are the same lines
+with all numbers 0, but for the machine's memory, which programs plan by, and the time of its start.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+_COUNTERS = (
+    *("buddyinfo", "cgroups", "diskstats", "interrupts", "loadavg", "locks", "meminfo", "schedstat", "slabinfo"),
+    *("softirqs", "stat", "swaps", "uptime", "vmstat", "zoneinfo", "pressure/cpu", "pressure/io", "pressure/memory"),
+    *("pressure/irq", "sys/fs/dentry-state", "sys/fs/file-nr", "sys/fs/inode-nr", "sys/fs/inode-state"),
+)
+FOLDERS = ("fs", "irq")
+"""Folders below /proc with counters in files of all kinds; shown empty."""
+MASKABLE = ("diskstats", "loadavg", "meminfo", "stat", "swaps", "uptime")
+"""Those that Docker lets be covered by a file of ours; the others can only be shown empty there."""
+_NUMBER = re.compile(r"(?<![A-Za-z_0-9.])(\d+\.\d+|\d+)(?![A-Za-z_0-9])")
+
+
+@cache
+def texts() -> dict[str, bytes]:
+    """Return the constant text of each file, by its name below /proc; of those that this kernel has."""
+    found = {}
+    for name in _COUNTERS:
+        path = Path("/proc", name)
+        try:
+            found[name] = constant(name, path.read_text()).encode()
+        except FileNotFoundError:
+            continue
+        except OSError:  # no job may read it either
+            found[name] = b""
+    return found
+
+
+def constant(name: str, text: str) -> str:
+    """Return `text` of the file `name` with nothing in it that changes."""
+    if name in ("locks", "swaps"):
+        return "".join(text.splitlines(keepends=True)[:1]) if name == "swaps" else ""
+    if name == "meminfo":
+        total = re.search(r"^MemTotal:\s+(\d+)", text, re.MULTILINE)
+        text = re.sub(r"\d+ kB", "0 kB", text)
+        free = total[1] if total is not None else "0"
+        return re.sub(r"^(Mem(?:Total|Free|Available):\s+)0", rf"\g<1>{free}", text, flags=re.MULTILINE)
+    lines = (line if line.startswith("btime ") else _zeros(line) for line in text.splitlines(keepends=True))
+    return "".join(lines)
+
+
+def _zeros(line: str) -> str:
+    return _NUMBER.sub(lambda match: "0.00" if "." in match[0] else "0", line)

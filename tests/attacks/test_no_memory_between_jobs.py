@@ -1,0 +1,142 @@
+"""What a job apart does is not to be seen by a later job: bits sent by the kernel's caches arrive by chance.
+
+The first job of a pair sends bits; the second times the same look-ups or reads. At chance, half of them are right.
+"""
+
+import ast
+import math
+import os
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
+from sandbox.job import Job, Limits, Mount, Sandbox
+
+N_BITS, N_PAIRS = 512, 3  # 1,536 bits a case
+LIMITS = Limits(wall_seconds=600.0, memory_gb=0.5)
+
+LOOK_UP = """
+import os
+for name in {names!r}:
+    for _ in range(2):
+        try: os.stat(name)
+        except OSError: pass
+"""
+TIME_LOOK_UPS = """
+import os, time
+def cost(name):
+    begin = time.perf_counter_ns()
+    try: os.stat(name)
+    except OSError: pass
+    return time.perf_counter_ns() - begin
+for name in {warm!r}: cost(name); cost(name)
+print([(cost(a), cost(b)) for a, b in {pairs!r}])
+"""
+READ = """
+import os
+file = os.open({path!r}, os.O_RDONLY)
+for at in {places!r}: os.pread(file, 64, at)
+"""
+TIME_READS = """
+import os, time
+file = os.open({path!r}, os.O_RDONLY)
+def cost(at):
+    begin = time.perf_counter_ns()
+    os.pread(file, 64, at)
+    return time.perf_counter_ns() - begin
+cost(0); cost(0)
+print([(cost(a), cost(b)) for a, b in {pairs!r}])
+"""
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    with closing(BubblewrapSandbox()) as box:
+        yield box
+
+
+def ran(box: Sandbox, folder: Path, code: str, *, apart: bool) -> str:
+    argv = ("python", "-I", "-S", "-c", code)
+    (folder / "task").mkdir(exist_ok=True)
+    (folder / "task").chmod(0o755)
+    mounts = (Mount(folder / "task", "/task"),)
+    execution = box.run(Job(argv, "RUN/1/claim", LIMITS, folder / "log", mounts=mounts, apart=apart))
+    assert execution.exit_code == 0, (folder / "log").read_text()
+    assert not [word for word in execution.unenforced if word.startswith("apart")]
+    return (folder / "log").read_text()
+
+
+def right_by_look_ups(box: Sandbox, folder: Path, base: str, *, sends: bool, reads: bool) -> int:
+    """Return how many bits came through; `sends` and `reads` say which of the two jobs is apart."""
+    salt, bits = os.urandom(4).hex(), [random.getrandbits(1) for _ in range(N_BITS)]
+    pairs = [(f"{base}/{salt}_{n}_0", f"{base}/{salt}_{n}_1") for n in range(N_BITS)]
+    ran(box, folder, LOOK_UP.format(names=[pair[bit] for pair, bit in zip(pairs, bits, strict=True)]), apart=sends)
+    warm = [f"{base}/warm{n}" for n in range(50)]
+    costs = ast.literal_eval(ran(box, folder, TIME_LOOK_UPS.format(warm=warm, pairs=pairs), apart=reads))
+    return sum((b < a) == bit for (a, b), bit in zip(costs, bits, strict=True))
+
+
+def right_by_reads(box: Sandbox, folder: Path, path: str, *, sends: bool, reads: bool) -> int:
+    """The same, by pages of a file: two neighbours a bit, of which one is read."""
+    step = os.path.getsize(path) // (2 * N_BITS + 2) // 4096 * 4096
+    first = random.randrange(1, step // 4096) * 4096  # other pages in each pair of jobs
+    places = random.sample([first + n * step for n in range(2 * N_BITS)], 2 * N_BITS)
+    pairs = list(zip(places[::2], places[1::2], strict=True))
+    bits = [random.getrandbits(1) for _ in pairs]
+    chosen = [pair[bit] for pair, bit in zip(pairs, bits, strict=True)]
+    ran(box, folder, READ.format(path=path, places=chosen), apart=sends)
+    costs = ast.literal_eval(ran(box, folder, TIME_READS.format(path=path, pairs=pairs), apart=reads))
+    return sum((b < a) == bit for (a, b), bit in zip(costs, bits, strict=True))
+
+
+def within_chance(right: int, n: int) -> bool:
+    """Return whether `right` of `n` bits lie within three standard deviations of a half."""
+    return abs(right - n / 2) <= 3 * math.sqrt(n) / 2
+
+
+WHO = pytest.mark.parametrize(("sends", "reads"), [(True, True), (True, False)], ids=["scoring", "training"])
+BASES = {"task": "/task", "system": "/usr/lib", "packages": f"{sys.prefix}/lib"}
+
+
+@pytest.mark.long
+@WHO
+@pytest.mark.parametrize("base", BASES.values(), ids=BASES)
+def test_failed_look_ups_of_a_job_apart_are_forgotten(
+    box: Sandbox, tmp_path: Path, base: str, sends: bool, reads: bool
+) -> None:
+    tmp_path.chmod(0o755)
+    right = sum(right_by_look_ups(box, tmp_path, base, sends=sends, reads=reads) for _ in range(N_PAIRS))
+    print(f"\n{base}: {right} of {N_BITS * N_PAIRS}")
+    assert within_chance(right, N_BITS * N_PAIRS)
+
+
+@pytest.mark.long
+@WHO
+def test_reads_of_a_job_apart_are_forgotten(box: Sandbox, tmp_path: Path, sends: bool, reads: bool) -> None:
+    tmp_path.chmod(0o755)
+    path = largest_library()
+    right = sum(right_by_reads(box, tmp_path, path, sends=sends, reads=reads) for _ in range(N_PAIRS))
+    print(f"\n{path}: {right} of {N_BITS * N_PAIRS}")
+    assert within_chance(right, N_BITS * N_PAIRS)
+
+
+def test_the_look_ups_of_other_jobs_are_remembered(box: Sandbox, tmp_path: Path) -> None:
+    # That the probe sees what there is to see: without it, the tests above would say nothing.
+    right = right_by_look_ups(box, tmp_path, "/usr/lib", sends=False, reads=False)
+    assert right > 0.75 * N_BITS
+
+
+def largest_library() -> str:
+    """Return the largest file that every copy has."""
+    folder = Path(sys.base_prefix, "lib")
+    files = [
+        *folder.glob("libpython3*.so*"),
+        *folder.glob("python3*/lib-dynload/*.so"),
+        Path(os.path.realpath(sys.executable)),
+    ]
+    return str(max((path for path in files if not path.is_symlink()), key=lambda path: path.stat().st_size))
