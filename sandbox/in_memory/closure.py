@@ -48,8 +48,10 @@ class Closure:
                 owners = [name for name, found in installed.items() if module in _modules(found)]
                 for name in owners:
                     self._add_package(folder, name, installed, extras=True)  # which it may look for, too
-                for path in () if owners else (folder / module, folder / f"{module}.py"):
-                    self._add_tree(path, lambda path: path.name not in _NOT_OF_PACKAGES)
+                if not owners:  # put there without an installer
+                    self._add_tree(folder / module, lambda path: path.name not in _NOT_OF_PACKAGES)
+                    for path in (folder / f"{module}.py", *folder.glob(f"{module}.*.so")):
+                        self._add_file(path)
 
     def _base(self) -> None:
         for program in _SMALL_PROGRAMS:

@@ -23,7 +23,7 @@ def needed(file: Path) -> tuple[str, ...]:
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
                 return _named(data)
-            except (struct.error, ValueError):  # cut off, or not as the format says
+            except (struct.error, ValueError, OverflowError):  # cut off, or not as the format says
                 return ()
 
 

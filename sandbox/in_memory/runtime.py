@@ -7,7 +7,8 @@ times, before any job sees it, and what a job reads is no news.
 import os
 import shutil
 import threading
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Runtime:
         self._known: set[tuple[str, bool]] = set()
         self._copied: set[Path] = set()
         self._place: place.Place | None = None
+        self._at_the_end: Callable[[], object] = _nothing  # is also called when the program ends without `close`
 
     @property
     def lacking(self) -> str:
@@ -56,7 +58,9 @@ class Runtime:
             if self._place is not None and asked <= self._known:
                 return self._place.folder / "runtime"
             wanted = self._wanted(modules, compiler=compiler)
-            self._place = self._place or place.make(sum(map(_bytes, wanted)))
+            if self._place is None:
+                self._place = place.make(sum(map(_bytes, wanted)))
+                self._at_the_end = weakref.finalize(self, _remove_own, self._place, os.getpid())
             folder = self._place.folder / "runtime"
             for path in wanted:
                 _copy(path, folder)
@@ -88,11 +92,19 @@ class Runtime:
     def close(self) -> None:
         """Remove the copy. Safe to call twice."""
         with self._lock:
-            if self._place is not None:
-                self._place.remove()
+            self._at_the_end()
             self._place, self._closure = None, None
             self._copied.clear()
             self._known.clear()
+
+
+def _nothing() -> None:
+    """There is no copy yet."""
+
+
+def _remove_own(made: place.Place, maker: int) -> None:
+    if os.getpid() == maker:  # and not a process that it has forked
+        made.remove()
 
 
 def unseparated(job: Job, runtime: Runtime) -> tuple[str, ...]:

@@ -8,13 +8,14 @@ import math
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
+from sandbox.in_memory import place
 from sandbox.job import Job, Limits, Mount, Sandbox
 
 N_BITS, N_PAIRS = 512, 3  # 1,536 bits a case
@@ -81,10 +82,12 @@ def right_by_look_ups(box: Sandbox, folder: Path, base: str, *, sends: bool, rea
     return sum((b < a) == bit for (a, b), bit in zip(costs, bits, strict=True))
 
 
-def right_by_reads(box: Sandbox, folder: Path, path: str, *, sends: bool, reads: bool) -> int:
-    """The same, by pages of a file: two neighbours a bit, of which one is read."""
-    step = os.path.getsize(path) // (2 * N_BITS + 2) // 4096 * 4096
-    first = random.randrange(1, step // 4096) * 4096  # other pages in each pair of jobs
+def right_by_reads(
+    box: Sandbox, folder: Path, path: str, *, sends: bool, reads: bool, host_path: str | None = None
+) -> int:
+    """The same, by pages of a file: two a bit, of which one is read. `host_path` is where it lies on the host."""
+    step = os.path.getsize(host_path or path) // (2 * N_BITS + 2) // 4096 * 4096
+    first = random.randrange(step // 4096) * 4096  # other pages in each pair of jobs
     places = random.sample([first + n * step for n in range(2 * N_BITS)], 2 * N_BITS)
     pairs = list(zip(places[::2], places[1::2], strict=True))
     bits = [random.getrandbits(1) for _ in pairs]
@@ -94,9 +97,18 @@ def right_by_reads(box: Sandbox, folder: Path, path: str, *, sends: bool, reads:
     return sum((b < a) == bit for (a, b), bit in zip(costs, bits, strict=True))
 
 
-def within_chance(right: int, n: int) -> bool:
-    """Return whether `right` of `n` bits lie within three standard deviations of a half."""
-    return abs(right - n / 2) <= 3 * math.sqrt(n) / 2
+def arrive_by_chance(measure: Callable[[], int]) -> bool:
+    """Return whether `measure`, how many of N_BITS were right, lies within three standard deviations of a half.
+
+    Chance alone is outside once in 370 times, so that it is asked once more there.
+    """
+    n = N_BITS * N_PAIRS
+    for _ in range(2):
+        right = sum(measure() for _ in range(N_PAIRS))
+        print(f"{right} of {n}")
+        if abs(right - n / 2) <= 3 * math.sqrt(n) / 2:
+            return True
+    return False
 
 
 WHO = pytest.mark.parametrize(("sends", "reads"), [(True, True), (True, False)], ids=["scoring", "training"])
@@ -110,9 +122,7 @@ def test_failed_look_ups_of_a_job_apart_are_forgotten(
     box: Sandbox, tmp_path: Path, base: str, sends: bool, reads: bool
 ) -> None:
     tmp_path.chmod(0o755)
-    right = sum(right_by_look_ups(box, tmp_path, base, sends=sends, reads=reads) for _ in range(N_PAIRS))
-    print(f"\n{base}: {right} of {N_BITS * N_PAIRS}")
-    assert within_chance(right, N_BITS * N_PAIRS)
+    assert arrive_by_chance(lambda: right_by_look_ups(box, tmp_path, base, sends=sends, reads=reads))
 
 
 @pytest.mark.long
@@ -120,19 +130,46 @@ def test_failed_look_ups_of_a_job_apart_are_forgotten(
 def test_reads_of_a_job_apart_are_forgotten(box: Sandbox, tmp_path: Path, sends: bool, reads: bool) -> None:
     tmp_path.chmod(0o755)
     path = largest_library()
-    right = sum(right_by_reads(box, tmp_path, path, sends=sends, reads=reads) for _ in range(N_PAIRS))
-    print(f"\n{path}: {right} of {N_BITS * N_PAIRS}")
-    assert within_chance(right, N_BITS * N_PAIRS)
+    assert arrive_by_chance(lambda: right_by_reads(box, tmp_path, path, sends=sends, reads=reads))
 
 
 def test_the_look_ups_of_other_jobs_are_remembered(box: Sandbox, tmp_path: Path) -> None:
     # That the probe sees what there is to see: without it, the tests above would say nothing.
+    tmp_path.chmod(0o755)
     right = right_by_look_ups(box, tmp_path, "/usr/lib", sends=False, reads=False)
     assert right > 0.75 * N_BITS
 
 
+def test_the_reads_of_other_jobs_are_remembered(box: Sandbox, tmp_path: Path) -> None:
+    # Of a file on a disk that nobody has read since the machine started. Jobs apart get a copy of their own.
+    tmp_path.chmod(0o755)
+    (tmp_path / "task").mkdir(mode=0o755)
+    cold = tmp_path / "task" / "cold"
+    with cold.open("wb") as file:
+        file.write(os.urandom(1 << 20) * (N_BITS // 2))  # 256 KiB for each place: more than what is read ahead
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if (tmp_path / "task").stat().st_dev == os.stat("/dev/shm").st_dev:
+        pytest.skip("the folder of the tests is in memory, where nothing is cold")
+    right = right_by_reads(box, tmp_path, "/task/cold", sends=False, reads=False, host_path=str(cold))
+    assert right > 0.75 * N_BITS
+
+
+def test_where_the_copy_is_on_a_disk_every_job_says_so(
+    box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "_too_little_memory", lambda _: "7 MiB of memory are free")
+    with closing(BubblewrapSandbox()) as without_memory:
+        argv = ("python", "-I", "-S", "-c", "print('ran')")
+        execution = without_memory.run(Job(argv, "RUN/1/claim", LIMITS, tmp_path / "log", apart=True))
+        other = without_memory.run(Job(argv, "RUN/1/train", LIMITS, tmp_path / "log"))
+    assert (tmp_path / "log").read_text() == "ran\n"
+    assert [word for word in execution.unenforced if word.startswith("apart: ") and "7 MiB of memory are free" in word]
+    assert not [word for word in other.unenforced if word.startswith("apart")]
+
+
 def largest_library() -> str:
-    """Return the largest file that every copy has."""
+    """Return the largest file that a copy always has."""
     folder = Path(sys.base_prefix, "lib")
     files = [
         *folder.glob("libpython3*.so*"),

@@ -50,8 +50,15 @@ def test_the_contract_holds_for_an_ordinary_user_of_dockers_group() -> None:
     assert "skipped" not in said
 
 
-def _run_contract(name: str, prefix: list[str]) -> str:
-    """Return what the contract suite of that name printed, run as the user that `prefix` makes."""
+@pytest.mark.long
+def test_jobs_apart_tell_each_other_nothing_for_an_ordinary_user() -> None:
+    said = _run_contract("test", _as_user(), "tests/attacks/test_no_memory_between_jobs.py", "-m", "long or not long")
+    assert " passed" in said
+    assert "skipped" not in said
+
+
+def _run_contract(name: str, prefix: list[str], suite: str = "tests/contracts/test_sandbox.py", *more: str) -> str:
+    """Return what the tests of that name in `suite` printed, run as the user that `prefix` makes."""
     if os.geteuid() != 0:
         pytest.skip("already an ordinary user: tests/contracts/test_sandbox.py is this test")
     python = _python_for_all()
@@ -61,7 +68,6 @@ def _run_contract(name: str, prefix: list[str]) -> str:
     folder.mkdir(mode=0o700)
     try:
         os.chown(folder, _USER, _USER)
-        suite = _ROOT / "tests/contracts/test_sandbox.py"
         options = [
             "-q",
             "-rs",
@@ -73,7 +79,7 @@ def _run_contract(name: str, prefix: list[str]) -> str:
             f"--basetemp={folder}/pytest",
         ]
         ran = subprocess.run(
-            [*prefix, python, "-m", "pytest", *options, str(suite)],
+            [*prefix, python, "-m", "pytest", *options, *more, str(_ROOT / suite)],
             cwd=_ROOT,
             env={
                 "PATH": "/usr/bin:/bin",

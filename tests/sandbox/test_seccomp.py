@@ -4,6 +4,7 @@ import errno
 import platform
 import struct
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -52,9 +53,36 @@ def test_clone_makes_processes_but_no_namespaces(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "-1\n0\n"
 
 
+_OF_OTHERS = """
+import fcntl, os
+for act in (
+    lambda: fcntl.flock(1, fcntl.LOCK_EX), lambda: fcntl.lockf(1, fcntl.LOCK_EX), lambda: os.statvfs("/"),
+    lambda: os.fstatvfs(1), lambda: fcntl.fcntl(1, 1024, 0), lambda: fcntl.fcntl(1, 1026, 1),
+    lambda: fcntl.fcntl(1, 36, bytes(32)),
+):
+    try:
+        act()
+        print("WORKED")
+    except OSError as error:
+        print(error.errno)
+print(fcntl.fcntl(1, fcntl.F_GETFD), os.dup(1) > 1)
+"""
+
+
+def test_a_job_apart_has_no_locks_watches_and_counters_beyond_itself(tmp_path: Path) -> None:
+    numbers = sorted(seccomp.refused_apart().values())
+    code = _NEVER + f"print(*(libc.syscall(n, 0, 0, 0, 0, 0, 0) for n in {numbers}))" + _OF_OTHERS
+    job = Job(("python", "-I", "-S", "-c", code), "test", Limits(60.0, 0.25), tmp_path / "log", apart=True)
+    with closing(BubblewrapSandbox()) as sandbox:
+        assert sandbox.run(job).exit_code == 0
+    said = (tmp_path / "log").read_text().splitlines()
+    assert said == [" ".join(["-1"] * len(numbers)), *["1"] * 7, "0 True"]
+
+
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_program_only_jumps_forward_and_to_its_own_instructions(machine: str) -> None:
-    code = list(struct.iter_unpack("=HBBI", seccomp.program(("memfd_create",), machine)))
+def test_program_only_jumps_forward_and_to_its_own_instructions(machine: str, apart: bool) -> None:
+    code = list(struct.iter_unpack("=HBBI", seccomp.program(("memfd_create",), machine, apart=apart)))
     assert len(code) < 4096
     for place, (operation, if_true, if_false, _) in enumerate(code):
         if operation & 0x07 == 0x05:  # a jump
@@ -80,7 +108,7 @@ def test_the_other_call_table_kills(tmp_path: Path) -> None:
     reason="no kernel headers here",
 )
 def test_numbers_are_those_of_the_kernel_headers() -> None:
-    for name, number in seccomp.refused().items():
+    for name, number in {**seccomp.refused(), **seccomp.refused_apart()}.items():
         source = f"#include <asm/unistd.h>\n__NR_{name}\n"
         ran = subprocess.run(["cpp", "-P"], input=source, capture_output=True, text=True, check=False)
         if ran.returncode == 0 and not ran.stdout.split()[-1].startswith("__NR"):  # older headers lack the youngest
