@@ -95,6 +95,7 @@ class Execution:
     unenforced: tuple[str, ...] = ()  # limits that were not, or only approximately, enforced, with the reason
     peak_vram_gb: float | None = None  # of its GPU, GiB, as the driver counts; None where it cannot be known
     gpu_state: GpuState | None = None  # None: it had no GPU, or the driver cannot be asked
+    copied_gb: float = 0.0  # of a job apart: what it and its like share, copied once for them all, GiB
 
 
 class Sandbox(Protocol):

@@ -142,13 +142,16 @@ def refused_apart(machine: str | None = None) -> dict[str, int]:
     return {name: row[column] or 0 for name, row in _APART.items() if row[column] is not None}
 
 
-def program(also_refused: Iterable[str] = (), machine: str | None = None, *, apart: bool = False) -> bytes:
+def program(
+    also_refused: Iterable[str] = (), machine: str | None = None, *, apart: bool = False, compiles: bool = False
+) -> bytes:
     """Return the filter as an array of struct sock_filter, as `bwrap --seccomp` reads it.
 
     Refused calls fail with EPERM; clone3, whose flags a filter cannot see, and calls newer than the table with
     ENOSYS, so that the C library falls back; other socket families with EAFNOSUPPORT; a foreign call table kills.
     `also_refused` adds calls of `sched_setaffinity`, `memfd_create`, `shmget`; `apart` what would tell one job of
-    another: locks, watches, counters of the machine.
+    another: locks, watches, counters of the machine. With `compiles`, flock is answered as if it had locked:
+    torch.compile does not work without, and locks only what is its own job's.
 
     Raises:
         KeyError: the machine is neither x86_64 nor aarch64, or a name of `also_refused` is not one of the three.
@@ -167,7 +170,10 @@ def program(also_refused: Iterable[str] = (), machine: str | None = None, *, apa
         (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
     ]
     numbers = [*refused(machine).values(), *(_ON_REQUEST[name][column] for name in also_refused)]
-    numbers += refused_apart(machine).values() if apart else ()
+    if apart:
+        numbers += [number for name, number in refused_apart(machine).items() if name != "flock"]
+        answer = 0 if compiles else errno.EPERM  # 0: done, without anything being locked
+        code += [(_EQUAL, 0, 1, refused_apart(machine)["flock"]), (_RETURN, 0, 0, _ERRNO | answer)]
     for number in sorted(numbers):
         code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
     code += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]

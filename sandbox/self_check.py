@@ -1,8 +1,10 @@
 """What a sandbox enforces on this machine, found out by jobs that try to break it. `agent doctor` shows it."""
 
 import os
+import statistics
 import tempfile
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.job import Execution, Job, Limits, Sandbox, StoppedBy
@@ -47,13 +49,17 @@ _LIMITS = Limits(wall_seconds=60.0, memory_gb=0.125, processes=16, output_mb=2.0
 class Finding:
     """What came of one try."""
 
-    limit: str  # a name of `Limits`, or "start", "network", "environment"
+    limit: str  # a name of `Limits`, or "start", "network", "environment", "apart"
     holds: bool
     detail: str  # one line
 
 
-def probe(sandbox: Sandbox) -> tuple[Finding, ...]:
-    """Run a few small jobs, about two seconds in all, and return what held.
+def probe(sandbox: Sandbox, imports: tuple[str, ...] = (), *, compiles: bool = False) -> tuple[Finding, ...]:
+    """Run a few small jobs and return what held. They take about two seconds, and what the copy of jobs apart takes.
+
+    Args:
+        imports: the modules that scoring jobs will import.
+        compiles: whether they will compile.
 
     Raises:
         SandboxError: the sandbox does not work here; the message has the remedy.
@@ -79,6 +85,7 @@ def probe(sandbox: Sandbox) -> tuple[Finding, ...]:
             )
         finally:
             del os.environ[_OURS]
+        apart = _apart(sandbox, replace(_job(place, "pass"), apart=True, imports=imports, compiles=compiles))
     inexact = {limit.partition(":")[0]: limit.partition(":")[2].strip() for limit in first.unenforced}
     return (
         Finding("start", True, first.sandbox),
@@ -91,15 +98,47 @@ def probe(sandbox: Sandbox) -> tuple[Finding, ...]:
         Finding("log_mb", log.log_truncated, "the middle was dropped" if log.log_truncated else "not bounded"),
         Finding("network", network.startswith("no network"), network.strip() or "a connection was made"),
         Finding("environment", environment == "hidden\n", f"a variable of ours is {environment.strip() or 'unknown'}"),
+        apart,
+    )
+
+
+def _apart(sandbox: Sandbox, job: Job) -> Finding:
+    """Return whether scoring jobs run from memory, what the copy takes, and a job with it and without."""
+    copied_gb = 0.0
+    seconds: dict[str, list[float]] = {"first": [], "memory": [], "disk": []}
+    for kind in ("first", *("memory", "disk") * 3):
+        started = time.monotonic()
+        execution = sandbox.run(replace(job, apart=kind != "disk"))
+        seconds[kind].append(time.monotonic() - started)
+        if execution.exit_code != 0:
+            return Finding("apart", False, f"a scoring job did not start: {job.log.read_text().strip()[-200:]}")
+        copied_gb = max(copied_gb, execution.copied_gb)
+        lacking = [word for word in execution.unenforced if word.startswith("apart: ")]
+        if lacking:
+            return Finding("apart", False, lacking[0].partition(": ")[2])
+    if not copied_gb:
+        return Finding("apart", False, "scoring jobs run from the disk, and its caches remember what they read")
+    memory, disk = statistics.median(seconds["memory"]), statistics.median(seconds["disk"])
+    once = max(0.0, seconds["first"][0] - memory)
+    return Finding(
+        "apart",
+        True,
+        f"scoring jobs run from memory: {copied_gb:.2f} GiB copied once a run in {once:.1f} s; "
+        f"then a job takes {memory:.2f} s, from the disk {disk:.2f} s",
+    )
+
+
+def _job(place: Path, code: str) -> Job:
+    return Job(
+        argv=("python", "-I", "-S", "-c", code),
+        label=f"doctor/{os.getpid()}",
+        limits=_LIMITS,
+        log=place / "log",
+        output=place / "artifact",
     )
 
 
 def _run(sandbox: Sandbox, place: Path, code: str, **limits: float) -> tuple[Execution, str]:
-    job = Job(
-        argv=("python", "-I", "-S", "-c", code),
-        label=f"doctor/{os.getpid()}",
-        limits=Limits(**{**vars(_LIMITS), **limits}),
-        log=place / "log",
-        output=place / "artifact",
-    )
+    job = _job(place, code)
+    job = replace(job, limits=Limits(**{**vars(_LIMITS), **limits}))
     return sandbox.run(job), job.log.read_text()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from agent.errors import AgentError
 from agent.execution.sandboxes import open_sandbox
+from agent.execution.scoring.scoring_job import needs_of
 from agent.execution.speed.drift import Reference
 from agent.execution.speed.probe import Canary, has_canary
 from agent.llm.local_model import LocalModel
@@ -120,8 +121,9 @@ def _sandbox(task: Task) -> Iterator[Finding]:
     try:
         sandbox = open_sandbox("bubblewrap", task)
         try:
-            for found in probe(sandbox):
-                verdict: Verdict = "ok" if found.holds else "missing"
+            imports, compiles = needs_of((task.source.encode(), *task.files.values()), task.score.command)
+            for found in probe(sandbox, imports, compiles=compiles):
+                verdict: Verdict = "ok" if found.holds else "note" if found.limit == "apart" else "missing"
                 yield Finding(f"limit: {found.limit}", verdict, found.detail)
         finally:
             sandbox.close()
@@ -202,7 +204,7 @@ def _docker(task: Task | None) -> Iterator[Finding]:
         )
         try:
             for found in probe(sandbox):
-                verdict: Verdict = "ok" if found.holds else "missing"
+                verdict: Verdict = "ok" if found.holds else "note" if found.limit == "apart" else "missing"
                 yield Finding(f"docker: {found.limit}", verdict, found.detail)
         finally:
             sandbox.close()

@@ -101,10 +101,9 @@ class BubblewrapSandbox:
         for fd in control.wrapping.pass_fds:
             options += ["--sync-fd", str(fd)]  # bubblewrap would hand it on to the job otherwise
         if seccomp.supported():
-            options += [
-                "--seccomp",
-                str(root.in_memory(seccomp.program(self._controller.refused_calls, apart=job.apart))),
-            ]
+            refused = self._controller.refused_calls
+            filtering = seccomp.program(refused, apart=job.apart, compiles=job.compiles)
+            options += ["--seccomp", str(root.in_memory(filtering))]
         # Through a file, because a command line can be read by everybody on this machine.
         in_file = root.in_memory("\0".join(options).encode() + b"\0")
         size_mb = job.limits.output_mb if job.output is not None else job.limits.scratch_mb
@@ -167,6 +166,7 @@ class BubblewrapSandbox:
             signal=ending.signal,
             sandbox=f"{self._version}, {self._controller.how}",
             unenforced=(*self._controller.inexact, *self._missing, *unseparated(job, self._runtime)),
+            copied_gb=self._runtime.n_bytes / 2**30 if job.apart else 0.0,
         )
 
 

@@ -122,6 +122,7 @@ class DockerSandbox:
                 signal=ending.signal,
                 sandbox=self._identity,
                 unenforced=(*self._missing, *unseparated(job, self._runtime)),
+                copied_gb=self._runtime.n_bytes / 2**30 if job.apart else 0.0,
             )
 
     def close(self) -> None:

@@ -51,8 +51,8 @@ _NEEDED_BY_RUNC = {"fstatfs"}
 _FCNTL_ALLOWED = (*range(5), *range(8, 17), *range(1030, 1041))
 
 
-def profile(*, apart: bool = False) -> str:
-    """Return the profile for `security_opt`, as JSON; `apart` as in `seccomp.program`.
+def profile(*, apart: bool = False, compiles: bool = False) -> str:
+    """Return the profile for `security_opt`, as JSON; `apart` and `compiles` as in `seccomp.program`.
 
     As with bubblewrap, refused calls fail with EPERM, clone3 and unknown calls with ENOSYS, sockets that are not of
     AF_UNIX, AF_INET or AF_INET6 with EAFNOSUPPORT, and a foreign call table, 32-bit or x32, kills.
@@ -60,9 +60,11 @@ def profile(*, apart: bool = False) -> str:
     families = seccomp.SOCKET_FAMILIES
     refused_apart = {*seccomp.refused_apart()} - _NEEDED_BY_RUNC if apart else set()
     conditional = {"fcntl", "fcntl64"} if apart else set()
+    pretended = {"flock"} if apart and compiles else set()
     rules = [
         _rule((name for name in _ALLOWED.split() if name not in refused_apart | conditional), "SCMP_ACT_ALLOW"),
-        _rule(sorted({*seccomp.refused(), *refused_apart}), "SCMP_ACT_ERRNO", errno.EPERM),
+        _rule(sorted({*seccomp.refused(), *refused_apart} - pretended), "SCMP_ACT_ERRNO", errno.EPERM),
+        *(_rule([name], "SCMP_ACT_ERRNO", 0) for name in pretended),
         _rule(["clone3"], "SCMP_ACT_ERRNO", errno.ENOSYS),
         # New namespaces are asked for by a bit of the flags: only without any is it allowed.
         _rule(["clone"], "SCMP_ACT_ALLOW", where=("SCMP_CMP_MASKED_EQ", seccomp.CLONE_NEW)),

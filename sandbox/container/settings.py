@@ -48,7 +48,7 @@ def settings(
         "Healthcheck": {"Test": ["NONE"]},  # the image's would run beside the job
         "Labels": dict(labels),
         "HostConfig": {
-            **_isolation(apart=job.apart),
+            **_isolation(apart=job.apart, compiles=job.compiles),
             **_limits(job.limits, has_output=job.output is not None),
             "Mounts": [_mount(bind) for bind in binds],
             "Tmpfs": {**_scratch(job.limits), **{str(folder): "ro,size=4096" for folder in hidden}},
@@ -75,7 +75,7 @@ def binds_of_constants(folder: Path) -> list[Bind]:
     return binds
 
 
-def _isolation(*, apart: bool) -> dict[str, Any]:
+def _isolation(*, apart: bool, compiles: bool) -> dict[str, Any]:
     counters = [f"/proc/{name}" for name in proc_constants.texts() if name not in proc_constants.MASKABLE]
     return {
         "NetworkMode": "none",
@@ -83,7 +83,7 @@ def _isolation(*, apart: bool) -> dict[str, Any]:
         "DnsSearch": ["."],
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp_profile.profile(apart=apart)}"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp_profile.profile(apart=apart, compiles=compiles)}"],
         "MaskedPaths": [*_MASKED, *counters, *(f"/proc/{name}" for name in proc_constants.FOLDERS)],
         "IpcMode": "private",
         "CgroupnsMode": "private",

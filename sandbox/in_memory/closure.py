@@ -19,6 +19,7 @@ _LOADED_BY_NAME = (  # by programs and libraries that do not name them in their 
     *("libpthread.so.0", "libresolv.so.2", "librt.so.1", "libstdc++.so.6", "libutil.so.1"),
 )
 _OF_A_GPU = re.compile(r"libcuda\.so|libnvidia-(ml|ptxjitcompiler|nvvm|gpucomp)")  # the driver's; not run with a GPU
+_LINKED_AGAINST = re.compile(r"\w*crt\w*\.o|lib(c|dl|m|mvec|pthread|rt|util|gcc_s|gomp|stdc\+\+)(_nonshared)?\.(so|a)")
 _NOT_OF_PYTHON = {"site-packages", "dist-packages", "test", "idlelib", "turtledemo", "ensurepip", "tkinter"}
 _NOT_OF_PACKAGES = {"tests"}
 _COMPILED_WITH = {"include"}
@@ -111,8 +112,8 @@ class Closure:
         for tree in ("/usr/lib/gcc", "/usr/libexec/gcc", "/usr/include"):
             self._add_tree(Path(tree), lambda _: True)
         for folder in {path.parent for path in elf.system_libraries().values()}:
-            for pattern in ("*.o", "lib*.so", "libc_nonshared.a", "libm*.a", "libpthread*.a"):
-                for path in folder.glob(pattern):
+            for path in folder.iterdir():
+                if _LINKED_AGAINST.fullmatch(path.name):
                     self._add_file(path)
         for folder in self._python.prefixes:
             self._add_tree(folder / "include", lambda _: True)

@@ -35,6 +35,7 @@ class Runtime:
         self._closure: Closure | None = None
         self._known: set[tuple[str, bool]] = set()
         self._copied: set[Path] = set()
+        self.n_bytes = 0  # what is copied so far
         self._place: place.Place | None = None
         self._at_the_end: Callable[[], object] = _nothing  # is also called when the program ends without `close`
 
@@ -42,11 +43,6 @@ class Runtime:
     def lacking(self) -> str:
         """Why the copy is on a disk, if it is."""
         return self._place.lacking if self._place is not None else ""
-
-    @property
-    def n_bytes(self) -> int:
-        """What is copied so far."""
-        return sum(_bytes(path) for path in self._copied)
 
     def with_packages(self, modules: Iterable[str], *, compiler: bool) -> Path:
         """Return the folder of the copy, in which every file has its own path; `modules` can be imported from it.
@@ -68,6 +64,7 @@ class Runtime:
                 for path in wanted:
                     _read(folder / path.relative_to("/"))
             self._copied.update(wanted)
+            self.n_bytes += sum(map(_bytes, wanted))
             self._known |= asked
             return folder
 
@@ -95,6 +92,7 @@ class Runtime:
             self._at_the_end()
             self._place, self._closure = None, None
             self._copied.clear()
+            self.n_bytes = 0
             self._known.clear()
 
 

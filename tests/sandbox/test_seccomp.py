@@ -1,6 +1,7 @@
 """The filter, asked by the calls themselves."""
 
 import errno
+import fcntl
 import platform
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from sandbox import seccomp
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
-from sandbox.job import Job, Limits
+from sandbox.job import Job, Limits, Mount
 
 _NEVER = "import ctypes, sys\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
 
@@ -77,6 +78,19 @@ def test_a_job_apart_has_no_locks_watches_and_counters_beyond_itself(tmp_path: P
         assert sandbox.run(job).exit_code == 0
     said = (tmp_path / "log").read_text().splitlines()
     assert said == [" ".join(["-1"] * len(numbers)), *["1"] * 7, "0 True"]
+
+
+def test_a_job_apart_that_compiles_locks_nothing_and_is_told_that_it_has(tmp_path: Path) -> None:
+    (tmp_path / "shared").touch()
+    (tmp_path / "shared").chmod(0o644)
+    code = "import fcntl; print(fcntl.flock(open('/in/shared'), fcntl.LOCK_EX | fcntl.LOCK_NB))"
+    mounts = (Mount(tmp_path / "shared", "/in/shared", grows=True),)
+    argv = ("python", "-I", "-S", "-c", code)
+    job = Job(argv, "test", Limits(60.0, 0.25), tmp_path / "log", mounts=mounts, apart=True, compiles=True)
+    with closing(BubblewrapSandbox()) as sandbox, (tmp_path / "shared").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        sandbox.run(job)
+    assert (tmp_path / "log").read_text() == "None\n"
 
 
 @pytest.mark.parametrize("apart", [False, True])

@@ -1,17 +1,22 @@
 """What `agent doctor` shows of a sandbox."""
 
+import re
+from contextlib import closing
+
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Execution, Job, StoppedBy
 from sandbox.self_check import probe
 
 LIMITS = ["wall_seconds", "memory_gb", "cpu_seconds", "processes", "output_mb", "scratch_mb", "log_mb"]
-NAMES = ["start", *LIMITS, "network", "environment"]
+NAMES = ["start", *LIMITS, "network", "environment", "apart"]
 
 
 def test_every_limit_of_bubblewrap_holds() -> None:
-    findings = probe(BubblewrapSandbox())
+    with closing(BubblewrapSandbox()) as sandbox:
+        findings = probe(sandbox)
     assert [finding.limit for finding in findings] == NAMES
     assert [finding for finding in findings if not finding.holds] == []
+    assert re.search(r"from memory: 0\.\d+ GiB copied once a run in \d+\.\d s; then a job takes", findings[-1].detail)
 
 
 class _Open:

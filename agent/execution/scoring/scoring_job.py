@@ -28,7 +28,7 @@ the factor would only measure how busy the machine is."""
 START_WALL_SECONDS = 30.0
 """The same by the clock, which is what counts on a GPU. A busy machine makes jobs wait: with a load of 20 on 2
 processors, a container that does nothing took 3.8 s (docs/security.md)."""
-_COMPILES = re.compile(rb"torch\.compile|\.compile\(|inductor|triton|cpp_extension")
+_COMPILES = re.compile(rb"(?<!\bre)\.compile\(|inductor|triton|cpp_extension")
 
 
 def scoring_job(
@@ -56,7 +56,7 @@ def scoring_job(
     """
     limits = replace(limits_of(task), output_mb=answer_bytes / 2**20, cpu_seconds=None)
     inside = [Mount(path, f"/data/{name}", grows=question == "rounds") for name, path in asked.items()]
-    imports, compiles = needs_of(files, task.score.command)
+    imports, compiles = needs_of((path.read_bytes() for path in files.rglob("*.py")), task.score.command)
     return Job(
         argv=(*task.score.command, question),
         label=label,
@@ -72,15 +72,14 @@ def scoring_job(
     )
 
 
-def needs_of(files: Path, command: Sequence[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the modules that the Python files below `files` import, or `command` runs, and whether they compile.
+def needs_of(sources: Iterable[bytes], command: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the modules that Python `sources` import, or `command` runs, and whether they compile.
 
-    Files that are no Python import nothing. What is only imported by a computed name is not found.
+    What is no Python imports nothing. What is only imported by a computed name is not found.
     """
     modules = {module.partition(".")[0] for option, module in pairwise(command) if option == "-m"}
     compiles = False
-    for path in files.rglob("*.py"):
-        source = path.read_bytes()
+    for source in sources:
         compiles = compiles or _COMPILES.search(source) is not None
         try:
             nodes = list(ast.walk(ast.parse(source)))
