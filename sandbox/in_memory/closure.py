@@ -5,7 +5,7 @@ Packages are taken whole, by their metadata: that a file is not opened does not 
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from sandbox.in_memory import elf
 from sandbox.interpreter import Interpreter
 
 _SMALL_PROGRAMS = ("cat", "env", "ls", "rm", "sh", "true", "uname")
-_COMPILERS = ("as", "c++", "cc", "g++", "gcc", "ld")
+_COMPILERS = (  # and what torch.compile calls beside them
+    *("ar", "as", "c++", "cc", "clang", "clang++", "g++", "gcc", "ld", "ldd", "nm", "objcopy", "openssl", "strip"),
+)
 _LOADED_BY_NAME = (  # by programs and libraries that do not name them in their files
     *("libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libgomp.so.1", "libm.so.6", "libnss_dns.so.2", "libnss_files.so.2"),
     *("libpthread.so.0", "libresolv.so.2", "librt.so.1", "libstdc++.so.6", "libutil.so.1"),
@@ -23,6 +25,7 @@ _LINKED_AGAINST = re.compile(r"\w*crt\w*\.o|lib(c|dl|m|mvec|pthread|rt|util|gcc_
 _NOT_OF_PYTHON = {"site-packages", "dist-packages", "test", "idlelib", "turtledemo", "ensurepip", "tkinter"}
 _NOT_OF_PACKAGES = {"tests"}
 _COMPILED_WITH = {"include"}
+_USED_UNDECLARED = {"torch": "numpy"}  # what a package uses where it is installed, without requiring it
 
 Keep = Callable[[Path], bool]
 
@@ -38,11 +41,12 @@ class Closure:
         self._compiler = False
         self._base()
 
-    def add(self, modules: Iterable[str], *, compiler: bool = False) -> None:
+    def add(self, modules: Sequence[str], *, compiler: bool = False) -> None:
         """Add what holds `modules`, with all that its metadata requires; and what torch.compile needs, if asked."""
         if compiler and not self._compiler:
             self._compiler = True
             self._add_compiler()
+        modules = [*modules, *(_USED_UNDECLARED[module] for module in modules if module in _USED_UNDECLARED)]
         for folder in self._python.packages:
             installed = {_plain(found.name): found for found in distributions(path=[str(folder)]) if found.name}
             for module in modules:

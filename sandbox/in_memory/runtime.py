@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Runtime:
         """Why the copy is on a disk, if it is."""
         return self._place.lacking if self._place is not None else ""
 
-    def with_packages(self, modules: Iterable[str], *, compiler: bool) -> Path:
+    def with_packages(self, modules: Sequence[str], *, compiler: bool) -> Path:
         """Return the folder of the copy, in which every file has its own path; `modules` can be imported from it.
 
         `compiler` says whether torch.compile will be called.
@@ -68,7 +68,7 @@ class Runtime:
             self._known |= asked
             return folder
 
-    def _wanted(self, modules: Iterable[str], *, compiler: bool) -> list[Path]:
+    def _wanted(self, modules: Sequence[str], *, compiler: bool) -> list[Path]:
         """Return what is to be copied for `modules` beyond what was."""
         if self._python is None:
             return []

@@ -65,6 +65,15 @@ def test_a_package_comes_whole_with_what_it_requires_and_others_do_not(tmp_path:
     assert not {"unwanted.py", "stranger.py"} & files
 
 
+def test_what_torch_uses_without_requiring_it_comes_with_it(tmp_path: Path) -> None:
+    python = environment(tmp_path / "venv")
+    folder = install(python, "torch", {"torch/__init__.py": ""})
+    install(python, "numpy", {"numpy/__init__.py": ""})
+    closure = Closure(python)
+    closure.add(["torch"])
+    assert {"torch/__init__.py", "numpy/__init__.py"} <= below(closure, folder)
+
+
 def test_what_starts_with_python_is_there(tmp_path: Path) -> None:
     python = environment(tmp_path / "venv")
     folder = install(python, "hook", {"hooked/__init__.py": ""})
