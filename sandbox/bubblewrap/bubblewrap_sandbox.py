@@ -9,7 +9,7 @@ from sandbox import seccomp
 from sandbox.bubblewrap import launch, rootfs
 from sandbox.bubblewrap.job_process import Ending, Process
 from sandbox.errors import SandboxUnavailableError
-from sandbox.in_memory.runtime import Runtime, unseparated
+from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
 from sandbox.interpreter import Interpreter, interpreter, own
 from sandbox.job import Execution, Job, StoppedBy
@@ -56,7 +56,8 @@ class BubblewrapSandbox:
             [self._program, "--version"], capture_output=True, text=True, check=True, env={}
         ).stdout.strip()
         self._controller.sweep()
-        self._runtime = Runtime(self._python)
+        self._shared = Shared(self._python)
+        self._runtime = self._shared.runtime
 
     def run(self, job: Job) -> Execution:
         """Run `job` to its end. When this returns or raises, no process of the job is left.
@@ -91,7 +92,7 @@ class BubblewrapSandbox:
 
     def close(self) -> None:
         """Remove the copy in memory, if a job needed one. Safe to call twice."""
-        self._runtime.close()
+        self._shared.close()
 
     def _launch(self, job: Job, who: launch.Identity, root: rootfs.RootFs, control: Control) -> Process:
         options = [*who.namespaces, "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]

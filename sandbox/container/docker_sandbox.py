@@ -17,7 +17,7 @@ from sandbox.container.engine import Engine
 from sandbox.container.job_process import Contained
 from sandbox.container.settings import Bind, binds_of, binds_of_constants, output_binds, settings
 from sandbox.errors import SandboxUnavailableError
-from sandbox.in_memory.runtime import Runtime, unseparated
+from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
 from sandbox.interpreter import interpreter
 from sandbox.job import Execution, Job
@@ -65,7 +65,8 @@ class DockerSandbox:
             sweep(engine)
             self._image = image.find_or_build(engine, wanted, gpus=gpus, say=say)
         self._python = interpreter(wanted.python) if wanted.python else None
-        self._runtime = Runtime(self._python)
+        self._shared = Shared(self._python)
+        self._runtime = self._shared.runtime
         self._constants = tempfile.TemporaryDirectory(prefix=f"{COPIES}{host_identity.own()}.")
         self._constant_binds = binds_of_constants(Path(self._constants.name))
         name = f" ({self._image.name})" if self._image.name else ""
@@ -127,7 +128,7 @@ class DockerSandbox:
 
     def close(self) -> None:
         """Remove the copy in memory, if a job needed one, and the constant files. Safe to call twice."""
-        self._runtime.close()
+        self._shared.close()
         self._constants.cleanup()
 
     def _python_binds(self, copy: Path) -> list[Bind]:

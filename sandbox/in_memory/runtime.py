@@ -10,7 +10,9 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from sandbox.in_memory import place
 from sandbox.in_memory.closure import Closure
@@ -37,6 +39,7 @@ class Runtime:
         self._copied: set[Path] = set()
         self.n_bytes = 0  # what is copied so far
         self._place: place.Place | None = None
+        self._maker = os.getpid()
         self._at_the_end: Callable[[], object] = _nothing  # is also called when the program ends without `close`
 
     @property
@@ -53,10 +56,13 @@ class Runtime:
             asked = {(module, compiler) for module in ("", *modules)}
             if self._place is not None and asked <= self._known:
                 return self._place.folder / "runtime"
+            if self._maker != os.getpid():
+                self._forget()  # this process was forked from the one whose copy it is, and makes its own
             wanted = self._wanted(modules, compiler=compiler)
             if self._place is None:
                 self._place = place.make(sum(map(_bytes, wanted)))
-                self._at_the_end = weakref.finalize(self, _remove_own, self._place, os.getpid())
+                self._maker = os.getpid()
+                self._at_the_end = weakref.finalize(self, _remove_own, self._place, self._maker)
             folder = self._place.folder / "runtime"
             for path in wanted:
                 _copy(path, folder)
@@ -90,10 +96,50 @@ class Runtime:
         """Remove the copy. Safe to call twice."""
         with self._lock:
             self._at_the_end()
-            self._place, self._closure = None, None
-            self._copied.clear()
-            self.n_bytes = 0
-            self._known.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._place, self._closure = None, None
+        self._copied = set()
+        self.n_bytes = 0
+        self._known = set()
+
+
+class Shared:
+    """The copy of one interpreter that all sandboxes of this process use; removed when the last one is closed.
+
+    A process that is forked meanwhile uses it, too, as long as it holds what its jobs need.
+    """
+
+    _known: ClassVar[dict[Path | None, "Shared._Counted"]] = {}
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    @dataclass
+    class _Counted:
+        runtime: Runtime
+        n_users: int = 0
+
+    def __init__(self, python: Interpreter | None) -> None:
+        self._key = python.executable if python is not None else None
+        with self._lock:
+            counted = self._known.get(self._key)
+            if counted is None:
+                counted = self._known[self._key] = self._Counted(Runtime(python))
+            counted.n_users += 1
+            self.runtime = counted.runtime
+        self._is_open = True
+
+    def close(self) -> None:
+        """Give up this use of the copy. Safe to call twice."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        with self._lock:
+            counted = self._known[self._key]
+            counted.n_users -= 1
+            if not counted.n_users:
+                del self._known[self._key]
+                counted.runtime.close()
 
 
 def _nothing() -> None:

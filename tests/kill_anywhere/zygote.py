@@ -167,10 +167,16 @@ def serve() -> None:
     import sandbox.bubblewrap.bubblewrap_sandbox
     import sandbox.container.docker_sandbox
 
+    from sandbox.in_memory.runtime import Shared
+    from sandbox.interpreter import interpreter, own
+
+    shared = Shared(interpreter(own()))  # what scoring jobs run from, once for all commands
+    shared.runtime.with_packages(("numpy",), compiler=False)
     del cma, docker, git, np, openai, optuna, requests, rich, tenacity, agent, sandbox
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps({"ended": obey(json.loads(line))}), flush=True)
+    shared.close()
 
 
 if __name__ == "__main__":
