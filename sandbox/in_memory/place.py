@@ -64,8 +64,9 @@ def sweep(shared_memory: Path = SHARED_MEMORY) -> None:
     for parent in dict.fromkeys((Path(tempfile.gettempdir()), shared_memory)):
         for folder in parent.glob(f"{NAME}*"):
             owned = folder.name.removeprefix(NAME).rpartition(".")[0]
-            if host_identity.is_dead(owned) and folder.stat().st_uid == os.geteuid():
-                _remove(folder)
+            with suppress(FileNotFoundError):  # another process sweeps, too
+                if host_identity.is_dead(owned) and folder.stat().st_uid == os.geteuid():
+                    _remove(folder)
 
 
 def _new_folder(parent: Path) -> Path:
