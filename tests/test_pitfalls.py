@@ -76,7 +76,9 @@ def cma(seed: int = 0) -> CMAESearcher:
 def ended(number: int, outcome: Outcome, params: Params | None = None, **proposal: Any) -> Trial:
     origin = proposal.pop("origin", Origin.SEARCHER if number else Origin.BASELINE)
     made = Proposal(origin, f"idea {number}", Unchanged(), params=params, **proposal)
-    return Trial(number, 0 if number else None, made, "t").finished(outcome, "t")
+    return Trial(number, 0 if number else None, made, "2026-11-21T22:00:00+00:00").finished(
+        outcome, "2026-11-21T22:00:00+00:00"
+    )
 
 
 def baseline() -> Trial:
@@ -105,8 +107,8 @@ def test_1_the_optimizers_state_survives_a_kill(tmp_path: Path) -> None:
             trials.append(ended(number, Outcome(Status.OK, float(proposal.params["LR"])), proposal.params))
         trial = trials[number]
         assert trial.outcome is not None
-        journal.append(TrialStarted(number, trial.parent, trial.proposal, "t"))
-        journal.append(TrialFinished(number, trial.outcome, "t"))
+        journal.append(TrialStarted(number, trial.parent, trial.proposal, "2026-11-21T22:00:00+00:00"))
+        journal.append(TrialFinished(number, trial.outcome, "2026-11-21T22:00:00+00:00"))
     journal.close()
     left, again = read_history(tmp_path / "journal.jsonl").trials, cma()
     assert NumericProposer(again).propose(context(left)) == living.propose(context(trials))
@@ -335,7 +337,7 @@ def test_22_what_was_tried_is_remembered_after_a_resume() -> None:
     tried = ended(1, Outcome(Status.OK, 2.6), origin=Origin.LLM)
     assert tried.outcome is not None
     proposal, outcome = Proposal.from_json(tried.proposal.to_json()), Outcome.from_json(tried.outcome.to_json())
-    resumed = Trial(1, 0, proposal, "t").finished(outcome, "t")
+    resumed = Trial(1, 0, proposal, "2026-11-21T22:00:00+00:00").finished(outcome, "2026-11-21T22:00:00+00:00")
     assert "idea 1" in Memory(BRIEFING, [baseline(), resumed]).tried(5)
 
 
