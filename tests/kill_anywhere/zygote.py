@@ -166,7 +166,6 @@ def serve() -> None:
     import agent.search.optuna_search
     import sandbox.bubblewrap.bubblewrap_sandbox
     import sandbox.container.docker_sandbox
-
     from sandbox.in_memory.runtime import Shared
     from sandbox.interpreter import interpreter, own
 
