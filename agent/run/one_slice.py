@@ -124,7 +124,7 @@ def show(
     Args:
         score_of: what the answers of all models say; its seconds are set here.
         baseline: the score of the baseline, whose cost says how long an answer may take.
-        opened: is told before the models are asked.
+        opened: called before the models are asked.
 
     Raises:
         JournalError: a model's file is gone, or the disk is full.
