@@ -16,6 +16,7 @@ import pytest
 
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.in_memory import place
+from sandbox.in_memory.runtime import Shared
 from sandbox.job import Job, Limits, Mount, Sandbox
 
 N_BITS, N_PAIRS = 512, 3  # 1,536 bits a case
@@ -159,6 +160,7 @@ def test_where_the_copy_is_on_a_disk_every_job_says_so(
     box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(place, "_too_little_memory", lambda _: "7 MiB of memory are free")
+    monkeypatch.setattr(Shared, "_known", {})  # not the copy that other sandboxes of this process have
     with closing(BubblewrapSandbox()) as without_memory:
         argv = ("python", "-I", "-S", "-c", "print('ran')")
         execution = without_memory.run(Job(argv, "RUN/1/claim", LIMITS, tmp_path / "log", apart=True))
