@@ -136,6 +136,7 @@ def test_killed_while_it_is_open_it_goes_on_with_the_same_slice(unopened: Zygote
     assert [event["event"] for event in saved(unopened)] == ["slice_opened", "slice_scored"]
 
 
+@pytest.mark.long
 def test_killed_while_it_is_open_and_raised_it_is_finished_before_the_results_change(unopened: Zygote) -> None:
     assert unopened.agent(*RESUME, death=Death("start sandbox", 1)) == -9
     before = results(unopened)
@@ -179,6 +180,7 @@ def test_a_baseline_that_does_not_answer_burns_a_few(unopened: Zygote) -> None:
     assert len(opened(unopened)) == n
 
 
+@pytest.mark.long
 def test_results_that_change_get_a_slice_of_their_own_and_others_do_not(finished: Zygote) -> None:
     known = results(finished)
     for n_trials in ("10", "11"):  # trial 9 of random is much lower, and none after it
@@ -217,6 +219,7 @@ def test_with_many_models_each_run_enters_with_one(ended: Zygote, monkeypatch: p
     assert known.is_current
 
 
+@pytest.mark.long
 def test_the_runs_leave_one_slice_for_the_comparison(warm: Zygote, tmp_path: Path) -> None:
     task = tmp_path / "task"
     shutil.copytree(TASK, task, ignore=shutil.ignore_patterns("__pycache__"))
@@ -231,6 +234,7 @@ def test_the_runs_leave_one_slice_for_the_comparison(warm: Zygote, tmp_path: Pat
     assert len(opened(process)) == 1
 
 
+@pytest.mark.long
 def test_without_confirmations_there_is_no_slice(warm: Zygote, tmp_path: Path) -> None:
     process = Zygote(warm._process, tmp_path)
     assert process.agent(*BEGIN[:-1], "2", "--no-confirm") == 0, process.said

@@ -70,6 +70,7 @@ def test_asked_again_it_tells_what_is_known_and_opens_nothing(finished: Zygote) 
     assert openings(finished) == noted
 
 
+@pytest.mark.long
 def test_the_run_does_not_open_that_slice_when_it_goes_on(finished: Zygote) -> None:
     assert finished.agent("best", "--verify") == 0, finished.said
     (opening, _) = saved(finished)
@@ -121,6 +122,7 @@ def test_a_model_that_does_not_answer_burns_the_one_slice(finished: Zygote) -> N
     assert len(saved(finished)) == 2
 
 
+@pytest.mark.long
 def test_a_baseline_that_does_not_answer_burns_no_more_than_a_few(finished: Zygote) -> None:
     finished.runs.run("r").trial(0).artifact.write_bytes(b"no table")
     for _ in range(MAX_BURNED + 1):
@@ -163,6 +165,7 @@ def test_without_a_confirmed_gain_the_test_split_is_asked(warm: Zygote, tmp_path
     assert not (pool / "opened.jsonl").exists()
 
 
+@pytest.mark.long
 def test_a_run_without_confirmations_is_asked_about_the_test_split(warm: Zygote, tmp_path: Path) -> None:
     process = Zygote(warm._process, tmp_path)
     assert process.agent(*RUN[:6], "2", "--name", "r", "--no-confirm") == 0, process.said
