@@ -53,13 +53,14 @@ def trust(folder: Path) -> None:
     )
 
 
-def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = False) -> None:
+def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = False, is_named: bool = False) -> None:
     """Return if a task may do on this machine what it names; ask if a person is there to answer.
 
     Args:
         folder: what the user would name to trust it.
         trusted: the user has said so with this command.
         data_are_here: so that nothing need prepare them.
+        is_named: the user has named the task's own folder, so that where nobody can be asked it is only said.
 
     Raises:
         UsageError: nobody has agreed.
@@ -76,6 +77,11 @@ def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = Fa
         return
     what = inert("; ".join(code.lines))
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if is_named:
+            print(f"{task.name} does this outside of the sandbox: {what}", file=sys.stderr)
+            with suppress(OSError):
+                known.remember(task)
+            return
         raise UsageError(
             f"{task.name} is not trusted yet, and would do this outside of the sandbox: {what}. "
             f"Look at it; then `agent trust {_from_here(folder)}`, or --trust"
@@ -90,7 +96,7 @@ def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = Fa
 
 def begin(task: "Task", of_trial: str | None, runs: Path, *, trusted: bool) -> None:
     """Return if a run may begin with a task, or with that of another run's trial. Raises UsageError as `agree` does."""
-    agree(task, task.folder if of_trial is None else runs, trusted=trusted)
+    agree(task, task.folder if of_trial is None else runs, trusted=trusted, is_named=of_trial is None)
 
 
 def agree_to_run(stored: "StoredRun", task_folder: Path | None, *, trusted: bool) -> None:

@@ -112,15 +112,15 @@ def test_reading_needs_no_trust(agent: Agent, strange: Path) -> None:
 @pytest.mark.parametrize(
     "argv", [("run", "--trials", "1"), ("noise",), ("prepare",), ("compare", "--modes", "random", "--trials", "1")]
 )
-def test_a_strangers_task_prepares_nothing(agent: Agent, strange: Path, tmp_path: Path, argv: tuple[str, ...]) -> None:
-    done = agent(strange, *argv, "--task", "task")
-    assert done.returncode == 2
-    assert "would do this outside of the sandbox: prepares data: python prepare.py" in done.stderr
-    assert "`agent trust task`" in done.stderr
+def test_what_a_named_folder_does_is_said_where_nobody_can_be_asked(
+    agent: Agent, strange: Path, tmp_path: Path, argv: tuple[str, ...]
+) -> None:
     assert not (tmp_path / "marker").exists()
-    assert agent(strange, "trust", "task").returncode == 0
-    assert agent(strange, "prepare", "--task", "task").returncode == 0
+    done = agent(strange, *argv, "--task", "task")
+    assert done.returncode == 0, done.stderr
+    assert "does this outside of the sandbox: prepares data: python prepare.py" in done.stderr
     assert (tmp_path / "marker").exists()
+    assert "outside of the sandbox" not in agent(strange, "prepare", "--task", "task").stderr  # it was said once
 
 
 def test_what_init_has_written_and_what_came_along_is_trusted(agent: Agent, tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_what_init_has_written_and_what_came_along_is_trusted(agent: Agent, tmp_
     assert agent(tmp_path, "init", ".").returncode == 0
     assert 'python = ".venv/bin/python"' in (tmp_path / "task.toml").read_text()
     argv = ("run", "--task", ".", "--mode", "random", "--trials", "1", "--name", "r")
-    assert "not trusted" not in agent(tmp_path, *argv).stderr
-    assert "not trusted" in agent(tmp_path, *argv, user="another").stderr
+    assert "outside of the sandbox" not in agent(tmp_path, *argv).stderr
+    assert "outside of the sandbox: interpreter:" in agent(tmp_path, *argv, user="another").stderr
 
 
 def test_a_task_that_names_nothing_needs_no_trust(agent: Agent, tmp_path: Path) -> None:
