@@ -1,11 +1,12 @@
-"""What a proposer is told of the losses of a run's trials: a loss at full precision can tell labels that it never saw.
+"""Which losses of a run a proposer sees: a loss at full precision can reveal labels.
 
-A script that answers differently about one example moves the loss by what that example's label decides. Where the host
-compares predictions with labels, searchers and models are therefore told rounded losses, in steps of a tenth of sigma
-at most, which are smaller than luck. Each loss is rounded once, by the noise as it was known when the trial ended: a
-resumed run tells the same, and no loss is told twice with different digits.
+A script that answers differently about one example moves the loss by what that example's label decides. So where the
+host compares predictions with labels, searchers and models see rounded losses, in steps of a tenth of sigma at most,
+which is less than the noise. Each loss is rounded once, by sigma as estimated when the trial ended: a resumed run
+shows the same digits.
 
-What was kept is decided by the whole loss, and is told: a bit for each trial. docs/security.md says what follows.
+Whether a trial was kept is decided by its full loss, and the proposer sees that: one bit a trial. docs/security.md says
+what follows.
 """
 
 import math
@@ -20,10 +21,10 @@ SHARE = 0.1  # of sigma: the largest step
 
 
 class Told:
-    """The finished trials of a run as its proposer is told of them."""
+    """The finished trials of a run as its proposer sees them."""
 
     def __init__(self, *, is_rounded: bool) -> None:
-        """`is_rounded`: losses are; else trials are told as they are."""
+        """`is_rounded`: the proposer sees rounded losses; otherwise the trials as they are."""
         self._is_rounded = is_rounded
         self._outcomes: dict[int, Outcome] = {}  # by trial
 
@@ -34,13 +35,13 @@ class Told:
             self._outcomes[trial.number] = _with_rounded_loss(outcome, step_for(sigma))
 
     def trial(self, trial: Trial) -> Trial:
-        """Return a trial, as it stands by now, as it is told."""
+        """Return a trial, with its present standing, as the proposer sees it."""
         outcome = self._outcomes.get(trial.number)
         return trial if outcome is None else replace(trial, outcome=outcome)
 
 
 def followed(rule: KeepRule, results: Iterable[Trial | Repeat], *, is_rounded: bool) -> tuple[Keeper, Told]:
-    """Return the keep rule of a run that has come to `results`, and what its proposer is told of them."""
+    """Return the keep rule of a run that has come to `results`, and its trials as the proposer sees them."""
     keeper, told = Keeper(rule), Told(is_rounded=is_rounded)
     for result in results:
         keeper.take(result)

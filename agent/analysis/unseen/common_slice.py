@@ -41,7 +41,7 @@ class CommonSlice:
 
     @property
     def baseline(self) -> float:
-        """The loss of the one baseline that all are held against."""
+        """The loss of the one baseline that all results are compared with."""
         return self.score.losses[BASELINE]
 
     def loss(self, run_id: str) -> float:
