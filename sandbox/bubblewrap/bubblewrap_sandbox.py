@@ -3,22 +3,24 @@
 import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox import seccomp
 from sandbox.bubblewrap import launch, rootfs
-from sandbox.bubblewrap.job_process import Ending, Process
+from sandbox.bubblewrap.job_process import Process
 from sandbox.errors import SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
 from sandbox.interpreter import Interpreter, interpreter, own
-from sandbox.job import Execution, Job, StoppedBy
+from sandbox.job import Execution, Job
 from sandbox.job_checks import refuse
 from sandbox.job_log import BoundedLog
 from sandbox.limits import cgroup, systemd_scope
 from sandbox.limits.controller import Control, Controller, Reading
 from sandbox.limits.polling import Sampled
 from sandbox.output_file import OutputFile
+from sandbox.supervision import Ending, supervise
 
 
 class BubblewrapSandbox:
@@ -84,11 +86,13 @@ class BubblewrapSandbox:
             root = held.enter_context(closing(rootfs.RootFs()))
             rootfs.build(root, job, self._python, who, copy)
             process = held.enter_context(self._launch(job, who, root, control))
-            ending = process.follow(job, log, control)
+            ending = supervise(process, job, log)
+            status, cpu_seconds = process.finish(log)
             log.close()
-            used = control.read()
+            used = control.read()  # once more: it includes what was used until the last process was dead
+            used = replace(used, cpu_seconds=max(used.cpu_seconds, cpu_seconds))
             size = output.take_back() if output is not None else None
-            return self._execution(job, ending, used, size, log.truncated)
+            return self._execution(job, ending.with_status(status), used, size, log.truncated)
 
     def close(self) -> None:
         """Remove the copy in memory, if a job needed one. Safe to call twice."""
@@ -134,9 +138,9 @@ class BubblewrapSandbox:
         finally:
             inside.close()
             root.close()
-        process = Process(popen, host)
+        process = Process(popen, host, control)
         try:
-            process.pass_gate(self._program, who, control, file_bytes=file_bytes, environment=job.environment)
+            process.pass_gate(self._program, who, file_bytes=file_bytes, environment=job.environment)
         except BaseException:
             process.end()
             raise
@@ -155,12 +159,11 @@ class BubblewrapSandbox:
         return given
 
     def _execution(self, job: Job, ending: Ending, used: Reading, size: int | None, truncated: bool) -> Execution:
-        stopped_by = StoppedBy.MEMORY if used.over_memory else ending.stopped_by
         return Execution(
-            exit_code=ending.exit_code if stopped_by is StoppedBy.ITSELF else None,
-            stopped_by=stopped_by,
+            exit_code=ending.exit_code,
+            stopped_by=ending.stopped_by,
             wall_seconds=ending.wall_seconds,
-            cpu_seconds=max(used.cpu_seconds, ending.cpu_seconds),
+            cpu_seconds=used.cpu_seconds,
             peak_memory_gb=used.peak_memory_bytes / 2**30 if used.peak_memory_bytes else None,
             output_bytes=size,
             log_truncated=truncated,

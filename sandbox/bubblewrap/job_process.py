@@ -1,26 +1,22 @@
-"""One launched bubblewrap from its start to the death of its last process: the gate, the limits, the log, the kill."""
+"""One launched bubblewrap from its start to the death of its last process: the gate, its output, its end, the kill."""
 
 import os
-import selectors
+import select
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import seccomp
 from sandbox.bubblewrap import launch
 from sandbox.errors import SandboxError, SandboxUnavailableError
-from sandbox.job import QUESTION_SECONDS, Job, StoppedBy
 from sandbox.job_log import BoundedLog
-from sandbox.limits.controller import Control
+from sandbox.limits.controller import Control, Reading
 from sandbox.limits.polling import TICK_MS
 
 _TICK_SECONDS = TICK_MS / 1000  # between two looks at what the job has used
-_LOOK_SHARE = 0.1  # of one processor that looking may take, on a machine with very many processes
 _START_SECONDS = 60.0  # a launch takes 0.05 s; this is for a machine that is busy beyond reason
 _DEATH_SECONDS = 30.0
 _CHUNK_BYTES = 1 << 16
@@ -28,28 +24,19 @@ _ABOUT_RIGHTS = ("permission", "permitted", "namespace", "setpriv")
 _OTHERWISE = "Or use --sandbox docker."
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How a job ended, as the host saw it."""
-
-    stopped_by: StoppedBy
-    exit_code: int | None
-    signal: int | None
-    wall_seconds: float
-    cpu_seconds: float  # as bubblewrap's parent was told
-
-
 class Process:
     """A launched bubblewrap: first at the gate, then the job."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], gate: socket.socket) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], gate: socket.socket, control: Control) -> None:
         self._popen = popen
         self._gate = gate
+        self._control = control
         self._fd = os.pidfd_open(popen.pid)
         self._init_fd = -1  # names process 1 of the job's pid namespace: with it, the kernel kills all of them
         assert popen.stdout is not None
         self._printed = popen.stdout.fileno()
         os.set_blocking(self._printed, False)
+        self._is_printing = True  # until the end of what it prints was read
 
     def __enter__(self) -> "Process":
         return self
@@ -61,7 +48,6 @@ class Process:
         self,
         program: Path,
         who: launch.Identity,
-        control: Control,
         *,
         file_bytes: int,
         environment: Mapping[str, str],
@@ -82,56 +68,58 @@ class Process:
         try:
             self._init_fd = os.pidfd_open(waiting.init)
             launch.refuse_rights(waiting, who, filtered=seccomp.supported())
-            control.adopt(waiting.pid, waiting.init)
+            self._control.adopt(waiting.pid, waiting.init)
             launch.die_first(waiting.pid)
-            launch.limit_init(waiting.init, file_bytes, control.rlimit_processes)
+            launch.limit_init(waiting.init, file_bytes, self._control.rlimit_processes)
             launch.open_gate(self._gate, environment)
         except (FileNotFoundError, ProcessLookupError, ConnectionError) as error:
             raise SandboxError("something killed the job before it began; is this machine out of memory?") from error
         self._gate.close()
 
-    def follow(self, job: Job, log: BoundedLog, control: Control) -> Ending:
-        """Return how the job ended: by itself, by a limit or by its caller; its log is written meanwhile."""
-        started = time.monotonic()
-        deadline = started + job.limits.wall_seconds
-        stopped_by = StoppedBy.ITSELF
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._printed, selectors.EVENT_READ)
-            selector.register(self._fd, selectors.EVENT_READ)
-            next_look = started + _TICK_SECONDS
-            next_question = started + QUESTION_SECONDS
-            while True:
-                ready = {key.fd for key, _ in selector.select(max(0.0, min(deadline, next_look) - time.monotonic()))}
-                if self._printed in ready and not self._drain(log):
-                    selector.unregister(self._printed)
-                if self._fd in ready:
-                    break
-                now = time.monotonic()
-                if now >= next_look:
-                    used = control.read()
-                    looked = time.monotonic() - now
-                    next_look = now + max(_TICK_SECONDS, looked / _LOOK_SHARE)
-                    if used.over_memory:
-                        stopped_by = StoppedBy.MEMORY
-                    elif job.limits.cpu_seconds is not None and used.cpu_seconds > job.limits.cpu_seconds:
-                        stopped_by = StoppedBy.CPU_LIMIT
-                if job.stop_when is not None and now >= next_question:
-                    next_question = now + QUESTION_SECONDS
-                    if stopped_by is StoppedBy.ITSELF and job.stop_when():
-                        stopped_by = StoppedBy.CALLER
-                if now >= deadline:
-                    stopped_by = StoppedBy.WALL_LIMIT
-                if stopped_by is not StoppedBy.ITSELF:
-                    break
-        ended = time.monotonic()
-        if stopped_by is not StoppedBy.ITSELF:
+    def fds(self) -> tuple[int, ...]:
+        """Return the job's output while it is open, and the descriptor that names bubblewrap's process."""
+        return (self._fd, self._printed) if self._is_printing else (self._fd,)
+
+    def look_seconds(self) -> float:
+        """Return the time between two looks."""
+        return _TICK_SECONDS
+
+    def drain(self, log: BoundedLog) -> None:
+        """Move one piece of what the job has printed to `log`."""
+        if not self._is_printing:
+            return
+        try:
+            data = os.read(self._printed, _CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        log.write(data)
+        self._is_printing = bool(data)
+
+    def usage(self, *, fresh: bool = False) -> Reading:
+        """Return what the job has used until now."""
+        return self._control.read()
+
+    def has_ended(self, *, fresh: bool = False) -> bool:
+        """Return whether bubblewrap has ended, which is after every process of the job."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def finish(self, log: BoundedLog) -> tuple[int, float]:
+        """Kill what is left of the job, write the rest of its log, and return its exit status and CPU seconds.
+
+        The CPU seconds are what the kernel counts for bubblewrap and its children.
+        """
+        if not self.has_ended():
             self._kill()
-            self._wait_for_death()
+        self._wait_for_death()
         _, wait_status, usage = os.wait4(self._popen.pid, 0)
         self._popen.returncode = os.waitstatus_to_exitcode(wait_status)
-        while self._drain(log):  # every writer is dead: what is left is in the pipe
-            pass
-        return _ending(stopped_by, self._popen.returncode, ended - started, usage.ru_utime + usage.ru_stime)
+        poll = select.poll()  # every writer is dead: the rest of the output is in the pipe, and then its end
+        poll.register(self._printed, select.POLLIN)
+        while self._is_printing and poll.poll(_DEATH_SECONDS * 1000):
+            self.drain(log)
+        return self._popen.returncode, usage.ru_utime + usage.ru_stime
 
     def end(self) -> None:
         """Leave no process and no open file."""
@@ -146,20 +134,11 @@ class Process:
             if fd >= 0:
                 os.close(fd)
 
-    def _drain(self, log: BoundedLog) -> bool:
-        """Pass on what was printed; return False at the end of it."""
-        try:
-            data = os.read(self._printed, _CHUNK_BYTES)
-        except BlockingIOError:
-            return True
-        log.write(data)
-        return bool(data)
-
     def _wait_for_death(self) -> None:
         """Wait until no process is left, short of reaping the one that is our child."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._fd, selectors.EVENT_READ)
-            dead = selector.select(_DEATH_SECONDS)
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        dead = poll.poll(_DEATH_SECONDS * 1000)
         if not dead:
             raise SandboxError(
                 f"processes of the job are alive {_DEATH_SECONDS:.0f} s after SIGKILL, stuck in the kernel; "
@@ -171,15 +150,6 @@ class Process:
         # other way round, the job would still be dying when we return.
         with suppress(ProcessLookupError):  # it has just ended
             signal.pidfd_send_signal(self._init_fd if self._init_fd >= 0 else self._fd, signal.SIGKILL)
-
-
-def _ending(stopped_by: StoppedBy, code: int, wall_seconds: float, cpu_seconds: float) -> Ending:
-    if stopped_by is not StoppedBy.ITSELF:
-        return Ending(stopped_by, None, None, wall_seconds, cpu_seconds)
-    number = -code if code < 0 else code - 128
-    if 1 <= number <= signal.NSIG - 1:
-        return Ending(StoppedBy.SIGNAL, None, number, wall_seconds, cpu_seconds)
-    return Ending(stopped_by, code, None, wall_seconds, cpu_seconds)
 
 
 def of_refused_launch(said: str, program: Path, *, root: bool, kernel: Path = Path("/proc/sys")) -> str:

@@ -20,10 +20,11 @@ from sandbox.errors import SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
 from sandbox.interpreter import interpreter
-from sandbox.job import Execution, Job
+from sandbox.job import Execution, Job, StoppedBy
 from sandbox.job_checks import WITHOUT_ADDED, needs_copy, refuse
 from sandbox.job_log import BoundedLog
 from sandbox.output_file import OutputFile
+from sandbox.supervision import supervise
 
 OWNER, JOB = "autocentaur.owner", "autocentaur.job"
 """Labels of our containers: the process that started it, and the job's own label."""
@@ -107,17 +108,19 @@ class DockerSandbox:
             process = Contained(engine, name, kept)
             held.callback(process.close)
             process.begin(self._command(job), f"{users.job}:{users.job_group}", self._environment(job), job.workdir)
-            ending = process.follow(job, log)
+            ending = supervise(process, job, log)
+            if ending.stopped_by is StoppedBy.ITSELF:
+                ending = ending.with_status(process.exit_status(job.log))
             engine.remove(name)
-            process.drain(log)
+            process.drain_rest(log)
             log.close()
             size = output.take_back() if output is not None else None
             return Execution(
                 exit_code=ending.exit_code,
                 stopped_by=ending.stopped_by,
                 wall_seconds=ending.wall_seconds,
-                cpu_seconds=ending.used.cpu_seconds if ending.used else None,
-                peak_memory_gb=ending.used.peak_memory_bytes / 2**30 if ending.used else None,
+                cpu_seconds=ending.usage.cpu_seconds if ending.usage else None,
+                peak_memory_gb=ending.usage.peak_memory_bytes / 2**30 if ending.usage else None,
                 output_bytes=size,
                 log_truncated=log.truncated,
                 signal=ending.signal,

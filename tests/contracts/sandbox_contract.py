@@ -9,8 +9,9 @@ import textwrap
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from sandbox.errors import SandboxError
 from sandbox.job import Execution, Job, Limits, Mount, Sandbox, StoppedBy
 
+LIMITS_IN_ORDER = (StoppedBy.MEMORY, StoppedBy.CPU_LIMIT, StoppedBy.WALL_LIMIT, StoppedBy.CALLER)
 LIMITS = {"wall_seconds": 600.0, "memory_gb": 0.25, "output_mb": 4.0, "scratch_mb": 8.0, "log_mb": 0.1}
 
 
@@ -68,6 +70,14 @@ def wait_for(condition: Callable[[], bool], *, while_alive: threading.Thread) ->
         time.sleep(0.01)
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return once `condition` holds; fail after ten minutes."""
+    deadline = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
 class Gate:
     """A folder that a job waits at, `WAIT`, until the test opens it: however slow the machine, neither is early."""
 
@@ -80,6 +90,37 @@ class Gate:
 
     def open(self) -> None:
         (self._folder / "open").touch()
+
+
+class Running:
+    """Jobs that run at once, each in a thread of its own, by their names."""
+
+    def __init__(self, sandbox: Sandbox, jobs: Mapping[str, Job]) -> None:
+        self.executions: dict[str, Execution] = {}
+        self._sandbox = sandbox
+        self._jobs = jobs
+        self._threads = {name: threading.Thread(target=self._run, args=(name,)) for name in jobs}
+        for thread in self._threads.values():
+            thread.start()
+
+    def wait_for_log(self, text: str) -> None:
+        """Return once each job has printed `text`, or has ended."""
+        for name, job in self._jobs.items():
+            wait_until(
+                lambda: (job.log.exists() and text in job.log.read_text()) or not self._threads[name].is_alive()  # noqa: B023
+            )
+
+    def join(self, *names: str) -> None:
+        """Wait until the jobs of these names have ended."""
+        for name in names:
+            self._threads[name].join()
+
+    def alive(self) -> set[str]:
+        """Return the names of the jobs that have not ended."""
+        return {name for name, thread in self._threads.items() if thread.is_alive()}
+
+    def _run(self, name: str) -> None:
+        self.executions[name] = self._sandbox.run(self._jobs[name])
 
 
 class SandboxContract:
@@ -236,6 +277,58 @@ class SandboxContract:
         execution = run(code).execution
         assert execution.cpu_seconds is not None
         assert execution.cpu_seconds >= 0.3
+
+    @pytest.mark.parametrize(
+        ("reasons", "reported"),
+        [
+            *((pair, pair[0]) for pair in combinations(LIMITS_IN_ORDER, 2)),
+            ((StoppedBy.ITSELF, *LIMITS_IN_ORDER[1:]), StoppedBy.ITSELF),
+        ],
+        ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
+    )
+    def test_of_several_reasons_to_end_every_sandbox_reports_the_same(
+        self, sandbox: Sandbox, tmp_path: Path, reasons: tuple[StoppedBy, ...], reported: StoppedBy
+    ) -> None:
+        lines = ["import os, time", Gate.WAIT]
+        if StoppedBy.CPU_LIMIT in reasons:
+            lines.append("while time.process_time() < 0.6: pass")
+        if StoppedBy.MEMORY in reasons:  # the kernel kills the child; or a sandbox that samples finds what it holds
+            lines += ["if os.fork() == 0:", "    kept = [bytearray(b'x') * (1 << 24) for _ in range(30)]"]
+            lines += ["    open('/out/artifact', 'w').write('x')", "    time.sleep(600)", "os.wait()"]
+        lines.append("open('/out/artifact', 'w').write('x')")
+        if StoppedBy.ITSELF not in reasons:
+            lines.append("time.sleep(600)")
+        marker, output = uuid.uuid4().hex, tmp_path / "artifact"
+        for wall_seconds in (1.5, 15.0, 150.0):  # until the caller is asked before that, however slow the machine is
+            gate, asked = Gate(tmp_path), threading.Event()
+
+            def pass_the_limits() -> bool:
+                """Let the job pass all of them while nobody looks, so that the next look finds them all."""
+                asked.set()  # noqa: B023
+                gate.open()  # noqa: B023
+                wait_until(lambda: output.read_bytes() == b"x")
+                if StoppedBy.ITSELF in reasons:
+                    wait_until(lambda: self.has_ended(marker))
+                if StoppedBy.WALL_LIMIT in reasons:
+                    time.sleep(wall_seconds)  # noqa: B023
+                return StoppedBy.CALLER in reasons
+
+            own = {
+                "wall_seconds": wall_seconds if StoppedBy.WALL_LIMIT in reasons else 600.0,
+                "cpu_seconds": 0.5 if StoppedBy.CPU_LIMIT in reasons else 600.0,
+            }
+            job = Job(
+                python("\n".join(lines), marker),
+                *("RUN/0007/a test", Limits(**{**LIMITS, **own}), tmp_path / "log", output),
+                mounts=(gate.mount,),
+                stop_when=pass_the_limits,
+            )
+            execution = sandbox.run(job)
+            if asked.is_set():
+                assert execution.stopped_by is reported
+                assert execution.exit_code == (0 if reported is StoppedBy.ITSELF else None)
+                return
+        raise AssertionError("the caller was not asked")
 
     # What a job prints
 
@@ -843,23 +936,66 @@ class SandboxContract:
 
     # Many jobs
 
-    def test_jobs_run_side_by_side(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        def job(number: int) -> Job:
-            code = f"import time; time.sleep(0.3); print({number}); open('/out/artifact', 'w').write('{number}')"
+    def test_jobs_at_once_have_each_their_own_limits_and_result(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        marker = uuid.uuid4().hex
+        start, end = Gate(tmp_path), Gate(tmp_path)
+        before = self.held(), sorted(os.listdir("/proc/self/fd"))
+        acts = {
+            StoppedBy.MEMORY: ("kept = [bytearray(b'x') * (1 << 24) for _ in range(60)]\ntime.sleep(600)", {}),
+            StoppedBy.CPU_LIMIT: ("while True: pass", {"cpu_seconds": 0.5}),
+            StoppedBy.WALL_LIMIT: ("time.sleep(600)", {"wall_seconds": 2.0}),
+            StoppedBy.ITSELF: (f"{Gate.WAIT.replace('gate', 'end')}\nos._exit(7)", {"memory_gb": 0.5}),
+        }
+        jobs = {}
+        for reason, (act, own) in acts.items():
+            folder = tmp_path / reason
+            folder.mkdir()
+            code = f"open('/out/artifact', 'w').write('{reason}')\nprint('up', '{reason}', flush=True)\n"
+            jobs[reason] = Job(
+                python(f"{code}{Gate.WAIT}\n{act}", marker),
+                *("RUN/0001/same", Limits(**{**LIMITS, **own}), folder / "log", folder / "artifact"),
+                mounts=(start.mount, Mount(end.mount.source, "/end", grows=True)),
+            )
+        running = Running(sandbox, jobs)
+        running.wait_for_log("up")
+        start.open()
+        running.join(*LIMITS_IN_ORDER[:3])
+        assert running.alive() == {StoppedBy.ITSELF}  # whatever has become of the others
+        end.open()
+        running.join(StoppedBy.ITSELF)
+        assert {reason: found.stopped_by for reason, found in running.executions.items()} == {own: own for own in acts}
+        assert running.executions[StoppedBy.ITSELF].exit_code == 7
+        del jobs[StoppedBy.WALL_LIMIT]  # on a slow machine it ends before its first line
+        for reason in jobs:
+            found = [(tmp_path / reason / name).read_text() for name in ("log", "artifact")]
+            assert found == [f"up {reason}\n", reason]
+        assert (self.held(), sorted(os.listdir("/proc/self/fd"))) == before
+        assert processes_with(marker) == []
+
+    def test_the_caller_stops_one_of_several_jobs(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        gate, stops = Gate(tmp_path), [threading.Event() for _ in range(4)]
+        jobs = {}
+        for number, stop in enumerate(stops):
             folder = tmp_path / str(number)
             folder.mkdir()
-            return Job(python(code), "RUN/0001/same", Limits(**LIMITS), folder / "log", folder / "artifact")
-
-        jobs = [job(number) for number in range(4)]
-        threads = [threading.Thread(target=sandbox.run, args=(job,)) for job in jobs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for number, job_run in enumerate(jobs):
-            assert job_run.log.read_text() == f"{number}\n"
-            assert job_run.output is not None
-            assert job_run.output.read_text() == str(number)
+            code = f"print('up', flush=True)\n{Gate.WAIT}\nopen('/out/artifact', 'w').write('{number}')"
+            jobs[str(number)] = Job(
+                python(code),
+                *("RUN/0001/same", Limits(**LIMITS), folder / "log", folder / "artifact"),
+                mounts=(gate.mount,),
+                stop_when=stop.is_set,
+            )
+        running = Running(sandbox, jobs)
+        running.wait_for_log("up")
+        stops[2].set()
+        running.join("2")
+        assert running.alive() == {"0", "1", "3"}
+        gate.open()
+        running.join(*jobs)
+        ends = {name: (found.stopped_by, found.output_bytes) for name, found in running.executions.items()}
+        by_itself = (StoppedBy.ITSELF, 1)
+        assert ends == {"0": by_itself, "1": by_itself, "2": (StoppedBy.CALLER, 0), "3": by_itself}
+        assert [(tmp_path / name / "artifact").read_text() for name in jobs] == ["0", "1", "", "3"]
 
     def test_nothing_is_left(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         temporary = tmp_path / "temporary"
@@ -877,6 +1013,10 @@ class SandboxContract:
     def held(self) -> set[str]:
         """Return what the provider holds of the machine beside processes: control groups, containers. To override."""
         return set()
+
+    def has_ended(self, marker: str) -> bool:
+        """Return whether the sandbox can see that the only job of this process has ended. To override."""
+        return not processes_with(marker)
 
     def set_by_the_image(self) -> set[str]:
         """Return the names of variables that every job sees because its image sets them. To override."""

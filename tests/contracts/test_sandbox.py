@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import docker
 import pytest
 
 from sandbox import host_identity
@@ -115,6 +116,14 @@ class TestDocker(SandboxContract):
         with Engine() as engine:
             ours = host_identity.own()
             return {name for name, started_by in engine.labelled(OWNER).items() if started_by == ours}
+
+    def has_ended(self, marker: str) -> bool:
+        """The engine says so only a moment after the last process is gone."""
+        client = docker.APIClient()
+        with closing(client):
+            states = [client.inspect_container(name) for name in self.held()]
+            runs = [client.exec_inspect(job)["Running"] for state in states for job in state["ExecIDs"] or ()]
+        return super().has_ended(marker) and not any(runs)
 
     def set_by_the_image(self) -> set[str]:
         with Engine() as engine:
