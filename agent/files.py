@@ -98,9 +98,9 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    """Return the mask of this process. os.umask() would have to change it, for files of other threads too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("\nUmask:")[2].split()[0], 8)
 
 
 def refuse_unsafe(folder: Path) -> None:

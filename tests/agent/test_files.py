@@ -99,6 +99,15 @@ def test_a_page_is_not_written_through_what_is_no_file(tmp_path: Path, make: Cal
         write_over(tmp_path / "page.html", b"by us", b"by us", force=False)
 
 
+def test_writing_does_not_touch_the_umask_of_other_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(_mask: int) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr(os, "umask", changed)
+    write_over(tmp_path / "page.html", b"by us", b"by us", force=False)
+    assert (tmp_path / "page.html").read_bytes() == b"by us"
+
+
 def current_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
