@@ -14,7 +14,9 @@ from typing import IO
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.gpu import nvml
 from sandbox.gpu.monitor import ThrottleWatch, VramWatch
-from sandbox.job import Execution, Job, Limits, Sandbox
+from sandbox.job import Execution, Job, Limits, Sandbox, StoppedBy
+from sandbox.job_log import BoundedLog
+from sandbox.output_file import OutputFile
 
 _LIMITS = Limits(wall_seconds=60.0, memory_gb=0.5)  # of the job that tries whether a GPU can be had
 _WAIT_SECONDS = 0.2  # the kernel cannot wait for the first of several locks to be free
@@ -46,18 +48,24 @@ class Leases:
             raise SandboxError(f"the folder of locks {folder} belongs to another user; have it removed")
 
     @contextmanager
-    def one_of(self, devices: Sequence[str], label: str) -> Iterator[str]:
+    def one_of(
+        self, devices: Sequence[str], label: str, stop_when: Callable[[], bool] | None = None
+    ) -> Iterator[str | None]:
         """Hold the first of `devices` that is free and yield its name; wait while none is.
 
         Args:
-            label: what it is for; those who wait for it are told.
+            label: the holder, for the message that others get who wait.
+            stop_when: ends the wait when it returns True; then there is no device, and None is yielded.
 
         Raises:
             SandboxError: a lock cannot be opened.
         """
         with ExitStack() as held:
             files = {device: held.enter_context(self._opened(device)) for device in devices}
-            device = self._first_free(files)
+            device = self._first_free(files, stop_when)
+            if device is None:
+                yield None
+                return
             files[device].truncate(0)
             print(f"pid {os.getpid()}, {label}", file=files[device], flush=True)
             yield device
@@ -69,8 +77,8 @@ class Leases:
         except OSError as error:
             raise SandboxError(f"cannot open the lock {path}: {error.strerror}; remove it") from error
 
-    def _first_free(self, files: dict[str, IO[str]]) -> str:
-        """Lock the first file that nobody holds, and return its device."""
+    def _first_free(self, files: dict[str, IO[str]], stop_when: Callable[[], bool] | None) -> str | None:
+        """Lock the first file that nobody holds, and return its device; None if the wait was stopped."""
         has_said = False
         while True:
             for device, file in files.items():
@@ -83,6 +91,8 @@ class Leases:
                 holders = ", ".join(f"{device} ({_holder(file)})" for device, file in files.items())
                 self._say(f"waiting for a GPU; in use: {holders}")
                 has_said = True
+            if stop_when is not None and stop_when():
+                return None
             time.sleep(_WAIT_SECONDS)
 
 
@@ -97,7 +107,7 @@ class _Shared:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     held: ExitStack = field(default_factory=ExitStack)
-    device: str = ""
+    device: str | None = None
     n_jobs: int = 0
 
 
@@ -123,12 +133,16 @@ class LeasedGpus:
     def run(self, job: Job) -> Execution:
         """Run `job` to its end on a GPU of its own, which its Execution names; without one if it wants none.
 
+        The caller can stop a job that waits for a GPU; such a job has used no time.
+
         Raises:
             SandboxError: the sandbox failed; the job's own failure is in the Execution.
         """
         if job.on_cpu:
             return self._sandbox.run(job)
         with self._leased(job) as device:
+            if device is None:
+                return _stopped_before_its_start(job)
             gpu = self._gpus[device]
             with ThrottleWatch(nvml.state_reader(gpu)) as throttle, VramWatch(nvml.memory_reader(gpu)) as vram:
                 execution = self._sandbox.run(replace(job, gpus=(gpu,)))
@@ -140,21 +154,29 @@ class LeasedGpus:
         )
 
     @contextmanager
-    def _leased(self, job: Job) -> Iterator[str]:
-        """Hold a device for the job: its own, or the one that the jobs hold which it belongs together with."""
+    def _leased(self, job: Job) -> Iterator[str | None]:
+        """Hold a device for the job, its own or the one of its group; yield None if its caller stopped the wait."""
         order = sorted(self._gpus, key=lambda device: device != self._last)
         if not job.together:
-            with self._leases.one_of(order, job.label) as device:
-                self._last = device
-                yield device
+            with self._leases.one_of(order, job.label, job.stop_when) as own:
+                self._last = own or self._last
+                yield own
             return
         shared = self._shared.setdefault(job.together, _Shared())
         with shared.lock:  # the first waits for a device, the others for the first
             if shared.n_jobs == 0:
-                shared.device = self._last = shared.held.enter_context(self._leases.one_of(order, job.label))
-            shared.n_jobs += 1
+                shared.device = shared.held.enter_context(self._leases.one_of(order, job.label, job.stop_when))
+                self._last = shared.device or self._last
+            device = shared.device
+            if device is None:
+                shared.held.close()
+            else:
+                shared.n_jobs += 1
+        if device is None:
+            yield None
+            return
         try:
-            yield shared.device
+            yield device
         finally:
             with shared.lock:
                 shared.n_jobs -= 1
@@ -174,3 +196,20 @@ class LeasedGpus:
             except SandboxError as error:
                 self._sandbox.close()
                 raise SandboxUnavailableError(f"no job can have GPU {gpu}: {error}") from error
+
+
+def _stopped_before_its_start(job: Job) -> Execution:
+    """Return the result of a job whose caller stopped it while it waited; its log and outputs are empty."""
+    with BoundedLog(job.log, 0):
+        for path in filter(None, (job.output, job.extra_output)):
+            with OutputFile(path, os.geteuid(), os.getegid()):
+                pass
+    return Execution(
+        exit_code=None,
+        stopped_by=StoppedBy.CALLER,
+        wall_seconds=0.0,
+        cpu_seconds=0.0,
+        peak_memory_gb=None,
+        output_bytes=0 if job.output is not None else None,
+        log_truncated=False,
+    )

@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,39 @@ def test_a_job_that_fails_gives_its_gpu_back(tmp_path: Path) -> None:
         sandbox.run(JOB)
     inside.has = ("0",)
     assert sandbox.run(JOB).exit_code == 0
+
+
+@pytest.mark.parametrize("together", ["", "RUN/1/rounds"])
+def test_the_caller_stops_a_job_that_waits_for_a_gpu_and_no_other(tmp_path: Path, together: str) -> None:
+    is_waiting, stop = threading.Event(), threading.Event()
+    leases = Leases(tmp_path / "locks", lambda _line: is_waiting.set())
+    sandbox = LeasedGpus(Recorder("0"), ("0",), leases)
+    ends: dict[str, Execution] = {}
+
+    def run(name: str, stop_when: Callable[[], bool] | None) -> threading.Thread:
+        folder = tmp_path / name
+        folder.mkdir()
+        own = {
+            "log": folder / "log",
+            "output": folder / "output",
+            "stop_when": stop_when,
+            "together": together and name,
+        }
+        job = dataclasses.replace(JOB, **own)  # type: ignore[arg-type]
+        thread = threading.Thread(target=lambda: ends.update({name: sandbox.run(job)}))
+        thread.start()
+        return thread
+
+    with leases.one_of(("0",), "a trial"):
+        stopped = run("stopped", stop.is_set)
+        other = run("other", lambda: False)
+        assert is_waiting.wait(600)
+        stop.set()
+        stopped.join()
+        assert (ends["stopped"].stopped_by, ends["stopped"].output_bytes) == (StoppedBy.CALLER, 0)
+        assert [(tmp_path / "stopped" / name).read_bytes() for name in ("log", "output")] == [b"", b""]
+        assert other.is_alive()
+    other.join()
+    assert ends["other"].exit_code == 0
+    with leases.one_of(("0",), "the next trial") as device:
+        assert device == "0"
