@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 _serial = itertools.count()
+_FIRST_USER, _USERS_PER_PROCESS = 1_900_000_000, 50_000
 
 
 def own() -> str:
@@ -48,7 +49,12 @@ def start_ticks(pid: int) -> int | None:
 
 
 def private_id() -> int:
-    """Return a user that is nobody's on this machine, another one for each job."""
+    """Return a user that is nobody's on this machine, another one for each job.
+
+    A process of 50,000 jobs gets none twice, so that a long job shares its user with none of the short ones beside it;
+    in a container with few users, one of 5,000.
+    """
     mapped = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
-    number = os.getpid() % 4096 * 256 + next(_serial) % 256
-    return 1_900_000_000 + number if mapped > 2_000_000_000 else 60_000 + number % 5_000
+    if mapped > _FIRST_USER + 4096 * _USERS_PER_PROCESS:
+        return _FIRST_USER + os.getpid() % 4096 * _USERS_PER_PROCESS + next(_serial) % _USERS_PER_PROCESS
+    return 60_000 + (os.getpid() * 256 + next(_serial)) % 5_000

@@ -131,10 +131,10 @@ class Shared:
 
     def close(self) -> None:
         """Give up this use of the copy. Safe to call twice."""
-        if not self._is_open:
-            return
-        self._is_open = False
         with self._lock:
+            if not self._is_open:
+                return
+            self._is_open = False
             counted = self._known[self._key]
             counted.n_users -= 1
             if not counted.n_users:

@@ -53,8 +53,8 @@ def test_a_job_that_kept_capabilities_is_refused(tmp_path: Path) -> None:
 
 @needs_root
 def test_each_job_of_root_has_a_user_of_its_own() -> None:
-    users = {launch.identity().host_uid for _ in range(100)}
-    assert len(users) == 100
+    users = {launch.identity().host_uid for _ in range(1000)}  # a long job runs beside very many short ones
+    assert len(users) == 1000
     assert min(users) > 59_999
 
 
