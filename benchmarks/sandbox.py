@@ -21,7 +21,7 @@ from sandbox import host_identity
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.container.docker_sandbox import COPIES, OWNER, DockerSandbox
 from sandbox.container.engine import Engine
-from sandbox.container.image import Wanted
+from sandbox.container.image import ImageSpec
 from sandbox.errors import SandboxError
 from sandbox.interpreter import own
 from sandbox.job import Job, Limits, Sandbox
@@ -35,7 +35,7 @@ def sandboxes() -> dict[str, Sandbox]:
     """Return what this machine can run; say what it cannot."""
     found: dict[str, Sandbox] = {"bubblewrap": BubblewrapSandbox()}
     try:
-        found["docker"] = DockerSandbox(Wanted(python=own()))
+        found["docker"] = DockerSandbox(ImageSpec(python=own()))
     except SandboxError as error:
         print(f"docker is not measured: {error}")
     return found
@@ -82,7 +82,7 @@ def left_behind() -> dict[str, set[str]]:
     }
     if Path("/var/run/docker.sock").exists():
         with Engine() as engine:
-            ours = host_identity.own()
+            ours = host_identity.process_id()
             left["containers"] = {name for name, started_by in engine.labelled(OWNER).items() if started_by == ours}
     return left
 

@@ -11,7 +11,7 @@ _serial = itertools.count()
 _FIRST_USER, _USERS_PER_PROCESS = 1_900_000_000, 50_000
 
 
-def own() -> str:
+def process_id() -> str:
     """Return the name of this process, which no other process of this machine has, had or will have."""
     return f"{_space()}.{os.getpid()}.{start_ticks(os.getpid())}"
 

@@ -10,7 +10,7 @@ OUTPUT = "/out/artifact"
 """Where a job finds its one writable file. It exists, is empty, and cannot grow past `Limits.output_mb`."""
 EXTRA_OUTPUT = "/out/extra"
 """Where it finds a second one, if it has one, of the same kind."""
-QUESTION_SECONDS = 0.5
+POLL_SECONDS = 0.5
 """Between two questions whether the caller wants the job stopped."""
 
 
@@ -56,7 +56,7 @@ class Job:
     apart: bool = False  # sees no file system that another job sees or that remembers: copies in memory
     imports: tuple[str, ...] = ()  # modules that a job `apart` imports: other packages are not there
     compiles: bool = False  # whether a job `apart` finds a C++ compiler, as torch.compile needs it
-    stop_when: Callable[[], bool] | None = None  # asked every QUESTION_SECONDS; True ends the job like a limit
+    stop_when: Callable[[], bool] | None = None  # asked every POLL_SECONDS; True ends the job like a limit
 
 
 class StoppedBy(StrEnum):

@@ -45,7 +45,7 @@ WITHOUT_ADDED = " ".join(f"-u {name}" for name in ADDED_BY_SHELLS)
 """The options of env(1) that do so."""
 
 
-def refuse(job: Job) -> None:
+def validate_job(job: Job) -> None:
     """Check the command, the variables and where the mounts go.
 
     Raises:
@@ -57,14 +57,14 @@ def refuse(job: Job) -> None:
         identifier = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII)
         if not identifier or name in ADDED_BY_SHELLS or name in _SET_BY_SHELLS:
             raise SandboxError(f"the variable {name!r} cannot be given to a job; rename it in task.toml")
-    _refuse_targets(job.mounts)
+    _check_targets(job.mounts)
     mounts = (word for mount in job.mounts for word in (str(mount.source), mount.target))
     variables = (word for pair in job.environment.items() for word in pair)
     if any("\0" in word for word in (*job.argv, *variables, *mounts, job.workdir)):
         raise SandboxError(f"a zero byte in the command, variables or mounts of {job.label}; remove it")
 
 
-def _refuse_targets(mounts: Sequence[Mount]) -> None:
+def _check_targets(mounts: Sequence[Mount]) -> None:
     """Refuse targets that cover what starts the job, by their name or through a symbolic link in another mount."""
     for mount in mounts:
         target = mount.target

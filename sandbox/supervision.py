@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sandbox.job import QUESTION_SECONDS, Job, Limits, StoppedBy
+from sandbox.job import POLL_SECONDS, Job, Limits, StoppedBy
 from sandbox.job_log import BoundedLog
-from sandbox.limits.controller import Reading
+from sandbox.limits.controller import Usage
 
 _LOOK_SHARE = 0.1  # of one processor that looking may take, on a machine with very many processes
 
@@ -36,7 +36,7 @@ class Supervised(Protocol):
         """Move what can be read now from the job to `log`."""
         ...
 
-    def usage(self, *, fresh: bool = False) -> Reading | None:
+    def usage(self, *, fresh: bool = False) -> Usage | None:
         """Return what all processes of the job have used; None if that is not known (yet).
 
         Without `fresh` the figures may be those of the last look.
@@ -54,7 +54,7 @@ class Ending:
 
     stopped_by: StoppedBy
     wall_seconds: float
-    usage: Reading | None  # at that moment
+    usage: Usage | None  # at that moment
     exit_code: int | None = None  # None unless the job ended by itself
     signal: int | None = None
 
@@ -72,7 +72,7 @@ class Ending:
 
 
 def stopped_by(
-    limits: Limits, *, has_ended: bool, usage: Reading | None, is_late: bool, stop_requested: bool
+    limits: Limits, *, has_ended: bool, usage: Usage | None, is_late: bool, stop_requested: bool
 ) -> StoppedBy | None:
     """Return why a job ends, None if it goes on: ended by itself > memory > CPU > wall > caller.
 
@@ -120,8 +120,8 @@ def supervise(
     """
     started = clock()
     deadline = started + job.limits.wall_seconds
-    next_look, next_question = started, started + QUESTION_SECONDS
-    usage: Reading | None = None
+    next_look, next_question = started, started + POLL_SECONDS
+    usage: Usage | None = None
     while True:
         wait(process.fds(), min(deadline, next_look) - clock())
         process.drain(log)
@@ -134,7 +134,7 @@ def supervise(
         )
         stop_requested = False
         if has_reason is None and job.stop_when is not None and now >= next_question:
-            next_question = now + QUESTION_SECONDS
+            next_question = now + POLL_SECONDS
             stop_requested = job.stop_when()
         if has_reason is not None or stop_requested:
             # Look at everything once more, so that the reason does not depend on which limit was looked at first.

@@ -22,9 +22,9 @@ from agent.task.corpus import find_corpus
 from agent.task.task import Task
 from agent.trials.machine_speed import Machine
 from sandbox import interpreter
-from sandbox.container.docker_sandbox import DockerSandbox
+from sandbox.container import DockerSandbox
 from sandbox.container.engine import Engine
-from sandbox.container.image import Wanted
+from sandbox.container.image import ImageSpec
 from sandbox.errors import SandboxError
 from sandbox.self_check import probe
 
@@ -200,7 +200,7 @@ def _docker(task: Task | None) -> Iterator[Finding]:
         sandbox = (
             open_sandbox("docker", task, say=said.append)
             if task is not None and named
-            else DockerSandbox(Wanted(python=interpreter.own()), say=said.append)
+            else DockerSandbox(ImageSpec(python=interpreter.own()), say=said.append)
         )
         try:
             for found in probe(sandbox):

@@ -5,11 +5,11 @@ from pathlib import Path
 from agent.errors import TaskError
 from agent.task.task import Task
 from agent.text import Say
-from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
-from sandbox.container.docker_sandbox import DockerSandbox
+from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.container import DockerSandbox
 from sandbox.container.engine import Engine
-from sandbox.container.image import Wanted
-from sandbox.gpu.leasing import LeasedGpus, Leases, shared_folder
+from sandbox.container.image import ImageSpec
+from sandbox.gpu.leasing import GpuLeasingSandbox, Leases, shared_folder
 from sandbox.job import Sandbox
 
 
@@ -34,7 +34,7 @@ def open_sandbox(
     if kind == "docker":
         wanted = _wanted(task)
         if image is not None and image_is_here(image):
-            wanted = Wanted(image, python=wanted.python)
+            wanted = ImageSpec(image, python=wanted.python)
         elif image is not None:
             say(f"the image {image} is not on this machine; the task's own takes its place")
         sandbox = DockerSandbox(wanted, accept_unenforced, gpus=bool(gpus), say=say)
@@ -42,15 +42,15 @@ def open_sandbox(
         sandbox = BubblewrapSandbox(_python(task), accept_unenforced)
     if not gpus:
         return sandbox
-    return LeasedGpus(sandbox, gpus, Leases(shared_folder(), say))
+    return GpuLeasingSandbox(sandbox, gpus, Leases(shared_folder(), say))
 
 
-def _wanted(task: Task) -> Wanted:
+def _wanted(task: Task) -> ImageSpec:
     """Return what the task says of its image. Raises TaskError if it says two things."""
     image, dockerfile, python = task.environment.image, _dockerfile(task), _python(task)
     if image is not None and dockerfile is not None:
         raise TaskError(f"{task.folder}/task.toml: [environment] names both an image and a dockerfile; choose one")
-    return Wanted(image, dockerfile, python if image is None and dockerfile is None else None)
+    return ImageSpec(image, dockerfile, python if image is None and dockerfile is None else None)
 
 
 def image_is_here(image: str) -> bool:

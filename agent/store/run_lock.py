@@ -23,7 +23,7 @@ def locked(paths: RunPaths) -> Iterator[None]:
         pid = _pid(_named(paths.lock_owner)) or "unknown"
         raise UsageError(f"another process (pid {pid}) has {paths.run_id} open; wait for it, or stop it") from error
     try:
-        paths.lock_owner.write_text(f"{host_identity.own()}\n")
+        paths.lock_owner.write_text(f"{host_identity.process_id()}\n")
         yield
     finally:
         paths.lock_owner.unlink(missing_ok=True)
@@ -44,6 +44,6 @@ def _named(path: Path) -> str:
 
 
 def _pid(name: str) -> int | None:
-    """Return the process number in what `host_identity.own` gave."""
+    """Return the process number in what `host_identity.process_id` gave."""
     parts = name.split(".")
     return int(parts[1]) if len(parts) == 3 else None

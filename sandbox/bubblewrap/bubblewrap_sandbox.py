@@ -14,11 +14,11 @@ from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
 from sandbox.interpreter import Interpreter, interpreter, own
 from sandbox.job import Execution, Job
-from sandbox.job_checks import refuse
+from sandbox.job_checks import validate_job
 from sandbox.job_log import BoundedLog
 from sandbox.limits import cgroup, systemd_scope
-from sandbox.limits.controller import Control, Controller, Reading
-from sandbox.limits.polling import Sampled
+from sandbox.limits.controller import Control, Controller, Usage
+from sandbox.limits.polling import PollingController
 from sandbox.output_file import OutputFile
 from sandbox.supervision import Ending, supervise
 
@@ -69,7 +69,7 @@ class BubblewrapSandbox:
         Raises:
             SandboxError: the sandbox failed; the job's own failure is in the Execution.
         """
-        refuse(job)
+        validate_job(job)
         who = self.identity()
         with ExitStack() as held:
             copy = Path("/")
@@ -158,7 +158,7 @@ class BubblewrapSandbox:
             given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))
         return given
 
-    def _execution(self, job: Job, ending: Ending, used: Reading, size: int | None, truncated: bool) -> Execution:
+    def _execution(self, job: Job, ending: Ending, used: Usage, size: int | None, truncated: bool) -> Execution:
         return Execution(
             exit_code=ending.exit_code,
             stopped_by=ending.stopped_by,
@@ -193,7 +193,7 @@ def bwrap() -> Path:
 
 def best_controller() -> Controller:
     """Return the best way of this machine to hold a job's processes together."""
-    return cgroup.find() or systemd_scope.find() or Sampled("no control group is writable here")
+    return cgroup.find() or systemd_scope.find() or PollingController("no control group is writable here")
 
 
 def missing(control: Controller) -> tuple[str, ...]:

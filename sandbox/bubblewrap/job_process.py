@@ -13,7 +13,7 @@ from sandbox import seccomp
 from sandbox.bubblewrap import launch
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.job_log import BoundedLog
-from sandbox.limits.controller import Control, Reading
+from sandbox.limits.controller import Control, Usage
 from sandbox.limits.polling import TICK_MS
 
 _TICK_SECONDS = TICK_MS / 1000  # between two looks at what the job has used
@@ -64,10 +64,10 @@ class Process:
         if waiting is None:
             self._wait_for_death()
             said = os.read(self._printed, _CHUNK_BYTES).decode("utf-8", "replace").strip()
-            raise SandboxUnavailableError(of_refused_launch(said, program, root=os.geteuid() == 0))
+            raise SandboxUnavailableError(explain_failed_launch(said, program, root=os.geteuid() == 0))
         try:
             self._init_fd = os.pidfd_open(waiting.init)
-            launch.refuse_rights(waiting, who, filtered=seccomp.supported())
+            launch.check_unprivileged(waiting, who, filtered=seccomp.supported())
             self._control.adopt(waiting.pid, waiting.init)
             launch.die_first(waiting.pid)
             launch.limit_init(waiting.init, file_bytes, self._control.rlimit_processes)
@@ -95,7 +95,7 @@ class Process:
         log.write(data)
         self._is_printing = bool(data)
 
-    def usage(self, *, fresh: bool = False) -> Reading:
+    def usage(self, *, fresh: bool = False) -> Usage:
         """Return what the job has used until now."""
         return self._control.read()
 
@@ -152,7 +152,7 @@ class Process:
             signal.pidfd_send_signal(self._init_fd if self._init_fd >= 0 else self._fd, signal.SIGKILL)
 
 
-def of_refused_launch(said: str, program: Path, *, root: bool, kernel: Path = Path("/proc/sys")) -> str:
+def explain_failed_launch(said: str, program: Path, *, root: bool, kernel: Path = Path("/proc/sys")) -> str:
     """Return a message for users. `said` is what the launch printed, `kernel` where the kernel's settings are."""
     told = f"bubblewrap did not start the job: {said or 'it said nothing'}."
     if "source path" in said or not any(word in said.lower() for word in _ABOUT_RIGHTS):

@@ -120,7 +120,7 @@ def receive(host: socket.socket) -> Waiting | None:
     return Waiting(pid, uid)
 
 
-def refuse_rights(waiting: Waiting, expected: Identity, *, filtered: bool) -> None:
+def check_unprivileged(waiting: Waiting, expected: Identity, *, filtered: bool) -> None:
     """Check that the process at the gate has no rights on the host, and its filter of system calls if `filtered`.
 
     Raises:

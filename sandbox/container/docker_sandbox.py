@@ -14,14 +14,14 @@ from typing import Any
 from sandbox import host_identity
 from sandbox.container import image
 from sandbox.container.engine import Engine
-from sandbox.container.job_process import Contained
+from sandbox.container.job_process import ContainerProcess
 from sandbox.container.settings import Bind, binds_of, binds_of_constants, output_binds, settings
 from sandbox.errors import SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
 from sandbox.interpreter import interpreter
 from sandbox.job import Execution, Job, StoppedBy
-from sandbox.job_checks import WITHOUT_ADDED, needs_copy, refuse
+from sandbox.job_checks import WITHOUT_ADDED, needs_copy, validate_job
 from sandbox.job_log import BoundedLog
 from sandbox.output_file import OutputFile
 from sandbox.supervision import supervise
@@ -47,7 +47,7 @@ class DockerSandbox:
 
     def __init__(
         self,
-        wanted: image.Wanted = image.SHIPPED_IMAGE,
+        wanted: image.ImageSpec = image.SHIPPED_IMAGE,
         accept_unenforced: frozenset[str] = frozenset(),
         *,
         gpus: bool = False,
@@ -68,7 +68,7 @@ class DockerSandbox:
         self._python = interpreter(wanted.python) if wanted.python else None
         self._shared = Shared(self._python)
         self._runtime = self._shared.runtime
-        self._constants = tempfile.TemporaryDirectory(prefix=f"{COPIES}{host_identity.own()}.")
+        self._constants = tempfile.TemporaryDirectory(prefix=f"{COPIES}{host_identity.process_id()}.")
         self._constant_binds = binds_of_constants(Path(self._constants.name))
         name = f" ({self._image.name})" if self._image.name else ""
         self._identity = f"docker {info['ServerVersion']}, image {self._image.id}{name}"
@@ -81,7 +81,7 @@ class DockerSandbox:
         Raises:
             SandboxError: the engine failed; the job's own failure is in the Execution.
         """
-        refuse(job)
+        validate_job(job)
         users = Users.choose()
         with ExitStack() as held:
             copy = Path("/")
@@ -96,7 +96,7 @@ class DockerSandbox:
             binds += output_binds(job)
             engine = held.enter_context(Engine(self._address))
             name = f"autocentaur-{re.sub(r'[^A-Za-z0-9]+', '-', job.label)}-{uuid.uuid4().hex[:12]}"
-            labels = {OWNER: host_identity.own(), JOB: job.label}
+            labels = {OWNER: host_identity.process_id(), JOB: job.label}
             hidden = self._python.hidden if self._python and not job.apart else ()  # no copy has them
             request = settings(
                 job, self._image.id, f"{users.keeper}:{users.keeper}", binds, hidden=hidden, labels=labels
@@ -105,7 +105,7 @@ class DockerSandbox:
             engine.create(name, request)
             kept = held.enter_context(closing(engine.attach(name)))
             engine.start(name)
-            process = Contained(engine, name, kept)
+            process = ContainerProcess(engine, name, kept)
             held.callback(process.close)
             process.begin(self._command(job), f"{users.job}:{users.job_group}", self._environment(job), job.workdir)
             ending = supervise(process, job, log)
@@ -211,7 +211,7 @@ def _readable(job: Job, uid: int) -> Iterator[list[Bind]]:
         for mount in job.mounts:
             source = mount.source
             if needs_copy(mount, uid):
-                prefix = f"{COPIES}{host_identity.own()}."
+                prefix = f"{COPIES}{host_identity.process_id()}."
                 folder = held.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
                 source = Path(folder) / "copy"
                 shutil.copyfile(mount.source, source)

@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImageSpec:
     """What the task says of its image. At most one of the three is set."""
 
     image: str | None = None
@@ -27,7 +27,7 @@ class Wanted:
     python: Path | None = None  # of this machine: then the image needs none, and is the smallest we ship
 
 
-SHIPPED_IMAGE = Wanted()
+SHIPPED_IMAGE = ImageSpec()
 """Python, NumPy and PyTorch."""
 
 
@@ -40,7 +40,7 @@ class Image:
     path: str  # its PATH
 
 
-def find_or_build(engine: Engine, wanted: Wanted, *, gpus: bool, say: Say) -> Image:
+def find_or_build(engine: Engine, wanted: ImageSpec, *, gpus: bool, say: Say) -> Image:
     """Return the image, built if that was not done yet. Nothing is downloaded but by a build.
 
     Raises:

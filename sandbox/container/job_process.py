@@ -10,7 +10,7 @@ from sandbox.container import supervisor
 from sandbox.container.engine import Engine, Stream
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.job_log import BoundedLog
-from sandbox.limits.controller import Reading
+from sandbox.limits.controller import Usage
 
 _LOOK_SECONDS = 0.05  # between two counts
 _STATE_SECONDS = 0.02  # between two questions whether a job that closed its output has ended
@@ -19,7 +19,7 @@ _PATIENCE_WITH_KILLED_SECONDS = 1.0  # then what is known of a job that is about
 _LAST_WORDS_SECONDS = 5.0  # the engine closes a connection at once when its container is removed
 
 
-class Contained:
+class ContainerProcess:
     """A started container whose keeper waits at `kept`."""
 
     def __init__(self, engine: Engine, name: str, kept: Stream) -> None:
@@ -65,7 +65,7 @@ class Contained:
             self._printed.close()
             self._printed = None
 
-    def usage(self, *, fresh: bool = False) -> Reading | None:
+    def usage(self, *, fresh: bool = False) -> Usage | None:
         """Return the latest counts, and ask for the next ones.
 
         Raises:
@@ -112,13 +112,13 @@ class Contained:
         if self._printed is not None:
             self._printed.close()
 
-    def _usage_without_keeper(self) -> Reading:
+    def _usage_without_keeper(self) -> Usage:
         """Return the counts of a job whose keeper was killed before it: the kernel does so when memory is short."""
         if not self._engine.state(self._name)["OOMKilled"]:
             raise SandboxError(
                 "something outside stopped the job's container; was the engine restarted? Go on with resume"
             )
-        return replace(self._counts.latest or Reading(0.0, 0, True), over_memory=True)
+        return replace(self._counts.latest or Usage(0.0, 0, True), over_memory=True)
 
     def _ask(self) -> None:
         self._n_questions += 1

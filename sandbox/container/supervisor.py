@@ -8,7 +8,7 @@ the container is dead, however it died: then the keeper ends, and the kernel kil
 import re
 from collections.abc import Mapping
 
-from sandbox.limits.controller import Reading
+from sandbox.limits.controller import Usage
 from sandbox.limits.memory_peak import STAT_NAMES, MemoryPeak, droppable_bytes
 
 _FILES = (  # of version 1, then 2; which are there is seen when it runs
@@ -48,7 +48,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.n_answers = 0
-        self.latest: Reading | None = None
+        self.latest: Usage | None = None
         self._text = ""
         self._peak = MemoryPeak()
 
@@ -57,10 +57,10 @@ class Counts:
         self._text += printed.decode("ascii", "replace")
         while "\n.\n" in self._text:
             answer, _, self._text = self._text.partition("\n.\n")
-            self.latest = self._reading(answer)
+            self.latest = self._usage(answer)
             self.n_answers += 1
 
-    def _reading(self, answer: str) -> Reading | None:
+    def _usage(self, answer: str) -> Usage | None:
         """Return what an answer says, None if it has not all three counts."""
         lines = (line.rpartition(" ") for line in answer.splitlines())
         found = {name: int(value) for name, _, value in lines if re.fullmatch(r"\d+", value)}
@@ -74,7 +74,7 @@ class Counts:
             return None
         stat = {name.rpartition(" ")[2]: value for name, value in found.items() if "memory.stat " in name}
         peak_bytes = self._peak.look(used, droppable_bytes(stat), highest)
-        return Reading(nanoseconds / 1e9, peak_bytes, over_memory=killed > 0)
+        return Usage(nanoseconds / 1e9, peak_bytes, over_memory=killed > 0)
 
 
 def _first(found: Mapping[str, int], *names: str) -> int | None:

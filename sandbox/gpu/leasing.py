@@ -111,7 +111,7 @@ class _Shared:
     n_jobs: int = 0
 
 
-class LeasedGpus:
+class GpuLeasingSandbox:
     """Runs jobs on `gpus`, as nvidia-smi names them; where all are in use, by this run or another, a job waits.
 
     Other users' programs are not asked.

@@ -70,7 +70,7 @@ def sweep(shared_memory: Path = SHARED_MEMORY) -> None:
 
 
 def _new_folder(parent: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f"{NAME}{host_identity.own()}.", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=f"{NAME}{host_identity.process_id()}.", dir=parent))
 
 
 def _mounted(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from typing import TypeVar
 from sandbox.errors import SandboxError
 from sandbox.host_identity import start_ticks
 from sandbox.job import Limits
-from sandbox.limits.controller import Control, Controller, Reading, Wrapping
+from sandbox.limits.controller import Control, Controller, Usage, Wrapping
 from sandbox.limits.memory_peak import MemoryPeak, droppable_bytes
 
 ROOT = Path("/sys/fs/cgroup")
@@ -120,9 +120,9 @@ class _V1Group:
         for folder in dict.fromkeys(self.folders.values()):
             _take_in(folder, init, pid)
 
-    def read(self) -> Reading:
+    def read(self) -> Usage:
         memory = self.folders["memory"]
-        return Reading(
+        return Usage(
             cpu_seconds=int((self.folders["cpuacct"] / "cpuacct.usage").read_text()) / 1e9,
             peak_memory_bytes=self._peak.look(
                 used=int((memory / "memory.usage_in_bytes").read_text()),
@@ -148,20 +148,20 @@ class _V2Group:
     def adopt(self, pid: int, init: int) -> None:
         _take_in(self.folder, init, pid)
 
-    def read(self) -> Reading:
+    def read(self) -> Usage:
         return read_v2(self.folder, self._peak)
 
     def close(self) -> None:
         _remove(self.folder)
 
 
-def read_v2(folder: Path, peak: MemoryPeak) -> Reading:
+def read_v2(folder: Path, peak: MemoryPeak) -> Usage:
     """Return what the group at `folder` has used; `peak` has the earlier looks at it.
 
     Before Linux 5.19 the kernel counts no peak: then it is the highest use at a look.
     """
     highest = folder / "memory.peak"
-    return Reading(
+    return Usage(
         cpu_seconds=_counters(folder / "cpu.stat")["usage_usec"] / 1e6,
         peak_memory_bytes=peak.look(
             used=int((folder / "memory.current").read_text()),

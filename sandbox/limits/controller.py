@@ -7,7 +7,7 @@ from sandbox.job import Limits
 
 
 @dataclass(frozen=True)
-class Reading:
+class Usage:
     """What the processes of a job have used so far."""
 
     cpu_seconds: float
@@ -37,7 +37,7 @@ class Control(Protocol):
         """
         ...
 
-    def read(self) -> Reading:
+    def read(self) -> Usage:
         """Return what was used so far; also when all processes have ended."""
         ...
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.job import Limits
-from sandbox.limits.controller import Control, Reading, Wrapping
+from sandbox.limits.controller import Control, Usage, Wrapping
 
 TICK_MS = 50
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -17,7 +17,7 @@ _INODE_BYTES = 1024  # what the kernel holds for an empty file of a tmpfs, about
 _turn = itertools.count()
 
 
-class Sampled:
+class PollingController:
     """Memory and CPU seconds as last seen, processes by a resource limit, processors by affinity."""
 
     how = "sampled"
@@ -54,7 +54,7 @@ class _Watch:
         most = limits.processes + (os.geteuid() != 0)
         self.rlimit_processes: int | None = most if limit_processes else None
         self._main = self._init = 0
-        self._reading = Reading(0.0, 0, False)
+        self._usage = Usage(0.0, 0, False)
 
     def adopt(self, pid: int, init: int) -> None:
         self._main, self._init = pid, init
@@ -69,7 +69,7 @@ class _Watch:
                 "cannot choose the job's processors without CAP_SYS_NICE; run as an ordinary user"
             ) from error
 
-    def read(self) -> Reading:
+    def read(self) -> Usage:
         processes = _tree(self._init)
         limit = int(self._limits.memory_gb * 2**30)
         in_files = _tmpfs_bytes(self._main)
@@ -80,12 +80,12 @@ class _Watch:
                 private_part, shared_part = _proportional_bytes(pid)
                 anonymous, shared = anonymous + private_part, shared + shared_part
             memory = anonymous + max(shared, in_files)
-        self._reading = Reading(
-            cpu_seconds=max(self._reading.cpu_seconds, sum(processes.values()) / _TICKS_PER_SECOND),
-            peak_memory_bytes=max(self._reading.peak_memory_bytes, memory),
-            over_memory=self._reading.over_memory or memory > limit,
+        self._usage = Usage(
+            cpu_seconds=max(self._usage.cpu_seconds, sum(processes.values()) / _TICKS_PER_SECOND),
+            peak_memory_bytes=max(self._usage.peak_memory_bytes, memory),
+            over_memory=self._usage.over_memory or memory > limit,
         )
-        return self._reading
+        return self._usage
 
     def close(self) -> None:
         """Nothing is held."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from sandbox.errors import SandboxError
 from sandbox.job import Limits
 from sandbox.limits import cgroup
-from sandbox.limits.controller import Control, Controller, Reading, Wrapping
+from sandbox.limits.controller import Control, Controller, Usage, Wrapping
 from sandbox.limits.memory_peak import MemoryPeak
 
 _OURS = 3  # processes in the scope that are not the job's: bubblewrap twice, and the keeper
@@ -33,7 +33,7 @@ def find() -> Controller | None:
         return None
     try:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
-        scopes = Scopes(program, int(said.split()[1].partition(".")[0].partition("~")[0]))
+        scopes = SystemdScopes(program, int(said.split()[1].partition(".")[0].partition("~")[0]))
         command = [*scopes.command("probe", _PROBE_LIMITS), "/bin/sh", "-c", _PROBE]
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
@@ -41,7 +41,7 @@ def find() -> Controller | None:
     return scopes if answer == _PROBE_ANSWER else None
 
 
-class Scopes:
+class SystemdScopes:
     """The transient scopes of the user's manager."""
 
     how = "cgroup v2 by systemd-run --user --scope"
@@ -101,7 +101,7 @@ class KeptScope:
         if found != asked:
             raise SandboxError(f"systemd put the job in {member} with memory.max {found}, not {asked}; try again")
 
-    def read(self) -> Reading:
+    def read(self) -> Usage:
         return cgroup.read_v2(self._folder, self._peak)
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ from sandbox import host_identity
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.container.docker_sandbox import OWNER, DockerSandbox
 from sandbox.container.engine import Engine
-from sandbox.container.image import Wanted
+from sandbox.container.image import ImageSpec
 from sandbox.interpreter import own
 from sandbox.job import Execution, Job, Sandbox
 from tests.contracts.sandbox_contract import control_groups, processes_with
@@ -97,7 +97,7 @@ SANDBOXES = ("bubblewrap", pytest.param("docker", marks=[pytest.mark.docker, pyt
 def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     if request.param == "docker":
         skip_without_docker()
-    sandbox: Sandbox = DockerSandbox(Wanted(python=own())) if request.param == "docker" else BubblewrapSandbox()
+    sandbox: Sandbox = DockerSandbox(ImageSpec(python=own())) if request.param == "docker" else BubblewrapSandbox()
     with closing(sandbox):
         yield sandbox
 
@@ -166,7 +166,9 @@ def held() -> list[str]:
     groups = sorted(control_groups(os.getpid()))
     if Path("/var/run/docker.sock").exists():
         with Engine() as engine:
-            groups += [name for name, started_by in engine.labelled(OWNER).items() if started_by == host_identity.own()]
+            groups += [
+                name for name, started_by in engine.labelled(OWNER).items() if started_by == host_identity.process_id()
+            ]
     return groups
 
 

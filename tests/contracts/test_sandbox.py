@@ -15,7 +15,7 @@ from sandbox import host_identity
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.container.docker_sandbox import OWNER, DockerSandbox
 from sandbox.container.engine import Engine
-from sandbox.container.image import Wanted, find_or_build
+from sandbox.container.image import ImageSpec, find_or_build
 from sandbox.interpreter import own
 from sandbox.job import Execution, Job, Limits, Sandbox
 from tests.contracts.sandbox_contract import Gate, SandboxContract, control_groups, processes_with, python, wait_for
@@ -90,7 +90,7 @@ def bubblewrap_apart() -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def docker_apart() -> Iterator[Sandbox]:
     skip_without_docker()
-    yield from kept_apart(DockerSandbox(Wanted(python=own())))
+    yield from kept_apart(DockerSandbox(ImageSpec(python=own())))
 
 
 class TestBubblewrapApart(SandboxContract):
@@ -109,12 +109,12 @@ class TestDocker(SandboxContract):
     @pytest.fixture
     def sandbox(self) -> Iterator[Sandbox]:
         skip_without_docker()
-        with closing(DockerSandbox(Wanted(python=own()))) as sandbox:
+        with closing(DockerSandbox(ImageSpec(python=own()))) as sandbox:
             yield sandbox
 
     def held(self) -> set[str]:
         with Engine() as engine:
-            ours = host_identity.own()
+            ours = host_identity.process_id()
             return {name for name, started_by in engine.labelled(OWNER).items() if started_by == ours}
 
     def has_ended(self, marker: str) -> bool:
@@ -127,7 +127,7 @@ class TestDocker(SandboxContract):
 
     def set_by_the_image(self) -> set[str]:
         with Engine() as engine:
-            image = find_or_build(engine, Wanted(python=own()), gpus=False, say=print)
+            image = find_or_build(engine, ImageSpec(python=own()), gpus=False, say=print)
             found = engine.image(image.id)
         assert found is not None
         return {pair.partition("=")[0] for pair in found["Config"]["Env"]} - {"HOME", "LANG", "PATH"}

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.job import Job, Limits, Mount
-from sandbox.job_checks import refuse
+from sandbox.job_checks import validate_job
 
 
 def a_job(*mounts: Mount, **environment: str) -> Job:
@@ -32,22 +32,22 @@ COVERING = (
 @pytest.mark.parametrize("target", COVERING)
 def test_no_mount_covers_what_starts_the_job(tmp_path: Path, target: str) -> None:
     with pytest.raises(SandboxError, match="choose another"):
-        refuse(a_job(Mount(tmp_path, target)))
+        validate_job(a_job(Mount(tmp_path, target)))
 
 
 @pytest.mark.parametrize("target", ["task", "", "/tmp/../etc", "/.."])
 def test_a_target_that_is_no_plain_absolute_path_is_refused(tmp_path: Path, target: str) -> None:
     with pytest.raises(SandboxError, match="absolute path without"):
-        refuse(a_job(Mount(tmp_path, target)))
+        validate_job(a_job(Mount(tmp_path, target)))
 
 
 @pytest.mark.parametrize("target", ["/data", "/tmp/data", "/home/me/usr/lib", "/library", "/etcetera", "/opt/etc"])
 def test_other_targets_are_taken(tmp_path: Path, target: str) -> None:
     if target == "/library":
         with pytest.raises(SandboxError):  # every name that begins with lib: of which loaders know too many
-            refuse(a_job(Mount(tmp_path, target)))
+            validate_job(a_job(Mount(tmp_path, target)))
     else:
-        refuse(a_job(Mount(tmp_path, target)))
+        validate_job(a_job(Mount(tmp_path, target)))
 
 
 def test_no_mount_goes_through_a_link_within_another(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_no_mount_goes_through_a_link_within_another(tmp_path: Path) -> None:
     (tmp_path / "inner" / "link").symlink_to("../../etc")
     within = Mount(tmp_path, "/a"), Mount(tmp_path / "inner", "/a/inner/link/ld.so.preload")
     with pytest.raises(SandboxError, match=r"symbolic link .*/inner/link"):
-        refuse(a_job(*within))
-    refuse(a_job(Mount(tmp_path, "/a"), Mount(tmp_path / "inner", "/a/inner/other")))
+        validate_job(a_job(*within))
+    validate_job(a_job(Mount(tmp_path, "/a"), Mount(tmp_path / "inner", "/a/inner/other")))
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_no_mount_goes_through_a_link_within_another(tmp_path: Path) -> None:
 )
 def test_a_variable_that_a_shell_would_not_pass_on_as_it_is_is_refused(name: str) -> None:
     with pytest.raises(SandboxError, match=r"cannot be given to a job; rename it"):
-        refuse(a_job(**{name: "1"}))
+        validate_job(a_job(**{name: "1"}))
 
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "PYTHONPATH", "BASH_ENV", "lower", "_X1", "PATH", "go", "line"])
 def test_variables_that_steer_loaders_are_set_behind_the_gate_and_not_refused(name: str) -> None:
-    refuse(a_job(**{name: "1"}))
+    validate_job(a_job(**{name: "1"}))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.job import QUESTION_SECONDS, Job, Limits, StoppedBy
+from sandbox.job import POLL_SECONDS, Job, Limits, StoppedBy
 from sandbox.job_log import BoundedLog
-from sandbox.limits.controller import Reading
+from sandbox.limits.controller import Usage
 from sandbox.supervision import Ending, supervise
 
 ORDER = (StoppedBy.ITSELF, StoppedBy.MEMORY, StoppedBy.CPU_LIMIT, StoppedBy.WALL_LIMIT, StoppedBy.CALLER)
@@ -49,11 +49,11 @@ class Simulated:
         if self._printed:
             log.write(self._printed.pop(0))
 
-    def usage(self, *, fresh: bool = False) -> Reading:
+    def usage(self, *, fresh: bool = False) -> Usage:
         self.looks.append(self.now)
         self.now += self._look_costs
         cpu_seconds = CPU_SECONDS + 1.0 if self.has(StoppedBy.CPU_LIMIT) else 1.0
-        return Reading(cpu_seconds, 1, over_memory=self.has(StoppedBy.MEMORY))
+        return Usage(cpu_seconds, 1, over_memory=self.has(StoppedBy.MEMORY))
 
     def has_ended(self, *, fresh: bool = False) -> bool:
         return self.has(StoppedBy.ITSELF) and (fresh or self._notices_end)
@@ -95,10 +95,10 @@ SUBSETS = [subset for n in range(1, 6) for subset in combinations(ORDER, n)]
 def test_of_several_reasons_at_once_the_first_in_order_is_reported(
     log: BoundedLog, reasons: tuple[StoppedBy, ...], notices_end: bool
 ) -> None:
-    for at in (0.0, QUESTION_SECONDS, 7.0, 7.03):  # at the first look, at a question, at a look and between two
+    for at in (0.0, POLL_SECONDS, 7.0, 7.03):  # at the first look, at a question, at a look and between two
         ending = Simulated(dict.fromkeys(reasons, at), notices_end=notices_end).supervise(log)
         assert ending.stopped_by is expected(reasons)
-        assert at - 1e-6 <= ending.wall_seconds <= at + 2 * QUESTION_SECONDS
+        assert at - 1e-6 <= ending.wall_seconds <= at + 2 * POLL_SECONDS
 
 
 @pytest.mark.parametrize(("first", "second"), [*permutations(ORDER, 2)], ids=str)
@@ -146,7 +146,7 @@ def test_the_caller_is_asked_every_half_second(log: BoundedLog) -> None:
 
     job.supervise(log, ask)
     assert 18 <= len(asked) <= 20
-    assert min(later - earlier for earlier, later in pairwise(asked)) >= QUESTION_SECONDS
+    assert min(later - earlier for earlier, later in pairwise(asked)) >= POLL_SECONDS
 
 
 def test_looking_takes_a_tenth_of_the_time(log: BoundedLog) -> None:
@@ -157,12 +157,12 @@ def test_looking_takes_a_tenth_of_the_time(log: BoundedLog) -> None:
 
 def test_the_figures_of_the_last_look_stand_in_for_fresh_ones(log: BoundedLog) -> None:
     class Mute(Simulated):
-        def usage(self, *, fresh: bool = False) -> Reading | None:  # type: ignore[override]
+        def usage(self, *, fresh: bool = False) -> Usage | None:  # type: ignore[override]
             return None if fresh else super().usage()
 
     ending = Mute({StoppedBy.CPU_LIMIT: 1.0}).supervise(log)
     assert ending.stopped_by is StoppedBy.CPU_LIMIT
-    assert ending.usage == Reading(CPU_SECONDS + 1.0, 1, over_memory=False)
+    assert ending.usage == Usage(CPU_SECONDS + 1.0, 1, over_memory=False)
 
 
 def test_what_the_job_prints_is_in_the_log(log: BoundedLog, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from agent.task.task import Task
 from agent.trials.trial import Origin, Proposal, Status
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.container.docker_sandbox import DockerSandbox
-from sandbox.container.image import Wanted
+from sandbox.container.image import ImageSpec
 from sandbox.interpreter import own
 from sandbox.job import Execution, Job, Limits, Mount, Sandbox, StoppedBy
 from tests.docker_engine import skip_without_docker
@@ -51,7 +51,7 @@ for place in (folder, "/in", "/out", os.path.dirname(folder), os.environ["TRITON
 def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     if request.param == "docker":
         skip_without_docker()
-    sandbox: Sandbox = DockerSandbox(Wanted(python=own())) if request.param == "docker" else BubblewrapSandbox()
+    sandbox: Sandbox = DockerSandbox(ImageSpec(python=own())) if request.param == "docker" else BubblewrapSandbox()
     with closing(sandbox):
         yield sandbox
 

@@ -18,7 +18,7 @@ from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox, best_contro
 from sandbox.errors import SandboxError, SandboxUnavailableError, UnsafeLaunchError
 from sandbox.job import Job, Limits, Mount, StoppedBy
 from sandbox.limits.controller import Wrapping
-from sandbox.limits.polling import Sampled
+from sandbox.limits.polling import PollingController
 from sandbox.limits.systemd_scope import KeptScope
 from tests.contracts.sandbox_contract import control_groups, processes_with, python
 
@@ -182,14 +182,14 @@ def test_a_python_that_does_not_run_is_named(tmp_path: Path) -> None:
 def test_sampling_is_named_in_every_execution(tmp_path: Path) -> None:
     if os.geteuid() == 0 and not _can_move_other_users_processes():
         pytest.skip("root without CAP_SYS_NICE")
-    sandbox = BubblewrapSandbox(controller=Sampled("this is a test"))
+    sandbox = BubblewrapSandbox(controller=PollingController("this is a test"))
     execution = sandbox.run(a_job(tmp_path, "kept = [bytearray(1 << 24) for _ in range(100)]"))
     assert execution.stopped_by is StoppedBy.MEMORY
     assert execution.unenforced[0] == "memory: sampled every 50 ms, this is a test"
 
 
 def test_what_cannot_be_enforced_is_refused_unless_accepted(tmp_path: Path) -> None:
-    controller = Sampled("this is a test")
+    controller = PollingController("this is a test")
     controller.missing = ("processes: the kernel counts them otherwise",)
     with pytest.raises(SandboxUnavailableError, match="--accept-unenforced processes"):
         BubblewrapSandbox(controller=controller)
@@ -198,7 +198,7 @@ def test_what_cannot_be_enforced_is_refused_unless_accepted(tmp_path: Path) -> N
     assert "processes: the kernel counts them otherwise" in execution.unenforced
 
 
-class _KeptWithoutSystemd(Sampled):
+class _KeptWithoutSystemd(PollingController):
     """Starts jobs as a scope does, keeper and all, but for systemd."""
 
     def hold(self, label: str, limits: Limits) -> "_Kept":
@@ -208,7 +208,7 @@ class _KeptWithoutSystemd(Sampled):
 class _Kept(KeptScope):
     def __init__(self, limits: Limits) -> None:
         super().__init__(("/usr/bin/env", "--"), {"XDG_RUNTIME_DIR": "/run/user/1"}, limits)
-        self._inner = Sampled("").hold("", limits)
+        self._inner = PollingController("").hold("", limits)
         self.adopt, self.read = self._inner.adopt, self._inner.read  # type: ignore[method-assign]
 
 

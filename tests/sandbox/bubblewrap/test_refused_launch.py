@@ -21,7 +21,9 @@ def test_each_refusal_has_its_remedy(tmp_path: Path, setting: str, value: str, e
     file = tmp_path / setting
     file.parent.mkdir()
     file.write_text(f"{value}\n")
-    said = job_process.of_refused_launch("setting up uid map: Permission denied", BWRAP, root=False, kernel=tmp_path)
+    said = job_process.explain_failed_launch(
+        "setting up uid map: Permission denied", BWRAP, root=False, kernel=tmp_path
+    )
     assert "setting up uid map: Permission denied" in said
     assert expected in said
     assert "--sandbox docker" in said
@@ -30,16 +32,18 @@ def test_each_refusal_has_its_remedy(tmp_path: Path, setting: str, value: str, e
 def test_root_is_not_sent_to_apparmor(tmp_path: Path) -> None:
     (tmp_path / "kernel").mkdir()
     (tmp_path / "kernel/apparmor_restrict_unprivileged_userns").write_text("1\n")
-    assert "apparmor" not in job_process.of_refused_launch("Operation not permitted", BWRAP, root=True, kernel=tmp_path)
+    assert "apparmor" not in job_process.explain_failed_launch(
+        "Operation not permitted", BWRAP, root=True, kernel=tmp_path
+    )
 
 
 def test_a_folder_that_is_missing_is_not_taken_for_a_missing_right(tmp_path: Path) -> None:
-    said = job_process.of_refused_launch("Can't chdir to /nowhere: No such file", BWRAP, root=True, kernel=tmp_path)
+    said = job_process.explain_failed_launch("Can't chdir to /nowhere: No such file", BWRAP, root=True, kernel=tmp_path)
     assert "--privileged" not in said
     assert "working folder" in said
 
 
 def test_a_source_that_cannot_be_found_is_no_question_of_namespaces(tmp_path: Path) -> None:
-    said = job_process.of_refused_launch("Can't find source path /home/u/x: Permission denied", BWRAP, root=True)
+    said = job_process.explain_failed_launch("Can't find source path /home/u/x: Permission denied", BWRAP, root=True)
     assert "--privileged" not in said
     assert "/home/u/x" in said

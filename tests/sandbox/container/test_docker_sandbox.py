@@ -16,7 +16,7 @@ import pytest
 from sandbox import host_identity
 from sandbox.container.docker_sandbox import JOB, OWNER, DockerSandbox, missing, sweep
 from sandbox.container.engine import Engine
-from sandbox.container.image import Wanted
+from sandbox.container.image import ImageSpec
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.interpreter import own
 from sandbox.job import Job, Limits, Mount
@@ -30,7 +30,7 @@ LIMITS = Limits(wall_seconds=600.0, memory_gb=0.25, output_mb=1.0, scratch_mb=4.
 @pytest.fixture
 def docker() -> DockerSandbox:
     skip_without_docker()
-    return DockerSandbox(Wanted(python=own()))
+    return DockerSandbox(ImageSpec(python=own()))
 
 
 def a_job(folder: Path, code: str, *arguments: str) -> Job:
@@ -57,11 +57,11 @@ def test_the_job_dies_with_the_program_that_started_it(docker: DockerSandbox, tm
     program = f"""
 from pathlib import Path
 from sandbox.container.docker_sandbox import DockerSandbox
-from sandbox.container.image import Wanted
+from sandbox.container.image import ImageSpec
 from sandbox.interpreter import own
 from sandbox.job import Job, Limits
 argv = ("python", "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(6000)", "{marker}")
-DockerSandbox(Wanted(python=own())).run(Job(argv, "RUN/1/x", Limits(6000, 0.1), Path({str(tmp_path / "log")!r})))
+DockerSandbox(ImageSpec(python=own())).run(Job(argv, "RUN/1/x", Limits(6000, 0.1), Path({str(tmp_path / "log")!r})))
 """
     log = tmp_path / "log"
     launcher = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)})
@@ -75,7 +75,7 @@ DockerSandbox(Wanted(python=own())).run(Job(argv, "RUN/1/x", Limits(6000, 0.1), 
         time.sleep(0.01)
     assert processes_with(marker) == []
     assert len(containers(launcher.pid)) == 1
-    DockerSandbox(Wanted(python=own()))  # what the next run does first
+    DockerSandbox(ImageSpec(python=own()))  # what the next run does first
     assert containers(launcher.pid) == {}
 
 
@@ -130,7 +130,7 @@ def test_a_container_removed_from_outside_is_the_sandboxs_failure(docker: Docker
     thread.start()
     wait_for(lambda: job.log.exists() and "up" in job.log.read_text(), while_alive=thread)
     with Engine() as engine:
-        mine = [name for name, started_by in engine.labelled(OWNER).items() if started_by == host_identity.own()]
+        mine = [name for name, started_by in engine.labelled(OWNER).items() if started_by == host_identity.process_id()]
         for name in mine:
             engine.remove(name)
     thread.join(30)
@@ -181,7 +181,7 @@ def test_what_is_mounted_below_a_mount_is_not_there(docker: DockerSandbox, tmp_p
 def test_an_image_that_is_not_here_is_named_with_the_remedy() -> None:
     skip_without_docker()
     with pytest.raises(SandboxUnavailableError, match="docker pull no-such/image:1"):
-        DockerSandbox(Wanted(image="no-such/image:1"))
+        DockerSandbox(ImageSpec(image="no-such/image:1"))
 
 
 @pytest.mark.docker
@@ -191,7 +191,7 @@ def test_a_dockerfile_of_the_task_is_built_once_and_used(tmp_path: Path) -> None
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("FROM python:3.11-slim\nENV MARK=seen\nCOPY extra.txt /extra.txt\n")
     (tmp_path / "extra.txt").write_text(uuid.uuid4().hex)
-    boxes = [DockerSandbox(Wanted(dockerfile=dockerfile), say=said.append) for _ in range(2)]
+    boxes = [DockerSandbox(ImageSpec(dockerfile=dockerfile), say=said.append) for _ in range(2)]
     (tmp_path / "out").mkdir()
     code = "import os; print(os.environ['MARK'], open('/extra.txt').read())"
     execution = boxes[1].run(a_job(tmp_path / "out", code))
@@ -206,7 +206,7 @@ def test_a_dockerfile_that_fails_says_where(tmp_path: Path) -> None:
     skip_without_docker()
     (tmp_path / "Dockerfile").write_text("FROM python:3.11-slim\nRUN echo trying && exit 7\n")
     with pytest.raises(SandboxUnavailableError, match="exit 7"):
-        DockerSandbox(Wanted(dockerfile=tmp_path / "Dockerfile"))
+        DockerSandbox(ImageSpec(dockerfile=tmp_path / "Dockerfile"))
 
 
 @pytest.mark.docker
@@ -224,7 +224,7 @@ def test_copies_of_the_dead_are_swept_and_of_the_living_are_not(
     docker: DockerSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    mine = host_identity.own()
+    mine = host_identity.process_id()
     dead, alive, other = (
         tmp_path / f"autocentaur-copies.{mine.rpartition('.')[0]}.1.x",
         tmp_path / f"autocentaur-copies.{mine}.x",
@@ -274,7 +274,7 @@ def test_an_engine_that_is_not_safe_or_maps_users_is_refused(options: list[str],
 
 
 def test_the_living_and_the_unseen_are_not_dead() -> None:
-    mine = host_identity.own()
+    mine = host_identity.process_id()
     assert not host_identity.is_dead(mine)
     assert host_identity.is_dead(mine.rpartition(".")[0] + ".1")
     boot, _, rest = mine.partition("-")

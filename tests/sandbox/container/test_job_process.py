@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sandbox.container.engine import Stream
-from sandbox.container.job_process import Contained
+from sandbox.container.job_process import ContainerProcess
 from sandbox.errors import SandboxError
 from sandbox.job import Job, Limits, StoppedBy
 from sandbox.job_log import BoundedLog
@@ -68,9 +68,9 @@ def job() -> Iterator[Connection]:
     connection.close()
 
 
-def begun(keeper: Connection, job: Connection, *, oom_killed: bool = False) -> Contained:
+def begun(keeper: Connection, job: Connection, *, oom_killed: bool = False) -> ContainerProcess:
     keeper.theirs.sendall(framed(COUNTS))
-    process = Contained(Engine(job, oom_killed=oom_killed), "name", keeper.stream)  # type: ignore[arg-type]
+    process = ContainerProcess(Engine(job, oom_killed=oom_killed), "name", keeper.stream)  # type: ignore[arg-type]
     process.begin(["true"], "1:1", {}, "/")
     return process
 

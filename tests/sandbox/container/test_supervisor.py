@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.container import supervisor
-from sandbox.limits.controller import Reading
+from sandbox.limits.controller import Usage
 
 V1 = """cpuacct/cpuacct.usage 1500000000
 memory/memory.usage_in_bytes 9000
@@ -36,7 +36,7 @@ memory.events oom_group_kill 0
 def test_both_versions_of_control_groups_are_read(said: str, over: bool) -> None:
     counts = supervisor.Counts()
     counts.take(said.encode())
-    assert counts.latest == Reading(1.5, 4096, over_memory=over)
+    assert counts.latest == Usage(1.5, 4096, over_memory=over)
 
 
 def test_an_answer_may_come_in_pieces_and_several_at_once() -> None:
@@ -44,7 +44,7 @@ def test_an_answer_may_come_in_pieces_and_several_at_once() -> None:
     for byte in (V1 + V1).encode():
         counts.take(bytes([byte]))
     assert counts.n_answers == 2
-    assert counts.latest == Reading(1.5, 4096, over_memory=False)
+    assert counts.latest == Usage(1.5, 4096, over_memory=False)
 
 
 def test_without_a_peak_the_highest_use_that_was_seen_counts() -> None:

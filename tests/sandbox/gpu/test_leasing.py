@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import SandboxError, SandboxUnavailableError
-from sandbox.gpu.leasing import LeasedGpus, Leases
+from sandbox.gpu.leasing import GpuLeasingSandbox, Leases
 from sandbox.job import Execution, Job, Limits, StoppedBy
 
 
@@ -41,7 +41,7 @@ JOB = Job(("true",), "RUN/1/x", Limits(10.0, 0.5), Path("log"))
 
 def test_each_job_has_a_gpu_to_itself_and_says_which(tmp_path: Path) -> None:
     inside = Recorder("0", "2")
-    sandbox = LeasedGpus(inside, ("0", "2"), Leases(tmp_path))
+    sandbox = GpuLeasingSandbox(inside, ("0", "2"), Leases(tmp_path))
     said: list[str] = []
     threads = [threading.Thread(target=lambda: said.append(sandbox.run(JOB).sandbox)) for _ in range(6)]
     for thread in threads:
@@ -62,7 +62,7 @@ def test_jobs_that_wait_for_each_other_share_a_gpu_and_give_it_back(tmp_path: Pa
             return Execution(0, StoppedBy.ITSELF, 0.0, 0.0, None, None, log_truncated=False, sandbox=str(job.gpus))
 
     leases = Leases(tmp_path)
-    sandbox = LeasedGpus(Meeting("0", "2"), ("0", "2"), leases)
+    sandbox = GpuLeasingSandbox(Meeting("0", "2"), ("0", "2"), leases)
     job = dataclasses.replace(JOB, together="RUN/1/rounds")
     for _ in range(2):
         said: list[str] = []
@@ -79,13 +79,13 @@ def test_jobs_that_wait_for_each_other_share_a_gpu_and_give_it_back(tmp_path: Pa
 def test_a_gpu_that_is_not_there_is_said_before_any_trial(tmp_path: Path) -> None:
     inside = Recorder("0")
     with pytest.raises(SandboxUnavailableError, match="no job can have GPU 7: there is no GPU"):
-        LeasedGpus(inside, ("0", "7"), Leases(tmp_path))
+        GpuLeasingSandbox(inside, ("0", "7"), Leases(tmp_path))
     assert inside.closed
 
 
 def test_a_job_that_wants_no_gpu_gets_none_and_waits_for_none(tmp_path: Path) -> None:
     inside, leases = Recorder("0"), Leases(tmp_path)
-    sandbox = LeasedGpus(inside, ("0",), leases)
+    sandbox = GpuLeasingSandbox(inside, ("0",), leases)
     with leases.one_of(("0",), "a trial"):
         execution = sandbox.run(dataclasses.replace(JOB, on_cpu=True))
     assert (inside.ran[-1], execution.sandbox, execution.peak_vram_gb) == ((), "here", None)
@@ -93,7 +93,7 @@ def test_a_job_that_wants_no_gpu_gets_none_and_waits_for_none(tmp_path: Path) ->
 
 def test_a_job_that_fails_gives_its_gpu_back(tmp_path: Path) -> None:
     inside = Recorder("0")
-    sandbox = LeasedGpus(inside, ("0",), Leases(tmp_path))
+    sandbox = GpuLeasingSandbox(inside, ("0",), Leases(tmp_path))
     inside.has = ()
     with pytest.raises(SandboxError):
         sandbox.run(JOB)
@@ -105,7 +105,7 @@ def test_a_job_that_fails_gives_its_gpu_back(tmp_path: Path) -> None:
 def test_the_caller_stops_a_job_that_waits_for_a_gpu_and_no_other(tmp_path: Path, together: str) -> None:
     is_waiting, stop = threading.Event(), threading.Event()
     leases = Leases(tmp_path / "locks", lambda _line: is_waiting.set())
-    sandbox = LeasedGpus(Recorder("0"), ("0",), leases)
+    sandbox = GpuLeasingSandbox(Recorder("0"), ("0",), leases)
     ends: dict[str, Execution] = {}
 
     def run(name: str, stop_when: Callable[[], bool] | None) -> threading.Thread:

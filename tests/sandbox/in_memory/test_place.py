@@ -76,10 +76,10 @@ def test_a_shared_memory_that_runs_nothing_or_is_too_small_is_seen_before_anythi
 def test_what_the_dead_left_is_swept_and_what_the_living_hold_stays(temporary: Path, tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
-    space = host_identity.own().partition(".")[0]
+    space = host_identity.process_id().partition(".")[0]
     memory = shared(tmp_path / "shm")
     gone = [parent / f"{place.NAME}{space}.{dead.pid}.1.abc" for parent in (temporary, memory)]
-    kept = memory / f"{place.NAME}{host_identity.own()}.abc"
+    kept = memory / f"{place.NAME}{host_identity.process_id()}.abc"
     for folder in (*gone, kept):
         (folder / "runtime").mkdir(parents=True)
     if os.geteuid() == 0:

@@ -64,7 +64,7 @@ def test_v2_reads_its_counters(tmp_path: Path) -> None:
     (tmp_path / "memory.current").write_text("4096\n")
     (tmp_path / "memory.stat").write_text("anon 96\nfile 4000\nshmem 1000\nslab_reclaimable 576\n")
     (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 12\noom 1\noom_kill 0\noom_group_kill 0\n")
-    assert cgroup.read_v2(tmp_path, MemoryPeak()) == controller.Reading(2.5, 1048576 - 3576, False)
+    assert cgroup.read_v2(tmp_path, MemoryPeak()) == controller.Usage(2.5, 1048576 - 3576, False)
     (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\n")
     assert cgroup.read_v2(tmp_path, MemoryPeak()).over_memory
 

@@ -6,21 +6,21 @@ import time
 
 from sandbox.job import Limits
 from sandbox.limits import systemd_scope
-from sandbox.limits.systemd_scope import KeptScope, Scopes
+from sandbox.limits.systemd_scope import KeptScope, SystemdScopes
 
 LIMITS = Limits(wall_seconds=1.0, memory_gb=0.5, processes=20, cpus=1.5)
 
 
 def test_the_command_names_every_limit_in_systemds_units() -> None:
-    command = Scopes("/usr/bin/systemd-run", 252).command("RUN/0007/train", LIMITS)
+    command = SystemdScopes("/usr/bin/systemd-run", 252).command("RUN/0007/train", LIMITS)
     assert command[:5] == ("/usr/bin/systemd-run", "--user", "--scope", "--quiet", "--collect")
     assert {"MemoryMax=536870912", "MemorySwapMax=0", "TasksMax=23", "CPUQuota=150%"} <= set(command)
     assert command[-1] == "--"
 
 
 def test_a_child_killed_for_memory_must_not_end_the_scope_where_systemd_knows_how() -> None:
-    assert "OOMPolicy=continue" not in Scopes("systemd-run", 252).command("x", LIMITS)
-    assert "OOMPolicy=continue" in Scopes("systemd-run", 253).command("x", LIMITS)
+    assert "OOMPolicy=continue" not in SystemdScopes("systemd-run", 252).command("x", LIMITS)
+    assert "OOMPolicy=continue" in SystemdScopes("systemd-run", 253).command("x", LIMITS)
 
 
 def test_without_a_users_manager_there_are_no_scopes() -> None:

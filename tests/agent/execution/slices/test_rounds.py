@@ -41,7 +41,7 @@ from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.trial import Score
 from sandbox.container.docker_sandbox import DockerSandbox
-from sandbox.container.image import Wanted
+from sandbox.container.image import ImageSpec
 from sandbox.errors import SandboxError
 from sandbox.interpreter import own
 from sandbox.job import Execution, Job, Sandbox
@@ -170,7 +170,7 @@ def box(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Sandbox]:
         yield sandbox
         return
     skip_without_docker()
-    with closing(DockerSandbox(Wanted(python=own()))) as docker:
+    with closing(DockerSandbox(ImageSpec(python=own()))) as docker:
         yield docker
 
 
