@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from agent.edits.assignments import Assignments
+from agent.execution.executor import Executor
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
 from agent.run.open_run import OpenRun
@@ -61,8 +62,9 @@ def idle_share(model_seconds: float, train_seconds: float, lookahead: int, n_tri
         paths.root.mkdir()
         journal = Journal(paths.journal)
         run = OpenRun(
-            "r", "test", None, task, task.space, None, paths, journal, History([]), TrialRepo(runs.repo),
-            SlowModel(model_seconds), box, NoScore(), Budget(trials=n_trials + 1), Silent(), lookahead=lookahead,
+            "r", "test", None, task.space, paths, journal, History([]), TrialRepo(runs.repo), SlowModel(model_seconds),
+            Executor(task, None, box, NoScore(), {}, paths.compiled, {}), Budget(trials=n_trials + 1),
+            Silent(), lookahead=lookahead,
         )  # fmt: skip
         run_trials(run)
         journal.close()

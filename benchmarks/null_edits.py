@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.edits.edit import WholeFile
+from agent.execution.executor import Executor
 from agent.execution.scoring.audited import AuditedScorer
 from agent.modes.proposer import Context
 from agent.report import trial_table
@@ -115,9 +116,10 @@ def main() -> None:
         history = read_history(paths.journal) if paths.journal.exists() else History([])
         repo, journal, box = TrialRepo(runs.repo), Journal(paths.journal), BubblewrapSandbox()
         repo.recover(paths.run_id, paths.worktree)
+        executor = Executor(task, corpus, box, AuditedScorer(task, corpus, box), {}, paths.compiled, {})
         run = OpenRun(
-            paths.run_id, "null", None, task, task.space, corpus, paths, journal, history, repo, NullEdits(),
-            box, AuditedScorer(task, corpus, box), Budget(trials=options.edits + 1), Lines(task.metric),
+            paths.run_id, "null", None, task.space, paths, journal, history, repo, NullEdits(), executor,
+            Budget(trials=options.edits + 1), Lines(task.metric),
             rule=KeepRule(lead=options.lead, paired=True, sigma=task.noise.sigma),
         )  # fmt: skip
         lines = trial_table.trial_lines(history, history.results, repo.tags(paths.run_id), task.metric, False)

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from agent.edits.assignments import Assignments
+from agent.execution.executor import Executor
 from agent.execution.scoring.scorer import Artifact
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
@@ -136,8 +137,8 @@ def loop_seconds(runs: RunsFolder, task: Task, n_more: int) -> list[float]:
             return super().propose(context)
 
     run = OpenRun(
-        "past", "test", None, task, task.space, None, paths, journal, history, TrialRepo(runs.repo), Marking(), NoJob(),
-        NoScore(), Budget(trials=n_past + n_more + 1), Silent(),
+        "past", "test", None, task.space, paths, journal, history, TrialRepo(runs.repo), Marking(),
+        Executor(task, None, NoJob(), NoScore(), {}, paths.compiled, {}), Budget(trials=n_past + n_more + 1), Silent(),
     )  # fmt: skip
     run_trials(run)
     journal.close()

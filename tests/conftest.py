@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from agent.execution.executor import Executor
 from agent.execution.scoring.audited import AuditedScorer
+from agent.execution.scoring.scorer import Scorer
+from agent.execution.slices.source import SliceSource
+from agent.execution.speed.probe import Canary
 from agent.modes.proposer import Proposer
 from agent.run.open_run import OpenRun
 from agent.store.git_repo import TrialRepo
@@ -128,7 +132,16 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
     stack = ExitStack()
 
     def opened(
-        proposer: Proposer, trials: int = 3, task: Task = bigram, box: Sandbox = sandbox, **more: Any
+        proposer: Proposer,
+        trials: int = 3,
+        task: Task = bigram,
+        box: Sandbox = sandbox,
+        *,
+        corpus: Corpus | None = corpus,
+        scorer: Scorer | None = None,
+        probe: Canary | None = None,
+        slices: SliceSource | None = None,
+        **more: Any,
     ) -> OpenRun:
         runs = RunsFolder(tmp_path / "runs")
         runs.prepare()
@@ -136,20 +149,21 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
         paths.root.mkdir(exist_ok=True)
         journal = Journal(paths.journal)
         stack.callback(journal.close)
+        if scorer is None:
+            assert corpus is not None
+            scorer = AuditedScorer(task, corpus, box)
+        executor = Executor(task, corpus, box, scorer, {}, paths.compiled, {}, probe, slices)
         return OpenRun(
             run_id="r",
             mode="test",
             model_name=None,
-            task=task,
             space=task.space,
-            corpus=corpus,
             paths=paths,
             journal=journal,
             history=read_history(paths.journal),
             repo=TrialRepo(runs.repo),
             proposer=proposer,
-            sandbox=box,
-            scorer=AuditedScorer(task, corpus, box),
+            executor=executor,
             budget=Budget(trials=trials),
             observer=SilentObserver(),
             **more,

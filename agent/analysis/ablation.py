@@ -2,11 +2,9 @@
 
 import math
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.analysis.ablation_chain import ChangeChain
@@ -15,18 +13,17 @@ from agent.analysis.ablation_log import AttemptVoided, Attributed, Begun, Readin
 from agent.errors import BudgetSpentError
 from agent.execution.environment import conditions_of
 from agent.execution.executor import (
-    Workbench,
+    Attempt,
+    Executor,
     canary_of,
     corpus_of,
     division_of,
-    execute,
     passed_variables,
     scorer_of,
 )
+from agent.execution.host import Clock, utc_now
 from agent.execution.sandboxes import image_is_here, open_sandbox
-from agent.execution.speed.guard import guarded
-from agent.execution.speed.probe import Canary
-from agent.run.open_run import utc_now
+from agent.execution.speed.guard import with_speed_check
 from agent.run.resume import image_to_go_on_in, refuse_another_task, refuse_other_conditions
 from agent.store.atomic_file import write_durably
 from agent.store.git_objects import Commit
@@ -35,12 +32,9 @@ from agent.store.journal import Journal
 from agent.store.paths import AttributionPaths
 from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun, load_task
-from agent.task.task import Task
 from agent.text import Say, counted
 from agent.trials.budget import duration
-from agent.trials.history import History
 from agent.trials.machine_speed import Void
-from agent.trials.trial import Outcome
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ def attribute(stored: StoredRun, asked: Asked) -> Attributed:
     with locked(stored.paths):
         stored = stored.again()
         chain = ChangeChain.of(stored)
-        with _bench(stored, asked) as bench:
+        with _executor(stored, asked) as executor:
             paths = stored.paths.attribution(chain.result)
             path = paths.readings
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,8 +72,8 @@ def attribute(stored: StoredRun, asked: Asked) -> Attributed:
                 known = Readings.read(path)
                 if known.seeds != asked.seeds:
                     journal.append(Begun(asked.seeds, utc_now()))
-                runner = _Runner(stored, chain.result, asked, bench, journal, dict(known.ran))
-                keeper = keeper_under(stored, bench.conditions)
+                runner = _Runner(stored, chain.result, asked, executor, journal, dict(known.ran))
+                keeper = keeper_under(stored, executor.conditions)
                 found = Elimination(chain, keeper, runner, asked.seeds, asked.decided).result()
             finally:
                 journal.close()
@@ -90,7 +84,7 @@ def attribute(stored: StoredRun, asked: Asked) -> Attributed:
 
 
 @contextmanager
-def _bench(stored: StoredRun, asked: Asked) -> Iterator[Workbench]:
+def _executor(stored: StoredRun, asked: Asked) -> Iterator[Executor]:
     """Yield what the run's scripts are executed with, as the run did.
 
     Raises:
@@ -115,7 +109,8 @@ def _bench(stored: StoredRun, asked: Asked) -> Iterator[Workbench]:
         conditions = conditions_of(task, corpus, config.sandbox, config.gpus, division)
         refuse_other_conditions(stored.history, conditions, asked.accept_changed)
         scorer = scorer_of(task, corpus, sandbox, division=division)
-        yield Workbench(task, corpus, sandbox, scorer, passed_on, stored.paths.compiled, conditions)
+        probe = canary_of(config, stored.paths, task, sandbox, passed_on)
+        yield Executor(task, corpus, sandbox, scorer, passed_on, stored.paths.compiled, conditions, probe)
 
 
 @dataclass
@@ -125,39 +120,17 @@ class _Runner:
     stored: StoredRun
     number: int  # of the trial whose changes are taken out
     asked: Asked
-    bench: Workbench
+    executor: Executor
     journal: Journal
     ran: dict[tuple[str, int], ScriptRan]  # by script and seed
     n_ran: int = 0  # by this process
     refused: bool = False  # a run, for there was nothing left for it
-    now: Callable[[], str] = utc_now
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    _in_flight: tuple[str, int] = ("", 0)  # script and seed
-
-    @property
-    def task(self) -> Task:
-        return self.bench.task
-
-    @property
-    def history(self) -> History:
-        return self.stored.history
-
-    @cached_property
-    def canary(self) -> Canary | None:
-        """What measures the machine's speed, as in the run."""
-        return canary_of(
-            self.stored.config, self.stored.paths, self.bench.task, self.bench.sandbox, self.bench.passed_on
-        )
-
-    def put_down(self, void: Void) -> None:
-        self.journal.append(AttemptVoided(*self._in_flight, void))
-        self.asked.say(f"the attempt does not count: {void.reason}")
+    clock: Clock = field(default_factory=Clock)
 
     @property
     def readings(self) -> Readings:
         """All runs that count here."""
-        return Readings(self.asked.seeds, self.ran).under(self.bench.conditions)
+        return Readings(self.asked.seeds, self.ran).under(self.executor.conditions)
 
     def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
         key = (hash_of(source), seed)
@@ -184,26 +157,27 @@ class _Runner:
 
     def _run(self, source: str, script: str, seed: int, about: str) -> ScriptRan:
         """Execute a script as the repeat of a champion is, and put down what came of it."""
-        began = self.monotonic()
+        began = self.clock.monotonic()
         paths = self.stored.paths.attribution(self.number).run(script, seed)
         self.asked.say(f"{about}, training seed {seed}")
+        attempt = Attempt(
+            source=source,
+            paths=paths,
+            label=f"{self.stored.run_id}/{self.number:04d}/{script}/seed-{seed}",
+            number=self.number,
+            train_seed=seed,
+            baseline=self.stored.trial(0).outcome,
+            to_beat=math.inf,  # every one of them decides something
+        )
 
-        def attempt() -> Outcome:
-            return execute(
-                self.bench,
-                source,
-                paths,
-                label=f"{self.stored.run_id}/{self.number:04d}/{script}/seed-{seed}",
-                number=self.number,
-                train_seed=seed,
-                baseline=self.stored.trial(0).outcome,
-                to_beat=math.inf,  # every one of them decides something
-            )
+        def record_void(void: Void) -> None:
+            self.journal.append(AttemptVoided(script, seed, void))
+            self.asked.say(f"the attempt does not count: {void.reason}")
 
-        self._in_flight = script, seed
-        outcome = guarded(self, attempt)
+        outcome = with_speed_check(self.executor, attempt, record_void, self.clock)
         paths.artifact.unlink(missing_ok=True)
-        line = ScriptRan(script, seed, replace(outcome, total_seconds=round(self.monotonic() - began, 3)), self.now())
+        outcome = replace(outcome, total_seconds=round(self.clock.monotonic() - began, 3))
+        line = ScriptRan(script, seed, outcome, self.clock.now())
         self.journal.append(line)
         self.n_ran += 1
         return line

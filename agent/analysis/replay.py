@@ -11,9 +11,9 @@ from pathlib import Path
 from agent.analysis.recorded_trial import Recorded
 from agent.analysis.replay_verdict import Replayed
 from agent.errors import NotReplayableError, TaskError, UsageError
-from agent.execution.early_stopping import Watch, pruner_of
+from agent.execution.early_stopping import StoppingRule, pruner_of
 from agent.execution.environment import conditions_of
-from agent.execution.executor import Workbench, corpus_of, division_of, execute, passed_variables, scorer_of
+from agent.execution.executor import Attempt, Executor, corpus_of, division_of, passed_variables, scorer_of
 from agent.execution.sandboxes import open_sandbox
 from agent.execution.scoring.scorer import Artifact
 from agent.store.paths import TrialPaths
@@ -62,7 +62,7 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
     try:
         with _fresh_folder(place.replays, f"{recorded.number:04d}-{recorded.commit[:7]}") as folder:
             paths = TrialPaths(folder)
-            bench = Workbench(
+            executor = Executor(
                 task,
                 corpus,
                 sandbox,
@@ -72,18 +72,17 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
                 conditions_of(task, corpus, kind, place.gpus, division),
             )
             place.say(f"training {recorded.name} again (commit {recorded.commit[:7]}, seed {seed})")
-            outcome = execute(
-                bench,
-                task.source,
-                paths,
+            attempt = Attempt(
+                source=task.source,
+                paths=paths,
                 label=f"{recorded.run_id}/{recorded.number:04d}/replay",
                 number=recorded.number,
                 train_seed=seed,
                 baseline=recorded.baseline,
                 to_beat=math.inf if recorded.decided else None,
-                watch=_watch(recorded.outcome, task, paths.log),
-                scoring=lambda: place.say("scoring"),
+                stopping=_stopping(recorded.outcome, task),
             )
+            outcome = executor.run(attempt, lambda: place.say("scoring"))
             replayed = Replayed(
                 recorded=recorded,
                 outcome=outcome,
@@ -94,7 +93,7 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
             )
             if place.test and outcome.val_loss is not None:
                 place.say("scoring on the test split")
-                replayed = replace(replayed, test_loss=_test_loss(recorded, bench, paths))
+                replayed = replace(replayed, test_loss=_test_loss(recorded, executor, paths))
             for left in (paths.artifact, folder / "compiled.tar"):
                 left.unlink(missing_ok=True)
             document = json.dumps(replayed.to_json(task.metric), indent=2) + "\n"
@@ -104,8 +103,8 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
         sandbox.close()
 
 
-def _watch(outcome: Outcome, task: Task, log: Path) -> Watch | None:
-    """Return what reads the curve of a trial that was stopped early; None for any other.
+def _stopping(outcome: Outcome, task: Task) -> StoppingRule | None:
+    """Return what stops the replay of a trial that was stopped early; None for any other.
 
     One that diverged is stopped again. One that was pruned runs to its end: to see what it would have come to is what
     it is replayed for, and its curve up to where it was stopped shows whether it is the same.
@@ -113,7 +112,7 @@ def _watch(outcome: Outcome, task: Task, log: Path) -> Watch | None:
     rule = pruner_of(task, 0, ())
     if rule is None or outcome.stopped_at is None:
         return None
-    return Watch(rule.form, log, task.limits.followed_bytes, diverges=outcome.status is Status.DIVERGED)
+    return StoppingRule(rule.form, diverges=outcome.status is Status.DIVERGED)
 
 
 def _corpus(recorded: Recorded, task: Task, place: Place) -> Corpus | None:
@@ -173,10 +172,10 @@ def _refuse_foreign_code(task: Task, place: Place) -> None:
         )
 
 
-def _test_loss(recorded: Recorded, bench: Workbench, paths: TrialPaths) -> float:
-    scorer = scorer_of(bench.task, bench.corpus, bench.sandbox, split="test")
+def _test_loss(recorded: Recorded, executor: Executor, paths: TrialPaths) -> float:
     label, folder = f"{recorded.run_id}/{recorded.number:04d}/replay-test", paths.root / "score-test"
-    score = scorer.score(Artifact(paths.artifact, paths.files, read_tail(paths.log), folder, label, recorded.number))
+    left_behind = Artifact(paths.artifact, paths.files, read_tail(paths.log), folder, label, recorded.number)
+    score = executor.score(left_behind, "test")
     if score.val_loss is None:
         raise NotReplayableError(f"no score on the test split: {score.status}, {score.reason}")
     return score.val_loss

@@ -150,6 +150,19 @@ class Watch:
             self.stop = Stop(Status.PRUNED, reason, share)
 
 
+@dataclass(frozen=True)
+class StoppingRule:
+    """What may stop one training early."""
+
+    form: CurveFormat  # how the task's script prints its curve
+    bar: Bar | None = None  # None: it is not stopped for being behind
+    diverges: bool = True  # whether it is stopped for a loss that is not finite, or far above its start
+
+    def watch(self, log: Path, n_bytes: int) -> Watch:
+        """Return what applies this to one job, whose log is read up to `n_bytes`. Call it before the job begins."""
+        return Watch(self.form, log, n_bytes, self.bar, diverges=self.diverges)
+
+
 class Pruner:
     """The rule over all curves read so far. It is a fold of the journal: built anew, it decides the same."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.errors import MissingRequirementError, TaskError
 from agent.execution.compile_cache import leaving, warmed
-from agent.execution.early_stopping import Watch
+from agent.execution.early_stopping import Stop, StoppingRule
 from agent.execution.judge import failure, judge, reported, reported_flags, saved_nothing
 from agent.execution.scoring.audited import AuditedScorer
 from agent.execution.scoring.scorer import Artifact, Scorer
@@ -19,14 +19,60 @@ from agent.task.corpus import Corpus, find_corpus, prepare_corpus
 from agent.task.division import Division
 from agent.task.task import Task
 from agent.text import Say, counted, read_tail
+from agent.trials.learning_curve import Condemned, Curve
 from agent.trials.machine_speed import Machine
-from agent.trials.trial import Outcome
+from agent.trials.trial import Outcome, Score, Status
 from sandbox.job import Execution, Sandbox
 
 
 @dataclass(frozen=True)
-class Workbench:
-    """What scripts are executed with: the same for every execution of a run."""
+class Attempt:
+    """One execution of a script: everything that it depends on, beside the executor.
+
+    It is frozen, so that a void attempt can be run again, and several can run at the same time.
+    """
+
+    source: str
+    paths: TrialPaths  # where the exported tree, the log, the artifact and the evidence go
+    label: str  # names the jobs, "RUN/0007"
+    number: int  # of the trial whose script this is
+    train_seed: int
+    baseline: Outcome | None  # of trial 0, which the limits of some budgets follow; None for the baseline itself
+    to_beat: float | None = None  # a lower loss would decide something and is audited more closely; None: nothing would
+    stopping: StoppingRule | None = None  # what may stop the training early; None: nothing
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the training of a script came to, before anything is scored."""
+
+    attempt: Attempt
+    execution: Execution
+    log: str  # the end of what the script printed
+    failed: tuple[Status, str] | None  # None: the training ended well
+    stop: Stop | None = None  # why it was stopped early; None: it was not
+    curve: Curve | None = None
+    condemned: Condemned | None = None
+
+    @property
+    def artifact(self) -> Artifact:
+        """What is there to be scored, where the training ended well."""
+        attempt = self.attempt
+        first = attempt.baseline.score if attempt.baseline else None
+        paths = attempt.paths
+        return Artifact(
+            paths.artifact, paths.files, self.log, paths.score, attempt.label, attempt.number, attempt.to_beat, first
+        )
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Runs scripts: trains them in a sandbox, and scores what they leave behind.
+
+    It changes no state of its own, so that several attempts with different paths can run at the same time, in a sandbox
+    that allows it. Three things are for one attempt at a time: the baseline, which writes `compiled`; `probe`, which
+    remembers its last measurement; and `slices`.
+    """
 
     task: Task
     corpus: Corpus | None
@@ -35,71 +81,78 @@ class Workbench:
     passed_on: Mapping[str, str]  # variables of the caller that task.toml allows
     compiled: Path  # compiler caches that the baseline saved; see agent.execution.compile_cache
     conditions: Mapping[str, str]  # what results may depend on here; see agent.execution.environment
+    probe: Canary | None = None  # measures the machine's speed; None: that decides nothing here
+    slices: SliceSource | None = None  # that gains are confirmed on; None: they are repeated
 
+    def run(self, attempt: Attempt, on_scoring: Callable[[], None] = lambda: None) -> Outcome:
+        """Train and score a script; return the outcome, with `kept` not yet decided.
 
-def execute(
-    bench: Workbench,
-    source: str,
-    paths: TrialPaths,
-    *,
-    label: str,
-    number: int,
-    train_seed: int,
-    baseline: Outcome | None,
-    to_beat: float | None,
-    watch: Watch | None = None,
-    scoring: Callable[[], None] = lambda: None,
-) -> Outcome:
-    """Train `source` and score what it leaves behind; return what came of it, `kept` not yet decided.
+        Args:
+            on_scoring: called between training and scoring.
 
-    Args:
-        paths: where the exported tree, log, artifact and evidence go.
-        label: names the jobs, "RUN/0007".
-        number: of the trial whose script this is.
-        baseline: outcome of trial 0, which the limits of some budgets follow; None for the baseline itself.
-        to_beat: what is lower would decide something, and is audited more closely; None: nothing would.
-        watch: follows the training and may stop it; None: it runs to its end.
-        scoring: called between training and scoring.
+        Raises:
+            SandboxError: a sandbox failed, not the script.
+        """
+        trained, score = self.train(attempt), None
+        if trained.failed is None:
+            on_scoring()
+            score = self.score(trained.artifact)
+        return self._judged(trained, score)
 
-    Raises:
-        SandboxError: a sandbox failed, not the script.
-    """
-    task = bench.task
-    paths.root.mkdir(parents=True, exist_ok=True)
-    export({**task.files, task.script: source.encode()}, paths.files)
-    job = training_job(
-        task,
-        bench.corpus,
-        paths,
-        label=f"{label}/train",
-        train_seed=train_seed,
-        baseline_cpu_seconds=baseline.cpu_seconds if baseline else None,
-        baseline_wall_seconds=baseline.wall_seconds if baseline else None,
-        passed_on=bench.passed_on,
-    )
-    job = replace((warmed if baseline else leaving)(job, bench.compiled), stop_when=watch)
-    execution = bench.sandbox.run(job)
-    stop = watch.end() if watch is not None else None
-    log = read_tail(paths.log)
-    failed = (stop.status, stop.reason) if stop is not None else failure(execution, log, task.budget)
-    if failed is None and task.score.kind != "printed" and execution.output_bytes == 0:
-        failed = saved_nothing(log)
-    score = None
-    if failed is None:
-        scoring()
-        first = baseline.score if baseline else None
-        left_behind = Artifact(paths.artifact, paths.files, log, paths.score, label, number, to_beat, first)
-        score = bench.scorer.score(left_behind)
-    outcome = judge(execution, failed, score, task.budget)
-    said = reported(log)
-    flags = reported_flags(said, execution, outcome.val_loss, task.metric, baseline)
-    outcome = replace(outcome, reported=said, flags=flags, conditions=bench.conditions)
-    if watch is not None:
-        outcome = replace(outcome, curve=watch.curve, condemned=watch.condemned)
-    if stop is not None:
-        charged = stop.charge_seconds(task.budget, execution.wall_seconds)
-        outcome = replace(outcome, train_seconds=charged, stopped_at=stop.share)
-    return replace(outcome, machine=_gpu_of(execution)) if task.budget.unit == "seconds" else outcome
+    def train(self, attempt: Attempt) -> Trained:
+        """Export the script to the attempt's folder and train it. Raises SandboxError if a sandbox failed."""
+        task, paths, baseline = self.task, attempt.paths, attempt.baseline
+        paths.root.mkdir(parents=True, exist_ok=True)
+        export({**task.files, task.script: attempt.source.encode()}, paths.files)
+        job = training_job(
+            task,
+            self.corpus,
+            paths,
+            label=f"{attempt.label}/train",
+            train_seed=attempt.train_seed,
+            baseline_cpu_seconds=baseline.cpu_seconds if baseline else None,
+            baseline_wall_seconds=baseline.wall_seconds if baseline else None,
+            passed_on=self.passed_on,
+        )
+        watch = attempt.stopping.watch(paths.log, task.limits.followed_bytes) if attempt.stopping else None
+        job = replace((warmed if baseline else leaving)(job, self.compiled), stop_when=watch)
+        execution = self.sandbox.run(job)
+        stop = watch.end() if watch is not None else None
+        log = read_tail(paths.log)
+        failed = (stop.status, stop.reason) if stop is not None else failure(execution, log, task.budget)
+        if failed is None and task.score.kind != "printed" and execution.output_bytes == 0:
+            failed = saved_nothing(log)
+        if watch is None:
+            return Trained(attempt, execution, log, failed)
+        return Trained(attempt, execution, log, failed, stop, watch.curve, watch.condemned)
+
+    def score(self, left_behind: Artifact, split: str = "val") -> Score:
+        """Return the score of what a training left behind on a split of the data.
+
+        Raises:
+            SandboxError: a sandbox failed, not the script.
+        """
+        scorer = self.scorer if split == "val" else scorer_of(self.task, self.corpus, self.sandbox, split=split)
+        return scorer.score(left_behind)
+
+    def _judged(self, trained: Trained, score: Score | None) -> Outcome:
+        """Return what a training and its score come to, with all that was observed; None: nothing was scored."""
+        task, execution = self.task, trained.execution
+        outcome = judge(execution, trained.failed, score, task.budget)
+        said = reported(trained.log)
+        flags = reported_flags(said, execution, outcome.val_loss, task.metric, trained.attempt.baseline)
+        outcome = replace(
+            outcome,
+            reported=said,
+            flags=flags,
+            conditions=self.conditions,
+            curve=trained.curve,
+            condemned=trained.condemned,
+        )
+        if trained.stop is not None:
+            charged = trained.stop.charge_seconds(task.budget, execution.wall_seconds)
+            outcome = replace(outcome, train_seconds=charged, stopped_at=trained.stop.share)
+        return replace(outcome, machine=_gpu_of(execution)) if task.budget.unit == "seconds" else outcome
 
 
 def _gpu_of(execution: Execution) -> Machine | None:

@@ -154,8 +154,7 @@ def _show(run: OpenRun, slices: SliceSource, purpose: SlicePurpose, models: Sequ
         models,
         lambda answers: _score(run, slices, models, answers),
         baseline=first.score if first is not None else None,
-        now=run.now,
-        monotonic=run.monotonic,
+        clock=run.clock,
         opened=run.observer.slice_opened,
     )
     if scored is not None:

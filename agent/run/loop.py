@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from agent.edits.edit import Unchanged
 from agent.errors import AgentError, JournalError, ModelBudgetSpentError
-from agent.execution.executor import execute
+from agent.execution.executor import Attempt
 from agent.execution.judge import far_below_flags, seed_flags
-from agent.execution.speed.guard import guarded
+from agent.execution.speed.guard import with_speed_check
 from agent.modes.proposer import Context, Proposer
 from agent.run.confirmations import publish_on_slice, rehearse
 from agent.run.ending import End, Ending, for_trials, why_given_up
@@ -57,7 +57,7 @@ class TrialByTrial:
             publish_on_slice(run, run.slices)
         self._ledger = run_wanted(run, self._ledger)
         end = _end(run, self._ledger, self._n_before)
-        began = run.monotonic()
+        began = run.clock.monotonic()
         if end is None:
             reached = _start_next(run, self._ledger, self._ahead)
             end = End(Ending.DONE, reached) if reached is not None else None
@@ -67,7 +67,7 @@ class TrialByTrial:
                 end = replace(end, ending=_done_or_nothing(run, self._n_before))
             run.repo.pack_refs()
             return end
-        proposing_seconds = run.monotonic() - began
+        proposing_seconds = run.clock.monotonic() - began
         self._ahead = _think_ahead(run, self._ledger)
         self._ledger = self._ledger.plus(_run_pending(run, proposing_seconds))
         return None
@@ -111,7 +111,7 @@ def _rebuild(run: OpenRun) -> None:
         if not trial.kept:
             run.paths.trial(trial.number).artifact.unlink(missing_ok=True)
     if run.history.incumbent is not None:
-        run.move_refs()
+        run.update_refs()
         run.repo.check_out(run.run_id, run.paths.worktree)
     write_results(run.paths.results_tsv, run.task.metric, run.history.trials, known)
 
@@ -157,7 +157,7 @@ def _start_next(run: OpenRun, ledger: Ledger, ahead: Thought | None) -> str | No
                 proposal, parent = run.proposer.propose(_context(run, ledger, incumbent)), incumbent.number
         except ModelBudgetSpentError as reached:
             return str(reached)
-    event = TrialStarted(number, parent, proposal, run.now())
+    event = TrialStarted(number, parent, proposal, run.clock.now())
     run.journal.append(event)
     run.history.add(event)
     return None
@@ -195,16 +195,16 @@ def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:
     trial = run.history.pending
     if trial is None:
         raise JournalError("no trial is in flight")
-    began = run.monotonic()
+    began = run.clock.monotonic()
     run.observer.started(trial)
     if trial.proposal.refused is not None:
         outcome = Outcome(trial.proposal.refused, None, reason=trial.proposal.reason)
     else:
         outcome = _execute(run, trial)
     before = proposing_seconds + sum(void.seconds for void in trial.voids)  # void attempts of a killed process
-    outcome = replace(outcome, total_seconds=round(before + run.monotonic() - began, 3))
+    outcome = replace(outcome, total_seconds=round(before + run.clock.monotonic() - began, 3))
     previous = run.history.incumbent
-    event = TrialFinished(trial.number, outcome, run.now())
+    event = TrialFinished(trial.number, outcome, run.clock.now())
     run.journal.append(event)
     finished = run.history.add(event)
     run.keeper.take(finished)
@@ -223,22 +223,17 @@ def _execute(run: OpenRun, trial: Trial) -> Outcome:
     if trial.parent is not None:
         (run.paths.worktree / run.task.script).write_text(source)
     train_seed = trial.proposal.train_seed
-
-    def attempt() -> Outcome:
-        return execute(
-            run.bench,
-            source,
-            run.paths.trial(trial.number),
-            label=f"{run.run_id}/{trial.number:04d}",
-            number=trial.number,
-            train_seed=train_seed,
-            baseline=run.history.trials[0].outcome if run.history.trials else None,
-            to_beat=run.keeper.to_beat(train_seed),
-            watch=run.watch_of(trial, source),
-            scoring=lambda: run.observer.scoring(trial),
-        )
-
-    outcome = guarded(run, attempt)
+    attempt = Attempt(
+        source=source,
+        paths=run.paths.trial(trial.number),
+        label=f"{run.run_id}/{trial.number:04d}",
+        number=trial.number,
+        train_seed=train_seed,
+        baseline=run.history.trials[0].outcome if run.history.trials else None,
+        to_beat=run.keeper.to_beat(train_seed),
+        stopping=run.stopping(trial, source),
+    )
+    outcome = with_speed_check(run.executor, attempt, run.record_void, run.clock, lambda: run.observer.scoring(trial))
     if trial.parent is not None:
         flags = seed_flags(source, run.sources[trial.parent])
         bar = run.keeper.to_beat(train_seed)

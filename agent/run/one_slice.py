@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.errors import JournalError
+from agent.execution.host import Clock
 from agent.execution.slices.source import Answers, Burned, Contender, SliceSource
 from agent.store.paths import RunPaths, TrialPaths
 from agent.trials.confirmations import (
@@ -115,8 +116,7 @@ def show(
     score_of: Callable[[Answers], SliceScore],
     *,
     baseline: Score | None,
-    now: Callable[[], str],
-    monotonic: Callable[[], float],
+    clock: Clock,
     opened: Callable[[SliceUse], None] = lambda _use: None,
 ) -> SliceUse | None:
     """Open the next slice, or take the one that a killed process has opened, and score it; None if none is left.
@@ -130,7 +130,7 @@ def show(
         JournalError: a model's file is gone, or the disk is full.
         SandboxError: a sandbox failed, not a script.
     """
-    began = monotonic()
+    began = clock.monotonic()
     entrants = {model.name: model.entrant for model in models}
     use = record.opened
     if use is None:
@@ -139,7 +139,7 @@ def show(
             return None
         if record.folder(found[0]).exists():  # of an earlier run of this name: its answers are not those of ours
             shutil.rmtree(record.folder(found[0]))
-        use = record.put_down(SliceOpened(found[0], purpose, entrants, found[1], now()))
+        use = record.put_down(SliceOpened(found[0], purpose, entrants, found[1], clock.now()))
     opened(use)
     known, number = use.entrants, use.number
     changed = sorted(name for name in known.keys() | entrants if known.get(name) != entrants.get(name))
@@ -150,10 +150,10 @@ def show(
         contenders, folder = [model.contender for model in models], record.folder(number)
         answers = slices.ask(number, contenders, baseline, folder=folder, label=record.label(number))
     if isinstance(answers, Burned):
-        score = SliceScore({}, {}, round(monotonic() - began, 3), answers.model, answers.reason)
+        score = SliceScore({}, {}, round(clock.monotonic() - began, 3), answers.model, answers.reason)
     else:
-        score = replace(score_of(answers), seconds=round(monotonic() - began, 3))
-    return record.put_down(SliceScored(use.number, score, now()))
+        score = replace(score_of(answers), seconds=round(clock.monotonic() - began, 3))
+    return record.put_down(SliceScored(use.number, score, clock.now()))
 
 
 def is_to_be_asked_again(uses: Sequence[SliceUse]) -> bool:

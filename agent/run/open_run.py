@@ -1,23 +1,18 @@
 """A run that this process may write to, with everything it is made of."""
 
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Protocol
 
-from agent.execution.early_stopping import Pruner, Watch
-from agent.execution.executor import Workbench
-from agent.execution.scoring.scorer import Scorer
+from agent.execution.early_stopping import Pruner, StoppingRule
+from agent.execution.executor import Executor
+from agent.execution.host import Clock
 from agent.execution.slices.source import SliceSource
-from agent.execution.speed.probe import Canary
 from agent.modes.proposer import Proposer
 from agent.modes.told import followed
 from agent.search.space import SearchSpace
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal
 from agent.store.paths import RunPaths
-from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.text import counted
 from agent.trials.budget import Budget
@@ -28,12 +23,6 @@ from agent.trials.keep_rule import KeepRule
 from agent.trials.machine_speed import Void
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
-from sandbox.job import Sandbox
-
-
-def utc_now() -> str:
-    """Return the time as the journal writes it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Observer(Protocol):
@@ -57,29 +46,20 @@ class OpenRun:
     run_id: str
     mode: str
     model_name: str | None
-    task: Task
     space: SearchSpace | None  # what is searched: the task's, or every name by itself
-    corpus: Corpus | None
     paths: RunPaths
     journal: Journal
     history: History
     repo: TrialRepo
     proposer: Proposer
-    sandbox: Sandbox
-    scorer: Scorer
+    executor: Executor
     budget: Budget
     observer: Observer
     rule: KeepRule = field(default_factory=lambda: KeepRule("any"))
     rounded: bool = False  # the losses that the proposer is told; see agent.modes.told
-    slices: SliceSource | None = None  # that gains are confirmed on; None: they are repeated
     pruner: Pruner | None = None  # stops trials early; None: all run to their end
     final_runs: int = 0  # of the run's result under held-out seeds, at the end
-    passed_on: Mapping[str, str] = field(default_factory=dict)  # variables of the caller that task.toml allows
-    conditions: Mapping[str, str] = field(default_factory=dict)  # what results may depend on here
-    now: Callable[[], str] = utc_now
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    canary: Canary | None = None  # None: the machine's speed decides nothing, or nobody asked
+    clock: Clock = field(default_factory=Clock)
     lookahead: int = 0  # 1: the next trial is thought of while one trains
     sources: dict[int, str] = field(default_factory=dict)  # script of every kept trial, by number
 
@@ -87,11 +67,13 @@ class OpenRun:
         self.keeper, self.told = followed(self.rule, self.history.results, is_rounded=self.rounded)
 
     @property
-    def bench(self) -> Workbench:
-        """What this run executes scripts with."""
-        return Workbench(
-            self.task, self.corpus, self.sandbox, self.scorer, self.passed_on, self.paths.compiled, self.conditions
-        )
+    def task(self) -> Task:
+        return self.executor.task
+
+    @property
+    def slices(self) -> SliceSource | None:
+        """What gains are confirmed on; None: they are repeated."""
+        return self.executor.slices
 
     @property
     def retired(self) -> tuple[str, ...]:
@@ -101,16 +83,16 @@ class OpenRun:
         corrected = f"corrected for the machine's speed until now: {counted(n_corrected, 'loss', 'losses')} of this run"
         return (*self.task.retired, *([f"{corrected}; new ones are recorded as scored"] if n_corrected else []))
 
-    def watch_of(self, trial: Trial, source: str) -> Watch | None:
-        """Return what follows a trial's training and may stop it; None where nothing is stopped early."""
+    def stopping(self, trial: Trial, source: str) -> StoppingRule | None:
+        """Return what may stop a trial's training early; None where nothing is stopped early."""
         if self.pruner is None:
             return None
         champion, bar = self.keeper.result, None
         if champion is not None:
             bar = self.pruner.bar(trial.number, source, champion, self.sources[champion], self.keeper.sigma)
-        return Watch(self.pruner.form, self.paths.trial(trial.number).log, self.task.limits.followed_bytes, bar)
+        return StoppingRule(self.pruner.form, bar)
 
-    def put_down(self, void: Void) -> None:
+    def record_void(self, void: Void) -> None:
         """Journal that an attempt at what is in flight does not count."""
         trial, repeat = self.history.pending, self.history.repeating
         if trial is not None:
@@ -122,7 +104,7 @@ class OpenRun:
         self.history.add(event)
         self.observer.voided(void, event.trial)
 
-    def move_refs(self) -> None:
+    def update_refs(self) -> None:
         """Let branch and champion's tag point where the journal says, wherever they point now."""
         incumbent, champion = self.history.incumbent, self.history.champion
         assert incumbent is not None

@@ -9,7 +9,16 @@ from typing import Protocol
 from agent.errors import UsageError
 from agent.execution.early_stopping import pruner_of
 from agent.execution.environment import conditions_of, environment
-from agent.execution.executor import canary_of, corpus_of, division_of, passed_variables, scorer_of, slices_of
+from agent.execution.executor import (
+    Executor,
+    canary_of,
+    corpus_of,
+    division_of,
+    passed_variables,
+    scorer_of,
+    slices_of,
+)
+from agent.execution.host import utc_now
 from agent.execution.sandboxes import image_is_here, open_sandbox
 from agent.execution.smoke_test import Smoke
 from agent.llm.model import Model
@@ -17,7 +26,7 @@ from agent.llm.recording import Transcript, cut_recording
 from agent.llm.spending_cap import CappedModel
 from agent.modes.model_choice import ECHO, build_model, is_echo, needs_model
 from agent.modes.registry import build_proposer, check_mode, searched
-from agent.run.open_run import Observer, OpenRun, utc_now
+from agent.run.open_run import Observer, OpenRun
 from agent.run.resume import (
     image_to_go_on_in,
     raise_of,
@@ -186,30 +195,34 @@ def _open(
             around.say(f"the journal ended in a torn line of {torn}, which was dropped")
         if raised is not None:
             journal.append(raised)
+        executor = Executor(
+            task,
+            corpus,
+            sandbox,
+            scorer,
+            passed_on,
+            paths.compiled,
+            conditions,
+            probe=canary_of(config, paths, task, sandbox, passed_on),
+            slices=slices,
+        )
         yield OpenRun(
             run_id=config.run_id,
             mode=config.mode,
             model_name=model.name if model else ECHO if is_echo(config) else None,
-            task=task,
             space=searched(config, task),
-            corpus=corpus,
             paths=paths,
             journal=journal,
             history=history,
             repo=repo,
             proposer=proposer,
-            sandbox=sandbox,
-            scorer=scorer,
+            executor=executor,
             budget=Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
             observer=around.screen_of(task, paths, repo),
             rule=rule_of(config),
             rounded=config.rounded,
-            slices=slices,
             pruner=pruner_of(task, config.seed, history.results) if config.prune else None,
             final_runs=config.final_runs,
-            passed_on=passed_on,
-            conditions=conditions,
-            canary=canary_of(config, paths, task, sandbox, passed_on),
             lookahead=config.lookahead,
         )
 

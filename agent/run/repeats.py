@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 
 from agent.errors import JournalError
-from agent.execution.executor import execute
-from agent.execution.speed.guard import guarded
+from agent.execution.executor import Attempt
+from agent.execution.speed.guard import with_speed_check
 from agent.run.confirmations import decide_on_slices, drop_artifacts, publish_on_slice
 from agent.run.open_run import OpenRun
 from agent.store.results_tsv import write_results
@@ -37,7 +37,7 @@ def run_final(run: OpenRun) -> None:
 
 
 def _run(run: OpenRun, wanted: Wanted) -> Repeat:
-    event = RepeatStarted(wanted.trial, wanted.seed, wanted.purpose, run.now())
+    event = RepeatStarted(wanted.trial, wanted.seed, wanted.purpose, run.clock.now())
     run.journal.append(event)
     run.history.add(event)
     return _run_repeating(run)
@@ -48,7 +48,7 @@ def _run_repeating(run: OpenRun) -> Repeat:
     repeat = run.history.repeating
     if repeat is None:
         raise JournalError("no repeat is in flight")
-    began = run.monotonic()
+    began = run.clock.monotonic()
     trial = run.history.trials[repeat.trial]
     if repeat.trained is not None and not run.paths.trial(trial.number).repeat(repeat.seed).artifact.is_file():
         repeat = replace(repeat, trained=None)  # what a slice would be asked about is gone
@@ -56,14 +56,14 @@ def _run_repeating(run: OpenRun) -> Repeat:
     run.keeper.read(trial.number, repeat.seed, outcome.val_loss)
     verdict = _verdict(run, repeat, outcome) if repeat.purpose is Purpose.CONFIRM else None
     before = repeat.trained.total_seconds if repeat.trained else sum(void.seconds for void in repeat.voids)
-    outcome = replace(outcome, total_seconds=round(before + run.monotonic() - began, 3))
-    event = RepeatFinished(trial.number, repeat.seed, outcome, verdict, run.now())
+    outcome = replace(outcome, total_seconds=round(before + run.clock.monotonic() - began, 3))
+    event = RepeatFinished(trial.number, repeat.seed, outcome, verdict, run.clock.now())
     run.journal.append(event)
     finished = run.history.add(event)
     if verdict is not None:
         run.keeper.move(trial.number, verdict.standing)
         if verdict.standing is not Standing.PROVISIONAL:
-            run.move_refs()
+            run.update_refs()
             run.repo.check_out(run.run_id, run.paths.worktree)
             hashes = run.repo.tags(run.run_id)
             write_results(run.paths.results_tsv, run.task.metric, run.history.trials, hashes)
@@ -81,7 +81,7 @@ def _verdict(run: OpenRun, repeat: Repeat, outcome: Outcome) -> Verdict:
     if objection is not None:
         return objection
     if repeat.trained is None:
-        event = RepeatTrained(repeat.trial, repeat.seed, outcome, run.now())
+        event = RepeatTrained(repeat.trial, repeat.seed, outcome, run.clock.now())
         run.journal.append(event)
         repeat = run.history.add(event)
     return decide_on_slices(run, run.slices, repeat)
@@ -97,26 +97,21 @@ def decides(purpose: Purpose, *, on_slices: bool) -> bool:
 
 def _train(run: OpenRun, repeat: Repeat) -> Outcome:
     """Train and score the repeat in flight. What it leaves behind stays where slices may ask about it."""
-    began = run.monotonic()
+    began = run.clock.monotonic()
     run.observer.repeating(repeat)
     trial = run.history.trials[repeat.trial]
     paths = run.paths.trial(trial.number).repeat(repeat.seed)
-    is_audited_closely = decides(repeat.purpose, on_slices=run.keeper.on_slices)
-
-    def attempt() -> Outcome:
-        return execute(
-            run.bench,
-            run.source_of(trial),
-            paths,
-            label=f"{run.run_id}/{trial.number:04d}/{paths.root.name}",
-            number=trial.number,
-            train_seed=repeat.seed,
-            baseline=run.history.trials[0].outcome,
-            to_beat=math.inf if is_audited_closely else None,
-        )
-
-    outcome = guarded(run, attempt)
+    attempt = Attempt(
+        source=run.source_of(trial),
+        paths=paths,
+        label=f"{run.run_id}/{trial.number:04d}/{paths.root.name}",
+        number=trial.number,
+        train_seed=repeat.seed,
+        baseline=run.history.trials[0].outcome,
+        to_beat=math.inf if decides(repeat.purpose, on_slices=run.keeper.on_slices) else None,
+    )
+    outcome = with_speed_check(run.executor, attempt, run.record_void, run.clock)
     if not run.keeper.on_slices:
         paths.artifact.unlink(missing_ok=True)
     before = sum(void.seconds for void in repeat.voids)  # attempts of a killed process
-    return replace(outcome, total_seconds=round(before + run.monotonic() - began, 3))
+    return replace(outcome, total_seconds=round(before + run.clock.monotonic() - began, 3))

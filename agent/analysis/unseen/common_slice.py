@@ -5,7 +5,6 @@ runs has opened: it is reserved before the first of them opens any.
 """
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,9 +12,10 @@ from typing import Any
 
 from agent.analysis.comparison import Comparison
 from agent.analysis.unseen.slice_file import SliceFile
+from agent.execution.host import Clock
 from agent.execution.slices.source import Answers
 from agent.run.one_slice import Model, Searched, baseline_of, is_to_be_asked_again, models_of_result, show
-from agent.run.open_run import OpenRun, utc_now
+from agent.run.open_run import OpenRun
 from agent.store.paths import RunsFolder
 from agent.text import Say, counted
 from agent.trials.confirmations import BASELINE, CHAMPION, SlicePurpose, SliceScore, SliceUse
@@ -116,8 +116,7 @@ def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequen
             models,
             lambda answers: _score(comparison, answers),
             baseline=first.score if first is not None else None,
-            now=utc_now,
-            monotonic=time.monotonic,
+            clock=Clock(),
             opened=lambda use: say(
                 f"slice {use.number}, which none of the runs has opened: {counted(len(models), 'model')} answer it"
             ),

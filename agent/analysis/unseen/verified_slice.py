@@ -3,15 +3,14 @@
 One slice a run: asked again, it tells what is known.
 """
 
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.analysis.unseen.slice_file import SliceFile, has_slices, read_events, slices_for
 from agent.errors import AgentError, UsageError
+from agent.execution.host import Clock
 from agent.run.one_slice import baseline_of, is_to_be_asked_again, models_of_result, score_of_result, show
-from agent.run.open_run import utc_now
 from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun
 from agent.text import Say, counted
@@ -134,8 +133,7 @@ def verified_on_slice(stored: StoredRun, cache: Path, say: Say) -> VerifiedOnSli
                 models,
                 lambda answers: score_of_result(answers, models, stored.keeper),
                 baseline=first.score if first is not None else None,
-                now=utc_now,
-                monotonic=time.monotonic,
+                clock=Clock(),
                 opened=lambda use: say(f"slice {use.number}, which no job of the run has seen, is opened for {names}"),
             )
     if use is None:

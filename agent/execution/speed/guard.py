@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from agent.errors import MachineError
+from agent.execution.executor import Attempt, Executor
+from agent.execution.host import Clock
 from agent.execution.speed.drift import Reference, shared_with, unsteady
-from agent.execution.speed.probe import Canary, Chirp
-from agent.task.task import Task
-from agent.trials.history import History
+from agent.execution.speed.probe import Chirp
 from agent.trials.machine_speed import Machine, Void
 from agent.trials.trial import Outcome, Status
 
@@ -18,66 +17,53 @@ LONGEST_PAUSE_SECONDS = 300.0
 _MAY_BE_THE_MACHINE = (Status.OK, Status.TIMED_OUT, Status.PRUNED)  # any other end has nothing to do with speed
 
 
-class Guarded(Protocol):
-    """What executions belong to: a run that is going on, or something that is asked of one afterwards."""
+def with_speed_check(
+    executor: Executor,
+    attempt: Attempt,
+    record_void: Callable[[Void], None],
+    clock: Clock,
+    on_scoring: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Run an attempt between measurements of the machine's speed, until it counts; return its outcome with these.
 
-    @property
-    def task(self) -> Task: ...
-    @property
-    def history(self) -> History: ...  # tells the machine as it was at the baseline
-    @property
-    def canary(self) -> Canary | None: ...
-    @property
-    def now(self) -> Callable[[], str]: ...
-    @property
-    def monotonic(self) -> Callable[[], float]: ...
-    @property
-    def sleep(self) -> Callable[[float], None]: ...
-
-    def put_down(self, void: Void) -> None:
-        """Make it durable that an attempt does not count."""
-        ...
-
-
-def guarded(run: Guarded, attempt: Callable[[], Outcome]) -> Outcome:
-    """Return the outcome of the first attempt that counts, with what was measured of the machine around it.
-
-    An attempt that does not is an event of the journal before the next begins, and nobody sees its loss. Where a canary
-    shows beforehand that it would not, nothing is trained, and the run waits for the machine.
+    An attempt that does not count is recorded before the next begins, and nobody sees its loss. Where a canary shows
+    beforehand that it would not, nothing is trained, and the run waits for the machine.
 
     Args:
-        attempt: one execution of what is in flight.
+        record_void: makes it durable that an attempt does not count.
+        on_scoring: called between training and scoring.
 
     Raises:
         MachineError: too many attempts were void, or the wait was too long.
+        SandboxError: a sandbox failed, not the script.
     """
-    canary, reference = run.canary, reference_of(run.history)
-    if canary is None or (reference is None and run.history.trials):  # the run began before there were canaries
-        return attempt()
-    machine, n_void, n_waits, waited, pause = run.task.machine, 0, 0, 0.0, run.task.machine.pause_seconds
+    canary, reference = executor.probe, reference_of(attempt.baseline)
+    if canary is None or (reference is None and attempt.baseline is not None):  # nobody measured it at the baseline
+        return executor.run(attempt, on_scoring)
+    machine, n_void, n_waits, waited, pause = executor.task.machine, 0, 0, 0.0, executor.task.machine.pause_seconds
     while True:
-        began = run.monotonic()
+        began = clock.monotonic()
         chirps = [canary.fresh()] if reference else [canary.chirp() for _ in range(N_BEFORE)]
-        why, outcome = _objection(run, reference, chirps), None
+        why, outcome = _objection(machine.void, reference, chirps), None
         if why is None:
-            outcome = attempt()
+            outcome = executor.run(attempt, on_scoring)
             if outcome.status in _MAY_BE_THE_MACHINE:
                 chirps += [canary.chirp() for _ in range(1 if reference else N_BEHIND)]
-            why = _objection(run, reference, chirps, outcome)
+            why = _objection(machine.void, reference, chirps, outcome)
             if why is None:
                 return _with_machine(outcome, reference, chirps)
         canary.forget()
-        run.put_down(Void(why, outcome is not None, round(run.monotonic() - began, 3), run.now()))
+        record_void(Void(why, outcome is not None, round(clock.monotonic() - began, 3), clock.now()))
         if outcome is not None:
             n_void += 1
             if n_void > MAX_VOID:
                 raise MachineError(f"{n_void} attempts in a row were void, the last because {why}; {_REMEDY}")
-        elif reference is None and n_waits == MAX_VOID and _is_unsteady(run, chirps):
+        elif reference is None and n_waits == MAX_VOID and _is_unsteady(machine.void, chirps):
             raise MachineError(f"{why}: {_UNSTEADY}")
         elif waited >= machine.patience_seconds:
             raise MachineError(f"{why}, and was no other after {waited / 60:.0f} min; {_REMEDY}")
         else:
-            run.sleep(pause)
+            clock.sleep(pause)
             n_waits, waited, pause = n_waits + 1, waited + pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
@@ -91,30 +77,29 @@ _REMEDY = (
 )
 
 
-def reference_of(history: History) -> Reference | None:
+def reference_of(baseline: Outcome | None) -> Reference | None:
     """Return the machine as it was at the baseline; None if that has not ended, or nobody measured it then."""
-    baseline = history.trials[0].outcome if history.trials else None
     if baseline is None or baseline.machine is None or not baseline.machine.speeds:
         return None
     return Reference.of(baseline.machine)
 
 
-def _is_unsteady(run: Guarded, chirps: Sequence[Chirp]) -> bool:
-    return unsteady([chirp.speed for chirp in chirps], run.task.machine.void) is not None
+def _is_unsteady(threshold: float, chirps: Sequence[Chirp]) -> bool:
+    return unsteady([chirp.speed for chirp in chirps], threshold) is not None
 
 
 def _objection(
-    run: Guarded, reference: Reference | None, chirps: Sequence[Chirp], outcome: Outcome | None = None
+    threshold: float, reference: Reference | None, chirps: Sequence[Chirp], outcome: Outcome | None = None
 ) -> str | None:
     """Return in words why an attempt between these canaries does not count; None if it does."""
     found: list[str | None] = []
     for chirp in chirps:
         found.append(shared_with(chirp.gpu.others))
         if reference is not None:
-            found.append(reference.off(chirp.speed, run.task.machine.void))
+            found.append(reference.off(chirp.speed, threshold))
             found.append(reference.held_back(chirp.gpu.held_back, canary=True))
     if reference is None:
-        found.append(unsteady([chirp.speed for chirp in chirps], run.task.machine.void))
+        found.append(unsteady([chirp.speed for chirp in chirps], threshold))
     if outcome is not None and {chirp.sandbox for chirp in chirps} != {outcome.sandbox}:
         found.append(f"it ran in {outcome.sandbox}, and its canary in {chirps[0].sandbox}")
     if outcome is not None and outcome.machine is not None:

@@ -54,9 +54,7 @@ def opened(open_run: OpenedWith, bigram: Task, slices: MadeSlices) -> OpenedWith
     def opened_with(*values: float, n_slices: int = 5) -> OpenRun:
         rule = KeepRule(paired=True, sigma=0.01, lead=4.0, n_slices=n_slices)
         more: dict[str, Any] = dict(trials=len(values) + 1, box=Sums(), slices=slices)
-        run = open_run(Script(values), rule=rule, final_runs=2, **more)
-        run.scorer = PrintedScorer(bigram.metric)
-        return run
+        return open_run(Script(values), rule=rule, final_runs=2, scorer=PrintedScorer(bigram.metric), **more)
 
     return opened_with
 

@@ -74,9 +74,8 @@ def opened(open_run: OpenRunWith, bigram: Task) -> OpenRunWith:
     def opened_with(*values: float, box: Sums | None = None, **more: object) -> OpenRun:
         box = box or Sums()
         more = {"rule": RULE, **more}
-        run = open_run(Script(*values), trials=len(values) + 1, box=box, **more)
-        run.scorer = PrintedScorer(bigram.metric)
-        return run
+        scorer = PrintedScorer(bigram.metric)
+        return open_run(Script(*values), trials=len(values) + 1, box=box, scorer=scorer, **more)
 
     return opened_with
 

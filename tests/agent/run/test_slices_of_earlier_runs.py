@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.edits.assignments import Assignments
+from agent.execution.host import Clock
 from agent.execution.slices.text_slices import TextSlices
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
@@ -55,7 +56,7 @@ def test_answers_that_lie_there_before_a_slice_is_opened_are_not_the_models(open
 
 def test_a_run_that_takes_the_name_of_a_removed_one_opens_other_slices(opened: Callable[[], OpenRun]) -> None:
     run = opened()
-    run.now = lambda: "2026-11-29T10:00:00+00:00"
+    run.clock = Clock(now=lambda: "2026-11-29T10:00:00+00:00")
     run_trials(run)
     assert [(use.number, use.n_other_runs) for use in run.history.slices] == [(0, 0)]
     run.journal.close()

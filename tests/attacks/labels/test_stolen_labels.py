@@ -138,10 +138,9 @@ class Place:
         slices = slices_of(task, corpus, self.folder, box, said.append, division=division)
         assert slices is not None
         rule = KeepRule(paired=True, sigma=sigma, lead=4.0, n_slices=slices.n_slices)
-        run = self.open_run(thief, trials=trials, box=box, rule=rule, slices=slices, rounded=rounded)
-        run.task, run.corpus, run.space = task, corpus, None
-        run.scorer = scorer_of(task, corpus, box, division=division)
-        return run
+        scorer = scorer_of(task, corpus, box, division=division)
+        of_task = {"task": task, "corpus": corpus, "scorer": scorer, "slices": slices}
+        return self.open_run(thief, trials=trials, box=box, rule=rule, rounded=rounded, **of_task)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.edits.edit import WholeFile
+from agent.execution.executor import Executor
 from agent.execution.scoring.audited import AuditedScorer
 from agent.execution.scoring.scorer import Artifact, Scorer
 from agent.execution.slices.lead import lead_of
@@ -154,14 +155,16 @@ def run_leaking(
     paths.root.mkdir()
     scripts = [script(task, step, 100 * seed + n + 1) for n, step in enumerate(steps)]
     scorer: Scorer = AuditedScorer(task, corpus, box)
+    if forged:
+        scorer = Forged(scorer, [step.lead for step in steps], noise)
+    slices = TextSlices(task, corpus, pool, box)
     with closing(Journal(paths.journal)) as journal:
         run = OpenRun(
-            run_id="r", mode="test", model_name=None, task=task, space=None, corpus=corpus, paths=paths,
+            run_id="r", mode="test", model_name=None, space=None, paths=paths,
             journal=journal, history=read_history(paths.journal), repo=TrialRepo(runs.repo), proposer=InTurn(scripts),
-            sandbox=box, scorer=Forged(scorer, [step.lead for step in steps], noise) if forged else scorer,
+            executor=Executor(task, corpus, box, scorer, {}, paths.compiled, {}, slices=slices),
             budget=Budget(trials=len(steps) + 1), observer=SilentObserver(),
             rule=KeepRule(lead=4.0, n_slices=pool.n_slices, paired=True, sigma=SIGMA),
-            slices=TextSlices(task, corpus, pool, box),
         )  # fmt: skip
         run_trials(run)
     return _came(bench, run, folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.edits.edit import WholeFile
+from agent.execution.executor import Executor
 from agent.execution.scoring.audited import AuditedScorer
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
@@ -67,21 +68,19 @@ def night(tmp_path_factory: pytest.TempPathFactory, bigram: Task, corpus: Corpus
     paths = runs.run("night")
     paths.root.mkdir()
     marker = root / "marker"
+    scorer = AuditedScorer(bigram, corpus, sandbox)
     with closing(Journal(paths.journal)) as journal:
         run = OpenRun(
             run_id="night",
             mode="test",
             model_name=None,
-            task=bigram,
             space=bigram.space,
-            corpus=corpus,
             paths=paths,
             journal=journal,
             history=read_history(paths.journal),
             repo=TrialRepo(runs.repo),
             proposer=Cheater(marker),
-            sandbox=sandbox,
-            scorer=AuditedScorer(bigram, corpus, sandbox),
+            executor=Executor(bigram, corpus, sandbox, scorer, {}, paths.compiled, {}),
             budget=Budget(trials=1 + len(cheats.ALL)),
             observer=SilentObserver(),
         )

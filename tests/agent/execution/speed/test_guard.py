@@ -7,6 +7,7 @@ of the moment, a canary prints that speed.
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -109,10 +110,10 @@ def opened(open_run: OpenRunWith, tmp_path: Path) -> OpenRunWith:
         files = {"task.toml": (TASK + more_toml).encode(), "train.py": SCRIPT.encode()}
         task = Task(tmp_path / "task", files)
         canary = Canary(task, machine, tmp_path / "canary", label="r", on_gpu=False, passed_on={})
-        more = {"rule": KeepRule("any"), "canary": canary, **more}
+        more = {"rule": KeepRule("any"), "probe": canary, "scorer": PrintedScorer(task.metric), "corpus": None, **more}
         run = open_run(Gains(*gains), trials=len(gains) + 1, task=task, box=machine, **more)
-        run.scorer, run.corpus = PrintedScorer(task.metric), None
-        run.sleep = lambda seconds: run.observer.told.append(("sleep", int(seconds)))  # type: ignore[attr-defined]
+        told = run.observer.told  # type: ignore[attr-defined]
+        run.clock = replace(run.clock, sleep=lambda seconds: told.append(("sleep", int(seconds))))
         return run
 
     return opened_on
@@ -141,8 +142,8 @@ def test_the_canary_is_run_anew_when_the_last_is_old(opened: OpenRunWith) -> Non
     machine = Machine()
     run = opened(machine, 0.1, 0.2)
     hours: Iterator[float] = iter(range(0, 10**9, 3600))
-    assert run.canary is not None
-    run.canary._monotonic = lambda: next(hours)
+    assert run.executor.probe is not None
+    run.executor.probe._monotonic = lambda: next(hours)
     run_trials(run)
     assert machine.short == "CCCTCC" + "CTC" + "CTC"
 
@@ -177,7 +178,7 @@ def test_a_machine_at_half_speed_voids_the_trial_and_it_runs_again(opened: OpenR
 def test_a_void_attempt_takes_time_by_the_clock_and_no_training_budget(opened: OpenRunWith) -> None:
     run = opened(Machine(*REFERENCE, 500, 500, 1000), 0.3)
     clock = iter(float(n) for n in range(10**6))
-    run.monotonic = lambda: next(clock)
+    run.clock = replace(run.clock, monotonic=lambda: next(clock))
     run_trials(run)
     trial, ledger = run.history.trials[1], Ledger.of(run.history.results)
     assert ledger.train_seconds == pytest.approx(2 * AMOUNT)
@@ -301,7 +302,7 @@ def test_a_canary_that_tells_no_speed_stops_the_run_with_the_remedy(opened: Open
 
 
 def test_a_run_that_began_without_canaries_goes_on_without(opened: OpenRunWith) -> None:
-    run_trials(opened(Machine(), canary=None))
+    run_trials(opened(Machine(), probe=None))
     machine = Machine()
     run = opened(machine, 0.3)
     run_trials(run)
