@@ -2,8 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,49 +10,40 @@ from agent.analysis.ablation_chain import ChangeChain
 from agent.analysis.ablation_elimination import Attribution, Elimination, Finding, NothingLeftError
 from agent.analysis.ablation_log import AttemptVoided, Attributed, Begun, Readings, ScriptRan, hash_of, keeper_under
 from agent.errors import BudgetSpentError
-from agent.execution.environment import conditions_of
-from agent.execution.executor import (
-    Attempt,
-    Executor,
-    canary_of,
-    corpus_of,
-    division_of,
-    passed_variables,
-    scorer_of,
-)
-from agent.execution.host import Clock, utc_now
-from agent.execution.sandboxes import image_is_here, open_sandbox
+from agent.execution.executor import Attempt, Executor, Unseen
+from agent.execution.host import Clock, Host, utc_now
 from agent.execution.speed.guard import with_speed_check
-from agent.run.resume import image_to_go_on_in, refuse_another_task, refuse_other_conditions
+from agent.run.opening import open_executor
 from agent.store.atomic_file import write_durably
 from agent.store.git_objects import Commit
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal
 from agent.store.paths import AttributionPaths
 from agent.store.run_lock import locked
-from agent.store.stored_run import StoredRun, load_task
+from agent.store.stored_run import StoredRun
 from agent.text import Say, counted
 from agent.trials.budget import duration
 from agent.trials.machine_speed import Void
 
 
 @dataclass(frozen=True)
-class Asked:
+class AblationOptions:
     """What the user asks for."""
 
     seeds: int  # of each comparison
     runs: int | None  # of scripts, those of earlier calls included; None: no cap
     train_seconds: float | None  # likewise, as charged
-    cache: Path  # prepared data
-    variables: Mapping[str, str]  # the caller's environment, of which task.toml may let names through
-    say: Say  # prints one line
-    decided: Callable[[Finding], None]
     accept_changed: tuple[str, ...] = ()  # conditions that may differ from the run's own
     task_folder: Path | None = None  # where the task lies now
 
 
-def attribute(stored: StoredRun, asked: Asked) -> Attributed:
+def attribute(
+    stored: StoredRun, options: AblationOptions, host: Host, decided: Callable[[Finding], None] = lambda _finding: None
+) -> Attributed:
     """Return which changes carry the gain of a run's result; what earlier calls have run is not run again.
+
+    Args:
+        decided: is told of each change when it is decided.
 
     Raises:
         UsageError: the run has no gain to attribute, another process has it open, or it cannot go on here.
@@ -63,18 +53,22 @@ def attribute(stored: StoredRun, asked: Asked) -> Attributed:
     with locked(stored.paths):
         stored = stored.again()
         chain = ChangeChain.of(stored)
-        with _executor(stored, asked) as executor:
+        unseen = Unseen.NOTHING if stored.config.pool is None else Unseen.DIVISION
+        accepted, folder = options.accept_changed, options.task_folder
+        with open_executor(stored, host, unseen, accept_changed=accepted, task_folder=folder) as executor:
+            for line in executor.task.retired:
+                host.say(line)
             paths = stored.paths.attribution(chain.result)
             path = paths.readings
             path.parent.mkdir(parents=True, exist_ok=True)
             journal = Journal(path, go_on_with="agent attribute")
             try:
                 known = Readings.read(path)
-                if known.seeds != asked.seeds:
-                    journal.append(Begun(asked.seeds, utc_now()))
-                runner = _Runner(stored, chain.result, asked, executor, journal, dict(known.ran))
+                if known.seeds != options.seeds:
+                    journal.append(Begun(options.seeds, utc_now()))
+                runner = _Runner(stored, chain.result, options, host.say, executor, journal, dict(known.ran))
                 keeper = keeper_under(stored, executor.conditions)
-                found = Elimination(chain, keeper, runner, asked.seeds, asked.decided).result()
+                found = Elimination(chain, keeper, runner, options.seeds, decided).result()
             finally:
                 journal.close()
         if runner.refused and not runner.n_ran:
@@ -83,43 +77,14 @@ def attribute(stored: StoredRun, asked: Asked) -> Attributed:
         return Attributed(found, runner.readings, _write(stored, found, paths))
 
 
-@contextmanager
-def _executor(stored: StoredRun, asked: Asked) -> Iterator[Executor]:
-    """Yield what the run's scripts are executed with, as the run did.
-
-    Raises:
-        UsageError: the task or the machine is not what the run began with.
-    """
-    config = stored.config
-    if asked.task_folder is not None:
-        config = replace(config, task_folder=str(asked.task_folder))
-    task = load_task(config, stored.runs)
-    refuse_another_task(config, task, stored.repo)
-    for line in task.retired:
-        asked.say(line)
-    passed_on = passed_variables(task, asked.variables)
-    image = image_to_go_on_in(stored.history, image_is_here, asked.accept_changed)
-    unenforced = frozenset(config.accept_unenforced)
-    with ExitStack() as stack:
-        sandbox = open_sandbox(config.sandbox, task, unenforced, config.gpus, asked.say, image=image)
-        stack.callback(sandbox.close)
-        corpus = corpus_of(task, asked.cache, asked.say)
-        is_divided = config.pool is not None
-        division = division_of(task, corpus, asked.cache, asked.say, make=False) if is_divided else None
-        conditions = conditions_of(task, corpus, config.sandbox, config.gpus, division)
-        refuse_other_conditions(stored.history, conditions, asked.accept_changed)
-        scorer = scorer_of(task, corpus, sandbox, division=division)
-        probe = canary_of(config, stored.paths, task, sandbox, passed_on)
-        yield Executor(task, corpus, sandbox, scorer, passed_on, stored.paths.compiled, conditions, probe)
-
-
 @dataclass
 class _Runner:
     """Runs scripts for an attribution, or remembers what came of it, within what the user allows."""
 
     stored: StoredRun
     number: int  # of the trial whose changes are taken out
-    asked: Asked
+    options: AblationOptions
+    say: Say
     executor: Executor
     journal: Journal
     ran: dict[tuple[str, int], ScriptRan]  # by script and seed
@@ -130,7 +95,7 @@ class _Runner:
     @property
     def readings(self) -> Readings:
         """All runs that count here."""
-        return Readings(self.asked.seeds, self.ran).under(self.executor.conditions)
+        return Readings(self.options.seeds, self.ran).under(self.executor.conditions)
 
     def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
         key = (hash_of(source), seed)
@@ -142,7 +107,7 @@ class _Runner:
 
     def _refuse_beyond(self, reserved: int) -> None:
         """Raise NothingLeftError unless there is something left for more than the last runs."""
-        first, runs, seconds = self.stored.trial(0).outcome, self.asked.runs, self.asked.train_seconds
+        first, runs, seconds = self.stored.trial(0).outcome, self.options.runs, self.options.train_seconds
         assert first is not None
         spent = Readings(None, self.ran).train_seconds + reserved * first.train_seconds
         if runs is not None and len(self.ran) + reserved >= runs:
@@ -159,7 +124,7 @@ class _Runner:
         """Execute a script as the repeat of a champion is, and put down what came of it."""
         began = self.clock.monotonic()
         paths = self.stored.paths.attribution(self.number).run(script, seed)
-        self.asked.say(f"{about}, training seed {seed}")
+        self.say(f"{about}, training seed {seed}")
         attempt = Attempt(
             source=source,
             paths=paths,
@@ -172,7 +137,7 @@ class _Runner:
 
         def record_void(void: Void) -> None:
             self.journal.append(AttemptVoided(script, seed, void))
-            self.asked.say(f"the attempt does not count: {void.reason}")
+            self.say(f"the attempt does not count: {void.reason}")
 
         outcome = with_speed_check(self.executor, attempt, record_void, self.clock)
         paths.artifact.unlink(missing_ok=True)

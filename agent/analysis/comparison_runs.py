@@ -3,16 +3,16 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from hashlib import sha256
 
 from agent.analysis.comparison import Comparison, check_runs
+from agent.execution.host import Host
 from agent.llm.model import Model
 from agent.modes.model_choice import RECORDING, build_model
 from agent.run.ending import End, Ending, why_given_up
 from agent.run.loop import TrialByTrial
 from agent.run.open_run import OpenRun
-from agent.run.opening import OnResume, Surroundings, existing_run, new_run
+from agent.run.opening import ObserverFor, ResumeOptions, resume_run, start_run
 from agent.run.resume import RAISABLE
 from agent.store import run_config
 from agent.store.paths import RunsFolder
@@ -22,7 +22,7 @@ from agent.text import Say
 
 
 @contextmanager
-def opened(comparison: Comparison, runs: RunsFolder, around: Surroundings) -> Iterator[list[OpenRun]]:
+def opened(comparison: Comparison, runs: RunsFolder, host: Host, observer_for: ObserverFor) -> Iterator[list[OpenRun]]:
     """Open all runs of a comparison, each where its journal ends, mode by mode.
 
     Raises:
@@ -37,10 +37,13 @@ def opened(comparison: Comparison, runs: RunsFolder, around: Surroundings) -> It
     comparison.save(runs)
     with ExitStack() as stack:
         stack.callback(_forget, comparison, runs, new)
-        around = replace(around, build_model=OneModel())
-        all_open = [stack.enter_context(_open(config, runs, around, OnResume(caps))) for config in configs]
+        model, options = OneModel(), ResumeOptions(caps)
+        all_open = [
+            stack.enter_context(_open(config, runs, host, observer_for, options=options, model=model))
+            for config in configs
+        ]
         for line in dict.fromkeys(line for run in all_open for line in run.retired):
-            around.say(line)
+            host.say(line)
         yield all_open
 
 
@@ -56,12 +59,20 @@ def _forget(comparison: Comparison, runs: RunsFolder, new: Sequence[str]) -> Non
 
 
 @contextmanager
-def _open(config: RunConfig, runs: RunsFolder, around: Surroundings, on_resume: OnResume) -> Iterator[OpenRun]:
+def _open(
+    config: RunConfig,
+    runs: RunsFolder,
+    host: Host,
+    observer_for: ObserverFor,
+    *,
+    options: ResumeOptions,
+    model: "OneModel",
+) -> Iterator[OpenRun]:
     path = runs.run(config.run_id).run_json
     if path.exists():  # what it found when it began, its pool for one, stands there
-        opening = existing_run(run_config.load(path), runs, around, on_resume)
+        opening = resume_run(run_config.load(path), runs, host, observer_for, options, build_model=model)
     else:
-        opening = new_run(config, runs, around)
+        opening = start_run(config, runs, host, observer_for, build_model=model)
     with opening as run:
         yield run
 

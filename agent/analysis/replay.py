@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,27 +12,22 @@ from agent.analysis.recorded_trial import Recorded
 from agent.analysis.replay_verdict import Replayed
 from agent.errors import NotReplayableError, TaskError, UsageError
 from agent.execution.early_stopping import StoppingRule, pruner_of
-from agent.execution.environment import conditions_of
-from agent.execution.executor import Attempt, Executor, corpus_of, division_of, passed_variables, scorer_of
-from agent.execution.sandboxes import open_sandbox
+from agent.execution.executor import Attempt, ExecutionSettings, Executor, Unseen
+from agent.execution.host import Host
 from agent.execution.scoring.scorer import Artifact
 from agent.store.paths import TrialPaths
-from agent.task.corpus import Corpus, find_corpus
-from agent.task.division import Division
+from agent.task.corpus import find_corpus
 from agent.task.task import Task
-from agent.text import Say, read_tail
+from agent.text import read_tail
 from agent.trials.trial import Outcome, Status
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where and how trials are run again."""
+class ReplayOptions:
+    """Where and how a trial is run again."""
 
     replays: Path  # the only folder that is written to, beside the cache of prepared data
     task_folder: Path  # where data can be prepared from, and what else is not in the commit
-    cache: Path
-    variables: Mapping[str, str]  # the caller's environment, of which task.toml may let names through
-    say: Say
     compiled: Path | None = None  # compiler caches that the run's baseline saved
     sandbox: str | None = None  # kind; None: as recorded
     accept_unenforced: frozenset[str] = frozenset()
@@ -41,7 +36,7 @@ class Place:
     test: bool = False  # score the test split too
 
 
-def replay(recorded: Recorded, place: Place) -> Replayed:
+def replay(recorded: Recorded, options: ReplayOptions, host: Host) -> Replayed:
     """Train and score a recorded trial again, as the loop did, and return the comparison; it is also written down.
 
     Whatever stops it, an interrupt included, leaves nothing of it behind.
@@ -51,27 +46,17 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
         NotReplayableError: not on the same data, or there is no score on the test split.
         MissingRequirementError, SandboxError: the machine lacks something.
     """
-    task = recorded.task(place.task_folder)
-    if place.test and task.score.kind == "printed":
+    task = recorded.task(options.task_folder)
+    if options.test and task.score.kind == "printed":
         raise UsageError(f"{recorded.name}: the score is self-reported, and such a task has no test split")
-    corpus = _corpus(recorded, task, place)
-    division = _division(recorded, task, corpus, place)
-    kind = place.sandbox or recorded.sandbox_kind
-    seed = recorded.train_seed if place.train_seed is None else place.train_seed
-    sandbox = open_sandbox(kind, task, place.accept_unenforced, place.gpus, place.say, image=recorded.outcome.image)
-    try:
-        with _fresh_folder(place.replays, f"{recorded.number:04d}-{recorded.commit[:7]}") as folder:
+    if task.data.prepare and find_corpus(task, host.cache) is None:
+        _refuse_foreign_code(task, options.task_folder, host.cache)
+    seed = recorded.train_seed if options.train_seed is None else options.train_seed
+    with _fresh_folder(options.replays, f"{recorded.number:04d}-{recorded.commit[:7]}") as folder:
+        with Executor.open(task, _settings(recorded, options, folder), host) as executor:
+            _refuse_other_data(recorded, executor, host.cache)
+            host.say(f"training {recorded.name} again (commit {recorded.commit[:7]}, seed {seed})")
             paths = TrialPaths(folder)
-            executor = Executor(
-                task,
-                corpus,
-                sandbox,
-                scorer_of(task, corpus, sandbox, division=division),
-                passed_variables(task, place.variables),
-                place.compiled if place.compiled and recorded.number else folder / "compiled.tar",
-                conditions_of(task, corpus, kind, place.gpus, division),
-            )
-            place.say(f"training {recorded.name} again (commit {recorded.commit[:7]}, seed {seed})")
             attempt = Attempt(
                 source=task.source,
                 paths=paths,
@@ -82,25 +67,36 @@ def replay(recorded: Recorded, place: Place) -> Replayed:
                 to_beat=math.inf if recorded.decided else None,
                 stopping=_stopping(recorded.outcome, task),
             )
-            outcome = executor.run(attempt, lambda: place.say("scoring"))
+            outcome = executor.run(attempt, lambda: host.say("scoring"))
             replayed = Replayed(
                 recorded=recorded,
                 outcome=outcome,
                 train_seed=seed,
-                deterministic=task.budget.unit != "seconds" and not place.gpus,
+                deterministic=task.budget.unit != "seconds" and not options.gpus,
                 sigma=recorded.sigma or task.noise.sigma,
                 folder=folder,
             )
-            if place.test and outcome.val_loss is not None:
-                place.say("scoring on the test split")
+            if options.test and outcome.val_loss is not None:
+                host.say("scoring on the test split")
                 replayed = replace(replayed, test_loss=_test_loss(recorded, executor, paths))
-            for left in (paths.artifact, folder / "compiled.tar"):
-                left.unlink(missing_ok=True)
-            document = json.dumps(replayed.to_json(task.metric), indent=2) + "\n"
-            (folder / "replay.json").write_text(document)
-            return replayed
-    finally:
-        sandbox.close()
+        for left in (paths.artifact, folder / "compiled.tar"):
+            left.unlink(missing_ok=True)
+        document = json.dumps(replayed.to_json(task.metric), indent=2) + "\n"
+        (folder / "replay.json").write_text(document)
+        return replayed
+
+
+def _settings(recorded: Recorded, options: ReplayOptions, folder: Path) -> ExecutionSettings:
+    """Return where and how the trial is run again. A baseline leaves its compiler caches in `folder`."""
+    compiled = options.compiled if recorded.number != 0 else None
+    return ExecutionSettings(
+        sandbox=options.sandbox or recorded.sandbox_kind,
+        compiled=compiled or folder / "compiled.tar",
+        accept_unenforced=options.accept_unenforced,
+        gpus=options.gpus,
+        image=recorded.outcome.image,
+        unseen=Unseen.DIVISION if "rows" in recorded.outcome.conditions else Unseen.NOTHING,
+    )
 
 
 def _stopping(outcome: Outcome, task: Task) -> StoppingRule | None:
@@ -115,51 +111,31 @@ def _stopping(outcome: Outcome, task: Task) -> StoppingRule | None:
     return StoppingRule(rule.form, diverges=outcome.status is Status.DIVERGED)
 
 
-def _corpus(recorded: Recorded, task: Task, place: Place) -> Corpus | None:
-    """Return the data that the trial was trained and scored on.
+def _refuse_other_data(recorded: Recorded, executor: Executor, cache: Path) -> None:
+    """Raise NotReplayableError unless the data are those that the trial was trained and scored on."""
+    known, here = recorded.outcome.conditions, executor.conditions
+    if executor.corpus is not None and "data" in known and here["data"] != known["data"]:
+        raise NotReplayableError(
+            f"the data in {executor.corpus.folder} are not those of {recorded.name} (digest {here['data']}, recorded "
+            f"{known['data']}), so a loss on them says nothing; bring the same data, or remove that folder to prepare "
+            "them again"
+        )
+    if "rows" in known and here.get("rows") != known["rows"]:
+        raise NotReplayableError(
+            f"{recorded.name} was scored on part of the validation examples, and no division in {cache} has the "
+            f"recorded digest {known['rows']}; replay it on the machine that it ran on, or with the cache of that "
+            "machine"
+        )
+
+
+def _refuse_foreign_code(task: Task, folder: Path, cache: Path) -> None:
+    """Raise NotReplayableError unless the task's folder holds the very files that prepare the commit's data.
 
     Nothing of a commit is ever run on the host: what prepares the data must lie in the task's own folder as well.
-
-    Raises:
-        NotReplayableError: it is not here and cannot be prepared, or it is other data.
     """
-    if not task.data.prepare:
-        return None
-    if find_corpus(task, place.cache) is None:
-        _refuse_foreign_code(task, place)
-    corpus = corpus_of(task, place.cache, place.say)
-    known = recorded.outcome.conditions.get("data")
-    if corpus is not None and known is not None and corpus.digest != known:
-        raise NotReplayableError(
-            f"the data in {corpus.folder} are not those of {recorded.name} (digest {corpus.digest}, recorded {known}), "
-            "so a loss on them says nothing; bring the same data, or remove that folder to prepare them again"
-        )
-    return corpus
-
-
-def _division(recorded: Recorded, task: Task, corpus: Corpus | None, place: Place) -> Division | None:
-    """Return which examples the trial was scored on; None: on all.
-
-    Raises:
-        NotReplayableError: that is not known here.
-    """
-    known = recorded.outcome.conditions.get("rows")
-    if known is None:
-        return None
-    division = division_of(task, corpus, place.cache, place.say, make=False)
-    if division is None or division.digest != known:
-        raise NotReplayableError(
-            f"{recorded.name} was scored on part of the validation examples, and no division in {place.cache} has the "
-            f"recorded digest {known}; replay it on the machine that it ran on, or with the cache of that machine"
-        )
-    return division
-
-
-def _refuse_foreign_code(task: Task, place: Place) -> None:
-    """Raise NotReplayableError unless the task's folder holds the very files that prepare the commit's data."""
-    missing = f"the data of {task.name} are not prepared in {place.cache}, and"
+    missing = f"the data of {task.name} are not prepared in {cache}, and"
     try:
-        own = Task.load(place.task_folder, task.profile)
+        own = Task.load(folder, task.profile)
     except TaskError as error:
         raise NotReplayableError(f"{missing} ({error}); give the task's folder with --task DIR") from error
     changed = [name for name in task.frozen if own.files.get(name) != task.files[name]]
@@ -167,7 +143,7 @@ def _refuse_foreign_code(task: Task, place: Place) -> None:
         changed.append("task.toml")
     if changed:
         raise NotReplayableError(
-            f"{missing} {place.task_folder} is another task or version: its {changed[0]} differs from the commit's; "
+            f"{missing} {folder} is another task or version: its {changed[0]} differs from the commit's; "
             "give the task's folder with --task DIR"
         )
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import AgentError, JournalError, UsageError
-from agent.execution.executor import corpus_of, scorer_of
-from agent.execution.sandboxes import open_sandbox
-from agent.execution.scoring.scorer import Artifact, Scorer
+from agent.execution.executor import ExecutionSettings, Executor
+from agent.execution.host import Host
+from agent.execution.scoring.scorer import Artifact
 from agent.files import read_json
 from agent.store.run_config import MOST_BYTES
 from agent.store.stored_run import StoredRun
-from agent.text import Say, read_tail
+from agent.text import read_tail
 from agent.trials.metric import Metric
 from agent.trials.trial import Score, Trial
 
@@ -68,7 +68,7 @@ def load_verified(path: Path) -> Verified | None:
         raise JournalError(f"{path} cannot be read: {error}; remove it, and run `agent best --verify` again") from error
 
 
-def verified_on_test(stored: StoredRun, trial: Trial, cache: Path, say: Say) -> Verified:
+def verified_on_test(stored: StoredRun, trial: Trial, host: Host) -> Verified:
     """Score what a kept trial and the baseline left behind on the test split, in fresh sandboxes, audited as in a run.
 
     The result is left in the run's folder, where the report finds it.
@@ -80,23 +80,20 @@ def verified_on_test(stored: StoredRun, trial: Trial, cache: Path, say: Say) -> 
     task = stored.task(trial.number)
     if task.score.kind == "printed":
         raise UsageError(f"{stored.run_id}: the score is self-reported, and such a task has no test split")
-    sandbox = open_sandbox(stored.config.sandbox, task, frozenset(stored.config.accept_unenforced), say=say)
-    try:
-        corpus = corpus_of(task, cache, say)
-        scorer = scorer_of(task, corpus, sandbox, split="test")
-        first = _scored(stored, stored.trial(0), scorer)
-        own = first if trial.number == 0 else _scored(stored, trial, scorer, first[2])
-    finally:
-        sandbox.close()
+    unenforced = frozenset(stored.config.accept_unenforced)
+    settings = ExecutionSettings(stored.config.sandbox, stored.paths.compiled, unenforced, trains=False)
+    with Executor.open(task, settings, host) as executor:
+        first = _scored(stored, stored.trial(0), executor)
+        own = first if trial.number == 0 else _scored(stored, trial, executor, first[2])
     verified = Verified(trial.number, *own[:2], *first[:2])
     verified.save(stored.paths.verified)
     return verified
 
 
 def _scored(
-    stored: StoredRun, trial: Trial, scorer: Scorer, baseline: Score | None = None
+    stored: StoredRun, trial: Trial, executor: Executor, baseline: Score | None = None
 ) -> tuple[float, float, Score]:
-    """Return a kept trial's loss on validation and on the scorer's split, and the score that the second one is of.
+    """Return a kept trial's loss on validation and on the test split, and the score that the second one is of.
 
     Args:
         baseline: the baseline's score on the same split, whose cost caps this one's; None for the baseline itself.
@@ -108,7 +105,7 @@ def _scored(
     left_behind = Artifact(
         paths.artifact, paths.files, read_tail(paths.log), folder, label, trial.number, None, baseline
     )
-    score = scorer.score(left_behind)
+    score = executor.score(left_behind, "test")
     if score.val_loss is None:
         raise AgentError(f"no score on the test split: {score.status}, {score.reason}; see {folder}")
     return trial.val_loss, score.val_loss, score

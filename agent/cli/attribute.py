@@ -1,13 +1,12 @@
 """The command that asks which of a run's kept changes carry its gain."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import DEFAULT_RUNS, Json, RunName, Runs, cache_folder, print_json, stored_run
+from agent.cli.options import DEFAULT_RUNS, Json, RunName, Runs, host_of, print_json, stored_run
 from agent.cli.trust import Trusted, agree_to_run
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def attribute(
     json_: Json = False,
 ) -> None:
     """Take the kept changes of a run's result out one by one, and write the script that is left, minimal.py."""
-    from agent.analysis.ablation import Asked
+    from agent.analysis.ablation import AblationOptions
     from agent.analysis.ablation import attribute as take_out
     from agent.report.ablation_text import lines, to_json
     from agent.trials.budget import seconds
@@ -56,19 +55,15 @@ def attribute(
     def decided(finding: "Finding") -> None:
         say(f"  {finding.change.key}: {finding.verdict}" + (f", {finding.reason}" if finding.reason else ""))
 
-    asked = Asked(
+    options = AblationOptions(
         seeds=seeds,
         runs=trials,
         train_seconds=seconds(budget) if budget else None,
-        cache=cache_folder(),
-        variables=dict(os.environ),
-        say=say,
-        decided=decided,
         accept_changed=tuple(accept_changed),
         task_folder=task.resolve() if task else None,
     )
     try:
-        told = take_out(stored, asked)
+        told = take_out(stored, options, host_of(say), decided)
     except KeyboardInterrupt:
         say(f"interrupted; go on with `agent attribute {stored.run_id}`")
         raise

@@ -1,6 +1,5 @@
 """`agent compare`: several modes under several seeds on one task, made in turns, and the tables of what came of it."""
 
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +18,8 @@ from agent.cli.options import (
     SandboxKind,
     TaskFolder,
     Weaker,
-    cache_folder,
     given,
+    host_of,
     price_of,
     print_json,
     runs_folder,
@@ -201,13 +200,12 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     from agent.analysis.unseen.common_slice import compare_on_slice, finish, reserve
     from agent.report.live_screen import Live, Screen
     from agent.run.ending import Ending
-    from agent.run.opening import Surroundings
 
     _check_reference(comparison, minus)
     width = max(len(name) for names in comparison.run_ids().values() for name in names)
     live = Live(quiet=json_)
 
-    def screen_of(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> "Screen":
+    def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> "Screen":
         label = f"{paths.run_id:{width}}  "
         return Screen(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live, label)
 
@@ -217,10 +215,8 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     def ended(run: "OpenRun", end: "End") -> None:
         say(f"{run.run_id:{width}}  ended: {end.reason}")
 
-    key = os.environ.get("OPENAI_API_KEY")
-    around = Surroundings(cache_folder(), key, dict(os.environ), screen_of, say, live.replying)
     go_on = f"agent compare --resume {comparison.name}{where(runs)}"
-    with opened(comparison, runs, around) as open_runs:
+    with opened(comparison, runs, host_of(say, live.replying), observer_for) as open_runs:
         n_before = _n_done(open_runs)
         say(f"comparison {comparison.name}: {counted(len(open_runs), 'run')}, one trial of each in turn")
         try:

@@ -10,9 +10,13 @@ import typer
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.execution.host import Host
     from agent.store.paths import RunsFolder
     from agent.store.stored_run import StoredRun
     from agent.task.task import Task
+    from agent.text import Say
 
 
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all runs.")]
@@ -117,6 +121,17 @@ def cache_folder() -> Path:
 
     chosen = os.environ.get("AUTOCENTAUR_CACHE")
     return Path(chosen) if chosen else user_cache_path("autocentaur")
+
+
+def host_of(say: "Say", count_tokens: "Callable[[int], None]" = lambda _count: None) -> "Host":
+    """Return what a command brings to what it runs: its environment, the prepared data, and where it prints.
+
+    Args:
+        count_tokens: shows how much of a model's reply has come in.
+    """
+    from agent.execution.host import Host
+
+    return Host(dict(os.environ), cache_folder(), say, os.environ.get("OPENAI_API_KEY"), count_tokens)
 
 
 def config_folder() -> Path:

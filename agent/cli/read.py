@@ -16,6 +16,7 @@ from agent.cli.options import (
     RunName,
     Runs,
     cache_folder,
+    host_of,
     print_json,
     runs_folder,
     stored_run,
@@ -222,7 +223,7 @@ def _verified(stored: "StoredRun", shown: "Trial", json_: bool) -> _Verified:
 
     why_not = why_not_on_slice(stored)
     if not why_not:
-        on_slice = verified_on_slice(stored, cache_folder(), say)
+        on_slice = verified_on_slice(stored, host_of(say))
         return _Verified(
             "slice",
             on_slice.to_json(),
@@ -230,7 +231,7 @@ def _verified(stored: "StoredRun", shown: "Trial", json_: bool) -> _Verified:
         )
     if stored.config.pool is not None:
         say(f"no slice of the pool is opened: {why_not}")
-    on_test = verified_on_test(stored, shown, cache_folder(), say)
+    on_test = verified_on_test(stored, shown, host_of(say))
     return _Verified("test", on_test.to_json(), [on_test.told(stored.metric)])
 
 

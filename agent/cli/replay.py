@@ -20,6 +20,7 @@ from agent.cli.options import (
     Runs,
     Weaker,
     cache_folder,
+    host_of,
     print_json,
     runs_folder,
     stored_run,
@@ -31,7 +32,7 @@ from agent.text import counted
 
 if TYPE_CHECKING:
     from agent.analysis.recorded_trial import Found
-    from agent.analysis.replay import Place
+    from agent.analysis.replay import ReplayOptions
     from agent.analysis.replay_verdict import Replayed
     from agent.store.stored_run import StoredRun
 
@@ -89,8 +90,8 @@ def replay(
         source = open_source(runs_folder(runs), repo, Path.cwd(), seed)
         found = source.kept(what) if all_kept else [source.trial(what or "")]
 
-    def place(trial: "Found") -> "Place":
-        from agent.analysis.replay import Place
+    def options(trial: "Found") -> "ReplayOptions":
+        from agent.analysis.replay import ReplayOptions
         from agent.task.corpus import find_corpus
 
         where = task.resolve() if task else trial.task_folder or task_folder(None)
@@ -98,12 +99,9 @@ def replay(
         refuse_other_interpreter(wanted)
         named = task or repo or (runs if trial.task_folder is not None else Path("."))
         agree(wanted, named, trusted=trust, data_are_here=find_corpus(wanted, cache_folder()) is not None)
-        return Place(
+        return ReplayOptions(
             replays=trial.replays,
             task_folder=where,
-            cache=cache_folder(),
-            variables=dict(os.environ),
-            say=lambda line: print(line, file=sys.stderr, flush=True),
             compiled=trial.compiled,
             sandbox=sandbox,
             accept_unenforced=frozenset([*accept_unenforced, *trial.accept_unenforced]),
@@ -113,7 +111,7 @@ def replay(
         )
 
     with _unreadable_is_not_replayable():
-        replays = list(_replayed(found, place, table=all_kept and not json_))
+        replays = list(_replayed(found, options, table=all_kept and not json_))
     metric = found[0].recorded.task(Path()).metric
     if json_:
         documents = [replayed.to_json(metric) for replayed in replays]
@@ -204,15 +202,18 @@ def _unreadable_is_not_replayable() -> Iterator[None]:
         raise NotReplayableError(str(error)) from error
 
 
-def _replayed(found: "list[Found]", place: "Callable[[Found], Place]", *, table: bool) -> "Iterator[Replayed]":
+def _replayed(
+    found: "list[Found]", options: "Callable[[Found], ReplayOptions]", *, table: bool
+) -> "Iterator[Replayed]":
     """Replay one trial after the other; with `table`, print a line as soon as each is done."""
     from agent.analysis.replay import replay as run_again
     from agent.analysis.replay_verdict import heading, row
 
+    host = host_of(lambda line: print(line, file=sys.stderr, flush=True))
     if table:
         print(heading())
     for trial in found:
-        replayed = run_again(trial.recorded, place(trial))
+        replayed = run_again(trial.recorded, options(trial), host)
         if table:
             print(row(replayed, trial.recorded.task(Path()).metric), flush=True)
         yield replayed

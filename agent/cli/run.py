@@ -196,7 +196,7 @@ def resume(
     json_: Json = False,
 ) -> None:
     """Go on with a run that was interrupted, exactly where its journal ends. Budgets may be raised."""
-    from agent.run.opening import OnResume
+    from agent.run.opening import ResumeOptions
     from agent.run.resume import refuse_changes
     from agent.trials.budget import seconds
 
@@ -211,8 +211,8 @@ def resume(
         "max_cost": max_cost,
         "max_tokens": max_tokens,
     }
-    on_resume = OnResume(caps, tuple(accept_changed), str(task.resolve()) if task else None)
-    go(stored.config, runs_folder(runs), on_resume=on_resume, json_=json_)
+    options = ResumeOptions(caps, tuple(accept_changed), str(task.resolve()) if task else None)
+    go(stored.config, runs_folder(runs), options=options, json_=json_)
 
 
 @app.command()

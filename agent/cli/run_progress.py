@@ -1,10 +1,9 @@
 """The course of a run on the screen: from the line that says what it is to the one that says what to do next."""
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from agent.cli.options import cache_folder, fail, print_json, where
+from agent.cli.options import fail, host_of, print_json, where
 from agent.errors import AgentError
 from sandbox.errors import SandboxError
 
@@ -12,36 +11,39 @@ if TYPE_CHECKING:
     from agent.report.slices import PoolSize
     from agent.run.ending import End
     from agent.run.open_run import OpenRun
-    from agent.run.opening import OnResume
+    from agent.run.opening import ResumeOptions
     from agent.store.git_repo import TrialRepo
     from agent.store.paths import RunPaths, RunsFolder
     from agent.store.run_config import RunConfig
     from agent.task.task import Task
 
 
-def go(config: "RunConfig", runs: "RunsFolder", *, on_resume: "OnResume | None" = None, json_: bool) -> None:
-    """Run trials of a new run or, with `on_resume`, of an interrupted one, and end with what came of it."""
+def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | None" = None, json_: bool) -> None:
+    """Run trials of a new run or, with `options`, of an interrupted one, and end with what came of it."""
     from agent.report import json_documents
     from agent.report.live_screen import Live, Screen
     from agent.report.slices import slice_json
     from agent.report.trackers.companion import tracked
     from agent.run.ending import Ending
     from agent.run.loop import run_trials
-    from agent.run.opening import Surroundings, existing_run, new_run
+    from agent.run.opening import resume_run, start_run
     from agent.store.stored_run import with_hints
 
     live = Live(quiet=json_)
 
-    def screen_of(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> Screen:
+    def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> Screen:
         return Screen(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
 
-    key = os.environ.get("OPENAI_API_KEY")
-    around = Surroundings(cache_folder(), key, dict(os.environ), screen_of, say, live.replying)
+    host = host_of(say, live.replying)
     go_on = f"agent resume {config.run_id}{where(runs)}"
-    opened = new_run(config, runs, around) if on_resume is None else existing_run(config, runs, around, on_resume)
+    opened = (
+        start_run(config, runs, host, observer_for)
+        if options is None
+        else resume_run(config, runs, host, observer_for, options)
+    )
     with opened as open_run:
         say(f"run {config.run_id}: mode {config.mode}{with_hints(config)}, {_what(open_run)}")
         for line in (*open_run.retired, *_confirmable(open_run)):

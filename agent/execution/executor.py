@@ -1,28 +1,62 @@
 """One execution of a script: trained in a sandbox, scored from what it left behind, judged by the host."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
-from agent.errors import MissingRequirementError, TaskError
 from agent.execution.compile_cache import leaving, warmed
 from agent.execution.early_stopping import Stop, StoppingRule
+from agent.execution.environment import conditions_of
+from agent.execution.host import Host
 from agent.execution.judge import failure, judge, reported, reported_flags, saved_nothing
-from agent.execution.scoring.audited import AuditedScorer
+from agent.execution.sandboxes import open_sandbox
 from agent.execution.scoring.scorer import Artifact, Scorer
 from agent.execution.slices.source import SliceSource
 from agent.execution.speed.probe import Canary, has_canary
+from agent.execution.task_data import corpus_of, division_of, passed_variables, scorer_of, slices_of
 from agent.execution.training_job import export, training_job
 from agent.store.paths import RunPaths, TrialPaths
 from agent.store.run_config import RunConfig
-from agent.task.corpus import Corpus, find_corpus, prepare_corpus
-from agent.task.division import Division
+from agent.task.corpus import Corpus
 from agent.task.task import Task
-from agent.text import Say, counted, read_tail
+from agent.text import read_tail
 from agent.trials.learning_curve import Condemned, Curve
 from agent.trials.machine_speed import Machine
 from agent.trials.trial import Outcome, Score, Status
 from sandbox.job import Execution, Sandbox
+
+
+class Unseen(Enum):
+    """How much is opened of what no trial is scored on: slices of text, or of rows."""
+
+    NOTHING = "nothing"  # the whole split is scored
+    DIVISION = "division"  # the part of it that stands is scored, and no slice is there to be opened
+    SLICES = "slices"  # those that are there
+    MADE = "made"  # made now, if they are not there
+
+
+@dataclass(frozen=True)
+class ExecutionSettings:
+    """Where and how the scripts of a run are run, or those of something that is asked about it afterwards."""
+
+    sandbox: str  # its kind
+    compiled: Path  # compiler caches that the baseline saved, or will
+    accept_unenforced: frozenset[str] = frozenset()  # limits that the sandbox need not enforce
+    gpus: tuple[str, ...] = ()
+    image: str | None = None  # digest of one to use in place of the task's own
+    unseen: Unseen = Unseen.NOTHING
+    trains: bool = True  # False: only what has been trained is scored, and the variables of trainings are not needed
+    probe: tuple[str, Path] | None = None  # name of the run and folder of its speed probe; None: nothing measures it
+
+    @classmethod
+    def of_run(
+        cls, config: RunConfig, paths: RunPaths, *, image: str | None, unseen: Unseen, trains: bool = True
+    ) -> "ExecutionSettings":
+        """Return the settings that a run of this configuration has."""
+        unenforced, probe = frozenset(config.accept_unenforced), (config.run_id, paths.canary)
+        return cls(config.sandbox, paths.compiled, unenforced, config.gpus, image, unseen, trains, probe)
 
 
 @dataclass(frozen=True)
@@ -83,6 +117,40 @@ class Executor:
     conditions: Mapping[str, str]  # what results may depend on here; see agent.execution.environment
     probe: Canary | None = None  # measures the machine's speed; None: that decides nothing here
     slices: SliceSource | None = None  # that gains are confirmed on; None: they are repeated
+
+    @classmethod
+    @contextmanager
+    def open(cls, task: Task, settings: ExecutionSettings, host: Host) -> Iterator["Executor"]:
+        """Open sandbox, data, scorer and slices for the scripts of a task; the sandbox is closed at the end.
+
+        Raises:
+            TaskError: the task lacks what its score needs, or says what cannot be.
+            MissingRequirementError, SandboxError: the machine lacks something.
+        """
+        passed_on = passed_variables(task, host.variables) if settings.trains else {}
+        sandbox = open_sandbox(
+            settings.sandbox, task, settings.accept_unenforced, settings.gpus, host.say, image=settings.image
+        )
+        try:
+            corpus = corpus_of(task, host.cache, host.say)
+            division, slices, is_made = None, None, settings.unseen is Unseen.MADE
+            if settings.unseen is not Unseen.NOTHING:
+                division = division_of(task, corpus, host.cache, host.say, make=is_made)
+            if settings.unseen in (Unseen.SLICES, Unseen.MADE):
+                slices = slices_of(task, corpus, host.cache, sandbox, host.say, division=division, make=is_made)
+            yield cls(
+                task=task,
+                corpus=corpus,
+                sandbox=sandbox,
+                scorer=scorer_of(task, corpus, sandbox, division=division),
+                passed_on=passed_on,
+                compiled=settings.compiled,
+                conditions=conditions_of(task, corpus, settings.sandbox, settings.gpus, division),
+                probe=_probe(task, settings, sandbox, passed_on),
+                slices=slices,
+            )
+        finally:
+            sandbox.close()
 
     def run(self, attempt: Attempt, on_scoring: Callable[[], None] = lambda: None) -> Outcome:
         """Train and score a script; return the outcome, with `kept` not yet decided.
@@ -161,119 +229,9 @@ def _gpu_of(execution: Execution) -> Machine | None:
     return Machine(gpu=seen.held_back, sm_mhz=seen.sm_mhz, others=seen.others) if seen is not None else None
 
 
-def canary_of(
-    config: RunConfig, paths: RunPaths, task: Task, sandbox: Sandbox, passed_on: Mapping[str, str]
-) -> Canary | None:
-    """Return what measures the machine's speed beside a run's executions; None where that decides nothing."""
-    if not has_canary(task):
+def _probe(task: Task, settings: ExecutionSettings, sandbox: Sandbox, passed_on: Mapping[str, str]) -> Canary | None:
+    """Return what measures the machine's speed beside the executions; None where that decides nothing."""
+    if settings.probe is None or not has_canary(task):
         return None
-    return Canary(task, sandbox, paths.canary, label=config.run_id, on_gpu=bool(config.gpus), passed_on=passed_on)
-
-
-def scorer_of(
-    task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = "val", division: Division | None = None
-) -> Scorer:
-    """Return the scorer that task.toml declares, for a split of the data, or for the part that stands of a division."""
-    if task.score.kind == "printed":
-        from agent.execution.scoring.printed import PrintedScorer
-
-        return PrintedScorer(task.metric, task.score.line, task.score.between)
-    assert corpus is not None, "the other kinds need data, and `corpus_of` made sure of it"
-    if task.score.kind == "predictions":
-        from agent.execution.scoring.predictions import PredictionScorer
-
-        return PredictionScorer(task, corpus, sandbox, split=split, division=division)
-    return AuditedScorer(task, corpus, sandbox, split=split)
-
-
-def division_of(task: Task, corpus: Corpus | None, cache: Path, say: Say, *, make: bool = True) -> Division | None:
-    """Return how the validation examples are divided, drawn now if they never were, unless it is not to `make` that.
-
-    Returns:
-        None where the host does not compare predictions with labels, and where there are too few; then it is said.
-
-    Raises:
-        TaskError: the inputs are not rows of equal size, the labels are of no use, or the division is broken.
-    """
-    if corpus is None or task.score.kind != "predictions":
-        return None
-    from agent.execution.scoring.predictions import examples_of
-    from agent.execution.slices.row_slices import why_too_alike
-    from agent.task.division import fewest_examples, find_division, prepare_division
-
-    examples = examples_of(task, corpus, "val")
-    n = len(examples.labels)
-    if not make:
-        return find_division(corpus, n, cache)
-    if n < fewest_examples():
-        why = f"{counted(n, 'validation example')} are too few to keep slices back, which takes {fewest_examples()}"
-    else:
-        division = prepare_division(corpus, n, cache)
-        found = why_too_alike(task, examples, division)
-        if found is None:
-            return division
-        why = found
-    say(f"{why}: gains will be repeated, not confirmed")
-    return None
-
-
-def slices_of(
-    task: Task,
-    corpus: Corpus | None,
-    cache: Path,
-    sandbox: Sandbox,
-    say: Say,
-    *,
-    division: Division | None,
-    make: bool = True,
-) -> SliceSource | None:
-    """Return what gains are confirmed on; None for a task without, and, unless it is to `make` it, if it is not there.
-
-    Raises:
-        TaskError: the pool is too small for one slice, or broken.
-        MissingRequirementError: making it failed.
-    """
-    if corpus is not None and division is not None:
-        from agent.execution.scoring.predictions import examples_of
-        from agent.execution.slices.row_slices import RowSlices
-
-        return RowSlices(task, examples_of(task, corpus, "val"), division, sandbox)
-    if corpus is None or not task.data.pool:
-        return None
-    from agent.execution.slices.text_slices import TextSlices
-    from agent.task.pool import find_pool
-    from agent.task.pool_making import prepare_pool
-
-    pool = find_pool(task, cache)
-    if pool is None and not make:
-        return None
-    if pool is None:
-        say(f"making the pool of {task.name}, text that no job sees (once)")
-        pool = prepare_pool(task, cache)
-    return TextSlices(task, corpus, pool, sandbox)
-
-
-def corpus_of(task: Task, cache: Path, say: Say) -> Corpus | None:
-    """Return the task's data, prepared now if need be; None for a task without, whose script brings its own.
-
-    Raises:
-        TaskError: the task's score needs data, and it declares none.
-        MissingRequirementError: preparing failed.
-    """
-    if not task.data.prepare:
-        if task.score.kind != "printed":
-            raise TaskError(f"{task.folder}/task.toml: score.kind = {task.score.kind!r} needs [data] prepare")
-        return None
-    found = find_corpus(task, cache)
-    if found is not None:
-        return found
-    say(f"preparing the data of {task.name} (once, about a minute)")
-    return prepare_corpus(task, cache)
-
-
-def passed_variables(task: Task, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the caller's variables that task.toml lets through. Raises MissingRequirementError for one not set."""
-    missing = [name for name in task.environment.variables if name not in variables]
-    if missing:
-        raise MissingRequirementError(f"the task passes on the variable {missing[0]}, which is not set; export it")
-    return {name: variables[name] for name in task.environment.variables}
+    label, folder = settings.probe
+    return Canary(task, sandbox, folder, label=label, on_gpu=bool(settings.gpus), passed_on=passed_on)

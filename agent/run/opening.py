@@ -8,18 +8,10 @@ from typing import Protocol
 
 from agent.errors import UsageError
 from agent.execution.early_stopping import pruner_of
-from agent.execution.environment import conditions_of, environment
-from agent.execution.executor import (
-    Executor,
-    canary_of,
-    corpus_of,
-    division_of,
-    passed_variables,
-    scorer_of,
-    slices_of,
-)
-from agent.execution.host import utc_now
-from agent.execution.sandboxes import image_is_here, open_sandbox
+from agent.execution.environment import environment
+from agent.execution.executor import ExecutionSettings, Executor, Unseen
+from agent.execution.host import Host, utc_now
+from agent.execution.sandboxes import image_is_here
 from agent.execution.smoke_test import Smoke
 from agent.llm.model import Model
 from agent.llm.recording import Transcript, cut_recording
@@ -41,7 +33,7 @@ from agent.store.journal import Journal, read_history
 from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import RunConfig, caps_of, rule_of
 from agent.store.run_lock import locked
-from agent.store.stored_run import load_task
+from agent.store.stored_run import StoredRun, load_task
 from agent.task.task import Task
 from agent.text import Say, counted
 from agent.trials.budget import Budget, Ledger
@@ -50,20 +42,7 @@ from agent.trials.trial import Usage
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the caller brings: what its environment says, read by `cli` alone, and its screen."""
-
-    cache: Path  # prepared data
-    api_key: str | None
-    variables: Mapping[str, str]  # the caller's environment, of which task.toml may let names through
-    screen_of: "ScreenOf"  # makes the observer once the run's task and paths are known
-    say: Say  # prints one line
-    count_tokens: Callable[[int], None]  # shows how much of a model's reply has come in
-    build_model: "BuildModel" = build_model  # several runs may share one
-
-
-@dataclass(frozen=True)
-class OnResume:
+class ResumeOptions:
     """What the user asks for when a run is resumed."""
 
     caps: Mapping[str, float | None] = field(default_factory=dict)  # new ones, by field of RunConfig; None: as it is
@@ -71,9 +50,10 @@ class OnResume:
     task_folder: str | None = None  # where the task lies now
 
 
-NOTHING_ASKED = OnResume()
+AS_IT_WAS = ResumeOptions()
 
-ScreenOf = Callable[[Task, RunPaths, TrialRepo], Observer]
+ObserverFor = Callable[[Task, RunPaths, TrialRepo], Observer]
+"""Makes the observer of a run once its task and paths are known."""
 
 
 class BuildModel(Protocol):
@@ -91,8 +71,18 @@ class BuildModel(Protocol):
 
 
 @contextmanager
-def new_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> Iterator[OpenRun]:
+def start_run(
+    config: RunConfig,
+    runs: RunsFolder,
+    host: Host,
+    observer_for: ObserverFor,
+    *,
+    build_model: BuildModel = build_model,
+) -> Iterator[OpenRun]:
     """Check everything, then make the run's folder and open it. What cannot work is said before anything is written.
+
+    Args:
+        build_model: several runs may share a model.
 
     Raises:
         UsageError, TaskError: the request is wrong; nothing was written.
@@ -104,13 +94,19 @@ def new_run(config: RunConfig, runs: RunsFolder, around: Surroundings) -> Iterat
     task = load_task(config, runs)
     paths = runs.run(config.run_id)
     _refuse_taken(paths)
-    with _open(config, task, runs, around) as run:
+    with _open(config, task, runs, host, observer_for, build_model=build_model) as run:
         yield run
 
 
 @contextmanager
-def existing_run(
-    config: RunConfig, runs: RunsFolder, around: Surroundings, on_resume: OnResume = NOTHING_ASKED
+def resume_run(
+    config: RunConfig,
+    runs: RunsFolder,
+    host: Host,
+    observer_for: ObserverFor,
+    options: ResumeOptions = AS_IT_WAS,
+    *,
+    build_model: BuildModel = build_model,
 ) -> Iterator[OpenRun]:
     """Open a run that was interrupted, to go on where its journal ends.
 
@@ -119,15 +115,50 @@ def existing_run(
             the run open.
     """
     run_config.refuse_retired(runs.run(config.run_id).run_json)
-    if on_resume.task_folder is not None:
-        config = replace(config, task_folder=on_resume.task_folder)
+    if options.task_folder is not None:
+        config = replace(config, task_folder=options.task_folder)
     run_config.checked(**asdict(config))  # run.json may have been edited
     task = load_task(config, runs)
     refuse_another_task(config, task, TrialRepo(runs.repo))
     if config.model is None and config.base_url is None:
-        around = replace(around, api_key=None)  # it began with the embedded model, whatever is set now
-    with _open(config, task, runs, around, on_resume) as run:
+        host = replace(host, api_key=None)  # it began with the embedded model, whatever is set now
+    with _open(config, task, runs, host, observer_for, build_model=build_model, options=options) as run:
         yield run
+
+
+@contextmanager
+def open_executor(
+    stored: StoredRun,
+    host: Host,
+    unseen: Unseen,
+    *,
+    trains: bool = True,
+    accept_changed: tuple[str, ...] = (),
+    task_folder: Path | None = None,
+) -> Iterator[Executor]:
+    """Open what the scripts of a run are run with, as the run did, for a question about it.
+
+    Args:
+        unseen: how much is opened of the data that no trial is scored on.
+        trains: False: only what has been trained is scored.
+        accept_changed: conditions that may differ from the run's own.
+        task_folder: where the task lies now, if it was moved.
+
+    Raises:
+        UsageError: the task or the machine is not what the run began with.
+        MissingRequirementError, SandboxError: the machine lacks something.
+    """
+    config = stored.config
+    if task_folder is not None:
+        config = replace(config, task_folder=str(task_folder))
+    task = load_task(config, stored.runs)
+    refuse_another_task(config, task, stored.repo)
+    image = image_to_go_on_in(stored.history, image_is_here, accept_changed)
+    settings = ExecutionSettings.of_run(config, stored.paths, image=image, unseen=unseen, trains=trains)
+    with Executor.open(task, settings, host) as executor:
+        if trains:
+            refuse_other_conditions(stored.history, executor.conditions, accept_changed)
+        yield executor
 
 
 def _refuse_taken(paths: RunPaths) -> None:
@@ -140,46 +171,41 @@ def _refuse_taken(paths: RunPaths) -> None:
 
 @contextmanager
 def _open(
-    config: RunConfig, task: Task, runs: RunsFolder, around: Surroundings, on_resume: OnResume = NOTHING_ASKED
+    config: RunConfig,
+    task: Task,
+    runs: RunsFolder,
+    host: Host,
+    observer_for: ObserverFor,
+    *,
+    build_model: BuildModel,
+    options: ResumeOptions = AS_IT_WAS,
 ) -> Iterator[OpenRun]:
-    passed_on = passed_variables(task, around.variables)
     paths = runs.run(config.run_id)
     with ExitStack() as stack:
         resumed = paths.run_json.exists()
         if resumed:
             stack.enter_context(locked(paths))
         history = read_history(paths.journal) if paths.journal.exists() else History([])
-        raised = raise_of(config, history, on_resume.caps, utc_now())
+        raised = raise_of(config, history, options.caps, utc_now())
         if raised is not None:
             history.raises.append(raised)
         config = with_raises(config, history.raises)
-        image = image_to_go_on_in(history, image_is_here, on_resume.accept_changed)
-        unenforced = frozenset(config.accept_unenforced)
-        sandbox = open_sandbox(config.sandbox, task, unenforced, config.gpus, around.say, image=image)
-        stack.callback(sandbox.close)
-        corpus = corpus_of(task, around.cache, around.say)
-        slices = division = None
-        if config.pool is not None or (not resumed and config.keep == "two-tier" and config.confirm):
-            division = division_of(task, corpus, around.cache, around.say, make=not resumed)
-            slices = slices_of(task, corpus, around.cache, sandbox, around.say, division=division, make=not resumed)
-            if slices is None and task.no_pool and not resumed:
-                around.say(f"{task.no_pool}: gains will be repeated, not confirmed")
+        image = image_to_go_on_in(history, image_is_here, options.accept_changed)
+        unseen = _unseen(config, resumed=resumed)
+        settings = ExecutionSettings.of_run(config, paths, image=image, unseen=unseen)
+        executor = stack.enter_context(Executor.open(task, settings, host))
+        slices = executor.slices
         if slices is not None and not resumed:
             config = run_config.with_pool(config, task, slices.digest, slices.n_slices)
+        elif unseen is Unseen.MADE and task.no_pool:
+            host.say(f"{task.no_pool}: gains will be repeated, not confirmed")
         refuse_another_pool(config, slices.digest if slices is not None else None)
-        scorer = scorer_of(task, corpus, sandbox, division=division)
-        conditions = conditions_of(task, corpus, config.sandbox, config.gpus, division)
-        refuse_other_conditions(history, conditions, on_resume.accept_changed)
-        model = _model(config, history, around) if needs_model(config) else None
+        refuse_other_conditions(history, executor.conditions, options.accept_changed)
+        model = _model(config, history, host, build_model) if needs_model(config) else None
         if model is not None:
             stack.callback(model.close)
-        rehearses = config.mode == "code-edit" and config.smoke
-        smoke = (
-            Smoke(task, corpus, sandbox, paths, passed_on=passed_on, say=around.say, on_gpu=config.smoke_on == "gpu")
-            if rehearses
-            else None
-        )
-        proposer = build_proposer(config, task, model, paths, around.api_key, rehearse=smoke)
+        smoke = _smoke(config, executor, paths, host.say) if config.mode == "code-edit" and config.smoke else None
+        proposer = build_proposer(config, task, model, paths, host.api_key, rehearse=smoke)
         runs.prepare()
         repo = TrialRepo(runs.repo)
         if not resumed:  # only now, when everything is known to work, is anything written
@@ -187,25 +213,14 @@ def _open(
             _refuse_taken(paths)  # by a process that was quicker
             run_config.save(paths.run_json, config, environment())
         for left in repo.recover(config.run_id, paths.worktree):
-            around.say(f"removed {left}, which a git command of this run had left when it was killed")
+            host.say(f"removed {left}, which a git command of this run had left when it was killed")
         journal = Journal(paths.journal)
         stack.callback(journal.close)
         if journal.dropped_bytes:
             torn = counted(journal.dropped_bytes, "byte")
-            around.say(f"the journal ended in a torn line of {torn}, which was dropped")
+            host.say(f"the journal ended in a torn line of {torn}, which was dropped")
         if raised is not None:
             journal.append(raised)
-        executor = Executor(
-            task,
-            corpus,
-            sandbox,
-            scorer,
-            passed_on,
-            paths.compiled,
-            conditions,
-            probe=canary_of(config, paths, task, sandbox, passed_on),
-            slices=slices,
-        )
         yield OpenRun(
             run_id=config.run_id,
             mode=config.mode,
@@ -218,7 +233,7 @@ def _open(
             proposer=proposer,
             executor=executor,
             budget=Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
-            observer=around.screen_of(task, paths, repo),
+            observer=observer_for(task, paths, repo),
             rule=rule_of(config),
             rounded=config.rounded,
             pruner=pruner_of(task, config.seed, history.results) if config.prune else None,
@@ -227,14 +242,27 @@ def _open(
         )
 
 
-def _model(config: RunConfig, history: History, around: Surroundings) -> Model:
+def _unseen(config: RunConfig, *, resumed: bool) -> Unseen:
+    """Return how much a run opens of the data that no trial is scored on."""
+    if resumed:
+        return Unseen.NOTHING if config.pool is None else Unseen.SLICES
+    return Unseen.MADE if config.keep == "two-tier" and config.confirm else Unseen.NOTHING
+
+
+def _smoke(config: RunConfig, executor: Executor, paths: RunPaths, say: Say) -> Smoke:
+    """Return what rehearses the scripts of a run."""
+    on_gpu = config.smoke_on == "gpu"
+    task, passed_on = executor.task, executor.passed_on
+    return Smoke(task, executor.corpus, executor.sandbox, paths, passed_on=passed_on, say=say, on_gpu=on_gpu)
+
+
+def _model(config: RunConfig, history: History, host: Host, build_model: BuildModel) -> Model:
     """Return the run's model, with what it has spent so far counted."""
     used = _used(history)
-    model = around.build_model(
-        config, around.api_key, used.calls if used else 0, say=around.say, count_tokens=around.count_tokens
-    )
+    n_calls = used.calls if used else 0
+    model = build_model(config, host.api_key, n_calls, say=host.say, count_tokens=host.count_tokens)
     if config.record is not None:
-        model = _recorded(model, Path(config.record), used.calls if used else 0, around.api_key)
+        model = _recorded(model, Path(config.record), n_calls, host.api_key)
     tokens = used.prompt_tokens + used.completion_tokens if used else 0
     dollars = (used.dollars or 0.0) if used else 0.0
     return CappedModel(model, caps_of(config), tokens=tokens, dollars=dollars)

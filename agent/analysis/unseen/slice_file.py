@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import JournalError
-from agent.execution.executor import corpus_of, division_of, slices_of
-from agent.execution.sandboxes import image_is_here, open_sandbox
+from agent.execution.executor import Unseen
+from agent.execution.host import Host
 from agent.execution.slices.source import SliceSource
 from agent.files import read_json
 from agent.run.one_slice import Searched, opener_of
-from agent.run.resume import image_to_go_on_in, refuse_another_pool, refuse_another_task
+from agent.run.opening import open_executor
+from agent.run.resume import refuse_another_pool
 from agent.store.atomic_file import write_durably
 from agent.store.journal import FORMAT
 from agent.store.paths import RunPaths
 from agent.store.run_config import MOST_BYTES
-from agent.store.stored_run import StoredRun, load_task
-from agent.text import Say
+from agent.store.stored_run import StoredRun
 from agent.trials.confirmations import SliceUse
 from agent.trials.events import SliceOpened, SliceScored, event_from_json
 from agent.trials.history import History
@@ -114,24 +114,15 @@ def has_slices(stored: StoredRun) -> bool:
 
 
 @contextmanager
-def slices_for(stored: StoredRun, cache: Path, say: Say) -> Iterator[SliceSource]:
+def slices_for(stored: StoredRun, host: Host) -> Iterator[SliceSource]:
     """Yield the slices that a run has confirmed its gains on, with a sandbox like its own.
 
     Raises:
         UsageError: task, pool or image are not those of the run.
         MissingRequirementError, SandboxError: the machine lacks something.
     """
-    config = stored.config
-    task = load_task(config, stored.runs)
-    refuse_another_task(config, task, stored.repo)
-    image = image_to_go_on_in(stored.history, image_is_here, ())
-    sandbox = open_sandbox(config.sandbox, task, frozenset(config.accept_unenforced), config.gpus, say, image=image)
-    try:
-        corpus = corpus_of(task, cache, say)
-        division = division_of(task, corpus, cache, say, make=False)
-        slices = slices_of(task, corpus, cache, sandbox, say, division=division, make=False)
-        refuse_another_pool(config, slices.digest if slices is not None else None)
+    with open_executor(stored, host, Unseen.SLICES, trains=False) as executor:
+        slices = executor.slices
+        refuse_another_pool(stored.config, slices.digest if slices is not None else None)
         assert slices is not None, "the run has a pool"
         yield slices
-    finally:
-        sandbox.close()

@@ -9,11 +9,11 @@ from typing import Any
 
 from agent.analysis.unseen.slice_file import SliceFile, has_slices, read_events, slices_for
 from agent.errors import AgentError, UsageError
-from agent.execution.host import Clock
+from agent.execution.host import Clock, Host
 from agent.run.one_slice import baseline_of, is_to_be_asked_again, models_of_result, score_of_result, show
 from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun
-from agent.text import Say, counted
+from agent.text import counted
 from agent.trials.confirmations import BASELINE, CHAMPION, RESULT, SlicePurpose, SliceScore, SliceUse
 from agent.trials.history import History
 from agent.trials.metric import Metric
@@ -104,7 +104,7 @@ def why_not_on_slice(stored: StoredRun) -> str:
     return "" if stored.keeper.result else "no gain is confirmed, and the one slice is for a confirmed result"
 
 
-def verified_on_slice(stored: StoredRun, cache: Path, say: Say) -> VerifiedOnSlice:
+def verified_on_slice(stored: StoredRun, host: Host) -> VerifiedOnSlice:
     """Open one slice of the pool for the models of a run's result and the baseline's, or return what it has said.
 
     Raises:
@@ -124,7 +124,7 @@ def verified_on_slice(stored: StoredRun, cache: Path, say: Say) -> VerifiedOnSli
         assert result, "there is a slice to open"
         models = [baseline_of(stored), *models_of_result(stored, result)]
         first = stored.trial(0).outcome
-        with slices_for(stored, cache, say) as slices:
+        with slices_for(stored, host) as slices:
             names = ", ".join(model.name for model in models)
             use = show(
                 slices,
@@ -134,7 +134,9 @@ def verified_on_slice(stored: StoredRun, cache: Path, say: Say) -> VerifiedOnSli
                 lambda answers: score_of_result(answers, models, stored.keeper),
                 baseline=first.score if first is not None else None,
                 clock=Clock(),
-                opened=lambda use: say(f"slice {use.number}, which no job of the run has seen, is opened for {names}"),
+                opened=lambda use: host.say(
+                    f"slice {use.number}, which no job of the run has seen, is opened for {names}"
+                ),
             )
     if use is None:
         raise UsageError(

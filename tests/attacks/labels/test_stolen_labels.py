@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from agent.edits.edit import WholeFile
-from agent.execution.executor import division_of, scorer_of, slices_of
+from agent.execution.task_data import division_of, scorer_of, slices_of
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
 from agent.run.open_run import OpenRun

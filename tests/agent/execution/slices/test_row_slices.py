@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from agent.errors import JournalError
-from agent.execution.executor import division_of, slices_of
 from agent.execution.scoring.predictions import NOT_FINITE, PredictionScorer, examples_of
 from agent.execution.scoring.scorer import Artifact
 from agent.execution.slices.row_slices import LACKS_PREDICT, RowSlices, why_too_alike
 from agent.execution.slices.source import Burned, Contender
+from agent.execution.task_data import division_of, slices_of
 from agent.task.corpus import Corpus
 from agent.task.division import prepare_division
 from agent.task.task import Task

@@ -1,0 +1,123 @@
+"""What scripts of a task are trained and scored on: its data, its slices of unseen data, its scorer."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.errors import MissingRequirementError, TaskError
+from agent.execution.scoring.audited import AuditedScorer
+from agent.execution.scoring.scorer import Scorer
+from agent.execution.slices.source import SliceSource
+from agent.task.corpus import Corpus, find_corpus, prepare_corpus
+from agent.task.division import Division
+from agent.task.task import Task
+from agent.text import Say, counted
+from sandbox.job import Sandbox
+
+
+def scorer_of(
+    task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = "val", division: Division | None = None
+) -> Scorer:
+    """Return the scorer that task.toml declares, for a split of the data, or for the part that stands of a division."""
+    if task.score.kind == "printed":
+        from agent.execution.scoring.printed import PrintedScorer
+
+        return PrintedScorer(task.metric, task.score.line, task.score.between)
+    assert corpus is not None, "the other kinds need data, and `corpus_of` made sure of it"
+    if task.score.kind == "predictions":
+        from agent.execution.scoring.predictions import PredictionScorer
+
+        return PredictionScorer(task, corpus, sandbox, split=split, division=division)
+    return AuditedScorer(task, corpus, sandbox, split=split)
+
+
+def division_of(task: Task, corpus: Corpus | None, cache: Path, say: Say, *, make: bool = True) -> Division | None:
+    """Return how the validation examples are divided, drawn now if they never were, unless it is not to `make` that.
+
+    Returns:
+        None where the host does not compare predictions with labels, and where there are too few; then it is said.
+
+    Raises:
+        TaskError: the inputs are not rows of equal size, the labels are of no use, or the division is broken.
+    """
+    if corpus is None or task.score.kind != "predictions":
+        return None
+    from agent.execution.scoring.predictions import examples_of
+    from agent.execution.slices.row_slices import why_too_alike
+    from agent.task.division import fewest_examples, find_division, prepare_division
+
+    examples = examples_of(task, corpus, "val")
+    n = len(examples.labels)
+    if not make:
+        return find_division(corpus, n, cache)
+    if n < fewest_examples():
+        why = f"{counted(n, 'validation example')} are too few to keep slices back, which takes {fewest_examples()}"
+    else:
+        division = prepare_division(corpus, n, cache)
+        found = why_too_alike(task, examples, division)
+        if found is None:
+            return division
+        why = found
+    say(f"{why}: gains will be repeated, not confirmed")
+    return None
+
+
+def slices_of(
+    task: Task,
+    corpus: Corpus | None,
+    cache: Path,
+    sandbox: Sandbox,
+    say: Say,
+    *,
+    division: Division | None,
+    make: bool = True,
+) -> SliceSource | None:
+    """Return what gains are confirmed on; None for a task without, and, unless it is to `make` it, if it is not there.
+
+    Raises:
+        TaskError: the pool is too small for one slice, or broken.
+        MissingRequirementError: making it failed.
+    """
+    if corpus is not None and division is not None:
+        from agent.execution.scoring.predictions import examples_of
+        from agent.execution.slices.row_slices import RowSlices
+
+        return RowSlices(task, examples_of(task, corpus, "val"), division, sandbox)
+    if corpus is None or not task.data.pool:
+        return None
+    from agent.execution.slices.text_slices import TextSlices
+    from agent.task.pool import find_pool
+    from agent.task.pool_making import prepare_pool
+
+    pool = find_pool(task, cache)
+    if pool is None and not make:
+        return None
+    if pool is None:
+        say(f"making the pool of {task.name}, text that no job sees (once)")
+        pool = prepare_pool(task, cache)
+    return TextSlices(task, corpus, pool, sandbox)
+
+
+def corpus_of(task: Task, cache: Path, say: Say) -> Corpus | None:
+    """Return the task's data, prepared now if need be; None for a task without, whose script brings its own.
+
+    Raises:
+        TaskError: the task's score needs data, and it declares none.
+        MissingRequirementError: preparing failed.
+    """
+    if not task.data.prepare:
+        if task.score.kind != "printed":
+            raise TaskError(f"{task.folder}/task.toml: score.kind = {task.score.kind!r} needs [data] prepare")
+        return None
+    found = find_corpus(task, cache)
+    if found is not None:
+        return found
+    say(f"preparing the data of {task.name} (once, about a minute)")
+    return prepare_corpus(task, cache)
+
+
+def passed_variables(task: Task, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the caller's variables that task.toml lets through. Raises MissingRequirementError for one not set."""
+    missing = [name for name in task.environment.variables if name not in variables]
+    if missing:
+        raise MissingRequirementError(f"the task passes on the variable {missing[0]}, which is not set; export it")
+    return {name: variables[name] for name in task.environment.variables}
