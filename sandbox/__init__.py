@@ -1,1 +1,1 @@
-"""Places that run untrusted training code: they know processes, clocks and files; nothing of git, models or loss."""
+"""Sandboxes that run untrusted training code. They know processes, clocks and files; not git, models or losses."""

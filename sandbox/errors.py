@@ -1,13 +1,13 @@
-"""What goes wrong with a sandbox itself. A job that fails is no error: that is an `Execution`."""
+"""Errors of a sandbox itself. A job that fails is not an error: its `Execution` says so."""
 
 
 class SandboxError(Exception):
-    """The sandbox failed, not the job: the trial does not count. The message ends with the remedy."""
+    """The sandbox failed, not the job, so the trial does not count. The message ends with the remedy."""
 
 
 class SandboxUnavailableError(SandboxError):
-    """This sandbox cannot be used on this machine as it is."""
+    """This sandbox cannot be used on this machine in its present state."""
 
 
 class UnsafeLaunchError(SandboxError):
-    """The launch would leave the job with rights on the host; it was refused or stopped."""
+    """The job would have rights on the host, so its launch was refused or stopped."""

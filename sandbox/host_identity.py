@@ -1,6 +1,6 @@
-"""Identities on this host: a name for each process, and a user for each job that is nobody else's.
+"""Identities on this host: a unique name for each process, and an otherwise unused user for each job.
 
-What a run leaves on the machine carries the name of its process, so that only what dead processes left is removed.
+Containers and folders carry the name of the process that made them, so that those of dead processes can be removed.
 """
 
 import itertools
@@ -12,14 +12,14 @@ _FIRST_USER, _USERS_PER_PROCESS = 1_900_000_000, 50_000
 
 
 def process_id() -> str:
-    """Return the name of this process, which no other process of this machine has, had or will have."""
+    """Return the name of this process, which is unique on this machine for all time."""
     return f"{_space()}.{os.getpid()}.{start_ticks(os.getpid())}"
 
 
 def is_dead(owner: str) -> bool:
-    """Return whether the process named by `own` is known to be dead.
+    """Return whether the process with the name `owner`, from `process_id`, is known to be dead.
 
-    False for one of another pid namespace, as in a container beside us, which cannot be seen from here.
+    False for a process of another pid namespace, for example in another container: it cannot be seen from here.
     """
     boot, _, rest = owner.partition("-")
     namespace, *numbers = rest.split(".")
@@ -37,9 +37,9 @@ def _space() -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; with its number it names it for good.
+    """Return when a process started, in clock ticks since boot, which together with `pid` identifies it for all time.
 
-    None: there is no such process, or only its remains, which nobody has waited for.
+    None if there is no such process, or if it is a zombie.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -49,10 +49,10 @@ def start_ticks(pid: int) -> int | None:
 
 
 def private_id() -> int:
-    """Return a user that is nobody's on this machine, another one for each job.
+    """Return the number of an otherwise unused user, a new one for each job.
 
-    A process of 50,000 jobs gets none twice, so that a long job shares its user with none of the short ones beside it;
-    in a container with few users, one of 5,000.
+    It repeats after 50,000 jobs of a process, so that jobs that run at the same time have different users. In a
+    container with few users it repeats after 5,000.
     """
     mapped = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
     if mapped > _FIRST_USER + 4096 * _USERS_PER_PROCESS:

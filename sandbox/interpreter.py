@@ -1,4 +1,4 @@
-"""Which folders a Python interpreter needs to run, so that nothing else of the host has to be shown to a job."""
+"""The folders that a Python interpreter needs, so that a job sees nothing else of the host."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from sandbox.errors import SandboxUnavailableError
 
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))
-_PARTS = ("bin", "lib", "lib64", "include")  # of a system prefix: never its documents
+_PARTS = ("bin", "lib", "lib64", "include")  # the parts of a system prefix that are shown
 
 _ASK = (
     "import json, sys, sysconfig; print(json.dumps([sys.executable, sys.prefix, sys.base_prefix,"
@@ -22,24 +22,24 @@ _ASK = (
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python installation as a job sees it."""
+    """A Python installation, as a job sees it."""
 
-    executable: Path  # "python" inside is this file
-    has_name: bool  # whether "python" beside it is the same
-    shown: tuple[Path, ...]  # folders that it needs, each readable at its own path
-    hidden: tuple[Path, ...]  # folders below them that it does not: packages of the installation under a venv
-    links: tuple[tuple[Path, str], ...]  # symbolic links on the way from `executable` that no folder shown contains
-    prefixes: tuple[Path, ...]  # its own and its base installation's
+    executable: Path  # "python" inside the sandbox is this file
+    has_name: bool  # whether `python` in its folder is the same program
+    shown: tuple[Path, ...]  # folders that it needs, each shown at its own path
+    hidden: tuple[Path, ...]  # folders in `shown` that it does not need: packages of a venv's base installation
+    links: tuple[tuple[Path, str], ...]  # symbolic links that lead from `executable` to its file, outside of `shown`
+    prefixes: tuple[Path, ...]  # its own prefix and its base installation's
     libraries: tuple[Path, ...]  # folders of the standard library
     packages: tuple[Path, ...]  # folders of packages that it imports from
 
 
 @cache
 def interpreter(executable: Path) -> Interpreter:
-    """Return what the interpreter at `executable` needs. Runs it once.
+    """Return what the interpreter at `executable` needs. The first call for a path runs the interpreter.
 
     Raises:
-        SandboxUnavailableError: it does not start.
+        SandboxUnavailableError: the interpreter does not start.
     """
     try:
         answer = subprocess.run([executable, "-I", "-c", _ASK], capture_output=True, text=True, check=True, env={})
@@ -58,7 +58,7 @@ def interpreter(executable: Path) -> Interpreter:
     hidden: list[Path] = []
     if prefix != base and not _sees_base_packages(Path(prefix)):
         candidates = {Path(base_packages)}
-        if Path(base) in _SYSTEM_PREFIXES:  # where Debian keeps them
+        if Path(base) in _SYSTEM_PREFIXES:  # where Debian puts packages
             candidates |= {
                 Path("/usr/lib/python3/dist-packages"),
                 Path(f"/usr/local/lib/python{version}/dist-packages"),
@@ -80,7 +80,7 @@ def interpreter(executable: Path) -> Interpreter:
 
 
 def own() -> Path:
-    """Return the interpreter that runs this program, the default for a task."""
+    """Return the path of the interpreter that runs this program, the default for a task."""
     return Path(sys.executable)
 
 

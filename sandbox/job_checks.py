@@ -1,4 +1,4 @@
-"""What is refused of any job before it starts, whichever sandbox it is for."""
+"""Checks of a job before it starts, the same for every sandbox."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from sandbox.errors import SandboxError
 from sandbox.job import Job, Mount
 
 ADDED_BY_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_")
-"""A shell starts every job, and these are taken away again behind it."""
+"""Variables that the shell which starts a job adds; they are removed before the job runs."""
 _SET_BY_SHELLS = (
     *(
         "BASHOPTS",
@@ -38,18 +38,18 @@ _SET_BY_SHELLS = (
         "UID",
     ),
 )
-"""dash or bash gives these a value of its own, or cannot export the one that is given."""
+"""Variables that dash or bash sets itself, or cannot export with a given value."""
 _STARTS_THE_JOB = re.compile(r"etc|lib\w*|usr|bin|sbin|proc|dev|sys", re.ASCII)
-"""Folders of the root that hold what starts a job before it has lost its rights."""
+"""Top-level folders with programs that run before a job has dropped its rights."""
 WITHOUT_ADDED = " ".join(f"-u {name}" for name in ADDED_BY_SHELLS)
-"""The options of env(1) that do so."""
+"""The options of env(1) that remove them."""
 
 
 def validate_job(job: Job) -> None:
-    """Check the command, the variables and where the mounts go.
+    """Check the command, the variables and the mounts of a job.
 
     Raises:
-        SandboxError: one of them cannot be passed on as it is.
+        SandboxError: one of them cannot be passed to a job; the message says which.
     """
     if not job.argv or "=" in job.argv[0]:
         raise SandboxError(f"cannot run the command {job.argv}: its first word must name a program")
@@ -65,7 +65,7 @@ def validate_job(job: Job) -> None:
 
 
 def _check_targets(mounts: Sequence[Mount]) -> None:
-    """Refuse targets that cover what starts the job, by their name or through a symbolic link in another mount."""
+    """Refuse targets that would cover system folders, by name or through a symbolic link in another mount."""
     for mount in mounts:
         target = mount.target
         if not target.startswith("/") or ".." in PurePosixPath(target).parts:
@@ -89,12 +89,12 @@ def _check_targets(mounts: Sequence[Mount]) -> None:
 
 
 def needs_copy(mount: Mount, uid: int) -> bool:
-    """Return whether the job, which runs as user `uid` of the host, can only be given a copy of the mount's source.
+    """Return whether the job, which runs as user `uid` of the host, needs a copy of the mount's source.
 
-    That is so where root runs the job as another user, who may not read one of root's files.
+    It does if root runs the job as another user, and that user may not read the file.
 
     Raises:
-        SandboxError: the source is not there, or is a folder that the job's user could not read.
+        SandboxError: the source does not exist, or is a folder that the job's user may not read.
     """
     try:
         mode = mount.source.stat().st_mode
@@ -104,6 +104,4 @@ def needs_copy(mount: Mount, uid: int) -> bool:
         return False
     if mount.source.is_file():
         return True
-    raise SandboxError(
-        f"the job runs as a user of its own, who may not read {mount.source}: chmod -R o+rX {mount.source}"
-    )
+    raise SandboxError(f"the job runs as another user, who may not read {mount.source}: chmod -R o+rX {mount.source}")

@@ -1,4 +1,4 @@
-"""What a job prints, on its way to a file: bounded, and harmless to terminals, prompts and parsers."""
+"""The log file of a job: bounded, and harmless to terminals, prompts and parsers."""
 
 import codecs
 from collections import deque
@@ -12,7 +12,7 @@ _KEPT = "\n\t"
 
 
 class _Inert(dict[int, str]):
-    """What stands for each character that steers or hides text: its picture where Unicode has one. Filled as used."""
+    """Character → its replacement, a visible one for control and hidden characters. Filled on demand."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -32,10 +32,10 @@ _INERT = _Inert()
 
 
 class BoundedLog:
-    """A log file of at most `cap_bytes`, plus one line where its middle was dropped.
+    """A log file of at most `cap_bytes`, plus one line if its middle was dropped.
 
-    The first half is written as it comes, so that it can be followed; of the rest the last half is kept and appended
-    by `close`.
+    The first half is written at once, so that the log can be followed. Of the rest, the last half is kept in memory
+    and appended by `close`.
     """
 
     def __init__(self, path: Path, cap_bytes: int) -> None:
@@ -61,7 +61,7 @@ class BoundedLog:
         self.close()
 
     def write(self, data: bytes, *, last: bool = False) -> None:
-        """Take what the job printed, cut anywhere."""
+        """Add output of the job, which may be cut anywhere."""
         text = self._decoder.decode(data, final=last).translate(_INERT).encode()
         if self._head_left:
             head = _whole(text[: self._head_left])
@@ -77,7 +77,7 @@ class BoundedLog:
             self._dropped += gone
 
     def close(self) -> None:
-        """Append what was kept of the end. Safe to call twice."""
+        """Append the end of the output. Safe to call twice."""
         if self._file.closed:
             return
         self.write(b"", last=True)
@@ -100,5 +100,5 @@ class BoundedLog:
 
 
 def _whole(text: bytes) -> bytes:
-    """Return `text` without the parts of characters that were cut at its ends."""
+    """Return `text` without incomplete characters at its ends."""
     return text.decode("utf-8", "ignore").encode()

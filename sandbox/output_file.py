@@ -1,4 +1,4 @@
-"""The one file that a job may write: made before the job starts, taken back from it when it is over."""
+"""An output file of a job: created before the job starts, and reclaimed after it has ended."""
 
 import os
 import stat
@@ -9,9 +9,9 @@ from sandbox.errors import SandboxError
 
 
 class OutputFile:
-    """An empty file of the job's user at `path`, which must be on a file system of the host.
+    """An empty file at `path` that belongs to the job's user.
 
-    It is held open from its creation: no name is followed again, whatever stands at `path` later.
+    It stays open from its creation, so that `path` is not resolved again, whatever is there later.
     """
 
     def __init__(self, path: Path, uid: int, gid: int) -> None:
@@ -34,12 +34,12 @@ class OutputFile:
             self.take_back()
 
     def take_back(self) -> int:
-        """Give the file back to its launching user with mode 0600 and return its size in bytes.
+        """Return the file to the user who launched the job, with mode 0600; return its size in bytes.
 
-        Call it when no process of the job is left.
+        No process of the job may be alive.
 
         Raises:
-            SandboxError: the file is not the regular, singly linked file it was.
+            SandboxError: it is no longer a regular file with a single link.
         """
         fd, self._fd = self._fd, -1
         try:

@@ -1,4 +1,4 @@
-"""What a sandbox enforces on this machine, found out by jobs that try to break it. `agent doctor` shows it."""
+"""The self-check of a sandbox: jobs that try to exceed each limit on this machine. `agent doctor` shows the results."""
 
 import os
 import statistics
@@ -47,7 +47,7 @@ _LIMITS = Limits(wall_seconds=60.0, memory_gb=0.125, processes=16, output_mb=2.0
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one try."""
+    """The result of one attempt."""
 
     limit: str  # a name of `Limits`, or "start", "network", "environment", "apart"
     holds: bool
@@ -55,11 +55,13 @@ class Finding:
 
 
 def probe(sandbox: Sandbox, imports: tuple[str, ...] = (), *, compiles: bool = False) -> tuple[Finding, ...]:
-    """Run a few small jobs and return what held. They take about two seconds, and what the copy of jobs apart takes.
+    """Run a few small jobs and return which limits hold.
+
+    This takes about two seconds, and the time to make the copy in memory for scoring jobs.
 
     Args:
         imports: the modules that scoring jobs will import.
-        compiles: whether they will compile.
+        compiles: whether scoring jobs will use torch.compile.
 
     Raises:
         SandboxError: the sandbox does not work here; the message has the remedy.
@@ -103,7 +105,7 @@ def probe(sandbox: Sandbox, imports: tuple[str, ...] = (), *, compiles: bool = F
 
 
 def _apart(sandbox: Sandbox, job: Job) -> Finding:
-    """Return whether scoring jobs run from memory, what the copy takes, and a job with it and without."""
+    """Return whether scoring jobs run from memory, and how long the copy and a job with and without it take."""
     copied_gb = 0.0
     seconds: dict[str, list[float]] = {"first": [], "memory": [], "disk": []}
     for kind in ("first", *("memory", "disk") * 3):
@@ -117,7 +119,7 @@ def _apart(sandbox: Sandbox, job: Job) -> Finding:
         if lacking:
             return Finding("apart", False, lacking[0].partition(": ")[2])
     if not copied_gb:
-        return Finding("apart", False, "scoring jobs run from the disk, and its caches remember what they read")
+        return Finding("apart", False, "scoring jobs run from the disk, whose caches remember what they read")
     memory, disk = statistics.median(seconds["memory"]), statistics.median(seconds["disk"])
     once = max(0.0, seconds["first"][0] - memory)
     return Finding(

@@ -1,7 +1,7 @@
-"""The supervision loop of every sandbox: it writes the job's log, enforces its limits and decides why the job ended.
+"""The supervision loop of every sandbox: it writes the job's log, checks its limits and decides why the job ended.
 
-A sandbox gives the loop a `Supervised` job, which says how to read its output and how to ask what it has used. The
-rule that decides between several reasons is here alone, so that all sandboxes report the same one.
+A sandbox implements `Supervised`: how to read a job's output, usage and end. The rule that decides between several
+reasons to end is only here, so that all sandboxes report the same reason.
 """
 
 import select
@@ -15,36 +15,36 @@ from sandbox.job import POLL_SECONDS, Job, Limits, StoppedBy
 from sandbox.job_log import BoundedLog
 from sandbox.limits.controller import Usage
 
-_LOOK_SHARE = 0.1  # of one processor that looking may take, on a machine with very many processes
+_LOOK_SHARE = 0.1  # of one processor, the most that looks may take on a machine with very many processes
 
 
 class Supervised(Protocol):
-    """A started job. Its methods do not wait, unless they are asked for `fresh` answers.
+    """A started job. Its methods do not wait, except for `fresh` answers.
 
-    An answer never goes back: a job that has ended stays so, and what it has used only grows.
+    Answers are monotonic: a job that has ended stays so, and its usage only grows.
     """
 
     def fds(self) -> Collection[int]:
-        """Return the file descriptors that become readable when the job prints, when it ends, or with its usage."""
+        """Return the file descriptors that become readable when there is output, an answer or an end to read."""
         ...
 
     def look_seconds(self) -> float:
-        """Return the time until its usage is to be looked at again."""
+        """Return the time until the next look at its usage."""
         ...
 
     def drain(self, log: BoundedLog) -> None:
-        """Move what can be read now from the job to `log`."""
+        """Move output that can be read now from the job to `log`."""
         ...
 
     def usage(self, *, fresh: bool = False) -> Usage | None:
-        """Return what all processes of the job have used; None if that is not known (yet).
+        """Return the usage of all processes of the job, None if it is not known.
 
-        Without `fresh` the figures may be those of the last look.
+        Without `fresh`, the usage may be that of the last look.
         """
         ...
 
     def has_ended(self, *, fresh: bool = False) -> bool:
-        """Return whether the job's main process has ended; without `fresh`, it may be noticed a look later."""
+        """Return whether the job's main process has ended. Without `fresh`, the answer may lag by a look."""
         ...
 
 
@@ -54,14 +54,14 @@ class Ending:
 
     stopped_by: StoppedBy
     wall_seconds: float
-    usage: Usage | None  # at that moment
+    usage: Usage | None  # at that time
     exit_code: int | None = None  # None unless the job ended by itself
     signal: int | None = None
 
     def with_status(self, status: int) -> "Ending":
-        """Return the ending with the exit status of the job; unchanged if the job was stopped.
+        """Return this ending with the exit status of the job; unchanged if the job was stopped.
 
-        128 + n stands for signal n, as in a shell, and so does -n.
+        A status of 128 + n or -n stands for signal n.
         """
         if self.stopped_by is not StoppedBy.ITSELF:
             return self
@@ -74,10 +74,10 @@ class Ending:
 def stopped_by(
     limits: Limits, *, has_ended: bool, usage: Usage | None, is_late: bool, stop_requested: bool
 ) -> StoppedBy | None:
-    """Return why a job ends, None if it goes on: ended by itself > memory > CPU > wall > caller.
+    """Return why a job ends, None if it continues: ended by itself > memory > CPU > wall > caller.
 
-    A job has not ended by itself if the kernel killed one of its processes for lack of memory: the kernel may have
-    chosen the main process, or a child whose death the main process did not report.
+    A job did not end by itself if the kernel killed one of its processes for lack of memory. That process may be the
+    main one, or a child whose death the main process did not report.
     """
     over_memory = usage is not None and usage.over_memory
     if has_ended and not over_memory:
@@ -107,16 +107,16 @@ def supervise(
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[Collection[int], float], None] = wait_for_input,
 ) -> Ending:
-    """Follow a job that has just started until it ends or must be stopped; return why. It does not kill anything.
+    """Follow a job from its start until it has ended or must be stopped, and return why.
 
-    Safe to call from several threads, one for each job.
+    The caller must kill the job's remaining processes. Safe to call from several threads, for one job each.
 
     Args:
-        clock: seconds that never go back.
-        wait: waits for input, as `wait_for_input` does.
+        clock: a monotonic clock, seconds.
+        wait: waits for input, like `wait_for_input`.
 
     Raises:
-        SandboxError: the log cannot be written, or the sandbox lost the job.
+        SandboxError: the log cannot be written, or the sandbox has lost the job.
     """
     started = clock()
     deadline = started + job.limits.wall_seconds
@@ -137,8 +137,8 @@ def supervise(
             next_question = now + POLL_SECONDS
             stop_requested = job.stop_when()
         if has_reason is not None or stop_requested:
-            # Look at everything once more, so that the reason does not depend on which limit was looked at first.
-            # Usage comes last: when a job has ended, its usage then includes what ended it.
+            # Check everything once more, so that the reason does not depend on which limit was checked first. Usage
+            # comes last: if the job has ended, its usage then includes whatever ended it.
             now = clock()
             process.drain(log)
             has_ended = process.has_ended(fresh=True)
@@ -150,5 +150,5 @@ def supervise(
                 is_late=now >= deadline,
                 stop_requested=stop_requested,
             )
-            assert reason is not None  # no reason goes away: see `Supervised`
+            assert reason is not None  # answers are monotonic: see `Supervised`
             return Ending(reason, now - started, usage)

@@ -1,4 +1,4 @@
-"""The sandbox without a daemon: bubblewrap."""
+"""The bubblewrap sandbox, which needs no daemon."""
 
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 

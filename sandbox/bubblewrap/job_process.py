@@ -1,4 +1,4 @@
-"""One launched bubblewrap from its start to the death of its last process: the gate, its output, its end, the kill."""
+"""A bubblewrap process with its job, from the launch until the last process is dead."""
 
 import os
 import select
@@ -16,8 +16,8 @@ from sandbox.job_log import BoundedLog
 from sandbox.limits.controller import Control, Usage
 from sandbox.limits.polling import TICK_MS
 
-_TICK_SECONDS = TICK_MS / 1000  # between two looks at what the job has used
-_START_SECONDS = 60.0  # a launch takes 0.05 s; this is for a machine that is busy beyond reason
+_TICK_SECONDS = TICK_MS / 1000  # between two looks at the job's usage
+_START_SECONDS = 60.0  # a launch takes 0.05 s, but far longer on an overloaded machine
 _DEATH_SECONDS = 30.0
 _CHUNK_BYTES = 1 << 16
 _ABOUT_RIGHTS = ("permission", "permitted", "namespace", "setpriv")
@@ -25,18 +25,18 @@ _OTHERWISE = "Or use --sandbox docker."
 
 
 class Process:
-    """A launched bubblewrap: first at the gate, then the job."""
+    """A launched bubblewrap: it waits at the gate, then runs the job."""
 
     def __init__(self, popen: subprocess.Popen[bytes], gate: socket.socket, control: Control) -> None:
         self._popen = popen
         self._gate = gate
         self._control = control
         self._fd = os.pidfd_open(popen.pid)
-        self._init_fd = -1  # names process 1 of the job's pid namespace: with it, the kernel kills all of them
+        self._init_fd = -1  # process 1 of the job's pid namespace: when it dies, the kernel kills all others
         assert popen.stdout is not None
         self._printed = popen.stdout.fileno()
         os.set_blocking(self._printed, False)
-        self._is_printing = True  # until the end of what it prints was read
+        self._is_printing = True  # False once its output has been read to the end
 
     def __enter__(self) -> "Process":
         return self
@@ -52,9 +52,18 @@ class Process:
         file_bytes: int,
         environment: Mapping[str, str],
     ) -> None:
-        """Wait until the job's process has given up its rights, check that, put it under its limits, and let it run.
+        """Wait until the job's process has dropped its rights, check that, set its limits and let it run.
 
-        `file_bytes` is the largest file that it may write, `environment` what it is given beside our own variables.
+        Args:
+            program: bubblewrap, for messages.
+            who: the user that the process must have become.
+            file_bytes: the largest file that it may write.
+            environment: the job's variables, in addition to those of the sandbox.
+
+        Raises:
+            SandboxUnavailableError: bubblewrap did not start the job; the message has the remedy.
+            UnsafeLaunchError: the process has rights on the host.
+            SandboxError: the launch took too long, or something killed it.
         """
         self._gate.settimeout(_START_SECONDS)
         try:
@@ -106,7 +115,7 @@ class Process:
         return bool(poll.poll(0))
 
     def finish(self, log: BoundedLog) -> tuple[int, float]:
-        """Kill what is left of the job, write the rest of its log, and return its exit status and CPU seconds.
+        """Kill the job if it is alive, write the rest of its log, and return its exit status and CPU seconds.
 
         The CPU seconds are what the kernel counts for bubblewrap and its children.
         """
@@ -115,14 +124,14 @@ class Process:
         self._wait_for_death()
         _, wait_status, usage = os.wait4(self._popen.pid, 0)
         self._popen.returncode = os.waitstatus_to_exitcode(wait_status)
-        poll = select.poll()  # every writer is dead: the rest of the output is in the pipe, and then its end
+        poll = select.poll()  # all writers are dead: the pipe holds the rest of the output, and its end
         poll.register(self._printed, select.POLLIN)
         while self._is_printing and poll.poll(_DEATH_SECONDS * 1000):
             self.drain(log)
         return self._popen.returncode, usage.ru_utime + usage.ru_stime
 
     def end(self) -> None:
-        """Leave no process and no open file."""
+        """Kill the job if it is alive, and close all files."""
         if self._popen.returncode is None:
             self._kill()
             self._wait_for_death()
@@ -135,7 +144,7 @@ class Process:
                 os.close(fd)
 
     def _wait_for_death(self) -> None:
-        """Wait until no process is left, short of reaping the one that is our child."""
+        """Wait until all processes are dead. Our child is not reaped."""
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         dead = poll.poll(_DEATH_SECONDS * 1000)
@@ -146,36 +155,43 @@ class Process:
             )
 
     def _kill(self) -> None:
-        # Process 1 first: bubblewrap outside ends after it, and it after every other process of its namespace. The
-        # other way round, the job would still be dying when we return.
+        # Process 1 of the namespace dies after all others in it, and bubblewrap outside dies after process 1. If
+        # bubblewrap were killed instead, the job could still be dying when we return.
         with suppress(ProcessLookupError):  # it has just ended
             signal.pidfd_send_signal(self._init_fd if self._init_fd >= 0 else self._fd, signal.SIGKILL)
 
 
 def explain_failed_launch(said: str, program: Path, *, root: bool, kernel: Path = Path("/proc/sys")) -> str:
-    """Return a message for users. `said` is what the launch printed, `kernel` where the kernel's settings are."""
-    told = f"bubblewrap did not start the job: {said or 'it said nothing'}."
+    """Return the message for users, with a remedy.
+
+    Args:
+        said: what the launch printed.
+        program: bubblewrap.
+        root: whether root launched it.
+        kernel: the folder with the kernel's settings.
+    """
+    told = f"bubblewrap did not start the job: {said or 'it printed nothing'}."
     if "source path" in said or not any(word in said.lower() for word in _ABOUT_RIGHTS):
         return f"{told} Check the mounts and the working folder of the task."
     if root:
         return (
-            f"{told} As root it needs the rights to mount and to become another user, which many containers lack: "
-            f"run as an ordinary user, or the container with --privileged. {_OTHERWISE}"
+            f"{told} As root, it needs the rights to mount and to change its user, which many containers lack: "
+            f"run as an ordinary user, or start the container with --privileged. {_OTHERWISE}"
         )
     if _setting(kernel / "kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
-            f"{told} AppArmor lets ordinary users make no namespaces here (Ubuntu 24.04 and later). "
+            f"{told} AppArmor forbids ordinary users to create namespaces here (Ubuntu 24.04 and later). "
             f"Allow it for this one program:\n\n{apparmor_command(program)}\n\n{_OTHERWISE}"
         )
     if _setting(kernel / "user/max_user_namespaces") == "0":
-        return f"{told} User namespaces are switched off: sudo sysctl user.max_user_namespaces=15000. {_OTHERWISE}"
+        return f"{told} User namespaces are disabled: sudo sysctl user.max_user_namespaces=15000. {_OTHERWISE}"
     if _setting(kernel / "kernel/unprivileged_userns_clone") == "0":
-        return f"{told} User namespaces are root's alone: sudo sysctl kernel.unprivileged_userns_clone=1. {_OTHERWISE}"
-    return f"{told} This machine, or the container around us, may forbid user namespaces. {_OTHERWISE}"
+        return f"{told} Only root may create them: sudo sysctl kernel.unprivileged_userns_clone=1. {_OTHERWISE}"
+    return f"{told} This machine, or the container that this program runs in, may forbid user namespaces. {_OTHERWISE}"
 
 
 def apparmor_command(program: Path) -> str:
-    """Return the shell command that installs an AppArmor profile for our own bubblewrap."""
+    """Return the shell command that installs an AppArmor profile for this bubblewrap alone."""
     return f"""sudo tee /etc/apparmor.d/autocentaur-bwrap <<'END'
 abi <abi/4.0>,
 include <tunables/global>

@@ -1,8 +1,8 @@
-"""How a job's first process comes to life without rights on the host, and the proof of it before its code runs.
+"""The launch of a job's first process without rights on the host, and the check of that before the job's code runs.
 
-A gate stands between the launcher and the job: a shell that has already lost all rights says "ready" on its standard
-input, a socket on which the kernel itself states the sender's process and user. The host looks at that process and
-opens the gate only if it holds nothing; the same process then becomes the job.
+A gate stands between the launcher and the job. A shell that has dropped all rights reports "ready" on its standard
+input, a socket; the kernel adds the pid and uid of the sender. The host inspects that process and opens the gate only
+if the process has no rights left. The same process then becomes the job.
 """
 
 import os
@@ -19,12 +19,12 @@ from sandbox.errors import UnsafeLaunchError
 from sandbox.host_identity import private_id
 from sandbox.job_checks import WITHOUT_ADDED
 
-# The shell runs what the host answers: the job's variables and the last exec. Until then only variables of ours are
-# set, because the loader of each program before the gate obeys LD_PRELOAD and its like. Only words that are built into
-# the shell read the answer: the job may be allowed no second process.
+# The shell evaluates the host's answer: the job's variables and a final exec. Until then only the sandbox's variables
+# are set, because the loader of each program before the gate obeys LD_PRELOAD and similar variables. Only built-in
+# commands of the shell read the answer, because the limit of processes may be one.
 _GATE = """printf r >&0 && go= && while IFS= read -r line; do go=$go$line'
 '; done && eval "$go\""""
-# `env -u`: what shells add by themselves. `</dev/null` takes the place of the socket.
+# `env -u` removes the variables that shells add. `</dev/null` replaces the socket.
 _LAST = f'exec /usr/bin/env {WITHOUT_ADDED} -- "$@" </dev/null'
 PROGRAMS = ("/usr/bin/prlimit", "/usr/bin/setpriv", "/usr/bin/env", "/bin/sh")
 _OPEN_FILES = 1024
@@ -34,26 +34,26 @@ _SO_PASSCRED_FIELDS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a job is, on the host and inside, and how bubblewrap gets it there."""
+    """The user of a job, on the host and inside the sandbox, and how bubblewrap switches to it."""
 
     host_uid: int
     host_gid: int
     uid: int  # inside
     gid: int
     namespaces: tuple[str, ...]  # bubblewrap's options
-    prefix: tuple[str, ...] = ()  # what drops the rights that are left, inside
+    prefix: tuple[str, ...] = ()  # command inside that drops the remaining rights
 
 
 def identity() -> Identity:
-    """Return the safe shape for who we are: for root `as_root`, else `as_user`."""
+    """Return the identity for a new job: `as_root` if root launches it, otherwise `as_user`."""
     return as_root(private_id()) if os.geteuid() == 0 else as_user()
 
 
 def as_root(user: int) -> Identity:
-    """Return the shape for root: no user namespace, real root builds the mounts, then `setpriv` becomes `user`.
+    """Return the identity for a job that root launches: root builds the mounts, then `setpriv` switches to `user`.
 
-    With a user namespace instead, the job would keep uid 0 of the host: it could write /proc/sys/kernel/core_pattern
-    and so run code as root (measured 2026-11-21 with bubblewrap 0.11.0).
+    There is no user namespace: in one, the job would keep uid 0 of the host, could write
+    /proc/sys/kernel/core_pattern and so run code as root (measured 2026-11-21 with bubblewrap 0.11.0).
     """
     ids = (f"--reuid={user}", f"--regid={user}", "--clear-groups")
     return Identity(
@@ -70,7 +70,7 @@ def as_root(user: int) -> Identity:
 
 
 def as_user() -> Identity:
-    """Return the shape for an ordinary user: a user namespace in which its own uid is called 65534."""
+    """Return the identity for a job of an ordinary user: a user namespace that shows the user's uid as 65534."""
     return Identity(
         host_uid=os.geteuid(),
         host_gid=os.getegid(),
@@ -84,7 +84,7 @@ def as_user() -> Identity:
 
 
 def gate() -> tuple[str, ...]:
-    """Return the command before the job's own. Its standard input is the second socket of `gate_sockets`."""
+    """Return the words before the job's command; their standard input is the job's end of `gate_sockets`."""
     return ("/bin/sh", "-c", _GATE, "sh")
 
 
@@ -97,19 +97,19 @@ def gate_sockets() -> tuple[socket.socket, socket.socket]:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The process that waits at the gate, as the kernel named it. Numbers are the host's."""
+    """The process that waits at the gate, as the kernel reports it. Both numbers are the host's."""
 
     pid: int
     uid: int
 
     @property
     def init(self) -> int:
-        """Process 1 of its pid namespace; FileNotFoundError if the process has died."""
+        """The host's pid of process 1 of its pid namespace; FileNotFoundError if the process has died."""
         return int(_status(self.pid)["PPid"])
 
 
 def receive(host: socket.socket) -> Waiting | None:
-    """Return who is ready at the gate; None if the launch ended before that."""
+    """Return the process that is ready at the gate; None if the launch ended without one."""
     try:
         data, control, _, _ = host.recvmsg(1, socket.CMSG_SPACE(_SO_PASSCRED_FIELDS.size))
     except ConnectionResetError:
@@ -121,10 +121,10 @@ def receive(host: socket.socket) -> Waiting | None:
 
 
 def check_unprivileged(waiting: Waiting, expected: Identity, *, filtered: bool) -> None:
-    """Check that the process at the gate has no rights on the host, and its filter of system calls if `filtered`.
+    """Check that the process at the gate has no rights on the host and, if `filtered`, a filter of system calls.
 
     Raises:
-        UnsafeLaunchError: it has; nothing of the job has run.
+        UnsafeLaunchError: a check failed. None of the job's code has run.
     """
     status = _status(waiting.pid)
     found = []
@@ -147,15 +147,15 @@ def check_unprivileged(waiting: Waiting, expected: Identity, *, filtered: bool) 
         found.append("its system calls are not filtered")
     if found:
         raise UnsafeLaunchError(
-            f"the job was not started: {'; '.join(found)}. This is a fault of the sandbox or of this machine's set-up; "
-            "report it, and use --sandbox docker until it is mended"
+            f"the job was not started: {'; '.join(found)}. This is a defect of the sandbox or of this "
+            "machine's configuration; report it, and use --sandbox docker until it is fixed"
         )
 
 
 def open_gate(host: socket.socket, environment: Mapping[str, str]) -> None:
-    """Let the job begin, with the variables `environment` beside ours.
+    """Start the job, with the variables `environment` in addition to those of the sandbox.
 
-    An answer that is cut short runs nothing: its last line is what starts the job.
+    An answer that is cut short starts nothing, because its last line is the command.
     """
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     host.sendall("\n".join((*exports, _LAST, "")).encode("utf-8", "surrogateescape"))
@@ -163,7 +163,7 @@ def open_gate(host: socket.socket, environment: Mapping[str, str]) -> None:
 
 
 def limit_init(pid: int, file_bytes: int, processes: int | None) -> None:
-    """Cap what process 1 of the job's pid namespace may have, as `resource_limits` caps the job's own processes."""
+    """Set the resource limits of process 1 of the job's pid namespace, as `resource_limits` does for the job."""
     caps = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: file_bytes,
@@ -177,14 +177,14 @@ def limit_init(pid: int, file_bytes: int, processes: int | None) -> None:
 
 
 def die_first(pid: int) -> None:
-    """Let a process and its children be the first to go when the machine itself runs out of memory."""
+    """Make the kernel choose a process and its children first when the machine runs out of memory."""
     Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
 def resource_limits(file_bytes: int, processes: int | None) -> tuple[str, ...]:
-    """Return the command that caps what the job's processes may each have; `processes` counts all of its user's.
+    """Return the command that sets the resource limits of each process; `processes` counts all of the job's user.
 
-    It runs inside, because root needs CAP_SYS_RESOURCE to do it from outside, and containers often lack that.
+    It runs inside the sandbox: from outside, root would need CAP_SYS_RESOURCE, which containers often lack.
     """
     count = () if processes is None else (f"--nproc={processes}",)
     fixed = ("--core=0", f"--nofile={_OPEN_FILES}", f"--msgqueue={_QUEUED_BYTES}")

@@ -1,4 +1,4 @@
-"""What a job sees of the file system: the options that make bubblewrap build it. All of it read-only but one file."""
+"""A job's file system, as options of bubblewrap. All is read-only except the output files, /tmp and /dev/shm."""
 
 import os
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from sandbox.job_checks import needs_copy
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # below / and below /usr
 _SYSTEM_OF_USR = (*_SYSTEM, "libexec", "include")
 NAMED_PYTHON = "/opt/python"
-"""First on the PATH inside, where the interpreter itself is called python3 or the like."""
+"""First folder on the PATH inside, if the interpreter has another file name than `python`."""
 _GPU_DEVICES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 _MADE_BY_OTHERS = {"/", "/tmp", "/proc", "/dev"}
 
@@ -36,19 +36,19 @@ class RootFs:
         self.add(how, source, target)
 
     def make_parents(self, target: str | Path) -> None:
-        # Folders that bubblewrap makes by itself have mode 0700, and the job could not pass them.
+        # bubblewrap creates missing folders with mode 0700, and the job could not enter them.
         for parent in reversed(PurePosixPath(target).parents):
             if str(parent) not in self._folders:
                 self._folders.add(str(parent))
                 self.add("--perms", "0755", "--dir", str(parent))
 
     def file(self, content: bytes, target: str) -> None:
-        """Put a small file of ours at `target`."""
+        """Create a small file at `target`."""
         self.make_parents(target)
         self.add("--perms", "0444", "--file", str(self.in_memory(content)), target)
 
     def in_memory(self, content: bytes) -> int:
-        """Return an open file that is nowhere on a disk, at its beginning."""
+        """Return the descriptor of a file in memory, at its beginning."""
         self.fds.append(os.memfd_create("sandbox"))
         os.write(self.fds[-1], content)
         os.lseek(self.fds[-1], 0, os.SEEK_SET)
@@ -64,7 +64,7 @@ class RootFs:
 
 
 def build(root: RootFs, job: Job, python: Interpreter, who: Identity, copy: Path = Path("/")) -> None:
-    """Add the file system of `job` to an empty `root`. System and interpreter are taken from below `copy`.
+    """Add the file system of `job` to an empty `root`. System and interpreter come from the folder `copy`.
 
     Raises:
         SandboxError: a mount's source is missing, or the job's user could not read it.
@@ -81,14 +81,14 @@ def build(root: RootFs, job: Job, python: Interpreter, who: Identity, copy: Path
     if not python.has_name:
         root.make_parents(f"{NAMED_PYTHON}/python")
         root.add("--symlink", python.executable, f"{NAMED_PYTHON}/python")
-    for folder in python.hidden if copy == Path("/") else ():  # no copy has them
+    for folder in python.hidden if copy == Path("/") else ():  # a copy does not contain them
         root.add("--perms", "0555", "--size", "4096", "--tmpfs", folder, "--remount-ro", folder)
     root.file(f"job:x:{who.uid}:{who.gid}::/tmp:/bin/sh\n".encode(), "/etc/passwd")
     root.file(f"job:x:{who.gid}:\n".encode(), "/etc/group")
     root.file(b"127.0.0.1 localhost\n::1 localhost\n", "/etc/hosts")
     root.file(b"passwd: files\ngroup: files\nhosts: files\n", "/etc/nsswitch.conf")
     root.add("--proc", "/proc", "--dev", "/dev")
-    # Process 1 is bubblewrap: launched by an ordinary user it has the job's uid, who could write to its memory.
+    # Process 1 is bubblewrap. If an ordinary user launched it, it has the job's uid: the job could change its memory.
     for name in ("1", *proc_constants.FOLDERS):
         if Path("/proc", name).is_dir():
             root.add("--perms", "0555", "--size", "4096", "--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}")
@@ -123,7 +123,7 @@ def _below(copy: Path, path: Path) -> Path:
 
 
 def _gpus(root: RootFs, gpus: Iterable[str]) -> None:
-    """Show the devices of `gpus` and no other's. Not run on a machine with a GPU."""
+    """Show the devices of `gpus` only. This has not run on a machine with a GPU yet."""
     chosen = [f"nvidia{index}" for index in gpus]
     if not chosen:
         return

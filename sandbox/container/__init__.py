@@ -1,4 +1,4 @@
-"""The sandbox in a Docker container."""
+"""The Docker sandbox: a container for each job."""
 
 from sandbox.container.docker_sandbox import DockerSandbox
 

@@ -1,4 +1,4 @@
-"""The container sandbox: each job in a fresh container of the Docker engine of this machine, removed behind it."""
+"""The Docker sandbox: each job runs in a new container of this machine's engine, which is removed afterwards."""
 
 import os
 import re
@@ -27,19 +27,19 @@ from sandbox.output_file import OutputFile
 from sandbox.supervision import supervise
 
 OWNER, JOB = "autocentaur.owner", "autocentaur.job"
-"""Labels of our containers: the process that started it, and the job's own label."""
+"""Labels of our containers: the process that started the container, and the label of its job."""
 COPIES = "autocentaur-copies."
-"""How the names of our temporary folders begin."""
+"""Prefix of the names of our temporary folders."""
 
-# stderr goes where stdout goes, for one order of lines. The engine adds HOSTNAME.
+# stderr goes to stdout, so that lines keep their order. The engine adds HOSTNAME, which env removes.
 _LAUNCH = f'exec env {WITHOUT_ADDED} -u HOSTNAME -- "$@" 2>&1'
 
 
 class DockerSandbox:
-    """Runs each job in a container of its own; see `docs/security.md` for what that promises.
+    """Runs each job in its own container; `docs/security.md` lists the guarantees.
 
-    `wanted` is what the task says of the image; `gpus` says whether jobs will ask for one, `say` is told of a build.
-    `accept_unenforced` names limits that jobs may run without, where this engine cannot enforce them.
+    `wanted` specifies the image. `gpus` says whether jobs will use GPUs. `say` receives a line when an image is built.
+    `accept_unenforced` names limits that need not be enforced if this engine cannot.
 
     Raises:
         SandboxUnavailableError: no usable engine, no image, or a limit that cannot be enforced.
@@ -74,12 +74,12 @@ class DockerSandbox:
         self._identity = f"docker {info['ServerVersion']}, image {self._image.id}{name}"
 
     def run(self, job: Job) -> Execution:
-        """Run `job` to its end. When this returns or raises, its container is gone and all its processes with it.
+        """Run `job` until it ends. When this returns or raises, its container and all its processes are gone.
 
-        A job that ends with a status of 129 to 192 counts as killed by signal 1 to 64: Docker tells no difference.
+        An exit status of 129 to 192 counts as death by signal 1 to 64, because Docker reports both alike.
 
         Raises:
-            SandboxError: the engine failed; the job's own failure is in the Execution.
+            SandboxError: the engine failed. A failure of the job is part of the Execution instead.
         """
         validate_job(job)
         users = Users.choose()
@@ -91,13 +91,13 @@ class DockerSandbox:
             output = held.enter_context(OutputFile(job.output, users.job, users.job_group)) if job.output else None
             log = held.enter_context(BoundedLog(job.log, int(job.limits.log_mb * 2**20)))
             binds = [*self._python_binds(copy), *self._constant_binds, *held.enter_context(_readable(job, users.job))]
-            if job.extra_output is not None:  # is taken back when `held` ends, as the container is gone then
+            if job.extra_output is not None:  # released when `held` closes: the container is gone then
                 held.enter_context(OutputFile(job.extra_output, users.job, users.job_group))
             binds += output_binds(job)
             engine = held.enter_context(Engine(self._address))
             name = f"autocentaur-{re.sub(r'[^A-Za-z0-9]+', '-', job.label)}-{uuid.uuid4().hex[:12]}"
             labels = {OWNER: host_identity.process_id(), JOB: job.label}
-            hidden = self._python.hidden if self._python and not job.apart else ()  # no copy has them
+            hidden = self._python.hidden if self._python and not job.apart else ()  # a copy does not contain them
             request = settings(
                 job, self._image.id, f"{users.keeper}:{users.keeper}", binds, hidden=hidden, labels=labels
             )
@@ -130,7 +130,7 @@ class DockerSandbox:
             )
 
     def close(self) -> None:
-        """Remove the copy in memory, if a job needed one, and the constant files. Safe to call twice."""
+        """Remove the copy in memory, if one was made, and the constant files. Safe to call twice."""
         self._shared.close()
         self._constants.cleanup()
 
@@ -146,14 +146,14 @@ class DockerSandbox:
     def _environment(self, job: Job) -> Mapping[str, str]:
         path = f"{self._python.executable.parent}:{self._image.path}" if self._python else self._image.path
         given = {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8"}
-        if job.gpus:  # only their devices are there, so they are counted from 0
+        if job.gpus:  # the job sees no other devices, so their numbers begin at 0
             given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))
         return given | dict(job.environment)
 
 
 @dataclass(frozen=True)
 class Users:
-    """Who runs what in a container. The engine maps no users: these are the host's own numbers."""
+    """The users in a container. Their numbers are the host's, because the engine maps no users."""
 
     job: int
     job_group: int
@@ -161,7 +161,10 @@ class Users:
 
     @classmethod
     def choose(cls) -> "Users":
-        """Return the users of one job. An ordinary user's job is that user, to read and write what is mounted."""
+        """Return the users for a new job.
+
+        A job that an ordinary user launches runs as that user, because no other could read its mounts.
+        """
         keeper_user = host_identity.private_id()
         if os.geteuid() != 0:
             return cls(os.geteuid(), os.getegid(), keeper_user)
@@ -173,11 +176,13 @@ def missing(info: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the limits that an engine with this `info` cannot enforce, each with the reason.
 
     Raises:
-        SandboxUnavailableError: it filters no system calls, or gives other users to containers than it is told.
+        SandboxUnavailableError: it does not filter system calls, or it maps users.
     """
     security = " ".join(info.get("SecurityOptions") or ())
     if "name=seccomp" not in security:
-        raise SandboxUnavailableError("this Docker engine filters no system calls (seccomp); use --sandbox bubblewrap")
+        raise SandboxUnavailableError(
+            "this Docker engine does not filter system calls (seccomp); use --sandbox bubblewrap"
+        )
     if "name=rootless" in security or "name=userns" in security:
         raise SandboxUnavailableError(
             "this Docker engine maps users (rootless or userns-remap), and the job could not write its output; "
@@ -193,19 +198,19 @@ def missing(info: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def sweep(engine: Engine) -> None:
-    """Remove the containers and files of programs that are dead."""
+    """Remove the containers and files of processes that are dead."""
     for container, started_by in engine.labelled(OWNER).items():
         if host_identity.is_dead(started_by):
             engine.remove(container)
     for folder in Path(tempfile.gettempdir()).glob(f"{COPIES}*"):
         if host_identity.is_dead(folder.name.removeprefix(COPIES).rpartition(".")[0]):
-            with suppress(FileNotFoundError):  # another process sweeps too
+            with suppress(FileNotFoundError):  # another process removes it too
                 shutil.rmtree(folder)
 
 
 @contextmanager
 def _readable(job: Job, uid: int) -> Iterator[list[Bind]]:
-    """Yield the job's mounts; those that its user may not read as copies, which are removed at the end."""
+    """Yield the binds of the job's mounts, with a temporary copy of each source that user `uid` may not read."""
     binds = []
     with ExitStack() as held:
         for mount in job.mounts:

@@ -1,4 +1,4 @@
-"""The Docker engine of this machine: the few calls that are needed, its errors in our words."""
+"""The Docker engine of this machine: the calls that the sandbox needs, with errors as SandboxError."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -11,29 +11,29 @@ from sandbox.errors import SandboxError, SandboxUnavailableError
 
 _HERE = "unix:///var/run/docker.sock"
 _BUILD_SECONDS = 3600
-_ANSWER_SECONDS = 120.0  # starting a container takes 0.4 s; this is for a machine that is busy beyond reason
+_ANSWER_SECONDS = 120.0  # starting a container takes 0.4 s, but far longer on an overloaded machine
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the engine listens, and the version of the API that it and we both speak."""
+    """Where the engine listens, and the API version to use."""
 
     url: str
     api: str
 
 
 class Stream:
-    """An open connection that carries what a process of a container reads and prints."""
+    """A connection to the standard input and output of a process in a container."""
 
     def __init__(self, raw: Any) -> None:
-        # A descriptor of our own: what the SDK holds of the connection can be given back at once.
+        # Our own descriptor, so that the SDK's side of the connection can be closed at once.
         self.fd = os.dup(raw.fileno())
         raw._response.close()
         os.set_blocking(self.fd, False)
-        self._rest = b""  # the beginning of a message
+        self._rest = b""  # an incomplete message
 
     def read(self) -> bytes | None:
-        """Return what was printed since the last call, b"" if that is nothing; None at the end of it."""
+        """Return the output since the last call, b"" if there is none yet; None at its end."""
         try:
             data = os.read(self.fd, 1 << 16)
         except BlockingIOError:
@@ -44,7 +44,7 @@ class Stream:
             return None
         buffer = self._rest + data
         at, printed = 0, []
-        # Every piece has a header: one byte for stdout or stderr, three of zero, four with the length.
+        # Each message has a header: one byte for stdout or stderr, three zero bytes, four bytes of length.
         while len(buffer) - at >= 8 and len(buffer) - at - 8 >= (size := int.from_bytes(buffer[at + 4 : at + 8])):
             printed.append(buffer[at + 8 : at + 8 + size])
             at += 8 + size
@@ -52,22 +52,22 @@ class Stream:
         return b"".join(printed)
 
     def write(self, data: bytes) -> None:
-        """Pass `data` to the process. Short messages only."""
-        with suppress(BrokenPipeError, ConnectionResetError):  # it has ended, and `read` will tell
+        """Send `data` to the process. Short messages only."""
+        with suppress(BrokenPipeError, ConnectionResetError):  # the process has ended: `read` will return None
             os.write(self.fd, data)
 
     def close(self) -> None:
-        """Hang up. Safe to call twice."""
+        """Close the connection. Safe to call twice."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
 class Engine:
-    """One conversation with the engine, for one thread. Close it after use.
+    """A connection to the engine, for one thread. Close it after use.
 
     Raises:
-        SandboxUnavailableError: no engine answers, or only one on another machine.
+        SandboxUnavailableError: no engine answers, or the engine is on another machine.
     """
 
     def __init__(self, address: Address | None = None) -> None:
@@ -83,12 +83,12 @@ class Engine:
         self.address = Address(url, self._api.api_version)
 
     def info(self) -> Mapping[str, Any]:
-        """Return what the engine says of itself and of the machine."""
-        with _translated("ask the engine about itself", SandboxUnavailableError):
+        """Return the engine's information about itself and the machine."""
+        with _translated("ask the engine for its information", SandboxUnavailableError):
             return dict(self._api.info())
 
     def image(self, name: str) -> Mapping[str, Any] | None:
-        """Return what is known of an image, None if it is not here."""
+        """Return the description of an image, None if this machine does not have it."""
         from docker.errors import ImageNotFound
 
         with _translated(f"look for the image {name}"), suppress(ImageNotFound):
@@ -101,7 +101,7 @@ class Engine:
         """Build an image from a tar file.
 
         Raises:
-            SandboxUnavailableError: it failed; the message has the end of what the build printed.
+            SandboxUnavailableError: the build failed; the message has the end of its output.
         """
         printed = [""]
         with _translated(f"build {tag}", SandboxUnavailableError):
@@ -112,10 +112,10 @@ class Engine:
                 printed.append(line.get("stream", ""))
                 if "error" in line:
                     said = f"{''.join(printed[-8:]).strip()} {line['error']}".replace("\n", " | ")
-                    raise SandboxUnavailableError(f"building the image failed: {said}; mend {dockerfile}")
+                    raise SandboxUnavailableError(f"building the image failed: {said}; correct {dockerfile}")
 
     def remove_image(self, name: str) -> None:
-        """Remove an image that no container uses."""
+        """Remove an image. No container may use it."""
         with _translated(f"remove the image {name}"):
             self._api.remove_image(name)
 
@@ -125,7 +125,7 @@ class Engine:
             self._api.create_container_from_config(settings, name)
 
     def attach(self, name: str) -> Stream:
-        """Return a connection to the main process of a container that was not started yet."""
+        """Return a connection to the main process of a container. Call it before `start`."""
         with _translated("attach to a container"):
             return Stream(self._api.attach_socket(name, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}))
 
@@ -137,7 +137,7 @@ class Engine:
     def execute(
         self, name: str, command: list[str], user: str, environment: Mapping[str, str], workdir: str
     ) -> tuple[str, Stream]:
-        """Start a further process in a running container; return its id and a connection to it."""
+        """Start another process in a running container; return its id and a connection to it."""
         with _translated("start a process in a container"):
             made = self._api.exec_create(name, command, user=user, environment=dict(environment), workdir=workdir)
             return made["Id"], Stream(self._api.exec_start(made["Id"], socket=True))
@@ -153,25 +153,25 @@ class Engine:
             return dict(self._api.inspect_container(name)["State"])
 
     def remove(self, name: str) -> None:
-        """Kill all processes of a container and remove it, if it is there."""
+        """Kill all processes of a container and remove it, if it exists."""
         from docker.errors import APIError, NotFound
 
         with _translated("remove a container"), suppress(NotFound):
             try:
                 self._api.remove_container(name, force=True, v=True)
             except APIError as error:
-                if error.status_code != 409:  # somebody else is removing it
+                if error.status_code != 409:  # another process is removing it
                     raise
                 self._api.wait(name, condition="removed")
 
     def labelled(self, label: str) -> dict[str, str]:
-        """Return the containers, running or not, that have `label`: name and the label's value."""
+        """Return the containers, running or not, that have `label`: id → value of the label."""
         with _translated("list the containers"):
             found = self._api.containers(all=True, filters={"label": label})
         return {container["Id"]: container["Labels"][label] for container in found}
 
     def close(self) -> None:
-        """Hang up. Safe to call twice."""
+        """Close the connection. Safe to call twice."""
         self._api.close()
 
     def __enter__(self) -> "Engine":
@@ -185,7 +185,7 @@ class Engine:
 
 @contextmanager
 def _translated(act: str, kind: type[SandboxError] = SandboxError) -> Iterator[None]:
-    """Turn what the SDK raises into our errors."""
+    """Raise `kind` with a remedy in place of the SDK's errors."""
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
@@ -197,7 +197,7 @@ def _translated(act: str, kind: type[SandboxError] = SandboxError) -> Iterator[N
 
 
 def _remedy(said: str) -> str:
-    return next((remedy for sign, remedy in _REMEDIES.items() if sign in said), "look into the engine's log")
+    return next((remedy for sign, remedy in _REMEDIES.items() if sign in said), "see the engine's log")
 
 
 _REMEDIES = {
@@ -205,9 +205,9 @@ _REMEDIES = {
     "No such file or directory": "is Docker installed and started? Or use --sandbox bubblewrap",
     "Connection refused": "start the engine (systemctl start docker), or use --sandbox bubblewrap",
     "timed out": "is the machine overloaded? Try again, or restart the engine",
-    "no space left on device": "make room: docker system df shows what takes it, docker image prune frees some",
+    "no space left on device": "free some space: docker system df shows its use, docker image prune removes images",
     "could not select device driver": "install the NVIDIA Container Toolkit and restart the engine",
-    "No such image": "the image was removed while the run went on: start again",
+    "No such image": "the image was removed during the run: start again",
     "docker-init": "install tini or docker-init",
-    "seccomp": "use an engine that filters system calls",
+    "seccomp": "use an engine that can filter system calls",
 }

@@ -1,4 +1,4 @@
-"""Which image a container is made from: the task's own, one built from its Dockerfile, or the one we ship."""
+"""The image of a container: the task's own, one built from the task's Dockerfile, or the shipped one."""
 
 import hashlib
 import io
@@ -13,18 +13,18 @@ from sandbox.errors import SandboxUnavailableError
 
 _SHIPPED = Path(__file__).parent / "Dockerfile"
 _CPU_TORCH = {"PIP_EXTRA_INDEX_URL": "https://download.pytorch.org/whl/cpu"}
-_GPU_TORCH = {"PACKAGES": "gcc libc6-dev"}  # what torch.compile calls
+_GPU_TORCH = {"PACKAGES": "gcc libc6-dev"}  # torch.compile calls the compiler
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What the task says of its image. At most one of the three is set."""
+    """The image that a task asks for. At most one of the three is set."""
 
     image: str | None = None
     dockerfile: Path | None = None
-    python: Path | None = None  # of this machine: then the image needs none, and is the smallest we ship
+    python: Path | None = None  # of this machine: then the smallest shipped image is used
 
 
 SHIPPED_IMAGE = ImageSpec()
@@ -33,23 +33,25 @@ SHIPPED_IMAGE = ImageSpec()
 
 @dataclass(frozen=True)
 class Image:
-    """An image that is here."""
+    """An image on this machine."""
 
-    id: str  # the digest of its configuration: the same id is the same content
-    name: str  # as in a registry with its digest, where it came from one
+    id: str  # digest of its configuration: equal ids mean equal content
+    name: str  # with the registry's digest, if it came from a registry
     path: str  # its PATH
 
 
 def find_or_build(engine: Engine, wanted: ImageSpec, *, gpus: bool, say: Say) -> Image:
-    """Return the image, built if that was not done yet. Nothing is downloaded but by a build.
+    """Return the image, and build it first if necessary. Only a build downloads anything.
 
     Raises:
-        SandboxUnavailableError: it is not here, or cannot be built.
+        SandboxUnavailableError: this machine does not have it, or it cannot be built.
     """
     if wanted.image is not None:
         found = engine.image(wanted.image)
         if found is None:
-            raise SandboxUnavailableError(f"the image {wanted.image} is not here: docker pull {wanted.image}")
+            raise SandboxUnavailableError(
+                f"the image {wanted.image} is not on this machine: docker pull {wanted.image}"
+            )
         return _image(found)
     target, arguments = None, {}
     if wanted.dockerfile is not None:
@@ -69,7 +71,7 @@ def find_or_build(engine: Engine, wanted: ImageSpec, *, gpus: bool, say: Say) ->
         found = engine.image(tag)
         if found is None:
             raise SandboxUnavailableError(
-                f"the image {tag} is gone right after its build; is something pruning images?"
+                f"the image {tag} was removed right after its build; is another program pruning images?"
             )
     return _image(found)
 
@@ -82,7 +84,7 @@ def _image(found: Mapping[str, Any]) -> Image:
 
 
 def _folder_as_tar(folder: Path) -> bytes:
-    """Return the build context: every file of the folder that is not hidden."""
+    """Return the build context: all files of the folder except hidden ones, as a tar file."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     shown = {str(path.relative_to(folder)): path for path in files}
     return _as_tar(
@@ -91,7 +93,7 @@ def _folder_as_tar(folder: Path) -> bytes:
 
 
 def _as_tar(files: Mapping[str, bytes]) -> bytes:
-    """Return a tar file that depends on names and contents alone, so that the same context has the same hash."""
+    """Return a tar file that depends on names and contents only, so that equal contexts have equal hashes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in sorted(files.items()):

@@ -1,4 +1,4 @@
-"""One job in its container, from its first process to the last: its output, its end, the counts."""
+"""A job in its container, from its start until it has ended: its output, its usage, its exit status."""
 
 import select
 import time
@@ -12,15 +12,15 @@ from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.job_log import BoundedLog
 from sandbox.limits.controller import Usage
 
-_LOOK_SECONDS = 0.05  # between two counts
-_STATE_SECONDS = 0.02  # between two questions whether a job that closed its output has ended
-_ANSWER_SECONDS = 20.0  # the keeper answers within a millisecond; a full machine may keep it waiting
-_PATIENCE_WITH_KILLED_SECONDS = 1.0  # then what is known of a job that is about to be killed must do
+_LOOK_SECONDS = 0.05  # between two looks at the job's usage
+_STATE_SECONDS = 0.02  # between two looks at a job that has closed its output, whether it has ended
+_ANSWER_SECONDS = 20.0  # the keeper answers within a millisecond, but later on a busy machine
+_PATIENCE_WITH_KILLED_SECONDS = 1.0  # for the last usage of a job that is about to be killed
 _LAST_WORDS_SECONDS = 5.0  # the engine closes a connection at once when its container is removed
 
 
 class ContainerProcess:
-    """A started container whose keeper waits at `kept`."""
+    """A started container and the job in it. `kept` is the connection to the keeper: see supervisor.py."""
 
     def __init__(self, engine: Engine, name: str, kept: Stream) -> None:
         self._engine = engine
@@ -30,32 +30,32 @@ class ContainerProcess:
         self._n_questions = 0
         self._keeper_ended = False
         self._process = ""
-        self._printed: Stream | None = None  # None: not started, or the end of what it prints was read
+        self._printed: Stream | None = None  # None before the start, and once its output has been read to the end
         self._has_ended = False
 
     def begin(self, command: list[str], user: str, environment: Mapping[str, str], workdir: str) -> None:
-        """Start the job, after the keeper has shown that it counts.
+        """Start the job, once the keeper has answered with the counts.
 
         Raises:
-            SandboxUnavailableError: it does not.
+            SandboxUnavailableError: the keeper does not answer, or counts are missing from the answer.
         """
         self._ask()
         if not self._wait_for_answer(_ANSWER_SECONDS) or self._counts.latest is None:
             raise SandboxUnavailableError(
-                "the container shows no counts of what it uses; its image needs /bin/sh, and the engine control groups"
+                "the container does not report its usage; its image needs /bin/sh, and the engine control groups"
             )
         self._process, self._printed = self._engine.execute(self._name, command, user, environment, workdir)
 
     def fds(self) -> list[int]:
-        """Return the connections to the keeper and, while the job prints, to the job."""
+        """Return the connections to the keeper and, until the job has closed its output, to the job."""
         return [stream.fd for stream in (self._kept, self._printed) if stream is not None]
 
     def look_seconds(self) -> float:
-        """Return the time between two looks; a job that has closed its output has most likely ended."""
+        """Return the time between two looks: short if the job has closed its output, since it has probably ended."""
         return _LOOK_SECONDS if self._printed is not None else _STATE_SECONDS
 
     def drain(self, log: BoundedLog) -> None:
-        """Take in what the keeper has printed, and move what the job has printed to `log`."""
+        """Read the keeper's answers, and move one piece of the job's output to `log`."""
         self._take_counts()
         if self._printed is None:
             return
@@ -66,7 +66,7 @@ class ContainerProcess:
             self._printed = None
 
     def usage(self, *, fresh: bool = False) -> Usage | None:
-        """Return the latest counts, and ask for the next ones.
+        """Return the keeper's latest answer, and ask for the next one.
 
         Raises:
             SandboxError: the container was stopped from outside.
@@ -96,27 +96,27 @@ class ContainerProcess:
         """
         state = self._engine.executed(self._process)
         if not state["Pid"]:
-            said = " ".join(log.read_text().split())  # the engine speaks where the job would
+            said = " ".join(log.read_text().split())  # the engine writes its message to the job's output
             raise SandboxError(f"Docker did not start the job: {said}; check the mounts and working folder of the task")
         return int(state["ExitCode"])
 
     def drain_rest(self, log: BoundedLog) -> None:
-        """Move the rest of what the job has printed to `log`, once the container is removed."""
+        """Move the rest of the job's output to `log`. The container must be removed already."""
         while self._printed is not None:
             if not _is_readable(self._printed, _LAST_WORDS_SECONDS):
                 return
             self.drain(log)
 
     def close(self) -> None:
-        """Hang up. Safe to call twice."""
+        """Close the connection. Safe to call twice."""
         if self._printed is not None:
             self._printed.close()
 
     def _usage_without_keeper(self) -> Usage:
-        """Return the counts of a job whose keeper was killed before it: the kernel does so when memory is short."""
+        """Return the usage of a job whose keeper has died: the kernel may kill it when the job exceeds its memory."""
         if not self._engine.state(self._name)["OOMKilled"]:
             raise SandboxError(
-                "something outside stopped the job's container; was the engine restarted? Go on with resume"
+                "something outside stopped the job's container; was the engine restarted? Continue with agent resume"
             )
         return replace(self._counts.latest or Usage(0.0, 0, True), over_memory=True)
 
@@ -134,7 +134,7 @@ class ContainerProcess:
         return not self._keeper_ended
 
     def _take_counts(self) -> None:
-        """Take in what the keeper has printed, and notice its end."""
+        """Read the keeper's answers, and note whether it has ended."""
         if not self._keeper_ended:
             data = self._kept.read()
             self._counts.take(data or b"")
@@ -142,7 +142,7 @@ class ContainerProcess:
 
 
 def _is_readable(stream: Stream, seconds: float) -> bool:
-    """Return whether there is something to read, or the end, within `seconds`."""
+    """Return whether `stream` becomes readable, or ends, within `seconds`."""
     poll = select.poll()
     poll.register(stream.fd, select.POLLIN)
     return bool(poll.poll(seconds * 1000))

@@ -1,4 +1,4 @@
-"""The filter of `seccomp.py` in the words of Docker, which takes names: what is not named does not exist."""
+"""The filter of `seccomp.py` as a Docker profile, which lists system calls by name; unlisted calls fail with ENOSYS."""
 
 import errno
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox import seccomp
 
-# Of Linux 6.8 on x86_64 and aarch64: asm/unistd_64.h and asm-generic/unistd.h, less what is refused.
+# Linux 6.8 on x86_64 and aarch64: asm/unistd_64.h and asm-generic/unistd.h, without the refused calls.
 _ALLOWED = """
     accept accept4 access alarm arch_prctl bind brk capget capset chdir chmod chown
     clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep clock_nanosleep_time64
@@ -45,17 +45,17 @@ _ALLOWED = """
 """
 
 
-# runc itself calls it behind the filter, to see that /proc is what it should be.
+# runc calls it after the filter is installed, to check that /proc is genuine.
 _NEEDED_BY_RUNC = {"fstatfs"}
-# Commands of fcntl(2): the others are refused to jobs apart, or do not exist.
+# Commands of fcntl(2) that jobs apart may use; the others are refused, or do not exist.
 _FCNTL_ALLOWED = (*range(5), *range(8, 17), *range(1030, 1041))
 
 
 def profile(*, apart: bool = False, compiles: bool = False) -> str:
     """Return the profile for `security_opt`, as JSON; `apart` and `compiles` as in `seccomp.program`.
 
-    As with bubblewrap, refused calls fail with EPERM, clone3 and unknown calls with ENOSYS, sockets that are not of
-    AF_UNIX, AF_INET or AF_INET6 with EAFNOSUPPORT, and a foreign call table, 32-bit or x32, kills.
+    As with bubblewrap, refused calls fail with EPERM, clone3 and unknown calls with ENOSYS, sockets of other
+    families than AF_UNIX, AF_INET and AF_INET6 with EAFNOSUPPORT; a call by the 32-bit or x32 table kills the process.
     """
     families = seccomp.SOCKET_FAMILIES
     refused_apart = {*seccomp.refused_apart()} - _NEEDED_BY_RUNC if apart else set()
@@ -66,7 +66,7 @@ def profile(*, apart: bool = False, compiles: bool = False) -> str:
         _rule(sorted({*seccomp.refused(), *refused_apart} - pretended), "SCMP_ACT_ERRNO", errno.EPERM),
         *(_rule([name], "SCMP_ACT_ERRNO", 0) for name in pretended),
         _rule(["clone3"], "SCMP_ACT_ERRNO", errno.ENOSYS),
-        # New namespaces are asked for by a bit of the flags: only without any is it allowed.
+        # A bit of the flags requests a new namespace: the call is allowed only if no such bit is set.
         _rule(["clone"], "SCMP_ACT_ALLOW", where=("SCMP_CMP_MASKED_EQ", seccomp.CLONE_NEW)),
     ]
     if apart:
@@ -79,7 +79,7 @@ def profile(*, apart: bool = False, compiles: bool = False) -> str:
         ]
     sockets = ["socket", "socketpair"]
     rules += [_rule(sockets, "SCMP_ACT_ALLOW", where=("SCMP_CMP_EQ", family)) for family in families]
-    # One by one: runc takes several conditions on one argument for alternatives.
+    # One rule per family: runc treats several conditions on one argument as alternatives.
     rules += [
         _rule(sockets, "SCMP_ACT_ERRNO", errno.EAFNOSUPPORT, where=("SCMP_CMP_EQ", family))
         for family in set(range(max(families))) - set(families)
@@ -95,12 +95,12 @@ def _rule(
     where: tuple[str, int] | None = None,
     index: int = 0,
 ) -> dict[str, Any]:
-    """Return what becomes of the calls `names`, if `where` (operation, operand) holds for their argument `index`."""
+    """Return a rule for the calls `names`, which applies if argument `index` satisfies `where` (operation, operand)."""
     rule: dict[str, Any] = {"names": list(names), "action": action}
     if error is not None:
         rule["errnoRet"] = error
     if where is not None:
         operation, operand = where
-        # For SCMP_CMP_MASKED_EQ the operand is the mask, and what is left must be `valueTwo`.
+        # For SCMP_CMP_MASKED_EQ the operand is the mask, and the masked value must equal `valueTwo`.
         rule["args"] = [{"index": index, "value": operand, "valueTwo": 0, "op": operation}]
     return rule

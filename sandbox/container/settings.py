@@ -1,4 +1,4 @@
-"""What a job's container is created with: every limit and every mount, in the words of the engine's API."""
+"""The settings of a job's container: all limits and mounts, in the format of the engine's API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,25 @@ from sandbox.interpreter import Interpreter
 from sandbox.job import EXTRA_OUTPUT, OUTPUT, Job, Limits
 
 N_KEPT = 2
-"""Processes of a container that are not the job's: Docker's init and the keeper."""
-_MASKED = (  # what the engine masks by itself where it is told nothing
+"""Processes in a container beside the job's: Docker's init and the keeper."""
+_MASKED = (  # what the engine masks by default
     *("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug"),
     *("/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware"),
-    *("/sys/block", "/sys/class/block", "/sys/class/net", "/sys/dev/block", "/sys/fs/ext4", "/sys/kernel"),  # and ours
+    *(
+        "/sys/block",
+        "/sys/class/block",
+        "/sys/class/net",
+        "/sys/dev/block",
+        "/sys/fs/ext4",
+        "/sys/kernel",
+    ),  # our additions
 )
-_INODE_BYTES = 1024  # what the kernel holds for an empty file of a tmpfs, about
+_INODE_BYTES = 1024  # about what the kernel needs for an empty file of a tmpfs
 
 
 @dataclass(frozen=True)
 class Bind:
-    """A file or folder of the host at a place of the container."""
+    """A file or folder of the host, mounted at `target` in the container."""
 
     source: Path
     target: str
@@ -32,7 +39,7 @@ class Bind:
 def settings(
     job: Job, image: str, keeper_user: str, binds: Sequence[Bind], *, hidden: Sequence[Path], labels: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the body of the request that creates the container. `hidden` are folders that are shown empty."""
+    """Return the request that creates the container. Folders in `hidden` appear empty in it."""
     return {
         "Image": image,
         "Entrypoint": supervisor.COMMAND,
@@ -41,11 +48,11 @@ def settings(
         "WorkingDir": "/",
         "Hostname": "sandbox",
         "OpenStdin": True,
-        "StdinOnce": True,  # the keeper's input ends when we hang up: see supervisor.py
+        "StdinOnce": True,  # the keeper's input ends when we disconnect: see supervisor.py
         "AttachStdin": True,
         "AttachStdout": True,
         "AttachStderr": True,
-        "Healthcheck": {"Test": ["NONE"]},  # the image's would run beside the job
+        "Healthcheck": {"Test": ["NONE"]},  # the image's health check would run beside the job
         "Labels": dict(labels),
         "HostConfig": {
             **_isolation(apart=job.apart, compiles=job.compiles),
@@ -58,14 +65,14 @@ def settings(
 
 
 def binds_of(python: Interpreter, copy: Path = Path("/")) -> list[Bind]:
-    """Return what shows an interpreter of this machine to a container, at its own place, taken from below `copy`."""
+    """Return the binds that show this machine's interpreter at its own path; files come from the folder `copy`."""
     folders = [(copy / path.relative_to("/"), path) for path in python.shown]
     links = [Bind(link, str(link)) for link, _ in python.links]
     return [*(Bind(source, str(path)) for source, path in folders if source.is_dir()), *links]
 
 
 def binds_of_constants(folder: Path) -> list[Bind]:
-    """Return what covers counters of the whole machine by constant text, which is put into files in `folder`."""
+    """Return the binds that replace machine-wide counters by constant text, which is written to files in `folder`."""
     binds = []
     for name, text in proc_constants.texts().items():
         if name in proc_constants.MASKABLE:
@@ -79,7 +86,7 @@ def _isolation(*, apart: bool, compiles: bool) -> dict[str, Any]:
     counters = [f"/proc/{name}" for name in proc_constants.texts() if name not in proc_constants.MASKABLE]
     return {
         "NetworkMode": "none",
-        "Dns": ["127.0.0.1"],  # or the host's own would be written into the container
+        "Dns": ["127.0.0.1"],  # otherwise the engine copies the host's settings into the container
         "DnsSearch": ["."],
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
@@ -87,10 +94,10 @@ def _isolation(*, apart: bool, compiles: bool) -> dict[str, Any]:
         "MaskedPaths": [*_MASKED, *counters, *(f"/proc/{name}" for name in proc_constants.FOLDERS)],
         "IpcMode": "private",
         "CgroupnsMode": "private",
-        "Init": True,  # somebody must wait for orphans, or they count as processes until the end
-        "LogConfig": {"Type": "none"},  # the engine's own would fill the disk; ours is bounded
+        "Init": True,  # reaps orphans, which would count as processes otherwise
+        "LogConfig": {"Type": "none"},  # the engine's log would fill the disk; ours is bounded
         "RestartPolicy": {"Name": "no"},
-        "OomScoreAdj": 1000,  # the first to go when the machine itself runs out of memory
+        "OomScoreAdj": 1000,  # killed first when the machine runs out of memory
     }
 
 
@@ -100,7 +107,7 @@ def _limits(limits: Limits, *, has_output: bool) -> dict[str, Any]:
     hard = {"core": 0, "fsize": file_bytes, "nofile": 1024, "msgqueue": 819_200}
     return {
         "Memory": memory_bytes,
-        "MemorySwap": memory_bytes,  # with swap, that is: none
+        "MemorySwap": memory_bytes,  # memory plus swap: so there is no swap
         "NanoCpus": int(limits.cpus * 1e9),
         "PidsLimit": limits.processes + N_KEPT,
         "ShmSize": int(limits.scratch_mb * 2**20),
@@ -110,12 +117,12 @@ def _limits(limits: Limits, *, has_output: bool) -> dict[str, Any]:
 
 def _scratch(limits: Limits) -> dict[str, str]:
     size = int(limits.scratch_mb * 2**20)
-    # exec: torch.compile loads what it has compiled from here.
+    # exec: torch.compile loads compiled code from here.
     return {"/tmp": f"exec,nosuid,nodev,mode=1777,size={size},nr_inodes={size // _INODE_BYTES}"}
 
 
 def _mount(bind: Bind) -> dict[str, Any]:
-    # Not recursive: mounts below a folder would stay writable on engines before 25.
+    # Not recursive: engines before 25 would leave mounts below the folder writable.
     how = {"NonRecursive": True, "Propagation": "rprivate"}
     return {
         "Type": "bind",
@@ -131,6 +138,6 @@ def _devices(gpus: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def output_binds(job: Job) -> list[Bind]:
-    """Return the only places that a job may write outside of its scratch space."""
+    """Return the binds of the output files, the only files of the host that a job may write."""
     outputs = ((job.output, OUTPUT), (job.extra_output, EXTRA_OUTPUT))
     return [Bind(path, target, writable=True) for path, target in outputs if path is not None]

@@ -1,8 +1,8 @@
-"""The first process of a container: it holds it, counts what all its processes use, and ends it when we are gone.
+"""The keeper, the first process of a container: it counts what all processes use, and ends when this program dies.
 
-It runs as another user than the job, who therefore cannot stop it, and outlives it, so that the counts are complete.
-For every line on its standard input it prints the counts. The engine closes that input when the program that started
-the container is dead, however it died: then the keeper ends, and the kernel kills every process with it.
+The keeper runs as another user than the job, so the job cannot stop it, and it outlives the job, so its counts are
+complete. It prints the counts for each line on its standard input. The engine closes that input when the program that
+started the container dies for whatever reason; then the keeper ends, and the kernel kills the other processes.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from sandbox.limits.controller import Usage
 from sandbox.limits.memory_peak import STAT_NAMES, MemoryPeak, droppable_bytes
 
-_FILES = (  # of version 1, then 2; which are there is seen when it runs
+_FILES = (  # of control groups version 1, then 2; the script reads those that exist
     "cpuacct/cpuacct.usage",
     "memory/memory.usage_in_bytes",
     "memory/memory.max_usage_in_bytes",
@@ -44,7 +44,7 @@ ASK = b"count\n"
 
 
 class Counts:
-    """What the keeper has printed, taken in piece by piece."""
+    """The keeper's answers, parsed as they arrive."""
 
     def __init__(self) -> None:
         self.n_answers = 0
@@ -53,7 +53,7 @@ class Counts:
         self._peak = MemoryPeak()
 
     def take(self, printed: bytes) -> None:
-        """Take in a piece of what was printed; it may be cut anywhere."""
+        """Parse a piece of the keeper's output, which may be cut anywhere."""
         self._text += printed.decode("ascii", "replace")
         while "\n.\n" in self._text:
             answer, _, self._text = self._text.partition("\n.\n")
@@ -61,7 +61,7 @@ class Counts:
             self.n_answers += 1
 
     def _usage(self, answer: str) -> Usage | None:
-        """Return what an answer says, None if it has not all three counts."""
+        """Return the usage in an answer, None if one of the three counts is missing."""
         lines = (line.rpartition(" ") for line in answer.splitlines())
         found = {name: int(value) for name, _, value in lines if re.fullmatch(r"\d+", value)}
         nanoseconds = found.get("cpuacct/cpuacct.usage", found.get("cpu.stat usage_usec", -1) * 1000)

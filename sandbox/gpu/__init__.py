@@ -1,1 +1,1 @@
-"""GPUs: leases, and what NVML measures."""
+"""GPUs: leases, and measurements by NVML."""

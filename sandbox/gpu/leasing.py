@@ -1,4 +1,4 @@
-"""A sandbox around a sandbox: every job leases one GPU for as long as it runs; jobs that belong together share one."""
+"""A sandbox around another that leases a GPU to each job while it runs; jobs that belong together share one."""
 
 import fcntl
 import os
@@ -18,25 +18,25 @@ from sandbox.job import Execution, Job, Limits, Sandbox, StoppedBy
 from sandbox.job_log import BoundedLog
 from sandbox.output_file import OutputFile
 
-_LIMITS = Limits(wall_seconds=60.0, memory_gb=0.5)  # of the job that tries whether a GPU can be had
-_WAIT_SECONDS = 0.2  # the kernel cannot wait for the first of several locks to be free
+_LIMITS = Limits(wall_seconds=60.0, memory_gb=0.5)  # of the job that checks whether a GPU is available
+_WAIT_SECONDS = 0.2  # between two attempts: the kernel cannot wait for one of several locks
 
 
 def shared_folder() -> Path:
-    """Return where all runs of this user on this machine look for locks, whatever their environments say."""
+    """Return the folder of locks for all runs of this user on this machine, whatever their environment."""
     runtime = Path(f"/run/user/{os.geteuid()}")
     place = runtime if os.access(runtime, os.W_OK) else Path("/tmp")
     return place / f"autocentaur-{os.geteuid()}"
 
 
 class Leases:
-    """Leases of devices, kept as locks in `folder`, which all runs must share."""
+    """Leases of devices, as locks on files in `folder`, which all runs must share."""
 
     def __init__(self, folder: Path, say: Callable[[str], None] = lambda _line: None) -> None:
-        """`say` is told in one line when a lease has to be waited for.
+        """`say` receives a line when a job must wait for a lease.
 
         Raises:
-            SandboxError: the folder cannot be made, or is another user's.
+            SandboxError: the folder cannot be created, or belongs to another user.
         """
         self._folder = folder
         self._say = say
@@ -45,17 +45,17 @@ class Leases:
         except OSError as error:
             raise SandboxError(f"cannot keep locks in {folder}: {error.strerror}; make room for it") from error
         if folder.stat().st_uid != os.geteuid():
-            raise SandboxError(f"the folder of locks {folder} belongs to another user; have it removed")
+            raise SandboxError(f"the folder of locks {folder} belongs to another user; ask them to remove it")
 
     @contextmanager
     def one_of(
         self, devices: Sequence[str], label: str, stop_when: Callable[[], bool] | None = None
     ) -> Iterator[str | None]:
-        """Hold the first of `devices` that is free and yield its name; wait while none is.
+        """Lock the first free device of `devices` and yield its name; wait until one is free.
 
         Args:
-            label: the holder, for the message that others get who wait.
-            stop_when: ends the wait when it returns True; then there is no device, and None is yielded.
+            label: the holder's name, for the message to others that wait.
+            stop_when: the wait ends when this returns True, and None is yielded.
 
         Raises:
             SandboxError: a lock cannot be opened.
@@ -78,7 +78,7 @@ class Leases:
             raise SandboxError(f"cannot open the lock {path}: {error.strerror}; remove it") from error
 
     def _first_free(self, files: dict[str, IO[str]], stop_when: Callable[[], bool] | None) -> str | None:
-        """Lock the first file that nobody holds, and return its device; None if the wait was stopped."""
+        """Lock the first file that is not locked and return its device; None if the wait was stopped."""
         has_said = False
         while True:
             for device, file in files.items():
@@ -103,7 +103,7 @@ def _holder(file: IO[str]) -> str:
 
 @dataclass
 class _Shared:
-    """The lease of jobs that belong together."""
+    """A lease that several jobs share."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     held: ExitStack = field(default_factory=ExitStack)
@@ -112,12 +112,12 @@ class _Shared:
 
 
 class GpuLeasingSandbox:
-    """Runs jobs on `gpus`, as nvidia-smi names them; where all are in use, by this run or another, a job waits.
+    """Runs each job on one of `gpus`, as nvidia-smi names them; a job waits while this or another run uses all.
 
-    Other users' programs are not asked.
+    Programs of other users do not count.
 
     Raises:
-        SandboxUnavailableError: a job cannot be given one of them.
+        SandboxUnavailableError: a job cannot use one of them.
     """
 
     def __init__(self, sandbox: Sandbox, gpus: tuple[str, ...], leases: Leases) -> None:
@@ -125,18 +125,20 @@ class GpuLeasingSandbox:
         self._leases = leases
         for gpu in gpus:
             self._try(gpu)
-        # Two runs may name the same device in two ways.
+        # By UUID, because two runs may give a device different names.
         self._gpus = {nvml.uuid_of(gpu) or gpu: gpu for gpu in gpus}
         self._shared: dict[str, _Shared] = {}
-        self._last: str | None = None  # the device of the last job: one GPU is not quite as fast as the next
+        self._last: str | None = (
+            None  # device of the last job, preferred for the next one: GPUs differ a little in speed
+        )
 
     def run(self, job: Job) -> Execution:
-        """Run `job` to its end on a GPU of its own, which its Execution names; without one if it wants none.
+        """Run `job` until it ends on a leased GPU, which the Execution names; without a GPU if `job.on_cpu`.
 
-        The caller can stop a job that waits for a GPU; such a job has used no time.
+        `job.stop_when` also stops a job that waits for a GPU; its wall time is then zero.
 
         Raises:
-            SandboxError: the sandbox failed; the job's own failure is in the Execution.
+            SandboxError: the sandbox failed. A failure of the job is part of the Execution instead.
         """
         if job.on_cpu:
             return self._sandbox.run(job)
@@ -155,7 +157,7 @@ class GpuLeasingSandbox:
 
     @contextmanager
     def _leased(self, job: Job) -> Iterator[str | None]:
-        """Hold a device for the job, its own or the one of its group; yield None if its caller stopped the wait."""
+        """Yield the device for the job, its own or the shared one; None if the job was stopped while it waited."""
         order = sorted(self._gpus, key=lambda device: device != self._last)
         if not job.together:
             with self._leases.one_of(order, job.label, job.stop_when) as own:
@@ -163,7 +165,7 @@ class GpuLeasingSandbox:
                 yield own
             return
         shared = self._shared.setdefault(job.together, _Shared())
-        with shared.lock:  # the first waits for a device, the others for the first
+        with shared.lock:  # the first job waits for a device, the others wait for the first
             if shared.n_jobs == 0:
                 shared.device = shared.held.enter_context(self._leases.one_of(order, job.label, job.stop_when))
                 self._last = shared.device or self._last
@@ -184,22 +186,22 @@ class GpuLeasingSandbox:
                     shared.held.close()
 
     def close(self) -> None:
-        """Close the sandbox. Safe to call twice."""
+        """Close the inner sandbox. Safe to call twice."""
         self._sandbox.close()
 
     def _try(self, gpu: str) -> None:
-        """Run nothing with the GPU, so that a machine without it is found out before the first trial."""
+        """Run an empty job with the GPU, so that a missing GPU is noticed before the first trial."""
         with tempfile.TemporaryDirectory(prefix="gpu-") as folder:
             job = Job(("true",), f"gpu/{gpu}", _LIMITS, Path(folder) / "log", gpus=(gpu,))
             try:
                 self._sandbox.run(job)
             except SandboxError as error:
                 self._sandbox.close()
-                raise SandboxUnavailableError(f"no job can have GPU {gpu}: {error}") from error
+                raise SandboxUnavailableError(f"no job can use GPU {gpu}: {error}") from error
 
 
 def _stopped_before_its_start(job: Job) -> Execution:
-    """Return the result of a job whose caller stopped it while it waited; its log and outputs are empty."""
+    """Create an empty log and empty outputs, and return the Execution of a job that was stopped while it waited."""
     with BoundedLog(job.log, 0):
         for path in filter(None, (job.output, job.extra_output)):
             with OutputFile(path, os.geteuid(), os.getegid()):

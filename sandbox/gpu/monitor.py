@@ -1,4 +1,4 @@
-"""What a GPU did during a job: peak memory, reasons for throttling, other programs."""
+"""Measurements of a GPU during a job: peak memory, reasons for throttling, other programs."""
 
 import os
 import threading
@@ -11,17 +11,17 @@ from types import TracebackType
 from sandbox.job import GpuState
 
 THROTTLE_SAMPLE_SECONDS = 0.2
-VRAM_SAMPLE_SECONDS = 0.1  # PyTorch gives memory back only at its end, so little is missed in between
+VRAM_SAMPLE_SECONDS = 0.1  # PyTorch releases memory only at its end, so little is missed
 
 
 class VramWatch:
-    """Samples `used_bytes` from `with` to the end of it; what was in use before is not counted.
+    """A context manager that samples `used_bytes`. Memory that was in use at its start does not count.
 
-    That is sound only while nobody else uses the device: it is leased.
+    The result is correct only if nobody else uses the device, which a lease ensures.
     """
 
     def __init__(self, used_bytes: Callable[[], int | None] | None) -> None:
-        """`used_bytes` None, or its answer None: the device cannot be asked."""
+        """`used_bytes` is None, or returns None, if the driver does not answer."""
         self._used_bytes = used_bytes or (lambda: None)
         self._seen: list[int | None] = []
         self._over = threading.Event()
@@ -42,7 +42,7 @@ class VramWatch:
 
     @property
     def peak_gb(self) -> float | None:
-        """The most that came to be in use, GiB; None where it cannot be known."""
+        """The peak of the memory in use, GiB; None if it is not known."""
         seen = [used for used in self._seen if used is not None]
         if not seen or len(seen) < len(self._seen):
             return None
@@ -60,36 +60,36 @@ class VramWatch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at a device."""
+    """One sample of a device."""
 
-    reasons: frozenset[str] = frozenset()  # why its clock is lower than it could be; see sandbox.gpu.nvml
-    sm_mhz: int | None = None  # clock of its processors
-    pids: frozenset[int] = frozenset()  # of the programs that compute on it
+    reasons: frozenset[str] = frozenset()  # why its clock is below its maximum; see sandbox.gpu.nvml
+    sm_mhz: int | None = None  # clock of its processors, MHz
+    pids: frozenset[int] = frozenset()  # of programs that compute on it
 
 
 class ThrottleWatch:
-    """Looks at a leased device from `with` to the end of it, which is after the last process of the job has gone.
+    """A context manager that samples a leased device. It must end after the last process of the job.
 
-    Another's program is one that was on the device before the job, or one that is alive after it. A program that
-    comes and goes within the job cannot be told from the job's own.
+    A program counts as another's if it used the device before the job, or is alive after it. A program that starts and
+    ends during the job cannot be distinguished from the job's own.
     """
 
     def __init__(
         self, look: Callable[[], Sample | None] | None, *, is_alive: Callable[[int], bool] | None = None
     ) -> None:
-        """`look` None, or its answer None: the device cannot be asked."""
+        """`look` is None, or returns None, if the driver does not answer."""
         self._look = look or (lambda: None)
         self._is_alive = is_alive or _is_alive
         self._seen: list[Sample] = []
         self._before: frozenset[int] = frozenset()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="throttle", daemon=True)
-        self.state: GpuState | None = None  # once the watch is over; None where it cannot be known
+        self.state: GpuState | None = None  # set at the end; None if it is not known
 
     def __enter__(self) -> "ThrottleWatch":
         first = self._look()
         if first is not None:
-            self._before = first.pids  # a device at rest is no sample: its clock is low because nothing asks for more
+            self._before = first.pids  # not a sample: an idle device has a low clock
             self._thread.start()
         return self
 

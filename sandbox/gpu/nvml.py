@@ -1,12 +1,12 @@
-"""What the NVIDIA driver says of a GPU: the one file that knows NVML. Not run on a machine with one: docs/gpu.md."""
+"""Answers of the NVIDIA driver about a GPU, by NVML. This has not run on a machine with a GPU yet: docs/gpu.md."""
 
 from collections.abc import Callable
 from typing import Any
 
 from sandbox.gpu.monitor import Sample
 
-# Bits of the driver's answer to why a clock is lower than it could be (nvml.h, nvmlClocksEventReasons). Idleness is no
-# reason to name, and a clock that a user has set is one.
+# Bits of the driver's reasons for a clock below its maximum (nvml.h, nvmlClocksEventReasons). Idleness is left out; a
+# clock that a user has set is included.
 _REASONS = {
     0x0002: "clocks_set",
     0x0004: "power_cap",
@@ -20,15 +20,15 @@ _REASONS = {
 
 
 def uuid_of(device: str) -> str | None:
-    """Return the one name that a device has on every machine; None where the driver cannot be asked."""
+    """Return the UUID of a device; None if the driver does not answer."""
     nvml, handle = _handle(device)
     return str(nvml.nvmlDeviceGetUUID(handle)) if nvml else None
 
 
 def memory_reader(device: str) -> Callable[[], int | None] | None:
-    """Return what reads how many bytes of the device's memory are taken, by all programs; None: it cannot be asked.
+    """Return a function that returns the device memory in use by all programs, bytes; None if there is no answer.
 
-    The reader itself returns None where the driver does not answer any more.
+    The function returns None if the driver stops answering.
     """
     nvml, handle = _handle(device)
     if nvml is None:
@@ -44,10 +44,10 @@ def memory_reader(device: str) -> Callable[[], int | None] | None:
 
 
 def state_reader(device: str) -> Callable[[], Sample | None] | None:
-    """Return what looks at a device once; None: it cannot be asked.
+    """Return a function that samples a device; None if the driver does not answer.
 
-    The reader itself returns None where the driver does not answer any more. What one card does not tell (a MIG slice
-    has no clock of its own) is left out of its samples.
+    The function returns None if the driver stops answering. What a card does not report (a MIG slice has no clock of
+    its own) is left out of its samples.
     """
     nvml, handle = _handle(device)
     if nvml is None:
@@ -68,7 +68,7 @@ def state_reader(device: str) -> Callable[[], Sample | None] | None:
 
 
 def reasons_of(bits: int) -> frozenset[str]:
-    """Return the names of the reasons that the driver's answer stands for; bits that are not known are left out."""
+    """Return the names of the reasons in the driver's answer; unknown bits are ignored."""
     return frozenset(name for bit, name in _REASONS.items() if bits & bit)
 
 
@@ -80,13 +80,13 @@ def _answer(nvml: Any, question: Callable[[], int]) -> int | None:
 
 
 def _handle(device: str) -> tuple[Any, Any]:
-    """Return the library and its handle of a device, given as nvidia-smi shows it: `0`, or `GPU-...`, `MIG-...`."""
+    """Return NVML and its handle of a device with a name of nvidia-smi: `0`, `GPU-...` or `MIG-...`; else Nones."""
     try:
         import pynvml
     except ImportError:
         return None, None
     try:
-        pynvml.nvmlInit()  # counts its calls; the library goes with the process
+        pynvml.nvmlInit()  # may be called often; the library is released with the process
         if device.isdigit():
             return pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(device))
         return pynvml, pynvml.nvmlDeviceGetHandleByUUID(device)

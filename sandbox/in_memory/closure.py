@@ -1,6 +1,6 @@
-"""Which files of this machine a Python job needs to run: what is copied into memory, and nothing more.
+"""The files of this machine that a Python job needs, all of which are copied into memory, and no others.
 
-Packages are taken whole, by their metadata: that a file is not opened does not say that nobody looks for it.
+Packages are included completely, according to their metadata: a job may look for a file without opening it.
 """
 
 import os
@@ -13,36 +13,38 @@ from sandbox.in_memory import elf
 from sandbox.interpreter import Interpreter
 
 _SMALL_PROGRAMS = ("cat", "env", "ls", "rm", "sh", "true", "uname")
-_COMPILERS = (  # and what torch.compile calls beside them
+_COMPILERS = (  # and other programs that torch.compile calls
     *("ar", "as", "c++", "cc", "clang", "clang++", "g++", "gcc", "ld", "ldd", "nm", "objcopy", "openssl", "strip"),
 )
-_LOADED_BY_NAME = (  # by programs and libraries that do not name them in their files
+_LOADED_BY_NAME = (  # loaded at run time by programs and libraries whose ELF files do not name them
     *("libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libgomp.so.1", "libm.so.6", "libnss_dns.so.2", "libnss_files.so.2"),
     *("libpthread.so.0", "libresolv.so.2", "librt.so.1", "libstdc++.so.6", "libutil.so.1"),
 )
-_OF_A_GPU = re.compile(r"libcuda\.so|libnvidia-(ml|ptxjitcompiler|nvvm|gpucomp)")  # the driver's; not run with a GPU
+_OF_A_GPU = re.compile(
+    r"libcuda\.so|libnvidia-(ml|ptxjitcompiler|nvvm|gpucomp)"
+)  # of the driver; this has not run with a GPU yet
 _LINKED_AGAINST = re.compile(r"\w*crt\w*\.o|lib(c|dl|m|mvec|pthread|rt|util|gcc_s|gomp|stdc\+\+)(_nonshared)?\.(so|a)")
 _NOT_OF_PYTHON = {"site-packages", "dist-packages", "test", "idlelib", "turtledemo", "ensurepip", "tkinter"}
 _NOT_OF_PACKAGES = {"tests"}
 _COMPILED_WITH = {"include"}
-_USED_UNDECLARED = {"torch": "numpy"}  # what a package uses where it is installed, without requiring it
+_USED_UNDECLARED = {"torch": "numpy"}  # optional dependency that is used if it is installed
 
 Keep = Callable[[Path], bool]
 
 
 class Closure:
-    """The files and symbolic links that are to be copied, each to its own place below the copy."""
+    """The files and symbolic links to copy, each to its own path in the copy."""
 
     def __init__(self, python: Interpreter) -> None:
-        self.paths: dict[Path, None] = {}  # in the order in which they were found
+        self.paths: dict[Path, None] = {}  # a set in the order of discovery
         self._python = python
         self._packages: set[str] = set()
-        self._real: dict[Path, Path] = {}  # of folders
+        self._real: dict[Path, Path] = {}  # folder → its real path
         self._compiler = False
         self._base()
 
     def add(self, modules: Sequence[str], *, compiler: bool = False) -> None:
-        """Add what holds `modules`, with all that its metadata requires; and what torch.compile needs, if asked."""
+        """Add the packages of `modules` with their dependencies and, if `compiler`, what torch.compile needs."""
         if compiler and not self._compiler:
             self._compiler = True
             self._add_compiler()
@@ -52,8 +54,8 @@ class Closure:
             for module in modules:
                 owners = [name for name, found in installed.items() if module in _modules(found)]
                 for name in owners:
-                    self._add_package(folder, name, installed, extras=True)  # which it may look for, too
-                if not owners:  # put there without an installer
+                    self._add_package(folder, name, installed, extras=True)  # it may use its optional dependencies
+                if not owners:  # installed without metadata
                     self._add_tree(folder / module, lambda path: path.name not in _NOT_OF_PACKAGES)
                     for path in (folder / f"{module}.py", *folder.glob(f"{module}.*.so")):
                         self._add_file(path)
@@ -80,7 +82,7 @@ class Closure:
         self._add_file(self._python.executable)
 
     def _add_start_files(self) -> None:
-        """Add the .pth files, and the modules that those run whenever Python starts."""
+        """Add the .pth files, and the modules that they import whenever Python starts."""
         for folder in self._python.packages:
             for path in folder.glob("*.pth"):
                 self._add_file(path)
@@ -136,10 +138,10 @@ class Closure:
             self._add_file(path)
 
     def _add_file(self, path: Path) -> None:
-        """Add a file, what its links lead to, and the libraries that it names. Nothing if it is not there."""
+        """Add a file if it exists, the target of a symbolic link, and the libraries that the file names."""
         folder = path.parent
         if folder not in self._real:
-            self._real[folder] = Path(os.path.realpath(folder))  # /bin/sh of a merged /usr lies in /usr/bin
+            self._real[folder] = Path(os.path.realpath(folder))  # with a merged /usr, /bin/sh is in /usr/bin
         place = self._real[folder] / path.name
         if place in self.paths:
             return
@@ -166,7 +168,7 @@ def _walk(folder: Path, keep: Keep) -> Iterator[Path]:
 
 
 def _modules(found: Distribution) -> set[str]:
-    """Return the modules and packages of the first level that a distribution installs."""
+    """Return the top-level modules and packages that a distribution installs."""
     tops = set((found.read_text("top_level.txt") or "").split())
     for file in found.files or ():
         first = file.parts[0]

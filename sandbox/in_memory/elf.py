@@ -1,4 +1,4 @@
-"""Which shared libraries a program or library of this machine needs, read from its file."""
+"""The shared libraries that a program or library of this machine needs, read from its ELF file."""
 
 import mmap
 import re
@@ -13,9 +13,9 @@ _END, _NEEDED, _STRINGS = 0, 1, 5  # tags of the dynamic section
 
 
 def needed(file: Path) -> tuple[str, ...]:
-    """Return what a 64-bit little-endian ELF file names: its loader's path, and its libraries by their names.
+    """Return the loader's path and the names of the libraries in a 64-bit little-endian ELF file.
 
-    Empty for every other file.
+    Empty for all other files.
     """
     with file.open("rb") as opened:
         if opened.read(6) != b"\x7fELF\x02\x01":
@@ -23,7 +23,7 @@ def needed(file: Path) -> tuple[str, ...]:
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
                 return _named(data)
-            except (struct.error, ValueError, OverflowError):  # cut off, or not as the format says
+            except (struct.error, ValueError, OverflowError):  # truncated or malformed
                 return ()
 
 
@@ -63,7 +63,7 @@ def _text(data: mmap.mmap, at: int) -> str:
 
 @cache
 def system_libraries() -> Mapping[str, Path]:
-    """Return the libraries that this machine's loader finds by itself: name → file."""
+    """Return the libraries in the cache of this machine's loader: name → file."""
     program = next((path for path in ("/sbin/ldconfig", "/usr/sbin/ldconfig") if Path(path).exists()), None)
     if program is None:
         return {}

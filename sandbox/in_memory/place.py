@@ -1,4 +1,4 @@
-"""A folder in memory that only this program enters: its own tmpfs for root, else a part of /dev/shm, else a disk."""
+"""A private folder in memory: its own tmpfs for root, else a folder in /dev/shm, else a folder on a disk."""
 
 import os
 import shutil
@@ -11,26 +11,26 @@ from pathlib import Path
 from sandbox import host_identity
 
 NAME = "autocentaur-in-memory."
-"""How the names of these folders begin; the rest is whose they are."""
+"""Prefix of the names of these folders; the name of the owning process follows."""
 SHARED_MEMORY = Path("/dev/shm")
 SPARE_BYTES = 256 << 20
-"""What must stay free beside a copy."""
+"""Memory that must stay free after a copy."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder of mode 0700. `lacking` says why it is on a disk, where it is; else it is empty."""
+    """A folder of mode 0700. `lacking` is the reason if it is on a disk, otherwise empty."""
 
     folder: Path
     lacking: str = ""
 
     def remove(self) -> None:
-        """Leave nothing of it. Safe to call twice."""
+        """Remove the folder with its content. Safe to call twice."""
         _remove(self.folder)
 
 
 def make(n_bytes: int, shared_memory: Path = SHARED_MEMORY) -> Place:
-    """Return a new place for `n_bytes`."""
+    """Create a place for `n_bytes`, in memory if possible."""
     lacking = _too_little_memory(n_bytes)
     if not lacking:
         if os.geteuid() == 0:
@@ -45,26 +45,26 @@ def make(n_bytes: int, shared_memory: Path = SHARED_MEMORY) -> Place:
 
 
 def cannot_hold(folder: Path, n_bytes: int) -> str:
-    """Return why no copy of `n_bytes` can be made and run in `folder`; nothing if it can."""
+    """Return why `folder` cannot hold a copy of `n_bytes` with programs; empty if it can."""
     try:
         found = os.statvfs(folder)
     except OSError as error:
-        return f"there is no {folder} ({error.strerror})"
+        return f"{folder} cannot be used ({error.strerror})"
     if found.f_flag & os.ST_NOEXEC:
-        return f"no program can be run in {folder} (noexec)"
+        return f"programs in {folder} cannot be run (noexec)"
     if found.f_bavail * found.f_frsize < n_bytes + SPARE_BYTES // 4:
         return f"{folder} has {found.f_bavail * found.f_frsize / 2**20:.0f} MiB, {n_bytes / 2**20:.0f} are needed"
     if not os.access(folder, os.W_OK | os.X_OK):
-        return f"{folder} cannot be written"
+        return f"{folder} is not writable"
     return ""
 
 
 def sweep(shared_memory: Path = SHARED_MEMORY) -> None:
-    """Remove what programs that are dead have left."""
+    """Remove the folders of dead processes."""
     for parent in dict.fromkeys((Path(tempfile.gettempdir()), shared_memory)):
         for folder in parent.glob(f"{NAME}*"):
             owned = folder.name.removeprefix(NAME).rpartition(".")[0]
-            with suppress(FileNotFoundError):  # another process sweeps, too
+            with suppress(FileNotFoundError):  # another process has removed it
                 if host_identity.is_dead(owned) and folder.stat().st_uid == os.geteuid():
                     _remove(folder)
 
@@ -83,7 +83,7 @@ def _mounted(folder: Path) -> bool:
 def _remove(folder: Path) -> None:
     if os.path.ismount(folder):
         subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, check=False)
-    with suppress(FileNotFoundError):  # another process removes it, too
+    with suppress(FileNotFoundError):  # another process has removed it
         shutil.rmtree(folder)
 
 

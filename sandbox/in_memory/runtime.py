@@ -1,7 +1,7 @@
-"""The copy of the interpreter and its packages that jobs share which must learn nothing of each other.
+"""The copy in memory of the interpreter and its packages, for jobs that must learn nothing about each other.
 
-A tmpfs forgets failed look-ups, but remembers which pages were read: so the host reads the whole copy itself, several
-times, before any job sees it, and what a job reads is no news.
+A tmpfs does not cache failed look-ups, but records which pages were read. So the host reads the whole copy several
+times before any job sees it, and reads by jobs change nothing.
 """
 
 import os
@@ -20,14 +20,14 @@ from sandbox.interpreter import Interpreter
 from sandbox.job import Job
 
 READS = 5
-"""Of the whole copy. With none, 58 % of the bits came through by timing reads of it; with five, 50 %."""
+"""How often the host reads the copy. By timing reads, a job got 58 % of another's bits right without, 50 % with."""
 _CHUNK_BYTES = 1 << 20
 
 
 class Runtime:
-    """Made when it is first needed, once for all jobs of a sandbox, and extended when a job needs more packages.
+    """The copy for all jobs of a sandbox: made when a job first needs it, extended when a job needs more packages.
 
-    Where the interpreter is an image's own, `python` is None, and nothing is copied.
+    If the interpreter belongs to an image, `python` is None and nothing is copied. Safe to use from several threads.
     """
 
     def __init__(self, python: Interpreter | None) -> None:
@@ -37,27 +37,27 @@ class Runtime:
         self._closure: Closure | None = None
         self._known: set[tuple[str, bool]] = set()
         self._copied: set[Path] = set()
-        self.n_bytes = 0  # what is copied so far
+        self.n_bytes = 0  # size of the copy
         self._place: place.Place | None = None
         self._maker = os.getpid()
-        self._at_the_end: Callable[[], object] = _nothing  # is also called when the program ends without `close`
+        self._at_the_end: Callable[[], object] = _nothing  # removes the copy, also if the program ends without `close`
 
     @property
     def lacking(self) -> str:
-        """Why the copy is on a disk, if it is."""
+        """The reason if the copy is on a disk, otherwise empty."""
         return self._place.lacking if self._place is not None else ""
 
     def with_packages(self, modules: Sequence[str], *, compiler: bool) -> Path:
-        """Return the folder of the copy, in which every file has its own path; `modules` can be imported from it.
+        """Return the folder of the copy, where each file has the same path as on the host. It includes `modules`.
 
-        `compiler` says whether torch.compile will be called.
+        `compiler` says whether it includes what torch.compile needs.
         """
         with self._lock:
             asked = {(module, compiler) for module in ("", *modules)}
             if self._place is not None and asked <= self._known:
                 return self._place.folder / "runtime"
             if self._maker != os.getpid():
-                self._forget()  # this process was forked from the one whose copy it is, and makes its own
+                self._forget()  # this process was forked from the owner of the copy, and makes its own
             wanted = self._wanted(modules, compiler=compiler)
             if self._place is None:
                 self._place = place.make(sum(map(_bytes, wanted)))
@@ -75,7 +75,7 @@ class Runtime:
             return folder
 
     def _wanted(self, modules: Sequence[str], *, compiler: bool) -> list[Path]:
-        """Return what is to be copied for `modules` beyond what was."""
+        """Return the files for `modules` that are not in the copy yet."""
         if self._python is None:
             return []
         self._closure = self._closure or Closure(self._python)
@@ -83,7 +83,7 @@ class Runtime:
         return [path for path in self._closure.paths if path not in self._copied]
 
     def folder_for_a_job(self) -> Path:
-        """Return a new folder beside the copy, for one job's own files. Call `with_packages` before."""
+        """Create a folder beside the copy, for the files of one job. Call `with_packages` first."""
         assert self._place is not None
         for number in range(1 << 62):
             folder = self._place.folder / f"job-{number}"
@@ -106,9 +106,9 @@ class Runtime:
 
 
 class Shared:
-    """The copy of one interpreter that all sandboxes of this process use; removed when the last one is closed.
+    """The copy of an interpreter, shared by all sandboxes of this process; removed when the last one is closed.
 
-    A process that is forked meanwhile uses it, too, as long as it holds what its jobs need.
+    A forked process uses it too, until it needs other packages.
     """
 
     _known: ClassVar[dict[Path | None, "Shared._Counted"]] = {}
@@ -130,7 +130,7 @@ class Shared:
         self._is_open = True
 
     def close(self) -> None:
-        """Give up this use of the copy. Safe to call twice."""
+        """Stop using the copy. Safe to call twice."""
         with self._lock:
             if not self._is_open:
                 return
@@ -143,20 +143,20 @@ class Shared:
 
 
 def _nothing() -> None:
-    """There is no copy yet."""
+    """Do nothing: there is no copy yet."""
 
 
 def _remove_own(made: place.Place, maker: int) -> None:
-    if os.getpid() == maker:  # and not a process that it has forked
+    if os.getpid() == maker:  # not in a forked process
         made.remove()
 
 
 def unseparated(job: Job, runtime: Runtime) -> tuple[str, ...]:
-    """Return, in the form of `Execution.unenforced`, what a job `apart` shares with its like all the same."""
+    """Return what a job `apart` shares with others in spite of that, as entries of `Execution.unenforced`."""
     if not job.apart or not runtime.lacking:
         return ()
     return (
-        "apart: scoring jobs share a copy on the disk, and could tell each other by its caches what they read, "
+        "apart: scoring jobs share a copy on the disk, whose caches could reveal to one what another read, "
         f"because {runtime.lacking}",
     )
 
@@ -167,8 +167,8 @@ def _copy(path: Path, folder: Path) -> None:
         if not (folder / parent).is_dir():
             (folder / parent).mkdir(mode=0o755)
             (folder / parent).chmod(0o755)
-    with suppress(FileNotFoundError):  # it is gone by now
-        shutil.copy2(path, target, follow_symlinks=False)  # with its times: else every .pyc would be out of date
+    with suppress(FileNotFoundError):  # removed in the meantime
+        shutil.copy2(path, target, follow_symlinks=False)  # with its times, or every .pyc would be out of date
 
 
 def _read(path: Path) -> None:

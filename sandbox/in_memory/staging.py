@@ -1,4 +1,4 @@
-"""One job's own copies: what it has mounted, and its output files, in a folder in memory that no other job sees."""
+"""Copies of a job's mounts and output files, in a folder in memory that no other job sees."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from sandbox.job_checks import needs_copy
 
 @dataclass(frozen=True)
 class Staged:
-    """A job whose mounts and outputs are copies, and the folder of the runtime that it shares with its like."""
+    """A job whose mounts and outputs are copies, and the folder of the shared copy of the interpreter."""
 
     job: Job
     runtime: Path
@@ -23,12 +23,12 @@ class Staged:
 
 @contextmanager
 def staged(runtime: Runtime, job: Job) -> Iterator[Staged]:
-    """Yield `job` with copies in memory; at the end its outputs are in their places, and the copies are gone.
+    """Yield `job` with copies in memory; at the end, write its outputs to the host and remove the copies.
 
-    A mount that grows stays what it is, and the outputs of such a job do, because the host reads along.
+    A mount that grows is not copied, nor are the outputs of such a job, because the host reads them while it runs.
 
     Raises:
-        SandboxError: a source is not there, or there is no room for a copy.
+        SandboxError: a source does not exist, or there is no space for a copy.
     """
     folder = runtime.with_packages(job.imports, compiler=job.compiles)
     own = runtime.folder_for_a_job()
@@ -58,7 +58,7 @@ def staged(runtime: Runtime, job: Job) -> Iterator[Staged]:
 
 
 def _copied(mount: Mount, target: Path) -> Path:
-    needs_copy(mount, os.geteuid())  # says what is wrong with a source that is not there
+    needs_copy(mount, os.geteuid())  # raises for a source that does not exist
     try:
         if mount.source.is_dir():
             shutil.copytree(mount.source, target, symlinks=True)
@@ -69,7 +69,7 @@ def _copied(mount: Mount, target: Path) -> Path:
                 path.chmod(0o755 if path.is_dir() else 0o444 | path.stat().st_mode & 0o111)
     except (OSError, shutil.Error) as error:
         raise SandboxError(
-            f"cannot copy {mount.source} into memory for a scoring job: {error}; make room, or mend the file"
+            f"cannot copy {mount.source} into memory for a scoring job: {error}; free some memory, or check the file"
         ) from error
     return target
 
@@ -83,11 +83,11 @@ def _write_empty(path: Path) -> None:
 
 
 def _give_back(copy: Path, path: Path) -> None:
-    """Fill the output file of the host. The copy is regular and ours by now: `OutputFile` has seen to it."""
+    """Write the copy to the host's output file. `OutputFile` has checked that the copy is a regular file of ours."""
     if not copy.exists():
         return
     try:
         with copy.open("rb") as source, open(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_TRUNC), "wb") as target:
             shutil.copyfileobj(source, target)
     except OSError as error:
-        raise SandboxError(f"cannot write the output file {path}: {error.strerror}; make room for it") from error
+        raise SandboxError(f"cannot write the output file {path}: {error.strerror}; free some space") from error

@@ -1,1 +1,1 @@
-"""Limits on memory, processes and CPU: control groups, or polling where there are none."""
+"""Limits on memory, processes and CPU, by control groups or else by polling."""

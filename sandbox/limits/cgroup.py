@@ -1,7 +1,7 @@
-"""Control groups by direct writes, where they are writable: for root, or where a subtree was delegated to the user.
+"""Control groups that this process creates itself: as root, or as a user to whom a subtree was delegated.
 
-Version 1 is what this was developed on. Version 2 follows Documentation/admin-guide/cgroup-v2.rst; here it was only
-run against a folder tree that looks like one.
+This was developed on version 1. Version 2 follows Documentation/admin-guide/cgroup-v2.rst, and was only tested on a
+folder tree that imitates one.
 """
 
 import errno
@@ -24,14 +24,14 @@ from sandbox.limits.memory_peak import MemoryPeak, droppable_bytes
 ROOT = Path("/sys/fs/cgroup")
 _PREFIX = "autocentaur"
 _PERIOD_US = 100_000
-_INIT = 1  # process 1 of the job's pid namespace, which is bubblewrap's
+_INIT = 1  # process 1 of the job's pid namespace belongs to bubblewrap
 _V1_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 _V2_CONTROLLERS = ("memory", "pids", "cpu")
 _Group = TypeVar("_Group", bound=Control)
 
 
 def find(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Controller | None:
-    """Return the version in use, if this process may make groups in it."""
+    """Return the controller for the version in use, None if this process may not create groups."""
     memberships: dict[str, str] = {}
     for names, path in re.findall(r"^\d+:([^:]*):(.*)$", own.read_text() if own.exists() else "", re.MULTILINE):
         memberships |= dict.fromkeys(names.split(","), path)
@@ -42,14 +42,14 @@ def find(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Controller
         return None
     parents = {}
     for name in _V1_CONTROLLERS:
-        mounted = (root / name).resolve()  # cpu and cpuacct are often one mount with two names
+        mounted = (root / name).resolve()  # often cpu and cpuacct are two names of one mount
         inside = mounted / memberships.get(name, "/").lstrip("/")
         parents[name] = inside if inside.is_dir() else mounted
     return CgroupV1(parents) if all(_try_make(parent) for parent in parents.values()) else None
 
 
 class CgroupV1:
-    """One folder for each controller, below this process's own groups, so that their limits hold too."""
+    """Version 1: one folder per controller, below the groups of this process, whose limits then apply too."""
 
     how = "cgroup v1"
     inexact: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class CgroupV1:
                 _make(folder)
             _write(folders["memory"] / "memory.limit_in_bytes", memory_bytes)
             swap = folders["memory"] / "memory.memsw.limit_in_bytes"
-            if swap.exists():  # not there if the kernel does not account swap; then see memory.swappiness
+            if swap.exists():  # missing if the kernel does not count swap; then memory.swappiness has to do
                 _write(swap, memory_bytes)
             _write(folders["memory"] / "memory.swappiness", "0")
             _write(folders["pids"] / "pids.max", str(limits.processes + _INIT))
@@ -82,7 +82,7 @@ class CgroupV1:
 
 
 class CgroupV2:
-    """One folder for all controllers, below `parent`."""
+    """Version 2: one folder for all controllers, below `parent`."""
 
     how = "cgroup v2"
     inexact: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class CgroupV2:
         with _undone_on_error(_V2Group(folder)) as group:
             _make(folder)
             _write(folder / "memory.max", str(int(limits.memory_gb * 2**30)))
-            if (folder / "memory.swap.max").exists():  # not there without swap accounting
+            if (folder / "memory.swap.max").exists():  # missing if the kernel does not count swap
                 _write(folder / "memory.swap.max", "0")
             _write(folder / "memory.oom.group", "1")
             _write(folder / "pids.max", str(limits.processes + _INIT))
@@ -156,9 +156,9 @@ class _V2Group:
 
 
 def read_v2(folder: Path, peak: MemoryPeak) -> Usage:
-    """Return what the group at `folder` has used; `peak` has the earlier looks at it.
+    """Return the usage of the group at `folder`; `peak` keeps the peak over all calls.
 
-    Before Linux 5.19 the kernel counts no peak: then it is the highest use at a look.
+    Before Linux 5.19 the kernel does not count a peak; then it is the highest usage at a call.
     """
     highest = folder / "memory.peak"
     return Usage(
@@ -173,9 +173,9 @@ def read_v2(folder: Path, peak: MemoryPeak) -> Usage:
 
 
 def _name(label: str) -> str:
-    """Return a group's name that says whose it is, so that `_sweep` finds those of dead processes.
+    """Return the name of a new group, which contains this process's pid and start time, for `_sweep`.
 
-    It is random beyond that: a job can read it, and a number would tell how many jobs there were before.
+    The rest is random, because a job can read the name, and a serial number would reveal how many jobs ran before.
     """
     slug = re.sub(r"[^A-Za-z0-9]+", "-", label)[:60]
     return f"{_PREFIX}.{os.getpid()}.{start_ticks(os.getpid())}.{secrets.token_hex(8)}.{slug}"
@@ -193,7 +193,7 @@ def _kill_all(folder: Path) -> None:
     try:
         members = (folder / "cgroup.procs").read_text().split()
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENODEV):  # another process sweeps too, and was quicker
+        if error.errno in (errno.ENOENT, errno.ENODEV):  # another process has removed it
             return
         raise
     for member in members:
@@ -204,7 +204,7 @@ def _kill_all(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a group. The kernel still counts a process for a moment after it was reaped, hence the patience."""
+    """Remove a group. This may take a moment, because the kernel counts a process a little longer than it lives."""
     deadline = time.monotonic() + 5.0
     while True:
         try:
@@ -220,7 +220,7 @@ def _remove(folder: Path) -> None:
 
 @contextmanager
 def _undone_on_error(group: _Group) -> Iterator[_Group]:
-    """Remove a group that could not be set up whole."""
+    """Remove a group that could not be set up completely."""
     try:
         yield group
     except SandboxError:
@@ -232,7 +232,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir()
     except OSError as error:
-        raise SandboxError(f"cannot make the control group {folder}: {error.strerror}") from error
+        raise SandboxError(f"cannot create the control group {folder}: {error.strerror}") from error
 
 
 def _take_in(folder: Path, *pids: int) -> None:
@@ -244,7 +244,9 @@ def _write(file: Path, text: str) -> None:
     try:
         file.write_text(text)
     except OSError as error:
-        raise SandboxError(f"cannot write {text!r} to {file}: {error.strerror}; is the limit sensible?") from error
+        raise SandboxError(
+            f"cannot write {text!r} to {file}: {error.strerror}; check the limits of the task"
+        ) from error
 
 
 def _counters(file: Path) -> dict[str, int]:
@@ -262,15 +264,15 @@ def _try_make(parent: Path) -> bool:
 
 
 def _v2_parents(root: Path, own: str) -> list[Path]:
-    """Return where a group could be made, best first: below our own group, else beside it, up to the root."""
+    """Return the possible parents of new groups, best first: our own group, then its parents up to the root."""
     here = root / own.lstrip("/")
     return [here, *(path for path in here.parents if path.is_relative_to(root))]
 
 
 def _try_v2(parent: Path) -> bool:
-    """Return whether groups below `parent` have all controllers, switching them on where that is allowed.
+    """Return whether groups below `parent` have all controllers, after enabling them if that is allowed.
 
-    It is refused (EBUSY) where `parent` itself holds processes and is not the root.
+    The kernel refuses that (EBUSY) if `parent` itself has processes and is not the root.
     """
     switch = parent / "cgroup.subtree_control"
     try:

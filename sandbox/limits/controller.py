@@ -1,4 +1,4 @@
-"""What caps and counts all processes of a job together: the contract of control groups and their stand-in."""
+"""The contract of what caps and counts all processes of a job: control groups, or polling in their place."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -8,16 +8,16 @@ from sandbox.job import Limits
 
 @dataclass(frozen=True)
 class Usage:
-    """What the processes of a job have used so far."""
+    """The usage of a job, all processes together."""
 
     cpu_seconds: float
     peak_memory_bytes: int
-    over_memory: bool  # a process was killed for memory, or must be
+    over_memory: bool  # the kernel killed a process for lack of memory, or the job must be stopped for it
 
 
 @dataclass(frozen=True)
 class Wrapping:
-    """What the launching command must be started in, for a control that cannot take in a running process."""
+    """The command and environment around the launch, for a control that cannot adopt a running process."""
 
     prefix: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
@@ -25,39 +25,39 @@ class Wrapping:
 
 
 class Control(Protocol):
-    """Holds one job."""
+    """Caps and counts the processes of one job."""
 
     wrapping: Wrapping
-    rlimit_processes: int | None  # what RLIMIT_NPROC must be, where that is how processes are counted
+    rlimit_processes: int | None  # value of RLIMIT_NPROC, if that is what limits the number of processes
 
     def adopt(self, pid: int, init: int) -> None:
-        """Put process `pid` and all that it will start under the limits. It has not run the job's code yet.
+        """Apply the limits to process `pid`, which has not run the job's code yet, and to all its descendants.
 
-        `init` is process 1 of the job's pid namespace. Both are numbers of the host.
+        `init` is process 1 of the job's pid namespace. Both are the host's pids.
         """
         ...
 
     def read(self) -> Usage:
-        """Return what was used so far; also when all processes have ended."""
+        """Return the usage so far. This works also after all processes have ended."""
         ...
 
     def close(self) -> None:
-        """Leave nothing behind. No process of the job is alive when this is called."""
+        """Remove what was created on the machine. No process of the job may be alive."""
         ...
 
 
 class Controller(Protocol):
-    """A way of this machine to control jobs."""
+    """A way to control jobs on this machine."""
 
-    how: str  # "cgroup v1", for people
-    inexact: tuple[str, ...]  # limits that are only approximately enforced, "memory: sampled every 50 ms, ..."
-    missing: tuple[str, ...]  # limits that are not enforced at all, "processes: why"
-    refused_calls: tuple[str, ...]  # system calls that would evade it
+    how: str  # a name for people, such as "cgroup v1"
+    inexact: tuple[str, ...]  # limits that are only approximately enforced, such as "memory: sampled every 50 ms, ..."
+    missing: tuple[str, ...]  # limits that are not enforced at all, such as "processes: reason"
+    refused_calls: tuple[str, ...]  # system calls that would evade the limits
 
     def hold(self, label: str, limits: Limits) -> Control:
-        """Return the control of one job. Called before its launch."""
+        """Return the control for one job. Call it before the job's launch."""
         ...
 
     def sweep(self) -> None:
-        """Remove what runs that died without cleaning up have left."""
+        """Remove what dead processes have left on the machine."""
         ...

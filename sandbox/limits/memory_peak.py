@@ -1,27 +1,27 @@
-"""The most memory that a job has used and that the kernel could not have dropped: what it counts, less cached files.
+"""The peak memory of a job, without cached files: the part that the kernel could not have dropped.
 
-The kernel charges a group with the pages of every file that is read first in it, so that after a boot the same job
-seems to take several times as much. It could drop them at any time, and does so at the limit. What stays is anonymous
-and shared memory, files of a tmpfs, and what the kernel holds for the job's processes and files.
+The kernel charges a group for the pages of each file that the group is the first to read, so that after a boot the
+same job seems to need several times as much. It can drop these pages at any time, and does so at the limit. The rest
+is anonymous and shared memory, files of a tmpfs, and the kernel's own data about the job.
 """
 
 from collections.abc import Mapping
 
 STAT_NAMES = ("cache", "file", "shmem", "slab_reclaimable")
-"""Lines of memory.stat that are needed; version 1 has the first and the third, version 2 the last three."""
+"""The lines of memory.stat that are used: the first and third of version 1, the last three of version 2."""
 
 
 def droppable_bytes(stat: Mapping[str, int]) -> int:
-    """Return what the kernel could drop of a group, by its memory.stat: cached files of disks, and their names."""
+    """Return how much the kernel could drop according to memory.stat: cached files and directory entries."""
     cached = stat.get("file", stat.get("cache", 0))
     return max(0, cached - stat.get("shmem", 0)) + stat.get("slab_reclaimable", 0)
 
 
 class MemoryPeak:
-    """The peak, from looks at a group one after the other.
+    """The peak over successive samples of a group.
 
-    Between two looks the kernel's own counter tells of a higher use. When it does, at least that use less what is
-    droppable at either look was there, so that a short peak is seen, and cold files are not taken for one.
+    A peak between two samples shows only in the kernel's own counter, which includes cached files. What was droppable
+    at either sample is subtracted from it, so that short peaks count and cached files do not.
     """
 
     def __init__(self) -> None:
@@ -30,12 +30,12 @@ class MemoryPeak:
         self._droppable = 0
 
     def look(self, used: int, droppable: int, highest: int | None) -> int:
-        """Take in one look, all in bytes, and return the peak.
+        """Add a sample and return the peak, all in bytes.
 
         Args:
-            used: what the group is charged with now.
-            droppable: what of it could be dropped.
-            highest: the most it was ever charged with; None where the kernel does not count that.
+            used: the current charge of the group.
+            droppable: the part of `used` that the kernel could drop.
+            highest: the highest charge ever; None if the kernel does not count it.
         """
         self.bytes = max(self.bytes, used - droppable)
         if highest is not None and highest > self._highest:

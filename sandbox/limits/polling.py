@@ -1,4 +1,4 @@
-"""The stand-in for control groups where none can be had: looks at a job's processes again and again, and says so."""
+"""Polling, the substitute for control groups where none are available: it samples a job's processes."""
 
 import itertools
 import math
@@ -13,15 +13,15 @@ from sandbox.limits.controller import Control, Usage, Wrapping
 
 TICK_MS = 50
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-_INODE_BYTES = 1024  # what the kernel holds for an empty file of a tmpfs, about
+_INODE_BYTES = 1024  # about what the kernel needs for an empty file of a tmpfs
 _turn = itertools.count()
 
 
 class PollingController:
-    """Memory and CPU seconds as last seen, processes by a resource limit, processors by affinity."""
+    """Samples memory and CPU seconds, limits processes by a resource limit and processors by affinity."""
 
     how = "sampled"
-    # The last two hold memory that no process needs to map.
+    # Memory from the last two need not be mapped by a process, and would not be counted.
     refused_calls: tuple[str, ...] = ("sched_setaffinity", "memfd_create", "shmget")
 
     def __init__(self, why: str) -> None:
@@ -30,7 +30,7 @@ class PollingController:
             f"cpu_seconds: sampled every {TICK_MS} ms, {why}",
             f"cpus: whole processors by affinity, {why}",
         )
-        # Older kernels count all processes of the user on the machine, in and outside of the sandbox.
+        # Older kernels count all processes of the user, also those outside of the sandbox.
         old = tuple(int(part) for part in platform.release().split(".")[:2]) < (5, 14)
         self.missing: tuple[str, ...] = (
             ("processes: this kernel (older than 5.14) counts them for the whole user",)
@@ -42,7 +42,7 @@ class PollingController:
         return _Watch(limits, limit_processes=not self.missing)
 
     def sweep(self) -> None:
-        """Nothing is ever left."""
+        """Do nothing: polling creates nothing on the machine."""
 
 
 class _Watch:
@@ -50,7 +50,7 @@ class _Watch:
 
     def __init__(self, limits: Limits, *, limit_processes: bool) -> None:
         self._limits = limits
-        # Process 1 of the namespace belongs to the same user if we are not root.
+        # If we are not root, process 1 of the namespace counts too: it has the same user.
         most = limits.processes + (os.geteuid() != 0)
         self.rlimit_processes: int | None = most if limit_processes else None
         self._main = self._init = 0
@@ -74,7 +74,7 @@ class _Watch:
         limit = int(self._limits.memory_gb * 2**30)
         in_files = _tmpfs_bytes(self._main)
         memory = sum(_resident_bytes(pid) for pid in processes) + in_files
-        if memory > limit:  # shared pages were counted once a process: look closer
+        if memory > limit:  # shared pages were counted once per process: measure exactly
             anonymous, shared = 0, 0
             for pid in processes:
                 private_part, shared_part = _proportional_bytes(pid)
@@ -88,13 +88,13 @@ class _Watch:
         return self._usage
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to remove."""
 
 
 def _tree(init: int) -> dict[int, int]:
-    """Return the CPU ticks, with those of reaped children, of every process below `init` and of itself.
+    """Return pid → CPU ticks, including those of reaped children, for `init` and all its descendants.
 
-    An orphan of a pid namespace becomes a child of its process 1, so that nothing leaves this tree.
+    No process can leave this tree: an orphan becomes a child of process 1 of its pid namespace.
     """
     children: dict[int, list[int]] = defaultdict(list)
     ticks: dict[int, int] = {}
@@ -121,7 +121,7 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _proportional_bytes(pid: int) -> tuple[int, int]:
-    """Return a process's share of anonymous and of shared memory; shared pages are divided by their users."""
+    """Return a process's share of anonymous and of shared memory: each page divided by the number of its users."""
     found = _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss_Anon", "Pss_Shmem")
     return found.get("Pss_Anon", 0) * 1024, found.get("Pss_Shmem", 0) * 1024
 
@@ -136,7 +136,7 @@ def _kilobytes(file: Path, *names: str) -> dict[str, int]:
 
 
 def _tmpfs_bytes(pid: int) -> int:
-    """Return what the files in the job's /tmp and /dev/shm hold in memory."""
+    """Return the memory of the files in the job's /tmp and /dev/shm."""
     total = 0
     for folder in ("tmp", "dev/shm"):
         try:

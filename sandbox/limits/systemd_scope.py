@@ -1,7 +1,7 @@
-"""Control groups for an ordinary user through the user's own systemd: a transient scope around each job.
+"""Control groups for an ordinary user by the user's systemd: a transient scope for each job.
 
-Written from systemd-run(1) and systemd.resource-control(5) of version 252; the machine this was developed on has no
-systemd running, so that only the commands and the keeper were run there.
+This follows systemd-run(1) and systemd.resource-control(5) of version 252. It was developed on a machine without a
+running systemd, where only the commands and the keeper could be tested.
 """
 
 import itertools
@@ -16,18 +16,18 @@ from sandbox.limits import cgroup
 from sandbox.limits.controller import Control, Controller, Usage, Wrapping
 from sandbox.limits.memory_peak import MemoryPeak
 
-_OURS = 3  # processes in the scope that are not the job's: bubblewrap twice, and the keeper
+_OURS = 3  # processes in the scope beside the job's: two of bubblewrap, and the keeper
 _PROBE = 'cd "/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)" && cat memory.max pids.max cpu.max'
 _PROBE_LIMITS = Limits(wall_seconds=1.0, memory_gb=0.0625, processes=13, cpus=0.5)
 _PROBE_ANSWER = "67108864\n16\n50000 100000\n"
 _serial = itertools.count()
 
-# A scope goes when its last process ends, and its counters with it. The keeper lives until we close its pipe.
+# A scope disappears with its last process, and so do its counters. The keeper lives until we close its pipe.
 _KEEPER = 'cat <"/proc/self/fd/$1" >/dev/null 2>&1 & shift && exec /usr/bin/env -i "$@"'
 
 
 def find() -> Controller | None:
-    """Return scopes, if this user's systemd makes one and the kernel then shows the limits that were asked for."""
+    """Return the controller, None unless the user's systemd creates a scope with the requested limits."""
     program = shutil.which("systemd-run")
     if program is None or os.geteuid() == 0 or "XDG_RUNTIME_DIR" not in os.environ:
         return None
@@ -37,12 +37,12 @@ def find() -> Controller | None:
         command = [*scopes.command("probe", _PROBE_LIMITS), "/bin/sh", "-c", _PROBE]
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None  # no user manager answers: this way is not open here
+        return None  # no user manager answers
     return scopes if answer == _PROBE_ANSWER else None
 
 
 class SystemdScopes:
-    """The transient scopes of the user's manager."""
+    """Creates transient scopes by the user's systemd."""
 
     how = "cgroup v2 by systemd-run --user --scope"
     inexact: tuple[str, ...] = ()
@@ -54,14 +54,14 @@ class SystemdScopes:
         self.version = version
 
     def command(self, label: str, limits: Limits) -> tuple[str, ...]:
-        """Return what starts another command in a scope with `limits`; it becomes that command, it does not fork."""
+        """Return the words that start a command in a scope with `limits`. They exec the command and do not fork."""
         properties = [
             f"MemoryMax={int(limits.memory_gb * 2**30)}",
             "MemorySwapMax=0",
             f"TasksMax={limits.processes + _OURS}",
             f"CPUQuota={limits.cpus * 100:.0f}%",
         ]
-        if self.version >= 253:  # scopes know it since then, and would take our own processes down with the job's
+        if self.version >= 253:  # since then, scopes would kill our own processes with the job's by default
             properties.append("OOMPolicy=continue")
         unit = f"--unit=autocentaur-{os.getpid()}-{next(_serial)}.scope"
         options = [option for value in properties for option in ("--property", value)]
@@ -77,11 +77,11 @@ class SystemdScopes:
         return KeptScope(self.command(label, limits), manager, limits)
 
     def sweep(self) -> None:
-        """Nothing is ever left: scopes end with their processes."""
+        """Do nothing: scopes end with their processes."""
 
 
 class KeptScope:
-    """One scope, and the keeper that lets it outlive the job until its counters are read."""
+    """A scope with a keeper, which makes it outlive the job until the counters are read."""
 
     rlimit_processes: int | None = None
 

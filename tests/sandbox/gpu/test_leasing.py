@@ -78,7 +78,7 @@ def test_jobs_that_wait_for_each_other_share_a_gpu_and_give_it_back(tmp_path: Pa
 
 def test_a_gpu_that_is_not_there_is_said_before_any_trial(tmp_path: Path) -> None:
     inside = Recorder("0")
-    with pytest.raises(SandboxUnavailableError, match="no job can have GPU 7: there is no GPU"):
+    with pytest.raises(SandboxUnavailableError, match="no job can use GPU 7: there is no GPU"):
         GpuLeasingSandbox(inside, ("0", "7"), Leases(tmp_path))
     assert inside.closed
 

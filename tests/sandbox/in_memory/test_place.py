@@ -59,7 +59,7 @@ def test_where_nothing_fits_it_is_a_disk_and_the_reason_is_said(
     assert made.folder.parent == temporary
     assert "of memory are free" in made.lacking
     monkeypatch.setattr(place, "_mounted", lambda _: False)
-    assert "there is no" in place.make(1 << 20, tmp_path / "nowhere").lacking
+    assert "cannot be used" in place.make(1 << 20, tmp_path / "nowhere").lacking
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
