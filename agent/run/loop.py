@@ -2,10 +2,10 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agent.edits.edit import Unchanged
-from agent.errors import AgentError, JournalError, ModelBudgetSpentError
+from agent.errors import AgentError, ModelBudgetSpentError
 from agent.execution.executor import Attempt
 from agent.execution.judge import far_below_flags, seed_flags
 from agent.execution.speed.guard import with_speed_check
@@ -51,17 +51,17 @@ class TrialByTrial:
         """
         run = self.run
         if run.history.pending is not None:  # a process that is gone has begun it
-            self._ledger = self._ledger.plus(_run_pending(run, 0.0))
+            pending = PendingTrial(run.history.pending, run.source_of(run.history.pending))
+            self._ledger = self._ledger.plus(_run_pending(run, pending, 0.0))
             return None
         if run.history.opened is not None and run.history.repeating is None and run.slices is not None:
             publish_on_slice(run, run.slices)
         self._ledger = run_wanted(run, self._ledger)
         end = _end(run, self._ledger, self._n_before)
         began = run.clock.monotonic()
-        if end is None:
-            reached = _start_next(run, self._ledger, self._ahead)
-            end = End(Ending.DONE, reached) if reached is not None else None
-        if end is not None:
+        started = end or _start_next(run, self._ledger, self._ahead)
+        if isinstance(started, End):
+            end = started
             if end.ending in (Ending.DONE, Ending.NOTHING_RAN):
                 run_final(run)
                 end = replace(end, ending=_done_or_nothing(run, self._n_before))
@@ -69,8 +69,16 @@ class TrialByTrial:
             return end
         proposing_seconds = run.clock.monotonic() - began
         self._ahead = _think_ahead(run, self._ledger)
-        self._ledger = self._ledger.plus(_run_pending(run, proposing_seconds))
+        self._ledger = self._ledger.plus(_run_pending(run, started, proposing_seconds))
         return None
+
+
+@dataclass(frozen=True)
+class PendingTrial:
+    """The trial in flight, with its script: the edit is applied once, and whoever needs the text is given it."""
+
+    trial: Trial
+    source: str
 
 
 class Thought:
@@ -104,10 +112,12 @@ def _rebuild(run: OpenRun) -> None:
     """Bring git, worktree and table in line with the journal: they are derived from it."""
     known = run.repo.tags(run.run_id)
     for trial in run.history.trials:
-        if trial.kept:
-            run.sources[trial.number] = run.source_of(trial)
-        if trial.number not in known:
-            known[trial.number] = _commit(run, trial, known)
+        if trial.kept or trial.number not in known:
+            source = run.source_of(trial)
+            if trial.kept:
+                run.sources[trial.number] = source
+            if trial.number not in known:
+                known[trial.number] = _commit(run, trial, source, known)
         if not trial.kept:
             run.paths.trial(trial.number).artifact.unlink(missing_ok=True)
     if run.history.incumbent is not None:
@@ -140,8 +150,8 @@ def _for_trials(run: OpenRun) -> Budget:
     return for_trials(run.budget, closing_runs(run.keeper.rule, run.final_runs), run.history.trials)
 
 
-def _start_next(run: OpenRun, ledger: Ledger, ahead: Thought | None) -> str | None:
-    """Ask for the next proposal and journal it, before anything of it runs; return why there can be none."""
+def _start_next(run: OpenRun, ledger: Ledger, ahead: Thought | None) -> PendingTrial | End:
+    """Ask for the next proposal and journal it, before anything of it runs; if there can be none, return why."""
     number = len(run.history.trials)
     incumbent = run.history.incumbent
     if incumbent is None:
@@ -156,11 +166,11 @@ def _start_next(run: OpenRun, ledger: Ledger, ahead: Thought | None) -> str | No
             else:
                 proposal, parent = run.proposer.propose(_context(run, ledger, incumbent)), incumbent.number
         except ModelBudgetSpentError as reached:
-            return str(reached)
+            return End(Ending.DONE, str(reached))
     event = TrialStarted(number, parent, proposal, run.clock.now())
     run.journal.append(event)
-    run.history.add(event)
-    return None
+    trial = run.history.add(event)
+    return PendingTrial(trial, run.source_of(trial))
 
 
 def _context(run: OpenRun, ledger: Ledger, incumbent: Trial) -> Context:
@@ -190,17 +200,15 @@ def _think_ahead(run: OpenRun, ledger: Ledger) -> Thought | None:
     return None if then.spent(_for_trials(run)) else Thought(run.proposer, _context(run, then, incumbent))
 
 
-def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:
+def _run_pending(run: OpenRun, pending: PendingTrial, proposing_seconds: float) -> Trial:
     """Execute the trial in flight, journal what it came to, and commit it."""
-    trial = run.history.pending
-    if trial is None:
-        raise JournalError("no trial is in flight")
+    trial = pending.trial
     began = run.clock.monotonic()
     run.observer.started(trial)
     if trial.proposal.refused is not None:
         outcome = Outcome(trial.proposal.refused, None, reason=trial.proposal.reason)
     else:
-        outcome = _execute(run, trial)
+        outcome = _execute(run, pending)
     before = proposing_seconds + sum(void.seconds for void in trial.voids)  # void attempts of a killed process
     outcome = replace(outcome, total_seconds=round(before + run.clock.monotonic() - began, 3))
     previous = run.history.incumbent
@@ -212,16 +220,14 @@ def _run_pending(run: OpenRun, proposing_seconds: float) -> Trial:
         run.told.take(finished, run.keeper.sigma)
     if run.pruner is not None:
         run.pruner.take(finished)
-    _settle(run, finished)
+    _settle(run, finished, pending.source)
     run.observer.finished(finished, previous)
     return finished
 
 
-def _execute(run: OpenRun, trial: Trial) -> Outcome:
+def _execute(run: OpenRun, pending: PendingTrial) -> Outcome:
     """Execute the trial's script, and judge what came of it against the incumbent as it is now."""
-    source = run.source_of(trial)
-    if trial.parent is not None:
-        (run.paths.worktree / run.task.script).write_text(source)
+    trial, source = pending.trial, pending.source
     train_seed = trial.proposal.train_seed
     attempt = Attempt(
         source=source,
@@ -246,22 +252,21 @@ def _execute(run: OpenRun, trial: Trial) -> Outcome:
     return run.keeper.judged(outcome, train_seed)
 
 
-def _settle(run: OpenRun, trial: Trial) -> None:
-    """Derive commit, tag, branch, worktree and table from a finished trial."""
-    source = run.source_of(trial)
+def _settle(run: OpenRun, trial: Trial, source: str) -> None:
+    """Derive commit, tag, branch, worktree and table from a finished trial with this script."""
     if trial.kept:
         run.sources[trial.number] = source
     else:
         run.paths.trial(trial.number).artifact.unlink(missing_ok=True)
     parents = {} if trial.parent is None else {trial.parent: run.repo.find(f"{run.run_id}/{trial.parent:04d}")}
-    sha = _commit(run, trial, parents)
+    sha = _commit(run, trial, source, parents)
     if run.history.incumbent is not None:
         run.repo.check_out(run.run_id, run.paths.worktree)
     append_result(run.paths.results_tsv, run.task.metric, trial, sha)
 
 
-def _commit(run: OpenRun, trial: Trial, hashes: Mapping[int, str]) -> str:
-    files = {**run.task.files, run.task.script: run.source_of(trial).encode()}
+def _commit(run: OpenRun, trial: Trial, source: str, hashes: Mapping[int, str]) -> str:
+    files = {**run.task.files, run.task.script: source.encode()}
     parent = None if trial.parent is None else hashes[trial.parent]
     commit = commit_of(
         trial,

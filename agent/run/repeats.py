@@ -102,7 +102,7 @@ def _train(run: OpenRun, repeat: Repeat) -> Outcome:
     trial = run.history.trials[repeat.trial]
     paths = run.paths.trial(trial.number).repeat(repeat.seed)
     attempt = Attempt(
-        source=run.source_of(trial),
+        source=run.sources[trial.number],
         paths=paths,
         label=f"{run.run_id}/{trial.number:04d}/{paths.root.name}",
         number=trial.number,

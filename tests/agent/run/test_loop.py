@@ -127,6 +127,36 @@ def test_what_cannot_run_costs_nothing_and_is_a_trial_all_the_same(open_run: Ope
     assert not run.paths.trial(1).files.exists()
 
 
+def test_an_edit_is_applied_once_and_the_worktree_shows_the_incumbent_until_the_verdict(
+    open_run: OpenRunWith, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied: list[Assignments] = []
+    shown: list[str] = []
+    apply = Assignments.apply
+
+    class Looking:
+        """A sandbox that looks at the worktree while trial 1 trains."""
+
+        def run(self, job: Job) -> Execution:
+            if job.label == "r/0001/train":
+                shown.append((run.paths.worktree / "train.py").read_text())
+            return sandbox.run(job)
+
+        def close(self) -> None:
+            pass
+
+    def counted(self: Assignments, source: str) -> str:
+        applied.append(self)
+        return apply(self, source)
+
+    monkeypatch.setattr(Assignments, "apply", counted)
+    run = open_run(Scripted(proposal(BETTER)), trials=2, box=Looking())
+    run_trials(run)
+    assert applied == [BETTER]
+    assert shown == [run.task.source]
+    assert (run.paths.worktree / "train.py").read_text() == apply(BETTER, run.task.source)
+
+
 def test_an_edit_without_effect_is_not_kept(open_run: OpenRunWith) -> None:
     source = (Path(__file__).parents[2] / "tasks" / "bigram_plain" / "train.py").read_text()
     run = open_run(Scripted(proposal(WholeFile(source + "# nothing\n"))), trials=2)
