@@ -164,3 +164,23 @@ def test_an_old_attribution_is_written_and_exported_without_running_anything(old
     assert Path(said["patch"]).read_text() == (MADE / "expected" / "slow" / "minimal.patch").read_text()
     branch = subprocess.run(["git", "show", "tonight:train.py"], cwd=own, capture_output=True, text=True, check=True)
     assert branch.stdout == Path(said["minimal"]).read_text()
+
+
+def test_the_control_of_an_earlier_version_is_read_verified_and_resumed(old: Zygote) -> None:
+    """It was mode centaur with the model echo, in run.json and in commits; the words of commits are the same now."""
+    task = str(Path(__file__).parent / "tasks" / "instant")
+    search = ["run", "--task", task, "--mode", "centaur:echo", "--llm-every", "2", "--llm-warmup", "1"]
+    assert old.agent(*search, "--name", "control", "--trials", "3") == 0, old.said
+    path = old.runs.run("control").run_json
+    document = json.loads(path.read_text())
+    assert (document["config"]["mode"], document["config"]["model"]) == ("centaur:echo", None)
+    document["config"] |= {"mode": "centaur", "model": "echo"}
+    path.write_text(json.dumps(document))
+    assert json_of(old, "log", "control")["mode"] == "centaur:echo"
+    assert old.agent("resume", "control", "--trials", "5") == 0, old.said
+    assert [trial["origin"] for trial in json_of(old, "log", "control")["trials"]][2::2] == ["echo", "echo"]
+    assert old.agent("log", "control", "--verify") == 0, old.said
+    command = ["git", "-c", "safe.directory=*", "--git-dir", str(old.runs.repo), "log", "-1", "--format=%B"]
+    said = subprocess.run([*command, "control/0004"], capture_output=True, text=True, check=True).stdout
+    assert "\nMode: centaur\n" in said
+    assert "\nModel: echo\n" in said

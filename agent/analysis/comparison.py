@@ -7,8 +7,7 @@ from typing import Any
 
 from agent.errors import JournalError, UsageError
 from agent.files import read_json
-from agent.modes.model_choice import ECHO
-from agent.modes.registry import NOISE, check_mode
+from agent.modes.registry import mode_named, searching_mode, unused_options
 from agent.run.resume import RAISABLE, raise_of, with_raises
 from agent.store import run_config
 from agent.store.atomic_file import write_durably
@@ -27,7 +26,7 @@ class Comparison:
     """Runs of one task that differ in mode and seed alone."""
 
     name: str
-    modes: tuple[str, ...]  # as the user named them, `centaur:echo` among them; the first is the reference
+    modes: tuple[str, ...]  # the first is the reference
     n_seeds: int  # 0, 1, ...
     config: RunConfig  # of all runs; mode and seed in it mean nothing
 
@@ -41,8 +40,7 @@ class Comparison:
     def configs(self) -> Iterator[RunConfig]:
         """Yield the configuration of every run, mode by mode. Raises UsageError if a name is too long for one."""
         for mode in self.modes:
-            plain, _, model = mode.partition(":") if mode == f"centaur:{ECHO}" else (mode, "", "")
-            own = {"mode": plain, **({"model": ECHO, "base_url": None} if model else {})}
+            own = {"mode": mode, **({} if mode_named(mode).needs_model else {"model": None, "base_url": None})}
             for seed in range(self.n_seeds):
                 yield run_config.checked(
                     **{**asdict(self.config), **own, "run_id": self.run_id(mode, seed), "seed": seed}
@@ -102,9 +100,7 @@ def begun(runs: RunsFolder, config: RunConfig, modes: str, n_seeds: int) -> Comp
 def _checked_modes(modes: str) -> tuple[str, ...]:
     names = [name.strip() for name in modes.split(",")]
     for name in names:
-        if name == NOISE:
-            raise UsageError(f"--modes {modes}: {NOISE} searches nothing; use `agent noise`")
-        check_mode(name.removesuffix(f":{ECHO}") if name == f"centaur:{ECHO}" else name)
+        searching_mode(name)
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"--modes {modes}: {twice[0]} is there twice")
     return tuple(names)
@@ -155,7 +151,8 @@ def _check_run(comparison: Comparison, config: RunConfig, runs: RunsFolder) -> N
     paths = runs.run(config.run_id)
     run_config.refuse_retired(paths.run_json)
     stored = run_config.load(paths.run_json)
-    differing = {name for name in _differing(stored, config) if name not in RAISABLE}
+    unused = unused_options(mode_named(config.mode))
+    differing = {name for name in _differing(stored, config) if name not in RAISABLE and name not in unused}
     if differing or any(getattr(stored, name) != getattr(config, name) for name in _OWN):
         raise UsageError(
             f"the run {config.run_id} is not of this comparison ({', '.join(sorted(differing)) or 'mode'} differ); "

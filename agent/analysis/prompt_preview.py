@@ -5,9 +5,10 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.llm.model import Completion, Message, Schema
+from agent.modes.mode import searched
 from agent.modes.model_choice import context_tokens_of, needs_model
 from agent.modes.proposer import Context
-from agent.modes.registry import build_proposer, searched
+from agent.modes.registry import build_proposer
 from agent.modes.told import followed
 from agent.run.resume import at_trial
 from agent.store.journal import read_history

@@ -116,7 +116,7 @@ def compare(
 ) -> None:
     """Compare modes on a task: --modes begins or goes on, --resume goes on, and without them the tables are shown."""
     from agent.analysis import comparison as comparisons
-    from agent.modes.registry import refuse_unheeded
+    from agent.modes.registry import refuse_unused_options
     from agent.trials.budget import seconds
 
     folder, more = runs_folder(runs), _Written(report, png, force)
@@ -141,7 +141,7 @@ def compare(
             llm_warmup=llm_warmup, derived=derived,
         )  # fmt: skip
         comparison = comparisons.begun(folder, base, modes, seeds)
-        refuse_unheeded(comparison.modes, given(ctx))
+        refuse_unused_options(comparison.modes, given(ctx))
         _run(comparison, folder, minus, more, json_=json_)
     elif resume is not None:
         _run(comparisons.load(folder, resume).raised(caps), folder, minus, more, json_=json_)

@@ -63,7 +63,7 @@ def run(
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
     model: Annotated[
-        str | None, typer.Option(metavar="M", envvar="OPENAI_MODEL", help="Model name, replay:FILE, or echo.")
+        str | None, typer.Option(metavar="M", envvar="OPENAI_MODEL", help="Model name, or replay:FILE.")
     ] = None,
     base_url: Annotated[
         str | None, typer.Option(metavar="URL", envvar="OPENAI_BASE_URL", help="OpenAI-compatible endpoint.")
@@ -111,15 +111,14 @@ def run(
     json_: Json = False,
 ) -> None:
     """Search: propose, train in a sandbox, score, commit or revert, until a budget is spent."""
-    from agent.modes.model_choice import name_of
-    from agent.modes.registry import check_mode, refuse_unheeded
+    from agent.modes.registry import refuse_unused_options, searching_mode
     from agent.store import run_config
     from agent.store.run_config import keep_options
     from agent.store.stored_run import noise_options
     from agent.trials.budget import seconds
 
-    check_mode(mode)
-    refuse_unheeded([name_of(mode, model)], given(ctx))
+    needs_model = searching_mode(mode).needs_model
+    refuse_unused_options([mode], given(ctx))
     folder, checked = start_of(task, profile, runs, from_, option="--from")
     begin(checked, from_, runs, trusted=trust)
     if trials is None and budget is None and wall is None:
@@ -128,7 +127,7 @@ def run(
     once = checked.budget.charge_seconds
     in_time = [t / once for t in (train_seconds, wall_seconds) if t and once]
     n_trials = min((n for n in (trials, *in_time) if n), default=0)
-    dollars, price_source = price_of(price, model, base_url)
+    dollars, price_source = price_of(price, model, base_url) if needs_model else (None, None)
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{run_config.in_a_name(mode)}-s{seed}",
         mode=mode,
@@ -145,8 +144,8 @@ def run(
         sandbox=sandbox,
         accept_unenforced=tuple(accept_unenforced),
         gpus=tuple(gpus.split(",")) if gpus else (),
-        model=whole_name(model),
-        base_url=base_url,
+        model=whole_name(model) if needs_model else None,
+        base_url=base_url if needs_model else None,
         derived=derived,
         hints=hints,
         llm_share=llm_share,
@@ -233,14 +232,13 @@ def noise(
     json_: Json = False,
 ) -> None:
     """Measure the noise: the baseline, or a trial, under several training seeds, and its standard deviation."""
-    from agent.modes.registry import NOISE
     from agent.store import run_config
 
     folder, checked = start_of(task, profile, runs, trial, option="a trial")
     begin(checked, trial, runs, trusted=trust)
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-noise",
-        mode=NOISE,
+        mode=run_config.NOISE_MODE,
         of_trial=full_name(runs, trial),
         **settings_of(folder, checked),
         keep="baseline",

@@ -85,7 +85,7 @@ def check_trackers(config: "RunConfig") -> None:
 
 
 def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End") -> None:
-    from agent.modes.registry import NOISE
+    from agent.modes.registry import mode_named
     from agent.report import run_summary
     from agent.report.run_summary import noise_summary
     from agent.report.terminal import columns_of, sentences
@@ -99,7 +99,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
         return
     print(f"\n{end.reason}")
     metric = run.task.metric
-    if config.mode == NOISE:
+    if mode_named(config.mode).measures_noise:
         print("\n".join(noise_summary(run.history.trials, metric)))
         return
     lines = run_summary.summary(run.history, metric, run.keeper, _pool(run))

@@ -11,12 +11,14 @@ from agent.edits.assignments import Assignments, read_constants
 from agent.edits.guard import fingerprint
 from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
-from agent.modes.numeric import NumericProposer
+from agent.modes.mode import ModeInputs, briefing_of
+from agent.modes.numeric import NumericProposer, cma_host
 from agent.modes.prompting.centaur_prompt import Turn, openings
 from agent.modes.prompting.configuration_reply import ConfigurationCheck, decided
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context, Proposer
 from agent.search.cmaes import CMAState
+from agent.store.run_config import RunConfig
 from agent.trials.trial import Origin, Proposal
 
 
@@ -103,3 +105,20 @@ class EchoProposer:
             fingerprint=fingerprint(edit.apply(context.source)),
             shown=point.params,
         )
+
+
+def build(inputs: ModeInputs) -> Proposer:
+    """Return the proposer of centaur."""
+    host, state = cma_host(inputs.config, inputs.task)
+    prompts, briefing = PromptSet.load("centaur"), briefing_of(inputs.task)
+    return CentaurProposer(host, state, inputs.model_for, prompts, briefing, turns=_turns(inputs.config))
+
+
+def build_control(inputs: ModeInputs) -> Proposer:
+    """Return the proposer of centaur's control."""
+    host, _ = cma_host(inputs.config, inputs.task)
+    return EchoProposer(host, _turns(inputs.config))
+
+
+def _turns(config: RunConfig) -> Turns:
+    return Turns(config.seed, config.llm_share, config.llm_warmup, config.llm_every)

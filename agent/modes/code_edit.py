@@ -5,22 +5,27 @@ from collections.abc import Callable, Iterator, Sequence
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.codec import Chain
 from agent.edits.edit import Params, Unchanged
-from agent.edits.formats import SEARCH_REPLACE, EditFormat
-from agent.edits.guard import Guard, fingerprint
+from agent.edits.formats import FORMATS, SEARCH_REPLACE, EditFormat
+from agent.edits.guard import Guard, fingerprint, imports_of
 from agent.errors import EditError
 from agent.execution.smoke_test import Rehearse
 from agent.llm.model import Message, Model, Schema
 from agent.llm.prompt_templates import PromptSet
+from agent.modes.mode import ModeInputs, briefing_of
+from agent.modes.model_choice import is_embedded
 from agent.modes.prompting.code_edit_reply import Change, Review
 from agent.modes.prompting.dialogue import Exchange, converse
 from agent.modes.prompting.trial_digest import NOTHING, Briefing, Memory, quoted_log
 from agent.modes.proposer import Context, Proposer
+from agent.text import read_tail
 from agent.trials.trial import Origin, Proposal, Status, Trial
 
 HISTORY_LINES = (40, 12, 0)  # of kept and of other trials each; fewer where the prompt does not fit
 LOG_LINES = 12  # of the last trial
 SIZE = "DEVICE_BATCH_SIZE"
 """Sequences of one forward pass: it costs memory, and the gradients of a step add up to the same if it is halved."""
+
+SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its model
 
 
 class CodeEditProposer:
@@ -178,3 +183,22 @@ def halved(last: Trial, context: Context) -> Proposal | None:
         params=params,
         fingerprint=fingerprint(source),
     )
+
+
+def build(inputs: ModeInputs) -> Proposer:
+    """Return the proposer of this mode."""
+    config, task, paths = inputs.config, inputs.task, inputs.paths
+    form = FORMATS[config.edit_format or ("lines" if is_embedded(config, inputs.api_key) else "search-replace")]
+    required = ("load",) if task.score.kind == "held_out" else ()
+    saves = (SAVED_TO,) if required and f'"{SAVED_TO}"' in task.source else ()
+    model_edits = CodeEditProposer(
+        inputs.model_for,
+        PromptSet.load("code_edit", answer_format=form.name),
+        briefing_of(task),
+        Guard(required, imports_of(task.source, task.frozen), saves, known=task.source),
+        attempts=config.attempts,
+        form=form,
+        rehearse=inputs.rehearse,
+        log_of=lambda number: read_tail(paths.trial(number).log) or read_tail(paths.trial(number).smoke.log),
+    )
+    return MendingProposer(model_edits)

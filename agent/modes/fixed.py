@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from agent.edits.assignments import read_constants
 from agent.llm.model import Message, Model
 from agent.llm.prompt_templates import PromptSet
+from agent.modes.mode import ModeInputs, briefing_of
 from agent.modes.numeric import Experience
 from agent.modes.prompting.configuration_reply import ConfigurationCheck, decided
 from agent.modes.prompting.space_text import as_json, products, shortlist, table
@@ -58,3 +59,9 @@ class FixedProposer:
             }
             system = self._prompts.fill("system", {"goal": briefing.goal, "limits": briefing.limits})
             yield [Message("system", system), Message("user", self._prompts.fill("user", values))]
+
+
+def build(inputs: ModeInputs) -> FixedProposer:
+    """Return the proposer of this mode."""
+    task = inputs.task
+    return FixedProposer(inputs.model_for, PromptSet.load("fixed"), briefing_of(task), task.memory_model)

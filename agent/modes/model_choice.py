@@ -9,38 +9,27 @@ from agent.llm.model import Model
 from agent.llm.openai_model import OpenAIModel, Patience, describe_endpoint
 from agent.llm.prices import Price
 from agent.llm.recording import WINDOW, RecordedModel
+from agent.modes.registry import find_mode
 from agent.store.run_config import RunConfig
 from agent.text import Say
 
 RECORDING = "replay:"  # --model replay:FILE
-ECHO = "echo"  # --model echo: no model, the incumbent handed back
 
 
 def needs_model(config: RunConfig) -> bool:
-    """Return whether the mode talks to a language model."""
-    return config.mode in ("centaur", "fixed", "code-edit") and not is_echo(config)
-
-
-def is_echo(config: RunConfig) -> bool:
-    """Return whether the incumbent is handed back in place of a model's answers: the control of a hybrid."""
-    return config.mode == "centaur" and config.model == ECHO
+    """Return whether the run's mode talks to a language model; False for a mode of another version."""
+    mode = find_mode(config.mode)
+    return mode is not None and mode.needs_model
 
 
 def model_name(config: RunConfig) -> str | None:
     """Return the name under which commits know the run's model, without opening it; None if it asks none."""
-    if is_echo(config):
-        return ECHO
     if not needs_model(config):
         return None
     if config.model is None:
         return local_model.NAME
     is_recording = config.model.startswith(RECORDING)
     return f"{RECORDING}{Path(config.model).name}" if is_recording else config.model
-
-
-def name_of(mode: str, model: str | None) -> str:
-    """Return the mode as comparisons name it: the control of centaur has a name of its own."""
-    return f"{mode}:{ECHO}" if (mode, model) == ("centaur", ECHO) else mode
 
 
 def is_embedded(config: RunConfig, api_key: str | None) -> bool:
@@ -76,8 +65,11 @@ def build_model(
     Raises:
         UsageError, MissingRequirementError, ModelError: there is no such model here; the message says what to do.
     """
-    if config.model == ECHO:
-        raise UsageError(f"--model {ECHO} is the control of --mode centaur; {config.mode} needs a model that answers")
+    control = find_mode(f"{config.mode}:{config.model}")
+    if control is not None:
+        raise UsageError(
+            f"--model {config.model}: that is a mode of its own; give --mode {control.name} and no --model"
+        )
     if config.model is not None and config.model.startswith(RECORDING):
         return RecordedModel(Path(config.model.removeprefix(RECORDING)), n_replies_used)
     if config.base_url is None and api_key is None:

@@ -1,14 +1,20 @@
 """The numeric modes: a searcher, re-driven from the journal, whose point is written into the script."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params
 from agent.edits.guard import fingerprint
+from agent.modes.mode import ModeInputs, search_space, search_start
 from agent.modes.prompting.space_text import changes, params_of
 from agent.modes.proposer import Context
+from agent.modes.searchers import build_searcher
+from agent.search.cmaes import CMAESearcher, CMAState
 from agent.search.memory_model import Estimate, Memory
-from agent.search.searcher import Searcher
+from agent.search.searcher import HintedSearcher, Searcher
+from agent.store.run_config import RunConfig
+from agent.task.task import Task
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 
 OF_A_SEARCH = (Origin.SEARCHER, Origin.LLM, Origin.ECHO)  # each of these trials was one `ask`
@@ -40,6 +46,29 @@ class NumericProposer:
     def estimate(self, params: Params) -> Estimate | None:
         """Return the memory that `params` will need, as far as the last proposal knew; None if that cannot be told."""
         return self._catch_up.estimate(params)
+
+
+def build_searching(inputs: ModeInputs) -> NumericProposer:
+    """Return the proposer of a mode that is a searcher alone."""
+    config, task = inputs.config, inputs.task
+    searcher = build_searcher(config.mode, search_space(config, task), search_start(config, task), config.seed)
+    return _around(searcher, config, task)
+
+
+def cma_host(config: RunConfig, task: Task) -> tuple[NumericProposer, Callable[[], CMAState]]:
+    """Return the proposer around the CMA-ES of a run, and how to read its state.
+
+    A hybrid asks it for every point, and a report drives it again.
+    """
+    searcher = CMAESearcher(search_space(config, task), search_start(config, task), config.seed)
+    return _around(searcher, config, task), searcher.state
+
+
+def _around(searcher: Searcher, config: RunConfig, task: Task) -> NumericProposer:
+    """Return the proposer around a searcher, with a memory model and hints if the task declares them."""
+    if config.hints:
+        searcher = HintedSearcher(searcher, search_start(config, task))
+    return NumericProposer(searcher, task.memory_model())
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from agent.execution.smoke_test import Smoke
 from agent.llm.model import Model
 from agent.llm.recording import Transcript, cut_recording
 from agent.llm.spending_cap import CappedModel
-from agent.modes.model_choice import ECHO, build_model, is_echo, needs_model
-from agent.modes.registry import build_proposer, check_mode, searched
+from agent.modes.mode import searched
+from agent.modes.model_choice import build_model, needs_model
+from agent.modes.registry import build_proposer, mode_named
 from agent.run.open_run import Observer, OpenRun
 from agent.run.resume import (
     image_to_go_on_in,
@@ -88,7 +89,7 @@ def start_run(
         UsageError, TaskError: the request is wrong; nothing was written.
         MissingRequirementError, SandboxError: the machine lacks something; nothing was written.
     """
-    check_mode(config.mode)
+    mode_named(config.mode)
     if config.smoke_on == "gpu" and not config.gpus:
         raise UsageError("--smoke-on gpu: name the GPUs of this run with --gpus")
     task = load_task(config, runs)
@@ -204,7 +205,8 @@ def _open(
         model = _model(config, history, host, build_model) if needs_model(config) else None
         if model is not None:
             stack.callback(model.close)
-        smoke = _smoke(config, executor, paths, host.say) if config.mode == "code-edit" and config.smoke else None
+        rehearses = "smoke" in mode_named(config.mode).options and config.smoke
+        smoke = _smoke(config, executor, paths, host.say) if rehearses else None
         proposer = build_proposer(config, task, model, paths, host.api_key, rehearse=smoke)
         runs.prepare()
         repo = TrialRepo(runs.repo)
@@ -224,7 +226,7 @@ def _open(
         yield OpenRun(
             run_id=config.run_id,
             mode=config.mode,
-            model_name=model.name if model else ECHO if is_echo(config) else None,
+            model_name=model.name if model else None,
             space=searched(config, task),
             paths=paths,
             journal=journal,

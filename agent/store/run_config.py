@@ -40,6 +40,12 @@ RETIRED_VALUES: Mapping[tuple[str, str], str] = {
 }
 """Values with which no run can go on any more, by field and value, and why. What has finished is still shown."""
 
+EARLIER_NAMES: Mapping[str, tuple[str, str]] = {"centaur:echo": ("centaur", "echo")}
+"""Modes that run.json of an earlier version, and every commit, name by a mode and a model."""
+
+NOISE_MODE = "noise"
+"""The mode of `agent noise`: what is known of a task's noise comes from such runs."""
+
 MOST_BYTES = 2**22
 """How large run.json, compare.json and the like may be."""
 
@@ -181,8 +187,12 @@ def load(path: Path) -> RunConfig:
 
 
 def current(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a stored configuration that this version knows: all but the retired ones."""
-    return {name: value for name, value in values.items() if name not in RETIRED_FIELDS}
+    """Return the fields of a stored configuration as this version names them, without the retired ones."""
+    known = {name: value for name, value in values.items() if name not in RETIRED_FIELDS}
+    for mode, earlier in EARLIER_NAMES.items():
+        if (known.get("mode"), known.get("model")) == earlier:
+            known |= {"mode": mode, "model": None}
+    return known
 
 
 def refuse_retired(path: Path) -> None:

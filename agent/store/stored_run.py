@@ -11,7 +11,7 @@ from agent.store import run_config
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import read_history
 from agent.store.paths import RunPaths, RunsFolder
-from agent.store.run_config import RunConfig, rule_of
+from agent.store.run_config import NOISE_MODE, RunConfig, rule_of
 from agent.trials.history import History
 from agent.trials.keep_rule import Keeper
 from agent.trials.metric import Metric
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from agent.task.task import Task  # it brings numpy and pydantic, and reading commands do without
 
 
-_NOISE_MODE = "noise"
 _FEWEST_SEEDS = 3
 
 
@@ -50,9 +49,8 @@ class StoredRun:
 
     @property
     def label(self) -> str:
-        """Its mode; the control of centaur and runs with hints have labels of their own."""
-        is_control = (self.config.mode, self.config.model) == ("centaur", "echo")
-        return f"{'centaur:echo' if is_control else self.config.mode}{with_hints(self.config)}"
+        """Its mode, and whether it knew values to begin at."""
+        return f"{self.config.mode}{with_hints(self.config)}"
 
     @property
     def heading(self) -> str:
@@ -167,7 +165,7 @@ def measured_sigma(runs: RunsFolder, task_digest: str) -> float | None:
         paths = runs.run(run_id)
         config = run_config.load(paths.run_json)
         if (
-            config.mode != _NOISE_MODE
+            config.mode != NOISE_MODE
             or config.task_digest != task_digest
             or config.of_trial
             or not paths.journal.exists()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from agent.store.git_objects import Commit
+from agent.store.run_config import EARLIER_NAMES
 from agent.task.task import Task
 from agent.text import one_line
 from agent.trials.trial import Trial
@@ -22,6 +23,7 @@ def commit_of(
     outcome = trial.outcome
     assert outcome is not None
     assert trial.finished_at is not None
+    mode, model = EARLIER_NAMES.get(mode, (mode, model))
     facts = _facts(trial, run_id=run_id, mode=mode, task=task, model=model)
     title = f"trial {trial.number}: {one_line(trial.proposal.title)}"
     return Commit(files, _message(title, one_line(outcome.reason), facts), parent, trial.finished_at)

@@ -11,7 +11,7 @@ from agent.modes.fixed import FixedProposer
 from agent.modes.numeric import NumericProposer
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context, Proposer
-from agent.modes.registry import OPTUNA, searcher_of
+from agent.modes.searchers import OPTUNA, build_searcher
 from agent.run.ending import MAX_IDLE_PROPOSALS
 from agent.search.cmaes import CMAESearcher
 from agent.search.memory_model import MemoryModel
@@ -83,7 +83,7 @@ def _proposer(mode: str, seed: int, space: SearchSpace, model: Model | None, tur
     if name not in ("centaur", ECHO):
         as_then = name == TPE_4
         return host(
-            OptunaSearcher(space, seed, **AS_IN_THE_PAPER) if as_then else searcher_of(name, space, start, seed)
+            OptunaSearcher(space, seed, **AS_IN_THE_PAPER) if as_then else build_searcher(name, space, start, seed)
         )
     searcher = CMAESearcher(space, start, seed)
     if name == ECHO:

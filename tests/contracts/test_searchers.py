@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.edits.edit import Params
-from agent.modes.registry import searcher_of
+from agent.modes.searchers import build_searcher
 from agent.search.cmaes import CMAESearcher
 from agent.search.local_gp import LocalGPSearcher
 from agent.search.local_search import LocalSearcher
@@ -48,11 +48,11 @@ BUILDERS: dict[str, Build] = {
     "cma-es, derived": lambda seed: CMAESearcher(DERIVED, START, seed),
     "local, derived": lambda seed: LocalSearcher(DERIVED, START, seed),
     "local-gp, derived": lambda seed: LocalGPSearcher(DERIVED, START, seed),
-    "tpe": lambda seed: searcher_of("tpe", SPACE, START, seed),
-    "tpe, derived": lambda seed: searcher_of("tpe", DERIVED, START, seed),
+    "tpe": lambda seed: build_searcher("tpe", SPACE, START, seed),
+    "tpe, derived": lambda seed: build_searcher("tpe", DERIVED, START, seed),
     "cma-es, hinted": lambda seed: HintedSearcher(CMAESearcher(SPACE, HINT, seed), HINT),
     "local, hinted": lambda seed: HintedSearcher(LocalSearcher(SPACE, HINT, seed), HINT),
-    "optuna:NSGAIISampler": lambda seed: searcher_of("optuna:NSGAIISampler", SPACE, START, seed),
+    "optuna:NSGAIISampler": lambda seed: build_searcher("optuna:NSGAIISampler", SPACE, START, seed),
 }
 N_TRIALS = 30  # several generations of CMA-ES, past the warm-up of the others
 

@@ -160,10 +160,11 @@ def serve() -> None:
     import agent.llm.openai_model
     import agent.modes.centaur
     import agent.modes.code_edit
-    import agent.modes.registry
+    import agent.modes.fixed
     import agent.run.opening
-    import agent.search.cmaes
+    import agent.search.local_gp
     import agent.search.optuna_search
+    import agent.search.random_search
     import sandbox.bubblewrap.bubblewrap_sandbox
     import sandbox.container.docker_sandbox
     from sandbox.in_memory.runtime import Shared

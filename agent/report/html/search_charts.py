@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from agent.edits.edit import Params, Value
+from agent.modes.mode import searched
+from agent.modes.numeric import cma_host
 from agent.modes.proposer import Context
-from agent.modes.registry import host_of, searched
+from agent.modes.registry import find_mode
 from agent.modes.told import followed
 from agent.report.html.charts import Chart, blank
 from agent.report.html.svg import BLUE, GREEN, GREY, INK
@@ -21,7 +23,6 @@ from agent.trials.trial import Origin
 MAX_LINES = 400
 BEST_SHARE = 0.1
 _LABEL_CHARACTERS = 14
-OF_CMA_ES = ("cma-es", "centaur", "echo")
 
 
 def parallel(space: SearchSpace, scored: Sequence[tuple[str, Params, float]], *, name: str) -> Chart:
@@ -128,11 +129,12 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
         stored: a run; if its mode has no CMA-ES, nothing is returned.
         task: the run's, with the baseline's script.
     """
-    if stored.config.mode not in OF_CMA_ES or len(stored.history.trials) < 2:
+    mode = find_mode(stored.config.mode)
+    if mode is None or not mode.has_cma_state or len(stored.history.trials) < 2:
         return {}
     _, told = followed(rule_of(stored.config), stored.history.results, is_rounded=stored.config.rounded)
     trials = [told.trial(trial) for trial in stored.history.trials]
-    host, state_now = host_of(stored.config, task)
+    host, state_now = cma_host(stored.config, task)
     states: dict[int, CMAState] = {}
     space = searched(stored.config, task)
     for number in range(1, len(trials)):

@@ -189,7 +189,7 @@ def test_a_run_raised_on_its_own_is_told(finished: Zygote) -> None:
         (["--modes", "random", "--trials", "3", "--seeds", "0"], "'--seeds': it should be 1 or more, and is '0' (see"),
         (
             ["--modes", "random,code-edit", "--trials", "3", "--llm-share", "0.5"],
-            "--llm-share is for centaur; each of the modes random, code-edit would ignore it: leave it out",
+            "--llm-share is for centaur, centaur:echo; each of the modes random, code-edit would ignore it",
         ),
         (["--modes", "random"], "say how much each run may spend"),
         (["--modes", "random", "--trials", "0"], "--trials: it should be 1 or more, and is 0"),

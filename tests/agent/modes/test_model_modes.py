@@ -80,8 +80,7 @@ def test_fixed_asks_an_endpoint_with_a_schema(agent: Agent) -> None:
 
 
 def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> None:
-    control = ["--model", "echo", "--llm-every", "2", "--llm-warmup", "1"]
-    trials = search(agent, "centaur", "--trials", "3", *control)
+    trials = search(agent, "centaur:echo", "--trials", "3", "--llm-every", "2", "--llm-warmup", "1")
     assert [trial["origin"] for trial in trials] == ["baseline", "searcher", "echo"]
     assert [trial["copied_from"] for trial in trials] == [None, None, "incumbent"]
     kept = [trial for trial in trials[:2] if trial["kept"]][-1]
@@ -93,19 +92,23 @@ def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--mode", "fixed", "--model", "echo"], "--model echo is the control of --mode centaur"),
+        (["--mode", "centaur", "--model", "echo"], "give --mode centaur:echo and no --model"),
+        (["--mode", "nothing"], "there is no such mode; there are centaur, centaur:echo, fixed"),
+        (["--mode", "optuna:NAME"], "there is no such mode"),
+        (["--mode", "noise"], "mode noise searches nothing; use `agent noise`"),
         (["--mode", "centaur", "--llm-every", "0"], "--llm-every: it should be 1 or more"),
         (["--mode", "cma-es", "--hints"], "declares no [hints]"),
         (
             ["--mode", "fixed", "--hints"],
-            "--hints is for modes with a searcher; mode fixed would ignore it: leave it out",
+            "--hints is for centaur, centaur:echo, cma-es, local, local-gp, tpe, optuna:NAME, random; mode fixed would "
+            "ignore it: leave it out",
         ),
-        (["--mode", "cma-es", "--model", "echo"], "--model is for modes that ask a model; mode cma-es would ignore it"),
-        (["--model", "echo", "--max-cost", "1"], "--max-cost is for modes that ask a model; mode centaur:echo"),
-        (["--model", "echo", "--record", "f"], "--record is for modes that ask a model; mode centaur:echo"),
-        (["--mode", "fixed", "--llm-every", "2"], "--llm-every is for centaur; mode fixed"),
+        (["--mode", "cma-es", "--model", "m"], "--model is for centaur, fixed, code-edit; mode cma-es would ignore it"),
+        (["--mode", "centaur:echo", "--max-cost", "1"], "--max-cost is for centaur, fixed, code-edit; mode centaur:e"),
+        (["--mode", "optuna:GPSampler", "--record", "f"], "--record is for centaur, fixed, code-edit; mode optuna:GPS"),
+        (["--mode", "fixed", "--llm-every", "2"], "--llm-every is for centaur, centaur:echo; mode fixed"),
         (["--mode", "local", "--no-smoke"], "--no-smoke is for code-edit; mode local"),
-        (["--mode", "code-edit", "--no-derived"], "--no-derived is for modes that search a space; mode code-edit"),
+        (["--mode", "code-edit", "--no-derived"], "random; mode code-edit would ignore it"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name_before_anything_is_written(

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.edits.assignments import Assignments
+from agent.modes.numeric import cma_host
 from agent.modes.proposer import Context
-from agent.modes.registry import host_of
 from agent.report.html.search_charts import standing
 from agent.task.task import Task
 from agent.trials.trial import Outcome, Proposal, Trial
@@ -17,7 +17,7 @@ AT = "2026-11-22T10:00:00+00:00"
 def test_the_states_are_those_that_the_run_had(tmp_path: Path, bigram: Task) -> None:
     results: list[tuple[Proposal, Outcome]] = [BASELINE]
     trials = [Trial(0, None, *BASELINE[:1], AT, BASELINE[1], AT)]
-    host, state = host_of(made_run(tmp_path / "first", results, mode="cma-es", seed=3).config, bigram)
+    host, state = cma_host(made_run(tmp_path / "first", results, mode="cma-es", seed=3).config, bigram)
     seen = {}
     for number in range(1, 20):
         context = Context(number, bigram.source, bigram.source, trials[0], tuple(trials), bigram.space, "no cap")

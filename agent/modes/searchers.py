@@ -1,0 +1,107 @@
+"""The searchers by name, one row each: every searcher is a mode of that name.
+
+A searcher is a file in agent/search and a row of SEARCHERS. Its module is imported when it is built.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.edits.edit import Params
+    from agent.search.searcher import Searcher
+    from agent.search.space import SearchSpace
+
+OPTUNA = "optuna:"
+
+
+@dataclass(frozen=True)
+class SearchInputs:
+    """What a searcher is built from."""
+
+    space: "SearchSpace"
+    start: "Params"  # a point of the space: the script's own values, or those that the task hints at
+    seed: int
+    variant: str = ""  # what stands for NAME in a name such as optuna:NAME
+
+
+@dataclass(frozen=True)
+class SearcherKind:
+    """One searcher."""
+
+    name: str  # ":NAME" at its end: a family, of which a user names the member
+    help: str  # what it does, for a list of modes
+    build: "Callable[[SearchInputs], Searcher]"
+    has_cma_state: bool = False  # what it builds is a CMAESearcher
+
+
+def _random(inputs: SearchInputs) -> "Searcher":
+    from agent.search.random_search import RandomSearcher
+
+    return RandomSearcher(inputs.space, inputs.seed)
+
+
+def _cma_es(inputs: SearchInputs) -> "Searcher":
+    from agent.search.cmaes import CMAESearcher
+
+    return CMAESearcher(inputs.space, inputs.start, inputs.seed)
+
+
+def _local(inputs: SearchInputs) -> "Searcher":
+    from agent.search.local_search import LocalSearcher
+
+    return LocalSearcher(inputs.space, inputs.start, inputs.seed)
+
+
+def _local_gp(inputs: SearchInputs) -> "Searcher":
+    from agent.search.local_gp import LocalGPSearcher
+
+    return LocalGPSearcher(inputs.space, inputs.start, inputs.seed)
+
+
+def _tpe(inputs: SearchInputs) -> "Searcher":
+    from agent.search.optuna_search import OptunaSearcher
+
+    return OptunaSearcher(inputs.space, inputs.seed)
+
+
+def _optuna(inputs: SearchInputs) -> "Searcher":
+    from agent.search.optuna_search import OptunaSearcher
+
+    return OptunaSearcher(inputs.space, inputs.seed, inputs.variant)
+
+
+_ROWS = (
+    SearcherKind(
+        "cma-es", "CMA-ES over the hyperparameters, started from the script's own values", _cma_es, has_cma_state=True
+    ),
+    SearcherKind("local", "climbs from the best point so far by small moves", _local),
+    SearcherKind("local-gp", "the same, and a Gaussian process chooses the next of many such moves", _local_gp),
+    SearcherKind("tpe", "Optuna's TPE with its present defaults", _tpe),
+    SearcherKind(f"{OPTUNA}NAME", "any of Optuna's samplers, e.g. optuna:GPSampler", _optuna),
+    SearcherKind("random", "independent draws from the space", _random),
+)
+SEARCHERS = {row.name: row for row in _ROWS}
+
+
+def find_searcher(name: str) -> SearcherKind | None:
+    """Return the row of a searcher, or of the family that it is of; None if there is no such searcher."""
+    family, colon, member = name.partition(":")
+    if not colon:
+        return SEARCHERS.get(name)
+    return SEARCHERS.get(f"{family}:NAME") if member != "NAME" else None
+
+
+def build_searcher(name: str, space: "SearchSpace", start: "Params", seed: int) -> "Searcher":
+    """Return the searcher of that name; `start` is a point of `space`.
+
+    Raises:
+        UsageError: there is no such searcher, or Optuna has no such sampler.
+        MissingRequirementError: Optuna, or what the sampler needs, is not installed.
+    """
+    row = find_searcher(name)
+    if row is None:
+        raise UsageError(f"there is no searcher {name}; there are {', '.join(SEARCHERS)}")
+    return row.build(SearchInputs(space, start, seed, variant=name.partition(":")[2]))
