@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from agent.errors import NotReplayableError, RepoError, UsageError
 from agent.execution.environment import NAMES
+from agent.execution.sandboxes import recorded_kind
 from agent.run.repeats import decides
 from agent.store.git_repo import TrialRepo, trailers
 from agent.store.paths import RunsFolder
@@ -44,7 +45,7 @@ class Recorded:
 
     @property
     def sandbox_kind(self) -> str:
-        return "docker" if self.outcome.sandbox.startswith("docker ") else "bubblewrap"
+        return recorded_kind(self.outcome.sandbox)
 
     def task(self, folder: Path) -> Task:
         """Return the task with this trial's files; `folder` is where what is not committed may be found."""

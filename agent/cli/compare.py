@@ -23,6 +23,7 @@ from agent.cli.options import (
     price_of,
     print_json,
     runs_folder,
+    sandbox_settings,
     settings_of,
     start_of,
     where,
@@ -31,6 +32,7 @@ from agent.cli.options import (
 from agent.cli.report import refuse_other_files, write_report
 from agent.cli.trust import Trusted, begin
 from agent.errors import AgentError, BudgetSpentError, UsageError
+from agent.execution.sandboxes import DEFAULT_SANDBOX
 from agent.text import counted
 from sandbox.errors import SandboxError
 
@@ -89,7 +91,7 @@ def compare(
     final_runs: Annotated[
         int | None, typer.Option(metavar="N", help="Runs of each result under held-out seeds; 3 from 20 trials on.")
     ] = None,
-    sandbox: SandboxKind = "bubblewrap",
+    sandbox: SandboxKind = DEFAULT_SANDBOX,
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
     model: Annotated[
@@ -136,7 +138,7 @@ def compare(
         base = _base(
             name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-compare",
             (task, profile, runs), keep, final_runs, confirm=confirm, prune=prune, price=price, trust=trust, **caps,
-            sandbox=sandbox, accept_unenforced=tuple(accept_unenforced), gpus=tuple(gpus.split(",")) if gpus else (),
+            **sandbox_settings(sandbox, accept_unenforced, gpus),
             model=whole_name(model), base_url=base_url, context_tokens=context_tokens, llm_share=llm_share,
             llm_warmup=llm_warmup, derived=derived,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.errors import AgentError
-from agent.execution.sandboxes import open_sandbox
+from agent.execution.sandboxes import DEFAULT_SANDBOX, SANDBOXES, SandboxKind, open_sandbox
 from agent.execution.scoring.scoring_job import needs_of
 from agent.execution.speed.drift import Reference
 from agent.execution.speed.probe import Canary, has_canary
@@ -21,10 +21,6 @@ from agent.store.paths import RunsFolder
 from agent.task.corpus import find_corpus
 from agent.task.task import Task
 from agent.trials.machine_speed import Machine
-from sandbox import interpreter
-from sandbox.container import DockerSandbox
-from sandbox.container.engine import Engine
-from sandbox.container.image import ImageSpec
 from sandbox.errors import SandboxError
 from sandbox.self_check import probe
 
@@ -61,9 +57,11 @@ def examine(folder: Path, profile: str | None, cache: Path, runs: RunsFolder, en
     findings = [_system(), _python(), _git(), _disk(runs)]
     task = _task(folder, profile, findings)
     if task is not None:
-        findings += [*_sandbox(task), *_speed(task), _script_environment(task), _data(task, cache)]
+        first, *others = sorted(SANDBOXES.values(), key=lambda kind: kind.name != DEFAULT_SANDBOX)
+        findings += [*_sandbox(first, task), *_speed(task), _script_environment(task), _data(task, cache)]
         findings.append(_early_stopping(task))
-    return [*findings, *_docker(task), _gpu(), _model(endpoint)]
+        findings += [finding for kind in others for finding in _sandbox(kind, task)]
+    return [*findings, _gpu(), _model(endpoint)]
 
 
 def rendered(findings: list[Finding], colour: bool) -> str:
@@ -82,7 +80,9 @@ def rendered(findings: list[Finding], colour: bool) -> str:
 def _system() -> Finding:
     if sys.platform == "linux":
         return Finding("system", "ok", platform.platform())
-    return Finding("system", "note", f"{platform.system()}: only --sandbox docker can work here", "install Docker")
+    portable = next(kind for kind in SANDBOXES.values() if kind.owns_image)
+    detail = f"{platform.system()}: only --sandbox {portable.name} can work here"
+    return Finding("system", "note", detail, f"install {portable.needs}")
 
 
 def _python() -> Finding:
@@ -116,19 +116,31 @@ def _task(folder: Path, profile: str | None, findings: list[Finding]) -> Task | 
     return task
 
 
-def _sandbox(task: Task) -> Iterator[Finding]:
-    """Run small jobs that try to break each limit: what is not stopped is not enforced."""
+def _sandbox(kind: SandboxKind, task: Task) -> Iterator[Finding]:
+    """Run small jobs that try to break each limit: what is not stopped is not enforced.
+
+    Only the sandbox that runs have by default must work.
+    """
+    is_default, option = kind.name == DEFAULT_SANDBOX, f"--sandbox {kind.name}"
+    fault: Verdict = "missing" if is_default else "note"
+    name = "sandbox" if is_default else kind.name
     try:
-        sandbox = open_sandbox("bubblewrap", task)
+        kind.find()
+    except SandboxError as error:
+        yield Finding(name, fault, f"only needed for {option}", str(error))
+        return
+    try:
+        sandbox = open_sandbox(kind.name, task, say=lambda _line: None, is_check=True)
         try:
-            imports, compiles = needs_of((task.source.encode(), *task.files.values()), task.score.command)
+            sources = (task.source.encode(), *task.files.values())
+            imports, compiles = ((), False) if kind.owns_image else needs_of(sources, task.score.command)
             for found in probe(sandbox, imports, compiles=compiles):
                 verdict: Verdict = "ok" if found.holds else "note" if found.limit == "apart" else "missing"
-                yield Finding(f"limit: {found.limit}", verdict, found.detail)
+                yield Finding(f"{'limit' if is_default else kind.name}: {found.limit}", verdict, found.detail)
         finally:
             sandbox.close()
     except (SandboxError, AgentError) as error:
-        yield Finding("sandbox", "missing", str(error))
+        yield Finding(name, fault, f"{option} needs {kind.needs}, and does not work", str(error))
 
 
 def _speed(task: Task) -> Iterator[Finding]:
@@ -136,7 +148,7 @@ def _speed(task: Task) -> Iterator[Finding]:
     if not has_canary(task):
         return
     try:
-        sandbox = open_sandbox("bubblewrap", task)
+        sandbox = open_sandbox(DEFAULT_SANDBOX, task)
         try:
             with tempfile.TemporaryDirectory(prefix="canary-") as folder:
                 canary = Canary(task, sandbox, Path(folder), label="doctor", on_gpu=False, passed_on={})
@@ -185,31 +197,6 @@ def _early_stopping(task: Task) -> Finding:
         return Finding("early stopping", "note", "none: the task declares no curve", remedy)
     detail = f"by the printed loss; edits that touch these run to their end: {', '.join(task.curve.exempt) or 'none'}"
     return Finding("early stopping", "ok", detail)
-
-
-def _docker(task: Task | None) -> Iterator[Finding]:
-    """Run the same jobs in containers, if there is an engine: with the task's image, or with our own interpreter."""
-    try:
-        Engine().close()
-    except SandboxError as error:
-        yield Finding("docker", "note", "only needed for --sandbox docker", str(error))
-        return
-    said: list[str] = []
-    try:
-        named = task is not None and (task.environment.image or task.environment.dockerfile or task.environment.python)
-        sandbox = (
-            open_sandbox("docker", task, say=said.append)
-            if task is not None and named
-            else DockerSandbox(ImageSpec(python=interpreter.own()), say=said.append)
-        )
-        try:
-            for found in probe(sandbox):
-                verdict: Verdict = "ok" if found.holds else "note" if found.limit == "apart" else "missing"
-                yield Finding(f"docker: {found.limit}", verdict, found.detail)
-        finally:
-            sandbox.close()
-    except (SandboxError, AgentError) as error:
-        yield Finding("docker", "note", "needed for --sandbox docker, and does not work", str(error))
 
 
 def _gpu() -> Finding:

@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from agent.errors import UsageError
+from agent.execution.sandboxes import SANDBOXES, sandbox_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +28,8 @@ TaskFolder = Annotated[
     Path | None, typer.Option("--task", metavar="DIR", help="Task folder; the bundled task if not given.")
 ]
 Profile = Annotated[str | None, typer.Option("--profile", metavar="P", help="Profile of the task, e.g. cpu or gpu.")]
-SandboxKind = Annotated[str, typer.Option("--sandbox", metavar="KIND", help="bubblewrap, or docker.")]
+NAMES_OF_SANDBOXES = " or ".join(SANDBOXES)
+SandboxKind = Annotated[str, typer.Option("--sandbox", metavar="KIND", help=f"{NAMES_OF_SANDBOXES}.")]
 Weaker = Annotated[
     list[str],
     typer.Option("--accept-unenforced", metavar="LIMIT", help="Run although this machine cannot enforce a limit."),
@@ -185,6 +188,13 @@ def settings_of(folder: Path, task: "Task") -> dict[str, Any]:
         "metric_name": task.metric.name,
         "metric_goal": task.metric.goal,
     }
+
+
+def sandbox_settings(kind: str, accept_unenforced: Sequence[str], gpus: str | None) -> dict[str, Any]:
+    """Return what a run's settings say of its sandbox. Raises UsageError if there is no such sandbox."""
+    sandbox_named(kind)
+    named = tuple(gpus.split(",")) if gpus else ()
+    return {"sandbox": kind, "accept_unenforced": tuple(accept_unenforced), "gpus": named}
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -13,6 +13,7 @@ import typer
 
 from agent.cli.options import (
     DEFAULT_RUNS,
+    NAMES_OF_SANDBOXES,
     Force,
     Gpus,
     Json,
@@ -70,7 +71,7 @@ def replay(
     ] = None,
     repo: Repository = None,
     sandbox: Annotated[
-        str | None, typer.Option(metavar="KIND", help="bubblewrap, or docker; as recorded if not given.")
+        str | None, typer.Option(metavar="KIND", help=f"{NAMES_OF_SANDBOXES}; as recorded if not given.")
     ] = None,
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
@@ -81,9 +82,10 @@ def replay(
     """Run a trial again from its commit, and say whether its result holds: exit 0 yes, 1 no, 4 it cannot run here."""
     from agent.analysis.recorded_trial import open_source
     from agent.analysis.replay_verdict import CONFIRMS_NOTHING
+    from agent.execution.sandboxes import sandbox_named
 
-    if sandbox not in (None, "bubblewrap", "docker"):
-        raise UsageError(f"--sandbox {sandbox}: there are bubblewrap and docker")
+    if sandbox is not None:
+        sandbox_named(sandbox)
     if what is None and not all_kept:
         raise UsageError("name what to replay: the hash of a commit, RUN/7, or a RUN with --all-kept")
     with _unreadable_is_not_replayable():

@@ -21,6 +21,7 @@ from agent.cli.options import (
     given,
     price_of,
     runs_folder,
+    sandbox_settings,
     settings_of,
     start_of,
     stored_run,
@@ -28,6 +29,7 @@ from agent.cli.options import (
 )
 from agent.cli.run_progress import check_trackers, go
 from agent.cli.trust import Trusted, agree_to_run, begin
+from agent.execution.sandboxes import DEFAULT_SANDBOX
 
 app = typer.Typer()
 
@@ -59,7 +61,7 @@ def run(
     final_runs: Annotated[
         int | None, typer.Option(metavar="N", help="Runs of the result under held-out seeds; 3 in a run of 20 or more.")
     ] = None,
-    sandbox: SandboxKind = "bubblewrap",
+    sandbox: SandboxKind = DEFAULT_SANDBOX,
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
     model: Annotated[
@@ -119,6 +121,7 @@ def run(
 
     needs_model = searching_mode(mode).needs_model
     refuse_unused_options([mode], given(ctx))
+    sandboxed = sandbox_settings(sandbox, accept_unenforced, gpus)
     folder, checked = start_of(task, profile, runs, from_, option="--from")
     begin(checked, from_, runs, trusted=trust)
     if trials is None and budget is None and wall is None:
@@ -141,9 +144,7 @@ def run(
         trials=trials,
         budget_seconds=train_seconds,
         wall_seconds=wall_seconds,
-        sandbox=sandbox,
-        accept_unenforced=tuple(accept_unenforced),
-        gpus=tuple(gpus.split(",")) if gpus else (),
+        **sandboxed,
         model=whole_name(model) if needs_model else None,
         base_url=base_url if needs_model else None,
         derived=derived,
@@ -224,7 +225,7 @@ def noise(
     profile: Profile = None,
     seeds: Annotated[int, typer.Option(metavar="K", min=2, help="How many training seeds.")] = 5,
     name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run.")] = None,
-    sandbox: SandboxKind = "bubblewrap",
+    sandbox: SandboxKind = DEFAULT_SANDBOX,
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
     trust: Trusted = False,
@@ -232,19 +233,19 @@ def noise(
     json_: Json = False,
 ) -> None:
     """Measure the noise: the baseline, or a trial, under several training seeds, and its standard deviation."""
+    from agent.modes.registry import NOISE
     from agent.store import run_config
 
+    sandboxed = sandbox_settings(sandbox, accept_unenforced, gpus)
     folder, checked = start_of(task, profile, runs, trial, option="a trial")
     begin(checked, trial, runs, trusted=trust)
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-noise",
-        mode=run_config.NOISE_MODE,
+        mode=NOISE,
         of_trial=full_name(runs, trial),
         **settings_of(folder, checked),
         keep="baseline",
         trials=seeds,
-        sandbox=sandbox,
-        accept_unenforced=tuple(accept_unenforced),
-        gpus=tuple(gpus.split(",")) if gpus else (),
+        **sandboxed,
     )
     go(config, runs_folder(runs), json_=json_)

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from agent import __version__
+from agent.execution.sandboxes import sandbox_named
 from agent.task.corpus import Corpus
 from agent.task.division import Division
 from agent.task.task import Task
@@ -37,7 +38,7 @@ def conditions_of(
         sandbox: its kind. What an image holds is not looked at: the image's digest, in `Outcome.sandbox`, tells it.
         gpus: indices of those that jobs may have.
     """
-    from_image = sandbox == "docker" and task.environment.python is None
+    from_image = sandbox_named(sandbox).owns_image and task.environment.python is None
     found = {"data": corpus.digest} if corpus else {}
     if division is not None:
         found["rows"] = division.digest

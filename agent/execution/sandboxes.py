@@ -1,70 +1,159 @@
-"""Where the jobs of a run go: the sandbox that was asked for, with what the task says of its environment."""
+"""The sandboxes by name, one row each, and how a run opens the one that was asked for.
 
+A sandbox is a folder in sandbox/ and a row of SANDBOXES. Its modules are imported when it is opened: the command line
+lists the names in its help.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agent.errors import TaskError
-from agent.task.task import Task
-from agent.text import Say
-from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.container import DockerSandbox
-from sandbox.container.engine import Engine
-from sandbox.container.image import ImageSpec
-from sandbox.gpu.leasing import GpuLeasingSandbox, Leases, shared_folder
-from sandbox.job import Sandbox
+from agent.errors import TaskError, UsageError
+
+if TYPE_CHECKING:
+    from agent.task.task import Task
+    from agent.text import Say
+    from sandbox.container.image import ImageSpec
+    from sandbox.job import Sandbox
+
+DEFAULT_SANDBOX = "bubblewrap"
+"""The sandbox of a run that names none; RunConfig has the same default."""
+
+
+@dataclass(frozen=True)
+class SandboxInputs:
+    """What a sandbox is opened with."""
+
+    task: "Task"
+    accept_unenforced: frozenset[str]  # limits that this machine need not enforce
+    gpus: tuple[str, ...]  # that jobs may have; who gets which is not the sandbox's business
+    say: "Say"  # prints one line
+    image: str | None = None  # digest of one that is on this machine, in place of the task's own
+    is_check: bool = False  # opened by `agent doctor`: where the task names nothing, this program's interpreter will do
+
+
+@dataclass(frozen=True)
+class SandboxKind:
+    """One sandbox. An Execution's `sandbox` begins with its name."""
+
+    name: str
+    needs: str  # what it needs of the machine
+    open: "Callable[[SandboxInputs], Sandbox]"
+    has_image: Callable[[str], bool] | None = None  # whether an image is on this machine; None: it has no images
+    find: Callable[[], None] = lambda: None  # raises SandboxError if what it needs is not here
+
+    @property
+    def owns_image(self) -> bool:
+        """Whether its jobs see an image in place of this machine's files."""
+        return self.has_image is not None
+
+
+def _bubblewrap(inputs: SandboxInputs) -> "Sandbox":
+    from sandbox.bubblewrap import BubblewrapSandbox
+
+    return BubblewrapSandbox(_python(inputs.task), inputs.accept_unenforced)
+
+
+def _docker(inputs: SandboxInputs) -> "Sandbox":
+    from sandbox import interpreter
+    from sandbox.container import DockerSandbox
+    from sandbox.container.image import ImageSpec
+
+    wanted = _wanted(inputs.task)
+    if inputs.image is not None:
+        wanted = ImageSpec(inputs.image, python=wanted.python)
+    elif inputs.is_check and wanted == ImageSpec():
+        wanted = ImageSpec(python=interpreter.own())
+    return DockerSandbox(wanted, inputs.accept_unenforced, gpus=bool(inputs.gpus), say=inputs.say)
+
+
+def _docker_has(image: str) -> bool:
+    from sandbox.container.engine import Engine
+
+    with Engine() as engine:
+        return engine.image(image) is not None
+
+
+def _find_docker() -> None:
+    from sandbox.container.engine import Engine
+
+    Engine().close()
+
+
+_ROWS = (
+    SandboxKind(DEFAULT_SANDBOX, "unprivileged user namespaces", _bubblewrap),
+    SandboxKind("docker", "a container engine", _docker, has_image=_docker_has, find=_find_docker),
+)
+SANDBOXES = {row.name: row for row in _ROWS}
+
+
+def sandbox_named(name: str) -> SandboxKind:
+    """Return the sandbox of that name. Raises UsageError if there is none."""
+    if name not in SANDBOXES:
+        raise UsageError(f"--sandbox {name}: there is no such sandbox; there are {', '.join(SANDBOXES)}")
+    return SANDBOXES[name]
+
+
+def recorded_kind(identity: str) -> str:
+    """Return the name of the sandbox that called itself `identity` in an Execution."""
+    name = identity.partition(" ")[0]
+    return name if name in SANDBOXES else DEFAULT_SANDBOX
 
 
 def open_sandbox(
     kind: str,
-    task: Task,
+    task: "Task",
     accept_unenforced: frozenset[str] = frozenset(),
     gpus: tuple[str, ...] = (),
-    say: Say = print,
+    say: "Say" = print,
     *,
     image: str | None = None,
-) -> Sandbox:
+    is_check: bool = False,
+) -> "Sandbox":
     """Return the sandbox of that kind; with `gpus`, each of its jobs gets one of them to itself.
 
-    `image` is the digest of one to use in place of the task's own, if it is on this machine.
+    `image` is the digest of one to use in place of the task's own, if it is on this machine; `is_check` is for
+    `agent doctor`, which runs this program's interpreter where the task names nothing.
 
     Raises:
+        UsageError: there is no such sandbox.
         TaskError: what the task says of its environment cannot be.
         SandboxError: it does not work here, or not with one of the GPUs; the message has the remedy.
     """
-    sandbox: Sandbox
-    if kind == "docker":
-        wanted = _wanted(task)
-        if image is not None and image_is_here(image):
-            wanted = ImageSpec(image, python=wanted.python)
-        elif image is not None:
-            say(f"the image {image} is not on this machine; the task's own takes its place")
-        sandbox = DockerSandbox(wanted, accept_unenforced, gpus=bool(gpus), say=say)
-    else:
-        sandbox = BubblewrapSandbox(_python(task), accept_unenforced)
+    row = sandbox_named(kind)
+    if image is not None and row.has_image is not None and not row.has_image(image):
+        say(f"the image {image} is not on this machine; the task's own takes its place")
+        image = None
+    sandbox = row.open(SandboxInputs(task, accept_unenforced, gpus, say, image, is_check))
     if not gpus:
         return sandbox
+    from sandbox.gpu.leasing import GpuLeasingSandbox, Leases, shared_folder
+
     return GpuLeasingSandbox(sandbox, gpus, Leases(shared_folder(), say))
 
 
-def _wanted(task: Task) -> ImageSpec:
+def image_is_here(image: str) -> bool:
+    """Return whether this machine has the image of that digest. Raises SandboxError if nothing here can have images."""
+    return any(row.has_image(image) for row in SANDBOXES.values() if row.has_image is not None)
+
+
+def _wanted(task: "Task") -> "ImageSpec":
     """Return what the task says of its image. Raises TaskError if it says two things."""
+    from sandbox.container.image import ImageSpec
+
     image, dockerfile, python = task.environment.image, _dockerfile(task), _python(task)
     if image is not None and dockerfile is not None:
         raise TaskError(f"{task.folder}/task.toml: [environment] names both an image and a dockerfile; choose one")
     return ImageSpec(image, dockerfile, python if image is None and dockerfile is None else None)
 
 
-def image_is_here(image: str) -> bool:
-    """Return whether this machine has the image of that digest. Raises SandboxError if no engine answers."""
-    with Engine() as engine:
-        return engine.image(image) is not None
-
-
-def _python(task: Task) -> Path | None:
+def _python(task: "Task") -> Path | None:
     python = task.environment.python
     return Path(python).expanduser() if python else None
 
 
-def _dockerfile(task: Task) -> Path | None:
+def _dockerfile(task: "Task") -> Path | None:
     if task.environment.dockerfile is None:
         return None
     path = (task.folder / task.environment.dockerfile).resolve()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from agent.errors import UsageError
 from agent.modes.mode import Mode, ModeInputs, search_space
 from agent.modes.searchers import SEARCHERS, SearcherKind, find_searcher
-from agent.store.run_config import NOISE_MODE, option_of
 
 if TYPE_CHECKING:
     from agent.execution.smoke_test import Rehearse
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
     from agent.store.paths import RunPaths
     from agent.store.run_config import RunConfig
     from agent.task.task import Task
+
+
+NOISE = "noise"
+"""The mode of `agent noise`."""
 
 
 def _of(module: str, function: str = "build") -> "Callable[[ModeInputs], Proposer]":
@@ -76,7 +79,7 @@ _ROWS = (
         searches=False,
     ),
     Mode(
-        NOISE_MODE,
+        NOISE,
         "the baseline under one training seed after another",
         _noise,
         searches=False,
@@ -153,6 +156,8 @@ def refuse_unused_options(modes: Collection[str], given: Mapping[str, Any]) -> N
         modes: names of modes.
         given: the options that stand on the command line, by field of RunConfig, with their values.
     """
+    from agent.store.run_config import option_of
+
     who = f"mode {next(iter(modes))}" if len(modes) == 1 else f"each of the modes {', '.join(modes)}"
     unused = frozenset.intersection(*(unused_options(mode_named(mode)) for mode in modes))
     for name, value in given.items():

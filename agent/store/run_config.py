@@ -43,9 +43,6 @@ RETIRED_VALUES: Mapping[tuple[str, str], str] = {
 EARLIER_NAMES: Mapping[str, tuple[str, str]] = {"centaur:echo": ("centaur", "echo")}
 """Modes that run.json of an earlier version, and every commit, name by a mode and a model."""
 
-NOISE_MODE = "noise"
-"""The mode of `agent noise`: what is known of a task's noise comes from such runs."""
-
 MOST_BYTES = 2**22
 """How large run.json, compare.json and the like may be."""
 
@@ -74,7 +71,9 @@ class RunConfig:
     metric_goal: Literal["minimise", "maximise"] = "minimise"
     noise_sigma: float | None = None  # what the task knew of its noise when the run began
     noise_source: str | None = None  # who says so
-    keep: Literal["two-tier", "any", "baseline"] = "any"  # what moves the incumbent; see agent.trials.keep_rule
+    keep: Literal["two-tier", "any", "baseline"] = (
+        "any"  # what moves the incumbent; "baseline": nothing does, the run measures noise
+    )
     keep_lead: float = _within(3.5, gt=0)  # sigmas
     keep_gain: float = _within(2.0, ge=0)  # sigmas
     confirm: bool = True  # on slices of unseen text, if the task has any
@@ -88,7 +87,7 @@ class RunConfig:
     trials: int | None = _within(None, ge=1)  # in all, the baseline included
     budget_seconds: float | None = _within(None, gt=0)  # training seconds, as charged
     wall_seconds: float | None = _within(None, gt=0)  # everything: proposing, training, scoring
-    sandbox: Literal["bubblewrap", "docker"] = "bubblewrap"
+    sandbox: str = "bubblewrap"  # a row of agent.execution.sandboxes
     accept_unenforced: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()  # that jobs may have, one each at a time
     model: str | None = None  # None: the embedded one, where the mode needs a model

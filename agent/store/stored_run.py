@@ -11,7 +11,7 @@ from agent.store import run_config
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import read_history
 from agent.store.paths import RunPaths, RunsFolder
-from agent.store.run_config import NOISE_MODE, RunConfig, rule_of
+from agent.store.run_config import RunConfig, rule_of
 from agent.trials.history import History
 from agent.trials.keep_rule import Keeper
 from agent.trials.metric import Metric
@@ -165,7 +165,7 @@ def measured_sigma(runs: RunsFolder, task_digest: str) -> float | None:
         paths = runs.run(run_id)
         config = run_config.load(paths.run_json)
         if (
-            config.mode != NOISE_MODE
+            config.keep != "baseline"
             or config.task_digest != task_digest
             or config.of_trial
             or not paths.journal.exists()
