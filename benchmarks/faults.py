@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agent.store.run_lock import locked
@@ -162,15 +163,20 @@ def disk_full(bench: Bench) -> Iterator[Row]:
     yield from rows.values()
 
 
+def run_command(*argv: str) -> None:
+    """Run a command. Raises CalledProcessError if it fails."""
+    subprocess.run(argv, check=True)
+
+
 @contextmanager
 def small_disk(folder: Path, kib: int) -> Iterator[Callable[[], None]]:
     """Mount a file system of `kib` KiB; yield what makes it large."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder)], check=True)
+    run_command("mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder))
     try:
-        yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True) and None
+        yield lambda: run_command("mount", "-o", "remount,size=64m", str(folder))
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        run_command("umount", "--lazy", str(folder))
 
 
 class Relay:
@@ -240,33 +246,23 @@ def endpoint_gone(bench: Bench) -> Row:
     """Return what a run comes to whose model's server ends while it is asked; the call is tried for 300 s."""
     edits = [f"TITLE: {n}\n<<<<<<< SEARCH\nSHIFT = 0.3\n=======\nSHIFT = {n}\n>>>>>>> REPLACE\n" for n in (0.5, 0.6)]
     begin = (
-        "run",
-        "--task",
-        str(INSTANT),
-        "--mode",
-        "code-edit",
-        "--no-smoke",
-        "--keep",
-        "any",
-        "--trials",
-        "3",
-        "--name",
-        "r",
+        *("run", "--task", str(INSTANT), "--mode", "code-edit", "--no-smoke"),
+        *("--keep", "any", "--trials", "3", "--name", "r"),
     )
-    variables = {"OPENAI_MODEL": "fake-1", "OPENAI_API_KEY": "k"}
     agent = bench.fresh()
+    run_with_model = partial(agent.agent, OPENAI_MODEL="fake-1", OPENAI_API_KEY="k")
     with fake_server([says('{"word": "heron"}'), says(edits[0]), STALLS]) as server:
         url = server.base_url
         port = int(url.rsplit(":", 1)[1].split("/")[0])
-        begun = threading.Thread(target=lambda: codes.append(agent.agent(*begin, "--base-url", url, **variables)))
         codes: list[int] = []
+        begun = threading.Thread(target=lambda: codes.append(run_with_model(*begin, "--base-url", url)))
         begun.start()
         while len(server.requests) < 3:
             threading.Event().wait(0.01)
     begun.join()
     sees = re.sub(r"127.0.0.1:\d+", "…", agent.said.splitlines()[-1])
     with fake_server([says('{"word": "heron"}'), says(edits[1])], port=port) as server:
-        ended = agent.agent("resume", "r", **variables)
+        ended = run_with_model("resume", "r")
         paid = len(server.requests)
     return Row("model endpoint gone (300 s)", sees, codes[0], ended == 0 and paid == 2)
 

@@ -97,7 +97,7 @@ class Lines:
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...
     def voided(self, void: Void, trial: int) -> None:
-        print(trial_table.void_line(void, trial, False), flush=True)
+        print(trial_table.void_line(void, trial, self._metric, False), flush=True)
 
 
 def main() -> None:

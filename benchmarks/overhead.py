@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from agent.edits.assignments import Assignments
+from agent.edits.edit import Params
 from agent.execution.executor import Executor
 from agent.execution.scoring.scorer import Artifact
 from agent.modes.proposer import Context
@@ -84,7 +85,7 @@ class Counting:
 
 
 def _proposal(number: int) -> Proposal:
-    values = {"SMOOTHING": 20.0 + number, "MIX": 0.5, "STRIDE": 3, "CHUNK": 256, "ORDER": "forward"}
+    values: Params = {"SMOOTHING": 20.0 + number, "MIX": 0.5, "STRIDE": 3, "CHUNK": 256, "ORDER": "forward"}
     return Proposal(Origin.SEARCHER, f"SMOOTHING {20.0 + number}", Assignments(values), params=values)
 
 
@@ -100,7 +101,8 @@ def past_run(root: Path, task: Task, n_trials: int) -> RunsFolder:
         checked(run_id="past", mode="random", task_folder=str(BIGRAM), task_name=task.name, task_digest=task.digest),
         {},
     )
-    trials, lines, hashes = [], [], {}
+    trials: list[Trial] = []
+    lines: list[TrialStarted | TrialFinished] = []
     base = ""
     for number in range(n_trials):
         proposal = _proposal(number)

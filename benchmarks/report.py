@@ -27,7 +27,10 @@ from tests.made_runs import BASELINE, failed, made_run, scored, searched
 
 TARGET_MEGABYTES, TARGET_SECONDS = 5.0, 2.0
 LOG = "".join(f"step {n:05d} progress {n / 60:.3f} loss {4 - n / 60:.4f} tokens/s {21_000 + n}\n" for n in range(60))
-EXCHANGE = {"messages": [{"role": "user", "content": "What was tried, what it came to. " * 120}], "reply": "{}" * 200}
+EXCHANGE: dict[str, object] = {
+    "messages": [{"role": "user", "content": "What was tried, what it came to. " * 120}],
+    "reply": "{}" * 200,
+}
 
 
 def results(n_trials: int) -> list[tuple[Proposal, Outcome]]:
@@ -49,7 +52,8 @@ def results(n_trials: int) -> list[tuple[Proposal, Outcome]]:
 def page(folder: Path, n_trials: int) -> Path:
     """Make the run, let `agent report` write its page, and return the page's path; prints what that took."""
     numbers = range(n_trials)
-    logs, exchanges = dict.fromkeys(numbers, LOG), {number: [EXCHANGE] for number in numbers if number % 3 == 0}
+    logs = dict.fromkeys(numbers, LOG)
+    exchanges: dict[int, Sequence[dict[str, object]]] = {n: [EXCHANGE] for n in numbers if n % 3 == 0}
     made_run(folder / "runs", results(n_trials), name="long", logs=logs, exchanges=exchanges)
     path = folder / "long.html"
     command = [sys.executable, "-m", "agent", "report", "long", "--runs", str(folder / "runs"), "--out", str(path)]

@@ -58,7 +58,8 @@ def _fit_memory(ok: "pd.DataFrame") -> Vector:
     rows = np.array([memory_features(row) for row in known[NAMES].to_dict("records")])
     peaks = known.peak_memory_gb.to_numpy()
     weights = 1 / np.maximum(peaks, 5)
-    return np.linalg.lstsq(rows * weights[:, None], peaks * weights, rcond=None)[0]
+    fitted: Vector = np.linalg.lstsq(rows * weights[:, None], peaks * weights, rcond=None)[0]
+    return fitted
 
 
 def _fit_process(features: Vector, losses: Vector, repeats: Vector) -> Arrays:
@@ -139,7 +140,8 @@ def check(trials: "pd.DataFrame", folder: Path) -> None:
             inside = trials[column] == left_out
             keys = trials[NAMES].astype(str).agg("|".join, axis=1)
             path = folder / "left_out.npz"
-            np.savez(path, **fit(trials[~inside & ~keys.isin(set(keys[inside]))]))  # nor the same values elsewhere
+            others = trials[~inside & ~keys.isin(set(keys[inside]))]  # excludes the same values found by others
+            np.savez(path, **fit(others))  # type: ignore[arg-type]
             test = trials[inside & (trials.status == "ok") & (trials.val_bpb < 1.02)].drop_duplicates(NAMES)
             if len(test) < 20:
                 continue
@@ -168,7 +170,7 @@ def main() -> None:
     if arguments.check:
         check(trials, arguments.out.parent)
         return
-    np.savez_compressed(arguments.out, **fit(trials))
+    np.savez_compressed(arguments.out, **fit(trials))  # type: ignore[arg-type]
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB from {len(trials)} trials")
 
 
