@@ -43,6 +43,8 @@ _STARTS_THE_JOB = re.compile(r"etc|lib\w*|usr|bin|sbin|proc|dev|sys", re.ASCII)
 """Top-level folders with programs that run before a job has dropped its rights."""
 WITHOUT_ADDED = " ".join(f"-u {name}" for name in ADDED_BY_SHELLS)
 """The options of env(1) that remove them."""
+HAS_LOGGED_IN = "{ echo 65534 >/proc/self/loginuid; } 2>/dev/null"
+"""What the shell that starts a job runs first: a process can log in once, and the kernel counts logins for all jobs."""
 
 
 def validate_job(job: Job) -> None:

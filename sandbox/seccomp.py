@@ -18,6 +18,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "process_mrelease": (448, 448),
     "kcmp": (312, 272),
     "pidfd_getfd": (438, 438),
+    "pidfd_open": (434, 434),  # its inode number counts the processes of the whole machine
     # mounts and roots
     "mount": (165, 40),
     "umount2": (166, 39),
@@ -90,7 +91,8 @@ _ON_REQUEST: dict[str, tuple[int, int]] = {
     "shmget": (29, 194),
 }
 
-# Refused to jobs that must learn nothing of each other: locks, watches and counters that go beyond one job.
+# Refused to jobs that must learn nothing of each other: locks, watches and counters that go beyond one job, and where
+# the pages of a shared file lie, which the kernel keeps with the file.
 _APART: dict[str, tuple[int | None, int | None]] = {
     "flock": (73, 32),
     "inotify_init": (253, None),
@@ -101,26 +103,33 @@ _APART: dict[str, tuple[int | None, int | None]] = {
     "statfs": (137, 43),
     "fstatfs": (138, 44),
     "ustat": (136, None),
+    "mbind": (237, 235),
+    "move_pages": (279, 239),
+    "migrate_pages": (256, 238),
+    "set_mempolicy_home_node": (450, 450),
 }
-_FCNTL = (72, 25)
-FCNTL_APART = (5, 6, 7, 36, 37, 38, 1024, 1025, 1026)
-"""fcntl(2)'s commands for record locks (two kinds), leases and notes of changes: refused to such jobs."""
+_FCNTL, _MADVISE, _SETSID = (72, 25), (28, 233), (112, 157)
+FCNTL_APART = (5, 6, 7, 36, 37, 38, 1024, 1025, 1026, 1036, 1038)
+"""fcntl(2)'s commands for record locks (two kinds), leases, notes of changes and write hints: refused to such jobs."""
+MADVISE_APART = (12, 20, 21, 25)
+"""MADV_MERGEABLE, COLD, PAGEOUT, COLLAPSE: they change pages of a shared file for all its readers. Refused, too."""
 
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
 _NEWEST = 456  # a call that this table does not know yet does not exist for the job
 _X32 = 0x40000000  # the second system call table of x86_64
-CLONE_NEW = 0x7E020080  # every CLONE_NEW* bit
+CLONE_REFUSED = 0x7E021080  # every CLONE_NEW* bit, and CLONE_PIDFD
 SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: not vsock, netlink, packet, alg, bluetooth, ...
+FAMILIES_APART = (1,)
+"""The kernel chooses a connection's local port by a table that all network namespaces share, and that outlives them."""
+_GETSOCKOPT, _SETSOCKOPT = (55, 209), (54, 208)
+SOL_SOCKET = 1
+SOCKET_OPTIONS_REFUSED = (57, 71, 76, 77)
+"""SO_COOKIE and SO_NETNS_COOKIE, numbers counted for the whole machine; SO_PASSPIDFD, SO_PEERPIDFD: as pidfd_open."""
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # operations of classic BPF
-_NUMBER_AT, _ARCH_AT, _FIRST_ARGUMENT_AT, _SECOND_ARGUMENT_AT = (
-    0,
-    4,
-    16,
-    24,
-)  # offsets in struct seccomp_data, low word first
+_NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16  # offsets in struct seccomp_data; of an argument, the low word
 
 _Instruction = tuple[int, int, int, int]  # operation, steps to skip if true, if false, operand
 
@@ -150,8 +159,9 @@ def program(
     Refused calls fail with EPERM; clone3, whose flags a filter cannot see, and calls newer than the table with
     ENOSYS, so that the C library falls back; other socket families with EAFNOSUPPORT; a foreign call table kills.
     `also_refused` adds calls of `sched_setaffinity`, `memfd_create`, `shmget`; `apart` what would tell one job of
-    another: locks, watches, counters of the machine. With `compiles`, flock is answered as if it had locked:
-    torch.compile does not work without, and locks only what is its own job's.
+    another: locks, watches, counters of the machine, the Internet's sockets. setsid is then answered as if it were
+    done, because the kernel counts sessions; with `compiles`, flock is, too: torch.compile does not work without, and
+    locks only what is its own job's.
 
     Raises:
         KeyError: the machine is neither x86_64 nor aarch64, or a name of `also_refused` is not one of the three.
@@ -173,30 +183,53 @@ def program(
     if apart:
         numbers += [number for name, number in refused_apart(machine).items() if name != "flock"]
         answer = 0 if compiles else errno.EPERM  # 0: done, without anything being locked
-        code += [(_EQUAL, 0, 1, refused_apart(machine)["flock"]), (_RETURN, 0, 0, _ERRNO | answer)]
+        code += _when(refused_apart(machine)["flock"], [(_RETURN, 0, 0, _ERRNO | answer)])
+        code += _when(_SETSID[column], [(_RETURN, 0, 0, _ERRNO | 0)])
     for number in sorted(numbers):
-        code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
-    code += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
-    code += [
-        (_EQUAL, 0, 4, _CLONE[column]),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
-        (_ANY_BIT, 0, 1, CLONE_NEW),
-        (_RETURN, 0, 0, _ERRNO | errno.EPERM),
-        (_RETURN, 0, 0, _ALLOW),
-    ]
+        code += _when(number, [(_RETURN, 0, 0, _ERRNO | errno.EPERM)])
+    code += _when(_CLONE3[column], [(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)])
+    code += _when(
+        _CLONE[column],
+        [
+            (_LOAD, 0, 0, _argument_at(0)),
+            (_ANY_BIT, 0, 1, CLONE_REFUSED),
+            (_RETURN, 0, 0, _ERRNO | errno.EPERM),
+            (_RETURN, 0, 0, _ALLOW),
+        ],
+    )
+    for row in (_GETSOCKOPT, _SETSOCKOPT):
+        of_the_kernel = [(_LOAD, 0, 0, _argument_at(1)), (_EQUAL, 1, 0, SOL_SOCKET), (_RETURN, 0, 0, _ALLOW)]
+        code += _when(row[column], [*of_the_kernel, *_unless_argument(2, SOCKET_OPTIONS_REFUSED)])
     if apart:
-        code += [(_EQUAL, 0, len(FCNTL_APART) + 3, _FCNTL[column]), (_LOAD, 0, 0, _SECOND_ARGUMENT_AT)]
-        code += [(_EQUAL, len(FCNTL_APART) - place, 0, command) for place, command in enumerate(FCNTL_APART)]
-        code += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
-    unix, inet, inet6 = SOCKET_FAMILIES
-    code += [
-        (_EQUAL, 1, 0, _SOCKET[column]),
-        (_EQUAL, 0, 5, _SOCKETPAIR[column]),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
-        (_EQUAL, 3, 0, unix),
-        (_EQUAL, 2, 0, inet),
-        (_EQUAL, 1, 0, inet6),
+        code += _when(_FCNTL[column], _unless_argument(1, FCNTL_APART))
+        code += _when(_MADVISE[column], _unless_argument(2, MADVISE_APART))
+    families = FAMILIES_APART if apart else SOCKET_FAMILIES
+    of_a_known_family = [
+        (_LOAD, 0, 0, _argument_at(0)),
+        *((_EQUAL, len(families) - place, 0, family) for place, family in enumerate(families)),
         (_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT),
         (_RETURN, 0, 0, _ALLOW),
     ]
+    for row in (_SOCKET, _SOCKETPAIR):
+        code += _when(row[column], of_a_known_family)
+    code += [(_RETURN, 0, 0, _ALLOW)]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+def _when(number: int, then: list[_Instruction]) -> list[_Instruction]:
+    """Return what runs `then`, which must end the filter, if the call has this number."""
+    return [(_EQUAL, 0, len(then), number), *then]
+
+
+def _unless_argument(index: int, operands: tuple[int, ...]) -> list[_Instruction]:
+    """Return what allows the call unless its argument `index` is one of `operands`."""
+    return [
+        (_LOAD, 0, 0, _argument_at(index)),
+        *((_EQUAL, len(operands) - place, 0, operand) for place, operand in enumerate(operands)),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _ERRNO | errno.EPERM),
+    ]
+
+
+def _argument_at(index: int) -> int:
+    return _ARGUMENTS_AT + 8 * index

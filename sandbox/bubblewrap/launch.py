@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sandbox.errors import UnsafeLaunchError
 from sandbox.host_identity import private_id
-from sandbox.job_checks import WITHOUT_ADDED
+from sandbox.job_checks import HAS_LOGGED_IN, WITHOUT_ADDED
 
 # The shell evaluates the host's answer: the job's variables and a final exec. Until then only the sandbox's variables
 # are set, because the loader of each program before the gate obeys LD_PRELOAD and similar variables. Only built-in
@@ -158,7 +158,7 @@ def open_gate(host: socket.socket, environment: Mapping[str, str]) -> None:
     An answer that is cut short starts nothing, because its last line is the command.
     """
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
-    host.sendall("\n".join((*exports, _LAST, "")).encode("utf-8", "surrogateescape"))
+    host.sendall("\n".join((HAS_LOGGED_IN, *exports, _LAST, "")).encode("utf-8", "surrogateescape"))
     host.shutdown(socket.SHUT_WR)
 
 

@@ -21,7 +21,7 @@ from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
 from sandbox.interpreter import interpreter
 from sandbox.job import Execution, Job, StoppedBy
-from sandbox.job_checks import WITHOUT_ADDED, needs_copy, validate_job
+from sandbox.job_checks import HAS_LOGGED_IN, WITHOUT_ADDED, needs_copy, validate_job
 from sandbox.job_log import BoundedLog
 from sandbox.output_file import OutputFile
 from sandbox.supervision import supervise
@@ -32,7 +32,7 @@ COPIES = "autocentaur-copies."
 """Prefix of the names of our temporary folders."""
 
 # stderr goes to stdout, so that lines keep their order. The engine adds HOSTNAME, which env removes.
-_LAUNCH = f'exec env {WITHOUT_ADDED} -u HOSTNAME -- "$@" 2>&1'
+_LAUNCH = f'{HAS_LOGGED_IN}; exec env {WITHOUT_ADDED} -u HOSTNAME -- "$@" 2>&1'
 
 
 class DockerSandbox:

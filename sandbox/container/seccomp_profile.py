@@ -26,7 +26,7 @@ _ALLOWED = """
     membarrier memfd_create migrate_pages mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mmap2
     move_pages mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend
     mq_timedsend_time64 mq_unlink mremap msgctl msgget msgrcv msgsnd msync munlock munlockall munmap nanosleep
-    newfstatat open openat openat2 pause pidfd_open pidfd_send_signal pipe pipe2 pkey_alloc pkey_free
+    newfstatat open openat openat2 pause pidfd_send_signal pipe pipe2 pkey_alloc pkey_free
     pkey_mprotect poll ppoll ppoll_time64 prctl pread64 preadv prlimit64 pselect6 pselect6_time64
     pwrite64 pwritev pwritev2 read readlink readlinkat readv recvfrom recvmmsg recvmmsg_time64 recvmsg
     remap_file_pages removexattr rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending
@@ -49,34 +49,37 @@ _ALLOWED = """
 _NEEDED_BY_RUNC = {"fstatfs"}
 # Commands of fcntl(2) that jobs apart may use; the others are refused, or do not exist.
 _FCNTL_ALLOWED = (*range(5), *range(8, 17), *range(1030, 1041))
+_LAST_ADVICE, _LAST_OPTION = 103, 96  # MADV_GUARD_REMOVE, the newest of Linux 6.18; of SOL_SOCKET, with some to come
+_LEVELS = (0, 6, 17, 41, 58, 132, 136, 255, 282, 284)  # of getsockopt(2), beside SOL_SOCKET: one for each protocol
 
 
 def profile(*, apart: bool = False, compiles: bool = False) -> str:
     """Return the profile for `security_opt`, as JSON; `apart` and `compiles` as in `seccomp.program`.
 
-    As with bubblewrap, refused calls fail with EPERM, clone3 and unknown calls with ENOSYS, sockets of other
-    families than AF_UNIX, AF_INET and AF_INET6 with EAFNOSUPPORT; a call by the 32-bit or x32 table kills the process.
+    As with bubblewrap, refused calls fail with EPERM, clone3 and unknown calls with ENOSYS, sockets of families that
+    are not allowed with EAFNOSUPPORT; a call by the 32-bit or x32 table kills the process.
     """
-    families = seccomp.SOCKET_FAMILIES
+    families = seccomp.FAMILIES_APART if apart else seccomp.SOCKET_FAMILIES
     refused_apart = {*seccomp.refused_apart()} - _NEEDED_BY_RUNC if apart else set()
-    conditional = {"fcntl", "fcntl64"} if apart else set()
-    pretended = {"flock"} if apart and compiles else set()
+    pretended = {"setsid", *(("flock",) if compiles else ())} if apart else set()
+    conditional = {"getsockopt", "setsockopt", *(("fcntl", "fcntl64", "madvise") if apart else ())}
+    allowed = set(_ALLOWED.split()) - refused_apart - conditional - pretended
     rules = [
-        _rule((name for name in _ALLOWED.split() if name not in refused_apart | conditional), "SCMP_ACT_ALLOW"),
+        _rule(sorted(allowed), "SCMP_ACT_ALLOW"),
         _rule(sorted({*seccomp.refused(), *refused_apart} - pretended), "SCMP_ACT_ERRNO", errno.EPERM),
-        *(_rule([name], "SCMP_ACT_ERRNO", 0) for name in pretended),
+        *(_rule([name], "SCMP_ACT_ERRNO", 0) for name in sorted(pretended)),
         _rule(["clone3"], "SCMP_ACT_ERRNO", errno.ENOSYS),
         # A bit of the flags requests a new namespace: the call is allowed only if no such bit is set.
-        _rule(["clone"], "SCMP_ACT_ALLOW", where=("SCMP_CMP_MASKED_EQ", seccomp.CLONE_NEW)),
+        _rule(["clone"], "SCMP_ACT_ALLOW", where=("SCMP_CMP_MASKED_EQ", seccomp.CLONE_REFUSED)),
     ]
     if apart:
-        rules += [
-            _rule(["fcntl"], "SCMP_ACT_ALLOW", where=("SCMP_CMP_EQ", command), index=1) for command in _FCNTL_ALLOWED
-        ]
-        rules += [
-            _rule(["fcntl"], "SCMP_ACT_ERRNO", errno.EPERM, where=("SCMP_CMP_EQ", command), index=1)
-            for command in seccomp.FCNTL_APART
-        ]
+        rules += _by_argument("fcntl", 1, _FCNTL_ALLOWED, seccomp.FCNTL_APART)
+        rules += _by_argument("madvise", 2, range(_LAST_ADVICE + 1), seccomp.MADVISE_APART)
+    for name in ("getsockopt", "setsockopt"):
+        rules += [_rule([name], "SCMP_ACT_ALLOW", where=("SCMP_CMP_EQ", level), index=1) for level in _LEVELS]
+        of_the_kernel = {"index": 1, "value": seccomp.SOL_SOCKET, "valueTwo": 0, "op": "SCMP_CMP_EQ"}
+        for rule in _by_argument(name, 2, range(_LAST_OPTION + 1), seccomp.SOCKET_OPTIONS_REFUSED):
+            rules.append({**rule, "args": [of_the_kernel, *rule["args"]]})
     sockets = ["socket", "socketpair"]
     rules += [_rule(sockets, "SCMP_ACT_ALLOW", where=("SCMP_CMP_EQ", family)) for family in families]
     # One rule per family: runc treats several conditions on one argument as alternatives.
@@ -86,6 +89,21 @@ def profile(*, apart: bool = False, compiles: bool = False) -> str:
     ]
     rules.append(_rule(sockets, "SCMP_ACT_ERRNO", errno.EAFNOSUPPORT, where=("SCMP_CMP_GT", max(families))))
     return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno.ENOSYS, "syscalls": rules})
+
+
+def _by_argument(name: str, index: int, known: Iterable[int], refused: Iterable[int]) -> list[dict[str, Any]]:
+    """Return the rules of a call that is allowed for each `known` value of its argument but those that are refused.
+
+    Allowed values are listed one by one, because the engine compares 64 bits of which the kernel reads 32: what is
+    only said not to be a value could be that value with other upper bits.
+    """
+    return [
+        *(
+            _rule([name], "SCMP_ACT_ALLOW", where=("SCMP_CMP_EQ", value), index=index)
+            for value in {*known} - {*refused}
+        ),
+        *(_rule([name], "SCMP_ACT_ERRNO", errno.EPERM, where=("SCMP_CMP_EQ", value), index=index) for value in refused),
+    ]
 
 
 def _rule(

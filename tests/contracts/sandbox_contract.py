@@ -126,6 +126,9 @@ class Running:
 class SandboxContract:
     """Each case is what a training script might do."""
 
+    loopback = "loopback inside works"
+    """What a job says that tries it."""
+
     @pytest.fixture
     def run(self, sandbox: Sandbox, tmp_path: Path) -> Run:
         def run(
@@ -835,8 +838,10 @@ class SandboxContract:
                         print("CONNECTED", address)
                     except OSError:
                         pass
-                # Inside, loopback is another one: this is sent, and arrives nowhere.
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", int(sys.argv[2])))
+                try:  # inside, loopback is another one: this is sent, and arrives nowhere
+                    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", int(sys.argv[2])))
+                except OSError:
+                    pass  # a scoring job has no such sockets
                 try:
                     print("RESOLVED", socket.getaddrinfo("example.org", 80))
                 except OSError:
@@ -864,12 +869,44 @@ class SandboxContract:
                         pass
             a, b = socket.socketpair()
             a.sendall(b"unix sockets work"); print(b.recv(100).decode())
-            server = socket.create_server(("127.0.0.1", 0))
-            socket.create_connection(server.getsockname()); print("loopback inside works")
+            try:
+                server = socket.create_server(("127.0.0.1", 0))
+                socket.create_connection(server.getsockname()); print("loopback inside works")
+            except OSError as error:
+                print(error)
         """
-        assert run(code).log == "unix sockets work\nloopback inside works\n"
+        assert run(code).log == f"unix sockets work\n{self.loopback}\n"
 
     # Kernel
+
+    def test_no_number_says_what_the_machine_has_done_before(self, run: Run) -> None:
+        # The kernel counts these for the whole machine: sockets that were asked for their number, processes, logins.
+        code = """
+            import ctypes, os, platform, socket
+            libc = ctypes.CDLL(None, use_errno=True)
+            arm = platform.machine() == "aarch64"
+            pair, value, size = socket.socketpair(), ctypes.create_string_buffer(8), ctypes.c_uint(8)
+            get, put, clone = (209, 208, 220) if arm else (55, 54, 56)
+            number = pair[0].fileno()
+            for option in (57, 71, 77):
+                for upper in (0, 1 << 32):  # which the kernel does not read
+                    if not libc.syscall(get, number, ctypes.c_long(upper + 1), ctypes.c_long(upper + option), value,
+                            ctypes.byref(size)):
+                        print("TOLD", option, value.raw)
+            if not libc.syscall(put, number, ctypes.c_long(1), ctypes.c_long(76), ctypes.byref(ctypes.c_int(1)), 4):
+                print("WILL BE TOLD")
+            if libc.syscall(434, os.getpid(), 0) >= 0 or libc.syscall(clone, 0x1000 | 17, 0, value, 0, 0) > 0:
+                print("A PROCESS FILE")
+            pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            print(pair[0].getsockopt(socket.SOL_SOCKET, socket.SO_TYPE))
+            try:
+                with open("/proc/self/loginuid", "w") as file:
+                    file.write("65534")
+                print("LOGGED IN", open("/proc/self/sessionid").read())
+            except OSError:
+                pass
+        """
+        assert run(code).log == "1\n"
 
     def test_no_job_can_drop_or_ask_for_what_the_kernel_has_cached(self, run: Run) -> None:
         # Both together are a channel from one job to the next: 63 of 64 bits came through, 2026-11-22.

@@ -18,7 +18,15 @@ from sandbox.container.engine import Engine
 from sandbox.container.image import ImageSpec, find_or_build
 from sandbox.interpreter import own
 from sandbox.job import Execution, Job, Limits, Sandbox
-from tests.contracts.sandbox_contract import Gate, SandboxContract, control_groups, processes_with, python, wait_for
+from tests.contracts.sandbox_contract import (
+    Gate,
+    Run,
+    SandboxContract,
+    control_groups,
+    processes_with,
+    python,
+    wait_for,
+)
 from tests.docker_engine import skip_without_docker
 
 
@@ -93,7 +101,48 @@ def docker_apart() -> Iterator[Sandbox]:
     yield from kept_apart(DockerSandbox(ImageSpec(python=own())))
 
 
-class TestBubblewrapApart(SandboxContract):
+class OfScoringJobs(SandboxContract):
+    """What scoring jobs promise beyond the others: that nothing which they do stays in the kernel for a later job."""
+
+    loopback = "[Errno 97] Address family not supported by protocol"
+
+    def test_pages_of_shared_files_are_not_moved_or_marked(self, run: Run) -> None:
+        # The kernel keeps a policy for memory with the file: 1,536 of 1,536 bits went to the next scoring job.
+        code = """
+            import ctypes, os, platform, sys
+            libc = ctypes.CDLL(None, use_errno=True)
+            libc.mmap.restype = ctypes.c_void_p
+            arm = platform.machine() == "aarch64"
+            mbind, move_pages, migrate_pages = (235, 239, 238) if arm else (237, 279, 256)
+            fd = os.open(os.path.realpath(sys.executable), os.O_RDONLY)
+            at = ctypes.c_void_p(libc.mmap(None, ctypes.c_size_t(4096), 1, 1, fd, 0))
+            one, zero = ctypes.byref(ctypes.c_ulong(1)), ctypes.byref(ctypes.c_ulong(0))
+            print(
+                libc.syscall(mbind, at, 4096, 1, one, 8, 0),
+                libc.syscall(move_pages, 0, 1, ctypes.byref(at), zero, zero, 0),
+                libc.syscall(migrate_pages, 0, 8, one, one),
+                libc.syscall(450, at, 4096, 0, 0),
+                *(libc.madvise(at, ctypes.c_size_t(4096), advice) for advice in (12, 20, 21, 25)),
+                *(libc.fcntl(fd, command, one) for command in (1036, 1038)),
+                libc.madvise(at, ctypes.c_size_t(4096), 4),  # MADV_DONTNEED is the job's own affair
+            )
+        """
+        assert run(code).log == f"{'-1 ' * 10}0\n"
+
+    def test_the_kernel_counts_no_session_of_theirs(self, run: Run) -> None:
+        # Each new session has the next number of the machine, which any later job reads in /proc/self/autogroup.
+        code = """
+            import os, subprocess, sys
+            before = os.getsid(0)
+            print(subprocess.run([sys.executable, "-I", "-S", "-c", "import os; print(os.getsid(0))"],
+                start_new_session=True, stdout=subprocess.PIPE, text=True).stdout == f"{before}\\n")
+            os.setsid()
+            print(os.getsid(0) == before)
+        """
+        assert run(code).log == "True\nTrue\n"
+
+
+class TestBubblewrapApart(OfScoringJobs):
     @pytest.fixture
     def sandbox(self, bubblewrap_apart: Sandbox) -> Sandbox:
         return bubblewrap_apart
@@ -135,7 +184,7 @@ class TestDocker(SandboxContract):
 
 @pytest.mark.docker
 @pytest.mark.long
-class TestDockerApart(TestDocker):
+class TestDockerApart(OfScoringJobs, TestDocker):
     @pytest.fixture
     def sandbox(self, docker_apart: Sandbox) -> Sandbox:  # type: ignore[override]
         return docker_apart
