@@ -11,6 +11,9 @@ from pathlib import Path
 _COUNTERS = (
     *("buddyinfo", "cgroups", "diskstats", "interrupts", "loadavg", "locks", "meminfo", "schedstat", "slabinfo"),
     *("softirqs", "stat", "swaps", "uptime", "vmstat", "zoneinfo", "pressure/cpu", "pressure/io", "pressure/memory"),
+    *("crypto", "key-users", "modules", "sys/fs/aio-nr", "sys/kernel/pty/nr"),
+    *("sys/fs/quota/allocated_dquots", "sys/fs/quota/cache_hits", "sys/fs/quota/drops", "sys/fs/quota/free_dquots"),
+    *("sys/fs/quota/lookups", "sys/fs/quota/reads", "sys/fs/quota/syncs", "sys/fs/quota/writes"),
     *("pressure/irq", "sys/fs/dentry-state", "sys/fs/file-nr", "sys/fs/inode-nr", "sys/fs/inode-state"),
 )
 FOLDERS = ("fs", "irq")

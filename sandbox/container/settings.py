@@ -1,5 +1,6 @@
 """The settings of a job's container: all limits and mounts, in the format of the engine's API."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,7 @@ N_KEPT = 2
 _MASKED = (  # what the engine masks by default
     *("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug"),
     *("/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware"),
-    *(
-        "/sys/block",
-        "/sys/class/block",
-        "/sys/class/net",
-        "/sys/dev/block",
-        "/sys/fs/ext4",
-        "/sys/kernel",
-    ),  # our additions
+    *("/sys/block", "/sys/class/block", "/sys/class/net", "/sys/dev/block", "/sys/kernel"),  # our additions
 )
 _INODE_BYTES = 1024  # about what the kernel needs for an empty file of a tmpfs
 
@@ -55,7 +49,7 @@ def settings(
         "Healthcheck": {"Test": ["NONE"]},  # the image's health check would run beside the job
         "Labels": dict(labels),
         "HostConfig": {
-            **_isolation(apart=job.apart, compiles=job.compiles),
+            **_isolation(job),
             **_limits(job.limits, has_output=job.output is not None),
             "Mounts": [_mount(bind) for bind in binds],
             "Tmpfs": {**_scratch(job.limits), **{str(folder): "ro,size=4096" for folder in hidden}},
@@ -82,16 +76,17 @@ def binds_of_constants(folder: Path) -> list[Bind]:
     return binds
 
 
-def _isolation(*, apart: bool, compiles: bool) -> dict[str, Any]:
+def _isolation(job: Job) -> dict[str, Any]:
     counters = [f"/proc/{name}" for name in proc_constants.texts() if name not in proc_constants.MASKABLE]
+    profile = seccomp_profile.profile(apart=job.apart, compiles=job.compiles)
     return {
         "NetworkMode": "none",
         "Dns": ["127.0.0.1"],  # otherwise the engine copies the host's settings into the container
         "DnsSearch": ["."],
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp_profile.profile(apart=apart, compiles=compiles)}"],
-        "MaskedPaths": [*_MASKED, *counters, *(f"/proc/{name}" for name in proc_constants.FOLDERS)],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={profile}"],
+        "MaskedPaths": [*_MASKED, *_sysfs(job.gpus), *counters, *(f"/proc/{name}" for name in proc_constants.FOLDERS)],
         "IpcMode": "private",
         "CgroupnsMode": "private",
         "Init": True,  # reaps orphans, which would count as processes otherwise
@@ -99,6 +94,16 @@ def _isolation(*, apart: bool, compiles: bool) -> dict[str, Any]:
         "RestartPolicy": {"Name": "no"},
         "OomScoreAdj": 1000,  # killed first when the machine runs out of memory
     }
+
+
+def _sysfs(gpus: Sequence[str]) -> list[str]:
+    """Return the folders of /sys that count for the whole machine: all but the control groups.
+
+    A job with a GPU is shown devices and modules, because CUDA looks there.
+    """
+    top = () if gpus else ("block", "bus", "class", "dev", "devices", "hypervisor", "module", "power")
+    systems = sorted(set(os.listdir("/sys/fs")) - {"cgroup"})
+    return [*(f"/sys/{name}" for name in top), *(f"/sys/fs/{name}" for name in systems)]
 
 
 def _limits(limits: Limits, *, has_output: bool) -> dict[str, Any]:

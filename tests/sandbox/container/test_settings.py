@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,11 @@ def test_every_refused_call_is_refused_in_containers_too() -> None:
     assert allowed & refused == set()
     assert {"read", "mmap", "futex", "execve", "clone", "socket"} <= allowed
     assert allowed & {"io_uring_setup", "ptrace", "bpf", "clone3", "userfaultfd", "clock_settime64"} == set()
+
+
+def test_of_sysfs_a_job_is_shown_the_control_groups() -> None:
+    masked = set(host_config()["MaskedPaths"])
+    shown = {f"/sys/{name}" for name in os.listdir("/sys")} - masked
+    assert shown == {"/sys/fs"}
+    assert {f"/sys/fs/{name}" for name in os.listdir("/sys/fs")} - masked <= {"/sys/fs/cgroup"}
+    assert "/sys/devices" not in host_config(dataclasses.replace(JOB, gpus=("0",)))["MaskedPaths"]  # CUDA looks there
