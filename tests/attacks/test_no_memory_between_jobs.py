@@ -1,6 +1,7 @@
-"""What a job apart does is not to be seen by a later job: bits sent by the kernel's caches arrive by chance.
+"""What a job apart does is not to be seen by a later job: bits sent by what the kernel keeps arrive by chance.
 
-The first job of a pair sends bits; the second times the same look-ups or reads. At chance, half of them are right.
+The first job of a pair sends bits; the second times the same look-ups or reads, or asks for the same ports. At chance,
+half of them are right. `make test-long` sends 1,536 bits a case, the quick tests 512.
 """
 
 import ast
@@ -54,6 +55,42 @@ def cost(at):
 cost(0); cost(0)
 print([(cost(a), cost(b)) for a, b in {pairs!r}])
 """
+# The kernel keeps, for each pair of addresses and for all network namespaces, how far the next local port is moved on.
+# So the first job connects until the next port will have the bit; a port is used up with each connection.
+PORTS = """
+import socket, threading
+def listen():
+    server = socket.create_server(("0.0.0.0", 4000), backlog=1024)
+    def accept():
+        while True: server.accept()[0].close()
+    threading.Thread(target=accept, daemon=True).start()
+def port(n):
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, *[0] * 7]))
+        client.connect((f"127.{{1 + n // 10000}}.{{n // 100 % 100}}.{{1 + n % 100}}", 4000))
+        return client.getsockname()[1]
+def will_be(bit, port):
+    return all((port + further) // 64 % 2 == bit for further in (2, 16, 28))
+"""
+CHOOSE_PORTS = (
+    PORTS
+    + """
+try:
+    listen()
+    for n, bit in enumerate({bits!r}, start={first}):
+        while not will_be(bit, port(n)): pass
+except OSError as error: print(error)
+"""
+)
+TELL_PORTS = (
+    PORTS
+    + """
+try:
+    listen()
+    print([port(n) // 64 % 2 for n in range({first}, {first} + {n_bits})])
+except OSError: print([0] * {n_bits})
+"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -98,21 +135,33 @@ def right_by_reads(
     return sum((b < a) == bit for (a, b), bit in zip(costs, bits, strict=True))
 
 
-def arrive_by_chance(measure: Callable[[], int]) -> bool:
+def right_by_ports(box: Sandbox, folder: Path, *, sends: bool, reads: bool) -> int:
+    """The same, by the local ports of connections on loopback, one address a bit."""
+    first, bits = random.randrange(1_000_000), [random.getrandbits(1) for _ in range(N_BITS)]
+    ran(box, folder, CHOOSE_PORTS.format(first=first, bits=bits), apart=sends)
+    told = ast.literal_eval(ran(box, folder, TELL_PORTS.format(first=first, n_bits=N_BITS), apart=reads))
+    return sum(said == bit for said, bit in zip(told, bits, strict=True))
+
+
+def arrive_by_chance(measure: Callable[[], int], n_pairs: int = N_PAIRS) -> bool:
     """Return whether `measure`, how many of N_BITS were right, lies within three standard deviations of a half.
 
     Chance alone is outside once in 370 times, so that it is asked once more there.
     """
-    n = N_BITS * N_PAIRS
+    n = N_BITS * n_pairs
     for _ in range(2):
-        right = sum(measure() for _ in range(N_PAIRS))
+        right = sum(measure() for _ in range(n_pairs))
         print(f"{right} of {n}")
         if abs(right - n / 2) <= 3 * math.sqrt(n) / 2:
             return True
     return False
 
 
-WHO = pytest.mark.parametrize(("sends", "reads"), [(True, True), (True, False)], ids=["scoring", "training"])
+WHO = pytest.mark.parametrize(
+    ("sends", "reads"),
+    [(True, True), (True, False), (False, True)],
+    ids=["scoring to scoring", "scoring to training", "training to scoring"],
+)
 BASES = {"task": "/task", "system": "/usr/lib", "packages": f"{sys.prefix}/lib"}
 
 
@@ -132,6 +181,26 @@ def test_reads_of_a_job_apart_are_forgotten(box: Sandbox, tmp_path: Path, sends:
     tmp_path.chmod(0o755)
     path = largest_library()
     assert arrive_by_chance(lambda: right_by_reads(box, tmp_path, path, sends=sends, reads=reads))
+
+
+@pytest.mark.long
+@WHO
+def test_ports_of_a_job_apart_are_forgotten(box: Sandbox, tmp_path: Path, sends: bool, reads: bool) -> None:
+    tmp_path.chmod(0o755)
+    assert arrive_by_chance(lambda: right_by_ports(box, tmp_path, sends=sends, reads=reads))
+
+
+def test_a_training_job_learns_nothing_of_a_scoring_job(box: Sandbox, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    who = {"sends": True, "reads": False}
+    assert arrive_by_chance(lambda: right_by_look_ups(box, tmp_path, "/usr/lib", **who), n_pairs=1)
+    assert arrive_by_chance(lambda: right_by_reads(box, tmp_path, largest_library(), **who), n_pairs=1)
+    assert arrive_by_chance(lambda: right_by_ports(box, tmp_path, **who), n_pairs=1)
+
+
+def test_the_ports_of_other_jobs_are_remembered(box: Sandbox, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert right_by_ports(box, tmp_path, sends=False, reads=False) > 0.75 * N_BITS
 
 
 def test_the_look_ups_of_other_jobs_are_remembered(box: Sandbox, tmp_path: Path) -> None:
