@@ -15,6 +15,9 @@ from typing import Any
 
 from agent.errors import UnsafeFileError, UsageError
 
+RUNS_MARKER = ".autocentaur-runs"
+"""A file in the folder of all runs, which says that it is one."""
+
 _KINDS = {
     stat.S_IFLNK: "a link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device", stat.S_IFDIR: "a folder", stat.S_IFREG: "a file",

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,8 @@ from agent.cli.options import (
     runs_folder,
     task_folder,
 )
-from agent.cli.trust import Trusted, begin
-from agent.errors import UsageError
+from agent.cli.trust import Trusted, begin, recall
+from agent.errors import AgentError, UsageError
 from agent.text import counted
 
 app = typer.Typer()
@@ -69,6 +70,8 @@ def doctor(*, task: TaskFolder = None, profile: Profile = None, runs: Runs = DEF
     endpoint = Endpoint(
         os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_MODEL"), os.environ.get("OPENAI_API_KEY")
     )
+    with suppress(AgentError):  # a task that cannot be read is a finding
+        recall(load_task(task_folder(task), profile))
     findings = examine(task_folder(task), profile, cache_folder(), runs_folder(runs), endpoint)
     if json_:
         print_json([finding.to_json() for finding in findings])

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agent.errors import AgentError
+from agent.errors import AgentError, UsageError
 from agent.execution.sandboxes import DEFAULT_SANDBOX, SANDBOXES, SandboxKind, open_sandbox
 from agent.execution.scoring.scoring_job import needs_of
 from agent.execution.speed.drift import Reference
@@ -19,6 +19,7 @@ from agent.llm.local_model import LocalModel
 from agent.llm.openai_model import OpenAIModel, Patience
 from agent.store.paths import RunsFolder
 from agent.task.corpus import find_corpus
+from agent.task.host_code import check_environment
 from agent.task.task import Task
 from agent.trials.machine_speed import Machine
 from sandbox.errors import SandboxError
@@ -111,6 +112,11 @@ def _task(folder: Path, profile: str | None, findings: list[Finding]) -> Task | 
     except AgentError as error:
         findings.append(Finding("task", "missing", str(error), "mend the task, then run `agent doctor` again"))
         return None
+    try:
+        check_environment(task)
+    except UsageError as error:
+        findings.append(Finding("task", "missing", str(error), "what needs the task was not looked at"))
+        return None
     others = ", ".join(task.profiles) or "none"
     findings.append(Finding("task", "ok", f"{task.name}, profile {task.profile or 'none'} (of: {others})"))
     return task
@@ -174,7 +180,7 @@ def _script_environment(task: Task) -> Finding:
         return Finding("script's python", "ok", "the script does not use torch")
     python = task.environment.python or sys.executable
     code = "import importlib.metadata as m; print(m.version('torch'))"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
         return Finding("script's python", "missing", f"{python} has no torch", f"{python} -m pip install torch")
     return Finding("script's python", "ok", f"torch {done.stdout.strip()}")

@@ -15,6 +15,7 @@ from agent import __version__
 from agent.cli import attribute, compare, doctor, init, read, replay, report, run, trust
 from agent.cli.options import fail
 from agent.errors import AgentError
+from agent.task.host_code import require_consent
 from agent.task.validation_errors import first_fault, in_words
 from sandbox.errors import SandboxError
 
@@ -55,6 +56,7 @@ def main() -> NoReturn:
     # A caller inside a git hook has GIT_DIR and the like set; they must not lead our git to the user's repository.
     for variable in [name for name in os.environ if name.startswith("GIT_")]:
         del os.environ[variable]
+    require_consent()
     stop_on_signals()
     for stream in (sys.stdout, sys.stderr):  # a character that this terminal or file has not is shown by its number
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":

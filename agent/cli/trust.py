@@ -34,69 +34,70 @@ Trusted = Annotated[
 @app.command()
 def trust(folder: Path) -> None:
     """Agree to what a task, a clone or a folder of runs does on this machine outside of the sandbox."""
-    from agent.store.trust import HostCode
+    from agent.task.host_code import host_steps
     from agent.text import inert
 
     found = list(_tasks_in(folder))
     if not found:
         raise UsageError(f"{folder} is no task, no folder of runs and no clone of a trials.git; name one of these")
     known = _store()
-    n_named = 0
+    n_steps = 0
     for task in found:
-        code = HostCode.of(task)
-        if code is not None:
-            n_named += 1
-            known.remember(task)
-            print(inert("\n".join([f"{task.name}, in {task.folder}:", *(f"  {line}" for line in code.lines)])))
+        steps = host_steps(task)
+        n_steps += len(steps)
+        if steps:
+            known.remember(steps)
+            print(inert("\n".join([f"{task.name}, in {task.folder}:", *(f"  {step.line}" for step in steps)])))
     print(
-        f"trusted, until one of these changes: {known.file}" if n_named else "nothing of it runs outside of a sandbox"
+        f"trusted, until one of these changes: {known.file}" if n_steps else "nothing of it runs outside of a sandbox"
     )
 
 
-def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = False, is_named: bool = False) -> None:
+def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = False) -> None:
     """Return if a task may do on this machine what it names; ask if a person is there to answer.
 
     Args:
         folder: what the user would name to trust it.
         trusted: the user has said so with this command.
         data_are_here: so that nothing need prepare them.
-        is_named: the user has named the task's own folder, so that where nobody can be asked it is only said.
 
     Raises:
         UsageError: nobody has agreed.
     """
-    from agent.store.trust import HostCode
+    from agent.task.host_code import give_consent, host_steps
     from agent.text import inert
 
-    code, known = HostCode.of(task, prepares=not data_are_here, pools=not data_are_here), _store()
-    if code is None or known.holds(task, code):
-        return
-    if trusted:
-        with suppress(OSError):  # nowhere to remember it: the next command is told again
-            known.remember(task)
-        return
-    what = inert("; ".join(code.lines))
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        if is_named:
-            print(f"{task.name} does this outside of the sandbox: {what}", file=sys.stderr)
-            with suppress(OSError):
-                known.remember(task)
-            return
-        raise UsageError(
-            f"{task.name} is not trusted yet, and would do this outside of the sandbox: {what}. "
-            f"Look at it; then `agent trust {_from_here(folder)}`, or --trust"
-        )
-    print(f"{task.name}, in {task.folder}, would do this outside of the sandbox:", file=sys.stderr)
-    for line in code.lines:
-        print(f"  {inert(line)}", file=sys.stderr)
-    if not typer.confirm("Do you trust it?", default=False, err=True):
-        raise UsageError("nothing was run")
-    known.remember(task)
+    steps, known = host_steps(task, with_data=not data_are_here), _store()
+    lacking = known.lacking(steps)
+    if lacking and not trusted:
+        what = inert("; ".join(step.line for step in lacking))
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(
+                f"{task.name} is not trusted yet, and would do this outside of the sandbox: {what}. "
+                f"Look at it; then `agent trust {_from_here(folder)}`, or --trust"
+            )
+        print(f"{task.name}, in {task.folder}, would do this outside of the sandbox:", file=sys.stderr)
+        for step in lacking:
+            print(f"  {inert(step.line)}", file=sys.stderr)
+        if not typer.confirm("Do you trust it?", default=False, err=True):
+            raise UsageError("nothing was run")
+    with suppress(OSError):  # nowhere to remember it: the next command is told again
+        known.remember(lacking)
+    give_consent(steps)
+
+
+def recall(task: "Task") -> None:
+    """Let this process do what the task does outside of the sandbox as far as the user has agreed to it before."""
+    from agent.task.host_code import give_consent, host_steps
+
+    steps = host_steps(task)
+    lacking = _store().lacking(steps)
+    give_consent(step for step in steps if step not in lacking)
 
 
 def begin(task: "Task", of_trial: str | None, runs: Path, *, trusted: bool) -> None:
     """Return if a run may begin with a task, or with that of another run's trial. Raises UsageError as `agree` does."""
-    agree(task, task.folder if of_trial is None else runs, trusted=trusted, is_named=of_trial is None)
+    agree(task, task.folder if of_trial is None else runs, trusted=trusted)
 
 
 def agree_to_run(stored: "StoredRun", task_folder: Path | None, *, trusted: bool) -> None:
@@ -119,8 +120,10 @@ def agree_to_run(stored: "StoredRun", task_folder: Path | None, *, trusted: bool
 
 def refuse_other_interpreter(task: "Task") -> None:
     """Raise UsageError if a commit names an interpreter that the task.toml in its folder does not: trust is no way."""
+    from agent.task.host_code import is_own_interpreter
+
     named = task.environment.python
-    if named is None:
+    if named is None or is_own_interpreter(named):
         return
     try:
         own = load_task(task.folder, task.profile).environment.python
@@ -135,8 +138,10 @@ def refuse_other_interpreter(task: "Task") -> None:
 
 def made_here(folder: Path) -> None:
     """Remember that a task is what this user's `agent init` has written."""
+    from agent.task.host_code import host_steps
+
     with suppress(OSError, AgentError):  # a task that does not load yet is trusted when it does
-        _store().remember(load_task(folder.resolve(), None))
+        _store().remember(host_steps(load_task(folder.resolve(), None)))
 
 
 def _from_here(folder: Path) -> str:
@@ -157,12 +162,12 @@ def _tasks_in(folder: Path) -> "Iterator[Task]":
     from agent.store.git_repo import TrialRepo, trailers
     from agent.store.stored_run import StoredRun
     from agent.store.stored_run import load_task as task_of
+    from agent.store.trust import profiles_of
     from agent.task.task import CONFIG_NAME, Task
 
     runs = runs_folder(folder)
     if (folder / CONFIG_NAME).is_file():
-        task = load_task(folder.resolve(), None)
-        yield from (load_task(folder.resolve(), name) for name in task.profiles) if task.profiles else (task,)
+        yield from profiles_of(folder.resolve())
     elif runs.run_ids():
         for name in runs.run_ids():
             yield task_of(StoredRun.find(runs, name).config, runs)

@@ -75,7 +75,7 @@ def processor() -> str:
 
 def _versions(python: str | None) -> dict[str, str]:
     """Return the version of the script's interpreter and of the libraries that compute in it."""
-    if python is None or Path(python).expanduser() == Path(sys.executable):
+    if python is None or Path(python) == Path(sys.executable):
         found = {"python": platform.python_version()}
         for library in _LIBRARIES:
             try:
@@ -83,7 +83,7 @@ def _versions(python: str | None) -> dict[str, str]:
             except PackageNotFoundError:
                 continue
         return found
-    command = [str(Path(python).expanduser()), "-I", "-c", _ASK]
+    command = [python, "-I", "-c", _ASK]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env={})
     return _pairs(answer.stdout) if answer.returncode == 0 else {}
 

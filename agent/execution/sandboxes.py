@@ -5,6 +5,7 @@ lists the names in its help.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,6 @@ from agent.errors import TaskError, UsageError
 if TYPE_CHECKING:
     from agent.task.task import Task
     from agent.text import Say
-    from sandbox.container.image import ImageSpec
     from sandbox.job import Sandbox
 
 DEFAULT_SANDBOX = "bubblewrap"
@@ -56,16 +56,23 @@ def _bubblewrap(inputs: SandboxInputs) -> "Sandbox":
 
 
 def _docker(inputs: SandboxInputs) -> "Sandbox":
+    from agent.task.host_code import build_context
     from sandbox import interpreter
     from sandbox.container import DockerSandbox
     from sandbox.container.image import ImageSpec
 
-    wanted = _wanted(inputs.task)
-    if inputs.image is not None:
-        wanted = ImageSpec(inputs.image, python=wanted.python)
-    elif inputs.is_check and wanted == ImageSpec():
-        wanted = ImageSpec(python=interpreter.own())
-    return DockerSandbox(wanted, inputs.accept_unenforced, gpus=bool(inputs.gpus), say=inputs.say)
+    task = inputs.task
+    image, dockerfile, python = task.environment.image, task.environment.dockerfile, _python(task)
+    if image is not None and dockerfile is not None:
+        raise TaskError(f"{task.folder}/task.toml: [environment] names both an image and a dockerfile; choose one")
+    names_image = image is not None or dockerfile is not None
+    if names_image:
+        python = None
+    elif inputs.is_check and inputs.image is None:
+        python = python or interpreter.own()
+    with build_context(task) if dockerfile is not None and inputs.image is None else nullcontext() as context:
+        wanted = ImageSpec(inputs.image or image, context, python)
+        return DockerSandbox(wanted, inputs.accept_unenforced, gpus=bool(inputs.gpus), say=inputs.say)
 
 
 def _docker_has(image: str) -> bool:
@@ -117,11 +124,14 @@ def open_sandbox(
     `agent doctor`, which runs this program's interpreter where the task names nothing.
 
     Raises:
-        UsageError: there is no such sandbox.
+        UsageError: there is no such sandbox, or nobody has agreed to what the task names.
         TaskError: what the task says of its environment cannot be.
         SandboxError: it does not work here, or not with one of the GPUs; the message has the remedy.
     """
+    from agent.task.host_code import check_environment
+
     row = sandbox_named(kind)
+    check_environment(task)
     if image is not None and row.has_image is not None and not row.has_image(image):
         say(f"the image {image} is not on this machine; the task's own takes its place")
         image = None
@@ -138,25 +148,6 @@ def image_is_here(image: str) -> bool:
     return any(row.has_image(image) for row in SANDBOXES.values() if row.has_image is not None)
 
 
-def _wanted(task: "Task") -> "ImageSpec":
-    """Return what the task says of its image. Raises TaskError if it says two things."""
-    from sandbox.container.image import ImageSpec
-
-    image, dockerfile, python = task.environment.image, _dockerfile(task), _python(task)
-    if image is not None and dockerfile is not None:
-        raise TaskError(f"{task.folder}/task.toml: [environment] names both an image and a dockerfile; choose one")
-    return ImageSpec(image, dockerfile, python if image is None and dockerfile is None else None)
-
-
 def _python(task: "Task") -> Path | None:
     python = task.environment.python
-    return Path(python).expanduser() if python else None
-
-
-def _dockerfile(task: "Task") -> Path | None:
-    if task.environment.dockerfile is None:
-        return None
-    path = (task.folder / task.environment.dockerfile).resolve()
-    if not path.is_file() or not path.is_relative_to(task.folder.resolve()):
-        raise TaskError(f"{task.folder}/task.toml: no dockerfile {task.environment.dockerfile} in the task's folder")
-    return path
+    return Path(python) if python else None

@@ -1,6 +1,5 @@
 """The training job of one trial: what it sees, what it may use."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ def limits_of(task: Task) -> Limits:
 
 def mounts_of(task: Task) -> tuple[Mount, ...]:
     """Return the folders of the host that task.toml opens to the task's own jobs."""
-    return tuple(Mount(Path(os.path.expanduser(mount.source)), mount.target) for mount in task.environment.mounts)
+    return tuple(Mount(Path(mount.source), mount.target) for mount in task.environment.mounts)
 
 
 def training_job(

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import UsageError
-from agent.files import plain_file, plain_folder
+from agent.files import RUNS_MARKER, plain_file, plain_folder
 
 RUN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}"
 """What the name of a run, which is also that of a folder and of a branch, looks like."""
-
-MARKER = ".autocentaur-runs"
-"""A file in the folder of all runs, which says that it is one."""
 
 
 @dataclass(frozen=True)
@@ -214,16 +211,16 @@ class RunsFolder:
             raise UsageError(f"{self.root} is a file; give a folder with --runs DIR")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            ours = {MARKER, ".gitignore", "README.md", self.repo.name}
+            ours = {RUNS_MARKER, ".gitignore", "README.md", self.repo.name}
             ours |= {*self.run_ids(), *self.comparison_ids()}
             foreign = [path.name for path in self.root.iterdir() if path.name not in ours]
-            if not plain_file(self.root / MARKER).exists():
+            if not plain_file(self.root / RUNS_MARKER).exists():
                 if foreign:
                     raise UsageError(
                         f"{self.root} holds files that are not runs ({sorted(foreign)[0]}, …); "
                         "give an empty or new folder with --runs DIR"
                     )
-                (self.root / MARKER).write_text("This folder belongs to `agent run`. See docs/format.md.\n")
+                (self.root / RUNS_MARKER).write_text("This folder belongs to `agent run`. See docs/format.md.\n")
             if not plain_file(self.root / ".gitignore").exists():
                 # Runs made inside a user's repository must not show up in its `git status`.
                 (self.root / ".gitignore").write_text("*\n!README.md\n")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.task.prepared import made_once, run_command, whole
+from agent.task.host_code import run_step
+from agent.task.prepared import made_once, whole
 from agent.task.task import Task
 
 
@@ -81,11 +82,12 @@ def prepare_corpus(task: Task, cache: Path) -> Corpus:
     """Return the prepared data of `task`, running its prepare command on the host if it is not there.
 
     Raises:
+        UsageError: nobody has agreed to the command.
         MissingRequirementError: the command failed; the message has its last line.
     """
     target = cache / cache_key(task)
 
     def make() -> str:
-        return run_command(task.folder, task.data.prepare, {"out": target}, "the data")
+        return run_step(task, "prepare", {"out": target})
 
     return made_once(target, "the data", lambda: find_corpus(task, cache), make)

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from agent.errors import MissingRequirementError, TaskError
 from agent.task.corpus import Corpus, find_corpus, prepare_corpus
+from agent.task.host_code import run_step
 from agent.task.pool import Pool, Slice, bands, find_pool, name_of, pool_key
-from agent.task.prepared import OPENED, made_once, run_command
+from agent.task.prepared import OPENED, made_once
 from agent.task.task import Task
 from agent.text import counted
 
@@ -51,7 +52,7 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
         written, made = Path(scratch, "documents"), Path(scratch, "pool")
         for folder in (written, made):
             folder.mkdir(mode=0o700)
-        said = run_command(task.folder, task.data.pool, {"out": written, "data": corpus.folder}, "the pool")
+        said = run_step(task, "pool", {"out": written, "data": corpus.folder})
         texts = Documents.read(written, len(corpus.token_bytes), said)
         generator = np.random.default_rng(secrets.randbits(256))
         n_rounds, n_sequences = task.data.pool_rounds, task.data.slice_sequences

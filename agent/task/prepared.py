@@ -16,6 +16,12 @@ DIVISION = "division.json"
 OPENED = "opened.jsonl"
 """Beside slices of unseen text or rows: which runs of this machine have opened which."""
 
+_SIGNS = ("No such file", "No module named")
+_OF_THE_COPY = (
+    " (it runs in a copy of the frozen files, of what its command names and of the Python files beside the script: "
+    "add what it lacks to `frozen` in task.toml, or name it in the command)"
+)
+
 Found = TypeVar("Found")
 
 
@@ -49,9 +55,10 @@ def made_once(folder: Path, what: str, find: Callable[[], Found | None], make: C
 
 
 def run_command(folder: Path, command: Sequence[str], places: Mapping[str, Path], what: str) -> str:
-    """Run a command of task.toml on the host, in the task's folder; return the last line that it printed.
+    """Run a command of task.toml on the host, in `folder`; return the last line that it printed.
 
     Args:
+        folder: a private copy of what it runs on (agent.task.host_code).
         places: what stands for {name} in the command.
 
     Raises:
@@ -69,7 +76,8 @@ def run_command(folder: Path, command: Sequence[str], places: Mapping[str, Path]
         raise MissingRequirementError(f"cannot run {argv[0]} to prepare {what}: {error.strerror}") from error
     last = (done.stdout.strip().splitlines() or ["it printed nothing"])[-1]
     if done.returncode != 0:
-        raise MissingRequirementError(f"preparing {what} failed: {last}")
+        hint = _OF_THE_COPY if any(sign in last for sign in _SIGNS) else ""
+        raise MissingRequirementError(f"preparing {what} failed: {last}{hint}")
     return last
 
 

@@ -181,11 +181,15 @@ def _paths(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tu
 
 
 def _placed(environment: EnvironmentSpec, folder: Path) -> EnvironmentSpec:
-    """Return the environment with an interpreter such as .venv/bin/python looked up in the task's folder."""
-    python = environment.python
-    if python is None or "/" not in python or python.startswith(("/", "~")):
-        return environment
-    return environment.model_copy(update={"python": str(folder.absolute() / python)})
+    """Return the environment with its interpreter and mounts as absolute paths, links of mounts resolved."""
+    python, above = environment.python, folder.absolute()
+    if python is not None and "/" in python:
+        python = str(above / os.path.expanduser(python))
+    mounts = [
+        mount.model_copy(update={"source": os.path.realpath(above / os.path.expanduser(mount.source))})
+        for mount in environment.mounts
+    ]
+    return environment.model_copy(update={"python": python, "mounts": tuple(mounts)})
 
 
 def _parse(path: Path, text: str, profile: str | None) -> tuple[TaskDocument, str | None, list[str], tuple[str, ...]]:

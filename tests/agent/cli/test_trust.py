@@ -11,7 +11,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from agent.store.trust import HostCode, Trust
+from agent.store.trust import Trust
+from agent.task.host_code import host_steps
 from agent.task.task import Task
 from tests import commands
 from tests.kill_anywhere.killed_runs import INSTANT
@@ -32,17 +33,23 @@ def agent(tmp_path: Path) -> Agent:
 
 
 @pytest.fixture
-def strange(agent: Agent, tmp_path: Path) -> Path:
-    """A folder with `task` and `runs`, as a stranger has made it; his task leaves a marker where it prepares data."""
+def sent(tmp_path: Path) -> Path:
+    """A folder with `task`, as a stranger has written it: it leaves a marker where it prepares data."""
     place = tmp_path / "strange"
     shutil.copytree(BIGRAM, place / "task")
     prepare = place / "task" / "prepare.py"
     prepare.write_text(prepare.read_text() + f"\nopen({str(tmp_path / 'marker')!r}, 'w').close()\n")
+    return place
+
+
+@pytest.fixture
+def strange(agent: Agent, sent: Path, tmp_path: Path) -> Path:
+    """The same with `runs`, which the stranger has made."""
     argv = ("run", "--task", "task", "--mode", "random", "--trials", "2", "--name", "r", "--no-confirm")
-    done = agent(place, *argv, user="stranger")
+    done = agent(sent, *argv, user="stranger")
     assert done.returncode == 0, done.stderr
     (tmp_path / "marker").unlink()
-    return place
+    return sent
 
 
 @pytest.mark.parametrize(
@@ -70,16 +77,18 @@ def test_what_is_trusted_once_runs_until_it_changes(agent: Agent, strange: Path,
     shutil.rmtree(tmp_path / "user" / ".cache")
     prepare = strange / "task" / "prepare.py"
     prepare.write_text(prepare.read_text() + "\n# another line\n")
-    assert agent(strange, "replay", "r/1").returncode == 2
+    again = agent(strange, "resume", "r", "--trials", "3")
+    assert again.returncode == 2
+    assert "is not trusted yet" in again.stderr
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 2), (b"\n", 2), (b"y\n", 0)])
-def test_a_person_is_asked_once(strange: Path, tmp_path: Path, answer: bytes, code: int) -> None:
+def test_a_person_is_asked_once(sent: Path, tmp_path: Path, answer: bytes, code: int) -> None:
     ours, theirs = pty.openpty()
     os.write(ours, answer)  # it waits in the terminal until somebody reads
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "user"), "LANG": "C.UTF-8", "TERM": "xterm"}
     argv = [sys.executable, "-m", "agent", "prepare", "--task", "task"]
-    done = subprocess.run(argv, cwd=strange, env=env, stdin=theirs, stdout=theirs, stderr=theirs, check=False)
+    done = subprocess.run(argv, cwd=sent, env=env, stdin=theirs, stdout=theirs, stderr=theirs, check=False)
     said = os.read(ours, 100_000).decode()
     os.close(ours)
     os.close(theirs)
@@ -112,15 +121,63 @@ def test_reading_needs_no_trust(agent: Agent, strange: Path) -> None:
 @pytest.mark.parametrize(
     "argv", [("run", "--trials", "1"), ("noise",), ("prepare",), ("compare", "--modes", "random", "--trials", "1")]
 )
-def test_what_a_named_folder_does_is_said_where_nobody_can_be_asked(
-    agent: Agent, strange: Path, tmp_path: Path, argv: tuple[str, ...]
+def test_a_named_folder_is_refused_too_where_nobody_can_be_asked(
+    agent: Agent, sent: Path, tmp_path: Path, argv: tuple[str, ...]
 ) -> None:
+    done = agent(sent, *argv, "--task", "task")
+    assert done.returncode == 2
+    assert "would do this outside of the sandbox: prepares data: python prepare.py" in done.stderr
+    assert "`agent trust task`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "marker").exists()
-    done = agent(strange, *argv, "--task", "task")
+
+
+def test_a_copy_of_what_ships_with_the_program_runs_without_a_question(agent: Agent, tmp_path: Path) -> None:
+    task = Path(shutil.copytree(BIGRAM, tmp_path / "elsewhere" / "copy"))
+    toml, script = task / "task.toml", task / "train.py"
+    toml.write_text(toml.read_text() + f'\n[environment]\npython = "{sys.executable}"\n')
+    script.write_text(script.read_text() + "\n# another script\n")
+    done = agent(tmp_path, "prepare", "--task", str(task))
     assert done.returncode == 0, done.stderr
-    assert "does this outside of the sandbox: prepares data: python prepare.py" in done.stderr
-    assert (tmp_path / "marker").exists()
-    assert "outside of the sandbox" not in agent(strange, "prepare", "--task", "task").stderr  # it was said once
+    assert not (tmp_path / "user" / ".config" / "autocentaur" / "trusted.json").exists()
+    (task / "prepare.py").write_text((task / "prepare.py").read_text() + "\n# a line more\n")
+    assert agent(tmp_path, "prepare", "--task", str(task)).returncode == 2
+
+
+def test_an_interpreter_that_runs_the_program_itself_is_no_strangers(agent: Agent, tmp_path: Path) -> None:
+    task = Path(shutil.copytree(INSTANT, tmp_path / "task"))
+    toml = (task / "task.toml").read_text()
+    argv = ("run", "--task", "task", "--mode", "random", "--trials", "1")
+    (task / "task.toml").write_text(f'{toml}\n[environment]\npython = "{sys.executable}"\n')
+    assert agent(tmp_path, *argv).returncode == 0
+    linked = tmp_path / "other" / "bin" / "python"  # the same file, with packages and start-up files of its own
+    linked.parent.mkdir(parents=True)
+    linked.symlink_to(sys.executable)
+    (task / "task.toml").write_text(f'{toml}\n[environment]\npython = "{linked}"\n')
+    done = agent(tmp_path, *argv)
+    assert done.returncode == 2
+    assert f"interpreter: {linked}, a link to " in done.stderr
+
+
+def test_doctor_runs_no_strangers_interpreter(agent: Agent, tmp_path: Path) -> None:
+    task = Path(shutil.copytree(INSTANT, tmp_path / "task"))
+    program = task / "python"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path / 'marker'}\n")
+    program.chmod(0o755)
+    (task / "task.toml").write_text((task / "task.toml").read_text() + '\n[environment]\npython = "./python"\n')
+    done = agent(tmp_path, "doctor", "--task", "task")
+    assert done.returncode == 4
+    assert f"interpreter: {task}/python" in done.stdout
+    assert not (tmp_path / "marker").exists()
+
+
+def test_trust_covers_every_profile(agent: Agent, sent: Path, tmp_path: Path) -> None:
+    with (sent / "task" / "task.toml").open("a") as file:
+        file.write('\n[profiles.other.data]\nprepare = ["python", "prepare.py", "--out", "{out}", "--more"]\n')
+    told = agent(sent, "trust", "task")
+    assert "prepares data: python prepare.py --out {out} --more" in told.stdout
+    other = Task.load(sent / "task", "other")
+    assert not Trust(tmp_path / "user" / ".config" / "autocentaur" / "trusted.json").lacking(host_steps(other))
 
 
 def test_what_init_has_written_and_what_came_along_is_trusted(agent: Agent, tmp_path: Path) -> None:
@@ -131,7 +188,9 @@ def test_what_init_has_written_and_what_came_along_is_trusted(agent: Agent, tmp_
     assert 'python = ".venv/bin/python"' in (tmp_path / "task.toml").read_text()
     argv = ("run", "--task", ".", "--mode", "random", "--trials", "1", "--name", "r")
     assert "outside of the sandbox" not in agent(tmp_path, *argv).stderr
-    assert "outside of the sandbox: interpreter:" in agent(tmp_path, *argv, user="another").stderr
+    asked = agent(tmp_path, *argv, user="another")
+    assert asked.returncode == 2
+    assert "outside of the sandbox: interpreter:" in asked.stderr
 
 
 def test_a_task_that_names_nothing_needs_no_trust(agent: Agent, tmp_path: Path) -> None:
@@ -167,17 +226,14 @@ def test_an_interpreter_never_comes_from_a_commit(agent: Agent, tmp_path: Path) 
     assert own.returncode == 0, own.stderr
 
 
-@pytest.fixture
-def task(tmp_path: Path) -> Task:
-    return Task.load(Path(shutil.copytree(BIGRAM, tmp_path / "task")))
-
-
-def test_what_is_run_on_the_host_decides_and_the_script_does_not(task: Task) -> None:
-    before = HostCode.of(task)
-    (task.folder / "train.py").write_text((task.folder / "train.py").read_text() + "\n# a remark\n")
-    assert HostCode.of(Task.load(task.folder)) == before
+def test_a_spoilt_file_of_what_is_trusted_trusts_nothing(tmp_path: Path) -> None:
+    task = Task.load(Path(shutil.copytree(BIGRAM, tmp_path / "task")))
     (task.folder / "helper.py").write_text("imported = 1\n")
-    assert HostCode.of(Task.load(task.folder)) != before
+    known, steps = Trust(tmp_path / "config" / "trusted.json"), host_steps(task)
+    known.remember(steps)
+    assert known.lacking(steps) == ()
+    known.file.write_text("{")
+    assert known.lacking(steps) == steps
 
 
 def test_what_came_with_the_program_is_trusted_in_its_own_words_only(tmp_path: Path) -> None:
@@ -185,20 +241,7 @@ def test_what_came_with_the_program_is_trusted_in_its_own_words_only(tmp_path: P
 
     nobody = Trust(tmp_path / "trusted.json")
     bundled = Task.load(folder("train_template"))
-    code = HostCode.of(bundled)
-    assert code is not None
-    assert nobody.holds(bundled, code)
+    assert nobody.lacking(host_steps(bundled)) == ()
     toml = bundled.files["task.toml"].replace(b"[environment]\n", b'[environment]\npython = "/evil"\n', 1)
     posing = Task(bundled.folder, {**bundled.files, "task.toml": toml}, as_is=True)
-    other = HostCode.of(posing, pools=False)
-    assert other is not None
-    assert not nobody.holds(posing, other)
-
-
-def test_a_spoilt_file_of_what_is_trusted_trusts_nothing(task: Task, tmp_path: Path) -> None:
-    known, code = Trust(tmp_path / "config" / "trusted.json"), HostCode.of(task)
-    assert code is not None
-    known.remember(task)
-    assert known.holds(task, code)
-    known.file.write_text("{")
-    assert not known.holds(task, code)
+    assert [step.line for step in nobody.lacking(host_steps(posing))] == ["interpreter: /evil"]
