@@ -47,7 +47,7 @@ def _start(kind: str, paths: RunPaths, say: Say) -> "subprocess.Popen[bytes] | N
     words = ["track", paths.run_id, "--to", kind, "--follow", "--runs", str(paths.root.parent)]
     with log_of(kind, paths).open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "agent", *words],
+            [sys.executable, "-P", "-m", "agent", *words],  # -P: nothing is imported from the current folder
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

@@ -171,6 +171,15 @@ def test_doctor_runs_no_strangers_interpreter(agent: Agent, tmp_path: Path) -> N
     assert not (tmp_path / "marker").exists()
 
 
+def test_a_tracker_imports_nothing_from_the_current_folder(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "__init__.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'w').close()\n")
+    argv = ("run", "--task", str(INSTANT), "--mode", "random", "--trials", "1", "--name", "r", "--track", "tensorboard")
+    assert agent(tmp_path, *argv).returncode == 0
+    assert (tmp_path / "runs" / "r" / "tensorboard.log").exists()
+    assert not (tmp_path / "marker").exists()
+
+
 def test_trust_covers_every_profile(agent: Agent, sent: Path, tmp_path: Path) -> None:
     with (sent / "task" / "task.toml").open("a") as file:
         file.write('\n[profiles.other.data]\nprepare = ["python", "prepare.py", "--out", "{out}", "--more"]\n')
