@@ -1,10 +1,10 @@
-"""One tree of errors. Every message says what happened, with which value, and what to do: it is shown as it is."""
+"""One tree of errors. Each message says what happened, with which value, and what to do; users see it unchanged."""
 
 from typing import ClassVar
 
 
 class AgentError(Exception):
-    """Something the user should read; `exit_code` is what the command ends with."""
+    """An error that the user should read; `exit_code` is the exit code of the command."""
 
     exit_code: ClassVar[int] = 1
 
@@ -20,7 +20,7 @@ class TaskError(UsageError):
 
 
 class UnsafeFileError(UsageError):
-    """A folder that may be a stranger's holds what no run writes: a link, a FIFO, a device, a file without an end."""
+    """An untrusted folder holds something that no run writes: a link, a FIFO, a device, an oversized file."""
 
 
 class BudgetSpentError(AgentError):
@@ -36,29 +36,29 @@ class MissingRequirementError(AgentError):
 
 
 class MachineError(AgentError):
-    """The machine is not the one that the run's baseline ran on, or its speed cannot be told; the run can go on."""
+    """This is not the machine that ran the baseline, or its speed cannot be measured; the run can be resumed."""
 
 
 class JournalError(AgentError):
-    """The journal cannot be read or written as it must be; nothing was changed."""
+    """The journal cannot be read or written; nothing was changed."""
 
 
 class RepoError(AgentError):
-    """Git did not do what was asked of it."""
+    """A git command failed."""
 
 
 class TrackError(AgentError):
-    """An experiment tracker could not be written to; the run itself has everything, and a later call catches up."""
+    """An experiment tracker could not be written to; the run is complete, and a later call catches up."""
 
 
 class NotReplayableError(AgentError):
-    """A recorded trial cannot be run again here, so that nothing can be said about it."""
+    """A recorded trial cannot be run again here, so there is no verdict on it."""
 
     exit_code = 4
 
 
 class EditError(AgentError):
-    """An edit does not apply; the message tells a model how to mend it."""
+    """An edit does not apply; the message tells a model how to correct it."""
 
 
 class ModelError(AgentError):
@@ -72,8 +72,8 @@ class ModelBudgetSpentError(ModelError):
 
 
 class PromptTooLongError(ModelError):
-    """The prompt does not fit the model's window; a shorter one may."""
+    """The prompt does not fit the model's context window; a shorter one may."""
 
 
 class PromptError(AgentError):
-    """A prompt template and the values for it do not match: a fault of this program or of an edited template."""
+    """A prompt template and its values do not match: a bug in this program or in an edited template."""

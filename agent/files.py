@@ -1,7 +1,7 @@
-"""Files that somebody else may have made: links, FIFOs and devices are refused by name, and sizes are bounded.
+"""Access to untrusted files: links, FIFOs and devices are refused by name, and sizes are bounded.
 
-A folder of runs can come from a stranger. A link in it leads to another file of this machine, a FIFO or a device keeps
-who reads it waiting for ever, and what is written to any of them goes elsewhere.
+A folder of runs can come from a stranger. A link in it can lead to any file of this machine, a FIFO or a device can
+block its reader for ever, and a write to any of them ends up elsewhere.
 """
 
 import json
@@ -26,37 +26,37 @@ _DEEPEST = 64  # folders within folders
 
 
 def plain_file(path: Path) -> Path:
-    """Return the path of a file, which may be missing. Raises UnsafeFileError if something else is there."""
+    """Return the path if a plain file or nothing is there. Raises UnsafeFileError if something else is."""
     return _checked(path, stat.S_IFREG)
 
 
 def plain_folder(path: Path) -> Path:
-    """Return the path of a folder, which may be missing. Raises UnsafeFileError if something else is there."""
+    """Return the path if a folder or nothing is there. Raises UnsafeFileError if something else is."""
     return _checked(path, stat.S_IFDIR)
 
 
 def read_bytes(path: Path, most_bytes: int) -> bytes:
-    """Return what a plain file holds.
+    """Return the content of a plain file.
 
     Raises:
-        UnsafeFileError: it is none, or has more than `most_bytes`.
+        UnsafeFileError: it is not a plain file, or is larger than `most_bytes`.
         FileNotFoundError: it is missing.
     """
     plain_file(path)
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise UnsafeFileError(f"{path} has more than {most_bytes / 2**20:g} MiB, which no run writes; remove it")
+        raise UnsafeFileError(f"{path} is over {most_bytes / 2**20:g} MiB; no run writes that; remove it")
     return content
 
 
 def read_text(path: Path, most_bytes: int) -> str:
-    """Return what a plain file of UTF-8 text holds. Raises as `read_bytes` does; UnicodeDecodeError, a ValueError."""
+    """Return the text of a plain UTF-8 file. Raises as `read_bytes` does, and UnicodeDecodeError (a ValueError)."""
     return read_bytes(path, most_bytes).decode()
 
 
 def read_json(path: Path, most_bytes: int) -> Any:
-    """Return the JSON data that a plain file holds. Raises as `read_bytes` does, and ValueError."""
+    """Return the JSON data in a plain file. Raises as `read_bytes` does, and ValueError if it is not JSON."""
     try:
         return json.loads(read_bytes(path, most_bytes))
     except RecursionError:
@@ -64,18 +64,18 @@ def read_json(path: Path, most_bytes: int) -> Any:
 
 
 def refuse_taken(path: Path, mark: bytes, *, force: bool) -> None:
-    """Raise UsageError if there is something at `path` but an earlier file of ours, unless `force`.
+    """Raise UsageError if `path` exists and this program did not write it, unless `force`.
 
-    `mark` is what a file of ours has in its first bytes.
+    Files of this program have `mark` within their first 4096 bytes.
     """
     if force or not os.path.lexists(path):
         return
     if path.is_symlink() or not path.is_file() or mark not in _first_bytes(path):
-        raise UsageError(f"{path} is there already, and this command did not write it; --force replaces it")
+        raise UsageError(f"{path} exists already, and this command did not write it; --force replaces it")
 
 
 def write_over(path: Path, content: bytes, mark: bytes, *, force: bool) -> None:
-    """Write a file in one step, over nothing but what `refuse_taken` lets pass. Raises as it does, and OSError."""
+    """Write a file in one step, replacing only what `refuse_taken` accepts. Raises as it does, and OSError."""
     refuse_taken(path, mark, force=force)
     if path.exists() and not path.is_file():  # forced: /dev/stdout for instance
         path.write_bytes(content)
@@ -107,16 +107,16 @@ def _umask() -> int:
 
 
 def refuse_unsafe(folder: Path) -> None:
-    """Raise UnsafeFileError unless a folder, which may be missing, holds plain files and folders only."""
+    """Raise UnsafeFileError unless a folder holds only plain files and folders; a missing folder passes."""
     plain_folder(folder)
     for path, kind in _below(folder, 0):
         raise _refused(path, kind)
 
 
 def _below(folder: Path, depth: int) -> Iterator[tuple[Path, int]]:
-    """Yield what is neither file nor folder, with its kind."""
+    """Yield the path and kind of each entry that is neither a plain file nor a folder."""
     if depth > _DEEPEST:
-        raise UnsafeFileError(f"{folder} lies more than {_DEEPEST} folders deep, as in no run; remove it")
+        raise UnsafeFileError(f"{folder} is nested more than {_DEEPEST} folders deep; no run does that; remove it")
     with suppress(FileNotFoundError), os.scandir(folder) as entries:  # another process may remove it meanwhile
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -137,5 +137,5 @@ def _checked(path: Path, wanted: int) -> Path:
 
 def _refused(path: Path, kind: int) -> UnsafeFileError:
     return UnsafeFileError(
-        f"{path} is {_KINDS.get(kind, 'no file')}, which no run makes there; look where it comes from, and remove it"
+        f"{path} is {_KINDS.get(kind, 'no file')}, which no run makes there; find out where it comes from and remove it"
     )

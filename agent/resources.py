@@ -1,4 +1,4 @@
-"""Where the files that ship with the program are: beside it in a wheel, at the root of a checkout."""
+"""The location of files that ship with the program: beside it in a wheel, at the root of a checkout."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """Return the folder `prompts` or `train_template`, wherever this installation keeps it."""
+    """Return the path of the folder `prompts` or `train_template`. Raises MissingRequirementError if it is missing."""
     for place in (_HERE / "_resources" / name, _HERE.parent / name):
         if place.is_dir():
             return place

@@ -1,4 +1,4 @@
-"""Text for people: untrusted text made short and safe to print, and plurals."""
+"""Text for the terminal and for reports: untrusted text made short and safe to print, and plurals."""
 
 import json
 from collections.abc import Callable
@@ -15,18 +15,18 @@ _TAIL_BYTES = 20_000
 
 
 def counted(n: int, one: str, several: str | None = None) -> str:
-    """Return `1 trial` or `3 trials`; `several` is the plural where it is not the singular with an s."""
+    """Return `1 trial` or `3 trials`; `several` is the plural if it is irregular."""
     return f"{n} {one if n == 1 else several or one + 's'}"
 
 
 def summary(log: str) -> str:
-    """Return what a script printed after its last line `---`; empty if there is no such line."""
+    """Return the part of a log after its last line `---`; empty if there is no such line."""
     _, marker, rest = f"\n{log}".rpartition("\n---\n")
     return rest if marker else ""
 
 
 def read_tail(log: Path) -> str:
-    """Return the end of a log that the sandbox wrote; empty if there is none."""
+    """Return the last 20,000 bytes of a log as text; empty if there is no log."""
     try:
         with plain_file(log).open("rb") as file:
             file.seek(0, 2)
@@ -37,20 +37,20 @@ def read_tail(log: Path) -> str:
 
 
 def last_line(log: str) -> str:
-    """Return the last line with something in it, shortened to fit a table."""
+    """Return the last line that is not blank, cut to 160 characters; `no output` if there is none."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return lines[-1][:160] if lines else "it printed nothing"
+    return lines[-1][:160] if lines else "no output"
 
 
 def one_line(text: str) -> str:
-    """Return text without line breaks, tabs, control and invisible characters, so that it cannot forge a row."""
+    """Return text on one line, without control and invisible characters, so that it cannot forge a table row."""
     if text.isprintable() and text.isascii() and "  " not in text:
         return text.strip()
     return " ".join("".join(c if c.isprintable() and not is_hidden(c) else " " for c in text).split())
 
 
 def as_json(document: Any) -> str:
-    """Return a JSON document in which characters that steer or hide text are escapes."""
+    """Return an indented JSON document in which control and invisible characters are escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     if text.isascii():
         return text.replace("\x7f", "\\u007f")
@@ -58,16 +58,16 @@ def as_json(document: Any) -> str:
 
 
 def hidden_in(text: str) -> str | None:
-    """Return what the first character of a text is called that steers or hides it; None if there is none.
+    """Return the name of the first control or invisible character of a text; None if there is none.
 
-    Newlines and tabs are none.
+    Newlines and tabs do not count.
     """
     pairs = zip(f" {text}", text, strict=False)
     return next((told(c) for before, c in pairs if c not in "\n\t" and is_hidden(c, before)), None)
 
 
 def inert(text: str) -> str:
-    """Return text without characters that could steer a terminal or hide in it: they show as `\\x1b` and the like."""
+    """Return text with control and invisible characters escaped, such as `\\x1b`; newlines and tabs stay."""
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text
     pairs = zip(f" {text}", text, strict=False)

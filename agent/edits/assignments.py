@@ -1,4 +1,4 @@
-"""Values for module-level constants of a script: what the parameter modes propose."""
+"""Edits that assign new values to module-level constants: what the numeric modes propose."""
 
 import ast
 import operator
@@ -24,9 +24,9 @@ _LARGEST = int(sys.float_info.max)  # whole numbers are compared and scaled with
 
 @dataclass(frozen=True)
 class Assignments:
-    """New values for constants `NAME = literal`; comments and everything else stay as they are.
+    """New values for constants `NAME = literal`; comments and all other code stay unchanged.
 
-    Every literal is written anew, so that the text depends on the values alone and not on which trial is edited.
+    Every literal is rewritten, even an equal one, so the text depends only on the values, not on the trial edited.
     """
 
     values: Params
@@ -59,7 +59,7 @@ def read_constants(source: str, names: Iterable[str]) -> Params:
 
 
 def all_constants(source: str) -> Params:
-    """Return every constant NAME = number or string, in capitals, that the script assigns once at module level.
+    """Return all upper-case constants, numbers or strings, that the script assigns once at module level.
 
     Raises:
         EditError: the script does not parse.
@@ -69,7 +69,7 @@ def all_constants(source: str) -> Params:
     found: dict[str, Value] = {}
     for name, node in _plain_assignments(module):
         if name.isupper() and bound[name] == 1:
-            with suppress(EditError):  # of other kinds
+            with suppress(EditError):  # neither number nor string
                 found[name] = literal_value(name, node)
     return found
 
@@ -84,7 +84,7 @@ def _literals(source: str, names: Iterable[str]) -> dict[str, ast.expr]:
         raise EditError(f"the script has no module-level constant {names_missing}; restore it as NAME = value")
     bound = [node.id for node in _module_level(module) if isinstance(node, ast.Name)]
     if twice := [name for name in wanted if bound.count(name) > 1]:
-        raise EditError(f"{', '.join(twice)} is assigned more than once at module level; assign it once")
+        raise EditError(f"the script assigns {', '.join(twice)} more than once at module level; assign each name once")
     for name in wanted:
         literal_value(name, found[name])
     return {name: found[name] for name in wanted}
@@ -108,7 +108,7 @@ def _plain_assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _module_level(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the names that are bound while the module runs, under an `if` or a `for` too, not in functions."""
+    """Yield the names that module-level code binds or deletes, including under `if` and `for`, not in functions."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store | ast.Del):
             yield child
@@ -120,7 +120,7 @@ def literal_value(name: str, node: ast.expr) -> Value:
     """Return the number or string that `node` spells, such as 8, 2**19 or "SSSL".
 
     Raises:
-        EditError: it is something else; `name` is what the message calls it.
+        EditError: it is something else; the message uses `name`.
     """
     try:
         return _evaluate(node)
@@ -131,14 +131,14 @@ def literal_value(name: str, node: ast.expr) -> Value:
 def _text(node: ast.expr) -> str:
     try:
         return ast.unparse(node)
-    except (RecursionError, ValueError):  # nested absurdly, or a number of more digits than Python writes
+    except (RecursionError, ValueError):  # absurd nesting, or more digits than Python prints
         return "..."
 
 
 def _evaluate(node: ast.expr) -> Value:
     match node:
         case ast.Constant(value=int() as value) if abs(value) > _LARGEST:
-            raise OverflowError("no float is so large")
+            raise OverflowError("larger than any float")
         case ast.Constant(value=value) if type(value) in (int, float, str):
             return value  # type: ignore[return-value]  # narrowed by the guard
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -149,7 +149,7 @@ def _evaluate(node: ast.expr) -> Value:
                 raise OverflowError("9**9**9 would never end")
             result = ARITHMETIC[type(op)](base, exponent)
             if isinstance(result, int) and abs(result) > _LARGEST:  # nor would ((9**64)**64)**64
-                raise OverflowError("no float is so large")
+                raise OverflowError("larger than any float")
             if type(result) in (int, float):  # (-1) ** 0.5 is complex
                 return result  # type: ignore[no-any-return]
     raise TypeError("not a literal")

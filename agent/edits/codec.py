@@ -1,4 +1,4 @@
-"""Edits as JSON: how the journal writes each kind and reads it back."""
+"""JSON encoding of edits, for the journal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ class Chain:
 
 
 def encode(edit: Edit) -> dict[str, Any]:
-    """Return `edit` as JSON data that `decode` reads back to an equal edit."""
+    """Return `edit` as JSON data; `decode` returns an equal edit."""
     return {"kind": edit.kind, **edit.to_json()}
 
 
 def decode(data: Mapping[str, Any]) -> Edit:
-    """Return the edit that `encode` wrote. Raises JournalError for a kind that this version does not know."""
+    """Return the edit that `encode` encoded. Raises JournalError for a kind that this version does not know."""
     rest = dict(data)
     match rest.pop("kind", None):
         case "unchanged":

@@ -1,4 +1,4 @@
-"""What every mode proposes: a change of the script, applied in memory and stored as JSON."""
+"""The Edit protocol: a change to the script, which every mode proposes; applied in memory and stored as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Params = Mapping[str, Value]
 
 
 class Edit(Protocol):
-    """A change to one file. Frozen; equal edits make equal texts."""
+    """A change to one file. Immutable; equal edits of equal sources give equal texts."""
 
     kind: ClassVar[str]
 
@@ -20,13 +20,13 @@ class Edit(Protocol):
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON data without `kind`; `decode` reads it back."""
+        """Return the fields of the edit, without `kind`, as JSON data for `decode`."""
         ...
 
 
 @dataclass(frozen=True)
 class Unchanged:
-    """No change: the baseline, and trials in which nothing could be proposed."""
+    """No change: the edit of the baseline, and of trials without a valid proposal."""
 
     kind: ClassVar[str] = "unchanged"
 
@@ -39,7 +39,7 @@ class Unchanged:
 
 @dataclass(frozen=True)
 class WholeFile:
-    """The script, written anew."""
+    """A new text for the whole script."""
 
     text: str
     kind: ClassVar[str] = "whole_file"

@@ -1,4 +1,4 @@
-"""The forms in which a model may write an edit, by the names that `--edit-format` takes."""
+"""The edit formats that a model can use, by their `--edit-format` names."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,19 +12,19 @@ _TITLE_LINE = re.compile(r"^\W*title\W*?:\s*(.+?)[\s*_`]*$", re.IGNORECASE | re.
 
 
 def title_line(reply: str) -> str:
-    """Return what the first line `TITLE: ...` of a reply says; empty if there is none."""
+    """Return the title in the first line `TITLE: ...` of a reply; empty if there is none."""
     titled = _TITLE_LINE.search(reply)
     return titled[1] if titled else ""
 
 
 @dataclass(frozen=True)
 class EditFormat:
-    """How a reply is read. What a model is told of it stands in prompts/code_edit/NAME.md."""
+    """How a reply in this format is parsed. prompts/code_edit/NAME.md explains the format to the model."""
 
     name: str
-    parse: Callable[[str, str], Edit]  # of a reply and the name of the script; raises EditError only
-    title: Callable[[str], str] = title_line
-    schema: Callable[[str], Mapping[str, Any]] | None = None  # of the script's source; None: the reply is free text
+    parse: Callable[[str, str], Edit]  # arguments: reply, name of the script; raises EditError only
+    title: Callable[[str], str] = title_line  # argument: reply
+    schema: Callable[[str], Mapping[str, Any]] | None = None  # argument: the script's source; None: free-text replies
 
 
 SEARCH_REPLACE = EditFormat("search-replace", search_replace.parse)

@@ -1,4 +1,4 @@
-"""Checks of a script before any sandbox sees it: that it parses, keeps its contract, fixes no seed."""
+"""Static checks of a script before it runs: does it parse, keep its contract, and fix no seed."""
 
 import ast
 import hashlib
@@ -15,54 +15,54 @@ _SEEDING = {"seed", "seed_all", "manual_seed", "manual_seed_all", "default_rng",
 
 @dataclass(frozen=True)
 class Guard:
-    """Refuses edits that cannot run, or that break the contract with the scorer."""
+    """Checks that refuse edits which cannot run, or which break the contract with the scorer."""
 
-    required: tuple[str, ...] = ()  # names that must be defined at module level; functions of one argument
-    frozen_imports: frozenset[str] = frozenset()  # names from frozen files, as FILE.NAME; see `imports_of`
-    texts: tuple[str, ...] = ()  # strings that must occur, e.g. the variable that says where to save
+    required: tuple[str, ...] = ()  # functions of one argument that the script must define at module level
+    frozen_imports: frozenset[str] = frozenset()  # names that it must import from frozen files; see `imports_of`
+    texts: tuple[str, ...] = ()  # string constants that must occur, such as the variable with the path to save to
     max_bytes: int = 200_000
-    known: str = ""  # the baseline: what of it reads as other than it runs is the user's own affair
+    known: str = ""  # the baseline, whose lines and names may be misleading: they are the user's own
 
     def check(self, source: str) -> str:
-        """Return the fingerprint of `source`. Whether it is new is for the caller, who knows the other trials.
+        """Return the fingerprint of `source`; the caller compares it with those of the other trials.
 
         Raises:
-            EditError: it does not parse, is too large, reads as other than it runs, or breaks the contract with the
-                files beside it.
+            EditError: it does not parse, is too large, contains misleading text (see `source_text`), or breaks the
+                contract with the files beside it.
         """
         size = len(source.encode(errors="surrogatepass"))
         if size > self.max_bytes:
-            raise EditError(f"the script has {size} bytes, {self.max_bytes} are allowed; make it shorter")
+            raise EditError(f"the script has {size} bytes; the limit is {self.max_bytes}; make it shorter")
         tree = _parsed(source)
         if hidden := hidden_meaning(source, self.known):
-            raise EditError(f"the script does not read as it runs: {hidden}")
+            raise EditError(f"the script contains misleading text: {hidden}")
         if missing := [name for name in self.required if name not in _defined(tree)]:
-            raise EditError(f"the script no longer defines {', '.join(missing)}; others import it: put it back")
+            raise EditError(f"the script no longer defines {', '.join(missing)}, which the scorer needs; put it back")
         for name in self.required:
             _check_takes_one(tree, name)
         self._check_frozen(tree)
         strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
         if absent := [text for text in self.texts if text not in strings]:
-            raise EditError(f"the script no longer uses {absent[0]!r}, where it must save the model: put it back")
+            raise EditError(f"the script no longer uses {absent[0]!r}, the path to save the model to; put it back")
         return _fingerprint(tree)
 
     def _check_frozen(self, tree: ast.Module) -> None:
-        """Raise EditError if something from a frozen file is no longer imported, or is defined anew."""
+        """Raise EditError if the script no longer imports a name of a frozen file, or redefines it."""
         imported = _imports(tree, {entry.partition(".")[0] for entry in self.frozen_imports})
         if missing := sorted(self.frozen_imports - imported):
-            raise EditError(f"the script no longer imports {missing[0]} from a fixed file: put it back")
+            raise EditError(f"the script no longer imports {missing[0]} from a fixed file; put the import back")
         names = {entry.rpartition(".")[2] for entry in self.frozen_imports}
         if bound := sorted(names & _bound(tree)):
-            raise EditError(f"the script defines {bound[0]}, which comes from a fixed file; leave it as it is")
+            raise EditError(f"the script redefines {bound[0]}, which a fixed file defines; import it instead")
 
 
 def imports_of(source: str, files: Iterable[str]) -> frozenset[str]:
-    """Return what `source` imports from Python files beside it, as FILE.NAME, or FILE for the whole of it."""
+    """Return what `source` imports from Python files beside it: FILE.NAME, or FILE for the whole module."""
     return frozenset(_imports(_parsed(source), {file.removesuffix(".py") for file in files}))
 
 
 def fingerprint(source: str) -> str:
-    """Return a hash of what `source` says, 16 hexadecimal digits; comments, docstrings and formatting do not count.
+    """Return a hash of the code in `source`, 16 hexadecimal digits; comments, docstrings and formatting do not count.
 
     Raises:
         EditError: it does not parse; the message names the line.
@@ -73,7 +73,7 @@ def fingerprint(source: str) -> str:
 def _parsed(source: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # an odd escape is the script's own affair
+            warnings.simplefilter("ignore", SyntaxWarning)  # such as an invalid escape sequence; harmless
             return ast.parse(source)
     except SyntaxError as fault:
         line = f": {fault.text.strip()}" if fault.text else ""
@@ -94,7 +94,7 @@ def _fingerprint(tree: ast.Module) -> str:
 
 
 def _defined(tree: ast.Module) -> set[str]:
-    """Return the names that statements at module level bind."""
+    """Return the names that module-level statements define."""
     names: set[str] = set()
     for node in tree.body:
         match node:
@@ -120,7 +120,7 @@ def _imports(tree: ast.Module, modules: set[str]) -> set[str]:
 
 
 def _bound(tree: ast.Module) -> set[str]:
-    """Return the names that are assigned or defined anywhere, imports left out."""
+    """Return the names that are assigned or defined anywhere, without imports."""
     names: set[str] = set()
     for node in ast.walk(tree):
         match node:
@@ -141,15 +141,15 @@ def _check_takes_one(tree: ast.Module, name: str) -> None:
             needs_keyword = None in arguments.kw_defaults
             if n_needed > 1 or needs_keyword or (n_places == 0 and arguments.vararg is None):
                 raise EditError(
-                    f"{name} is called with one argument, the path of the saved model: let it take just that"
+                    f"the scorer calls {name} with one argument, the path of the saved model; accept exactly that"
                 )
 
 
 def fixed_seeds(source: str) -> tuple[str, ...]:
     """Return the calls that seed a generator with a literal, as source text, e.g. `torch.manual_seed(1337)`.
 
-    It reads calls by their last name and so sees what scripts usually do, not what could be hidden. Raises
-    SyntaxError if the script does not parse.
+    Calls are recognised by their last name, so this finds the usual calls but not disguised ones. Raises SyntaxError
+    if the script does not parse.
     """
     found = []
     for node in ast.walk(ast.parse(source)):

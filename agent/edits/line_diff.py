@@ -1,6 +1,6 @@
 """Line differences between versions of a script, three-way merges, and the names that a change touches.
 
-Bounded: seconds at most, whatever the versions are.
+All of them take seconds at most, whatever the versions are.
 """
 
 import ast
@@ -10,14 +10,14 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import NamedTuple
 
-# Beyond either, all between the first and the last change counts as changed. Aligning takes 2 s at most below them
-# (measured 2026-11-22: 100,000 pairs, or 4,000 lines of which every second is another), and minutes soon above.
+# Above either limit, everything between the first and the last change counts as changed. Below both, aligning takes
+# 2 s at most (measured 2026-11-22: 100,000 pairs, or 4,000 lines with every second one changed); well above, minutes.
 _MOST_PAIRS = 100_000  # of equal lines
 _MOST_LINES = 8_000  # of both versions
 
 
 def changes(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Yield where lines differ: from and to of the old ones, then of the new ones, counted from 0."""
+    """Yield the ranges of lines that differ: (old start, old end, new start, new end), from 0, ends excluded."""
     least = min(len(old), len(new))
     head = next((n for n in range(least) if old[n] != new[n]), least)  # most edits are small: only compare around them
     tail = next((n for n in range(least - head) if old[-1 - n] != new[-1 - n]), least - head)
@@ -33,7 +33,7 @@ def changes(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, 
 
 
 class _Hunk(NamedTuple):
-    """Lines [start, end) of the base, and what stands there instead; empty ranges are insertions."""
+    """Lines [start, end) of the base and their replacement; an empty range is an insertion."""
 
     start: int
     end: int
@@ -41,10 +41,10 @@ class _Hunk(NamedTuple):
 
 
 def merged(base: str, ours: str, theirs: str) -> str | None:
-    """Return `ours` with what changed between `base` and `theirs`; None if both have changed the same lines.
+    """Return `ours` with the changes from `base` to `theirs`; None if both sides changed the same lines.
 
-    Unlike git's merge it lets changes of neighbouring lines be: constants of a script often stand below each other.
-    Of texts too large or too monotonous to align, all between the first and the last change counts as changed.
+    Unlike git's merge it accepts changes of adjacent lines, since a script's constants often are adjacent. If the
+    texts are too large or too repetitive to align, everything between the first and the last change counts as changed.
     """
     lines = base.splitlines(keepends=True)
     own, other = _hunks(lines, ours), _hunks(lines, theirs)
@@ -58,7 +58,7 @@ def merged(base: str, ours: str, theirs: str) -> str | None:
 
 
 def n_changed_lines(old: str, new: str) -> int:
-    """Return how many lines a diff between two texts takes out and puts in."""
+    """Return the number of lines that a diff between two texts removes, plus the number that it adds."""
     return sum(hunk.end - hunk.start + len(hunk.lines) for hunk in _hunks(old.splitlines(keepends=True), new))
 
 
@@ -68,7 +68,7 @@ def _hunks(base: list[str], text: str) -> list[_Hunk]:
 
 
 def _any_clash(own: list[_Hunk], other: list[_Hunk]) -> bool:
-    """Return whether any two hunks clash. Those of a side are in order and apart, so one pass meets all neighbours."""
+    """Return whether any two hunks clash. Each side's hunks are sorted and disjoint, so one pass is enough."""
     a = b = 0
     while a < len(own) and b < len(other):
         if _clash(own[a], other[b]):
@@ -84,14 +84,14 @@ def _clash(a: _Hunk, b: _Hunk) -> bool:
     if a == b:
         return False  # the same change on both sides
     if a.start == a.end == b.start == b.end:
-        return True  # two insertions at one place: nobody knows their order
+        return True  # two insertions at one place: their order is undefined
     return a.start < b.end and b.start < a.end
 
 
 def touched(before: str, after: str, names: Sequence[str]) -> str | None:
-    """Return the first of `names` that a changed line, or a function around it, has in it; None if there is none.
+    """Return the first of `names` that occurs in a changed line or in the name of a function around it; else None.
 
-    A name counts in any case and as a part of a word: "warm" is in WARMUP_RATIO. Sources are compared line by line.
+    Case is ignored and a part of a word is enough: "warm" is in WARMUP_RATIO. Sources are compared line by line.
     """
     old, new = before.splitlines(), after.splitlines()
     functions_old, functions_new = _functions(before), _functions(after)
@@ -108,14 +108,14 @@ def _functions(source: str) -> tuple[tuple[str, int, int], ...]:
     """Return name, first and last line, counted from 1, of every function."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # then the lines alone must tell
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # then only the changed lines are searched
         return ()
     found = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     return tuple((node.name, node.lineno, node.end_lineno or node.lineno) for node in found)
 
 
 def _around(functions: Iterable[tuple[str, int, int]], first: int, end: int) -> Iterator[str]:
-    """Yield the names of the functions that any of the lines `first` to `end`, counted from 0, lie in."""
+    """Yield the names of the functions that contain any of the lines [first, end), counted from 0."""
     for name, first_line, last_line in functions:
         if first < end and first < last_line and end >= first_line:
             yield name

@@ -1,4 +1,4 @@
-"""SEARCH/REPLACE blocks: the edit format in which models err least, applied all or none."""
+"""SEARCH/REPLACE blocks: the edit format in which models err least. Either all blocks are applied or none."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,17 @@ from agent.errors import EditError
 
 SEARCH_MARK, DIVIDER, REPLACE_MARK = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
 
-# Models miscount the signs and may name the file behind the word.
+# Models miscount the signs and may name the file after the word.
 _SEARCH_LINE = re.compile(r"\s*<{5,9}\s*SEARCH\b[:\s]*(.*?)\s*")
 _FILE = re.compile(r"(?:.*/)?([\w-]+\.\w+)")
 _DIVIDER_LINE = re.compile(r"\s*={5,9}\s*")
 _REPLACE_LINE = re.compile(r"\s*>{5,9}\s*REPLACE\b.*")
 _FENCE_LINE = re.compile(r"\s*(```|~~~)\s*[\w+-]*\s*")
-_NEAR_ENOUGH = 0.5  # similarity from which showing the nearest lines helps more than it misleads
+_NEAR_ENOUGH = 0.5  # similarity above which quoting the nearest lines helps more than it misleads
 
 
 class Tolerance(StrEnum):
-    """How a SEARCH text was found, from strict to lenient; lenience stops here."""
+    """How a SEARCH text matched, from strict to lenient; nothing more lenient is tried."""
 
     EXACT = "exact"
     TRAILING_SPACE = "trailing space ignored"
@@ -34,7 +34,7 @@ class Tolerance(StrEnum):
 
 @dataclass(frozen=True)
 class Block:
-    """One replacement of whole lines. Both texts are lines that end in a newline; no text is no lines."""
+    """One replacement of whole lines. Every line of both texts ends in a newline; an empty text is no lines."""
 
     search: str
     replace: str
@@ -61,8 +61,8 @@ class SearchReplace:
         """Return `source` with every block replaced.
 
         Raises:
-            EditError: a block matches no place or several, or two overlap; nothing is applied then. The message
-                names every such block, with the nearest real lines.
+            EditError: a block matches no place or several, or two overlap; nothing is applied then. The message names
+                every such block, and quotes the nearest lines of the script for a block without a match.
         """
         lines = source.split("\n")
         for match in sorted(self.matches(source), key=lambda match: match.start, reverse=True):
@@ -70,7 +70,7 @@ class SearchReplace:
         return "\n".join(lines)
 
     def matches(self, source: str) -> list[Match]:
-        """Return where each block applies and by what tolerance. Raises EditError as `apply` does."""
+        """Return where each block applies, and with which tolerance. Raises EditError as `apply` does."""
         found = self.found_in(source)
         problems = [
             f"block {n}: {problem}" for n, problem in enumerate(found, start=1) if isinstance(problem, EditError)
@@ -80,7 +80,7 @@ class SearchReplace:
         return [match for match in found if isinstance(match, Match)]
 
     def found_in(self, source: str) -> list[Match | EditError]:
-        """Return for each block where it applies, or why it does not."""
+        """Return for each block its match, or the error that explains why there is none."""
         lines = source.split("\n")
         found: list[Match | EditError] = []
         taken: list[Match] = []
@@ -91,12 +91,12 @@ class SearchReplace:
                 found.append(problem)
                 continue
             overlaps = any(match.start < other.stop and other.start < match.stop for other in taken)
-            found.append(EditError("it overlaps an earlier block; join the two") if overlaps else match)
+            found.append(EditError("it overlaps an earlier block; merge the two") if overlaps else match)
             taken.append(match)
         return found
 
     def tolerances(self, source: str) -> str:
-        """Return which blocks were found only leniently, and how, as one line; empty if all match exactly."""
+        """Return one line with the blocks that matched leniently, and how; empty if all matched exactly."""
         lenient = [(n, match) for n, match in enumerate(self.matches(source), start=1) if match.tolerance.is_lenient]
         return ", ".join(f"block {number}: {match.tolerance}" for number, match in lenient)
 
@@ -109,13 +109,13 @@ class SearchReplace:
 
 
 def parse(reply: str, script: str | None = None) -> SearchReplace:
-    """Return the blocks in a model's reply; prose and fences around them, and CRLF, do not matter.
+    """Return the blocks in a model's reply; prose and fences around them, and CRLF line ends, are ignored.
 
     Args:
-        script: the one file that may be named behind SEARCH; None: any.
+        script: the only file that may be named after SEARCH; None: any.
 
     Raises:
-        EditError: there is none, one is not complete, or it names another file.
+        EditError: there is no block, or one is incomplete or names another file.
     """
     blocks: list[Block] = []
     search: list[str] | None = None
@@ -150,7 +150,7 @@ def parse(reply: str, script: str | None = None) -> SearchReplace:
 
 
 def _check_file(number: int, said: str, script: str | None) -> None:
-    """Raise EditError if what stands behind SEARCH names another file than the script."""
+    """Raise EditError if the text after SEARCH names a file other than the script."""
     named = _FILE.fullmatch(said)
     if script is not None and named is not None and named[1] != script:
         raise EditError(f"block {number} changes {said}; only {script} may be changed")
@@ -164,7 +164,7 @@ def _text(lines: Sequence[str]) -> str:
 
 
 def _match(block: Block, lines: Sequence[str]) -> Match:
-    """Return the one place where `block` applies, by the strictest tolerance that finds any."""
+    """Return the single place where `block` applies, with the strictest tolerance that finds one."""
     wanted = _lines(block.search)
     if not any(line.strip() for line in wanted):
         raise EditError("SEARCH is empty; quote at least one line of the script")
@@ -186,11 +186,11 @@ def _match(block: Block, lines: Sequence[str]) -> Match:
 
 
 def _fits(wanted: Sequence[str], lines: Sequence[str], at: int, tolerance: Tolerance) -> bool:
-    """Whether `wanted` is what stands from line `at` on."""
+    """Whether the lines from `at` on match `wanted`."""
     found = lines[at : at + len(wanted)]
     match tolerance:
         case Tolerance.EXACT:
-            # A carriage return is the file's habit, and never in a parsed reply.
+            # The file may have CRLF line ends; a parsed reply never has.
             return all(line.removesuffix("\r") == want for line, want in zip(found, wanted, strict=True))
         case Tolerance.TRAILING_SPACE:
             return all(line.rstrip() == want.rstrip() for line, want in zip(found, wanted, strict=True))
@@ -203,33 +203,33 @@ def _fits(wanted: Sequence[str], lines: Sequence[str], at: int, tolerance: Toler
 
 
 def _shift(wanted: Sequence[str], found: Sequence[str]) -> tuple[str, str]:
-    """Return (removed, added): the margin that the first line that is not blank has in SEARCH, and in the script."""
+    """Return (removed, added): how the indentation of the first non-blank line in SEARCH differs from the script's."""
     want, line = next((want, line) for want, line in zip(wanted, found, strict=True) if want.strip())
     margin, real = want[: len(want) - len(want.lstrip())], line[: len(line) - len(line.lstrip())]
-    shared = 0  # what both end with is no part of the shift
+    shared = 0  # the length of their common end, which is not part of the shift
     while shared < min(len(margin), len(real)) and margin[-1 - shared] == real[-1 - shared]:
         shared += 1
     return margin[: len(margin) - shared], real[: len(real) - shared]
 
 
 def _shifted(new: Sequence[str], wanted: Sequence[str], found: Sequence[str]) -> list[str]:
-    """Return the REPLACE lines, moved as the SEARCH lines have to be. Raises EditError if they cannot be."""
+    """Return the REPLACE lines, reindented as SEARCH must be to match. Raises EditError if that is impossible."""
     removed, added = _shift(wanted, found)
     moved = [_reindented(line, removed, added) for line in new]
     if any(line is None for line in moved):
-        raise EditError("REPLACE is indented less than SEARCH, which is not indented as the script is; copy its lines")
+        raise EditError("REPLACE is indented less than SEARCH, and SEARCH not as the script is; copy the lines exactly")
     return [line for line in moved if line is not None]
 
 
 def _reindented(line: str, removed: str, added: str) -> str | None:
-    """Return `line` with the margin `removed` exchanged for `added`; None if it does not begin with it."""
+    """Return `line` with the indentation `removed` replaced by `added`; None if it does not begin with `removed`."""
     if not line.strip():
         return line
     return added + line.removeprefix(removed) if line.startswith(removed) else None
 
 
 def _nearest(wanted: Sequence[str], lines: Sequence[str]) -> str:
-    """Return the lines of the script that are most like `wanted`, numbered; nothing if none is."""
+    """Return a sentence that quotes the numbered lines of the script most like `wanted`, or says that none is."""
     text = "\n".join(line.strip() for line in wanted)
     matcher = SequenceMatcher(autojunk=False)
     matcher.set_seq2(text)
@@ -239,12 +239,12 @@ def _nearest(wanted: Sequence[str], lines: Sequence[str]) -> str:
         if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best and (ratio := matcher.ratio()) > best:
             best, best_at = ratio, at
     if best_at is None:
-        return " Nothing in the script is like it; copy the lines from the script as they are."
+        return " Nothing in the script is similar; copy the lines exactly from the script."
     real = lines[best_at : best_at + len(wanted)]
     quoted = "\n".join(f"{number:4d} | {line}" for number, line in enumerate(real, start=best_at + 1))
-    return f" The nearest lines, which begin after the bar:\n{quoted}"
+    return f" The nearest lines (the text begins after the bar):\n{quoted}"
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines of a block's half, without their newlines."""
+    """Return the lines of one half of a block, without newlines."""
     return text.removesuffix("\n").split("\n") if text else []

@@ -1,6 +1,6 @@
-"""One line replaced, under a JSON schema that enumerates the script's own lines: an edit always matches.
+"""Replacement of one line, with a JSON schema that enumerates the script's lines, so that every edit matches.
 
-For small models: one of 0.5B parameters made 17 useful edits of 20 in this form, 4 of 13 with SEARCH/REPLACE.
+For small models: one of 0.5B parameters made 17 useful edits of 20 in this format, 4 of 13 with SEARCH/REPLACE.
 """
 
 import json
@@ -14,7 +14,7 @@ _KEYS = ("title", "search", "replace")
 
 
 def schema(source: str) -> dict[str, Any]:
-    """Return the JSON schema of a reply; `search` is one of the lines that occur in `source` once, as they stand."""
+    """Return the JSON schema of a reply; `search` must be a line, verbatim, that occurs only once in `source`."""
     lines = [line.rstrip("\r") for line in source.split("\n")]
     counts = Counter(line.strip() for line in lines)
     unique = [line for line in lines if line.strip() and counts[line.strip()] == 1]
@@ -31,16 +31,16 @@ def schema(source: str) -> dict[str, Any]:
 
 
 def parse(reply: str) -> SearchReplace:
-    """Return the edit that the JSON object in a reply states.
+    """Return the edit in the JSON object of a reply.
 
-    A replacement whose first line is not indented takes the margin of the line that it replaces.
+    If the first line of the replacement is not indented, it takes the indentation of the line that it replaces.
 
     Raises:
-        EditError: there is no such object, or a key is missing or no text.
+        EditError: there is no such object, or a key is missing or not a string.
     """
     answer = _object(reply)
     if faults := [key for key in _KEYS[1:] if not isinstance(answer.get(key), str)]:
-        raise EditError(f"the JSON object needs {faults[0]!r} with a text")
+        raise EditError(f"the JSON object needs {faults[0]!r} with a string")
     search, replace = answer["search"], answer["replace"].replace("\r\n", "\n")
     margin = search[: len(search) - len(search.lstrip())]
     if replace and not replace[0].isspace():
@@ -49,7 +49,7 @@ def parse(reply: str) -> SearchReplace:
 
 
 def title(reply: str) -> str:
-    """Return the title that the JSON object in a reply states; empty if there is none."""
+    """Return the title in the JSON object of a reply; empty if there is none."""
     try:
         named = _object(reply).get("title")
     except EditError:
@@ -60,9 +60,9 @@ def title(reply: str) -> str:
 def _object(reply: str) -> dict[str, Any]:
     start, end = reply.find("{"), reply.rfind("}")
     if start < 0 or end < start:
-        raise EditError('the reply holds no JSON object; send {"title": ..., "search": ..., "replace": ...}')
+        raise EditError('the reply contains no JSON object; send {"title": ..., "search": ..., "replace": ...}')
     try:
-        answer = json.loads(reply[start : end + 1], strict=False)  # a raw newline in a text is clear enough
+        answer = json.loads(reply[start : end + 1], strict=False)  # accepts raw newlines in strings
     except (ValueError, RecursionError) as fault:
         raise EditError(f"the reply is not one JSON object: {fault}") from None
     assert isinstance(answer, dict)

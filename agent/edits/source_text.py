@@ -1,7 +1,7 @@
-"""What a reader sees of a script is what runs: no other encoding, no hidden character, no look-alike letter in a name.
+"""Checks that a script runs as it reads: no other encoding, no hidden character, no look-alike letter in a name.
 
-Python accepts all of these, and shows none of them: a comment in another encoding can hold a line of code, a form feed
-or a lone carriage return a second line, and a Cyrillic letter another name than the one that is read.
+Python accepts all of these, and a reader sees none of them: a comment in another encoding can contain a line of code,
+a form feed or a lone carriage return can start a second line, and a Cyrillic letter can make a different name.
 """
 
 import ast
@@ -16,18 +16,18 @@ _COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263, which
 _NO_CODE = re.compile(r"[ \t\f]*(?:#.*)?")
 _WORD = re.compile(r"[0-9A-Za-z_\x80-\U0010ffff]+")
 
-# Letters of other alphabets that are drawn as a Latin letter is; of the alphabets in _ALL_ALIKE, many are.
+# Letters of other alphabets that look like a Latin letter. Of the alphabets in _ALL_ALIKE, many letters do.
 _ALIKE = frozenset("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϺͿαγικνορστυχωϲϳАВЕЅІЈКМНОРСТУХЬҮҺԌԚԜаеѕіјкмнорстухѡѵүһҽӏԁԍԛԝгпьӀѴ")
-_CLEAR_ALONE = frozenset("αγικρστυχω")  # as formulas have them
+_CLEAR_ALONE = frozenset("αγικρστυχω")  # accepted as one-letter words, as in formulas
 _ALL_ALIKE = ("ARMENIAN", "CHEROKEE", "COPTIC", "LISU", "DESERET", "GOTHIC", "OLD ITALIC", "CARIAN", "LYCIAN", "LYDIAN",
     "OSAGE", "WARANG", "VAI", "ELBASAN", "TIFINAGH", "MIAO", "RUNIC")  # fmt: skip
-_OWN_LATIN = frozenset("ßæøœþðłđħŋəÆØŒÞÐŁĐĦŊƏ")  # Latin letters that are none of ASCII with a mark, and look like none
+_OWN_LATIN = frozenset("ßæøœþðłđħŋəÆØŒÞÐŁĐĦŊƏ")  # Latin letters that are neither accented ASCII nor look like ASCII
 
 
 def hidden_meaning(source: str, known: str = "") -> str | None:
-    """Return what in `source` a reader would not see as it runs, with its line; None if there is nothing.
+    """Return the first place, with its line, where `source` does not run as it reads; None if there is none.
 
-    `known` is a source whose lines and names are accepted as they are: what an edit was made of.
+    `known` is the source before the edit: its lines and names are accepted.
 
     Raises:
         SyntaxError, ValueError: it does not parse.
@@ -40,11 +40,11 @@ def hidden_meaning(source: str, known: str = "") -> str | None:
 
 
 def other_encoding(source: str) -> str | None:
-    """Return that a script declares another encoding than UTF-8, with the line; None if it does not."""
+    """Return a message if a script declares an encoding other than UTF-8, with the line; None if it does not."""
     for number, line in enumerate(re.split(r"\r\n?|\n", source, maxsplit=2)[:2], start=1):
         found = _COOKIE.match(line)
         if found is not None and not _is_utf8(found[1]):
-            return f"line {number} declares the source encoding {found[1]!r}: scripts are UTF-8; take that line out"
+            return f"line {number} declares the source encoding {found[1]!r}: scripts are UTF-8; remove that line"
         if not _NO_CODE.fullmatch(line):
             return None
     return None
@@ -64,11 +64,11 @@ def _hidden_characters(source: str, known: frozenset[str]) -> Iterator[str]:
             continue
         for before, character in zip(f" {text}", text, strict=False):
             if character != "\t" and is_hidden(character, before):
-                yield f"line {number} holds a character that nobody sees, {told(character)}: write it as an escape"
+                yield f"line {number} contains an invisible character, {told(character)}: write it as an escape"
 
 
 def _odd_names(source: str, known: frozenset[str]) -> Iterator[str]:
-    """Yield the names that read as others, or that Python reads as others."""
+    """Yield a message for each name that looks like another one, or that Python normalises to another one."""
     if source.isascii():
         return
     names = _names(ast.parse(source))
@@ -76,19 +76,19 @@ def _odd_names(source: str, known: frozenset[str]) -> Iterator[str]:
         for word in () if line.isascii() else _WORD.findall(line):
             meant = unicodedata.normalize("NFKC", word)
             if meant != word and meant in names - known:
-                yield f"line {number} writes the name {meant!r} in other letters, as {word!r}: write it plainly"
+                yield f"line {number} spells the name {meant!r} as {word!r}, in other letters: use plain letters"
     for name in sorted(names - known):
         odd = None if name.isascii() else _odd_letter(name)
         if odd is not None:
             where = next((n for n, text in enumerate(source.split("\n"), start=1) if name in text), 1)
             yield (
-                f"line {where} has the name {name!r}, in which {told(odd)} looks like another letter or turns the line "
-                "around: use plain letters"
+                f"line {where} has the name {name!r}, in which {told(odd)} looks like another letter or reverses the "
+                "text direction: use plain letters"
             )
 
 
 def _names(tree: ast.AST) -> frozenset[str]:
-    """Return all names of a script, as Python reads them."""
+    """Return all names in a script, as Python normalises them."""
     return frozenset(
         part
         for node in ast.walk(tree)
@@ -101,9 +101,9 @@ def _names(tree: ast.AST) -> frozenset[str]:
 
 
 def _odd_letter(name: str) -> str | None:
-    """Return a character of a name that is taken for another one, or turns what stands beside it; None: all is well.
+    """Return a character of a name that looks like another one or changes the text direction; None if there is none.
 
-    A word of another alphabet is well as long as it cannot be read as a Latin one: шаг, but not сору.
+    A word of another alphabet is accepted unless it could be read as a Latin one: шаг is, сору is not.
     """
     for character in name:
         is_letter = character.isalpha() and unicodedata.bidirectional(character) == "L"

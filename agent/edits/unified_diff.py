@@ -1,4 +1,4 @@
-"""Unified diffs, as models write them: line numbers are ignored, because they are seldom right."""
+"""Unified diffs, as models write them: line numbers are ignored, because they are rarely right."""
 
 import re
 
@@ -10,13 +10,13 @@ _NAME = re.compile(r"^(?:---|\+\+\+)\s+(?:[ab]/)?([^\t]+?)\s*$")
 
 
 def parse(reply: str, script: str | None = None) -> SearchReplace:
-    """Return the hunks in a model's reply as blocks: context and `-` lines are sought, context and `+` lines put there.
+    """Return the hunks in a model's reply as blocks: context and `+` lines replace context and `-` lines.
 
     Args:
-        script: the one file that may be changed; None: any.
+        script: the only file that may be changed; None: any.
 
     Raises:
-        EditError: there is no hunk, one has nothing to be found by, or it changes another file.
+        EditError: there is no hunk, or one has no line to search for or changes another file.
     """
     hunks: list[list[str]] = []
     inside = False
@@ -27,7 +27,7 @@ def parse(reply: str, script: str | None = None) -> SearchReplace:
             inside = False
         elif line.startswith("+++ ") and number and lines[number - 1].startswith("--- "):
             _check_file(line, script)
-            inside = not following.startswith("@@")  # some leave the @@ line out
+            inside = not following.startswith("@@")  # some models omit the @@ line
             hunks += [[]] if inside else []
         elif line.startswith("@@"):
             inside = True
@@ -53,16 +53,16 @@ def _check_file(line: str, script: str | None) -> None:
 def _block(number: int, hunk: list[str]) -> Block | None:
     """Return a hunk as a block; None if it changes nothing."""
     while hunk and not hunk[-1].strip():
-        hunk.pop()  # the blank lines between the diff and what follows it
+        hunk.pop()  # blank lines after the diff
     if not any(line.startswith(("+", "-")) for line in hunk):
         return None
     old = [_text(line) for line in hunk if not line.startswith("+")]
     new = [_text(line) for line in hunk if not line.startswith("-")]
     if not any(line.strip() for line in old):
-        raise EditError(f"hunk {number} has no context; begin and end it with lines of the script")
+        raise EditError(f"hunk {number} has no context; begin and end it with unchanged lines of the script")
     return Block("".join(f"{line}\n" for line in old), "".join(f"{line}\n" for line in new))
 
 
 def _text(line: str) -> str:
-    """Return a hunk's line without its sign; a context line may have lost the blank before its tab."""
+    """Return a hunk's line without its sign; a context line may lack the space before its tab."""
     return line if line.startswith("\t") else line[1:]

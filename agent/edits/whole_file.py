@@ -1,4 +1,4 @@
-"""The whole script in one fence: for models that cannot quote, at the price of many tokens."""
+"""The whole script in one code fence: for models that cannot quote lines exactly; costs many tokens."""
 
 import ast
 import re
@@ -8,30 +8,30 @@ from agent.edits.edit import WholeFile
 from agent.errors import EditError
 
 _OPENS = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*).*")
-# "# ... rest of the code unchanged ...": what a model writes in the place of lines that it is too lazy to repeat.
+# "# ... rest of the code unchanged ...": what a model writes instead of repeating lines.
 _ELIDED = re.compile(r"\s*#.*(\.\.\.|…).*\b(rest|remain\w*|unchanged|existing|same|before)\b.*", re.IGNORECASE)
 _ELIDED_BEFORE = re.compile(r"\s*#.*\b(rest|remain\w*|unchanged|existing|same)\b.*(\.\.\.|…).*", re.IGNORECASE)
 
 
 def parse(reply: str) -> WholeFile:
-    """Return the longest fenced text of a reply, or all of it if it is nothing but Python.
+    """Return the longest fenced text of a reply, or the whole reply if it is pure Python.
 
     Raises:
-        EditError: there is none, its fence does not end, or parts of it are left out.
+        EditError: there is neither, a fence does not end, or parts of the script are left out.
     """
     text = reply.replace("\r\n", "\n")
     blocks, is_open = _fenced(text)
     if is_open:
-        raise EditError("the code fence does not end: the file is cut off; send it whole, or change less")
+        raise EditError("the code fence does not end, so the file is cut off; send all of it, or use a shorter script")
     source = max(blocks, key=len) if blocks else _bare(text)
     for number, line in enumerate(source.split("\n"), start=1):
         if _ELIDED.fullmatch(line) or _ELIDED_BEFORE.fullmatch(line):
-            raise EditError(f"line {number} stands for lines that are left out ({line.strip()}); write all of them")
+            raise EditError(f"line {number} replaces lines that are left out ({line.strip()}); write all of them")
     return WholeFile(source)
 
 
 def _fenced(text: str) -> tuple[list[str], bool]:
-    """Return the fenced texts of a reply, and whether the last fence is still open at its end."""
+    """Return the fenced texts of a reply, and whether its last fence is unclosed."""
     blocks: list[str] = []
     fence: str | None = None
     lines: list[str] = []
@@ -48,12 +48,12 @@ def _fenced(text: str) -> tuple[list[str], bool]:
 
 
 def _bare(text: str) -> str:
-    """Return a reply without a fence, if it is a Python file. Raises EditError if it is anything else."""
+    """Return an unfenced reply if it is a Python file. Raises EditError if it is not."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # prose with an odd escape is prose all the same
+            warnings.simplefilter("ignore", SyntaxWarning)  # prose may look like invalid escapes
             if len(ast.parse(text).body) > 1:
                 return text if text.endswith("\n") else f"{text}\n"
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         pass
-    raise EditError("no code found; send the whole script in one fence, from ```python to ```")
+    raise EditError("no code found; send the whole script in one code fence, from ```python to ```")

@@ -55,7 +55,7 @@ def test_utf8_and_what_declares_nothing_pass(before: str) -> None:
     ],
 )
 def test_a_hidden_character_is_refused_by_name_with_its_line(added: str, name: str) -> None:
-    with pytest.raises(EditError, match=f"line 5 holds a character that nobody sees, .*{name}"):
+    with pytest.raises(EditError, match=f"line 5 contains an invisible character, .*{name}"):
         Guard().check(SEEN + added)
 
 
@@ -82,7 +82,7 @@ def test_a_look_alike_letter_in_a_name_is_refused_by_name(added: str, letter: st
 
 @pytest.mark.parametrize("added", ["ＤＥＰＴＨ = 5\n", "𝐃𝐄𝐏𝐓𝐇 = 5\n", "x = f'{ＤＥＰＴＨ}'\n", "ﬁt = fit = 1\n"])
 def test_a_name_in_letters_that_python_reads_as_others_is_refused(added: str) -> None:
-    with pytest.raises(EditError, match="line 5 writes the name"):
+    with pytest.raises(EditError, match="line 5 spells the name"):
         Guard().check(SEEN + added)
 
 
@@ -109,7 +109,7 @@ def test_what_the_baseline_holds_is_no_reason_to_refuse_an_edit_of_it() -> None:
     own = SEEN + "\x0c\ns = 'a\u200bb'\nсору = 1\n"
     guard = Guard(known=own)
     guard.check(own.replace("DEPTH = 4", "DEPTH = 5"))
-    with pytest.raises(EditError, match="line 8 holds"):
+    with pytest.raises(EditError, match="line 8 contains"):
         guard.check(own + "t = 'a\u200bb'\n")
     with pytest.raises(EditError, match="encoding"):
         guard.check("# coding: utf-7\n" + own)
