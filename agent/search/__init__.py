@@ -1,1 +1,1 @@
-"""Numeric search over a space of hyperparameters."""
+"""Numeric searchers over a space of hyperparameters."""

@@ -1,8 +1,8 @@
 """Derived coordinates: a product that is searched in place of one of its factors.
 
-One name changed alone can jump over a ridge: a deeper network is also wider where the script multiplies depth by an
-aspect ratio. A task that declares `width = DEPTH * ASPECT_RATIO` in place of ASPECT_RATIO has depth move at equal
-width. The script's constants stay what is written, run and told; only the axis between them and the cube changes.
+Changing a single parameter can jump off a ridge of the loss: where the script multiplies depth by an aspect ratio, a
+deeper network is also wider. If a task declares `width = DEPTH * ASPECT_RATIO` in place of ASPECT_RATIO, depth changes
+at equal width. The script's constants are still what is written, run and reported; only the axis in the cube differs.
 """
 
 import ast
@@ -17,18 +17,18 @@ from agent.search.parameters import Categorical, Parameter, PowerOfTwo
 
 @dataclass(frozen=True)
 class Derived:
-    """A product of powers of names, searched by its logarithm in [low, high] in place of one of the names."""
+    """A product of powers of parameters, searched on a log scale in [low, high] in place of one of them."""
 
     name: str
-    parameter: Parameter  # the one that it replaces
+    parameter: Parameter  # the replaced one
     constant: float
-    exponents: tuple[tuple[str, int], ...]  # of the names in the product
+    exponents: tuple[tuple[str, int], ...]  # (parameter, exponent) of each factor
     low: float
     high: float
 
     @property
     def formula(self) -> str:
-        """The product in words of task.toml, e.g. "TOTAL / BATCH / 256"."""
+        """The product as task.toml writes it, e.g. "TOTAL / BATCH / 256"."""
         above = [name for name, exponent in self.exponents for _ in range(exponent)]
         below = [name for name, exponent in self.exponents for _ in range(-exponent)]
         if self.constant > 1 or not above:
@@ -39,7 +39,7 @@ class Derived:
 
     @property
     def told(self) -> str:
-        """What it is and its range, e.g. "accumulation = TOTAL / BATCH / 256 (1 to 16)"."""
+        """Name, formula and range, e.g. "accumulation = TOTAL / BATCH / 256 (1 to 16)"."""
         return f"{self.name} = {self.formula} ({self._range})"
 
     @property
@@ -48,7 +48,7 @@ class Derived:
 
     @property
     def step(self) -> float:
-        """The distance of two levels on the axis, in [0, 1]."""
+        """The distance between adjacent levels on the axis, in [0, 1]."""
         if isinstance(self.parameter, PowerOfTwo):
             return math.log(2) / self._log_range
         return self.parameter.step
@@ -58,32 +58,32 @@ class Derived:
         return self.constant * math.prod(float(params[name]) ** exponent for name, exponent in self.exponents)
 
     def encode(self, params: Params) -> tuple[float]:
-        """Return the place of the product on the axis; what lies beyond its range is at the end."""
+        """Return the coordinate of the product, shape (1,), in [0, 1]; a product outside its range is clipped."""
         u = math.log(self.value(params) / self._edges[0]) / self._log_range
         return (min(max(u, 0.0), 1.0),)
 
     def place(self, u: float, others: Mapping[str, Value]) -> float:
-        """Return the replaced name's value that makes the product be what it is at `u`, not snapped."""
+        """Return the replaced parameter's value, not snapped, that gives the product at `u`."""
         product = self._edges[0] * math.exp(u * self._log_range)
         exponent = dict(self.exponents)[self.parameter.name]
         rest = self.value({**others, self.parameter.name: 1})
         return product / rest if exponent == 1 else rest / product
 
     def decode(self, u: float, others: Mapping[str, Value]) -> Value:
-        """Return the nearest value of the replaced name within its own range."""
+        """Return the replaced parameter's nearest value to `place` within its own range."""
         assert not isinstance(self.parameter, Categorical)
         return self.parameter.nearest(self.place(u, others))
 
     def spread(self, std: float) -> float:
-        """Return a standard deviation in [0, 1] as a factor."""
+        """Return a standard deviation on the axis, in [0, 1], as a factor of the product."""
         return math.exp(std * self._log_range)
 
     def fault(self, params: Params) -> str | None:
-        """Return what is wrong with the product at `params`, one line; None if it lies in its range."""
+        """Return a one-line message if the product at `params` is outside its range; None if it is inside."""
         value = self.value(params)
         if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9):
             return None
-        return f"{self.name} = {self.formula} is {value:g}; it must lie in {self._range}"
+        return f"{self.name} = {self.formula} is {value:g}; it must be in {self._range}"
 
     @property
     def _range(self) -> str:
@@ -91,7 +91,7 @@ class Derived:
 
     @property
     def _edges(self) -> tuple[float, float]:
-        """The ends of the axis; powers of two have half a bin beyond the outermost levels."""
+        """The products at 0 and 1 of the axis; for powers of two, half a bin beyond the outermost levels."""
         margin = math.sqrt(2) if isinstance(self.parameter, PowerOfTwo) else 1.0
         return self.low / margin, self.high * margin
 
@@ -101,9 +101,9 @@ class Derived:
 
 
 def read_derived(name: str, table: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> Derived:
-    """Return the coordinate that `[derived]` of a task.toml declares as `name`.
+    """Return the coordinate `name` that `[derived]` of a task.toml declares.
 
-    The range is that of the product over the whole space, unless the table narrows it.
+    Its range is the range of the product over the whole space, unless the table narrows it.
 
     Raises:
         ValueError: the table is wrong; the message begins "derived.NAME: ".
@@ -124,13 +124,13 @@ def _read(name: str, table: Mapping[str, Any], parameters: Mapping[str, Paramete
     for factor, exponent in exponents.items():
         parameter = parameters.get(factor)
         if parameter is None:
-            raise ValueError(f"{factor} is not a name of the space")
+            raise ValueError(f"{factor} is not a name in [space]")
         if isinstance(parameter, Categorical) or parameter.low <= 0:
-            raise ValueError(f"{factor} is not positive over its whole range; a product needs that")
+            raise ValueError(f"{factor} is not positive over its whole range, as a product requires")
         ends = sorted((parameter.low**exponent, parameter.high**exponent))
         low, high = low * ends[0], high * ends[1]
     if exponents.get(table["replaces"]) not in (1, -1):
-        raise ValueError(f"replaces = {table['replaces']!r} must stand in the product once")
+        raise ValueError(f"replaces = {table['replaces']!r} must occur in the product exactly once")
     bounds = {"low": low, "high": high} | {key: table[key] for key in ("low", "high") if key in table}
     for key, bound in bounds.items():
         if type(bound) not in (int, float) or bound <= 0:
@@ -148,7 +148,7 @@ def _read(name: str, table: Mapping[str, Any], parameters: Mapping[str, Paramete
 
 
 def _product(text: Any) -> tuple[float, dict[str, int]]:
-    """Return constant and exponents of an expression such as "TOTAL / (BATCH * 256)"."""
+    """Return the constant factor and the exponents of an expression such as "TOTAL / (BATCH * 256)"."""
     if not isinstance(text, str):
         raise ValueError(f"product = {text!r} is not a string")
     try:
@@ -168,5 +168,5 @@ def _product(text: Any) -> tuple[float, dict[str, int]]:
             case ast.Constant(value=value), sign if type(value) in (int, float) and value > 0:  # type: ignore[operator]
                 constant *= float(value) ** sign  # type: ignore[arg-type]
             case other, _:
-                raise ValueError(f"product: {ast.unparse(other)} is none of a name, a positive number, * and /")
+                raise ValueError(f"product: {ast.unparse(other)} is not allowed; use names, positive numbers, * and /")
     return constant, exponents

@@ -1,4 +1,4 @@
-"""Arithmetic over the names of a space, as task.toml writes it: "ceil(DEPTH * RATIO / HEAD_DIM) * HEAD_DIM"."""
+"""Formulas over the names of a space, as in task.toml: "ceil(DEPTH * RATIO / HEAD_DIM) * HEAD_DIM"."""
 
 import ast
 import math
@@ -19,13 +19,13 @@ FUNCTIONS: dict[str, Callable[..., float]] = {"ceil": math.ceil, "floor": math.f
 
 
 class Expression:
-    """A formula; names stand for values, nothing can be called but ceil, floor, min and max."""
+    """A formula over named values; the only functions are ceil, floor, min and max."""
 
     def __init__(self, text: str, names: tuple[str, ...], definitions: Mapping[str, str] | None = None) -> None:
-        """`definitions`: names for parts of the formula, and their own formulas.
+        """`definitions`: further names that the formula may use, with their formulas.
 
         Raises:
-            ValueError: the text is no such formula, or uses a name that is neither of the space nor defined.
+            ValueError: the text is not a formula, or uses a name that is neither in `names` nor defined.
         """
         self.text = text
         self._node = _parsed(text)
@@ -34,18 +34,18 @@ class Expression:
             if isinstance(node, ast.Name) and node.id not in (*names, *FUNCTIONS):
                 others = {name: part for name, part in (definitions or {}).items() if name != node.id}
                 if node.id not in (definitions or {}):
-                    raise ValueError(f"{node.id} in {text!r} is not a name of the space")
+                    raise ValueError(f"{node.id} in {text!r} is not a name in [space]")
                 self._parts[node.id] = Expression((definitions or {})[node.id], names, others)
 
     def __call__(self, params: Mapping[str, Value]) -> float:
-        """Return the value at `params`. Raises ArithmeticError where there is none, such as x / 0."""
+        """Return the value at `params`. Raises ArithmeticError if it is undefined, such as x / 0."""
         values = {**params, **{name: part(params) for name, part in self._parts.items()}}
         return _evaluate(self._node, values)
 
 
 def _parsed(text: Any) -> ast.expr:
     if not isinstance(text, str):
-        raise ValueError(f"{text!r} is not a formula in quotes")
+        raise ValueError(f"{text!r} is not a string; write the formula in quotes")
     try:
         node = ast.parse(text, mode="eval").body
     except SyntaxError:
@@ -68,7 +68,7 @@ def _check(node: ast.expr, text: str) -> None:
             pass
         case _:
             raise ValueError(
-                f"{ast.unparse(node)!r} in {text!r} is none of a name, a number, + - * / // ceil floor min max"
+                f"{ast.unparse(node)!r} in {text!r} is not allowed; use names, numbers, + - * / // ceil floor min max"
             )
 
 

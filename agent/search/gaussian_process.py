@@ -1,8 +1,8 @@
-"""A Gaussian process over the unit cube: Matérn 5/2, a length scale for each axis, noise; NumPy only.
+"""A Gaussian process over the unit cube: Matérn 5/2 kernel, one length scale per axis, noise; NumPy only.
 
 Rasmussen and Williams, Gaussian Processes for Machine Learning (2006): equations 2.25 and 2.26 for predictions, 5.9 for
-the gradient. Length scales and noise are those of the highest posterior density under log-normal priors, found by
-iRprop- (Igel and Hüsken, 2000), which needs signs of the gradient only and begins where the last fit ended.
+the gradient. Length scales and noise maximise the posterior density under log-normal priors (MAP). The optimiser is
+iRprop- (Igel and Hüsken, 2000), which needs only the signs of the gradient and starts where the last fit ended.
 """
 
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# The priors, of logarithms: a length scale is one side of the cube, give or take a factor of e; so is the noise, one
-# twentieth of the targets' variance.
+# Priors of the logarithms: a length scale is one side of the cube, the noise one twentieth of the targets' variance,
+# each give or take a factor of e.
 LENGTH, NOISE = (0.0, 1.0), (np.log(0.05), 1.0)
 N_STEPS = 20
-FIRST_STEP, LEAST_STEP, LARGEST_STEP = 0.1, 0.01, 0.5  # of a logarithm
+FIRST_STEP, LEAST_STEP, LARGEST_STEP = 0.1, 0.01, 0.5  # in the logarithms
 FASTER, SLOWER = 1.3, 0.5
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What is fitted: logarithms of the length scales and, last, of the noise variance, shape (n_dims + 1,)."""
+    """The fitted values: logarithms of the length scales and, last, of the noise variance, shape (n_dims + 1,)."""
 
     logs: Array
-    steps: Array  # of the next fit's first changes
+    steps: Array  # step sizes with which the next fit starts, shape (n_dims + 1,)
 
     @classmethod
     def prior(cls, n_dims: int) -> "Hyperparameters":
@@ -40,11 +40,11 @@ class Hyperparameters:
         return float(np.exp(self.logs[-1]))
 
     def fitted(self, points: Array, targets: Array) -> "Hyperparameters":
-        """Return the best that N_STEPS of iRprop- find from here.
+        """Return the best hyperparameters found in N_STEPS of iRprop-, starting from these.
 
         Args:
             points: in the unit cube, shape (n, n_dims).
-            targets: of mean 0 and variance 1, shape (n,).
+            targets: standardised to mean 0 and variance 1, shape (n,).
         """
         logs, steps, before = self.logs, np.maximum(self.steps, 3 * LEAST_STEP), np.zeros_like(self.logs)
         best, lowest = logs, np.inf
@@ -61,10 +61,10 @@ class Hyperparameters:
 
 
 class GaussianProcess:
-    """What is believed of a function after some noisy values of it."""
+    """The posterior of a function given noisy values of it."""
 
     def __init__(self, points: Array, targets: Array, hyperparameters: Hyperparameters) -> None:
-        """`points`: shape (n, n_dims); `targets`: shape (n,), of mean 0 and variance 1."""
+        """`points`: shape (n, n_dims); `targets`: shape (n,), with mean 0 and variance 1."""
         self._lengths = hyperparameters.lengths
         self._points = points / self._lengths
         kernel = _matern(_distances(self._points, self._points))
@@ -79,14 +79,14 @@ class GaussianProcess:
 
 
 def _negative_log_posterior(logs: Array, points: Array, targets: Array) -> tuple[float, Array]:
-    """Return it up to a constant, and its gradient, shape (n_dims + 1,)."""
+    """Return the negative log posterior up to a constant, and its gradient, shape (n_dims + 1,)."""
     x, noise, n = points / np.exp(logs[:-1]), float(np.exp(logs[-1])), len(targets)
     r = _distances(x, x)
     covariance = _matern(r) + noise * np.eye(n)
     inverse = np.linalg.inv(covariance)
     weights = inverse @ targets
     outer = np.outer(weights, weights) - inverse
-    # d kernel / d log length of axis k = 5/3 (1 + r) exp(-r) (x_ik - x_jk)^2, summed over i and j without a third axis
+    # d kernel / d log length of axis k = 5/3 (1 + r) exp(-r) (x_ik - x_jk)^2, summed over i, j; no (n, n, d) array
     pull = outer * (5 / 3 * (1 + r) * np.exp(-r))
     along = 2 * (pull.sum(axis=1) @ x**2) - 2 * np.einsum("ik,ik->k", x, pull @ x)
     means, widths = (np.array([LENGTH[i]] * (len(logs) - 1) + [NOISE[i]]) for i in (0, 1))
@@ -96,7 +96,7 @@ def _negative_log_posterior(logs: Array, points: Array, targets: Array) -> tuple
 
 
 def _distances(first: Array, second: Array) -> Array:
-    """Return sqrt(5) times the distances of all rows of one to all of the other."""
+    """Return sqrt(5) times the distances from each row of `first` to each row of `second`."""
     squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None] - 2 * first @ second.T
     return np.asarray(np.sqrt(5 * np.maximum(squares, 0.0)))
 

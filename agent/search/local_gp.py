@@ -1,10 +1,10 @@
-"""A hill-climb whose every step is the most promising of several, by a Gaussian process fitted to the run's trials.
+"""Hill climbing in which a Gaussian process, fitted to the run's trials, picks each step from several candidates.
 
-Bayesian optimisation kept near the best point: candidates change a few names of it, as in TuRBO (Eriksson et al.,
-2019), and the one with the lowest lower confidence bound runs. As in GP-UCB (Srinivas et al., 2010) the bound moves
-away from the mean with the logarithm of the trials: what is not known counts for more, the longer the search lasts.
-The process sees ratios of gaps to the best loss, so that neither the loss's unit nor a few very bad trials decide its
-scale. Measured in docs/benchmark.md.
+This is Bayesian optimisation near the best point: candidates change a few of its parameters, as in TuRBO (Eriksson et
+al., 2019), and the one with the lowest lower confidence bound runs. As in GP-UCB (Srinivas et al., 2010), the bound's
+distance from the mean grows with the logarithm of the number of trials: exploration counts for more as the search goes
+on. The process sees gaps to the best loss relative to their median, so that neither the unit of the loss nor a few
+very bad trials determine its scale. Measured in docs/benchmark.md.
 """
 
 import math
@@ -19,25 +19,25 @@ from agent.search.local_search import mutant
 from agent.search.searcher import Pending
 from agent.search.space import SearchSpace
 
-MUTATED = 0.2  # share of the names that a step changes
-STEP = 0.12  # standard deviation of a change, in the unit cube; at least one level, where there are levels
+MUTATED = 0.2  # share of the parameters that a step changes
+STEP = 0.12  # standard deviation of a change, in the unit cube; at least one level on axes with levels
 N_CANDIDATES = 20
-N_TOLD = 5  # before the process is asked
-N_NEAREST = 150  # trials around the best that it is fitted to
-REFIT_GROWTH = 1.1  # of the number of trials, until length scales and noise are fitted anew
-N_DRAWS = 200  # for candidates that nobody has told yet
+N_TOLD = 5  # trials before the process is used
+N_NEAREST = 150  # the process is fitted to this many trials, the nearest to the best
+REFIT_GROWTH = 1.1  # growth factor of the number of trials after which length scales and noise are fitted again
+N_DRAWS = 200  # attempts to draw candidates that have not been tried
 
 
 class LocalGPSearcher:
-    """Changes some names of the best point so far, and lets a Gaussian process choose among such changes."""
+    """Changes some parameters of the best point so far; a Gaussian process chooses among such changes."""
 
     def __init__(self, space: SearchSpace, start: Params, seed: int) -> None:
-        """`start`: a point of the space, the best until something better is told."""
+        """`start`: a point of the space, the best point until a better one is reported."""
         self._space = space
         self._best = start
         self._best_loss = math.inf
         self._rng = np.random.default_rng(seed)
-        self._told: list[tuple[NDArray[np.float64], float | None]] = []  # place in the unit cube, loss
+        self._told: list[tuple[NDArray[np.float64], float | None]] = []  # point in the unit cube, loss
         self._known: set[tuple[object, ...]] = set()
         self._hyperparameters = Hyperparameters.prior(space.n_dims)
         self._n_fitted = 0
@@ -69,7 +69,7 @@ class LocalGPSearcher:
         return candidates[int(np.argmin(means - kappa * stds))]
 
     def _candidates(self, n_wanted: int) -> Iterator[Params]:
-        """Yield steps from the best point, new ones as long as any are found."""
+        """Yield up to `n_wanted` steps from the best point, untried ones if any are found."""
         n_found, u = 0, self._space.encode(self._best)
         for _ in range(N_DRAWS):
             params = self._space.decode(mutant(self._space, u, self._rng, MUTATED, self._moved))
@@ -86,7 +86,7 @@ class LocalGPSearcher:
         return u + math.copysign(max(abs(change), float(self._space.steps[axes][0])), change)
 
     def _process(self) -> GaussianProcess:
-        """Return the process given the trials around the best; its hyperparameters are fitted now and then."""
+        """Return the process given the trials nearest to the best; its hyperparameters are fitted only sometimes."""
         points = np.array([u for u, _ in self._told])
         targets = self._targets()
         if len(points) > N_NEAREST:
@@ -100,7 +100,7 @@ class LocalGPSearcher:
         return GaussianProcess(points, targets, self._hyperparameters)
 
     def _targets(self) -> NDArray[np.float64]:
-        """Return ln(1 + gap / median gap) for each trial, gaps taken to the best loss; failures count as the worst."""
+        """Return ln(1 + gap / median gap) for each trial, with gaps to the best loss; failures count as the worst."""
         losses = np.array([np.nan if loss is None else loss for _, loss in self._told])
         gaps = np.where(np.isnan(losses), np.nanmax(losses), losses) - self._best_loss
         return np.asarray(np.log1p(gaps / (float(np.median(gaps)) or 1.0)))

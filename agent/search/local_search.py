@@ -1,4 +1,4 @@
-"""A (1+1) hill-climb around the best point: hard to beat when trials are few, the start is good and noise is low."""
+"""(1+1) hill climbing around the best point: hard to beat if trials are few, the start is good and noise is low."""
 
 import math
 from collections.abc import Callable
@@ -10,21 +10,21 @@ from agent.edits.edit import Params
 from agent.search.searcher import Pending
 from agent.search.space import SearchSpace
 
-MUTATED = 0.3  # share of the names that a step changes
+MUTATED = 0.3  # share of the parameters that a step changes
 STEP = 0.12  # standard deviation of a change, in the unit cube
-STEP_LEVELS = 0.5  # the same between levels, at least: a third of the changes then reach the next one
-N_DRAWS = 100  # for a step that leaves its point
+STEP_LEVELS = 0.5  # its minimum in levels: then a third of the changes reach the next level
+N_DRAWS = 100  # attempts to draw a step that changes the point
 
 Moved = Callable[[NDArray[np.float64], slice], NDArray[np.float64]]
 
 
 class LocalSearcher:
-    """Changes some names of the best point so far. Over derived coordinates its steps are structural moves."""
+    """Changes some parameters of the best point so far. With derived coordinates its steps are structural moves."""
 
     def __init__(
         self, space: SearchSpace, start: Params, seed: int, *, mutated: float = MUTATED, step: float = STEP
     ) -> None:
-        """`start`: a point of the space, the best until something better is told."""
+        """`start`: a point of the space, the best point until a better one is reported."""
         self._space = space
         self._best = start
         self._best_loss = math.inf
@@ -62,10 +62,10 @@ class LocalSearcher:
 def mutant(
     space: SearchSpace, u: NDArray[np.float64], rng: np.random.Generator, share: float, moved: Moved
 ) -> NDArray[np.float64]:
-    """Return `u`, shape (n_dims,), with a share of its names changed, at least one.
+    """Return `u`, shape (n_dims,), with some of its parameters changed, at least one.
 
     Args:
-        moved: takes the place of a name and its axis, and returns another one, which is cut to [0, 1].
+        moved: takes a point and the axes of one parameter, and returns new coordinates, which are clipped to [0, 1].
     """
     u = u.copy()
     chosen = rng.random(len(space.parameters)) < share
@@ -73,6 +73,6 @@ def mutant(
     for is_chosen, parameter, axes in zip(chosen, space.parameters, space.axes, strict=True):
         if is_chosen and parameter.n_axes == 1:
             u[axes] = np.clip(moved(u[axes], axes), 0, 1)
-        elif is_chosen:  # choices without an order: any of them
+        elif is_chosen:  # unordered choices: any of them
             u[axes] = rng.random(parameter.n_axes)
     return u

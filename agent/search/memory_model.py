@@ -1,7 +1,7 @@
-"""What will not fit in memory, learned from the run's own trials on terms that the task declares.
+"""A model of a trial's memory, fitted to the run's own trials, with terms that the task declares.
 
-Memory is nearly linear in a few products (batch x depth x width, width squared x depth, ...), each with a weight that
-cannot be negative. A handful of trials tells the weights; what is surely too large then never runs.
+Memory is nearly linear in a few products (batch x depth x width, width squared x depth, ...) with non-negative
+weights. A handful of trials determines the weights; a configuration that almost surely does not fit then never runs.
 """
 
 import math
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from agent.edits.edit import Params
 from agent.search.formula import Expression
 
-MIN_TRIALS = 4  # successes, before anything is refused
-HOPELESS_BELOW = 0.1  # chance of fitting
-MIN_ERROR = 0.01  # relative: geometries repeat within about one per cent
-RIDGE = 1e-3  # of a term's weight, relative: decides between terms that the trials cannot tell apart
-N_ROUNDS = 3  # of turning trials that ran out of memory into equations
+MIN_TRIALS = 4  # successful trials before anything is refused
+HOPELESS_BELOW = 0.1  # probability of fitting
+MIN_ERROR = 0.01  # relative: repeats of one configuration agree within about one per cent
+RIDGE = 1e-3  # relative to a term's weight: decides between terms that the trials cannot distinguish
+N_ROUNDS = 3  # fits, each of which adds trials that ran out of memory as equations
 
 Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The memory that a configuration is expected to need."""
+    """The memory that a configuration is predicted to need."""
 
     gb: float
     error: float  # relative standard deviation
@@ -34,12 +34,12 @@ class Estimate:
 
     @property
     def chance(self) -> float:
-        """The probability that it fits, 0 to 1."""
+        """The probability, 0 to 1, that the configuration fits."""
         return _normal_cdf(math.log(self.limit_gb / self.gb) / self.error)
 
     @property
     def hopeless(self) -> bool:
-        """Whether it will surely not fit."""
+        """Whether the probability of fitting is below HOPELESS_BELOW."""
         return self.chance < HOPELESS_BELOW
 
     @property
@@ -49,19 +49,19 @@ class Estimate:
 
 
 class Memory(Protocol):
-    """Learns from trials what fits."""
+    """Predicts the memory of a configuration from earlier trials."""
 
     def learn(self, params: Params, peak_gb: float | None) -> None:
         """Note what a trial needed; None: it ran out of memory."""
         ...
 
     def estimate(self, params: Params) -> Estimate | None:
-        """Return what `params` will need; None while that cannot be told."""
+        """Return the memory that `params` will need; None while that is unknown."""
         ...
 
 
 class MemoryModel:
-    """Memory as a sum of terms with non-negative weights, fitted anew when a trial has been learned."""
+    """Memory as a sum of terms with non-negative weights, fitted again after each new trial."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class MemoryModel:
         names: tuple[str, ...],
         definitions: Mapping[str, str] | None = None,
     ) -> None:
-        """`terms`: formulas over `names`, a constant is added to them; `limit_gb`: what a trial may use.
+        """`terms`: formulas over `names`, to which a constant term is added; `limit_gb`: what a trial may use.
 
         Raises:
             ValueError: a term is not a formula over the names.
@@ -83,7 +83,9 @@ class MemoryModel:
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], names: tuple[str, ...], limit_gb: float) -> "MemoryModel":
-        """Return the model that `[memory]` of a task.toml declares: terms, define, limit_gb (default: `limit_gb`).
+        """Return the model that `[memory]` of a task.toml declares, with its keys terms, define and limit_gb.
+
+        `limit_gb` applies where the table does not set it.
 
         Raises:
             ValueError: the table is wrong; the message begins "memory: ".
@@ -110,7 +112,7 @@ class MemoryModel:
         self._fit = None
 
     def estimate(self, params: Params) -> Estimate | None:
-        """Return what `params` will need; None while too few trials have succeeded to tell."""
+        """Return the memory that `params` will need; None while fewer than MIN_TRIALS have succeeded."""
         if len(self._fitting) < MIN_TRIALS:
             return None
         if self._fit is None:
@@ -122,7 +124,7 @@ class MemoryModel:
         return np.array([1.0, *(term(params) for term in self._terms)])
 
     def _fitted(self) -> "_Fit":
-        """Fit the successes; add each failure that they predict to fit as one that needs just the limit."""
+        """Fit the successes; add each failure that is predicted to fit as a trial that needs exactly the limit."""
         rows = [row for row, _ in self._fitting]
         peaks = [peak for _, peak in self._fitting]
         fit = _Fit(np.array(rows), np.array(peaks))
@@ -145,7 +147,7 @@ class _Fit:
         used = relative[:, weights > 0]
         self._precision = used.T @ used + RIDGE**2 * np.eye(used.shape[1])
         leverage = np.einsum("ij,ij->i", used, np.linalg.solve(self._precision, used.T).T)
-        left_out = (relative @ weights - 1) / np.maximum(1 - leverage, 0.05)  # each predicted from the others
+        left_out = (relative @ weights - 1) / np.maximum(1 - leverage, 0.05)  # leave-one-out errors
         self._error = max(MIN_ERROR, float(np.sqrt(np.mean(left_out**2))))
 
     def predict(self, row: Vector) -> tuple[float, float]:
@@ -163,7 +165,7 @@ def non_negative_least_squares(rows: Vector, targets: Vector, ridge: float) -> V
     gram = rows.T @ rows + ridge**2 * np.eye(n_terms)
     goal = rows.T @ targets
     x, free = np.zeros(n_terms), np.zeros(n_terms, dtype=bool)
-    for _ in range(3 * n_terms):  # ends earlier: each round frees the term that helps most
+    for _ in range(3 * n_terms):  # an upper bound: each round frees the term that helps most
         gradient = np.where(free, -np.inf, goal - gram @ x)
         if gradient.max() <= 1e-10 * np.abs(goal).max():
             break

@@ -1,4 +1,4 @@
-"""TPE, and any other sampler of Optuna by name, behind ask and tell."""
+"""Adapter for Optuna's samplers, TPE by default, as a Searcher."""
 
 import math
 import warnings
@@ -13,7 +13,7 @@ from agent.search.parameters import Categorical, Float, Int, Parameter, PowerOfT
 from agent.search.searcher import Pending
 from agent.search.space import SearchSpace
 
-N_REHEARSED = 12  # trials: samplers draw up to ten at random before they load what they need
+N_REHEARSED = 12  # trials; samplers draw up to ten at random before they import what they need
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class _Asked:
 
 
 class OptunaSearcher:
-    """An Optuna sampler with a generator of its own. Its study lives in memory; the journal re-drives it.
+    """An Optuna sampler with its own random generator. Its study is kept in memory and rebuilt from the journal.
 
-    It is rehearsed on a throw-away study first: what it lacks is known before the baseline costs anything.
+    It first runs on a throw-away study, so that a missing package is reported before the baseline runs.
     """
 
     def __init__(self, space: SearchSpace, seed: int, sampler: str = "TPESampler", **settings: Any) -> None:
@@ -33,7 +33,7 @@ class OptunaSearcher:
 
         Raises:
             MissingRequirementError: optuna, or a library that the sampler needs, is not installed.
-            UsageError: Optuna has no such sampler, or it cannot search this space. `ask` may raise both, too.
+            UsageError: Optuna has no such sampler, or it cannot search this space. `ask` may raise both as well.
         """
         self._sampler = sampler
         with _told_in_one_line(sampler):
@@ -48,7 +48,7 @@ class OptunaSearcher:
     def tell(self, number: int, params: Params, loss: float | None) -> None:
         from optuna.trial import create_trial
 
-        value = math.inf if loss is None else loss  # a failure ranks last
+        value = math.inf if loss is None else loss  # failures rank last
         asked = self._pending.told(number)
         if asked is not None and params == asked.params:
             self._study.tell(asked.trial, value)
@@ -69,7 +69,7 @@ class OptunaSearcher:
     def _forget(self, asked: _Asked) -> None:
         from optuna.trial import TrialState
 
-        self._study.tell(asked.trial, state=TrialState.FAIL)  # samplers overlook it
+        self._study.tell(asked.trial, state=TrialState.FAIL)  # samplers ignore it
 
     def _sample(self) -> _Asked:
         with _told_in_one_line(self._sampler):
@@ -78,7 +78,7 @@ class OptunaSearcher:
 
 
 class _Stored:
-    """Points as Optuna stores them: value by name, but of a name with a derived coordinate the place on its axis."""
+    """Points as Optuna stores them: values by name; for derived coordinates, the position on the axis."""
 
     def __init__(self, space: SearchSpace) -> None:
         from optuna.distributions import FloatDistribution
@@ -91,24 +91,24 @@ class _Stored:
         self.distributions |= {name: FloatDistribution(0, 1) for name in self._derived}  # last: they need the others
 
     def of(self, params: Params) -> dict[str, Any]:
-        """Return what is stored for `params`."""
+        """Return the stored form of `params`."""
         places = {name: derived.encode(params)[0] for name, derived in self._derived.items()}
         return {name: places.get(name, params[name]) for name in self.distributions}
 
     def params(self, stored: Mapping[str, Any]) -> Params:
-        """Return the values of a whole point."""
+        """Return the values of a complete stored point."""
         values, _ = self._read(stored)
         return {name: values[name] for name in self._names}
 
     def snapped(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is stored for the values that `sampled` will run as.
+        """Return the stored form of the values that `sampled` will run as.
 
-        A derived coordinate is left out where the names in it are: Optuna then samples it by itself, when it has them.
+        A derived coordinate is omitted if any of its names is; Optuna samples it separately once it has them.
         """
         return self._read(sampled)[1]
 
     def _read(self, sampled: Mapping[str, Any]) -> tuple[Params, dict[str, Any]]:
-        """Return the values of what was sampled, all names or some, and what is stored for them."""
+        """Return the values of a full or partial sample, and their stored form."""
         values: dict[str, Value] = {}
         stored: dict[str, Any] = {}
         for name in self.distributions:
@@ -124,14 +124,14 @@ class _Stored:
 
 
 class _Snapped:
-    """A sampler whose values are snapped before Optuna stores them: what it remembers is what runs."""
+    """A sampler whose values are snapped before Optuna stores them, so that it remembers the point that runs."""
 
     def __init__(self, sampler: Any, stored: _Stored) -> None:
         self._sampler = sampler
         self._stored = stored
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._sampler, name)  # all that is not about sampling
+        return getattr(self._sampler, name)  # everything except sampling
 
     def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
         return self._stored.snapped(self._sampler.sample_relative(study, trial, search_space))
@@ -142,33 +142,33 @@ class _Snapped:
 
 
 def _study(stored: _Stored, seed: int, name: str, settings: dict[str, Any]) -> Any:
-    """Return a study in memory with the sampler called `name`."""
+    """Return an in-memory study with the sampler `name`. Raises UsageError if it does not exist or does not fit."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would print every trial
     known = [each for each in optuna.samplers.__all__ if each.endswith("Sampler") and not each.startswith("Base")]
     if name not in known:
-        raise UsageError(f"Optuna has no sampler {name!r}; it has {', '.join(sorted(known))}")
+        raise UsageError(f"Optuna has no sampler {name!r}; choose one of {', '.join(sorted(known))}")
     try:
         sampler = getattr(optuna.samplers, name)(seed=seed, **settings)
-    except TypeError as fault:  # a sampler that wants a grid or another sampler
+    except TypeError as fault:  # a sampler that requires a grid or another sampler
         raise UsageError(f"{name} cannot search a space by itself: {fault}") from None
     study: Any = optuna.create_study(sampler=_Snapped(sampler, stored), direction="minimize")  # type: ignore[arg-type]
-    study.stop = lambda: None  # a sampler that has been everywhere calls it, to end a loop that is not Optuna's here
+    study.stop = lambda: None  # an exhausted sampler calls it to end Optuna's loop, which does not exist here
     return study
 
 
 def _rehearse(study: Any, stored: _Stored) -> None:
-    """Ask and tell a dozen trials, a failure among them."""
+    """Ask and tell N_REHEARSED trials, one of them a failure."""
     for number in range(N_REHEARSED):
         study.tell(study.ask(stored.distributions), math.inf if number == 1 else float(number))
 
 
 @contextmanager
 def _told_in_one_line(sampler: str) -> Iterator[None]:
-    """Raise what Optuna's samplers raise about their needs as errors for users; silence what they warn of."""
+    """Translate errors of Optuna's samplers into errors for users, and silence their warnings."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of experimental classes and settings
+        warnings.simplefilter("ignore")  # about experimental classes and settings
         try:
             yield
         except ImportError as missing:
@@ -183,10 +183,10 @@ def _told_in_one_line(sampler: str) -> Iterator[None]:
 
 
 def _distribution(parameter: Parameter) -> Any:
-    """Return Optuna's word for a parameter.
+    """Return Optuna's distribution for a parameter.
 
-    Powers of two are whole numbers on a log scale, snapped when sampled: as exponents, with three to six levels, they
-    are too narrow for TPE's kernels, which then stay on the first good one (measured on benchmarks/autoresearch).
+    Powers of two are integers on a log scale, snapped when sampled: as exponents, with three to six levels, their range
+    is too narrow for TPE's kernels, which then stay on the first good level (measured on benchmarks/autoresearch).
     """
     from optuna import distributions
 

@@ -1,9 +1,9 @@
 """The kinds of parameters of a search space: each maps its values to axes of the unit cube and back.
 
-Whole numbers, powers of two and ordered choices have levels along one axis; level i of n sits in the middle of its
-bin, at (i + 1/2) / n, so that a uniform point falls on every level alike. Choices without an order have an axis each,
-and the highest wins: no choice lies between two others. Floats are rounded to what is written into the script, so
-that the value that is asked is the value that runs, to the last digit.
+Integers, powers of two and ordered choices have levels along one axis; level i of n is in the middle of its bin, at
+(i + 1/2) / n, so that a uniform point hits every level with equal probability. Each unordered choice has an axis of
+its own, and the highest coordinate wins, so that no choice is between two others. Floats are rounded as they are
+written into the script, so that the proposed value is the value that runs, to the last digit.
 """
 
 import math
@@ -23,12 +23,12 @@ from agent.search.value_checks import (
 )
 
 SIGNIFICANT_DIGITS = 6
-CHOSEN, NOT_CHOSEN = 0.6, 0.4  # places on the axes of choices without an order
+CHOSEN, NOT_CHOSEN = 0.6, 0.4  # coordinates on the axes of unordered choices
 
 
 @dataclass(frozen=True)
 class Float:
-    """A real number in [low, high], both included; `log`: searched by its logarithm."""
+    """A real number in [low, high], both included; `log`: searched on a log scale."""
 
     name: str
     low: float
@@ -37,12 +37,12 @@ class Float:
     kind: ClassVar[str] = "float"
     n_axes: ClassVar[int] = 1
     n_levels: ClassVar[None] = None  # continuous
-    step: ClassVar[float] = 0.0  # between two levels, in [0, 1]
+    step: ClassVar[float] = 0.0  # distance between levels, in [0, 1]; there are none
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
             if not is_finite(bound):
-                raise ValueError(f"{shortened(bound)} is not a bound; give a finite number")
+                raise ValueError(f"{shortened(bound)} is not a valid bound; give a finite number")
         check_order(self.low, self.high)
         if self.log and self.low <= 0:
             raise ValueError(f"low = {self.low}: a log scale needs low > 0")
@@ -62,18 +62,18 @@ class Float:
         return self._rounded(self.place(u))
 
     def nearest(self, number: float) -> float:
-        """Return the value of the range that is nearest to `number`."""
+        """Return the value in the range nearest to `number`."""
         return self._rounded(number)
 
     def encode(self, value: Value) -> tuple[float]:
-        """Return the place of `value` in [0, 1]."""
+        """Return the coordinate of `value`, in [0, 1]."""
         number = float(value)
         if self.log:
             return (math.log(number / self.low) / math.log(self.high / self.low),)
         return ((number - self.low) / (self.high - self.low),)
 
     def read(self, value: Any) -> float:
-        """Return `value` as the space writes it. Raises ValueError if it is no number within the range."""
+        """Return `value` rounded as in the script. Raises ValueError if it is not a number in the range."""
         number = number_of(value)
         if not self.low <= number <= self.high:
             raise ValueError(f"{shortened(value)} is outside {self.low} to {self.high}")
@@ -83,7 +83,7 @@ class Float:
         return {"type": "number", "minimum": self.low, "maximum": self.high}
 
     def _rounded(self, number: float) -> float:
-        """Six digits: significant ones on a log scale, else of the range, so that encoding loses nothing."""
+        """Return `number` at six digits: significant ones on a log scale, else of the range; encoding loses nothing."""
         if self.log:
             rounded = float(f"{number:.{SIGNIFICANT_DIGITS}g}")
         else:
@@ -94,7 +94,7 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number in [low, high], both included; `log`: searched by its logarithm."""
+    """An integer in [low, high], both included; `log`: searched on a log scale."""
 
     name: str
     low: int
@@ -118,7 +118,7 @@ class Int:
 
     @property
     def step(self) -> float:
-        """The distance of two levels on the axis, in [0, 1]; on a log scale their mean distance."""
+        """The distance between adjacent levels, in [0, 1]; on a log scale the mean distance."""
         return 1 / self.n_levels
 
     def place(self, u: float) -> float:
@@ -132,23 +132,23 @@ class Int:
         return math.pow(right / left, std) if self.log else (right - left) * std
 
     def decode(self, u: float) -> int:
-        """Return the whole number whose bin holds `u`."""
+        """Return the integer whose bin contains `u`."""
         if not self.log:
             return self.low + level_at(u, self.n_levels)
         return self.nearest(self.place(u))
 
     def nearest(self, number: float) -> int:
-        """Return the whole number of the range that is nearest to `number`."""
+        """Return the integer in the range nearest to `number`."""
         return min(max(round(number), self.low), self.high)
 
     def encode(self, value: Value) -> tuple[float]:
-        """Return the middle of the bin of `value` (on a log scale: its own place, which lies within)."""
+        """Return the middle of the bin of `value` (on a log scale: its own coordinate, which is inside the bin)."""
         number = int(value)
         left, right = self._edges
         return (math.log(number / left) / math.log(right / left) if self.log else (number - left) / (right - left),)
 
     def read(self, value: Any) -> int:
-        """Return `value` as a plain int. Raises ValueError if it is no whole number within the range."""
+        """Return `value` as a plain int. Raises ValueError if it is not a whole number in the range."""
         number = whole_number_of(value)
         if not self.low <= number <= self.high:
             raise ValueError(f"{shortened(value)} is outside {self.low} to {self.high}")
@@ -159,13 +159,13 @@ class Int:
 
     @property
     def _edges(self) -> tuple[float, float]:
-        """The outer edges of the first and the last bin."""
+        """The outer edges of the first and the last bin, in the parameter's unit."""
         return self.low - 0.5, self.high + 0.5
 
 
 @dataclass(frozen=True)
 class PowerOfTwo:
-    """A power of two in [low, high], both included and themselves powers of two."""
+    """A power of two in [low, high]; the bounds are included, and powers of two themselves."""
 
     name: str
     low: int
@@ -187,7 +187,7 @@ class PowerOfTwo:
 
     @property
     def step(self) -> float:
-        """The distance of two levels on the axis, in [0, 1]; on a log scale their mean distance."""
+        """The distance between adjacent levels, in [0, 1]; on a log scale the mean distance."""
         return 1 / self.n_levels
 
     @property
@@ -203,11 +203,11 @@ class PowerOfTwo:
         return math.pow(2, std * self.n_levels)
 
     def decode(self, u: float) -> int:
-        """Return the power of two whose bin holds `u`."""
+        """Return the power of two whose bin contains `u`."""
         return self.low << level_at(u, self.n_levels)
 
     def nearest(self, number: float) -> int:
-        """Return the power of two of the range that is nearest to a positive `number`, by ratio."""
+        """Return the power of two in the range nearest by ratio to `number`, which is positive."""
         return min(max(1 << max(round(math.log2(number)), 0), self.low), self.high)
 
     def encode(self, value: Value) -> tuple[float]:
@@ -215,7 +215,7 @@ class PowerOfTwo:
         return ((int(value).bit_length() - self.low.bit_length() + 0.5) / self.n_levels,)
 
     def read(self, value: Any) -> int:
-        """Return `value` as a plain int. Raises ValueError if it is no power of two within the range."""
+        """Return `value` as a plain int. Raises ValueError if it is not a power of two in the range."""
         number = whole_number_of(value)
         if number not in self.choices:
             raise ValueError(f"{shortened(value)} is not one of {', '.join(map(str, self.choices))}")
@@ -227,7 +227,7 @@ class PowerOfTwo:
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of a few values; `ordered`: neighbours in the list are alike."""
+    """One of a few values; `ordered`: adjacent values in the list are similar."""
 
     name: str
     choices: tuple[Value, ...]
@@ -242,7 +242,7 @@ class Categorical:
             if type(choice) not in (int, float, str):
                 raise ValueError(f"choice {choice!r} is neither a number nor a string")
         if len(set(self.choices)) < len(self.choices):
-            raise ValueError(f"choices = {list(self.choices)}: one is given twice")
+            raise ValueError(f"choices = {list(self.choices)}: a choice occurs twice")
 
     @property
     def n_axes(self) -> int:
@@ -254,31 +254,31 @@ class Categorical:
 
     @property
     def step(self) -> float:
-        """The distance of two levels on the axis, or between chosen and not chosen, in [0, 1]."""
+        """The distance between adjacent levels, or between chosen and not chosen, in [0, 1]."""
         return 1 / self.n_levels if self.ordered else CHOSEN - NOT_CHOSEN
 
     def place(self, *u: float) -> Value:
-        """Return the choice at `u`: there is nothing between choices."""
+        """Return the choice at `u`, as `decode` does: there is nothing between choices."""
         return self.decode(*u)
 
     def spread(self, std: float) -> float:
-        """Return a standard deviation in [0, 1] in steps: along the list, or from not chosen to chosen."""
+        """Return a standard deviation in [0, 1] in steps along the list, or from not chosen to chosen."""
         return std / self.step
 
     def decode(self, *u: float) -> Value:
-        """Return the choice whose bin holds `u`, or whose axis is highest."""
+        """Return the choice whose bin contains `u`, or whose coordinate is the highest."""
         if self.ordered:
             return self.choices[level_at(u[0], self.n_levels)]
         return self.choices[u.index(max(u))]
 
     def encode(self, value: Value) -> tuple[float, ...]:
-        """Return the place of `value`, shape (n_axes,)."""
+        """Return the coordinates of `value`, shape (n_axes,), in [0, 1]."""
         if self.ordered:
             return ((self.choices.index(value) + 0.5) / self.n_levels,)
         return tuple(CHOSEN if choice == value else NOT_CHOSEN for choice in self.choices)
 
     def read(self, value: Any) -> Value:
-        """Return the choice that `value` is. Raises ValueError if it is none."""
+        """Return the choice equal to `value`. Raises ValueError if there is none."""
         if type(value) is not bool and value in self.choices:
             return self.choices[self.choices.index(value)]
         raise ValueError(f"{shortened(value)} is not one of {', '.join(map(repr, self.choices))}")

@@ -1,4 +1,4 @@
-"""Random search. Seed and trial number decide each point, so a resumed run never repeats itself."""
+"""Random search. The seed and the trial number determine each point, so a resumed run repeats no point."""
 
 from collections import Counter
 
@@ -10,12 +10,12 @@ from agent.search.space import SearchSpace
 
 
 class RandomSearcher:
-    """Uniform points of the unit cube; learns nothing."""
+    """Uniform points of the unit cube; ignores results."""
 
     def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space = space
         self._seed = seed
-        self._n_used: Counter[int] = Counter()  # points of a number; asked again, it gets another one
+        self._n_used: Counter[int] = Counter()  # discarded points by trial number; the next draw differs
         self._pending: Pending[Params] = Pending()
 
     def ask(self, number: int) -> Params:

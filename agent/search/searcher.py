@@ -1,4 +1,4 @@
-"""The contract of numeric search (ask, then tell or release), hints before it, and trials in flight."""
+"""The Searcher protocol (ask, then tell, release or discard), a fixed first point, and trials in flight."""
 
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
@@ -9,42 +9,42 @@ Point = TypeVar("Point")
 
 
 class Searcher(Protocol):
-    """Proposes points of a SearchSpace. What is asked is what runs is what is told, to the last digit.
+    """Proposes points of a SearchSpace. The proposed, executed and reported points are identical, to the last digit.
 
     A searcher is a pure function of its seed and of the calls made so far: the same calls in the same order
-    rebuild it after a kill. It never touches a global random generator.
+    rebuild it after a kill. It never uses a global random generator.
     """
 
     def ask(self, number: int) -> Params:
-        """Return the point for trial `number`: every name of the space, plain Python values.
+        """Return the point for trial `number`: a plain Python value for every name of the space.
 
-        Asking again for a number that was neither told nor released gives the same point.
+        A second call with the same number returns the same point, until that trial is told, released or discarded.
         """
         ...
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
-        """Report trial `number`, which ran with `params`: these may differ from the point asked for.
+        """Report the result of trial `number`, which ran with `params`; these may differ from the point of `ask`.
 
-        `loss` is minimised; None means that the trial was executed and failed.
+        `loss` is minimised; None means that the trial ran and failed.
         """
         ...
 
     def discard(self, number: int) -> None:
-        """Say that the point of trial `number` is of no use and nothing is known of it: another one is asked next."""
+        """Drop the point of trial `number` without a result; the next `ask` returns a new one."""
         ...
 
     def release(self, number: int) -> None:
-        """Say that trial `number` never ran: the point it was given is the next to be asked."""
+        """Take back the point of trial `number`, which never ran; the next `ask` returns it."""
         ...
 
 
 class HintedSearcher:
-    """`searcher`, but the first point asked for is `start`."""
+    """A searcher whose first point is `start`; `searcher` proposes all others."""
 
     def __init__(self, searcher: Searcher, start: Params) -> None:
         self._searcher = searcher
         self._start = start
-        self._holder: int | None = None  # the trial that has the start
+        self._holder: int | None = None  # the trial that was given `start`
         self._is_told = False
 
     def ask(self, number: int) -> Params:
@@ -55,7 +55,7 @@ class HintedSearcher:
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
         self._is_told |= number == self._holder
-        self._searcher.tell(number, params, loss)  # which takes points that it has not asked for
+        self._searcher.tell(number, params, loss)  # searchers accept points that they did not propose
 
     def discard(self, number: int) -> None:
         if number == self._holder and not self._is_told:
@@ -71,22 +71,22 @@ class HintedSearcher:
 
 
 class Pending(Generic[Point]):
-    """Points by trial number, from `ask` until they are told or released."""
+    """Proposed points by trial number, from `ask` until the trial is told or its point released."""
 
     def __init__(self) -> None:
         self._points: dict[int, Point] = {}
         self._released: list[Point] = []
 
     def ask(self, number: int, draw: Callable[[], Point]) -> Point:
-        """Return the point of `number`: the one it has, else the first released one, else a new one from `draw`."""
+        """Return the point of trial `number`: its own, else the first released one, else a new one from `draw`."""
         if number not in self._points:
             self._points[number] = self._released.pop(0) if self._released else draw()
         return self._points[number]
 
     def told(self, number: int) -> Point | None:
-        """Forget and return the point of `number`; None if it never asked."""
+        """Remove and return the point of trial `number`; None if it has none."""
         return self._points.pop(number, None)
 
     def release(self, number: int) -> None:
-        """Put the point of `number` back: it is handed out next."""
+        """Put back the point of trial `number`; `ask` returns it next."""
         self._released.append(self._points.pop(number))

@@ -1,4 +1,4 @@
-"""The search space: names, their ranges, and the one place where values meet the unit cube."""
+"""The search space: names, their ranges, and the mapping between values and the unit cube."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ KINDS: dict[str, type[Parameter]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One name of a space as people and models read it."""
+    """One parameter of a space, as people and models read it."""
 
     name: str
     kind: str  # float, int, power_of_two or categorical
@@ -35,10 +35,10 @@ class Row:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The names that are searched, each with its range, in the order of task.toml."""
+    """The searched parameters with their ranges, in the order of task.toml."""
 
     parameters: tuple[Parameter, ...]
-    derived: tuple[Derived, ...] = ()  # each takes the axis of the name that it replaces
+    derived: tuple[Derived, ...] = ()  # each replaces the axis of one parameter
 
     @classmethod
     def from_tables(
@@ -50,14 +50,14 @@ class SearchSpace:
             ValueError: a table is wrong; the message begins "space.NAME: " or "derived.NAME: ".
         """
         if not tables:
-            raise ValueError("space: it is empty; declare at least one name")
+            raise ValueError("space: the table is empty; declare at least one name")
         parameters = {name: _parameter(name, table) for name, table in tables.items()}
         coordinates = tuple(read_derived(name, table, parameters) for name, table in (derived or {}).items())
         _check_order(coordinates)
         return cls(tuple(parameters.values()), coordinates)
 
     def plain(self) -> "SearchSpace":
-        """Return this space without derived coordinates: every name is searched by itself."""
+        """Return this space without derived coordinates: every parameter is searched directly."""
         return SearchSpace(self.parameters)
 
     @cached_property
@@ -72,7 +72,7 @@ class SearchSpace:
 
     @property
     def n_dims(self) -> int:
-        """The dimension of the unit cube: one a name, or one a choice where choices have no order."""
+        """The dimension of the unit cube: one per parameter, but one per choice of an unordered parameter."""
         return sum(p.n_axes for p in self.parameters)
 
     def decode(self, u: NDArray[np.float64]) -> Params:
@@ -83,7 +83,7 @@ class SearchSpace:
         return {name: values[name] for name in self.names}
 
     def encode(self, params: Params) -> NDArray[np.float64]:
-        """Return the point of `params`, shape (n_dims,), in [0, 1]; `decode` gives the same values back."""
+        """Return the coordinates of `params`, shape (n_dims,), in [0, 1]; `decode` returns the same values."""
         places = [
             self._derived[p.name].encode(params) if p.name in self._derived else p.encode(params[p.name])
             for p in self.parameters
@@ -91,31 +91,31 @@ class SearchSpace:
         return np.array([u for place in places for u in place])
 
     def place(self, u: NDArray[np.float64]) -> Params:
-        """Return the values at `u`, shape (n_dims,), before snapping: 5.3 layers."""
+        """Return the values at `u`, shape (n_dims,), before snapping, e.g. 5.3 layers."""
         values = {p.name: p.place(*at) for p, at in self._by_parameter(u) if p.name not in self._derived}
         for name, derived in self._derived.items():
             values[name] = derived.place(float(u[self._axis(name)]), values)
         return {name: values[name] for name in self.names}
 
     def spread(self, stds: NDArray[np.float64]) -> dict[str, float]:
-        """Return standard deviations, shape (n_dims,), in [0, 1], by name, in the parameters' units.
+        """Return `stds`, shape (n_dims,), in [0, 1], by name, in the parameters' units.
 
-        On log scales it is a factor, for a derived coordinate that of the product; for choices, steps.
+        On log scales they are factors, for a derived coordinate of the product; for choices, steps.
         """
         return {p.name: self._derived.get(p.name, p).spread(max(at)) for p, at in self._by_parameter(stds)}
 
     def coordinate(self, name: str) -> str:
-        """Return what is searched for a name: the name itself, or the product that takes its place."""
+        """Return the name of a parameter's axis: its own name, or that of the product that replaces it."""
         return self._derived[name].name if name in self._derived else name
 
     @property
     def steps(self) -> NDArray[np.float64]:
-        """The distance of two levels on each axis, shape (n_dims,), in [0, 1]; 0 where there are none."""
+        """The distance between adjacent levels on each axis, shape (n_dims,), in [0, 1]; 0 without levels."""
         return np.array([self._derived.get(p.name, p).step for p in self.parameters for _ in range(p.n_axes)])
 
     @cached_property
     def _derived(self) -> dict[str, Derived]:
-        """The derived coordinates by the name that they replace."""
+        """The derived coordinates, by the name of the parameter that they replace."""
         return {derived.parameter.name: derived for derived in self.derived}
 
     def _axis(self, name: str) -> int:
@@ -126,7 +126,7 @@ class SearchSpace:
         return [(p, u[axes].tolist()) for p, axes in zip(self.parameters, self.axes, strict=True)]
 
     def validate(self, params: Mapping[str, Any]) -> list[str]:
-        """Return what is wrong with `params`, one line each; empty if they are a point of the space."""
+        """Return one line for each fault of `params`; empty if they are a point of the space."""
         faults = [f"{name}: is not a name of the space" for name in params if name not in self.names]
         for parameter in self.parameters:
             if parameter.name not in params:
@@ -141,12 +141,12 @@ class SearchSpace:
         return [beyond for derived in self.derived if (beyond := derived.fault(params)) is not None]
 
     def canonical(self, params: Mapping[str, Any]) -> Params:
-        """Return valid `params` as the space writes them: in its order, plain types, floats at six digits.
+        """Return valid `params` in canonical form: in the order of the space, plain types, floats at six digits.
 
-        This is what a model's answer becomes before it is written, run, journaled and told.
+        A model's reply takes this form before it is written, run, journaled and reported to the searcher.
 
         Raises:
-            ValueError: they are not valid; all faults, joined.
+            ValueError: they are not valid; the message joins all faults.
         """
         faults = self.validate(params)
         if faults:
@@ -154,7 +154,7 @@ class SearchSpace:
         return {p.name: p.read(params[p.name]) for p in self.parameters}
 
     def json_schema(self) -> dict[str, Any]:
-        """Return the JSON schema of a point: every name, nothing else."""
+        """Return the JSON schema of a point: every name is required, no other is allowed."""
         return {
             "type": "object",
             "properties": {p.name: p.json_schema() for p in self.parameters},
@@ -163,7 +163,7 @@ class SearchSpace:
         }
 
     def table(self) -> list[Row]:
-        """Return one row a name, for prompts and screens."""
+        """Return one row per parameter, for prompts and screens."""
         return [
             Row(
                 name=p.name,
@@ -178,17 +178,17 @@ class SearchSpace:
 
 
 def _check_order(coordinates: tuple[Derived, ...]) -> None:
-    """Raise ValueError if a coordinate needs the value of a name that it or a later one is to give."""
+    """Raise ValueError if a coordinate needs the value of a name that it or a later one determines."""
     for i, derived in enumerate(coordinates):
         later = {other.parameter.name for other in coordinates[i:]} - {derived.parameter.name}
         if derived.parameter.name in {earlier.parameter.name for earlier in coordinates[:i]}:
-            raise ValueError(f"derived.{derived.name}: {derived.parameter.name} is replaced already")
+            raise ValueError(f"derived.{derived.name}: an earlier one replaces {derived.parameter.name} already")
         if needed := sorted(later & {name for name, _ in derived.exponents}):
-            raise ValueError(f"derived.{derived.name}: {needed[0]} is replaced later; declare that one first")
+            raise ValueError(f"derived.{derived.name}: a later one replaces {needed[0]}; declare that one first")
 
 
 def _parameter(name: str, table: Mapping[str, Any]) -> Parameter:
-    """Return the axis that one table of task.toml declares."""
+    """Return the parameter that one table of task.toml declares. Raises ValueError as `from_tables` does."""
     keys = dict(table)
     kind = keys.pop("type", None)
     if kind not in KINDS:

@@ -1,14 +1,14 @@
-"""Checks of the bounds and values of parameters: task.toml, a script or a model may hold anything."""
+"""Checks of parameter bounds and values, which task.toml, a script or a model may get wrong in any way."""
 
 import math
 import reprlib
 from typing import Any
 
-LARGEST_WHOLE = 2**53  # up to here a float holds every whole number, so that encoding loses nothing
+LARGEST_WHOLE = 2**53  # floats represent every integer up to here, so that encoding loses nothing
 
 
 def level_at(u: float, n_levels: int) -> int:
-    """Return the bin of `u` among `n_levels` equal ones; the ends take what lies beyond."""
+    """Return the index of the bin of `u` among `n_levels` equal bins of [0, 1]; clips `u` outside."""
     return min(max(math.floor(u * n_levels), 0), n_levels - 1)
 
 
@@ -23,11 +23,11 @@ def check_order(low: float, high: float) -> None:
 
 def check_size(bound: int) -> None:
     if abs(bound) > LARGEST_WHOLE:
-        raise ValueError(f"{shortened(bound)} is too large; whole numbers may go to {LARGEST_WHOLE}")
+        raise ValueError(f"{shortened(bound)} is too large; the largest whole number is {LARGEST_WHOLE}")
 
 
 def is_finite(number: float) -> bool:
-    """Return whether a float holds `number`: JSON and TOML have whole numbers of any length."""
+    """Return whether `number` fits a finite float: JSON and TOML have integers of any length."""
     try:
         return math.isfinite(number)
     except OverflowError:
@@ -44,12 +44,12 @@ def number_of(value: Any) -> float:
 
 
 def whole_number_of(value: Any) -> int:
-    """JSON has one kind of number: 8.0 is a whole one."""
+    """Return `value` as an int, also 8.0, which JSON does not distinguish from 8. Raises ValueError otherwise."""
     if not number_of(value).is_integer():
         raise ValueError(f"{shortened(value)} is not a whole number")
     return int(value)
 
 
 def shortened(value: Any) -> str:
-    """Return a value as Python writes it, the middle of a long one left out: a model may send anything."""
+    """Return the repr of a value; a long one without its middle, since a model may send anything."""
     return reprlib.repr(value)

@@ -83,7 +83,7 @@ def test_a_product_with_a_range_is_named_and_the_repair_says_how_it_comes_about(
     proposal = FixedProposer(lambda _: model, PROMPTS, BRIEFING).propose(context(SOURCE, history(9), space=space))
     formula = "accumulation = TOTAL_BATCH_SIZE / DEVICE_BATCH_SIZE / 128"
     assert f"Products of names, each with a range of its own: {formula} (1 to 16)." in model.requests[0][1].content
-    assert f"{formula} is 0.125; it must lie in 1 to 16" in model.requests[1][-1].content
+    assert f"{formula} is 0.125; it must be in 1 to 16" in model.requests[1][-1].content
     assert proposal.refused is None
 
 

@@ -65,7 +65,7 @@ def test_pitfall_11_the_study_remembers_the_values_that_ran() -> None:
 
 
 def test_unknown_samplers_are_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"no sampler 'Magic'; it has .*CmaEsSampler.*TPESampler"):
+    with pytest.raises(UsageError, match=r"no sampler 'Magic'; choose one of .*CmaEsSampler.*TPESampler"):
         OptunaSearcher(SPACE, 0, "Magic")
 
 

@@ -124,16 +124,16 @@ def test_a_number_that_no_float_holds_is_a_fault_like_any_other() -> None:
         ({"type": "int", "low": 1.5, "high": 8}, "1.5 is not a whole number"),
         ({"type": "int", "low": 0, "high": 8, "log": True}, "a log scale needs low >= 1"),
         ({"type": "float", "low": 0.0, "high": 1.0, "log": True}, "a log scale needs low > 0"),
-        ({"type": "float", "low": 0.0, "high": float("inf")}, "inf is not a bound"),
-        ({"type": "float", "low": 0.0, "high": 10**400}, "000 is not a bound"),
-        ({"type": "int", "low": 0, "high": 10**400}, "000 is too large; whole numbers may go to 9007199254740992"),
+        ({"type": "float", "low": 0.0, "high": float("inf")}, "inf is not a valid bound"),
+        ({"type": "float", "low": 0.0, "high": 10**400}, "000 is not a valid bound"),
+        ({"type": "int", "low": 0, "high": 10**400}, "000 is too large; the largest whole number is 9007199254740992"),
         ({"type": "power_of_two", "low": 1, "high": 2**2000}, "is too large"),
         ({"type": "float", "low": "0", "high": 1.0}, "low = '0' is not a number"),
         ({"type": "float", "low": 0.1}, "'high' is missing"),
         ({"type": "float", "low": 0.1, "high": 1.0, "log": "yes"}, "neither true nor false"),
         ({"type": "power_of_two", "low": 24, "high": 64}, "24 is not a power of two"),
         ({"type": "categorical", "choices": ["a"]}, "at least two"),
-        ({"type": "categorical", "choices": ["a", "a"]}, "given twice"),
+        ({"type": "categorical", "choices": ["a", "a"]}, "occurs twice"),
         ({"type": "categorical", "choices": "ab"}, "is not a list"),
         ({"type": "categorical"}, "'choices' is missing"),
         ({"type": "categorical", "choices": [True, False]}, "neither a number nor a string"),
@@ -146,7 +146,7 @@ def test_bad_tables_are_refused_by_name(table: dict[str, Any], message: str) -> 
 
 
 def test_an_empty_space_is_refused() -> None:
-    with pytest.raises(ValueError, match="space: it is empty"):
+    with pytest.raises(ValueError, match="space: the table is empty"):
         SearchSpace.from_tables({})
 
 
