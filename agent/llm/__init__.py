@@ -1,1 +1,1 @@
-"""Language models behind one protocol: remote, embedded, scripted, recorded."""
+"""Language models behind one protocol: remote, embedded, scripted or recorded."""

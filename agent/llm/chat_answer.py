@@ -1,4 +1,4 @@
-"""A chat endpoint's answer as it comes in, and what it says."""
+"""The answer of a chat endpoint: assembled as it arrives, and parsed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,18 +8,18 @@ from agent.llm.endpoint_faults import MalformedAnswerError
 
 @dataclass
 class ChatAnswer:
-    """One reply as it comes in, whole or in pieces."""
+    """One reply, which may still be arriving in pieces."""
 
     text: str = ""
     reasoning: str = ""
     model: str = ""
-    finish_reason: str | None = None  # None: it has not ended yet
-    prompt_tokens: int | None = None  # None: the endpoint did not say
+    finish_reason: str | None = None  # None: not finished yet
+    prompt_tokens: int | None = None  # None: the endpoint did not report it
     completion_tokens: int | None = None
 
 
 def answer_in_one_piece(document: Any) -> ChatAnswer:
-    """Return the answer that a response in one piece holds. Raises MalformedAnswerError if it holds none."""
+    """Return the answer in a response without streaming. Raises MalformedAnswerError if it contains none."""
     try:
         choice = document["choices"][0]
         message, usage = choice["message"], document.get("usage") or {}
@@ -32,11 +32,11 @@ def answer_in_one_piece(document: Any) -> ChatAnswer:
             completion_tokens=usage.get("completion_tokens"),
         )
     except (LookupError, TypeError, AttributeError):
-        raise MalformedAnswerError("its answer holds no completion; is this an OpenAI-compatible address?") from None
+        raise MalformedAnswerError("its answer contains no completion; is the address OpenAI-compatible?") from None
 
 
 def split_reasoning(content: str) -> tuple[str, str]:
-    """Return (reasoning, answer) of a text that may begin with a <think> block."""
+    """Return (reasoning, answer) of a reply that may begin with a <think> block."""
     opened, tag, rest = content.partition("<think>")
     if not tag or opened.strip():
         return "", content

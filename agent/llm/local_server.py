@@ -1,7 +1,7 @@
 """Serves one GGUF file as an OpenAI-compatible endpoint on loopback: `python -m agent.llm.local_server FILE`.
 
-Run by LocalModel in a process of its own. Prints `READY URL` once it answers, and ends when its standard input
-does: so it never outlives the process that started it, however that one ends. The one file that knows `xllamacpp`.
+LocalModel runs it as a child process. It prints `READY URL` once it answers, and ends when its standard input closes,
+so it never outlives its parent, however the parent ends. Only this file uses `xllamacpp`.
 """
 
 import argparse
@@ -26,25 +26,25 @@ def main() -> None:
     settings.model.path = arguments.gguf
     settings.model_alias = {arguments.alias}
     settings.hostnames = ["127.0.0.1"]
-    settings.port = 0  # any that is free
+    settings.port = 0  # any free port
     settings.n_ctx = arguments.context_tokens
     settings.n_parallel = 1
     settings.n_batch, settings.n_ubatch = 2048, 512
     settings.cpuparams.n_threads = arguments.threads
     settings.cpuparams_batch.n_threads = arguments.threads
-    settings.use_jinja = True  # the chat template inside the file
+    settings.use_jinja = True  # use the file's own chat template
     settings.fit_params = False
     settings.cache_ram_mib = 0
     settings.offline = True
     server = xllamacpp.Server(settings)
     _wait_until_healthy(server.listening_address)
     print(f"READY {server.listening_address}/v1", flush=True)
-    sys.stdin.buffer.read()  # until whoever started this is gone
-    os._exit(0)  # the server's own threads would hold a normal exit back
+    sys.stdin.buffer.read()  # until the parent closes it or ends
+    os._exit(0)  # the server's threads would block a normal exit
 
 
 def _wait_until_healthy(address: str) -> None:
-    """Return once /health says 200; while the file loads it says 503."""
+    """Return once /health answers 200; it answers 503 while the file loads."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:

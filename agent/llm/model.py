@@ -1,4 +1,4 @@
-"""The contract of a language model: messages in, one completion out."""
+"""The Model protocol of a language model: messages in, one completion out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Schema:
-    """A JSON schema that the reply should satisfy. Servers may ignore it: the caller validates."""
+    """A JSON schema that the reply should satisfy. Servers may ignore it, so the caller validates the reply."""
 
     name: str  # letters, digits, underscores
     body: Mapping[str, Any]
@@ -23,21 +23,21 @@ class Schema:
 
 @dataclass(frozen=True)
 class Completion:
-    """One reply and what it cost."""
+    """One reply and its cost."""
 
     text: str  # the answer, without reasoning
     model: str
     finish_reason: str = "stop"  # "stop", "length", "content_filter"
-    reasoning: str = ""  # what a reasoning model thought, if the server tells
+    reasoning: str = ""  # a reasoning model's reasoning, if the server returns it
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
-    dollars: float | None = None  # None: the price is not known
-    retries: int = 0  # tries before it that failed and passed
+    dollars: float | None = None  # None: the price is unknown
+    retries: int = 0  # failed attempts before this reply
 
 
 def legible(said: str) -> str:
-    """Return what a server has said without halves of characters: its JSON may hold \\ud800, and no file can."""
+    """Return a server's text without lone surrogates: JSON may contain \\ud800, a UTF-8 file cannot."""
     return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -45,17 +45,17 @@ class Model(Protocol):
     """A chat model behind any endpoint."""
 
     name: str
-    context_tokens: int  # window: prompt and reply together
+    context_tokens: int  # context window: prompt and reply together
 
     def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
         """Return one completion.
 
         Raises:
-            PromptTooLongError: the prompt does not fit the window.
-            ModelError: the endpoint failed for good, all retries spent.
+            PromptTooLongError: the prompt does not fit the context window.
+            ModelError: the endpoint failed for good; no retries are left.
         """
         ...
 
     def close(self) -> None:
-        """Give back what the model holds (a server, a connection). Safe to call twice."""
+        """Release the model's resources, such as a server or a connection. Safe to call twice."""
         ...

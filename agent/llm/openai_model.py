@@ -1,4 +1,4 @@
-"""A chat model behind any OpenAI-compatible endpoint: the one file that knows `openai` and `tenacity`."""
+"""A chat model behind any OpenAI-compatible endpoint. Only this file uses `openai` and `tenacity`."""
 
 import ipaddress
 import json
@@ -23,27 +23,27 @@ from agent.llm.model import Completion, Message, Schema, legible
 from agent.llm.prices import Price
 from agent.text import Say
 
-if TYPE_CHECKING:  # openai takes 0.5 s to import: only a run that talks to a model pays for it
+if TYPE_CHECKING:  # importing openai takes 0.5 s: only a run that calls a model should pay for it
     from openai import OpenAI, Stream
     from openai.types.chat import ChatCompletionChunk
     from tenacity import RetryCallState
 
 
-LONGEST_WAIT_SECONDS = 60.0  # between two tries, unless the server asks for more
+LONGEST_WAIT_SECONDS = 60.0  # between two attempts, unless the server asks for more
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long one call may take before the run stops, and how the waiting is done."""
+    """How long one call may take before the run stops, and how it waits between attempts."""
 
-    request_seconds: float = 600.0  # of one try; a small model on a busy CPU needs minutes
-    retry_seconds: float = 300.0  # of all tries and the waits between them
+    request_seconds: float = 600.0  # for one attempt; a small model on a busy CPU needs minutes
+    retry_seconds: float = 300.0  # for all attempts and the waits between them
     sleep: Callable[[float], None] = time.sleep
-    report: Say = field(default=lambda _line: None)  # told one line before each wait
+    report: Say = field(default=lambda _line: None)  # receives one line before each wait
 
 
 class OpenAIModel:
-    """A model at `base_url`. Waits out what passes; stops at once at what does not, and says what to do."""
+    """A model at `base_url`. Retries transient faults; any other ends the call at once and says what to do."""
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class OpenAIModel:
         patience: Patience = Patience(),
         on_tokens: Callable[[int], None] | None = None,
     ) -> None:
-        """Connect to nothing yet.
+        """Configure the client; the first request connects.
 
-        `base_url` None is OpenAI's own. `options` are sent with every request as they are (temperature, seed,
-        max_completion_tokens, ...). `sends_schemas`: whether the endpoint takes `response_format`; see `probe`.
-        `on_tokens`: told how many pieces of a reply have come in so far, about one a token; None: do not stream.
+        `base_url` None is OpenAI's own. `options` are sent unchanged with every request (temperature, seed,
+        max_completion_tokens, ...). `sends_schemas`: whether the endpoint accepts `response_format`; see `probe`.
+        `on_tokens`: receives the number of pieces of a reply so far, about one per token; None: do not stream.
 
         Raises:
-            ModelError: no key, where one is needed.
+            ModelError: the endpoint needs a key and there is none.
         """
         self.name = name
         self.base_url = base_url
@@ -75,9 +75,9 @@ class OpenAIModel:
         self._price = price
         self._patience = patience
         self._on_tokens = on_tokens
-        self._n_retries = 0  # of the call under way
+        self._n_retries = 0  # of the current call
         self._api_key = api_key
-        # Not a result of the run, so its seed does not matter; but never the global generator.
+        # Only for waiting times, so the seed does not affect results; but never the global generator.
         self._jitter = random.Random()
         self._client = _client(base_url, api_key, patience.request_seconds)
 
@@ -100,10 +100,10 @@ class OpenAIModel:
         return self._completion(answer, time.monotonic() - started)
 
     def probe(self) -> bool:
-        """Ask one small question under a schema; remember and return whether the answer obeyed it.
+        """Send one small request with a schema; remember and return whether the reply satisfies it.
 
-        Servers fail open: some ignore a schema, some refuse it. A wrong key, name or address also shows here,
-        before a run begins.
+        Some servers silently ignore a schema, some refuse it. A wrong key, model name or address also fails here,
+        before a run starts.
 
         Raises:
             ModelError: the endpoint does not answer at all.
@@ -122,7 +122,7 @@ class OpenAIModel:
         self._client.close()
 
     def _send(self, request: Mapping[str, Any]) -> ChatAnswer:
-        """Return the endpoint's answer, after as many tries as patience allows: the only retries there are."""
+        """Return the endpoint's answer, after as many attempts as `patience` allows; nothing else retries."""
         import openai
         from tenacity import Retrying, retry_if_exception, stop_before_delay
 
@@ -146,15 +146,15 @@ class OpenAIModel:
             raw = self._client.chat.completions.with_raw_response.create(**request)
             if raw.headers.get("Content-Type", "").startswith("text/event-stream"):
                 return self._streamed(raw.parse())
-            # An endpoint that cannot stream answers in one piece all the same.
+            # An endpoint that cannot stream answers in one piece.
             return answer_in_one_piece(json.loads(raw.http_response.read()))
-        except ValueError as fault:  # a cut body, a proxy's page
-            raise MalformedAnswerError(f"its answer is no JSON ({fault})") from None
-        except httpx2.TransportError as fault:  # while a stream is read, openai 3.54 lets these through
+        except ValueError as fault:  # a truncated body, a proxy's error page
+            raise MalformedAnswerError(f"its answer is not JSON ({fault})") from None
+        except httpx2.TransportError as fault:  # openai 3.54 does not translate these while streaming
             raise MalformedAnswerError(f"the connection was lost ({fault})") from None
 
     def _streamed(self, chunks: "Stream[ChatCompletionChunk]") -> ChatAnswer:
-        """Return the answer that the chunks make. Raises MalformedAnswerError if it does not come to its end."""
+        """Return the answer that the chunks form. Raises MalformedAnswerError if it is incomplete."""
         answer, n_pieces = ChatAnswer(), 0
         for chunk in chunks:
             answer.model = chunk.model or answer.model
@@ -190,7 +190,7 @@ class OpenAIModel:
         )
 
     def _wait_seconds(self, state: "RetryCallState") -> float:
-        """What the server asks for, else full jitter: uniform up to 2, 4, 8, ... seconds."""
+        """The wait that the server asks for, else full jitter: uniform up to 2, 4, 8, ... seconds."""
         fault = state.outcome.exception() if state.outcome else None
         asked = _retry_after(fault)
         if asked is not None:
@@ -210,13 +210,15 @@ class OpenAIModel:
         said = self._clean(fault)
         if isinstance(fault, openai.APIStatusError):
             if is_overflow(fault):
-                return PromptTooLongError(f"{self._where}: the prompt does not fit the model's window: {said}")
+                return PromptTooLongError(f"{self._where}: the prompt exceeds the model's context window: {said}")
             if fault.status_code in (401, 403):
                 return ModelError(f"{self._where} refuses the key ({said}); set OPENAI_API_KEY and resume the run")
             if fault.status_code == 404:
                 return ModelError(f"{self._where} has no model {self.name!r} ({said}); check --model and --base-url")
             if error_code(fault) == OUT_OF_MONEY:
-                return ModelError(f"{self._where}: the account's quota is used up ({said}); mend it and resume the run")
+                return ModelError(
+                    f"{self._where}: the account's quota is used up ({said}); raise it and resume the run"
+                )
             if fault.status_code not in TRANSIENT_STATUS:
                 return RequestRefusedError(f"{self._where} refuses the request: {said}")
         return ModelError(
@@ -229,13 +231,13 @@ class OpenAIModel:
         return f"model endpoint {self.base_url or 'api.openai.com'}"
 
     def _clean(self, fault: BaseException | None) -> str:
-        """One line of what went wrong, without the key: some servers repeat it in their message."""
+        """The fault as one line, without the key, which some servers repeat in their message."""
         line = legible(" ".join(str(fault).split())[:300])
         return line.replace(self._api_key, "[key]") if self._api_key else line
 
 
 def describe_endpoint(base_url: str | None) -> str | None:
-    """Return the host that the script's source is sent to; None where it stays on this machine."""
+    """Return the remote host that receives the script's source; None if the source stays on this machine."""
     if base_url is None:
         return "api.openai.com"
     host = urlsplit(base_url).hostname or base_url
@@ -253,7 +255,7 @@ def _client(base_url: str | None, api_key: str | None, timeout_seconds: float) -
     try:
         return openai.OpenAI(
             base_url=base_url,
-            # Servers of one's own need none, but the client insists on one.
+            # Local servers need no key, but the client requires one.
             api_key=api_key or ("none" if base_url else None),
             max_retries=0,
             # A proxy from the environment would intercept even loopback.
@@ -261,11 +263,11 @@ def _client(base_url: str | None, api_key: str | None, timeout_seconds: float) -
             timeout=timeout_seconds,
         )
     except openai.OpenAIError:
-        raise ModelError("no OPENAI_API_KEY is set; set it, or give --base-url of a server that needs none") from None
+        raise ModelError("OPENAI_API_KEY is not set; set it, or give --base-url of a server without keys") from None
 
 
 def _passes(fault: BaseException) -> bool:
-    """Whether trying the same request again may help."""
+    """Whether a fault is transient, so that the same request may succeed later."""
     import openai
 
     if isinstance(fault, openai.APIStatusError):
@@ -274,7 +276,7 @@ def _passes(fault: BaseException) -> bool:
 
 
 def _retry_after(fault: BaseException | None) -> float | None:
-    """Seconds of a Retry-After header; None where there is none that is a number."""
+    """Seconds of a Retry-After header; None if there is none or it is not a number."""
     import openai
 
     if not isinstance(fault, openai.APIStatusError):

@@ -1,4 +1,4 @@
-"""What a model's tokens cost: the dated table of the package, and the user's own, which wins."""
+"""Prices of a model's tokens: the dated table of the package, and the user's own table, which takes precedence."""
 
 import math
 import tomllib
@@ -12,39 +12,39 @@ from agent.errors import UsageError
 
 TABLE = Path(__file__).with_name("prices.toml")
 OWN_NAME = "prices.toml"
-"""How the user's own table is called in the configuration folder."""
+"""File name of the user's own table in the configuration folder."""
 DEFAULT_HOST = "api.openai.com"
 
 
 @dataclass(frozen=True)
 class Price:
-    """What an endpoint charges, in dollars per million tokens."""
+    """An endpoint's prices, in dollars per million tokens."""
 
     prompt: float
     completion: float
 
     def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return the dollars of one call."""
+        """Return the price of one call in dollars."""
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
 @dataclass(frozen=True)
 class KnownPrice:
-    """Dollars per million tokens of prompts and of replies, and who says so."""
+    """Dollars per million tokens of prompts and of replies, and their source."""
 
     dollars: tuple[float, float]
     source: str
 
 
 def known_price(model: str, base_url: str | None, own: Path) -> KnownPrice | None:
-    """Return the price of a model at an endpoint; None: nobody has said it, and nothing is guessed.
+    """Return the price of a model at an endpoint; None if neither table has it, since nothing is guessed.
 
     Args:
         base_url: of the endpoint; None: OpenAI's own.
-        own: the user's table, which need not exist.
+        own: path of the user's table, which need not exist.
 
     Raises:
-        UsageError: the user's table is not of the form of ours.
+        UsageError: the user's table has a different form from the package's.
     """
     host = DEFAULT_HOST if base_url is None else urlsplit(base_url).hostname or base_url
     if own.is_file():
@@ -57,7 +57,7 @@ def known_price(model: str, base_url: str | None, own: Path) -> KnownPrice | Non
 
 
 def spoken_price(text: str) -> tuple[float, float]:
-    """Return `IN,OUT` as two numbers. Raises UsageError."""
+    """Return the two numbers of `--price IN,OUT`. Raises UsageError if they are not two numbers."""
     try:
         price = [float(part) for part in text.split(",")]
     except ValueError:
@@ -71,11 +71,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+        raise UsageError(f"{path} cannot be read: {error}") from error
 
 
 def _hosts(path: Path, table: Mapping[str, Any]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return the prices by host and model. Raises UsageError with the first that is none."""
+    """Return the prices by host and model. Raises UsageError for the first invalid one."""
     hosts = table.get("hosts", {})
     if not isinstance(hosts, dict) or not all(isinstance(models, dict) for models in hosts.values()):
         raise UsageError(f'{path}: write tables such as [hosts."{DEFAULT_HOST}"]')

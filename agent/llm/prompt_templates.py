@@ -1,4 +1,4 @@
-"""Prompts are Markdown files with `$name` places, filled strictly: a name too many or too few is an error."""
+"""Prompt templates: Markdown files with `$name` placeholders; a missing or an unused value is an error."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from agent.errors import PromptError
 from agent.resources import folder
 
 PARTS = ("system", "user", "repair")
-"""The templates of every mode: who the model is, what it is asked, what it hears when its answer cannot be used."""
+"""The templates of every mode: the system prompt, the task, and the answer to an invalid reply."""
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The templates of one mode: one text for each of PARTS, and `format` where a mode has several."""
+    """The templates of one mode: one text for each of PARTS, and `format` if the mode has several reply formats."""
 
     mode: str
     texts: Mapping[str, str]
@@ -24,10 +24,10 @@ class PromptSet:
     def load(cls, mode: str, root: Path | None = None, answer_format: str | None = None) -> "PromptSet":
         """Return the templates in `root`/`mode`; `root` is the installed folder `prompts` unless given.
 
-        `answer_format` names one more file, which says in what form to answer: the part `format`.
+        `answer_format` names one more file, which describes the reply format: the part `format`.
 
         Raises:
-            PromptError: a file is missing, or is no template.
+            PromptError: a file is missing, or is not a valid template.
         """
         place = (root or folder("prompts")) / mode
         try:
@@ -38,25 +38,25 @@ class PromptSet:
             raise PromptError(f"the prompt of mode {mode!r} cannot be read: {fault}") from None
         for part, text in texts.items():
             if not Template(text).is_valid():
-                raise PromptError(f"{place / part}.md has a `$` that starts no name; write `$$` for the sign")
+                raise PromptError(f"{place / part}.md has a `$` without a name; write `$$` for a dollar sign")
         return cls(mode, texts)
 
     @property
     def hash(self) -> str:
-        """Hash of all texts, 12 hexadecimal digits: it names what a trial's model was asked with."""
+        """Hash of all texts, 12 hexadecimal digits, which identifies the prompt of a trial."""
         whole = "\0".join(f"{part}\0{text}" for part, text in self.texts.items())
         return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
     def fill(self, part: str, values: Mapping[str, str]) -> str:
-        """Return the text of `part` with every place filled. Values are put in as they are, never read as templates.
+        """Return the text of `part` with every placeholder filled. Values are inserted verbatim, not as templates.
 
         Raises:
-            PromptError: a place has no value, or a value no place.
+            PromptError: a placeholder has no value, or a value has no placeholder.
         """
         template = Template(self.texts[part])
         places = set(template.get_identifiers())
         if missing := sorted(places - values.keys()):
-            raise PromptError(f"prompts/{self.mode}/{part}.md has a place ${missing[0]} that nothing fills; remove it")
+            raise PromptError(f"prompts/{self.mode}/{part}.md has an unknown placeholder ${missing[0]}; remove it")
         if unused := sorted(values.keys() - places):
-            raise PromptError(f"prompts/{self.mode}/{part}.md has no place for ${unused[0]}; add it")
+            raise PromptError(f"prompts/{self.mode}/{part}.md lacks the placeholder ${unused[0]}; add it")
         return template.substitute(values)

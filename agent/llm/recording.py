@@ -1,4 +1,4 @@
-"""Conversations on disk: Transcript writes every request and reply, RecordedModel gives the replies again."""
+"""Recorded conversations: Transcript writes every request and reply, RecordedModel returns the replies again."""
 
 import json
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from agent.llm.model import Completion, Message, Model, Schema, legible
 
 _MEASURED = tuple(field.name for field in fields(Completion) if field.name not in ("text", "model"))
 
-WINDOW = 1_000_000  # tokens: nothing is too long for a file
+WINDOW = 1_000_000  # tokens: no prompt is too long for a recording
 
 
 class Transcript:
-    """`model`, with every request and reply appended to `path`, one JSON object a line, written at once.
+    """A model whose requests and replies are appended to `path` at once, one JSON object per line.
 
-    The file is also a recording: RecordedModel reads it. `secrets` are blotted out wherever they occur in it.
+    The file is also a recording that RecordedModel reads. `secrets` are masked wherever they occur in it.
     """
 
     def __init__(self, model: Model, path: Path, secrets: Sequence[str] = (), *, failures: bool = True) -> None:
-        """`failures`: whether to write down calls that failed for good too; a prompt too long always is."""
+        """`failures`: whether to record calls that failed for good; too long a prompt is always recorded."""
         self.name = model.name
         self.context_tokens = model.context_tokens
         self._model = model
@@ -53,18 +53,18 @@ class Transcript:
 
 
 class RecordedModel:
-    """Gives the replies of a recording in their order, whatever it is asked: `--model replay:FILE`.
+    """Returns the replies of a recording in order, whatever the prompts: `--model replay:FILE`.
 
-    A line is a JSON object with `reply` (the text), or `error`; other keys that Transcript writes are read too,
-    and `note` and the like are ignored, so that recordings can be written by hand.
+    A line is a JSON object with `reply` (the text) or `error`. Other keys that Transcript writes are read too;
+    unknown keys such as `note` are ignored, so that recordings can be written by hand.
     """
 
     def __init__(self, path: Path, used: int = 0) -> None:
-        """Read `path`; the first `used` replies were given before a resumed run was killed.
+        """Read `path` and skip the first `used` replies, which a resumed run used before.
 
         Raises:
             MissingRequirementError: there is no such file.
-            UsageError: a line is no reply; the message names it.
+            UsageError: a line is not a reply; the message names it.
         """
         self.name = f"replay:{path.name}"
         self.context_tokens = WINDOW
@@ -76,7 +76,7 @@ class RecordedModel:
         if self._used >= len(self._records):
             raise ModelError(
                 f"{self._path}: all {len(self._records)} recorded replies are used up; "
-                "ask for fewer trials, or record more replies"
+                "set fewer trials, or record more replies"
             )
         record = self._records[self._used]
         self._used += 1
@@ -91,10 +91,10 @@ class RecordedModel:
 
 
 def cut_recording(path: Path, n_replies: int) -> None:
-    """Cut the recording of a resumed run after its first replies: what a kill left behind them was never used.
+    """Cut the recording of a resumed run after its first `n_replies`; a killed run never used the later ones.
 
     Raises:
-        MissingRequirementError, UsageError: it is not there, or no recording.
+        MissingRequirementError, UsageError: there is no such file, or it is not a recording.
     """
     records = _read(path)
     kept = records[: _end_of(records, n_replies)]
@@ -103,7 +103,7 @@ def cut_recording(path: Path, n_replies: int) -> None:
 
 
 def _end_of(records: Sequence[dict[str, Any]], n_replies: int) -> int:
-    """Return how many records the first replies take; prompts that were too long are records too, but no replies."""
+    """Return how many records hold the first `n_replies`; a record of a too long prompt is not a reply."""
     at = 0
     for _ in range(n_replies):
         at = next((n for n in range(at, len(records)) if "reply" in records[n]), len(records) - 1) + 1
@@ -114,7 +114,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
-        raise MissingRequirementError(f"{path}: no such recording; check the path after replay:") from None
+        raise MissingRequirementError(f"there is no recording {path}; check the path after replay:") from None
     except (OSError, UnicodeDecodeError) as fault:
         raise UsageError(f"{path}: the recording cannot be read ({fault})") from None
     records = []
@@ -124,15 +124,15 @@ def _read(path: Path) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as fault:
-            raise UsageError(f"{path}:{number}: not a JSON object ({fault}); one reply a line") from None
+            raise UsageError(f"{path}:{number}: not a JSON object ({fault}); write one per line") from None
         if not isinstance(record, dict) or not isinstance(record.get("reply", record.get("error")), str):
-            raise UsageError(f'{path}:{number}: holds neither "reply" nor "error" with a text')
+            raise UsageError(f'{path}:{number}: neither "reply" nor "error" is a string; write one of them')
         records.append(record)
     return records
 
 
 def _without(value: Any, secrets: Sequence[str]) -> Any:
-    """Return JSON data with each secret blotted out of its texts."""
+    """Return JSON data with each secret masked in its strings."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, "[secret]")

@@ -1,4 +1,4 @@
-"""A model whose replies are written beforehand: for tests, with no patching."""
+"""A model with given replies, for tests without patching."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,12 +9,12 @@ Reply = str | Completion | Callable[[Sequence[Message]], str]
 
 
 class ScriptedModel:
-    """Gives `replies` in order: texts, whole completions, or functions of the messages (which may raise)."""
+    """Returns `replies` in order: texts, completions, or functions of the messages, which may raise."""
 
     def __init__(self, replies: Sequence[Reply], *, name: str = "scripted", context_tokens: int = 1_000_000) -> None:
         self.name = name
         self.context_tokens = context_tokens
-        self.requests: list[tuple[Message, ...]] = []  # what was asked, for tests to look at
+        self.requests: list[tuple[Message, ...]] = []  # the messages of each call, for tests
         self.schemas: list[Schema | None] = []
         self._replies = list(replies)
 

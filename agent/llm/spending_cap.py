@@ -1,4 +1,4 @@
-"""Caps on what the model calls of a run may cost, checked before each call."""
+"""Caps on the cost of a run's model calls, checked before each call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from agent.llm.model import Completion, Message, Model, Schema
 
 @dataclass(frozen=True)
 class Caps:
-    """Allowance of all model calls of a run; None: no cap."""
+    """Upper limits for all model calls of a run; None: no cap."""
 
-    tokens: int | None = None  # of prompts and replies together
+    tokens: int | None = None  # prompts and replies together
     dollars: float | None = None
 
     def spent(self, tokens: int, dollars: float | None) -> str | None:
-        """Return which cap is reached, as a phrase; None if there is something left."""
+        """Return a phrase that names the cap that is reached; None if none is."""
         if self.tokens is not None and tokens >= self.tokens:
             return f"the cap of {self.tokens} model tokens is reached ({tokens} used)"
         if self.dollars is not None and dollars is not None and dollars >= self.dollars:
@@ -24,10 +24,10 @@ class Caps:
 
 
 class CappedModel:
-    """`model`, which is asked nothing more once a cap is reached."""
+    """A model that is not called any more once a cap is reached."""
 
     def __init__(self, model: Model, caps: Caps, *, tokens: int = 0, dollars: float = 0.0) -> None:
-        """`tokens` and `dollars` were spent before, as the journal of a resumed run says."""
+        """`tokens` and `dollars`: spent already, according to the journal of a resumed run."""
         self.name = model.name
         self.context_tokens = model.context_tokens
         self._model = model

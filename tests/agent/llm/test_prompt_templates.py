@@ -21,17 +21,17 @@ def test_places_are_filled_and_values_are_not_templates(tmp_path: Path) -> None:
 
 
 def test_a_place_without_a_value_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match=r"mode/user.md has a place \$goal"):
+    with pytest.raises(PromptError, match=r"mode/user.md has an unknown placeholder \$goal"):
         written(tmp_path, user="$goal").fill("user", {})
 
 
 def test_a_value_without_a_place_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match=r"no place for \$goal"):
+    with pytest.raises(PromptError, match=r"lacks the placeholder \$goal"):
         written(tmp_path, user="Hello").fill("user", {"goal": "x"})
 
 
 def test_a_lone_dollar_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match="starts no name"):
+    with pytest.raises(PromptError, match="without a name"):
         written(tmp_path, repair="5 $ each")
 
 
