@@ -1,7 +1,7 @@
-"""Constant text in place of the files under /proc that count for the whole machine: one job would tell another by them.
+"""Constant text in place of the files under /proc with counters of the whole machine, which would connect jobs.
 
-What a job does moves these counters, and a job that runs later or beside it could read that. Here are the same lines
-with all numbers 0, but for the machine's memory, which programs plan by, and the time of its start.
+The activity of a job changes these counters, and another job could read that. The constant text has the same lines
+with all numbers 0, except for the size of the machine's memory, which programs need, and the time of its start.
 """
 
 import re
@@ -17,15 +17,15 @@ _COUNTERS = (
     *("pressure/irq", "sys/fs/dentry-state", "sys/fs/file-nr", "sys/fs/inode-nr", "sys/fs/inode-state"),
 )
 FOLDERS = ("fs", "irq")
-"""Folders below /proc with counters in files of all kinds; shown empty."""
+"""Folders below /proc with counters in many files; they appear empty."""
 MASKABLE = ("diskstats", "loadavg", "meminfo", "stat", "swaps", "uptime")
-"""Those that Docker lets be covered by a file of ours; the others can only be shown empty there."""
+"""The files that Docker allows to replace by ours; the others can only appear empty there."""
 _NUMBER = re.compile(r"(?<![A-Za-z_0-9.])(\d+\.\d+|\d+)(?![A-Za-z_0-9])")
 
 
 @cache
 def texts() -> dict[str, bytes]:
-    """Return the constant text of each file, by its name below /proc; of those that this kernel has."""
+    """Return name below /proc → constant text, for the files that this kernel has."""
     found = {}
     for name in _COUNTERS:
         path = Path("/proc", name)
@@ -33,13 +33,13 @@ def texts() -> dict[str, bytes]:
             found[name] = constant(name, path.read_text()).encode()
         except FileNotFoundError:
             continue
-        except OSError:  # no job may read it either
+        except OSError:  # a job may not read it either
             found[name] = b""
     return found
 
 
 def constant(name: str, text: str) -> str:
-    """Return `text` of the file `name` with nothing in it that changes."""
+    """Return `text`, of the file `name`, without anything that changes."""
     if name in ("locks", "swaps"):
         return "".join(text.splitlines(keepends=True)[:1]) if name == "swaps" else ""
     if name == "meminfo":

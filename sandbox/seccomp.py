@@ -1,4 +1,4 @@
-"""The system calls that no training job needs, refused by a filter that is assembled here: no C library wanted."""
+"""The filter that refuses system calls which no training job needs. It is assembled here, without a C library."""
 
 import errno
 import platform
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
-# name: number on x86_64, number on aarch64 (None: not there), from asm/unistd_64.h and asm-generic/unistd.h of
+# name: number on x86_64, number on aarch64 (None: does not exist), from asm/unistd_64.h and asm-generic/unistd.h of
 # Linux 6.1.
 _NUMBERS: dict[str, tuple[int | None, int | None]] = {
-    # look into or change another process
+    # inspect or change another process
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -43,7 +43,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "setns": (308, 268),
     "sethostname": (170, 161),
     "setdomainname": (171, 162),
-    # wide or young parts of the kernel
+    # large or new parts of the kernel
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
@@ -54,7 +54,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "keyctl": (250, 219),
     "add_key": (248, 217),
     "request_key": (249, 218),
-    # drop or ask for pages that the kernel caches for all: a channel from one job to the next (63 of 64 bits came)
+    # drop or query pages in the kernel's cache: a channel between jobs, which passed 63 of 64 bits
     "fadvise64": (221, 223),
     "preadv2": (327, 286),
     "mincore": (27, 232),
@@ -84,15 +84,15 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "_sysctl": (156, None),
 }
 
-# Refused only where a limit would not hold otherwise: the caller names them.
+# Refused only on request of the caller, where a limit would not hold otherwise.
 _ON_REQUEST: dict[str, tuple[int, int]] = {
     "sched_setaffinity": (203, 122),
     "memfd_create": (319, 279),
     "shmget": (29, 194),
 }
 
-# Refused to jobs that must learn nothing of each other: locks, watches and counters that go beyond one job, and where
-# the pages of a shared file lie, which the kernel keeps with the file.
+# Refused to jobs that must learn nothing about each other: locks, watches and counters that span jobs, and the place
+# of a shared file's pages, which the kernel keeps with the file.
 _APART: dict[str, tuple[int | None, int | None]] = {
     "flock": (73, 32),
     "inotify_init": (253, None),
@@ -116,7 +116,7 @@ MADVISE_APART = (12, 20, 21, 25)
 
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
-_NEWEST = 456  # a call that this table does not know yet does not exist for the job
+_NEWEST = 456  # newer calls are unknown to this table, and fail with ENOSYS
 _X32 = 0x40000000  # the second system call table of x86_64
 CLONE_REFUSED = 0x7E021080  # every CLONE_NEW* bit, and CLONE_PIDFD
 SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: not vsock, netlink, packet, alg, bluetooth, ...
@@ -135,18 +135,18 @@ _Instruction = tuple[int, int, int, int]  # operation, steps to skip if true, if
 
 
 def supported(machine: str | None = None) -> bool:
-    """Return whether a filter can be made for this machine's processor."""
+    """Return whether there is a filter for this machine's processor."""
     return (machine or platform.machine()) in _AUDIT_ARCH
 
 
 def refused(machine: str | None = None) -> dict[str, int]:
-    """Return name and number of every call that always fails with EPERM."""
+    """Return name → number of the calls that fail with EPERM in every job."""
     column = list(_AUDIT_ARCH).index(machine or platform.machine())
     return {name: row[column] or 0 for name, row in _NUMBERS.items() if row[column] is not None}
 
 
 def refused_apart(machine: str | None = None) -> dict[str, int]:
-    """Return name and number of every call that is refused to jobs that must learn nothing of each other."""
+    """Return name → number of the calls that are refused only to jobs that must learn nothing about each other."""
     column = list(_AUDIT_ARCH).index(machine or platform.machine())
     return {name: row[column] or 0 for name, row in _APART.items() if row[column] is not None}
 
@@ -156,12 +156,16 @@ def program(
 ) -> bytes:
     """Return the filter as an array of struct sock_filter, as `bwrap --seccomp` reads it.
 
-    Refused calls fail with EPERM; clone3, whose flags a filter cannot see, and calls newer than the table with
-    ENOSYS, so that the C library falls back; other socket families with EAFNOSUPPORT; a foreign call table kills.
-    `also_refused` adds calls of `sched_setaffinity`, `memfd_create`, `shmget`; `apart` what would tell one job of
-    another: locks, watches, counters of the machine, the Internet's sockets. setsid is then answered as if it were
-    done, because the kernel counts sessions; with `compiles`, flock is, too: torch.compile does not work without, and
-    locks only what is its own job's.
+    Refused calls fail with EPERM. clone3, whose flags a filter cannot see, and calls newer than the table fail with
+    ENOSYS, so that the C library falls back to others. Other socket families fail with EAFNOSUPPORT. A call by another
+    call table (32-bit, x32) kills the process.
+
+    Args:
+        also_refused: calls to refuse as well, of `sched_setaffinity`, `memfd_create` and `shmget`.
+        machine: the processor, by default this machine's.
+        apart: refuse what would reveal one job to another: locks, watches, counters of the machine, Internet sockets.
+            setsid returns success without effect, because the kernel counts sessions.
+        compiles: flock returns success without locking; torch.compile needs it, and locks files of its own job only.
 
     Raises:
         KeyError: the machine is neither x86_64 nor aarch64, or a name of `also_refused` is not one of the three.
@@ -182,7 +186,7 @@ def program(
     numbers = [*refused(machine).values(), *(_ON_REQUEST[name][column] for name in also_refused)]
     if apart:
         numbers += [number for name, number in refused_apart(machine).items() if name != "flock"]
-        answer = 0 if compiles else errno.EPERM  # 0: done, without anything being locked
+        answer = 0 if compiles else errno.EPERM  # 0: success, but nothing is locked
         code += _when(refused_apart(machine)["flock"], [(_RETURN, 0, 0, _ERRNO | answer)])
         code += _when(_SETSID[column], [(_RETURN, 0, 0, _ERRNO | 0)])
     for number in sorted(numbers):
