@@ -10,6 +10,7 @@ import typer
 
 from agent.errors import UsageError
 from agent.execution.sandboxes import SANDBOXES, sandbox_named
+from agent.report.trackers.kinds import TRACKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ TaskFolder = Annotated[
     Path | None, typer.Option("--task", metavar="DIR", help="Task folder; the bundled task if not given.")
 ]
 Profile = Annotated[str | None, typer.Option("--profile", metavar="P", help="Profile of the task, e.g. cpu or gpu.")]
+NAMES_OF_TRACKERS = " or ".join(TRACKERS)
 NAMES_OF_SANDBOXES = " or ".join(SANDBOXES)
 SandboxKind = Annotated[str, typer.Option("--sandbox", metavar="KIND", help=f"{NAMES_OF_SANDBOXES}.")]
 Weaker = Annotated[

@@ -14,6 +14,7 @@ import typer
 from agent.cli.options import (
     DEFAULT_RUNS,
     NAMES_OF_SANDBOXES,
+    NAMES_OF_TRACKERS,
     Force,
     Gpus,
     Json,
@@ -29,6 +30,7 @@ from agent.cli.options import (
 )
 from agent.cli.trust import Trusted, agree, refuse_other_interpreter
 from agent.errors import JournalError, NotReplayableError, RepoError, UsageError
+from agent.report.trackers.kinds import TRACKERS
 from agent.text import counted
 
 if TYPE_CHECKING:
@@ -41,16 +43,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 LAST_SECONDS = 120
 """How long a tracker that follows a run may go on after its end: a server that does not answer is given up then."""
-_QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
-    "WANDB_MODE": "offline",
-    "WANDB_SILENT": "true",
-    "WANDB_ERROR_REPORTING": "false",
-}
-
 Repository = Annotated[
     Path | None, typer.Option("--repo", metavar="DIR", help="Clone of a trials.git to take the commit from.")
 ]
@@ -225,9 +217,9 @@ def _replayed(
 def track(
     run_name: RunName = None,
     *,
-    to: Annotated[str, typer.Option("--to", metavar="TRACKER", help="mlflow, tensorboard or wandb (offline).")],
+    to: Annotated[str, typer.Option("--to", metavar="TRACKER", help=f"{NAMES_OF_TRACKERS}.")],
     uri: Annotated[
-        str | None, typer.Option(metavar="URI", help="mlflow: server or store, if not MLFLOW_TRACKING_URI.")
+        str | None, typer.Option(metavar="URI", help="Where mlflow writes, in place of MLFLOW_TRACKING_URI.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", hidden=True)] = False,
     runs: Runs = DEFAULT_RUNS,
@@ -235,11 +227,10 @@ def track(
     """Bring a tracker up to a run, going on or ended. Asked again, it adds what is new and nothing twice."""
     from agent.report.trackers import mirror
 
-    # Nothing of a run is sent anywhere but to the tracker, and a server that does not answer is not waited for long.
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
     stored = stored_run(runs, run_name)
     mirror.check_kind(to)
+    for name, value in TRACKERS[to].environment.items():
+        os.environ.setdefault(name, value)
     with mirror.alone(stored.paths, to, wait=follow):  # the process of an earlier run of it ends by itself
         tracker = mirror.open_tracker(to, stored.paths, uri)
         if follow:

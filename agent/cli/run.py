@@ -8,6 +8,7 @@ import typer
 
 from agent.cli.options import (
     DEFAULT_RUNS,
+    NAMES_OF_TRACKERS,
     Confirm,
     Gpus,
     Json,
@@ -106,7 +107,7 @@ def run(
         str | None, typer.Option(metavar="F", help="code-edit: search-replace, diff, whole-file or lines.")
     ] = None,
     track: Annotated[
-        list[str], typer.Option("--track", metavar="TRACKER", help="Mirror to mlflow, tensorboard or wandb (offline).")
+        list[str], typer.Option("--track", metavar="TRACKER", help=f"Mirror the run to {NAMES_OF_TRACKERS}.")
     ] = [],  # noqa: B006 (typer copies it)
     trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,

@@ -108,7 +108,7 @@ class RunConfig:
     smoke: bool = True  # code-edit: rehearse one step of each edit before its trial
     smoke_on: Literal["cpu", "gpu"] = "cpu"  # where it is rehearsed; the GPU is for trials unless asked
     edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: what suits the model
-    track: tuple[Literal["mlflow", "tensorboard", "wandb"], ...] = ()  # trackers that the run is mirrored to
+    track: tuple[str, ...] = ()  # trackers that the run is mirrored to: rows of agent.report.trackers.kinds
 
 
 def checked(**values: Any) -> RunConfig:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.errors import MissingRequirementError
+from agent.errors import MissingRequirementError, UsageError
 from agent.report.trackers.mirror import check_kind
 from agent.store.paths import RunPaths
 from agent.text import Say
@@ -41,7 +41,7 @@ def log_of(kind: str, paths: RunPaths) -> Path:
 def _start(kind: str, paths: RunPaths, say: Say) -> "subprocess.Popen[bytes] | None":
     try:
         check_kind(kind)
-    except MissingRequirementError as missing:  # where a run goes on that began on another machine
+    except (MissingRequirementError, UsageError) as missing:  # a run that began on another machine is resumed here
         say(f"{missing}; the run goes on without it")
         return None
     words = ["track", paths.run_id, "--to", kind, "--follow", "--runs", str(paths.root.parent)]

@@ -3,14 +3,13 @@
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from agent.errors import MissingRequirementError, TrackError, UsageError
-from agent.report.trackers.mlflow_tracker import MlflowTracker
-from agent.report.trackers.tensorboard_tracker import TensorboardTracker
-from agent.report.trackers.tracker import KINDS, Tracker, facts_of
-from agent.report.trackers.wandb_tracker import WandbTracker
+from agent.report.trackers.kinds import TRACKERS
+from agent.report.trackers.tracker import Tracker, facts_of
 from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
 from agent.text import Say
@@ -21,23 +20,22 @@ RETRY_SECONDS = 30.0  # before a tracker that failed is tried again
 
 def check_kind(kind: str) -> None:
     """Raise UsageError if there is no such tracker, MissingRequirementError if its library is not installed."""
-    if kind not in KINDS:
-        raise UsageError(f"there is no tracker {kind!r}; there are {', '.join(KINDS)}")
-    module, remedy = KINDS[kind]
-    if find_spec(module) is None:
-        raise MissingRequirementError(f"{kind} needs the package {module}: {remedy}")
+    if kind not in TRACKERS:
+        raise UsageError(f"there is no tracker {kind!r}; there are {', '.join(TRACKERS)}")
+    row = TRACKERS[kind]
+    if find_spec(row.package) is None:
+        raise MissingRequirementError(f"{kind} needs the package {row.package}: {row.install}")
 
 
 def open_tracker(kind: str, paths: RunPaths, uri: str | None = None) -> Tracker:
-    """Return the tracker of that name for a run. Raises as `check_kind` does."""
+    """Return the tracker of that name for a run. Raises as `check_kind` does, and UsageError if it takes no `uri`."""
     check_kind(kind)
-    if uri is not None and kind != "mlflow":
-        raise UsageError(f"--uri is MLflow's; {kind} writes to {paths.root / kind}")
-    if kind == "mlflow":
-        return MlflowTracker(uri)
-    if kind == "tensorboard":
-        return TensorboardTracker(paths.root / kind)
-    return WandbTracker(paths.root / kind)
+    row, folder = TRACKERS[kind], paths.root / kind
+    if uri is not None and not row.takes_uri:
+        takers = ", ".join(name for name, other in TRACKERS.items() if other.takes_uri)
+        raise UsageError(f"--uri is for {takers}; {kind} writes to {folder}")
+    tracker: Tracker = import_module(row.module).open_tracker(folder, uri)
+    return tracker
 
 
 def mirror(stored: StoredRun, tracker: Tracker) -> int:

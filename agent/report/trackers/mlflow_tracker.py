@@ -4,6 +4,8 @@ MLflow's parameters cannot change within a run, and what its users sort, filter 
 so trials are runs, nested below the search, as its own tuning examples have it.
 """
 
+from pathlib import Path
+
 from agent.errors import TrackError
 from agent.report.trackers.tracker import RunFacts, TrialFacts
 
@@ -113,3 +115,8 @@ class MlflowTracker:
             points = [Metric(name, value, trial.finished_ms, trial.number) for name, value in trial.metrics.items()]
             self._client.log_batch(self._search, metrics=points)
             self._steps.add(trial.number)
+
+
+def open_tracker(_folder: Path, uri: str | None) -> MlflowTracker:
+    """Return this tracker."""
+    return MlflowTracker(uri)

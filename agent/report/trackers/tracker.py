@@ -13,12 +13,6 @@ from agent.trials.budget import Ledger
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 
-KINDS = {
-    "mlflow": ("mlflow", "pip install mlflow-skinny"),
-    "tensorboard": ("tensorboardX", "pip install tensorboardX"),
-    "wandb": ("wandb", "pip install wandb"),
-}
-"""Trackers: the module that each needs, and how to come by it."""
 _TITLE = 500  # characters: trackers cut or refuse long values
 _SETTINGS = (
     *("mode", "seed", "task_name", "task_digest", "profile", "keep", "trials", "budget_seconds", "wall_seconds"),

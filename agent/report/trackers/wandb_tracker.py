@@ -56,3 +56,8 @@ def _row(trial: TrialFacts) -> dict[str, float | int | str]:
     """Return a step: steps can be plotted against each other, so parameters are values of them too."""
     params = {f"params/{name}": value for name, value in trial.params.items()}
     return {**trial.metrics, **params, **{f"trial/{name}": value for name, value in trial.tags.items()}}
+
+
+def open_tracker(folder: Path, _uri: str | None) -> WandbTracker:
+    """Return this tracker."""
+    return WandbTracker(folder)
