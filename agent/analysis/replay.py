@@ -47,8 +47,10 @@ def replay(recorded: Recorded, options: ReplayOptions, host: Host) -> Replayed:
         MissingRequirementError, SandboxError: the machine lacks something.
     """
     task = recorded.task(options.task_folder)
-    if options.test and task.score.kind == "printed":
-        raise UsageError(f"{recorded.name}: the score is self-reported, and such a task has no test split")
+    if options.test and not task.score.row.needs_data:
+        raise UsageError(
+            f"{recorded.name}: a score of kind {task.score.kind} needs no data, and such a task has no test split"
+        )
     if task.data.prepare and find_corpus(task, host.cache) is None:
         _refuse_foreign_code(task, options.task_folder, host.cache)
     seed = recorded.train_seed if options.train_seed is None else options.train_seed

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.analysis.recorded_trial import Recorded
 from agent.execution.environment import NAMES
+from agent.task.score_kinds import is_self_reported
 from agent.trials.learning_curve import Condemned
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status
@@ -177,7 +178,7 @@ class Replayed:
 def _shown(outcome: Outcome, metric: Metric) -> str:
     if outcome.val_loss is None:
         return f"{outcome.status}" + (f": {outcome.reason}" if outcome.reason else "")
-    kind = " (self-reported)" if outcome.score is not None and outcome.score.kind == "printed" else ""
+    kind = " (self-reported)" if outcome.score is not None and is_self_reported(outcome.score.kind) else ""
     loss = outcome.val_loss if outcome.raw_loss is None else outcome.raw_loss
     corrected = " (as scored, before it was corrected for the machine's speed)" if loss != outcome.val_loss else ""
     return f"{metric.name} {metric.shown(loss)!r}{kind}{corrected}"

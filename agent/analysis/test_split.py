@@ -78,8 +78,10 @@ def verified_on_test(stored: StoredRun, trial: Trial, host: Host) -> Verified:
         AgentError: there is no score; the message says why.
     """
     task = stored.task(trial.number)
-    if task.score.kind == "printed":
-        raise UsageError(f"{stored.run_id}: the score is self-reported, and such a task has no test split")
+    if not task.score.row.needs_data:
+        raise UsageError(
+            f"{stored.run_id}: a score of kind {task.score.kind} needs no data, and such a task has no test split"
+        )
     unenforced = frozenset(stored.config.accept_unenforced)
     settings = ExecutionSettings(stored.config.sandbox, stored.paths.compiled, unenforced, trains=False)
     with Executor.open(task, settings, host) as executor:

@@ -33,6 +33,7 @@ from agent.cli.report import refuse_other_files, write_report
 from agent.cli.trust import Trusted, begin
 from agent.errors import AgentError, BudgetSpentError, UsageError
 from agent.execution.sandboxes import DEFAULT_SANDBOX
+from agent.task.score_kinds import is_self_reported
 from agent.text import counted
 from sandbox.errors import SandboxError
 
@@ -285,7 +286,7 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
 
 def _is_self_reported(stored: list[Any]) -> bool:
     scores = [trial.outcome.score for run in stored for trial in run.history.trials[:1] if trial.outcome]
-    return any(score is not None and score.kind == "printed" for score in scores)
+    return any(score is not None and is_self_reported(score.kind) for score in scores)
 
 
 def _check_reference(comparison: "Comparison", minus: str | None) -> None:

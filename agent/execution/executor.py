@@ -188,7 +188,7 @@ class Executor:
         stop = watch.end() if watch is not None else None
         log = read_tail(paths.log)
         failed = (stop.status, stop.reason) if stop is not None else failure(execution, log, task.budget)
-        if failed is None and task.score.kind != "printed" and execution.output_bytes == 0:
+        if failed is None and not task.score.row.is_self_reported and execution.output_bytes == 0:
             failed = saved_nothing(log)
         if watch is None:
             return Trained(attempt, execution, log, failed)

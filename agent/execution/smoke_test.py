@@ -104,7 +104,7 @@ class Smoke:
         trained = self._sandbox.run(self._train_job(folder, f"{label}/smoke", cpu_seconds))
         result = self._verdict(trained, folder.log)
         used = trained.cpu_seconds or trained.wall_seconds
-        is_loaded = self._corpus is not None and self._task.score.kind == "held_out"
+        is_loaded = self._corpus is not None and self._task.score.row.rehearses
         if result.failed is None and trained.stopped_by not in _BY_ITS_LIMIT and is_loaded:
             assert self._corpus is not None
             loaded = self._sandbox.run(self._load_job(folder, f"{label}/smoke-load", self._corpus, cpu_seconds))

@@ -1,11 +1,11 @@
 """What scripts of a task are trained and scored on: its data, its slices of unseen data, its scorer."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 from agent.errors import MissingRequirementError, TaskError
-from agent.execution.scoring.audited import AuditedScorer
-from agent.execution.scoring.scorer import Scorer
+from agent.execution.scoring.scorer import Scorer, ScorerInputs
 from agent.execution.slices.source import SliceSource
 from agent.task.corpus import Corpus, find_corpus, prepare_corpus
 from agent.task.division import Division
@@ -18,16 +18,10 @@ def scorer_of(
     task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = "val", division: Division | None = None
 ) -> Scorer:
     """Return the scorer that task.toml declares, for a split of the data, or for the part that stands of a division."""
-    if task.score.kind == "printed":
-        from agent.execution.scoring.printed import PrintedScorer
-
-        return PrintedScorer(task.metric, task.score.line, task.score.between)
-    assert corpus is not None, "the other kinds need data, and `corpus_of` made sure of it"
-    if task.score.kind == "predictions":
-        from agent.execution.scoring.predictions import PredictionScorer
-
-        return PredictionScorer(task, corpus, sandbox, split=split, division=division)
-    return AuditedScorer(task, corpus, sandbox, split=split)
+    scorer: Scorer = import_module(task.score.row.module).open_scorer(
+        ScorerInputs(task, corpus, sandbox, split, division)
+    )
+    return scorer
 
 
 def division_of(task: Task, corpus: Corpus | None, cache: Path, say: Say, *, make: bool = True) -> Division | None:
@@ -39,7 +33,7 @@ def division_of(task: Task, corpus: Corpus | None, cache: Path, say: Say, *, mak
     Raises:
         TaskError: the inputs are not rows of equal size, the labels are of no use, or the division is broken.
     """
-    if corpus is None or task.score.kind != "predictions":
+    if corpus is None or not task.score.row.compares_labels:
         return None
     from agent.execution.scoring.predictions import examples_of
     from agent.execution.slices.row_slices import why_too_alike
@@ -105,7 +99,7 @@ def corpus_of(task: Task, cache: Path, say: Say) -> Corpus | None:
         MissingRequirementError: preparing failed.
     """
     if not task.data.prepare:
-        if task.score.kind != "printed":
+        if task.score.row.needs_data:
             raise TaskError(f"{task.folder}/task.toml: score.kind = {task.score.kind!r} needs [data] prepare")
         return None
     found = find_corpus(task, cache)

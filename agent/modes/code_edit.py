@@ -189,7 +189,7 @@ def build(inputs: ModeInputs) -> Proposer:
     """Return the proposer of this mode."""
     config, task, paths = inputs.config, inputs.task, inputs.paths
     form = FORMATS[config.edit_format or ("lines" if is_embedded(config, inputs.api_key) else "search-replace")]
-    required = ("load",) if task.score.kind == "held_out" else ()
+    required = task.score.row.script_functions
     saves = (SAVED_TO,) if required and f'"{SAVED_TO}"' in task.source else ()
     model_edits = CodeEditProposer(
         inputs.model_for,

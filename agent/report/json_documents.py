@@ -3,6 +3,7 @@
 from typing import Any
 
 from agent.report.slices import PoolSize, published, why_repeated
+from agent.task.score_kinds import is_self_reported
 from agent.text import one_line
 from agent.trials.history import History
 from agent.trials.keep_rule import Keeper
@@ -81,7 +82,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "peak_memory_gb": outcome.peak_memory_gb if outcome else None,
         "peak_vram_gb": outcome.peak_vram_gb if outcome else None,
         "score": outcome.score.to_json() if outcome and outcome.score else None,
-        "self_reported": bool(outcome and outcome.score and outcome.score.kind == "printed"),
+        "self_reported": bool(outcome and outcome.score and is_self_reported(outcome.score.kind)),
         "reported": dict(outcome.reported) if outcome else {},
         "flags": list(outcome.flags) if outcome else [],
         "stopped_at": outcome.stopped_at if outcome else None,

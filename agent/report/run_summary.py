@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from agent.report.slices import SELF_REPORTED, PoolSize, pool_lines, published, result_words, why_repeated
 from agent.report.trial_table import verdict
+from agent.task.score_kinds import is_self_reported
 from agent.text import counted
 from agent.trials.budget import Ledger, duration
 from agent.trials.history import History
@@ -25,7 +26,7 @@ def summary(history: History, metric: Metric, keeper: Keeper, pool: PoolSize | N
     if not trials or history.incumbent is None or trials[0].val_loss is None:
         return ["no trial has a loss yet"]
     lines = headline(history, metric, keeper)
-    if trials[0].outcome and trials[0].outcome.score and trials[0].outcome.score.kind == "printed":
+    if trials[0].outcome and trials[0].outcome.score and is_self_reported(trials[0].outcome.score.kind):
         so = f"; {ONLY_REPEATED}" if why_repeated(history, keeper) else ""
         lines.append(f"  {metric.name} is self-reported: the scripts printed it, and nothing has checked it{so}")
     if pool is not None:

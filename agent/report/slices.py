@@ -9,6 +9,7 @@ from typing import Any
 from agent.execution.slices.source import Openings
 from agent.report.table import Table
 from agent.store.stored_run import StoredRun
+from agent.task.score_kinds import HELD_OUT, PREDICTIONS, find_score_kind, is_self_reported
 from agent.text import counted, one_line
 from agent.trials.confirmations import BASELINE, CHALLENGER, RESULT, SlicePurpose, SliceUse
 from agent.trials.history import History
@@ -18,7 +19,6 @@ from agent.trials.noise import Lead
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Standing
 
-EXAMPLES = "unseen examples"  # in place of text, where the score is of predictions
 SELF_REPORTED = "the score is self-reported"
 OVER_BASELINE = f"{RESULT}-{BASELINE}"
 
@@ -107,9 +107,9 @@ def why_repeated(history: History, keeper: Keeper) -> str:
     if keeper.rule.kind != "two-tier" or keeper.on_slices:
         return ""
     first = history.trials[0].outcome if history.trials else None
-    if first is not None and first.score is not None and first.score.kind == "printed":
+    if first is not None and first.score is not None and is_self_reported(first.score.kind):
         return SELF_REPORTED
-    if keeper.rule.why_no_slices == KeepRule.why_no_slices and unseen(history) == EXAMPLES:
+    if keeper.rule.why_no_slices == KeepRule.why_no_slices and unseen(history) == PREDICTIONS.unseen:
         return "no validation examples are kept back for slices"
     return keeper.why_no_slices or keeper.rule.why_no_slices
 
@@ -122,7 +122,7 @@ def unseen(history: History) -> str:
 
 def unseen_by(score_kind: str) -> str:
     """Return what slices are of where the score is of that kind, in words."""
-    return EXAMPLES if score_kind == "predictions" else "unseen text"
+    return (find_score_kind(score_kind) or HELD_OUT).unseen
 
 
 def result_words(found: Published, metric: Metric) -> str:
@@ -179,7 +179,8 @@ def confirmable(keeper: Keeper, expected_error: float | None, metric: Metric, sc
     known = "" if expected_error is not None else " at least"
     lines = [f"{first}: they must be larger than{known} {least:.2g} {metric.name}, for sigma is {sigma:.2g} and {of}"]
     if expected_error is not None and expected_error > sigma / 2:
-        keys = "" if score_kind == "predictions" else " (slice_sequences and pool_rounds in [data] of task.toml)"
+        row = find_score_kind(score_kind)
+        keys = "" if row is None or not row.takes_pool else " (slice_sequences and pool_rounds in [data] of task.toml)"
         lines.append(
             f"warning: the sampling error of a slice, {error}, is more than half of sigma, {sigma:.2g}: with larger "
             f"slices smaller gains can be confirmed{keys}"

@@ -11,6 +11,7 @@ from agent.files import plain_file
 from agent.report.slices import published, result_words
 from agent.report.trial_table import paint, purpose, verdict
 from agent.store.stored_run import StoredRun
+from agent.task.score_kinds import find_score_kind, is_self_reported
 from agent.text import counted, inert, one_line, read_tail
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status, Trial
@@ -86,8 +87,9 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
     if outcome is not None:
         if outcome.val_loss is not None:
             kind = outcome.score.kind if outcome.score else "unknown"
-            shown = "self-reported" if kind == "printed" else kind
-            split = "" if kind == "printed" else ", search loss: on the split that all trials are judged by"
+            known = find_score_kind(kind)
+            shown = known.shown if known is not None else kind
+            split = "" if is_self_reported(kind) else ", search loss: on the split that all trials are judged by"
             rows.append((metric.name, f"{metric.shown(outcome.val_loss)!r} ({shown}{split})"))
         rows += _fresh_runs(stored, trial)
         rows.append(("training", f"{outcome.wall_seconds:.1f} s by the clock, {outcome.train_seconds:.1f} s charged"))
@@ -184,7 +186,8 @@ def evidence(trial: Trial) -> list[tuple[str, str]]:
     score = trial.outcome.score if trial.outcome else None
     if score is None:
         return []
-    rows = [("kind", "self-reported" if score.kind == "printed" else one_line(score.kind))]
+    known = find_score_kind(score.kind)
+    rows = [("kind", known.shown if known is not None else one_line(score.kind))]
     if score.reason:
         rows.append(("objection", one_line(score.reason)))
     rows += [(one_line(name.replace("_", " ")), one_line(_value(value))) for name, value in score.evidence.items()]

@@ -232,7 +232,7 @@ def keep_options(
         "keep": rule or task.keep.rule,
         "keep_lead": task.keep.lead or REPEAT_LEAD,
         "keep_gain": task.keep.gain,
-        "rounded": task.score.kind == "predictions",
+        "rounded": task.score.row.compares_labels,
         "paired": task.budget.deterministic,
         "sigma_share": GPU_SIGMA_SHARE if on_gpu else CPU_SIGMA_SHARE,
         "final_runs": final_runs,

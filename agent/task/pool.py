@@ -164,7 +164,7 @@ def pool_of_folder(task: Task) -> str:
     Returns:
         A sentence, and the task has no pool; empty if it has the folder's, which may be none.
     """
-    if task.score.kind != "held_out" or not task.data.prepare:
+    if not task.score.row.takes_pool or not task.data.prepare:
         return ""
     try:
         own = Task.load(task.folder, task.profile)

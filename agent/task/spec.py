@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from agent.task.curve_format import EXEMPT, PATTERN, compiled
 from agent.task.measure_table import MEASURES
+from agent.task.score_kinds import HELD_OUT, SCORE_KINDS, ScoreKind
 from agent.trials.metric import Metric
 
 
@@ -20,7 +21,7 @@ class ScoreSpec(_Strict):
 
     model_config = ConfigDict(allow_inf_nan=True)  # `between` may be open to one side
 
-    kind: Literal["held_out", "predictions", "printed"] = "held_out"
+    kind: str = HELD_OUT.name  # a row of SCORE_KINDS
     command: tuple[str, ...] = ("python", "score.py")  # in /task of a fresh sandbox; not used for printed
     rounds: int = Field(default=8, ge=0)  # held_out: rounds of audit before the incumbent moves, beside the one always
     cost_factor: float = Field(default=8.0, ge=1)  # held_out, predictions: of the baseline's own scoring seconds
@@ -31,6 +32,18 @@ class ScoreSpec(_Strict):
     line: str | None = None  # printed: the text around the number, `val loss {}`; None: `name: number` after `---`
     between: tuple[float, float] = (-math.inf, math.inf)  # printed: the lowest and the highest value that can be true
 
+    @property
+    def row(self) -> ScoreKind:
+        """All that follows from its kind."""
+        return SCORE_KINDS[self.kind]
+
+    @field_validator("kind")
+    @classmethod
+    def _there_is(cls, value: str) -> str:
+        if value not in SCORE_KINDS:
+            raise ValueError(f"it should be one of {', '.join(SCORE_KINDS)}, and is {value!r}")
+        return value
+
     @field_validator("measure")
     @classmethod
     def _known(cls, value: str | None) -> str | None:
@@ -40,14 +53,15 @@ class ScoreSpec(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "ScoreSpec":
-        if (self.kind == "predictions") != (self.measure is not None):
-            raise ValueError("measure belongs to kind = 'predictions', which needs it")
+        for other in SCORE_KINDS.values():
+            for key in sorted(other.keys & self.model_fields_set if other is not self.row else ()):
+                raise ValueError(f"{key} belongs to kind = {other.name!r}")
+        for key in sorted(self.row.needs - self.model_fields_set):
+            raise ValueError(f"kind = {self.kind!r} needs {key}")
         if (self.measure == "top_k_accuracy") != (self.top_k is not None):
             raise ValueError("top_k belongs to measure = 'top_k_accuracy', which needs it: top_k = 5")
-        if self.line is not None and (self.kind != "printed" or self.line.count("{}") != 1):
-            raise ValueError("line belongs to kind = 'printed', and has one {} where the number stands")
-        if self.between != (-math.inf, math.inf) and self.kind != "printed":
-            raise ValueError("between belongs to kind = 'printed'")
+        if self.line is not None and self.line.count("{}") != 1:
+            raise ValueError("line should have one {} where the number stands")
         if not self.between[0] < self.between[1]:
             raise ValueError(f"between = [{self.between[0]:g}, {self.between[1]:g}]: the first must be the lower one")
         return self

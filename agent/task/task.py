@@ -137,7 +137,7 @@ class Task:
                 "pool",
                 "give each key of the pool a line of its own, so that the task stays the one that it was",
             )
-        elif self.data.pool and not (self.data.prepare and self.score.kind == "held_out"):
+        elif self.data.pool and not (self.data.prepare and self.score.row.takes_pool):
             key, what = (
                 "pool",
                 "a pool belongs to score.kind = 'held_out' with [data] prepare: it is text, like val.bin",

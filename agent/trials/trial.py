@@ -136,7 +136,7 @@ class Score:
     """A loss and what stands behind it."""
 
     val_loss: float | None  # minimised; None: there is no score, and `status` says why
-    kind: str  # "audited", "predictions" or "printed" (self-reported)
+    kind: str  # as a row of agent.task.score_kinds is recorded
     status: Status = Status.OK  # else bad_artifact or rejected_score
     reason: str = ""
     seconds: float = 0.0  # wall

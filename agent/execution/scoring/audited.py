@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from agent.execution.scoring.audit import Differences, compare, correction, draw, mean_difference, objection
 from agent.execution.scoring.audit_jobs import Questions
-from agent.execution.scoring.scorer import Artifact
+from agent.execution.scoring.scorer import Artifact, ScorerInputs
 from agent.execution.scoring.scoring_job import with_cost
 from agent.task.corpus import Corpus
+from agent.task.score_kinds import HELD_OUT
 from agent.task.task import Task
 from agent.trials.trial import Score, Status
 from sandbox.job import Sandbox
 
-KIND = "audited"
+KIND = HELD_OUT.recorded_as
 
 
 def secret_generator() -> np.random.Generator:
@@ -116,3 +117,8 @@ def _write(path: Path, failed: tuple[Status, str] | None, rounds: list[Differenc
     document = {"verdict": "rejected" if failed else "accepted", "reason": failed[1] if failed else "", **evidence}
     document["by_round"] = [found.evidence() for found in rounds]
     path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def open_scorer(inputs: ScorerInputs) -> AuditedScorer:
+    """Return the scorer of this kind."""
+    return AuditedScorer(inputs.task, inputs.corpus, inputs.sandbox, split=inputs.split)

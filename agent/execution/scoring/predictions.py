@@ -12,15 +12,16 @@ import numpy as np
 
 from agent.errors import TaskError
 from agent.execution.scoring.measures import Labels, Outputs, checked_labels, measured
-from agent.execution.scoring.scorer import Artifact
+from agent.execution.scoring.scorer import Artifact, ScorerInputs
 from agent.execution.scoring.scoring_job import fault, scoring_job, with_cost
 from agent.task.corpus import Corpus
 from agent.task.division import Division
+from agent.task.score_kinds import PREDICTIONS
 from agent.task.task import Task
 from agent.trials.trial import Score, Status
 from sandbox.job import Execution, Sandbox
 
-KIND = "predictions"
+KIND = PREDICTIONS.recorded_as
 NOT_FINITE = "a prediction is not finite"
 
 
@@ -156,3 +157,8 @@ def examples_of(task: Task, corpus: Corpus, split: str) -> Examples:
     except ValueError as fault:
         said = f"{folder}/labels.npy: {fault}"
         raise TaskError(f"{said}; change [score] measure, or what [data] prepare writes") from None
+
+
+def open_scorer(inputs: ScorerInputs) -> PredictionScorer:
+    """Return the scorer of this kind."""
+    return PredictionScorer(inputs.task, inputs.corpus, inputs.sandbox, split=inputs.split, division=inputs.division)

@@ -3,12 +3,13 @@
 import math
 import re
 
-from agent.execution.scoring.scorer import Artifact
+from agent.execution.scoring.scorer import Artifact, ScorerInputs
+from agent.task.score_kinds import PRINTED
 from agent.text import summary
 from agent.trials.metric import Metric
 from agent.trials.trial import Score, Status
 
-KIND = "printed"
+KIND = PRINTED.recorded_as
 LARGEST = 1e100  # squares of larger numbers, which the noise is learned from, are no floats any more
 # Possessive: of a long row of digits, which a script may print, no part is tried again.
 _NUMBER = r"([-+]?(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d++)?+|[-+]?nan|[-+]?inf)(?![\w])"
@@ -72,3 +73,9 @@ def _number(text: str) -> float | None:
 
 def _rejected(reason: str) -> Score:
     return Score(None, KIND, Status.REJECTED_SCORE, reason)
+
+
+def open_scorer(inputs: ScorerInputs) -> PrintedScorer:
+    """Return the scorer of this kind."""
+    task = inputs.task
+    return PrintedScorer(task.metric, task.score.line, task.score.between)

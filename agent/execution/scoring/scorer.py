@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from agent.task.corpus import Corpus
+from agent.task.division import Division
+from agent.task.task import Task
 from agent.trials.trial import Score
+from sandbox.job import Sandbox
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,23 @@ class Artifact:
     trial: int
     to_beat: float | None = None  # the incumbent's loss: what is lower would move it, and is looked at more closely
     baseline: Score | None = None  # whose cost caps what scoring may take; None: this is the baseline, or it has none
+
+
+@dataclass(frozen=True)
+class ScorerInputs:
+    """What the `open_scorer(inputs)` of a kind of score builds its Scorer from."""
+
+    task: Task
+    prepared: Corpus | None  # the task's data; None only where the kind needs none
+    sandbox: Sandbox
+    split: str = "val"
+    division: Division | None = None  # the part of a division that stands is scored; None: the whole split
+
+    @property
+    def corpus(self) -> Corpus:
+        """The task's data, for a kind that needs it."""
+        assert self.prepared is not None, "the row of this kind says that it needs data"
+        return self.prepared
 
 
 class Scorer(Protocol):

@@ -58,7 +58,7 @@ def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
             (chapter, [(tab, Markup(chart.svg())) for tab, chart in chapter.charts]) for chapter in chapters(runs)
         ],
         metric=runs[0].stored.metric,
-        self_reported=any(run.task.score.kind == "printed" for run in runs),
+        self_reported=any(run.task.score.row.is_self_reported for run in runs),
         made_at=f"{made_at:%Y-%m-%d %H:%M} UTC",
     )
 
