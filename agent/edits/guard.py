@@ -76,8 +76,9 @@ def _parsed(source: str) -> ast.Module:
             warnings.simplefilter("ignore", SyntaxWarning)  # such as an invalid escape sequence; harmless
             return ast.parse(source)
     except SyntaxError as fault:
+        where = f" in line {fault.lineno}" if fault.lineno else ""  # none where a zero byte stands
         line = f": {fault.text.strip()}" if fault.text else ""
-        raise EditError(f"the edited script does not parse: {fault.msg} in line {fault.lineno}{line}") from None
+        raise EditError(f"the edited script does not parse: {fault.msg}{where}{line}") from None
     except (ValueError, RecursionError, MemoryError) as fault:  # null bytes, lone surrogates, absurd nesting
         raise EditError(f"the edited script does not parse: {fault or type(fault).__name__}") from None
 

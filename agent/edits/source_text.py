@@ -35,7 +35,7 @@ def hidden_meaning(source: str, known: str = "") -> str | None:
     return (
         other_encoding(source)
         or next(_hidden_characters(source, frozenset(known.split("\n"))), None)
-        or next(_odd_names(source, _names(ast.parse(known)) if known else frozenset()), None)
+        or next(_odd_names(source, known), None)
     )
 
 
@@ -67,17 +67,18 @@ def _hidden_characters(source: str, known: frozenset[str]) -> Iterator[str]:
                 yield f"line {number} contains an invisible character, {told(character)}: write it as an escape"
 
 
-def _odd_names(source: str, known: frozenset[str]) -> Iterator[str]:
+def _odd_names(source: str, known: str) -> Iterator[str]:
     """Yield a message for each name that looks like another one, or that Python normalises to another one."""
     if source.isascii():
         return
     names = _names(ast.parse(source))
+    known_names, known_words = _names(ast.parse(known)), frozenset(_WORD.findall(known))
     for number, line in enumerate(source.split("\n"), start=1):
         for word in () if line.isascii() else _WORD.findall(line):
             meant = unicodedata.normalize("NFKC", word)
-            if meant != word and meant in names - known:
+            if meant != word and meant in names and word not in known_words:
                 yield f"line {number} spells the name {meant!r} as {word!r}, in other letters: use plain letters"
-    for name in sorted(names - known):
+    for name in sorted(names - known_names):
         odd = None if name.isascii() else _odd_letter(name)
         if odd is not None:
             where = next((n for n, text in enumerate(source.split("\n"), start=1) if name in text), 1)

@@ -81,8 +81,21 @@ def test_a_look_alike_letter_in_a_name_is_refused_by_name(added: str, letter: st
 
 
 @pytest.mark.parametrize("added", ["ＤＥＰＴＨ = 5\n", "𝐃𝐄𝐏𝐓𝐇 = 5\n", "x = f'{ＤＥＰＴＨ}'\n", "ﬁt = fit = 1\n"])
-def test_a_name_in_letters_that_python_reads_as_others_is_refused(added: str) -> None:
+@pytest.mark.parametrize("known", ["", SEEN], ids=["a new script", "an edit of the user's own"])
+def test_a_name_in_letters_that_python_reads_as_others_is_refused(added: str, known: str) -> None:
     with pytest.raises(EditError, match="line 5 spells the name"):
+        Guard(known=known).check(SEEN + added)
+
+
+def test_a_name_that_the_user_writes_in_other_letters_may_stand_but_no_other_is_added() -> None:
+    own = SEEN + "ﬁt = 1\n"
+    assert hidden_meaning(own.replace("DEPTH = 4", "DEPTH = 5"), own) is None
+    assert "'fit'" in (hidden_meaning(own + "𝐟𝐢𝐭 = 2\n", own) or "")
+
+
+@pytest.mark.parametrize("added", ["s = '\0'\n", "# \0\n"])
+def test_a_zero_byte_is_refused_by_name(added: str) -> None:
+    with pytest.raises(EditError, match=r"null bytes$"):
         Guard().check(SEEN + added)
 
 
