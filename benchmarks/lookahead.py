@@ -14,13 +14,16 @@ from agent.edits.assignments import Assignments
 from agent.execution.executor import Executor
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
+from agent.run.policy import Policy
+from agent.run.records import Records
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal
 from agent.store.paths import RunsFolder
 from agent.task.task import Task
 from agent.trials.budget import Budget
 from agent.trials.history import History
+from agent.trials.keep_rule import KeepRule
 from agent.trials.trial import Origin, Proposal
 from benchmarks.overhead import BIGRAM, NoJob, NoScore, Silent
 from sandbox.job import Execution, Job
@@ -61,11 +64,15 @@ def idle_share(model_seconds: float, train_seconds: float, lookahead: int, n_tri
         paths = runs.run("r")
         paths.root.mkdir()
         journal = Journal(paths.journal)
-        run = OpenRun(
-            "r", "test", None, task.space, paths, journal, History([]), TrialRepo(runs.repo), SlowModel(model_seconds),
-            Executor(task, None, box, NoScore(), {}, paths.compiled, {}), Budget(trials=n_trials + 1),
-            Silent(), lookahead=lookahead,
-        )  # fmt: skip
+        run = Run(
+            records=Records("r", "test", None, task, paths, journal, History([]), TrialRepo(runs.repo)),
+            executor=Executor(task, None, box, NoScore(), {}, paths.compiled, {}),
+            policy=Policy(KeepRule("any"), Budget(trials=n_trials + 1)),
+            observer=Silent(),
+            proposer=SlowModel(model_seconds),
+            space=task.space,
+            lookahead=lookahead,
+        )
         run_trials(run)
         journal.close()
     began, ended = box.busy[0][1], box.busy[-1][1]

@@ -17,7 +17,9 @@ from agent.modes.proposer import Context
 from agent.report import trial_table
 from agent.resources import folder
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
+from agent.run.policy import Policy
+from agent.run.records import Records
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunsFolder
@@ -116,12 +118,15 @@ def main() -> None:
         history = read_history(paths.journal) if paths.journal.exists() else History([])
         repo, journal, box = TrialRepo(runs.repo), Journal(paths.journal), BubblewrapSandbox()
         repo.recover(paths.run_id, paths.worktree)
-        executor = Executor(task, corpus, box, AuditedScorer(task, corpus, box), {}, paths.compiled, {})
-        run = OpenRun(
-            paths.run_id, "null", None, task.space, paths, journal, history, repo, NullEdits(), executor,
-            Budget(trials=options.edits + 1), Lines(task.metric),
-            rule=KeepRule(lead=options.lead, paired=True, sigma=task.noise.sigma),
-        )  # fmt: skip
+        rule = KeepRule(lead=options.lead, paired=True, sigma=task.noise.sigma)
+        run = Run(
+            records=Records(paths.run_id, "null", None, task, paths, journal, history, repo),
+            executor=Executor(task, corpus, box, AuditedScorer(task, corpus, box), {}, paths.compiled, {}),
+            policy=Policy(rule, Budget(trials=options.edits + 1), history.results),
+            observer=Lines(task.metric),
+            proposer=NullEdits(),
+            space=task.space,
+        )
         lines = trial_table.trial_lines(history, history.results, repo.tags(paths.run_id), task.metric, False)
         print("\n".join(lines), flush=True)
         run_trials(run)

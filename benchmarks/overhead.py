@@ -21,7 +21,9 @@ from agent.execution.executor import Executor
 from agent.execution.scoring.scorer import Artifact
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
+from agent.run.policy import Policy
+from agent.run.records import Records
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunsFolder
@@ -32,6 +34,7 @@ from agent.task.task import Task
 from agent.trials.budget import Budget
 from agent.trials.confirmations import SliceUse
 from agent.trials.events import TrialFinished, TrialStarted
+from agent.trials.keep_rule import KeepRule
 from agent.trials.machine_speed import Void
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Outcome, Proposal, Score, Status, Trial
@@ -138,10 +141,14 @@ def loop_seconds(runs: RunsFolder, task: Task, n_more: int) -> list[float]:
             marks.append(time.monotonic())
             return super().propose(context)
 
-    run = OpenRun(
-        "past", "test", None, task.space, paths, journal, history, TrialRepo(runs.repo), Marking(),
-        Executor(task, None, NoJob(), NoScore(), {}, paths.compiled, {}), Budget(trials=n_past + n_more + 1), Silent(),
-    )  # fmt: skip
+    run = Run(
+        records=Records("past", "test", None, task, paths, journal, history, TrialRepo(runs.repo)),
+        executor=Executor(task, None, NoJob(), NoScore(), {}, paths.compiled, {}),
+        policy=Policy(KeepRule("any"), Budget(trials=n_past + n_more + 1), history.results),
+        observer=Silent(),
+        proposer=Marking(),
+        space=task.space,
+    )
     run_trials(run)
     journal.close()
     return [after - before for before, after in pairwise(marks)]

@@ -16,7 +16,9 @@ from agent.execution.scoring.scorer import Scorer
 from agent.execution.slices.source import SliceSource
 from agent.execution.speed.probe import Canary
 from agent.modes.proposer import Proposer
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
+from agent.run.policy import Policy
+from agent.run.records import Records
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunsFolder
@@ -24,6 +26,7 @@ from agent.task.corpus import Corpus, prepare_corpus
 from agent.task.task import Task
 from agent.trials.budget import Budget
 from agent.trials.confirmations import SliceUse
+from agent.trials.keep_rule import KeepRule
 from agent.trials.machine_speed import Void
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
@@ -123,7 +126,7 @@ class SilentObserver:
         self.told.append(("voided", trial))
 
 
-OpenRunWith = Callable[..., OpenRun]
+OpenRunWith = Callable[..., Run]
 
 
 @pytest.fixture
@@ -141,8 +144,11 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
         scorer: Scorer | None = None,
         probe: Canary | None = None,
         slices: SliceSource | None = None,
+        rule: KeepRule = KeepRule("any"),  # noqa: B008 (frozen)
+        rounded: bool = False,
+        final_runs: int = 0,
         **more: Any,
-    ) -> OpenRun:
+    ) -> Run:
         runs = RunsFolder(tmp_path / "runs")
         runs.prepare()
         paths = runs.run("r")
@@ -152,20 +158,14 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
         if scorer is None:
             assert corpus is not None
             scorer = AuditedScorer(task, corpus, box)
-        executor = Executor(task, corpus, box, scorer, {}, paths.compiled, {}, probe, slices)
-        return OpenRun(
-            run_id="r",
-            mode="test",
-            model_name=None,
-            space=task.space,
-            paths=paths,
-            journal=journal,
-            history=read_history(paths.journal),
-            repo=TrialRepo(runs.repo),
-            proposer=proposer,
-            executor=executor,
-            budget=Budget(trials=trials),
+        history = read_history(paths.journal)
+        return Run(
+            records=Records("r", "test", None, task, paths, journal, history, TrialRepo(runs.repo)),
+            executor=Executor(task, corpus, box, scorer, {}, paths.compiled, {}, probe, slices),
+            policy=Policy(rule, Budget(trials=trials), history.results, rounded=rounded, final_runs=final_runs),
             observer=SilentObserver(),
+            proposer=proposer,
+            space=task.space,
             **more,
         )
 

@@ -43,7 +43,6 @@ MAY_USE_SANDBOX = {
     "agent/edits/source_text.py": {"sandbox.characters"},
     "agent/store/run_lock.py": {"sandbox.host_identity"},
     "agent/run/loop.py": {"sandbox.errors"},
-    "agent/run/open_run.py": {"sandbox.job"},
     "agent/cli": {"sandbox"},
     "agent/execution": {"sandbox"},
 }

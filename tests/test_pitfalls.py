@@ -26,7 +26,7 @@ from agent.modes.prompting.trial_digest import Briefing, Memory
 from agent.modes.proposer import Context
 from agent.modes.registry import build_proposer
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.search.cmaes import CMAESearcher
 from agent.search.random_search import RandomSearcher
 from agent.search.searcher import Searcher
@@ -44,7 +44,7 @@ from tests.agent.llm.fake_server import fails, fake_server
 from tests.kill_anywhere.killed_runs import INSTANT, Zygote
 
 __all__ = ["opened"]  # a fixture
-OpenRunWith = Callable[..., OpenRun]
+OpenRunWith = Callable[..., Run]
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = "DEPTH = 2\nBATCH = 64\nLR = 0.01\nACT = 'relu'\n"
@@ -271,12 +271,12 @@ def test_16_a_success_is_charged_its_budget_a_failure_its_time_and_thinking_noth
     run_trials(run)
     outcomes = [trial.outcome for trial in run.history.trials if trial.outcome is not None]
     assert [outcome.status for outcome in outcomes] == [Status.OK, Status.OK, Status.CRASHED]
-    nominal, failed = run.task.budget.nominal_seconds, outcomes[2]
+    nominal, failed = run.executor.task.budget.nominal_seconds, outcomes[2]
     assert [outcome.train_seconds for outcome in outcomes] == [nominal, nominal, failed.wall_seconds]
     assert 0 < failed.wall_seconds != nominal
     assert [outcome.total_seconds for outcome in outcomes] == [0.0, 15.0, 15.0]
     ledger = Ledger.of(read_history(run.paths.journal).results)
-    assert ledger.train_seconds == 2 * run.task.budget.nominal_seconds + failed.wall_seconds
+    assert ledger.train_seconds == 2 * run.executor.task.budget.nominal_seconds + failed.wall_seconds
     assert (ledger.trials, ledger.wall_seconds) == (3, 30.0)
     assert ledger.usage is not None
     assert (ledger.usage.calls, ledger.usage.seconds) == (2, 30.0)

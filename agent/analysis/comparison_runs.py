@@ -9,9 +9,9 @@ from agent.analysis.comparison import Comparison, check_runs
 from agent.execution.host import Host
 from agent.llm.model import Model
 from agent.modes.model_choice import RECORDING, build_model
-from agent.run.ending import End, Ending, why_given_up
-from agent.run.loop import TrialByTrial
-from agent.run.open_run import OpenRun
+from agent.run.ending import End, Ending, stop_reason
+from agent.run.loop import RunStepper
+from agent.run.open_run import Run
 from agent.run.opening import ObserverFor, ResumeOptions, resume_run, start_run
 from agent.run.resume import RAISABLE
 from agent.store import run_config
@@ -22,7 +22,7 @@ from agent.text import Say
 
 
 @contextmanager
-def opened(comparison: Comparison, runs: RunsFolder, host: Host, observer_for: ObserverFor) -> Iterator[list[OpenRun]]:
+def opened(comparison: Comparison, runs: RunsFolder, host: Host, observer_for: ObserverFor) -> Iterator[list[Run]]:
     """Open all runs of a comparison, each where its journal ends, mode by mode.
 
     Raises:
@@ -42,7 +42,7 @@ def opened(comparison: Comparison, runs: RunsFolder, host: Host, observer_for: O
             stack.enter_context(_open(config, runs, host, observer_for, options=options, model=model))
             for config in configs
         ]
-        for line in dict.fromkeys(line for run in all_open for line in run.retired):
+        for line in dict.fromkeys(line for run in all_open for line in run.records.retired):
             host.say(line)
         yield all_open
 
@@ -67,7 +67,7 @@ def _open(
     *,
     options: ResumeOptions,
     model: "OneModel",
-) -> Iterator[OpenRun]:
+) -> Iterator[Run]:
     path = runs.run(config.run_id).run_json
     if path.exists():  # what it found when it began, its pool for one, stands there
         opening = resume_run(run_config.load(path), runs, host, observer_for, options, build_model=model)
@@ -99,7 +99,7 @@ class OneModel:
 
 
 def in_turns(
-    runs: Sequence[OpenRun], ended: Callable[[OpenRun, End], None], all_begun: Callable[[], None] = lambda: None
+    runs: Sequence[Run], ended: Callable[[Run, End], None], all_begun: Callable[[], None] = lambda: None
 ) -> dict[str, End]:
     """Run trials, one of each run in turn, until all have ended; return how each did, by name.
 
@@ -111,9 +111,9 @@ def in_turns(
         all_begun: called once, when all runs have a baseline and none has gone further than that in this process.
 
     Raises:
-        What `TrialByTrial.step` raises: all runs can be gone on with.
+        What `RunStepper.step` raises: all runs can be gone on with.
     """
-    going = [TrialByTrial(run) for run in runs]
+    going = [RunStepper(run) for run in runs]
     ends: dict[str, End] = {}
     is_told = False
     while going:
@@ -122,7 +122,7 @@ def in_turns(
             all_begun()
         turn = min(going, key=lambda each: _place(each.run))
         end = turn.step()
-        if end is None and why_given_up(turn.run.history.trials) is not None:
+        if end is None and stop_reason(turn.run.history.trials) is not None:
             end = turn.step()  # says so at once, not after a round of all the others
         if end is None:
             continue
@@ -134,7 +134,7 @@ def in_turns(
     return ends
 
 
-def _place(run: OpenRun) -> tuple[int, str]:
+def _place(run: Run) -> tuple[int, str]:
     """Return a run's place in the queue: who has fewer trials goes first, and chance decides between equals."""
     n_trials = len(run.history.trials)
     return n_trials, sha256(f"{n_trials} {run.run_id}".encode()).hexdigest()

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from agent.analysis.comparison import Comparison
 from agent.llm.spending_cap import Caps
-from agent.run.ending import Ending, for_trials, why_given_up
+from agent.run.ending import Ending, for_trials, stop_reason
 from agent.run.resume import with_raises
 from agent.store.run_config import RunConfig
 from agent.store.stored_run import StoredRun
@@ -170,7 +170,7 @@ def _one_a_trial(result: Trial | Repeat) -> float:
 
 def _state(stored: StoredRun, config: RunConfig) -> State:
     history, ledger = stored.history, Ledger.of(stored.history.results)
-    given_up = why_given_up(history.trials)
+    given_up = stop_reason(history.trials)
     if given_up is not None and given_up.ending is Ending.BASELINE_FAILED:
         return State.BASELINE_FAILED
     caps = Caps(config.max_tokens, config.max_cost)

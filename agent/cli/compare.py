@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from agent.analysis.comparison import Comparison
     from agent.report.live_screen import Screen
     from agent.run.ending import End
-    from agent.run.open_run import OpenRun
+    from agent.run.open_run import Run
     from agent.store.git_repo import TrialRepo
     from agent.store.paths import RunPaths, RunsFolder
     from agent.store.run_config import RunConfig
@@ -215,7 +215,7 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
 
-    def ended(run: "OpenRun", end: "End") -> None:
+    def ended(run: "Run", end: "End") -> None:
         say(f"{run.run_id:{width}}  ended: {end.reason}")
 
     go_on = f"agent compare --resume {comparison.name}{where(runs)}"
@@ -246,7 +246,7 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
         )
 
 
-def _n_done(runs: "list[OpenRun]") -> int:
+def _n_done(runs: "list[Run]") -> int:
     return sum(len(run.history.results) + len(run.history.slices) for run in runs)
 
 

@@ -10,7 +10,7 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from agent.report.slices import PoolSize
     from agent.run.ending import End
-    from agent.run.open_run import OpenRun
+    from agent.run.open_run import Run
     from agent.run.opening import ResumeOptions
     from agent.store.git_repo import TrialRepo
     from agent.store.paths import RunPaths, RunsFolder
@@ -46,7 +46,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
     )
     with opened as open_run:
         say(f"run {config.run_id}: mode {config.mode}{with_hints(config)}, {_what(open_run)}")
-        for line in (*open_run.retired, *_confirmable(open_run)):
+        for line in (*open_run.records.retired, *_confirmable(open_run)):
             say(line)
         try:
             with tracked(config.track, open_run.paths, say):
@@ -59,10 +59,11 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
             raise
         finally:
             live.close()
-        history, hashes = open_run.history, open_run.repo.tags(config.run_id)
+        history, hashes = open_run.history, open_run.records.repo.tags(config.run_id)
     if json_:
         rows = [
-            json_documents.trial_json(trial, hashes.get(trial.number), open_run.task.metric) for trial in history.trials
+            json_documents.trial_json(trial, hashes.get(trial.number), open_run.executor.task.metric)
+            for trial in history.trials
         ]
         document = {"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason}
         result = json_documents.result_json(history, open_run.keeper, _pool(open_run))
@@ -84,7 +85,7 @@ def check_trackers(config: "RunConfig") -> None:
         check_kind(kind)
 
 
-def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End") -> None:
+def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") -> None:
     from agent.modes.registry import mode_named
     from agent.report import run_summary
     from agent.report.run_summary import noise_summary
@@ -98,7 +99,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
         print(f"\nthe end of {log_path}:\n{read_tail(log_path)[-2000:]}", file=sys.stderr)
         return
     print(f"\n{end.reason}")
-    metric = run.task.metric
+    metric = run.executor.task.metric
     if mode_named(config.mode).measures_noise:
         print("\n".join(noise_summary(run.history.trials, metric)))
         return
@@ -110,28 +111,30 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "OpenRun", end: "End"
     print(f"next: agent log{named} --graph{option} · agent show {last}{option} · agent best{named}{option}")
 
 
-def _confirmable(run: "OpenRun") -> list[str]:
+def _confirmable(run: "Run") -> list[str]:
     """Return which gain the run can confirm; nothing where slices confirm none."""
     from agent.report.slices import confirmable
 
-    if run.slices is None or not run.keeper.on_slices:
+    if run.executor.slices is None or not run.keeper.on_slices:
         return []
-    return confirmable(run.keeper, run.slices.expected_error, run.task.metric, run.task.score.kind)
+    return confirmable(
+        run.keeper, run.executor.slices.expected_error, run.executor.task.metric, run.executor.task.score.kind
+    )
 
 
-def _pool(run: "OpenRun") -> "PoolSize | None":
+def _pool(run: "Run") -> "PoolSize | None":
     """Return the size of the run's pool; None where slices confirm nothing."""
     from agent.report.slices import PoolSize
 
-    if run.slices is None or not run.keeper.on_slices:
+    if run.executor.slices is None or not run.keeper.on_slices:
         return None
-    n_slices = run.slices.n_slices
-    return PoolSize(n_slices, run.slices.openings.n_untouched(n_slices))
+    n_slices = run.executor.slices.n_slices
+    return PoolSize(n_slices, run.executor.slices.openings.n_untouched(n_slices))
 
 
-def _what(run: "OpenRun") -> str:
-    task = run.task
+def _what(run: "Run") -> str:
+    task = run.executor.task
     profile = f" ({task.profile})" if task.profile else ""
     unit = f"{task.budget.amount:g} {task.budget.unit} a trial, budget: {task.budget.kind}"
-    model = f", model {run.model_name}" if run.model_name else ""
+    model = f", model {run.records.model_name}" if run.records.model_name else ""
     return f"task {task.name}{profile}, {unit}{model}"

@@ -11,6 +11,7 @@ from agent.execution.slices.source import Answers, SliceSource
 from agent.run.one_slice import (
     MAX_BURNED,
     Model,
+    Searched,
     baseline_of,
     is_to_be_asked_again,
     model_of,
@@ -19,7 +20,9 @@ from agent.run.one_slice import (
     score_of_result,
     show,
 )
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
+from agent.run.records import Records
+from agent.store.paths import RunPaths
 from agent.trials.confirmations import (
     BASELINE,
     CHALLENGER,
@@ -31,21 +34,22 @@ from agent.trials.confirmations import (
     gap_flag,
 )
 from agent.trials.events import SliceOpened, SliceScored
+from agent.trials.history import History
 from agent.trials.repeat import Repeat, Verdict
 from agent.trials.trial import Score, Standing
 
 
-def rehearse(run: OpenRun, slices: SliceSource, score: Score) -> str:
+def rehearse(slices: SliceSource, paths: RunPaths, score: Score) -> str:
     """Return why nothing can be confirmed though there are slices; empty if something can.
 
     Asks the baseline, which has just been trained and has this score, about what every job sees anyway.
     """
-    baseline = Model(BASELINE, 0, 0, run.paths.trial(0))
-    label = f"{run.run_id}/rehearsal"
-    return slices.why_none(baseline.contender, score, folder=run.paths.rehearsal, label=label) or ""
+    baseline = Model(BASELINE, 0, 0, paths.trial(0))
+    label = f"{paths.run_id}/rehearsal"
+    return slices.why_none(baseline.contender, score, folder=paths.rehearsal, label=label) or ""
 
 
-def decide_on_slices(run: OpenRun, slices: SliceSource, repeat: Repeat) -> Verdict:
+def decide_on_slices(run: Run, slices: SliceSource, repeat: Repeat) -> Verdict:
     """Open the next slice for a challenger that has been trained, and return what follows."""
     trial = repeat.trial
     uses = list(repeat.slices)
@@ -61,7 +65,7 @@ def decide_on_slices(run: OpenRun, slices: SliceSource, repeat: Repeat) -> Verdi
     return run.keeper.verdict_on(trial, uses[-1])
 
 
-def publish_on_slice(run: OpenRun, slices: SliceSource) -> SliceUse | None:
+def publish_on_slice(run: Run, slices: SliceSource) -> SliceUse | None:
     """Open one slice for the final runs of the result, the champion and the baseline; return it, None if none is left.
 
     Once it is scored it stands for that result, however often the run goes on. So does one that was burned by another
@@ -79,11 +83,11 @@ def publish_on_slice(run: OpenRun, slices: SliceSource) -> SliceUse | None:
     return uses[-1]
 
 
-def drop_artifacts(run: OpenRun) -> None:
+def drop_artifacts(history: History, paths: RunPaths, champion: int | None) -> None:
     """Remove what repeats have left behind and no slice will be asked about: all but the champion's."""
-    for repeat in run.history.repeats:
-        if repeat.trial != run.keeper.champion:
-            run.paths.trial(repeat.trial).repeat(repeat.seed).artifact.unlink(missing_ok=True)
+    for repeat in history.repeats:
+        if repeat.trial != champion:
+            paths.trial(repeat.trial).repeat(repeat.seed).artifact.unlink(missing_ok=True)
 
 
 def _is_undecided(use: SliceUse) -> bool:
@@ -97,7 +101,7 @@ def _is_final(use: SliceUse, result: int) -> bool:
     )
 
 
-def _champion(run: OpenRun, seed: int) -> list[Model]:
+def _champion(run: Searched, seed: int) -> list[Model]:
     """Return the champion's model that one under `seed` is compared with; none if that is the baseline's own."""
     champion = run.keeper.champion
     assert champion is not None
@@ -106,7 +110,7 @@ def _champion(run: OpenRun, seed: int) -> list[Model]:
     return [] if is_baseline else [model_of(run, CHAMPION, champion, own)]
 
 
-def _challenge(run: OpenRun, repeat: Repeat) -> list[Model]:
+def _challenge(run: Searched, repeat: Repeat) -> list[Model]:
     challenger = model_of(run, CHALLENGER, repeat.trial, repeat.seed)
     return [baseline_of(run), *_champion(run, repeat.seed), challenger]
 
@@ -115,11 +119,11 @@ def _challenge(run: OpenRun, repeat: Repeat) -> list[Model]:
 class _Journaled:
     """The journal of a run, as a record of the slices that it opened."""
 
-    run: OpenRun
+    records: Records
 
     @property
     def opener(self) -> str:
-        return opener_of(self.run)
+        return opener_of(self.records)
 
     @property
     def about(self) -> Collection[str]:
@@ -127,29 +131,28 @@ class _Journaled:
 
     @property
     def taken(self) -> Collection[int]:
-        return [use.number for use in self.run.history.slices]
+        return [use.number for use in self.records.history.slices]
 
     @property
     def opened(self) -> SliceUse | None:
-        return self.run.history.opened
+        return self.records.history.opened
 
     def put_down(self, event: SliceOpened | SliceScored) -> SliceUse:
-        self.run.journal.append(event)
-        return self.run.history.add(event)
+        return self.records.add(event)
 
     def folder(self, number: int) -> Path:
-        return self.run.paths.slice(number)
+        return self.records.paths.slice(number)
 
     def label(self, number: int) -> str:
-        return f"{self.run.run_id}/slice-{number:03d}"
+        return f"{self.records.run_id}/slice-{number:03d}"
 
 
-def _show(run: OpenRun, slices: SliceSource, purpose: SlicePurpose, models: Sequence[Model]) -> SliceUse | None:
+def _show(run: Run, slices: SliceSource, purpose: SlicePurpose, models: Sequence[Model]) -> SliceUse | None:
     """Open the next slice, or take the one that a killed process has opened, and score it; None if none is left."""
     first = run.history.trials[0].outcome
     scored = show(
         slices,
-        _Journaled(run),
+        _Journaled(run.records),
         purpose,
         models,
         lambda answers: _score(run, slices, models, answers),
@@ -162,7 +165,7 @@ def _show(run: OpenRun, slices: SliceSource, purpose: SlicePurpose, models: Sequ
     return scored
 
 
-def _score(run: OpenRun, slices: SliceSource, models: Sequence[Model], answers: Answers) -> SliceScore:
+def _score(run: Searched, slices: SliceSource, models: Sequence[Model], answers: Answers) -> SliceScore:
     """Return what the answers say: the leads that decide or are published, and what is odd about them."""
     score = score_of_result(answers, models, run.keeper)
     names = [model.name for model in models]

@@ -28,7 +28,7 @@ class End:
     reason: str
 
 
-def why_given_up(trials: Sequence[Trial]) -> End | None:
+def stop_reason(trials: Sequence[Trial]) -> End | None:
     """Return why a run that has come to these finished trials goes no further, whatever its budget; None if it does."""
     if trials and trials[0].val_loss is None:
         outcome = trials[0].outcome

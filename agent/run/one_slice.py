@@ -61,13 +61,18 @@ class Model:
             ) from error
 
 
-class Searched(Protocol):
-    """A run that has come to something: open for writing, or stored."""
+class TrialFiles(Protocol):
+    """The files of a run, and the history that says what they are of."""
 
     @property
     def paths(self) -> RunPaths: ...
     @property
     def history(self) -> History: ...
+
+
+class Searched(TrialFiles, Protocol):
+    """A run that has come to a result: open for writing, or stored."""
+
     @property
     def keeper(self) -> Keeper: ...
 
@@ -166,7 +171,7 @@ def is_to_be_asked_again(uses: Sequence[SliceUse]) -> bool:
     return score is None or (score.burned_by == BASELINE and len(uses) < MAX_BURNED)
 
 
-def opener_of(run: Searched) -> str:
+def opener_of(run: TrialFiles) -> str:
     """Return the name of a run among all that open slices on this machine: its folder, and when its baseline began.
 
     A run of the same name in the same folder, removed since, is another run.
@@ -174,14 +179,14 @@ def opener_of(run: Searched) -> str:
     return f"{run.paths.root.resolve()} {run.history.trials[0].started_at}"
 
 
-def model_of(run: Searched, name: str, trial: int, seed: int) -> Model:
+def model_of(run: TrialFiles, name: str, trial: int, seed: int) -> Model:
     """Return the model that a trial has left behind under a training seed, in its own run or in a repeat."""
     paths = run.paths.trial(trial)
     is_first = run.history.trials[trial].proposal.train_seed == seed
     return Model(name, trial, seed, paths if is_first else paths.repeat(seed))
 
 
-def baseline_of(run: Searched) -> Model:
+def baseline_of(run: TrialFiles) -> Model:
     """Return the baseline's model, of the first trial."""
     return model_of(run, BASELINE, 0, run.history.trials[0].proposal.train_seed)
 

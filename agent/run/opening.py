@@ -19,7 +19,9 @@ from agent.llm.spending_cap import CappedModel
 from agent.modes.mode import searched
 from agent.modes.model_choice import build_model, needs_model
 from agent.modes.registry import build_proposer, mode_named
-from agent.run.open_run import Observer, OpenRun
+from agent.run.open_run import Observer, Run
+from agent.run.policy import Policy
+from agent.run.records import Records
 from agent.run.resume import (
     image_to_go_on_in,
     raise_of,
@@ -79,7 +81,7 @@ def start_run(
     observer_for: ObserverFor,
     *,
     build_model: BuildModel = build_model,
-) -> Iterator[OpenRun]:
+) -> Iterator[Run]:
     """Check everything, then make the run's folder and open it. What cannot work is said before anything is written.
 
     Args:
@@ -108,7 +110,7 @@ def resume_run(
     options: ResumeOptions = AS_IT_WAS,
     *,
     build_model: BuildModel = build_model,
-) -> Iterator[OpenRun]:
+) -> Iterator[Run]:
     """Open a run that was interrupted, to go on where its journal ends.
 
     Raises:
@@ -180,7 +182,7 @@ def _open(
     *,
     build_model: BuildModel,
     options: ResumeOptions = AS_IT_WAS,
-) -> Iterator[OpenRun]:
+) -> Iterator[Run]:
     paths = runs.run(config.run_id)
     with ExitStack() as stack:
         resumed = paths.run_json.exists()
@@ -223,25 +225,28 @@ def _open(
             host.say(f"the journal ended in a torn line of {torn}, which was dropped")
         if raised is not None:
             journal.append(raised)
-        yield OpenRun(
-            run_id=config.run_id,
-            mode=config.mode,
-            model_name=model.name if model else None,
-            space=searched(config, task),
-            paths=paths,
-            journal=journal,
-            history=history,
-            repo=repo,
-            proposer=proposer,
+        model_name = model.name if model else None
+        yield Run(
+            records=Records(config.run_id, config.mode, model_name, task, paths, journal, history, repo),
             executor=executor,
-            budget=Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
+            policy=_policy(config, task, history),
             observer=observer_for(task, paths, repo),
-            rule=rule_of(config),
-            rounded=config.rounded,
-            pruner=pruner_of(task, config.seed, history.results) if config.prune else None,
-            final_runs=config.final_runs,
+            proposer=proposer,
+            space=searched(config, task),
             lookahead=config.lookahead,
         )
+
+
+def _policy(config: RunConfig, task: Task, history: History) -> Policy:
+    """Return what decides in a run, brought up to date with what has finished."""
+    return Policy(
+        rule_of(config),
+        Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
+        history.results,
+        rounded=config.rounded,
+        pruner=pruner_of(task, config.seed, history.results) if config.prune else None,
+        final_runs=config.final_runs,
+    )
 
 
 def _unseen(config: RunConfig, *, resumed: bool) -> Unseen:

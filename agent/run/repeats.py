@@ -7,8 +7,7 @@ from agent.errors import JournalError
 from agent.execution.executor import Attempt
 from agent.execution.speed.guard import with_speed_check
 from agent.run.confirmations import decide_on_slices, drop_artifacts, publish_on_slice
-from agent.run.open_run import OpenRun
-from agent.store.results_tsv import write_results
+from agent.run.open_run import Run
 from agent.trials.budget import Ledger
 from agent.trials.events import RepeatFinished, RepeatStarted, RepeatTrained
 from agent.trials.keep_rule import Wanted
@@ -16,11 +15,11 @@ from agent.trials.repeat import Purpose, Repeat, Verdict
 from agent.trials.trial import Outcome, Standing
 
 
-def run_wanted(run: OpenRun, ledger: Ledger) -> Ledger:
+def run_wanted(run: Run, ledger: Ledger) -> Ledger:
     """Run the repeat in flight, then all that the rule asks for as long as there is time; return the ledger after."""
     if run.history.repeating is not None and run.history.repeating.purpose is not Purpose.SLOPE:
         ledger = ledger.plus(_run_repeating(run))
-    while ledger.spent(run.budget.of_time) is None:
+    while ledger.spent(run.policy.budget.of_time) is None:
         wanted = run.keeper.wants()
         if wanted is None:
             break
@@ -28,22 +27,21 @@ def run_wanted(run: OpenRun, ledger: Ledger) -> Ledger:
     return ledger
 
 
-def run_final(run: OpenRun) -> None:
+def run_final(run: Run) -> None:
     """Run the result of the run under held-out seeds, as often as it asks for, and publish it on a slice."""
-    while (wanted := run.keeper.final(run.final_runs)) is not None:
+    slices, n_runs = run.executor.slices, run.policy.final_runs
+    while (wanted := run.keeper.final(n_runs)) is not None:
         _run(run, wanted)
-    if run.final_runs and run.slices is not None and run.keeper.on_slices and run.keeper.result:
-        publish_on_slice(run, run.slices)
+    if n_runs and slices is not None and run.keeper.on_slices and run.keeper.result:
+        publish_on_slice(run, slices)
 
 
-def _run(run: OpenRun, wanted: Wanted) -> Repeat:
-    event = RepeatStarted(wanted.trial, wanted.seed, wanted.purpose, run.clock.now())
-    run.journal.append(event)
-    run.history.add(event)
+def _run(run: Run, wanted: Wanted) -> Repeat:
+    run.records.add(RepeatStarted(wanted.trial, wanted.seed, wanted.purpose, run.clock.now()))
     return _run_repeating(run)
 
 
-def _run_repeating(run: OpenRun) -> Repeat:
+def _run_repeating(run: Run) -> Repeat:
     """Execute the repeat in flight, journal its outcome, and update branch, worktree and table by its verdict."""
     repeat = run.history.repeating
     if repeat is None:
@@ -57,34 +55,28 @@ def _run_repeating(run: OpenRun) -> Repeat:
     verdict = _verdict(run, repeat, outcome) if repeat.purpose is Purpose.CONFIRM else None
     before = repeat.trained.total_seconds if repeat.trained else sum(void.seconds for void in repeat.voids)
     outcome = replace(outcome, total_seconds=round(before + run.clock.monotonic() - began, 3))
-    event = RepeatFinished(trial.number, repeat.seed, outcome, verdict, run.clock.now())
-    run.journal.append(event)
-    finished = run.history.add(event)
+    finished = run.records.add(RepeatFinished(trial.number, repeat.seed, outcome, verdict, run.clock.now()))
     if verdict is not None:
         run.keeper.move(trial.number, verdict.standing)
         if verdict.standing is not Standing.PROVISIONAL:
-            run.update_refs()
-            run.repo.check_out(run.run_id, run.paths.worktree)
-            hashes = run.repo.tags(run.run_id)
-            write_results(run.paths.results_tsv, run.task.metric, run.history.trials, hashes)
+            run.records.update_refs()
     if run.keeper.on_slices:
-        drop_artifacts(run)
+        drop_artifacts(run.history, run.paths, run.keeper.champion)
     run.observer.repeated(finished, run.history.trials[trial.number])
     return finished
 
 
-def _verdict(run: OpenRun, repeat: Repeat, outcome: Outcome) -> Verdict:
+def _verdict(run: Run, repeat: Repeat, outcome: Outcome) -> Verdict:
     """Return what a confirmation that has been trained, and whose loss has been read, decides."""
-    if run.slices is None or not run.keeper.on_slices:
+    slices = run.executor.slices
+    if slices is None or not run.keeper.on_slices:
         return run.keeper.verdict(repeat.trial, repeat.seed)
     objection = run.keeper.objection(repeat.trial, repeat.seed)
     if objection is not None:
         return objection
     if repeat.trained is None:
-        event = RepeatTrained(repeat.trial, repeat.seed, outcome, run.clock.now())
-        run.journal.append(event)
-        repeat = run.history.add(event)
-    return decide_on_slices(run, run.slices, repeat)
+        repeat = run.records.add(RepeatTrained(repeat.trial, repeat.seed, outcome, run.clock.now()))
+    return decide_on_slices(run, slices, repeat)
 
 
 def decides(purpose: Purpose, *, on_slices: bool) -> bool:
@@ -95,14 +87,14 @@ def decides(purpose: Purpose, *, on_slices: bool) -> bool:
     return purpose in (Purpose.CONFIRM, Purpose.FINAL) and not on_slices
 
 
-def _train(run: OpenRun, repeat: Repeat) -> Outcome:
+def _train(run: Run, repeat: Repeat) -> Outcome:
     """Train and score the repeat in flight. What it leaves behind stays where slices may ask about it."""
     began = run.clock.monotonic()
     run.observer.repeating(repeat)
     trial = run.history.trials[repeat.trial]
     paths = run.paths.trial(trial.number).repeat(repeat.seed)
     attempt = Attempt(
-        source=run.sources[trial.number],
+        source=run.records.sources[trial.number],
         paths=paths,
         label=f"{run.run_id}/{trial.number:04d}/{paths.root.name}",
         number=trial.number,

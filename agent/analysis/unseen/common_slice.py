@@ -15,7 +15,7 @@ from agent.analysis.unseen.slice_file import SliceFile
 from agent.execution.host import Clock
 from agent.execution.slices.source import Answers
 from agent.run.one_slice import Model, Searched, baseline_of, is_to_be_asked_again, models_of_result, show
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.store.paths import RunsFolder
 from agent.text import Say, counted
 from agent.trials.confirmations import BASELINE, CHAMPION, SlicePurpose, SliceScore, SliceUse
@@ -73,16 +73,16 @@ class CommonSlice:
         }
 
 
-def reserve(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRun]) -> None:
+def reserve(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[Run]) -> None:
     """Keep the runs, of which each has begun, from opening the slice that their results are to be compared on."""
-    slices = open_runs[0].slices
+    slices = open_runs[0].executor.slices
     if slices is None or not _have_slices(open_runs):
         return
     record = _record(comparison, runs, open_runs)
     slices.openings.reserve(record.opener, slices.n_slices, record.taken, record.about)
 
 
-def finish(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRun], say: Say) -> bool:
+def finish(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[Run], say: Say) -> bool:
     """Score the slice that a killed process has opened, before the runs go on to other results; return if there is one.
 
     Raises what `compare_on_slice` raises.
@@ -92,14 +92,14 @@ def finish(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRun
     return compare_on_slice(comparison, runs, open_runs, say)
 
 
-def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[OpenRun], say: Say) -> bool:
+def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[Run], say: Say) -> bool:
     """Open one slice for the results of all runs, which have ended, unless one has been; return whether it was opened.
 
     Raises:
         JournalError: a model's file is gone, or the disk is full.
         SandboxError: a sandbox failed, not a script.
     """
-    slices = open_runs[0].slices
+    slices = open_runs[0].executor.slices
     if slices is None or not _have_slices(open_runs):
         return False
     record = _record(comparison, runs, open_runs)
@@ -155,9 +155,9 @@ def _record(comparison: Comparison, runs: RunsFolder, searched: Sequence[Searche
     return SliceFile(paths.unseen, paths, searched, _ASKS)
 
 
-def _have_slices(runs: Sequence[OpenRun]) -> bool:
+def _have_slices(runs: Sequence[Run]) -> bool:
     """Whether the gains of all these runs are confirmed on slices, of one pool: they are of one task."""
-    return all(run.slices is not None and run.keeper.on_slices for run in runs)
+    return all(run.executor.slices is not None and run.keeper.on_slices for run in runs)
 
 
 def _models(searched: Sequence[Searched]) -> list[Model]:

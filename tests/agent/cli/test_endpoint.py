@@ -17,14 +17,14 @@ from agent.modes.code_edit import CodeEditProposer
 from agent.modes.prompting.trial_digest import Briefing
 from agent.run.ending import Ending
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.trials.trial import Status
 from tests import commands
 from tests.agent.llm.fake_server import BROKEN_JSON, CUT, STALLS, Answer, FakeServer, fails, fake_server, says, streams
 
 BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram_plain"
 BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "4 steps")
-OpenRunWith = Callable[..., OpenRun]
+OpenRunWith = Callable[..., Run]
 WARM = "SMOOTHING = 20.0  # added to every count"
 
 
@@ -58,7 +58,7 @@ def test_passing_trouble_is_survived_and_a_refused_key_ends_the_run_in_order(
     assert second.proposal.usage is not None
     assert (second.proposal.usage.calls, second.proposal.usage.retries) == (2, 0)
     assert len((tmp_path / "2.jsonl").read_text().splitlines()) == 2
-    run.journal.close()
+    run.records.journal.close()
 
     with fake_server([streams(edit(70.0)), streams(edit(60.0))]) as server:
         resumed = open_run(proposer(server, tmp_path), trials=5)

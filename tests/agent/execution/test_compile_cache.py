@@ -12,7 +12,7 @@ from agent.edits.edit import WholeFile
 from agent.execution.compile_cache import leaving, warmed
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.task.task import Task
 from agent.trials.trial import Origin, Proposal, Status
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
@@ -143,7 +143,7 @@ class Repeats:
 
 
 def test_every_trial_of_a_run_sees_the_baselines_cache_and_nothing_of_another_trial(
-    open_run: Callable[..., OpenRun], bigram: Task
+    open_run: Callable[..., Run], bigram: Task
 ) -> None:
     def with_first(code: str) -> str:
         return bigram.source.replace("def main():\n", f"def main():\n    exec({code!r}, {{}})\n", 1)

@@ -13,7 +13,7 @@ from agent.llm.scripted import ScriptedModel
 from agent.modes.code_edit import CodeEditProposer
 from agent.modes.prompting.trial_digest import Briefing
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.store.paths import RunPaths
 from agent.task.corpus import Corpus
 from agent.task.task import Task
@@ -130,7 +130,7 @@ MIX = "MIX = 0.5  # share of the pair frequencies; the rest is the single-token 
 
 
 def test_a_typo_is_mended_by_its_traceback_and_charged(
-    open_run: Callable[..., OpenRun], smoke: Smoke, bigram: Task
+    open_run: Callable[..., Run], smoke: Smoke, bigram: Task
 ) -> None:
     model = ScriptedModel(
         [
@@ -151,4 +151,4 @@ def test_a_typo_is_mended_by_its_traceback_and_charged(
     assert broken.proposal.usage is not None
     assert broken.proposal.usage.calls == 2
     assert "name 'two' is not defined" in broken.proposal.reason
-    assert b"MIX = two" in run.repo.read("r/0002")["train.py"]  # nothing that was tried is lost
+    assert b"MIX = two" in run.records.repo.read("r/0002")["train.py"]  # nothing that was tried is lost

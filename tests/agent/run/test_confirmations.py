@@ -14,7 +14,7 @@ from agent.execution.slices.source import Answers, Burned, Contender, Openings
 from agent.execution.slices.text_slices import TextSlices
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.store.journal import read_history
 from agent.task.corpus import Corpus
 from agent.task.pool import Pool
@@ -87,14 +87,14 @@ def pool(bigram: Task, cache: Path, corpus: Corpus) -> Pool:
     return prepare_pool(bigram, cache)
 
 
-OpenRunWith = Callable[..., OpenRun]
+OpenRunWith = Callable[..., Run]
 
 
 @pytest.fixture
 def opened(
     open_run: OpenRunWith, bigram: Task, corpus: Corpus, pool: Pool, sandbox: Sandbox, *, tmp_path: Path
-) -> Callable[..., OpenRun]:
-    def opened_with(*values: dict[str, float], rule: KeepRule = PAIRED, **more: Any) -> OpenRun:
+) -> Callable[..., Run]:
+    def opened_with(*values: dict[str, float], rule: KeepRule = PAIRED, **more: Any) -> Run:
         if "slices" not in more:
             more["slices"] = TextSlices(bigram, corpus, pool, sandbox)
             more["slices"].openings = Openings(tmp_path / "opened.jsonl")  # not those of other tests
@@ -103,7 +103,7 @@ def opened(
     return opened_with
 
 
-def told(run: OpenRun) -> list[str]:
+def told(run: Run) -> list[str]:
     """Return the names of the events in the journal, without those of trials."""
     names = [json.loads(line)["event"] for line in run.paths.journal.read_text().splitlines()]
     return [name for name in names if not name.startswith("trial")]
@@ -284,10 +284,10 @@ def test_the_final_runs_share_one_slice_with_champion_and_baseline(opened: OpenR
 
 def test_a_champions_model_that_is_gone_stops_the_run_with_a_sentence(opened: OpenRunWith) -> None:
     run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024})
-    run.budget = replace(run.budget, trials=2)
+    run.policy.budget = replace(run.policy.budget, trials=2)
     run_trials(run)
     (run.paths.trial(1).repeat(1).artifact).unlink()
-    run.budget = replace(run.budget, trials=3)
+    run.policy.budget = replace(run.policy.budget, trials=3)
     with pytest.raises(JournalError, match=r"seed-1/artifact is gone, and the champion is needed.*start a new run"):
         run_trials(run)
     assert len(run.history.slices) == 1

@@ -15,7 +15,7 @@ from agent.modes.proposer import Context
 from agent.run.ending import End, Ending
 from agent.run.loop import run_trials
 from agent.run.one_slice import CHANGED, MAX_BURNED
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.store.journal import read_events
 from agent.store.run_config import RunConfig, rule_of
 from agent.task.task import Task
@@ -41,7 +41,7 @@ class Script:
         return Proposal(Origin.LLM, f"SMOOTHING {value}", Assignments({"SMOOTHING": value}))
 
 
-OpenedWith = Callable[..., OpenRun]
+OpenedWith = Callable[..., Run]
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def slices(tmp_path: Path) -> MadeSlices:
 
 @pytest.fixture
 def opened(open_run: OpenedWith, bigram: Task, slices: MadeSlices) -> OpenedWith:
-    def opened_with(*values: float, n_slices: int = 5) -> OpenRun:
+    def opened_with(*values: float, n_slices: int = 5) -> Run:
         rule = KeepRule(paired=True, sigma=0.01, lead=4.0, n_slices=n_slices)
         more: dict[str, Any] = dict(trials=len(values) + 1, box=Sums(), slices=slices)
         return open_run(Script(values), rule=rule, final_runs=2, scorer=PrintedScorer(bigram.metric), **more)
@@ -59,17 +59,17 @@ def opened(open_run: OpenedWith, bigram: Task, slices: MadeSlices) -> OpenedWith
     return opened_with
 
 
-def final(run: OpenRun) -> list[SliceUse]:
+def final(run: Run) -> list[SliceUse]:
     return [use for use in run.history.slices if use.purpose is SlicePurpose.FINAL]
 
 
-def ended(run: OpenRun) -> End:
+def ended(run: Run) -> End:
     end = run_trials(run)
-    run.journal.close()
+    run.records.journal.close()
     return end
 
 
-def interrupted(run: OpenRun, slices: MadeSlices, at: str) -> None:
+def interrupted(run: Run, slices: MadeSlices, at: str) -> None:
     """Let the process end where `at` is asked about."""
 
     def die(label: str) -> None:
@@ -79,7 +79,7 @@ def interrupted(run: OpenRun, slices: MadeSlices, at: str) -> None:
     slices.meanwhile = die
     with pytest.raises(KeyboardInterrupt):
         run_trials(run)
-    run.journal.close()
+    run.records.journal.close()
     slices.meanwhile = lambda _label: None
 
 

@@ -13,7 +13,7 @@ from agent.errors import JournalError
 from agent.execution.slices.text_slices import TextSlices
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.keep_rule import KeepRule
@@ -21,7 +21,7 @@ from agent.trials.trial import Origin, Proposal, Standing
 from sandbox.job import Sandbox
 from tests.made_pools import make_pool
 
-OpenRunWith = Callable[..., OpenRun]
+OpenRunWith = Callable[..., Run]
 
 
 class Better:
@@ -30,9 +30,7 @@ class Better:
 
 
 @pytest.fixture
-def opened(
-    open_run: OpenRunWith, bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path
-) -> Callable[[], OpenRun]:
+def opened(open_run: OpenRunWith, bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path) -> Callable[[], Run]:
     pool = make_pool(corpus, tmp_path / "pool", 1, n_slices=4)
     rule = KeepRule(paired=True, sigma=0.02, lead=4.0, n_slices=4)
     return lambda: open_run(Better(), trials=2, rule=rule, slices=TextSlices(bigram, corpus, pool, sandbox))
@@ -56,7 +54,7 @@ class FullFor:
         return self._write(fd, data)
 
 
-def goes_on(opened: Callable[[], OpenRun], n_answered: int) -> None:
+def goes_on(opened: Callable[[], Run], n_answered: int) -> None:
     """Open the run again, and let it come to its end on the slice that was opened before."""
     run = opened()
     answers = run.paths.slice(0) / "answers.jsonl"
@@ -84,7 +82,7 @@ def goes_on(opened: Callable[[], OpenRun], n_answered: int) -> None:
     ],
 )
 def test_a_full_disk_stops_the_run_and_loses_nothing(  # noqa: PLR0917 (fixtures)
-    opened: Callable[[], OpenRun],
+    opened: Callable[[], Run],
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     nth: int,
@@ -96,15 +94,15 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(  # noqa: PLR0917 (fixtures
         FullFor(full, name, nth)
         with pytest.raises((JournalError, OSError), match=said):
             run_trials(run)
-    run.journal.close()
+    run.records.journal.close()
     goes_on(opened, n_answered)
 
 
 def test_a_full_disk_at_the_line_that_opens_a_slice_shows_nothing(
-    opened: Callable[[], OpenRun], monkeypatch: pytest.MonkeyPatch
+    opened: Callable[[], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = opened()
-    inner = run.journal._file
+    inner = run.records.journal._file
 
     class Full:
         """The journal's file, with room for half of a certain line."""
@@ -118,9 +116,9 @@ def test_a_full_disk_at_the_line_that_opens_a_slice_shows_nothing(
         def __getattr__(self, name: str) -> Any:
             return getattr(inner, name)
 
-    monkeypatch.setattr(run.journal, "_file", Full())
+    monkeypatch.setattr(run.records.journal, "_file", Full())
     with pytest.raises(JournalError, match=r"journal\.jsonl: No space left on device; make room and continue"):
         run_trials(run)
     assert not list(run.paths.root.glob("slices/0*"))
-    run.journal.close()
+    run.records.journal.close()
     goes_on(opened, 0)

@@ -11,12 +11,12 @@ from agent.errors import ModelError
 from agent.modes.proposer import Context
 from agent.run.ending import Ending
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.store.journal import read_history
 from agent.trials.trial import Origin, Proposal, Status
 from sandbox.job import Execution, Job, Sandbox
 
-OpenRunWith = Callable[..., OpenRun]
+OpenRunWith = Callable[..., Run]
 BETTER = {"MIX": 0.9, "SMOOTHING": 1.0, "STRIDE": 1}
 
 
@@ -70,7 +70,7 @@ def test_the_next_trial_is_thought_of_while_one_trains(open_run: OpenRunWith, sa
     assert run.history.trials[0].val_loss is not None
     assert two.val_loss < run.history.trials[0].val_loss
     assert three.parent == 1
-    assert b"SMOOTHING = 20.0" in run.repo.read("r/0002")["train.py"]  # its parent's, not trial 1's
+    assert b"SMOOTHING = 20.0" in run.records.repo.read("r/0002")["train.py"]  # its parent's, not trial 1's
     assert read_history(run.paths.journal).trials == run.history.trials
     assert len(proposer.seen) == 3  # nothing is thought of past the last trial
 
@@ -81,7 +81,7 @@ def test_a_model_that_fails_meanwhile_ends_the_run_after_the_trial(open_run: Ope
     with pytest.raises(ModelError, match="the endpoint is gone"):
         run_trials(run)
     assert [trial.status for trial in run.history.trials] == [Status.OK, Status.OK]
-    run.journal.close()
+    run.records.journal.close()
 
     resumed = open_run(Ahead(BETTER, {"MIX": 0.6}), trials=3)
     resumed.lookahead = 1

@@ -12,7 +12,7 @@ from agent.edits.edit import Unchanged, WholeFile
 from agent.modes.proposer import Context
 from agent.run.ending import Ending
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.store.git_repo import trailers
 from agent.store.journal import read_events, read_history
 from agent.task.task import Task
@@ -20,7 +20,7 @@ from agent.trials.trial import Origin, Proposal, Status
 from sandbox.errors import SandboxError
 from sandbox.job import Execution, Job, Sandbox
 
-OpenRunWith = Callable[..., OpenRun]
+OpenRunWith = Callable[..., Run]
 
 BETTER = Assignments({"MIX": 0.9, "SMOOTHING": 1.0, "STRIDE": 1})
 WORSE = Assignments({"MIX": 0.0})
@@ -42,7 +42,7 @@ class Scripted:
         return self._proposals[context.number - 1]
 
 
-def statuses(run: OpenRun) -> list[tuple[str, bool]]:
+def statuses(run: Run) -> list[tuple[str, bool]]:
     return [(str(trial.status), trial.kept) for trial in run.history.trials]
 
 
@@ -53,8 +53,8 @@ def test_a_run_keeps_what_is_better_and_reverts_the_rest(open_run: OpenRunWith) 
     assert end.ending is Ending.DONE
     assert statuses(run) == [("ok", True), ("ok", False), ("ok", True), ("ok", False)]
     # Each trial is a commit on its parent; the branch is the ratchet; the worktree shows the incumbent.
-    assert sorted(run.repo.tags("r")) == [0, 1, 2, 3]
-    assert run.repo.branch("r") == run.repo.tag("r", 2)
+    assert sorted(run.records.repo.tags("r")) == [0, 1, 2, 3]
+    assert run.records.repo.branch("r") == run.records.repo.tag("r", 2)
     assert "MIX = 0.9" in (run.paths.worktree / "train.py").read_text()
     assert [trial.parent for trial in run.history.trials] == [None, 0, 0, 2]
     # The proposer of trial 3 saw the incumbent's script, and only finished trials.
@@ -67,7 +67,7 @@ def test_a_run_keeps_what_is_better_and_reverts_the_rest(open_run: OpenRunWith) 
 def test_trailers_and_table_tell_what_the_journal_tells(open_run: OpenRunWith) -> None:
     run = open_run(Scripted(proposal(BETTER, "mix\tmore\nKept: no")), trials=2)
     run_trials(run)
-    told = trailers(run.repo.message("r/0001"))
+    told = trailers(run.records.repo.message("r/0001"))
     trial = run.history.trials[1]
     assert told["Val-Loss"] == repr(trial.val_loss)
     assert (told["Run"], told["Trial"], told["Kept"], told["Status"]) == ("r", "1", "provisional", "ok")
@@ -101,7 +101,7 @@ def test_a_failure_has_its_status_no_loss_and_costs_what_it_took(
     assert (outcome.status, outcome.val_loss, outcome.kept) == (status, None, False)
     assert outcome.train_seconds == outcome.wall_seconds > 0
     assert outcome.reason
-    assert run.repo.branch("r") == run.repo.tag("r", 0)
+    assert run.records.repo.branch("r") == run.records.repo.tag("r", 0)
     assert not run.paths.trial(1).artifact.exists()
     blank = run.paths.results_tsv.read_text().splitlines()[2].split("\t")
     assert (blank[1], blank[3]) == ("", "crash")
@@ -123,7 +123,7 @@ def test_what_cannot_run_costs_nothing_and_is_a_trial_all_the_same(open_run: Ope
     outcome = run.history.trials[1].outcome
     assert outcome is not None
     assert (outcome.status, outcome.train_seconds, outcome.reason) == (Status.DUPLICATE, 0.0, "trial 0 again")
-    assert run.repo.read("r/0001") == run.repo.read("r/0000")
+    assert run.records.repo.read("r/0001") == run.records.repo.read("r/0000")
     assert not run.paths.trial(1).files.exists()
 
 
@@ -153,8 +153,8 @@ def test_an_edit_is_applied_once_and_the_worktree_shows_the_incumbent_until_the_
     run = open_run(Scripted(proposal(BETTER)), trials=2, box=Looking())
     run_trials(run)
     assert applied == [BETTER]
-    assert shown == [run.task.source]
-    assert (run.paths.worktree / "train.py").read_text() == apply(BETTER, run.task.source)
+    assert shown == [run.executor.task.source]
+    assert (run.paths.worktree / "train.py").read_text() == apply(BETTER, run.executor.task.source)
 
 
 def test_an_edit_without_effect_is_not_kept(open_run: OpenRunWith) -> None:
@@ -222,7 +222,7 @@ def test_a_broken_tool_stops_the_run_and_resuming_continues_it(
         run_trials(broken)
     assert len(broken.history.trials) == 2
     assert broken.history.pending is not None
-    broken.journal.close()
+    broken.records.journal.close()
 
     proposer = Scripted(*changes)
     resumed = open_run(proposer, trials=4)
@@ -234,14 +234,14 @@ def test_a_broken_tool_stops_the_run_and_resuming_continues_it(
 def test_a_missing_commit_is_made_again_with_the_same_hash(open_run: OpenRunWith) -> None:
     run = open_run(Scripted(proposal(BETTER)), trials=2)
     run_trials(run)
-    before, table = run.repo.tags("r"), run.paths.results_tsv.read_text()
-    git = ["git", "--git-dir", str(run.repo.path)]
+    before, table = run.records.repo.tags("r"), run.paths.results_tsv.read_text()
+    git = ["git", "--git-dir", str(run.records.repo.path)]
     subprocess.run([*git, "update-ref", "-d", "refs/tags/r/0001"], check=True)
     subprocess.run([*git, "update-ref", "refs/heads/r", before[0]], check=True)
     run.paths.results_tsv.unlink()
     run_trials(open_run(Scripted(), trials=2))
-    assert run.repo.tags("r") == before
-    assert run.repo.branch("r") == before[1]
+    assert run.records.repo.tags("r") == before
+    assert run.records.repo.branch("r") == before[1]
     assert run.paths.results_tsv.read_text() == table
 
 
@@ -250,5 +250,5 @@ def test_history_and_files_agree_after_a_run(open_run: OpenRunWith) -> None:
     run_trials(run)
     assert read_history(run.paths.journal).trials == run.history.trials
     assert len(list(read_events(run.paths.journal))) == 4
-    assert (run.paths.trial(1).files / "train.py").read_bytes() == run.repo.read("r/0001")["train.py"]
+    assert (run.paths.trial(1).files / "train.py").read_bytes() == run.records.repo.read("r/0001")["train.py"]
     assert re.search(r"step 00004", run.paths.trial(1).log.read_text())

@@ -15,7 +15,7 @@ from agent.execution.scoring.printed import PrintedScorer
 from agent.modes.proposer import Context
 from agent.run.ending import Ending
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.store.journal import read_events, read_history
 from agent.task.task import Task
 from agent.trials.budget import Budget, Ledger
@@ -26,7 +26,7 @@ from agent.trials.trial import Origin, Proposal, Standing
 from sandbox.job import Execution, Job, StoppedBy
 
 RULE = KeepRule(paired=True, sigma=0.01)
-OpenRunWith = Callable[..., OpenRun]
+OpenRunWith = Callable[..., Run]
 
 
 class Sums:
@@ -71,7 +71,7 @@ class Script:
 
 @pytest.fixture
 def opened(open_run: OpenRunWith, bigram: Task) -> OpenRunWith:
-    def opened_with(*values: float, box: Sums | None = None, **more: object) -> OpenRun:
+    def opened_with(*values: float, box: Sums | None = None, **more: object) -> Run:
         box = box or Sums()
         more = {"rule": RULE, **more}
         scorer = PrintedScorer(bigram.metric)
@@ -80,7 +80,7 @@ def opened(open_run: OpenRunWith, bigram: Task) -> OpenRunWith:
     return opened_with
 
 
-def ran(run: OpenRun) -> list[tuple[int, int, str]]:
+def ran(run: Run) -> list[tuple[int, int, str]]:
     """Return the repeats of a run: trial, seed, and what was decided or why it was run."""
     return [(r.trial, r.seed, r.verdict.standing if r.verdict else r.purpose) for r in run.history.repeats]
 
@@ -92,7 +92,7 @@ def test_a_gain_is_confirmed_by_a_fresh_run_before_the_next_trial(opened: OpenRu
     assert box.labels == [f"r/{name}/train" for name in ("0000", "0001", "0000/seed-1", "0001/seed-1", "0002")]
     assert ran(run) == [(0, 1, "champion"), (1, 1, "repeated")]
     assert [trial.standing for trial in run.history.trials] == ["confirmed", "repeated", "reverted"]
-    assert run.repo.find("r/champion") == run.repo.find("r/0001") == run.repo.branch("r")
+    assert run.records.repo.find("r/champion") == run.records.repo.find("r/0001") == run.records.repo.branch("r")
 
 
 def test_a_lucky_draw_is_rolled_back_with_all_that_was_built_on_it(opened: OpenRunWith) -> None:
@@ -103,15 +103,15 @@ def test_a_lucky_draw_is_rolled_back_with_all_that_was_built_on_it(opened: OpenR
     context = run.proposer.seen[-1]  # type: ignore[attr-defined]
     assert (context.incumbent.number, run.history.trials[3].parent) == (0, 0)
     assert run.history.trials[3].kept  # lower than the champion, though not than what was rolled back
-    assert run.repo.branch("r") == run.repo.find("r/0003")
+    assert run.records.repo.branch("r") == run.records.repo.find("r/0003")
 
 
 def test_after_a_roll_back_branch_and_worktree_are_the_champion_s(opened: OpenRunWith, bigram: Task) -> None:
     run = opened(-1.0)
     run_trials(run)
-    assert run.repo.branch("r") == run.repo.find("r/0000")
+    assert run.records.repo.branch("r") == run.records.repo.find("r/0000")
     assert (run.paths.worktree / bigram.script).read_text() == bigram.source
-    assert run.repo.tag("r", 1) is not None  # nothing that was tried is lost
+    assert run.records.repo.tag("r", 1) is not None  # nothing that was tried is lost
 
 
 def test_after_a_roll_back_the_table_keeps_what_stands(opened: OpenRunWith) -> None:
@@ -119,7 +119,7 @@ def test_after_a_roll_back_the_table_keeps_what_stands(opened: OpenRunWith) -> N
     run_trials(run)
     rows = [line.split("\t") for line in run.paths.results_tsv.read_text().splitlines()[1:]]
     assert [row[3] for row in rows] == ["keep", "discard", "discard", "keep"]
-    assert [row[0] for row in rows] == [run.repo.find(f"r/{number:04d}")[:7] for number in range(4)]
+    assert [row[0] for row in rows] == [run.records.repo.find(f"r/{number:04d}")[:7] for number in range(4)]
 
 
 def test_repeats_cost_time_and_are_no_trials(opened: OpenRunWith, bigram: Task) -> None:
@@ -132,14 +132,16 @@ def test_repeats_cost_time_and_are_no_trials(opened: OpenRunWith, bigram: Task) 
 
 def test_no_repeat_begins_once_the_time_is_spent(opened: OpenRunWith) -> None:
     run = opened(18.0, 17.0)
-    run.budget = Budget(train_seconds=2)
+    run.policy.budget = Budget(train_seconds=2)
     run_trials(run)
     assert (len(run.history.trials), run.history.repeats) == (2, [])
 
 
 def test_final_runs_are_held_back_from_the_time_and_run_under_held_out_seeds(opened: OpenRunWith) -> None:
     run = opened(18.0, 18.5, 18.6, 18.7, final_runs=2)
-    run.budget = Budget(train_seconds=9)  # two trials, two repeats, one more trial, two for a last test, two final runs
+    run.policy.budget = Budget(
+        train_seconds=9
+    )  # two trials, two repeats, one more trial, two for a last test, two final runs
     assert run_trials(run).ending is Ending.DONE
     assert ran(run)[2:] == [(1, HELD_OUT_SEED, "final"), (1, HELD_OUT_SEED + 1, "final")]
     assert Ledger.of(run.history.results).train_seconds == 7
@@ -172,12 +174,12 @@ def test_killed_in_a_repeat_it_runs_that_repeat_again(opened: OpenRunWith, tmp_p
 def test_a_kill_between_verdict_and_branch_is_made_good(opened: OpenRunWith) -> None:
     run = opened(-1.0)
     run_trials(run)
-    lucky = run.repo.find("r/0001")
-    run.repo.point("r", 1, 0)  # as if the branch had not moved back yet
-    assert run.repo.branch("r") == lucky
+    lucky = run.records.repo.find("r/0001")
+    run.records.repo.point("r", 1, 0)  # as if the branch had not moved back yet
+    assert run.records.repo.branch("r") == lucky
     again = opened(-1.0)
     run_trials(again)
-    assert again.repo.branch("r") == again.repo.find("r/0000")
+    assert again.records.repo.branch("r") == again.records.repo.find("r/0000")
 
 
 def test_a_journal_without_repeats_is_read_as_before(opened: OpenRunWith) -> None:

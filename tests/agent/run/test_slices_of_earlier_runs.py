@@ -12,7 +12,7 @@ from agent.execution.host import Clock
 from agent.execution.slices.text_slices import TextSlices
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION
@@ -21,7 +21,7 @@ from agent.trials.trial import Origin, Proposal, Standing
 from sandbox.job import Sandbox
 from tests.made_pools import make_pool
 
-OpenRunWith = Callable[..., OpenRun]
+OpenRunWith = Callable[..., Run]
 BETTER = {"MIX": 0.95, "CHUNK": 1024}
 N_ROUNDS, N_SEQUENCES = 4, 100
 
@@ -32,15 +32,13 @@ class Better:
 
 
 @pytest.fixture
-def opened(
-    open_run: OpenRunWith, bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path
-) -> Callable[[], OpenRun]:
+def opened(open_run: OpenRunWith, bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path) -> Callable[[], Run]:
     pool = make_pool(corpus, tmp_path / "pool", 1, n_slices=4, n_rounds=N_ROUNDS)
     rule = KeepRule(paired=True, sigma=0.02, lead=4.0, n_slices=4)
     return lambda: open_run(Better(), trials=2, rule=rule, slices=TextSlices(bigram, corpus, pool, sandbox))
 
 
-def test_answers_that_lie_there_before_a_slice_is_opened_are_not_the_models(opened: Callable[[], OpenRun]) -> None:
+def test_answers_that_lie_there_before_a_slice_is_opened_are_not_the_models(opened: Callable[[], Run]) -> None:
     run = opened()
     row = {CHALLENGER: [3.0] * N_SEQUENCES, CHAMPION: [0.5] * N_SEQUENCES, BASELINE: [3.0] * N_SEQUENCES}
     for number in range(4):
@@ -54,17 +52,17 @@ def test_answers_that_lie_there_before_a_slice_is_opened_are_not_the_models(open
     assert score.losses[CHALLENGER] > 2.0
 
 
-def test_a_run_that_takes_the_name_of_a_removed_one_opens_other_slices(opened: Callable[[], OpenRun]) -> None:
+def test_a_run_that_takes_the_name_of_a_removed_one_opens_other_slices(opened: Callable[[], Run]) -> None:
     run = opened()
     run.clock = Clock(now=lambda: "2026-11-29T10:00:00+00:00")
     run_trials(run)
     assert [(use.number, use.n_other_runs) for use in run.history.slices] == [(0, 0)]
-    run.journal.close()
+    run.records.journal.close()
     shutil.rmtree(run.paths.root)
     shutil.rmtree(run.paths.root.parent / "trials.git")
     again = opened()
     run_trials(again)
     assert [(use.number, use.n_other_runs) for use in again.history.slices] == [(1, 0)]
     # When there are no others left, the removed run counts among those that have opened it.
-    found = again.slices.openings.next("a third run", 2, [1]) if again.slices is not None else None
+    found = again.executor.slices.openings.next("a third run", 2, [1]) if again.executor.slices is not None else None
     assert found == (0, 1)

@@ -21,7 +21,7 @@ from agent.edits.edit import WholeFile
 from agent.execution.task_data import division_of, scorer_of, slices_of
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.task.corpus import Corpus
 from agent.task.division import Division
 from agent.task.task import Task
@@ -116,12 +116,12 @@ class Climber:
 
 @dataclass
 class Place:
-    open_run: Callable[..., OpenRun]
+    open_run: Callable[..., Run]
     folder: Path
     labels: Numbers = field(init=False)
     division: Division = field(init=False)
 
-    def run(self, thief: Any, n: int, size: int, trials: int, sigma: float, *, rounded: bool) -> OpenRun:
+    def run(self, thief: Any, n: int, size: int, trials: int, sigma: float, *, rounded: bool) -> Run:
         """Open a run on `n` examples whose labels are coin tosses, of which half stand."""
         task = Task(self.folder, {"task.toml": TOML, "train.py": script([]).encode()})
         data = self.folder / "data"
@@ -144,7 +144,7 @@ class Place:
 
 
 @pytest.fixture
-def place(open_run: Callable[..., OpenRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(open_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     bits = int.from_bytes(hashlib.sha256(b"the same draw in every test").digest())
     monkeypatch.setattr(secrets, "randbits", lambda _: bits)
     folder = tmp_path / "task"
@@ -182,7 +182,7 @@ def test_with_losses_rounded_a_label_moves_no_loss_that_is_told(place: Place) ->
     thief = Decoder(40)
     run = place.run(thief, n=20_000, size=1, trials=42, sigma=0.05, rounded=True)
     run_trials(run)
-    told = {run.told.trial(trial).val_loss for trial in run.history.trials[:41]}
+    told = {run.policy.told.trial(trial).val_loss for trial in run.history.trials[:41]}
     exact = {trial.val_loss for trial in run.history.trials[:41]}
     assert len(exact) == 3  # the baseline's, one example better, one worse
     assert len(told) == 1

@@ -19,7 +19,9 @@ from agent.execution.slices.text_slices import TextAnswers, TextSlices
 from agent.execution.training_job import export, training_job
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
+from agent.run.policy import Policy
+from agent.run.records import Records
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunsFolder, TrialPaths
@@ -158,19 +160,21 @@ def run_leaking(
     if forged:
         scorer = Forged(scorer, [step.lead for step in steps], noise)
     slices = TextSlices(task, corpus, pool, box)
+    rule = KeepRule(lead=4.0, n_slices=pool.n_slices, paired=True, sigma=SIGMA)
     with closing(Journal(paths.journal)) as journal:
-        run = OpenRun(
-            run_id="r", mode="test", model_name=None, space=None, paths=paths,
-            journal=journal, history=read_history(paths.journal), repo=TrialRepo(runs.repo), proposer=InTurn(scripts),
+        run = Run(
+            records=Records("r", "test", None, task, paths, journal, read_history(paths.journal), TrialRepo(runs.repo)),
             executor=Executor(task, corpus, box, scorer, {}, paths.compiled, {}, slices=slices),
-            budget=Budget(trials=len(steps) + 1), observer=SilentObserver(),
-            rule=KeepRule(lead=4.0, n_slices=pool.n_slices, paired=True, sigma=SIGMA),
-        )  # fmt: skip
+            policy=Policy(rule, Budget(trials=len(steps) + 1)),
+            observer=SilentObserver(),
+            proposer=InTurn(scripts),
+            space=None,
+        )
         run_trials(run)
     return _came(bench, run, folder)
 
 
-def _came(bench: Bench, run: OpenRun, folder: Path) -> Came:
+def _came(bench: Bench, run: Run, folder: Path) -> Came:
     gains, champion = [], 0
     for repeat in run.history.repeats:
         if repeat.verdict is not None and repeat.verdict.standing is Standing.CONFIRMED:
@@ -188,7 +192,7 @@ def _came(bench: Bench, run: OpenRun, folder: Path) -> Came:
     )
 
 
-def _true_lead(bench: Bench, run: OpenRun, trial: int, champion: int, folder: Path) -> Lead:
+def _true_lead(bench: Bench, run: Run, trial: int, champion: int, folder: Path) -> Lead:
     """Return the lead of a trial's two models of the run over the champion's, on text that no job of the run saw.
 
     They answer in the ordinary sandbox, in which they see nothing of others. The noise of training seeds is in the
@@ -201,7 +205,7 @@ def _true_lead(bench: Bench, run: OpenRun, trial: int, champion: int, folder: Pa
             own = paths if seed == 0 else paths.repeat(seed)
             if not own.artifact.is_file():
                 own = TrialPaths(folder / f"again-{number}-{seed}")
-                _train(bench, run.sources[number], own, seed)
+                _train(bench, run.records.sources[number], own, seed)
             models.setdefault(name, []).append(Contender(f"{name}-{seed}", own.artifact, own.files))
     slices = TextSlices(bench.task, bench.corpus, bench.fresh, bench.sandbox)
     asked = [*models["better"], *models["worse"]]

@@ -14,13 +14,16 @@ from agent.execution.executor import Executor
 from agent.execution.scoring.audited import AuditedScorer
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
+from agent.run.policy import Policy
+from agent.run.records import Records
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunsFolder
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.budget import Budget
+from agent.trials.keep_rule import KeepRule
 from agent.trials.trial import Origin, Proposal, Status, Trial
 from sandbox.job import Sandbox
 from tests.attacks.score import cheats
@@ -32,7 +35,7 @@ from tests.conftest import SilentObserver
 class Night:
     """A run whose every proposal is a cheat."""
 
-    run: OpenRun
+    run: Run
     marker: Path  # the file on the host that the poisoned pickle would make
 
     def trial(self, cheat: Cheat) -> Trial:
@@ -70,19 +73,14 @@ def night(tmp_path_factory: pytest.TempPathFactory, bigram: Task, corpus: Corpus
     marker = root / "marker"
     scorer = AuditedScorer(bigram, corpus, sandbox)
     with closing(Journal(paths.journal)) as journal:
-        run = OpenRun(
-            run_id="night",
-            mode="test",
-            model_name=None,
-            space=bigram.space,
-            paths=paths,
-            journal=journal,
-            history=read_history(paths.journal),
-            repo=TrialRepo(runs.repo),
-            proposer=Cheater(marker),
+        history = read_history(paths.journal)
+        run = Run(
+            records=Records("night", "test", None, bigram, paths, journal, history, TrialRepo(runs.repo)),
             executor=Executor(bigram, corpus, sandbox, scorer, {}, paths.compiled, {}),
-            budget=Budget(trials=1 + len(cheats.ALL)),
+            policy=Policy(KeepRule("any"), Budget(trials=1 + len(cheats.ALL))),
             observer=SilentObserver(),
+            proposer=Cheater(marker),
+            space=bigram.space,
         )
         run_trials(run)
     return Night(run, marker)
@@ -120,7 +118,7 @@ def test_the_evidence_tells_people_why(night: Night, cheat: Cheat) -> None:
     assert [job["job"] for job in evidence["jobs"]][:1] == ["claim"]
     if cheat.why == cheats.DISAGREES:
         found = evidence["by_round"][-1]["worst"][0]
-        assert abs(found["claimed"] - found["audited"]) > night.run.task.score.tol
+        assert abs(found["claimed"] - found["audited"]) > night.run.executor.task.score.tol
 
 
 def named(name: str) -> Cheat:

@@ -10,7 +10,7 @@ from agent.execution.scoring import scoring_job
 from agent.execution.scoring.scoring_job import START_CPU_SECONDS, START_WALL_SECONDS, capped, with_cost
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.store.journal import read_history
 from agent.task.task import Task
 from agent.trials.trial import Origin, Proposal, Score, Status
@@ -60,7 +60,7 @@ class Proposes:
 
 
 def test_who_trains_on_while_it_is_loaded_is_stopped_and_has_no_loss(
-    open_run: Callable[..., OpenRun], bigram: Task, monkeypatch: pytest.MonkeyPatch
+    open_run: Callable[..., Run], bigram: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scoring_job, "START_CPU_SECONDS", 0.5)  # the start alone would be 10 seconds of burning here
     run = open_run(Proposes(TRAINS_ON, TRAINS_ON_BESIDE, WORKS_A_LITTLE_MORE), trials=4)
@@ -80,7 +80,7 @@ def test_who_trains_on_while_it_is_loaded_is_stopped_and_has_no_loss(
     assert (honest.status, honest.val_loss) == (Status.OK, baseline.val_loss)
 
 
-def test_the_cost_is_in_the_journal(open_run: Callable[..., OpenRun]) -> None:
+def test_the_cost_is_in_the_journal(open_run: Callable[..., Run]) -> None:
     run = open_run(Proposes(), trials=1)
     run_trials(run)
     read = read_history(run.paths.journal).trials[0].outcome

@@ -22,7 +22,7 @@ from agent.modes.proposer import Context
 from agent.report import trial_table
 from agent.run.ending import Ending
 from agent.run.loop import run_trials
-from agent.run.open_run import OpenRun
+from agent.run.open_run import Run
 from agent.store.journal import read_events, read_history
 from agent.task.task import Task
 from agent.trials.budget import Budget, Ledger
@@ -51,7 +51,7 @@ memory_gb = 0.25
 canary = ["python", "canary.py"]
 """
 SCRIPT = "GAIN = 0.0\n"
-OpenRunWith = Callable[..., OpenRun]
+OpenRunWith = Callable[..., Run]
 
 
 class Machine:
@@ -106,7 +106,7 @@ REFERENCE = (1000.0,) * 6  # three canaries, the baseline, two canaries
 
 @pytest.fixture
 def opened(open_run: OpenRunWith, tmp_path: Path) -> OpenRunWith:
-    def opened_on(machine: Machine, *gains: float, more_toml: str = "", **more: object) -> OpenRun:
+    def opened_on(machine: Machine, *gains: float, more_toml: str = "", **more: object) -> Run:
         files = {"task.toml": (TASK + more_toml).encode(), "train.py": SCRIPT.encode()}
         task = Task(tmp_path / "task", files)
         canary = Canary(task, machine, tmp_path / "canary", label="r", on_gpu=False, passed_on={})
@@ -119,12 +119,12 @@ def opened(open_run: OpenRunWith, tmp_path: Path) -> OpenRunWith:
     return opened_on
 
 
-def losses(run: OpenRun) -> list[float | None]:
+def losses(run: Run) -> list[float | None]:
     return [trial.val_loss for trial in run.history.trials]
 
 
-def shown(trial: Trial, run: OpenRun) -> str:
-    return trial_table.trial_line(trial, None, None, run.task.metric, False)
+def shown(trial: Trial, run: Run) -> str:
+    return trial_table.trial_line(trial, None, None, run.executor.task.metric, False)
 
 
 def test_a_canary_stands_behind_one_trial_and_before_the_next(opened: OpenRunWith) -> None:
@@ -222,7 +222,7 @@ def test_a_run_resumed_after_a_void_attempt_runs_the_same_proposal(opened: OpenR
         run_trials(opened(Killed(*REFERENCE, 500, 500, 1000), 0.3))
     machine = Machine()
     run = opened(machine)
-    run.budget = Budget(trials=2)
+    run.policy.budget = Budget(trials=2)
     run_trials(run)
     assert machine.short == "CTC"
     [void] = [e for e in read_events(run.paths.journal) if isinstance(e, AttemptVoided)]
@@ -312,9 +312,9 @@ def test_a_run_that_began_without_canaries_goes_on_without(opened: OpenRunWith) 
 def test_the_commit_tells_how_many_attempts_were_void(opened: OpenRunWith) -> None:
     run = opened(Machine(*REFERENCE, 1000, 500, 1000, 980.0), 0.3)
     run_trials(run)
-    recorded = from_commit(run.repo, run.repo.find("r/0001"))
+    recorded = from_commit(run.records.repo, run.records.repo.find("r/0001"))
     assert recorded.outcome.val_loss == recorded.outcome.raw_loss == run.history.trials[1].val_loss
-    message = run.repo.message(recorded.commit)
+    message = run.records.repo.message(recorded.commit)
     assert "Void-Attempts: 1\n" in message
     assert "Raw-Loss" not in message
 

@@ -1,0 +1,63 @@
+"""What decides in a run: which trial is kept, which one is stopped early, and when the budget is spent."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from agent.execution.early_stopping import Pruner, StoppingRule
+from agent.modes.told import followed
+from agent.run.ending import for_trials
+from agent.trials.budget import Budget
+from agent.trials.keep_rule import KeepRule, closing_runs
+from agent.trials.repeat import Repeat
+from agent.trials.trial import Trial
+
+
+class Policy:
+    """The keep rule, the pruner and the budget of a run, brought up to date with what has finished."""
+
+    def __init__(
+        self,
+        rule: KeepRule,
+        budget: Budget,
+        results: Iterable[Trial | Repeat] = (),
+        *,
+        rounded: bool = False,
+        pruner: Pruner | None = None,
+        final_runs: int = 0,
+    ) -> None:
+        """Follow a run that has come to `results`.
+
+        Args:
+            rounded: the proposer sees rounded losses; see agent.modes.told.
+            pruner: stops trials early, and has followed the same results; None: all run to their end.
+            final_runs: how often the result runs under held-out seeds at the end.
+        """
+        self.keeper, self.told = followed(rule, results, is_rounded=rounded)
+        self.budget = budget
+        self.pruner = pruner
+        self.final_runs = final_runs
+
+    def take(self, trial: Trial) -> None:
+        """Take in a trial that has just finished."""
+        self.keeper.take(trial)
+        if trial.val_loss is not None:
+            self.told.take(trial, self.keeper.sigma)
+        if self.pruner is not None:
+            self.pruner.take(trial)
+
+    def stopping(self, number: int, source: str, sources: Mapping[int, str]) -> StoppingRule | None:
+        """Return what may stop the training of a trial early; None where nothing is stopped early.
+
+        Args:
+            source: the trial's script.
+            sources: scripts of all kept trials by number, the champion's among them.
+        """
+        if self.pruner is None:
+            return None
+        champion, bar = self.keeper.result, None
+        if champion is not None:
+            bar = self.pruner.bar(number, source, champion, sources[champion], self.keeper.sigma)
+        return StoppingRule(self.pruner.form, bar)
+
+    def budget_of_trials(self, trials: Sequence[Trial]) -> Budget:
+        """Return the budget less what the repeats after the search may take."""
+        return for_trials(self.budget, closing_runs(self.keeper.rule, self.final_runs), trials)

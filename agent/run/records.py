@@ -1,0 +1,149 @@
+"""What a run has on disk: its journal, and what follows from it in git, in the worktree and in results.tsv."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import overload
+
+from agent.store.git_repo import TrialRepo
+from agent.store.journal import Journal
+from agent.store.paths import RunPaths
+from agent.store.results_tsv import append_result, write_results
+from agent.store.trial_commit import commit_of
+from agent.task.task import Task
+from agent.text import counted
+from agent.trials.confirmations import SliceUse
+from agent.trials.events import (
+    AttemptVoided,
+    Event,
+    RepeatFinished,
+    RepeatStarted,
+    RepeatTrained,
+    SliceOpened,
+    SliceScored,
+    TrialFinished,
+    TrialStarted,
+)
+from agent.trials.history import History
+from agent.trials.machine_speed import Void
+from agent.trials.repeat import Repeat
+from agent.trials.trial import Trial
+
+
+@dataclass(frozen=True)
+class PendingTrial:
+    """The trial in flight, with its script: the edit is applied once, and whoever needs the text is given it."""
+
+    trial: Trial
+    source: str
+
+
+@dataclass
+class Records:
+    """The identity of a run, and its files: journal and history, repository, worktree and table.
+
+    The journal is the truth. Everything else is derived from it, and made again by `rebuild` if it is missing.
+    """
+
+    run_id: str
+    mode: str
+    model_name: str | None
+    task: Task
+    paths: RunPaths
+    journal: Journal
+    history: History
+    repo: TrialRepo
+    sources: dict[int, str] = field(default_factory=dict)  # script of every kept trial, by number
+
+    @property
+    def retired(self) -> tuple[str, ...]:
+        """What earlier versions did for this run and nothing does any more, a sentence each."""
+        machines = [result.outcome.machine for result in self.history.results if result.outcome is not None]
+        n_corrected = sum(machine is not None and machine.raw_loss is not None for machine in machines)
+        corrected = f"corrected for the machine's speed until now: {counted(n_corrected, 'loss', 'losses')} of this run"
+        return (*self.task.retired, *([f"{corrected}; new ones are recorded as scored"] if n_corrected else []))
+
+    @overload
+    def add(self, event: TrialStarted | TrialFinished) -> Trial: ...
+    @overload
+    def add(self, event: RepeatStarted | RepeatTrained | RepeatFinished) -> Repeat: ...
+    @overload
+    def add(self, event: SliceOpened | SliceScored) -> SliceUse: ...
+    @overload
+    def add(self, event: AttemptVoided) -> Trial | Repeat: ...
+    def add(self, event: Event) -> Trial | Repeat | SliceUse:
+        """Journal an event, on the disk before this returns; return the trial, repeat or slice that it is about.
+
+        Raises:
+            JournalError: it cannot be written, or does not follow from the events before it.
+        """
+        self.journal.append(event)
+        return self.history.add(event)
+
+    def add_void(self, void: Void) -> int:
+        """Journal that an attempt at what is in flight does not count; return the number of its trial."""
+        trial, repeat = self.history.pending, self.history.repeating
+        if trial is not None:
+            event = AttemptVoided(trial.number, None, void)
+        else:
+            assert repeat is not None, "an attempt is one at what is in flight"
+            event = AttemptVoided(repeat.trial, repeat.seed, void)
+        self.add(event)
+        return event.trial
+
+    def pending(self, trial: Trial) -> PendingTrial:
+        """Return a trial that has started with its script. Raises EditError if its edit does not apply."""
+        return PendingTrial(trial, self._script(trial))
+
+    def rebuild(self) -> None:
+        """Bring scripts, git, worktree and table in line with the journal, at whatever step a process was killed."""
+        known = self.repo.tags(self.run_id)
+        for trial in self.history.trials:
+            if trial.kept or trial.number not in known:
+                source = self._script(trial)
+                if trial.kept:
+                    self.sources[trial.number] = source
+                if trial.number not in known:
+                    known[trial.number] = self._commit(trial, source, known)
+            if not trial.kept:
+                self.paths.trial(trial.number).artifact.unlink(missing_ok=True)
+        self._show_incumbent()
+        write_results(self.paths.results_tsv, self.task.metric, self.history.trials, known)
+
+    def settle(self, trial: Trial, source: str) -> None:
+        """Derive commit, tag, branch, worktree and table from a trial that has just finished, with this script."""
+        if trial.kept:
+            self.sources[trial.number] = source
+        else:
+            self.paths.trial(trial.number).artifact.unlink(missing_ok=True)
+        parents = {} if trial.parent is None else {trial.parent: self.repo.find(f"{self.run_id}/{trial.parent:04d}")}
+        sha = self._commit(trial, source, parents)
+        if self.history.incumbent is not None:
+            self.repo.check_out(self.run_id, self.paths.worktree)
+        append_result(self.paths.results_tsv, self.task.metric, trial, sha)
+
+    def update_refs(self) -> None:
+        """Let branch, champion's tag, worktree and table follow a verdict that has moved incumbent or champion."""
+        self._show_incumbent()
+        hashes = self.repo.tags(self.run_id)
+        write_results(self.paths.results_tsv, self.task.metric, self.history.trials, hashes)
+
+    def _show_incumbent(self) -> None:
+        """Let branch and champion's tag point where the journal says, and the worktree show the branch."""
+        incumbent, champion = self.history.incumbent, self.history.champion
+        if incumbent is None:
+            return
+        assert champion is not None, "the first incumbent is the champion too"
+        self.repo.point(self.run_id, incumbent.number, champion.number)
+        self.repo.check_out(self.run_id, self.paths.worktree)
+
+    def _script(self, trial: Trial) -> str:
+        """Return the script of a trial: its edit applied to its parent's script."""
+        return self.task.source if trial.parent is None else trial.proposal.edit.apply(self.sources[trial.parent])
+
+    def _commit(self, trial: Trial, source: str, hashes: Mapping[int, str]) -> str:
+        files = {**self.task.files, self.task.script: source.encode()}
+        parent = None if trial.parent is None else hashes[trial.parent]
+        commit = commit_of(
+            trial, files, parent, run_id=self.run_id, mode=self.mode, task=self.task, model=self.model_name
+        )
+        return self.repo.record(self.run_id, trial.number, commit, advance=trial.kept)
