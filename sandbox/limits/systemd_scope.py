@@ -4,10 +4,12 @@ This follows systemd-run(1) and systemd.resource-control(5) of version 252. It w
 running systemd, where only the commands and the keeper could be tested.
 """
 
+import errno
 import itertools
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox.errors import SandboxError
@@ -89,6 +91,7 @@ class KeptScope:
         self._limits = limits
         self._folder = Path()
         self._peak = MemoryPeak()
+        self._usage = Usage(0.0, 0, over_memory=False)
         self._keeper, self._end_of_keeper = os.pipe()
         prefix = (*command, "/bin/sh", "-c", _KEEPER, "sh", str(self._keeper))
         self.wrapping = Wrapping(prefix, manager, (self._keeper,))
@@ -102,7 +105,14 @@ class KeptScope:
             raise SandboxError(f"systemd put the job in {member} with memory.max {found}, not {asked}; try again")
 
     def read(self) -> Usage:
-        return cgroup.read_v2(self._folder, self._peak)
+        try:
+            self._usage = cgroup.read_v2(self._folder, self._peak)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+            # The scope is gone with its keeper: systemd-oomd kills whole scopes when memory is short.
+            self._usage = replace(self._usage, over_memory=True)
+        return self._usage
 
     def close(self) -> None:
         os.close(self._keeper)

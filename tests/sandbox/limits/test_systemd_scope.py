@@ -1,11 +1,14 @@
 """What is asked of systemd; systemd itself is not run here."""
 
 import os
+import shutil
 import subprocess
 import time
+from pathlib import Path
 
 from sandbox.job import Limits
 from sandbox.limits import systemd_scope
+from sandbox.limits.controller import Usage
 from sandbox.limits.systemd_scope import KeptScope, SystemdScopes
 
 LIMITS = Limits(wall_seconds=1.0, memory_gb=0.5, processes=20, cpus=1.5)
@@ -53,3 +56,24 @@ def test_the_keeper_outlives_the_command_until_it_is_let_go() -> None:
             return
         time.sleep(0.01)
     raise AssertionError("the keeper is still there")
+
+
+def test_a_scope_that_was_killed_as_a_whole_was_out_of_memory(tmp_path: Path) -> None:
+    kept = KeptScope(("/usr/bin/env", "--"), {}, LIMITS)
+    try:
+        kept._folder = tmp_path / "run-1.scope"  # what `adopt` finds where systemd runs
+        kept._folder.mkdir()
+        counts = {
+            "cpu.stat": "usage_usec 1500000",
+            "memory.current": "4096",
+            "memory.peak": "4096",
+            "memory.stat": "file 0",
+            "memory.events": "oom_kill 0",
+        }
+        for name, text in counts.items():
+            (kept._folder / name).write_text(f"{text}\n")
+        assert kept.read() == Usage(1.5, 4096, over_memory=False)
+        shutil.rmtree(kept._folder)
+        assert kept.read() == Usage(1.5, 4096, over_memory=True)
+    finally:
+        kept.close()
