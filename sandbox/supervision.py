@@ -129,26 +129,20 @@ def supervise(
         if now >= next_look:
             usage = process.usage()
             next_look = now + max(process.look_seconds(), (clock() - now) / _LOOK_SHARE)
-        has_reason = stopped_by(
-            job.limits, has_ended=process.has_ended(), usage=usage, is_late=now >= deadline, stop_requested=False
-        )
+        has_ended, is_late = process.has_ended(), now >= deadline
         stop_requested = False
-        if has_reason is None and job.stop_when is not None and now >= next_question:
+        reason = stopped_by(job.limits, has_ended=has_ended, usage=usage, is_late=is_late, stop_requested=False)
+        if reason is None and job.stop_when is not None and now >= next_question:
             next_question = now + POLL_SECONDS
             stop_requested = job.stop_when()
-        if has_reason is not None or stop_requested:
-            # Check everything once more, so that the reason does not depend on which limit was checked first. Usage
-            # comes last: if the job has ended, its usage then includes whatever ended it.
-            now = clock()
-            process.drain(log)
-            has_ended = process.has_ended(fresh=True)
-            usage = process.usage(fresh=True) or usage
-            reason = stopped_by(
-                job.limits,
-                has_ended=has_ended,
-                usage=usage,
-                is_late=now >= deadline,
-                stop_requested=stop_requested,
-            )
-            assert reason is not None  # answers are monotonic: see `Supervised`
-            return Ending(reason, now - started, usage)
+        if reason is not None or stop_requested:
+            break
+    # Check everything once more, so that the reason does not depend on which limit was checked first. Usage comes
+    # last: if the job has ended, its usage then includes whatever ended it.
+    now = clock()
+    process.drain(log)
+    has_ended, is_late = process.has_ended(fresh=True), now >= deadline
+    usage = process.usage(fresh=True) or usage
+    reason = stopped_by(job.limits, has_ended=has_ended, usage=usage, is_late=is_late, stop_requested=stop_requested)
+    assert reason is not None  # answers are monotonic: see `Supervised`
+    return Ending(reason, now - started, usage)
