@@ -301,9 +301,9 @@ def test_17_a_model_that_thinks_without_end_is_cut_off_and_nothing_of_it_runs() 
 
 
 def test_18_a_failure_cannot_carry_a_loss() -> None:
-    with pytest.raises(ValueError, match="a loss belongs to status ok"):
+    with pytest.raises(ValueError, match="only status ok has a loss"):
         Outcome(Status.OUT_OF_MEMORY, 100.0)
-    with pytest.raises(ValueError, match="a loss belongs to status ok"):
+    with pytest.raises(ValueError, match="only status ok has a loss"):
         Outcome(Status.OK, None)
 
 

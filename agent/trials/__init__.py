@@ -1,1 +1,1 @@
-"""The records of a run: trial, repeat, events and their history; when a trial is kept."""
+"""The records of a run: trials, repeats, events and their history; the rule by which trials are kept."""

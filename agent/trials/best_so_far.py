@@ -1,4 +1,4 @@
-"""The best loss so far as a curve, against trials or against what they cost, and the spread of several such curves."""
+"""The best loss so far as a curve over trials or over their cost, and the spread of several such curves."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -11,42 +11,42 @@ from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 
 Cost = Callable[[Trial | Repeat], float]
-"""What one finished trial, or repeat of one, adds to the horizontal axis."""
+"""Returns how much one finished trial or repeat adds to the horizontal axis."""
 
 
 def as_trials(result: Trial | Repeat) -> float:
-    """One a trial; the baseline is at 0, and repeats are no trials."""
+    """One per trial; the baseline is at 0, and repeats do not count."""
     return 1.0 if isinstance(result, Trial) and result.number else 0.0
 
 
 def as_charged(result: Trial | Repeat) -> float:
-    """Training seconds as charged to the budget, rehearsals included."""
-    assert result.outcome is not None, "curves are drawn of what has finished"
+    """Seconds charged to the training budget, including smoke tests."""
+    assert result.outcome is not None, "curves need finished trials"
     rehearsed = result.proposal.smoke_seconds if isinstance(result, Trial) else 0.0
     return result.outcome.train_seconds + rehearsed
 
 
 def by_the_clock(result: Trial | Repeat) -> float:
-    """Wall seconds of all of it: proposing, training, scoring."""
-    assert result.outcome is not None, "curves are drawn of what has finished"
+    """Wall time in seconds: proposing, training and scoring."""
+    assert result.outcome is not None, "curves need finished trials"
     return result.outcome.total_seconds
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Where each trial ended on an axis, and the lowest loss up to there of a trial that was kept."""
+    """The position of each trial's end on an axis, and the lowest loss of the trials kept up to there."""
 
-    x: tuple[float, ...]  # one a trial; never falls
+    x: tuple[float, ...]  # one per trial; never decreases
     best: tuple[float | None, ...]  # minimised; None before the first loss
 
     def at(self, x: float) -> float | None:
-        """Return the best loss after spending `x`; None if there was none yet."""
+        """Return the best loss after spending `x`; None before the first loss."""
         n_done = bisect_right(self.x, x)
         return self.best[n_done - 1] if n_done else None
 
 
 def best_so_far(history: History, cost: Cost) -> Curve:
-    """Return the curve of a run's finished trials. Repeats cost; what one of them has rolled back does not count."""
+    """Return the curve of a run's finished trials. Repeats add cost; trials rolled back since do not count."""
     spent = accumulate(cost(result) for result in history.results)
     x = [total for result, total in zip(history.results, spent, strict=True) if isinstance(result, Trial)]
     return Curve(tuple(x), tuple(history.best_so_far()))
@@ -54,16 +54,16 @@ def best_so_far(history: History, cost: Cost) -> Curve:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation of several curves, where all of them have begun and none has ended."""
+    """Mean and standard deviation of several curves, where all have a value and none has ended."""
 
     x: tuple[float, ...]
     mean: tuple[float, ...]
-    std: tuple[float, ...]  # of the curves, n - 1 in the denominator; 0 for a single one
+    std: tuple[float, ...]  # between the curves, n - 1 in the denominator; 0 for a single curve
     n_curves: int
 
 
 def spread(curves: Sequence[Curve], n_points: int = 200) -> Spread:
-    """Return the spread of curves on a common axis. Past the end of the shortest one it would compare unlike things."""
+    """Return the spread of curves on a common axis, up to the end of the shortest: beyond it, curves are missing."""
     curves = [curve for curve in curves if any(best is not None for best in curve.best)]
     if not curves:
         return Spread((), (), (), 0)

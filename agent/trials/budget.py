@@ -1,4 +1,4 @@
-"""The ledger of a run and the question whether anything is left to spend."""
+"""The budget of a run, and the ledger of what it has spent."""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds(text: str) -> float:
-    """Return a duration such as `90`, `30m`, `24h` or `1.5d` in seconds. Raises UsageError."""
+    """Return a duration such as `90`, `30m`, `24h` or `1.5d` in seconds. Raises UsageError if it is not one."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?\s*", text)
     if match is None or float(match[1]) == 0:
         raise UsageError(f"{text!r} is not a duration; write for example 90s, 30m, 24h or 2d")
@@ -23,9 +23,9 @@ def seconds(text: str) -> float:
 
 @dataclass(frozen=True)
 class Budget:
-    """Allowance of a whole run; None: no cap. A trial that has begun is finished."""
+    """Caps of a whole run; None: no cap. A trial that has started always finishes."""
 
-    trials: int | None = None  # in all, the baseline included
+    trials: int | None = None  # in total, including the baseline
     train_seconds: float | None = None
     wall_seconds: float | None = None
     caps: Caps = field(default_factory=Caps)  # of model calls
@@ -40,7 +40,7 @@ class Budget:
 
     @property
     def of_time(self) -> "Budget":
-        """The same budget as far as it is about time: what a repeat of a trial has to keep to."""
+        """The caps on time only, which also apply to repeats."""
         return replace(self, trials=None, caps=Caps())
 
 
@@ -49,20 +49,20 @@ class Ledger:
     """What a run has spent so far."""
 
     trials: int
-    train_seconds: float  # as charged: nominal for a success, measured for a failure and for rehearsals
-    wall_seconds: float  # proposing, training, scoring and judging together, repeats included
+    train_seconds: float  # charged: nominal for a success, measured for a failure and for smoke tests
+    wall_seconds: float  # proposing, training, scoring and judging together, including repeats
     usage: Usage | None  # all model calls; None if there were none
 
     @classmethod
     def of(cls, results: Iterable[Trial | Repeat]) -> "Ledger":
-        """Return the sum over what has finished."""
+        """Return the sum over finished trials and repeats."""
         total = cls(0, 0.0, 0.0, None)
         for result in results:
             total = total.plus(result)
         return total
 
     def plus(self, result: Trial | Repeat) -> "Ledger":
-        """Return the ledger after one more finished trial, or repeat of one, which takes time and is no trial."""
+        """Return the ledger after one more finished trial or repeat; a repeat adds time but no trial."""
         assert result.outcome is not None
         train_seconds = self.train_seconds + result.outcome.train_seconds
         wall_seconds = self.wall_seconds + result.outcome.total_seconds
@@ -78,13 +78,13 @@ class Ledger:
         )
 
     def spent(self, budget: Budget) -> str | None:
-        """Return which allowance is used up, as a phrase, or None if all have something left."""
+        """Return a phrase that names the cap that is reached; None if none is."""
         if budget.trials is not None and self.trials >= budget.trials:
             return f"all {budget.trials} trials are done" if budget.trials > 1 else "the only trial is done"
         if budget.train_seconds is not None and self.train_seconds >= budget.train_seconds:
             return f"the training budget of {duration(budget.train_seconds)} is spent"
         if budget.wall_seconds is not None and self.wall_seconds >= budget.wall_seconds:
-            return f"the wall-clock budget of {duration(budget.wall_seconds)} is spent"
+            return f"the wall time budget of {duration(budget.wall_seconds)} is spent"
         return budget.caps.spent(self.model_tokens, self.usage.dollars if self.usage else 0.0)
 
     @property
@@ -93,21 +93,21 @@ class Ledger:
         return self.usage.prompt_tokens + self.usage.completion_tokens if self.usage else 0
 
     def left(self, budget: Budget) -> str:
-        """Return what is left, as one line for people and models."""
+        """Return what is left of `budget`, as one line for people and models."""
         parts = []
         if budget.trials is not None:
             parts.append(counted(budget.trials - self.trials, "trial"))
         if budget.train_seconds is not None:
             parts.append(f"{duration(budget.train_seconds - self.train_seconds)} of training")
         if budget.wall_seconds is not None:
-            parts.append(f"{duration(budget.wall_seconds - self.wall_seconds)} by the clock")
+            parts.append(f"{duration(budget.wall_seconds - self.wall_seconds)} of wall time")
         if budget.caps.tokens is not None:
             parts.append(f"{max(0, budget.caps.tokens - self.model_tokens)} model tokens")
         return ", ".join(parts) or "no cap"
 
 
 def duration(value: float) -> str:
-    """Return seconds as people say them: 42 s, 12.5 min, 3.2 h."""
+    """Return seconds in a readable unit: 42 s, 12.5 min, 3.2 h."""
     value = max(value, 0.0)
     if value < 120:
         return f"{value:.0f} s"

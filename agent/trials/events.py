@@ -1,4 +1,4 @@
-"""The events of a run: what a line of the journal can say."""
+"""The events of a run, one per line of the journal."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from agent.trials.trial import Outcome, Proposal
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A proposal is about to run. Written before anything else happens with it."""
+    """A proposal is about to run. Written before the proposal is applied anywhere."""
 
     number: int
     parent: int | None
@@ -31,7 +31,7 @@ class TrialStarted:
 
 @dataclass(frozen=True)
 class TrialFinished:
-    """A trial has its outcome. Commit, tag and table are derived from this."""
+    """A trial has its outcome, from which commit, tag and table are derived."""
 
     number: int
     outcome: Outcome
@@ -48,7 +48,7 @@ class TrialFinished:
 
 @dataclass(frozen=True)
 class RepeatStarted:
-    """A trial's script is about to run again, under another training seed."""
+    """A trial's script is about to run again under another training seed."""
 
     trial: int
     seed: int
@@ -67,7 +67,7 @@ class RepeatStarted:
 
 @dataclass(frozen=True)
 class RepeatTrained:
-    """A repeat has its outcome, and waits for a slice to be opened: it is not trained again."""
+    """A repeat has been trained and waits for a slice to be opened; after a resume it is not trained again."""
 
     trial: int
     seed: int
@@ -86,12 +86,12 @@ class RepeatTrained:
 
 @dataclass(frozen=True)
 class SliceOpened:
-    """A slice of the pool is about to be shown. Written before anything sees it, with what it is opened for."""
+    """A slice of the pool is about to be opened, with its purpose. Written before any job sees the slice."""
 
     number: int
     purpose: SlicePurpose
     entrants: Mapping[str, Entrant]  # by name
-    n_other_runs: int  # of this machine, that had opened it before
+    n_other_runs: int  # other runs on this machine that had opened it before
     at: str
 
     def to_json(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class SliceOpened:
 
 @dataclass(frozen=True)
 class SliceScored:
-    """A slice has told what it can tell, or it was burned. No job is shown it again."""
+    """A slice has been scored or burned. No job sees it again."""
 
     number: int
     score: SliceScore
@@ -119,7 +119,7 @@ class SliceScored:
 
 @dataclass(frozen=True)
 class RepeatFinished:
-    """A repeat has its outcome and, if it was to confirm something, the verdict."""
+    """A repeat has its outcome and, if it was a confirmation, the verdict."""
 
     trial: int
     seed: int
@@ -140,10 +140,10 @@ class RepeatFinished:
 
 @dataclass(frozen=True)
 class AttemptVoided:
-    """An attempt at what is in flight does not count, for the machine's speed had changed. The next one begins."""
+    """An attempt at the trial or repeat in flight is void because the machine's speed changed; another one follows."""
 
     trial: int
-    seed: int | None  # of the repeat in flight; None: it is the trial itself
+    seed: int | None  # of the repeat in flight; None: the trial itself is in flight
     void: Void
 
     def to_json(self) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class AttemptVoided:
 
 @dataclass(frozen=True)
 class BudgetRaised:
-    """The user has raised caps of the whole run while going on with it."""
+    """The user raised caps of the run when resuming it."""
 
     number: int  # of the next trial
     caps: Mapping[str, float]  # the new values, by field of RunConfig
@@ -175,7 +175,7 @@ Event = (
 
 
 def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:  # noqa: PLR0911 (one return a kind of event)
-    """Return the event that `to_json` wrote; KeyError, TypeError or ValueError if it did not."""
+    """Return the event that `to_json` encoded. Raises KeyError, TypeError or ValueError if the data is invalid."""
     match data["event"]:
         case "trial_started":
             proposal = Proposal.from_json(data["proposal"])
@@ -203,6 +203,6 @@ def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:  # noqa: PLR0
 
 
 class Recordable(Protocol):
-    """Something that can be a line of a journal."""
+    """A record that can be a line of a journal."""
 
     def to_json(self) -> dict[str, Any]: ...

@@ -1,6 +1,6 @@
-"""A run's events, folded once: its trials, what is in flight, and the incumbent that each trial was judged against.
+"""The history of a run, folded from its events: trials, what is in flight, and the incumbent before each trial.
 
-Every reader asks here (log, page, trackers, tables): a reader that folds the trials again forgets the roll-backs.
+Every reader uses it (log, page, trackers, tables), since a reader that folds the trials itself misses the roll-backs.
 """
 
 from collections.abc import Iterator
@@ -27,17 +27,17 @@ from agent.trials.trial import Standing, Trial
 
 @dataclass(frozen=True)
 class Position:
-    """Where a search stands, as numbers of trials. History and keep rule move it in the same way."""
+    """The current incumbent and champion, as trial numbers. History and keep rule update it with the same methods."""
 
     incumbent: int | None = None  # parent of the next trial
-    champion: int | None = None  # the last incumbent that a fresh run confirmed; the baseline at first
+    champion: int | None = None  # the last confirmed incumbent; the baseline at first
 
     def kept(self, trial: int) -> "Position":
-        """Return the position after a trial was kept: it is the incumbent; the first one is the champion too."""
+        """Return the position after a trial was kept: it is the incumbent, and the first one also the champion."""
         return Position(trial, trial if self.champion is None else self.champion)
 
     def judged(self, trial: int, standing: Standing) -> "Position":
-        """Return the position after a fresh run has decided about a trial."""
+        """Return the position after a confirmation has decided about a trial."""
         if standing.holds:
             return Position(self.incumbent, trial)
         if standing is Standing.ROLLED_BACK and self.incumbent == trial:
@@ -46,7 +46,7 @@ class Position:
 
 
 def stands(trial: Trial) -> bool:
-    """Return whether a trial moved the incumbent, and no fresh run has taken that back."""
+    """Return whether a trial became the incumbent and has not been rolled back."""
     return trial.kept and trial.val_loss is not None and trial.standing is not Standing.ROLLED_BACK
 
 
@@ -56,18 +56,18 @@ def _holds(trial: Trial) -> bool:
 
 @dataclass
 class History:
-    """What has been executed, what is in flight, and where the search stands."""
+    """All trials, repeats and slices of a run, with the incumbent and the champion."""
 
-    trials: list[Trial]  # finished, as they stand by now
+    trials: list[Trial]  # finished, with their current standing
     pending: Trial | None = None
     repeats: list[Repeat] = field(default_factory=list)
     repeating: Repeat | None = None  # in flight
-    results: list[Trial | Repeat] = field(default_factory=list)  # both, as they finished and in that order
+    results: list[Trial | Repeat] = field(default_factory=list)  # both, as they were at their end
     raises: list[BudgetRaised] = field(default_factory=list)
-    slices: list[SliceUse] = field(default_factory=list)  # opened, in that order
+    slices: list[SliceUse] = field(default_factory=list)  # in the order in which they were opened
     position: Position = Position()
-    _before: list[int | None] = field(default_factory=list)  # by trial: the incumbent that it was judged against
-    _provisional: set[int] = field(default_factory=set)  # the trials of that standing
+    _before: list[int | None] = field(default_factory=list)  # by trial: the incumbent that it was compared with
+    _provisional: set[int] = field(default_factory=set)  # trials whose standing is provisional
 
     @property
     def incumbent(self) -> Trial | None:
@@ -76,29 +76,29 @@ class History:
 
     @property
     def champion(self) -> Trial | None:
-        """The last incumbent that a fresh run confirmed; the baseline at first."""
+        """The last confirmed incumbent; the baseline at first."""
         return None if self.position.champion is None else self.trials[self.position.champion]
 
     @property
     def opened(self) -> SliceUse | None:
-        """The slice that is open: of which it is not known yet what it says."""
+        """The slice that has been opened but not scored yet; None if there is none."""
         last = self.slices[-1] if self.slices else None
         return last if last is not None and last.score is None else None
 
     @property
     def finished(self) -> list[Trial | Repeat]:
-        """Trials as they stand by now, and repeats, in the order in which they finished."""
+        """Trials with their current standing, and repeats, in the order in which they finished."""
         return [self.trials[result.number] if isinstance(result, Trial) else result for result in self.results]
 
     @property
     def timeline(self) -> list[Trial | Repeat]:
-        """All that was begun, in order: trials as they stand by now, repeats, and last what is in flight."""
+        """Trials with their current standing and repeats, in order of their start; last what is in flight."""
         return [*self.finished, *(running for running in (self.pending, self.repeating) if running is not None)]
 
     def incumbent_before(self, number: int) -> Trial | None:
-        """Return the incumbent that a trial was judged against when it finished, as that one stands by now.
+        """Return the incumbent that a trial was compared with when it finished, with its current standing.
 
-        It need not be the trial's parent: the incumbent may have moved while the trial was being proposed.
+        It may differ from the trial's parent, if the incumbent changed while the trial was being proposed.
 
         Returns:
             None for the baseline, and for a trial that has not finished.
@@ -107,16 +107,16 @@ class History:
         return None if before is None else self.trials[before]
 
     def gain(self, number: int) -> float:
-        """Return by how much a finished trial lowered the loss, against the incumbent that it was judged against.
+        """Return by how much a finished trial lowered the loss of the incumbent that it was compared with.
 
-        Both losses are those of the first runs, as in `agent log`. Where the rule went by the mean of the incumbent's
-        runs, a trial may have been kept with a higher loss than its first one: its gain is negative.
+        Both losses are of first runs, as in `agent log`. If the rule used the mean of the incumbent's runs, a trial
+        may have been kept although its loss is above that of the incumbent's first run: then the gain is negative.
 
         Returns:
-            Zero for the baseline, for what was not kept, and for what was rolled back since.
+            Zero for the baseline, and for a trial that was not kept or was rolled back later.
 
         Raises:
-            IndexError: no trial of that number has finished.
+            IndexError: no trial with that number has finished.
         """
         trial, before = self.trials[number], self.incumbent_before(number)
         if not stands(trial) or before is None or before.val_loss is None or trial.val_loss is None:
@@ -126,7 +126,7 @@ class History:
     def best_so_far(self) -> list[float | None]:
         """Return for each finished trial, by number, the lowest loss kept up to it; None before the first one.
 
-        What was rolled back counts nowhere, not even before that was known.
+        A trial that was rolled back never counts, not even before the roll-back.
         """
         found: list[float | None] = []
         best: float | None = None
@@ -138,7 +138,7 @@ class History:
 
     @property
     def _is_busy(self) -> bool:
-        """Whether something is in flight that has to end first: no SLOPE, which nobody but earlier versions ends."""
+        """Whether something in flight must end first; not a SLOPE repeat, which only earlier versions can finish."""
         is_repeating = self.repeating is not None and self.repeating.purpose is not Purpose.SLOPE
         return self.pending is not None or is_repeating or self.opened is not None
 
@@ -151,10 +151,10 @@ class History:
     @overload
     def add(self, event: AttemptVoided) -> Trial | Repeat: ...
     def add(self, event: Event) -> Trial | Repeat | SliceUse:  # noqa: PLR0911 (one return a kind of event)
-        """Take in the next event and return the trial, the repeat or the slice that it is about.
+        """Apply the next event and return the trial, repeat or slice that it changes.
 
         Raises:
-            JournalError: the event does not follow from the ones before.
+            JournalError: the event cannot follow the earlier ones.
         """
         match event:
             case TrialStarted():
@@ -168,7 +168,7 @@ class History:
                 return self._finish_trial(event)
             case RepeatStarted():
                 if self._is_busy or event.trial not in range(len(self.trials)):
-                    raise JournalError(f"a repeat of trial {event.trial} out of order: the journal has been edited")
+                    raise JournalError(f"a repeat of trial {event.trial} is out of order: the journal has been edited")
                 is_test = event.purpose is Purpose.CONFIRM
                 earlier = [
                     use for use in self.slices if use.purpose is SlicePurpose.CONFIRM and use.trial == event.trial
@@ -197,7 +197,7 @@ class History:
         if repeat is not None and (event.trial, event.seed) == (repeat.trial, repeat.seed):
             self.repeating = replace(repeat, voids=(*repeat.voids, event.void))
             return self.repeating
-        raise JournalError(f"an attempt at trial {event.trial} void that was not begun: the journal has been edited")
+        raise JournalError(f"an attempt at trial {event.trial} is void but not started: the journal has been edited")
 
     def _finish_trial(self, event: TrialFinished) -> Trial:
         if self.pending is None or event.number != self.pending.number:
@@ -216,7 +216,7 @@ class History:
     def _in_flight(self, event: RepeatTrained | RepeatFinished) -> Repeat:
         running = self.repeating
         if running is None or (event.trial, event.seed) != (running.trial, running.seed):
-            raise JournalError(f"a repeat of trial {event.trial} that was not started: the journal has been edited")
+            raise JournalError(f"a repeat of trial {event.trial} was not started: the journal has been edited")
         return running
 
     def _open(self, event: SliceOpened) -> SliceUse:
@@ -229,12 +229,12 @@ class History:
 
     def _score(self, event: SliceScored) -> SliceUse:
         if self.opened is None or self.opened.number != event.number:
-            raise JournalError(f"slice {event.number} was scored and not opened: the journal has been edited")
+            raise JournalError(f"slice {event.number} was scored but not opened: the journal has been edited")
         use = self.opened.scored(event.score)
         needed = {f"{CHALLENGER}-{BASELINE}", f"{CHALLENGER}-{use.against}"}
         if use.tells and use.purpose is SlicePurpose.CONFIRM and not needed <= event.score.leads.keys():
             raise JournalError(
-                f"slice {event.number} was scored without the leads that decide: the journal is not whole"
+                f"slice {event.number} was scored without the leads for a decision: the journal is incomplete"
             )
         self.slices[-1] = use
         if self.repeating is not None:
@@ -244,7 +244,7 @@ class History:
     def _finish_repeat(self, event: RepeatFinished) -> Repeat:
         running = self._in_flight(event)
         if event.verdict is not None and event.verdict.n_errors is not None and not running.tested_on:
-            raise JournalError(f"trial {event.trial} was judged on no slice that tells: the journal has been edited")
+            raise JournalError(f"trial {event.trial} was judged without a scored slice: the journal has been edited")
         repeat = running.finished(event.outcome, event.verdict, event.at)
         self.repeating = None
         self.repeats.append(repeat)
@@ -254,7 +254,7 @@ class History:
         return repeat
 
     def _judge(self, number: int, standing: Standing) -> None:
-        """Move the position as a verdict says, and mark the trials that the verdict is about."""
+        """Update the position according to a verdict, and mark the trials that the verdict concerns."""
         self.position = self.position.judged(number, standing)
         if standing.holds:
             self._mark(list(self._way_to(number)), standing)
@@ -267,7 +267,7 @@ class History:
             self._provisional.discard(number)
 
     def _way_to(self, number: int) -> Iterator[int]:
-        """Yield a trial and the unconfirmed ones that it was built on."""
+        """Yield a trial and its unconfirmed ancestors."""
         at: int | None = number
         while at is not None and not _holds(self.trials[at]):
             yield at

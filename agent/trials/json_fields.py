@@ -1,4 +1,4 @@
-"""Frozen dataclasses to and from plain JSON fields, with an exact round trip."""
+"""Conversion of frozen dataclasses to and from JSON fields, with an exact round trip."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -18,9 +18,9 @@ _LARGEST = sys.float_info.max
 
 
 def from_fields(kind: type[_Record], given: Mapping[str, Any]) -> _Record:
-    """Return what `kind(**given)` does without calling `__post_init__`; TypeError for a wrong name.
+    """Return `kind(**given)`, without a call of `__post_init__`. Raises TypeError for an unknown or missing name.
 
-    A frozen dataclass sets its fields one by one, which for ten thousand trials takes longer than parsing them.
+    The constructor of a frozen dataclass sets each field separately: slower, for ten thousand trials, than parsing.
     """
     defaults, required = _names(kind)
     values = {**defaults, **given}
@@ -34,7 +34,7 @@ def from_fields(kind: type[_Record], given: Mapping[str, Any]) -> _Record:
 
 @cache
 def _names(kind: type["DataclassInstance"]) -> tuple[Mapping[str, Any], frozenset[str]]:
-    """Return the defaults of a record's fields by name, and the names that have none."""
+    """Return the defaults of a record's fields by name, and the names without a default."""
     defaults = {
         name: spec.default_factory() if callable(spec.default_factory) else spec.default
         for name, spec in kind.__dataclass_fields__.items()
@@ -44,7 +44,7 @@ def _names(kind: type["DataclassInstance"]) -> tuple[Mapping[str, Any], frozense
 
 
 def changed_fields(record: Any) -> dict[str, Any]:
-    """Return the fields of a frozen dataclass that differ from their defaults. Nested records are left as they are."""
+    """Return the fields of a frozen dataclass that differ from their defaults. Nested records are not converted."""
     data: dict[str, Any] = {}
     for name, spec in record.__dataclass_fields__.items():
         value = getattr(record, name)
@@ -55,11 +55,11 @@ def changed_fields(record: Any) -> dict[str, Any]:
 
 
 def check_types(record: Any) -> None:
-    """Check a dataclass that was read from JSON, and those in it: somebody else may have written it.
+    """Check a dataclass that was read from untrusted JSON, and those nested in it.
 
     Raises:
-        TypeError: a field has a value that is not of its type; the message names it.
-        ValueError: a number is too large or none, or `at` is no moment.
+        TypeError: a field has a value of a wrong type; the message names it.
+        ValueError: a number is too large or not a number, or `at` is not a time.
     """
     values = record.__dict__
     kind: Any = type(record)
@@ -71,7 +71,7 @@ def check_types(record: Any) -> None:
 
 @cache
 def _checks(kind: type["DataclassInstance"]) -> tuple[tuple[str, Any, _Fits], ...]:
-    """Return for each field of a dataclass its default, and what says whether a value is of its type."""
+    """Return (name, default, check of the type) for each field of a dataclass."""
     hints = get_type_hints(kind)
     return tuple(
         (spec.name, spec.default, _is_moment if spec.name == "at" else _check_of(hints[spec.name]))
@@ -80,7 +80,7 @@ def _checks(kind: type["DataclassInstance"]) -> tuple[tuple[str, Any, _Fits], ..
 
 
 def _check_of(hint: Any) -> _Fits:  # noqa: PLR0911 (one return a kind of type)
-    """Return what says whether a value is of a type, as far as JSON can hold values of it."""
+    """Return a function that checks whether a value, as JSON represents it, has the type `hint`."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         several = tuple(_check_of(each) for each in inner)

@@ -1,12 +1,12 @@
-"""What counts as progress, in two tiers: the search moves on any decrease, and only a fresh run confirms a gain.
+"""The keep rule, in two tiers: any lower loss moves the incumbent, but only a fresh run confirms a gain.
 
-An edit that seems better becomes the incumbent at once, provisionally: to ask for proof of each small gain would lose
-more than it saves. When the incumbent has come well ahead of the champion, it is run again under another seed. If it
-holds its lead it is the new champion; if it has none, the search goes back to the champion.
+An edit that seems better becomes the incumbent at once, provisionally: proof of each small gain would cost more than
+it saves. Once the incumbent leads the champion by enough, it runs again under another seed. If it keeps its lead, it
+becomes the champion; if it has no lead, the search returns to the champion.
 
-There are two leads. The apparent one, of losses on the standing split, says whom to test. What decides is the lead on
-slices of unseen text (agent.trials.confirmations); where the task has no pool, the apparent one again, and the gain is
-called repeated. docs/keep-rule.md has the measurements behind the rule.
+There are two leads. The apparent lead, in losses on the standing split, determines which trial to test. The lead on
+slices of unseen text (agent.trials.confirmations) decides; if the task has no pool, the apparent lead decides too, and
+the gain is called repeated. docs/keep-rule.md has the measurements behind the rule.
 """
 
 from collections.abc import Iterable
@@ -20,36 +20,36 @@ from agent.trials.repeat import Purpose, Repeat, Verdict
 from agent.trials.trial import Outcome, Standing, Trial
 
 HELD_OUT_SEED = 100
-"""The first of the training seeds that decide nothing: results are published on them."""
+"""The first held-out training seed. Held-out seeds decide nothing; published results use them."""
 FINAL_RUNS = 3
-FEWEST_TRIALS = 20  # of a run that ends with final runs unless told otherwise
-CPU_SIGMA_SHARE = 0.01  # of the loss: small models, short runs
-GPU_SIGMA_SHARE = 5e-4  # minutes on a GPU: 890 runs of one script in the published logs
-SPREAD_TRIALS = 10  # between repeats of the baseline: runs back to back do not see a machine drift
-REPEAT_LEAD = 3.5  # sigmas, unless the task says otherwise: where the standing split decides
-SLICE_LEAD = 4.0  # likewise, where slices decide
-LAST_LEAD = 1.0  # sigmas that the incumbent must seem ahead to be put to the test when the search is over
-MAX_FAILED_RUNS = 3  # of the champion's script under further seeds, after which nothing is confirmed any more
+FEWEST_TRIALS = 20  # a run with fewer has no final runs by default
+CPU_SIGMA_SHARE = 0.01  # of the loss; for small models and short runs
+GPU_SIGMA_SHARE = 5e-4  # of the loss; for minutes on a GPU: 890 runs of one script in the published logs
+SPREAD_TRIALS = 10  # trials between repeats of the baseline: consecutive runs would miss a drift of the machine
+REPEAT_LEAD = 3.5  # sigmas; default of `lead` if the standing split decides
+SLICE_LEAD = 4.0  # sigmas; default of `lead` if slices decide
+LAST_LEAD = 1.0  # sigmas of apparent lead from which the incumbent is tested at the end of the search
+MAX_FAILED_RUNS = 3  # failures of the champion's script under further seeds after which nothing is confirmed any more
 
 
 @dataclass(frozen=True)
 class KeepRule:
-    """How a run decides. Sigma is the standard deviation of the loss of one script over training seeds."""
+    """Settings of the rule. Sigma is the standard deviation of the loss of one script over training seeds."""
 
-    kind: Literal["two-tier", "any", "baseline"] = "two-tier"  # any: no repeats; baseline: nothing else is kept
-    lead: float = REPEAT_LEAD  # sigmas that the incumbent must seem ahead of the champion to be run again
-    gain: float = 2.0  # that it must be ahead after that, to be confirmed: sigmas, or standard errors on slices
-    n_slices: int = 0  # of unseen text, that may be opened to confirm something; 0: the standing split decides
+    kind: Literal["two-tier", "any", "baseline"] = "two-tier"  # any: no repeats; baseline: only the baseline is kept
+    lead: float = REPEAT_LEAD  # sigmas of apparent lead over the champion from which the incumbent is tested
+    gain: float = 2.0  # lead that the test must show to confirm it: sigmas, or standard errors on slices
+    n_slices: int = 0  # slices of unseen text that confirmations may open; 0: the standing split decides
     paired: bool = False  # the same seed gives the same loss, so that losses are compared seed by seed
-    sigma: float | None = None  # what is known of it beforehand
-    sigma_source: str | None = None  # who says so
-    sigma_share: float = CPU_SIGMA_SHARE  # of the baseline's loss: the first guess where nothing is known
-    why_no_slices: str = "the task has no pool"  # in words, where n_slices is 0
+    sigma: float | None = None  # given in advance; None: guessed
+    sigma_source: str | None = None  # where `sigma` is from
+    sigma_share: float = CPU_SIGMA_SHARE  # of the baseline's loss: the first guess if `sigma` is None
+    why_no_slices: str = "the task has no pool"  # in words, if n_slices is 0
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A repeat that should be run before the next trial."""
+    """A repeat that should run before the next trial."""
 
     trial: int
     seed: int
@@ -57,23 +57,23 @@ class Wanted:
 
 
 class Keeper:
-    """The two-tier rule over all losses read so far. It is a fold of the journal: built anew, it decides the same."""
+    """The keep rule applied to a run. It is a fold of the journal, so a rebuilt one makes the same decisions."""
 
     def __init__(self, rule: KeepRule, results: Iterable[Trial | Repeat] = ()) -> None:
-        """Follow the decisions of a run that has come to `results`."""
+        """`results`: finished trials and repeats of the run, in order, with the decisions on them."""
         self.rule = rule
         self._position = Position()
         self._readings = Readings()
         self.tests = SliceTests(rule.gain)
-        self.why_no_slices = ""  # though the run has a pool: nothing can be confirmed on it
+        self.why_no_slices = ""  # why nothing can be confirmed on the run's pool
         for result in results:
             self.take(result)
 
     def take(self, result: Trial | Repeat) -> None:
-        """Take in a finished trial or repeat, with the decision that the journal holds."""
+        """Record a finished trial or repeat, with the decision in the journal."""
         if isinstance(result, Repeat):
             if result.purpose is Purpose.SLOPE:
-                return  # of a shorter training: no loss of the script
+                return  # trained for less time, so not comparable
             self.read(result.trial, result.seed, result.val_loss)
             for use in result.slices:
                 self.tests.take(result.trial, use)
@@ -88,27 +88,27 @@ class Keeper:
 
     @property
     def noise(self) -> Noise:
-        """What is known of the noise of one run; nothing before the baseline has a loss."""
+        """The noise of one run as measured so far; nothing before the baseline has a loss."""
         return self._readings.noise
 
     @property
     def incumbent(self) -> int | None:
-        """The trial that the next one has to beat."""
+        """The trial that the next one must beat."""
         return self._position.incumbent
 
     @property
     def champion(self) -> int | None:
-        """The last incumbent that a fresh run confirmed; the baseline at first."""
+        """The last confirmed incumbent; the baseline at first."""
         return self._position.champion
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of one run, as far as is known by now; includes the first guess."""
+        """Standard deviation of one run, from the measurements so far and the first guess."""
         return self.noise.sigma
 
     @property
     def deciding_sigma(self) -> float:
-        """The sigma that decides on slices. Losses of the search's scripts may be forged: they never lower it."""
+        """The sigma for decisions on slices. A searched script may forge its losses, so these never lower it."""
         return max(self.sigma, self._readings.baseline_noise.sigma)
 
     @property
@@ -118,16 +118,16 @@ class Keeper:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether there is no slice left to confirm anything on."""
+        """Whether no slice is left for a confirmation."""
         return self.on_slices and self.tests.n_opened >= self.rule.n_slices
 
     @property
     def result(self) -> int | None:
-        """The trial that stands for the run: the champion, or the incumbent where nothing is ever confirmed."""
+        """The trial that is the run's result: the champion, or the incumbent if the rule confirms nothing."""
         return self.incumbent if self.rule.kind == "any" else self.champion
 
     def to_beat(self, seed: int) -> float | None:
-        """Return the loss below which a first run under `seed` moves the incumbent; None: any does."""
+        """Return the loss below which a first run under `seed` becomes the incumbent; None: any loss does."""
         if self.incumbent is None:
             return None
         losses = self.losses(self.incumbent)
@@ -136,7 +136,7 @@ class Keeper:
         return mean_of(losses.values())
 
     def lowers(self, seed: int, loss: float) -> bool:
-        """Return whether a first run with this loss moves the incumbent. Equal to the last digit changes nothing."""
+        """Return whether a first run with this loss becomes the incumbent; an equal loss does not."""
         bar = self.to_beat(seed)
         return bar is None or (loss < bar and self.rule.kind != "baseline")
 
@@ -147,11 +147,11 @@ class Keeper:
         if self.lowers(seed, outcome.val_loss):
             return replace(outcome, kept=True)
         if self.rule.paired and outcome.val_loss == self.to_beat(seed):
-            return replace(outcome, reason="no effect: the incumbent's loss to the last digit")
+            return replace(outcome, reason="no effect: the loss equals the incumbent's to the last digit")
         return outcome
 
     def compared(self, trial: int) -> tuple[list[float], list[float]]:
-        """Return the losses of the champion, and those of a trial beside them; of the seeds that both ran if paired."""
+        """Return the losses of the champion and of a trial; if paired, only those of seeds that both ran under."""
         assert self.champion is not None
         champion, own = self.losses(self.champion), self.losses(trial)
         if not self.rule.paired:
@@ -160,14 +160,14 @@ class Keeper:
         return [champion[seed] for seed in seeds], [own[seed] for seed in seeds]
 
     def lead(self, trial: int) -> float:
-        """Return by how much a trial's loss lies below the champion's; over the seeds that both ran if paired."""
+        """Return how far a trial's loss is below the champion's; if paired, over the seeds that both ran under."""
         champion, own = self.compared(trial)
         if not self.rule.paired:
             return mean_of(champion) - mean_of(own)
         return mean_of([theirs - ours for theirs, ours in zip(champion, own, strict=True)])
 
     def wants(self) -> Wanted | None:
-        """Return the repeat that should run now: of the baseline, or what it takes to confirm the incumbent."""
+        """Return the repeat that should run now, of the baseline or to confirm the incumbent; None if none should."""
         if self.rule.kind != "two-tier" or self.champion is None or self.incumbent is None:
             return None
         in_question = self._is_in_question(self.incumbent)
@@ -178,7 +178,7 @@ class Keeper:
         return self._test(self.incumbent) if in_question else None
 
     def _is_in_question(self, trial: int) -> bool:
-        """Return whether a trial should be put to the test now. On slices it is tested once, on two at most."""
+        """Return whether a trial should be tested now. On slices it is tested once, with two slices at most."""
         if trial == self.champion or self.is_used_up:
             return False
         if self.on_slices and (self.tests.is_settled(trial) or self.tests.n_tests(trial)):
@@ -186,16 +186,16 @@ class Keeper:
         return self.lead(trial) > self.rule.lead * self.sigma
 
     def champion_seed(self, seed: int) -> int:
-        """Return the training seed of the champion's model that one under `seed` is compared with on a slice.
+        """Return the training seed of the champion's model with which a model under `seed` is compared on a slice.
 
-        Unpaired it is the one that it was confirmed with, and for the baseline that of its first run.
+        Unpaired, it is the seed of the champion's confirmation; for the baseline, that of its first run.
         """
         assert self.champion is not None
         own = [other for other in self.losses(self.champion) if other < HELD_OUT_SEED]
         return seed if self.rule.paired else own[0 if self.champion == 0 else -1]
 
     def _test(self, trial: int) -> Wanted | None:
-        """Return what it takes next to confirm a trial; None if the champion fails under too many seeds."""
+        """Return the next repeat that a confirmation needs; None if the champion failed under too many seeds."""
         assert self.champion is not None
         known = self._readings.of(self.champion)
         if list(known.values()).count(None) >= MAX_FAILED_RUNS:
@@ -206,11 +206,11 @@ class Keeper:
         return Wanted(trial, seed, Purpose.CONFIRM)
 
     def final(self, n_runs: int) -> Wanted | None:
-        """Return the next repeat after the search; None when they are done, or `n_runs` is 0.
+        """Return the next repeat after the search; None when all are done, or `n_runs` is 0.
 
-        First the incumbent is put to the test, if it never was and leads by a sigma, or half-way: what was kept
-        since the last confirmation would be lost with it. Then the run's result is run `n_runs` times under held-out
-        seeds; where that is the baseline there is nothing to publish.
+        First the incumbent is tested if its test is unfinished, or if it has none and leads by LAST_LEAD: else the
+        trials kept since the last confirmation would be lost. Then the result runs `n_runs` times under held-out
+        seeds, unless it is the baseline.
         """
         wanted = self._test(self.incumbent) if n_runs and self._is_untested() and self.incumbent is not None else None
         if wanted is not None:
@@ -220,7 +220,7 @@ class Keeper:
         return Wanted(self.result, left[0], Purpose.FINAL) if self.result and left else None
 
     def _is_untested(self) -> bool:
-        """Return whether the incumbent has a lead that no test has decided about."""
+        """Return whether the incumbent has a lead on which no test has decided."""
         trial = self.incumbent
         if self.rule.kind != "two-tier" or trial is None or trial == self.champion or self.is_used_up:
             return False
@@ -229,33 +229,33 @@ class Keeper:
         return len(self._readings.of(trial)) == 1 and self.lead(trial) > LAST_LEAD * self.sigma
 
     def read(self, trial: int, seed: int, loss: float | None) -> None:
-        """Take in one more loss. What differs between runs of the same script teaches sigma."""
+        """Record one more loss. Differences between runs of the same script update sigma."""
         if loss is not None and trial == 0 and not self.losses(0):
             self._readings.guess(self.rule.sigma or self.rule.sigma_share * abs(loss) or self.rule.sigma_share)
         is_paired = self.rule.paired and self.champion is not None and trial != self.champion
         self._readings.take(trial, seed, loss, beside=self.champion if is_paired else None)
 
     def keep(self, trial: int) -> None:
-        """Make a trial the incumbent; the baseline is the first champion too."""
+        """Make a trial the incumbent; the baseline becomes the first champion as well."""
         self._position = self._position.kept(trial)
 
     def move(self, trial: int, standing: Standing) -> None:
-        """Move champion or incumbent as a verdict says."""
+        """Update champion or incumbent according to a verdict."""
         self._position = self._position.judged(trial, standing)
         if self.on_slices:
             self.tests.settle(trial, standing)
 
     def objection(self, trial: int, seed: int) -> Verdict | None:
-        """Return the verdict on a trial that fails under a fresh seed, or takes no notice of it; None if it passes."""
+        """Return the verdict on a trial that fails under a fresh seed or ignores its seed; None if neither holds."""
         if self._readings.of(trial)[seed] is None:
             return Verdict(Standing.ROLLED_BACK, None, f"it has no loss under training seed {seed}")
         is_measured = self.rule.sigma is not None or self.noise.n_learned > 0
         flag = seeds_flag(self.losses(trial), self.sigma if is_measured else 0.0)
-        # Where no script's loss has ever changed with the seed, that says nothing against this one.
+        # If no script's loss has ever changed with the seed, that is no objection to this one.
         return Verdict(Standing.ROLLED_BACK, None, flag) if flag is not None and not self.noise.is_hidden else None
 
     def verdict(self, trial: int, seed: int) -> Verdict:
-        """Return what a confirmation on the standing split, already read, decides about a trial."""
+        """Return the verdict on a trial of a confirmation on the standing split, whose loss has been recorded."""
         if (objection := self.objection(trial, seed)) is not None:
             return objection
         lead = self.lead(trial) / self.sigma
@@ -264,7 +264,7 @@ class Keeper:
         return Verdict(Standing.PROVISIONAL if lead > 0 else Standing.ROLLED_BACK, lead)
 
     def verdict_on(self, trial: int, use: SliceUse) -> Verdict:
-        """Return what a scored slice, taken in before, decides about a trial."""
+        """Return the verdict on a trial of a scored slice, which has been recorded."""
         assert use.score is not None
         if use.score.burned_by == CHALLENGER:
             return Verdict(Standing.ROLLED_BACK, None, f"it did not answer on unseen text: {use.score.reason}")
@@ -278,15 +278,15 @@ class Keeper:
         return verdict
 
     def reading(self, trial: int) -> Reading:
-        """Return a trial's loss as it may be published: over held-out seeds, else over all runs but the first."""
+        """Return a trial's loss for publication: over held-out seeds, else over all runs but the first."""
         return self._readings.published(trial, HELD_OUT_SEED)
 
     def losses(self, trial: int) -> dict[int, float]:
-        """Return the losses of a trial by training seed, in the order in which they were read."""
+        """Return the losses of a trial by training seed, in the order in which they were recorded."""
         return self._readings.losses(trial)
 
     def _fresh_seed(self, trial: int) -> int:
-        """Return the lowest training seed above 0 that the trial has not run under, nor the champion failed under."""
+        """Return the lowest training seed above 0 under which the trial has not run and the champion has not failed."""
         assert self.champion is not None
         unusable = {seed for seed, loss in self._readings.of(self.champion).items() if loss is None}
         taken = self._readings.of(trial).keys() | unusable
@@ -294,6 +294,6 @@ class Keeper:
 
 
 def closing_runs(rule: KeepRule, final_runs: int) -> int:
-    """Return how many repeats may follow on the search: the last test of the incumbent, and the final runs."""
+    """Return how many repeats may follow the search: the last test of the incumbent, and the final runs."""
     tests = 0 if rule.kind != "two-tier" else 2 if rule.paired else 1
     return tests + final_runs if final_runs else 0

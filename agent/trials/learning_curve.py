@@ -1,4 +1,4 @@
-"""The curve that a script prints while it trains: reported, not trusted, and brought down to a few numbers."""
+"""The learning curve that a script prints while it trains: reported, not trusted, and summarised by a few numbers."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 HALF = 0.5
-WINDOW = 0.1  # of the budget: a level is the mean of the points in as much before it, for single ones are noisy
-_ROUNDING = 5e-4  # of a share that was printed with three decimals
+WINDOW = 0.1  # of the budget: a level is the mean of the points in this window before it, as single points are noisy
+_ROUNDING = 5e-4  # rounding error of a share printed with three decimals
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """What is remembered of a curve, in the script's own units."""
+    """The summary of a curve, in the script's own units."""
 
     start: float  # the first point
-    half: float | None = None  # level at half of the budget; None: it has no points there
+    half: float | None = None  # level at half of the budget; None: no points there
     error: float = 0.0  # standard error of `half`, from the scatter of its points
-    end: float | None = None  # level at the end; None: it was stopped, or prints nothing there
+    end: float | None = None  # level at the end; None: the trial was stopped, or there are no points
 
     @classmethod
     def of(cls, points: Sequence[Point]) -> "Curve | None":
-        """Return what is remembered of points, in the order in which they were printed; None if none is finite."""
+        """Return the summary of points, given in the order in which they were printed; None if none is finite."""
         finite = [point for point in points if math.isfinite(point.loss)]
         if not finite:
             return None
@@ -47,20 +47,20 @@ class Curve:
 
 @dataclass(frozen=True)
 class Condemned:
-    """Why a trial was to be stopped at half of its budget; see agent.execution.early_stopping."""
+    """The decision to stop a trial at half of its budget; see agent.execution.early_stopping."""
 
-    half: float  # its level there
-    gap: float  # by how much that lay above the champion's
-    limit: float  # what the gap might have been
+    half: float  # the trial's level there
+    gap: float  # how far that is above the champion's
+    limit: float  # the largest gap allowed
 
     @property
     def told(self) -> str:
-        """The three as a commit tells them."""
+        """The three numbers as a commit trailer has them."""
         return f"{self.half!r} {self.gap!r} {self.limit!r}"
 
     @classmethod
     def read(cls, told: str) -> "Condemned":
-        """Return what `told` says. Raises ValueError."""
+        """Return the decision in a commit trailer. Raises ValueError if it is malformed."""
         half, gap, limit = map(float, told.split())
         return cls(half, gap, limit)
 
@@ -71,9 +71,9 @@ class Condemned:
 def level(points: Sequence[Point], share: float) -> tuple[float, float] | None:
     """Return the mean of the points in the WINDOW before `share`, and its standard error; None if there are none.
 
-    The scatter is taken about a line, for a curve that falls within the window is not noisy for that.
+    The scatter is measured about a fitted line, so that the slope of the curve does not count as noise.
     """
-    from statistics import linear_regression, mean  # 10 ms, which reading commands do without
+    from statistics import linear_regression, mean  # takes 10 ms, which commands that only read avoid
 
     within = [point for point in points if share - WINDOW - _ROUNDING <= point.share <= share + _ROUNDING]
     if not within:

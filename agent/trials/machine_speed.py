@@ -1,6 +1,6 @@
-"""How fast the machine was around one execution, and attempts that do not count because the speed had changed.
+"""The machine's speed around one execution, and attempts that are void because the speed changed.
 
-Only where the budget is seconds: there a slow machine learns less, and would pass for a bad idea.
+Only measured if the budget is seconds: then a slow machine trains less, and a good idea would look bad.
 """
 
 from collections.abc import Mapping
@@ -10,21 +10,21 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Machine:
-    """What was measured of the machine around one execution that counts."""
+    """Measurements of the machine around one execution that counts."""
 
-    # Of the canary, in its own unit a second: before and after; around the baseline more.
+    # Speeds of the canary, in its own unit per second: before and after; more of them around the baseline.
     speeds: tuple[float, ...] = ()
-    ratio: float | None = None  # to the reference, the mean of before and after; None: this is the reference
-    raw_loss: float | None = None  # as scored, where an earlier version corrected `val_loss` for the ratio
-    seconds: float = 0.0  # that the canaries took, by the clock
-    # What held the GPU back in training: share of the time, by reason.
+    ratio: float | None = None  # mean of before and after, relative to the reference; None: this is the reference
+    raw_loss: float | None = None  # as scored, if an earlier version corrected `val_loss` for the ratio
+    seconds: float = 0.0  # wall time of the canaries
+    # Throttling of the GPU during training: share of the time, by reason.
     gpu: Mapping[str, float] = field(default_factory=dict)
-    canary_gpu: Mapping[str, float] = field(default_factory=dict)  # the same in the canaries
-    sm_mhz: int | None = None  # clock of the GPU's processors in training, median
-    others: tuple[int, ...] = ()  # other programs on the GPU, by their process numbers
+    canary_gpu: Mapping[str, float] = field(default_factory=dict)  # the same during the canaries
+    sm_mhz: int | None = None  # median clock of the GPU's multiprocessors during training
+    others: tuple[int, ...] = ()  # process ids of other programs on the GPU
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON data; what is empty or unknown is left out."""
+        """Return the fields as JSON data, without those that are empty or unknown."""
         return {name: value for name, value in asdict(self).items() if value not in (None, (), {}, 0.0)}
 
     @classmethod
@@ -37,11 +37,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Void:
-    """An attempt at an execution that does not count. Its loss is discarded unread: it must bias nothing."""
+    """A void attempt at an execution. Its loss is discarded unread, so that it cannot bias a decision."""
 
-    reason: str  # what was measured, one line
-    trained: bool  # False: it was seen before anything was trained
-    seconds: float  # wall, canaries included; charged to the budget by the clock, and to no other
+    reason: str  # the measurement, one line
+    trained: bool  # False: the attempt ended before training
+    seconds: float  # wall time, including canaries; charged to the wall time budget only
     at: str  # ISO 8601, UTC
 
     def to_json(self) -> dict[str, Any]:

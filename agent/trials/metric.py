@@ -1,4 +1,4 @@
-"""The number that decides: losses are minimised inside, and shown as the user named them."""
+"""The task's metric: minimised internally as a loss, displayed as the user declared it."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 class Metric:
     """A metric as task.toml declares it."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}  # for agent.task.spec, which reads it strictly
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # agent.task.spec refuses unknown keys
 
     name: str = "val_loss"
     goal: Literal["minimise", "maximise"] = "minimise"

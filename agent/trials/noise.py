@@ -1,6 +1,6 @@
-"""The noise of one run, and the error of a mean of several.
+"""The noise of one run, and the standard error of a mean of several.
 
-The keep rule begins with a guess of the noise and learns it from repeats; comparisons take theirs from the runs alone.
+The keep rule starts with a guess of the noise and updates it with repeats; comparisons use their runs alone.
 """
 
 import math
@@ -8,55 +8,55 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-PRIOR_RUNS = 2.0  # as many repeats is the guess worth
+PRIOR_RUNS = 2.0  # weight of the guess, in repeats
 
 
 @dataclass
 class Noise:
-    """Standard deviation of the loss of one script over training seeds, as far as it is known."""
+    """Standard deviation of the loss of one script over training seeds, as measured so far."""
 
     guess: float
-    n_learned: int = field(default=0, init=False)  # differences that have taught it
-    _squares: float = field(default=0.0, init=False)  # sum of the squares of those
-    _n_again: int = field(default=0, init=False)  # losses of scripts that had one under another seed
-    _differ: bool = field(default=False, init=False)  # whether two seeds have ever given one script two losses
+    n_learned: int = field(default=0, init=False)  # differences that have updated it
+    _squares: float = field(default=0.0, init=False)  # sum of their squares
+    _n_again: int = field(default=0, init=False)  # losses of scripts that had a loss under another seed
+    _differ: bool = field(default=False, init=False)  # whether two seeds have ever given one script different losses
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of one run; includes the guess."""
-        if self.is_hidden:  # the seed changes nothing: that says nothing of another order, or of another start
+        """Standard deviation of one run, from the measurements and the guess."""
+        if self.is_hidden:  # the seed has no effect; data order and initialisation may still add noise
             return self.guess
         return math.sqrt((PRIOR_RUNS * self.guess**2 + self._squares) / (PRIOR_RUNS + self.n_learned))
 
     @property
     def is_hidden(self) -> bool:
-        """Whether scripts have run under several seeds and none gave another loss: then repeats cannot tell noise."""
+        """Whether scripts ran under several seeds and no loss ever differed, so that repeats cannot measure noise."""
         return self._n_again > 0 and not self._differ
 
     def see(self, loss: float, others: Collection[float]) -> None:
-        """Take note of a script's loss under a further seed, and of those that it had under others."""
+        """Record a script's loss under a further seed, given its losses under other seeds."""
         self._n_again += bool(others)
         self._differ = self._differ or any(other != loss for other in others)
 
     def learn(self, square: float) -> None:
-        """Take in one more squared deviation, scaled so that its mean over many is the variance of one run."""
+        """Record one more squared deviation, scaled so that its expectation is the variance of one run."""
         self._squares += square
         self.n_learned += 1
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean of `n` numbers, their standard deviation, and half the width of the 95 % interval of the mean."""
+    """Mean of `n` numbers, their standard deviation, and half the width of the mean's 95 % confidence interval."""
 
     mean: float
     std: float | None  # n - 1 in the denominator; None for a single number
-    half: float | None  # likewise
+    half: float | None  # None for a single number
     n: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Estimate":
         """Return the estimate from at least one number."""
-        from statistics import mean, stdev  # 10 ms, which reading commands do without
+        from statistics import mean, stdev  # takes 10 ms, which commands that only read avoid
 
         if len(values) == 1:
             return cls(values[0], None, None, 1)
@@ -75,40 +75,40 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Reading:
-    """A loss as it may be published."""
+    """A loss for publication."""
 
     mean: float  # minimised
-    error: float | None  # standard error of the mean; None: repeats cannot tell
+    error: float | None  # standard error of the mean; None: repeats cannot measure it
     n_runs: int
-    selected: bool  # the one run that was chosen for being low: it flatters
+    selected: bool  # the only run, which was selected for its low loss: biased downwards
 
 
 class Readings:
-    """The losses of scripts under training seeds, and the noise that they have taught."""
+    """The losses of scripts by training seed, and the noise measured from them."""
 
     def __init__(self) -> None:
         self.noise = Noise(0.0)
-        self.baseline_noise = Noise(0.0)  # taught by the baseline's repeats alone: nobody has written it to deceive
+        self.baseline_noise = Noise(0.0)  # from the baseline's repeats only, which no searched script can forge
         self.n_scripts = 0  # with a loss
         self._losses: dict[int, dict[int, float | None]] = {}  # trial → seed → loss; None: that run failed
 
     def guess(self, sigma: float) -> None:
-        """Take this for the noise of one run, as long as nothing has taught it."""
+        """Set the noise of one run to assume before any measurement."""
         self.noise.guess = self.baseline_noise.guess = sigma
 
     def of(self, trial: int) -> dict[int, float | None]:
-        """Return what the runs of a trial came to by training seed; None for one that failed."""
+        """Return the losses of a trial by training seed; None for a run that failed."""
         return self._losses.get(trial, {})
 
     def losses(self, trial: int) -> dict[int, float]:
-        """Return the losses of a trial by training seed, in the order in which they were read."""
+        """Return the losses of a trial by training seed, in the order in which they were recorded; no failures."""
         return {seed: loss for seed, loss in self.of(trial).items() if loss is not None}
 
     def take(self, trial: int, seed: int, loss: float | None, *, beside: int | None) -> None:
-        """Take in one more loss.
+        """Record one more loss; None if the run failed.
 
         Args:
-            beside: the trial whose losses under the same seeds are taken off first; None: seeds are not paired.
+            beside: the trial whose losses under the same seeds are subtracted first; None: seeds are not paired.
         """
         own = self.losses(trial)
         self._losses.setdefault(trial, {})[seed] = loss
@@ -128,14 +128,14 @@ class Readings:
                 return
         before = mean_of([value - other.get(at, 0.0) for at, value in own.items()])
         difference = loss - other.get(seed, 0.0) - before
-        n_before, runs_each = len(own), 2 if other else 1  # a difference of pairs has twice the variance of a run
+        n_before, runs_each = len(own), 2 if other else 1  # a paired difference has twice the variance of a run
         for noise in taught:
             noise.learn(difference**2 * n_before / (n_before + 1) / runs_each)
 
     def published(self, trial: int, held_out: int) -> Reading:
         """Return a trial's loss over the seeds from `held_out` on, else over all runs but the first.
 
-        The first run of a kept trial was kept for being low. The baseline's was not chosen, and counts.
+        The first run of a kept trial was selected for its low loss. The baseline's was not, so it counts.
         """
         losses = self.losses(trial)
         decided_nothing = [loss for seed, loss in losses.items() if seed >= held_out]
@@ -147,18 +147,18 @@ class Readings:
 
 @dataclass(frozen=True)
 class Lead:
-    """By how much one artifact's loss lies below another's on fresh text, in units of the loss (bits per byte)."""
+    """How far one artifact's loss is below another's on fresh text, in units of the loss (bits per byte)."""
 
-    mean: float  # above 0: it is better
-    error: float  # standard error of sampling the text; the noise of training seeds is not in it
+    mean: float  # above 0: the first one is better
+    error: float  # standard error from sampling the text, without the noise of training seeds
 
     def less(self, other: "Lead") -> "Lead":
-        """Return the difference of two leads that were measured on different text."""
+        """Return this lead minus another one that was measured on different text."""
         return Lead(self.mean - other.mean, math.hypot(self.error, other.error))
 
     @classmethod
     def pooled(cls, leads: Sequence["Lead"]) -> "Lead":
-        """Return the mean of at least one lead, each measured on text of its own."""
+        """Return the mean of at least one lead, each measured on different text."""
         return cls(
             sum(lead.mean for lead in leads) / len(leads), math.hypot(*(lead.error for lead in leads)) / len(leads)
         )
@@ -166,11 +166,11 @@ class Lead:
 
 @cache
 def t_quantile(freedom: int, level: float = 0.95) -> float:
-    """Return the t that a share `level` of Student's distribution lies within, for at least one degree of freedom."""
+    """Return the t for which P(|T| <= t) = `level` under Student's distribution; `freedom` is at least 1."""
     low, high = 0.0, 1.0
     while within(high, freedom) < level:
         high *= 2
-    for _ in range(80):  # until the bounds are neighbours
+    for _ in range(80):  # until the bounds are adjacent floats
         middle = (low + high) / 2
         low, high = (middle, high) if within(middle, freedom) < level else (low, middle)
     return high

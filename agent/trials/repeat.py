@@ -1,4 +1,4 @@
-"""A trial's script once more, under another training seed: a fresh reading of the same code."""
+"""Repeats: further runs of a trial's script under other training seeds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,29 +14,29 @@ from agent.trials.trial import Outcome, Standing
 class Purpose(StrEnum):
     """Why a script is run again."""
 
-    BASELINE = "baseline"  # to learn the noise
-    CHAMPION = "champion"  # to have something to compare a confirmation under the same seed with
-    CONFIRM = "confirm"  # to see whether the incumbent's lead was more than luck
-    FINAL = "final"  # to publish the result, under a seed that decided nothing
-    SLOPE = "slope"  # of an earlier version: with 80 % of the budget, to correct losses; no reading of the script
+    BASELINE = "baseline"  # to measure the noise
+    CHAMPION = "champion"  # to compare with a confirmation under the same seed
+    CONFIRM = "confirm"  # to test whether the incumbent's lead was more than luck
+    FINAL = "final"  # to publish the result, under a held-out seed
+    SLOPE = "slope"  # of an earlier version: 80 % of the budget, to correct losses; its loss does not count
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a confirmation decided."""
+    """The decision of a confirmation."""
 
-    standing: Standing  # confirmed, repeated, provisional (neither for nor against) or rolled_back
-    lead: float | None  # of the incumbent over the champion, in sigmas; None: there is nothing to compare
-    reason: str = ""  # where it was not the lead that decided
+    standing: Standing  # confirmed, repeated, provisional (undecided) or rolled_back
+    lead: float | None  # of the incumbent over the champion, in sigmas; None: nothing could be compared
+    reason: str = ""  # if something other than the lead decided
     n_errors: float | None = None  # on slices: the lead in standard errors
-    bar: float | None = None  # on slices: how many it had to exceed
+    bar: float | None = None  # on slices: the standard errors that the lead had to exceed
 
     def to_json(self) -> dict[str, Any]:
         return {**changed_fields(self), "standing": self.standing.value}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Verdict":
-        """Return the verdict that `to_json` wrote. What earlier versions called confirmed is repeated: no slice was."""
+        """Return the verdict that `to_json` encoded. Earlier versions, without slices, wrote confirmed for repeated."""
         standing = Standing(data["standing"])
         if standing is Standing.CONFIRMED and "n_errors" not in data:
             standing = Standing.REPEATED
@@ -45,19 +45,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Repeat:
-    """One more execution of a trial's script, with its outcome once it has one. It costs budget; it is no trial."""
+    """One more execution of a trial's script, with its outcome once it has one. It costs budget but is not a trial."""
 
     trial: int
-    seed: int  # what the harness gives the script as TRAIN_SEED
+    seed: int  # the script's TRAIN_SEED
     purpose: Purpose
     started_at: str  # ISO 8601, UTC
     outcome: Outcome | None = None
     verdict: Verdict | None = None  # of a confirmation
     finished_at: str | None = None
-    voids: tuple[Void, ...] = ()  # attempts at it that do not count
-    trained: Outcome | None = None  # while it is in flight: it has ended and was scored, and waits for a slice
-    slices: tuple[SliceUse, ...] = ()  # that were opened for it, in that order
-    earlier: tuple[SliceUse, ...] = ()  # that were opened before, to confirm the same trial under other seeds
+    voids: tuple[Void, ...] = ()  # void attempts
+    trained: Outcome | None = None  # while in flight: trained and scored, waiting for a slice
+    slices: tuple[SliceUse, ...] = ()  # opened for this repeat, in order
+    earlier: tuple[SliceUse, ...] = ()  # opened before, to confirm the same trial under other seeds
 
     @property
     def val_loss(self) -> float | None:
@@ -65,7 +65,7 @@ class Repeat:
 
     @property
     def tested_on(self) -> list[SliceUse]:
-        """The slices that a verdict on the trial goes by: its own and earlier ones, those that tell something."""
+        """The slices that decide a verdict on the trial: earlier ones and its own, without burned ones."""
         return [use for use in (*self.earlier, *self.slices) if use.tells]
 
     def finished(self, outcome: Outcome, verdict: Verdict | None, at: str) -> "Repeat":

@@ -1,4 +1,4 @@
-"""The words of a run as data: Proposal, Outcome, Trial. Frozen, with an exact JSON round trip."""
+"""The records of a trial: Proposal, Outcome, Score, Trial. Immutable, with an exact JSON round trip."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from agent.trials.machine_speed import Machine, Void
 
 
 class Status(StrEnum):
-    """What a trial came to: a closed set. There is a loss exactly when it is `ok`."""
+    """How a trial ended. There is a loss if and only if the status is `ok`."""
 
     OK = "ok"
     NO_PROPOSAL = "no_proposal"
@@ -30,27 +30,27 @@ class Status(StrEnum):
 
     @property
     def ran(self) -> bool:
-        """Whether a sandbox was used: only such trials cost training time and are told to a searcher."""
+        """Whether the trial ran in a sandbox: only such trials cost training budget and are reported to a searcher."""
         return self not in (Status.NO_PROPOSAL, Status.INVALID_EDIT, Status.DUPLICATE)
 
 
 class Standing(StrEnum):
-    """What is known of the worth of a trial that has a loss."""
+    """The verdict so far on a trial that has a loss."""
 
-    REVERTED = "reverted"  # no lower than the incumbent
-    PROVISIONAL = "provisional"  # became the incumbent; no fresh run has decided about it
-    CONFIRMED = "confirmed"  # the champion, or on the way to it: a fresh run held its lead on text that no job had seen
-    REPEATED = "repeated"  # likewise, but on the standing split or by the script's own word, where there is no pool
-    ROLLED_BACK = "rolled_back"  # a fresh run did not hold the lead that it was part of
+    REVERTED = "reverted"  # its loss was not below the incumbent's
+    PROVISIONAL = "provisional"  # became the incumbent; no confirmation has decided about it
+    CONFIRMED = "confirmed"  # the champion or an ancestor: a fresh run kept its lead on text that no job had seen
+    REPEATED = "repeated"  # likewise without a pool: on the standing split, or as the script reports
+    ROLLED_BACK = "rolled_back"  # a fresh run did not keep the lead of the incumbent that includes it
 
     @property
     def holds(self) -> bool:
-        """Whether it is the champion's, or that of a trial on the way to it."""
+        """Whether it is the standing of a champion or of a champion's ancestor."""
         return self in (Standing.CONFIRMED, Standing.REPEATED)
 
 
 class Origin(StrEnum):
-    """Who wrote a proposal."""
+    """The author of a proposal."""
 
     BASELINE = "baseline"
     SEARCHER = "searcher"
@@ -59,25 +59,25 @@ class Origin(StrEnum):
     MEND = "mend"
 
 
-# A dict is three times as quick as the enum's own look-up, and a long journal asks tens of thousands of times.
+# A dict is three times as fast as the enum's own look-up, which a long journal needs tens of thousands of times.
 _STATUSES = {status.value: status for status in Status}
 _ORIGINS = {origin.value: origin for origin in Origin}
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What the model calls of one proposal cost, all attempts together."""
+    """The cost of the model calls of one proposal, all attempts together."""
 
     model: str
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
-    dollars: float | None = None  # None: the price is not known
-    retries: int = 0  # failures of the endpoint that passed
+    dollars: float | None = None  # None: the price is unknown
+    retries: int = 0  # transient failures of the endpoint
 
     def plus(self, other: "Usage") -> "Usage":
-        """Return the sum; a known and an unknown price make an unknown one."""
+        """Return the sum; its price is unknown if either price is."""
         known = self.dollars is not None and other.dollars is not None
         return Usage(
             self.model,
@@ -97,21 +97,21 @@ class Proposal:
     origin: Origin
     title: str  # one line
     edit: Edit  # against the parent's script
-    params: Params | None = None  # value of every name of the space in the edited script, where the task has one
-    copied_from: str | None = None  # "incumbent", "searcher" or "trial N": whose values these are, if not new
-    refused: Status | None = None  # why no trial is run: no_proposal, invalid_edit, duplicate, or a failed rehearsal
+    params: Params | None = None  # the edited script's value of every name of the space; None without a space
+    copied_from: str | None = None  # "incumbent", "searcher" or "trial N": the source of the values, if not new
+    refused: Status | None = None  # why no trial runs: no_proposal, invalid_edit, duplicate, or a failed smoke test
     reason: str = ""  # why it was refused, one line
-    fingerprint: str = ""  # of the edited script up to formatting and comments
-    train_seed: int = 0  # what the harness gives the script as TRAIN_SEED
+    fingerprint: str = ""  # of the edited script, without formatting and comments
+    train_seed: int = 0  # the script's TRAIN_SEED
     usage: Usage | None = None
     prompt: str | None = None  # hash of the prompt templates used
-    note: str = ""  # how the edit's blocks were found in the script, where not exactly
-    smoke_seconds: float = 0.0  # of rehearsals, wall; charged to the training budget
-    shown: Params | None = None  # the searcher's own point, where a model decided in its place
-    searcher_state: Mapping[str, Any] | None = None  # in full, at every turn of a model in a hybrid
+    note: str = ""  # how the edit's blocks matched the script, if not exactly
+    smoke_seconds: float = 0.0  # wall time of smoke tests; charged to the training budget
+    shown: Params | None = None  # the searcher's own point, if a model decided in its place
+    searcher_state: Mapping[str, Any] | None = None  # the full state, at every LLM turn of a hybrid
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON data; fields at their default are left out."""
+        """Return the fields as JSON data, without those at their default."""
         data = changed_fields(self)
         data["edit"] = encode(self.edit)
         if self.usage is not None:
@@ -120,7 +120,7 @@ class Proposal:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Proposal":
-        """Return the proposal that `to_json` wrote; TypeError, KeyError or ValueError if it did not."""
+        """Return the proposal that `to_json` encoded. Raises TypeError, KeyError or ValueError for invalid data."""
         fields = dict(data)
         fields["origin"] = _ORIGINS[fields["origin"]]
         fields["edit"] = decode(fields["edit"])
@@ -133,17 +133,17 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Score:
-    """A loss and what stands behind it."""
+    """A loss and the evidence for it."""
 
     val_loss: float | None  # minimised; None: there is no score, and `status` says why
     kind: str  # as a row of agent.task.score_kinds is recorded
     status: Status = Status.OK  # else bad_artifact or rejected_score
     reason: str = ""
-    seconds: float = 0.0  # wall
+    seconds: float = 0.0  # wall time
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    cpu_seconds: Mapping[str, float] = field(default_factory=dict)  # by question: of the job that used most
-    wall_seconds: Mapping[str, float] = field(default_factory=dict)  # by question: of the job that took longest
-    why_no_slices: str = ""  # of a baseline in a run with a pool: why nothing can be confirmed on it all the same
+    cpu_seconds: Mapping[str, float] = field(default_factory=dict)  # by question: the maximum over its jobs
+    wall_seconds: Mapping[str, float] = field(default_factory=dict)  # by question: the maximum over its jobs
+    why_no_slices: str = ""  # of a baseline: why nothing can be confirmed on the run's pool
 
     def to_json(self) -> dict[str, Any]:
         return changed_fields(self)
@@ -155,43 +155,43 @@ class Score:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial came to, as observed and judged by the host."""
+    """The result of a trial, as observed and judged by the host."""
 
     status: Status
-    val_loss: float | None  # minimised, also for a metric to maximise; None exactly when status is not ok
-    kept: bool = False  # whether the incumbent moved
+    val_loss: float | None  # minimised, even if the metric is maximised; None if and only if status is not ok
+    kept: bool = False  # whether the trial became the incumbent
     reason: str = ""  # one line; empty if all went well
     train_seconds: float = 0.0  # charged to the training budget: nominal for a success, measured for a failure
-    wall_seconds: float = 0.0  # of the training job, by the host's clock
-    total_seconds: float = 0.0  # of the whole trial: proposing, attempts that are void, training, scoring, judging
+    wall_seconds: float = 0.0  # of the training job, measured by the host
+    total_seconds: float = 0.0  # wall time of the whole trial: proposing, void attempts, training, scoring, judging
     cpu_seconds: float | None = None  # of the training job
     peak_memory_gb: float | None = None
     peak_vram_gb: float | None = None
     score: Score | None = None
-    reported: Mapping[str, float] = field(default_factory=dict)  # what the script printed: information only
-    sandbox: str = ""  # what it ran in: name and version, or the image's digest
-    # What it may depend on; see agent.execution.environment.
+    reported: Mapping[str, float] = field(default_factory=dict)  # as printed by the script; not trusted
+    sandbox: str = ""  # name and version of the sandbox, or the image's digest
+    # What the result may depend on; see agent.execution.environment.
     conditions: Mapping[str, str] = field(default_factory=dict)
     unenforced: tuple[str, ...] = ()
-    machine: Machine | None = None  # how fast it was; None: the budget is not the clock's, or nothing measured it
-    flags: tuple[str, ...] = ()  # where the script's word and the host's measurement disagree, one line each
-    curve: Curve | None = None  # what it printed while it trained; None: nothing that was looked for
-    condemned: Condemned | None = None  # why it was to be stopped at half of its budget; it ran on unless `pruned`
+    machine: Machine | None = None  # its speed; None: the budget is not seconds, or the speed was not measured
+    flags: tuple[str, ...] = ()  # one line for each disagreement of the script's report with the host's measurement
+    curve: Curve | None = None  # the printed learning curve; None: it printed none, or the task declares none
+    condemned: Condemned | None = None  # the decision to stop it at half of its budget; it ran on unless `pruned`
     stopped_at: float | None = None  # share of its budget at which it was stopped, as reported; None: it was not
 
     def __post_init__(self) -> None:
         if (self.val_loss is None) == (self.status is Status.OK):
-            raise ValueError(f"a loss belongs to status ok and to no other: {self.status}, {self.val_loss}")
+            raise ValueError(f"only status ok has a loss, and it must have one: {self.status}, {self.val_loss}")
 
     @property
     def raw_loss(self) -> float | None:
-        """The loss as it was scored: an earlier version corrected `val_loss` for the machine's speed."""
+        """The loss as scored; an earlier version corrected `val_loss` for the machine's speed."""
         corrected = self.machine is not None and self.machine.raw_loss is not None
         return self.machine.raw_loss if corrected and self.machine is not None else self.val_loss
 
     @property
     def image(self) -> str | None:
-        """Digest of the container image that it ran in; None if it ran in none."""
+        """Digest of the container image that the trial ran in; None without a container."""
         found = re.search(r"image (sha256:[0-9a-f]{64})", self.sandbox)
         return found[1] if found else None
 
@@ -238,7 +238,7 @@ class Trial:
     outcome: Outcome | None = None
     finished_at: str | None = None
     decided: Standing | None = None  # by a repeat: confirmed, repeated or rolled_back
-    voids: tuple[Void, ...] = ()  # attempts at it that do not count
+    voids: tuple[Void, ...] = ()  # void attempts
 
     @property
     def val_loss(self) -> float | None:
@@ -250,12 +250,12 @@ class Trial:
 
     @property
     def kept(self) -> bool:
-        """Whether the incumbent moved when it ended; a repeat may have moved it back since."""
+        """Whether the trial became the incumbent when it finished; a repeat may have rolled it back since."""
         return self.outcome is not None and self.outcome.kept
 
     @property
     def standing(self) -> Standing | None:
-        """What is known of its worth by now; None without a loss. The baseline is the first champion."""
+        """The verdict so far; None without a loss. The baseline is the first champion."""
         outcome = self.outcome
         if self.decided is not None or outcome is None or outcome.val_loss is None:
             return self.decided

@@ -196,10 +196,10 @@ FORGED: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]] = {
         lambda events: next(event for event in events if "verdict" in event)["verdict"].update(standing="rolled_back"),
         "standard errors, 2 needed), and confirmed (",
     ),
-    "a verdict without a slice": (without_slice, "trial 1 was judged on no slice that tells"),
+    "a verdict without a slice": (without_slice, "trial 1 was judged without a scored slice"),
     "a slice without a lead": (
         lambda events: of(events, "slice_scored")["score"]["leads"].clear(),
-        "slice 0 was scored without the leads that decide",
+        "slice 0 was scored without the leads for a decision",
     ),
     "a roll-back for no reason": (
         lambda events: [without_slice(events), no_errors(events)],
@@ -211,7 +211,7 @@ FORGED: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]] = {
     ),
     "a slice that is scored and was not opened": (
         lambda events: events.remove(of(events, "slice_opened")),
-        "slice 0 was scored and not opened: the journal has been edited",
+        "slice 0 was scored but not opened: the journal has been edited",
     ),
     "a slice that the pool has not": (
         lambda events: [of(events, kind, 1).update(number=77) for kind in ("slice_opened", "slice_scored")],

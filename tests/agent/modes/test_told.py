@@ -15,7 +15,9 @@ SIGMAS = st.floats(1e-9, 1e6)
 
 def trial(number: int, loss: float | None, *, kept: bool = False, status: Status = Status.OK) -> Trial:
     score = Score(loss, "predictions", evidence={"examples": 7})
-    reason = "no effect: the incumbent's loss to the last digit" if loss is not None else "the scoring job failed"
+    reason = (
+        "no effect: the loss equals the incumbent's to the last digit" if loss is not None else "the scoring job failed"
+    )
     outcome = Outcome(
         status, loss, kept=kept, reason=reason, score=score, flags=("reported acc 0.51, measured 0.5123",)
     )

@@ -87,8 +87,8 @@ def test_a_roll_back_gives_its_reason() -> None:
     assert words_of(worse).startswith("0.02 ± 0.03 val_bpb worse than the champion")
     gap = Again(1, scored(2.1), Standing.ROLLED_BACK, slices=(opened(3, 1, 0.2),), reason="it leads by too much")
     assert words_of(gap).endswith("slice 3; it leads by too much")
-    seed = Again(1, scored(2.1), Standing.ROLLED_BACK, reason="it takes no notice of its seed")
-    assert words_of(seed) == "it takes no notice of its seed"
+    seed = Again(1, scored(2.1), Standing.ROLLED_BACK, reason="it ignores its seed")
+    assert words_of(seed) == "it ignores its seed"
 
 
 def test_a_burned_slice_names_the_model_without_an_answer() -> None:

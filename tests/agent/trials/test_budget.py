@@ -46,8 +46,8 @@ def test_each_cap_ends_a_run_by_itself() -> None:
     assert ledger.spent(Budget(6, 101, 201)) is None
     assert "5 trials" in (ledger.spent(Budget(trials=5)) or "")
     assert "training" in (ledger.spent(Budget(train_seconds=100)) or "")
-    assert "wall-clock" in (ledger.spent(Budget(wall_seconds=150)) or "")
-    assert ledger.left(Budget(trials=7, wall_seconds=7400)) == "2 trials, 2.0 h by the clock"
+    assert "wall time" in (ledger.spent(Budget(wall_seconds=150)) or "")
+    assert ledger.left(Budget(trials=7, wall_seconds=7400)) == "2 trials, 2.0 h of wall time"
 
 
 def test_durations_are_said_as_people_say_them() -> None:

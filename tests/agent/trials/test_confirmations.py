@@ -147,7 +147,7 @@ def test_a_gain_is_one_over_the_baseline_too(over_champion: float, over_baseline
     found = after(with_champion(5.0), 2, a_slice(over_baseline, over_champion))
     assert found.standing is standing
     is_third = over_champion > 3 and standing is PROVISIONAL
-    assert ("more than the champion did" in found.reason) is is_third
+    assert ("more than the champion's was" in found.reason) is is_third
 
 
 @pytest.mark.parametrize(("over_baseline", "standing"), [(7.8, CONFIRMED), (7.7, PROVISIONAL)])
@@ -251,7 +251,7 @@ def test_another_lead_on_the_standing_split_is_flagged_beyond_chance(
     ("losses", "sigma", "told"),
     [
         ({0: 2.0, 1: 2.011}, 1.0, None),
-        ({0: 2.0, 1: 2.009}, 1.0, "under training seeds 0 and 1 differ by 0.009, and sigma is 1"),
+        ({0: 2.0, 1: 2.009}, 1.0, "under training seeds 0 and 1 differ by only 0.009, and sigma is 1"),
         ({0: 2.0, 1: 2.005, 2: 2.02}, 1.0, None),
         ({0: 2.0}, 1.0, None),
         ({0: 2.0, 3: 2.0}, 0.0, "under training seeds 0 and 3 are the same"),

@@ -127,5 +127,5 @@ def test_a_trial_that_is_built_on_none_before_it_is_refused(parent: int) -> None
     made.add(TrialFinished(0, Outcome(Status.OK, 1.0, kept=True), "t"))
     with pytest.raises(JournalError, match="trial 1 started out of order"):
         made.add(TrialStarted(1, parent, IDEA, "t"))
-    with pytest.raises(JournalError, match="a repeat of trial -1 out of order"):
+    with pytest.raises(JournalError, match="a repeat of trial -1 is out of order"):
         made.add(RepeatStarted(-1, 1, Purpose.CONFIRM, "t"))

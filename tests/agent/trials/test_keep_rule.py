@@ -133,7 +133,7 @@ def test_a_script_that_fixes_its_own_lucky_seed_is_not_confirmed() -> None:
     verdict = again(keeper, 0.9)
     assert verdict is not None
     assert verdict.standing is Standing.ROLLED_BACK
-    assert "takes no notice of its seed" in verdict.reason
+    assert "ignores its seed" in verdict.reason
 
 
 def test_where_no_seed_has_an_effect_an_equal_loss_holds_the_lead() -> None:

@@ -94,14 +94,14 @@ def test_a_script_that_fixes_its_seed_is_rolled_back_and_no_slice_is_opened_for_
 ) -> None:
     came = run_leaking(bench, [Step("ignores_seed", 0.0, BETTER)], tmp_path / "r", 1, forged=False)
     assert (came.standings, came.n_slices) == (["rolled_back"], 0)
-    assert came.reasons == ["its losses under training seeds 0 and 1 are the same: it takes no notice of its seed"]
+    assert came.reasons == ["its losses under training seeds 0 and 1 are the same: it ignores its seed"]
 
 
 def test_a_script_whose_losses_differ_by_far_less_than_the_noise_is_rolled_back(bench: Bench, tmp_path: Path) -> None:
     came = run_leaking(bench, [Step("ignores_seed", 0.31, BETTER)], tmp_path / "r", 1, noise=1e-6)
     assert (came.standings, came.n_slices) == (["rolled_back"], 0)
     assert came.reasons[0].startswith("its losses under training seeds 0 and 1 differ by ")
-    assert came.reasons[0].endswith(": it takes no notice of its seed")
+    assert came.reasons[0].endswith(": it ignores its seed")
 
 
 @pytest.mark.long

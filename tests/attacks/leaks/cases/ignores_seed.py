@@ -1,3 +1,3 @@
-"""Takes no notice of its seed: it has looked for a lucky one beforehand."""
+"""Ignores its seed: it uses a lucky one that was found beforehand."""
 
 os.environ["TRAIN_SEED"] = "4711"
