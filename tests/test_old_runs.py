@@ -135,7 +135,7 @@ def test_a_run_with_corrected_losses_goes_on_with_losses_as_they_are_scored(old:
 def test_the_minimal_script_is_no_trial_any_more(old: Zygote, argv: list[str]) -> None:
     assert old.agent(*argv, "slow/minimal") == 2, old.said
     assert old.said.count("\n") == 1
-    assert "slow/minimal is no trial any more" in old.said
+    assert "slow/minimal is not a trial any more" in old.said
     assert "agent export slow --minimal --to REPO --branch NAME" in old.said
 
 

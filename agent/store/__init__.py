@@ -1,1 +1,1 @@
-"""A run on disk: journal, git, run.json."""
+"""A run on disk: journal, git repository, run.json."""

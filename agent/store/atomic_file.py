@@ -1,4 +1,4 @@
-"""Files that are either there, whole, or not there at all, whenever the machine stops."""
+"""Atomic writes: a file is either complete or absent, whenever the machine stops."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from agent.files import plain_file
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
-    """Make `path` hold `content`, in one step, and wait until it is on the disk."""
+    """Write `content` to `path` in one step, and wait until it is on disk."""
     temporary = plain_file(path.with_name(f"{path.name}.tmp"))
     with temporary.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -18,7 +18,7 @@ def write_durably(path: Path, content: str | bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in `folder` are on the disk: a file's own fsync does not put its name there."""
+    """Wait until the names in `folder` are on disk: the fsync of a file does not include its name."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

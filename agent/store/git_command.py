@@ -1,8 +1,8 @@
-"""Git commands in which nobody's settings have a say: not the user's, and not those of the repository that is read.
+"""Git commands that ignore all settings: the user's, and those of the repository that is read.
 
-A repository of a stranger can name programs in its configuration, attributes and hooks, other repositories in its
-alternates, and other objects in its replace refs. So git never opens it: it opens a folder of ours that has our own
-configuration, and in it links to the objects and refs of the other.
+A stranger's repository can name programs in its configuration, attributes and hooks, other repositories in its
+alternates, and other objects in its replace refs. So git never opens it directly: it opens a temporary folder with our
+own configuration and with links to the repository's objects and refs.
 """
 
 import errno
@@ -17,7 +17,7 @@ from agent.errors import MissingRequirementError, RepoError, UnsafeFileError
 from agent.files import plain_file, plain_folder, read_bytes, refuse_unsafe
 from agent.text import hidden_in
 
-# Neither the user's nor the machine's configuration is read; `cli` has dropped the caller's GIT_* variables.
+# Git reads neither the user's nor the machine's configuration; `cli` has removed the caller's GIT_* variables.
 _NO_CONFIG = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_SYSTEM": "/dev/null",
@@ -47,12 +47,12 @@ CONFIG = """[core]
 [gc]
 \tauto = 0
 """
-_SHARED = ("objects", "refs", "packed-refs", "shallow")  # of a repository: what it holds, and nothing of how to use it
+_SHARED = ("objects", "refs", "packed-refs", "shallow")  # a repository's content, without its settings
 _ALTERNATES = ("objects/info/alternates", "objects/info/http-alternates")
 
 
 class GitError(RepoError):
-    """Git failed. The message is one line; `said` is all that it printed."""
+    """A git command failed. The message is one line; `said` is its whole output."""
 
     def __init__(self, message: str, said: str) -> None:
         super().__init__(message)
@@ -60,18 +60,18 @@ class GitError(RepoError):
 
 
 class GitFolder:
-    """A bare repository, or the folder .git of another one, that git commands see the objects and refs of."""
+    """A bare repository or a .git folder, of which git commands see only objects and refs."""
 
     def __init__(self, path: Path) -> None:
-        """Take the repository at `path`, which is there, with all links resolved."""
+        """`path`: an existing repository; all links in the path are resolved."""
         self.path = path
 
     def run(self, argv: list[str], stdin: bytes = b"", held: int | None = None) -> bytes:
-        """Run git on it, and return what it printed; `held` is a descriptor from `git_locks.turn` that it keeps.
+        """Run git on the repository, and return its output; the process inherits `held`, from `git_locks.turn`.
 
         Raises:
-            UnsafeFileError: there are links, FIFOs or devices in it, or it takes objects from another repository.
-            MissingRequirementError, RepoError: as `run_git` says.
+            UnsafeFileError: it contains links, FIFOs or devices, or takes objects from another repository.
+            MissingRequirementError, RepoError: as for `run_git`.
         """
         view = self._view.name
         try:
@@ -87,7 +87,7 @@ class GitFolder:
 
     @cached_property
     def _view(self) -> "tempfile.TemporaryDirectory[str]":
-        """The folder of ours, removed with this object."""
+        """The temporary folder that git opens; it is removed with this object."""
         for name in ("objects", "refs", "worktrees"):
             refuse_unsafe(self.path / name)
         for name in ("packed-refs", "shallow"):
@@ -95,8 +95,8 @@ class GitFolder:
         for name in _ALTERNATES:
             if (self.path / name).exists():
                 raise UnsafeFileError(
-                    f"{self.path / name} lets this repository take objects from another one, which is not followed; "
-                    "clone it anew without --shared and --reference"
+                    f"{self.path / name} lets this repository take objects from another one, which is not allowed; "
+                    "clone it again without --shared and --reference"
                 )
         view = tempfile.TemporaryDirectory()
         folder = Path(view.name)
@@ -109,7 +109,7 @@ class GitFolder:
 
 
 def _head_of(repo: Path) -> str:
-    """Return what a repository's HEAD says, if that is a branch or a commit; else a branch that there is not."""
+    """Return the content of a repository's HEAD if it is a branch or a commit; else a branch that does not exist."""
     try:
         told = read_bytes(repo / "HEAD", 2**10).decode(errors="replace").strip()
     except FileNotFoundError:
@@ -120,7 +120,7 @@ def _head_of(repo: Path) -> str:
 
 
 def is_branch_name(name: str) -> bool:
-    """Whether git takes a branch of that name, which is also that of a file and of an argument."""
+    """Whether git accepts a name for a branch; the name must also suit a file and an argument."""
     parts = name.split("/")
     is_odd = re.search(r"[\x00-\x20~^:?*\[\\\x7f]|\.\.|@\{", name) or hidden_in(name) or name in ("HEAD", "@")
     return not is_odd and not any(
@@ -129,9 +129,9 @@ def is_branch_name(name: str) -> bool:
 
 
 def folder_of(path: Path) -> Path | None:
-    """Return the repository that a folder is, has or lies in, as git would find it; None if there is none.
+    """Return the repository that a folder is, contains or is inside of, as git would find it; None if there is none.
 
-    Git itself is not asked: it would read the configuration that it finds there.
+    Git itself is not used, since it would read the configuration there.
     """
     for place in (path, *path.parents):
         named = place / ".git"
@@ -142,7 +142,7 @@ def folder_of(path: Path) -> Path | None:
 
 
 def _led_to(named: Path) -> Path | None:
-    """Return the repository that `.git` is or, in a worktree or a submodule, leads to; None if it is neither."""
+    """Return the repository that `.git` is or, in a worktree or a submodule, points to; None if it is neither."""
     if named.is_dir():
         return plain_folder(named)
     if not named.is_file():
@@ -158,17 +158,17 @@ def _led_to(named: Path) -> Path | None:
 def run_git(
     argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None, held: int | None = None
 ) -> bytes:
-    """Run git without the user's settings and hooks, and return what it printed.
+    """Run git without the user's settings and hooks, and return its output.
 
-    A repository named in `argv` is opened with its own configuration: only one that this program or its user made.
+    Git opens a repository named in `argv` with its own configuration, so name only one of this program or its user.
 
     Raises:
         MissingRequirementError: there is no git program.
-        RepoError: it failed; the message has what it said.
+        RepoError: git failed; the message has its output.
     """
     try:
         import git
-    except ImportError as error:  # GitPython says so at import when there is no git program
+    except ImportError as error:  # GitPython raises it at import if there is no git program
         raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
     with tempfile.TemporaryFile() as given:
         given.write(stdin)
@@ -189,7 +189,7 @@ def run_git(
             lines = said.splitlines()
             why = next((line for line in lines if line.startswith("fatal: ")), lines[0])
             command = next(word for word in argv if not word.startswith(("-", "/")) and "=" not in word)
-            remedy = "; make room and go on with `agent resume`" if os.strerror(errno.ENOSPC) in said else ""
+            remedy = "; make room and continue with `agent resume`" if os.strerror(errno.ENOSPC) in said else ""
             raise GitError(f"git {command} failed: {why}{remedy}", said) from error
     assert isinstance(output, bytes)
     return output

@@ -1,4 +1,4 @@
-"""Runs share one repository: their git commands take turns, and what killed ones have left there is removed."""
+"""Locks of the repository that all runs share: git commands take turns, and leftovers of killed ones are removed."""
 
 import fcntl
 import os
@@ -12,9 +12,9 @@ from agent.files import plain_file, read_text
 
 @contextmanager
 def turn(repo: Path) -> Iterator[int]:
-    """Wait until no other process changes `repo`; yield a descriptor to hand to the git command.
+    """Wait until no other process changes `repo`; yield a descriptor that the git command must inherit.
 
-    Who inherits it keeps the turn: a git command that outlives its killed program is waited for.
+    Whichever process has the descriptor holds the lock, so that a git command that outlives its parent keeps it.
     """
     fd = os.open(plain_file(repo.with_name(f"{repo.name}.lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -25,10 +25,10 @@ def turn(repo: Path) -> Iterator[int]:
 
 
 def remove_leftovers(repo: Path, run_id: str, worktree: Path) -> list[Path]:
-    """Remove the lock files and half-made worktrees of commands that were killed; return what was removed.
+    """Remove the lock files and incomplete worktrees of killed commands; return the lock files.
 
-    Call it in one's turn and with the run open: then no command lives that could have made them. The refs and
-    worktrees of other runs are left alone.
+    Call it within `turn` and with the run locked: then no live command can own them. The refs and worktrees of other
+    runs are not touched.
     """
     tags = repo / "refs" / "tags" / run_id
     locks = [
@@ -38,7 +38,7 @@ def remove_leftovers(repo: Path, run_id: str, worktree: Path) -> list[Path]:
     ]
     for folder in registered(repo, worktree):
         if not (folder / "index").exists() or not (folder / "HEAD").exists():
-            shutil.rmtree(folder)  # `git worktree add` had not come to its end
+            shutil.rmtree(folder)  # `git worktree add` did not finish
         else:
             locks += folder.glob("*.lock")
     found = [path for path in locks if path.exists()]
@@ -48,7 +48,7 @@ def remove_leftovers(repo: Path, run_id: str, worktree: Path) -> list[Path]:
 
 
 def registered(repo: Path, worktree: Path) -> list[Path]:
-    """Return the folders in which `repo` keeps what it knows of `worktree`, or of none at all."""
+    """Return the folders in which `repo` registers `worktree`, and those that register no worktree."""
     folders = repo / "worktrees"
     return [
         folder
@@ -58,7 +58,7 @@ def registered(repo: Path, worktree: Path) -> list[Path]:
 
 
 def register(repo: Path, worktree: Path, branch: str) -> None:
-    """Make an empty worktree of `repo` on a branch, as `git worktree add --no-checkout` does. Call it in one's turn."""
+    """Make an empty worktree of `repo` on a branch, as `git worktree add --no-checkout` does. Call it within `turn`."""
     folder, n = repo / "worktrees" / "worktree", 0
     while folder.exists():
         n += 1
@@ -72,7 +72,7 @@ def register(repo: Path, worktree: Path, branch: str) -> None:
 
 
 def is_worktree_of(repo: Path, worktree: Path) -> bool:
-    """Whether `worktree` and `repo` point at each other: not so after one was moved, or copied with the other left."""
+    """Whether `worktree` and `repo` point at each other; not if one was moved, or copied without the other."""
     named = _text(worktree / ".git").removeprefix("gitdir: ")
     return bool(named) and Path(named) in registered(repo, worktree)
 

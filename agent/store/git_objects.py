@@ -1,6 +1,6 @@
-"""What git stores, computed here: the objects of a commit and their hashes, without asking git.
+"""Git objects and their hashes, computed without git.
 
-So a commit that is there costs no process, and one can be checked against the journal without being made.
+So a commit that exists already needs no process, and a commit can be checked against the journal without making it.
 """
 
 import hashlib
@@ -15,16 +15,16 @@ _WHO = f"{AUTHOR[0]} <{AUTHOR[1]}>"
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit to make: the same values always give the same hash."""
+    """A commit; equal values always give the same hash."""
 
-    files: Mapping[str, bytes]  # path within the tree → content
+    files: Mapping[str, bytes]  # path in the tree → content
     message: str
     parent: str | None  # hash
     at: str  # ISO 8601 with a zone
 
     @cached_property
     def objects(self) -> "tuple[GitObject, ...]":
-        """All that git must store for it, each after what it refers to; the commit itself is the last."""
+        """All objects that git must store for the commit, each after those it refers to; the commit itself is last."""
         *below, tree = _tree(self.files)
         seconds = int(datetime.fromisoformat(self.at).timestamp())
         parent = f"parent {self.parent}\n" if self.parent else ""
@@ -34,7 +34,7 @@ class Commit:
 
     @property
     def sha(self) -> str:
-        """Its hash, whether it was made or not."""
+        """The commit's hash, whether it exists or not."""
         return self.objects[-1].sha
 
 
@@ -52,9 +52,9 @@ class GitObject:
 
 
 def _tree(files: Mapping[str, bytes]) -> list[GitObject]:
-    """Return the blobs and trees of a folder, the tree of the folder itself last."""
+    """Return the blobs and trees of a folder; the tree of the folder itself is last."""
     inner: dict[str, dict[str, bytes]] = {}
-    entries: list[tuple[str, str, str]] = []  # sorted as git sorts: folders with a slash behind their name
+    entries: list[tuple[str, str, str]] = []  # git sorts folders with a slash after their name
     objects = []
     for path, data in files.items():
         folder, slash, rest = path.partition("/")

@@ -1,7 +1,7 @@
-"""The git side of a run: one bare repository for all runs, one branch a run, one tagged commit a trial.
+"""The git repository of all runs: bare, with one branch per run and one tagged commit per trial.
 
-Everything here is derived from the journal, so it can be made again after a kill and gives the same hashes. The
-user's git configuration, hooks, signing and identity have no say, and the user's own repository is never touched.
+Everything in it is derived from the journal, so it can be made again after a kill, with the same hashes. The user's
+git configuration, hooks, signing and identity are ignored, and the user's own repository is never touched.
 """
 
 import re
@@ -14,21 +14,21 @@ from agent.store.git_command import CONFIG, GitError, GitFolder, folder_of, run_
 from agent.store.git_locks import is_worktree_of, register, registered, remove_leftovers, turn
 from agent.store.git_objects import Commit
 
-_MOST_BYTES = 2**29  # of the files of one commit together
+_MOST_BYTES = 2**29  # all files of one commit together
 _MOST_FILES = 10_000
 _MOST_MESSAGE = 2**20
 _MOST_REFS = 2**26
 
 
 class TrialRepo:
-    """A bare repository whose branches are ratchets and whose tags are trials."""
+    """A bare repository with a tag for every trial and, for every run, a branch of its kept trials."""
 
     def __init__(self, path: Path) -> None:
-        """Open the repository at `path`, making it if it is not there.
+        """Open the repository at `path`; make it if it does not exist.
 
         Raises:
             MissingRequirementError: there is no git program.
-            RepoError: `path` is something else.
+            RepoError: `path` is not a git repository.
         """
         self.path = path.resolve()
         self._git = GitFolder(self.path)
@@ -40,23 +40,23 @@ class TrialRepo:
 
     @classmethod
     def containing(cls, path: Path) -> "TrialRepo | None":
-        """Return the repository that `path` is or lies in, a clone for instance; None if there is none."""
+        """Return the repository that `path` is or is inside of, e.g. a clone; None if there is none."""
         if not path.is_dir():
             return None
         folder = folder_of(path.resolve())
         return None if folder is None else cls(folder)
 
     def branch(self, run_id: str, remote: str | None = None) -> str | None:
-        """Return the hash that the run's branch points to, here or, in a clone, at the remote; or None."""
+        """Return the hash of the run's branch, here or, in a clone, of the remote; None if there is no such branch."""
         return self._resolve(f"refs/remotes/{remote}/{run_id}" if remote else f"refs/heads/{run_id}")
 
     def tag(self, run_id: str, number: int) -> str | None:
-        """Return the hash of a trial's commit, or None."""
+        """Return the hash of a trial's commit; None if there is none."""
         return self._resolve(_tag(run_id, number))
 
     def tags(self, run_id: str) -> dict[int, str]:
-        """Return the hash of every trial's commit of a run, by trial number."""
-        # Read from the files that git keeps refs in: asking git would take reading commands longer than all the rest.
+        """Return the hashes of all trial commits of a run, by trial number."""
+        # Reads git's own ref files: running git would take longer than the rest of a command that only reads.
         prefix = f"refs/tags/{run_id}/"
         found = {}
         packed = self.path / "packed-refs"
@@ -66,21 +66,21 @@ class TrialRepo:
                 found[int(name.removeprefix(prefix))] = sha
         folder = self.path / prefix
         for path in folder.iterdir() if folder.is_dir() else ():
-            if path.name.isdigit():  # neither a lock file nor the champion
+            if path.name.isdigit():  # not a lock file or the champion
                 found[int(path.name)] = "".join(_ref_lines(path, 200))
         for number, sha in found.items():
             if not re.fullmatch(r"[0-9a-f]{40}", sha):
-                raise RepoError(f"the tag {_tag(run_id, number)} in {self.path} is no commit: restore it from a backup")
+                raise RepoError(f"tag {_tag(run_id, number)} in {self.path} is not a commit: restore it from a backup")
         return found
 
     def baselines(self) -> list[str]:
-        """Return the tags of all trials 0, by which one can tell the runs of a clone."""
+        """Return the tags of all trials 0, which identify the runs in a clone."""
         return self.run(["for-each-ref", "--format=%(refname)", "refs/tags/*/0000"]).split()
 
     def record(self, run_id: str, number: int, commit: Commit, advance: bool) -> str:
-        """Make the commit of a trial and its tag, let the branch follow if `advance`, and return the hash.
+        """Make the commit of a trial and its tag, advance the branch to it if `advance`, and return the hash.
 
-        Both refs move in one transaction. Doing it again changes nothing.
+        Both refs change in one transaction. A second call changes nothing.
         """
         self._store(commit)
         updates = [f"update {_tag(run_id, number)} {commit.sha}"]
@@ -90,14 +90,14 @@ class TrialRepo:
         return commit.sha
 
     def recover(self, run_id: str, worktree: Path) -> list[Path]:
-        """Remove what git commands of this run that were killed have left; return the lock files that were there."""
+        """Remove leftovers of this run's killed git commands; return the lock files among them."""
         with turn(self.path):
             return remove_leftovers(self.path, run_id, worktree)
 
     def point(self, run_id: str, incumbent: int, champion: int) -> None:
         """Move the run's branch to the incumbent's commit and the tag RUN/champion to the champion's.
 
-        As long as nothing is confirmed the champion is trial 0, and there is no such tag.
+        Until a trial is confirmed, the champion is trial 0 and there is no such tag.
         """
         updates = [f"update refs/heads/{run_id} {self.find(_tag(run_id, incumbent))}"]
         if champion != 0:
@@ -105,10 +105,10 @@ class TrialRepo:
         self._change(["update-ref", "--stdin"], "\n".join(["start", *updates, "commit", ""]).encode())
 
     def find(self, revision: str) -> str:
-        """Return the full hash of a commit. Raises RepoError if there is none of that name."""
+        """Return the full hash of the commit that `revision` names. Raises RepoError if there is none."""
         sha = self._resolve(revision)
         if sha is None:
-            raise RepoError(f"no commit {revision!r} in {self.path}; `agent log` lists the trials")
+            raise RepoError(f"there is no commit {revision!r} in {self.path}; `agent log` lists the trials")
         return sha
 
     def read(self, revision: str) -> dict[str, bytes]:
@@ -120,14 +120,14 @@ class TrialRepo:
         if sum(sizes) > _MOST_BYTES or len(entries) > _MOST_FILES:
             raise RepoError(
                 f"commit {sha[:7]} in {self.path} has {len(entries)} files of {sum(sizes) / 2**20:.0f} MiB, "
-                f"which no run commits: at most {_MOST_FILES} and {_MOST_BYTES / 2**20:g} MiB are read"
+                f"more than any run commits: at most {_MOST_FILES} and {_MOST_BYTES / 2**20:g} MiB are read"
             )
         return {
             path: self._git.run(["cat-file", "blob", blob]) for (_, kind, blob, _), path in entries if kind == "blob"
         }
 
     def chain(self, revision: str) -> list[str]:
-        """Return the hashes from the first commit, a baseline, up to `revision`, each the parent of the next."""
+        """Return the hashes from the first commit, a baseline, to `revision`, each the parent of the next."""
         return self.run(["rev-list", "--first-parent", "--reverse", self.find(revision)]).split()
 
     def parents(self, revision: str) -> list[str]:
@@ -135,7 +135,7 @@ class TrialRepo:
         return self.run(["rev-list", "--parents", "-1", self.find(revision)]).split()[1:]
 
     def problems(self) -> list[str]:
-        """Return what git finds wrong with the objects and refs of all runs, one line each."""
+        """Return the faults that git finds in the objects and refs of all runs, one line each."""
         try:
             self.run(["fsck", "--no-dangling", "--no-progress"])
         except GitError as error:
@@ -143,10 +143,10 @@ class TrialRepo:
         return []
 
     def message(self, revision: str) -> str:
-        """Return the message of a commit, trailers included."""
+        """Return the message of a commit, including trailers."""
         sha = self.find(revision)
         if int(self.run(["cat-file", "-s", sha])) > _MOST_MESSAGE:
-            raise RepoError(f"the message of commit {sha[:7]} in {self.path} is longer than any that a run writes")
+            raise RepoError(f"the message of commit {sha[:7]} in {self.path} is longer than any message of a run")
         return self.run(["log", "-1", "--format=%B", sha])
 
     def diff(self, old: str, new: str) -> str:
@@ -154,13 +154,14 @@ class TrialRepo:
         return self.run(["diff", "--no-color", "--no-ext-diff", "--no-textconv", self.find(old), self.find(new)])
 
     def graph(self, run_id: str, n_commits: int) -> str:
-        """Return `git log --graph` of the trials of a run, the newest first."""
+        """Return `git log --graph` of the trials of a run, newest first."""
         shown = [f"--decorate-refs=refs/tags/{run_id}", f"--decorate-refs=refs/heads/{run_id}"]
-        which = [f"--exclude=refs/tags/{run_id}/minimal", f"--glob=refs/tags/{run_id}/*"]  # no trial; until 2026-11-22
+        # RUN/minimal, a tag of versions up to 2026-11-22, is not a trial.
+        which = [f"--exclude=refs/tags/{run_id}/minimal", f"--glob=refs/tags/{run_id}/*"]
         return self.run(["log", "--graph", "--format=%h%d %s", f"-{n_commits}", *shown, *which])
 
     def check_out(self, run_id: str, worktree: Path) -> None:
-        """Make `worktree` show the run's branch as it is now, whatever was there before."""
+        """Check out the run's branch, as it is now, in `worktree`, whatever was there before."""
         with turn(self.path) as held:
             if not is_worktree_of(self.path, worktree):
                 shutil.rmtree(worktree, ignore_errors=True)
@@ -171,7 +172,7 @@ class TrialRepo:
             self._git.run_in(worktree, ["clean", "-ffdxq"], held)
 
     def pack_refs(self) -> None:
-        """Put loose refs into one file, so that thousands of trials stay quick to list."""
+        """Pack loose refs into one file, so that listing thousands of trials stays fast."""
         self._change(["pack-refs", "--all"])
 
     def _found(self) -> None:
@@ -179,7 +180,7 @@ class TrialRepo:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with turn(self.path) as held:
             if self.path.exists():
-                return  # another run was quicker
+                return  # another run made it first
             temporary = self.path.with_name(self.path.name + ".new")
             shutil.rmtree(temporary, ignore_errors=True)
             run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)], held=held)
@@ -187,7 +188,7 @@ class TrialRepo:
             temporary.rename(self.path)
 
     def _store(self, commit: Commit) -> None:
-        """Make the objects of a commit, as far as this process has not."""
+        """Store those objects of a commit that this process has not stored yet."""
         for made in commit.objects:
             if made.sha not in self._written:
                 self._change(["hash-object", "-w", "-t", made.kind, "--stdin"], made.data)
@@ -202,11 +203,11 @@ class TrialRepo:
             return None
 
     def run(self, argv: list[str]) -> str:
-        """Run a git command that only reads, and return what it printed. Raises as `GitFolder.run` does."""
+        """Run a git command that only reads, and return its output. Raises as `GitFolder.run` does."""
         return self._git.run(argv).decode(errors="replace")
 
     def _change(self, argv: list[str], stdin: bytes = b"") -> None:
-        """Run a command that writes, in our turn."""
+        """Run a git command that writes, while holding the lock."""
         with turn(self.path) as held:
             self._git.run(argv, stdin, held)
 

@@ -1,7 +1,7 @@
-"""The one truth of a run: an append-only file of events, written by one process at a time.
+"""The journal of a run, its single source of truth: an append-only file of events, written by one process at a time.
 
-Each line is one JSON object with the key `event`. A line counts once its newline is on the disk. A torn last line
-is what a kill leaves behind and is dropped; a torn line in the middle means that somebody else wrote, and is refused.
+Each line is one JSON object with the key `event`. A line counts once its newline is on disk. A kill can leave a torn
+last line, which is dropped; a torn line elsewhere means that something else wrote to the file, and is refused.
 """
 
 import gc
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic_core import from_json  # twice as quick as json, as exact, and loaded anyway
+from pydantic_core import from_json  # twice as fast as json, as exact, and loaded anyway
 
 from agent.errors import JournalError
 from agent.files import read_bytes
@@ -28,24 +28,24 @@ FORMAT = 1
 
 
 class Journal:
-    """Appends events to a file and makes each durable before it returns."""
+    """Appends events to a file; each one is on disk before `append` returns."""
 
     def __init__(self, path: Path, go_on_with: str = "agent resume") -> None:
-        """Open the file at its end, without what a kill has left of a last line.
+        """Open the file at its end, after removing a torn last line.
 
-        `go_on_with` is the command that continues where the file ends.
+        `go_on_with` is the command, for messages, that continues the run.
         """
         self.path = path
         self._go_on_with = go_on_with
         self.dropped_bytes = _cut_torn_tail(path)
-        # Unbuffered: nothing that failed to reach the disk may linger in memory and come out later.
+        # Unbuffered, so that data of a failed write cannot stay in memory and be written later.
         self._file = path.open("ab", buffering=0)
 
     def append(self, event: Recordable) -> None:
-        """Write one event and wait until it is on the disk.
+        """Write one event and wait until it is on disk.
 
         Raises:
-            JournalError: the disk is full or failing; what was written of the line is taken back.
+            JournalError: the disk is full or failing; a partly written line is removed.
         """
         line = json.dumps(event.to_json(), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         data = memoryview(line.encode() + b"\n")
@@ -55,7 +55,7 @@ class Journal:
                 data = data[self._file.write(data) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            self._file.truncate(end)  # shrinking works on a full disk
+            self._file.truncate(end)  # works on a full disk, too
             raise JournalError(
                 f"cannot write to {self.path}: {error.strerror}; make room and continue with `{self._go_on_with}`"
             ) from error
@@ -65,7 +65,7 @@ class Journal:
 
 
 def read_events(path: Path) -> Iterator[Event | BudgetRaised]:
-    """Yield the events of a journal in order. A torn last line is left out.
+    """Yield the events of a journal in order, without a torn last line.
 
     Raises:
         JournalError: a line other than the last cannot be read; the message has its number.
@@ -74,14 +74,14 @@ def read_events(path: Path) -> Iterator[Event | BudgetRaised]:
 
 
 def read_history(path: Path, before: int | None = None) -> History:
-    """Return the history of a journal, or of what lies before the start of trial `before`.
+    """Return the history of a journal, up to the start of trial `before` if it is given.
 
     Raises:
-        JournalError: it cannot be read, or contradicts itself.
+        JournalError: the journal cannot be read, or contradicts itself.
     """
     history = History([])
     collecting = gc.isenabled()
-    gc.disable()  # thousands of records and not one cycle: the collector would take a fifth of the time
+    gc.disable()  # thousands of records without a cycle: the collector would take a fifth of the time
     try:
         for event in read_events(path):
             if isinstance(event, TrialStarted) and event.number == before:
@@ -91,14 +91,14 @@ def read_history(path: Path, before: int | None = None) -> History:
             else:
                 history.add(event)
     finally:
-        gc.freeze()  # nor does it find any later
+        gc.freeze()  # nor does it have to scan them later
         if collecting:
             gc.enable()
     return history
 
 
 def read_lines(path: Path, decoded: Callable[[dict[str, Any]], _Line]) -> Iterator[_Line]:
-    """Yield what `decoded` makes of each line of such a file, in order. A torn last line is left out.
+    """Yield the result of `decoded` for each line of a file such as a journal, in order, without a torn last line.
 
     Raises:
         JournalError: a line other than the last cannot be read; the message has its number.
@@ -127,12 +127,12 @@ def read_lines(path: Path, decoded: Callable[[dict[str, Any]], _Line]) -> Iterat
 def _unreadable(path: Path, number: int, error: Exception) -> JournalError:
     return JournalError(
         f"{path}, line {number}: not an event ({error}); "
-        "restore the file from a backup, or look at it with `agent log --verify`"
+        "restore the file from a backup, or inspect it with `agent log --verify`"
     )
 
 
 def _cut_torn_tail(path: Path) -> int:
-    """Cut what a kill left of the last line; return the number of bytes dropped."""
+    """Cut a torn last line off; return the number of bytes removed."""
     if not path.exists():
         path.touch()
         sync_folder(path.parent)
@@ -146,7 +146,7 @@ def _cut_torn_tail(path: Path) -> int:
 
 
 def torn_bytes(path: Path) -> int:
-    """Return how many bytes a kill left of the last line."""
+    """Return the length of a torn last line in bytes; 0 if the last line is complete."""
     data = read_bytes(path, _MOST_BYTES)
     end = data.rfind(b"\n") + 1
     if end == len(data) and end > 0:

@@ -1,7 +1,7 @@
-"""Every file name that a run produces, in one place.
+"""All paths of a run's files, in one place.
 
-So this is also where links, FIFOs and devices are refused, whoever reads or writes a file of a run: to take a path from
-here raises UnsafeFileError if there is something at it, or at a folder above it in the run, that no run makes there.
+So links, FIFOs and devices are refused here too, for every reader and writer of a run's files: every path property
+raises UnsafeFileError if the path, or a folder above it in the run, is something that no run makes there.
 """
 
 import os
@@ -14,7 +14,7 @@ from agent.errors import UsageError
 from agent.files import RUNS_MARKER, plain_file, plain_folder
 
 RUN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}"
-"""What the name of a run, which is also that of a folder and of a branch, looks like."""
+"""Pattern of a run's name, which also names a folder and a branch."""
 
 
 @dataclass(frozen=True)
@@ -25,62 +25,62 @@ class TrialPaths:
 
     @property
     def files(self) -> Path:
-        """The exported tree that the sandboxes see."""
+        """The exported files that sandboxes see."""
         return plain_folder(self.root / "files")
 
     @property
     def log(self) -> Path:
-        """What the training job printed, bounded and made inert."""
+        """The output of the training job, limited in size and made safe to print."""
         return plain_file(self.root / "train.log")
 
     @property
     def artifact(self) -> Path:
-        """What the training job left behind. Never loaded by the host."""
+        """The model that the training job saved. The host never loads it."""
         return plain_file(self.root / "artifact")
 
     @property
     def score(self) -> Path:
-        """Evidence of the score."""
+        """The evidence for the score."""
         return plain_folder(self.root / "score")
 
     @property
     def smoke(self) -> "TrialPaths":
-        """The same files of the rehearsal before it."""
+        """The same files for the trial's smoke test."""
         return TrialPaths(plain_folder(self.root / "smoke"))
 
     def repeat(self, seed: int) -> "TrialPaths":
-        """The same files of a run of its script under another training seed."""
+        """The same files for a repeat of the trial under another training seed."""
         return TrialPaths(plain_folder(self.root / f"seed-{seed}"))
 
     @property
     def llm(self) -> Path:
-        """Requests to the model and its replies, one JSON object a line."""
+        """Requests to the model and its replies, one JSON object per line."""
         return plain_file(self.root / "llm.jsonl")
 
 
 @dataclass(frozen=True)
 class AttributionPaths:
-    """The files of one attribution."""
+    """The files of one ablation (`agent attribute`)."""
 
     root: Path
 
     @property
     def readings(self) -> Path:
-        """Every run that was made for it, one JSON object a line."""
+        """The runs of the ablation, one JSON object per line."""
         return plain_file(self.root / "readings.jsonl")
 
     @property
     def minimal(self) -> Path:
-        """The script with only the changes that carry something; missing where it is no smaller, or not as good."""
+        """The script with only the changes that matter; missing if it is not smaller, or not as good."""
         return plain_file(self.root / "minimal.py")
 
     @property
     def patch(self) -> Path:
-        """Its difference to the baseline's script."""
+        """The diff from the baseline's script to the minimal one."""
         return plain_file(self.root / "minimal.patch")
 
     def run(self, script: str, seed: int) -> TrialPaths:
-        """The files of one run of a script, given by its hash, under a training seed."""
+        """The files of one run of a script, identified by its hash, under a training seed."""
         return TrialPaths(plain_folder(self.root / script)).repeat(seed)
 
 
@@ -100,7 +100,7 @@ class RunPaths:
 
     @property
     def comparison(self) -> Path:
-        """In a folder with this there is no run: it says which runs a comparison of that name is made of."""
+        """The list of the runs of a comparison; a folder with this file is a comparison and not a run."""
         return plain_file(self.root / "compare.json")
 
     @property
@@ -113,7 +113,7 @@ class RunPaths:
 
     @property
     def lock_owner(self) -> Path:
-        """Says which process holds the lock."""
+        """The process that holds the lock."""
         return plain_file(self.root / "run.pid")
 
     @property
@@ -122,31 +122,31 @@ class RunPaths:
 
     @property
     def compiled(self) -> Path:
-        """Compiler caches that the baseline's job saved. Never opened by the host."""
+        """Compiler caches that the baseline's job saved. The host never opens them."""
         return plain_file(self.root / "compiled.tar")
 
     @property
     def canary(self) -> Path:
-        """What the canary that measures the machine's speed was last run with, and what it printed."""
+        """Input and output of the last canary, which measures the machine's speed."""
         return plain_folder(self.root / "canary")
 
     @property
     def verified(self) -> Path:
-        """What a slice of unseen text, or else the test split, said of the result, once somebody has asked."""
+        """The scores of the result on a slice of unseen text or on the test split, if `agent best --verify` ran."""
         return plain_file(self.root / "verified.json")
 
     @property
     def unseen(self) -> Path:
-        """Of a comparison: what a slice of unseen text said of the results of its runs."""
+        """For a comparison: the scores of its runs' results on a slice of unseen text."""
         return plain_file(self.root / "unseen.json")
 
     def slice(self, number: int) -> Path:
-        """What models answered on a slice of unseen text, and what their jobs printed."""
+        """The answers of models on a slice of unseen text, and the output of their jobs."""
         return plain_folder(plain_folder(self.root / "slices") / f"{number:03d}")
 
     @property
     def rehearsal(self) -> Path:
-        """What the baseline answered when it was tried whether it answers in rounds."""
+        """The baseline's answers in the test of whether it answers in rounds."""
         return plain_folder(plain_folder(self.root / "slices") / "rehearsal")
 
     @property
@@ -155,20 +155,20 @@ class RunPaths:
 
     @property
     def replays(self) -> Path:
-        """What came of running its trials again; nothing else of the run is touched by that."""
+        """The results of replays of its trials, which change no other file of the run."""
         return plain_folder(self.root / "replays")
 
     def trial(self, number: int) -> TrialPaths:
         return TrialPaths(plain_folder(plain_folder(self.root / "trials") / f"{number:04d}"))
 
     def attribution(self, number: int) -> AttributionPaths:
-        """What came of taking the changes of a trial out one by one."""
+        """The files of the ablation of a trial's changes."""
         return AttributionPaths(plain_folder(plain_folder(self.root / "attribution") / f"{number:04d}"))
 
 
 @dataclass(frozen=True)
 class RunsFolder:
-    """The folder of all runs: a bare repository and one folder a run."""
+    """The folder of all runs: a bare repository and one folder per run."""
 
     root: Path
 
@@ -180,15 +180,15 @@ class RunsFolder:
         return RunPaths(plain_folder(self.root / run_id))
 
     def run_ids(self) -> list[str]:
-        """Return the names of all runs, the oldest first."""
+        """Return the names of all runs, oldest first."""
         return self._named(lambda run: run.run_json)
 
     def comparison_ids(self) -> list[str]:
-        """Return the names of all comparisons, the oldest first."""
+        """Return the names of all comparisons, oldest first."""
         return self._named(lambda run: run.comparison)
 
     def _named(self, file_of: Callable[[RunPaths], Path]) -> list[str]:
-        """Return the folders that have a file, the one whose file is the oldest first."""
+        """Return the names of the folders with a certain file, sorted by the file's age, oldest first."""
         if not self.root.is_dir():
             return []
         files = [file_of(self.run(name)) for name in self._folders()]
@@ -196,16 +196,16 @@ class RunsFolder:
         return [name for _, name in sorted(found)]
 
     def _folders(self) -> list[str]:
-        """Return the names of what is no file in it: of folders, and of links that are yet to be refused."""
+        """Return the names of its folders, and of links, which are refused later."""
         with os.scandir(self.root) as entries:
             found = [(entry.name, entry.is_file(follow_symlinks=False)) for entry in entries]
         return sorted(name for name, is_file in found if not is_file and re.fullmatch(RUN_NAME, name))
 
     def prepare(self) -> None:
-        """Make the folder ours, or check that it is.
+        """Make the folder of runs if it does not exist; else check that it is one.
 
         Raises:
-            UsageError: it is a file, or a folder with things in it that no run made.
+            UsageError: it is a file, or a folder with files that no run made, or it cannot be written to.
         """
         if self.root.exists() and not self.root.is_dir():
             raise UsageError(f"{self.root} is a file; give a folder with --runs DIR")
@@ -222,7 +222,7 @@ class RunsFolder:
                     )
                 (self.root / RUNS_MARKER).write_text("This folder belongs to `agent run`. See docs/format.md.\n")
             if not plain_file(self.root / ".gitignore").exists():
-                # Runs made inside a user's repository must not show up in its `git status`.
+                # Runs inside a user's repository must not appear in its `git status`.
                 (self.root / ".gitignore").write_text("*\n!README.md\n")
         except OSError as error:
             raise UsageError(f"cannot write to {self.root}: {error.strerror}; give another --runs DIR") from error

@@ -1,4 +1,4 @@
-"""results.tsv: the table of a run in the five columns of autoresearch."""
+"""results.tsv: a table of the run's trials in the five columns of autoresearch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -16,28 +16,28 @@ _CRASHES = (
 
 
 def results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> str:
-    """Return the text of results.tsv: autoresearch's five columns. A failed trial has no value: its cell is blank.
+    """Return the text of results.tsv: autoresearch's five columns. A failed trial has a blank value.
 
-    What was rolled back is a discard, so that the lowest loss that was kept is the run's best.
+    A trial that was rolled back counts as a discard, so that the lowest kept loss is the run's best.
     """
     header = f"commit\t{metric.name}\tmemory_gb\tstatus\tdescription\n"
     return header + "".join(_row(trial, metric, hashes[trial.number]) for trial in trials)
 
 
 def earlier_results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> str:
-    """Return the text as earlier versions wrote it: what was rolled back since is a keep in it, too."""
+    """Return the text as earlier versions wrote it, in which a trial that was rolled back counts as a keep."""
     return results_of(metric, [replace(trial, decided=None) for trial in trials], hashes)
 
 
 def write_results(path: Path, metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> None:
-    """Write results.tsv anew."""
+    """Write the whole of results.tsv."""
     temporary = plain_file(path.with_suffix(".tmp"))
     temporary.write_text(results_of(metric, trials, hashes))
     temporary.replace(path)
 
 
 def append_result(path: Path, metric: Metric, trial: Trial, sha: str) -> None:
-    """Add the row of the trial that has just finished."""
+    """Append the row of a finished trial."""
     with path.open("a") as file:
         file.write(_row(trial, metric, sha))
 
@@ -53,5 +53,5 @@ def _row(trial: Trial, metric: Metric, sha: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return text as a cell. From a quotation mark at its start, readers of CSV would take all up to the next one."""
+    """Return text as a cell; quoted if it starts with a quotation mark, else CSV readers would read to the next."""
     return '"' + text.replace('"', '""') + '"' if text.startswith('"') else text

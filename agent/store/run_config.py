@@ -1,4 +1,4 @@
-"""What a run was asked to do: checked once, saved verbatim in run.json, never changed."""
+"""The configuration of a run: validated once, saved verbatim in run.json, never changed."""
 
 import json
 import re
@@ -27,37 +27,37 @@ from agent.trials.keep_rule import (
 )
 
 if TYPE_CHECKING:
-    from agent.task.task import Task  # it brings numpy and pydantic, and reading commands do without
+    from agent.task.task import Task  # imports numpy and pydantic, which commands that only read avoid
 
 
 _PATTERNS = {"run_id": RUN_NAME, "gpus": r"[A-Za-z0-9-]+"}
 
 RETIRED_FIELDS = frozenset({"prompt"})
-"""Fields of run.json and compare.json that an earlier version wrote. They are not read."""
+"""Fields of run.json and compare.json from earlier versions. They are ignored."""
 RETIRED_VALUES: Mapping[tuple[str, str], str] = {
     ("mode", "tpe-4"): "only `python -m benchmarks.autoresearch` has that mode now",
-    ("prompt", "paper"): "there is no such prompt any more",
+    ("prompt", "paper"): "that prompt no longer exists",
 }
-"""Values with which no run can go on any more, by field and value, and why. What has finished is still shown."""
+"""Values with which a run cannot be resumed any more, by field and value, and why. Its results can still be read."""
 
 EARLIER_NAMES: Mapping[str, tuple[str, str]] = {"centaur:echo": ("centaur", "echo")}
 """Modes that run.json of an earlier version, and every commit, name by a mode and a model."""
 
 MOST_BYTES = 2**22
-"""How large run.json, compare.json and the like may be."""
+"""Largest size of run.json, compare.json and the like, in bytes."""
 
 DEFAULT_TRIALS = 100
-"""How many trials a run has when no budget of any kind is given."""
+"""Number of trials of a run without any budget option."""
 
 
 def _within(default: Any, **bounds: float) -> Any:
-    """Return a field of that default whose values are held to bounds in pydantic's words: gt, ge, le."""
+    """Return a field with a default and with bounds, named as in pydantic: gt, ge, le."""
     return field(default=default, metadata=bounds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One search: mode, seed, budget, task, sandbox, model. What a user gives goes through `checked`."""
+    """One search: mode, seed, budget, task, sandbox, model. `checked` validates a user's values."""
 
     run_id: str
     mode: str
@@ -66,61 +66,59 @@ class RunConfig:
     task_name: str
     task_digest: str
     profile: str | None = None
-    of_trial: str | None = None  # the trial, RUN/7, whose script is the baseline instead of the task's own
+    of_trial: str | None = None  # the trial, as RUN/7, whose script is the baseline instead of the task's own
     metric_name: str = "val_loss"
     metric_goal: Literal["minimise", "maximise"] = "minimise"
-    noise_sigma: float | None = None  # what the task knew of its noise when the run began
-    noise_source: str | None = None  # who says so
-    keep: Literal["two-tier", "any", "baseline"] = (
-        "any"  # what moves the incumbent; "baseline": nothing does, the run measures noise
-    )
+    noise_sigma: float | None = None  # the task's noise as known at the start of the run
+    noise_source: str | None = None  # where it is from
+    keep: Literal["two-tier", "any", "baseline"] = "any"  # what moves the incumbent; see agent.trials.keep_rule
     keep_lead: float = _within(3.5, gt=0)  # sigmas
     keep_gain: float = _within(2.0, ge=0)  # sigmas
-    confirm: bool = True  # on slices of unseen text, if the task has any
-    n_slices: int = _within(0, ge=0)  # of the task's pool when the run began; 0: gains are repeated, not confirmed
-    pool: str | None = None  # digest of it
-    rounded: bool = False  # the losses that proposers are told: predictions are compared with labels by the host
+    confirm: bool = True  # gains on slices of unseen text, if the task has any
+    n_slices: int = _within(0, ge=0)  # of the task's pool at the start; 0: gains are repeated, not confirmed
+    pool: str | None = None  # digest of the pool
+    rounded: bool = False  # proposers see rounded losses, because the host compares predictions with labels
     paired: bool = False  # the same seed gives the same loss
-    sigma_share: float = _within(0.01, gt=0)  # of the baseline's loss: sigma, where nothing is known
+    sigma_share: float = _within(0.01, gt=0)  # of the baseline's loss: the guess of sigma if it is unknown
     prune: bool = False  # trials are stopped early; see agent.execution.early_stopping
-    final_runs: int = _within(0, ge=0, le=100)  # of the result under held-out seeds, at the end
-    trials: int | None = _within(None, ge=1)  # in all, the baseline included
-    budget_seconds: float | None = _within(None, gt=0)  # training seconds, as charged
+    final_runs: int = _within(0, ge=0, le=100)  # runs of the result under held-out seeds, at the end
+    trials: int | None = _within(None, ge=1)  # in total, including the baseline
+    budget_seconds: float | None = _within(None, gt=0)  # training budget
     wall_seconds: float | None = _within(None, gt=0)  # everything: proposing, training, scoring
     sandbox: str = "bubblewrap"  # a row of agent.execution.sandboxes
     accept_unenforced: tuple[str, ...] = ()
-    gpus: tuple[str, ...] = ()  # that jobs may have, one each at a time
-    model: str | None = None  # None: the embedded one, where the mode needs a model
+    gpus: tuple[str, ...] = ()  # that jobs may use, one each at a time
+    model: str | None = None  # None: the embedded one, if the mode needs a model
     base_url: str | None = None
-    derived: bool = True  # search through the coordinates that the task derives from its names
-    hints: bool = False  # begin at the values that the task hints at
+    derived: bool = True  # use the task's derived coordinates
+    hints: bool = False  # start at the values of the task's [hints]
     llm_share: float = _within(0.3, ge=0, le=1)  # centaur: share of the trials that the model decides
-    llm_warmup: int = _within(10, ge=0)  # centaur: trials before its first turn
-    llm_every: int | None = _within(None, ge=1)  # centaur: every k-th trial is the model's, not a share
+    llm_warmup: int = _within(10, ge=0)  # centaur: trials before the model's first one
+    llm_every: int | None = _within(None, ge=1)  # centaur: the model decides every k-th trial, instead of a share
     attempts: int = _within(3, ge=1, le=10)  # replies of a model per proposal
     price: tuple[float, float] | None = None  # dollars per million tokens of prompts and of replies; None: unknown
-    price_source: str | None = None  # who says so
-    max_cost: float | None = _within(None, gt=0)  # dollars of all model calls
+    price_source: str | None = None  # where it is from
+    max_cost: float | None = _within(None, gt=0)  # dollars for all model calls
     max_tokens: int | None = _within(None, gt=0)  # of all prompts and replies
-    context_tokens: int = _within(32_768, ge=1024)  # the endpoint's window: prompt and reply together
-    lookahead: int = _within(0, ge=0, le=1)  # code-edit: trials thought of while another one trains
-    record: str | None = None  # file that the model's replies are recorded in, for --model replay:FILE
-    smoke: bool = True  # code-edit: rehearse one step of each edit before its trial
-    smoke_on: Literal["cpu", "gpu"] = "cpu"  # where it is rehearsed; the GPU is for trials unless asked
-    edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: what suits the model
+    context_tokens: int = _within(32_768, ge=1024)  # the endpoint's context window: prompt and reply together
+    lookahead: int = _within(0, ge=0, le=1)  # code-edit: trials proposed while another one trains
+    record: str | None = None  # file to record the model's replies in, for --model replay:FILE
+    smoke: bool = True  # code-edit: run a smoke test, one step, of each edit before its trial
+    smoke_on: Literal["cpu", "gpu"] = "cpu"  # where smoke tests run; by default the GPU is for trials only
+    edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: fits the model
     track: tuple[str, ...] = ()  # trackers that the run is mirrored to: rows of agent.report.trackers.kinds
 
 
 def checked(**values: Any) -> RunConfig:
-    """Return a RunConfig. Raises UsageError naming the option that is wrong."""
-    from pydantic import ConfigDict, ValidationError, create_model  # a tenth of a second, which reading does without
+    """Return a RunConfig of validated values. Raises UsageError with the name of the invalid option."""
+    from pydantic import ConfigDict, ValidationError, create_model  # takes 0.1 s, which commands that only read avoid
 
     for name, pattern in _PATTERNS.items():
         for text in [values[name]] if isinstance(values.get(name), str) else values.get(name, ()):
             if not re.fullmatch(pattern, text):
                 raise UsageError(f"{option_of(name)} {text!r}: it should match {pattern}")
     if isinstance(values.get("run_id"), str) and not is_branch_name(values["run_id"]):
-        raise UsageError(f"--name {values['run_id']!r}: git takes no branch of that name; choose another")
+        raise UsageError(f"--name {values['run_id']!r}: git does not accept it as the name of a branch; choose another")
     typed: dict[str, Any] = {spec.name: _typed(spec) for spec in fields(RunConfig)}
     model = create_model("RunConfig", __config__=ConfigDict(extra="forbid"), **typed)
     try:
@@ -131,25 +129,25 @@ def checked(**values: Any) -> RunConfig:
 
 
 def in_a_name(mode: str) -> str:
-    """Return the mode as the name of a run may hold it: a ":" is no part of a file's or a tag's name."""
+    """Return the mode as a part of a run's name, without ":", which file names and tags cannot have."""
     return mode.replace(":", "-")
 
 
 def option_of(field_name: str) -> str:
-    """Return the option that sets a field, `--max-cost` for instance."""
+    """Return the option that sets a field, such as `--max-cost`."""
     known = {"run_id": "name", "budget_seconds": "budget", "wall_seconds": "wall"}
     return f"--{known.get(field_name, field_name).replace('_', '-')}"
 
 
 def as_given(value: object) -> str:
-    """Return the value of a field as a user would give it; `none` for nothing."""
+    """Return the value of a field as a user would write it; `none` for None."""
     if isinstance(value, list | tuple):
         return ",".join(map(str, value)) or "none"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _typed(spec: Field[Any]) -> tuple[Any, Any]:
-    """Return a field as pydantic defines it: type, and default with bounds."""
+    """Return a field as pydantic defines it: (type, default with bounds)."""
     from pydantic import Field as Checked
 
     bounds: Mapping[str, Any] = spec.metadata
@@ -157,18 +155,18 @@ def _typed(spec: Field[Any]) -> tuple[Any, Any]:
 
 
 def save(path: Path, config: RunConfig, environment: Mapping[str, str]) -> None:
-    """Write run.json; `environment` is what a reader of the run will want to know about the machine."""
+    """Write run.json; `environment` describes the machine, for readers of the run."""
     document = {"format": FORMAT, "config": asdict(config), "environment": dict(environment)}
     write_durably(path, json.dumps(document, indent=2) + "\n")
 
 
 def load(path: Path) -> RunConfig:
-    """Read run.json, which `save` wrote: types are checked, and not values. Raises JournalError if it is not one."""
+    """Return the configuration in run.json; checks types but not values. Raises JournalError if it is invalid."""
     try:
         document = read_json(path, MOST_BYTES)
         if document["format"] != FORMAT:
             raise JournalError(
-                f"{path}: format {document['format']}, and this version reads {FORMAT}: use a newer autocentaur"
+                f"{path} has format {document['format']}, but this version reads {FORMAT}; use a newer autocentaur"
             )
         values: dict[str, Any] = current(document["config"])
         for name, value in values.items():
@@ -177,7 +175,7 @@ def load(path: Path) -> RunConfig:
         config = RunConfig(**values)
         check_types(config)
         if path.parent.name != config.run_id:
-            raise JournalError(f"{path} is of the run {config.run_id!r}: give its folder that name again")
+            raise JournalError(f"{path} belongs to the run {config.run_id!r}; rename its folder to that")
         return config
     except FileNotFoundError as error:
         raise JournalError(f"{path} is missing: this folder is not a run") from error
@@ -195,7 +193,7 @@ def current(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_retired(path: Path) -> None:
-    """Raise UsageError if the configuration in run.json or compare.json has a value that this version cannot run."""
+    """Raise UsageError if the configuration in run.json or compare.json has a value that this version does not run."""
     if told := retired(path):
         raise UsageError(
             f"{path.parent.name} cannot be resumed: it has {told}; "
@@ -204,7 +202,7 @@ def refuse_retired(path: Path) -> None:
 
 
 def retired(path: Path) -> str | None:
-    """Return which value in run.json or compare.json this version cannot run, and why; None: it can run it."""
+    """Return which value in run.json or compare.json this version does not run, and why; None if there is none."""
     values: Mapping[str, Any] = read_json(path, MOST_BYTES)["config"]
     told = (f"{option_of(n)} {v}, and {why}" for (n, v), why in RETIRED_VALUES.items() if values.get(n) == v)
     return next(told, None)
@@ -213,19 +211,19 @@ def retired(path: Path) -> str | None:
 def keep_options(
     task: "Task", rule: str | None, final_runs: int | None, *, n_trials: float, on_gpu: bool
 ) -> dict[str, object]:
-    """Return how a new run of `task` decides, as fields of its RunConfig.
+    """Return the settings of the keep rule of a new run of `task`, as fields of its RunConfig.
 
     Args:
-        rule: what the user asked for; None: what the task says.
-        final_runs: likewise; None: FINAL_RUNS, and none in a run too short for them to be a small part of it.
-        n_trials: that the budget is enough for, about.
-        on_gpu: whether the first guess of the noise is that of a GPU.
+        rule: the user's choice; None: the task's.
+        final_runs: the user's choice; None: FINAL_RUNS, or 0 if the run has fewer than FEWEST_TRIALS trials.
+        n_trials: the approximate number of trials that the budget allows.
+        on_gpu: whether the first guess of the noise is the one for a GPU.
 
     Raises:
         UsageError: there is no such rule.
     """
     if rule not in (None, "two-tier", "any"):
-        raise UsageError(f"--keep {rule}: there is no such rule; there are two-tier and any")
+        raise UsageError(f"--keep {rule}: there is no such rule; choose two-tier or any")
     if final_runs is None:
         final_runs = FINAL_RUNS if n_trials >= FEWEST_TRIALS else 0
     return {
@@ -245,12 +243,12 @@ def with_pool(config: RunConfig, task: "Task", digest: str, n_slices: int) -> Ru
 
 
 def rule_of(config: RunConfig) -> KeepRule:
-    """Return the rule that a run was begun with. One slice is left for the final runs."""
+    """Return the keep rule of a run. One slice is reserved for the final runs."""
     why_no_slices = KeepRule.why_no_slices if config.confirm else "--no-confirm"
     if config.confirm and config.rounded:
         why_no_slices = "the validation examples are too few for slices"
     if config.n_slices == 1 and config.final_runs:
-        why_no_slices = "the pool has one slice only, which is left for the final runs"
+        why_no_slices = "the pool has only one slice, which is reserved for the final runs"
     return KeepRule(
         config.keep,
         lead=config.keep_lead,

@@ -1,4 +1,4 @@
-"""One process at a time writes to a run, and others can see which."""
+"""The lock of a run: only one process writes to the run, and others can see which."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ from sandbox import host_identity
 
 @contextmanager
 def locked(paths: RunPaths) -> Iterator[None]:
-    """Hold the run for this process alone. Raises UsageError with the pid of the process that has it."""
+    """Lock the run for this process. Raises UsageError with the pid of the process that holds the lock."""
     paths.root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(paths.lock)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         pid = _pid(_named(paths.lock_owner)) or "unknown"
-        raise UsageError(f"another process (pid {pid}) has {paths.run_id} open; wait for it, or stop it") from error
+        raise UsageError(f"another process (pid {pid}) is using {paths.run_id}; wait for it, or stop it") from error
     try:
         paths.lock_owner.write_text(f"{host_identity.process_id()}\n")
         yield
@@ -31,7 +31,7 @@ def locked(paths: RunPaths) -> Iterator[None]:
 
 
 def holder(paths: RunPaths) -> int | None:
-    """Return the pid of the process that has the run open; None if there is none. It is not disturbed by this."""
+    """Return the pid of the process that holds the lock; None if there is none. This does not take the lock."""
     name = _named(paths.lock_owner)
     return None if not name or host_identity.is_dead(name) else _pid(name)
 
@@ -44,6 +44,6 @@ def _named(path: Path) -> str:
 
 
 def _pid(name: str) -> int | None:
-    """Return the process number in what `host_identity.process_id` gave."""
+    """Return the pid in a name from `host_identity.process_id`."""
     parts = name.split(".")
     return int(parts[1]) if len(parts) == 3 else None

@@ -18,7 +18,7 @@ from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 
 if TYPE_CHECKING:
-    from agent.task.task import Task  # it brings numpy and pydantic, and reading commands do without
+    from agent.task.task import Task  # imports numpy and pydantic, which commands that only read avoid
 
 
 _FEWEST_SEEDS = 3
@@ -26,7 +26,7 @@ _FEWEST_SEEDS = 3
 
 @dataclass(frozen=True)
 class StoredRun:
-    """Configuration, history and commits of one run. Reading takes no lock: the run may be going on."""
+    """Configuration, history and commits of one run. Reading takes no lock: the run may be in progress."""
 
     runs: RunsFolder
     config: RunConfig
@@ -34,13 +34,13 @@ class StoredRun:
 
     @classmethod
     def find(cls, runs: RunsFolder, name: str | None) -> "StoredRun":
-        """Return the run of that name, or the one begun last. Raises UsageError if there is none."""
+        """Return the run of that name; if None, the one started last. Raises UsageError if there is none."""
         paths = runs.run(run_named(runs, name))
         history = read_history(paths.journal) if paths.journal.exists() else History([])
         return cls(runs, run_config.load(paths.run_json), history)
 
     def again(self) -> "StoredRun":
-        """Return this run as it is by now."""
+        """Return this run, read again from disk."""
         return StoredRun.find(self.runs, self.run_id)
 
     @property
@@ -49,12 +49,12 @@ class StoredRun:
 
     @property
     def label(self) -> str:
-        """Its mode, and whether it knew values to begin at."""
+        """The mode, and whether the run started at hints."""
         return f"{self.config.mode}{with_hints(self.config)}"
 
     @property
     def heading(self) -> str:
-        """Its name, and whether it knew values to begin at: such a result is no other search's."""
+        """The name, with a note if the run used hints: its result does not compare with runs without them."""
         return f"{self.run_id}{with_hints(self.config)}"
 
     @property
@@ -67,12 +67,12 @@ class StoredRun:
 
     @cached_property
     def keeper(self) -> Keeper:
-        """What counts as progress in this run, as far as it has come."""
+        """The keep rule, applied to the run so far."""
         return Keeper(rule_of(self.config), self.history.results)
 
     @property
     def best(self) -> Trial | None:
-        """The trial that stands for the run: the champion, or the incumbent where nothing better is confirmed."""
+        """The result of the run: the champion, or the incumbent if no gain has been confirmed."""
         champion = self.history.champion
         return champion if champion is not None and champion.number != 0 else self.history.incumbent
 
@@ -82,18 +82,18 @@ class StoredRun:
 
     @cached_property
     def hashes(self) -> dict[int, str]:
-        """Hash of every trial's commit, by number."""
+        """Hashes of the trials' commits, by trial number."""
         return self.repo.tags(self.run_id)
 
     def task(self, number: int) -> "Task":
-        """Return the task with a trial's files as they were committed, its script as it ran."""
+        """Return the task with a trial's files as committed, and with the script that ran."""
         from agent.task.task import Task
 
         files = self.repo.read(f"{self.run_id}/{self.trial(number).number:04d}")
         return Task(Path(self.config.task_folder), files, self.config.profile, as_is=True)
 
     def trial(self, number: int) -> Trial:
-        """Return one trial, the one in flight included. Raises UsageError if there is none of that number."""
+        """Return one trial, which may be in flight. Raises UsageError if there is no trial with that number."""
         trials = self.history.trials
         if 0 <= number < len(trials):
             return trials[number]
@@ -103,20 +103,20 @@ class StoredRun:
 
 
 def with_hints(config: RunConfig) -> str:
-    """Return what is said behind the name of a run that began at the task's hints; empty for the others."""
+    """Return the suffix for the name of a run that started at the task's hints; empty for other runs."""
     return " with hints" if config.hints else ""
 
 
 def run_named(runs: RunsFolder, name: str | None) -> str:
-    """Return the name of a run that there is, of the one begun last if None. Raises UsageError if there is none."""
+    """Return the name of an existing run; if None, of the one started last. Raises UsageError if there is none."""
     refuse_minimal(name)
     known = runs.run_ids()
     if not known:
-        raise UsageError(f"there is no run in {runs.root}; start one with `agent run`, or name a folder with --runs")
+        raise UsageError(f"there is no run in {runs.root}; start one with `agent run`, or name its folder with --runs")
     if name is not None and name in runs.comparison_ids():
         raise UsageError(
-            f"{name} is a comparison: `agent compare {name}` shows it, `agent compare --resume {name}` goes on; "
-            f"its runs are called {name}-MODE-sSEED"
+            f"{name} is a comparison: `agent compare {name}` shows it, `agent compare --resume {name}` continues "
+            f"it; its runs are called {name}-MODE-sSEED"
         )
     if name is not None and name not in known:
         raise UsageError(f"there is no run {name!r} in {runs.root}; the last is {known[-1]}")
@@ -124,20 +124,20 @@ def run_named(runs: RunsFolder, name: str | None) -> str:
 
 
 def trial_name(text: str) -> tuple[str | None, int]:
-    """Return the run and the number that `RUN/7`, or `7` for the last run, stands for. Raises UsageError."""
+    """Return (run, number) for `RUN/7`, or (None, number) for `7`, a trial of the last run. Raises UsageError."""
     refuse_minimal(text)
     match = re.fullmatch(r"(?:([A-Za-z0-9][\w.-]*)/)?(\d{1,6})", text)
     if match is None:
-        raise UsageError(f"{text!r} is no trial; write RUN/7, or 7 for trial 7 of the last run")
+        raise UsageError(f"{text!r} is not a trial; write RUN/7, or 7 for trial 7 of the last run")
     return match[1], int(match[2])
 
 
 def refuse_minimal(name: str | None) -> None:
-    """Raise UsageError, with what to use instead, if RUN/minimal is named: earlier versions took it for a trial."""
+    """Raise UsageError, with the replacement, for a name RUN/minimal, which was a trial in earlier versions."""
     run_id, _, last = (name or "").rpartition("/")
     if run_id and last == "minimal":
         raise UsageError(
-            f"{name} is no trial any more: `agent attribute {run_id}` writes minimal.py and minimal.patch, and "
+            f"{name} is not a trial any more: `agent attribute {run_id}` writes minimal.py and minimal.patch, and "
             f"`agent export {run_id} --minimal --to REPO --branch NAME` commits the script"
         )
 
@@ -145,7 +145,7 @@ def refuse_minimal(name: str | None) -> None:
 def best_trial(stored: StoredRun) -> Trial:
     """Return the trial that `agent best` shows. Raises UsageError if there is none with a loss."""
     if stored.best is None:
-        raise UsageError(f"{stored.run_id} has no trial with a loss yet: there is nothing to export")
+        raise UsageError(f"{stored.run_id} has no trial with a loss yet; resume it first")
     return stored.best
 
 
@@ -157,9 +157,9 @@ def ratchet(stored: StoredRun) -> list[str]:
 def measured_sigma(runs: RunsFolder, task_digest: str) -> float | None:
     """Return the standard deviation of the task's baseline over training seeds, in metric units.
 
-    None: no noise run of this very task in `runs` has three losses or more. The last one counts.
+    It is from the last noise run in `runs` of exactly this task with three or more losses; None if there is none.
     """
-    from statistics import stdev  # 10 ms, which reading commands do without
+    from statistics import stdev  # takes 10 ms, which commands that only read avoid
 
     for run_id in reversed(runs.run_ids()):
         paths = runs.run(run_id)
@@ -178,7 +178,7 @@ def measured_sigma(runs: RunsFolder, task_digest: str) -> float | None:
 
 
 def noise_options(runs: RunsFolder, task: "Task") -> dict[str, object]:
-    """Return what is known of the task's noise, and who says so, as fields of a new run's RunConfig."""
+    """Return the task's noise, if known, and its source, as fields of a new run's RunConfig."""
     measured = measured_sigma(runs, task.digest)
     sigma = measured or task.noise.sigma
     source = "`agent noise`" if measured else "[noise] of task.toml"
@@ -186,9 +186,9 @@ def noise_options(runs: RunsFolder, task: "Task") -> dict[str, object]:
 
 
 def load_task(config: RunConfig, runs: RunsFolder) -> "Task":
-    """Return the run's task: its folder as it is now, or a trial's files as they were. Raises TaskError.
+    """Return the run's task: from its folder as it is now, or from the files of the trial that it started from.
 
-    Where it is a trial's, and the folder's pool is of no use to it, `no_pool` of the task says why.
+    In the second case, the task's `no_pool` says why the folder's pool cannot be used, if so. Raises TaskError.
     """
     from agent.task.pool import pool_of_folder
     from agent.task.task import Task

@@ -1,4 +1,4 @@
-"""The commit of a finished trial: its files, and its own facts as trailers. It follows from the journal alone."""
+"""The commit of a finished trial: its files, and its results as trailers; derived from the journal alone."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ def commit_of(
     task: Task,
     model: str | None,
 ) -> Commit:
-    """Return the commit of a finished trial: its files, and its own facts as trailers."""
+    """Return the commit of a finished trial: its files, and its results as trailers."""
     outcome = trial.outcome
     assert outcome is not None
     assert trial.finished_at is not None
@@ -35,7 +35,7 @@ def _message(title: str, why: str, facts: Mapping[str, object]) -> str:
 
 
 def _facts(trial: Trial, *, run_id: str, mode: str, task: Task, model: str | None) -> dict[str, object]:
-    """Return what a commit tells of a trial as trailers; None: nothing to tell."""
+    """Return the trailers of a trial's commit by name; a trailer with None is omitted."""
     outcome = trial.outcome
     assert outcome is not None
     machine = outcome.machine
@@ -46,7 +46,7 @@ def _facts(trial: Trial, *, run_id: str, mode: str, task: Task, model: str | Non
         "Origin": trial.proposal.origin,
         "Copied-From": trial.proposal.copied_from,
         "Status": outcome.status,
-        # A commit is final, and whether a gain holds is known only later: RUN/champion is the tag of what is confirmed.
+        # A commit is final, but confirmation comes later; so only the tag RUN/champion marks a confirmed trial.
         "Kept": "no" if not outcome.kept else "yes" if trial.number == 0 else "provisional",
         "Val-Loss": None if outcome.val_loss is None else repr(outcome.val_loss),
         "Raw-Loss": None if outcome.raw_loss == outcome.val_loss else repr(outcome.raw_loss),

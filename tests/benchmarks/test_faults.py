@@ -27,7 +27,7 @@ def bench(warm: Zygote) -> faults.Bench:
         (faults.missing_worktree, "it goes on"),
         (faults.runs_moved, "it goes on"),
         (faults.git_locks, "which a git command of this run had left when it was killed"),
-        (faults.another_process, "has r open; wait for it, or stop it"),
+        (faults.another_process, "is using r; wait for it, or stop it"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -221,7 +221,7 @@ def test_parameters_are_taken_out_name_by_name(warm: Zygote, tmp_path: Path) -> 
         (["attribute", "r", "--budget", "0"], 2, "is not a duration"),
         (["attribute", "r", "--trials", "0"], 2, "--trials"),
         (["attribute", "r", "--seeds", "0"], 2, "--seeds"),
-        (["show", "r/minimal"], 2, "is no trial any more: `agent attribute r` writes minimal.py"),
+        (["show", "r/minimal"], 2, "is not a trial any more: `agent attribute r` writes minimal.py"),
         (["export", "r", "--minimal"], 2, "--minimal go with --to REPO"),
         (["export", "r", "--minimal", "--to", ".", "--branch", "b"], 2, "has no attribution yet; `agent attribute r`"),
     ],

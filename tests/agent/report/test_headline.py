@@ -189,7 +189,7 @@ def test_a_short_run_is_not_lengthened_by_final_runs(
 
 
 def test_a_rule_that_there_is_not_is_refused(bigram: Task) -> None:
-    with pytest.raises(UsageError, match="two-tier and any"):
+    with pytest.raises(UsageError, match="two-tier or any"):
         keep_options(bigram, "baseline", None, n_trials=8, on_gpu=False)
 
 

@@ -198,7 +198,7 @@ def test_the_size_of_the_pool_counts_what_any_run_has_opened(tmp_path: Path) -> 
     [
         ({"pool": None, "n_slices": 0}, "the task has no pool"),
         ({"pool": None, "n_slices": 0, "confirm": False}, "--no-confirm"),
-        ({"n_slices": 1, "final_runs": 3}, "the pool has one slice only, which is left for the final runs"),
+        ({"n_slices": 1, "final_runs": 3}, "the pool has only one slice, which is reserved for the final runs"),
         ({}, ""),
         ({"keep": "any", "pool": None, "n_slices": 0}, ""),
     ],

@@ -127,7 +127,7 @@ def test_a_later_format_is_refused_by_its_number(agent: Zygote, file: str) -> No
         path.write_text(path.read_text() + '{"event":"trial_cloned","number":2}\n')
     for command in ("resume", "log"):
         assert agent.agent(command, "r") == 1
-        assert ("format 99, and this version reads 1" if file == "run.json" else "line 5: not an event") in agent.said
+        assert ("format 99, but this version reads 1" if file == "run.json" else "line 5: not an event") in agent.said
 
 
 def test_a_name_that_a_kill_left_before_the_run_began_is_free(agent: Zygote) -> None:

@@ -43,7 +43,7 @@ def with_memory(folder: Path, table: str) -> Path:
     ("run", "has"),
     [
         ("tpe4", "--mode tpe-4, and only `python -m benchmarks.autoresearch` has that mode now"),
-        ("paper", "--prompt paper, and there is no such prompt any more"),
+        ("paper", "--prompt paper, and that prompt no longer exists"),
     ],
 )
 def test_a_run_of_a_retired_mode_or_prompt_is_not_gone_on_with(agent: Zygote, run: str, has: str) -> None:

@@ -151,7 +151,7 @@ def test_commits_that_no_run_makes_are_not_read_into_memory(
     hostile: TrialRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.store.git_repo._MOST_BYTES", 10)
-    with pytest.raises(RepoError, match="which no run commits"):
+    with pytest.raises(RepoError, match="more than any run commits"):
         hostile.read("r/0001")
     monkeypatch.setattr("agent.store.git_repo._MOST_MESSAGE", 10)
     with pytest.raises(RepoError, match="longer than any"):
