@@ -59,7 +59,7 @@ OWNERS = {
     },
     "pydantic_core": {"agent/store/journal.py"},
     "yaml": {"agent/task/init/settings_file.py"},
-    "typer": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/cli").glob("*.py")},
+    "typer": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/cli").rglob("*.py")},
     "re2": {"agent/task/curve_format.py"},
     "rich": {"agent/report/live_screen.py", "agent/report/watch.py"},
     "matplotlib": {"agent/report/html/charts.py", "agent/report/html/svg.py"},

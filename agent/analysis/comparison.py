@@ -72,17 +72,17 @@ class Comparison:
         write_durably(path, json.dumps(document, indent=2) + "\n")
 
 
-def begun(runs: RunsFolder, config: RunConfig, modes: str, n_seeds: int) -> Comparison:
+def begun(runs: RunsFolder, config: RunConfig, modes: tuple[str, ...], n_seeds: int) -> Comparison:
     """Return the comparison that is asked for: as it was begun if it was, else a new one.
 
     Args:
         config: what all runs share; its run_id names the comparison.
-        modes: separated by commas.
+        modes: as `checked_modes` returns them.
 
     Raises:
-        UsageError: there is no such mode, or the name is taken by something else.
+        UsageError: the name is taken by something else.
     """
-    asked = Comparison(config.run_id, _checked_modes(modes), n_seeds, config)
+    asked = Comparison(config.run_id, modes, n_seeds, config)
     if asked.name in runs.comparison_ids():
         stored = load(runs, asked.name)
         if differences := stored.differences(asked):
@@ -97,7 +97,12 @@ def begun(runs: RunsFolder, config: RunConfig, modes: str, n_seeds: int) -> Comp
     return asked
 
 
-def _checked_modes(modes: str) -> tuple[str, ...]:
+def checked_modes(modes: str) -> tuple[str, ...]:
+    """Return the modes that a user names, separated by commas.
+
+    Raises:
+        UsageError: there is no such mode, it searches nothing, or it is there twice.
+    """
     names = [name.strip() for name in modes.split(",")]
     for name in names:
         searching_mode(name)

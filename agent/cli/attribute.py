@@ -40,7 +40,10 @@ def attribute(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Take the kept changes of a run's result out one by one, and write the script that is left, minimal.py."""
+    """Find which kept changes carry the gain.
+
+    Takes the kept changes of a run's result out one by one, and writes the script that is left, minimal.py.
+    """
     from agent.analysis.ablation import AblationOptions
     from agent.analysis.ablation import attribute as take_out
     from agent.report.ablation_text import lines, to_json

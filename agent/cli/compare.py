@@ -1,38 +1,21 @@
 """`agent compare`: several modes under several seeds on one task, made in turns, and the tables of what came of it."""
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import (
-    DEFAULT_RUNS,
-    Confirm,
-    Force,
-    Gpus,
-    Json,
-    Profile,
-    Runs,
-    SandboxKind,
-    TaskFolder,
-    Weaker,
-    given,
-    host_of,
-    price_of,
-    print_json,
-    runs_folder,
-    sandbox_settings,
-    settings_of,
-    start_of,
-    where,
-    whole_name,
-)
+from agent.cli.options import given, host_of, print_json, runs_folder, start_of, where
 from agent.cli.report import refuse_other_files, write_report
-from agent.cli.trust import Trusted, begin
+from agent.cli.search_options.configuration import caps_in, configured
+from agent.cli.search_options.definitions import CompareOptions
+from agent.cli.search_options.panels import GroupedCommand, with_options
+from agent.cli.trust import begin
 from agent.errors import AgentError, BudgetSpentError, UsageError
-from agent.execution.sandboxes import DEFAULT_SANDBOX
+from agent.execution.sandboxes import sandbox_named
 from agent.task.score_kinds import is_self_reported
 from agent.text import counted
 from sandbox.errors import SandboxError
@@ -44,116 +27,44 @@ if TYPE_CHECKING:
     from agent.run.open_run import Run
     from agent.store.git_repo import TrialRepo
     from agent.store.paths import RunPaths, RunsFolder
-    from agent.store.run_config import RunConfig
     from agent.task.task import Task
 
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
+@with_options(CompareOptions)
 def compare(
     ctx: typer.Context,
+    options: CompareOptions,
     shown: Annotated[
         str | None, typer.Argument(metavar="[CMP]", help="A comparison to show; the last one if not given.")
     ] = None,
-    *,
-    modes: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Modes to compare; centaur:echo is the control of centaur.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of the search for each mode, from 0 on.")] = 5,
-    trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of each run, the baseline included.")] = None,
-    budget: Annotated[str | None, typer.Option(metavar="24h", help="Training time of each run, as charged.")] = None,
-    wall: Annotated[str | None, typer.Option(metavar="8h", help="Time by the clock that each run may use.")] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="CMP", help="Name of the comparison; its runs are CMP-MODE-sSEED.")
-    ] = None,
-    resume: Annotated[
-        str | None, typer.Option(metavar="CMP", help="Go on with a comparison; its budgets may be raised.")
-    ] = None,
-    minus: Annotated[
-        str | None, typer.Option(metavar="MODE", help="Mode that the others are held against; the first if not given.")
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page about all the runs as well.")
-    ] = None,
-    png: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write its first chart as a picture as well.")
-    ] = None,
-    task: TaskFolder = None,
-    profile: Profile = None,
-    keep: Annotated[
-        str | None, typer.Option(metavar="RULE", help="two-tier: a fresh run decides about a gain; any: nothing does.")
-    ] = None,
-    confirm: Confirm = True,
-    prune: Annotated[
-        bool, typer.Option("--prune/--no-prune", help="Stop trials that diverge, or fall hopelessly behind half-way.")
-    ] = True,
-    final_runs: Annotated[
-        int | None, typer.Option(metavar="N", help="Runs of each result under held-out seeds; 3 from 20 trials on.")
-    ] = None,
-    sandbox: SandboxKind = DEFAULT_SANDBOX,
-    accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
-    gpus: Gpus = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="M", envvar="OPENAI_MODEL", help="Model name of all modes that ask one.")
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", envvar="OPENAI_BASE_URL", help="OpenAI-compatible endpoint.")
-    ] = None,
-    context_tokens: Annotated[int, typer.Option(metavar="N", help="The model's window.")] = 32_768,
-    price: Annotated[
-        str | None, typer.Option(metavar="IN,OUT", help="Dollars per million tokens of prompts and of replies.")
-    ] = None,
-    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="Cap on the model calls of each run.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Cap on the tokens of each run.")] = None,
-    llm_share: Annotated[float, typer.Option(metavar="X", help="centaur: share of trials the model decides.")] = 0.3,
-    llm_warmup: Annotated[int, typer.Option(metavar="N", help="centaur: trials before the model's first turn.")] = 10,
-    derived: Annotated[
-        bool, typer.Option("--derived/--no-derived", help="Search through the coordinates that the task derives.")
-    ] = True,
-    trust: Trusted = False,
-    force: Force = False,
-    runs: Runs = DEFAULT_RUNS,
-    json_: Json = False,
 ) -> None:
-    """Compare modes on a task: --modes begins or goes on, --resume goes on, and without them the tables are shown."""
-    from agent.analysis import comparison as comparisons
-    from agent.modes.registry import refuse_unused_options
-    from agent.trials.budget import seconds
+    """Compare modes under several seeds.
 
-    folder, more = runs_folder(runs), _Written(report, png, force)
-    refuse_other_files(report, png, force=force)
-    caps = {
-        "trials": trials,
-        "budget_seconds": seconds(budget) if budget else None,
-        "wall_seconds": seconds(wall) if wall else None,
-        "max_cost": max_cost,
-        "max_tokens": max_tokens,
-    }
-    if [shown, modes, resume].count(None) < 2:
+    --modes begins a comparison, --resume goes on with one; without them the tables of one are shown.
+    """
+    from agent.analysis import comparison as comparisons
+
+    folder, more = runs_folder(options.runs), _Written(options.report, options.png, options.force)
+    refuse_other_files(options.report, options.png, force=options.force)
+    caps = caps_in(options)
+    if [shown, options.modes, options.resume].count(None) < 2:
         raise UsageError("give one of CMP (to show it), --modes (to begin) and --resume CMP (to go on)")
-    if modes is not None:
-        if trials is None and budget is None and wall is None:
-            raise UsageError("say how much each run may spend: --trials N, --budget 24h or --wall 8h")
-        base = _base(
-            name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-compare",
-            (task, profile, runs), keep, final_runs, confirm=confirm, prune=prune, price=price, trust=trust, **caps,
-            **sandbox_settings(sandbox, accept_unenforced, gpus),
-            model=whole_name(model), base_url=base_url, context_tokens=context_tokens, llm_share=llm_share,
-            llm_warmup=llm_warmup, derived=derived,
-        )  # fmt: skip
-        comparison = comparisons.begun(folder, base, modes, seeds)
-        refuse_unused_options(comparison.modes, given(ctx))
-        _run(comparison, folder, minus, more, json_=json_)
-    elif resume is not None:
-        _run(comparisons.load(folder, resume).raised(caps), folder, minus, more, json_=json_)
-    elif any(value is not None for value in (*caps.values(), name, task, profile)):
+    if options.modes is not None:
+        comparison = _begun(options, options.modes, folder, given(ctx))
+        _run(comparison, folder, options.minus, more, json_=options.json_)
+    elif options.resume is not None:
+        comparison = comparisons.load(folder, options.resume).raised(caps)
+        _run(comparison, folder, options.minus, more, json_=options.json_)
+    elif any(value is not None for value in (*caps.values(), options.name, options.task, options.profile)):
         raise UsageError(
             "say which modes to compare, as in --modes random,tpe,cma-es; --resume CMP with a higher --trials goes on"
         )
     else:
-        _tell(comparisons.load(folder, shown), folder, minus, more, json_=json_)
+        _tell(comparisons.load(folder, shown), folder, options.minus, more, json_=options.json_)
 
 
 class _Written:
@@ -163,38 +74,22 @@ class _Written:
         self.page, self.png, self.force = page, png, force
 
 
-def _base(
-    name: str,
-    start: tuple[Path | None, str | None, Path],
-    keep: str | None,
-    final_runs: int | None,
-    *,
-    prune: bool,
-    price: str | None,
-    trust: bool,
-    **options: Any,
-) -> "RunConfig":
-    """Return what all runs of a comparison share, as the configuration of one."""
-    from agent.store.run_config import checked, keep_options
-    from agent.store.stored_run import noise_options
+def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Mapping[str, Any]) -> "Comparison":
+    """Return the comparison that the options ask for; `written` are those that stand on the command line."""
+    from agent.analysis.comparison import begun, checked_modes
+    from agent.modes.registry import mode_named, refuse_unused_options
 
-    folder, task = start_of(*start, None, option="")
-    begin(task, None, start[2], trusted=trust)
-    once = task.budget.charge_seconds
-    in_time = [cap / once for cap in (options["budget_seconds"], options["wall_seconds"]) if cap and once]
-    n_trials = min((n for n in (options["trials"], *in_time) if n), default=0)
-    dollars, price_source = price_of(price, options["model"], options["base_url"])
-    return checked(
-        run_id=name,
-        mode="random",
-        **settings_of(folder, task),
-        **noise_options(runs_folder(start[2]), task),
-        **keep_options(task, keep, final_runs, n_trials=n_trials, on_gpu=bool(options["gpus"])),
-        prune=prune and task.curve is not None,
-        price=dollars,
-        price_source=price_source,
-        **options,
-    )
+    if options.trials is None and options.budget is None and options.wall is None:
+        raise UsageError("say how much each run may spend: --trials N, --budget 24h or --wall 8h")
+    names = checked_modes(modes)
+    refuse_unused_options(names, written)
+    sandbox_named(options.sandbox)
+    folder, task = start_of(options.task, options.profile, options.runs, None, option="")
+    begin(task, None, options.runs, trusted=options.trust)
+    name = options.name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-compare"
+    asks = any(mode_named(each).needs_model for each in names)
+    base = configured(options, folder, task, run_id=name, mode=names[0], needs_model=asks)
+    return begun(runs, base, names, options.seeds)
 
 
 def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: _Written, *, json_: bool) -> None:

@@ -37,7 +37,10 @@ def prepare(
     ] = False,
     trust: Trusted = False,
 ) -> None:
-    """Prepare the data of a task now, e.g. before going offline; `agent run` does it when it must."""
+    """Prepare the data of a task now.
+
+    For example before going offline: `agent run` prepares what is missing.
+    """
     from agent.task.corpus import prepare_corpus
     from agent.task.pool import find_pool
     from agent.task.pool_making import prepare_pool
@@ -64,7 +67,10 @@ def prepare(
 
 @app.command()
 def doctor(*, task: TaskFolder = None, profile: Profile = None, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Check what this machine can do, and say what to do about the rest."""
+    """Check what this machine can do.
+
+    Names a remedy for everything that is missing.
+    """
     from agent.cli.doctor_checks import Endpoint, examine, rendered
 
     endpoint = Endpoint(

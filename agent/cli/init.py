@@ -38,7 +38,10 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a task.toml that is there.")] = False,
     json_: Json = False,
 ) -> None:
-    """Write a commented task.toml for a training script, which is read and never run; `agent run` takes it as it is."""
+    """Write a task.toml for a training script.
+
+    The script is read and never run. `agent run` takes the commented task.toml as it is.
+    """
     from agent.task.init.advice import checks, guesses
     from agent.task.init.host import Machine
     from agent.task.init.script_report import Wishes, read

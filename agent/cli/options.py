@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from agent.cli.search_options.panels import OUTPUT, SANDBOX, TASK, one_of, option
 from agent.errors import UsageError
 from agent.execution.sandboxes import SANDBOXES, sandbox_named
 from agent.report.trackers.kinds import TRACKERS
@@ -22,30 +23,34 @@ if TYPE_CHECKING:
     from agent.text import Say
 
 
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all runs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+Runs = Annotated[Path, option(OUTPUT, "Folder of all runs.", "--runs", metavar="DIR")]
+Json = Annotated[bool, option(OUTPUT, "Print one JSON document instead.", "--json")]
 RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Name of a run; the last one if not given.")]
 TaskFolder = Annotated[
-    Path | None, typer.Option("--task", metavar="DIR", help="Task folder; the bundled task if not given.")
+    Path | None, option(TASK, "Folder of the task; the bundled task if not given.", "--task", metavar="DIR")
 ]
-Profile = Annotated[str | None, typer.Option("--profile", metavar="P", help="Profile of the task, e.g. cpu or gpu.")]
-NAMES_OF_TRACKERS = " or ".join(TRACKERS)
-NAMES_OF_SANDBOXES = " or ".join(SANDBOXES)
-SandboxKind = Annotated[str, typer.Option("--sandbox", metavar="KIND", help=f"{NAMES_OF_SANDBOXES}.")]
-Weaker = Annotated[
-    list[str],
-    typer.Option("--accept-unenforced", metavar="LIMIT", help="Run although this machine cannot enforce a limit."),
+Profile = Annotated[
+    str | None, option(TASK, "Profile of the task; the task's default if not given.", "--profile", metavar="P")
 ]
-Gpus = Annotated[
-    str | None, typer.Option("--gpus", metavar="0,1", help="GPUs that jobs may have, one each; none if not given.")
-]
-Confirm = Annotated[
-    bool,
-    typer.Option(
-        "--confirm/--no-confirm", help="Confirm gains on text that no job has seen, if the task has a pool of it."
+NAMES_OF_TRACKERS, NAMES_OF_SANDBOXES = one_of(TRACKERS), one_of(SANDBOXES)
+SandboxKind = Annotated[
+    str,
+    option(
+        SANDBOX,
+        f"Where scripts run: {NAMES_OF_SANDBOXES}.",
+        "--sandbox",
+        metavar="KIND",
+        autocompletion=lambda: list(SANDBOXES),
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that this command did not write.")]
+Weaker = Annotated[
+    list[str],
+    option(SANDBOX, "Run although this machine cannot enforce a limit.", "--accept-unenforced", metavar="LIMIT"),
+]
+Gpus = Annotated[
+    str | None, option(SANDBOX, "GPUs that jobs may have, one each; none if not given.", "--gpus", metavar="0,1")
+]
+Force = Annotated[bool, option(OUTPUT, "Replace files that this command did not write.", "--force")]
 DEFAULT_RUNS = Path("runs")
 
 

@@ -101,7 +101,10 @@ def show(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Show one trial, RUN/7 (or 7 of the last run): outcome, evidence, parameters, diff, end of its log."""
+    """Show one trial.
+
+    RUN/7, or 7 of the last run: its outcome, evidence, parameters, diff and the end of its log.
+    """
     from agent.report import json_documents
     from agent.report.slices import published
     from agent.report.trial_details import describe
@@ -119,7 +122,10 @@ def show(
 
 @app.command()
 def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Print what the model is asked for a trial, RUN/8 (or 8 of the last run), past or next."""
+    """Print what the model is asked for a trial.
+
+    RUN/8, or 8 of the last run: a past trial or the next one.
+    """
     from agent.analysis.prompt_preview import asked
 
     stored, number = stored_trial(runs, trial)
@@ -133,7 +139,10 @@ def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> Non
 
 @app.command()
 def space(script: Path, *, json_: Json = False) -> None:
-    """Propose a [space] table for task.toml from a script's ALL_CAPS constants, ready to edit."""
+    """Propose a [space] table for task.toml.
+
+    Reads the script's ALL_CAPS constants. The table is ready to edit.
+    """
     from agent.task.init.suggest_space import proposed_space
 
     try:
@@ -155,7 +164,10 @@ def diff(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Print the difference of a trial's files to its parent's, or to another trial's."""
+    """Print what a trial changed.
+
+    The difference of its files to its parent's, or to another trial's.
+    """
     stored, new, parent = _revision(runs, trial)
     old = parent if other is None else _revision(runs, other)[1]
     patch = stored.repo.diff(old, new)
@@ -176,7 +188,10 @@ def best(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Show the result of a run, confirmed, repeated or neither, and where its script is."""
+    """Show the result of a run.
+
+    Whether it is confirmed, repeated or neither, and where its script is.
+    """
     from agent.report import json_documents, run_summary
     from agent.report.slices import pool_size
     from agent.report.terminal import columns_of, sentences

@@ -30,6 +30,7 @@ from agent.cli.options import (
 )
 from agent.cli.trust import Trusted, agree, refuse_other_interpreter
 from agent.errors import JournalError, NotReplayableError, RepoError, UsageError
+from agent.execution.sandboxes import SANDBOXES, sandbox_named
 from agent.report.trackers.kinds import TRACKERS
 from agent.text import counted
 
@@ -63,7 +64,12 @@ def replay(
     ] = None,
     repo: Repository = None,
     sandbox: Annotated[
-        str | None, typer.Option(metavar="KIND", help=f"{NAMES_OF_SANDBOXES}; as recorded if not given.")
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help=f"Where to run it: {NAMES_OF_SANDBOXES}; as recorded if not given.",
+            autocompletion=lambda: list(SANDBOXES),
+        ),
     ] = None,
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
@@ -71,10 +77,12 @@ def replay(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Run a trial again from its commit, and say whether its result holds: exit 0 yes, 1 no, 4 it cannot run here."""
+    """Run a trial again and compare the result.
+
+    Runs it from its commit. Exit 0: the result holds; 1: it does not; 4: it cannot run here.
+    """
     from agent.analysis.recorded_trial import open_source
     from agent.analysis.replay_verdict import CONFIRMS_NOTHING
-    from agent.execution.sandboxes import sandbox_named
 
     if sandbox is not None:
         sandbox_named(sandbox)
@@ -142,7 +150,10 @@ def export(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Take a run along: bundle, patches, best script and CSV; or its kept commits, as a branch of your repository."""
+    """Export a run to a folder or a branch.
+
+    A folder has a bundle, patches, the best script and a CSV file. A branch of your repository has the kept commits.
+    """
     if to is None and (branch is not None or path is not None or minimal):
         raise UsageError("--branch, --path and --minimal go with --to REPO")
     if to is not None and out is not None:
@@ -217,14 +228,17 @@ def _replayed(
 def track(
     run_name: RunName = None,
     *,
-    to: Annotated[str, typer.Option("--to", metavar="TRACKER", help=f"{NAMES_OF_TRACKERS}.")],
+    to: Annotated[str, typer.Option("--to", metavar="TRACKER", help=f"Where to: {NAMES_OF_TRACKERS}.")],
     uri: Annotated[
         str | None, typer.Option(metavar="URI", help="Where mlflow writes, in place of MLFLOW_TRACKING_URI.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", hidden=True)] = False,
     runs: Runs = DEFAULT_RUNS,
 ) -> None:
-    """Bring a tracker up to a run, going on or ended. Asked again, it adds what is new and nothing twice."""
+    """Bring a tracker up to date with a run.
+
+    The run may be going on. Called again, it adds what is new and nothing twice.
+    """
     from agent.report.trackers import mirror
 
     stored = stored_run(runs, run_name)

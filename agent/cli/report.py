@@ -37,7 +37,10 @@ def report(
     force: Force = False,
     runs: Runs = DEFAULT_RUNS,
 ) -> None:
-    """Write a page about a run, or about several compared: one HTML file that loads nothing."""
+    """Write an HTML page about runs.
+
+    About one run, or about several compared: one file that loads nothing.
+    """
     names = list(dict.fromkeys(each for name in run_names or () for each in _runs_of(runs, name)))
     chosen = names or [stored_run(runs, None).run_id]
     path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")
@@ -110,7 +113,10 @@ def _runs_of(runs: Path, name: str) -> list[str]:
 
 @app.command()
 def watch(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS) -> None:
-    """Follow a run from another terminal, without touching it, until it ends."""
+    """Follow a run from another terminal.
+
+    It does not touch the run, and ends with it.
+    """
     from agent.report.watch import follow
 
     follow(stored_run(runs, run_name))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.options import cache_folder, config_folder, load_task, runs_folder
+from agent.cli.search_options.panels import TASK, option
 from agent.errors import AgentError, TaskError, UsageError
 
 if TYPE_CHECKING:
@@ -23,17 +24,21 @@ app = typer.Typer()
 
 Trusted = Annotated[
     bool,
-    typer.Option(
+    option(
+        TASK,
+        "Agree to what the task runs on this machine outside of the sandbox.",
         "--trust",
         envvar="AUTOCENTAUR_TRUST",
-        help="Agree to what the task runs on this machine outside of the sandbox.",
     ),
 ]
 
 
 @app.command()
 def trust(folder: Path) -> None:
-    """Agree to what a task, a clone or a folder of runs does on this machine outside of the sandbox."""
+    """Agree to what a task does on this machine.
+
+    FOLDER is a task, a clone or a folder of runs. What it runs outside of the sandbox is listed.
+    """
     from agent.task.host_code import host_steps
     from agent.text import inert
 

@@ -87,7 +87,7 @@ def _faults(words: list[str]) -> list[str]:
 
 
 def _faults_of_agent(words: list[str], options: list[str]) -> list[str]:
-    if not words or words[0] in ("--help", "--version"):
+    if not words or words[0] in ("--help", "--version", "--install-completion"):
         return []
     if words[0] not in COMMANDS:
         return [f"there is no `agent {words[0]}`"]
@@ -139,7 +139,10 @@ _FAULTS: dict[str, Callable[[list[str], list[str]], list[str]]] = {
 
 
 def _options(command: Any) -> set[str]:
-    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {
+        "-h",
+        "--help",
+    }
 
 
 def _missing(options: list[str], sources: Iterable[Path]) -> list[str]:

@@ -1,0 +1,81 @@
+"""From the options of a search to the RunConfig that is saved with the run."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.cli.options import full_name, price_of, runs_folder, sandbox_settings, settings_of, whole_name
+
+if TYPE_CHECKING:
+    from agent.cli.search_options.definitions import SearchOptions
+    from agent.store.run_config import RunConfig
+    from agent.task.task import Task
+
+
+def caps_of(
+    trials: int | None, budget: str | None, wall: str | None, max_cost: float | None, max_tokens: int | None
+) -> dict[str, float | None]:
+    """Return what a user allows a run to spend, by field of RunConfig. Raises UsageError for what is no duration."""
+    from agent.trials.budget import seconds
+
+    return {
+        "trials": trials,
+        "budget_seconds": seconds(budget) if budget else None,
+        "wall_seconds": seconds(wall) if wall else None,
+        "max_cost": max_cost,
+        "max_tokens": max_tokens,
+    }
+
+
+def caps_in(options: "SearchOptions") -> dict[str, float | None]:
+    """Return what the options of a search allow a run to spend, as `caps_of` does."""
+    return caps_of(options.trials, options.budget, options.wall, options.max_cost, options.max_tokens)
+
+
+def configured(
+    options: "SearchOptions", folder: Path, task: "Task", *, run_id: str, mode: str, needs_model: bool
+) -> "RunConfig":
+    """Return the configuration of a new run, or what all runs of a comparison share.
+
+    Args:
+        folder: of the task; task: as it will run, with the script of a trial if the run begins with one.
+        run_id: of the run or of the comparison.
+        mode: of the run; of a comparison, any of its modes.
+        needs_model: whether a model will be asked; if not, none is named in the configuration.
+
+    Raises:
+        UsageError: an option has a value that it cannot have.
+    """
+    from agent.store.run_config import RunConfig, checked, keep_options
+    from agent.store.stored_run import noise_options
+
+    caps = caps_in(options)
+    once = task.budget.charge_seconds
+    in_time = [cap / once for cap in (caps["budget_seconds"], caps["wall_seconds"]) if cap and once]
+    n_trials = min((n for n in (options.trials, *in_time) if n), default=0)
+    taken = {spec.name for spec in fields(RunConfig)} & {spec.name for spec in fields(options)}
+    values: dict[str, Any] = {name: getattr(options, name) for name in taken}
+    model: dict[str, Any] = {"model": None, "base_url": None, "price": None, "price_source": None}
+    if needs_model:
+        price, source = price_of(options.price, options.model, options.base_url)
+        model |= {"model": whole_name(options.model), "base_url": options.base_url}
+        model |= {"price": price, "price_source": source}
+    if values.get("record") is not None:
+        values["record"] = str(values["record"].resolve())
+    if "track" in values:
+        values["track"] = tuple(dict.fromkeys(values["track"]))
+    return checked(
+        **{
+            **values,
+            **caps,
+            **settings_of(folder, task),
+            **noise_options(runs_folder(options.runs), task),
+            **keep_options(task, options.keep, options.final_runs, n_trials=n_trials, on_gpu=options.gpus is not None),
+            **sandbox_settings(options.sandbox, options.accept_unenforced, options.gpus),
+            **model,
+            "prune": options.prune and task.curve is not None,
+            "of_trial": full_name(options.runs, getattr(options, "from_", None)),
+            "run_id": run_id,
+            "mode": mode,
+        }
+    )
