@@ -1,24 +1,28 @@
 """The loop's own time per trial, beside a job that does nothing: `python -m benchmarks.overhead`.
 
 Measured at 10, 1,000 and 10,000 past trials: building the context, journal, export, git, table. Also `agent --help`,
-`agent log` of 10,000 trials, and a sandboxed `true` beside a bare one. Medians; the machine's load is printed.
+`agent log` of 10,000 trials, and a sandboxed `true` beside a bare one. Then whole trials of a small task, with their
+scoring jobs from the copy in memory and from the disk, alternating. Medians; the machine's load is printed.
 """
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Params
-from agent.execution.executor import Executor
+from agent.execution.executor import Attempt, Executor
 from agent.execution.scoring.scorer import Artifact
+from agent.execution.task_data import scorer_of
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
@@ -26,10 +30,11 @@ from agent.run.policy import Policy
 from agent.run.records import Records
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal, read_history
-from agent.store.paths import RunsFolder
+from agent.store.paths import RunsFolder, TrialPaths
 from agent.store.results_tsv import write_results
 from agent.store.run_config import checked, save
 from agent.store.trial_commit import commit_of
+from agent.task.corpus import prepare_corpus
 from agent.task.task import Task
 from agent.trials.budget import Budget
 from agent.trials.confirmations import SliceUse
@@ -39,7 +44,7 @@ from agent.trials.machine_speed import Void
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Outcome, Proposal, Score, Status, Trial
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
-from sandbox.job import Execution, Job, Limits, StoppedBy
+from sandbox.job import Execution, Job, Limits, Sandbox, StoppedBy
 
 BIGRAM = Path(__file__).parents[1] / "tests" / "tasks" / "bigram"
 AT = "2026-11-22T10:00:00+00:00"
@@ -54,6 +59,19 @@ class NoJob:
         assert job.output is not None
         job.output.write_bytes(b"a model")
         return Execution(0, StoppedBy.ITSELF, 0.0, 0.0, 0.1, 7, False)
+
+    def close(self) -> None:
+        pass
+
+
+class FromDisk:
+    """A sandbox whose scoring jobs run from the disk like all others, which is what a machine without room does."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def run(self, job: Job) -> Execution:
+        return self._sandbox.run(replace(job, apart=False))
 
     def close(self) -> None:
         pass
@@ -154,6 +172,35 @@ def loop_seconds(runs: RunsFolder, task: Task, n_more: int) -> list[float]:
     return [after - before for before, after in pairwise(marks)]
 
 
+def trial_seconds(task: Task, root: Path, n: int) -> dict[str, list[tuple[float, float]]]:
+    """Return wall seconds, and this program's CPU seconds, of whole trials scored from "memory" and "disk" in turns.
+
+    There are `n` + 1 of each kind; the first from memory also makes the copy.
+    """
+    corpus = prepare_corpus(task, root / "cache")
+    found: dict[str, list[tuple[float, float]]] = {"memory": [], "disk": []}
+    sandbox = BubblewrapSandbox()
+    try:
+        for number in range(n + 1):
+            for kind, box in (("memory", sandbox), ("disk", FromDisk(sandbox))):
+                executor = Executor(task, corpus, box, scorer_of(task, corpus, box), {}, root / "compiled.tar", {})
+                paths = TrialPaths(root / f"{kind}-{number}")
+                began, used = time.monotonic(), _cpu_seconds()
+                attempt = Attempt(task.source, paths, label=kind, number=number, train_seed=0, baseline=None)
+                outcome = executor.run(attempt)
+                found[kind].append((time.monotonic() - began, _cpu_seconds() - used))
+                assert outcome.status is Status.OK, outcome
+    finally:
+        sandbox.close()
+    return found
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of what it has waited for: not of jobs, whose parent is elsewhere."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
 def seconds(act: Callable[[], object], n: int) -> list[float]:
     """Return the seconds of each of `n` calls, after one that does not count."""
     act()
@@ -201,6 +248,12 @@ def main() -> None:
         bare = seconds(lambda: subprocess.run(["true"], check=True), 20)
         shown("true, bare", bare, "")
         shown("true, in bubblewrap", boxed, "150 more than bare")
+        found = trial_seconds(Task.load(BIGRAM.with_name("bigram_plain")), Path(scratch) / "whole", n)
+        for kind, both in found.items():
+            for what, of_each in zip(("wall", "CPU of this program"), zip(*both[1:], strict=True), strict=True):
+                shown(f"a whole small trial, scored from {kind}: {what}", list(of_each), "")
+        first, cpu = found["memory"][0]
+        print(f"{'the first one from memory, with the copy':44} {first * 1e3:15.1f}   of it CPU {cpu * 1e3:.1f}")
 
 
 if __name__ == "__main__":
