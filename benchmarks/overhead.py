@@ -248,11 +248,11 @@ def main() -> None:
         bare = seconds(lambda: subprocess.run(["true"], check=True), 20)
         shown("true, bare", bare, "")
         shown("true, in bubblewrap", boxed, "150 more than bare")
-        found = trial_seconds(Task.load(BIGRAM.with_name("bigram_plain")), Path(scratch) / "whole", n)
-        for kind, both in found.items():
+        of_trials = trial_seconds(Task.load(BIGRAM.with_name("bigram_plain")), Path(scratch) / "whole", n)
+        for kind, both in of_trials.items():
             for what, of_each in zip(("wall", "CPU of this program"), zip(*both[1:], strict=True), strict=True):
                 shown(f"a whole small trial, scored from {kind}: {what}", list(of_each), "")
-        first, cpu = found["memory"][0]
+        first, cpu = of_trials["memory"][0]
         print(f"{'the first one from memory, with the copy':44} {first * 1e3:15.1f}   of it CPU {cpu * 1e3:.1f}")
 
 

@@ -13,7 +13,7 @@ from agent.errors import BudgetSpentError
 from agent.execution.executor import Attempt, Executor, Unseen
 from agent.execution.host import Clock, Host, utc_now
 from agent.execution.speed.guard import with_speed_check
-from agent.run.opening import open_executor
+from agent.run.resume import open_executor
 from agent.store.atomic_file import write_durably
 from agent.store.git_objects import Commit
 from agent.store.git_repo import TrialRepo

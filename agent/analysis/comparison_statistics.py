@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.analysis.comparison import Comparison
-from agent.llm.spending_cap import Caps
 from agent.run.ending import Ending, for_trials, stop_reason
 from agent.run.resume import with_raises
-from agent.store.run_config import RunConfig
+from agent.store.run_config import RunConfig, budget_of
 from agent.store.stored_run import StoredRun
 from agent.text import counted
 from agent.trials.best_so_far import Cost, as_charged, best_so_far, by_the_clock
-from agent.trials.budget import Budget, Ledger, duration
-from agent.trials.keep_rule import HELD_OUT_SEED, closing_runs
+from agent.trials.budget import Ledger, duration
+from agent.trials.keep_rule import HELD_OUT_SEED
 from agent.trials.noise import Estimate
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Status, Trial, Usage
@@ -173,9 +172,8 @@ def _state(stored: StoredRun, config: RunConfig) -> State:
     given_up = stop_reason(history.trials)
     if given_up is not None and given_up.ending is Ending.BASELINE_FAILED:
         return State.BASELINE_FAILED
-    caps = Caps(config.max_tokens, config.max_cost)
-    budget = Budget(config.trials, config.budget_seconds, config.wall_seconds, caps)
-    if ledger.spent(for_trials(budget, closing_runs(stored.keeper.rule, config.final_runs), history.trials)) is None:
+    budget = budget_of(config)
+    if ledger.spent(for_trials(budget, stored.keeper.rule, config.final_runs, history.trials)) is None:
         return State.GOING_ON if given_up is None else State.STUCK
     in_flight = history.pending is not None or history.repeating is not None
     due = stored.keeper.wants() if ledger.spent(budget.of_time) is None else None

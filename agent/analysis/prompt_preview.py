@@ -12,10 +12,10 @@ from agent.modes.registry import build_proposer
 from agent.modes.told import followed
 from agent.run.resume import at_trial
 from agent.store.journal import read_history
-from agent.store.run_config import caps_of, retired, rule_of
+from agent.store.run_config import budget_of, retired, rule_of
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
-from agent.trials.budget import Budget, Ledger
+from agent.trials.budget import Ledger
 
 
 class _OverheardError(Exception):
@@ -63,7 +63,6 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
     assert incumbent is not None, "a run without a baseline asks nothing"
     _, told = followed(rule_of(config), before.results, is_rounded=config.rounded)
     config = at_trial(config, stored.history, number)
-    caps = caps_of(config)
     context = Context(
         number=number,
         source=stored.repo.read(f"{stored.run_id}/{incumbent.number:04d}")[task.script].decode(),
@@ -71,9 +70,7 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
         incumbent=told.trial(incumbent),
         trials=tuple(told.trial(trial) for trial in trials),
         space=searched(config, task),
-        budget_left=Ledger.of(before.results).left(
-            Budget(config.trials, config.budget_seconds, config.wall_seconds, caps)
-        ),
+        budget_left=Ledger.of(before.results).left(budget_of(config)),
     )
     model = _Overheard(context_tokens_of(config, api_key))
     try:

@@ -3,22 +3,22 @@
 It sees what a training job sees and nothing of the validation data, so its traceback may go back to the model.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from agent.execution.compile_cache import warmed
+from agent.execution.executor import Executor
 from agent.execution.judge import failure, saved_nothing
 from agent.execution.scoring.scoring_job import scoring_job
 from agent.execution.training_job import export, training_job
 from agent.store.paths import RunPaths, TrialPaths
 from agent.task.corpus import Corpus
-from agent.task.task import Task
 from agent.text import Say, read_tail
 from agent.trials.trial import Status
-from sandbox.job import Execution, Job, Sandbox, StoppedBy
+from sandbox.job import Execution, Job, StoppedBy
 
 ALLOWED_FACTOR = 1.5
 """A rehearsal may use this many times the CPU seconds of the baseline's own; past that it says nothing."""
@@ -44,23 +44,13 @@ Rehearse = Callable[[str, int], Rehearsal]  # of a source, for the trial of that
 class Smoke:
     """Rehearses scripts of one run. The baseline's own rehearsal comes first: it sets the limit for the others."""
 
-    def __init__(
-        self,
-        task: Task,
-        corpus: Corpus | None,
-        sandbox: Sandbox,
-        paths: RunPaths,
-        *,
-        passed_on: Mapping[str, str],
-        say: Say,
-        on_gpu: bool = False,
-    ) -> None:
+    def __init__(self, executor: Executor, paths: RunPaths, *, say: Say, on_gpu: bool = False) -> None:
         """`on_gpu`: rehearse where trials train, and wait for them; without that, on the CPU beside them."""
         self._on_gpu = on_gpu
-        self._passed_on = passed_on
-        self._task = task
-        self._corpus = corpus
-        self._sandbox = sandbox
+        self._passed_on = executor.passed_on
+        self._task = executor.task
+        self._corpus = executor.corpus
+        self._sandbox = executor.sandbox
         self._paths = paths
         self._say = say
         self._allowed_cpu_seconds: float | None = None  # None: the baseline was not rehearsed yet

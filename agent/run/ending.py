@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.trials.budget import Budget
+from agent.trials.keep_rule import KeepRule, closing_runs
 from agent.trials.trial import Trial
 
 MAX_IDLE_PROPOSALS = 20
@@ -42,8 +43,9 @@ def stop_reason(trials: Sequence[Trial]) -> End | None:
     return None
 
 
-def for_trials(budget: Budget, n_closing: int, trials: Sequence[Trial]) -> Budget:
+def for_trials(budget: Budget, rule: KeepRule, final_runs: int, trials: Sequence[Trial]) -> Budget:
     """Return the budget less what the repeats after the search may take, each as much as the baseline did."""
+    n_closing = closing_runs(rule, final_runs)
     once = trials[0].outcome if trials else None
     if not n_closing or once is None:
         return budget

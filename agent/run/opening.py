@@ -34,12 +34,12 @@ from agent.store import run_config
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunPaths, RunsFolder
-from agent.store.run_config import RunConfig, caps_of, rule_of
+from agent.store.run_config import RunConfig, budget_of, caps_of, rule_of
 from agent.store.run_lock import locked
-from agent.store.stored_run import StoredRun, load_task
+from agent.store.stored_run import load_task
 from agent.task.task import Task
 from agent.text import Say, counted
-from agent.trials.budget import Budget, Ledger
+from agent.trials.budget import Ledger
 from agent.trials.history import History
 from agent.trials.trial import Usage
 
@@ -129,41 +129,6 @@ def resume_run(
         yield run
 
 
-@contextmanager
-def open_executor(
-    stored: StoredRun,
-    host: Host,
-    unseen: Unseen,
-    *,
-    trains: bool = True,
-    accept_changed: tuple[str, ...] = (),
-    task_folder: Path | None = None,
-) -> Iterator[Executor]:
-    """Open what the scripts of a run are run with, as the run did, for a question about it.
-
-    Args:
-        unseen: how much is opened of the data that no trial is scored on.
-        trains: False: only what has been trained is scored.
-        accept_changed: conditions that may differ from the run's own.
-        task_folder: where the task lies now, if it was moved.
-
-    Raises:
-        UsageError: the task or the machine is not what the run began with.
-        MissingRequirementError, SandboxError: the machine lacks something.
-    """
-    config = stored.config
-    if task_folder is not None:
-        config = replace(config, task_folder=str(task_folder))
-    task = load_task(config, stored.runs)
-    refuse_another_task(config, task, stored.repo)
-    image = image_to_go_on_in(stored.history, image_is_here, accept_changed)
-    settings = ExecutionSettings.of_run(config, stored.paths, image=image, unseen=unseen, trains=trains)
-    with Executor.open(task, settings, host) as executor:
-        if trains:
-            refuse_other_conditions(stored.history, executor.conditions, accept_changed)
-        yield executor
-
-
 def _refuse_taken(paths: RunPaths) -> None:
     """Raise UsageError if the run has begun. A folder without run.json and journal is what a kill left before that."""
     if paths.comparison.exists():
@@ -208,7 +173,7 @@ def _open(
         if model is not None:
             stack.callback(model.close)
         rehearses = "smoke" in mode_named(config.mode).options and config.smoke
-        smoke = _smoke(config, executor, paths, host.say) if rehearses else None
+        smoke = Smoke(executor, paths, say=host.say, on_gpu=config.smoke_on == "gpu") if rehearses else None
         proposer = build_proposer(config, task, model, paths, host.api_key, rehearse=smoke)
         runs.prepare()
         repo = TrialRepo(runs.repo)
@@ -241,7 +206,7 @@ def _policy(config: RunConfig, task: Task, history: History) -> Policy:
     """Return what decides in a run, brought up to date with what has finished."""
     return Policy(
         rule_of(config),
-        Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config)),
+        budget_of(config),
         history.results,
         rounded=config.rounded,
         pruner=pruner_of(task, config.seed, history.results) if config.prune else None,
@@ -254,13 +219,6 @@ def _unseen(config: RunConfig, *, resumed: bool) -> Unseen:
     if resumed:
         return Unseen.NOTHING if config.pool is None else Unseen.SLICES
     return Unseen.MADE if config.keep == "two-tier" and config.confirm else Unseen.NOTHING
-
-
-def _smoke(config: RunConfig, executor: Executor, paths: RunPaths, say: Say) -> Smoke:
-    """Return what rehearses the scripts of a run."""
-    on_gpu = config.smoke_on == "gpu"
-    task, passed_on = executor.task, executor.passed_on
-    return Smoke(task, executor.corpus, executor.sandbox, paths, passed_on=passed_on, say=say, on_gpu=on_gpu)
 
 
 def _model(config: RunConfig, history: History, host: Host, build_model: BuildModel) -> Model:

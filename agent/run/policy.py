@@ -6,7 +6,7 @@ from agent.execution.early_stopping import Pruner, StoppingRule
 from agent.modes.told import followed
 from agent.run.ending import for_trials
 from agent.trials.budget import Budget
-from agent.trials.keep_rule import KeepRule, closing_runs
+from agent.trials.keep_rule import KeepRule
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 
@@ -60,4 +60,4 @@ class Policy:
 
     def budget_of_trials(self, trials: Sequence[Trial]) -> Budget:
         """Return the budget less what the repeats after the search may take."""
-        return for_trials(self.budget, closing_runs(self.keeper.rule, self.final_runs), trials)
+        return for_trials(self.budget, self.keeper.rule, self.final_runs, trials)

@@ -1,12 +1,18 @@
-"""What may be different when a run is resumed: its budget may be higher, and nothing else."""
+"""What may be different when a run is resumed, or asked about: its budget may be higher, and nothing else."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from agent.errors import UsageError
+from agent.execution.executor import ExecutionSettings, Executor, Unseen
+from agent.execution.host import Host
+from agent.execution.sandboxes import image_is_here
 from agent.store.git_repo import TrialRepo
 from agent.store.run_config import RunConfig, as_given, option_of
+from agent.store.stored_run import StoredRun, load_task
 from agent.task.task import Task
 from agent.trials.events import BudgetRaised
 from agent.trials.history import History
@@ -116,3 +122,38 @@ def image_to_go_on_in(history: History, is_here: Callable[[str], bool], accepted
         f"the image {ran[-1]} that the run's trials ran in is not on this machine; bring it with `docker load`, start "
         "a new run, or accept another with --accept-changed image"
     )
+
+
+@contextmanager
+def open_executor(
+    stored: StoredRun,
+    host: Host,
+    unseen: Unseen,
+    *,
+    trains: bool = True,
+    accept_changed: tuple[str, ...] = (),
+    task_folder: Path | None = None,
+) -> Iterator[Executor]:
+    """Open what the scripts of a run are run with, as the run did, for a question about it.
+
+    Args:
+        unseen: how much is opened of the data that no trial is scored on.
+        trains: False: only what has been trained is scored.
+        accept_changed: conditions that may differ from the run's own.
+        task_folder: where the task lies now, if it was moved.
+
+    Raises:
+        UsageError: the task or the machine is not what the run began with.
+        MissingRequirementError, SandboxError: the machine lacks something.
+    """
+    config = stored.config
+    if task_folder is not None:
+        config = replace(config, task_folder=str(task_folder))
+    task = load_task(config, stored.runs)
+    refuse_another_task(config, task, stored.repo)
+    image = image_to_go_on_in(stored.history, image_is_here, accept_changed)
+    settings = ExecutionSettings.of_run(config, stored.paths, image=image, unseen=unseen, trains=trains)
+    with Executor.open(task, settings, host) as executor:
+        if trains:
+            refuse_other_conditions(stored.history, executor.conditions, accept_changed)
+        yield executor

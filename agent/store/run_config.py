@@ -15,6 +15,7 @@ from agent.store.git_command import is_branch_name
 from agent.store.journal import FORMAT
 from agent.store.paths import RUN_NAME
 from agent.task.validation_errors import in_words
+from agent.trials.budget import Budget
 from agent.trials.json_fields import check_types
 from agent.trials.keep_rule import (
     CPU_SIGMA_SHARE,
@@ -265,3 +266,8 @@ def rule_of(config: RunConfig) -> KeepRule:
 def caps_of(config: RunConfig) -> Caps:
     """Return the run's caps on model calls."""
     return Caps(config.max_tokens, config.max_cost)
+
+
+def budget_of(config: RunConfig) -> Budget:
+    """Return what the run may spend in all."""
+    return Budget(config.trials, config.budget_seconds, config.wall_seconds, caps_of(config))

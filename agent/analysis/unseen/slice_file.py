@@ -15,8 +15,7 @@ from agent.execution.host import Host
 from agent.execution.slices.source import SliceSource
 from agent.files import read_json
 from agent.run.one_slice import Searched, opener_of
-from agent.run.opening import open_executor
-from agent.run.resume import refuse_another_pool
+from agent.run.resume import open_executor, refuse_another_pool
 from agent.store.atomic_file import write_durably
 from agent.store.journal import FORMAT
 from agent.store.paths import RunPaths

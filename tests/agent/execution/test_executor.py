@@ -2,13 +2,15 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
 
 from agent.edits.assignments import Assignments
-from agent.execution.executor import Attempt, Executor
+from agent.errors import MissingRequirementError
+from agent.execution.executor import Attempt, ExecutionSettings, Executor
+from agent.execution.host import Host
 from agent.execution.scoring.audited import AuditedScorer
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
@@ -83,3 +85,20 @@ def test_only_a_training_that_ended_well_is_scored(
 def test_an_attempt_cannot_be_changed(bigram: Task, tmp_path: Path) -> None:
     with pytest.raises(FrozenInstanceError):
         attempt(bigram, tmp_path, 0.5).train_seed = 1  # type: ignore[misc]
+
+
+def test_variables_that_a_task_passes_on_are_needed_for_training_alone(
+    bigram: Task, corpus: Corpus, cache: Path, tmp_path: Path
+) -> None:
+    config = bigram.files["task.toml"] + b'\n[environment]\nvariables = ["NEEDED"]\n'
+    task = Task(bigram.folder, {**bigram.files, "task.toml": config}, bigram.profile)
+    host = Host({"NEEDED": "here", "OTHER": "kept"}, cache, lambda _line: None)
+    settings = ExecutionSettings("bubblewrap", tmp_path / "compiled.tar")
+    with Executor.open(task, settings, host) as executor:
+        assert executor.passed_on == {"NEEDED": "here"}
+        assert executor.corpus == corpus
+    nothing = replace(host, variables={})
+    with pytest.raises(MissingRequirementError, match="NEEDED"), Executor.open(task, settings, nothing):
+        pass
+    with Executor.open(task, replace(settings, trains=False), nothing) as executor:
+        assert executor.passed_on == {}

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.edits.guard import Guard
+from agent.execution.executor import Executor
+from agent.execution.scoring.audited import AuditedScorer
 from agent.execution.smoke_test import Smoke
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.scripted import ScriptedModel
@@ -17,6 +19,7 @@ from agent.run.open_run import Run
 from agent.store.paths import RunPaths
 from agent.task.corpus import Corpus
 from agent.task.task import Task
+from agent.text import Say
 from agent.trials.trial import Status
 from sandbox.job import Execution, Job, Sandbox
 
@@ -30,7 +33,13 @@ def said() -> list[str]:
 
 @pytest.fixture
 def smoke(bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]) -> Smoke:
-    return Smoke(bigram, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
+    return made(bigram, corpus, sandbox, tmp_path, said.append)
+
+
+def made(task: Task, corpus: Corpus, box: Sandbox, folder: Path, say: Say, *, on_gpu: bool = False) -> Smoke:
+    scorer = AuditedScorer(task, corpus, box)
+    executor = Executor(task, corpus, box, scorer, {}, folder / "compiled.tar", {})
+    return Smoke(executor, RunPaths(folder / "r"), say=say, on_gpu=on_gpu)
 
 
 class OneSecond:
@@ -47,7 +56,7 @@ class OneSecond:
 
 
 def test_the_baseline_passes_and_sets_the_limit(bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path) -> None:
-    smoke = Smoke(bigram, corpus, OneSecond(sandbox), RunPaths(tmp_path / "r"), passed_on={}, say=print)
+    smoke = made(bigram, corpus, OneSecond(sandbox), tmp_path, print)
     first = smoke(bigram.source, 1)
     again = smoke(bigram.source, 2)
     assert first.failed is None
@@ -84,7 +93,7 @@ def test_a_task_that_cannot_be_rehearsed_is_said_once(
 ) -> None:
     picky = bigram.source.replace("    rng =", "    assert os.environ['TRAIN_BUDGET'] == '4'\n    rng =")
     task = Task(bigram.folder, {**bigram.files, "train.py": picky.encode()}, "small")
-    smoke = Smoke(task, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
+    smoke = made(task, corpus, sandbox, tmp_path, said.append)
     assert smoke("raise SystemExit('broken')", 1).failed is None
     assert smoke("raise SystemExit('broken')", 2).seconds == 0
     assert len(said) == 1
@@ -96,7 +105,7 @@ def test_a_task_that_is_too_slow_for_a_rehearsal_is_said_once_and_not_tried_agai
     slow = bigram.source.replace("    rng =", "    time.sleep(600)\n    rng =")
     config = bigram.files["task.toml"].replace(b"wall_seconds = 300", b"wall_seconds = 1")
     task = Task(bigram.folder, {**bigram.files, "task.toml": config, "train.py": slow.encode()}, "small")
-    smoke = Smoke(task, corpus, sandbox, RunPaths(tmp_path / "r"), passed_on={}, say=said.append)
+    smoke = made(task, corpus, sandbox, tmp_path, said.append)
     assert smoke(bigram.source, 1).failed is None
     assert smoke(bigram.source, 2).seconds == 0
     assert len(said) == 1
@@ -117,8 +126,7 @@ def test_a_rehearsal_asks_for_a_gpu_only_if_told(
             pass
 
     for number, on_gpu in enumerate((False, True), start=1):
-        paths = RunPaths(tmp_path / "r")
-        Smoke(bigram, corpus, Listening(), paths, passed_on={}, say=print, on_gpu=on_gpu)(bigram.source, number)
+        made(bigram, corpus, Listening(), tmp_path, print, on_gpu=on_gpu)(bigram.source, number)
     assert asked == [False] * 4 + [True] * 4
 
 
