@@ -94,6 +94,8 @@ def mutations(place: Place, chance: random.Random) -> dict[str, Callable[[Path],
         "bytes": lambda path: _other_bytes(path, chance),
         "value": lambda path: _other_value(path, odd, chance),
         "gone": lambda path: replaced(path, lambda _path: None),
+        "name": lambda path: path.rename(path.with_name(f"{path.name}{STEERING}")),
+        "neighbour": lambda path: path.with_name(f"0009{STEERING}").mkdir(),
     }
     if os.geteuid() == 0:
         found["device"] = lambda path: replaced(path, lambda p: os.mknod(p, 0o600 | stat.S_IFCHR, os.makedev(1, 5)))
@@ -165,6 +167,21 @@ def test_numbers_that_no_chart_can_show_are_one_line(place: Place, warm: Zygote)
     for argv in (("report", "r"), ("log", "r"), ("show", "r/1"), ("best", "r"), ("export", "r")):
         ended = warm.within(here / "said").completed(argv, here, env, at_most_seconds=MOST_SECONDS)
         assert list(faults(ended, here)) == [], argv
+
+
+def test_names_and_scripts_that_steer_the_terminal_are_shown_as_escapes(warm: Zygote, tmp_path: Path) -> None:
+    box, task = warm.within(tmp_path), tmp_path / "task"
+    shutil.copytree(INSTANT, task)
+    script = task / "train.py"
+    script.write_text(script.read_text().replace("SHIFT = 0.3", f'SHIFT = 0.3  # {STEERING}\nNAME = "{STEERING}"'))
+    argv = ("run", "--task", str(task), "--mode", "random", "--trials", "2", "--keep", "any", "--name", "r")
+    assert box.agent(*argv) == 0, box.said
+    (tmp_path / "runs" / "r" / "trials" / f"0009{STEERING}").mkdir()
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    for argv in (("diff", "r/1"), ("show", "r/1"), ("log", "--verify", "r"), ("space", str(script)), ("log", "r")):
+        ended = box.completed(argv, tmp_path, env, at_most_seconds=MOST_SECONDS)
+        assert list(faults(ended, tmp_path)) == [], argv
+        assert (argv[0] == "log" and argv[1] == "r") == ("\\u202e" not in ended.stdout), argv
 
 
 @pytest.mark.long

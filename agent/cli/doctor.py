@@ -22,7 +22,7 @@ from agent.cli.options import (
 )
 from agent.cli.trust import Trusted, begin, recall
 from agent.errors import AgentError, UsageError
-from agent.text import counted
+from agent.text import counted, inert
 
 app = typer.Typer()
 
@@ -56,7 +56,8 @@ def prepare(
         if checked.data.pool:
             print(f"{checked.name}: making the pool (once): {' '.join(checked.data.pool)}", flush=True)
         found = prepare_pool(checked, cache_folder())
-        print(f"{checked.name}: the pool took {found.meta['seconds']:g} s, and its command said: {found.meta['said']}")
+        said = inert(found.meta["said"])
+        print(f"{checked.name}: the pool took {found.meta['seconds']:g} s, and its command said: {said}")
     if found is not None:
         shape = f"{counted(found.n_slices, 'slice')} of {counted(found.n_sequences, 'sequence')}"
         told = f"{shape} of {counted(found.meta['documents'], 'document')}, {counted(found.n_rounds, 'round')}"

@@ -24,6 +24,7 @@ from agent.cli.options import (
 )
 from agent.cli.trust import Trusted, agree_to_run
 from agent.errors import UsageError
+from agent.text import counted, inert
 
 if TYPE_CHECKING:
     from agent.store.stored_run import StoredRun
@@ -134,7 +135,7 @@ def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> Non
         print_json([{"role": message.role, "content": message.content} for message in messages])
         return
     for message in messages:
-        print(f"----- {message.role} -----\n{message.content}")
+        print(f"----- {message.role} -----\n{inert(message.content)}")
 
 
 @app.command()
@@ -153,7 +154,7 @@ def space(script: Path, *, json_: Json = False) -> None:
     if json_:
         print_json(tomllib.loads(table))
         return
-    print(table, end="")
+    print(inert(table), end="")
 
 
 @app.command()
@@ -174,7 +175,7 @@ def diff(
     if json_:
         print_json({"old": old, "new": new, "diff": patch})
         return
-    print(patch or f"no difference between {old} and {new}", end="" if patch else "\n")
+    print(inert(patch) or f"no difference between {old} and {new}", end="" if patch else "\n")
 
 
 @app.command()
@@ -269,8 +270,8 @@ def _verify(runs: Path, run_name: str | None, json_: bool) -> None:
         print_json({"run": run_id, "disagreements": findings.disagreements, "notes": findings.notes})
     else:
         for line in (*findings.disagreements, *findings.notes):
-            print(line)
+            print(inert(line))  # names of files, of whoever made the folder
         n_wrong = len(findings.disagreements)
-        print(f"run {run_id}: " + (f"{n_wrong} disagreements" if n_wrong else "journal, git and files agree"))
+        print(f"run {run_id}: " + (counted(n_wrong, "disagreement") if n_wrong else "journal, git and files agree"))
     if findings.disagreements:
         raise typer.Exit(1)

@@ -32,7 +32,7 @@ from agent.cli.trust import Trusted, agree, refuse_other_interpreter
 from agent.errors import JournalError, NotReplayableError, RepoError, UsageError
 from agent.execution.sandboxes import SANDBOXES, sandbox_named
 from agent.report.trackers.kinds import TRACKERS
-from agent.text import counted
+from agent.text import counted, inert
 
 if TYPE_CHECKING:
     from agent.analysis.recorded_trial import Found
@@ -175,7 +175,7 @@ def _folder(stored: "StoredRun", out: Path, json_: bool, force: bool) -> None:
         paths = {name: str(getattr(written, name)) for name in ("folder", "bundle", "script", "table")}
         print_json({**paths, "patches": [str(patch) for patch in written.patches], "best": written.best.number})
         return
-    print(f"{written.folder}/")
+    print(inert(f"{written.folder}/"))
     trials = counted(len(stored.history.trials), "trial")
     print(f"  {written.bundle.name:24} {trials}: git clone -b {stored.run_id} FILE")
     if written.patches:
