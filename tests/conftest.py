@@ -14,6 +14,7 @@ from agent.execution.executor import Executor
 from agent.execution.scoring.audited import AuditedScorer
 from agent.execution.scoring.scorer import Scorer
 from agent.execution.slices.source import SliceSource
+from agent.execution.speed.cpu_meter import CpuMeter
 from agent.execution.speed.probe import Canary
 from agent.modes.proposer import Proposer
 from agent.run.open_run import Run
@@ -144,6 +145,7 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
         scorer: Scorer | None = None,
         probe: Canary | None = None,
         slices: SliceSource | None = None,
+        cpu_meter: CpuMeter | None = None,
         rule: KeepRule = KeepRule("any"),  # noqa: B008 (frozen)
         rounded: bool = False,
         final_runs: int = 0,
@@ -161,7 +163,7 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
         history = read_history(paths.journal)
         return Run(
             records=Records("r", "test", None, task, paths, journal, history, TrialRepo(runs.repo)),
-            executor=Executor(task, corpus, box, scorer, {}, paths.compiled, {}, probe, slices),
+            executor=Executor(task, corpus, box, scorer, {}, paths.compiled, {}, probe, slices, cpu_meter),
             policy=Policy(rule, Budget(trials=trials), history.results, rounded=rounded, final_runs=final_runs),
             observer=SilentObserver(),
             proposer=proposer,

@@ -136,5 +136,6 @@ def _what(run: "Run") -> str:
     task = run.executor.task
     profile = f" ({task.profile})" if task.profile else ""
     unit = f"{task.budget.amount:g} {task.budget.unit} a trial, budget: {task.budget.kind}"
+    unit += f" ({task.budget.check})" if task.budget.check else ""
     model = f", model {run.records.model_name}" if run.records.model_name else ""
     return f"task {task.name}{profile}, {unit}{model}"

@@ -14,6 +14,7 @@ from agent.execution.judge import failure, judge, reported, reported_flags, save
 from agent.execution.sandboxes import open_sandbox
 from agent.execution.scoring.scorer import Artifact, Scorer
 from agent.execution.slices.source import SliceSource
+from agent.execution.speed.cpu_meter import CpuMeter, cpu_meter_of
 from agent.execution.speed.probe import Canary, has_canary
 from agent.execution.task_data import corpus_of, division_of, passed_variables, scorer_of, slices_of
 from agent.execution.training_job import export, training_job
@@ -117,6 +118,7 @@ class Executor:
     conditions: Mapping[str, str]  # what results may depend on here; see agent.execution.environment
     probe: Canary | None = None  # measures the machine's speed; None: that decides nothing here
     slices: SliceSource | None = None  # that gains are confirmed on; None: they are repeated
+    cpu_meter: CpuMeter | None = None  # None: CPU seconds are not compared with the baseline's
 
     @classmethod
     @contextmanager
@@ -148,6 +150,7 @@ class Executor:
                 conditions=conditions_of(task, corpus, settings.sandbox, settings.gpus, division),
                 probe=_probe(task, settings, sandbox, passed_on),
                 slices=slices,
+                cpu_meter=_cpu_meter(task, corpus, settings, sandbox, passed_on),
             )
         finally:
             sandbox.close()
@@ -235,3 +238,13 @@ def _probe(task: Task, settings: ExecutionSettings, sandbox: Sandbox, passed_on:
         return None
     label, folder = settings.probe
     return Canary(task, sandbox, folder, label=label, on_gpu=bool(settings.gpus), passed_on=passed_on)
+
+
+def _cpu_meter(
+    task: Task, corpus: Corpus | None, settings: ExecutionSettings, sandbox: Sandbox, passed_on: Mapping[str, str]
+) -> CpuMeter | None:
+    """Return what measures the CPU seconds of executions; None where nothing compares them."""
+    if settings.probe is None:
+        return None
+    label, folder = settings.probe
+    return cpu_meter_of(task, corpus, sandbox, folder, label=label, passed_on=passed_on)

@@ -13,7 +13,7 @@ from agent.execution.compile_cache import warmed
 from agent.execution.executor import Executor
 from agent.execution.judge import failure, saved_nothing
 from agent.execution.scoring.scoring_job import scoring_job
-from agent.execution.training_job import export, training_job
+from agent.execution.training_job import ONE_STEP, export, training_job
 from agent.store.paths import RunPaths, TrialPaths
 from agent.task.corpus import Corpus
 from agent.text import Say, read_tail
@@ -114,12 +114,10 @@ class Smoke:
             baseline_cpu_seconds=None,
             passed_on=self._passed_on,
         )
-        # Every script can do one step, and one that ignores the unit does one second, token or piece of work.
-        one_step = {"TRAIN_BUDGET": "1", "TRAIN_BUDGET_UNIT": "steps"}
         limits = replace(job.limits, cpu_seconds=cpu_seconds)
         job = warmed(job, self._paths.compiled)
         # On the CPU unless asked: the GPU is for trials.
-        return replace(job, environment={**job.environment, **one_step}, limits=limits, on_cpu=not self._on_gpu)
+        return replace(job, environment={**job.environment, **ONE_STEP}, limits=limits, on_cpu=not self._on_gpu)
 
     def _load_job(self, folder: TrialPaths, label: str, corpus: Corpus, cpu_seconds: float | None) -> Job:
         """Return a scoring job on a few training sequences."""

@@ -9,6 +9,8 @@ from agent.task.corpus import Corpus
 from agent.task.task import Task
 from sandbox.job import OUTPUT, Job, Limits, Mount
 
+ONE_STEP = {"TRAIN_BUDGET": "1", "TRAIN_BUDGET_UNIT": "steps"}
+"""Variables of the shortest training: one step, or a second, token or piece of work where a script ignores the unit."""
 START_FACTOR = 2.0
 START_SECONDS = 10.0  # compiling another graph may take longer than the baseline's by this, beside the factor
 

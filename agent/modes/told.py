@@ -36,8 +36,10 @@ class Told:
 
     def trial(self, trial: Trial) -> Trial:
         """Return a trial, with its present standing, as the proposer sees it."""
-        outcome = self._outcomes.get(trial.number)
-        return trial if outcome is None else replace(trial, outcome=outcome)
+        outcome = self._outcomes.get(trial.number, trial.outcome)
+        if outcome is not None and outcome.is_over_budget:
+            outcome = _without_loss(outcome)
+        return trial if outcome is trial.outcome else replace(trial, outcome=outcome)
 
 
 def followed(rule: KeepRule, results: Iterable[Trial | Repeat], *, is_rounded: bool) -> tuple[Keeper, Told]:
@@ -58,6 +60,13 @@ def step_for(sigma: float) -> float:
     largest = SHARE * sigma
     power = 10.0 ** math.floor(math.log10(largest))
     return next(power * digit for digit in (5, 2, 1) if power * digit <= largest * (1 + 1e-9))
+
+
+def _without_loss(outcome: Outcome) -> Outcome:
+    """Return the outcome of a trial over its budget as a failure, so that nobody searches where scripts undercount."""
+    assert outcome.compute is not None
+    reason = f"over budget: {outcome.compute.description}"
+    return replace(outcome, status=Status.TIMED_OUT, val_loss=None, score=None, reason=reason, flags=())
 
 
 def _with_rounded_loss(outcome: Outcome, step: float) -> Outcome:

@@ -97,7 +97,8 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
             rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged too"))
         rows += machine_facts(outcome, metric)
         if outcome.cpu_seconds is not None:
-            rows.append(("CPU", f"{outcome.cpu_seconds:.1f} s"))
+            use = outcome.compute.description if outcome.compute is not None else ""
+            rows.append(("CPU", f"{outcome.cpu_seconds:.1f} s{f'; {use}' if use else ''}"))
         if outcome.peak_memory_gb is not None:
             rows.append(("memory", f"{outcome.peak_memory_gb:.2f} GiB at most"))
         if outcome.peak_vram_gb is not None:

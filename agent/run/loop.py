@@ -7,6 +7,7 @@ from agent.edits.edit import Unchanged
 from agent.errors import AgentError, ModelBudgetSpentError
 from agent.execution.executor import Attempt
 from agent.execution.judge import far_below_flags, seed_flags
+from agent.execution.speed.budget_check import with_budget_check
 from agent.execution.speed.guard import with_speed_check
 from agent.modes.proposer import Context, Proposer
 from agent.run.confirmations import publish_on_slice, rehearse
@@ -211,7 +212,16 @@ def _execute(run: Run, pending: PendingTrial) -> Outcome:
         to_beat=run.keeper.to_beat(train_seed),
         stopping=run.policy.stopping(trial.number, source, run.records.sources),
     )
-    outcome = with_speed_check(run.executor, attempt, run.record_void, run.clock, lambda: run.observer.scoring(trial))
+    outcome = with_budget_check(
+        run.executor,
+        attempt,
+        lambda: with_speed_check(
+            run.executor, attempt, run.record_void, run.clock, lambda: run.observer.scoring(trial)
+        ),
+        voids=lambda: run.history.voids_in_flight,
+        record_void=run.record_void,
+        clock=run.clock,
+    )
     if trial.parent is not None:
         flags = seed_flags(source, run.records.sources[trial.parent])
         bar = run.keeper.to_beat(train_seed)

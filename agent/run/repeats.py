@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from agent.errors import JournalError
 from agent.execution.executor import Attempt
+from agent.execution.speed.budget_check import with_budget_check
 from agent.execution.speed.guard import with_speed_check
 from agent.run.confirmations import decide_on_slices, drop_artifacts, publish_on_slice
 from agent.run.open_run import Run
 from agent.trials.budget import Ledger
 from agent.trials.events import RepeatFinished, RepeatStarted, RepeatTrained
 from agent.trials.keep_rule import Wanted
-from agent.trials.repeat import Purpose, Repeat, Verdict
+from agent.trials.repeat import Purpose, Repeat, Verdict, over_budget_verdict
 from agent.trials.trial import Outcome, Standing
 
 
@@ -51,7 +52,7 @@ def _run_repeating(run: Run) -> Repeat:
     if repeat.trained is not None and not run.paths.trial(trial.number).repeat(repeat.seed).artifact.is_file():
         repeat = replace(repeat, trained=None)  # what a slice would be asked about is gone
     outcome = repeat.trained or _train(run, repeat)
-    run.keeper.read(trial.number, repeat.seed, outcome.val_loss)
+    run.keeper.read(trial.number, repeat.seed, outcome.counted_loss)
     verdict = _verdict(run, repeat, outcome) if repeat.purpose is Purpose.CONFIRM else None
     before = repeat.trained.total_seconds if repeat.trained else sum(void.seconds for void in repeat.voids)
     outcome = replace(outcome, total_seconds=round(before + run.clock.monotonic() - began, 3))
@@ -68,6 +69,8 @@ def _run_repeating(run: Run) -> Repeat:
 
 def _verdict(run: Run, repeat: Repeat, outcome: Outcome) -> Verdict:
     """Return what a confirmation that has been trained, and whose loss has been read, decides."""
+    if (over := over_budget_verdict(outcome)) is not None:
+        return over
     slices = run.executor.slices
     if slices is None or not run.keeper.on_slices:
         return run.keeper.verdict(repeat.trial, repeat.seed)
@@ -102,7 +105,14 @@ def _train(run: Run, repeat: Repeat) -> Outcome:
         baseline=run.history.trials[0].outcome,
         to_beat=math.inf if decides(repeat.purpose, on_slices=run.keeper.on_slices) else None,
     )
-    outcome = with_speed_check(run.executor, attempt, run.record_void, run.clock)
+    outcome = with_budget_check(
+        run.executor,
+        attempt,
+        lambda: with_speed_check(run.executor, attempt, run.record_void, run.clock),
+        voids=lambda: run.history.voids_in_flight,
+        record_void=run.record_void,
+        clock=run.clock,
+    )
     if not run.keeper.on_slices:
         paths.artifact.unlink(missing_ok=True)
     before = sum(void.seconds for void in repeat.voids)  # attempts of a killed process

@@ -120,11 +120,20 @@ class BudgetSpec(_Strict):
     nominal_seconds: float | None = Field(default=None, gt=0)  # charged for a success; default: amount, if seconds
     counted_by: Literal["host", "script"] = "host"
     cpu_factor: float = Field(default=4.0, gt=1)  # of the baseline's CPU seconds, for a budget the script counts
+    # Of the baseline's CPU seconds of training, at equal machine speed: above that, twice, a trial is over budget.
+    max_cpu_ratio: float | None = Field(default=None, gt=1)  # None: not checked
 
     @model_validator(mode="after")
     def _consistent(self) -> "BudgetSpec":
         if self.unit != "seconds" and self.counted_by == "host":
             raise ValueError(f"the host cannot count {self.unit}; say counted_by = 'script'")
+        if self.max_cpu_ratio is not None and self.counted_by == "host":
+            raise ValueError("max_cpu_ratio belongs to counted_by = 'script'; leave it out where the host counts")
+        if self.max_cpu_ratio is not None and self.max_cpu_ratio >= self.cpu_factor:
+            raise ValueError(
+                f"max_cpu_ratio = {self.max_cpu_ratio:g} must be below cpu_factor = {self.cpu_factor:g}, "
+                "above which a trial is ended"
+            )
         return self
 
     @property
@@ -141,6 +150,15 @@ class BudgetSpec(_Strict):
     def kind(self) -> str:
         """`host` or `cooperative`, as every record says it."""
         return "host" if self.counted_by == "host" else "cooperative"
+
+    @property
+    def check(self) -> str:
+        """How the host checks what the script counts, in words; empty where the host counts itself."""
+        if self.counted_by == "host":
+            return ""
+        if self.max_cpu_ratio is None:
+            return f"CPU seconds only capped, at {self.cpu_factor:g} times the baseline's"
+        return f"at most {self.max_cpu_ratio:g} times the baseline's CPU seconds"
 
 
 class LimitsSpec(_Strict):

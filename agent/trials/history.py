@@ -21,6 +21,7 @@ from agent.trials.events import (
     TrialFinished,
     TrialStarted,
 )
+from agent.trials.machine_speed import Void
 from agent.trials.repeat import Purpose, Repeat
 from agent.trials.trial import Standing, Trial
 
@@ -89,6 +90,12 @@ class History:
     def finished(self) -> list[Trial | Repeat]:
         """Trials with their current standing, and repeats, in the order in which they finished."""
         return [self.trials[result.number] if isinstance(result, Trial) else result for result in self.results]
+
+    @property
+    def voids_in_flight(self) -> tuple[Void, ...]:
+        """Void attempts of what is in flight."""
+        running = self.pending or self.repeating
+        return running.voids if running is not None else ()
 
     @property
     def timeline(self) -> list[Trial | Repeat]:

@@ -142,7 +142,7 @@ class Keeper:
 
     def judged(self, outcome: Outcome, seed: int) -> Outcome:
         """Return the outcome of a first run under `seed` with `kept` decided."""
-        if outcome.val_loss is None:
+        if outcome.val_loss is None or outcome.is_over_budget:
             return outcome
         if self.lowers(seed, outcome.val_loss):
             return replace(outcome, kept=True)

@@ -1,11 +1,15 @@
-"""The machine's speed around one execution, and attempts that are void because the speed changed.
+"""The host's measurements of the machine around one execution, and attempts that are void because of them.
 
-Only measured if the budget is seconds: then a slow machine trains less, and a good idea would look bad.
+Where the budget is seconds, a slow machine trains less, and a good idea would look bad. Where the script counts its
+budget, the host cannot count steps, but it can count CPU seconds: a trial is over budget if it used more than a
+multiple of what the baseline used for the same budget. docs/security.md has the measurements behind the multiple.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from agent.trials.json_fields import changed_fields, from_fields
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,61 @@ class Void:
     trained: bool  # False: the attempt ended before training
     seconds: float  # wall time, including canaries; charged to the wall time budget only
     at: str  # ISO 8601, UTC
+    cpu_ratio: float | None = None  # of a ComputeUse over its budget; charged if the next attempt is, too
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class ComputeUse:
+    """CPU seconds of one training and what they are compared with."""
+
+    speeds: tuple[float, ...] = ()  # of the CPU probe before and after, in its own unit per CPU second
+    startup_seconds: float | None = None  # of a baseline: CPU seconds of its script that trains one step
+    ratio: float | None = None  # to the baseline's training, at equal machine speed; None: of a baseline, or not known
+    allowed: float | None = None  # the ratio above which a training is over budget
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the training used more than its budget pays for."""
+        return self.ratio is not None and self.allowed is not None and self.ratio > self.allowed
+
+    @property
+    def description(self) -> str:
+        """The ratio in words; empty if there is none."""
+        if self.ratio is None:
+            return ""
+        limit = f" (allowed: {self.allowed:g})" if self.allowed is not None else ""
+        return f"used {self.ratio:.2f} times the CPU seconds that its budget pays for{limit}"
+
+    @property
+    def mean_speed(self) -> float:
+        """Mean of the speeds, which must not be empty."""
+        return sum(self.speeds) / len(self.speeds)
+
+    def beside(self, baseline: "ComputeUse", cpu_seconds: float, baseline_cpu_seconds: float) -> float | None:
+        """Return how many times the baseline's CPU seconds of training this training used, at equal machine speed.
+
+        Start-up is the baseline's own for every script: what a script moves there counts as training.
+
+        Args:
+            cpu_seconds: of this training job, start-up included.
+            baseline_cpu_seconds: likewise of the baseline's.
+
+        Returns:
+            None if the baseline's start-up is not known.
+        """
+        if baseline.startup_seconds is None:
+            return None
+        at_its_speed = cpu_seconds * self.mean_speed / baseline.mean_speed
+        return (at_its_speed - baseline.startup_seconds) / (baseline_cpu_seconds - baseline.startup_seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data; fields at their default are left out."""
+        return changed_fields(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "ComputeUse":
+        """Return what `to_json` wrote; TypeError or ValueError if it did not."""
+        return from_fields(cls, {**data, "speeds": tuple(data.get("speeds", ()))})

@@ -43,6 +43,13 @@ class Verdict:
         return cls(**{**data, "standing": standing})
 
 
+def over_budget_verdict(outcome: Outcome) -> Verdict | None:
+    """Return the verdict on a trial whose repeat used more than its budget pays for; None if it did not."""
+    if not outcome.is_over_budget or outcome.compute is None:
+        return None
+    return Verdict(Standing.ROLLED_BACK, None, f"over budget: {outcome.compute.description}")
+
+
 @dataclass(frozen=True)
 class Repeat:
     """One more execution of a trial's script, with its outcome once it has one. It costs budget but is not a trial."""
@@ -61,7 +68,8 @@ class Repeat:
 
     @property
     def val_loss(self) -> float | None:
-        return self.outcome.val_loss if self.outcome else None
+        """The loss that counts; None without one, and if it was over its budget."""
+        return self.outcome.counted_loss if self.outcome else None
 
     @property
     def tested_on(self) -> list[SliceUse]:

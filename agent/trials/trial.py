@@ -10,7 +10,7 @@ from agent.edits.codec import decode, encode
 from agent.edits.edit import Edit, Params
 from agent.trials.json_fields import changed_fields, from_fields
 from agent.trials.learning_curve import Condemned, Curve
-from agent.trials.machine_speed import Machine, Void
+from agent.trials.machine_speed import ComputeUse, Machine, Void
 
 
 class Status(StrEnum):
@@ -174,6 +174,7 @@ class Outcome:
     conditions: Mapping[str, str] = field(default_factory=dict)
     unenforced: tuple[str, ...] = ()
     machine: Machine | None = None  # its speed; None: the budget is not seconds, or the speed was not measured
+    compute: ComputeUse | None = None  # where the script counts its budget and the host checks it
     flags: tuple[str, ...] = ()  # one line for each disagreement of the script's report with the host's measurement
     curve: Curve | None = None  # the printed learning curve; None: it printed none, or the task declares none
     condemned: Condemned | None = None  # the decision to stop it at half of its budget; it ran on unless `pruned`
@@ -182,6 +183,16 @@ class Outcome:
     def __post_init__(self) -> None:
         if (self.val_loss is None) == (self.status is Status.OK):
             raise ValueError(f"only status ok has a loss, and it must have one: {self.status}, {self.val_loss}")
+
+    @property
+    def is_over_budget(self) -> bool:
+        """Whether it used more than its budget pays for. Its loss then decides nothing."""
+        return self.compute is not None and self.compute.is_over
+
+    @property
+    def counted_loss(self) -> float | None:
+        """The loss, if it may decide anything."""
+        return None if self.is_over_budget else self.val_loss
 
     @property
     def raw_loss(self) -> float | None:
@@ -203,6 +214,8 @@ class Outcome:
             data["curve"] = self.curve.to_json()
         if self.condemned is not None:
             data["condemned"] = self.condemned.to_json()
+        if self.compute is not None:
+            data["compute"] = self.compute.to_json()
         if self.machine is not None:
             data["machine"] = self.machine.to_json()
         return data
@@ -220,6 +233,8 @@ class Outcome:
             fields["curve"] = Curve(**fields["curve"])
         if "condemned" in fields:
             fields["condemned"] = Condemned(**fields["condemned"])
+        if "compute" in fields:
+            fields["compute"] = ComputeUse.from_json(fields["compute"])
         if "machine" in fields:
             fields["machine"] = Machine.from_json(fields["machine"])
         outcome = from_fields(cls, fields)

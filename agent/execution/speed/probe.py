@@ -17,6 +17,8 @@ OFF, SHIPPED = ("off",), ("shipped",)
 WORKLOAD = "/in/workload.py"
 FRESH_SECONDS = 60.0  # so long does the canary behind one trial stand for the one before the next
 START_SECONDS = 120.0  # that it may take beside its own seconds: PyTorch and CUDA are slow to start
+# Threads that wait for each other use CPU time and do nothing: without this the speed by CPU time varies eightfold.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _SPEED = re.compile(r"^speed:\s+([\d.]+(?:e[+-]?\d+)?)\s*$", re.MULTILINE)
 
 
@@ -43,8 +45,12 @@ class Canary:
         on_gpu: bool,
         passed_on: Mapping[str, str],
         monotonic: Callable[[], float] = time.monotonic,
+        cpu_time_seconds: float | None = None,
     ) -> None:
-        """`folder` receives the task's files as the baseline has them, and the log."""
+        """`folder` receives the task's files as the baseline has them, and the log.
+
+        `cpu_time_seconds`: run the shipped one, whatever the task has, for so long, and measure by its CPU time.
+        """
         self._task = task
         self._sandbox = sandbox
         self._folder = folder
@@ -52,6 +58,7 @@ class Canary:
         self._on_gpu = on_gpu
         self._passed_on = passed_on
         self._monotonic = monotonic
+        self._cpu_time_seconds = cpu_time_seconds
         self._last: tuple[float, Chirp] | None = None  # and when it was
 
     def chirp(self) -> Chirp:
@@ -69,9 +76,12 @@ class Canary:
         speeds = [float(found) for found in _SPEED.findall(said)]
         if execution.exit_code != 0 or len(speeds) != 1 or not 0 < speeds[0] < math.inf:
             how = execution.stopped_by.value if execution.exit_code is None else f"exit {execution.exit_code}"
+            remedy = f'mend `canary` in [machine] of {self._task.folder}/task.toml, or set it to "off"'
+            if self._cpu_time_seconds is not None:
+                remedy = f"mend it, or leave `max_cpu_ratio` out of [budget] in {self._task.folder}/task.toml"
             raise MachineError(
                 f"the canary that measures the machine's speed told none ({how}: {last_line(said)}); see {log}, and "
-                f'mend `canary` in [machine] of {self._task.folder}/task.toml, or set it to "off"'
+                f"{remedy}"
             )
         told = Chirp(speeds[0], execution.wall_seconds, execution.sandbox, execution.gpu_state or GpuState())
         self._last = self._monotonic(), told
@@ -90,17 +100,24 @@ class Canary:
     def _job(self, log: Path) -> Job:
         task = self._task
         argv, mounts = task.machine.canary, (Mount(self._folder / "files", "/task"), *mounts_of(task))
-        if argv == SHIPPED:
-            argv = ("python", WORKLOAD, f"{task.canary_seconds:g}", "gpu" if self._on_gpu else "cpu")
+        seconds = self._cpu_time_seconds or task.canary_seconds
+        if argv == SHIPPED or self._cpu_time_seconds is not None:
+            kind = "cpu-time" if self._cpu_time_seconds is not None else "gpu" if self._on_gpu else "cpu"
+            argv = ("python", WORKLOAD, f"{seconds:g}", kind)
             mounts = (*mounts, Mount(Path(__file__).with_name("probe_workload.py"), WORKLOAD))
-        wall_seconds = task.canary_seconds + START_SECONDS
+        wall_seconds = seconds + START_SECONDS
         return Job(
             argv=argv,
             label=f"{self._label}/canary",
             limits=replace(limits_of(task), wall_seconds=wall_seconds, cpu_seconds=None),
             log=log,
             mounts=mounts,
-            environment={**self._passed_on, **task.variables, "CANARY_SECONDS": f"{task.canary_seconds:g}"},
+            environment={
+                **self._passed_on,
+                **task.variables,
+                **(_ONE_THREAD if self._cpu_time_seconds is not None else {}),
+                "CANARY_SECONDS": f"{seconds:g}",
+            },
             workdir="/task",
         )
 

@@ -1,7 +1,8 @@
-"""The shipped canary: `python workload.py SECONDS cpu|gpu` does the same work always and prints how fast it went.
+"""The shipped canary: `python workload.py SECONDS cpu|gpu|cpu-time` does the same work always and prints its speed.
 
 It runs inside the sandbox, alone, with the task's interpreter: with PyTorch for a GPU, and for a CPU with numpy if that
-is there. Its unit is of no importance, for only its runs on one machine are ever compared.
+is there. `cpu-time` measures by the process's own CPU seconds, so that waiting for a processor counts for nothing. The
+unit of the speed is of no importance, for only runs on one machine are ever compared.
 """
 
 import sys
@@ -67,17 +68,17 @@ def in_python() -> Callable[[], int]:
     return work
 
 
-def speed(work: Callable[[], int], seconds: float, warm_up_seconds: float) -> float:
-    """Return units a second: the median over chunks of equal time."""
-    _during(work, warm_up_seconds)
-    return median(_during(work, seconds / N_CHUNKS) for _ in range(N_CHUNKS))
+def speed(work: Callable[[], int], seconds: float, warm_up_seconds: float, clock: Callable[[], float]) -> float:
+    """Return units a second of `clock`: the median over chunks of equal time."""
+    _during(work, warm_up_seconds, clock)
+    return median(_during(work, seconds / N_CHUNKS, clock) for _ in range(N_CHUNKS))
 
 
-def _during(work: Callable[[], int], seconds: float) -> float:
-    n_units, began = 0, time.perf_counter()
+def _during(work: Callable[[], int], seconds: float, clock: Callable[[], float]) -> float:
+    n_units, began = 0, clock()
     while True:
         n_units += work()
-        elapsed = time.perf_counter() - began
+        elapsed = clock() - began
         if elapsed >= seconds:
             return n_units / elapsed
 
@@ -86,10 +87,11 @@ def main() -> None:
     """Measure as the command line says."""
     seconds, device = float(sys.argv[1]), sys.argv[2]
     warm_up_seconds = WARM_UP_SHARE * seconds
-    work = on_cpu() if device == "cpu" else on_gpu()
-    if device != "cpu":
+    work = on_gpu() if device == "gpu" else on_cpu()
+    if device == "gpu":
         warm_up_seconds = max(warm_up_seconds, GPU_WARM_UP_SECONDS)
-    print(f"speed: {speed(work, seconds, warm_up_seconds):.6g}")
+    clock = time.process_time if device == "cpu-time" else time.perf_counter
+    print(f"speed: {speed(work, seconds, warm_up_seconds, clock):.6g}")
 
 
 if __name__ == "__main__":

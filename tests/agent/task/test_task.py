@@ -78,6 +78,13 @@ def test_a_commits_files_make_the_same_task(folder: Path) -> None:
         ('kind = "held_out"', PREDICTIONS.format("log_loss") + "\ntop_k = 5", "[score]", "top_k belongs to measure"),
         ('kind = "held_out"', PREDICTIONS.format("top_k_accuracy") + "\ntop_k = 0", "top_k = 0", "should be 1 or more"),
         ('counted_by = "script"', 'counted_by = "host"', "[budget]", "cannot count steps"),
+        ("cpu_factor = 30", "max_cpu_ratio = 4", "[budget]", "max_cpu_ratio = 4 must be below cpu_factor = 4"),
+        (
+            'unit = "steps"\namount = 4\nnominal_seconds = 1.0\ncounted_by = "script"',
+            'unit = "seconds"\namount = 4\nmax_cpu_ratio = 2',
+            "[budget]",
+            "max_cpu_ratio belongs to counted_by = 'script'",
+        ),
         ('goal = "minimise"', 'goal = "smaller"', "smaller", "maximise"),
         ('type = "int"', 'type = "integer"', "STRIDE", "integer"),
         ("low = 0.001, high = 100.0", "low = 100.0, high = 0.001", "SMOOTHING", "low"),
