@@ -9,7 +9,7 @@ from typing import Any
 from agent.execution.speed.drift import Reference
 from agent.files import plain_file
 from agent.report.slices import published, result_words
-from agent.report.trial_table import paint, purpose, verdict
+from agent.report.trial_table import OVER_BUDGET, paint, purpose, verdict
 from agent.store.stored_run import StoredRun
 from agent.task.score_kinds import find_score_kind, is_self_reported
 from agent.text import counted, inert, one_line, read_tail
@@ -127,6 +127,7 @@ def _fresh_runs(stored: StoredRun, trial: Trial) -> Iterator[tuple[str, str]]:
         if repeat.trial == trial.number and repeat.outcome is not None:
             loss = repeat.val_loss
             value = repeat.outcome.status.value if loss is None else repr(metric.shown(loss))
+            value = OVER_BUDGET if repeat.outcome.is_over_budget else value
             word = f"{repeat.verdict.standing.value.replace('_', ' ')}; " if repeat.verdict else ""
             yield "again", f"{value} ({word}{purpose(repeat, metric)})"
     found = published(stored.history, stored.keeper)

@@ -17,7 +17,8 @@ TITLE_WIDTH = 56
 VALUE_WIDTH, MAX_VALUE_WIDTH = 10, 24  # of the column of values, which is as wide as the metric's name within these
 _FAINT, _GREEN, _RED, _YELLOW, _BOLD = "2", "32", "31", "33", "1"
 _COLOURS = {Status.OK: "", Status.DUPLICATE: _YELLOW, Status.NO_PROPOSAL: _YELLOW, Status.INVALID_EDIT: _YELLOW}
-WORDS = tuple(word.value for word in (*Status, *Standing))
+OVER_BUDGET = "over budget"  # in the place of a standing: the trial has a loss that decides nothing
+WORDS = (*(word.value for word in (*Status, *Standing)), OVER_BUDGET.replace(" ", "_"))
 
 
 def paint(text: str, code: str, colour: bool) -> str:
@@ -102,7 +103,8 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
     value = seconds = ""
     word = ("running" if is_open else "interrupted") if outcome is None else outcome.status.value
     if outcome is not None and outcome.val_loss is not None:
-        value, word = f"{metric.shown(outcome.val_loss):.6f}", "again"
+        value = f"{metric.shown(outcome.val_loss):.6f}"
+        word = OVER_BUDGET if outcome.is_over_budget else "again"
     if outcome is not None and outcome.wall_seconds:
         seconds = f"{outcome.wall_seconds:.1f}"
     code = ""
@@ -154,9 +156,11 @@ def purpose(repeat: Repeat, metric: Metric) -> str:
 
 
 def verdict(trial: Trial) -> str:
-    """Return what became of a trial: where it stands by now, running, or the status of its failure."""
+    """Return what became of a trial: where it stands by now, running, over budget, or the status of its failure."""
     if trial.status is None:
         return "running"
+    if trial.outcome is not None and trial.outcome.is_over_budget:
+        return OVER_BUDGET
     if trial.number == 0 and trial.kept:
         return "baseline"
     standing = trial.standing

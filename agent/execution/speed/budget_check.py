@@ -51,9 +51,11 @@ def with_budget_check(
             return _as_baseline(outcome, use, meter)
         assert baseline.compute is not None
         assert baseline.cpu_seconds is not None
-        if outcome.cpu_seconds is not None:
-            ratio = use.beside(baseline.compute, outcome.cpu_seconds, baseline.cpu_seconds)
-            use = replace(use, ratio=None if ratio is None else round(ratio, 4))
+        if outcome.cpu_seconds is None:
+            flag = "its CPU seconds are not known: they are not compared with the baseline's"
+            return replace(outcome, compute=use, flags=(*outcome.flags, flag))
+        ratio = use.beside(baseline.compute, outcome.cpu_seconds, baseline.cpu_seconds)
+        use = replace(use, ratio=None if ratio is None else round(ratio, 4))
         if not use.is_over:
             return replace(outcome, compute=use)
         earlier = [void.cpu_ratio for void in voids() if void.cpu_ratio is not None]

@@ -7,6 +7,7 @@ attempt; a training uses 2 CPU seconds to start and 8 for its budget, at the mac
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -152,7 +153,7 @@ def test_a_trial_over_its_budget_runs_once_more_and_then_decides_nothing(opened:
     assert run.history.trials[2].parent == 0
     assert run.history.incumbent is run.history.trials[2]
     line = trial_table.trial_line(trial, None, None, run.records.task.metric, False)
-    assert "reverted" in line
+    assert "over budget    " in line
     assert "[over budget: used 2.52" in line
 
 
@@ -224,6 +225,7 @@ def test_a_trial_that_is_over_budget_when_it_is_to_be_confirmed_is_rolled_back(o
     assert test.verdict is not None
     assert test.verdict.reason.startswith("over budget: used 2.52 times")
     assert test.val_loss is None
+    assert "rolled back" in trial_table.repeat_line(test, run.task.metric, False)
     assert run.history.incumbent is run.history.champion is run.history.trials[0]
 
 
@@ -240,6 +242,8 @@ def test_a_final_run_over_its_budget_is_no_part_of_the_result(opened: OpenRunWit
     run_trials(run)
     finals = [found.val_loss for found in run.history.repeats if found.purpose is Purpose.FINAL]
     assert finals == [None, 29.5]
+    last = next(found for found in run.history.repeats if found.seed == HELD_OUT_SEED)
+    assert "over budget  " in trial_table.repeat_line(last, run.task.metric, False)
     assert run.keeper.losses(1).get(HELD_OUT_SEED) is None
 
 
@@ -250,6 +254,18 @@ def test_where_the_baseline_is_nearly_all_start_up_nothing_is_compared_and_that_
     assert "start-up: the CPU seconds of trials are not compared with it" in outcome_of(run, 0).flags[0]
     assert outcome_of(run, 1).kept
     assert outcome_of(run, 1).flags == ()
+
+
+def test_a_trial_whose_cpu_seconds_nobody_knows_is_flagged(opened: OpenRunWith) -> None:
+    class Uncounted(Machine):
+        def run(self, job: Job) -> Execution:
+            done = super().run(job)
+            return replace(done, cpu_seconds=None) if job.label.startswith("r/0001") else done
+
+    run = opened(Uncounted(), {"GAIN": 0.1})
+    run_trials(run)
+    assert outcome_of(run, 1).flags == ("its CPU seconds are not known: they are not compared with the baseline's",)
+    assert outcome_of(run, 1).kept
 
 
 def test_a_task_that_allows_no_multiple_is_not_checked(opened: OpenRunWith) -> None:
