@@ -6,6 +6,7 @@ attempt; a training uses 2 CPU seconds to start and 8 for its budget, at the mac
 
 import math
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain, repeat
@@ -18,6 +19,7 @@ from agent.edits.edit import WholeFile
 from agent.errors import MachineError
 from agent.execution.scoring.printed import PrintedScorer
 from agent.execution.speed.cpu_meter import CpuMeter, cpu_meter_of
+from agent.execution.speed.probe_workload import on_cpu
 from agent.modes.proposer import Context
 from agent.report import trial_table
 from agent.run.loop import run_trials
@@ -330,3 +332,15 @@ def test_a_script_that_does_twelve_times_its_steps_is_found_out_in_a_real_sandbo
     assert outcome_of(run, 2).flags[0].startswith("over budget: used ")
     assert not outcome_of(run, 2).kept
     assert len(run.history.trials[2].voids) == 1
+
+
+def test_the_probe_by_cpu_time_allocates_nothing() -> None:
+    """Page faults of fresh memory were a fifth of its CPU time, and what they cost depends on the process."""
+    work = on_cpu(in_place=True)
+    work()
+    tracemalloc.start()
+    try:
+        work()
+        assert tracemalloc.get_traced_memory()[1] < 10_000  # bytes; one of its matrices has 147,456
+    finally:
+        tracemalloc.stop()
