@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -204,6 +205,13 @@ def test_tests_mirror_the_tree() -> None:
     folders = [path for name in ("agent", "sandbox") for path in (ROOT / "tests" / name).rglob("*") if path.is_dir()]
     named = {path.relative_to(ROOT / "tests").as_posix() for path in folders if any(path.glob("test_*.py"))}
     assert {name for name in named if not (ROOT / name).is_dir()} == set()
+
+
+def test_one_place_opens_what_scripts_run_in() -> None:
+    """Executor.open does, for all that runs scripts; `agent doctor` only tries whether a sandbox works."""
+    calls = re.compile(r"(?<!def )\bopen_sandbox\(")
+    callers = {path.relative_to(ROOT).as_posix() for path in modules() if calls.search(path.read_text())}
+    assert callers == {"agent/execution/executor.py", "agent/cli/doctor_checks.py"}
 
 
 def test_no_module_has_the_name_of_another_library() -> None:

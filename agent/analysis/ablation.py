@@ -7,8 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.analysis.ablation_chain import ChangeChain
-from agent.analysis.ablation_elimination import Attribution, Elimination, Finding, NothingLeftError
-from agent.analysis.ablation_log import AttemptVoided, Attributed, Begun, Readings, ScriptRan, hash_of, keeper_under
+from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, Elimination, Finding
+from agent.analysis.ablation_log import (
+    AblationStarted,
+    Attributed,
+    Readings,
+    ScriptAttemptVoided,
+    ScriptFinished,
+    hash_of,
+    keeper_under,
+)
 from agent.errors import BudgetSpentError
 from agent.execution.executor import Attempt, Executor, Unseen
 from agent.execution.host import Clock, Host, utc_now
@@ -61,11 +69,11 @@ def attribute(
             paths = stored.paths.attribution(chain.result)
             path = paths.readings
             path.parent.mkdir(parents=True, exist_ok=True)
-            journal = Journal(path, go_on_with="agent attribute")
+            journal = Journal(path, resume_command="agent attribute")
             try:
                 known = Readings.read(path)
                 if known.seeds != options.seeds:
-                    journal.append(Begun(options.seeds, utc_now()))
+                    journal.append(AblationStarted(options.seeds, utc_now()))
                 runner = _Runner(stored, chain.result, options, host.say, executor, journal, dict(known.ran))
                 keeper = keeper_under(stored, executor.conditions)
                 found = Elimination(chain, keeper, runner, options.seeds, decided).result()
@@ -87,7 +95,7 @@ class _Runner:
     say: Say
     executor: Executor
     journal: Journal
-    ran: dict[tuple[str, int], ScriptRan]  # by script and seed
+    ran: dict[tuple[str, int], ScriptFinished]  # by script and seed
     n_ran: int = 0  # by this process
     refused: bool = False  # a run, for there was nothing left for it
     clock: Clock = field(default_factory=Clock)
@@ -106,7 +114,7 @@ class _Runner:
         return known.outcome.val_loss
 
     def _refuse_beyond(self, reserved: int) -> None:
-        """Raise NothingLeftError unless there is something left for more than the last runs."""
+        """Raise BudgetExhaustedError unless there is something left for more than the last runs."""
         first, runs, seconds = self.stored.trial(0).outcome, self.options.runs, self.options.train_seconds
         assert first is not None
         spent = Readings(None, self.ran).train_seconds + reserved * first.train_seconds
@@ -118,9 +126,9 @@ class _Runner:
             return
         self.refused = True
         kept_back = f" but for the comparison at the end, which takes {counted(reserved, 'run')}" if reserved else ""
-        raise NothingLeftError(f"the {budget} is spent{kept_back}")
+        raise BudgetExhaustedError(f"the {budget} is spent{kept_back}")
 
-    def _run(self, source: str, script: str, seed: int, about: str) -> ScriptRan:
+    def _run(self, source: str, script: str, seed: int, about: str) -> ScriptFinished:
         """Execute a script as the repeat of a champion is, and put down what came of it."""
         began = self.clock.monotonic()
         paths = self.stored.paths.attribution(self.number).run(script, seed)
@@ -136,13 +144,13 @@ class _Runner:
         )
 
         def record_void(void: Void) -> None:
-            self.journal.append(AttemptVoided(script, seed, void))
+            self.journal.append(ScriptAttemptVoided(script, seed, void))
             self.say(f"the attempt does not count: {void.reason}")
 
         outcome = with_speed_check(self.executor, attempt, record_void, self.clock)
         paths.artifact.unlink(missing_ok=True)
         outcome = replace(outcome, total_seconds=round(self.clock.monotonic() - began, 3))
-        line = ScriptRan(script, seed, outcome, self.clock.now())
+        line = ScriptFinished(script, seed, outcome, self.clock.now())
         self.journal.append(line)
         self.n_ran += 1
         return line

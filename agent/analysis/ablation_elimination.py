@@ -124,7 +124,7 @@ class Attribution:
         return n_changed_lines(self.chain.baseline, self.minimal.source)
 
 
-class NothingLeftError(Exception):
+class BudgetExhaustedError(Exception):
     """The budget ends before a run; the message says which budget."""
 
 
@@ -135,7 +135,7 @@ class Measure(Protocol):
         """Return the loss of a script under a training seed; None if it has none. `about` says which script it is.
 
         Raises:
-            NothingLeftError: it has not run, and no more than `reserved` runs are left.
+            BudgetExhaustedError: it has not run, and no more than `reserved` runs are left.
         """
         ...
 
@@ -177,7 +177,7 @@ class Elimination:
             for change in sorted(self.chain.changes, key=lambda change: change.recorded_gain):
                 if change.key not in self._findings:
                     self._test(change, seeds)
-        except NothingLeftError as error:
+        except BudgetExhaustedError as error:
             stopped = str(error)
         findings = tuple(self._findings.get(c.key, Finding(c, Verdict.NOT_TESTED)) for c in self.chain.changes)
         found = Attribution(self.chain, findings, self._variant, self._losses.noise, stopped=stopped)
@@ -254,7 +254,7 @@ class Elimination:
                     which = "the minimal script" if own is None else f"trial {self.chain.result}"
                     return replace(found, stopped=f"{which} has no loss under held-out seed {seed}")
                 pairs.append((whole, own))
-        except NothingLeftError as error:
+        except BudgetExhaustedError as error:
             return replace(found, stopped=str(error))
         noise, n = self._losses.noise, len(pairs)
         own_error = None if noise.is_hidden else noise.sigma / math.sqrt(n)

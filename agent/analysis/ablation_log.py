@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.analysis.ablation_chain import ChangeChain
-from agent.analysis.ablation_elimination import Attribution, Elimination, NothingLeftError
+from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, Elimination
 from agent.errors import UsageError
 from agent.store.journal import read_lines
 from agent.store.run_config import rule_of
@@ -18,7 +18,7 @@ from agent.trials.trial import Outcome, Trial
 
 
 @dataclass(frozen=True)
-class Begun:
+class AblationStarted:
     """The ablation has started, with so many seeds of each comparison; the last such line counts."""
 
     seeds: int
@@ -29,7 +29,7 @@ class Begun:
 
 
 @dataclass(frozen=True)
-class ScriptRan:
+class ScriptFinished:
     """A script has run under a training seed."""
 
     script: str  # hash of the source, see `hash_of`
@@ -48,7 +48,7 @@ class ScriptRan:
 
 
 @dataclass(frozen=True)
-class AttemptVoided:
+class ScriptAttemptVoided:
     """An attempt at such a run does not count: the machine's speed had changed."""
 
     script: str
@@ -64,17 +64,17 @@ class Readings:
     """All that is known of the scripts of one attribution."""
 
     seeds: int | None  # of each comparison; None: it has not started
-    ran: Mapping[tuple[str, int], ScriptRan]  # by script and seed, in the order in which they ran
+    ran: Mapping[tuple[str, int], ScriptFinished]  # by script and seed, in the order in which they ran
 
     @classmethod
     def read(cls, path: Path) -> "Readings":
         """Return what a file holds; nothing if there is none. Raises JournalError if it cannot be read."""
         seeds: int | None = None
-        ran: dict[tuple[str, int], ScriptRan] = {}
+        ran: dict[tuple[str, int], ScriptFinished] = {}
         for line in read_lines(path, _decoded) if path.exists() else ():
-            if isinstance(line, Begun):
+            if isinstance(line, AblationStarted):
                 seeds = line.seeds
-            elif isinstance(line, ScriptRan):
+            elif isinstance(line, ScriptFinished):
                 ran[line.script, line.seed] = line
         return cls(seeds, ran)
 
@@ -150,17 +150,17 @@ class _Remembered:
         del reserved
         ran = self.readings.ran.get((hash_of(source), seed))
         if ran is None:
-            raise NothingLeftError(f"{about} has not run under training seed {seed}")
+            raise BudgetExhaustedError(f"{about} has not run under training seed {seed}")
         return ran.outcome.val_loss
 
 
-def _decoded(data: dict[str, Any]) -> Begun | ScriptRan | AttemptVoided:
+def _decoded(data: dict[str, Any]) -> AblationStarted | ScriptFinished | ScriptAttemptVoided:
     """Return the line that `to_json` wrote; KeyError, TypeError or ValueError if it did not."""
     match data["event"]:
         case "attribution_begun":
-            return Begun(data["seeds"], data["at"])
+            return AblationStarted(data["seeds"], data["at"])
         case "script_ran":
-            return ScriptRan(data["script"], data["seed"], Outcome.from_json(data["outcome"]), data["at"])
+            return ScriptFinished(data["script"], data["seed"], Outcome.from_json(data["outcome"]), data["at"])
         case "attempt_voided":
-            return AttemptVoided(data["script"], data["seed"], Void(**data["void"]))
+            return ScriptAttemptVoided(data["script"], data["seed"], Void(**data["void"]))
     raise ValueError(f"unknown event {data['event']!r}")

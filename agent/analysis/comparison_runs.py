@@ -98,7 +98,7 @@ class OneModel:
         return self._built[asked]
 
 
-def in_turns(
+def run_interleaved(
     runs: Sequence[Run], ended: Callable[[Run, End], None], all_begun: Callable[[], None] = lambda: None
 ) -> dict[str, End]:
     """Run trials, one of each run in turn, until all have ended; return how each did, by name.

@@ -24,7 +24,7 @@ CLONE_REPLAYS = "replays"
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedTrial:
     """One trial as it was committed, and what it came to."""
 
     run_id: str
@@ -52,7 +52,7 @@ class Recorded:
         return Task(folder, self.files, self.profile, as_is=True)
 
 
-def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Recorded:
+def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> RecordedTrial:
     """Return a trial of a run that lies here; what it came to under `seed`, if the run has repeated it with that one.
 
     Raises:
@@ -72,7 +72,7 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
     commit = stored.hashes[number]
     files = stored.repo.read(commit)
     _refuse_outside(commit, files)
-    recorded = Recorded(
+    recorded = RecordedTrial(
         run_id=stored.run_id,
         number=number,
         commit=commit,
@@ -89,7 +89,7 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
     return recorded
 
 
-def from_commit(repo: TrialRepo, revision: str) -> Recorded:
+def from_commit(repo: TrialRepo, revision: str) -> RecordedTrial:
     """Return a trial of which there is nothing but its commit and those before it, as in a clone of `trials.git`.
 
     Raises:
@@ -122,7 +122,7 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
     root = repo.chain(commit)[0]
     files = repo.read(commit)
     _refuse_outside(commit, files)
-    recorded = Recorded(
+    recorded = RecordedTrial(
         run_id=facts["Run"],
         number=number,
         commit=commit,
@@ -138,10 +138,10 @@ def from_commit(repo: TrialRepo, revision: str) -> Recorded:
 
 
 @dataclass(frozen=True)
-class Found:
+class LocatedTrial:
     """A recorded trial and where its surroundings are."""
 
-    recorded: Recorded
+    recorded: RecordedTrial
     replays: Path  # where what comes of running it again belongs
     task_folder: Path | None = None  # that the run was started with; None: nobody knows
     compiled: Path | None = None
@@ -160,7 +160,7 @@ class Runs:
         self._seed = seed
         self._here = here
 
-    def trial(self, name: str) -> Found:
+    def trial(self, name: str) -> LocatedTrial:
         """Return the trial of that name or commit. Raises UsageError if there is none."""
         refuse_minimal(name)
         if _is_trial_name(name):
@@ -175,9 +175,9 @@ class Runs:
             if numbers:
                 return self._of_run(StoredRun.find(self._runs, run_id), numbers[0])
             return self._found(StoredRun.find(self._runs, run_id), from_commit(repo, commit))
-        return Found(from_commit(repo, commit), self._here / CLONE_REPLAYS)
+        return LocatedTrial(from_commit(repo, commit), self._here / CLONE_REPLAYS)
 
-    def kept(self, run_name: str | None) -> list[Found]:
+    def kept(self, run_name: str | None) -> list[LocatedTrial]:
         """Return all kept trials of a run, or of the last one, by number."""
         stored = StoredRun.find(self._runs, run_name)
         found = [self._of_run(stored, trial.number) for trial in stored.history.trials if trial.kept]
@@ -185,12 +185,12 @@ class Runs:
             raise UsageError(f"{stored.run_id} has no kept trial; `agent log {stored.run_id}` lists its trials")
         return found
 
-    def _of_run(self, stored: StoredRun, number: int) -> Found:
+    def _of_run(self, stored: StoredRun, number: int) -> LocatedTrial:
         return self._found(stored, from_journal(stored, number, self._seed))
 
-    def _found(self, stored: StoredRun, recorded: Recorded) -> Found:
+    def _found(self, stored: StoredRun, recorded: RecordedTrial) -> LocatedTrial:
         measured = measured_sigma(self._runs, stored.config.task_digest)
-        return Found(
+        return LocatedTrial(
             recorded if measured is None else replace(recorded, sigma=measured),
             stored.paths.replays,
             Path(stored.config.task_folder),
@@ -207,7 +207,7 @@ class Clone:
         self._repo = repo
         self._here = here
 
-    def trial(self, name: str) -> Found:
+    def trial(self, name: str) -> LocatedTrial:
         """Return the trial of that name or commit. Raises UsageError if there is none."""
         refuse_minimal(name)
         if _is_trial_name(name):
@@ -217,7 +217,7 @@ class Clone:
             name = f"refs/tags/{run_id}/{number:04d}"
         return self._found(name)
 
-    def kept(self, run_name: str | None) -> list[Found]:
+    def kept(self, run_name: str | None) -> list[LocatedTrial]:
         """Return the trials on the branch of a run, the baseline first."""
         if run_name is None:
             raise UsageError("in a clone there is no last run; name one: agent replay RUN --all-kept")
@@ -226,8 +226,8 @@ class Clone:
             raise UsageError(f"{self._repo.path} has no branch {run_name}; `git branch --all` lists its runs")
         return [self._found(commit) for commit in self._repo.chain(tip)]
 
-    def _found(self, revision: str) -> Found:
-        return Found(from_commit(self._repo, _commit(self._repo, revision)), self._here / CLONE_REPLAYS)
+    def _found(self, revision: str) -> LocatedTrial:
+        return LocatedTrial(from_commit(self._repo, _commit(self._repo, revision)), self._here / CLONE_REPLAYS)
 
 
 def open_source(runs: RunsFolder, repo: Path | None, here: Path, seed: int | None) -> Runs | Clone:
@@ -282,7 +282,7 @@ def _refuse_unless_ran(name: str, outcome: Outcome) -> None:
         raise UsageError(f"{name} never ran ({outcome.status}), so there is nothing to replay; choose another trial")
 
 
-def _refuse_other_task(recorded: Recorded, baseline: Mapping[str, bytes], digest: str) -> None:
+def _refuse_other_task(recorded: RecordedTrial, baseline: Mapping[str, bytes], digest: str) -> None:
     """Raise NotReplayableError unless task.toml and the frozen files are those that the run began with."""
     task = recorded.task(Path(recorded.commit[:7]))
     began = Task(

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.analysis.recorded_trial import Recorded
-from agent.analysis.replay_verdict import Replayed
+from agent.analysis.recorded_trial import RecordedTrial
+from agent.analysis.replay_verdict import ReplayResult
 from agent.errors import NotReplayableError, TaskError, UsageError
 from agent.execution.early_stopping import StoppingRule, pruner_of
 from agent.execution.executor import Attempt, ExecutionSettings, Executor, Unseen
@@ -36,7 +36,7 @@ class ReplayOptions:
     test: bool = False  # score the test split too
 
 
-def replay(recorded: Recorded, options: ReplayOptions, host: Host) -> Replayed:
+def replay(recorded: RecordedTrial, options: ReplayOptions, host: Host) -> ReplayResult:
     """Train and score a recorded trial again, as the loop did, and return the comparison; it is also written down.
 
     Whatever stops it, an interrupt included, leaves nothing of it behind.
@@ -70,7 +70,7 @@ def replay(recorded: Recorded, options: ReplayOptions, host: Host) -> Replayed:
                 stopping=_stopping(recorded.outcome, task),
             )
             outcome = executor.run(attempt, lambda: host.say("scoring"))
-            replayed = Replayed(
+            replayed = ReplayResult(
                 recorded=recorded,
                 outcome=outcome,
                 train_seed=seed,
@@ -88,7 +88,7 @@ def replay(recorded: Recorded, options: ReplayOptions, host: Host) -> Replayed:
         return replayed
 
 
-def _settings(recorded: Recorded, options: ReplayOptions, folder: Path) -> ExecutionSettings:
+def _settings(recorded: RecordedTrial, options: ReplayOptions, folder: Path) -> ExecutionSettings:
     """Return where and how the trial is run again. A baseline leaves its compiler caches in `folder`."""
     compiled = options.compiled if recorded.number != 0 else None
     return ExecutionSettings(
@@ -113,7 +113,7 @@ def _stopping(outcome: Outcome, task: Task) -> StoppingRule | None:
     return StoppingRule(rule.form, diverges=outcome.status is Status.DIVERGED)
 
 
-def _refuse_other_data(recorded: Recorded, executor: Executor, cache: Path) -> None:
+def _refuse_other_data(recorded: RecordedTrial, executor: Executor, cache: Path) -> None:
     """Raise NotReplayableError unless the data are those that the trial was trained and scored on."""
     known, here = recorded.outcome.conditions, executor.conditions
     if executor.corpus is not None and "data" in known and here["data"] != known["data"]:
@@ -150,7 +150,7 @@ def _refuse_foreign_code(task: Task, folder: Path, cache: Path) -> None:
         )
 
 
-def _test_loss(recorded: Recorded, executor: Executor, paths: TrialPaths) -> float:
+def _test_loss(recorded: RecordedTrial, executor: Executor, paths: TrialPaths) -> float:
     label, folder = f"{recorded.run_id}/{recorded.number:04d}/replay-test", paths.root / "score-test"
     left_behind = Artifact(paths.artifact, paths.files, read_tail(paths.log), folder, label, recorded.number)
     score = executor.score(left_behind, "test")

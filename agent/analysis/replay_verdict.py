@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from agent.analysis.recorded_trial import Recorded
+from agent.analysis.recorded_trial import RecordedTrial
 from agent.execution.environment import NAMES
 from agent.task.score_kinds import is_self_reported
 from agent.trials.learning_curve import Condemned
@@ -39,10 +39,10 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayResult:
     """A recorded trial and what it came to when it was run again."""
 
-    recorded: Recorded
+    recorded: RecordedTrial
     outcome: Outcome
     train_seed: int
     deterministic: bool  # the budget is counted in steps or the like, and on the CPU: the same source, the same loss
@@ -189,7 +189,7 @@ def heading() -> str:
     return f"{'trial':>5}  {'commit':7}  {'recorded':>20}  {'replayed':>20}  {'difference':>20}  verdict"
 
 
-def row(replayed: Replayed, metric: Metric) -> str:
+def row(replayed: ReplayResult, metric: Metric) -> str:
     """Return one replay as one line of a table."""
 
     def short(outcome: Outcome) -> str:

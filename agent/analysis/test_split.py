@@ -18,7 +18,7 @@ from agent.trials.trial import Score, Trial
 
 
 @dataclass(frozen=True)
-class Verified:
+class TestSplitResult:
     """Losses on validation, which chose the trial, and on test, which did not; and the same of the baseline."""
 
     trial: int
@@ -54,21 +54,21 @@ class Verified:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
-def load_verified(path: Path) -> Verified | None:
+def load_verified(path: Path) -> TestSplitResult | None:
     """Return what was saved last; None if nothing was, or something of a slice of unseen text.
 
     Raises JournalError if the file is none of ours.
     """
     try:
         document = read_json(path, MOST_BYTES)
-        return None if "events" in document else Verified(**document)
+        return None if "events" in document else TestSplitResult(**document)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
         raise JournalError(f"{path} cannot be read: {error}; remove it, and run `agent best --verify` again") from error
 
 
-def verified_on_test(stored: StoredRun, trial: Trial, host: Host) -> Verified:
+def verified_on_test(stored: StoredRun, trial: Trial, host: Host) -> TestSplitResult:
     """Score what a kept trial and the baseline left behind on the test split, in fresh sandboxes, audited as in a run.
 
     The result is left in the run's folder, where the report finds it.
@@ -87,7 +87,7 @@ def verified_on_test(stored: StoredRun, trial: Trial, host: Host) -> Verified:
     with Executor.open(task, settings, host) as executor:
         first = _scored(stored, stored.trial(0), executor)
         own = first if trial.number == 0 else _scored(stored, trial, executor, first[2])
-    verified = Verified(trial.number, *own[:2], *first[:2])
+    verified = TestSplitResult(trial.number, *own[:2], *first[:2])
     verified.save(stored.paths.verified)
     return verified
 

@@ -94,7 +94,7 @@ def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Map
 
 def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: _Written, *, json_: bool) -> None:
     """Make all the runs in turns, and tell what came of them."""
-    from agent.analysis.comparison_runs import in_turns, opened
+    from agent.analysis.comparison_runs import opened, run_interleaved
     from agent.analysis.unseen.common_slice import compare_on_slice, finish, reserve
     from agent.report.live_screen import Live, Screen
     from agent.run.ending import Ending
@@ -119,7 +119,7 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
         say(f"comparison {comparison.name}: {counted(len(open_runs), 'run')}, one trial of each in turn")
         try:
             is_opened = finish(comparison, runs, open_runs, say)
-            ends = in_turns(open_runs, ended, lambda: reserve(comparison, runs, open_runs))
+            ends = run_interleaved(open_runs, ended, lambda: reserve(comparison, runs, open_runs))
             failed = [run_id for run_id, end in ends.items() if end.ending is Ending.BASELINE_FAILED]
             is_opened |= not failed and compare_on_slice(comparison, runs, open_runs, say)
         except KeyboardInterrupt:

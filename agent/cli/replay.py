@@ -35,9 +35,9 @@ from agent.report.trackers.kinds import TRACKERS
 from agent.text import counted, inert
 
 if TYPE_CHECKING:
-    from agent.analysis.recorded_trial import Found
+    from agent.analysis.recorded_trial import LocatedTrial
     from agent.analysis.replay import ReplayOptions
-    from agent.analysis.replay_verdict import Replayed
+    from agent.analysis.replay_verdict import ReplayResult
     from agent.store.stored_run import StoredRun
 
 
@@ -92,7 +92,7 @@ def replay(
         source = open_source(runs_folder(runs), repo, Path.cwd(), seed)
         found = source.kept(what) if all_kept else [source.trial(what or "")]
 
-    def options(trial: "Found") -> "ReplayOptions":
+    def options(trial: "LocatedTrial") -> "ReplayOptions":
         from agent.analysis.replay import ReplayOptions
         from agent.task.corpus import find_corpus
 
@@ -208,8 +208,8 @@ def _unreadable_is_not_replayable() -> Iterator[None]:
 
 
 def _replayed(
-    found: "list[Found]", options: "Callable[[Found], ReplayOptions]", *, table: bool
-) -> "Iterator[Replayed]":
+    found: "list[LocatedTrial]", options: "Callable[[LocatedTrial], ReplayOptions]", *, table: bool
+) -> "Iterator[ReplayResult]":
     """Replay one trial after the other; with `table`, print a line as soon as each is done."""
     from agent.analysis.replay import replay as run_again
     from agent.analysis.replay_verdict import heading, row

@@ -51,6 +51,7 @@ class Smoke:
         self._task = executor.task
         self._corpus = executor.corpus
         self._sandbox = executor.sandbox
+        self._compiled = executor.compiled
         self._paths = paths
         self._say = say
         self._allowed_cpu_seconds: float | None = None  # None: the baseline was not rehearsed yet
@@ -115,7 +116,7 @@ class Smoke:
             passed_on=self._passed_on,
         )
         limits = replace(job.limits, cpu_seconds=cpu_seconds)
-        job = warmed(job, self._paths.compiled)
+        job = warmed(job, self._compiled)
         # On the CPU unless asked: the GPU is for trials.
         return replace(job, environment={**job.environment, **ONE_STEP}, limits=limits, on_cpu=not self._on_gpu)
 

@@ -30,13 +30,13 @@ FORMAT = 1
 class Journal:
     """Appends events to a file; each one is on disk before `append` returns."""
 
-    def __init__(self, path: Path, go_on_with: str = "agent resume") -> None:
+    def __init__(self, path: Path, resume_command: str = "agent resume") -> None:
         """Open the file at its end, after removing a torn last line.
 
-        `go_on_with` is the command, for messages, that continues the run.
+        `resume_command` is the command, for messages, that continues the run.
         """
         self.path = path
-        self._go_on_with = go_on_with
+        self._resume_command = resume_command
         self.dropped_bytes = _cut_torn_tail(path)
         # Unbuffered, so that data of a failed write cannot stay in memory and be written later.
         self._file = path.open("ab", buffering=0)
@@ -57,7 +57,7 @@ class Journal:
         except OSError as error:
             self._file.truncate(end)  # works on a full disk, too
             raise JournalError(
-                f"cannot write to {self.path}: {error.strerror}; make room and continue with `{self._go_on_with}`"
+                f"cannot write to {self.path}: {error.strerror}; make room and continue with `{self._resume_command}`"
             ) from error
 
     def close(self) -> None:

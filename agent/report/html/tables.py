@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.analysis.test_split import Verified
+from agent.analysis.test_split import TestSplitResult
 from agent.analysis.unseen.verified_slice import VerifiedOnSlice
 from agent.edits.edit import Params
 from agent.files import read_json
@@ -29,7 +29,7 @@ class RunOnPage:
     stored: StoredRun
     task: Task  # as the run began: the baseline's script
     states: Mapping[int, CMAState]  # where its CMA-ES stood; empty for other modes
-    verified: Verified | None  # what the test split said of its best trial; None: nobody has asked
+    verified: TestSplitResult | None  # what the test split said of its best trial; None: nobody has asked
     on_slice: VerifiedOnSlice | None = None  # what a slice of unseen text said of its result; likewise
 
     @property

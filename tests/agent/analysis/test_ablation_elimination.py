@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent.analysis.ablation_chain import ChangeChain
-from agent.analysis.ablation_elimination import Attribution, Elimination, NothingLeftError, Verdict
+from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, Elimination, Verdict
 from agent.analysis.ablation_log import Attributed, Readings
 from agent.edits.assignments import Assignments, all_constants
 from agent.edits.edit import Edit, Unchanged, WholeFile
@@ -45,7 +45,7 @@ class Runs:
 
     def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
         if len(self.asked) + reserved >= self.budget:
-            raise NothingLeftError("the budget is spent")
+            raise BudgetExhaustedError("the budget is spent")
         self.asked.append((about, seed))
         return self.loss(source, seed)
 

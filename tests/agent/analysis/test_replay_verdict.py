@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.analysis.recorded_trial import Recorded
-from agent.analysis.replay_verdict import Replayed, Verdict
+from agent.analysis.recorded_trial import RecordedTrial
+from agent.analysis.replay_verdict import ReplayResult, Verdict
 from agent.trials.learning_curve import Condemned, Curve
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status
@@ -23,9 +23,9 @@ def outcome(loss: float | None, conditions: Mapping[str, str] = HERE, status: St
 
 def replayed(
     then: Outcome, now: Outcome, *, deterministic: bool = True, sigma: float | None = 0.01, seed: int = 0
-) -> Replayed:
-    recorded = Recorded("r", 2, "a" * 40, {}, None, 0, then, None)
-    return Replayed(recorded, now, seed, deterministic, sigma, Path("replays/0002-1"))
+) -> ReplayResult:
+    recorded = RecordedTrial("r", 2, "a" * 40, {}, None, 0, then, None)
+    return ReplayResult(recorded, now, seed, deterministic, sigma, Path("replays/0002-1"))
 
 
 def test_the_same_value_to_all_digits_is_exact() -> None:

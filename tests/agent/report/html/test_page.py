@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.analysis.test_split import Verified, load_verified
+from agent.analysis.test_split import TestSplitResult as SplitResult
+from agent.analysis.test_split import load_verified
 from agent.errors import JournalError
 from agent.report.html.chapters import overview
 from agent.report.html.page import inert_json, render
@@ -141,7 +142,7 @@ def test_short_texts_leave_their_share_to_long_ones() -> None:
 def test_what_the_test_split_said_is_on_the_page(tmp_path: Path) -> None:
     run = few(tmp_path / "runs")
     assert "Test split" not in render([run], MADE_AT)
-    Verified(1, 2.5, 2.75, 3.0, 3.125).save(run.stored.paths.verified)
+    SplitResult(1, 2.5, 2.75, 3.0, 3.125).save(run.stored.paths.verified)
     page = render([on_page(run.stored)], MADE_AT)
     assert "2.750000" in page
     assert "+0.125000" in page  # beyond the baseline's own gap
@@ -156,7 +157,7 @@ def test_a_broken_verdict_of_the_test_split_is_named(tmp_path: Path) -> None:
 
 
 def test_a_metric_to_maximise_is_told_as_its_user_named_it() -> None:
-    told = Verified(1, -0.75, -0.5, -0.5, -0.5).told(Metric(name="accuracy", goal="maximise"))
+    told = SplitResult(1, -0.75, -0.5, -0.5, -0.5).told(Metric(name="accuracy", goal="maximise"))
     assert "accuracy 0.500000 (validation 0.750000, gap -0.250000" in told
 
 
