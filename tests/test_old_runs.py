@@ -65,10 +65,28 @@ def as_now(then: dict[str, Any]) -> dict[str, Any]:
     return then
 
 
+REWORDED = (
+    ("confirmed      ", "repeated       "),  # without slices a gain is only repeated
+    ("confirmed", "repeated"),
+    ("to learn the noise", "to measure the noise"),
+    ("to learn what speed is worth", "to measure the effect of speed"),
+    (", to compare with", ", for comparison"),
+    (r"in the run that it was kept for; (\S+) to (trial \d+) over (\d+ runs), ([\d.]+):",
+     r"in its first run; \1 from \2 at \4 (\3):"),
+    ("a guess of the noise", "a guess at the noise"),
+    ("as far as it is known by now", "measured so far"),
+    ("repeats cannot tell, for another seed gives", "repeats cannot measure it, because every seed gives"),
+    ("the scripts printed it, and nothing has checked it", "scripts printed it, and nothing checked it"),
+    (r"of training as charged, (\S+ \w+) by the clock", r"of training budget, \1 wall time"),
+)  # fmt: skip
+"""Patterns of what the version of that day printed, each with this version's words."""
+
+
 def words_now(then: str) -> str:
-    """Return a log with what was called confirmed as repeated."""
-    then = then.replace("confirmed      ", "repeated       ").replace("to confirm it", "to test it")
-    return then.replace("confirmed", "repeated")
+    """Return a log of that day in the words of this version."""
+    for pattern, now in REWORDED:
+        then = re.sub(pattern, now, then)
+    return then
 
 
 def without_machine(said: str) -> str:

@@ -1,1 +1,1 @@
-"""What a person reads about a run."""
+"""Output for people: text, JSON documents, HTML pages and trackers."""

@@ -1,4 +1,4 @@
-"""What an attribution has come to, for people, for programs and for the page."""
+"""The result of an attribution as text, as a JSON document and as a table for the page."""
 
 from typing import Any
 
@@ -12,72 +12,73 @@ from agent.trials.budget import duration
 from agent.trials.metric import Metric
 from agent.trials.noise import Noise
 
-SEARCH_LOSS = "losses are those on the standing split (search loss): what carries a gain there is confirmed by no slice"
+SEARCH_LOSS = "losses are search losses, on the split that scores every trial; no slice confirms these effects"
 
 
 def table(found: Attribution, metric: Metric) -> Table:
-    """Return one row a change, in the order in which they were made."""
+    """Return one row per change, in the order in which the changes were made."""
     columns = ("change", "trials", "lines", "when kept", "without it", "verdict", "what")
     return Table(columns, [_row(finding, found.noise, metric) for finding in found.findings])
 
 
 def lines(told: Attributed, run_id: str, metric: Metric) -> list[str]:
-    """Return all that an attribution says, as lines for people."""
+    """Return an attribution as lines of text: table, remarks, conclusion, cost."""
     found, shown = told.found, table(told.found, metric)
     widths = [max(len(row[i]) for row in (shown.columns, *shown.rows)) for i in range(len(shown.columns))]
     rows = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown.rows)
     heading = "  ".join(name.ljust(width) for name, width in zip(shown.columns, widths, strict=True))
     which = counted(len(found.findings), "change")
     return [
-        f"run {run_id}: {which} between the baseline and trial {found.chain.result}, each taken out in turn",
+        f"run {run_id}: {which} between the baseline and trial {found.chain.result}, each removed in turn",
         heading.rstrip(),
         *(row.rstrip() for row in rows),
         "",
         *remarks(found),
         *conclusion(told, run_id, metric),
-        f"spent: {counted(len(told.readings.ran), 'run')}, "
-        f"{duration(told.readings.train_seconds)} of training as charged",
+        f"spent: {counted(len(told.readings.ran), 'run')}, {duration(told.readings.train_seconds)} of training budget",
     ]
 
 
 def remarks(found: Attribution) -> list[str]:
-    """Return what a reader of the table must know of its numbers."""
+    """Return remarks on the numbers of the table: the split, shared gains, the noise."""
     said = [SEARCH_LOSS] if found.chain.on_slices else []
     if any(step.values is not None and len(step.values) > 1 for step in found.chain.steps):
-        said.append("when kept: where a trial set several names, each has an equal share of what the trial gained")
+        said.append("when kept: where a trial set several names, each gets an equal share of the trial's gain")
     sigma = f"sigma {found.noise.sigma:.2g}"
     if found.noise.is_hidden:
-        said.append(f"no ±, and verdicts by a guess of the noise of one run, {sigma}: {hidden()}")
+        said.append(f"no ±, and verdicts use a guess at the noise of one run, {sigma}: {hidden()}")
     elif found.noise.n_learned:
         said.append(f"{sigma} is the noise of one run")
     else:
-        said.append(f"{sigma} is the noise of one run as the search knew it: no repeat here has measured it")
+        said.append(f"{sigma} is the search's estimate of the noise of one run: no repeat here has measured it")
     return said
 
 
 def conclusion(told: Attributed, run_id: str, metric: Metric) -> list[str]:
-    """Return what is left and what it is worth; nothing is claimed that was not read under held-out seeds."""
+    """Return the minimal script's size and loss; every claim rests on runs under held-out seeds."""
     found = told.found
     whole = f"trial {found.chain.result}"
     if found.stopped:
-        more = f"not finished: {found.stopped}; go on with `agent attribute {run_id}` and more of it"
+        more = (
+            f"not finished: {found.stopped}; continue with `agent attribute {run_id}` and a higher --budget or --trials"
+        )
         return [more] if found.difference is None else [more, _compared(found, metric), *_offer(told, run_id)]
     if not found.minimal.without:
-        return [f"every change carries: the diff of {whole} is minimal as it is"]
+        return [f"every change carries part of the gain: the diff of {whole} is already minimal"]
     if found.n_lines == 0:
         return [
-            "no change carries more than the noise: nothing is left but the baseline; more --seeds see smaller effects"
+            "no change carries more than the noise, so only the baseline is left; more --seeds detect smaller effects"
         ]
     if not found.as_good:
         return [
             _compared(found, metric),
-            "small losses have added up, and no smaller script is offered; more --seeds see them singly",
+            "small losses have added up, so no smaller script is offered; more --seeds detect each of them",
         ]
     return [_compared(found, metric), *_offer(told, run_id)]
 
 
 def to_json(told: Attributed, run_id: str) -> dict[str, Any]:
-    """Return the JSON document that `--json` prints; losses are minimised, effects are losses too."""
+    """Return the JSON document that `--json` prints; losses are minimised, and effects are differences of losses."""
     found = told.found
     readings = {"whole": found.whole_reading, "minimal": found.minimal_reading}
     return {
@@ -124,7 +125,7 @@ def _row(finding: Finding, noise: Noise, metric: Metric) -> list[str]:
 
 
 def _compared(found: Attribution, metric: Metric) -> str:
-    """Return the two scripts under the same held-out seeds, in a sentence."""
+    """Return a sentence that compares both scripts under the same held-out seeds."""
     whole, minimal, difference, error = found.whole_reading, found.minimal_reading, found.difference, found.error
     assert whole is not None
     assert minimal is not None
@@ -144,15 +145,15 @@ def _compared(found: Attribution, metric: Metric) -> str:
 
 
 def _plus_minus(error: float | None, noise: Noise) -> str:
-    """Return a standard error as it stands behind its number; nothing where repeats cannot tell noise."""
+    """Return a standard error as ` ± 0.0056`; empty if repeats cannot measure the noise."""
     return "" if error is None or noise.is_hidden else f" ± {error:.2g}"
 
 
 def _offer(told: Attributed, run_id: str) -> list[str]:
-    """Return how to come by the minimal script."""
+    """Return the command that commits the minimal script; empty if none is offered."""
     if not told.found.offered:
         return []
-    return [f"it goes to your own repository: agent export {run_id} --minimal --to REPO --branch NAME"]
+    return [f"to commit it to your own repository: agent export {run_id} --minimal --to REPO --branch NAME"]
 
 
 def _finding_json(finding: Finding, noise: Noise) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A comparison as aligned tables for terminals and pipes, and as a JSON document."""
+"""A comparison of modes as aligned text tables and as a JSON document."""
 
 import math
 from collections import Counter
@@ -9,6 +9,7 @@ from typing import Any
 from agent.analysis.comparison import Comparison
 from agent.analysis.comparison_statistics import SHARES, Axis, Made, ModeFigures, RunFigures, State, added
 from agent.analysis.unseen.common_slice import CommonSlice
+from agent.report.run_summary import spent_time
 from agent.report.slices import unseen_by
 from agent.report.table import Table
 from agent.report.terminal import sentences
@@ -30,12 +31,12 @@ def told(
     self_reported: bool,
     columns: int | None = None,
 ) -> list[str]:
-    """Return what a comparison has come to, in lines.
+    """Return the tables and sentences of a comparison, as lines.
 
     Args:
-        unseen: what a slice of unseen text has said of the results; None: none was opened for them.
-        self_reported: whether the losses are what scripts printed.
-        columns: of the terminal that sentences are broken for; None: it is none, and they are not.
+        unseen: the results on a common slice of unseen text; None: no slice was opened for them.
+        self_reported: whether scripts printed their own losses.
+        columns: width of the terminal, at which sentences are wrapped; None: no wrapping.
     """
     digits = _digits(rows)
     runs = [run for row in rows for run in row.runs]
@@ -43,7 +44,7 @@ def told(
     lines += [f"budget of each run: {Axis.of(comparison.config).unit}"]
     lines += [_baseline(runs, metric, digits)]
     if self_reported:
-        lines.append(f"{metric.name} is self-reported: the scripts printed it, and nothing has checked it")
+        lines.append(f"{metric.name} is self-reported: scripts printed it, and nothing checked it")
     tables = [best_table(rows, metric, digits), result_table(rows, metric, digits)]
     told_unseen = unseen is not None and not unseen.score.is_burned
     tables += [unseen_table(rows, metric, digits, unseen)] if unseen is not None and told_unseen else []
@@ -55,11 +56,11 @@ def told(
 
 
 def best_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Table:
-    """Return the best so far, and the difference to the reference."""
+    """Return the best loss of each mode, over the budget, and its difference to the reference mode."""
     reference = _reference(rows)
     caption = (
-        f"best {metric.name}: of each run the best kept trial, which was chosen for being good; mean over seeds ± "
-        "standard deviation, intervals of 95 % by Student's t"
+        f"best {metric.name}: each run's best kept trial (selected, so biased towards good values); mean over seeds ± "
+        "standard deviation, 95 % intervals by Student's t"
     )
     at = [f"at {_AT[share]}" for share in SHARES]
     columns = ("mode", "runs", f"best {metric.name}", "95 % interval", *at, "at the end", f"minus {reference}, by seed")
@@ -77,25 +78,25 @@ def best_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Tabl
 
 
 def result_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Table:
-    """Return what the runs may publish."""
-    caption = f"result: {metric.name} as a run may publish it, and what that number is made of (docs/keep-rule.md)"
+    """Return the results that the runs may publish, and the kind of runs behind each."""
+    caption = f"result: the {metric.name} that a run may publish, and its basis (docs/keep-rule.md)"
     cells = []
     for row in rows:
         found = row.over_seeds(lambda run: run.result)
         made = Counter(run.made for run in row.runs)
         said = ", ".join(f"{made[kind]} × {kind}" for kind in Made if made[kind])
         cells.append([row.mode, _mean_and_std(found, metric, digits), _interval(found, metric, digits), said])
-    return Table(("mode", "result", "95 % interval", "runs, by what it is made of"), cells, caption)
+    return Table(("mode", "result", "95 % interval", "runs by basis"), cells, caption)
 
 
 def unseen_table(rows: Sequence[ModeFigures], metric: Metric, digits: int, unseen: CommonSlice) -> Table:
-    """Return what a slice that was opened for the results of all runs has said of each mode."""
+    """Return each mode's results on the common slice of unseen text."""
     reference = _reference(rows)
     caption = (
         f"on {unseen_by(unseen.score_kind)} (slice {unseen.use.number} of the pool, "
         f"{_opened_before(unseen.use.n_other_runs)}): {metric.name} of the results, mean over seeds ± standard "
         f"deviation; the baseline's is {metric.shown(unseen.baseline):.{digits}f}; leads and differences are paired, ± "
-        "the standard error of sampling; intervals of 95 % over seeds, by Student's t"
+        "the standard error of sampling; 95 % intervals over seeds, by Student's t"
     )
     cells = []
     for row in rows:
@@ -107,18 +108,18 @@ def unseen_table(rows: Sequence[ModeFigures], metric: Metric, digits: int, unsee
             minus = f"{metric.shown(found.mean):+.{digits}f} ± {error:.2g}{interval}"
         better = f"{lead.mean:+.{digits}f} ± {lead.error:.2g}"
         cells.append([row.mode, _mean_and_std(loss, metric, digits), better, minus])
-    columns = ("mode", f"{metric.name} on it", "better than the baseline by", f"minus {reference}, by seed")
+    columns = ("mode", metric.name, "lead over the baseline", f"minus {reference}, by seed")
     return Table(columns, cells, caption)
 
 
 def trials_table(rows: Sequence[ModeFigures]) -> Table:
-    """Return what the trials were and what they took."""
+    """Return counts of each mode's trials, and what they cost."""
     caption = (
-        "unique: different scripts among the trials that ran, baselines left out; copies: values that somebody had "
-        "proposed before; repeats: share of the training time that went into running kept scripts again"
+        "unique: distinct scripts among the trials that ran, baselines excluded; copies: trials whose values had been "
+        "proposed before; repeats: share of the training time spent on running kept scripts again"
     )
     asks = any(row.ledger.usage for row in rows)
-    columns = ["mode", "trials", "no loss", "out of memory", "unique", "copies", "repeats", "charged", "by the clock"]
+    columns = ["mode", "trials", "no loss", "out of memory", "unique", "copies", "repeats", "budget used", "wall time"]
     columns += ["calls", "tokens in", "tokens out", "dollars"] if asks else []
     cells = []
     for row in rows:
@@ -161,7 +162,7 @@ def _opened_before(n_other_runs: int) -> str:
 
 
 def _minus_on(unseen: CommonSlice, row: ModeFigures, rows: Sequence[ModeFigures]) -> Estimate | None:
-    """Return the difference to the reference on the slice, run by run of the same seed; None if a run is gone."""
+    """Return the difference to the reference on the slice, paired by seed; None if a run is missing."""
     others = {run.seed: unseen.loss(run.run_id) for each in rows if each.is_reference for run in each.runs}
     pairs = [(unseen.loss(run.run_id), others.get(run.seed)) for run in row.runs]
     known = [own - other for own, other in pairs if other is not None]
@@ -169,19 +170,18 @@ def _minus_on(unseen: CommonSlice, row: ModeFigures, rows: Sequence[ModeFigures]
 
 
 def _remark(comparison: Comparison, unseen: CommonSlice | None) -> str:
-    """Return what must be known of the slice beside its table; empty if nothing."""
+    """Return a remark on a slice that is burned, or was opened for earlier results; empty otherwise."""
     if unseen is None:
         return ""
     if unseen.score.is_burned:
         return (
-            f"slice {unseen.use.number} was burned, and says nothing of these results: {unseen.score.burned_by}: "
-            f"{unseen.score.reason}"
+            f"slice {unseen.use.number} was burned and gives no result: {unseen.score.burned_by}: {unseen.score.reason}"
         )
     if unseen.is_current:
         return ""
     return (
-        f"the slice was opened at {unseen.use.opened_at} for other results than the runs have now; "
-        f"`agent compare --resume {comparison.name}` opens one for these"
+        f"the slice was opened at {unseen.use.opened_at}, and results have changed since then; "
+        f"`agent compare --resume {comparison.name}` opens a slice for the present results"
     )
 
 
@@ -211,7 +211,7 @@ def _mode_json(row: ModeFigures) -> dict[str, Any]:
 
 
 def _aligned(table: Table) -> Iterator[str]:
-    """Yield heading and rows, every column as wide as its widest cell."""
+    """Yield heading and rows, with each column padded to its widest cell."""
     cells = [list(table.columns), *map(list, table.rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(table.columns))]
     for row in cells:
@@ -235,7 +235,7 @@ def _baseline(runs: Sequence[RunFigures], metric: Metric, digits: int) -> str:
 
 
 def _digits(rows: Sequence[ModeFigures]) -> int:
-    """Return after how many decimals the smallest deviation has two digits; 6 at most, as in `agent log`."""
+    """Return how many decimals show two digits of the smallest standard deviation; at most 6, as in `agent log`."""
     known = [best.std for row in rows if (best := row.over_seeds(lambda run: run.best)) and best.std]
     return min(6, max(1, 1 - math.floor(math.log10(min(known))))) if known else 4
 
@@ -262,15 +262,16 @@ def _difference(found: Estimate | None, metric: Metric, digits: int) -> str:
 
 
 def _spent(ledger: Ledger) -> str:
-    told = f"{duration(ledger.train_seconds)} of training as charged, {duration(ledger.wall_seconds)} by the clock"
     if ledger.usage is None:
-        return told
+        return spent_time(ledger)
     calls, n_in, n_out, dollars = _asked(ledger)
-    return f"{told}, {counted(int(calls), 'model call')} ({n_in} tokens in, {n_out} out, {dollars} dollars)"
+    return (
+        f"{spent_time(ledger)}, {counted(int(calls), 'model call')} ({n_in} tokens in, {n_out} out, {dollars} dollars)"
+    )
 
 
 def _asked(ledger: Ledger) -> list[str]:
-    """Return calls, tokens in and out, and dollars."""
+    """Return model calls, prompt tokens, completion tokens and dollars, as text."""
     used = ledger.usage
     if used is None:
         return [NO_NUMBER] * 4

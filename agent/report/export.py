@@ -1,4 +1,4 @@
-"""A run as files to take along: git bundle, patches, best script, CSV."""
+"""Exports a run as files: git bundle, patches, best script, CSV."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ _PREFIX = "params."
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, all below one folder."""
+    """The files that an export wrote, all in one folder."""
 
     folder: Path
     bundle: Path  # all trials: `git clone` reads it
@@ -38,19 +38,19 @@ class Exported:
 
 
 def export(stored: StoredRun, folder: Path, *, force: bool = False) -> Exported:
-    """Write everything about a run that others can use without this program into a new folder.
+    """Write a run into a new folder, in formats that others can read without this program.
 
-    It appears whole or not at all. With `force` the folder may be there: files of the same names are replaced.
+    The folder appears complete or not at all. With `force` it may exist already: files of the same names are replaced.
 
     Raises:
-        UsageError: the run has no trial with a loss, there is something at `folder`, or it cannot be made.
+        UsageError: the run has no trial with a loss, `folder` exists already, or it cannot be created.
     """
     best = best_trial(stored)
     if os.path.lexists(folder) and not (
         folder.is_dir() and (force or not (folder.is_symlink() or any(folder.iterdir())))
     ):
         raise UsageError(
-            f"{folder} is there already and not empty; name another with --out DIR, or --force to write into it"
+            f"{folder} exists and is not empty; choose another with --out DIR, or write into it with --force"
         )
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def export(stored: StoredRun, folder: Path, *, force: bool = False) -> Exported:
         growing.chmod(0o755)
     except OSError as error:
         raise UsageError(
-            f"cannot make a folder beside {folder}: {error.strerror}; name another with --out DIR"
+            f"cannot create a folder beside {folder}: {error.strerror}; choose another with --out DIR"
         ) from None
     try:
         _write(stored, best, growing)
@@ -79,7 +79,7 @@ def export(stored: StoredRun, folder: Path, *, force: bool = False) -> Exported:
 
 
 def _move_into(growing: Path, folder: Path) -> None:
-    """Move files into a folder, in place of what is there under their names."""
+    """Move files into a folder, replacing files of the same names."""
     for path in sorted(growing.rglob("*")):
         target = folder / path.relative_to(growing)
         if path.is_dir():
@@ -105,9 +105,9 @@ def _write(stored: StoredRun, best: Trial, folder: Path) -> None:
 
 
 def spreadsheet(trials: Iterable[Trial], hashes: Mapping[int, str], metric: Metric) -> str:
-    """Return a heading and one row a trial: facts, the metric as the user named it, then `params.NAME` for every name.
+    """Return CSV with a heading and one row per trial: facts, the metric under its own name, one `params.NAME` each.
 
-    What is not known, a failed trial's metric for instance, is an empty cell.
+    Unknown values, such as a failed trial's metric, are empty cells.
     """
     rows = [
         {**trial_json(trial, hashes.get(trial.number), metric), "verdict": verdict(trial)} for trial in list(trials)
@@ -124,9 +124,9 @@ def spreadsheet(trials: Iterable[Trial], hashes: Mapping[int, str], metric: Metr
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as it stands in a cell; numbers with all their digits.
+    """Return a value as written in a cell; numbers keep all digits.
 
-    A model writes titles: a spreadsheet would compute one that begins like a formula.
+    Text that begins like a formula gets a leading quote: models write titles, and a spreadsheet would compute them.
     """
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):
         return f"'{value}"

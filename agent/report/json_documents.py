@@ -13,9 +13,9 @@ from agent.trials.trial import Trial
 
 
 def result_json(history: History, keeper: Keeper, pool: PoolSize | None = None) -> dict[str, Any]:
-    """Return what a run came to as the JSON document that `--json` prints; losses are minimised.
+    """Return the result of a run as the JSON document that `--json` prints; losses are minimised.
 
-    `champion_loss` is the search loss, on the split that judges all trials, `published` the result on unseen text.
+    `champion_loss` is the search loss, on the split that scores every trial; `published` is the result on unseen text.
     """
     if history.champion is None or history.incumbent is None:
         return {"champion": None, "incumbent": None}

@@ -1,4 +1,4 @@
-"""What `agent run` shows while it works: one line a trial, and on a terminal a live line while a trial trains."""
+"""The console output of `agent run`: one line per trial and, on a terminal, a live progress line."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _LOSS = re.compile(r"\bloss +([\d.]+|nan|inf)")
 
 
 class _Reported(TextColumn):
-    """Reads the end of the training log at each refresh and moves the bar by what the script says there."""
+    """Moves the progress bar at each refresh, by the progress that the script reports at the end of its log."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -39,10 +39,10 @@ class _Reported(TextColumn):
 
 
 class Live:
-    """The console, and on a terminal one live line below what is printed. Several screens may share it."""
+    """The console, with a live line below the output on a terminal. Several screens may share it."""
 
     def __init__(self, quiet: bool = False) -> None:
-        """`quiet`: nothing is shown at all."""
+        """`quiet`: show nothing."""
         self._console = Console(quiet=quiet, highlight=False, markup=False, soft_wrap=True)
         self.colour = self._console.is_terminal
         self._headed = False
@@ -60,18 +60,18 @@ class Live:
         self._console.print(Text.from_ansi(line))
 
     def row(self, line: str, metric: Metric, label: str = "") -> None:
-        """Print one row of the table of trials, after its label: on a terminal no longer than its line."""
+        """Print a label and one row of the table of trials, cut to the terminal's width."""
         columns = self._console.width - len(label) if self._console.is_terminal else None
         self.say(label + terminal.row(line, columns, trial_table.spared(metric)))
 
     def head(self, metric: Metric, label: str = "") -> None:
-        """Print the heading of the table, the first time that it is asked for."""
+        """Print the heading of the table; later calls do nothing."""
         if not self._headed:
             self._headed = True
             self.row(trial_table.paint(trial_table.header(metric), "1", self.colour), metric, " " * len(label))
 
     def show(self, what: str, log: Path | None = None) -> None:
-        """Let the live line tell `what` is going on, and how far it is by the end of `log`."""
+        """Show `what` on the live line, with the progress that `log` reports."""
         self._what = what
         if self._progress is None:
             return
@@ -81,23 +81,23 @@ class Live:
         self._task = self._progress.add_task(what, total=1.0 if log else None, log=log)
 
     def replying(self, n_tokens: int) -> None:
-        """Show how much of the model's reply has come in."""
+        """Show how many tokens of the model's reply have arrived."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, description=f"{self._what}, {counted(n_tokens, 'token')}")
 
     def close(self) -> None:
-        """Leave the terminal as it was. Safe to call twice."""
+        """Restore the terminal. Safe to call twice."""
         if self._progress is not None:
             self._progress.stop()
 
 
 class Screen:
-    """An Observer that prints: plain lines where the output is no terminal."""
+    """An Observer that prints the events of a run, as plain lines if the output is not a terminal."""
 
     def __init__(
         self, metric: Metric, paths: RunPaths, hash_of: Callable[[int], str | None], live: Live, label: str = ""
     ) -> None:
-        """`label` begins every line about this run, where the lines of several are mixed."""
+        """`label` begins every line about this run, to tell interleaved runs apart."""
         self._metric = metric
         self._paths = paths
         self._hash_of = hash_of
@@ -139,6 +139,6 @@ class Screen:
 
     def slice_scored(self, use: SliceUse) -> None:
         score = use.score
-        if score is not None and score.is_burned and use.purpose is SlicePurpose.FINAL:  # no row will tell
+        if score is not None and score.is_burned and use.purpose is SlicePurpose.FINAL:  # no row shows it
             told = f"slice {use.number}, for the result, was burned by the {score.burned_by}: {score.reason}"
             self._live.say(f"{self._label}{one_line(told)}")

@@ -1,4 +1,4 @@
-"""A run in a few lines: its state, its result, its noise, what stopped early, what it spent."""
+"""The summary of a run: result, noise, counts of trials, early stopping, and what was spent."""
 
 from collections.abc import Sequence
 
@@ -18,9 +18,9 @@ REMEDY = "let the script take its seed from the variable TRAIN_SEED: docs/own-sc
 
 
 def summary(history: History, metric: Metric, keeper: Keeper, pool: PoolSize | None = None) -> list[str]:
-    """Return what a run came to, in a few plain lines. It reports; it never claims more than was measured.
+    """Return the summary of a run, in plain lines.
 
-    `pool`: of a run whose gains slices confirm.
+    `pool`: the size of the pool, for runs that confirm gains on slices.
     """
     trials = history.trials
     if not trials or history.incumbent is None or trials[0].val_loss is None:
@@ -28,7 +28,7 @@ def summary(history: History, metric: Metric, keeper: Keeper, pool: PoolSize | N
     lines = headline(history, metric, keeper)
     if trials[0].outcome and trials[0].outcome.score and is_self_reported(trials[0].outcome.score.kind):
         so = f"; {ONLY_REPEATED}" if why_repeated(history, keeper) else ""
-        lines.append(f"  {metric.name} is self-reported: the scripts printed it, and nothing has checked it{so}")
+        lines.append(f"  {metric.name} is self-reported: scripts printed it, and nothing checked it{so}")
     if pool is not None:
         lines += pool_lines(history, keeper, pool)
     counts: dict[str, int] = {}
@@ -42,25 +42,25 @@ def summary(history: History, metric: Metric, keeper: Keeper, pool: PoolSize | N
 
 
 def machine_lines(history: History) -> list[str]:
-    """Return what the machine did to a run, as one line; none where its speed was not measured."""
+    """Return one line on the machine's speed and void attempts; no line if the speed was not measured."""
     machine = history.trials[0].outcome.machine if history.trials and history.trials[0].outcome else None
     if machine is None or not machine.speeds:
         return []
-    from agent.execution.speed.drift import Reference  # it brings statistics, and most runs do without
+    from agent.execution.speed.drift import Reference  # imports statistics, which most runs do not need
 
     reference = Reference.of(machine)
     voids = [void for result in history.timeline for void in result.voids]
     trained = [void.seconds for void in voids if void.trained]
     attempts = counted(len(trained), "attempt")
     said = f"machine: canary ± {reference.noise:.1%}, {attempts} void ({duration(sum(trained))})"
-    waits = f", {counted(len(voids) - len(trained), 'wait')} for it" if len(voids) > len(trained) else ""
+    waits = f", {counted(len(voids) - len(trained), 'wait')} before training" if len(voids) > len(trained) else ""
     return [f"{said}{waits}"]
 
 
 def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
-    """Return the result of a run: what has held in fresh runs, and on what, then what has not been tested.
+    """Return the result of a run: first the gain that fresh runs support, then the gain that is still untested.
 
-    Only what slices have confirmed is called confirmed, and only what has held is called improved.
+    Only a gain on slices is called confirmed, and only a gain that fresh runs support is called an improvement.
     """
     incumbent, champion = history.incumbent, history.champion
     assert incumbent is not None
@@ -75,7 +75,7 @@ def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
         own = f"{metric.name} {_published(reading, metric)}"
         if found is not None:
             lines.append(f"confirmed: trial {champion.number}, {result_words(found, metric)}")
-            lines.append(f"  search loss: {own}, the {first}, on the split that all trials are judged by")
+            lines.append(f"  search loss: {own}, the {first}, on the split that scores every trial")
         else:
             gain = f"improved by {abs(baseline.mean - reading.mean):.6f}"
             lines.append(f"{_word(champion)}: trial {champion.number}, {own}; {gain} on the {first}")
@@ -89,10 +89,10 @@ def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
         more = "" if fresh.selected else f"; {_published(fresh, metric)}"
         value, lead = metric.shown(incumbent.val_loss), _lead(incumbent.number, champion.number, metric, keeper)
         lines.append(
-            f"provisional: trial {incumbent.number}, {metric.name} {value:.6f} in the run that it was kept for{more}; "
+            f"provisional: trial {incumbent.number}, {metric.name} {value:.6f} in its first run{more}; "
             f"{lead}, {untested}"
         )
-    if why and why != SELF_REPORTED:  # which has a line of its own
+    if why and why != SELF_REPORTED:  # `summary` adds a line on self-reported scores
         lines.append(f"  {ONLY_REPEATED}: {why}")
     lines.append(f"  {sigma_line(keeper)}")
     return lines
@@ -103,29 +103,28 @@ def _word(champion: Trial) -> str:
 
 
 def _lead(trial: int, champion: int, metric: Metric, keeper: Keeper) -> str:
-    """Return what a trial's lead over the champion is, and which of their runs it is taken from."""
+    """Return a trial's lead over the champion, and the runs that it was computed from."""
     theirs, own = keeper.compared(trial)
     name = "the baseline" if champion == 0 else f"trial {champion}"
     if keeper.rule.paired:
-        runs = f"to {name} under the same {'seed' if len(own) == 1 else 'seeds'}"
+        runs = f"same {'seed' if len(own) == 1 else 'seeds'}"
     else:
-        runs = f"to {name} over {counted(len(theirs), 'run')}"
+        runs = counted(len(theirs), "run")
     here = "" if len(own) == 1 else f"the mean of its {len(own)} runs is {metric.shown(sum(own) / len(own)):.6f}, "
     lead, sigmas = keeper.lead(trial), keeper.lead(trial) / keeper.sigma
-    return f"{here}{metric.shown(-lead):+.6f} {runs}, {metric.shown(sum(theirs) / len(theirs)):.6f}: {sigmas:.1f} sigma"
+    reference = f"{name} at {metric.shown(sum(theirs) / len(theirs)):.6f} ({runs})"
+    return f"{here}{metric.shown(-lead):+.6f} from {reference}: {sigmas:.1f} sigma"
 
 
 def _published(reading: Reading, metric: Metric) -> str:
-    """Return a reading as `2.0512 ± 0.0054 (3 fresh runs)`."""
+    """Return a loss estimate as `2.0512 ± 0.0054 (3 fresh runs)`."""
     runs = counted(reading.n_runs, "fresh run") if not reading.selected else "1 run"
     error = "" if reading.error is None else f" ± {reading.error:.2g}"
     return f"{metric.shown(reading.mean):.6f}{error} ({runs})"
 
 
 def _spent(ledger: Ledger) -> str:
-    used = (
-        f"spent: {duration(ledger.train_seconds)} of training as charged, {duration(ledger.wall_seconds)} by the clock"
-    )
+    used = f"spent: {spent_time(ledger)}"
     if ledger.usage is not None:
         price = "price unknown" if ledger.usage.dollars is None else f"${ledger.usage.dollars:.2f}"
         used += (
@@ -133,12 +132,17 @@ def _spent(ledger: Ledger) -> str:
             f"{ledger.usage.completion_tokens} out, {price})"
         )
         if ledger.usage.retries:
-            used += f", {counted(ledger.usage.retries, 'failure', 'failures')} of the endpoint that passed"
+            used += f", {counted(ledger.usage.retries, 'transient endpoint failure')}"
     return used
 
 
+def spent_time(ledger: Ledger) -> str:
+    """Return the time that was spent, as `72 s of training budget, 2.8 min wall time`."""
+    return f"{duration(ledger.train_seconds)} of training budget, {duration(ledger.wall_seconds)} wall time"
+
+
 def stopped_early(trials: Sequence[Trial]) -> list[str]:
-    """Return one line on the trials that were stopped, and on those that were let run on; none if there are none."""
+    """Return one line on the trials stopped early and those that ran on as controls; none if there are none."""
     stopped = [t.outcome for t in trials if t.outcome is not None and t.outcome.stopped_at is not None]
     ran_on = [t for t in trials if t.outcome is not None and t.outcome.condemned and t.status is not Status.PRUNED]
     if not stopped and not ran_on:
@@ -151,12 +155,12 @@ def stopped_early(trials: Sequence[Trial]) -> list[str]:
     parts = [f"{', '.join(counts) or 'none'}; that saved {duration(saved_seconds(trials))} of training"]
     if ran_on:
         n_kept = sum(trial.kept for trial in ran_on)
-        parts.append(f"{len(ran_on)} condemned ran on, to measure wrong kills: {n_kept} of them kept")
+        parts.append(f"{len(ran_on)} ran on as controls, to measure wrong kills: {n_kept} of them kept")
     return [f"stopped early: {'; '.join(parts)}"]
 
 
 def saved_seconds(trials: Sequence[Trial]) -> float:
-    """Return the training seconds that were not spent: of each trial the share that was left, as of the baseline."""
+    """Return the training seconds that early stopping saved: each trial's unused share of the baseline's time."""
     if not trials or trials[0].outcome is None:
         return 0.0
     shares = [t.outcome.stopped_at for t in trials if t.outcome is not None and t.outcome.stopped_at is not None]
@@ -164,42 +168,42 @@ def saved_seconds(trials: Sequence[Trial]) -> float:
 
 
 def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
-    """Return mean and standard deviation of the baseline over training seeds, and where to write it down."""
+    """Return mean and standard deviation of the baseline over training seeds, and the line for task.toml."""
     values = [metric.shown(trial.val_loss) for trial in trials if trial.val_loss is not None]
     if len(values) < 2:
-        return ["fewer than two seeds have a loss: nothing can be said about the noise"]
-    from statistics import mean, stdev  # 10 ms, which reading commands do without
+        return ["fewer than two seeds have a loss: the noise is unknown"]
+    from statistics import mean, stdev  # 10 ms to import, which reading commands do not need
 
     sigma = stdev(values)
     if sigma == 0:
         return [
-            f"{metric.name} is {values[0]:.6f} under all {len(values)} training seeds: nothing of the noise was seen",
-            f"a fresh run says nothing here; {REMEDY}",
+            f"{metric.name} is {values[0]:.6f} under all {len(values)} training seeds: no noise was measured",
+            f"repeats cannot measure it either; {REMEDY}",
         ]
     return [
         f"{metric.name} of the same script over {len(values)} training seeds: mean {mean(values):.6f}, "
         f"standard deviation {sigma:.6f}, range {max(values) - min(values):.6f}",
         f"write it into task.toml:  [noise] sigma = {sigma:.2g}",
-        f"single runs of the same script under two seeds differ by more than {2 * 2**0.5 * sigma:.2g} in 1 of 20 cases",
+        f"1 in 20 pairs of runs of the same script under two seeds differ by more than {2 * 2**0.5 * sigma:.2g}",
     ]
 
 
 def sigma_line(keeper: Keeper) -> str:
-    """Return what a run takes the noise of one run to be, and who says so."""
+    """Return the run's estimate of sigma, the noise of one run, and the source of the estimate."""
     sigma, source = f"sigma {keeper.sigma:.2g}", _source(keeper.rule)
     if keeper.noise.is_hidden:
-        return f"{sigma} is a guess of the noise of one run, from {source}: {hidden()}"
+        return f"{sigma} is a guess at the noise of one run, from {source}: {hidden()}"
     if keeper.noise.n_learned:
-        return f"{sigma} is the noise of one run, as far as it is known by now"
-    return f"{sigma} is a guess of the noise of one run, from {source}: no repeat has measured it yet"
+        return f"{sigma} is the noise of one run, measured so far"
+    return f"{sigma} is a guess at the noise of one run, from {source}: no repeat has measured it yet"
 
 
 def hidden() -> str:
-    """Return why repeats say nothing of the noise, and what helps."""
-    return f"repeats cannot tell, for another seed gives the same loss to the last digit; {REMEDY}"
+    """Return why repeats cannot measure the noise, and the remedy."""
+    return f"repeats cannot measure it, because every seed gives the same loss to the last digit; {REMEDY}"
 
 
 def _source(rule: KeepRule) -> str:
     if rule.sigma:
-        return rule.sigma_source or "what was known beforehand"
+        return rule.sigma_source or "an earlier estimate"
     return f"{100 * rule.sigma_share:g} % of the baseline's loss"

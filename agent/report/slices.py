@@ -1,4 +1,4 @@
-"""What slices of unseen text have told about a run: in words, and as the result that is published."""
+"""Results of a run on slices of unseen text: the published result, the pool, each confirmation."""
 
 import math
 from collections.abc import Sequence
@@ -28,22 +28,22 @@ class PoolSize:
     """How many slices a run's pool has."""
 
     n_slices: int
-    n_untouched: int | None = None  # that no run of this machine has opened; None: not known here
+    n_untouched: int | None = None  # slices that no run of this machine has opened; None: unknown
 
 
 @dataclass(frozen=True)
 class Published:
-    """The result of a run beside the baseline, on text that neither was trained on or chosen by. Metric units."""
+    """The result of a run and its baseline, on text used neither to train nor to choose them. Metric units."""
 
     trial: int
     slice: int
-    result: float  # loss, minimised: mean of its runs
-    baseline: float  # loss, minimised: of its first run
-    lead: Lead  # by how much the result is better; its error is that of training seeds and of sampling the text
-    n_runs: int  # of the result
-    held_out: bool  # whether those were under seeds that decided nothing; False: the slice is the one that confirmed it
-    n_other_runs: int  # of this machine, that had opened the slice before
-    unseen: str  # what the slice is of
+    result: float  # mean loss of the result's runs, minimised
+    baseline: float  # loss of the baseline's first run, minimised
+    lead: Lead  # of the result over the baseline; its error covers training seeds and text sampling
+    n_runs: int  # runs of the result
+    held_out: bool  # True: those runs used held-out seeds; False: the slice is the one that confirmed the result
+    n_other_runs: int  # other runs of this machine that had opened the slice before
+    unseen: str  # content of the slice: "unseen text" or "unseen examples"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data; losses are minimised, the lead is positive where the result is better."""
@@ -55,25 +55,26 @@ class Published:
 
 
 def with_seed_noise(lead: Lead, sigma: float, n_runs: int) -> Lead:
-    """Return a result's lead over the baseline with the error to publish.
+    """Return a result's lead over the baseline with the standard error to publish.
 
-    A slice tells the error of sampling its text, e. The scripts differ by more: each model on it is one draw of a
-    training seed, of standard deviation sigma. With the mean of n models of the result and one of the baseline,
+    The error e of `lead` covers text sampling only. Each model is also one draw of a training seed, with standard
+    deviation sigma. For the mean of n models of the result and one model of the baseline,
 
         error = √(e² + sigma² (1/n + 1)).
 
     Args:
-        lead: as told by the slice, in the metric's unit.
-        sigma: of the loss of one script over training seeds, in the same unit.
-        n_runs: models of the result.
+        lead: measured on the slice, in the metric's unit.
+        sigma: standard deviation of one script's loss over training seeds, in the same unit.
+        n_runs: number n of models of the result.
     """
     return Lead(lead.mean, math.hypot(lead.error, sigma * math.sqrt(1 / n_runs + 1)))
 
 
 def published(history: History, keeper: Keeper) -> Published | None:
-    """Return the result of a run as slices tell it; None where they have confirmed nothing.
+    """Return the result of a run on slices; None if no slice confirmed a gain.
 
-    It is the slice of the final runs or, where there were none, the slice that confirmed the champion.
+    The result is measured on the slice of the final runs or, without final runs, on the slice that confirmed the
+    champion.
     """
     told = [use for use in history.slices if use.tells and use.trial == keeper.champion] if keeper.champion else []
     final = [use for use in told if use.score is not None and OVER_BASELINE in use.score.leads]
@@ -91,9 +92,10 @@ def published(history: History, keeper: Keeper) -> Published | None:
 
 
 def pool_size(stored: StoredRun, cache: Path | None = None) -> PoolSize | None:
-    """Return the size of a stored run's pool; None where slices confirm nothing.
+    """Return the size of a stored run's pool; None if the run does not confirm gains on slices.
 
-    `cache`: the folder of prepared data, which says what other runs of this machine have opened; None: nobody asks.
+    `cache`: the folder of prepared data, which records the slices opened by other runs of this machine; None: leave
+    `n_untouched` unknown.
     """
     config = stored.config
     if config.pool is None or not stored.keeper.on_slices:
@@ -103,31 +105,31 @@ def pool_size(stored: StoredRun, cache: Path | None = None) -> PoolSize | None:
 
 
 def why_repeated(history: History, keeper: Keeper) -> str:
-    """Return why gains of a run are repeated and not confirmed; empty where slices confirm them, or nothing does."""
+    """Return why a run's gains are only repeated; empty if slices confirm them, or the run repeats nothing."""
     if keeper.rule.kind != "two-tier" or keeper.on_slices:
         return ""
     first = history.trials[0].outcome if history.trials else None
     if first is not None and first.score is not None and is_self_reported(first.score.kind):
         return SELF_REPORTED
     if keeper.rule.why_no_slices == KeepRule.why_no_slices and unseen(history) == PREDICTIONS.unseen:
-        return "no validation examples are kept back for slices"
+        return "no validation examples are reserved for slices"
     return keeper.why_no_slices or keeper.rule.why_no_slices
 
 
 def unseen(history: History) -> str:
-    """Return what the slices of a run are of, in words."""
+    """Return the content of a run's slices: "unseen text" or "unseen examples"."""
     first = history.trials[0].outcome if history.trials else None
     return unseen_by(first.score.kind if first is not None and first.score is not None else "")
 
 
 def unseen_by(score_kind: str) -> str:
-    """Return what slices are of where the score is of that kind, in words."""
+    """Return the content of slices for a kind of score: "unseen text" or "unseen examples"."""
     return (find_score_kind(score_kind) or HELD_OUT).unseen
 
 
 def result_words(found: Published, metric: Metric) -> str:
-    """Return a result with the baseline beside it, and the difference with its error."""
-    runs = counted(found.n_runs, "held-out run") if found.held_out else "the run that it confirmed"
+    """Return a result, the baseline, and their difference with its standard error, in words."""
+    runs = counted(found.n_runs, "held-out run") if found.held_out else "the confirming run"
     result, baseline = metric.shown(found.result), metric.shown(found.baseline)
     return (
         f"{metric.name} {result:.6f} on {found.unseen}, the baseline {baseline:.6f}: "
@@ -136,60 +138,55 @@ def result_words(found: Published, metric: Metric) -> str:
 
 
 def pool_lines(history: History, keeper: Keeper, pool: PoolSize) -> list[str]:
-    """Return what has been opened of the pool, what was odd about it, and what is left."""
+    """Return how many slices of the pool were opened, their flags, and how many are left."""
     n_opened = len(history.slices)
     burned = [use for use in history.slices if use.score is not None and use.score.is_burned]
     line = f"pool: {counted(pool.n_slices, 'slice')}, {n_opened} opened"
     line += f" ({len(burned)} burned)" if burned else ""
     if pool.n_untouched is not None:
-        line += f", {pool.n_untouched} not yet by any run of this machine"
+        line += f", {pool.n_untouched} never opened by any run of this machine"
     lines = [line]
     for use in history.slices:
         lines += [f"  slice {use.number}: {one_line(flag)}" for flag in use.score.flags] if use.score else []
     if n_opened >= pool.n_slices:
-        lines.append("  the pool is used up: nothing more can be confirmed in this run")
+        lines.append("  the pool is used up: this run can confirm no further gain")
     elif keeper.is_used_up:
         lines.append(
-            "  the pool is used up but for the slice of the final runs: nothing more can be confirmed in this run"
+            "  the pool is used up except for the slice of the final runs: this run can confirm no further gain"
         )
     return lines
 
 
 def confirmable(keeper: Keeper, expected_error: float | None, metric: Metric, score_kind: str) -> list[str]:
-    """Return which gain a run can confirm on one slice, and a warning where larger slices would confirm smaller ones.
+    """Return the smallest gain that one slice can confirm, and a warning if larger slices could confirm smaller gains.
 
     Args:
-        expected_error: standard error of sampling that a lead on one slice is expected to have, metric units; None:
-            unknown.
+        expected_error: expected standard error of sampling of a lead on one slice, metric units; None: unknown.
     """
     if keeper.is_used_up:
-        return ["the pool is used up: nothing more can be confirmed in this run"]
-    first = (
-        f"gains are confirmed on {unseen_by(score_kind)}, of which there are {counted(keeper.rule.n_slices, 'slice')}"
-    )
+        return ["the pool is used up: this run can confirm no further gain"]
+    first = f"gains are confirmed on {unseen_by(score_kind)} ({counted(keeper.rule.n_slices, 'slice')})"
     sigma = keeper.sigma if keeper.champion is not None else keeper.rule.sigma
-    error = "not known beforehand" if expected_error is None else f"{expected_error:.2g}"
+    error = "unknown in advance" if expected_error is None else f"{expected_error:.2g}"
     of = f"the sampling error of a slice is {error}"
     if sigma is None:
-        guess = (
-            f"sigma is taken to be {100 * keeper.rule.sigma_share:g} % of the baseline's loss, until repeats teach it"
-        )
-        return [f"{first}: how large they must be depends on the noise of one run; {guess}, and {of}"]
+        guess = f"sigma is taken as {100 * keeper.rule.sigma_share:g} % of the baseline's loss until repeats measure it"
+        return [f"{first}; the smallest gain that can be confirmed depends on sigma: {guess}, and {of}"]
     least = keeper.tests.bar * math.hypot(sigma * math.sqrt(2), expected_error or 0.0)
-    known = "" if expected_error is not None else " at least"
-    lines = [f"{first}: they must be larger than{known} {least:.2g} {metric.name}, for sigma is {sigma:.2g} and {of}"]
+    more = "" if expected_error is not None else " or more"
+    lines = [f"{first}; a gain must exceed {least:.2g} {metric.name}{more}: sigma is {sigma:.2g}, and {of}"]
     if expected_error is not None and expected_error > sigma / 2:
         row = find_score_kind(score_kind)
         keys = "" if row is None or not row.takes_pool else " (slice_sequences and pool_rounds in [data] of task.toml)"
         lines.append(
-            f"warning: the sampling error of a slice, {error}, is more than half of sigma, {sigma:.2g}: with larger "
-            f"slices smaller gains can be confirmed{keys}"
+            f"warning: the sampling error of a slice, {error}, is more than half of sigma, {sigma:.2g}: larger "
+            f"slices could confirm smaller gains{keys}"
         )
     return lines
 
 
 def decided(repeat: Repeat, metric: Metric) -> str:
-    """Return what a confirmation has decided, and by what."""
+    """Return the result of a confirmation and its reasons."""
     verdict = repeat.verdict
     assert verdict is not None
     burned = [use for use in repeat.slices if use.score is not None and use.score.is_burned]
@@ -199,7 +196,8 @@ def decided(repeat: Repeat, metric: Metric) -> str:
     parts += [verdict.reason] if verdict.reason else []
     if verdict.standing is Standing.PROVISIONAL and verdict.n_errors is not None:
         is_first = len(repeat.tested_on) == 1
-        parts.append("a second seed follows on a second slice, if one is left" if is_first else "it stays provisional")
+        follows = "a second seed is tested on a second slice, if one is left"
+        parts.append(follows if is_first else "it stays provisional")
     for use in burned:
         assert use.score is not None
         parts.append(f"slice {use.number} was burned by the {use.score.burned_by}: {use.score.reason}")
@@ -208,7 +206,7 @@ def decided(repeat: Repeat, metric: Metric) -> str:
 
 
 def _lead(repeat: Repeat, metric: Metric) -> str:
-    """Return the lead that a verdict goes by: the mean of the slices that tell."""
+    """Return the lead that decided a verdict, in words: the mean over the slices that were scored."""
     verdict, uses = repeat.verdict, repeat.tested_on
     assert verdict is not None
     lead = Lead.pooled([use.lead(CHALLENGER, use.against) for use in uses])
@@ -223,14 +221,14 @@ def _lead(repeat: Repeat, metric: Metric) -> str:
 
 
 def slices_table(runs: Sequence[tuple[str, History]], metric: Metric) -> Table:
-    """Return every slice that some runs, by name, have opened, one row each."""
-    columns = ("run", "slice", "opened for", "baseline", "champion", "tested", "better than the champion",
-               "better than the baseline", "what came of it")  # fmt: skip
+    """Return one row for every slice that the named runs have opened."""
+    columns = ("run", "slice", "opened for", "baseline", "champion", "tested", "lead over the champion",
+               "lead over the baseline", "result")  # fmt: skip
     return Table(columns, [_row(run_id, use, history, metric) for run_id, history in runs for use in history.slices])
 
 
 def _row(run_id: str, use: SliceUse, history: History, metric: Metric) -> list[str]:
-    purpose = "the result" if use.purpose is SlicePurpose.FINAL else "a test"
+    purpose = "final runs" if use.purpose is SlicePurpose.FINAL else "confirmation"
     cells = [run_id, str(use.number), f"{purpose}: trial {use.trial}"]
     if use.score is None:
         return [*cells, "", "", "", "", "", "not scored yet"]
@@ -245,7 +243,7 @@ def _row(run_id: str, use: SliceUse, history: History, metric: Metric) -> list[s
 
 
 def _outcome(use: SliceUse, history: History) -> str:
-    """Return what came of a scored slice: burned, the verdict that it led to, what is odd."""
+    """Return the result of a scored slice: whether it was burned, its verdict, its flags."""
     assert use.score is not None
     parts = [f"burned by the {use.score.burned_by}: {use.score.reason}"] if use.score.is_burned else []
     parts += ["published"] if use.purpose is SlicePurpose.FINAL and use.tells else []
@@ -278,7 +276,7 @@ def _better(lead: Lead, unit: str = "") -> str:
 
 
 def _before(n_other_runs: Sequence[int]) -> str:
-    """Return how many other runs had opened slices before, in the order of these; nothing if none had."""
+    """Return how many other runs had opened each slice before, in words; empty if none had."""
     if not any(n_other_runs):
         return ""
     *first, last = n_other_runs

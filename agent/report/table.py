@@ -1,4 +1,4 @@
-"""Cells under headings: what terminal, page and JSON share."""
+"""A table of text cells, shared by the terminal, the HTML page and JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of text under their headings; the first column names the row."""
+    """Text cells under column headings; the first column names the row."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]

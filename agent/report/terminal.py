@@ -1,4 +1,4 @@
-"""Lines on a terminal: a row is cut to its width, a sentence goes on below. Elsewhere every line stays whole."""
+"""Fits lines to a terminal's width: rows are cut, sentences are wrapped. Without a terminal, lines stay whole."""
 
 import re
 import shutil
@@ -12,14 +12,14 @@ _PLAIN = "\x1b[0m"
 
 
 def columns_of(stream: TextIO) -> int | None:
-    """Return how many columns the terminal has that a stream writes to; None if it is none."""
+    """Return the width of the terminal that a stream writes to, in columns; None if it is not a terminal."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def row(line: str, columns: int | None, spared: Sequence[tuple[int, int]]) -> str:
-    """Return a line of a table cut to so many columns, an ellipsis in the last one. Styles take no room.
+    """Return a table row cut to `columns` characters, ending in an ellipsis. ANSI styles take no width.
 
-    Where that leaves little room, what stands from the first to before the second of each of `spared` is left out.
+    Below `NARROW` columns, the half-open spans of `spared` (start, end) are dropped first.
     """
     if columns is None or len(_STYLE.sub("", line)) <= columns:
         return line
@@ -32,7 +32,7 @@ def row(line: str, columns: int | None, spared: Sequence[tuple[int, int]]) -> st
 
 
 def _without(line: str, spans: Sequence[tuple[int, int]]) -> str:
-    """Return a line without the columns from the first to before the second of each span, styles kept."""
+    """Return a line without the characters in the half-open spans (start, end); styles are kept."""
     kept, column = "", 0
     for part in _STYLE.split(line):
         if _STYLE.fullmatch(part):
@@ -45,7 +45,7 @@ def _without(line: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def sentences(lines: Iterable[str], columns: int | None) -> list[str]:
-    """Return plain lines broken between words at so many columns; what goes on is indented."""
+    """Return plain lines wrapped between words at `columns` characters, continuation lines indented."""
     if columns is None:
         return list(lines)
     broken = []

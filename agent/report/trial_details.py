@@ -1,4 +1,4 @@
-"""One trial in full: its facts, its difference and its exchange with the model, for `agent show` and the HTML page."""
+"""One trial in full, for `agent show` and the HTML page: facts, diff and the exchange with the model."""
 
 import json
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from agent.trials.trial import Outcome, Status, Trial
 _LOG_LINES = 20
 _RED, _GREEN, _CYAN, _FAINT, _BOLD = "31", "32", "36", "2", "1"
 
-MAX_BYTES = 2_000_000  # of one transcript: a model's own window bounds what can be in it
+MAX_BYTES = 2_000_000  # read from one transcript; a model's context window bounds its calls
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request to a model, and its reply or the error in its place."""
+    """One request to a model, and its reply or error."""
 
     messages: tuple[tuple[str, str], ...]  # role and text
     reply: str
@@ -35,7 +35,7 @@ class Call:
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "Call":
-        """Return what one line of a transcript says."""
+        """Return the call that one line of a transcript records."""
         messages = [(str(message.get("role")), str(message.get("content"))) for message in record.get("messages", [])]
         return cls(
             messages=tuple(messages),
@@ -47,17 +47,17 @@ class Call:
         )
 
     def told(self, number: int) -> str:
-        """Return this as one line; `number` is that of its reply, from 1."""
+        """Return the call as one line; `number` counts replies from 1."""
         end = "failed" if self.failed else f"{self.completion_tokens} out, {self.seconds:.1f} s"
         return f"reply {number}: {counted(self.prompt_tokens, 'token')} in, {end}"
 
 
 def describe(stored: StoredRun, trial: Trial, *, colour: bool = False, exchange: bool = False) -> str:
-    """Return a trial's outcome, evidence, parameters, difference, exchange and end of the log, as text.
+    """Return a trial's outcome, evidence, parameters, diff, exchange with the model and end of its log, as text.
 
     Args:
-        colour: paint the difference as git does.
-        exchange: all that was asked of the model and replied, not only how long it was.
+        colour: colour the diff as git does.
+        exchange: print all prompts and replies, not only their lengths.
     """
     parts = [
         "".join(f"{name + ':':15}{value}\n" for name, value in facts(stored, trial)),
@@ -71,7 +71,7 @@ def describe(stored: StoredRun, trial: Trial, *, colour: bool = False, exchange:
 
 
 def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
-    """Return what is known of a trial as names and values, one line each."""
+    """Return the facts of a trial as names and values, one line each."""
     outcome, proposal, metric = trial.outcome, trial.proposal, stored.metric
     rows: list[tuple[str, object]] = [
         ("trial", f"{stored.run_id}/{trial.number}"),
@@ -89,20 +89,21 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
             kind = outcome.score.kind if outcome.score else "unknown"
             known = find_score_kind(kind)
             shown = known.shown if known is not None else kind
-            split = "" if is_self_reported(kind) else ", search loss: on the split that all trials are judged by"
+            split = "" if is_self_reported(kind) else ", search loss: on the split that scores every trial"
             rows.append((metric.name, f"{metric.shown(outcome.val_loss)!r} ({shown}{split})"))
         rows += _fresh_runs(stored, trial)
-        rows.append(("training", f"{outcome.wall_seconds:.1f} s by the clock, {outcome.train_seconds:.1f} s charged"))
+        charged = f"{outcome.train_seconds:.1f} s of training budget"
+        rows.append(("training", f"{outcome.wall_seconds:.1f} s wall time, {charged}"))
         if proposal.smoke_seconds:
-            rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged too"))
+            rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged to the training budget"))
         rows += machine_facts(outcome, metric)
         if outcome.cpu_seconds is not None:
             use = outcome.compute.description if outcome.compute is not None else ""
             rows.append(("CPU", f"{outcome.cpu_seconds:.1f} s{f'; {use}' if use else ''}"))
         if outcome.peak_memory_gb is not None:
-            rows.append(("memory", f"{outcome.peak_memory_gb:.2f} GiB at most"))
+            rows.append(("memory", f"{outcome.peak_memory_gb:.2f} GiB peak"))
         if outcome.peak_vram_gb is not None:
-            rows.append(("GPU memory", f"{outcome.peak_vram_gb:.2f} GiB at most"))
+            rows.append(("GPU memory", f"{outcome.peak_vram_gb:.2f} GiB peak"))
         if outcome.reported:
             said = ", ".join(f"{name} {value:g}" for name, value in outcome.reported.items())
             rows.append(("reported", f"{said} (by the script: information only)"))
@@ -121,7 +122,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
 
 
 def _fresh_runs(stored: StoredRun, trial: Trial) -> Iterator[tuple[str, str]]:
-    """Yield what came of runs of a trial's script under other seeds, and the result that is published of it."""
+    """Yield the repeats of a trial under other seeds, and its published result."""
     metric = stored.metric
     for repeat in stored.history.repeats:
         if repeat.trial == trial.number and repeat.outcome is not None:
@@ -136,7 +137,7 @@ def _fresh_runs(stored: StoredRun, trial: Trial) -> Iterator[tuple[str, str]]:
 
 
 def machine_facts(outcome: Outcome, metric: Metric) -> list[tuple[str, object]]:
-    """Return what is known of the machine's speed around a trial, and what was made of it."""
+    """Return the machine's speed around a trial, its GPU limits and, in old runs, the correction of the loss."""
     machine = outcome.machine
     if machine is None:
         return []
@@ -149,7 +150,7 @@ def machine_facts(outcome: Outcome, metric: Metric) -> list[tuple[str, object]]:
         rows.append(("machine", f"the reference: canary {reference.speed:.5g} ± {reference.noise:.1%} ({speeds})"))
     if machine.raw_loss is not None and outcome.val_loss is not None:
         change = metric.shown(outcome.val_loss) - metric.shown(machine.raw_loss)
-        rows.append(("as scored", f"{metric.shown(machine.raw_loss)!r}, corrected by {change:+.6f} for that speed"))
+        rows.append(("as scored", f"{metric.shown(machine.raw_loss)!r}, corrected by {change:+.6f} for the speed"))
     held = [f"{reason.replace('_', ' ')} {share:.0%} of the time" for reason, share in machine.gpu.items()]
     if held or machine.sm_mhz is not None:
         clock = [f"{machine.sm_mhz} MHz"] if machine.sm_mhz is not None else []
@@ -158,9 +159,9 @@ def machine_facts(outcome: Outcome, metric: Metric) -> list[tuple[str, object]]:
 
 
 def curve_facts(trial: Trial, *, is_on: bool) -> list[tuple[str, str]]:
-    """Return what is known of a trial's curve, as names and values.
+    """Return the facts of a trial's learning curve, as names and values.
 
-    `is_on`: whether the run stops trials early; then a baseline without a curve means that it cannot.
+    `is_on`: whether the run stops trials early; if so, a baseline without a curve is reported, since it prevents that.
     """
     outcome = trial.outcome
     if outcome is None:
@@ -172,19 +173,20 @@ def curve_facts(trial: Trial, *, is_on: bool) -> list[tuple[str, str]]:
         levels = "".join(f", {value:.4g} {where}" for where, value in at if value is not None)
         rows.append(("curve", f"{curve.start:.4g} at the start{levels} (by the script: information only)"))
     if is_on and trial.number == 0 and (curve is None or curve.half is None or curve.end is None):
-        what = "no line of its log is one of [curve]" if curve is None else "no points before half, or before the end"
-        rows.append(("early stopping", f"{what}: no trial is stopped for being behind"))
+        none = "no line of its log matches the pattern of [curve]"
+        what = none if curve is None else "its curve has no points just before half of the budget, or before the end"
+        rows.append(("early stopping", f"{what}: no trial is pruned"))
     if outcome.condemned is not None:
-        ran_on = "" if outcome.status is Status.PRUNED else "; it ran on, to measure wrong kills"
+        ran_on = "" if outcome.status is Status.PRUNED else "; it ran on as a control, to measure wrong kills"
         gap = f"gap {outcome.condemned.gap:.4g} to the champion's curve at half of the budget"
-        rows.append(("behind", f"{gap}, where {outcome.condemned.limit:.4g} was the limit{ran_on}"))
+        rows.append(("behind", f"{gap}, limit {outcome.condemned.limit:.4g}{ran_on}"))
     if outcome.stopped_at is not None:
-        rows.append(("stopped", f"at {outcome.stopped_at:.0%} of its budget, as it reported"))
+        rows.append(("stopped", f"at {outcome.stopped_at:.0%} of its budget, by its own report"))
     return rows
 
 
 def evidence(trial: Trial) -> list[tuple[str, str]]:
-    """Return what stands behind a trial's score, as names and values; empty if it has none."""
+    """Return the evidence of a trial's score, as names and values; empty if it has no score."""
     score = trial.outcome.score if trial.outcome else None
     if score is None:
         return []
@@ -209,7 +211,7 @@ def changed(stored: StoredRun, trial: Trial) -> list[tuple[str, str, str]]:
 
 
 def read_exchange(path: Path) -> list[Call]:
-    """Return the calls of a transcript in order; empty if there is none. A torn last line is left out."""
+    """Return the calls of a transcript in order; empty if there is no transcript. Unreadable lines are skipped."""
     try:
         with plain_file(path).open("rb") as file:
             lines = file.read(MAX_BYTES).decode(errors="replace").split("\n")
@@ -220,7 +222,7 @@ def read_exchange(path: Path) -> list[Call]:
         try:
             calls.append(Call.of(json.loads(line)))
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-            continue  # a torn line, or a stranger's
+            continue  # torn by a kill, or not written by this program
     return calls
 
 
@@ -230,7 +232,7 @@ def log_lines(stored: StoredRun, trial: Trial, n_lines: int) -> list[str]:
 
 
 def painted(patch: str, colour: bool) -> str:
-    """Return a unified diff in git's colours, if colour is wanted."""
+    """Return a unified diff in git's colours; unchanged without `colour`."""
     if not colour:
         return patch
     return "".join(paint(line, _style(line), colour) + "\n" for line in patch.splitlines())
@@ -258,14 +260,14 @@ def _difference(stored: StoredRun, trial: Trial) -> str:
 def _exchange(calls: list[Call], in_full: bool, colour: bool) -> str:
     if not calls:
         return ""
-    lines = [] if in_full else ["with the model (--exchange shows all of it):"]
+    lines = [] if in_full else ["exchange with the model (--exchange prints all of it):"]
     for number, call in enumerate(calls, start=1):
         lines += _exchange_lines(number, call, colour) if in_full else [f"  {call.told(number)}"]
     return "\n".join(lines) + "\n"
 
 
 def _exchange_lines(number: int, call: Call, colour: bool) -> Iterator[str]:
-    """Yield a call in full: every message, and the reply."""
+    """Yield every message of a call, and the reply."""
     for role, content in call.messages:
         yield paint(f"----- {role} -----", _FAINT, colour)
         yield inert(content)

@@ -1,4 +1,4 @@
-"""The trials of a run as aligned lines for terminals and pipes, and which of them `agent log` lists."""
+"""The table of trials for terminals and pipes, and the filters of `agent log`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from agent.trials.repeat import Purpose, Repeat
 from agent.trials.trial import Standing, Status, Trial
 
 TITLE_WIDTH = 56
-VALUE_WIDTH, MAX_VALUE_WIDTH = 10, 24  # of the column of values, which is as wide as the metric's name within these
+VALUE_WIDTH, MAX_VALUE_WIDTH = 10, 24  # limits of the value column, which is as wide as the metric's name
 _FAINT, _GREEN, _RED, _YELLOW, _BOLD = "2", "32", "31", "33", "1"
 _COLOURS = {Status.OK: "", Status.DUPLICATE: _YELLOW, Status.NO_PROPOSAL: _YELLOW, Status.INVALID_EDIT: _YELLOW}
 OVER_BUDGET = "over budget"  # in the place of a standing: the trial has a loss that decides nothing
@@ -22,23 +22,23 @@ WORDS = (*(word.value for word in (*Status, *Standing)), OVER_BUDGET.replace(" "
 
 
 def paint(text: str, code: str, colour: bool) -> str:
-    """Return text in an ANSI style, if colour is wanted."""
+    """Return text in an ANSI style; unchanged without `colour`."""
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text
 
 
 def value_width(metric: Metric) -> int:
-    """Return how many characters the column of values has."""
+    """Return the width of the value column, in characters."""
     return min(max(len(metric.name), VALUE_WIDTH), MAX_VALUE_WIDTH)
 
 
 def spared(metric: Metric) -> tuple[tuple[int, int], ...]:
-    """Return which columns of the lines below, from and to, a narrow terminal has no room for."""
+    """Return the half-open spans (start, end) of the columns that a narrow terminal leaves out."""
     memory = 42 + value_width(metric)
     return (7, 16), (memory, memory + 16)
 
 
 def header(metric: Metric) -> str:
-    """Return the heading of the lines that `trial_line` gives."""
+    """Return the heading of the table of trials."""
     width = value_width(metric)
     return (
         f"{'trial':>5}  {'commit':7}  {'status':14} {metric.name[:width]:>{width}} {'change':>9} "
@@ -49,12 +49,12 @@ def header(metric: Metric) -> str:
 def trial_line(
     trial: Trial, sha: str | None, before: Trial | None, metric: Metric, colour: bool, *, is_open: bool = True
 ) -> str:
-    """Return one trial as one line.
+    """Return one trial as a row of the table.
 
     Args:
-        sha: hash of its commit, if it has one already.
+        sha: hash of its commit; None if it has none yet.
         before: the incumbent that it was judged against; None for the baseline.
-        is_open: whether a process works on the run; a trial in flight was interrupted if not.
+        is_open: whether a process works on the run; if not, an unfinished trial was interrupted.
     """
     outcome = trial.outcome
     status = outcome.status if outcome else None
@@ -91,14 +91,14 @@ def trial_line(
 
 
 def change(trial: Trial, before: Trial | None, metric: Metric) -> float | None:
-    """Return how the metric changed from the incumbent `before` to a trial; None where one of them has no loss."""
+    """Return the metric's change from the incumbent `before` to a trial; None if either has no loss."""
     if before is None or before.val_loss is None or trial.val_loss is None:
         return None
     return metric.shown(trial.val_loss) - metric.shown(before.val_loss)
 
 
 def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool = True) -> str:
-    """Return a further run of a trial's script as one line below those of `trial_line`."""
+    """Return a repeat as a row of the table of trials."""
     outcome = repeat.outcome
     value = seconds = ""
     word = ("running" if is_open else "interrupted") if outcome is None else outcome.status.value
@@ -120,17 +120,17 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
 
 
 def void_line(void: Void, trial: int, metric: Metric, colour: bool) -> str:
-    """Return an attempt that does not count as one line below those of `trial_line`."""
+    """Return a void attempt as a row of the table of trials."""
     word = paint(f"{'void':14}", _YELLOW, colour)
-    told = paint(f"{one_line(void.reason)}: {'queued again' if void.trained else 'waiting'}", _FAINT, colour)
+    told = paint(f"{one_line(void.reason)}: {'running again' if void.trained else 'waiting'}", _FAINT, colour)
     blank = " " * value_width(metric)
     return f"{trial:>5}  {'':7}  {word} {blank} {'':>9} {'':>6} {void.seconds:>7.1f}  {'machine':8}  {told}"
 
 
 def machine_mark(trial: Trial | Repeat) -> str:
-    """Return what the machine did to a trial: attempts that were void and, of old runs, a correction of the loss.
+    """Return a trial's void attempts and, in runs of earlier versions, the correction of its loss.
 
-    For example `2 void, speed -1.2%: corrected`; empty if nothing.
+    For example `2 void, speed -1.2%: corrected`; empty if there are none.
     """
     machine = trial.outcome.machine if trial.outcome else None
     n_void = sum(void.trained for void in trial.voids)
@@ -141,13 +141,13 @@ def machine_mark(trial: Trial | Repeat) -> str:
 
 
 def purpose(repeat: Repeat, metric: Metric) -> str:
-    """Return why a trial was run again and, of a test, by what it was decided."""
+    """Return why a trial was run again and, for a confirmation, its result."""
     why = {
-        Purpose.BASELINE: "to learn the noise",
-        Purpose.CHAMPION: "to compare with",
-        Purpose.CONFIRM: "to test it",
+        Purpose.BASELINE: "to measure the noise",
+        Purpose.CHAMPION: "for comparison",
+        Purpose.CONFIRM: "to confirm it",
         Purpose.FINAL: "held out, for the result",
-        Purpose.SLOPE: "80% of the budget, to learn what speed is worth",
+        Purpose.SLOPE: "80% of the budget, to measure the effect of speed",
     }[repeat.purpose]
     if repeat.verdict is None:
         score = repeat.trained.score if repeat.trained is not None else None
@@ -156,7 +156,7 @@ def purpose(repeat: Repeat, metric: Metric) -> str:
 
 
 def verdict(trial: Trial) -> str:
-    """Return what became of a trial: where it stands by now, running, over budget, or the status of its failure."""
+    """Return a trial's verdict: its present standing, "running", or the status of its failure."""
     if trial.status is None:
         return "running"
     if trial.outcome is not None and trial.outcome.is_over_budget:
@@ -176,7 +176,7 @@ def trial_lines(
     *,
     is_open: bool = True,
 ) -> list[str]:
-    """Return the heading and one line for each of some trials and repeats of a history."""
+    """Return the table's heading and one row for each of `results`."""
     lines = [paint(header(metric), _BOLD, colour)]
     for result in results:
         if isinstance(result, Repeat):
@@ -188,19 +188,19 @@ def trial_lines(
 
 
 def chosen(*, kept: bool, status: str | None, since: str | None, now: datetime) -> Callable[[Trial], bool]:
-    """Return a test of trials: all that is asked must hold.
+    """Return a filter of trials that combines all given conditions.
 
     Args:
-        kept: only trials that moved the incumbent.
-        status: only those of a status or standing, such as `crashed` or `provisional`.
-        since: only those started within a duration before `now`, such as `2h`, or since a date, such as 2026-11-22.
+        kept: keep only trials that moved the incumbent.
+        status: keep only trials of this status or standing, such as `crashed` or `provisional`.
+        since: keep only trials started within a duration before `now`, such as `2h`, or since a date.
 
     Raises:
-        UsageError: there is no such status, or `since` is neither a duration nor a date.
+        UsageError: the status does not exist, or `since` is neither a duration nor a date.
     """
     word = status.replace("-", "_").replace(" ", "_") if status else None
     if word is not None and word not in WORDS:
-        raise UsageError(f"--status {status}: there is no such status; there are {', '.join(WORDS)}")
+        raise UsageError(f"--status {status}: there is no such status; use one of {', '.join(WORDS)}")
     first = _moment(since, now) if since else None
 
     def fits(trial: Trial) -> bool:
@@ -214,7 +214,7 @@ def chosen(*, kept: bool, status: str | None, since: str | None, now: datetime) 
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    """Return the moment that `2h`, `2026-11-22` or `2026-11-22T18:00` stands for, in UTC. Raises UsageError."""
+    """Return the time meant by `2h`, `2026-11-22` or `2026-11-22T18:00`, in UTC. Raises UsageError."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -1,6 +1,6 @@
-"""The kept trials, or the minimal script, as a new branch of the user's own repository; nothing else is touched.
+"""Commits the kept trials, or the minimal script, to a new branch of the user's own repository.
 
-Only git's object store and one new ref are written: no checkout, no index, no hook, no configuration.
+It writes to git's object store and creates one ref. Checkout, index, hooks and configuration stay untouched.
 """
 
 import tempfile
@@ -20,24 +20,24 @@ from agent.trials.keep_rule import HELD_OUT_SEED
 
 @dataclass(frozen=True)
 class Branch:
-    """A branch that was made."""
+    """A branch that was created."""
 
     name: str
-    base: str  # hash that it starts from: what was checked out
-    commits: tuple[str, ...]  # hashes, the first kept trial's first
-    brings_baseline: bool  # the first commit makes the script what the run began with
+    base: str  # hash of the commit that it starts from: HEAD
+    commits: tuple[str, ...]  # hashes, in the order of the kept trials
+    brings_baseline: bool  # the first commit replaces the user's script with the run's baseline
 
 
 def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None, *, minimal: bool = False) -> Branch:
     """Put the ratchet of a run on a new branch that starts from the repository's HEAD; each commit changes one file.
 
     Args:
-        path: of the script within the repository; None: as the task calls it, at the top.
-        minimal: commit the minimal script of the attribution to it, in place of the kept trials.
+        path: of the script within the repository; None: the task's name for it, at the top level.
+        minimal: commit the attribution's minimal script instead of the kept trials.
 
     Raises:
-        UsageError: it is no repository with a commit, there is such a branch, HEAD has no such file, or there is no
-            minimal script that is smaller and as good.
+        UsageError: `repository` is not a git repository with a commit, the branch exists, HEAD lacks the file, or no
+            minimal script is both smaller and as good.
     """
     script = stored.task(0).script
     chain = [stored.hashes[0]] if minimal else ratchet(stored)
@@ -57,9 +57,7 @@ def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None
         content = source
         commits.append(at)
     if not commits:
-        raise UsageError(
-            f"the best script of {stored.run_id} is what {repository} has already; there is no commit to make"
-        )
+        raise UsageError(f"{repository} already has the best script of {stored.run_id}; there is nothing to commit")
     user.create(name, at)
     return Branch(name, user.head, tuple(commits), baseline != file.content)
 
@@ -73,7 +71,7 @@ class _File:
 
 @dataclass(frozen=True)
 class _Told:
-    """What a commit says, and who wrote it when."""
+    """A commit's message, author and date."""
 
     message: str
     who: Mapping[str, str]  # as variables for git
@@ -91,13 +89,13 @@ class _Told:
 
 
 def _minimal(stored: StoredRun) -> tuple[bytes, _Told]:
-    """Return the minimal script and what its commit says. Raises UsageError if there is none."""
+    """Return the minimal script and its commit's message, author and date. Raises UsageError if there is none."""
     told = known(stored)
     found, chain = told.found, told.found.chain
     if not found.offered:
         raise UsageError(
             f"{stored.run_id} has no minimal script that is smaller and as good: `agent attribute {stored.run_id}` "
-            "says what is known of its changes"
+            "shows what is known about its changes"
         )
     without = [change.key for change in chain.changes if change.key in found.minimal.without]
     which = (
@@ -118,7 +116,7 @@ class _UserRepository:
         try:
             found = run_git(["-C", str(folder.resolve()), "rev-parse", "--absolute-git-dir"])
         except RepoError as error:
-            raise UsageError(f"{folder} is no git repository; name one with --to DIR") from error
+            raise UsageError(f"{folder} is not a git repository; name one with --to DIR") from error
         self._git_dir = ["--git-dir", found.decode().strip()]
         try:
             self.head = self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
@@ -126,28 +124,28 @@ class _UserRepository:
             raise UsageError(f"{folder} has no commit yet; commit your script first") from error
 
     def refuse_taken(self, name: str) -> None:
-        """Raise UsageError unless a branch of that name can be made."""
+        """Raise UsageError unless a branch of that name can be created."""
         if not is_branch_name(name):
-            raise UsageError(f"--branch {name!r} is no name that git allows; use letters, digits, - and /")
+            raise UsageError(f"--branch {name!r} is not a valid branch name in git; use letters, digits, - and /")
         try:
             self._run("rev-parse", "--verify", "--quiet", f"refs/heads/{name}")
         except RepoError:
             return
-        raise UsageError(f"{self.folder} has a branch {name} already; choose another --branch")
+        raise UsageError(f"{self.folder} already has a branch {name}; choose another --branch")
 
     def file(self, path: str) -> _File:
         """Return a file at HEAD. Raises UsageError if there is none."""
         if path.startswith("/") or ".." in path.split("/") or hidden_in(path):
-            raise UsageError(f"--path {path!r} is no path within the repository; write it as `git ls-files` does")
+            raise UsageError(f"--path {path!r} is not a path within the repository; write it as `git ls-files` does")
         entry = self._run("ls-tree", "-z", self.head, "--", path).rstrip("\0")
         about, _, found = entry.partition("\t")
         if found != path or about.split(" ")[1] != "blob":
-            raise UsageError(f"{self.folder} has no file {path} at its HEAD; say where the script lies with --path")
+            raise UsageError(f"{self.folder} has no file {path} at HEAD; give the script's path with --path")
         mode, _, blob = about.split(" ")
         return _File(path, mode, run_git([*self._git_dir, "cat-file", "blob", blob]))
 
     def tree(self, commit: str, file: _File, content: bytes) -> str:
-        """Store the tree of a commit with other content in one file; return its hash."""
+        """Store a commit's tree with the content of one file replaced; return the tree's hash."""
         blob = run_git([*self._git_dir, "hash-object", "-w", "--stdin"], content).decode().strip()
         with tempfile.TemporaryDirectory() as scratch:
             index = {"GIT_INDEX_FILE": f"{scratch}/index"}
@@ -160,7 +158,7 @@ class _UserRepository:
         return self._run("commit-tree", tree, "-p", parent, stdin=told.message.encode(), env=told.who)
 
     def create(self, name: str, commit: str) -> None:
-        """Make the branch. Raises RepoError if there is one by now, or one that stands in its way."""
+        """Create the branch. Raises RepoError if it exists by now, or another ref conflicts with its name."""
         self._run("update-ref", f"refs/heads/{name}", commit, "")
 
     def _run(self, *argv: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:

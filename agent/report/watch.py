@@ -1,4 +1,4 @@
-"""`agent watch`: a run seen from another terminal. It reads the journal again and again, and writes nothing."""
+"""`agent watch`: follows a run from another terminal. It polls the journal and writes nothing."""
 
 import time
 
@@ -14,14 +14,14 @@ from agent.store.stored_run import StoredRun
 from agent.text import last_line, one_line, read_tail
 
 PAUSE_SECONDS = 0.5
-_LINES_BESIDE = 3  # of a screen: name, heading, and the cursor's
+_LINES_BESIDE = 3  # lines of the screen taken by the run's name, the heading and the cursor
 _CYAN, _FAINT = "36", "2"
 
 
 def follow(stored: StoredRun, pause_seconds: float = PAUSE_SECONDS) -> None:
-    """Show the run until no process works on it any more.
+    """Show the run until no process works on it.
 
-    On a terminal the view stays in place; elsewhere each trial is one line, printed when it has ended.
+    A terminal shows one view that is updated in place; other outputs get one line per finished trial.
     """
     console = Console(highlight=False, markup=False)
     if console.is_terminal:
@@ -35,7 +35,7 @@ def follow(stored: StoredRun, pause_seconds: float = PAUSE_SECONDS) -> None:
 def _follow_in_lines(stored: StoredRun, console: Console, pause_seconds: float) -> None:
     n_shown = 0
     while True:
-        going_on = holder(stored.paths) is not None  # asked first, so that nothing is missed that came before its end
+        going_on = holder(stored.paths) is not None  # checked before reading, so no trial is missed
         stored = stored.again()
         history = stored.history
         lines = trial_table.trial_lines(history, history.results, stored.hashes, stored.metric, colour=False)
@@ -59,7 +59,7 @@ def _follow_live(stored: StoredRun, console: Console, pause_seconds: float) -> N
 
 
 def _view(stored: StoredRun, width: int, height: int) -> Group:
-    """Return what fits on a screen: the latest trials, the one in flight, and what the run has come to."""
+    """Return a view that fits the screen: the latest trials, the trial in flight and the summary."""
     history = stored.history
     heading, *lines = trial_table.trial_lines(history, history.finished, stored.hashes, stored.metric, colour=True)
     below = [*_in_flight(stored), "", *_closing(stored, width)]
@@ -69,7 +69,7 @@ def _view(stored: StoredRun, width: int, height: int) -> Group:
 
 
 def _in_flight(stored: StoredRun) -> list[str]:
-    """Return the trial or repeat that runs as a line like the others, and below it what it says."""
+    """Return a row for the trial or repeat in flight, and the last line of its log below it."""
     history = stored.history
     if history.pending is not None:
         line = trial_table.trial_line(history.pending, None, None, stored.metric, colour=False)

@@ -1,4 +1,4 @@
-"""What a report tells, chapter by chapter: each has charts, tables or both, and is left out where it has neither."""
+"""The chapters of a report: charts, tables or both. A chapter with neither is left out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ from agent.trials.history import History
 
 AXES: tuple[tuple[str, str, Cost], ...] = (
     ("trials", "trials", as_trials),
-    ("training", "training seconds, as charged", as_charged),
-    ("clock", "seconds by the clock", by_the_clock),
+    ("training", "seconds of training budget", as_charged),
+    ("clock", "seconds of wall time", by_the_clock),
 )
 MAX_RUN_CHARTS = 12
-"""Of so many runs a chart each is drawn, when there are several; the comparison shows them all."""
+"""How many runs get a chart of their own when there are several; the comparison chart shows all runs."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Chapter:
     name: str  # id on the page
     title: str
     note: str = ""  # how to read it
-    charts: Sequence[tuple[str, Chart]] = ()  # each with the name of its tab, or of its run
+    charts: Sequence[tuple[str, Chart]] = ()  # each with the name of its tab or run
     tabs: bool = False  # whether one chart is shown at a time
     tables: Sequence[Table] = ()
-    folded: str = ""  # what to click to see the tables; empty: they are shown
+    folded: str = ""  # label that unfolds the tables; empty: tables are always shown
 
 
 def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
-    """Return the chapters about some runs of one task, in the order in which they are read."""
+    """Return the chapters about runs of one task, in reading order."""
     found = [
         _progress(runs),
         _runs(runs),
@@ -66,17 +66,17 @@ def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
 
 
 def overview(runs: Sequence[RunOnPage]) -> Chart:
-    """Return the one chart that tells most, for a slide."""
+    """Return the main chart, for a slide: progress against trials."""
     return _progress_chart(runs, *AXES[0])
 
 
 def _progress(runs: Sequence[RunOnPage]) -> Chapter:
-    """Return the best so far, against trials and against what they cost."""
+    """Return the chapter on the best loss so far, against trials and against their cost."""
     if not any(trial.val_loss is not None for run in runs for trial in run.trials):
         return Chapter("progress", "Progress")
     charts = [(label, _progress_chart(runs, axis, label, cost)) for axis, label, cost in AXES]
-    note = "By the search loss. Point at a trial to see it, click to open it." if len(runs) == 1 else (
-        "By the search loss. Each line is the mean over the runs of a mode, the band one standard deviation each way."
+    note = "Losses are search losses. Hover over a trial to see it, click to open it." if len(runs) == 1 else (
+        "Losses are search losses. Each line is the mean over a mode's runs; the band is ± one standard deviation."
     )  # fmt: skip
     return Chapter("progress", "Progress", note, charts, tabs=True)
 
@@ -108,7 +108,7 @@ def _runs(runs: Sequence[RunOnPage]) -> Chapter:
 
 def _repeats(runs: Sequence[RunOnPage]) -> Chapter:
     table = repeats_table(runs)
-    note = "The same script under another training seed: what a difference is worth, and whether a gain holds."
+    note = "The same script under another training seed: measures the noise, and tests whether a gain holds."
     folded = f"all {len(table.rows)}" if len(table.rows) > 6 else ""
     return Chapter("repeats", "Fresh runs", note, tables=[table] if table.rows else [], folded=folded)
 
@@ -116,8 +116,8 @@ def _repeats(runs: Sequence[RunOnPage]) -> Chapter:
 def _slices(runs: Sequence[RunOnPage]) -> Chapter:
     table = slices_table([(run.stored.run_id, run.stored.history) for run in runs], runs[0].stored.metric)
     note = (
-        "Slices of what no job had seen, each opened once, after all trainings that it is about. Losses are those on "
-        "the slice; ± is the error of sampling it, and the noise of training seeds is not in it."
+        "No job of the run had seen these slices. Each was opened once, after all models that it compares had been "
+        "trained. Losses are those on the slice; ± is the standard error of sampling, without the noise of seeds."
     )
     folded = f"all {len(table.rows)}" if len(table.rows) > 12 else ""
     title = unseen(runs[0].stored.history).capitalize()
@@ -136,8 +136,8 @@ def _changes(runs: Sequence[RunOnPage]) -> Chapter:
 def _test(runs: Sequence[RunOnPage]) -> Chapter:
     table = test_table(runs)
     note = (
-        "No search sees the test split. The baseline's gap is what the two splits differ by anyway; what is beyond it, "
-        "the search has fitted to the validation split."
+        "No search sees the test split. The baseline's gap is the difference between the two splits; any gap beyond it "
+        "shows that the search overfitted the validation split."
     )
     return Chapter("test", "Test split", note, tables=[table] if table.rows else [])
 
@@ -145,8 +145,8 @@ def _test(runs: Sequence[RunOnPage]) -> Chapter:
 def _unseen(runs: Sequence[RunOnPage]) -> Chapter:
     table = slice_table(runs)
     note = (
-        "A slice is text that no job of the run had seen, opened for the result after all that it was trained on. The "
-        "lead is paired; opened before: by so many other runs of the machine, whose jobs may have told."
+        "No job of the run had seen this slice; it was opened for the result, after all training. The lead is paired. "
+        "“Opened before” counts other runs of this machine that had opened the slice: their jobs may have leaked it."
     )
     return Chapter("unseen", "Verified on unseen text", note, tables=[table] if table.rows else [])
 
@@ -163,7 +163,7 @@ def _failures(runs: Sequence[RunOnPage]) -> Chapter:
 
 def _finders(runs: Sequence[RunOnPage]) -> Chapter:
     table = finders_table(runs)
-    note = "Copies repeat values that somebody else had proposed before: their gain is not the copier's."
+    note = "Copies repeat values that another origin had proposed before, so their gain is not the copier's."
     return Chapter("finders", "Who found what", note, tables=[table] if table.rows else [])
 
 
@@ -172,8 +172,8 @@ def _importance(runs: Sequence[RunOnPage]) -> Chapter:
     scored = [(params, loss) for run in runs for _, params, loss in run.scored]
     found = importances(space, scored) if space else {}
     note = (
-        f"Share of each name in what sets the best quarter of {len(scored)} trials apart from the others (PED-ANOVA). "
-        f"It says where the search looked and won, not why; below {MIN_TRIALS} trials nothing is said."
+        f"Each name's share in what separates the best quarter of {len(scored)} trials from the others (PED-ANOVA). "
+        f"It describes where the search succeeded, not why; it needs {MIN_TRIALS} trials."
     )
     charts = [("", bars(found, name="importance", title="Importance", form=".0%"))] if any(found.values()) else []
     return Chapter("importance", "Parameter importance", note, charts)
@@ -184,14 +184,14 @@ def _parallel(runs: Sequence[RunOnPage]) -> Chapter:
     scored = [(f"{i}/{n}", params, loss) for i, run in enumerate(runs) for n, params, loss in run.scored]
     if space is None or len({str(params) for _, params, _ in scored}) < 2:
         return Chapter("parallel", "Configurations")
-    note = "Every line is a trial, across the range of each name; the best tenth are green, the best one is thick."
+    note = "Each line is a trial, across the range of each name. The best tenth are green; the best one is thick."
     return Chapter("parallel", "Configurations", note, [("", parallel(space, scored, name="parallel"))])
 
 
 def _step_sizes(runs: Sequence[RunOnPage]) -> Chapter:
     charts = [(run.stored.run_id, step_size(run.states, name=f"sigma-{i}")) for i, run in _with_states(runs)]
-    note = "The step size of CMA-ES in the unit cube of the space: it shrinks where the search closes in."
-    return Chapter("sigma", "Where CMA-ES stood: step size", note, charts)
+    note = "The step size of CMA-ES in the unit cube of the search space; it shrinks as the search converges."
+    return Chapter("sigma", "State of CMA-ES: step size", note, charts)
 
 
 def _means(runs: Sequence[RunOnPage]) -> Chapter:
@@ -200,8 +200,8 @@ def _means(runs: Sequence[RunOnPage]) -> Chapter:
         for i, run in _with_states(runs)
         if run.task.space is not None
     ]
-    note = "The mean of the search distribution before each trial, and one standard deviation to each side."
-    return Chapter("mean", "Where CMA-ES stood: mean", note, charts)
+    note = "The mean of the search distribution before each trial, ± one standard deviation."
+    return Chapter("mean", "State of CMA-ES: mean", note, charts)
 
 
 def _with_states(runs: Sequence[RunOnPage]) -> list[tuple[int, RunOnPage]]:
@@ -209,7 +209,7 @@ def _with_states(runs: Sequence[RunOnPage]) -> list[tuple[int, RunOnPage]]:
 
 
 def _ledger(runs: Sequence[RunOnPage]) -> Chapter:
-    note = "Charged: what counts against --budget, nominal for a success and measured for a failure."
+    note = "Training budget counts against --budget: nominal seconds for a success, measured seconds for a failure."
     return Chapter("ledger", "Ledger", note, tables=[ledger_table(runs)])
 
 

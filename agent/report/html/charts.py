@@ -1,4 +1,4 @@
-"""The charts of a report, drawn by Matplotlib for page and slide: how the loss went, how runs compare, what failed."""
+"""The charts of a report, drawn by Matplotlib for page and slide: progress, comparison of runs, failures."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 
 PICTURE_MARK = b"autocentaur"
-"""What a picture of ours has among its first words."""
+"""Marks a picture that this program wrote, in its first bytes."""
 
 WIDTH_INCHES = 9.0
 _LINES = ("-", "--", "-.", ":")
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 _BASELINE: Mapping[str, object] = {"facecolors": INK, "edgecolors": INK}
-_KEPT: Mapping[Standing, Mapping[str, object]] = {  # filled: it has held in a fresh run
+_KEPT: Mapping[Standing, Mapping[str, object]] = {  # filled: a fresh run supports the gain
     Standing.CONFIRMED: {"facecolors": GREEN, "edgecolors": GREEN},
     Standing.REPEATED: {"facecolors": GREEN, "edgecolors": INK},
     Standing.PROVISIONAL: {"facecolors": PAPER, "edgecolors": GREEN},
@@ -50,11 +50,11 @@ _KEPT: Mapping[Standing, Mapping[str, object]] = {  # filled: it has held in a f
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn chart, and what its points stand for."""
+    """A drawn chart, and the trials that its points mark."""
 
     name: str  # unique on a page
     title: str
-    told: str  # what it shows, in a sentence
+    told: str  # text alternative: a sentence that describes the chart
     figure: "Figure"
     marks: Mapping[str, Sequence[str]] = field(default_factory=dict)  # see themed_svg
 
@@ -66,7 +66,7 @@ class Chart:
         from matplotlib import rc_context
 
         with rc_context(SETTINGS):
-            # No suptitle: the layout would lay it over the legend, which is outside of the axes as well.
+            # No suptitle: the layout would put it over the legend, which is outside the axes too.
             self.figure.axes[0].set_title(self.title, loc="left", fontweight="bold", color=INK, fontsize=11)
             picture = io.BytesIO()
             about = {"Software": PICTURE_MARK.decode()}
@@ -104,13 +104,13 @@ def progress(
     name: str,
     key: str,
 ) -> Chart:
-    """Return one run as autoresearch's users know it: every trial a grey dot, kept ones green, the best so far a line.
+    """Return one run in autoresearch's style: grey dots for trials, green for kept ones, a line for the best so far.
 
     Args:
         history: of the run; at least one trial has a loss.
         cost: what a trial adds to the horizontal axis, in `unit`.
-        sigma: the loss's known seed noise, drawn as a band of two around the baseline; None: not drawn.
-        key: what the marks of the run's trials begin with.
+        sigma: noise of one run's loss, drawn as a band of ± 2 sigma around the baseline; None: not drawn.
+        key: prefix of the marks of the run's trials.
     """
     figure, (ax,) = blank(3.9)
     trials = history.trials
@@ -159,7 +159,7 @@ def progress(
 
 
 def comparison(groups: Mapping[str, Sequence[History]], metric: Metric, cost: Cost, unit: str, *, name: str) -> Chart:
-    """Return the best so far by group (a mode): each run a faint line, their mean a strong one, ± one deviation."""
+    """Return the best so far by group (mode): a faint line per run, a strong line for their mean ± one deviation."""
     figure, (ax,) = blank(3.9)
     shown = 0
     for index, (label, runs) in enumerate(groups.items()):
@@ -185,7 +185,7 @@ def comparison(groups: Mapping[str, Sequence[History]], metric: Metric, cost: Co
 
 
 def bars(values: Mapping[str, float], *, name: str, title: str, form: str, colour: str = BLUE) -> Chart:
-    """Return one horizontal bar an entry, the first on top, each with its number."""
+    """Return a chart with one horizontal bar per entry, labelled with its value, the first on top."""
     figure, (ax,) = blank(0.2 + 0.3 * len(values))
     labels = list(values)
     ax.barh(range(len(labels)), list(values.values()), height=0.62, color=colour)
@@ -204,7 +204,7 @@ def bars(values: Mapping[str, float], *, name: str, title: str, form: str, colou
 
 
 def _worst_shown(scored: Sequence[Trial]) -> float:
-    """Return the loss up to which trials have their place; a few bad ones must not flatten all the others."""
+    """Return the highest loss drawn to scale, so that a few bad trials do not flatten the chart."""
     losses = sorted(_loss(trial) for trial in scored)
     middle = losses[len(losses) // 2]
     best = losses[0]

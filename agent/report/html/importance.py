@@ -1,4 +1,4 @@
-"""How much each name of the search space decides about the loss, by Optuna's PED-ANOVA (Watanabe et al., 2023)."""
+"""Importance of each name of the search space for the loss, by Optuna's PED-ANOVA (Watanabe et al., 2023)."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,17 @@ from agent.search.parameters import Categorical
 from agent.search.space import SearchSpace
 
 MIN_TRIALS = 20
-"""With fewer, which name matters is mostly luck, and nothing is said."""
+"""Minimum number of trials; with fewer, importances are mostly chance and are not shown."""
 
 TOP_SHARE = 0.25
-"""The share of trials that counts as good; Optuna's own 0.1 leaves a night of 40 trials with four."""
+"""Share of trials that counts as good; Optuna's default of 0.1 would be four trials of a night's 40."""
 
 
 def importances(space: SearchSpace, scored: Sequence[tuple[Params, float]]) -> Mapping[str, float]:
-    """Return each name's share of the importance, summing to 1, the largest first; empty if too little is known.
+    """Return each name's share of the importance, summing to 1, the largest first; empty below `MIN_TRIALS`.
 
-    A name is important if the good trials lie elsewhere along it than the others. Places are those of the search
-    (log scales, levels), so that they do not depend on units.
+    A name is important if good trials are distributed differently along it than others. Values are encoded as in the
+    search (log scales, levels), so importances do not depend on units.
 
     Args:
         space: the searched names.
@@ -44,7 +44,7 @@ def importances(space: SearchSpace, scored: Sequence[tuple[Params, float]]) -> M
         }
         study.add_trial(optuna.trial.create_trial(params=places, distributions=distributions, value=loss))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is experimental, and says so
+        warnings.simplefilter("ignore")  # Optuna warns that it is experimental
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TOP_SHARE)
         found = optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=True)
     return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML file. Everything that a trial wrote is text in it, never markup or script."""
+"""The report: one self-contained HTML file, in which anything a trial wrote is text, never markup or script."""
 
 import base64
 import hashlib
@@ -20,13 +20,13 @@ from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 
 PAGE_MARK = b'<meta name="generator" content="autocentaur">'
-"""What a page of ours has in its head; see report.html."""
+"""Marks a page that this program wrote; see report.html."""
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
-    """Return the page about some runs of one task, each with at least one finished trial."""
+    """Return the page about runs of one task, each with at least one finished trial."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -39,8 +39,8 @@ def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
     )  # fmt: skip
     table = [row for index, run in enumerate(runs) for row in rows(run.stored, index)]
     return environment.get_template("report.html").render(
-        # Only the script and the style below may act, and nothing may be fetched: a trial's text is inert even if
-        # the escaping failed.
+        # The policy allows this script and style only, and no fetching: a trial's text stays inert even if escaping
+        # failed.
         policy=f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'",
         script=Markup(script),
@@ -64,30 +64,30 @@ def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
 
 
 def inert_json(data: Any) -> str:
-    """Return JSON that stays data within a <script> element: nothing in it can end the element or begin a comment."""
+    """Return JSON that is safe inside a <script> element: it can neither end the element nor begin a comment."""
     written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _hash(content: str) -> str:
-    """Return the source expression of a content policy that lets just this script or style through."""
+    """Return the source expression that allows exactly this script or style in a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
 def _words(run: RunOnPage) -> list[str]:
-    """Return what the run came to, in the words of `agent log`."""
+    """Return the summary of a run, as in `agent log`."""
     return run_summary.summary(run.stored.history, run.stored.metric, run.stored.keeper, pool_size(run.stored))
 
 
 def _result(run: RunOnPage) -> float:
-    """Return the search loss that stands for a run: the mean of fresh runs, where there are any."""
+    """Return the search loss of a run's best trial: the mean of its fresh runs, if it has any."""
     best = run.stored.best
     assert best is not None, "the run has a trial with a loss"
     return run.stored.keeper.reading(best.number).mean
 
 
 def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
-    """Return the first numbers to see: label, number, and what to think of it."""
+    """Return the headline numbers: label, value and explanation of each."""
     metric = runs[0].stored.metric
     trials = [trial for run in runs for trial in run.trials]
     ledgers = [Ledger.of(run.results) for run in runs]
@@ -108,8 +108,8 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
     n_kept, n_lost = sum(trial.kept for trial in trials), sum(trial.val_loss is None for trial in trials)
     tiles.append(("trials", str(len(trials)), f"{n_kept} kept, {n_lost} without a loss"))
     tiles.append((
-        "training charged", duration(sum(ledger.train_seconds for ledger in ledgers)),
-        f"{duration(sum(ledger.wall_seconds for ledger in ledgers))} by the clock",
+        "training budget used", duration(sum(ledger.train_seconds for ledger in ledgers)),
+        f"{duration(sum(ledger.wall_seconds for ledger in ledgers))} wall time",
     ))  # fmt: skip
     usages = [ledger.usage for ledger in ledgers if ledger.usage is not None]
     if usages:
@@ -121,23 +121,23 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
 
 
 def _published_tiles(told: Published, metric: Metric, word: str, where: str) -> list[tuple[str, str, str]]:
-    """Return the result on slices, and its difference to the baseline there."""
+    """Return the result on slices, and its difference from the baseline there."""
     result, baseline, lead = metric.shown(told.result), metric.shown(told.baseline), told.lead
-    worth = f"{lead.mean / lead.error:.1f} standard errors, of seeds and sampling"
+    worth = f"{lead.mean / lead.error:.1f} standard errors (seeds and sampling)"
     return [
         (f"{word} on {told.unseen}", f"{result:.6f}", f"{where}, slice {told.slice}"),
-        (f"change to the baseline, on {told.unseen}", f"{result - baseline:+.4f} ± {lead.error:.2g}", worth),
+        (f"change from the baseline, on {told.unseen}", f"{result - baseline:+.4f} ± {lead.error:.2g}", worth),
     ]
 
 
 def _search_tiles(trial: Trial, keeper: Keeper, metric: Metric, word: str, where: str) -> list[tuple[str, str, str]]:
-    """Return the search loss that stands for a run, and its difference to the baseline's."""
+    """Return the search loss of a run's best trial, and its difference from the baseline's."""
     reading, first = keeper.reading(trial.number), keeper.reading(0)
     fresh = "1 run" if reading.selected else counted(reading.n_runs, "fresh run")
     tiles = [(word, f"{metric.shown(reading.mean):.6f}", f"{where}, {fresh}")]
     if trial.number:
         change = metric.shown(reading.mean) - metric.shown(first.mean)
-        guessed = "" if keeper.noise.n_learned and not keeper.noise.is_hidden else ", as guessed"
+        guessed = "" if keeper.noise.n_learned and not keeper.noise.is_hidden else " (a guess)"
         noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run{guessed}"
-        tiles.append(("change to the baseline", f"{change:+.6f}", noise))
+        tiles.append(("change from the baseline", f"{change:+.6f}", noise))
     return tiles

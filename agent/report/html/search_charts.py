@@ -1,4 +1,4 @@
-"""Charts of a search: all configurations at once, and the state of CMA-ES, re-driven from the journal."""
+"""Charts of a search: all configurations in parallel coordinates, and the state of CMA-ES replayed from the journal."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ _LABEL_CHARACTERS = 14
 
 
 def parallel(space: SearchSpace, scored: Sequence[tuple[str, Params, float]], *, name: str) -> Chart:
-    """Return every configuration as a line across the names, each at its place in the range; the best tenth on top.
+    """Return all configurations in parallel coordinates, each value at its place in the range; the best tenth on top.
 
     Args:
-        scored: mark, parameters and loss (minimised) of trials that have one and hold all names of the space.
+        scored: mark, parameters and loss (minimised) of trials with a loss and a value for every name of the space.
     """
     figure, (ax,) = blank(3.6)
     ranked = sorted(scored, key=lambda entry: entry[2])
@@ -60,7 +60,7 @@ def parallel(space: SearchSpace, scored: Sequence[tuple[str, Params, float]], *,
         for y, text, side in _ends(parameter):
             ax.annotate(text, (column, y), ha="center", va=side, color=INK, fontsize=8)
     names = counted(len(space.names), "name")
-    told = f"{counted(len(ranked), 'configuration')} over {names}; the best {n_best} stand out"
+    told = f"{counted(len(ranked), 'configuration')} over {names}; the best {n_best} are highlighted"
     return Chart(name, "Configurations", told, figure, marks)
 
 
@@ -70,14 +70,14 @@ def step_size(states: Mapping[int, CMAState], *, name: str) -> Chart:
     ax.step(list(states), [state.sigma for state in states.values()], where="post", color=BLUE, linewidth=1.6)
     ax.set_ylim(bottom=0)
     ax.set_xlabel("trial", color=INK)
-    ax.set_ylabel("sigma, of the cube", color=INK)
+    ax.set_ylabel("sigma, in the unit cube", color=INK)
     last = list(states.values())[-1]
     told = f"sigma over {last.generation} generations; {last.sigma:.3g} at the end"
     return Chart(name, "Step size", told, figure)
 
 
 def means(space: SearchSpace, states: Mapping[int, CMAState], *, name: str) -> Chart:
-    """Return the mean of the search distribution before each trial, one small chart a number, ± one deviation."""
+    """Return the mean of the search distribution before each trial, ± one standard deviation, one panel per name."""
     shown = [p for p in space.parameters if not isinstance(p, Categorical)]
     n_columns = min(4, len(shown))
     n_rows = math.ceil(len(shown) / n_columns)
@@ -98,19 +98,19 @@ def means(space: SearchSpace, states: Mapping[int, CMAState], *, name: str) -> C
             ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.set_title(_short(parameter.name, 24), fontsize=8.5, color=INK, loc="left")
         ax.tick_params(labelsize=7.5)
-    told = f"mean of {counted(len(shown), 'name')} over the trials, with one standard deviation to each side"
+    told = f"mean of {counted(len(shown), 'name')} over the trials, ± one standard deviation"
     return Chart(name, "Mean of the search distribution", told, figure)
 
 
 def place(parameter: Parameter, value: Value) -> float:
-    """Return where a value lies in its range, 0 to 1; choices are evenly spread in their order."""
+    """Return a value's place in its range, 0 to 1; choices are spaced evenly, in their order."""
     if isinstance(parameter, Categorical):
         return parameter.choices.index(value) / max(1, len(parameter.choices) - 1)
     return min(max(float(parameter.encode(value)[0]), 0.0), 1.0)
 
 
 def _ends(parameter: Parameter) -> list[tuple[float, str, str]]:
-    """Return what is written at an axis: height, text, and the side of the height on which it stands."""
+    """Return the labels of an axis: height, text and vertical alignment of each."""
     if isinstance(parameter, Categorical):
         inner = [(place(parameter, c), _short(str(c)), "center") for c in parameter.choices[1:-1]]
         ends = [(-0.02, _short(str(parameter.choices[0])), "top"), (1.02, _short(str(parameter.choices[-1])), "bottom")]
@@ -123,11 +123,11 @@ def _short(text: str, n_characters: int = _LABEL_CHARACTERS) -> str:
 
 
 def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
-    """Return the state from which each trial was proposed, by number: the first of every generation, and the last.
+    """Return CMA-ES's state before the first trial of each generation and before the last trial, by trial number.
 
     Args:
-        stored: a run; if its mode has no CMA-ES, nothing is returned.
-        task: the run's, with the baseline's script.
+        stored: a run; the result is empty if its mode does not use CMA-ES.
+        task: the run's task, with the baseline's script.
     """
     mode = find_mode(stored.config.mode)
     if mode is None or not mode.has_cma_state or len(stored.history.trials) < 2:
@@ -138,11 +138,11 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
     states: dict[int, CMAState] = {}
     space = searched(stored.config, task)
     for number in range(1, len(trials)):
-        # The baseline's script serves for all: the host writes every name of the space, whatever stood there.
+        # The baseline's script serves for all trials, since CMA-ES writes every name of the space.
         again = host.propose(Context(number, task.source, task.source, trials[0], trials[:number], space, ""))
         proposal = trials[number].proposal
         if proposal.origin is Origin.SEARCHER and again.params != proposal.params:
-            return {}  # an earlier version left points out by estimates of memory that this one has not
+            return {}  # an earlier version skipped points by estimates of memory that this version does not make
         state = state_now()
         last = list(states.values())[-1] if states else None
         if last is None or state.generation != last.generation or number == len(trials) - 1:

@@ -1,6 +1,6 @@
-"""A chart as SVG for a page: the style sheet colours it, so that it follows the theme, and it has no inline style.
+"""Converts a chart to SVG without inline styles; the page's style sheet colours it, so it follows the theme.
 
-A strict content policy forbids `style` attributes; presentation attributes and classes say the same.
+The page's content security policy forbids `style` attributes, so classes and presentation attributes replace them.
 """
 
 import io
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Okabe and Ito's colours, which all kinds of colour vision tell apart. Every token stands for a variable of the page.
+# Okabe and Ito's colours, which all kinds of colour vision can distinguish. Each names a CSS variable of the page.
 INK, MUTED, GRID, GREY, PAPER = "#1c2330", "#5b6472", "#e4e7ec", "#a3abb8", "#ffffff"
 GREEN, VERMILLION, BLUE, ORANGE, PURPLE, SKY = "#009e73", "#d55e00", "#0072b2", "#e69f00", "#cc79a7", "#56b4e9"
 _TOKENS = {
@@ -24,16 +24,16 @@ _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _FONT = re.compile(r"(?:(bold|[5-9]00)\s+)?([\d.]+)px")
 
 SETTINGS: Any = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9.5}
-"""Matplotlib's settings for all charts: text stays text, and a `$` in a name is a dollar."""
+"""Matplotlib's settings for all charts: text stays text, and a `$` in a name is literal."""
 
 
 def themed_svg(figure: "Figure", name: str, told: str, marks: Mapping[str, Sequence[str]]) -> str:
-    """Return `figure` as an <svg> element to put into a page.
+    """Return `figure` as an <svg> element for a page.
 
     Args:
-        name: unique on the page; ids begin with it.
-        told: what the chart shows, for those who do not see it.
-        marks: by the gid of an artist, what each of its points or the artist itself stands for (`data-trial`).
+        name: unique on the page; prefix of ids.
+        told: text alternative for screen readers.
+        marks: by an artist's gid, the trial (`data-trial`) of each of its points, or of the artist itself.
     """
     from matplotlib import rc_context
 
@@ -55,7 +55,7 @@ def themed_svg(figure: "Figure", name: str, told: str, marks: Mapping[str, Seque
 
 
 def _mark(root: ElementTree.Element, marks: Mapping[str, Sequence[str]]) -> None:
-    """Write onto each point of the named artists what it stands for."""
+    """Set `data-trial` on each point of the named artists."""
     for group in root.iter(f"{_SVG}g"):
         stands_for = marks.get(group.get("id", ""))
         if stands_for is None:
@@ -66,7 +66,7 @@ def _mark(root: ElementTree.Element, marks: Mapping[str, Sequence[str]]) -> None
 
 
 def _plain(element: ElementTree.Element, name: str) -> None:
-    """Turn style into attributes and classes, and make ids and references unique on the page."""
+    """Replace inline styles by attributes and classes, and make ids and references unique on the page."""
     element.tag = element.tag.removeprefix(_SVG)
     classes = []
     for declaration in element.attrib.pop("style", "").split(";"):

@@ -1,4 +1,4 @@
-"""The tables of a report as plain texts: the runs, what they spent, who found what, the test split, the machine."""
+"""The tables of a report: runs, ledger, origins of the gains, test split, slices, environment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from agent.trials.history import History
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Status, Trial
 
-# Where things lie on this machine is nothing for a page that is passed on.
+# A shared page must not reveal paths and addresses of this machine.
 _PRIVATE = ("task_folder", "record", "base_url", "executable")
 
 
 @dataclass(frozen=True)
 class RunOnPage:
-    """A stored run with at least one finished trial, together with its task, its search and its test score."""
+    """A stored run with at least one finished trial, its task, its search states and verified results."""
 
     stored: StoredRun
-    task: Task  # as the run began: the baseline's script
-    states: Mapping[int, CMAState]  # where its CMA-ES stood; empty for other modes
-    verified: TestSplitResult | None  # what the test split said of its best trial; None: nobody has asked
-    on_slice: VerifiedOnSlice | None = None  # what a slice of unseen text said of its result; likewise
+    task: Task  # with the baseline's script
+    states: Mapping[int, CMAState]  # states of its CMA-ES; empty for other modes
+    verified: TestSplitResult | None  # test split result of its best trial; None: not verified
+    on_slice: VerifiedOnSlice | None = None  # result on a slice of unseen text; None: not verified
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -38,7 +38,7 @@ class RunOnPage:
 
     @property
     def results(self) -> list[Trial | Repeat]:
-        """Trials as they stand by now, and repeats, in the order in which they finished."""
+        """Trials and repeats in the order in which they finished; trials with their present standing."""
         return self.stored.history.finished
 
     @property
@@ -53,10 +53,10 @@ class RunOnPage:
 
 
 def runs_table(runs: Sequence[RunOnPage]) -> Table:
-    """Return one row a run: what it was and what it came to."""
+    """Return one row per run: its mode, its best loss and the counts of its trials."""
     metric = runs[0].stored.metric
     columns = ("run", "mode", "seed", "trials", f"best {metric.name}", "change", "kept", "no loss", "out of memory",
-               "charged", "by the clock")  # fmt: skip
+               "budget used", "wall time")  # fmt: skip
     return Table(columns, [_run(run) for run in runs])
 
 
@@ -79,7 +79,7 @@ def _run(run: RunOnPage) -> list[str]:
 
 def ledger_table(runs: Sequence[RunOnPage]) -> Table:
     """Return what each run spent: seconds, tokens, dollars."""
-    columns = ("run", "training, charged", "training, by the clock", "rehearsals", "proposing, scoring, rest",
+    columns = ("run", "training budget", "training wall time", "rehearsals", "proposing, scoring, rest",
                "model calls", "tokens in", "tokens out", "model time", "dollars")  # fmt: skip
     rows = []
     for run in runs:
@@ -99,7 +99,7 @@ def ledger_table(runs: Sequence[RunOnPage]) -> Table:
 
 
 def finders_table(runs: Sequence[RunOnPage]) -> Table:
-    """Return who found what, one row a run and origin: the baseline is nobody's."""
+    """Return what each origin proposed and gained, one row per run and origin; the baseline has no origin."""
     metric = runs[0].stored.metric
     columns = ("run", "origin", "proposed", "share", "ran", "with a loss", "kept", "copies", "lowered the loss by",
                f"best {metric.name}")  # fmt: skip
@@ -119,20 +119,20 @@ def finders_table(runs: Sequence[RunOnPage]) -> Table:
 
 @dataclass(frozen=True)
 class Finder:
-    """What the proposals of one origin came to."""
+    """Counts and gains of the proposals of one origin."""
 
     origin: Origin
     n_proposed: int
-    n_ran: int  # in a sandbox, whatever came of it
+    n_ran: int  # in a sandbox, failed or not
     n_scored: int
     n_kept: int
-    n_copies: int  # values that somebody else had proposed before
-    gain: float  # sum of what its trials lowered the loss by; what was rolled back lowered nothing
+    n_copies: int  # proposals of values that another origin had proposed before
+    gain: float  # total decrease of the loss by its trials; 0 for those rolled back
     best: float | None  # lowest loss, minimised
 
 
 def finders(history: History) -> list[Finder]:
-    """Return one row an origin that proposed anything, the baseline left out, in the order of first appearance."""
+    """Return counts and gains per origin, the baseline excluded, in the order of first appearance."""
     trials: dict[Origin, list[Trial]] = {}
     for trial in history.trials:
         if trial.proposal.origin is not Origin.BASELINE:
@@ -155,7 +155,7 @@ def _finder(history: History, origin: Origin, trials: list[Trial]) -> Finder:
 
 
 def failures(runs: Sequence[RunOnPage]) -> dict[str, float]:
-    """Return how many trials of all runs came to each status without a loss, the most frequent first."""
+    """Return the number of trials of all runs by failure status, the most frequent first."""
     counts: dict[str, float] = {}
     for trial in (trial for run in runs for trial in run.trials if trial.val_loss is None):
         word = verdict(trial).replace("_", " ")
@@ -164,7 +164,7 @@ def failures(runs: Sequence[RunOnPage]) -> dict[str, float]:
 
 
 def repeats_table(runs: Sequence[RunOnPage]) -> Table:
-    """Return every further run of a trial's script under another seed, one row each."""
+    """Return one row per repeat: a further run of a trial's script under another seed."""
     metric = runs[0].stored.metric
     rows = []
     for run in runs:
@@ -176,9 +176,9 @@ def repeats_table(runs: Sequence[RunOnPage]) -> Table:
 
 
 def test_table(runs: Sequence[RunOnPage]) -> Table:
-    """Return what the test split said, one row a run that was asked."""
+    """Return the test split results, one row per verified run."""
     metric = runs[0].stored.metric
-    columns = ("run", "trial", "validation", "test", "gap", "the baseline's gap", "fitted to validation")
+    columns = ("run", "trial", "validation", "test", "gap", "the baseline's gap", "overfitting")
     rows = []
     for run in runs:
         if (found := run.verified) is not None:
@@ -189,7 +189,7 @@ def test_table(runs: Sequence[RunOnPage]) -> Table:
 
 
 def slice_table(runs: Sequence[RunOnPage]) -> Table:
-    """Return what slices of unseen text said of results, one row a run that was asked."""
+    """Return the verified results on slices of unseen text, one row per verified run."""
     metric = runs[0].stored.metric
     rows = []
     for run in runs:
@@ -198,12 +198,20 @@ def slice_table(runs: Sequence[RunOnPage]) -> Table:
             lead = f"{found.lead.mean:.6f} ± {found.lead.error:.2g}"
             others = str(found.use.n_other_runs)
             rows.append([run.stored.run_id, str(found.trial), str(found.use.number), *losses, lead, others])
-    columns = ("run", "trial", "slice", f"its {metric.name}", "the baseline's", "lead ± of sampling", "opened before")
+    columns = (
+        "run",
+        "trial",
+        "slice",
+        f"its {metric.name}",
+        "the baseline's",
+        "lead ± sampling error",
+        "opened before",
+    )
     return Table(columns, rows)
 
 
 def environment_table(runs: Sequence[RunOnPage]) -> Table:
-    """Return machine, versions and options of each run, one row a fact; what all runs share stands once."""
+    """Return machine, versions and options of the runs, one row per fact; values that all runs share appear once."""
     facts = [_environment(run) for run in runs]
     names = dict.fromkeys(name for found in facts for name in found)
     rows = []

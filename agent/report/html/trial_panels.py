@@ -1,4 +1,4 @@
-"""What the page holds of each trial: its row, and its panel of bounded texts."""
+"""The page's row for each trial, and the panel that the row opens, with texts of bounded length."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from agent.trials.history import stands
 from agent.trials.trial import Trial
 
 MAX_CHARACTERS = 2_500_000
-"""Of all diffs, logs and exchanges on one page together."""
+"""Total length of all diffs, logs and exchanges on one page."""
 _LOG_LINES = 60
-# By verdict and, for verdicts that are not here, by tone.
+# By verdict, or by tone for verdicts that are not listed.
 _SYMBOLS = {
     "confirmed": "★", "repeated": "☆", "provisional": "◐", "rolled back": "◌",
     "kept": "●", "reverted": "○", "failed": "×",
@@ -31,7 +31,7 @@ class Text:
     content: str
 
     def cut(self, n_characters: int) -> dict[str, Any]:
-        """Return this as JSON data with at most so many characters: the end of a log, the beginning of others."""
+        """Return JSON data with at most `n_characters` of the text: the end of a log, the beginning of other texts."""
         left_out = max(0, len(self.content) - n_characters)
         content = self.content[left_out:] if self.kind == "log" else self.content[: len(self.content) - left_out]
         return {"heading": self.heading, "kind": self.kind, "content": content, "left_out": left_out}
@@ -39,7 +39,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Details:
-    """All that opens with one row."""
+    """The panel that opens below a trial's row."""
 
     mark: str  # index of the run on the page, and number of the trial: 0/7
     facts: list[tuple[str, str]]
@@ -48,7 +48,7 @@ class Details:
     texts: tuple[Text, ...]
 
     def to_json(self, n_characters: int) -> dict[str, Any]:
-        """Return plain JSON data with at most so many characters of each text."""
+        """Return plain JSON data with at most `n_characters` of each text."""
         return {
             "facts": self.facts,
             "evidence": self.evidence,
@@ -68,13 +68,13 @@ def details(stored: StoredRun, baseline: str, index: int) -> Iterator[Details]:
             asked = "\n\n".join(f"[{role}]\n{content}" for role, content in call.messages)
             texts.append(Text(f"prompt of reply {number}", "prompt", inert(asked)))
             texts.append(Text(call.told(number), "reply", inert(call.reply)))
-        # Where a file lies on this machine is nothing for a page that is passed on.
+        # A shared page must not reveal paths of this machine.
         rows = [row for row in facts(stored, trial) if row[0] not in ("trial", "title", "exchange")]
         yield Details(f"{index}/{trial.number}", rows, evidence(trial), changed(stored, trial), tuple(texts))
 
 
 def fair_share(lengths: list[int], total: int) -> int:
-    """Return the length to which texts must be cut for all of them to fit: short ones leave their share to others."""
+    """Return the length to cut texts to so that their total fits; short texts leave their share to longer ones."""
     left = total
     for n_done, length in enumerate(sorted(lengths)):
         share = left // (len(lengths) - n_done)
@@ -86,19 +86,19 @@ def fair_share(lengths: list[int], total: int) -> int:
 
 @dataclass(frozen=True)
 class Row:
-    """One trial as a row. Numbers are None where there is none; they sort last."""
+    """One trial as a row. Missing numbers are None and sort last."""
 
     mark: str  # index of the run on the page, and number of the trial: 0/7
     run_id: str
     number: int
     commit: str
     verdict: str
-    symbol: str  # tells verdicts apart without colour
+    symbol: str  # distinguishes verdicts without colour
     tone: str  # kept (and not rolled back since), reverted or failed
     value: float | None  # of the metric
-    change: float | None  # to the incumbent that it was judged against
+    change: float | None  # from the incumbent that it was judged against
     memory_gb: float | None
-    seconds: float | None  # of training, by the clock
+    seconds: float | None  # wall time of training
     origin: str
     title: str
 
@@ -137,7 +137,7 @@ def _row(stored: StoredRun, trial: Trial, index: int) -> Row:
 
 
 def differences(stored: StoredRun, baseline: str) -> Iterator[tuple[Trial, str]]:
-    """Yield each finished trial with the unified diff of its script against its parent's; empty for the baseline."""
+    """Yield each finished trial with the unified diff from its parent's script; the baseline's diff is empty."""
     sources = {0: baseline}
     for trial in stored.history.trials:
         if trial.parent is None:

@@ -1,1 +1,1 @@
-"""Mirrors runs to experiment trackers. Off unless asked for; each library is owned by one file."""
+"""Mirrors runs to experiment trackers. Off by default; each library has one file that imports it."""

@@ -1,7 +1,7 @@
-"""Trackers beside a search, each in a process of its own, so that none can stop it or make it wait.
+"""Runs each tracker in a process beside the search, so that no tracker can stop or delay the search.
 
-The process reads the journal, as anybody may, whenever it has grown. When the pipe to it closes, because the search has
-ended or was killed, it writes what is left and ends.
+The process reads the journal whenever it has grown. When its pipe closes, because the search has ended or was killed,
+it writes the remaining facts and exits.
 """
 
 import subprocess
@@ -16,12 +16,12 @@ from agent.store.paths import RunPaths
 from agent.text import Say
 
 PATIENCE_SECONDS = 10.0
-"""How long the end of a search waits for a tracker that has not caught up; it goes on by itself after that."""
+"""How long the end of a search waits for a tracker to catch up; the tracker's process then continues alone."""
 
 
 @contextmanager
 def tracked(kinds: Sequence[str], paths: RunPaths, say: Say) -> Iterator[None]:
-    """Keep the trackers of a run up to date in the meantime; then say where its facts are, or what went wrong."""
+    """Keep a run's trackers up to date within the context; on exit say where its facts are, or what went wrong."""
     processes = {kind: process for kind in kinds if (process := _start(kind, paths, say)) is not None}
     try:
         yield
@@ -34,15 +34,15 @@ def tracked(kinds: Sequence[str], paths: RunPaths, say: Say) -> Iterator[None]:
 
 
 def log_of(kind: str, paths: RunPaths) -> Path:
-    """Return the file that a tracker's process writes to."""
+    """Return the log file of a tracker's process."""
     return paths.root / f"{kind}.log"
 
 
 def _start(kind: str, paths: RunPaths, say: Say) -> "subprocess.Popen[bytes] | None":
     try:
         check_kind(kind)
-    except (MissingRequirementError, UsageError) as missing:  # a run that began on another machine is resumed here
-        say(f"{missing}; the run goes on without it")
+    except (MissingRequirementError, UsageError) as missing:  # the run began on another machine
+        say(f"{missing}; the run continues without it")
         return None
     words = ["track", paths.run_id, "--to", kind, "--follow", "--runs", str(paths.root.parent)]
     with log_of(kind, paths).open("wb") as log:
@@ -60,11 +60,11 @@ def _end(kind: str, process: "subprocess.Popen[bytes]", paths: RunPaths, say: Sa
     try:
         process.wait(PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
-        say(f"{kind} is still catching up, and ends by itself: see {log}")
+        say(f"{kind} is still catching up in the background: see {log}")
         return
-    told = log.read_text(errors="replace").strip().splitlines() or [f"it ended with {process.returncode}"]
+    told = log.read_text(errors="replace").strip().splitlines() or [f"exit status {process.returncode}"]
     if process.returncode == 0:
         say(told[-1])
     else:
         again = f"agent track {paths.run_id} --to {kind}"
-        say(f"{kind} is not up to date, which does not touch the run ({told[-1]}); `{again}` catches up")
+        say(f"{kind} is not up to date; the run is not affected ({told[-1]}); catch up with `{again}`")

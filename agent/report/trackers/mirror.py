@@ -1,4 +1,4 @@
-"""Brings a tracker up to a run: once, or again and again while the run goes on."""
+"""Brings a tracker up to date with a run: once, or repeatedly while the run continues."""
 
 import fcntl
 from collections.abc import Callable, Iterator
@@ -14,14 +14,14 @@ from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
 from agent.text import Say
 
-LOOK_SECONDS = 1.0  # between looks at a journal that is followed
-RETRY_SECONDS = 30.0  # before a tracker that failed is tried again
+LOOK_SECONDS = 1.0  # between two reads of a journal that is followed
+RETRY_SECONDS = 30.0  # before a failed tracker is tried again
 
 
 def check_kind(kind: str) -> None:
     """Raise UsageError if there is no such tracker, MissingRequirementError if its library is not installed."""
     if kind not in TRACKERS:
-        raise UsageError(f"there is no tracker {kind!r}; there are {', '.join(TRACKERS)}")
+        raise UsageError(f"there is no tracker {kind!r}; use one of {', '.join(TRACKERS)}")
     row = TRACKERS[kind]
     if find_spec(row.package) is None:
         raise MissingRequirementError(f"{kind} needs the package {row.package}: {row.install}")
@@ -39,25 +39,23 @@ def open_tracker(kind: str, paths: RunPaths, uri: str | None = None) -> Tracker:
 
 
 def mirror(stored: StoredRun, tracker: Tracker) -> int:
-    """Bring `tracker` up to a run as it is now; return how many trials it has. Raises TrackError."""
+    """Bring `tracker` up to date with a run; return its number of trials. Raises TrackError."""
     facts = facts_of(stored.again())
     tracker.write(facts)
     return len(facts.trials)
 
 
 def follow(stored: StoredRun, tracker: Tracker, ended: Callable[[float], bool], say: Say) -> int:
-    """Bring `tracker` up to a run whenever its journal has grown, until the search has ended, and then once more.
+    """Bring `tracker` up to date whenever the run's journal has grown, and once more after the search has ended.
 
-    A tracker that fails is tried again later; of failures in a row the first is said.
+    A failing tracker is tried again later; only the first of consecutive failures is reported.
 
     Args:
-        stored: the run.
-        tracker: where it goes.
-        ended: waits for so many seconds and says whether the search has ended.
+        ended: waits for the given seconds and returns whether the search has ended.
         say: prints a line.
 
     Raises:
-        TrackError: it failed the last time too.
+        TrackError: the last attempt failed too.
     """
     seen, failed, pause = -1, "", LOOK_SECONDS
     while not ended(pause):
@@ -66,28 +64,28 @@ def follow(stored: StoredRun, tracker: Tracker, ended: Callable[[float], bool], 
             continue
         try:
             n_trials = mirror(stored, tracker)
-            # A trial whose commit is not made yet is left for the next look.
+            # A trial without a commit is left for the next read.
             seen = size if n_trials == len(stored.again().history.trials) else -1
             failed, pause = "", LOOK_SECONDS
         except TrackError as error:
             if not failed:
-                say(f"{error}; it is tried again")
+                say(f"{error}; trying again")
             failed, pause = str(error), RETRY_SECONDS
     return mirror(stored, tracker)
 
 
 @contextmanager
 def alone(paths: RunPaths, kind: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold off any other process that brings the same tracker up to the same run.
+    """Lock one tracker of a run, so that no two processes write to it at once.
 
     Raises:
-        UsageError: one does so now, and the caller will not `wait` for it.
+        UsageError: another process holds the lock, and the caller does not `wait`.
     """
     with lock_file(paths, kind).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise UsageError(f"another process writes {paths.run_id} to {kind} at this moment") from None
+            raise UsageError(f"another process is writing {paths.run_id} to {kind}; try again when it ends") from None
         yield
 
 

@@ -1,7 +1,7 @@
-"""MLflow: one run for a search with its curves, and below it one for each trial, with its parameters and metric.
+"""MLflow tracker: one run for the search, with curves, and a nested run for each trial, with parameters and metrics.
 
-MLflow's parameters cannot change within a run, and what its users sort, filter and plot against each other are runs:
-so trials are runs, nested below the search, as its own tuning examples have it.
+Trials are runs because parameters of an MLflow run cannot change, and because its users sort, filter and plot runs.
+MLflow's own tuning examples nest them in the same way.
 """
 
 from pathlib import Path
@@ -10,21 +10,21 @@ from agent.errors import TrackError
 from agent.report.trackers.tracker import RunFacts, TrialFacts
 
 OF_RUN, OF_TRIAL = "autocentaur.run", "autocentaur.trial"
-_AT_ONCE = 1000  # runs of one answer, and metrics of one call: MLflow's limits
+_AT_ONCE = 1000  # runs per response and metrics per call: MLflow's limits
 
 
 class MlflowTracker:
-    """Writes to the tracking server or store at `uri`; None: where MLflow's own settings point."""
+    """Writes to the tracking server or store at `uri`; None: the one that MLflow's own settings name."""
 
     def __init__(self, uri: str | None = None) -> None:
         from mlflow import MlflowClient
 
         self._client = MlflowClient(tracking_uri=uri)
         self._experiment = ""
-        self._search = ""  # id of the run that stands for the search
-        self._standing: dict[int, str | None] = {}  # of the trials that are there, by number
+        self._search = ""  # id of the search's own run
+        self._standing: dict[int, str | None] = {}  # of the trials already written, by number
         self._ids: dict[int, str] = {}
-        self._steps: set[int] = set()  # of the curves
+        self._steps: set[int] = set()  # trials already on the curves
 
     def write(self, run: RunFacts) -> None:
         from mlflow.exceptions import MlflowException
@@ -58,7 +58,7 @@ class MlflowTracker:
         self._draw([trial for trial in run.trials if trial.number not in self._steps])
 
     def _find(self, run: RunFacts) -> None:
-        """Find what is there of the run already, and begin it if there is nothing."""
+        """Find the parts of the run that MLflow already has; create the search's run if it has none."""
         found = self._client.get_experiment_by_name(run.task)
         self._experiment = found.experiment_id if found else self._client.create_experiment(run.task)
         token: str | None = None

@@ -1,4 +1,4 @@
-"""TensorBoard: curves over the trials, and a session of its HPARAMS page for each trial, in the run's own folder."""
+"""TensorBoard tracker: curves over the trials and an HPARAMS session for each trial, in the run's own folder."""
 
 import shutil
 from pathlib import Path
@@ -11,8 +11,8 @@ from agent.report.trackers.tracker import RunFacts, TrialFacts
 class TensorboardTracker:
     """Writes event files to `folder`.
 
-    They can only grow, and nothing tells how far an interrupted time came: so the first call begins the folder anew,
-    which takes a second for a thousand trials, and the next ones add to it.
+    Event files can only grow, and do not show how far an interrupted write came. So the first call rewrites the folder,
+    which takes a second for a thousand trials; later calls append.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What trackers are told of a run: the same facts for all, computed from its journal."""
+"""The facts of a run for trackers, computed from its journal; all trackers get the same facts."""
 
 import re
 from collections.abc import Mapping
@@ -26,16 +26,16 @@ class TrialFacts:
 
     number: int
     params: Params
-    metrics: Mapping[str, float]  # of this trial, and what the run had come to with it
+    metrics: Mapping[str, float]  # of this trial, and of the run up to it
     tags: Mapping[str, str]  # status, standing, commit, title and the like
     ok: bool
-    started_ms: int  # since 1970
+    started_ms: int  # Unix time
     finished_ms: int
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A run as far as it has come."""
+    """A run and its finished trials."""
 
     run_id: str
     task: str
@@ -46,31 +46,31 @@ class RunFacts:
 
 
 class Tracker(Protocol):
-    """Writes facts to one place. Whatever it wrote before, an interrupted time included, is not written twice."""
+    """Writes the facts of a run to one place, each fact once, even after an interruption."""
 
     def write(self, run: RunFacts) -> None:
-        """Bring the tracker up to `run`, which only ever grows, but for what a roll-back changes.
+        """Bring the tracker up to date with `run`, which only grows, except for the effects of a roll-back.
 
-        That is the standing of the trials that were rolled back, and the best loss up to each of them. A tracker that
-        cannot change what it has written leaves both as they were when the trial ended.
+        A roll-back changes the standing of the trials rolled back, and the best loss up to each of them. A tracker
+        that cannot change written facts leaves both as they were when the trial ended.
 
         Raises:
-            TrackError: it could not be reached, or refused; what is missing is written by a later call.
+            TrackError: the tracker could not be reached, or refused; a later call writes the missing facts.
         """
         ...
 
     def close(self) -> str:
-        """End the writing, and return where the facts are, for the user."""
+        """Finish writing, and return where the facts are, for the user."""
         ...
 
 
 def facts_of(stored: StoredRun) -> RunFacts:
-    """Return the facts of a run: of its trials that have ended and have their commit."""
+    """Return the facts of a run and of its finished trials that have a commit."""
     config, metric, hashes = stored.config, stored.metric, stored.repo.tags(stored.run_id)
     settings = {name: str(value) for name, value in asdict(config).items() if name in _SETTINGS and value is not None}
     trials, ledger = [], Ledger(0, 0.0, 0.0, None)
     for trial, best in zip(stored.history.trials, stored.history.best_so_far(), strict=True):
-        if trial.number not in hashes:  # it has just ended, and is being committed
+        if trial.number not in hashes:  # it has just ended; its commit is pending
             break
         ledger = ledger.plus(trial)
         trials.append(_trial(trial, hashes[trial.number], metric, ledger, best))
@@ -122,5 +122,5 @@ def _milliseconds(at: str) -> int:
 
 
 def _plain(name: str) -> str:
-    """Return the name of a metric in the letters that all trackers take."""
+    """Return the name of a metric in characters that all trackers accept."""
     return re.sub(r"[^\w./ -]", "_", name, flags=re.ASCII)

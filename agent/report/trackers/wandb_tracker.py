@@ -1,6 +1,6 @@
-"""Weights & Biases, offline: one run for a search, one step for each trial, in the run's own folder.
+"""Weights & Biases tracker, offline: one run for a search, one step for each trial, in the run's own folder.
 
-Nothing is sent: `wandb sync` does that, when and if the user says so.
+Nothing is sent; the user may upload the run with `wandb sync`.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from agent.report.trackers.tracker import RunFacts, TrialFacts
 class WandbTracker:
     """Writes an offline run to `folder`.
 
-    Such a run can only grow, and nothing tells how far an interrupted time came: so the first call begins it anew.
+    An offline run can only grow, and does not show how far an interrupted write came. So the first call rewrites it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +53,7 @@ class WandbTracker:
 
 
 def _row(trial: TrialFacts) -> dict[str, float | int | str]:
-    """Return a step: steps can be plotted against each other, so parameters are values of them too."""
+    """Return a trial as one step; parameters are values of the step, so that they can be plotted."""
     params = {f"params/{name}": value for name, value in trial.params.items()}
     return {**trial.metrics, **params, **{f"trial/{name}": value for name, value in trial.tags.items()}}
 

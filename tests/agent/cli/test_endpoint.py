@@ -94,7 +94,7 @@ def test_the_log_shows_what_the_endpoint_did_and_no_secret(environment: dict[str
     assert "slow down; trying again in 0 s" in done.stdout
     log = agent(environment, tmp_path, "log").stdout
     assert "[1 retry] smoothing 90" in log
-    assert "1 model call (11 tokens in, 7 out, $0.00), 1 failure of the endpoint that passed" in log
+    assert "1 model call (11 tokens in, 7 out, $0.00), 1 transient endpoint failure" in log
     files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert [path for path in files if b"sk-secret" in path.read_bytes()] == []
 

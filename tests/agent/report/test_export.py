@@ -165,7 +165,7 @@ def test_a_branch_has_the_ratchet_and_nothing_else_is_touched(agent: Agent, nigh
     assert told == f"autocentaur {ratchet[-1]['val_loss']!r}"
 
     again = agent(night, "export", "r", "--to", str(own), "--branch", "found/tonight", "--path", "src/train.py")
-    assert "has a branch found/tonight already" in one_line_error(again)
+    assert "already has a branch found/tonight" in one_line_error(again)
 
 
 def test_a_script_that_is_not_the_baseline_is_brought_there_first(
@@ -185,17 +185,17 @@ def test_a_script_that_is_not_the_baseline_is_brought_there_first(
     [
         (["nobody"], "there is no run 'nobody'"),
         (["r", "--branch", "b"], "--branch, --path and --minimal go with --to"),
-        (["r", "--to", "."], "is no git repository"),
+        (["r", "--to", "."], "is not a git repository"),
         (["r", "--to", "{own}"], "name the new branch, e.g. --branch r"),
-        (["r", "--to", "{own}", "--branch", "b"], "has no file train.py at its HEAD; say where the script lies with"),
-        (["r", "--to", "{own}", "--branch", "b", "--path", "src"], "has no file src at its HEAD"),
-        (["r", "--to", "{own}", "--branch", "main", "--path", "src/train.py"], "has a branch main already"),
-        (["r", "--to", "{own}", "--branch", "a..b", "--path", "src/train.py"], "is no name that git allows"),
+        (["r", "--to", "{own}", "--branch", "b"], "has no file train.py at HEAD; give the script's path with"),
+        (["r", "--to", "{own}", "--branch", "b", "--path", "src"], "has no file src at HEAD"),
+        (["r", "--to", "{own}", "--branch", "main", "--path", "src/train.py"], "already has a branch main"),
+        (["r", "--to", "{own}", "--branch", "a..b", "--path", "src/train.py"], "is not a valid branch name"),
         (["r", "--to", "{own}", "--branch", "b", "--out", "x"], "are two exports"),
-        (["r", "--out", "{own}"], "is there already and not empty"),
-        (["r", "--to", "{own}", "--branch", "-b", "--path", "src/train.py"], "is no name that git allows"),
-        (["r", "--to", "{own}", "--branch", "HEAD", "--path", "src/train.py"], "is no name that git allows"),
-        (["r", "--to", "{own}", "--branch", "b", "--path", "../src/train.py"], "is no path within the repository"),
+        (["r", "--out", "{own}"], "exists and is not empty"),
+        (["r", "--to", "{own}", "--branch", "-b", "--path", "src/train.py"], "is not a valid branch name"),
+        (["r", "--to", "{own}", "--branch", "HEAD", "--path", "src/train.py"], "is not a valid branch name"),
+        (["r", "--to", "{own}", "--branch", "b", "--path", "../src/train.py"], "is not a path within the repository"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_makes_nothing(

@@ -78,16 +78,16 @@ def test_a_script_that_follows_no_seed_has_no_noise_to_write_down() -> None:
 
 
 def test_sigma_is_a_guess_until_a_repeat_has_measured_it() -> None:
-    assert "is a guess of the noise of one run, from what was known beforehand: no repeat" in Past().trial(1.0).said
+    assert "is a guess at the noise of one run, from an earlier estimate: no repeat" in Past().trial(1.0).said
     unknown = KeepRule(sigma_share=0.02)
     assert (
-        "sigma 0.02 is a guess of the noise of one run, from 2 % of the baseline's loss"
+        "sigma 0.02 is a guess at the noise of one run, from 2 % of the baseline's loss"
         in Past(unknown).trial(1.0).said
     )
     named = KeepRule(sigma=0.01, sigma_source="[noise] of task.toml")
     assert "from [noise] of task.toml" in Past(named).trial(1.0).said
     measured = Past().trial(1.0).again(0, 1, 1.01, Purpose.BASELINE).said
-    assert "is the noise of one run, as far as it is known by now" in measured
+    assert "is the noise of one run, measured so far" in measured
 
 
 def test_repeats_of_a_script_that_follows_no_seed_measure_no_noise() -> None:
@@ -95,7 +95,7 @@ def test_repeats_of_a_script_that_follows_no_seed_measure_no_noise() -> None:
     assert past.keeper.sigma == 0.01  # it has not shrunk
     assert "±" not in past.said
     assert "sigma 0.01 is a guess" in past.said
-    assert "another seed gives the same loss to the last digit; let the script take its seed" in past.said
+    assert "every seed gives the same loss to the last digit; let the script take its seed" in past.said
     assert result_json(past.history, past.keeper)["champion_error"] is None
 
 
@@ -104,18 +104,16 @@ def test_a_gain_in_one_run_is_provisional_and_not_called_improved() -> None:
     assert "no gain has been repeated" in said
     assert "gains are repeated, not confirmed: the task has no pool" in said
     assert "provisional: trial 1, val_bpb 0.980000" in said
-    assert "-0.020000 to the baseline under the same seed, 1.000000: 2.0 sigma, not repeated" in said
+    assert "-0.020000 from the baseline at 1.000000 (same seed): 2.0 sigma, not repeated" in said
     assert "improved" not in said
 
 
 def test_what_a_lead_is_measured_from_is_shown_beside_it() -> None:
     past = Past(KeepRule(sigma=0.01)).trial(1.0).trial(0.5).again(0, 1, 1.5, Purpose.BASELINE)
-    assert "-0.750000 to the baseline over 2 runs, 1.250000: " in past.said
+    assert "-0.750000 from the baseline at 1.250000 (2 runs): " in past.said
     paired = Past(KeepRule(paired=True, sigma=0.05)).trial(1.0).trial(0.9)
     paired.again(0, 1, 1.01, Purpose.CHAMPION).again(1, 1, 1.0).again(0, 2, 7.0, Purpose.CHAMPION)
-    assert (
-        "the mean of its 2 runs is 0.950000, -0.055000 to the baseline under the same seeds, 1.005000: " in paired.said
-    )
+    assert "the mean of its 2 runs is 0.950000, -0.055000 from the baseline at 1.005000 (same seeds): " in paired.said
 
 
 def test_a_repeated_gain_is_told_by_the_run_that_did_not_choose_it_and_not_called_confirmed() -> None:
@@ -135,7 +133,7 @@ def test_what_stands_on_the_champion_is_told_beside_it() -> None:
     said = repeated().trial(0.89).said
     assert said.startswith("repeated: trial 1")
     assert "provisional: trial 2" in said
-    assert "to trial 1" in said
+    assert "from trial 1 at " in said
 
 
 def test_under_the_paper_s_rule_nothing_is_ever_confirmed() -> None:

@@ -69,13 +69,13 @@ def said(stored: StoredRun, pool: PoolSize | None = None) -> str:
 def test_a_confirmation_is_told_by_its_lead_its_standard_errors_and_its_slice() -> None:
     line = repeat_line(made_history([*KEPT, CONFIRMED]).repeats[0], METRIC, colour=False)
     told = "0.29 ± 0.03 val_bpb better than the champion on unseen text (3.0 standard errors, 2 needed), slice 3"
-    assert line.endswith(f"seed 1, to test it: {told}")
+    assert line.endswith(f"seed 1, to confirm it: {told}")
     assert " confirmed " in line
 
 
 def test_a_gain_that_one_slice_leaves_open_is_told_by_the_mean_of_both() -> None:
     first = Again(1, scored(2.1), Standing.PROVISIONAL, slices=(opened(3, 1, 0.03),))
-    assert words_of(first).endswith("slice 3; a second seed follows on a second slice, if one is left")
+    assert words_of(first).endswith("slice 3; a second seed is tested on a second slice, if one is left")
     second = Again(1, scored(2.1), Standing.PROVISIONAL, seed=2, slices=(opened(4, 1, 0.01),))
     error = 0.03 / math.sqrt(2)
     assert words_of(first, second).startswith(f"0.02 ± {error:.2g} val_bpb better than the champion")
@@ -135,7 +135,7 @@ def test_without_final_runs_the_slice_that_confirmed_it_is_published(tmp_path: P
     found = published(stored.history, stored.keeper)
     assert found is not None
     assert (found.slice, found.n_runs, found.held_out, found.result) == (3, 1, False, 3.5 - 0.29)
-    assert "(slice 3, the run that it confirmed)" in said(stored)
+    assert "(slice 3, the confirming run)" in said(stored)
 
 
 def test_a_later_champion_is_not_published_by_the_slice_of_an_earlier_one(tmp_path: Path) -> None:
@@ -160,15 +160,16 @@ def test_the_summary_counts_what_the_pool_has_left(tmp_path: Path) -> None:
     flagged = opened(3, 1, 0.29, flags=("odd",))
     stored = run_of(tmp_path, replace(CONFIRMED, slices=(burned, flagged)))
     lines = pool_lines(stored.history, stored.keeper, PoolSize(10, 6))
-    assert lines == ["pool: 10 slices, 2 opened (1 burned), 6 not yet by any run of this machine", "  slice 3: odd"]
+    first = "pool: 10 slices, 2 opened (1 burned), 6 never opened by any run of this machine"
+    assert lines == [first, "  slice 3: odd"]
     assert "pool: 10 slices, 2 opened (1 burned)\n" in said(stored, PoolSize(10))
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"n_slices": 1}, "  the pool is used up: nothing more can be confirmed in this run"),
-        ({"n_slices": 2, "final_runs": 3}, "  the pool is used up but for the slice of the final runs: nothing more"),
+        ({"n_slices": 1}, "  the pool is used up: this run can confirm no further gain"),
+        ({"n_slices": 2, "final_runs": 3}, "  the pool is used up except for the slice of the final runs"),
     ],
 )
 def test_a_pool_that_is_used_up_is_said_to_be(tmp_path: Path, options: dict[str, Any], told: str) -> None:
@@ -214,7 +215,7 @@ def test_a_run_says_why_its_gains_are_only_repeated(tmp_path: Path, options: dic
     ("score", "why"),
     [
         (Score(3.0, "printed"), "the score is self-reported"),
-        (Score(3.0, "predictions"), "no validation examples are kept back for slices"),
+        (Score(3.0, "predictions"), "no validation examples are reserved for slices"),
         (Score(3.0, "audited", why_no_slices="the score program does not answer"), "the score program does not answer"),
     ],
 )
@@ -230,13 +231,13 @@ def test_which_gain_can_be_confirmed_is_known_from_the_start() -> None:
     known = Keeper(KeepRule(sigma=0.03, n_slices=9, gain=2.0))
     least = 2.0 * math.sqrt(2 * 0.03**2 + 0.01**2)
     (line,) = confirmable(known, 0.01, METRIC, "held_out")
-    assert f"there are 9 slices: they must be larger than {least:.2g} val_bpb, for sigma is 0.03" in line
+    assert f"(9 slices); a gain must exceed {least:.2g} val_bpb: sigma is 0.03" in line
     line, warning = confirmable(known, 0.016, METRIC, "held_out")
     assert warning.startswith("warning: the sampling error of a slice, 0.016, is more than half of sigma, 0.03")
     (line,) = confirmable(known, None, METRIC, "held_out")
-    assert "larger than at least 0.085 val_bpb" in line
+    assert "a gain must exceed 0.085 val_bpb or more" in line
     (line,) = confirmable(Keeper(KeepRule(n_slices=9)), 0.01, METRIC, "held_out")
-    assert "sigma is taken to be 1 % of the baseline's loss" in line
+    assert "sigma is taken as 1 % of the baseline's loss" in line
 
 
 def test_slices_of_examples_are_not_called_text(tmp_path: Path) -> None:
@@ -255,11 +256,11 @@ def test_every_slice_is_a_row_with_what_came_of_it() -> None:
     uses: list[SliceUse] = [opened(2, 1, 0.0, burned_by="baseline"), opened(3, 1, 0.29, n_other_runs=1)]
     history: History = made_history([*KEPT, replace(CONFIRMED, slices=tuple(uses)), opened_for_result(7, 1, 0.25)])
     burned, confirmed, result = slices_table([("r", history)], METRIC).rows
-    assert burned == ["r", "2", "a test: trial 1", "", "", "", "", "", "burned by the baseline: it was silent"]
-    assert confirmed[2:6] == ["a test: trial 1", "3.500000", "3.500000", "3.210000"]
+    assert burned == ["r", "2", "confirmation: trial 1", "", "", "", "", "", "burned by the baseline: it was silent"]
+    assert confirmed[2:6] == ["confirmation: trial 1", "3.500000", "3.500000", "3.210000"]
     assert confirmed[6:8] == ["+0.29 ± 0.03", "+0.29 ± 0.03"]
     assert confirmed[8] == "confirmed; opened before by 1 other run of this machine"
-    assert result[2:] == ["the result: trial 1", "3.500000", "3.500000", "3.250000", "", "+0.25 ± 0.03", "published"]
+    assert result[2:] == ["final runs: trial 1", "3.500000", "3.500000", "3.250000", "", "+0.25 ± 0.03", "published"]
 
 
 def test_a_burned_slice_of_the_result_is_said_at_once_for_no_row_tells_it(

@@ -30,7 +30,7 @@ def test_runs_under_other_seeds_are_told_with_what_they_decided(tmp_path: Path) 
     stored = made_run(tmp_path / "runs", [BASELINE, (searched(0.25), scored(2.5, kept=True))])
     begun = Repeat(1, 1, Purpose.CONFIRM, "t")
     stored.history.repeats.append(begun.finished(scored(2.75), Verdict(Standing.REPEATED, 4.0), "t"))
-    assert "2.75 (repeated; seed 1, to test it: lead 4.0 sigma)" in describe(stored, stored.trial(1))
+    assert "2.75 (repeated; seed 1, to confirm it: lead 4.0 sigma)" in describe(stored, stored.trial(1))
     assert "seed 1" not in describe(stored, stored.trial(0))
 
 

@@ -94,7 +94,7 @@ def test_what_was_stopped_and_what_that_saved_is_said(stopped: tuple[Zygote, lis
     assert "stopped early: 2 pruned at half of the budget, 1 diverged; that saved 4 s of training" in warm.said
     assert "pruned" in warm.said
     assert warm.agent("show", f"r/{HOPELESS}") == 0
-    assert "at 50% of its budget, as it reported" in warm.said
+    assert "at 50% of its budget, by its own report" in warm.said
     assert "gap 2 to the champion's curve at half of the budget, where" in warm.said
     assert warm.agent("prompt", f"r/{HOPELESS + 1}") == 0
     assert "FLOOR = 2.5 -> pruned: 2 behind trial 0 at half of the budget" in warm.said
@@ -132,7 +132,7 @@ def test_one_of_the_condemned_runs_on_and_is_counted(warm: Zygote, tmp_path: Pat
     assert outcome.status is Status.OK
     assert outcome.condemned is not None
     assert found[HOPELESS + 1].status is Status.PRUNED
-    assert "1 condemned ran on, to measure wrong kills: 0 of them kept" in here.said
+    assert "1 ran on as controls, to measure wrong kills: 0 of them kept" in here.said
 
 
 def test_no_prune_lets_all_run_and_is_remembered(warm: Zygote, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_script_that_prints_no_curve_is_never_stopped_and_told(warm: Zygote, t
     assert here.agent(*[str(folder) if word == str(CURVED) else word for word in command]) == 0, here.said
     assert {trial.status for trial in trials(here)} == {Status.OK}
     assert here.agent("show", "r/0") == 0
-    assert "no line of its log is one of [curve]: no trial is stopped for being behind" in here.said
+    assert "no line of its log matches the pattern of [curve]: no trial is pruned" in here.said
 
 
 def test_killed_in_a_pruned_trial_it_goes_on_as_if_unbroken(

@@ -1,4 +1,4 @@
-// The page's behaviour. A trial's texts come from a block of JSON and reach the page as text nodes only.
+// The page's behaviour. A trial's texts are read from a block of JSON and inserted as text nodes only.
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
@@ -45,7 +45,7 @@
     else pre.textContent = text.content;
     folded.append(pre);
     if (text.left_out) {
-      folded.append(element("p", `${text.left_out} characters are left out here; agent show has all of it`, "note"));
+      folded.append(element("p", `${text.left_out} characters are left out here; agent show prints all of it`, "note"));
     }
     return folded;
   }

@@ -93,7 +93,7 @@ def test_the_table_says_what_the_slice_said(ended: Zygote) -> None:
     leads = scoring["score"]["leads"]
     assert f"on unseen text (slice {opening['number']} of the pool, " in said
     lines = said.splitlines()
-    at = next(i for i, line in enumerate(lines) if "better than the baseline by" in line)
+    at = next(i for i, line in enumerate(lines) if "lead over the baseline" in line)
     heading, random, tpe = lines[at : at + 3]
     assert heading.endswith("minus random, by seed")
     assert f"{leads['random-baseline'][0]:+.4f} ± {leads['random-baseline'][1]:.2g}" in random
@@ -155,9 +155,9 @@ def test_with_other_files_it_is_burned_and_the_model_named(unopened: Zygote) -> 
     paths.trial(trial).repeat(100).artifact.write_bytes(paths.trial(0).artifact.read_bytes())
     assert unopened.agent(*RESUME) == 0, unopened.said
     (number,) = opened(unopened)
-    burned = f"slice {number} was burned, and says nothing of these results: c-tpe-s0-seed-100: {CHANGED}"
+    burned = f"slice {number} was burned and gives no result: c-tpe-s0-seed-100: {CHANGED}"
     assert burned in unopened.said
-    assert "better than the baseline by" not in unopened.said
+    assert "lead over the baseline" not in unopened.said
     assert unopened.agent(*RESUME) == 3
     assert opened(unopened) == [number]
 
@@ -173,7 +173,7 @@ def test_a_result_that_is_the_baseline_leads_it_by_nothing(warm: Zygote, tmp_pat
 def test_a_baseline_that_does_not_answer_burns_a_few(unopened: Zygote) -> None:
     unopened.runs.run("c-random-s0").trial(0).artifact.write_bytes(b"no table")
     assert unopened.agent(*RESUME) == 0, unopened.said
-    assert f"slice {opened(unopened)[-1]} was burned, and says nothing of these results: baseline:" in unopened.said
+    assert f"slice {opened(unopened)[-1]} was burned and gives no result: baseline:" in unopened.said
     n = len(opened(unopened))
     assert 1 < n <= MAX_BURNED
     assert unopened.agent(*RESUME) == 3

@@ -58,9 +58,9 @@ def test_a_trial_without_its_commit_is_left_for_the_next_time(stored: StoredRun)
 
 
 def test_unknown_trackers_and_misplaced_options_are_refused(stored: StoredRun) -> None:
-    with pytest.raises(UsageError, match="there are mlflow, tensorboard, wandb"):
+    with pytest.raises(UsageError, match="use one of mlflow, tensorboard, wandb"):
         check_kind("comet")
-    with pytest.raises(UsageError, match="--uri is for mlflow; tensorboard writes to"):
+    with pytest.raises(UsageError, match="--uri works with mlflow only"):
         open_tracker("tensorboard", stored.paths, "http://127.0.0.1:1")
     with (
         alone(stored.paths, "mlflow"),
@@ -193,7 +193,7 @@ def test_a_server_that_cannot_be_reached_is_tried_again_and_told_once(
     with pytest.raises(TrackError, match="mlflow: "):
         follow(stored, gone, lambda _: next(looks), told.append)
     assert len(told) == 1
-    assert "tried again" in told[0]
+    assert "trying again" in told[0]
     back = open_tracker("mlflow", stored.paths, store)
     assert follow(stored, back, lambda _: True, told.append) == 4
     back.close()
