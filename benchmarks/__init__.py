@@ -1,1 +1,1 @@
-"""Measurements that people can repeat: `python -m benchmarks.NAME`. Nothing here is asserted in tests."""
+"""Repeatable measurements: `python -m benchmarks.NAME`. Tests assert none of their numbers."""

@@ -1,9 +1,9 @@
-"""What the audit of a score catches, what it costs, and what would escape: `python -m benchmarks.audit`.
+"""What the audit of a score detects, what it costs, and what escapes it: `python -m benchmarks.audit`.
 
-Trains the bundled task's baseline once, lets it claim its losses, and audits them in as many rounds as `--rounds` says.
-What a forger could gain is computed from these losses: exactly, and by drawing positions as the audit draws them.
-Where the pool is made, the baseline under three seeds answers on a slice too: what a script that is no better gains by
-luck is simulated with the sampling error measured there.
+Trains the bundled task's baseline once, lets it claim its losses, and audits them in `--rounds` rounds. From these
+losses it computes a forger's possible gain, exactly and by drawing positions as the audit does. If the pool exists,
+models of the baseline under three seeds answer on a slice too, and the sampling error measured there is used to
+simulate how much a script that is no better gains by luck.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from sandbox.job import Execution, Sandbox
 
 SHARES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 ROUNDS = (1, 2, 3, 4, 5, 9, 17)
-ESCAPES = 0.01  # a forger who is caught 99 times of 100
+ESCAPES = 0.01  # probability that a forgery escapes
 LONG_TRIAL_SECONDS = 300.0
 
 Losses = NDArray[np.float64]  # nats, shape (N, T)
@@ -44,7 +44,7 @@ Forged = NDArray[np.bool_]  # shape (N, T)
 
 @dataclass(frozen=True)
 class Measured:
-    """An honest model: its losses, what audits of them found, and what all of it cost."""
+    """An honest model: its losses, the results of their audits, and the cost."""
 
     paths: TrialPaths
     losses: Losses  # nats, shape (N, T)
@@ -54,7 +54,7 @@ class Measured:
 
 
 def measure(task: Task, corpus: Corpus, sandbox: Sandbox, root: Path, n_rounds: int) -> Measured:
-    """Train the baseline, have its losses claimed, and audit them `n_rounds` times."""
+    """Train the baseline, claim its losses, and audit them `n_rounds` times."""
     paths, execution = trained(task, corpus, sandbox, root, 0)
     questions = Questions(
         task, corpus, sandbox, Artifact(paths.artifact, paths.files, "", paths.score, "audit/0000", 0)
@@ -63,7 +63,7 @@ def measure(task: Task, corpus: Corpus, sandbox: Sandbox, root: Path, n_rounds: 
     claimed = questions.claim(sequences)
     if isinstance(claimed, tuple):
         sys.exit(f"no claim: {claimed[1]}")
-    rng = np.random.default_rng(0)  # nobody cheats here: the positions need not be secret
+    rng = np.random.default_rng(0)  # the model is honest, so the positions need not be secret
     rounds = []
     for _ in range(n_rounds):
         drawn = draw(len(sequences), corpus.length, rng)
@@ -76,9 +76,9 @@ def measure(task: Task, corpus: Corpus, sandbox: Sandbox, root: Path, n_rounds: 
 
 
 def escape(forged: Forged, n_rounds: int) -> float:
-    """Return the probability that no forged position is drawn in `n_rounds`, exactly.
+    """Return the exact probability that no forged position is drawn in `n_rounds`.
 
-    One round is a chain over the sequences: whether the next one is shown depends on the position drawn in this one.
+    One round is a Markov chain over the sequences: the position drawn in one decides whether the next is shown.
     """
     length = forged.shape[1]
     near = max(1, int(length * NEAR_THE_END))
@@ -94,7 +94,7 @@ def escape(forged: Forged, n_rounds: int) -> float:
 
 
 def caught(losses: Losses, forged: Forged, n_rounds: int, n_draws: int, task: Task) -> float:
-    """Return the share of `n_draws` audits that reject losses of 0 at the forged positions: the audit's own code."""
+    """Return the share of `n_draws` audits, by the audit's own code, that reject losses of 0 at forged positions."""
     rng = np.random.default_rng(n_rounds)
     claimed = np.where(forged, 0.0, losses)
     n_caught = 0
@@ -111,7 +111,7 @@ def caught(losses: Losses, forged: Forged, n_rounds: int, n_draws: int, task: Ta
 
 
 def largest_escape(gains: Losses, n_rounds: int) -> tuple[int, float]:
-    """Return how many of the positions with most to gain can be forged at `ESCAPES`, and the gain in nats, summed."""
+    """Return how many of the most profitable positions can be forged at `ESCAPES`, and the total gain in nats."""
     worst = np.argsort(-gains, axis=None)
 
     def forged(n_positions: int) -> Forged:
@@ -119,7 +119,7 @@ def largest_escape(gains: Losses, n_rounds: int) -> tuple[int, float]:
         mask[worst[:n_positions]] = True
         return mask.reshape(gains.shape)
 
-    low, high = 0, gains.size  # escape falls with every further position
+    low, high = 0, gains.size  # each further position makes escape less likely
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if escape(forged(middle), n_rounds) >= ESCAPES else (low, middle)
@@ -140,7 +140,7 @@ def show_honest(measured: Measured, task: Task) -> None:
         ("difference", largest, task.score.tol),
         ("mean of a round", largest_mean, task.score.tol_mean),
     ):
-        print(f"  largest {name:16} {value:.1e}; {tolerance:g} are allowed, {tolerance / value:,.0f} times that")
+        print(f"  largest {name:16} {value:.1e}; tolerance {tolerance:g}, {tolerance / value:,.0f} times that")
 
 
 def show_detection(measured: Measured, task: Task, n_draws: int) -> None:
@@ -168,7 +168,7 @@ def show_escapes(measured: Measured, task: Task, corpus: Corpus) -> None:
     gains = np.where(n_bytes > 0, measured.losses, 0.0)
     bpb = 1 / math.log(2) / float(n_bytes.sum())  # of one nat, summed
     n_asked = float(np.mean([len(found.values) for found in measured.rounds]))
-    print(f"\nThe most that escapes with {ESCAPES:.0%}: losses of 0 at the worst positions.")
+    print(f"\nThe largest forgery that escapes with probability {ESCAPES:.0%}: losses of 0 at the worst positions.")
     print(f"The honest val_bpb is {gains.sum() * bpb:.4f}.")
     print(
         "'by luck': differences of +tol and -tol at random, so that the mean of those drawn is too high 1 time of 100."
@@ -182,10 +182,10 @@ def show_escapes(measured: Measured, task: Task, corpus: Corpus) -> None:
 
 
 def show_confirmed(answers: TextAnswers, task: Task, n_draws: int) -> None:
-    """Print what a script that is no better gains where slices decide: forging the claim does not help it there."""
+    """Print the gain of a script that is no better where slices decide; a forged claim does not help it there."""
     sigma = task.noise.sigma
     if not sigma:
-        print("\nNothing is said of confirmed gains: the task's sigma is unknown.")
+        print("\nConfirmed gains are not simulated: the task's sigma is unknown.")
         return
     pairs = [(BASELINE, CHAMPION), (BASELINE, CHALLENGER), (CHAMPION, CHALLENGER)]
     error = float(np.mean([answers.lead([better], worse).error for better, worse in pairs]))
@@ -193,12 +193,10 @@ def show_confirmed(answers: TextAnswers, task: Task, n_draws: int) -> None:
     print(
         f"\nConfirmed gains: no loss is claimed on a slice, and the host computes all of them from blind predictions.\n"
         f"Sampling error of a pair: {error:.4f} val_bpb, {error / sigma:.2f} sigma. The baseline's script under three\n"
-        f"training seeds: standard deviation {noise:.4f} on the slice; sigma is thought to be {sigma:g}.\n"
+        f"training seeds: standard deviation {noise:.4f} on the slice; the task's sigma is {sigma:g}.\n"
         f"A script that is no better, tested once, in {n_draws} simulated runs of the product's rule:"
     )
-    print(
-        f"{'seeds on slices':16} {'champion':>12} {'confirmed':>10} {'by as much or more 1 time of 100, val_bpb':>42}"
-    )
+    print(f"{'seeds on slices':16} {'champion':>12} {'confirmed':>10} {'lead exceeded 1 time in 100, val_bpb':>42}")
     for told, scale in (("as thought", 1.0), ("as measured", noise / sigma)):
         for champion, dead in (("the baseline", None), ("honest", 0.0), ("plays dead", 3.0)):
             leads = np.array(heir_leads(error / sigma, n_draws, dead=dead, slice_noise=scale))
@@ -224,7 +222,7 @@ def show_cost(measured: Measured) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20, help="audits of the honest model, each in a sandbox")
-    parser.add_argument("--draws", type=int, default=2000, help="simulated audits for each row of the second table")
+    parser.add_argument("--draws", type=int, default=2000, help="simulated audits per row of the second table")
     arguments = parser.parse_args()
     task, corpus = bundled()
     pool = find_pool(task, cache_folder())
@@ -244,7 +242,7 @@ def main() -> None:
     show_escapes(measured, task, corpus)
     show_cost(measured)
     if answers is None:
-        print("\nNothing is said of confirmed gains: there is no pool, which `agent prepare --pool` makes.")
+        print("\nConfirmed gains are not simulated: there is no pool; make it with `agent prepare --pool`.")
     else:
         show_confirmed(answers, task, arguments.draws)
 

@@ -1,4 +1,4 @@
-"""Models of the bundled task for the benchmarks of scoring: trained in the sandbox, asked about slices."""
+"""Models of the bundled task for the benchmarks of scoring: trained in the sandbox and scored on slices."""
 
 import sys
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ NAMES = (BASELINE, CHAMPION, CHALLENGER)  # trained under seeds 0, 1 and 2
 
 
 def bundled() -> tuple[Task, Corpus]:
-    """Return the bundled task with its data; end the program if they are not prepared."""
+    """Return the bundled task and its data; exit if the data are not prepared."""
     task = Task.load(folder("train_template"))
     corpus = find_corpus(task, cache_folder())
     if corpus is None:
@@ -32,7 +32,7 @@ def bundled() -> tuple[Task, Corpus]:
 
 
 def pool_of(task: Task) -> Pool:
-    """Return the task's pool; end the program if it is not made."""
+    """Return the task's pool; exit if it does not exist."""
     pool = find_pool(task, cache_folder())
     if pool is None:
         sys.exit("the bundled task's pool is not made: run `agent prepare --pool`")
@@ -40,7 +40,7 @@ def pool_of(task: Task) -> Pool:
 
 
 def trained(task: Task, corpus: Corpus, sandbox: Sandbox, root: Path, seed: int) -> tuple[TrialPaths, Execution]:
-    """Train the task's own script under a training seed; end the program if that fails."""
+    """Train the task's own script under a training seed; exit if that fails."""
     paths = TrialPaths(root)
     export(task.files, paths.files)
     paths.score.mkdir()
@@ -54,17 +54,17 @@ def trained(task: Task, corpus: Corpus, sandbox: Sandbox, root: Path, seed: int)
 
 @dataclass(frozen=True)
 class Asking:
-    """Asks baseline, champion and challenger about slices of the pool, as a confirmation does."""
+    """Scores baseline, champion and challenger on slices of the pool, as a confirmation does."""
 
     task: Task
     corpus: Corpus
     pool: Pool
     sandbox: Sandbox
     models: Sequence[TrialPaths]
-    score: Score | None  # the baseline's, whose cost says how long an answer may take
+    score: Score | None  # the baseline's; its cost limits the time of an answer
 
     def slice(self, number: int, root: Path) -> tuple[Answered, TextAnswers]:
-        """Return what they answer on a slice; end the program if one does not."""
+        """Return the models' answers on a slice; exit if one does not answer."""
         opened, rounds = self.pool.slice(number), Rounds(self.task, self.corpus, self.sandbox)
         contenders = [
             Contender(name, paths.artifact, paths.files) for name, paths in zip(NAMES, self.models, strict=True)
@@ -72,5 +72,5 @@ class Asking:
         patience = rounds.patience(opened, len(contenders), self.score)
         found = rounds.ask(opened, contenders, folder=root, label=f"benchmark/{root.name}", patience=patience)
         if isinstance(found, Burned):
-            sys.exit(f"the {found.model} has no answer: {found.reason}")
+            sys.exit(f"the {found.model} did not answer: {found.reason}")
         return found, TextAnswers(opened, found.losses, self.corpus.token_bytes)

@@ -1,9 +1,9 @@
-"""What it costs to confirm a gain on a slice, beside a second audited score: `python -m benchmarks.confirmation`.
+"""Cost of confirming a gain on a slice, compared with a second audited score: `python -m benchmarks.confirmation`.
 
-Trains the bundled script under three seeds, for baseline, champion and challenger. Then in turn, so that a busy machine
-slows all alike: the challenger is scored with all audits, as where the standing split decides; it is scored with one
-audit, as where slices decide; and the three answer on a slice. No run opens these slices by that. About five minutes on
-two cores, after `agent prepare --pool`.
+Trains the bundled script under three seeds, for baseline, champion and challenger. Then it measures three ways of
+scoring, interleaved so that load affects them equally: the challenger with all audits, as without slices; the
+challenger with one audit, as with slices; and all three models on a slice. These slices do not count as opened by any
+run. Takes about five minutes on two cores, after `agent prepare --pool`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 
 @dataclass(frozen=True)
 class Cost:
-    """What one way of scoring took, in seconds."""
+    """The cost of one way of scoring, in seconds."""
 
     cpu: float  # of its jobs
     host: float  # CPU of this process
@@ -39,7 +39,7 @@ class Cost:
 
 
 def cost_of(work: Callable[[], float]) -> Cost:
-    """Return what `work` takes, which returns the CPU seconds of its jobs."""
+    """Return the cost of calling `work`, which returns the CPU seconds of its jobs."""
     cpu, wall = time.process_time(), time.monotonic()
     jobs = work()
     return Cost(jobs, time.process_time() - cpu, time.monotonic() - wall)
@@ -51,7 +51,7 @@ def median(costs: Sequence[Cost]) -> Cost:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=3, help="each way is measured so often")
+    parser.add_argument("--times", type=int, default=3, help="measurements of each way")
     options = parser.parse_args()
     task, corpus = bundled()
     pool = pool_of(task)
@@ -81,7 +81,7 @@ def main() -> None:
             print(f"slice {number}: " + "; ".join(f"{k} {v.mean:+.4f} ± {v.error:.4f}" for k, v in leads.items()))
             return sum(float(job["cpu_seconds"]) for job in found.jobs)
 
-        cost_of(lambda: scored(0, None))  # the baseline's cost says how long a slice may take; and warms the caches
+        cost_of(lambda: scored(0, None))  # the baseline's cost limits the time of a slice; this also warms the caches
         ways: dict[str, list[Cost]] = {}
         several = f"claim and {1 + task.score.rounds} audits of one model"
         for number in range(options.times):
@@ -94,8 +94,8 @@ def main() -> None:
 
 
 def show(ways: dict[str, list[Cost]], several: str, training: Sequence[float]) -> None:
-    """Print the medians, and each way beside the audited score of the same turn."""
-    print(f"\n| way | CPU s, jobs | CPU s, host | wall s | CPU, to '{several}' |\n|---|---|---|---|---|")
+    """Print the medians, and each way's cost relative to the fully audited score of the same round."""
+    print(f"\n| way | CPU s, jobs | CPU s, host | wall s | CPU relative to '{several}' |\n|---|---|---|---|---|")
     for name, costs in ways.items():
         middle = median(costs)
         ratio = statistics.median(
@@ -104,10 +104,12 @@ def show(ways: dict[str, list[Cost]], several: str, training: Sequence[float]) -
         print(f"| {name} | {middle.cpu:.1f} | {middle.host:.1f} | {middle.wall:.1f} | {ratio:.2f} |")
     sums = [one.all_cpu + a.all_cpu for one, a in zip(*list(ways.values())[1:], strict=True)]
     ratio = statistics.median(new / old.all_cpu for new, old in zip(sums, ways[several], strict=True))
-    print(f"\nA confirmation on a slice, claim and 1 audit with it: {ratio:.2f} times the scoring of one without,")
+    print(
+        f"\nA confirmation on a slice, with its claim and 1 audit, costs {ratio:.2f} times the scoring without slices,"
+    )
     own = statistics.mean(training)
     all_in = statistics.median((own + new) / (own + old.all_cpu) for new, old in zip(sums, ways[several], strict=True))
-    print(f"and with the training of the challenger ({own:.1f} CPU s) {all_in:.2f} times.")
+    print(f"and {all_in:.2f} times including the challenger's training ({own:.1f} CPU s).")
 
 
 if __name__ == "__main__":

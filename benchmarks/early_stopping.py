@@ -1,8 +1,8 @@
-"""What early stopping would have saved and spoilt in runs whose trials all ran to their end.
+"""Savings and wrong kills that early stopping would have caused in runs without pruning.
 
-`python -m benchmarks.early_stopping RUN ... --runs DIR` takes runs of the bundled task made with `--no-prune`: curves
-from the training logs, losses from the journal, scripts from the commits. It plays the real `agent.prune` and
-`agent.trials.keep_rule` over the trials in many random orders; several runs together need the same baseline.
+`python -m benchmarks.early_stopping RUN ... --runs DIR` reads runs of the bundled task made with `--no-prune`: curves
+from the training logs, losses from the journal, scripts from the commits. It applies `agent.execution.early_stopping`
+and `agent.trials.keep_rule` to the trials in many random orders; several runs together need the same baseline.
 """
 
 import argparse
@@ -32,7 +32,7 @@ class Ran:
     curve: Curve
     half: float  # level of the curve at half of the budget
     source: str
-    parent: str  # the script that it was made of: stands for the champion's, when it is asked what the edit touches
+    parent: str  # the script that it edited, compared instead of the champion's to find what the edit touches
 
     @property
     def loss(self) -> float:
@@ -42,15 +42,15 @@ class Ran:
 
 @dataclass(frozen=True)
 class Played:
-    """What became of one order of the trials."""
+    """The effect of a rule on the trials in one order."""
 
-    n_trials: int  # beside the baseline
+    n_trials: int  # without the baseline
     n_condemned: int
     n_killed: int
-    saved: float  # share of the training of all trials
-    n_better: int  # trials that were lower than all before them, whether killed or not
+    saved: float  # share of all training
+    n_better: int  # trials with a lower loss than all before them, killed or not
     n_better_killed: int
-    regret: float  # best loss of those that were left, less the best of all
+    regret: float  # best loss of the remaining trials minus the best of all
 
 
 def trials_of(stored: StoredRun, task: Task) -> Iterator[Ran]:
@@ -72,7 +72,7 @@ def trials_of(stored: StoredRun, task: Task) -> Iterator[Ran]:
 
 
 def play(order: Sequence[Ran], task: Task, exempt: Sequence[str], sigma: float, seed: int) -> Played:
-    """Return what the rule does to the trials in this order, the first of which is the baseline."""
+    """Return the effect of a rule on the trials in this order, of which the first is the baseline."""
     keeper = Keeper(KeepRule("any", paired=task.budget.deterministic, sigma=sigma))
     whole = pruner_of(task, seed, [])
     assert whole is not None
@@ -110,7 +110,7 @@ def play(order: Sequence[Ran], task: Task, exempt: Sequence[str], sigma: float, 
 
 
 def row(name: str, played: Sequence[Played]) -> str:
-    """Return one rule as a line of the table."""
+    """Return a rule's line of the table."""
     n_trials, n_better = sum(p.n_trials for p in played), sum(p.n_better for p in played)
     return (
         f"| {name} | {100 * sum(p.n_condemned for p in played) / n_trials:.1f} "
@@ -135,7 +135,7 @@ def main() -> None:
     sigma = stored[0].config.noise_sigma or task.noise.sigma
     assert task.curve is not None
     assert sigma is not None, "measure the noise first: agent noise"
-    print(f"{len(others)} trials beside the baseline, sigma {sigma:g}, {options.orders} random orders\n")
+    print(f"{len(others)} trials besides the baseline, sigma {sigma:g}, {options.orders} random orders\n")
     print("| rule | condemned % | killed % | saved % | lowest so far, killed % | regret |")
     print("|---|---|---|---|---|---|")
     for name, exempt in [("as shipped", task.curve.exempt), ("nothing exempt", ())]:

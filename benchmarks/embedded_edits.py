@@ -1,10 +1,10 @@
-"""What the embedded model makes of code editing, by form: of 20 replies, how many applied, ran, improved.
+"""How well the embedded model edits code, by edit format: how many of 20 replies applied, ran, improved.
 
     python -m benchmarks.embedded_edits --runs DIR              # resumes where it was stopped
-    python -m benchmarks.embedded_edits --runs DIR --forms diff # one form alone
+    python -m benchmarks.embedded_edits --runs DIR --forms diff # one format only
 
-One reply a proposal and no rehearsal, so that every reply is one trial of a real `agent run` on a script of 50 lines.
-A reply takes 10 to 60 s of one processor. A second call on finished runs prints the table and asks nothing.
+With one reply per proposal and no rehearsal, every reply is one trial of a real `agent run` on a script of 50 lines.
+A reply takes 10 to 60 s of one processor. A second call on finished runs prints the table and asks no model.
 """
 
 import argparse
@@ -27,7 +27,7 @@ COLUMNS = ("replies", "whole", "applied", "parsed", "ran", "ok", "improved")
 
 
 def run(form: str, n_replies: int, runs: RunsFolder) -> None:
-    """Search until there are that many replies, from wherever an earlier call was stopped."""
+    """Run the search until it has `n_replies` replies; resume it if an earlier call was stopped."""
     name = f"edits-{form}"
     command = [sys.executable, "-m", "agent"]
     if runs.run(name).run_json.exists():
@@ -35,14 +35,14 @@ def run(form: str, n_replies: int, runs: RunsFolder) -> None:
     else:
         command += ["run", "--task", str(BIGRAM), "--name", name, "--mode", "code-edit", "--edit-format", form]
         command += ["--attempts", "1", "--no-smoke", "--trials", str(n_replies + 1)]
-    # 1: the last 20 replies in a row never ran, which ends a run; 3: it was finished already.
+    # Exit 1: 20 consecutive replies never ran, which ends a run; 3: the run was already finished.
     ended = subprocess.run([*command, "--runs", str(runs.root)], check=False)
     if ended.returncode not in (0, 1, 3):
         sys.exit(ended.returncode)
 
 
 def counts(form: str, stored: StoredRun) -> Counter[str]:
-    """Return how far the replies of a run came, each counted in every column that it reached."""
+    """Return how many replies of a run reached each column of the table."""
     reached: Counter[str] = Counter()
     sources = {0: stored.task(0).source}
     for trial in stored.history.trials[1:]:
@@ -84,7 +84,7 @@ def main() -> None:
     runs = RunsFolder(given.runs.resolve())
     for form in given.forms:
         run(form, given.replies, runs)
-    print(f"{'form':16}" + "".join(f"{column:>10}" for column in COLUMNS) + "  how they ended")
+    print(f"{'form':16}" + "".join(f"{column:>10}" for column in COLUMNS) + "  statuses")
     for form in given.forms:
         stored = StoredRun.find(runs, f"edits-{form}")
         reached = counts(form, stored)

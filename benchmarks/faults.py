@@ -1,7 +1,7 @@
-"""What a user meets when the world fails under a run, each fault injected for real: `python -m benchmarks.faults`.
+"""What a user sees when the environment of a run fails, each fault injected for real: `python -m benchmarks.faults`.
 
-Every run is a few trials of a task that takes milliseconds. After the fault it is resumed, and compared with a run that
-nothing happened to. Full disks are small file systems in memory, which needs root, or user namespaces.
+Every run is a few trials of a task that takes milliseconds. After the fault it is resumed, and compared with a run
+without a fault. Full disks are small file systems in memory, which need root or user namespaces.
 """
 
 import argparse
@@ -36,12 +36,12 @@ class Row:
     fault: str
     sees: str  # the line that the user reads
     exit: int
-    equal: bool  # after all, to the run without a fault
+    equal: bool  # whether the resumed run equals the run without a fault
     n_times: int = 1
 
 
 class Bench:
-    """A place for the runs of one fault after another, and the run that nothing happened to."""
+    """Folders for the runs of each fault, and the run without a fault."""
 
     def __init__(self, warm: Zygote) -> None:
         self._warm = warm
@@ -62,11 +62,11 @@ class Bench:
         return agent
 
     def is_equal(self, agent: Zygote) -> bool:
-        """Whether the run came to what the one without a fault came to, and agrees with itself."""
+        """Whether the run equals the one without a fault, and passes `log --verify`."""
         return told(agent.runs, "r") == self._unbroken and agent.agent("log", "--verify", "r") == 0
 
     def resumed(self, fault: str, agent: Zygote, *, sees: str | None = None, code: int | None = None) -> Row:
-        """Resume, and return what came of it; by default what the user sees and the exit status are the resume's."""
+        """Resume, and return the table's row; by default with the line and exit status of the resume."""
         ended = agent.agent("resume", "r")
         seen = first_line(agent.said) if sees is None else sees
         equal = ended in (0, 3) and self.is_equal(agent)
@@ -74,7 +74,7 @@ class Bench:
 
 
 def first_line(said: str) -> str:
-    """Return the line that tells of the fault: an error, or a warning before the run goes on."""
+    """Return the line that reports the fault: an error, or a warning before the run continues."""
     lines = said.splitlines()
     signs = ("error:", "the journal ended", "removed ")
     return next((line for line in lines if line.startswith(signs)), "(nothing: it goes on)")
@@ -94,7 +94,7 @@ def torn_middle_line(bench: Bench) -> Row:
     lines = whole.split(b"\n")
     journal.write_bytes(b"\n".join([lines[0], lines[1][:40], *lines[2:]]))
     code, sees = agent.agent("resume", "r"), first_line(agent.said)
-    journal.write_bytes(whole)  # from the backup that it asks for
+    journal.write_bytes(whole)  # from the backup that the message asks for
     return bench.resumed("journal: middle line torn", agent, sees=sees, code=code)
 
 
@@ -128,7 +128,7 @@ def another_process(bench: Bench) -> Row:
 
 
 def torn_writes(bench: Bench) -> Row:
-    """Return what 8 processes come to that the kernel ends in the middle of a write to the journal."""
+    """Return the row for 8 processes that the kernel ends in the middle of a write to the journal."""
     equal, sees, code = True, set(), 0
     for n_bytes in range(4600, 6600, 250):
         agent = bench.fresh()
@@ -140,7 +140,7 @@ def torn_writes(bench: Bench) -> Row:
 
 
 def disk_full(bench: Bench) -> Iterator[Row]:
-    """Yield a row for each message when the disk of runs/ is full, after DISK_KIB; then there is room again."""
+    """Yield a row for each message when the disk of runs/ is full after DISK_KIB; then make room and resume."""
     rows: dict[str, Row] = {}
     for kib in DISK_KIB:
         agent = bench.fresh()
@@ -170,7 +170,7 @@ def run_command(*argv: str) -> None:
 
 @contextmanager
 def small_disk(folder: Path, kib: int) -> Iterator[Callable[[], None]]:
-    """Mount a file system of `kib` KiB; yield what makes it large."""
+    """Mount a file system of `kib` KiB; yield a function that enlarges it."""
     folder.mkdir()
     run_command("mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder))
     try:
@@ -180,7 +180,7 @@ def small_disk(folder: Path, kib: int) -> Iterator[Callable[[], None]]:
 
 
 class Relay:
-    """A socket before the Docker engine that can be taken away, as when the engine is restarted."""
+    """A socket in front of the Docker engine that can be closed, as when the engine restarts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -191,7 +191,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Drop all connections, and take no more."""
+        """Drop all connections, and accept no more."""
         self.path.unlink()
         for end in (self._listener, *self._open):
             try:
@@ -243,7 +243,7 @@ def engine_restarted(bench: Bench) -> Row:
 
 
 def endpoint_gone(bench: Bench) -> Row:
-    """Return what a run comes to whose model's server ends while it is asked; the call is tried for 300 s."""
+    """Return the row for a model server that ends during a request; the call is retried for 300 s."""
     edits = [f"TITLE: {n}\n<<<<<<< SEARCH\nSHIFT = 0.3\n=======\nSHIFT = {n}\n>>>>>>> REPLACE\n" for n in (0.5, 0.6)]
     begin = (
         *("run", "--task", str(INSTANT), "--mode", "code-edit", "--no-smoke"),
@@ -268,7 +268,7 @@ def endpoint_gone(bench: Bench) -> Row:
 
 
 def rows(bench: Bench, only: str) -> Iterator[Row]:
-    """Yield the table, row by row; of one fault, by the name of its function, if `only` is not empty."""
+    """Yield the table, row by row; if `only` names the function of a fault, only its rows."""
     faults = [torn_last_line, torn_middle_line, torn_writes, missing_worktree, runs_moved, git_locks, another_process]
     if Path(ENGINE).exists():
         faults.append(engine_restarted)
@@ -281,7 +281,7 @@ def rows(bench: Bench, only: str) -> Iterator[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", metavar="NAME", help="one fault, e.g. disk_full")
+    parser.add_argument("--only", default="", metavar="NAME", help="run one fault, e.g. disk_full")
     parser.add_argument("--apart", action="store_true", help=argparse.SUPPRESS)  # in a mount namespace of our own
     options = parser.parse_args()
     if not options.apart:

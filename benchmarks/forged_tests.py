@@ -1,8 +1,8 @@
-"""Runs whose every test is forged: how often does an heir that is no better become champion?
+"""Simulated runs in which every test is forged: how often does a challenger that is no better become champion?
 
-Each run has a champion whose lead is real, 6 sigma over the baseline. Then scripts with the champion's own true loss
-forge what is scored on the standing split, so that each is put to the test, until the slices are used up. Losses are
-in sigma. `python -m benchmarks.keep_rule --attacks 2000` prints the table.
+Each run has a champion with a true lead of 6 sigma over the baseline. Then scripts with the champion's own true loss
+forge their losses on the validation split, so that each is tested, until the slices are used up. Losses are in sigma.
+`python -m benchmarks.keep_rule --attacks 2000` prints the table.
 """
 
 import math
@@ -17,23 +17,23 @@ from agent.trials.trial import Standing
 from benchmarks.simulated_slices import Slices
 
 CHAMPION_LEAD = 6.0  # over the baseline, true
-SAME = 0.02  # between two losses that are forged to be the same: just enough not to be said to fix their seed
+SAME = 0.02  # between two losses forged to be equal: just enough that the script does not seem to ignore its seed
 
 
 @dataclass(frozen=True)
 class Attack:
-    """What the scripts do. The first loss is always forged."""
+    """A strategy of the scripts. The first loss is always forged."""
 
     name: str
     dead: float = 0.0  # by how much the champion answers worse once it is confirmed
-    sees_gaps: bool = True  # whether a lead that is another one on the standing split is held against an heir
-    forges_again: bool = False  # the second run's loss by as much as the first one's, so that sigma is learned right
-    n_same: float = 0.0  # tests before that, of which both losses are forged to be the same: sigma is learned too low
-    n_slices: int = 20  # left when the champion has been confirmed
+    sees_gaps: bool = True  # whether the rule rejects a lead that differs from the one on the validation split
+    forges_again: bool = False  # forge the second loss by the same amount, so that the estimate of sigma stays right
+    n_same: float = 0.0  # tests before that, with two equal forged losses, which make the estimate of sigma too low
+    n_slices: int = 20  # left after the champion's confirmation
 
 
 ATTACKS = tuple(
-    Attack(f"{told}{', the champion plays dead' if dead else ''}", dead, **how)
+    Attack(f"{told}{', the champion answers worse' if dead else ''}", dead, **how)
     for told, how in (
         ("both losses forged alike, gaps ignored", {"sees_gaps": False, "forges_again": True}),
         ("both losses forged alike", {"forges_again": True}),
@@ -48,37 +48,37 @@ ATTACKS = tuple(
 
 @dataclass(frozen=True)
 class Attacked:
-    """What came of one run."""
+    """The result of one run."""
 
-    is_fooled: bool  # an heir that is no better was confirmed
-    is_flagged: bool  # the champion was said to play dead, before that
-    n_tests: int  # forged ones
-    sigma: float  # as it was thought to be at last; 1 is right
+    is_fooled: bool  # a challenger that is no better was confirmed
+    is_flagged: bool  # the champion was flagged for answering worse, before that
+    n_tests: int  # forged tests
+    sigma: float  # final estimate; the true value is 1
 
 
 @dataclass
 class Run:
-    """A run under attack, from its first trial on."""
+    """A run under attack."""
 
     keeper: Keeper
     slices: Slices
-    slice_noise: float = 1.0  # of training seeds, on slices; on the standing split it is 1
+    slice_noise: float = 1.0  # of training seeds, on slices; on the validation split it is 1
     true: dict[int, float] = field(default_factory=dict)  # loss by trial
 
     def trained(self, trial: int, seed: int) -> float:
-        """Return the loss of a training on the standing split; slices may ask about what it has left behind."""
+        """Train a trial's script; return its loss on the validation split, and store its loss on slices."""
         noise = float(self.slices.rng.standard_normal())
         self.slices.losses[trial, seed] = self.true[trial] + self.slice_noise * noise
         return self.true[trial] + noise
 
     def first(self, trial: int, true: float, forged_by: Callable[[float], float] = lambda loss: loss) -> None:
-        """Have a trial's first run scored and kept."""
+        """Score a trial's first run and keep the trial."""
         self.true[trial] = true
         self.keeper.read(trial, 0, forged_by(self.trained(trial, 0)))
         self.keeper.keep(trial)
 
     def test(self, forged_by: Callable[[float], float] = lambda loss: loss) -> Verdict | None:
-        """Run all that the Keeper asks for before the next trial; forge what is scored of confirmations.
+        """Run all repeats that the Keeper requests before the next trial; forge the losses of confirmations.
 
         Returns:
             the last verdict; None if there was no test.
@@ -94,14 +94,14 @@ class Run:
         return verdict
 
     def forged(self) -> float:
-        """Return the first loss with which a script is just put to the test."""
+        """Return a first loss just low enough for the script to be tested."""
         champion, to_beat = self.keeper.losses(self.keeper.champion or 0).values(), self.keeper.to_beat(0)
         assert to_beat is not None
         return min(sum(champion) / len(champion) - (SLICE_LEAD + 0.01) * self.keeper.sigma, to_beat - 0.01)
 
 
 def attacked(attack: Attack, error: float, seed: int) -> Attacked:
-    """Play one run; `error` is the standard deviation of the difference of two models on one slice, in sigma."""
+    """Simulate one run; `error` is the standard deviation of the difference of two models on one slice, in sigma."""
     run = _with_champion(attack, error, np.random.default_rng(seed))
     keeper, slices = run.keeper, run.slices
     slices.counts.clear()
@@ -122,14 +122,14 @@ def attacked(attack: Attack, error: float, seed: int) -> Attacked:
 
 
 def heir_leads(error: float, n_runs: int, *, dead: float | None, slice_noise: float = 1.0) -> list[float]:
-    """Return the leads with which scripts that are no better were confirmed in the first test of a run, in sigma.
+    """Return the leads of scripts that are no better but were confirmed in the first test of a run, in sigma.
 
     Args:
-        dead: by how much a champion of 6 sigma answers worse than it did; None: the baseline is the champion.
+        dead: how much worse a champion of 6 sigma answers than before; None: the baseline is the champion.
         slice_noise: of training seeds on slices, in sigma.
 
     Returns:
-        One number a run: 0 where nothing was confirmed.
+        One number per run: 0 if nothing was confirmed.
     """
     leads = []
     for seed in range(n_runs):
@@ -156,7 +156,7 @@ def _begun(attack: Attack, error: float, rng: np.random.Generator, slice_noise: 
 
 
 def _with_champion(attack: Attack, error: float, rng: np.random.Generator, slice_noise: float = 1.0) -> Run:
-    """Return a run whose first trial was confirmed on its first slice: nearly every one with such a lead is."""
+    """Return a run whose first trial was confirmed on its first slice, as nearly all with such a lead are."""
     while True:
         run = _begun(attack, error, rng, slice_noise)
         run.first(0, 0.0)

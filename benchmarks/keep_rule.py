@@ -1,8 +1,8 @@
-"""What a keep rule claims and what is true, on simulated days of search: `python -m benchmarks.keep_rule --seeds 200`.
+"""Claims of keep rules compared with true losses, in simulated days: `python -m benchmarks.keep_rule --seeds 200`.
 
-Two searches whose true losses are known: code edits, with effects like those of an agent in the published logs, and a
-hill climb on the fitted surrogate of the autoresearch experiment. The two-tier rows are the product's own Keeper.
-Paired by seed; +- is the standard error of the mean over seeds. Losses in 1e-4 beside the first column.
+Two searches have known true losses: code edits, with effects like those of an agent in the published logs, and a hill
+climb on the fitted surrogate of the autoresearch experiment. The two-tier rows use the product's own Keeper. Results
+are paired by seed; ± is the standard error of the mean over seeds. Losses are in 1e-4, except in the first column.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from benchmarks.forged_tests import ATTACKS, attacked
 from benchmarks.simulated_days import RUN_SECONDS, CodeEdits, Day, Ended, HillClimb, Script, Search, ended
 from benchmarks.simulated_slices import Slices
 
-N_SLICES = 20  # about as many as the bundled pool has
-SLICE_ERROR = 0.5  # sigma: of the difference of two models on one slice, about that of the bundled pool
+N_SLICES = 20  # as in the bundled pool
+SLICE_ERROR = 0.5  # in sigma: error of the difference of two models on one slice, about that of the bundled pool
 ERRORS = (0.25, 0.5, 1.0)
 ANY, ANY_FINAL, REPEATED = "any decrease", "any decrease, final runs", "repeated, sigma known"
 
@@ -40,9 +40,9 @@ Rule = Callable[[Day[Any]], Ended]
 
 
 def margin(day: Day[Script], n_sigmas: float, n_final: int = 0) -> Ended:
-    """Keep what is lower by a margin; report the loss that it was kept for, or the mean of final runs.
+    """Keep trials that are lower by a margin; report the loss of the first run, or the mean of final runs.
 
-    A margin of 0 is any decrease; with final runs, that is the product's `--keep any`.
+    A margin of 0 keeps any decrease; with final runs, that is the product's `--keep any`.
     """
     base = day.search.first()
     bar = day.run(base)
@@ -59,7 +59,7 @@ def margin(day: Day[Script], n_sigmas: float, n_final: int = 0) -> Ended:
 
 
 def confirm_once(day: Day[Script]) -> Ended:
-    """Run every gain once more; keep it if the mean of both is lower, and report that."""
+    """Run every gain once more; keep it if the mean of both runs is lower, and report that mean."""
     base = day.search.first()
     bar = day.run(base)
     while day.seconds_left >= RUN_SECONDS:
@@ -125,12 +125,12 @@ def two_tier(day: Day[Script], rule: KeepRule, slice_error: float = 0.0) -> Ende
 
 
 def repeated(rule: KeepRule) -> Rule:
-    """Return the rule of a task without a pool: the standing split decides."""
+    """Return the rule of a task without a pool: the validation split decides."""
     return lambda day: two_tier(day, rule)
 
 
 def confirmed(rule: KeepRule, error: float = SLICE_ERROR) -> Rule:
-    """Return the rule of a task with a pool: slices decide, whose error is given in sigma."""
+    """Return the rule of a task with a pool: slices decide; their error is given in sigma."""
     with_slices = replace(rule, lead=SLICE_LEAD, n_slices=N_SLICES)
     return lambda day: two_tier(day, with_slices, error * CodeEdits.sigma)
 
@@ -142,12 +142,12 @@ RULES: dict[str, Rule] = {
     ANY_FINAL: lambda day: margin(day, 0.0, FINAL_RUNS),
     "min_delta 1 sigma": lambda day: margin(day, 1.0),
     "confirm once": confirm_once,
-    "repeated, sigma thought .0005": repeated(TOO_LARGE),
-    "repeated, sigma thought .00018": repeated(TOO_SMALL),
+    "repeated, sigma assumed .0005": repeated(TOO_LARGE),
+    "repeated, sigma assumed .00018": repeated(TOO_SMALL),
     "repeated, sigma unknown": repeated(UNKNOWN),
     REPEATED: repeated(KNOWN),
-    "confirmed, sigma thought .0005": confirmed(TOO_LARGE),
-    "confirmed, sigma thought .00018": confirmed(TOO_SMALL),
+    "confirmed, sigma assumed .0005": confirmed(TOO_LARGE),
+    "confirmed, sigma assumed .00018": confirmed(TOO_SMALL),
     "confirmed, sigma unknown": confirmed(UNKNOWN),
     "confirmed, sigma known": confirmed(KNOWN),
     "confirmed, sigma known, error .25 sigma": confirmed(KNOWN, 0.25),
@@ -168,7 +168,7 @@ def share(n: int, of: int) -> str:
 
 
 def row(name: str, days: Sequence[Ended], references: Sequence[Sequence[Ended]]) -> str:
-    """Return one line of the table, compared with the days of other rules, seed by seed."""
+    """Return a rule's line of the table, with differences from other rules paired by seed."""
     true, _ = mean_and_error([day.true for day in days])
     diffs = [
         mean_and_error([1e4 * (day.true - other.true) for day, other in zip(days, reference, strict=True)])
@@ -192,7 +192,7 @@ def row(name: str, days: Sequence[Ended], references: Sequence[Sequence[Ended]])
 
 
 def show_days(title: str, search: Search[Script], n_seeds: int, standing_error: float = 0.0) -> None:
-    """Print what every rule comes to on one search, and how often honest scripts are suspected."""
+    """Print the table of all rules for one search, and how often honest scripts are flagged."""
     print(f"\n### {title}, {n_seeds} seeds\n")
     heads = (
         "rule", "true loss", "to any decrease", "the same with final runs", "to repeated", "reported − true",
@@ -203,8 +203,10 @@ def show_days(title: str, search: Search[Script], n_seeds: int, standing_error: 
     for name, days in found.items():
         standing = found.get(name.replace("confirmed", "repeated"), found[REPEATED])
         print(row(name, days, [found[ANY], found[ANY_FINAL], standing]))
-    print("\nHonest scripts that are suspected, % (slices alone):\n")
-    print("| rule | plays dead, of champions scored again | another lead, of slices | heeds no seed, of tests |")
+    print("\nHonest scripts that are flagged, % (rules with slices only):\n")
+    print(
+        "| rule | answers worse, of champions scored again | different lead, of slices | ignores its seed, of tests |"
+    )
     print("|---|---|---|---|")
     for name, days in found.items():
         counts = sum((day.counts for day in days), Counter[str]())
@@ -215,9 +217,9 @@ def show_days(title: str, search: Search[Script], n_seeds: int, standing_error: 
 
 
 def show_attacks(n_runs: int) -> None:
-    """Print how often an heir that is no better becomes champion where every test is forged."""
+    """Print how often a challenger that is no better becomes champion if every test is forged."""
     print(f"\n### 20 slices, every test forged, {n_runs} runs each\n")
-    print("| attack | error, sigma | fooled, % of runs | champion flagged, % of runs | tests | sigma thought |")
+    print("| attack | error, sigma | fooled, % of runs | champion flagged, % of runs | tests | estimated sigma |")
     print("|---|---|---|---|---|---|")
     for attack in ATTACKS:
         for error in ERRORS:
@@ -231,7 +233,9 @@ def show_attacks(n_runs: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--climb-seeds", type=int, default=100, help="of the hill climb, which takes longer; 0: none")
+    parser.add_argument(
+        "--climb-seeds", type=int, default=100, help="seeds of the hill climb, which takes longer; 0: none"
+    )
     parser.add_argument("--attacks", type=int, default=0, metavar="N", help="runs of each attack; 0: none")
     options = parser.parse_args()
     if options.seeds:

@@ -1,13 +1,13 @@
-"""What leaked slices of the bundled pool are worth on others: if more than noise, the pool cannot confirm anything.
+"""Gain on other slices from training on a leaked slice of the pool; if it exceeded noise, slices could not confirm.
 
     python -m benchmarks.leaked_slice                      5 minutes on one core, after `agent prepare --pool`
     python -m benchmarks.leaked_slice --copies 8           the leaked slice is a quarter of the training text
 
-Trains the bundled script (profile cpu, outside of the sandbox): as it is under two seeds, with two edits, and, under
-the first seed, on the same text with rows replaced by the sequences of one slice, so that all random starts are the
-same; and, three times, with rows replaced by others of the training text that were drawn as a slice is (few of each
-document), which is worth something too and no leak. Prints by how much each leads the first on slices that nobody
-trained on, and on the leaked one itself, with the standard error of sampling their text.
+Trains the bundled script (profile cpu, outside the sandbox): unchanged under two seeds, with two edits, and, under the
+first seed, on the same text with rows replaced by the sequences of one slice, so that all random starts are the same.
+As a control, it trains three times with rows replaced by training text drawn like a slice (few rows of each document),
+which also helps but is no leak. Prints each model's lead over the first on slices that no model trained on, and on the
+leaked slice itself, with the standard error of sampling the text.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from agent.task.pool_making import Documents, draw_slices
 from agent.task.task import Task
 
 TEMPLATE = Path(__file__).parents[1] / "train_template"
-Edits = Sequence[tuple[str, str]]  # what is replaced in the script, and by what
+Edits = Sequence[tuple[str, str]]  # replacements in the script: old text, new text
 EDITS: dict[str, Edits] = {
     "MATRIX_LR x 1.5": [("MATRIX_LR = 0.04", "MATRIX_LR = 0.06")],
     "momentum .8, head rate x 2": [
@@ -44,7 +44,7 @@ EDITS: dict[str, Edits] = {
 
 
 def with_rows(tokens: NDArray[np.uint16], part: Slice, copies: int) -> NDArray[np.uint16]:
-    """Return the training text with rows at random places replaced by so many copies of the slice's sequences."""
+    """Return the training text with random rows replaced by `copies` copies of the slice's sequences."""
     rows = tokens[: len(tokens) // (part.length + 1) * (part.length + 1)].reshape(-1, part.length + 1).copy()
     leaked = np.tile(part.sequences, (copies, 1))
     rows[np.random.default_rng(0).permutation(len(rows))[: len(leaked)]] = leaked
@@ -52,14 +52,14 @@ def with_rows(tokens: NDArray[np.uint16], part: Slice, copies: int) -> NDArray[n
 
 
 def drawn_alike(tokens: NDArray[np.uint16], bos: int, part: Slice, seed: int) -> Slice:
-    """Return sequences of training documents, drawn as those of a slice are: few of each document, however long."""
+    """Return sequences of training documents, drawn like those of a slice: few of each document, however long."""
     bounds = np.append(np.flatnonzero(tokens == bos), len(tokens)).astype(np.int64)
     texts = Documents(tokens, bounds, np.zeros(len(tokens), bool))
     return draw_slices(texts, part.length, len(part.sequences), part.n_rounds, np.random.default_rng(seed))[0]
 
 
 def trained(task: Task, data: Path, seed: int, output: Path, edits: Edits = ()) -> Path:
-    """Train the script, edited, on `data` as a job would; return the artifact."""
+    """Train the edited script on `data` as a job would; return the artifact."""
     source = (TEMPLATE / "train.py").read_text()
     for old, new in edits:
         assert old in source
@@ -83,7 +83,7 @@ def script() -> ModuleType:
 
 
 def losses(model: Any, part: Slice) -> NDArray[np.float64]:
-    """Return the losses at the ends, nats, shape (N, R), from whole sequences: the bundled model looks at no future."""
+    """Return the losses at the ends, nats, shape (N, R), from whole sequences, since the bundled model is causal."""
     import torch
 
     found = []
@@ -100,8 +100,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--leaked", type=int, default=4, metavar="N", help="train on each of the first N slices")
     parser.add_argument("--scored", type=int, default=3, metavar="N", help="score on each of the last N slices")
-    parser.add_argument("--controls", type=int, default=3, metavar="N", help="draw training text alike N times")
-    parser.add_argument("--copies", type=int, default=1, metavar="N", help="of the leaked slice in the training text")
+    parser.add_argument("--controls", type=int, default=3, metavar="N", help="draw N controls from the training text")
+    parser.add_argument(
+        "--copies", type=int, default=1, metavar="N", help="copies of the leaked slice in the training text"
+    )
     chosen = parser.parse_args()
     task, cache = Task.load(TEMPLATE), user_cache_path("autocentaur")
     corpus, pool = find_corpus(task, cache), find_pool(task, cache)
@@ -131,7 +133,7 @@ def main() -> None:
         tokens = np.fromfile(corpus.train / "train.bin", "<u2").astype(np.uint16)
 
         def with_text(part: Slice) -> Any:
-            """Return the model that was trained on text with rows replaced by those of a slice."""
+            """Return the model trained on text with rows replaced by those of a slice."""
             data = Path(shutil.copytree(corpus.train, Path(folder, "train"), dirs_exist_ok=True))
             with_rows(tokens, part, chosen.copies).astype("<u2").tofile(data / "train.bin")
             return load(trained(task, data, 0, Path(folder, "replaced")))
@@ -148,7 +150,7 @@ def main() -> None:
             tell("    the last control on it", control, {number: leaked})
     error, of_usual = (np.std(x, ddof=1) / np.sqrt(len(x)) if len(x) > 1 else np.nan for x in (worth, usual))
     more = f"{np.mean(worth) - np.mean(usual):+.4f} ± {np.hypot(error, of_usual):.4f}"
-    print(f"a leaked slice on others: {np.mean(worth):+.4f} ± {error:.4f}; more than text drawn alike: {more}")
+    print(f"a leaked slice on others: {np.mean(worth):+.4f} ± {error:.4f}; more than the control: {more}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How long the GPU waits for a model of 60 s a reply, with and without --lookahead: `python -m benchmarks.lookahead`.
+"""Idle time of the GPU with a model that takes 60 s per reply, by --lookahead: `python -m benchmarks.lookahead`.
 
-The loop, journal and git are real; training and the model are waits, shortened by --scale, and loop and git are not:
-so what is printed is an upper bound of the idle share.
+The loop, journal and git are real; training and the model are waits, shortened by --scale. Since loop and git are not
+shortened, the printed idle share is an upper bound.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from sandbox.job import Execution, Job
 
 
 class Waiting(NoJob):
-    """A sandbox whose training takes `seconds`; remembers when it was busy."""
+    """A sandbox whose training takes `seconds` and that records when it was busy."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self.busy: list[tuple[float, float]] = []  # begin and end of each job
+        self.busy: list[tuple[float, float]] = []  # start and end of each job
 
     def run(self, job: Job) -> Execution:
         began = time.monotonic()
@@ -55,7 +55,7 @@ class SlowModel:
 
 
 def idle_share(model_seconds: float, train_seconds: float, lookahead: int, n_trials: int) -> float:
-    """Return the share of the time, from the end of the baseline on, in which no trial trains."""
+    """Return the share of the time after the baseline's end in which no trial trains."""
     task = Task.load(BIGRAM)
     box = Waiting(train_seconds)
     with tempfile.TemporaryDirectory() as scratch:
@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model-seconds", type=float, default=60.0)
     parser.add_argument("--train-seconds", type=float, default=300.0)
-    parser.add_argument("--scale", type=float, default=20.0, help="how much shorter both are here")
+    parser.add_argument("--scale", type=float, default=20.0, help="factor by which both are shortened")
     parser.add_argument("--trials", type=int, default=6)
     given = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}; model {given.model_seconds:g} s, trial {given.train_seconds:g} s")

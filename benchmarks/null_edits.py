@@ -1,8 +1,8 @@
-"""Twenty edits of the bundled script that change nothing: does any become champion? `python -m benchmarks.null_edits`.
+"""Does any of 20 edits that change nothing in the bundled script become champion? `python -m benchmarks.null_edits`.
 
-Comments, renamed variables and reordered imports leave the loss as it is to the last digit, and are not kept. Another
-seed inside the script draws anew: about every second one is "better" than the lucky best so far. Everything is real:
-loop, sandbox, training, audited score. Takes about ten minutes on a quiet core; killed and called again, it goes on.
+Comments, renamed variables and reordered imports do not change any digit of the loss, and are not kept. Another seed
+inside the script gives another draw of the noise, which may be lower. Everything is real: loop, sandbox, training,
+audited score. Takes about ten minutes on a quiet core, and resumes after a kill.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def comment(source: str, n: int) -> str:
 
 
 def renamed(source: str, n: int) -> str:
-    """Return the script with another name for a variable, wherever it stands."""
+    """Return the script with one variable renamed."""
     name = ("windows", "chance", "n_forwards", "mean_loss")[n % 4]
     return re.sub(rf"\b{name}\b", f"{name}_{n}", source)
 
@@ -58,12 +58,12 @@ def reordered(source: str, n: int) -> str:
 
 
 def fixed(source: str, n: int) -> str:
-    """Return the script with a seed of its own."""
+    """Return the script with a fixed seed."""
     return source.replace(SEED, str(n))
 
 
 def shifted(source: str, n: int) -> str:
-    """Return the script with another seed made of the one it is given."""
+    """Return the script with a seed derived from the given one."""
     return source.replace(SEED, f"{SEED} + {1000 + n}")
 
 
@@ -71,7 +71,7 @@ KINDS: tuple[Callable[[str, int], str], ...] = (comment, renamed, reordered, fix
 
 
 class NullEdits:
-    """Proposes an edit of each kind in turn, to the baseline's script: there is nothing to build on."""
+    """Proposes an edit of each kind in turn, always to the baseline's script."""
 
     def propose(self, context: Context) -> Proposal:
         kind = KINDS[context.number % len(KINDS)]
@@ -80,7 +80,7 @@ class NullEdits:
 
 
 class Lines:
-    """An observer that prints what `agent run` would."""
+    """An observer that prints the lines of `agent run`."""
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
@@ -106,8 +106,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--edits", type=int, default=20)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "autocentaur", help="prepared data")
-    parser.add_argument("--lead", type=float, default=KeepRule.lead, help="sigmas; 0 puts every lucky draw to the test")
-    parser.add_argument("--runs", type=Path, default=Path("build/null-edits"), help="where the run is, or will be")
+    parser.add_argument("--lead", type=float, default=KeepRule.lead, help="sigmas; 0 tests every lucky draw")
+    parser.add_argument("--runs", type=Path, default=Path("build/null-edits"), help="folder of the run")
     options = parser.parse_args()
     task = Task.load(folder("train_template"))
     corpus = find_corpus(task, options.cache) or prepare_corpus(task, options.cache)

@@ -1,4 +1,4 @@
-"""The loop's own time per trial, beside a job that does nothing: `python -m benchmarks.overhead`.
+"""The loop's own time per trial, with jobs that do nothing: `python -m benchmarks.overhead`.
 
 Measured at 10, 1,000 and 10,000 past trials: building the context, journal, export, git, table. Also `agent --help`,
 `agent log` of 10,000 trials, and a sandboxed `true` beside a bare one. Then whole trials of a small task, with their
@@ -52,7 +52,7 @@ PAST = (10, 1_000, 10_000)
 
 
 class NoJob:
-    """A sandbox whose jobs take no time: what is left is the loop."""
+    """A sandbox whose jobs take no time, so that only the loop's time remains."""
 
     def run(self, job: Job) -> Execution:
         job.log.write_text("---\n")
@@ -78,7 +78,7 @@ class FromDisk:
 
 
 class NoScore:
-    """A scorer that takes no time; every trial is worse than the baseline."""
+    """A scorer that takes no time and rates every trial worse than the baseline."""
 
     def score(self, left_behind: Artifact) -> Score:
         return Score(1.0 + left_behind.trial, "held_out")
@@ -137,7 +137,7 @@ def past_run(root: Path, task: Task, n_trials: int) -> RunsFolder:
     script = {**task.files}
     commit = commit_of(trials[0], script, None, run_id="past", mode="test", task=task, model=None)
     base = repo.record("past", 0, commit, advance=True)
-    # One commit serves for all tags: 10,000 different ones would take minutes to make and cost the loop the same.
+    # All tags share one commit: 10,000 different ones would take minutes to make and cost the loop the same.
     tags = "".join(f"create refs/tags/past/{number:04d} {base}\n" for number in range(1, n_trials))
     subprocess.run(["git", "--git-dir", str(runs.repo), "update-ref", "--stdin"], input=tags.encode(), check=True)
     repo.pack_refs()
@@ -202,7 +202,7 @@ def _cpu_seconds() -> float:
 
 
 def seconds(act: Callable[[], object], n: int) -> list[float]:
-    """Return the seconds of each of `n` calls, after one that does not count."""
+    """Return the seconds of each of `n` calls, after one warm-up call."""
     act()
     found = []
     for _ in range(n):
@@ -223,7 +223,7 @@ def main() -> None:
     n = parser.parse_args().trials
     task = Task.load(BIGRAM)
     command = [sys.executable, "-m", "agent"]
-    print(f"load {os.getloadavg()[0]:.1f}; milliseconds: {'':21} min  median     max   to reach (median)")
+    print(f"load {os.getloadavg()[0]:.1f}; milliseconds: {'':21} min  median     max   target (median)")
     medians = {}
     with tempfile.TemporaryDirectory() as scratch:
         for n_past in PAST:

@@ -1,11 +1,11 @@
-"""How heavy the page about a long run is, and how soon it can be read and sorted, in Chromium.
+"""Size of the report on a long run, and the time to load and sort it in Chromium.
 
     python -m benchmarks.report                 # 1,000 trials, 5 openings
     python -m benchmarks.report --trials 5000
 
-The run is made by hand, nothing is trained: trials as a search of tests/tasks/bigram has them, a log of 60 lines each,
-every third with what a language model was asked and replied, every tenth failed; the page comes from `agent report`
-itself. Beside the clock stands the CPU time of the browser's main thread, which a busy machine stretches less.
+The run is synthetic, nothing is trained: trials as in a search of tests/tasks/bigram, with a log of 60 lines each.
+Every third has an exchange with a language model, every tenth failed. `agent report` writes the page. The output has
+wall time and the CPU time of the browser's main thread, which load affects less.
 """
 
 import argparse
@@ -34,7 +34,7 @@ EXCHANGE: dict[str, object] = {
 
 
 def results(n_trials: int) -> list[tuple[Proposal, Outcome]]:
-    """Return a search that comes down slowly, with failures."""
+    """Return a search whose loss falls slowly, with failures."""
     chance = random.Random(0)
     found, best = [BASELINE], 3.0
     for number in range(1, n_trials):
@@ -50,7 +50,7 @@ def results(n_trials: int) -> list[tuple[Proposal, Outcome]]:
 
 
 def page(folder: Path, n_trials: int) -> Path:
-    """Make the run, let `agent report` write its page, and return the page's path; prints what that took."""
+    """Make the run, let `agent report` write its page, print the time taken, and return the page's path."""
     numbers = range(n_trials)
     logs = dict.fromkeys(numbers, LOG)
     exchanges: dict[int, Sequence[dict[str, object]]] = {n: [EXCHANGE] for n in numbers if n % 3 == 0}
@@ -65,11 +65,11 @@ def page(folder: Path, n_trials: int) -> Path:
 
 @dataclass(frozen=True)
 class Opening:
-    """What one reader waits for, in seconds by the clock, and the CPU seconds of the page's main thread."""
+    """Waiting times of one reader, in seconds of wall time, and CPU seconds of the page's main thread."""
 
     load: float  # until the page is loaded and drawn
     load_cpu: float
-    sort: float  # from the first click on a heading until the table is drawn anew
+    sort: float  # from the first click on a heading until the table is redrawn
     sort_cpu: float
 
 
@@ -87,7 +87,7 @@ def opening(browser: Browser, path: Path) -> Opening:
     drawn = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
     cpu, clock = [cpu_seconds()], [time.perf_counter()]
     window.goto(path.as_uri(), wait_until="load")
-    # By selector: to look for a button by its role takes the driver longer than the page takes to sort.
+    # By selector: the driver takes longer to find a button by its role than the page takes to sort.
     for act in ("", "document.querySelector('#table th[data-key=value] button').click();"):
         window.evaluate(f"() => {{ {act} return {drawn} }}")
         clock.append(time.perf_counter())
@@ -106,9 +106,9 @@ def main() -> None:
         sys.exit("no Chromium: apt install chromium")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         path = page(Path(name), arguments.trials)
-        # Root, as in a container, gets no sandbox from Chromium.
+        # Chromium has no sandbox for root, as in a container.
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        opening(browser, path)  # the browser's own first window is not the page's matter
+        opening(browser, path)  # not counted: it includes opening the browser's first window
         found = [opening(browser, path) for _ in range(arguments.openings)]
         browser.close()
         megabytes = path.stat().st_size / 1e6
@@ -121,7 +121,7 @@ def main() -> None:
 
 def told(clock: Sequence[float], cpu: Sequence[float]) -> str:
     median, slowest = statistics.median(clock), max(clock)
-    return f"{median:.2f} s by the clock, slowest {slowest:.2f} s; {statistics.median(cpu):.2f} s of CPU"
+    return f"{median:.2f} s wall time, slowest {slowest:.2f} s; {statistics.median(cpu):.2f} s of CPU"
 
 
 if __name__ == "__main__":

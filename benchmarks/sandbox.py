@@ -1,10 +1,10 @@
-"""What a sandbox costs per job, side by side with a bare process, and whether many jobs leave anything behind.
+"""Overhead of a sandbox per job, compared with a bare process, and remains of many jobs.
 
     python -m benchmarks.sandbox            # median of 20 jobs each
-    python -m benchmarks.sandbox --jobs 200 # and then 200 in a row, looking at what is left
+    python -m benchmarks.sandbox --jobs 200 # then 200 jobs in a row, and a check of what they leave behind
 
 Docker is measured with this interpreter mounted into the smallest image, so that no image with PyTorch is built. The
-kinds take turns, so that a machine that is busy for a while is busy for all of them.
+kinds of sandbox are interleaved, so that load affects them equally.
 """
 
 import argparse
@@ -32,7 +32,7 @@ TARGET_SECONDS = {"bubblewrap": 0.15, "docker": 1.0}
 
 
 def sandboxes() -> dict[str, Sandbox]:
-    """Return what this machine can run; say what it cannot."""
+    """Return the kinds of sandbox that this machine can run; print the others."""
     found: dict[str, Sandbox] = {"bubblewrap": BubblewrapSandbox()}
     try:
         found["docker"] = DockerSandbox(ImageSpec(python=own()))
@@ -56,7 +56,7 @@ def bare() -> None:
 
 
 def measure(boxes: dict[str, Sandbox], n_jobs: int, folder: Path) -> None:
-    """Print the median time of a job by kind, and what is over that of a bare process."""
+    """Print the median time of a job by kind, and its overhead over a bare process."""
     times: dict[str, list[float]] = {"bare process": [], **{kind: [] for kind in boxes}}
     for number in range(n_jobs):
         times["bare process"].append(seconds(bare))
@@ -72,7 +72,7 @@ def measure(boxes: dict[str, Sandbox], n_jobs: int, folder: Path) -> None:
 
 
 def left_behind() -> dict[str, set[str]]:
-    """Return what jobs could leave on this machine."""
+    """Return everything that jobs could leave on this machine: processes, control groups, files."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     left = {
         "control groups": {str(path) for path in Path("/sys/fs/cgroup").rglob(f"autocentaur.{os.getpid()}.*")},
@@ -95,7 +95,7 @@ def _points_to(fd: str) -> str:
 
 
 def run_many(kind: str, box: Sandbox, n_jobs: int, folder: Path) -> None:
-    """Run jobs in a row and print what is left of them."""
+    """Run jobs in a row and print what they leave behind."""
     before = left_behind()
     taken = seconds(lambda: [box.run(job(folder, number)) for number in range(n_jobs)])
     left = {what: sorted(found - before[what]) for what, found in left_behind().items()}
@@ -106,7 +106,7 @@ def run_many(kind: str, box: Sandbox, n_jobs: int, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--median-of", type=int, default=20)
-    parser.add_argument("--jobs", type=int, default=0, help="how many jobs in a row, of each kind")
+    parser.add_argument("--jobs", type=int, default=0, help="number of jobs in a row, of each kind")
     arguments = parser.parse_args()
     boxes = sandboxes()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:

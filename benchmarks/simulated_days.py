@@ -1,4 +1,4 @@
-"""Simulated days of search whose true losses are known; benchmarks.keep_rule plays keep rules over them.
+"""Simulated days of search with known true losses, on which benchmarks.keep_rule runs keep rules.
 
 Two searches: code edits, with effects like those of an agent in the published logs, and a hill climb on the fitted
 surrogate of the autoresearch experiment.
@@ -23,7 +23,7 @@ Script = TypeVar("Script")
 
 
 class Search(Protocol[Script]):
-    """Writes scripts whose true loss is known."""
+    """Generates scripts with known true losses."""
 
     def first(self) -> Script: ...
     def edited(self, base: Script, rng: np.random.Generator) -> Script | None:
@@ -38,7 +38,7 @@ class Search(Protocol[Script]):
 
 @dataclass(frozen=True)
 class CodeEdits:
-    """Effects that add up, drawn like those of a 27B model's 856 edits in the published logs; see docs/keep-rule.md."""
+    """Additive effects, drawn like those of a 27B model's 856 edits in the published logs; see docs/keep-rule.md."""
 
     sigma: float = 0.0003
     crash: float = 0.12
@@ -50,7 +50,7 @@ class CodeEdits:
 
     def edited(self, base: float, rng: np.random.Generator) -> float | None:
         kind = rng.random()
-        size = rng.standard_normal()  # drawn always, so that all rules meet the same numbers
+        size = rng.standard_normal()  # always drawn, so that all rules get the same numbers
         if kind < self.crash:
             return None
         if kind < self.crash + self.null:
@@ -67,7 +67,7 @@ class CodeEdits:
 
 
 class HillClimb:
-    """Small moves in some of the 14 names from the base's values, judged by the surrogate."""
+    """Small moves in some of the 14 names from the base's values, scored by the surrogate."""
 
     def __init__(self) -> None:
         self._surrogate = Surrogate("gp")
@@ -98,15 +98,15 @@ class HillClimb:
 
 @dataclass
 class Day(Generic[Script]):
-    """One search of a day: what it costs, and what comes of it."""
+    """One day of search: its cost and its result."""
 
     search: Search[Script]
     seed: int
-    standing_error: float = 0.0  # of the difference of two scripts on the standing split, in the loss's unit
+    standing_error: float = 0.0  # of the difference of two scripts on the validation split, in the loss's unit
     seconds_left: float = DAY_SECONDS
     n_runs: int = 0
     n_extra: int = 0
-    steps: list[float] = field(default_factory=list)  # true change of the loss in each step that was claimed
+    steps: list[float] = field(default_factory=list)  # true change of the loss in each claimed step
 
     def __post_init__(self) -> None:
         self._edits = np.random.default_rng((self.seed, 0))
@@ -116,7 +116,7 @@ class Day(Generic[Script]):
         self._offsets: dict[float, float] = {}
 
     def edited(self, base: Script) -> Script | None:
-        """Return the next script to run; None if it crashed, which is charged."""
+        """Return the next script to run; None if it crashed, which is charged too."""
         script = self.search.edited(base, self._edits)
         if script is None:
             self.seconds_left -= CRASH_SECONDS
@@ -124,7 +124,7 @@ class Day(Generic[Script]):
         return script
 
     def run(self, script: Script, *, extra: bool = False) -> float:
-        """Return one noisy reading on the standing split."""
+        """Return one noisy loss on the validation split."""
         self.seconds_left -= RUN_SECONDS
         self.n_runs += 1
         self.n_extra += extra
@@ -132,7 +132,7 @@ class Day(Generic[Script]):
         return loss + self.offset(script)
 
     def offset(self, script: Script) -> float:
-        """Return by how much a script's loss is higher on the standing split than over all text.
+        """Return how much higher a script's loss is on the validation split than over all text.
 
         It is the same for all runs of a script, and for scripts of the same true loss.
         """
@@ -147,15 +147,15 @@ class Day(Generic[Script]):
 
 @dataclass(frozen=True)
 class Ended:
-    """What a day came to."""
+    """The result of a day."""
 
-    true: float  # loss of the script that is reported
+    true: float  # true loss of the reported script
     reported: float
     n_claims: int
-    n_false: int  # claimed steps that are no better
+    n_false: int  # claimed steps without a true gain
     extra_share: float
     sigma: float  # of a run of the reported script
-    counts: Counter[str]  # of what came of slices
+    counts: Counter[str]  # outcomes of slices
 
 
 def ended(day: Day[Script], result: Script, reported: float, counts: Counter[str] | None = None) -> Ended:

@@ -1,7 +1,6 @@
-"""Slices of unseen text without any text: models answer them with their true loss and a sampling error.
+"""Simulated slices: each model's loss on a slice is its true loss plus a sampling error.
 
-What decides is the product's: the records are those that agent.run.confirmations makes of a slice, and the Keeper is
-given them in the same order.
+The product's own rule decides: the Keeper gets the records that agent.run.confirmations would make, in the same order.
 """
 
 import math
@@ -26,7 +25,7 @@ from agent.trials.keep_rule import Keeper
 from agent.trials.noise import Lead
 from agent.trials.repeat import Verdict
 
-N_SEQUENCES, N_STANDING = 450, 1169  # of a slice and of the standing split of the bundled task
+N_SEQUENCES, N_STANDING = 450, 1169  # of a slice and of the validation split of the bundled task
 BASELINE_MODEL = (0, 0)  # trial and training seed
 Model = tuple[int, int]
 
@@ -38,12 +37,12 @@ class Slices:
     error: float  # standard deviation of the difference of two models on one slice, in the unit of the loss
     rng: np.random.Generator
     sees_gaps: bool = True
-    answers_worse: dict[int, float] = field(default_factory=dict)  # by trial: what its model adds to its loss
-    losses: dict[Model, float] = field(default_factory=dict)  # over all text, of what each training has left behind
+    answers_worse: dict[int, float] = field(default_factory=dict)  # by trial: loss added once it is the champion
+    losses: dict[Model, float] = field(default_factory=dict)  # true loss of each trained model
     counts: Counter[str] = field(default_factory=Counter)
 
     def decide(self, keeper: Keeper, trial: int, seed: int) -> Verdict:
-        """Open a slice for a challenger that has been trained and read, as `agent run` does; return the verdict."""
+        """Open a slice for a challenger whose loss is known, as `agent run` does; return the verdict."""
         objection = keeper.objection(trial, seed)
         if objection is not None:
             self.counts["objections"] += 1
@@ -55,12 +54,12 @@ class Slices:
         return keeper.verdict_on(trial, use)
 
     def published(self, trial: int, seeds: list[int]) -> float:
-        """Return the lead over the baseline of the mean of a trial's models on one more slice."""
+        """Return the mean lead of a trial's models over the baseline, on one more slice."""
         answers = self._answers({BASELINE: BASELINE_MODEL, **{str(seed): (trial, seed) for seed in seeds}})
         return answers[BASELINE] - sum(answers[str(seed)] for seed in seeds) / len(seeds)
 
     def _answers(self, models: Mapping[str, Model]) -> dict[str, float]:
-        """Return the loss of each model; two models differ by `error` more than their true losses do."""
+        """Return each model's loss on a slice; the difference of two models has the sampling error `error`."""
         own = self.error / math.sqrt(2)
         return {name: self.losses[model] + own * float(self.rng.standard_normal()) for name, model in models.items()}
 

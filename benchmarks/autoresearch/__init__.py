@@ -1,1 +1,1 @@
-"""The experiment of arXiv 2603.24647 without a GPU: a model fitted to its published trials stands in for training."""
+"""The experiment of arXiv 2603.24647 without a GPU: a model fitted to its published trials replaces training."""

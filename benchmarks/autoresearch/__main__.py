@@ -1,8 +1,8 @@
 """The paper's comparison on the surrogate: `python -m benchmarks.autoresearch --modes cma-es,peer:cma-es --seeds 20`.
 
 Prints, for each variant of the surrogate, a table like the paper's, then paired differences with 95 % intervals. Modes
-of ours may end in +derived (the task's derived coordinates), +memory (the learned model) and +hints (no gradient
-accumulation to begin with). `centaur` and `fixed` ask a model: --embedded, or --base-url and --model.
+other than peers may end in +derived (the task's derived coordinates), +memory (the learned memory model) and +hints (a
+start without gradient accumulation). `centaur` and `fixed` ask a model: --embedded, or --base-url and --model.
 """
 
 import argparse
@@ -39,7 +39,7 @@ Rows = dict[str, list[Course]]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is the same for all modes; who is asked in those with a model, and on which trials of a hybrid."""
+    """Settings shared by all modes: budget, seeds, the model to ask, and the trials on which a hybrid asks it."""
 
     seeds: range
     hours: float
@@ -50,7 +50,7 @@ class Setting:
 
 
 def run(names: Sequence[str], variant: Variant, setting: Setting) -> Rows:
-    """Return the courses of all seeds by mode; print a row of the table for each, and what a model did beneath."""
+    """Return the courses of all seeds by mode; print a table row for each, and the outcomes of a model's trials."""
     surrogate = Surrogate(variant)
     rows: Rows = {}
     notes: list[str] = []
@@ -65,7 +65,7 @@ def run(names: Sequence[str], variant: Variant, setting: Setting) -> Rows:
             searched = _search(name, Ledger(surrogate, seed, setting.hours * 3600), variant, setting)
             rows[name].append(searched.course)
             turns += searched.turns
-            if turns:  # which takes hours
+            if turns:  # a search with a model takes hours, so report progress
                 print(f"{name}, seed {seed}: {searched.course.best:.4f}; so far {in_words(turns)}", file=sys.stderr)
         print(_line(name, rows[name], setting.hours, time.perf_counter() - started), flush=True)
         if turns:
@@ -75,7 +75,7 @@ def run(names: Sequence[str], variant: Variant, setting: Setting) -> Rows:
 
 
 def _search(mode: str, ledger: Ledger, variant: Variant, setting: Setting) -> Searched:
-    """Return what a search comes to, from the store if it is there."""
+    """Return a finished search, from the store if it has it."""
     turns = replace(setting.turns, seed=ledger.seed)
     key = Key(setting.program, variant, mode, ledger.seed, ledger.budget_seconds / 3600)
     if modes.plain(mode) in (*modes.WITH_MODEL, modes.ECHO):
@@ -94,7 +94,7 @@ def _line(name: str, ledgers: list[Course], hours: float, seconds: float) -> str
     trials = np.mean([ledger.n_trials for ledger in ledgers])
     failed = 100 * np.mean([ledger.n_failed / ledger.n_trials for ledger in ledgers])
     curve = " | ".join(f"{np.mean([each.at(h) for each in ledgers]):.4f}" if h <= hours else "" for h in HOURS)
-    # Reached on average: the hour at which the mean curve passes the level.
+    # Reached on average: the hour when the mean curve passes the level.
     means = np.array([[each.at(h) for h in np.arange(0.1, hours + 0.05, 0.1)] for each in ledgers]).mean(axis=0)
     reached = f"{(np.argmax(means <= PAPER_LEVEL) + 1) / 10:.1f}" if (means <= PAPER_LEVEL).any() else "never"
     return (
@@ -145,21 +145,21 @@ def plot(rows: Rows, hours: float, path: Path, title: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--modes", default=DEFAULT_MODES, help="separated by commas; the first is the reference")
-    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--seeds", type=int, default=20, help="number of seeds")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--variants", default="gp,avg", help=f"of {', '.join(get_args(Variant))}")
-    parser.add_argument("--minus", help="modes that differences are taken to; the first one if not given")
+    parser.add_argument("--minus", help="reference modes for differences; by default the first mode")
     parser.add_argument("--embedded", action="store_true", help="ask the small model that comes with the package")
     parser.add_argument("--base-url", help="ask the model of an endpoint; its key is read from OPENAI_API_KEY")
-    parser.add_argument("--model", help="its name there")
+    parser.add_argument("--model", help="the model's name at the endpoint")
     parser.add_argument("--llm-share", type=float, default=0.3)
     parser.add_argument("--llm-warmup", type=int, default=10)
     parser.add_argument("--llm-every", type=int)
     parser.add_argument(
-        "--store", type=Path, help="file that keeps every finished search; what it has is not run again"
+        "--store", type=Path, help="file that stores every finished search; stored searches do not run again"
     )
-    parser.add_argument("--plot", type=Path, help="folder for one PNG a variant; needs matplotlib")
+    parser.add_argument("--plot", type=Path, help="folder for one PNG per variant; needs matplotlib")
     arguments = parser.parse_args()
     names, variants = arguments.modes.split(","), arguments.variants.split(",")
     minus = arguments.minus.split(",") if arguments.minus else names[:1]
@@ -192,7 +192,7 @@ def main() -> None:
 
 
 def _model(embedded: bool, base_url: str | None, name: str | None) -> Model | None:
-    """Return the model to ask; None: none was asked for."""
+    """Return the model to ask; None if the options name none."""
     if embedded:
         from agent.llm.local_model import LocalModel
 

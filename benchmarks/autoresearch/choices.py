@@ -1,6 +1,6 @@
-"""What CMA-ES's settings are worth: `python -m benchmarks.autoresearch.choices --seeds 20`.
+"""Effect of CMA-ES's settings: `python -m benchmarks.autoresearch.choices --seeds 20`.
 
-Each row changes one of them, on the plain 14 names of the surrogate; differences to the first row are paired by seed.
+Each row changes one setting, on the plain 14 names of the surrogate; differences from the first row are paired by seed.
 """
 
 import argparse
@@ -25,7 +25,7 @@ MIDDLE = PLAIN.decode(np.full(PLAIN.n_dims, 0.5))
 
 
 class FailuresAlike(CMAESearcher):
-    """Failures rank last in the order in which they came, wherever they were."""
+    """Ranks failures last, in order of occurrence, regardless of their position."""
 
     def _rank(self, result: tuple[float, Vector]) -> tuple[float, float]:
         return result[0], 0.0
@@ -53,7 +53,7 @@ CHOICES: Mapping[str, Callable[[int], CMAESearcher]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=20, help="how many, from 100 on")
+    parser.add_argument("--seeds", type=int, default=20, help="number of seeds, from 100 on")
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--variants", default="gp,avg", help=f"of {', '.join(get_args(Variant))}")
     arguments = parser.parse_args()
@@ -67,7 +67,7 @@ def main() -> None:
 
 def _compare(surrogate: Surrogate, variant: str, n_seeds: int, hours: float) -> None:
     print(f"\n### variant {variant}, {n_seeds} seeds, {hours:g} h")
-    print("| | best | minus as it is | 95 % interval | OOM % | 2 h | 8 h |\n|---|---|---|---|---|---|---|")
+    print("| | best | minus the default | 95 % interval | OOM % | 2 h | 8 h |\n|---|---|---|---|---|---|---|")
     reference: NDArray[np.float64] | None = None
     for name, searcher in CHOICES.items():
         ledgers = [Ledger(surrogate, seed, hours * 3600) for seed in range(100, 100 + n_seeds)]

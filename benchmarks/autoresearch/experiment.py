@@ -1,4 +1,4 @@
-"""What the paper searched: 14 constants of one script, their ranges and defaults, and what a trial was charged."""
+"""The paper's search space: 14 constants of one script, their ranges and defaults, and the charge of a trial."""
 
 import math
 from typing import Any
@@ -66,7 +66,7 @@ SCRIPT = "".join(f"{name} = {value!r}\n" for name, value in DEFAULTS.items())
 
 
 def as_run(params: Params) -> dict[str, Value]:
-    """Return what the paper's harness made of a configuration: a step has at least one device batch."""
+    """Return a configuration as the paper's harness ran it: a step has at least one device batch."""
     smallest = int(params["DEVICE_BATCH_SIZE"]) * SEQUENCE_TOKENS
     return {**params, "TOTAL_BATCH_SIZE": max(int(params["TOTAL_BATCH_SIZE"]), smallest)}
 

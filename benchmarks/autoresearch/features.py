@@ -1,4 +1,4 @@
-"""A configuration as numbers that the fitted models read."""
+"""Numeric features of a configuration, for the fitted models."""
 
 import math
 
@@ -10,14 +10,14 @@ from benchmarks.autoresearch.experiment import PATTERNS, SEQUENCE_TOKENS, VOCABU
 
 Vector = NDArray[np.float64]
 
-N_SMOOTH = 18  # of the loss features: what the Gaussian process reads
+N_SMOOTH = 18  # loss features that the Gaussian process uses
 _SMOOTH_PATTERNS = ("SSSS", "LSSL", "SLSL", "LLLL")
 
 
 def loss_features(params: Params) -> Vector:
-    """Return what val_bpb depends on, shape (22,): the first N_SMOOTH for the process, all for the trees."""
+    """Return the features for val_bpb, shape (22,): the first N_SMOOTH for the Gaussian process, all for the trees."""
     depth, pattern = int(params["DEPTH"]), str(params["WINDOW_PATTERN"])
-    layers = [pattern[i % 4] for i in range(depth - 1)] + ["L"]  # the last layer always sees everything
+    layers = [pattern[i % 4] for i in range(depth - 1)] + ["L"]  # the last layer always has full attention
     smooth = [
         depth,
         math.log2(width(params)),
@@ -33,7 +33,7 @@ def loss_features(params: Params) -> Vector:
 
 
 def memory_features(params: Params) -> Vector:
-    """Return the terms of the peak memory, shape (8,): activations, logits, weights, gradients kept."""
+    """Return the terms of the peak memory, shape (8,): activations, logits, weights, stored gradients."""
     depth, d, tokens = int(params["DEPTH"]), width(params), int(params["DEVICE_BATCH_SIZE"]) * SEQUENCE_TOKENS
     accumulates = int(params["TOTAL_BATCH_SIZE"]) > tokens
     return np.array(

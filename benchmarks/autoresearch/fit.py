@@ -1,8 +1,9 @@
-"""Fits the surrogate to the published trials and writes model.npz; checks it by leaving a method or a seed out.
+"""Fits the surrogate to the published trials and writes model.npz; checks it by leaving out a method or a seed.
 
     python -m benchmarks.autoresearch.fit TRIALS.csv.gz [--out model.npz] [--check]
 
-Needs pandas, scikit-learn and lightgbm, which the project itself does not: `pip install pandas scikit-learn lightgbm`.
+Needs pandas, scikit-learn and lightgbm, on which the project itself does not depend:
+`pip install pandas scikit-learn lightgbm`.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # what nothing else needs is imported where it is used, so that --help works without
+if TYPE_CHECKING:  # optional packages are imported where they are used, so that --help works without them
     import pandas as pd
 
 from benchmarks.autoresearch.experiment import DEFAULTS, n_weights
@@ -30,7 +31,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def load(path: Path) -> "pd.DataFrame":
-    """Return the trials, without the few rows that carry another configuration's result."""
+    """Return the trials, without the few rows that hold another configuration's result."""
     import pandas as pd
 
     trials = pd.read_csv(path, low_memory=False)
@@ -129,7 +130,7 @@ def _fit_trees(features: Vector, target: Vector, repeats: Vector) -> Arrays:
 
 
 def check(trials: "pd.DataFrame", folder: Path) -> None:
-    """Print how well each method, and each seed, is predicted by a model that has not seen it."""
+    """Print how well a model predicts each method, and each seed, that was left out of its fit."""
     import pandas as pd
 
     from benchmarks.autoresearch.surrogate import Surrogate

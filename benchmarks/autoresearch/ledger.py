@@ -1,4 +1,4 @@
-"""One search on the surrogate: what was run, what it was charged, and the best loss at any hour."""
+"""One search on the surrogate: its trials, their charges, and the best loss at any hour."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from benchmarks.autoresearch.surrogate import Result, Surrogate
 
 @dataclass
 class Course:
-    """What a search came to: the best loss at every charged second."""
+    """The result of a search: the best loss at every charged second."""
 
     n_failed: int = 0
     curve: list[tuple[float, float]] = field(default_factory=list)  # seconds, best val_bpb so far; the baseline first
@@ -31,7 +31,7 @@ class Course:
 
 
 class Ledger(Course):
-    """A search as it goes: charged as in the paper, a success its training budget, a failure its own seconds."""
+    """A search in progress, charged as in the paper: training budget for a success, measured seconds for a failure."""
 
     def __init__(self, surrogate: Surrogate, seed: int, budget_seconds: float) -> None:
         """Run the baseline, which is trial 0."""
@@ -48,7 +48,7 @@ class Ledger(Course):
         return self.seconds >= self.budget_seconds
 
     def run(self, params: Params) -> Result:
-        """Run one trial; one that ends after the budget is not counted as best."""
+        """Run one trial; it cannot become the best if it ends after the budget."""
         result = self._surrogate.run(params, self._rng)
         self.seconds += result.seconds
         self.n_failed += result.val_bpb is None

@@ -1,4 +1,4 @@
-"""The searches to compare: ours through proposer, context and trial as in a run, peers as the paper ran them."""
+"""The searches to compare: Autocentaur's as in a run, with proposer, context and trial; peers as in the paper."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,23 +24,23 @@ from benchmarks.autoresearch.experiment import DEFAULTS, LIMIT_GB, MEMORY, SCRIP
 from benchmarks.autoresearch.ledger import Ledger
 from benchmarks.autoresearch.surrogate import Result
 
-PENALTY = 100.0  # what the paper told its optimizers for a failure
+PENALTY = 100.0  # the loss that the paper's optimizers got for a failure
 DERIVED, FEASIBLE, HINTS = "+derived", "+memory", "+hints"  # suffixes of a mode
 HINTED: Params = {**DEFAULTS, "TOTAL_BATCH_SIZE": 262144}  # no gradient accumulation
 
-# Optuna 5 searches the names jointly and takes trials in flight for bad ones; the paper's Optuna 4.8 did neither.
+# Optuna 5 searches the names jointly and counts trials in flight as bad; the paper's Optuna 4.8 did neither.
 AS_IN_THE_PAPER: dict[str, Any] = {"multivariate": False, "constant_liar": False}
-TPE_4 = "tpe-4"  # our TPE with the paper's settings
+TPE_4 = "tpe-4"  # Autocentaur's TPE with the paper's settings
 
 NUMERIC = ("random", "cma-es", "local", "local-gp", "tpe", TPE_4)
 WITH_MODEL = ("centaur", "fixed")
-ECHO = "centaur:echo"  # the incumbent handed back on the model's turns
+ECHO = "centaur:echo"  # returns the incumbent on the model's trials
 PEERS = {"peer:cma-es": "CmaEsSampler", "peer:tpe": "TPESampler"}  # Optuna's, as the paper used it
 BRIEFING = Briefing("train.py", "val_bpb", False, (), f"300 s of training, {LIMIT_GB:g} GB of memory on the GPU")
 
 
 def check(mode: str) -> None:
-    """Raise ValueError unless `mode` is one that `search` knows."""
+    """Raise ValueError if `search` has no such mode."""
     is_ours = plain(mode) in (*NUMERIC, *WITH_MODEL, ECHO) or mode.startswith(OPTUNA)
     suffixes = {f"+{suffix}" for suffix in mode.split("+")[1:]}
     if not (is_ours and suffixes <= {DERIVED, FEASIBLE, HINTS}) and mode not in PEERS:
@@ -56,9 +56,9 @@ def plain(mode: str) -> str:
 
 
 def search(mode: str, seed: int, ledger: Ledger, model: Model | None = None, turns: Turns | None = None) -> list[Trial]:
-    """Run one search until its budget is spent; return its trials (none of a peer's).
+    """Run one search until its budget is spent; return its trials (empty for a peer).
 
-    `model` and `turns` are for the modes that ask one.
+    `model` and `turns` are for the modes that ask a model.
     """
     if mode in PEERS:
         _peer(PEERS[mode], seed, ledger)
@@ -98,7 +98,7 @@ def _given(model: Model | None) -> Model:
 
 
 def follow(proposer: Proposer, space: SearchSpace, ledger: Ledger) -> list[Trial]:
-    """Return the trials of a search: a proposal that does not run costs nothing, as in a run of ours."""
+    """Return the trials of a search; a proposal that does not run costs nothing, as in `agent run`."""
     baseline = Proposal(Origin.BASELINE, "baseline", Unchanged(), params=DEFAULTS)
     incumbent = _finished(0, baseline, ledger.baseline, best=None)
     trials, source, n_idle = [incumbent], SCRIPT, 0
@@ -130,7 +130,7 @@ def _finished(number: int, proposal: Proposal, result: Result, best: float | Non
 
 
 def _peer(sampler: str, seed: int, ledger: Ledger) -> None:
-    """Optuna by itself: values rounded only after they were proposed, failures told as a penalty."""
+    """Run Optuna alone, as in the paper: values are rounded after the proposal, failures get a penalty."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -159,7 +159,7 @@ def _distributions() -> Iterator[tuple[str, Any]]:
 
 
 def _rounded(params: dict[str, Any]) -> Params:
-    """Return what the paper's harness ran: the nearest power of two where the script needs one."""
+    """Return the configuration that the paper's harness ran, with powers of two where the script needs them."""
     powers = {parameter.name for parameter in SPACE.parameters if isinstance(parameter, PowerOfTwo)}
     return {name: _nearest_power(value) if name in powers else value for name, value in params.items()}
 

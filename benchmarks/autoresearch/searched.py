@@ -1,4 +1,4 @@
-"""Searches that are done, in a file: a comparison that asks a model takes hours, and is taken up where it ended."""
+"""A file of finished searches, so that a comparison that asks a model for hours can be resumed."""
 
 import hashlib
 import json
@@ -18,23 +18,23 @@ USAGE = ("calls", "prompt_tokens", "completion_tokens", "seconds")
 
 @dataclass(frozen=True)
 class Key:
-    """What decides a search, but for what a model says."""
+    """Everything that determines a search, except the model's replies."""
 
-    program: str  # of `program`: a search by other code is another one
+    program: str  # digest of the code, from `program`
     variant: str
     mode: str
     seed: int
     hours: float
     model: str | None = None
-    turns: str | None = None  # when a model is asked
+    turns: str | None = None  # the trials on which a model is asked
 
 
 @dataclass(frozen=True)
 class Searched:
-    """A search that is done."""
+    """A finished search."""
 
     course: Course
-    turns: Counter[str] = field(default_factory=Counter)  # what became of the model's; empty if none was asked
+    turns: Counter[str] = field(default_factory=Counter)  # outcomes of the model's trials; empty if no model was asked
 
     @classmethod
     def of(cls, course: Course, trials: Sequence[Trial]) -> "Searched":
@@ -63,7 +63,7 @@ def program() -> str:
 
 
 def in_words(turns: Counter[str]) -> str:
-    """Return what came of a model's turns."""
+    """Return the outcomes of a model's trials, in words."""
     became = [f"{n} {what}" for what, n in turns.items() if what not in ("turns", KEPT, *USAGE)]
     return (
         f"{turns['turns']} turns: {', '.join(became)}; {turns[KEPT]} {KEPT}; {turns['calls']} calls, "
@@ -73,10 +73,10 @@ def in_words(turns: Counter[str]) -> str:
 
 
 class Store:
-    """Searches by what decided them: a line of JSON each, added as soon as it is done."""
+    """Finished searches by their settings; each is appended as a line of JSON as soon as it is done."""
 
     def __init__(self, path: Path | None) -> None:
-        """Read what is there. None: nothing is kept.
+        """Read the searches of a file; None: store nothing.
 
         Raises:
             ValueError: a line is not a search.
@@ -105,7 +105,7 @@ class Store:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the whole lines; what a kill left of a last one is cut off."""
+    """Return the complete lines; a last line torn by a kill is cut off."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = path.read_text() if path.exists() else ""
     whole = text[: text.rfind("\n") + 1]

@@ -1,7 +1,7 @@
-"""The fitted stand-in for five minutes on an H200: memory, then val_bpb with noise. NumPy only, 1 ms a trial.
+"""The surrogate for five minutes on an H200: memory, then val_bpb with noise. NumPy only, 1 ms per trial.
 
-Three variants: `gp`, a Gaussian process where it is good and trees elsewhere; `lgb`, the trees alone; `avg`, the mean
-of both where it is good. They rank optimizers alike; differences below about 0.0015 are theirs, not the truth's.
+Three variants: `gp`, a Gaussian process for good configurations and trees elsewhere; `lgb`, the trees alone; `avg`, the
+mean of both for good configurations. They rank optimizers alike; they do not resolve differences below about 0.0015.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ Variant = Literal["gp", "avg", "lgb"]
 
 @dataclass(frozen=True)
 class Result:
-    """What a trial comes to."""
+    """The result of a trial."""
 
     val_bpb: float | None  # None: out of memory
     memory_gb: float
@@ -55,7 +55,7 @@ class Surrogate:
         return Result(mean + sigma * float(rng.standard_normal()), memory_gb, SUCCESS_SECONDS)
 
     def memory_gb(self, params: Params) -> float:
-        """Return the peak of the GPU's memory; beyond LIMIT_GB a trial fails."""
+        """Return the peak GPU memory; a trial beyond LIMIT_GB fails."""
         return float(memory_features(as_run(params)) @ self._arrays["memory"])
 
     def mean(self, params: Params) -> float:
@@ -77,7 +77,7 @@ class Surrogate:
         return FLOOR + float(np.exp(kernel @ a["gp_weights"] + a["gp_mean"]))
 
     def _trees(self, features: NDArray[np.float64]) -> float:
-        """Return the sum of all regression trees: every step takes all of them one level down."""
+        """Return the sum of all regression trees, descending one level of all trees per step."""
         a = self._arrays
         node = a["tree_roots"].copy()
         while (inner := node >= 0).any():
