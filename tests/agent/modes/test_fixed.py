@@ -99,7 +99,7 @@ def test_failures_are_counted_and_the_last_ones_shown() -> None:
     model = ScriptedModel([answer({"DEPTH": 3})])
     FixedProposer(lambda _: model, PROMPTS, BRIEFING).propose(context(SOURCE, trials, space=SPACE))
     user = model.requests[0][1].content
-    assert "Failed (1 diverged)" in user
+    assert "Failures: 1 diverged." in user
     assert "diverged loss nan at step 3" in user
 
 
