@@ -77,7 +77,7 @@ def first_line(said: str) -> str:
     """Return the line that reports the fault: an error, or a warning before the run continues."""
     lines = said.splitlines()
     signs = ("error:", "the journal ended", "removed ")
-    return next((line for line in lines if line.startswith(signs)), "(nothing: it goes on)")
+    return next((line for line in lines if line.startswith(signs)), "(nothing: the run continues)")
 
 
 def torn_last_line(bench: Bench) -> Row:
