@@ -41,7 +41,7 @@ class Standing(StrEnum):
     PROVISIONAL = "provisional"  # became the incumbent; no confirmation has decided about it
     CONFIRMED = "confirmed"  # the champion or an ancestor: a fresh run kept its lead on text that no job had seen
     REPEATED = "repeated"  # likewise without a pool: on the standing split, or as the script reports
-    ROLLED_BACK = "rolled_back"  # a fresh run did not keep the lead of the incumbent that includes it
+    ROLLED_BACK = "rolled_back"  # the incumbent that includes it lost its lead in a fresh run
 
     @property
     def holds(self) -> bool:
