@@ -1,1 +1,1 @@
-"""task.toml and its frozen files, checked once."""
+"""Tasks: task.toml, its frozen files, and the prepared data."""

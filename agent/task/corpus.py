@@ -1,4 +1,4 @@
-"""The data of a task: prepared once, kept in a cache, checked by hash before it is used."""
+"""The data of a task: prepared once, cached, and verified by hash before use."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from agent.task.task import Task
 
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus: `train/` for the training sandbox, `val/` and `test/` for scoring, meta.json for the host."""
+    """A prepared corpus: `train/` for training sandboxes, `val/` and `test/` for scoring, meta.json for the host."""
 
     folder: Path
 
@@ -38,25 +38,25 @@ class Corpus:
 
     @cached_property
     def token_bytes(self) -> NDArray[np.int64]:
-        """Number of bytes that each token stands for, shape (V,); 0 for special tokens."""
+        """Number of bytes of each token, shape (V,); 0 for special tokens."""
         return np.asarray(self.meta["token_bytes"], dtype=np.int64)
 
     @cached_property
     def digest(self) -> str:
-        """Hash of all that training and scoring read: every file's own hash, and how the host reads them."""
+        """Hash of everything that training and scoring read: the hash of each file, and how the host reads them."""
         read = {name: about["sha256"] for name, about in self.meta["files"].items()}
         known = {key: self.meta[key] for key in ("seq_len", "token_bytes", "n_outputs") if key in self.meta}
         return hashlib.sha256(json.dumps([read, known], sort_keys=True).encode()).hexdigest()[:16]
 
     def sequences(self, split: str) -> NDArray[np.uint16]:
-        """Return the sequences of `val` or `test`, shape (N, T + 1): they do not overlap."""
+        """Return the sequences of `val` or `test`, shape (N, T + 1); they do not overlap."""
         tokens = np.fromfile(self.folder / split / f"{split}.bin", dtype=np.uint16)
         n = len(tokens) // (self.length + 1)
         return tokens[: n * (self.length + 1)].reshape(n, self.length + 1)
 
 
 def cache_key(task: Task) -> str:
-    """Return the folder name under which the data of `task` is cached."""
+    """Return the name of the cache folder with the data of `task`."""
     state = hashlib.sha256(json.dumps(task.data.prepare).encode())
     for name in task.frozen:
         state.update(task.files[name])
@@ -64,10 +64,10 @@ def cache_key(task: Task) -> str:
 
 
 def find_corpus(task: Task, cache: Path) -> Corpus | None:
-    """Return the prepared data of `task` if it is there and whole, else None.
+    """Return the prepared data of `task` if it is complete, else None.
 
     Raises:
-        TaskError: it is there, but its files are not the ones that were written.
+        TaskError: its files have changed since they were written.
     """
     corpus = Corpus(cache / cache_key(task))
     if not (corpus.folder / "meta.json").is_file():
@@ -79,11 +79,10 @@ def find_corpus(task: Task, cache: Path) -> Corpus | None:
 
 
 def prepare_corpus(task: Task, cache: Path) -> Corpus:
-    """Return the prepared data of `task`, running its prepare command on the host if it is not there.
+    """Return the prepared data of `task`, after running its prepare command on the host if needed.
 
     Raises:
-        UsageError: nobody has agreed to the command.
-        MissingRequirementError: the command failed; the message has its last line.
+        MissingRequirementError: the command failed; the message has the last line that it printed.
     """
     target = cache / cache_key(task)
 

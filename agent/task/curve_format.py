@@ -1,4 +1,4 @@
-"""How a script prints its training loss, and the linear-time regular expressions that read it."""
+"""The format in which a script prints its learning curve, read by regular expressions in linear time."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ PATTERN = (
     r"\bprogress[ =:]+(?P<progress>\d+(?:\.\d+)*|(?:\.\d+)+)\.?[^\w.]"
     r".*?\bloss[ =:]+(?P<loss>[-+]?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?))"
 )
-"""What the bundled script prints: `step 00120 progress 0.512 loss 4.1234 ...`."""
+"""The format of the bundled script: `step 00120 progress 0.512 loss 4.1234 ...`."""
 EXEMPT = (
     "warm",
     "schedul",
@@ -26,18 +26,18 @@ EXEMPT = (
     "n_steps",
     "max_steps",
 )
-"""Parts of names whose edits change what a curve looks like half-way, where a task does not say which."""
-_LARGEST = 1e100  # of a loss: sums of squares of larger ones are no floats any more
+"""Default parts of names: edits of such names change the shape of the curve, so they are never stopped half-way."""
+_LARGEST = 1e100  # losses above are clipped: sums of their squares would overflow
 
 
 class Match(Protocol):
-    """Where a pattern was found."""
+    """A match of a Pattern."""
 
-    def groupdict(self) -> dict[str, Any]: ...  # text; None: the group is not in it
+    def groupdict(self) -> dict[str, Any]: ...  # text by group; None: the group did not match
 
 
 class Pattern(Protocol):
-    """What `compiled` returns."""
+    """A compiled regular expression, as `compiled` returns it."""
 
     @property
     def groupindex(self) -> Mapping[str, int]: ...
@@ -46,31 +46,31 @@ class Pattern(Protocol):
 
 
 def compiled(pattern: str) -> Pattern:
-    """Return a pattern, whose classes are those of ASCII. Raises ValueError, saying what is wrong with it."""
-    import re2  # 30 ms, which a task without a curve does without
+    """Return a compiled pattern with ASCII character classes. Raises ValueError with the reason if it is invalid."""
+    import re2  # takes 30 ms, which a task without a curve avoids
 
     options: Any = re2.Options()
-    options.log_errors = False  # it would print them
+    options.log_errors = False  # do not print them
     try:
         found: Pattern = re2.compile(pattern, options)
     except re2.error as error:
         said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         hint = ""
         if any(part in pattern for part in _UNSUPPORTED):
-            hint = "; look-around and possessive repetitions are not known, and nothing is tried twice without them"
-        raise ValueError(f"no regular expression (RE2): {said}{hint}") from None
+            hint = "; look-around and possessive quantifiers are not supported"
+        raise ValueError(f"not a valid regular expression (RE2): {said}{hint}") from None
     return found
 
 
 @dataclass(frozen=True)
 class CurveFormat:
-    """How a script prints its curve."""
+    """The format in which a script prints its learning curve."""
 
-    pattern: Pattern  # has the group `loss`, and `progress` (a share) or `used` (of the budget, in its unit)
+    pattern: Pattern  # has a group `loss`, and `progress` (a share) or `used` (of the budget, in its unit)
     amount: float  # the budget, in its unit
 
     def point(self, line: str) -> Point | None:
-        """Return the point that a line tells; None if it tells none. Whatever it claims, we can go on counting with."""
+        """Return the point in a line, clipped to values that are safe to calculate with; None if there is none."""
         found = self.pattern.search(line)
         if found is None:
             return None
@@ -79,7 +79,7 @@ class CurveFormat:
             used = groups.get("used")
             share = float(groups["progress"]) if used is None else float(used) / self.amount
             loss = float(groups["loss"])
-        except (TypeError, ValueError):  # an optional group is missing, or is no number
+        except (TypeError, ValueError):  # an optional group is missing or not a number
             return None
         if not math.isfinite(share):
             return None

@@ -1,6 +1,7 @@
-"""The measures of `[score] kind = "predictions"`, one row each; the function of that name computes it.
+"""The measures of `[score] kind = "predictions"`, one row each.
 
-The functions are in agent.execution.scoring.measures. This table needs no numpy, so that task.toml is checked without.
+The functions of the same names are in agent.execution.scoring.measures. This table is separate so that task.toml is
+checked without importing numpy.
 """
 
 from collections.abc import Mapping
@@ -10,26 +11,26 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model answers for each example."""
+    """The outputs that a model must give for each example."""
 
-    said: str  # in a sentence: "needs …"
-    fewest: int  # numbers an example
+    said: str  # in words, for a sentence "needs …"
+    fewest: int  # numbers per example
     most: int | None
-    of_classes: bool  # labels are whole numbers from 0 on; else they are any numbers
+    of_classes: bool  # True: labels are integers from 0 on; False: labels are real numbers
 
 
-CLASSES = Outputs("two outputs or more, one a class", 2, None, of_classes=True)
+CLASSES = Outputs("two outputs or more, one per class", 2, None, of_classes=True)
 TWO_CLASSES = Outputs("one or two outputs, for two classes", 1, 2, of_classes=True)
 NUMBER = Outputs("one output, the predicted number", 1, 1, of_classes=False)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A row."""
+    """A row of MEASURES."""
 
     goal: Literal["minimise", "maximise"]
     outputs: Outputs
-    varied: bool = False  # it says nothing where all labels are the same
+    varied: bool = False  # it is undefined if all labels are equal
 
 
 MEASURES: Mapping[str, Measure] = {

@@ -1,10 +1,10 @@
-"""The pool of a task: text that no job has seen, cut into slices that are made once and opened one by one.
+"""The pool of a task: text that no job has seen, cut once into slices that are opened one by one.
 
-A slice is held-out text for one confirmation. Its sequences are shown in rounds: in round r the beginning of each, up
-to its r-th end, and what decides is the loss of the token behind that end. The ends were drawn when the pool was
-made, and lie on the host beside the text: whoever opens a slice again shows the same.
+A slice is held-out text for one confirmation. Models see its sequences in rounds: in round r each sequence up to its
+r-th end, and the loss of the token after that end counts. The ends are drawn when the pool is made, and are stored on
+the host with the text, so that every opening of a slice asks the same.
 
-How a pool is made: agent.task.pool_making.
+agent.task.pool_making makes a pool.
 """
 
 import hashlib
@@ -29,11 +29,11 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Slice:
-    """Sequences of unseen text, with the document that each is from and where each is asked about."""
+    """Sequences of unseen text, each with its document and the positions where models are asked."""
 
     sequences: Tokens  # (N, T + 1)
-    documents: Numbers  # (N,): number of its document in what the command wrote; no two slices share one
-    ends: Numbers  # (N, R), ascending, in [0, T): position of the last token that round r shows
+    documents: Numbers  # (N,): the document's number in the command's output; no two slices share a document
+    ends: Numbers  # (N, R), ascending, in [0, T): position of the last token that models see in round r
 
     @property
     def length(self) -> int:
@@ -46,13 +46,13 @@ class Slice:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the slice as it lies in its file: text, documents and ends."""
+        """SHA-256 of the slice's file: text, documents and ends."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def question(self, r: int) -> tuple[Tokens, Numbers]:
-        """Return what round `r` shows: prefixes padded with 0, shape (N, W), W as wide as the longest; their ends (N,).
+        """Return the question of round `r`: prefixes padded with 0 to the longest, shape (N, W), and their ends, (N,).
 
-        A prefix's last token stands at its end. Nothing of its target, nor of what follows, is in it.
+        The last token of a prefix is the one at its end. It contains neither its target nor anything after it.
         """
         ends = self.ends[:, r]
         width = int(ends.max()) + 1
@@ -60,18 +60,18 @@ class Slice:
         return np.where(shown, self.sequences[:, :width], 0).astype(np.uint16), ends
 
     def targets(self, r: int) -> Numbers:
-        """Return the token behind each end of round `r`, shape (N,)."""
+        """Return the token after each end of round `r`, shape (N,)."""
         return self.sequences[np.arange(len(self.sequences)), self.ends[:, r] + 1].astype(np.int64)
 
     def to_bytes(self) -> bytes:
-        """Return N, T and R, then the three arrays row by row, all little-endian."""
+        """Return the slice as bytes: N, T and R, then the three arrays row by row, all little-endian."""
         shape = np.asarray([len(self.sequences), self.length, self.n_rounds], "<i8")
         parts = (shape, self.sequences.astype("<u2"), self.documents.astype("<i8"), self.ends.astype("<i8"))
         return b"".join(part.tobytes() for part in parts)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Slice":
-        """Return the slice that `to_bytes` wrote."""
+        """Return the slice that `to_bytes` encoded."""
         n, length, n_rounds = (int(x) for x in np.frombuffer(content, "<i8", 3))
         documents, ends = 24 + 2 * n * (length + 1), 24 + 2 * n * (length + 1) + 8 * n
         return cls(
@@ -83,7 +83,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool that was made: `slice-000.bin` and so on, and meta.json."""
+    """A pool on disk: `slice-000.bin` and so on, and meta.json."""
 
     folder: Path
 
@@ -106,28 +106,28 @@ class Pool:
 
     @property
     def n_sequences(self) -> int:
-        """Number of sequences of each slice."""
+        """Number of sequences in each slice."""
         return int(self.meta["sequences"])
 
     @cached_property
     def digest(self) -> str:
-        """Hash of all slices, their ends included."""
+        """Hash of all slices, including their ends."""
         return digest_of(self.meta["slices"])
 
     def slice(self, number: int) -> Slice:
-        """Read one slice from the disk. Raises TaskError if it is not the one that was made, IndexError beyond them."""
+        """Read one slice. Raises TaskError if it has changed since it was made, IndexError if it does not exist."""
         if not 0 <= number < self.n_slices:
-            raise IndexError(f"the pool has the slices 0 to {self.n_slices - 1}, and no {number}")
+            raise IndexError(f"the pool has slices 0 to {self.n_slices - 1}, not {number}")
         return Slice.from_bytes(whole(self.folder, name_of(number), self.meta["slices"][number]))
 
 
 def bands(length: int, n_rounds: int) -> Numbers:
-    """Return the bounds of R bands of T positions, equal but for rounding, shape (R + 1,)."""
+    """Return the bounds that divide T positions into R bands, equal up to rounding, shape (R + 1,)."""
     return np.arange(n_rounds + 1) * length // n_rounds
 
 
 def pool_key(task: Task) -> str:
-    """Return the folder name under which the pool of `task` is cached."""
+    """Return the name of the cache folder with the pool of `task`."""
     data = task.data
     state = hashlib.sha256(json.dumps([data.prepare, data.pool, data.pool_rounds, data.slice_sequences]).encode())
     for name, content in sorted({**{name: task.files[name] for name in task.frozen}, **task.pool_files}.items()):
@@ -136,10 +136,10 @@ def pool_key(task: Task) -> str:
 
 
 def find_pool(task: Task, cache: Path) -> Pool | None:
-    """Return the pool of `task` if it declares one that is there and whole, else None.
+    """Return the pool of `task` if it declares one that is complete, else None.
 
     Raises:
-        TaskError: its files are not the ones that were written, or it was made for other data than there are now.
+        TaskError: its files have changed since they were written, or it was made for other data than the current.
     """
     pool = Pool(cache / pool_key(task))
     if not task.data.pool or not (pool.folder / "meta.json").is_file():
@@ -156,29 +156,29 @@ def find_pool(task: Task, cache: Path) -> Pool | None:
 
 
 def pool_of_folder(task: Task) -> str:
-    """Let a task that was read from a commit have the pool that its folder declares now; return why it cannot.
+    """Give a task that was read from a commit the pool that its folder declares now; return why that is impossible.
 
-    A commit holds nothing of a pool, so that no job sees any of it. Where the folder has the same profile, and prepares
-    the same data, its pool is text like this task's.
+    A commit contains nothing of a pool, so that no job sees any of it. If the folder's task has the same profile and
+    prepares the same data, its pool is suitable text.
 
     Returns:
-        A sentence, and the task has no pool; empty if it has the folder's, which may be none.
+        Empty if the task now has the folder's pool, which may be none; else a sentence, and the task has no pool.
     """
     if not task.score.row.takes_pool or not task.data.prepare:
         return ""
     try:
         own = Task.load(task.folder, task.profile)
     except TaskError as error:
-        return f"what the task's folder says of a pool cannot be read ({error})"
+        return f"the task's folder, which may declare a pool, cannot be read ({error})"
     if not own.data.pool:
         return ""
     if (own.score, own.data.prepare, cache_key(own)) != (task.score, task.data.prepare, cache_key(task)):
-        return f"the pool of {task.folder} is not used, for the task there prepares or scores other data"
+        return f"the pool of {task.folder} is not used, because the task there prepares or scores other data"
     task.data = task.data.model_copy(update={name: getattr(own.data, name) for name in POOL_KEYS})
     task.pool_files = own.pool_files
     return ""
 
 
 def name_of(number: int) -> str:
-    """Return the name of the file of a slice."""
+    """Return the file name of a slice."""
     return f"slice-{number:03}.bin"

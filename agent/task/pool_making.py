@@ -1,7 +1,7 @@
-"""How a pool is made: the task's command writes documents, and the host draws slices from them.
+"""Construction of a pool: the task's command writes documents, and the host draws slices from them.
 
-No document is in two slices, at most `MOST` sequences are of one document, and those begin at least `GAP` sequences
-apart, for sequences of one document are alike. Tokens that the command marks as copied are in no sequence.
+No document is in two slices. At most `MOST` sequences are from one document, and their starts are at least `GAP`
+sequences apart, because sequences of one document are similar. No sequence contains tokens marked as copied.
 """
 
 import hashlib
@@ -27,16 +27,16 @@ from agent.task.prepared import OPENED, made_once
 from agent.task.task import Task
 from agent.text import counted
 
-MOST = 4  # sequences of one document; with 20, the error of a slice is 14 to 27 % larger than with one
-GAP = 4  # sequences between the beginnings of two of one document
+MOST = 4  # sequences per document; with 20, the error of a slice is 14 to 27 % larger than with one
+GAP = 4  # distance of their starts, in sequences
 
 
 def prepare_pool(task: Task, cache: Path) -> Pool:
-    """Return the pool of `task`, and make it if it is not there, after its data.
+    """Return the pool of `task`; make it, and first the task's data, if it does not exist.
 
     Raises:
-        MissingRequirementError: a command failed; the message has its last line.
-        TaskError: the task declares no pool, or what its command wrote is too little for a slice, or broken.
+        MissingRequirementError: a command failed; the message has the last line that it printed.
+        TaskError: the task declares no pool, or its command's output is too small for a slice, or malformed.
     """
     if not task.data.pool:
         raise TaskError(f"{task.folder}/task.toml has no [data] pool: there is no pool to make")
@@ -46,7 +46,7 @@ def prepare_pool(task: Task, cache: Path) -> Pool:
 
 
 def _make(task: Task, corpus: Corpus, target: Path) -> str:
-    """Run the command, draw slices from what it wrote, and put them at `target`, for the user alone to read."""
+    """Run the command, draw slices from its output, and store them at `target`, readable only by the user."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:  # its mode is 0700
         written, made = Path(scratch, "documents"), Path(scratch, "pool")
@@ -58,7 +58,8 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
         n_rounds, n_sequences = task.data.pool_rounds, task.data.slice_sequences
         if n_rounds > corpus.length:
             raise TaskError(
-                f"{task.folder}/task.toml: data.pool_rounds = {n_rounds}: a sequence has {corpus.length} ends"
+                f"{task.folder}/task.toml: data.pool_rounds = {n_rounds} exceeds the {corpus.length} positions of "
+                "a sequence; lower it"
             )
         slices = draw_slices(texts, corpus.length, n_sequences, n_rounds, generator)
         if not slices:
@@ -66,7 +67,7 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
             n, n_long = sum(of_each), len(of_each)
             raise TaskError(
                 f"the pool of {task.name} is too small: {counted(n, 'sequence')} of {counted(n_long, 'document')} "
-                f"({MOST} of one at most, {GAP} apart, nothing that was copied), and a slice takes {n_sequences}; "
+                f"({MOST} per document at most, {GAP} apart, without copied text), and a slice needs {n_sequences}; "
                 f"let {' '.join(task.data.pool[:2])} write more documents, or lower [data] slice_sequences in "
                 f"{task.folder}/task.toml"
             )
@@ -87,7 +88,7 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
         known = _opened_before(slices, target.parent.glob(f"{task.name}-pool-*"))
         if known:
             _write(made / OPENED, "".join(json.dumps(line) + "\n" for line in known).encode())
-        shutil.rmtree(target, ignore_errors=True)  # slices without their meta.json are no pool
+        shutil.rmtree(target, ignore_errors=True)  # slices without meta.json are not a pool
         os.replace(made, target)
     return said
 
@@ -95,8 +96,8 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
 def _opened_before(slices: Sequence[Slice], pools: Iterable[Path]) -> list[dict[str, int | str]]:
     """Return which runs have opened text of which of these slices in other pools, as lines of the file of openings.
 
-    Another pool of a task is made of the same documents once a frozen file or a setting has changed: its slices are
-    drawn anew, and their text is not.
+    After a change to a frozen file or a setting, a task's next pool is made of the same documents: its slices are
+    new, but their text may have been opened before.
     """
     runs: dict[bytes, set[str]] = {}  # by sequence
     for folder in pools:
@@ -108,7 +109,7 @@ def _opened_before(slices: Sequence[Slice], pools: Iterable[Path]) -> list[dict[
                 for sequence in sequences:
                     runs.setdefault(sequence.tobytes(), set()).add(str(opened["run"]))
             except (ValueError, KeyError, TypeError, IndexError, OSError, TaskError):
-                continue  # torn, or of a pool that is not whole: it cannot be told
+                continue  # a torn line, or an incomplete pool: unknown
     return [
         {"slice": number, "run": run}
         for number, part in enumerate(slices)
@@ -118,20 +119,20 @@ def _opened_before(slices: Sequence[Slice], pools: Iterable[Path]) -> list[dict[
 
 @dataclass(frozen=True)
 class Documents:
-    """What the command of a pool wrote: tokenised documents one behind the other."""
+    """The output of a pool's command: concatenated tokenised documents."""
 
     tokens: NDArray[np.uint16]  # (K,)
     bounds: NDArray[np.int64]  # (D + 1,): document d is tokens[bounds[d] : bounds[d + 1]]
-    copied: NDArray[np.bool_]  # (K,): whether a token is of text that also stands elsewhere
-    made_from: Any = None  # what the command says it made them from
+    copied: NDArray[np.bool_]  # (K,): whether a token's text also occurs elsewhere
+    made_from: Any = None  # the sources, as the command reports them
 
     @classmethod
     def read(cls, folder: Path, n_tokens: int, said: str) -> "Documents":
-        """Read documents.bin (uint16), lengths.bin (int64), and, if there, copied.bin (uint8) and meta.json.
+        """Read documents.bin (uint16), lengths.bin (int64) and, if they exist, copied.bin (uint8) and meta.json.
 
         Raises:
             MissingRequirementError: one of the first two is missing.
-            TaskError: they do not fit each other, or the vocabulary of `n_tokens`.
+            TaskError: the files contradict each other, or a token is not in the vocabulary of `n_tokens`.
         """
         paths = [folder / name for name in ("documents.bin", "lengths.bin", "copied.bin", "meta.json")]
         for path in paths[:2]:
@@ -141,11 +142,11 @@ class Documents:
         copied = np.fromfile(paths[2], np.uint8) != 0 if paths[2].is_file() else np.zeros(len(tokens), bool)
         if (lengths < 0).any() or lengths.sum() != len(tokens) or len(copied) != len(tokens):
             raise TaskError(
-                f"the pool's command wrote {len(tokens)} tokens in documents.bin, {lengths.sum()} by lengths.bin, "
-                f"{len(copied)} by copied.bin: these must be the same"
+                f"the pool's command wrote {len(tokens)} tokens according to documents.bin, {lengths.sum()} according "
+                f"to lengths.bin, {len(copied)} according to copied.bin; these must be equal"
             )
         if len(tokens) and int(tokens.max()) >= n_tokens:
-            raise TaskError(f"the pool's command wrote the token {tokens.max()}, and the vocabulary has {n_tokens}")
+            raise TaskError(f"the pool's command wrote token {tokens.max()}, but the vocabulary has {n_tokens} tokens")
         bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return cls(tokens, bounds, copied, json.loads(paths[3].read_text()) if paths[3].is_file() else None)
 
@@ -153,12 +154,12 @@ class Documents:
 def draw_slices(
     texts: Documents, length: int, n_sequences: int, n_rounds: int, generator: np.random.Generator
 ) -> list[Slice]:
-    """Return as many whole slices as the documents give, each of `n_sequences` in random order.
+    """Return as many complete slices as the documents provide, each of `n_sequences` in random order.
 
     Args:
         length: T; a sequence has T + 1 tokens.
         n_rounds: R, at most T: one end in each of R equal bands of positions, all positions of a band equally likely.
-        generator: whoever knows it knows the slices.
+        generator: determines the slices, so it must be unpredictable.
     """
     bounds = bands(length, n_rounds)
     found = list(_candidates(texts, length))
@@ -170,7 +171,7 @@ def draw_slices(
         for start in generator.permutation(starts)[:MOST]:
             rows.append(texts.tokens[start : start + length + 1])
             names.append(name)
-        if len(rows) >= n_sequences:  # what is left over of the last document is dropped, never put into the next slice
+        if len(rows) >= n_sequences:  # the rest of the last document is dropped, so that no slices share one
             order = generator.permutation(len(rows))[:n_sequences]
             ends = generator.integers(bounds[:-1], bounds[1:], size=(n_sequences, n_rounds))
             slices.append(Slice(np.stack(rows)[order], np.asarray(names, np.int64)[order], ends))
@@ -179,7 +180,7 @@ def draw_slices(
 
 
 def _candidates(texts: Documents, length: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Yield the number of each distinct document in which a sequence fits, and where one may begin, `GAP` apart."""
+    """Yield the number of each distinct document that fits a sequence, and possible starts, `GAP` sequences apart."""
     n_copied = np.concatenate([[0], np.cumsum(texts.copied)])
     seen: set[bytes] = set()
     for number, (first, end) in enumerate(zip(texts.bounds[:-1], texts.bounds[1:], strict=True)):
@@ -198,6 +199,6 @@ def _candidates(texts: Documents, length: int) -> Iterator[tuple[int, NDArray[np
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read."""
+    """Write a file that only its owner can read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""What a command of task.toml prepares: made once, in a folder of the cache, and checked by hash when it is read."""
+"""Folders that commands of task.toml prepare: made once in the cache, and verified by hash when they are read."""
 
 import hashlib
 import shutil
@@ -11,10 +11,10 @@ from typing import TypeVar
 from agent.errors import MissingRequirementError, TaskError
 
 DIVISION = "division.json"
-"""Name of the file, in a folder `rows-KEY` of the cache, that says which validation examples stand."""
+"""Name of the file, in a cache folder `rows-KEY`, with the division of the validation examples."""
 
 OPENED = "opened.jsonl"
-"""Beside slices of unseen text or rows: which runs of this machine have opened which."""
+"""Name of the file, beside slices of unseen text or rows, that records which runs on this machine opened which."""
 
 _SIGNS = ("No such file", "No module named")
 _OF_THE_COPY = (
@@ -26,15 +26,16 @@ Found = TypeVar("Found")
 
 
 def made_once(folder: Path, what: str, find: Callable[[], Found | None], make: Callable[[], str]) -> Found:
-    """Return what `find` finds in `folder`, which `make` fills if it is not there; one process at a time makes it.
+    """Return the result of `find` in `folder`; if there is none, `make` it first, one process at a time.
 
     Args:
-        what: it is, in messages: "the data".
-        find: returns None if it is not there.
-        make: returns the last line that was printed. If it raises, or if nothing is found then, the folder is removed.
+        what: name of the result in messages, e.g. "the data".
+        find: returns None if there is nothing yet.
+        make: fills the folder and returns the last line that its command printed. If it raises, or if nothing is found
+            afterwards, the folder is removed.
 
     Raises:
-        MissingRequirementError: `make` left nothing that can be found.
+        MissingRequirementError: nothing was found after `make`.
     """
     from filelock import FileLock
 
@@ -46,7 +47,7 @@ def made_once(folder: Path, what: str, find: Callable[[], Found | None], make: C
         try:
             last = make()
             found = find()
-        finally:  # after Ctrl-C, too
+        finally:  # also after Ctrl-C
             if found is None:
                 shutil.rmtree(folder, ignore_errors=True)
         if found is None:
@@ -59,10 +60,10 @@ def run_command(folder: Path, command: Sequence[str], places: Mapping[str, Path]
 
     Args:
         folder: a private copy of what it runs on (agent.task.host_code).
-        places: what stands for {name} in the command.
+        places: the paths that replace {name} in the command.
 
     Raises:
-        MissingRequirementError: it cannot be run, or ended with an exit code that is not 0; its last line is told.
+        MissingRequirementError: it cannot be run, or its exit code is not 0; the message has the last line it printed.
     """
     argv = list(command)
     for name, place in places.items():
@@ -74,7 +75,7 @@ def run_command(folder: Path, command: Sequence[str], places: Mapping[str, Path]
         )
     except OSError as error:
         raise MissingRequirementError(f"cannot run {argv[0]} to prepare {what}: {error.strerror}") from error
-    last = (done.stdout.strip().splitlines() or ["it printed nothing"])[-1]
+    last = (done.stdout.strip().splitlines() or ["no output"])[-1]
     if done.returncode != 0:
         hint = _OF_THE_COPY if any(sign in last for sign in _SIGNS) else ""
         raise MissingRequirementError(f"preparing {what} failed: {last}{hint}")
@@ -82,7 +83,7 @@ def run_command(folder: Path, command: Sequence[str], places: Mapping[str, Path]
 
 
 def whole(folder: Path, name: str, sha256: str) -> bytes:
-    """Return the content of a prepared file. Raises TaskError if it is not the one that was written."""
+    """Return the content of a prepared file. Raises TaskError if it has changed since it was written."""
     path = folder / name
     content = path.read_bytes() if path.is_file() else None
     if content is None or hashlib.sha256(content).hexdigest() != sha256:
@@ -91,10 +92,10 @@ def whole(folder: Path, name: str, sha256: str) -> bytes:
 
 
 def digest_of(sha256s: Sequence[str]) -> str:
-    """Return the digest of files that are known by their own: 16 hex digits."""
+    """Return a digest of several files, given their own hashes: 16 hexadecimal digits."""
     return hashlib.sha256("\n".join(sha256s).encode()).hexdigest()[:16]
 
 
 def digest_of_file(path: Path) -> str:
-    """Return the same digest of what one file holds."""
+    """Return the same kind of digest of the content of one file."""
     return digest_of([hashlib.sha256(path.read_bytes()).hexdigest()])

@@ -1,4 +1,4 @@
-"""The tables of task.toml, each checked strictly: unknown keys are refused."""
+"""The tables of task.toml. Each is validated strictly: unknown keys are refused."""
 
 import math
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ class _Strict(BaseModel):
 
 
 class ScoreSpec(_Strict):
-    """How the loss comes about."""
+    """How the loss is computed."""
 
-    model_config = ConfigDict(allow_inf_nan=True)  # `between` may be open to one side
+    model_config = ConfigDict(allow_inf_nan=True)  # `between` may be unbounded on one side
 
     kind: str = HELD_OUT.name  # a row of SCORE_KINDS
-    command: tuple[str, ...] = ("python", "score.py")  # in /task of a fresh sandbox; not used for printed
-    rounds: int = Field(default=8, ge=0)  # held_out: rounds of audit before the incumbent moves, beside the one always
-    cost_factor: float = Field(default=8.0, ge=1)  # held_out, predictions: of the baseline's own scoring seconds
-    tol: float = Field(default=1e-2, gt=0)  # held_out: nats that one audited position may be off
-    tol_mean: float = Field(default=1e-3, gt=0)  # held_out: nats that the mean difference may be off
-    measure: str | None = None  # predictions: what the host computes, a row of MEASURES
+    command: tuple[str, ...] = ("python", "score.py")  # runs in /task of a fresh sandbox; unused for printed
+    rounds: int = Field(default=8, ge=0)  # held_out: audit rounds before a new incumbent, plus one in every trial
+    cost_factor: float = Field(default=8.0, ge=1)  # held_out, predictions: cap, in the baseline's own scoring seconds
+    tol: float = Field(default=1e-2, gt=0)  # held_out: tolerance at one audited position, nats
+    tol_mean: float = Field(default=1e-3, gt=0)  # held_out: tolerance of the mean difference, nats
+    measure: str | None = None  # predictions: the measure that the host computes, a row of MEASURES
     top_k: int | None = Field(default=None, ge=1)  # measure top_k_accuracy: k
     line: str | None = None  # printed: the text around the number, `val loss {}`; None: `name: number` after `---`
-    between: tuple[float, float] = (-math.inf, math.inf)  # printed: the lowest and the highest value that can be true
+    between: tuple[float, float] = (-math.inf, math.inf)  # printed: the lowest and the highest plausible value
 
     @property
     def row(self) -> ScoreKind:
@@ -48,7 +48,7 @@ class ScoreSpec(_Strict):
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         if value is not None and value not in MEASURES:
-            raise ValueError(f"it should be one of {', '.join(MEASURES)}, and is {value!r}")
+            raise ValueError(f"it should be one of {', '.join(MEASURES)}, not {value!r}")
         return value
 
     @model_validator(mode="after")
@@ -59,11 +59,11 @@ class ScoreSpec(_Strict):
         for key in sorted(self.row.needs - self.model_fields_set):
             raise ValueError(f"kind = {self.kind!r} needs {key}")
         if (self.measure == "top_k_accuracy") != (self.top_k is not None):
-            raise ValueError("top_k belongs to measure = 'top_k_accuracy', which needs it: top_k = 5")
+            raise ValueError("measure = 'top_k_accuracy' needs top_k, e.g. top_k = 5, and no other measure has it")
         if self.line is not None and self.line.count("{}") != 1:
-            raise ValueError("line should have one {} where the number stands")
+            raise ValueError("line needs one {} in the place of the number")
         if not self.between[0] < self.between[1]:
-            raise ValueError(f"between = [{self.between[0]:g}, {self.between[1]:g}]: the first must be the lower one")
+            raise ValueError(f"between = [{self.between[0]:g}, {self.between[1]:g}]: write the lower value first")
         return self
 
 
@@ -71,7 +71,7 @@ class MountSpec(_Strict):
     """A folder of the host that the script may read."""
 
     source: str  # ~ is expanded
-    target: str  # absolute path inside
+    target: str  # absolute path inside the sandbox
 
     @field_validator("target")
     @classmethod
@@ -82,38 +82,38 @@ class MountSpec(_Strict):
 
 
 class EnvironmentSpec(_Strict):
-    """What the script runs in."""
+    """The environment that the script runs in."""
 
-    python: str | None = None  # interpreter, a/path from the task's folder; default: the one that runs `agent`
+    python: str | None = None  # interpreter; a/path is relative to the task's folder; default: the one of `agent`
     image: str | None = None  # for --sandbox docker
-    dockerfile: str | None = None  # for --sandbox docker, within the task's folder
+    dockerfile: str | None = None  # for --sandbox docker, inside the task's folder
     mounts: tuple[MountSpec, ...] = ()
-    variables: tuple[str, ...] = ()  # names of the caller's variables that are passed on
+    variables: tuple[str, ...] = ()  # names of the caller's environment variables to pass on
 
 
 POOL_KEYS = frozenset({"pool", "pool_files", "pool_rounds", "slice_sequences"})
-"""Keys of [data] that are about the pool."""
+"""Keys of [data] that concern the pool."""
 
 
 class DataSpec(_Strict):
     """Where the data comes from."""
 
-    prepare: tuple[str, ...] = ()  # run once on the host; {out} is the folder to fill; empty: no data folder
-    # Of the pool, text that no job has seen (agent.task.pool). No part of the task's digest, nor of the data's:
-    pool: tuple[str, ...] = ()  # run once on the host; {out} to fill, {data} has been prepared; empty: no pool
-    pool_files: tuple[str, ...] = ()  # what `pool` runs: files of the folder that no job sees
-    pool_rounds: int = Field(default=16, ge=1)  # ends of one sequence, in as many equal bands
-    slice_sequences: int = Field(default=600, ge=8)  # of one slice: of two documents at least
+    prepare: tuple[str, ...] = ()  # runs once on the host; {out} is the folder to fill; empty: no data folder
+    # The pool: text that no job has seen (agent.task.pool). Neither the task's digest nor the data's includes it.
+    pool: tuple[str, ...] = ()  # runs once on the host; fills {out}, may read {data}, the prepared data; empty: no pool
+    pool_files: tuple[str, ...] = ()  # files of the task's folder that `pool` needs; no job sees them
+    pool_rounds: int = Field(default=16, ge=1)  # ends per sequence, one in each of as many equal bands
+    slice_sequences: int = Field(default=600, ge=8)  # per slice; at least 8, so that a slice has two documents
 
     @model_validator(mode="after")
     def _consistent(self) -> "DataSpec":
         if not self.pool and self.model_fields_set & POOL_KEYS - {"pool"}:
-            raise ValueError("pool_files, pool_rounds and slice_sequences belong to pool, a command, which is missing")
+            raise ValueError("pool_files, pool_rounds and slice_sequences need pool, a command, which is missing")
         return self
 
 
 class BudgetSpec(_Strict):
-    """What one training job may use, and who counts it."""
+    """The training budget of one trial, and who measures it."""
 
     unit: Literal["seconds", "work", "tokens", "steps"] = "seconds"
     amount: float = Field(gt=0)
@@ -126,7 +126,7 @@ class BudgetSpec(_Strict):
     @model_validator(mode="after")
     def _consistent(self) -> "BudgetSpec":
         if self.unit != "seconds" and self.counted_by == "host":
-            raise ValueError(f"the host cannot count {self.unit}; say counted_by = 'script'")
+            raise ValueError(f"the host cannot count {self.unit}; set counted_by = 'script'")
         if self.max_cpu_ratio is not None and self.counted_by == "host":
             raise ValueError("max_cpu_ratio belongs to counted_by = 'script'; leave it out where the host counts")
         if self.max_cpu_ratio is not None and self.max_cpu_ratio >= self.cpu_factor:
@@ -138,7 +138,7 @@ class BudgetSpec(_Strict):
 
     @property
     def charge_seconds(self) -> float | None:
-        """Training seconds charged for a success; None: as long as it took, because nobody says beforehand."""
+        """Training seconds charged for a success; None: the measured time, because no nominal time is known."""
         return self.nominal_seconds or (self.amount if self.unit == "seconds" else None)
 
     @property
@@ -148,7 +148,7 @@ class BudgetSpec(_Strict):
 
     @property
     def kind(self) -> str:
-        """`host` or `cooperative`, as every record says it."""
+        """`host` or `cooperative`, the term in every record."""
         return "host" if self.counted_by == "host" else "cooperative"
 
     @property
@@ -175,34 +175,34 @@ class LimitsSpec(_Strict):
 
     @property
     def followed_bytes(self) -> int:
-        """How much of a log can be read while its job runs; of the rest the end is written when it is over."""
+        """How much of a log can be read while its job runs, in bytes; the end of the rest is written after the job."""
         return int(self.log_mb * 2**20) // 2
 
 
 class NoiseSpec(_Strict):
-    """What is known of the metric's noise."""
+    """The noise of the metric, if known."""
 
     sigma: float | None = Field(default=None, gt=0)  # standard deviation over training seeds, metric units
 
 
 class KeepSpec(_Strict):
-    """What counts as progress; see agent.trials.keep_rule."""
+    """Settings of the keep rule; see agent.trials.keep_rule."""
 
     rule: Literal["two-tier", "any"] = "two-tier"
-    # Sigmas that the incumbent must seem ahead to be run again; None: 4 with a pool, 3.5 without.
+    # Sigmas of apparent lead from which the incumbent is tested; None: 4 with a pool, 3.5 without.
     lead: float | None = Field(default=None, gt=0)
-    # That it must be ahead then: standard errors to be confirmed with a pool, sigmas to be repeated without.
+    # Lead that the test must show: with a pool standard errors, to be confirmed; without sigmas, to be repeated.
     gain: float = Field(default=2.0, ge=0)
 
 
 class MachineSpec(_Strict):
-    """How the machine is held against the baseline's, where the budget is seconds; see agent.execution.speed.drift."""
+    """How the machine's speed is checked if the budget is seconds; see agent.execution.speed.drift."""
 
-    canary: tuple[str, ...] = ("shipped",)  # or a command of the task's own that prints `speed: N`; or off
+    canary: tuple[str, ...] = ("shipped",)  # or the task's own command, which prints `speed: N`; or off
     seconds: float | None = Field(default=None, gt=0)  # of one canary; None: a small share of the budget
-    void: float = Field(default=0.03, gt=0)  # of ln speed: above, a trial is void and queued again
-    pause_seconds: float = Field(default=10.0, gt=0)  # before it is measured again if it is off; doubled each time
-    patience_seconds: float = Field(default=3600.0, gt=0)  # that a run waits for it in one go
+    void: float = Field(default=0.03, gt=0)  # change of ln speed above which a trial is void and runs again
+    pause_seconds: float = Field(default=10.0, gt=0)  # before the next canary after such a change; doubles each time
+    patience_seconds: float = Field(default=3600.0, gt=0)  # longest uninterrupted wait for the machine to recover
 
     @field_validator("canary", mode="before")
     @classmethod
@@ -212,7 +212,7 @@ class MachineSpec(_Strict):
     @model_validator(mode="after")
     def _consistent(self) -> "MachineSpec":
         if not self.canary:
-            raise ValueError('canary is empty: give a command, or "off"')
+            raise ValueError('canary is empty; give a command, or "off"')
         return self
 
 
@@ -220,26 +220,26 @@ class CurveSpec(_Strict):
     """How the script prints its training loss while it trains; see agent.execution.early_stopping."""
 
     pattern: str = PATTERN  # of a line: groups `loss`, and `progress` (0 to 1) or `used` (of the budget, in its unit)
-    exempt: tuple[str, ...] = EXEMPT  # parts of names; edits that touch them are never stopped for being behind
+    exempt: tuple[str, ...] = EXEMPT  # parts of names; trials that edit one are never stopped for a high loss
 
     @field_validator("pattern")
     @classmethod
     def _complete(cls, value: str) -> str:
         groups = set(compiled(value).groupindex)
         if "loss" not in groups or len(groups & {"progress", "used"}) != 1:
-            raise ValueError("needs the group (?P<loss>…), and one of (?P<progress>…) and (?P<used>…)")
+            raise ValueError("the pattern needs the group (?P<loss>…), and either (?P<progress>…) or (?P<used>…)")
         return value
 
     @field_validator("exempt")
     @classmethod
     def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "" in value:
-            raise ValueError("an empty name is part of every line; leave it out")
+            raise ValueError("an empty name matches every line; leave it out")
         return value
 
 
 class TaskDocument(_Strict):
-    """task.toml with one profile laid over it."""
+    """task.toml after one profile has been applied."""
 
     class _TaskTable(_Strict):
         name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
@@ -264,13 +264,13 @@ class TaskDocument(_Strict):
     space: Mapping[str, Mapping[str, Any]] = {}
     derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived_axes
     memory: Mapping[str, Any] = {}  # see agent.search.memory_model
-    hints: Mapping[str, int | float | str] = {}  # values that --hints begins at
+    hints: Mapping[str, int | float | str] = {}  # the start values of --hints
 
     @field_validator("score")
     @classmethod
     def _towards_the_goal(cls, value: ScoreSpec, info: ValidationInfo) -> ScoreSpec:
-        metric = info.data.get("metric")  # None: it is wrong itself
+        metric = info.data.get("metric")  # None: it is invalid itself
         goal = MEASURES[value.measure].goal if value.measure is not None else None
         if metric is not None and goal not in (None, metric.goal):
-            raise ValueError(f"measure = {value.measure!r} needs [metric] goal = {goal!r}, and it is {metric.goal!r}")
+            raise ValueError(f"measure = {value.measure!r} needs [metric] goal = {goal!r}, not {metric.goal!r}")
         return value

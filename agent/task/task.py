@@ -1,4 +1,4 @@
-"""A task: the folder with the script, its frozen files and task.toml. Checked once, strictly, before anything runs."""
+"""A task: a folder with the script, its frozen files and task.toml. It is validated strictly before anything runs."""
 
 import ast
 import hashlib
@@ -22,10 +22,10 @@ from agent.task.validation_errors import UNKNOWN, in_words
 
 CONFIG_NAME = "task.toml"
 MOST_BYTES = 2**28
-"""How large a file of a task, which is committed with every trial, may be."""
+"""Largest size of a task's file; every trial's commit contains these files."""
 
-CANARY_SHARE = 0.015  # of a trial's budget in seconds,
-CANARY_SECONDS = (1.0, 10.0)  # but at least and at most
+CANARY_SHARE = 0.015  # of a trial's budget in seconds
+CANARY_SECONDS = (1.0, 10.0)  # minimum and maximum
 _TABLES = (
     *("data", "score", "budget", "limits", "set", "noise", "keep", "curve", "machine"),
     *("values", "space", "derived", "memory", "hints"),
@@ -34,27 +34,27 @@ _TABLES = (
 RETIRED: Mapping[tuple[str, str], str] = {
     ("machine", "ignore"): "no loss is corrected for the machine's speed",
     ("machine", "slope"): "no loss is corrected for the machine's speed",
-    ("memory", "estimate"): "the run's own trials tell what will not fit, by [memory] terms",
+    ("memory", "estimate"): "[memory] terms, fitted to the run's own trials, predict what will not fit",
 }
-"""Keys that an earlier version knew, by table and name, and why they have no effect any more. They are ignored."""
+"""Keys of earlier versions, by table and name, and why they have no effect any more. They are ignored."""
 
 
 class Task:
-    """A checked task with one profile chosen. Everything a run needs to know, read once."""
+    """A validated task with one profile applied; all that a run needs to know, read once."""
 
     def __init__(
         self, folder: Path, files: Mapping[str, bytes], profile: str | None = None, *, as_is: bool = False
     ) -> None:
-        """Check a task given as its files.
+        """Validate a task given as its files.
 
         Args:
-            folder: where they came from, for messages.
+            folder: where the files are from, for messages.
             files: at least task.toml, the script and the frozen files, by relative path.
             profile: name of the profile; None: the task's default.
-            as_is: take the script as it stands, as it ran in a trial, and do not write the profile's values into it.
+            as_is: use the script unchanged, as it ran in a trial, without writing the profile's values into it.
 
         Raises:
-            TaskError: something is missing or wrong; the message has file and line.
+            TaskError: something is missing or invalid; the message has file and line.
         """
         self.folder = folder
         text = _text(folder, files, CONFIG_NAME)
@@ -77,25 +77,25 @@ class Task:
         self._memory = document.memory
         missing = [name for name in (self.script, *self.frozen, *self.data.pool_files) if name not in files]
         if missing:
-            raise TaskError(f"{folder}: {missing[0]} is missing, and {CONFIG_NAME} names it")
+            raise TaskError(f"{folder}: {missing[0]} is missing, but {CONFIG_NAME} names it")
         kept = sorted({CONFIG_NAME, self.script, *self.frozen})
         self.space = _space(folder / CONFIG_NAME, text, document, self.profile)
         script = _text(folder, files, self.script)
         if not as_is and (encoding := other_encoding(script)):
             raise TaskError(f"{folder / self.script}: {encoding}")
         self.source = _baseline(folder / self.script, script, {} if as_is else document.values, self.space)
-        self.hints = document.hints  # values of names that --hints begins at
-        if not as_is:  # what ran in a trial has left the place that the hints are about
+        self.hints = document.hints  # the start values of --hints
+        if not as_is:  # hints complete the baseline's values, not those of a trial
             self._check_hints(text)
         self._check_pool(text)
-        self.no_pool = ""  # why a task that was read from a commit has none, though its folder may declare one
-        self.pool_files = {name: files[name] for name in self.data.pool_files}  # what no job and no commit sees
+        self.no_pool = ""  # why a task read from a commit has no pool, although its folder may declare one
+        self.pool_files = {name: files[name] for name in self.data.pool_files}  # no job and no commit sees them
         own = {CONFIG_NAME: without(text, _is_of_pool).encode(), self.script: self.source.encode()}
         self.files = {name: files[name] for name in kept} | own
 
     @classmethod
     def load(cls, folder: Path, profile: str | None = None) -> "Task":
-        """Read and check the task in `folder`. Raises TaskError, as the constructor does."""
+        """Read and validate the task in `folder`. Raises TaskError as the constructor does."""
         if not (folder / CONFIG_NAME).is_file():
             raise TaskError(f"{folder} has no {CONFIG_NAME}: give the folder of a task with --task DIR")
         text = _text(folder, {CONFIG_NAME: _content(folder / CONFIG_NAME)}, CONFIG_NAME)
@@ -104,19 +104,19 @@ class Task:
         for name in (document.task.script, *document.task.frozen, *document.data.pool_files):
             path = folder / name
             if not path.resolve().is_relative_to(folder.resolve()):
-                raise TaskError(f"{folder / CONFIG_NAME}: {name} lies outside the task's folder; copy it in")
+                raise TaskError(f"{folder / CONFIG_NAME}: {name} is outside the task's folder; copy it in")
             if path.is_file():
                 files[name] = _content(path)
         return cls(folder, files, profile)
 
     @property
     def canary_seconds(self) -> float:
-        """How long one canary measures."""
+        """Duration of one canary."""
         share = CANARY_SHARE * self.budget.amount
         return self.machine.seconds or min(max(share, CANARY_SECONDS[0]), CANARY_SECONDS[1])
 
     def _check_hints(self, text: str) -> None:
-        """Raise TaskError unless the hints, with the script's own values, are a point of the space."""
+        """Raise TaskError unless the hints, completed by the script's own values, are a point of the space."""
         names = self.space.names if self.space else ()
         problems = [f"{name}: is not a name of the space" for name in self.hints if name not in names]
         if self.space is not None and not problems:
@@ -126,21 +126,21 @@ class Task:
             raise TaskError(f"{self.folder / CONFIG_NAME}:{line}: hints.{problems[0]}")
 
     def _check_pool(self, text: str) -> None:
-        """Raise TaskError unless the pool, if there is one, is of use to the task and no part of it."""
+        """Raise TaskError if the pool cannot be used, or is not separate from the rest of the task."""
         own = {os.path.normpath(name) for name in (CONFIG_NAME, self.script, *self.frozen)}
         shared = [name for name in self.data.pool_files if os.path.normpath(name) in own]
         inside = any(_is_of_pool(keys) for keys in _paths(tomllib.loads(without(text, _is_of_pool))))
         if shared:
-            key, what = "pool_files", f"every job would see {shared[0]}; give the pool a file of its own"
+            key, what = "pool_files", f"every job would see {shared[0]}; give the pool a separate file"
         elif inside:
             key, what = (
                 "pool",
-                "give each key of the pool a line of its own, so that the task stays the one that it was",
+                "write each key of the pool on its own line, so that the task's digest stays the same",
             )
         elif self.data.pool and not (self.data.prepare and self.score.row.takes_pool):
             key, what = (
                 "pool",
-                "a pool belongs to score.kind = 'held_out' with [data] prepare: it is text, like val.bin",
+                "a pool needs score.kind = 'held_out' and [data] prepare: it is text, like val.bin",
             )
         else:
             return
@@ -148,14 +148,14 @@ class Task:
         raise TaskError(f"{self.folder / CONFIG_NAME}:{line}: data.{key}: {what}")
 
     def memory_model(self) -> MemoryModel | None:
-        """Return a fresh model of what fits in memory; None if the task declares nothing for one."""
+        """Return a new model that predicts memory; None if the task declares no terms for it."""
         if self.space is None or not self._memory:
             return None
         return MemoryModel.from_table(self._memory, self.space.names, self.limits.memory_gb)
 
     @property
     def digest(self) -> str:
-        """Hash of everything that defines this task and profile: files, baseline script, profile name; no pool."""
+        """Hash of what defines this task and profile: files, baseline script, profile name; not the pool."""
         state = hashlib.sha256(str(self.profile).encode())
         for name, content in sorted(self.files.items()):
             state.update(f"\0{name}\0{len(content)}\0".encode() + content)
@@ -168,12 +168,12 @@ class Task:
 
 
 def _is_of_pool(keys: tuple[str, ...]) -> bool:
-    """Whether a path of keys of task.toml is about the pool: such keys are no part of what defines the task."""
+    """Whether a path of keys of task.toml concerns the pool; such keys do not count in the task's digest."""
     return keys[-2:-1] == ("data",) and keys[-1] in POOL_KEYS and len(keys) == (4 if keys[0] == "profiles" else 2)
 
 
 def _paths(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the path of every key of a table and of the tables in it."""
+    """Yield the path of every key of a table and of its nested tables."""
     for key, value in table.items():
         yield (*above, key)
         if isinstance(value, dict):
@@ -193,7 +193,7 @@ def _placed(environment: EnvironmentSpec, folder: Path) -> EnvironmentSpec:
 
 
 def _parse(path: Path, text: str, profile: str | None) -> tuple[TaskDocument, str | None, list[str], tuple[str, ...]]:
-    """Return the document, the profile that was chosen, the names of all, and a sentence for each retired key."""
+    """Return the document, the chosen profile, the names of all profiles, and a sentence for each retired key."""
     try:
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -201,14 +201,14 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[TaskDocument, st
     if found := hidden_text(raw):
         keys, hidden = found
         raise TaskError(
-            f"{path}:{line_of(text, keys)}: {'.'.join(keys)} holds {hidden}, which nobody sees: take it out"
+            f"{path}:{line_of(text, keys)}: {'.'.join(keys)} contains {hidden}, which is invisible; remove it"
         )
     profiles: dict[str, dict[str, Any]] = raw.pop("profiles", {})
     _check_tables(path, text, raw, profiles)
     chosen = profile or raw.get("task", {}).get("profile")
     if chosen is not None and chosen not in profiles:
         known = ", ".join(profiles) or "none"
-        raise TaskError(f"{path}: there is no profile {chosen!r}; this task has: {known}")
+        raise TaskError(f"{path}: there is no profile {chosen!r}; choose one of: {known}")
     for table, overlay in profiles.get(chosen, {}).items() if chosen else ():
         if table not in _TABLES:
             line = line_of(text, ("profiles", str(chosen), table))
@@ -218,7 +218,7 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[TaskDocument, st
     try:
         return TaskDocument.model_validate(raw), chosen, list(profiles), retired
     except ValidationError as error:
-        # A misspelt key is also a missing one: the unknown key is what helps.
+        # A misspelt key is also a missing one; the message about the unknown key helps more.
         first = min(error.errors(), key=lambda fault: fault["type"] not in UNKNOWN)
         where = tuple(str(part) for part in first["loc"])
         line = line_of(text, ("profiles", str(chosen), *where), where)
@@ -226,12 +226,12 @@ def _parse(path: Path, text: str, profile: str | None) -> tuple[TaskDocument, st
 
 
 def _drop_retired(raw: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
-    """Take the retired keys out of task.toml; return a sentence about each that was there."""
+    """Remove the retired keys from the data of task.toml; return a sentence for each that was present."""
     found = [(table, key) for table, key in RETIRED if key in raw.get(table, {})]
     for table, key in found:
         del raw[table][key]
     if ("memory", "estimate") in found and "terms" not in raw["memory"]:
-        raw["memory"].clear()  # an estimate needed no terms; without either, nothing is learned
+        raw["memory"].clear()  # an estimate needed no terms; without terms there is no memory model
     return tuple(
         f"{CONFIG_NAME}: [{table}] {key} has no effect any more and is ignored: {RETIRED[table, key]}"
         for table, key in found
@@ -239,7 +239,7 @@ def _drop_retired(raw: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
 
 
 def _check_tables(path: Path, text: str, raw: Mapping[str, Any], profiles: Any) -> None:
-    """Raise TaskError unless all known tables, `profiles`, each profile in it and all that it holds are tables."""
+    """Raise TaskError unless all known tables, `profiles`, each profile and everything in a profile are tables."""
     tables: list[tuple[tuple[str, ...], Any]] = [(("profiles",), profiles)]
     for name in TaskDocument.model_fields.keys() & raw.keys():
         if not isinstance(raw[name], dict):
@@ -247,7 +247,7 @@ def _check_tables(path: Path, text: str, raw: Mapping[str, Any], profiles: Any) 
     while tables:
         keys, value = tables.pop()
         if not isinstance(value, dict):
-            raise TaskError(f"{path}:{line_of(text, keys)}: {'.'.join(keys)}: it should be a table, and is {value!r}")
+            raise TaskError(f"{path}:{line_of(text, keys)}: {'.'.join(keys)}: it should be a table, not {value!r}")
         if len(keys) < 3:
             tables += [((*keys, name), inner) for name, inner in value.items()]
 
@@ -267,7 +267,7 @@ def _space(path: Path, text: str, document: TaskDocument, profile: str | None) -
 
 
 def _baseline(path: Path, source: str, values: Params, space: SearchSpace | None) -> str:
-    """Return the script with the profile's values written in; check it against the space."""
+    """Return the script with the profile's values written into it. Raises TaskError if it is not in the space."""
     try:
         ast.parse(source)
     except SyntaxError as error:
@@ -280,13 +280,13 @@ def _baseline(path: Path, source: str, values: Params, space: SearchSpace | None
         raise TaskError(f"{path}: {error}") from error
     problems = space.validate(own) if space else []
     if problems:
-        raise TaskError(f"{path}: the script's own values do not lie in the space: {problems[0]}")
+        raise TaskError(f"{path}: the script's own values are outside the space: {problems[0]}")
     return source
 
 
 def _content(path: Path) -> bytes:
     if path.stat().st_size > MOST_BYTES:
-        raise TaskError(f"{path} has more than {MOST_BYTES / 2**20:g} MiB; let [data] prepare bring in what is large")
+        raise TaskError(f"{path} is larger than {MOST_BYTES / 2**20:g} MiB; let [data] prepare provide large files")
     return path.read_bytes()
 
 

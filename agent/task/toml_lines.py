@@ -1,4 +1,4 @@
-"""Where things stand in the text of task.toml: tomllib tells neither lines nor where a statement ends."""
+"""Positions of keys in the text of task.toml, since tomllib reports neither lines nor the ends of statements."""
 
 import re
 import tomllib
@@ -15,8 +15,8 @@ _ASSIGNED = re.compile(r"\s*([\w\"'. -]+?)\s*=")
 
 
 def line_of(text: str, *wanted: Keys) -> int:
-    """Return the line that comes nearest to setting one of `wanted`, each a path of keys; it only serves messages."""
-    nearest = (99, 1)  # keys of the path that were not found, line
+    """Return the line that comes nearest to setting one of `wanted`, each a path of keys; for messages only."""
+    nearest = (99, 1)  # (number of keys of the path that were not found, line)
     header: Keys = ()
     for number, line in enumerate(text.splitlines(), start=1):
         table, assigned = _HEADER.match(line), _ASSIGNED.match(line)
@@ -33,9 +33,9 @@ def line_of(text: str, *wanted: Keys) -> int:
 
 
 def hidden_text(data: Any, path: Keys = ()) -> tuple[Keys, str] | None:
-    """Return where TOML data has a key or a text with a character that nobody sees, and its name; None: nowhere.
+    """Return (path, character's name) of the first key or string with an invisible character; None if there is none.
 
-    TOML is text, but its escapes can make any character.
+    It checks the parsed data, because TOML's escapes can produce any character.
     """
     if isinstance(data, str):
         hidden = hidden_in(data)
@@ -51,13 +51,13 @@ def hidden_text(data: Any, path: Keys = ()) -> tuple[Keys, str] | None:
 
 
 def without(text: str, is_left_out: Callable[[Keys], bool]) -> str:
-    """Return valid TOML without some of its keys, to the byte as it was before they were added.
+    """Return valid TOML without some of its keys, identical to the text before they were added.
 
-    Each such key is left out with its value, with the comment lines directly above it and with the blank lines directly
-    above those; so is the header of a table in which nothing else is set. A key within an inline table stays.
+    Each such key is removed with its value, the comment lines directly above it and the blank lines directly above
+    those; so is the header of a table that sets nothing else. A key in an inline table stays.
 
     Args:
-        is_left_out: says of a path of keys, such as ("data", "pool"), whether it is left out.
+        is_left_out: returns whether to remove a path of keys, such as ("data", "pool").
     """
     lines = text.split("\n")
     statements = list(_statements(lines))
@@ -79,10 +79,10 @@ def without(text: str, is_left_out: Callable[[Keys], bool]) -> str:
 
 @dataclass(frozen=True)
 class _Statement:
-    keys: Keys  # the whole path
-    first: int  # its lines, counted from 0
+    keys: Keys  # the full path
+    first: int  # first line, counted from 0
     end: int  # exclusive
-    header: int  # first line of the header that it stands under; -1 above all headers, and for headers
+    header: int  # first line of the header above it; -1 before all headers, and for headers
     is_header: bool = False
 
 

@@ -1,10 +1,10 @@
-"""What is wrong with a value that a user gave, in plain words instead of pydantic's."""
+"""Messages about invalid values in plain words, instead of pydantic's."""
 
 from collections.abc import Mapping
 from typing import Any
 
 UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
-"""Types of faults that are a name nobody knows."""
+"""pydantic's types of errors for an unknown name."""
 _WANTED = {
     "int": "a whole number",
     "float": "a number",
@@ -30,23 +30,23 @@ _MOST_CHARACTERS = 60
 
 
 def first_fault(error: BaseException | None) -> Mapping[str, Any] | None:
-    """Return the first fault that an error of pydantic's names; None if it is another error."""
-    from pydantic import ValidationError  # a tenth of a second, which a command without faults does without
+    """Return the first fault of a pydantic error; None if the error is a different one."""
+    from pydantic import ValidationError  # takes 0.1 s, which a command without faults avoids
 
     return error.errors()[0] if isinstance(error, ValidationError) else None
 
 
 def in_words(fault: Mapping[str, Any]) -> str:
-    """Return what one of pydantic's errors says: `it should be greater than 0, and is -1`."""
+    """Return the message for one of pydantic's faults: `it should be greater than 0, not -1`."""
     kind, context = fault["type"], fault.get("ctx", {})
     if kind in UNKNOWN:
         return "unknown key"
     if kind.startswith("missing"):
         return "it is missing"
     wanted = _BOUNDS[kind].format(**context) if kind in _BOUNDS else _WANTED.get(kind.partition("_")[0])
-    if wanted is None:  # the words of a validator of ours
+    if wanted is None:  # the message of our own validator
         return str(fault["msg"]).removeprefix("Value error, ")
-    return f"it should be {wanted}, and is {_shown(fault['input'])}"
+    return f"it should be {wanted}, not {_shown(fault['input'])}"
 
 
 def _shown(value: object) -> str:

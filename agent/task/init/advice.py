@@ -1,4 +1,4 @@
-"""What `agent init` says of its guesses: each with its reason, and what the user should look at."""
+"""The output of `agent init`: each guess with its reason, and what the user should check."""
 
 import shlex
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from agent.text import counted
 
 @dataclass(frozen=True)
 class Guess:
-    """One thing that was read off the script."""
+    """One value that was inferred from the script."""
 
     about: str
     value: str
@@ -26,10 +26,10 @@ def guesses(reading: Reading) -> Iterator[Guess]:
     name, metric, budget = reading.script.name, reading.metrics[0], reading.budget
     if reading.lifted:
         kinds = {KINDS.get(setting.kind, "values of a settings file") for setting in reading.lifted.settings}
-        why = f"a copy of {name} with its {' and '.join(sorted(kinds))} as constants at its top"
+        why = f"a copy of {name} with its {' and '.join(sorted(kinds))} as constants at the top"
         yield Guess("script", reading.lifted.name, why)
     else:
-        yield Guess("script", name, "edited in trials, and never here")
+        yield Guess("script", name, "trials edit a copy, never this file")
     better = "higher" if metric.goal == "maximise" else "lower"
     how = f"`{metric.line}`" if metric.line else f"`{metric.name}: …` after `---`"
     yield Guess("metric", f"{metric.name}, {better} is better", f"{metric.where} prints {how}")
@@ -37,9 +37,9 @@ def guesses(reading: Reading) -> Iterator[Guess]:
         amount = f"{budget.amount:g} {budget.counts} by the script's own count"
         yield Guess("budget", amount, f"{budget.where}: {budget.said}")
     else:
-        yield Guess("budget", "one run as it is", "no constant or option says how long it trains")
+        yield Guess("budget", "one run, unchanged", "no constant or option says how long it trains")
     source = reading.lifted.settings if reading.lifted else reading.own
-    where = f"{source[0].where} and below" if source else "no number stands where a search could write it"
+    where = f"{source[0].where} and below" if source else "no number is in a place where a search could write it"
     yield Guess("space", f"{reading.n_searched} of {counted(len(source), 'value')}", where)
     for file, why in reading.needs.frozen.items():
         yield Guess("frozen", file, f"{why} needs it")
@@ -50,7 +50,7 @@ def guesses(reading: Reading) -> Iterator[Guess]:
 
 
 def checks(reading: Reading) -> Iterator[str]:
-    """Yield what the user should look at, what would stop a run first."""
+    """Yield what the user should check; what would stop a run comes first."""
     if reading.absent:
         fix = "`uv sync`, or pip install into .venv, then `agent init --force`"
         yield f"{reading.python or 'the python of `agent`'} has no {', '.join(reading.absent)}: {fix}"
@@ -59,14 +59,14 @@ def checks(reading: Reading) -> Iterator[str]:
     if not reading.budget.is_known:
         yield "no training time is set: a trial may win by training longer, up to 4 times the baseline's CPU seconds"
     if not reading.takes_seed:
-        yield "the script does not read TRAIN_SEED: no gain can be confirmed by a run under another seed (see [keep])"
+        yield "the script does not read TRAIN_SEED, so no run under another seed can confirm a gain (see [keep])"
     if reading.lifted:
-        yield f"{reading.script.name} stays as it is, and nothing reads it: after a change of it, `agent init --force`"
+        yield f"{reading.script.name} stays unchanged, and trials do not use it; if you edit it: `agent init --force`"
     elif reading.unsearched and reading.n_searched:
         shown = ", ".join(setting.shown for setting in reading.unsearched)
         yield f"not searched: {shown[:100]}; `agent init --block --force` writes a copy with constants for them"
     elif not reading.n_searched:
-        yield "nothing to search by numbers, so only --mode code-edit works: give it constants NAME = number at its top"
+        yield "no number to search, so only --mode code-edit works: give the script constants NAME = number at its top"
     if reading.needs.uses_gpu:
         here = "--gpus 0 gives trials a GPU" if has_gpu() else "this machine has no NVIDIA driver"
         yield f"{reading.needs.uses_gpu} names cuda: {here}"
@@ -77,15 +77,15 @@ def checks(reading: Reading) -> Iterator[str]:
 
 def _of_needs(needs: Needs) -> Iterator[str]:
     for path, where in needs.missing.items():
-        yield f"{path} ({where}) is not there yet: prepare the data first"
+        yield f"{path} ({where}) does not exist yet: prepare the data first"
     for path, where in needs.too_large.items():
         inside = f"/tmp/{Path(path).name}"
         yield f"{path} ({where}) is too large to be copied into every trial: mount it as {inside}, and read it there"
     for path, where in needs.hidden.items():
-        yield f"{path} ({where}) is another folder inside a trial: mount yours elsewhere, and read it there"
+        yield f"{path} ({where}) is a different folder inside a trial: mount yours elsewhere, and read it there"
     for call, where in needs.network.items():
-        if call != "wandb.init":  # it is switched off by a variable
-            yield f"{where} calls {call}, and trials have no network: what it loads must lie in a mount"
+        if call != "wandb.init":  # an environment variable turns it off
+            yield f"{where} calls {call}, but trials have no network: what it loads must be in a mount"
 
 
 def _of_the_metric(reading: Reading) -> Iterator[str]:
@@ -96,4 +96,4 @@ def _of_the_metric(reading: Reading) -> Iterator[str]:
     others = {told.name: told.line or told.name for told in as_good if told.name != metric.name}
     if others:
         said = shlex.quote(next(iter(others.values())))
-        yield f"the script also prints {', '.join(others)}; to search for another: --metric {said} --force"
+        yield f"the script also prints {', '.join(others)}; to use another metric: --metric {said} --force"

@@ -1,7 +1,7 @@
-"""A copy of a script whose settings stand as constants at its top, so that a search can write them.
+"""A copy of a script with its settings as constants at the top, so that a search can write them.
 
-Nothing else of the text changes: `default=3e-4` becomes `default=LR`, below a line `LR = 3e-4`. The original stays as
-it is.
+The rest of the text stays the same: `default=3e-4` becomes `default=LR`, below a line `LR = 3e-4`. The original file
+is not changed.
 """
 
 import ast
@@ -17,7 +17,7 @@ from agent.task.init.settings_file import LoadCall
 from agent.text import one_line
 
 SEEDS = ("SEED", "RANDOM_SEED", "TRAIN_SEED", "TORCH_SEED", "MANUAL_SEED", "GLOBAL_SEED")
-"""Names of a setting that is the seed of training. Others, such as that of a data split, must stay as they are."""
+"""Names of the setting that is the training seed. Other seeds, such as that of a data split, must not change."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Lifted:
 
     name: str
     text: str
-    settings: tuple[Setting, ...]  # that are constants now
+    settings: tuple[Setting, ...]  # those that are constants now
 
 
 def block_name(script: str) -> str:
@@ -38,15 +38,15 @@ def block_name(script: str) -> str:
 def lift(
     source: Source, settings: Sequence[Setting], load: LoadCall | None, wanted: Callable[[Setting], bool]
 ) -> Lifted:
-    """Return a copy of `source` with constants in the place of the `wanted` ones of its settings.
+    """Return a copy of `source` in which constants replace the `wanted` ones of its settings.
 
-    The seed of training becomes what the harness says, which runs a script under several.
+    The training seed is taken from TRAIN_SEED, so that the script can run under several seeds.
 
     Args:
         source: the script.
-        settings: all that it is set by.
-        load: where it loads the file that some of them are in; what is loaded gets their values.
-        wanted: says which to lift.
+        settings: all of its settings.
+        load: where it loads a settings file, if any; the constants override the loaded values.
+        wanted: returns whether to make a setting a constant.
     """
     seeds = [setting for setting in settings if setting.name in SEEDS and isinstance(setting.value, int)][:1]
     lifted = [setting for setting in settings if wanted(setting)]
@@ -68,13 +68,13 @@ def lift(
 
 
 def _with_names(text: str, settings: Sequence[Setting], load: LoadCall | None) -> str:
-    """Return the text with a name in the place of each literal, and what is loaded passed through `configured`."""
+    """Return the text with each literal replaced by a name, and with the loaded settings passed to `configured`."""
     changes = [(_span(setting.node), setting.name) for setting in settings if setting.node is not None]
     if load is not None:
         start, end = _span(load.node)
         changes += [((start, start), "configured("), ((end, end), ")")]
     lines = text.encode().splitlines(keepends=True)  # ast counts columns in bytes
-    for (start, end), new in sorted(changes, reverse=True):  # from the end, so that earlier places stay right
+    for (start, end), new in sorted(changes, reverse=True):  # from the end, so that earlier positions stay valid
         before, after = lines[start[0] - 1][: start[1]], lines[end[0] - 1][end[1] :]
         lines[start[0] - 1 : end[0]] = [before + new.encode() + after]
     return b"".join(lines).decode()
@@ -87,7 +87,7 @@ def _span(node: ast.expr) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _split(source: Source, text: str) -> tuple[str, str]:
-    """Return what must come first in a file (comments, docstring, __future__ imports), and the rest."""
+    """Return the part that must come first in a file (comments, docstring, __future__ imports), and the rest."""
     last = 0
     for index, node in enumerate(source.tree.body):
         is_docstring = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -1,4 +1,4 @@
-"""What a script needs beside itself: files and folders that it reads, places that it writes to, and the network."""
+"""The dependencies of a script: files and folders that it reads, places that it writes to, and the network."""
 
 import ast
 import posixpath
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from agent.task.init.python_file import Source
 
-MOST_BYTES = 16 * 2**20  # of frozen files: they are committed with every trial
+MOST_BYTES = 16 * 2**20  # of all frozen files together; every trial's commit contains them
 MOST_FILES = 200
 _NO_DATA = {"", ".", "..", "/", "~", "runs", ".git", ".venv", "venv", "__pycache__"}
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc", "/sys", "/run", "/var/run", "/tmp", "/opt")
-_ENVIRONMENTS = {".venv", "venv"}  # what lies in one is an interpreter's, and no data
+_ENVIRONMENTS = {".venv", "venv"}  # their files belong to an interpreter and are not data
 _SECRETS = {".ssh", ".gnupg", ".aws", ".azure", "gcloud", ".docker", ".kube", ".netrc", ".git-credentials"}
 _OURS = ("/task", "/data", "/out", "/in")
 _WRITERS = {"makedirs", "savefig", "to_csv", "to_parquet", "save_pretrained", "SummaryWriter"}
@@ -31,24 +31,24 @@ _OF_OUTPUT = re.compile(
 
 @dataclass
 class Needs:
-    """What was found, each with where it stands in the script or in a file that it imports."""
+    """The dependencies found, each with its place in the script or in a file that the script imports."""
 
     frozen: dict[str, str] = field(default_factory=dict)  # files below the folder
     mounts: dict[str, str] = field(default_factory=dict)  # folders elsewhere, ~ for the home folder
-    missing: dict[str, str] = field(default_factory=dict)  # of `mounts`, those that are not there yet
+    missing: dict[str, str] = field(default_factory=dict)  # those of `mounts` that do not exist yet
     too_large: dict[str, str] = field(default_factory=dict)  # folders and files beside the script
-    hidden: dict[str, str] = field(default_factory=dict)  # absolute paths that mean something else inside
-    written: dict[str, str] = field(default_factory=dict)  # paths that it writes to beside itself
-    network: dict[str, str] = field(default_factory=dict)  # calls that load something from a network
-    uses_gpu: str | None = None  # where it names cuda
+    hidden: dict[str, str] = field(default_factory=dict)  # absolute paths that are different inside a sandbox
+    written: dict[str, str] = field(default_factory=dict)  # paths beside the script that it writes to
+    network: dict[str, str] = field(default_factory=dict)  # calls that load from the network
+    uses_gpu: str | None = None  # where the script names cuda
 
 
 def find_needs(
     folder: Path, script: Source, modules: Iterable[tuple[Source, str]], words: Iterable[tuple[str, str]] = ()
 ) -> Needs:
-    """Return what `script` and the `modules` of its folder need. Nothing is run; what is computed is not seen.
+    """Return the dependencies of `script` and of the `modules` in its folder. Nothing runs; computed paths are missed.
 
-    `words` are paths that it is given otherwise, by arguments or a settings file, each with where.
+    `words` are possible paths from elsewhere (arguments, a settings file), each with its place.
     """
     needs = Needs()
     sources = [script]
@@ -62,7 +62,7 @@ def find_needs(
             if isinstance(node, ast.Call):
                 _find_hub(needs, source, node)
                 _find_outputs(needs, folder, source, node)
-                if source is script:  # modules beside it, as prepare.py, have functions that it never calls
+                if source is script:  # its modules, such as prepare.py, have functions that it never calls
                     _find_network(needs, source, node)
                     _find_writing(needs, source, node, names)
         for text, node in _paths(source.tree, names):
@@ -79,7 +79,7 @@ def find_needs(
 
 
 def _sort(needs: Needs, folder: Path, text: str, where: str) -> None:
-    """Say what a path in the script means for a trial."""
+    """Record what a path in the script means for a trial."""
     clean = posixpath.normpath(text)
     if (
         clean in _NO_DATA
@@ -91,7 +91,7 @@ def _sort(needs: Needs, folder: Path, text: str, where: str) -> None:
         return
     if clean.startswith("~/"):
         if clean.count("/") == 1 and clean.startswith("~/."):
-            return  # ~/.cache as a whole
+            return  # the whole of ~/.cache
         if _there(clean):
             needs.mounts.setdefault(clean, where)
         elif any(word in clean for word in ("cache", "data", "token", "corpus")):
@@ -107,7 +107,7 @@ def _sort(needs: Needs, folder: Path, text: str, where: str) -> None:
 
 
 def _lies_in(path: str, folders: Sequence[str]) -> bool:
-    """Return whether a path is one of the folders or below it; /inputs is not below /in."""
+    """Return whether a path is one of the folders or inside one; /inputs is not inside /in."""
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
@@ -123,7 +123,7 @@ def _freeze(needs: Needs, folder: Path, name: str, where: str) -> None:
 
 
 def _find_writing(needs: Needs, source: Source, node: ast.Call, names: Mapping[str, str]) -> None:
-    """Remember a call that writes to a file or folder, unless that certainly lies elsewhere."""
+    """Record a call that writes to a file or folder, unless that is certainly not beside the script."""
     called = ast.unparse(node.func)
     last = called.rpartition(".")[2]
     on = getattr(node.func, "value", node)  # Path(...).open("w")
@@ -143,7 +143,7 @@ def _find_writing(needs: Needs, source: Source, node: ast.Call, names: Mapping[s
 
 
 def _find_outputs(needs: Needs, folder: Path, source: Source, node: ast.Call) -> None:
-    """Remember an option such as --out-dir whose default is there: what earlier training left, and no trial needs."""
+    """Record an option such as --out-dir whose default exists: output of earlier training, which no trial needs."""
     if getattr(node.func, "attr", None) not in ("add_argument", "option"):
         return
     flags = [flag.value for flag in node.args if isinstance(flag, ast.Constant) and isinstance(flag.value, str)]
@@ -155,7 +155,7 @@ def _find_outputs(needs: Needs, folder: Path, source: Source, node: ast.Call) ->
 
 
 def _find_hub(needs: Needs, source: Source, node: ast.Call) -> None:
-    """Remember a call that looks into the hub's cache, which is mounted if it is there."""
+    """Record a call that reads the Hugging Face cache, which is mounted if it exists."""
     called = ast.unparse(node.func)
     if called.rpartition(".")[2] in _HUB_CALLS:
         needs.network.setdefault(called, source.at(node))
@@ -180,7 +180,7 @@ def _is_cuda(node: ast.AST) -> bool:
 
 
 def _paths_by_name(tree: ast.Module) -> dict[str, str]:
-    """Return the names that a file gives to paths at its top."""
+    """Return the paths that a file assigns to names at module level, by name."""
     names: dict[str, str] = {}
     for node in tree.body:
         match node:
@@ -192,7 +192,7 @@ def _paths_by_name(tree: ast.Module) -> dict[str, str]:
 
 
 def _paths(tree: ast.Module, names: Mapping[str, str]) -> Iterator[tuple[str, ast.expr]]:
-    """Yield what could be a path and can be computed, the largest expression of each."""
+    """Yield each computable expression that could be a path, with the largest expression around it."""
     todo: list[ast.AST] = [tree]
     while todo:
         node = todo.pop()
@@ -204,7 +204,7 @@ def _paths(tree: ast.Module, names: Mapping[str, str]) -> Iterator[tuple[str, as
 
 
 def _path(node: ast.AST, names: Mapping[str, str]) -> str | None:  # noqa: PLR0911 (one return a kind of expression)
-    """Return the path that an expression spells, with ~ for the home folder; None if it cannot be read off."""
+    """Return the path that an expression spells, with ~ for the home folder; None if it cannot be determined."""
     match node:
         case ast.Constant(value=str(text)):
             return text
@@ -233,7 +233,7 @@ def _joined(parts: list[str | None]) -> str | None:
 
 
 def _there(path: str) -> bool:
-    """Return whether that is a file or folder that we may see: no socket, no device, no word too long for a name."""
+    """Return whether a path is a readable file or folder; not a socket, a device or a word too long for a name."""
     found = Path(path).expanduser()
     try:
         return found.is_file() or found.is_dir()
@@ -242,7 +242,7 @@ def _there(path: str) -> bool:
 
 
 def _drop_inner(needs: Needs) -> None:
-    """Leave out mounts that lie in another one."""
+    """Remove mounts that are inside another one."""
     for path in [*needs.mounts]:
         if any(path.startswith(f"{other}/") for other in needs.mounts):
             del needs.mounts[path]

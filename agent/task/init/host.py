@@ -1,4 +1,4 @@
-"""What this machine has for a script: memory, processors, and the interpreter of its folder."""
+"""What this machine offers a script: memory, processors, and the interpreter of the script's folder."""
 
 import os
 import re
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEMORY_SHARE = 0.75
-"""Of the machine's memory: the rest is for the system, the host's own process and the page cache."""
+"""Share of the machine's memory for trials; the rest is for the system, the agent and the page cache."""
 _ASK = "import importlib.util as u, sys; print(*[name for name in sys.argv[1:] if u.find_spec(name) is None])"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What trials may use here."""
+    """The resources that trials may use on this machine."""
 
-    memory_gb: float  # a share of what there is, GiB
+    memory_gb: float  # a share of the machine's memory, GiB
     total_gb: float
     cpus: int
 
@@ -38,9 +38,9 @@ def interpreter_of(folder: Path) -> str | None:
 
 
 def missing_modules(folder: Path, python: str | None, names: Iterable[str]) -> list[str]:
-    """Return which top-level modules the interpreter that trials would run in cannot find. Imports none of them.
+    """Return the top-level modules that the trials' interpreter lacks. Imports none of them.
 
-    That of the folder is as strange to us as the script, and is not run: what is installed for it tells.
+    An interpreter in the folder is as untrusted as the script and is not run: its installed files are listed instead.
     """
     wanted = sorted(set(names) - sys.stdlib_module_names)
     if not wanted:
@@ -53,7 +53,7 @@ def missing_modules(folder: Path, python: str | None, names: Iterable[str]) -> l
 
 
 def _installed(environment: Path) -> set[str] | None:
-    """Return the top-level modules in a virtual environment; None if it has no place for them, or another one too."""
+    """Return the top-level modules in a virtual environment; None if they are unknown, as some may be elsewhere."""
     sites = list(environment.glob("lib*/python3*/site-packages"))
     settings = environment / "pyvenv.cfg"
     said = settings.read_bytes() if settings.is_file() else b""
@@ -69,7 +69,7 @@ def _installed(environment: Path) -> set[str] | None:
 
 
 def _leads_elsewhere(file: Path) -> bool:
-    """Return whether a .pth file names a folder, as one of a package that is being edited does."""
+    """Return whether a .pth file names a folder, as that of an editable install does."""
     lines = file.read_text(errors="replace").split("\n") if file.is_file() else []
     return "editable" in file.name or any(line.strip() and not line.startswith(("#", "import")) for line in lines)
 
@@ -80,11 +80,11 @@ def has_gpu() -> bool:
 
 
 def _of_group() -> list[int]:
-    """Return the limit of the control group that this process is in, if it has one."""
+    """Return the memory limit of this process's control group, if it has one."""
     limits = []
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             limits.append(int((Path("/sys/fs/cgroup") / name).read_text()))
-        except (OSError, ValueError):  # not there, or `max`
+        except (OSError, ValueError):  # missing, or `max`
             continue
     return limits

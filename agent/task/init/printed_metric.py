@@ -1,4 +1,4 @@
-"""Which metric a script prints, read from its print statements: its name, its direction, and where it stands."""
+"""The metric that a script prints, inferred from its print calls: name, direction and place."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ _PRINTERS = re.compile(
     r"print|(\w+\.)*(log|logger|logging)\.(info|warning)|(sys\.std(out|err)|tqdm)\.write|(click\.)?echo"
 )
 _VALUE = "\0"
-_MOST_CHARACTERS = 200  # before a number, in which its name is looked for
+_MOST_CHARACTERS = 200  # before a number, searched for its name
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Told:
 
     name: str
     goal: Literal["minimise", "maximise"]
-    line: str | None  # text with {} where the number stands; None: `name: number` after the last `---`
+    line: str | None  # text with {} for the number; None: `name: number` after the last `---`
     where: str
-    of_training: bool = False  # nothing says that it is about data which was not trained on
+    of_training: bool = False  # nothing indicates held-out data
 
     @property
     def rank(self) -> tuple[bool, bool]:
-        """The better guess is the greater: held-out numbers first, then those of a summary after `---`."""
+        """The sort key of a guess, greater is better: held-out numbers, then those of a summary after `---`."""
         return not self.of_training, self.line is None
 
     @property
     def rank_beside(self) -> tuple[bool, bool]:
-        """The same among numbers of one line, or of one summary: losses first, and the test split last."""
+        """The sort key among numbers of one line or one summary: losses first, the test split last."""
         return self.goal == "minimise", re.match("test", self.name, re.IGNORECASE) is None
 
 
@@ -54,7 +54,7 @@ def told_by_user(text: str) -> Told:
         UsageError: it has several {}.
     """
     if text.count("{}") > 1:
-        raise UsageError(f"--metric {text!r}: one {{}} stands for the number that counts; let the text end behind it")
+        raise UsageError(f"--metric {text!r}: write one {{}}, for the number that counts, and end the text after it")
     if "{}" not in text:
         return Told(text, goal_of(text), None, "--metric")
     found = _METRIC.search(text.partition("{}")[0])
@@ -63,14 +63,14 @@ def told_by_user(text: str) -> Told:
 
 
 def goal_of(name: str) -> Literal["minimise", "maximise"]:
-    """Return the direction that a metric of that name has."""
+    """Return the direction of the metric with this name."""
     last = re.split(r"[^a-z0-9]+", name.lower())
     return "maximise" if any(re.fullmatch(_GAINS, word) for word in last) else "minimise"
 
 
 def find_metric(source: Source) -> list[Told]:
-    """Return the metrics that a script prints, the likeliest first; of equals, the line printed last."""
-    found: list[tuple[int, Told]] = []  # each with the number of its line; all lines of a summary count as one
+    """Return the metrics that a script prints, most likely first; of equals, the last printed line first."""
+    found: list[tuple[int, Told]] = []  # each with its line number; all lines of a summary count as one
     in_summary = False
     for node in sorted(_prints(source.tree), key=lambda call: (call.lineno, call.col_offset)):
         for line in _text(node).split("\n"):
@@ -79,7 +79,7 @@ def find_metric(source: Source) -> list[Told]:
             for told in _metrics(line, source.at(node), in_summary=in_summary):
                 found.append((0 if told.line is None else n_before, told))
     names = [told.name for _, told in found if told.line is None]
-    twice = {name for name in names if names.count(name) > 1}  # the printed score wants exactly one such line
+    twice = {name for name in names if names.count(name) > 1}  # a printed score needs exactly one such line
     single = [(at, told) for at, told in found if told.line is not None or told.name not in twice]
     single.sort(key=lambda one: (one[1].rank, one[0], one[1].rank_beside))
     return [told for _, told in reversed(single)]
@@ -113,7 +113,7 @@ def _prints(tree: ast.Module) -> Iterator[ast.Call]:
 
 
 def _text(call: ast.Call) -> str:
-    """Return what a call prints, each value as one `_VALUE`."""
+    """Return the text that a call prints, with `_VALUE` for each value."""
     return " ".join(_pieces(argument) for argument in call.args).replace("\r", "")
 
 

@@ -1,4 +1,4 @@
-"""Python files of a folder as text and syntax tree: read, never run."""
+"""Python files of a folder, as text and syntax tree; they are read and never run."""
 
 import ast
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from agent.errors import UsageError
 class Source:
     """One Python file."""
 
-    name: str  # below the folder, with slashes
+    name: str  # path relative to the folder, with slashes
     text: str
     tree: ast.Module
 
     def at(self, node: ast.AST) -> str:
-        """Return where an expression or a statement stands, as `train.py:12`."""
+        """Return the place of an expression or a statement, as `train.py:12`."""
         return f"{self.name}:{getattr(node, 'lineno', 1)}"
 
 
@@ -25,11 +25,11 @@ def read_source(folder: Path, name: str) -> Source:
     """Return a file of `folder`.
 
     Raises:
-        UsageError: it is missing, is no UTF-8 text or does not parse; the message has the line.
+        UsageError: it is missing, is not UTF-8 text or does not parse; the message has the line.
     """
     path = folder / name
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is no plain file; name the script with --script FILE")
+        raise UsageError(f"{path} is not a plain file; name the script with --script FILE")
     try:
         text = path.read_bytes().decode()
         return Source(name, text, ast.parse(text))
@@ -45,7 +45,7 @@ def read_source(folder: Path, name: str) -> Source:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether there is a plain file that we may see. A word of a script can be too long for a name."""
+    """Return whether a path is an accessible plain file; not if it is a word too long for a file name."""
     try:
         return path.is_file()
     except OSError:
@@ -53,9 +53,9 @@ def is_file(path: Path) -> bool:
 
 
 def local_modules(folder: Path, script: Source) -> Iterator[tuple[Source, str]]:
-    """Yield the files of `folder` that `script` imports, directly or through others, each with where that is said.
+    """Yield the files of `folder` that `script` imports, directly or indirectly, each with the place of the import.
 
-    As Python does it, names are looked up beside the script. Packages bring their `__init__.py`.
+    As in Python, names are looked up beside the script. Packages include their `__init__.py`.
     """
     beside = Path(script.name).parent
     seen, todo = {script.name}, [script]

@@ -1,4 +1,4 @@
-"""All that can be read off a folder with a training script, gathered in one place."""
+"""All that can be inferred from a folder with a training script, in one record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,29 +18,29 @@ from agent.task.init.suggest_space import is_searched, proposed_space
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user says instead of having it guessed."""
+    """The user's choices, which replace guesses."""
 
     script: str | None = None
     metric: str | None = None  # NAME, or the printed text with {} in it
-    arguments: tuple[str, ...] = ()  # what the script is called with
-    block: bool | None = None  # whether to write a copy with constants; None: where the script has none
+    arguments: tuple[str, ...] = ()  # the script's command-line arguments
+    block: bool | None = None  # whether to write a copy with constants; None: if the script has none
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a script is, needs and prints, as far as its text says."""
+    """What a script is, needs and prints, as inferred from its text."""
 
     folder: Path
     script: Source
     arguments: tuple[str, ...]
-    metrics: tuple[Told, ...]  # the likeliest first; at least one
+    metrics: tuple[Told, ...]  # most likely first; at least one
     budget: BudgetGuess
     needs: Needs
     own: tuple[Setting, ...]  # its constants
-    others: tuple[Setting, ...]  # what else it is set by
-    lifted: Lifted | None  # the copy with constants for them, if there is to be one
-    libraries: frozenset[str]  # that it imports, directly or through its own modules
-    absent: tuple[str, ...]  # of them, those that the interpreter does not have
+    others: tuple[Setting, ...]  # its other settings
+    lifted: Lifted | None  # the copy with constants for `others`; None: no copy is needed
+    libraries: frozenset[str]  # imported directly or through its own modules
+    absent: tuple[str, ...]  # those of `libraries` that the interpreter lacks
     python: str | None  # the interpreter of the folder, relative to it
     machine: Machine
 
@@ -51,22 +51,22 @@ class Reading:
 
     @property
     def space(self) -> str:
-        """The table [space] for it."""
+        """The table [space] of the edited file."""
         return proposed_space(self.edited[1], self._choices)
 
     @property
     def n_searched(self) -> int:
-        """How many names the space has."""
+        """Number of names in the space."""
         return sum(line[0] not in "[#" for line in self.space.splitlines() if line)
 
     @property
     def takes_seed(self) -> bool:
-        """Whether training follows TRAIN_SEED, so that a fresh run says something new."""
+        """Whether the script reads TRAIN_SEED, so that a repeat is informative."""
         return "TRAIN_SEED" in self.edited[1]
 
     @property
     def unsearched(self) -> tuple[Setting, ...]:
-        """Settings that a search would take, and that stand where it cannot write."""
+        """Settings that a search could use but that are where it cannot write."""
         return () if self.lifted else tuple(setting for setting in self.others if is_worth_lifting(setting))
 
     @property
@@ -75,7 +75,7 @@ class Reading:
 
 
 def read(folder: Path, wishes: Wishes, machine: Machine) -> Reading:
-    """Return what can be read off `folder`. Nothing of it is run.
+    """Return the report on `folder`, without running anything in it.
 
     Raises:
         UsageError: there is no script, or it prints no metric; the message says what to do.
@@ -87,7 +87,7 @@ def read(folder: Path, wishes: Wishes, machine: Machine) -> Reading:
         metrics += find_metric(module)
     if not metrics:
         raise UsageError(
-            f"{folder / script.name} prints no validation metric that could be recognised; let it end with "
+            f"{folder / script.name} prints no recognisable validation metric; let it end with "
             "print('---') and print(f'val_loss: {val_loss:.6f}'), or name the printed text: --metric 'val loss {}'"
         )
     own = constants(script)
@@ -118,14 +118,14 @@ def read(folder: Path, wishes: Wishes, machine: Machine) -> Reading:
 
 
 def is_worth_lifting(setting: Setting) -> bool:
-    """Return whether a search would have a range for a setting."""
+    """Return whether the proposed space would have a range for a setting."""
     return is_searched(setting.name, setting.value, setting.choices)
 
 
 def _lifted(
     script: Source, own: list[Setting], loaded: tuple[LoadCall, list[Setting]] | None, wishes: Wishes
 ) -> tuple[list[Setting], Lifted | None]:
-    """Return what the script is set by beside its constants, and a copy with constants for it, if one is to be made."""
+    """Return the script's settings besides constants, and a copy with constants for them, or None if not needed."""
     if is_block(script.text):
         return [], None
     found = settings(script)

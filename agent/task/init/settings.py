@@ -1,6 +1,6 @@
-"""Numbers that decide how a script trains, wherever it keeps them: constants, arguments, dataclasses, dicts, variables.
+"""The settings of a script, wherever it keeps them: constants, arguments, dataclasses, dicts, variables.
 
-One of them may be the budget. Each is a literal in the text, so that it can be lifted out of it: see
+One of them may be the budget. Each is a literal in the text, so that a constant can replace it: see
 agent.task.init.constants_block.
 """
 
@@ -22,7 +22,7 @@ KINDS = {
     "dict": "entries of a dict",
     "variable": "variables",
 }
-"""Where numbers may stand besides constants, in words."""
+"""Kinds of settings besides constants, in words."""
 _CONFIG_DICT = re.compile(r"conf|cfg|param|setting|option|args|default|hyper", re.IGNORECASE)
 _NO_NAME = re.compile(r"[^A-Z0-9]+")
 _MANY = r"^(MAX_|NUM_|N_|TOTAL_|TRAIN_|TRAINING_)*"
@@ -37,27 +37,27 @@ _EPOCHS = re.compile(rf"{_MANY}EPOCHS?$")
 
 @dataclass(frozen=True)
 class Setting:
-    """A number or a word that a script is set by."""
+    """A number or a string that controls a script."""
 
     name: str  # as a constant: LEARNING_RATE
     value: Value
     kind: str  # one of KINDS, or `constant`
-    shown: str  # as the script has it: --learning-rate, Config.lr
+    shown: str  # as in the script: --learning-rate, Config.lr
     where: str  # train.py:12
     node: ast.expr | None = None  # the literal; None: not in a Python file
-    choices: tuple[str, ...] = ()  # the other words that it may be, if the script says so
-    longer: str = ""  # another name, for when the first is taken
+    choices: tuple[str, ...] = ()  # the other possible words, if the script lists them
+    longer: str = ""  # a longer name, used if the first is taken
 
 
 @dataclass(frozen=True)
 class BudgetGuess:
-    """What one training run may use, in the words of task.toml."""
+    """The training budget of one run, in the terms of task.toml."""
 
     unit: str
     amount: float
-    said: str  # how the script says it, `TIME_BUDGET = 300`; empty if it does not
+    said: str  # as in the script, `TIME_BUDGET = 300`; empty if it has none
     where: str
-    counts: str = ""  # what, in the script's words
+    counts: str = ""  # what it counts, in the script's words
 
     @property
     def is_known(self) -> bool:
@@ -65,18 +65,18 @@ class BudgetGuess:
 
 
 UNKNOWN = BudgetGuess("work", 1, "", "")
-"""The script as it is: it trains as long as it does."""
+"""One run of the unchanged script, whose duration is unknown."""
 
 
 def settings(source: Source) -> list[Setting]:
-    """Return what a script is set by, beside its constants in capitals, in the order in which it stands there."""
+    """Return a script's settings, without its upper-case constants, in the order of the text."""
     found = [*_arguments(source), *_fields(source), *_entries(source), *_variables(source)]
     found.sort(key=lambda setting: (setting.node.lineno, setting.node.col_offset) if setting.node else (0, 0))
     return named_apart(found, source)
 
 
 def constants(source: Source) -> list[Setting]:
-    """Return the constants in capitals at the top of a file that are numbers or strings."""
+    """Return the upper-case module-level constants of a file that are numbers or strings."""
     lines = {
         target.id: source.at(node)
         for node in source.tree.body
@@ -89,7 +89,7 @@ def constants(source: Source) -> list[Setting]:
 
 
 def constant_name(text: str) -> str:
-    """Return a name in capitals for what a script calls `--learning-rate` or `n_layer`."""
+    """Return an upper-case constant name for a name such as `--learning-rate` or `n_layer`."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
     name = _NO_NAME.sub("_", spaced.upper()).strip("_")
     return f"N{name}" if name[:1].isdigit() else name
@@ -196,7 +196,7 @@ def _variables(source: Source) -> Iterator[Setting]:
 
 
 def _setting(source: Source, kind: str, name: str, shown: str, node: ast.expr) -> Setting | None:
-    """Return the setting whose value `node` spells, or None if it is no plain number or string."""
+    """Return the setting whose value is `node`, or None if it is not a plain number or string."""
     with suppress(EditError):
         value = literal_value(name, node)
         return Setting(name, value, kind, shown, source.at(node), node, longer=constant_name(shown)) if name else None
@@ -209,9 +209,9 @@ def _words(node: ast.expr | None) -> tuple[str, ...]:
 
 
 def named_apart(found: list[Setting], source: Source) -> list[Setting]:
-    """Return the settings with a name each that nothing else in the script has, the longer one if need be.
+    """Return the settings, each with a name that is unique in the script; the longer name is used if necessary.
 
-    Those for which there is none are left out.
+    Settings without a unique name are omitted.
     """
     nodes = list(ast.walk(source.tree))
     taken = {node.id for node in nodes if isinstance(node, ast.Name)}

@@ -1,4 +1,4 @@
-"""The YAML, JSON or TOML file that a script takes its settings from: its numbers, and where the script loads it."""
+"""The YAML, JSON or TOML file with a script's settings: its values, and where the script loads it."""
 
 import ast
 import json
@@ -28,8 +28,8 @@ _LOADERS = {
     *("json.load", "json.loads", "tomllib.load", "tomllib.loads", "tomli.load", "toml.load", "safe_load", "full_load"),
 }
 
-_MOST_BYTES = 1 << 18  # of a settings file; larger ones are data
-_MOST_ENTRIES = 100_000  # more than so many bytes can hold
+_MOST_BYTES = 1 << 18  # of a settings file; larger files are data
+_MOST_ENTRIES = 100_000  # more than a file of _MOST_BYTES can contain without merge keys
 _POWER_OF_TEN = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
@@ -38,15 +38,15 @@ class LoadCall:
     """Where a script loads its settings."""
 
     node: ast.Call
-    file: str  # that it loads
-    keys: Mapping[str, tuple[str, ...]]  # of a setting, by what is shown of it
-    words: tuple[str, ...]  # in the file, that are no numbers: names of data, for instance
+    file: str  # the file that it loads
+    keys: Mapping[str, tuple[str, ...]]  # path of keys of each setting, by the setting's `shown`
+    words: tuple[str, ...]  # strings in the file, e.g. names of data
 
     def function(self, settings: Sequence[Setting]) -> list[str]:
-        """Return the lines of the function that puts the constants into what was loaded."""
+        """Return the lines of a function that overrides the loaded settings by the constants."""
         lines = [
             "def configured(config):",
-            f"    # What was loaded from {one_line(Path(self.file).name)}, with the constants above in it.",
+            f"    # Overrides the settings loaded from {one_line(Path(self.file).name)} by the constants above.",
         ]
         for setting in settings:
             if setting.shown in self.keys:
@@ -56,12 +56,12 @@ class LoadCall:
 
 
 def find_load(folder: Path, source: Source, arguments: Sequence[str]) -> tuple[LoadCall, list[Setting]] | None:
-    """Return where a script loads its settings, and which they are; None if it does not.
+    """Return where a script loads its settings, and the settings; None if it loads none.
 
     Args:
-        folder: of the script and the file.
+        folder: the folder of the script and the file.
         source: the script.
-        arguments: what it is called with, which may name the file.
+        arguments: the script's command-line arguments, which may name the file.
 
     Raises:
         UsageError: the file cannot be read.
@@ -90,7 +90,7 @@ def find_load(folder: Path, source: Source, arguments: Sequence[str]) -> tuple[L
 
 
 def _files(folder: Path, source: Source, arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the settings files that a script names, those of the command line first, each with where."""
+    """Return the settings files that a script names, each with its place; those of the command line first."""
     named = [(word, "--args") for word in arguments]
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -120,7 +120,7 @@ def _read(path: Path) -> Any:
 
 
 def _yaml(text: str) -> Any:
-    """Return what a YAML text says. Raises ValueError if it says nothing, or far more than is written in it."""
+    """Return the data of a YAML text. Raises ValueError if it is invalid, or if merge keys expand it too far."""
     import yaml
 
     loader = yaml.SafeLoader(text)
@@ -129,7 +129,7 @@ def _yaml(text: str) -> Any:
         if node is None:
             return None
         if _n_entries(node) > _MOST_ENTRIES:
-            raise ValueError(f"its merge keys, <<, make more than {_MOST_ENTRIES} entries of it; write them out")
+            raise ValueError(f"its merge keys, <<, expand to more than {_MOST_ENTRIES} entries; write fewer of them")
         return loader.construct_document(node)
     except yaml.YAMLError as fault:
         raise ValueError(" ".join(str(fault).split())) from None
@@ -138,15 +138,15 @@ def _yaml(text: str) -> Any:
 
 
 def _n_entries(root: Any) -> int:
-    """Return how many entries the mappings of a YAML document have, with what merge keys bring into each.
+    """Return how many entries the mappings of a YAML document have after its merge keys are expanded.
 
-    PyYAML copies them one by one: twenty lines that each merge the one above twice are a million.
+    PyYAML copies merged entries one by one: twenty lines that each merge the line above twice make a million.
     """
     known: dict[int, int] = {}  # by node
 
     def of(node: Any) -> int:
         if id(node) not in known:
-            known[id(node)] = 0  # while it is counted: it may merge itself
+            known[id(node)] = 0  # while it is being counted, as it may merge itself
             known[id(node)] = sum(brought_by(key, value) for key, value in node.value)
         return known[id(node)]
 
@@ -156,7 +156,7 @@ def _n_entries(root: Any) -> int:
         merged = value.value if value.id == "sequence" else [value]
         return sum(of(node) for node in merged if node.id == "mapping")
 
-    left, total = [root], 0  # in the order of the text: what is merged has been counted before
+    left, total = [root], 0  # in the order of the text, so that merged nodes are counted first
     seen: set[int] = set()
     while left:
         node = left.pop()
@@ -172,9 +172,9 @@ def _n_entries(root: Any) -> int:
 
 
 def _leaves(value: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], Value]]:
-    """Yield the numbers and words of nested dicts, each with its keys; of a dict that stands in many places, once.
+    """Yield the numbers and strings of nested dicts, each with its path of keys; a repeated dict counts once.
 
-    A YAML alias is the same dict again, even within itself.
+    A YAML alias repeats the same dict, even inside itself.
     """
     if isinstance(value, dict):
         if id(value) in seen:
@@ -186,7 +186,7 @@ def _leaves(value: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple
     elif isinstance(value, int | float) and not isinstance(value, bool) and path:
         yield path, value
     elif isinstance(value, str) and _POWER_OF_TEN.fullmatch(value) and path:
-        yield path, float(value)  # YAML 1.1 reads 3e-4 as a word, and scripts make a number of it
+        yield path, float(value)  # YAML 1.1 reads 3e-4 as a string, which scripts convert to a number
     elif isinstance(value, str):
         yield path, value
     elif isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A first search space for a script: its ALL_CAPS constants with ranges guessed around their values, ready to edit."""
+"""A first search space for a script: its upper-case constants with guessed ranges around their values."""
 
 import json
 import math
@@ -12,23 +12,23 @@ NEVER = re.compile(
     r"(^|_)(SEED|PORT|VERSION|EPOCHS?|STEPS?|ITERS?|ITERATIONS|EVAL|LOG|SAVE|INTERVAL|EVERY|WORKERS|THREADS|PATH|DIR|NAME"
     r"|DEVICE|RANK|BUDGET|SECONDS|MINUTES)$|VOCAB|^(EVAL|VAL|TEST|PRINT|SAVE)_"
 )
-"""Names that decide no quality, or the budget itself: they are shown, and left out."""
+"""Names that do not affect quality, or that set the budget: they appear only as comments."""
 SIZES = re.compile(r"BATCH|DIM|SIZE|WIDTH|HEADS?|CHANNELS|EMBD|HIDDEN|CHUNK")
 SHARES = re.compile(r"RATIO|FRAC|SHARE|DROPOUT|PROB|MIX|MOMENTUM|BETA|DECAY|SMOOTH|ALPHA|GAMMA")
-FACTOR = 4  # of a size or a count, each way: two powers of two
-RATE_FACTOR = 10  # of a rate, each way
-LOG_FROM = 100  # whole numbers from here on are searched by their logarithm
-A_POWER_FROM = 8  # smaller powers of two are as likely just small numbers
+FACTOR = 4  # of a size or a count, in each direction: two powers of two
+RATE_FACTOR = 10  # of a rate, in each direction
+LOG_FROM = 100  # whole numbers from here on are searched on a log scale
+A_POWER_FROM = 8  # smaller powers of two may just be small numbers
 
 
 def proposed_space(source: str, choices: Mapping[str, tuple[str, ...]] | None = None) -> str:
-    """Return a [space] table in TOML, one line a constant; what cannot be guessed is a comment.
+    """Return a [space] table in TOML, one line per constant; constants without a guess are comments.
 
-    Every value of the script lies in its range, so that the table stands as it is.
+    Every value of the script is inside its range, so that the table is valid unchanged.
 
     Args:
         source: the script.
-        choices: words that a constant may be, by name, its own among them.
+        choices: the possible words of a constant, by name, including its current value.
 
     Raises:
         EditError: the script does not parse.
@@ -53,20 +53,20 @@ def _lines(name: str, value: Value, choices: tuple[str, ...]) -> Iterator[str]:
         alone = f"choices = [{json.dumps(value, ensure_ascii=False)}]"
         yield f'# {name} = {{ type = "categorical", {alone} }}  # list the others, and remove the first #'
     elif not math.isfinite(value) or NEVER.search(name):
-        yield f"# {name} = {value!r}  # left out: it looks like no matter of quality"
+        yield f"# {name} = {value!r}  # left out: it seems not to affect quality"
     else:
         yield f"{name} = {{ {_kind(name, value)} }}"
 
 
 def _kind(name: str, value: int | float) -> str:
-    """Return the keys of a parameter whose range holds `value`."""
+    """Return the keys of a parameter whose range contains `value`."""
     if isinstance(value, int):
         return _whole(name, value)
     if value == 0:
         return _range("float", 0.0, 0.5 if SHARES.search(name) else 1.0)
     if value < 0:
         return _range("float", _rounded(2 * value), 0.0)
-    if SHARES.search(name) and 0.8 <= value < 1:  # such as a momentum: what matters is the distance from 1
+    if SHARES.search(name) and 0.8 <= value < 1:  # such as a momentum: the distance from 1 matters
         distance = 1 - value
         return _range("float", *(_near_one(distance * share) for share in (FACTOR, 1 / FACTOR)))
     if SHARES.search(name) and 0.02 <= value <= 1:
@@ -90,10 +90,10 @@ def _range(kind: str, low: float, high: float, *, log: bool = False) -> str:
 
 
 def _near_one(distance: float) -> float:
-    """Return 1 less a distance of three digits: .9875, and .9999999975, which six digits would take for 1."""
+    """Return 1 minus a distance of three digits, e.g. .9875, or .9999999975, which six digits would round to 1."""
     return round(1 - distance, 2 - math.floor(math.log10(distance)))
 
 
 def _rounded(number: float, digits: int = 1) -> float:
-    """Return a bound that people would write; the ranges are wide enough for it."""
+    """Return a bound with few digits, as people write it; the ranges are wide enough for the rounding."""
     return float(f"{number:.{digits}g}")

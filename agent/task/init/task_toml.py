@@ -1,4 +1,4 @@
-"""The files that `agent init` writes: a task.toml with a comment for each guess, and a lifted script."""
+"""The files that `agent init` writes: a task.toml with a comment for each guess, and a copy of the script if needed."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from agent.task.init.script_report import Reading
 from agent.task.init.settings import BudgetGuess
 from agent.task.task import CONFIG_NAME, Task
 
-_WALL_FACTOR, _WALL_EXTRA, _WALL_UNKNOWN = 2, 300, 3600  # seconds: compiling, loading and evaluating come on top
+_WALL_FACTOR, _WALL_EXTRA, _WALL_UNKNOWN = 2, 300, 3600  # seconds; extra time for compiling, loading and evaluating
 _WORK_IN = "/tmp/work"
 
 
@@ -29,7 +29,7 @@ def document(reading: Reading) -> str:
         metric=_text(metric.name),
         metric_where=_one_line(f"{metric.where} prints it"),
         goal=_text(metric.goal),
-        line=f"line = {_text(metric.line)}  # the last number that stands at {{}} in the log" if metric.line else "",
+        line=f"line = {_text(metric.line)}  # the last number at {{}} in the log" if metric.line else "",
         environment=_environment(needs, reading.python, reading.libraries),
         budget=_budget(reading.budget),
         wall_seconds=_number(_wall(reading.budget)),
@@ -45,7 +45,7 @@ def document(reading: Reading) -> str:
 
 
 def files_of(reading: Reading) -> dict[str, str]:
-    """Return the files to write into the folder, by name, task.toml last.
+    """Return the content of the files to write into the folder, by name; task.toml is last.
 
     Raises:
         UsageError: `agent run` would refuse the task; the message says why.
@@ -57,19 +57,19 @@ def files_of(reading: Reading) -> dict[str, str]:
 
 
 def write(folder: Path, files: Mapping[str, str], *, force: bool) -> None:
-    """Write the files, each whole or not at all.
+    """Write the files, each in one step.
 
     Raises:
-        UsageError: one is there already, and no `force`; then nothing is written. Or it cannot be written.
+        UsageError: a file exists already and `force` is False, in which case nothing is written; or writing fails.
     """
     there = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
     if there and not force:
-        raise UsageError(f"{folder / there[-1]} is there already, and nothing was written; --force replaces it")
+        raise UsageError(f"{folder / there[-1]} exists already, so nothing was written; --force replaces it")
     for name, text in files.items():
         path = folder / name
         growing = path.with_name(f".{path.name}.new")
         try:
-            growing.unlink(missing_ok=True)  # a link that came with the folder would lead out of it
+            growing.unlink(missing_ok=True)  # do not follow a link that came with the folder
             with growing.open("xb") as file:
                 file.write(text.encode())
             growing.replace(path)
@@ -78,7 +78,7 @@ def write(folder: Path, files: Mapping[str, str], *, force: bool) -> None:
 
 
 def task_name(folder: str) -> str:
-    """Return the name of a task in a folder of that name: small letters, digits and dashes."""
+    """Return a task's name for the name of its folder: lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:40].rstrip("-") or "task"
 
 
@@ -89,7 +89,7 @@ def _check(reading: Reading, files: Mapping[str, str]) -> None:
         content = {name: (folder / name).read_bytes() for name in wanted}
         Task(folder, content | {name: text.encode() for name, text in files.items()})
     except TaskError as fault:
-        raise UsageError(f"{fault}; nothing was written: docs/tasks.md says how to write it by hand") from None
+        raise UsageError(f"{fault}; nothing was written; docs/tasks.md says how to write task.toml by hand") from None
     except UnicodeEncodeError:
         raise UsageError(f"{folder}: the name of a file that the script needs is not UTF-8 text; rename it") from None
     except OSError as fault:
@@ -102,7 +102,7 @@ def _command(script: str, arguments: Sequence[str], needs: Needs) -> str:
         return _list(command)
     where = _one_line(next(iter(needs.written.values())))
     in_copy = f'cp -r /task {_WORK_IN} && chmod -R u+w {_WORK_IN} && cd {_WORK_IN} && exec "$0" "$@"'
-    note = f"  # {where} writes beside itself, and /task is read-only: so it runs in a copy, which is thrown away"
+    note = f"  # {where} writes beside itself, but /task is read-only: so it runs in a copy, which is deleted"
     return _list(["sh", "-c", in_copy, *command]) + note
 
 
@@ -110,16 +110,14 @@ def _frozen(needs: Needs) -> str:
     if not needs.frozen:
         return "# frozen = []  # files that the script needs and that no trial may edit"
     lines = [f"    {_text(name)},  # {_one_line(where)}" for name, where in needs.frozen.items()]
-    return "\n".join(["frozen = [  # what the script needs, and no trial may edit", *lines, "]"])
+    return "\n".join(["frozen = [  # files that the script needs and that no trial may edit", *lines, "]"])
 
 
 def _environment(needs: Needs, python: str | None, offline: Iterable[str]) -> str:
     lines = ["[environment]"]
     lines.append(f"python = {_text(python)}" if python else '# python = ".venv/bin/python"  # now: the one of `agent`')
     if needs.mounts:
-        lines.append(
-            "mounts = [  # folders that the script may read, and nothing else of this machine; ~ is /tmp inside"
-        )
+        lines.append("mounts = [  # the only folders of this machine that the script may read; ~ is /tmp inside")
         for path, where in needs.mounts.items():
             inside = f"/tmp{path[1:]}" if path.startswith("~/") else path
             lines.append(f"    {{ source = {_text(path)}, target = {_text(inside)} }},  # {_one_line(where)}")
@@ -168,7 +166,7 @@ def _list(words: Sequence[str]) -> str:
 
 
 def _text(value: str) -> str:
-    """Return a TOML string: JSON's is one, but for characters beyond ASCII, which stay as they are."""
+    """Return a TOML string: a JSON string in which non-ASCII characters are not escaped."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -174,7 +174,7 @@ def test_a_run_gets_a_name_by_itself_in_any_mode(agent: Agent, tmp_path: Path) -
         (["run", "--task", str(BIGRAM), "--name", "../x"], "--name '../x'"),
         (["run", "--task", str(BIGRAM), "--sandbox", "chroot"], "--sandbox: it should be 'bubblewrap' or 'docker'"),
         (["run", "--task", str(BIGRAM), "--mode", "code-edit", "--model", "gpt-9"], "no endpoint is known"),
-        (["run", "--trials", "x"], "Invalid value for '--trials': it should be a whole number, and is 'x' (see"),
+        (["run", "--trials", "x"], "Invalid value for '--trials': it should be a whole number, not 'x' (see"),
         (["run", "--bogus"], "No such option"),
         (["log"], "there is no run in"),
         (["show", "seven"], "is no trial"),

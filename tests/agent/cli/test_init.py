@@ -142,9 +142,7 @@ def test_nothing_is_overwritten_unless_asked(agent: Agent, tmp_path: Path) -> No
     (folder / "task.toml").write_text("mine")
     done = agent("init", "arguments")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "error: arguments/task.toml is there already, and nothing was written; --force replaces it\n"
-    )
+    assert done.stderr == ("error: arguments/task.toml exists already, so nothing was written; --force replaces it\n")
     assert (folder / "task.toml").read_text() == "mine"
     assert not (folder / "main_block.py").exists()
     init(folder, force=True)
@@ -155,16 +153,16 @@ def test_nothing_is_overwritten_unless_asked(agent: Agent, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("files", "named", "what"),
     [
-        ({}, None, "no train.py, and no other .py file here has a training loop"),
+        ({}, None, "no train.py and no other .py file with a training loop"),
         ({"a.py": "loss.backward()", "b.py": "m.fit(x)"}, None, "a.py, b.py all look like training scripts; name one"),
         ({"src/train.py": "x = 1"}, None, "--script src/train.py"),
-        ({"train.py": "x = 1"}, None, "prints no validation metric"),
+        ({"train.py": "x = 1"}, None, "prints no recognisable validation metric"),
         ({"train.py": "print(f'val_loss: {x}'"}, None, "train.py:1: does not parse as Python"),
         ({"train.py": b"print('\xff')"}, None, "train.py: not UTF-8 text \\(byte 7\\)"),
         ({"train.py": b"x = 1\x00"}, None, "does not parse as Python"),
         ({"train.py": f"x = {'-' * 9000}1"}, None, "train.py: nested too deeply"),
         ({"train.py": "import lib", "lib.py": "x ="}, None, "lib.py:1: does not parse"),
-        ({"train.py": "print(f'val_loss: {x}')"}, "../elsewhere.py", "lies outside"),
+        ({"train.py": "print(f'val_loss: {x}')"}, "../elsewhere.py", "is outside"),
         ({"train.py": "print(f'val_loss: {x}')"}, "other.py", "no such file"),
         (
             {"train.py": "import json\njson.load(open('c.json'))\nprint(f'val_loss: {x}')", "c.json": "{"},
@@ -241,7 +239,7 @@ def test_what_a_script_is_named_or_names_steers_no_terminal(agent: Agent, tmp_pa
     (tmp_path / "train.py").write_text("LR = 0.1\nopen('a\x1b[2J.txt')\nprint(f'val_loss: {LR}')\n")
     done = agent("init")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "ESCAPE (U+001B), which nobody sees" in done.stderr  # no task.toml may hold such a name
+    assert "ESCAPE (U+001B), which is invisible" in done.stderr  # no task.toml may hold such a name
     assert (done.stdout + done.stderr).replace("\n", "").isprintable()
     assert not (tmp_path / "task.toml").exists()
 

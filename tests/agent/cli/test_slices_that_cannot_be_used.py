@@ -72,8 +72,8 @@ def test_a_pool_too_small_for_one_slice_is_said_before_anything_is_written(warm:
     commands.in_task("slice_sequences = 100", "slice_sequences = 2000")
     assert commands.run() == 2
     assert commands.error == (
-        "error: the pool of bigram is too small: 1040 sequences of 260 documents (4 of one at most, 4 apart, nothing "
-        "that was copied), and a slice takes 2000; let python pool.py write more documents, or lower [data] "
+        "error: the pool of bigram is too small: 1040 sequences of 260 documents (4 per document at most, 4 apart, "
+        "without copied text), and a slice needs 2000; let python pool.py write more documents, or lower [data] "
         f"slice_sequences in {commands.task}/task.toml"
     )
     assert not (tmp_path / "runs").exists()

@@ -117,7 +117,7 @@ def test_inputs_that_cannot_be_divided_are_refused_in_one_sentence_and_run_witho
     run = ("run", "--task", str(task), "--mode", "random", "--trials", "1", "--name", "d")
     refused = agent(*run)
     assert refused.returncode == 2
-    assert "which are not 2000 rows of equal size: let [data] prepare write one row" in refused.stderr
+    assert "which is not 2000 rows of equal size: let [data] prepare write one row" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (tmp_path / "runs" / "d").exists()
     done = agent(*run, "--no-confirm")

@@ -17,7 +17,7 @@ from tests.made_runs import BIGRAM
 
 OLD = TASKS.parent / "fixtures" / "runs-2026-11-22"
 ACCEPTED = [part for name in NAMES for part in ("--accept-changed", name)]  # this may be another machine
-IGNORED = "task.toml: [memory] estimate has no effect any more and is ignored: the run's own trials tell"
+IGNORED = "task.toml: [memory] estimate has no effect any more and is ignored: [memory] terms, fitted to"
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_every_example_stands_or_is_in_one_slice_and_its_input_is_its_own(tmp_pa
         shown = division.inputs_of(part)
         assert shown == b"".join(content[6 * number : 6 * number + 6] for number in part)
     assert division.standing_inputs.read_bytes() == division.inputs_of(division.standing)
-    with pytest.raises(IndexError, match="the slices 0 to 3, and no 4"):
+    with pytest.raises(IndexError, match="slices 0 to 3, not 4"):
         division.slice(4)
 
 
@@ -110,7 +110,7 @@ def test_a_division_that_has_changed_is_refused_and_never_drawn_again(tmp_path: 
 @pytest.mark.parametrize(
     ("row_bytes", "header", "said"),
     [
-        (7, b"?", "has 7001 bytes, which are not 1000 rows of equal size"),
+        (7, b"?", "has 7001 bytes, which is not 1000 rows of equal size"),
         (0, b"", "has 0 bytes"),
         (8, b"\x93NUMPY" + bytes(994), "has a header"),
     ],

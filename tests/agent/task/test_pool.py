@@ -205,7 +205,7 @@ def test_a_pool_of_other_data_is_refused(pool: Pool, bigram: Task, own_cache: Pa
         ("N_DOCUMENTS, N_WORDS = 260", "N_DOCUMENTS, N_WORDS = 0", "0 sequences of 0 documents"),
         ("chance = ", "raise SystemExit('no more paper')\nchance = ", "failed: no more paper"),
         ("chance = ", "print('hm')\nraise SystemExit\nchance = ", "no documents.bin (hm)"),
-        ("map(len, documents)", "[1]", "1 by lengths.bin"),
+        ("map(len, documents)", "[1]", "1 according to lengths.bin"),
         ("[t for w in", "[t + 60 for w in", "the vocabulary has 27"),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_command_that_gives_no_pool_is_one_line_and_leaves_nothing(
 
 def test_more_rounds_than_positions_are_refused(folder: Path, own_cache: Path) -> None:
     rewrite(folder, "pool_rounds = 4", "pool_rounds = 33")
-    with pytest.raises(TaskError, match=r"pool_rounds = 33: a sequence has 32 ends"):
+    with pytest.raises(TaskError, match=r"pool_rounds = 33 exceeds the 32 positions"):
         prepare_pool(Task.load(folder), own_cache)
 
 
@@ -293,8 +293,8 @@ def noise_run(runs: RunsFolder, task: Task) -> None:
         ('pool = ["python", "pool.py", "--out", "{out}", "--data", "{data}"]\n', "", "[data]", "which is missing"),
         ('pool_files = ["pool.py"]', 'pool_files = ["./score.py"]', "pool_files", "every job would see ./score.py"),
         ('pool_files = ["pool.py"]', 'pool_files = "pool.py"', "pool_files", "a list"),
-        ('kind = "held_out"', 'kind = "printed"', "pool = [", "belongs to score.kind = 'held_out'"),
-        ('prepare = ["python", "prepare.py", "--out", "{out}"]', "", "pool = [", "with [data] prepare"),
+        ('kind = "held_out"', 'kind = "printed"', "pool = [", "a pool needs score.kind = 'held_out'"),
+        ('prepare = ["python", "prepare.py", "--out", "{out}"]', "", "pool = [", "and [data] prepare"),
     ],
 )
 def test_what_is_wrong_about_a_pool_is_named_with_its_line(
@@ -313,13 +313,13 @@ def test_a_pool_within_an_inline_table_is_refused(folder: Path) -> None:
     start, end = text.index("[data]"), text.index("[budget]")
     inline = 'data = { prepare = ["python", "x.py", "{out}"], pool = ["x"] }\n'
     (folder / "task.toml").write_text(inline + text[:start] + text[end:])
-    with pytest.raises(TaskError, match=r"task.toml:1: data.pool: give each key of the pool a line of its own"):
+    with pytest.raises(TaskError, match=r"task.toml:1: data.pool: write each key of the pool on its own line"):
         Task.load(folder)
 
 
 def test_a_missing_file_of_the_pool_is_named(folder: Path) -> None:
     (folder / "pool.py").unlink()
-    with pytest.raises(TaskError, match=r"pool.py is missing, and task.toml names it"):
+    with pytest.raises(TaskError, match=r"pool.py is missing, but task.toml names it"):
         Task.load(folder)
 
 

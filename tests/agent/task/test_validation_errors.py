@@ -20,13 +20,13 @@ def run(**options: object) -> RunConfig:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"trials": 0}, "--trials: it should be 1 or more, and is 0"),
-        ({"llm_share": 1.5}, "--llm-share: it should be 1 or less, and is 1.5"),
-        ({"budget_seconds": 0.0}, "--budget: it should be greater than 0, and is 0.0"),
-        ({"sandbox": "chroot"}, "--sandbox: it should be 'bubblewrap' or 'docker', and is 'chroot'"),
-        ({"seed": "x"}, "--seed: it should be a whole number, and is 'x'"),
-        ({"smoke_on": "tpu"}, "--smoke-on: it should be 'cpu' or 'gpu', and is 'tpu'"),
-        ({"max_cost": float("nan")}, "--max-cost: it should be greater than 0, and is nan"),
+        ({"trials": 0}, "--trials: it should be 1 or more, not 0"),
+        ({"llm_share": 1.5}, "--llm-share: it should be 1 or less, not 1.5"),
+        ({"budget_seconds": 0.0}, "--budget: it should be greater than 0, not 0.0"),
+        ({"sandbox": "chroot"}, "--sandbox: it should be 'bubblewrap' or 'docker', not 'chroot'"),
+        ({"seed": "x"}, "--seed: it should be a whole number, not 'x'"),
+        ({"smoke_on": "tpu"}, "--smoke-on: it should be 'cpu' or 'gpu', not 'tpu'"),
+        ({"max_cost": float("nan")}, "--max-cost: it should be greater than 0, not nan"),
     ],
 )
 def test_a_wrong_option_is_one_plain_line(options: dict[str, object], said: str) -> None:
@@ -38,21 +38,21 @@ def test_a_wrong_option_is_one_plain_line(options: dict[str, object], said: str)
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("[limits]\nwall_seconds = 60\nmemory_gb = 'much'", "limits.memory_gb: it should be a number, and is 'much'"),
+        ("[limits]\nwall_seconds = 60\nmemory_gb = 'much'", "limits.memory_gb: it should be a number, not 'much'"),
         ("[limits]\nwall_seconds = 60", "limits.memory_gb: it is missing"),
         (
             "[limits]\nwall_seconds = 60\nmemory_gb = 1\nprocesses = 2.5",
             "limits.processes: it should be a whole number",
         ),
-        ("limits = 3", "limits: it should be a table, and is 3"),
+        ("limits = 3", "limits: it should be a table, not 3"),
         ("[metric]\nnames = 'x'", "metric.names: unknown key"),
-        ("[metric]\ngoal = 'up'", "metric.goal: it should be 'minimise' or 'maximise', and is 'up'"),
-        ("[score]\ncommand = 'python score.py'", "score.command: it should be a list, and is 'python score.py'"),
-        ("[set]\nA = 1", "set.A: it should be text in quotes, and is 1"),
+        ("[metric]\ngoal = 'up'", "metric.goal: it should be 'minimise' or 'maximise', not 'up'"),
+        ("[score]\ncommand = 'python score.py'", "score.command: it should be a list, not 'python score.py'"),
+        ("[set]\nA = 1", "set.A: it should be text in quotes, not 1"),
         ("[task]\nname = 'Bi gram'", "task.name: it should be of the pattern "),
         ("profile = 'x'", "profile: unknown key"),
-        ("task = 'x'", "task: it should be a table, and is 'x'"),
-        ("[keep]\nrule = ['two-tier']", "keep.rule: it should be 'two-tier' or 'any', and is ['two-tier']"),
+        ("task = 'x'", "task: it should be a table, not 'x'"),
+        ("[keep]\nrule = ['two-tier']", "keep.rule: it should be 'two-tier' or 'any', not ['two-tier']"),
     ],
 )
 def test_a_wrong_value_in_task_toml_is_one_plain_line(tmp_path: Path, table: str, said: str) -> None:

@@ -87,7 +87,7 @@ def test_where_the_folder_prepares_other_data_gains_are_repeated_and_it_is_said(
     task = moved(finished, tmp_path)
     (task / "prepare.py").write_text((task / "prepare.py").read_text() + "# another version\n")
     assert finished.agent(*FROM, "f") == 0, finished.said
-    assert f"the pool of {task} is not used, for the task there prepares or scores other data" in finished.said
+    assert f"the pool of {task} is not used, because the task there prepares or scores other data" in finished.said
     assert "gains will be repeated, not confirmed" in finished.said
     assert load(finished.runs.run("f").run_json).pool is None
 
@@ -96,7 +96,7 @@ def test_where_the_folder_is_no_task_any_more_it_is_said(finished: Zygote, tmp_p
     task = moved(finished, tmp_path)
     (task / "task.toml").write_text("[task\n")
     assert finished.agent(*FROM, "f") == 0, finished.said
-    assert "what the task's folder says of a pool cannot be read" in finished.said
+    assert "the task's folder, which may declare a pool, cannot be read" in finished.said
     assert "Traceback" not in finished.said
 
 

@@ -200,7 +200,7 @@ SHAPE = "labels must be numbers of shape (N,), one for each example, and are"
 @pytest.mark.parametrize(
     ("name", "n_outputs", "labels", "said"),
     [
-        ("accuracy", 1, [0, 0], "accuracy needs two outputs or more, one a class, and meta.json says n_outputs = 1"),
+        ("accuracy", 1, [0, 0], "accuracy needs two outputs or more, one per class, and meta.json says n_outputs = 1"),
         ("auc", 3, [0, 1], "auc needs one or two outputs, for two classes, and meta.json says n_outputs = 3"),
         ("r2", 2, [0, 1], "r2 needs one output, the predicted number, and meta.json says n_outputs = 2"),
         ("top_k_accuracy", 5, [0, 1], "top_k = 5 of 5 classes is always right; it must be lower"),

@@ -111,5 +111,5 @@ def test_the_user_may_name_it() -> None:
 
 
 def test_two_holes_in_the_named_text_are_the_user_s_mistake() -> None:
-    with pytest.raises(UsageError, match=r"^--metric 'a \{\} \{\}': one \{\} stands for the number"):
+    with pytest.raises(UsageError, match=r"^--metric 'a \{\} \{\}': write one \{\}, for the number"):
         told_by_user("a {} {}")

@@ -174,7 +174,7 @@ def test_merge_keys_are_merged(tmp_path: Path) -> None:
 def test_merge_keys_that_explode_are_refused_before_they_do(tmp_path: Path, twice: str) -> None:
     chain = [f"a{n}: &a{n}\n  <<: {twice.format(n - 1, n - 1)}\n  k{n}: 1\n" for n in range(1, 900)]
     bomb = "a0: &a0 {x: 1}\n" + "".join(chain)
-    with pytest.raises(UsageError, match=r"c\.yaml: its merge keys, <<, make more than 100000 entries of it"):
+    with pytest.raises(UsageError, match=r"c\.yaml: its merge keys, <<, expand to more than 100000 entries"):
         settings_of(tmp_path, bomb)
 
 
