@@ -1,7 +1,7 @@
-"""Makes pictures of digits: 5 x 7 glyphs, shifted, thickened at random and buried in noise. Frozen.
+"""Makes pictures of digits: 5 x 7 glyphs, randomly shifted and thickened, with noise. A frozen file.
 
-Writes train/{inputs.bin, labels.npy} for training, val/ and test/ {inputs.bin, labels.npy}: scoring sandboxes get the
-inputs, and the labels stay on the host.
+Writes train/{inputs.bin, labels.npy} for training, and {inputs.bin, labels.npy} in val/ and test/, whose inputs scoring
+sandboxes see and whose labels stay on the host.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A perceptron with one hidden layer, trained by gradient descent. Edit the constants, or anything below them."""
+"""A perceptron with one hidden layer, trained by gradient descent. The constants and all code below may be edited."""
 
 import os
 import sys
@@ -7,8 +7,8 @@ import numpy as np
 
 HIDDEN = 32  # units of the hidden layer
 LEARNING_RATE = 0.05  # of plain gradient descent
-BATCH_SIZE = 64  # examples a step
-WEIGHT_DECAY = 0.0  # share of the learning rate
+BATCH_SIZE = 64  # examples per step
+WEIGHT_DECAY = 0.0  # times the learning rate
 N_INPUTS, N_OUTPUTS = 144, 10
 
 
