@@ -1,7 +1,7 @@
 """Trains a small GPT under a fixed budget and saves it. One file, for a CPU or one CUDA GPU.
 
-This is the file to edit. It sees training text only: the host scores what it saves, in bits per byte of held-out text.
-The one promise to keep is at the end: `load(path)` returns the trained model as a function.
+This is the file to edit. It sees training text only: the host scores the model that it saves, in bits per byte of
+held-out text. It must keep the function at the end: `load(path)` returns the trained model as a function.
 """
 
 import time
@@ -63,7 +63,7 @@ def normalise(x: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn pairs of channels by angles that grow with the position (rotary embedding)."""
+    """Rotate pairs of channels by angles proportional to the position (rotary embedding)."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)
 
@@ -205,12 +205,12 @@ class Muon:
 
 
 def build_optimizers(model: GPT) -> tuple[list[Adam], list[Muon]]:
-    scale = (WIDTH / 768) ** -0.5  # wider layers want smaller steps
+    scale = (WIDTH / 768) ** -0.5  # wider layers need smaller steps
     embeddings = [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
     adams = [
         Adam(embeddings, EMBEDDING_LR * scale),
         Adam([model.head.weight], UNEMBEDDING_LR * scale),
-        Adam([model.keep], SCALAR_LR * 0.01),  # it scales everything after it: careful steps
+        Adam([model.keep], SCALAR_LR * 0.01),  # small steps, because it scales everything after it
         Adam([model.mix], SCALAR_LR, betas=(0.96, 0.95)),
     ]
     matrices = [m.weight for m in model.blocks.modules() if isinstance(m, Linear)]
@@ -307,7 +307,7 @@ def main() -> None:
             part = loss_of(x, y) / n_forwards
             part.backward()
             loss += part.detach()
-            x, y = next(batches)  # is copied while the GPU still works
+            x, y = next(batches)  # copied while the GPU is busy
         for adam in adams:
             adam.step(lr_factor(progress))
         for muon in muons:
