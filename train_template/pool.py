@@ -3,9 +3,9 @@
     python pool.py --out DOCUMENTS --data DATA                                the part `pool` of the data
     python pool.py --out DOCUMENTS --data DATA --text 'shards/*.parquet'      any parquet (column `text`) or text files
 
-DATA is a folder that prepare.py made; with --pool-bytes, it holds documents of its corpus that are in no other part.
-Its tokenizer encodes other text. A paragraph that also stands in train, val or test, or in a document before, is marked
-as copied. This file is not frozen: no job sees it.
+DATA is a folder that prepare.py made; with --pool-bytes, it contains documents that are in no other part. Text from
+elsewhere is encoded by DATA's tokenizer. A paragraph that also occurs in train, val or test, or in an earlier document,
+is marked as copied. This file is not frozen: no job sees it.
 """
 
 import argparse
@@ -47,7 +47,7 @@ class Tokenizer:
 
 
 def copied(text: str, ids: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any], seen: set[bytes]) -> Any:
-    """Return whether each token touches a paragraph that has been `seen`, and note the others as seen."""
+    """Return for each token whether it overlaps a paragraph in `seen`; add the other paragraphs to `seen`."""
     ends = np.cumsum(lengths[ids])  # in bytes
     marks = np.zeros(len(ids), np.uint8)
     begin = 0
@@ -57,12 +57,12 @@ def copied(text: str, ids: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any], 
             marks[np.searchsorted(ends, begin, "right") : np.searchsorted(ends, end) + 1] = 1
         elif hash_ is not None:
             seen.add(hash_)
-        begin = end + 2  # the blank line between two
+        begin = end + 2  # the blank line between paragraphs
     return marks
 
 
 def write_documents(out: Path, documents: Documents, tokenizer: Tokenizer, data: Path) -> str:
-    """Write documents.bin, lengths.bin and copied.bin; return what they hold."""
+    """Write documents.bin, lengths.bin and copied.bin; return a summary in words."""
     seen = {
         hash_
         for part in ("train", "val", "test")
@@ -93,10 +93,10 @@ def make(request: argparse.Namespace) -> None:
     if request.text and not paths:
         raise PrepareError(f"no file matches {' '.join(request.text)}")
     if not (request.data / "tokenizer.json").is_file():
-        raise PrepareError(f"{request.data} has no tokenizer.json: give a folder that prepare.py made")
+        raise PrepareError(f"{request.data} has no tokenizer.json; give a folder that prepare.py made")
     own = request.data / "pool" / "pool.bin"
     if not paths and not own.is_file():
-        raise PrepareError(f"{request.data} has no part `pool`: prepare it with --pool-bytes, or give --text")
+        raise PrepareError(f"{request.data} has no part `pool`; prepare it with --pool-bytes, or give --text")
     request.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     tokenizer = Tokenizer(request.data)

@@ -3,8 +3,8 @@
     python prepare.py --out DATA                                     documentation of Python packages, 32 MB of English
     python prepare.py --out DATA --text 'shards/*.parquet'           any parquet (column `text`) or text files
 
-Writes DATA/train/{train.bin, meta.json}, all that a training job may see, and beside it val/val.bin, test/test.bin,
-tokenizer.json, meta.json, and with --pool-bytes pool/pool.bin, which stay on the host. Tokens are uint16, and every
+Writes DATA/train/{train.bin, meta.json}, which is all that a training job sees. The other files stay on the host:
+val/val.bin, test/test.bin, tokenizer.json, meta.json, and with --pool-bytes pool/pool.bin. Tokens are uint16, and every
 document starts with <bos>.
 """
 
@@ -23,20 +23,20 @@ from typing import Any
 import numpy as np
 from packages import PACKAGES, Documents, PrepareError, packaged_documents
 
-# How text is cut before byte pairs are merged: words with their space, numbers by two digits, punctuation, blanks.
+# How text is split before byte pairs are merged: words with their space, two digits, punctuation, whitespace.
 PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
 )
-TOKENIZER_SAMPLE_CHARS = 100_000_000  # the tokenizer learns from this much of the training text at most
-COPIED_CHARS = 60  # a training paragraph at least this long is dropped if it also stands in held-out text
+TOKENIZER_SAMPLE_CHARS = 100_000_000  # the tokenizer is trained on at most this much of the training text
+COPIED_CHARS = 60  # a training paragraph of at least this length is dropped if it also occurs in held-out text
 
-# What one step of train.py costs, in CPU seconds of the machine it was calibrated on: the unit `work`. Frozen, so that
-# the same script does the same number of steps on every machine. How it was fitted: task.toml, [profiles.cpu.budget].
+# The cost of one step of train.py, in CPU seconds of the machine on which it was calibrated: the unit `work`. Frozen,
+# so that a script runs the same number of steps on every machine. task.toml, [profiles.cpu.budget], explains the fit.
 WORK = {"multiply": 4.48e-11, "channel": 3.6e-07, "logit": 1.13e-08, "layer": 2.94e-03, "muon": 1.02e-09}
 
 
 def text_documents(paths: list[Path]) -> Documents:
-    """Return the documents of `paths`: every row of a parquet file's column `text`, every other file as a whole."""
+    """Return the documents in `paths`: each row of a parquet file's column `text`, and each other file as a whole."""
 
     def read() -> Iterator[str]:
         for path in paths:
@@ -49,7 +49,7 @@ def text_documents(paths: list[Path]) -> Documents:
 
 
 def parquet_rows(path: Path) -> Iterator[str]:
-    """Yield the column `text`, one row group in memory at a time."""
+    """Yield the rows of the column `text`, with one row group in memory at a time."""
     try:
         import pyarrow.parquet  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError as error:
@@ -68,12 +68,12 @@ def digest(text: str) -> bytes:
 def split(documents: Documents, held_out: dict[str, int]) -> dict[bytes, str]:
     """Return the part of each distinct document, keyed by its hash: "train", or one of `held_out`.
 
-    The first documents in the order of their hashes are held out, so neither paths nor the order of files matter.
-    A document of more than a quarter of a part goes to training: no part should be one long text.
+    The documents with the lowest hashes are held out, so neither paths nor the order of files matter. A document of
+    more than a quarter of a part goes to training, so that no part is one long text.
 
     Args:
-        documents: all of them.
-        held_out: bytes of text that each part but "train" has at least, in the order in which they are filled.
+        documents: all documents.
+        held_out: the minimum bytes of text of each part except "train", in the order in which the parts are filled.
     """
     sizes = {digest(text): len(text.encode()) for text in documents() if text.strip()}
     parts = dict.fromkeys(sizes, "train")
@@ -95,9 +95,9 @@ def split(documents: Documents, held_out: dict[str, int]) -> dict[bytes, str]:
 
 
 def parted(documents: Documents, parts: dict[bytes, str]) -> Callable[[str], Iterator[str]]:
-    """Return a function that yields one part's documents: each once, in the order of the corpus.
+    """Return a function that yields the documents of one part, each once, in the order of the corpus.
 
-    Training documents come without the paragraphs that also stand in another part: release notes repeat themselves.
+    Paragraphs that also occur in another part are removed from training documents: release notes repeat themselves.
     """
 
     def read(part: str) -> Iterator[str]:
@@ -124,14 +124,14 @@ def parted(documents: Documents, parts: dict[bytes, str]) -> Callable[[str], Ite
 
 
 def paragraphs(text: str) -> Iterator[tuple[str, bytes | None]]:
-    """Yield each paragraph with the hash of its words, which is None if it is too short to tell a copy by."""
+    """Yield each paragraph with the hash of its words; None if it is too short to count as a copy."""
     for paragraph in text.split("\n\n"):
         words = " ".join(paragraph.split())
         yield paragraph, digest(words) if len(words) >= COPIED_CHARS else None
 
 
 def train_tokenizer(texts: Iterator[str], vocab_size: int) -> list[bytes]:
-    """Return the bytes of each token id but the last, which is <bos>: byte pairs merged on `texts`."""
+    """Return the bytes of each token id, by byte-pair merging on `texts`, without the last id, which is <bos>."""
     import rustbpe
 
     def sample() -> Iterator[str]:
@@ -146,12 +146,12 @@ def train_tokenizer(texts: Iterator[str], vocab_size: int) -> list[bytes]:
     tokenizer.train_from_iterator(sample(), vocab_size - 1, pattern=PATTERN)
     tokens = [bytes(token) for token, _ in sorted(tokenizer.get_mergeable_ranks(), key=lambda pair: pair[1])]
     if len(tokens) != vocab_size - 1:
-        raise PrepareError(f"the text gives only {len(tokens) + 1} tokens: give more --text, or a lower --vocab")
+        raise PrepareError(f"the text yields only {len(tokens) + 1} tokens; give more --text, or a lower --vocab")
     return tokens
 
 
 def write_tokens(path: Path, texts: Iterator[str], encode: Callable[[str], list[int]], bos: int) -> dict[str, Any]:
-    """Write <bos> and the tokens of each text; return the file's sizes and hash."""
+    """Write <bos> and the tokens of each text; return the sizes and the hash of the file."""
     hashed, n_documents, n_tokens, n_bytes = hashlib.sha256(), 0, 0, 0
     path.parent.mkdir(parents=True)
     with path.open("wb") as file:
@@ -172,7 +172,7 @@ def write_data(out: Path, documents: Documents, made_from: dict[str, Any], reque
         held_out["pool"] = request.pool_bytes
     parts = split(documents, held_out)
     read = parted(documents, parts)
-    tokens = train_tokenizer(read("train"), request.vocab)  # held-out documents have no say in the vocabulary
+    tokens = train_tokenizer(read("train"), request.vocab)  # held-out documents do not affect the vocabulary
     bos = len(tokens)
     ranks = {token: rank for rank, token in enumerate(tokens)}
     encoding = tiktoken.Encoding("bpe", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={"<bos>": bos})
@@ -181,7 +181,7 @@ def write_data(out: Path, documents: Documents, made_from: dict[str, Any], reque
         for part in ("train", *held_out)
     }
     if request.pool_bytes:
-        (out / "pool").chmod(0o700)  # as the folder of the slices that are cut from it
+        (out / "pool").chmod(0o700)  # like the folder of its slices
     seen_in_training = {"seq_len": request.seq_len, "vocab_size": bos + 1, "work": WORK}
     host_only = {
         "token_bytes": [len(token) for token in tokens] + [0],
@@ -197,7 +197,7 @@ def write_data(out: Path, documents: Documents, made_from: dict[str, Any], reque
 
 
 def prepare(request: argparse.Namespace) -> None:
-    """Make `request.out` whole or not at all; if it already holds what is asked for, do nothing."""
+    """Make `request.out` in one step; do nothing if it already contains the requested data."""
     out: Path = request.out.resolve()
     paths = sorted({Path(path) for pattern in request.text for path in glob.glob(pattern, recursive=True)})
     paths = [path for path in paths if path.is_file()]
@@ -212,9 +212,9 @@ def prepare(request: argparse.Namespace) -> None:
     if out.is_dir() and any(out.iterdir()):
         meta = out / "meta.json"
         if meta.is_file() and json.loads(meta.read_text()).get("made_from") == made_from:
-            print(f"{out} already holds this data")
+            print(f"{out} already contains this data")
             return
-        raise PrepareError(f"{out} holds something else: remove it, or choose another --out")
+        raise PrepareError(f"{out} contains something else; remove it, or choose another --out")
 
     started = time.monotonic()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -234,14 +234,14 @@ def main() -> None:
     parser.add_argument(
         "--text", nargs="*", default=[], metavar="GLOB", help="text or parquet files; default: packages"
     )
-    parser.add_argument("--vocab", type=int, default=2048, help="tokens, <bos> included; at most 65536")
+    parser.add_argument("--vocab", type=int, default=2048, help="number of tokens, including <bos>; at most 65536")
     parser.add_argument("--seq-len", type=int, default=128, help="tokens of context")
-    parser.add_argument("--val-bytes", type=int, default=450_000, help="text held out to score every trial")
-    parser.add_argument("--test-bytes", type=int, default=250_000, help="text held out to score a run's result")
+    parser.add_argument("--val-bytes", type=int, default=450_000, help="held-out text that scores every trial")
+    parser.add_argument("--test-bytes", type=int, default=250_000, help="held-out text that scores a run's result")
     parser.add_argument("--pool-bytes", type=int, default=0, help="text that no job ever sees; default: none")
     request = parser.parse_args()
     if not 258 <= request.vocab <= 65536:
-        parser.error(f"--vocab {request.vocab}: 258 (all bytes, one pair, <bos>) to 65536 (uint16)")
+        parser.error(f"--vocab {request.vocab}: it must be 258 (all bytes, one pair, <bos>) to 65536 (uint16)")
     try:
         prepare(request)
     except PrepareError as error:

@@ -1,4 +1,4 @@
-"""Answers the host's questions about what train.py saved. Untrusted like train.py: the host checks the answers.
+"""Answers the host's questions about train.py's saved model. Untrusted like train.py: the host checks the answers.
 
 python score.py claim    tokens (N, T+1)               -> loss of every next token in nats, float32 (N, T)
 python score.py audit    prefixes (k, T), positions (k,) -> all logits at those positions, float32 (k, V)
@@ -17,16 +17,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-TOKENS_PER_BATCH = 2048  # bounds the memory: logits of 8,192 tokens a position are then 64 MiB
+TOKENS_PER_BATCH = 2048  # bounds memory: with a vocabulary of 8,192 the logits then take 64 MiB
 
 
 def batches(tokens: torch.Tensor, seq_len: int) -> Iterator[torch.Tensor]:
-    """Yield rows of `tokens`, in order; the same number for both questions, so that both take the same kernels."""
+    """Yield batches of rows of `tokens`, in order; equal sizes for all questions, so that they use the same kernels."""
     return iter(tokens.split(max(1, TOKENS_PER_BATCH // seq_len)))
 
 
 def taken(file: BinaryIO, n_bytes: int) -> bytes:
-    """Return the next bytes of a file that the host appends to, as soon as they are there."""
+    """Return the next bytes of a file that the host appends to; wait until they are there."""
     data = b""
     while len(data) < n_bytes:
         data += file.read(n_bytes - len(data))
@@ -36,7 +36,7 @@ def taken(file: BinaryIO, n_bytes: int) -> bytes:
 
 
 def rounds() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield what each round shows, prefixes (N, W) padded behind, and where each ends, (N,)."""
+    """Yield the question of each round: prefixes (N, W), padded at the end, and the position of each end, (N,)."""
     n = int(os.environ["SCORE_SEQUENCES"])
     with open(os.environ["SCORE_QUESTIONS"], "rb", buffering=0) as file:
         for _ in range(int(os.environ["SCORE_ROUNDS"])):
@@ -48,11 +48,11 @@ def rounds() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 
 def main(question: str) -> None:
     torch.set_num_threads(1)
-    import train  # the edited script, as the trial wrote it
+    import train  # the trial's edited script
 
     seq_len = int(os.environ["SCORE_LENGTH"])
     predict = train.load(os.environ["SCORE_ARTIFACT"])  # (B, T) ids -> (B, T, V) logits
-    # each answer is written at once: kept in a list, they would lie between the big blocks and fragment the heap
+    # each answer is written at once: in a list, the answers would fragment the heap between the big blocks
     with torch.inference_mode(), open(os.environ["SCORE_OUTPUT"], "wb") as output:
         if question == "rounds":
             for prefixes, their_ends in rounds():
@@ -77,5 +77,5 @@ def main(question: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] not in (["claim"], ["audit"], ["rounds"]):
-        sys.exit("score.py: say claim, audit or rounds")
+        sys.exit("score.py: the argument must be claim, audit or rounds")
     main(sys.argv[1])

@@ -125,10 +125,10 @@ def test_second_call_does_nothing_and_another_request_is_refused(tmp_path: Path)
     pattern = write(tmp_path / "texts", documents())
     prepare(tmp_path / "out", "--text", pattern)
     before = (tmp_path / "out" / "meta.json").stat().st_mtime_ns
-    assert "already holds this data" in prepare(tmp_path / "out", "--text", pattern).stdout
+    assert "already contains this data" in prepare(tmp_path / "out", "--text", pattern).stdout
     other = prepare(tmp_path / "out", "--text", pattern, "--seq-len", "32")
     assert other.returncode == 1
-    assert "holds something else" in other.stderr
+    assert "contains something else" in other.stderr
     assert (tmp_path / "out" / "meta.json").stat().st_mtime_ns == before
 
 

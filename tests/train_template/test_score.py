@@ -100,4 +100,4 @@ def test_claim_is_the_models_loss_and_the_audit_agrees_without_the_future(task: 
 def test_other_question_is_refused(task: Path) -> None:
     ran = subprocess.run([sys.executable, "score.py", "guess"], cwd=task, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert ran.stderr.strip() == "score.py: say claim, audit or rounds"
+    assert ran.stderr.strip() == "score.py: the argument must be claim, audit or rounds"
