@@ -157,4 +157,4 @@ def test_the_bundled_pool_holds_20_slices(tmp_path: Path) -> None:
         own = set(part.documents.tolist())
         assert not own & names
         names |= own
-        assert part.sequences.shape == (450, 129)
+        assert part.sequences.shape == (535, 129)
