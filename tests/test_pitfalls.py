@@ -15,6 +15,7 @@ import pytest
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params, Unchanged, WholeFile
 from agent.errors import ModelError
+from agent.execution.host import Clock
 from agent.llm.model import Completion
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.scripted import ScriptedModel
@@ -267,7 +268,7 @@ def test_16_a_success_is_charged_its_budget_a_failure_its_time_and_thinking_noth
 
     crash = Proposal(Origin.LLM, "a crash", WholeFile("raise SystemExit(3)\n"), usage=Usage("m", calls=1, seconds=15.0))
     better = Proposal(Origin.LLM, "better", Assignments({"MIX": 0.9}), usage=Usage("m", calls=1, seconds=15.0))
-    run = open_run(Written(better, crash, think=think), trials=3, monotonic=lambda: now[0])
+    run = open_run(Written(better, crash, think=think), trials=3, clock=Clock(monotonic=lambda: now[0]))
     run_trials(run)
     outcomes = [trial.outcome for trial in run.history.trials if trial.outcome is not None]
     assert [outcome.status for outcome in outcomes] == [Status.OK, Status.OK, Status.CRASHED]
