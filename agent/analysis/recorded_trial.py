@@ -68,7 +68,6 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
         if repeat.trial == number and repeat.seed == seed and repeat.outcome is not None and is_whole:
             train_seed, outcome = repeat.seed, repeat.outcome
             decided = decides(repeat.purpose, on_slices=stored.keeper.on_slices)
-    first = stored.trial(0)
     commit = stored.hashes[number]
     files = stored.repo.read(commit)
     _refuse_outside(commit, files)
@@ -80,7 +79,7 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
         profile=stored.config.profile,
         train_seed=train_seed,
         outcome=outcome,
-        baseline=first.outcome if number else None,
+        baseline=stored.trial(0).outcome if number else None,
         decided=decided,
         on_slices=stored.keeper.on_slices,
         sigma=stored.config.noise_sigma,
