@@ -46,6 +46,7 @@ AUDITED = {"--verify": "best", "--test": "replay"}
 # needs runs of a night, or data that are not here, and is only asked for its help.
 SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.audit": {"--rounds": "1", "--draws": "20"},
+    "benchmarks.compute_use": {"--configurations": "0"},
     "benchmarks.autoresearch": {"--seeds": "1", "--hours": "0.5", "--variants": "gp"},
     "benchmarks.autoresearch.choices": {"--seeds": "2", "--hours": "0.5", "--variants": "gp"},
     "benchmarks.autoresearch.fit": None,
