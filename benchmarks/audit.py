@@ -25,8 +25,8 @@ from agent.execution.scoring.scorer import Artifact
 from agent.execution.slices.text_slices import TextAnswers
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
-from agent.task.pool import find_pool
 from agent.task.task import Task
+from agent.task.unseen.pool import find_pool
 from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION
 from benchmarks.bundled_models import Asking, bundled, trained
 from benchmarks.forged_tests import heir_leads

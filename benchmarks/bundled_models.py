@@ -13,8 +13,8 @@ from agent.execution.training_job import export, training_job
 from agent.resources import folder
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus, find_corpus
-from agent.task.pool import Pool, find_pool
 from agent.task.task import Task
+from agent.task.unseen.pool import Pool, find_pool
 from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION
 from agent.trials.trial import Score
 from sandbox.job import Execution, Sandbox

@@ -28,9 +28,9 @@ from platformdirs import user_cache_path
 
 from agent.execution.slices.lead import lead_of
 from agent.task.corpus import find_corpus
-from agent.task.pool import Slice, find_pool
-from agent.task.pool_making import Documents, draw_slices
 from agent.task.task import Task
+from agent.task.unseen.pool import Slice, find_pool
+from agent.task.unseen.pool_making import Documents, draw_slices
 
 TEMPLATE = Path(__file__).parents[1] / "train_template"
 Edits = Sequence[tuple[str, str]]  # replacements in the script: old text, new text

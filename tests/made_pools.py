@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.task.corpus import Corpus
-from agent.task.pool import Pool, name_of
-from agent.task.pool_making import Documents, draw_slices
+from agent.task.unseen.pool import Pool, name_of
+from agent.task.unseen.pool_making import Documents, draw_slices
 
 N_WORDS = 120  # of a document
 

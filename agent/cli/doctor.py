@@ -42,8 +42,8 @@ def prepare(
     For example before going offline: `agent run` prepares what is missing.
     """
     from agent.task.corpus import prepare_corpus
-    from agent.task.pool import find_pool
-    from agent.task.pool_making import prepare_pool
+    from agent.task.unseen.pool import find_pool
+    from agent.task.unseen.pool_making import prepare_pool
 
     checked = load_task(task_folder(task), profile)
     if not checked.data.prepare:

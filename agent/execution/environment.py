@@ -13,8 +13,8 @@ from pathlib import Path
 from agent import __version__
 from agent.execution.sandboxes import sandbox_named
 from agent.task.corpus import Corpus
-from agent.task.division import Division
 from agent.task.task import Task
+from agent.task.unseen.division import Division
 
 NAMES = ("data", "rows", "python", "torch", "numpy", "processor", "gpu")
 """All there may be, in the order in which they are told. One that cannot be known is left out."""

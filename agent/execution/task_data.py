@@ -8,8 +8,8 @@ from agent.errors import MissingRequirementError, TaskError
 from agent.execution.scoring.scorer import Scorer, ScorerInputs
 from agent.execution.slices.source import SliceSource
 from agent.task.corpus import Corpus, find_corpus, prepare_corpus
-from agent.task.division import Division
 from agent.task.task import Task
+from agent.task.unseen.division import Division
 from agent.text import Say, counted
 from sandbox.job import Sandbox
 
@@ -37,7 +37,7 @@ def division_of(task: Task, corpus: Corpus | None, cache: Path, say: Say, *, mak
         return None
     from agent.execution.scoring.predictions import examples_of
     from agent.execution.slices.row_slices import why_too_alike
-    from agent.task.division import fewest_examples, find_division, prepare_division
+    from agent.task.unseen.division import fewest_examples, find_division, prepare_division
 
     examples = examples_of(task, corpus, "val")
     n = len(examples.labels)
@@ -79,8 +79,8 @@ def slices_of(
     if corpus is None or not task.data.pool:
         return None
     from agent.execution.slices.text_slices import TextSlices
-    from agent.task.pool import find_pool
-    from agent.task.pool_making import prepare_pool
+    from agent.task.unseen.pool import find_pool
+    from agent.task.unseen.pool_making import prepare_pool
 
     pool = find_pool(task, cache)
     if pool is None and not make:

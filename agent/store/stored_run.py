@@ -190,8 +190,8 @@ def load_task(config: RunConfig, runs: RunsFolder) -> "Task":
 
     In the second case, the task's `no_pool` says why the folder's pool cannot be used, if so. Raises TaskError.
     """
-    from agent.task.pool import pool_of_folder
     from agent.task.task import Task
+    from agent.task.unseen.pool import pool_of_folder
 
     if config.of_trial is None:
         return Task.load(Path(config.task_folder), config.profile)

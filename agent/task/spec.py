@@ -99,7 +99,7 @@ class DataSpec(_Strict):
     """Where the data comes from."""
 
     prepare: tuple[str, ...] = ()  # runs once on the host; {out} is the folder to fill; empty: no data folder
-    # The pool: text that no job has seen (agent.task.pool). Neither the task's digest nor the data's includes it.
+    # The pool: text that no job has seen (agent.task.unseen.pool). No digest of the task or of its data includes it.
     pool: tuple[str, ...] = ()  # runs once on the host; fills {out}, may read {data}, the prepared data; empty: no pool
     pool_files: tuple[str, ...] = ()  # files of the task's folder that `pool` needs; no job sees them
     pool_rounds: int = Field(default=16, ge=1)  # ends per sequence, one in each of as many equal bands

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.task.pool import find_pool
-from agent.task.pool_making import prepare_pool
 from agent.task.task import Task
+from agent.task.unseen.pool import find_pool
+from agent.task.unseen.pool_making import prepare_pool
 from tests.train_template.conftest import TEMPLATE
 from tests.train_template.test_prepare import SHARED, SMALL, WORDS, documents, part_texts, prepare, write
 

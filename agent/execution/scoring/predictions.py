@@ -15,9 +15,9 @@ from agent.execution.scoring.measures import Labels, Outputs, checked_labels, me
 from agent.execution.scoring.scorer import Artifact, ScorerInputs
 from agent.execution.scoring.scoring_job import fault, scoring_job, with_cost
 from agent.task.corpus import Corpus
-from agent.task.division import Division
 from agent.task.score_kinds import PREDICTIONS
 from agent.task.task import Task
+from agent.task.unseen.division import Division
 from agent.trials.trial import Score, Status
 from sandbox.job import Execution, Sandbox
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.task.corpus import Corpus
-from agent.task.division import Division
 from agent.task.task import Task
+from agent.task.unseen.division import Division
 from agent.trials.trial import Score
 from sandbox.job import Sandbox
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.task.pool import Slice, bands
+from agent.task.unseen.pool import Slice, bands
 from agent.trials.noise import Lead
 
 

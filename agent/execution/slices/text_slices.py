@@ -13,9 +13,9 @@ from agent.execution.slices.rounds import Rounds
 from agent.execution.slices.rounds_rehearsal import why_no_rounds
 from agent.execution.slices.source import Burned, Contender, Openings
 from agent.task.corpus import Corpus
-from agent.task.pool import Pool, Slice
 from agent.task.prepared import OPENED
 from agent.task.task import Task
+from agent.task.unseen.pool import Pool, Slice
 from agent.trials.noise import Lead
 from agent.trials.trial import Score
 from sandbox.job import Sandbox

@@ -17,9 +17,9 @@ from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.store.journal import read_history
 from agent.task.corpus import Corpus
-from agent.task.pool import Pool
-from agent.task.pool_making import prepare_pool
 from agent.task.task import Task
+from agent.task.unseen.pool import Pool
+from agent.task.unseen.pool_making import prepare_pool
 from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION, SlicePurpose
 from agent.trials.keep_rule import Keeper, KeepRule
 from agent.trials.noise import Lead

@@ -12,8 +12,8 @@ from agent.errors import MissingRequirementError, TaskError, UsageError
 from agent.task import host_code
 from agent.task.corpus import prepare_corpus
 from agent.task.host_code import build_context, check_environment, give_consent, host_steps, run_step
-from agent.task.pool_making import prepare_pool
 from agent.task.task import Task
+from agent.task.unseen.pool_making import prepare_pool
 
 INSTANT = Path(__file__).parents[2] / "tasks" / "instant"
 BIGRAM = INSTANT.parent / "bigram_plain"

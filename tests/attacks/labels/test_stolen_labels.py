@@ -23,8 +23,8 @@ from agent.modes.proposer import Context
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.task.corpus import Corpus
-from agent.task.division import Division
 from agent.task.task import Task
+from agent.task.unseen.division import Division
 from agent.trials.keep_rule import KeepRule
 from agent.trials.trial import Origin, Proposal, Standing
 from sandbox.job import Execution, Job, StoppedBy

@@ -26,8 +26,8 @@ from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunsFolder, TrialPaths
 from agent.task.corpus import Corpus
-from agent.task.pool import Pool
 from agent.task.task import Task
+from agent.task.unseen.pool import Pool
 from agent.trials.budget import Budget
 from agent.trials.keep_rule import KeepRule
 from agent.trials.noise import Lead

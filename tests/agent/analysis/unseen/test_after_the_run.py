@@ -10,8 +10,8 @@ import pytest
 from agent.analysis.replay_verdict import CONFIRMS_NOTHING
 from agent.store.git_repo import TrialRepo
 from agent.store.run_config import load
-from agent.task.pool import pool_of_folder
 from agent.task.task import Task
+from agent.task.unseen.pool import pool_of_folder
 from tests.kill_anywhere.killed_runs import ROOT, Zygote
 
 TASK = ROOT / "tests" / "tasks" / "bigram_plain"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agent.execution.slices.lead import lead_of
-from agent.task.pool import Slice, bands
+from agent.task.unseen.pool import Slice, bands
 from agent.trials.noise import Lead
 
 LENGTH, N_ROUNDS = 10, 4  # bands of 2, 3, 2 and 3 positions

@@ -17,8 +17,8 @@ from agent.execution.slices.row_slices import LACKS_PREDICT, RowSlices, why_too_
 from agent.execution.slices.source import Burned, Contender
 from agent.execution.task_data import division_of, slices_of
 from agent.task.corpus import Corpus
-from agent.task.division import prepare_division
 from agent.task.task import Task
+from agent.task.unseen.division import prepare_division
 from agent.trials.trial import Score
 from sandbox.job import Execution, Job, StoppedBy
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from agent.errors import TaskError
 from agent.execution.slices.source import Openings
 from agent.task.corpus import Corpus
-from agent.task.division import (
+from agent.task.prepared import digest_of
+from agent.task.unseen.division import (
     ENOUGH,
     FEWEST,
     MOST,
@@ -23,7 +24,6 @@ from agent.task.division import (
     prepare_division,
     sizes,
 )
-from agent.task.prepared import digest_of
 
 
 def examples(folder: Path, n: int, *, row_bytes: int = 6, seed: int = 0, header: bytes = b"") -> Corpus:

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from agent.errors import MissingRequirementError, TaskError
 from agent.task.corpus import Corpus, find_corpus, prepare_corpus
 from agent.task.host_code import run_step
-from agent.task.pool import Pool, Slice, bands, find_pool, name_of, pool_key
 from agent.task.prepared import OPENED, made_once
 from agent.task.task import Task
+from agent.task.unseen.pool import Pool, Slice, bands, find_pool, name_of, pool_key
 from agent.text import counted
 
 MOST = 4  # sequences per document; with 20, the error of a slice is 14 to 27 % larger than with one

@@ -4,7 +4,7 @@ A slice is held-out text for one confirmation. Models see its sequences in round
 r-th end, and the loss of the token after that end counts. The ends are drawn when the pool is made, and are stored on
 the host with the text, so that every opening of a slice asks the same.
 
-agent.task.pool_making makes a pool.
+agent.task.unseen.pool_making makes a pool.
 """
 
 import hashlib

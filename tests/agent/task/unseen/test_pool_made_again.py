@@ -7,10 +7,10 @@ import pytest
 
 from agent.execution.slices.source import Openings
 from agent.task.corpus import Corpus
-from agent.task.pool import Pool
-from agent.task.pool_making import prepare_pool
 from agent.task.prepared import OPENED
 from agent.task.task import Task
+from agent.task.unseen.pool import Pool
+from agent.task.unseen.pool_making import prepare_pool
 from tests.conftest import TASKS
 
 
