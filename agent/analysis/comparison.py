@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.errors import JournalError, UsageError
 from agent.files import read_json
-from agent.modes.registry import mode_named, searching_mode, unused_options
+from agent.modes.registry import find_mode, mode_named, searching_mode, unused_options
 from agent.run.resume import RAISABLE, raise_of, with_raises
 from agent.store import run_config
 from agent.store.atomic_file import write_durably
@@ -40,7 +40,9 @@ class Comparison:
     def configs(self) -> Iterator[RunConfig]:
         """Yield the configuration of every run, mode by mode. Raises UsageError if a name is too long for one."""
         for mode in self.modes:
-            own = {"mode": mode, **({} if mode_named(mode).needs_model else {"model": None, "base_url": None})}
+            row = find_mode(mode)  # None: a mode of an earlier version, whose runs are only shown
+            asks = row is None or row.needs_model
+            own = {"mode": mode, **({} if asks else {"model": None, "base_url": None})}
             for seed in range(self.n_seeds):
                 yield run_config.checked(
                     **{**asdict(self.config), **own, "run_id": self.run_id(mode, seed), "seed": seed}

@@ -46,7 +46,7 @@ def test_it_gets_the_values_of_a_run(agent: Agent, table: str, tmp_path: Path, m
 
 
 def test_what_there_is_not_is_refused_with_what_there_is(agent: Agent) -> None:
-    with pytest.raises(UsageError, match="there is no tracker 'comet'; there are mlflow, tensorboard, wandb, table"):
+    with pytest.raises(UsageError, match="there is no tracker 'comet'; use one of mlflow, tensorboard, wandb, table"):
         agent("run", "--task", str(INSTANT), "--mode", "random", "--trials", "1", "--track", "comet")
 
 
@@ -58,7 +58,7 @@ def test_a_run_is_resumed_without_a_tracker_that_is_not_here(agent: Agent, tmp_p
     path.write_text(json.dumps(document))
     said = agent("resume", "r", "--trials", "3")
     assert (
-        "there is no tracker '../comet'; there are mlflow, tensorboard, wandb, table; the run goes on without it"
+        "there is no tracker '../comet'; use one of mlflow, tensorboard, wandb, table; the run continues without it"
         in said
     )
     assert len(trials_of(agent, "r")) == 3

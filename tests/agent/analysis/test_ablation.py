@@ -239,7 +239,7 @@ def test_a_run_that_gained_nothing_has_nothing_to_attribute(warm: Zygote, tmp_pa
 
 def test_a_run_that_somebody_has_open_is_left_alone(again: Zygote, hold: Callable[[Path], None]) -> None:
     hold(again.runs.run("r").lock)
-    assert "has r open" in refused(again, 2, "attribute", "r")
+    assert "is using r" in refused(again, 2, "attribute", "r")
 
 
 @pytest.fixture

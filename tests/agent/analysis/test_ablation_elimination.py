@@ -247,7 +247,7 @@ def test_repeats_of_a_script_that_follows_no_seed_give_no_error_bar() -> None:
     told = Attributed(found, Readings(3, {}), None)
     said = lines(told, "r", Metric())
     assert not any(" ± " in line for line in said)
-    assert any("no ±, and verdicts by a guess" in line and "TRAIN_SEED" in line for line in said)
+    assert any("no ±, and verdicts use a guess" in line and "TRAIN_SEED" in line for line in said)
     document = to_json(told, "r")
     assert not document["repeats_tell_noise"]
     assert (document["difference_error"], document["held_out"]["whole"]["error"]) == (None, None)
@@ -264,6 +264,6 @@ def test_noise_that_seeds_show_gives_an_error_bar() -> None:
 def test_an_equal_share_of_a_gain_is_said_to_be_one() -> None:
     together: list[Edit] = [Assignments({"A": 1, "B": 1})]
     found, _ = attributed(together, script("AB"), worth({"A": 0.5, "B": 0.5}))
-    assert "each has an equal share of what the trial gained" in " ".join(remarks(found))
+    assert "each gets an equal share of the trial's gain" in " ".join(remarks(found))
     alone, _ = attributed([Assignments({"A": 1})], script("AB"), worth({"A": 0.5}))
     assert "share" not in " ".join(remarks(alone))

@@ -238,7 +238,7 @@ def test_a_baseline_without_a_loss_ends_all(warm: Zygote, tmp_path: Path) -> Non
 
 
 def test_a_comparison_is_no_run_and_the_remedy_is_told(finished: Zygote) -> None:
-    assert "`agent compare --resume c` goes on" in error_of(finished, "resume", "c")
+    assert "`agent compare --resume c` continues" in error_of(finished, "resume", "c")
     assert "`agent compare c` shows it" in error_of(finished, "log", "c")
 
 

@@ -134,7 +134,7 @@ def test_a_run_that_is_not_the_last_is_named_in_what_to_do_next(agent: Agent) ->
 def test_a_file_that_cannot_be_written_is_one_line(agent: Agent) -> None:
     assert "cannot write to /proc/runs: No such file" in one_line_error(search(agent, "--runs", "/proc/runs"), 2)
     agent("run", "--task", str(INSTANT), "--mode", "random", "--trials", "1")
-    assert "cannot make a folder beside /proc/out" in one_line_error(agent("export", "--out", "/proc/out"), 2)
+    assert "cannot create a folder beside /proc/out" in one_line_error(agent("export", "--out", "/proc/out"), 2)
     assert "cannot write no/page.html: No such file" in one_line_error(agent("report", "--out", "no/page.html"), 2)
     assert "cannot write no/p.png: No such file" in one_line_error(agent("report", "--png", "no/p.png"), 2)
 
@@ -151,7 +151,7 @@ def test_every_searcher_runs_new_configurations(agent: Agent, mode: str) -> None
 @pytest.mark.parametrize("sampler", ["NoSuchSampler", ""])
 def test_a_sampler_that_optuna_lacks_is_refused(agent: Agent, sampler: str) -> None:
     said = one_line_error(agent("run", "--task", str(BIGRAM), "--mode", f"optuna:{sampler}"), 2)
-    assert f"Optuna has no sampler {sampler!r}; it has " in said
+    assert f"Optuna has no sampler {sampler!r}; choose one of " in said
 
 
 def test_a_run_gets_a_name_by_itself_in_any_mode(agent: Agent, tmp_path: Path) -> None:
@@ -172,12 +172,15 @@ def test_a_run_gets_a_name_by_itself_in_any_mode(agent: Agent, tmp_path: Path) -
         (["run", "--task", str(BIGRAM), "--budget", "soon"], "is not a duration"),
         (["run", "--task", str(BIGRAM), "--trials", "0"], "--trials: it should be 1 or more"),
         (["run", "--task", str(BIGRAM), "--name", "../x"], "--name '../x'"),
-        (["run", "--task", str(BIGRAM), "--sandbox", "chroot"], "--sandbox: it should be 'bubblewrap' or 'docker'"),
+        (
+            ["run", "--task", str(BIGRAM), "--sandbox", "chroot"],
+            "--sandbox chroot: there is no such sandbox; there are bubblewrap, docker",
+        ),
         (["run", "--task", str(BIGRAM), "--mode", "code-edit", "--model", "gpt-9"], "no endpoint is known"),
         (["run", "--trials", "x"], "Invalid value for '--trials': it should be a whole number, not 'x' (see"),
         (["run", "--bogus"], "No such option"),
         (["log"], "there is no run in"),
-        (["show", "seven"], "is no trial"),
+        (["show", "seven"], "is not a trial"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_writes_nothing(
@@ -189,7 +192,7 @@ def test_a_wrong_request_is_one_line_and_writes_nothing(
 
 def test_a_missing_recording_is_said_before_anything_is_written(agent: Agent, tmp_path: Path) -> None:
     done = agent("run", "--task", str(BIGRAM), "--mode", "code-edit", "--model", "replay:no.jsonl")
-    assert "no such recording" in one_line_error(done, 4)
+    assert "there is no recording" in one_line_error(done, 4)
     assert not (tmp_path / "runs").exists()
 
 

@@ -83,7 +83,7 @@ def test_autoresearchs_layout_needs_no_answers(agent: Agent, tmp_path: Path) -> 
     )  # fmt: skip
     assert (task.budget.unit, task.budget.amount, task.budget.counted_by) == ("seconds", 0.3, "script")
     assert [(mount.source, mount.target) for mount in task.environment.mounts] == [
-        ("~/.cache/autoresearch", "/tmp/.cache/autoresearch")
+        (str(Path.home() / ".cache/autoresearch"), "/tmp/.cache/autoresearch")
     ]
     assert task.space is not None
     assert set(task.space.names) == {"LEARNING_RATE", "WEIGHT_DECAY", "BATCH_SIZE", "INIT_SCALE", "SMOOTHING"}

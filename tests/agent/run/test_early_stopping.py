@@ -95,7 +95,7 @@ def test_what_was_stopped_and_what_that_saved_is_said(stopped: tuple[Zygote, lis
     assert "pruned" in warm.said
     assert warm.agent("show", f"r/{HOPELESS}") == 0
     assert "at 50% of its budget, by its own report" in warm.said
-    assert "gap 2 to the champion's curve at half of the budget, where" in warm.said
+    assert "gap 2 to the champion's curve at half of the budget, limit" in warm.said
     assert warm.agent("prompt", f"r/{HOPELESS + 1}") == 0
     assert "FLOOR = 2.5 -> pruned: 2 behind trial 0 at half of the budget" in warm.said
     assert warm.agent("log", "--verify", "r") == 0, warm.said

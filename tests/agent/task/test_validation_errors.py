@@ -23,7 +23,6 @@ def run(**options: object) -> RunConfig:
         ({"trials": 0}, "--trials: it should be 1 or more, not 0"),
         ({"llm_share": 1.5}, "--llm-share: it should be 1 or less, not 1.5"),
         ({"budget_seconds": 0.0}, "--budget: it should be greater than 0, not 0.0"),
-        ({"sandbox": "chroot"}, "--sandbox: it should be 'bubblewrap' or 'docker', not 'chroot'"),
         ({"seed": "x"}, "--seed: it should be a whole number, not 'x'"),
         ({"smoke_on": "tpu"}, "--smoke-on: it should be 'cpu' or 'gpu', not 'tpu'"),
         ({"max_cost": float("nan")}, "--max-cost: it should be greater than 0, not nan"),

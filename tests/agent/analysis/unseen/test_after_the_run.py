@@ -54,9 +54,8 @@ def test_a_replay_says_that_it_confirms_nothing(finished: Zygote, asked: list[st
 def test_an_attribution_asks_only_the_standing_split(finished: Zygote) -> None:
     before = openings(finished)
     assert finished.agent("attribute", "r", "--seeds", "1") == 0, finished.said
-    assert (
-        "losses are those on the standing split (search loss): what carries a gain there is confirmed by no slice"
-        in (finished.said)
+    assert "losses are search losses, on the split that scores every trial; no slice confirms these effects" in (
+        finished.said
     )
     assert openings(finished) == before
 

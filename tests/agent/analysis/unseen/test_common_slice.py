@@ -199,7 +199,7 @@ def test_results_that_are_no_more_what_they_were_are_told(finished: Zygote) -> N
     document["events"][0]["entrants"]["c-random-s0-seed-100"]["trial"] = 1  # as if it had been the result then
     path.write_text(json.dumps(document))
     assert finished.agent("compare", "c") == 0
-    assert "for other results than the runs have now" in finished.said
+    assert "and results have changed since then" in finished.said
     assert shown(finished)["unseen"]["current"] is False
     assert finished.agent(*RESUME) == 0, finished.said
     assert len(set(opened(finished))) == 2

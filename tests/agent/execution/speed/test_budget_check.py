@@ -227,7 +227,7 @@ def test_a_trial_that_is_over_budget_when_it_is_to_be_confirmed_is_rolled_back(o
     assert test.verdict is not None
     assert test.verdict.reason.startswith("over budget: used 2.52 times")
     assert test.val_loss is None
-    assert "rolled back" in trial_table.repeat_line(test, run.task.metric, False)
+    assert "rolled back" in trial_table.repeat_line(test, run.records.task.metric, False)
     assert run.history.incumbent is run.history.champion is run.history.trials[0]
 
 
@@ -245,7 +245,7 @@ def test_a_final_run_over_its_budget_is_no_part_of_the_result(opened: OpenRunWit
     finals = [found.val_loss for found in run.history.repeats if found.purpose is Purpose.FINAL]
     assert finals == [None, 29.5]
     last = next(found for found in run.history.repeats if found.seed == HELD_OUT_SEED)
-    assert "over budget  " in trial_table.repeat_line(last, run.task.metric, False)
+    assert "over budget  " in trial_table.repeat_line(last, run.records.task.metric, False)
     assert run.keeper.losses(1).get(HELD_OUT_SEED) is None
 
 

@@ -84,7 +84,7 @@ def test_a_tracker_follows_a_run_and_its_resume(agent: Agent, tmp_path: Path) ->
 def test_a_tracker_that_is_not_there_is_said_before_anything_starts(agent: Agent, tmp_path: Path) -> None:
     done = search(agent, "--track", "comet")
     assert done.returncode == 2
-    assert "--track" in done.stderr
+    assert "there is no tracker 'comet'" in done.stderr
     done = agent("track", "--to", "comet")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert not (tmp_path / "runs" / "r").exists()

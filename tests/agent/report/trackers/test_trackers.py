@@ -60,7 +60,7 @@ def test_a_trial_without_its_commit_is_left_for_the_next_time(stored: StoredRun)
 def test_unknown_trackers_and_misplaced_options_are_refused(stored: StoredRun) -> None:
     with pytest.raises(UsageError, match="use one of mlflow, tensorboard, wandb"):
         check_kind("comet")
-    with pytest.raises(UsageError, match="--uri works with mlflow only"):
+    with pytest.raises(UsageError, match="--uri is for mlflow; tensorboard writes to"):
         open_tracker("tensorboard", stored.paths, "http://127.0.0.1:1")
     with (
         alone(stored.paths, "mlflow"),
