@@ -1,7 +1,7 @@
-"""Access to untrusted files: links, FIFOs and devices are refused by name, and sizes are bounded.
+"""Access to untrusted files: links, FIFOs and devices are refused, and sizes are bounded.
 
 A folder of runs can come from a stranger. A link in it can lead to any file of this machine, a FIFO or a device can
-block its reader for ever, and a write to any of them ends up elsewhere.
+block its reader for ever, and a write to any of these lands elsewhere.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 from agent.errors import UnsafeFileError, UsageError
 
 RUNS_MARKER = ".autocentaur-runs"
-"""A file in the folder of all runs, which says that it is one."""
+"""Name of the file that marks the folder of all runs as such."""
 
 _KINDS = {
     stat.S_IFLNK: "a link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
@@ -46,7 +46,7 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise UnsafeFileError(f"{path} is over {most_bytes / 2**20:g} MiB; no run writes that; remove it")
+        raise UnsafeFileError(f"{path} is over {most_bytes / 2**20:g} MiB, and no run writes such a file: remove it")
     return content
 
 
@@ -77,7 +77,7 @@ def refuse_taken(path: Path, mark: bytes, *, force: bool) -> None:
 def write_over(path: Path, content: bytes, mark: bytes, *, force: bool) -> None:
     """Write a file in one step, replacing only what `refuse_taken` accepts. Raises as it does, and OSError."""
     refuse_taken(path, mark, force=force)
-    if path.exists() and not path.is_file():  # forced: /dev/stdout for instance
+    if path.exists() and not path.is_file():  # with --force, e.g. /dev/stdout
         path.write_bytes(content)
         return
     try:
@@ -101,7 +101,7 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _umask() -> int:
-    """Return the mask of this process. os.umask() would have to change it, for files of other threads too."""
+    """Return the umask of this process. os.umask() could read it only by changing it, for all threads."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("\nUmask:")[2].split()[0], 8)
 
@@ -116,7 +116,7 @@ def refuse_unsafe(folder: Path) -> None:
 def _below(folder: Path, depth: int) -> Iterator[tuple[Path, int]]:
     """Yield the path and kind of each entry that is neither a plain file nor a folder."""
     if depth > _DEEPEST:
-        raise UnsafeFileError(f"{folder} is nested more than {_DEEPEST} folders deep; no run does that; remove it")
+        raise UnsafeFileError(f"{folder} is nested more than {_DEEPEST} folders deep, and no run does that: remove it")
     with suppress(FileNotFoundError), os.scandir(folder) as entries:  # another process may remove it meanwhile
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -137,5 +137,5 @@ def _checked(path: Path, wanted: int) -> Path:
 
 def _refused(path: Path, kind: int) -> UnsafeFileError:
     return UnsafeFileError(
-        f"{path} is {_KINDS.get(kind, 'no file')}, which no run makes there; find out where it comes from and remove it"
+        f"{path} is {_KINDS.get(kind, 'no file')}, which no run creates there; find out where it is from, and remove it"
     )

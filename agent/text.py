@@ -1,4 +1,4 @@
-"""Text for the terminal and for reports: untrusted text made short and safe to print, and plurals."""
+"""Text for the terminal and for reports: plurals, and untrusted text made short and safe to print."""
 
 import json
 from collections.abc import Callable

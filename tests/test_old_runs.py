@@ -143,7 +143,7 @@ def test_a_run_with_corrected_losses_goes_on_with_losses_as_they_are_scored(old:
     edit = "TITLE: less\n<<<<<<< SEARCH\nSHIFT = 0.29\n=======\nSHIFT = 0.1\n>>>>>>> REPLACE\n"
     (old.folder / "edits.jsonl").write_text((json.dumps({"reply": edit}) + "\n") * 4)
     assert old.agent("resume", "slow", "--trials", "5", *ACCEPTED) == 0, old.said
-    assert old.said.count("corrected for the machine's speed until now: 2 losses of this run; new ones") == 1
+    assert old.said.count("2 losses of this run got a correction for the machine's speed; new ones") == 1
     trial = json_of(old, "show", "slow/4")
     assert trial["val_loss"] == trial["score"]["val_loss"]
     assert old.agent("log", "--verify", "slow") == 0, old.said

@@ -1,6 +1,6 @@
-"""Slices of unseen text, opened by a run: to confirm a gain, and once more to publish the result.
+"""Slices of unseen data that a run opens: to confirm a gain, and once more to publish the result.
 
-Everything that a slice is about has been trained before it is opened (agent.run.one_slice).
+All models that a slice compares are trained before it is opened (agent.run.one_slice).
 """
 
 from collections.abc import Collection, Sequence
@@ -40,9 +40,9 @@ from agent.trials.trial import Score, Standing
 
 
 def rehearse(slices: SliceSource, paths: RunPaths, score: Score) -> str:
-    """Return why nothing can be confirmed though there are slices; empty if something can.
+    """Return why no gain can be confirmed although there are slices; empty if gains can be.
 
-    Asks the baseline, which has just been trained and has this score, about what every job sees anyway.
+    It evaluates the baseline, just trained and with this score, on data that every scoring job sees anyway.
     """
     baseline = Model(BASELINE, 0, 0, paths.trial(0))
     label = f"{paths.run_id}/rehearsal"
@@ -50,16 +50,16 @@ def rehearse(slices: SliceSource, paths: RunPaths, score: Score) -> str:
 
 
 def decide_on_slices(run: Run, slices: SliceSource, repeat: Repeat) -> Verdict:
-    """Open the next slice for a challenger that has been trained, and return what follows."""
+    """Open the next slice for a trained challenger, and return the verdict."""
     trial = repeat.trial
     uses = list(repeat.slices)
-    for use in uses:  # of a process that was killed
+    for use in uses:  # opened by a killed process
         run.keeper.tests.take(trial, use)
     models = _challenge(run, repeat)
     while not uses or (_is_undecided(uses[-1]) and len(uses) < MAX_BURNED and not run.keeper.is_used_up):
         shown = _show(run, slices, SlicePurpose.CONFIRM, models)
         if shown is None:
-            return Verdict(Standing.PROVISIONAL, None, "the pool is used up: no slice is left to confirm it on")
+            return Verdict(Standing.PROVISIONAL, None, "the pool is used up: no slice is left to confirm the gain on")
         run.keeper.tests.take(trial, shown)
         uses.append(shown)
     return run.keeper.verdict_on(trial, uses[-1])
@@ -68,8 +68,8 @@ def decide_on_slices(run: Run, slices: SliceSource, repeat: Repeat) -> Verdict:
 def publish_on_slice(run: Run, slices: SliceSource) -> SliceUse | None:
     """Open one slice for the final runs of the result, the champion and the baseline; return it, None if none is left.
 
-    Once it is scored it stands for that result, however often the run goes on. So does one that was burned by another
-    than the baseline: a model that ends when it sees that it is unlucky is not asked about other text.
+    Once scored, the slice is final for that result, however often the run is resumed. So is a slice that a model other
+    than the baseline burned: otherwise a model could exit on an unlucky slice to be evaluated on another.
     """
     result = run.keeper.result
     assert result is not None
@@ -84,14 +84,14 @@ def publish_on_slice(run: Run, slices: SliceSource) -> SliceUse | None:
 
 
 def drop_artifacts(history: History, paths: RunPaths, champion: int | None) -> None:
-    """Remove what repeats have left behind and no slice will be asked about: all but the champion's."""
+    """Remove the artifacts of repeats that no slice will need: all but the champion's."""
     for repeat in history.repeats:
         if repeat.trial != champion:
             paths.trial(repeat.trial).repeat(repeat.seed).artifact.unlink(missing_ok=True)
 
 
 def _is_undecided(use: SliceUse) -> bool:
-    """Whether the slice was burned by another than the challenger, so that the next one may be opened."""
+    """Whether the slice is unscored, or burned by a model other than the challenger: the next one may be opened."""
     return use.score is None or (use.score.is_burned and use.score.burned_by != CHALLENGER)
 
 
@@ -102,7 +102,7 @@ def _is_final(use: SliceUse, result: int) -> bool:
 
 
 def _champion(run: Searched, seed: int) -> list[Model]:
-    """Return the champion's model that one under `seed` is compared with; none if that is the baseline's own."""
+    """Return the champion's model to compare with one trained under `seed`; none if it is the baseline's own."""
     champion = run.keeper.champion
     assert champion is not None
     own = run.keeper.champion_seed(seed)
@@ -117,7 +117,7 @@ def _challenge(run: Searched, repeat: Repeat) -> list[Model]:
 
 @dataclass(frozen=True)
 class _Journaled:
-    """The journal of a run, as a record of the slices that it opened."""
+    """Records the slices that a run opens in its journal."""
 
     records: Records
 
@@ -148,7 +148,7 @@ class _Journaled:
 
 
 def _show(run: Run, slices: SliceSource, purpose: SlicePurpose, models: Sequence[Model]) -> SliceUse | None:
-    """Open the next slice, or take the one that a killed process has opened, and score it; None if none is left."""
+    """Open the next slice, or the one that a killed process opened, and score it; None if none is left."""
     first = run.history.trials[0].outcome
     scored = show(
         slices,
@@ -166,7 +166,7 @@ def _show(run: Run, slices: SliceSource, purpose: SlicePurpose, models: Sequence
 
 
 def _score(run: Searched, slices: SliceSource, models: Sequence[Model], answers: Answers) -> SliceScore:
-    """Return what the answers say: the leads that decide or are published, and what is odd about them."""
+    """Return the score of a slice: the leads that decide or are published, and flags for what is odd about them."""
     score = score_of_result(answers, models, run.keeper)
     names = [model.name for model in models]
     if CHALLENGER not in names:

@@ -1,4 +1,4 @@
-"""When a run ends, and in words why."""
+"""When and why a run ends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from agent.trials.keep_rule import KeepRule, closing_runs
 from agent.trials.trial import Trial
 
 MAX_IDLE_PROPOSALS = 20
-"""After so many proposals in a row that never ran, something is wrong with the proposer, and the run stops."""
+"""A run stops after this many proposals in a row that never ran: something is wrong with its proposer."""
 
 
 class Ending(StrEnum):
@@ -23,14 +23,14 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class End:
-    """How a run ended, and in words why."""
+    """How a run ended, with the reason in words."""
 
     ending: Ending
     reason: str
 
 
 def stop_reason(trials: Sequence[Trial]) -> End | None:
-    """Return why a run that has come to these finished trials goes no further, whatever its budget; None if it does."""
+    """Return why a run with these finished trials must stop, whatever its budget; None if it may continue."""
     if trials and trials[0].val_loss is None:
         outcome = trials[0].outcome
         assert outcome is not None
@@ -44,7 +44,7 @@ def stop_reason(trials: Sequence[Trial]) -> End | None:
 
 
 def for_trials(budget: Budget, rule: KeepRule, final_runs: int, trials: Sequence[Trial]) -> Budget:
-    """Return the budget less what the repeats after the search may take, each as much as the baseline did."""
+    """Return the budget minus a reserve for the repeats after the search, each as long as the baseline's run."""
     n_closing = closing_runs(rule, final_runs)
     once = trials[0].outcome if trials else None
     if not n_closing or once is None:

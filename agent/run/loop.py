@@ -1,4 +1,4 @@
-"""The loop: propose, run, score, judge, commit or revert. It knows protocols, and no mode."""
+"""The loop: propose, run, score, judge, commit or revert. It knows protocols, not modes."""
 
 import threading
 from dataclasses import replace
@@ -34,11 +34,11 @@ def run_trials(run: Run) -> End:
 class RunStepper:
     """Runs one trial per call, so that a comparison can interleave several runs.
 
-    It is the one thread that decides: only from here are the records and the policy of the run written.
+    Its thread alone makes the decisions, and writes the records and the policy of the run.
     """
 
     def __init__(self, run: Run) -> None:
-        """Make again what is missing on the disk, and start where the journal ends."""
+        """Recreate what is missing on the disk, and start where the journal ends."""
         run.records.rebuild()
         self.run = run
         self._ledger = Ledger.of(run.history.results)
@@ -53,7 +53,7 @@ class RunStepper:
             KeyboardInterrupt: the trial in flight stays in the journal as started, and runs again on resume.
         """
         run = self.run
-        if run.history.pending is not None:  # a process that is gone has begun it
+        if run.history.pending is not None:  # started by a killed process
             pending = run.records.pending(run.history.pending)
             self._ledger = self._ledger.plus(_run_pending(run, pending, 0.0))
             return None
@@ -78,14 +78,14 @@ class RunStepper:
 
 
 class ProposalFuture:
-    """One call of a proposer in a thread of its own. It keeps the state, and so the parent, that it began with."""
+    """One call of a proposer in its own thread. It keeps the context, and so the parent, that it started with."""
 
     def __init__(self, proposer: Proposer, context: Context) -> None:
         self.context = context
         self._proposer = proposer
         self._proposal: Proposal | None = None
         self._fault: AgentError | SandboxError | OSError | None = None
-        # A run that ends does not wait for a model: what was not journaled did not happen.
+        # A run that ends does not wait for the model: an unjournaled proposal never happened.
         self._thread = threading.Thread(target=self._think, name=f"trial {context.number}", daemon=True)
         self._thread.start()
 
@@ -94,18 +94,18 @@ class ProposalFuture:
         self._thread.join()
         if self._fault is not None:
             raise self._fault
-        assert self._proposal is not None, "the proposer failed in its thread; what it said is above"
+        assert self._proposal is not None, "the proposer failed in its thread; its traceback is above"
         return self._proposal
 
     def _think(self) -> None:
         try:
             self._proposal = self._proposer.propose(self.context)
         except (AgentError, SandboxError, OSError) as fault:  # OSError: a full disk
-            self._fault = fault  # for the loop, which asks when it needs the proposal
+            self._fault = fault  # raised when the loop needs the proposal
 
 
 def _end(history: History, policy: Policy, ledger: Ledger, n_before: int) -> End | None:
-    """Return how a run has ended that had done `n_before` things when it was opened; None if it goes on."""
+    """Return how the run has ended, or None if it has not; `n_before`: its `_n_done` when it was opened."""
     stopped = stop_reason(history.trials)
     if stopped is not None and stopped.ending is Ending.BASELINE_FAILED:
         return stopped
@@ -120,12 +120,12 @@ def _done_or_nothing(history: History, n_before: int) -> Ending:
 
 
 def _n_done(history: History) -> int:
-    """Return how much there is of a run: trials, repeats, and slices that are scored."""
+    """Return the number of finished trials, finished repeats and scored slices of a run."""
     return len(history.results) + sum(use.score is not None for use in history.slices)
 
 
 def _start_next(run: Run, ledger: Ledger, ahead: ProposalFuture | None) -> PendingTrial | End:
-    """Ask for the next proposal and journal it, before anything of it runs; if there can be none, return why."""
+    """Get the next proposal and journal it before it runs; return why the run ends if there can be none."""
     number = len(run.history.trials)
     incumbent = run.history.incumbent
     if incumbent is None:
@@ -137,8 +137,8 @@ def _start_next(run: Run, ledger: Ledger, ahead: ProposalFuture | None) -> Pendi
         run.observer.proposing(number)
         try:
             if ahead is not None:
-                # Its parent may be the incumbent no more. It is judged against the one of the moment all the same:
-                # dropping such trials lost 13 to 30 % of the gain in simulations, re-basing them gained nothing.
+                # Its parent may no longer be the incumbent. It is judged against the present incumbent all the same:
+                # in simulations, dropping such trials lost 13 to 30 % of the gain, and re-basing them gained nothing.
                 proposal, parent = ahead.proposal(), ahead.context.incumbent.number
             else:
                 proposal, parent = run.proposer.propose(_context(run, ledger, incumbent)), incumbent.number
@@ -164,7 +164,7 @@ def _context(run: Run, ledger: Ledger, incumbent: Trial) -> Context:
 
 
 def _think_ahead(run: Run, ledger: Ledger) -> ProposalFuture | None:
-    """Begin to think of the trial after the one in flight, if there will be one; return None if not."""
+    """Start proposing the trial after the one in flight; return None if lookahead is off or there will be none."""
     pending, incumbent = run.history.pending, run.history.incumbent
     if not run.lookahead or pending is None or incumbent is None or pending.proposal.refused is not None:
         return None
@@ -180,7 +180,7 @@ def _think_ahead(run: Run, ledger: Ledger) -> ProposalFuture | None:
 
 
 def _run_pending(run: Run, pending: PendingTrial, proposing_seconds: float) -> Trial:
-    """Execute the trial in flight, journal what it came to, and commit it."""
+    """Execute the trial in flight, journal its outcome, and commit it."""
     trial = pending.trial
     began = run.clock.monotonic()
     run.observer.started(trial)
@@ -199,7 +199,7 @@ def _run_pending(run: Run, pending: PendingTrial, proposing_seconds: float) -> T
 
 
 def _execute(run: Run, pending: PendingTrial) -> Outcome:
-    """Execute the trial's script, and judge what came of it against the incumbent as it is now."""
+    """Execute the trial's script, and judge the outcome against the present incumbent."""
     trial, source = pending.trial, pending.source
     train_seed = trial.proposal.train_seed
     attempt = Attempt(

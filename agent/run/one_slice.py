@@ -1,7 +1,7 @@
-"""Opening one slice of unseen text: what it is opened for is on the disk before any job sees something of it.
+"""Opens one slice of unseen data; what it is opened for is on the disk before any job sees a part of it.
 
-Whoever opens one has a record: a run's journal, or a file for what is asked after the run. After a kill the slice is
-shown again only to the same files; otherwise it is burned.
+That record is a run's journal, or a file for questions asked after the run. After a kill, the slice is shown again only
+to models whose files are unchanged; otherwise it is burned.
 """
 
 import hashlib
@@ -32,13 +32,13 @@ from agent.trials.keep_rule import HELD_OUT_SEED, Keeper
 from agent.trials.repeat import Purpose
 from agent.trials.trial import Score
 
-MAX_BURNED = 3  # slices that one test, or one question after the search, may use up for nothing
+MAX_BURNED = 3  # slices that one test, or one question after the search, may burn
 CHANGED = "its files have changed since the slice was opened"
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model that can be put on a slice."""
+    """A model that can be evaluated on a slice."""
 
     name: str
     trial: int
@@ -51,18 +51,18 @@ class Model:
 
     @property
     def entrant(self) -> Entrant:
-        """What identifies it. Raises JournalError if its file is gone."""
+        """The hashes that identify the model. Raises JournalError if a file of it is missing."""
         try:
             return Entrant(self.trial, self.seed, _hash([self.paths.artifact]), _hash(_files(self.paths.files)))
         except FileNotFoundError as error:
             raise JournalError(
-                f"{error.filename} is gone, and the {self.name} is needed on a slice of unseen text: restore it, or "
+                f"{error.filename} is missing, and the {self.name} must be evaluated on a slice: restore the file, or "
                 "start a new run"
             ) from error
 
 
 class TrialFiles(Protocol):
-    """The files of a run, and the history that says what they are of."""
+    """The files of a run, and the history that says to which trials they belong."""
 
     @property
     def paths(self) -> RunPaths: ...
@@ -71,45 +71,45 @@ class TrialFiles(Protocol):
 
 
 class Searched(TrialFiles, Protocol):
-    """A run that has come to a result: open for writing, or stored."""
+    """A run with its keep rule: open for writing, or stored."""
 
     @property
     def keeper(self) -> Keeper: ...
 
 
 class Record(Protocol):
-    """Where it is put down which slices were opened for what."""
+    """Records durably which slices were opened, and for what."""
 
     @property
     def opener(self) -> str:
-        """Its name among all that open slices on this machine."""
+        """Name of what opens the slices, unique on this machine."""
         ...
 
     @property
     def about(self) -> Collection[str]:
-        """The runs whose models are asked, by `opener_of`, if that is not the opener alone."""
+        """Runs whose models are evaluated, by `opener_of`; empty if that is the opener alone."""
         ...
 
     @property
     def taken(self) -> Collection[int]:
-        """Slices that must not be opened: those that were, for what it is about."""
+        """Slices that were opened for this record before, and must not be opened again."""
         ...
 
     @property
     def opened(self) -> SliceUse | None:
-        """The one that is open: of which it is not known yet what it says."""
+        """The slice that is open, but not scored yet; None if there is none."""
         ...
 
     def put_down(self, event: SliceOpened | SliceScored) -> SliceUse:
-        """Add an event, on the disk before this returns, and return the slice that it is about."""
+        """Add an event durably, and return the slice that it is about."""
         ...
 
     def folder(self, number: int) -> Path:
-        """Where logs and answers of that slice go."""
+        """Folder for the logs and answers of that slice."""
         ...
 
     def label(self, number: int) -> str:
-        """What the names of that slice's jobs begin with."""
+        """Prefix of the names of that slice's jobs."""
         ...
 
 
@@ -124,12 +124,12 @@ def show(
     clock: Clock,
     opened: Callable[[SliceUse], None] = lambda _use: None,
 ) -> SliceUse | None:
-    """Open the next slice, or take the one that a killed process has opened, and score it; None if none is left.
+    """Open the next slice, or the one that a killed process opened, and score it; None if none is left.
 
     Args:
-        score_of: what the answers of all models say; its seconds are set here.
-        baseline: the score of the baseline, whose cost says how long an answer may take.
-        opened: called before the models are asked.
+        score_of: computes the score from the answers of all models; its seconds are set here.
+        baseline: the score of the baseline, whose cost limits the time for an answer.
+        opened: called before the models are evaluated.
 
     Raises:
         JournalError: a model's file is gone, or the disk is full.
@@ -142,7 +142,7 @@ def show(
         found = slices.openings.next(record.opener, slices.n_slices, record.taken, record.about)
         if found is None:
             return None
-        if record.folder(found[0]).exists():  # of an earlier run of this name: its answers are not those of ours
+        if record.folder(found[0]).exists():  # of an earlier run of this name, with the answers of its models
             shutil.rmtree(record.folder(found[0]))
         use = record.put_down(SliceOpened(found[0], purpose, entrants, found[1], clock.now()))
     opened(use)
@@ -162,37 +162,37 @@ def show(
 
 
 def is_to_be_asked_again(uses: Sequence[SliceUse]) -> bool:
-    """Whether the last slice that was opened for a result is still open, or tells nothing and may be followed by one.
+    """Whether the last slice opened for a result is still unscored, or is burned and may be followed by another.
 
-    It may if the baseline burned it, which has no interest in it. Another model that ends when it sees that it is
-    unlucky is not asked about other text.
+    Another may follow if the baseline burned the slice, since it gains nothing by that. Any other model could exit on
+    an unlucky slice to be evaluated on another.
     """
     score = uses[-1].score
     return score is None or (score.burned_by == BASELINE and len(uses) < MAX_BURNED)
 
 
 def opener_of(run: TrialFiles) -> str:
-    """Return the name of a run among all that open slices on this machine: its folder, and when its baseline began.
+    """Return the name of a run that is unique on this machine: its folder, and when its baseline started.
 
-    A run of the same name in the same folder, removed since, is another run.
+    So a removed run of the same name in the same folder counts as another run.
     """
     return f"{run.paths.root.resolve()} {run.history.trials[0].started_at}"
 
 
 def model_of(run: TrialFiles, name: str, trial: int, seed: int) -> Model:
-    """Return the model that a trial has left behind under a training seed, in its own run or in a repeat."""
+    """Return the model that a trial saved under a training seed, in its first run or in a repeat."""
     paths = run.paths.trial(trial)
     is_first = run.history.trials[trial].proposal.train_seed == seed
     return Model(name, trial, seed, paths if is_first else paths.repeat(seed))
 
 
 def baseline_of(run: TrialFiles) -> Model:
-    """Return the baseline's model, of the first trial."""
+    """Return the model of the baseline, trial 0."""
     return model_of(run, BASELINE, 0, run.history.trials[0].proposal.train_seed)
 
 
 def models_of_result(run: Searched, result: int) -> list[Model]:
-    """Return the models that stand for a result of the search: of its last confirmation, and of its final runs."""
+    """Return the models of a result of the search: from its last confirmation, and from its final runs."""
     confirmed = [
         repeat.seed for repeat in run.history.repeats if repeat.trial == result and repeat.purpose is Purpose.CONFIRM
     ]
@@ -202,7 +202,7 @@ def models_of_result(run: Searched, result: int) -> list[Model]:
 
 
 def score_of_result(answers: Answers, models: Sequence[Model], keeper: Keeper) -> SliceScore:
-    """Return what a slice says of the baseline, the champion and final runs, as far as these are among the models."""
+    """Return the score of a slice for those of baseline, champion and final runs that are among the models."""
     results = [model.name for model in models if model.name.startswith(RESULT)]
     leads, flags = {}, []
     for model in models:

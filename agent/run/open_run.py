@@ -1,4 +1,4 @@
-"""A run that this process may write to, in groups: a function takes the group that it needs."""
+"""A run that is open for writing, in groups: a function takes the group that it needs."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -36,7 +36,7 @@ class Observer(Protocol):
 class Run:
     """A run that this process may write to.
 
-    The thread that runs the loop writes `records`, `policy` and `observer`; `executor` changes no state of its own.
+    Only the loop's thread writes to `records`, `policy` and `observer`; `executor` changes no state of its own.
     """
 
     records: Records
@@ -44,8 +44,8 @@ class Run:
     policy: Policy
     observer: Observer
     proposer: Proposer
-    space: SearchSpace | None  # what is searched: the task's, or every name by itself
-    lookahead: int = 0  # 1: the next trial is thought of while one trains
+    space: SearchSpace | None  # what is searched, see agent.modes.mode.searched
+    lookahead: int = 0  # 1: the next trial is proposed while one trains
     clock: Clock = field(default_factory=Clock)
 
     @property
@@ -65,5 +65,5 @@ class Run:
         return self.policy.keeper
 
     def record_void(self, void: Void) -> None:
-        """Journal that an attempt at what is in flight does not count, and tell the observer."""
+        """Journal a void attempt of the trial or repeat in flight, and notify the observer."""
         self.observer.voided(void, self.records.add_void(void))

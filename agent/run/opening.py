@@ -1,4 +1,4 @@
-"""Opening a run for writing: the checks before trial 0, the lock, and everything a run is made of."""
+"""Opens a run for writing: the checks before trial 0, the lock, and all parts of the Run."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -48,9 +48,9 @@ from agent.trials.trial import Usage
 class ResumeOptions:
     """What the user asks for when a run is resumed."""
 
-    caps: Mapping[str, float | None] = field(default_factory=dict)  # new ones, by field of RunConfig; None: as it is
+    caps: Mapping[str, float | None] = field(default_factory=dict)  # new caps, by field of RunConfig; None: unchanged
     accept_changed: tuple[str, ...] = ()  # conditions that may differ from the run's own
-    task_folder: str | None = None  # where the task lies now
+    task_folder: str | None = None  # where the task is now; None: where it was
 
 
 AS_IT_WAS = ResumeOptions()
@@ -60,7 +60,7 @@ ObserverFor = Callable[[Task, RunPaths, TrialRepo], Observer]
 
 
 class BuildModel(Protocol):
-    """As `agent.modes.model_choice.build_model`."""
+    """The signature of `agent.modes.model_choice.build_model`."""
 
     def __call__(
         self,
@@ -82,10 +82,10 @@ def start_run(
     *,
     build_model: BuildModel = build_model,
 ) -> Iterator[Run]:
-    """Check everything, then make the run's folder and open it. What cannot work is said before anything is written.
+    """Check everything, then create the run's folder and open the run. Checks come first, so a failure leaves no files.
 
     Args:
-        build_model: several runs may share a model.
+        build_model: returns the run's model, which several runs may share.
 
     Raises:
         UsageError, TaskError: the request is wrong; nothing was written.
@@ -111,11 +111,11 @@ def resume_run(
     *,
     build_model: BuildModel = build_model,
 ) -> Iterator[Run]:
-    """Open a run that was interrupted, to go on where its journal ends.
+    """Open an interrupted run, to continue where its journal ends.
 
     Raises:
-        UsageError: what is asked for, the task or the machine is not what the run began with, or another process has
-            the run open.
+        UsageError: the options, the task or the machine differ from those that the run began with, or another process
+            has the run open.
     """
     run_config.refuse_retired(runs.run(config.run_id).run_json)
     if options.task_folder is not None:
@@ -124,13 +124,13 @@ def resume_run(
     task = load_task(config, runs)
     refuse_another_task(config, task, TrialRepo(runs.repo))
     if config.model is None and config.base_url is None:
-        host = replace(host, api_key=None)  # it began with the embedded model, whatever is set now
+        host = replace(host, api_key=None)  # it began with the embedded model: a key that is set now is not used
     with _open(config, task, runs, host, observer_for, build_model=build_model, options=options) as run:
         yield run
 
 
 def _refuse_taken(paths: RunPaths) -> None:
-    """Raise UsageError if the run has begun. A folder without run.json and journal is what a kill left before that."""
+    """Raise UsageError if the name is taken. A folder without run.json and journal is free: a kill left it."""
     if paths.comparison.exists():
         raise UsageError(f"the name {paths.run_id} is taken by a comparison; choose another --name")
     if paths.run_json.exists() or paths.journal.exists():
@@ -177,9 +177,9 @@ def _open(
         proposer = build_proposer(config, task, model, paths, host.api_key, rehearse=smoke)
         runs.prepare()
         repo = TrialRepo(runs.repo)
-        if not resumed:  # only now, when everything is known to work, is anything written
+        if not resumed:  # everything is checked: only from here on are files written
             stack.enter_context(locked(paths))
-            _refuse_taken(paths)  # by a process that was quicker
+            _refuse_taken(paths)  # by a faster process
             run_config.save(paths.run_json, config, environment())
         for left in repo.recover(config.run_id, paths.worktree):
             host.say(f"removed {left}, which a git command of this run had left when it was killed")
@@ -203,7 +203,7 @@ def _open(
 
 
 def _policy(config: RunConfig, task: Task, history: History) -> Policy:
-    """Return what decides in a run, brought up to date with what has finished."""
+    """Return the policy of a run, updated with all finished trials and repeats."""
     return Policy(
         rule_of(config),
         budget_of(config),
@@ -215,14 +215,14 @@ def _policy(config: RunConfig, task: Task, history: History) -> Policy:
 
 
 def _unseen(config: RunConfig, *, resumed: bool) -> Unseen:
-    """Return how much a run opens of the data that no trial is scored on."""
+    """Return how much of the data that no trial is scored on a run opens."""
     if resumed:
         return Unseen.NOTHING if config.pool is None else Unseen.SLICES
     return Unseen.MADE if config.keep == "two-tier" and config.confirm else Unseen.NOTHING
 
 
 def _model(config: RunConfig, history: History, host: Host, build_model: BuildModel) -> Model:
-    """Return the run's model, with what it has spent so far counted."""
+    """Return the run's model under its caps, with the spending so far counted."""
     used = _used(history)
     n_calls = used.calls if used else 0
     model = build_model(config, host.api_key, n_calls, say=host.say, count_tokens=host.count_tokens)
@@ -234,16 +234,16 @@ def _model(config: RunConfig, history: History, host: Host, build_model: BuildMo
 
 
 def _recorded(model: Model, path: Path, n_replies: int, api_key: str | None) -> Model:
-    """Return the model with its replies written to `path`, after those that the journal holds."""
+    """Return the model with its replies recorded to `path`, after those that the journal holds."""
     if n_replies:
         cut_recording(path, n_replies)
     elif path.exists():
-        raise UsageError(f"--record {path}: there is such a file; name another, or move it away")
+        raise UsageError(f"--record {path}: the file exists already; name another, or move it away")
     return Transcript(model, path, [api_key] if api_key else [], failures=False)
 
 
 def _used(history: History) -> Usage | None:
-    """Return what the journal already holds of model calls."""
+    """Return the usage of models recorded in the journal; None if there is none."""
     used = Ledger.of(history.results).usage
     pending = history.pending.proposal.usage if history.pending else None
     return used.plus(pending) if used and pending else used or pending

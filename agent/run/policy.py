@@ -1,4 +1,4 @@
-"""What decides in a run: which trial is kept, which one is stopped early, and when the budget is spent."""
+"""The policy of a run: which trials are kept, which are stopped early, and when the budget is spent."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,7 +12,7 @@ from agent.trials.trial import Trial
 
 
 class Policy:
-    """The keep rule, the pruner and the budget of a run, brought up to date with what has finished."""
+    """The keep rule, the pruner and the budget of a run, updated with every finished trial."""
 
     def __init__(
         self,
@@ -24,12 +24,12 @@ class Policy:
         pruner: Pruner | None = None,
         final_runs: int = 0,
     ) -> None:
-        """Follow a run that has come to `results`.
+        """Start with the finished `results` of a run.
 
         Args:
             rounded: the proposer sees rounded losses; see agent.modes.told.
-            pruner: stops trials early, and has followed the same results; None: all run to their end.
-            final_runs: how often the result runs under held-out seeds at the end.
+            pruner: stops trials early, and has taken the same results; None: no trial is stopped early.
+            final_runs: number of runs of the result under held-out seeds at the end.
         """
         self.keeper, self.told = followed(rule, results, is_rounded=rounded)
         self.budget = budget
@@ -37,7 +37,7 @@ class Policy:
         self.final_runs = final_runs
 
     def take(self, trial: Trial) -> None:
-        """Take in a trial that has just finished."""
+        """Update everything with a trial that has just finished."""
         self.keeper.take(trial)
         if trial.val_loss is not None:
             self.told.take(trial, self.keeper.sigma)
@@ -45,11 +45,11 @@ class Policy:
             self.pruner.take(trial)
 
     def stopping(self, number: int, source: str, sources: Mapping[int, str]) -> StoppingRule | None:
-        """Return what may stop the training of a trial early; None where nothing is stopped early.
+        """Return the rule that may stop the training of a trial early; None if the run has no pruner.
 
         Args:
             source: the trial's script.
-            sources: scripts of all kept trials by number, the champion's among them.
+            sources: scripts of all kept trials by number, including the champion's.
         """
         if self.pruner is None:
             return None
@@ -59,5 +59,5 @@ class Policy:
         return StoppingRule(self.pruner.form, bar)
 
     def budget_of_trials(self, trials: Sequence[Trial]) -> Budget:
-        """Return the budget less what the repeats after the search may take."""
+        """Return the budget minus a reserve for the repeats after the search."""
         return for_trials(self.budget, self.keeper.rule, self.final_runs, trials)

@@ -1,4 +1,4 @@
-"""What a run has on disk: its journal, and what follows from it in git, in the worktree and in results.tsv."""
+"""A run on the disk: its journal, and what is derived from it in git, worktree and results.tsv."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from agent.trials.trial import Trial
 
 @dataclass(frozen=True)
 class PendingTrial:
-    """The trial in flight, with its script: the edit is applied once, and whoever needs the text is given it."""
+    """The trial in flight and its script, so that the edit is applied only once."""
 
     trial: Trial
     source: str
@@ -41,7 +41,7 @@ class PendingTrial:
 class Records:
     """The identity of a run, and its files: journal and history, repository, worktree and table.
 
-    The journal is the truth. Everything else is derived from it, and made again by `rebuild` if it is missing.
+    The journal is the source of truth. All else is derived from it, and `rebuild` recreates what is missing.
     """
 
     run_id: str
@@ -56,10 +56,10 @@ class Records:
 
     @property
     def retired(self) -> tuple[str, ...]:
-        """What earlier versions did for this run and nothing does any more, a sentence each."""
+        """Features of earlier versions that this run used and that are gone, one sentence each."""
         machines = [result.outcome.machine for result in self.history.results if result.outcome is not None]
         n_corrected = sum(machine is not None and machine.raw_loss is not None for machine in machines)
-        corrected = f"corrected for the machine's speed until now: {counted(n_corrected, 'loss', 'losses')} of this run"
+        corrected = f"{counted(n_corrected, 'loss', 'losses')} of this run got a correction for the machine's speed"
         return (*self.task.retired, *([f"{corrected}; new ones are recorded as scored"] if n_corrected else []))
 
     @overload
@@ -71,7 +71,7 @@ class Records:
     @overload
     def add(self, event: AttemptVoided) -> Trial | Repeat: ...
     def add(self, event: Event) -> Trial | Repeat | SliceUse:
-        """Journal an event, on the disk before this returns; return the trial, repeat or slice that it is about.
+        """Journal an event durably; return the trial, repeat or slice that it is about.
 
         Raises:
             JournalError: it cannot be written, or does not follow from the events before it.
@@ -80,22 +80,22 @@ class Records:
         return self.history.add(event)
 
     def add_void(self, void: Void) -> int:
-        """Journal that an attempt at what is in flight does not count; return the number of its trial."""
+        """Journal a void attempt of the trial or repeat in flight; return the number of its trial."""
         trial, repeat = self.history.pending, self.history.repeating
         if trial is not None:
             event = AttemptVoided(trial.number, None, void)
         else:
-            assert repeat is not None, "an attempt is one at what is in flight"
+            assert repeat is not None, "a trial or a repeat must be in flight"
             event = AttemptVoided(repeat.trial, repeat.seed, void)
         self.add(event)
         return event.trial
 
     def pending(self, trial: Trial) -> PendingTrial:
-        """Return a trial that has started with its script. Raises EditError if its edit does not apply."""
+        """Return a started trial together with its script. Raises EditError if its edit does not apply."""
         return PendingTrial(trial, self._script(trial))
 
     def rebuild(self) -> None:
-        """Bring scripts, git, worktree and table in line with the journal, at whatever step a process was killed."""
+        """Bring scripts, git, worktree and table in line with the journal, wherever a process was killed."""
         known = self.repo.tags(self.run_id)
         for trial in self.history.trials:
             if trial.kept or trial.number not in known:
@@ -110,7 +110,7 @@ class Records:
         write_results(self.paths.results_tsv, self.task.metric, self.history.trials, known)
 
     def settle(self, trial: Trial, source: str) -> None:
-        """Derive commit, tag, branch, worktree and table from a trial that has just finished, with this script."""
+        """Update commit, tag, branch, worktree and table for a trial that has just finished; `source`: its script."""
         if trial.kept:
             self.sources[trial.number] = source
         else:
@@ -122,13 +122,13 @@ class Records:
         append_result(self.paths.results_tsv, self.task.metric, trial, sha)
 
     def update_refs(self) -> None:
-        """Let branch, champion's tag, worktree and table follow a verdict that has moved incumbent or champion."""
+        """Update branch, champion's tag, worktree and table after a verdict that moved incumbent or champion."""
         self._show_incumbent()
         hashes = self.repo.tags(self.run_id)
         write_results(self.paths.results_tsv, self.task.metric, self.history.trials, hashes)
 
     def _show_incumbent(self) -> None:
-        """Let branch and champion's tag point where the journal says, and the worktree show the branch."""
+        """Point branch and champion's tag where the journal says, and check the branch out in the worktree."""
         incumbent, champion = self.history.incumbent, self.history.champion
         if incumbent is None:
             return

@@ -1,4 +1,4 @@
-"""Repeats: runs of a kept trial's script under further training seeds. They are queued before any new trial."""
+"""Repeats: runs of a kept trial's script under further training seeds, due before any new trial."""
 
 import math
 from dataclasses import replace
@@ -17,7 +17,7 @@ from agent.trials.trial import Outcome, Standing
 
 
 def run_wanted(run: Run, ledger: Ledger) -> Ledger:
-    """Run the repeat in flight, then all that the rule asks for as long as there is time; return the ledger after."""
+    """Run the repeat in flight, then those that the keep rule requests while time is left; return the new ledger."""
     if run.history.repeating is not None and run.history.repeating.purpose is not Purpose.SLOPE:
         ledger = ledger.plus(_run_repeating(run))
     while ledger.spent(run.policy.budget.of_time) is None:
@@ -29,7 +29,7 @@ def run_wanted(run: Run, ledger: Ledger) -> Ledger:
 
 
 def run_final(run: Run) -> None:
-    """Run the result of the run under held-out seeds, as often as it asks for, and publish it on a slice."""
+    """Run the result under held-out seeds, `final_runs` times, and publish it on a slice."""
     slices, n_runs = run.executor.slices, run.policy.final_runs
     while (wanted := run.keeper.final(n_runs)) is not None:
         _run(run, wanted)
@@ -50,7 +50,7 @@ def _run_repeating(run: Run) -> Repeat:
     began = run.clock.monotonic()
     trial = run.history.trials[repeat.trial]
     if repeat.trained is not None and not run.paths.trial(trial.number).repeat(repeat.seed).artifact.is_file():
-        repeat = replace(repeat, trained=None)  # what a slice would be asked about is gone
+        repeat = replace(repeat, trained=None)  # the model for the slice is gone: train it again
     outcome = repeat.trained or _train(run, repeat)
     run.keeper.read(trial.number, repeat.seed, outcome.counted_loss)
     verdict = _verdict(run, repeat, outcome) if repeat.purpose is Purpose.CONFIRM else None
@@ -68,7 +68,7 @@ def _run_repeating(run: Run) -> Repeat:
 
 
 def _verdict(run: Run, repeat: Repeat, outcome: Outcome) -> Verdict:
-    """Return what a confirmation that has been trained, and whose loss has been read, decides."""
+    """Return the verdict of a confirmation that is trained, and whose loss the keep rule has taken."""
     if (over := over_budget_verdict(outcome)) is not None:
         return over
     slices = run.executor.slices
@@ -83,15 +83,15 @@ def _verdict(run: Run, repeat: Repeat, outcome: Outcome) -> Verdict:
 
 
 def decides(purpose: Purpose, *, on_slices: bool) -> bool:
-    """Return whether the loss of a repeat on the standing split decides something, and is audited closely.
+    """Return whether the loss of a repeat on the standing split decides anything, and so is audited closely.
 
-    Where slices decide, nothing is gained by forging that loss, and one audit will do.
+    Where slices decide, a forged loss gains nothing, and one round of audit is enough.
     """
     return purpose in (Purpose.CONFIRM, Purpose.FINAL) and not on_slices
 
 
 def _train(run: Run, repeat: Repeat) -> Outcome:
-    """Train and score the repeat in flight. What it leaves behind stays where slices may ask about it."""
+    """Train and score the repeat in flight. Its artifact is kept where slices decide."""
     began = run.clock.monotonic()
     run.observer.repeating(repeat)
     trial = run.history.trials[repeat.trial]
@@ -115,5 +115,5 @@ def _train(run: Run, repeat: Repeat) -> Outcome:
     )
     if not run.keeper.on_slices:
         paths.artifact.unlink(missing_ok=True)
-    before = sum(void.seconds for void in repeat.voids)  # attempts of a killed process
+    before = sum(void.seconds for void in repeat.voids)  # void attempts of a killed process
     return replace(outcome, total_seconds=round(before + run.clock.monotonic() - began, 3))

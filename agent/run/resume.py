@@ -1,4 +1,4 @@
-"""What may be different when a run is resumed, or asked about: its budget may be higher, and nothing else."""
+"""What may differ when a run is resumed or analysed: a higher budget, and what the user accepts."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ RAISABLE = ("trials", "budget_seconds", "wall_seconds", "max_cost", "max_tokens"
 
 
 def with_raises(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunConfig:
-    """Return the configuration with the caps that the journal has raised since."""
+    """Return the configuration with the caps that the journal's events raise."""
     caps: dict[str, Any] = {name: value for event in raises for name, value in event.caps.items()}
     return replace(config, **caps)
 
@@ -33,7 +33,7 @@ def at_trial(config: RunConfig, history: History, number: int) -> RunConfig:
 
 
 def raise_of(config: RunConfig, history: History, asked: Mapping[str, float | None], at: str) -> BudgetRaised | None:
-    """Return the event that raises the caps to what is `asked` by field; None if nothing changes.
+    """Return the event that raises the caps to those `asked`, by field of RunConfig; None if nothing changes.
 
     Raises:
         UsageError: a cap would be lowered, or set where there was none.
@@ -54,7 +54,7 @@ def raise_of(config: RunConfig, history: History, asked: Mapping[str, float | No
 
 
 def refuse_changes(config: RunConfig, asked: Mapping[str, Any]) -> None:
-    """Raise UsageError if something `asked`, by field of RunConfig, is not what the run began with."""
+    """Raise UsageError if a value `asked`, by field of RunConfig, differs from the one that the run began with."""
     changes = {name: value for name, value in asked.items() if value is not None and value != getattr(config, name)}
     if changes:
         told = ", ".join(
@@ -62,19 +62,19 @@ def refuse_changes(config: RunConfig, asked: Mapping[str, Any]) -> None:
             for name, value in changes.items()
         )
         raise UsageError(
-            f"{config.run_id} would be another run with {told}; leave it out, or start one with `agent run`"
+            f"{config.run_id} began with other options: {told}; leave them out, or start a new run with `agent run`"
         )
 
 
 def refuse_another_task(config: RunConfig, task: Task, repo: TrialRepo) -> None:
-    """Raise UsageError, with what differs, unless `task` is the one that the run began with."""
+    """Raise UsageError, naming the files that differ, unless `task` is the one that the run began with."""
     if task.digest == config.task_digest:
         return
     first = f"{config.run_id}/0000"
     before = repo.read(first) if repo.tag(config.run_id, 0) else {}
     names = sorted(name for name in before.keys() | task.files.keys() if before.get(name) != task.files.get(name))
     what = (
-        f"{', '.join(names)} differ; `git -C {repo.path} show {first}:NAME` has the old; " if before and names else ""
+        f"changed: {', '.join(names)}; `git -C {repo.path} show {first}:NAME` has the old; " if before and names else ""
     )
     raise UsageError(
         f"the task in {task.folder} has changed since {config.run_id} began ({what}digest {config.task_digest} → "
@@ -83,17 +83,16 @@ def refuse_another_task(config: RunConfig, task: Task, repo: TrialRepo) -> None:
 
 
 def refuse_another_pool(config: RunConfig, digest: str | None) -> None:
-    """Raise UsageError unless the slices of this digest are those that the run began with; None: there are none."""
+    """Raise UsageError unless `digest` is that of the slices that the run began with; None: there are no slices."""
     if digest != config.pool:
         raise UsageError(
             f"the slices of {config.task_name} are not those that {config.run_id} began with (digest {config.pool} → "
-            f"{digest or 'none'}), and what a slice was opened for cannot be told from another; bring it back, or "
-            "start a new run"
+            f"{digest or 'none'}), and the journal's slices cannot be found in others; restore them, or start a new run"
         )
 
 
 def refuse_other_conditions(history: History, now: Mapping[str, str], accepted: Iterable[str]) -> None:
-    """Raise UsageError if losses would come about under other conditions than the run's last ones.
+    """Raise UsageError if scripts would run under other conditions than the run's last trial did.
 
     `accepted` names conditions that the user lets differ.
     """
@@ -102,16 +101,16 @@ def refuse_other_conditions(history: History, now: Mapping[str, str], accepted: 
     if changed:
         told = "; ".join(f"{name} {before[name]} → {now.get(name, 'unknown')}" for name in changed)
         raise UsageError(
-            f"losses here cannot be compared with the run's own ({told}); go on where it began, start a new run, "
-            f"or accept it with --accept-changed {changed[0]}"
+            f"losses here cannot be compared with the run's own ({told}); resume where it began, start a new run, "
+            f"or accept the difference with --accept-changed {changed[0]}"
         )
 
 
 def image_to_go_on_in(history: History, is_here: Callable[[str], bool], accepted: Iterable[str]) -> str | None:
-    """Return the digest of the image that the run's trials ran in; None if in none, or if another is accepted.
+    """Return the digest of the image that the run's trials ran in; None for no image, or if another is accepted.
 
     Raises:
-        UsageError: it is not on this machine.
+        UsageError: the image is not on this machine.
     """
     ran = [trial.outcome.image for trial in history.trials if trial.outcome is not None and trial.outcome.sandbox]
     if not ran or ran[-1] is None or is_here(ran[-1]):
@@ -134,13 +133,13 @@ def open_executor(
     accept_changed: tuple[str, ...] = (),
     task_folder: Path | None = None,
 ) -> Iterator[Executor]:
-    """Open what the scripts of a run are run with, as the run did, for a question about it.
+    """Open the executor of a stored run for an analysis, with the settings of the run.
 
     Args:
-        unseen: how much is opened of the data that no trial is scored on.
-        trains: False: only what has been trained is scored.
+        unseen: how much of the data that no trial is scored on is opened.
+        trains: False: no script is trained, only saved models are scored.
         accept_changed: conditions that may differ from the run's own.
-        task_folder: where the task lies now, if it was moved.
+        task_folder: where the task is now, if it was moved.
 
     Raises:
         UsageError: the task or the machine is not what the run began with.

@@ -36,7 +36,7 @@ def test_what_is_no_file_is_refused_by_name(tmp_path: Path, make: Callable[[Path
     path.parent.mkdir()
     make(path)
     for refuses in (plain_file, plain_folder, lambda p: read_bytes(p, 10), lambda p: refuse_unsafe(p.parent.parent)):
-        with pytest.raises(UnsafeFileError, match=f"below/train.log is {kind}, which no run makes there"):
+        with pytest.raises(UnsafeFileError, match=f"below/train.log is {kind}, which no run creates there"):
             refuses(path)
 
 

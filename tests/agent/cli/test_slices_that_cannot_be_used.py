@@ -116,7 +116,7 @@ def test_a_run_goes_on_with_no_other_pool(warm: Zygote, tmp_path: Path, made_aga
     before = commands.paths.journal.read_bytes()
     assert commands.resume() == 2
     assert commands.error.startswith("error: the slices of bigram are not those that r began with (digest ")
-    assert commands.error.endswith("bring it back, or start a new run")
+    assert commands.error.endswith("restore them, or start a new run")
     assert commands.paths.journal.read_bytes() == before
     shutil.rmtree(pool, ignore_errors=True)
     shutil.move(kept, pool)
@@ -131,7 +131,7 @@ def test_a_baselines_model_that_the_user_has_removed_is_named(warm: Zygote, tmp_
     kept = artifact.read_bytes()
     artifact.unlink()
     assert commands.resume() == 1
-    assert commands.error.startswith(f"error: {artifact} is gone, and the baseline is needed")
+    assert commands.error.startswith(f"error: {artifact} is missing, and the baseline must be evaluated")
     artifact.write_bytes(kept)
     assert commands.resume() == 0, commands.said
     assert read_history(commands.paths.journal).trials[1].standing is Standing.CONFIRMED

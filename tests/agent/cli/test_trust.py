@@ -110,7 +110,7 @@ def test_no_command_writes_into_a_run_with_a_link_anywhere(
     (strange / "runs" / "r" / "trials" / "0001" / "files" / "lib").symlink_to(tmp_path)
     done = agent(strange, *argv, user="stranger")
     assert done.returncode == 2
-    assert "files/lib is a link, which no run makes there" in done.stderr
+    assert "files/lib is a link, which no run creates there" in done.stderr
 
 
 def test_reading_needs_no_trust(agent: Agent, strange: Path) -> None:

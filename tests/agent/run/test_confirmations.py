@@ -288,6 +288,6 @@ def test_a_champions_model_that_is_gone_stops_the_run_with_a_sentence(opened: Op
     run_trials(run)
     (run.paths.trial(1).repeat(1).artifact).unlink()
     run.policy.budget = replace(run.policy.budget, trials=3)
-    with pytest.raises(JournalError, match=r"seed-1/artifact is gone, and the champion is needed.*start a new run"):
+    with pytest.raises(JournalError, match=r"seed-1/artifact is missing, and the champion must be .*start a new run"):
         run_trials(run)
     assert len(run.history.slices) == 1

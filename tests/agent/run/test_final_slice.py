@@ -168,7 +168,7 @@ def test_a_file_that_is_gone_is_named_and_nothing_is_opened(opened: OpenedWith, 
     lines = run.paths.journal.read_text().splitlines(keepends=True)
     run.paths.journal.write_text("".join(lines[:-1]))
     run.paths.trial(1).repeat(100).artifact.unlink()
-    with pytest.raises(JournalError, match="seed-100/artifact is gone"):
+    with pytest.raises(JournalError, match="seed-100/artifact is missing"):
         run_trials(opened(18.0))
     assert len(slices.asked) == 2
 

@@ -67,7 +67,7 @@ def test_a_task_may_be_moved_but_not_changed(agent: Zygote) -> None:
     script = moved / "train.py"
     script.write_text(script.read_text().replace("SHIFT = 0.3", "SHIFT = 0.4"))
     assert agent.agent("resume", "r", "--task", str(moved)) == 2
-    assert "train.py differ" in agent.said
+    assert "changed: train.py" in agent.said
     script.write_text(script.read_text().replace("SHIFT = 0.4", "SHIFT = 0.3"))
     assert agent.agent("resume", "r", "--task", str(moved)) == 0, agent.said
 
