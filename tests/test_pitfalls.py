@@ -240,7 +240,7 @@ def test_14_a_slow_machine_changes_no_loss_where_a_budget_counts_work(open_run: 
 
 
 def test_14_a_slow_machine_gives_no_loss_where_a_budget_counts_seconds(opened: OpenRunWith) -> None:
-    """Its trial is void and runs again when the machine is itself again: the same script has the same loss."""
+    """Its trial is void and runs again when the machine has its old speed again: the same script has the same loss."""
     run = opened(Machine(*REFERENCE, 1000, 500, 500, 500, 500, 500, 1000), 0.0)
     run_trials(run)
     first, second = run.history.trials

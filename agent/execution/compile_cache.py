@@ -1,7 +1,7 @@
-"""What torch.compile and Triton have compiled: left once by the baseline, given to every later job as its own copy.
+"""The compiler caches of torch.compile and Triton: saved once by the baseline, and copied into every later job.
 
-Compiled code is code. A trial that could write where the next one reads would run as the next one, so a trial gets the
-baseline's, read-only, and unpacks it into its own /tmp, which ends with it. The host never looks inside.
+Compiled code is code: a trial that could write the cache of the next one could run code in its place. So each trial
+mounts the baseline's cache read-only and unpacks it into its own /tmp, which ends with it. The host never looks inside.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ VARIABLES: Mapping[str, str] = {
     "TRITON_CACHE_DIR": f"{FOLDER}/triton",
 }
 
-# Both run inside, by the task's own interpreter: `sys.executable` is what the sandbox calls python.
+# Both programs run in the sandbox, under the task's interpreter: `sys.executable` is the sandbox's python.
 _LEAVE = """
 import os, subprocess, sys, tarfile
 folder, kept, *arguments = sys.argv[1:]
@@ -40,9 +40,9 @@ os.execv(sys.executable, [sys.executable, *arguments])
 
 
 def leaving(job: Job, seed: Path) -> Job:
-    """Return `job`, which leaves at `seed` what it has compiled; an empty file if that is nothing or too much.
+    """Return `job`, made to save its compiler caches at `seed`; the file is empty if they are empty or too big.
 
-    Only a job whose script is the user's own may do so. Its command must begin with `python`, or it is left as it is.
+    Only a job whose script is the user's own may save them. A command that does not begin with `python` is unchanged.
     """
     job = _with_variables(job)
     if job.argv[0] != "python":
@@ -51,7 +51,7 @@ def leaving(job: Job, seed: Path) -> Job:
 
 
 def warmed(job: Job, seed: Path) -> Job:
-    """Return `job`, which begins with a copy of what was left at `seed`; with nothing compiled if that is nothing."""
+    """Return `job`, made to start with a copy of the caches saved at `seed`, if there are any."""
     job = _with_variables(job)
     if job.argv[0] != "python" or not seed.is_file() or not seed.stat().st_size:
         return job
@@ -59,9 +59,9 @@ def warmed(job: Job, seed: Path) -> Job:
 
 
 def _with_variables(job: Job) -> Job:
-    return replace(job, environment={**VARIABLES, **job.environment})  # what the task sets itself stands
+    return replace(job, environment={**VARIABLES, **job.environment})  # the task's own settings win
 
 
 def _python(program: str, *arguments: str) -> tuple[str, ...]:
-    # -W: a warning of tarfile's, of Python 3.12 and 3.13, would be the first line of every log.
+    # -W: a warning of tarfile in Python 3.12 and 3.13 would be the first line of every log.
     return ("python", "-I", "-S", "-W", "ignore", "-c", program, *arguments)

@@ -1,8 +1,8 @@
-"""Stopping trials that cannot come to anything: at once when they diverge, and at half of the budget.
+"""Early stopping of hopeless trials: at once when they diverge, else at half of the budget.
 
-A curve that lies behind the champion's at half of the budget may still come in front. So a trial is stopped only if
-its gap is larger than any that a full curve of this run has made up for, with two sigma to spare; some of the
-condemned run on, so that wrong kills are measured. docs/keep-rule.md has the rule in full.
+A curve that is behind the champion's at half of the budget may still overtake it. So a trial is pruned only if its gap
+is larger, by two sigma, than any gap that a full curve of this run has closed. Some condemned trials run on as
+controls, so that wrong decisions are measured. docs/keep-rule.md has the full rule.
 """
 
 import hashlib
@@ -19,62 +19,62 @@ from agent.trials.learning_curve import HALF, Condemned, Curve, Point, level
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Status, Trial
 
-FEWEST_CURVES = 8  # full ones, before a recovery can be called large or small
+FEWEST_CURVES = 8  # full ones, before any trial is pruned
 SIGMAS = 2.0
-FAR = 3.0  # times its start: a loss above that has diverged
-ONE_IN = 20  # of the condemned runs on
-_LINE_BYTES = 1000  # longer lines tell no point: a script must not keep us busy with one
+FAR = 3.0  # times its start: a curve above that has diverged
+ONE_IN = 20  # condemned trials runs on, as a control
+_LINE_BYTES = 1000  # longer lines are skipped, to bound the work per line
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Why a job was ended."""
+    """Why a job was stopped early."""
 
     status: Status  # diverged or pruned
     reason: str
-    share: float  # of the budget, at the point that decided
+    share: float  # of the budget that was used at the deciding point
 
     def charge_seconds(self, budget: BudgetSpec, wall_seconds: float) -> float:
-        """Return the training seconds to charge: what any failure takes, but for the share of a counted budget."""
+        """Return the training seconds to charge: the used share of a deterministic budget if pruned, else wall time."""
         nominal = budget.charge_seconds if self.status is Status.PRUNED and budget.deterministic else None
         return wall_seconds if nominal is None else nominal * self.share
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What a trial is held against at half of its budget."""
+    """The threshold for a trial at half of its budget."""
 
     champion: int
-    half: float  # its level there
-    recovery: float  # the largest that a full curve has made up for between there and the end, to the champion
+    half: float  # its level at half of the budget
+    recovery: float  # largest gap to the champion that a full curve has closed from half of the budget on
     n_curves: int
     sigma: float  # noise of a run, in the curve's units
     error: float  # standard error of the champion's level
-    runs_on: bool  # whether this trial, condemned, is to show what it comes to
+    runs_on: bool  # whether this trial runs on as a control if it is condemned
 
     def condemned(self, half: float, error: float) -> Condemned | None:
-        """Return why a trial with this level, known to a standard error, is to be stopped; None if it is not."""
+        """Return why a trial with this level and its standard error is condemned; None if it is not."""
         gap = half - self.half
         limit = self.recovery + SIGMAS * math.hypot(self.sigma, self.error, error)
         return Condemned(half, gap, limit) if gap > limit else None
 
 
 class Watch:
-    """Follows the log of one job while it grows. Each time it is called it says whether the job is to be stopped.
+    """Follows the growing log of one job. Each call returns whether the job must be stopped.
 
-    It decides by the printed points alone, in their order: asked late, or only when the job has ended, it decides
-    the same. Of what is printed after the deciding point it knows nothing.
+    The decision depends only on the printed points up to the deciding one, in their order. So a late call, even one
+    after the end of the job, decides the same.
     """
 
     def __init__(
         self, form: CurveFormat, log: Path, n_bytes: int, bar: Bar | None = None, *, diverges: bool = True
     ) -> None:
-        """Begin before the job does.
+        """Create it before the job starts.
 
         Args:
-            log: of the job, which need not be there yet.
-            n_bytes: how much of the log is read: what it holds while the job runs.
-            bar: None: the trial is not stopped for being behind.
+            log: of the job; it need not exist yet.
+            n_bytes: how much of the log is read, at most.
+            bar: None: the trial is not pruned.
             diverges: whether it is stopped for a loss that is not finite, or far above its start.
         """
         self.stop: Stop | None = None
@@ -86,7 +86,7 @@ class Watch:
         self._diverges = diverges
         self._points: list[Point] = []
         self._position = 0
-        self._line = b""  # the beginning of one
+        self._line = b""  # an incomplete one
         self._is_past_half = False
 
     def __call__(self) -> bool:
@@ -98,7 +98,7 @@ class Watch:
         return self.stop is not None
 
     def end(self) -> Stop | None:
-        """Read what is left when the job has ended; return why it was, or should have been, stopped."""
+        """Read the rest of the log after the job has ended; return why it was, or should have been, stopped."""
         if not self() and self._line:
             self._take(self._line)
             self._line = b""
@@ -106,7 +106,7 @@ class Watch:
 
     @property
     def curve(self) -> Curve | None:
-        """What is remembered of the curve so far."""
+        """The summary of the curve so far; None if there is none."""
         return Curve.of(self._points)
 
     def _new_lines(self) -> list[bytes]:
@@ -144,48 +144,49 @@ class Watch:
         self.condemned = found = self._bar.condemned(*at_half)
         if found is not None and not self._bar.runs_on:
             reason = (
-                f"{found.gap:.3g} behind trial {self._bar.champion} at half of the budget; of {self._bar.n_curves} "
-                f"full curves none made up for more than {self._bar.recovery:.3g} ({found.limit:.3g} with noise)"
+                f"{found.gap:.3g} behind trial {self._bar.champion} at half of the budget; none of "
+                f"{self._bar.n_curves} full curves closed a gap of more than {self._bar.recovery:.3g} "
+                f"({found.limit:.3g} with noise)"
             )
             self.stop = Stop(Status.PRUNED, reason, share)
 
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """What may stop one training early."""
+    """The rule that may stop one training early."""
 
     form: CurveFormat  # how the task's script prints its curve
-    bar: Bar | None = None  # None: it is not stopped for being behind
+    bar: Bar | None = None  # None: it is not pruned
     diverges: bool = True  # whether it is stopped for a loss that is not finite, or far above its start
 
     def watch(self, log: Path, n_bytes: int) -> Watch:
-        """Return what applies this to one job, whose log is read up to `n_bytes`. Call it before the job begins."""
+        """Return the watch of one job, which reads its log up to `n_bytes`. Call it before the job starts."""
         return Watch(self.form, log, n_bytes, self.bar, diverges=self.diverges)
 
 
 class Pruner:
-    """The rule over all curves read so far. It is a fold of the journal: built anew, it decides the same."""
+    """Sets pruning thresholds from all curves so far. It is a fold of the journal: rebuilt, it decides the same."""
 
     def __init__(
         self, form: CurveFormat, exempt: Sequence[str], seed: int, results: Iterable[Trial | Repeat] = ()
     ) -> None:
-        """Follow a run that has come to `results`.
+        """Start with the finished `results` of a run.
 
         Args:
             form: how the task's script prints its curve.
-            exempt: edits that touch these names, as `touched` finds them, are never stopped for being behind.
-            seed: of the run; decides which of the condemned run on.
+            exempt: edits that touch these names, as `touched` finds them, are never pruned.
+            seed: of the run; decides which condemned trials run on.
         """
         self.form = form
         self._exempt = exempt
         self._seed = seed
         self._full: dict[int, _Full] = {}
-        self._scale = 0.0  # the curve's units in one of the metric's
+        self._scale = 0.0  # units of the curve per unit of the metric
         for result in results:
             self.take(result)
 
     def take(self, result: Trial | Repeat) -> None:
-        """Take in a finished trial. What has no loss shows no recovery; repeats run under other seeds."""
+        """Take a finished trial. Trials without a loss are skipped, and so are repeats, which run under other seeds."""
         if isinstance(result, Repeat) or result.outcome is None or result.val_loss is None:
             return
         curve = result.outcome.curve
@@ -196,12 +197,13 @@ class Pruner:
             self._scale = abs(curve.end / result.val_loss)
 
     def bar(self, number: int, source: str, champion: int, champion_source: str, sigma: float) -> Bar | None:
-        """Return what trial `number` is held against; None while too little is known, or if it is exempt.
+        """Return the threshold for trial `number`; None while there are too few curves, or if its edit is exempt.
 
-        A curve under another schedule cannot be compared half-way, so its script is compared with the champion's.
+        Curves under different schedules cannot be compared half-way, so a script is not pruned if it differs from the
+        champion's in an exempt name.
 
         Args:
-            sigma: noise of a run, in the metric's units. It is carried over as the same share of the baseline's loss.
+            sigma: noise of a run, in the metric's units. It is converted as the same share of the baseline's loss.
         """
         if champion not in self._full or len(self._full) < FEWEST_CURVES:
             return None
@@ -219,10 +221,10 @@ class Pruner:
         )
 
     def _recovery(self, full: "_Full", champion: "_Full") -> float:
-        """Return what a curve has made up for after half of the budget; 0 for the champion itself.
+        """Return the gap that a curve has closed after half of the budget; 0 for the champion itself.
 
-        By its own end, or by the loss that the host computed, whichever says more: a script that prints in another
-        unit, or with a term more, must not make the rest of the run look hopeless.
+        It is computed from the curve's end and from the host's loss, and the larger figure counts: a script that prints
+        another unit, or one more loss term, must not make all other trials look hopeless.
         """
         gap = full.half - champion.half
         return gap - min(full.end - champion.end, self._scale * (full.loss - champion.loss))
@@ -239,7 +241,7 @@ class _Full:
 
 
 def pruner_of(task: Task, seed: int, results: Iterable[Trial | Repeat]) -> Pruner | None:
-    """Return the rule for a run of `task` that has come to `results`; None if its script prints no declared curve."""
+    """Return the pruner for a run of `task` with these `results`; None if the task declares no curve."""
     if task.curve is None:
         return None
     form = CurveFormat(compiled(task.curve.pattern), task.budget.amount)

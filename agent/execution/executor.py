@@ -1,4 +1,4 @@
-"""One execution of a script: trained in a sandbox, scored from what it left behind, judged by the host."""
+"""Executes a script: trains it in a sandbox, scores its artifact, and judges the outcome on the host."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,39 +30,39 @@ from sandbox.job import Execution, Sandbox
 
 
 class Unseen(Enum):
-    """How much is opened of what no trial is scored on: slices of text, or of rows."""
+    """How much is opened of the data that no trial is scored on: slices of text, or of rows."""
 
     NOTHING = "nothing"  # the whole split is scored
-    DIVISION = "division"  # the part of it that stands is scored, and no slice is there to be opened
-    SLICES = "slices"  # those that are there
-    MADE = "made"  # made now, if they are not there
+    DIVISION = "division"  # its standing part is scored, and no slice can be opened
+    SLICES = "slices"  # existing slices can be opened
+    MADE = "made"  # the same, and missing slices are made now
 
 
 @dataclass(frozen=True)
 class ExecutionSettings:
-    """Where and how the scripts of a run are run, or those of something that is asked about it afterwards."""
+    """Where and how the scripts of a run, or of an analysis of it, are executed."""
 
     sandbox: str  # its kind
-    compiled: Path  # compiler caches that the baseline saved, or will
+    compiled: Path  # compiler caches that the baseline has saved, or will save
     accept_unenforced: frozenset[str] = frozenset()  # limits that the sandbox need not enforce
     gpus: tuple[str, ...] = ()
     image: str | None = None  # digest of one to use in place of the task's own
     unseen: Unseen = Unseen.NOTHING
-    trains: bool = True  # False: only what has been trained is scored, and the variables of trainings are not needed
-    probe: tuple[str, Path] | None = None  # name of the run and folder of its speed probe; None: nothing measures it
+    trains: bool = True  # False: only saved models are scored, and variables for training are not needed
+    probe: tuple[str, Path] | None = None  # name of the run and folder of its speed probe; None: there is no probe
 
     @classmethod
     def of_run(
         cls, config: RunConfig, paths: RunPaths, *, image: str | None, unseen: Unseen, trains: bool = True
     ) -> "ExecutionSettings":
-        """Return the settings that a run of this configuration has."""
+        """Return the settings for a run of this configuration."""
         unenforced, probe = frozenset(config.accept_unenforced), (config.run_id, paths.canary)
         return cls(config.sandbox, paths.compiled, unenforced, config.gpus, image, unseen, trains, probe)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One execution of a script: everything that it depends on, beside the executor.
+    """One execution of a script: everything that it depends on, besides the executor.
 
     It is frozen, so that a void attempt can be run again, and several can run at the same time.
     """
@@ -73,13 +73,13 @@ class Attempt:
     number: int  # of the trial whose script this is
     train_seed: int
     baseline: Outcome | None  # of trial 0, which the limits of some budgets follow; None for the baseline itself
-    to_beat: float | None = None  # a lower loss would decide something and is audited more closely; None: nothing would
-    stopping: StoppingRule | None = None  # what may stop the training early; None: nothing
+    to_beat: float | None = None  # a lower loss decides something, and is audited more closely; None: no loss does
+    stopping: StoppingRule | None = None  # may stop the training early; None: nothing may
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What the training of a script came to, before anything is scored."""
+    """The result of training a script, before it is scored."""
 
     attempt: Attempt
     execution: Execution
@@ -91,7 +91,7 @@ class Trained:
 
     @property
     def artifact(self) -> Artifact:
-        """What is there to be scored, where the training ended well."""
+        """The artifact to score, if the training ended well."""
         attempt = self.attempt
         first = attempt.baseline.score if attempt.baseline else None
         paths = attempt.paths
@@ -102,11 +102,11 @@ class Trained:
 
 @dataclass(frozen=True)
 class Executor:
-    """Runs scripts: trains them in a sandbox, and scores what they leave behind.
+    """Runs scripts: trains them in a sandbox, and scores their artifacts.
 
-    It changes no state of its own, so that several attempts with different paths can run at the same time, in a sandbox
-    that allows it. Three things are for one attempt at a time: the baseline, which writes `compiled`; `probe`, which
-    remembers its last measurement; and `slices`.
+    It changes no state of its own, so several attempts with different paths can run at the same time if the sandbox
+    allows it. Three things serve one attempt at a time: the baseline, which writes `compiled`; `probe`, which remembers
+    its last measurement; and `slices`.
     """
 
     task: Task
@@ -116,8 +116,8 @@ class Executor:
     passed_on: Mapping[str, str]  # variables of the caller that task.toml allows
     compiled: Path  # compiler caches that the baseline saved; see agent.execution.compile_cache
     conditions: Mapping[str, str]  # what results may depend on here; see agent.execution.environment
-    probe: Canary | None = None  # measures the machine's speed; None: that decides nothing here
-    slices: SliceSource | None = None  # that gains are confirmed on; None: they are repeated
+    probe: Canary | None = None  # measures the machine's speed; None: the speed decides nothing here
+    slices: SliceSource | None = None  # to confirm gains on; None: gains are only repeated
     cpu_meter: CpuMeter | None = None  # None: CPU seconds are not compared with the baseline's
 
     @classmethod
@@ -126,7 +126,7 @@ class Executor:
         """Open sandbox, data, scorer and slices for the scripts of a task; the sandbox is closed at the end.
 
         Raises:
-            TaskError: the task lacks what its score needs, or says what cannot be.
+            TaskError: the task lacks what its score needs, or is invalid.
             MissingRequirementError, SandboxError: the machine lacks something.
         """
         passed_on = passed_variables(task, host.variables) if settings.trains else {}
@@ -198,7 +198,7 @@ class Executor:
         return Trained(attempt, execution, log, failed, stop, watch.curve, watch.condemned)
 
     def score(self, left_behind: Artifact, split: str = "val") -> Score:
-        """Return the score of what a training left behind on a split of the data.
+        """Return the score of an artifact on a split of the data.
 
         Raises:
             SandboxError: a sandbox failed, not the script.
@@ -207,7 +207,7 @@ class Executor:
         return scorer.score(left_behind)
 
     def _judged(self, trained: Trained, score: Score | None) -> Outcome:
-        """Return what a training and its score come to, with all that was observed; None: nothing was scored."""
+        """Return the outcome of a training and its score, with all observations; None: nothing was scored."""
         task, execution = self.task, trained.execution
         outcome = judge(execution, trained.failed, score, task.budget)
         said = reported(trained.log)
@@ -227,13 +227,13 @@ class Executor:
 
 
 def _gpu_of(execution: Execution) -> Machine | None:
-    """Return what the driver said of the job's GPU; None if it had none."""
+    """Return what the driver reported of the job's GPU; None if the job had none."""
     seen = execution.gpu_state
     return Machine(gpu=seen.held_back, sm_mhz=seen.sm_mhz, others=seen.others) if seen is not None else None
 
 
 def _probe(task: Task, settings: ExecutionSettings, sandbox: Sandbox, passed_on: Mapping[str, str]) -> Canary | None:
-    """Return what measures the machine's speed beside the executions; None where that decides nothing."""
+    """Return the probe of the machine's speed; None where the speed decides nothing."""
     if settings.probe is None or not has_canary(task):
         return None
     label, folder = settings.probe
@@ -243,7 +243,7 @@ def _probe(task: Task, settings: ExecutionSettings, sandbox: Sandbox, passed_on:
 def _cpu_meter(
     task: Task, corpus: Corpus | None, settings: ExecutionSettings, sandbox: Sandbox, passed_on: Mapping[str, str]
 ) -> CpuMeter | None:
-    """Return what measures the CPU seconds of executions; None where nothing compares them."""
+    """Return the meter for CPU seconds; None where they are not compared."""
     if settings.probe is None:
         return None
     label, folder = settings.probe

@@ -1,4 +1,4 @@
-"""What the machine and the caller bring to the execution of scripts."""
+"""The host's part in the execution of scripts: its clock, and the settings of the caller."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ def utc_now() -> str:
 
 @dataclass(frozen=True)
 class Clock:
-    """The clock of a run. Tests bring their own."""
+    """The clock of a run. Tests pass their own."""
 
     now: Callable[[], str] = utc_now
     monotonic: Callable[[], float] = time.monotonic  # seconds
@@ -25,13 +25,13 @@ class Clock:
 
 @dataclass(frozen=True)
 class Host:
-    """What the caller brings to a command that runs scripts: its environment variables, folders and output.
+    """Host settings of a command that runs scripts: environment variables, folders, output and API key.
 
     `cli` alone reads the environment; every other room gets it from here.
     """
 
-    variables: Mapping[str, str]  # of its environment, of which task.toml may let names through
-    cache: Path  # prepared data
+    variables: Mapping[str, str]  # of its environment; task.toml may let some through
+    cache: Path  # folder of prepared data
     say: Say  # prints one line
-    api_key: str | None = None  # of a model's endpoint
-    count_tokens: Callable[[int], None] = lambda _count: None  # shows how much of a model's reply has come in
+    api_key: str | None = None  # for the endpoint of a model
+    count_tokens: Callable[[int], None] = lambda _count: None  # shows how many tokens of a model's reply have arrived

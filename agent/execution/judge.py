@@ -1,4 +1,4 @@
-"""From what the sandbox observed and the host scored to an Outcome, with flags where script and host disagree."""
+"""Turns the sandbox's observations and the score into an Outcome, with flags where script and host disagree."""
 
 import math
 import re
@@ -21,16 +21,16 @@ _DIVERGED = re.compile(r"FAIL: diverged|\bloss (?:is|=) *[+-]?(?:nan|inf)", re.I
 # How far a reported number may be from the measured one before it is flagged.
 SECONDS = 2.0  # start-up and shut-down vary by that much
 FACTOR = 1.5  # of the baseline's own start-up, or of a reported memory
-GIGABYTES = 0.25  # page cache and shared libraries are counted differently by everybody
+GIGABYTES = 0.25  # tools count page cache and shared libraries differently
 FAR_SHARE = 0.1  # of the incumbent's loss, and
-FAR_SIGMAS = 10.0  # that a first run may be below it: more is flagged, and decides nothing
+FAR_SIGMAS = 10.0  # by which a loss may be below it: more is flagged, and the flag decides nothing
 LOSS_SHARE = 0.02  # reported and scored loss may be over different tokens
 
 
 def failure(  # noqa: PLR0911 (one return a kind of failure)
     execution: Execution, log: str, budget: BudgetSpec
 ) -> tuple[Status, str] | None:
-    """Return why a training job failed, or None if it ended well. What it printed can only turn it into a failure."""
+    """Return why a training job failed, or None if it ended well. Its output only tells one failure from another."""
     match execution.stopped_by:
         case StoppedBy.MEMORY:
             return Status.OUT_OF_MEMORY, "more memory than the limit"
@@ -40,7 +40,7 @@ def failure(  # noqa: PLR0911 (one return a kind of failure)
             return Status.TIMED_OUT, f"more than {budget.cpu_factor:g}x the baseline's CPU seconds"
         case StoppedBy.SIGNAL:
             return Status.CRASHED, f"killed by signal {execution.signal}"
-    # A script may catch the error and still exit with 0: if it left a model behind, it has handled it.
+    # A script may catch an error and still exit with 0: if it has saved a model, it has handled the error.
     if execution.exit_code == 0:
         return None
     if _CUDA_OUT_OF_MEMORY.search(log):
@@ -51,14 +51,14 @@ def failure(  # noqa: PLR0911 (one return a kind of failure)
 
 
 def saved_nothing(log: str) -> tuple[Status, str]:
-    """Return what a job came to that ended with 0 and left no model: what it caught and hid, if it printed that."""
+    """Return the failure of a job that ended with 0 and saved no model: the error that it hid, if it printed that."""
     if _CUDA_OUT_OF_MEMORY.search(log):
         return Status.OUT_OF_MEMORY, "CUDA out of memory, and nothing was saved"
-    return Status.BAD_ARTIFACT, f"it saved nothing: {last_line(log)}"
+    return Status.BAD_ARTIFACT, f"no model was saved: {last_line(log)}"
 
 
 def judge(execution: Execution, failed: tuple[Status, str] | None, score: Score | None, budget: BudgetSpec) -> Outcome:
-    """Return the Outcome of an executed trial; whether it is kept, the Keeper decides."""
+    """Return the Outcome of an executed trial; the Keeper decides whether it is kept."""
     status, reason = failed or (Status.OK, "")
     if score is not None and not failed:
         status, reason = score.status, score.reason
@@ -92,7 +92,7 @@ def reported(log: str) -> Mapping[str, float]:
 
 
 def seed_flags(source: str, parent: str) -> tuple[str, ...]:
-    """Return a flag for each seed that the script fixes and its parent did not, or if it stopped reading TRAIN_SEED."""
+    """Return a flag for each seed that only the script fixes, and one if only its parent reads TRAIN_SEED."""
     known = fixed_seeds(parent)
     flags = [f"fixes its own seed: {call}" for call in fixed_seeds(source) if call not in known]
     if "TRAIN_SEED" in parent and "TRAIN_SEED" not in source:
@@ -118,7 +118,7 @@ def reported_flags(
     """Return a flag for each reported number that the host's own measurement contradicts beyond tolerance.
 
     Args:
-        baseline: outcome of trial 0, whose time outside training says how long this script takes to start.
+        baseline: outcome of trial 0, whose time outside training shows how long this script takes to start.
     """
     flags = []
     if "training_seconds" in reported:
@@ -128,11 +128,11 @@ def reported_flags(
             allowed += FACTOR * (baseline.wall_seconds - baseline.reported["training_seconds"])
         if outside < -SECONDS or (baseline is not None and outside > allowed):
             said, saw = reported["training_seconds"], execution.wall_seconds
-            flags.append(f"reports {said:.1f} s of training; the host saw a job of {saw:.1f} s")
+            flags.append(f"reports {said:.1f} s of training; the host measured a job of {saw:.1f} s")
     if "peak_memory_mb" in reported and execution.peak_memory_gb is not None:
         said, saw = reported["peak_memory_mb"] / 1024, execution.peak_memory_gb
         if max(said, saw) > FACTOR * min(said, saw) + GIGABYTES:
-            flags.append(f"reports {said:.2f} GiB of memory at most; the host saw {saw:.2f} GiB")
+            flags.append(f"reports a memory peak of {said:.2f} GiB; the host measured {saw:.2f} GiB")
     if metric.name in reported and val_loss is not None:
         said, saw = reported[metric.name], metric.shown(val_loss)
         if abs(said - saw) > LOSS_SHARE * abs(saw):

@@ -1,7 +1,7 @@
-"""The sandboxes by name, one row each, and how a run opens the one that was asked for.
+"""The sandboxes by name, one row each, and the function that opens one for a run.
 
-A sandbox is a folder in sandbox/ and a row of SANDBOXES. Its modules are imported when it is opened: the command line
-lists the names in its help.
+A sandbox is a folder in sandbox/ and a row of SANDBOXES. Its modules are imported only when it is opened, since the
+help of the command line needs nothing but the names.
 """
 
 from collections.abc import Callable
@@ -27,10 +27,10 @@ class SandboxInputs:
 
     task: "Task"
     accept_unenforced: frozenset[str]  # limits that this machine need not enforce
-    gpus: tuple[str, ...]  # that jobs may have; who gets which is not the sandbox's business
+    gpus: tuple[str, ...]  # that jobs may use; the sandbox does not assign them
     say: "Say"  # prints one line
-    image: str | None = None  # digest of one that is on this machine, in place of the task's own
-    is_check: bool = False  # opened by `agent doctor`: where the task names nothing, this program's interpreter will do
+    image: str | None = None  # digest of an image on this machine to use in place of the task's own
+    is_check: bool = False  # opened by `agent doctor`: this program's interpreter is the default
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class SandboxKind:
     """One sandbox. An Execution's `sandbox` begins with its name."""
 
     name: str
-    needs: str  # what it needs of the machine
+    needs: str  # what the machine must offer
     open: "Callable[[SandboxInputs], Sandbox]"
     has_image: Callable[[str], bool] | None = None  # whether an image is on this machine; None: it has no images
-    find: Callable[[], None] = lambda: None  # raises SandboxError if what it needs is not here
+    find: Callable[[], None] = lambda: None  # raises SandboxError if the machine does not offer that
 
     @property
     def owns_image(self) -> bool:
@@ -103,7 +103,7 @@ def sandbox_named(name: str) -> SandboxKind:
 
 
 def recorded_kind(identity: str) -> str:
-    """Return the name of the sandbox that called itself `identity` in an Execution."""
+    """Return the name of the sandbox that an Execution records as `identity`."""
     name = identity.partition(" ")[0]
     return name if name in SANDBOXES else DEFAULT_SANDBOX
 
@@ -121,19 +121,19 @@ def open_sandbox(
     """Return the sandbox of that kind; with `gpus`, each of its jobs gets one of them to itself.
 
     `image` is the digest of one to use in place of the task's own, if it is on this machine; `is_check` is for
-    `agent doctor`, which runs this program's interpreter where the task names nothing.
+    `agent doctor`, and makes this program's interpreter the default.
 
     Raises:
-        UsageError: there is no such sandbox, or nobody has agreed to what the task names.
-        TaskError: what the task says of its environment cannot be.
-        SandboxError: it does not work here, or not with one of the GPUs; the message has the remedy.
+        UsageError: there is no such sandbox, or the user has not trusted what the task names.
+        TaskError: the task's [environment] is invalid.
+        SandboxError: the sandbox does not work here, or not with one of the GPUs; the message has the remedy.
     """
     from agent.task.host_code import check_environment
 
     row = sandbox_named(kind)
     check_environment(task)
     if image is not None and row.has_image is not None and not row.has_image(image):
-        say(f"the image {image} is not on this machine; the task's own takes its place")
+        say(f"the image {image} is not on this machine; the task's own is used")
         image = None
     sandbox = row.open(SandboxInputs(task, accept_unenforced, gpus, say, image, is_check))
     if not gpus:
@@ -144,7 +144,7 @@ def open_sandbox(
 
 
 def image_is_here(image: str) -> bool:
-    """Return whether this machine has the image of that digest. Raises SandboxError if nothing here can have images."""
+    """Return whether this machine has the image of that digest. Raises SandboxError if no engine for images is here."""
     return any(row.has_image(image) for row in SANDBOXES.values() if row.has_image is not None)
 
 

@@ -1,6 +1,6 @@
 """The smoke job: one step, save, load and a forward pass on training tokens, so that a typo costs seconds.
 
-It sees what a training job sees and nothing of the validation data, so its traceback may go back to the model.
+It sees what a training job sees and no validation data, so its traceback may go to the model.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from agent.trials.trial import Status
 from sandbox.job import Execution, Job, StoppedBy
 
 ALLOWED_FACTOR = 1.5
-"""A rehearsal may use this many times the CPU seconds of the baseline's own; past that it says nothing."""
-LEAST_CPU_SECONDS = 2.0  # beyond the baseline's: below that, the factor would only measure how busy the machine is
+"""A rehearsal may use this many times the CPU seconds of the baseline's; beyond that it is stopped as inconclusive."""
+LEAST_CPU_SECONDS = 2.0  # allowed beyond the baseline's: with less, the factor would only measure the load
 N_SEQUENCES = 2
 _BY_ITS_LIMIT = (StoppedBy.WALL_LIMIT, StoppedBy.CPU_LIMIT)
 
@@ -32,20 +32,20 @@ class Rehearsal:
     """The result of a smoke job."""
 
     seconds: float  # wall, charged to the training budget
-    failed: Status | None = None  # None: nothing speaks against running it
+    failed: Status | None = None  # None: no failure was found
     reason: str = ""  # one line
-    log: str = ""  # the end of what the job printed, for the model to mend it by
-    is_cut_short: bool = False  # by its limit: it says nothing
+    log: str = ""  # the end of what the job printed, for the model to repair the edit
+    is_cut_short: bool = False  # by its limit: the result is inconclusive
 
 
-Rehearse = Callable[[str, int], Rehearsal]  # of a source, for the trial of that number
+Rehearse = Callable[[str, int], Rehearsal]  # arguments: a source, and the number of its trial
 
 
 class Smoke:
     """Rehearses scripts of one run. The baseline's own rehearsal comes first: it sets the limit for the others."""
 
     def __init__(self, executor: Executor, paths: RunPaths, *, say: Say, on_gpu: bool = False) -> None:
-        """`on_gpu`: rehearse where trials train, and wait for them; without that, on the CPU beside them."""
+        """`on_gpu`: rehearse on the GPUs of the trials, and wait for these; otherwise on the CPU, in parallel."""
         self._on_gpu = on_gpu
         self._passed_on = executor.passed_on
         self._task = executor.task
@@ -54,13 +54,13 @@ class Smoke:
         self._compiled = executor.compiled
         self._paths = paths
         self._say = say
-        self._allowed_cpu_seconds: float | None = None  # None: the baseline was not rehearsed yet
+        self._allowed_cpu_seconds: float | None = None  # None: the baseline is not rehearsed yet
         self._is_useless = False
 
     def __call__(self, source: str, number: int) -> Rehearsal:
-        """Return what a rehearsal of `source` for trial `number` came to, the baseline's included at first.
+        """Return the result of rehearsing `source` for trial `number`; the first call rehearses the baseline too.
 
-        One that is stopped by its limit is no failure: the change may be slow to start and good all the same.
+        A rehearsal that its limit stops is no failure: a change that starts slowly may still be good.
         """
         seconds = 0.0
         if self._allowed_cpu_seconds is None and not self._is_useless:
@@ -71,23 +71,23 @@ class Smoke:
         return replace(result, seconds=result.seconds + seconds)
 
     def _calibrate(self, number: int) -> float:
-        """Rehearse the baseline; return its seconds. If that fails, rehearsals say nothing about this task."""
+        """Rehearse the baseline; return its seconds. If it fails, nothing else of this task is rehearsed."""
         result, cpu_seconds = self._rehearse(self._task.source, number, None)
         if result.failed is not None:
             self._is_useless = True
-            self._say(f"no rehearsals: the task's own script does not survive one ({result.reason})")
+            self._say(f"no rehearsals: the task's own script fails in one ({result.reason})")
         elif result.is_cut_short:
             self._is_useless = True
             self._say(
-                "no rehearsals: the task's own script does not do one step here within its limits; "
-                "--smoke-on gpu rehearses where trials train"
+                "no rehearsals: the task's own script does not finish one step here within its limits; "
+                "--smoke-on gpu rehearses on the GPUs of the trials"
             )
         else:
             self._allowed_cpu_seconds = max(ALLOWED_FACTOR * cpu_seconds, cpu_seconds + LEAST_CPU_SECONDS)
         return result.seconds
 
     def _rehearse(self, source: str, number: int, cpu_seconds: float | None) -> tuple[Rehearsal, float]:
-        """Return the result and the CPU seconds of training one step and, if it is scored so, of scoring it."""
+        """Return the result and the CPU seconds of training one step and, if the kind of score has it, of scoring."""
         folder = self._paths.trial(number).smoke
         folder.root.mkdir(parents=True, exist_ok=True)
         export({**self._task.files, self._task.script: source.encode()}, folder.files)
@@ -117,7 +117,7 @@ class Smoke:
         )
         limits = replace(job.limits, cpu_seconds=cpu_seconds)
         job = warmed(job, self._compiled)
-        # On the CPU unless asked: the GPU is for trials.
+        # On the CPU by default: the GPU is for trials.
         return replace(job, environment={**job.environment, **ONE_STEP}, limits=limits, on_cpu=not self._on_gpu)
 
     def _load_job(self, folder: TrialPaths, label: str, corpus: Corpus, cpu_seconds: float | None) -> Job:

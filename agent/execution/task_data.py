@@ -1,4 +1,4 @@
-"""What scripts of a task are trained and scored on: its data, its slices of unseen data, its scorer."""
+"""Opens what the scripts of a task are trained and scored with: its data, slices of unseen data, and scorer."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -17,7 +17,7 @@ from sandbox.job import Sandbox
 def scorer_of(
     task: Task, corpus: Corpus | None, sandbox: Sandbox, split: str = "val", division: Division | None = None
 ) -> Scorer:
-    """Return the scorer that task.toml declares, for a split of the data, or for the part that stands of a division."""
+    """Return the scorer that task.toml declares, for a split of the data, or for the standing part of a division."""
     scorer: Scorer = import_module(task.score.row.module).open_scorer(
         ScorerInputs(task, corpus, sandbox, split, division)
     )
@@ -25,13 +25,13 @@ def scorer_of(
 
 
 def division_of(task: Task, corpus: Corpus | None, cache: Path, say: Say, *, make: bool = True) -> Division | None:
-    """Return how the validation examples are divided, drawn now if they never were, unless it is not to `make` that.
+    """Return the division of the validation examples; if there is none yet, draw it, unless `make` is False.
 
     Returns:
-        None where the host does not compare predictions with labels, and where there are too few; then it is said.
+        None where the host does not compare predictions with labels, and where they do not suffice; `say` gets why.
 
     Raises:
-        TaskError: the inputs are not rows of equal size, the labels are of no use, or the division is broken.
+        TaskError: the inputs are not rows of equal size, the labels are unusable, or the division is broken.
     """
     if corpus is None or not task.score.row.compares_labels:
         return None
@@ -44,7 +44,7 @@ def division_of(task: Task, corpus: Corpus | None, cache: Path, say: Say, *, mak
     if not make:
         return find_division(corpus, n, cache)
     if n < fewest_examples():
-        why = f"{counted(n, 'validation example')} are too few to keep slices back, which takes {fewest_examples()}"
+        why = f"{counted(n, 'validation example')} are too few for slices, which take {fewest_examples()}"
     else:
         division = prepare_division(corpus, n, cache)
         found = why_too_alike(task, examples, division)
@@ -65,11 +65,11 @@ def slices_of(
     division: Division | None,
     make: bool = True,
 ) -> SliceSource | None:
-    """Return what gains are confirmed on; None for a task without, and, unless it is to `make` it, if it is not there.
+    """Return the slices that gains are confirmed on; None if the task has none, or none yet and `make` is False.
 
     Raises:
         TaskError: the pool is too small for one slice, or broken.
-        MissingRequirementError: making it failed.
+        MissingRequirementError: making the pool failed.
     """
     if corpus is not None and division is not None:
         from agent.execution.scoring.predictions import examples_of
@@ -86,13 +86,13 @@ def slices_of(
     if pool is None and not make:
         return None
     if pool is None:
-        say(f"making the pool of {task.name}, text that no job sees (once)")
+        say(f"making the pool of {task.name} (once): text that no job has seen")
         pool = prepare_pool(task, cache)
     return TextSlices(task, corpus, pool, sandbox)
 
 
 def corpus_of(task: Task, cache: Path, say: Say) -> Corpus | None:
-    """Return the task's data, prepared now if need be; None for a task without, whose script brings its own.
+    """Return the task's data, prepared now if necessary; None if the task declares none and its script has its own.
 
     Raises:
         TaskError: the task's score needs data, and it declares none.

@@ -1,4 +1,4 @@
-"""The training job of one trial: what it sees, what it may use."""
+"""The training job of one trial: its mounts, variables and limits."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,13 +10,13 @@ from agent.task.task import Task
 from sandbox.job import OUTPUT, Job, Limits, Mount
 
 ONE_STEP = {"TRAIN_BUDGET": "1", "TRAIN_BUDGET_UNIT": "steps"}
-"""Variables of the shortest training: one step, or a second, token or piece of work where a script ignores the unit."""
+"""Variables of the shortest training: one step, or one second, token or unit of work if a script ignores the unit."""
 START_FACTOR = 2.0
-START_SECONDS = 10.0  # compiling another graph may take longer than the baseline's by this, beside the factor
+START_SECONDS = 10.0  # besides the factor: compiling another graph may take this much longer than the baseline's
 
 
 def export(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write the tree of a trial for the sandboxes to mount: plain files, readable by any user, nothing of git."""
+    """Write the tree of a trial for the sandboxes to mount: plain files, readable by any user, without git."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def export(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def limits_of(task: Task) -> Limits:
-    """Return the task's limits in the sandbox's words."""
+    """Return the task's limits as the sandbox's type."""
     return Limits(**task.limits.model_dump())
 
 
@@ -50,8 +50,8 @@ def training_job(
 
     Args:
         baseline_cpu_seconds: what trial 0 used; caps the trial where the script itself counts its budget.
-        baseline_wall_seconds: what trial 0 took; where the budget is seconds, a trial may start START_FACTOR times
-            as slowly and no slower, so that a script which stops its own clock gains next to nothing.
+        baseline_wall_seconds: what trial 0 took; where the budget is in seconds, a trial may take START_FACTOR times
+            its start-up and START_SECONDS more, so that a script that stops its own clock gains next to nothing.
         passed_on: values of the variables that task.toml allows through from the caller.
     """
     limits = limits_of(task)

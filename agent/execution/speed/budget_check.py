@@ -1,7 +1,7 @@
-"""The rule for budgets that the script counts: who used more CPU seconds than the budget pays for is over budget.
+"""The rule for budgets that the script counts: a trial that uses too many CPU seconds is over budget.
 
-An attempt above the allowed multiple of the baseline's CPU seconds does not count, and runs once more: noise is seldom
-that large twice. Above it again, the trial is flagged, charged for both attempts, and neither kept nor confirmed.
+An attempt above the allowed multiple of the baseline's CPU seconds is void and runs once more: noise is seldom that
+large twice. If the second is above it too, the trial is flagged, charged for both, and neither kept nor confirmed.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from agent.execution.speed.cpu_meter import CpuMeter
 from agent.trials.machine_speed import ComputeUse, Void
 from agent.trials.trial import Outcome, Status
 
-MAX_STARTUP_SHARE = 0.9  # of the baseline's CPU seconds: beyond that, training is too little to be compared
+MAX_STARTUP_SHARE = 0.9  # of the baseline's CPU seconds: beyond that, too little is training to be compared
 
 
 def with_budget_check(
@@ -25,14 +25,14 @@ def with_budget_check(
     record_void: Callable[[Void], None],
     clock: Clock,
 ) -> Outcome:
-    """Return the outcome of the first attempt within the budget, else of the second, which then is over budget.
+    """Return the outcome of the first attempt within the budget, else of the second, flagged as over budget.
 
-    Without a loss nothing was gained, and nothing is checked. Runs that began before there was a check have none.
+    An outcome without a loss is not checked. Nor are runs of earlier versions, whose baselines have no figures for it.
 
     Args:
-        run_once: runs the attempt, and returns an outcome that counts but for this check.
-        voids: returns the void attempts of what is in flight, those of a killed process included.
-        record_void: makes it durable that an attempt does not count.
+        run_once: runs the attempt, and returns an outcome that has passed all other checks.
+        voids: returns the void attempts of the trial or repeat in flight, including those of a killed process.
+        record_void: journals a void attempt.
 
     Raises:
         MachineError, SandboxError: the probe of the machine's speed failed.
@@ -52,7 +52,7 @@ def with_budget_check(
         assert baseline.compute is not None
         assert baseline.cpu_seconds is not None
         if outcome.cpu_seconds is None:
-            flag = "its CPU seconds are not known: they are not compared with the baseline's"
+            flag = "its CPU seconds are not known, and not compared with the baseline's"
             return replace(outcome, compute=use, flags=(*outcome.flags, flag))
         ratio = use.beside(baseline.compute, outcome.cpu_seconds, baseline.cpu_seconds)
         use = replace(use, ratio=None if ratio is None else round(ratio, 4))
@@ -66,7 +66,7 @@ def with_budget_check(
 
 
 def _as_baseline(outcome: Outcome, use: ComputeUse, meter: CpuMeter) -> Outcome:
-    """Return the baseline's outcome with its start-up, or with a flag that says why nothing can be compared with it."""
+    """Return the baseline's outcome with its start-up, or with a flag that says why no trial is compared with it."""
     use = replace(use, allowed=None)
     used, startup = outcome.cpu_seconds, meter.startup_seconds()
     if used is None or startup is None:
@@ -80,7 +80,7 @@ def _as_baseline(outcome: Outcome, use: ComputeUse, meter: CpuMeter) -> Outcome:
 
 
 def _over_budget(outcome: Outcome, use: ComputeUse, earlier: list[float], *, is_nominal: bool) -> Outcome:
-    """Return the outcome flagged and charged for all attempts: by what they used of the budget, if that is nominal."""
+    """Return the outcome flagged; a nominal charge is multiplied by what all attempts used of the budget."""
     assert use.ratio is not None
     flag = f"over budget: {use.description}, after {earlier[-1]:.2f} times in the attempt before"
     n_budgets = use.ratio + sum(earlier)

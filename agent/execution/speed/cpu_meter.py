@@ -1,7 +1,7 @@
-"""Measures what CPU seconds are compared with: the machine's speed per CPU second, and the baseline's start-up.
+"""Measures what the comparison of CPU seconds needs: the speed per CPU second, and the baseline's start-up.
 
-Both run in the sandbox that trials run in. The shipped probe measures the speed by its own CPU time, so that waiting
-for a processor counts for nothing, and what slows the processor itself (neighbours, its clock) counts.
+Both jobs run in the sandbox of the trials. The shipped probe measures speed by its own CPU time: waiting for a
+processor does not count, but all that slows the processor itself (neighbours, its clock) does.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class CpuMeter:
         label: str,
         passed_on: Mapping[str, str],
     ) -> None:
-        """`folder` receives the task's files, and what the jobs print."""
+        """`folder` receives the task's files, and the logs of the jobs."""
         self._task = task
         self._corpus = corpus
         self._sandbox = sandbox
@@ -76,7 +76,7 @@ class CpuMeter:
 def cpu_meter_of(
     task: Task, corpus: Corpus | None, sandbox: Sandbox, folder: Path, *, label: str, passed_on: Mapping[str, str]
 ) -> CpuMeter | None:
-    """Return what measures CPU seconds for a run; None where task.toml allows no multiple of the baseline's."""
+    """Return the meter of a run; None if task.toml sets no `max_cpu_ratio`."""
     if task.budget.max_cpu_ratio is None:
         return None
     return CpuMeter(task, corpus, sandbox, folder, label=label, passed_on=passed_on)

@@ -1,4 +1,4 @@
-"""Executions between two canaries: an attempt on a machine of another speed than the baseline's does not count."""
+"""Runs attempts between two canaries: an attempt is void if the speed of the machine differs from the baseline's."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,10 +11,10 @@ from agent.execution.speed.probe import Chirp
 from agent.trials.machine_speed import Machine, Void
 from agent.trials.trial import Outcome, Status
 
-MAX_VOID = 2  # attempts that trained for nothing, after which the run stops at the next
-N_BEFORE, N_BEHIND = 3, 2  # canaries around the baseline: the reference
+MAX_VOID = 2  # void trainings in a row before the run stops at the next one
+N_BEFORE, N_BEHIND = 3, 2  # canaries before and after the baseline: the reference
 LONGEST_PAUSE_SECONDS = 300.0
-_MAY_BE_THE_MACHINE = (Status.OK, Status.TIMED_OUT, Status.PRUNED)  # any other end has nothing to do with speed
+_MAY_BE_THE_MACHINE = (Status.OK, Status.TIMED_OUT, Status.PRUNED)  # no other status depends on speed
 
 
 def with_speed_check(
@@ -24,13 +24,13 @@ def with_speed_check(
     clock: Clock,
     on_scoring: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Run an attempt between measurements of the machine's speed, until it counts; return its outcome with these.
+    """Run an attempt between measurements of the machine's speed, until one counts; return its outcome with them.
 
-    An attempt that does not count is recorded before the next begins, and nobody sees its loss. Where a canary shows
-    beforehand that it would not, nothing is trained, and the run waits for the machine.
+    A void attempt is recorded before the next starts, and its loss is discarded unread. If a canary shows beforehand
+    that an attempt would be void, nothing is trained, and the run waits for the machine.
 
     Args:
-        record_void: makes it durable that an attempt does not count.
+        record_void: journals a void attempt.
         on_scoring: called between training and scoring.
 
     Raises:
@@ -38,7 +38,7 @@ def with_speed_check(
         SandboxError: a sandbox failed, not the script.
     """
     canary, reference = executor.probe, reference_of(attempt.baseline)
-    if canary is None or (reference is None and attempt.baseline is not None):  # nobody measured it at the baseline
+    if canary is None or (reference is None and attempt.baseline is not None):  # not measured at the baseline
         return executor.run(attempt, on_scoring)
     machine, n_void, n_waits, waited, pause = executor.task.machine, 0, 0, 0.0, executor.task.machine.pause_seconds
     while True:
@@ -61,24 +61,24 @@ def with_speed_check(
         elif reference is None and n_waits == MAX_VOID and _is_unsteady(machine.void, chirps):
             raise MachineError(f"{why}: {_UNSTEADY}")
         elif waited >= machine.patience_seconds:
-            raise MachineError(f"{why}, and was no other after {waited / 60:.0f} min; {_REMEDY}")
+            raise MachineError(f"{why}, still after {waited / 60:.0f} min of waiting; {_REMEDY}")
         else:
             clock.sleep(pause)
             n_waits, waited, pause = n_waits + 1, waited + pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 _UNSTEADY = (
-    "losses under a budget in seconds cannot be compared here; go on with `agent resume` when the machine is quiet, or "
-    'start a new run with a budget in steps or work, or with canary = "off" in [machine] of task.toml: any speed counts'
+    "losses under a budget in seconds cannot be compared here; use `agent resume` when the machine is quiet, or start "
+    'a new run with a budget in steps or work, or with canary = "off" in [machine] of task.toml: then any speed counts'
 )
 _REMEDY = (
-    "go on with `agent resume` (or `agent attribute`) once the machine is itself again, or start a new run with a new "
-    "baseline"
+    "continue with `agent resume` (or `agent attribute`) once the machine has its old speed, or start a new run with a "
+    "new baseline"
 )
 
 
 def reference_of(baseline: Outcome | None) -> Reference | None:
-    """Return the machine as it was at the baseline; None if that has not ended, or nobody measured it then."""
+    """Return the machine's state at the baseline; None if the baseline has not ended, or was not measured."""
     if baseline is None or baseline.machine is None or not baseline.machine.speeds:
         return None
     return Reference.of(baseline.machine)
@@ -91,7 +91,7 @@ def _is_unsteady(threshold: float, chirps: Sequence[Chirp]) -> bool:
 def _objection(
     threshold: float, reference: Reference | None, chirps: Sequence[Chirp], outcome: Outcome | None = None
 ) -> str | None:
-    """Return in words why an attempt between these canaries does not count; None if it does."""
+    """Return a sentence if an attempt between these canaries is void; None if it counts."""
     found: list[str | None] = []
     for chirp in chirps:
         found.append(shared_with(chirp.gpu.others))
@@ -110,7 +110,7 @@ def _objection(
 
 
 def _with_machine(outcome: Outcome, reference: Reference | None, chirps: Sequence[Chirp]) -> Outcome:
-    """Return the outcome with what was measured of the machine."""
+    """Return the outcome with the measurements of the machine."""
     speeds = tuple(chirp.speed for chirp in chirps)
     reasons = sorted({reason for chirp in chirps for reason in chirp.gpu.held_back})
     machine = replace(

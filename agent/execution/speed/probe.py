@@ -1,4 +1,4 @@
-"""The canary: a small job that is always the same, run where trials run, to see how fast the machine is."""
+"""The canary: a small job that is always the same, run where trials run, to measure the machine's speed."""
 
 import math
 import re
@@ -15,8 +15,8 @@ from sandbox.job import GpuState, Job, Mount, Sandbox
 
 OFF, SHIPPED = ("off",), ("shipped",)
 WORKLOAD = "/in/workload.py"
-FRESH_SECONDS = 60.0  # so long does the canary behind one trial stand for the one before the next
-START_SECONDS = 120.0  # that it may take beside its own seconds: PyTorch and CUDA are slow to start
+FRESH_SECONDS = 60.0  # for so long, the canary after one trial also serves as the one before the next
+START_SECONDS = 120.0  # that it may take besides its own seconds: PyTorch and CUDA are slow to start
 # Threads that wait for each other use CPU time and do nothing: without this the speed by CPU time varies eightfold.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _SPEED = re.compile(r"^speed:\s+([\d.]+(?:e[+-]?\d+)?)\s*$", re.MULTILINE)
@@ -24,16 +24,16 @@ _SPEED = re.compile(r"^speed:\s+([\d.]+(?:e[+-]?\d+)?)\s*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Chirp:
-    """What one canary said."""
+    """One speed measurement."""
 
-    speed: float  # in its own unit, a second
-    seconds: float  # that it took, by the clock
-    sandbox: str  # what it ran in, as an Outcome says it: the GPU is named there
+    speed: float  # units of its work per second
+    seconds: float  # wall time of its job
+    sandbox: str  # as in an Outcome, with the name of the GPU
     gpu: GpuState = field(default_factory=GpuState)
 
 
 class Canary:
-    """Runs the canary of a task with the interpreter, limits and GPU that its trials have."""
+    """Runs the canary of a task with the interpreter, limits and GPU of its trials."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Canary:
     ) -> None:
         """`folder` receives the task's files as the baseline has them, and the log.
 
-        `cpu_time_seconds`: run the shipped one, whatever the task has, for so long, and measure by its CPU time.
+        `cpu_time_seconds`: run the shipped canary, whatever the task has, for so long, and measure its CPU time.
         """
         self._task = task
         self._sandbox = sandbox
@@ -59,13 +59,13 @@ class Canary:
         self._passed_on = passed_on
         self._monotonic = monotonic
         self._cpu_time_seconds = cpu_time_seconds
-        self._last: tuple[float, Chirp] | None = None  # and when it was
+        self._last: tuple[float, Chirp] | None = None  # with its time
 
     def chirp(self) -> Chirp:
-        """Run it, and return what it said.
+        """Run the canary, and return its measurement.
 
         Raises:
-            MachineError: it told no speed.
+            MachineError: it printed no speed.
             SandboxError: the sandbox failed.
         """
         self._last = None
@@ -76,11 +76,11 @@ class Canary:
         speeds = [float(found) for found in _SPEED.findall(said)]
         if execution.exit_code != 0 or len(speeds) != 1 or not 0 < speeds[0] < math.inf:
             how = execution.stopped_by.value if execution.exit_code is None else f"exit {execution.exit_code}"
-            remedy = f'mend `canary` in [machine] of {self._task.folder}/task.toml, or set it to "off"'
+            remedy = f'fix `canary` in [machine] of {self._task.folder}/task.toml, or set it to "off"'
             if self._cpu_time_seconds is not None:
-                remedy = f"mend it, or leave `max_cpu_ratio` out of [budget] in {self._task.folder}/task.toml"
+                remedy = f"fix it, or leave `max_cpu_ratio` out of [budget] in {self._task.folder}/task.toml"
             raise MachineError(
-                f"the canary that measures the machine's speed told none ({how}: {last_line(said)}); see {log}, and "
+                f"the canary that measures the machine's speed printed none ({how}: {last_line(said)}); see {log}, and "
                 f"{remedy}"
             )
         told = Chirp(speeds[0], execution.wall_seconds, execution.sandbox, execution.gpu_state or GpuState())
@@ -88,13 +88,13 @@ class Canary:
         return told
 
     def fresh(self) -> Chirp:
-        """Return what the last one said, at no cost, if that was no more than a minute ago; else run it."""
+        """Return the last measurement, at no cost, if it is at most a minute old; else run the canary."""
         if self._last is not None and self._monotonic() - self._last[0] <= FRESH_SECONDS:
             return replace(self._last[1], seconds=0.0)
         return self.chirp()
 
     def forget(self) -> None:
-        """Let the next one run: the last has shown another machine."""
+        """Discard the last measurement, which has shown a changed speed, so that the canary runs anew."""
         self._last = None
 
     def _job(self, log: Path) -> Job:
@@ -123,5 +123,5 @@ class Canary:
 
 
 def has_canary(task: Task) -> bool:
-    """Return whether the trials of a task are held against a canary: only where the clock decides what is learned."""
+    """Return whether a canary checks the trials of a task: only where the budget is seconds, and it is not off."""
     return task.budget.unit == "seconds" and task.machine.canary != OFF

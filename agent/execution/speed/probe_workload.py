@@ -1,8 +1,8 @@
-"""The shipped canary: `python workload.py SECONDS cpu|gpu|cpu-time` does the same work always and prints its speed.
+"""The shipped canary: `python workload.py SECONDS cpu|gpu|cpu-time` always does the same work and prints its speed.
 
 It runs inside the sandbox, alone, with the task's interpreter: with PyTorch for a GPU, and for a CPU with numpy if that
-is there. `cpu-time` measures by the process's own CPU seconds, so that waiting for a processor counts for nothing. The
-unit of the speed is of no importance, for only runs on one machine are ever compared.
+is installed. `cpu-time` measures by the process's own CPU seconds, so that waiting for a processor does not count. The
+unit of the speed does not matter, since only speeds on one machine are compared.
 """
 
 import sys
@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-N_CHUNKS = 9  # the median of so many: a hiccup spoils one, a slow half more than four
+N_CHUNKS = 9  # their median is robust to a short hiccup, but not to a slow half
 WARM_UP_SHARE = 0.2
 GPU_WARM_UP_SECONDS = 1.0  # clocks rise, libraries choose their kernels
 
 
 def on_gpu() -> Callable[[], int]:
-    """Return some work of a training step, half bound by arithmetic and half by memory; it returns its units."""
+    """Return a part of a training step, half bound by arithmetic and half by memory; it returns its units."""
     import torch
 
     if not torch.cuda.is_available():
@@ -36,9 +36,9 @@ def on_gpu() -> Callable[[], int]:
 
 
 def on_cpu(*, in_place: bool = False) -> Callable[[], int]:
-    """Return some work for the CPU, of a few milliseconds; it returns its units.
+    """Return a few milliseconds of work for the CPU; it returns its units.
 
-    `in_place`: allocate nothing. Otherwise page faults are a fifth of the CPU time in a fresh process, and none in one
+    `in_place`: allocate nothing. Otherwise page faults take a fifth of the CPU time in a fresh process, and none in one
     that has freed large blocks before.
     """
     try:
@@ -70,7 +70,7 @@ def on_cpu(*, in_place: bool = False) -> Callable[[], int]:
 
 
 def in_python() -> Callable[[], int]:
-    """Return some work for the interpreter alone; it returns its units."""
+    """Return work for the interpreter alone; it returns its units."""
 
     def work() -> int:
         total = 0
@@ -97,7 +97,7 @@ def _during(work: Callable[[], int], seconds: float, clock: Callable[[], float])
 
 
 def main() -> None:
-    """Measure as the command line says."""
+    """Measure the speed with the work and seconds of the command line."""
     seconds, device = float(sys.argv[1]), sys.argv[2]
     warm_up_seconds = WARM_UP_SHARE * seconds
     work = on_gpu() if device == "gpu" else on_cpu(in_place=device == "cpu-time")

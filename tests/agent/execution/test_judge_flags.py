@@ -1,4 +1,4 @@
-"""What a script says against what the host saw, and seeds that a script fixes."""
+"""What a script reports against what the host measured, and seeds that a script fixes."""
 
 from dataclasses import replace
 
@@ -21,9 +21,9 @@ BASELINE = Outcome(Status.OK, 2.0, wall_seconds=12.0, reported={"training_second
         ({}, None),
         ({"training_seconds": 9.5}, None),
         ({"training_seconds": 8.0, "peak_memory_mb": 600.0, "val_bpb": 2.01}, None),
-        ({"training_seconds": 1.0}, "reports 1.0 s of training; the host saw a job of 12.0 s"),
-        ({"training_seconds": 300.0}, "reports 300.0 s of training; the host saw a job of 12.0 s"),
-        ({"peak_memory_mb": 5120.0}, "reports 5.00 GiB of memory at most; the host saw 0.50 GiB"),
+        ({"training_seconds": 1.0}, "reports 1.0 s of training; the host measured a job of 12.0 s"),
+        ({"training_seconds": 300.0}, "reports 300.0 s of training; the host measured a job of 12.0 s"),
+        ({"peak_memory_mb": 5120.0}, "reports a memory peak of 5.00 GiB; the host measured 0.50 GiB"),
         ({"val_bpb": 0.5}, "reports val_bpb 0.5; the score is 2"),
     ],
 )

@@ -129,7 +129,7 @@ def test_too_few_examples_are_said_once_and_gains_are_repeated(agent: Agent, tas
     (task / "prepare.py").write_text(prepare.replace('"val": 2000', '"val": 200'))
     done = agent("run", "--task", str(task), "--mode", "random", "--trials", "5", "--name", "d")
     assert done.returncode == 0, done.stderr
-    said = "200 validation examples are too few to keep slices back, which takes 999: gains will be repeated, not"
+    said = "200 validation examples are too few for slices, which take 999: gains will be repeated, not"
     assert (done.stdout + done.stderr).count(said) == 1
     assert config(tmp_path, "d")["pool"] is None
     standings = [trial["standing"] for trial in json.loads(agent("log", "d", "--json").stdout)["trials"][1:]]

@@ -67,7 +67,7 @@ def test_a_hopeless_trial_is_pruned_and_charged_half(stopped: tuple[Zygote, list
     assert outcome.train_seconds == 1.0
     assert outcome.condemned is not None
     assert outcome.condemned.gap == pytest.approx(2.0)
-    assert "2 behind trial 0 at half of the budget; of 8 full curves none made up for more than" in outcome.reason
+    assert "2 behind trial 0 at half of the budget; none of 8 full curves closed a gap of more than" in outcome.reason
 
 
 def test_a_trial_that_would_recover_more_than_any_is_pruned_too(stopped: tuple[Zygote, list[Trial]]) -> None:

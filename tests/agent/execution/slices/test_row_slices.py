@@ -222,7 +222,7 @@ def test_too_few_examples_are_told_in_one_sentence(tmp_path: Path) -> None:
     said: list[str] = []
     corpus = data(tmp_path / "data", np.arange(200) % 2)
     assert division_of(ACCURACY, corpus, tmp_path, said.append) is None
-    too_few = "200 validation examples are too few to keep slices back, which takes 999"
+    too_few = "200 validation examples are too few for slices, which take 999"
     assert said == [f"{too_few}: gains will be repeated, not confirmed"]
     assert list(tmp_path.glob("rows-*")) == []
 

@@ -266,7 +266,7 @@ def test_a_trial_whose_cpu_seconds_nobody_knows_is_flagged(opened: OpenRunWith) 
 
     run = opened(Uncounted(), {"GAIN": 0.1})
     run_trials(run)
-    assert outcome_of(run, 1).flags == ("its CPU seconds are not known: they are not compared with the baseline's",)
+    assert outcome_of(run, 1).flags == ("its CPU seconds are not known, and not compared with the baseline's",)
     assert outcome_of(run, 1).kept
 
 
@@ -289,7 +289,7 @@ def test_a_run_that_began_without_a_check_goes_on_without(opened: OpenRunWith) -
 
 
 def test_a_probe_that_prints_no_speed_stops_the_run_with_the_remedy(opened: OpenRunWith) -> None:
-    with pytest.raises(MachineError, match=r"told none \(exit 0: speed: nan\).*`max_cpu_ratio`"):
+    with pytest.raises(MachineError, match=r"printed none \(exit 0: speed: nan\).*`max_cpu_ratio`"):
         run_trials(opened(Machine(float("nan"))))
 
 

@@ -165,7 +165,7 @@ def test_a_machine_at_half_speed_voids_the_trial_and_it_runs_again(opened: OpenR
     machine = Machine(*REFERENCE, 500, 500, 500, 500, 500, 1000)
     run = opened(machine, 0.3)
     assert run_trials(run).ending is Ending.DONE
-    # Trained for nothing; then canaries until the machine is itself again; then the same proposal, the same number.
+    # Trained for nothing; then canaries until the machine has its old speed; then the same proposal, the same number.
     assert machine.short == "CCCTCC" + "TC" + "CCCC" + "TC"
     trial = run.history.trials[1]
     assert (trial.val_loss, trial.kept, trial.proposal.title) == (2.7, True, "GAIN 0.3")
@@ -190,7 +190,7 @@ def test_a_void_attempt_takes_time_by_the_clock_and_no_training_budget(opened: O
 def test_nothing_is_trained_while_the_machine_is_seen_to_be_slow(opened: OpenRunWith) -> None:
     machine = Machine(*REFERENCE, 1000, 1000, 500)
     run = opened(machine, 0.1, 0.2, more_toml="patience_seconds = 100.0\n")
-    with pytest.raises(MachineError, match=r"50.0% of its speed at the baseline.*and was no other after .*resume"):
+    with pytest.raises(MachineError, match=r"50.0% of its speed at the baseline.*still after .*resume"):
         run_trials(run)
     # The second trial trains on the word of the canary behind the first, and is the last that does.
     assert machine.short.endswith("TC" + "TC" + "CCCCC")
@@ -263,7 +263,7 @@ def test_a_hot_gpu_voids_and_what_the_baseline_had_too_does_not(opened: OpenRunW
     run = opened(Machine(gpu={4: capped, 7: hot, 10: capped}), 0.3)
     run_trials(run)
     assert [void.reason for void in run.history.trials[1].voids] == [
-        "the GPU was held back (hw thermal) for 50% of training"
+        "the GPU was throttled (hw thermal) for 50% of training"
     ]
     outcome = run.history.trials[1].outcome
     assert outcome is not None
@@ -275,7 +275,7 @@ def test_another_program_on_the_gpu_voids_even_the_baseline(opened: OpenRunWith)
     run = opened(Machine(gpu={2: GpuState(others=(4711,))}))
     run_trials(run)
     assert [(v.trained, v.reason) for v in run.history.trials[0].voids] == [
-        (False, "another program is on the GPU (process 4711)")
+        (False, "another program uses the GPU (process 4711)")
     ]
 
 
@@ -297,7 +297,7 @@ def test_a_crash_is_no_matter_of_speed(opened: OpenRunWith) -> None:
 
 def test_a_canary_that_tells_no_speed_stops_the_run_with_the_remedy(opened: OpenRunWith) -> None:
     run = opened(Machine(float("nan")), 0.3)
-    with pytest.raises(MachineError, match=r'told none \(exit 0: speed: nan\).*\[machine\].*"off"'):
+    with pytest.raises(MachineError, match=r'printed none \(exit 0: speed: nan\).*\[machine\].*"off"'):
         run_trials(run)
 
 
