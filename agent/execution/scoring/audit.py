@@ -1,11 +1,11 @@
 """The arithmetic of the audit: secret positions, prefixes that end there, and the two tests.
 
 A scoring sandbox that sees whole sequences claims a loss for every token. Afterwards the host draws one position in
-each sequence, and another sandbox, which gets nothing but the tokens up to that position, returns the logits of the
-next one. The host normalises them itself. Where the claim used a future token, was not normalised or was invented, the
-two differ: whoever made the claim could not know the positions, and whoever answers the audit cannot know the target.
-One position a sequence, because a longer prefix of the same sequence would show the target of a shorter one; and where
-that position is near the end, the next sequence is left out: its first tokens follow the target in the text.
+each sequence, and another sandbox, which gets only the tokens up to that position, returns the logits of the next one.
+The host normalises them itself. If the claim used a future token, was not normalised or was invented, the two differ:
+the claiming job could not know the positions, and the audited job cannot know the target. There is one position per
+sequence, because a longer prefix of the same sequence would show the target of a shorter one. If a position is near the
+end, the next sequence is left out: its first tokens follow the target in the text.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROUNDING = 1e-5
-"""Nats. Honest float32 runs differ by less (measured: 1.7e-6); no correction is made for that, so that the same source
-and seed give the same loss to the last digit whatever positions were drawn."""
+"""Nats. Honest float32 runs differ by less (measured: 1.7e-6). Smaller differences are not corrected, so that the same
+source and seed give the same loss to the last digit whatever positions are drawn."""
 
 NEAR_THE_END = 1 / 8
-"""Share of a sequence. The next one's first token is in every prefix, so a claim could count on it: it is not shown to
-who predicts a token this near before it."""
+"""Share of a sequence. If a position is in this last part, the next sequence is left out: every prefix of it shows its
+first token, and a job could use that to predict a target so shortly before it."""
 
 DISAGREES = "the claimed losses are not those that the model gives when it sees no more than the tokens before"
-OFF_ON_AVERAGE = "the claimed losses are off on average by more than is allowed"
+OFF_ON_AVERAGE = "the claimed losses are off on average by more than the tolerance"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Differences:
     drawn: Drawn
     audited: NDArray[np.float64]  # (M,)
     claimed: NDArray[np.float64]  # (M,)
-    counted: NDArray[np.bool_]  # (M,): whether the target stands for bytes, and its loss is in the score
+    counted: NDArray[np.bool_]  # (M,): whether the target has bytes, so that its loss is in the score
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -67,7 +67,7 @@ class Differences:
 
 
 def draw(n_sequences: int, length: int, rng: np.random.Generator) -> Drawn:
-    """Return one secret position for each sequence but those that follow one asked about near its end."""
+    """Return one secret position per sequence, except for sequences after one whose position is near its end."""
     positions = rng.integers(0, length, size=n_sequences)
     is_shown = np.ones(n_sequences, dtype=bool)
     is_shown[1:] = positions[:-1] < length - max(1, int(length * NEAR_THE_END))
@@ -115,11 +115,11 @@ def nats(logits: NDArray[np.float32], targets: NDArray[Any]) -> NDArray[np.float
 
 
 def objection(rounds: list[Differences], tol: float, tol_mean: float) -> str | None:
-    """Return why the claim is rejected, or None. The sentence tells no number: scripts must learn nothing from it.
+    """Return why the claim is rejected, or None. The sentence holds no number, so that scripts learn nothing from it.
 
     Args:
-        tol: nats that a single position may be off.
-        tol_mean: nats that the mean signed difference of counted positions over all rounds may be off.
+        tol: nats by which a single position may be off.
+        tol_mean: nats by which the mean signed difference of counted positions over all rounds may be off.
     """
     if any((np.abs(found.values) > tol).any() for found in rounds):
         return DISAGREES
@@ -135,7 +135,7 @@ def correction(rounds: list[Differences]) -> float:
 def mean_difference(rounds: list[Differences]) -> float:
     """Return the mean of audited minus claimed over the positions that count for the score; 0 if there is none.
 
-    Not over the others: a claim could be too low where it counts and too high where it does not.
+    Other positions are ignored: a claim could be too low where it counts and too high where it does not.
     """
     values = np.concatenate([found.values[found.counted] for found in rounds])
     return float(values.mean()) if len(values) else 0.0

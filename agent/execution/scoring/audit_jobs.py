@@ -1,4 +1,4 @@
-"""The questions that the host asks about one artifact, each of a sandbox of its own."""
+"""The scoring jobs for one artifact: each answers one question of the host in its own sandbox."""
 
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from sandbox.job import Execution, Sandbox
 
 
 class Questions:
-    """Asks about one artifact. The files of a question are removed after it; what a job printed stays, for people."""
+    """Runs the scoring jobs of one artifact. The files of a question are removed after it; logs stay for people."""
 
     def __init__(self, task: Task, corpus: Corpus, sandbox: Sandbox, left_behind: Artifact) -> None:
         self._task = task
@@ -23,7 +23,7 @@ class Questions:
         self._sandbox = sandbox
         self._left_behind = left_behind
         self._n_audits = 0
-        self.jobs: list[dict[str, Any]] = []  # what the sandbox observed of each, for the evidence
+        self.jobs: list[dict[str, Any]] = []  # what the sandbox observed of each job, for the evidence
         self.executions: list[tuple[Question, Execution]] = []
 
     def claim(self, sequences: NDArray[np.uint16]) -> NDArray[np.float64] | tuple[Status, str]:

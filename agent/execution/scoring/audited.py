@@ -1,7 +1,7 @@
 """A score that the script cannot forge: claimed in one sandbox, audited in others, computed by the host.
 
-The scoring sandboxes run the script's own code, so nothing they say is believed unless it was checked. What they print
-goes into files for people and never to a proposer.
+The scoring sandboxes run the script's own code, so none of their answers is believed unchecked. Their output goes into
+files for people and never to a proposer.
 """
 
 import json
@@ -29,12 +29,12 @@ KIND = HELD_OUT.recorded_as
 
 
 def secret_generator() -> np.random.Generator:
-    """Return a generator that no one can foresee: which positions are audited must not follow from any seed."""
+    """Return an unpredictable generator: the audited positions must not follow from any seed."""
     return np.random.default_rng(secrets.randbits(256))
 
 
 class AuditedScorer:
-    """Bits per byte on a held-out split. One round of audit always, further ones before the incumbent may move."""
+    """Bits per byte on a held-out split, with one round of audit, and more before the incumbent may move."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class AuditedScorer:
         self._generator = generator
 
     def score(self, left_behind: Artifact) -> Score:
-        """Return the bits per byte; bad_artifact or rejected_score if there is no number to stand behind."""
+        """Return the bits per byte; bad_artifact or rejected_score if there is no number that holds."""
         started = time.monotonic()
         left_behind.folder.mkdir(parents=True, exist_ok=True)
         asking = Questions(self._task, self._corpus, self._sandbox, left_behind)
@@ -93,7 +93,7 @@ class AuditedScorer:
         return to_beat is not None and self._bits_per_byte(claimed, rounds) < to_beat
 
     def _bits_per_byte(self, claimed: NDArray[np.float64], rounds: list[Differences]) -> float:
-        """Return bits per byte: tokens that stand for no bytes (document marks) count on neither side."""
+        """Return bits per byte; tokens without bytes (document marks) count neither as loss nor as bytes."""
         n_bytes = self._corpus.token_bytes[self._sequences[:, 1:]]
         counted = n_bytes > 0
         nats = (claimed * counted).sum() + correction(rounds) * counted.sum()
@@ -113,7 +113,7 @@ def _summary(rounds: list[Differences], sequences: NDArray[np.uint16]) -> dict[s
 
 
 def _write(path: Path, failed: tuple[Status, str] | None, rounds: list[Differences], evidence: dict[str, Any]) -> None:
-    """Write the evidence for people: it shows secret positions, and goes to no proposer."""
+    """Write the evidence for people. No proposer gets it, since it shows secret positions."""
     document = {"verdict": "rejected" if failed else "accepted", "reason": failed[1] if failed else "", **evidence}
     document["by_round"] = [found.evidence() for found in rounds]
     path.write_text(json.dumps(document, indent=1) + "\n")

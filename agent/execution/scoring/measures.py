@@ -1,4 +1,4 @@
-"""What the host computes from predictions and labels: a row of agent.task.measure_table, and here its function.
+"""The measures that the host computes from predictions and labels; agent.task.measure_table has their rows.
 
 Shapes: N examples with C outputs each, finite float64 (N, C); labels of classes are int64 (N,), others float64 (N,).
 """
@@ -19,20 +19,20 @@ _LARGEST = float(np.finfo(np.float32).max)  # an output is a float32
 
 
 def measured(score: ScoreSpec, outputs: Outputs, labels: Labels) -> float:
-    """Return the measure that task.toml declares, of labels that `checked_labels` returned."""
+    """Return the measure that task.toml declares; `labels` are from `checked_labels`."""
     rows = by_example(score, outputs, labels)
     return float(rows.mean()) if rows is not None else _OTHERS[score.measure or ""](outputs, labels)
 
 
 def by_example(score: ScoreSpec, outputs: Outputs, labels: Labels) -> Rows | None:
-    """Return what each example adds, shape (N,), if the measure is the mean of that; None if it is no such mean."""
+    """Return the value of each example, shape (N,), if the measure is their mean; None if it is no mean."""
     function = _ROWS.get(score.measure or "")
     options = () if score.top_k is None else (score.top_k,)
     return function(outputs, labels, *options) if function is not None else None
 
 
 def checked_labels(score: ScoreSpec, n_outputs: int, labels: Labels) -> Labels:
-    """Return the labels of a split, as the functions take them.
+    """Return the labels of a split in the form that the measures take.
 
     Raises:
         ValueError: the measure cannot be computed from them or from so many outputs; the message says why.
@@ -42,35 +42,35 @@ def checked_labels(score: ScoreSpec, n_outputs: int, labels: Labels) -> Labels:
     if n_outputs < row.outputs.fewest or n_outputs > (row.outputs.most or n_outputs):
         raise ValueError(f"{name} needs {row.outputs.said}, and meta.json says n_outputs = {n_outputs}")
     if score.top_k is not None and score.top_k >= n_outputs:
-        raise ValueError(f"top_k = {score.top_k} of {n_outputs} classes is always right; it must be lower")
+        raise ValueError(f"top_k = {score.top_k} of {n_outputs} classes is always right; choose a lower one")
     if labels.ndim != 1 or len(labels) == 0 or labels.dtype.kind not in "biuf":
         found = f"{labels.dtype} of shape {labels.shape}"
-        raise ValueError(f"labels must be numbers of shape (N,), one for each example, and are {found}")
+        raise ValueError(f"labels must be numbers of shape (N,), one for each example, but are {found}")
     values = labels.astype(np.float64)
     wrong = values[~(np.abs(values) <= _LARGEST)]  # a NaN, too
     if row.outputs.of_classes:
         n_classes = max(n_outputs, 2)
         wrong = values[~((values >= 0) & (values < n_classes) & (values == np.floor(values)))]
         if len(wrong):
-            raise ValueError(f"{name} takes whole numbers from 0 to {n_classes - 1} as labels, and one is {wrong[0]:g}")
+            raise ValueError(f"{name} takes whole numbers from 0 to {n_classes - 1} as labels, but one is {wrong[0]:g}")
     elif len(wrong):
-        raise ValueError(f"{name} takes labels that a float32 can hold, and one is {wrong[0]:g}")
+        raise ValueError(f"{name} takes labels that a float32 can hold, but one is {wrong[0]:g}")
     as_answered = values.astype(np.float32)
     if row.varied and (as_answered == as_answered[0]).all():
-        raise ValueError(f"{name} needs labels that differ as float32, and all are {values[0]:g}")
+        raise ValueError(f"{name} needs labels that differ as float32, but all are {values[0]:g}")
     return values.astype(np.int64) if row.outputs.of_classes else values
 
 
 def accuracy(outputs: Outputs, labels: Labels) -> Rows:
-    """Return 1 for each example whose largest output is the label's, else 0; among equals the first class counts."""
+    """Return 1 for each example whose largest output is the label's, else 0; of equal outputs the first one counts."""
     return np.asarray(outputs.argmax(axis=1) == labels, np.float64)
 
 
 def top_k_accuracy(outputs: Outputs, labels: Labels, k: int) -> Rows:
     """Return 1 for each example whose label is among the k largest outputs, else 0.
 
-    Among equal outputs the first class is taken for the larger one: k = 1 is `accuracy`, and a model that has the same
-    output for all classes is right about k of them only. (scikit-learn's takes the last class.)
+    Of equal outputs the one of the first class counts as larger: k = 1 is `accuracy`, and a model with the same output
+    for all classes is right about k of them only. (scikit-learn takes the last class.)
     """
     own = outputs[np.arange(len(labels)), labels][:, np.newaxis]  # (N, 1)
     before = np.arange(outputs.shape[1]) < labels[:, np.newaxis]  # (N, C)
@@ -81,9 +81,9 @@ def top_k_accuracy(outputs: Outputs, labels: Labels, k: int) -> Rows:
 def f1(outputs: Outputs, labels: Labels) -> float:
     """Return F1 = 2 TP / (2 TP + FP + FN) of class 1 if there are two classes, else its mean over the classes (macro).
 
-    TP, FP, FN: examples of a class that are predicted as such, others that are, and examples that are not. A class that
-    is in no label and never predicted does not count; one that is only in labels, or only predicted, has 0. As
-    scikit-learn's f1_score with average="binary" and "macro". (van Rijsbergen, Information Retrieval, 1979, chapter 7.)
+    TP, FP and FN are the true positives, false positives and false negatives of a class. A class without labels and
+    predictions does not count; one with only labels, or only predictions, has 0. This is scikit-learn's f1_score with
+    average="binary" and "macro". (van Rijsbergen, Information Retrieval, 1979, chapter 7.)
     """
     n_classes = outputs.shape[1]
     predicted = outputs.argmax(axis=1)  # as for `accuracy`
@@ -125,9 +125,9 @@ def mean_absolute_error(outputs: Outputs, labels: Labels) -> Rows:
 
 
 def r2(outputs: Outputs, labels: Labels) -> float:
-    """Return R² = 1 - Σ(output - label)² / Σ(label - mean label)²; the split's own mean is worth 0.
+    """Return R² = 1 - Σ(output - label)² / Σ(label - mean label)²; predicting the split's mean gives 0.
 
-    As scikit-learn's r2_score: it is negative for a model that is worse than that mean.
+    This is scikit-learn's r2_score: it is negative for a model that is worse than that mean.
     """
     return float(1 - np.square(outputs[:, 0] - labels).sum() / np.square(labels - labels.mean()).sum())
 

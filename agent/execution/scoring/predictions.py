@@ -1,7 +1,7 @@
 """A score from predictions on inputs that training never saw; the labels never enter any sandbox.
 
-For models that are no language models. There is nothing to audit: a job that does not have the labels cannot fit its
-predictions to them.
+It serves models that are not language models. It needs no audit: a job without the labels cannot fit its predictions to
+them.
 """
 
 import time
@@ -27,9 +27,9 @@ NOT_FINITE = "a prediction is not finite"
 
 @dataclass(frozen=True)
 class Examples:
-    """What a model is asked about, and what the host compares its answer with."""
+    """The inputs that a model predicts on, and the labels that the host compares its predictions with."""
 
-    inputs: Path  # the only file that a job sees of them
+    inputs: Path  # the only file of the examples that a job sees
     labels: Labels  # (N,)
     n_outputs: int  # C, 1 for a regression
 
@@ -39,13 +39,13 @@ class Examples:
         return len(self.labels) * self.n_outputs * 4
 
     def part(self, numbers: Labels, inputs: Path) -> "Examples":
-        """Return the examples of these numbers, whose inputs lie in a file of their own."""
+        """Return the examples with these numbers; the file `inputs` holds their inputs alone."""
         return Examples(inputs, self.labels[numbers], self.n_outputs)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of asking a model."""
+    """The result of a prediction job."""
 
     execution: Execution
     outputs: Outputs | None  # float64 (N, C), finite; None: there are none
@@ -53,7 +53,7 @@ class Answer:
 
 
 class PredictionScorer:
-    """Hands the inputs of a split to a fresh sandbox, and compares what comes back with the labels on the host."""
+    """Gives the inputs of a split to a fresh sandbox, and compares the predictions with the labels on the host."""
 
     def __init__(
         self, task: Task, corpus: Corpus, sandbox: Sandbox, *, split: str = "val", division: Division | None = None
@@ -61,7 +61,7 @@ class PredictionScorer:
         """Read the labels of a split. Raises TaskError if the task's measure cannot be computed from them.
 
         Args:
-            division: of the validation split: only the examples that stand are asked about; None: all of them are.
+            division: of the validation split: only its standing examples are scored; None: all examples are.
         """
         self._task = task
         self._sandbox = sandbox
@@ -106,12 +106,12 @@ def predicted(
     label: str,
     baseline: Score | None,
 ) -> Answer:
-    """Return what a model answers about the examples in a sandbox of its own.
+    """Return the predictions of a model on the examples, made in its own sandbox.
 
     Args:
-        files: the exported tree of the trial that left the artifact.
-        into: where the answer lies while it is read; nothing is left there.
-        baseline: the score whose cost caps this job's; None: the task's limits alone do.
+        files: the exported tree of the trial that saved the artifact.
+        into: file for the answer, which is removed after reading.
+        baseline: the score whose cost caps this job's; None: only the task's limits do.
 
     Raises:
         SandboxError: the sandbox failed, not the script.
@@ -144,11 +144,11 @@ def predicted(
 
 
 def examples_of(task: Task, corpus: Corpus, split: str) -> Examples:
-    """Return the examples of a split. Raises TaskError if its labels are of no use to the measure; it says why."""
+    """Return the examples of a split. Raises TaskError if the measure cannot use its labels."""
     n_outputs, folder = corpus.meta.get("n_outputs"), corpus.folder / split
     try:
         if not isinstance(n_outputs, int) or n_outputs < 1:
-            raise ValueError(f"meta.json needs n_outputs, a whole number from 1 on, and has {n_outputs!r}")
+            raise ValueError(f"meta.json needs n_outputs, a whole number from 1 on, but has {n_outputs!r}")
         with (folder / "labels.npy").open("rb") as file:
             labels = np.lib.format.read_array(file, allow_pickle=False)
         return Examples(folder / "inputs.bin", checked_labels(task.score, n_outputs, labels), n_outputs)

@@ -1,4 +1,4 @@
-"""A self-reported score, for scripts that only print their metric: it is believed, and every output says so."""
+"""A self-reported score, for scripts that only print their metric. It is not checked, and every output says so."""
 
 import math
 import re
@@ -10,15 +10,15 @@ from agent.trials.metric import Metric
 from agent.trials.trial import Score, Status
 
 KIND = PRINTED.recorded_as
-LARGEST = 1e100  # squares of larger numbers, which the noise is learned from, are no floats any more
-# Possessive: of a long row of digits, which a script may print, no part is tried again.
+LARGEST = 1e100  # the squares of larger numbers, needed for the noise, would overflow
+# Possessive quantifiers, so that matching takes linear time on a long row of digits that a script prints.
 _NUMBER = r"([-+]?(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d++)?+|[-+]?nan|[-+]?inf)(?![\w])"
 
 
 class PrintedScorer:
-    """Takes the metric from what the script printed: `name: value` after its last line `---`, or the text around it.
+    """Reads the metric from the script's log: `name: value` after the last line `---`, or the number within `line`.
 
-    `line` is that text, with {} where the number stands: `val loss {}`. The last such number counts.
+    `line` is the text around the number, with {} in its place: `val loss {}`. The last such number counts.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class PrintedScorer:
         self._between = max(between[0], -LARGEST), min(between[1], LARGEST)
 
     def score(self, left_behind: Artifact) -> Score:
-        """Return the printed value as a loss; rejected_score if there is none that can be one."""
+        """Return the printed value as a loss; rejected_score if there is no valid one."""
         if self._line is not None:
             values = numbers_in(left_behind.log, self._line)[-1:]
             if not values:
@@ -42,22 +42,22 @@ class PrintedScorer:
             return _rejected(f"the log has {how} `{self._metric.name}: value` after its last `---`; there must be one")
         value, (low, high) = _number(values[0]), self._between
         if value is None:
-            return _rejected(f"`{self._metric.name}: {values[0][:20]}` is no finite number")
+            return _rejected(f"`{self._metric.name}: {values[0][:20]}` is not a finite number")
         if not low <= value <= high:
             return _rejected(f"`{self._metric.name}: {value:g}` is not between {low:g} and {high:g}")
         return Score(self._metric.to_loss(value), KIND, evidence={"printed": value})
 
 
 def printed_values(log: str, name: str) -> list[str]:
-    """Return what stands behind `name:` in the lines after the last `---`."""
+    """Return the values of all lines `name: value` after the last `---`."""
     return re.findall(rf"^{re.escape(name)}:[ \t]*(\S+)[ \t]*$", summary(log), re.MULTILINE)
 
 
 def numbers_in(log: str, line: str) -> list[str]:
-    """Return every number that stands where `line` has {}; blanks in it stand for any number of blanks."""
+    """Return every number in the place of {} in `line`; a blank in it matches any number of blanks."""
     before, after = (r"[ \t]+".join(map(re.escape, part.split())) for part in line.split("{}"))
     word = r"(?<!\w)" if before[:1].isalnum() else ""
-    if not before:  # of a row of blanks or digits only the first begins, lest each of them looks at all that follow
+    if not before:  # only the first of a row of blanks or digits starts a match, for linear time
         word = r"(?<![ \t])(?!(?<=\d)\d)"
     behind = rf"[ \t]*+{after}" if after else ""
     return re.findall(rf"{word}{before}[ \t]*+{_NUMBER}{behind}", log)

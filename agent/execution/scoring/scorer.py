@@ -1,4 +1,4 @@
-"""The contract of a scorer: it turns what a training job left behind into a Score."""
+"""The contract of a scorer: it turns the artifact of a training job into a Score."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from sandbox.job import Sandbox
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a training job left behind. The host never loads the file: it only hands it to other sandboxes."""
+    """The artifact of a training job. The host never loads the file: it only passes it to other sandboxes."""
 
     path: Path
     files: Path  # the trial's exported tree: the script and the frozen files
@@ -21,19 +21,19 @@ class Artifact:
     folder: Path  # where evidence may be written
     label: str  # "RUN/0007"
     trial: int
-    to_beat: float | None = None  # the incumbent's loss: what is lower would move it, and is looked at more closely
-    baseline: Score | None = None  # whose cost caps what scoring may take; None: this is the baseline, or it has none
+    to_beat: float | None = None  # the incumbent's loss: a lower one would move it, and is audited more closely
+    baseline: Score | None = None  # whose cost caps that of scoring; None: this is the baseline, or it has none
 
 
 @dataclass(frozen=True)
 class ScorerInputs:
-    """What the `open_scorer(inputs)` of a kind of score builds its Scorer from."""
+    """The inputs of `open_scorer(inputs)`, which builds the Scorer of a kind of score."""
 
     task: Task
     prepared: Corpus | None  # the task's data; None only where the kind needs none
     sandbox: Sandbox
     split: str = "val"
-    division: Division | None = None  # the part of a division that stands is scored; None: the whole split
+    division: Division | None = None  # its standing part is scored; None: the whole split
 
     @property
     def corpus(self) -> Corpus:
@@ -43,7 +43,7 @@ class ScorerInputs:
 
 
 class Scorer(Protocol):
-    """Scores artifacts; what it found is in the Score, never in an exception."""
+    """Scores artifacts. A fault of the artifact is in the Score, never an exception."""
 
     def score(self, left_behind: Artifact) -> Score:
         """Return the score. Raises SandboxError only if a sandbox itself failed."""

@@ -1,9 +1,9 @@
 """The scoring job: a fresh sandbox with the artifact, the script and one question from the host.
 
-A script could save its training data in the artifact and train on whenever it is loaded, beside any budget. So a job
-may take `score.cost_factor` times what the baseline's own took for the same question, and a start beside that. The
-default, 8, lets every point of the bundled space through: its largest model takes 30.0 CPU seconds for a claim, the
-baseline 2.6, and each 2.3 to start, which is 6.6 times as much (2026-11-29).
+A script could save its training data in the artifact and continue training when it is loaded, outside the budget. So a
+job may take `score.cost_factor` times what the baseline's job took for the same question, plus a start-up. The default,
+8, admits every point of the bundled space: its largest model takes 30.0 CPU seconds for a claim and the baseline 2.6,
+each plus 2.3 to start, so 6.6 times as much in all (2026-11-29).
 """
 
 import ast
@@ -23,11 +23,11 @@ from sandbox.job import OUTPUT, Execution, Job, Limits, Mount, StoppedBy
 Question = Literal["claim", "audit", "predict", "rounds"]
 
 START_CPU_SECONDS = 10.0
-"""Beside the factor. Importing a library that the baseline does without, or compiling, costs seconds once; below that,
-the factor would only measure how busy the machine is."""
+"""Besides the factor. Importing a library that the baseline does not need, or compiling, costs seconds once; with less,
+the factor would only measure the load of the machine."""
 START_WALL_SECONDS = 30.0
-"""The same by the clock, which is what counts on a GPU. A busy machine makes jobs wait: with a load of 20 on 2
-processors, a container that does nothing took 3.8 s (docs/security.md)."""
+"""The same in wall time, which is what counts on a GPU. A busy machine makes jobs wait: with a load of 20 on 2
+processors, an idle container took 3.8 s (docs/security.md)."""
 _COMPILES = re.compile(rb"(?<!\bre)\.compile\(|inductor|triton|cpp_extension")
 
 
@@ -49,10 +49,10 @@ def scoring_job(
 
     Args:
         files: the trial's exported tree.
-        asked: files of the question by their name below /data.
+        asked: files of the question, by name below /data.
         answer: host file that receives the answer.
-        answer_bytes: its size; the sandbox lets it grow no further.
-        baseline: what scoring the baseline took; None: the task's limits alone.
+        answer_bytes: size of the answer; the sandbox lets it grow no further.
+        baseline: the baseline's score, with its cost; None: only the task's limits hold.
     """
     limits = replace(limits_of(task), output_mb=answer_bytes / 2**20, cpu_seconds=None)
     inside = [Mount(path, f"/data/{name}", grows=question == "rounds") for name, path in asked.items()]
@@ -75,7 +75,7 @@ def scoring_job(
 def needs_of(sources: Iterable[bytes], command: Sequence[str]) -> tuple[tuple[str, ...], bool]:
     """Return the modules that Python `sources` import, or `command` runs, and whether they compile.
 
-    What is no Python imports nothing. What is only imported by a computed name is not found.
+    A source that is not Python counts as without imports. Imports by a computed name are not found.
     """
     modules = {module.partition(".")[0] for option, module in pairwise(command) if option == "-m"}
     compiles = False
@@ -94,9 +94,9 @@ def needs_of(sources: Iterable[bytes], command: Sequence[str]) -> tuple[tuple[st
 
 
 def capped(limits: Limits, question: Question, baseline: Score | None, factor: float) -> Limits:
-    """Return the limits with no more than `factor` times the baseline's seconds for the same question, and a start.
+    """Return the limits capped at `factor` times the baseline's seconds for the same question, plus a start-up.
 
-    What is not known of the baseline caps nothing: journals of earlier versions do not have it.
+    A figure that the baseline lacks caps nothing: journals of earlier versions do not have it.
     """
     cpu_seconds = baseline.cpu_seconds.get(question) if baseline is not None else None
     wall_seconds = baseline.wall_seconds.get(question) if baseline is not None else None
@@ -120,7 +120,7 @@ def with_cost(score: Score, executions: Iterable[tuple[Question, Execution]]) ->
 
 
 def observed(name: str, execution: Execution, answer_bytes: int) -> dict[str, Any]:
-    """Return what a person needs to see why a job has no answer, and what it cost."""
+    """Return what tells a person why a job has no answer, and what it cost."""
     return {
         "job": name,
         "stopped_by": str(execution.stopped_by),
@@ -135,8 +135,8 @@ def observed(name: str, execution: Execution, answer_bytes: int) -> dict[str, An
 def fault(execution: Execution, answer_bytes: int) -> tuple[Status, str] | None:
     """Return why there is no answer of the right size, or None.
 
-    The sentence goes back to proposers, so nothing is in it that the job chose: an exit status or a size could tell
-    them, trial by trial, of the held-out text. The numbers are in the evidence.
+    Proposers read the sentence, so it holds nothing that the job chose: an exit status or a size could leak the
+    held-out text, trial by trial. The numbers are in the evidence.
     """
     if execution.stopped_by is not StoppedBy.ITSELF:
         return Status.BAD_ARTIFACT, f"the scoring job was ended by its {execution.stopped_by.value.replace('_', ' ')}"

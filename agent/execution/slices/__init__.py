@@ -1,1 +1,1 @@
-"""Turns the artifact of a training job into a score that the host can vouch for."""
+"""Slices of unseen data: models answer about them, and the host computes who leads."""

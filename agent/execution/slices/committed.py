@@ -1,7 +1,7 @@
-"""The answers of a slice that are on the disk: what was answered before its targets were shown stays good.
+"""The answers of a slice on the disk: they stay valid, since each was given before its targets were shown.
 
-One line a round: the SHA-256 of each model's answer, and the losses that the host computed from it. The line is on the
-disk before anything of the next round is shown, so a process that goes on after a kill asks from there.
+Each round has a line: the SHA-256 of each model's answer, and the losses that the host computed from it. The line is on
+the disk before any of the next round is shown, so a process that continues after a kill starts with the next round.
 """
 
 import json
@@ -17,14 +17,14 @@ from agent.store.atomic_file import sync_folder
 
 
 class Committed:
-    """The file of one slice."""
+    """The file of answers to one slice."""
 
     def __init__(self, path: Path, models: Sequence[str]) -> None:
-        """Read what is there of rounds that all `models` answered; a torn last line is cut off.
+        """Read the rounds that all `models` have answered; a torn last line is cut off.
 
         Raises:
-            JournalError: another line is not one of these models. What was answered before its targets were shown is
-                not known any more, and must not be asked again.
+            JournalError: another line is not of these models. The answers of its round are lost, and models must not
+                answer again once the targets were shown.
         """
         self._path = path
         self._models = models
@@ -39,20 +39,20 @@ class Committed:
                 self._rounds.append({model: np.asarray(found[model], np.float64) for model in models})
             except (ValueError, KeyError, TypeError) as error:
                 raise JournalError(
-                    f"{path} has changed since the run wrote it; bring it back, or start a new run"
+                    f"{path} has changed since the run wrote it; restore it, or start a new run"
                 ) from error
         os.truncate(path, end)
 
     @property
     def n_rounds(self) -> int:
-        """How many rounds all models have answered."""
+        """The number of rounds that all models have answered."""
         return len(self._rounds)
 
     def append(self, hashes: Mapping[str, str], losses: Mapping[str, NDArray[np.float64]]) -> None:
-        """Put one more round on the disk: by model, the hash of its answer and its losses, shape (N,).
+        """Write one more round durably: by model, the hash of its answer and its losses, shape (N,).
 
         Raises:
-            JournalError: the disk is full or failing; what was written of the line is taken back.
+            JournalError: the disk is full or failing; a part of the line that was written is removed.
         """
         line = {"answers": dict(hashes), "losses": {model: losses[model].tolist() for model in self._models}}
         try:

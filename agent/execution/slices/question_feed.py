@@ -1,8 +1,8 @@
-"""A scoring job that is asked again and again while it runs: questions go into a file that grows, so do its answers.
+"""A scoring job that answers several questions while it runs: one growing file holds the questions, one the answers.
 
-Neither needs anything of a sandbox but a mount and an output file. The job sees the questions read-only; what it wrote
-is copied once, when it is complete, so that it may write over it later and change nothing. A pipe instead would have no
-cap on what is answered, and either side could make the other wait for ever.
+The sandbox needs only a mount and an output file for this. The job sees the questions read-only; each answer is copied
+once, when it is complete, so that overwriting it later changes nothing. A pipe would not cap the size of answers, and
+either side could make the other wait for ever.
 """
 
 import os
@@ -14,9 +14,9 @@ from sandbox.job import Execution, Job, Sandbox
 
 
 class QuestionFile:
-    """A new file at `path` that only grows; `path` must lie in a folder that nobody else can enter.
+    """A new file at `path` that only grows; `path` must be in a folder that no other user can enter.
 
-    Anybody may read the file: a job of another user would be given a copy otherwise, which does not grow.
+    The file is readable by all: otherwise a job of another user would get a copy, which does not grow.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,10 +38,10 @@ class QuestionFile:
 
 
 class FedJob:
-    """A running job, in a thread of its own, for sandboxes run a job to its end. Close it whatever happens."""
+    """A running job, in its own thread, since sandboxes run a job to its end. Always close it."""
 
     def __init__(self, sandbox: Sandbox, job: Job, questions: QuestionFile, answer_bytes: int, n_answers: int) -> None:
-        """Start `job`, which sees the file of the questions, and answers each with `answer_bytes` bytes."""
+        """Start `job`, which sees the file of questions and answers each of them with `answer_bytes` bytes."""
         assert job.output is not None
         self.all_bytes = answer_bytes * n_answers
         self.execution: Execution | None = None  # once it is over
@@ -59,7 +59,7 @@ class FedJob:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the sandbox has begun with the job; before, it may have to wait for a GPU, for hours."""
+        """Whether the sandbox has started the job; before that, it may wait for a GPU for hours."""
         return self._output.exists()
 
     @property
@@ -81,18 +81,18 @@ class FedJob:
         while begin < end:
             pieces.append(os.pread(self._fd, end - begin, begin))
             begin += len(pieces[-1])
-            if not pieces[-1]:  # cut off while it was read
+            if not pieces[-1]:  # truncated during the read
                 return None
         self._n_taken += 1
         return b"".join(pieces)
 
     @property
     def has_said_more(self) -> bool:
-        """Whether there is more than the answers taken so far: to nothing that was asked."""
+        """Whether there is more output than the answers taken so far, which no question asked for."""
         return self._is_open() and os.fstat(self._fd).st_size > self._n_taken * self._answer_bytes
 
     def stop(self) -> None:
-        """Have the job ended, without waiting for it."""
+        """Ask the sandbox to end the job, without waiting for it."""
         self._stop.set()
 
     def close(self) -> None:
@@ -114,14 +114,14 @@ class FedJob:
     def _run(self) -> None:
         try:
             self.execution = self._sandbox.run(self._job)
-        except BaseException as error:  # noqa: BLE001 (it is raised where the job is closed)
+        except BaseException as error:  # noqa: BLE001 (raised when the job is closed)
             self._error = error
 
     def _is_open(self) -> bool:
-        """Open the output once the sandbox has made it; the job can put nothing else in its place."""
+        """Open the output once the sandbox has created it; the job cannot replace it."""
         if self._fd < 0:
             try:
                 self._fd = os.open(self._output, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            except (FileNotFoundError, PermissionError):  # not made yet; or the job's own doing, and it has no answer
+            except (FileNotFoundError, PermissionError):  # not created yet, or made unreadable by the job: no answer
                 return False
         return True

@@ -1,12 +1,12 @@
-"""Losses that no job can have known: predict, commit, reveal.
+"""Losses on targets that no job can know: predict, commit, reveal.
 
 Several models answer in lockstep. Round r shows each of them the sequences of a slice up to an r-th end, and the host
 takes the logits of the next token. Only when the answers of all models are on the host, copied and hashed, and the
 hashes are on the disk, is anything appended to any question: round r + 1, which shows the targets of round r. So no
 answer could know its target, whatever jobs tell each other and whatever the model is. The host computes the losses
-itself: there is no claim, and nothing to agree with.
+itself, so there is no claim to audit.
 
-A slice is opened once. If one model has no answer, the slice is burned for all: nothing is decided by it.
+A slice is opened once. If one model gives no answer, the slice is burned for all, and decides nothing.
 """
 
 import hashlib
@@ -38,15 +38,15 @@ from agent.trials.trial import Score
 from sandbox.job import Sandbox
 
 SILENT = "the scoring job did not answer in time"
-TOO_MUCH = "the scoring job answered what it was not asked"
+TOO_MUCH = "the scoring job wrote more than its answers"
 NOT_FINITE = "a predicted logit is not finite"
-POLL_SECONDS = 0.005  # between two looks at the answers: 16 rounds wait for a tenth of a second in all
+POLL_SECONDS = 0.005  # between two checks for answers: 16 rounds wait for a tenth of a second in all
 FOLDER = "rounds"
 COMMITTED = "answers.jsonl"
 
 
 class OpenedSlice(Protocol):
-    """Text that no job has seen. What it shows of each sequence grows from round to round."""
+    """Text that no job has seen. Each round shows a longer prefix of each sequence."""
 
     @property
     def n_rounds(self) -> int:
@@ -54,7 +54,7 @@ class OpenedSlice(Protocol):
         ...
 
     def question(self, r: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-        """Return the prefixes of round `r`, shape (N, W), padded behind, and where each ends, shape (N,), below W."""
+        """Return the prefixes of round `r`, shape (N, W), padded at the end, and their ends, shape (N,), below W."""
         ...
 
     def targets(self, r: int) -> NDArray[np.int64]:
@@ -64,7 +64,7 @@ class OpenedSlice(Protocol):
 
 @dataclass(frozen=True)
 class Patience:
-    """What a job may take, the same for all models of a slice."""
+    """Time limits of a job, the same for all models of a slice."""
 
     round_seconds: float  # wall, from the question to the last model's answer
     cpu_seconds: float | None  # over all rounds; None: not limited
@@ -90,12 +90,12 @@ class Rounds:
         self._clock = clock
 
     def patience(self, opened: OpenedSlice, n_models: int, baseline: Score | None) -> Patience:
-        """Return what jobs may take, from what an audit of the baseline took in the run.
+        """Return the time limits of jobs, derived from the time of the baseline's audit in the run.
 
-        An audit starts and answers M prefixes; so a round of N takes no longer than max(1, N / M) audits. All models
-        share the machine's processors, hence `n_models` times that. `score.cost_factor` is for honest models larger
-        than the baseline; the start beside it, as for other scoring jobs, for a machine that is busy. Too short a time
-        would burn text for nothing, too long a one only waits.
+        An audit starts and answers M prefixes, so a round of N takes no longer than max(1, N / M) audits. All models
+        share the machine's processors, hence `n_models` times that. `score.cost_factor` allows for honest models larger
+        than the baseline, and the start-up, as for other scoring jobs, for a busy machine. Too short a limit would burn
+        a slice for nothing; too long a limit only costs waiting.
         """
         cpu_seconds = baseline.cpu_seconds.get("audit") if baseline is not None else None
         wall_seconds = baseline.wall_seconds.get("audit") if baseline is not None else None
@@ -120,13 +120,13 @@ class Rounds:
         """Return the losses of all models on the slice, or whose fault it is that there are none.
 
         Args:
-            folder: receives the logs of the jobs, and while they run questions and answers. The rounds that an earlier
-                process has put there, for the same models and the same slice, are not asked again.
-            label: begins the jobs' names, "RUN/slice-003".
+            folder: receives the logs of the jobs and, while they run, questions and answers. Rounds that an earlier
+                process completed there, for the same models and the same slice, are not repeated.
+            label: prefix of the jobs' names, "RUN/slice-003".
 
         Raises:
-            SandboxError: a sandbox failed, not a script. No job is left, as after any other exception.
-            JournalError: the answers cannot be put on the disk.
+            SandboxError: a sandbox failed, not a script. As after any exception, no job is left running.
+            JournalError: the answers cannot be written to the disk.
         """
         names = [model.name for model in models]
         assert len(set(names)) == len(names) > 0, "each model needs a name of its own"
@@ -185,7 +185,7 @@ class Rounds:
                 "SCORE_LENGTH": str(self._corpus.length),
             },
         )
-        # Jobs wait for each other, so each may take what all rounds may take, and the launch as long as a round.
+        # Jobs wait for each other, so each may take as long as all rounds together, plus one round for the launch.
         wall_seconds = (n_rounds + 1) * patience.round_seconds
         limits = replace(job.limits, wall_seconds=wall_seconds, cpu_seconds=patience.cpu_seconds)
         job = replace(job, limits=limits, together=f"{label}/rounds")
@@ -203,7 +203,7 @@ class Rounds:
             is_late = self._clock() > deadline
             for name, job in jobs.items():
                 if name not in answers:
-                    was_over = job.is_over  # asked first: what it wrote last is there then
+                    was_over = job.is_over  # checked before `take`, which then sees all output
                     answer = job.take()
                     if answer is not None:
                         answers[name] = answer
@@ -227,7 +227,7 @@ class _NoAnswerError(Exception):
 
 
 def payload(prefixes: NDArray[np.uint16], ends: NDArray[np.int64]) -> bytes:
-    """Return a question as it is written: the ends, N of 8 bytes, then the prefixes, N x W of 2; little-endian."""
+    """Return a question as bytes: the N ends, 8 bytes each, then the N x W prefixes, 2 bytes each; little-endian."""
     return ends.astype("<i8").tobytes() + prefixes.astype("<u2").tobytes()
 
 
@@ -239,7 +239,7 @@ def _stop(jobs: Iterable[FedJob]) -> None:
 def _why(job: FedJob) -> str:
     """Return why a job that has ended gave no answer."""
     if job.execution is None:
-        return SILENT  # its sandbox failed, which is raised when the job is closed
+        return SILENT  # its sandbox failed; closing the job raises that error
     found = fault(job.execution, job.all_bytes)
     return found[1] if found else SILENT
 
@@ -250,7 +250,7 @@ def _observed(jobs: Mapping[str, FedJob]) -> list[dict[str, Any]]:
 
 @contextmanager
 def _private(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that only we can enter, and remove it with all that is in it."""
+    """Yield an empty folder that only this user can enter, and remove it afterwards."""
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     folder.mkdir(parents=True, mode=0o700)
     try:

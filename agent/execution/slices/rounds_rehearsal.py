@@ -1,4 +1,4 @@
-"""Whether a task's score program answers in rounds at all, found out without a slice."""
+"""Tests without a slice whether a task's score program answers in rounds."""
 
 import shutil
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ def why_no_rounds(
 ) -> str | None:
     """Return a sentence if the score program does not answer in rounds, None if it does.
 
-    Two sequences of the standing split are shown, which every claim sees anyway, and nothing is decided by the answers.
+    It uses two sequences of the standing split, which every claim sees anyway, and the answers decide nothing.
 
     Args:
-        baseline: the user's own script, for which it must work if it is to work at all.
-        score: the baseline's, which says how long an answer may take; None: as long as the task allows.
-        folder: for this alone: it is emptied first, and receives log and answers.
+        baseline: the user's own script, for which rounds must work if they work for any.
+        score: the baseline's, whose cost limits the time for an answer; None: the task's limits do.
+        folder: of this test alone: it is emptied first, and receives log and answers.
 
     Raises:
         SandboxError: the sandbox failed, not the program.
@@ -40,7 +40,7 @@ def why_no_rounds(
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """Sequences of which the first token is shown, then all that has a next one."""
+    """Sequences for two rounds: the first shows one token of each, the second all but the last token."""
 
     sequences: NDArray[np.uint16]  # (N, T + 1)
     n_rounds: int = 2
@@ -51,7 +51,7 @@ class Rehearsed:
         return self.sequences[:, : end + 1], np.full(len(self.sequences), end)
 
     def targets(self, r: int) -> NDArray[np.int64]:
-        """Return what follows, shape (N,)."""
+        """Return the tokens that follow the prefixes of round `r`, shape (N,)."""
         return self.sequences[:, self._end(r) + 1].astype(np.int64)
 
     def _end(self, r: int) -> int:

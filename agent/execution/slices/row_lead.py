@@ -1,4 +1,4 @@
-"""By how much models lead others on a slice of examples, and how well the slice tells."""
+"""The lead of models over others on a slice of examples, with its standard error."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from agent.task.spec import ScoreSpec
 from agent.trials.metric import Metric
 from agent.trials.noise import Lead
 
-SHARES = ("accuracy", "top_k_accuracy")  # measures that are the share of examples that a model is right about
+SHARES = ("accuracy", "top_k_accuracy")  # measures that are a share of examples: those that a model gets right
 N_GROUPS = 100  # of a jackknife: its error is itself wrong by 7 %, as a standard deviation of 100 numbers is
 
 
@@ -20,8 +20,8 @@ def row_lead(
     """Return the paired lead of the mean loss of some models over that of others.
 
     A measure that is a mean over N examples gives N differences d, and the lead's standard error is their standard
-    deviation over √N. Where it is a share of examples, Σ (d - mean)² is raised by 1: models that differ nowhere in the
-    slice may still differ elsewhere (Agresti and Min, Statistics in Medicine 24, 2005, page 729). For the others the
+    deviation over √N. If it is a share of examples, Σ (d - mean)² is raised by 1: models that agree on the whole slice
+    may still differ elsewhere (Agresti and Min, Statistics in Medicine 24, 2005, page 729). For other measures the
     error is the delete-a-group jackknife: the examples are dealt into G groups, d[g] is the lead without group g, and
 
         error² = (G - 1) / G · Σ (d[g] - mean d)²
@@ -31,7 +31,7 @@ def row_lead(
 
     Args:
         better: outputs of each of these models, (N, C).
-        worse: those of the others; the lead is positive where their loss is higher.
+        worse: outputs of the others; the lead is positive if their loss is higher.
         labels: shape (N,), as `checked_labels` returns them; in random order, as slices are.
     """
     n_better = len(better)

@@ -1,8 +1,8 @@
-"""The slices of a task scored by predictions: examples that no job was asked about, with labels that no job ever has.
+"""The slices of a task scored by predictions: examples that no job has seen, with labels that no job ever sees.
 
-A slice's inputs are shown to all models alike, one after the other, each in a sandbox of its own. When the answers of
-all are on the disk, and their hashes, the host compares them with the labels. So it does not matter what jobs tell each
-other: none of them has a label of the slice to tell.
+All models get the inputs of a slice, one model after the other, each in its own sandbox. When all answers and their
+hashes are on the disk, the host compares them with the labels. So it does not matter what jobs tell each other: none of
+them knows a label of the slice.
 """
 
 import hashlib
@@ -34,18 +34,16 @@ from agent.trials.trial import Score
 from sandbox.job import Sandbox
 
 HASHES = "answers.json"
-FEWEST_OTHERS = 10  # examples of a slice that do not have its commonest label: the measure must be there without a few
-SHARE_CHANGED = 0.1  # of examples that one of two models has right and the other wrong: a rule of thumb
-LACKS_PREDICT = (
-    "the score program answers for all of its examples and not for some of them; docs/tasks.md says what it must do"
-)
+FEWEST_OTHERS = 10  # of a slice without its commonest label: leaving some out must not make the measure undefined
+SHARE_CHANGED = 0.1  # of examples that one of two models gets right and the other wrong: a rule of thumb
+LACKS_PREDICT = "the score program cannot answer about a part of its examples; docs/tasks.md says what it must do"
 
 
 class RowSlices:
     """Examples that no trial is scored on. See agent.execution.slices.source."""
 
     def __init__(self, task: Task, examples: Examples, division: Division, sandbox: Sandbox) -> None:
-        """`examples`: all that the division divides."""
+        """`examples`: all examples of the division."""
         self._task = task
         self._examples = examples
         self._division = division
@@ -70,16 +68,16 @@ class RowSlices:
 
     @property
     def expected_error(self) -> float | None:
-        """√(.1 / N) where the measure is a share of examples; for others nothing is known before something is scored.
+        """√(.1 / N) if the measure is a share of examples; for others it is not known before models are scored.
 
-        Two models of which each has other examples right differ by 1 there and by 0 elsewhere.
+        Two models differ by 1 on an example that only one of them gets right, and by 0 on all others.
         """
         return (SHARE_CHANGED / self.n_items) ** 0.5 if self._task.score.measure in SHARES else None
 
     def why_none(self, baseline: Contender, score: Score | None, *, folder: Path, label: str) -> str | None:
-        """Return a sentence if the score program does not answer for as many examples as a slice has; None if it does.
+        """Return a sentence if the score program cannot answer about as many examples as a slice has; None if it can.
 
-        It is asked about examples that stand.
+        The test uses standing examples.
         """
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier rehearsal
         folder.mkdir(parents=True)
@@ -89,7 +87,7 @@ class RowSlices:
     def ask(
         self, number: int, models: Sequence[Contender], score: Score | None, *, folder: Path, label: str
     ) -> "RowAnswers | Burned":
-        """Return what all models answer on a slice, or why it is burned."""
+        """Return the answers of all models on a slice, or why it is burned."""
         numbers = self._division.slice(number)
         folder.mkdir(parents=True, exist_ok=True)
         answers = self._answers(numbers, models, score, folder=folder, label=label)
@@ -114,9 +112,9 @@ class RowSlices:
         folder: Path,
         label: str,
     ) -> dict[str, bytes] | Burned:
-        """Return by model what it answers about some examples; it is on the disk then.
+        """Return each model's answer about some examples; all answers are on the disk then.
 
-        The challenger, which is the last, is asked first: no other model's answer can be told to it.
+        The challenger, which is last in `models`, is asked first: so no job can pass another model's answer on to it.
         """
         jobs: list[Mapping[str, Any]] = []
         answers: dict[str, bytes] = {}
@@ -124,7 +122,7 @@ class RowSlices:
             for model in reversed(models):
                 kept, name = folder / f"{model.name}.bin", f"predict-{model.name}"
                 if kept.is_file() and kept.stat().st_size == examples.n_bytes:
-                    answers[model.name] = kept.read_bytes()  # of a process that was killed, and for the same files
+                    answers[model.name] = kept.read_bytes()  # of a killed process, for the same files
                     continue
                 found = predicted(
                     self._task,
@@ -147,7 +145,7 @@ class RowSlices:
 
     @contextmanager
     def _shown(self, numbers: NDArray[np.int64]) -> Iterator[Examples]:
-        """Yield some examples, with their inputs in a file for as long as jobs are asked about them."""
+        """Yield some examples, with their inputs in a temporary file."""
         with tempfile.TemporaryDirectory(prefix="autocentaur-rows-") as private:  # its mode is 0700
             inputs = Path(private, "inputs.bin")
             inputs.write_bytes(self._division.inputs_of(numbers))
@@ -165,7 +163,7 @@ class RowSlices:
 
 @dataclass(frozen=True)
 class RowAnswers:
-    """What all models answered about a slice of N examples."""
+    """The answers of all models about a slice of N examples."""
 
     task: Task
     labels: Labels  # (N,)
@@ -180,14 +178,14 @@ class RowAnswers:
         }
 
     def lead(self, better: Collection[str], worse: str | Collection[str]) -> Lead:
-        """Return the lead of some models' mean loss over another's, or over that of others, in the metric's unit."""
+        """Return the lead of some models' mean loss over that of one or several others, in the metric's unit."""
         ours = [self.outputs[name] for name in better]
         others = [self.outputs[name] for name in ([worse] if isinstance(worse, str) else worse)]
         return row_lead(self.task.score, self.task.metric, ours, others, self.labels)
 
 
 def why_too_alike(task: Task, examples: Examples, division: Division) -> str | None:
-    """Return a sentence if the measure may not exist on part of the examples, for labels that are nearly all alike."""
+    """Return a sentence if the labels are so alike that the measure may be undefined on a part of the examples."""
     measure = task.score.measure or ""
     if not MEASURES[measure].varied:
         return None
@@ -198,7 +196,7 @@ def why_too_alike(task: Task, examples: Examples, division: Division) -> str | N
         return None
     return (
         f"a slice of {division.n_rows} validation examples has {fewest} whose label is not the commonest one, and "
-        f"{measure} needs {FEWEST_OTHERS} to be told with an error"
+        f"{measure} needs {FEWEST_OTHERS} for a standard error"
     )
 
 

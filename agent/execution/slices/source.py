@@ -1,4 +1,4 @@
-"""Where a run's gains are confirmed: slices of text or rows that no job has seen, opened one by one."""
+"""Slices of text or rows that no job has seen: they confirm the gains of a run, and are opened one by one."""
 
 import glob
 import json
@@ -16,11 +16,11 @@ from agent.trials.trial import Score
 
 @dataclass(frozen=True)
 class Contender:
-    """A model that is compared."""
+    """A model to compare."""
 
-    name: str  # "baseline", "champion", "challenger": of logs and jobs
+    name: str  # "baseline", "champion", "challenger": names logs and jobs
     artifact: Path
-    files: Path  # the exported tree of the trial that left it
+    files: Path  # the exported tree of the trial that saved it
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Burned:
     """The slice is used up, and decides nothing."""
 
     model: str  # whose answer is missing
-    reason: str  # one line, in which nothing is that the job chose but which of few kinds of failure it is
+    reason: str  # one line; the job can choose only between the few kinds of failure
     jobs: Sequence[Mapping[str, Any]]  # what the sandbox observed of each, for people
 
 
 class Answers(Protocol):
-    """What all models answered on one slice."""
+    """The answers of all models on one slice."""
 
     @property
     def losses(self) -> Mapping[str, float]:
@@ -41,13 +41,13 @@ class Answers(Protocol):
         ...
 
     def lead(self, better: Collection[str], worse: str | Collection[str]) -> Lead:
-        """Return by how much the mean loss of some models lies below that of another, or of others, with its error."""
+        """Return how far the mean loss of some models is below that of one or several others, with its error."""
         ...
 
 
 class SliceSource(Protocol):
-    """The slices of a task. One is shown to all models at once, and what they answer is on the host before its targets
-    are of use to anybody."""
+    """The slices of a task. All models answer about one slice, and the host has their answers before any job could use
+    the targets."""
 
     @property
     def digest(self) -> str:
@@ -59,35 +59,35 @@ class SliceSource(Protocol):
 
     @property
     def n_items(self) -> int:
-        """Sequences, or rows, of each slice."""
+        """The number of sequences or rows in each slice."""
         ...
 
     @property
     def n_standing(self) -> int:
-        """The same of the standing split, that every trial is scored on."""
+        """The number of them in the standing split, on which every trial is scored."""
         ...
 
     @property
     def expected_error(self) -> float | None:
-        """Standard error of sampling the text that a lead on one slice is expected to have, in the metric's unit.
+        """Expected standard error of a lead on one slice from the sampling of its items, in the metric's unit.
 
-        None: nothing is known of it beforehand.
+        None: it is not known beforehand.
         """
         ...
 
     @property
     def openings(self) -> "Openings":
-        """Which runs of this machine have opened which slices."""
+        """The record of which runs of this machine have opened which slices."""
         ...
 
     def why_none(self, baseline: Contender, score: Score | None, *, folder: Path, label: str) -> str | None:
         """Return a sentence if the task's score program cannot answer about slices, None if it can.
 
         Args:
-            baseline: the user's own script, for which it must work if it is to work at all.
-            score: the baseline's, whose cost says how long an answer may take.
+            baseline: the user's own script, for which slices must work if they work for any.
+            score: the baseline's, whose cost limits the time for an answer.
             folder: receives logs.
-            label: begins the names of the jobs.
+            label: prefix of the names of the jobs.
 
         Raises:
             SandboxError: a sandbox failed, not the program.
@@ -97,13 +97,13 @@ class SliceSource(Protocol):
     def ask(
         self, number: int, models: Sequence[Contender], score: Score | None, *, folder: Path, label: str
     ) -> Answers | Burned:
-        """Return what all models answer on a slice, or why it is burned.
+        """Return the answers of all models on a slice, or why it is burned.
 
         Args:
-            score: the baseline's, whose cost says how long an answer may take.
-            folder: receives logs and answers. What an earlier process had of them, for the same models, is used: it was
-                on the disk before anything that could tell the targets was shown.
-            label: begins the names of the jobs, "RUN/slice-003".
+            score: the baseline's, whose cost limits the time for an answer.
+            folder: receives logs and answers. Answers of an earlier process, for the same models, are used: they were
+                on the disk before anything that could reveal the targets was shown.
+            label: prefix of the names of the jobs, "RUN/slice-003".
 
         Raises:
             SandboxError: a sandbox failed, not a script.
@@ -112,10 +112,10 @@ class SliceSource(Protocol):
 
 
 class Openings:
-    """Which runs of this machine have opened which slices: a file beside them.
+    """The record of which runs of this machine have opened which slices: a file beside the slices.
 
-    A line names the slice, who opened it (a run, or a file that says what a slice was opened for after the search), and
-    the runs whose models were asked, where these are others.
+    A line names the slice, its opener (a run, or the record of a question asked after the search), and the runs whose
+    models were evaluated, if these are others.
     """
 
     def __init__(self, path: Path) -> None:
@@ -123,13 +123,13 @@ class Openings:
 
     @classmethod
     def of_pool(cls, cache: Path, task_name: str, digest: str) -> "Openings | None":
-        """Return those of the pool, or of the division, with a digest, without reading its slices; None if it is not in
-        the cache."""
+        """Return the openings of the pool or division with this digest, without reading its slices; None if the cache
+        does not hold it."""
         for meta in sorted(cache.glob(f"{glob.escape(task_name)}-pool-*/meta.json")):
             try:
                 found = digest_of(json.loads(meta.read_bytes())["slices"])
             except (OSError, ValueError, KeyError, TypeError):
-                continue  # another version's, or one that is being made
+                continue  # of another version, or not complete yet
             if found == digest:
                 return cls(meta.parent / OPENED)
         for division in sorted(cache.glob(f"rows-*/{DIVISION}")):
@@ -142,7 +142,7 @@ class Openings:
         return n_slices - len(self.others("").keys() & set(range(n_slices)))
 
     def others(self, run: str) -> dict[int, int]:
-        """Return by slice how many others than `run` have opened it."""
+        """Return by slice how many openers other than `run` have opened it."""
         found: dict[int, set[str]] = {}
         for line in self._lines():
             if line.number is not None:
@@ -152,15 +152,15 @@ class Openings:
     def next(
         self, run: str, n_slices: int, taken: Collection[int], about: Collection[str] = ()
     ) -> tuple[int, int] | None:
-        """Note that `run` opens the next slice, on the disk; return its number and how many others have opened it.
+        """Record durably that `run` opens the next slice; return its number and how many others have opened it.
 
-        Those that fewest others have opened come first. Not those that were opened about `run` by somebody else, or by
-        or about the runs that this is about. None: no slice is left.
+        Slices that the fewest others have opened come first. Skipped are slices that another opener opened about `run`,
+        and slices that were opened by or about a run in `about`. None: no slice is left.
 
         Args:
-            run: what no other run of this machine is called, nor one that was removed.
+            run: name of the opener, unique among all on this machine, including removed runs.
             taken: slices that it has opened before.
-            about: names of the runs whose models are asked, if that is not `run` alone.
+            about: names of the runs whose models are evaluated, if not those of `run` alone.
 
         Raises:
             JournalError: it cannot be written.
@@ -168,7 +168,7 @@ class Openings:
         return self._take("slice", run, n_slices, taken, about)
 
     def reserve(self, run: str, n_slices: int, taken: Collection[int], about: Collection[str]) -> int | None:
-        """Keep the runs that this is about from opening the slice that would be the next; return it, None if none is.
+        """Reserve the next slice, so that the runs in `about` cannot open it; return its number, None if none is left.
 
         Raises:
             JournalError: it cannot be written.
@@ -205,7 +205,7 @@ class Openings:
                 number = shown if "slice" in found else None
                 yield _Opening(number, shown, str(found["run"]), frozenset(map(str, found.get("about", ()))))
             except (ValueError, KeyError, TypeError):
-                continue  # torn: the process was killed before it showed anything
+                continue  # torn: the process was killed before it showed any of the slice
 
     def _append(self, line: str) -> None:
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -228,7 +228,7 @@ class Openings:
 class _Opening:
     """A line of the file."""
 
-    number: int | None  # of the slice that was opened; None: it was only reserved
-    shown: int  # of either
+    number: int | None  # of the slice that was opened; None: it is only reserved
+    shown: int  # of the slice, opened or reserved
     run: str
     about: frozenset[str]

@@ -1,4 +1,4 @@
-"""The slices of a pool of text, asked about in rounds."""
+"""The slices of a pool of text, which models answer in rounds."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ from agent.trials.trial import Score
 from sandbox.job import Sandbox
 
 TOKEN_DEVIATION = 0.9  # nats: of the difference of two models' losses of one token, measured on the bundled task
-DOCUMENT_FACTOR = 1.1  # that the error is larger by, for at most 4 sequences are of one document, than of single tokens
+DOCUMENT_FACTOR = 1.1  # error over that of single tokens: up to 4 sequences are of one document
 
 
 class TextSlices:
@@ -51,11 +51,11 @@ class TextSlices:
 
     @property
     def expected_error(self) -> float | None:
-        """Standard error of sampling the text that a lead on one slice is expected to have, in bits per byte.
+        """Expected standard error of a lead on one slice from the sampling of its text, in bits per byte.
 
-        The losses of two scripts differ by 0.9 nats a token (standard deviation, on the bundled task), and those of
-        one document are a little alike, which makes the error of N sequences in R rounds a tenth larger than that of
-        N · R tokens drawn singly: 0.9 · 1.1 / √(N R) / ln 2 / mean bytes of a token.
+        The losses of two scripts differ by 0.9 nats per token (standard deviation, on the bundled task). Losses within
+        a document are a little alike, so the error of N sequences in R rounds is a tenth larger than that of N · R
+        tokens drawn independently: 0.9 · 1.1 / √(N R) / ln 2 / mean bytes of a token.
         """
         mean_bytes = float(np.asarray(self._corpus.token_bytes)[self._corpus.sequences("val")[:, 1:]].mean())
         n_tokens = self._pool.n_sequences * self._pool.n_rounds

@@ -194,7 +194,7 @@ def test_no_prediction_is_better_than_the_labels(
 
 
 WHOLE = "takes whole numbers from 0 to"
-SHAPE = "labels must be numbers of shape (N,), one for each example, and are"
+SHAPE = "labels must be numbers of shape (N,), one for each example, but are"
 
 
 @pytest.mark.parametrize(
@@ -203,19 +203,19 @@ SHAPE = "labels must be numbers of shape (N,), one for each example, and are"
         ("accuracy", 1, [0, 0], "accuracy needs two outputs or more, one per class, and meta.json says n_outputs = 1"),
         ("auc", 3, [0, 1], "auc needs one or two outputs, for two classes, and meta.json says n_outputs = 3"),
         ("r2", 2, [0, 1], "r2 needs one output, the predicted number, and meta.json says n_outputs = 2"),
-        ("top_k_accuracy", 5, [0, 1], "top_k = 5 of 5 classes is always right; it must be lower"),
-        ("top_k_accuracy", 3, [0, 1], "top_k = 5 of 3 classes is always right; it must be lower"),
-        ("f1", 3, [0, 3], f"f1 {WHOLE} 2 as labels, and one is 3"),
-        ("log_loss", 3, [0, -1], f"log_loss {WHOLE} 2 as labels, and one is -1"),
-        ("accuracy", 3, [0, 0.5], f"accuracy {WHOLE} 2 as labels, and one is 0.5"),
-        ("accuracy", 3, [0, math.nan], f"accuracy {WHOLE} 2 as labels, and one is nan"),
-        ("auc", 1, [0, 2], f"auc {WHOLE} 1 as labels, and one is 2"),
-        ("auc", 2, [1, 1], "auc needs labels that differ as float32, and all are 1"),
-        ("f1", 3, [2], "f1 needs labels that differ as float32, and all are 2"),
-        ("r2", 1, [0.1, 0.1, 0.1], "r2 needs labels that differ as float32, and all are 0.1"),
-        ("r2", 1, [0.0, 1e-200], "r2 needs labels that differ as float32, and all are 0"),
-        ("r2", 1, [1, math.inf], "r2 takes labels that a float32 can hold, and one is inf"),
-        ("r2", 1, [1, 1e39], "r2 takes labels that a float32 can hold, and one is 1e+39"),
+        ("top_k_accuracy", 5, [0, 1], "top_k = 5 of 5 classes is always right; choose a lower one"),
+        ("top_k_accuracy", 3, [0, 1], "top_k = 5 of 3 classes is always right; choose a lower one"),
+        ("f1", 3, [0, 3], f"f1 {WHOLE} 2 as labels, but one is 3"),
+        ("log_loss", 3, [0, -1], f"log_loss {WHOLE} 2 as labels, but one is -1"),
+        ("accuracy", 3, [0, 0.5], f"accuracy {WHOLE} 2 as labels, but one is 0.5"),
+        ("accuracy", 3, [0, math.nan], f"accuracy {WHOLE} 2 as labels, but one is nan"),
+        ("auc", 1, [0, 2], f"auc {WHOLE} 1 as labels, but one is 2"),
+        ("auc", 2, [1, 1], "auc needs labels that differ as float32, but all are 1"),
+        ("f1", 3, [2], "f1 needs labels that differ as float32, but all are 2"),
+        ("r2", 1, [0.1, 0.1, 0.1], "r2 needs labels that differ as float32, but all are 0.1"),
+        ("r2", 1, [0.0, 1e-200], "r2 needs labels that differ as float32, but all are 0"),
+        ("r2", 1, [1, math.inf], "r2 takes labels that a float32 can hold, but one is inf"),
+        ("r2", 1, [1, 1e39], "r2 takes labels that a float32 can hold, but one is 1e+39"),
         ("r2", 1, [[1], [2]], f"{SHAPE} int64 of shape (2, 1)"),
         ("accuracy", 2, [], f"{SHAPE} float64 of shape (0,)"),
         ("accuracy", 2, ["cat"], f"{SHAPE} <U3 of shape (1,)"),

@@ -101,10 +101,10 @@ def test_what_is_no_prediction_is_rejected(tmp_path: Path, outputs: list[float],
 @pytest.mark.parametrize(
     ("labels", "n_outputs", "said"),
     [
-        ([1, 1], 1, "auc needs labels that differ as float32, and all are 1; change [score] measure, or what"),
+        ([1, 1], 1, "auc needs labels that differ as float32, but all are 1; change [score] measure, or what"),
         ([0, 1], 10, "auc needs one or two outputs"),
-        ([0, 1], None, "meta.json needs n_outputs, a whole number from 1 on, and has None"),
-        ([0, 1], 0, "and has 0"),
+        ([0, 1], None, "meta.json needs n_outputs, a whole number from 1 on, but has None"),
+        ([0, 1], 0, "but has 0"),
         ([{}, 1], 1, "Object arrays cannot be loaded"),
     ],
 )

@@ -36,7 +36,7 @@ def test_the_answers_of_other_models_are_refused_and_stay(tmp_path: Path, models
     path = tmp_path / "answers.jsonl"
     committed(path, 2)
     before = path.read_bytes()
-    with pytest.raises(JournalError, match=r"answers\.jsonl has changed since the run wrote it; bring it back, or"):
+    with pytest.raises(JournalError, match=r"answers\.jsonl has changed since the run wrote it; restore it, or"):
         Committed(path, models)
     assert path.read_bytes() == before
 

@@ -233,7 +233,7 @@ def test_labels_nearly_all_alike_are_told_where_the_measure_needs_others(tmp_pat
     corpus = data(tmp_path / "data", (np.arange(N) < 12).astype(np.int64))
     assert division_of(task, corpus, tmp_path, said.append) is None
     assert len(said) == 1
-    assert "whose label is not the commonest one, and f1 needs 10 to be told with an error: gains will be" in said[0]
+    assert "whose label is not the commonest one, and f1 needs 10 for a standard error: gains will be" in said[0]
     division = prepare_division(corpus, N, tmp_path)
     assert why_too_alike(ACCURACY, examples_of(ACCURACY, corpus, "val"), division) is None
 
