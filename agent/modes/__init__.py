@@ -1,1 +1,1 @@
-"""Who writes the next edit: one file a mode."""
+"""Who writes the next edit: one file per mode."""

@@ -1,6 +1,6 @@
-"""The Centaur and its control: an optimizer proposes every point, and on some turns another one runs in its place.
+"""The Centaur and its control: an optimizer proposes every point, and on some turns another point runs instead.
 
-The Centaur asks a model for that one; the control takes the incumbent, so that a model's worth can be told.
+The Centaur asks a model for that point; the control takes the incumbent's, which shows what the model contributes.
 """
 
 import random
@@ -29,10 +29,10 @@ class Turns:
     seed: int
     share: float = 0.3
     warmup: int = 10  # trials, the baseline not counted
-    every: int | None = None  # every k-th trial in place of a share
+    every: int | None = None  # every k-th trial instead of a share
 
     def has(self, number: int) -> bool:
-        """Whether the model decides trial `number`. Seed and number decide, so a resumed run draws alike."""
+        """Whether the model decides trial `number`. It depends on seed and number only, so a resume changes nothing."""
         if number <= self.warmup:
             return False
         if self.every is not None:
@@ -41,11 +41,10 @@ class Turns:
 
 
 class CentaurProposer:
-    """The host's optimizer proposes; on the model's turns the model's answer runs in place of the optimizer's point.
+    """The host's optimizer proposes; on the model's turns the model's answer runs instead of the optimizer's point.
 
-    The host re-drives its searcher from the journal. The loss of the model's answer is reported to the searcher for the
-    answer, under the number of the point that the model was shown. If nothing ran, the searcher proposes that point
-    again.
+    The host replays the journal to its searcher. The searcher learns the loss of the model's answer as a loss at the
+    answer, under the number of the point that the model was shown. If nothing ran, it proposes that point again.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class CentaurProposer:
         *,
         turns: Turns,
     ) -> None:
-        """`state` is that of the host's searcher; `model_for` gives the model of trial n, with its transcript."""
+        """`state` returns the state of the host's searcher; `model_for` the model of trial n, with its transcript."""
         self._host = host
         self._state = state
         self._model_for = model_for
@@ -79,10 +78,10 @@ class CentaurProposer:
 
 
 class EchoProposer:
-    """`host`, but on the turns of a model the incumbent runs again.
+    """Proposes what `host` does, but on the model's turns the incumbent again.
 
-    Small models mostly copy what they are shown, and the searcher that is told the incumbent's loss again is drawn
-    towards it. What a model is worth is what it gains over this.
+    Small models mostly copy what they are shown, and a searcher that learns the incumbent's loss again is drawn towards
+    it. A model is worth what it gains over this control.
     """
 
     def __init__(self, host: Proposer, turns: Turns) -> None:
@@ -115,7 +114,7 @@ def build(inputs: ModeInputs) -> Proposer:
 
 
 def build_control(inputs: ModeInputs) -> Proposer:
-    """Return the proposer of centaur's control."""
+    """Return the proposer of the control of centaur."""
     host, _ = cma_host(inputs.config, inputs.task)
     return EchoProposer(host, _turns(inputs.config))
 

@@ -1,4 +1,4 @@
-"""A model rewrites the training script: every reply becomes a distinct, runnable change or a named reason."""
+"""Mode code-edit: a model edits the script. A reply becomes a new, runnable change, or a refusal with its reason."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -20,16 +20,16 @@ from agent.modes.proposer import Context, Proposer
 from agent.text import read_tail
 from agent.trials.trial import Origin, Proposal, Status, Trial
 
-HISTORY_LINES = (40, 12, 0)  # of kept and of other trials each; fewer where the prompt does not fit
+HISTORY_LINES = (40, 12, 0)  # for kept trials and for others; fewer if the prompt does not fit
 LOG_LINES = 12  # of the last trial
 SIZE = "DEVICE_BATCH_SIZE"
-"""Sequences of one forward pass: it costs memory, and the gradients of a step add up to the same if it is halved."""
+"""Sequences per forward pass: halving it saves memory, and gradients accumulate to the same step."""
 
 SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its model
 
 
 class CodeEditProposer:
-    """Shows the model the incumbent's script and the run so far, and has it mend what does not apply."""
+    """Shows the model the incumbent's script and the run so far, and asks it to repair replies that cannot run."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class CodeEditProposer:
         rehearse: Rehearse | None = None,
         log_of: Callable[[int], str] = lambda _number: "",
     ) -> None:
-        """`model_for` gives the model that writes trial n, with its transcript; `prompts` describe `form`.
+        """`model_for` returns the model that writes trial n, with its transcript; `prompts` describe `form`.
 
-        `rehearse` runs a smoke job, None: none is run; `log_of` gives the end of a trial's log.
+        `rehearse` runs a smoke job, None: no job is run; `log_of` returns the end of a trial's log.
         """
         self._model_for = model_for
         self._prompts = prompts
@@ -82,7 +82,7 @@ class CodeEditProposer:
         )
 
     def _refused(self, exchange: Exchange[Change], review: Review) -> Proposal:
-        """Return why there is no change to run; one whose rehearsal failed is recorded with its edit."""
+        """Return the refusal with its reason; a change whose rehearsal failed is recorded with its edit."""
         rejected = exchange.rejected
         assert rejected is not None
         crashed = review.crashed if rejected.status.ran else None
@@ -100,7 +100,7 @@ class CodeEditProposer:
         )
 
     def _openings(self, context: Context) -> Iterator[Sequence[Message]]:
-        """Yield the prompt with ever less history; the script is always whole."""
+        """Yield the prompt with less and less history; the script is always complete."""
         briefing = self._briefing
         system = self._prompts.fill(
             "system",
@@ -147,7 +147,7 @@ def _params(source: str, context: Context) -> Params | None:
 
 
 class MendingProposer:
-    """`inner`, but after a trial that ran out of memory the same change comes once more, with SIZE halved."""
+    """Proposes what `inner` does, but after a trial that ran out of memory its change once more, with SIZE halved."""
 
     def __init__(self, inner: Proposer) -> None:
         self._inner = inner
@@ -157,10 +157,10 @@ class MendingProposer:
 
 
 def halved(last: Trial, context: Context) -> Proposal | None:
-    """Return the change of `last` with half of SIZE; None if it does not call for that, or cannot be had."""
+    """Return the change of `last` with SIZE halved; None if `last` does not call for it, or SIZE cannot be halved."""
     edit = last.proposal.edit
     if last.status is not Status.OUT_OF_MEMORY or last.proposal.origin is not Origin.LLM:
-        return None  # a mend that runs out of memory too is not mended again
+        return None  # a halved change that runs out of memory too is not halved again
     if last.parent != context.incumbent.number:
         return None
     try:

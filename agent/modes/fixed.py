@@ -14,7 +14,7 @@ from agent.modes.proposer import Context
 from agent.search.memory_model import Memory
 from agent.trials.trial import Proposal
 
-# Best, latest and failed configurations: more than a Centaur shows, for there is no searcher that remembers the rest.
+# Best, latest and failed configurations: more than in a Centaur, since no searcher remembers the rest.
 HISTORY_ROWS = ((8, 6, 3), (5, 3, 2), (2, 1, 1))
 
 
@@ -28,7 +28,7 @@ class FixedProposer:
         briefing: Briefing,
         memory: Callable[[], Memory | None] = lambda: None,
     ) -> None:
-        """`model_for` gives the model of trial n, with its transcript; `memory` a fresh model of what fits."""
+        """`model_for` returns the model of trial n, with its transcript; `memory` a new memory model."""
         self._model_for = model_for
         self._prompts = prompts
         self._briefing = briefing
@@ -42,7 +42,7 @@ class FixedProposer:
         return decided(self._model_for(context.number), self._prompts, self._openings(context), check)
 
     def _openings(self, context: Context) -> Iterator[Sequence[Message]]:
-        """Yield the prompt with ever fewer rows of history."""
+        """Yield the prompt with fewer and fewer rows of history."""
         assert context.space is not None, "a model that chooses values needs a search space"
         briefing = self._briefing
         best = read_constants(context.source, context.space.names)

@@ -1,6 +1,6 @@
-"""A mode as one row: its name, what it needs, how its proposer is built. And what modes are built from.
+"""A mode as one row: its name, its needs, and how its proposer is built from ModeInputs.
 
-Nothing slow is imported here: the command line lists the modes in its help.
+Nothing slow is imported here, since the help of the command line lists the modes.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModeInputs:
-    """What a proposer is built from."""
+    """The inputs that a proposer is built from."""
 
     config: "RunConfig"
     task: "Task"
     paths: "RunPaths"
-    model: "Model | None" = None  # of the run; None unless the mode needs one
+    model: "Model | None" = None  # of the run; None if the mode needs none
     api_key: str | None = None  # never written to a transcript
     rehearse: "Rehearse | None" = None  # runs the smoke job of an edited script; None: no edit is rehearsed
 
@@ -42,21 +42,21 @@ class ModeInputs:
 
 @dataclass(frozen=True)
 class Mode:
-    """One mode. All that the rest of the program treats differently from mode to mode is an attribute here."""
+    """One mode. Its attributes are all that the rest of the program needs to know about it."""
 
     name: str
-    help: str  # what it does, for a list of modes
+    help: str  # one line for a list of modes
     build: "Callable[[ModeInputs], Proposer]"
-    options: frozenset[str] = frozenset()  # fields of RunConfig that it uses and some other mode does not
+    options: frozenset[str] = frozenset()  # fields of RunConfig that this mode uses and some other does not
     needs_model: bool = False
     searches: bool = True  # needs a search space
     is_control: bool = False  # of the mode before the ":" in its name
     has_cma_state: bool = False  # its points come from `agent.modes.numeric.cma_host`
-    measures_noise: bool = False  # the mode of `agent noise`: it changes nothing, and `agent run` does not offer it
+    measures_noise: bool = False  # the mode of `agent noise`: it searches nothing, and `agent run` does not offer it
 
 
 def searched(config: "RunConfig", task: "Task") -> "SearchSpace | None":
-    """Return the space that the run searches, and that its proposals are held to; None if the task declares none."""
+    """Return the space that the run searches, and that limits its proposals; None if the task declares none."""
     return task.space if config.derived or task.space is None else task.space.plain()
 
 
@@ -69,15 +69,15 @@ def search_space(config: "RunConfig", task: "Task") -> "SearchSpace":
 
 
 def search_start(config: "RunConfig", task: "Task") -> "Params":
-    """Return where a search starts: the script's own values, or with --hints those that the task hints at."""
+    """Return the start of a search: the script's own values, or with --hints also those of the task's hints."""
     return {**task.defaults, **task.hints} if config.hints else task.defaults
 
 
 def briefing_of(task: "Task") -> "Briefing":
-    """Return what a model reads about the task, from the configuration that enforces it."""
+    """Return what a model reads about the task, taken from the configuration that is enforced."""
     from agent.modes.prompting.trial_digest import Briefing
 
     limits = task.limits
     text = f"{task.budget.amount:g} {task.budget.unit} of training, {limits.memory_gb:g} GiB of memory, "
-    text += f"{limits.wall_seconds:g} s by the clock, {limits.output_mb:g} MiB for the saved model"
+    text += f"{limits.wall_seconds:g} s of wall time, {limits.output_mb:g} MiB for the saved model"
     return Briefing(task.script, task.metric.name, task.metric.goal == "maximise", task.frozen, text)

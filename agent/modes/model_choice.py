@@ -1,4 +1,4 @@
-"""Which language model a run talks to."""
+"""The choice of the language model of a run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +17,13 @@ RECORDING = "replay:"  # --model replay:FILE
 
 
 def needs_model(config: RunConfig) -> bool:
-    """Return whether the run's mode talks to a language model; False for a mode of another version."""
+    """Return whether the run's mode needs a language model; False for a mode of another version."""
     mode = find_mode(config.mode)
     return mode is not None and mode.needs_model
 
 
 def model_name(config: RunConfig) -> str | None:
-    """Return the name under which commits know the run's model, without opening it; None if it asks none."""
+    """Return the name of the run's model in commits, without opening it; None if the mode needs no model."""
     if not needs_model(config):
         return None
     if config.model is None:
@@ -38,7 +38,7 @@ def is_embedded(config: RunConfig, api_key: str | None) -> bool:
 
 
 def context_tokens_of(config: RunConfig, api_key: str | None) -> int:
-    """Return the window of the run's model, without opening it."""
+    """Return the context window of the run's model in tokens, without opening it."""
     if is_embedded(config, api_key):
         return local_model.CONTEXT_TOKENS
     if config.model is not None and config.model.startswith(RECORDING):
@@ -54,28 +54,26 @@ def build_model(
     say: Say,
     count_tokens: Callable[[int], None],
 ) -> Model:
-    """Return the model that the run asked for; the embedded one if it asked for none.
+    """Return the model that the configuration names; the embedded one if it names none.
 
-    An endpoint is asked a small question first: a wrong key or name is known before anything is written.
+    An endpoint gets a small request first, so that a wrong key or name is noticed before anything is written.
 
     Args:
-        n_replies_used: how many replies the journal already holds; a recording goes on after them.
-        count_tokens: told how much of a reply has come in.
+        n_replies_used: how many replies the journal already holds; a recording continues after them.
+        count_tokens: called with the number of tokens of a reply that have arrived.
 
     Raises:
         UsageError, MissingRequirementError, ModelError: there is no such model here; the message says what to do.
     """
     control = find_mode(f"{config.mode}:{config.model}")
     if control is not None:
-        raise UsageError(
-            f"--model {config.model}: that is a mode of its own; give --mode {control.name} and no --model"
-        )
+        raise UsageError(f"--model {config.model}: this is now a mode; give --mode {control.name} and no --model")
     if config.model is not None and config.model.startswith(RECORDING):
         return RecordedModel(Path(config.model.removeprefix(RECORDING)), n_replies_used)
     if config.base_url is None and api_key is None:
         if config.model is not None:
             raise UsageError(
-                f"--model {config.model}: no endpoint is known for it; set OPENAI_API_KEY, or --base-url of a server"
+                f"--model {config.model}: no endpoint is known for it; set OPENAI_API_KEY, or give --base-url"
             )
         say(
             "model: the embedded SmolLM2-135M. It shows that everything works; it has no skill at tuning and mostly\n"
@@ -102,5 +100,5 @@ def build_model(
         on_tokens=count_tokens,
     )
     if not model.probe():
-        say(f"model: {config.model} does not keep to a JSON schema; its answers are checked all the same")
+        say(f"model: {config.model} does not follow a JSON schema; its answers are checked in any case")
     return model

@@ -1,4 +1,4 @@
-"""The numeric modes: a searcher, re-driven from the journal, whose point is written into the script."""
+"""The numeric modes: a searcher, replayed from the journal, whose point is written into the script."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from agent.task.task import Task
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 
 OF_A_SEARCH = (Origin.SEARCHER, Origin.LLM, Origin.ECHO)  # each of these trials was one `ask`
-MAX_SKIPPED = 100  # points in a row that have run before or will not fit; then the proposal is refused
-MAX_TOLD_HOPELESS = 20  # points that will not fit, told as failures since a trial ran; 5 in the replayed paper
+MAX_SKIPPED = 100  # points in a row that have run before or will not fit, after which the proposal is refused
+MAX_TOLD_HOPELESS = 20  # points that will not fit, reported as failures since a trial ran; 5 in the replayed paper
 
 
 class NumericProposer:
-    """Proposes what `searcher` asks for. It needs a task with a search space."""
+    """Proposes the points of `searcher`. It needs a task with a search space."""
 
     def __init__(self, searcher: Searcher, memory: Memory | None = None) -> None:
-        """`searcher` and `memory`: fresh; they are brought up to date from the journal."""
+        """`searcher` and `memory`: new; the journal is replayed to them."""
         self._catch_up = CatchUp(searcher, memory)
 
     def propose(self, context: Context) -> Proposal:
@@ -44,21 +44,21 @@ class NumericProposer:
         )
 
     def estimate(self, params: Params) -> Estimate | None:
-        """Return the memory that `params` will need, as far as the last proposal knew; None if that cannot be told."""
+        """Return the memory that `params` need, estimated at the last proposal; None if there is no estimate."""
         return self._catch_up.estimate(params)
 
 
 def build_searching(inputs: ModeInputs) -> NumericProposer:
-    """Return the proposer of a mode that is a searcher alone."""
+    """Return the proposer of a mode that is only a searcher."""
     config, task = inputs.config, inputs.task
     searcher = build_searcher(config.mode, search_space(config, task), search_start(config, task), config.seed)
     return _around(searcher, config, task)
 
 
 def cma_host(config: RunConfig, task: Task) -> tuple[NumericProposer, Callable[[], CMAState]]:
-    """Return the proposer around the CMA-ES of a run, and how to read its state.
+    """Return the proposer around the CMA-ES of a run, and a function that returns its state.
 
-    A hybrid asks it for every point, and a report drives it again.
+    A hybrid mode asks it for every point, and a report replays it.
     """
     searcher = CMAESearcher(search_space(config, task), search_start(config, task), config.seed)
     return _around(searcher, config, task), searcher.state
@@ -73,7 +73,7 @@ def _around(searcher: Searcher, config: RunConfig, task: Task) -> NumericPropose
 
 @dataclass(frozen=True)
 class Found:
-    """The point that a searcher came to, and why it must not run, if it must not."""
+    """The point that a searcher proposes and, if it must not run, the reason."""
 
     point: Params
     refused: Status | None = None
@@ -81,16 +81,16 @@ class Found:
 
 
 class CatchUp:
-    """Asks and tells a searcher in the order of the journal; built anew, it arrives at the same state.
+    """Replays the journal to a searcher, by its verbs ask and tell; rebuilt, it reaches the same state.
 
-    A point that has run before is told its known loss at once and another one is asked for: its sandbox would
-    only draw the noise again. A point that will surely not fit in memory is told as failed, up to a number: CMA-ES
-    would shrink to nothing on failures that nobody has seen. Beyond it such points are discarded. A resumed run
-    meets the same ones at the same trials, and what it finds for a trial it finds once.
+    For a point that has run before, the searcher gets the known loss at once and is asked for another point: a second
+    run would only draw the noise again. A point that will surely not fit in memory is reported as failed, up to a
+    limit: CMA-ES would shrink to nothing on failures that never ran. Beyond it such points are discarded. A resumed
+    run meets the same points at the same trials, and searches once for each trial.
     """
 
     def __init__(self, searcher: Searcher, memory: Memory | None = None) -> None:
-        """`searcher` and `memory`: fresh; they learn from the journal."""
+        """`searcher` and `memory`: new; they learn from the journal."""
         self._searcher = searcher
         self._experience = Experience(memory)
         self._n_seen = 0  # of the context's trials
@@ -98,14 +98,14 @@ class CatchUp:
         self._last: tuple[int, Found] | None = None  # what was found for the latest number
 
     def find(self, context: Context) -> Found:
-        """Return the searcher's point for the trial to propose: new and not hopeless, or refused."""
+        """Return the searcher's point for the next trial: one that is new and may fit in memory, or a refused one."""
         for trial in context.trials[self._n_seen :]:
             self._follow(trial, context)
         self._n_seen = len(context.trials)
         return self._found(context.number)
 
     def estimate(self, params: Params) -> Estimate | None:
-        """Return the memory that `params` will need; None while that cannot be told."""
+        """Return the memory that `params` will need; None while there is no estimate."""
         return self._experience.estimate(params)
 
     def _follow(self, trial: Trial, context: Context) -> None:
@@ -124,7 +124,7 @@ class CatchUp:
         self._experience.learn(trial, context)
 
     def _found(self, number: int) -> Found:
-        """Return what was found for `number`. Looking a second time would take another 100 points from the searcher."""
+        """Return the point for `number`. It is searched for once: a second search would use up more points."""
         if self._last is None or self._last[0] != number:
             self._last = number, self._look(number)
         return self._last[1]
@@ -142,7 +142,7 @@ class CatchUp:
                 return Found(point)
         why = {0: "have run before", MAX_SKIPPED: "will not fit in memory"}
         both = f"have run before ({MAX_SKIPPED - n_hopeless}) or will not fit in memory ({n_hopeless})"
-        reason = f"the search came to {MAX_SKIPPED} points in a row that {why.get(n_hopeless, both)}"
+        reason = f"the searcher proposed {MAX_SKIPPED} points in a row that {why.get(n_hopeless, both)}"
         return Found(point, Status.NO_PROPOSAL if n_hopeless else Status.DUPLICATE, reason)
 
     def _skip_hopeless(self, number: int, point: Params) -> None:
@@ -154,15 +154,15 @@ class CatchUp:
 
 
 class Experience:
-    """Learns one trial after another. It never proposes: it says what need not, or cannot, run."""
+    """The configurations that have run and a memory model: what need not run again, and what cannot fit."""
 
     def __init__(self, memory: Memory | None = None) -> None:
-        """`memory`: a fresh model; None: the task declares nothing for one."""
+        """`memory`: a new model; None: the task declares none."""
         self._memory = memory
         self._losses: dict[frozenset[tuple[str, object]], float | None] = {}  # by configuration, of the first run
 
     def learn(self, trial: Trial, context: Context) -> None:
-        """Note what a finished trial showed; one that never ran showed nothing."""
+        """Take a finished trial; one that never ran is ignored."""
         assert trial.outcome is not None, "a context holds finished trials"
         params = params_of(trial, context)
         if trial.outcome.status.ran and params is not None:
@@ -170,15 +170,15 @@ class Experience:
             self._learn_memory(params, trial.outcome)
 
     def has_run(self, params: Params) -> bool:
-        """Whether a trial has been executed with just these values."""
+        """Whether a trial has been executed with exactly these values."""
         return _key(params) in self._losses
 
     def loss(self, params: Params) -> float | None:
-        """Return what the first trial with these values came to; None: it failed. Raises KeyError if there is none."""
+        """Return the loss of the first trial with these values; None: it failed. Raises KeyError if there is none."""
         return self._losses[_key(params)]
 
     def estimate(self, params: Params) -> Estimate | None:
-        """Return the memory that `params` will need; None while that cannot be told."""
+        """Return the memory that `params` will need; None while there is no estimate."""
         return self._memory.estimate(params) if self._memory is not None else None
 
     def _learn_memory(self, params: Params, outcome: Outcome) -> None:

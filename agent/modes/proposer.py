@@ -1,4 +1,4 @@
-"""The contract of a proposer: it sees a read-only Context and returns a Proposal. One that changes nothing is here."""
+"""The contract of a proposer: it sees a read-only Context and returns a Proposal. NoiseProposer changes nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from agent.trials.trial import Origin, Proposal, Trial
 
 @dataclass(frozen=True)
 class Context:
-    """What a proposer may know, built from the journal before each proposal. Nothing in it can be written to."""
+    """All that a proposer may know, built from the journal before each proposal. It is read-only."""
 
     number: int  # of the trial to propose
     source: str  # the incumbent's script
@@ -20,7 +20,7 @@ class Context:
     trials: Sequence[Trial]  # all finished trials, by number, the baseline first
     space: SearchSpace | None  # None: the task declares no search space
     budget_left: str  # one line for people and models, e.g. "23 trials, 3.2 h of training"
-    pending: Trial | None = None  # a trial that runs meanwhile
+    pending: Trial | None = None  # the trial that runs in the meantime
 
     @property
     def best_loss(self) -> float:
@@ -30,10 +30,10 @@ class Context:
 
 
 class Proposer(Protocol):
-    """Writes the next edit. A function of the journal's events: built anew, it catches up from `context.trials`."""
+    """Writes the next edit. It is a function of the journal's events: rebuilt, it replays `context.trials`."""
 
     def propose(self, context: Context) -> Proposal:
-        """Return the next proposal, or one with `refused` set and the reason: never a stand-in for it.
+        """Return the next proposal, or one with `refused` and a reason, but never a substitute.
 
         Raises:
             ModelError: the endpoint failed for good; the run stops and can be resumed.

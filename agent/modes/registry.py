@@ -1,4 +1,4 @@
-"""The modes by name, one row each. What differs from mode to mode stands in its row, and nowhere else.
+"""The modes by name, one row each. All differences between modes are in their rows.
 
 A mode is a file in this folder that has `build(inputs)`, and a row here. Searchers have their rows in `searchers`.
 The module of a mode is imported when its proposer is built.
@@ -49,7 +49,7 @@ _SEARCHER = frozenset({"hints", "derived"})
 _ROWS = (
     Mode(
         "centaur",
-        "CMA-ES, and on a share of the trials a language model that sees its state",
+        "CMA-ES; on a share of the trials, a language model that sees its state decides",
         _of("centaur"),
         options=_SEARCHER | _TURNS | _MODEL,
         needs_model=True,
@@ -57,7 +57,7 @@ _ROWS = (
     ),
     Mode(
         "centaur:echo",
-        "the control of centaur: on the model's trials the incumbent runs again, and no model is asked",
+        "the control of centaur: on the model's trials, the incumbent runs again instead",
         _of("centaur", "build_control"),
         options=_SEARCHER | _TURNS,
         is_control=True,
@@ -87,7 +87,7 @@ _ROWS = (
     ),
 )
 MODES = {row.name: row for row in _ROWS}
-"""The modes that are not a searcher alone. `find_mode` knows all."""
+"""The modes that are more than a searcher. `find_mode` finds all modes."""
 
 
 def find_mode(name: str) -> Mode | None:
@@ -105,7 +105,7 @@ def mode_named(name: str) -> Mode:
 
 
 def mode_names() -> list[str]:
-    """Return the names of the modes that a search may have, families such as optuna:NAME among them."""
+    """Return the names of the modes for a search, including families such as optuna:NAME."""
     return [*(name for name, mode in MODES.items() if not mode.measures_noise), *SEARCHERS]
 
 
@@ -129,8 +129,8 @@ def build_proposer(
     """Return the proposer of the run's mode.
 
     Args:
-        model: of the run; None unless the mode needs one.
-        rehearse: runs the smoke job of an edited script; None: none is run.
+        model: of the run; None if the mode needs none.
+        rehearse: runs the smoke job of an edited script; None: no job is run.
 
     Raises:
         UsageError: there is no such mode, or --hints is given and the task has none.
@@ -154,7 +154,7 @@ def refuse_unused_options(modes: Collection[str], given: Mapping[str, Any]) -> N
 
     Args:
         modes: names of modes.
-        given: the options that stand on the command line, by field of RunConfig, with their values.
+        given: the options on the command line, by field of RunConfig, with their values.
     """
     from agent.store.run_config import option_of
 
@@ -168,11 +168,11 @@ def refuse_unused_options(modes: Collection[str], given: Mapping[str, Any]) -> N
 
 
 def _all_modes() -> list[Mode]:
-    """Return all modes; of a family, such as optuna:NAME, one that stands for all."""
+    """Return all modes; one represents a family such as optuna:NAME."""
     return [*MODES.values(), *(_searching(name, row) for name, row in SEARCHERS.items())]
 
 
 def _searching(name: str, row: SearcherKind) -> Mode:
-    """Return the mode that a searcher is."""
+    """Return the mode of a searcher."""
     build = _of("numeric", "build_searching")
     return Mode(name, row.help, build, options=_SEARCHER, has_cma_state=row.has_cma_state)

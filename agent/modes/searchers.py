@@ -19,22 +19,22 @@ OPTUNA = "optuna:"
 
 @dataclass(frozen=True)
 class SearchInputs:
-    """What a searcher is built from."""
+    """The inputs that a searcher is built from."""
 
     space: "SearchSpace"
-    start: "Params"  # a point of the space: the script's own values, or those that the task hints at
+    start: "Params"  # a point of the space: the script's own values, or those of the task's hints
     seed: int
-    variant: str = ""  # what stands for NAME in a name such as optuna:NAME
+    variant: str = ""  # the NAME of a name such as optuna:NAME
 
 
 @dataclass(frozen=True)
 class SearcherKind:
     """One searcher."""
 
-    name: str  # ":NAME" at its end: a family, of which a user names the member
-    help: str  # what it does, for a list of modes
+    name: str  # with ":NAME" at its end: a family, whose member the user names
+    help: str  # one line for a list of modes
     build: "Callable[[SearchInputs], Searcher]"
-    has_cma_state: bool = False  # what it builds is a CMAESearcher
+    has_cma_state: bool = False  # it builds a CMAESearcher
 
 
 def _random(inputs: SearchInputs) -> "Searcher":
@@ -77,8 +77,8 @@ _ROWS = (
     SearcherKind(
         "cma-es", "CMA-ES over the hyperparameters, started from the script's own values", _cma_es, has_cma_state=True
     ),
-    SearcherKind("local", "climbs from the best point so far by small moves", _local),
-    SearcherKind("local-gp", "the same, and a Gaussian process chooses the next of many such moves", _local_gp),
+    SearcherKind("local", "local search: small moves from the best point so far", _local),
+    SearcherKind("local-gp", "local search; a Gaussian process chooses each move among many candidates", _local_gp),
     SearcherKind("tpe", "Optuna's TPE with its present defaults", _tpe),
     SearcherKind(f"{OPTUNA}NAME", "any of Optuna's samplers, e.g. optuna:GPSampler", _optuna),
     SearcherKind("random", "independent draws from the space", _random),
@@ -87,7 +87,7 @@ SEARCHERS = {row.name: row for row in _ROWS}
 
 
 def find_searcher(name: str) -> SearcherKind | None:
-    """Return the row of a searcher, or of the family that it is of; None if there is no such searcher."""
+    """Return the row of a searcher, or of its family; None if there is no such searcher."""
     family, colon, member = name.partition(":")
     if not colon:
         return SEARCHERS.get(name)

@@ -1,12 +1,12 @@
-"""Which losses of a run a proposer sees: a loss at full precision can reveal labels.
+"""The losses of a run as its proposer sees them: rounded, since a loss at full precision can reveal labels.
 
-A script that answers differently about one example moves the loss by what that example's label decides. So where the
-host compares predictions with labels, searchers and models see rounded losses, in steps of a tenth of sigma at most,
-which is less than the noise. Each loss is rounded once, by sigma as estimated when the trial ended: a resumed run
-shows the same digits.
+If a script changes its answer about one example, the change in loss reveals that example's label. So where the host
+compares predictions with labels, searchers and models see rounded losses, in steps of at most a tenth of sigma, which
+is less than the noise. Each loss is rounded once, by sigma as estimated when the trial ended, so a resumed run shows
+the same digits.
 
-Whether a trial was kept is decided by its full loss, and the proposer sees that: one bit a trial. docs/security.md says
-what follows.
+The full loss decides whether a trial is kept, and the proposer sees that decision: one bit per trial. docs/security.md
+describes the consequences.
 """
 
 import math
@@ -24,18 +24,18 @@ class Told:
     """The finished trials of a run as its proposer sees them."""
 
     def __init__(self, *, is_rounded: bool) -> None:
-        """`is_rounded`: the proposer sees rounded losses; otherwise the trials as they are."""
+        """`is_rounded`: the proposer sees rounded losses; otherwise it sees the exact ones."""
         self._is_rounded = is_rounded
         self._outcomes: dict[int, Outcome] = {}  # by trial
 
     def take(self, trial: Trial, sigma: float) -> None:
-        """Take in a trial that has just finished; `sigma` is the noise of one run as it is known then."""
+        """Take a trial that has just finished; `sigma`: the noise of one run, as estimated now."""
         outcome = trial.outcome
         if self._is_rounded and outcome is not None and outcome.val_loss is not None:
             self._outcomes[trial.number] = _with_rounded_loss(outcome, step_for(sigma))
 
     def trial(self, trial: Trial) -> Trial:
-        """Return a trial, with its present standing, as the proposer sees it."""
+        """Return a trial as the proposer sees it, with its present standing."""
         outcome = self._outcomes.get(trial.number, trial.outcome)
         if outcome is not None and outcome.is_over_budget:
             outcome = _without_loss(outcome)
@@ -43,7 +43,7 @@ class Told:
 
 
 def followed(rule: KeepRule, results: Iterable[Trial | Repeat], *, is_rounded: bool) -> tuple[Keeper, Told]:
-    """Return the keep rule of a run that has come to `results`, and its trials as the proposer sees them."""
+    """Return the keep rule of a run with these `results`, and its trials as the proposer sees them."""
     keeper, told = Keeper(rule), Told(is_rounded=is_rounded)
     for result in results:
         keeper.take(result)
@@ -53,9 +53,9 @@ def followed(rule: KeepRule, results: Iterable[Trial | Repeat], *, is_rounded: b
 
 
 def step_for(sigma: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, the largest that is no more than a tenth of `sigma`.
+    """Return the largest step of 1, 2 or 5 times a power of ten that is at most a tenth of `sigma`.
 
-    A step of exactly a tenth would tell digits itself: sigma is computed from losses at full precision.
+    A step of exactly a tenth would itself reveal digits: sigma is computed from losses at full precision.
     """
     largest = SHARE * sigma
     power = 10.0 ** math.floor(math.log10(largest))
@@ -63,14 +63,14 @@ def step_for(sigma: float) -> float:
 
 
 def _without_loss(outcome: Outcome) -> Outcome:
-    """Return the outcome of a trial over its budget as a failure, so that nobody searches where scripts undercount."""
+    """Return the outcome of a trial over its budget as a failure, so that no search pursues scripts that undercount."""
     assert outcome.compute is not None
     reason = f"over budget: {outcome.compute.description}"
     return replace(outcome, status=Status.TIMED_OUT, val_loss=None, score=None, reason=reason, flags=())
 
 
 def _with_rounded_loss(outcome: Outcome, step: float) -> Outcome:
-    """Return the outcome of a trial with a loss, without what tells more of it than the rounded loss does."""
+    """Return the outcome with a rounded loss, without all that reveals more of the exact one."""
     assert outcome.val_loss is not None
     n_digits = max(0, -math.floor(math.log10(step)))
     loss = round(round(outcome.val_loss / step) * step, n_digits)

@@ -1,1 +1,1 @@
-"""What a language model is shown, and how its replies are read."""
+"""The prompts of language models, and the parsing of their replies."""

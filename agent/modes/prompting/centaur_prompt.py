@@ -1,4 +1,4 @@
-"""What a model is shown on its turn in a Centaur."""
+"""The prompt for a model on its turn in a Centaur."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from agent.search.cmaes import CMAState
 from agent.search.memory_model import Estimate
 from agent.search.space import SearchSpace
 
-HISTORY_ROWS = ((5, 3, 2), (2, 1, 1))  # best, latest and failed configurations; fewer where the prompt does not fit
+HISTORY_ROWS = ((5, 3, 2), (2, 1, 1))  # best, latest and failed configurations; fewer if the prompt does not fit
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What there is to say on a turn of the model."""
+    """The facts that the prompt of one turn shows."""
 
     context: Context
     state: CMAState
     point: Params  # the searcher's own
-    estimate: Estimate | None  # of the memory that it needs; None: not known
+    estimate: Estimate | None  # of the memory that the point needs; None: not known
 
     @property
     def space(self) -> SearchSpace:
@@ -38,7 +38,7 @@ class Turn:
 
 
 def openings(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Sequence[Message]]:
-    """Yield the prompt with ever fewer rows of history: at most 2,500 tokens for 14 names."""
+    """Yield the prompt with fewer and fewer rows of history: at most 2,500 tokens for 14 names."""
     context, state = turn.context, turn.state
     for n_top, n_recent, n_failed in HISTORY_ROWS:
         values = {
@@ -60,5 +60,5 @@ def openings(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Seq
 
 
 def _fits(estimate: Estimate | None) -> str:
-    """Return whether a point will fit, in words."""
+    """Return in words whether a point will fit in memory."""
     return "not known" if estimate is None else f"{estimate.told}, fits with a chance of {estimate.chance:.0%}"

@@ -1,4 +1,4 @@
-"""What becomes of a reply in code-edit mode: a change that can run and is new, or what is wrong with it."""
+"""Checks a reply in mode code-edit: it is a new change that can run, or has a fault that the model is shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class Change:
     edit: Edit
     source: str
     fingerprint: str
-    note: str = ""  # how its blocks were found, if not exactly
+    note: str = ""  # how its blocks were matched, if not exactly
 
 
 class Review:
-    """Checks the replies to one proposal in their order; what an earlier one got right may stand."""
+    """Checks the replies for one proposal in order; blocks that matched in an earlier reply are kept."""
 
     def __init__(
         self, context: Context, briefing: Briefing, guard: Guard, form: EditFormat, rehearse: Rehearse | None
@@ -72,13 +72,13 @@ class Review:
         earlier = _trial_with(change.fingerprint, context)
         if earlier is not None:
             problem = f"this is the script of trial {earlier.number} again ({self._briefing.result(earlier)}); "
-            problem += "propose something that was not tried"
+            problem += "propose something new"
             raise ReplyError(Status.DUPLICATE, problem, title=change.title, copied_from=f"trial {earlier.number}")
 
     def _refuse_failing(self, change: Change, rehearse: Rehearse) -> None:
-        """Raise ReplyError if a rehearsal of the change fails: the first time to be mended, the second for good.
+        """Raise ReplyError if a rehearsal of the change fails; the second failure of a proposal is final.
 
-        Too little memory is for the next trial to mend; see MendingProposer.
+        So is one for lack of memory: the next trial repairs that; see MendingProposer.
         """
         result = rehearse(change.source, self._context.number)
         self.smoke_seconds += result.seconds
@@ -92,7 +92,7 @@ class Review:
 
 
 def _trial_with(edited: str, context: Context) -> Trial | None:
-    """Return the trial that ran, or is running, a script of this fingerprint."""
+    """Return the trial that ran, or is running, a script with this fingerprint; None if there is none."""
     if edited == fingerprint(context.baseline_source):
         return context.trials[0]
     ran: Sequence[Trial] = [trial for trial in context.trials if trial.status is not None and trial.status.ran]
@@ -101,9 +101,9 @@ def _trial_with(edited: str, context: Context) -> Trial | None:
 
 
 class Draft:
-    """Puts together the replies of one proposal, so that a model need only send the blocks that failed again.
+    """Combines the replies for one proposal, so that a model needs to resend only the blocks that failed.
 
-    A reply under another title is another change, and starts over. Nothing is applied before all blocks match.
+    A reply under another title is another change, and starts over. Nothing is applied until all blocks match.
     """
 
     def __init__(self, source: str) -> None:
@@ -112,10 +112,10 @@ class Draft:
         self._standing: list[Block] = []
 
     def with_reply(self, title: str, edit: SearchReplace) -> SearchReplace:
-        """Return the whole change: the blocks of `edit`, and what stands of the replies before it.
+        """Return the whole change: the blocks of `edit`, and the matched blocks of earlier replies.
 
         Raises:
-            EditError: some blocks do not match; the message names them, and which stand.
+            EditError: some blocks do not match; the message names them, and the blocks that are kept.
         """
         if title and title.casefold() != self._title.casefold():
             self._title, self._standing = title, []
@@ -131,12 +131,12 @@ class Draft:
         if self._standing:
             quoted = ", ".join(repr(block.search.strip().partition("\n")[0][:60]) for block in self._standing)
             problems.append(
-                f"{len(self._standing)} that match stand ({quoted}): under the same title, send only the failed ones"
+                f"{len(self._standing)} that match are kept ({quoted}): under the same title, send only the failed ones"
             )
         raise EditError("\n".join(problems))
 
 
 def _overlaps(block: Block, others: list[Match], source: str) -> bool:
-    """Whether a block that stands is sent again, in part or whole."""
+    """Whether a kept block overlaps one that was sent again."""
     (match,) = SearchReplace((block,)).found_in(source)
     return isinstance(match, Match) and any(match.start < o.stop and o.start < match.stop for o in others)

@@ -1,4 +1,4 @@
-"""A configuration from a model: asked for, checked, and made a proposal or a refusal with its reason."""
+"""Gets a configuration from a model, and turns it into a proposal or a refusal with its reason."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -16,13 +16,13 @@ from agent.search.memory_model import Estimate
 from agent.search.space import SearchSpace
 from agent.trials.trial import Origin, Proposal, Status
 
-ATTEMPTS = 2  # one repair: what is wrong twice is no proposal
+ATTEMPTS = 2  # one repair: a second faulty reply is refused
 
 
 class ConfigurationCheck:
-    """Reads a reply as a configuration that is new and can run, and says what is wrong with any other.
+    """Parses a reply into a configuration that is new and can run, and explains what is wrong with any other.
 
-    Nothing is clamped, rounded into range or filled in: the answer runs as it is or not at all.
+    Nothing is clamped, rounded into range or filled in: the answer runs unchanged or not at all.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ConfigurationCheck:
         estimate: Callable[[Params], Estimate | None],
         point: Params | None = None,
     ) -> None:
-        """`point`: the searcher's own, which may be returned unchanged; `estimate`: the memory that values need."""
+        """`point`: the searcher's, which the model may return unchanged; `estimate`: the memory that values need."""
         assert context.space is not None, "a model that chooses values needs a search space"
         self.context = context
         self.space: SearchSpace = context.space
@@ -47,7 +47,7 @@ class ConfigurationCheck:
         if faults := names.validate(answer):
             raise ReplyError(Status.NO_PROPOSAL, "\n".join(faults))
         params = names.canonical(answer)
-        # A name's own range can cut the searcher short of a product's; what it would run, the model may hand back.
+        # A name's range can keep the searcher outside a product's range; the model may return such a point.
         if not self.is_own_point(params) and (faults := self.space.validate(params)):
             raise ReplyError(Status.NO_PROPOSAL, "\n".join(faults), params=params)
         self._refuse_repeated(params)
@@ -55,7 +55,7 @@ class ConfigurationCheck:
         return params
 
     def is_own_point(self, params: Params) -> bool:
-        """Whether `params` are the searcher's point, as far as a model can tell."""
+        """Whether `params` are the searcher's point in the digits that the model was shown."""
         return self.point is not None and same(self.space, params, self.point)
 
     def _refuse_repeated(self, params: Params) -> None:
@@ -87,7 +87,7 @@ class ConfigurationCheck:
 def decided(
     model: Model, prompts: PromptSet, openings: Iterable[Sequence[Message]], check: ConfigurationCheck
 ) -> Proposal:
-    """Return what the model decides for the trial that `check` is about.
+    """Return the model's proposal for the trial of `check`.
 
     Raises:
         ModelError: as `converse` does.
@@ -129,13 +129,13 @@ def json_object(reply: str) -> dict[str, object]:
     """Return the JSON object in a reply, prose and fences around it ignored. Raises ReplyError if there is none."""
     start = reply.find("{")
     if start < 0:
-        raise ReplyError(Status.NO_PROPOSAL, "the answer holds no JSON object")
+        raise ReplyError(Status.NO_PROPOSAL, "the answer has no JSON object")
     try:
         answer, end = _DECODER.raw_decode(reply, start)
     except (ValueError, RecursionError) as fault:
         raise ReplyError(Status.NO_PROPOSAL, f"the answer is not one JSON object: {fault}") from None
     if "{" in reply[end:]:
-        raise ReplyError(Status.NO_PROPOSAL, "the answer holds more than one JSON object; send one")
+        raise ReplyError(Status.NO_PROPOSAL, "the answer has more than one JSON object; send one")
     assert isinstance(answer, dict)
     return answer
 

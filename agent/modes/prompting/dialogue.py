@@ -1,4 +1,4 @@
-"""Ask, check, ask again: what every proposer does that talks to a model."""
+"""The dialogue of a proposer with a model: ask, check, ask again."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from agent.trials.trial import Status, Usage
 T = TypeVar("T")
 
 CHARACTERS_PER_TOKEN = 2.5
-"""Of scripts and tables of numbers, at the low end: 1.5 for digits, 3 to 4 for code (SmolLM2's tokenizer)."""
-REPLY_SHARE = 0.25  # of a window, kept free for the reply
+"""A low value for scripts and tables of numbers: 1.5 for digits, 3 to 4 for code (SmolLM2's tokenizer)."""
+REPLY_SHARE = 0.25  # of the context window, kept free for the reply
 
 
 class ReplyError(Exception):
-    """A reply that cannot be used. The model is told `problem`; the trial is `status` if it never mends it."""
+    """A reply that cannot be used. The model is shown `problem`; the trial gets `status` if no reply repairs it."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ReplyError(Exception):
 
 @dataclass(frozen=True)
 class Exchange(Generic[T]):
-    """What came of a conversation: an answer, or what was wrong with the last reply."""
+    """The result of a dialogue: an answer, or what was wrong with the last reply."""
 
     answer: T | None
     rejected: ReplyError | None  # None exactly if there is an answer
@@ -63,10 +63,10 @@ def converse(
     attempts: int,
     schema: Schema | None = None,
 ) -> Exchange[T]:
-    """Return the first answer that `check` accepts, of at most `attempts` replies.
+    """Return the first answer that `check` accepts among at most `attempts` replies.
 
-    `openings` say the same in ever fewer words: the next one is used when a prompt or its reply did not fit.
-    `check` returns what a reply means, or raises ReplyError, which is put to the model by the repair template.
+    `openings` are versions of the prompt, longest first: the next one is used if a prompt or its reply did not fit.
+    `check` parses a reply, or raises ReplyError, which the repair template puts to the model.
 
     Raises:
         PromptTooLongError: not even the shortest opening fits.
@@ -82,7 +82,7 @@ def converse(
         except (ModelBudgetSpentError, PromptTooLongError):
             if rejected is None:
                 raise
-            break  # what was paid for so far is not lost from the ledger
+            break  # the ledger must count what was paid so far
         usage = usage.plus(_cost(completion))
         try:
             return Exchange(check(_whole_reply(completion)), None, usage)
@@ -99,18 +99,18 @@ def converse(
 
 
 class _Talk:
-    """What is sent: an opening, of which shorter ones may be left, and what was said since."""
+    """The messages to send: an opening, which shorter ones may replace, and the dialogue since."""
 
     def __init__(self, openings: Iterator[Sequence[Message]], context_tokens: int) -> None:
-        self.said: list[Message] = []  # earlier replies, each with what was wrong
+        self.said: list[Message] = []  # earlier replies, each with its fault
         self._openings = openings
         self._opening = next(openings)
-        # Some servers cut a prompt that is too long without a word, so what cannot fit is not sent if less can be.
+        # Some servers silently truncate a prompt that is too long, so a shorter opening is used if one is left.
         while _tokens(self._opening) > (1 - REPLY_SHARE) * context_tokens and self.shorten_opening():
             pass
 
     def ask(self, model: Model, schema: Schema | None) -> Completion:
-        """Return the next reply, to as much as fits. Raises PromptTooLongError if nothing does."""
+        """Return the next reply, dropping what does not fit. Raises PromptTooLongError if nothing fits."""
         while True:
             try:
                 return model.complete([*self._opening, *self.said], schema)
@@ -121,24 +121,24 @@ class _Talk:
                     raise
 
     def shorten_opening(self) -> bool:
-        """Take the next shorter opening; return whether there was one."""
+        """Use the next shorter opening; return whether there was one."""
         shorter = next(self._openings, None)
         self._opening = shorter or self._opening
         return shorter is not None
 
 
 def _tokens(messages: Sequence[Message]) -> float:
-    """Return about how many tokens a prompt has."""
+    """Return the approximate number of tokens of a prompt."""
     return sum(len(message.content) for message in messages) / CHARACTERS_PER_TOKEN
 
 
 def _whole_reply(completion: Completion) -> str:
-    """Return the text to check. Raises ReplyError if there is none, or not all of it."""
+    """Return the text to check. Raises ReplyError if it is missing or incomplete."""
     if completion.finish_reason == "length":
         raise ReplyError(Status.NO_PROPOSAL, "the reply was cut off before its end; answer more briefly")
     if completion.finish_reason == "content_filter":
         raise ReplyError(Status.NO_PROPOSAL, "the reply was withheld by the endpoint's content filter")
-    text = completion.text or completion.reasoning  # some servers put all of it there
+    text = completion.text or completion.reasoning  # some servers put the whole reply there
     if not text.strip():
         raise ReplyError(Status.NO_PROPOSAL, "the reply is empty")
     return text

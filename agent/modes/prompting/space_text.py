@@ -1,4 +1,4 @@
-"""Configurations as a model reads them: the space, the state of its search, rows of the history, numbers."""
+"""Formats for a model: the space, the state of the search, configurations of the history, numbers."""
 
 import json
 import math
@@ -15,16 +15,16 @@ from agent.search.parameters import Categorical, Parameter
 from agent.search.space import Row, SearchSpace
 from agent.trials.trial import Trial
 
-STRONG = 0.5  # correlations from here on are told
+STRONG = 0.5  # the least correlation that is shown
 REASON_CHARACTERS = 60
 DIGITS, SHARE = 3, 1 / 1000
-"""Of a float that can be copied: so many significant digits, and more until rounding moves it by no more than this
-share of its range (of the range's logarithm on a log scale). What "the same" means, too."""
-DIGITS_OF_STATE, SHARE_OF_STATE = 2, 1 / 100  # of means: nobody needs more of them
+"""Of a float that can be copied: this many significant digits, and more until rounding moves it by at most this share
+of its range (of the range's logarithm on a log scale). `same` compares configurations in these digits."""
+DIGITS_OF_STATE, SHARE_OF_STATE = 2, 1 / 100  # of means, which need fewer
 
 
 def params_of(trial: Trial, context: Context) -> Params | None:
-    """Return the values that a trial ran with; None if it ran with none of the space's."""
+    """Return the values that a trial ran with; None if it has none for the space."""
     if trial.proposal.params is not None:
         return trial.proposal.params
     assert context.space is not None
@@ -40,7 +40,7 @@ def ran(context: Context) -> Iterator[tuple[Trial, Params]]:
 
 
 def table(space: SearchSpace, best: Params, state: CMAState | None = None) -> str:
-    """Return the space, one line a name, columns separated by commas; with `state` where the search stands too."""
+    """Return the space as CSV, one line per name; `state` adds the mean and standard deviation of the search."""
     lines = ["name,type,low,high,mean,std,best" if state else "name,type,low,high,best"]
     for told, parameter in zip(space.table(), space.parameters, strict=True):
         kind = told.kind
@@ -65,19 +65,19 @@ def _std(space: SearchSpace, told: Row, std: float) -> str:
 
 
 def derived(space: SearchSpace) -> str:
-    """Return what is searched in place of names, "width = DEPTH * RATIO (16 to 768) in place of RATIO"."""
+    """Return the coordinates that replace names, "width = DEPTH * RATIO (16 to 768) in place of RATIO"."""
     told = [f"{each.told} in place of {each.parameter.name}" for each in space.derived]
     return "; ".join(told) or "every name itself"
 
 
 def products(space: SearchSpace) -> str:
-    """Return what has a range of its own beside the names, "width = DEPTH * ASPECT_RATIO (16 to 768)"; or "none"."""
+    """Return the products of names with their own range, "width = DEPTH * ASPECT_RATIO (16 to 768)"; or "none"."""
     return "; ".join(each.told for each in space.derived) or "none"
 
 
 def correlations(space: SearchSpace, state: CMAState, n_pairs: int = 4) -> str:
     """Return the strongest correlations of the search distribution, e.g. "more DEPTH with less MATRIX_LR (-0.71)"."""
-    names = [name for name, n in Counter(state.axes).items() if n == 1]  # no order, neither more nor less
+    names = [name for name, n in Counter(state.axes).items() if n == 1]  # not categorical ones: they have no order
     pairs = [(state.correlation(a, b), space.coordinate(a), space.coordinate(b)) for a, b in combinations(names, 2)]
     strong = sorted((p for p in pairs if abs(p[0]) >= STRONG), key=lambda pair: -abs(pair[0]))[:n_pairs]
     told = [f"more {a} with {'more' if r > 0 else 'less'} {b} ({r:.2f})" for r, a, b in strong]
@@ -87,9 +87,9 @@ def correlations(space: SearchSpace, state: CMAState, n_pairs: int = 4) -> str:
 def shortlist(
     context: Context, briefing: Briefing, *, n_top: int = 5, n_recent: int = 3, n_failed: int = 2
 ) -> dict[str, str]:
-    """Return the rows of a prompt: the `top` distinct configurations, the `recent` others, the `failed` ones.
+    """Return rows for a prompt: the `top` distinct configurations, the `recent` others, the `failed` ones.
 
-    `failures` says how many failed of what, e.g. "12 out_of_memory, 1 diverged".
+    `failures` counts the failures by status, e.g. "12 out_of_memory, 1 diverged".
     """
     assert context.space is not None, "a model that chooses values needs a search space"
     space = context.space
@@ -125,21 +125,21 @@ def written(parameter: Parameter, value: Value) -> str:
 
 
 def written_mean(parameter: Parameter, value: Value) -> str:
-    """Return where a search distribution is centred, in fewer digits still; "4.1" layers are a mean, too."""
+    """Return the mean of a search distribution in even fewer digits; it may be "4.1" layers."""
     if isinstance(parameter, Categorical):
         return str(value)
     return _text(_rounded(parameter, float(value), DIGITS_OF_STATE, SHARE_OF_STATE))
 
 
 def written_spread(std: float, *, is_factor: bool) -> str:
-    """Return a standard deviation, "0.083", or as a factor, "x1.31": two digits of what it moves a value by."""
+    """Return a standard deviation, "0.083", or a factor, "x1.31", in two digits of its effect on a value."""
     moved = std - 1 if is_factor else std
     decimals = DIGITS_OF_STATE - 1 - math.floor(math.log10(moved)) if moved > 0 else 0
     return f"{'x' if is_factor else ''}{_text(round(std, decimals))}"
 
 
 def written_range(low: float | None, high: float | None) -> tuple[str, str]:
-    """Return the ends of a range in full: "low and high are allowed" must be true as written."""
+    """Return the ends of a range in full digits, since the prompt says that both ends are allowed."""
     return ("" if low is None else repr(low), "" if high is None else repr(high))
 
 
@@ -149,18 +149,18 @@ def row(space: SearchSpace, params: Params) -> str:
 
 
 def as_json(space: SearchSpace, params: Params) -> str:
-    """Return a configuration as a model should answer it: JSON on one line, at the digits written."""
+    """Return a configuration in the form of an answer: JSON on one line, in the digits of `written`."""
     values = {name: _copied(parameter, params[name]) for name, parameter in _by_name(space).items()}
     return json.dumps(values, separators=(",", ":"))
 
 
 def same(space: SearchSpace, first: Params, second: Params) -> bool:
-    """Whether two configurations cannot be told apart as they are written."""
+    """Whether two configurations are equal in the digits of `written`."""
     return row(space, first) == row(space, second)
 
 
 def changes(space: SearchSpace, before: Params, after: Params, n_names: int = 4) -> str:
-    """Return what differs as a title, e.g. "DEPTH 3→4, MATRIX_LR 0.04→0.031 and 2 more"."""
+    """Return the differences as a title, e.g. "DEPTH 3→4, MATRIX_LR 0.04→0.031 and 2 more"."""
     changed = [(name, each) for name, each in _by_name(space).items() if before.get(name) != after[name]]
     if not changed:
         return "no value changes"
@@ -176,7 +176,7 @@ def _rounded(parameter: Parameter, number: float, digits: int, share: float) -> 
     assert not isinstance(parameter, Categorical), "choices are written as they are"
     low, high = float(parameter.low), float(parameter.high)
     if number != 0:
-        reach = number * math.log(high / low) if parameter.log else high - low  # of the whole range, as seen from here
+        reach = number * math.log(high / low) if parameter.log else high - low  # the whole range in units of this value
         decimals = max(digits - 1 - math.floor(math.log10(abs(number))), math.ceil(-math.log10(2 * share * reach)))
         number = round(number, decimals)
     return min(max(number, low), high)

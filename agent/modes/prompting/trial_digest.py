@@ -1,4 +1,4 @@
-"""What a model is shown of the task and of the trials so far, in bounded space."""
+"""The task and the trials so far as a model reads them, in bounded space."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agent.trials.history import stands
 from agent.trials.trial import Standing, Status, Trial
 
-N_LATEST = 5  # trials told with their whole result, whatever became of them
+N_LATEST = 5  # trials shown with their whole result, kept or not
 N_REFUSALS = 3  # reasons why nothing ran
 LINE_CHARACTERS = 160
 LOG_LINES = 20
@@ -16,14 +16,14 @@ STANDINGS = {
     Standing.REVERTED: "reverted",
     Standing.PROVISIONAL: "kept, not confirmed",
     Standing.CONFIRMED: "confirmed",
-    Standing.REPEATED: "kept, and held in a fresh run",
-    Standing.ROLLED_BACK: "rolled back: a fresh run did not hold the gain",
+    Standing.REPEATED: "kept, and the gain held in a fresh run",
+    Standing.ROLLED_BACK: "rolled back: the gain did not hold in a fresh run",
 }
 
 
 @dataclass(frozen=True)
 class Briefing:
-    """The facts of a task, from the same configuration that enforces them."""
+    """The facts of a task, taken from the configuration that is enforced."""
 
     script: str  # the file that is edited
     metric: str  # as the user named it
@@ -40,7 +40,7 @@ class Briefing:
         return "-" if val_loss is None else f"{-val_loss if self.maximise else val_loss:.5g}"
 
     def result(self, trial: Trial) -> str:
-        """Return what a trial came to, e.g. "reverted, val_bpb 2.4512" or "crashed: no such name"."""
+        """Return the result of a trial, e.g. "reverted, val_bpb 2.4512" or "crashed: no such name"."""
         if trial.outcome is None:
             return "running now"
         if trial.outcome.status is Status.OK:
@@ -55,36 +55,36 @@ class Briefing:
 
 
 def quoted_line(text: str) -> str:
-    """Return text from a model or a log as one short printable line that cannot end the fence it stands in."""
+    """Return text from a model or a log as one short printable line that cannot close its fence."""
     line = " ".join(_unfenced(text).split())
     return line if len(line) <= LINE_CHARACTERS else f"{line[: LINE_CHARACTERS - 3]}..."
 
 
 def quoted_log(log: str, n_lines: int = LOG_LINES) -> str:
-    """Return the end of a log as a few short printable lines, to be put into a fence: data, never an instruction."""
+    """Return the end of a log as a few short printable lines for a fence: data, never an instruction."""
     lines = [_unfenced(line.expandtabs(4).rstrip()) for line in log.splitlines() if line.strip()]
     return "\n".join(f"  {line[:LINE_CHARACTERS]}" for line in lines[-n_lines:])
 
 
 def _unfenced(text: str) -> str:
-    """Return text in which nothing is unprintable and no fence can end."""
+    """Return text without unprintable characters and without the end of a fence."""
     return "".join(sign if sign.isprintable() else " " for sign in text.replace("```", "'''"))
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The finished trials of a run, and the one that runs meanwhile, as lines."""
+    """The finished trials of a run, and the one that is running, as lines."""
 
     briefing: Briefing
     trials: Sequence[Trial]
     pending: Trial | None = None
 
     def kept(self, n_lines: int) -> str:
-        """Return what the incumbent was built of, as far as is known, the latest `n_lines`, oldest first."""
+        """Return the trials that the incumbent is built on, the latest `n_lines`, oldest first."""
         return _bounded([self._line(trial) for trial in self.trials if stands(trial)], n_lines)
 
     def tried(self, n_lines: int) -> str:
-        """Return what ran and was not kept, like ideas on one line with their numbers, the latest `n_lines`."""
+        """Return the trials that ran and were not kept, similar ideas on one line, the latest `n_lines`."""
         ran = [trial for trial in self.trials if trial.status and trial.status.ran and not stands(trial)]
         lines = [self._group(group) for group in _grouped(ran)]
         if self.pending is not None:
@@ -92,7 +92,7 @@ class Memory:
         return _bounded(lines, n_lines)
 
     def refused(self, n_lines: int) -> str:
-        """Return why proposals never ran and how often: one line a reason, the latest, at most N_REFUSALS."""
+        """Return why proposals never ran, and how often: one line per reason, the latest N_REFUSALS at most."""
         refused = [trial for trial in self.trials if trial.status and not trial.status.ran]
         reasons: dict[str, list[Trial]] = {}
         for trial in refused:
@@ -117,7 +117,7 @@ class Memory:
         return f"{trial.number}: {quoted_line(trial.proposal.title)} -> {self.briefing.result(trial)}"
 
     def _group(self, group: Sequence[Trial]) -> str:
-        """Return like ideas as one line, with the best of their results, or else the last."""
+        """Return similar ideas as one line, with the best of their results, or else the last."""
         if len(group) == 1:
             return self._line(group[0])
         numbers = ", ".join(str(trial.number) for trial in group)
@@ -131,7 +131,7 @@ class Memory:
 
 
 def _grouped(trials: Iterable[Trial]) -> list[list[Trial]]:
-    """Return trials by the words of their titles; groups in the order of their last trial."""
+    """Return trials grouped by the words of their titles; groups are in the order of their last trial."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         shape = _shape(trial.proposal.title)
@@ -140,7 +140,7 @@ def _grouped(trials: Iterable[Trial]) -> list[list[Trial]]:
 
 
 def _shape(text: str) -> str:
-    """Return the words and numbers of a text: case and punctuation do not tell ideas apart."""
+    """Return the words and numbers of a text: case and punctuation do not distinguish ideas."""
     return " ".join(re.findall(r"\w+(?:\.\d+)?", text.casefold()))
 
 

@@ -71,7 +71,7 @@ def test_only_failed_blocks_are_sent_again_and_all_apply() -> None:
     lr = reply("LR = 0.04", "LR = 0.02", "")
     proposal, model = propose([DEEPER + reply("LR = 0.4", "LR = 0.02", ""), "TITLE: deeper model\n" + lr])
     assert proposal.edit.apply(SOURCE) == SOURCE.replace("DEPTH = 4", "DEPTH = 6").replace("LR = 0.04", "LR = 0.02")
-    assert "1 that match stand ('DEPTH = 4  # layers')" in model.requests[1][-1].content
+    assert "1 that match are kept ('DEPTH = 4  # layers')" in model.requests[1][-1].content
 
 
 def test_lenience_in_matching_is_recorded() -> None:

@@ -91,7 +91,7 @@ def test_what_will_surely_not_fit_never_runs_and_the_reason_says_so(mode: str) -
     unbroken = proposer()
     trials = run(lambda number: unbroken, WIDE, 4)
     assert [trial.status for trial in trials[1:]] == [Status.NO_PROPOSAL] * 3
-    assert trials[1].proposal.reason == "the search came to 100 points in a row that will not fit in memory"
+    assert trials[1].proposal.reason == "the searcher proposed 100 points in a row that will not fit in memory"
     assert run(lambda number: proposer(), WIDE, 4) == trials
 
 
@@ -102,7 +102,7 @@ def test_a_reason_of_two_kinds_counts_both() -> None:
         str({"A": 2, "B": b}) for b in (1, 2, 3, 4)
     }
     reason = trials[-1].proposal.reason
-    assert reason.startswith("the search came to 100 points in a row that have run before (")
+    assert reason.startswith("the searcher proposed 100 points in a row that have run before (")
     n_repeats, n_hopeless = (int(part.split(")")[0]) for part in reason.split("(")[1:])
     assert n_repeats + n_hopeless == 100
     assert 20 <= n_repeats <= 50  # a third of the grid has run

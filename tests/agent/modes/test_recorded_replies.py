@@ -80,7 +80,7 @@ def test_a_configuration_is_read_whatever_stands_around_it(reply: str) -> None:
         (PRETTY[:200], "not one JSON object"),
         ('{\n  "DEPTH": 16,' + '\n  "WEIGHT_DECAY": 0.3,' * 300, "not one JSON object"),
         (f"[\n{PRETTY},\n{PRETTY}\n]", "more than one JSON object"),
-        ("<think>I should go deeper.", "holds no JSON object"),
+        ("<think>I should go deeper.", "has no JSON object"),
     ],
     ids=["missing", "extra", "beyond", "unknown choice", "text", "twice", "cut off", "a loop", "a list", "thinking"],
 )

@@ -19,7 +19,7 @@ A, B, WRONG = ("a = 1", "a = 2"), ("b = 1", "b = 2"), ("q = 7", "b = 2")
 def begun() -> Draft:
     """A draft of which the first block stands and the second failed."""
     draft = Draft(SOURCE)
-    with pytest.raises(EditError, match=r"block 2: .*(?s:.*)1 that match stand \('a = 1'\)"):
+    with pytest.raises(EditError, match=r"block 2: .*(?s:.*)1 that match are kept \('a = 1'\)"):
         draft.with_reply("two", blocks(A, WRONG))
     return draft
 
