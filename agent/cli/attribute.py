@@ -1,4 +1,4 @@
-"""The command that asks which of a run's kept changes carry its gain."""
+"""`agent attribute`: finds which of a run's kept changes carry its gain."""
 
 import sys
 from pathlib import Path
@@ -20,21 +20,17 @@ app = typer.Typer()
 def attribute(
     run_name: RunName = None,
     *,
-    seeds: Annotated[
-        int, typer.Option(metavar="K", min=1, max=20, help="Training seeds of each comparison, at most.")
-    ] = 3,
+    seeds: Annotated[int, typer.Option(metavar="K", min=1, max=20, help="Most training seeds per comparison.")] = 3,
     trials: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Runs of scripts in all, those of earlier calls included.")
+        int | None, typer.Option(metavar="N", min=1, help="Limit on runs of scripts, earlier calls included.")
     ] = None,
-    budget: Annotated[
-        str | None, typer.Option(metavar="2h", help="Training time in all, as charged to trials.")
-    ] = None,
+    budget: Annotated[str | None, typer.Option(metavar="2h", help="Training budget, earlier calls included.")] = None,
     task: Annotated[
-        Path | None, typer.Option("--task", metavar="DIR", help="Where the task lies now, if it was moved.")
+        Path | None, typer.Option("--task", metavar="DIR", help="Folder of the task, if it was moved.")
     ] = None,
     accept_changed: Annotated[
         list[str],
-        typer.Option("--accept-changed", metavar="WHAT", help="Although this has changed; all is then run anew."),
+        typer.Option("--accept-changed", metavar="WHAT", help="Run all anew although this has changed, e.g. torch."),
     ] = [],  # noqa: B006 (typer copies it)
     trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
@@ -42,7 +38,7 @@ def attribute(
 ) -> None:
     """Find which kept changes carry the gain.
 
-    Takes the kept changes of a run's result out one by one, and writes the script that is left, minimal.py.
+    Removes the kept changes from the result one by one, and writes the script that remains, minimal.py.
     """
     from agent.analysis.ablation import AblationOptions
     from agent.analysis.ablation import attribute as take_out
@@ -68,11 +64,11 @@ def attribute(
     try:
         told = take_out(stored, options, host_of(say), decided)
     except KeyboardInterrupt:
-        say(f"interrupted; go on with `agent attribute {stored.run_id}`")
+        say(f"interrupted; continue with `agent attribute {stored.run_id}`")
         raise
     if json_:
         print_json(to_json(told, stored.run_id))
         return
     print("\n" + "\n".join(lines(told, stored.run_id, stored.metric)))
     if told.minimal is not None:
-        print(f"the minimal script: {told.minimal}, and minimal.patch beside it")
+        print(f"the minimal script: {told.minimal}, with minimal.patch beside it")

@@ -1,4 +1,4 @@
-"""`agent compare`: several modes under several seeds on one task, made in turns, and the tables of what came of it."""
+"""`agent compare`: interleaves runs of several modes under several seeds on one task, and prints their results."""
 
 import sys
 from collections.abc import Mapping
@@ -39,12 +39,12 @@ def compare(
     ctx: typer.Context,
     options: CompareOptions,
     shown: Annotated[
-        str | None, typer.Argument(metavar="[CMP]", help="A comparison to show; the last one if not given.")
+        str | None, typer.Argument(metavar="[CMP]", help="Comparison to show; the last one if not given.")
     ] = None,
 ) -> None:
     """Compare modes under several seeds.
 
-    --modes begins a comparison, --resume goes on with one; without them the tables of one are shown.
+    --modes starts a comparison and --resume resumes one. Without them, the tables of a comparison are printed.
     """
     from agent.analysis import comparison as comparisons
 
@@ -52,7 +52,7 @@ def compare(
     refuse_other_files(options.report, options.png, force=options.force)
     caps = caps_in(options)
     if [shown, options.modes, options.resume].count(None) < 2:
-        raise UsageError("give one of CMP (to show it), --modes (to begin) and --resume CMP (to go on)")
+        raise UsageError("give only one of CMP (to show it), --modes (to start one) and --resume CMP (to resume it)")
     if options.modes is not None:
         comparison = _begun(options, options.modes, folder, given(ctx))
         _run(comparison, folder, options.minus, more, json_=options.json_)
@@ -61,26 +61,26 @@ def compare(
         _run(comparison, folder, options.minus, more, json_=options.json_)
     elif any(value is not None for value in (*caps.values(), options.name, options.task, options.profile)):
         raise UsageError(
-            "say which modes to compare, as in --modes random,tpe,cma-es; --resume CMP with a higher --trials goes on"
+            "name the modes to compare, as in --modes random,tpe,cma-es; or extend a comparison with --resume CMP"
         )
     else:
         _tell(comparisons.load(folder, shown), folder, options.minus, more, json_=options.json_)
 
 
 class _Written:
-    """What is to be written about a comparison beside its tables."""
+    """The files to write about a comparison, besides printing its tables."""
 
     def __init__(self, page: Path | None, png: Path | None, force: bool) -> None:
         self.page, self.png, self.force = page, png, force
 
 
 def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Mapping[str, Any]) -> "Comparison":
-    """Return the comparison that the options ask for; `written` are those that stand on the command line."""
+    """Return the comparison that the options describe; `written` are those given on the command line."""
     from agent.analysis.comparison import begun, checked_modes
     from agent.modes.registry import mode_named, refuse_unused_options
 
     if options.trials is None and options.budget is None and options.wall is None:
-        raise UsageError("say how much each run may spend: --trials N, --budget 24h or --wall 8h")
+        raise UsageError("give each run a budget: --trials N, --budget 24h or --wall 8h")
     names = checked_modes(modes)
     refuse_unused_options(names, written)
     sandbox_named(options.sandbox)
@@ -93,7 +93,7 @@ def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Map
 
 
 def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: _Written, *, json_: bool) -> None:
-    """Make all the runs in turns, and tell what came of them."""
+    """Run all the runs, interleaved, and print their results."""
     from agent.analysis.comparison_runs import opened, run_interleaved
     from agent.analysis.unseen.common_slice import compare_on_slice, finish, reserve
     from agent.report.live_screen import Live, Screen
@@ -123,10 +123,10 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
             failed = [run_id for run_id, end in ends.items() if end.ending is Ending.BASELINE_FAILED]
             is_opened |= not failed and compare_on_slice(comparison, runs, open_runs, say)
         except KeyboardInterrupt:
-            say(f"interrupted; go on with `{go_on}`")
+            say(f"interrupted; continue with `{go_on}`")
             raise
         except (AgentError, SandboxError, OSError):
-            say(f"stopped; all that has ended is in the journals: go on with `{go_on}`")
+            say(f"stopped; the journals have all finished trials: continue with `{go_on}`")
             raise
         finally:
             live.close()
@@ -137,7 +137,7 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     _tell(comparison, runs, minus, more, json_=json_)
     if n_after == n_before and not is_opened:
         raise BudgetSpentError(
-            f"nothing is left to run; `agent compare --resume {comparison.name} --trials N` adds to it"
+            f"nothing is left to run; `agent compare --resume {comparison.name} --trials N` adds trials"
         )
 
 
@@ -146,7 +146,7 @@ def _n_done(runs: "list[Run]") -> int:
 
 
 def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: _Written, *, json_: bool) -> None:
-    """Print the tables, and write the page and the picture if they are wanted."""
+    """Print the tables, and write the page and the picture if the user asked for them."""
     from agent.analysis.comparison_statistics import State, figures
     from agent.analysis.unseen.common_slice import on_common_slice
     from agent.analysis.unseen.slice_file import has_slices
@@ -159,7 +159,7 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
     names = [name for each in comparison.run_ids().values() for name in each if name in there]
     stored = [StoredRun.find(runs, name) for name in names]
     if not any(run.history.trials for run in stored):
-        raise UsageError(f"{comparison.name} has no finished trial yet; `agent compare --resume {comparison.name}`")
+        raise UsageError(f"{comparison.name} has no finished trial yet; run `agent compare --resume {comparison.name}`")
     rows = figures(comparison, stored, minus)
     metric, option = stored[0].metric, where(runs)
     unseen = on_common_slice(comparison, runs, stored)
@@ -170,9 +170,9 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
         lines = told(comparison, rows, metric, unseen, self_reported=self_reported, columns=columns)
         print("\n".join(lines))
         if any(run.state is State.GOING_ON for row in rows for run in row.runs):
-            print(f"go on: agent compare --resume {comparison.name}{option}")
+            print(f"unfinished; continue with: agent compare --resume {comparison.name}{option}")
         elif unseen is None and all(map(has_slices, stored)):
-            print(f"no slice was opened for these results yet: agent compare --resume {comparison.name}{option}")
+            print(f"no slice is opened for these results yet: agent compare --resume {comparison.name}{option}")
         print(f"next: agent report {comparison.name}{option} · agent log {names[0]}{option}")
     if more.page is not None or more.png is not None:
         begun = [run.run_id for run in stored if run.history.trials]

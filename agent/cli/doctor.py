@@ -1,4 +1,4 @@
-"""The commands about this machine: the data of a task, and what can run here."""
+"""The commands about this machine: prepare the data of a task, and check what can run here."""
 
 import os
 import sys
@@ -33,13 +33,13 @@ def prepare(
     task: TaskFolder = None,
     profile: Profile = None,
     pool: Annotated[
-        bool, typer.Option("--pool/--no-pool", help="Make the pool too, text that no job sees, if the task has one.")
+        bool, typer.Option("--pool/--no-pool", help="Also make the pool, text that no job sees, if the task has one.")
     ] = False,
     trust: Trusted = False,
 ) -> None:
     """Prepare the data of a task now.
 
-    For example before going offline: `agent run` prepares what is missing.
+    Useful before going offline; otherwise `agent run` prepares what is missing.
     """
     from agent.task.corpus import prepare_corpus
     from agent.task.unseen.pool import find_pool
@@ -57,27 +57,27 @@ def prepare(
             print(f"{checked.name}: making the pool (once): {' '.join(checked.data.pool)}", flush=True)
         found = prepare_pool(checked, cache_folder())
         said = inert(found.meta["said"])
-        print(f"{checked.name}: the pool took {found.meta['seconds']:g} s, and its command said: {said}")
+        print(f"{checked.name}: the pool took {found.meta['seconds']:g} s; its command printed: {said}")
     if found is not None:
         shape = f"{counted(found.n_slices, 'slice')} of {counted(found.n_sequences, 'sequence')}"
         told = f"{shape} of {counted(found.meta['documents'], 'document')}, {counted(found.n_rounds, 'round')}"
-        print(f"{checked.name}: a pool of {told}, in {found.folder}")
+        print(f"{checked.name}: pool of {told}, in {found.folder}")
     elif checked.data.pool:
-        print(f"{checked.name}: the pool is not made; `agent prepare --pool` makes it")
+        print(f"{checked.name}: there is no pool yet; `agent prepare --pool` makes it")
 
 
 @app.command()
 def doctor(*, task: TaskFolder = None, profile: Profile = None, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
     """Check what this machine can do.
 
-    Names a remedy for everything that is missing.
+    Prints a remedy for everything that is missing.
     """
     from agent.cli.doctor_checks import Endpoint, examine, rendered
 
     endpoint = Endpoint(
         os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_MODEL"), os.environ.get("OPENAI_API_KEY")
     )
-    with suppress(AgentError):  # a task that cannot be read is a finding
+    with suppress(AgentError):  # `examine` reports a task that cannot be read
         recall(load_task(task_folder(task), profile))
     findings = examine(task_folder(task), profile, cache_folder(), runs_folder(runs), endpoint)
     if json_:

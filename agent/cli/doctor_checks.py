@@ -1,4 +1,4 @@
-"""What this machine can do, checked by doing it, with a remedy for whatever is missing."""
+"""Checks of what this machine can do, each made by doing it, with a remedy for whatever is missing."""
 
 import platform
 import shutil
@@ -28,12 +28,12 @@ from sandbox.self_check import probe
 _MIN_FREE_GB = 2.0
 _N_CANARIES = 5
 
-Verdict = Literal["ok", "note", "missing"]  # note: works, or is not needed by default
+Verdict = Literal["ok", "note", "missing"]  # note: it works with a restriction, or is not needed by default
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: what was looked at, what was found, what to do about it."""
+    """One check: its subject, its result, and the remedy."""
 
     what: str
     verdict: Verdict
@@ -54,7 +54,7 @@ class Endpoint:
 
 
 def examine(folder: Path, profile: str | None, cache: Path, runs: RunsFolder, endpoint: Endpoint) -> list[Finding]:
-    """Return all findings, in the order in which a run needs the things."""
+    """Return all findings, in the order in which a run needs what they check."""
     findings = [_system(), _python(), _git(), _disk(runs)]
     task = _task(folder, profile, findings)
     if task is not None:
@@ -110,12 +110,12 @@ def _task(folder: Path, profile: str | None, findings: list[Finding]) -> Task | 
     try:
         task = Task.load(folder, profile)
     except AgentError as error:
-        findings.append(Finding("task", "missing", str(error), "mend the task, then run `agent doctor` again"))
+        findings.append(Finding("task", "missing", str(error), "correct the task, then run `agent doctor` again"))
         return None
     try:
         check_environment(task)
     except UsageError as error:
-        findings.append(Finding("task", "missing", str(error), "what needs the task was not looked at"))
+        findings.append(Finding("task", "missing", str(error), "the checks that need the task were left out"))
         return None
     others = ", ".join(task.profiles) or "none"
     findings.append(Finding("task", "ok", f"{task.name}, profile {task.profile or 'none'} (of: {others})"))
@@ -123,9 +123,9 @@ def _task(folder: Path, profile: str | None, findings: list[Finding]) -> Task | 
 
 
 def _sandbox(kind: SandboxKind, task: Task) -> Iterator[Finding]:
-    """Run small jobs that try to break each limit: what is not stopped is not enforced.
+    """Yield whether the sandbox enforces each limit, found out by small jobs that try to break it.
 
-    Only the sandbox that runs have by default must work.
+    Only the default sandbox must work.
     """
     is_default, option = kind.name == DEFAULT_SANDBOX, f"--sandbox {kind.name}"
     fault: Verdict = "missing" if is_default else "note"
@@ -150,7 +150,7 @@ def _sandbox(kind: SandboxKind, task: Task) -> Iterator[Finding]:
 
 
 def _speed(task: Task) -> Iterator[Finding]:
-    """Measure how well this machine's speed can be told, where that decides what a trial learns."""
+    """Yield how precisely this machine's speed can be measured, if the task's budget depends on it."""
     if not has_canary(task):
         return
     try:
@@ -168,14 +168,14 @@ def _speed(task: Task) -> Iterator[Finding]:
     void = reference.threshold(task.machine.void)
     detail = f"{_N_CANARIES} canaries on the CPU: ± {reference.noise:.1%}; a trial is void beyond ± {void:.1%}"
     if void > task.machine.void:
-        better = "quiet the machine, or count the budget in steps or work: seconds of a busy CPU are not comparable"
+        better = "stop other work, or count the budget in steps or work: seconds of a busy CPU are not comparable"
         yield Finding("machine's speed", "note", detail, better)
     else:
         yield Finding("machine's speed", "ok", detail)
 
 
 def _script_environment(task: Task) -> Finding:
-    """Whether the interpreter of the script has torch, if the script asks for it."""
+    """Return whether the script's interpreter has torch, if the script imports it."""
     if "import torch" not in task.source:
         return Finding("script's python", "ok", "the script does not use torch")
     python = task.environment.python or sys.executable
@@ -197,11 +197,11 @@ def _data(task: Task, cache: Path) -> Finding:
 
 
 def _early_stopping(task: Task) -> Finding:
-    """Whether trials can be stopped early; whether the script prints what is declared, its baseline shows."""
+    """Return whether trials can be stopped early. Only a baseline run shows whether the script prints its loss so."""
     if task.curve is None:
         remedy = "declare in [curve] of task.toml how the script prints its loss: docs/keep-rule.md"
-        return Finding("early stopping", "note", "none: the task declares no curve", remedy)
-    detail = f"by the printed loss; edits that touch these run to their end: {', '.join(task.curve.exempt) or 'none'}"
+        return Finding("early stopping", "note", "off: the task declares no curve", remedy)
+    detail = f"by the printed loss; edits of these names are never pruned: {', '.join(task.curve.exempt) or 'none'}"
     return Finding("early stopping", "ok", detail)
 
 
@@ -222,7 +222,7 @@ def _model(endpoint: Endpoint) -> Finding:
             LocalModel().close()
         except AgentError as error:
             return Finding("model", "missing", str(error))
-        better = "for a real one set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL"
+        better = "to use another model, set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL"
         return Finding("model", "ok", "the embedded SmolLM2-135M, which has no tuning skill", better)
     if endpoint.model is None:
         return Finding("model", "missing", "an endpoint is set, but no model", "export OPENAI_MODEL=NAME")
@@ -237,5 +237,5 @@ def _model(endpoint: Endpoint) -> Finding:
         model.close()
     except AgentError as error:
         return Finding("model", "missing", str(error))
-    schemas = "obeys JSON schemas" if obeys else "ignores JSON schemas: replies are validated all the same"
+    schemas = "obeys JSON schemas" if obeys else "ignores JSON schemas; replies are validated anyway"
     return Finding("model", "ok", f"{endpoint.model} answers and {schemas}")

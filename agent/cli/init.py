@@ -21,7 +21,7 @@ app = typer.Typer()
 @app.command()
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Folder with the training script; this one if not given.")
+        Path, typer.Argument(metavar="[DIR]", help="Folder with the training script; the current one if not given.")
     ] = Path(),
     *,
     script: Annotated[
@@ -30,17 +30,17 @@ def init(
     metric: Annotated[
         str | None, typer.Option(metavar="TEXT", help="NAME printed after ---, or the printed text: 'val loss {}'.")
     ] = None,
-    args: Annotated[str, typer.Option(metavar="TEXT", help="What the script is called with: '--config c.yaml'.")] = "",
+    args: Annotated[str, typer.Option(metavar="TEXT", help="Arguments of the script: '--config c.yaml'.")] = "",
     block: Annotated[
         bool | None,
         typer.Option("--block/--no-block", help="Write a copy of the script with its options as constants."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a task.toml that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing task.toml.")] = False,
     json_: Json = False,
 ) -> None:
     """Write a task.toml for a training script.
 
-    The script is read and never run. `agent run` takes the commented task.toml as it is.
+    The script is read and never run. The task.toml has comments, and `agent run` takes it unchanged.
     """
     from agent.task.init.advice import checks, guesses
     from agent.task.init.host import Machine

@@ -23,10 +23,10 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_CURSOR = b"\x1b[?25h"
 
 _EPILOG = """\b
-Exit codes: 0 done, 1 failed, 2 wrong request, 3 budget spent, 4 something is
-missing here, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 budget spent,
+4 the machine lacks something, 130 interrupted.
 \b
-OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL name the model.
+OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL choose the model.
 """
 
 app = typer.Typer(
@@ -60,13 +60,13 @@ def _top(
 
 
 def main() -> NoReturn:
-    """Run the command and exit: 0 done, 1 failed, 2 usage, 3 budget spent, 4 something is missing, 130 interrupted."""
-    # A caller inside a git hook has GIT_DIR and the like set; they must not lead our git to the user's repository.
+    """Run the command and exit with one of the codes that `agent --help` lists."""
+    # A git hook sets GIT_DIR and similar variables. They must not point our git at the user's repository.
     for variable in [name for name in os.environ if name.startswith("GIT_")]:
         del os.environ[variable]
     require_consent()
     stop_on_signals()
-    for stream in (sys.stdout, sys.stderr):  # a character that this terminal or file has not is shown by its number
+    for stream in (sys.stdout, sys.stderr):  # print an escape for a character that the stream cannot encode
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -78,14 +78,14 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of a pipe is gone, as after `agent log | head`.
+        # The reader closed the pipe, as in `agent log | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        fail(f"no space left on the disk{where}; make room and go on with `agent resume`", 1)
+        fail(f"no space left on the disk{where}; make room and continue with `agent resume`", 1)
     except TyperException as error:
         said, fault = error.format_message(), first_fault(error.__cause__)
         if fault is not None:
@@ -95,7 +95,10 @@ def main() -> NoReturn:
 
 
 def stop_on_signals() -> None:
-    """From now on raise KeyboardInterrupt at the first signal to stop. What the caller has ignored stays so: nohup."""
+    """Raise KeyboardInterrupt at the first stop signal from now on; signals that the caller ignores stay ignored.
+
+    `nohup` ignores SIGHUP, for example.
+    """
     for number in _STOPS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
@@ -105,17 +108,17 @@ def _stop(number: int, _frame: object) -> NoReturn:
     for other in (signal.SIGINT, signal.SIGTERM):
         signal.signal(other, _leave)
     if number == signal.SIGHUP:
-        # Printing to a terminal that is gone would be an error. The signal comes twice, from shell and kernel.
+        # Printing to a closed terminal fails. The signal arrives twice: from the shell and from the kernel.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
-            if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):  # isatty() is false of a terminal that is gone
+            if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):  # isatty() is false for a closed terminal
                 os.dup2(nowhere, stream.fileno())
     raise KeyboardInterrupt
 
 
 def _leave(_number: int, _frame: object) -> NoReturn:
-    # Nothing need be put in order: the journal is, and the sandboxes end with us.
+    # Nothing needs cleaning up: the journal is consistent, and the sandboxes end with this process.
     if sys.stdout.isatty():
         os.write(sys.stdout.fileno(), _SHOW_CURSOR)
     os._exit(130)

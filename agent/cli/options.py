@@ -1,4 +1,4 @@
-"""Options, arguments and look-ups that the commands share. Like every file of cli/, it may read the environment."""
+"""Options, arguments and lookups that the commands share. Like every file of cli/, it may read the environment."""
 
 import os
 import sys
@@ -47,9 +47,7 @@ Weaker = Annotated[
     list[str],
     option(SANDBOX, "Run although this machine cannot enforce a limit.", "--accept-unenforced", metavar="LIMIT"),
 ]
-Gpus = Annotated[
-    str | None, option(SANDBOX, "GPUs that jobs may have, one each; none if not given.", "--gpus", metavar="0,1")
-]
+Gpus = Annotated[str | None, option(SANDBOX, "GPUs for jobs, one per job; none if not given.", "--gpus", metavar="0,1")]
 Force = Annotated[bool, option(OUTPUT, "Replace files that this command did not write.", "--force")]
 DEFAULT_RUNS = Path("runs")
 
@@ -91,7 +89,7 @@ def stored_trial(runs: Path, name: str) -> "tuple[StoredRun, int]":
 
 
 def full_name(runs: Path, trial: str | None) -> str | None:
-    """Return RUN/7 for a trial as somebody names it, 7 for instance; None for none."""
+    """Return the full name RUN/7 of a trial, which the user may shorten to 7; None if `trial` is None."""
     if trial is None:
         return None
     stored, number = stored_trial(runs, trial)
@@ -101,11 +99,14 @@ def full_name(runs: Path, trial: str | None) -> str | None:
 def start_of(
     task: Path | None, profile: str | None, runs: Path, trial: str | None, *, option: str
 ) -> "tuple[Path, Task]":
-    """Return what a run begins with, and the task's folder: the task as it lies there, or with the script of a trial.
+    """Return the task's folder and the task that a run starts with; with `trial`, that trial's script is its baseline.
+
+    Args:
+        option: the option that gave `trial`, for messages.
 
     Raises:
-        TaskError: there is no such task, or it is wrong.
-        UsageError: the trial brings task and profile along, and there is another one, or it has no commit yet.
+        TaskError: the task does not exist or is invalid.
+        UsageError: `task` or `profile` is given together with `trial`, or the trial has not finished.
     """
     if trial is None:
         return task_folder(task), load_task(task_folder(task), profile)
@@ -119,7 +120,7 @@ def start_of(
 
 
 def given(ctx: typer.Context) -> dict[str, Any]:
-    """Return the options that stand on the command line, and not those that the environment or a default sets."""
+    """Return the options given on the command line, without those that the environment or a default sets."""
     sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
     written = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     return {name: ctx.params[name] for name in written}
@@ -134,10 +135,10 @@ def cache_folder() -> Path:
 
 
 def host_of(say: "Say", count_tokens: "Callable[[int], None]" = lambda _count: None) -> "Host":
-    """Return what a command brings to what it runs: its environment, the prepared data, and where it prints.
+    """Return the command's host: its environment variables, the folder of prepared data, and where it prints.
 
     Args:
-        count_tokens: shows how much of a model's reply has come in.
+        count_tokens: called with the number of tokens received so far, while a model replies.
     """
     from agent.execution.host import Host
 
@@ -152,7 +153,7 @@ def config_folder() -> Path:
 
 
 def whole_name(model: str | None) -> str | None:
-    """Return the name of a model; a recording with its whole path, for a resume from another folder."""
+    """Return the name of a model; a recording gets an absolute path, so that a resume from another folder finds it."""
     from agent.modes.model_choice import RECORDING
 
     if model is None or not model.startswith(RECORDING):
@@ -163,10 +164,10 @@ def whole_name(model: str | None) -> str | None:
 def price_of(
     said: str | None, model: str | None, base_url: str | None
 ) -> tuple[tuple[float, float] | None, str | None]:
-    """Return the price of a model, dollars per million tokens of prompts and of replies, and who says so.
+    """Return the price of a model, dollars per million tokens of prompts and of replies, and the source of the price.
 
     Raises:
-        UsageError: what the user says of prices cannot be read.
+        UsageError: --price or the user's own price table cannot be read.
     """
     from agent.llm.prices import OWN_NAME, known_price, spoken_price
 
@@ -179,14 +180,14 @@ def price_of(
 
 
 def print_json(document: Any) -> None:
-    """Print a JSON document; characters that steer or hide text stand in it as escapes."""
+    """Print a JSON document; characters that steer a terminal or hide text are escaped."""
     from agent.text import as_json
 
     print(as_json(document))
 
 
 def settings_of(folder: Path, task: "Task") -> dict[str, Any]:
-    """Return what a run's settings say of its task."""
+    """Return the fields of RunConfig that describe the task."""
     return {
         "task_folder": str(folder),
         "task_name": task.name,
@@ -198,7 +199,7 @@ def settings_of(folder: Path, task: "Task") -> dict[str, Any]:
 
 
 def sandbox_settings(kind: str, accept_unenforced: Sequence[str], gpus: str | None) -> dict[str, Any]:
-    """Return what a run's settings say of its sandbox. Raises UsageError if there is no such sandbox."""
+    """Return the fields of RunConfig that describe the sandbox. Raises UsageError if there is no such sandbox."""
     sandbox_named(kind)
     named = tuple(gpus.split(",")) if gpus else ()
     return {"sandbox": kind, "accept_unenforced": tuple(accept_unenforced), "gpus": named}

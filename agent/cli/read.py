@@ -1,4 +1,4 @@
-"""The commands that only read: what a run came to, its trials, and what a model was asked."""
+"""The commands that read a run: its result, trials and prompts. Only `best --verify` runs jobs."""
 
 import os
 import sys
@@ -38,14 +38,14 @@ app = typer.Typer()
 def log(
     run_name: RunName = None,
     *,
-    kept: Annotated[bool, typer.Option("--kept", help="Only trials that moved the incumbent.")] = False,
+    kept: Annotated[bool, typer.Option("--kept", help="Only trials that became the incumbent.")] = False,
     status: Annotated[
-        str | None, typer.Option(metavar="S", help="Only trials of a status, e.g. crashed, or provisional.")
+        str | None, typer.Option(metavar="S", help="Only trials with this status, e.g. crashed, or provisional.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="2h|DATE", help="Only trials begun since then, e.g. 2h, or 2026-11-22.")
+        str | None, typer.Option(metavar="2h|DATE", help="Only trials started since then, e.g. 2h, or 2026-11-22.")
     ] = None,
-    graph: Annotated[bool, typer.Option("--graph", help="Add the commits as git draws them.")] = False,
+    graph: Annotated[bool, typer.Option("--graph", help="Add git's graph of the commits.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Check git and files against the journal instead.")] = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
@@ -76,7 +76,7 @@ def log(
         print_json({**document, "trials": rows, "repeats": again})
         return
     is_open = holder(stored.paths) is not None
-    # Each line tells the change to the incumbent of its moment, which may be a trial that is not listed.
+    # Each line shows the change from the incumbent at that time, which may be a trial that is not listed.
     colour = sys.stdout.isatty()
     heading, *every = trial_table.trial_lines(history, timeline, stored.hashes, stored.metric, colour, is_open=is_open)
     about = [stored.trial(one.trial) if isinstance(one, Repeat) else one for one in timeline]
@@ -97,14 +97,14 @@ def show(
     trial: str,
     *,
     exchange: Annotated[
-        bool, typer.Option("--exchange", help="All that the model was asked and replied, not only its length.")
+        bool, typer.Option("--exchange", help="Print the prompts and replies, not only their length.")
     ] = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
     """Show one trial.
 
-    RUN/7, or 7 of the last run: its outcome, evidence, parameters, diff and the end of its log.
+    TRIAL is RUN/7, or 7 for the last run. Prints its outcome, evidence, parameters, diff and the end of its log.
     """
     from agent.report import json_documents
     from agent.report.slices import published
@@ -123,9 +123,9 @@ def show(
 
 @app.command()
 def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Print what the model is asked for a trial.
+    """Print the prompt for a trial.
 
-    RUN/8, or 8 of the last run: a past trial or the next one.
+    TRIAL is RUN/8, or 8 for the last run: a past trial or the next one.
     """
     from agent.analysis.prompt_preview import asked
 
@@ -142,7 +142,7 @@ def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> Non
 def space(script: Path, *, json_: Json = False) -> None:
     """Propose a [space] table for task.toml.
 
-    Reads the script's ALL_CAPS constants. The table is ready to edit.
+    It is derived from the script's ALL_CAPS constants, and meant to be edited.
     """
     from agent.task.init.suggest_space import proposed_space
 
@@ -160,14 +160,14 @@ def space(script: Path, *, json_: Json = False) -> None:
 @app.command()
 def diff(
     trial: str,
-    other: Annotated[str | None, typer.Argument(help="What to compare with; its parent if not given.")] = None,
+    other: Annotated[str | None, typer.Argument(help="Trial to compare with; the parent if not given.")] = None,
     *,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
     """Print what a trial changed.
 
-    The difference of its files to its parent's, or to another trial's.
+    Compares its files with its parent's, or with another trial's.
     """
     stored, new, parent = _revision(runs, trial)
     old = parent if other is None else _revision(runs, other)[1]
@@ -183,7 +183,7 @@ def best(
     run_name: RunName = None,
     *,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Score it once on unseen text of the pool, or else on the test split.")
+        bool, typer.Option("--verify", help="Score it once on data that no job has seen, or else on the test split.")
     ] = False,
     trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
@@ -191,7 +191,7 @@ def best(
 ) -> None:
     """Show the result of a run.
 
-    Whether it is confirmed, repeated or neither, and where its script is.
+    Prints whether it is confirmed, repeated or neither, and where its script is.
     """
     from agent.report import json_documents, run_summary
     from agent.report.slices import pool_size
@@ -221,15 +221,15 @@ def best(
 
 @dataclass(frozen=True)
 class _Verified:
-    """What `best --verify` tells."""
+    """The output of `best --verify`."""
 
-    asked: str  # "slice" or "test"
+    asked: str  # what the result was scored on: "slice" or "test"
     document: dict[str, Any]
     lines: list[str]
 
 
 def _verified(stored: "StoredRun", shown: "Trial", json_: bool) -> _Verified:
-    """Ask a slice of unseen text about the result of a run, or the test split where there is none to ask."""
+    """Score the result of a run on a slice of unseen data or, if there is none to open, on the test split."""
     from agent.analysis.test_split import verified_on_test
     from agent.analysis.unseen.verified_slice import remarks, verified_on_slice, why_not_on_slice
     from agent.report.slices import unseen
@@ -252,14 +252,14 @@ def _verified(stored: "StoredRun", shown: "Trial", json_: bool) -> _Verified:
 
 
 def _revision(runs: Path, name: str) -> "tuple[StoredRun, str, str]":
-    """Return the run, the tag and the parent's tag of what RUN/7 names."""
+    """Return the run, the tag and the parent's tag of the trial RUN/7."""
     stored, number = stored_trial(runs, name)
     parent = stored.trial(number).parent or 0
     return stored, f"{stored.run_id}/{number:04d}", f"{stored.run_id}/{parent:04d}"
 
 
 def _verify(runs: Path, run_name: str | None, json_: bool) -> None:
-    """Say what disagrees in a run; exit 1 if anything does."""
+    """Print what disagrees with the journal of a run; exit with 1 if anything does."""
     from agent.analysis.consistency import verify
     from agent.store.stored_run import run_named
 
@@ -270,7 +270,7 @@ def _verify(runs: Path, run_name: str | None, json_: bool) -> None:
         print_json({"run": run_id, "disagreements": findings.disagreements, "notes": findings.notes})
     else:
         for line in (*findings.disagreements, *findings.notes):
-            print(inert(line))  # names of files, of whoever made the folder
+            print(inert(line))  # a stranger may have chosen the file names
         n_wrong = len(findings.disagreements)
         print(f"run {run_id}: " + (counted(n_wrong, "disagreement") if n_wrong else "journal, git and files agree"))
     if findings.disagreements:

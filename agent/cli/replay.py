@@ -1,4 +1,4 @@
-"""The commands that take a run further: run its trials again, and carry its results elsewhere."""
+"""The commands that use a run elsewhere: replay its trials, export it, and mirror it to a tracker."""
 
 import os
 import select
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 LAST_SECONDS = 120
-"""How long a tracker that follows a run may go on after its end: a server that does not answer is given up then."""
+"""How long the process that mirrors a run may live after the run has ended, in case its server does not answer."""
 Repository = Annotated[
     Path | None, typer.Option("--repo", metavar="DIR", help="Clone of a trials.git to take the commit from.")
 ]
@@ -52,22 +52,22 @@ Repository = Annotated[
 @app.command()
 def replay(
     what: Annotated[
-        str | None, typer.Argument(metavar="[COMMIT|RUN/7]", help="A trial by name or by hash; a RUN with --all-kept.")
+        str | None, typer.Argument(metavar="[COMMIT|RUN/7]", help="Trial, by name or hash; with --all-kept, a RUN.")
     ] = None,
     *,
-    all_kept: Annotated[bool, typer.Option("--all-kept", help="Every kept trial of the run.")] = False,
-    seed: Annotated[int | None, typer.Option(metavar="S", min=0, help="Another training seed.")] = None,
+    all_kept: Annotated[bool, typer.Option("--all-kept", help="Replay every kept trial of the run.")] = False,
+    seed: Annotated[int | None, typer.Option(metavar="S", min=0, help="Train with another seed.")] = None,
     test: Annotated[bool, typer.Option("--test", help="Score the test split as well.")] = False,
     task: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where the task lies, for its data; as the run knew it if not given."),
+        typer.Option(metavar="DIR", help="Folder of the task, for its data; the run's own if not given."),
     ] = None,
     repo: Repository = None,
     sandbox: Annotated[
         str | None,
         typer.Option(
             metavar="KIND",
-            help=f"Where to run it: {NAMES_OF_SANDBOXES}; as recorded if not given.",
+            help=f"Where to run it: {NAMES_OF_SANDBOXES}; the recorded one if not given.",
             autocompletion=lambda: list(SANDBOXES),
         ),
     ] = None,
@@ -79,7 +79,7 @@ def replay(
 ) -> None:
     """Run a trial again and compare the result.
 
-    Runs it from its commit. Exit 0: the result holds; 1: it does not; 4: it cannot run here.
+    Runs it from its commit. Exit codes: 0 reproduced, 1 not reproduced, 4 cannot run here.
     """
     from agent.analysis.recorded_trial import open_source
     from agent.analysis.replay_verdict import CONFIRMS_NOTHING
@@ -134,14 +134,14 @@ def export(
     run_name: RunName = None,
     *,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder to make; export-RUN in the current one if not given.")
+        Path | None, typer.Option(metavar="DIR", help="New folder; export-RUN in the current one if not given.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(metavar="REPO", help="Your repository, to get a branch in place of a folder.")
+        Path | None, typer.Option(metavar="REPO", help="Your repository, which gets a branch, in place of a folder.")
     ] = None,
     branch: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the new branch, with --to.")] = None,
     path: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Where the script lies in your repository, with --to.")
+        str | None, typer.Option(metavar="PATH", help="Path of the script in your repository, with --to.")
     ] = None,
     minimal: Annotated[
         bool, typer.Option("--minimal", help="Export the minimal script of `agent attribute` as one commit, with --to.")
@@ -152,12 +152,12 @@ def export(
 ) -> None:
     """Export a run to a folder or a branch.
 
-    A folder has a bundle, patches, the best script and a CSV file. A branch of your repository has the kept commits.
+    The folder has a bundle, patches, the best script and a CSV file; the branch of your repository, the kept commits.
     """
     if to is None and (branch is not None or path is not None or minimal):
-        raise UsageError("--branch, --path and --minimal go with --to REPO")
+        raise UsageError("--branch, --path and --minimal need --to REPO")
     if to is not None and out is not None:
-        raise UsageError("--out and --to are two exports; call `agent export` for each")
+        raise UsageError("--out and --to are two exports; call `agent export` once for each")
     stored = stored_run(runs, run_name)
     if to is None:
         _folder(stored, out or Path(f"export-{stored.run_id}"), json_, force)
@@ -181,7 +181,7 @@ def _folder(stored: "StoredRun", out: Path, json_: bool, force: bool) -> None:
     if written.patches:
         print(f"  {'patches/':24} {len(written.patches)} kept after the baseline: git am, on the baseline's script")
     print(f"  {written.script.name:24} trial {written.best.number}, {written.best.standing}")
-    print(f"  {written.table.name:24} one row a trial, one column a parameter")
+    print(f"  {written.table.name:24} one row per trial, one column per parameter")
 
 
 def _branch(stored: "StoredRun", to: Path, name: str, path: str | None, *, json_: bool, minimal: bool) -> None:
@@ -194,13 +194,13 @@ def _branch(stored: "StoredRun", to: Path, name: str, path: str | None, *, json_
     commits = counted(len(made.commits), "commit")
     print(f"branch {made.name} in {to}: {commits} on {made.base[:7]}; nothing else there was touched")
     if made.brings_baseline:
-        print("its first commit makes the script what the run began with, which is not what you have there")
+        print("its first commit replaces your script, which differs from the run's baseline, with that baseline")
     print(f"next: git -C {to} log -p {made.base[:7]}..{made.name} · git -C {to} merge {made.name}")
 
 
 @contextmanager
 def _unreadable_is_not_replayable() -> Iterator[None]:
-    """Exit with 4 where a journal or a repository cannot be read: 1 says that a result does not hold."""
+    """Exit with 4 if a journal or a repository cannot be read, because 1 means that a result was not reproduced."""
     try:
         yield
     except (JournalError, RepoError) as error:
@@ -228,7 +228,7 @@ def _replayed(
 def track(
     run_name: RunName = None,
     *,
-    to: Annotated[str, typer.Option("--to", metavar="TRACKER", help=f"Where to: {NAMES_OF_TRACKERS}.")],
+    to: Annotated[str, typer.Option("--to", metavar="TRACKER", help=f"Tracker: {NAMES_OF_TRACKERS}.")],
     uri: Annotated[
         str | None, typer.Option(metavar="URI", help="Where mlflow writes, in place of MLFLOW_TRACKING_URI.")
     ] = None,
@@ -237,7 +237,7 @@ def track(
 ) -> None:
     """Bring a tracker up to date with a run.
 
-    The run may be going on. Called again, it adds what is new and nothing twice.
+    The run may still be active. A later call adds only what is new.
     """
     from agent.report.trackers import mirror
 
@@ -245,7 +245,7 @@ def track(
     mirror.check_kind(to)
     for name, value in TRACKERS[to].environment.items():
         os.environ.setdefault(name, value)
-    with mirror.alone(stored.paths, to, wait=follow):  # the process of an earlier run of it ends by itself
+    with mirror.alone(stored.paths, to, wait=follow):  # a process that followed the run before ends by itself
         tracker = mirror.open_tracker(to, stored.paths, uri)
         if follow:
             n_trials = mirror.follow(stored, tracker, _ended, lambda line: print(line, flush=True))
@@ -255,7 +255,7 @@ def track(
 
 
 def _ended(seconds: float) -> bool:
-    """Wait so long and return whether the search has closed its end of our stdin; then the time that is left begins."""
+    """Wait that long and return whether the search has ended, that is, closed our stdin; LAST_SECONDS start then."""
     if not select.select([sys.stdin], [], [], seconds)[0]:
         return False
     signal.alarm(LAST_SECONDS)

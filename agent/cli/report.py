@@ -1,4 +1,4 @@
-"""The commands that show a run as a whole: the page, and the live view."""
+"""The commands that show a whole run: the HTML page, and the live view."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 LARGEST_DRAWN = 1e100
-"""The largest number that a page shows: beyond the square root of the largest there is, axes have no ticks."""
+"""The largest number on a page: beyond the square root of the largest float, axes have no ticks."""
 
 
 @app.command()
@@ -29,17 +29,17 @@ def report(
     ] = None,
     *,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write the page; RUN.html if not given.")
+        Path | None, typer.Option("--out", metavar="FILE", help="File to write the page to; RUN.html if not given.")
     ] = None,
     png: Annotated[
-        Path | None, typer.Option("--png", metavar="FILE", help="Write the first chart as a picture too, for slides.")
+        Path | None, typer.Option("--png", metavar="FILE", help="Also write the first chart as a picture, for slides.")
     ] = None,
     force: Force = False,
     runs: Runs = DEFAULT_RUNS,
 ) -> None:
     """Write an HTML page about runs.
 
-    About one run, or about several compared: one file that loads nothing.
+    It shows one run, or compares several. The page is one file, which loads nothing else.
     """
     names = list(dict.fromkeys(each for name in run_names or () for each in _runs_of(runs, name)))
     chosen = names or [stored_run(runs, None).run_id]
@@ -56,12 +56,12 @@ def write_report(
     quiet: bool = False,
     force: bool = False,
 ) -> None:
-    """Write a page about some runs, its first chart as a picture, or both, and say so unless `quiet`.
+    """Write a page about some runs, its first chart as a picture, or both, and print the paths unless `quiet`.
 
-    Without `force` they replace nothing but an earlier page and picture of ours.
+    Without `force`, they replace only files that this command wrote.
 
     Raises:
-        UsageError: nothing has finished in one of them, they are of several tasks, or a file cannot be written.
+        UsageError: a run has no finished trial, the runs are of several tasks, or a file cannot be written.
     """
     from agent.files import write_over
     from agent.report.html.chapters import overview
@@ -83,14 +83,14 @@ def write_report(
             told.append(str(png))
     except OSError as error:
         raise UsageError(
-            f"cannot write {error.filename}: {error.strerror}; name a file in a folder that is there"
+            f"cannot write {error.filename}: {error.strerror}; name a file in an existing folder"
         ) from None
     if not quiet:
         print("\n".join(told))
 
 
 def refuse_other_files(page: Path | None, png: Path | None, *, force: bool) -> None:
-    """Raise UsageError if a page or a picture would replace what is none of ours, unless `force`."""
+    """Raise UsageError if a page or a picture would replace a file that this command did not write, unless `force`."""
     from agent.files import refuse_taken
     from agent.report.html.charts import PICTURE_MARK
     from agent.report.html.page import PAGE_MARK
@@ -101,7 +101,7 @@ def refuse_other_files(page: Path | None, png: Path | None, *, force: bool) -> N
 
 
 def _runs_of(runs: Path, name: str) -> list[str]:
-    """Return the runs that a name stands for: the one of that name, or those that have begun of a comparison."""
+    """Return the runs that a name means: the run of that name, or those runs of a comparison that have started."""
     folder = runs_folder(runs)
     if name not in folder.comparison_ids():
         return [name]
@@ -115,7 +115,7 @@ def _runs_of(runs: Path, name: str) -> list[str]:
 def watch(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS) -> None:
     """Follow a run from another terminal.
 
-    It does not touch the run, and ends with it.
+    It only reads the run, and ends when the run ends.
     """
     from agent.report.watch import follow
 
@@ -123,7 +123,7 @@ def watch(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS) -> None:
 
 
 def _on_page(runs: Path, name: str | None) -> "RunOnPage":
-    """Return a run with all that a page tells of it. Raises UsageError if nothing has finished in it yet."""
+    """Return a run with everything that a page shows of it. Raises UsageError if it has no finished trial yet."""
     from agent.analysis.test_split import load_verified
     from agent.analysis.unseen.verified_slice import load_verified_on_slice
     from agent.report.html.search_charts import standing
@@ -139,7 +139,7 @@ def _on_page(runs: Path, name: str | None) -> "RunOnPage":
 
 
 def _check_drawable(stored: "StoredRun") -> None:
-    """Raise UsageError if a number is so large that no axis can have ticks for it, as in no run that was made."""
+    """Raise UsageError if a number is too large for the ticks of an axis; no real run has such a number."""
     for trial in stored.history.finished:
         outcome = trial.outcome
         if outcome is None:
@@ -164,6 +164,6 @@ def _check_comparable(runs: "list[RunOnPage]") -> None:
         other = run.stored.config
         if (other.task_digest, other.profile) != (first.task_digest, first.profile):
             raise UsageError(
-                f"{other.run_id} is of task {other.task_name} ({other.task_digest}) and {first.run_id} of "
+                f"{other.run_id} ran task {other.task_name} ({other.task_digest}) and {first.run_id} "
                 f"{first.task_name} ({first.task_digest}): a page compares runs of one task; write two pages"
             )

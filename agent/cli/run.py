@@ -1,4 +1,4 @@
-"""The commands that run trials: a search, going on with one, and the noise of a script."""
+"""The commands that run trials: run and resume a search, and measure the noise of a script."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -66,17 +66,18 @@ def resume(
     run_name: RunName = None,
     *,
     trials: Annotated[
-        int | None, typer.Option(metavar="N", help="Raise the trials in all, the baseline included.")
+        int | None, typer.Option(metavar="N", help="Raise the total of trials, baseline included.")
     ] = None,
-    budget: Annotated[str | None, typer.Option(metavar="24h", help="Raise the training time.")] = None,
-    wall: Annotated[str | None, typer.Option(metavar="8h", help="Raise the time by the clock.")] = None,
-    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="Raise the cap on dollars.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Raise the cap on tokens.")] = None,
+    budget: Annotated[str | None, typer.Option(metavar="24h", help="Raise the training budget.")] = None,
+    wall: Annotated[str | None, typer.Option(metavar="8h", help="Raise the wall time.")] = None,
+    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="Raise the limit on cost.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Raise the limit on tokens.")] = None,
     task: Annotated[
-        Path | None, typer.Option("--task", metavar="DIR", help="Where the task lies now, if it was moved.")
+        Path | None, typer.Option("--task", metavar="DIR", help="Folder of the task, if it was moved.")
     ] = None,
     accept_changed: Annotated[
-        list[str], typer.Option("--accept-changed", metavar="WHAT", help="Go on although this has changed, e.g. torch.")
+        list[str],
+        typer.Option("--accept-changed", metavar="WHAT", help="Resume although this has changed, e.g. torch."),
     ] = [],  # noqa: B006 (typer copies it)
     mode: Annotated[str | None, typer.Option(hidden=True)] = None,
     seed: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -89,7 +90,7 @@ def resume(
 ) -> None:
     """Resume an interrupted run.
 
-    It continues exactly where its journal ends. Its budgets may be raised.
+    The run continues exactly where its journal ends. Its budgets may be raised.
     """
     from agent.run.opening import ResumeOptions
     from agent.run.resume import refuse_changes
@@ -106,13 +107,13 @@ def resume(
 @app.command()
 def noise(
     trial: Annotated[
-        str | None, typer.Argument(metavar="[RUN/7]", help="A trial to run under several seeds, not the baseline.")
+        str | None, typer.Argument(metavar="[RUN/7]", help="Trial to run; the baseline if not given.")
     ] = None,
     *,
     task: TaskFolder = None,
     profile: Profile = None,
-    seeds: Annotated[int, typer.Option(metavar="K", min=2, help="How many training seeds.")] = 5,
-    name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run.")] = None,
+    seeds: Annotated[int, typer.Option(metavar="K", min=2, help="Number of training seeds.")] = 5,
+    name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run; its date if not given.")] = None,
     sandbox: SandboxKind = DEFAULT_SANDBOX,
     accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
     gpus: Gpus = None,
@@ -122,7 +123,7 @@ def noise(
 ) -> None:
     """Measure the noise over training seeds.
 
-    Runs the baseline, or a trial, under several training seeds and prints the standard deviation of the loss.
+    Runs the baseline, or another trial, under several training seeds and prints the standard deviation of the loss.
     """
     from agent.modes.registry import NOISE
     from agent.store import run_config

@@ -1,4 +1,4 @@
-"""The course of a run on the screen: from the line that says what it is to the one that says what to do next."""
+"""The output of a command that runs trials: the run's heading, its trials, its summary and the next commands."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | None" = None, json_: bool) -> None:
-    """Run trials of a new run or, with `options`, of an interrupted one, and end with what came of it."""
+    """Run the trials of a new run or, with `options`, of an interrupted one, and print the result.
+
+    Exits with 3 if the budget left nothing to run, and with 1 if the run ended for another reason than its budget.
+    """
     from agent.report import json_documents
     from agent.report.live_screen import Live, Screen
     from agent.report.slices import slice_json
@@ -52,10 +55,10 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
             with tracked(config.track, open_run.paths, say):
                 end = run_trials(open_run)
         except KeyboardInterrupt:
-            say(f"interrupted; go on with `{go_on}`")
+            say(f"interrupted; continue with `{go_on}`")
             raise
         except (AgentError, SandboxError, OSError):
-            say(f"stopped; all that has ended is in the journal: go on with `{go_on}`")
+            say(f"stopped; the journal has all finished trials: continue with `{go_on}`")
             raise
         finally:
             live.close()
@@ -72,7 +75,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
     else:
         _closing(config, runs, open_run, end)
     if end.ending is Ending.NOTHING_RAN:
-        fail(f"{end.reason}; `{go_on}` takes a higher --trials, --budget or --wall", 3)
+        fail(f"{end.reason}; give `{go_on}` a higher --trials, --budget or --wall", 3)
     if end.ending is not Ending.DONE:
         fail(end.reason, 1)
 
@@ -107,12 +110,12 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     print("\n".join(sentences(lines, columns_of(sys.stdout))))
     option = where(runs)
     last = f"{config.run_id}/{run.history.trials[-1].number}"
-    named = "" if runs.run_ids()[-1] == config.run_id else f" {config.run_id}"  # without a name it is the last run
+    named = "" if runs.run_ids()[-1] == config.run_id else f" {config.run_id}"  # the default is the last run
     print(f"next: agent log{named} --graph{option} · agent show {last}{option} · agent best{named}{option}")
 
 
 def _confirmable(run: "Run") -> list[str]:
-    """Return which gain the run can confirm; nothing where slices confirm none."""
+    """Return lines about the smallest gain that the run can confirm; none if slices do not confirm its gains."""
     from agent.report.slices import confirmable
 
     if run.executor.slices is None or not run.keeper.on_slices:
@@ -123,7 +126,7 @@ def _confirmable(run: "Run") -> list[str]:
 
 
 def _pool(run: "Run") -> "PoolSize | None":
-    """Return the size of the run's pool; None where slices confirm nothing."""
+    """Return the size of the run's pool; None if slices do not confirm its gains."""
     from agent.report.slices import PoolSize
 
     if run.executor.slices is None or not run.keeper.on_slices:

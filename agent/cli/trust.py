@@ -1,4 +1,4 @@
-"""Whether what a stranger's task does on this machine may be done: asked once, and remembered."""
+"""Consent to what a stranger's task does on this machine: the user is asked once, and the answer is remembered."""
 
 import shlex
 import sys
@@ -26,7 +26,7 @@ Trusted = Annotated[
     bool,
     option(
         TASK,
-        "Agree to what the task runs on this machine outside of the sandbox.",
+        "Agree to what the task runs outside of the sandbox.",
         "--trust",
         envvar="AUTOCENTAUR_TRUST",
     ),
@@ -37,14 +37,14 @@ Trusted = Annotated[
 def trust(folder: Path) -> None:
     """Agree to what a task does on this machine.
 
-    FOLDER is a task, a clone or a folder of runs. What it runs outside of the sandbox is listed.
+    FOLDER is a task, a clone or a folder of runs. Prints what it runs outside of the sandbox.
     """
     from agent.task.host_code import host_steps
     from agent.text import inert
 
     found = list(_tasks_in(folder))
     if not found:
-        raise UsageError(f"{folder} is no task, no folder of runs and no clone of a trials.git; name one of these")
+        raise UsageError(f"{folder} is not a task, a folder of runs or a clone of a trials.git; name one of these")
     known = _store()
     n_steps = 0
     for task in found:
@@ -53,21 +53,20 @@ def trust(folder: Path) -> None:
         if steps:
             known.remember(steps)
             print(inert("\n".join([f"{task.name}, in {task.folder}:", *(f"  {step.line}" for step in steps)])))
-    print(
-        f"trusted, until one of these changes: {known.file}" if n_steps else "nothing of it runs outside of a sandbox"
-    )
+    saved = f"trusted until one of these changes: {known.file}"
+    print(saved if n_steps else "it runs nothing outside of a sandbox")
 
 
 def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = False) -> None:
-    """Return if a task may do on this machine what it names; ask if a person is there to answer.
+    """Return if the user agrees to what a task does on this machine; ask, if there is a terminal.
 
     Args:
-        folder: what the user would name to trust it.
-        trusted: the user has said so with this command.
-        data_are_here: so that nothing need prepare them.
+        folder: the argument of `agent trust` for this task.
+        trusted: whether the user has agreed with this command.
+        data_are_here: whether the data exist, so that no command prepares them.
 
     Raises:
-        UsageError: nobody has agreed.
+        UsageError: the user has not agreed.
     """
     from agent.task.host_code import give_consent, host_steps
     from agent.text import inert
@@ -79,20 +78,20 @@ def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = Fa
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(
                 f"{task.name} is not trusted yet, and would do this outside of the sandbox: {what}. "
-                f"Look at it; then `agent trust {_from_here(folder)}`, or --trust"
+                f"Check it, then run `agent trust {_from_here(folder)}` or add --trust"
             )
         print(f"{task.name}, in {task.folder}, would do this outside of the sandbox:", file=sys.stderr)
         for step in lacking:
             print(f"  {inert(step.line)}", file=sys.stderr)
         if not typer.confirm("Do you trust it?", default=False, err=True):
             raise UsageError("nothing was run")
-    with suppress(OSError):  # nowhere to remember it: the next command is told again
+    with suppress(OSError):  # it cannot be saved: the next command asks again
         known.remember(lacking)
     give_consent(steps)
 
 
 def recall(task: "Task") -> None:
-    """Let this process do what the task does outside of the sandbox as far as the user has agreed to it before."""
+    """Let this process do outside of the sandbox what the user agreed to in an earlier command."""
     from agent.task.host_code import give_consent, host_steps
 
     steps = host_steps(task)
@@ -101,16 +100,19 @@ def recall(task: "Task") -> None:
 
 
 def begin(task: "Task", of_trial: str | None, runs: Path, *, trusted: bool) -> None:
-    """Return if a run may begin with a task, or with that of another run's trial. Raises UsageError as `agree` does."""
+    """Return if a run may start with a task, or with that of another run's trial. Raises UsageError like `agree`."""
     agree(task, task.folder if of_trial is None else runs, trusted=trusted)
 
 
 def agree_to_run(stored: "StoredRun", task_folder: Path | None, *, trusted: bool) -> None:
-    """Return if the task of a run may do what it names, or what one in `task_folder` does, where it lies now.
+    """Return if the user agrees to what the task of a run does on this machine.
+
+    Args:
+        task_folder: where the task is now, if it was moved.
 
     Raises:
-        UnsafeFileError: there are links, FIFOs or devices anywhere in the run, which is going to be written to.
-        UsageError: nobody has agreed.
+        UnsafeFileError: the run, which will be written to, holds links, FIFOs or devices.
+        UsageError: the user has not agreed.
         TaskError: there is no such task.
     """
     from agent.files import refuse_unsafe
@@ -124,7 +126,7 @@ def agree_to_run(stored: "StoredRun", task_folder: Path | None, *, trusted: bool
 
 
 def refuse_other_interpreter(task: "Task") -> None:
-    """Raise UsageError if a commit names an interpreter that the task.toml in its folder does not: trust is no way."""
+    """Raise UsageError if a commit names an interpreter that the task's own task.toml does not, trusted or not."""
     from agent.task.host_code import is_own_interpreter
 
     named = task.environment.python
@@ -142,15 +144,15 @@ def refuse_other_interpreter(task: "Task") -> None:
 
 
 def made_here(folder: Path) -> None:
-    """Remember that a task is what this user's `agent init` has written."""
+    """Remember a task as trusted, because this user's `agent init` wrote it."""
     from agent.task.host_code import host_steps
 
-    with suppress(OSError, AgentError):  # a task that does not load yet is trusted when it does
+    with suppress(OSError, AgentError):  # a task that does not load yet is asked about later
         _store().remember(host_steps(load_task(folder.resolve(), None)))
 
 
 def _from_here(folder: Path) -> str:
-    """Return a folder as one would type it."""
+    """Return a folder as the user would type it."""
     here = Path.cwd()
     return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
 
@@ -162,7 +164,7 @@ def _store() -> "Trust":
 
 
 def _tasks_in(folder: Path) -> "Iterator[Task]":
-    """Yield the task of a folder; of a folder of runs or a clone, the task of each run."""
+    """Yield the task in a folder; in a folder of runs or a clone, the task of each run."""
     from agent.resources import folder as shipped
     from agent.store.git_repo import TrialRepo, trailers
     from agent.store.stored_run import StoredRun

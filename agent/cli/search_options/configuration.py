@@ -1,4 +1,4 @@
-"""From the options of a search to the RunConfig that is saved with the run."""
+"""Converts the options of a search into the RunConfig that is saved with the run."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def caps_of(
     trials: int | None, budget: str | None, wall: str | None, max_cost: float | None, max_tokens: int | None
 ) -> dict[str, float | None]:
-    """Return what a user allows a run to spend, by field of RunConfig. Raises UsageError for what is no duration."""
+    """Return the limits on a run's spending, by field of RunConfig. Raises UsageError for an invalid duration."""
     from agent.trials.budget import seconds
 
     return {
@@ -28,23 +28,24 @@ def caps_of(
 
 
 def caps_in(options: "SearchOptions") -> dict[str, float | None]:
-    """Return what the options of a search allow a run to spend, as `caps_of` does."""
+    """Return the limits on a run's spending from the options of a search, as `caps_of` does."""
     return caps_of(options.trials, options.budget, options.wall, options.max_cost, options.max_tokens)
 
 
 def configured(
     options: "SearchOptions", folder: Path, task: "Task", *, run_id: str, mode: str, needs_model: bool
 ) -> "RunConfig":
-    """Return the configuration of a new run, or what all runs of a comparison share.
+    """Return the configuration of a new run, or the one that all runs of a comparison share.
 
     Args:
-        folder: of the task; task: as it will run, with the script of a trial if the run begins with one.
-        run_id: of the run or of the comparison.
-        mode: of the run; of a comparison, any of its modes.
-        needs_model: whether a model will be asked; if not, none is named in the configuration.
+        folder: the task's folder.
+        task: the task as it will run, with the script of a trial if the run starts from one.
+        run_id: name of the run or of the comparison.
+        mode: mode of the run; for a comparison, any of its modes.
+        needs_model: whether a model will be called; if not, the configuration names none.
 
     Raises:
-        UsageError: an option has a value that it cannot have.
+        UsageError: an option has an invalid value.
     """
     from agent.store.run_config import RunConfig, checked, keep_options
     from agent.store.stored_run import noise_options

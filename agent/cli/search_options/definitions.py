@@ -1,6 +1,6 @@
 """The options of `agent run` and `agent compare`, each defined once, with its unit, its default and its group.
 
-An option whose name is a field of RunConfig becomes that field, unless `configuration` says otherwise.
+An option sets the field of RunConfig that has its name, unless `configuration` computes that field.
 """
 
 from dataclasses import dataclass, field
@@ -28,34 +28,30 @@ from agent.report.trackers.kinds import TRACKERS
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """What `agent run` and `agent compare` have in common."""
+    """The options that `agent run` and `agent compare` share."""
 
     task: TaskFolder = None
     profile: Profile = None
     trust: Trusted = False
     derived: Annotated[
-        bool, option(SEARCH, "Search through the coordinates that the task derives.", "--derived/--no-derived")
+        bool, option(SEARCH, "Search the derived coordinates of the task.", "--derived/--no-derived")
     ] = True
     llm_share: Annotated[float, option(SEARCH, "centaur: share of the trials that the model decides.", metavar="X")] = (
         0.3
     )
-    llm_warmup: Annotated[
-        int, option(SEARCH, "centaur: trials before the first that the model decides.", metavar="N")
-    ] = 10
-    trials: Annotated[int | None, option(BUDGET, "Trials of a run, the baseline included.", metavar="N")] = None
+    llm_warmup: Annotated[int, option(SEARCH, "centaur: first trials, none decided by the model.", metavar="N")] = 10
+    trials: Annotated[int | None, option(BUDGET, "Trials of a run, baseline included.", metavar="N")] = None
     budget: Annotated[
         str | None,
-        option(BUDGET, "Training time of a run, as charged to trials: 90s, 30m, 24h or 2d.", metavar="24h"),
+        option(BUDGET, "Training budget of a run: 90s, 30m, 24h or 2d.", metavar="24h"),
     ] = None
-    wall: Annotated[
-        str | None, option(BUDGET, "Time of a run by the clock, all that it does included.", metavar="8h")
-    ] = None
+    wall: Annotated[str | None, option(BUDGET, "Wall time of a run.", metavar="8h")] = None
     max_cost: Annotated[
-        float | None, option(BUDGET, "Most dollars that the model calls of a run may cost.", metavar="USD")
+        float | None, option(BUDGET, "Limit on the cost of a run's model calls, in dollars.", metavar="USD")
     ] = None
-    max_tokens: Annotated[int | None, option(BUDGET, "Most tokens of prompts and replies of a run.", metavar="N")] = (
-        None
-    )
+    max_tokens: Annotated[
+        int | None, option(BUDGET, "Limit on the tokens of a run's prompts and replies.", metavar="N")
+    ] = None
     model: Annotated[
         str | None,
         option(
@@ -69,9 +65,9 @@ class SearchOptions:
         str | None,
         option(MODEL, "Address of an OpenAI-compatible endpoint.", metavar="URL", envvar="OPENAI_BASE_URL"),
     ] = None
-    context_tokens: Annotated[
-        int, option(MODEL, "Tokens that a prompt and its reply may have together.", metavar="N")
-    ] = 32_768
+    context_tokens: Annotated[int, option(MODEL, "Limit on the tokens of a prompt plus its reply.", metavar="N")] = (
+        32_768
+    )
     price: Annotated[
         str | None,
         option(
@@ -87,7 +83,7 @@ class SearchOptions:
         str | None,
         option(
             PROGRESS,
-            "two-tier: a fresh run decides about a gain; any: nothing does; the task's rule if not given.",
+            "two-tier: a fresh run must confirm a gain; any: any lower loss counts; the task's rule if not given.",
             metavar="RULE",
             autocompletion=lambda: ["two-tier", "any"],
         ),
@@ -96,19 +92,19 @@ class SearchOptions:
         bool,
         option(
             PROGRESS,
-            "Confirm gains on text that no job has seen, if the task has a pool of it.",
+            "Confirm gains on data that no job has seen, if the task has any.",
             "--confirm/--no-confirm",
         ),
     ] = True
     prune: Annotated[
         bool,
-        option(PROGRESS, "Stop trials that diverge, or fall hopelessly behind half-way.", "--prune/--no-prune"),
+        option(PROGRESS, "Stop trials that diverge or are hopelessly behind half-way.", "--prune/--no-prune"),
     ] = True
     final_runs: Annotated[
         int | None,
         option(
             PROGRESS,
-            "Runs of the result under held-out seeds; if not given, 3 in a run of 20 trials or more.",
+            "Final runs of the result under held-out seeds; if not given, 3 in a run of 20 trials or more.",
             metavar="N",
         ),
     ] = None
@@ -118,7 +114,7 @@ class SearchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(SearchOptions):
-    """What `agent run` takes."""
+    """The options of `agent run`."""
 
     mode: Annotated[
         str,
@@ -126,39 +122,39 @@ class RunOptions(SearchOptions):
     ] = "centaur"
     seed: Annotated[int, option(SEARCH, "Seed of the search.", metavar="S")] = 0
     from_: Annotated[
-        str | None, option(TASK, "Begin with the script of a trial as the baseline.", "--from", metavar="RUN/7")
+        str | None, option(TASK, "Start with the script of this trial as the baseline.", "--from", metavar="RUN/7")
     ] = None
-    hints: Annotated[bool, option(SEARCH, "Begin at the values that the task hints at.", "--hints/--no-hints")] = False
+    hints: Annotated[bool, option(SEARCH, "Start at the values of the task's [hints].", "--hints/--no-hints")] = False
     llm_every: Annotated[
-        int | None, option(SEARCH, "centaur: the model decides every k-th trial, not a share.", metavar="K")
+        int | None, option(SEARCH, "centaur: the model decides every K-th trial, not a share.", metavar="K")
     ] = None
     edit_format: Annotated[
         str | None,
         option(
             SEARCH,
-            "code-edit: search-replace, diff, whole-file or lines; what suits the model if not given.",
+            "code-edit: search-replace, diff, whole-file or lines; chosen for the model if not given.",
             metavar="F",
             autocompletion=lambda: ["search-replace", "diff", "whole-file", "lines"],
         ),
     ] = None
-    attempts: Annotated[int, option(SEARCH, "code-edit: replies of the model for one proposal.", metavar="N")] = 3
+    attempts: Annotated[int, option(SEARCH, "code-edit: most replies of the model per proposal.", metavar="N")] = 3
     lookahead: Annotated[
-        int, option(SEARCH, "code-edit: trials to think of while another one trains.", metavar="0|1")
+        int, option(SEARCH, "code-edit: proposals to make ahead while a trial trains.", metavar="0|1")
     ] = 0
-    smoke: Annotated[bool, option(SEARCH, "code-edit: rehearse one step of each edit first.", "--smoke/--no-smoke")] = (
+    smoke: Annotated[bool, option(SEARCH, "code-edit: train each edit for one step first.", "--smoke/--no-smoke")] = (
         True
     )
     smoke_on: Annotated[
         str,
         option(
             SEARCH,
-            "code-edit: where to rehearse; gpu waits for the trial there.",
+            "code-edit: where to run that step; gpu waits for a trial that uses it.",
             metavar="cpu|gpu",
             autocompletion=lambda: ["cpu", "gpu"],
         ),
     ] = "cpu"
     record: Annotated[
-        Path | None, option(MODEL, "Write the model's replies to a file, for --model replay:FILE.", metavar="FILE")
+        Path | None, option(MODEL, "Save the model's replies to a file, for --model replay:FILE.", metavar="FILE")
     ] = None
     name: Annotated[
         str | None, option(OUTPUT, "Name of the run; its date, mode and seed if not given.", metavar="RUN")
@@ -176,25 +172,21 @@ class RunOptions(SearchOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(SearchOptions):
-    """What `agent compare` takes."""
+    """The options of `agent compare`."""
 
     modes: Annotated[
         str | None, option(SEARCH, f"Modes to compare: any of {', '.join(mode_names())}.", metavar="A,B")
     ] = None
-    seeds: Annotated[int, option(SEARCH, "Seeds of the search for each mode, from 0 on.", metavar="N", min=1)] = 5
+    seeds: Annotated[int, option(SEARCH, "Search seeds per mode: 0 to N - 1.", metavar="N", min=1)] = 5
     name: Annotated[
         str | None, option(OUTPUT, "Name of the comparison; its runs are CMP-MODE-sSEED.", metavar="CMP")
     ] = None
     resume: Annotated[str | None, option(OUTPUT, "Comparison to resume; its budgets may be raised.", metavar="CMP")] = (
         None
     )
-    minus: Annotated[
-        str | None, option(OUTPUT, "Mode that the others are compared with; the first if not given.", metavar="MODE")
-    ] = None
-    report: Annotated[
-        Path | None, option(OUTPUT, "Write a page about all the runs to a file as well.", metavar="FILE")
-    ] = None
-    png: Annotated[
-        Path | None, option(OUTPUT, "Write the page's first chart to a file as a picture as well.", metavar="FILE")
-    ] = None
+    minus: Annotated[str | None, option(OUTPUT, "Reference mode; the first if not given.", metavar="MODE")] = None
+    report: Annotated[Path | None, option(OUTPUT, "Also write an HTML page about all the runs.", metavar="FILE")] = None
+    png: Annotated[Path | None, option(OUTPUT, "Also write the page's first chart as a picture.", metavar="FILE")] = (
+        None
+    )
     force: Force = False

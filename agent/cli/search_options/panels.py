@@ -26,19 +26,19 @@ MOST_USED = (
     *("task", "profile", "mode", "modes", "seeds", "trials", "budget", "wall", "model", "gpus", "name", "resume"),
     "json_",
 )
-"""Options that most people need, by the name of the parameter, in the order in which they are shown."""
+"""Options that most people need, by parameter name, in the order of the help."""
 
 _Options = TypeVar("_Options")
 
 
 def one_of(names: Iterable[str]) -> str:
-    """Return names as a sentence lists them: `a, b or c`."""
+    """Return names as a list in a sentence: `a, b or c`."""
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def option(panel: str, help: str, *names: str, **settings: Any) -> Any:
-    """Return what `Annotated` takes for an option under the heading `panel`; `settings` are those of typer.Option."""
+    """Return an option under the heading `panel`, for use in `Annotated`; `settings` are those of typer.Option."""
     return typer.Option(*names, help=help, rich_help_panel=panel, **settings)
 
 
@@ -63,9 +63,9 @@ class GroupedCommand(TyperCommand):
 
 
 def with_options(options: type[_Options]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator of a command: its parameter `options` becomes one option for each field of a dataclass.
+    """Return a decorator that replaces a command's parameter `options` by one option for each field of a dataclass.
 
-    A field is annotated as a parameter of a command is: `Annotated[int, typer.Option(...)]`.
+    Each field is annotated like a command's parameter: `Annotated[int, typer.Option(...)]`.
     """
     taken = {spec.name for spec in fields(options)}  # type: ignore[arg-type]
 

@@ -115,7 +115,7 @@ def test_what_carries_is_told_and_what_does_not_is_left_out(asked: Zygote) -> No
 def test_the_minimal_script_and_its_patch_are_written_and_said(asked: Zygote, tmp_path: Path) -> None:
     paths = asked.runs.run("r").attribution(3)
     assert asked.agent(*ASK) == 0, asked.said
-    assert f"the minimal script: {paths.minimal}, and minimal.patch beside it" in asked.said
+    assert f"the minimal script: {paths.minimal}, with minimal.patch beside it" in asked.said
     baseline = (INSTANT / "train.py").read_text()
     assert paths.minimal.read_text() == baseline.replace("2.0", "1.2", 1).replace("DEPTH = 4", "DEPTH = 3")
     shutil.copy(INSTANT / "train.py", tmp_path)
@@ -222,7 +222,7 @@ def test_parameters_are_taken_out_name_by_name(warm: Zygote, tmp_path: Path) -> 
         (["attribute", "r", "--trials", "0"], 2, "--trials"),
         (["attribute", "r", "--seeds", "0"], 2, "--seeds"),
         (["show", "r/minimal"], 2, "is not a trial any more: `agent attribute r` writes minimal.py"),
-        (["export", "r", "--minimal"], 2, "--minimal go with --to REPO"),
+        (["export", "r", "--minimal"], 2, "--minimal need --to REPO"),
         (["export", "r", "--minimal", "--to", ".", "--branch", "b"], 2, "has no attribution yet; `agent attribute r`"),
     ],
 )

@@ -191,12 +191,12 @@ def test_a_run_raised_on_its_own_is_told(finished: Zygote) -> None:
             ["--modes", "random,code-edit", "--trials", "3", "--llm-share", "0.5"],
             "--llm-share is for centaur, centaur:echo; each of the modes random, code-edit would ignore it",
         ),
-        (["--modes", "random"], "say how much each run may spend"),
+        (["--modes", "random"], "give each run a budget"),
         (["--modes", "random", "--trials", "0"], "--trials: it should be 1 or more, not 0"),
         (["--modes", "random", "--trials", "3", "--name", "../x"], "--name '../x'"),
         (["--modes", "random", "--trials", "3", "--minus", "tpe"], "--minus tpe"),
-        (["--modes", "random", "--trials", "3", "--resume", "c"], "give one of"),
-        (["--trials", "3"], "say which modes"),
+        (["--modes", "random", "--trials", "3", "--resume", "c"], "give only one of"),
+        (["--trials", "3"], "name the modes"),
         (["--resume", "c"], "there is no comparison"),
         ([], "there is no comparison"),
     ],
@@ -238,7 +238,7 @@ def test_a_baseline_without_a_loss_ends_all(warm: Zygote, tmp_path: Path) -> Non
 
 
 def test_a_comparison_is_no_run_and_the_remedy_is_told(finished: Zygote) -> None:
-    assert "`agent compare --resume c` continues" in error_of(finished, "resume", "c")
+    assert "`agent compare --resume c` continues it" in error_of(finished, "resume", "c")
     assert "`agent compare c` shows it" in error_of(finished, "log", "c")
 
 
@@ -251,7 +251,7 @@ def test_ctrl_c_leaves_everything_in_order(finished: Zygote) -> None:
     process.send_signal(signal.SIGINT)
     said += process.stdout.readlines()
     assert process.wait() == 130
-    assert said[-1] == "interrupted; go on with `agent compare --resume c`\n"
+    assert said[-1] == "interrupted; continue with `agent compare --resume c`\n"
     assert shown(finished)["done"] is False
     assert all(finished.agent("log", "--verify", run) == 0 for run in RUNS), finished.said
 

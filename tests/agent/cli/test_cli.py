@@ -120,7 +120,7 @@ def test_noise_repeats_the_baseline_under_other_seeds(agent: Agent) -> None:
 def test_a_spent_budget_exits_with_3(agent: Agent) -> None:
     search(agent)
     said = one_line_error(agent("resume", "r"), 3)
-    assert said == "error: all 3 trials are done; `agent resume r` takes a higher --trials, --budget or --wall"
+    assert said == "error: all 3 trials are done; give `agent resume r` a higher --trials, --budget or --wall"
 
 
 def test_a_run_that_is_not_the_last_is_named_in_what_to_do_next(agent: Agent) -> None:
@@ -264,7 +264,7 @@ def test_an_interrupted_run_is_in_order_and_goes_on(
     process.send_signal(number)
     output, errors = process.communicate(timeout=600)
     assert process.returncode == 130, errors
-    assert "interrupted; go on with `agent resume r`" in output
+    assert "interrupted; continue with `agent resume r`" in output
     assert errors == ""
     before = json.loads(agent("log", "--json").stdout)["trials"]
     resumed = subprocess.Popen(

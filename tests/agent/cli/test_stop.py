@@ -136,7 +136,7 @@ def test_one_signal_stops_the_trial_and_the_run_can_be_resumed(
         assert process.wait(timeout=600) == 130
     assert processes_with(mark(tmp_path)) == []
     said = (tmp_path / "said").read_text()
-    assert said.endswith("interrupted; go on with `agent resume r`\n"), said
+    assert said.endswith("interrupted; continue with `agent resume r`\n"), said
     assert "Traceback" not in said
     goes_on(warm, tmp_path)
 

@@ -176,7 +176,7 @@ def test_a_script_that_is_not_the_baseline_is_brought_there_first(
     git(own, "-c", "core.hooksPath=/dev/null", "add", "train.py")
     git(own, "-c", "core.hooksPath=/dev/null", "commit", "--quiet", "--message", "more")
     done = agent(night, "export", "r", "--to", str(own), "--branch", "b")
-    assert "its first commit makes the script what the run began with" in done.stdout
+    assert "its first commit replaces your script, which differs from the run's baseline" in done.stdout
     assert git(own, "rev-list", "--count", "main..b") == str(len(kept(agent, night)))
 
 
@@ -184,7 +184,7 @@ def test_a_script_that_is_not_the_baseline_is_brought_there_first(
     ("arguments", "says"),
     [
         (["nobody"], "there is no run 'nobody'"),
-        (["r", "--branch", "b"], "--branch, --path and --minimal go with --to"),
+        (["r", "--branch", "b"], "--branch, --path and --minimal need --to"),
         (["r", "--to", "."], "is not a git repository"),
         (["r", "--to", "{own}"], "name the new branch, e.g. --branch r"),
         (["r", "--to", "{own}", "--branch", "b"], "has no file train.py at HEAD; give the script's path with"),

@@ -121,7 +121,7 @@ def test_shown_or_asked_again_it_opens_nothing(finished: Zygote) -> None:
 
 def test_without_the_slice_the_tables_say_so_and_going_on_opens_it(unopened: Zygote) -> None:
     assert unopened.agent("compare", "c") == 0
-    assert "no slice was opened for these results yet: agent compare --resume c" in unopened.said
+    assert "no slice is opened for these results yet: agent compare --resume c" in unopened.said
     assert not unopened.runs.run("c").unseen.exists()
     assert unopened.agent(*RESUME) == 0, unopened.said
     assert "3 models answer it" in unopened.said

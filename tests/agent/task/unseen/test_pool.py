@@ -326,13 +326,13 @@ def test_a_missing_file_of_the_pool_is_named(folder: Path) -> None:
 def test_prepare_makes_the_pool_when_it_is_asked_to(warm: Zygote, folder: Path) -> None:
     agent = warm.within(folder.parent)
     assert agent.agent("prepare", "--task", str(folder)) == 0, agent.said
-    assert "the pool is not made; `agent prepare --pool` makes it" in agent.said
+    assert "there is no pool yet; `agent prepare --pool` makes it" in agent.said
     assert agent.agent("prepare", "--pool", "--task", str(folder)) == 0, agent.said
     assert "making the pool (once): python pool.py" in agent.said
-    assert "a pool of 10 slices of 100 sequences of 250 documents, 4 rounds, in " in agent.said
+    assert "pool of 10 slices of 100 sequences of 250 documents, 4 rounds, in " in agent.said
     assert agent.agent("prepare", "--task", str(folder)) == 0, agent.said
     assert "making" not in agent.said
-    assert "a pool of 10 slices" in agent.said
+    assert "pool of 10 slices" in agent.said
 
 
 def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path) -> None:
