@@ -160,7 +160,7 @@ def test_the_minimal_script_is_no_trial_any_more(old: Zygote, argv: list[str]) -
 def test_the_commit_of_a_minimal_script_is_named(old: Zygote) -> None:
     commit = json.loads((MADE / "expected" / "slow" / "minimal.json").read_text())["commit"]
     assert old.agent("replay", commit) == 2, old.said
-    assert "is no trial but the minimal script of slow/3" in old.said
+    assert "is not a trial but the minimal script of slow/3" in old.said
     assert old.agent("log", "slow", "--graph") == 0, old.said
     assert "minimal" not in old.said
 

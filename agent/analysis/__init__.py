@@ -1,1 +1,1 @@
-"""Questions to a finished run: replay, consistency, test split, ablation, comparison."""
+"""Analyses of a finished run: replay, consistency, test split, ablation, comparison."""

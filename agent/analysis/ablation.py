@@ -1,4 +1,4 @@
-"""`agent attribute`: takes the kept changes of a run's result out one by one, and writes the script that is left."""
+"""`agent attribute`: removes the kept changes from a run's result one by one, and writes the script that remains."""
 
 import math
 import tempfile
@@ -36,26 +36,26 @@ from agent.trials.machine_speed import Void
 
 @dataclass(frozen=True)
 class AblationOptions:
-    """What the user asks for."""
+    """The options of an ablation."""
 
-    seeds: int  # of each comparison
-    runs: int | None  # of scripts, those of earlier calls included; None: no cap
-    train_seconds: float | None  # likewise, as charged
+    seeds: int  # training seeds per comparison
+    runs: int | None  # limit on runs of scripts, earlier calls included; None: no limit
+    train_seconds: float | None  # limit on the training budget, earlier calls included; None: no limit
     accept_changed: tuple[str, ...] = ()  # conditions that may differ from the run's own
-    task_folder: Path | None = None  # where the task lies now
+    task_folder: Path | None = None  # where the task is now, if it was moved
 
 
 def attribute(
     stored: StoredRun, options: AblationOptions, host: Host, decided: Callable[[Finding], None] = lambda _finding: None
 ) -> Attributed:
-    """Return which changes carry the gain of a run's result; what earlier calls have run is not run again.
+    """Return which changes carry the gain of a run's result; scripts that earlier calls have run are not run again.
 
     Args:
-        decided: is told of each change when it is decided.
+        decided: called with the finding about each change.
 
     Raises:
-        UsageError: the run has no gain to attribute, another process has it open, or it cannot go on here.
-        BudgetSpentError: nothing could be run.
+        UsageError: the run has no gain to attribute, another process has it open, or it cannot continue here.
+        BudgetSpentError: the budget left nothing to run.
         MissingRequirementError, SandboxError: the machine lacks something.
     """
     with locked(stored.paths):
@@ -80,29 +80,29 @@ def attribute(
             finally:
                 journal.close()
         if runner.refused and not runner.n_ran:
-            known_so_far = f"; what is known: `agent report {stored.run_id}`" if runner.ran else ""
+            known_so_far = f"; `agent report {stored.run_id}` shows the findings so far" if runner.ran else ""
             raise BudgetSpentError(f"{found.stopped}; raise --trials or --budget{known_so_far}")
         return Attributed(found, runner.readings, _write(stored, found, paths))
 
 
 @dataclass
 class _Runner:
-    """Runs scripts for an attribution, or remembers what came of it, within what the user allows."""
+    """Runs scripts for an ablation within its budget, or returns the loss of an earlier run."""
 
     stored: StoredRun
-    number: int  # of the trial whose changes are taken out
+    number: int  # of the trial whose changes are removed
     options: AblationOptions
     say: Say
     executor: Executor
     journal: Journal
     ran: dict[tuple[str, int], ScriptFinished]  # by script and seed
-    n_ran: int = 0  # by this process
-    refused: bool = False  # a run, for there was nothing left for it
+    n_ran: int = 0  # runs by this process
+    refused: bool = False  # whether a run was refused because the budget was spent
     clock: Clock = field(default_factory=Clock)
 
     @property
     def readings(self) -> Readings:
-        """All runs that count here."""
+        """All runs under the present conditions."""
         return Readings(self.options.seeds, self.ran).under(self.executor.conditions)
 
     def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
@@ -114,7 +114,7 @@ class _Runner:
         return known.outcome.val_loss
 
     def _refuse_beyond(self, reserved: int) -> None:
-        """Raise BudgetExhaustedError unless there is something left for more than the last runs."""
+        """Raise BudgetExhaustedError unless the budget allows another run besides `reserved` last runs."""
         first, runs, seconds = self.stored.trial(0).outcome, self.options.runs, self.options.train_seconds
         assert first is not None
         spent = Readings(None, self.ran).train_seconds + reserved * first.train_seconds
@@ -125,11 +125,11 @@ class _Runner:
         else:
             return
         self.refused = True
-        kept_back = f" but for the comparison at the end, which takes {counted(reserved, 'run')}" if reserved else ""
+        kept_back = f", except for {counted(reserved, 'run')} reserved for the last comparison" if reserved else ""
         raise BudgetExhaustedError(f"the {budget} is spent{kept_back}")
 
     def _run(self, source: str, script: str, seed: int, about: str) -> ScriptFinished:
-        """Execute a script as the repeat of a champion is, and put down what came of it."""
+        """Execute a script like the repeat of a champion, and log its outcome."""
         began = self.clock.monotonic()
         paths = self.stored.paths.attribution(self.number).run(script, seed)
         self.say(f"{about}, training seed {seed}")
@@ -140,12 +140,12 @@ class _Runner:
             number=self.number,
             train_seed=seed,
             baseline=self.stored.trial(0).outcome,
-            to_beat=math.inf,  # every one of them decides something
+            to_beat=math.inf,  # each of these runs may decide something, so each gets the full audit
         )
 
         def record_void(void: Void) -> None:
             self.journal.append(ScriptAttemptVoided(script, seed, void))
-            self.say(f"the attempt does not count: {void.reason}")
+            self.say(f"this attempt does not count: {void.reason}")
 
         outcome = with_speed_check(self.executor, attempt, record_void, self.clock)
         paths.artifact.unlink(missing_ok=True)
@@ -157,7 +157,7 @@ class _Runner:
 
 
 def _write(stored: StoredRun, found: Attribution, paths: AttributionPaths) -> Path | None:
-    """Write the minimal script and its patch, where it is smaller and as good; else remove those of an earlier call."""
+    """Write the minimal script and its patch if it is smaller and as good; otherwise remove those of earlier calls."""
     if not found.offered:
         paths.minimal.unlink(missing_ok=True)
         paths.patch.unlink(missing_ok=True)
@@ -169,7 +169,7 @@ def _write(stored: StoredRun, found: Attribution, paths: AttributionPaths) -> Pa
 
 
 def _patch(script: str, before: str, after: str) -> str:
-    """Return what git says of the difference, for `git apply` where the baseline's script lies."""
+    """Return git's patch from `before` to `after`, for `git apply` in the folder of the baseline's script."""
     with tempfile.TemporaryDirectory(prefix="patch-") as scratch:
         repo, at = TrialRepo(Path(scratch) / "scripts.git"), utc_now()
         old = repo.record("r", 0, Commit({script: before.encode()}, "before", None, at), advance=True)

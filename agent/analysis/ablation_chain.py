@@ -1,4 +1,4 @@
-"""The kept changes between baseline and result, and the script as it would be without some of them."""
+"""The kept changes between baseline and result, and the result's script without some of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +17,13 @@ N_LINES_OF_A_NAME = 2  # one out, one in
 
 @dataclass(frozen=True)
 class Change:
-    """What can be taken out by itself: the edit of one trial or, of trials that set parameters, one name."""
+    """A change that can be removed by itself: the edit of one trial or, if trials set parameters, one name."""
 
     key: str  # "7" for the edit of trial 7, or the name
-    trials: tuple[int, ...]  # that made it
+    trials: tuple[int, ...]  # the trials that made it
     title: str
-    recorded_gain: float  # by which these trials were lower when they were kept; shared equally by the names they set
-    n_lines: int  # that it takes out and puts in
+    recorded_gain: float  # by how much these trials lowered the loss when kept, shared equally by the names they set
+    n_lines: int  # lines removed plus lines added
 
 
 @dataclass(frozen=True)
@@ -36,31 +36,31 @@ class Variant:
 
 @dataclass(frozen=True)
 class Step:
-    """One kept trial: what it made of its parent's script."""
+    """One kept trial: its parent's script and its own."""
 
     trial: int
     before: str
     after: str
-    values: Params | None  # names that it set to other values; None: it edited the text
+    values: Params | None  # names whose values it changed; None: it edited the text
 
 
 @dataclass(frozen=True)
 class ChangeChain:
-    """The trials from the baseline to the result of a run, as changes that can be left out."""
+    """The trials from the baseline to the result of a run, as changes that can be removed."""
 
     result: int  # number of the trial at its end
     baseline: str
     source: str  # of the result
     changes: tuple[Change, ...]  # in the order in which they were made
     steps: tuple[Step, ...]
-    on_slices: bool = False  # the run confirmed its gains on slices, of which an attribution asks none
+    on_slices: bool = False  # whether the run confirmed its gains on slices; an ablation opens none
 
     @classmethod
     def of(cls, stored: StoredRun) -> "ChangeChain":
-        """Return the chain of a run: to its champion or, where nothing is ever confirmed, to its incumbent.
+        """Return the chain of a run: to its champion or, if its rule confirms nothing, to its incumbent.
 
         Raises:
-            UsageError: the result is the baseline, so that there is no change to ask about.
+            UsageError: the run has no result, or its result is the baseline, so that it has no change.
         """
         number = stored.keeper.result
         if number is None:
@@ -73,7 +73,7 @@ class ChangeChain:
 
     @classmethod
     def made_of(cls, trials: Sequence[Trial], sources: Sequence[str]) -> "ChangeChain":
-        """Return the chain of some kept trials, each the parent of the next, the baseline first; with their scripts."""
+        """Return the chain of kept trials with their scripts: the baseline first, each trial the parent of the next."""
         steps = [
             Step(trial.number, before, after, _values(trial, before, after))
             for trial, (before, after) in zip(trials[1:], pairwise(sources), strict=True)
@@ -81,7 +81,7 @@ class ChangeChain:
         return cls(trials[-1].number, sources[0], sources[-1], tuple(_changes(trials, steps)), tuple(steps))
 
     def without(self, keys: frozenset[str]) -> Variant:
-        """Return the script with some changes left out, and with them the later ones that cannot be made without."""
+        """Return the script without some changes, and without the later changes that depend on them."""
         if not keys:
             return Variant(self.source, keys)
         source, left_out = self.baseline, set(keys)
@@ -99,7 +99,7 @@ class ChangeChain:
 
 
 def _way_to(stored: StoredRun, number: int) -> list[Trial]:
-    """Return the trials that a trial was built on, from the baseline to itself."""
+    """Return a trial's ancestors and itself, the baseline first."""
     way = [stored.trial(number)]
     while (parent := way[-1].parent) is not None:
         way.append(stored.trial(parent))
@@ -109,12 +109,15 @@ def _way_to(stored: StoredRun, number: int) -> list[Trial]:
 def _why_nothing(stored: StoredRun) -> str:
     incumbent = stored.history.incumbent
     if incumbent is None or incumbent.number == 0:
-        return "no trial was kept, and there is nothing to attribute"
-    return f"trial {incumbent.number} is provisional, and only a confirmed gain can be attributed; go on with the run"
+        return "no trial was kept, so there is no gain to attribute"
+    return (
+        f"trial {incumbent.number} is provisional, and only a confirmed gain can be attributed; continue the run with "
+        f"`agent resume {stored.run_id}`"
+    )
 
 
 def _values(trial: Trial, before: str, after: str) -> dict[str, Value] | None:
-    """Return the names that a trial set to other values; None if its edit is not of that kind."""
+    """Return the names whose values a trial changed, with the new values; None if it edited the text."""
     if not isinstance(trial.proposal.edit, Assignments):
         return None
     old = read_constants(before, trial.proposal.edit.values)
@@ -123,7 +126,7 @@ def _values(trial: Trial, before: str, after: str) -> dict[str, Value] | None:
 
 
 def _changes(trials: Sequence[Trial], steps: Sequence[Step]) -> Iterator[Change]:
-    """Yield what can be taken out by itself; not names that came back to the value they began with."""
+    """Yield the changes that can be removed by themselves, without names that returned to their first value."""
     gains = dict(zip((step.trial for step in steps), _gains(trials), strict=True))
     names: list[str] = []
     for trial, step in zip(trials[1:], steps, strict=True):
@@ -142,7 +145,7 @@ def _changes(trials: Sequence[Trial], steps: Sequence[Step]) -> Iterator[Change]
 
 
 def _gains(trials: Sequence[Trial]) -> Iterator[float]:
-    """Yield by how much each trial but the first was lower than its parent, in the runs that it was kept for."""
+    """Yield by how much each trial after the first lowered its parent's loss, both in their first runs."""
     for parent, trial in pairwise(trials):
         assert trial.val_loss is not None
         assert parent.val_loss is not None
@@ -150,7 +153,7 @@ def _gains(trials: Sequence[Trial]) -> Iterator[float]:
 
 
 def _with_values(source: str, values: Mapping[str, Value]) -> tuple[str, set[str]]:
-    """Return a script with names set, and the names that it no longer has."""
+    """Return a script with the given values, and the names that the script lacks."""
     impossible = set()
     for name, value in values.items():
         try:

@@ -1,7 +1,7 @@
-"""Backward elimination: each change is taken out of the result in turn, and stays out where nothing is lost by that.
+"""Backward elimination: removes the changes from the result one by one, each for good if its removal costs nothing.
 
-A variant runs under the same training seeds as the script that it is compared with. The seed of the first runs decides
-nothing, for trials were kept for being low under it. What is left is compared with the whole under held-out seeds.
+A variant runs under the same training seeds as the script that it is compared with. The seed of the first runs is not
+used, because it selected the trials. Held-out seeds compare the minimal script with the result at the end.
 """
 
 import math
@@ -18,20 +18,20 @@ from agent.trials.keep_rule import HELD_OUT_SEED, MAX_FAILED_RUNS, Keeper
 from agent.trials.noise import Noise, Reading
 
 CLEAR = 2.0  # standard errors of a difference
-CLEAR_AT_ONCE = 4.0  # standard errors after which no further seed is asked: looking often takes a higher bar
+CLEAR_AT_ONCE = 4.0  # standard errors that make further seeds unnecessary; higher, because every seed tests again
 
 
 @dataclass
 class Losses:
-    """What is known of each script. Scripts are compared with the whole, the result of the run.
+    """The losses of each script, and the noise of one run that follows from them.
 
-    Where seeds are paired, a run's noise is what it adds to a difference under the same seed, which has two runs in it;
-    what the seed does to all scripts alike is no noise. Elsewhere it is what sets runs of the same script apart.
+    If seeds are paired, the noise of a run is half the variance of a difference under the same seed, since two runs
+    contribute; an effect of the seed on all scripts alike is not noise. Otherwise it is the spread of runs of a script.
     """
 
-    whole: str
+    whole: str  # script of the run's result, with which the others are compared
     paired: bool
-    noise: Noise  # begins at what the run knew of it
+    noise: Noise  # starts with the run's own estimate
     known: dict[str, dict[int, float | None]] = field(default_factory=dict)  # script → seed → loss; None: it failed
 
     def __post_init__(self) -> None:
@@ -40,14 +40,14 @@ class Losses:
                 self.noise.see(loss, losses[:n_before])
 
     def error(self, n_seeds: int) -> float:
-        """Return the standard error of a difference between two scripts that have run under so many seeds."""
+        """Return the standard error of a difference between two scripts that ran under `n_seeds` seeds each."""
         return self.noise.sigma * math.sqrt(2 / n_seeds)
 
     def of(self, script: str) -> Mapping[int, float | None]:
         return self.known.get(script, {})
 
     def take(self, script: str, seed: int, loss: float | None) -> None:
-        """Take in one more loss."""
+        """Add one more loss."""
         if loss is not None:
             self.noise.see(loss, [other for other in self.of(script).values() if other is not None])
         before = self._comparable(script)
@@ -58,7 +58,7 @@ class Losses:
             self.noise.learn(deviation**2 * len(before) / len(now) / (2 if self.paired else 1))
 
     def _comparable(self, script: str) -> dict[int, float]:
-        """Return what noise can be told from: a script's losses or, where seeds are paired, what sets it apart."""
+        """Return the numbers that show the noise: a script's losses or, if paired, their differences from the whole."""
         own = {seed: loss for seed, loss in self.of(script).items() if loss is not None}
         if not self.paired:
             return own
@@ -68,11 +68,11 @@ class Losses:
 
 
 class Verdict(StrEnum):
-    """What taking a change out has shown."""
+    """What the removal of a change has shown."""
 
-    CARRIES = "carries"  # the loss is clearly worse without it, or there is none
+    CARRIES = "carries"  # without it, the loss is clearly worse or missing
     NO_EFFECT = "no effect found"
-    NULL = "null"  # without it the script does the same to the last digit
+    NULL = "null"  # without it, the code is the same, or the loss is the same to the last digit
     HARMFUL = "harmful"  # the loss is clearly better without it
     NOT_TESTED = "not tested"
 
@@ -83,34 +83,34 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What is known of one change."""
+    """The verdict on one change, with its effect."""
 
     change: Change
     verdict: Verdict
-    effect: float | None = None  # loss without it minus loss with it: above zero, it lowers the loss
+    effect: float | None = None  # loss without the change minus loss with it: if positive, the change lowers the loss
     error: float | None = None  # standard error of the effect
-    seeds: tuple[int, ...] = ()  # that it was compared under
-    along: tuple[str, ...] = ()  # changes that cannot be made without it, and were taken out with it
+    seeds: tuple[int, ...] = ()  # training seeds of the comparison
+    along: tuple[str, ...] = ()  # changes that depend on it, and were removed with it
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Which changes carry the gain of a result, as far as the budget went."""
+    """Which changes carry the gain of a result; incomplete if the budget was spent."""
 
     chain: ChangeChain
     findings: tuple[Finding, ...]  # in the order of the chain
-    minimal: Variant  # the result without what carries nothing
-    noise: Noise  # of one run, as known at the end
+    minimal: Variant  # the result without the changes that carry nothing
+    noise: Noise  # of one run, as estimated at the end
     whole_reading: Reading | None = None  # of the result under held-out seeds
-    minimal_reading: Reading | None = None  # of the minimal script under the same
+    minimal_reading: Reading | None = None  # of the minimal script under the same seeds
     difference: float | None = None  # mean loss of the minimal script minus that of the result
     error: float | None = None  # its standard error
-    stopped: str = ""  # why something is missing
+    stopped: str = ""  # why the ablation is incomplete; empty if it is complete
 
     @property
     def as_good(self) -> bool:
-        """Whether the minimal script has held its own under seeds that decided nothing."""
+        """Whether the minimal script is not clearly worse than the result under held-out seeds."""
         return self.difference is not None and self.error is not None and self.difference <= CLEAR * self.error
 
     @property
@@ -129,44 +129,44 @@ class BudgetExhaustedError(Exception):
 
 
 class Measure(Protocol):
-    """Runs a script, or remembers that it ran."""
+    """Runs a script, or looks up an earlier run of it."""
 
     def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
-        """Return the loss of a script under a training seed; None if it has none. `about` says which script it is.
+        """Return the loss of a script under a training seed; None if it has none. `about` describes the script.
 
         Raises:
-            BudgetExhaustedError: it has not run, and no more than `reserved` runs are left.
+            BudgetExhaustedError: it has not run, and the budget leaves no more than `reserved` runs.
         """
         ...
 
 
 @dataclass
 class Elimination:
-    """One pass over the changes, those of the smallest recorded gain first."""
+    """One pass over the changes, the smallest recorded gain first."""
 
     chain: ChangeChain
-    keeper: Keeper  # of the run: its noise and, where the same seed gives the same loss, its repeats count here too
+    keeper: Keeper  # of the run: gives its noise and, if seeds are paired, its repeats
     measure: Measure
     n_seeds: int
-    decided: Callable[[Finding], None] = lambda _finding: None  # is told of each change when it is decided
+    decided: Callable[[Finding], None] = lambda _finding: None  # called with the finding about each change
     _losses: Losses = field(init=False)
     _findings: dict[str, Finding] = field(default_factory=dict)
-    _about: dict[str, str] = field(default_factory=dict)  # script → what it is
-    _variant: Variant = field(init=False)  # what is left by now
-    _reference: str = field(init=False)  # a script that does the same, and has run
+    _about: dict[str, str] = field(default_factory=dict)  # script → its description
+    _variant: Variant = field(init=False)  # the result without the changes removed so far
+    _reference: str = field(init=False)  # an equivalent script that has run
 
     def __post_init__(self) -> None:
         self._variant = Variant(self.chain.source, frozenset())
         self._reference = self.chain.source
         self._about = {self.chain.source: f"trial {self.chain.result}"}
         known: dict[str, dict[int, float | None]] = {}
-        if self.keeper.rule.paired:  # else what ran then may have run on a slower machine
+        if self.keeper.rule.paired:  # otherwise the machine may have been slower then
             known[self.chain.baseline] = {**self.keeper.losses(0)}
             known[self.chain.source] = {**self.keeper.losses(self.chain.result)}
         self._losses = Losses(self.chain.source, self.keeper.rule.paired, Noise(self.keeper.sigma), known)
 
     def result(self) -> Attribution:
-        """Take the changes out one by one, compare what is left with the whole, and return what came of it.
+        """Remove the changes one by one, compare the remaining script with the result, and return the findings.
 
         Raises:
             UsageError: the result itself has no loss under further seeds.
@@ -184,7 +184,7 @@ class Elimination:
         return self._compared(found) if self._variant.without else found
 
     def _usable_seeds(self) -> list[int]:
-        """Return the seeds that decide here: the lowest ones above 0 under which the result has a loss."""
+        """Return the seeds of the comparisons: the lowest ones above 0 under which the result has a loss."""
         seeds: list[int] = []
         for seed in range(1, self.n_seeds + MAX_FAILED_RUNS):
             if self._loss(self.chain.source, seed) is not None:
@@ -192,11 +192,11 @@ class Elimination:
             if len(seeds) == self.n_seeds:
                 return seeds
         raise UsageError(
-            f"trial {self.chain.result} has no loss under {MAX_FAILED_RUNS} further seeds: look at its script first"
+            f"trial {self.chain.result} has no loss under {MAX_FAILED_RUNS} further seeds: check its script first"
         )
 
     def _test(self, change: Change, seeds: Sequence[int]) -> None:
-        """Take a change out, and leave it out if nothing is lost by that."""
+        """Remove a change, for good if its removal costs nothing."""
         variant = self.chain.without(self._variant.without | {change.key})
         along = self._in_order(variant.without - self._variant.without - {change.key})
         if _same_code(variant.source, self._variant.source):
@@ -213,19 +213,19 @@ class Elimination:
             self._reference = variant.source
         for other in self.chain.changes:
             if other.key in along:
-                self._findings[other.key] = Finding(other, finding.verdict, reason=f"taken out with {change.key}")
+                self._findings[other.key] = Finding(other, finding.verdict, reason=f"removed with {change.key}")
 
     def _compare(self, change: Change, source: str, seeds: Sequence[int]) -> Finding:
-        """Return what a script shows in which a change is missing."""
-        effects: list[float] = []  # of the change, in what is left by now
-        losses: list[float] = []  # from the whole result to the script: what is out already counts too
+        """Return the finding about a change from a script without it."""
+        effects: list[float] = []  # loss without the change minus that of the script before this removal
+        losses: list[float] = []  # loss without the change minus that of the result: all removals so far count
         for seed in seeds:
             own = self._loss(source, seed)
             if own is None:
                 return Finding(change, Verdict.CARRIES, reason=f"without it there is no loss under seed {seed}")
             left, whole = self._loss(self._reference, seed), self._loss(self.chain.source, seed)
-            assert left is not None, "it has run under every one of these seeds, or it would not be left"
-            assert whole is not None, "these seeds were chosen for that"
+            assert left is not None, "a variant stays only if it has a loss under all these seeds"
+            assert whole is not None, "the result has a loss under these seeds"
             if self._losses.paired and not effects and own == left:
                 return Finding(change, Verdict.NULL, 0.0, 0.0, (seed,), reason="the same loss to the last digit")
             effects.append(own - left)
@@ -238,13 +238,13 @@ class Elimination:
         if effect > CLEAR * error:
             verdict = Verdict.CARRIES
         elif lost > CLEAR * error:
-            verdict, reason = Verdict.CARRIES, f"together with what is out already: {lost:+.2g} to the whole"
+            verdict, reason = Verdict.CARRIES, f"with the earlier removals, {lost:+.2g} against the result"
         elif effect < -CLEAR * error:
             verdict = Verdict.HARMFUL
         return Finding(change, verdict, effect, error, tuple(seeds[: len(effects)]), reason=reason)
 
     def _compared(self, found: Attribution) -> Attribution:
-        """Return the same with the minimal script read under held-out seeds, beside the whole."""
+        """Return the attribution with the means of result and minimal script under held-out seeds."""
         pairs: list[tuple[float, float]] = []
         try:
             for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + self.n_seeds):
@@ -270,17 +270,17 @@ class Elimination:
         )
 
     def _loss(self, source: str, seed: int, *, reserve: bool = True) -> float | None:
-        """Return a script's loss under a seed, from a run now if need be; `reserve` keeps the last runs back."""
+        """Return a script's loss under a seed, running it if necessary; `reserve` keeps budget for the last runs."""
         known = self._losses.of(source)
         if seed in known:
             return known[seed]
         reserved = self._n_last_runs() if reserve else 0
-        loss = self.measure(source, seed, about=self._about.get(source, "what is left"), reserved=reserved)
+        loss = self.measure(source, seed, about=self._about.get(source, "the remaining script"), reserved=reserved)
         self._losses.take(source, seed, loss)
         return loss
 
     def _n_last_runs(self) -> int:
-        """Return how many runs the comparison under held-out seeds will take."""
+        """Return how many runs the comparison under held-out seeds takes."""
         known = self._losses.of(self.chain.source)
         return sum(1 if seed in known else 2 for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + self.n_seeds))
 
@@ -289,7 +289,7 @@ class Elimination:
 
 
 def _same_code(one: str, other: str) -> bool:
-    """Return whether two scripts differ in nothing but comments and layout."""
+    """Return whether two scripts differ only in comments and layout."""
     try:
         return fingerprint(one) == fingerprint(other)
     except EditError:

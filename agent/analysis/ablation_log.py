@@ -1,4 +1,4 @@
-"""The log of an ablation: what has run, and what follows from it without running anything."""
+"""The log of an ablation: which scripts have run, and the findings that follow from the log alone."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from agent.trials.trial import Outcome, Trial
 
 @dataclass(frozen=True)
 class AblationStarted:
-    """The ablation has started, with so many seeds of each comparison; the last such line counts."""
+    """The ablation has started, with this number of seeds per comparison; the last such line counts."""
 
     seeds: int
     at: str  # ISO 8601, UTC
@@ -49,7 +49,7 @@ class ScriptFinished:
 
 @dataclass(frozen=True)
 class ScriptAttemptVoided:
-    """An attempt at such a run does not count: the machine's speed had changed."""
+    """An attempt to run a script does not count, because the machine's speed had changed."""
 
     script: str
     seed: int
@@ -61,14 +61,14 @@ class ScriptAttemptVoided:
 
 @dataclass(frozen=True)
 class Readings:
-    """All that is known of the scripts of one attribution."""
+    """All finished runs of scripts of one ablation."""
 
-    seeds: int | None  # of each comparison; None: it has not started
+    seeds: int | None  # seeds per comparison; None: the ablation has not started
     ran: Mapping[tuple[str, int], ScriptFinished]  # by script and seed, in the order in which they ran
 
     @classmethod
     def read(cls, path: Path) -> "Readings":
-        """Return what a file holds; nothing if there is none. Raises JournalError if it cannot be read."""
+        """Return the runs in a log file; none if there is no file. Raises JournalError if it cannot be read."""
         seeds: int | None = None
         ran: dict[tuple[str, int], ScriptFinished] = {}
         for line in read_lines(path, _decoded) if path.exists() else ():
@@ -79,32 +79,32 @@ class Readings:
         return cls(seeds, ran)
 
     def under(self, conditions: Mapping[str, str]) -> "Readings":
-        """Return the same without the runs that came about under other conditions: nothing is compared with those."""
+        """Return the runs under these conditions alone; losses under other conditions cannot be compared with them."""
         same = {key: line for key, line in self.ran.items() if line.outcome.conditions == conditions}
         return Readings(self.seeds, same)
 
     @property
     def train_seconds(self) -> float:
-        """What they cost, as charged."""
+        """The training budget charged for all runs, in seconds."""
         return sum(line.outcome.train_seconds for line in self.ran.values())
 
 
 def hash_of(source: str) -> str:
-    """Return the name of a script: 12 hexadecimal digits that follow from its text."""
+    """Return the name of a script: the first 12 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Attributed:
-    """What an attribution has come to, and what it took."""
+    """The findings of an ablation, the runs that it took, and the minimal script."""
 
     found: Attribution
     readings: Readings
-    minimal: Path | None  # the minimal script's file; None: it is no smaller, not as good, or not written
+    minimal: Path | None  # the minimal script's file; None: it is not smaller, not as good, or not written
 
 
 def attributed(stored: StoredRun) -> Attributed | None:
-    """Return what is known of the changes of a run's result; None if no ablation has run."""
+    """Return the findings about the changes of a run's result; None if no ablation has run."""
     number = stored.keeper.result
     path = stored.paths.attribution(number).readings if number else None
     if path is None or not path.exists():
@@ -121,17 +121,15 @@ def attributed(stored: StoredRun) -> Attributed | None:
 
 
 def known(stored: StoredRun) -> Attributed:
-    """Return what an attribution has come to. Raises UsageError if there is none of the run's result."""
+    """Return the findings about the changes of a run's result. Raises UsageError if no ablation has run."""
     found = attributed(stored)
     if found is None:
-        raise UsageError(
-            f"{stored.run_id} has no attribution yet; `agent attribute {stored.run_id}` says what its changes are worth"
-        )
+        raise UsageError(f"{stored.run_id} has no attribution yet; `agent attribute {stored.run_id}` makes one")
     return found
 
 
 def keeper_under(stored: StoredRun, conditions: Mapping[str, str]) -> Keeper:
-    """Return what counts as progress in a run, without repeats that came about under other conditions."""
+    """Return the keep rule's state after a run, without the repeats that ran under other conditions."""
     counts = [
         result
         for result in stored.history.results
@@ -142,7 +140,7 @@ def keeper_under(stored: StoredRun, conditions: Mapping[str, str]) -> Keeper:
 
 @dataclass(frozen=True)
 class _Remembered:
-    """Knows what has run, and runs nothing."""
+    """Returns losses from the log, and runs nothing."""
 
     readings: Readings
 
@@ -155,7 +153,7 @@ class _Remembered:
 
 
 def _decoded(data: dict[str, Any]) -> AblationStarted | ScriptFinished | ScriptAttemptVoided:
-    """Return the line that `to_json` wrote; KeyError, TypeError or ValueError if it did not."""
+    """Return the line that `to_json` wrote. Raises KeyError, TypeError or ValueError if it is not such a line."""
     match data["event"]:
         case "attribution_begun":
             return AblationStarted(data["seeds"], data["at"])

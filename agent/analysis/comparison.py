@@ -1,4 +1,4 @@
-"""What belongs to a comparison: several modes under several seeds, each an ordinary run. Its compare.json says so."""
+"""A comparison: several modes under several seeds, each an ordinary run. It is stored in compare.json."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,19 +16,19 @@ from agent.store.paths import RunsFolder
 from agent.store.run_config import RunConfig, as_given, option_of
 from agent.trials.history import History
 
-_OWN = ("run_id", "mode", "seed")  # what the runs of a comparison differ in
-# What may be otherwise when the same is asked for again.
+_OWN = ("run_id", "mode", "seed")  # fields in which the runs of a comparison differ
+# Fields that may differ when the user repeats the command that started a comparison.
 _FOUND = ("task_folder", "noise_sigma", "noise_source", "price_source", *("pool", "n_slices", "keep_lead"))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs of one task that differ in mode and seed alone."""
+    """Runs of one task that differ only in mode and seed."""
 
     name: str
     modes: tuple[str, ...]  # the first is the reference
     n_seeds: int  # 0, 1, ...
-    config: RunConfig  # of all runs; mode and seed in it mean nothing
+    config: RunConfig  # shared by all runs; its mode and seed are not used
 
     @property
     def n_runs(self) -> int:
@@ -38,7 +38,7 @@ class Comparison:
         return f"{self.name}-{run_config.in_a_name(mode)}-s{seed}"
 
     def configs(self) -> Iterator[RunConfig]:
-        """Yield the configuration of every run, mode by mode. Raises UsageError if a name is too long for one."""
+        """Yield the configuration of every run, mode by mode. Raises UsageError if a run's name is too long."""
         for mode in self.modes:
             row = find_mode(mode)  # None: a mode of an earlier version, whose runs are only shown
             asks = row is None or row.needs_model
@@ -58,7 +58,7 @@ class Comparison:
         return self if raised is None else replace(self, config=with_raises(self.config, [raised]))
 
     def differences(self, other: "Comparison") -> list[str]:
-        """Return what another comparison is asked to do otherwise, in the words of the command line."""
+        """Return the settings in which another comparison differs, as options of the command line."""
         told = {
             "--modes": (",".join(self.modes), ",".join(other.modes)),
             "--seeds": (self.n_seeds, other.n_seeds),
@@ -67,7 +67,7 @@ class Comparison:
         return [f"{option} {as_given(old)} → {as_given(new)}" for option, (old, new) in told.items() if old != new]
 
     def save(self, runs: RunsFolder) -> None:
-        """Write compare.json, whole or not at all."""
+        """Write compare.json, completely or not at all."""
         path = runs.run(self.name).comparison
         path.parent.mkdir(parents=True, exist_ok=True)
         document = {"format": FORMAT, "modes": self.modes, "seeds": self.n_seeds, "config": asdict(self.config)}
@@ -75,22 +75,22 @@ class Comparison:
 
 
 def begun(runs: RunsFolder, config: RunConfig, modes: tuple[str, ...], n_seeds: int) -> Comparison:
-    """Return the comparison that is asked for: as it was begun if it was, else a new one.
+    """Return the stored comparison if it was started before with the same settings, else a new one.
 
     Args:
-        config: what all runs share; its run_id names the comparison.
+        config: shared by all runs; its run_id names the comparison.
         modes: as `checked_modes` returns them.
 
     Raises:
-        UsageError: the name is taken by something else.
+        UsageError: the name is taken by another run or comparison.
     """
     asked = Comparison(config.run_id, modes, n_seeds, config)
     if asked.name in runs.comparison_ids():
         stored = load(runs, asked.name)
         if differences := stored.differences(asked):
             raise UsageError(
-                f"the comparison {asked.name} was begun with other settings ({'; '.join(differences)}); "
-                f"go on with --resume {asked.name} and no --modes, or choose another --name"
+                f"the comparison {asked.name} was started with other settings ({'; '.join(differences)}); "
+                f"resume it with --resume {asked.name} and no --modes, or choose another --name"
             )
         return stored
     names = [asked.name, *(config.run_id for config in asked.configs())]
@@ -100,21 +100,21 @@ def begun(runs: RunsFolder, config: RunConfig, modes: tuple[str, ...], n_seeds: 
 
 
 def checked_modes(modes: str) -> tuple[str, ...]:
-    """Return the modes that a user names, separated by commas.
+    """Return the modes in a list separated by commas.
 
     Raises:
-        UsageError: there is no such mode, it searches nothing, or it is there twice.
+        UsageError: a mode does not exist, is not a search, or is listed twice.
     """
     names = [name.strip() for name in modes.split(",")]
     for name in names:
         searching_mode(name)
     if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"--modes {modes}: {twice[0]} is there twice")
+        raise UsageError(f"--modes {modes}: {twice[0]} is listed twice; remove one")
     return tuple(names)
 
 
 def load(runs: RunsFolder, name: str | None) -> Comparison:
-    """Return the comparison of that name, or the one begun last.
+    """Return the comparison of that name, or the one started last.
 
     Raises:
         UsageError: there is none.
@@ -131,7 +131,7 @@ def load(runs: RunsFolder, name: str | None) -> Comparison:
     try:
         document = read_json(path, run_config.MOST_BYTES)
         if document["format"] != FORMAT:
-            raise JournalError(f"{path}: format {document['format']}, and this version reads {FORMAT}")
+            raise JournalError(f"{path} has format {document['format']}, but this version reads format {FORMAT}")
         config = run_config.checked(**run_config.current(document["config"]))
         return Comparison(path.parent.name, tuple(document["modes"]), int(document["seeds"]), config)
     except (ValueError, KeyError, TypeError, UsageError) as error:
@@ -139,15 +139,15 @@ def load(runs: RunsFolder, name: str | None) -> Comparison:
 
 
 def check_runs(comparison: Comparison, runs: RunsFolder) -> None:
-    """Raise UsageError unless what is there of the runs is what this comparison has begun, and all of it."""
+    """Raise UsageError unless the existing runs belong to this comparison, and none is missing once one has started."""
     configs = list(comparison.configs())
     there = [config.run_id for config in configs if runs.run(config.run_id).run_json.exists()]
     begun = [run_id for run_id in there if _has_events(runs, run_id)]
     gone = [config.run_id for config in configs if config.run_id not in there]
     if begun and gone:
         raise UsageError(
-            f"{gone[0]} is gone, and {begun[0]} has begun: restore its folder in {runs.root}, or start another "
-            "comparison under a new --name"
+            f"{gone[0]} is missing, although {begun[0]} has started: restore its folder in {runs.root}, or start "
+            "another comparison under a new --name"
         )
     for config in configs:
         if config.run_id in there:
@@ -162,8 +162,8 @@ def _check_run(comparison: Comparison, config: RunConfig, runs: RunsFolder) -> N
     differing = {name for name in _differing(stored, config) if name not in RAISABLE and name not in unused}
     if differing or any(getattr(stored, name) != getattr(config, name) for name in _OWN):
         raise UsageError(
-            f"the run {config.run_id} is not of this comparison ({', '.join(sorted(differing)) or 'mode'} differ); "
-            "compare under another --name"
+            f"the run {config.run_id} does not belong to this comparison: it differs in "
+            f"{', '.join(sorted(differing)) or 'mode or seed'}; choose another --name"
         )
     history = read_history(paths.journal) if paths.journal.exists() else History([])
     now = with_raises(stored, history.raises)
@@ -171,7 +171,7 @@ def _check_run(comparison: Comparison, config: RunConfig, runs: RunsFolder) -> N
         option, own, common = option_of(name), getattr(now, name), getattr(config, name)
         if own is not None and common is not None and own > common:
             raise UsageError(
-                f"{config.run_id} was raised on its own to {option} {as_given(own)}; raise all its fellows with "
+                f"{config.run_id} alone was raised to {option} {as_given(own)}; raise the other runs with "
                 f"`agent compare --resume {comparison.name} {option} {as_given(own)}`"
             )
 
@@ -182,7 +182,7 @@ def _has_events(runs: RunsFolder, run_id: str) -> bool:
 
 
 def _differing(old: RunConfig, new: RunConfig) -> dict[str, tuple[Any, Any]]:
-    """Return the fields in which two configurations differ, mode, seed and what was found beforehand left out."""
+    """Return the fields in which two configurations differ, except for those in _OWN and _FOUND."""
     before, after = asdict(old), asdict(new)
     names = [name for name in before if name not in (*_OWN, *_FOUND)]
     return {name: (before[name], after[name]) for name in names if before[name] != after[name]}

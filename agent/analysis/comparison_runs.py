@@ -1,4 +1,4 @@
-"""The runs of a comparison, all open at once: one trial of each in turn, so that a slow hour hits all alike."""
+"""Interleaves the runs of a comparison, one trial of each per round, so that a slow hour affects all runs alike."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +23,10 @@ from agent.text import Say
 
 @contextmanager
 def opened(comparison: Comparison, runs: RunsFolder, host: Host, observer_for: ObserverFor) -> Iterator[list[Run]]:
-    """Open all runs of a comparison, each where its journal ends, mode by mode.
+    """Open all runs of a comparison, mode by mode; each continues where its journal ends.
 
     Raises:
-        UsageError: a run is gone, is not of this comparison, or is open in another process.
+        UsageError: a run is missing, is not of this comparison, or is open in another process.
         MissingRequirementError, SandboxError: the machine lacks something.
     """
     check_runs(comparison, runs)
@@ -48,7 +48,7 @@ def opened(comparison: Comparison, runs: RunsFolder, host: Host, observer_for: O
 
 
 def _forget(comparison: Comparison, runs: RunsFolder, new: Sequence[str]) -> None:
-    """Remove what was made for a comparison of which nothing began: what cannot work leaves nothing behind."""
+    """Remove the folders of a new comparison if none of its runs has started, as when it cannot run here."""
     paths = [runs.run(run_id) for run_id in new]
     if len(new) < comparison.n_runs or any(holder(each) for each in paths):
         return
@@ -69,7 +69,7 @@ def _open(
     model: "OneModel",
 ) -> Iterator[Run]:
     path = runs.run(config.run_id).run_json
-    if path.exists():  # what it found when it began, its pool for one, stands there
+    if path.exists():  # it has what the run found when it started, such as its pool
         opening = resume_run(run_config.load(path), runs, host, observer_for, options, build_model=model)
     else:
         opening = start_run(config, runs, host, observer_for, build_model=model)
@@ -78,7 +78,7 @@ def _open(
 
 
 class OneModel:
-    """Builds one model for all runs that ask the same. Each of them closes it, when all are done."""
+    """Builds one model for all runs with the same model and endpoint. Each run closes it, after all have ended."""
 
     def __init__(self) -> None:
         self._built: dict[tuple[str | None, str | None], Model] = {}
@@ -93,7 +93,7 @@ class OneModel:
         count_tokens: Callable[[int], None],
     ) -> Model:
         asked = (config.model, config.base_url)
-        if asked not in self._built or (config.model or "").startswith(RECORDING):  # each run has its place in it
+        if asked not in self._built or (config.model or "").startswith(RECORDING):  # each has its own position
             self._built[asked] = build_model(config, api_key, n_replies_used, say=say, count_tokens=count_tokens)
         return self._built[asked]
 
@@ -101,17 +101,17 @@ class OneModel:
 def run_interleaved(
     runs: Sequence[Run], ended: Callable[[Run, End], None], all_begun: Callable[[], None] = lambda: None
 ) -> dict[str, End]:
-    """Run trials, one of each run in turn, until all have ended; return how each did, by name.
+    """Run trials, one of each run per round, until all runs have ended; return how each ended, by name.
 
-    The order is another one in each round, and follows from the journals alone: a comparison that was killed goes on
-    with the trial that it was killed in. A baseline without a loss ends all: they have the same one.
+    The order changes in each round, and follows from the journals alone: after a kill, a comparison continues with the
+    interrupted trial. A baseline without a loss ends all runs, because all have the same baseline.
 
     Args:
-        ended: told of each run that ends.
+        ended: called for each run that ends.
         all_begun: called once, when all runs have a baseline and none has gone further than that in this process.
 
     Raises:
-        What `RunStepper.step` raises: all runs can be gone on with.
+        What `RunStepper.step` raises: all runs can be resumed.
     """
     going = [RunStepper(run) for run in runs]
     ends: dict[str, End] = {}
@@ -123,7 +123,7 @@ def run_interleaved(
         turn = min(going, key=lambda each: _place(each.run))
         end = turn.step()
         if end is None and stop_reason(turn.run.history.trials) is not None:
-            end = turn.step()  # says so at once, not after a round of all the others
+            end = turn.step()  # end the run now, not after a round of the others
         if end is None:
             continue
         going.remove(turn)
@@ -135,6 +135,6 @@ def run_interleaved(
 
 
 def _place(run: Run) -> tuple[int, str]:
-    """Return a run's place in the queue: who has fewer trials goes first, and chance decides between equals."""
+    """Return a run's place in the queue: the run with fewer trials goes first; a hash decides between equals."""
     n_trials = len(run.history.trials)
     return n_trials, sha256(f"{n_trials} {run.run_id}".encode()).hexdigest()

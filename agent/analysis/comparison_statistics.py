@@ -1,4 +1,4 @@
-"""What a comparison came to, in numbers: of each run, and of each mode over its seeds. A function of the journals."""
+"""The statistics of a comparison, for each run and for each mode over its seeds. They follow from the journals."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,32 +18,32 @@ from agent.trials.repeat import Repeat
 from agent.trials.trial import Status, Trial, Usage
 
 SHARES = (0.25, 0.5, 0.75)
-"""Of the budget, at which the best so far is told beside that of all of it."""
+"""Shares of the budget at which the tables show the best loss so far, besides the whole budget."""
 
 
 class State(StrEnum):
-    """How far a run has come."""
+    """The progress of a run."""
 
     GOING_ON = "going on"
     DONE = "done"
-    STUCK = "stuck"  # its proposals did not run any more
+    STUCK = "stuck"  # too many proposals in a row never ran
     BASELINE_FAILED = "baseline failed"
 
 
 class Made(StrEnum):
-    """What the number that a run may publish is made of."""
+    """The kind of runs behind the loss that a run may publish."""
 
     HELD_OUT = "held-out seeds"
     FRESH = "fresh runs"
-    BASELINE = "the baseline"  # nothing better was confirmed; its runs were not chosen for being low
-    SINGLE = "the one run it was kept for"  # which was chosen for being low: it flatters
+    BASELINE = "the baseline"  # nothing better was confirmed; its runs were not selected
+    SINGLE = "the one run it was kept for"  # selected for its low loss, hence optimistic
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What the budget of a run is counted in; the first of trials, training time and clock that has a cap."""
+    """The unit of a run's budget: the first of trials, training budget and wall time that has a limit."""
 
-    total: float  # all of it
+    total: float  # the whole budget
     unit: str  # in words
     cost: Cost
 
@@ -59,41 +59,41 @@ class Axis:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """One run in numbers. Losses are minimised."""
+    """The statistics of one run. Losses are minimised."""
 
     run_id: str
     seed: int
     state: State
     n_trials: int
-    n_lost: int  # without a loss, whatever the reason
+    n_lost: int  # trials without a loss, for any reason
     n_out_of_memory: int
-    n_ran: int  # in a sandbox, the baseline left out
+    n_ran: int  # trials that ran in a sandbox, without the baseline
     n_unique: int  # different scripts among those
-    n_copies: int  # proposals of values that somebody else had proposed before
+    n_copies: int  # proposals copied from another proposer's point
     ledger: Ledger  # repeats included
-    repeat_seconds: float  # of training, as charged
+    repeat_seconds: float  # training budget spent on repeats
     baseline: float | None
-    at_shares: tuple[float | None, ...]  # best so far at SHARES of the budget; None: it has not come so far
+    at_shares: tuple[float | None, ...]  # best so far at SHARES of the budget; None: the run has not reached it
     best: float | None  # lowest loss of a trial that was kept and not rolled back
-    result: float | None  # the number that may be published
-    made: Made | None  # of what
+    result: float | None  # the loss that may be published
+    made: Made | None  # the kind of runs behind `result`
 
 
 @dataclass(frozen=True)
 class ModeFigures:
-    """One mode over its seeds."""
+    """The statistics of one mode over its seeds."""
 
     mode: str
     is_reference: bool
     runs: tuple[RunFigures, ...]
-    minus: Estimate | None  # best minus the reference's best, paired by seed; None: of the reference, or not yet known
+    minus: Estimate | None  # best minus the reference's best, paired by seed; None for the reference, or if unknown
 
     def over_seeds(self, number: Callable[[RunFigures], float | None]) -> Estimate | None:
-        """Return the estimate of a number of each run; None where one of them lacks it."""
+        """Return the estimate of a number over the runs; None if a run lacks it."""
         return _estimate([number(run) for run in self.runs])
 
     def share(self, part: Callable[[RunFigures], float], whole: Callable[[RunFigures], float]) -> float:
-        """Return a share of what all runs of the mode have together."""
+        """Return the share of `part` in `whole`, each summed over the runs of the mode."""
         return sum(map(part, self.runs)) / (sum(map(whole, self.runs)) or 1.0)
 
     @property
@@ -102,11 +102,11 @@ class ModeFigures:
 
 
 def figures(comparison: Comparison, stored: Sequence[StoredRun], reference: str | None = None) -> list[ModeFigures]:
-    """Return a row a mode, in the order in which they were named.
+    """Return one row per mode, in the order of the comparison.
 
     Args:
-        stored: the runs that there are.
-        reference: the mode that others are held against; the first one if not given.
+        stored: the existing runs.
+        reference: the reference mode; the first one if not given.
     """
     found = {run.run_id: of_run(run) for run in stored}
     rows = {mode: [found[name] for name in names if name in found] for mode, names in comparison.run_ids().items()}
@@ -119,7 +119,7 @@ def figures(comparison: Comparison, stored: Sequence[StoredRun], reference: str 
 
 
 def of_run(stored: StoredRun) -> RunFigures:
-    """Return one run in numbers, as far as it has come."""
+    """Return the statistics of one run up to now."""
     trials, config = stored.history.trials, with_raises(stored.config, stored.history.raises)
     results = stored.history.results
     proposed = [trial for trial in trials[1:] if trial.status is not None and trial.status.ran]
@@ -151,7 +151,7 @@ def of_run(stored: StoredRun) -> RunFigures:
 
 
 def added(ledgers: Iterable[Ledger]) -> Ledger:
-    """Return one ledger for all."""
+    """Return the sum of the ledgers."""
     trials, train_seconds, wall_seconds = 0, 0.0, 0.0
     usage: Usage | None = None
     for ledger in ledgers:
@@ -163,7 +163,7 @@ def added(ledgers: Iterable[Ledger]) -> Ledger:
 
 
 def _one_a_trial(result: Trial | Repeat) -> float:
-    """One a trial, the baseline included, as budgets are counted."""
+    """Return 1 for a trial, the baseline included, and 0 for a repeat, as budgets count them."""
     return 1.0 if isinstance(result, Trial) else 0.0
 
 
@@ -182,7 +182,7 @@ def _state(stored: StoredRun, config: RunConfig) -> State:
 
 
 def _result(stored: StoredRun) -> tuple[float | None, Made | None]:
-    """Return the loss that a run may publish, and what it is made of."""
+    """Return the loss that a run may publish, and the kind of runs behind it."""
     keeper = stored.keeper
     if keeper.result is None:
         return None, None

@@ -1,4 +1,4 @@
-"""`agent log --verify`: whether git and the files of a run say what its journal says. It reads, and mends nothing."""
+"""`agent log --verify`: checks whether git and the files of a run agree with its journal. It repairs nothing."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -28,14 +28,14 @@ _MOST_BYTES = 2**30  # of results.tsv, and of a transcript
 
 @dataclass(frozen=True)
 class Findings:
-    """What does not agree, and what a reader should know beside it, one line each."""
+    """Disagreements with the journal, and notes for the reader, one line each."""
 
     disagreements: list[str]
     notes: list[str]
 
 
 def verify(runs: RunsFolder, run_id: str) -> Findings:
-    """Compare all that a run has left with what follows from its journal."""
+    """Compare all files and commits of a run with what follows from its journal."""
     paths = runs.run(run_id)
     try:
         config, history = load(paths.run_json), read_history(paths.journal)
@@ -46,7 +46,7 @@ def verify(runs: RunsFolder, run_id: str) -> Findings:
         task = _task(config, history, repo)
         expected = dict(_expected(config, history, task))
     except (AgentError, EditError) as error:
-        return Findings([f"what the commits must be cannot be told: {error}"], [])
+        return Findings([f"the expected commits cannot be computed: {error}"], [])
     found = [
         *_in_git(run_id, history, repo, expected),
         *_in_files(paths, history, task, expected),
@@ -59,18 +59,18 @@ def verify(runs: RunsFolder, run_id: str) -> Findings:
 def _notes(paths: RunPaths, history: History) -> Iterator[str]:
     pid = holder(paths)
     if pid is not None:
-        yield f"process {pid} works on the run: what is seen here may be half done"
+        yield f"process {pid} is working on the run, so differences may be temporary"
     elif history.pending is not None:
         yield f"trial {history.pending.number} was interrupted; `agent resume {paths.run_id}` runs it again"
     if history.opened is not None and pid is None:
         use = history.opened
-        yield f"slice {use.number} was opened and not scored; `agent resume {paths.run_id}` shows it to the same files"
+        yield f"slice {use.number} was opened but not scored; `agent resume {paths.run_id}` scores it"
     if torn := torn_bytes(paths.journal):
-        yield f"the journal ends in a torn line of {counted(torn, 'byte')}, which does not count"
+        yield f"the journal ends in a torn line of {counted(torn, 'byte')}, which is ignored"
 
 
 def _task(config: RunConfig, history: History, repo: TrialRepo) -> Task:
-    """Return the task as the baseline's commit has it; as it lies in its folder if there is none."""
+    """Return the task in the baseline's commit; the one in the task's folder if there is no such commit."""
     folder, first = Path(config.task_folder), f"{config.run_id}/0000"
     if not history.trials or repo.tag(config.run_id, 0) is None:
         return Task.load(folder, config.profile)
@@ -78,7 +78,7 @@ def _task(config: RunConfig, history: History, repo: TrialRepo) -> Task:
 
 
 def _expected(config: RunConfig, history: History, task: Task) -> Iterator[tuple[int, Commit]]:
-    """Yield the commit that the journal asks for, by trial."""
+    """Yield the commit that follows from the journal, for each trial."""
     sources: dict[int, str] = {}
     hashes: dict[int, str] = {}
     for trial in history.trials:
@@ -98,11 +98,11 @@ def _expected(config: RunConfig, history: History, task: Task) -> Iterator[tuple
 
 
 def _in_git(run_id: str, history: History, repo: TrialRepo, expected: Mapping[int, Commit]) -> Iterator[str]:
-    """Yield where tags, branch and objects are not what follows from the journal."""
+    """Yield where tags, branch and objects differ from what follows from the journal."""
     tags = repo.tags(run_id)
     for number, commit in expected.items():
         if number not in tags:
-            yield f"trial {number}: there is no tag {run_id}/{number:04d}; `agent resume {run_id}` makes it again"
+            yield f"trial {number}: there is no tag {run_id}/{number:04d}; `agent resume {run_id}` recreates it"
         elif tags[number] != commit.sha:
             yield from (f"trial {number}: {what}" for what in _differences(repo, tags[number], commit))
     for number in sorted(tags.keys() - expected.keys()):
@@ -115,7 +115,7 @@ def _in_git(run_id: str, history: History, repo: TrialRepo, expected: Mapping[in
 
 
 def _differences(repo: TrialRepo, sha: str, commit: Commit) -> Iterator[str]:
-    """Yield how a commit differs from what it must be."""
+    """Yield how a commit differs from the expected one."""
     try:
         files, message, parents = repo.read(sha), repo.message(sha), repo.parents(sha)
     except AgentError as error:
@@ -123,19 +123,19 @@ def _differences(repo: TrialRepo, sha: str, commit: Commit) -> Iterator[str]:
         return
     for name in sorted(files.keys() | commit.files.keys()):
         if files.get(name) != commit.files.get(name):
-            yield f"{name} in its commit is not its edit applied to its parent's"
+            yield f"{name} in its commit is not the result of applying its edit to its parent"
     wanted, found = trailers(commit.message), trailers(message)
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
-            yield f"trailer {name} is {found.get(name, 'missing')}, and {wanted.get(name, 'none')} in the journal"
+            yield f"trailer {name} is {found.get(name, 'missing')}, but {wanted.get(name, 'none')} in the journal"
     if parents != ([commit.parent] if commit.parent else []):
         yield "the parent of its commit is not the trial that it edited"
     else:
-        yield f"its commit is {sha[:12]}, and {commit.sha[:12]} follows from the journal"
+        yield f"its commit is {sha[:12]}, but {commit.sha[:12]} follows from the journal"
 
 
 def _in_files(paths: RunPaths, history: History, task: Task, expected: Mapping[int, Commit]) -> Iterator[str]:
-    """Yield where results.tsv, worktree and trial folders are not what follows from the journal."""
+    """Yield where results.tsv, worktree and trial folders differ from what follows from the journal."""
     hashes = {number: commit.sha for number, commit in expected.items()}
     wanted, earlier = (of(task.metric, history.trials, hashes).splitlines() for of in (results_of, earlier_results_of))
     if list(_lines(paths.results_tsv, earlier)):
@@ -147,24 +147,24 @@ def _in_files(paths: RunPaths, history: History, task: Task, expected: Mapping[i
         if trial.proposal.refused is None:
             yield from (f"trial {trial.number}: {what}" for what in _left_by(paths, trial, expected[trial.number]))
         yield from _conversation(paths, trial)
-    known = len(history.trials) + (2 if history.pending else 1)  # one more may be thought of meanwhile
+    known = len(history.trials) + (2 if history.pending else 1)  # lookahead may have started one more
     folders = (paths.root / "trials").glob("*") if (paths.root / "trials").is_dir() else ()
     yield from (f"trials/{p.name} belongs to no trial" for p in sorted(folders) if not _is_below(p.name, known))
 
 
 def _lines(path: Path, wanted: list[str]) -> Iterator[str]:
     if not path.is_file():
-        yield "which is missing; `agent resume` writes it again"
+        yield "which is missing; `agent resume` recreates it"
         return
     found = read_bytes(path, _MOST_BYTES).decode(errors="replace").splitlines()
     for number in range(max(len(wanted), len(found))):
         if wanted[number : number + 1] != found[number : number + 1]:
-            yield f"line {number + 1}: not what follows from the journal"
+            yield f"line {number + 1}: differs from what follows from the journal"
 
 
 def _worktree(worktree: Path, files: Mapping[str, bytes], may_differ: str | None) -> Iterator[str]:
     if not worktree.is_dir():
-        yield "worktree/ is missing; `agent resume` makes it again"
+        yield "worktree/ is missing; `agent resume` recreates it"
         return
     found = {str(p.relative_to(worktree)) for p in worktree.rglob("*") if p.is_file() and p.name != ".git"}
     for name in sorted(found | files.keys()):
@@ -178,17 +178,17 @@ def _left_by(paths: RunPaths, trial: Trial, commit: Commit) -> Iterator[str]:
     own = paths.trial(trial.number)
     for name, content in commit.files.items():
         if not _holds(own.files / name, content):
-            yield f"files/{name} is not what its commit holds"
+            yield f"files/{name} differs from its commit"
     if not own.log.is_file():
         yield "train.log is missing"
     if trial.kept != own.artifact.exists():
-        yield "its artifact is missing" if trial.kept else "it was not kept, and its artifact is there"
+        yield "its artifact is missing" if trial.kept else "it was not kept, but its artifact exists"
 
 
 def _in_verdicts(config: RunConfig, history: History) -> Iterator[str]:
-    """Yield which verdicts of a run on slices do not follow from its losses and leads: the keep rule decides again.
+    """Yield the verdicts on slices that do not follow from the run's losses and leads, by applying the keep rule again.
 
-    Other runs are left out: earlier versions of the rule have decided some of them.
+    Runs without slices are left out, because earlier versions of the rule have decided some of them.
     """
     keeper = Keeper(rule_of(config))
     for result in history.results:
@@ -201,15 +201,15 @@ def _in_verdicts(config: RunConfig, history: History) -> Iterator[str]:
         follows = keeper.objection(result.trial, result.seed)
         if follows is None and result.slices:
             follows = keeper.verdict_on(result.trial, result.slices[-1])
-        # Where no slice was left, nothing is said of the trial: that is what follows.
+        # If no slice was left, no verdict follows for the trial.
         told = "no slice was opened for it" if follows is None else f"{_told(follows)} follows from the leads"
         if not _is_same(result.verdict, follows or Verdict(Standing.PROVISIONAL, None)):
-            yield f"trial {result.trial}, seed {result.seed}: the verdict is {_told(result.verdict)}, and {told}"
+            yield f"trial {result.trial}, seed {result.seed}: the verdict is {_told(result.verdict)}, but {told}"
         keeper.move(result.trial, result.verdict.standing)
 
 
 def _is_same(one: Verdict, other: Verdict) -> bool:
-    """Return whether two verdicts agree, numbers but for rounding on another machine."""
+    """Return whether two verdicts agree, numbers up to the rounding of another machine."""
     pairs = ((one.lead, other.lead), (one.n_errors, other.n_errors), (one.bar, other.bar))
     return one.standing is other.standing and all(
         a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12))
@@ -223,31 +223,31 @@ def _told(verdict: Verdict) -> str:
 
 
 def _in_slices(config: RunConfig, paths: RunPaths, history: History) -> Iterator[str]:
-    """Yield which slices the run cannot have opened, and which folders belong to none that it has."""
+    """Yield slices that the run cannot have opened, and folders that belong to no slice that it opened."""
     opened = {use.number: use for use in history.slices}
     for number in opened:
         if config.pool is None or number >= config.n_slices:
-            yield f"slice {number} was opened, and the run's pool has {counted(config.n_slices, 'slice')}"
+            yield f"slice {number} was opened, but the run's pool has {counted(config.n_slices, 'slice')}"
     for folder in sorted((paths.root / "slices").glob("*")):
         if folder != paths.rehearsal and folder not in map(paths.slice, opened):
             yield f"slices/{folder.name} belongs to no slice that was opened"
     for use in opened.values():
         for name, entrant in use.entrants.items():
             if entrant.trial >= len(history.trials):
-                yield f"slice {use.number}: the {name} is of trial {entrant.trial}, which there is not"
+                yield f"slice {use.number}: the {name} is of trial {entrant.trial}, which does not exist"
 
 
 def _conversation(paths: RunPaths, trial: Trial) -> Iterator[str]:
-    """Yield that replies of a model which the journal counts are not on the disk."""
+    """Yield whether llm.jsonl lacks model replies that the journal counts."""
     path, usage = paths.trial(trial.number).llm, trial.proposal.usage
     n_replies = read_bytes(path, _MOST_BYTES).count(b'"reply": ') if path.is_file() else 0
     if usage is not None and n_replies < usage.calls:
         replies, calls = counted(n_replies, "reply", "replies"), counted(usage.calls, "call")
-        yield f"trial {trial.number}: llm.jsonl has {replies}, and the journal {calls}"
+        yield f"trial {trial.number}: llm.jsonl has {replies}, but the journal {calls}"
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Whether a plain file has this content."""
+    """Return whether a plain file has this content."""
     return path.is_file() and path.stat().st_size == len(content) and read_bytes(path, len(content)) == content
 
 

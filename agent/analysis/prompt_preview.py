@@ -1,4 +1,4 @@
-"""What a model is asked for a trial: made again from the journal and the commits, without asking anything."""
+"""The prompt for a trial, rebuilt from the journal and the commits without calling a model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ from agent.trials.budget import Ledger
 
 
 class _OverheardError(Exception):
-    """Ends a proposal at its first question."""
+    """Ends a proposal at its first call of the model."""
 
 
 class _Overheard:
-    """A model that keeps what it is asked, and answers nothing."""
+    """A model that stores its prompt, and gives no answer."""
 
     name = "overheard"
 
@@ -43,17 +43,17 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
     """Return the first messages to the model for trial `number` of a run, past or next.
 
     Raises:
-        UsageError: no model is asked for that trial, or the task has changed since.
+        UsageError: no model is called for that trial, or the task has changed since the run started.
     """
     config = stored.config
     if not needs_model(config):
-        raise UsageError(f"mode {config.mode} asks no model")
+        raise UsageError(f"{stored.run_id} has no prompts: mode {config.mode} calls no model")
     if not 1 <= number <= len(stored.history.trials):
-        raise UsageError(f"there is a prompt for trials 1 to {len(stored.history.trials)} of {stored.run_id}")
+        raise UsageError(f"{stored.run_id} has prompts for trials 1 to {len(stored.history.trials)} only")
     if why := retired(stored.paths.run_json):
         raise UsageError(
-            f"the prompts of {stored.run_id} are not made again: it has {why}; "
-            f"`agent show {stored.run_id}/{number} --exchange` has what was asked"
+            f"the prompts of {stored.run_id} cannot be rebuilt: it has {why}; "
+            f"`agent show {stored.run_id}/{number} --exchange` prints the recorded prompt"
         )
     task = Task.load(Path(config.task_folder), config.profile)
     if task.digest != config.task_digest:
@@ -75,6 +75,6 @@ def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
     model = _Overheard(context_tokens_of(config, api_key))
     try:
         build_proposer(config, task, model, stored.paths, api_key).propose(context)
-    except _OverheardError:  # before any reply, so that nothing was written into the run
+    except _OverheardError:  # there is no reply yet, so nothing was written into the run
         return model.messages
-    raise UsageError(f"no model is asked for trial {number} of {stored.run_id}: the searcher or a mend decides it")
+    raise UsageError(f"no model is called for trial {number} of {stored.run_id}: the searcher or a repair decides it")

@@ -1,4 +1,4 @@
-"""A trial on record: what a replay needs, from the journal or from its commit alone, here or in a clone."""
+"""A recorded trial: what a replay needs, read from the journal or from its commit alone, here or in a clone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,12 +20,12 @@ from agent.trials.repeat import Purpose
 from agent.trials.trial import Outcome, Status
 
 CLONE_REPLAYS = "replays"
-"""Where replays of a clone's commits go, in the current folder."""
+"""Folder for replays of a clone's commits, in the current folder."""
 
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """One trial as it was committed, and what it came to."""
+    """One trial as it was committed, and its outcome."""
 
     run_id: str
     number: int
@@ -33,11 +33,11 @@ class RecordedTrial:
     files: Mapping[str, bytes]  # the commit's tree
     profile: str | None
     train_seed: int
-    outcome: Outcome  # from a commit alone: without what the trailers do not tell
-    baseline: Outcome | None  # of trial 0, which some limits follow; None for trial 0 itself
-    decided: bool = False  # its loss moved the incumbent, or more: then the score is audited as closely again
-    on_slices: bool = False  # its run confirmed gains on slices; from a commit alone nobody knows
-    sigma: float | None = None  # what the run knew of its noise; None: task.toml may know
+    outcome: Outcome  # from a commit alone: only what the trailers hold
+    baseline: Outcome | None  # of trial 0, from which some limits follow; None for trial 0 itself
+    decided: bool = False  # its loss moved incumbent or champion, so its replay gets the full audit, too
+    on_slices: bool = False  # its run confirmed gains on slices; False if only the commit is known
+    sigma: float | None = None  # the run's estimate of its noise; None: unknown, except perhaps to task.toml
 
     @property
     def name(self) -> str:
@@ -48,15 +48,16 @@ class RecordedTrial:
         return recorded_kind(self.outcome.sandbox)
 
     def task(self, folder: Path) -> Task:
-        """Return the task with this trial's files; `folder` is where what is not committed may be found."""
+        """Return the task with this trial's files; `folder` may hold what is not committed."""
         return Task(folder, self.files, self.profile, as_is=True)
 
 
 def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> RecordedTrial:
-    """Return a trial of a run that lies here; what it came to under `seed`, if the run has repeated it with that one.
+    """Return a trial of a local run; with the outcome under training seed `seed`, if the run repeated it under that.
 
     Raises:
-        UsageError: it has not finished, or never ran.
+        UsageError: the trial has not finished, or never ran.
+        NotReplayableError: its commit would write outside of its folder, or is of another task.
     """
     trial = stored.trial(number)
     if trial.outcome is None or not {0, number} <= stored.hashes.keys():
@@ -89,25 +90,25 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
 
 
 def from_commit(repo: TrialRepo, revision: str) -> RecordedTrial:
-    """Return a trial of which there is nothing but its commit and those before it, as in a clone of `trials.git`.
+    """Return a trial known only from its commit and the commits before it, as in a clone of `trials.git`.
 
     Raises:
         RepoError: there is no such commit.
-        UsageError: `agent run` did not make it, or it never ran.
-        NotReplayableError: it is made to write outside of the folder that it is exported to, or of another task.
+        UsageError: `agent run` did not make it, or its trial never ran.
+        NotReplayableError: it would write outside of the folder that it is exported to, or is of another task.
     """
     commit = repo.find(revision)
     facts = {key: one_line(value) for key, value in trailers(repo.message(commit)).items()}
     missing = [name for name in ("Run", "Trial", "Status", "Seed", "Task") if name not in facts]
     if missing:
         raise UsageError(
-            f"commit {commit[:7]} in {repo.path} is no trial: it has no trailer {missing[0]!r}; "
+            f"commit {commit[:7]} in {repo.path} is not a trial: it has no trailer {missing[0]!r}; "
             "give the hash of a commit that `agent run` made"
         )
     name = f"{facts['Run']}/{facts['Trial']}"[:100]
     if facts.get("Kept") == "minimal":  # until 2026-11-22
         raise UsageError(
-            f"commit {commit[:7]} is no trial but the minimal script of {name}, as an earlier version committed it; "
+            f"commit {commit[:7]} is not a trial but the minimal script of {name}, committed by an earlier version; "
             f"`agent attribute {facts['Run']}` writes it to a file"
         )
     try:
@@ -138,25 +139,22 @@ def from_commit(repo: TrialRepo, revision: str) -> RecordedTrial:
 
 @dataclass(frozen=True)
 class LocatedTrial:
-    """A recorded trial and where its surroundings are."""
+    """A recorded trial, and the local folders and settings that its replay uses."""
 
     recorded: RecordedTrial
-    replays: Path  # where what comes of running it again belongs
-    task_folder: Path | None = None  # that the run was started with; None: nobody knows
+    replays: Path  # folder for its replays
+    task_folder: Path | None = None  # with which the run was started; None: unknown
     compiled: Path | None = None
     accept_unenforced: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()
 
 
 class Runs:
-    """The runs of this machine: RUN/7, 7 of the last run, or the hash of a commit in their `trials.git`.
-
-    With a seed, a trial that its run has repeated under it is what that repeat came to.
-    """
+    """The local runs as a source of trials: RUN/7, 7 for the last run, or the hash of a commit in `trials.git`."""
 
     def __init__(self, runs: RunsFolder, here: Path, seed: int | None = None) -> None:
         self._runs = runs
-        self._seed = seed
+        self._seed = seed  # a trial that its run repeated under this seed has the outcome of that repeat
         self._here = here
 
     def trial(self, name: str) -> LocatedTrial:
@@ -200,7 +198,7 @@ class Runs:
 
 
 class Clone:
-    """A clone of somebody's `trials.git`: RUN/7, or the hash of a commit."""
+    """A clone of a `trials.git` as a source of trials: RUN/7, or the hash of a commit."""
 
     def __init__(self, repo: TrialRepo, here: Path) -> None:
         self._repo = repo
@@ -212,14 +210,14 @@ class Clone:
         if _is_trial_name(name):
             run_id, number = trial_name(name)
             if run_id is None:
-                raise UsageError(f"{name}: in a clone there is no last run; write RUN/{number}, or a hash")
+                raise UsageError(f"{name}: a clone has no last run; write RUN/{number}, or a hash")
             name = f"refs/tags/{run_id}/{number:04d}"
         return self._found(name)
 
     def kept(self, run_name: str | None) -> list[LocatedTrial]:
         """Return the trials on the branch of a run, the baseline first."""
         if run_name is None:
-            raise UsageError("in a clone there is no last run; name one: agent replay RUN --all-kept")
+            raise UsageError("a clone has no last run; name one: agent replay RUN --all-kept")
         tip = self._repo.branch(run_name) or self._repo.branch(run_name, remote="origin")
         if tip is None:
             raise UsageError(f"{self._repo.path} has no branch {run_name}; `git branch --all` lists its runs")
@@ -230,16 +228,16 @@ class Clone:
 
 
 def open_source(runs: RunsFolder, repo: Path | None, here: Path, seed: int | None) -> Runs | Clone:
-    """Return where to look: in the repository that was given, else among the runs, else in the clone around `here`."""
+    """Return the source: `repo`, else the local runs, else the clone around `here`; UsageError if there is none."""
     if repo is None and runs.run_ids():
         return Runs(runs, here, seed)
     clone = TrialRepo.containing(repo or here)
     if clone is not None:
         return Clone(clone, here)
     if repo is not None:
-        raise UsageError(f"{repo} is no git repository; give a clone of a trials.git with --repo DIR")
+        raise UsageError(f"{repo} is not a git repository; give a clone of a trials.git with --repo DIR")
     raise UsageError(
-        f"there is no run in {runs.root}, and {here} is not in a clone of a trials.git; name one with --runs or --repo"
+        f"{runs.root} has no run, and {here} is not in a clone of a trials.git; name one of them with --runs or --repo"
     )
 
 
@@ -251,7 +249,7 @@ def _commit(repo: TrialRepo, revision: str) -> str:
 
 
 def _outcome(facts: Mapping[str, str]) -> Outcome:
-    """Return what a commit's trailers tell of its outcome. Raises ValueError."""
+    """Return the outcome in a commit's trailers. Raises ValueError if it cannot be read."""
     return Outcome(
         status=Status(facts["Status"]),
         val_loss=float(facts["Val-Loss"]) if "Val-Loss" in facts else None,
@@ -267,12 +265,12 @@ def _outcome(facts: Mapping[str, str]) -> Outcome:
 
 
 def _refuse_outside(commit: str, files: Mapping[str, bytes]) -> None:
-    """Raise NotReplayableError if a file of a commit would be exported to another folder, or under an odd name."""
-    for path in files:  # git stores such a tree, though it would not check it out
+    """Raise NotReplayableError if a file of a commit would be exported to another folder, or has an odd name."""
+    for path in files:  # git stores such a tree, although it refuses to check it out
         if path.startswith("/") or ".." in PurePosixPath(path).parts or len(path) > 1000 or hidden_in(path):
             raise NotReplayableError(
-                f"commit {commit[:7]} holds a file {path[:100]!r}, outside of its folder or under a name that no task "
-                "has: it is an attack"
+                f"commit {commit[:7]} is an attack: its file {path[:100]!r} lies outside of its folder, or has a name "
+                "that no task has; do not use it"
             )
 
 
@@ -282,7 +280,7 @@ def _refuse_unless_ran(name: str, outcome: Outcome) -> None:
 
 
 def _refuse_other_task(recorded: RecordedTrial, baseline: Mapping[str, bytes], digest: str) -> None:
-    """Raise NotReplayableError unless task.toml and the frozen files are those that the run began with."""
+    """Raise NotReplayableError unless task.toml and the frozen files are those that the run started with."""
     task = recorded.task(Path(recorded.commit[:7]))
     began = Task(
         task.folder, {**recorded.files, task.script: baseline.get(task.script, b"")}, recorded.profile, as_is=True
@@ -295,6 +293,6 @@ def _refuse_other_task(recorded: RecordedTrial, baseline: Mapping[str, bytes], d
 
 
 def _is_trial_name(text: str) -> bool:
-    """Return whether text is RUN/7 or 7, and no hash: a shortened hash has seven digits at least."""
+    """Return whether text is RUN/7 or 7, and not a hash: a shortened hash has at least seven digits."""
     number = text.rpartition("/")[2]
     return number.isdigit() and len(number) <= 6

@@ -1,4 +1,4 @@
-"""Running a recorded trial again: its commit, its seed, its limits, the same data, in a folder of its own."""
+"""Replays a recorded trial: trains its commit with its seed, its limits and the same data, in a separate folder."""
 
 import json
 import math
@@ -24,10 +24,10 @@ from agent.trials.trial import Outcome, Status
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """Where and how a trial is run again."""
+    """Where and how to replay a trial."""
 
-    replays: Path  # the only folder that is written to, beside the cache of prepared data
-    task_folder: Path  # where data can be prepared from, and what else is not in the commit
+    replays: Path  # the only folder that is written to, besides the cache of prepared data
+    task_folder: Path  # has what is not in the commit, such as what prepares the data
     compiled: Path | None = None  # compiler caches that the run's baseline saved
     sandbox: str | None = None  # kind; None: as recorded
     accept_unenforced: frozenset[str] = frozenset()
@@ -37,13 +37,13 @@ class ReplayOptions:
 
 
 def replay(recorded: RecordedTrial, options: ReplayOptions, host: Host) -> ReplayResult:
-    """Train and score a recorded trial again, as the loop did, and return the comparison; it is also written down.
+    """Train and score a recorded trial again, as the loop did; save and return the comparison with the record.
 
-    Whatever stops it, an interrupt included, leaves nothing of it behind.
+    A replay that fails or is interrupted leaves no files.
 
     Raises:
         UsageError: there is no test split to score.
-        NotReplayableError: not on the same data, or there is no score on the test split.
+        NotReplayableError: the data differ from the recorded ones, or the trial gets no score on the test split.
         MissingRequirementError, SandboxError: the machine lacks something.
     """
     task = recorded.task(options.task_folder)
@@ -89,7 +89,7 @@ def replay(recorded: RecordedTrial, options: ReplayOptions, host: Host) -> Repla
 
 
 def _settings(recorded: RecordedTrial, options: ReplayOptions, folder: Path) -> ExecutionSettings:
-    """Return where and how the trial is run again. A baseline leaves its compiler caches in `folder`."""
+    """Return where and how the trial runs. A baseline saves its compiler caches in `folder`."""
     compiled = options.compiled if recorded.number != 0 else None
     return ExecutionSettings(
         sandbox=options.sandbox or recorded.sandbox_kind,
@@ -102,10 +102,10 @@ def _settings(recorded: RecordedTrial, options: ReplayOptions, folder: Path) -> 
 
 
 def _stopping(outcome: Outcome, task: Task) -> StoppingRule | None:
-    """Return what stops the replay of a trial that was stopped early; None for any other.
+    """Return the stopping rule for the replay of a trial that was stopped early; None for any other trial.
 
-    One that diverged is stopped again. One that was pruned runs to its end: to see what it would have come to is what
-    it is replayed for, and its curve up to where it was stopped shows whether it is the same.
+    A diverged trial is stopped again. A pruned trial runs to its end, which shows the loss that it would have reached;
+    its curve up to the recorded stop shows whether it is reproduced.
     """
     rule = pruner_of(task, 0, ())
     if rule is None or outcome.stopped_at is None:
@@ -114,26 +114,25 @@ def _stopping(outcome: Outcome, task: Task) -> StoppingRule | None:
 
 
 def _refuse_other_data(recorded: RecordedTrial, executor: Executor, cache: Path) -> None:
-    """Raise NotReplayableError unless the data are those that the trial was trained and scored on."""
+    """Raise NotReplayableError unless the trial was trained and scored on these data."""
     known, here = recorded.outcome.conditions, executor.conditions
     if executor.corpus is not None and "data" in known and here["data"] != known["data"]:
         raise NotReplayableError(
             f"the data in {executor.corpus.folder} are not those of {recorded.name} (digest {here['data']}, recorded "
-            f"{known['data']}), so a loss on them says nothing; bring the same data, or remove that folder to prepare "
-            "them again"
+            f"{known['data']}), so the losses cannot be compared; copy the same data there, or remove that folder to "
+            "prepare them again"
         )
     if "rows" in known and here.get("rows") != known["rows"]:
         raise NotReplayableError(
             f"{recorded.name} was scored on part of the validation examples, and no division in {cache} has the "
-            f"recorded digest {known['rows']}; replay it on the machine that it ran on, or with the cache of that "
-            "machine"
+            f"recorded digest {known['rows']}; replay it on the machine where it ran, or with that machine's cache"
         )
 
 
 def _refuse_foreign_code(task: Task, folder: Path, cache: Path) -> None:
-    """Raise NotReplayableError unless the task's folder holds the very files that prepare the commit's data.
+    """Raise NotReplayableError unless the task's folder and the commit prepare the data with the same files.
 
-    Nothing of a commit is ever run on the host: what prepares the data must lie in the task's own folder as well.
+    No file of a commit ever runs on the host, so the files that prepare the data must come from the task's folder.
     """
     missing = f"the data of {task.name} are not prepared in {cache}, and"
     try:
@@ -161,7 +160,7 @@ def _test_loss(recorded: RecordedTrial, executor: Executor, paths: TrialPaths) -
 
 @contextmanager
 def _fresh_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Yield a new folder `name-N` in `parent`; it is removed again if anything goes wrong."""
+    """Yield a new folder `name-N` in `parent`, which is removed after any exception."""
     parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
@@ -175,6 +174,6 @@ def _fresh_folder(parent: Path, name: str) -> Iterator[Path]:
         yield folder
     except BaseException:
         shutil.rmtree(folder)
-        with suppress(OSError):  # not empty: earlier replays
+        with suppress(OSError):  # not empty: it holds earlier replays
             parent.rmdir()
         raise

@@ -1,4 +1,4 @@
-"""What a replay says about a record: the same value, one that the noise explains, or another."""
+"""The verdict of a replay: the recorded value, a difference that the noise explains, or a different value."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -13,12 +13,12 @@ from agent.trials.learning_curve import Condemned
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status
 
-CONFIRMS_NOTHING = "a replay confirms nothing: unseen text is shown once, and these are losses on the standing split"
-"""Of a trial of a run that confirms gains on slices, whatever is reproduced."""
+CONFIRMS_NOTHING = "a replay confirms nothing: it opens no slice; these are losses on the split that scores every trial"
+"""Printed for every replay of a run that confirms gains on slices, reproduced or not."""
 
 
 class Verdict(StrEnum):
-    """Whether a record holds."""
+    """Whether a replay reproduced the record."""
 
     EXACTLY = "reproduced exactly"
     SAME_FAILURE = "reproduced: it failed in the same way"
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that a result may depend on, and that is not here what it was."""
+    """A condition that a result may depend on, and that differs between record and replay."""
 
     name: str
     recorded: str
@@ -40,30 +40,30 @@ class Difference:
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """A recorded trial and what it came to when it was run again."""
+    """A recorded trial and the outcome of its replay."""
 
     recorded: RecordedTrial
     outcome: Outcome
     train_seed: int
-    deterministic: bool  # the budget is counted in steps or the like, and on the CPU: the same source, the same loss
-    sigma: float | None  # standard deviation of single runs over seeds; None: not known
+    deterministic: bool  # the budget is not in seconds, and no GPU is used: the same source gives the same loss
+    sigma: float | None  # standard deviation of single runs over seeds; None: unknown
     folder: Path  # log and evidence
-    test_loss: float | None = None  # None: not asked for
+    test_loss: float | None = None  # None: the test split was not scored
 
     @property
     def difference(self) -> float | None:
-        """Replayed minus recorded loss, both as scored; None where one of them has none."""
+        """Replayed minus recorded loss, both as scored; None if one of the two has no loss."""
         here, then = self.outcome.raw_loss, self.recorded.outcome.raw_loss
         return None if here is None or then is None else here - then
 
     @property
     def allowed(self) -> float | None:
-        """The difference that 19 of 20 pairs of honest runs stay below; None if the noise is not known."""
+        """The difference that 19 of 20 pairs of honest runs stay below; None if the noise is unknown."""
         return None if self.sigma is None else 2 * math.sqrt(2) * self.sigma
 
     @property
     def differs(self) -> tuple[Difference, ...]:
-        """What is not here what it was, of all that was recorded."""
+        """The recorded conditions that differ here."""
         then, here = self.recorded.outcome, self.outcome
         pairs = [("sandbox", then.sandbox, here.sandbox)] if then.sandbox else []
         pairs += [(n, then.conditions[n], here.conditions.get(n, "unknown")) for n in NAMES if n in then.conditions]
@@ -73,9 +73,9 @@ class ReplayResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the record holds.
+        """Whether the record is reproduced.
 
-        Where nothing differs and the budget is deterministic, only the same value to all digits will do.
+        If no condition differs and the budget is deterministic, only the same value to all digits counts.
         """
         if self.halves is not None:
             return self._verdict_on(*self.halves)
@@ -91,9 +91,9 @@ class ReplayResult:
 
     @property
     def halves(self) -> tuple[Condemned, float] | None:
-        """Why the trial was pruned, and its level at half of the budget in the replay; None: it was not, or has none.
+        """Why the trial was pruned, and the replay's level at half of the budget; None if either is missing.
 
-        A trial that was pruned has no loss to compare, but the curve up to where it was stopped.
+        A pruned trial has no loss to compare, only its curve up to the point where it was stopped.
         """
         then, here = self.recorded.outcome, self.outcome.curve
         if then.status is not Status.PRUNED or then.condemned is None or here is None or here.half is None:
@@ -123,7 +123,7 @@ class ReplayResult:
         ]
         if self.halves is not None:
             then, half = self.halves
-            why = f"it was stopped {then.gap:.4g} behind, where {then.limit:.4g} was the limit, and ran to its end here"
+            why = f"it was stopped {then.gap:.4g} behind (limit {then.limit:.4g}) and ran to its end here"
             rows.append(("at half", f"curve {then.half:g} recorded, {half:g} replayed; {why}"))
         if self.test_loss is not None:
             rows.append(("on test", f"{metric.name} {metric.shown(self.test_loss)!r}"))
@@ -136,7 +136,7 @@ class ReplayResult:
     def told_difference(self, metric: Metric) -> str:
         """Return the difference of the metric in words."""
         if self.difference is None:
-            return "none can be computed: there are not two losses"
+            return "unknown: at least one of the two has no loss"
         return "none, to all digits" if self.difference == 0 else f"{metric.shown(self.difference):+.3g}"
 
     def to_json(self, metric: Metric) -> dict[str, Any]:
@@ -162,17 +162,17 @@ class ReplayResult:
 
     def _told_noise(self) -> str:
         known = (
-            "not known; `agent noise` measures it"
+            "unknown; `agent noise` measures it"
             if self.allowed is None
             else f"sigma {self.sigma:g}: in 1 of 20 cases two runs differ by more than {self.allowed:.2g}"
         )
         if not self.deterministic:
             return known
-        return f"none expected where nothing differs: the budget is counted in steps ({known})"
+        return f"none expected if nothing differs: the budget is deterministic ({known})"
 
     def _told_same(self) -> str:
         told = [name for name in NAMES if name in self.recorded.outcome.conditions]
-        return f"nothing: {', '.join(['sandbox', *told])} are as they were" if told else "unknown: nothing was recorded"
+        return f"nothing: {', '.join(['sandbox', *told])} are the same" if told else "unknown: nothing was recorded"
 
 
 def _shown(outcome: Outcome, metric: Metric) -> str:
@@ -185,12 +185,12 @@ def _shown(outcome: Outcome, metric: Metric) -> str:
 
 
 def heading() -> str:
-    """Return the heading of the lines that `row` gives."""
+    """Return the heading of the lines that `row` returns."""
     return f"{'trial':>5}  {'commit':7}  {'recorded':>20}  {'replayed':>20}  {'difference':>20}  verdict"
 
 
 def row(replayed: ReplayResult, metric: Metric) -> str:
-    """Return one replay as one line of a table."""
+    """Return one replay as a line of a table."""
 
     def short(outcome: Outcome) -> str:
         return outcome.status.value if outcome.raw_loss is None else repr(metric.shown(outcome.raw_loss))

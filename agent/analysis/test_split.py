@@ -1,4 +1,4 @@
-"""A trial's loss on the test split, which decides nothing: `agent best --verify` where no slice is opened for it."""
+"""A trial's loss on the test split, which decides nothing: `agent best --verify` if there is no slice to open."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ from agent.trials.trial import Score, Trial
 
 @dataclass(frozen=True)
 class TestSplitResult:
-    """Losses on validation, which chose the trial, and on test, which did not; and the same of the baseline."""
+    """Losses of a trial on the validation split, which selected it, and on the test split; and the baseline's."""
 
     trial: int
     val_loss: float
@@ -33,31 +33,31 @@ class TestSplitResult:
 
     @property
     def baseline_gap(self) -> float:
-        """What the two splits differ by anyway: no decision was made on the baseline."""
+        """The difference between the two splits without selection: nothing selected the baseline."""
         return self.baseline_test_loss - self.baseline_val_loss
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "gap": self.gap, "baseline_gap": self.baseline_gap}
 
     def told(self, metric: Metric) -> str:
-        """Return the numbers as lines for people."""
+        """Return the losses as text for people."""
         val, test = metric.shown(self.val_loss), metric.shown(self.test_loss)
         gap, usual = metric.shown(self.gap), metric.shown(self.baseline_gap)
         return (
             f"on test: {metric.name} {test:.6f} (validation {val:.6f}, gap {gap:+.6f}; "
             f"the baseline's gap {usual:+.6f})\n"
-            f"  the search has fitted itself to the validation split by about {gap - usual:+.6f}"
+            f"  the search has overfitted the validation split by about {gap - usual:+.6f}"
         )
 
     def save(self, path: Path) -> None:
-        """Write this into the run's folder, in place of what an earlier look at the test split said."""
+        """Write this into the run's folder, in place of an earlier result on the test split."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load_verified(path: Path) -> TestSplitResult | None:
-    """Return what was saved last; None if nothing was, or something of a slice of unseen text.
+    """Return the saved result; None if there is none, or one on a slice.
 
-    Raises JournalError if the file is none of ours.
+    Raises JournalError if the file cannot be read.
     """
     try:
         document = read_json(path, MOST_BYTES)
@@ -69,13 +69,13 @@ def load_verified(path: Path) -> TestSplitResult | None:
 
 
 def verified_on_test(stored: StoredRun, trial: Trial, host: Host) -> TestSplitResult:
-    """Score what a kept trial and the baseline left behind on the test split, in fresh sandboxes, audited as in a run.
+    """Score the artifacts of a kept trial and of the baseline on the test split, in fresh sandboxes, with an audit.
 
-    The result is left in the run's folder, where the report finds it.
+    Saves the result in the run's folder, where the report reads it.
 
     Raises:
-        UsageError: the task has no test split, or an artifact is gone.
-        AgentError: there is no score; the message says why.
+        UsageError: the task has no test split, or an artifact is missing.
+        AgentError: a scoring job gave no score; the message gives the reason.
     """
     task = stored.task(trial.number)
     if not task.score.row.needs_data:
@@ -95,14 +95,15 @@ def verified_on_test(stored: StoredRun, trial: Trial, host: Host) -> TestSplitRe
 def _scored(
     stored: StoredRun, trial: Trial, executor: Executor, baseline: Score | None = None
 ) -> tuple[float, float, Score]:
-    """Return a kept trial's loss on validation and on the test split, and the score that the second one is of.
+    """Return a kept trial's loss on the validation and on the test split, and its score on the test split.
 
     Args:
-        baseline: the baseline's score on the same split, whose cost caps this one's; None for the baseline itself.
+        baseline: the baseline's score on the same split, whose cost limits this one's; None for the baseline itself.
     """
     paths = stored.paths.trial(trial.number)
     if not paths.artifact.is_file() or trial.val_loss is None:
-        raise UsageError(f"{paths.artifact} is gone: only kept trials leave their model behind")
+        again = f"agent replay {stored.run_id}/{trial.number} --test"
+        raise UsageError(f"{paths.artifact} is missing; `{again}` trains the trial again")
     label, folder = f"{stored.run_id}/{trial.number:04d}/test", paths.root / "score-test"
     left_behind = Artifact(
         paths.artifact, paths.files, read_tail(paths.log), folder, label, trial.number, None, baseline

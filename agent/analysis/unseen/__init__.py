@@ -1,1 +1,1 @@
-"""Slices of unseen text that are opened after the search: for a result, and for all results of a comparison."""
+"""Slices opened after the search: for the result of a run, and for all results of a comparison."""

@@ -1,7 +1,7 @@
-"""One slice of unseen text for the results of all runs of a comparison, and what it says of each mode.
+"""One slice for the results of all runs of a comparison, and the leads of runs and modes on it.
 
-All models answer it in the same rounds, so that every difference on it is paired. The slice is one that none of these
-runs has opened: it is reserved before the first of them opens any.
+All models answer it in the same rounds, so every difference is paired. None of these runs has opened the slice: it is
+reserved before the first run opens any.
 """
 
 import math
@@ -22,17 +22,17 @@ from agent.trials.confirmations import BASELINE, CHAMPION, SlicePurpose, SliceSc
 from agent.trials.noise import Lead, mean_of
 
 MOST_MODELS = 24
-"""That are alive at once. Where there would be more, each run enters with one."""
+"""Limit on models alive at once. If there would be more, each run enters with one."""
 _ASKS = "slice"
 
 
 @dataclass(frozen=True)
 class CommonSlice:
-    """What a slice said of the results of all runs. Losses are minimised."""
+    """The losses and leads of all results on one slice. Losses are minimised."""
 
     use: SliceUse  # scored; perhaps burned
-    score_kind: str  # of the task: says what slices are of
-    is_current: bool  # the results of the runs are what they were then
+    score_kind: str  # of the task: text or examples
+    is_current: bool  # whether the runs still have the same results as when the slice was opened
 
     @property
     def score(self) -> SliceScore:
@@ -41,19 +41,19 @@ class CommonSlice:
 
     @property
     def baseline(self) -> float:
-        """The loss of the one baseline that all results are compared with."""
+        """The loss of the baseline, with which all results are compared."""
         return self.score.losses[BASELINE]
 
     def loss(self, run_id: str) -> float:
-        """Return the loss of a run's result: the mean of its models'."""
+        """Return the loss of a run's result: the mean over its models."""
         return mean_of(loss for name, loss in self.score.losses.items() if _run_of(name) == run_id)
 
     def lead(self, name: str) -> Lead:
-        """Return the lead over the baseline of a run's result, or of a mode: the mean of its runs'."""
+        """Return the lead of a run's result over the baseline, or that of a mode: the mean over its runs."""
         return self.score.lead(name, BASELINE)
 
     def difference(self, mode: str, reference: str) -> Lead:
-        """Return by how much the mean loss of a mode's runs lies above that of another's, with the sampling error."""
+        """Return a mode's mean loss over its runs minus the reference's, with the sampling error."""
         if f"{reference}-{mode}" in self.score.leads:
             return self.score.lead(reference, mode)
         lead = self.score.lead(mode, reference)
@@ -74,7 +74,7 @@ class CommonSlice:
 
 
 def reserve(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[Run]) -> None:
-    """Keep the runs, of which each has begun, from opening the slice that their results are to be compared on."""
+    """Reserve the slice for the results, so that no run opens it. Every run has started, and has a baseline."""
     slices = open_runs[0].executor.slices
     if slices is None or not _have_slices(open_runs):
         return
@@ -83,7 +83,7 @@ def reserve(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[Run]) 
 
 
 def finish(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[Run], say: Say) -> bool:
-    """Score the slice that a killed process has opened, before the runs go on to other results; return if there is one.
+    """Score a slice that a killed process had opened, before the runs get other results; return whether there is one.
 
     Raises what `compare_on_slice` raises.
     """
@@ -93,10 +93,12 @@ def finish(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[Run], s
 
 
 def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequence[Run], say: Say) -> bool:
-    """Open one slice for the results of all runs, which have ended, unless one has been; return whether it was opened.
+    """Open one slice for the results of all runs, which have ended; return whether it was opened.
+
+    It is opened once for the same results.
 
     Raises:
-        JournalError: a model's file is gone, or the disk is full.
+        JournalError: a model's file is missing, or the disk is full.
         SandboxError: a sandbox failed, not a script.
     """
     slices = open_runs[0].executor.slices
@@ -118,12 +120,12 @@ def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequen
             baseline=first.score if first is not None else None,
             clock=Clock(),
             opened=lambda use: say(
-                f"slice {use.number}, which none of the runs has opened: {counted(len(models), 'model')} answer it"
+                f"slice {use.number}, which none of the runs has opened, is scored for {counted(len(models), 'model')}"
             ),
         )
         if use is None:
             say(
-                "no slice is left that none of these runs has opened, so their results are not compared on one; "
+                "these runs have opened all slices, so their results are not compared on one; "
                 "a larger pool has more (docs/tasks.md)"
             )
             return False
@@ -132,10 +134,10 @@ def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequen
 
 
 def on_common_slice(comparison: Comparison, runs: RunsFolder, stored: Sequence[Searched]) -> CommonSlice | None:
-    """Return what the slice that was opened last has said of these runs; None if none was, or it is still open.
+    """Return the results on the slice that was scored last; None if there is none.
 
     Raises:
-        JournalError: the file that says so cannot be read.
+        JournalError: the comparison's file of slices cannot be read.
     """
     if not stored or not stored[0].history.trials or not runs.run(comparison.name).unseen.exists():
         return None
@@ -156,12 +158,12 @@ def _record(comparison: Comparison, runs: RunsFolder, searched: Sequence[Searche
 
 
 def _have_slices(runs: Sequence[Run]) -> bool:
-    """Whether the gains of all these runs are confirmed on slices, of one pool: they are of one task."""
+    """Return whether all these runs confirm their gains on slices. Runs of one task share one pool."""
     return all(run.executor.slices is not None and run.keeper.on_slices for run in runs)
 
 
 def _models(searched: Sequence[Searched]) -> list[Model]:
-    """Return the models of all results, a run's own baseline where nothing better is confirmed."""
+    """Return the models of all results; for a run without a confirmed gain, its own baseline's."""
     found = [list(_of_run(run)) for run in searched]
     if 1 + sum(map(len, found)) > MOST_MODELS:
         found = [of_run[:1] for of_run in found]
@@ -169,7 +171,7 @@ def _models(searched: Sequence[Searched]) -> list[Model]:
 
 
 def _of_run(run: Searched) -> Iterator[Model]:
-    """Yield the models of a run's result: of its final runs, else of the one that confirmed it, else its baseline's."""
+    """Yield the models of a run's result: of its final runs, else of the confirming run, else of its baseline."""
     result = run.keeper.result
     every = models_of_result(run, result) if result else [baseline_of(run)]
     held_out = [model for model in every if model.name not in (BASELINE, CHAMPION)]
@@ -178,12 +180,12 @@ def _of_run(run: Searched) -> Iterator[Model]:
 
 
 def _run_of(name: str) -> str:
-    """Return the run of a model by its name on the common slice."""
+    """Return the run in a model's name on the common slice."""
     return name.rpartition("-seed-")[0]
 
 
 def _entered(models: Sequence[Model]) -> dict[str, tuple[int, int]]:
-    """Return what tells results from others that came later: trial and training seed by model."""
+    """Return trial and training seed by model, which identify the results."""
     return {model.name: (model.trial, model.seed) for model in models}
 
 
@@ -193,7 +195,7 @@ def _of_results(uses: Sequence[SliceUse], entered: Mapping[str, tuple[int, int]]
 
 
 def _score(comparison: Comparison, answers: Answers) -> SliceScore:
-    """Return the leads over the baseline of each run and of each mode, and that of each mode over those behind it."""
+    """Return the leads of each run and each mode over the baseline, and of each mode over the modes listed after it."""
     names = {
         mode: [[name for name in answers.losses if _run_of(name) == run_id] for run_id in run_ids]
         for mode, run_ids in comparison.run_ids().items()
@@ -207,6 +209,6 @@ def _score(comparison: Comparison, answers: Answers) -> SliceScore:
 
 
 def _weighed(of_runs: Sequence[Sequence[str]]) -> list[str]:
-    """Return the models of all runs, each as often as it takes for every run to count the same in their mean."""
+    """Return the models of all runs, repeated so that every run has the same weight in their mean."""
     often = math.lcm(*map(len, of_runs))
     return [name for own in of_runs for name in own for _ in range(often // len(own))]

@@ -1,6 +1,6 @@
-"""Which slices of unseen text were opened after the search, for what, and what they said: one JSON file, written whole.
+"""The slices that were opened after the search, with their models and scores: one JSON file, always written completely.
 
-It holds the events that a run's journal would: a slice's opening is on the disk before anything of it is shown.
+It holds the same events as a run's journal. A slice's opening is on the disk before any job sees the slice.
 """
 
 import json
@@ -28,17 +28,17 @@ from agent.trials.history import History
 
 @dataclass
 class SliceFile:
-    """The record of the slices that were opened by one such file. See agent.run.one_slice.Record."""
+    """The record of slices in one such file. See agent.run.one_slice.Record."""
 
     path: Path
-    paths: RunPaths  # of the run or the comparison in whose folder it lies
-    runs: Sequence[Searched]  # whose models are asked
-    asks: str  # what asks, in the names of jobs: "verify"
+    paths: RunPaths  # of the run or the comparison whose folder holds the file
+    runs: Sequence[Searched]  # the runs whose models are scored
+    asks: str  # name of the purpose in the labels of jobs: "verify"
     _events: list[SliceOpened | SliceScored] = field(default_factory=list)
     _history: History = field(default_factory=lambda: History([]))
 
     def __post_init__(self) -> None:
-        """Read what is there. Raises JournalError if it is none of ours."""
+        """Read the file, if it exists. Raises JournalError if it cannot be read."""
         for event in read_events(self.path):
             self._events.append(event)
             self._history.add(event)
@@ -59,7 +59,7 @@ class SliceFile:
 
     @property
     def slices(self) -> Sequence[SliceUse]:
-        """Those that were opened, in that order."""
+        """The opened slices, in the order in which they were opened."""
         return self._history.slices
 
     @property
@@ -85,7 +85,7 @@ class SliceFile:
 
 
 def read_events(path: Path) -> Iterator[SliceOpened | SliceScored]:
-    """Yield the events of such a file; none if it is not there, or says something of the test split.
+    """Yield the events of such a file; none if it does not exist, or holds a result on the test split.
 
     Raises:
         JournalError: it cannot be read.
@@ -93,13 +93,13 @@ def read_events(path: Path) -> Iterator[SliceOpened | SliceScored]:
     try:
         document = read_json(path, MOST_BYTES)
         if document.get("format", FORMAT) != FORMAT:
-            raise JournalError(f"{path}: format {document['format']}, and this version reads {FORMAT}")
+            raise JournalError(f"{path} has format {document['format']}, but this version reads format {FORMAT}")
         events = [event_from_json(data) for data in document.get("events", ())]
     except FileNotFoundError:
         return
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JournalError(
-            f"{path} cannot be read: {error}; restore it from a backup: it says which slices have been opened"
+            f"{path} cannot be read: {error}; restore it from a backup: it records which slices have been opened"
         ) from error
     for event in events:
         if not isinstance(event, SliceOpened | SliceScored):
@@ -108,16 +108,16 @@ def read_events(path: Path) -> Iterator[SliceOpened | SliceScored]:
 
 
 def has_slices(stored: StoredRun) -> bool:
-    """Whether the gains of a run are confirmed on slices of unseen text."""
+    """Return whether a run confirms its gains on slices."""
     return stored.config.pool is not None and stored.keeper.on_slices
 
 
 @contextmanager
 def slices_for(stored: StoredRun, host: Host) -> Iterator[SliceSource]:
-    """Yield the slices that a run has confirmed its gains on, with a sandbox like its own.
+    """Yield the slices on which a run confirms its gains, with the run's kind of sandbox.
 
     Raises:
-        UsageError: task, pool or image are not those of the run.
+        UsageError: task, pool or image differ from those of the run.
         MissingRequirementError, SandboxError: the machine lacks something.
     """
     with open_executor(stored, host, Unseen.SLICES, trains=False) as executor:

@@ -1,6 +1,6 @@
-"""A run's result on a slice of unseen text, beside the baseline: `agent best --verify` where the task has a pool.
+"""A run's result and the baseline on one slice: `agent best --verify` for a run that confirms gains on slices.
 
-One slice a run: asked again, it tells what is known.
+There is one slice per run: a later call returns the saved scores.
 """
 
 from dataclasses import asdict, dataclass
@@ -22,14 +22,14 @@ from agent.trials.noise import Lead, mean_of
 
 @dataclass(frozen=True)
 class VerifiedOnSlice:
-    """What a slice says of a result and of the baseline. Losses are minimised."""
+    """The losses of a result and of the baseline on a slice. Losses are minimised."""
 
     use: SliceUse  # scored, and not burned
-    again: bool = False  # an earlier call has opened it
+    again: bool = False  # whether an earlier call opened it
 
     @property
     def trial(self) -> int:
-        """The trial whose models were asked."""
+        """The trial whose models were scored."""
         return next(entrant.trial for name, entrant in self.use.entrants.items() if name != BASELINE)
 
     @property
@@ -44,17 +44,17 @@ class VerifiedOnSlice:
 
     @property
     def held_out(self) -> list[float]:
-        """The losses of the final runs' models; none without final runs."""
+        """The losses of the final runs' models; empty if there were no final runs."""
         return [loss for name, loss in self.score.losses.items() if name.startswith(RESULT)]
 
     @property
     def loss(self) -> float:
-        """The result's loss: the mean of its final runs, else that of the run that confirmed it."""
+        """The result's loss: the mean over its final runs, else the loss of the confirming run."""
         return mean_of(self.held_out or [self.score.losses[CHAMPION]])
 
     @property
     def lead(self) -> Lead:
-        """Of the result over the baseline, paired, with the error of sampling the text."""
+        """The paired lead of the result over the baseline, with the sampling error of the slice."""
         return self.score.lead(RESULT if self.held_out else CHAMPION, BASELINE)
 
     def to_json(self) -> dict[str, Any]:
@@ -74,22 +74,22 @@ class VerifiedOnSlice:
         }
 
     def told(self, metric: Metric, unseen: str) -> str:
-        """Return the numbers as lines for people; `unseen` says in words what slices are of."""
-        made = f"mean of {counted(len(self.held_out), 'final run')}" if self.held_out else "the run that confirmed it"
+        """Return the losses as text for people; `unseen` names the data of slices in words."""
+        made = f"mean of {counted(len(self.held_out), 'final run')}" if self.held_out else "the confirming run"
         lines = [
             f"on {unseen}, slice {self.use.number} of the pool{_opened_before(self.use)}:",
             f"  {metric.name} {metric.shown(self.loss):.6f} (trial {self.trial}, {made}), "
             f"the baseline's {metric.shown(self.baseline):.6f}: {_better(self.lead)}",
-            "  ± is the standard error of sampling; the noise of training seeds is not in it",
+            "  ± is the standard error of sampling, without the noise of training seeds",
         ]
         if self.held_out and CHAMPION in self.score.losses:
             confirmed, lead = self.score.losses[CHAMPION], self.score.lead(CHAMPION, BASELINE)
-            lines.append(f"  the run that confirmed it: {metric.shown(confirmed):.6f}, {_better(lead)}")
+            lines.append(f"  the confirming run: {metric.shown(confirmed):.6f}, {_better(lead)}")
         return "\n".join([*lines, *(f"  flag: {flag}" for flag in self.score.flags)])
 
 
 def load_verified_on_slice(path: Path) -> VerifiedOnSlice | None:
-    """Return what a slice has said, None if none was opened or has said anything. Raises JournalError."""
+    """Return the saved scores on a slice; None if there are none. Raises JournalError if the file cannot be read."""
     history = History([])
     for event in read_events(path):
         history.add(event)
@@ -98,19 +98,19 @@ def load_verified_on_slice(path: Path) -> VerifiedOnSlice | None:
 
 
 def why_not_on_slice(stored: StoredRun) -> str:
-    """Return why there is no slice to open for a run's result, as a sentence; empty if there is one."""
+    """Return why there is no slice to open for a run's result; empty if there is one."""
     if not has_slices(stored):
         return stored.keeper.why_no_slices or "its gains are not confirmed on unseen text"
-    return "" if stored.keeper.result else "no gain is confirmed, and the one slice is for a confirmed result"
+    return "" if stored.keeper.result else "no gain is confirmed, and a slice is opened only for a confirmed result"
 
 
 def verified_on_slice(stored: StoredRun, host: Host) -> VerifiedOnSlice:
-    """Open one slice of the pool for the models of a run's result and the baseline's, or return what it has said.
+    """Score the models of a run's result and the baseline's on one slice, or return the saved scores.
 
     Raises:
         UsageError: the pool is used up, or another process has the run open.
-        AgentError: the slice was burned; the message says by what.
-        JournalError: a model's file is gone.
+        AgentError: the slice was burned; the message gives the reason.
+        JournalError: a model's file is missing.
     """
     with locked(stored.paths):
         stored = stored.again()
@@ -119,7 +119,7 @@ def verified_on_slice(stored: StoredRun, host: Host) -> VerifiedOnSlice:
             last = record.slices[-1]
             if last.tells:
                 return VerifiedOnSlice(last, again=True)
-            raise AgentError(f"{_burned(stored, last)}; no other one is opened")
+            raise AgentError(f"{_burned(stored, last)}; no other slice is opened")
         result = stored.keeper.result
         assert result, "there is a slice to open"
         models = [baseline_of(stored), *models_of_result(stored, result)]
@@ -135,7 +135,7 @@ def verified_on_slice(stored: StoredRun, host: Host) -> VerifiedOnSlice:
                 baseline=first.score if first is not None else None,
                 clock=Clock(),
                 opened=lambda use: host.say(
-                    f"slice {use.number}, which no job of the run has seen, is opened for {names}"
+                    f"opening slice {use.number}, which no job of the run has seen, for {names}"
                 ),
             )
     if use is None:
@@ -149,28 +149,28 @@ def verified_on_slice(stored: StoredRun, host: Host) -> VerifiedOnSlice:
 
 
 def remarks(stored: StoredRun, found: VerifiedOnSlice) -> list[str]:
-    """Return what a reader has to know beside the numbers: that they are old, or of another trial; the run's own."""
+    """Return notes on the losses: whether they are old or of another trial, and the run's own final result."""
     lines = []
     if found.again:
-        lines.append(f"as saved in {stored.paths.verified} at {found.use.opened_at}: a run is verified on one slice")
+        lines.append(f"saved in {stored.paths.verified} at {found.use.opened_at}: a run is verified on one slice only")
     if found.trial != stored.keeper.result:
-        lines.append(f"trial {found.trial} was the result then; now it is trial {stored.keeper.result}")
+        lines.append(f"trial {found.trial} was the result then; the result is now trial {stored.keeper.result}")
     for use in stored.history.slices:
         if use.purpose is SlicePurpose.FINAL and use.tells:
             own = VerifiedOnSlice(use)
-            lines.append(f"the run itself has published trial {own.trial} on slice {use.number}: {_better(own.lead)}")
+            lines.append(f"the run's own result, trial {own.trial} on slice {use.number}: {_better(own.lead)}")
     return lines
 
 
 def _opened_before(use: SliceUse) -> str:
     n = use.n_other_runs
-    return f", which {counted(n, 'other run')} of this machine had opened before" if n else ""
+    return f", opened before by {counted(n, 'other run')} of this machine" if n else ""
 
 
 def _burned(stored: StoredRun, use: SliceUse) -> str:
     assert use.score is not None
     return (
-        f"slice {use.number} was burned for {stored.run_id}, and says nothing: {use.score.burned_by}: "
+        f"slice {use.number} was burned and gives no result for {stored.run_id}: {use.score.burned_by}: "
         f"{use.score.reason}; its logs are in {stored.paths.slice(use.number)}"
     )
 

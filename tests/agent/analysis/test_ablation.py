@@ -296,7 +296,7 @@ def test_a_machine_that_has_slowed_down_is_waited_for_and_no_loss_of_it_counts(w
     begin(place, task)
     speed.write_text("speed: 900\n")
     assert place.agent(*ASK) == 1, place.said
-    assert "the attempt does not count: the machine" in place.said
+    assert "this attempt does not count: the machine" in place.said
     readings = place.runs.run("r").attribution(3).readings
     assert "script_ran" not in readings.read_text()
     speed.write_text("speed: 1000\n")

@@ -165,7 +165,7 @@ def test_what_is_taken_out_along_is_not_tested_again() -> None:
 
     found, _ = attributed([WholeFile("A = 1\n"), WholeFile("A = 2\n")], "A = 0\n", loss)
     assert verdicts(found) == {"1": "no effect found", "2": "no effect found"}
-    assert found.findings[1].reason == "taken out with 1"
+    assert found.findings[1].reason == "removed with 1"
     assert not found.offered  # nothing is left but the baseline
 
 
@@ -187,7 +187,7 @@ def test_small_effects_do_not_leave_one_by_one() -> None:
     n_out = len(found.minimal.without)
     assert 0 < n_out < len(names)
     assert n_out * each <= 2 * SIGMA * math.sqrt(2 / 3)
-    assert any("together with what is out already" in finding.reason for finding in found.findings)
+    assert any("with the earlier removals" in finding.reason for finding in found.findings)
 
 
 def test_a_clear_loss_is_not_measured_thrice() -> None:

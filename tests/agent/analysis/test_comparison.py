@@ -171,13 +171,13 @@ def test_other_settings_under_the_same_name_are_refused_by_name(finished: Zygote
 
 def test_a_run_that_was_deleted_is_missed(finished: Zygote) -> None:
     shutil.rmtree(finished.runs.run("c-cma-es-s1").root)
-    assert "c-cma-es-s1 is gone" in error_of(finished, "compare", "--resume", "c", "--trials", "9")
+    assert "c-cma-es-s1 is missing" in error_of(finished, "compare", "--resume", "c", "--trials", "9")
     assert not finished.runs.run("c-cma-es-s1").run_json.exists()
 
 
 def test_a_run_raised_on_its_own_is_told(finished: Zygote) -> None:
     assert finished.agent("resume", "c-random-s0", "--trials", "4") == 0, finished.said
-    assert "c-random-s0 was raised on its own to --trials 4" in error_of(finished, *BEGIN)
+    assert "c-random-s0 alone was raised to --trials 4" in error_of(finished, *BEGIN)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_run_raised_on_its_own_is_told(finished: Zygote) -> None:
     [
         (["--modes", "random,annealing", "--trials", "3"], "there is no such mode"),
         (["--modes", "random,noise", "--trials", "3"], "searches nothing"),
-        (["--modes", "random,tpe,random", "--trials", "3"], "random is there twice"),
+        (["--modes", "random,tpe,random", "--trials", "3"], "random is listed twice"),
         (["--modes", "random", "--trials", "3", "--seeds", "0"], "'--seeds': it should be 1 or more, not '0' (see"),
         (
             ["--modes", "random,code-edit", "--trials", "3", "--llm-share", "0.5"],

@@ -80,18 +80,18 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "no worktree": (lambda runs: shutil.rmtree(runs.run("r").worktree), "worktree/ is missing"),
     "a trial's files": (
         lambda runs: (runs.run("r").trial(1).files / "train.py").unlink(),
-        "trial 1: files/train.py is not what its commit holds",
+        "trial 1: files/train.py differs from its commit",
     ),
     "a trial's log": (lambda runs: runs.run("r").trial(1).log.unlink(), "trial 1: train.log is missing"),
     "an artifact is gone": (lambda runs: runs.run("r").trial(0).artifact.unlink(), "trial 0: its artifact is missing"),
     "an artifact too many": (
         lambda runs: runs.run("r").trial(1).artifact.touch(),
-        "trial 1: it was not kept, and its artifact is there",
+        "trial 1: it was not kept, but its artifact exists",
     ),
     "a trial too many": (lambda runs: (runs.run("r").root / "trials" / "0042").mkdir(), "trials/0042 belongs to no"),
     "a loss in the journal": (
         lambda runs: edit_journal(runs, '"val_loss":1.93', '"val_loss":1.92'),
-        "trial 0: trailer Val-Loss is 1.93, and 1.92 in the journal",
+        "trial 0: trailer Val-Loss is 1.93, but 1.92 in the journal",
     ),
     "a torn middle line": (
         lambda runs: edit_journal(runs, '{"event":"trial_finished","number":1,', '{"event":"trial_fin'),
@@ -215,11 +215,11 @@ FORGED: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]] = {
     ),
     "a slice that the pool has not": (
         lambda events: [of(events, kind, 1).update(number=77) for kind in ("slice_opened", "slice_scored")],
-        "slice 77 was opened, and the run's pool has 10 slices",
+        "slice 77 was opened, but the run's pool has 10 slices",
     ),
     "a model of no trial": (
         lambda events: of(events, "slice_opened", 1)["entrants"]["result-100"].update(trial=9),
-        "slice 1: the result-100 is of trial 9, which there is not",
+        "slice 1: the result-100 is of trial 9, which does not exist",
     ),
 }
 
@@ -247,4 +247,4 @@ def test_a_folder_of_a_slice_that_was_not_opened_is_named(pooled_copy: Zygote) -
 def test_a_slice_that_a_killed_process_has_opened_is_no_disagreement(pooled_copy: Zygote) -> None:
     edit_events(pooled_copy.runs, lambda events: events.remove(of(events, "slice_scored", 1)))
     assert pooled_copy.agent("log", "--verify", "r") == 0, pooled_copy.said
-    assert "slice 1 was opened and not scored; `agent resume r` shows it to the same files" in pooled_copy.said
+    assert "slice 1 was opened but not scored; `agent resume r` scores it" in pooled_copy.said

@@ -131,7 +131,7 @@ def test_a_clone_alone_is_enough_on_another_machine(
         assert named.returncode == 0, named.stderr
         assert "kept trials reproduced" in named.stdout
         lost = one_line_error(agent(tmp_path, "replay", "r/1"), 2)
-        assert "not in a clone of a trials.git; name one with --runs or --repo" in lost
+        assert "not in a clone of a trials.git; name one of them with --runs or --repo" in lost
     finally:
         (night / "elsewhere").rename(night / "runs")
 
@@ -147,7 +147,7 @@ def test_other_data_are_refused_with_both_digests(agent: Agent, night: Path, tmp
     (other / "meta.json").write_text(json.dumps(meta))
     error = one_line_error(agent(night, "replay", "r/1", AUTOCENTAUR_CACHE=str(tmp_path / "cache")), 4)
     assert "are not those of r/1" in error
-    assert "so a loss on them says nothing" in error
+    assert "so the losses cannot be compared" in error
 
 
 def test_another_seed_is_judged_against_the_noise(agent: Agent, night: Path) -> None:
@@ -266,8 +266,8 @@ def test_a_container_is_made_from_the_recorded_image(agent: Agent, task: Path, t
         (["0123456789abcdef"], "no commit '0123456789abcdef'"),
         (["-"], "no commit '-'"),
         ([], "name what to replay"),
-        (["r/1", "--sandbox", "chroot"], "--sandbox chroot: there is no such sandbox; there are bubblewrap, docker"),
-        (["r/1", "--repo", "nowhere"], "nowhere is no git repository"),
+        (["r/1", "--sandbox", "chroot"], "--sandbox chroot: there are bubblewrap and docker"),
+        (["r/1", "--repo", "nowhere"], "nowhere is not a git repository"),
         (["nobody", "--all-kept"], "there is no run 'nobody'"),
     ],
 )
@@ -285,7 +285,7 @@ def test_a_commit_of_somebody_else_is_no_trial(agent: Agent, tmp_path: Path, env
     who = ("-c", "user.name=n", "-c", "user.email=e")
     for command in (["init", "--quiet"], [*who, "commit", "--quiet", "--allow-empty", "--message", "mine"]):
         subprocess.run(["git", *command], cwd=tmp_path, env=environment, check=True)
-    assert "is no trial: it has no trailer 'Run'" in one_line_error(agent(tmp_path, "replay", "HEAD"), 2)
+    assert "is not a trial: it has no trailer 'Run'" in one_line_error(agent(tmp_path, "replay", "HEAD"), 2)
 
 
 def test_a_commit_made_to_deceive_is_refused(agent: Agent, tmp_path: Path, environment: dict[str, str]) -> None:
@@ -303,7 +303,7 @@ def test_a_commit_made_to_deceive_is_refused(agent: Agent, tmp_path: Path, envir
     facts = "Run: \x1b[31mr\nTrial: 0\nStatus: ok\nVal-Loss: 1.0\nSeed: 0\nTask: t 0123456789abcdef\n"
     commit = git("commit-tree", tree, "-m", f"trial 0: x\n\n{facts}")
     error = one_line_error(agent(tmp_path, "replay", commit), 4)
-    assert "holds a file '../escaped', outside of its folder" in error
+    assert "its file '../escaped' lies outside of its folder" in error
     other = facts.replace("ok", "duplicate").replace("Val-Loss: 1.0", "Kept: no")
     never_ran = git("commit-tree", tree, "-m", f"trial 0: x\n\n{other}")
     error = one_line_error(agent(tmp_path, "replay", never_ran), 2)

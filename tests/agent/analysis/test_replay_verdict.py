@@ -34,7 +34,7 @@ def test_the_same_value_to_all_digits_is_exact() -> None:
     told = found.told(Metric(name="val_bpb"))
     assert "recorded:     val_bpb 2.0801211234567" in told
     assert "difference:   none, to all digits" in told
-    assert "nothing: sandbox, data, torch, processor are as they were" in told
+    assert "nothing: sandbox, data, torch, processor are the same" in told
     assert "verdict:      reproduced exactly" in told
 
 

@@ -153,4 +153,4 @@ def test_a_prompt_is_shown_as_it_was_sent(environment: dict[str, str], tmp_path:
     assert shown == server.requests[2]["messages"]
     following = agent(environment, tmp_path, "prompt", "r/3").stdout
     assert "2: smoothing 80.0 ->" in following
-    assert "there is a prompt for trials 1 to 3" in agent(environment, tmp_path, "prompt", "r/4").stderr
+    assert "r has prompts for trials 1 to 3 only" in agent(environment, tmp_path, "prompt", "r/4").stderr

@@ -86,7 +86,7 @@ def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> No
     kept = [trial for trial in trials[:2] if trial["kept"]][-1]
     assert trials[2]["params"] == kept["params"]
     assert trials[2]["val_loss"] == kept["val_loss"]
-    assert "asks no model" in agent("prompt", "r/2").stderr
+    assert "calls no model" in agent("prompt", "r/2").stderr
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_a_comparison_with_a_retired_mode_is_not_gone_on_with(agent: Zygote) -> 
 
 def test_a_prompt_that_there_is_no_more_is_not_made_up(agent: Zygote) -> None:
     assert agent.agent("prompt", "paper/2") == 2
-    assert "the prompts of paper are not made again: it has --prompt paper" in agent.said
+    assert "the prompts of paper cannot be rebuilt: it has --prompt paper" in agent.said
     assert agent.agent("show", "paper/2", "--exchange") == 0
     assert "CMA-ES covariance matrix (2x2)" in agent.said
 

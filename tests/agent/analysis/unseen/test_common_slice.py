@@ -124,7 +124,7 @@ def test_without_the_slice_the_tables_say_so_and_going_on_opens_it(unopened: Zyg
     assert "no slice is opened for these results yet: agent compare --resume c" in unopened.said
     assert not unopened.runs.run("c").unseen.exists()
     assert unopened.agent(*RESUME) == 0, unopened.said
-    assert "3 models answer it" in unopened.said
+    assert "is scored for 3 models" in unopened.said
     assert opened(unopened)[0] not in by_runs(unopened)
 
 

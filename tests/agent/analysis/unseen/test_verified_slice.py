@@ -51,7 +51,7 @@ def test_a_slice_that_the_run_has_not_opened_is_opened_for_its_models(finished: 
         finished.said
     )
     assert f"{lead[0]:.6f} ± {lead[1]:.2g} better than the baseline" in finished.said
-    assert f"the run itself has published trial 7 on slice {published['number']}" in finished.said
+    assert f"the run's own result, trial 7 on slice {published['number']}" in finished.said
     assert "on test:" not in finished.said
     assert journal(finished) == before
 
@@ -79,7 +79,7 @@ def test_the_run_does_not_open_that_slice_when_it_goes_on(finished: Zygote) -> N
     assert opening["number"] not in by_run(finished)
     result = StoredRun.find(finished.runs, "r").keeper.result
     assert finished.agent("best", "--verify") == 0, finished.said
-    assert (f"trial 7 was the result then; now it is trial {result}" in finished.said) == (result != 7)
+    assert (f"trial 7 was the result then; the result is now trial {result}" in finished.said) == (result != 7)
 
 
 def test_killed_while_it_is_open_it_goes_on_with_the_same_slice(finished: Zygote) -> None:
@@ -105,10 +105,10 @@ def test_with_other_files_the_slice_that_is_open_is_burned(finished: Zygote) -> 
     paths.trial(7).repeat(100).artifact.write_bytes(paths.trial(0).artifact.read_bytes())
     assert finished.agent("best", "--verify") == 1
     number = saved(finished)[0]["number"]
-    assert f"error: slice {number} was burned for r, and says nothing: result-100: {CHANGED}" in (finished.said)
+    assert f"error: slice {number} was burned and gives no result for r: result-100: {CHANGED}" in (finished.said)
     assert "Traceback" not in finished.said
     assert finished.agent("best", "--verify") == 1  # nor with the files as they are now
-    assert "no other one is opened" in finished.said
+    assert "no other slice is opened" in finished.said
     assert len({event["number"] for event in saved(finished)}) == 1
 
 
@@ -116,7 +116,7 @@ def test_a_model_that_does_not_answer_burns_the_one_slice(finished: Zygote) -> N
     finished.runs.run("r").trial(7).repeat(100).artifact.write_bytes(b"no table")
     for _ in range(2):
         assert finished.agent("best", "--verify") == 1
-        assert f"error: slice {saved(finished)[0]['number']} was burned for r, and says nothing: result-100: " in (
+        assert f"error: slice {saved(finished)[0]['number']} was burned and gives no result for r: result-100: " in (
             finished.said
         )
     assert len(saved(finished)) == 2
@@ -127,7 +127,7 @@ def test_a_baseline_that_does_not_answer_burns_no_more_than_a_few(finished: Zygo
     finished.runs.run("r").trial(0).artifact.write_bytes(b"no table")
     for _ in range(MAX_BURNED + 1):
         assert finished.agent("best", "--verify") == 1
-    assert "no other one is opened" in finished.said
+    assert "no other slice is opened" in finished.said
     assert len([event for event in saved(finished) if event["event"] == "slice_opened"]) == MAX_BURNED
 
 
