@@ -61,7 +61,9 @@ def as_now(then: dict[str, Any]) -> dict[str, Any]:
         if one.get("standing") == "confirmed" and one.get("number") != 0:
             one["standing"] = "repeated"
     for repeat in then.get("repeats", []):
-        repeat["slices"] = []
+        repeat |= {"slices": [], "flags": [], "compute": None}
+    for one in then.get("trials", []) or ([then] if "score" in then else []):
+        one["compute"] = None
     return then
 
 

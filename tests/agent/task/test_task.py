@@ -55,7 +55,7 @@ def test_a_commits_files_make_the_same_task(folder: Path) -> None:
         ('kind = "held_out"', 'kind = "held_out"\nline = "loss {}"', "[score]", "belongs to kind = 'printed'"),
         ('kind = "held_out"', 'kind = "held_out"\nbetween = [0, 1]', "[score]", "belongs to kind = 'printed'"),
         ('kind = "held_out"', 'kind = "printed"\nbetween = [1, 0]', "[score]", "write the lower value first"),
-        ('kind = "held_out"', 'kind = "held_out"\nmeasure = "auc"', "[score]", "kind = 'predictions' needs measure"),
+        ('kind = "held_out"', 'kind = "held_out"\nmeasure = "auc"', "[score]", "measure belongs to kind = 'predictions'"),
         (
             'kind = "held_out"',
             'kind = "predictions"\nmeasure = "R2"',
