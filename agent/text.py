@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.files import plain_file
-from sandbox.characters import is_hidden, told
+from sandbox.characters import describe, is_hidden
 
 Say = Callable[[str], None]
 """Prints one line for the user."""
@@ -14,7 +14,7 @@ Say = Callable[[str], None]
 _TAIL_BYTES = 20_000
 
 
-def counted(n: int, one: str, several: str | None = None) -> str:
+def plural(n: int, one: str, several: str | None = None) -> str:
     """Return `1 trial` or `3 trials`; `several` is the plural if it is irregular."""
     return f"{n} {one if n == 1 else several or one + 's'}"
 
@@ -63,7 +63,7 @@ def hidden_in(text: str) -> str | None:
     Newlines and tabs do not count.
     """
     pairs = zip(f" {text}", text, strict=False)
-    return next((told(c) for before, c in pairs if c not in "\n\t" and is_hidden(c, before)), None)
+    return next((describe(c) for before, c in pairs if c not in "\n\t" and is_hidden(c, before)), None)
 
 
 def inert(text: str) -> str:

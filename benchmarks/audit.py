@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agent.cli.options import cache_folder
 from agent.execution.scoring.audit import NEAR_THE_END, Differences, compare, draw, objection
-from agent.execution.scoring.audit_jobs import Questions
+from agent.execution.scoring.audit_jobs import AuditJobs
 from agent.execution.scoring.scorer import Artifact
 from agent.execution.slices.text_slices import TextAnswers
 from agent.store.paths import TrialPaths
@@ -56,7 +56,7 @@ class Measured:
 def measure(task: Task, corpus: Corpus, sandbox: Sandbox, root: Path, n_rounds: int) -> Measured:
     """Train the baseline, claim its losses, and audit them `n_rounds` times."""
     paths, execution = trained(task, corpus, sandbox, root, 0)
-    questions = Questions(
+    questions = AuditJobs(
         task, corpus, sandbox, Artifact(paths.artifact, paths.files, "", paths.score, "audit/0000", 0)
     )
     sequences = corpus.sequences("val")

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
-from agent.execution.early_stopping import Pruner, Watch, pruner_of
+from agent.execution.early_stopping import EarlyStopper, Pruner, pruner_of
 from agent.resources import folder
 from agent.store.paths import RunsFolder
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
-from agent.trials.keep_rule import Keeper, KeepRule
-from agent.trials.learning_curve import HALF, Curve
+from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.learning_curve import HALF, LearningCurve
 from agent.trials.trial import Trial
 
 PLENTY = 1 << 24
@@ -29,7 +29,7 @@ class Ran:
     """A trial that ran to its end."""
 
     trial: Trial
-    curve: Curve
+    curve: LearningCurve
     half: float  # level of the curve at half of the budget
     source: str
     parent: str  # the script that it edited, compared instead of the champion's to find what the edit touches
@@ -61,7 +61,7 @@ def trials_of(stored: StoredRun, task: Task) -> Iterator[Ran]:
         log = stored.paths.trial(trial.number).log
         if trial.val_loss is None or not log.exists():
             continue
-        watch = Watch(rule.form, log, PLENTY, diverges=False)
+        watch = EarlyStopper(rule.form, log, PLENTY, diverges=False)
         watch.end()
         if watch.curve is not None and watch.curve.half is not None and watch.curve.end is not None:
             parent = trial.number if trial.parent is None else trial.parent
@@ -73,7 +73,7 @@ def trials_of(stored: StoredRun, task: Task) -> Iterator[Ran]:
 
 def play(order: Sequence[Ran], task: Task, exempt: Sequence[str], sigma: float, seed: int) -> Played:
     """Return the effect of a rule on the trials in this order, of which the first is the baseline."""
-    keeper = Keeper(KeepRule("any", paired=task.budget.deterministic, sigma=sigma))
+    keeper = KeepPolicy(KeepRule("any", paired=task.budget.deterministic, sigma=sigma))
     whole = pruner_of(task, seed, [])
     assert whole is not None
     pruner = Pruner(whole.form, exempt, seed)
@@ -88,15 +88,15 @@ def play(order: Sequence[Ran], task: Task, exempt: Sequence[str], sigma: float, 
             bar = pruner.bar(number, ran.source, keeper.result, ran.parent, keeper.sigma)
         is_condemned = bar is not None and bar.condemned(ran.half, ran.curve.error) is not None
         n_condemned += is_condemned
-        if bar is not None and is_condemned and not bar.runs_on:
+        if bar is not None and is_condemned and not bar.is_control:
             killed.append(ran)
             n_better_killed += is_better
             continue
         assert ran.trial.outcome is not None
         outcome = replace(ran.trial.outcome, curve=ran.curve, kept=False)
-        trial = replace(ran.trial, number=number, outcome=keeper.judged(outcome, ran.trial.proposal.train_seed))
-        keeper.take(trial)
-        pruner.take(trial)
+        trial = replace(ran.trial, number=number, outcome=keeper.decide(outcome, ran.trial.proposal.train_seed))
+        keeper.observe(trial)
+        pruner.observe(trial)
     left = min(ran.loss for ran in order if ran not in killed)
     return Played(
         n_trials=len(order) - 1,

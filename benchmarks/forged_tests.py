@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.trials.keep_rule import SLICE_LEAD, Keeper, KeepRule
-from agent.trials.repeat import Purpose, Verdict
-from agent.trials.trial import Standing
+from agent.trials.keep_rule import SLICE_LEAD, KeepPolicy, KeepRule
+from agent.trials.repeat import Purpose, RepeatVerdict
+from agent.trials.trial import KeepState
 from benchmarks.simulated_slices import Slices
 
 CHAMPION_LEAD = 6.0  # over the baseline, true
@@ -60,7 +60,7 @@ class Attacked:
 class Run:
     """A run under attack."""
 
-    keeper: Keeper
+    keeper: KeepPolicy
     slices: Slices
     slice_noise: float = 1.0  # of training seeds, on slices; on the validation split it is 1
     true: dict[int, float] = field(default_factory=dict)  # loss by trial
@@ -77,14 +77,14 @@ class Run:
         self.keeper.read(trial, 0, forged_by(self.trained(trial, 0)))
         self.keeper.keep(trial)
 
-    def test(self, forged_by: Callable[[float], float] = lambda loss: loss) -> Verdict | None:
+    def test(self, forged_by: Callable[[float], float] = lambda loss: loss) -> RepeatVerdict | None:
         """Run all repeats that the Keeper requests before the next trial; forge the losses of confirmations.
 
         Returns:
             the last verdict; None if there was no test.
         """
         verdict = None
-        while (wanted := self.keeper.wants()) is not None:
+        while (wanted := self.keeper.next_repeat()) is not None:
             loss = self.trained(wanted.trial, wanted.seed)
             is_test = wanted.purpose is Purpose.CONFIRM
             self.keeper.read(wanted.trial, wanted.seed, forged_by(loss) if is_test else loss)
@@ -145,14 +145,14 @@ def heir_leads(error: float, n_runs: int, *, dead: float | None, slice_noise: fl
         run.first(trial, run.true[run.keeper.champion or 0], lambda _, forged=forged: forged)  # type: ignore[misc]
         by = forged - run.true[trial]
         verdict = run.test(lambda loss, by=by: loss + by)  # type: ignore[misc]
-        is_confirmed = verdict is not None and verdict.standing is Standing.CONFIRMED
+        is_confirmed = verdict is not None and verdict.standing is KeepState.CONFIRMED
         leads.append(verdict.lead or 0.0 if verdict is not None and is_confirmed else 0.0)
     return leads
 
 
 def _begun(attack: Attack, error: float, rng: np.random.Generator, slice_noise: float) -> Run:
     rule = KeepRule(lead=SLICE_LEAD, n_slices=attack.n_slices + 1, sigma=1.0)
-    return Run(Keeper(rule), Slices(error, rng, sees_gaps=attack.sees_gaps), slice_noise)
+    return Run(KeepPolicy(rule), Slices(error, rng, sees_gaps=attack.sees_gaps), slice_noise)
 
 
 def _with_champion(attack: Attack, error: float, rng: np.random.Generator, slice_noise: float = 1.0) -> Run:

@@ -1,8 +1,9 @@
 """Claims of keep rules compared with true losses, in simulated days: `python -m benchmarks.keep_rule --seeds 200`.
 
 Two searches have known true losses: code edits, with effects like those of an agent in the published logs, and a hill
-climb on the fitted surrogate of the autoresearch experiment. The two-tier rows use the product's own Keeper. Results
-are paired by seed; ± is the standard error of the mean over seeds. Losses are in 1e-4, except in the first column.
+climb on the fitted surrogate of the autoresearch experiment. The two-tier rows use the product's own KeepPolicy.
+Results are paired by seed; ± is the standard error of the mean over seeds. Losses are in 1e-4, except in
+the first column.
 """
 
 import argparse
@@ -21,9 +22,9 @@ from agent.trials.keep_rule import (
     GPU_SIGMA_SHARE,
     HELD_OUT_SEED,
     SLICE_LEAD,
-    Keeper,
+    KeepPolicy,
     KeepRule,
-    Wanted,
+    RepeatRequest,
     closing_runs,
 )
 from agent.trials.repeat import Purpose
@@ -82,7 +83,7 @@ def two_tier(day: Day[Script], rule: KeepRule, slice_error: float = 0.0) -> Ende
         slice_error: standard deviation of the difference of two models on one slice, in the unit of the loss, where
             the rule has slices.
     """
-    keeper, slices = Keeper(rule), Slices(slice_error, day.slices)
+    keeper, slices = KeepPolicy(rule), Slices(slice_error, day.slices)
     scripts: list[Script] = [day.search.first()]
 
     def read(trial: int, seed: int, *, extra: bool = True) -> float:
@@ -91,7 +92,7 @@ def two_tier(day: Day[Script], rule: KeepRule, slice_error: float = 0.0) -> Ende
         keeper.read(trial, seed, loss)
         return loss
 
-    def repeat(wanted: Wanted) -> None:
+    def repeat(wanted: RepeatRequest) -> None:
         read(wanted.trial, wanted.seed)
         if wanted.purpose is Purpose.CONFIRM:
             before = keeper.champion
@@ -103,7 +104,7 @@ def two_tier(day: Day[Script], rule: KeepRule, slice_error: float = 0.0) -> Ende
     read(0, 0, extra=False)
     keeper.keep(0)
     while day.seconds_left >= RUN_SECONDS * (1 + closing_runs(rule, FINAL_RUNS)):
-        wanted = keeper.wants()
+        wanted = keeper.next_repeat()
         if wanted is not None:
             repeat(wanted)
             continue

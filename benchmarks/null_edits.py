@@ -29,8 +29,8 @@ from agent.task.task import Task
 from agent.trials.budget import Budget, duration
 from agent.trials.confirmations import SliceUse
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper, KeepRule
-from agent.trials.machine_speed import Void
+from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Proposal, Trial
@@ -98,7 +98,7 @@ class Lines:
 
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...
-    def voided(self, void: Void, trial: int) -> None:
+    def voided(self, void: VoidedAttempt, trial: int) -> None:
         print(trial_table.void_line(void, trial, self._metric, False), flush=True)
 
 
@@ -135,7 +135,7 @@ def main() -> None:
     _report(run.history, run.keeper)
 
 
-def _report(history: History, keeper: Keeper) -> None:
+def _report(history: History, keeper: KeepPolicy) -> None:
     kept = sum(trial.kept for trial in history.trials) - 1
     spent = duration(sum(result.outcome.total_seconds for result in history.results if result.outcome))
     print(f"\n{len(history.trials) - 1} edits, {kept} kept provisionally, {len(history.repeats)} repeats, {spent}")

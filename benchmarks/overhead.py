@@ -40,7 +40,7 @@ from agent.trials.budget import Budget
 from agent.trials.confirmations import SliceUse
 from agent.trials.events import TrialFinished, TrialStarted
 from agent.trials.keep_rule import KeepRule
-from agent.trials.machine_speed import Void
+from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Outcome, Proposal, Score, Status, Trial
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
@@ -95,7 +95,7 @@ class Silent:
     def repeated(self, repeat: Repeat, trial: Trial) -> None: ...
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...
-    def voided(self, void: Void, trial: int) -> None: ...
+    def voided(self, void: VoidedAttempt, trial: int) -> None: ...
 
 
 class Counting:

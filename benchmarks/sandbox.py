@@ -23,7 +23,7 @@ from sandbox.container.docker_sandbox import COPIES, OWNER, DockerSandbox
 from sandbox.container.engine import Engine
 from sandbox.container.image import ImageSpec
 from sandbox.errors import SandboxError
-from sandbox.interpreter import own
+from sandbox.interpreter import own_interpreter
 from sandbox.job import Job, Limits, Sandbox
 
 PROGRAM = ("python", "-I", "-S", "-c", "pass")
@@ -35,7 +35,7 @@ def sandboxes() -> dict[str, Sandbox]:
     """Return the kinds of sandbox that this machine can run; print the others."""
     found: dict[str, Sandbox] = {"bubblewrap": BubblewrapSandbox()}
     try:
-        found["docker"] = DockerSandbox(ImageSpec(python=own()))
+        found["docker"] = DockerSandbox(ImageSpec(python=own_interpreter()))
     except SandboxError as error:
         print(f"docker is not measured: {error}")
     return found

@@ -21,9 +21,9 @@ from agent.trials.confirmations import (
     dead_flag,
     gap_flag,
 )
-from agent.trials.keep_rule import Keeper
+from agent.trials.keep_rule import KeepPolicy
 from agent.trials.noise import Lead
-from agent.trials.repeat import Verdict
+from agent.trials.repeat import RepeatVerdict
 
 N_SEQUENCES, N_STANDING = 450, 1169  # of a slice and of the validation split of the bundled task
 BASELINE_MODEL = (0, 0)  # trial and training seed
@@ -41,7 +41,7 @@ class Slices:
     losses: dict[Model, float] = field(default_factory=dict)  # true loss of each trained model
     counts: Counter[str] = field(default_factory=Counter)
 
-    def decide(self, keeper: Keeper, trial: int, seed: int) -> Verdict:
+    def decide(self, keeper: KeepPolicy, trial: int, seed: int) -> RepeatVerdict:
         """Open a slice for a challenger whose loss is known, as `agent run` does; return the verdict."""
         objection = keeper.objection(trial, seed)
         if objection is not None:
@@ -63,7 +63,7 @@ class Slices:
         own = self.error / math.sqrt(2)
         return {name: self.losses[model] + own * float(self.rng.standard_normal()) for name, model in models.items()}
 
-    def _opened(self, keeper: Keeper, trial: int, seed: int) -> SliceUse:
+    def _opened(self, keeper: KeepPolicy, trial: int, seed: int) -> SliceUse:
         assert keeper.champion is not None
         champion = (keeper.champion, keeper.champion_seed(seed))
         models = {BASELINE: BASELINE_MODEL, CHAMPION: champion, CHALLENGER: (trial, seed)}
@@ -77,7 +77,7 @@ class Slices:
         return SliceUse(keeper.tests.n_opened, SlicePurpose.CONFIRM, entrants, 0, "", score)
 
     def _scored(
-        self, keeper: Keeper, challenger: Entrant, answers: Mapping[str, float], champion_seed: int
+        self, keeper: KeepPolicy, challenger: Entrant, answers: Mapping[str, float], champion_seed: int
     ) -> SliceScore:
         pairs = [
             (CHALLENGER, BASELINE),

@@ -30,7 +30,7 @@ def is_hidden(character: str, before: str = "") -> bool:
     return unicodedata.category(character) in _STEERING or any(low <= code <= high for low, high in _NEVER_DRAWN)
 
 
-def told(character: str) -> str:
+def describe(character: str) -> str:
     """Return the name of a hidden character, for example `RIGHT-TO-LEFT OVERRIDE (U+202E)`."""
     code = f"U+{ord(character):04X}"
     known = _CALLED.get(character) or unicodedata.name(character, "")

@@ -79,7 +79,7 @@ def interpreter(executable: Path) -> Interpreter:
     )
 
 
-def own() -> Path:
+def own_interpreter() -> Path:
     """Return the path of the interpreter that runs this program, the default for a task."""
     return Path(sys.executable)
 

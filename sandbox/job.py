@@ -76,7 +76,7 @@ class StoppedBy(StrEnum):
 class GpuState:
     """The state of a job's GPU while the job ran, according to the driver."""
 
-    held_back: Mapping[str, float] = field(default_factory=dict)  # reason for throttling → share of the samples with it
+    throttled: Mapping[str, float] = field(default_factory=dict)  # reason for throttling → share of the samples with it
     sm_mhz: int | None = None  # median clock of its processors, MHz
     others: tuple[int, ...] = ()  # pids of programs on it that were not the job's
 

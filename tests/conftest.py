@@ -15,7 +15,7 @@ from agent.execution.scoring.audited import AuditedScorer
 from agent.execution.scoring.scorer import Scorer
 from agent.execution.slices.source import SliceSource
 from agent.execution.speed.cpu_meter import CpuMeter
-from agent.execution.speed.probe import Canary
+from agent.execution.speed.probe import SpeedProbe
 from agent.modes.proposer import Proposer
 from agent.run.open_run import Run
 from agent.run.policy import Policy
@@ -28,7 +28,7 @@ from agent.task.task import Task
 from agent.trials.budget import Budget
 from agent.trials.confirmations import SliceUse
 from agent.trials.keep_rule import KeepRule
-from agent.trials.machine_speed import Void
+from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
@@ -123,7 +123,7 @@ class SilentObserver:
 
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...
-    def voided(self, void: Void, trial: int) -> None:
+    def voided(self, void: VoidedAttempt, trial: int) -> None:
         self.told.append(("voided", trial))
 
 
@@ -143,7 +143,7 @@ def open_run(tmp_path: Path, bigram: Task, corpus: Corpus, sandbox: Sandbox) -> 
         *,
         corpus: Corpus | None = corpus,
         scorer: Scorer | None = None,
-        probe: Canary | None = None,
+        probe: SpeedProbe | None = None,
         slices: SliceSource | None = None,
         cpu_meter: CpuMeter | None = None,
         rule: KeepRule = KeepRule("any"),  # noqa: B008 (frozen)

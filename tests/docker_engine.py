@@ -7,7 +7,7 @@ import pytest
 from sandbox.container.engine import Engine
 from sandbox.container.image import ImageSpec, find_or_build
 from sandbox.errors import SandboxError
-from sandbox.interpreter import own
+from sandbox.interpreter import own_interpreter
 
 
 def skip_without_docker() -> None:
@@ -21,7 +21,7 @@ def skip_without_docker() -> None:
 def _reason() -> str | None:
     try:
         with Engine() as engine:
-            find_or_build(engine, ImageSpec(python=own()), gpus=False, say=print)
+            find_or_build(engine, ImageSpec(python=own_interpreter()), gpus=False, say=print)
     except SandboxError as error:
         return str(error)
     return None

@@ -29,8 +29,8 @@ from agent.trials.events import (
 )
 from agent.trials.history import History
 from agent.trials.noise import Lead
-from agent.trials.repeat import Purpose, Verdict
-from agent.trials.trial import Origin, Outcome, Proposal, Score, Standing, Status, Trial
+from agent.trials.repeat import Purpose, RepeatVerdict
+from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Score, Status, Trial
 
 BIGRAM = Path(__file__).parent / "tasks" / "bigram_plain"
 BEGAN = datetime.fromisoformat("2026-11-21T22:00:00+00:00")
@@ -66,24 +66,24 @@ class Again:
 
     trial: int
     outcome: Outcome
-    standing: Standing | None = None  # what it decided, of a confirmation
+    standing: KeepState | None = None  # what it decided, of a confirmation
     purpose: Purpose = Purpose.CONFIRM
     seed: int = 1
     slices: tuple[SliceUse, ...] = ()  # that were opened for it
     reason: str = ""  # of the verdict
 
     @property
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> RepeatVerdict | None:
         """What it decided, with a lead that goes with it."""
         leads = {
-            Standing.CONFIRMED: 3.0, Standing.REPEATED: 3.0, Standing.PROVISIONAL: 1.0, Standing.ROLLED_BACK: -1.0,
+            KeepState.CONFIRMED: 3.0, KeepState.REPEATED: 3.0, KeepState.PROVISIONAL: 1.0, KeepState.ROLLED_BACK: -1.0,
         }  # fmt: skip
         if self.standing is None:
             return None
         if self.slices and self.slices[-1].tells:
             lead = leads[self.standing]
-            return Verdict(self.standing, lead, self.reason, n_errors=lead, bar=2.0)
-        return Verdict(self.standing, None if self.reason else leads[self.standing], self.reason)
+            return RepeatVerdict(self.standing, lead, self.reason, n_errors=lead, bar=2.0)
+        return RepeatVerdict(self.standing, None if self.reason else leads[self.standing], self.reason)
 
 
 def opened(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.store.journal import read_history
-from agent.trials.trial import Standing
+from agent.trials.trial import KeepState
 from tests.conftest import TASKS
 from tests.kill_anywhere.killed_runs import NEVER, Death, Zygote
 
@@ -163,7 +163,7 @@ def test_a_slice_whose_models_are_others_after_a_kill_is_burned_and_the_next_one
     assert second is not None
     assert (first.burned_by, first.reason) == ("champion", "its files have changed since the slice was opened")
     assert (second.is_burned, [use.number for use in history.slices]) == (False, [0, 1, 2, 3])
-    assert history.trials[1].standing is Standing.CONFIRMED
+    assert history.trials[1].standing is KeepState.CONFIRMED
 
 
 def test_a_model_that_is_gone_after_a_kill_is_trained_again_and_the_slice_goes_on_if_it_is_the_same(

@@ -23,7 +23,7 @@ from agent.modes.fixed import FixedProposer
 from agent.modes.model_choice import build_model
 from agent.modes.numeric import NumericProposer
 from agent.modes.prompting.space_text import shortlist, table
-from agent.modes.prompting.trial_digest import Briefing, Memory
+from agent.modes.prompting.trial_digest import Briefing, TrialDigest
 from agent.modes.proposer import Context
 from agent.modes.registry import build_proposer
 from agent.run.loop import run_trials
@@ -38,7 +38,7 @@ from agent.store.run_config import RunConfig
 from agent.task.task import Task
 from agent.trials.budget import Ledger
 from agent.trials.events import TrialFinished, TrialStarted
-from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial, Usage
+from agent.trials.trial import ModelUsage, Origin, Outcome, Proposal, Status, Trial
 from benchmarks.autoresearch.__main__ import interval
 from tests.agent.execution.speed.test_guard import REFERENCE, Machine, opened
 from tests.agent.llm.fake_server import fails, fake_server
@@ -266,8 +266,10 @@ def test_16_a_success_is_charged_its_budget_a_failure_its_time_and_thinking_noth
     def think() -> None:
         now[0] += 15.0
 
-    crash = Proposal(Origin.LLM, "a crash", WholeFile("raise SystemExit(3)\n"), usage=Usage("m", calls=1, seconds=15.0))
-    better = Proposal(Origin.LLM, "better", Assignments({"MIX": 0.9}), usage=Usage("m", calls=1, seconds=15.0))
+    crash = Proposal(
+        Origin.LLM, "a crash", WholeFile("raise SystemExit(3)\n"), usage=ModelUsage("m", calls=1, seconds=15.0)
+    )
+    better = Proposal(Origin.LLM, "better", Assignments({"MIX": 0.9}), usage=ModelUsage("m", calls=1, seconds=15.0))
     run = open_run(Written(better, crash, think=think), trials=3, clock=Clock(monotonic=lambda: now[0]))
     run_trials(run)
     outcomes = [trial.outcome for trial in run.history.trials if trial.outcome is not None]
@@ -339,7 +341,7 @@ def test_22_what_was_tried_is_remembered_after_a_resume() -> None:
     assert tried.outcome is not None
     proposal, outcome = Proposal.from_json(tried.proposal.to_json()), Outcome.from_json(tried.outcome.to_json())
     resumed = Trial(1, 0, proposal, "2026-11-21T22:00:00+00:00").finished(outcome, "2026-11-21T22:00:00+00:00")
-    assert "idea 1" in Memory(BRIEFING, [baseline(), resumed]).tried(5)
+    assert "idea 1" in TrialDigest(BRIEFING, [baseline(), resumed]).tried(5)
 
 
 def config_of(**values: Any) -> RunConfig:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.analysis.ablation_chain import ChangeChain
-from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, Elimination, Finding
+from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, ChangeFinding, Elimination
 from agent.analysis.ablation_log import (
+    AblationRecords,
     AblationStarted,
     Attributed,
-    Readings,
     ScriptAttemptVoided,
     ScriptFinished,
     hash_of,
@@ -29,9 +29,9 @@ from agent.store.journal import Journal
 from agent.store.paths import AttributionPaths
 from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun
-from agent.text import Say, counted
+from agent.text import Say, plural
 from agent.trials.budget import duration
-from agent.trials.machine_speed import Void
+from agent.trials.machine_speed import VoidedAttempt
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ class AblationOptions:
 
 
 def attribute(
-    stored: StoredRun, options: AblationOptions, host: Host, decided: Callable[[Finding], None] = lambda _finding: None
+    stored: StoredRun,
+    options: AblationOptions,
+    host: Host,
+    decided: Callable[[ChangeFinding], None] = lambda _finding: None,
 ) -> Attributed:
     """Return which changes carry the gain of a run's result; scripts that earlier calls have run are not run again.
 
@@ -71,7 +74,7 @@ def attribute(
             path.parent.mkdir(parents=True, exist_ok=True)
             journal = Journal(path, resume_command="agent attribute")
             try:
-                known = Readings.read(path)
+                known = AblationRecords.read(path)
                 if known.seeds != options.seeds:
                     journal.append(AblationStarted(options.seeds, utc_now()))
                 runner = _Runner(stored, chain.result, options, host.say, executor, journal, dict(known.ran))
@@ -101,9 +104,9 @@ class _Runner:
     clock: Clock = field(default_factory=Clock)
 
     @property
-    def readings(self) -> Readings:
+    def readings(self) -> AblationRecords:
         """All runs under the present conditions."""
-        return Readings(self.options.seeds, self.ran).under(self.executor.conditions)
+        return AblationRecords(self.options.seeds, self.ran).under(self.executor.conditions)
 
     def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
         key = (hash_of(source), seed)
@@ -117,15 +120,15 @@ class _Runner:
         """Raise BudgetExhaustedError unless the budget allows another run besides `reserved` last runs."""
         first, runs, seconds = self.stored.trial(0).outcome, self.options.runs, self.options.train_seconds
         assert first is not None
-        spent = Readings(None, self.ran).train_seconds + reserved * first.train_seconds
+        spent = AblationRecords(None, self.ran).train_seconds + reserved * first.train_seconds
         if runs is not None and len(self.ran) + reserved >= runs:
-            budget = f"budget of {counted(runs, 'run')}"
+            budget = f"budget of {plural(runs, 'run')}"
         elif seconds is not None and spent >= seconds:
             budget = f"training budget of {duration(seconds)}"
         else:
             return
         self.refused = True
-        kept_back = f", except for {counted(reserved, 'run')} reserved for the last comparison" if reserved else ""
+        kept_back = f", except for {plural(reserved, 'run')} reserved for the last comparison" if reserved else ""
         raise BudgetExhaustedError(f"the {budget} is spent{kept_back}")
 
     def _run(self, source: str, script: str, seed: int, about: str) -> ScriptFinished:
@@ -143,7 +146,7 @@ class _Runner:
             to_beat=math.inf,  # each of these runs may decide something, so each gets the full audit
         )
 
-        def record_void(void: Void) -> None:
+        def record_void(void: VoidedAttempt) -> None:
             self.journal.append(ScriptAttemptVoided(script, seed, void))
             self.say(f"this attempt does not count: {void.reason}")
 

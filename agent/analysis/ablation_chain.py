@@ -16,7 +16,7 @@ N_LINES_OF_A_NAME = 2  # one out, one in
 
 
 @dataclass(frozen=True)
-class Change:
+class AblationChange:
     """A change that can be removed by itself: the edit of one trial or, if trials set parameters, one name."""
 
     key: str  # "7" for the edit of trial 7, or the name
@@ -51,7 +51,7 @@ class ChangeChain:
     result: int  # number of the trial at its end
     baseline: str
     source: str  # of the result
-    changes: tuple[Change, ...]  # in the order in which they were made
+    changes: tuple[AblationChange, ...]  # in the order in which they were made
     steps: tuple[Step, ...]
     on_slices: bool = False  # whether the run confirmed its gains on slices; an ablation opens none
 
@@ -125,14 +125,14 @@ def _values(trial: Trial, before: str, after: str) -> dict[str, Value] | None:
     return {name: new[name] for name in new if new[name] != old[name]}
 
 
-def _changes(trials: Sequence[Trial], steps: Sequence[Step]) -> Iterator[Change]:
+def _changes(trials: Sequence[Trial], steps: Sequence[Step]) -> Iterator[AblationChange]:
     """Yield the changes that can be removed by themselves, without names that returned to their first value."""
     gains = dict(zip((step.trial for step in steps), _gains(trials), strict=True))
     names: list[str] = []
     for trial, step in zip(trials[1:], steps, strict=True):
         if step.values is None:
             title, n_lines = one_line(trial.proposal.title), n_changed_lines(step.before, step.after)
-            yield Change(str(trial.number), (trial.number,), title, gains[trial.number], n_lines)
+            yield AblationChange(str(trial.number), (trial.number,), title, gains[trial.number], n_lines)
         else:
             names += [name for name in step.values if name not in names]
     for name in names:
@@ -141,7 +141,7 @@ def _changes(trials: Sequence[Trial], steps: Sequence[Step]) -> Iterator[Change]
         if began != ended:
             gain = sum(gains[step.trial] / len(values) for step, values in made_by)
             title = f"{name} {began!r} → {ended!r}"
-            yield Change(name, tuple(step.trial for step, _ in made_by), title, gain, N_LINES_OF_A_NAME)
+            yield AblationChange(name, tuple(step.trial for step, _ in made_by), title, gain, N_LINES_OF_A_NAME)
 
 
 def _gains(trials: Sequence[Trial]) -> Iterator[float]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
-from agent.analysis.ablation_chain import Change, ChangeChain, Variant
+from agent.analysis.ablation_chain import AblationChange, ChangeChain, Variant
 from agent.edits.guard import fingerprint
 from agent.edits.line_diff import n_changed_lines
 from agent.errors import EditError, UsageError
-from agent.trials.keep_rule import HELD_OUT_SEED, MAX_FAILED_RUNS, Keeper
-from agent.trials.noise import Noise, Reading
+from agent.trials.keep_rule import HELD_OUT_SEED, MAX_FAILED_RUNS, KeepPolicy
+from agent.trials.noise import LossEstimate, Noise
 
 CLEAR = 2.0  # standard errors of a difference
 CLEAR_AT_ONCE = 4.0  # standard errors that make further seeds unnecessary; higher, because every seed tests again
@@ -37,7 +37,7 @@ class Losses:
     def __post_init__(self) -> None:
         for own in self.known.values():
             for n_before, loss in enumerate(losses := [loss for loss in own.values() if loss is not None]):
-                self.noise.see(loss, losses[:n_before])
+                self.noise.observe(loss, losses[:n_before])
 
     def error(self, n_seeds: int) -> float:
         """Return the standard error of a difference between two scripts that ran under `n_seeds` seeds each."""
@@ -46,16 +46,16 @@ class Losses:
     def of(self, script: str) -> Mapping[int, float | None]:
         return self.known.get(script, {})
 
-    def take(self, script: str, seed: int, loss: float | None) -> None:
+    def observe(self, script: str, seed: int, loss: float | None) -> None:
         """Add one more loss."""
         if loss is not None:
-            self.noise.see(loss, [other for other in self.of(script).values() if other is not None])
+            self.noise.observe(loss, [other for other in self.of(script).values() if other is not None])
         before = self._comparable(script)
         self.known.setdefault(script, {})[seed] = loss
         now = self._comparable(script)
         if seed in now and before:
             deviation = now[seed] - sum(before.values()) / len(before)
-            self.noise.learn(deviation**2 * len(before) / len(now) / (2 if self.paired else 1))
+            self.noise.update(deviation**2 * len(before) / len(now) / (2 if self.paired else 1))
 
     def _comparable(self, script: str) -> dict[int, float]:
         """Return the numbers that show the noise: a script's losses or, if paired, their differences from the whole."""
@@ -67,7 +67,7 @@ class Losses:
         return {seed: loss - other for seed, (loss, other) in pairs.items() if other is not None}
 
 
-class Verdict(StrEnum):
+class ChangeVerdict(StrEnum):
     """What the removal of a change has shown."""
 
     CARRIES = "carries"  # without it, the loss is clearly worse or missing
@@ -78,15 +78,15 @@ class Verdict(StrEnum):
 
     @property
     def taken_out(self) -> bool:
-        return self in (Verdict.NO_EFFECT, Verdict.NULL, Verdict.HARMFUL)
+        return self in (ChangeVerdict.NO_EFFECT, ChangeVerdict.NULL, ChangeVerdict.HARMFUL)
 
 
 @dataclass(frozen=True)
-class Finding:
+class ChangeFinding:
     """The verdict on one change, with its effect."""
 
-    change: Change
-    verdict: Verdict
+    change: AblationChange
+    verdict: ChangeVerdict = ChangeVerdict.NOT_TESTED
     effect: float | None = None  # loss without the change minus loss with it: if positive, the change lowers the loss
     error: float | None = None  # standard error of the effect
     seeds: tuple[int, ...] = ()  # training seeds of the comparison
@@ -99,11 +99,11 @@ class Attribution:
     """Which changes carry the gain of a result; incomplete if the budget was spent."""
 
     chain: ChangeChain
-    findings: tuple[Finding, ...]  # in the order of the chain
+    findings: tuple[ChangeFinding, ...]  # in the order of the chain
     minimal: Variant  # the result without the changes that carry nothing
     noise: Noise  # of one run, as estimated at the end
-    whole_reading: Reading | None = None  # of the result under held-out seeds
-    minimal_reading: Reading | None = None  # of the minimal script under the same seeds
+    whole_reading: LossEstimate | None = None  # of the result under held-out seeds
+    minimal_reading: LossEstimate | None = None  # of the minimal script under the same seeds
     difference: float | None = None  # mean loss of the minimal script minus that of the result
     error: float | None = None  # its standard error
     stopped: str = ""  # why the ablation is incomplete; empty if it is complete
@@ -128,7 +128,7 @@ class BudgetExhaustedError(Exception):
     """The budget ends before a run; the message says which budget."""
 
 
-class Measure(Protocol):
+class ScriptRunner(Protocol):
     """Runs a script, or looks up an earlier run of it."""
 
     def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
@@ -145,12 +145,12 @@ class Elimination:
     """One pass over the changes, the smallest recorded gain first."""
 
     chain: ChangeChain
-    keeper: Keeper  # of the run: gives its noise and, if seeds are paired, its repeats
-    measure: Measure
+    keeper: KeepPolicy  # of the run: gives its noise and, if seeds are paired, its repeats
+    measure: ScriptRunner
     n_seeds: int
-    decided: Callable[[Finding], None] = lambda _finding: None  # called with the finding about each change
+    decided: Callable[[ChangeFinding], None] = lambda _finding: None  # called with the finding about each change
     _losses: Losses = field(init=False)
-    _findings: dict[str, Finding] = field(default_factory=dict)
+    _findings: dict[str, ChangeFinding] = field(default_factory=dict)
     _about: dict[str, str] = field(default_factory=dict)  # script → its description
     _variant: Variant = field(init=False)  # the result without the changes removed so far
     _reference: str = field(init=False)  # an equivalent script that has run
@@ -179,7 +179,7 @@ class Elimination:
                     self._test(change, seeds)
         except BudgetExhaustedError as error:
             stopped = str(error)
-        findings = tuple(self._findings.get(c.key, Finding(c, Verdict.NOT_TESTED)) for c in self.chain.changes)
+        findings = tuple(self._findings.get(c.key, ChangeFinding(c)) for c in self.chain.changes)
         found = Attribution(self.chain, findings, self._variant, self._losses.noise, stopped=stopped)
         return self._compared(found) if self._variant.without else found
 
@@ -195,12 +195,12 @@ class Elimination:
             f"trial {self.chain.result} has no loss under {MAX_FAILED_RUNS} further seeds: check its script first"
         )
 
-    def _test(self, change: Change, seeds: Sequence[int]) -> None:
+    def _test(self, change: AblationChange, seeds: Sequence[int]) -> None:
         """Remove a change, for good if its removal costs nothing."""
         variant = self.chain.without(self._variant.without | {change.key})
         along = self._in_order(variant.without - self._variant.without - {change.key})
         if _same_code(variant.source, self._variant.source):
-            finding = Finding(change, Verdict.NULL, reason="the same code without it")
+            finding = ChangeFinding(change, ChangeVerdict.NULL, reason="the same code without it")
         else:
             self._about.setdefault(variant.source, f"without {', '.join(self._in_order(variant.without))}")
             finding = self._compare(change, variant.source, seeds)
@@ -209,39 +209,39 @@ class Elimination:
         if not finding.verdict.taken_out:
             return
         self._variant = variant
-        if finding.verdict is not Verdict.NULL:
+        if finding.verdict is not ChangeVerdict.NULL:
             self._reference = variant.source
         for other in self.chain.changes:
             if other.key in along:
-                self._findings[other.key] = Finding(other, finding.verdict, reason=f"removed with {change.key}")
+                self._findings[other.key] = ChangeFinding(other, finding.verdict, reason=f"removed with {change.key}")
 
-    def _compare(self, change: Change, source: str, seeds: Sequence[int]) -> Finding:
+    def _compare(self, change: AblationChange, source: str, seeds: Sequence[int]) -> ChangeFinding:
         """Return the finding about a change from a script without it."""
         effects: list[float] = []  # loss without the change minus that of the script before this removal
         losses: list[float] = []  # loss without the change minus that of the result: all removals so far count
         for seed in seeds:
             own = self._loss(source, seed)
             if own is None:
-                return Finding(change, Verdict.CARRIES, reason=f"without it there is no loss under seed {seed}")
+                return ChangeFinding(change, ChangeVerdict.CARRIES, reason=f"no loss without it under seed {seed}")
             left, whole = self._loss(self._reference, seed), self._loss(self.chain.source, seed)
             assert left is not None, "a variant stays only if it has a loss under all these seeds"
             assert whole is not None, "the result has a loss under these seeds"
             if self._losses.paired and not effects and own == left:
-                return Finding(change, Verdict.NULL, 0.0, 0.0, (seed,), reason="the same loss to the last digit")
+                return ChangeFinding(change, ChangeVerdict.NULL, 0.0, 0.0, (seed,), reason="exactly the same loss")
             effects.append(own - left)
             losses.append(own - whole)
             error = self._losses.error(len(effects))
             if max(_mean(effects), _mean(losses)) > CLEAR_AT_ONCE * error:
                 break
         effect, lost, reason = _mean(effects), _mean(losses), ""
-        verdict = Verdict.NO_EFFECT
+        verdict = ChangeVerdict.NO_EFFECT
         if effect > CLEAR * error:
-            verdict = Verdict.CARRIES
+            verdict = ChangeVerdict.CARRIES
         elif lost > CLEAR * error:
-            verdict, reason = Verdict.CARRIES, f"with the earlier removals, {lost:+.2g} against the result"
+            verdict, reason = ChangeVerdict.CARRIES, f"with the earlier removals, {lost:+.2g} against the result"
         elif effect < -CLEAR * error:
-            verdict = Verdict.HARMFUL
-        return Finding(change, verdict, effect, error, tuple(seeds[: len(effects)]), reason=reason)
+            verdict = ChangeVerdict.HARMFUL
+        return ChangeFinding(change, verdict, effect, error, tuple(seeds[: len(effects)]), reason=reason)
 
     def _compared(self, found: Attribution) -> Attribution:
         """Return the attribution with the means of result and minimal script under held-out seeds."""
@@ -257,9 +257,9 @@ class Elimination:
         except BudgetExhaustedError as error:
             return replace(found, stopped=str(error))
         noise, n = self._losses.noise, len(pairs)
-        own_error = None if noise.is_hidden else noise.sigma / math.sqrt(n)
+        own_error = None if noise.is_unobservable else noise.sigma / math.sqrt(n)
         whole_reading, minimal_reading = (
-            Reading(_mean(losses), own_error, n, selected=False) for losses in zip(*pairs, strict=True)
+            LossEstimate(_mean(losses), own_error, n, selected=False) for losses in zip(*pairs, strict=True)
         )
         return replace(
             found,
@@ -276,7 +276,7 @@ class Elimination:
             return known[seed]
         reserved = self._n_last_runs() if reserve else 0
         loss = self.measure(source, seed, about=self._about.get(source, "the remaining script"), reserved=reserved)
-        self._losses.take(source, seed, loss)
+        self._losses.observe(source, seed, loss)
         return loss
 
     def _n_last_runs(self) -> int:

@@ -12,8 +12,8 @@ from agent.errors import UsageError
 from agent.store.journal import read_lines
 from agent.store.run_config import rule_of
 from agent.store.stored_run import StoredRun
-from agent.trials.keep_rule import Keeper
-from agent.trials.machine_speed import Void
+from agent.trials.keep_rule import KeepPolicy
+from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.trial import Outcome, Trial
 
 
@@ -53,21 +53,21 @@ class ScriptAttemptVoided:
 
     script: str
     seed: int
-    void: Void
+    void: VoidedAttempt
 
     def to_json(self) -> dict[str, Any]:
         return {"event": "attempt_voided", "script": self.script, "seed": self.seed, "void": self.void.to_json()}
 
 
 @dataclass(frozen=True)
-class Readings:
+class AblationRecords:
     """All finished runs of scripts of one ablation."""
 
     seeds: int | None  # seeds per comparison; None: the ablation has not started
     ran: Mapping[tuple[str, int], ScriptFinished]  # by script and seed, in the order in which they ran
 
     @classmethod
-    def read(cls, path: Path) -> "Readings":
+    def read(cls, path: Path) -> "AblationRecords":
         """Return the runs in a log file; none if there is no file. Raises JournalError if it cannot be read."""
         seeds: int | None = None
         ran: dict[tuple[str, int], ScriptFinished] = {}
@@ -78,10 +78,10 @@ class Readings:
                 ran[line.script, line.seed] = line
         return cls(seeds, ran)
 
-    def under(self, conditions: Mapping[str, str]) -> "Readings":
+    def under(self, conditions: Mapping[str, str]) -> "AblationRecords":
         """Return the runs under these conditions alone; losses under other conditions cannot be compared with them."""
         same = {key: line for key, line in self.ran.items() if line.outcome.conditions == conditions}
-        return Readings(self.seeds, same)
+        return AblationRecords(self.seeds, same)
 
     @property
     def train_seconds(self) -> float:
@@ -99,7 +99,7 @@ class Attributed:
     """The findings of an ablation, the runs that it took, and the minimal script."""
 
     found: Attribution
-    readings: Readings
+    readings: AblationRecords
     minimal: Path | None  # the minimal script's file; None: it is not smaller, not as good, or not written
 
 
@@ -109,7 +109,7 @@ def attributed(stored: StoredRun) -> Attributed | None:
     path = stored.paths.attribution(number).readings if number else None
     if path is None or not path.exists():
         return None
-    every = Readings.read(path)
+    every = AblationRecords.read(path)
     if every.seeds is None or not every.ran:
         return None
     conditions = list(every.ran.values())[-1].outcome.conditions
@@ -128,21 +128,21 @@ def known(stored: StoredRun) -> Attributed:
     return found
 
 
-def keeper_under(stored: StoredRun, conditions: Mapping[str, str]) -> Keeper:
+def keeper_under(stored: StoredRun, conditions: Mapping[str, str]) -> KeepPolicy:
     """Return the keep rule's state after a run, without the repeats that ran under other conditions."""
     counts = [
         result
         for result in stored.history.results
         if isinstance(result, Trial) or (result.outcome is not None and result.outcome.conditions == conditions)
     ]
-    return Keeper(rule_of(stored.config), counts)
+    return KeepPolicy(rule_of(stored.config), counts)
 
 
 @dataclass(frozen=True)
 class _Remembered:
     """Returns losses from the log, and runs nothing."""
 
-    readings: Readings
+    readings: AblationRecords
 
     def __call__(self, source: str, seed: int, *, about: str, reserved: int) -> float | None:
         del reserved
@@ -160,5 +160,5 @@ def _decoded(data: dict[str, Any]) -> AblationStarted | ScriptFinished | ScriptA
         case "script_ran":
             return ScriptFinished(data["script"], data["seed"], Outcome.from_json(data["outcome"]), data["at"])
         case "attempt_voided":
-            return ScriptAttemptVoided(data["script"], data["seed"], Void(**data["void"]))
+            return ScriptAttemptVoided(data["script"], data["seed"], VoidedAttempt(**data["void"]))
     raise ValueError(f"unknown event {data['event']!r}")

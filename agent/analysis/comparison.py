@@ -8,7 +8,7 @@ from typing import Any
 from agent.errors import JournalError, UsageError
 from agent.files import read_json
 from agent.modes.registry import find_mode, mode_named, searching_mode, unused_options
-from agent.run.resume import RAISABLE, raise_of, with_raises
+from agent.run.resume import RAISABLE, budget_raise, with_raised_caps
 from agent.store import run_config
 from agent.store.atomic_file import write_durably
 from agent.store.journal import FORMAT, read_history
@@ -54,8 +54,8 @@ class Comparison:
 
     def raised(self, caps: Mapping[str, float | None]) -> "Comparison":
         """Return the comparison with each run's budget raised to `caps`. Raises UsageError if one would be lowered."""
-        raised = raise_of(self.config, History([]), caps, "")
-        return self if raised is None else replace(self, config=with_raises(self.config, [raised]))
+        raised = budget_raise(self.config, History([]), caps, "")
+        return self if raised is None else replace(self, config=with_raised_caps(self.config, [raised]))
 
     def differences(self, other: "Comparison") -> list[str]:
         """Return the settings in which another comparison differs, as options of the command line."""
@@ -74,7 +74,7 @@ class Comparison:
         write_durably(path, json.dumps(document, indent=2) + "\n")
 
 
-def begun(runs: RunsFolder, config: RunConfig, modes: tuple[str, ...], n_seeds: int) -> Comparison:
+def start_or_load(runs: RunsFolder, config: RunConfig, modes: tuple[str, ...], n_seeds: int) -> Comparison:
     """Return the stored comparison if it was started before with the same settings, else a new one.
 
     Args:
@@ -142,11 +142,11 @@ def check_runs(comparison: Comparison, runs: RunsFolder) -> None:
     """Raise UsageError unless the existing runs belong to this comparison, and none is missing once one has started."""
     configs = list(comparison.configs())
     there = [config.run_id for config in configs if runs.run(config.run_id).run_json.exists()]
-    begun = [run_id for run_id in there if _has_events(runs, run_id)]
+    started = [run_id for run_id in there if _has_events(runs, run_id)]
     gone = [config.run_id for config in configs if config.run_id not in there]
-    if begun and gone:
+    if started and gone:
         raise UsageError(
-            f"{gone[0]} is missing, although {begun[0]} has started: restore its folder in {runs.root}, or start "
+            f"{gone[0]} is missing, although {started[0]} has started: restore its folder in {runs.root}, or start "
             "another comparison under a new --name"
         )
     for config in configs:
@@ -166,7 +166,7 @@ def _check_run(comparison: Comparison, config: RunConfig, runs: RunsFolder) -> N
             f"{', '.join(sorted(differing)) or 'mode or seed'}; choose another --name"
         )
     history = read_history(paths.journal) if paths.journal.exists() else History([])
-    now = with_raises(stored, history.raises)
+    now = with_raised_caps(stored, history.raises)
     for name in RAISABLE:
         option, own, common = option_of(name), getattr(now, name), getattr(config, name)
         if own is not None and common is not None and own > common:

@@ -9,7 +9,7 @@ from agent.analysis.comparison import Comparison, check_runs
 from agent.execution.host import Host
 from agent.llm.model import Model
 from agent.modes.model_choice import RECORDING, build_model
-from agent.run.ending import End, Ending, stop_reason
+from agent.run.ending import End, EndReason, stop_reason
 from agent.run.loop import RunStepper
 from agent.run.open_run import Run
 from agent.run.opening import ObserverFor, ResumeOptions, resume_run, start_run
@@ -129,7 +129,7 @@ def run_interleaved(
         going.remove(turn)
         ends[turn.run.run_id] = end
         ended(turn.run, end)
-        if end.ending is Ending.BASELINE_FAILED:
+        if end.ending is EndReason.BASELINE_FAILED:
             break
     return ends
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.analysis.comparison import Comparison
-from agent.run.ending import Ending, for_trials, stop_reason
-from agent.run.resume import with_raises
+from agent.run.ending import EndReason, for_trials, stop_reason
+from agent.run.resume import with_raised_caps
 from agent.store.run_config import RunConfig, budget_of
 from agent.store.stored_run import StoredRun
-from agent.text import counted
+from agent.text import plural
 from agent.trials.best_so_far import Cost, as_charged, best_so_far, by_the_clock
 from agent.trials.budget import Ledger, duration
 from agent.trials.keep_rule import HELD_OUT_SEED
-from agent.trials.noise import Estimate
+from agent.trials.noise import MeanEstimate
 from agent.trials.repeat import Repeat
-from agent.trials.trial import Status, Trial, Usage
+from agent.trials.trial import ModelUsage, Status, Trial
 
 SHARES = (0.25, 0.5, 0.75)
 """Shares of the budget at which the tables show the best loss so far, besides the whole budget."""
@@ -30,7 +30,7 @@ class State(StrEnum):
     BASELINE_FAILED = "baseline failed"
 
 
-class Made(StrEnum):
+class ResultBasis(StrEnum):
     """The kind of runs behind the loss that a run may publish."""
 
     HELD_OUT = "held-out seeds"
@@ -50,7 +50,7 @@ class Axis:
     @classmethod
     def of(cls, config: RunConfig) -> "Axis":
         if config.trials is not None:
-            return cls(config.trials, f"{counted(config.trials, 'trial')}, the baseline included", _one_a_trial)
+            return cls(config.trials, f"{plural(config.trials, 'trial')}, the baseline included", _one_a_trial)
         if config.budget_seconds is not None:
             return cls(config.budget_seconds, f"{duration(config.budget_seconds)} of training", as_charged)
         assert config.wall_seconds is not None, "a comparison has a budget"
@@ -76,7 +76,7 @@ class RunFigures:
     at_shares: tuple[float | None, ...]  # best so far at SHARES of the budget; None: the run has not reached it
     best: float | None  # lowest loss of a trial that was kept and not rolled back
     result: float | None  # the loss that may be published
-    made: Made | None  # the kind of runs behind `result`
+    made: ResultBasis | None  # the kind of runs behind `result`
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class ModeFigures:
     mode: str
     is_reference: bool
     runs: tuple[RunFigures, ...]
-    minus: Estimate | None  # best minus the reference's best, paired by seed; None for the reference, or if unknown
+    minus: MeanEstimate | None  # best minus the reference's best, paired by seed; None for the reference, or if unknown
 
-    def over_seeds(self, number: Callable[[RunFigures], float | None]) -> Estimate | None:
+    def over_seeds(self, number: Callable[[RunFigures], float | None]) -> MeanEstimate | None:
         """Return the estimate of a number over the runs; None if a run lacks it."""
         return _estimate([number(run) for run in self.runs])
 
@@ -120,7 +120,7 @@ def figures(comparison: Comparison, stored: Sequence[StoredRun], reference: str 
 
 def of_run(stored: StoredRun) -> RunFigures:
     """Return the statistics of one run up to now."""
-    trials, config = stored.history.trials, with_raises(stored.config, stored.history.raises)
+    trials, config = stored.history.trials, with_raised_caps(stored.config, stored.history.raises)
     results = stored.history.results
     proposed = [trial for trial in trials[1:] if trial.status is not None and trial.status.ran]
     state, axis = _state(stored, config), Axis.of(config)
@@ -153,7 +153,7 @@ def of_run(stored: StoredRun) -> RunFigures:
 def added(ledgers: Iterable[Ledger]) -> Ledger:
     """Return the sum of the ledgers."""
     trials, train_seconds, wall_seconds = 0, 0.0, 0.0
-    usage: Usage | None = None
+    usage: ModelUsage | None = None
     for ledger in ledgers:
         trials += ledger.trials
         train_seconds += ledger.train_seconds
@@ -170,36 +170,36 @@ def _one_a_trial(result: Trial | Repeat) -> float:
 def _state(stored: StoredRun, config: RunConfig) -> State:
     history, ledger = stored.history, Ledger.of(stored.history.results)
     given_up = stop_reason(history.trials)
-    if given_up is not None and given_up.ending is Ending.BASELINE_FAILED:
+    if given_up is not None and given_up.ending is EndReason.BASELINE_FAILED:
         return State.BASELINE_FAILED
     budget = budget_of(config)
     if ledger.spent(for_trials(budget, stored.keeper.rule, config.final_runs, history.trials)) is None:
         return State.GOING_ON if given_up is None else State.STUCK
     in_flight = history.pending is not None or history.repeating is not None
-    due = stored.keeper.wants() if ledger.spent(budget.of_time) is None else None
+    due = stored.keeper.next_repeat() if ledger.spent(budget.of_time) is None else None
     left = in_flight or due is not None or stored.keeper.final(config.final_runs) is not None
     return State.GOING_ON if left else State.DONE
 
 
-def _result(stored: StoredRun) -> tuple[float | None, Made | None]:
+def _result(stored: StoredRun) -> tuple[float | None, ResultBasis | None]:
     """Return the loss that a run may publish, and the kind of runs behind it."""
     keeper = stored.keeper
     if keeper.result is None:
         return None, None
     reading = keeper.reading(keeper.result)
     if keeper.result == 0:
-        return reading.mean, Made.BASELINE
+        return reading.mean, ResultBasis.BASELINE
     if reading.selected:
-        return reading.mean, Made.SINGLE
+        return reading.mean, ResultBasis.SINGLE
     is_held_out = any(seed >= HELD_OUT_SEED for seed in keeper.losses(keeper.result))
-    return reading.mean, Made.HELD_OUT if is_held_out else Made.FRESH
+    return reading.mean, ResultBasis.HELD_OUT if is_held_out else ResultBasis.FRESH
 
 
-def _minus(runs: Sequence[RunFigures], against: dict[int, float | None]) -> Estimate | None:
+def _minus(runs: Sequence[RunFigures], against: dict[int, float | None]) -> MeanEstimate | None:
     pairs = [(run.best, against.get(run.seed)) for run in runs]
     return _estimate([None if own is None or other is None else own - other for own, other in pairs])
 
 
-def _estimate(values: Sequence[float | None]) -> Estimate | None:
+def _estimate(values: Sequence[float | None]) -> MeanEstimate | None:
     known = [value for value in values if value is not None]
-    return Estimate.of(known) if known and len(known) == len(values) else None
+    return MeanEstimate.of(known) if known and len(known) == len(values) else None

@@ -17,43 +17,43 @@ from agent.store.run_config import RunConfig, load, rule_of
 from agent.store.run_lock import holder
 from agent.store.trial_commit import commit_of
 from agent.task.task import Task
-from agent.text import counted
+from agent.text import plural
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper
-from agent.trials.repeat import Repeat, Verdict
-from agent.trials.trial import Standing, Trial
+from agent.trials.keep_rule import KeepPolicy
+from agent.trials.repeat import Repeat, RepeatVerdict
+from agent.trials.trial import KeepState, Trial
 
 _MOST_BYTES = 2**30  # of results.tsv, and of a transcript
 
 
 @dataclass(frozen=True)
-class Findings:
+class ConsistencyReport:
     """Disagreements with the journal, and notes for the reader, one line each."""
 
     disagreements: list[str]
     notes: list[str]
 
 
-def verify(runs: RunsFolder, run_id: str) -> Findings:
+def check_consistency(runs: RunsFolder, run_id: str) -> ConsistencyReport:
     """Compare all files and commits of a run with what follows from its journal."""
     paths = runs.run(run_id)
     try:
         config, history = load(paths.run_json), read_history(paths.journal)
     except JournalError as error:
-        return Findings([str(error)], [])
+        return ConsistencyReport([str(error)], [])
     repo = TrialRepo(runs.repo)
     try:
         task = _task(config, history, repo)
         expected = dict(_expected(config, history, task))
     except (AgentError, EditError) as error:
-        return Findings([f"the expected commits cannot be computed: {error}"], [])
+        return ConsistencyReport([f"the expected commits cannot be computed: {error}"], [])
     found = [
         *_in_git(run_id, history, repo, expected),
         *_in_files(paths, history, task, expected),
         *_in_verdicts(config, history),
         *_in_slices(config, paths, history),
     ]
-    return Findings(found, list(_notes(paths, history)))
+    return ConsistencyReport(found, list(_notes(paths, history)))
 
 
 def _notes(paths: RunPaths, history: History) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _notes(paths: RunPaths, history: History) -> Iterator[str]:
         use = history.opened
         yield f"slice {use.number} was opened but not scored; `agent resume {paths.run_id}` scores it"
     if torn := torn_bytes(paths.journal):
-        yield f"the journal ends in a torn line of {counted(torn, 'byte')}, which is ignored"
+        yield f"the journal ends in a torn line of {plural(torn, 'byte')}, which is ignored"
 
 
 def _task(config: RunConfig, history: History, repo: TrialRepo) -> Task:
@@ -190,10 +190,10 @@ def _in_verdicts(config: RunConfig, history: History) -> Iterator[str]:
 
     Runs without slices are left out, because earlier versions of the rule have decided some of them.
     """
-    keeper = Keeper(rule_of(config))
+    keeper = KeepPolicy(rule_of(config))
     for result in history.results:
         if not isinstance(result, Repeat) or result.verdict is None or not keeper.on_slices:
-            keeper.take(result)
+            keeper.observe(result)
             continue
         keeper.read(result.trial, result.seed, result.val_loss)
         for use in result.slices:
@@ -203,12 +203,12 @@ def _in_verdicts(config: RunConfig, history: History) -> Iterator[str]:
             follows = keeper.verdict_on(result.trial, result.slices[-1])
         # If no slice was left, no verdict follows for the trial.
         told = "no slice was opened for it" if follows is None else f"{_told(follows)} follows from the leads"
-        if not _is_same(result.verdict, follows or Verdict(Standing.PROVISIONAL, None)):
+        if not _is_same(result.verdict, follows or RepeatVerdict(KeepState.PROVISIONAL, None)):
             yield f"trial {result.trial}, seed {result.seed}: the verdict is {_told(result.verdict)}, but {told}"
         keeper.move(result.trial, result.verdict.standing)
 
 
-def _is_same(one: Verdict, other: Verdict) -> bool:
+def _is_same(one: RepeatVerdict, other: RepeatVerdict) -> bool:
     """Return whether two verdicts agree, numbers up to the rounding of another machine."""
     pairs = ((one.lead, other.lead), (one.n_errors, other.n_errors), (one.bar, other.bar))
     return one.standing is other.standing and all(
@@ -217,7 +217,7 @@ def _is_same(one: Verdict, other: Verdict) -> bool:
     )
 
 
-def _told(verdict: Verdict) -> str:
+def _told(verdict: RepeatVerdict) -> str:
     errors = "" if verdict.n_errors is None else f" ({verdict.n_errors:.3f} standard errors, {verdict.bar:g} needed)"
     return f"{verdict.standing.value.replace('_', ' ')}{errors}"
 
@@ -227,7 +227,7 @@ def _in_slices(config: RunConfig, paths: RunPaths, history: History) -> Iterator
     opened = {use.number: use for use in history.slices}
     for number in opened:
         if config.pool is None or number >= config.n_slices:
-            yield f"slice {number} was opened, but the run's pool has {counted(config.n_slices, 'slice')}"
+            yield f"slice {number} was opened, but the run's pool has {plural(config.n_slices, 'slice')}"
     for folder in sorted((paths.root / "slices").glob("*")):
         if folder != paths.rehearsal and folder not in map(paths.slice, opened):
             yield f"slices/{folder.name} belongs to no slice that was opened"
@@ -242,7 +242,7 @@ def _conversation(paths: RunPaths, trial: Trial) -> Iterator[str]:
     path, usage = paths.trial(trial.number).llm, trial.proposal.usage
     n_replies = read_bytes(path, _MOST_BYTES).count(b'"reply": ') if path.is_file() else 0
     if usage is not None and n_replies < usage.calls:
-        replies, calls = counted(n_replies, "reply", "replies"), counted(usage.calls, "call")
+        replies, calls = plural(n_replies, "reply", "replies"), plural(usage.calls, "call")
         yield f"trial {trial.number}: llm.jsonl has {replies}, but the journal {calls}"
 
 

@@ -9,7 +9,7 @@ from agent.modes.mode import searched
 from agent.modes.model_choice import context_tokens_of, needs_model
 from agent.modes.proposer import Context
 from agent.modes.registry import build_proposer
-from agent.modes.told import followed
+from agent.modes.reported_trials import followed
 from agent.run.resume import at_trial
 from agent.store.journal import read_history
 from agent.store.run_config import budget_of, retired, rule_of
@@ -39,7 +39,7 @@ class _Overheard:
         pass
 
 
-def asked(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
+def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> list[Message]:
     """Return the first messages to the model for trial `number` of a run, past or next.
 
     Raises:

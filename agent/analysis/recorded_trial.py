@@ -14,8 +14,8 @@ from agent.store.stored_run import StoredRun, measured_sigma, refuse_minimal, tr
 from agent.task.task import Task
 from agent.text import hidden_in, one_line
 from agent.trials.json_fields import check_types
-from agent.trials.learning_curve import Condemned
-from agent.trials.machine_speed import Machine
+from agent.trials.learning_curve import PruningDecision
+from agent.trials.machine_speed import MachineSpeed
 from agent.trials.repeat import Purpose
 from agent.trials.trial import Outcome, Status
 
@@ -35,7 +35,7 @@ class RecordedTrial:
     train_seed: int
     outcome: Outcome  # from a commit alone: only what the trailers hold
     baseline: Outcome | None  # of trial 0, from which some limits follow; None for trial 0 itself
-    decided: bool = False  # its loss moved incumbent or champion, so its replay gets the full audit, too
+    moved_incumbent: bool = False  # its loss moved incumbent or champion, so its replay gets the full audit, too
     on_slices: bool = False  # its run confirmed gains on slices; False if only the commit is known
     sigma: float | None = None  # the run's estimate of its noise; None: unknown, except perhaps to task.toml
 
@@ -81,7 +81,7 @@ def from_journal(stored: StoredRun, number: int, seed: int | None = None) -> Rec
         train_seed=train_seed,
         outcome=outcome,
         baseline=stored.trial(0).outcome if number else None,
-        decided=decided,
+        moved_incumbent=decided,
         on_slices=stored.keeper.on_slices,
         sigma=stored.config.noise_sigma,
     )
@@ -131,7 +131,7 @@ def from_commit(repo: TrialRepo, revision: str) -> RecordedTrial:
         train_seed=seed,
         outcome=outcome,
         baseline=_outcome(trailers(repo.message(root))) if number else None,
-        decided=outcome.kept,
+        moved_incumbent=outcome.kept,
     )
     _refuse_other_task(recorded, repo.read(root), facts["Task"].rpartition(" ")[2])
     return recorded
@@ -257,9 +257,9 @@ def _outcome(facts: Mapping[str, str]) -> Outcome:
         wall_seconds=float(facts.get("Wall-Seconds", 0.0)),
         cpu_seconds=float(facts["Cpu-Seconds"]) if "Cpu-Seconds" in facts else None,
         stopped_at=float(facts["Stopped-At"]) if "Stopped-At" in facts else None,
-        condemned=Condemned.read(facts["Condemned"]) if "Condemned" in facts else None,
+        condemned=PruningDecision.from_trailer(facts["PruningDecision"]) if "PruningDecision" in facts else None,
         sandbox=facts.get("Image", ""),
-        machine=Machine(raw_loss=float(facts["Raw-Loss"])) if "Raw-Loss" in facts else None,
+        machine=MachineSpeed(raw_loss=float(facts["Raw-Loss"])) if "Raw-Loss" in facts else None,
         conditions={name: facts[name.capitalize()] for name in NAMES if name.capitalize() in facts},
     )
 

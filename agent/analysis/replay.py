@@ -66,7 +66,7 @@ def replay(recorded: RecordedTrial, options: ReplayOptions, host: Host) -> Repla
                 number=recorded.number,
                 train_seed=seed,
                 baseline=recorded.baseline,
-                to_beat=math.inf if recorded.decided else None,
+                to_beat=math.inf if recorded.moved_incumbent else None,
                 stopping=_stopping(recorded.outcome, task),
             )
             outcome = executor.run(attempt, lambda: host.say("scoring"))

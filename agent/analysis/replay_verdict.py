@@ -9,7 +9,7 @@ from typing import Any
 from agent.analysis.recorded_trial import RecordedTrial
 from agent.execution.environment import NAMES
 from agent.task.score_kinds import is_self_reported
-from agent.trials.learning_curve import Condemned
+from agent.trials.learning_curve import PruningDecision
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status
 
@@ -17,7 +17,7 @@ CONFIRMS_NOTHING = "a replay confirms nothing: it opens no slice; these are loss
 """Printed for every replay of a run that confirms gains on slices, reproduced or not."""
 
 
-class Verdict(StrEnum):
+class ReplayVerdict(StrEnum):
     """Whether a replay reproduced the record."""
 
     EXACTLY = "reproduced exactly"
@@ -72,7 +72,7 @@ class ReplayResult:
         return tuple(Difference(*pair) for pair in pairs if pair[1] != pair[2])
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ReplayVerdict:
         """Whether the record is reproduced.
 
         If no condition differs and the budget is deterministic, only the same value to all digits counts.
@@ -81,16 +81,16 @@ class ReplayResult:
             return self._verdict_on(*self.halves)
         if self.difference is None:
             both = self.outcome.status is self.recorded.outcome.status
-            return Verdict.SAME_FAILURE if both else Verdict.NOT
+            return ReplayVerdict.SAME_FAILURE if both else ReplayVerdict.NOT
         if self.difference == 0:
-            return Verdict.EXACTLY
+            return ReplayVerdict.EXACTLY
         exactly = self.deterministic and not self.differs
         if exactly or self.allowed is None or abs(self.difference) > self.allowed:
-            return Verdict.NOT
-        return Verdict.WITHIN_NOISE
+            return ReplayVerdict.NOT
+        return ReplayVerdict.WITHIN_NOISE
 
     @property
-    def halves(self) -> tuple[Condemned, float] | None:
+    def halves(self) -> tuple[PruningDecision, float] | None:
         """Why the trial was pruned, and the replay's level at half of the budget; None if either is missing.
 
         A pruned trial has no loss to compare, only its curve up to the point where it was stopped.
@@ -100,18 +100,18 @@ class ReplayResult:
             return None
         return then.condemned, here.half
 
-    def _verdict_on(self, then: Condemned, half: float) -> Verdict:
+    def _verdict_on(self, then: PruningDecision, half: float) -> ReplayVerdict:
         if half == then.half:
-            return Verdict.EXACTLY
+            return ReplayVerdict.EXACTLY
         exactly = self.deterministic and not self.differs
         as_far_behind = half - (then.half - then.gap) > then.limit
-        return Verdict.SAME_FAILURE if as_far_behind and not exactly else Verdict.NOT
+        return ReplayVerdict.SAME_FAILURE if as_far_behind and not exactly else ReplayVerdict.NOT
 
     @property
     def reproduced(self) -> bool:
-        return self.verdict is not Verdict.NOT
+        return self.verdict is not ReplayVerdict.NOT
 
-    def told(self, metric: Metric) -> str:
+    def describe(self, metric: Metric) -> str:
         """Return the comparison as lines for people."""
         recorded = self.recorded
         rows = [
@@ -126,7 +126,7 @@ class ReplayResult:
             why = f"it was stopped {then.gap:.4g} behind (limit {then.limit:.4g}) and ran to its end here"
             rows.append(("at half", f"curve {then.half:g} recorded, {half:g} replayed; {why}"))
         if self.test_loss is not None:
-            rows.append(("on test", f"{metric.name} {metric.shown(self.test_loss)!r}"))
+            rows.append(("on test", f"{metric.name} {metric.display(self.test_loss)!r}"))
         rows += [("flag", flag) for flag in self.outcome.flags]
         lines = [f"  {name + ':':14}{text}" for name, text in rows]
         head = f"replay of {recorded.name}, commit {recorded.commit[:7]}, training seed {self.train_seed}"
@@ -137,7 +137,7 @@ class ReplayResult:
         """Return the difference of the metric in words."""
         if self.difference is None:
             return "unknown: at least one of the two has no loss"
-        return "none, to all digits" if self.difference == 0 else f"{metric.shown(self.difference):+.3g}"
+        return "none, to all digits" if self.difference == 0 else f"{metric.display(self.difference):+.3g}"
 
     def to_json(self, metric: Metric) -> dict[str, Any]:
         recorded, here = self.recorded, self.outcome
@@ -181,7 +181,7 @@ def _shown(outcome: Outcome, metric: Metric) -> str:
     kind = " (self-reported)" if outcome.score is not None and is_self_reported(outcome.score.kind) else ""
     loss = outcome.val_loss if outcome.raw_loss is None else outcome.raw_loss
     corrected = " (as scored, before it was corrected for the machine's speed)" if loss != outcome.val_loss else ""
-    return f"{metric.name} {metric.shown(loss)!r}{kind}{corrected}"
+    return f"{metric.name} {metric.display(loss)!r}{kind}{corrected}"
 
 
 def heading() -> str:
@@ -193,7 +193,7 @@ def row(replayed: ReplayResult, metric: Metric) -> str:
     """Return one replay as a line of a table."""
 
     def short(outcome: Outcome) -> str:
-        return outcome.status.value if outcome.raw_loss is None else repr(metric.shown(outcome.raw_loss))
+        return outcome.status.value if outcome.raw_loss is None else repr(metric.display(outcome.raw_loss))
 
     recorded = replayed.recorded
     difference = "" if replayed.difference is None else replayed.told_difference(metric)

@@ -39,10 +39,10 @@ class TestSplitResult:
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "gap": self.gap, "baseline_gap": self.baseline_gap}
 
-    def told(self, metric: Metric) -> str:
+    def describe(self, metric: Metric) -> str:
         """Return the losses as text for people."""
-        val, test = metric.shown(self.val_loss), metric.shown(self.test_loss)
-        gap, usual = metric.shown(self.gap), metric.shown(self.baseline_gap)
+        val, test = metric.display(self.val_loss), metric.display(self.test_loss)
+        gap, usual = metric.display(self.gap), metric.display(self.baseline_gap)
         return (
             f"on test: {metric.name} {test:.6f} (validation {val:.6f}, gap {gap:+.6f}; "
             f"the baseline's gap {usual:+.6f})\n"

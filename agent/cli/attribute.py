@@ -10,7 +10,7 @@ from agent.cli.options import DEFAULT_RUNS, Json, RunName, Runs, host_of, print_
 from agent.cli.trust import Trusted, agree_to_run
 
 if TYPE_CHECKING:
-    from agent.analysis.ablation_elimination import Finding
+    from agent.analysis.ablation_elimination import ChangeFinding
 
 
 app = typer.Typer()
@@ -51,7 +51,7 @@ def attribute(
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
 
-    def decided(finding: "Finding") -> None:
+    def decided(finding: "ChangeFinding") -> None:
         say(f"  {finding.change.key}: {finding.verdict}" + (f", {finding.reason}" if finding.reason else ""))
 
     options = AblationOptions(

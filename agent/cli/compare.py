@@ -17,12 +17,12 @@ from agent.cli.trust import begin
 from agent.errors import AgentError, BudgetSpentError, UsageError
 from agent.execution.sandboxes import sandbox_named
 from agent.task.score_kinds import is_self_reported
-from agent.text import counted
+from agent.text import plural
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from agent.analysis.comparison import Comparison
-    from agent.report.live_screen import Screen
+    from agent.report.live_screen import ConsoleObserver
     from agent.run.ending import End
     from agent.run.open_run import Run
     from agent.store.git_repo import TrialRepo
@@ -76,7 +76,7 @@ class _Written:
 
 def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Mapping[str, Any]) -> "Comparison":
     """Return the comparison that the options describe; `written` are those given on the command line."""
-    from agent.analysis.comparison import begun, checked_modes
+    from agent.analysis.comparison import checked_modes, start_or_load
     from agent.modes.registry import mode_named, refuse_unused_options
 
     if options.trials is None and options.budget is None and options.wall is None:
@@ -89,23 +89,23 @@ def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Map
     name = options.name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-compare"
     asks = any(mode_named(each).needs_model for each in names)
     base = configured(options, folder, task, run_id=name, mode=names[0], needs_model=asks)
-    return begun(runs, base, names, options.seeds)
+    return start_or_load(runs, base, names, options.seeds)
 
 
 def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: _Written, *, json_: bool) -> None:
     """Run all the runs, interleaved, and print their results."""
     from agent.analysis.comparison_runs import opened, run_interleaved
     from agent.analysis.unseen.common_slice import compare_on_slice, finish, reserve
-    from agent.report.live_screen import Live, Screen
-    from agent.run.ending import Ending
+    from agent.report.live_screen import ConsoleObserver, LiveConsole
+    from agent.run.ending import EndReason
 
     _check_reference(comparison, minus)
     width = max(len(name) for names in comparison.run_ids().values() for name in names)
-    live = Live(quiet=json_)
+    live = LiveConsole(quiet=json_)
 
-    def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> "Screen":
+    def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> "ConsoleObserver":
         label = f"{paths.run_id:{width}}  "
-        return Screen(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live, label)
+        return ConsoleObserver(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live, label)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
@@ -116,11 +116,11 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     go_on = f"agent compare --resume {comparison.name}{where(runs)}"
     with opened(comparison, runs, host_of(say, live.replying), observer_for) as open_runs:
         n_before = _n_done(open_runs)
-        say(f"comparison {comparison.name}: {counted(len(open_runs), 'run')}, one trial of each in turn")
+        say(f"comparison {comparison.name}: {plural(len(open_runs), 'run')}, one trial of each in turn")
         try:
             is_opened = finish(comparison, runs, open_runs, say)
             ends = run_interleaved(open_runs, ended, lambda: reserve(comparison, runs, open_runs))
-            failed = [run_id for run_id, end in ends.items() if end.ending is Ending.BASELINE_FAILED]
+            failed = [run_id for run_id, end in ends.items() if end.ending is EndReason.BASELINE_FAILED]
             is_opened |= not failed and compare_on_slice(comparison, runs, open_runs, say)
         except KeyboardInterrupt:
             say(f"interrupted; continue with `{go_on}`")
@@ -150,7 +150,7 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
     from agent.analysis.comparison_statistics import State, figures
     from agent.analysis.unseen.common_slice import on_common_slice
     from agent.analysis.unseen.slice_file import has_slices
-    from agent.report.comparison_text import document, told
+    from agent.report.comparison_text import comparison_text, document
     from agent.report.terminal import columns_of
     from agent.store.stored_run import StoredRun
 
@@ -167,7 +167,7 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
         print_json(document(comparison, rows, metric, unseen))
     else:
         self_reported, columns = _is_self_reported(stored), columns_of(sys.stdout)
-        lines = told(comparison, rows, metric, unseen, self_reported=self_reported, columns=columns)
+        lines = comparison_text(comparison, rows, metric, unseen, self_reported=self_reported, columns=columns)
         print("\n".join(lines))
         if any(run.state is State.GOING_ON for row in rows for run in row.runs):
             print(f"unfinished; continue with: agent compare --resume {comparison.name}{option}")
@@ -175,8 +175,8 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
             print(f"no slice is opened for these results yet: agent compare --resume {comparison.name}{option}")
         print(f"next: agent report {comparison.name}{option} · agent log {names[0]}{option}")
     if more.page is not None or more.png is not None:
-        begun = [run.run_id for run in stored if run.history.trials]
-        write_report(runs, begun, more.page, more.png, quiet=json_, force=more.force)
+        start_or_load = [run.run_id for run in stored if run.history.trials]
+        write_report(runs, start_or_load, more.page, more.png, quiet=json_, force=more.force)
 
 
 def _is_self_reported(stored: list[Any]) -> bool:

@@ -22,7 +22,7 @@ from agent.cli.options import (
 )
 from agent.cli.trust import Trusted, begin, recall
 from agent.errors import AgentError, UsageError
-from agent.text import counted, inert
+from agent.text import inert, plural
 
 app = typer.Typer()
 
@@ -59,8 +59,8 @@ def prepare(
         said = inert(found.meta["said"])
         print(f"{checked.name}: the pool took {found.meta['seconds']:g} s; its command printed: {said}")
     if found is not None:
-        shape = f"{counted(found.n_slices, 'slice')} of {counted(found.n_sequences, 'sequence')}"
-        told = f"{shape} of {counted(found.meta['documents'], 'document')}, {counted(found.n_rounds, 'round')}"
+        shape = f"{plural(found.n_slices, 'slice')} of {plural(found.n_sequences, 'sequence')}"
+        told = f"{shape} of {plural(found.meta['documents'], 'document')}, {plural(found.n_rounds, 'round')}"
         print(f"{checked.name}: pool of {told}, in {found.folder}")
     elif checked.data.pool:
         print(f"{checked.name}: there is no pool yet; `agent prepare --pool` makes it")

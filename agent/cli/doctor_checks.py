@@ -13,15 +13,15 @@ from typing import Any, Literal
 from agent.errors import AgentError, UsageError
 from agent.execution.sandboxes import DEFAULT_SANDBOX, SANDBOXES, SandboxKind, open_sandbox
 from agent.execution.scoring.scoring_job import needs_of
-from agent.execution.speed.drift import Reference
-from agent.execution.speed.probe import Canary, has_canary
+from agent.execution.speed.drift import SpeedReference
+from agent.execution.speed.probe import SpeedProbe, has_canary
 from agent.llm.local_model import LocalModel
-from agent.llm.openai_model import OpenAIModel, Patience
+from agent.llm.openai_model import OpenAIModel, RetryPolicy
 from agent.store.paths import RunsFolder
 from agent.task.corpus import find_corpus
 from agent.task.host_code import check_environment
 from agent.task.task import Task
-from agent.trials.machine_speed import Machine
+from agent.trials.machine_speed import MachineSpeed
 from sandbox.errors import SandboxError
 from sandbox.self_check import probe
 
@@ -32,7 +32,7 @@ Verdict = Literal["ok", "note", "missing"]  # note: it works with a restriction,
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One check: its subject, its result, and the remedy."""
 
     what: str
@@ -53,7 +53,9 @@ class Endpoint:
     api_key: str | None
 
 
-def examine(folder: Path, profile: str | None, cache: Path, runs: RunsFolder, endpoint: Endpoint) -> list[Finding]:
+def examine(
+    folder: Path, profile: str | None, cache: Path, runs: RunsFolder, endpoint: Endpoint
+) -> list[DoctorFinding]:
     """Return all findings, in the order in which a run needs what they check."""
     findings = [_system(), _python(), _git(), _disk(runs)]
     task = _task(folder, profile, findings)
@@ -65,7 +67,7 @@ def examine(folder: Path, profile: str | None, cache: Path, runs: RunsFolder, en
     return [*findings, _gpu(), _model(endpoint)]
 
 
-def rendered(findings: list[Finding], colour: bool) -> str:
+def rendered(findings: list[DoctorFinding], colour: bool) -> str:
     """Return the findings as lines for a terminal."""
     marks = {"ok": ("ok", "32"), "note": ("note", "33"), "missing": ("MISSING", "31")}
     lines = []
@@ -78,51 +80,53 @@ def rendered(findings: list[Finding], colour: bool) -> str:
     return "\n".join(lines)
 
 
-def _system() -> Finding:
+def _system() -> DoctorFinding:
     if sys.platform == "linux":
-        return Finding("system", "ok", platform.platform())
+        return DoctorFinding("system", "ok", platform.platform())
     portable = next(kind for kind in SANDBOXES.values() if kind.owns_image)
     detail = f"{platform.system()}: only --sandbox {portable.name} can work here"
-    return Finding("system", "note", detail, f"install {portable.needs}")
+    return DoctorFinding("system", "note", detail, f"install {portable.needs}")
 
 
-def _python() -> Finding:
-    return Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+def _python() -> DoctorFinding:
+    return DoctorFinding("python", "ok", f"{platform.python_version()} at {sys.executable}")
 
 
-def _git() -> Finding:
+def _git() -> DoctorFinding:
     program = shutil.which("git")
     if program is None:
-        return Finding("git", "missing", "no git program on the PATH", "apt install git")
+        return DoctorFinding("git", "missing", "no git program on the PATH", "apt install git")
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    return Finding("git", "ok", said)
+    return DoctorFinding("git", "ok", said)
 
 
-def _disk(runs: RunsFolder) -> Finding:
+def _disk(runs: RunsFolder) -> DoctorFinding:
     place = next(p for p in (runs.root.resolve(), *runs.root.resolve().parents) if p.exists())
     free = shutil.disk_usage(place).free / 2**30
     if free < _MIN_FREE_GB:
-        return Finding("disk", "missing", f"{free:.1f} GiB free at {place}", "make room, or give another --runs DIR")
-    return Finding("disk", "ok", f"{free:.0f} GiB free at {place}")
+        return DoctorFinding(
+            "disk", "missing", f"{free:.1f} GiB free at {place}", "make room, or give another --runs DIR"
+        )
+    return DoctorFinding("disk", "ok", f"{free:.0f} GiB free at {place}")
 
 
-def _task(folder: Path, profile: str | None, findings: list[Finding]) -> Task | None:
+def _task(folder: Path, profile: str | None, findings: list[DoctorFinding]) -> Task | None:
     try:
         task = Task.load(folder, profile)
     except AgentError as error:
-        findings.append(Finding("task", "missing", str(error), "correct the task, then run `agent doctor` again"))
+        findings.append(DoctorFinding("task", "missing", str(error), "correct the task, then run `agent doctor` again"))
         return None
     try:
         check_environment(task)
     except UsageError as error:
-        findings.append(Finding("task", "missing", str(error), "the checks that need the task were left out"))
+        findings.append(DoctorFinding("task", "missing", str(error), "the checks that need the task were left out"))
         return None
     others = ", ".join(task.profiles) or "none"
-    findings.append(Finding("task", "ok", f"{task.name}, profile {task.profile or 'none'} (of: {others})"))
+    findings.append(DoctorFinding("task", "ok", f"{task.name}, profile {task.profile or 'none'} (of: {others})"))
     return task
 
 
-def _sandbox(kind: SandboxKind, task: Task) -> Iterator[Finding]:
+def _sandbox(kind: SandboxKind, task: Task) -> Iterator[DoctorFinding]:
     """Yield whether the sandbox enforces each limit, found out by small jobs that try to break it.
 
     Only the default sandbox must work.
@@ -133,7 +137,7 @@ def _sandbox(kind: SandboxKind, task: Task) -> Iterator[Finding]:
     try:
         kind.find()
     except SandboxError as error:
-        yield Finding(name, fault, f"only needed for {option}", str(error))
+        yield DoctorFinding(name, fault, f"only needed for {option}", str(error))
         return
     try:
         sandbox = open_sandbox(kind.name, task, say=lambda _line: None, is_check=True)
@@ -142,14 +146,14 @@ def _sandbox(kind: SandboxKind, task: Task) -> Iterator[Finding]:
             imports, compiles = ((), False) if kind.owns_image else needs_of(sources, task.score.command)
             for found in probe(sandbox, imports, compiles=compiles):
                 verdict: Verdict = "ok" if found.holds else "note" if found.limit == "apart" else "missing"
-                yield Finding(f"{'limit' if is_default else kind.name}: {found.limit}", verdict, found.detail)
+                yield DoctorFinding(f"{'limit' if is_default else kind.name}: {found.limit}", verdict, found.detail)
         finally:
             sandbox.close()
     except (SandboxError, AgentError) as error:
-        yield Finding(name, fault, f"{option} needs {kind.needs}, and does not work", str(error))
+        yield DoctorFinding(name, fault, f"{option} needs {kind.needs}, and does not work", str(error))
 
 
-def _speed(task: Task) -> Iterator[Finding]:
+def _speed(task: Task) -> Iterator[DoctorFinding]:
     """Yield how precisely this machine's speed can be measured, if the task's budget depends on it."""
     if not has_canary(task):
         return
@@ -157,85 +161,87 @@ def _speed(task: Task) -> Iterator[Finding]:
         sandbox = open_sandbox(DEFAULT_SANDBOX, task)
         try:
             with tempfile.TemporaryDirectory(prefix="canary-") as folder:
-                canary = Canary(task, sandbox, Path(folder), label="doctor", on_gpu=False, passed_on={})
-                speeds = tuple(canary.chirp().speed for _ in range(_N_CANARIES))
+                canary = SpeedProbe(task, sandbox, Path(folder), label="doctor", on_gpu=False, passed_on={})
+                speeds = tuple(canary.measure().speed for _ in range(_N_CANARIES))
         finally:
             sandbox.close()
     except (SandboxError, AgentError) as error:
-        yield Finding("machine's speed", "missing", str(error))
+        yield DoctorFinding("machine's speed", "missing", str(error))
         return
-    reference = Reference.of(Machine(speeds=speeds))
+    reference = SpeedReference.of(MachineSpeed(speeds=speeds))
     void = reference.threshold(task.machine.void)
     detail = f"{_N_CANARIES} canaries on the CPU: ± {reference.noise:.1%}; a trial is void beyond ± {void:.1%}"
     if void > task.machine.void:
         better = "stop other work, or count the budget in steps or work: seconds of a busy CPU are not comparable"
-        yield Finding("machine's speed", "note", detail, better)
+        yield DoctorFinding("machine's speed", "note", detail, better)
     else:
-        yield Finding("machine's speed", "ok", detail)
+        yield DoctorFinding("machine's speed", "ok", detail)
 
 
-def _script_environment(task: Task) -> Finding:
+def _script_environment(task: Task) -> DoctorFinding:
     """Return whether the script's interpreter has torch, if the script imports it."""
     if "import torch" not in task.source:
-        return Finding("script's python", "ok", "the script does not use torch")
+        return DoctorFinding("script's python", "ok", "the script does not use torch")
     python = task.environment.python or sys.executable
     code = "import importlib.metadata as m; print(m.version('torch'))"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
-        return Finding("script's python", "missing", f"{python} has no torch", f"{python} -m pip install torch")
-    return Finding("script's python", "ok", f"torch {done.stdout.strip()}")
+        return DoctorFinding("script's python", "missing", f"{python} has no torch", f"{python} -m pip install torch")
+    return DoctorFinding("script's python", "ok", f"torch {done.stdout.strip()}")
 
 
-def _data(task: Task, cache: Path) -> Finding:
+def _data(task: Task, cache: Path) -> DoctorFinding:
     try:
         corpus = find_corpus(task, cache)
     except AgentError as error:
-        return Finding("data", "missing", str(error))
+        return DoctorFinding("data", "missing", str(error))
     if corpus is None:
-        return Finding("data", "note", "not prepared yet", "nothing to do: the first `agent run` prepares it")
-    return Finding("data", "ok", f"{corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
+        return DoctorFinding("data", "note", "not prepared yet", "nothing to do: the first `agent run` prepares it")
+    return DoctorFinding("data", "ok", f"{corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")
 
 
-def _early_stopping(task: Task) -> Finding:
+def _early_stopping(task: Task) -> DoctorFinding:
     """Return whether trials can be stopped early. Only a baseline run shows whether the script prints its loss so."""
     if task.curve is None:
         remedy = "declare in [curve] of task.toml how the script prints its loss: docs/keep-rule.md"
-        return Finding("early stopping", "note", "off: the task declares no curve", remedy)
+        return DoctorFinding("early stopping", "note", "off: the task declares no curve", remedy)
     detail = f"by the printed loss; edits of these names are never pruned: {', '.join(task.curve.exempt) or 'none'}"
-    return Finding("early stopping", "ok", detail)
+    return DoctorFinding("early stopping", "ok", detail)
 
 
-def _gpu() -> Finding:
+def _gpu() -> DoctorFinding:
     program = shutil.which("nvidia-smi")
     if program is None:
-        return Finding("gpu", "note", "no NVIDIA driver found", "not needed: the cpu profile is the default")
+        return DoctorFinding("gpu", "note", "no NVIDIA driver found", "not needed: the cpu profile is the default")
     query = [program, "--query-gpu=index,name,memory.total,driver_version", "--format=csv,noheader"]
     done = subprocess.run(query, capture_output=True, text=True, check=False)
     if done.returncode:
-        return Finding("gpu", "note", f"nvidia-smi fails: {done.stdout.strip()[:90]}", "reinstall the NVIDIA driver")
-    return Finding("gpu", "ok", "; ".join(done.stdout.strip().splitlines()))
+        return DoctorFinding(
+            "gpu", "note", f"nvidia-smi fails: {done.stdout.strip()[:90]}", "reinstall the NVIDIA driver"
+        )
+    return DoctorFinding("gpu", "ok", "; ".join(done.stdout.strip().splitlines()))
 
 
-def _model(endpoint: Endpoint) -> Finding:
+def _model(endpoint: Endpoint) -> DoctorFinding:
     if endpoint.base_url is None and endpoint.api_key is None:
         try:
             LocalModel().close()
         except AgentError as error:
-            return Finding("model", "missing", str(error))
+            return DoctorFinding("model", "missing", str(error))
         better = "to use another model, set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL"
-        return Finding("model", "ok", "the embedded SmolLM2-135M, which has no tuning skill", better)
+        return DoctorFinding("model", "ok", "the embedded SmolLM2-135M, which has no tuning skill", better)
     if endpoint.model is None:
-        return Finding("model", "missing", "an endpoint is set, but no model", "export OPENAI_MODEL=NAME")
+        return DoctorFinding("model", "missing", "an endpoint is set, but no model", "export OPENAI_MODEL=NAME")
     try:
         model = OpenAIModel(
             endpoint.model,
             base_url=endpoint.base_url,
             api_key=endpoint.api_key,
-            patience=Patience(request_seconds=60, retry_seconds=5),
+            patience=RetryPolicy(request_seconds=60, retry_seconds=5),
         )
         obeys = model.probe()
         model.close()
     except AgentError as error:
-        return Finding("model", "missing", str(error))
+        return DoctorFinding("model", "missing", str(error))
     schemas = "obeys JSON schemas" if obeys else "ignores JSON schemas; replies are validated anyway"
-    return Finding("model", "ok", f"{endpoint.model} answers and {schemas}")
+    return DoctorFinding("model", "ok", f"{endpoint.model} answers and {schemas}")

@@ -12,7 +12,7 @@ from agent.cli.trust import made_here
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
-    from agent.task.init.script_report import Reading
+    from agent.task.init.script_report import ScriptReport
 
 
 app = typer.Typer()
@@ -43,8 +43,8 @@ def init(
     The script is read and never run. The task.toml has comments, and `agent run` takes it unchanged.
     """
     from agent.task.init.advice import checks, guesses
-    from agent.task.init.host import Machine
-    from agent.task.init.script_report import Wishes, read
+    from agent.task.init.host import HostResources
+    from agent.task.init.script_report import InitOptions, read_script
     from agent.task.init.task_toml import files_of, write
     from agent.text import one_line
 
@@ -53,7 +53,7 @@ def init(
     except ValueError as fault:
         raise UsageError(f"--args {args!r}: {fault}; quote it as for a shell") from None
     try:
-        reading = read(folder, Wishes(script, metric, arguments, block), Machine.here())
+        reading = read_script(folder, InitOptions(script, metric, arguments, block), HostResources.here())
         files = files_of(reading)
     except RecursionError:
         raise UsageError(f"{folder}: the script or a file that it names is nested too deeply; simplify it") from None
@@ -74,7 +74,7 @@ def init(
     print("\n" + "\n".join(_next_steps(reading)))
 
 
-def _next_steps(reading: "Reading") -> list[str]:
+def _next_steps(reading: "ScriptReport") -> list[str]:
     from agent.task.init.host import has_gpu
 
     task = shlex.quote(str(reading.folder))

@@ -24,7 +24,7 @@ from agent.cli.options import (
 )
 from agent.cli.trust import Trusted, agree_to_run
 from agent.errors import UsageError
-from agent.text import counted, inert
+from agent.text import inert, plural
 
 if TYPE_CHECKING:
     from agent.store.stored_run import StoredRun
@@ -54,7 +54,7 @@ def log(
     from agent.report import json_documents, run_summary, trial_table
     from agent.report.slices import pool_size, slice_json
     from agent.report.terminal import columns_of, row, sentences
-    from agent.report.trial_table import chosen
+    from agent.report.trial_table import trial_filter
     from agent.store.run_lock import holder
     from agent.trials.repeat import Repeat
     from agent.trials.trial import Trial
@@ -62,7 +62,7 @@ def log(
     if verify:
         _verify(runs, run_name, json_)
         return
-    fits = chosen(kept=kept, status=status, since=since, now=datetime.now(UTC))
+    fits = trial_filter(kept=kept, status=status, since=since, now=datetime.now(UTC))
     stored = stored_run(runs, run_name)
     history, timeline = stored.history, stored.history.timeline
     if json_:
@@ -127,10 +127,10 @@ def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> Non
 
     TRIAL is RUN/8, or 8 for the last run: a past trial or the next one.
     """
-    from agent.analysis.prompt_preview import asked
+    from agent.analysis.prompt_preview import preview_messages
 
     stored, number = stored_trial(runs, trial)
-    messages = asked(stored, number, os.environ.get("OPENAI_API_KEY"))
+    messages = preview_messages(stored, number, os.environ.get("OPENAI_API_KEY"))
     if json_:
         print_json([{"role": message.role, "content": message.content} for message in messages])
         return
@@ -209,7 +209,7 @@ def best(
         document = json_documents.trial_json(shown, stored.hashes.get(shown.number), stored.metric)
         document |= {"hints": stored.config.hints}
         document |= json_documents.result_json(stored.history, stored.keeper, pool)
-        print_json(document if verified is None else {**document, verified.asked: verified.document})
+        print_json(document if verified is None else {**document, verified.scored_on: verified.document})
         return
     closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool)
     print("\n".join([f"run {stored.heading}", *sentences(closing, columns_of(sys.stdout))]))
@@ -223,7 +223,7 @@ def best(
 class _Verified:
     """The output of `best --verify`."""
 
-    asked: str  # what the result was scored on: "slice" or "test"
+    scored_on: str  # what the result was scored on: "slice" or "test"
     document: dict[str, Any]
     lines: list[str]
 
@@ -243,12 +243,12 @@ def _verified(stored: "StoredRun", shown: "Trial", json_: bool) -> _Verified:
         return _Verified(
             "slice",
             on_slice.to_json(),
-            [on_slice.told(stored.metric, unseen(stored.history)), *remarks(stored, on_slice)],
+            [on_slice.describe(stored.metric, unseen(stored.history)), *remarks(stored, on_slice)],
         )
     if stored.config.pool is not None:
         say(f"no slice of the pool is opened: {why_not}")
     on_test = verified_on_test(stored, shown, host_of(say))
-    return _Verified("test", on_test.to_json(), [on_test.told(stored.metric)])
+    return _Verified("test", on_test.to_json(), [on_test.describe(stored.metric)])
 
 
 def _revision(runs: Path, name: str) -> "tuple[StoredRun, str, str]":
@@ -260,18 +260,18 @@ def _revision(runs: Path, name: str) -> "tuple[StoredRun, str, str]":
 
 def _verify(runs: Path, run_name: str | None, json_: bool) -> None:
     """Print what disagrees with the journal of a run; exit with 1 if anything does."""
-    from agent.analysis.consistency import verify
+    from agent.analysis.consistency import check_consistency
     from agent.store.stored_run import run_named
 
     folder = runs_folder(runs)
     run_id = run_named(folder, run_name)
-    findings = verify(folder, run_id)
+    findings = check_consistency(folder, run_id)
     if json_:
         print_json({"run": run_id, "disagreements": findings.disagreements, "notes": findings.notes})
     else:
         for line in (*findings.disagreements, *findings.notes):
             print(inert(line))  # a stranger may have chosen the file names
         n_wrong = len(findings.disagreements)
-        print(f"run {run_id}: " + (counted(n_wrong, "disagreement") if n_wrong else "journal, git and files agree"))
+        print(f"run {run_id}: " + (plural(n_wrong, "disagreement") if n_wrong else "journal, git and files agree"))
     if findings.disagreements:
         raise typer.Exit(1)

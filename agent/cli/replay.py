@@ -32,7 +32,7 @@ from agent.cli.trust import Trusted, agree, refuse_other_interpreter
 from agent.errors import JournalError, NotReplayableError, RepoError, UsageError
 from agent.execution.sandboxes import SANDBOXES, sandbox_named
 from agent.report.trackers.kinds import TRACKERS
-from agent.text import counted, inert
+from agent.text import inert, plural
 
 if TYPE_CHECKING:
     from agent.analysis.recorded_trial import LocatedTrial
@@ -124,7 +124,7 @@ def replay(
         if found[0].recorded.on_slices:
             print(CONFIRMS_NOTHING)
     else:
-        print(replays[0].told(metric))
+        print(replays[0].describe(metric))
     if not all(replayed.reproduced for replayed in replays):
         raise typer.Exit(1)
 
@@ -176,7 +176,7 @@ def _folder(stored: "StoredRun", out: Path, json_: bool, force: bool) -> None:
         print_json({**paths, "patches": [str(patch) for patch in written.patches], "best": written.best.number})
         return
     print(inert(f"{written.folder}/"))
-    trials = counted(len(stored.history.trials), "trial")
+    trials = plural(len(stored.history.trials), "trial")
     print(f"  {written.bundle.name:24} {trials}: git clone -b {stored.run_id} FILE")
     if written.patches:
         print(f"  {'patches/':24} {len(written.patches)} kept after the baseline: git am, on the baseline's script")
@@ -191,7 +191,7 @@ def _branch(stored: "StoredRun", to: Path, name: str, path: str | None, *, json_
     if json_:
         print_json({"branch": made.name, "base": made.base, "commits": list(made.commits)})
         return
-    commits = counted(len(made.commits), "commit")
+    commits = plural(len(made.commits), "commit")
     print(f"branch {made.name} in {to}: {commits} on {made.base[:7]}; nothing else there was touched")
     if made.brings_baseline:
         print("its first commit replaces your script, which differs from the run's baseline, with that baseline")
@@ -245,13 +245,13 @@ def track(
     mirror.check_kind(to)
     for name, value in TRACKERS[to].environment.items():
         os.environ.setdefault(name, value)
-    with mirror.alone(stored.paths, to, wait=follow):  # a process that followed the run before ends by itself
+    with mirror.exclusive(stored.paths, to, wait=follow):  # a process that followed the run before ends by itself
         tracker = mirror.open_tracker(to, stored.paths, uri)
         if follow:
             n_trials = mirror.follow(stored, tracker, _ended, lambda line: print(line, flush=True))
         else:
             n_trials = mirror.mirror(stored, tracker)
-        print(f"{counted(n_trials, 'trial')} of {stored.run_id} are in {to}: {tracker.close()}")
+        print(f"{plural(n_trials, 'trial')} of {stored.run_id} are in {to}: {tracker.close()}")
 
 
 def _ended(seconds: float) -> bool:

@@ -8,7 +8,7 @@ import typer
 
 from agent.cli.options import DEFAULT_RUNS, Force, RunName, Runs, runs_folder, stored_run
 from agent.errors import UsageError
-from agent.text import counted
+from agent.text import plural
 
 if TYPE_CHECKING:
     from agent.report.html.tables import RunOnPage
@@ -76,7 +76,7 @@ def write_report(
         if page is not None:
             data = render(found, datetime.now(UTC)).encode(errors="backslashreplace")  # a name may hold any byte
             write_over(page, data, PAGE_MARK, force=force)
-            trials = counted(sum(len(run.trials) for run in found), "trial")
+            trials = plural(sum(len(run.trials) for run in found), "trial")
             told.append(f"{page}: {len(data) / 1e6:.1f} MB, {trials}")
         if png is not None:
             write_over(png, overview(found).png(), PICTURE_MARK, force=force)

@@ -24,18 +24,18 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
     Exits with 3 if the budget left nothing to run, and with 1 if the run ended for another reason than its budget.
     """
     from agent.report import json_documents
-    from agent.report.live_screen import Live, Screen
+    from agent.report.live_screen import ConsoleObserver, LiveConsole
     from agent.report.slices import slice_json
-    from agent.report.trackers.companion import tracked
-    from agent.run.ending import Ending
+    from agent.report.trackers.companion import background_trackers
+    from agent.run.ending import EndReason
     from agent.run.loop import run_trials
     from agent.run.opening import resume_run, start_run
     from agent.store.stored_run import with_hints
 
-    live = Live(quiet=json_)
+    live = LiveConsole(quiet=json_)
 
-    def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> Screen:
-        return Screen(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live)
+    def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> ConsoleObserver:
+        return ConsoleObserver(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
@@ -52,7 +52,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
         for line in (*open_run.records.retired, *_confirmable(open_run)):
             say(line)
         try:
-            with tracked(config.track, open_run.paths, say):
+            with background_trackers(config.track, open_run.paths, say):
                 end = run_trials(open_run)
         except KeyboardInterrupt:
             say(f"interrupted; continue with `{go_on}`")
@@ -74,9 +74,9 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
         print_json({**document, **result, "slices": slices, "trials": rows})
     else:
         _closing(config, runs, open_run, end)
-    if end.ending is Ending.NOTHING_RAN:
+    if end.ending is EndReason.NOTHING_RAN:
         fail(f"{end.reason}; give `{go_on}` a higher --trials, --budget or --wall", 3)
-    if end.ending is not Ending.DONE:
+    if end.ending is not EndReason.DONE:
         fail(end.reason, 1)
 
 
@@ -93,9 +93,9 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     from agent.report import run_summary
     from agent.report.run_summary import noise_summary
     from agent.report.terminal import columns_of, sentences
-    from agent.run.ending import Ending
+    from agent.run.ending import EndReason
 
-    if end.ending is Ending.BASELINE_FAILED:
+    if end.ending is EndReason.BASELINE_FAILED:
         from agent.text import read_tail
 
         log_path = run.paths.trial(0).log

@@ -41,7 +41,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Match:
+class BlockMatch:
     """Where a block applies: lines start to stop (0-based, stop excluded) become `lines`."""
 
     start: int
@@ -69,7 +69,7 @@ class SearchReplace:
             lines[match.start : match.stop] = match.lines
         return "\n".join(lines)
 
-    def matches(self, source: str) -> list[Match]:
+    def matches(self, source: str) -> list[BlockMatch]:
         """Return where each block applies, and with which tolerance. Raises EditError as `apply` does."""
         found = self.found_in(source)
         problems = [
@@ -77,13 +77,13 @@ class SearchReplace:
         ]
         if problems:
             raise EditError("\n".join(problems))
-        return [match for match in found if isinstance(match, Match)]
+        return [match for match in found if isinstance(match, BlockMatch)]
 
-    def found_in(self, source: str) -> list[Match | EditError]:
+    def found_in(self, source: str) -> list[BlockMatch | EditError]:
         """Return for each block its match, or the error that explains why there is none."""
         lines = source.split("\n")
-        found: list[Match | EditError] = []
-        taken: list[Match] = []
+        found: list[BlockMatch | EditError] = []
+        taken: list[BlockMatch] = []
         for block in self.blocks:
             try:
                 match = _match(block, lines)
@@ -163,7 +163,7 @@ def _text(lines: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _match(block: Block, lines: Sequence[str]) -> Match:
+def _match(block: Block, lines: Sequence[str]) -> BlockMatch:
     """Return the single place where `block` applies, with the strictest tolerance that finds one."""
     wanted = _lines(block.search)
     if not any(line.strip() for line in wanted):
@@ -181,7 +181,7 @@ def _match(block: Block, lines: Sequence[str]) -> Match:
                 new = _shifted(new, wanted, old)
             if old[0].endswith("\r"):
                 new = [line if line.endswith("\r") else f"{line}\r" for line in new]
-            return Match(at, at + len(wanted), tuple(new), tolerance)
+            return BlockMatch(at, at + len(wanted), tuple(new), tolerance)
     raise EditError(f"SEARCH is not in the script.{_nearest(wanted, lines)}")
 
 

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from sandbox.characters import is_hidden, told
+from sandbox.characters import describe, is_hidden
 
 _COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263, which also says: in line 1 or 2
 _NO_CODE = re.compile(r"[ \t\f]*(?:#.*)?")
@@ -64,7 +64,7 @@ def _hidden_characters(source: str, known: frozenset[str]) -> Iterator[str]:
             continue
         for before, character in zip(f" {text}", text, strict=False):
             if character != "\t" and is_hidden(character, before):
-                yield f"line {number} contains an invisible character, {told(character)}: write it as an escape"
+                yield f"line {number} contains an invisible character, {describe(character)}: write it as an escape"
 
 
 def _odd_names(source: str, known: str) -> Iterator[str]:
@@ -83,8 +83,8 @@ def _odd_names(source: str, known: str) -> Iterator[str]:
         if odd is not None:
             where = next((n for n, text in enumerate(source.split("\n"), start=1) if name in text), 1)
             yield (
-                f"line {where} has the name {name!r}, in which {told(odd)} looks like another letter or reverses the "
-                "text direction: use plain letters"
+                f"line {where} has the name {name!r}, in which {describe(odd)} looks like another letter or reverses "
+                "the text direction: use plain letters"
             )
 
 

@@ -39,7 +39,7 @@ os.execv(sys.executable, [sys.executable, *arguments])
 """
 
 
-def leaving(job: Job, seed: Path) -> Job:
+def saves_cache(job: Job, seed: Path) -> Job:
     """Return `job`, made to save its compiler caches at `seed`; the file is empty if they are empty or too big.
 
     Only a job whose script is the user's own may save them. A command that does not begin with `python` is unchanged.
@@ -50,7 +50,7 @@ def leaving(job: Job, seed: Path) -> Job:
     return replace(job, argv=_python(_LEAVE, FOLDER, EXTRA_OUTPUT, *job.argv[1:]), extra_output=seed)
 
 
-def warmed(job: Job, seed: Path) -> Job:
+def with_cache(job: Job, seed: Path) -> Job:
     """Return `job`, made to start with a copy of the caches saved at `seed`, if there are any."""
     job = _with_variables(job)
     if job.argv[0] != "python" or not seed.is_file() or not seed.stat().st_size:

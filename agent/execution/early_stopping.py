@@ -15,7 +15,7 @@ from agent.edits.line_diff import touched
 from agent.task.curve_format import CurveFormat, compiled
 from agent.task.spec import BudgetSpec
 from agent.task.task import Task
-from agent.trials.learning_curve import HALF, Condemned, Curve, Point, level
+from agent.trials.learning_curve import HALF, LearningCurve, Point, PruningDecision, level
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Status, Trial
 
@@ -41,7 +41,7 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Bar:
+class PruningThreshold:
     """The threshold for a trial at half of its budget."""
 
     champion: int
@@ -50,16 +50,16 @@ class Bar:
     n_curves: int
     sigma: float  # noise of a run, in the curve's units
     error: float  # standard error of the champion's level
-    runs_on: bool  # whether this trial runs on as a control if it is condemned
+    is_control: bool  # whether this trial runs on as a control if it is condemned
 
-    def condemned(self, half: float, error: float) -> Condemned | None:
+    def condemned(self, half: float, error: float) -> PruningDecision | None:
         """Return why a trial with this level and its standard error is condemned; None if it is not."""
         gap = half - self.half
         limit = self.recovery + SIGMAS * math.hypot(self.sigma, self.error, error)
-        return Condemned(half, gap, limit) if gap > limit else None
+        return PruningDecision(half, gap, limit) if gap > limit else None
 
 
-class Watch:
+class EarlyStopper:
     """Follows the growing log of one job. Each call returns whether the job must be stopped.
 
     The decision depends only on the printed points up to the deciding one, in their order. So a late call, even one
@@ -67,7 +67,7 @@ class Watch:
     """
 
     def __init__(
-        self, form: CurveFormat, log: Path, n_bytes: int, bar: Bar | None = None, *, diverges: bool = True
+        self, form: CurveFormat, log: Path, n_bytes: int, bar: PruningThreshold | None = None, *, diverges: bool = True
     ) -> None:
         """Create it before the job starts.
 
@@ -78,7 +78,7 @@ class Watch:
             diverges: whether it is stopped for a loss that is not finite, or far above its start.
         """
         self.stop: Stop | None = None
-        self.condemned: Condemned | None = None
+        self.condemned: PruningDecision | None = None
         self._form = form
         self._log = log
         self._bytes_left = n_bytes
@@ -105,9 +105,9 @@ class Watch:
         return self.stop
 
     @property
-    def curve(self) -> Curve | None:
+    def curve(self) -> LearningCurve | None:
         """The summary of the curve so far; None if there is none."""
-        return Curve.of(self._points)
+        return LearningCurve.of(self._points)
 
     def _new_lines(self) -> list[bytes]:
         try:
@@ -142,7 +142,7 @@ class Watch:
         if self._bar is None or at_half is None:
             return
         self.condemned = found = self._bar.condemned(*at_half)
-        if found is not None and not self._bar.runs_on:
+        if found is not None and not self._bar.is_control:
             reason = (
                 f"{found.gap:.3g} behind trial {self._bar.champion} at half of the budget; none of "
                 f"{self._bar.n_curves} full curves closed a gap of more than {self._bar.recovery:.3g} "
@@ -156,12 +156,12 @@ class StoppingRule:
     """The rule that may stop one training early."""
 
     form: CurveFormat  # how the task's script prints its curve
-    bar: Bar | None = None  # None: it is not pruned
+    bar: PruningThreshold | None = None  # None: it is not pruned
     diverges: bool = True  # whether it is stopped for a loss that is not finite, or far above its start
 
-    def watch(self, log: Path, n_bytes: int) -> Watch:
+    def watch(self, log: Path, n_bytes: int) -> EarlyStopper:
         """Return the watch of one job, which reads its log up to `n_bytes`. Call it before the job starts."""
-        return Watch(self.form, log, n_bytes, self.bar, diverges=self.diverges)
+        return EarlyStopper(self.form, log, n_bytes, self.bar, diverges=self.diverges)
 
 
 class Pruner:
@@ -183,9 +183,9 @@ class Pruner:
         self._full: dict[int, _Full] = {}
         self._scale = 0.0  # units of the curve per unit of the metric
         for result in results:
-            self.take(result)
+            self.observe(result)
 
-    def take(self, result: Trial | Repeat) -> None:
+    def observe(self, result: Trial | Repeat) -> None:
         """Take a finished trial. Trials without a loss are skipped, and so are repeats, which run under other seeds."""
         if isinstance(result, Repeat) or result.outcome is None or result.val_loss is None:
             return
@@ -196,7 +196,9 @@ class Pruner:
         if result.number == 0 and result.val_loss:
             self._scale = abs(curve.end / result.val_loss)
 
-    def bar(self, number: int, source: str, champion: int, champion_source: str, sigma: float) -> Bar | None:
+    def bar(
+        self, number: int, source: str, champion: int, champion_source: str, sigma: float
+    ) -> PruningThreshold | None:
         """Return the threshold for trial `number`; None while there are too few curves, or if its edit is exempt.
 
         Curves under different schedules cannot be compared half-way, so a script is not pruned if it differs from the
@@ -210,14 +212,14 @@ class Pruner:
         if touched(champion_source, source, self._exempt) is not None:
             return None
         against = self._full[champion]
-        return Bar(
+        return PruningThreshold(
             champion=champion,
             half=against.half,
             recovery=max(self._recovery(full, against) for full in self._full.values()),
             n_curves=len(self._full),
             sigma=sigma * self._scale,
             error=against.error,
-            runs_on=runs_on(self._seed, number),
+            is_control=is_control(self._seed, number),
         )
 
     def _recovery(self, full: "_Full", champion: "_Full") -> float:
@@ -248,7 +250,7 @@ def pruner_of(task: Task, seed: int, results: Iterable[Trial | Repeat]) -> Prune
     return Pruner(form, task.curve.exempt, seed, results)
 
 
-def runs_on(seed: int, number: int) -> bool:
+def is_control(seed: int, number: int) -> bool:
     """Return whether a trial, once condemned, runs on: one in ONE_IN, drawn from the run's seed and its number."""
     drawn = hashlib.sha256(f"condemned {seed} {number}".encode()).digest()
     return int.from_bytes(drawn[:8]) % ONE_IN == 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from agent.execution.compile_cache import leaving, warmed
+from agent.execution.compile_cache import saves_cache, with_cache
 from agent.execution.early_stopping import Stop, StoppingRule
 from agent.execution.environment import conditions_of
 from agent.execution.host import Host
@@ -15,7 +15,7 @@ from agent.execution.sandboxes import open_sandbox
 from agent.execution.scoring.scorer import Artifact, Scorer
 from agent.execution.slices.source import SliceSource
 from agent.execution.speed.cpu_meter import CpuMeter, cpu_meter_of
-from agent.execution.speed.probe import Canary, has_canary
+from agent.execution.speed.probe import SpeedProbe, has_canary
 from agent.execution.task_data import corpus_of, division_of, passed_variables, scorer_of, slices_of
 from agent.execution.training_job import export, training_job
 from agent.store.paths import RunPaths, TrialPaths
@@ -23,8 +23,8 @@ from agent.store.run_config import RunConfig
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.text import read_tail
-from agent.trials.learning_curve import Condemned, Curve
-from agent.trials.machine_speed import Machine
+from agent.trials.learning_curve import LearningCurve, PruningDecision
+from agent.trials.machine_speed import MachineSpeed
 from agent.trials.trial import Outcome, Score, Status
 from sandbox.job import Execution, Sandbox
 
@@ -86,8 +86,8 @@ class Trained:
     log: str  # the end of what the script printed
     failed: tuple[Status, str] | None  # None: the training ended well
     stop: Stop | None = None  # why it was stopped early; None: it was not
-    curve: Curve | None = None
-    condemned: Condemned | None = None
+    curve: LearningCurve | None = None
+    condemned: PruningDecision | None = None
 
     @property
     def artifact(self) -> Artifact:
@@ -116,7 +116,7 @@ class Executor:
     passed_on: Mapping[str, str]  # variables of the caller that task.toml allows
     compiled: Path  # compiler caches that the baseline saved; see agent.execution.compile_cache
     conditions: Mapping[str, str]  # what results may depend on here; see agent.execution.environment
-    probe: Canary | None = None  # measures the machine's speed; None: the speed decides nothing here
+    probe: SpeedProbe | None = None  # measures the machine's speed; None: the speed decides nothing here
     slices: SliceSource | None = None  # to confirm gains on; None: gains are only repeated
     cpu_meter: CpuMeter | None = None  # None: CPU seconds are not compared with the baseline's
 
@@ -186,7 +186,7 @@ class Executor:
             passed_on=self.passed_on,
         )
         watch = attempt.stopping.watch(paths.log, task.limits.followed_bytes) if attempt.stopping else None
-        job = replace((warmed if baseline else leaving)(job, self.compiled), stop_when=watch)
+        job = replace((with_cache if baseline else saves_cache)(job, self.compiled), stop_when=watch)
         execution = self.sandbox.run(job)
         stop = watch.end() if watch is not None else None
         log = read_tail(paths.log)
@@ -226,18 +226,20 @@ class Executor:
         return replace(outcome, machine=_gpu_of(execution)) if task.budget.unit == "seconds" else outcome
 
 
-def _gpu_of(execution: Execution) -> Machine | None:
+def _gpu_of(execution: Execution) -> MachineSpeed | None:
     """Return what the driver reported of the job's GPU; None if the job had none."""
     seen = execution.gpu_state
-    return Machine(gpu=seen.held_back, sm_mhz=seen.sm_mhz, others=seen.others) if seen is not None else None
+    return MachineSpeed(gpu=seen.throttled, sm_mhz=seen.sm_mhz, others=seen.others) if seen is not None else None
 
 
-def _probe(task: Task, settings: ExecutionSettings, sandbox: Sandbox, passed_on: Mapping[str, str]) -> Canary | None:
+def _probe(
+    task: Task, settings: ExecutionSettings, sandbox: Sandbox, passed_on: Mapping[str, str]
+) -> SpeedProbe | None:
     """Return the probe of the machine's speed; None where the speed decides nothing."""
     if settings.probe is None or not has_canary(task):
         return None
     label, folder = settings.probe
-    return Canary(task, sandbox, folder, label=label, on_gpu=bool(settings.gpus), passed_on=passed_on)
+    return SpeedProbe(task, sandbox, folder, label=label, on_gpu=bool(settings.gpus), passed_on=passed_on)
 
 
 def _cpu_meter(

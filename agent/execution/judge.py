@@ -134,7 +134,7 @@ def reported_flags(
         if max(said, saw) > FACTOR * min(said, saw) + GIGABYTES:
             flags.append(f"reports a memory peak of {said:.2f} GiB; the host measured {saw:.2f} GiB")
     if metric.name in reported and val_loss is not None:
-        said, saw = reported[metric.name], metric.shown(val_loss)
+        said, saw = reported[metric.name], metric.display(val_loss)
         if abs(said - saw) > LOSS_SHARE * abs(saw):
             flags.append(f"reports {metric.name} {said:g}; the score is {saw:g}")
     return tuple(flags)

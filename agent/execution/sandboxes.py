@@ -69,7 +69,7 @@ def _docker(inputs: SandboxInputs) -> "Sandbox":
     if names_image:
         python = None
     elif inputs.is_check and inputs.image is None:
-        python = python or interpreter.own()
+        python = python or interpreter.own_interpreter()
     with build_context(task) if dockerfile is not None and inputs.image is None else nullcontext() as context:
         wanted = ImageSpec(inputs.image or image, context, python)
         return DockerSandbox(wanted, inputs.accept_unenforced, gpus=bool(inputs.gpus), say=inputs.say)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.execution.compile_cache import warmed
+from agent.execution.compile_cache import with_cache
 from agent.execution.executor import Executor
 from agent.execution.judge import failure, saved_nothing
 from agent.execution.scoring.scoring_job import scoring_job
@@ -28,7 +28,7 @@ _BY_ITS_LIMIT = (StoppedBy.WALL_LIMIT, StoppedBy.CPU_LIMIT)
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class SmokeResult:
     """The result of a smoke job."""
 
     seconds: float  # wall, charged to the training budget
@@ -38,7 +38,7 @@ class Rehearsal:
     is_cut_short: bool = False  # by its limit: the result is inconclusive
 
 
-Rehearse = Callable[[str, int], Rehearsal]  # arguments: a source, and the number of its trial
+Rehearse = Callable[[str, int], SmokeResult]  # arguments: a source, and the number of its trial
 
 
 class Smoke:
@@ -57,7 +57,7 @@ class Smoke:
         self._allowed_cpu_seconds: float | None = None  # None: the baseline is not rehearsed yet
         self._is_useless = False
 
-    def __call__(self, source: str, number: int) -> Rehearsal:
+    def __call__(self, source: str, number: int) -> SmokeResult:
         """Return the result of rehearsing `source` for trial `number`; the first call rehearses the baseline too.
 
         A rehearsal that its limit stops is no failure: a change that starts slowly may still be good.
@@ -66,7 +66,7 @@ class Smoke:
         if self._allowed_cpu_seconds is None and not self._is_useless:
             seconds = self._calibrate(number)
         if self._is_useless:
-            return Rehearsal(seconds)
+            return SmokeResult(seconds)
         result, _ = self._rehearse(source, number, self._allowed_cpu_seconds)
         return replace(result, seconds=result.seconds + seconds)
 
@@ -86,7 +86,7 @@ class Smoke:
             self._allowed_cpu_seconds = max(ALLOWED_FACTOR * cpu_seconds, cpu_seconds + LEAST_CPU_SECONDS)
         return result.seconds
 
-    def _rehearse(self, source: str, number: int, cpu_seconds: float | None) -> tuple[Rehearsal, float]:
+    def _rehearse(self, source: str, number: int, cpu_seconds: float | None) -> tuple[SmokeResult, float]:
         """Return the result and the CPU seconds of training one step and, if the kind of score has it, of scoring."""
         folder = self._paths.trial(number).smoke
         folder.root.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ class Smoke:
             passed_on=self._passed_on,
         )
         limits = replace(job.limits, cpu_seconds=cpu_seconds)
-        job = warmed(job, self._compiled)
+        job = with_cache(job, self._compiled)
         # On the CPU by default: the GPU is for trials.
         return replace(job, environment={**job.environment, **ONE_STEP}, limits=limits, on_cpu=not self._on_gpu)
 
@@ -140,13 +140,13 @@ class Smoke:
         limits = replace(job.limits, cpu_seconds=cpu_seconds)
         return replace(job, limits=limits, on_cpu=not self._on_gpu)
 
-    def _verdict(self, execution: Execution, log_path: Path) -> Rehearsal:
+    def _verdict(self, execution: Execution, log_path: Path) -> SmokeResult:
         log = read_tail(log_path)
         if execution.stopped_by in _BY_ITS_LIMIT:
-            return Rehearsal(execution.wall_seconds, is_cut_short=True)
+            return SmokeResult(execution.wall_seconds, is_cut_short=True)
         failed = failure(execution, log, self._task.budget)
         if failed is None and self._corpus is not None and execution.output_bytes == 0:
             failed = saved_nothing(log)
         if failed is None:
-            return Rehearsal(execution.wall_seconds)
-        return Rehearsal(execution.wall_seconds, failed[0], failed[1], log)
+            return SmokeResult(execution.wall_seconds)
+        return SmokeResult(execution.wall_seconds, failed[0], failed[1], log)

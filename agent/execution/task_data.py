@@ -10,7 +10,7 @@ from agent.execution.slices.source import SliceSource
 from agent.task.corpus import Corpus, find_corpus, prepare_corpus
 from agent.task.task import Task
 from agent.task.unseen.division import Division
-from agent.text import Say, counted
+from agent.text import Say, plural
 from sandbox.job import Sandbox
 
 
@@ -44,7 +44,7 @@ def division_of(task: Task, corpus: Corpus | None, cache: Path, say: Say, *, mak
     if not make:
         return find_division(corpus, n, cache)
     if n < fewest_examples():
-        why = f"{counted(n, 'validation example')} are too few for slices, which take {fewest_examples()}"
+        why = f"{plural(n, 'validation example')} are too few for slices, which take {fewest_examples()}"
     else:
         division = prepare_division(corpus, n, cache)
         found = why_too_alike(task, examples, division)

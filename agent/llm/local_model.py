@@ -15,7 +15,7 @@ from typing import IO
 
 from agent.errors import MissingRequirementError, ModelError
 from agent.llm.model import Completion, Message, Schema
-from agent.llm.openai_model import OpenAIModel, Patience
+from agent.llm.openai_model import OpenAIModel, RetryPolicy
 
 NAME = "smollm2-135m-instruct"
 CONTEXT_TOKENS = 8192
@@ -97,7 +97,7 @@ class LocalModel:
             said = self._last_words()
             self.close()
             raise ModelError(f"the embedded model's server did not start: {said}; try `agent doctor`")
-        patience = Patience(retry_seconds=20.0)  # on loopback, few faults are transient
+        patience = RetryPolicy(retry_seconds=20.0)  # on loopback, few faults are transient
         for has_schema, most_tokens in ((True, REPLY_TOKENS_UNDER_SCHEMA), (False, REPLY_TOKENS)):
             options = {"temperature": TEMPERATURE, "max_completion_tokens": most_tokens}
             self._clients[has_schema] = OpenAIModel(

@@ -33,7 +33,7 @@ LONGEST_WAIT_SECONDS = 60.0  # between two attempts, unless the server asks for 
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long one call may take before the run stops, and how it waits between attempts."""
 
     request_seconds: float = 600.0  # for one attempt; a small model on a busy CPU needs minutes
@@ -55,7 +55,7 @@ class OpenAIModel:
         options: Mapping[str, Any] | None = None,
         sends_schemas: bool = True,
         price: Price | None = None,
-        patience: Patience = Patience(),
+        patience: RetryPolicy = RetryPolicy(),
         on_tokens: Callable[[int], None] | None = None,
     ) -> None:
         """Configure the client; the first request connects.

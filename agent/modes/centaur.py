@@ -13,8 +13,8 @@ from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.mode import ModeInputs, briefing_of
 from agent.modes.numeric import NumericProposer, cma_host
-from agent.modes.prompting.centaur_prompt import Turn, openings
-from agent.modes.prompting.configuration_reply import ConfigurationCheck, decided
+from agent.modes.prompting.centaur_prompt import Turn, candidate_prompts
+from agent.modes.prompting.configuration_reply import ConfigurationCheck, propose_configuration
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context, Proposer
 from agent.search.cmaes import CMAState
@@ -23,7 +23,7 @@ from agent.trials.trial import Origin, Proposal
 
 
 @dataclass(frozen=True)
-class Turns:
+class LLMTurns:
     """The model's turns: a share of the trials, drawn, or every k-th one; none during the warm-up."""
 
     seed: int
@@ -31,7 +31,7 @@ class Turns:
     warmup: int = 10  # trials, the baseline not counted
     every: int | None = None  # every k-th trial instead of a share
 
-    def has(self, number: int) -> bool:
+    def is_llm_turn(self, number: int) -> bool:
         """Whether the model decides trial `number`. It depends on seed and number only, so a resume changes nothing."""
         if number <= self.warmup:
             return False
@@ -55,7 +55,7 @@ class CentaurProposer:
         prompts: PromptSet,
         briefing: Briefing,
         *,
-        turns: Turns,
+        turns: LLMTurns,
     ) -> None:
         """`state` returns the state of the host's searcher; `model_for` the model of trial n, with its transcript."""
         self._host = host
@@ -68,12 +68,12 @@ class CentaurProposer:
     def propose(self, context: Context) -> Proposal:
         proposal = self._host.propose(context)
         point = proposal.params
-        if proposal.refused is not None or point is None or not self._turns.has(context.number):
+        if proposal.refused is not None or point is None or not self._turns.is_llm_turn(context.number):
             return proposal
         turn = Turn(context, self._state(), point, self._host.estimate(point))
         check = ConfigurationCheck(context, self._briefing, self._host.estimate, point)
-        prompts = openings(turn, self._prompts, self._briefing)
-        answer = decided(self._model_for(context.number), self._prompts, prompts, check)
+        prompts = candidate_prompts(turn, self._prompts, self._briefing)
+        answer = propose_configuration(self._model_for(context.number), self._prompts, prompts, check)
         return replace(answer, shown=point, searcher_state=turn.state.to_json())
 
 
@@ -84,13 +84,13 @@ class EchoProposer:
     it. A model is worth what it gains over this control.
     """
 
-    def __init__(self, host: Proposer, turns: Turns) -> None:
+    def __init__(self, host: Proposer, turns: LLMTurns) -> None:
         self._host = host
         self._turns = turns
 
     def propose(self, context: Context) -> Proposal:
         point = self._host.propose(context)
-        if point.refused is not None or not self._turns.has(context.number):
+        if point.refused is not None or not self._turns.is_llm_turn(context.number):
             return point
         assert context.space is not None, "a mode with a searcher needs a search space"
         values = read_constants(context.source, context.space.names)
@@ -119,5 +119,5 @@ def build_control(inputs: ModeInputs) -> Proposer:
     return EchoProposer(host, _turns(inputs.config))
 
 
-def _turns(config: RunConfig) -> Turns:
-    return Turns(config.seed, config.llm_share, config.llm_warmup, config.llm_every)
+def _turns(config: RunConfig) -> LLMTurns:
+    return LLMTurns(config.seed, config.llm_share, config.llm_warmup, config.llm_every)

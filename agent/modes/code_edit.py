@@ -13,9 +13,9 @@ from agent.llm.model import Message, Model, Schema
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.mode import ModeInputs, briefing_of
 from agent.modes.model_choice import is_embedded
-from agent.modes.prompting.code_edit_reply import Change, Review
-from agent.modes.prompting.dialogue import Exchange, converse
-from agent.modes.prompting.trial_digest import NOTHING, Briefing, Memory, quoted_log
+from agent.modes.prompting.code_edit_reply import CheckedEdit, CodeEditCheck
+from agent.modes.prompting.dialogue import Exchange, ask_until_valid
+from agent.modes.prompting.trial_digest import NOTHING, Briefing, TrialDigest, quoted_log
 from agent.modes.proposer import Context, Proposer
 from agent.text import read_tail
 from agent.trials.trial import Origin, Proposal, Status, Trial
@@ -57,9 +57,9 @@ class CodeEditProposer:
         self._log_of = log_of
 
     def propose(self, context: Context) -> Proposal:
-        review = Review(context, self._briefing, self._guard, self._form, self._rehearse)
+        review = CodeEditCheck(context, self._briefing, self._guard, self._form, self._rehearse)
         schema = self._form.schema
-        exchange = converse(
+        exchange = ask_until_valid(
             self._model_for(context.number),
             self._prompts,
             self._openings(context),
@@ -81,7 +81,7 @@ class CodeEditProposer:
             smoke_seconds=round(review.smoke_seconds, 3),
         )
 
-    def _refused(self, exchange: Exchange[Change], review: Review) -> Proposal:
+    def _refused(self, exchange: Exchange[CheckedEdit], review: CodeEditCheck) -> Proposal:
         """Return the refusal with its reason; a change whose rehearsal failed is recorded with its edit."""
         rejected = exchange.rejected
         assert rejected is not None
@@ -113,7 +113,7 @@ class CodeEditProposer:
                 "format": self._prompts.texts["format"].strip(),
             },
         )
-        memory = Memory(briefing, context.trials, context.pending)
+        memory = TrialDigest(briefing, context.trials, context.pending)
         last = memory.last_ran()
         for n_lines in HISTORY_LINES:
             log = self._log_of(last.number) if last is not None and n_lines else ""
@@ -123,7 +123,7 @@ class CodeEditProposer:
                     "script": briefing.script,
                     "source": context.source,
                     "incumbent": str(context.incumbent.number),
-                    "result": f"{briefing.metric} {briefing.shown(context.best_loss)}",
+                    "result": f"{briefing.metric} {briefing.format_loss(context.best_loss)}",
                     "kept": memory.kept(n_lines),
                     "tried": memory.tried(n_lines),
                     "refused": memory.refused(n_lines),
@@ -146,7 +146,7 @@ def _params(source: str, context: Context) -> Params | None:
         return None
 
 
-class MendingProposer:
+class OutOfMemoryRetry:
     """Proposes what `inner` does, but after a trial that ran out of memory its change once more, with SIZE halved."""
 
     def __init__(self, inner: Proposer) -> None:
@@ -201,4 +201,4 @@ def build(inputs: ModeInputs) -> Proposer:
         rehearse=inputs.rehearse,
         log_of=lambda number: read_tail(paths.trial(number).log) or read_tail(paths.trial(number).smoke.log),
     )
-    return MendingProposer(model_edits)
+    return OutOfMemoryRetry(model_edits)

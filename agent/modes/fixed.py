@@ -6,12 +6,12 @@ from agent.edits.assignments import read_constants
 from agent.llm.model import Message, Model
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.mode import ModeInputs, briefing_of
-from agent.modes.numeric import Experience
-from agent.modes.prompting.configuration_reply import ConfigurationCheck, decided
+from agent.modes.numeric import TriedConfigurations
+from agent.modes.prompting.configuration_reply import ConfigurationCheck, propose_configuration
 from agent.modes.prompting.space_text import as_json, products, shortlist, table
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context
-from agent.search.memory_model import Memory
+from agent.search.memory_model import MemoryEstimator
 from agent.trials.trial import Proposal
 
 # Best, latest and failed configurations: more than in a Centaur, since no searcher remembers the rest.
@@ -26,7 +26,7 @@ class FixedProposer:
         model_for: Callable[[int], Model],
         prompts: PromptSet,
         briefing: Briefing,
-        memory: Callable[[], Memory | None] = lambda: None,
+        memory: Callable[[], MemoryEstimator | None] = lambda: None,
     ) -> None:
         """`model_for` returns the model of trial n, with its transcript; `memory` a new memory model."""
         self._model_for = model_for
@@ -35,11 +35,11 @@ class FixedProposer:
         self._memory = memory
 
     def propose(self, context: Context) -> Proposal:
-        experience = Experience(self._memory())
+        experience = TriedConfigurations(self._memory())
         for trial in context.trials:
-            experience.learn(trial, context)
+            experience.observe(trial, context)
         check = ConfigurationCheck(context, self._briefing, experience.estimate)
-        return decided(self._model_for(context.number), self._prompts, self._openings(context), check)
+        return propose_configuration(self._model_for(context.number), self._prompts, self._openings(context), check)
 
     def _openings(self, context: Context) -> Iterator[Sequence[Message]]:
         """Yield the prompt with fewer and fewer rows of history."""
@@ -50,7 +50,7 @@ class FixedProposer:
             values = {
                 "metric": briefing.metric,
                 "incumbent": str(context.incumbent.number),
-                "result": f"{briefing.metric} {briefing.shown(context.best_loss)}",
+                "result": f"{briefing.metric} {briefing.format_loss(context.best_loss)}",
                 "table": table(context.space, best),
                 "products": products(context.space),
                 "budget_left": context.budget_left,

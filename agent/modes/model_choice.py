@@ -6,7 +6,7 @@ from pathlib import Path
 from agent.errors import UsageError
 from agent.llm import local_model
 from agent.llm.model import Model
-from agent.llm.openai_model import OpenAIModel, Patience, describe_endpoint
+from agent.llm.openai_model import OpenAIModel, RetryPolicy, describe_endpoint
 from agent.llm.prices import Price
 from agent.llm.recording import WINDOW, RecordedModel
 from agent.modes.registry import find_mode
@@ -96,7 +96,7 @@ def build_model(
         api_key=api_key,
         context_tokens=config.context_tokens,
         price=Price(*config.price) if config.price else None,
-        patience=Patience(report=say),
+        patience=RetryPolicy(report=say),
         on_tokens=count_tokens,
     )
     if not model.probe():

@@ -11,7 +11,7 @@ from agent.modes.prompting.space_text import changes, params_of
 from agent.modes.proposer import Context
 from agent.modes.searchers import build_searcher
 from agent.search.cmaes import CMAESearcher, CMAState
-from agent.search.memory_model import Estimate, Memory
+from agent.search.memory_model import MemoryEstimate, MemoryEstimator
 from agent.search.searcher import HintedSearcher, Searcher
 from agent.store.run_config import RunConfig
 from agent.task.task import Task
@@ -25,9 +25,9 @@ MAX_TOLD_HOPELESS = 20  # points that will not fit, reported as failures since a
 class NumericProposer:
     """Proposes the points of `searcher`. It needs a task with a search space."""
 
-    def __init__(self, searcher: Searcher, memory: Memory | None = None) -> None:
+    def __init__(self, searcher: Searcher, memory: MemoryEstimator | None = None) -> None:
         """`searcher` and `memory`: new; the journal is replayed to them."""
-        self._catch_up = CatchUp(searcher, memory)
+        self._catch_up = SearcherReplay(searcher, memory)
 
     def propose(self, context: Context) -> Proposal:
         assert context.space is not None, "a mode with a searcher needs a search space"
@@ -43,7 +43,7 @@ class NumericProposer:
             fingerprint=fingerprint(edit.apply(context.source)),
         )
 
-    def estimate(self, params: Params) -> Estimate | None:
+    def estimate(self, params: Params) -> MemoryEstimate | None:
         """Return the memory that `params` need, estimated at the last proposal; None if there is no estimate."""
         return self._catch_up.estimate(params)
 
@@ -72,7 +72,7 @@ def _around(searcher: Searcher, config: RunConfig, task: Task) -> NumericPropose
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckedPoint:
     """The point that a searcher proposes and, if it must not run, the reason."""
 
     point: Params
@@ -80,7 +80,7 @@ class Found:
     reason: str = ""
 
 
-class CatchUp:
+class SearcherReplay:
     """Replays the journal to a searcher, by its verbs ask and tell; rebuilt, it reaches the same state.
 
     For a point that has run before, the searcher gets the known loss at once and is asked for another point: a second
@@ -89,22 +89,22 @@ class CatchUp:
     run meets the same points at the same trials, and searches once for each trial.
     """
 
-    def __init__(self, searcher: Searcher, memory: Memory | None = None) -> None:
+    def __init__(self, searcher: Searcher, memory: MemoryEstimator | None = None) -> None:
         """`searcher` and `memory`: new; they learn from the journal."""
         self._searcher = searcher
-        self._experience = Experience(memory)
+        self._experience = TriedConfigurations(memory)
         self._n_seen = 0  # of the context's trials
         self._n_told_hopeless = 0  # since a trial ran
-        self._last: tuple[int, Found] | None = None  # what was found for the latest number
+        self._last: tuple[int, CheckedPoint] | None = None  # what was found for the latest number
 
-    def find(self, context: Context) -> Found:
+    def find(self, context: Context) -> CheckedPoint:
         """Return the searcher's point for the next trial: one that is new and may fit in memory, or a refused one."""
         for trial in context.trials[self._n_seen :]:
             self._follow(trial, context)
         self._n_seen = len(context.trials)
         return self._found(context.number)
 
-    def estimate(self, params: Params) -> Estimate | None:
+    def estimate(self, params: Params) -> MemoryEstimate | None:
         """Return the memory that `params` will need; None while there is no estimate."""
         return self._experience.estimate(params)
 
@@ -121,15 +121,15 @@ class CatchUp:
             self._searcher.tell(0, params, loss)
         if has_run:
             self._n_told_hopeless = 0
-        self._experience.learn(trial, context)
+        self._experience.observe(trial, context)
 
-    def _found(self, number: int) -> Found:
+    def _found(self, number: int) -> CheckedPoint:
         """Return the point for `number`. It is searched for once: a second search would use up more points."""
         if self._last is None or self._last[0] != number:
             self._last = number, self._look(number)
         return self._last[1]
 
-    def _look(self, number: int) -> Found:
+    def _look(self, number: int) -> CheckedPoint:
         n_hopeless = 0
         for _ in range(MAX_SKIPPED):
             point = self._searcher.ask(number)
@@ -139,11 +139,11 @@ class CatchUp:
                 self._skip_hopeless(number, point)
                 n_hopeless += 1
             else:
-                return Found(point)
+                return CheckedPoint(point)
         why = {0: "have run before", MAX_SKIPPED: "will not fit in memory"}
         both = f"have run before ({MAX_SKIPPED - n_hopeless}) or will not fit in memory ({n_hopeless})"
         reason = f"the searcher proposed {MAX_SKIPPED} points in a row that {why.get(n_hopeless, both)}"
-        return Found(point, Status.NO_PROPOSAL if n_hopeless else Status.DUPLICATE, reason)
+        return CheckedPoint(point, Status.NO_PROPOSAL if n_hopeless else Status.DUPLICATE, reason)
 
     def _skip_hopeless(self, number: int, point: Params) -> None:
         if self._n_told_hopeless < MAX_TOLD_HOPELESS:
@@ -153,15 +153,15 @@ class CatchUp:
             self._searcher.discard(number)
 
 
-class Experience:
+class TriedConfigurations:
     """The configurations that have run and a memory model: what need not run again, and what cannot fit."""
 
-    def __init__(self, memory: Memory | None = None) -> None:
+    def __init__(self, memory: MemoryEstimator | None = None) -> None:
         """`memory`: a new model; None: the task declares none."""
         self._memory = memory
         self._losses: dict[frozenset[tuple[str, object]], float | None] = {}  # by configuration, of the first run
 
-    def learn(self, trial: Trial, context: Context) -> None:
+    def observe(self, trial: Trial, context: Context) -> None:
         """Take a finished trial; one that never ran is ignored."""
         assert trial.outcome is not None, "a context holds finished trials"
         params = params_of(trial, context)
@@ -177,7 +177,7 @@ class Experience:
         """Return the loss of the first trial with these values; None: it failed. Raises KeyError if there is none."""
         return self._losses[_key(params)]
 
-    def estimate(self, params: Params) -> Estimate | None:
+    def estimate(self, params: Params) -> MemoryEstimate | None:
         """Return the memory that `params` will need; None while there is no estimate."""
         return self._memory.estimate(params) if self._memory is not None else None
 
@@ -186,9 +186,9 @@ class Experience:
         if self._memory is None:
             return
         if outcome.status is Status.OUT_OF_MEMORY:
-            self._memory.learn(params, None)
+            self._memory.observe(params, None)
         elif outcome.status in (Status.OK, Status.PRUNED) and peak_gb is not None:
-            self._memory.learn(params, peak_gb)
+            self._memory.observe(params, peak_gb)
 
 
 def _key(params: Params) -> frozenset[tuple[str, object]]:

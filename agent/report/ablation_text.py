@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from agent.analysis.ablation_elimination import CLEAR, Attribution, Finding, Verdict
+from agent.analysis.ablation_elimination import CLEAR, Attribution, ChangeFinding, ChangeVerdict
 from agent.analysis.ablation_log import Attributed
 from agent.edits.line_diff import n_changed_lines
 from agent.report.run_summary import hidden
 from agent.report.table import Table
-from agent.text import counted
+from agent.text import plural
 from agent.trials.budget import duration
 from agent.trials.metric import Metric
 from agent.trials.noise import Noise
@@ -27,7 +27,7 @@ def lines(told: Attributed, run_id: str, metric: Metric) -> list[str]:
     widths = [max(len(row[i]) for row in (shown.columns, *shown.rows)) for i in range(len(shown.columns))]
     rows = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown.rows)
     heading = "  ".join(name.ljust(width) for name, width in zip(shown.columns, widths, strict=True))
-    which = counted(len(found.findings), "change")
+    which = plural(len(found.findings), "change")
     return [
         f"run {run_id}: {which} between the baseline and trial {found.chain.result}, each removed in turn",
         heading.rstrip(),
@@ -35,7 +35,7 @@ def lines(told: Attributed, run_id: str, metric: Metric) -> list[str]:
         "",
         *remarks(found),
         *conclusion(told, run_id, metric),
-        f"spent: {counted(len(told.readings.ran), 'run')}, {duration(told.readings.train_seconds)} of training budget",
+        f"spent: {plural(len(told.readings.ran), 'run')}, {duration(told.readings.train_seconds)} of training budget",
     ]
 
 
@@ -45,7 +45,7 @@ def remarks(found: Attribution) -> list[str]:
     if any(step.values is not None and len(step.values) > 1 for step in found.chain.steps):
         said.append("when kept: where a trial set several names, each gets an equal share of the trial's gain")
     sigma = f"sigma {found.noise.sigma:.2g}"
-    if found.noise.is_hidden:
+    if found.noise.is_unobservable:
         said.append(f"no ±, and verdicts use a guess at the noise of one run, {sigma}: {hidden()}")
     elif found.noise.n_learned:
         said.append(f"{sigma} is the noise of one run")
@@ -93,31 +93,31 @@ def to_json(told: Attributed, run_id: str) -> dict[str, Any]:
             for name, reading in readings.items()
         },
         "difference": found.difference,
-        "difference_error": None if found.noise.is_hidden else found.error,
+        "difference_error": None if found.noise.is_unobservable else found.error,
         "minimal": None if told.minimal is None else str(told.minimal),
         "patch": None if told.minimal is None else str(told.minimal.with_suffix(".patch")),
         "stopped": found.stopped,
         "runs": len(told.readings.ran),
         "train_seconds": told.readings.train_seconds,
         "sigma": found.noise.sigma,
-        "repeats_tell_noise": not found.noise.is_hidden,
+        "repeats_tell_noise": not found.noise.is_unobservable,
     }
 
 
-def _row(finding: Finding, noise: Noise, metric: Metric) -> list[str]:
+def _row(finding: ChangeFinding, noise: Noise, metric: Metric) -> list[str]:
     change = finding.change
     effect = ""
     if finding.effect is not None and finding.error is not None:
-        exact = finding.verdict is Verdict.NULL
+        exact = finding.verdict is ChangeVerdict.NULL
         effect = (
-            "0, to all digits" if exact else f"{metric.shown(finding.effect):+.5f}{_plus_minus(finding.error, noise)}"
+            "0, to all digits" if exact else f"{metric.display(finding.effect):+.5f}{_plus_minus(finding.error, noise)}"
         )
     verdict = finding.verdict + (f" (with {', '.join(finding.along)})" if finding.along else "")
     return [
         change.key,
         ", ".join(map(str, change.trials)),
         str(change.n_lines),
-        f"{metric.shown(-change.recorded_gain):+.5f}",
+        f"{metric.display(-change.recorded_gain):+.5f}",
         effect,
         verdict,
         change.title + (f": {finding.reason}" if finding.reason else ""),
@@ -136,17 +136,17 @@ def _compared(found: Attribution, metric: Metric) -> str:
     worse, better = difference > CLEAR * error, difference < -CLEAR * error
     word = "worse" if worse else "better" if better else "no difference found"
     return (
-        f"minimal: {n_left} of {counted(len(found.chain.changes), 'change')}, {found.n_lines} of "
-        f"{counted(n_changed_lines(found.chain.baseline, found.chain.source), 'changed line')}; {metric.name} "
-        f"{metric.shown(minimal.mean):.6f}{own}, trial {found.chain.result} "
-        f"{metric.shown(whole.mean):.6f}{others} ({counted(whole.n_runs, 'held-out seed')}): "
-        f"{metric.shown(difference):+.6f}{_plus_minus(error, found.noise)}, {word}"
+        f"minimal: {n_left} of {plural(len(found.chain.changes), 'change')}, {found.n_lines} of "
+        f"{plural(n_changed_lines(found.chain.baseline, found.chain.source), 'changed line')}; {metric.name} "
+        f"{metric.display(minimal.mean):.6f}{own}, trial {found.chain.result} "
+        f"{metric.display(whole.mean):.6f}{others} ({plural(whole.n_runs, 'held-out seed')}): "
+        f"{metric.display(difference):+.6f}{_plus_minus(error, found.noise)}, {word}"
     )
 
 
 def _plus_minus(error: float | None, noise: Noise) -> str:
     """Return a standard error as ` ± 0.0056`; empty if repeats cannot measure the noise."""
-    return "" if error is None or noise.is_hidden else f" ± {error:.2g}"
+    return "" if error is None or noise.is_unobservable else f" ± {error:.2g}"
 
 
 def _offer(told: Attributed, run_id: str) -> list[str]:
@@ -156,7 +156,7 @@ def _offer(told: Attributed, run_id: str) -> list[str]:
     return [f"to commit it to your own repository: agent export {run_id} --minimal --to REPO --branch NAME"]
 
 
-def _finding_json(finding: Finding, noise: Noise) -> dict[str, Any]:
+def _finding_json(finding: ChangeFinding, noise: Noise) -> dict[str, Any]:
     change = finding.change
     return {
         "change": change.key,
@@ -166,7 +166,7 @@ def _finding_json(finding: Finding, noise: Noise) -> dict[str, Any]:
         "recorded_gain": change.recorded_gain,
         "verdict": finding.verdict.value,
         "effect": finding.effect,
-        "error": None if noise.is_hidden else finding.error,
+        "error": None if noise.is_unobservable else finding.error,
         "seeds": list(finding.seeds),
         "along": list(finding.along),
         "reason": finding.reason,

@@ -7,22 +7,22 @@ from dataclasses import asdict
 from typing import Any
 
 from agent.analysis.comparison import Comparison
-from agent.analysis.comparison_statistics import SHARES, Axis, Made, ModeFigures, RunFigures, State, added
+from agent.analysis.comparison_statistics import SHARES, Axis, ModeFigures, ResultBasis, RunFigures, State, added
 from agent.analysis.unseen.common_slice import CommonSlice
 from agent.report.run_summary import spent_time
 from agent.report.slices import unseen_by
 from agent.report.table import Table
 from agent.report.terminal import sentences
-from agent.text import counted
+from agent.text import plural
 from agent.trials.budget import Ledger, duration
 from agent.trials.metric import Metric
-from agent.trials.noise import Estimate
+from agent.trials.noise import MeanEstimate
 
 NO_NUMBER = "-"
 _AT = dict(zip(SHARES, ("1/4", "1/2", "3/4"), strict=True))
 
 
-def told(
+def comparison_text(
     comparison: Comparison,
     rows: Sequence[ModeFigures],
     metric: Metric,
@@ -71,7 +71,7 @@ def best_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Tabl
         late = best if row.runs and all(run.state is not State.GOING_ON for run in row.runs) else None
         cells.append([
             row.mode, str(len(row.runs)), _mean_and_std(best, metric, digits), _interval(best, metric, digits),
-            *(NO_NUMBER if each is None else f"{metric.shown(each.mean):.{digits}f}" for each in (*early, late)),
+            *(NO_NUMBER if each is None else f"{metric.display(each.mean):.{digits}f}" for each in (*early, late)),
             _difference(row.minus, metric, digits),
         ])  # fmt: skip
     return Table(columns, cells, caption)
@@ -84,7 +84,7 @@ def result_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Ta
     for row in rows:
         found = row.over_seeds(lambda run: run.result)
         made = Counter(run.made for run in row.runs)
-        said = ", ".join(f"{made[kind]} × {kind}" for kind in Made if made[kind])
+        said = ", ".join(f"{made[kind]} × {kind}" for kind in ResultBasis if made[kind])
         cells.append([row.mode, _mean_and_std(found, metric, digits), _interval(found, metric, digits), said])
     return Table(("mode", "result", "95 % interval", "runs by basis"), cells, caption)
 
@@ -95,8 +95,8 @@ def unseen_table(rows: Sequence[ModeFigures], metric: Metric, digits: int, unsee
     caption = (
         f"on {unseen_by(unseen.score_kind)} (slice {unseen.use.number} of the pool, "
         f"{_opened_before(unseen.use.n_other_runs)}): {metric.name} of the results, mean over seeds ± standard "
-        f"deviation; the baseline's is {metric.shown(unseen.baseline):.{digits}f}; leads and differences are paired, ± "
-        "the standard error of sampling; 95 % intervals over seeds, by Student's t"
+        f"deviation; the baseline's is {metric.display(unseen.baseline):.{digits}f}; leads and differences are paired, "
+        "± the standard error of sampling; 95 % intervals over seeds, by Student's t"
     )
     cells = []
     for row in rows:
@@ -105,7 +105,7 @@ def unseen_table(rows: Sequence[ModeFigures], metric: Metric, digits: int, unsee
         if not row.is_reference and found is not None:
             interval = "" if found.half is None else f" ({_interval(found, metric, digits, '+')})"
             error = unseen.difference(row.mode, reference).error
-            minus = f"{metric.shown(found.mean):+.{digits}f} ± {error:.2g}{interval}"
+            minus = f"{metric.display(found.mean):+.{digits}f} ± {error:.2g}{interval}"
         better = f"{lead.mean:+.{digits}f} ± {lead.error:.2g}"
         cells.append([row.mode, _mean_and_std(loss, metric, digits), better, minus])
     columns = ("mode", metric.name, "lead over the baseline", f"minus {reference}, by seed")
@@ -158,15 +158,15 @@ def document(
 
 
 def _opened_before(n_other_runs: int) -> str:
-    return f"which {counted(n_other_runs, 'other run')} had opened before" if n_other_runs else "opened once"
+    return f"which {plural(n_other_runs, 'other run')} had opened before" if n_other_runs else "opened once"
 
 
-def _minus_on(unseen: CommonSlice, row: ModeFigures, rows: Sequence[ModeFigures]) -> Estimate | None:
+def _minus_on(unseen: CommonSlice, row: ModeFigures, rows: Sequence[ModeFigures]) -> MeanEstimate | None:
     """Return the difference to the reference on the slice, paired by seed; None if a run is missing."""
     others = {run.seed: unseen.loss(run.run_id) for each in rows if each.is_reference for run in each.runs}
     pairs = [(unseen.loss(run.run_id), others.get(run.seed)) for run in row.runs]
     known = [own - other for own, other in pairs if other is not None]
-    return Estimate.of(known) if known and len(known) == len(pairs) else None
+    return MeanEstimate.of(known) if known and len(known) == len(pairs) else None
 
 
 def _remark(comparison: Comparison, unseen: CommonSlice | None) -> str:
@@ -190,7 +190,7 @@ def _reference(rows: Sequence[ModeFigures]) -> str:
 
 
 def _mode_json(row: ModeFigures) -> dict[str, Any]:
-    def estimate(found: Estimate | None) -> dict[str, Any] | None:
+    def estimate(found: MeanEstimate | None) -> dict[str, Any] | None:
         return None if found is None else {**asdict(found), "low": found.low, "high": found.high}
 
     def run_json(run: RunFigures) -> dict[str, Any]:
@@ -220,18 +220,18 @@ def _aligned(table: Table) -> Iterator[str]:
 
 def _progress(runs: Sequence[RunFigures]) -> str:
     states = Counter(run.state for run in runs)
-    trials = counted(sum(run.n_trials for run in runs), "trial")
-    return f"{counted(len(runs), 'run')} ({', '.join(f'{states[s]} {s}' for s in State if states[s])}), {trials}"
+    trials = plural(sum(run.n_trials for run in runs), "trial")
+    return f"{plural(len(runs), 'run')} ({', '.join(f'{states[s]} {s}' for s in State if states[s])}), {trials}"
 
 
 def _baseline(runs: Sequence[RunFigures], metric: Metric, digits: int) -> str:
     known = [run.baseline for run in runs if run.baseline is not None]
     if not known:
         return "no baseline has a loss yet"
-    n = counted(len(known), "run")
+    n = plural(len(known), "run")
     if len(set(known)) == 1:
-        return f"baseline: {metric.name} {metric.shown(known[0]):.{digits}f} in each of {n}"
-    return f"baseline: {metric.name} {_mean_and_std(Estimate.of(known), metric, digits)} over {n}"
+        return f"baseline: {metric.name} {metric.display(known[0]):.{digits}f} in each of {n}"
+    return f"baseline: {metric.name} {_mean_and_std(MeanEstimate.of(known), metric, digits)} over {n}"
 
 
 def _digits(rows: Sequence[ModeFigures]) -> int:
@@ -240,25 +240,25 @@ def _digits(rows: Sequence[ModeFigures]) -> int:
     return min(6, max(1, 1 - math.floor(math.log10(min(known))))) if known else 4
 
 
-def _mean_and_std(found: Estimate | None, metric: Metric, digits: int) -> str:
+def _mean_and_std(found: MeanEstimate | None, metric: Metric, digits: int) -> str:
     if found is None:
         return NO_NUMBER
     spread = "" if found.std is None else f" ± {found.std:.{digits}f}"
-    return f"{metric.shown(found.mean):.{digits}f}{spread}"
+    return f"{metric.display(found.mean):.{digits}f}{spread}"
 
 
-def _interval(found: Estimate | None, metric: Metric, digits: int, sign: str = "") -> str:
+def _interval(found: MeanEstimate | None, metric: Metric, digits: int, sign: str = "") -> str:
     if found is None or found.low is None or found.high is None:
         return NO_NUMBER
-    low, high = sorted((metric.shown(found.low), metric.shown(found.high)))
+    low, high = sorted((metric.display(found.low), metric.display(found.high)))
     return f"{low:{sign}.{digits}f} to {high:{sign}.{digits}f}"
 
 
-def _difference(found: Estimate | None, metric: Metric, digits: int) -> str:
+def _difference(found: MeanEstimate | None, metric: Metric, digits: int) -> str:
     if found is None:
         return NO_NUMBER
     interval = "" if found.half is None else f" ({_interval(found, metric, digits, '+')})"
-    return f"{metric.shown(found.mean):+.{digits}f}{interval}"
+    return f"{metric.display(found.mean):+.{digits}f}{interval}"
 
 
 def _spent(ledger: Ledger) -> str:
@@ -266,7 +266,7 @@ def _spent(ledger: Ledger) -> str:
         return spent_time(ledger)
     calls, n_in, n_out, dollars = _asked(ledger)
     return (
-        f"{spent_time(ledger)}, {counted(int(calls), 'model call')} ({n_in} tokens in, {n_out} out, {dollars} dollars)"
+        f"{spent_time(ledger)}, {plural(int(calls), 'model call')} ({n_in} tokens in, {n_out} out, {dollars} dollars)"
     )
 
 

@@ -6,13 +6,13 @@ from agent.report.slices import PoolSize, published, why_repeated
 from agent.task.score_kinds import is_self_reported
 from agent.text import one_line
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper
+from agent.trials.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 
 
-def result_json(history: History, keeper: Keeper, pool: PoolSize | None = None) -> dict[str, Any]:
+def result_json(history: History, keeper: KeepPolicy, pool: PoolSize | None = None) -> dict[str, Any]:
     """Return the result of a run as the JSON document that `--json` prints; losses are minimised.
 
     `champion_loss` is the search loss, on the split that scores every trial; `published` is the result on unseen text.
@@ -46,7 +46,7 @@ def repeat_json(repeat: Repeat, metric: Metric) -> dict[str, Any]:
         "purpose": repeat.purpose.value,
         "status": repeat.outcome.status.value if repeat.outcome else None,
         "val_loss": loss,
-        metric.name: None if loss is None else metric.shown(loss),
+        metric.name: None if loss is None else metric.display(loss),
         "verdict": repeat.verdict.to_json() if repeat.verdict else None,
         "slices": [use.number for use in repeat.slices],
         "machine": repeat.outcome.machine.to_json() if repeat.outcome and repeat.outcome.machine else None,
@@ -68,7 +68,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "kept": trial.kept,
         "standing": trial.standing.value if trial.standing is not None else None,
         "val_loss": loss,
-        metric.name: None if loss is None else metric.shown(loss),
+        metric.name: None if loss is None else metric.display(loss),
         "origin": proposal.origin.value,
         "copied_from": proposal.copied_from,
         "title": one_line(proposal.title),

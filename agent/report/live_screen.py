@@ -10,9 +10,9 @@ from rich.text import Text
 
 from agent.report import terminal, trial_table
 from agent.store.paths import RunPaths
-from agent.text import counted, one_line, read_tail
+from agent.text import one_line, plural, read_tail
 from agent.trials.confirmations import SlicePurpose, SliceUse
-from agent.trials.machine_speed import Void
+from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
@@ -38,7 +38,7 @@ class _Reported(TextColumn):
         return Text(f"loss {loss[-1]} (reported)" if loss else "", style="dim")
 
 
-class Live:
+class LiveConsole:
     """The console, with a live line below the output on a terminal. Several screens may share it."""
 
     def __init__(self, quiet: bool = False) -> None:
@@ -55,14 +55,14 @@ class Live:
                 _Reported(), console=self._console, transient=True, refresh_per_second=4,
             )  # fmt: skip
 
-    def say(self, line: str) -> None:
+    def report(self, line: str) -> None:
         """Print one line above the live one."""
         self._console.print(Text.from_ansi(line))
 
     def row(self, line: str, metric: Metric, label: str = "") -> None:
         """Print a label and one row of the table of trials, cut to the terminal's width."""
         columns = self._console.width - len(label) if self._console.is_terminal else None
-        self.say(label + terminal.row(line, columns, trial_table.spared(metric)))
+        self.report(label + terminal.row(line, columns, trial_table.spared(metric)))
 
     def head(self, metric: Metric, label: str = "") -> None:
         """Print the heading of the table; later calls do nothing."""
@@ -83,7 +83,7 @@ class Live:
     def replying(self, n_tokens: int) -> None:
         """Show how many tokens of the model's reply have arrived."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=f"{self._what}, {counted(n_tokens, 'token')}")
+            self._progress.update(self._task, description=f"{self._what}, {plural(n_tokens, 'token')}")
 
     def close(self) -> None:
         """Restore the terminal. Safe to call twice."""
@@ -91,11 +91,11 @@ class Live:
             self._progress.stop()
 
 
-class Screen:
+class ConsoleObserver:
     """An Observer that prints the events of a run, as plain lines if the output is not a terminal."""
 
     def __init__(
-        self, metric: Metric, paths: RunPaths, hash_of: Callable[[int], str | None], live: Live, label: str = ""
+        self, metric: Metric, paths: RunPaths, hash_of: Callable[[int], str | None], live: LiveConsole, label: str = ""
     ) -> None:
         """`label` begins every line about this run, to tell interleaved runs apart."""
         self._metric = metric
@@ -130,7 +130,7 @@ class Screen:
         line = trial_table.repeat_line(repeat, self._metric, self._live.colour)
         self._live.row(line, self._metric, self._label)
 
-    def voided(self, void: Void, trial: int) -> None:
+    def voided(self, void: VoidedAttempt, trial: int) -> None:
         line = trial_table.void_line(void, trial, self._metric, self._live.colour)
         self._live.row(line, self._metric, self._label)
 
@@ -141,4 +141,4 @@ class Screen:
         score = use.score
         if score is not None and score.is_burned and use.purpose is SlicePurpose.FINAL:  # no row shows it
             told = f"slice {use.number}, for the result, was burned by the {score.burned_by}: {score.reason}"
-            self._live.say(f"{self._label}{one_line(told)}")
+            self._live.report(f"{self._label}{one_line(told)}")

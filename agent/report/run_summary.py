@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from agent.report.slices import SELF_REPORTED, PoolSize, pool_lines, published, result_words, why_repeated
 from agent.report.trial_table import verdict
 from agent.task.score_kinds import is_self_reported
-from agent.text import counted
+from agent.text import plural
 from agent.trials.budget import Ledger, duration
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.keep_rule import KeepPolicy, KeepRule
 from agent.trials.metric import Metric
-from agent.trials.noise import Reading
-from agent.trials.trial import Standing, Status, Trial
+from agent.trials.noise import LossEstimate
+from agent.trials.trial import KeepState, Status, Trial
 
 ONLY_REPEATED = "gains are repeated, not confirmed"
 REMEDY = "let the script take its seed from the variable TRAIN_SEED: docs/own-script.md"
 
 
-def summary(history: History, metric: Metric, keeper: Keeper, pool: PoolSize | None = None) -> list[str]:
+def summary(history: History, metric: Metric, keeper: KeepPolicy, pool: PoolSize | None = None) -> list[str]:
     """Return the summary of a run, in plain lines.
 
     `pool`: the size of the pool, for runs that confirm gains on slices.
@@ -35,9 +35,9 @@ def summary(history: History, metric: Metric, keeper: Keeper, pool: PoolSize | N
     for trial in trials:
         word = verdict(trial)
         counts[word] = counts.get(word, 0) + 1
-    ran = f"{counted(len(trials), 'trial')}: " + ", ".join(f"{n} {word}" for word, n in counts.items())
+    ran = f"{plural(len(trials), 'trial')}: " + ", ".join(f"{n} {word}" for word, n in counts.items())
     if history.repeats:
-        ran += f"; {counted(len(history.repeats), 'repeat')}"
+        ran += f"; {plural(len(history.repeats), 'repeat')}"
     return [*lines, ran, *machine_lines(history), *stopped_early(trials), _spent(Ledger.of(history.results))]
 
 
@@ -46,18 +46,18 @@ def machine_lines(history: History) -> list[str]:
     machine = history.trials[0].outcome.machine if history.trials and history.trials[0].outcome else None
     if machine is None or not machine.speeds:
         return []
-    from agent.execution.speed.drift import Reference  # imports statistics, which most runs do not need
+    from agent.execution.speed.drift import SpeedReference  # imports statistics, which most runs do not need
 
-    reference = Reference.of(machine)
+    reference = SpeedReference.of(machine)
     voids = [void for result in history.timeline for void in result.voids]
     trained = [void.seconds for void in voids if void.trained]
-    attempts = counted(len(trained), "attempt")
+    attempts = plural(len(trained), "attempt")
     said = f"machine: canary ± {reference.noise:.1%}, {attempts} void ({duration(sum(trained))})"
-    waits = f", {counted(len(voids) - len(trained), 'wait')} before training" if len(voids) > len(trained) else ""
+    waits = f", {plural(len(voids) - len(trained), 'wait')} before training" if len(voids) > len(trained) else ""
     return [f"{said}{waits}"]
 
 
-def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
+def headline(history: History, metric: Metric, keeper: KeepPolicy) -> list[str]:
     """Return the result of a run: first the gain that fresh runs support, then the gain that is still untested.
 
     Only a gain on slices is called confirmed, and only a gain that fresh runs support is called an improvement.
@@ -87,7 +87,7 @@ def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
         assert incumbent.val_loss is not None
         fresh = keeper.reading(incumbent.number)
         more = "" if fresh.selected else f"; {_published(fresh, metric)}"
-        value, lead = metric.shown(incumbent.val_loss), _lead(incumbent.number, champion.number, metric, keeper)
+        value, lead = metric.display(incumbent.val_loss), _lead(incumbent.number, champion.number, metric, keeper)
         lines.append(
             f"provisional: trial {incumbent.number}, {metric.name} {value:.6f} in its first run{more}; "
             f"{lead}, {untested}"
@@ -99,28 +99,28 @@ def headline(history: History, metric: Metric, keeper: Keeper) -> list[str]:
 
 
 def _word(champion: Trial) -> str:
-    return "confirmed" if champion.standing is Standing.CONFIRMED else "repeated"
+    return "confirmed" if champion.standing is KeepState.CONFIRMED else "repeated"
 
 
-def _lead(trial: int, champion: int, metric: Metric, keeper: Keeper) -> str:
+def _lead(trial: int, champion: int, metric: Metric, keeper: KeepPolicy) -> str:
     """Return a trial's lead over the champion, and the runs that it was computed from."""
     theirs, own = keeper.compared(trial)
     name = "the baseline" if champion == 0 else f"trial {champion}"
     if keeper.rule.paired:
         runs = f"same {'seed' if len(own) == 1 else 'seeds'}"
     else:
-        runs = counted(len(theirs), "run")
-    here = "" if len(own) == 1 else f"the mean of its {len(own)} runs is {metric.shown(sum(own) / len(own)):.6f}, "
-    lead, sigmas = keeper.lead(trial), keeper.lead(trial) / keeper.sigma
-    reference = f"{name} at {metric.shown(sum(theirs) / len(theirs)):.6f} ({runs})"
-    return f"{here}{metric.shown(-lead):+.6f} from {reference}: {sigmas:.1f} sigma"
+        runs = plural(len(theirs), "run")
+    here = "" if len(own) == 1 else f"the mean of its {len(own)} runs is {metric.display(sum(own) / len(own)):.6f}, "
+    lead, sigmas = keeper.gain_over_champion(trial), keeper.gain_over_champion(trial) / keeper.sigma
+    reference = f"{name} at {metric.display(sum(theirs) / len(theirs)):.6f} ({runs})"
+    return f"{here}{metric.display(-lead):+.6f} from {reference}: {sigmas:.1f} sigma"
 
 
-def _published(reading: Reading, metric: Metric) -> str:
+def _published(reading: LossEstimate, metric: Metric) -> str:
     """Return a loss estimate as `2.0512 ± 0.0054 (3 fresh runs)`."""
-    runs = counted(reading.n_runs, "fresh run") if not reading.selected else "1 run"
+    runs = plural(reading.n_runs, "fresh run") if not reading.selected else "1 run"
     error = "" if reading.error is None else f" ± {reading.error:.2g}"
-    return f"{metric.shown(reading.mean):.6f}{error} ({runs})"
+    return f"{metric.display(reading.mean):.6f}{error} ({runs})"
 
 
 def _spent(ledger: Ledger) -> str:
@@ -128,11 +128,11 @@ def _spent(ledger: Ledger) -> str:
     if ledger.usage is not None:
         price = "price unknown" if ledger.usage.dollars is None else f"${ledger.usage.dollars:.2f}"
         used += (
-            f", {counted(ledger.usage.calls, 'model call')} ({counted(ledger.usage.prompt_tokens, 'token')} in, "
+            f", {plural(ledger.usage.calls, 'model call')} ({plural(ledger.usage.prompt_tokens, 'token')} in, "
             f"{ledger.usage.completion_tokens} out, {price})"
         )
         if ledger.usage.retries:
-            used += f", {counted(ledger.usage.retries, 'transient endpoint failure')}"
+            used += f", {plural(ledger.usage.retries, 'transient endpoint failure')}"
     return used
 
 
@@ -169,7 +169,7 @@ def saved_seconds(trials: Sequence[Trial]) -> float:
 
 def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
     """Return mean and standard deviation of the baseline over training seeds, and the line for task.toml."""
-    values = [metric.shown(trial.val_loss) for trial in trials if trial.val_loss is not None]
+    values = [metric.display(trial.val_loss) for trial in trials if trial.val_loss is not None]
     if len(values) < 2:
         return ["fewer than two seeds have a loss: the noise is unknown"]
     from statistics import mean, stdev  # 10 ms to import, which reading commands do not need
@@ -188,10 +188,10 @@ def noise_summary(trials: Sequence[Trial], metric: Metric) -> list[str]:
     ]
 
 
-def sigma_line(keeper: Keeper) -> str:
+def sigma_line(keeper: KeepPolicy) -> str:
     """Return the run's estimate of sigma, the noise of one run, and the source of the estimate."""
     sigma, source = f"sigma {keeper.sigma:.2g}", _source(keeper.rule)
-    if keeper.noise.is_hidden:
+    if keeper.noise.is_unobservable:
         return f"{sigma} is a guess at the noise of one run, from {source}: {hidden()}"
     if keeper.noise.n_learned:
         return f"{sigma} is the noise of one run, measured so far"

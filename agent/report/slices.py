@@ -10,14 +10,14 @@ from agent.execution.slices.source import Openings
 from agent.report.table import Table
 from agent.store.stored_run import StoredRun
 from agent.task.score_kinds import HELD_OUT, PREDICTIONS, find_score_kind, is_self_reported
-from agent.text import counted, one_line
+from agent.text import one_line, plural
 from agent.trials.confirmations import BASELINE, CHALLENGER, RESULT, SlicePurpose, SliceUse
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.keep_rule import KeepPolicy, KeepRule
 from agent.trials.metric import Metric
 from agent.trials.noise import Lead
 from agent.trials.repeat import Repeat
-from agent.trials.trial import Standing
+from agent.trials.trial import KeepState
 
 SELF_REPORTED = "the score is self-reported"
 OVER_BASELINE = f"{RESULT}-{BASELINE}"
@@ -70,7 +70,7 @@ def with_seed_noise(lead: Lead, sigma: float, n_runs: int) -> Lead:
     return Lead(lead.mean, math.hypot(lead.error, sigma * math.sqrt(1 / n_runs + 1)))
 
 
-def published(history: History, keeper: Keeper) -> Published | None:
+def published(history: History, keeper: KeepPolicy) -> Published | None:
     """Return the result of a run on slices; None if no slice confirmed a gain.
 
     The result is measured on the slice of the final runs or, without final runs, on the slice that confirmed the
@@ -104,7 +104,7 @@ def pool_size(stored: StoredRun, cache: Path | None = None) -> PoolSize | None:
     return PoolSize(config.n_slices, None if openings is None else openings.n_untouched(config.n_slices))
 
 
-def why_repeated(history: History, keeper: Keeper) -> str:
+def why_repeated(history: History, keeper: KeepPolicy) -> str:
     """Return why a run's gains are only repeated; empty if slices confirm them, or the run repeats nothing."""
     if keeper.rule.kind != "two-tier" or keeper.on_slices:
         return ""
@@ -129,19 +129,19 @@ def unseen_by(score_kind: str) -> str:
 
 def result_words(found: Published, metric: Metric) -> str:
     """Return a result, the baseline, and their difference with its standard error, in words."""
-    runs = counted(found.n_runs, "held-out run") if found.held_out else "the confirming run"
-    result, baseline = metric.shown(found.result), metric.shown(found.baseline)
+    runs = plural(found.n_runs, "held-out run") if found.held_out else "the confirming run"
+    result, baseline = metric.display(found.result), metric.display(found.baseline)
     return (
         f"{metric.name} {result:.6f} on {found.unseen}, the baseline {baseline:.6f}: "
         f"{_better(found.lead)} (slice {found.slice}, {runs}{_before([found.n_other_runs])})"
     )
 
 
-def pool_lines(history: History, keeper: Keeper, pool: PoolSize) -> list[str]:
+def pool_lines(history: History, keeper: KeepPolicy, pool: PoolSize) -> list[str]:
     """Return how many slices of the pool were opened, their flags, and how many are left."""
     n_opened = len(history.slices)
     burned = [use for use in history.slices if use.score is not None and use.score.is_burned]
-    line = f"pool: {counted(pool.n_slices, 'slice')}, {n_opened} opened"
+    line = f"pool: {plural(pool.n_slices, 'slice')}, {n_opened} opened"
     line += f" ({len(burned)} burned)" if burned else ""
     if pool.n_untouched is not None:
         line += f", {pool.n_untouched} never opened by any run of this machine"
@@ -157,7 +157,7 @@ def pool_lines(history: History, keeper: Keeper, pool: PoolSize) -> list[str]:
     return lines
 
 
-def confirmable(keeper: Keeper, expected_error: float | None, metric: Metric, score_kind: str) -> list[str]:
+def confirmable(keeper: KeepPolicy, expected_error: float | None, metric: Metric, score_kind: str) -> list[str]:
     """Return the smallest gain that one slice can confirm, and a warning if larger slices could confirm smaller gains.
 
     Args:
@@ -165,7 +165,7 @@ def confirmable(keeper: Keeper, expected_error: float | None, metric: Metric, sc
     """
     if keeper.is_used_up:
         return ["the pool is used up: this run can confirm no further gain"]
-    first = f"gains are confirmed on {unseen_by(score_kind)} ({counted(keeper.rule.n_slices, 'slice')})"
+    first = f"gains are confirmed on {unseen_by(score_kind)} ({plural(keeper.rule.n_slices, 'slice')})"
     sigma = keeper.sigma if keeper.champion is not None else keeper.rule.sigma
     error = "unknown in advance" if expected_error is None else f"{expected_error:.2g}"
     of = f"the sampling error of a slice is {error}"
@@ -185,7 +185,7 @@ def confirmable(keeper: Keeper, expected_error: float | None, metric: Metric, sc
     return lines
 
 
-def decided(repeat: Repeat, metric: Metric) -> str:
+def decision_text(repeat: Repeat, metric: Metric) -> str:
     """Return the result of a confirmation and its reasons."""
     verdict = repeat.verdict
     assert verdict is not None
@@ -194,7 +194,7 @@ def decided(repeat: Repeat, metric: Metric) -> str:
     if verdict.n_errors is None and not verdict.reason:
         parts.append(f"lead {verdict.lead:.1f} sigma")
     parts += [verdict.reason] if verdict.reason else []
-    if verdict.standing is Standing.PROVISIONAL and verdict.n_errors is not None:
+    if verdict.standing is KeepState.PROVISIONAL and verdict.n_errors is not None:
         is_first = len(repeat.tested_on) == 1
         follows = "a second seed is tested on a second slice, if one is left"
         parts.append(follows if is_first else "it stays provisional")
@@ -237,7 +237,7 @@ def _row(run_id: str, use: SliceUse, history: History, metric: Metric) -> list[s
     means = (losses.get(BASELINE), losses.get(use.against), sum(tested) / len(tested) if tested else None)
     leads = [use.score.leads.get(pair) for pair in (f"{CHALLENGER}-{use.against}", f"{CHALLENGER}-{BASELINE}")]
     leads[1] = leads[1] or use.score.leads.get(OVER_BASELINE)
-    cells += ["" if loss is None else f"{metric.shown(loss):.6f}" for loss in means]
+    cells += ["" if loss is None else f"{metric.display(loss):.6f}" for loss in means]
     cells += ["" if lead is None else f"{lead.mean:+.4g} ± {lead.error:.2g}" for lead in leads]
     return [*cells, _outcome(use, history)]
 
@@ -281,4 +281,4 @@ def _before(n_other_runs: Sequence[int]) -> str:
         return ""
     *first, last = n_other_runs
     counts = "".join(f"{n} and " for n in first)
-    return f", opened before by {counts}{counted(last, 'other run')} of this machine"
+    return f", opened before by {counts}{plural(last, 'other run')} of this machine"

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.execution.speed.drift import Reference
+from agent.execution.speed.drift import SpeedReference
 from agent.files import plain_file
 from agent.report.slices import published, result_words
 from agent.report.trial_table import OVER_BUDGET, paint, purpose, verdict
 from agent.store.stored_run import StoredRun
 from agent.task.score_kinds import find_score_kind, is_self_reported
-from agent.text import counted, inert, one_line, read_tail
+from agent.text import inert, one_line, plural, read_tail
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status, Trial
 
@@ -46,10 +46,10 @@ class Call:
             seconds=float(record.get("seconds", 0.0)),
         )
 
-    def told(self, number: int) -> str:
+    def describe(self, number: int) -> str:
         """Return the call as one line; `number` counts replies from 1."""
         end = "failed" if self.failed else f"{self.completion_tokens} out, {self.seconds:.1f} s"
-        return f"reply {number}: {counted(self.prompt_tokens, 'token')} in, {end}"
+        return f"reply {number}: {plural(self.prompt_tokens, 'token')} in, {end}"
 
 
 def describe(stored: StoredRun, trial: Trial, *, colour: bool = False, exchange: bool = False) -> str:
@@ -88,9 +88,9 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         if outcome.val_loss is not None:
             kind = outcome.score.kind if outcome.score else "unknown"
             known = find_score_kind(kind)
-            shown = known.shown if known is not None else kind
+            shown = known.display_name if known is not None else kind
             split = "" if is_self_reported(kind) else ", search loss: on the split that scores every trial"
-            rows.append((metric.name, f"{metric.shown(outcome.val_loss)!r} ({shown}{split})"))
+            rows.append((metric.name, f"{metric.display(outcome.val_loss)!r} ({shown}{split})"))
         rows += _fresh_runs(stored, trial)
         charged = f"{outcome.train_seconds:.1f} s of training budget"
         rows.append(("training", f"{outcome.wall_seconds:.1f} s wall time, {charged}"))
@@ -115,8 +115,8 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
     rows += [("void", f"{one_line(void.reason)} ({void.seconds:.1f} s, {void.at})") for void in trial.voids]
     if proposal.usage is not None:
         used = proposal.usage
-        tokens = f"{used.prompt_tokens} + {counted(used.completion_tokens, 'token')}"
-        rows.append(("model", f"{used.model}, {counted(used.calls, 'call')}, {tokens}"))
+        tokens = f"{used.prompt_tokens} + {plural(used.completion_tokens, 'token')}"
+        rows.append(("model", f"{used.model}, {plural(used.calls, 'call')}, {tokens}"))
         rows.append(("exchange", stored.paths.trial(trial.number).llm))
     return [(one_line(name), one_line(inert(str(value)))) for name, value in rows]
 
@@ -127,7 +127,7 @@ def _fresh_runs(stored: StoredRun, trial: Trial) -> Iterator[tuple[str, str]]:
     for repeat in stored.history.repeats:
         if repeat.trial == trial.number and repeat.outcome is not None:
             loss = repeat.val_loss
-            value = repeat.outcome.status.value if loss is None else repr(metric.shown(loss))
+            value = repeat.outcome.status.value if loss is None else repr(metric.display(loss))
             value = OVER_BUDGET if repeat.outcome.is_over_budget else value
             word = f"{repeat.verdict.standing.value.replace('_', ' ')}; " if repeat.verdict else ""
             yield "again", f"{value} ({word}{purpose(repeat, metric)})"
@@ -146,11 +146,11 @@ def machine_facts(outcome: Outcome, metric: Metric) -> list[tuple[str, object]]:
     if machine.ratio is not None:
         rows.append(("machine", f"{machine.ratio:.2%} of the baseline's speed (canaries {speeds})"))
     elif machine.speeds:
-        reference = Reference.of(machine)
+        reference = SpeedReference.of(machine)
         rows.append(("machine", f"the reference: canary {reference.speed:.5g} ± {reference.noise:.1%} ({speeds})"))
     if machine.raw_loss is not None and outcome.val_loss is not None:
-        change = metric.shown(outcome.val_loss) - metric.shown(machine.raw_loss)
-        rows.append(("as scored", f"{metric.shown(machine.raw_loss)!r}, corrected by {change:+.6f} for the speed"))
+        change = metric.display(outcome.val_loss) - metric.display(machine.raw_loss)
+        rows.append(("as scored", f"{metric.display(machine.raw_loss)!r}, corrected by {change:+.6f} for the speed"))
     held = [f"{reason.replace('_', ' ')} {share:.0%} of the time" for reason, share in machine.gpu.items()]
     if held or machine.sm_mhz is not None:
         clock = [f"{machine.sm_mhz} MHz"] if machine.sm_mhz is not None else []
@@ -191,7 +191,7 @@ def evidence(trial: Trial) -> list[tuple[str, str]]:
     if score is None:
         return []
     known = find_score_kind(score.kind)
-    rows = [("kind", known.shown if known is not None else one_line(score.kind))]
+    rows = [("kind", known.display_name if known is not None else one_line(score.kind))]
     if score.reason:
         rows.append(("objection", one_line(score.reason)))
     rows += [(one_line(name.replace("_", " ")), one_line(_value(value))) for name, value in score.evidence.items()]
@@ -262,7 +262,7 @@ def _exchange(calls: list[Call], in_full: bool, colour: bool) -> str:
         return ""
     lines = [] if in_full else ["exchange with the model (--exchange prints all of it):"]
     for number, call in enumerate(calls, start=1):
-        lines += _exchange_lines(number, call, colour) if in_full else [f"  {call.told(number)}"]
+        lines += _exchange_lines(number, call, colour) if in_full else [f"  {call.describe(number)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -271,7 +271,7 @@ def _exchange_lines(number: int, call: Call, colour: bool) -> Iterator[str]:
     for role, content in call.messages:
         yield paint(f"----- {role} -----", _FAINT, colour)
         yield inert(content)
-    yield paint(f"----- {call.told(number)} -----", _BOLD, colour)
+    yield paint(f"----- {call.describe(number)} -----", _BOLD, colour)
     yield inert(call.reply)
 
 

@@ -4,21 +4,21 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from agent.errors import UsageError
-from agent.report.slices import decided, unseen_by
-from agent.text import counted, one_line
+from agent.report.slices import decision_text, unseen_by
+from agent.text import one_line, plural
 from agent.trials.budget import seconds
 from agent.trials.history import History, stands
-from agent.trials.machine_speed import Void
+from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Purpose, Repeat
-from agent.trials.trial import Standing, Status, Trial
+from agent.trials.trial import KeepState, Status, Trial
 
 TITLE_WIDTH = 56
 VALUE_WIDTH, MAX_VALUE_WIDTH = 10, 24  # limits of the value column, which is as wide as the metric's name
 _FAINT, _GREEN, _RED, _YELLOW, _BOLD = "2", "32", "31", "33", "1"
 _COLOURS = {Status.OK: "", Status.DUPLICATE: _YELLOW, Status.NO_PROPOSAL: _YELLOW, Status.INVALID_EDIT: _YELLOW}
 OVER_BUDGET = "over budget"  # in the place of a standing: the trial has a loss that decides nothing
-WORDS = (*(word.value for word in (*Status, *Standing)), OVER_BUDGET.replace(" ", "_"))
+WORDS = (*(word.value for word in (*Status, *KeepState)), OVER_BUDGET.replace(" ", "_"))
 
 
 def paint(text: str, code: str, colour: bool) -> str:
@@ -61,7 +61,7 @@ def trial_line(
     value = memory = seconds = ""
     if outcome is not None:
         if outcome.val_loss is not None:
-            value = f"{metric.shown(outcome.val_loss):.6f}"
+            value = f"{metric.display(outcome.val_loss):.6f}"
         gigabytes = outcome.peak_vram_gb or outcome.peak_memory_gb
         memory = "" if gigabytes is None else f"{gigabytes:.2f}"
         seconds = f"{outcome.wall_seconds:.1f}" if outcome.wall_seconds else ""
@@ -72,7 +72,7 @@ def trial_line(
     if outcome is not None and outcome.reason:
         title = f"{title}: {one_line(outcome.reason)}" if title else one_line(outcome.reason)
     if trial.proposal.usage is not None and trial.proposal.usage.retries:
-        title = f"[{counted(trial.proposal.usage.retries, 'retry', 'retries')}] {title}"
+        title = f"[{plural(trial.proposal.usage.retries, 'retry', 'retries')}] {title}"
     if outcome is not None and outcome.flags:
         title = f"[{one_line(outcome.flags[0])}] {title}"
     if mark := machine_mark(trial):
@@ -94,7 +94,7 @@ def change(trial: Trial, before: Trial | None, metric: Metric) -> float | None:
     """Return the metric's change from the incumbent `before` to a trial; None if either has no loss."""
     if before is None or before.val_loss is None or trial.val_loss is None:
         return None
-    return metric.shown(trial.val_loss) - metric.shown(before.val_loss)
+    return metric.display(trial.val_loss) - metric.display(before.val_loss)
 
 
 def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool = True) -> str:
@@ -103,7 +103,7 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
     value = seconds = ""
     word = ("running" if is_open else "interrupted") if outcome is None else outcome.status.value
     if outcome is not None and outcome.val_loss is not None:
-        value = f"{metric.shown(outcome.val_loss):.6f}"
+        value = f"{metric.display(outcome.val_loss):.6f}"
         word = OVER_BUDGET if outcome.is_over_budget else "again"
     if outcome is not None and outcome.wall_seconds:
         seconds = f"{outcome.wall_seconds:.1f}"
@@ -111,7 +111,7 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
     if repeat.verdict is not None:
         standing = repeat.verdict.standing
         word = standing.value.replace("_", " ")
-        code = _GREEN if standing.holds else _RED if standing is Standing.ROLLED_BACK else ""
+        code = _GREEN if standing.holds else _RED if standing is KeepState.ROLLED_BACK else ""
     mark = f"[{machine_mark(repeat)}] " if machine_mark(repeat) else ""
     told = paint(mark + purpose(repeat, metric), _FAINT, colour)
     word = paint(f"{word:14}", code, colour)
@@ -119,7 +119,7 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
     return f"{repeat.trial:>5}  {'':7}  {word} {value} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
 
 
-def void_line(void: Void, trial: int, metric: Metric, colour: bool) -> str:
+def void_line(void: VoidedAttempt, trial: int, metric: Metric, colour: bool) -> str:
     """Return a void attempt as a row of the table of trials."""
     word = paint(f"{'void':14}", _YELLOW, colour)
     told = paint(f"{one_line(void.reason)}: {'running again' if void.trained else 'waiting'}", _FAINT, colour)
@@ -152,7 +152,7 @@ def purpose(repeat: Repeat, metric: Metric) -> str:
     if repeat.verdict is None:
         score = repeat.trained.score if repeat.trained is not None else None
         return f"seed {repeat.seed}, {why}" + (f" on {unseen_by(score.kind)}" if score is not None else "")
-    return f"seed {repeat.seed}, {why}: {decided(repeat, metric)}"
+    return f"seed {repeat.seed}, {why}: {decision_text(repeat, metric)}"
 
 
 def verdict(trial: Trial) -> str:
@@ -187,7 +187,7 @@ def trial_lines(
     return lines
 
 
-def chosen(*, kept: bool, status: str | None, since: str | None, now: datetime) -> Callable[[Trial], bool]:
+def trial_filter(*, kept: bool, status: str | None, since: str | None, now: datetime) -> Callable[[Trial], bool]:
     """Return a filter of trials that combines all given conditions.
 
     Args:

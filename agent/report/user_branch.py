@@ -14,7 +14,7 @@ from agent.store.git_command import is_branch_name, run_git
 from agent.store.git_objects import AUTHOR
 from agent.store.git_repo import TrialRepo
 from agent.store.stored_run import StoredRun, ratchet
-from agent.text import counted, hidden_in
+from agent.text import hidden_in, plural
 from agent.trials.keep_rule import HELD_OUT_SEED
 
 
@@ -98,9 +98,7 @@ def _minimal(stored: StoredRun) -> tuple[bytes, _Told]:
             "shows what is known about its changes"
         )
     without = [change.key for change in chain.changes if change.key in found.minimal.without]
-    which = (
-        f"{len(chain.changes) - len(without)} of the {counted(len(chain.changes), 'change')} of trial {chain.result}"
-    )
+    which = f"{len(chain.changes) - len(without)} of the {plural(len(chain.changes), 'change')} of trial {chain.result}"
     ran = told.readings.ran[hash_of(found.minimal.source), HELD_OUT_SEED]
     message = (
         f"minimal: {which}\n\nAs good as trial {chain.result} without {', '.join(without)}.\n\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 from agent.execution.slices.source import Answers, SliceSource
 from agent.run.one_slice import (
     MAX_BURNED,
-    Model,
     Searched,
+    SliceModel,
     baseline_of,
     is_to_be_asked_again,
     model_of,
@@ -35,8 +35,8 @@ from agent.trials.confirmations import (
 )
 from agent.trials.events import SliceOpened, SliceScored
 from agent.trials.history import History
-from agent.trials.repeat import Repeat, Verdict
-from agent.trials.trial import Score, Standing
+from agent.trials.repeat import Repeat, RepeatVerdict
+from agent.trials.trial import KeepState, Score
 
 
 def rehearse(slices: SliceSource, paths: RunPaths, score: Score) -> str:
@@ -44,12 +44,12 @@ def rehearse(slices: SliceSource, paths: RunPaths, score: Score) -> str:
 
     It evaluates the baseline, just trained and with this score, on data that every scoring job sees anyway.
     """
-    baseline = Model(BASELINE, 0, 0, paths.trial(0))
+    baseline = SliceModel(BASELINE, 0, 0, paths.trial(0))
     label = f"{paths.run_id}/rehearsal"
     return slices.why_none(baseline.contender, score, folder=paths.rehearsal, label=label) or ""
 
 
-def decide_on_slices(run: Run, slices: SliceSource, repeat: Repeat) -> Verdict:
+def decide_on_slices(run: Run, slices: SliceSource, repeat: Repeat) -> RepeatVerdict:
     """Open the next slice for a trained challenger, and return the verdict."""
     trial = repeat.trial
     uses = list(repeat.slices)
@@ -59,7 +59,9 @@ def decide_on_slices(run: Run, slices: SliceSource, repeat: Repeat) -> Verdict:
     while not uses or (_is_undecided(uses[-1]) and len(uses) < MAX_BURNED and not run.keeper.is_used_up):
         shown = _show(run, slices, SlicePurpose.CONFIRM, models)
         if shown is None:
-            return Verdict(Standing.PROVISIONAL, None, "the pool is used up: no slice is left to confirm the gain on")
+            return RepeatVerdict(
+                KeepState.PROVISIONAL, None, "the pool is used up: no slice is left to confirm the gain on"
+            )
         run.keeper.tests.take(trial, shown)
         uses.append(shown)
     return run.keeper.verdict_on(trial, uses[-1])
@@ -101,7 +103,7 @@ def _is_final(use: SliceUse, result: int) -> bool:
     )
 
 
-def _champion(run: Searched, seed: int) -> list[Model]:
+def _champion(run: Searched, seed: int) -> list[SliceModel]:
     """Return the champion's model to compare with one trained under `seed`; none if it is the baseline's own."""
     champion = run.keeper.champion
     assert champion is not None
@@ -110,7 +112,7 @@ def _champion(run: Searched, seed: int) -> list[Model]:
     return [] if is_baseline else [model_of(run, CHAMPION, champion, own)]
 
 
-def _challenge(run: Searched, repeat: Repeat) -> list[Model]:
+def _challenge(run: Searched, repeat: Repeat) -> list[SliceModel]:
     challenger = model_of(run, CHALLENGER, repeat.trial, repeat.seed)
     return [baseline_of(run), *_champion(run, repeat.seed), challenger]
 
@@ -137,7 +139,7 @@ class _Journaled:
     def opened(self) -> SliceUse | None:
         return self.records.history.opened
 
-    def put_down(self, event: SliceOpened | SliceScored) -> SliceUse:
+    def record(self, event: SliceOpened | SliceScored) -> SliceUse:
         return self.records.add(event)
 
     def folder(self, number: int) -> Path:
@@ -147,7 +149,7 @@ class _Journaled:
         return f"{self.records.run_id}/slice-{number:03d}"
 
 
-def _show(run: Run, slices: SliceSource, purpose: SlicePurpose, models: Sequence[Model]) -> SliceUse | None:
+def _show(run: Run, slices: SliceSource, purpose: SlicePurpose, models: Sequence[SliceModel]) -> SliceUse | None:
     """Open the next slice, or the one that a killed process opened, and score it; None if none is left."""
     first = run.history.trials[0].outcome
     scored = show(
@@ -165,7 +167,7 @@ def _show(run: Run, slices: SliceSource, purpose: SlicePurpose, models: Sequence
     return scored
 
 
-def _score(run: Searched, slices: SliceSource, models: Sequence[Model], answers: Answers) -> SliceScore:
+def _score(run: Searched, slices: SliceSource, models: Sequence[SliceModel], answers: Answers) -> SliceScore:
     """Return the score of a slice: the leads that decide or are published, and flags for what is odd about them."""
     score = score_of_result(answers, models, run.keeper)
     names = [model.name for model in models]

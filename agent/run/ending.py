@@ -12,7 +12,7 @@ MAX_IDLE_PROPOSALS = 20
 """A run stops after this many proposals in a row that never ran: something is wrong with its proposer."""
 
 
-class Ending(StrEnum):
+class EndReason(StrEnum):
     """Why a run ended."""
 
     DONE = "done"
@@ -25,7 +25,7 @@ class Ending(StrEnum):
 class End:
     """How a run ended, with the reason in words."""
 
-    ending: Ending
+    ending: EndReason
     reason: str
 
 
@@ -34,12 +34,12 @@ def stop_reason(trials: Sequence[Trial]) -> End | None:
     if trials and trials[0].val_loss is None:
         outcome = trials[0].outcome
         assert outcome is not None
-        return End(Ending.BASELINE_FAILED, f"the baseline has no loss: {outcome.status}, {outcome.reason}")
+        return End(EndReason.BASELINE_FAILED, f"the baseline has no loss: {outcome.status}, {outcome.reason}")
     last = trials[-MAX_IDLE_PROPOSALS:]
     if len(last) == MAX_IDLE_PROPOSALS and not any(trial.status and trial.status.ran for trial in last):
         assert last[-1].outcome is not None
         why = f"{MAX_IDLE_PROPOSALS} proposals in a row never ran, the last because: {last[-1].outcome.reason}"
-        return End(Ending.STUCK, why)
+        return End(EndReason.STUCK, why)
     return None
 
 

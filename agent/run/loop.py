@@ -11,7 +11,7 @@ from agent.execution.speed.budget_check import with_budget_check
 from agent.execution.speed.guard import with_speed_check
 from agent.modes.proposer import Context, Proposer
 from agent.run.confirmations import publish_on_slice, rehearse
-from agent.run.ending import End, Ending, stop_reason
+from agent.run.ending import End, EndReason, stop_reason
 from agent.run.open_run import Run
 from agent.run.policy import Policy
 from agent.run.records import PendingTrial
@@ -66,7 +66,7 @@ class RunStepper:
         started = end or _start_next(run, self._ledger, self._ahead)
         if isinstance(started, End):
             end = started
-            if end.ending in (Ending.DONE, Ending.NOTHING_RAN):
+            if end.ending in (EndReason.DONE, EndReason.NOTHING_RAN):
                 run_final(run)
                 end = replace(end, ending=_done_or_nothing(run.history, self._n_before))
             run.records.repo.pack_refs()
@@ -107,7 +107,7 @@ class ProposalFuture:
 def _end(history: History, policy: Policy, ledger: Ledger, n_before: int) -> End | None:
     """Return how the run has ended, or None if it has not; `n_before`: its `_n_done` when it was opened."""
     stopped = stop_reason(history.trials)
-    if stopped is not None and stopped.ending is Ending.BASELINE_FAILED:
+    if stopped is not None and stopped.ending is EndReason.BASELINE_FAILED:
         return stopped
     spent = ledger.spent(policy.budget_of_trials(history.trials))
     if spent is not None:
@@ -115,8 +115,8 @@ def _end(history: History, policy: Policy, ledger: Ledger, n_before: int) -> End
     return stopped
 
 
-def _done_or_nothing(history: History, n_before: int) -> Ending:
-    return Ending.DONE if _n_done(history) > n_before else Ending.NOTHING_RAN
+def _done_or_nothing(history: History, n_before: int) -> EndReason:
+    return EndReason.DONE if _n_done(history) > n_before else EndReason.NOTHING_RAN
 
 
 def _n_done(history: History) -> int:
@@ -143,7 +143,7 @@ def _start_next(run: Run, ledger: Ledger, ahead: ProposalFuture | None) -> Pendi
             else:
                 proposal, parent = run.proposer.propose(_context(run, ledger, incumbent)), incumbent.number
         except ModelBudgetSpentError as reached:
-            return End(Ending.DONE, str(reached))
+            return End(EndReason.DONE, str(reached))
     event = TrialStarted(number, parent, proposal, run.clock.now())
     return run.records.pending(run.records.add(event))
 
@@ -231,4 +231,4 @@ def _execute(run: Run, pending: PendingTrial) -> Outcome:
     elif run.executor.slices is not None and outcome.score is not None and outcome.val_loss is not None:
         why = rehearse(run.executor.slices, run.paths, outcome.score)
         outcome = replace(outcome, score=replace(outcome.score, why_no_slices=why))
-    return run.keeper.judged(outcome, train_seed)
+    return run.keeper.decide(outcome, train_seed)

@@ -28,7 +28,7 @@ from agent.trials.confirmations import (
 )
 from agent.trials.events import SliceOpened, SliceScored
 from agent.trials.history import History
-from agent.trials.keep_rule import HELD_OUT_SEED, Keeper
+from agent.trials.keep_rule import HELD_OUT_SEED, KeepPolicy
 from agent.trials.repeat import Purpose
 from agent.trials.trial import Score
 
@@ -37,7 +37,7 @@ CHANGED = "its files have changed since the slice was opened"
 
 
 @dataclass(frozen=True)
-class Model:
+class SliceModel:
     """A model that can be evaluated on a slice."""
 
     name: str
@@ -74,7 +74,7 @@ class Searched(TrialFiles, Protocol):
     """A run with its keep rule: open for writing, or stored."""
 
     @property
-    def keeper(self) -> Keeper: ...
+    def keeper(self) -> KeepPolicy: ...
 
 
 class Record(Protocol):
@@ -100,7 +100,7 @@ class Record(Protocol):
         """The slice that is open, but not scored yet; None if there is none."""
         ...
 
-    def put_down(self, event: SliceOpened | SliceScored) -> SliceUse:
+    def record(self, event: SliceOpened | SliceScored) -> SliceUse:
         """Add an event durably, and return the slice that it is about."""
         ...
 
@@ -117,7 +117,7 @@ def show(
     slices: SliceSource,
     record: Record,
     purpose: SlicePurpose,
-    models: Sequence[Model],
+    models: Sequence[SliceModel],
     score_of: Callable[[Answers], SliceScore],
     *,
     baseline: Score | None,
@@ -144,7 +144,7 @@ def show(
             return None
         if record.folder(found[0]).exists():  # of an earlier run of this name, with the answers of its models
             shutil.rmtree(record.folder(found[0]))
-        use = record.put_down(SliceOpened(found[0], purpose, entrants, found[1], clock.now()))
+        use = record.record(SliceOpened(found[0], purpose, entrants, found[1], clock.now()))
     opened(use)
     known, number = use.entrants, use.number
     changed = sorted(name for name in known.keys() | entrants if known.get(name) != entrants.get(name))
@@ -158,7 +158,7 @@ def show(
         score = SliceScore({}, {}, round(clock.monotonic() - began, 3), answers.model, answers.reason)
     else:
         score = replace(score_of(answers), seconds=round(clock.monotonic() - began, 3))
-    return record.put_down(SliceScored(use.number, score, clock.now()))
+    return record.record(SliceScored(use.number, score, clock.now()))
 
 
 def is_to_be_asked_again(uses: Sequence[SliceUse]) -> bool:
@@ -179,19 +179,19 @@ def opener_of(run: TrialFiles) -> str:
     return f"{run.paths.root.resolve()} {run.history.trials[0].started_at}"
 
 
-def model_of(run: TrialFiles, name: str, trial: int, seed: int) -> Model:
+def model_of(run: TrialFiles, name: str, trial: int, seed: int) -> SliceModel:
     """Return the model that a trial saved under a training seed, in its first run or in a repeat."""
     paths = run.paths.trial(trial)
     is_first = run.history.trials[trial].proposal.train_seed == seed
-    return Model(name, trial, seed, paths if is_first else paths.repeat(seed))
+    return SliceModel(name, trial, seed, paths if is_first else paths.repeat(seed))
 
 
-def baseline_of(run: TrialFiles) -> Model:
+def baseline_of(run: TrialFiles) -> SliceModel:
     """Return the model of the baseline, trial 0."""
     return model_of(run, BASELINE, 0, run.history.trials[0].proposal.train_seed)
 
 
-def models_of_result(run: Searched, result: int) -> list[Model]:
+def models_of_result(run: Searched, result: int) -> list[SliceModel]:
     """Return the models of a result of the search: from its last confirmation, and from its final runs."""
     confirmed = [
         repeat.seed for repeat in run.history.repeats if repeat.trial == result and repeat.purpose is Purpose.CONFIRM
@@ -201,7 +201,7 @@ def models_of_result(run: Searched, result: int) -> list[Model]:
     return [*champion, *(model_of(run, f"{RESULT}-{seed}", result, seed) for seed in held_out)]
 
 
-def score_of_result(answers: Answers, models: Sequence[Model], keeper: Keeper) -> SliceScore:
+def score_of_result(answers: Answers, models: Sequence[SliceModel], keeper: KeepPolicy) -> SliceScore:
     """Return the score of a slice for those of baseline, champion and final runs that are among the models."""
     results = [model.name for model in models if model.name.startswith(RESULT)]
     leads, flags = {}, []

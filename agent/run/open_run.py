@@ -12,8 +12,8 @@ from agent.search.space import SearchSpace
 from agent.store.paths import RunPaths
 from agent.trials.confirmations import SliceUse
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper
-from agent.trials.machine_speed import Void
+from agent.trials.keep_rule import KeepPolicy
+from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 
@@ -27,7 +27,7 @@ class Observer(Protocol):
     def finished(self, trial: Trial, previous: Trial | None) -> None: ...
     def repeating(self, repeat: Repeat) -> None: ...
     def repeated(self, repeat: Repeat, trial: Trial) -> None: ...
-    def voided(self, void: Void, trial: int) -> None: ...
+    def voided(self, void: VoidedAttempt, trial: int) -> None: ...
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...
 
@@ -61,9 +61,9 @@ class Run:
         return self.records.history
 
     @property
-    def keeper(self) -> Keeper:
+    def keeper(self) -> KeepPolicy:
         return self.policy.keeper
 
-    def record_void(self, void: Void) -> None:
+    def record_void(self, void: VoidedAttempt) -> None:
         """Journal a void attempt of the trial or repeat in flight, and notify the observer."""
         self.observer.voided(void, self.records.add_void(void))

@@ -23,12 +23,12 @@ from agent.run.open_run import Observer, Run
 from agent.run.policy import Policy
 from agent.run.records import Records
 from agent.run.resume import (
+    budget_raise,
     image_to_go_on_in,
-    raise_of,
     refuse_another_pool,
     refuse_another_task,
     refuse_other_conditions,
-    with_raises,
+    with_raised_caps,
 )
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo
@@ -38,10 +38,10 @@ from agent.store.run_config import RunConfig, budget_of, caps_of, rule_of
 from agent.store.run_lock import locked
 from agent.store.stored_run import load_task
 from agent.task.task import Task
-from agent.text import Say, counted
+from agent.text import Say, plural
 from agent.trials.budget import Ledger
 from agent.trials.history import History
-from agent.trials.trial import Usage
+from agent.trials.trial import ModelUsage
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,10 @@ def _open(
         if resumed:
             stack.enter_context(locked(paths))
         history = read_history(paths.journal) if paths.journal.exists() else History([])
-        raised = raise_of(config, history, options.caps, utc_now())
+        raised = budget_raise(config, history, options.caps, utc_now())
         if raised is not None:
             history.raises.append(raised)
-        config = with_raises(config, history.raises)
+        config = with_raised_caps(config, history.raises)
         image = image_to_go_on_in(history, image_is_here, options.accept_changed)
         unseen = _unseen(config, resumed=resumed)
         settings = ExecutionSettings.of_run(config, paths, image=image, unseen=unseen)
@@ -186,7 +186,7 @@ def _open(
         journal = Journal(paths.journal)
         stack.callback(journal.close)
         if journal.dropped_bytes:
-            torn = counted(journal.dropped_bytes, "byte")
+            torn = plural(journal.dropped_bytes, "byte")
             host.say(f"the journal ended in a torn line of {torn}, which was dropped")
         if raised is not None:
             journal.append(raised)
@@ -242,7 +242,7 @@ def _recorded(model: Model, path: Path, n_replies: int, api_key: str | None) -> 
     return Transcript(model, path, [api_key] if api_key else [], failures=False)
 
 
-def _used(history: History) -> Usage | None:
+def _used(history: History) -> ModelUsage | None:
     """Return the usage of models recorded in the journal; None if there is none."""
     used = Ledger.of(history.results).usage
     pending = history.pending.proposal.usage if history.pending else None

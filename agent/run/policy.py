@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.execution.early_stopping import Pruner, StoppingRule
-from agent.modes.told import followed
+from agent.modes.reported_trials import followed
 from agent.run.ending import for_trials
 from agent.trials.budget import Budget
 from agent.trials.keep_rule import KeepRule
@@ -27,7 +27,7 @@ class Policy:
         """Start with the finished `results` of a run.
 
         Args:
-            rounded: the proposer sees rounded losses; see agent.modes.told.
+            rounded: the proposer sees rounded losses; see agent.modes.reported_trials.
             pruner: stops trials early, and has taken the same results; None: no trial is stopped early.
             final_runs: number of runs of the result under held-out seeds at the end.
         """
@@ -38,11 +38,11 @@ class Policy:
 
     def take(self, trial: Trial) -> None:
         """Update everything with a trial that has just finished."""
-        self.keeper.take(trial)
+        self.keeper.observe(trial)
         if trial.val_loss is not None:
-            self.told.take(trial, self.keeper.sigma)
+            self.told.observe(trial, self.keeper.sigma)
         if self.pruner is not None:
-            self.pruner.take(trial)
+            self.pruner.observe(trial)
 
     def stopping(self, number: int, source: str, sources: Mapping[int, str]) -> StoppingRule | None:
         """Return the rule that may stop the training of a trial early; None if the run has no pruner.

@@ -10,7 +10,7 @@ from agent.store.paths import RunPaths
 from agent.store.results_tsv import append_result, write_results
 from agent.store.trial_commit import commit_of
 from agent.task.task import Task
-from agent.text import counted
+from agent.text import plural
 from agent.trials.confirmations import SliceUse
 from agent.trials.events import (
     AttemptVoided,
@@ -24,7 +24,7 @@ from agent.trials.events import (
     TrialStarted,
 )
 from agent.trials.history import History
-from agent.trials.machine_speed import Void
+from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 
@@ -59,7 +59,7 @@ class Records:
         """Features of earlier versions that this run used and that are gone, one sentence each."""
         machines = [result.outcome.machine for result in self.history.results if result.outcome is not None]
         n_corrected = sum(machine is not None and machine.raw_loss is not None for machine in machines)
-        corrected = f"{counted(n_corrected, 'loss', 'losses')} of this run got a correction for the machine's speed"
+        corrected = f"{plural(n_corrected, 'loss', 'losses')} of this run got a correction for the machine's speed"
         return (*self.task.retired, *([f"{corrected}; new ones are recorded as scored"] if n_corrected else []))
 
     @overload
@@ -79,7 +79,7 @@ class Records:
         self.journal.append(event)
         return self.history.add(event)
 
-    def add_void(self, void: Void) -> int:
+    def add_void(self, void: VoidedAttempt) -> int:
         """Journal a void attempt of the trial or repeat in flight; return the number of its trial."""
         trial, repeat = self.history.pending, self.history.repeating
         if trial is not None:

@@ -11,9 +11,9 @@ from agent.run.confirmations import decide_on_slices, drop_artifacts, publish_on
 from agent.run.open_run import Run
 from agent.trials.budget import Ledger
 from agent.trials.events import RepeatFinished, RepeatStarted, RepeatTrained
-from agent.trials.keep_rule import Wanted
-from agent.trials.repeat import Purpose, Repeat, Verdict, over_budget_verdict
-from agent.trials.trial import Outcome, Standing
+from agent.trials.keep_rule import RepeatRequest
+from agent.trials.repeat import Purpose, Repeat, RepeatVerdict, over_budget_verdict
+from agent.trials.trial import KeepState, Outcome
 
 
 def run_wanted(run: Run, ledger: Ledger) -> Ledger:
@@ -21,7 +21,7 @@ def run_wanted(run: Run, ledger: Ledger) -> Ledger:
     if run.history.repeating is not None and run.history.repeating.purpose is not Purpose.SLOPE:
         ledger = ledger.plus(_run_repeating(run))
     while ledger.spent(run.policy.budget.of_time) is None:
-        wanted = run.keeper.wants()
+        wanted = run.keeper.next_repeat()
         if wanted is None:
             break
         ledger = ledger.plus(_run(run, wanted))
@@ -37,7 +37,7 @@ def run_final(run: Run) -> None:
         publish_on_slice(run, slices)
 
 
-def _run(run: Run, wanted: Wanted) -> Repeat:
+def _run(run: Run, wanted: RepeatRequest) -> Repeat:
     run.records.add(RepeatStarted(wanted.trial, wanted.seed, wanted.purpose, run.clock.now()))
     return _run_repeating(run)
 
@@ -59,7 +59,7 @@ def _run_repeating(run: Run) -> Repeat:
     finished = run.records.add(RepeatFinished(trial.number, repeat.seed, outcome, verdict, run.clock.now()))
     if verdict is not None:
         run.keeper.move(trial.number, verdict.standing)
-        if verdict.standing is not Standing.PROVISIONAL:
+        if verdict.standing is not KeepState.PROVISIONAL:
             run.records.update_refs()
     if run.keeper.on_slices:
         drop_artifacts(run.history, run.paths, run.keeper.champion)
@@ -67,7 +67,7 @@ def _run_repeating(run: Run) -> Repeat:
     return finished
 
 
-def _verdict(run: Run, repeat: Repeat, outcome: Outcome) -> Verdict:
+def _verdict(run: Run, repeat: Repeat, outcome: Outcome) -> RepeatVerdict:
     """Return the verdict of a confirmation that is trained, and whose loss the keep rule has taken."""
     if (over := over_budget_verdict(outcome)) is not None:
         return over

@@ -21,7 +21,7 @@ RAISABLE = ("trials", "budget_seconds", "wall_seconds", "max_cost", "max_tokens"
 """Fields of RunConfig that hold a cap of the whole run."""
 
 
-def with_raises(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunConfig:
+def with_raised_caps(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunConfig:
     """Return the configuration with the caps that the journal's events raise."""
     caps: dict[str, Any] = {name: value for event in raises for name, value in event.caps.items()}
     return replace(config, **caps)
@@ -29,16 +29,18 @@ def with_raises(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunConfig:
 
 def at_trial(config: RunConfig, history: History, number: int) -> RunConfig:
     """Return the configuration as it was when trial `number` was proposed."""
-    return with_raises(config, [event for event in history.raises if event.number <= number])
+    return with_raised_caps(config, [event for event in history.raises if event.number <= number])
 
 
-def raise_of(config: RunConfig, history: History, asked: Mapping[str, float | None], at: str) -> BudgetRaised | None:
+def budget_raise(
+    config: RunConfig, history: History, asked: Mapping[str, float | None], at: str
+) -> BudgetRaised | None:
     """Return the event that raises the caps to those `asked`, by field of RunConfig; None if nothing changes.
 
     Raises:
         UsageError: a cap would be lowered, or set where there was none.
     """
-    now = with_raises(config, history.raises)
+    now = with_raised_caps(config, history.raises)
     caps = {}
     for name, value in asked.items():
         old = getattr(now, name)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.edits.edit import Params, Value
-from agent.search.searcher import Pending
+from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
 Vector = NDArray[np.float64]
@@ -69,7 +69,7 @@ class CMAESearcher:
         self._space = space
         self._best = (math.inf, space.encode(start))  # failures rank by their distance from it
         self._strategy = _strategy(space, self._best[1], seed, settings)
-        self._pending: Pending[Params] = Pending()
+        self._pending: PendingPoints[Params] = PendingPoints()
         self._told: list[tuple[float, Vector]] = []  # of the current generation
 
     def ask(self, number: int) -> Params:
@@ -78,14 +78,14 @@ class CMAESearcher:
     def tell(self, number: int, params: Params, loss: float | None) -> None:
         value, point = math.inf if loss is None else loss, self._space.encode(params)
         self._best = min(self._best, (value, point), key=lambda result: result[0])
-        if self._pending.told(number) is None:
+        if self._pending.take(number) is None:
             return  # the baseline: the search starts there, and it belongs to no generation
         self._told.append((value, point))
         if len(self._told) == self._strategy.popsize:
             self._next_generation()
 
     def discard(self, number: int) -> None:
-        self._pending.told(number)
+        self._pending.take(number)
 
     def release(self, number: int) -> None:
         self._pending.release(number)

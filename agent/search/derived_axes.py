@@ -38,7 +38,7 @@ class Derived:
         return " / ".join([" * ".join(above), *below])
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """Name, formula and range, e.g. "accumulation = TOTAL / BATCH / 256 (1 to 16)"."""
         return f"{self.name} = {self.formula} ({self._range})"
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agent.edits.edit import Params
 from agent.search.gaussian_process import GaussianProcess, Hyperparameters
 from agent.search.local_search import mutant
-from agent.search.searcher import Pending
+from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
 MUTATED = 0.2  # share of the parameters that a step changes
@@ -41,20 +41,20 @@ class LocalGPSearcher:
         self._known: set[tuple[object, ...]] = set()
         self._hyperparameters = Hyperparameters.prior(space.n_dims)
         self._n_fitted = 0
-        self._pending: Pending[Params] = Pending()
+        self._pending: PendingPoints[Params] = PendingPoints()
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, self._step)
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
-        self._pending.told(number)
+        self._pending.take(number)
         self._told.append((self._space.encode(params), loss))
         self._known.add(tuple(params.values()))
         if loss is not None and loss < self._best_loss:
             self._best, self._best_loss = params, loss
 
     def discard(self, number: int) -> None:
-        self._pending.told(number)
+        self._pending.take(number)
 
     def release(self, number: int) -> None:
         self._pending.release(number)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.edits.edit import Params
-from agent.search.searcher import Pending
+from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
 MUTATED = 0.3  # share of the parameters that a step changes
@@ -31,18 +31,18 @@ class LocalSearcher:
         self._rng = np.random.default_rng(seed)
         self._mutated = mutated
         self._stds = np.maximum(step, STEP_LEVELS * space.steps)
-        self._pending: Pending[Params] = Pending()
+        self._pending: PendingPoints[Params] = PendingPoints()
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, self._neighbour)
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
-        self._pending.told(number)
+        self._pending.take(number)
         if loss is not None and loss < self._best_loss:
             self._best, self._best_loss = params, loss
 
     def discard(self, number: int) -> None:
-        self._pending.told(number)
+        self._pending.take(number)
 
     def release(self, number: int) -> None:
         self._pending.release(number)

@@ -25,7 +25,7 @@ Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MemoryEstimate:
     """The memory that a configuration is predicted to need."""
 
     gb: float
@@ -43,19 +43,19 @@ class Estimate:
         return self.chance < HOPELESS_BELOW
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The estimate in words, for prompts: "needs about 44 of 79 GB"."""
         return f"needs about {self.gb:.3g} of {self.limit_gb:.3g} GB"
 
 
-class Memory(Protocol):
+class MemoryEstimator(Protocol):
     """Predicts the memory of a configuration from earlier trials."""
 
-    def learn(self, params: Params, peak_gb: float | None) -> None:
+    def observe(self, params: Params, peak_gb: float | None) -> None:
         """Note what a trial needed; None: it ran out of memory."""
         ...
 
-    def estimate(self, params: Params) -> Estimate | None:
+    def estimate(self, params: Params) -> MemoryEstimate | None:
         """Return the memory that `params` will need; None while that is unknown."""
         ...
 
@@ -103,7 +103,7 @@ class MemoryModel:
         except ValueError as fault:
             raise ValueError(f"memory: {fault}") from None
 
-    def learn(self, params: Params, peak_gb: float | None) -> None:
+    def observe(self, params: Params, peak_gb: float | None) -> None:
         """Note what a trial needed; None: it ran out of memory."""
         if peak_gb is None:
             self._failed.append(self._row(params))
@@ -111,14 +111,14 @@ class MemoryModel:
             self._fitting.append((self._row(params), peak_gb))
         self._fit = None
 
-    def estimate(self, params: Params) -> Estimate | None:
+    def estimate(self, params: Params) -> MemoryEstimate | None:
         """Return the memory that `params` will need; None while fewer than MIN_TRIALS have succeeded."""
         if len(self._fitting) < MIN_TRIALS:
             return None
         if self._fit is None:
             self._fit = self._fitted()
         gb, error = self._fit.predict(self._row(params))
-        return Estimate(gb, error, self.limit_gb)
+        return MemoryEstimate(gb, error, self.limit_gb)
 
     def _row(self, params: Params) -> Vector:
         return np.array([1.0, *(term(params) for term in self._terms)])

@@ -10,7 +10,7 @@ from typing import Any
 from agent.edits.edit import Params, Value
 from agent.errors import MissingRequirementError, UsageError
 from agent.search.parameters import Categorical, Float, Int, Parameter, PowerOfTwo
-from agent.search.searcher import Pending
+from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
 N_REHEARSED = 12  # trials; samplers draw up to ten at random before they import what they need
@@ -40,7 +40,7 @@ class OptunaSearcher:
             self._stored = _Stored(space)
             _rehearse(_study(self._stored, seed, sampler, settings), self._stored)
             self._study = _study(self._stored, seed, sampler, settings)
-        self._pending: Pending[_Asked] = Pending()
+        self._pending: PendingPoints[_Asked] = PendingPoints()
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, self._sample).params
@@ -49,7 +49,7 @@ class OptunaSearcher:
         from optuna.trial import create_trial
 
         value = math.inf if loss is None else loss  # failures rank last
-        asked = self._pending.told(number)
+        asked = self._pending.take(number)
         if asked is not None and params == asked.params:
             self._study.tell(asked.trial, value)
             return
@@ -59,7 +59,7 @@ class OptunaSearcher:
         self._study.add_trial(create_trial(params=stored, distributions=distributions, value=value))
 
     def discard(self, number: int) -> None:
-        asked = self._pending.told(number)
+        asked = self._pending.take(number)
         assert asked is not None, "only a point that was asked for can be discarded"
         self._forget(asked)
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from agent.edits.edit import Params
-from agent.search.searcher import Pending
+from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
 
@@ -16,7 +16,7 @@ class RandomSearcher:
         self._space = space
         self._seed = seed
         self._n_used: Counter[int] = Counter()  # discarded points by trial number; the next draw differs
-        self._pending: Pending[Params] = Pending()
+        self._pending: PendingPoints[Params] = PendingPoints()
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, lambda: self._draw(number))
@@ -25,7 +25,7 @@ class RandomSearcher:
         self.discard(number)
 
     def discard(self, number: int) -> None:
-        self._pending.told(number)
+        self._pending.take(number)
         self._n_used[number] += 1
 
     def release(self, number: int) -> None:

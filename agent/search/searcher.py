@@ -70,7 +70,7 @@ class HintedSearcher:
             self._searcher.release(number)
 
 
-class Pending(Generic[Point]):
+class PendingPoints(Generic[Point]):
     """Proposed points by trial number, from `ask` until the trial is told or its point released."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Pending(Generic[Point]):
             self._points[number] = self._released.pop(0) if self._released else draw()
         return self._points[number]
 
-    def told(self, number: int) -> Point | None:
+    def take(self, number: int) -> Point | None:
         """Remove and return the point of trial `number`; None if it has none."""
         return self._points.pop(number, None)
 

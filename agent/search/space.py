@@ -22,7 +22,7 @@ KINDS: dict[str, type[Parameter]] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class SpaceRow:
     """One parameter of a space, as people and models read it."""
 
     name: str
@@ -162,10 +162,10 @@ class SearchSpace:
             "additionalProperties": False,
         }
 
-    def table(self) -> list[Row]:
+    def table(self) -> list[SpaceRow]:
         """Return one row per parameter, for prompts and screens."""
         return [
-            Row(
+            SpaceRow(
                 name=p.name,
                 kind=p.kind,
                 low=None if isinstance(p, Categorical) else p.low,

@@ -26,7 +26,7 @@ def results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str
 
 def earlier_results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> str:
     """Return the text as earlier versions wrote it, in which a trial that was rolled back counts as a keep."""
-    return results_of(metric, [replace(trial, decided=None) for trial in trials], hashes)
+    return results_of(metric, [replace(trial, repeat_state=None) for trial in trials], hashes)
 
 
 def write_results(path: Path, metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> None:
@@ -45,7 +45,7 @@ def append_result(path: Path, metric: Metric, trial: Trial, sha: str) -> None:
 def _row(trial: Trial, metric: Metric, sha: str) -> str:
     outcome = trial.outcome
     assert outcome is not None
-    value = "" if outcome.val_loss is None else f"{metric.shown(outcome.val_loss):.6f}"
+    value = "" if outcome.val_loss is None else f"{metric.display(outcome.val_loss):.6f}"
     memory = outcome.peak_vram_gb or outcome.peak_memory_gb
     shown = "" if memory is None else f"{memory:.1f}"
     verdict = "keep" if stands(trial) else "crash" if outcome.status in _CRASHES else "discard"

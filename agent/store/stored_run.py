@@ -13,7 +13,7 @@ from agent.store.journal import read_history
 from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import RunConfig, rule_of
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper
+from agent.trials.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 
@@ -66,9 +66,9 @@ class StoredRun:
         return Metric(name=self.config.metric_name, goal=self.config.metric_goal)
 
     @cached_property
-    def keeper(self) -> Keeper:
+    def keeper(self) -> KeepPolicy:
         """The keep rule, applied to the run so far."""
-        return Keeper(rule_of(self.config), self.history.results)
+        return KeepPolicy(rule_of(self.config), self.history.results)
 
     @property
     def best(self) -> Trial | None:

@@ -56,7 +56,7 @@ def _facts(trial: Trial, *, run_id: str, mode: str, task: Task, model: str | Non
         "Train-Seconds": f"{outcome.train_seconds:.1f}",
         "Wall-Seconds": f"{outcome.wall_seconds:.3f}" if outcome.status.ran else None,
         "Stopped-At": None if outcome.stopped_at is None else repr(outcome.stopped_at),
-        "Condemned": outcome.condemned.told if outcome.condemned else None,
+        "Condemned": outcome.condemned.to_trailer if outcome.condemned else None,
         "Cpu-Seconds": None if outcome.cpu_seconds is None else f"{outcome.cpu_seconds:.3f}",
         "Budget": f"{task.budget.amount:g} {task.budget.unit}, {task.budget.kind}",
         "Seed": trial.proposal.train_seed,

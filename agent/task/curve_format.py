@@ -30,7 +30,7 @@ EXEMPT = (
 _LARGEST = 1e100  # losses above are clipped: sums of their squares would overflow
 
 
-class Match(Protocol):
+class PatternMatch(Protocol):
     """A match of a Pattern."""
 
     def groupdict(self) -> dict[str, Any]: ...  # text by group; None: the group did not match
@@ -42,7 +42,7 @@ class Pattern(Protocol):
     @property
     def groupindex(self) -> Mapping[str, int]: ...
 
-    def search(self, text: str) -> Match | None: ...
+    def search(self, text: str) -> PatternMatch | None: ...
 
 
 def compiled(pattern: str) -> Pattern:

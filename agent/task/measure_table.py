@@ -13,7 +13,7 @@ from typing import Literal
 class Outputs:
     """The outputs that a model must give for each example."""
 
-    said: str  # in words, for a sentence "needs …"
+    description: str  # in words, for a sentence "needs …"
     fewest: int  # numbers per example
     most: int | None
     of_classes: bool  # True: labels are integers from 0 on; False: labels are real numbers
@@ -25,7 +25,7 @@ NUMBER = Outputs("one output, the predicted number", 1, 1, of_classes=False)
 
 
 @dataclass(frozen=True)
-class Measure:
+class PredictionMeasure:
     """A row of MEASURES."""
 
     goal: Literal["minimise", "maximise"]
@@ -33,13 +33,13 @@ class Measure:
     varied: bool = False  # it is undefined if all labels are equal
 
 
-MEASURES: Mapping[str, Measure] = {
-    "accuracy": Measure("maximise", CLASSES),
-    "top_k_accuracy": Measure("maximise", CLASSES),
-    "f1": Measure("maximise", CLASSES, varied=True),
-    "auc": Measure("maximise", TWO_CLASSES, varied=True),
-    "log_loss": Measure("minimise", CLASSES),
-    "mean_squared_error": Measure("minimise", NUMBER),
-    "mean_absolute_error": Measure("minimise", NUMBER),
-    "r2": Measure("maximise", NUMBER, varied=True),
+MEASURES: Mapping[str, PredictionMeasure] = {
+    "accuracy": PredictionMeasure("maximise", CLASSES),
+    "top_k_accuracy": PredictionMeasure("maximise", CLASSES),
+    "f1": PredictionMeasure("maximise", CLASSES, varied=True),
+    "auc": PredictionMeasure("maximise", TWO_CLASSES, varied=True),
+    "log_loss": PredictionMeasure("minimise", CLASSES),
+    "mean_squared_error": PredictionMeasure("minimise", NUMBER),
+    "mean_absolute_error": PredictionMeasure("minimise", NUMBER),
+    "r2": PredictionMeasure("maximise", NUMBER, varied=True),
 }

@@ -25,7 +25,7 @@ class ScoreKind:
     unseen: str = "unseen text"  # what slices are of, in words
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """What a person reads for it."""
         return "self-reported" if self.is_self_reported else self.recorded_as
 

@@ -33,7 +33,7 @@ def by_the_clock(result: Trial | Repeat) -> float:
 
 
 @dataclass(frozen=True)
-class Curve:
+class BestSoFar:
     """The position of each trial's end on an axis, and the lowest loss of the trials kept up to there."""
 
     x: tuple[float, ...]  # one per trial; never decreases
@@ -45,11 +45,11 @@ class Curve:
         return self.best[n_done - 1] if n_done else None
 
 
-def best_so_far(history: History, cost: Cost) -> Curve:
+def best_so_far(history: History, cost: Cost) -> BestSoFar:
     """Return the curve of a run's finished trials. Repeats add cost; trials rolled back since do not count."""
     spent = accumulate(cost(result) for result in history.results)
     x = [total for result, total in zip(history.results, spent, strict=True) if isinstance(result, Trial)]
-    return Curve(tuple(x), tuple(history.best_so_far()))
+    return BestSoFar(tuple(x), tuple(history.best_so_far()))
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Spread:
     n_curves: int
 
 
-def spread(curves: Sequence[Curve], n_points: int = 200) -> Spread:
+def spread(curves: Sequence[BestSoFar], n_points: int = 200) -> Spread:
     """Return the spread of curves on a common axis, up to the end of the shortest: beyond it, curves are missing."""
     curves = [curve for curve in curves if any(best is not None for best in curve.best)]
     if not curves:

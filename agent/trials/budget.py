@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from agent.errors import UsageError
 from agent.llm.spending_cap import Caps
-from agent.text import counted
+from agent.text import plural
 from agent.trials.repeat import Repeat
-from agent.trials.trial import Trial, Usage
+from agent.trials.trial import ModelUsage, Trial
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -51,7 +51,7 @@ class Ledger:
     trials: int
     train_seconds: float  # charged: nominal for a success, measured for a failure and for smoke tests
     wall_seconds: float  # proposing, training, scoring and judging together, including repeats
-    usage: Usage | None  # all model calls; None if there were none
+    usage: ModelUsage | None  # all model calls; None if there were none
 
     @classmethod
     def of(cls, results: Iterable[Trial | Repeat]) -> "Ledger":
@@ -96,7 +96,7 @@ class Ledger:
         """Return what is left of `budget`, as one line for people and models."""
         parts = []
         if budget.trials is not None:
-            parts.append(counted(budget.trials - self.trials, "trial"))
+            parts.append(plural(budget.trials - self.trials, "trial"))
         if budget.train_seconds is not None:
             parts.append(f"{duration(budget.train_seconds - self.train_seconds)} of training")
         if budget.wall_seconds is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.trials.json_fields import changed_fields
 from agent.trials.noise import Lead
-from agent.trials.trial import Standing
+from agent.trials.trial import KeepState
 
 BASELINE, CHAMPION, CHALLENGER, RESULT = "baseline", "champion", "challenger", "result"
 """Names of the models on a slice. The training seed is appended to RESULT: result-100."""
@@ -118,7 +118,7 @@ class SliceUse:
 class Decision:
     """The verdict of slices on a challenger."""
 
-    standing: Standing
+    standing: KeepState
     lead: Lead  # over the champion
     n_errors: float  # the lead in standard errors of seeds and sampling together
     bar: float  # standard errors that the lead had to exceed
@@ -212,19 +212,19 @@ class SliceTests:
                     f"at its confirmation; it must be at least {self.bar:g} higher"
                 )
         if n_errors > self.bar and not reason:
-            standing = Standing.CONFIRMED
+            standing = KeepState.CONFIRMED
         else:
-            standing = Standing.PROVISIONAL if lead.mean > 0 else Standing.ROLLED_BACK
+            standing = KeepState.PROVISIONAL if lead.mean > 0 else KeepState.ROLLED_BACK
         return Decision(standing, lead, n_errors, self.bar, reason)
 
-    def settle(self, trial: int, standing: Standing) -> None:
+    def settle(self, trial: int, standing: KeepState) -> None:
         """Record a verdict. If it leaves a trial provisional after one slice, a second slice is needed."""
-        if standing is Standing.CONFIRMED:
+        if standing is KeepState.CONFIRMED:
             self._n_unconfirmed = max(0, self._n_unconfirmed - 1)
             self._champion_had = {test.seed: test.over_baseline for test in self._tested[trial]}
             self._tested.clear()
             self._settled.clear()
-        elif standing is Standing.ROLLED_BACK or trial in self._burned or self.n_tests(trial) != 1:
+        elif standing is KeepState.ROLLED_BACK or trial in self._burned or self.n_tests(trial) != 1:
             self._n_unconfirmed += trial not in self._burned  # burned slices have been counted already
             self._settled.add(trial)
 

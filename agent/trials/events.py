@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from agent.trials.confirmations import Entrant, SlicePurpose, SliceScore
-from agent.trials.machine_speed import Void
-from agent.trials.repeat import Purpose, Verdict
+from agent.trials.machine_speed import VoidedAttempt
+from agent.trials.repeat import Purpose, RepeatVerdict
 from agent.trials.trial import Outcome, Proposal
 
 
@@ -124,7 +124,7 @@ class RepeatFinished:
     trial: int
     seed: int
     outcome: Outcome
-    verdict: Verdict | None
+    verdict: RepeatVerdict | None
     at: str
 
     def to_json(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class AttemptVoided:
 
     trial: int
     seed: int | None  # of the repeat in flight; None: the trial itself is in flight
-    void: Void
+    void: VoidedAttempt
 
     def to_json(self) -> dict[str, Any]:
         return {"event": "attempt_voided", "trial": self.trial, "seed": self.seed, "void": self.void.to_json()}
@@ -185,7 +185,7 @@ def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:  # noqa: PLR0
         case "repeat_started":
             return RepeatStarted(data["trial"], data["seed"], Purpose(data["purpose"]), data["at"])
         case "repeat_finished":
-            verdict = Verdict.from_json(data["verdict"]) if "verdict" in data else None
+            verdict = RepeatVerdict.from_json(data["verdict"]) if "verdict" in data else None
             return RepeatFinished(data["trial"], data["seed"], Outcome.from_json(data["outcome"]), verdict, data["at"])
         case "repeat_trained":
             return RepeatTrained(data["trial"], data["seed"], Outcome.from_json(data["outcome"]), data["at"])
@@ -196,7 +196,7 @@ def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:  # noqa: PLR0
         case "slice_scored":
             return SliceScored(data["number"], SliceScore.from_json(data["score"]), data["at"])
         case "attempt_voided":
-            return AttemptVoided(data["trial"], data["seed"], Void(**data["void"]))
+            return AttemptVoided(data["trial"], data["seed"], VoidedAttempt(**data["void"]))
         case "budget_raised":
             return BudgetRaised(data["number"], data["caps"], data["at"])
     raise ValueError(f"unknown event {data['event']!r}")

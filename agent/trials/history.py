@@ -21,9 +21,9 @@ from agent.trials.events import (
     TrialFinished,
     TrialStarted,
 )
-from agent.trials.machine_speed import Void
+from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.repeat import Purpose, Repeat
-from agent.trials.trial import Standing, Trial
+from agent.trials.trial import KeepState, Trial
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class Position:
         """Return the position after a trial was kept: it is the incumbent, and the first one also the champion."""
         return Position(trial, trial if self.champion is None else self.champion)
 
-    def judged(self, trial: int, standing: Standing) -> "Position":
+    def judged(self, trial: int, standing: KeepState) -> "Position":
         """Return the position after a confirmation has decided about a trial."""
         if standing.holds:
             return Position(self.incumbent, trial)
-        if standing is Standing.ROLLED_BACK and self.incumbent == trial:
+        if standing is KeepState.ROLLED_BACK and self.incumbent == trial:
             return Position(self.champion, self.champion)
         return self
 
 
 def stands(trial: Trial) -> bool:
     """Return whether a trial became the incumbent and has not been rolled back."""
-    return trial.kept and trial.val_loss is not None and trial.standing is not Standing.ROLLED_BACK
+    return trial.kept and trial.val_loss is not None and trial.standing is not KeepState.ROLLED_BACK
 
 
 def _holds(trial: Trial) -> bool:
@@ -92,7 +92,7 @@ class History:
         return [self.trials[result.number] if isinstance(result, Trial) else result for result in self.results]
 
     @property
-    def voids_in_flight(self) -> tuple[Void, ...]:
+    def voids_in_flight(self) -> tuple[VoidedAttempt, ...]:
         """Void attempts of what is in flight."""
         running = self.pending or self.repeating
         return running.voids if running is not None else ()
@@ -216,7 +216,7 @@ class History:
         self._before.append(self.position.incumbent)
         if trial.kept:
             self.position = self.position.kept(trial.number)
-        if trial.standing is Standing.PROVISIONAL:
+        if trial.standing is KeepState.PROVISIONAL:
             self._provisional.add(trial.number)
         return trial
 
@@ -260,17 +260,17 @@ class History:
             self._judge(event.trial, repeat.verdict.standing)
         return repeat
 
-    def _judge(self, number: int, standing: Standing) -> None:
+    def _judge(self, number: int, standing: KeepState) -> None:
         """Update the position according to a verdict, and mark the trials that the verdict concerns."""
         self.position = self.position.judged(number, standing)
         if standing.holds:
             self._mark(list(self._way_to(number)), standing)
-        elif standing is Standing.ROLLED_BACK:
+        elif standing is KeepState.ROLLED_BACK:
             self._mark(list(self._provisional), standing)
 
-    def _mark(self, numbers: list[int], standing: Standing) -> None:
+    def _mark(self, numbers: list[int], standing: KeepState) -> None:
         for number in numbers:
-            self.trials[number] = replace(self.trials[number], decided=standing)
+            self.trials[number] = replace(self.trials[number], repeat_state=standing)
             self._provisional.discard(number)
 
     def _way_to(self, number: int) -> Iterator[int]:

@@ -15,9 +15,9 @@ from typing import Literal
 
 from agent.trials.confirmations import CHALLENGER, SliceTests, SliceUse, seeds_flag
 from agent.trials.history import Position
-from agent.trials.noise import Noise, Reading, Readings, mean_of
-from agent.trials.repeat import Purpose, Repeat, Verdict
-from agent.trials.trial import Outcome, Standing, Trial
+from agent.trials.noise import LossEstimate, Noise, SeedLosses, mean_of
+from agent.trials.repeat import Purpose, Repeat, RepeatVerdict
+from agent.trials.trial import KeepState, Outcome, Trial
 
 HELD_OUT_SEED = 100
 """The first held-out training seed. Held-out seeds decide nothing; published results use them."""
@@ -48,7 +48,7 @@ class KeepRule:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RepeatRequest:
     """A repeat that should run before the next trial."""
 
     trial: int
@@ -56,20 +56,20 @@ class Wanted:
     purpose: Purpose
 
 
-class Keeper:
+class KeepPolicy:
     """The keep rule applied to a run. It is a fold of the journal, so a rebuilt one makes the same decisions."""
 
     def __init__(self, rule: KeepRule, results: Iterable[Trial | Repeat] = ()) -> None:
         """`results`: finished trials and repeats of the run, in order, with the decisions on them."""
         self.rule = rule
         self._position = Position()
-        self._readings = Readings()
+        self._readings = SeedLosses()
         self.tests = SliceTests(rule.gain)
         self.why_no_slices = ""  # why nothing can be confirmed on the run's pool
         for result in results:
-            self.take(result)
+            self.observe(result)
 
-    def take(self, result: Trial | Repeat) -> None:
+    def observe(self, result: Trial | Repeat) -> None:
         """Record a finished trial or repeat, with the decision in the journal."""
         if isinstance(result, Repeat):
             if result.purpose is Purpose.SLOPE:
@@ -135,16 +135,16 @@ class Keeper:
             return losses[seed]
         return mean_of(losses.values())
 
-    def lowers(self, seed: int, loss: float) -> bool:
+    def improves(self, seed: int, loss: float) -> bool:
         """Return whether a first run with this loss becomes the incumbent; an equal loss does not."""
         bar = self.to_beat(seed)
         return bar is None or (loss < bar and self.rule.kind != "baseline")
 
-    def judged(self, outcome: Outcome, seed: int) -> Outcome:
+    def decide(self, outcome: Outcome, seed: int) -> Outcome:
         """Return the outcome of a first run under `seed` with `kept` decided."""
         if outcome.val_loss is None or outcome.is_over_budget:
             return outcome
-        if self.lowers(seed, outcome.val_loss):
+        if self.improves(seed, outcome.val_loss):
             return replace(outcome, kept=True)
         if self.rule.paired and outcome.val_loss == self.to_beat(seed):
             return replace(outcome, reason="no effect: the loss equals the incumbent's to the last digit")
@@ -159,14 +159,14 @@ class Keeper:
         seeds = [seed for seed in champion if seed in own]
         return [champion[seed] for seed in seeds], [own[seed] for seed in seeds]
 
-    def lead(self, trial: int) -> float:
+    def gain_over_champion(self, trial: int) -> float:
         """Return how far a trial's loss is below the champion's; if paired, over the seeds that both ran under."""
         champion, own = self.compared(trial)
         if not self.rule.paired:
             return mean_of(champion) - mean_of(own)
         return mean_of([theirs - ours for theirs, ours in zip(champion, own, strict=True)])
 
-    def wants(self) -> Wanted | None:
+    def next_repeat(self) -> RepeatRequest | None:
         """Return the repeat that should run now, of the baseline or to confirm the incumbent; None if none should."""
         if self.rule.kind != "two-tier" or self.champion is None or self.incumbent is None:
             return None
@@ -174,7 +174,7 @@ class Keeper:
         n_baseline = len(self._readings.of(0))
         due = (in_question and n_baseline == 1) or self._readings.n_scripts > SPREAD_TRIALS * n_baseline
         if due and not self.rule.paired and n_baseline < (2 if self.rule.sigma else 3):
-            return Wanted(0, self._fresh_seed(0), Purpose.BASELINE)
+            return RepeatRequest(0, self._fresh_seed(0), Purpose.BASELINE)
         return self._test(self.incumbent) if in_question else None
 
     def _is_in_question(self, trial: int) -> bool:
@@ -183,7 +183,7 @@ class Keeper:
             return False
         if self.on_slices and (self.tests.is_settled(trial) or self.tests.n_tests(trial)):
             return not self.tests.is_settled(trial)
-        return self.lead(trial) > self.rule.lead * self.sigma
+        return self.gain_over_champion(trial) > self.rule.lead * self.sigma
 
     def champion_seed(self, seed: int) -> int:
         """Return the training seed of the champion's model with which a model under `seed` is compared on a slice.
@@ -194,7 +194,7 @@ class Keeper:
         own = [other for other in self.losses(self.champion) if other < HELD_OUT_SEED]
         return seed if self.rule.paired else own[0 if self.champion == 0 else -1]
 
-    def _test(self, trial: int) -> Wanted | None:
+    def _test(self, trial: int) -> RepeatRequest | None:
         """Return the next repeat that a confirmation needs; None if the champion failed under too many seeds."""
         assert self.champion is not None
         known = self._readings.of(self.champion)
@@ -202,10 +202,10 @@ class Keeper:
             return None
         seed = self._fresh_seed(trial)
         if self.rule.paired and seed not in known:
-            return Wanted(self.champion, seed, Purpose.CHAMPION)
-        return Wanted(trial, seed, Purpose.CONFIRM)
+            return RepeatRequest(self.champion, seed, Purpose.CHAMPION)
+        return RepeatRequest(trial, seed, Purpose.CONFIRM)
 
-    def final(self, n_runs: int) -> Wanted | None:
+    def final(self, n_runs: int) -> RepeatRequest | None:
         """Return the next repeat after the search; None when all are done, or `n_runs` is 0.
 
         First the incumbent is tested if its test is unfinished, or if it has none and leads by LAST_LEAD: else the
@@ -217,7 +217,7 @@ class Keeper:
             return wanted
         known = self._readings.of(self.result) if self.result else {}
         left = [seed for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + n_runs) if seed not in known]
-        return Wanted(self.result, left[0], Purpose.FINAL) if self.result and left else None
+        return RepeatRequest(self.result, left[0], Purpose.FINAL) if self.result and left else None
 
     def _is_untested(self) -> bool:
         """Return whether the incumbent has a lead on which no test has decided."""
@@ -226,58 +226,59 @@ class Keeper:
             return False
         if self.on_slices and self.tests.n_tests(trial):
             return not self.tests.is_settled(trial)
-        return len(self._readings.of(trial)) == 1 and self.lead(trial) > LAST_LEAD * self.sigma
+        return len(self._readings.of(trial)) == 1 and self.gain_over_champion(trial) > LAST_LEAD * self.sigma
 
     def read(self, trial: int, seed: int, loss: float | None) -> None:
         """Record one more loss. Differences between runs of the same script update sigma."""
         if loss is not None and trial == 0 and not self.losses(0):
             self._readings.guess(self.rule.sigma or self.rule.sigma_share * abs(loss) or self.rule.sigma_share)
         is_paired = self.rule.paired and self.champion is not None and trial != self.champion
-        self._readings.take(trial, seed, loss, beside=self.champion if is_paired else None)
+        self._readings.observe(trial, seed, loss, beside=self.champion if is_paired else None)
 
     def keep(self, trial: int) -> None:
         """Make a trial the incumbent; the baseline becomes the first champion as well."""
         self._position = self._position.kept(trial)
 
-    def move(self, trial: int, standing: Standing) -> None:
+    def move(self, trial: int, standing: KeepState) -> None:
         """Update champion or incumbent according to a verdict."""
         self._position = self._position.judged(trial, standing)
         if self.on_slices:
             self.tests.settle(trial, standing)
 
-    def objection(self, trial: int, seed: int) -> Verdict | None:
+    def objection(self, trial: int, seed: int) -> RepeatVerdict | None:
         """Return the verdict on a trial that fails under a fresh seed or ignores its seed; None if neither holds."""
         if self._readings.of(trial)[seed] is None:
-            return Verdict(Standing.ROLLED_BACK, None, f"it has no loss under training seed {seed}")
+            return RepeatVerdict(KeepState.ROLLED_BACK, None, f"it has no loss under training seed {seed}")
         is_measured = self.rule.sigma is not None or self.noise.n_learned > 0
         flag = seeds_flag(self.losses(trial), self.sigma if is_measured else 0.0)
-        # If no script's loss has ever changed with the seed, that is no objection to this one.
-        return Verdict(Standing.ROLLED_BACK, None, flag) if flag is not None and not self.noise.is_hidden else None
+        if flag is None or self.noise.is_unobservable:  # or no script's loss has ever changed with the seed
+            return None
+        return RepeatVerdict(KeepState.ROLLED_BACK, None, flag)
 
-    def verdict(self, trial: int, seed: int) -> Verdict:
+    def verdict(self, trial: int, seed: int) -> RepeatVerdict:
         """Return the verdict on a trial of a confirmation on the standing split, whose loss has been recorded."""
         if (objection := self.objection(trial, seed)) is not None:
             return objection
-        lead = self.lead(trial) / self.sigma
+        lead = self.gain_over_champion(trial) / self.sigma
         if lead > self.rule.gain:
-            return Verdict(Standing.REPEATED, lead, self.why_no_slices)
-        return Verdict(Standing.PROVISIONAL if lead > 0 else Standing.ROLLED_BACK, lead)
+            return RepeatVerdict(KeepState.REPEATED, lead, self.why_no_slices)
+        return RepeatVerdict(KeepState.PROVISIONAL if lead > 0 else KeepState.ROLLED_BACK, lead)
 
-    def verdict_on(self, trial: int, use: SliceUse) -> Verdict:
+    def verdict_on(self, trial: int, use: SliceUse) -> RepeatVerdict:
         """Return the verdict on a trial of a scored slice, which has been recorded."""
         assert use.score is not None
         if use.score.burned_by == CHALLENGER:
-            return Verdict(Standing.ROLLED_BACK, None, f"it did not answer on unseen text: {use.score.reason}")
+            return RepeatVerdict(KeepState.ROLLED_BACK, None, f"it did not answer on unseen text: {use.score.reason}")
         if use.score.is_burned:
             why = f"the {use.score.burned_by} did not answer on unseen text: {use.score.reason}"
-            return Verdict(Standing.PROVISIONAL, None, why)
+            return RepeatVerdict(KeepState.PROVISIONAL, None, why)
         found = self.tests.decide(trial, sigma := self.deciding_sigma)
-        verdict = Verdict(found.standing, found.lead.mean / sigma, found.reason, found.n_errors, found.bar)
+        verdict = RepeatVerdict(found.standing, found.lead.mean / sigma, found.reason, found.n_errors, found.bar)
         if use.score.gap:
-            return replace(verdict, standing=Standing.ROLLED_BACK, reason=use.score.gap)
+            return replace(verdict, standing=KeepState.ROLLED_BACK, reason=use.score.gap)
         return verdict
 
-    def reading(self, trial: int) -> Reading:
+    def reading(self, trial: int) -> LossEstimate:
         """Return a trial's loss for publication: over held-out seeds, else over all runs but the first."""
         return self._readings.published(trial, HELD_OUT_SEED)
 

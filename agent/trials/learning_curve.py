@@ -19,7 +19,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """The summary of a curve, in the script's own units."""
 
     start: float  # the first point
@@ -28,7 +28,7 @@ class Curve:
     end: float | None = None  # level at the end; None: the trial was stopped, or there are no points
 
     @classmethod
-    def of(cls, points: Sequence[Point]) -> "Curve | None":
+    def of(cls, points: Sequence[Point]) -> "LearningCurve | None":
         """Return the summary of points, given in the order in which they were printed; None if none is finite."""
         finite = [point for point in points if math.isfinite(point.loss)]
         if not finite:
@@ -46,7 +46,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Condemned:
+class PruningDecision:
     """The decision to stop a trial at half of its budget; see agent.execution.early_stopping."""
 
     half: float  # the trial's level there
@@ -54,12 +54,12 @@ class Condemned:
     limit: float  # the largest gap allowed
 
     @property
-    def told(self) -> str:
+    def to_trailer(self) -> str:
         """The three numbers as a commit trailer has them."""
         return f"{self.half!r} {self.gap!r} {self.limit!r}"
 
     @classmethod
-    def read(cls, told: str) -> "Condemned":
+    def from_trailer(cls, told: str) -> "PruningDecision":
         """Return the decision in a commit trailer. Raises ValueError if it is malformed."""
         half, gap, limit = map(float, told.split())
         return cls(half, gap, limit)

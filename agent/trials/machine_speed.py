@@ -13,7 +13,7 @@ from agent.trials.json_fields import changed_fields, from_fields
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineSpeed:
     """Measurements of the machine around one execution that counts."""
 
     # Speeds of the canary, in its own unit per second: before and after; more of them around the baseline.
@@ -32,7 +32,7 @@ class Machine:
         return {name: value for name, value in asdict(self).items() if value not in (None, (), {}, 0.0)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Machine":
+    def from_json(cls, data: Mapping[str, Any]) -> "MachineSpeed":
         fields = dict(data)
         for name in ("speeds", "others"):
             fields[name] = tuple(fields.get(name, ()))
@@ -40,7 +40,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Void:
+class VoidedAttempt:
     """A void attempt at an execution. Its loss is discarded unread, so that it cannot bias a decision."""
 
     reason: str  # the measurement, one line

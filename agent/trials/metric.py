@@ -17,6 +17,6 @@ class Metric:
         """Return a value of the metric as a loss to minimise."""
         return value if self.goal == "minimise" else -value
 
-    def shown(self, loss: float) -> float:
+    def display(self, loss: float) -> float:
         """Return a loss as a value of the metric."""
         return loss if self.goal == "minimise" else -loss

@@ -24,28 +24,28 @@ class Noise:
     @property
     def sigma(self) -> float:
         """Standard deviation of one run, from the measurements and the guess."""
-        if self.is_hidden:  # the seed has no effect; data order and initialisation may still add noise
+        if self.is_unobservable:  # the seed has no effect; data order and initialisation may still add noise
             return self.guess
         return math.sqrt((PRIOR_RUNS * self.guess**2 + self._squares) / (PRIOR_RUNS + self.n_learned))
 
     @property
-    def is_hidden(self) -> bool:
+    def is_unobservable(self) -> bool:
         """Whether scripts ran under several seeds and no loss ever differed, so that repeats cannot measure noise."""
         return self._n_again > 0 and not self._differ
 
-    def see(self, loss: float, others: Collection[float]) -> None:
+    def observe(self, loss: float, others: Collection[float]) -> None:
         """Record a script's loss under a further seed, given its losses under other seeds."""
         self._n_again += bool(others)
         self._differ = self._differ or any(other != loss for other in others)
 
-    def learn(self, square: float) -> None:
+    def update(self, square: float) -> None:
         """Record one more squared deviation, scaled so that its expectation is the variance of one run."""
         self._squares += square
         self.n_learned += 1
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MeanEstimate:
     """Mean of `n` numbers, their standard deviation, and half the width of the mean's 95 % confidence interval."""
 
     mean: float
@@ -54,7 +54,7 @@ class Estimate:
     n: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Estimate":
+    def of(cls, values: Sequence[float]) -> "MeanEstimate":
         """Return the estimate from at least one number."""
         from statistics import mean, stdev  # takes 10 ms, which commands that only read avoid
 
@@ -74,7 +74,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Reading:
+class LossEstimate:
     """A loss for publication."""
 
     mean: float  # minimised
@@ -83,7 +83,7 @@ class Reading:
     selected: bool  # the only run, which was selected for its low loss: biased downwards
 
 
-class Readings:
+class SeedLosses:
     """The losses of scripts by training seed, and the noise measured from them."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Readings:
         """Return the losses of a trial by training seed, in the order in which they were recorded; no failures."""
         return {seed: loss for seed, loss in self.of(trial).items() if loss is not None}
 
-    def take(self, trial: int, seed: int, loss: float | None, *, beside: int | None) -> None:
+    def observe(self, trial: int, seed: int, loss: float | None, *, beside: int | None) -> None:
         """Record one more loss; None if the run failed.
 
         Args:
@@ -116,7 +116,7 @@ class Readings:
             return
         taught = [self.noise, self.baseline_noise] if trial == 0 and beside is None else [self.noise]
         for noise in taught:
-            noise.see(loss, own.values())
+            noise.observe(loss, own.values())
         if not own:
             self.n_scripts += 1
             return
@@ -130,9 +130,9 @@ class Readings:
         difference = loss - other.get(seed, 0.0) - before
         n_before, runs_each = len(own), 2 if other else 1  # a paired difference has twice the variance of a run
         for noise in taught:
-            noise.learn(difference**2 * n_before / (n_before + 1) / runs_each)
+            noise.update(difference**2 * n_before / (n_before + 1) / runs_each)
 
-    def published(self, trial: int, held_out: int) -> Reading:
+    def published(self, trial: int, held_out: int) -> LossEstimate:
         """Return a trial's loss over the seeds from `held_out` on, else over all runs but the first.
 
         The first run of a kept trial was selected for its low loss. The baseline's was not, so it counts.
@@ -141,8 +141,8 @@ class Readings:
         decided_nothing = [loss for seed, loss in losses.items() if seed >= held_out]
         fresh = decided_nothing or list(losses.values())[0 if trial == 0 else 1 :]
         values = fresh or list(losses.values())
-        error = None if self.noise.is_hidden else self.noise.sigma / math.sqrt(len(values))
-        return Reading(mean_of(values), error, len(values), selected=not fresh)
+        error = None if self.noise.is_unobservable else self.noise.sigma / math.sqrt(len(values))
+        return LossEstimate(mean_of(values), error, len(values), selected=not fresh)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from agent.trials.confirmations import SliceUse
 from agent.trials.json_fields import changed_fields
-from agent.trials.machine_speed import Void
-from agent.trials.trial import Outcome, Standing
+from agent.trials.machine_speed import VoidedAttempt
+from agent.trials.trial import KeepState, Outcome
 
 
 class Purpose(StrEnum):
@@ -22,10 +22,10 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RepeatVerdict:
     """The decision of a confirmation."""
 
-    standing: Standing  # confirmed, repeated, provisional (undecided) or rolled_back
+    standing: KeepState  # confirmed, repeated, provisional (undecided) or rolled_back
     lead: float | None  # of the incumbent over the champion, in sigmas; None: nothing could be compared
     reason: str = ""  # if something other than the lead decided
     n_errors: float | None = None  # on slices: the lead in standard errors
@@ -35,19 +35,19 @@ class Verdict:
         return {**changed_fields(self), "standing": self.standing.value}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Verdict":
+    def from_json(cls, data: Mapping[str, Any]) -> "RepeatVerdict":
         """Return the verdict that `to_json` encoded. Earlier versions, without slices, wrote confirmed for repeated."""
-        standing = Standing(data["standing"])
-        if standing is Standing.CONFIRMED and "n_errors" not in data:
-            standing = Standing.REPEATED
+        standing = KeepState(data["standing"])
+        if standing is KeepState.CONFIRMED and "n_errors" not in data:
+            standing = KeepState.REPEATED
         return cls(**{**data, "standing": standing})
 
 
-def over_budget_verdict(outcome: Outcome) -> Verdict | None:
+def over_budget_verdict(outcome: Outcome) -> RepeatVerdict | None:
     """Return the verdict on a trial whose repeat used more than its budget pays for; None if it did not."""
     if not outcome.is_over_budget or outcome.compute is None:
         return None
-    return Verdict(Standing.ROLLED_BACK, None, f"over budget: {outcome.compute.description}")
+    return RepeatVerdict(KeepState.ROLLED_BACK, None, f"over budget: {outcome.compute.description}")
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Repeat:
     purpose: Purpose
     started_at: str  # ISO 8601, UTC
     outcome: Outcome | None = None
-    verdict: Verdict | None = None  # of a confirmation
+    verdict: RepeatVerdict | None = None  # of a confirmation
     finished_at: str | None = None
-    voids: tuple[Void, ...] = ()  # void attempts
+    voids: tuple[VoidedAttempt, ...] = ()  # void attempts
     trained: Outcome | None = None  # while in flight: trained and scored, waiting for a slice
     slices: tuple[SliceUse, ...] = ()  # opened for this repeat, in order
     earlier: tuple[SliceUse, ...] = ()  # opened before, to confirm the same trial under other seeds
@@ -76,6 +76,6 @@ class Repeat:
         """The slices that decide a verdict on the trial: earlier ones and its own, without burned ones."""
         return [use for use in (*self.earlier, *self.slices) if use.tells]
 
-    def finished(self, outcome: Outcome, verdict: Verdict | None, at: str) -> "Repeat":
+    def finished(self, outcome: Outcome, verdict: RepeatVerdict | None, at: str) -> "Repeat":
         """Return this repeat with its outcome."""
         return replace(self, outcome=outcome, verdict=verdict, finished_at=at, trained=None)

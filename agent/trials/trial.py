@@ -9,8 +9,8 @@ from typing import Any
 from agent.edits.codec import decode, encode
 from agent.edits.edit import Edit, Params
 from agent.trials.json_fields import changed_fields, from_fields
-from agent.trials.learning_curve import Condemned, Curve
-from agent.trials.machine_speed import ComputeUse, Machine, Void
+from agent.trials.learning_curve import LearningCurve, PruningDecision
+from agent.trials.machine_speed import ComputeUse, MachineSpeed, VoidedAttempt
 
 
 class Status(StrEnum):
@@ -34,7 +34,7 @@ class Status(StrEnum):
         return self not in (Status.NO_PROPOSAL, Status.INVALID_EDIT, Status.DUPLICATE)
 
 
-class Standing(StrEnum):
+class KeepState(StrEnum):
     """The verdict so far on a trial that has a loss."""
 
     REVERTED = "reverted"  # its loss was not below the incumbent's
@@ -46,7 +46,7 @@ class Standing(StrEnum):
     @property
     def holds(self) -> bool:
         """Whether it is the standing of a champion or of a champion's ancestor."""
-        return self in (Standing.CONFIRMED, Standing.REPEATED)
+        return self in (KeepState.CONFIRMED, KeepState.REPEATED)
 
 
 class Origin(StrEnum):
@@ -65,7 +65,7 @@ _ORIGINS = {origin.value: origin for origin in Origin}
 
 
 @dataclass(frozen=True)
-class Usage:
+class ModelUsage:
     """The cost of the model calls of one proposal, all attempts together."""
 
     model: str
@@ -76,10 +76,10 @@ class Usage:
     dollars: float | None = None  # None: the price is unknown
     retries: int = 0  # transient failures of the endpoint
 
-    def plus(self, other: "Usage") -> "Usage":
+    def plus(self, other: "ModelUsage") -> "ModelUsage":
         """Return the sum; its price is unknown if either price is."""
         known = self.dollars is not None and other.dollars is not None
-        return Usage(
+        return ModelUsage(
             self.model,
             self.calls + other.calls,
             self.prompt_tokens + other.prompt_tokens,
@@ -103,7 +103,7 @@ class Proposal:
     reason: str = ""  # why it was refused, one line
     fingerprint: str = ""  # of the edited script, without formatting and comments
     train_seed: int = 0  # the script's TRAIN_SEED
-    usage: Usage | None = None
+    usage: ModelUsage | None = None
     prompt: str | None = None  # hash of the prompt templates used
     note: str = ""  # how the edit's blocks matched the script, if not exactly
     smoke_seconds: float = 0.0  # wall time of smoke tests; charged to the training budget
@@ -127,7 +127,7 @@ class Proposal:
         if "refused" in fields:
             fields["refused"] = _STATUSES[fields["refused"]]
         if "usage" in fields:
-            fields["usage"] = Usage(**fields["usage"])
+            fields["usage"] = ModelUsage(**fields["usage"])
         return from_fields(cls, fields)
 
 
@@ -173,11 +173,11 @@ class Outcome:
     # What the result may depend on; see agent.execution.environment.
     conditions: Mapping[str, str] = field(default_factory=dict)
     unenforced: tuple[str, ...] = ()
-    machine: Machine | None = None  # its speed; None: the budget is not seconds, or the speed was not measured
+    machine: MachineSpeed | None = None  # its speed; None: the budget is not seconds, or the speed was not measured
     compute: ComputeUse | None = None  # where the script counts its budget and the host checks it
     flags: tuple[str, ...] = ()  # one line for each disagreement of the script's report with the host's measurement
-    curve: Curve | None = None  # the printed learning curve; None: it printed none, or the task declares none
-    condemned: Condemned | None = None  # the decision to stop it at half of its budget; it ran on unless `pruned`
+    curve: LearningCurve | None = None  # the printed learning curve; None: it printed none, or the task declares none
+    condemned: PruningDecision | None = None  # the decision to stop it at half of its budget; it ran on unless `pruned`
     stopped_at: float | None = None  # share of its budget at which it was stopped, as reported; None: it was not
 
     def __post_init__(self) -> None:
@@ -230,13 +230,13 @@ class Outcome:
         if "score" in fields:
             fields["score"] = Score.from_json(fields["score"])
         if "curve" in fields:
-            fields["curve"] = Curve(**fields["curve"])
+            fields["curve"] = LearningCurve(**fields["curve"])
         if "condemned" in fields:
-            fields["condemned"] = Condemned(**fields["condemned"])
+            fields["condemned"] = PruningDecision(**fields["condemned"])
         if "compute" in fields:
             fields["compute"] = ComputeUse.from_json(fields["compute"])
         if "machine" in fields:
-            fields["machine"] = Machine.from_json(fields["machine"])
+            fields["machine"] = MachineSpeed.from_json(fields["machine"])
         outcome = from_fields(cls, fields)
         outcome.__post_init__()
         return outcome
@@ -252,8 +252,8 @@ class Trial:
     started_at: str  # ISO 8601, UTC
     outcome: Outcome | None = None
     finished_at: str | None = None
-    decided: Standing | None = None  # by a repeat: confirmed, repeated or rolled_back
-    voids: tuple[Void, ...] = ()  # void attempts
+    repeat_state: KeepState | None = None  # by a repeat: confirmed, repeated or rolled_back
+    voids: tuple[VoidedAttempt, ...] = ()  # void attempts
 
     @property
     def val_loss(self) -> float | None:
@@ -269,14 +269,14 @@ class Trial:
         return self.outcome is not None and self.outcome.kept
 
     @property
-    def standing(self) -> Standing | None:
+    def standing(self) -> KeepState | None:
         """The verdict so far; None without a loss. The baseline is the first champion."""
         outcome = self.outcome
-        if self.decided is not None or outcome is None or outcome.val_loss is None:
-            return self.decided
+        if self.repeat_state is not None or outcome is None or outcome.val_loss is None:
+            return self.repeat_state
         if self.number == 0:
-            return Standing.CONFIRMED
-        return Standing.PROVISIONAL if outcome.kept else Standing.REVERTED
+            return KeepState.CONFIRMED
+        return KeepState.PROVISIONAL if outcome.kept else KeepState.REVERTED
 
     def finished(self, outcome: Outcome, at: str) -> "Trial":
         """Return this trial with its outcome."""

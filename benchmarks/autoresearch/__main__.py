@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.llm.model import Model
-from agent.modes.centaur import Turns
+from agent.modes.centaur import LLMTurns
 from benchmarks.autoresearch import modes
 from benchmarks.autoresearch.ledger import Course, Ledger
 from benchmarks.autoresearch.searched import Key, Searched, Store, in_words, program
@@ -44,7 +44,7 @@ class Setting:
     seeds: range
     hours: float
     model: Model | None
-    turns: Turns
+    turns: LLMTurns
     store: Store
     program: str = field(default_factory=program)
 
@@ -175,7 +175,7 @@ def main() -> None:
         parser.error(f"there is no variant {unknown.pop()}")
     warnings.filterwarnings("ignore", module="optuna")
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    turns = Turns(0, arguments.llm_share, arguments.llm_warmup, arguments.llm_every)
+    turns = LLMTurns(0, arguments.llm_share, arguments.llm_warmup, arguments.llm_every)
     with ExitStack() as stack:
         model = _model(arguments.embedded, arguments.base_url, arguments.model)
         if model is not None:

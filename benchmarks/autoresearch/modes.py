@@ -6,7 +6,7 @@ from typing import Any
 from agent.edits.edit import Params, Unchanged
 from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
-from agent.modes.centaur import CentaurProposer, EchoProposer, Turns
+from agent.modes.centaur import CentaurProposer, EchoProposer, LLMTurns
 from agent.modes.fixed import FixedProposer
 from agent.modes.numeric import NumericProposer
 from agent.modes.prompting.trial_digest import Briefing
@@ -55,7 +55,9 @@ def plain(mode: str) -> str:
     return mode.partition("+")[0]
 
 
-def search(mode: str, seed: int, ledger: Ledger, model: Model | None = None, turns: Turns | None = None) -> list[Trial]:
+def search(
+    mode: str, seed: int, ledger: Ledger, model: Model | None = None, turns: LLMTurns | None = None
+) -> list[Trial]:
     """Run one search until its budget is spent; return its trials (empty for a peer).
 
     `model` and `turns` are for the modes that ask a model.
@@ -64,10 +66,10 @@ def search(mode: str, seed: int, ledger: Ledger, model: Model | None = None, tur
         _peer(PEERS[mode], seed, ledger)
         return []
     space = SPACE if DERIVED in mode else SPACE.plain()
-    return follow(_proposer(mode, seed, space, model, turns or Turns(seed)), space, ledger)
+    return follow(_proposer(mode, seed, space, model, turns or LLMTurns(seed)), space, ledger)
 
 
-def _proposer(mode: str, seed: int, space: SearchSpace, model: Model | None, turns: Turns) -> Proposer:
+def _proposer(mode: str, seed: int, space: SearchSpace, model: Model | None, turns: LLMTurns) -> Proposer:
     def memory() -> MemoryModel | None:
         return MemoryModel.from_table(MEMORY, space.names, limit_gb=0.0) if FEASIBLE in mode else None
 

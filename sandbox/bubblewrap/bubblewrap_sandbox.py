@@ -12,7 +12,7 @@ from sandbox.bubblewrap.job_process import Process
 from sandbox.errors import SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
-from sandbox.interpreter import Interpreter, interpreter, own
+from sandbox.interpreter import Interpreter, interpreter, own_interpreter
 from sandbox.job import Execution, Job
 from sandbox.job_checks import validate_job
 from sandbox.job_log import BoundedLog
@@ -45,7 +45,7 @@ class BubblewrapSandbox:
         for program in launch.PROGRAMS:
             if not Path(program).exists():
                 raise SandboxUnavailableError(f"{program} is missing; install util-linux and coreutils")
-        self._python: Interpreter = interpreter(python or own())
+        self._python: Interpreter = interpreter(python or own_interpreter())
         self._controller = controller or best_controller()
         self._missing = missing(self._controller)
         for limit in self._missing:

@@ -107,7 +107,7 @@ class ThrottleWatch:
         during = frozenset(pid for sample in self._seen for pid in sample.pids)
         others = self._before | {pid for pid in during if self._is_alive(pid)}
         return GpuState(
-            held_back={reason: round(n / len(self._seen), 3) for reason, n in sorted(counts.items())},
+            throttled={reason: round(n / len(self._seen), 3) for reason, n in sorted(counts.items())},
             sm_mhz=round(median(clocks)) if clocks else None,
             others=tuple(sorted(others)),
         )

@@ -9,7 +9,7 @@ import pytest
 from agent.report.html.page import render
 from agent.report.html.tables import RunOnPage
 from agent.report.run_summary import summary
-from agent.text import counted, inert, one_line
+from agent.text import inert, one_line, plural
 from agent.trials.repeat import Purpose
 from tests.agent.report.test_headline import METRIC, Past
 from tests.made_runs import BASELINE, made_run
@@ -17,8 +17,8 @@ from tests.made_runs import BASELINE, made_run
 
 @pytest.mark.parametrize(("n", "said"), [(0, "0 replies"), (1, "1 reply"), (2, "2 replies")])
 def test_only_one_thing_is_singular(n: int, said: str) -> None:
-    assert counted(n, "reply", "replies") == said
-    assert counted(n, "trial") == f"{n} trial{'' if n == 1 else 's'}"
+    assert plural(n, "reply", "replies") == said
+    assert plural(n, "trial") == f"{n} trial{'' if n == 1 else 's'}"
 
 
 def test_a_run_of_one_trial_and_one_repeat_is_told_in_the_singular() -> None:

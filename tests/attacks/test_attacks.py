@@ -35,7 +35,7 @@ from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.container.docker_sandbox import OWNER, DockerSandbox
 from sandbox.container.engine import Engine
 from sandbox.container.image import ImageSpec
-from sandbox.interpreter import own
+from sandbox.interpreter import own_interpreter
 from sandbox.job import Execution, Job, Sandbox
 from tests.contracts.sandbox_contract import control_groups, processes_with
 from tests.docker_engine import skip_without_docker
@@ -97,7 +97,9 @@ SANDBOXES = ("bubblewrap", pytest.param("docker", marks=[pytest.mark.docker, pyt
 def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     if request.param == "docker":
         skip_without_docker()
-    sandbox: Sandbox = DockerSandbox(ImageSpec(python=own())) if request.param == "docker" else BubblewrapSandbox()
+    sandbox: Sandbox = (
+        DockerSandbox(ImageSpec(python=own_interpreter())) if request.param == "docker" else BubblewrapSandbox()
+    )
     with closing(sandbox):
         yield sandbox
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.llm.model import Message, Model
 from agent.llm.scripted import ScriptedModel
-from agent.modes.centaur import Turns
+from agent.modes.centaur import LLMTurns
 from agent.trials.trial import Status
 from benchmarks.autoresearch import modes
 from benchmarks.autoresearch.__main__ import Setting, interval, plot, run
@@ -79,7 +79,7 @@ def test_a_models_turns_are_counted_and_what_does_not_run_is_not_charged() -> No
         return re.findall(r"^\{.*\}$", messages[1].content, re.MULTILINE)[-1]
 
     ledger = Ledger(Surrogate("gp"), seed=0, budget_seconds=3 * 3600)
-    trials = modes.search("centaur", 0, ledger, ScriptedModel([copies] * 99), Turns(0, warmup=2, every=2))
+    trials = modes.search("centaur", 0, ledger, ScriptedModel([copies] * 99), LLMTurns(0, warmup=2, every=2))
     decided = [trial for trial in trials if trial.proposal.usage is not None]
     assert {trial.proposal.copied_from for trial in decided} == {"searcher"}
     assert len(trials) == ledger.n_trials + 1
@@ -94,7 +94,9 @@ def test_a_finished_search_is_not_run_again(tmp_path: Path, capsys: pytest.Captu
     """Its course and what became of the model's turns come from the store; nobody is asked."""
 
     def compare(model: Model, seeds: int) -> str:
-        setting = Setting(range(1, 1 + seeds), 1.5, model, Turns(0, warmup=2, every=3), Store(tmp_path / "store.jsonl"))
+        setting = Setting(
+            range(1, 1 + seeds), 1.5, model, LLMTurns(0, warmup=2, every=3), Store(tmp_path / "store.jsonl")
+        )
         run(["cma-es", "centaur"], "gp", setting)
         return re.sub(r"\d+ \|$", "|", capsys.readouterr().out, flags=re.MULTILINE)  # without the seconds
 

@@ -5,14 +5,14 @@ import pytest
 from agent.edits.edit import Unchanged
 from agent.resources import folder
 from agent.task.task import Task
-from agent.trials.learning_curve import Curve
+from agent.trials.learning_curve import LearningCurve
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 from benchmarks.early_stopping import Ran, play, row
 
 
 def ran(half: float, loss: float, source: str = "WIDTH = 2") -> Ran:
     """Return a trial whose curve ends at its loss."""
-    curve = Curve(start=8.0, half=half, end=loss)
+    curve = LearningCurve(start=8.0, half=half, end=loss)
     outcome = Outcome(Status.OK, loss, curve=curve)
     trial = Trial(0, None, Proposal(Origin.LLM, "", Unchanged()), "then", outcome, "later")
     return Ran(trial, curve, half, source, "WIDTH = 1")

@@ -43,8 +43,8 @@ from agent.trials.events import (
     TrialFinished,
     TrialStarted,
 )
-from agent.trials.repeat import Purpose, Verdict
-from agent.trials.trial import Origin, Outcome, Proposal, Standing, Status
+from agent.trials.repeat import Purpose, RepeatVerdict
+from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Status
 from tests.made_runs import (
     BASELINE,
     BIGRAM,
@@ -62,7 +62,7 @@ from tests.made_runs import (
 
 MAX_STEPS = 16
 N_SLICES = 60
-HELD = (Standing.CONFIRMED, Standing.REPEATED)
+HELD = (KeepState.CONFIRMED, KeepState.REPEATED)
 AT = "2026-11-22T10:00:00+00:00"
 
 
@@ -105,7 +105,7 @@ class Model:
             event = self.events[place]
             if isinstance(event, TrialFinished) and event.outcome.kept:
                 return event.number
-            if _standing(event) is Standing.ROLLED_BACK:
+            if _standing(event) is KeepState.ROLLED_BACK:
                 return self.champion(place)
         return None
 
@@ -129,7 +129,7 @@ class Model:
                 assert isinstance(event, RepeatFinished)
                 held = "confirmed" if self.pooled else "repeated"
                 word = held if number in self.ancestors(event.trial) else word
-            elif _standing(event) is Standing.ROLLED_BACK and word == "provisional":
+            elif _standing(event) is KeepState.ROLLED_BACK and word == "provisional":
                 word = "rolled back"
         return word
 
@@ -221,7 +221,7 @@ def _brief(event: Event) -> str:
     return told
 
 
-def _standing(event: Event) -> Standing | None:
+def _standing(event: Event) -> KeepState | None:
     return event.verdict.standing if isinstance(event, RepeatFinished) and event.verdict is not None else None
 
 
@@ -244,13 +244,13 @@ def models(draw: st.DrawFn) -> Model:
         if outcome.val_loss is not None:
             runs[number] = [outcome.val_loss]
 
-    def again(of: int, purpose: Purpose, outcome: Outcome, standing: Standing | None = None) -> None:
+    def again(of: int, purpose: Purpose, outcome: Outcome, standing: KeepState | None = None) -> None:
         seed = 1 + sum(isinstance(event, RepeatStarted) and event.trial == of for event in events)
         seed += 100 if purpose is Purpose.FINAL else 0
         champion = Model(events).champion(len(events))
         events.append(RepeatStarted(of, seed, purpose, AT))
         lead, reason = (None, "no loss") if outcome.val_loss is None else (1.0, "")
-        verdict = None if standing is None else Verdict(standing, lead, reason)
+        verdict = None if standing is None else RepeatVerdict(standing, lead, reason)
         if pooled and verdict is not None and outcome.val_loss is not None:
             events.append(RepeatTrained(of, seed, outcome, AT))
             for burned_by in ["champion"] * draw(st.integers(0, 1)) + [""]:
@@ -292,7 +292,7 @@ def models(draw: st.DrawFn) -> Model:
         else:
             crashed = step == "rolled_back" and draw(st.booleans())
             outcome = failed(Status.CRASHED) if crashed else scored(round(bar + distance, 2))
-            again(incumbent, Purpose.CONFIRM, outcome, Standing(step))
+            again(incumbent, Purpose.CONFIRM, outcome, KeepState(step))
     flying = draw(st.sampled_from(("nothing", "trial", "repeat", "slice")))
     last = Model(events)
     if flying == "trial":
@@ -486,7 +486,7 @@ def test_after_a_roll_back_all_readers_go_by_the_champion(tmp_path: Path) -> Non
     results: list[Result] = [
         (BASELINE[0], scored(2.0, kept=True)),
         (searched(0.1), scored(1.5, kept=True)),
-        Again(1, scored(2.1), Standing.ROLLED_BACK),
+        Again(1, scored(2.1), KeepState.ROLLED_BACK),
         (searched(0.2, origin=Origin.LLM), scored(1.9, kept=True)),
     ]
     stored = made_run(tmp_path / "runs", results, options={"keep": "two-tier"}, all_commits=True)
@@ -522,7 +522,7 @@ def test_what_is_exported_is_what_best_shows_and_not_what_lies_beyond_it(tmp_pat
     results: list[Result] = [
         BASELINE,
         (searched(0.1), scored(2.0, kept=True)),
-        Again(1, scored(2.1), Standing.REPEATED),
+        Again(1, scored(2.1), KeepState.REPEATED),
         (searched(0.2), scored(1.9, kept=True)),
     ]
     stored = made_run(tmp_path / "runs", results, options={"keep": "two-tier"}, all_commits=True)

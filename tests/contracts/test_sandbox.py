@@ -16,7 +16,7 @@ from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.container.docker_sandbox import OWNER, DockerSandbox
 from sandbox.container.engine import Engine
 from sandbox.container.image import ImageSpec, find_or_build
-from sandbox.interpreter import own
+from sandbox.interpreter import own_interpreter
 from sandbox.job import Execution, Job, Limits, Sandbox
 from tests.contracts.sandbox_contract import (
     Gate,
@@ -98,7 +98,7 @@ def bubblewrap_apart() -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def docker_apart() -> Iterator[Sandbox]:
     skip_without_docker()
-    yield from kept_apart(DockerSandbox(ImageSpec(python=own())))
+    yield from kept_apart(DockerSandbox(ImageSpec(python=own_interpreter())))
 
 
 class OfScoringJobs(SandboxContract):
@@ -158,7 +158,7 @@ class TestDocker(SandboxContract):
     @pytest.fixture
     def sandbox(self) -> Iterator[Sandbox]:
         skip_without_docker()
-        with closing(DockerSandbox(ImageSpec(python=own()))) as sandbox:
+        with closing(DockerSandbox(ImageSpec(python=own_interpreter()))) as sandbox:
             yield sandbox
 
     def held(self) -> set[str]:
@@ -176,7 +176,7 @@ class TestDocker(SandboxContract):
 
     def set_by_the_image(self) -> set[str]:
         with Engine() as engine:
-            image = find_or_build(engine, ImageSpec(python=own()), gpus=False, say=print)
+            image = find_or_build(engine, ImageSpec(python=own_interpreter()), gpus=False, say=print)
             found = engine.image(image.id)
         assert found is not None
         return {pair.partition("=")[0] for pair in found["Config"]["Env"]} - {"HOME", "LANG", "PATH"}

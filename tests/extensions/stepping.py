@@ -4,7 +4,7 @@ import numpy as np
 
 from agent.edits.edit import Params
 from agent.modes.searchers import SearcherKind, SearchInputs
-from agent.search.searcher import Pending
+from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
 
@@ -12,16 +12,16 @@ class SteppingSearcher:
     def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space = space
         self._n_drawn = seed
-        self._pending: Pending[Params] = Pending()
+        self._pending: PendingPoints[Params] = PendingPoints()
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, self._draw)
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
-        self._pending.told(number)
+        self._pending.take(number)
 
     def discard(self, number: int) -> None:
-        self._pending.told(number)
+        self._pending.take(number)
 
     def release(self, number: int) -> None:
         self._pending.release(number)

@@ -168,9 +168,9 @@ def serve() -> None:
     import sandbox.bubblewrap.bubblewrap_sandbox
     import sandbox.container.docker_sandbox
     from sandbox.in_memory.runtime import Shared
-    from sandbox.interpreter import interpreter, own
+    from sandbox.interpreter import interpreter, own_interpreter
 
-    shared = Shared(interpreter(own()))  # what scoring jobs run from, once for all commands
+    shared = Shared(interpreter(own_interpreter()))  # what scoring jobs run from, once for all commands
     shared.runtime.with_packages(("numpy",), compiler=False)
     del cma, docker, git, np, openai, optuna, requests, rich, tenacity, agent, sandbox
     print("ready", flush=True)

@@ -11,7 +11,7 @@ import pytest
 
 from agent.execution.early_stopping import pruner_of
 from agent.task.task import Task
-from agent.trials.learning_curve import Curve
+from agent.trials.learning_curve import LearningCurve
 from tests.late import Late
 from tests.train_template.conftest import SEQ_LEN, TEMPLATE, VOCAB, job_environment
 
@@ -66,7 +66,7 @@ def test_progress_lines_are_the_curve_that_the_task_declares(
     assert rule is not None
     points = [point for line in capsys.readouterr().out.splitlines() if (point := rule.form.point(line)) is not None]
     assert [point.share for point in points] == pytest.approx([step / 12 for step in range(12)], abs=1e-3)
-    curve = Curve.of(points)
+    curve = LearningCurve.of(points)
     assert curve is not None
     assert curve.half is not None
     assert curve.end is not None

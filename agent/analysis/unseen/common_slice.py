@@ -14,10 +14,10 @@ from agent.analysis.comparison import Comparison
 from agent.analysis.unseen.slice_file import SliceFile
 from agent.execution.host import Clock
 from agent.execution.slices.source import Answers
-from agent.run.one_slice import Model, Searched, baseline_of, is_to_be_asked_again, models_of_result, show
+from agent.run.one_slice import Searched, SliceModel, baseline_of, is_to_be_asked_again, models_of_result, show
 from agent.run.open_run import Run
 from agent.store.paths import RunsFolder
-from agent.text import Say, counted
+from agent.text import Say, plural
 from agent.trials.confirmations import BASELINE, CHAMPION, SlicePurpose, SliceScore, SliceUse
 from agent.trials.noise import Lead, mean_of
 
@@ -120,7 +120,7 @@ def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequen
             baseline=first.score if first is not None else None,
             clock=Clock(),
             opened=lambda use: say(
-                f"slice {use.number}, which none of the runs has opened, is scored for {counted(len(models), 'model')}"
+                f"slice {use.number}, which none of the runs has opened, is scored for {plural(len(models), 'model')}"
             ),
         )
         if use is None:
@@ -162,7 +162,7 @@ def _have_slices(runs: Sequence[Run]) -> bool:
     return all(run.executor.slices is not None and run.keeper.on_slices for run in runs)
 
 
-def _models(searched: Sequence[Searched]) -> list[Model]:
+def _models(searched: Sequence[Searched]) -> list[SliceModel]:
     """Return the models of all results; for a run without a confirmed gain, its own baseline's."""
     found = [list(_of_run(run)) for run in searched]
     if 1 + sum(map(len, found)) > MOST_MODELS:
@@ -170,13 +170,13 @@ def _models(searched: Sequence[Searched]) -> list[Model]:
     return [model for of_run in found for model in of_run]
 
 
-def _of_run(run: Searched) -> Iterator[Model]:
+def _of_run(run: Searched) -> Iterator[SliceModel]:
     """Yield the models of a run's result: of its final runs, else of the confirming run, else of its baseline."""
     result = run.keeper.result
     every = models_of_result(run, result) if result else [baseline_of(run)]
     held_out = [model for model in every if model.name not in (BASELINE, CHAMPION)]
     for model in held_out or every:
-        yield Model(f"{run.paths.run_id}-seed-{model.seed}", model.trial, model.seed, model.paths)
+        yield SliceModel(f"{run.paths.run_id}-seed-{model.seed}", model.trial, model.seed, model.paths)
 
 
 def _run_of(name: str) -> str:
@@ -184,7 +184,7 @@ def _run_of(name: str) -> str:
     return name.rpartition("-seed-")[0]
 
 
-def _entered(models: Sequence[Model]) -> dict[str, tuple[int, int]]:
+def _entered(models: Sequence[SliceModel]) -> dict[str, tuple[int, int]]:
     """Return trial and training seed by model, which identify the results."""
     return {model.name: (model.trial, model.seed) for model in models}
 

@@ -66,7 +66,7 @@ class SliceFile:
     def opened(self) -> SliceUse | None:
         return self._history.opened
 
-    def put_down(self, event: SliceOpened | SliceScored) -> SliceUse:
+    def record(self, event: SliceOpened | SliceScored) -> SliceUse:
         """Write the file with one more event. Raises JournalError if the disk is full."""
         events = [*self._events, event]
         document = {"format": FORMAT, "events": [each.to_json() for each in events]}

@@ -13,7 +13,7 @@ from agent.execution.host import Clock, Host
 from agent.run.one_slice import baseline_of, is_to_be_asked_again, models_of_result, score_of_result, show
 from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun
-from agent.text import counted
+from agent.text import plural
 from agent.trials.confirmations import BASELINE, CHAMPION, RESULT, SlicePurpose, SliceScore, SliceUse
 from agent.trials.history import History
 from agent.trials.metric import Metric
@@ -73,18 +73,18 @@ class VerifiedOnSlice:
             "again": self.again,
         }
 
-    def told(self, metric: Metric, unseen: str) -> str:
+    def describe(self, metric: Metric, unseen: str) -> str:
         """Return the losses as text for people; `unseen` names the data of slices in words."""
-        made = f"mean of {counted(len(self.held_out), 'final run')}" if self.held_out else "the confirming run"
+        made = f"mean of {plural(len(self.held_out), 'final run')}" if self.held_out else "the confirming run"
         lines = [
             f"on {unseen}, slice {self.use.number} of the pool{_opened_before(self.use)}:",
-            f"  {metric.name} {metric.shown(self.loss):.6f} (trial {self.trial}, {made}), "
-            f"the baseline's {metric.shown(self.baseline):.6f}: {_better(self.lead)}",
+            f"  {metric.name} {metric.display(self.loss):.6f} (trial {self.trial}, {made}), "
+            f"the baseline's {metric.display(self.baseline):.6f}: {_better(self.lead)}",
             "  ± is the standard error of sampling, without the noise of training seeds",
         ]
         if self.held_out and CHAMPION in self.score.losses:
             confirmed, lead = self.score.losses[CHAMPION], self.score.lead(CHAMPION, BASELINE)
-            lines.append(f"  the confirming run: {metric.shown(confirmed):.6f}, {_better(lead)}")
+            lines.append(f"  the confirming run: {metric.display(confirmed):.6f}, {_better(lead)}")
         return "\n".join([*lines, *(f"  flag: {flag}" for flag in self.score.flags)])
 
 
@@ -140,7 +140,7 @@ def verified_on_slice(stored: StoredRun, host: Host) -> VerifiedOnSlice:
             )
     if use is None:
         raise UsageError(
-            f"the pool is used up: {stored.run_id} has opened all {counted(stored.config.n_slices, 'slice')} of it; "
+            f"the pool is used up: {stored.run_id} has opened all {plural(stored.config.n_slices, 'slice')} of it; "
             "make a larger pool for the next run (docs/tasks.md)"
         )
     if not use.tells:
@@ -164,7 +164,7 @@ def remarks(stored: StoredRun, found: VerifiedOnSlice) -> list[str]:
 
 def _opened_before(use: SliceUse) -> str:
     n = use.n_other_runs
-    return f", opened before by {counted(n, 'other run')} of this machine" if n else ""
+    return f", opened before by {plural(n, 'other run')} of this machine" if n else ""
 
 
 def _burned(stored: StoredRun, use: SliceUse) -> str:

@@ -14,7 +14,7 @@ from agent.trials.trial import Status
 from sandbox.job import Execution, Sandbox
 
 
-class Questions:
+class AuditJobs:
     """Runs the scoring jobs of one artifact. The files of a question are removed after it; logs stay for people."""
 
     def __init__(self, task: Task, corpus: Corpus, sandbox: Sandbox, left_behind: Artifact) -> None:

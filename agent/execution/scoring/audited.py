@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.execution.scoring.audit import Differences, compare, correction, draw, mean_difference, objection
-from agent.execution.scoring.audit_jobs import Questions
+from agent.execution.scoring.audit_jobs import AuditJobs
 from agent.execution.scoring.scorer import Artifact, ScorerInputs
 from agent.execution.scoring.scoring_job import with_cost
 from agent.task.corpus import Corpus
@@ -55,7 +55,7 @@ class AuditedScorer:
         """Return the bits per byte; bad_artifact or rejected_score if there is no number that holds."""
         started = time.monotonic()
         left_behind.folder.mkdir(parents=True, exist_ok=True)
-        asking = Questions(self._task, self._corpus, self._sandbox, left_behind)
+        asking = AuditJobs(self._task, self._corpus, self._sandbox, left_behind)
         claimed = asking.claim(self._sequences)
         rounds: list[Differences] = []
         failed = claimed if isinstance(claimed, tuple) else None
@@ -75,7 +75,7 @@ class AuditedScorer:
         return with_cost(score, asking.executions)
 
     def _audited(
-        self, asking: Questions, claimed: NDArray[np.float64], rounds: list[Differences]
+        self, asking: AuditJobs, claimed: NDArray[np.float64], rounds: list[Differences]
     ) -> tuple[Status, str] | None:
         """Run one more round in a fresh sandbox; return why the claim is rejected, or None."""
         drawn = draw(claimed.shape[0], claimed.shape[1], self._generator())

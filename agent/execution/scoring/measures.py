@@ -40,7 +40,7 @@ def checked_labels(score: ScoreSpec, n_outputs: int, labels: Labels) -> Labels:
     name = score.measure or ""
     row = MEASURES[name]
     if n_outputs < row.outputs.fewest or n_outputs > (row.outputs.most or n_outputs):
-        raise ValueError(f"{name} needs {row.outputs.said}, and meta.json says n_outputs = {n_outputs}")
+        raise ValueError(f"{name} needs {row.outputs.description}, and meta.json says n_outputs = {n_outputs}")
     if score.top_k is not None and score.top_k >= n_outputs:
         raise ValueError(f"top_k = {score.top_k} of {n_outputs} classes is always right; choose a lower one")
     if labels.ndim != 1 or len(labels) == 0 or labels.dtype.kind not in "biuf":

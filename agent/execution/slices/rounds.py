@@ -63,7 +63,7 @@ class OpenedSlice(Protocol):
 
 
 @dataclass(frozen=True)
-class Patience:
+class RoundLimits:
     """Time limits of a job, the same for all models of a slice."""
 
     round_seconds: float  # wall, from the question to the last model's answer
@@ -89,7 +89,7 @@ class Rounds:
         self._sandbox = sandbox
         self._clock = clock
 
-    def patience(self, opened: OpenedSlice, n_models: int, baseline: Score | None) -> Patience:
+    def patience(self, opened: OpenedSlice, n_models: int, baseline: Score | None) -> RoundLimits:
         """Return the time limits of jobs, derived from the time of the baseline's audit in the run.
 
         An audit starts and answers M prefixes, so a round of N takes no longer than max(1, N / M) audits. All models
@@ -106,7 +106,7 @@ class Rounds:
             cap = factor * cpu_seconds * max(1.0, opened.n_rounds * audits) + START_CPU_SECONDS
         if wall_seconds is not None:
             patient = factor * wall_seconds * max(1.0, audits) * n_models + START_WALL_SECONDS
-        return Patience(patient, cap)
+        return RoundLimits(patient, cap)
 
     def ask(
         self,
@@ -115,7 +115,7 @@ class Rounds:
         *,
         folder: Path,
         label: str,
-        patience: Patience,
+        patience: RoundLimits,
     ) -> Answered | Burned:
         """Return the losses of all models on the slice, or whose fault it is that there are none.
 
@@ -159,7 +159,7 @@ class Rounds:
         opened: OpenedSlice,
         model: Contender,
         n_rounds: int,
-        patience: Patience,
+        patience: RoundLimits,
         *,
         folder: Path,
         private: Path,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from agent.execution.executor import Attempt, Executor
 from agent.execution.host import Clock
 from agent.execution.speed.cpu_meter import CpuMeter
-from agent.trials.machine_speed import ComputeUse, Void
+from agent.trials.machine_speed import ComputeUse, VoidedAttempt
 from agent.trials.trial import Outcome, Status
 
 MAX_STARTUP_SHARE = 0.9  # of the baseline's CPU seconds: beyond that, too little is training to be compared
@@ -21,8 +21,8 @@ def with_budget_check(
     attempt: Attempt,
     run_once: Callable[[], Outcome],
     *,
-    voids: Callable[[], Sequence[Void]],
-    record_void: Callable[[Void], None],
+    voids: Callable[[], Sequence[VoidedAttempt]],
+    record_void: Callable[[VoidedAttempt], None],
     clock: Clock,
 ) -> Outcome:
     """Return the outcome of the first attempt within the budget, else of the second, flagged as over budget.
@@ -62,7 +62,7 @@ def with_budget_check(
         if earlier:
             return _over_budget(outcome, use, earlier, is_nominal=budget.charge_seconds is not None)
         seconds = round(clock.monotonic() - began, 3)
-        record_void(Void(use.description, True, seconds, clock.now(), cpu_ratio=use.ratio))
+        record_void(VoidedAttempt(use.description, True, seconds, clock.now(), cpu_ratio=use.ratio))
 
 
 def _as_baseline(outcome: Outcome, use: ComputeUse, meter: CpuMeter) -> Outcome:

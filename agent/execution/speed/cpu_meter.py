@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from agent.execution.speed.probe import Canary
+from agent.execution.speed.probe import SpeedProbe
 from agent.execution.training_job import ONE_STEP, export, training_job
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
@@ -38,7 +38,7 @@ class CpuMeter:
         self._folder = folder
         self._label = label
         self._passed_on = passed_on
-        self._probe = Canary(
+        self._probe = SpeedProbe(
             task, sandbox, folder, label=label, on_gpu=False, passed_on=passed_on, cpu_time_seconds=PROBE_SECONDS
         )
 
@@ -49,11 +49,11 @@ class CpuMeter:
             MachineError: the probe printed no speed.
             SandboxError: the sandbox failed.
         """
-        return self._probe.chirp().speed
+        return self._probe.measure().speed
 
     def recent_speed(self) -> float:
         """Return the last speed if it was measured no more than a minute ago; else measure it."""
-        return self._probe.fresh().speed
+        return self._probe.recent().speed
 
     def startup_seconds(self) -> float | None:
         """Train the task's own script for one step; return the job's CPU seconds, None if it failed."""

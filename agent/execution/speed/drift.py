@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, stdev
 
-from agent.trials.machine_speed import Machine
+from agent.trials.machine_speed import MachineSpeed
 
 NOISE_FACTOR = 4.0  # smallest change that counts, in standard deviations of the canary
 WIDEST = 0.3  # of ln speed: noise may raise the threshold to this, so that half the speed is always noticed
@@ -21,7 +21,7 @@ _IN_A_CANARY = (*_BY_THE_MACHINE, "clocks_set", "power_cap", "sync_boost")
 
 
 @dataclass(frozen=True)
-class Reference:
+class SpeedReference:
     """The machine's speed and GPU throttling while the baseline ran."""
 
     speed: float
@@ -30,7 +30,7 @@ class Reference:
     canary_gpu: Mapping[str, float]
 
     @classmethod
-    def of(cls, baseline: Machine) -> "Reference":
+    def of(cls, baseline: MachineSpeed) -> "SpeedReference":
         """Return the reference that was measured around the baseline."""
         logs = [math.log(speed) for speed in baseline.speeds]
         noise = stdev(logs) if len(logs) > 1 else 0.0
@@ -40,7 +40,7 @@ class Reference:
         """Return the threshold `void`, or the smallest that this machine's noise allows, if that is larger."""
         return max(void, min(NOISE_FACTOR * self.noise, WIDEST))
 
-    def off(self, speed: float, void: float) -> str | None:
+    def exceeds_limit(self, speed: float, void: float) -> str | None:
         """Return a sentence if a speed differs too much from the reference; None if an attempt may count."""
         limit = self.threshold(void)
         if abs(math.log(speed / self.speed)) <= limit:
@@ -51,7 +51,7 @@ class Reference:
         """Return the geometric mean of speeds over the reference."""
         return math.exp(sum(math.log(speed / self.speed) for speed in speeds) / len(speeds))
 
-    def held_back(self, gpu: Mapping[str, float], *, canary: bool) -> str | None:
+    def throttled(self, gpu: Mapping[str, float], *, canary: bool) -> str | None:
         """Return a sentence if the GPU was throttled more than at the baseline; None if it was not."""
         before, reasons = (self.canary_gpu, _IN_A_CANARY) if canary else (self.gpu, _BY_THE_MACHINE)
         for reason in reasons:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from agent.errors import MachineError
 from agent.execution.executor import Attempt, Executor
 from agent.execution.host import Clock
-from agent.execution.speed.drift import Reference, shared_with, unsteady
-from agent.execution.speed.probe import Chirp
-from agent.trials.machine_speed import Machine, Void
+from agent.execution.speed.drift import SpeedReference, shared_with, unsteady
+from agent.execution.speed.probe import SpeedSample
+from agent.trials.machine_speed import MachineSpeed, VoidedAttempt
 from agent.trials.trial import Outcome, Status
 
 MAX_VOID = 2  # void trainings in a row before the run stops at the next one
@@ -20,7 +20,7 @@ _MAY_BE_THE_MACHINE = (Status.OK, Status.TIMED_OUT, Status.PRUNED)  # no other s
 def with_speed_check(
     executor: Executor,
     attempt: Attempt,
-    record_void: Callable[[Void], None],
+    record_void: Callable[[VoidedAttempt], None],
     clock: Clock,
     on_scoring: Callable[[], None] = lambda: None,
 ) -> Outcome:
@@ -43,17 +43,17 @@ def with_speed_check(
     machine, n_void, n_waits, waited, pause = executor.task.machine, 0, 0, 0.0, executor.task.machine.pause_seconds
     while True:
         began = clock.monotonic()
-        chirps = [canary.fresh()] if reference else [canary.chirp() for _ in range(N_BEFORE)]
+        chirps = [canary.recent()] if reference else [canary.measure() for _ in range(N_BEFORE)]
         why, outcome = _objection(machine.void, reference, chirps), None
         if why is None:
             outcome = executor.run(attempt, on_scoring)
             if outcome.status in _MAY_BE_THE_MACHINE:
-                chirps += [canary.chirp() for _ in range(1 if reference else N_BEHIND)]
+                chirps += [canary.measure() for _ in range(1 if reference else N_BEHIND)]
             why = _objection(machine.void, reference, chirps, outcome)
             if why is None:
                 return _with_machine(outcome, reference, chirps)
-        canary.forget()
-        record_void(Void(why, outcome is not None, round(clock.monotonic() - began, 3), clock.now()))
+        canary.invalidate()
+        record_void(VoidedAttempt(why, outcome is not None, round(clock.monotonic() - began, 3), clock.now()))
         if outcome is not None:
             n_void += 1
             if n_void > MAX_VOID:
@@ -77,27 +77,27 @@ _REMEDY = (
 )
 
 
-def reference_of(baseline: Outcome | None) -> Reference | None:
+def reference_of(baseline: Outcome | None) -> SpeedReference | None:
     """Return the machine's state at the baseline; None if the baseline has not ended, or was not measured."""
     if baseline is None or baseline.machine is None or not baseline.machine.speeds:
         return None
-    return Reference.of(baseline.machine)
+    return SpeedReference.of(baseline.machine)
 
 
-def _is_unsteady(threshold: float, chirps: Sequence[Chirp]) -> bool:
+def _is_unsteady(threshold: float, chirps: Sequence[SpeedSample]) -> bool:
     return unsteady([chirp.speed for chirp in chirps], threshold) is not None
 
 
 def _objection(
-    threshold: float, reference: Reference | None, chirps: Sequence[Chirp], outcome: Outcome | None = None
+    threshold: float, reference: SpeedReference | None, chirps: Sequence[SpeedSample], outcome: Outcome | None = None
 ) -> str | None:
     """Return a sentence if an attempt between these canaries is void; None if it counts."""
     found: list[str | None] = []
     for chirp in chirps:
         found.append(shared_with(chirp.gpu.others))
         if reference is not None:
-            found.append(reference.off(chirp.speed, threshold))
-            found.append(reference.held_back(chirp.gpu.held_back, canary=True))
+            found.append(reference.exceeds_limit(chirp.speed, threshold))
+            found.append(reference.throttled(chirp.gpu.throttled, canary=True))
     if reference is None:
         found.append(unsteady([chirp.speed for chirp in chirps], threshold))
     if outcome is not None and {chirp.sandbox for chirp in chirps} != {outcome.sandbox}:
@@ -105,19 +105,19 @@ def _objection(
     if outcome is not None and outcome.machine is not None:
         found.append(shared_with(outcome.machine.others))
         if reference is not None:
-            found.append(reference.held_back(outcome.machine.gpu, canary=False))
+            found.append(reference.throttled(outcome.machine.gpu, canary=False))
     return next((why for why in found if why is not None), None)
 
 
-def _with_machine(outcome: Outcome, reference: Reference | None, chirps: Sequence[Chirp]) -> Outcome:
+def _with_machine(outcome: Outcome, reference: SpeedReference | None, chirps: Sequence[SpeedSample]) -> Outcome:
     """Return the outcome with the measurements of the machine."""
     speeds = tuple(chirp.speed for chirp in chirps)
-    reasons = sorted({reason for chirp in chirps for reason in chirp.gpu.held_back})
+    reasons = sorted({reason for chirp in chirps for reason in chirp.gpu.throttled})
     machine = replace(
-        outcome.machine or Machine(),
+        outcome.machine or MachineSpeed(),
         speeds=speeds,
         ratio=reference.ratio(speeds) if reference is not None else None,
         seconds=round(sum(chirp.seconds for chirp in chirps), 3),
-        canary_gpu={r: sum(chirp.gpu.held_back.get(r, 0.0) for chirp in chirps) / len(chirps) for r in reasons},
+        canary_gpu={r: sum(chirp.gpu.throttled.get(r, 0.0) for chirp in chirps) / len(chirps) for r in reasons},
     )
     return replace(outcome, machine=machine)

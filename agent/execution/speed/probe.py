@@ -23,7 +23,7 @@ _SPEED = re.compile(r"^speed:\s+([\d.]+(?:e[+-]?\d+)?)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Chirp:
+class SpeedSample:
     """One speed measurement."""
 
     speed: float  # units of its work per second
@@ -32,7 +32,7 @@ class Chirp:
     gpu: GpuState = field(default_factory=GpuState)
 
 
-class Canary:
+class SpeedProbe:
     """Runs the canary of a task with the interpreter, limits and GPU of its trials."""
 
     def __init__(
@@ -59,9 +59,9 @@ class Canary:
         self._passed_on = passed_on
         self._monotonic = monotonic
         self._cpu_time_seconds = cpu_time_seconds
-        self._last: tuple[float, Chirp] | None = None  # with its time
+        self._last: tuple[float, SpeedSample] | None = None  # with its time
 
-    def chirp(self) -> Chirp:
+    def measure(self) -> SpeedSample:
         """Run the canary, and return its measurement.
 
         Raises:
@@ -83,17 +83,17 @@ class Canary:
                 f"the canary that measures the machine's speed printed none ({how}: {last_line(said)}); see {log}, and "
                 f"{remedy}"
             )
-        told = Chirp(speeds[0], execution.wall_seconds, execution.sandbox, execution.gpu_state or GpuState())
+        told = SpeedSample(speeds[0], execution.wall_seconds, execution.sandbox, execution.gpu_state or GpuState())
         self._last = self._monotonic(), told
         return told
 
-    def fresh(self) -> Chirp:
+    def recent(self) -> SpeedSample:
         """Return the last measurement, at no cost, if it is at most a minute old; else run the canary."""
         if self._last is not None and self._monotonic() - self._last[0] <= FRESH_SECONDS:
             return replace(self._last[1], seconds=0.0)
-        return self.chirp()
+        return self.measure()
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Discard the last measurement, which has shown a changed speed, so that the canary runs anew."""
         self._last = None
 

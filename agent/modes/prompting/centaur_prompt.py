@@ -11,7 +11,7 @@ from agent.modes.prompting.space_text import as_json, correlations, derived, sho
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context
 from agent.search.cmaes import CMAState
-from agent.search.memory_model import Estimate
+from agent.search.memory_model import MemoryEstimate
 from agent.search.space import SearchSpace
 
 HISTORY_ROWS = ((5, 3, 2), (2, 1, 1))  # best, latest and failed configurations; fewer if the prompt does not fit
@@ -24,7 +24,7 @@ class Turn:
     context: Context
     state: CMAState
     point: Params  # the searcher's own
-    estimate: Estimate | None  # of the memory that the point needs; None: not known
+    estimate: MemoryEstimate | None  # of the memory that the point needs; None: not known
 
     @property
     def space(self) -> SearchSpace:
@@ -37,14 +37,14 @@ class Turn:
         return read_constants(self.context.source, self.space.names)
 
 
-def openings(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Sequence[Message]]:
+def candidate_prompts(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Sequence[Message]]:
     """Yield the prompt with fewer and fewer rows of history: at most 2,500 tokens for 14 names."""
     context, state = turn.context, turn.state
     for n_top, n_recent, n_failed in HISTORY_ROWS:
         values = {
             "metric": briefing.metric,
             "incumbent": str(context.incumbent.number),
-            "result": f"{briefing.metric} {briefing.shown(context.best_loss)}",
+            "result": f"{briefing.metric} {briefing.format_loss(context.best_loss)}",
             "table": table(turn.space, turn.best, state),
             "generation": str(state.generation),
             "sigma": f"{state.sigma:.3g}",
@@ -59,6 +59,6 @@ def openings(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Iterator[Seq
         yield [Message("system", system), Message("user", prompts.fill("user", values))]
 
 
-def _fits(estimate: Estimate | None) -> str:
+def _fits(estimate: MemoryEstimate | None) -> str:
     """Return in words whether a point will fit in memory."""
-    return "not known" if estimate is None else f"{estimate.told}, fits with a chance of {estimate.chance:.0%}"
+    return "not known" if estimate is None else f"{estimate.description}, fits with a chance of {estimate.chance:.0%}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from agent.edits.edit import Edit
 from agent.edits.formats import EditFormat
 from agent.edits.guard import Guard, fingerprint
-from agent.edits.search_replace import Block, Match, SearchReplace
+from agent.edits.search_replace import Block, BlockMatch, SearchReplace
 from agent.errors import EditError
 from agent.execution.smoke_test import Rehearse
 from agent.modes.prompting.dialogue import ReplyError
@@ -18,7 +18,7 @@ UNTITLED = "(untitled)"
 
 
 @dataclass(frozen=True)
-class Change:
+class CheckedEdit:
     """A reply that can run, or whose rehearsal failed."""
 
     title: str
@@ -28,14 +28,14 @@ class Change:
     note: str = ""  # how its blocks were matched, if not exactly
 
 
-class Review:
+class CodeEditCheck:
     """Checks the replies for one proposal in order; blocks that matched in an earlier reply are kept."""
 
     def __init__(
         self, context: Context, briefing: Briefing, guard: Guard, form: EditFormat, rehearse: Rehearse | None
     ) -> None:
         self.smoke_seconds = 0.0  # of all rehearsals so far
-        self.crashed: Change | None = None  # the change whose rehearsal failed last
+        self.crashed: CheckedEdit | None = None  # the change whose rehearsal failed last
         self._context = context
         self._briefing = briefing
         self._guard = guard
@@ -43,7 +43,7 @@ class Review:
         self._rehearse = rehearse
         self._draft = Draft(context.source)
 
-    def __call__(self, reply: str) -> Change:
+    def __call__(self, reply: str) -> CheckedEdit:
         """Return the change that `reply` makes. Raises ReplyError if it makes none that can run and is new."""
         title = quoted_line(self._form.title(reply))
         change = self._applied(reply, title)
@@ -52,7 +52,7 @@ class Review:
             self._refuse_failing(change, self._rehearse)
         return change
 
-    def _applied(self, reply: str, title: str) -> Change:
+    def _applied(self, reply: str, title: str) -> CheckedEdit:
         source, note = self._context.source, ""
         try:
             edit = self._form.parse(reply, self._briefing.script)
@@ -60,11 +60,11 @@ class Review:
                 edit = self._draft.with_reply(title, edit)
                 note = edit.tolerances(source)
             edited = edit.apply(source)
-            return Change(title or UNTITLED, edit, edited, self._guard.check(edited), note)
+            return CheckedEdit(title or UNTITLED, edit, edited, self._guard.check(edited), note)
         except EditError as fault:
             raise ReplyError(Status.INVALID_EDIT, str(fault), title=title or UNTITLED) from None
 
-    def _refuse_repeated(self, change: Change) -> None:
+    def _refuse_repeated(self, change: CheckedEdit) -> None:
         context = self._context
         if change.fingerprint == fingerprint(context.source):
             problem = "the edit changes nothing but comments or formatting; change what the script does"
@@ -75,7 +75,7 @@ class Review:
             problem += "propose something new"
             raise ReplyError(Status.DUPLICATE, problem, title=change.title, copied_from=f"trial {earlier.number}")
 
-    def _refuse_failing(self, change: Change, rehearse: Rehearse) -> None:
+    def _refuse_failing(self, change: CheckedEdit, rehearse: Rehearse) -> None:
         """Raise ReplyError if a rehearsal of the change fails; the second failure of a proposal is final.
 
         So is one for lack of memory: the next trial repairs that; see MendingProposer.
@@ -120,13 +120,13 @@ class Draft:
         if title and title.casefold() != self._title.casefold():
             self._title, self._standing = title, []
         sent = edit.found_in(self._source)
-        replaced = [match for match in sent if isinstance(match, Match)]
+        replaced = [match for match in sent if isinstance(match, BlockMatch)]
         standing = [block for block in self._standing if not _overlaps(block, replaced, self._source)]
         problems = [f"block {n}: {found}" for n, found in enumerate(sent, start=1) if isinstance(found, EditError)]
         if not problems:
             self._standing = []
             return SearchReplace((*standing, *edit.blocks))
-        good = [block for block, found in zip(edit.blocks, sent, strict=True) if isinstance(found, Match)]
+        good = [block for block, found in zip(edit.blocks, sent, strict=True) if isinstance(found, BlockMatch)]
         self._standing = standing + good
         if self._standing:
             quoted = ", ".join(repr(block.search.strip().partition("\n")[0][:60]) for block in self._standing)
@@ -136,7 +136,7 @@ class Draft:
         raise EditError("\n".join(problems))
 
 
-def _overlaps(block: Block, others: list[Match], source: str) -> bool:
+def _overlaps(block: Block, others: list[BlockMatch], source: str) -> bool:
     """Whether a kept block overlaps one that was sent again."""
     (match,) = SearchReplace((block,)).found_in(source)
-    return isinstance(match, Match) and any(match.start < o.stop and o.start < match.stop for o in others)
+    return isinstance(match, BlockMatch) and any(match.start < o.stop and o.start < match.stop for o in others)

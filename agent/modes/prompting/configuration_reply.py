@@ -8,11 +8,11 @@ from agent.edits.edit import Params, Unchanged
 from agent.edits.guard import fingerprint
 from agent.llm.model import Message, Model, Schema
 from agent.llm.prompt_templates import PromptSet
-from agent.modes.prompting.dialogue import Exchange, ReplyError, converse
+from agent.modes.prompting.dialogue import Exchange, ReplyError, ask_until_valid
 from agent.modes.prompting.space_text import changes, ran, same
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context
-from agent.search.memory_model import Estimate
+from agent.search.memory_model import MemoryEstimate
 from agent.search.space import SearchSpace
 from agent.trials.trial import Origin, Proposal, Status
 
@@ -29,7 +29,7 @@ class ConfigurationCheck:
         self,
         context: Context,
         briefing: Briefing,
-        estimate: Callable[[Params], Estimate | None],
+        estimate: Callable[[Params], MemoryEstimate | None],
         point: Params | None = None,
     ) -> None:
         """`point`: the searcher's, which the model may return unchanged; `estimate`: the memory that values need."""
@@ -80,20 +80,20 @@ class ConfigurationCheck:
     def _refuse_hopeless(self, params: Params) -> None:
         estimate = self._estimate(params)
         if estimate is not None and estimate.hopeless:
-            problem = f"this will not fit in memory: it {estimate.told}; make the model or the batch smaller"
+            problem = f"this will not fit in memory: it {estimate.description}; make the model or the batch smaller"
             raise ReplyError(Status.NO_PROPOSAL, problem, params=params)
 
 
-def decided(
+def propose_configuration(
     model: Model, prompts: PromptSet, openings: Iterable[Sequence[Message]], check: ConfigurationCheck
 ) -> Proposal:
     """Return the model's proposal for the trial of `check`.
 
     Raises:
-        ModelError: as `converse` does.
+        ModelError: as `ask_until_valid` does.
     """
     schema = Schema("configuration", check.space.json_schema())
-    exchange = converse(model, prompts, openings, check, attempts=ATTEMPTS, schema=schema)
+    exchange = ask_until_valid(model, prompts, openings, check, attempts=ATTEMPTS, schema=schema)
     if exchange.answer is None:
         return _refused(exchange, prompts)
     context, answer = check.context, exchange.answer

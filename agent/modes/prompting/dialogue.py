@@ -8,7 +8,7 @@ from agent.edits.edit import Params
 from agent.errors import ModelBudgetSpentError, PromptTooLongError
 from agent.llm.model import Completion, Message, Model, Schema
 from agent.llm.prompt_templates import PromptSet
-from agent.trials.trial import Status, Usage
+from agent.trials.trial import ModelUsage, Status
 
 T = TypeVar("T")
 
@@ -51,10 +51,10 @@ class Exchange(Generic[T]):
 
     answer: T | None
     rejected: ReplyError | None  # None exactly if there is an answer
-    usage: Usage  # of all attempts
+    usage: ModelUsage  # of all attempts
 
 
-def converse(
+def ask_until_valid(
     model: Model,
     prompts: PromptSet,
     openings: Iterable[Sequence[Message]],
@@ -74,7 +74,7 @@ def converse(
         ModelError: the endpoint failed for good.
     """
     talk = _Talk(iter(openings), model.context_tokens)
-    usage = Usage(model.name, dollars=0.0)
+    usage = ModelUsage(model.name, dollars=0.0)
     rejected: ReplyError | None = None
     for attempts_left in reversed(range(attempts)):
         try:
@@ -144,8 +144,8 @@ def _whole_reply(completion: Completion) -> str:
     return text
 
 
-def _cost(completion: Completion) -> Usage:
-    return Usage(
+def _cost(completion: Completion) -> ModelUsage:
+    return ModelUsage(
         completion.model,
         1,
         completion.prompt_tokens,

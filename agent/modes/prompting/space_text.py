@@ -12,7 +12,7 @@ from agent.modes.prompting.trial_digest import NOTHING, Briefing, quoted_line
 from agent.modes.proposer import Context
 from agent.search.cmaes import CMAState
 from agent.search.parameters import Categorical, Parameter
-from agent.search.space import Row, SearchSpace
+from agent.search.space import SearchSpace, SpaceRow
 from agent.trials.trial import Trial
 
 STRONG = 0.5  # the least correlation that is shown
@@ -56,7 +56,7 @@ def table(space: SearchSpace, best: Params, state: CMAState | None = None) -> st
     return "\n".join(lines)
 
 
-def _std(space: SearchSpace, told: Row, std: float) -> str:
+def _std(space: SearchSpace, told: SpaceRow, std: float) -> str:
     """Return a standard deviation as the table shows it: "3", "x1.4", or "x1.4 of width" for a derived coordinate."""
     searched = space.coordinate(told.name)
     if searched != told.name:
@@ -66,13 +66,13 @@ def _std(space: SearchSpace, told: Row, std: float) -> str:
 
 def derived(space: SearchSpace) -> str:
     """Return the coordinates that replace names, "width = DEPTH * RATIO (16 to 768) in place of RATIO"."""
-    told = [f"{each.told} in place of {each.parameter.name}" for each in space.derived]
+    told = [f"{each.description} in place of {each.parameter.name}" for each in space.derived]
     return "; ".join(told) or "every name itself"
 
 
 def products(space: SearchSpace) -> str:
     """Return the products of names with their own range, "width = DEPTH * ASPECT_RATIO (16 to 768)"; or "none"."""
-    return "; ".join(each.told for each in space.derived) or "none"
+    return "; ".join(each.description for each in space.derived) or "none"
 
 
 def correlations(space: SearchSpace, state: CMAState, n_pairs: int = 4) -> str:
@@ -104,8 +104,9 @@ def shortlist(
     failed = [(trial, params) for trial, params in tried if trial.val_loss is None]
     counts = Counter(str(trial.status) for trial, _ in failed)
     return {
-        "top": "\n".join(f"{briefing.shown(loss)}: {values}" for values, (loss, _) in best) or NOTHING,
-        "recent": "\n".join(f"{briefing.shown(loss)}: {row(space, p)}" for loss, p in others[-n_recent:]) or NOTHING,
+        "top": "\n".join(f"{briefing.format_loss(loss)}: {values}" for values, (loss, _) in best) or NOTHING,
+        "recent": "\n".join(f"{briefing.format_loss(loss)}: {row(space, p)}" for loss, p in others[-n_recent:])
+        or NOTHING,
         "failures": ", ".join(f"{n} {status}" for status, n in counts.most_common()) or "none so far",
         "failed": "\n".join(f"{row(space, p)}: {_what_happened(trial)}" for trial, p in failed[-n_failed:]) or NOTHING,
     }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.trials.history import stands
-from agent.trials.trial import Standing, Status, Trial
+from agent.trials.trial import KeepState, Status, Trial
 
 N_LATEST = 5  # trials shown with their whole result, kept or not
 N_REFUSALS = 3  # reasons why nothing ran
@@ -13,11 +13,11 @@ LINE_CHARACTERS = 160
 LOG_LINES = 20
 NOTHING = "(none)"
 STANDINGS = {
-    Standing.REVERTED: "reverted",
-    Standing.PROVISIONAL: "kept, not confirmed",
-    Standing.CONFIRMED: "confirmed",
-    Standing.REPEATED: "kept, and the gain held in a fresh run",
-    Standing.ROLLED_BACK: "rolled back: the gain did not hold in a fresh run",
+    KeepState.REVERTED: "reverted",
+    KeepState.PROVISIONAL: "kept, not confirmed",
+    KeepState.CONFIRMED: "confirmed",
+    KeepState.REPEATED: "kept, and the gain held in a fresh run",
+    KeepState.ROLLED_BACK: "rolled back: the gain did not hold in a fresh run",
 }
 
 
@@ -35,7 +35,7 @@ class Briefing:
     def goal(self) -> str:
         return f"{'maximise' if self.maximise else 'minimise'} {self.metric}"
 
-    def shown(self, val_loss: float | None) -> str:
+    def format_loss(self, val_loss: float | None) -> str:
         """Return a loss as the user's metric; "-" if there is none."""
         return "-" if val_loss is None else f"{-val_loss if self.maximise else val_loss:.5g}"
 
@@ -44,14 +44,14 @@ class Briefing:
         if trial.outcome is None:
             return "running now"
         if trial.outcome.status is Status.OK:
-            return f"{self._standing(trial)}, {self.metric} {self.shown(trial.val_loss)}"
+            return f"{self._standing(trial)}, {self.metric} {self.format_loss(trial.val_loss)}"
         reason = quoted_line(trial.outcome.reason)
         return f"{trial.outcome.status}: {reason}" if reason else str(trial.outcome.status)
 
     def _standing(self, trial: Trial) -> str:
         if trial.number == 0:
             return "the baseline"
-        return STANDINGS[trial.standing or Standing.REVERTED]
+        return STANDINGS[trial.standing or KeepState.REVERTED]
 
 
 def quoted_line(text: str) -> str:
@@ -72,7 +72,7 @@ def _unfenced(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Memory:
+class TrialDigest:
     """The finished trials of a run, and the one that is running, as lines."""
 
     briefing: Briefing

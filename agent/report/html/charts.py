@@ -22,11 +22,11 @@ from agent.report.html.svg import (
     VERMILLION,
     themed_svg,
 )
-from agent.text import counted
-from agent.trials.best_so_far import Cost, Curve, best_so_far, spread
+from agent.text import plural
+from agent.trials.best_so_far import BestSoFar, Cost, best_so_far, spread
 from agent.trials.history import History
 from agent.trials.metric import Metric
-from agent.trials.trial import Standing, Trial
+from agent.trials.trial import KeepState, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,11 +40,11 @@ WIDTH_INCHES = 9.0
 _LINES = ("-", "--", "-.", ":")
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 _BASELINE: Mapping[str, object] = {"facecolors": INK, "edgecolors": INK}
-_KEPT: Mapping[Standing, Mapping[str, object]] = {  # filled: a fresh run supports the gain
-    Standing.CONFIRMED: {"facecolors": GREEN, "edgecolors": GREEN},
-    Standing.REPEATED: {"facecolors": GREEN, "edgecolors": INK},
-    Standing.PROVISIONAL: {"facecolors": PAPER, "edgecolors": GREEN},
-    Standing.ROLLED_BACK: {"facecolors": PAPER, "edgecolors": GREY},
+_KEPT: Mapping[KeepState, Mapping[str, object]] = {  # filled: a fresh run supports the gain
+    KeepState.CONFIRMED: {"facecolors": GREEN, "edgecolors": GREEN},
+    KeepState.REPEATED: {"facecolors": GREEN, "edgecolors": INK},
+    KeepState.PROVISIONAL: {"facecolors": PAPER, "edgecolors": GREEN},
+    KeepState.ROLLED_BACK: {"facecolors": PAPER, "edgecolors": GREY},
 }
 
 
@@ -54,12 +54,12 @@ class Chart:
 
     name: str  # unique on a page
     title: str
-    told: str  # text alternative: a sentence that describes the chart
+    description: str  # text alternative: a sentence that describes the chart
     figure: "Figure"
     marks: Mapping[str, Sequence[str]] = field(default_factory=dict)  # see themed_svg
 
     def svg(self) -> str:
-        return themed_svg(self.figure, self.name, self.told, self.marks)
+        return themed_svg(self.figure, self.name, self.description, self.marks)
 
     def png(self) -> bytes:
         """Return the chart as a picture for a slide, on white, at 200 dots an inch."""
@@ -128,23 +128,23 @@ def progress(
     inside = [t for t in scored if not t.kept and _loss(t) <= worst]
     beyond = [t for t in scored if not t.kept and _loss(t) > worst]
     kept = [t for t in scored if t.kept]
-    values = [metric.shown(_loss(t)) for t in (*inside, *kept)]
+    values = [metric.display(_loss(t)) for t in (*inside, *kept)]
     margin = 0.06 * (max(values) - min(values)) or 0.01 * abs(values[0]) or 1.0
     low, high = min(values) - margin, max(values) + margin
     if sigma is not None and scored and scored[0].number == 0:
-        first = metric.shown(_loss(scored[0]))
+        first = metric.display(_loss(scored[0]))
         band = {"color": GREY, "alpha": 0.16, "linewidth": 0, "label": "baseline ± 2 sigma of seed noise"}
         ax.axhspan(max(first - 2 * sigma, low), min(first + 2 * sigma, high), **band)  # type: ignore[arg-type]
-    dots("reverted", inside, [metric.shown(_loss(t)) for t in inside], s=15, color=GREY, label="reverted")
-    best = [None if loss is None else metric.shown(loss) for loss in curve.best]
+    dots("reverted", inside, [metric.display(_loss(t)) for t in inside], s=15, color=GREY, label="reverted")
+    best = [None if loss is None else metric.display(loss) for loss in curve.best]
     _step(ax, curve.x, best, color=GREEN, linewidth=1.6, label="best so far")
     style: dict[str, object] = {"s": 38, "zorder": 3, "marker": "D", "linewidths": 1.3}
     baseline = [t for t in kept if t.number == 0]
-    dots("baseline", baseline, [metric.shown(_loss(t)) for t in baseline], **{**style, **_BASELINE}, label="baseline")
+    dots("baseline", baseline, [metric.display(_loss(t)) for t in baseline], **{**style, **_BASELINE}, label="baseline")
     for standing, face in _KEPT.items():
         those = [t for t in kept if t.standing is standing and t.number != 0]
         word = standing.value.replace("_", " ")
-        dots(word, those, [metric.shown(_loss(t)) for t in those], **{**style, **face}, label=word)
+        dots(word, those, [metric.display(_loss(t)) for t in those], **{**style, **face}, label=word)
     edge, marker = (low, "v") if metric.goal == "maximise" else (high, "^")
     dots("beyond", beyond, [edge] * len(beyond), s=17, color=GREY, marker=marker, label="worse than shown")
     failed = [t for t in trials if t.val_loss is None]
@@ -153,7 +153,7 @@ def progress(
     ax.set_ylim(floor - 0.05 * (high - low) if failed else low, high + 0.02 * (high - low))
     _labels(ax, unit, metric.name)
     _legend(figure)
-    n = counted(len(trials), "trial")
+    n = plural(len(trials), "trial")
     told = f"{metric.name} of {n} against {unit}: {len(kept)} kept, {len(failed)} without a loss"
     return Chart(name, f"{n}, {len(kept)} kept", told, figure, marks)
 
@@ -171,7 +171,7 @@ def comparison(groups: Mapping[str, Sequence[History]], metric: Metric, cost: Co
         if not found.x:
             continue
         shown += 1
-        mean = np.array([metric.shown(value) for value in found.mean])
+        mean = np.array([metric.display(value) for value in found.mean])
         n = "1 run" if found.n_curves == 1 else f"mean of {found.n_curves} runs"
         ax.step(found.x, mean, where="post", color=colour, linestyle=line, linewidth=1.8, label=f"{label}, {n}")
         if found.n_curves > 1:
@@ -217,8 +217,8 @@ def _loss(trial: Trial) -> float:
     return trial.val_loss
 
 
-def _shown(curve: Curve, metric: Metric) -> list[float | None]:
-    return [None if loss is None else metric.shown(loss) for loss in curve.best]
+def _shown(curve: BestSoFar, metric: Metric) -> list[float | None]:
+    return [None if loss is None else metric.display(loss) for loss in curve.best]
 
 
 def _step(ax: "Axes", x: Sequence[float], y: Sequence[float | None], **style: object) -> None:

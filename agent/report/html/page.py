@@ -13,9 +13,9 @@ from agent.report.html.chapters import chapters
 from agent.report.html.tables import RunOnPage
 from agent.report.html.trial_panels import MAX_CHARACTERS, details, fair_share, rows
 from agent.report.slices import Published, pool_size, published
-from agent.text import counted
+from agent.text import plural
 from agent.trials.budget import Ledger, duration
-from agent.trials.keep_rule import Keeper
+from agent.trials.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 
@@ -116,13 +116,13 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
         tokens = sum(used.prompt_tokens + used.completion_tokens for used in usages)
         known = [used.dollars for used in usages if used.dollars is not None]
         price = f"${sum(known):.2f}" if len(known) == len(usages) else "price unknown"
-        tiles.append(("model tokens", f"{tokens:,}", f"{counted(sum(used.calls for used in usages), 'call')}, {price}"))
+        tiles.append(("model tokens", f"{tokens:,}", f"{plural(sum(used.calls for used in usages), 'call')}, {price}"))
     return tiles
 
 
 def _published_tiles(told: Published, metric: Metric, word: str, where: str) -> list[tuple[str, str, str]]:
     """Return the result on slices, and its difference from the baseline there."""
-    result, baseline, lead = metric.shown(told.result), metric.shown(told.baseline), told.lead
+    result, baseline, lead = metric.display(told.result), metric.display(told.baseline), told.lead
     worth = f"{lead.mean / lead.error:.1f} standard errors (seeds and sampling)"
     return [
         (f"{word} on {told.unseen}", f"{result:.6f}", f"{where}, slice {told.slice}"),
@@ -130,14 +130,16 @@ def _published_tiles(told: Published, metric: Metric, word: str, where: str) -> 
     ]
 
 
-def _search_tiles(trial: Trial, keeper: Keeper, metric: Metric, word: str, where: str) -> list[tuple[str, str, str]]:
+def _search_tiles(
+    trial: Trial, keeper: KeepPolicy, metric: Metric, word: str, where: str
+) -> list[tuple[str, str, str]]:
     """Return the search loss of a run's best trial, and its difference from the baseline's."""
     reading, first = keeper.reading(trial.number), keeper.reading(0)
-    fresh = "1 run" if reading.selected else counted(reading.n_runs, "fresh run")
-    tiles = [(word, f"{metric.shown(reading.mean):.6f}", f"{where}, {fresh}")]
+    fresh = "1 run" if reading.selected else plural(reading.n_runs, "fresh run")
+    tiles = [(word, f"{metric.display(reading.mean):.6f}", f"{where}, {fresh}")]
     if trial.number:
-        change = metric.shown(reading.mean) - metric.shown(first.mean)
-        guessed = "" if keeper.noise.n_learned and not keeper.noise.is_hidden else " (a guess)"
+        change = metric.display(reading.mean) - metric.display(first.mean)
+        guessed = "" if keeper.noise.n_learned and not keeper.noise.is_unobservable else " (a guess)"
         noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run{guessed}"
         tiles.append(("change from the baseline", f"{change:+.6f}", noise))
     return tiles

@@ -8,7 +8,7 @@ from agent.modes.mode import searched
 from agent.modes.numeric import cma_host
 from agent.modes.proposer import Context
 from agent.modes.registry import find_mode
-from agent.modes.told import followed
+from agent.modes.reported_trials import followed
 from agent.report.html.charts import Chart, blank
 from agent.report.html.svg import BLUE, GREEN, GREY, INK
 from agent.search.cmaes import CMAState
@@ -17,7 +17,7 @@ from agent.search.space import SearchSpace
 from agent.store.run_config import rule_of
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
-from agent.text import counted
+from agent.text import plural
 from agent.trials.trial import Origin
 
 MAX_LINES = 400
@@ -59,8 +59,8 @@ def parallel(space: SearchSpace, scored: Sequence[tuple[str, Params, float]], *,
     for column, parameter in enumerate(space.parameters):
         for y, text, side in _ends(parameter):
             ax.annotate(text, (column, y), ha="center", va=side, color=INK, fontsize=8)
-    names = counted(len(space.names), "name")
-    told = f"{counted(len(ranked), 'configuration')} over {names}; the best {n_best} are highlighted"
+    names = plural(len(space.names), "name")
+    told = f"{plural(len(ranked), 'configuration')} over {names}; the best {n_best} are highlighted"
     return Chart(name, "Configurations", told, figure, marks)
 
 
@@ -98,7 +98,7 @@ def means(space: SearchSpace, states: Mapping[int, CMAState], *, name: str) -> C
             ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.set_title(_short(parameter.name, 24), fontsize=8.5, color=INK, loc="left")
         ax.tick_params(labelsize=7.5)
-    told = f"mean of {counted(len(shown), 'name')} over the trials, ± one standard deviation"
+    told = f"mean of {plural(len(shown), 'name')} over the trials, ± one standard deviation"
     return Chart(name, "Mean of the search distribution", told, figure)
 
 

@@ -66,8 +66,8 @@ def _run(run: RunOnPage) -> list[str]:
     first = trials[0].val_loss
     value = change = ""
     if best is not None and best.val_loss is not None:
-        value = f"{metric.shown(best.val_loss):.6f}"
-        change = "" if first is None else f"{metric.shown(best.val_loss) - metric.shown(first):+.6f}"
+        value = f"{metric.display(best.val_loss):.6f}"
+        change = "" if first is None else f"{metric.display(best.val_loss) - metric.display(first):+.6f}"
     n_memory = sum(trial.status is Status.OUT_OF_MEMORY for trial in trials)
     n_lost = sum(trial.val_loss is None for trial in trials)
     return [
@@ -105,10 +105,10 @@ def finders_table(runs: Sequence[RunOnPage]) -> Table:
                f"best {metric.name}")  # fmt: skip
     rows = []
     for run in runs:
-        found = finders(run.stored.history)
+        found = origin_stats(run.stored.history)
         n_all = sum(finder.n_proposed for finder in found)
         for finder in found:
-            best = "" if finder.best is None else f"{metric.shown(finder.best):.6f}"
+            best = "" if finder.best is None else f"{metric.display(finder.best):.6f}"
             counts = (finder.n_ran, finder.n_scored, finder.n_kept, finder.n_copies)
             rows.append([
                 run.stored.run_id, finder.origin.value, str(finder.n_proposed), _share(finder.n_proposed, n_all),
@@ -131,7 +131,7 @@ class Finder:
     best: float | None  # lowest loss, minimised
 
 
-def finders(history: History) -> list[Finder]:
+def origin_stats(history: History) -> list[Finder]:
     """Return counts and gains per origin, the baseline excluded, in the order of first appearance."""
     trials: dict[Origin, list[Trial]] = {}
     for trial in history.trials:
@@ -169,7 +169,7 @@ def repeats_table(runs: Sequence[RunOnPage]) -> Table:
     rows = []
     for run in runs:
         for repeat in run.stored.history.repeats:
-            value = "" if repeat.val_loss is None else f"{metric.shown(repeat.val_loss):.6f}"
+            value = "" if repeat.val_loss is None else f"{metric.display(repeat.val_loss):.6f}"
             stands = repeat.verdict.standing.value.replace("_", " ") if repeat.verdict else ""
             rows.append([run.stored.run_id, str(repeat.trial), value, stands, purpose(repeat, metric)])
     return Table(("run", "trial", metric.name, "verdict", "why"), rows)
@@ -182,9 +182,9 @@ def test_table(runs: Sequence[RunOnPage]) -> Table:
     rows = []
     for run in runs:
         if (found := run.verified) is not None:
-            values = [f"{metric.shown(loss):.6f}" for loss in (found.val_loss, found.test_loss)]
+            values = [f"{metric.display(loss):.6f}" for loss in (found.val_loss, found.test_loss)]
             gaps = (found.gap, found.baseline_gap, found.gap - found.baseline_gap)
-            rows.append([run.stored.run_id, str(found.trial), *values, *(f"{metric.shown(g):+.6f}" for g in gaps)])
+            rows.append([run.stored.run_id, str(found.trial), *values, *(f"{metric.display(g):+.6f}" for g in gaps)])
     return Table(columns, rows)
 
 
@@ -194,7 +194,7 @@ def slice_table(runs: Sequence[RunOnPage]) -> Table:
     rows = []
     for run in runs:
         if (found := run.on_slice) is not None:
-            losses = [f"{metric.shown(loss):.6f}" for loss in (found.loss, found.baseline)]
+            losses = [f"{metric.display(loss):.6f}" for loss in (found.loss, found.baseline)]
             lead = f"{found.lead.mean:.6f} ± {found.lead.error:.2g}"
             others = str(found.use.n_other_runs)
             rows.append([run.stored.run_id, str(found.trial), str(found.use.number), *losses, lead, others])

@@ -67,7 +67,7 @@ def details(stored: StoredRun, baseline: str, index: int) -> Iterator[Details]:
         for number, call in enumerate(read_exchange(stored.paths.trial(trial.number).llm), start=1):
             asked = "\n\n".join(f"[{role}]\n{content}" for role, content in call.messages)
             texts.append(Text(f"prompt of reply {number}", "prompt", inert(asked)))
-            texts.append(Text(call.told(number), "reply", inert(call.reply)))
+            texts.append(Text(call.describe(number), "reply", inert(call.reply)))
         # A shared page must not reveal paths of this machine.
         rows = [row for row in facts(stored, trial) if row[0] not in ("trial", "title", "exchange")]
         yield Details(f"{index}/{trial.number}", rows, evidence(trial), changed(stored, trial), tuple(texts))
@@ -85,7 +85,7 @@ def fair_share(lengths: list[int], total: int) -> int:
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """One trial as a row. Missing numbers are None and sort last."""
 
     mark: str  # index of the run on the page, and number of the trial: 0/7
@@ -103,23 +103,23 @@ class Row:
     title: str
 
 
-def rows(stored: StoredRun, index: int) -> Iterator[Row]:
+def rows(stored: StoredRun, index: int) -> Iterator[TrialRow]:
     """Yield the finished trials of the run with that index on the page."""
     for trial in stored.history.trials:
         yield _row(stored, trial, index)
 
 
-def _row(stored: StoredRun, trial: Trial, index: int) -> Row:
+def _row(stored: StoredRun, trial: Trial, index: int) -> TrialRow:
     outcome, metric, word = trial.outcome, stored.metric, verdict(trial).replace("_", " ")
     assert outcome is not None, "a page is about finished trials"
-    value = None if outcome.val_loss is None else metric.shown(outcome.val_loss)
+    value = None if outcome.val_loss is None else metric.display(outcome.val_loss)
     title = one_line(trial.proposal.title)
     if trial.proposal.copied_from:
         title = f"[copy of {trial.proposal.copied_from}] {title}"
     if outcome.flags:
         title = f"[{one_line(outcome.flags[0])}] {title}"
     tone = "failed" if value is None else "kept" if stands(trial) else "reverted"
-    return Row(
+    return TrialRow(
         mark=f"{index}/{trial.number}",
         run_id=stored.run_id,
         number=trial.number,

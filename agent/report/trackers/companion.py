@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 10.0
 
 
 @contextmanager
-def tracked(kinds: Sequence[str], paths: RunPaths, say: Say) -> Iterator[None]:
+def background_trackers(kinds: Sequence[str], paths: RunPaths, say: Say) -> Iterator[None]:
     """Keep a run's trackers up to date within the context; on exit say where its facts are, or what went wrong."""
     processes = {kind: process for kind in kinds if (process := _start(kind, paths, say)) is not None}
     try:

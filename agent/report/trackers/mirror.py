@@ -75,7 +75,7 @@ def follow(stored: StoredRun, tracker: Tracker, ended: Callable[[float], bool], 
 
 
 @contextmanager
-def alone(paths: RunPaths, kind: str, *, wait: bool = False) -> Iterator[None]:
+def exclusive(paths: RunPaths, kind: str, *, wait: bool = False) -> Iterator[None]:
     """Lock one tracker of a run, so that no two processes write to it at once.
 
     Raises:

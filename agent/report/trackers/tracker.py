@@ -82,8 +82,8 @@ def _trial(trial: Trial, sha: str, metric: Metric, ledger: Ledger, best: float |
     assert outcome is not None
     usage = proposal.usage
     numbers = {
-        _plain(metric.name): None if outcome.val_loss is None else metric.shown(outcome.val_loss),
-        "best_so_far": None if best is None else metric.shown(best),
+        _plain(metric.name): None if outcome.val_loss is None else metric.display(outcome.val_loss),
+        "best_so_far": None if best is None else metric.display(best),
         "kept": float(trial.kept),
         "train_seconds": outcome.train_seconds,
         "wall_seconds": outcome.wall_seconds,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from agent.task.init.dependencies import Needs
 from agent.task.init.host import has_gpu
-from agent.task.init.script_report import Reading
+from agent.task.init.script_report import ScriptReport
 from agent.task.init.settings import KINDS
-from agent.text import counted
+from agent.text import plural
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Guess:
     why: str
 
 
-def guesses(reading: Reading) -> Iterator[Guess]:
+def guesses(reading: ScriptReport) -> Iterator[Guess]:
     """Yield every guess with its reason."""
     name, metric, budget = reading.script.name, reading.metrics[0], reading.budget
     if reading.lifted:
@@ -35,12 +35,12 @@ def guesses(reading: Reading) -> Iterator[Guess]:
     yield Guess("metric", f"{metric.name}, {better} is better", f"{metric.where} prints {how}")
     if budget.is_known:
         amount = f"{budget.amount:g} {budget.counts} by the script's own count"
-        yield Guess("budget", amount, f"{budget.where}: {budget.said}")
+        yield Guess("budget", amount, f"{budget.where}: {budget.as_written}")
     else:
         yield Guess("budget", "one run, unchanged", "no constant or option says how long it trains")
-    source = reading.lifted.settings if reading.lifted else reading.own
+    source = reading.lifted.settings if reading.lifted else reading.constants
     where = f"{source[0].where} and below" if source else "no number is in a place where a search could write it"
-    yield Guess("space", f"{reading.n_searched} of {counted(len(source), 'value')}", where)
+    yield Guess("space", f"{reading.n_searched} of {plural(len(source), 'value')}", where)
     for file, why in reading.needs.frozen.items():
         yield Guess("frozen", file, f"{why} needs it")
     for path, why in reading.needs.mounts.items():
@@ -49,7 +49,7 @@ def guesses(reading: Reading) -> Iterator[Guess]:
     yield Guess("python", reading.python or "the one that runs `agent`", why)
 
 
-def checks(reading: Reading) -> Iterator[str]:
+def checks(reading: ScriptReport) -> Iterator[str]:
     """Yield what the user should check; what would stop a run comes first."""
     if reading.absent:
         fix = "`uv sync`, or pip install into .venv, then `agent init --force`"
@@ -63,7 +63,7 @@ def checks(reading: Reading) -> Iterator[str]:
     if reading.lifted:
         yield f"{reading.script.name} stays unchanged, and trials do not use it; if you edit it: `agent init --force`"
     elif reading.unsearched and reading.n_searched:
-        shown = ", ".join(setting.shown for setting in reading.unsearched)
+        shown = ", ".join(setting.display_name for setting in reading.unsearched)
         yield f"not searched: {shown[:100]}; `agent init --block --force` writes a copy with constants for them"
     elif not reading.n_searched:
         yield "no number to search, so only --mode code-edit works: give the script constants NAME = number at its top"
@@ -88,7 +88,7 @@ def _of_needs(needs: Needs) -> Iterator[str]:
             yield f"{where} calls {call}, but trials have no network: what it loads must be in a mount"
 
 
-def _of_the_metric(reading: Reading) -> Iterator[str]:
+def _of_the_metric(reading: ScriptReport) -> Iterator[str]:
     metric = reading.metrics[0]
     if metric.of_training and metric.where != "--metric":
         yield f"{metric.name} ({metric.where}) may be a training loss, which a search would overfit: see --metric"

@@ -35,7 +35,7 @@ def block_name(script: str) -> str:
     return path.with_name(f"{path.stem}_block.py").as_posix()
 
 
-def lift(
+def extract_constants(
     source: Source, settings: Sequence[Setting], load: LoadCall | None, wanted: Callable[[Setting], bool]
 ) -> Lifted:
     """Return a copy of `source` in which constants replace the `wanted` ones of its settings.
@@ -55,10 +55,10 @@ def lift(
     text = _with_names(source.text, (*lifted, *seeds), load)
     name = one_line(source.name)
     block = [f"{BLOCK_MARK} of {name}; `agent run` writes them, and nothing reads {name} any more"]
-    block += [f"{setting.name} = {_spelt(setting.value)}  # {one_line(setting.shown)}" for setting in lifted]
+    block += [f"{setting.name} = {_spelt(setting.value)}  # {one_line(setting.display_name)}" for setting in lifted]
     for seed in seeds:
         taken = f'int(__import__("os").environ.get("TRAIN_SEED", "{seed.value}"))'
-        block += [f"{seed.name} = {taken}  # {one_line(seed.shown)}"]
+        block += [f"{seed.name} = {taken}  # {one_line(seed.display_name)}"]
     if load is not None:
         block += ["", "", *load.function([*lifted, *seeds]), ""]
     head, rest = _split(source, text)

@@ -14,7 +14,7 @@ _ASK = "import importlib.util as u, sys; print(*[name for name in sys.argv[1:] i
 
 
 @dataclass(frozen=True)
-class Machine:
+class HostResources:
     """The resources that trials may use on this machine."""
 
     memory_gb: float  # a share of the machine's memory, GiB
@@ -22,7 +22,7 @@ class Machine:
     cpus: int
 
     @classmethod
-    def here(cls) -> "Machine":
+    def here(cls) -> "HostResources":
         total = min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_of_group()]) / 2**30
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         share = total * MEMORY_SHARE

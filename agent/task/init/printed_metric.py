@@ -27,7 +27,7 @@ _MOST_CHARACTERS = 200  # before a number, searched for its name
 
 
 @dataclass(frozen=True)
-class Told:
+class PrintedMetric:
     """A metric as the script prints it."""
 
     name: str
@@ -47,7 +47,7 @@ class Told:
         return self.goal == "minimise", re.match("test", self.name, re.IGNORECASE) is None
 
 
-def told_by_user(text: str) -> Told:
+def told_by_user(text: str) -> PrintedMetric:
     """Return the metric that the user names: `NAME`, printed after `---`, or the printed text with {} in it.
 
     Raises:
@@ -56,10 +56,10 @@ def told_by_user(text: str) -> Told:
     if text.count("{}") > 1:
         raise UsageError(f"--metric {text!r}: write one {{}}, for the number that counts, and end the text after it")
     if "{}" not in text:
-        return Told(text, goal_of(text), None, "--metric")
+        return PrintedMetric(text, goal_of(text), None, "--metric")
     found = _METRIC.search(text.partition("{}")[0])
     name = _name(found[1]) if found else "metric"
-    return Told(name, goal_of(name), text, "--metric")
+    return PrintedMetric(name, goal_of(name), text, "--metric")
 
 
 def goal_of(name: str) -> Literal["minimise", "maximise"]:
@@ -68,9 +68,9 @@ def goal_of(name: str) -> Literal["minimise", "maximise"]:
     return "maximise" if any(re.fullmatch(_GAINS, word) for word in last) else "minimise"
 
 
-def find_metric(source: Source) -> list[Told]:
+def find_metric(source: Source) -> list[PrintedMetric]:
     """Return the metrics that a script prints, most likely first; of equals, the last printed line first."""
-    found: list[tuple[int, Told]] = []  # each with its line number; all lines of a summary count as one
+    found: list[tuple[int, PrintedMetric]] = []  # each with its line number; all lines of a summary count as one
     in_summary = False
     for node in sorted(_prints(source.tree), key=lambda call: (call.lineno, call.col_offset)):
         for line in _text(node).split("\n"):
@@ -85,7 +85,7 @@ def find_metric(source: Source) -> list[Told]:
     return [told for _, told in reversed(single)]
 
 
-def _metrics(line: str, where: str, *, in_summary: bool) -> Iterator[Told]:
+def _metrics(line: str, where: str, *, in_summary: bool) -> Iterator[PrintedMetric]:
     before = line.split(_VALUE)[:-1]
     for index, whole in enumerate(before):
         literal = whole[-_MOST_CHARACTERS:]
@@ -96,10 +96,10 @@ def _metrics(line: str, where: str, *, in_summary: bool) -> Iterator[Told]:
         of_training = re.match(_SPLIT, found[1], re.IGNORECASE) is None
         alone = _SUMMARY.fullmatch(line)
         if in_summary and alone:
-            yield Told(alone[1], goal_of(alone[1]), None, where, of_training)
+            yield PrintedMetric(alone[1], goal_of(alone[1]), None, where, of_training)
             continue
         text = literal[found.start() :] if not of_training else literal.lstrip(" ,;|") if index else literal
-        yield Told(name, goal_of(name), f"{text.strip()} {{}}", where, of_training)
+        yield PrintedMetric(name, goal_of(name), f"{text.strip()} {{}}", where, of_training)
 
 
 def _name(label: str) -> str:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import UsageError
-from agent.task.init.constants_block import Lifted, lift
+from agent.task.init.constants_block import Lifted, extract_constants
 from agent.task.init.dependencies import Needs, find_needs
 from agent.task.init.find_script import find_script, is_block
-from agent.task.init.host import Machine, interpreter_of, missing_modules
-from agent.task.init.printed_metric import Told, find_metric, told_by_user
+from agent.task.init.host import HostResources, interpreter_of, missing_modules
+from agent.task.init.printed_metric import PrintedMetric, find_metric, told_by_user
 from agent.task.init.python_file import Source, imported_names, local_modules
 from agent.task.init.settings import BudgetGuess, Setting, constants, find_budget, settings
 from agent.task.init.settings_file import LoadCall, find_load
@@ -17,7 +17,7 @@ from agent.task.init.suggest_space import is_searched, proposed_space
 
 
 @dataclass(frozen=True)
-class Wishes:
+class InitOptions:
     """The user's choices, which replace guesses."""
 
     script: str | None = None
@@ -27,22 +27,22 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ScriptReport:
     """What a script is, needs and prints, as inferred from its text."""
 
     folder: Path
     script: Source
     arguments: tuple[str, ...]
-    metrics: tuple[Told, ...]  # most likely first; at least one
+    metrics: tuple[PrintedMetric, ...]  # most likely first; at least one
     budget: BudgetGuess
     needs: Needs
-    own: tuple[Setting, ...]  # its constants
-    others: tuple[Setting, ...]  # its other settings
-    lifted: Lifted | None  # the copy with constants for `others`; None: no copy is needed
+    constants: tuple[Setting, ...]  # its constants
+    other_settings: tuple[Setting, ...]  # its other settings
+    lifted: Lifted | None  # the copy with constants for `other_settings`; None: no copy is needed
     libraries: frozenset[str]  # imported directly or through its own modules
     absent: tuple[str, ...]  # those of `libraries` that the interpreter lacks
     python: str | None  # the interpreter of the folder, relative to it
-    machine: Machine
+    machine: HostResources
 
     @property
     def edited(self) -> tuple[str, str]:
@@ -67,14 +67,14 @@ class Reading:
     @property
     def unsearched(self) -> tuple[Setting, ...]:
         """Settings that a search could use but that are where it cannot write."""
-        return () if self.lifted else tuple(setting for setting in self.others if is_worth_lifting(setting))
+        return () if self.lifted else tuple(setting for setting in self.other_settings if is_worth_lifting(setting))
 
     @property
     def _choices(self) -> Mapping[str, tuple[str, ...]]:
         return {setting.name: setting.choices for setting in self.lifted.settings} if self.lifted else {}
 
 
-def read(folder: Path, wishes: Wishes, machine: Machine) -> Reading:
+def read_script(folder: Path, wishes: InitOptions, machine: HostResources) -> ScriptReport:
     """Return the report on `folder`, without running anything in it.
 
     Raises:
@@ -100,15 +100,15 @@ def read(folder: Path, wishes: Wishes, machine: Machine) -> Reading:
     libraries = {name for source in sources for name in imported_names(source)}
     libraries -= {part.removesuffix(".py") for source in sources for part in Path(source.name).parts}
     python = interpreter_of(folder)
-    return Reading(
+    return ScriptReport(
         folder=folder,
         script=script,
         arguments=wishes.arguments,
         metrics=tuple(metrics),
         budget=find_budget([*own, *others, *elsewhere]),
         needs=find_needs(folder, script, modules, words),
-        own=tuple(own),
-        others=tuple(others),
+        constants=tuple(own),
+        other_settings=tuple(others),
         lifted=lifted,
         libraries=frozenset(libraries),
         absent=tuple(missing_modules(folder, python, libraries)),
@@ -123,7 +123,7 @@ def is_worth_lifting(setting: Setting) -> bool:
 
 
 def _lifted(
-    script: Source, own: list[Setting], loaded: tuple[LoadCall, list[Setting]] | None, wishes: Wishes
+    script: Source, own: list[Setting], loaded: tuple[LoadCall, list[Setting]] | None, wishes: InitOptions
 ) -> tuple[list[Setting], Lifted | None]:
     """Return the script's settings besides constants, and a copy with constants for them, or None if not needed."""
     if is_block(script.text):
@@ -135,4 +135,4 @@ def _lifted(
     wanted = wishes.block is not False and (wishes.block or not has_constants)
     if not wanted or not any(is_worth_lifting(setting) for setting in found):
         return found, None
-    return found, lift(script, found, loaded[0] if loaded else None, is_worth_lifting)
+    return found, extract_constants(script, found, loaded[0] if loaded else None, is_worth_lifting)

@@ -42,7 +42,7 @@ class Setting:
     name: str  # as a constant: LEARNING_RATE
     value: Value
     kind: str  # one of KINDS, or `constant`
-    shown: str  # as in the script: --learning-rate, Config.lr
+    display_name: str  # as in the script: --learning-rate, Config.lr
     where: str  # train.py:12
     node: ast.expr | None = None  # the literal; None: not in a Python file
     choices: tuple[str, ...] = ()  # the other possible words, if the script lists them
@@ -55,13 +55,13 @@ class BudgetGuess:
 
     unit: str
     amount: float
-    said: str  # as in the script, `TIME_BUDGET = 300`; empty if it has none
+    as_written: str  # as in the script, `TIME_BUDGET = 300`; empty if it has none
     where: str
     counts: str = ""  # what it counts, in the script's words
 
     @property
     def is_known(self) -> bool:
-        return bool(self.said)
+        return bool(self.as_written)
 
 
 UNKNOWN = BudgetGuess("work", 1, "", "")
@@ -106,7 +106,7 @@ def find_budget(settings: Iterable[Setting]) -> BudgetGuess:
     ):
         for setting in numbers:
             if pattern.search(setting.name):
-                said = f"{setting.shown} = {setting.value}"
+                said = f"{setting.display_name} = {setting.value}"
                 return BudgetGuess(unit, float(setting.value) * times, said, setting.where, counts)
     return UNKNOWN
 

@@ -49,8 +49,8 @@ class LoadCall:
             f"    # Overrides the settings loaded from {one_line(Path(self.file).name)} by the constants above.",
         ]
         for setting in settings:
-            if setting.shown in self.keys:
-                keys = "".join(f"[{json.dumps(key, ensure_ascii=False)}]" for key in self.keys[setting.shown])
+            if setting.display_name in self.keys:
+                keys = "".join(f"[{json.dumps(key, ensure_ascii=False)}]" for key in self.keys[setting.display_name])
                 lines.append(f"    config{keys} = {setting.name}")
         return [*lines, "    return config"]
 

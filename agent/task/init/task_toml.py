@@ -9,7 +9,7 @@ from string import Template
 
 from agent.errors import TaskError, UsageError
 from agent.task.init.dependencies import HUB_CACHE, Needs
-from agent.task.init.script_report import Reading
+from agent.task.init.script_report import ScriptReport
 from agent.task.init.settings import BudgetGuess
 from agent.task.task import CONFIG_NAME, Task
 
@@ -17,7 +17,7 @@ _WALL_FACTOR, _WALL_EXTRA, _WALL_UNKNOWN = 2, 300, 3600  # seconds; extra time f
 _WORK_IN = "/tmp/work"
 
 
-def document(reading: Reading) -> str:
+def document(reading: ScriptReport) -> str:
     """Return the text of task.toml."""
     script, needs, metric, machine = reading.edited[0], reading.needs, reading.metrics[0], reading.machine
     text = _template("task.toml").substitute(
@@ -44,7 +44,7 @@ def document(reading: Reading) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
-def files_of(reading: Reading) -> dict[str, str]:
+def files_of(reading: ScriptReport) -> dict[str, str]:
     """Return the content of the files to write into the folder, by name; task.toml is last.
 
     Raises:
@@ -82,7 +82,7 @@ def task_name(folder: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:40].rstrip("-") or "task"
 
 
-def _check(reading: Reading, files: Mapping[str, str]) -> None:
+def _check(reading: ScriptReport, files: Mapping[str, str]) -> None:
     folder = reading.folder
     try:
         wanted = [name for name in (reading.edited[0], *reading.needs.frozen) if name not in files]
@@ -145,7 +145,7 @@ def _budget(budget: BudgetGuess) -> str:
         return _template("budget_unknown.toml").template.strip()
     counted = "by its own clock" if budget.unit == "seconds" else "a success is charged the time it took"
     filled = _template("budget.toml").substitute(
-        said=_one_line(f"{budget.where}: {budget.said}"),
+        said=_one_line(f"{budget.where}: {budget.as_written}"),
         counted=counted,
         unit=_text(budget.unit),
         amount=_number(budget.amount),

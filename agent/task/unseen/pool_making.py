@@ -25,7 +25,7 @@ from agent.task.host_code import run_step
 from agent.task.prepared import OPENED, made_once
 from agent.task.task import Task
 from agent.task.unseen.pool import Pool, Slice, bands, find_pool, name_of, pool_key
-from agent.text import counted
+from agent.text import plural
 
 MOST = 4  # sequences per document; with 20, the error of a slice is 14 to 27 % larger than with one
 GAP = 4  # distance of their starts, in sequences
@@ -66,7 +66,7 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
             of_each = [min(len(starts), MOST) for _, starts in _candidates(texts, corpus.length)]
             n, n_long = sum(of_each), len(of_each)
             raise TaskError(
-                f"the pool of {task.name} is too small: {counted(n, 'sequence')} of {counted(n_long, 'document')} "
+                f"the pool of {task.name} is too small: {plural(n, 'sequence')} of {plural(n_long, 'document')} "
                 f"({MOST} per document at most, {GAP} apart, without copied text), and a slice needs {n_sequences}; "
                 f"let {' '.join(task.data.pool[:2])} write more documents, or lower [data] slice_sequences in "
                 f"{task.folder}/task.toml"

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from agent.analysis.ablation_chain import ChangeChain
-from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, Elimination, Verdict
-from agent.analysis.ablation_log import Attributed, Readings
+from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, ChangeVerdict, Elimination
+from agent.analysis.ablation_log import AblationRecords, Attributed
 from agent.edits.assignments import Assignments, all_constants
 from agent.edits.edit import Edit, Unchanged, WholeFile
 from agent.report.ablation_text import lines, remarks, to_json
-from agent.trials.keep_rule import HELD_OUT_SEED, Keeper, KeepRule
+from agent.trials.keep_rule import HELD_OUT_SEED, KeepPolicy, KeepRule
 from agent.trials.metric import Metric
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 
@@ -55,7 +55,7 @@ def attributed(
 ) -> tuple[Attribution, Runs]:
     trials, sources = kept(edits, source, loss)
     runs = Runs(loss, budget)
-    keeper = Keeper(KeepRule(paired=paired, sigma=SIGMA), trials)
+    keeper = KeepPolicy(KeepRule(paired=paired, sigma=SIGMA), trials)
     return Elimination(ChangeChain.made_of(trials, sources), keeper, runs, seeds).result(), runs
 
 
@@ -177,7 +177,7 @@ def test_a_change_without_which_nothing_runs_carries() -> None:
 
     found, _ = attributed([sets("A"), sets("B")], script("AB"), loss)
     assert verdicts(found) == {"1": "carries", "2": "carries"}
-    assert "no loss under seed 1" in found.findings[0].reason
+    assert "no loss without it under seed 1" in found.findings[0].reason
 
 
 def test_small_effects_do_not_leave_one_by_one() -> None:
@@ -204,7 +204,7 @@ def test_when_the_budget_ends_the_rest_is_not_tested_and_the_comparison_still_ru
         found, less = attributed(edits, script("ABCD"), worth(effects), budget=budget)
         assert len(less.asked) <= budget
         assert found.stopped
-        decided = [f for f in found.findings if f.verdict is not Verdict.NOT_TESTED]
+        decided = [f for f in found.findings if f.verdict is not ChangeVerdict.NOT_TESTED]
         assert all(finding in whole.findings for finding in decided)
         assert bool(found.minimal.without) == found.offered  # what was taken out was compared under held-out seeds
 
@@ -231,7 +231,7 @@ def test_noise_is_not_taken_for_an_effect_nor_an_effect_for_noise(paired: bool) 
         n_runs += len(runs.asked)
         n_offered += found.offered
         for name, finding in zip(effects, found.findings, strict=True):
-            carried[name] += finding.verdict is Verdict.CARRIES
+            carried[name] += finding.verdict is ChangeVerdict.CARRIES
     print(f"carries: {carried}, offered {n_offered} of {n_chains}, {n_runs / n_chains:.1f} runs each")
     assert carried.pop("B") == n_chains
     assert sum(carried.values()) <= 0.1 * 3 * n_chains
@@ -241,10 +241,10 @@ def test_noise_is_not_taken_for_an_effect_nor_an_effect_for_noise(paired: bool) 
 def test_repeats_of_a_script_that_follows_no_seed_give_no_error_bar() -> None:
     effects = {"A": 0.5, "B": 0.001}
     found, _ = attributed([sets("A"), sets("B")], script("AB"), worth(effects, of_seed=0.0), paired=False)
-    assert found.noise.is_hidden
+    assert found.noise.is_unobservable
     assert found.noise.sigma == SIGMA  # a guess as before, whatever the number of repeats
     assert verdicts(found) == {"1": "carries", "2": "no effect found"}
-    told = Attributed(found, Readings(3, {}), None)
+    told = Attributed(found, AblationRecords(3, {}), None)
     said = lines(told, "r", Metric())
     assert not any(" ± " in line for line in said)
     assert any("no ±, and verdicts use a guess" in line and "TRAIN_SEED" in line for line in said)
@@ -256,7 +256,7 @@ def test_repeats_of_a_script_that_follows_no_seed_give_no_error_bar() -> None:
 
 def test_noise_that_seeds_show_gives_an_error_bar() -> None:
     found, _ = attributed([sets("A"), sets("B")], script("AB"), worth({"A": 0.5, "B": 0.001}, sigma=SIGMA))
-    said = lines(Attributed(found, Readings(3, {}), None), "r", Metric())
+    said = lines(Attributed(found, AblationRecords(3, {}), None), "r", Metric())
     assert sum(" ± " in line for line in said) == 3
     assert not any("TRAIN_SEED" in line for line in said)
 

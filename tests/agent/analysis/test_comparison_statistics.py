@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.analysis.comparison import Comparison
-from agent.analysis.comparison_statistics import Made, State, figures, of_run
-from agent.report.comparison_text import told
+from agent.analysis.comparison_statistics import ResultBasis, State, figures, of_run
+from agent.report.comparison_text import comparison_text
 from agent.run.ending import MAX_IDLE_PROPOSALS
 from agent.store.stored_run import StoredRun
 from agent.trials.events import RepeatFinished, RepeatStarted
@@ -83,17 +83,17 @@ def test_failures_copies_and_different_scripts_are_counted(tmp_path: Path) -> No
 def test_a_result_is_what_did_not_choose_it_where_there_is_such(tmp_path: Path) -> None:
     kept = [BASELINE, (searched(0.6), scored(2.9, kept=True)), *[lost(0.01 * n) for n in range(6)]]
     single = run_of(tmp_path, kept)
-    assert (of_run(single).result, of_run(single).made) == (2.9, Made.SINGLE)
+    assert (of_run(single).result, of_run(single).made) == (2.9, ResultBasis.SINGLE)
     fresh = with_repeats(single, 1, {1: 2.96, 2: 2.98}, Purpose.CONFIRM)
     assert of_run(fresh).result == pytest.approx(2.97)
-    assert of_run(fresh).made is Made.FRESH
+    assert of_run(fresh).made is ResultBasis.FRESH
     held_out = with_repeats(fresh, 1, {100: 3.01, 101: 3.03}, Purpose.FINAL)
     assert of_run(held_out).result == pytest.approx(3.02)
-    assert of_run(held_out).made is Made.HELD_OUT
+    assert of_run(held_out).made is ResultBasis.HELD_OUT
     assert of_run(held_out).repeat_seconds == 4.0
     assert of_run(held_out).ledger.trials == 8  # repeats cost, and are no trials
     nothing = of_run(run_of(tmp_path, [BASELINE, lost(0.5)], name="c-random-s1", seed=1))
-    assert (nothing.result, nothing.made) == (3.0, Made.BASELINE)
+    assert (nothing.result, nothing.made) == (3.0, ResultBasis.BASELINE)
 
 
 def test_held_out_runs_that_are_missing_keep_a_run_going_on(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
 def test_a_metric_to_maximise_is_shown_as_the_user_named_it(tmp_path: Path) -> None:
     comparison, stored = compared(tmp_path, {"random": [-0.7, -0.8], "local": [-0.8, -0.9]})
     rows = figures(comparison, stored)
-    text = "\n".join(told(comparison, rows, Metric(name="accuracy", goal="maximise"), self_reported=False))
+    text = "\n".join(comparison_text(comparison, rows, Metric(name="accuracy", goal="maximise"), self_reported=False))
     assert "0.750 ± 0.071" in text
     assert "+0.100 (+0.100 to +0.100)" in text
     assert "-0.750" not in text
@@ -142,5 +142,5 @@ def test_a_run_that_has_not_begun_leaves_its_mode_without_a_difference(tmp_path:
     rows = figures(comparison, stored)
     assert rows[1].minus is None
     assert rows[0].over_seeds(lambda run: run.best).half is None  # type: ignore[union-attr]
-    lines = told(comparison, rows, Metric(), self_reported=False)
+    lines = comparison_text(comparison, rows, Metric(), self_reported=False)
     assert next(line for line in lines if line.startswith("local")).split()[-1] == "-"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.analysis.consistency import verify
+from agent.analysis.consistency import check_consistency
 from agent.store.paths import RunsFolder
 from agent.store.results_tsv import earlier_results_of
-from agent.trials.trial import Standing
+from agent.trials.trial import KeepState
 from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote
 from tests.made_runs import BASELINE, BIGRAM, Again, made_run, scored, searched
 
@@ -136,13 +136,13 @@ def test_a_kill_is_no_disagreement(warm: Zygote, tmp_path: Path) -> None:
 
 
 def test_a_table_in_which_an_earlier_version_kept_what_was_rolled_back_is_no_disagreement(tmp_path: Path) -> None:
-    results = [BASELINE, (searched(0.1), scored(1.5, kept=True)), Again(1, scored(9.0), Standing.ROLLED_BACK)]
+    results = [BASELINE, (searched(0.1), scored(1.5, kept=True)), Again(1, scored(9.0), KeepState.ROLLED_BACK)]
     stored = made_run(tmp_path / "runs", results, mode="test", options={"keep": "two-tier"}, all_commits=True)
     text = earlier_results_of(stored.metric, stored.history.trials, stored.hashes)
     assert text.count("\tkeep\t") == 2
     for written, disagrees in (text, False), (text.replace("\tkeep\t", "\tcrash\t"), True):
         stored.paths.results_tsv.write_text(written)
-        told = verify(stored.runs, stored.run_id).disagreements
+        told = check_consistency(stored.runs, stored.run_id).disagreements
         assert any(line.startswith("results.tsv") for line in told) == disagrees
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from agent.edits.guard import Guard
 from agent.errors import ModelError
-from agent.llm.openai_model import OpenAIModel, Patience
+from agent.llm.openai_model import OpenAIModel, RetryPolicy
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.recording import Transcript
 from agent.modes.code_edit import CodeEditProposer
 from agent.modes.prompting.trial_digest import Briefing
-from agent.run.ending import Ending
+from agent.run.ending import EndReason
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.trials.trial import Status
@@ -33,7 +33,7 @@ def edit(value: float) -> str:
 
 
 def proposer(server: FakeServer, run_folder: Path) -> CodeEditProposer:
-    patience = Patience(request_seconds=0.5, retry_seconds=60, sleep=lambda _: None)
+    patience = RetryPolicy(request_seconds=0.5, retry_seconds=60, sleep=lambda _: None)
     model = OpenAIModel("fake-1", base_url=server.base_url, api_key="k", patience=patience, on_tokens=lambda _: None)
     prompts = PromptSet.load("code_edit", answer_format="search-replace")
     return CodeEditProposer(
@@ -62,7 +62,7 @@ def test_passing_trouble_is_survived_and_a_refused_key_ends_the_run_in_order(
 
     with fake_server([streams(edit(70.0)), streams(edit(60.0))]) as server:
         resumed = open_run(proposer(server, tmp_path), trials=5)
-        assert run_trials(resumed).ending is Ending.DONE
+        assert run_trials(resumed).ending is EndReason.DONE
     assert [trial.proposal.title for trial in resumed.history.trials[1:]] == [
         f"smoothing {value}.0" for value in (90, 80, 70, 60)
     ]

@@ -14,8 +14,8 @@ import pytest
 
 from agent.errors import UsageError
 from agent.task.init.advice import checks
-from agent.task.init.host import Machine
-from agent.task.init.script_report import Wishes, read
+from agent.task.init.host import HostResources
+from agent.task.init.script_report import InitOptions, read_script
 from agent.task.init.task_toml import files_of, write
 from agent.task.task import Task
 from tests import commands
@@ -59,7 +59,7 @@ def three_trials(agent: Agent, folder: Path) -> list[dict[str, object]]:
 
 def init(folder: Path, *, force: bool = False, **wishes: str) -> list[str]:
     """Do what the command does, without the second that a process takes; return what to check."""
-    reading = read(folder, Wishes(**wishes), Machine(4.0, 8.0, 2))  # type: ignore[arg-type]
+    reading = read_script(folder, InitOptions(**wishes), HostResources(4.0, 8.0, 2))  # type: ignore[arg-type]
     write(folder, files_of(reading), force=force)
     return list(checks(reading))
 

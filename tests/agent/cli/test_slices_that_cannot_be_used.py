@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.store.journal import read_history
-from agent.trials.trial import Standing
+from agent.trials.trial import KeepState
 from tests.conftest import TASKS
 from tests.kill_anywhere.killed_runs import NEVER, Death, Zygote
 
@@ -85,7 +85,7 @@ def test_once_the_pool_is_used_up_the_search_goes_on_and_confirms_nothing(warm: 
     assert commands.run() == 0, commands.said
     history = read_history(commands.paths.journal)
     assert [use.number for use in history.slices] == [0, 1]
-    assert [trial.standing for trial in history.trials[2:]] == [Standing.CONFIRMED, Standing.PROVISIONAL]
+    assert [trial.standing for trial in history.trials[2:]] == [KeepState.CONFIRMED, KeepState.PROVISIONAL]
 
 
 def test_a_model_that_loads_only_outside_of_rounds_is_rolled_back(warm: Zygote, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_model_that_loads_only_outside_of_rounds_is_rolled_back(warm: Zygote, 
     history = read_history(commands.paths.journal)
     verdict = history.repeats[-1].verdict
     assert verdict is not None
-    assert verdict.standing is Standing.ROLLED_BACK
+    assert verdict.standing is KeepState.ROLLED_BACK
     assert verdict.reason == (
         "it did not answer on unseen text: the scoring job failed: the model could not be loaded or used"
     )
@@ -121,7 +121,7 @@ def test_a_run_goes_on_with_no_other_pool(warm: Zygote, tmp_path: Path, made_aga
     shutil.rmtree(pool, ignore_errors=True)
     shutil.move(kept, pool)
     assert commands.resume() == 0, commands.said
-    assert read_history(commands.paths.journal).trials[1].standing is Standing.CONFIRMED
+    assert read_history(commands.paths.journal).trials[1].standing is KeepState.CONFIRMED
 
 
 def test_a_baselines_model_that_the_user_has_removed_is_named(warm: Zygote, tmp_path: Path) -> None:
@@ -134,4 +134,4 @@ def test_a_baselines_model_that_the_user_has_removed_is_named(warm: Zygote, tmp_
     assert commands.error.startswith(f"error: {artifact} is missing, and the baseline must be evaluated")
     artifact.write_bytes(kept)
     assert commands.resume() == 0, commands.said
-    assert read_history(commands.paths.journal).trials[1].standing is Standing.CONFIRMED
+    assert read_history(commands.paths.journal).trials[1].standing is KeepState.CONFIRMED

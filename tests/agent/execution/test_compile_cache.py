@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.edits.edit import WholeFile
-from agent.execution.compile_cache import leaving, warmed
+from agent.execution.compile_cache import saves_cache, with_cache
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
@@ -18,7 +18,7 @@ from agent.trials.trial import Origin, Proposal, Status
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.container.docker_sandbox import DockerSandbox
 from sandbox.container.image import ImageSpec
-from sandbox.interpreter import own
+from sandbox.interpreter import own_interpreter
 from sandbox.job import Execution, Job, Limits, Mount, Sandbox, StoppedBy
 from tests.docker_engine import skip_without_docker
 
@@ -51,7 +51,9 @@ for place in (folder, "/in", "/out", os.path.dirname(folder), os.environ["TRITON
 def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     if request.param == "docker":
         skip_without_docker()
-    sandbox: Sandbox = DockerSandbox(ImageSpec(python=own())) if request.param == "docker" else BubblewrapSandbox()
+    sandbox: Sandbox = (
+        DockerSandbox(ImageSpec(python=own_interpreter())) if request.param == "docker" else BubblewrapSandbox()
+    )
     with closing(sandbox):
         yield sandbox
 
@@ -82,11 +84,11 @@ def test_a_trial_begins_with_what_the_baseline_compiled_and_cannot_poison_the_ne
     box: Sandbox, job_of: Callable[..., Job], tmp_path: Path
 ) -> None:
     seed = tmp_path / "seed"
-    assert box.run(leaving(job_of(WRITE), seed)).exit_code == 0
+    assert box.run(saves_cache(job_of(WRITE), seed)).exit_code == 0
     before = seed.read_bytes()
     logs = []
     for script in (POISON, COMPILE):
-        job = warmed(job_of(script), seed)
+        job = with_cache(job_of(script), seed)
         assert box.run(job).exit_code == 0, job.log.read_text()
         logs.append(job.log.read_text())
     assert "found kernel of the baseline" in logs[0]
@@ -107,7 +109,7 @@ def test_a_trial_begins_with_what_the_baseline_compiled_and_cannot_poison_the_ne
 def test_a_baseline_ends_as_it_would_and_one_that_fails_leaves_nothing(
     *, box: Sandbox, job_of: Callable[..., Job], tmp_path: Path, ending: str, expected: tuple[object, ...]
 ) -> None:
-    execution: Execution = box.run(leaving(job_of(WRITE + ending), tmp_path / "seed"))
+    execution: Execution = box.run(saves_cache(job_of(WRITE + ending), tmp_path / "seed"))
     assert (execution.exit_code, execution.stopped_by, execution.signal) == expected
     assert (tmp_path / "seed").read_bytes() == b""
 
@@ -116,20 +118,20 @@ def test_a_cache_larger_than_the_output_may_be_is_left_out(
     sandbox: Sandbox, job_of: Callable[..., Job], tmp_path: Path
 ) -> None:
     write = WRITE + "for n in range(3): open(f'{folder}/{n}', 'wb').write(bytes(700_000))\n"
-    job = leaving(job_of(write), tmp_path / "seed")
+    job = saves_cache(job_of(write), tmp_path / "seed")
     assert sandbox.run(job).exit_code == 0
     assert (tmp_path / "seed").read_bytes() == b""
     assert job.log.read_text() == ""
-    assert warmed(job_of(WRITE), tmp_path / "seed").argv == ("python", "script.py", "an argument")
+    assert with_cache(job_of(WRITE), tmp_path / "seed").argv == ("python", "script.py", "an argument")
 
 
 def test_a_script_that_compiles_nothing_runs_as_it_is(job_of: Callable[..., Job], tmp_path: Path) -> None:
-    assert warmed(job_of(WRITE), tmp_path / "never made").argv == ("python", "script.py", "an argument")
+    assert with_cache(job_of(WRITE), tmp_path / "never made").argv == ("python", "script.py", "an argument")
 
 
 def test_a_folder_that_the_task_names_itself_stands(job_of: Callable[..., Job], tmp_path: Path) -> None:
     job = job_of(WRITE, environment={"TRITON_CACHE_DIR": "/tmp/mine"})
-    assert leaving(job, tmp_path / "seed").environment["TRITON_CACHE_DIR"] == "/tmp/mine"
+    assert saves_cache(job, tmp_path / "seed").environment["TRITON_CACHE_DIR"] == "/tmp/mine"
 
 
 class Repeats:
@@ -175,9 +177,9 @@ def test_torch_compiles_once(sandbox: Sandbox, job_of: Callable[..., Job], tmp_p
     if shutil.which("g++") is None or not Path("/usr/bin/g++").exists():
         pytest.skip("torch.compile needs a C++ compiler in /usr/bin")
     limits = Limits(wall_seconds=3000.0, memory_gb=4.0, scratch_mb=256.0)
-    cold = leaving(job_of(TORCH, limits), tmp_path / "seed")
+    cold = saves_cache(job_of(TORCH, limits), tmp_path / "seed")
     assert sandbox.run(cold).exit_code == 0, cold.log.read_text()
-    warm = warmed(job_of(TORCH, limits), tmp_path / "seed")
+    warm = with_cache(job_of(TORCH, limits), tmp_path / "seed")
     assert sandbox.run(warm).exit_code == 0, warm.log.read_text()
     print(cold.log.read_text(), warm.log.read_text(), os.path.getsize(tmp_path / "seed"))
     assert "hits 0\n" in cold.log.read_text()

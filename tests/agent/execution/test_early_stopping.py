@@ -6,15 +6,17 @@ from pathlib import Path
 import pytest
 
 from agent.edits.edit import Unchanged
-from agent.execution.early_stopping import FEWEST_CURVES, ONE_IN, Bar, Pruner, Watch, runs_on
+from agent.execution.early_stopping import FEWEST_CURVES, ONE_IN, EarlyStopper, Pruner, PruningThreshold, is_control
 from agent.task.curve_format import PATTERN, CurveFormat, compiled
 from agent.task.spec import BudgetSpec
-from agent.trials.learning_curve import Curve
+from agent.trials.learning_curve import LearningCurve
 from agent.trials.repeat import Purpose, Repeat
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 
 FORMAT = CurveFormat(compiled(PATTERN), 100.0)
-BAR = Bar(champion=3, half=2.0, recovery=0.5, n_curves=9, sigma=0.1, error=0.0, runs_on=False)  # limit: 0.7
+BAR = PruningThreshold(
+    champion=3, half=2.0, recovery=0.5, n_curves=9, sigma=0.1, error=0.0, is_control=False
+)  # limit: 0.7
 SCRIPT, OTHER = "WIDTH = 1\nWARMUP = 0.1\n", "WIDTH = 2\nWARMUP = 0.1\n"
 STEPS = BudgetSpec(unit="steps", amount=100, nominal_seconds=40.0, counted_by="script")
 PLENTY = 1 << 20
@@ -25,35 +27,35 @@ def lines(*losses: float) -> str:
     return "".join(f"step {n} progress {n / 10:.3f} loss {loss}\n" for n, loss in enumerate(losses))
 
 
-def watched(log: Path, text: str, bar: Bar | None = BAR) -> Watch:
+def watched(log: Path, text: str, bar: PruningThreshold | None = BAR) -> EarlyStopper:
     log.write_text(text)
-    watch = Watch(FORMAT, log, PLENTY, bar)
+    watch = EarlyStopper(FORMAT, log, PLENTY, bar)
     watch.end()
     return watch
 
 
-def finished(number: int, curve: Curve | None, loss: float | None = 1.0) -> Trial:
+def finished(number: int, curve: LearningCurve | None, loss: float | None = 1.0) -> Trial:
     outcome = Outcome(Status.OK if loss is not None else Status.CRASHED, loss, curve=curve)
     return Trial(number, None, Proposal(Origin.LLM, "", Unchanged()), "then", outcome, "later")
 
 
-def pruner(curves: list[Curve], seed: int = 0) -> Pruner:
+def pruner(curves: list[LearningCurve], seed: int = 0) -> Pruner:
     return Pruner(FORMAT, ("warm",), seed, [finished(n, curve, loss=curve.end) for n, curve in enumerate(curves)])
 
 
-def fell(half: float, end: float) -> Curve:
-    return Curve(start=5.0, half=half, end=end)
+def fell(half: float, end: float) -> LearningCurve:
+    return LearningCurve(start=5.0, half=half, end=end)
 
 
 @pytest.mark.parametrize("loss", ["nan", "inf", "-inf", "16.0"])
 def test_a_loss_that_diverges_is_stopped_at_once(tmp_path: Path, loss: str) -> None:
     log = tmp_path / "log"
     log.write_text(f"{lines(5.0, 4.0)}step 2 progress 0.150 loss {loss}\n")
-    watch = Watch(FORMAT, log, PLENTY)
+    watch = EarlyStopper(FORMAT, log, PLENTY)
     assert watch()
     assert watch.stop is not None
     assert (watch.stop.status, watch.stop.share) == (Status.DIVERGED, 0.15)
-    assert watch.curve == Curve(start=5.0)
+    assert watch.curve == LearningCurve(start=5.0)
 
 
 def test_losses_beyond_all_measure_are_no_error_of_the_host(tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_asked_at_any_moment_it_decides_the_same(tmp_path: Path) -> None:
     late = watched(log, text)
     for n_bytes in range(1, 40, 3):
         log.write_text("")
-        watch = Watch(FORMAT, log, PLENTY, BAR)
+        watch = EarlyStopper(FORMAT, log, PLENTY, BAR)
         for end in range(0, len(text), n_bytes):
             log.write_text(text[:end])
             if watch():
@@ -118,17 +120,17 @@ def test_a_last_line_without_its_end_counts(tmp_path: Path) -> None:
 def test_what_is_written_only_when_the_job_has_ended_is_not_read(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(lines(5.0, 4.0, float("nan")))
-    watch = Watch(FORMAT, log, len(lines(5.0, 4.0)))
+    watch = EarlyStopper(FORMAT, log, len(lines(5.0, 4.0)))
     assert watch.end() is None
 
 
 def test_an_endless_line_is_no_point_and_takes_no_time(tmp_path: Path) -> None:
     watch = watched(tmp_path / "log", f"{'progress 0.1 ' * 40_000}loss nan\n{lines(5.0)}")
-    assert watch.curve == Curve(start=5.0)
+    assert watch.curve == LearningCurve(start=5.0)
 
 
 def test_one_that_runs_on_is_recorded_and_not_stopped(tmp_path: Path) -> None:
-    on = Bar(champion=3, half=2.0, recovery=0.5, n_curves=9, sigma=0.1, error=0.0, runs_on=True)
+    on = PruningThreshold(champion=3, half=2.0, recovery=0.5, n_curves=9, sigma=0.1, error=0.0, is_control=True)
     watch = watched(tmp_path / "log", lines(5.0, 4.0, 3.0, 3.0, 2.9, 2.9, 2.0, 1.5, 1.2, 1.1, 1.0), on)
     assert watch.stop is None
     assert watch.condemned is not None
@@ -179,21 +181,21 @@ def test_sigma_is_carried_over_as_the_same_share_of_the_loss() -> None:
 
 def test_too_few_full_curves_condemn_nobody() -> None:
     curves = [fell(2.0, 1.0)] * (FEWEST_CURVES - 1)
-    stopped = [Curve(start=5.0, half=4.0)] * 5
+    stopped = [LearningCurve(start=5.0, half=4.0)] * 5
     assert pruner(curves + stopped).bar(20, OTHER, 0, SCRIPT, sigma=0.0) is None
     assert pruner([*curves, fell(2.0, 1.0)]).bar(20, OTHER, 0, SCRIPT, sigma=0.0) is not None
 
 
 def test_failures_and_repeats_teach_nothing() -> None:
     rule = pruner([fell(2.0, 1.0)] * (FEWEST_CURVES - 1))
-    rule.take(finished(7, fell(9.0, 1.0), loss=None))
-    rule.take(Repeat(0, 1, Purpose.CONFIRM, "then", Outcome(Status.OK, 1.0, curve=fell(9.0, 1.0))))
+    rule.observe(finished(7, fell(9.0, 1.0), loss=None))
+    rule.observe(Repeat(0, 1, Purpose.CONFIRM, "then", Outcome(Status.OK, 1.0, curve=fell(9.0, 1.0))))
     assert rule.bar(20, OTHER, 0, SCRIPT, sigma=0.0) is None
 
 
 def test_a_champion_without_a_curve_condemns_nobody() -> None:
     rule = pruner([fell(2.0, 1.0)] * FEWEST_CURVES)
-    rule.take(finished(8, None))
+    rule.observe(finished(8, None))
     assert rule.bar(9, OTHER, 8, SCRIPT, sigma=0.0) is None
 
 
@@ -204,10 +206,10 @@ def test_a_change_of_schedule_is_exempt() -> None:
 
 
 def test_about_one_in_twenty_runs_on_and_always_the_same() -> None:
-    drawn = [runs_on(3, number) for number in range(4000)]
+    drawn = [is_control(3, number) for number in range(4000)]
     assert abs(sum(drawn) - 4000 / ONE_IN) < 3 * math.sqrt(4000 / ONE_IN)
-    assert drawn == [runs_on(3, number) for number in range(4000)]
-    assert drawn != [runs_on(4, number) for number in range(4000)]
+    assert drawn == [is_control(3, number) for number in range(4000)]
+    assert drawn != [is_control(4, number) for number in range(4000)]
 
 
 def test_a_counted_budget_charges_the_share_that_was_used(tmp_path: Path) -> None:

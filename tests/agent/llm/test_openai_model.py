@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import ModelError, PromptTooLongError
 from agent.llm.model import Message, Schema
-from agent.llm.openai_model import OpenAIModel, Patience, describe_endpoint
+from agent.llm.openai_model import OpenAIModel, RetryPolicy, describe_endpoint
 from agent.llm.prices import Price
 from tests.agent.llm.fake_server import (
     BROKEN_JSON,
@@ -35,8 +35,8 @@ class Waits:
         self.lines: list[str] = []
 
     @property
-    def patience(self) -> Patience:
-        return Patience(request_seconds=1.0, retry_seconds=90.0, sleep=self.seconds.append, report=self.lines.append)
+    def patience(self) -> RetryPolicy:
+        return RetryPolicy(request_seconds=1.0, retry_seconds=90.0, sleep=self.seconds.append, report=self.lines.append)
 
 
 def model(server: FakeServer, waits: Waits | None = None, **settings: object) -> OpenAIModel:

@@ -16,7 +16,7 @@ from agent.llm.local_model import LocalModel
 from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.scripted import Reply, ScriptedModel
-from agent.modes.centaur import CentaurProposer, EchoProposer, Turns
+from agent.modes.centaur import CentaurProposer, EchoProposer, LLMTurns
 from agent.modes.numeric import NumericProposer
 from agent.modes.prompting.space_text import as_json, correlations, derived, products, table
 from agent.search.cmaes import CMAESearcher, CMAState
@@ -76,13 +76,13 @@ def history(n_trials: int) -> list[Trial]:
     return trials
 
 
-ALWAYS = Turns(seed=0, share=1.0, warmup=0)
+ALWAYS = LLMTurns(seed=0, share=1.0, warmup=0)
 
 
 def centaur(
     model: Model,
     *,
-    turns: Turns = ALWAYS,
+    turns: LLMTurns = ALWAYS,
     space: SearchSpace = SPACE,
     start: Params = START,
     seed: int = 0,
@@ -206,17 +206,17 @@ def test_the_prompt_shows_what_the_search_knows() -> None:
 
 
 def test_warmup_and_the_rest_of_the_share_are_the_searchers() -> None:
-    turns, again, other = ([n for n in range(1, 1001) if Turns(seed).has(n)] for seed in (0, 0, 1))
+    turns, again, other = ([n for n in range(1, 1001) if LLMTurns(seed).is_llm_turn(n)] for seed in (0, 0, 1))
     assert min(turns) > 10
     assert 250 < len(turns) < 350
     assert turns == again
     assert turns != other
-    proposal = centaur(ScriptedModel([]), turns=Turns(0)).propose(context(SOURCE, [baseline(START)], space=SPACE))
+    proposal = centaur(ScriptedModel([]), turns=LLMTurns(0)).propose(context(SOURCE, [baseline(START)], space=SPACE))
     assert (proposal.origin, proposal.usage) == (Origin.SEARCHER, None)
 
 
 def test_every_kth_trial_is_the_models_in_place_of_a_share() -> None:
-    assert [n for n in range(1, 31) if Turns(0, warmup=10, every=4).has(n)] == [12, 16, 20, 24, 28]
+    assert [n for n in range(1, 31) if LLMTurns(0, warmup=10, every=4).is_llm_turn(n)] == [12, 16, 20, 24, 28]
 
 
 def test_the_prompt_says_whether_the_searchers_point_fits() -> None:
@@ -309,7 +309,7 @@ def test_the_echo_runs_the_incumbent_again_and_says_so() -> None:
     _, own = decide([answer()])
     assert echo.shown == own
     assert (
-        EchoProposer(NumericProposer(CMAESearcher(SPACE, START, seed=0)), Turns(0, warmup=99)).propose(seen).params
+        EchoProposer(NumericProposer(CMAESearcher(SPACE, START, seed=0)), LLMTurns(0, warmup=99)).propose(seen).params
         == own
     )
 

@@ -9,7 +9,7 @@ from agent.edits.edit import Unchanged
 from agent.edits.formats import FORMATS
 from agent.edits.guard import Guard, fingerprint
 from agent.errors import ModelError, PromptTooLongError
-from agent.execution.smoke_test import Rehearsal
+from agent.execution.smoke_test import SmokeResult
 from agent.llm.model import Completion, Message
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.scripted import Reply, ScriptedModel
@@ -214,7 +214,7 @@ def test_a_metric_to_maximise_is_shown_as_the_user_named_it() -> None:
     assert briefing.goal == "maximise accuracy"
 
 
-def rehearsed(*results: Rehearsal, replies: Sequence[Reply]) -> tuple[Proposal, ScriptedModel]:
+def rehearsed(*results: SmokeResult, replies: Sequence[Reply]) -> tuple[Proposal, ScriptedModel]:
     model, left = ScriptedModel(replies), list(results)
     proposer = CodeEditProposer(
         lambda _: model, PROMPTS, BRIEFING, Guard(("load",)), rehearse=lambda _source, _number: left.pop(0)
@@ -222,11 +222,11 @@ def rehearsed(*results: Rehearsal, replies: Sequence[Reply]) -> tuple[Proposal, 
     return proposer.propose(context(SOURCE, [baseline()])), model
 
 
-CRASH = Rehearsal(2.0, Status.CRASHED, "exit 1: NameError", "Traceback\n  line 3\nNameError: widht\n")
+CRASH = SmokeResult(2.0, Status.CRASHED, "exit 1: NameError", "Traceback\n  line 3\nNameError: widht\n")
 
 
 def test_a_failed_rehearsal_goes_back_once_with_its_log() -> None:
-    proposal, model = rehearsed(CRASH, Rehearsal(3.0), replies=[DEEPER, DEEPER])
+    proposal, model = rehearsed(CRASH, SmokeResult(3.0), replies=[DEEPER, DEEPER])
     assert (proposal.refused, proposal.smoke_seconds) == (None, 5.0)
     assert "NameError: widht" in model.requests[1][-1].content
 
@@ -239,6 +239,6 @@ def test_a_second_failed_rehearsal_is_a_crash_with_its_edit() -> None:
 
 
 def test_too_little_memory_in_a_rehearsal_is_left_to_the_mend() -> None:
-    proposal, model = rehearsed(Rehearsal(2.0, Status.OUT_OF_MEMORY, "2 GiB"), replies=[DEEPER] * 3)
+    proposal, model = rehearsed(SmokeResult(2.0, Status.OUT_OF_MEMORY, "2 GiB"), replies=[DEEPER] * 3)
     assert (proposal.refused, len(model.requests)) == (Status.OUT_OF_MEMORY, 1)
     assert proposal.edit != Unchanged()

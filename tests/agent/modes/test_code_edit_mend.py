@@ -5,7 +5,7 @@ import pytest
 from agent.edits.codec import decode, encode
 from agent.edits.edit import Unchanged
 from agent.edits.search_replace import Block, SearchReplace
-from agent.modes.code_edit import MendingProposer
+from agent.modes.code_edit import OutOfMemoryRetry
 from agent.modes.proposer import Context
 from agent.trials.trial import Origin, Proposal, Status, Trial
 from tests.agent.modes.run_so_far import baseline, context, trial
@@ -28,7 +28,7 @@ def failed(status: Status = Status.OUT_OF_MEMORY, origin: Origin = Origin.LLM, n
 
 
 def test_the_same_change_comes_again_with_half_the_sequences() -> None:
-    proposal = MendingProposer(Inner()).propose(context(SOURCE, [baseline(), failed()]))
+    proposal = OutOfMemoryRetry(Inner()).propose(context(SOURCE, [baseline(), failed()]))
     assert (proposal.origin, proposal.usage) == (Origin.MEND, None)
     assert proposal.title == "deeper (trial 1 with DEVICE_BATCH_SIZE 4)"
     edited = "DEPTH = 9\nDEVICE_BATCH_SIZE = 4  # sequences\nTOTAL_BATCH_SIZE = 512\n"
@@ -48,11 +48,11 @@ def test_the_same_change_comes_again_with_half_the_sequences() -> None:
     ],
 )
 def test_anything_else_is_for_the_model(source: str, last: Trial) -> None:
-    proposal = MendingProposer(Inner()).propose(context(source, [baseline(), last]))
+    proposal = OutOfMemoryRetry(Inner()).propose(context(source, [baseline(), last]))
     assert proposal.title == "another idea"
 
 
 def test_a_change_to_another_parent_is_not_mended() -> None:
     kept = trial(2, "kept since", loss=2.0, kept=True)
-    proposal = MendingProposer(Inner()).propose(context(SOURCE, [baseline(), kept, failed(number=3)]))
+    proposal = OutOfMemoryRetry(Inner()).propose(context(SOURCE, [baseline(), kept, failed(number=3)]))
     assert proposal.title == "another idea"

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from agent.edits.edit import Params, Unchanged
-from agent.modes.numeric import MAX_TOLD_HOPELESS, CatchUp, NumericProposer
+from agent.modes.numeric import MAX_TOLD_HOPELESS, NumericProposer, SearcherReplay
 from agent.modes.proposer import Context
 from agent.search.cmaes import DEFAULTS, CMAESearcher
 from agent.search.local_search import LocalSearcher
-from agent.search.memory_model import Estimate, Memory
+from agent.search.memory_model import MemoryEstimate, MemoryEstimator
 from agent.search.random_search import RandomSearcher
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
@@ -34,11 +34,11 @@ class Fits:
     def __init__(self, fits: Callable[[Params], bool]) -> None:
         self._fits = fits
 
-    def learn(self, params: Params, peak_gb: float | None) -> None:
+    def observe(self, params: Params, peak_gb: float | None) -> None:
         pass
 
-    def estimate(self, params: Params) -> Estimate | None:
-        return Estimate(gb=1.0 if self._fits(params) else 100.0, error=0.05, limit_gb=10.0)
+    def estimate(self, params: Params) -> MemoryEstimate | None:
+        return MemoryEstimate(gb=1.0 if self._fits(params) else 100.0, error=0.05, limit_gb=10.0)
 
 
 def loss(params: Params) -> float:
@@ -67,7 +67,7 @@ def run(proposers: Callable[[int], NumericProposer], space: SearchSpace, n_trial
     return trials
 
 
-def in_one_go(searcher: Searcher, memory: Memory | None = None) -> Callable[[int], NumericProposer]:
+def in_one_go(searcher: Searcher, memory: MemoryEstimator | None = None) -> Callable[[int], NumericProposer]:
     proposer = NumericProposer(searcher, memory)
     return lambda number: proposer
 
@@ -122,10 +122,10 @@ def test_a_search_finds_what_little_fits() -> None:
     trials = run(in_one_go(RandomSearcher(WIDE, 0), memory), WIDE, 12)
     ran = [trial for trial in trials[1:] if trial.status is Status.OK]
     assert len(ran) >= 6
-    assert all(memory.estimate(trial.proposal.params or {}) == Estimate(1.0, 0.05, 10.0) for trial in ran)
+    assert all(memory.estimate(trial.proposal.params or {}) == MemoryEstimate(1.0, 0.05, 10.0) for trial in ran)
 
 
 def test_what_is_found_for_a_trial_is_found_once() -> None:
     trials = [finished(0, Proposal(Origin.BASELINE, "baseline", Unchanged(), params=START))]
-    catch_up = CatchUp(CMAESearcher(WIDE, START, 0), Fits(lambda params: False))
+    catch_up = SearcherReplay(CMAESearcher(WIDE, START, 0), Fits(lambda params: False))
     assert catch_up.find(context(trials, WIDE)) is catch_up.find(context(trials, WIDE))

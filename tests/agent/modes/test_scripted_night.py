@@ -4,10 +4,10 @@ from pathlib import Path
 
 from agent.edits.formats import FORMATS
 from agent.edits.guard import Guard
-from agent.execution.smoke_test import Rehearsal
+from agent.execution.smoke_test import SmokeResult
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.recording import RecordedModel
-from agent.modes.code_edit import CodeEditProposer, MendingProposer
+from agent.modes.code_edit import CodeEditProposer, OutOfMemoryRetry
 from agent.resources import folder
 from agent.trials.trial import Origin, Outcome, Status, Trial
 from tests.agent.modes.run_so_far import BRIEFING, baseline, context
@@ -15,13 +15,13 @@ from tests.agent.modes.run_so_far import BRIEFING, baseline, context
 REPLIES = Path(__file__).parents[3] / "examples" / "scripted-night" / "replies.jsonl"
 
 
-def rehearse(source: str, number: int) -> Rehearsal:
+def rehearse(source: str, number: int) -> SmokeResult:
     """Stands in for the smoke job, which finds that there is no such function: see execution/test_smoke_test.py."""
     failed = Status.CRASHED if "softcap(" in source else None
-    return Rehearsal(1.0, failed, "NameError" if failed else "")
+    return SmokeResult(1.0, failed, "NameError" if failed else "")
 
 
-def finished(number: int, would_be: Status, proposer: MendingProposer, trials: list[Trial], source: str) -> Trial:
+def finished(number: int, would_be: Status, proposer: OutOfMemoryRetry, trials: list[Trial], source: str) -> Trial:
     """Return trial `number` as the proposer makes it; it comes to `would_be` if it runs."""
     proposal = proposer.propose(context(source, trials))
     status = proposal.refused or would_be
@@ -33,7 +33,7 @@ def test_each_reply_comes_to_what_the_readme_says() -> None:
     source = (folder("train_template") / "train.py").read_text()
     model = RecordedModel(REPLIES)
     prompts = PromptSet.load("code_edit", answer_format="search-replace")
-    proposer = MendingProposer(
+    proposer = OutOfMemoryRetry(
         CodeEditProposer(
             lambda _: model, prompts, BRIEFING, Guard(required=("load",)), form=FORMATS["search-replace"],
             rehearse=rehearse,

@@ -17,10 +17,10 @@ from agent.store.stored_run import measured_sigma
 from agent.task.task import Task
 from agent.trials.events import RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.keep_rule import KeepPolicy, KeepRule
 from agent.trials.metric import Metric
-from agent.trials.repeat import Purpose, Verdict
-from agent.trials.trial import Origin, Outcome, Proposal, Standing, Status
+from agent.trials.repeat import Purpose, RepeatVerdict
+from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Status
 
 RULE = KeepRule(paired=True, sigma=0.01)
 METRIC = Metric(name="val_bpb")
@@ -31,18 +31,18 @@ class Past:
 
     def __init__(self, rule: KeepRule = RULE) -> None:
         self.history = History([])
-        self.keeper = Keeper(rule)
+        self.keeper = KeepPolicy(rule)
 
     def trial(self, loss: float) -> "Past":
         number = len(self.history.trials)
-        outcome = self.keeper.judged(Outcome(Status.OK, loss), 0)
+        outcome = self.keeper.decide(Outcome(Status.OK, loss), 0)
         parent = self.history.incumbent.number if self.history.incumbent else None
         self.history.add(
             TrialStarted(
                 number, parent, Proposal(Origin.LLM, f"idea {number}", Unchanged()), "2026-11-21T22:00:00+00:00"
             )
         )
-        self.keeper.take(self.history.add(TrialFinished(number, outcome, "2026-11-21T22:00:00+00:00")))
+        self.keeper.observe(self.history.add(TrialFinished(number, outcome, "2026-11-21T22:00:00+00:00")))
         return self
 
     def again(self, trial: int, seed: int, loss: float, purpose: Purpose = Purpose.CONFIRM) -> "Past":
@@ -153,15 +153,15 @@ def test_repeats_have_lines_and_changes_are_to_the_incumbent_of_the_moment() -> 
 def test_a_chain_is_repeated_as_a_whole() -> None:
     past = Past().trial(1.0).trial(0.98).trial(0.96).again(0, 1, 1.01, Purpose.CHAMPION).again(2, 1, 0.95)
     assert [trial.standing for trial in past.history.trials] == [
-        Standing.CONFIRMED,
-        Standing.REPEATED,
-        Standing.REPEATED,
+        KeepState.CONFIRMED,
+        KeepState.REPEATED,
+        KeepState.REPEATED,
     ]
 
 
 def test_a_history_can_be_read_as_it_was_before_a_trial(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    lucky = Verdict(Standing.ROLLED_BACK, -1.0)
+    lucky = RepeatVerdict(KeepState.ROLLED_BACK, -1.0)
     for event in (
         TrialStarted(0, None, Proposal(Origin.BASELINE, "", Unchanged()), "2026-11-21T22:00:00+00:00"),
         TrialFinished(0, Outcome(Status.OK, 1.0, kept=True), "2026-11-21T22:00:00+00:00"),

@@ -9,12 +9,12 @@ import pytest
 
 from agent.execution.slices.source import Openings
 from agent.report.json_documents import result_json
-from agent.report.live_screen import Live, Screen
+from agent.report.live_screen import ConsoleObserver, LiveConsole
 from agent.report.run_summary import summary
 from agent.report.slices import (
     PoolSize,
     confirmable,
-    decided,
+    decision_text,
     pool_lines,
     pool_size,
     published,
@@ -29,11 +29,11 @@ from agent.store.stored_run import StoredRun
 from agent.task.prepared import DIVISION, digest_of_file
 from agent.trials.confirmations import SliceScore, SliceUse
 from agent.trials.history import History
-from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.keep_rule import KeepPolicy, KeepRule
 from agent.trials.metric import Metric
 from agent.trials.noise import Lead
 from agent.trials.repeat import Purpose
-from agent.trials.trial import Score, Standing
+from agent.trials.trial import KeepState, Score
 from tests.made_runs import (
     BASELINE,
     Again,
@@ -49,13 +49,13 @@ from tests.made_runs import (
 METRIC = Metric(name="val_bpb")
 KEPT: list[Result] = [BASELINE, (searched(0.1), scored(2.0, kept=True))]
 POOLED = {"keep": "two-tier", "pool": "digest", "n_slices": 10, "noise_sigma": 0.04}
-CONFIRMED = Again(1, scored(2.1), Standing.CONFIRMED, slices=(opened(3, 1, 0.29),))
+CONFIRMED = Again(1, scored(2.1), KeepState.CONFIRMED, slices=(opened(3, 1, 0.29),))
 FINAL = [Again(1, scored(2.2), purpose=Purpose.FINAL, seed=seed) for seed in (100, 101, 102)]
 
 
 def words_of(*tests: Again) -> str:
     """Return what is said of the last of some tests of trial 1."""
-    return decided(made_history([*KEPT, *tests]).repeats[-1], METRIC)
+    return decision_text(made_history([*KEPT, *tests]).repeats[-1], METRIC)
 
 
 def run_of(tmp_path: Path, *results: Result, **options: Any) -> StoredRun:
@@ -74,37 +74,37 @@ def test_a_confirmation_is_told_by_its_lead_its_standard_errors_and_its_slice() 
 
 
 def test_a_gain_that_one_slice_leaves_open_is_told_by_the_mean_of_both() -> None:
-    first = Again(1, scored(2.1), Standing.PROVISIONAL, slices=(opened(3, 1, 0.03),))
+    first = Again(1, scored(2.1), KeepState.PROVISIONAL, slices=(opened(3, 1, 0.03),))
     assert words_of(first).endswith("slice 3; a second seed is tested on a second slice, if one is left")
-    second = Again(1, scored(2.1), Standing.PROVISIONAL, seed=2, slices=(opened(4, 1, 0.01),))
+    second = Again(1, scored(2.1), KeepState.PROVISIONAL, seed=2, slices=(opened(4, 1, 0.01),))
     error = 0.03 / math.sqrt(2)
     assert words_of(first, second).startswith(f"0.02 ± {error:.2g} val_bpb better than the champion")
     assert words_of(first, second).endswith("mean of slices 3 and 4; it stays provisional")
 
 
 def test_a_roll_back_gives_its_reason() -> None:
-    worse = Again(1, scored(2.1), Standing.ROLLED_BACK, slices=(opened(3, 1, -0.02),))
+    worse = Again(1, scored(2.1), KeepState.ROLLED_BACK, slices=(opened(3, 1, -0.02),))
     assert words_of(worse).startswith("0.02 ± 0.03 val_bpb worse than the champion")
-    gap = Again(1, scored(2.1), Standing.ROLLED_BACK, slices=(opened(3, 1, 0.2),), reason="it leads by too much")
+    gap = Again(1, scored(2.1), KeepState.ROLLED_BACK, slices=(opened(3, 1, 0.2),), reason="it leads by too much")
     assert words_of(gap).endswith("slice 3; it leads by too much")
-    seed = Again(1, scored(2.1), Standing.ROLLED_BACK, reason="it ignores its seed")
+    seed = Again(1, scored(2.1), KeepState.ROLLED_BACK, reason="it ignores its seed")
     assert words_of(seed) == "it ignores its seed"
 
 
 def test_a_burned_slice_names_the_model_without_an_answer() -> None:
     burned = opened(3, 1, 0.0, burned_by="champion", champion=0)
-    after = Again(1, scored(2.1), Standing.CONFIRMED, slices=(burned, opened(4, 1, 0.29)))
+    after = Again(1, scored(2.1), KeepState.CONFIRMED, slices=(burned, opened(4, 1, 0.29)))
     assert words_of(after).endswith("slice 4; slice 3 was burned by the champion: it was silent")
-    alone = Again(1, scored(2.1), Standing.PROVISIONAL, slices=(burned,), reason="the champion did not answer")
+    alone = Again(1, scored(2.1), KeepState.PROVISIONAL, slices=(burned,), reason="the champion did not answer")
     assert words_of(alone) == "the champion did not answer; slice 3 was burned by the champion: it was silent"
 
 
 def test_a_slice_that_other_runs_have_opened_and_a_flag_are_told() -> None:
     use = opened(3, 1, 0.29, n_other_runs=2, flags=("the champion answers worse",))
-    told = words_of(Again(1, scored(2.1), Standing.CONFIRMED, slices=(use,)))
+    told = words_of(Again(1, scored(2.1), KeepState.CONFIRMED, slices=(use,)))
     assert told.endswith("slice 3, opened before by 2 other runs of this machine; flag: the champion answers worse")
-    first = Again(1, scored(2.1), Standing.PROVISIONAL, slices=(opened(3, 1, 0.03, n_other_runs=1),))
-    second = Again(1, scored(2.1), Standing.PROVISIONAL, seed=2, slices=(opened(4, 1, 0.03),))
+    first = Again(1, scored(2.1), KeepState.PROVISIONAL, slices=(opened(3, 1, 0.03, n_other_runs=1),))
+    second = Again(1, scored(2.1), KeepState.PROVISIONAL, seed=2, slices=(opened(4, 1, 0.03),))
     told = "mean of slices 3 and 4, opened before by 1 and 0 other runs of this machine; it stays provisional"
     assert words_of(first, second).endswith(told)
 
@@ -139,7 +139,7 @@ def test_without_final_runs_the_slice_that_confirmed_it_is_published(tmp_path: P
 
 
 def test_a_later_champion_is_not_published_by_the_slice_of_an_earlier_one(tmp_path: Path) -> None:
-    later = Again(2, scored(1.6), Standing.CONFIRMED, slices=(opened(8, 2, 0.3, champion=1, over_baseline=0.6),))
+    later = Again(2, scored(1.6), KeepState.CONFIRMED, slices=(opened(8, 2, 0.3, champion=1, over_baseline=0.6),))
     results = (CONFIRMED, *FINAL, opened_for_result(7, 1, 0.25), (searched(0.2), scored(1.5, kept=True)), later)
     stored = run_of(tmp_path, *results)
     found = published(stored.history, stored.keeper)
@@ -148,7 +148,7 @@ def test_a_later_champion_is_not_published_by_the_slice_of_an_earlier_one(tmp_pa
 
 
 def test_what_is_not_confirmed_is_not_published(tmp_path: Path) -> None:
-    open_ = Again(1, scored(2.1), Standing.PROVISIONAL, slices=(opened(3, 1, 0.03),))
+    open_ = Again(1, scored(2.1), KeepState.PROVISIONAL, slices=(opened(3, 1, 0.03),))
     stored = run_of(tmp_path, open_)
     assert published(stored.history, stored.keeper) is None
     assert said(stored).startswith("no gain is confirmed; baseline ")
@@ -228,7 +228,7 @@ def test_a_baseline_says_why_gains_are_only_repeated(tmp_path: Path, score: Scor
 
 
 def test_which_gain_can_be_confirmed_is_known_from_the_start() -> None:
-    known = Keeper(KeepRule(sigma=0.03, n_slices=9, gain=2.0))
+    known = KeepPolicy(KeepRule(sigma=0.03, n_slices=9, gain=2.0))
     least = 2.0 * math.sqrt(2 * 0.03**2 + 0.01**2)
     (line,) = confirmable(known, 0.01, METRIC, "held_out")
     assert f"(9 slices); a gain must exceed {least:.2g} val_bpb: sigma is 0.03" in line
@@ -236,7 +236,7 @@ def test_which_gain_can_be_confirmed_is_known_from_the_start() -> None:
     assert warning.startswith("warning: the sampling error of a slice, 0.016, is more than half of sigma, 0.03")
     (line,) = confirmable(known, None, METRIC, "held_out")
     assert "a gain must exceed 0.085 val_bpb or more" in line
-    (line,) = confirmable(Keeper(KeepRule(n_slices=9)), 0.01, METRIC, "held_out")
+    (line,) = confirmable(KeepPolicy(KeepRule(n_slices=9)), 0.01, METRIC, "held_out")
     assert "sigma is taken as 1 % of the baseline's loss" in line
 
 
@@ -245,10 +245,10 @@ def test_slices_of_examples_are_not_called_text(tmp_path: Path) -> None:
     first = (BASELINE[0], replace(BASELINE[1], score=rows))
     again = replace(CONFIRMED, outcome=replace(CONFIRMED.outcome, score=rows))
     stored = made_run(tmp_path / "runs", [first, KEPT[1], again], options=POOLED)
-    told = said(stored) + decided(stored.history.repeats[0], METRIC)
+    told = said(stored) + decision_text(stored.history.repeats[0], METRIC)
     assert "val_bpb 3.210000 on unseen examples" in told
     assert "better than the champion on unseen examples (3.0 standard errors" in told
-    line, warning = confirmable(Keeper(KeepRule(sigma=0.03, n_slices=9)), 0.02, METRIC, "predictions")
+    line, warning = confirmable(KeepPolicy(KeepRule(sigma=0.03, n_slices=9)), 0.02, METRIC, "predictions")
     assert "text" not in told + line + warning
 
 
@@ -266,7 +266,7 @@ def test_every_slice_is_a_row_with_what_came_of_it() -> None:
 def test_a_burned_slice_of_the_result_is_said_at_once_for_no_row_tells_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    screen = Screen(METRIC, RunPaths(tmp_path), lambda _number: None, Live())
+    screen = ConsoleObserver(METRIC, RunPaths(tmp_path), lambda _number: None, LiveConsole())
     whole = opened_for_result(7, 1, 0.25)
     screen.slice_scored(whole)
     assert capsys.readouterr().out == ""

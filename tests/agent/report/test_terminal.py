@@ -15,7 +15,7 @@ import pytest
 from agent.report.terminal import row, sentences
 from agent.report.trial_table import header, spared, trial_lines, void_line
 from agent.store.paths import RunPaths
-from agent.trials.machine_speed import Void
+from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Purpose
 from tests.agent.report.test_headline import Past
@@ -47,7 +47,7 @@ def test_values_stand_under_the_name_of_their_metric() -> None:
     metric = Metric("validation_loss_of_the_day")
     past = Past().trial(1.0).again(0, 1, 1.01, Purpose.BASELINE)
     heading, first, again = trial_lines(past.history, past.history.timeline, {}, metric, colour=False)
-    void = void_line(Void("slow", True, 1.0, "then"), 0, metric, colour=False)
+    void = void_line(VoidedAttempt("slow", True, 1.0, "then"), 0, metric, colour=False)
     end = heading.index(" validation_loss_of_the_d ") + 25
     assert (first[end - 8 : end], again[end - 8 : end]) == ("1.000000", "1.010000")
     origin = heading.index("origin")

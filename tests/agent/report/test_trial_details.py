@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from agent.report.trial_details import describe, painted, read_exchange
-from agent.trials.repeat import Purpose, Repeat, Verdict
-from agent.trials.trial import Standing
+from agent.trials.repeat import Purpose, Repeat, RepeatVerdict
+from agent.trials.trial import KeepState
 from tests.made_runs import BASELINE, made_run, scored, searched
 
 CALL = {
@@ -29,7 +29,7 @@ def test_evidence_changes_and_exchange_are_told(tmp_path: Path) -> None:
 def test_runs_under_other_seeds_are_told_with_what_they_decided(tmp_path: Path) -> None:
     stored = made_run(tmp_path / "runs", [BASELINE, (searched(0.25), scored(2.5, kept=True))])
     begun = Repeat(1, 1, Purpose.CONFIRM, "t")
-    stored.history.repeats.append(begun.finished(scored(2.75), Verdict(Standing.REPEATED, 4.0), "t"))
+    stored.history.repeats.append(begun.finished(scored(2.75), RepeatVerdict(KeepState.REPEATED, 4.0), "t"))
     assert "2.75 (repeated; seed 1, to confirm it: lead 4.0 sigma)" in describe(stored, stored.trial(1))
     assert "seed 1" not in describe(stored, stored.trial(0))
 

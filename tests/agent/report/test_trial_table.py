@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import UsageError
-from agent.report.trial_table import chosen
+from agent.report.trial_table import trial_filter
 from agent.trials.trial import Status
 from tests.made_runs import BASELINE, BEGAN, failed, made_run, scored, searched
 
@@ -30,11 +30,11 @@ RESULTS = [BASELINE, (searched(0.1), scored(2.5, kept=True)), (searched(0.2), fa
 )
 def test_all_that_is_asked_must_hold(tmp_path: Path, asked: dict[str, str | bool], numbers: list[int]) -> None:
     stored = made_run(tmp_path / "runs", RESULTS)
-    fits = chosen(**{"kept": False, "status": None, "since": None, **asked}, now=NOW)  # type: ignore[arg-type]
+    fits = trial_filter(**{"kept": False, "status": None, "since": None, **asked}, now=NOW)  # type: ignore[arg-type]
     assert [trial.number for trial in stored.history.trials if fits(trial)] == numbers
 
 
 @pytest.mark.parametrize(("asked", "said"), [({"status": "kaput"}, "kaput"), ({"since": "noon"}, "--since noon")])
 def test_what_cannot_be_asked_is_said(asked: dict[str, str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        chosen(**{"kept": False, "status": None, "since": None, **asked}, now=NOW)  # type: ignore[arg-type]
+        trial_filter(**{"kept": False, "status": None, "since": None, **asked}, now=NOW)  # type: ignore[arg-type]

@@ -21,9 +21,9 @@ from agent.task.task import Task
 from agent.task.unseen.pool import Pool
 from agent.task.unseen.pool_making import prepare_pool
 from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION, SlicePurpose
-from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.keep_rule import KeepPolicy, KeepRule
 from agent.trials.noise import Lead
-from agent.trials.trial import Origin, Proposal, Score, Standing
+from agent.trials.trial import KeepState, Origin, Proposal, Score
 from sandbox.job import Sandbox
 
 PAIRED = KeepRule(paired=True, sigma=0.001, lead=4.0, n_slices=5)
@@ -117,7 +117,7 @@ def losses(**worth: float) -> Callable[[int, Collection[str]], Mapping[str, floa
 def test_a_gain_is_confirmed_on_a_slice_that_is_opened_once_all_is_trained(opened: OpenRunWith) -> None:
     run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024})
     run_trials(run)
-    assert [trial.standing for trial in run.history.trials] == [Standing.CONFIRMED] * 3
+    assert [trial.standing for trial in run.history.trials] == [KeepState.CONFIRMED] * 3
     champion = ["repeat_started", "repeat_finished"]
     confirm = ["repeat_started", "repeat_trained", "slice_opened", "slice_scored", "repeat_finished"]
     assert told(run) == champion + confirm * 2  # the first champion is the baseline, which has no run under seed 1
@@ -138,7 +138,7 @@ def test_a_gain_is_confirmed_on_a_slice_that_is_opened_once_all_is_trained(opene
 def test_built_anew_the_keeper_decides_the_same(opened: OpenRunWith) -> None:
     run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024})
     run_trials(run)
-    again = Keeper(PAIRED, read_history(run.paths.journal).results)
+    again = KeepPolicy(PAIRED, read_history(run.paths.journal).results)
     assert (again.champion, again.incumbent, again.sigma) == (2, 2, run.keeper.sigma)
     assert vars(again.tests) == vars(run.keeper.tests)
 
@@ -161,7 +161,7 @@ def test_a_forged_search_loss_is_rolled_back(opened: OpenRunWith, tmp_path: Path
     run_trials(run)
     verdict = run.history.repeats[-1].verdict
     assert verdict is not None
-    assert verdict.standing is Standing.ROLLED_BACK
+    assert verdict.standing is KeepState.ROLLED_BACK
     assert "a leaked standing split would" in verdict.reason
     assert (run.keeper.champion, run.keeper.incumbent) == (0, 0)
 
@@ -179,7 +179,7 @@ def test_between_nothing_and_the_bar_a_second_seed_is_tested_on_a_second_slice(
     confirming = [repeat for repeat in run.history.repeats if repeat.verdict is not None]
     assert [(repeat.trial, repeat.seed) for repeat in confirming] == [(1, 1), (1, 2)]
     standings = [repeat.verdict.standing for repeat in confirming if repeat.verdict is not None]
-    assert standings == [Standing.PROVISIONAL] * 2
+    assert standings == [KeepState.PROVISIONAL] * 2
     assert (run.keeper.tests.is_settled(1), run.keeper.tests.bar) == (True, 2.25)  # it is not tested a third time
     assert [use.number for use in run.history.slices] == [0, 1]
 
@@ -198,7 +198,7 @@ def test_a_slice_that_the_champion_burns_is_followed_by_another_and_the_challeng
     verdict = run.history.repeats[-1].verdict
     assert verdict is not None
     assert verdict.bar == 2.25
-    assert vars(Keeper(PAIRED, read_history(run.paths.journal).results).tests) == vars(run.keeper.tests)
+    assert vars(KeepPolicy(PAIRED, read_history(run.paths.journal).results).tests) == vars(run.keeper.tests)
 
 
 def test_a_test_whose_slices_are_all_burned_leaves_the_slice_of_the_result_and_the_bar_raised_for_each(
@@ -209,7 +209,7 @@ def test_a_test_whose_slices_are_all_burned_leaves_the_slice_of_the_result_and_t
     run_trials(run)
     assert [use.number for use in run.history.slices] == [0, 1]
     assert (run.keeper.tests.bar, run.keeper.tests.is_settled(1)) == (2.5, True)
-    assert run.history.trials[1].standing is Standing.PROVISIONAL
+    assert run.history.trials[1].standing is KeepState.PROVISIONAL
 
 
 @pytest.mark.parametrize(("burned_by", "n_final"), [(BASELINE, 3), (CHAMPION, 1), ("result-100", 1)])
@@ -229,7 +229,7 @@ def test_a_challenger_that_does_not_answer_is_rolled_back(opened: OpenRunWith, t
     run_trials(run)
     verdict = run.history.repeats[-1].verdict
     assert verdict is not None
-    assert verdict.standing is Standing.ROLLED_BACK
+    assert verdict.standing is KeepState.ROLLED_BACK
     assert verdict.reason == "it did not answer on unseen text: the scoring job did not answer in time"
     assert len(run.history.slices) == 1
 
@@ -250,9 +250,9 @@ def test_a_score_program_that_knows_no_rounds_makes_gains_repeated(opened: OpenR
     run_trials(run)
     verdict = run.history.repeats[-1].verdict
     assert verdict is not None
-    assert (verdict.standing, verdict.reason) == (Standing.REPEATED, "it does not answer `rounds`")
+    assert (verdict.standing, verdict.reason) == (KeepState.REPEATED, "it does not answer `rounds`")
     assert run.history.slices == []
-    assert Keeper(PAIRED, read_history(run.paths.journal).results).why_no_slices == "it does not answer `rounds`"
+    assert KeepPolicy(PAIRED, read_history(run.paths.journal).results).why_no_slices == "it does not answer `rounds`"
 
 
 def test_a_champion_whose_lead_shrinks_is_flagged_and_its_heir_not_confirmed(
@@ -264,11 +264,11 @@ def test_a_champion_whose_lead_shrinks_is_flagged_and_its_heir_not_confirmed(
 
     run = opened({"MIX": 0.9}, {"MIX": 0.95}, slices=Told(tmp_path, answers))
     run_trials(run)
-    assert run.history.trials[1].standing is Standing.CONFIRMED
+    assert run.history.trials[1].standing is KeepState.CONFIRMED
     score = run.history.slices[1].score
     assert score is not None
     assert "may answer worse when it is scored again" in score.flags[0]
-    assert run.history.trials[2].standing is not Standing.CONFIRMED
+    assert run.history.trials[2].standing is not KeepState.CONFIRMED
 
 
 def test_the_final_runs_share_one_slice_with_champion_and_baseline(opened: OpenRunWith) -> None:

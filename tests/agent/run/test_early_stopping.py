@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.analysis.recorded_trial import from_commit
-from agent.execution.early_stopping import FEWEST_CURVES, runs_on
+from agent.execution.early_stopping import FEWEST_CURVES, is_control
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import read_history
 from agent.store.run_config import load
@@ -30,8 +30,8 @@ LATE = edit("BEND = 1.0", "BEND = 4.0")
 WARM = edit("WARMUP = 0.0", "WARMUP = 0.45")
 NAN = edit("    return FLOOR + 3.0 * math.exp(-4.0 * learned) + NOISE", "    return math.nan")
 # A seed of the run under which no condemned trial of these runs on, and one under which the first one does.
-NOBODY = next(s for s in range(100) if not any(runs_on(s, n) for n in range(30)))
-THE_FIRST = next(s for s in range(1000) if runs_on(s, HOPELESS) and not runs_on(s, HOPELESS + 1))
+NOBODY = next(s for s in range(100) if not any(is_control(s, n) for n in range(30)))
+THE_FIRST = next(s for s in range(1000) if is_control(s, HOPELESS) and not is_control(s, HOPELESS + 1))
 
 
 def begin(folder: Path, replies: list[str], seed: int, *options: str) -> list[str]:

@@ -12,7 +12,7 @@ from agent.edits.assignments import Assignments
 from agent.errors import JournalError
 from agent.execution.scoring.printed import PrintedScorer
 from agent.modes.proposer import Context
-from agent.run.ending import End, Ending
+from agent.run.ending import End, EndReason
 from agent.run.loop import run_trials
 from agent.run.one_slice import CHANGED, MAX_BURNED
 from agent.run.open_run import Run
@@ -87,7 +87,7 @@ def test_one_slice_is_opened_after_all_final_runs_with_the_hashes_of_what_they_l
     opened: OpenedWith, slices: MadeSlices
 ) -> None:
     run = opened(18.0, 19.0)
-    assert ended(run).ending is Ending.DONE
+    assert ended(run).ending is EndReason.DONE
     *before, opening, scoring = read_events(run.paths.journal)
     assert isinstance(opening, SliceOpened)
     assert isinstance(scoring, SliceScored)
@@ -141,8 +141,8 @@ def test_killed_at_another_moment_no_other_slice_is_opened(opened: OpenedWith, n
     lines = run.paths.journal.read_text().splitlines(keepends=True)
     run.paths.journal.write_text("".join(lines[:-n_lines]))
     run = opened(18.0)
-    assert ended(run).ending is Ending.DONE
-    assert ended(opened(18.0)).ending is Ending.NOTHING_RAN
+    assert ended(run).ending is EndReason.DONE
+    assert ended(opened(18.0)).ending is EndReason.NOTHING_RAN
     (after,) = final(run)
     assert (after.number, after.entrants, after.n_other_runs) == (before.number, before.entrants, 0)
     assert after.score is not None
@@ -197,7 +197,7 @@ def test_going_on_to_another_result_opens_one_for_that(opened: OpenedWith) -> No
 def test_a_final_run_without_an_answer_burns_the_slice_for_good(opened: OpenedWith, slices: MadeSlices) -> None:
     slices.silent = ["result-100"]
     run = opened(18.0)
-    assert ended(run).ending is Ending.DONE
+    assert ended(run).ending is EndReason.DONE
     (use,) = final(run)
     assert use.score is not None
     assert (use.score.burned_by, use.score.reason, use.score.losses) == ("result-100", SILENT, {})
@@ -224,7 +224,7 @@ def test_a_baseline_without_an_answer_burns_a_few_slices_and_no_more(opened: Ope
 def test_with_no_slice_left_the_run_ends_all_the_same(opened: OpenedWith, slices: MadeSlices) -> None:
     slices.n_slices = 1
     run = opened(18.0, n_slices=1)
-    assert ended(run).ending is Ending.DONE
+    assert ended(run).ending is EndReason.DONE
     assert final(run) == []
     assert [number for number, _ in slices.asked] == [0]
     assert [repeat.seed for repeat in run.history.repeats if repeat.purpose is Purpose.FINAL] == [100, 101]

@@ -17,7 +17,7 @@ from agent.run.open_run import Run
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.keep_rule import KeepRule
-from agent.trials.trial import Origin, Proposal, Standing
+from agent.trials.trial import KeepState, Origin, Proposal
 from sandbox.job import Sandbox
 from tests.made_pools import make_pool
 
@@ -65,7 +65,7 @@ def goes_on(opened: Callable[[], Run], n_answered: int) -> None:
     assert answers.read_bytes().startswith(before)
     assert answers.read_bytes().count(b"\n") == 4
     assert [use.number for use in run.history.slices] == [0]
-    assert run.history.trials[1].standing is Standing.CONFIRMED
+    assert run.history.trials[1].standing is KeepState.CONFIRMED
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from agent.edits.assignments import Assignments
 from agent.errors import ModelError
 from agent.modes.proposer import Context
-from agent.run.ending import Ending
+from agent.run.ending import EndReason
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.store.journal import read_history
@@ -57,7 +57,7 @@ def test_the_next_trial_is_thought_of_while_one_trains(open_run: OpenRunWith, sa
     proposer = Ahead(BETTER, {"MIX": 0.6}, {"MIX": 0.95})
     run = open_run(proposer, trials=4, box=WaitsFor(sandbox, proposer.asked_for_two))
     run.lookahead = 1
-    assert run_trials(run).ending is Ending.DONE
+    assert run_trials(run).ending is EndReason.DONE
     context = proposer.seen[1]
     assert context.number == 2
     assert context.pending is not None
@@ -85,5 +85,5 @@ def test_a_model_that_fails_meanwhile_ends_the_run_after_the_trial(open_run: Ope
 
     resumed = open_run(Ahead(BETTER, {"MIX": 0.6}), trials=3)
     resumed.lookahead = 1
-    assert run_trials(resumed).ending is Ending.DONE
+    assert run_trials(resumed).ending is EndReason.DONE
     assert replace(resumed.history.trials[2], outcome=None).parent == 1

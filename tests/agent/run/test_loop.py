@@ -10,7 +10,7 @@ import pytest
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Unchanged, WholeFile
 from agent.modes.proposer import Context
-from agent.run.ending import Ending
+from agent.run.ending import EndReason
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.store.git_repo import trailers
@@ -50,7 +50,7 @@ def test_a_run_keeps_what_is_better_and_reverts_the_rest(open_run: OpenRunWith) 
     proposer = Scripted(proposal(WORSE), proposal(BETTER), proposal(Assignments({"MIX": 0.1})))
     run = open_run(proposer, trials=4)
     end = run_trials(run)
-    assert end.ending is Ending.DONE
+    assert end.ending is EndReason.DONE
     assert statuses(run) == [("ok", True), ("ok", False), ("ok", True), ("ok", False)]
     # Each trial is a commit on its parent; the branch is the ratchet; the worktree shows the incumbent.
     assert sorted(run.records.repo.tags("r")) == [0, 1, 2, 3]
@@ -176,7 +176,7 @@ def test_a_baseline_without_a_loss_ends_the_run(open_run: OpenRunWith, bigram: T
     broken = {**bigram.files, "train.py": bigram.files["train.py"] + b"\nraise SystemExit('broken')\n"}
     run = open_run(Scripted(), trials=5, task=Task(bigram.folder, broken, "small"))
     end = run_trials(run)
-    assert end.ending is Ending.BASELINE_FAILED
+    assert end.ending is EndReason.BASELINE_FAILED
     assert "crashed" in end.reason
     assert len(run.history.trials) == 1
 
@@ -185,7 +185,7 @@ def test_twenty_proposals_that_never_ran_end_the_run(open_run: OpenRunWith) -> N
     refused = Proposal(Origin.LLM, "nothing", Unchanged(), refused=Status.NO_PROPOSAL, reason="the model was silent")
     run = open_run(Scripted(*[refused] * 50), trials=50)
     end = run_trials(run)
-    assert end.ending is Ending.STUCK
+    assert end.ending is EndReason.STUCK
     assert "the model was silent" in end.reason
     assert len(run.history.trials) == 21
 
@@ -193,7 +193,7 @@ def test_twenty_proposals_that_never_ran_end_the_run(open_run: OpenRunWith) -> N
 def test_a_spent_budget_runs_nothing(open_run: OpenRunWith) -> None:
     run_trials(open_run(Scripted(), trials=1))
     again = open_run(Scripted(), trials=1)
-    assert run_trials(again).ending is Ending.NOTHING_RAN
+    assert run_trials(again).ending is EndReason.NOTHING_RAN
 
 
 class Breaking:
@@ -226,7 +226,7 @@ def test_a_broken_tool_stops_the_run_and_resuming_continues_it(
 
     proposer = Scripted(*changes)
     resumed = open_run(proposer, trials=4)
-    assert run_trials(resumed).ending is Ending.DONE
+    assert run_trials(resumed).ending is EndReason.DONE
     assert statuses(resumed) == [("ok", True), ("ok", False), ("ok", True), ("ok", False)]
     assert [context.number for context in proposer.seen] == [3]  # trial 2 was journaled: not asked for again
 

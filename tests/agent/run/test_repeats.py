@@ -13,7 +13,7 @@ import pytest
 from agent.edits.assignments import Assignments, read_constants
 from agent.execution.scoring.printed import PrintedScorer
 from agent.modes.proposer import Context
-from agent.run.ending import Ending
+from agent.run.ending import EndReason
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.store.journal import read_events, read_history
@@ -22,7 +22,7 @@ from agent.trials.budget import Budget, Ledger
 from agent.trials.events import RepeatStarted
 from agent.trials.keep_rule import HELD_OUT_SEED, KeepRule
 from agent.trials.repeat import Purpose
-from agent.trials.trial import Origin, Proposal, Standing
+from agent.trials.trial import KeepState, Origin, Proposal
 from sandbox.job import Execution, Job, StoppedBy
 
 RULE = KeepRule(paired=True, sigma=0.01)
@@ -88,7 +88,7 @@ def ran(run: Run) -> list[tuple[int, int, str]]:
 def test_a_gain_is_confirmed_by_a_fresh_run_before_the_next_trial(opened: OpenRunWith) -> None:
     box = Sums()
     run = opened(18.0, 19.0, box=box)
-    assert run_trials(run).ending is Ending.DONE
+    assert run_trials(run).ending is EndReason.DONE
     assert box.labels == [f"r/{name}/train" for name in ("0000", "0001", "0000/seed-1", "0001/seed-1", "0002")]
     assert ran(run) == [(0, 1, "champion"), (1, 1, "repeated")]
     assert [trial.standing for trial in run.history.trials] == ["confirmed", "repeated", "reverted"]
@@ -142,17 +142,17 @@ def test_final_runs_are_held_back_from_the_time_and_run_under_held_out_seeds(ope
     run.policy.budget = Budget(
         train_seconds=9
     )  # two trials, two repeats, one more trial, two for a last test, two final runs
-    assert run_trials(run).ending is Ending.DONE
+    assert run_trials(run).ending is EndReason.DONE
     assert ran(run)[2:] == [(1, HELD_OUT_SEED, "final"), (1, HELD_OUT_SEED + 1, "final")]
     assert Ledger.of(run.history.results).train_seconds == 7
-    assert run_trials(opened(18.0, 18.5, final_runs=2)).ending is Ending.NOTHING_RAN
+    assert run_trials(opened(18.0, 18.5, final_runs=2)).ending is EndReason.NOTHING_RAN
 
 
 def test_a_gain_that_no_run_has_tested_is_put_to_the_test_before_the_final_runs(opened: OpenRunWith) -> None:
     run = opened(19.6, 19.7, final_runs=1)  # two sigma: too little to be run again while the search goes on
     run_trials(run)
     assert ran(run) == [(0, 1, "champion"), (1, 1, "repeated"), (1, HELD_OUT_SEED, "final")]
-    assert run_trials(opened(19.6, 19.7, final_runs=1)).ending is Ending.NOTHING_RAN
+    assert run_trials(opened(19.6, 19.7, final_runs=1)).ending is EndReason.NOTHING_RAN
 
 
 @pytest.mark.parametrize("at", ["r/0000/seed-1/train", "r/0001/seed-1/train", "r/0001/seed-100/train"])
@@ -164,7 +164,7 @@ def test_killed_in_a_repeat_it_runs_that_repeat_again(opened: OpenRunWith, tmp_p
     begun = read_history(broken.paths.journal).repeating
     assert begun is not None
     resumed = opened(*values, final_runs=1)
-    assert run_trials(resumed).ending is Ending.DONE
+    assert run_trials(resumed).ending is EndReason.DONE
     told = ran(resumed)
     assert told == [(0, 1, "champion"), (1, 1, "repeated"), (3, 1, "repeated"), (3, 100, "final")]
     started = [event for event in read_events(resumed.paths.journal) if isinstance(event, RepeatStarted)]
@@ -188,7 +188,7 @@ def test_a_journal_without_repeats_is_read_as_before(opened: OpenRunWith) -> Non
     events = [json.loads(line)["event"] for line in run.paths.journal.read_text().splitlines()]
     assert events == ["trial_started", "trial_finished"] * 2
     history = read_history(run.paths.journal)
-    assert [trial.standing for trial in history.trials] == [Standing.CONFIRMED, Standing.PROVISIONAL]
+    assert [trial.standing for trial in history.trials] == [KeepState.CONFIRMED, KeepState.PROVISIONAL]
     assert history.incumbent is not None
     assert history.incumbent.number == 1
 

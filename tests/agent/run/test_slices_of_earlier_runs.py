@@ -17,7 +17,7 @@ from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION
 from agent.trials.keep_rule import KeepRule
-from agent.trials.trial import Origin, Proposal, Standing
+from agent.trials.trial import KeepState, Origin, Proposal
 from sandbox.job import Sandbox
 from tests.made_pools import make_pool
 
@@ -46,7 +46,7 @@ def test_answers_that_lie_there_before_a_slice_is_opened_are_not_the_models(open
         answers = run.paths.slice(number) / "answers.jsonl"
         answers.write_text((json.dumps({"answers": {}, "losses": row}) + "\n") * N_ROUNDS)
     run_trials(run)
-    assert run.history.trials[1].standing is Standing.CONFIRMED
+    assert run.history.trials[1].standing is KeepState.CONFIRMED
     score = run.history.slices[0].score
     assert score is not None
     assert score.losses[CHALLENGER] > 2.0

@@ -34,7 +34,7 @@ def model(n_successes: int, seed: int = 0) -> MemoryModel:
     while n_successes:
         params = SPACE.decode(rng.random(SPACE.n_dims))
         fits = needs_gb(params) <= LIMIT_GB
-        learner.learn(params, needs_gb(params) * (1 + 0.005 * rng.standard_normal()) if fits else None)
+        learner.observe(params, needs_gb(params) * (1 + 0.005 * rng.standard_normal()) if fits else None)
         n_successes -= fits
     return learner
 
@@ -84,12 +84,12 @@ def test_the_chance_of_fitting_falls_with_the_estimate() -> None:
 def test_a_trial_that_ran_out_of_memory_corrects_an_estimate_that_was_too_low() -> None:
     learner = MemoryModel(TERMS, LIMIT_GB, SPACE.names, DEFINE)
     for depth in (2, 3, 4, 5):  # all narrow: the width squared is not to be seen
-        learner.learn({"DEPTH": depth, "RATIO": 32, "BATCH": 8}, 1.0 + 0.1 * depth)
+        learner.observe({"DEPTH": depth, "RATIO": 32, "BATCH": 8}, 1.0 + 0.1 * depth)
     wide: Params = {"DEPTH": 16, "RATIO": 128, "BATCH": 8}
     before = learner.estimate(wide)
     assert before is not None
     assert before.gb < LIMIT_GB
-    learner.learn(wide, None)
+    learner.observe(wide, None)
     after = learner.estimate(wide)
     assert after is not None
     assert after.gb > 0.9 * LIMIT_GB

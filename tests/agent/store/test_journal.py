@@ -13,7 +13,7 @@ from agent.edits.edit import Unchanged, WholeFile
 from agent.errors import JournalError
 from agent.store.journal import Journal, read_events, read_history
 from agent.trials.events import TrialFinished, TrialStarted
-from agent.trials.trial import Origin, Outcome, Proposal, Score, Status, Usage
+from agent.trials.trial import ModelUsage, Origin, Outcome, Proposal, Score, Status
 
 AT = "2026-11-22T10:00:00+00:00"
 BASELINE = Proposal(Origin.BASELINE, "baseline", Unchanged())
@@ -44,7 +44,7 @@ proposals = st.builds(
     refused=st.none() | st.sampled_from([Status.DUPLICATE, Status.NO_PROPOSAL]),
     reason=texts,
     train_seed=st.integers(0, 9),
-    usage=st.none() | st.builds(Usage, texts, st.integers(0, 9), seconds=losses, dollars=st.none() | losses),
+    usage=st.none() | st.builds(ModelUsage, texts, st.integers(0, 9), seconds=losses, dollars=st.none() | losses),
 )
 outcomes = st.one_of(
     st.builds(

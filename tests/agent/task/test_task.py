@@ -55,7 +55,12 @@ def test_a_commits_files_make_the_same_task(folder: Path) -> None:
         ('kind = "held_out"', 'kind = "held_out"\nline = "loss {}"', "[score]", "belongs to kind = 'printed'"),
         ('kind = "held_out"', 'kind = "held_out"\nbetween = [0, 1]', "[score]", "belongs to kind = 'printed'"),
         ('kind = "held_out"', 'kind = "printed"\nbetween = [1, 0]', "[score]", "write the lower value first"),
-        ('kind = "held_out"', 'kind = "held_out"\nmeasure = "auc"', "[score]", "measure belongs to kind = 'predictions'"),
+        (
+            'kind = "held_out"',
+            'kind = "held_out"\nmeasure = "auc"',
+            "[score]",
+            "measure belongs to kind = 'predictions'",
+        ),
         (
             'kind = "held_out"',
             'kind = "predictions"\nmeasure = "R2"',
@@ -196,4 +201,4 @@ def test_a_script_in_another_encoding_is_refused_with_its_line(folder: Path) -> 
 def test_a_metric_to_maximise_is_negated_at_the_border() -> None:
     accuracy = Metric(name="accuracy", goal="maximise")
     assert accuracy.to_loss(0.9) == -0.9
-    assert accuracy.shown(-0.9) == 0.9
+    assert accuracy.display(-0.9) == 0.9

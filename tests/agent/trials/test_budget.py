@@ -5,10 +5,10 @@ import pytest
 from agent.edits.edit import Unchanged
 from agent.errors import UsageError
 from agent.trials.budget import Budget, Ledger, duration, seconds
-from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial, Usage
+from agent.trials.trial import ModelUsage, Origin, Outcome, Proposal, Status, Trial
 
 
-def trial(number: int, train_seconds: float, total_seconds: float, usage: Usage | None = None) -> Trial:
+def trial(number: int, train_seconds: float, total_seconds: float, usage: ModelUsage | None = None) -> Trial:
     proposal = Proposal(Origin.LLM, "t", Unchanged(), usage=usage)
     outcome = Outcome(Status.CRASHED, None, train_seconds=train_seconds, total_seconds=total_seconds)
     return Trial(number, 0, proposal, "then", outcome, "now")
@@ -31,13 +31,13 @@ def test_the_ledger_adds_up_and_an_unknown_price_stays_unknown() -> None:
     ledger = Ledger.of(
         [
             trial(0, 10, 20),
-            trial(1, 3, 5, Usage("m", 1, 100, 10, 2.0, 0.5)),
-            trial(2, 4, 6, Usage("m", 2, 50, 5, 1.0, 0.25)),
+            trial(1, 3, 5, ModelUsage("m", 1, 100, 10, 2.0, 0.5)),
+            trial(2, 4, 6, ModelUsage("m", 2, 50, 5, 1.0, 0.25)),
         ]
     )
     assert (ledger.trials, ledger.train_seconds, ledger.wall_seconds) == (3, 17, 31)
-    assert ledger.usage == Usage("m", 3, 150, 15, 3.0, 0.75)
-    assert ledger.plus(trial(3, 0, 0, Usage("m", 1))).usage == Usage("m", 4, 150, 15, 3.0, None)
+    assert ledger.usage == ModelUsage("m", 3, 150, 15, 3.0, 0.75)
+    assert ledger.plus(trial(3, 0, 0, ModelUsage("m", 1))).usage == ModelUsage("m", 4, 150, 15, 3.0, None)
 
 
 def test_each_cap_ends_a_run_by_itself() -> None:

@@ -39,16 +39,16 @@ from agent.trials.events import (
     event_from_json,
 )
 from agent.trials.history import History
-from agent.trials.keep_rule import HELD_OUT_SEED, Keeper, KeepRule, Wanted
+from agent.trials.keep_rule import HELD_OUT_SEED, KeepPolicy, KeepRule, RepeatRequest
 from agent.trials.noise import Lead
 from agent.trials.repeat import Purpose
-from agent.trials.trial import Origin, Outcome, Proposal, Score, Standing, Status, Trial
+from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Score, Status, Trial
 
 ERROR = 0.5
 DRIFT = 0.6  # by which each trial of a journaled run is better than the last
 UNPAIRED = KeepRule(sigma=1.0, lead=4.0, n_slices=6)
 PAIRED = replace(UNPAIRED, paired=True)
-CONFIRMED, PROVISIONAL, ROLLED_BACK = Standing.CONFIRMED, Standing.PROVISIONAL, Standing.ROLLED_BACK
+CONFIRMED, PROVISIONAL, ROLLED_BACK = KeepState.CONFIRMED, KeepState.PROVISIONAL, KeepState.ROLLED_BACK
 
 
 def a_slice(
@@ -88,7 +88,7 @@ def with_champion(*over_baseline: float, gain: float = 2.0) -> SliceTests:
     ("lead", "standing"),
     [(3.01, CONFIRMED), (2.99, PROVISIONAL), (0.01, PROVISIONAL), (0.0, ROLLED_BACK), (-3.0, ROLLED_BACK)],
 )
-def test_where_the_baseline_is_champion_two_standard_errors_confirm(lead: float, standing: Standing) -> None:
+def test_where_the_baseline_is_champion_two_standard_errors_confirm(lead: float, standing: KeepState) -> None:
     found = after(SliceTests(2.0), 1, a_slice(lead))
     assert found.standing is standing
     assert found.lead == Lead(lead, ERROR)
@@ -98,7 +98,7 @@ def test_where_the_baseline_is_champion_two_standard_errors_confirm(lead: float,
 
 @pytest.mark.parametrize(("sigma", "lead", "standing"), [(2.0, 5.8, CONFIRMED), (2.0, 5.7, PROVISIONAL)])
 def test_the_bar_is_in_the_noise_of_seeds_and_of_the_text_together(
-    sigma: float, lead: float, standing: Standing
+    sigma: float, lead: float, standing: KeepState
 ) -> None:
     # 2 √(4 + 4 + .25) = 5.745
     assert after(SliceTests(2.0), 1, a_slice(lead), sigma=sigma).standing is standing
@@ -117,7 +117,7 @@ def test_the_bar_is_in_the_noise_of_seeds_and_of_the_text_together(
     ],
 )
 def test_a_second_seed_on_a_second_slice_is_averaged_with_the_first(
-    champion_seeds: tuple[int, int], second: float, standing: Standing
+    champion_seeds: tuple[int, int], second: float, standing: KeepState
 ) -> None:
     tests = SliceTests(2.0)
     first, again = (
@@ -143,7 +143,7 @@ def test_a_second_seed_on_a_second_slice_is_averaged_with_the_first(
         (-0.1, 9.0, ROLLED_BACK),
     ],
 )
-def test_a_gain_is_one_over_the_baseline_too(over_champion: float, over_baseline: float, standing: Standing) -> None:
+def test_a_gain_is_one_over_the_baseline_too(over_champion: float, over_baseline: float, standing: KeepState) -> None:
     found = after(with_champion(5.0), 2, a_slice(over_baseline, over_champion))
     assert found.standing is standing
     is_third = over_champion > 3 and standing is PROVISIONAL
@@ -151,7 +151,7 @@ def test_a_gain_is_one_over_the_baseline_too(over_champion: float, over_baseline
 
 
 @pytest.mark.parametrize(("over_baseline", "standing"), [(7.8, CONFIRMED), (7.7, PROVISIONAL)])
-def test_what_the_champion_had_is_the_mean_of_all_its_models(over_baseline: float, standing: Standing) -> None:
+def test_what_the_champion_had_is_the_mean_of_all_its_models(over_baseline: float, standing: KeepState) -> None:
     # It was confirmed with 2.5 and 7.5, mean 5 ± √.125: 2 √(1 + 1/2 + .25 + .125) = 2.739.
     assert after(with_champion(2.5, 7.5), 2, a_slice(over_baseline, 4.0)).standing is standing
 
@@ -266,23 +266,23 @@ def test_losses_that_heed_no_seed_are_flagged(losses: dict[int, float], sigma: f
 # --------------------------------------------------------------------------------------------- the Keeper on slices
 
 
-def kept(rule: KeepRule, *losses: float) -> Keeper:
+def kept(rule: KeepRule, *losses: float) -> KeepPolicy:
     """Return a keeper whose trials had these first losses, each lower than the one before."""
-    keeper = Keeper(rule)
+    keeper = KeepPolicy(rule)
     for trial, loss in enumerate(losses):
         keep(keeper, trial, loss)
     return keeper
 
 
-def keep(keeper: Keeper, trial: int, loss: float) -> None:
-    assert keeper.lowers(0, loss)
+def keep(keeper: KeepPolicy, trial: int, loss: float) -> None:
+    assert keeper.improves(0, loss)
     keeper.read(trial, 0, loss)
     keeper.keep(trial)
 
 
-def answered(keeper: Keeper, wanted: Wanted, loss: float, use: SliceUse) -> Standing:
+def answered(keeper: KeepPolicy, wanted: RepeatRequest, loss: float, use: SliceUse) -> KeepState:
     """Have a challenger trained with this loss, and compared on a slice."""
-    assert keeper.wants() == wanted
+    assert keeper.next_repeat() == wanted
     keeper.read(wanted.trial, wanted.seed, loss)
     assert keeper.objection(wanted.trial, wanted.seed) is None
     keeper.tests.take(wanted.trial, use)
@@ -293,39 +293,39 @@ def answered(keeper: Keeper, wanted: Wanted, loss: float, use: SliceUse) -> Stan
 
 def test_unpaired_it_is_tested_under_two_seeds_at_most() -> None:
     keeper = kept(UNPAIRED, 20.0, 15.0)
-    assert keeper.wants() == Wanted(0, 1, Purpose.BASELINE)
+    assert keeper.next_repeat() == RepeatRequest(0, 1, Purpose.BASELINE)
     keeper.read(0, 1, 20.5)
-    assert answered(keeper, Wanted(1, 1, Purpose.CONFIRM), 16.0, a_slice(1.0)) is PROVISIONAL
-    assert answered(keeper, Wanted(1, 2, Purpose.CONFIRM), 15.5, a_slice(1.0, seed=2)) is PROVISIONAL
-    assert keeper.wants() is None
+    assert answered(keeper, RepeatRequest(1, 1, Purpose.CONFIRM), 16.0, a_slice(1.0)) is PROVISIONAL
+    assert answered(keeper, RepeatRequest(1, 2, Purpose.CONFIRM), 15.5, a_slice(1.0, seed=2)) is PROVISIONAL
+    assert keeper.next_repeat() is None
     assert keeper.final(1) is None  # a last test is for what no test has decided about
     keep(keeper, 2, 14.0)  # the incumbent moved
-    assert answered(keeper, Wanted(2, 1, Purpose.CONFIRM), 14.5, a_slice(6.0)) is CONFIRMED
-    assert (keeper.champion, keeper.champion_seed(1), keeper.wants()) == (2, 1, None)
+    assert answered(keeper, RepeatRequest(2, 1, Purpose.CONFIRM), 14.5, a_slice(6.0)) is CONFIRMED
+    assert (keeper.champion, keeper.champion_seed(1), keeper.next_repeat()) == (2, 1, None)
 
 
 def test_paired_the_champion_runs_under_each_seed_first() -> None:
     keeper = kept(PAIRED, 20.0, 15.0)
     for seed in (1, 2):
-        assert keeper.wants() == Wanted(0, seed, Purpose.CHAMPION)
+        assert keeper.next_repeat() == RepeatRequest(0, seed, Purpose.CHAMPION)
         keeper.read(0, seed, 20.0 + seed)
-        wanted = Wanted(1, seed, Purpose.CONFIRM)
+        wanted = RepeatRequest(1, seed, Purpose.CONFIRM)
         assert answered(keeper, wanted, 16.0 + seed, a_slice(1.0, 1.0, seed=seed)) is PROVISIONAL
         assert keeper.champion_seed(seed) == seed
-    assert keeper.wants() is None
+    assert keeper.next_repeat() is None
 
 
 def test_the_lead_that_puts_a_trial_to_the_test_is_the_apparent_one() -> None:
-    assert kept(PAIRED, 20.0, 16.1).wants() is None
-    assert kept(PAIRED, 20.0, 15.9).wants() == Wanted(0, 1, Purpose.CHAMPION)
+    assert kept(PAIRED, 20.0, 16.1).next_repeat() is None
+    assert kept(PAIRED, 20.0, 15.9).next_repeat() == RepeatRequest(0, 1, Purpose.CHAMPION)
 
 
 def test_unpaired_the_baseline_answers_with_its_first_model_and_a_champion_with_its_confirmed_one() -> None:
     keeper = kept(UNPAIRED, 20.0, 15.0)
     keeper.read(0, 1, 20.5)
     assert keeper.champion_seed(1) == 0
-    answered(keeper, Wanted(1, 1, Purpose.CONFIRM), 16.0, a_slice(1.0))
-    answered(keeper, Wanted(1, 2, Purpose.CONFIRM), 16.0, a_slice(9.0, seed=2))
+    answered(keeper, RepeatRequest(1, 1, Purpose.CONFIRM), 16.0, a_slice(1.0))
+    answered(keeper, RepeatRequest(1, 2, Purpose.CONFIRM), 16.0, a_slice(9.0, seed=2))
     keeper.read(1, HELD_OUT_SEED, 15.5)
     assert (keeper.champion, keeper.champion_seed(1)) == (1, 2)
 
@@ -333,8 +333,8 @@ def test_unpaired_the_baseline_answers_with_its_first_model_and_a_champion_with_
 def test_nothing_is_tested_once_the_slices_are_used_up() -> None:
     keeper = kept(replace(PAIRED, n_slices=1), 20.0, 15.0)
     keeper.read(0, 1, 20.0)
-    assert answered(keeper, Wanted(1, 1, Purpose.CONFIRM), 15.5, a_slice(1.0, 1.0)) is PROVISIONAL
-    assert (keeper.is_used_up, keeper.wants(), keeper.final(3)) == (True, None, None)
+    assert answered(keeper, RepeatRequest(1, 1, Purpose.CONFIRM), 15.5, a_slice(1.0, 1.0)) is PROVISIONAL
+    assert (keeper.is_used_up, keeper.next_repeat(), keeper.final(3)) == (True, None, None)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_nothing_is_tested_once_the_slices_are_used_up() -> None:
         (a_slice(9.0), CONFIRMED, ""),
     ],
 )
-def test_what_a_slice_says_becomes_a_verdict(use: SliceUse, standing: Standing, why: str) -> None:
+def test_what_a_slice_says_becomes_a_verdict(use: SliceUse, standing: KeepState, why: str) -> None:
     keeper = kept(PAIRED, 20.0, 15.0)
     keeper.read(0, 1, 21.0)
     keeper.read(1, 1, 15.5)
@@ -379,14 +379,14 @@ def test_noisy_scripts_raise_the_sigma_that_decides_and_the_baseline_s_repeats_l
 
 
 def test_where_nothing_can_be_asked_on_slices_the_standing_split_decides() -> None:
-    keeper = Keeper(PAIRED)
+    keeper = KeepPolicy(PAIRED)
     first = Outcome(Status.OK, 20.0, kept=True, score=Score(20.0, "audited", why_no_slices="no rounds are answered"))
-    keeper.take(Trial(0, None, Proposal(Origin.BASELINE, "", Unchanged()), "t").finished(first, "t"))
+    keeper.observe(Trial(0, None, Proposal(Origin.BASELINE, "", Unchanged()), "t").finished(first, "t"))
     keep(keeper, 1, 15.0)
     keeper.read(0, 1, 20.5)
     keeper.read(1, 1, 15.5)
     verdict = keeper.verdict(1, 1)
-    assert (verdict.standing, verdict.reason) == (Standing.REPEATED, "no rounds are answered")
+    assert (verdict.standing, verdict.reason) == (KeepState.REPEATED, "no rounds are answered")
 
 
 # ---------------------------------------------------------------------------------------------------- from the journal
@@ -396,7 +396,7 @@ class Journaled:
     """A run without jobs: draws losses and leads, writes what `agent run` would, and asks a keeper as it does."""
 
     def __init__(self, rule: KeepRule, seed: int) -> None:
-        self.keeper = Keeper(rule)
+        self.keeper = KeepPolicy(rule)
         self.events: list[Event] = []
         self.rng = np.random.default_rng(seed)
         self.n_slices = 0
@@ -404,13 +404,13 @@ class Journaled:
     def trial(self, number: int) -> None:
         proposal = Proposal(Origin.BASELINE if not number else Origin.LLM, "idea", Unchanged())
         loss = 20.0 - DRIFT * number + float(self.rng.normal())
-        outcome = self.keeper.judged(Outcome(Status.OK, loss), 0)
+        outcome = self.keeper.decide(Outcome(Status.OK, loss), 0)
         self.events += [TrialStarted(number, None, proposal, "t"), TrialFinished(number, outcome, "t")]
         self.keeper.read(number, 0, loss)
         if outcome.kept:
             self.keeper.keep(number)
 
-    def repeat(self, wanted: Wanted) -> None:
+    def repeat(self, wanted: RepeatRequest) -> None:
         outcome = Outcome(Status.OK, 20.0 - DRIFT * wanted.trial + float(self.rng.normal()))
         keeper, at = self.keeper, (wanted.trial, wanted.seed)
         self.events.append(RepeatStarted(*at, wanted.purpose, "t"))
@@ -425,7 +425,7 @@ class Journaled:
             keeper.move(wanted.trial, verdict.standing)
         self.events.append(RepeatFinished(*at, outcome, verdict, "t"))
 
-    def opened(self, wanted: Wanted) -> SliceUse:
+    def opened(self, wanted: RepeatRequest) -> SliceUse:
         assert self.keeper.champion is not None
         lead = DRIFT * (wanted.trial - self.keeper.champion) + float(self.rng.normal(0, 3.0))
         burned_by = str(self.rng.choice([CHALLENGER, BASELINE, ""], p=[0.1, 0.1, 0.8]))
@@ -449,13 +449,13 @@ def test_read_again_from_the_journal_it_decides_the_same(rule: KeepRule) -> None
             history = History([])
             for event in run.events:
                 history.add(event_from_json(json.loads(json.dumps(event.to_json()))))  # type: ignore[arg-type]
-            again = Keeper(rule, history.results)
+            again = KeepPolicy(rule, history.results)
             assert (again.champion, again.incumbent) == (run.keeper.champion, run.keeper.incumbent)
             assert (again.deciding_sigma, again.tests.bar) == (run.keeper.deciding_sigma, run.keeper.tests.bar)
             assert vars(again.tests) == vars(run.keeper.tests)
             assert again.final(3) == run.keeper.final(3)
-            wanted = run.keeper.wants()
-            assert again.wants() == wanted
+            wanted = run.keeper.next_repeat()
+            assert again.next_repeat() == wanted
             if wanted is None:
                 break
             run.repeat(wanted)

@@ -8,11 +8,11 @@ from agent.edits.edit import Unchanged
 from agent.errors import JournalError
 from agent.trials.events import RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
 from agent.trials.history import History, Position
-from agent.trials.repeat import Purpose, Verdict
-from agent.trials.trial import Origin, Outcome, Proposal, Standing, Status, Trial
+from agent.trials.repeat import Purpose, RepeatVerdict
+from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Status, Trial
 
 IDEA = Proposal(Origin.SEARCHER, "idea", Unchanged())
-Step = float | None | tuple[int, Standing]  # the loss of a kept trial, a failure, or a verdict about a trial
+Step = float | None | tuple[int, KeepState]  # the loss of a kept trial, a failure, or a verdict about a trial
 
 
 def history(*steps: Step, parents: Sequence[int | None] | None = None) -> History:
@@ -23,7 +23,7 @@ def history(*steps: Step, parents: Sequence[int | None] | None = None) -> Histor
         if isinstance(step, tuple):
             trial, standing = step
             made.add(RepeatStarted(trial, 1, Purpose.CONFIRM, "t"))
-            made.add(RepeatFinished(trial, 1, Outcome(Status.OK, 1.0), Verdict(standing, 0.0), "t"))
+            made.add(RepeatFinished(trial, 1, Outcome(Status.OK, 1.0), RepeatVerdict(standing, 0.0), "t"))
             continue
         parent = parents[number] if parents else made.incumbent.number if made.incumbent else None
         made.add(TrialStarted(number, parent, IDEA, "t"))
@@ -61,7 +61,7 @@ def test_the_incumbent_is_the_last_kept_trial() -> None:
 
 
 def test_after_a_roll_back_the_champion_is_the_measure_again() -> None:
-    made = history(2.0, 1.5, (1, Standing.ROLLED_BACK), 1.9)
+    made = history(2.0, 1.5, (1, KeepState.ROLLED_BACK), 1.9)
     assert (made.incumbent, made.champion) == (made.trials[2], made.trials[0])
     assert judged_against(made) == [None, 0, 0]
     assert gains(made) == [0.0, 0.0, 0.1]
@@ -69,11 +69,11 @@ def test_after_a_roll_back_the_champion_is_the_measure_again() -> None:
 
 
 def test_a_roll_back_withdraws_all_that_was_provisional_and_keeps_what_it_was_judged_against() -> None:
-    made = history(2.0, 1.8, 1.7, (2, Standing.CONFIRMED), 1.6, None, 1.5, (5, Standing.PROVISIONAL),
-                   1.4, (6, Standing.ROLLED_BACK), 1.65)  # fmt: skip
+    made = history(2.0, 1.8, 1.7, (2, KeepState.CONFIRMED), 1.6, None, 1.5, (5, KeepState.PROVISIONAL),
+                   1.4, (6, KeepState.ROLLED_BACK), 1.65)  # fmt: skip
     standings = [trial.standing for trial in made.trials]
-    gone = Standing.ROLLED_BACK
-    assert standings == [*[Standing.CONFIRMED] * 3, gone, None, gone, gone, Standing.PROVISIONAL]
+    gone = KeepState.ROLLED_BACK
+    assert standings == [*[KeepState.CONFIRMED] * 3, gone, None, gone, gone, KeepState.PROVISIONAL]
     assert judged_against(made) == [None, 0, 1, 2, 3, 3, 5, 2]
     assert gains(made) == [0.0, 0.2, 0.1, 0.0, 0.0, 0.0, 0.0, 0.05]
     assert made.best_so_far() == [2.0, 1.8, *[1.7] * 5, 1.65]
@@ -100,24 +100,24 @@ def test_a_trial_in_flight_was_judged_against_nothing_yet() -> None:
 
 
 def test_a_verdict_about_a_trial_that_is_no_incumbent_moves_no_incumbent() -> None:
-    assert Position(3, 0).judged(2, Standing.ROLLED_BACK) == Position(3, 0)
-    assert Position(3, 0).judged(3, Standing.PROVISIONAL) == Position(3, 0)
+    assert Position(3, 0).judged(2, KeepState.ROLLED_BACK) == Position(3, 0)
+    assert Position(3, 0).judged(3, KeepState.PROVISIONAL) == Position(3, 0)
 
 
 def test_a_roll_back_looks_only_at_what_it_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     looks, standing = [], Trial.standing.fget
     assert standing is not None
 
-    def counted(trial: Trial) -> Standing | None:
+    def counted(trial: Trial) -> KeepState | None:
         looks.append(trial.number)
-        found: Standing | None = standing(trial)
+        found: KeepState | None = standing(trial)
         return found
 
     monkeypatch.setattr(Trial, "standing", property(counted))
     n_roll_backs = 100
-    made = history(2.0, *(step for n in range(n_roll_backs) for step in (1.5, (n + 1, Standing.ROLLED_BACK))))
+    made = history(2.0, *(step for n in range(n_roll_backs) for step in (1.5, (n + 1, KeepState.ROLLED_BACK))))
     assert len(looks) <= 3 * n_roll_backs  # a walk over all trials at each of them takes n²/2
-    assert {made.trials[number].decided for number in range(1, n_roll_backs + 1)} == {Standing.ROLLED_BACK}
+    assert {made.trials[number].repeat_state for number in range(1, n_roll_backs + 1)} == {KeepState.ROLLED_BACK}
 
 
 @pytest.mark.parametrize("parent", [1, 2, -1])

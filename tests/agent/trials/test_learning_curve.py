@@ -3,7 +3,7 @@
 import pytest
 
 from agent.task.curve_format import PATTERN, CurveFormat, compiled
-from agent.trials.learning_curve import Condemned, Curve, Point, level
+from agent.trials.learning_curve import LearningCurve, Point, PruningDecision, level
 from agent.trials.trial import Outcome, Status
 
 FORMAT = CurveFormat(compiled(PATTERN), 40.0)
@@ -56,7 +56,7 @@ def test_no_line_claims_more_than_can_be_counted_with() -> None:
     assert FORMAT.point("progress 0.5 loss 1e200") == Point(0.5, float("inf"))
     assert FORMAT.point("progress 0.5 loss -1e200") == Point(0.5, float("-inf"))
     largest = [Point(n / 100, (-1) ** n * 1e100) for n in range(101)]
-    assert Curve.of(largest) is not None
+    assert LearningCurve.of(largest) is not None
 
 
 @pytest.mark.usefixtures("alarm")
@@ -102,21 +102,23 @@ def test_a_curve_that_falls_is_not_noisy_for_that() -> None:
 
 def test_without_points_there_is_no_level() -> None:
     assert level([Point(0.0, 4.0), Point(0.55, 2.0)], 0.5) is None
-    assert Curve.of([]) is None
-    assert Curve.of([Point(0.0, float("nan"))]) is None
+    assert LearningCurve.of([]) is None
+    assert LearningCurve.of([Point(0.0, float("nan"))]) is None
 
 
 def test_a_curve_is_remembered_by_its_start_its_half_and_its_end() -> None:
-    curve = Curve.of(falling(100))
+    curve = LearningCurve.of(falling(100))
     assert curve is not None
     assert (curve.start, curve.half, curve.end) == pytest.approx((4.0, 2.65, 1.15))
-    stopped = Curve.of(falling(100)[:51])
+    stopped = LearningCurve.of(falling(100)[:51])
     assert stopped is not None
     assert (stopped.half, stopped.end) == (curve.half, None)
 
 
 def test_a_curve_comes_back_from_the_journal() -> None:
-    condemned = Condemned(2.65, 0.1 + 0.2, 1 / 3)
-    outcome = Outcome(Status.PRUNED, None, curve=Curve.of(falling(100)[:51]), condemned=condemned, stopped_at=0.5)
+    condemned = PruningDecision(2.65, 0.1 + 0.2, 1 / 3)
+    outcome = Outcome(
+        Status.PRUNED, None, curve=LearningCurve.of(falling(100)[:51]), condemned=condemned, stopped_at=0.5
+    )
     assert Outcome.from_json(outcome.to_json()) == outcome
-    assert Condemned.read(condemned.told) == condemned
+    assert PruningDecision.from_trailer(condemned.to_trailer) == condemned

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from agent.trials.noise import Estimate, t_quantile, within
+from agent.trials.noise import MeanEstimate, t_quantile, within
 
 # The 0.975 quantiles of Student's t, as scipy.stats.t.ppf 1.16 gives them.
 TABLE = {
@@ -33,7 +33,7 @@ def test_the_share_within_is_the_integral_of_the_density(freedom: int) -> None:
 
 
 def test_an_estimate_is_what_the_hand_computes() -> None:
-    found = Estimate.of([1.0, 2.0, 3.0, 4.0, 5.0])
+    found = MeanEstimate.of([1.0, 2.0, 3.0, 4.0, 5.0])
     assert (found.mean, found.n) == (3.0, 5)
     assert found.std == pytest.approx(math.sqrt(2.5))
     assert found.half == pytest.approx(2.7764451051977987 * math.sqrt(2.5) / math.sqrt(5))
@@ -41,5 +41,5 @@ def test_an_estimate_is_what_the_hand_computes() -> None:
 
 
 def test_one_number_has_no_interval() -> None:
-    assert Estimate.of([2.5]) == Estimate(2.5, None, None, 1)
-    assert Estimate.of([2.5]).low is None
+    assert MeanEstimate.of([2.5]) == MeanEstimate(2.5, None, None, 1)
+    assert MeanEstimate.of([2.5]).low is None

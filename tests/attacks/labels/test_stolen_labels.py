@@ -26,7 +26,7 @@ from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.task.unseen.division import Division
 from agent.trials.keep_rule import KeepRule
-from agent.trials.trial import Origin, Proposal, Standing
+from agent.trials.trial import KeepState, Origin, Proposal
 from sandbox.job import Execution, Job, StoppedBy
 
 TOML = b"""
@@ -170,9 +170,9 @@ def test_labels_decoded_from_losses_lower_the_loss_and_confirm_nothing(place: Pl
     assert score is not None
     assert abs(score.lead("challenger", "baseline").mean) < 2 * score.lead("challenger", "baseline").error
     assert [trial.standing for trial in run.history.trials if trial.kept] == [
-        Standing.CONFIRMED,  # the baseline
-        Standing.ROLLED_BACK,
-        Standing.ROLLED_BACK,
+        KeepState.CONFIRMED,  # the baseline
+        KeepState.ROLLED_BACK,
+        KeepState.ROLLED_BACK,
     ]
     assert run.keeper.champion == 0
 
@@ -198,5 +198,5 @@ def test_what_was_kept_gives_labels_away_all_the_same_and_they_confirm_nothing(p
     for use in run.history.slices:
         assert use.score is not None
         assert not use.score.is_burned
-    assert not any(trial.standing is Standing.CONFIRMED for trial in run.history.trials[1:])
+    assert not any(trial.standing is KeepState.CONFIRMED for trial in run.history.trials[1:])
     assert run.keeper.champion == 0

@@ -31,7 +31,7 @@ from agent.task.unseen.pool import Pool
 from agent.trials.budget import Budget
 from agent.trials.keep_rule import KeepRule
 from agent.trials.noise import Lead
-from agent.trials.trial import Origin, Proposal, Score, Standing
+from agent.trials.trial import KeepState, Origin, Proposal, Score
 from sandbox.job import Sandbox
 from tests.attacks.leaks.leaking_sandbox import LeakingSandbox
 from tests.conftest import SilentObserver
@@ -177,7 +177,7 @@ def run_leaking(
 def _came(bench: Bench, run: Run, folder: Path) -> Came:
     gains, champion = [], 0
     for repeat in run.history.repeats:
-        if repeat.verdict is not None and repeat.verdict.standing is Standing.CONFIRMED:
+        if repeat.verdict is not None and repeat.verdict.standing is KeepState.CONFIRMED:
             gains.append(Gain(repeat.trial, champion, _true_lead(bench, run, repeat.trial, champion, folder)))
             champion = repeat.trial
     scores = [use.score for use in run.history.slices if use.score is not None]

@@ -18,7 +18,7 @@ from sandbox.container.docker_sandbox import JOB, OWNER, DockerSandbox, missing,
 from sandbox.container.engine import Engine
 from sandbox.container.image import ImageSpec
 from sandbox.errors import SandboxError, SandboxUnavailableError
-from sandbox.interpreter import own
+from sandbox.interpreter import own_interpreter
 from sandbox.job import Job, Limits, Mount
 from tests.contracts.sandbox_contract import Gate, processes_with, python, wait_for
 from tests.docker_engine import skip_without_docker
@@ -30,7 +30,7 @@ LIMITS = Limits(wall_seconds=600.0, memory_gb=0.25, output_mb=1.0, scratch_mb=4.
 @pytest.fixture
 def docker() -> DockerSandbox:
     skip_without_docker()
-    return DockerSandbox(ImageSpec(python=own()))
+    return DockerSandbox(ImageSpec(python=own_interpreter()))
 
 
 def a_job(folder: Path, code: str, *arguments: str) -> Job:
@@ -75,7 +75,7 @@ DockerSandbox(ImageSpec(python=own())).run(Job(argv, "RUN/1/x", Limits(6000, 0.1
         time.sleep(0.01)
     assert processes_with(marker) == []
     assert len(containers(launcher.pid)) == 1
-    DockerSandbox(ImageSpec(python=own()))  # what the next run does first
+    DockerSandbox(ImageSpec(python=own_interpreter()))  # what the next run does first
     assert containers(launcher.pid) == {}
 
 

@@ -10,7 +10,7 @@ import pytest
 from sandbox.in_memory import elf
 from sandbox.in_memory.closure import Closure
 from sandbox.in_memory.runtime import Runtime
-from sandbox.interpreter import Interpreter, interpreter, own
+from sandbox.interpreter import Interpreter, interpreter, own_interpreter
 
 
 def environment(folder: Path) -> Interpreter:
@@ -82,7 +82,7 @@ def test_what_starts_with_python_is_there(tmp_path: Path) -> None:
 
 
 def test_programs_come_with_their_loader_and_libraries() -> None:
-    paths = {os.path.realpath(path) for path in Closure(interpreter(own())).paths}
+    paths = {os.path.realpath(path) for path in Closure(interpreter(own_interpreter())).paths}
     for program in ("/usr/bin/env", "/usr/bin/setpriv", "/bin/sh", sys.executable):
         named = elf.needed(Path(os.path.realpath(program)))
         assert named, program

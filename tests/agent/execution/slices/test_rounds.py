@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.execution.scoring.audit_jobs import Questions
+from agent.execution.scoring.audit_jobs import AuditJobs
 from agent.execution.scoring.scorer import Artifact
 from agent.execution.scoring.scoring_job import START_CPU_SECONDS, START_WALL_SECONDS
 from agent.execution.slices import rounds as rounds_module
@@ -29,7 +29,7 @@ from agent.execution.slices.rounds import (
     SILENT,
     TOO_MUCH,
     Answered,
-    Patience,
+    RoundLimits,
     Rounds,
     payload,
 )
@@ -43,14 +43,14 @@ from agent.trials.trial import Score
 from sandbox.container.docker_sandbox import DockerSandbox
 from sandbox.container.image import ImageSpec
 from sandbox.errors import SandboxError
-from sandbox.interpreter import own
+from sandbox.interpreter import own_interpreter
 from sandbox.job import Execution, Job, Sandbox
 from tests.contracts.sandbox_contract import processes_with
 from tests.docker_engine import skip_without_docker
 
 N, R, V = 6, 3, 27
-LONG = Patience(round_seconds=120.0, cpu_seconds=60.0)
-SHORT = Patience(round_seconds=0.3, cpu_seconds=60.0)  # for who never answers: then no machine is too slow
+LONG = RoundLimits(round_seconds=120.0, cpu_seconds=60.0)
+SHORT = RoundLimits(round_seconds=0.3, cpu_seconds=60.0)  # for who never answers: then no machine is too slow
 UNIFORM = np.full(N, math.log(V))
 
 # Takes the score program's place before that asks for anything. `again` waits for the next question.
@@ -148,7 +148,7 @@ def ask(
     def asked(
         *models: Contender,
         commit: Callable[[str, int, str], None] = lambda *_: None,
-        patience: Patience = LONG,
+        patience: RoundLimits = LONG,
         box: Sandbox = sandbox,
     ) -> Answered | Burned:
         class Watched(Committed):
@@ -170,7 +170,7 @@ def box(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Sandbox]:
         yield sandbox
         return
     skip_without_docker()
-    with closing(DockerSandbox(ImageSpec(python=own()))) as docker:
+    with closing(DockerSandbox(ImageSpec(python=own_interpreter()))) as docker:
         yield docker
 
 
@@ -195,7 +195,7 @@ def test_the_losses_are_the_claims_at_the_same_positions_and_every_answer_is_com
     found = ask(model("baseline"), model("champion", slow), model("challenger"), commit=watching, box=box)
     assert isinstance(found, Answered), found
     challenger = model("challenger")
-    asking = Questions(bigram, corpus, box, Artifact(challenger.artifact, challenger.files, "", tmp_path, "RUN/1", 1))
+    asking = AuditJobs(bigram, corpus, box, Artifact(challenger.artifact, challenger.files, "", tmp_path, "RUN/1", 1))
     claimed = asking.claim(cut.sequences)
     assert not isinstance(claimed, tuple)
     for losses in found.losses.values():
@@ -399,17 +399,17 @@ def test_a_score_program_without_rounds_is_found_out_without_a_slice(
 @pytest.mark.parametrize(
     ("baseline", "expected"),
     [
-        (None, Patience(300.0, None)),
-        (Score(1.0, "audited"), Patience(300.0, None)),
+        (None, RoundLimits(300.0, None)),
+        (Score(1.0, "audited"), RoundLimits(300.0, None)),
         (
             Score(1.0, "audited", cpu_seconds={"audit": 2.0}, wall_seconds={"audit": 3.0}),
-            Patience(8.0 * 3.0 * 2 + START_WALL_SECONDS, 8.0 * 2.0 + START_CPU_SECONDS),
+            RoundLimits(8.0 * 3.0 * 2 + START_WALL_SECONDS, 8.0 * 2.0 + START_CPU_SECONDS),
         ),
     ],
     ids=["no baseline", "an old journal", "known"],
 )
 def test_jobs_may_take_what_an_audit_of_the_baseline_took(
-    bigram: Task, corpus: Corpus, sandbox: Sandbox, cut: Cut, *, baseline: Score | None, expected: Patience
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, cut: Cut, *, baseline: Score | None, expected: RoundLimits
 ) -> None:
     assert Rounds(bigram, corpus, sandbox).patience(cut, 2, baseline) == expected
 

@@ -32,7 +32,7 @@ from agent.trials.events import AttemptVoided
 from agent.trials.keep_rule import HELD_OUT_SEED, KeepRule
 from agent.trials.machine_speed import ComputeUse
 from agent.trials.repeat import Purpose
-from agent.trials.trial import Origin, Outcome, Proposal, Standing, Status
+from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Status
 from sandbox.job import Execution, Job, Sandbox, StoppedBy
 from tests.kill_anywhere.killed_runs import ROOT
 
@@ -149,7 +149,7 @@ def test_a_trial_over_its_budget_runs_once_more_and_then_decides_nothing(opened:
     assert machine.short == "CTCS" + "TCTC" + "TC"
     trial, outcome = run.history.trials[1], outcome_of(run, 1)
     assert (outcome.status, outcome.val_loss) == (Status.OK, pytest.approx(30.0 - math.log(2.5)))
-    assert (outcome.kept, trial.standing) == (False, Standing.REVERTED)
+    assert (outcome.kept, trial.standing) == (False, KeepState.REVERTED)
     assert outcome.flags[0].startswith("over budget: used 2.52 times the CPU seconds that its budget pays for (allowed")
     assert [void.cpu_ratio for void in trial.voids] == [ratio_of(run, 1)]
     assert run.history.trials[2].parent == 0
@@ -222,7 +222,7 @@ def outcome_of_history(run: Run) -> Outcome | None:
 def test_a_trial_that_is_over_budget_when_it_is_to_be_confirmed_is_rolled_back(opened: OpenRunWith) -> None:
     run = opened(Machine(), {"GAIN": 0.5, "OTHER_FACTOR": 2.5}, rule=KeepRule(paired=False, sigma=0.01))
     run_trials(run)
-    assert run.history.trials[1].standing is Standing.ROLLED_BACK
+    assert run.history.trials[1].standing is KeepState.ROLLED_BACK
     [test] = [found for found in run.history.repeats if found.purpose is Purpose.CONFIRM]
     assert test.verdict is not None
     assert test.verdict.reason.startswith("over budget: used 2.52 times")

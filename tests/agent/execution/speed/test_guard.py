@@ -17,10 +17,10 @@ from agent.analysis.recorded_trial import from_commit
 from agent.edits.assignments import Assignments, read_constants
 from agent.errors import MachineError
 from agent.execution.scoring.printed import PrintedScorer
-from agent.execution.speed.probe import Canary
+from agent.execution.speed.probe import SpeedProbe
 from agent.modes.proposer import Context
 from agent.report import trial_table
-from agent.run.ending import Ending
+from agent.run.ending import EndReason
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.store.journal import read_events, read_history
@@ -109,7 +109,7 @@ def opened(open_run: OpenRunWith, tmp_path: Path) -> OpenRunWith:
     def opened_on(machine: Machine, *gains: float, more_toml: str = "", **more: object) -> Run:
         files = {"task.toml": (TASK + more_toml).encode(), "train.py": SCRIPT.encode()}
         task = Task(tmp_path / "task", files)
-        canary = Canary(task, machine, tmp_path / "canary", label="r", on_gpu=False, passed_on={})
+        canary = SpeedProbe(task, machine, tmp_path / "canary", label="r", on_gpu=False, passed_on={})
         more = {"rule": KeepRule("any"), "probe": canary, "scorer": PrintedScorer(task.metric), "corpus": None, **more}
         run = open_run(Gains(*gains), trials=len(gains) + 1, task=task, box=machine, **more)
         told = run.observer.told  # type: ignore[attr-defined]
@@ -130,7 +130,7 @@ def shown(trial: Trial, run: Run) -> str:
 def test_a_canary_stands_behind_one_trial_and_before_the_next(opened: OpenRunWith) -> None:
     machine = Machine()
     run = opened(machine, 0.1, 0.2)
-    assert run_trials(run).ending is Ending.DONE
+    assert run_trials(run).ending is EndReason.DONE
     assert machine.short == "CCCTCC" + "TC" + "TC"
     assert losses(run) == [3.0, 2.9, 2.8]
     assert [trial.outcome.machine.ratio for trial in run.history.trials if trial.outcome and trial.outcome.machine] == [
@@ -164,7 +164,7 @@ def test_a_slightly_slower_machine_changes_no_loss_and_is_recorded(opened: OpenR
 def test_a_machine_at_half_speed_voids_the_trial_and_it_runs_again(opened: OpenRunWith) -> None:
     machine = Machine(*REFERENCE, 500, 500, 500, 500, 500, 1000)
     run = opened(machine, 0.3)
-    assert run_trials(run).ending is Ending.DONE
+    assert run_trials(run).ending is EndReason.DONE
     # Trained for nothing; then canaries until the machine has its old speed; then the same proposal, the same number.
     assert machine.short == "CCCTCC" + "TC" + "CCCC" + "TC"
     trial = run.history.trials[1]
@@ -206,7 +206,7 @@ def test_after_three_trainings_for_nothing_the_run_stops_and_resumes(opened: Ope
     assert pending is not None
     assert len(pending.voids) == 3
     again = opened(Machine(), 0.3)
-    assert run_trials(again).ending is Ending.DONE
+    assert run_trials(again).ending is EndReason.DONE
     assert losses(again) == [3.0, 2.7]
     assert len(again.history.trials[1].voids) == 3
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from agent.modes.prompting.trial_digest import Memory, quoted_log
+from agent.modes.prompting.trial_digest import TrialDigest, quoted_log
 from agent.trials.trial import Status, Trial
 from tests.agent.modes.run_so_far import BRIEFING, baseline, trial
 
 
-def memory(*trials: Trial, pending: Trial | None = None) -> Memory:
-    return Memory(BRIEFING, [baseline(), *trials], pending)
+def memory(*trials: Trial, pending: Trial | None = None) -> TrialDigest:
+    return TrialDigest(BRIEFING, [baseline(), *trials], pending)
 
 
 def test_like_ideas_are_one_line_with_the_best_result() -> None:

@@ -17,7 +17,7 @@ from agent.report.html.tables import RunOnPage
 from agent.report.html.trial_panels import fair_share
 from agent.store.stored_run import StoredRun
 from agent.trials.metric import Metric
-from agent.trials.trial import Origin, Standing, Status
+from agent.trials.trial import KeepState, Origin, Status
 from tests.made_runs import BASELINE, Again, failed, made_run, opened, opened_for_result, scored, searched
 
 MADE_AT = datetime(2026, 11, 22, 6, tzinfo=UTC)
@@ -157,7 +157,7 @@ def test_a_broken_verdict_of_the_test_split_is_named(tmp_path: Path) -> None:
 
 
 def test_a_metric_to_maximise_is_told_as_its_user_named_it() -> None:
-    told = SplitResult(1, -0.75, -0.5, -0.5, -0.5).told(Metric(name="accuracy", goal="maximise"))
+    told = SplitResult(1, -0.75, -0.5, -0.5, -0.5).describe(Metric(name="accuracy", goal="maximise"))
     assert "accuracy 0.500000 (validation 0.750000, gap -0.250000" in told
 
 
@@ -165,7 +165,7 @@ def test_what_slices_confirmed_has_tiles_and_a_table_of_its_own(tmp_path: Path) 
     results = [
         BASELINE,
         (searched(0.1), scored(2.0, kept=True)),
-        Again(1, scored(2.1), Standing.CONFIRMED, slices=(opened(3, 1, 0.29),)),
+        Again(1, scored(2.1), KeepState.CONFIRMED, slices=(opened(3, 1, 0.29),)),
         opened_for_result(7, 1, 0.25),
     ]
     pooled = {"keep": "two-tier", "pool": "digest", "n_slices": 10}
@@ -175,7 +175,7 @@ def test_what_slices_confirmed_has_tiles_and_a_table_of_its_own(tmp_path: Path) 
     assert 'id="slices-title">Unseen text</h2>' in page
     assert "<td>+0.25 ± 0.03</td>" in page
     assert "★</span> confirmed" in page
-    without = made_run(tmp_path / "others", [*results[:2], Again(1, scored(2.1), Standing.REPEATED)])
+    without = made_run(tmp_path / "others", [*results[:2], Again(1, scored(2.1), KeepState.REPEATED)])
     page = render([on_page(without)], MADE_AT)
     assert 'best val_bpb, repeated</h2><p class="value">2.100000</p>' in page
     assert 'id="slices"' not in page

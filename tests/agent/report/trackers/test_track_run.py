@@ -12,7 +12,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from agent.errors import UsageError
-from agent.report.trackers.mirror import alone
+from agent.report.trackers.mirror import exclusive
 from agent.store.journal import read_history
 from agent.store.paths import RunPaths
 from tests import commands
@@ -59,7 +59,7 @@ def wait_until_free(paths: RunPaths, kind: str) -> None:
     """Wait for the tracker's process to end: it holds a lock for as long as it lives."""
     for _ in range(6000):
         try:
-            with alone(paths, kind):
+            with exclusive(paths, kind):
                 return
         except UsageError:
             time.sleep(0.1)

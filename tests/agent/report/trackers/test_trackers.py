@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.errors import TrackError, UsageError
-from agent.report.trackers.mirror import alone, check_kind, follow, mirror, open_tracker
+from agent.report.trackers.mirror import check_kind, exclusive, follow, mirror, open_tracker
 from agent.report.trackers.tracker import facts_of
 from agent.store.git_command import run_git
 from agent.store.stored_run import StoredRun
@@ -63,9 +63,9 @@ def test_unknown_trackers_and_misplaced_options_are_refused(stored: StoredRun) -
     with pytest.raises(UsageError, match="--uri is for mlflow; tensorboard writes to"):
         open_tracker("tensorboard", stored.paths, "http://127.0.0.1:1")
     with (
-        alone(stored.paths, "mlflow"),
+        exclusive(stored.paths, "mlflow"),
         pytest.raises(UsageError, match="another process"),
-        alone(stored.paths, "mlflow"),
+        exclusive(stored.paths, "mlflow"),
     ):
         pass
 

@@ -6,12 +6,12 @@ import pytest
 
 from agent.errors import UsageError
 from agent.execution.scoring.printed import numbers_in, printed_values
-from agent.task.init.printed_metric import Told, find_metric, goal_of, told_by_user
+from agent.task.init.printed_metric import PrintedMetric, find_metric, goal_of, told_by_user
 from agent.task.init.python_file import Source
 from agent.trials.metric import Metric
 
 
-def told(code: str) -> list[Told]:
+def told(code: str) -> list[PrintedMetric]:
     return find_metric(Source("train.py", code, ast.parse(code)))
 
 
@@ -102,8 +102,8 @@ def test_what_is_proposed_finds_the_number_in_what_the_script_prints(
 
 
 def test_the_user_may_name_it() -> None:
-    assert told_by_user("val_bpb") == Told("val_bpb", "minimise", None, "--metric")
-    assert told_by_user("top-1 acc {}%") == Told("acc", "maximise", "top-1 acc {}%", "--metric")
+    assert told_by_user("val_bpb") == PrintedMetric("val_bpb", "minimise", None, "--metric")
+    assert told_by_user("top-1 acc {}%") == PrintedMetric("acc", "maximise", "top-1 acc {}%", "--metric")
     assert told_by_user("score so far {}").name == "metric"
     assert goal_of("val_accuracy") == "maximise"
     assert goal_of("accuracy_loss_ratio") == "maximise"

@@ -13,14 +13,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.trials.keep_rule import Keeper, KeepRule
+from agent.trials.keep_rule import KeepPolicy, KeepRule
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Outcome, Status, Trial
 
 SHARE = 0.1  # of sigma: the largest step
 
 
-class Told:
+class ReportedTrials:
     """The finished trials of a run as its proposer sees them."""
 
     def __init__(self, *, is_rounded: bool) -> None:
@@ -28,7 +28,7 @@ class Told:
         self._is_rounded = is_rounded
         self._outcomes: dict[int, Outcome] = {}  # by trial
 
-    def take(self, trial: Trial, sigma: float) -> None:
+    def observe(self, trial: Trial, sigma: float) -> None:
         """Take a trial that has just finished; `sigma`: the noise of one run, as estimated now."""
         outcome = trial.outcome
         if self._is_rounded and outcome is not None and outcome.val_loss is not None:
@@ -42,13 +42,15 @@ class Told:
         return trial if outcome is trial.outcome else replace(trial, outcome=outcome)
 
 
-def followed(rule: KeepRule, results: Iterable[Trial | Repeat], *, is_rounded: bool) -> tuple[Keeper, Told]:
+def followed(
+    rule: KeepRule, results: Iterable[Trial | Repeat], *, is_rounded: bool
+) -> tuple[KeepPolicy, ReportedTrials]:
     """Return the keep rule of a run with these `results`, and its trials as the proposer sees them."""
-    keeper, told = Keeper(rule), Told(is_rounded=is_rounded)
+    keeper, told = KeepPolicy(rule), ReportedTrials(is_rounded=is_rounded)
     for result in results:
-        keeper.take(result)
+        keeper.observe(result)
         if isinstance(result, Trial) and result.val_loss is not None:
-            told.take(result, keeper.sigma)
+            told.observe(result, keeper.sigma)
     return keeper, told
 
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.edits.edit import Unchanged
-from agent.modes.told import SHARE, Told, followed, step_for
-from agent.trials.keep_rule import Keeper, KeepRule
+from agent.modes.reported_trials import SHARE, ReportedTrials, followed, step_for
+from agent.trials.keep_rule import KeepPolicy, KeepRule
 from agent.trials.repeat import Purpose, Repeat
-from agent.trials.trial import Origin, Outcome, Proposal, Score, Standing, Status, Trial
+from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Score, Status, Trial
 
 SIGMAS = st.floats(1e-9, 1e6)
 
@@ -25,8 +25,8 @@ def trial(number: int, loss: float | None, *, kept: bool = False, status: Status
 
 
 def as_told(found: Trial, *, sigma: float = 0.01) -> Outcome:
-    told = Told(is_rounded=True)
-    told.take(found, sigma)
+    told = ReportedTrials(is_rounded=True)
+    told.observe(found, sigma)
     outcome = told.trial(found).outcome
     assert outcome is not None
     return outcome
@@ -64,21 +64,21 @@ def test_nothing_that_is_told_has_more_digits() -> None:
 
 
 def test_what_has_no_loss_is_told_as_it_is_and_a_verdict_shows() -> None:
-    told = Told(is_rounded=True)
+    told = ReportedTrials(is_rounded=True)
     failed = trial(1, None, status=Status.BAD_ARTIFACT)
-    told.take(failed, 0.01)
+    told.observe(failed, 0.01)
     assert told.trial(failed) == failed
     kept = trial(2, 0.1234, kept=True)
-    told.take(kept, 0.01)
-    later = Trial(2, 0, kept.proposal, "now", kept.outcome, "then", decided=Standing.ROLLED_BACK)
-    assert told.trial(later).standing is Standing.ROLLED_BACK
+    told.observe(kept, 0.01)
+    later = Trial(2, 0, kept.proposal, "now", kept.outcome, "then", repeat_state=KeepState.ROLLED_BACK)
+    assert told.trial(later).standing is KeepState.ROLLED_BACK
     assert told.trial(later).val_loss == 0.123
 
 
 def test_runs_that_do_not_round_tell_all_digits() -> None:
     found = trial(0, 0.123456)
-    told = Told(is_rounded=False)
-    told.take(found, 0.01)
+    told = ReportedTrials(is_rounded=False)
+    told.observe(found, 0.01)
     assert told.trial(found) == found
 
 
@@ -88,11 +88,11 @@ def test_a_loss_keeps_the_step_of_its_day_and_a_resumed_run_tells_the_same() -> 
     wide = Outcome(Status.OK, 0.9)  # far from the first: sigma rises
     repeat = Repeat(0, 1, Purpose.BASELINE, "now").finished(wide, None, "then")
     later = trial(2, 0.412345)
-    keeper, told = Keeper(rule), Told(is_rounded=True)
+    keeper, told = KeepPolicy(rule), ReportedTrials(is_rounded=True)
     for result in (first, second, repeat, later):
-        keeper.take(result)
+        keeper.observe(result)
         if isinstance(result, Trial):
-            told.take(result, keeper.sigma)
+            told.observe(result, keeper.sigma)
     assert keeper.sigma > 0.1
     live = [told.trial(found).val_loss for found in (first, second, later)]
     assert live == [0.5, 0.412, 0.41]
