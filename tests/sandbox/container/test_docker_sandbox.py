@@ -58,10 +58,11 @@ def test_the_job_dies_with_the_program_that_started_it(docker: DockerSandbox, tm
 from pathlib import Path
 from sandbox.container.docker_sandbox import DockerSandbox
 from sandbox.container.image import ImageSpec
-from sandbox.interpreter import own
+from sandbox.interpreter import own_interpreter
 from sandbox.job import Job, Limits
 argv = ("python", "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(6000)", "{marker}")
-DockerSandbox(ImageSpec(python=own())).run(Job(argv, "RUN/1/x", Limits(6000, 0.1), Path({str(tmp_path / "log")!r})))
+job = Job(argv, "RUN/1/x", Limits(6000, 0.1), Path({str(tmp_path / "log")!r}))
+DockerSandbox(ImageSpec(python=own_interpreter())).run(job)
 """
     log = tmp_path / "log"
     launcher = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)})
