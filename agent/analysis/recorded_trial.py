@@ -257,7 +257,7 @@ def _outcome(facts: Mapping[str, str]) -> Outcome:
         wall_seconds=float(facts.get("Wall-Seconds", 0.0)),
         cpu_seconds=float(facts["Cpu-Seconds"]) if "Cpu-Seconds" in facts else None,
         stopped_at=float(facts["Stopped-At"]) if "Stopped-At" in facts else None,
-        condemned=PruningDecision.from_trailer(facts["PruningDecision"]) if "PruningDecision" in facts else None,
+        condemned=PruningDecision.from_trailer(facts["Condemned"]) if "Condemned" in facts else None,
         sandbox=facts.get("Image", ""),
         machine=MachineSpeed(raw_loss=float(facts["Raw-Loss"])) if "Raw-Loss" in facts else None,
         conditions={name: facts[name.capitalize()] for name in NAMES if name.capitalize() in facts},

@@ -262,7 +262,7 @@ def test_a_task_that_has_changed_is_refused(again: Zygote, tmp_path: Path) -> No
     (folder / "train.py").write_text((folder / "train.py").read_text().replace("DEPTH = 4", "DEPTH = 5"))
     line = refused(again, 2, "attribute", "r", "--task", str(folder))
     assert "has changed since r began" in line
-    assert "train.py differ" in line
+    assert "changed: train.py" in line
 
 
 def test_where_seeds_are_paired_the_run_s_own_repeats_count(paired: Zygote) -> None:

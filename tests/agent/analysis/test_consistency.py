@@ -60,7 +60,7 @@ def lose_a_blob(runs: RunsFolder) -> None:
 BROKEN: dict[str, tuple[Break, str]] = {
     "a tag is gone": (lambda runs: git(runs, "tag", "-d", "r/0001") and None, "trial 1: there is no tag r/0001"),
     "a tag too many": (lambda runs: git(runs, "tag", "r/0009", "r/0001") and None, "tag r/0009 belongs to no finished"),
-    "a forged commit": (another_commit, "trial 1: trailer Val-Loss is 0.1, and "),
+    "a forged commit": (another_commit, "trial 1: trailer Val-Loss is 0.1, but "),
     "the branch elsewhere": (
         lambda runs: git(runs, "update-ref", "refs/heads/r", "r/0001") and None,
         "branch r is at ",
@@ -70,7 +70,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
         lambda runs: (
             runs.run("r").results_tsv.write_text(runs.run("r").results_tsv.read_text().replace("keep", "kept")) and None
         ),
-        "results.tsv, line 2: not what follows",
+        "results.tsv, line 2: differs from what follows",
     ),
     "no table": (lambda runs: runs.run("r").results_tsv.unlink(), "results.tsv, which is missing"),
     "the worktree's script": (
@@ -194,7 +194,7 @@ FORGED: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]] = {
     "a lead": (weaken, "trial 1, seed 1: the verdict is confirmed ("),
     "a standing": (
         lambda events: next(event for event in events if "verdict" in event)["verdict"].update(standing="rolled_back"),
-        "standard errors, 2 needed), and confirmed (",
+        "standard errors, 2 needed), but confirmed (",
     ),
     "a verdict without a slice": (without_slice, "trial 1 was judged without a scored slice"),
     "a slice without a lead": (
@@ -203,7 +203,7 @@ FORGED: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]] = {
     ),
     "a roll-back for no reason": (
         lambda events: [without_slice(events), no_errors(events)],
-        "trial 1, seed 1: the verdict is rolled back, and no slice was opened for it",
+        "trial 1, seed 1: the verdict is rolled back, but no slice was opened for it",
     ),
     "a slice that is opened twice": (
         lambda events: of(events, "slice_opened", 1).update(number=0),

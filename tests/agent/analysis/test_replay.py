@@ -266,7 +266,7 @@ def test_a_container_is_made_from_the_recorded_image(agent: Agent, task: Path, t
         (["0123456789abcdef"], "no commit '0123456789abcdef'"),
         (["-"], "no commit '-'"),
         ([], "name what to replay"),
-        (["r/1", "--sandbox", "chroot"], "--sandbox chroot: there are bubblewrap and docker"),
+        (["r/1", "--sandbox", "chroot"], "--sandbox chroot: there is no such sandbox; there are bubblewrap, docker"),
         (["r/1", "--repo", "nowhere"], "nowhere is not a git repository"),
         (["nobody", "--all-kept"], "there is no run 'nobody'"),
     ],

@@ -135,7 +135,7 @@ def test_an_artifact_that_is_gone_is_named(finished: Zygote) -> None:
     finished.runs.run("r").trial(7).repeat(100).artifact.unlink()
     noted = openings(finished)
     assert finished.agent("best", "--verify") != 0
-    assert "seed-100/artifact is gone" in finished.said
+    assert "seed-100/artifact is missing" in finished.said
     assert "Traceback" not in finished.said
     assert openings(finished) == noted
 
