@@ -16,7 +16,7 @@ from sandbox.container import image
 from sandbox.container.engine import Engine
 from sandbox.container.job_process import ContainerProcess
 from sandbox.container.settings import Bind, binds_of, binds_of_constants, output_binds, settings
-from sandbox.errors import SandboxUnavailableError
+from sandbox.errors import LauncherDiedError, SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
 from sandbox.interpreter import interpreter
@@ -31,6 +31,8 @@ OWNER, JOB = "autocentaur.owner", "autocentaur.job"
 COPIES = "autocentaur-copies."
 """Prefix of the names of our temporary folders."""
 
+_N_STARTS = 5
+"""runc's launcher has threads of its own; with `processes = 1` the limit kills it if it starts slowly."""
 # stderr goes to stdout, so that lines keep their order. The engine adds HOSTNAME, which env removes.
 _LAUNCH = f'{HAS_LOGGED_IN}; exec env {WITHOUT_ADDED} -u HOSTNAME -- "$@" 2>&1'
 
@@ -82,6 +84,12 @@ class DockerSandbox:
             SandboxError: the engine failed. A failure of the job is part of the Execution instead.
         """
         validate_job(job)
+        for _ in range(_N_STARTS - 1):
+            with suppress(LauncherDiedError):
+                return self._run(job)
+        return self._run(job)
+
+    def _run(self, job: Job) -> Execution:
         users = Users.choose()
         with ExitStack() as held:
             copy = Path("/")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sandbox.container import supervisor
 from sandbox.container.engine import Engine, Stream
-from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.errors import LauncherDiedError, SandboxError, SandboxUnavailableError
 from sandbox.job_log import BoundedLog
 from sandbox.limits.controller import Usage
 
@@ -16,7 +16,7 @@ _LOOK_SECONDS = 0.05  # between two looks at the job's usage
 _STATE_SECONDS = 0.02  # between two looks at a job that has closed its output, whether it has ended
 _ANSWER_SECONDS = 20.0  # the keeper answers within a millisecond, but later on a busy machine
 _PATIENCE_WITH_KILLED_SECONDS = 1.0  # for the last usage of a job that is about to be killed
-_LAST_WORDS_SECONDS = 5.0  # the engine closes a connection at once when its container is removed
+_LAST_WORDS_SECONDS = 30.0  # the engine closes a connection when its container is removed, later on a busy machine
 
 
 class ContainerProcess:
@@ -92,11 +92,14 @@ class ContainerProcess:
         """Return the exit status of a job that has ended by itself.
 
         Raises:
+            LauncherDiedError: the engine's own launcher died in the container, before any of the job ran.
             SandboxError: the engine did not start it.
         """
         state = self._engine.executed(self._process)
         if not state["Pid"]:
             said = " ".join(log.read_text().split())  # the engine writes its message to the job's output
+            if "read init-p" in said:
+                raise LauncherDiedError(f"Docker did not start the job, several times: {said}; start the run again")
             raise SandboxError(f"Docker did not start the job: {said}; check the mounts and working folder of the task")
         return int(state["ExitCode"])
 

@@ -17,7 +17,8 @@ from sandbox import host_identity
 from sandbox.container.docker_sandbox import JOB, OWNER, DockerSandbox, missing, sweep
 from sandbox.container.engine import Engine
 from sandbox.container.image import ImageSpec
-from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.container.job_process import ContainerProcess
+from sandbox.errors import LauncherDiedError, SandboxError, SandboxUnavailableError
 from sandbox.interpreter import own_interpreter
 from sandbox.job import Job, Limits, Mount
 from tests.contracts.sandbox_contract import Gate, processes_with, python, wait_for
@@ -49,6 +50,34 @@ def test_the_image_and_the_engine_are_recorded(docker: DockerSandbox, tmp_path: 
     assert execution.sandbox.startswith("docker ")
     assert "image sha256:" in execution.sandbox
     assert execution.unenforced == ()
+
+
+@pytest.mark.docker
+def test_a_job_whose_launcher_died_is_started_again(
+    docker: DockerSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = b"OCI runtime exec failed: unable to start container process: read init-p: connection reset by peer"
+    really, n_deaths = ContainerProcess.exit_status, [2]
+
+    def exit_status(process: ContainerProcess, log: Path) -> int:
+        if not n_deaths[0]:
+            return really(process, log)
+        n_deaths[0] -= 1
+        log.write_bytes(message)
+        monkeypatch.setattr(process, "_engine", NeverStarted())
+        return really(process, log)
+
+    class NeverStarted:
+        def executed(self, _process: str) -> dict[str, int]:
+            return {"Pid": 0}
+
+    monkeypatch.setattr(ContainerProcess, "exit_status", exit_status)
+    assert docker.run(a_job(tmp_path, "print('ran')")).exit_code == 0
+    assert (tmp_path / "log").read_text() == "ran\n"
+    n_deaths[0] = 5
+    with pytest.raises(LauncherDiedError, match="several times"):
+        docker.run(a_job(tmp_path, "print('ran')"))
+    assert containers() == {}
 
 
 @pytest.mark.docker
