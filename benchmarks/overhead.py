@@ -173,7 +173,7 @@ def loop_seconds(runs: RunsFolder, task: Task, n_more: int) -> list[float]:
 
 
 def trial_seconds(task: Task, root: Path, n: int) -> dict[str, list[tuple[float, float]]]:
-    """Return wall seconds, and this program's CPU seconds, of whole trials scored from "memory" and "disk" in turns.
+    """Return wall seconds, and this program's CPU seconds, of whole trials scored from "memory" and "disk" alternately.
 
     There are `n` + 1 of each kind; the first from memory also makes the copy.
     """

@@ -18,7 +18,7 @@ class Searcher(Protocol):
     def ask(self, number: int) -> Params:
         """Return the point for trial `number`: a plain Python value for every name of the space.
 
-        A second call with the same number returns the same point, until that trial is told, released or discarded.
+        A second call with the same number returns the same point until it is released, discarded or scored.
         """
         ...
 
@@ -71,7 +71,7 @@ class HintedSearcher:
 
 
 class PendingPoints(Generic[Point]):
-    """Proposed points by trial number, from `ask` until the trial is told or its point released."""
+    """Proposed points by trial number, from `ask` until the point has its loss or is released."""
 
     def __init__(self) -> None:
         self._points: dict[int, Point] = {}
