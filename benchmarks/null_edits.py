@@ -30,7 +30,7 @@ from agent.trials.budget import Budget, duration
 from agent.trials.confirmations import SliceUse
 from agent.trials.history import History
 from agent.trials.keep_rule import KeepPolicy, KeepRule
-from agent.trials.machine_speed import VoidedAttempt
+from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Proposal, Trial
@@ -100,6 +100,9 @@ class Lines:
     def slice_scored(self, use: SliceUse) -> None: ...
     def voided(self, void: VoidedAttempt, trial: int) -> None:
         print(trial_table.void_line(void, trial, self._metric, False), flush=True)
+
+    def lost(self, lost: LostAttempt, trial: int) -> None:
+        print(trial_table.lost_line(lost, trial, self._metric, False), flush=True)
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ from agent.trials.budget import Budget
 from agent.trials.confirmations import SliceUse
 from agent.trials.events import TrialFinished, TrialStarted
 from agent.trials.keep_rule import KeepRule
-from agent.trials.machine_speed import VoidedAttempt
+from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Outcome, Proposal, Score, Status, Trial
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
@@ -96,6 +96,7 @@ class Silent:
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...
     def voided(self, void: VoidedAttempt, trial: int) -> None: ...
+    def lost(self, lost: LostAttempt, trial: int) -> None: ...
 
 
 class Counting:
@@ -135,7 +136,7 @@ def past_run(root: Path, task: Task, n_trials: int) -> RunsFolder:
 
     paths.journal.write_text("".join(json.dumps(event.to_json()) + "\n" for event in lines))
     script = {**task.files}
-    commit = commit_of(trials[0], script, None, run_id="past", mode="test", task=task, model=None)
+    commit = commit_of(trials[0], script, None, onto=None, run_id="past", mode="test", task=task, model=None)
     base = repo.record("past", 0, commit, advance=True)
     # All tags share one commit: 10,000 different ones would take minutes to make and cost the loop the same.
     tags = "".join(f"create refs/tags/past/{number:04d} {base}\n" for number in range(1, n_trials))

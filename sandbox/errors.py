@@ -9,9 +9,17 @@ class SandboxUnavailableError(SandboxError):
     """This sandbox cannot be used on this machine in its present state."""
 
 
+class JobLostError(SandboxError):
+    """Nobody knows how the job ended, so that it can be run again. No process of it is alive."""
+
+
 class LauncherDiedError(SandboxError):
     """The engine's launcher died before any of the job ran, so that the job can be started again."""
 
 
 class UnsafeLaunchError(SandboxError):
     """The job would have rights on the host, so its launch was refused or stopped."""
+
+
+class JobLostError(SandboxError):
+    """Nobody knows how the job ended."""

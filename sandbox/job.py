@@ -52,7 +52,10 @@ class Job:
         default_factory=dict
     )  # in addition to PATH, HOME, LANG and the image's variables
     workdir: str = "/"
-    gpus: tuple[str, ...] = ()  # GPUs that the job may use, as nvidia-smi names them
+    gpus: tuple[
+        str, ...
+    ] = ()  # GPUs that it sees, as nvidia-smi names them; of a GpuLeasingSandbox, it gets one of them
+    cores: tuple[int, ...] = ()  # processors that its processes run on, by their numbers here; empty: any
     on_cpu: bool = False  # whether it gets no GPU, even if the sandbox has some
     together: str = ""  # jobs with the same word share one leased GPU, because they wait for each other
     apart: bool = False  # runs from copies in memory, so that it learns nothing about other jobs
@@ -109,6 +112,7 @@ class Sandbox(Protocol):
         If there are several reasons to end, `sandbox.supervision.stopped_by` decides which one is reported.
 
         Raises:
+            JobLostError: nobody knows how the job ended.
             SandboxError: the sandbox failed. A failure of the job is part of the Execution instead.
         """
         ...

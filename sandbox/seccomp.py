@@ -84,7 +84,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "_sysctl": (156, None),
 }
 
-# Refused only on request of the caller, where a limit would not hold otherwise.
+# Refused only on request of the caller, where a limit would not hold otherwise. sched_setaffinity then returns success
+# without effect: if it failed, OpenMP could not start the threads that GOMP_CPU_AFFINITY binds, and would end the job.
 _ON_REQUEST: dict[str, tuple[int, int]] = {
     "sched_setaffinity": (203, 122),
     "memfd_create": (319, 279),
@@ -161,7 +162,8 @@ def program(
     call table (32-bit, x32) kills the process.
 
     Args:
-        also_refused: calls to refuse as well, of `sched_setaffinity`, `memfd_create` and `shmget`.
+        also_refused: calls to refuse as well, of `memfd_create`, `shmget` and `sched_setaffinity`; the last one returns
+            success without effect.
         machine: the processor, by default this machine's.
         apart: refuse what would reveal one job to another: locks, watches, counters of the machine, Internet sockets.
             setsid returns success without effect, because the kernel counts sessions.
@@ -183,7 +185,10 @@ def program(
         (_AT_LEAST, 0, 1, _NEWEST + 1),
         (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
     ]
-    numbers = [*refused(machine).values(), *(_ON_REQUEST[name][column] for name in also_refused)]
+    on_request = {name: _ON_REQUEST[name][column] for name in also_refused}
+    if "sched_setaffinity" in on_request:
+        code += _when(on_request.pop("sched_setaffinity"), [(_RETURN, 0, 0, _ERRNO | 0)])
+    numbers = [*refused(machine).values(), *on_request.values()]
     if apart:
         numbers += [number for name, number in refused_apart(machine).items() if name != "flock"]
         answer = 0 if compiles else errno.EPERM  # 0: success, but nothing is locked

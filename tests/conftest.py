@@ -28,7 +28,7 @@ from agent.task.task import Task
 from agent.trials.budget import Budget
 from agent.trials.confirmations import SliceUse
 from agent.trials.keep_rule import KeepRule
-from agent.trials.machine_speed import VoidedAttempt
+from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
@@ -120,6 +120,9 @@ class SilentObserver:
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
         self.told.append(("repeated", repeat.trial))
+
+    def lost(self, lost: LostAttempt, trial: int) -> None:
+        self.told.append(("lost", trial))
 
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...

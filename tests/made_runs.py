@@ -229,7 +229,7 @@ def _commit(runs: RunsFolder, task: Task, name: str, history: History, trials: S
         sources[trial.number] = trial.proposal.edit.apply(before) if trial.proposal.refused is None else before
         files = {**task.files, task.script: sources[trial.number].encode()}
         parent = None if trial.parent is None else hashes[trial.parent]
-        commit = commit_of(trial, files, parent, run_id=name, mode="test", task=task, model=None)
+        commit = commit_of(trial, files, parent, onto=trial.parent, run_id=name, mode="test", task=task, model=None)
         hashes[trial.number] = repo.record(name, trial.number, commit, advance=trial.kept or trial.number == 0)
     left = range(len(trials), len(history.trials))
     tags = "".join(f"create refs/tags/{name}/{number:04d} {hashes[0]}\n" for number in left)

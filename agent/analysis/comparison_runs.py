@@ -1,16 +1,13 @@
-"""Interleaves the runs of a comparison, one trial of each per round, so that a slow hour affects all runs alike."""
+"""Opens the runs of a comparison."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from hashlib import sha256
 
 from agent.analysis.comparison import Comparison, check_runs
 from agent.execution.host import Host
 from agent.llm.model import Model
 from agent.modes.model_choice import RECORDING, build_model
-from agent.run.ending import End, EndReason, stop_reason
-from agent.run.loop import RunStepper
 from agent.run.open_run import Run
 from agent.run.opening import ObserverFor, ResumeOptions, resume_run, start_run
 from agent.run.resume import RAISABLE
@@ -96,45 +93,3 @@ class OneModel:
         if asked not in self._built or (config.model or "").startswith(RECORDING):  # each has its own position
             self._built[asked] = build_model(config, api_key, n_replies_used, say=say, count_tokens=count_tokens)
         return self._built[asked]
-
-
-def run_interleaved(
-    runs: Sequence[Run], ended: Callable[[Run, End], None], all_begun: Callable[[], None] = lambda: None
-) -> dict[str, End]:
-    """Run trials, one of each run per round, until all runs have ended; return how each ended, by name.
-
-    The order changes in each round, and follows from the journals alone: after a kill, a comparison continues with the
-    interrupted trial. A baseline without a loss ends all runs, because all have the same baseline.
-
-    Args:
-        ended: called for each run that ends.
-        all_begun: called once, when all runs have a baseline and none has gone further than that in this process.
-
-    Raises:
-        What `RunStepper.step` raises: all runs can be resumed.
-    """
-    going = [RunStepper(run) for run in runs]
-    ends: dict[str, End] = {}
-    is_told = False
-    while going:
-        if not is_told and all(run.history.trials for run in runs):
-            is_told = True
-            all_begun()
-        turn = min(going, key=lambda each: _place(each.run))
-        end = turn.step()
-        if end is None and stop_reason(turn.run.history.trials) is not None:
-            end = turn.step()  # end the run now, not after a round of the others
-        if end is None:
-            continue
-        going.remove(turn)
-        ends[turn.run.run_id] = end
-        ended(turn.run, end)
-        if end.ending is EndReason.BASELINE_FAILED:
-            break
-    return ends
-
-
-def _place(run: Run) -> tuple[int, str]:
-    """Return a run's place in the queue: the run with fewer trials goes first; a hash decides between equals."""
-    n_trials = len(run.history.trials)
-    return n_trials, sha256(f"{n_trials} {run.run_id}".encode()).hexdigest()

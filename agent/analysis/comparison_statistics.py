@@ -169,13 +169,13 @@ def _one_a_trial(result: Trial | Repeat) -> float:
 
 def _state(stored: StoredRun, config: RunConfig) -> State:
     history, ledger = stored.history, Ledger.of(stored.history.results)
-    given_up = stop_reason(history.trials)
+    given_up = stop_reason(history.by_finish)
     if given_up is not None and given_up.ending is EndReason.BASELINE_FAILED:
         return State.BASELINE_FAILED
     budget = budget_of(config)
     if ledger.spent(for_trials(budget, stored.keeper.rule, config.final_runs, history.trials)) is None:
         return State.GOING_ON if given_up is None else State.STUCK
-    in_flight = history.pending is not None or history.repeating is not None
+    in_flight = bool(history.in_flight) or history.repeating is not None
     due = stored.keeper.next_repeat() if ledger.spent(budget.of_time) is None else None
     left = in_flight or due is not None or stored.keeper.final(config.final_runs) is not None
     return State.GOING_ON if left else State.DONE

@@ -15,6 +15,7 @@ from agent.store.paths import RunPaths, RunsFolder
 from agent.store.results_tsv import earlier_results_of, results_of
 from agent.store.run_config import RunConfig, load, rule_of
 from agent.store.run_lock import holder
+from agent.store.stored_run import interrupted
 from agent.store.trial_commit import commit_of
 from agent.task.task import Task
 from agent.text import plural
@@ -60,8 +61,8 @@ def _notes(paths: RunPaths, history: History) -> Iterator[str]:
     pid = holder(paths)
     if pid is not None:
         yield f"process {pid} is working on the run, so differences may be temporary"
-    elif history.pending is not None:
-        yield f"trial {history.pending.number} was interrupted; `agent resume {paths.run_id}` runs it again"
+    elif history.in_flight:
+        yield interrupted(history, paths.run_id)
     if history.opened is not None and pid is None:
         use = history.opened
         yield f"slice {use.number} was opened but not scored; `agent resume {paths.run_id}` scores it"
@@ -81,13 +82,14 @@ def _expected(config: RunConfig, history: History, task: Task) -> Iterator[tuple
     """Yield the commit that follows from the journal, for each trial."""
     sources: dict[int, str] = {}
     hashes: dict[int, str] = {}
-    for trial in history.trials:
-        parent = trial.parent
-        source = task.source if parent is None else trial.proposal.edit.apply(sources[parent])
+    for trial in history.by_finish:
+        source = task.source if trial.parent is None else trial.proposal.edit.apply(sources[trial.parent])
+        onto = history.commit_parent(trial)
         commit = commit_of(
             trial,
             {**task.files, task.script: source.encode()},
-            None if parent is None else hashes[parent],
+            None if onto is None else hashes[onto],
+            onto=onto,
             run_id=config.run_id,
             mode=config.mode,
             task=task,
@@ -129,7 +131,7 @@ def _differences(repo: TrialRepo, sha: str, commit: Commit) -> Iterator[str]:
         if wanted.get(name) != found.get(name):
             yield f"trailer {name} is {found.get(name, 'missing')}, but {wanted.get(name, 'none')} in the journal"
     if parents != ([commit.parent] if commit.parent else []):
-        yield "the parent of its commit is not the trial that it edited"
+        yield "the parent of its commit is not the tip of the branch when it ended"
     else:
         yield f"its commit is {sha[:12]}, but {commit.sha[:12]} follows from the journal"
 
@@ -137,17 +139,19 @@ def _differences(repo: TrialRepo, sha: str, commit: Commit) -> Iterator[str]:
 def _in_files(paths: RunPaths, history: History, task: Task, expected: Mapping[int, Commit]) -> Iterator[str]:
     """Yield where results.tsv, worktree and trial folders differ from what follows from the journal."""
     hashes = {number: commit.sha for number, commit in expected.items()}
-    wanted, earlier = (of(task.metric, history.trials, hashes).splitlines() for of in (results_of, earlier_results_of))
+    wanted, earlier = (
+        of(task.metric, history.by_finish, hashes).splitlines() for of in (results_of, earlier_results_of)
+    )
     if list(_lines(paths.results_tsv, earlier)):
         yield from (f"results.tsv, {what}" for what in _lines(paths.results_tsv, wanted))
     if history.incumbent is not None:
-        may_differ = task.script if history.pending is not None or history.repeating is not None else None
+        may_differ = task.script if history.in_flight or history.repeating is not None else None
         yield from _worktree(paths.worktree, expected[history.incumbent.number].files, may_differ)
     for trial in history.trials:
         if trial.proposal.refused is None:
             yield from (f"trial {trial.number}: {what}" for what in _left_by(paths, trial, expected[trial.number]))
         yield from _conversation(paths, trial)
-    known = len(history.trials) + (2 if history.pending else 1)  # lookahead may have started one more
+    known = history.n_started + 1  # the next one may have a transcript already
     folders = (paths.root / "trials").glob("*") if (paths.root / "trials").is_dir() else ()
     yield from (f"trials/{p.name} belongs to no trial" for p in sorted(folders) if not _is_below(p.name, known))
 

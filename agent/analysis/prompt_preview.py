@@ -7,7 +7,7 @@ from agent.errors import UsageError
 from agent.llm.model import Completion, Message, Schema
 from agent.modes.mode import searched
 from agent.modes.model_choice import context_tokens_of, needs_model
-from agent.modes.proposer import Context
+from agent.modes.proposer import Context, seen_by
 from agent.modes.registry import build_proposer
 from agent.modes.reported_trials import followed
 from agent.run.resume import at_trial
@@ -48,8 +48,8 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
     config = stored.config
     if not needs_model(config):
         raise UsageError(f"{stored.run_id} has no prompts: mode {config.mode} calls no model")
-    if not 1 <= number <= len(stored.history.trials):
-        raise UsageError(f"{stored.run_id} has prompts for trials 1 to {len(stored.history.trials)} only")
+    if not 1 <= number <= stored.history.n_started:
+        raise UsageError(f"{stored.run_id} has prompts for trials 1 to {stored.history.n_started} only")
     if why := retired(stored.paths.run_json):
         raise UsageError(
             f"the prompts of {stored.run_id} cannot be rebuilt: it has {why}; "
@@ -59,8 +59,10 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
     if task.digest != config.task_digest:
         raise UsageError(f"the task in {config.task_folder} has changed since {stored.run_id} began; restore it")
     before = read_history(stored.paths.journal, before=number)
-    trials, incumbent = before.trials, before.incumbent
+    own = stored.trial(number) if number < stored.history.n_started else None
+    incumbent = before.incumbent if own is None or own.parent is None else before.trial(own.parent)
     assert incumbent is not None, "a run without a baseline asks nothing"
+    finished, pending = seen_by(before, number, own.n_seen if own is not None else None)
     _, told = followed(rule_of(config), before.results, is_rounded=config.rounded)
     config = at_trial(config, stored.history, number)
     context = Context(
@@ -68,9 +70,10 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
         source=stored.repo.read(f"{stored.run_id}/{incumbent.number:04d}")[task.script].decode(),
         baseline_source=task.source,
         incumbent=told.trial(incumbent),
-        trials=tuple(told.trial(trial) for trial in trials),
+        trials=tuple(told.trial(trial) for trial in finished),
         space=searched(config, task),
         budget_left=Ledger.of(before.results).left(budget_of(config)),
+        pending=pending,
     )
     model = _Overheard(context_tokens_of(config, api_key))
     try:

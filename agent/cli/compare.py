@@ -94,10 +94,11 @@ def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Map
 
 def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: _Written, *, json_: bool) -> None:
     """Run all the runs, interleaved, and print their results."""
-    from agent.analysis.comparison_runs import opened, run_interleaved
+    from agent.analysis.comparison_runs import opened
     from agent.analysis.unseen.common_slice import compare_on_slice, finish, reserve
     from agent.report.live_screen import ConsoleObserver, LiveConsole
     from agent.run.ending import EndReason
+    from agent.run.loop import run_together
 
     _check_reference(comparison, minus)
     width = max(len(name) for names in comparison.run_ids().values() for name in names)
@@ -119,7 +120,7 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
         say(f"comparison {comparison.name}: {plural(len(open_runs), 'run')}, one trial of each in turn")
         try:
             is_opened = finish(comparison, runs, open_runs, say)
-            ends = run_interleaved(open_runs, ended, lambda: reserve(comparison, runs, open_runs))
+            ends = run_together(open_runs, ended, lambda: reserve(comparison, runs, open_runs))
             failed = [run_id for run_id, end in ends.items() if end.ending is EndReason.BASELINE_FAILED]
             is_opened |= not failed and compare_on_slice(comparison, runs, open_runs, say)
         except KeyboardInterrupt:

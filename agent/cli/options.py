@@ -47,6 +47,19 @@ Weaker = Annotated[
     list[str],
     option(SANDBOX, "Run although this machine cannot enforce a limit.", "--accept-unenforced", metavar="LIMIT"),
 ]
+Workers = Annotated[
+    int | None,
+    option(SANDBOX, "Trials at the same time; if not given, one per GPU of --gpus, or one.", "--workers", metavar="W"),
+]
+Queue = Annotated[
+    int | None,
+    option(
+        SANDBOX,
+        "Proposals that may wait for a worker; if not given, 1 where a model proposes for several workers, else 0.",
+        "--queue",
+        metavar="N",
+    ),
+]
 Gpus = Annotated[str | None, option(SANDBOX, "GPUs for jobs, one per job; none if not given.", "--gpus", metavar="0,1")]
 Force = Annotated[bool, option(OUTPUT, "Replace files that this command did not write.", "--force")]
 DEFAULT_RUNS = Path("runs")

@@ -56,6 +56,7 @@ def log(
     from agent.report.terminal import columns_of, row, sentences
     from agent.report.trial_table import trial_filter
     from agent.store.run_lock import holder
+    from agent.store.stored_run import interrupted
     from agent.trials.repeat import Repeat
     from agent.trials.trial import Trial
 
@@ -86,8 +87,8 @@ def log(
     columns = columns_of(sys.stdout)
     shown = [row(line, columns, trial_table.spared(stored.metric)) for line in lines]
     print("\n".join([f"run {stored.heading}", *shown, "", *sentences(closing, columns)]))
-    if stored.history.pending is not None and not is_open:
-        print(f"trial {stored.history.pending.number} was interrupted; `agent resume {stored.run_id}` runs it again")
+    if history.in_flight and not is_open:
+        print(interrupted(history, stored.run_id))
     if graph:
         print(f"\n{stored.repo.graph(stored.run_id, len(stored.history.trials))}", end="")
 

@@ -12,11 +12,13 @@ from agent.cli.options import (
     Gpus,
     Json,
     Profile,
+    Queue,
     RunName,
     Runs,
     SandboxKind,
     TaskFolder,
     Weaker,
+    Workers,
     full_name,
     given,
     runs_folder,
@@ -79,6 +81,8 @@ def resume(
         list[str],
         typer.Option("--accept-changed", metavar="WHAT", help="Resume although this has changed, e.g. torch."),
     ] = [],  # noqa: B006 (typer copies it)
+    workers: Workers = None,
+    queue: Queue = None,
     mode: Annotated[str | None, typer.Option(hidden=True)] = None,
     seed: Annotated[int | None, typer.Option(hidden=True)] = None,
     profile: Annotated[str | None, typer.Option(hidden=True)] = None,
@@ -90,7 +94,7 @@ def resume(
 ) -> None:
     """Resume an interrupted run.
 
-    The run continues exactly where its journal ends. Its budgets may be raised.
+    The run continues exactly where its journal ends. Its budgets may be raised, and its workers may be more or fewer.
     """
     from agent.run.opening import ResumeOptions
     from agent.run.resume import refuse_changes
@@ -100,7 +104,7 @@ def resume(
     refuse_changes(stored.config, asked)
     agree_to_run(stored, task.resolve() if task else None, trusted=trust)
     caps = caps_of(trials, budget, wall, max_cost, max_tokens)
-    options = ResumeOptions(caps, tuple(accept_changed), str(task.resolve()) if task else None)
+    options = ResumeOptions(caps, tuple(accept_changed), str(task.resolve()) if task else None, workers, queue)
     go(stored.config, runs_folder(runs), options=options, json_=json_)
 
 

@@ -14,6 +14,7 @@ from agent.execution.judge import failure, judge, reported, reported_flags, save
 from agent.execution.sandboxes import open_sandbox
 from agent.execution.scoring.scorer import Artifact, Scorer
 from agent.execution.slices.source import SliceSource
+from agent.execution.slots import SlotSandbox
 from agent.execution.speed.cpu_meter import CpuMeter, cpu_meter_of
 from agent.execution.speed.probe import SpeedProbe, has_canary
 from agent.execution.task_data import corpus_of, division_of, passed_variables, scorer_of, slices_of
@@ -77,6 +78,14 @@ class Attempt:
     stopping: StoppingRule | None = None  # may stop the training early; None: nothing may
 
 
+def _artifact(attempt: Attempt, log: str) -> Artifact:
+    """Return what training left to score; `log`: the end of what the script printed."""
+    first, paths = attempt.baseline.score if attempt.baseline else None, attempt.paths
+    return Artifact(
+        paths.artifact, paths.files, log, paths.score, attempt.label, attempt.number, attempt.to_beat, first
+    )
+
+
 @dataclass(frozen=True)
 class Trained:
     """The result of training a script, before it is scored."""
@@ -92,21 +101,15 @@ class Trained:
     @property
     def artifact(self) -> Artifact:
         """The artifact to score, if the training ended well."""
-        attempt = self.attempt
-        first = attempt.baseline.score if attempt.baseline else None
-        paths = attempt.paths
-        return Artifact(
-            paths.artifact, paths.files, self.log, paths.score, attempt.label, attempt.number, attempt.to_beat, first
-        )
+        return _artifact(self.attempt, self.log)
 
 
 @dataclass(frozen=True)
 class Executor:
     """Runs scripts: trains them in a sandbox, and scores their artifacts.
 
-    It changes no state of its own, so several attempts with different paths can run at the same time if the sandbox
-    allows it. Three things serve one attempt at a time: the baseline, which writes `compiled`; `probe`, which remembers
-    its last measurement; and `slices`.
+    It changes no state of its own, so several attempts with different paths can run at the same time, each in a slot
+    (agent.execution.slots). Two things run alone: the baseline, which writes `compiled`, and evaluation on `slices`.
     """
 
     task: Task
@@ -130,8 +133,10 @@ class Executor:
             MissingRequirementError, SandboxError: the machine lacks something.
         """
         passed_on = passed_variables(task, host.variables) if settings.trains else {}
-        sandbox = open_sandbox(
-            settings.sandbox, task, settings.accept_unenforced, settings.gpus, host.say, image=settings.image
+        sandbox = SlotSandbox(
+            open_sandbox(
+                settings.sandbox, task, settings.accept_unenforced, settings.gpus, host.say, image=settings.image
+            )
         )
         try:
             corpus = corpus_of(task, host.cache, host.say)
@@ -196,6 +201,22 @@ class Executor:
         if watch is None:
             return Trained(attempt, execution, log, failed)
         return Trained(attempt, execution, log, failed, stop, watch.curve, watch.condemned)
+
+    def scored_again(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+        """Return the outcome of an executed attempt, scored again under its present `to_beat`.
+
+        Raises:
+            SandboxError: a sandbox failed, not the script.
+        """
+        score = self.score(_artifact(attempt, read_tail(attempt.paths.log)))
+        is_ok = score.status is Status.OK
+        return replace(
+            outcome,
+            status=score.status,
+            val_loss=score.val_loss if is_ok else None,
+            reason=outcome.reason if is_ok else score.reason,
+            score=score,
+        )
 
     def score(self, left_behind: Artifact, split: str = "val") -> Score:
         """Return the score of an artifact on a split of the data.

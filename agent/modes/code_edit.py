@@ -153,7 +153,16 @@ class OutOfMemoryRetry:
         self._inner = inner
 
     def propose(self, context: Context) -> Proposal:
-        return halved(context.trials[-1], context) or self._inner.propose(context)
+        for last in context.trials[_first_unseen(context) :]:
+            if (mended := halved(last, context)) is not None:
+                return mended
+        return self._inner.propose(context)
+
+
+def _first_unseen(context: Context) -> int:
+    """Return the place in `context.trials` of the first trial that no earlier proposal has seen finished."""
+    last = max((*context.trials, *context.pending), key=lambda trial: trial.number)
+    return len(context.trials) - 1 if last.n_seen is None else last.n_seen
 
 
 def halved(last: Trial, context: Context) -> Proposal | None:
@@ -171,7 +180,7 @@ def halved(last: Trial, context: Context) -> Proposal | None:
         source = mended.apply(context.source)
     except EditError:  # the script has no such constant
         return None
-    if any(trial.proposal.fingerprint == fingerprint(source) for trial in context.trials):
+    if any(trial.proposal.fingerprint == fingerprint(source) for trial in (*context.trials, *context.pending)):
         return None
     params = dict(last.proposal.params) if last.proposal.params is not None else None
     if params is not None and SIZE in params:

@@ -83,6 +83,9 @@ class CheckedPoint:
 class SearcherReplay:
     """Replays the journal to a searcher, by its verbs ask and tell; rebuilt, it reaches the same state.
 
+    Each point is asked for after as many reports as its proposer had seen, and reports follow in the order in which
+    trials finished. A point that is in flight already is discarded, and the searcher is asked for another.
+
     For a point that has run before, the searcher gets the known loss at once and is asked for another point: a second
     run would only draw the noise again. A point that will surely not fit in memory is reported as failed, up to a
     limit: CMA-ES would shrink to nothing on failures that never ran. Beyond it such points are discarded. A resumed
@@ -93,15 +96,21 @@ class SearcherReplay:
         """`searcher` and `memory`: new; they learn from the journal."""
         self._searcher = searcher
         self._experience = TriedConfigurations(memory)
-        self._n_seen = 0  # of the context's trials
+        self._n_asked = 0  # trials whose points have been asked for
+        self._n_told = 0  # of the context's finished trials
         self._n_told_hopeless = 0  # since a trial ran
-        self._last: tuple[int, CheckedPoint] | None = None  # what was found for the latest number
+        self._points: dict[int, CheckedPoint] = {}  # of trials that have not been reported, by number
+        self._running: dict[int, frozenset[tuple[str, object]]] = {}  # configurations in flight, by trial
 
     def find(self, context: Context) -> CheckedPoint:
         """Return the searcher's point for the next trial: one that is new and may fit in memory, or a refused one."""
-        for trial in context.trials[self._n_seen :]:
+        known = {trial.number: trial for trial in (*context.trials, *context.pending)}
+        for number in range(self._n_asked, context.number):
+            trial = known[number]
+            self._report(context, number if trial.n_seen is None else trial.n_seen)
             self._follow(trial, context)
-        self._n_seen = len(context.trials)
+        self._n_asked = context.number
+        self._report(context, len(context.trials))
         return self._found(context.number)
 
     def estimate(self, params: Params) -> MemoryEstimate | None:
@@ -109,10 +118,23 @@ class SearcherReplay:
         return self._experience.estimate(params)
 
     def _follow(self, trial: Trial, context: Context) -> None:
+        """Ask for the point of a trial that has been proposed, as when it was proposed."""
+        if trial.proposal.origin in OF_A_SEARCH:
+            self._found(trial.number)
+        if trial.proposal.refused is None and (params := params_of(trial, context)) is not None:
+            self._running[trial.number] = _key(params)
+
+    def _report(self, context: Context, n_finished: int) -> None:
+        """Report the trials of the context to the searcher, up to the first `n_finished`."""
+        for trial in context.trials[self._n_told : n_finished]:
+            self._tell(trial, context)
+        self._n_told = max(self._n_told, n_finished)
+
+    def _tell(self, trial: Trial, context: Context) -> None:
         assert trial.outcome is not None, "a context holds finished trials"
         params, loss, has_run = params_of(trial, context), trial.val_loss, trial.outcome.status.ran
         if trial.proposal.origin in OF_A_SEARCH:
-            found = self._found(trial.number)
+            found = self._points.pop(trial.number)
             if has_run and params is not None:
                 self._searcher.tell(trial.number, params, loss)
             elif found.refused is None:
@@ -121,27 +143,31 @@ class SearcherReplay:
             self._searcher.tell(0, params, loss)
         if has_run:
             self._n_told_hopeless = 0
+        self._running.pop(trial.number, None)
         self._experience.observe(trial, context)
 
     def _found(self, number: int) -> CheckedPoint:
         """Return the point for `number`. It is searched for once: a second search would use up more points."""
-        if self._last is None or self._last[0] != number:
-            self._last = number, self._look(number)
-        return self._last[1]
+        if number not in self._points:
+            self._points[number] = self._look(number)
+        return self._points[number]
 
     def _look(self, number: int) -> CheckedPoint:
         n_hopeless = 0
         for _ in range(MAX_SKIPPED):
             point = self._searcher.ask(number)
-            if self._experience.has_run(point):
+            if _key(point) in self._running.values():
+                self._searcher.discard(number)
+            elif self._experience.has_run(point):
                 self._searcher.tell(number, point, self._experience.loss(point))
             elif (estimate := self._experience.estimate(point)) is not None and estimate.hopeless:
                 self._skip_hopeless(number, point)
                 n_hopeless += 1
             else:
                 return CheckedPoint(point)
-        why = {0: "have run before", MAX_SKIPPED: "will not fit in memory"}
-        both = f"have run before ({MAX_SKIPPED - n_hopeless}) or will not fit in memory ({n_hopeless})"
+        known = "have run before or are running" if self._running else "have run before"
+        why = {0: known, MAX_SKIPPED: "will not fit in memory"}
+        both = f"{known} ({MAX_SKIPPED - n_hopeless}) or will not fit in memory ({n_hopeless})"
         reason = f"the searcher proposed {MAX_SKIPPED} points in a row that {why.get(n_hopeless, both)}"
         return CheckedPoint(point, Status.NO_PROPOSAL if n_hopeless else Status.DUPLICATE, reason)
 

@@ -1,11 +1,12 @@
 """The contract of a proposer: it sees a read-only Context and returns a Proposal. NoiseProposer changes nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.edits.edit import Unchanged
 from agent.search.space import SearchSpace
+from agent.trials.history import History
 from agent.trials.trial import Origin, Proposal, Trial
 
 
@@ -17,10 +18,10 @@ class Context:
     source: str  # the incumbent's script
     baseline_source: str
     incumbent: Trial
-    trials: Sequence[Trial]  # all finished trials, by number, the baseline first
+    trials: Sequence[Trial]  # all finished trials, in the order in which they finished, the baseline first
     space: SearchSpace | None  # None: the task declares no search space
     budget_left: str  # one line for people and models, e.g. "23 trials, 3.2 h of training"
-    pending: Trial | None = None  # the trial that runs in the meantime
+    pending: Sequence[Trial] = ()  # trials that run or wait for a slot, by number
 
     @property
     def best_loss(self) -> float:
@@ -29,8 +30,25 @@ class Context:
         return self.incumbent.val_loss
 
 
+def seen_by(history: History, number: int, n_seen: int | None) -> tuple[list[Trial], list[Trial]]:
+    """Return the trials that had finished, in that order, and those in flight when trial `number` was proposed.
+
+    Args:
+        history: of the run, at that time or later.
+        n_seen: number of trials that had finished; None: all before it.
+    """
+    by_finish = history.by_finish
+    started = {trial.number: trial for trial in (*by_finish, *history.in_flight.values())}
+    finished = by_finish[: number if n_seen is None else n_seen]
+    done = {trial.number for trial in finished}
+    return finished, [replace(started[n], outcome=None) for n in range(number) if n not in done]
+
+
 class Proposer(Protocol):
-    """Writes the next edit. It is a function of the journal's events: rebuilt, it replays `context.trials`."""
+    """Writes the next edit. It is a function of the journal's events: rebuilt, it replays `context.trials`.
+
+    It is called for one trial at a time, in the order of their numbers, perhaps from different threads.
+    """
 
     def propose(self, context: Context) -> Proposal:
         """Return the next proposal, or one with `refused` and a reason, but never a substitute.

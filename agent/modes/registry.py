@@ -43,7 +43,7 @@ def _noise(_inputs: ModeInputs) -> "Proposer":
 
 _TURNS = frozenset({"llm_share", "llm_warmup", "llm_every"})
 _MODEL = frozenset({"model", "base_url", "price", "max_cost", "max_tokens", "context_tokens", "record"})
-_EDITS = frozenset({"attempts", "lookahead", "smoke", "smoke_on", "edit_format"})
+_EDITS = frozenset({"attempts", "smoke", "smoke_on", "edit_format"})
 _SEARCHER = frozenset({"hints", "derived"})
 
 _ROWS = (

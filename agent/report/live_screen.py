@@ -12,7 +12,7 @@ from agent.report import terminal, trial_table
 from agent.store.paths import RunPaths
 from agent.text import one_line, plural, read_tail
 from agent.trials.confirmations import SlicePurpose, SliceUse
-from agent.trials.machine_speed import VoidedAttempt
+from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
@@ -132,6 +132,10 @@ class ConsoleObserver:
 
     def voided(self, void: VoidedAttempt, trial: int) -> None:
         line = trial_table.void_line(void, trial, self._metric, self._live.colour)
+        self._live.row(line, self._metric, self._label)
+
+    def lost(self, lost: LostAttempt, trial: int) -> None:
+        line = trial_table.lost_line(lost, trial, self._metric, self._live.colour)
         self._live.row(line, self._metric, self._label)
 
     def slice_opened(self, use: SliceUse) -> None:

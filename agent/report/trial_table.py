@@ -8,7 +8,7 @@ from agent.report.slices import decision_text, unseen_by
 from agent.text import one_line, plural
 from agent.trials.budget import seconds
 from agent.trials.history import History, stands
-from agent.trials.machine_speed import VoidedAttempt
+from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Purpose, Repeat
 from agent.trials.trial import KeepState, Status, Trial
@@ -121,10 +121,19 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
 
 def void_line(void: VoidedAttempt, trial: int, metric: Metric, colour: bool) -> str:
     """Return a void attempt as a row of the table of trials."""
-    word = paint(f"{'void':14}", _YELLOW, colour)
-    told = paint(f"{one_line(void.reason)}: {'running again' if void.trained else 'waiting'}", _FAINT, colour)
+    told = f"{one_line(void.reason)}: {'running again' if void.trained else 'waiting'}"
+    return _machine_line(("void", told), void.seconds, trial, metric, colour)
+
+
+def lost_line(lost: LostAttempt, trial: int, metric: Metric, colour: bool) -> str:
+    """Return a lost attempt as a row of the table of trials."""
+    return _machine_line(("lost", f"{one_line(lost.reason)}: running again"), lost.seconds, trial, metric, colour)
+
+
+def _machine_line(said: tuple[str, str], seconds: float, trial: int, metric: Metric, colour: bool) -> str:
+    word, told = paint(f"{said[0]:14}", _YELLOW, colour), paint(said[1], _FAINT, colour)
     blank = " " * value_width(metric)
-    return f"{trial:>5}  {'':7}  {word} {blank} {'':>9} {'':>6} {void.seconds:>7.1f}  {'machine':8}  {told}"
+    return f"{trial:>5}  {'':7}  {word} {blank} {'':>9} {'':>6} {seconds:>7.1f}  {'machine':8}  {told}"
 
 
 def machine_mark(trial: Trial | Repeat) -> str:

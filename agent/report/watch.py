@@ -59,7 +59,7 @@ def _follow_live(stored: StoredRun, console: Console, pause_seconds: float) -> N
 
 
 def _view(stored: StoredRun, width: int, height: int) -> Group:
-    """Return a view that fits the screen: the latest trials, the trial in flight and the summary."""
+    """Return a view that fits the screen: the latest trials, those in flight and the summary."""
     history = stored.history
     heading, *lines = trial_table.trial_lines(history, history.finished, stored.hashes, stored.metric, colour=True)
     below = [*_in_flight(stored), "", *_closing(stored, width)]
@@ -69,18 +69,22 @@ def _view(stored: StoredRun, width: int, height: int) -> Group:
 
 
 def _in_flight(stored: StoredRun) -> list[str]:
-    """Return a row for the trial or repeat in flight, and the last line of its log below it."""
+    """Return a row for each trial and repeat in flight, with the last line of its log below it."""
     history = stored.history
-    if history.pending is not None:
-        line = trial_table.trial_line(history.pending, None, None, stored.metric, colour=False)
-        log = stored.paths.trial(history.pending.number).log
-    elif history.repeating is not None:
-        line = trial_table.repeat_line(history.repeating, stored.metric, colour=False)
-        log = stored.paths.trial(history.repeating.trial).repeat(history.repeating.seed).log
-    else:
-        return []
-    said = one_line(last_line(read_tail(log)))
-    return [trial_table.paint(line, _CYAN, colour=True), trial_table.paint(f"{'':16}{said}", _FAINT, colour=True)]
+    rows = [
+        (trial_table.trial_line(trial, None, None, stored.metric, colour=False), stored.paths.trial(trial.number).log)
+        for trial in history.in_flight.values()
+    ]
+    if (repeat := history.repeating) is not None:
+        line = trial_table.repeat_line(repeat, stored.metric, colour=False)
+        rows.append((line, stored.paths.trial(repeat.trial).repeat(repeat.seed).log))
+    lines = []
+    for line, log in rows:
+        lines.append(trial_table.paint(line, _CYAN, colour=True))
+        if log.exists():
+            said = one_line(last_line(read_tail(log)))
+            lines.append(trial_table.paint(f"{'':16}{said}", _FAINT, colour=True))
+    return lines
 
 
 def _closing(stored: StoredRun, columns: int | None) -> list[str]:

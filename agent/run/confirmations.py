@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.execution.slices.source import Answers, SliceSource
+from agent.execution.workers import Steps
 from agent.run.one_slice import (
     MAX_BURNED,
     Searched,
@@ -49,7 +50,7 @@ def rehearse(slices: SliceSource, paths: RunPaths, score: Score) -> str:
     return slices.why_none(baseline.contender, score, folder=paths.rehearsal, label=label) or ""
 
 
-def decide_on_slices(run: Run, slices: SliceSource, repeat: Repeat) -> RepeatVerdict:
+def decide_on_slices(run: Run, slices: SliceSource, repeat: Repeat) -> Steps[RepeatVerdict]:
     """Open the next slice for a trained challenger, and return the verdict."""
     trial = repeat.trial
     uses = list(repeat.slices)
@@ -57,7 +58,7 @@ def decide_on_slices(run: Run, slices: SliceSource, repeat: Repeat) -> RepeatVer
         run.keeper.tests.take(trial, use)
     models = _challenge(run, repeat)
     while not uses or (_is_undecided(uses[-1]) and len(uses) < MAX_BURNED and not run.keeper.is_used_up):
-        shown = _show(run, slices, SlicePurpose.CONFIRM, models)
+        shown = yield from _show(run, slices, SlicePurpose.CONFIRM, models)
         if shown is None:
             return RepeatVerdict(
                 KeepState.PROVISIONAL, None, "the pool is used up: no slice is left to confirm the gain on"
@@ -67,7 +68,7 @@ def decide_on_slices(run: Run, slices: SliceSource, repeat: Repeat) -> RepeatVer
     return run.keeper.verdict_on(trial, uses[-1])
 
 
-def publish_on_slice(run: Run, slices: SliceSource) -> SliceUse | None:
+def publish_on_slice(run: Run, slices: SliceSource) -> Steps[SliceUse | None]:
     """Open one slice for the final runs of the result, the champion and the baseline; return it, None if none is left.
 
     Once scored, the slice is final for that result, however often the run is resumed. So is a slice that a model other
@@ -78,7 +79,7 @@ def publish_on_slice(run: Run, slices: SliceSource) -> SliceUse | None:
     uses = [use for use in run.history.slices if _is_final(use, result)]
     models = [baseline_of(run), *models_of_result(run, result)]
     while not uses or is_to_be_asked_again(uses):
-        use = _show(run, slices, SlicePurpose.FINAL, models)
+        use = yield from _show(run, slices, SlicePurpose.FINAL, models)
         if use is None:
             return None
         uses.append(use)
@@ -149,10 +150,10 @@ class _Journaled:
         return f"{self.records.run_id}/slice-{number:03d}"
 
 
-def _show(run: Run, slices: SliceSource, purpose: SlicePurpose, models: Sequence[SliceModel]) -> SliceUse | None:
+def _show(run: Run, slices: SliceSource, purpose: SlicePurpose, models: Sequence[SliceModel]) -> Steps[SliceUse | None]:
     """Open the next slice, or the one that a killed process opened, and score it; None if none is left."""
-    first = run.history.trials[0].outcome
-    scored = show(
+    first = run.baseline
+    scored = yield from show(
         slices,
         _Journaled(run.records),
         purpose,

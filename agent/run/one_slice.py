@@ -14,6 +14,7 @@ from typing import Protocol
 from agent.errors import JournalError
 from agent.execution.host import Clock
 from agent.execution.slices.source import Answers, Burned, Contender, SliceSource
+from agent.execution.workers import Steps
 from agent.store.paths import RunPaths, TrialPaths
 from agent.trials.confirmations import (
     BASELINE,
@@ -123,7 +124,7 @@ def show(
     baseline: Score | None,
     clock: Clock,
     opened: Callable[[SliceUse], None] = lambda _use: None,
-) -> SliceUse | None:
+) -> Steps[SliceUse | None]:
     """Open the next slice, or the one that a killed process opened, and score it; None if none is left.
 
     Args:
@@ -153,7 +154,8 @@ def show(
         answers = Burned(changed[0], CHANGED, [])
     else:
         contenders, folder = [model.contender for model in models], record.folder(number)
-        answers = slices.ask(number, contenders, baseline, folder=folder, label=record.label(number))
+        label = record.label(number)
+        answers = yield lambda: slices.ask(number, contenders, baseline, folder=folder, label=label)
     if isinstance(answers, Burned):
         score = SliceScore({}, {}, round(clock.monotonic() - began, 3), answers.model, answers.reason)
     else:
@@ -182,7 +184,7 @@ def opener_of(run: TrialFiles) -> str:
 def model_of(run: TrialFiles, name: str, trial: int, seed: int) -> SliceModel:
     """Return the model that a trial saved under a training seed, in its first run or in a repeat."""
     paths = run.paths.trial(trial)
-    is_first = run.history.trials[trial].proposal.train_seed == seed
+    is_first = run.history.trial(trial).proposal.train_seed == seed
     return SliceModel(name, trial, seed, paths if is_first else paths.repeat(seed))
 
 

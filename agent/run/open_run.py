@@ -5,17 +5,19 @@ from typing import Protocol
 
 from agent.execution.executor import Executor
 from agent.execution.host import Clock
+from agent.execution.slots import Slot
 from agent.modes.proposer import Proposer
 from agent.run.policy import Policy
 from agent.run.records import Records
 from agent.search.space import SearchSpace
 from agent.store.paths import RunPaths
 from agent.trials.confirmations import SliceUse
+from agent.trials.events import AttemptLost, AttemptVoided
 from agent.trials.history import History
 from agent.trials.keep_rule import KeepPolicy
-from agent.trials.machine_speed import VoidedAttempt
+from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Repeat
-from agent.trials.trial import Trial
+from agent.trials.trial import Outcome, Trial
 
 
 class Observer(Protocol):
@@ -28,6 +30,7 @@ class Observer(Protocol):
     def repeating(self, repeat: Repeat) -> None: ...
     def repeated(self, repeat: Repeat, trial: Trial) -> None: ...
     def voided(self, void: VoidedAttempt, trial: int) -> None: ...
+    def lost(self, lost: LostAttempt, trial: int) -> None: ...
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...
 
@@ -36,7 +39,7 @@ class Observer(Protocol):
 class Run:
     """A run that this process may write to.
 
-    Only the loop's thread writes to `records`, `policy` and `observer`; `executor` changes no state of its own.
+    Only the deciding thread (agent.execution.workers) reads and writes `records` and `policy`, and calls `observer`.
     """
 
     records: Records
@@ -45,12 +48,28 @@ class Run:
     observer: Observer
     proposer: Proposer
     space: SearchSpace | None  # what is searched, see agent.modes.mode.searched
-    lookahead: int = 0  # 1: the next trial is proposed while one trains
+    slots: tuple[Slot, ...] = (Slot(0),)  # each runs one trial at a time
+    queue: int = 0  # number of proposals that may wait for a slot
     clock: Clock = field(default_factory=Clock)
+    _counted_until: float | None = None  # by the clock, the end of the time that results have counted
 
     @property
     def run_id(self) -> str:
         return self.records.run_id
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether a trial may be proposed while another one is in flight."""
+        return len(self.slots) > 1 or self.queue > 0
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        return tuple(gpu for slot in self.slots for gpu in slot.gpus)
+
+    @property
+    def baseline(self) -> Outcome | None:
+        """The outcome of trial 0; None before it has ended."""
+        return self.history.trials[0].outcome if self.history.trials else None
 
     @property
     def paths(self) -> RunPaths:
@@ -64,6 +83,27 @@ class Run:
     def keeper(self) -> KeepPolicy:
         return self.policy.keeper
 
-    def record_void(self, void: VoidedAttempt) -> None:
-        """Journal a void attempt of the trial or repeat in flight, and notify the observer."""
-        self.observer.voided(void, self.records.add_void(void))
+    def record_void(self, void: VoidedAttempt, trial: int, seed: int | None) -> None:
+        """Journal a void attempt of a trial or, with `seed`, of a repeat in flight, and notify the observer."""
+        self.records.add(AttemptVoided(trial, seed, void))
+        self.observer.voided(void, trial)
+
+    def record_lost(self, lost: LostAttempt, trial: int, seed: int | None) -> None:
+        """Journal a lost attempt of a trial or, with `seed`, of a repeat in flight, and notify the observer."""
+        self.records.add(AttemptLost(trial, seed, lost))
+        self.observer.lost(lost, trial)
+
+    def resume_clock(self) -> None:
+        """Count the wall time of the run from now on, unless it is being counted."""
+        if self._counted_until is None:
+            self._counted_until = self.clock.monotonic()
+
+    def pause_clock(self) -> None:
+        """Stop counting the wall time: nothing of this run is in flight."""
+        self._counted_until = None
+
+    def elapsed(self) -> float:
+        """Return the wall time that no result has counted yet, in seconds, and count it."""
+        now = self.clock.monotonic()
+        began, self._counted_until = self._counted_until, now
+        return 0.0 if began is None else now - began

@@ -12,6 +12,7 @@ from agent.execution.environment import environment
 from agent.execution.executor import ExecutionSettings, Executor, Unseen
 from agent.execution.host import Host, utc_now
 from agent.execution.sandboxes import image_is_here
+from agent.execution.slots import slots_of
 from agent.execution.smoke_test import Smoke
 from agent.llm.model import Model
 from agent.llm.recording import Transcript, cut_recording
@@ -29,6 +30,7 @@ from agent.run.resume import (
     refuse_another_task,
     refuse_other_conditions,
     with_raised_caps,
+    with_workers,
 )
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo
@@ -51,6 +53,8 @@ class ResumeOptions:
     caps: Mapping[str, float | None] = field(default_factory=dict)  # new caps, by field of RunConfig; None: unchanged
     accept_changed: tuple[str, ...] = ()  # conditions that may differ from the run's own
     task_folder: str | None = None  # where the task is now; None: where it was
+    workers: int | None = None  # trials at the same time from now on; None: as before
+    queue: int | None = None  # proposals that may wait; None: as before
 
 
 AS_IT_WAS = ResumeOptions()
@@ -157,7 +161,8 @@ def _open(
         raised = budget_raise(config, history, options.caps, utc_now())
         if raised is not None:
             history.raises.append(raised)
-        config = with_raised_caps(config, history.raises)
+        config = with_workers(with_raised_caps(config, history.raises), task, options.workers, options.queue)
+        slots = slots_of(config.workers, config.gpus, task.limits)
         image = image_to_go_on_in(history, image_is_here, options.accept_changed)
         unseen = _unseen(config, resumed=resumed)
         settings = ExecutionSettings.of_run(config, paths, image=image, unseen=unseen)
@@ -198,7 +203,8 @@ def _open(
             observer=observer_for(task, paths, repo),
             proposer=proposer,
             space=searched(config, task),
-            lookahead=config.lookahead,
+            slots=slots,
+            queue=config.queue,
         )
 
 
@@ -245,5 +251,7 @@ def _recorded(model: Model, path: Path, n_replies: int, api_key: str | None) -> 
 def _used(history: History) -> ModelUsage | None:
     """Return the usage of models recorded in the journal; None if there is none."""
     used = Ledger.of(history.results).usage
-    pending = history.pending.proposal.usage if history.pending else None
-    return used.plus(pending) if used and pending else used or pending
+    for trial in history.in_flight.values():
+        usage = trial.proposal.usage
+        used = used.plus(usage) if used and usage else used or usage
+    return used

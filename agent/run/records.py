@@ -13,6 +13,7 @@ from agent.task.task import Task
 from agent.text import plural
 from agent.trials.confirmations import SliceUse
 from agent.trials.events import (
+    AttemptLost,
     AttemptVoided,
     Event,
     RepeatFinished,
@@ -24,14 +25,13 @@ from agent.trials.events import (
     TrialStarted,
 )
 from agent.trials.history import History
-from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 
 
 @dataclass(frozen=True)
 class PendingTrial:
-    """The trial in flight and its script, so that the edit is applied only once."""
+    """A trial in flight and its script, so that the edit is applied only once."""
 
     trial: Trial
     source: str
@@ -69,7 +69,7 @@ class Records:
     @overload
     def add(self, event: SliceOpened | SliceScored) -> SliceUse: ...
     @overload
-    def add(self, event: AttemptVoided) -> Trial | Repeat: ...
+    def add(self, event: AttemptVoided | AttemptLost) -> Trial | Repeat: ...
     def add(self, event: Event) -> Trial | Repeat | SliceUse:
         """Journal an event durably; return the trial, repeat or slice that it is about.
 
@@ -79,17 +79,6 @@ class Records:
         self.journal.append(event)
         return self.history.add(event)
 
-    def add_void(self, void: VoidedAttempt) -> int:
-        """Journal a void attempt of the trial or repeat in flight; return the number of its trial."""
-        trial, repeat = self.history.pending, self.history.repeating
-        if trial is not None:
-            event = AttemptVoided(trial.number, None, void)
-        else:
-            assert repeat is not None, "a trial or a repeat must be in flight"
-            event = AttemptVoided(repeat.trial, repeat.seed, void)
-        self.add(event)
-        return event.trial
-
     def pending(self, trial: Trial) -> PendingTrial:
         """Return a started trial together with its script. Raises EditError if its edit does not apply."""
         return PendingTrial(trial, self._script(trial))
@@ -97,7 +86,7 @@ class Records:
     def rebuild(self) -> None:
         """Bring scripts, git, worktree and table in line with the journal, wherever a process was killed."""
         known = self.repo.tags(self.run_id)
-        for trial in self.history.trials:
+        for trial in self.history.by_finish:
             if trial.kept or trial.number not in known:
                 source = self._script(trial)
                 if trial.kept:
@@ -107,7 +96,7 @@ class Records:
             if not trial.kept:
                 self.paths.trial(trial.number).artifact.unlink(missing_ok=True)
         self._show_incumbent()
-        write_results(self.paths.results_tsv, self.task.metric, self.history.trials, known)
+        write_results(self.paths.results_tsv, self.task.metric, self.history.by_finish, known)
 
     def settle(self, trial: Trial, source: str) -> None:
         """Update commit, tag, branch, worktree and table for a trial that has just finished; `source`: its script."""
@@ -115,7 +104,8 @@ class Records:
             self.sources[trial.number] = source
         else:
             self.paths.trial(trial.number).artifact.unlink(missing_ok=True)
-        parents = {} if trial.parent is None else {trial.parent: self.repo.find(f"{self.run_id}/{trial.parent:04d}")}
+        parent = self.history.commit_parent(trial)
+        parents = {} if parent is None else {parent: self.repo.find(f"{self.run_id}/{parent:04d}")}
         sha = self._commit(trial, source, parents)
         if self.history.incumbent is not None:
             self.repo.check_out(self.run_id, self.paths.worktree)
@@ -125,7 +115,7 @@ class Records:
         """Update branch, champion's tag, worktree and table after a verdict that moved incumbent or champion."""
         self._show_incumbent()
         hashes = self.repo.tags(self.run_id)
-        write_results(self.paths.results_tsv, self.task.metric, self.history.trials, hashes)
+        write_results(self.paths.results_tsv, self.task.metric, self.history.by_finish, hashes)
 
     def _show_incumbent(self) -> None:
         """Point branch and champion's tag where the journal says, and check the branch out in the worktree."""
@@ -142,8 +132,9 @@ class Records:
 
     def _commit(self, trial: Trial, source: str, hashes: Mapping[int, str]) -> str:
         files = {**self.task.files, self.task.script: source.encode()}
-        parent = None if trial.parent is None else hashes[trial.parent]
+        onto = self.history.commit_parent(trial)
+        parent = None if onto is None else hashes[onto]
         commit = commit_of(
-            trial, files, parent, run_id=self.run_id, mode=self.mode, task=self.task, model=self.model_name
+            trial, files, parent, onto=onto, run_id=self.run_id, mode=self.mode, task=self.task, model=self.model_name
         )
         return self.repo.record(self.run_id, trial.number, commit, advance=trial.kept)

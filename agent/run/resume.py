@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from agent.execution.executor import ExecutionSettings, Executor, Unseen
 from agent.execution.host import Host
 from agent.execution.sandboxes import image_is_here
 from agent.store.git_repo import TrialRepo
-from agent.store.run_config import RunConfig, as_given, option_of
+from agent.store.run_config import RunConfig, as_given, checked, option_of
 from agent.store.stored_run import StoredRun, load_task
 from agent.task.task import Task
 from agent.trials.events import BudgetRaised
@@ -25,6 +25,21 @@ def with_raised_caps(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunCo
     """Return the configuration with the caps that the journal's events raise."""
     caps: dict[str, Any] = {name: value for event in raises for name, value in event.caps.items()}
     return replace(config, **caps)
+
+
+def with_workers(config: RunConfig, task: Task, workers: int | None, queue: int | None) -> RunConfig:
+    """Return the configuration with other numbers of workers and of waiting proposals; None: unchanged.
+
+    Raises:
+        UsageError: one of them is too small, or the budget of a trial is wall time, which other workers shorten.
+    """
+    if workers is not None and workers != config.workers and task.budget.unit == "seconds":
+        raise UsageError(
+            f"--workers {workers}: the trials of {config.run_id} train for a time, {config.workers} at once, so that "
+            "losses would not compare; leave it out, or start a new run"
+        )
+    asked = {name: value for name, value in (("workers", workers), ("queue", queue)) if value is not None}
+    return checked(**{**asdict(config), **asked}) if asked else config
 
 
 def at_trial(config: RunConfig, history: History, number: int) -> RunConfig:

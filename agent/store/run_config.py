@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _PATTERNS = {"run_id": RUN_NAME, "gpus": r"[A-Za-z0-9-]+"}
 
-RETIRED_FIELDS = frozenset({"prompt"})
+RETIRED_FIELDS = frozenset({"prompt", "lookahead"})
 """Fields of run.json and compare.json from earlier versions. They are ignored."""
 RETIRED_VALUES: Mapping[tuple[str, str], str] = {
     ("mode", "tpe-4"): "only `python -m benchmarks.autoresearch` has that mode now",
@@ -89,6 +89,8 @@ class RunConfig:
     sandbox: str = "bubblewrap"  # a row of agent.execution.sandboxes
     accept_unenforced: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()  # that jobs may use, one each at a time
+    workers: int = _within(1, ge=1)  # trials that run at the same time
+    queue: int = _within(0, ge=0)  # proposals that may wait for one of the workers
     model: str | None = None  # None: the embedded one, if the mode needs a model
     base_url: str | None = None
     derived: bool = True  # use the task's derived coordinates
@@ -102,7 +104,6 @@ class RunConfig:
     max_cost: float | None = _within(None, gt=0)  # dollars for all model calls
     max_tokens: int | None = _within(None, gt=0)  # of all prompts and replies
     context_tokens: int = _within(32_768, ge=1024)  # the endpoint's context window: prompt and reply together
-    lookahead: int = _within(0, ge=0, le=1)  # code-edit: trials proposed while another one trains
     record: str | None = None  # file to record the model's replies in, for --model replay:FILE
     smoke: bool = True  # code-edit: run a smoke test, one step, of each edit before its trial
     smoke_on: Literal["cpu", "gpu"] = "cpu"  # where smoke tests run; by default the GPU is for trials only

@@ -94,12 +94,21 @@ class StoredRun:
 
     def trial(self, number: int) -> Trial:
         """Return one trial, which may be in flight. Raises UsageError if there is no trial with that number."""
-        trials = self.history.trials
-        if 0 <= number < len(trials):
-            return trials[number]
-        if self.history.pending is not None and number == self.history.pending.number:
-            return self.history.pending
-        raise UsageError(f"{self.run_id} has no trial {number}; it has 0 to {len(trials) - 1}")
+        history = self.history
+        if number in history.in_flight:
+            return history.in_flight[number]
+        if 0 <= number < history.n_started:
+            return history.trial(number)
+        raise UsageError(f"{self.run_id} has no trial {number}; it has 0 to {history.n_started - 1}")
+
+
+def interrupted(history: History, run_id: str) -> str:
+    """Return a sentence about the trials in flight of a run that no process works on."""
+    numbers = [str(number) for number in history.in_flight]
+    if len(numbers) == 1:
+        return f"trial {numbers[0]} was interrupted; `agent resume {run_id}` runs it again"
+    listed = f"{', '.join(numbers[:-1])} and {numbers[-1]}"
+    return f"trials {listed} were interrupted; `agent resume {run_id}` runs them again"
 
 
 def with_hints(config: RunConfig) -> str:

@@ -14,17 +14,23 @@ def commit_of(
     files: Mapping[str, bytes],
     parent: str | None,
     *,
+    onto: int | None,
     run_id: str,
     mode: str,
     task: Task,
     model: str | None,
 ) -> Commit:
-    """Return the commit of a finished trial: its files, and its results as trailers."""
+    """Return the commit of a finished trial: its files, and its results as trailers.
+
+    Args:
+        parent: hash of its git parent, the tip of the branch when the trial ended.
+        onto: the trial of that commit; a trailer names the trial that was edited if it is another one.
+    """
     outcome = trial.outcome
     assert outcome is not None
     assert trial.finished_at is not None
     mode, model = EARLIER_NAMES.get(mode, (mode, model))
-    facts = _facts(trial, run_id=run_id, mode=mode, task=task, model=model)
+    facts = _facts(trial, onto=onto, run_id=run_id, mode=mode, task=task, model=model)
     title = f"trial {trial.number}: {one_line(trial.proposal.title)}"
     return Commit(files, _message(title, one_line(outcome.reason), facts), parent, trial.finished_at)
 
@@ -34,7 +40,9 @@ def _message(title: str, why: str, facts: Mapping[str, object]) -> str:
     return f"{title}\n" + (f"\n{why}\n" if why else "") + f"\n{trailers}"
 
 
-def _facts(trial: Trial, *, run_id: str, mode: str, task: Task, model: str | None) -> dict[str, object]:
+def _facts(
+    trial: Trial, *, onto: int | None, run_id: str, mode: str, task: Task, model: str | None
+) -> dict[str, object]:
     """Return the trailers of a trial's commit by name; a trailer with None is omitted."""
     outcome = trial.outcome
     assert outcome is not None
@@ -44,6 +52,7 @@ def _facts(trial: Trial, *, run_id: str, mode: str, task: Task, model: str | Non
         "Trial": trial.number,
         "Mode": mode,
         "Origin": trial.proposal.origin,
+        "Edited": None if trial.parent == onto else f"{run_id}/{trial.parent:04d}",
         "Copied-From": trial.proposal.copied_from,
         "Status": outcome.status,
         # A commit is final, but confirmation comes later; so only the tag RUN/champion marks a confirmed trial.

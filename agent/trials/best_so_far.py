@@ -27,16 +27,16 @@ def as_charged(result: Trial | Repeat) -> float:
 
 
 def by_the_clock(result: Trial | Repeat) -> float:
-    """Wall time in seconds: proposing, training and scoring."""
+    """Wall time of the run in seconds: proposing, training and scoring."""
     assert result.outcome is not None, "curves need finished trials"
-    return result.outcome.total_seconds
+    return result.outcome.elapsed_seconds
 
 
 @dataclass(frozen=True)
 class BestSoFar:
     """The position of each trial's end on an axis, and the lowest loss of the trials kept up to there."""
 
-    x: tuple[float, ...]  # one per trial; never decreases
+    x: tuple[float, ...]  # one per trial, in the order in which they finished; never decreases
     best: tuple[float | None, ...]  # minimised; None before the first loss
 
     def at(self, x: float) -> float | None:

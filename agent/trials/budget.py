@@ -50,8 +50,10 @@ class Ledger:
 
     trials: int
     train_seconds: float  # charged: nominal for a success, measured for a failure and for smoke tests
-    wall_seconds: float  # proposing, training, scoring and judging together, including repeats
+    wall_seconds: float  # of the run: proposing, training, scoring and judging together, including repeats
     usage: ModelUsage | None  # all model calls; None if there were none
+    device_seconds: float = 0.0  # that slots were held, all slots together, including lost attempts
+    lost_seconds: float = 0.0  # of these, by attempts whose end is unknown
 
     @classmethod
     def of(cls, results: Iterable[Trial | Repeat]) -> "Ledger":
@@ -64,17 +66,36 @@ class Ledger:
     def plus(self, result: Trial | Repeat) -> "Ledger":
         """Return the ledger after one more finished trial or repeat; a repeat adds time but no trial."""
         assert result.outcome is not None
-        train_seconds = self.train_seconds + result.outcome.train_seconds
-        wall_seconds = self.wall_seconds + result.outcome.total_seconds
+        outcome = result.outcome
+        after = replace(
+            self,
+            train_seconds=self.train_seconds + outcome.train_seconds,
+            wall_seconds=self.wall_seconds + outcome.elapsed_seconds,
+            device_seconds=self.device_seconds + outcome.slot_seconds,
+            lost_seconds=self.lost_seconds + sum(lost.seconds for lost in result.lost),
+        )
         if isinstance(result, Repeat):
-            return replace(self, train_seconds=train_seconds, wall_seconds=wall_seconds)
-        trial = result
-        used = trial.proposal.usage
-        return Ledger(
-            self.trials + 1,
-            train_seconds + trial.proposal.smoke_seconds,
-            wall_seconds,
-            used if self.usage is None else self.usage.plus(used) if used is not None else self.usage,
+            return after
+        used = result.proposal.usage
+        return replace(
+            after,
+            trials=self.trials + 1,
+            train_seconds=after.train_seconds + result.proposal.smoke_seconds,
+            usage=used if self.usage is None else self.usage.plus(used) if used is not None else self.usage,
+        )
+
+    def reserved(self, n_trials: int, n_repeats: int, train_seconds: float, wall_seconds: float) -> "Ledger":
+        """Return the ledger with the expected cost of what is in flight.
+
+        Args:
+            train_seconds: expected charge of each trial and repeat.
+            wall_seconds: expected wall time until all of them have ended.
+        """
+        return replace(
+            self,
+            trials=self.trials + n_trials,
+            train_seconds=self.train_seconds + (n_trials + n_repeats) * train_seconds,
+            wall_seconds=self.wall_seconds + wall_seconds,
         )
 
     def spent(self, budget: Budget) -> str | None:

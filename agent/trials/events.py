@@ -5,25 +5,27 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from agent.trials.confirmations import Entrant, SlicePurpose, SliceScore
-from agent.trials.machine_speed import VoidedAttempt
+from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Purpose, RepeatVerdict
 from agent.trials.trial import Outcome, Proposal
 
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A proposal is about to run. Written before the proposal is applied anywhere."""
+    """A proposal is about to run, or waits for a slot. Written before the proposal is applied anywhere."""
 
     number: int
     parent: int | None
     proposal: Proposal
     at: str
+    n_seen: int | None = None  # trials that had finished when it was proposed; None: all before it
 
     def to_json(self) -> dict[str, Any]:
         return {
             "event": "trial_started",
             "number": self.number,
             "parent": self.parent,
+            **({} if self.n_seen is None else {"n_seen": self.n_seen}),
             "proposal": self.proposal.to_json(),
             "at": self.at,
         }
@@ -140,7 +142,7 @@ class RepeatFinished:
 
 @dataclass(frozen=True)
 class AttemptVoided:
-    """An attempt at the trial or repeat in flight is void because the machine's speed changed; another one follows."""
+    """An attempt at a trial or repeat in flight is void because the machine's speed changed; another one follows."""
 
     trial: int
     seed: int | None  # of the repeat in flight; None: the trial itself is in flight
@@ -148,6 +150,18 @@ class AttemptVoided:
 
     def to_json(self) -> dict[str, Any]:
         return {"event": "attempt_voided", "trial": self.trial, "seed": self.seed, "void": self.void.to_json()}
+
+
+@dataclass(frozen=True)
+class AttemptLost:
+    """Nobody knows how an attempt at a trial or repeat in flight ended; another one follows."""
+
+    trial: int
+    seed: int | None  # of the repeat in flight; None: the trial itself is in flight
+    lost: LostAttempt
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "attempt_lost", "trial": self.trial, "seed": self.seed, "lost": self.lost.to_json()}
 
 
 @dataclass(frozen=True)
@@ -171,6 +185,7 @@ Event = (
     | SliceOpened
     | SliceScored
     | AttemptVoided
+    | AttemptLost
 )
 
 
@@ -179,7 +194,7 @@ def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:  # noqa: PLR0
     match data["event"]:
         case "trial_started":
             proposal = Proposal.from_json(data["proposal"])
-            return TrialStarted(data["number"], data["parent"], proposal, data["at"])
+            return TrialStarted(data["number"], data["parent"], proposal, data["at"], data.get("n_seen"))
         case "trial_finished":
             return TrialFinished(data["number"], Outcome.from_json(data["outcome"]), data["at"])
         case "repeat_started":
@@ -197,6 +212,8 @@ def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:  # noqa: PLR0
             return SliceScored(data["number"], SliceScore.from_json(data["score"]), data["at"])
         case "attempt_voided":
             return AttemptVoided(data["trial"], data["seed"], VoidedAttempt(**data["void"]))
+        case "attempt_lost":
+            return AttemptLost(data["trial"], data["seed"], LostAttempt(**data["lost"]))
         case "budget_raised":
             return BudgetRaised(data["number"], data["caps"], data["at"])
     raise ValueError(f"unknown event {data['event']!r}")

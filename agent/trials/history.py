@@ -1,8 +1,11 @@
 """The history of a run, folded from its events: trials, what is in flight, and the incumbent before each trial.
 
 Every reader uses it (log, page, trackers, tables), since a reader that folds the trials itself misses the roll-backs.
+
+Trials are numbered in the order in which they start, and finish in any order.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import overload
@@ -10,6 +13,7 @@ from typing import overload
 from agent.errors import JournalError
 from agent.trials.confirmations import BASELINE, CHALLENGER, SlicePurpose, SliceUse
 from agent.trials.events import (
+    AttemptLost,
     AttemptVoided,
     BudgetRaised,
     Event,
@@ -21,29 +25,8 @@ from agent.trials.events import (
     TrialFinished,
     TrialStarted,
 )
-from agent.trials.machine_speed import VoidedAttempt
-from agent.trials.repeat import Purpose, Repeat
+from agent.trials.repeat import Position, Purpose, Repeat
 from agent.trials.trial import KeepState, Trial
-
-
-@dataclass(frozen=True)
-class Position:
-    """The current incumbent and champion, as trial numbers. History and keep rule update it with the same methods."""
-
-    incumbent: int | None = None  # parent of the next trial
-    champion: int | None = None  # the last confirmed incumbent; the baseline at first
-
-    def kept(self, trial: int) -> "Position":
-        """Return the position after a trial was kept: it is the incumbent, and the first one also the champion."""
-        return Position(trial, trial if self.champion is None else self.champion)
-
-    def judged(self, trial: int, standing: KeepState) -> "Position":
-        """Return the position after a confirmation has decided about a trial."""
-        if standing.holds:
-            return Position(self.incumbent, trial)
-        if standing is KeepState.ROLLED_BACK and self.incumbent == trial:
-            return Position(self.champion, self.champion)
-        return self
 
 
 def stands(trial: Trial) -> bool:
@@ -59,26 +42,35 @@ def _holds(trial: Trial) -> bool:
 class History:
     """All trials, repeats and slices of a run, with the incumbent and the champion."""
 
-    trials: list[Trial]  # finished, with their current standing
-    pending: Trial | None = None
+    trials: list[Trial]  # finished, by number, with their current standing
+    in_flight: dict[int, Trial] = field(default_factory=dict)  # started and not finished, by number
     repeats: list[Repeat] = field(default_factory=list)
     repeating: Repeat | None = None  # in flight
     results: list[Trial | Repeat] = field(default_factory=list)  # both, as they were at their end
     raises: list[BudgetRaised] = field(default_factory=list)
     slices: list[SliceUse] = field(default_factory=list)  # in the order in which they were opened
-    position: Position = Position()
-    _before: list[int | None] = field(default_factory=list)  # by trial: the incumbent that it was compared with
+    position: Position = field(default_factory=Position)
+    _before: dict[int, int | None] = field(default_factory=dict)  # by trial: the incumbent that it was compared with
     _provisional: set[int] = field(default_factory=set)  # trials whose standing is provisional
+
+    @property
+    def n_started(self) -> int:
+        """The number of trials that have started, and of the next one."""
+        return len(self.trials) + len(self.in_flight)
+
+    def trial(self, number: int) -> Trial:
+        """Return a finished trial with its current standing. Raises IndexError if it has not finished."""
+        return self.trials[self._index(number)]
 
     @property
     def incumbent(self) -> Trial | None:
         """The parent of the next trial."""
-        return None if self.position.incumbent is None else self.trials[self.position.incumbent]
+        return None if self.position.incumbent is None else self.trial(self.position.incumbent)
 
     @property
     def champion(self) -> Trial | None:
         """The last confirmed incumbent; the baseline at first."""
-        return None if self.position.champion is None else self.trials[self.position.champion]
+        return None if self.position.champion is None else self.trial(self.position.champion)
 
     @property
     def opened(self) -> SliceUse | None:
@@ -89,29 +81,44 @@ class History:
     @property
     def finished(self) -> list[Trial | Repeat]:
         """Trials with their current standing, and repeats, in the order in which they finished."""
-        return [self.trials[result.number] if isinstance(result, Trial) else result for result in self.results]
+        return [self.trial(result.number) if isinstance(result, Trial) else result for result in self.results]
 
     @property
-    def voids_in_flight(self) -> tuple[VoidedAttempt, ...]:
-        """Void attempts of what is in flight."""
-        running = self.pending or self.repeating
-        return running.voids if running is not None else ()
+    def by_finish(self) -> list[Trial]:
+        """Trials with their current standing, in the order in which they finished."""
+        return [result for result in self.finished if isinstance(result, Trial)]
+
+    def running(self, trial: int, seed: int | None = None) -> Trial | Repeat:
+        """Return what is in flight: a trial or, with `seed`, a repeat. Raises JournalError if it is not."""
+        repeat = self.repeating
+        found = self.in_flight.get(trial) if seed is None else repeat
+        if found is None or (isinstance(found, Repeat) and (found.trial, found.seed) != (trial, seed)):
+            raise JournalError(f"an attempt at trial {trial} ended but was not started: the journal has been edited")
+        return found
 
     @property
     def timeline(self) -> list[Trial | Repeat]:
-        """Trials with their current standing and repeats, in order of their start; last what is in flight."""
-        return [*self.finished, *(running for running in (self.pending, self.repeating) if running is not None)]
+        """Trials with their current standing and repeats, in order of their end; last what is in flight."""
+        repeating = [self.repeating] if self.repeating is not None else []
+        return [*self.finished, *self.in_flight.values(), *repeating]
 
     def incumbent_before(self, number: int) -> Trial | None:
         """Return the incumbent that a trial was compared with when it finished, with its current standing.
 
-        It may differ from the trial's parent, if the incumbent changed while the trial was being proposed.
+        It may differ from the trial's parent, if the incumbent changed while the trial was proposed or ran.
 
         Returns:
             None for the baseline, and for a trial that has not finished.
         """
-        before = self._before[number] if number < len(self._before) else None
-        return None if before is None else self.trials[before]
+        before = self._before.get(number)
+        return None if before is None else self.trial(before)
+
+    def commit_parent(self, trial: Trial) -> int | None:
+        """Return the trial whose commit is the git parent of a finished trial's: the tip of the branch when it ended.
+
+        In a run that proposes one trial at a time, it is the trial that was edited.
+        """
+        return trial.parent if trial.n_seen is None else self._before[trial.number]
 
     def gain(self, number: int) -> float:
         """Return by how much a finished trial lowered the loss of the incumbent that it was compared with.
@@ -125,29 +132,29 @@ class History:
         Raises:
             IndexError: no trial with that number has finished.
         """
-        trial, before = self.trials[number], self.incumbent_before(number)
+        trial, before = self.trial(number), self.incumbent_before(number)
         if not stands(trial) or before is None or before.val_loss is None or trial.val_loss is None:
             return 0.0
         return before.val_loss - trial.val_loss
 
     def best_so_far(self) -> list[float | None]:
-        """Return for each finished trial, by number, the lowest loss kept up to it; None before the first one.
+        """Return for each of `by_finish` the lowest loss kept up to it; None before the first one.
 
         A trial that was rolled back never counts, not even before the roll-back.
         """
         found: list[float | None] = []
         best: float | None = None
-        for trial in self.trials:
+        for trial in self.by_finish:
             if stands(trial) and trial.val_loss is not None:
                 best = trial.val_loss if best is None else min(best, trial.val_loss)
             found.append(best)
         return found
 
     @property
-    def _is_busy(self) -> bool:
-        """Whether something in flight must end first; not a SLOPE repeat, which only earlier versions can finish."""
+    def _is_repeating(self) -> bool:
+        """Whether a repeat or a slice must end before another starts; SLOPE repeats are of earlier versions only."""
         is_repeating = self.repeating is not None and self.repeating.purpose is not Purpose.SLOPE
-        return self.pending is not None or is_repeating or self.opened is not None
+        return is_repeating or self.opened is not None
 
     @overload
     def add(self, event: TrialStarted | TrialFinished) -> Trial: ...
@@ -156,7 +163,7 @@ class History:
     @overload
     def add(self, event: SliceOpened | SliceScored) -> SliceUse: ...
     @overload
-    def add(self, event: AttemptVoided) -> Trial | Repeat: ...
+    def add(self, event: AttemptVoided | AttemptLost) -> Trial | Repeat: ...
     def add(self, event: Event) -> Trial | Repeat | SliceUse:  # noqa: PLR0911 (one return a kind of event)
         """Apply the next event and return the trial, repeat or slice that it changes.
 
@@ -165,24 +172,15 @@ class History:
         """
         match event:
             case TrialStarted():
-                is_built = event.parent is None or event.parent in range(event.number)
-                if self._is_busy or event.number != len(self.trials) or not is_built:
-                    raise JournalError(f"trial {event.number} started out of order: the journal has been edited")
-                self.repeating = None
-                self.pending = Trial(event.number, event.parent, event.proposal, event.at)
-                return self.pending
+                return self._start_trial(event)
             case TrialFinished():
                 return self._finish_trial(event)
             case RepeatStarted():
-                if self._is_busy or event.trial not in range(len(self.trials)):
+                if self._is_repeating or event.trial not in self._before:
                     raise JournalError(f"a repeat of trial {event.trial} is out of order: the journal has been edited")
-                is_test = event.purpose is Purpose.CONFIRM
-                earlier = [
-                    use for use in self.slices if use.purpose is SlicePurpose.CONFIRM and use.trial == event.trial
-                ]
-                self.repeating = Repeat(
-                    event.trial, event.seed, event.purpose, event.at, earlier=tuple(earlier) if is_test else ()
-                )
+                tests = (use for use in self.slices if (use.purpose, use.trial) == (SlicePurpose.CONFIRM, event.trial))
+                earlier = tuple(tests) if event.purpose is Purpose.CONFIRM else ()
+                self.repeating = Repeat(event.trial, event.seed, event.purpose, event.at, earlier=earlier)
                 return self.repeating
             case RepeatTrained():
                 self.repeating = replace(self._in_flight(event), trained=event.outcome)
@@ -193,27 +191,41 @@ class History:
                 return self._open(event)
             case SliceScored():
                 return self._score(event)
-            case AttemptVoided():
-                return self._void(event)
+            case AttemptVoided() | AttemptLost():
+                return self._end_attempt(event)
 
-    def _void(self, event: AttemptVoided) -> Trial | Repeat:
-        trial, repeat = self.pending, self.repeating
-        if trial is not None and (event.trial, event.seed) == (trial.number, None):
-            self.pending = replace(trial, voids=(*trial.voids, event.void))
-            return self.pending
-        if repeat is not None and (event.trial, event.seed) == (repeat.trial, repeat.seed):
-            self.repeating = replace(repeat, voids=(*repeat.voids, event.void))
-            return self.repeating
-        raise JournalError(f"an attempt at trial {event.trial} is void but not started: the journal has been edited")
+    def _start_trial(self, event: TrialStarted) -> Trial:
+        is_built = event.parent is None or event.parent in self._before
+        is_seen = event.n_seen is None or event.n_seen in range(len(self.trials) + 1)
+        has_baseline = 0 not in self.in_flight
+        if event.number != self.n_started or not has_baseline or not is_built or not is_seen:
+            raise JournalError(f"trial {event.number} started out of order: the journal has been edited")
+        if not self._is_repeating:
+            self.repeating = None
+        self.in_flight[event.number] = Trial(event.number, event.parent, event.proposal, event.at, n_seen=event.n_seen)
+        return self.in_flight[event.number]
+
+    def _end_attempt(self, event: AttemptVoided | AttemptLost) -> Trial | Repeat:
+        """Add a void or lost attempt to what is in flight."""
+        of = self.running(event.trial, event.seed)
+        if isinstance(event, AttemptVoided):
+            of = replace(of, voids=(*of.voids, event.void))
+        else:
+            of = replace(of, lost=(*of.lost, event.lost))
+        if isinstance(of, Trial):
+            self.in_flight[of.number] = of
+        else:
+            self.repeating = of
+        return of
 
     def _finish_trial(self, event: TrialFinished) -> Trial:
-        if self.pending is None or event.number != self.pending.number:
+        started = self.in_flight.pop(event.number, None)
+        if started is None:
             raise JournalError(f"trial {event.number} finished without having started: the journal has been edited")
-        trial = self.pending.finished(event.outcome, event.at)
-        self.pending = None
-        self.trials.append(trial)
+        trial = started.finished(event.outcome, event.at)
+        insort(self.trials, trial, key=_number)
         self.results.append(trial)
-        self._before.append(self.position.incumbent)
+        self._before[trial.number] = self.position.incumbent
         if trial.kept:
             self.position = self.position.kept(trial.number)
         if trial.standing is KeepState.PROVISIONAL:
@@ -229,7 +241,7 @@ class History:
     def _open(self, event: SliceOpened) -> SliceUse:
         is_known = event.number in (use.number for use in self.slices)
         is_early = self.repeating is not None and self.repeating.trained is None
-        if is_known or is_early or self.opened is not None or self.pending is not None:
+        if is_known or is_early or self.opened is not None:
             raise JournalError(f"slice {event.number} was opened out of order: the journal has been edited")
         self.slices.append(SliceUse(event.number, event.purpose, event.entrants, event.n_other_runs, event.at))
         return self.slices[-1]
@@ -261,21 +273,36 @@ class History:
         return repeat
 
     def _judge(self, number: int, standing: KeepState) -> None:
-        """Update the position according to a verdict, and mark the trials that the verdict concerns."""
+        """Update the position according to a verdict, and mark the trials that the verdict concerns.
+
+        A roll-back of the incumbent concerns all provisional trials, since the search returns to the champion. If the
+        incumbent has moved on in the meantime, it concerns the judged trial and its provisional ancestors.
+        """
+        was_incumbent = self.position.incumbent == number
         self.position = self.position.judged(number, standing)
-        if standing.holds:
-            self._mark(list(self._way_to(number)), standing)
-        elif standing is KeepState.ROLLED_BACK:
-            self._mark(list(self._provisional), standing)
+        if standing.holds or standing is KeepState.ROLLED_BACK:
+            is_reset = was_incumbent and not standing.holds
+            self._mark(list(self._provisional if is_reset else self._way_to(number)), standing)
 
     def _mark(self, numbers: list[int], standing: KeepState) -> None:
         for number in numbers:
-            self.trials[number] = replace(self.trials[number], repeat_state=standing)
+            at = self._index(number)
+            self.trials[at] = replace(self.trials[at], repeat_state=standing)
             self._provisional.discard(number)
 
     def _way_to(self, number: int) -> Iterator[int]:
         """Yield a trial and its unconfirmed ancestors."""
         at: int | None = number
-        while at is not None and not _holds(self.trials[at]):
+        while at is not None and not _holds(self.trial(at)):
             yield at
-            at = self.trials[at].parent
+            at = self.trial(at).parent
+
+    def _index(self, number: int) -> int:
+        """Return the place of a finished trial in `trials`. Raises IndexError if there is none."""
+        if number not in self._before:
+            raise IndexError(f"trial {number} has not finished")
+        return bisect_left(self.trials, number, key=_number)
+
+
+def _number(trial: Trial) -> int:
+    return trial.number

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from agent.trials.confirmations import CHALLENGER, SliceTests, SliceUse, seeds_flag
-from agent.trials.history import Position
 from agent.trials.noise import LossEstimate, Noise, SeedLosses, mean_of
-from agent.trials.repeat import Purpose, Repeat, RepeatVerdict
+from agent.trials.repeat import Position, Purpose, Repeat, RepeatVerdict
 from agent.trials.trial import KeepState, Outcome, Trial
 
 HELD_OUT_SEED = 100

@@ -1,4 +1,4 @@
-"""The host's measurements of the machine around one execution, and attempts that are void because of them.
+"""The host's measurements of the machine around one execution, its slot, and attempts that are void or lost.
 
 Where the budget is seconds, a slow machine trains less, and a good idea would look bad. Where the script counts its
 budget, the host cannot count steps, but it can count CPU seconds: a trial is over budget if it used more than a
@@ -105,3 +105,38 @@ class ComputeUse:
     def from_json(cls, data: Mapping[str, Any]) -> "ComputeUse":
         """Return what `to_json` wrote; TypeError or ValueError if it did not."""
         return from_fields(cls, {**data, "speeds": tuple(data.get("speeds", ()))})
+
+
+@dataclass(frozen=True)
+class SlotUse:
+    """The use of a slot by the attempts of one trial or repeat."""
+
+    slot: int = 0  # its number, from 0
+    device: str = ""  # what the slot runs on, such as "gpu 1" or "cpu 0-3"; empty: not restricted
+    seconds: float = 0.0  # wall time that the slot was held: void and lost attempts, training, scoring
+    queued_seconds: float = 0.0  # wall time between the proposal and the slot
+    # Wall time of the whole run from its previous result to this one; None: `total_seconds`, in a run with one slot.
+    elapsed_seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON data, without those at their default."""
+        return changed_fields(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "SlotUse":
+        """Return the record that `to_json` encoded. Raises TypeError for invalid data."""
+        return from_fields(cls, data)
+
+
+@dataclass(frozen=True)
+class LostAttempt:
+    """An attempt whose end nobody knows, for example because the machine that ran it was lost. Another one follows."""
+
+    attempt: int  # its number, from 1, among the attempts of this trial or repeat that were lost
+    reason: str  # one line
+    seconds: float  # wall time; it counts as device time, and not as training budget
+    at: str  # ISO 8601, UTC
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON data."""
+        return asdict(self)

@@ -1,4 +1,4 @@
-"""Repeats: further runs of a trial's script under other training seeds."""
+"""Repeats: further runs of a trial's script under other training seeds, and what their verdicts move."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.trials.confirmations import SliceUse
 from agent.trials.json_fields import changed_fields
-from agent.trials.machine_speed import VoidedAttempt
+from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.trial import KeepState, Outcome
 
 
@@ -51,6 +51,26 @@ def over_budget_verdict(outcome: Outcome) -> RepeatVerdict | None:
 
 
 @dataclass(frozen=True)
+class Position:
+    """The current incumbent and champion, as trial numbers. History and keep rule update it with the same methods."""
+
+    incumbent: int | None = None  # parent of the next trial
+    champion: int | None = None  # the last confirmed incumbent; the baseline at first
+
+    def kept(self, trial: int) -> "Position":
+        """Return the position after a trial was kept: it is the incumbent, and the first one also the champion."""
+        return Position(trial, trial if self.champion is None else self.champion)
+
+    def judged(self, trial: int, standing: KeepState) -> "Position":
+        """Return the position after a confirmation has decided about a trial."""
+        if standing.holds:
+            return Position(self.incumbent, trial)
+        if standing is KeepState.ROLLED_BACK and self.incumbent == trial:
+            return Position(self.champion, self.champion)
+        return self
+
+
+@dataclass(frozen=True)
 class Repeat:
     """One more execution of a trial's script, with its outcome once it has one. It costs budget but is not a trial."""
 
@@ -62,6 +82,7 @@ class Repeat:
     verdict: RepeatVerdict | None = None  # of a confirmation
     finished_at: str | None = None
     voids: tuple[VoidedAttempt, ...] = ()  # void attempts
+    lost: tuple[LostAttempt, ...] = ()  # attempts whose end is unknown
     trained: Outcome | None = None  # while in flight: trained and scored, waiting for a slice
     slices: tuple[SliceUse, ...] = ()  # opened for this repeat, in order
     earlier: tuple[SliceUse, ...] = ()  # opened before, to confirm the same trial under other seeds

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -10,7 +10,7 @@ from agent.edits.codec import decode, encode
 from agent.edits.edit import Edit, Params
 from agent.trials.json_fields import changed_fields, from_fields
 from agent.trials.learning_curve import LearningCurve, PruningDecision
-from agent.trials.machine_speed import ComputeUse, MachineSpeed, VoidedAttempt
+from agent.trials.machine_speed import ComputeUse, LostAttempt, MachineSpeed, SlotUse, VoidedAttempt
 
 
 class Status(StrEnum):
@@ -175,6 +175,7 @@ class Outcome:
     unenforced: tuple[str, ...] = ()
     machine: MachineSpeed | None = None  # its speed; None: the budget is not seconds, or the speed was not measured
     compute: ComputeUse | None = None  # where the script counts its budget and the host checks it
+    place: SlotUse | None = None  # the slot that it held; None: nothing ran, or an earlier version recorded it
     flags: tuple[str, ...] = ()  # one line for each disagreement of the script's report with the host's measurement
     curve: LearningCurve | None = None  # the printed learning curve; None: it printed none, or the task declares none
     condemned: PruningDecision | None = None  # the decision to stop it at half of its budget; it ran on unless `pruned`
@@ -193,6 +194,17 @@ class Outcome:
     def counted_loss(self) -> float | None:
         """The loss, if it may decide anything."""
         return None if self.is_over_budget else self.val_loss
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Wall time that it added to the run: less than `total_seconds` if others ran at the same time."""
+        shared = self.place.elapsed_seconds if self.place is not None else None
+        return self.total_seconds if shared is None else shared
+
+    @property
+    def slot_seconds(self) -> float:
+        """Wall time that it held a slot; for a result of an earlier version, the time of proposing included."""
+        return self.place.seconds if self.place is not None else self.total_seconds
 
     @property
     def raw_loss(self) -> float | None:
@@ -216,6 +228,8 @@ class Outcome:
             data["condemned"] = self.condemned.to_json()
         if self.compute is not None:
             data["compute"] = self.compute.to_json()
+        if self.place is not None:
+            data["place"] = self.place.to_json()
         if self.machine is not None:
             data["machine"] = self.machine.to_json()
         return data
@@ -235,6 +249,8 @@ class Outcome:
             fields["condemned"] = PruningDecision(**fields["condemned"])
         if "compute" in fields:
             fields["compute"] = ComputeUse.from_json(fields["compute"])
+        if "place" in fields:
+            fields["place"] = SlotUse.from_json(fields["place"])
         if "machine" in fields:
             fields["machine"] = MachineSpeed.from_json(fields["machine"])
         outcome = from_fields(cls, fields)
@@ -244,16 +260,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """One proposal, executed at most once, with its outcome once it has one."""
+    """One proposal, with the outcome of the one execution that counts, once it has one."""
 
     number: int  # 0 is the baseline
-    parent: int | None  # the incumbent it edits; None for the baseline
+    parent: int | None  # the incumbent when it was proposed, which it edits; None for the baseline
     proposal: Proposal
     started_at: str  # ISO 8601, UTC
     outcome: Outcome | None = None
     finished_at: str | None = None
     repeat_state: KeepState | None = None  # by a repeat: confirmed, repeated or rolled_back
     voids: tuple[VoidedAttempt, ...] = ()  # void attempts
+    lost: tuple[LostAttempt, ...] = ()  # attempts whose end is unknown
+    n_seen: int | None = None  # trials that had finished when it was proposed; None: all before it
 
     @property
     def val_loss(self) -> float | None:
@@ -280,4 +298,4 @@ class Trial:
 
     def finished(self, outcome: Outcome, at: str) -> "Trial":
         """Return this trial with its outcome."""
-        return Trial(self.number, self.parent, self.proposal, self.started_at, outcome, at, voids=self.voids)
+        return replace(self, outcome=outcome, finished_at=at)

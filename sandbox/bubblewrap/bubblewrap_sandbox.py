@@ -106,7 +106,7 @@ class BubblewrapSandbox:
         for fd in control.wrapping.pass_fds:
             options += ["--sync-fd", str(fd)]  # otherwise bubblewrap would pass it on to the job
         if seccomp.supported():
-            refused = self._controller.refused_calls
+            refused = {*self._controller.refused_calls, *(("sched_setaffinity",) if job.cores else ())}
             filtering = seccomp.program(refused, apart=job.apart, compiles=job.compiles)
             options += ["--seccomp", str(root.in_memory(filtering))]
         # In a file, because every user of this machine can read command lines.
@@ -140,7 +140,7 @@ class BubblewrapSandbox:
             root.close()
         process = Process(popen, host, control)
         try:
-            process.pass_gate(self._program, who, file_bytes=file_bytes, environment=job.environment)
+            process.pass_gate(self._program, who, file_bytes=file_bytes, cores=job.cores, environment=job.environment)
         except BaseException:
             process.end()
             raise

@@ -5,7 +5,7 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from sandbox import seccomp
 from sandbox.bubblewrap import launch
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.job_log import BoundedLog
+from sandbox.limits.affinity import pin
 from sandbox.limits.controller import Control, Usage
 from sandbox.limits.polling import TICK_MS
 
@@ -50,6 +51,7 @@ class Process:
         who: launch.Identity,
         *,
         file_bytes: int,
+        cores: Collection[int],
         environment: Mapping[str, str],
     ) -> None:
         """Wait until the job's process has dropped its rights, check that, set its limits and let it run.
@@ -58,6 +60,7 @@ class Process:
             program: bubblewrap, for messages.
             who: the user that the process must have become.
             file_bytes: the largest file that it may write.
+            cores: the processors that it may run on; empty: any.
             environment: the job's variables, in addition to those of the sandbox.
 
         Raises:
@@ -77,6 +80,8 @@ class Process:
         try:
             self._init_fd = os.pidfd_open(waiting.init)
             launch.check_unprivileged(waiting, who, filtered=seccomp.supported())
+            if cores:
+                pin(cores, waiting.init, waiting.pid)
             self._control.adopt(waiting.pid, waiting.init)
             launch.die_first(waiting.pid)
             launch.limit_init(waiting.init, file_bytes, self._control.rlimit_processes)

@@ -16,7 +16,7 @@ from sandbox.container import image
 from sandbox.container.engine import Engine
 from sandbox.container.job_process import ContainerProcess
 from sandbox.container.settings import Bind, binds_of, binds_of_constants, output_binds, settings
-from sandbox.errors import LauncherDiedError, SandboxUnavailableError
+from sandbox.errors import JobLostError, LauncherDiedError, SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
 from sandbox.interpreter import interpreter
@@ -65,6 +65,7 @@ class DockerSandbox:
                     raise SandboxUnavailableError(
                         f"this engine cannot enforce {limit}; accept that with --accept-unenforced {name}"
                     )
+            self._unpinned = () if info.get("CPUSet") else ("cores: the engine reports no CPUSet",)
             sweep(engine)
             self._image = image.find_or_build(engine, wanted, gpus=gpus, say=say)
         self._python = interpreter(wanted.python) if wanted.python else None
@@ -81,6 +82,7 @@ class DockerSandbox:
         An exit status of 129 to 192 counts as death by signal 1 to 64, because Docker reports both alike.
 
         Raises:
+            JobLostError: something outside stopped or removed the container, or the engine did not answer for a while.
             SandboxError: the engine failed. A failure of the job is part of the Execution instead.
         """
         validate_job(job)
@@ -116,9 +118,13 @@ class DockerSandbox:
             process = ContainerProcess(engine, name, kept)
             held.callback(process.close)
             process.begin(self._command(job), f"{users.job}:{users.job_group}", self._environment(job), job.workdir)
-            ending = supervise(process, job, log)
-            if ending.stopped_by is StoppedBy.ITSELF:
-                ending = ending.with_status(process.exit_status(job.log))
+            try:
+                ending = supervise(process, job, log)
+                if ending.stopped_by is StoppedBy.ITSELF:
+                    ending = ending.with_status(process.exit_status(job.log))
+            except JobLostError:
+                engine.remove_at_last(name)
+                raise
             engine.remove(name)
             process.drain_rest(log)
             log.close()
@@ -133,7 +139,7 @@ class DockerSandbox:
                 log_truncated=log.truncated,
                 signal=ending.signal,
                 sandbox=self._identity,
-                unenforced=(*self._missing, *unseparated(job, self._runtime)),
+                unenforced=(*self._missing, *(self._unpinned if job.cores else ()), *unseparated(job, self._runtime)),
                 copied_gb=self._runtime.n_bytes / 2**30 if job.apart else 0.0,
             )
 

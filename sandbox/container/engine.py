@@ -1,16 +1,18 @@
 """The Docker engine of this machine: the calls that the sandbox needs, with errors as SandboxError."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any
 
-from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.errors import JobLostError, SandboxError, SandboxUnavailableError
 
 _HERE = "unix:///var/run/docker.sock"
 _BUILD_SECONDS = 3600
+_AGAIN_SECONDS, _PAUSE_SECONDS = 60.0, 0.5  # how long an engine that restarts is asked again, and how often
 _ANSWER_SECONDS = 120.0  # starting a container takes 0.4 s, but far longer on an overloaded machine
 
 
@@ -143,13 +145,21 @@ class Engine:
             return made["Id"], Stream(self._api.exec_start(made["Id"], socket=True))
 
     def executed(self, process: str) -> Mapping[str, Any]:
-        """Return the state of a process that `execute` started: Running, ExitCode, Pid."""
-        with _translated("ask for the state of a process"):
+        """Return the state of a process that `execute` started: Running, ExitCode, Pid.
+
+        Raises:
+            JobLostError: its container is gone, or the engine does not answer.
+        """
+        with _translated("ask for the state of a process", JobLostError):
             return dict(self._api.exec_inspect(process))
 
     def state(self, name: str) -> Mapping[str, Any]:
-        """Return the state of a container: Running, OOMKilled, ..."""
-        with _translated("ask for the state of a container"):
+        """Return the state of a container in which a job ran: Running, OOMKilled, ...
+
+        Raises:
+            JobLostError: it is gone, or the engine does not answer.
+        """
+        with _translated("ask for the state of a container", JobLostError):
             return dict(self._api.inspect_container(name)["State"])
 
     def remove(self, name: str) -> None:
@@ -163,6 +173,21 @@ class Engine:
                 if error.status_code != 409:  # another process is removing it
                     raise
                 self._api.wait(name, condition="removed")
+
+    def remove_at_last(self, name: str) -> None:
+        """Remove a container, and wait up to a minute for an engine that does not answer.
+
+        Raises:
+            SandboxError: it still does not answer, and processes of the container may be alive.
+        """
+        deadline = time.monotonic() + _AGAIN_SECONDS
+        while True:
+            try:
+                return self.remove(name)
+            except SandboxError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
 
     def labelled(self, label: str) -> dict[str, str]:
         """Return the containers, running or not, that have `label`: id → value of the label."""
@@ -185,7 +210,11 @@ class Engine:
 
 @contextmanager
 def _translated(act: str, kind: type[SandboxError] = SandboxError) -> Iterator[None]:
-    """Raise `kind` with a remedy in place of the SDK's errors."""
+    """Raise `kind` with a remedy in place of the SDK's errors.
+
+    Raises:
+        JobLostError: something outside ended the container.
+    """
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
@@ -193,6 +222,7 @@ def _translated(act: str, kind: type[SandboxError] = SandboxError) -> Iterator[N
         yield
     except (DockerException, RequestException, ConnectionError) as error:
         said = " ".join(str(getattr(error, "explanation", None) or error).split())
+        kind = JobLostError if any(sign in said for sign in _ENDED_FROM_OUTSIDE) else kind
         raise kind(f"Docker could not {act}: {said[:500]}; {_remedy(said)}") from error
 
 
@@ -200,13 +230,16 @@ def _remedy(said: str) -> str:
     return next((remedy for sign, remedy in _REMEDIES.items() if sign in said), "see the engine's log")
 
 
+_ENDED_FROM_OUTSIDE = ("No such container", "is not running", "is marked for removal")
 _REMEDIES = {
+    **dict.fromkeys(_ENDED_FROM_OUTSIDE, "something outside ended it; leave containers of a run alone"),
     "Permission denied": "join the group docker (as good as root), or use --sandbox bubblewrap",
     "No such file or directory": "is Docker installed and started? Or use --sandbox bubblewrap",
     "Connection refused": "start the engine (systemctl start docker), or use --sandbox bubblewrap",
     "timed out": "is the machine overloaded? Try again, or restart the engine",
     "no space left on device": "free some space: docker system df shows its use, docker image prune removes images",
     "could not select device driver": "install the NVIDIA Container Toolkit and restart the engine",
+    "No such exec instance": "something outside ended its container; leave containers of a run alone",
     "No such image": "the image was removed during the run: start again",
     "docker-init": "install tini or docker-init",
     "seccomp": "use an engine that can filter system calls",

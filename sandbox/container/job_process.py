@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sandbox.container import supervisor
 from sandbox.container.engine import Engine, Stream
-from sandbox.errors import LauncherDiedError, SandboxError, SandboxUnavailableError
+from sandbox.errors import JobLostError, LauncherDiedError, SandboxError, SandboxUnavailableError
 from sandbox.job_log import BoundedLog
 from sandbox.limits.controller import Usage
 
@@ -69,7 +69,7 @@ class ContainerProcess:
         """Return the keeper's latest answer, and ask for the next one.
 
         Raises:
-            SandboxError: the container was stopped from outside.
+            JobLostError: the container was stopped or removed from outside, or the engine does not answer.
         """
         if fresh or self._counts.n_answers == self._n_questions:
             self._ask()
@@ -81,6 +81,9 @@ class ContainerProcess:
         """Return whether the job, or the keeper and with it the container, has ended.
 
         The engine is asked only if the job has closed its output, or for a `fresh` answer.
+
+        Raises:
+            JobLostError: the container was removed from outside, or the engine does not answer.
         """
         if self._keeper_ended:
             return True
@@ -92,6 +95,7 @@ class ContainerProcess:
         """Return the exit status of a job that has ended by itself.
 
         Raises:
+            JobLostError: the container was removed from outside, or the engine does not answer.
             LauncherDiedError: the engine's own launcher died in the container, before any of the job ran.
             SandboxError: the engine did not start it.
         """
@@ -118,7 +122,7 @@ class ContainerProcess:
     def _usage_without_keeper(self) -> Usage:
         """Return the usage of a job whose keeper has died: the kernel may kill it when the job exceeds its memory."""
         if not self._engine.state(self._name)["OOMKilled"]:
-            raise SandboxError(
+            raise JobLostError(
                 "something outside stopped the job's container; was the engine restarted? Continue with agent resume"
             )
         return replace(self._counts.latest or Usage(0.0, 0, True), over_memory=True)

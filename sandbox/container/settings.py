@@ -54,6 +54,7 @@ def settings(
             "Mounts": [_mount(bind) for bind in binds],
             "Tmpfs": {**_scratch(job.limits), **{str(folder): "ro,size=4096" for folder in hidden}},
             "DeviceRequests": _devices(job.gpus),
+            "CpusetCpus": ",".join(str(core) for core in job.cores),  # empty: any
         },
     }
 

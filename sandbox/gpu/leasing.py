@@ -127,18 +127,19 @@ class GpuLeasingSandbox:
             self._try(gpu)
         # By UUID, because two runs may give a device different names.
         self._gpus = {nvml.uuid_of(gpu) or gpu: gpu for gpu in gpus}
-        self._shared: dict[str, _Shared] = {}
-        self._last: str | None = (
-            None  # device of the last job, preferred for the next one: GPUs differ a little in speed
-        )
+        self._shared: dict[tuple[str, tuple[str, ...]], _Shared] = {}
+        # By the GPUs that a job may use: the device of the last one, preferred for the next, as GPUs differ in speed.
+        self._last: dict[tuple[str, ...], str] = {}
 
     def run(self, job: Job) -> Execution:
         """Run `job` until it ends on a leased GPU, which the Execution names; without a GPU if `job.on_cpu`.
 
-        `job.stop_when` also stops a job that waits for a GPU; its wall time is then zero.
+        It is one of `job.gpus`, or of all if that is empty. `job.stop_when` also stops a job that waits for a GPU; its
+        wall time is then zero.
 
         Raises:
-            SandboxError: the sandbox failed. A failure of the job is part of the Execution instead.
+            SandboxError: the sandbox failed, or `job.gpus` names one that is not in `gpus`. A failure of the job is
+                part of the Execution instead.
         """
         if job.on_cpu:
             return self._sandbox.run(job)
@@ -158,17 +159,20 @@ class GpuLeasingSandbox:
     @contextmanager
     def _leased(self, job: Job) -> Iterator[str | None]:
         """Yield the device for the job, its own or the shared one; None if the job was stopped while it waited."""
-        order = sorted(self._gpus, key=lambda device: device != self._last)
+        allowed = self._allowed(job)
+        order = sorted(allowed, key=lambda device: device != self._last.get(allowed))
         if not job.together:
             with self._leases.one_of(order, job.label, job.stop_when) as own:
-                self._last = own or self._last
+                if own is not None:
+                    self._last[allowed] = own
                 yield own
             return
-        shared = self._shared.setdefault(job.together, _Shared())
+        shared = self._shared.setdefault((job.together, allowed), _Shared())
         with shared.lock:  # the first job waits for a device, the others wait for the first
             if shared.n_jobs == 0:
                 shared.device = shared.held.enter_context(self._leases.one_of(order, job.label, job.stop_when))
-                self._last = shared.device or self._last
+                if shared.device is not None:
+                    self._last[allowed] = shared.device
             device = shared.device
             if device is None:
                 shared.held.close()
@@ -184,6 +188,13 @@ class GpuLeasingSandbox:
                 shared.n_jobs -= 1
                 if shared.n_jobs == 0:
                     shared.held.close()
+
+    def _allowed(self, job: Job) -> tuple[str, ...]:
+        """Return the devices that the job may use. Raises SandboxError if it names a GPU that is not here."""
+        unknown = sorted(set(job.gpus) - set(self._gpus.values()))
+        if unknown:
+            raise SandboxError(f"{job.label} needs GPU {', '.join(unknown)}, which --gpus does not name; add it there")
+        return tuple(device for device, gpu in self._gpus.items() if not job.gpus or gpu in job.gpus)
 
     def close(self) -> None:
         """Close the inner sandbox. Safe to call twice."""

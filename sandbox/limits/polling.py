@@ -7,8 +7,8 @@ import platform
 from collections import defaultdict
 from pathlib import Path
 
-from sandbox.errors import SandboxError
 from sandbox.job import Limits
+from sandbox.limits.affinity import pin
 from sandbox.limits.controller import Control, Usage, Wrapping
 
 TICK_MS = 50
@@ -58,16 +58,10 @@ class _Watch:
 
     def adopt(self, pid: int, init: int) -> None:
         self._main, self._init = pid, init
-        allowed = sorted(os.sched_getaffinity(0))
+        allowed = sorted(os.sched_getaffinity(pid))
         count = min(math.ceil(self._limits.cpus), len(allowed))
         first = next(_turn) * count
-        try:
-            for process in (init, pid):
-                os.sched_setaffinity(process, {allowed[(first + offset) % len(allowed)] for offset in range(count)})
-        except PermissionError as error:  # root without CAP_SYS_NICE, in a container
-            raise SandboxError(
-                "cannot choose the job's processors without CAP_SYS_NICE; run as an ordinary user"
-            ) from error
+        pin({allowed[(first + offset) % len(allowed)] for offset in range(count)}, init, pid)
 
     def read(self) -> Usage:
         processes = _tree(self._init)

@@ -140,6 +140,7 @@ class SandboxContract:
             argv: tuple[str, ...] | None = None,
             workdir: str = "/",
             stop_when: Callable[[], bool] | None = None,
+            cores: tuple[int, ...] = (),
             **limits: float,
         ) -> Ran:
             folder = tmp_path / uuid.uuid4().hex
@@ -153,6 +154,7 @@ class SandboxContract:
                 mounts=mounts,
                 environment=environment or {},
                 workdir=workdir,
+                cores=cores,
                 stop_when=stop_when,
             )
             execution = sandbox.run(job)
@@ -268,6 +270,58 @@ class SandboxContract:
         execution = run("import os; os.fork(); os.fork()\nwhile True: pass", wall_seconds=1.5).execution
         assert execution.cpu_seconds is not None
         assert execution.cpu_seconds < 1.3 * execution.wall_seconds
+
+    @pytest.mark.parametrize("place", [0, -1], ids=["the first", "the last"])
+    def test_processes_stay_on_the_jobs_processors_whatever_they_ask_for(self, run: Run, place: int) -> None:
+        own = sorted(os.sched_getaffinity(0))[place]
+        code = """
+            import os, threading
+            def widen(pid):
+                for wanted in (range(1024), range(os.cpu_count()), {0}):
+                    try:
+                        os.sched_setaffinity(pid, wanted)
+                    except OSError:
+                        pass
+                    print(sorted(os.sched_getaffinity(0)), flush=True)
+            print(sorted(os.sched_getaffinity(0)), flush=True)
+            thread = threading.Thread(target=widen, args=(0,))
+            thread.start()
+            thread.join()
+            if os.fork() == 0:
+                widen(os.getppid())
+                os._exit(0)
+            os.wait()
+            print(sorted(os.sched_getaffinity(0)))
+        """
+        ran = run(code, cores=(own,))
+        assert (ran.execution.exit_code, ran.log) == (0, f"[{own}]\n" * 8)
+        assert [line for line in ran.execution.unenforced if line.startswith("cores")] == []
+
+    def test_a_job_without_processors_of_its_own_runs_on_any(self, run: Run) -> None:
+        ran = run("import os; print(len(os.sched_getaffinity(0)))", cpus=float(os.cpu_count() or 1))
+        assert ran.log == f"{len(os.sched_getaffinity(0))}\n"
+
+    def test_busy_processes_share_the_one_processor_of_their_job(self, run: Run) -> None:
+        code = """
+            import os
+            for _ in range(2):
+                os.fork()
+            try:
+                os.sched_setaffinity(0, range(os.cpu_count()))
+            except OSError:
+                pass
+            while True: pass
+        """
+        own = max(os.sched_getaffinity(0))
+        execution = run(code, wall_seconds=1.5, cpus=float(os.cpu_count() or 1), cores=(own,)).execution
+        assert execution.cpu_seconds is not None
+        assert execution.cpu_seconds < 1.3 * execution.wall_seconds
+
+    def test_processors_that_this_machine_lacks_are_the_sandboxs_failure(self, run: Run) -> None:
+        marker = uuid.uuid4().hex
+        with pytest.raises(SandboxError, match="4000"):
+            run("import time; time.sleep(600)", marker, cores=(4000,))
+        assert processes_with(marker) == []
 
     def test_cpu_seconds_of_children_are_known_at_the_end(self, run: Run) -> None:
         code = """

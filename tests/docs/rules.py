@@ -56,7 +56,7 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.faults": {"--only": "missing_worktree"},
     "benchmarks.keep_rule": {"--seeds": "2", "--climb-seeds": "0", "--attacks": "1"},
     "benchmarks.leaked_slice": None,  # needs the bundled pool
-    "benchmarks.lookahead": {"--trials": "2", "--scale": "200"},
+    "benchmarks.queued_proposals": {"--trials": "2", "--scale": "200"},
     "benchmarks.null_edits": {"--edits": "1", "--runs": "DIR"},
     "benchmarks.overhead": {"--trials": "2"},
     "benchmarks.report": {"--trials": "20", "--openings": "1"},

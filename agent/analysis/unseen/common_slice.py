@@ -14,6 +14,7 @@ from agent.analysis.comparison import Comparison
 from agent.analysis.unseen.slice_file import SliceFile
 from agent.execution.host import Clock
 from agent.execution.slices.source import Answers
+from agent.execution.workers import finished
 from agent.run.one_slice import Searched, SliceModel, baseline_of, is_to_be_asked_again, models_of_result, show
 from agent.run.open_run import Run
 from agent.store.paths import RunsFolder
@@ -111,17 +112,20 @@ def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequen
         return False
     first = open_runs[0].history.trials[0].outcome
     while not known or is_to_be_asked_again(known):
-        use = show(
-            slices,
-            record,
-            SlicePurpose.COMPARE,
-            models,
-            lambda answers: _score(comparison, answers),
-            baseline=first.score if first is not None else None,
-            clock=Clock(),
-            opened=lambda use: say(
-                f"slice {use.number}, which none of the runs has opened, is scored for {plural(len(models), 'model')}"
-            ),
+        use = finished(
+            show(
+                slices,
+                record,
+                SlicePurpose.COMPARE,
+                models,
+                lambda answers: _score(comparison, answers),
+                baseline=first.score if first is not None else None,
+                clock=Clock(),
+                opened=lambda use: say(
+                    f"slice {use.number}, which none of the runs has opened, is scored for "
+                    f"{plural(len(models), 'model')}"
+                ),
+            )
         )
         if use is None:
             say(

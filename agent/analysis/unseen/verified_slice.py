@@ -10,6 +10,7 @@ from typing import Any
 from agent.analysis.unseen.slice_file import SliceFile, has_slices, read_events, slices_for
 from agent.errors import AgentError, UsageError
 from agent.execution.host import Clock, Host
+from agent.execution.workers import finished
 from agent.run.one_slice import baseline_of, is_to_be_asked_again, models_of_result, score_of_result, show
 from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun
@@ -126,17 +127,19 @@ def verified_on_slice(stored: StoredRun, host: Host) -> VerifiedOnSlice:
         first = stored.trial(0).outcome
         with slices_for(stored, host) as slices:
             names = ", ".join(model.name for model in models)
-            use = show(
-                slices,
-                record,
-                SlicePurpose.VERIFY,
-                models,
-                lambda answers: score_of_result(answers, models, stored.keeper),
-                baseline=first.score if first is not None else None,
-                clock=Clock(),
-                opened=lambda use: host.say(
-                    f"opening slice {use.number}, which no job of the run has seen, for {names}"
-                ),
+            use = finished(
+                show(
+                    slices,
+                    record,
+                    SlicePurpose.VERIFY,
+                    models,
+                    lambda answers: score_of_result(answers, models, stored.keeper),
+                    baseline=first.score if first is not None else None,
+                    clock=Clock(),
+                    opened=lambda use: host.say(
+                        f"opening slice {use.number}, which no job of the run has seen, for {names}"
+                    ),
+                )
             )
     if use is None:
         raise UsageError(

@@ -65,6 +65,9 @@ def configured(
         values["record"] = str(values["record"].resolve())
     if "track" in values:
         values["track"] = tuple(dict.fromkeys(values["track"]))
+    sandboxed = sandbox_settings(options.sandbox, options.accept_unenforced, options.gpus)
+    n_workers = options.workers if options.workers is not None else max(1, len(sandboxed["gpus"]))
+    queue = options.queue if options.queue is not None else int(needs_model and n_workers > 1)
     return checked(
         **{
             **values,
@@ -72,7 +75,9 @@ def configured(
             **settings_of(folder, task),
             **noise_options(runs_folder(options.runs), task),
             **keep_options(task, options.keep, options.final_runs, n_trials=n_trials, on_gpu=options.gpus is not None),
-            **sandbox_settings(options.sandbox, options.accept_unenforced, options.gpus),
+            **sandboxed,
+            "workers": n_workers,
+            "queue": queue,
             **model,
             "prune": options.prune and task.curve is not None,
             "of_trial": full_name(options.runs, getattr(options, "from_", None)),

@@ -14,10 +14,12 @@ from agent.cli.options import (
     Gpus,
     Json,
     Profile,
+    Queue,
     Runs,
     SandboxKind,
     TaskFolder,
     Weaker,
+    Workers,
 )
 from agent.cli.search_options.panels import BUDGET, MODEL, OUTPUT, PROGRESS, SEARCH, TASK, one_of, option
 from agent.cli.trust import Trusted
@@ -79,6 +81,8 @@ class SearchOptions:
     sandbox: SandboxKind = DEFAULT_SANDBOX
     accept_unenforced: Weaker = field(default_factory=list)
     gpus: Gpus = None
+    workers: Workers = None
+    queue: Queue = None
     keep: Annotated[
         str | None,
         option(
@@ -138,9 +142,6 @@ class RunOptions(SearchOptions):
         ),
     ] = None
     attempts: Annotated[int, option(SEARCH, "code-edit: most replies of the model per proposal.", metavar="N")] = 3
-    lookahead: Annotated[
-        int, option(SEARCH, "code-edit: proposals to make ahead while a trial trains.", metavar="0|1")
-    ] = 0
     smoke: Annotated[bool, option(SEARCH, "code-edit: train each edit for one step first.", "--smoke/--no-smoke")] = (
         True
     )

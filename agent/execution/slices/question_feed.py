@@ -7,6 +7,7 @@ either side could make the other wait for ever.
 
 import os
 import threading
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class FedJob:
         self._error: BaseException | None = None
         self._fd = -1
         self._n_taken = 0
-        self._thread = threading.Thread(target=self._run, name=job.label, daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name=job.label, daemon=True)
         self._thread.start()
 
     @property

@@ -96,8 +96,7 @@ def _trial_with(edited: str, context: Context) -> Trial | None:
     if edited == fingerprint(context.baseline_source):
         return context.trials[0]
     ran: Sequence[Trial] = [trial for trial in context.trials if trial.status is not None and trial.status.ran]
-    running = [context.pending] if context.pending else []
-    return next((trial for trial in [*ran, *running] if trial.proposal.fingerprint == edited), None)
+    return next((trial for trial in [*ran, *context.pending] if trial.proposal.fingerprint == edited), None)
 
 
 class Draft:

@@ -9,7 +9,7 @@ from agent.edits.guard import fingerprint
 from agent.llm.model import Message, Model, Schema
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.prompting.dialogue import Exchange, ReplyError, ask_until_valid
-from agent.modes.prompting.space_text import changes, ran, same
+from agent.modes.prompting.space_text import changes, ran, running, same
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context
 from agent.search.memory_model import MemoryEstimate
@@ -59,7 +59,7 @@ class ConfigurationCheck:
         return self.point is not None and same(self.space, params, self.point)
 
     def _refuse_repeated(self, params: Params) -> None:
-        earlier = {trial.number: configuration for trial, configuration in ran(self.context)}
+        earlier = {trial.number: values for trial, values in (*ran(self.context), *running(self.context))}
         repeats = [number for number, configuration in earlier.items() if configuration == params]
         if not repeats and self.is_own_point(params):
             return
@@ -68,7 +68,8 @@ class ConfigurationCheck:
             return
         incumbent = self.context.incumbent.number
         number = incumbent if incumbent in repeats else repeats[0]
-        trial = next(trial for trial in self.context.trials if trial.number == number)
+        known = (*self.context.trials, *self.context.pending)
+        trial = next(trial for trial in known if trial.number == number)
         raise ReplyError(
             Status.DUPLICATE,
             f"this is the configuration of trial {number} again ({self._briefing.result(trial)}); "

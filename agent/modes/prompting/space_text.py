@@ -32,10 +32,18 @@ def params_of(trial: Trial, context: Context) -> Params | None:
 
 
 def ran(context: Context) -> Iterator[tuple[Trial, Params]]:
-    """Yield each trial that was executed, with its configuration, by number."""
+    """Yield each trial that was executed, with its configuration, in the order in which they finished."""
     for trial in context.trials:
         params = params_of(trial, context)
         if trial.status is not None and trial.status.ran and params is not None:
+            yield trial, params
+
+
+def running(context: Context) -> Iterator[tuple[Trial, Params]]:
+    """Yield each trial in flight, with its configuration, by number."""
+    for trial in context.pending:
+        params = params_of(trial, context)
+        if params is not None:
             yield trial, params
 
 
@@ -89,6 +97,7 @@ def shortlist(
 ) -> dict[str, str]:
     """Return rows for a prompt: the `top` distinct configurations, the `recent` others, the `failed` ones.
 
+    All trials in flight are among the recent ones, as "running now".
     `failures` counts the failures by status, e.g. "12 out_of_memory, 1 diverged".
     """
     assert context.space is not None, "a model that chooses values needs a search space"
@@ -101,12 +110,12 @@ def shortlist(
     best = list(distinct.items())[:n_top]
     top_numbers = {trial.number for _, (_, trial) in best}
     others = [(loss, params) for loss, trial, params in scored if trial.number not in top_numbers]
+    recent = [f"{briefing.format_loss(loss)}: {row(space, params)}" for loss, params in others[-n_recent:]]
     failed = [(trial, params) for trial, params in tried if trial.val_loss is None]
     counts = Counter(str(trial.status) for trial, _ in failed)
     return {
         "top": "\n".join(f"{briefing.format_loss(loss)}: {values}" for values, (loss, _) in best) or NOTHING,
-        "recent": "\n".join(f"{briefing.format_loss(loss)}: {row(space, p)}" for loss, p in others[-n_recent:])
-        or NOTHING,
+        "recent": "\n".join([*recent, *(f"running now: {row(space, p)}" for _, p in running(context))]) or NOTHING,
         "failures": ", ".join(f"{n} {status}" for status, n in counts.most_common()) or "none so far",
         "failed": "\n".join(f"{row(space, p)}: {_what_happened(trial)}" for trial, p in failed[-n_failed:]) or NOTHING,
     }

@@ -73,23 +73,24 @@ def _unfenced(text: str) -> str:
 
 @dataclass(frozen=True)
 class TrialDigest:
-    """The finished trials of a run, and the one that is running, as lines."""
+    """The finished trials of a run, and those in flight, as lines."""
 
     briefing: Briefing
     trials: Sequence[Trial]
-    pending: Trial | None = None
+    pending: Sequence[Trial] = ()
 
     def kept(self, n_lines: int) -> str:
         """Return the trials that the incumbent is built on, the latest `n_lines`, oldest first."""
         return _bounded([self._line(trial) for trial in self.trials if stands(trial)], n_lines)
 
     def tried(self, n_lines: int) -> str:
-        """Return the trials that ran and were not kept, similar ideas on one line, the latest `n_lines`."""
+        """Return the trials that ran and were not kept, similar ideas on one line, then those in flight.
+
+        Of all these, the latest `n_lines`.
+        """
         ran = [trial for trial in self.trials if trial.status and trial.status.ran and not stands(trial)]
         lines = [self._group(group) for group in _grouped(ran)]
-        if self.pending is not None:
-            lines.append(f"{self.pending.number}: {quoted_line(self.pending.proposal.title)} -> running now")
-        return _bounded(lines, n_lines)
+        return _bounded([*lines, *(self._line(trial) for trial in self.pending)], n_lines)
 
     def refused(self, n_lines: int) -> str:
         """Return why proposals never ran, and how often: one line per reason, the latest N_REFUSALS at most."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from agent.edits.edit import Params, Value
 from agent.modes.mode import searched
 from agent.modes.numeric import cma_host
-from agent.modes.proposer import Context
+from agent.modes.proposer import Context, seen_by
 from agent.modes.registry import find_mode
 from agent.modes.reported_trials import followed
 from agent.report.html.charts import Chart, blank
@@ -130,21 +130,24 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
         task: the run's task, with the baseline's script.
     """
     mode = find_mode(stored.config.mode)
-    if mode is None or not mode.has_cma_state or len(stored.history.trials) < 2:
+    history = stored.history
+    if mode is None or not mode.has_cma_state or len(history.trials) < 2:
         return {}
-    _, told = followed(rule_of(stored.config), stored.history.results, is_rounded=stored.config.rounded)
-    trials = [told.trial(trial) for trial in stored.history.trials]
+    _, told = followed(rule_of(stored.config), history.results, is_rounded=stored.config.rounded)
     host, state_now = cma_host(stored.config, task)
     states: dict[int, CMAState] = {}
     space = searched(stored.config, task)
-    for number in range(1, len(trials)):
+    last_number = history.trials[-1].number
+    for trial in history.trials[1:]:
+        number, proposal = trial.number, trial.proposal
+        finished, pending = seen_by(history, number, trial.n_seen)
+        trials = [told.trial(each) for each in finished]
         # The baseline's script serves for all trials, since CMA-ES writes every name of the space.
-        again = host.propose(Context(number, task.source, task.source, trials[0], trials[:number], space, ""))
-        proposal = trials[number].proposal
+        again = host.propose(Context(number, task.source, task.source, trials[0], trials, space, "", pending))
         if proposal.origin is Origin.SEARCHER and again.params != proposal.params:
             return {}  # an earlier version skipped points by estimates of memory that this version does not make
         state = state_now()
         last = list(states.values())[-1] if states else None
-        if last is None or state.generation != last.generation or number == len(trials) - 1:
+        if last is None or state.generation != last.generation or number == last_number:
             states[number] = state
     return states

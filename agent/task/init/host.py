@@ -4,12 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 MEMORY_SHARE = 0.75
 """Share of the machine's memory for trials; the rest is for the system, the agent and the page cache."""
+_ROOT, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _ASK = "import importlib.util as u, sys; print(*[name for name in sys.argv[1:] if u.find_spec(name) is None])"
 
 
@@ -19,14 +20,21 @@ class HostResources:
 
     memory_gb: float  # a share of the machine's memory, GiB
     total_gb: float
-    cpus: int
+    cpus: float
 
     @classmethod
-    def here(cls) -> "HostResources":
-        total = min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_of_group()]) / 2**30
+    def here(cls, root: Path = _ROOT, own: Path = _OWN) -> "HostResources":
+        """Return what this process may use: what the machine has, capped by the control groups of the process.
+
+        Args:
+            root: where control groups are mounted.
+            own: the file that names the groups of this process.
+        """
+        total = min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_memory_caps(root, own)]) / 2**30
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         share = total * MEMORY_SHARE
-        return cls(float(int(share)) if share >= 2 else round(share, 1), round(total, 1), cpus)
+        memory_gb = float(int(share)) if share >= 2 else round(share, 1)
+        return cls(memory_gb, round(total, 1), min([float(cpus), *_quotas(root, own)]))
 
 
 def interpreter_of(folder: Path) -> str | None:
@@ -79,12 +87,35 @@ def has_gpu() -> bool:
     return Path("/proc/driver/nvidia/version").exists()
 
 
-def _of_group() -> list[int]:
-    """Return the memory limit of this process's control group, if it has one."""
-    limits = []
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            limits.append(int((Path("/sys/fs/cgroup") / name).read_text()))
-        except (OSError, ValueError):  # missing, or `max`
-            continue
-    return limits
+def _memory_caps(root: Path, own: Path) -> Iterator[int]:
+    """Yield the memory limits of this process's control groups, in bytes."""
+    for folder in _groups("memory", root, own):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            value = _first_line(folder / name)
+            if value.isdigit():  # not `max`
+                yield int(value)
+
+
+def _quotas(root: Path, own: Path) -> Iterator[float]:
+    """Yield the processor quotas of this process's control groups, in processors."""
+    for folder in _groups("cpu", root, own):
+        apart = f"{_first_line(folder / 'cpu.cfs_quota_us')} {_first_line(folder / 'cpu.cfs_period_us')}"
+        for text in (_first_line(folder / "cpu.max"), apart):
+            quota, _, period = text.partition(" ")
+            if quota.isdigit() and period.isdigit():  # not `max`, or -1
+                yield int(quota) / int(period)
+
+
+def _groups(controller: str, root: Path, own: Path) -> Iterator[Path]:
+    """Yield the control groups of this process for a controller, each up to the root, of version 1 and 2."""
+    for names, path in re.findall(r"^\d+:([^:]*):/(.*)$", own.read_text() if own.exists() else "", re.MULTILINE):
+        if not names or controller in names.split(","):
+            top = root / controller if names else root
+            yield from (parent for parent in (top / path / "group").parents if parent.is_relative_to(top))
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return file.read_text().partition("\n")[0]
+    except OSError:
+        return ""

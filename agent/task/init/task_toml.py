@@ -36,7 +36,7 @@ def document(reading: ScriptReport) -> str:
         memory_gb=_number(machine.memory_gb),
         total_gb=_number(machine.total_gb),
         cpus=_number(machine.cpus),
-        processes=max(256, 16 * machine.cpus),
+        processes=max(256, math.ceil(16 * machine.cpus)),
         scratch_mb=4096 if "torch" in reading.libraries else 1024,
         keep=_template("takes_seed.toml" if reading.takes_seed else "no_seed.toml").template.strip(),
         space=(reading.space if reading.n_searched else _template("no_space.toml").template).strip(),

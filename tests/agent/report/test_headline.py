@@ -175,7 +175,7 @@ def test_a_history_can_be_read_as_it_was_before_a_trial(tmp_path: Path) -> None:
     journal.close()
     was = read_history(journal.path, before=2)
     assert was.incumbent is not None
-    assert (was.incumbent.number, len(was.trials), was.pending) == (0, 2, None)
+    assert (was.incumbent.number, len(was.trials), was.in_flight) == (0, 2, {})
 
 
 @pytest.mark.parametrize(("asked", "n_trials", "final_runs"), [(None, 8, 0), (None, 20, 3), (1, 8, 1), (0, 100, 0)])

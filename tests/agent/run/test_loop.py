@@ -221,7 +221,7 @@ def test_a_broken_tool_stops_the_run_and_resuming_continues_it(
     with pytest.raises(type(error)):
         run_trials(broken)
     assert len(broken.history.trials) == 2
-    assert broken.history.pending is not None
+    assert list(broken.history.in_flight) == [2]
     broken.records.journal.close()
 
     proposer = Scripted(*changes)

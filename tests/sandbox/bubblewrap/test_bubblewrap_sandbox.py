@@ -188,6 +188,33 @@ def test_sampling_is_named_in_every_execution(tmp_path: Path) -> None:
     assert execution.unenforced[0] == "memory: sampled every 50 ms, this is a test"
 
 
+def test_where_processors_are_limited_by_affinity_a_job_gets_some_of_its_own(tmp_path: Path) -> None:
+    if os.geteuid() == 0 and not _can_move_other_users_processes():
+        pytest.skip("root without CAP_SYS_NICE")
+    sandbox, own = BubblewrapSandbox(controller=PollingController("this is a test")), min(os.sched_getaffinity(0))
+    code = "import os; os.sched_setaffinity(0, range(os.cpu_count())); print(os.sched_getaffinity(0))"
+    for _ in range(3):  # without cores of its own, each job gets the next ones
+        sandbox.run(dataclasses.replace(a_job(tmp_path, code), cores=(own,)))
+        assert (tmp_path / "log").read_text() == f"{{{own}}}\n"
+
+
+@pytest.mark.parametrize("name", ["GOMP_CPU_AFFINITY", "OMP_PROC_BIND"])
+def test_a_script_that_binds_its_threads_runs_on_the_processors_of_its_job(name: str, tmp_path: Path) -> None:
+    code = (
+        "import os, torch; torch.set_num_threads(2); a = torch.ones(512, 512); print((a @ a).sum().item()); "
+        "print(os.sched_getaffinity(0))"
+    )
+    job = Job(
+        ("python", "-c", code),
+        *("RUN/0007/train", Limits(600.0, 2.0, processes=256), tmp_path / "log"),
+        cores=(min(os.sched_getaffinity(0)),),
+        environment={name: {"GOMP_CPU_AFFINITY": "0-63", "OMP_PROC_BIND": "true"}[name], "OMP_NUM_THREADS": "2"},
+    )
+    execution = BubblewrapSandbox().run(job)
+    said = (tmp_path / "log").read_text()
+    assert (execution.exit_code, said) == (0, f"{512.0**3}\n{{{job.cores[0]}}}\n")
+
+
 def test_what_cannot_be_enforced_is_refused_unless_accepted(tmp_path: Path) -> None:
     controller = PollingController("this is a test")
     controller.missing = ("processes: the kernel counts them otherwise",)

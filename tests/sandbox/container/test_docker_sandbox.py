@@ -146,28 +146,6 @@ def test_the_job_dies_when_its_run_is_interrupted(docker: DockerSandbox, tmp_pat
 
 
 @pytest.mark.docker
-def test_a_container_removed_from_outside_is_the_sandboxs_failure(docker: DockerSandbox, tmp_path: Path) -> None:
-    job = a_job(tmp_path, "import time; print('up', flush=True); time.sleep(6000)")
-    caught: list[SandboxError] = []
-
-    def run() -> None:
-        try:
-            docker.run(job)
-        except SandboxError as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    wait_for(lambda: job.log.exists() and "up" in job.log.read_text(), while_alive=thread)
-    with Engine() as engine:
-        mine = [name for name, started_by in engine.labelled(OWNER).items() if started_by == host_identity.process_id()]
-        for name in mine:
-            engine.remove(name)
-    thread.join(30)
-    assert len(caught) == 1
-
-
-@pytest.mark.docker
 def test_the_job_and_what_counts_it_are_different_users(docker: DockerSandbox, tmp_path: Path) -> None:
     code = "import os; print(os.getuid(), os.stat('/proc/1').st_uid)"
     docker.run(a_job(tmp_path, code))

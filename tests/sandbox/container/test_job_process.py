@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.container.engine import Stream
 from sandbox.container.job_process import ContainerProcess
-from sandbox.errors import SandboxError
+from sandbox.errors import JobLostError
 from sandbox.job import Job, Limits, StoppedBy
 from sandbox.job_log import BoundedLog
 from sandbox.supervision import supervise
@@ -91,12 +91,12 @@ def test_a_job_whose_keeper_was_killed_for_memory_was_out_of_memory(
     assert ending.usage.cpu_seconds == 1.5  # the last that the keeper had counted
 
 
-def test_a_keeper_that_ends_for_another_reason_is_the_sandboxs_failure(
+def test_a_job_whose_keeper_ends_for_another_reason_is_lost(
     keeper: Connection, job: Connection, tmp_path: Path
 ) -> None:
     process = begun(keeper, job)
     keeper.theirs.close()
-    with BoundedLog(tmp_path / "log", 1000) as log, pytest.raises(SandboxError, match="something outside"):
+    with BoundedLog(tmp_path / "log", 1000) as log, pytest.raises(JobLostError, match="something outside"):
         supervise(process, a_job(tmp_path), log)
 
 

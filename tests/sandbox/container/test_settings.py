@@ -29,6 +29,11 @@ def test_without_a_gpu_none_is_asked_for() -> None:
     assert host_config()["DeviceRequests"] == []
 
 
+def test_the_processors_of_a_job_are_those_of_its_container() -> None:
+    assert host_config(dataclasses.replace(JOB, cores=(0, 2, 3)))["CpusetCpus"] == "0,2,3"
+    assert host_config()["CpusetCpus"] == ""  # any
+
+
 def test_only_the_output_can_be_written() -> None:
     job = dataclasses.replace(JOB, extra_output=Path("extra"))
     mounts = host_config(job, Bind(Path("/data"), "/data"), *output_binds(job))["Mounts"]

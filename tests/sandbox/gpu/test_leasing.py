@@ -76,6 +76,70 @@ def test_jobs_that_wait_for_each_other_share_a_gpu_and_give_it_back(tmp_path: Pa
         assert device == "0"
 
 
+def test_a_job_that_names_gpus_gets_one_of_these_and_waits_for_no_other(tmp_path: Path) -> None:
+    inside, leases = Recorder("0", "1", "2"), Leases(tmp_path)
+    sandbox = GpuLeasingSandbox(inside, ("0", "1", "2"), leases)
+    inside.ran.clear()
+    with leases.one_of(("0",), "another run"):
+        for gpus in (("2",), ("2",), ("1", "0"), ("1",), ()):
+            sandbox.run(dataclasses.replace(JOB, gpus=gpus))
+    sandbox.run(dataclasses.replace(JOB, gpus=("2", "0")))
+    assert inside.ran == [("2",), ("2",), ("1",), ("1",), ("1",), ("0",)]
+
+
+def test_a_job_waits_for_its_own_gpu_although_others_are_free(tmp_path: Path) -> None:
+    is_waiting, leases = threading.Event(), Leases(tmp_path)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        is_waiting.set()
+
+    sandbox = GpuLeasingSandbox(Recorder("0", "1"), ("0", "1"), Leases(tmp_path, say))
+    ends: list[str] = []
+    job = dataclasses.replace(JOB, gpus=("1",))
+    thread = threading.Thread(target=lambda: ends.append(sandbox.run(job).sandbox))
+    with leases.one_of(("1",), "another run"):
+        thread.start()
+        assert is_waiting.wait(600)
+        assert sandbox.run(JOB).sandbox == "here, gpu 0"
+        assert ends == []
+    thread.join()
+    assert ends == ["here, gpu 1"]
+    assert [line.partition(" (")[0] for line in said] == ["waiting for a GPU; in use: 1"]
+
+
+def test_jobs_that_wait_for_each_other_share_one_gpu_of_those_that_they_name(tmp_path: Path) -> None:
+    all_here = threading.Barrier(4, timeout=600)
+
+    class Meeting(Recorder):
+        def run(self, job: Job) -> Execution:
+            if job.together:
+                all_here.wait()
+            return Execution(0, StoppedBy.ITSELF, 0.0, 0.0, None, None, log_truncated=False, sandbox=str(job.gpus))
+
+    sandbox = GpuLeasingSandbox(Meeting("0", "1"), ("0", "1"), Leases(tmp_path))
+    said: list[str] = []
+
+    def run(gpu: str) -> None:
+        said.append(sandbox.run(dataclasses.replace(JOB, gpus=(gpu,), together="rounds")).sandbox)
+
+    threads = [threading.Thread(target=run, args=(gpu,)) for gpu in "0101"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(said) == ["('0',), gpu 0"] * 2 + ["('1',), gpu 1"] * 2
+
+
+def test_a_gpu_that_the_sandbox_does_not_have_is_refused(tmp_path: Path) -> None:
+    inside = Recorder("0", "1")
+    sandbox = GpuLeasingSandbox(inside, ("0",), Leases(tmp_path))
+    with pytest.raises(SandboxError, match="RUN/1/x needs GPU 1, which --gpus does not name"):
+        sandbox.run(dataclasses.replace(JOB, gpus=("0", "1")))
+    assert inside.ran == [("0",)]  # the empty job at the start
+
+
 def test_a_gpu_that_is_not_there_is_said_before_any_trial(tmp_path: Path) -> None:
     inside = Recorder("0")
     with pytest.raises(SandboxUnavailableError, match="no job can use GPU 7: there is no GPU"):

@@ -35,6 +35,7 @@ from agent.execution.slices.rounds import (
 )
 from agent.execution.slices.rounds_rehearsal import LACKS_ROUNDS, why_no_rounds
 from agent.execution.slices.source import Burned, Contender
+from agent.execution.slots import Slot, SlotSandbox, StoppedError
 from agent.execution.training_job import export, training_job
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
@@ -351,6 +352,28 @@ def test_ctrl_c_ends_all_jobs_and_threads(ask: Ask, model: Make, tmp_path: Path)
     with pytest.raises(KeyboardInterrupt):
         ask(model("baseline"), hostile(model, sleep))
     presses.join()
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
+    assert processes_with(marker) == []
+    assert not (tmp_path / FOLDER).exists()
+
+
+def test_the_stop_of_a_run_ends_all_jobs_and_threads_and_burns_nothing(
+    ask: Ask, model: Make, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    marker, stop = uuid.uuid4().hex, threading.Event()
+
+    def stop_once_it_runs() -> None:
+        while not processes_with(marker):
+            time.sleep(0.01)
+        stop.set()
+
+    before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    stops = threading.Thread(target=stop_once_it_runs)
+    stops.start()
+    sleep = f"os.execv(sys.executable, ['python', '-c', 'import time; time.sleep(600)', '{marker}'])"
+    with pytest.raises(StoppedError, match=r"RUN/0001/rounds-(baseline|challenger) was stopped with its run"):
+        ask(model("baseline"), hostile(model, sleep), box=SlotSandbox(sandbox, Slot(0), stop))
+    stops.join()
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
     assert processes_with(marker) == []
     assert not (tmp_path / FOLDER).exists()

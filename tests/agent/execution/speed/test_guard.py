@@ -202,8 +202,7 @@ def test_after_three_trainings_for_nothing_the_run_stops_and_resumes(opened: Ope
     run = opened(machine, 0.3)
     with pytest.raises(MachineError, match=r"3 attempts in a row were void.*agent resume"):
         run_trials(run)
-    pending = read_history(run.paths.journal).pending
-    assert pending is not None
+    (pending,) = read_history(run.paths.journal).in_flight.values()
     assert len(pending.voids) == 3
     again = opened(Machine(), 0.3)
     assert run_trials(again).ending is EndReason.DONE

@@ -1,4 +1,4 @@
-"""Idle time of the GPU with a model that takes 60 s per reply, by --lookahead: `python -m benchmarks.lookahead`.
+"""Idle time of the GPU with a model that takes 60 s per reply, by --queue: `python -m benchmarks.queued_proposals`.
 
 The loop, journal and git are real; training and the model are waits, shortened by --scale. Since loop and git are not
 shortened, the printed idle share is an upper bound.
@@ -54,7 +54,7 @@ class SlowModel:
         return Proposal(Origin.LLM, f"idea {context.number}", Assignments({"SMOOTHING": 20.0 + context.number}))
 
 
-def idle_share(model_seconds: float, train_seconds: float, lookahead: int, n_trials: int) -> float:
+def idle_share(model_seconds: float, train_seconds: float, queue: int, n_trials: int) -> float:
     """Return the share of the time after the baseline's end in which no trial trains."""
     task = Task.load(BIGRAM)
     box = Waiting(train_seconds)
@@ -71,7 +71,7 @@ def idle_share(model_seconds: float, train_seconds: float, lookahead: int, n_tri
             observer=Silent(),
             proposer=SlowModel(model_seconds),
             space=task.space,
-            lookahead=lookahead,
+            queue=queue,
         )
         run_trials(run)
         journal.close()
@@ -87,11 +87,9 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=6)
     given = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}; model {given.model_seconds:g} s, trial {given.train_seconds:g} s")
-    for lookahead in (0, 1):
-        share = idle_share(
-            given.model_seconds / given.scale, given.train_seconds / given.scale, lookahead, given.trials
-        )
-        print(f"--lookahead {lookahead}: the GPU idles {100 * share:.1f} % of the time", flush=True)
+    for queue in (0, 1):
+        share = idle_share(given.model_seconds / given.scale, given.train_seconds / given.scale, queue, given.trials)
+        print(f"--queue {queue}: the GPU idles {100 * share:.1f} % of the time", flush=True)
 
 
 if __name__ == "__main__":

@@ -56,12 +56,11 @@ def test_the_next_trial_is_thought_of_while_one_trains(open_run: OpenRunWith, sa
     # Trial 1 is kept; trial 2 was thought of before that was known, and is worse than trial 1.
     proposer = Ahead(BETTER, {"MIX": 0.6}, {"MIX": 0.95})
     run = open_run(proposer, trials=4, box=WaitsFor(sandbox, proposer.asked_for_two))
-    run.lookahead = 1
+    run.queue = 1
     assert run_trials(run).ending is EndReason.DONE
     context = proposer.seen[1]
     assert context.number == 2
-    assert context.pending is not None
-    assert context.pending.number == 1
+    assert [trial.number for trial in context.pending] == [1]
     assert [trial.number for trial in context.trials] == [0]
     one, two, three = run.history.trials[1:]
     assert (one.parent, two.parent) == (0, 0)
@@ -77,13 +76,13 @@ def test_the_next_trial_is_thought_of_while_one_trains(open_run: OpenRunWith, sa
 
 def test_a_model_that_fails_meanwhile_ends_the_run_after_the_trial(open_run: OpenRunWith) -> None:
     run = open_run(Ahead(BETTER), trials=4)
-    run.lookahead = 1
+    run.queue = 1
     with pytest.raises(ModelError, match="the endpoint is gone"):
         run_trials(run)
     assert [trial.status for trial in run.history.trials] == [Status.OK, Status.OK]
     run.records.journal.close()
 
     resumed = open_run(Ahead(BETTER, {"MIX": 0.6}), trials=3)
-    resumed.lookahead = 1
+    resumed.queue = 1
     assert run_trials(resumed).ending is EndReason.DONE
     assert replace(resumed.history.trials[2], outcome=None).parent == 1

@@ -1,0 +1,134 @@
+"""Threads that wait for jobs and models, and the one thread that decides.
+
+Work is a generator that runs in the deciding thread. It yields functions that block, such as the execution of a script;
+each is called in a thread of its own, and its result is sent back. So all code between two yields may read and write
+the records of a run, without locks.
+"""
+
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from agent.execution.slots import Slot, StoppedError, in_slot
+
+_POLL_SECONDS = 0.5  # between two checks for a stop
+Result = TypeVar("Result")
+Blocking = Callable[[], Any]
+"""A function that may wait for long. It must not touch the records of a run."""
+Steps = Generator[Blocking, Any, Result]
+"""Work in the deciding thread, which yields what must not block that thread, and receives its results."""
+
+
+def finished(steps: Steps[Result]) -> Result:
+    """Run work to its end in this thread, and return its result."""
+    try:
+        blocking = next(steps)
+        while True:
+            blocking = steps.send(blocking())
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+
+
+class Workers:
+    """Runs work in slots. The thread that calls `wait` is the one that decides."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()  # stops all jobs
+        self._messages: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._threads: set[threading.Thread] = set()  # in a blocking function
+
+    def begin(
+        self, steps: Steps[Any], slot: Slot, ended: Callable[[], None], failed: Callable[[BaseException], None]
+    ) -> None:
+        """Run work in a slot. `ended` or `failed` is called in the deciding thread, once, perhaps before this returns.
+
+        Args:
+            failed: gets what the work, or a function that it yielded, raised.
+        """
+
+        def resume(advance: Callable[[], Blocking]) -> None:
+            try:
+                blocking = advance()
+            except StopIteration:
+                ended()
+            except BaseException as fault:  # noqa: BLE001 (raised by the caller)
+                failed(fault)
+            else:
+                thread = call_in_thread(lambda: in_slot(slot, self.stop, blocking), returned)
+                self._threads.add(thread)
+
+        def returned(result: "Future[Any]") -> None:
+            thread = threading.current_thread()
+            self._messages.put(lambda: come_back(thread, result))
+
+        def come_back(thread: threading.Thread, result: "Future[Any]") -> None:
+            self._threads.discard(thread)
+            if self.stop.is_set():
+                steps.close()
+            elif (fault := result.exception()) is not None:
+                resume(lambda: steps.throw(fault))
+            else:
+                resume(lambda: steps.send(result.result()))
+
+        resume(lambda: next(steps))
+
+    def decide(self, function: Callable[[], Result]) -> Result:
+        """Call a function in the deciding thread, from another one, and return its result.
+
+        Raises:
+            StoppedError: all jobs have been stopped.
+        """
+        answer: Future[Result] = Future()
+
+        def call() -> None:
+            if self.stop.is_set():
+                answer.set_exception(StoppedError())
+                return
+            try:
+                answer.set_result(function())
+            except BaseException as fault:  # noqa: BLE001 (raised in the thread that asked)
+                answer.set_exception(fault)
+
+        self._messages.put(call)
+        while not answer.done() and not self.stop.is_set():
+            wait_for([answer], timeout=_POLL_SECONDS)
+        if not answer.done():
+            raise StoppedError
+        return answer.result()
+
+    def post(self, function: Callable[[], None]) -> None:
+        """Call a function in the deciding thread, from another one, without waiting for it."""
+        self._messages.put(lambda: None if self.stop.is_set() else function())
+
+    def wait(self) -> None:
+        """Wait until a thread needs the deciding thread, and serve it."""
+        self._messages.get()()
+
+    def close(self) -> None:
+        """Stop all jobs, and wait until they have ended. Work is not continued."""
+        self.stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def call_in_thread(function: Blocking, returned: Callable[["Future[Any]"], None]) -> threading.Thread:
+    """Start a thread that calls a function, and then `returned` with its result; return the thread.
+
+    It is a daemon thread, since a program that ends does not wait for a model's reply.
+    """
+
+    def call() -> None:
+        result: Future[Any] = Future()
+        try:
+            result.set_result(function())
+        except BaseException as fault:  # noqa: BLE001 (raised when the result is read)
+            result.set_exception(fault)
+        returned(result)
+
+    thread = threading.Thread(target=call, name="worker", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,241 @@
+"""Decides for one run what should run next: a repeat, a trial, a new proposal, or nothing any more."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agent.errors import ModelBudgetSpentError
+from agent.execution.slots import Slot
+from agent.execution.workers import Steps, Workers, finished
+from agent.run.confirmations import publish_on_slice
+from agent.run.ending import End, EndReason, stop_reason
+from agent.run.one_trial import Stay, run_trial
+from agent.run.open_run import Run
+from agent.run.proposals import ProposalInProgress, baseline_event
+from agent.run.records import PendingTrial
+from agent.run.repeats import resume_repeat, run_repeat
+from agent.text import plural
+from agent.trials.budget import Ledger
+from agent.trials.repeat import Purpose, Repeat
+from agent.trials.trial import Trial
+
+Work = Callable[[Slot], Steps[None]]
+"""Returns the work that holds a slot until it ends."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A started trial that waits for a slot."""
+
+    pending: PendingTrial
+    since: float  # by the run's clock
+    proposing_seconds: float = 0.0
+
+
+class RunPlanner:
+    """Plans one run. All its methods are called in the deciding thread."""
+
+    def __init__(self, run: Run, workers: Workers) -> None:
+        """Recreate what is missing on the disk, and start where the journal ends."""
+        run.records.rebuild()
+        self.run = run
+        self.end: End | None = None  # once the run has ended
+        self.fault: BaseException | None = None  # raised by the proposer: the run stops once nothing is in flight
+        self._workers = workers
+        self._ledger = Ledger.of(run.history.results)
+        self._n_before = self._n_done()
+        now = run.clock.monotonic()
+        left = (run.records.pending(trial) for trial in run.history.in_flight.values())  # by an earlier process
+        self._waiting = deque(_Waiting(pending, now) for pending in left)
+        self._n_running = 0  # trials, repeats and slices that hold a slot
+        self._is_repeating = False  # whether one of these is a repeat or a slice
+        self._proposal: ProposalInProgress | None = None
+        self._has_claim = False  # whether a slot is reserved for the proposal
+        self._out_of_budget: End | None = None  # of a model's budget
+        self._closing: End | None = None  # once only the final runs are left
+        self._is_published = False  # whether the result was published on a slice by this process
+        self._n_overruns = 0  # trials that ended after the budget was spent
+
+    @property
+    def n_begun(self) -> int:
+        """The number of trials that have got a slot, or needed none."""
+        return self.run.history.n_started - len(self._waiting)
+
+    @property
+    def n_claims(self) -> int:
+        """The number of free slots that are reserved for a proposal in progress."""
+        return int(self._has_claim)
+
+    @property
+    def has_baseline(self) -> bool:
+        return bool(self.run.history.trials)
+
+    def next(self, *, has_slot: bool) -> Work | None:
+        """Return what should run now in a free slot; None if nothing should. It may start a proposal, or end the run.
+
+        Args:
+            has_slot: whether a slot is free for this run.
+
+        Raises:
+            SandboxError, AgentError: a tool failed; the run can be resumed.
+        """
+        if self.end is not None or self.fault is not None:
+            return None
+        work = (self._due_repeat() or self._waiting_trial()) if has_slot else None
+        if work is None and self._closing is None:
+            self._propose(has_slot=has_slot)
+            work = self._waiting_trial() if has_slot else None  # the baseline needs no proposer
+        is_idle = not self._n_running and not self._waiting and self._proposal is None
+        if work is None and is_idle and self.fault is None:
+            work = self._close(has_slot=has_slot)
+        return work
+
+    def _close(self, *, has_slot: bool) -> Work | None:
+        """Return the next final run, if the run has no more trials, or end the run."""
+        self._closing = self._closing or self._out_of_budget or self._budget_end(self._ledger)
+        end = self._closing
+        if end is None:
+            return None
+        if end.ending in (EndReason.DONE, EndReason.NOTHING_RAN):
+            work = self._final_work()
+            if work is not None:
+                return work if has_slot else None
+            end = replace(end, ending=self._done_or_nothing(), reason=f"{end.reason}{self._overruns()}")
+        self.run.records.repo.pack_refs()
+        self.end = end
+        return None
+
+    def _final_work(self) -> Work | None:
+        """Return the next run of the result after the search, then its publication on a slice; None: all are done."""
+        run, slices, n_runs = self.run, self.run.executor.slices, self.run.policy.final_runs
+        if (wanted := run.keeper.final(n_runs)) is not None:
+            return lambda slot: self._repeat(run_repeat(run, wanted, slot, self._workers))
+        if n_runs and slices is not None and run.keeper.on_slices and run.keeper.result and not self._is_published:
+            self._is_published = True
+            return lambda _slot: self._repeat(publish_on_slice(run, slices))
+        return None
+
+    def _due_repeat(self) -> Work | None:
+        """Return the repeat or slice that a killed process began, or the repeat that the keep rule wants now."""
+        run, history, slices = self.run, self.run.history, self.run.executor.slices
+        if self._is_repeating or self._closing is not None:
+            return None
+        repeating = history.repeating
+        if repeating is not None and repeating.purpose is not Purpose.SLOPE:
+            return lambda slot: self._repeat(resume_repeat(run, slot, self._workers))
+        if history.opened is not None and repeating is None and slices is not None:
+            return lambda _slot: self._repeat(publish_on_slice(run, slices))
+        if self._reserved().spent(run.policy.budget.of_time) is not None:
+            return None
+        wanted = run.keeper.next_repeat()
+        return None if wanted is None else lambda slot: self._repeat(run_repeat(run, wanted, slot, self._workers))
+
+    def _waiting_trial(self) -> Work | None:
+        """Return the trial that has waited longest; None if none does, or the baseline runs."""
+        if not self._waiting:
+            return None
+        first = self._waiting.popleft()
+        return lambda slot: self._trial(first, slot)
+
+    def _propose(self, *, has_slot: bool) -> None:
+        """Start to propose the next trial if it could run, or may wait for a slot."""
+        run, history = self.run, self.run.history
+        if self._proposal is not None or self._out_of_budget is not None:
+            return
+        if not history.n_started:
+            if has_slot:
+                self._start(run.records.pending(run.records.add(baseline_event(run))), 0.0)
+            return
+        if history.incumbent is None or len(self._waiting) >= run.queue + has_slot:
+            return
+        reserved = self._reserved()
+        if self._budget_end(reserved) is not None:
+            return
+        run.resume_clock()
+        self._has_claim = has_slot
+        self._proposal = ProposalInProgress(run, reserved, self._workers, self._take_proposal)
+
+    def _take_proposal(self) -> None:
+        """Journal the proposal that has arrived; it waits for a slot, or ends here if nothing can run."""
+        run, proposal = self.run, self._proposal
+        assert proposal is not None
+        self._proposal, self._has_claim = None, False
+        try:
+            event = proposal.event(run)
+        except ModelBudgetSpentError as reached:
+            self._out_of_budget = End(EndReason.DONE, str(reached))
+            return
+        except BaseException as fault:  # noqa: BLE001 (the loop raises it)
+            self.fault = fault
+            return
+        self._start(run.records.pending(run.records.add(event)), run.clock.monotonic() - proposal.began)
+
+    def _start(self, pending: PendingTrial, proposing_seconds: float) -> None:
+        waiting = _Waiting(pending, self.run.clock.monotonic(), proposing_seconds)
+        if pending.trial.proposal.refused is None:
+            self._waiting.append(waiting)
+        else:
+            finished(self._trial(waiting, self.run.slots[0]))
+
+    def _trial(self, waiting: _Waiting, slot: Slot) -> Steps[None]:
+        run, pending = self.run, waiting.pending
+        stay = Stay.of(
+            run,
+            slot,
+            pending.trial,
+            queued_seconds=run.clock.monotonic() - waiting.since if run.is_parallel else 0.0,
+            proposing_seconds=waiting.proposing_seconds,
+        )
+        yield from self._holding(run_trial(run, pending, stay, self._workers))
+
+    def _repeat(self, steps: Steps[object]) -> Steps[None]:
+        """Run a repeat, or evaluate models on a slice: one of these at a time, since each may decide the next."""
+        self._is_repeating = True
+        try:
+            yield from self._holding(steps)
+        finally:
+            self._is_repeating = False
+
+    def _holding(self, steps: Steps[object]) -> Steps[None]:
+        """Run work that holds a slot, and add its result to the ledger."""
+        self._n_running += 1
+        self.run.resume_clock()
+        try:
+            result = yield from steps
+        finally:
+            self._n_running -= 1
+        if isinstance(result, Trial | Repeat):
+            self._n_overruns += self._ledger.spent(self.run.policy.budget) is not None
+            self._ledger = self._ledger.plus(result)
+        if not self._n_running and self._proposal is None:
+            self.run.pause_clock()
+
+    def _reserved(self) -> Ledger:
+        """Return the ledger with the expected cost of all that is in flight."""
+        baseline, n_trials = self.run.baseline, len(self.run.history.in_flight)
+        if baseline is None or not (n_trials or self._is_repeating):
+            return self._ledger
+        charge = self.run.executor.task.budget.charge_seconds or baseline.train_seconds
+        return self._ledger.reserved(n_trials, int(self._is_repeating), charge, baseline.total_seconds)
+
+    def _budget_end(self, ledger: Ledger) -> End | None:
+        """Return how the run ends by this ledger, or None if it does not."""
+        history, policy = self.run.history, self.run.policy
+        stopped = stop_reason(history.by_finish)
+        if stopped is not None and stopped.ending is EndReason.BASELINE_FAILED:
+            return stopped
+        spent = ledger.spent(policy.budget_of_trials(history.trials))
+        return stopped if spent is None else End(self._done_or_nothing(), spent)
+
+    def _done_or_nothing(self) -> EndReason:
+        return EndReason.DONE if self._n_done() > self._n_before else EndReason.NOTHING_RAN
+
+    def _n_done(self) -> int:
+        """Return the number of finished trials, finished repeats and scored slices."""
+        history = self.run.history
+        return len(history.results) + sum(use.score is not None for use in history.slices)
+
+    def _overruns(self) -> str:
+        if not self._n_overruns or not self.run.is_parallel:
+            return ""
+        return f"; {plural(self._n_overruns, 'trial')} that had started before ended after that"

@@ -1,0 +1,68 @@
+"""Asks the proposer for the next trial, in a thread of its own, so that trials run in the meantime."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from agent.edits.edit import Unchanged
+from agent.execution.slots import Slot, in_slot
+from agent.execution.workers import Workers, call_in_thread
+from agent.modes.proposer import Context
+from agent.run.open_run import Run
+from agent.trials.budget import Ledger
+from agent.trials.events import TrialStarted
+from agent.trials.trial import Origin, Proposal
+
+PROPOSER = -1  # number of the slot that smoke tests run in: any GPU of the run, any processor
+
+
+class ProposalInProgress:
+    """One call of the proposer. It keeps the context, and so the parent, that it started with.
+
+    A process that ends does not wait for it: a proposal that is not in the journal never happened.
+    """
+
+    def __init__(self, run: Run, ledger: Ledger, workers: Workers, arrived: Callable[[], None]) -> None:
+        """Start the call. `arrived` is called in the deciding thread once there is a proposal or a fault."""
+        self.context = context_of(run, ledger)
+        self.began = run.clock.monotonic()
+        self._result: Future[Proposal] = Future()
+
+        def returned(result: "Future[Proposal]") -> None:
+            self._result = result
+            workers.post(arrived)
+
+        run.observer.proposing(self.context.number)
+        slot = Slot(PROPOSER, run.gpus)
+        call_in_thread(lambda: in_slot(slot, workers.stop, lambda: run.proposer.propose(self.context)), returned)
+
+    def event(self, run: Run) -> TrialStarted:
+        """Return the event for the journal. Raises what the proposer raised."""
+        context = self.context
+        # In a run with several trials in flight, the journal has what the proposer had seen, to replay it.
+        n_seen = len(context.trials) if run.is_parallel else None
+        return TrialStarted(
+            context.number, context.incumbent.number, self._result.result(), run.clock.now(), n_seen=n_seen
+        )
+
+
+def baseline_event(run: Run) -> TrialStarted:
+    """Return the event that starts trial 0."""
+    defaults = run.executor.task.defaults or None
+    return TrialStarted(0, None, Proposal(Origin.BASELINE, "baseline", Unchanged(), params=defaults), run.clock.now())
+
+
+def context_of(run: Run, ledger: Ledger) -> Context:
+    """Return what a proposer may know now; `ledger` includes the expected cost of what is in flight."""
+    history, told = run.history, run.policy.told
+    incumbent = history.incumbent
+    assert incumbent is not None, "the baseline comes first"
+    return Context(
+        number=history.n_started,
+        source=run.records.sources[incumbent.number],
+        baseline_source=run.executor.task.source,
+        incumbent=told.trial(incumbent),
+        trials=tuple(told.trial(trial) for trial in history.by_finish),
+        space=run.space,
+        budget_left=ledger.left(run.policy.budget),
+        pending=tuple(history.in_flight.values()),
+    )
