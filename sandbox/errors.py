@@ -19,7 +19,3 @@ class LauncherDiedError(SandboxError):
 
 class UnsafeLaunchError(SandboxError):
     """The job would have rights on the host, so its launch was refused or stopped."""
-
-
-class JobLostError(SandboxError):
-    """Nobody knows how the job ended."""

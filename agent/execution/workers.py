@@ -39,7 +39,7 @@ class Workers:
     def __init__(self) -> None:
         self.stop = threading.Event()  # stops all jobs
         self._messages: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._threads: set[threading.Thread] = set()  # in a blocking function
+        self._blocked: set[Future[Any]] = set()  # results of the blocking functions that are being called
 
     def begin(
         self, steps: Steps[Any], slot: Slot, ended: Callable[[], None], failed: Callable[[BaseException], None]
@@ -58,15 +58,12 @@ class Workers:
             except BaseException as fault:  # noqa: BLE001 (raised by the caller)
                 failed(fault)
             else:
-                thread = call_in_thread(lambda: in_slot(slot, self.stop, blocking), returned)
-                self._threads.add(thread)
+                result = in_thread(lambda: in_slot(slot, self.stop, blocking))
+                self._blocked.add(result)
+                result.add_done_callback(lambda result: self._messages.put(lambda: come_back(result)))
 
-        def returned(result: "Future[Any]") -> None:
-            thread = threading.current_thread()
-            self._messages.put(lambda: come_back(thread, result))
-
-        def come_back(thread: threading.Thread, result: "Future[Any]") -> None:
-            self._threads.discard(thread)
+        def come_back(result: "Future[Any]") -> None:
+            self._blocked.discard(result)
             if self.stop.is_set():
                 steps.close()
             elif (fault := result.exception()) is not None:
@@ -111,24 +108,21 @@ class Workers:
     def close(self) -> None:
         """Stop all jobs, and wait until they have ended. Work is not continued."""
         self.stop.set()
-        for thread in self._threads:
-            thread.join()
+        wait_for(self._blocked)
 
 
-def call_in_thread(function: Blocking, returned: Callable[["Future[Any]"], None]) -> threading.Thread:
-    """Start a thread that calls a function, and then `returned` with its result; return the thread.
+def in_thread(function: Callable[[], Result]) -> "Future[Result]":
+    """Call a function in a thread of its own.
 
     It is a daemon thread, since a program that ends does not wait for a model's reply.
     """
+    result: Future[Result] = Future()
 
     def call() -> None:
-        result: Future[Any] = Future()
         try:
             result.set_result(function())
         except BaseException as fault:  # noqa: BLE001 (raised when the result is read)
             result.set_exception(fault)
-        returned(result)
 
-    thread = threading.Thread(target=call, name="worker", daemon=True)
-    thread.start()
-    return thread
+    threading.Thread(target=call, name="worker", daemon=True).start()
+    return result

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from agent.execution.slots import Slot
+from agent.execution.speed.fillers import Fillers
 from agent.execution.workers import Workers
 from agent.run.ending import End, EndReason
 from agent.run.open_run import Run
@@ -43,6 +44,7 @@ def run_together(
         return loop.run()
     finally:
         workers.close()
+        loop.close()
 
 
 class _Loop:
@@ -60,16 +62,22 @@ class _Loop:
         self._going = list(self._planners)
         self._free = list(runs[0].slots)
         self._n_slots = len(self._free)
+        self._fillers = Fillers(runs[0].executor.probe if self._n_slots > 1 else None)
         self._ended = ended
         self._all_begun = all_begun
         self._fault: BaseException | None = None
         self._is_stopping = False  # nothing more is started
         self._ends: dict[str, End] = {}
 
+    def close(self) -> None:
+        self._fillers.close()
+
     def run(self) -> dict[str, End]:
+        """Return how each run ended, by name."""
         while True:
             while not self._is_stopping and self._step():
                 pass
+            self._fillers.fill(self._free)
             if self._is_stopping and len(self._free) == self._n_slots:
                 break
             if not self._going:
@@ -108,6 +116,7 @@ class _Loop:
 
     def _begin(self, work: Work) -> None:
         slot = self._free.pop(0)
+        self._fillers.clear(slot)
 
         def release() -> None:
             self._free.append(slot)

@@ -205,7 +205,8 @@ class RunPlanner:
         finally:
             self._n_running -= 1
         if isinstance(result, Trial | Repeat):
-            self._n_overruns += self._ledger.spent(self.run.policy.budget) is not None
+            is_late = self._ledger.spent(self.run.policy.budget.of_time) is not None
+            self._n_overruns += is_late and isinstance(result, Trial)
             self._ledger = self._ledger.plus(result)
         if not self._n_running and self._proposal is None:
             self.run.pause_clock()

@@ -1,11 +1,10 @@
 """Asks the proposer for the next trial, in a thread of its own, so that trials run in the meantime."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from agent.edits.edit import Unchanged
 from agent.execution.slots import Slot, in_slot
-from agent.execution.workers import Workers, call_in_thread
+from agent.execution.workers import Workers, in_thread
 from agent.modes.proposer import Context
 from agent.run.open_run import Run
 from agent.trials.budget import Ledger
@@ -25,15 +24,10 @@ class ProposalInProgress:
         """Start the call. `arrived` is called in the deciding thread once there is a proposal or a fault."""
         self.context = context_of(run, ledger)
         self.began = run.clock.monotonic()
-        self._result: Future[Proposal] = Future()
-
-        def returned(result: "Future[Proposal]") -> None:
-            self._result = result
-            workers.post(arrived)
-
         run.observer.proposing(self.context.number)
         slot = Slot(PROPOSER, run.gpus)
-        call_in_thread(lambda: in_slot(slot, workers.stop, lambda: run.proposer.propose(self.context)), returned)
+        self._result = in_thread(lambda: in_slot(slot, workers.stop, lambda: run.proposer.propose(self.context)))
+        self._result.add_done_callback(lambda _result: workers.post(arrived))
 
     def event(self, run: Run) -> TrialStarted:
         """Return the event for the journal. Raises what the proposer raised."""
