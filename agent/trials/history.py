@@ -8,6 +8,7 @@ Trials are numbered in the order in which they start, and finish in any order.
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import overload
 
 from agent.errors import JournalError
@@ -105,16 +106,14 @@ class History:
     def incumbent_before(self, number: int) -> Trial | None:
         """Return the incumbent that a trial was compared with when it finished, with its current standing.
 
-        It may differ from the trial's parent, if the incumbent changed while the trial was proposed or ran.
-
-        Returns:
-            None for the baseline, and for a trial that has not finished.
+        It may differ from the trial's parent, if the incumbent changed while the trial was proposed or ran. None for
+        the baseline, and for a trial that has not finished.
         """
         before = self._before.get(number)
         return None if before is None else self.trial(before)
 
     def commit_parent(self, trial: Trial) -> int | None:
-        """Return the trial whose commit is the git parent of a finished trial's: the tip of the branch when it ended.
+        """Return the trial of the git parent of a trial's commit: the tip of the branch when the trial ended.
 
         In a run that proposes one trial at a time, it is the trial that was edited.
         """
@@ -125,9 +124,7 @@ class History:
 
         Both losses are of first runs, as in `agent log`. If the rule used the mean of the incumbent's runs, a trial
         may have been kept although its loss is above that of the incumbent's first run: then the gain is negative.
-
-        Returns:
-            Zero for the baseline, and for a trial that was not kept or was rolled back later.
+        It is zero for the baseline, and for a trial that was not kept or was rolled back later.
 
         Raises:
             IndexError: no trial with that number has finished.
@@ -223,7 +220,7 @@ class History:
         if started is None:
             raise JournalError(f"trial {event.number} finished without having started: the journal has been edited")
         trial = started.finished(event.outcome, event.at)
-        insort(self.trials, trial, key=_number)
+        insort(self.trials, trial, key=attrgetter("number"))
         self.results.append(trial)
         self._before[trial.number] = self.position.incumbent
         if trial.kept:
@@ -298,11 +295,6 @@ class History:
             at = self.trial(at).parent
 
     def _index(self, number: int) -> int:
-        """Return the place of a finished trial in `trials`. Raises IndexError if there is none."""
         if number not in self._before:
             raise IndexError(f"trial {number} has not finished")
-        return bisect_left(self.trials, number, key=_number)
-
-
-def _number(trial: Trial) -> int:
-    return trial.number
+        return bisect_left(self.trials, number, key=attrgetter("number"))

@@ -238,9 +238,8 @@ class Outcome:
     def from_json(cls, data: Mapping[str, Any]) -> "Outcome":
         fields = dict(data)
         fields["status"] = _STATUSES[fields["status"]]
-        for name in ("unenforced", "flags"):
-            if name in fields:
-                fields[name] = tuple(fields[name])
+        for name in {"unenforced", "flags"} & fields.keys():
+            fields[name] = tuple(fields[name])
         if "score" in fields:
             fields["score"] = Score.from_json(fields["score"])
         if "curve" in fields:

@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from agent.errors import UsageError
 from agent.execution.executor import Attempt, Executor
 from agent.execution.scoring.audited import AuditedScorer
-from agent.execution.slots import Slot, SlotSandbox, StoppedError, by_physical_core, slots_of
+from agent.execution.slots import Slot, SlotSandbox, StoppedError, by_physical_core, in_slot, slots_of
 from agent.execution.smoke_test import Smoke
 from agent.execution.speed.probe import SpeedProbe
 from agent.store.paths import RunPaths, TrialPaths
@@ -163,18 +164,40 @@ def test_a_slot_names_its_device_for_people(slot: Slot, device: str) -> None:
 )
 def test_a_job_gets_the_gpus_and_processors_of_its_slot(slot: Slot, on_cpu: bool, gpus: tuple[str, ...]) -> None:
     inner = Recorder()
-    box = SlotSandbox(inner, slot, threading.Event())
-    box.run(Job(JOB.argv, JOB.label, JOB.limits, JOB.log, on_cpu=on_cpu))
-    box.close()
+    box = SlotSandbox(inner)
+    job = Job(JOB.argv, JOB.label, JOB.limits, JOB.log, on_cpu=on_cpu)
+    in_slot(slot, threading.Event(), lambda: box.run(job))
     assert (inner.jobs[0].gpus, inner.jobs[0].cores, inner.jobs[0].on_cpu) == (gpus, (2, 3), not gpus)
-    assert not inner.is_closed
+    box.run(job)  # outside any slot
+    assert inner.jobs[1] == job
+    box.close()
+    assert inner.is_closed
+
+
+def test_each_thread_has_its_own_slot_and_hands_it_on_in_its_context() -> None:
+    inner, stop = Recorder(), threading.Event()
+    box = SlotSandbox(inner)
+
+    def run_two() -> None:
+        box.run(JOB)
+        thread = threading.Thread(target=copy_context().run, args=(box.run, JOB))
+        thread.start()
+        thread.join()
+
+    slots = [Slot(number, cores=(number,)) for number in range(3)]
+    threads = [threading.Thread(target=in_slot, args=(slot, stop, run_two)) for slot in slots]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(job.cores for job in inner.jobs) == [(0,), (0,), (1,), (1,), (2,), (2,)]
 
 
 @pytest.mark.parametrize("of_its_own", [True, False])
 def test_the_jobs_own_reason_to_stop_still_counts(of_its_own: bool) -> None:
     inner = Recorder()
     job = Job(JOB.argv, JOB.label, JOB.limits, JOB.log, stop_when=lambda: of_its_own)
-    assert SlotSandbox(inner, Slot(0), threading.Event()).run(job).exit_code == 0
+    assert in_slot(Slot(0), threading.Event(), lambda: SlotSandbox(inner).run(job)).exit_code == 0
     assert inner.asked == [of_its_own]
 
 
@@ -185,7 +208,7 @@ def test_no_job_begins_after_a_stop() -> None:
     inner, stop = Recorder(), threading.Event()
     stop.set()
     with pytest.raises(StoppedError, match="RUN/1/x was stopped with its run"):
-        SlotSandbox(inner, Slot(0), stop).run(JOB)
+        in_slot(Slot(0), stop, lambda: SlotSandbox(inner).run(JOB))
     assert inner.jobs == []
 
 
@@ -193,7 +216,7 @@ def test_a_job_that_ends_while_the_run_is_stopped_has_no_result() -> None:
     stop = threading.Event()
     inner = Recorder(stop.set)
     with pytest.raises(StoppedError):
-        SlotSandbox(inner, Slot(0), stop).run(JOB)
+        in_slot(Slot(0), stop, lambda: SlotSandbox(inner).run(JOB))
     assert inner.asked == [True]
 
 
@@ -202,7 +225,7 @@ def test_a_stop_ends_an_attempt_at_any_of_its_jobs(
     bigram: Task, corpus: Corpus, sandbox: Sandbox, question: str | None, *, tmp_path: Path
 ) -> None:
     marker, stop = uuid.uuid4().hex, threading.Event()
-    box = SlotSandbox(sandbox, Slot(0), stop)
+    box = SlotSandbox(sandbox)
     sleep = SLEEP.format(marker)
     source = sleep if question is None else f"{bigram.source}\nif sys.argv[1:] == [{question!r}]: {sleep}\n"
     executor = Executor(bigram, corpus, box, AuditedScorer(bigram, corpus, box), {}, tmp_path / "compiled.tar", {})
@@ -211,7 +234,7 @@ def test_a_stop_ends_an_attempt_at_any_of_its_jobs(
 
     def run() -> None:
         try:
-            executor.run(attempt)
+            in_slot(Slot(0), stop, lambda: executor.run(attempt))
         except StoppedError as error:
             raised.append(error)
 
@@ -232,9 +255,10 @@ def test_a_stop_passes_through_the_rehearsal_and_the_probe(
 ) -> None:
     stop = threading.Event()
     stop.set()
-    box = SlotSandbox(sandbox, Slot(0), stop)
+    box = SlotSandbox(sandbox)
     executor = Executor(bigram, corpus, box, AuditedScorer(bigram, corpus, box), {}, tmp_path / "compiled.tar", {})
     with pytest.raises(StoppedError):
-        Smoke(executor, RunPaths(tmp_path / "r"), say=print)(bigram.source, 1)
+        in_slot(Slot(0), stop, lambda: Smoke(executor, RunPaths(tmp_path / "r"), say=print)(bigram.source, 1))
+    probe = SpeedProbe(bigram, box, tmp_path / "probe", label="r", on_gpu=False, passed_on={})
     with pytest.raises(StoppedError):
-        SpeedProbe(bigram, box, tmp_path / "probe", label="r", on_gpu=False, passed_on={}).measure()
+        in_slot(Slot(0), stop, probe.measure)

@@ -35,7 +35,7 @@ from agent.execution.slices.rounds import (
 )
 from agent.execution.slices.rounds_rehearsal import LACKS_ROUNDS, why_no_rounds
 from agent.execution.slices.source import Burned, Contender
-from agent.execution.slots import Slot, SlotSandbox, StoppedError
+from agent.execution.slots import Slot, SlotSandbox, StoppedError, in_slot
 from agent.execution.training_job import export, training_job
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
@@ -372,7 +372,7 @@ def test_the_stop_of_a_run_ends_all_jobs_and_threads_and_burns_nothing(
     stops.start()
     sleep = f"os.execv(sys.executable, ['python', '-c', 'import time; time.sleep(600)', '{marker}'])"
     with pytest.raises(StoppedError, match=r"RUN/0001/rounds-(baseline|challenger) was stopped with its run"):
-        ask(model("baseline"), hostile(model, sleep), box=SlotSandbox(sandbox, Slot(0), stop))
+        in_slot(Slot(0), stop, lambda: ask(model("baseline"), hostile(model, sleep), box=SlotSandbox(sandbox)))
     stops.join()
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
     assert processes_with(marker) == []

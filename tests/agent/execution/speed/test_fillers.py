@@ -85,7 +85,9 @@ def opened(open_run: OpenRunWith, tmp_path: Path) -> Callable[[Shared], Run]:
     def opened_on(machine: Shared) -> Run:
         task, box = Task(tmp_path / "task", {"task.toml": TASK, "train.py": b"GAIN = 0.0\n"}), SlotSandbox(machine)
         probe = SpeedProbe(task, box, tmp_path / "canary", label="r", on_gpu=False, passed_on={})
-        run = open_run(Gains(), trials=5, task=task, box=box, probe=probe, scorer=PrintedScorer(task.metric), corpus=None)
+        run = open_run(
+            Gains(), trials=5, task=task, box=box, probe=probe, scorer=PrintedScorer(task.metric), corpus=None
+        )
         run.slots = tuple(Slot(number) for number in range(N_SLOTS))
         return run
 
