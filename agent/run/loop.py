@@ -93,8 +93,8 @@ class _Loop:
             begun, self._all_begun = self._all_begun, None
             begun()
         for planner in sorted(self._going, key=_place):
-            if self._all_begun is not None and planner.has_baseline:
-                continue
+            if self._all_begun is not None and planner.has_baseline and not planner.is_given_up:
+                continue  # it waits until all have a baseline
             n_claims = sum(each.n_claims for each in self._going)
             n_free = len(self._free) - n_claims
             work = planner.next(has_slot=n_free + planner.n_claims > 0)
@@ -137,7 +137,12 @@ class _Loop:
 
 
 def _place(planner: RunPlanner) -> tuple[int, str]:
-    """Return a run's place in the queue: the run with fewer trials goes first; a hash decides between equals."""
+    """Return a run's place in the queue: the run with fewer trials goes first; a hash decides between equals.
+
+    A run that must stop goes before all others, which may have to stop with it.
+    """
+    if planner.is_given_up:
+        return -1, ""
     n_trials = planner.n_begun
     return n_trials, sha256(f"{n_trials} {planner.run.run_id}".encode()).hexdigest()
 

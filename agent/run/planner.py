@@ -62,6 +62,11 @@ class RunPlanner:
         return self.run.history.n_started - len(self._waiting)
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether the run must stop, whatever its budget."""
+        return stop_reason(self.run.history.by_finish) is not None
+
+    @property
     def n_claims(self) -> int:
         """The number of free slots that are reserved for a proposal in progress."""
         return int(self._has_claim)
@@ -81,12 +86,13 @@ class RunPlanner:
         """
         if self.end is not None or self.fault is not None:
             return None
-        work = (self._due_repeat() or self._waiting_trial()) if has_slot else None
+        repeat = self._due_repeat()
+        work = (repeat or self._waiting_trial()) if has_slot else None
         if work is None and self._closing is None:
             self._propose(has_slot=has_slot)
             work = self._waiting_trial() if has_slot else None  # the baseline needs no proposer
         is_idle = not self._n_running and not self._waiting and self._proposal is None
-        if work is None and is_idle and self.fault is None:
+        if work is None and repeat is None and is_idle and self.fault is None:
             work = self._close(has_slot=has_slot)
         return work
 

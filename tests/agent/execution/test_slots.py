@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextvars import copy_context
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,8 +169,9 @@ def test_a_job_gets_the_gpus_and_processors_of_its_slot(slot: Slot, on_cpu: bool
     job = Job(JOB.argv, JOB.label, JOB.limits, JOB.log, on_cpu=on_cpu)
     in_slot(slot, threading.Event(), lambda: box.run(job))
     assert (inner.jobs[0].gpus, inner.jobs[0].cores, inner.jobs[0].on_cpu) == (gpus, (2, 3), not gpus)
-    box.run(job)  # outside any slot
-    assert inner.jobs[1] == job
+    outside = replace(job, stop_when=lambda: False)
+    box.run(outside)
+    assert inner.jobs[1] == outside
     box.close()
     assert inner.is_closed
 
