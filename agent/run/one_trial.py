@@ -53,15 +53,15 @@ class Stay:
         run, slot = self.run, self.slot
         total = self.total_seconds
         elapsed = round(run.elapsed(), 3) if run.is_parallel else None
-        use: SlotUse | None = SlotUse(
+        if is_refused:
+            return replace(outcome, total_seconds=total, place=SlotUse(elapsed_seconds=elapsed))
+        use = SlotUse(
             slot.number,
             slot.device if slot.gpus or slot.cores else "",
             round(total - self.proposing_seconds - self.queued_seconds, 3),
             round(self.queued_seconds, 3),
             elapsed,
         )
-        if is_refused:
-            use = SlotUse(elapsed_seconds=elapsed) if run.is_parallel else None
         return replace(outcome, total_seconds=total, place=use)
 
 

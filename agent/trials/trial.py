@@ -175,7 +175,7 @@ class Outcome:
     unenforced: tuple[str, ...] = ()
     machine: MachineSpeed | None = None  # its speed; None: the budget is not seconds, or the speed was not measured
     compute: ComputeUse | None = None  # where the script counts its budget and the host checks it
-    place: SlotUse | None = None  # the slot that it held; None: nothing ran, or an earlier version recorded it
+    place: SlotUse | None = None  # the slot that it held; None: an earlier version recorded it
     flags: tuple[str, ...] = ()  # one line for each disagreement of the script's report with the host's measurement
     curve: LearningCurve | None = None  # the printed learning curve; None: it printed none, or the task declares none
     condemned: PruningDecision | None = None  # the decision to stop it at half of its budget; it ran on unless `pruned`

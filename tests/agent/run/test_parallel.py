@@ -273,7 +273,7 @@ def test_the_same_holds_for_many_kills(
     check_killed(simulated(mode, seed), tmp_path, random.Random(f"{mode} {seed}"))
 
 
-@pytest.mark.parametrize("mode", ["random"])
+@pytest.mark.parametrize("mode", ["random", "scripted"])
 def test_with_one_slot_and_no_queue_each_trial_and_repeat_ends_before_the_next_starts(
     simulated: Callable[..., Simulated], tmp_path: Path, mode: str
 ) -> None:
