@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -132,6 +132,15 @@ class Ran:
     is_lost: bool
 
 
+@dataclass(frozen=True)
+class Given:
+    """What becomes of all attempts at one job, in place of what the seed decides."""
+
+    seconds: float
+    loss: float | None = 2.0  # None: the script fails
+    error: Exception | None = None  # raised at the end
+
+
 @dataclass
 class SimulatedSandbox:
     """Jobs that last as long as the seed decides; their loss is `loss_of` the script's values."""
@@ -141,7 +150,7 @@ class SimulatedSandbox:
     process: int = 0  # number of the process: after a kill, other attempts are lost
     lost: float = 0.1  # share of attempts that are lost
     crashed: float = 0.1  # share of configurations that fail
-    seconds: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by label and attempt, in place of the seed's
+    given: Mapping[str, Given] = field(default_factory=dict)  # by label
     ran: list[Ran] = field(default_factory=list)
     busy: dict[int, str] = field(default_factory=dict)  # label by slot
     most_busy: int = 0  # slots at the same time
@@ -159,9 +168,9 @@ class SimulatedSandbox:
             attempt = self._attempts[label]
             self._attempts[label] += 1
         chance = random.Random(f"{self.seed} {label} {self.process} {attempt}")
-        given = self.seconds.get(label, ())
-        seconds = given[attempt] if attempt < len(given) else chance.randrange(1, 60) / 4
-        is_lost = attempt % (MOST_LOST + 1) != MOST_LOST and chance.random() < self.lost
+        given = self.given.get(label)
+        seconds = given.seconds if given is not None else chance.randrange(1, 60) / 4
+        is_lost = given is None and attempt % (MOST_LOST + 1) != MOST_LOST and chance.random() < self.lost
         began = self.simulation.now
         try:
             self.simulation.sleep(label, seconds)
@@ -170,6 +179,8 @@ class SimulatedSandbox:
             del self.busy[slot]
         if is_lost:
             raise JobLostError(f"{label} was lost")
+        if given is not None and given.error is not None:
+            raise given.error
         return self._ended(job, seconds)
 
     def close(self) -> None:
@@ -180,7 +191,9 @@ class SimulatedSandbox:
         values = read_constants(script.read_text(), ["SMOOTHING", "MIX", "STRIDE", "CHUNK", "ORDER"])
         is_baseline = job.label.endswith("/0000/train")
         fails = random.Random(f"{self.seed} {sorted(values.items())}").random() < self.crashed and not is_baseline
-        loss = loss_of(values, int(job.environment["TRAIN_SEED"]))
+        loss: float | None = loss_of(values, int(job.environment["TRAIN_SEED"]))
+        if (given := self.given.get(job.label)) is not None:
+            loss, fails = given.loss, given.loss is None
         job.log.write_text("no\n" if fails else f"---\nval_bpb: {loss!r}\n")
         assert job.output is not None
         job.output.write_bytes(b"a model")
