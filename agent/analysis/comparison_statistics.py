@@ -15,7 +15,7 @@ from agent.trials.budget import Ledger, duration
 from agent.trials.keep_rule import HELD_OUT_SEED
 from agent.trials.noise import MeanEstimate
 from agent.trials.repeat import Repeat
-from agent.trials.trial import ModelUsage, Status, Trial
+from agent.trials.trial import Status, Trial
 
 SHARES = (0.25, 0.5, 0.75)
 """Shares of the budget at which the tables show the best loss so far, besides the whole budget."""
@@ -152,14 +152,17 @@ def of_run(stored: StoredRun) -> RunFigures:
 
 def added(ledgers: Iterable[Ledger]) -> Ledger:
     """Return the sum of the ledgers."""
-    trials, train_seconds, wall_seconds = 0, 0.0, 0.0
-    usage: ModelUsage | None = None
+    total = Ledger(0, 0.0, 0.0, None)
     for ledger in ledgers:
-        trials += ledger.trials
-        train_seconds += ledger.train_seconds
-        wall_seconds += ledger.wall_seconds
-        usage = usage.plus(ledger.usage) if usage and ledger.usage else usage or ledger.usage
-    return Ledger(trials, train_seconds, wall_seconds, usage)
+        total = Ledger(
+            trials=total.trials + ledger.trials,
+            train_seconds=total.train_seconds + ledger.train_seconds,
+            wall_seconds=total.wall_seconds + ledger.wall_seconds,
+            usage=total.usage.plus(ledger.usage) if total.usage and ledger.usage else total.usage or ledger.usage,
+            device_seconds=total.device_seconds + ledger.device_seconds,
+            lost_seconds=total.lost_seconds + ledger.lost_seconds,
+        )
+    return total
 
 
 def _one_a_trial(result: Trial | Repeat) -> float:

@@ -229,6 +229,7 @@ def _told(verdict: RepeatVerdict) -> str:
 def _in_slices(config: RunConfig, paths: RunPaths, history: History) -> Iterator[str]:
     """Yield slices that the run cannot have opened, and folders that belong to no slice that it opened."""
     opened = {use.number: use for use in history.slices}
+    finished = {trial.number for trial in history.trials}
     for number in opened:
         if config.pool is None or number >= config.n_slices:
             yield f"slice {number} was opened, but the run's pool has {plural(config.n_slices, 'slice')}"
@@ -237,7 +238,7 @@ def _in_slices(config: RunConfig, paths: RunPaths, history: History) -> Iterator
             yield f"slices/{folder.name} belongs to no slice that was opened"
     for use in opened.values():
         for name, entrant in use.entrants.items():
-            if entrant.trial >= len(history.trials):
+            if entrant.trial not in finished:
                 yield f"slice {use.number}: the {name} is of trial {entrant.trial}, which does not exist"
 
 

@@ -66,7 +66,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
     if json_:
         rows = [
             json_documents.trial_json(trial, hashes.get(trial.number), open_run.executor.task.metric)
-            for trial in history.trials
+            for trial in history.by_finish
         ]
         document = {"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason}
         result = json_documents.result_json(history, open_run.keeper, _pool(open_run))
@@ -109,7 +109,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     lines = run_summary.summary(run.history, metric, run.keeper, _pool(run))
     print("\n".join(sentences(lines, columns_of(sys.stdout))))
     option = where(runs)
-    last = f"{config.run_id}/{run.history.trials[-1].number}"
+    last = f"{config.run_id}/{run.history.by_finish[-1].number}"
     named = "" if runs.run_ids()[-1] == config.run_id else f" {config.run_id}"  # the default is the last run
     print(f"next: agent log{named} --graph{option} · agent show {last}{option} · agent best{named}{option}")
 

@@ -48,11 +48,12 @@ def comparison_text(
     tables = [best_table(rows, metric, digits), result_table(rows, metric, digits)]
     told_unseen = unseen is not None and not unseen.score.is_burned
     tables += [unseen_table(rows, metric, digits, unseen)] if unseen is not None and told_unseen else []
-    for table in (*tables, trials_table(rows)):
+    n_workers = comparison.config.workers
+    for table in (*tables, trials_table(rows, n_workers)):
         lines += ["", *sentences([table.caption], columns), *_aligned(table)]
     remark = _remark(comparison, unseen)
     lines += ["", *sentences([remark], columns)] if remark else []
-    return [*lines, "", f"all runs together: {_spent(added(run.ledger for run in runs))}"]
+    return [*lines, "", f"all runs together: {_spent(added(run.ledger for run in runs), n_workers)}"]
 
 
 def best_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Table:
@@ -112,14 +113,15 @@ def unseen_table(rows: Sequence[ModeFigures], metric: Metric, digits: int, unsee
     return Table(columns, cells, caption)
 
 
-def trials_table(rows: Sequence[ModeFigures]) -> Table:
-    """Return counts of each mode's trials, and what they cost."""
+def trials_table(rows: Sequence[ModeFigures], n_workers: int) -> Table:
+    """Return counts of each mode's trials, and what they cost on `n_workers` workers."""
     caption = (
         "unique: distinct scripts among the trials that ran, baselines excluded; copies: trials whose values had been "
         "proposed before; repeats: share of the training time spent on running kept scripts again"
     )
     asks = any(row.ledger.usage for row in rows)
     columns = ["mode", "trials", "no loss", "out of memory", "unique", "copies", "repeats", "budget used", "wall time"]
+    columns += ["device time"] if n_workers > 1 else []
     columns += ["calls", "tokens in", "tokens out", "dollars"] if asks else []
     cells = []
     for row in rows:
@@ -132,6 +134,7 @@ def trials_table(rows: Sequence[ModeFigures]) -> Table:
             row.share(lambda run: run.repeat_seconds, lambda run: run.ledger.train_seconds),
         ]
         spent = [duration(ledger.train_seconds), duration(ledger.wall_seconds)]
+        spent += [duration(ledger.device_seconds)] if n_workers > 1 else []
         cells.append([row.mode, str(ledger.trials), *(f"{share:.0%}" for share in shares), *spent])
         cells[-1] += _asked(ledger) if asks else []
     return Table(columns, cells, caption)
@@ -261,13 +264,12 @@ def _difference(found: MeanEstimate | None, metric: Metric, digits: int) -> str:
     return f"{metric.display(found.mean):+.{digits}f}{interval}"
 
 
-def _spent(ledger: Ledger) -> str:
+def _spent(ledger: Ledger, n_workers: int) -> str:
+    spent = spent_time(ledger, n_workers)
     if ledger.usage is None:
-        return spent_time(ledger)
+        return spent
     calls, n_in, n_out, dollars = _asked(ledger)
-    return (
-        f"{spent_time(ledger)}, {plural(int(calls), 'model call')} ({n_in} tokens in, {n_out} out, {dollars} dollars)"
-    )
+    return f"{spent}, {plural(int(calls), 'model call')} ({n_in} tokens in, {n_out} out, {dollars} dollars)"
 
 
 def _asked(ledger: Ledger) -> list[str]:

@@ -20,6 +20,7 @@ from agent.trials.trial import Trial
 _FIRST = ("number", "commit", "parent", "status", "verdict", "kept")
 _THEN = (
     *("origin", "copied_from", "seed", "train_seconds", "wall_seconds", "total_seconds", "cpu_seconds"),
+    *("slot", "device", "slot_seconds", "queued_seconds", "elapsed_seconds"),
     *("peak_memory_gb", "peak_vram_gb", "self_reported", "started_at", "finished_at", "title", "reason"),
 )
 _PREFIX = "params."

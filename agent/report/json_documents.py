@@ -1,15 +1,17 @@
 """A run and its trials as JSON documents, for `--json`."""
 
+from dataclasses import asdict
 from typing import Any
 
 from agent.report.slices import PoolSize, published, why_repeated
 from agent.task.score_kinds import is_self_reported
 from agent.text import one_line
+from agent.trials.budget import Ledger
 from agent.trials.history import History
 from agent.trials.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
-from agent.trials.trial import Trial
+from agent.trials.trial import Outcome, Trial
 
 
 def result_json(history: History, keeper: KeepPolicy, pool: PoolSize | None = None) -> dict[str, Any]:
@@ -17,8 +19,9 @@ def result_json(history: History, keeper: KeepPolicy, pool: PoolSize | None = No
 
     `champion_loss` is the search loss, on the split that scores every trial; `published` is the result on unseen text.
     """
+    spent = asdict(Ledger.of(history.results))
     if history.champion is None or history.incumbent is None:
-        return {"champion": None, "incumbent": None}
+        return {"champion": None, "incumbent": None, "spent": spent}
     reading, found = keeper.reading(history.champion.number), published(history, keeper)
     size = None if pool is None else {
         "slices": pool.n_slices, "opened": len(history.slices), "untouched": pool.n_untouched,
@@ -34,6 +37,7 @@ def result_json(history: History, keeper: KeepPolicy, pool: PoolSize | None = No
         "published": found.to_json() if found is not None else None,
         "why_only_repeated": why_repeated(history, keeper) or None,
         "pool": size,
+        "spent": spent,
     }
 
 
@@ -52,7 +56,9 @@ def repeat_json(repeat: Repeat, metric: Metric) -> dict[str, Any]:
         "machine": repeat.outcome.machine.to_json() if repeat.outcome and repeat.outcome.machine else None,
         "compute": repeat.outcome.compute.to_json() if repeat.outcome and repeat.outcome.compute else None,
         "flags": list(repeat.outcome.flags) if repeat.outcome else [],
+        **_slot_json(repeat.outcome),
         "voids": [void.to_json() for void in repeat.voids],
+        "lost": [lost.to_json() for lost in repeat.lost],
         "started_at": repeat.started_at,
         "finished_at": repeat.finished_at,
     }
@@ -76,6 +82,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "params": dict(proposal.params) if proposal.params is not None else None,
         "commit": sha,
         "parent": trial.parent,
+        "n_seen": trial.n_seen,
         "seed": proposal.train_seed,
         "train_seconds": outcome.train_seconds if outcome else None,
         "wall_seconds": outcome.wall_seconds if outcome else None,
@@ -92,8 +99,22 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "curve": outcome.curve.to_json() if outcome and outcome.curve else None,
         "machine": outcome.machine.to_json() if outcome and outcome.machine else None,
         "compute": outcome.compute.to_json() if outcome and outcome.compute else None,
+        **_slot_json(outcome),
         "voids": [void.to_json() for void in trial.voids],
+        "lost": [lost.to_json() for lost in trial.lost],
         "usage": proposal.to_json().get("usage"),
         "started_at": trial.started_at,
         "finished_at": trial.finished_at,
+    }
+
+
+def _slot_json(outcome: Outcome | None) -> dict[str, Any]:
+    """Return the slot that a trial or repeat held, and its times; None where nothing ran or none was recorded."""
+    place = outcome.place if outcome is not None and outcome.status.ran else None
+    return {
+        "slot": place.slot if place is not None else None,
+        "device": place.device or None if place is not None else None,
+        "slot_seconds": place.seconds if place is not None else None,
+        "queued_seconds": place.queued_seconds if place is not None else None,
+        "elapsed_seconds": outcome.elapsed_seconds if outcome is not None else None,
     }

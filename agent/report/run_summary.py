@@ -38,7 +38,7 @@ def summary(history: History, metric: Metric, keeper: KeepPolicy, pool: PoolSize
     ran = f"{plural(len(trials), 'trial')}: " + ", ".join(f"{n} {word}" for word, n in counts.items())
     if history.repeats:
         ran += f"; {plural(len(history.repeats), 'repeat')}"
-    return [*lines, ran, *machine_lines(history), *stopped_early(trials), _spent(Ledger.of(history.results))]
+    return [*lines, ran, *machine_lines(history), *stopped_early(trials), _spent(history)]
 
 
 def machine_lines(history: History) -> list[str]:
@@ -123,8 +123,9 @@ def _published(reading: LossEstimate, metric: Metric) -> str:
     return f"{metric.display(reading.mean):.6f}{error} ({runs})"
 
 
-def _spent(ledger: Ledger) -> str:
-    used = f"spent: {spent_time(ledger)}"
+def _spent(history: History) -> str:
+    ledger = Ledger.of(history.results)
+    used = f"spent: {spent_time(ledger, slots_used(history))}"
     if ledger.usage is not None:
         price = "price unknown" if ledger.usage.dollars is None else f"${ledger.usage.dollars:.2f}"
         used += (
@@ -136,9 +137,27 @@ def _spent(ledger: Ledger) -> str:
     return used
 
 
-def spent_time(ledger: Ledger) -> str:
-    """Return the time that was spent, as `72 s of training budget, 2.8 min wall time`."""
-    return f"{duration(ledger.train_seconds)} of training budget, {duration(ledger.wall_seconds)} wall time"
+def slots_used(history: History) -> int:
+    """Return how many slots had run a trial or repeat of a run by now, at least 1."""
+    places = (result.outcome.place for result in history.results if result.outcome is not None)
+    return 1 + max((place.slot for place in places if place is not None), default=0)
+
+
+def spent_time(ledger: Ledger, n_slots: int) -> str:
+    """Return the time that was spent, as `72 s of training budget, 2.8 min wall time`.
+
+    Several workers or lost attempts add the device time: `2.8 min wall time, 5.3 min device time on 2 workers`.
+    """
+    return f"{duration(ledger.train_seconds)} of training budget, {clock_time(ledger, n_slots)}"
+
+
+def clock_time(ledger: Ledger, n_slots: int) -> str:
+    """Return the wall time that was spent and, if several slots or lost attempts spent it, the device time."""
+    spent = f"{duration(ledger.wall_seconds)} wall time"
+    if n_slots == 1 and not ledger.lost_seconds:
+        return spent
+    lost = f" ({duration(ledger.lost_seconds)} of it in lost attempts)" if ledger.lost_seconds else ""
+    return f"{spent}, {duration(ledger.device_seconds)} device time on {plural(n_slots, 'worker')}{lost}"
 
 
 def stopped_early(trials: Sequence[Trial]) -> list[str]:

@@ -82,6 +82,10 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         ("commit", stored.hashes.get(trial.number, "not yet")),
         ("training seed", proposal.train_seed),
     ]
+    before = stored.history.incumbent_before(trial.number)
+    if before is not None and before.number != trial.parent:
+        is_tip = stored.history.commit_parent(trial) == before.number
+        rows.insert(5, ("judged against", f"trial {before.number}, then the incumbent{', its git parent' * is_tip}"))
     if proposal.note:
         rows.append(("edit", one_line(proposal.note)))
     if outcome is not None:
@@ -94,6 +98,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         rows += _fresh_runs(stored, trial)
         charged = f"{outcome.train_seconds:.1f} s of training budget"
         rows.append(("training", f"{outcome.wall_seconds:.1f} s wall time, {charged}"))
+        rows += _worker(outcome)
         if proposal.smoke_seconds:
             rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged to the training budget"))
         rows += machine_facts(outcome, metric)
@@ -113,12 +118,21 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         rows += [("not enforced", line) for line in outcome.unenforced]
         rows += [("flag", one_line(line)) for line in outcome.flags]
     rows += [("void", f"{one_line(void.reason)} ({void.seconds:.1f} s, {void.at})") for void in trial.voids]
+    rows += [("lost", f"{one_line(lost.reason)} ({lost.seconds:.1f} s, {lost.at})") for lost in trial.lost]
     if proposal.usage is not None:
         used = proposal.usage
         tokens = f"{used.prompt_tokens} + {plural(used.completion_tokens, 'token')}"
         rows.append(("model", f"{used.model}, {plural(used.calls, 'call')}, {tokens}"))
         rows.append(("exchange", stored.paths.trial(trial.number).llm))
     return [(one_line(name), one_line(inert(str(value)))) for name, value in rows]
+
+
+def _worker(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """Yield the worker that ran a trial, in a run that may have several trials in flight."""
+    place = outcome.place
+    if place is not None and place.elapsed_seconds is not None and outcome.status.ran:
+        device = f" ({place.device})" if place.device else ""
+        yield "worker", f"{place.slot}{device} for {place.seconds:.1f} s, after {place.queued_seconds:.1f} s of waiting"
 
 
 def _fresh_runs(stored: StoredRun, trial: Trial) -> Iterator[tuple[str, str]]:

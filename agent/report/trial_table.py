@@ -137,13 +137,13 @@ def _machine_line(said: tuple[str, str], seconds: float, trial: int, metric: Met
 
 
 def machine_mark(trial: Trial | Repeat) -> str:
-    """Return a trial's void attempts and, in runs of earlier versions, the correction of its loss.
+    """Return a trial's void and lost attempts and, in runs of earlier versions, the correction of its loss.
 
     For example `2 void, speed -1.2%: corrected`; empty if there are none.
     """
     machine = trial.outcome.machine if trial.outcome else None
     n_void = sum(void.trained for void in trial.voids)
-    marks = [f"{n_void} void"] if n_void else []
+    marks = [f"{n} {word}" for n, word in ((n_void, "void"), (len(trial.lost), "lost")) if n]
     if machine is not None and machine.raw_loss is not None and machine.ratio is not None:
         marks.append(f"speed {machine.ratio - 1:+.1%}: corrected")
     return ", ".join(marks)

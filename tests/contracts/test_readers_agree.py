@@ -34,6 +34,7 @@ from agent.store.stored_run import StoredRun, best_trial
 from agent.task.task import Task
 from agent.trials.best_so_far import as_charged, as_trials, best_so_far
 from agent.trials.events import (
+    AttemptLost,
     Event,
     RepeatFinished,
     RepeatStarted,
@@ -43,6 +44,7 @@ from agent.trials.events import (
     TrialFinished,
     TrialStarted,
 )
+from agent.trials.machine_speed import LostAttempt
 from agent.trials.repeat import Purpose, RepeatVerdict
 from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Status
 from tests.made_runs import (
@@ -61,6 +63,7 @@ from tests.made_runs import (
 )
 
 MAX_STEPS = 16
+MAX_WIDTH = 4
 N_SLICES = 60
 HELD = (KeepState.CONFIRMED, KeepState.REPEATED)
 AT = "2026-11-22T10:00:00+00:00"
@@ -85,6 +88,7 @@ class Model:
 
     @cached_property
     def outcomes(self) -> dict[int, Outcome]:
+        """The outcomes by trial, in the order in which the trials finished."""
         return {event.number: event.outcome for event in self.events if isinstance(event, TrialFinished)}
 
     @cached_property
@@ -105,7 +109,7 @@ class Model:
             event = self.events[place]
             if isinstance(event, TrialFinished) and event.outcome.kept:
                 return event.number
-            if _standing(event) is KeepState.ROLLED_BACK:
+            if _standing(event) is KeepState.ROLLED_BACK and self.incumbent(place) == event.trial:
                 return self.champion(place)
         return None
 
@@ -130,12 +134,21 @@ class Model:
                 held = "confirmed" if self.pooled else "repeated"
                 word = held if number in self.ancestors(event.trial) else word
             elif _standing(event) is KeepState.ROLLED_BACK and word == "provisional":
-                word = "rolled back"
+                assert isinstance(event, RepeatFinished)
+                is_reset = self.incumbent(self.events.index(event)) == event.trial
+                word = "rolled back" if is_reset or number in self.ancestors(event.trial) else word
         return word
 
     @property
     def numbers(self) -> list[int]:
         return sorted(self.outcomes)
+
+    @property
+    def by_finish(self) -> list[int]:
+        return list(self.outcomes)
+
+    def n_lost(self, number: int) -> int:
+        return sum(isinstance(event, AttemptLost) and event.trial == number for event in self.events)
 
     @property
     def verdicts(self) -> list[str]:
@@ -164,9 +177,9 @@ class Model:
 
     @property
     def best(self) -> list[float]:
-        """The lowest loss that stands, up to each trial."""
-        standing = [(number, self.loss(number)) for number in self.numbers if self.stands(number)]
-        return [min(loss for of, loss in standing if of <= number and loss is not None) for number in self.numbers]
+        """The lowest loss that stands, up to the end of each trial, in the order of these ends."""
+        ends = [(self.ended[number], self.loss(number)) for number in self.by_finish if self.stands(number)]
+        return [min(loss for end, loss in ends if end <= at and loss is not None) for at in self.ended.values()]
 
     @property
     def result(self) -> int | None:
@@ -227,28 +240,66 @@ def _standing(event: Event) -> KeepState | None:
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """The events of a run of the two-tier rule. Trials may be thought of before the one ahead of them has ended."""
+    """The events of a run of the two-tier rule, with one trial in flight at a time or several.
+
+    Several may end in any order, and edit a parent that is not the incumbent any more; attempts may be lost.
+    """
     pooled = draw(st.booleans())
     held = "confirmed" if pooled else "repeated"
     events: list[Event] = []
     runs: dict[int, list[float]] = {}  # the losses of each trial's script
     ahead: int | None = None  # the incumbent while the trial before was running
+    width = draw(st.sampled_from((1, 1, 2, MAX_WIDTH)))  # of trials in flight
+    flying: list[int] = []
     trials = ("keep", "keep", "discard", "fail")
     verdicts = (held, held, "rolled_back", "rolled_back", "provisional")
     distances = st.integers(1, 20).map(lambda hundredths: hundredths / 100)
 
-    def trial(proposal: Proposal, outcome: Outcome, parent: int | None) -> None:
-        number = len(Model(events).outcomes)
-        events.append(TrialStarted(number, parent, proposal, AT))
+    def start(proposal: Proposal, parent: int | None) -> None:
+        now = Model(events)
+        n_done = len(now.outcomes)
+        n_seen = draw(st.integers(n_done - 1, n_done)) if width > 1 and n_done > 1 else None
+        flying.append(len(now.begun))
+        events.append(TrialStarted(flying[-1], parent, proposal, AT, n_seen))
+
+    def lose(number: int) -> None:
+        n_before = sum(isinstance(event, AttemptLost) and event.trial == number for event in events)
+        events.append(AttemptLost(number, None, LostAttempt(n_before + 1, "the launcher died", 2.0, AT)))
+
+    def finish(number: int, outcome: Outcome) -> None:
+        flying.remove(number)
         events.append(TrialFinished(number, outcome, AT))
         if outcome.val_loss is not None:
             runs[number] = [outcome.val_loss]
+
+    def trial(step: str) -> None:
+        """Start trials until enough are in flight, and let one of them end."""
+        nonlocal ahead
+        while len(flying) < width:
+            incumbent = Model(events).incumbent(len(events))
+            proposal = searched(0.5, origin=draw(st.sampled_from((Origin.SEARCHER, Origin.LLM))))
+            start(proposal, ahead if ahead is not None and draw(st.booleans()) else incumbent)
+            ahead = incumbent
+        number = draw(st.sampled_from(flying))
+        if width > 1 and draw(st.booleans()):
+            lose(number)
+        incumbent = Model(events).incumbent(len(events))
+        assert incumbent is not None
+        bar, distance = sum(runs[incumbent]) / len(runs[incumbent]), draw(distances)
+        if step == "fail":
+            outcome = failed(draw(st.sampled_from((Status.CRASHED, Status.DUPLICATE, Status.PRUNED))))
+        else:
+            kept = step == "keep"
+            outcome = scored(round(bar + (-distance if kept else distance), 2), kept=kept)
+        finish(number, outcome)
 
     def again(of: int, purpose: Purpose, outcome: Outcome, standing: KeepState | None = None) -> None:
         seed = 1 + sum(isinstance(event, RepeatStarted) and event.trial == of for event in events)
         seed += 100 if purpose is Purpose.FINAL else 0
         champion = Model(events).champion(len(events))
         events.append(RepeatStarted(of, seed, purpose, AT))
+        for _ in range(draw(st.integers(0, 2)) if width > 1 else 0):
+            trial(draw(st.sampled_from(trials)))
         lead, reason = (None, "no loss") if outcome.val_loss is None else (1.0, "")
         verdict = None if standing is None else RepeatVerdict(standing, lead, reason)
         if pooled and verdict is not None and outcome.val_loss is not None:
@@ -264,7 +315,8 @@ def models(draw: st.DrawFn) -> Model:
         use = opened_for_result(len(Model(events).opened), of, 0.25, (100, 101))
         events.extend(slice_events([use], AT))
 
-    trial(BASELINE[0], scored(3.0, kept=True), None)
+    start(BASELINE[0], None)
+    finish(0, scored(3.0, kept=True))
     for _ in range(draw(st.integers(8, MAX_STEPS))):
         now = Model(events)
         incumbent, champion = now.incumbent(len(events)), now.champion(len(events))
@@ -276,14 +328,7 @@ def models(draw: st.DrawFn) -> Model:
         step = draw(st.sampled_from(may))
         distance = draw(distances)
         if step in ("keep", "discard", "fail"):
-            kept = step == "keep"
-            outcome = scored(round(bar + (-distance if kept else distance), 2), kept=kept)
-            if step == "fail":
-                outcome = failed(draw(st.sampled_from((Status.CRASHED, Status.DUPLICATE, Status.PRUNED))))
-            proposal = searched(0.5, origin=draw(st.sampled_from((Origin.SEARCHER, Origin.LLM))))
-            parent = ahead if ahead is not None and draw(st.booleans()) else incumbent
-            ahead = incumbent
-            trial(proposal, outcome, parent)
+            trial(step)
         elif step == "publish":
             publish(champion)
         elif step == "repeat":
@@ -293,13 +338,13 @@ def models(draw: st.DrawFn) -> Model:
             crashed = step == "rolled_back" and draw(st.booleans())
             outcome = failed(Status.CRASHED) if crashed else scored(round(bar + distance, 2))
             again(incumbent, Purpose.CONFIRM, outcome, KeepState(step))
-    flying = draw(st.sampled_from(("nothing", "trial", "repeat", "slice")))
+    left = draw(st.sampled_from(("nothing", "trial", "repeat", "slice")))
     last = Model(events)
-    if flying == "trial":
-        events.append(TrialStarted(len(last.outcomes), last.incumbent(len(events)), searched(0.5), AT))
-    elif flying == "repeat":
+    if left == "trial":
+        start(searched(0.5), last.incumbent(len(events)))
+    elif left == "repeat":
         events.append(RepeatStarted(last.champion(len(events)) or 0, 99, Purpose.CHAMPION, AT))
-    elif flying == "slice" and pooled and (incumbent := last.incumbent(len(events))):
+    elif left == "slice" and pooled and (incumbent := last.incumbent(len(events))):
         use = opened(len(last.opened), incumbent, 0.3, seed=99, champion=0)
         trained = RepeatTrained(incumbent, 99, scored(2.0), AT)
         shown = slice_events([replace(use, score=None)], AT)
@@ -334,12 +379,12 @@ def numbers_of(text: str, what: str) -> list[int]:
 
 
 def check_log_and_best(stored: StoredRun, model: Model) -> None:
-    expected = [(n, model.verdict(n), as_change(model.change(n))) for n in model.numbers]
+    expected = [(n, model.verdict(n), as_change(model.change(n))) for n in model.by_finish]
     in_flight = [(n, "interrupted", "") for n in sorted(model.begun.keys() - model.outcomes.keys())]
     log = said(stored, "log", stored.run_id)
     assert log_of(log) == expected + in_flight
     kept = said(stored, "log", stored.run_id, "--kept")
-    assert [number for number, *_ in log_of(kept)] == [n for n in model.numbers if model.outcomes[n].kept]
+    assert [number for number, *_ in log_of(kept)] == [n for n in model.by_finish if model.outcomes[n].kept]
     incumbent, champion = model.incumbent(len(model.events)), model.champion(len(model.events))
     held, other = ("confirmed", "repeated") if model.pooled else ("repeated", "confirmed")
     assert numbers_of(log, rf"(?m)^{held}: trial (\d+)") == ([champion] if champion else [])
@@ -368,7 +413,12 @@ def check_json(stored: StoredRun, model: Model) -> None:
         assert trial["parent"] == model.begun[number].parent
         assert trial["val_loss"] == model.loss(number)
         assert _word(trial["standing"], number, trial["status"]) == model.verdict(number)
-    assert [trial["number"] for trial in told] == model.numbers
+    assert [trial["number"] for trial in told] == model.by_finish
+    assert [len(trial["lost"]) for trial in document["trials"]] == [
+        model.n_lost(t["number"]) for t in document["trials"]
+    ]
+    spent = document["spent"]
+    assert (spent["trials"], spent["lost_seconds"]) == (len(model.numbers), 2.0 * sum(map(model.n_lost, model.numbers)))
     decided = [repeat["verdict"]["standing"] if repeat["verdict"] else None for repeat in document["repeats"]]
     repeats = [event for event in model.events if isinstance(event, RepeatStarted)]
     finished = [_standing(event) for event in model.events if isinstance(event, RepeatFinished)]
@@ -389,6 +439,9 @@ def check_show(stored: StoredRun, model: Model) -> None:
     for number in model.numbers:
         told = facts(stored, stored.trial(number))
         assert dict(told)["verdict"].partition(":")[0] == model.verdict(number)
+        edited = model.begun[number].parent
+        assert dict(told)["parent"] == ("none: the baseline" if edited is None else f"trial {edited}")
+        assert [name for name, _ in told].count("lost") == model.n_lost(number)
         again = [value for name, value in told if name == "again"]
         of_it = [event for event in model.events if isinstance(event, RepeatFinished) and event.trial == number]
         assert len(again) == len(of_it)
@@ -422,19 +475,23 @@ def check_curves_and_trackers(stored: StoredRun, model: Model) -> None:
     assert list(best_so_far(stored.history, as_charged).best) == model.best
     tracked = facts_of(stored)
     assert [trial.metrics["best_so_far"] for trial in tracked.trials] == [model.shown(loss) for loss in model.best]
-    assert [bool(trial.metrics["kept"]) for trial in tracked.trials] == [model.outcomes[n].kept for n in model.numbers]
+    assert [trial.number for trial in tracked.trials] == model.by_finish
+    assert [trial.step for trial in tracked.trials] == list(range(len(model.outcomes)))
+    kept = [outcome.kept for outcome in model.outcomes.values()]
+    assert [bool(trial.metrics["kept"]) for trial in tracked.trials] == kept
     for trial in tracked.trials:
         assert _word(trial.tags.get("standing"), trial.number, trial.tags["status"]) == model.verdict(trial.number)
 
 
 def check_tables(stored: StoredRun, model: Model) -> None:
-    write_results(stored.paths.results_tsv, stored.metric, stored.history.trials, stored.hashes)
+    write_results(stored.paths.results_tsv, stored.metric, stored.history.by_finish, stored.hashes)
     listed = list(csv.DictReader(stored.paths.results_tsv.open(newline=""), delimiter="\t"))
-    assert [row["status"] == "keep" for row in listed] == [model.stands(n) for n in model.numbers]
+    assert [row["status"] == "keep" for row in listed] == [model.stands(n) for n in model.by_finish]
     # autoresearch's notebook draws the running best of what was kept.
     kept = [float(row[stored.metric.name]) for row in listed if row["status"] == "keep"]
     ratchet = list(accumulate(kept, max if model.maximise else min))
-    assert ratchet == [model.shown(model.best[n]) for n in model.numbers if model.stands(n)]
+    best = dict(zip(model.by_finish, model.best, strict=True))
+    assert ratchet == [model.shown(best[n]) for n in model.by_finish if model.stands(n)]
     text = spreadsheet(stored.history.trials, stored.hashes, stored.metric)
     listed = list(csv.DictReader(io.StringIO(text)))
     assert [row["verdict"] for row in listed] == model.verdicts
@@ -458,7 +515,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, bool], S
 
     Every trial there may be has its tag.
     """
-    results: list[Result] = [BASELINE, *[(searched(0.5), scored(3.0))] * MAX_STEPS]
+    results: list[Result] = [BASELINE, *[(searched(0.5), scored(3.0))] * (3 * MAX_STEPS + MAX_WIDTH)]
     goals = {False: "minimise", True: "maximise"}
     root = tmp_path_factory.mktemp("readers") / "runs"
     pools: dict[bool, dict[str, object]] = {False: {}, True: {"pool": "digest", "n_slices": N_SLICES}}

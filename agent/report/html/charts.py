@@ -115,7 +115,7 @@ def progress(
     figure, (ax,) = blank(3.9)
     trials = history.trials
     curve = best_so_far(history, cost)
-    places = dict(zip([trial.number for trial in trials], curve.x, strict=True))
+    places = dict(zip([trial.number for trial in history.by_finish], curve.x, strict=True))
     scored = [trial for trial in trials if trial.val_loss is not None]
     marks: dict[str, list[str]] = {}
 

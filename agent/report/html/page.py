@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from agent.analysis.comparison_statistics import added
 from agent.report import run_summary, trial_table
 from agent.report.html.chapters import chapters
 from agent.report.html.tables import RunOnPage
@@ -107,9 +108,10 @@ def _tiles(runs: Sequence[RunOnPage]) -> list[tuple[str, str, str]]:
             tiles += _search_tiles(trial, keeper, metric, word, where)
     n_kept, n_lost = sum(trial.kept for trial in trials), sum(trial.val_loss is None for trial in trials)
     tiles.append(("trials", str(len(trials)), f"{n_kept} kept, {n_lost} without a loss"))
+    n_slots = max(run_summary.slots_used(run.stored.history) for run in runs)
     tiles.append((
         "training budget used", duration(sum(ledger.train_seconds for ledger in ledgers)),
-        f"{duration(sum(ledger.wall_seconds for ledger in ledgers))} wall time",
+        run_summary.clock_time(added(ledgers), n_slots),
     ))  # fmt: skip
     usages = [ledger.usage for ledger in ledgers if ledger.usage is not None]
     if usages:

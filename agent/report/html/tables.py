@@ -7,6 +7,7 @@ from agent.analysis.test_split import TestSplitResult
 from agent.analysis.unseen.verified_slice import VerifiedOnSlice
 from agent.edits.edit import Params
 from agent.files import read_json
+from agent.report.run_summary import slots_used
 from agent.report.table import Table
 from agent.report.trial_table import purpose, verdict
 from agent.search.cmaes import CMAState
@@ -79,22 +80,26 @@ def _run(run: RunOnPage) -> list[str]:
 
 def ledger_table(runs: Sequence[RunOnPage]) -> Table:
     """Return what each run spent: seconds, tokens, dollars."""
-    columns = ("run", "training budget", "training wall time", "rehearsals", "proposing, scoring, rest",
+    ledgers = [Ledger.of(run.results) for run in runs]
+    is_shared = any(slots_used(run.stored.history) > 1 for run in runs) or any(each.lost_seconds for each in ledgers)
+    devices = ("wall time", "device time", "in lost attempts") if is_shared else ()
+    columns = ("run", "training budget", "training wall time", "rehearsals", "proposing, scoring, rest", *devices,
                "model calls", "tokens in", "tokens out", "model time", "dollars")  # fmt: skip
     rows = []
-    for run in runs:
-        results = run.results
-        ledger = Ledger.of(results)
+    for run, ledger in zip(runs, ledgers, strict=True):
+        outcomes = [result.outcome for result in run.results if result.outcome]
         used = ledger.usage
-        trained = sum(result.outcome.wall_seconds for result in results if result.outcome)
+        trained = sum(outcome.wall_seconds for outcome in outcomes)
         rehearsed = sum(trial.proposal.smoke_seconds for trial in run.trials)
-        rest = max(0.0, ledger.wall_seconds - trained - rehearsed)
+        queued = sum(outcome.place.queued_seconds for outcome in outcomes if outcome.place)
+        rest = max(0.0, sum(outcome.total_seconds for outcome in outcomes) - queued - trained - rehearsed)
         spent = [duration(ledger.train_seconds), duration(trained), duration(rehearsed), duration(rest)]
         price = "" if used is None else "unknown" if used.dollars is None else f"{used.dollars:.2f}"
         asked = ["0", "", "", "", ""] if used is None else [
             str(used.calls), f"{used.prompt_tokens:,}", f"{used.completion_tokens:,}", duration(used.seconds), price,
         ]  # fmt: skip
-        rows.append([run.stored.run_id, *spent, *asked])
+        times = (ledger.wall_seconds, ledger.device_seconds, ledger.lost_seconds)
+        rows.append([run.stored.run_id, *spent, *(map(duration, times) if is_shared else ()), *asked])
     return Table(columns, rows)
 
 

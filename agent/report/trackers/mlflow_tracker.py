@@ -55,7 +55,7 @@ class MlflowTracker:
             elif self._standing[trial.number] != trial.tags.get("standing"):
                 self._client.set_tag(self._ids[trial.number], "standing", trial.tags.get("standing", ""))
             self._standing[trial.number] = trial.tags.get("standing")
-        self._draw([trial for trial in run.trials if trial.number not in self._steps])
+        self._draw([trial for trial in run.trials if trial.step not in self._steps])
 
     def _find(self, run: RunFacts) -> None:
         """Find the parts of the run that MLflow already has; create the search's run if it has none."""
@@ -101,7 +101,7 @@ class MlflowTracker:
         begun = self._client.create_run(self._experiment, trial.started_ms, tags, name).info.run_id
         self._client.log_batch(
             begun,
-            metrics=[Metric(name, value, trial.finished_ms, trial.number) for name, value in trial.metrics.items()],
+            metrics=[Metric(name, value, trial.finished_ms, trial.step) for name, value in trial.metrics.items()],
             params=[Param(name, str(value)) for name, value in trial.params.items()],
         )
         self._client.set_terminated(begun, "FINISHED" if trial.ok else "FAILED", trial.finished_ms)
@@ -112,9 +112,9 @@ class MlflowTracker:
         from mlflow.entities import Metric
 
         for trial in trials:
-            points = [Metric(name, value, trial.finished_ms, trial.number) for name, value in trial.metrics.items()]
+            points = [Metric(name, value, trial.finished_ms, trial.step) for name, value in trial.metrics.items()]
             self._client.log_batch(self._search, metrics=points)
-            self._steps.add(trial.number)
+            self._steps.add(trial.step)
 
 
 def open_tracker(_folder: Path, uri: str | None) -> MlflowTracker:

@@ -42,14 +42,14 @@ class TensorboardTracker:
     def _add(self, run: RunFacts, trial: TrialFacts) -> None:
         at = trial.finished_ms / 1000
         for name, value in trial.metrics.items():
-            self._writer.add_scalar(name, value, trial.number, walltime=at)
-        words = "  \n".join(f"{name}: {value}" for name, value in trial.tags.items())
-        self._writer.add_text("trial", words, trial.number, walltime=at)
+            self._writer.add_scalar(name, value, trial.step, walltime=at)
+        words = "  \n".join(f"{name}: {value}" for name, value in {"number": trial.number, **trial.tags}.items())
+        self._writer.add_text("trial", words, trial.step, walltime=at)
         if trial.params:
             own = {f"trial/{run.metric}": trial.metrics[run.metric]} if run.metric in trial.metrics else {}
             words_of = {name: trial.tags.get(name, "") for name in ("origin", "status", "commit")}
             name = f"trials/{trial.number:04d}"
-            self._writer.add_hparams({**trial.params, **words_of}, own, name, trial.number)
+            self._writer.add_hparams({**trial.params, **words_of}, own, name, trial.step)
 
 
 def open_tracker(folder: Path, _uri: str | None) -> TensorboardTracker:

@@ -25,6 +25,7 @@ class TrialFacts:
     """One finished trial."""
 
     number: int
+    step: int  # its place in the order of finish, from 0; the number where trials ran one at a time
     params: Params
     metrics: Mapping[str, float]  # of this trial, and of the run up to it
     tags: Mapping[str, str]  # status, standing, commit, title and the like
@@ -42,7 +43,7 @@ class RunFacts:
     metric: str
     maximise: bool
     settings: Mapping[str, str]
-    trials: tuple[TrialFacts, ...]
+    trials: tuple[TrialFacts, ...]  # in the order in which they finished
 
 
 class Tracker(Protocol):
@@ -68,16 +69,17 @@ def facts_of(stored: StoredRun) -> RunFacts:
     """Return the facts of a run and of its finished trials that have a commit."""
     config, metric, hashes = stored.config, stored.metric, stored.repo.tags(stored.run_id)
     settings = {name: str(value) for name, value in asdict(config).items() if name in _SETTINGS and value is not None}
-    trials, ledger = [], Ledger(0, 0.0, 0.0, None)
-    for trial, best in zip(stored.history.trials, stored.history.best_so_far(), strict=True):
+    trials: list[TrialFacts] = []
+    ledger = Ledger(0, 0.0, 0.0, None)
+    for trial, best in zip(stored.history.by_finish, stored.history.best_so_far(), strict=True):
         if trial.number not in hashes:  # it has just ended; its commit is pending
             break
         ledger = ledger.plus(trial)
-        trials.append(_trial(trial, hashes[trial.number], metric, ledger, best))
+        trials.append(_trial(trial, metric, step=len(trials), sha=hashes[trial.number], ledger=ledger, best=best))
     return RunFacts(stored.run_id, config.task_name, metric.name, metric.goal == "maximise", settings, tuple(trials))
 
 
-def _trial(trial: Trial, sha: str, metric: Metric, ledger: Ledger, best: float | None) -> TrialFacts:
+def _trial(trial: Trial, metric: Metric, *, step: int, sha: str, ledger: Ledger, best: float | None) -> TrialFacts:
     outcome, proposal = trial.outcome, trial.proposal
     assert outcome is not None
     usage = proposal.usage
@@ -108,6 +110,7 @@ def _trial(trial: Trial, sha: str, metric: Metric, ledger: Ledger, best: float |
     }
     return TrialFacts(
         trial.number,
+        step,
         dict(proposal.params or {}),
         {name: float(value) for name, value in numbers.items() if value is not None},
         {name: value for name, value in words.items() if value},

@@ -41,7 +41,7 @@ class WandbTracker:
                 best = "max" if run.maximise else "min"
                 self._run.define_metric(run.metric, summary=best)
             for trial in run.trials[self._n_written :]:
-                self._run.log(_row(trial), step=trial.number)
+                self._run.log(_row(trial), step=trial.step)
                 self._n_written += 1
         except (wandb.Error, OSError) as error:
             raise TrackError(f"wandb: {error}") from error
@@ -55,7 +55,8 @@ class WandbTracker:
 def _row(trial: TrialFacts) -> dict[str, float | int | str]:
     """Return a trial as one step; parameters are values of the step, so that they can be plotted."""
     params = {f"params/{name}": value for name, value in trial.params.items()}
-    return {**trial.metrics, **params, **{f"trial/{name}": value for name, value in trial.tags.items()}}
+    tags = {f"trial/{name}": value for name, value in trial.tags.items()}
+    return {"trial/number": trial.number, **trial.metrics, **params, **tags}
 
 
 def open_tracker(folder: Path, _uri: str | None) -> WandbTracker:
