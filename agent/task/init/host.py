@@ -10,6 +10,7 @@ from pathlib import Path
 
 MEMORY_SHARE = 0.75
 """Share of the machine's memory for trials; the rest is for the system, the agent and the page cache."""
+_GPUS = Path("/proc/driver/nvidia/gpus")
 _ROOT, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _ASK = "import importlib.util as u, sys; print(*[name for name in sys.argv[1:] if u.find_spec(name) is None])"
 
@@ -21,20 +22,34 @@ class HostResources:
     memory_gb: float  # a share of the machine's memory, GiB
     total_gb: float
     cpus: float
+    n_gpus: int = 0
+
+    @property
+    def for_one(self) -> tuple[float, float]:
+        """The memory in GiB and the processors for one trial, so that there can be a trial on each GPU."""
+        if self.n_gpus < 2:
+            return self.memory_gb, self.cpus
+        return _in_whole(self.memory_gb / self.n_gpus), max(1.0, float(int(self.cpus / self.n_gpus)))
 
     @classmethod
-    def here(cls, root: Path = _ROOT, own: Path = _OWN) -> "HostResources":
+    def here(cls, root: Path = _ROOT, own: Path = _OWN, gpus: Path = _GPUS) -> "HostResources":
         """Return what this process may use: what the machine has, capped by the control groups of the process.
 
         Args:
             root: where control groups are mounted.
             own: the file that names the groups of this process.
+            gpus: the folder in which the NVIDIA driver has a folder for each GPU.
         """
         total = min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_memory_caps(root, own)]) / 2**30
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        share = total * MEMORY_SHARE
-        memory_gb = float(int(share)) if share >= 2 else round(share, 1)
-        return cls(memory_gb, round(total, 1), min([float(cpus), *_quotas(root, own)]))
+        memory_gb = _in_whole(total * MEMORY_SHARE)
+        n_gpus = len(list(gpus.iterdir())) if gpus.is_dir() else 0
+        return cls(memory_gb, round(total, 1), min([float(cpus), *_quotas(root, own)]), n_gpus)
+
+
+def _in_whole(memory_gb: float) -> float:
+    """Return an amount of memory rounded down to whole GiB; below 2 GiB, to a tenth."""
+    return float(int(memory_gb)) if memory_gb >= 2 else round(memory_gb, 1)
 
 
 def interpreter_of(folder: Path) -> str | None:

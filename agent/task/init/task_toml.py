@@ -20,6 +20,7 @@ _WORK_IN = "/tmp/work"
 def document(reading: ScriptReport) -> str:
     """Return the text of task.toml."""
     script, needs, metric, machine = reading.edited[0], reading.needs, reading.metrics[0], reading.machine
+    memory_gb, cpus = machine.for_one
     text = _template("task.toml").substitute(
         script=_one_line(reading.script.name),
         name=_text(task_name(reading.folder.resolve().name)),
@@ -33,10 +34,11 @@ def document(reading: ScriptReport) -> str:
         environment=_environment(needs, reading.python, reading.libraries),
         budget=_budget(reading.budget),
         wall_seconds=_number(_wall(reading.budget)),
-        memory_gb=_number(machine.memory_gb),
+        memory_gb=_number(memory_gb),
         total_gb=_number(machine.total_gb),
-        cpus=_number(machine.cpus),
-        processes=max(256, math.ceil(16 * machine.cpus)),
+        share=f", for a trial on each of its {machine.n_gpus} GPUs" if machine.n_gpus > 1 else "",
+        cpus=_number(cpus),
+        processes=max(256, math.ceil(16 * cpus)),
         scratch_mb=4096 if "torch" in reading.libraries else 1024,
         keep=_template("takes_seed.toml" if reading.takes_seed else "no_seed.toml").template.strip(),
         space=(reading.space if reading.n_searched else _template("no_space.toml").template).strip(),

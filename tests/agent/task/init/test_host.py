@@ -56,3 +56,21 @@ def test_a_group_without_limits_leaves_the_whole_machine(own: str, files: dict[s
     found = here(tmp_path, own, files)
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     assert (found.cpus, found.total_gb) == (N_PROCESSORS, round(total, 1))
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "memory_gb", "cpus", "for_one"),
+    [
+        (0, 96.0, 32.0, (96.0, 32.0)),
+        (1, 96.0, 1.5, (96.0, 1.5)),
+        (4, 98.0, 30.0, (24.0, 7.0)),
+        (8, 6.0, 4.0, (0.8, 1.0)),
+    ],
+)
+def test_a_trial_gets_a_share_for_each_gpu_of_the_machine(
+    n_gpus: int, memory_gb: float, cpus: float, for_one: tuple[float, float], tmp_path: Path
+) -> None:
+    assert HostResources(memory_gb, 2 * memory_gb, cpus, n_gpus).for_one == for_one
+    for number in range(n_gpus):
+        (tmp_path / "gpus" / f"0000:{number:02}:00.0").mkdir(parents=True)
+    assert HostResources.here(gpus=tmp_path / "gpus").n_gpus == n_gpus
