@@ -35,13 +35,14 @@ EDITS = [
     edit("SHIFT = 0.3", "SHIFT = undefined + 2"),
     edit("DEPTH = 4", "DEPTH = 2"),  # a change that was tried already
     *[edit("SHIFT = 0.3", f"SHIFT = {value}") for value in (0.9, 0.1, 0.2, 0.05, 0.4)],
+    *[edit("\n\nif __name__", f"UNUSED = {n}\n\nif __name__") for n in range(40)],  # apply to any script
 ]
 POINTS = [
     '{"WIDTH": 0.8, "SHIFT": 0.1, "DEPTH": 3, "ORDER": "backward"}',
     '{"WIDTH": 2.0, "SHIFT": 0.3, "DEPTH": 4, "ORDER": "forward"}',  # has run
     '{"WIDTH": 0.7, "SHIFT": 0.05, "DEPTH": 3, "ORDER": "backward"}',
     "I would rather not.",
-    *[json.dumps({"WIDTH": 3.0 + n, "SHIFT": 0.0, "DEPTH": 5, "ORDER": "forward"}) for n in range(12)],
+    *[json.dumps({"WIDTH": 3.0 + n / 8, "SHIFT": 0.0, "DEPTH": 5, "ORDER": "forward"}) for n in range(50)],
 ]
 OPTIONS = {
     "random": [],
