@@ -1,5 +1,6 @@
 """Signals to a real run: stopped in order, marked, nothing left running, and gone on with to the same end."""
 
+import json
 import os
 import pty
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.store.journal import read_history
 from tests.contracts.sandbox_contract import processes_with
 from tests.kill_anywhere.killed_runs import Zygote, told
 
@@ -29,6 +31,7 @@ unit = "steps"
 amount = 1
 counted_by = "script"
 [limits]
+cpus = 0.2
 wall_seconds = 6000
 memory_gb = 0.25
 output_mb = 1
@@ -63,10 +66,12 @@ def mark(folder: Path) -> str:
 
 
 @contextmanager
-def begun(folder: Path, *, terminal: bool = False, before: str = "") -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
-    """Start a run whose trial 1 does not end; yield it and, for a terminal, our end of that."""
+def begun(
+    folder: Path, *, terminal: bool = False, before: str = "", workers: int = 1
+) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    """Start a run whose first trials do not end, one for each worker; yield it and, for a terminal, our end of that."""
     command = [sys.executable, "-m", "agent", "run", "--task", str(folder / "task"), "--mode", "random"]
-    command += ["--trials", "3", "--name", "r"]
+    command += ["--trials", str(workers + 2), "--name", "r", *(["--workers", str(workers)] if workers > 1 else [])]
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -89,7 +94,7 @@ def begun(folder: Path, *, terminal: bool = False, before: str = "") -> Iterator
         os.set_blocking(ours, False)
     try:
         deadline = time.monotonic() + 600
-        while not processes_with(mark(folder)):
+        while len(processes_with(mark(folder))) < workers:
             assert process.poll() is None
             assert time.monotonic() < deadline
             if terminal:
@@ -139,6 +144,28 @@ def test_one_signal_stops_the_trial_and_the_run_can_be_resumed(
     assert said.endswith("interrupted; continue with `agent resume r`\n"), said
     assert "Traceback" not in said
     goes_on(warm, tmp_path)
+
+
+def test_one_signal_stops_all_trials_of_several_workers_and_resuming_runs_them_again(
+    warm: Zygote, slow: Path, tmp_path: Path
+) -> None:
+    with begun(tmp_path, workers=4) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=600) == 130
+    assert processes_with(mark(tmp_path)) == []
+    said = (tmp_path / "said").read_text()
+    assert said.endswith("interrupted; continue with `agent resume r`\n"), said
+    assert "Traceback" not in said
+    journal = warm.within(tmp_path).runs.run("r").journal
+    before = journal.read_text()
+    assert sorted(read_history(journal).in_flight) == [1, 2, 3, 4]
+    (tmp_path / "gate" / "go").touch()
+    agent = warm.within(tmp_path)
+    assert agent.agent("resume", "r") == 0, agent.said
+    assert agent.agent("log", "--verify", "r") == 0, agent.said
+    assert journal.read_text().startswith(before)
+    events = [json.loads(line)["event"] for line in journal.read_text().splitlines()]
+    assert [events.count(f"trial_{what}") for what in ("started", "finished")] == [6, 6]
 
 
 def test_a_second_signal_ends_it_at_once(warm: Zygote, slow: Path, tmp_path: Path) -> None:
