@@ -1,6 +1,5 @@
 """A run on the disk: its journal, and what is derived from it in git, worktree and results.tsv."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import overload
 
@@ -53,6 +52,7 @@ class Records:
     history: History
     repo: TrialRepo
     sources: dict[int, str] = field(default_factory=dict)  # script of every kept trial, by number
+    _hashes: dict[int, str] = field(default_factory=dict)  # of the commits of finished trials, by number
 
     @property
     def retired(self) -> tuple[str, ...]:
@@ -85,14 +85,14 @@ class Records:
 
     def rebuild(self) -> None:
         """Bring scripts, git, worktree and table in line with the journal, wherever a process was killed."""
-        known = self.repo.tags(self.run_id)
+        self._hashes = known = self.repo.tags(self.run_id)
         for trial in self.history.by_finish:
             if trial.kept or trial.number not in known:
                 source = self._script(trial)
                 if trial.kept:
                     self.sources[trial.number] = source
                 if trial.number not in known:
-                    known[trial.number] = self._commit(trial, source, known)
+                    self._commit(trial, source)
             if not trial.kept:
                 self.paths.trial(trial.number).artifact.unlink(missing_ok=True)
         self._show_incumbent()
@@ -104,10 +104,8 @@ class Records:
             self.sources[trial.number] = source
         else:
             self.paths.trial(trial.number).artifact.unlink(missing_ok=True)
-        parent = self.history.commit_parent(trial)
-        parents = {} if parent is None else {parent: self.repo.find(f"{self.run_id}/{parent:04d}")}
-        sha = self._commit(trial, source, parents)
-        if self.history.incumbent is not None:
+        sha = self._commit(trial, source)
+        if trial.kept:
             self.repo.check_out(self.run_id, self.paths.worktree)
         append_result(self.paths.results_tsv, self.task.metric, trial, sha)
 
@@ -130,11 +128,14 @@ class Records:
         """Return the script of a trial: its edit applied to its parent's script."""
         return self.task.source if trial.parent is None else trial.proposal.edit.apply(self.sources[trial.parent])
 
-    def _commit(self, trial: Trial, source: str, hashes: Mapping[int, str]) -> str:
+    def _commit(self, trial: Trial, source: str) -> str:
+        """Make the commit of a finished trial, and return its hash."""
         files = {**self.task.files, self.task.script: source.encode()}
         onto = self.history.commit_parent(trial)
-        parent = None if onto is None else hashes[onto]
+        parent = None if onto is None else self._hashes[onto]
         commit = commit_of(
             trial, files, parent, onto=onto, run_id=self.run_id, mode=self.mode, task=self.task, model=self.model_name
         )
-        return self.repo.record(self.run_id, trial.number, commit, advance=trial.kept)
+        sha = self.repo.record(self.run_id, trial.number, commit, advance=trial.kept)
+        self._hashes[trial.number] = sha
+        return sha

@@ -1,9 +1,13 @@
 """Several trials at once: one case a test, with losses and durations that the test gives, on a simulated clock."""
 
+import pytest
+
 from agent.edits.edit import Params
 from agent.execution.scoring.printed import PrintedScorer
 from agent.execution.scoring.scorer import Artifact
 from agent.modes.numeric import NumericProposer
+from agent.store import git_command
+from agent.store.git_command import run_git
 from agent.store.git_repo import trailers
 from agent.task.task import Task
 from agent.trials.budget import Budget
@@ -154,3 +158,16 @@ def test_no_trial_starts_that_the_trials_in_flight_leave_no_budget_for(machine: 
     made.run.policy.budget = Budget(train_seconds=3)
     assert made.go() == "the training budget of 3 s is spent"
     assert len(made.run.history.trials) == 3
+
+
+def test_a_reverted_trial_takes_four_git_commands(machine: MachineWith, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = machine({}, 1, trials=3)
+    commands: list[tuple[int, str]] = []  # trials that had finished, command
+
+    def counted(argv: list[str], *more: object, **named: object) -> bytes:
+        commands.append((len(made.run.history.trials), argv[0]))
+        return run_git(argv, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(git_command, "run_git", counted)
+    made.go()
+    assert [name for n_finished, name in commands if n_finished == 2] == [*["hash-object"] * 3, "update-ref"]
