@@ -22,6 +22,7 @@ from agent.edits.assignments import Assignments
 from agent.edits.edit import Params
 from agent.execution.executor import Attempt, Executor
 from agent.execution.scoring.scorer import Artifact
+from agent.execution.slots import Slot
 from agent.execution.task_data import scorer_of
 from agent.modes.proposer import Context
 from agent.run.loop import run_trials
@@ -49,6 +50,7 @@ from sandbox.job import Execution, Job, Limits, Sandbox, StoppedBy
 BIGRAM = Path(__file__).parents[1] / "tests" / "tasks" / "bigram"
 AT = "2026-11-22T10:00:00+00:00"
 PAST = (10, 1_000, 10_000)
+WORKERS = 16
 
 
 class NoJob:
@@ -147,8 +149,8 @@ def past_run(root: Path, task: Task, n_trials: int) -> RunsFolder:
     return runs
 
 
-def loop_seconds(runs: RunsFolder, task: Task, n_more: int) -> list[float]:
-    """Return the loop's own seconds for each of `n_more` further trials."""
+def loop_seconds(runs: RunsFolder, task: Task, n_more: int, workers: int = 1) -> list[float]:
+    """Return the loop's own seconds between the proposals of `n_more` further trials."""
     paths = runs.run("past")
     journal = Journal(paths.journal)
     history = read_history(paths.journal)
@@ -167,6 +169,7 @@ def loop_seconds(runs: RunsFolder, task: Task, n_more: int) -> list[float]:
         observer=Silent(),
         proposer=Marking(),
         space=task.space,
+        slots=tuple(map(Slot, range(workers))),
     )
     run_trials(run)
     journal.close()
@@ -232,6 +235,11 @@ def main() -> None:
             found = loop_seconds(runs, task, n)
             medians[n_past] = statistics.median(found)
             shown(f"one trial of the loop, {n_past} past trials", found, "100")
+        runs = past_run(Path(scratch) / "workers", task, PAST[0])
+        found = loop_seconds(runs, task, 10 * n, WORKERS)
+        print(
+            f"{f'trials a second with {WORKERS} workers':44} {len(found) / sum(found):15.1f}           20.0 (at least)"
+        )
         ratio = medians[PAST[-1]] / medians[PAST[0]]
         print(f"{'10,000 past trials over 10':44} {ratio:15.2f}           2.00 (ratio)")
         log = [*command, "log", "--runs", str(runs.root)]
