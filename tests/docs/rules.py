@@ -61,6 +61,7 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.overhead": {"--trials": "2"},
     "benchmarks.report": {"--trials": "20", "--openings": "1"},
     "benchmarks.sandbox": {"--median-of": "1", "--jobs": "1"},
+    "benchmarks.workers": {"--task": "tests/tasks/instant", "--trials": "2", "--pairs": "1"},
 }
 
 # Not run here. An `agent` line is still parsed; the files, targets and options that another names must exist.

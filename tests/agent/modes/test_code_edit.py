@@ -127,6 +127,14 @@ def test_a_script_that_ran_before_is_sent_back_with_its_result() -> None:
     assert "trial 1 again (reverted, val_bpb 2.61)" in model.requests[1][-1].content
 
 
+def test_an_edit_to_a_script_in_flight_is_a_duplicate() -> None:
+    edited = fingerprint(SOURCE.replace("DEPTH = 4", "DEPTH = 6"))
+    running = replace(trial(1, status=Status.CRASHED, fingerprint=edited), outcome=None)
+    seen = replace(context(SOURCE, [baseline()]), number=2, pending=(running,))
+    proposal, _ = propose([DEEPER] * 3, seen)
+    assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "trial 1")
+
+
 def test_a_revert_to_the_baseline_is_a_duplicate() -> None:
     kept = trial(1, "deeper", loss=2.4, kept=True)
     deeper = SOURCE.replace("DEPTH = 4", "DEPTH = 6")

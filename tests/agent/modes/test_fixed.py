@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +59,15 @@ def test_a_repeat_is_sent_back_then_a_duplicate() -> None:
     assert propose(ScriptedModel([same, answer()])).refused is None
     proposal = propose(ScriptedModel([same, same]))
     assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "incumbent")
+
+
+def test_a_configuration_in_flight_is_a_duplicate() -> None:
+    running = replace(trial(20, params=DEEPER, status=Status.CRASHED), outcome=None)
+    seen = replace(context(SOURCE, history(20), space=SPACE), number=21, pending=(running,))
+    model = ScriptedModel([answer(), answer()])
+    proposal = FixedProposer(lambda _: model, PROMPTS, BRIEFING).propose(seen)
+    assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "trial 20")
+    assert "this is the configuration of trial 20 again" in model.requests[1][-1].content
 
 
 def test_what_will_not_fit_is_not_run() -> None:

@@ -73,6 +73,7 @@ class Simulated:
         chance = random.Random(f"{mode} {seed}")
         self._open, self._task, self._mode, self._seed = open_run, task, mode, seed
         self._n_processes = 0
+        self.varies_workers = False  # whether each process has another number of slots, and another queue
         self.n_slots, queue = chance.randint(1, 8), chance.randint(0, 3)
         rule = chance.choice([TWO_TIER, KeepRule("any")])
         self._more = {"queue": queue, "rule": rule, "slots": tuple(map(Slot, range(self.n_slots))), **more}
@@ -83,6 +84,10 @@ class Simulated:
     def opened(self) -> Run:
         self.simulation = Simulation()
         self.box = SimulatedSandbox(self.simulation, self._seed, self._n_processes)
+        if self.varies_workers:
+            chance = random.Random(f"{self._seed} {self._n_processes}")
+            self.n_slots = chance.choice([1, 1, 2, 5])
+            self._more |= {"queue": chance.randint(0, 1), "slots": tuple(map(Slot, range(self.n_slots)))}
         return self._open(
             SlowProposer(self.proposer(), self.simulation, self._seed),
             trials=N_TRIALS,
@@ -255,6 +260,15 @@ def test_killed_at_any_event_it_proposes_nothing_twice_and_each_trial_ends_once(
     check_killed(simulated(mode, seed=0), tmp_path, random.Random(mode))
 
 
+@pytest.mark.parametrize("mode", ["local", "scripted"])
+def test_the_same_holds_if_each_process_has_another_number_of_workers(
+    simulated: Callable[..., Simulated], tmp_path: Path, mode: str
+) -> None:
+    machine = simulated(mode, seed=0)
+    machine.varies_workers = True
+    check_killed(machine, tmp_path, random.Random(mode))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 41))
 @pytest.mark.parametrize("mode", MODES)
@@ -270,7 +284,9 @@ def test_the_same_holds_for_many_orders(
 def test_the_same_holds_for_many_kills(
     simulated: Callable[..., Simulated], tmp_path: Path, mode: str, seed: int
 ) -> None:
-    check_killed(simulated(mode, seed), tmp_path, random.Random(f"{mode} {seed}"))
+    machine = simulated(mode, seed)
+    machine.varies_workers = seed % 2 == 0
+    check_killed(machine, tmp_path, random.Random(f"{mode} {seed}"))
 
 
 @pytest.mark.parametrize("mode", ["random", "scripted"])
