@@ -18,6 +18,7 @@ from agent.task.task import Task
 from agent.trials.confirmations import BASELINE as BASELINE_MODEL
 from agent.trials.confirmations import CHALLENGER, CHAMPION, RESULT, Entrant, SlicePurpose, SliceScore, SliceUse
 from agent.trials.events import (
+    AttemptLost,
     Event,
     RepeatFinished,
     RepeatStarted,
@@ -137,11 +138,14 @@ def slice_events(uses: Iterable[SliceUse], at: str) -> Iterator[Event]:
             yield SliceScored(use.number, use.score, at)
 
 
-Result = tuple[Proposal, Outcome] | Again | SliceUse
+Result = tuple[Proposal, Outcome] | Again | SliceUse | TrialStarted | TrialFinished | AttemptLost
 
 
 def events_of(results: Sequence[Result]) -> Iterator[Event]:
-    """Yield the events of a run that has had these results, ten minutes apart; each edits the incumbent's script."""
+    """Yield the events of a run that has had these results, ten minutes apart.
+
+    Each proposal edits the incumbent's script; results that are events are yielded as they are.
+    """
     history = History([])
     for index, result in enumerate(results):
         at = (BEGAN + timedelta(minutes=10 * index)).isoformat()
@@ -153,10 +157,12 @@ def events_of(results: Sequence[Result]) -> Iterator[Event]:
                 *slice_events(result.slices, at),
                 RepeatFinished(result.trial, result.seed, result.outcome, result.verdict, at),
             )
+        elif isinstance(result, TrialStarted | TrialFinished | AttemptLost):
+            events = (result,)
         elif isinstance(result, SliceUse):
             events = tuple(slice_events([result], at))
         else:
-            number, parent = len(history.trials), history.position.incumbent
+            number, parent = history.n_started, history.position.incumbent
             events = TrialStarted(number, parent, result[0], at), TrialFinished(number, result[1], at)
         for event in events:
             history.add(event)
@@ -210,7 +216,7 @@ def made_run(
     events = list(events_of(results))
     write_journal(paths, events)
     history = made_history(results)
-    _commit(runs, task, name, history, history.trials if all_commits else history.trials[:1])
+    _commit(runs, task, name, history, history.by_finish if all_commits else history.trials[:1])
     for number, log in (logs or {}).items():
         paths.trial(number).root.mkdir(parents=True, exist_ok=True)
         paths.trial(number).log.write_text(log)
@@ -228,10 +234,11 @@ def _commit(runs: RunsFolder, task: Task, name: str, history: History, trials: S
         before = task.source if trial.parent is None else sources[trial.parent]
         sources[trial.number] = trial.proposal.edit.apply(before) if trial.proposal.refused is None else before
         files = {**task.files, task.script: sources[trial.number].encode()}
-        parent = None if trial.parent is None else hashes[trial.parent]
-        commit = commit_of(trial, files, parent, onto=trial.parent, run_id=name, mode="test", task=task, model=None)
+        onto = history.commit_parent(trial)
+        parent = None if onto is None else hashes[onto]
+        commit = commit_of(trial, files, parent, onto=onto, run_id=name, mode="test", task=task, model=None)
         hashes[trial.number] = repo.record(name, trial.number, commit, advance=trial.kept or trial.number == 0)
-    left = range(len(trials), len(history.trials))
+    left = [trial.number for trial in history.trials if trial.number not in hashes]
     tags = "".join(f"create refs/tags/{name}/{number:04d} {hashes[0]}\n" for number in left)
     run_git(["--git-dir", str(runs.repo), "update-ref", "--stdin"], tags.encode())
     if len(trials) > 1 and history.incumbent is not None and history.champion is not None:

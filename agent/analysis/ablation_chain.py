@@ -67,13 +67,13 @@ class ChangeChain:
             raise UsageError(f"{stored.run_id} has no trial with a loss yet; wait for it, or `agent resume` it")
         if number == 0:
             raise UsageError(f"the result of {stored.run_id} is its baseline: {_why_nothing(stored)}")
-        trials = _way_to(stored, number)
+        trials = stored.lineage(number)
         chain = cls.made_of(trials, [stored.task(trial.number).source for trial in trials])
         return replace(chain, on_slices=stored.keeper.on_slices)
 
     @classmethod
     def made_of(cls, trials: Sequence[Trial], sources: Sequence[str]) -> "ChangeChain":
-        """Return the chain of kept trials with their scripts: the baseline first, each trial the parent of the next."""
+        """Return the chain of kept trials with their scripts: the baseline first, each an edit of the one before."""
         steps = [
             Step(trial.number, before, after, _values(trial, before, after))
             for trial, (before, after) in zip(trials[1:], pairwise(sources), strict=True)
@@ -96,14 +96,6 @@ class ChangeChain:
                 else:
                     source = carried_over
         return Variant(source, frozenset(left_out & {change.key for change in self.changes}))
-
-
-def _way_to(stored: StoredRun, number: int) -> list[Trial]:
-    """Return a trial's ancestors and itself, the baseline first."""
-    way = [stored.trial(number)]
-    while (parent := way[-1].parent) is not None:
-        way.append(stored.trial(parent))
-    return way[::-1]
 
 
 def _why_nothing(stored: StoredRun) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 from agent.errors import UsageError
 from agent.report.json_documents import trial_json
 from agent.report.trial_table import verdict
+from agent.store.git_objects import Commit
+from agent.store.git_repo import TrialRepo
 from agent.store.stored_run import StoredRun, best_trial, ratchet
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
@@ -93,16 +95,32 @@ def _write(stored: StoredRun, best: Trial, folder: Path) -> None:
     run_id = stored.run_id
     bundle = str((folder / f"{run_id}.bundle").resolve())
     stored.repo.run(["bundle", "create", "--quiet", bundle, f"refs/heads/{run_id}", f"--tags={run_id}/*"])
-    first, *_, last = [*ratchet(stored), stored.hashes[best.number]]
-    if first != last:
-        into = ["--output-directory", str((folder / "patches").resolve())]
-        stored.repo.run(["format-patch", "--quiet", "--no-signature", "--zero-commit", *into, f"{first}..{last}"])
+    _write_patches(stored, (folder / "patches").resolve())
     task = stored.task(best.number)
     script = folder / task.script
     script.parent.mkdir(parents=True, exist_ok=True)
     script.write_text(task.source)
     table = spreadsheet(stored.history.trials, stored.hashes, stored.metric)
     (folder / "trials.csv").write_text(table)
+
+
+def _write_patches(stored: StoredRun, folder: Path) -> None:
+    """Write each kept trial on the way to the best one as a patch of the trial that it edited.
+
+    Git compares a commit with its parent, which may be another trial, so the commits are made again, in a line.
+    """
+    first, *others = ratchet(stored)
+    if not others:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        repo, parent = TrialRepo(Path(scratch) / "trials.git"), None
+        for trial in (first, *others):
+            sha = stored.hashes[trial.number]
+            message = stored.repo.message(sha).rstrip("\n") + "\n"
+            commit = Commit(stored.repo.read(sha), message, parent, trial.finished_at or trial.started_at)
+            parent = repo.record(stored.run_id, trial.number, commit, advance=True)
+        options = ["--quiet", "--no-signature", "--zero-commit", "--output-directory", str(folder)]
+        repo.run(["format-patch", *options, f"{stored.run_id}/{first.number:04d}..{parent}"])
 
 
 def spreadsheet(trials: Iterable[Trial], hashes: Mapping[int, str], metric: Metric) -> str:

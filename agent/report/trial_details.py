@@ -85,7 +85,9 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
     before = stored.history.incumbent_before(trial.number)
     if before is not None and before.number != trial.parent:
         is_tip = stored.history.commit_parent(trial) == before.number
-        rows.insert(5, ("judged against", f"trial {before.number}, then the incumbent{', its git parent' * is_tip}"))
+        rows.insert(
+            5, ("compared with", f"trial {before.number}, then the incumbent{' and the tip of the branch' * is_tip}")
+        )
     if proposal.note:
         rows.append(("edit", one_line(proposal.note)))
     if outcome is not None:

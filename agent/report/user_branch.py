@@ -40,7 +40,8 @@ def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None
             minimal script is both smaller and as good.
     """
     script = stored.task(0).script
-    chain = [stored.hashes[0]] if minimal else ratchet(stored)
+    trials = [stored.trial(0)] if minimal else ratchet(stored)
+    chain = [stored.hashes[trial.number] for trial in trials]
     steps = [(stored.repo.read(commit)[script], _Told.of(stored.repo, commit)) for commit in chain]
     baseline = steps[0][0]
     if minimal:

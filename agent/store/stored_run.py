@@ -101,6 +101,16 @@ class StoredRun:
             return history.trial(number)
         raise UsageError(f"{self.run_id} has no trial {number}; it has 0 to {history.n_started - 1}")
 
+    def lineage(self, number: int) -> list[Trial]:
+        """Return the trials from the baseline to `number`, each an edit of the one before it.
+
+        In a run with several workers, these are not the git parents: a trial may edit an older trial than the tip.
+        """
+        way = [self.trial(number)]
+        while (parent := way[-1].parent) is not None:
+            way.append(self.trial(parent))
+        return way[::-1]
+
 
 def interrupted(history: History, run_id: str) -> str:
     """Return a sentence about the trials in flight of a run that no process works on."""
@@ -158,9 +168,9 @@ def best_trial(stored: StoredRun) -> Trial:
     return stored.best
 
 
-def ratchet(stored: StoredRun) -> list[str]:
-    """Return the hashes of the commits from the baseline to the best trial, each the parent of the next."""
-    return stored.repo.chain(stored.hashes[best_trial(stored).number])
+def ratchet(stored: StoredRun) -> list[Trial]:
+    """Return the trials from the baseline to the best one, each an edit of the one before it."""
+    return stored.lineage(best_trial(stored).number)
 
 
 def measured_sigma(runs: RunsFolder, task_digest: str) -> float | None:
