@@ -14,6 +14,7 @@ from agent.execution.executor import Executor
 from agent.execution.scoring.audited import AuditedScorer
 from agent.execution.scoring.scorer import Scorer
 from agent.execution.slices.source import SliceSource
+from agent.execution.slots import Slot
 from agent.execution.speed.cpu_meter import CpuMeter
 from agent.execution.speed.probe import SpeedProbe
 from agent.modes.proposer import Proposer
@@ -106,7 +107,10 @@ class SilentObserver:
     def proposing(self, number: int) -> None:
         self.told.append(("proposing", number))
 
-    def started(self, trial: Trial) -> None:
+    def proposed(self, number: int) -> None:
+        self.told.append(("proposed", number))
+
+    def started(self, trial: Trial, slot: Slot) -> None:
         self.told.append(("started", trial.number))
 
     def scoring(self, trial: Trial) -> None:
@@ -115,7 +119,7 @@ class SilentObserver:
     def finished(self, trial: Trial, previous: Trial | None) -> None:
         self.told.append(("finished", trial.number))
 
-    def repeating(self, repeat: Repeat) -> None:
+    def repeating(self, repeat: Repeat, slot: Slot) -> None:
         self.told.append(("repeating", repeat.trial))
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:

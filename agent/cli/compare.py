@@ -10,6 +10,7 @@ import typer
 
 from agent.cli.options import given, host_of, print_json, runs_folder, start_of, where
 from agent.cli.report import refuse_other_files, write_report
+from agent.cli.run_progress import workers
 from agent.cli.search_options.configuration import caps_in, configured
 from agent.cli.search_options.definitions import CompareOptions
 from agent.cli.search_options.panels import GroupedCommand, with_options
@@ -117,7 +118,10 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     go_on = f"agent compare --resume {comparison.name}{where(runs)}"
     with opened(comparison, runs, host_of(say, live.replying), observer_for) as open_runs:
         n_before = _n_done(open_runs)
-        say(f"comparison {comparison.name}: {plural(len(open_runs), 'run')}, one trial of each in turn")
+        slots = open_runs[0].slots
+        if open_runs[0].is_parallel:
+            live.split(slots)
+        say(f"comparison {comparison.name}: {plural(len(open_runs), 'run')}, {workers(slots)}one trial of each in turn")
         try:
             is_opened = finish(comparison, runs, open_runs, say)
             ends = run_together(open_runs, ended, lambda: reserve(comparison, runs, open_runs))

@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING
 
 from agent.cli.options import fail, host_of, print_json, where
 from agent.errors import AgentError
+from agent.text import plural
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.execution.slots import Slot
     from agent.report.slices import PoolSize
     from agent.run.ending import End
     from agent.run.open_run import Run
@@ -48,6 +52,8 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
         else resume_run(config, runs, host, observer_for, options)
     )
     with opened as open_run:
+        if open_run.is_parallel:
+            live.split(open_run.slots)
         say(f"run {config.run_id}: mode {config.mode}{with_hints(config)}, {_what(open_run)}")
         for line in (*open_run.records.retired, *_confirmable(open_run)):
             say(line)
@@ -141,4 +147,11 @@ def _what(run: "Run") -> str:
     unit = f"{task.budget.amount:g} {task.budget.unit} a trial, budget: {task.budget.kind}"
     unit += f" ({task.budget.check})" if task.budget.check else ""
     model = f", model {run.records.model_name}" if run.records.model_name else ""
-    return f"task {task.name}{profile}, {unit}{model}"
+    return f"{workers(run.slots)}task {task.name}{profile}, {unit}{model}"
+
+
+def workers(slots: "Sequence[Slot]") -> str:
+    """Return the workers of a run, as the beginning of a list; empty if there is only one."""
+    if len(slots) == 1:
+        return ""
+    return f"{plural(len(slots), 'worker')} ({', '.join(slot.device for slot in slots)}), "

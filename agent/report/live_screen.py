@@ -1,13 +1,20 @@
-"""The console output of `agent run`: one line per trial and, on a terminal, a live progress line."""
+"""The console output of `agent run`: one line per trial and, on a terminal, live lines about what is in flight."""
 
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
 from rich.text import Text
 
+from agent.execution.slots import Slot
 from agent.report import terminal, trial_table
 from agent.store.paths import RunPaths
 from agent.text import one_line, plural, read_tail
@@ -19,44 +26,62 @@ from agent.trials.trial import Trial
 
 _PROGRESS = re.compile(r"progress +(\d(?:\.\d+)?)")
 _LOSS = re.compile(r"\bloss +([\d.]+|nan|inf)")
+_WIDE = 110  # columns of a terminal
+_BAR_WIDTHS = (10, 24)  # on a narrower one, and on a wide one
 
 
-class _Reported(TextColumn):
-    """Moves the progress bar at each refresh, by the progress that the script reports at the end of its log."""
+@dataclass
+class _Line:
+    """A live line about work in progress."""
 
-    def __init__(self) -> None:
-        super().__init__("")
+    what: str
+    log: Path | None  # of the script, which reports progress and loss at its end; None: the bar has no end
+    began: float  # by the monotonic clock
+    n_tokens: int = 0  # of a model's reply, so far
+    done: float = 0.0  # share of the budget, as reported
 
-    def render(self, task: Task) -> Text:
-        log: Path | None = task.fields.get("log")
-        if log is None:
-            return Text("")
-        said = read_tail(log)[-2000:]
+    def cells(self, device: str, bar_width: int) -> tuple[Text, ProgressBar, Text, Text]:
+        """Return the line as cells: what it is about, a bar, the time since it began, and the loss reported last."""
+        now = time.monotonic()
+        said = read_tail(self.log)[-2000:] if self.log is not None else ""
         progress, loss = _PROGRESS.findall(said), _LOSS.findall(said)
         if progress:
-            task.completed = min(float(progress[-1]), 1.0)
-        return Text(f"loss {loss[-1]} (reported)" if loss else "", style="dim")
+            self.done = min(float(progress[-1]), 1.0)
+        tokens = f", {plural(self.n_tokens, 'token')}" if self.n_tokens else ""
+        total = None if self.log is None else 1.0
+        return (
+            Text(f"{device}{self.what}{tokens}", no_wrap=True, overflow="ellipsis"),
+            ProgressBar(total, self.done, width=bar_width, animation_time=now),
+            Text(str(timedelta(seconds=int(now - self.began))), style="progress.elapsed"),
+            Text(f"loss {loss[-1]} (reported)" if loss else "", style="dim"),
+        )
 
 
 class LiveConsole:
-    """The console, with a live line below the output on a terminal. Several screens may share it."""
+    """The console, with live lines below the output on a terminal. Several screens may share it.
+
+    There is one live line, about what began last; after `split`, one for each worker, proposal and slice.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         """`quiet`: show nothing."""
         self._console = Console(quiet=quiet, highlight=False, markup=False, soft_wrap=True)
         self.colour = self._console.is_terminal
         self._headed = False
-        self._what = ""
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._lines: dict[str, _Line] = {}  # by what they are about
+        self._devices: dict[str, str] = {}  # of the workers, once the screen is split
+        self._asked: _Line | None = None  # the line of the latest proposal
+        self._spinner = Spinner("dots", style="progress.spinner")
+        self._live: Live | None = None
         if self._console.is_terminal and not quiet:
-            self._progress = Progress(
-                SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(24), TimeElapsedColumn(),
-                _Reported(), console=self._console, transient=True, refresh_per_second=4,
-            )  # fmt: skip
+            self._live = Live(console=self._console, get_renderable=self._view, transient=True, refresh_per_second=4)
+
+    def split(self, slots: Sequence[Slot]) -> None:
+        """Show one line for each of these slots from now on, and one for each proposal."""
+        self._devices = {worker(slot): slot.device for slot in slots}
 
     def report(self, line: str) -> None:
-        """Print one line above the live one."""
+        """Print one line above the live ones."""
         self._console.print(Text.from_ansi(line))
 
     def row(self, line: str, metric: Metric, label: str = "") -> None:
@@ -70,25 +95,63 @@ class LiveConsole:
             self._headed = True
             self.row(trial_table.paint(trial_table.header(metric), "1", self.colour), metric, " " * len(label))
 
-    def show(self, what: str, log: Path | None = None) -> None:
-        """Show `what` on the live line, with the progress that `log` reports."""
-        self._what = what
-        if self._progress is None:
-            return
-        self._progress.start()
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(what, total=1.0 if log else None, log=log)
+    def show(self, about: str, what: str, log: Path | None = None, *, is_continued: bool = False) -> None:
+        """Show `what` on a live line, with the progress that `log` reports.
+
+        Args:
+            about: what the line is about, such as `worker(slot)`. It decides only on a split screen.
+            is_continued: on a split screen, the time goes on from what the line showed before.
+        """
+        if not self._devices:
+            self._lines.clear()
+        before = self._lines.get(about) if is_continued else None
+        self._lines[about] = _Line(what, log, before.began if before is not None else time.monotonic())
+        if self._live is not None:
+            self._live.start()
+
+    def propose(self, about: str, what: str) -> None:
+        """Show a proposal in progress, with the length of the model's reply."""
+        self.show(about, what)
+        self._asked = self._lines[about]
+
+    def clear(self, about: str) -> None:
+        """Remove a line of a split screen."""
+        if self._devices:
+            self._lines.pop(about, None)
 
     def replying(self, n_tokens: int) -> None:
         """Show how many tokens of the model's reply have arrived."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=f"{self._what}, {plural(n_tokens, 'token')}")
+        if self._asked is not None:
+            self._asked.n_tokens = n_tokens
 
     def close(self) -> None:
         """Restore the terminal. Safe to call twice."""
-        if self._progress is not None:
-            self._progress.stop()
+        if self._live is not None:
+            self._live.stop()
+
+    def _view(self) -> Table:
+        """Return the live lines: of all workers in their order, then of proposals and slices."""
+        grid = Table.grid(padding=(0, 1))
+        for is_whole in (True, False, True, True, True):  # a narrow terminal cuts the second column only
+            grid.add_column(no_wrap=is_whole)
+        bar_width = _BAR_WIDTHS[self._console.width >= _WIDE]
+        lines = dict(self._lines)  # the thread that decides may change it
+        width = max(map(len, self._devices.values()), default=0)
+        idle = "waiting for a proposal" if lines.keys() - self._devices.keys() else "idle"
+        for about, device in self._devices.items():
+            line = lines.pop(about, None)
+            if line is None:
+                grid.add_row("", Text(f"{device:{width}}  {idle}", style="dim"))
+            else:
+                grid.add_row(self._spinner, *line.cells(f"{device:{width}}  ", bar_width))
+        for line in lines.values():
+            grid.add_row(self._spinner, *line.cells("", bar_width))
+        return grid
+
+
+def worker(slot: Slot) -> str:
+    """Return what the live line of a slot is about."""
+    return f"worker {slot.number}"
 
 
 class ConsoleObserver:
@@ -103,30 +166,41 @@ class ConsoleObserver:
         self._hash_of = hash_of
         self._live = live
         self._label = label
+        self._proposal, self._slice = f"{label}proposal", f"{label}slice"  # live lines
+        self._workers: dict[int, str] = {}  # the live line of each trial that runs
+        self._repeats = ""  # the live line of the repeat that runs
 
     def proposing(self, number: int) -> None:
-        self._live.show(f"{self._label}trial {number}: proposing")
+        self._live.propose(self._proposal, f"{self._label}trial {number}: proposing")
 
-    def started(self, trial: Trial) -> None:
+    def proposed(self, number: int) -> None:
+        self._live.clear(self._proposal)
+
+    def started(self, trial: Trial, slot: Slot) -> None:
         if trial.proposal.refused is None:
             title = one_line(trial.proposal.title)[:44]
             log = self._paths.trial(trial.number).log
-            self._live.show(f"{self._label}trial {trial.number}: training, {title}", log)
+            self._workers[trial.number] = worker(slot)
+            self._live.show(worker(slot), f"{self._label}trial {trial.number}: training, {title}", log)
 
     def scoring(self, trial: Trial) -> None:
-        self._live.show(f"{self._label}trial {trial.number}: scoring")
+        self._live.show(self._workers[trial.number], f"{self._label}trial {trial.number}: scoring", is_continued=True)
 
     def finished(self, trial: Trial, previous: Trial | None) -> None:
+        self._live.clear(self._workers.pop(trial.number, ""))
         colour = self._live.colour
         self._live.head(self._metric, self._label)
         line = trial_table.trial_line(trial, self._hash_of(trial.number), previous, self._metric, colour)
         self._live.row(line, self._metric, self._label)
 
-    def repeating(self, repeat: Repeat) -> None:
+    def repeating(self, repeat: Repeat, slot: Slot) -> None:
         log = self._paths.trial(repeat.trial).repeat(repeat.seed).log
-        self._live.show(f"{self._label}trial {repeat.trial} again: {trial_table.purpose(repeat, self._metric)}", log)
+        self._repeats = worker(slot)
+        what = f"{self._label}trial {repeat.trial} again: {trial_table.purpose(repeat, self._metric)}"
+        self._live.show(self._repeats, what, log)
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
+        self._live.clear(self._repeats)
         line = trial_table.repeat_line(repeat, self._metric, self._live.colour)
         self._live.row(line, self._metric, self._label)
 
@@ -139,9 +213,10 @@ class ConsoleObserver:
         self._live.row(line, self._metric, self._label)
 
     def slice_opened(self, use: SliceUse) -> None:
-        self._live.show(f"{self._label}slice {use.number}: {', '.join(use.entrants)}")
+        self._live.show(self._slice, f"{self._label}slice {use.number}: {', '.join(use.entrants)}")
 
     def slice_scored(self, use: SliceUse) -> None:
+        self._live.clear(self._slice)
         score = use.score
         if score is not None and score.is_burned and use.purpose is SlicePurpose.FINAL:  # no row shows it
             told = f"slice {use.number}, for the result, was burned by the {score.burned_by}: {score.reason}"

@@ -68,7 +68,7 @@ class Stay:
 def run_trial(run: Run, pending: PendingTrial, stay: Stay, workers: Workers) -> Steps[Trial]:
     """Execute a started trial, and judge it against the incumbent of the moment at which it ends."""
     trial = pending.trial
-    run.observer.started(trial)
+    run.observer.started(trial, stay.slot)
     if trial.proposal.refused is not None:
         outcome = Outcome(trial.proposal.refused, None, reason=trial.proposal.reason)
     else:

@@ -166,6 +166,7 @@ class RunPlanner:
         run, proposal = self.run, self._proposal
         assert proposal is not None
         self._proposal, self._has_claim = None, False
+        run.observer.proposed(proposal.context.number)
         try:
             event = proposal.event(run)
         except ModelBudgetSpentError as reached:

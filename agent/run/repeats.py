@@ -74,7 +74,7 @@ def decides(purpose: Purpose, *, on_slices: bool) -> bool:
 
 def _train(run: Run, repeat: Repeat, stay: Stay, workers: Workers) -> Steps[Outcome]:
     """Train and score the repeat in flight. Its artifact is kept where slices decide."""
-    run.observer.repeating(repeat)
+    run.observer.repeating(repeat, stay.slot)
     trial = run.history.trial(repeat.trial)
     paths = run.paths.trial(trial.number).repeat(repeat.seed)
     attempt = Attempt(
