@@ -38,7 +38,7 @@ def remove_leftovers(repo: Path, run_id: str, worktree: Path) -> list[Path]:
     ]
     for folder in registered(repo, worktree):
         if not (folder / "index").exists() or not (folder / "HEAD").exists():
-            shutil.rmtree(folder)  # `git worktree add` did not finish
+            unregister(folder)  # `git worktree add` did not finish
         else:
             locks += folder.glob("*.lock")
     found = [path for path in locks if path.exists()]
@@ -55,6 +55,14 @@ def registered(repo: Path, worktree: Path) -> list[Path]:
         for folder in (sorted(folders.iterdir()) if folders.is_dir() else ())
         if _text(folder / "gitdir") in ("", str(worktree.resolve() / ".git"))
     ]
+
+
+def unregister(folder: Path) -> None:
+    """Remove a folder that `registered` returned; a link or file in its place is removed itself."""
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+    else:
+        folder.unlink()
 
 
 def register(repo: Path, worktree: Path, branch: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.errors import RepoError
 from agent.files import read_bytes
 from agent.store.git_command import CONFIG, GitError, GitFolder, folder_of, run_git
-from agent.store.git_locks import is_worktree_of, register, registered, remove_leftovers, turn
+from agent.store.git_locks import is_worktree_of, register, registered, remove_leftovers, turn, unregister
 from agent.store.git_objects import Commit
 
 _MOST_BYTES = 2**29  # all files of one commit together
@@ -166,7 +166,7 @@ class TrialRepo:
             if not is_worktree_of(self.path, worktree):
                 shutil.rmtree(worktree, ignore_errors=True)
                 for folder in registered(self.path, worktree):
-                    shutil.rmtree(folder)
+                    unregister(folder)
                 register(self.path, worktree, run_id)
             self._git.run_in(worktree, ["reset", "--quiet", "--hard", f"refs/heads/{run_id}"], held)
             self._git.run_in(worktree, ["clean", "-ffdxq"], held)

@@ -24,8 +24,8 @@ def bench(warm: Zygote) -> faults.Bench:
     [
         (faults.torn_last_line, "the journal ended in a torn line of 43 bytes, which was dropped"),
         (faults.torn_middle_line, "line 2: not an event"),
-        (faults.missing_worktree, "it goes on"),
-        (faults.runs_moved, "it goes on"),
+        (faults.missing_worktree, "the run continues"),
+        (faults.runs_moved, "the run continues"),
         (faults.git_locks, "which a git command of this run had left when it was killed"),
         (faults.another_process, "is using r; wait for it, or stop it"),
     ],

@@ -185,3 +185,24 @@ def test_a_worktree_that_was_half_made_is_made_again(repo: TrialRepo, tmp_path: 
     repo.recover("r", worktree)
     repo.check_out("r", worktree)
     assert (worktree / "train.py").read_text() == "a"
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_stands_in_the_place_of_a_registered_worktree_is_removed_itself(
+    repo: TrialRepo, tmp_path: Path, kind: str
+) -> None:
+    worktree, elsewhere = tmp_path / "worktree", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_text("kept")
+    repo.record("r", 0, commit("a"), advance=True)
+    repo.check_out("r", worktree)
+    known = repo.path / "worktrees" / "worktree"
+    shutil.rmtree(known)
+    if kind == "link":
+        known.symlink_to(elsewhere)
+    else:
+        known.write_text("")
+    repo.recover("r", worktree)
+    repo.check_out("r", worktree)
+    assert (worktree / "train.py").read_text() == "a"
+    assert (elsewhere / "kept").read_text() == "kept"
