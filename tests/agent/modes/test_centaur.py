@@ -19,10 +19,11 @@ from agent.llm.scripted import Reply, ScriptedModel
 from agent.modes.centaur import CentaurProposer, EchoProposer, LLMTurns
 from agent.modes.numeric import NumericProposer
 from agent.modes.prompting.space_text import as_json, correlations, derived, products, table
+from agent.modes.proposer import Context
 from agent.search.cmaes import CMAESearcher, CMAState
 from agent.search.memory_model import MemoryModel
 from agent.search.space import SearchSpace
-from agent.trials.trial import Origin, Proposal, Status, Trial
+from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 from tests.agent.modes.run_so_far import BRIEFING, baseline, context, trial
 
 PROMPTS = PromptSet.load("centaur")
@@ -369,3 +370,52 @@ def test_the_embedded_model_takes_a_turn() -> None:
     else:
         assert proposal.refused in (Status.NO_PROPOSAL, Status.DUPLICATE)
         assert proposal.reason
+
+
+class FirstTrial(LLMTurns):
+    def is_llm_turn(self, number: int) -> bool:
+        return number == 1
+
+
+def test_an_answer_that_ends_after_a_whole_generation_is_a_member_of_the_next_one() -> None:
+    """The model decides trial 1, which ends last. Each generation has as many members as it should, the answer too."""
+    searcher = CMAESearcher(SPACE, START, seed=0)
+    population = searcher._strategy.popsize
+    proposer = CentaurProposer(
+        NumericProposer(searcher),
+        searcher.state,
+        lambda _: ScriptedModel([answer()]),
+        PROMPTS,
+        BRIEFING,
+        turns=FirstTrial(seed=0),
+    )
+    started, finished = {0: baseline(START)}, [baseline(START)]
+
+    def seen(number: int) -> Context:
+        ended = {each.number for each in finished}
+        pending = [each for each in started.values() if each.number not in ended]
+        return replace(context(SOURCE, list(finished), space=SPACE), number=number, pending=pending)
+
+    def propose(number: int) -> None:
+        started[number] = Trial(number, 0, proposer.propose(seen(number)), "t", n_seen=len(finished))
+
+    def finish(number: int) -> None:
+        finished.append(started[number].finished(Outcome(Status.OK, 2.4 + number / 1000), "t"))
+
+    generations = []
+    propose(1)
+    for number in range(2, 2 * population + 2):
+        propose(number)
+        generations.append(searcher.state().generation)
+        finish(number)
+        if number == population + 1:
+            finish(1)
+    assert started[1].proposal.origin is Origin.LLM
+    assert started[1].proposal.shown != started[1].proposal.params
+    # `population` others end the first generation; the answer and `population - 1` others end the second.
+    assert generations == [0] * population + [1] * (population - 1) + [2]
+
+    again = CMAESearcher(SPACE, START, seed=0)
+    NumericProposer(again).propose(seen(2 * population + 2))
+    proposer.propose(seen(2 * population + 2))
+    assert again.state() == searcher.state()
