@@ -44,6 +44,7 @@ class History:
     """All trials, repeats and slices of a run, with the incumbent and the champion."""
 
     trials: list[Trial]  # finished, by number, with their current standing
+    by_finish: list[Trial] = field(default_factory=list)  # the same, in the order in which they finished
     in_flight: dict[int, Trial] = field(default_factory=dict)  # started and not finished, by number
     repeats: list[Repeat] = field(default_factory=list)
     repeating: Repeat | None = None  # in flight
@@ -52,6 +53,7 @@ class History:
     slices: list[SliceUse] = field(default_factory=list)  # in the order in which they were opened
     position: Position = field(default_factory=Position)
     _before: dict[int, int | None] = field(default_factory=dict)  # by trial: the incumbent that it was compared with
+    _place: dict[int, int] = field(default_factory=dict)  # by trial: its index in `by_finish`
     _provisional: set[int] = field(default_factory=set)  # trials whose standing is provisional
 
     @property
@@ -61,7 +63,9 @@ class History:
 
     def trial(self, number: int) -> Trial:
         """Return a finished trial with its current standing. Raises IndexError if it has not finished."""
-        return self.trials[self._index(number)]
+        if number not in self._place:
+            raise IndexError(f"trial {number} has not finished")
+        return self.by_finish[self._place[number]]
 
     @property
     def incumbent(self) -> Trial | None:
@@ -83,11 +87,6 @@ class History:
     def finished(self) -> list[Trial | Repeat]:
         """Trials with their current standing, and repeats, in the order in which they finished."""
         return [self.trial(result.number) if isinstance(result, Trial) else result for result in self.results]
-
-    @property
-    def by_finish(self) -> list[Trial]:
-        """Trials with their current standing, in the order in which they finished."""
-        return [result for result in self.finished if isinstance(result, Trial)]
 
     def running(self, trial: int, seed: int | None = None) -> Trial | Repeat:
         """Return what is in flight: a trial or, with `seed`, a repeat. Raises JournalError if it is not."""
@@ -221,6 +220,8 @@ class History:
             raise JournalError(f"trial {event.number} finished without having started: the journal has been edited")
         trial = started.finished(event.outcome, event.at)
         insort(self.trials, trial, key=attrgetter("number"))
+        self._place[trial.number] = len(self.by_finish)
+        self.by_finish.append(trial)
         self.results.append(trial)
         self._before[trial.number] = self.position.incumbent
         if trial.kept:
@@ -283,8 +284,9 @@ class History:
 
     def _mark(self, numbers: list[int], standing: KeepState) -> None:
         for number in numbers:
-            at = self._index(number)
-            self.trials[at] = replace(self.trials[at], repeat_state=standing)
+            trial = replace(self.trial(number), repeat_state=standing)
+            self.trials[bisect_left(self.trials, number, key=attrgetter("number"))] = trial
+            self.by_finish[self._place[number]] = trial
             self._provisional.discard(number)
 
     def _way_to(self, number: int) -> Iterator[int]:
@@ -293,8 +295,3 @@ class History:
         while at is not None and not _holds(self.trial(at)):
             yield at
             at = self.trial(at).parent
-
-    def _index(self, number: int) -> int:
-        if number not in self._before:
-            raise IndexError(f"trial {number} has not finished")
-        return bisect_left(self.trials, number, key=attrgetter("number"))

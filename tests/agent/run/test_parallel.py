@@ -126,6 +126,9 @@ def check_journal(run: Run) -> None:
     history = read_history(run.paths.journal)
     assert history == run.history
     assert not history.in_flight
+    assert [trial.number for trial in history.trials] == started
+    assert history.by_finish == [result for result in history.finished if isinstance(result, Trial)]
+    assert sorted(history.by_finish, key=lambda trial: trial.number) == history.trials
     keeper = KeepPolicy(run.policy.keeper.rule, history.results)
     for each in (keeper, run.keeper):
         assert (each.incumbent, each.champion) == (history.position.incumbent, history.position.champion)
