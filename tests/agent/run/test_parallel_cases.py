@@ -171,3 +171,10 @@ def test_a_reverted_trial_takes_four_git_commands(machine: MachineWith, monkeypa
     monkeypatch.setattr(git_command, "run_git", counted)
     made.go()
     assert [name for n_finished, name in commands if n_finished == 2] == [*["hash-object"] * 3, "update-ref"]
+
+
+def test_repeats_after_the_last_trial_exceed_no_budget(machine: MachineWith) -> None:
+    jobs = {"0001": Given(5, 0.8), "0000/seed-1": Given(5, 1.01), "0001/seed-1": Given(5, 0.81)}
+    made = machine(jobs, 2, trials=3, rule=TWO_TIER, final_runs=2)
+    assert made.go() == "all 3 trials are done"
+    assert len(made.run.history.repeats) == 4
