@@ -105,7 +105,8 @@ def _executed(run: Run, pending: PendingTrial, workers: Workers) -> Steps[Outcom
         return run.keeper.decide(outcome, seed)
     while _was_audited_too_little(attempt, outcome, bar := run.keeper.to_beat(seed)):
         attempt = replace(attempt, to_beat=bar)
-        outcome = yield partial(run.executor.scored_again, attempt, outcome)
+        scored_again = partial(run.executor.scored_again, attempt, outcome)
+        outcome = yield from _until_known(run, trial.number, None, scored_again)
     flags = seed_flags(source, run.records.sources[trial.parent])
     if outcome.val_loss is not None and bar is not None:
         flags += far_below_flags(outcome.val_loss, bar, run.keeper.sigma)
@@ -130,24 +131,38 @@ def executed(
         JobLostError: MAX_LOST attempts in a row were lost.
         MachineError, SandboxError: the machine or the sandbox failed, not the script.
     """
-    number, n_lost = attempt.number, 0
+    number = attempt.number
+
+    def blocking() -> Outcome:
+        return with_budget_check(
+            run.executor,
+            attempt,
+            lambda: with_speed_check(
+                run.executor,
+                attempt,
+                lambda void: workers.decide(lambda: run.record_void(void, number, seed)),
+                run.clock,
+                lambda: workers.post(on_scoring),
+            ),
+            voids=lambda: workers.decide(lambda: run.history.running(number, seed).voids),
+            record_void=lambda void: workers.decide(lambda: run.record_void(void, number, seed)),
+            clock=run.clock,
+        )
+
+    return (yield from _until_known(run, number, seed, blocking))
+
+
+def _until_known(run: Run, number: int, seed: int | None, blocking: Callable[[], Outcome]) -> Steps[Outcome]:
+    """Call a function that executes jobs of what is in flight, again after each lost job; return its outcome.
+
+    Raises:
+        JobLostError: MAX_LOST attempts in a row were lost.
+    """
+    n_lost = 0
     while True:
         began = run.clock.monotonic()
         try:
-            outcome: Outcome = yield lambda: with_budget_check(
-                run.executor,
-                attempt,
-                lambda: with_speed_check(
-                    run.executor,
-                    attempt,
-                    lambda void: workers.decide(lambda: run.record_void(void, number, seed)),
-                    run.clock,
-                    lambda: workers.post(on_scoring),
-                ),
-                voids=lambda: workers.decide(lambda: run.history.running(number, seed).voids),
-                record_void=lambda void: workers.decide(lambda: run.record_void(void, number, seed)),
-                clock=run.clock,
-            )
+            outcome: Outcome = yield blocking
         except JobLostError as error:
             n_lost += 1
             seconds = round(run.clock.monotonic() - began, 3)

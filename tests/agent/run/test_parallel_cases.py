@@ -13,6 +13,7 @@ from agent.task.task import Task
 from agent.trials.budget import Budget
 from agent.trials.keep_rule import KeepRule
 from agent.trials.trial import KeepState, Score, Status
+from sandbox.errors import JobLostError
 from tests.agent.run.given_machine import MachineWith
 from tests.agent.run.simulated import Given
 
@@ -64,7 +65,10 @@ def test_a_repeat_runs_beside_trials_and_decides_about_the_trial_that_it_was_beg
 
 
 class Audits:
-    """The scorer of printed losses, which remembers the bar that each trial was audited at."""
+    """The scorer of printed losses, which remembers the bar that each trial was audited at.
+
+    The second job for trial 4 is lost.
+    """
 
     def __init__(self, task: Task) -> None:
         self._inner = PrintedScorer(task.metric)
@@ -72,6 +76,8 @@ class Audits:
 
     def score(self, left_behind: Artifact) -> Score:
         self.bars.append((left_behind.trial, left_behind.to_beat))
+        if [number for number, _ in self.bars].count(4) == 2 and left_behind.trial == 4:
+            raise JobLostError("the audit was lost")
         return self._inner.score(left_behind)
 
 
@@ -98,7 +104,8 @@ def test_after_a_roll_back_trials_in_flight_are_judged_against_the_champion_and_
     assert history.incumbent_before(3) == history.trials[0]
     assert history.incumbent == history.trials[4]
     assert history.champion == history.trials[0]
-    assert [bar for number, bar in audits.bars if number == 4] == [0.8, 0.95]
+    assert [bar for number, bar in audits.bars if number == 4] == [0.8, 0.95, 0.95]  # once lost
+    assert [lost.reason for lost in history.trials[4].lost] == ["the audit was lost"]
     assert [bar for number, bar in audits.bars if number == 3] == [1.0]
     assert made.run.records.repo.parents("r/0003") == [made.run.records.repo.find("r/0000")]
 
