@@ -10,12 +10,16 @@ from agent.modes.model_choice import context_tokens_of, needs_model
 from agent.modes.proposer import Context, seen_by
 from agent.modes.registry import build_proposer
 from agent.modes.reported_trials import followed
+from agent.run.planner import with_reserved
 from agent.run.resume import at_trial
 from agent.store.journal import read_history
 from agent.store.run_config import budget_of, retired, rule_of
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
 from agent.trials.budget import Ledger
+from agent.trials.history import History
+from agent.trials.repeat import Repeat
+from agent.trials.trial import Trial
 
 
 class _OverheardError(Exception):
@@ -63,7 +67,10 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
     incumbent = before.incumbent if own is None or own.parent is None else before.trial(own.parent)
     assert incumbent is not None, "a run without a baseline asks nothing"
     finished, pending = seen_by(before, number, own.n_seen if own is not None else None)
-    _, told = followed(rule_of(config), before.results, is_rounded=config.rounded)
+    results = _results_of(before, len(finished))
+    _, told = followed(rule_of(config), results, is_rounded=config.rounded)
+    n_repeats = int(before.repeating is not None)
+    ledger = with_reserved(Ledger.of(results), task, before, len(pending), n_repeats)
     config = at_trial(config, stored.history, number)
     context = Context(
         number=number,
@@ -72,7 +79,7 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
         incumbent=told.trial(incumbent),
         trials=tuple(told.trial(trial) for trial in finished),
         space=searched(config, task),
-        budget_left=Ledger.of(before.results).left(budget_of(config)),
+        budget_left=ledger.left(budget_of(config)),
         pending=pending,
     )
     model = _Overheard(context_tokens_of(config, api_key))
@@ -81,3 +88,15 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
     except _OverheardError:  # there is no reply yet, so nothing was written into the run
         return model.messages
     raise UsageError(f"no model is called for trial {number} of {stored.run_id}: the searcher or a repair decides it")
+
+
+def _results_of(history: History, n_trials: int) -> list[Trial | Repeat]:
+    """Return the results before the one that follows the first `n_trials` trials, repeats included."""
+    results: list[Trial | Repeat] = []
+    for result in history.results:
+        if isinstance(result, Trial):
+            if not n_trials:
+                break
+            n_trials -= 1
+        results.append(result)
+    return results

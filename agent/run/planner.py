@@ -14,8 +14,10 @@ from agent.run.open_run import Run
 from agent.run.proposals import ProposalInProgress, baseline_event
 from agent.run.records import PendingTrial
 from agent.run.repeats import resume_repeat, run_repeat
+from agent.task.task import Task
 from agent.text import plural
 from agent.trials.budget import Ledger
+from agent.trials.history import History
 from agent.trials.repeat import Purpose, Repeat
 from agent.trials.trial import Trial
 
@@ -220,11 +222,8 @@ class RunPlanner:
 
     def _reserved(self) -> Ledger:
         """Return the ledger with the expected cost of all that is in flight."""
-        baseline, n_trials = self.run.baseline, len(self.run.history.in_flight)
-        if baseline is None or not (n_trials or self._is_repeating):
-            return self._ledger
-        charge = self.run.executor.task.budget.charge_seconds or baseline.train_seconds
-        return self._ledger.reserved(n_trials, int(self._is_repeating), charge, baseline.total_seconds)
+        history, n_repeats = self.run.history, int(self._is_repeating)
+        return with_reserved(self._ledger, self.run.executor.task, history, len(history.in_flight), n_repeats)
 
     def _budget_end(self, ledger: Ledger) -> End | None:
         """Return how the run ends by this ledger, or None if it does not."""
@@ -247,3 +246,12 @@ class RunPlanner:
         if not self._n_overruns or not self.run.is_parallel:
             return ""
         return f"; {plural(self._n_overruns, 'trial')} that had started before ended after that"
+
+
+def with_reserved(ledger: Ledger, task: Task, history: History, n_trials: int, n_repeats: int) -> Ledger:
+    """Return a ledger with the expected cost of trials and repeats in flight: as charged, else as the baseline's."""
+    baseline = history.trials[0].outcome if history.trials else None
+    if baseline is None or not (n_trials or n_repeats):
+        return ledger
+    charge = task.budget.charge_seconds or baseline.train_seconds
+    return ledger.reserved(n_trials, n_repeats, charge, baseline.total_seconds)

@@ -70,6 +70,19 @@ def test_fixed_from_a_recording_to_the_reading_commands(agent: Agent, tmp_path: 
     assert asked.count("----- user -----") == 1
 
 
+def test_prompts_of_several_workers_are_rebuilt_as_they_were_sent(agent: Agent, tmp_path: Path) -> None:
+    replies = [json.dumps({**FIRST, "WIDTH": 0.5 + n / 8}) for n in range(7)]
+    options = ["--trials", "8", "--workers", "2", "--queue", "1", "--keep", "any"]
+    trials = search(agent, "fixed", *options, "--model", recording(tmp_path, replies))
+    assert sorted(trial["number"] for trial in trials) == list(range(8))
+    n_pending = 0
+    for number in range(1, 8):
+        sent = json.loads((tmp_path / f"runs/r/trials/{number:04d}/llm.jsonl").read_text().splitlines()[0])["messages"]
+        assert json.loads(agent("prompt", f"r/{number}", "--json").stdout) == sent
+        n_pending += "running now" in sent[-1]["content"]
+    assert n_pending
+
+
 def test_fixed_asks_an_endpoint_with_a_schema(agent: Agent) -> None:
     with fake_server([says('{"word": "heron"}'), says(json.dumps(FIRST))]) as server:
         url = ["--base-url", server.base_url, "--model", "fake-1"]
