@@ -16,7 +16,7 @@ from tests.kill_anywhere.killed_runs import Zygote
 
 MADE = Path(__file__).parent / "fixtures" / "runs-2026-11-22"
 FINISHED = ("slow", "paper", "tpe4")
-SINCE = ("published", "pool", "why_only_repeated", "slices")
+SINCE = ("published", "pool", "why_only_repeated", "slices", "spent")
 """Keys of documents that earlier versions did not print."""
 ACCEPTED = [part for name in NAMES for part in ("--accept-changed", name)]  # this may be another machine
 
@@ -55,15 +55,19 @@ def test_a_finished_run_says_what_it_said_then(old: Zygote, run: str) -> None:
     )
 
 
+NO_SLOT = {"lost": [], **dict.fromkeys(("slot", "device", "slot_seconds", "queued_seconds", "elapsed_seconds"))}
+"""What this version adds to each trial and repeat of an earlier one, which recorded no slots."""
+
+
 def as_now(then: dict[str, Any]) -> dict[str, Any]:
     """Return a document with what was called confirmed, on the standing split, as repeated: all but the baseline."""
     for one in [then, *then.get("trials", []), *(repeat["verdict"] or {} for repeat in then.get("repeats", []))]:
         if one.get("standing") == "confirmed" and one.get("number") != 0:
             one["standing"] = "repeated"
     for repeat in then.get("repeats", []):
-        repeat |= {"slices": [], "flags": [], "compute": None}
+        repeat |= {"slices": [], "flags": [], "compute": None, **NO_SLOT}
     for one in then.get("trials", []) or ([then] if "score" in then else []):
-        one["compute"] = None
+        one |= {"compute": None, "n_seen": None, **NO_SLOT}
     return then
 
 

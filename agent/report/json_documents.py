@@ -116,5 +116,5 @@ def _slot_json(outcome: Outcome | None) -> dict[str, Any]:
         "device": place.device or None if place is not None else None,
         "slot_seconds": place.seconds if place is not None else None,
         "queued_seconds": place.queued_seconds if place is not None else None,
-        "elapsed_seconds": outcome.elapsed_seconds if outcome is not None else None,
+        "elapsed_seconds": outcome.place.elapsed_seconds if outcome is not None and outcome.place is not None else None,
     }
