@@ -65,6 +65,8 @@ class GaussianProcess:
 
     def __init__(self, points: Array, targets: Array, hyperparameters: Hyperparameters) -> None:
         """`points`: shape (n, n_dims); `targets`: shape (n,), with mean 0 and variance 1."""
+        self._given = points, targets
+        self._hyperparameters = hyperparameters
         self._lengths = hyperparameters.lengths
         self._points = points / self._lengths
         kernel = _matern(_distances(self._points, self._points))
@@ -76,6 +78,12 @@ class GaussianProcess:
         kernel = _matern(_distances(points / self._lengths, self._points))
         variances = 1 - np.einsum("ij,jk,ik->i", kernel, self._inverse, kernel)
         return kernel @ self._weights, np.sqrt(np.maximum(variances, 1e-9))
+
+    def given(self, points: Array, targets: Array) -> "GaussianProcess":
+        """Return the process given further values too, with the same hyperparameters."""
+        known_points, known_targets = self._given
+        both = np.vstack([known_points, points]), np.append(known_targets, targets)
+        return GaussianProcess(*both, self._hyperparameters)
 
 
 def _negative_log_posterior(logs: Array, points: Array, targets: Array) -> tuple[float, Array]:

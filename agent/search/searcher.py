@@ -83,6 +83,11 @@ class PendingPoints(Generic[Point]):
             self._points[number] = self._released.pop(0) if self._released else draw()
         return self._points[number]
 
+    @property
+    def in_flight(self) -> list[Point]:
+        """The points of trials that were asked for and have no result yet, in the order in which they were proposed."""
+        return list(self._points.values())
+
     def take(self, number: int) -> Point | None:
         """Remove and return the point of trial `number`; None if it has none."""
         return self._points.pop(number, None)

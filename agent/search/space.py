@@ -1,6 +1,7 @@
 """The search space: names, their ranges, and the mapping between values and the unit cube."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.edits.edit import Params
+from agent.edits.edit import Params, Value
 from agent.search.derived_axes import Derived, read_derived
 from agent.search.parameters import Categorical, Float, Int, Parameter, PowerOfTwo
 
@@ -89,6 +90,20 @@ class SearchSpace:
             for p in self.parameters
         ]
         return np.array([u for place in places for u in place])
+
+    def all_points(self) -> Iterator[Params]:
+        """Yield every point, in the order of the levels; none if a parameter is continuous."""
+        levels = [
+            () if isinstance(p, Float) else range(p.low, p.high + 1) if isinstance(p, Int) else p.choices
+            for p in self.parameters
+        ]
+        for index in range(math.prod(map(len, levels))):
+            rest, params = index, dict[str, Value]()
+            for name, values in zip(self.names, levels, strict=True):
+                rest, level = divmod(rest, len(values))
+                params[name] = values[level]
+            if not self.validate(params):
+                yield params
 
     def place(self, u: NDArray[np.float64]) -> Params:
         """Return the values at `u`, shape (n_dims,), before snapping, e.g. 5.3 layers."""

@@ -234,3 +234,23 @@ def test_global_generators_do_not_matter(build: Build) -> None:
     finally:
         np.random.set_state(state[0])
         random.setstate(state[1])
+
+
+@pytest.mark.parametrize("kind", [LocalSearcher, LocalGPSearcher])
+def test_with_trials_in_flight_each_point_is_new_while_there_are_any(kind: Callable[..., Searcher]) -> None:
+    """90 points, 8 in flight: the baseline and 89 trials try all of them."""
+    space = SearchSpace.from_tables(
+        {"A": {"type": "int", "low": 1, "high": 9}, "B": {"type": "categorical", "choices": list(range(10))}}
+    )
+    start: Params = {"A": 5, "B": 0}
+    searcher, in_flight, seen = kind(space, start, seed=0), dict[int, Params](), [start]
+    searcher.tell(0, start, 1.0)
+    for number in range(1, 90):
+        in_flight[number] = searcher.ask(number)
+        assert in_flight[number] not in seen
+        seen.append(in_flight[number])
+        if len(in_flight) == 8:
+            done = min(in_flight, key=lambda told: (told % 3, told))
+            params = in_flight.pop(done)
+            searcher.tell(done, params, None if params["A"] == 9 else float(abs(int(params["A"]) - 3)))
+    assert space.validate(searcher.ask(90)) == []

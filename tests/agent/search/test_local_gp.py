@@ -82,3 +82,31 @@ def test_where_there_is_nothing_new_it_repeats() -> None:
         searcher.tell(number, params, 1.0 + int(params["A"]) + int(params["B"]))
     assert len(set(seen[:8])) >= 3
     assert len(set(seen)) < len(seen)
+
+
+def test_it_takes_the_trials_in_flight_into_account() -> None:
+    """With a trial in flight, the mean at its point stays the same, and the deviation is smaller."""
+    alone, beside = (LocalGPSearcher(SPACE, START, seed=0) for _ in range(2))
+    for searcher in (alone, beside):
+        search(searcher, 12)
+    point = np.array([SPACE.encode(beside.ask(13))])
+    (mean, std), (same_mean, larger) = (searcher._process().predict(point) for searcher in (beside, alone))
+    assert mean == pytest.approx(same_mean)
+    assert std < 0.8 * larger
+
+
+def test_eight_in_flight_come_further_than_unscreened_steps() -> None:
+    def last(searcher: Searcher) -> float:
+        waiting, losses = list[tuple[int, Params]](), [bowl(START)]
+        searcher.tell(0, START, bowl(START))
+        for number in range(1, 81):
+            waiting.append((number, searcher.ask(number)))
+            if len(waiting) == 8:
+                done, params = waiting.pop(0)
+                losses.append(bowl(params))
+                searcher.tell(done, params, losses[-1])
+        return min(losses)
+
+    screened = [last(LocalGPSearcher(SPACE, START, seed)) for seed in range(6)]
+    plain = [last(LocalSearcher(SPACE, START, seed)) for seed in range(6)]
+    assert np.mean(screened) < 0.5 * np.mean(plain)

@@ -1,9 +1,10 @@
 """The hill-climb: steps around the best point, and over derived coordinates structural moves."""
 
+import numpy as np
 import pytest
 
 from agent.edits.edit import Params
-from agent.search.local_search import LocalSearcher
+from agent.search.local_search import LocalSearcher, TriedPoints
 from agent.search.space import SearchSpace
 
 TABLES = {
@@ -56,9 +57,27 @@ def test_it_descends(seed: int) -> None:
 
 def test_over_derived_coordinates_depth_moves_at_equal_width() -> None:
     searcher = LocalSearcher(DERIVED, START, seed=0, mutated=0.01)
-    moves = [searcher.ask(number) for number in range(1, 201)]
+    moves = []
+    for number in range(1, 201):
+        moves.append(searcher.ask(number))
+        searcher.discard(number)
     deeper = [params for params in moves if "DEPTH" in changed(params)]
     assert len(deeper) > 20
     for params in deeper:
         width = int(params["DEPTH"]) * int(params["RATIO"])
         assert 512 * 0.9 < width < 512 * 1.1 or params["RATIO"] in (16, 256)  # the ratio's own range ends there
+
+
+def test_a_mix_has_the_values_of_two_good_points() -> None:
+    tried, rng = TriedPoints(SPACE, START), np.random.default_rng(0)
+    assert SPACE.decode(tried.mix(rng)) == START
+    better: Params = {**START, "LR": 0.1}
+    other: Params = {**START, "DEPTH": 12, "ACT": "silu"}
+    bad: Params = {**START, "RATIO": 16}
+    for params, loss in ((START, 1.0), (better, 0.5), (other, 0.6), (START, 0.9), (better, 0.7), (bad, 3.0)):
+        tried.add(params, loss)
+    tried.add(bad, None)
+    mixes = [SPACE.decode(tried.mix(rng)) for _ in range(200)]
+    assert {params["RATIO"] for params in mixes} == {64}  # only the four best are good
+    gains = [(params["LR"], params["DEPTH"], params["ACT"]) for params in mixes]
+    assert {(0.1, 12, "silu"), (0.1, 12, "relu"), (0.1, 8, "silu"), (0.1, 8, "relu")} <= set(gains)

@@ -172,3 +172,24 @@ def test_the_table_has_a_row_for_every_name() -> None:
     assert [row.name for row in rows] == list(SPACE.names)
     assert (rows[3].kind, rows[3].low, rows[3].high, rows[3].log) == ("float", 0.005, 0.2, True)
     assert rows[7].choices == ("relu", "gelu", "silu", "tanh")
+
+
+def test_all_points_of_a_space_of_levels() -> None:
+    space = SearchSpace.from_tables(
+        {
+            "A": {"type": "int", "low": 2, "high": 4},
+            "B": {"type": "power_of_two", "low": 8, "high": 16},
+            "C": {"type": "categorical", "choices": ["x", "y"]},
+        },
+        {"product": {"replaces": "B", "product": "A * B", "high": 48}},
+    )
+    points = list(space.all_points())
+    assert len({tuple(params.values()) for params in points}) == len(points) == 10  # 4 x 16 is beyond 48
+    assert all(space.validate(params) == [] for params in points)
+
+
+def test_a_continuous_parameter_leaves_nothing_to_list_and_a_huge_range_lists_at_once() -> None:
+    real = {"type": "float", "low": 0.0, "high": 1.0}
+    huge = {"type": "int", "low": 0, "high": 2**53 - 1}
+    assert list(SearchSpace.from_tables({"A": huge, "B": real}).all_points()) == []
+    assert next(SearchSpace.from_tables({"A": huge}).all_points()) == {"A": 0}
