@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,17 +19,12 @@ from numpy.typing import NDArray
 from agent.trials.keep_rule import (
     FINAL_RUNS,
     GPU_SIGMA_SHARE,
-    HELD_OUT_SEED,
     SLICE_LEAD,
-    KeepPolicy,
     KeepRule,
-    RepeatRequest,
-    closing_runs,
 )
-from agent.trials.repeat import Purpose
 from benchmarks.forged_tests import ATTACKS, attacked
 from benchmarks.simulated_days import RUN_SECONDS, CodeEdits, Day, Ended, HillClimb, Script, Search, ended
-from benchmarks.simulated_slices import Slices
+from benchmarks.two_tier import two_tier
 
 N_SLICES = 20  # as in the bundled pool
 SLICE_ERROR = 0.5  # in sigma: error of the difference of two models on one slice, about that of the bundled pool
@@ -76,64 +70,15 @@ def confirm_once(day: Day[Script]) -> Ended:
     return ended(day, base, bar)
 
 
-def two_tier(day: Day[Script], rule: KeepRule, slice_error: float = 0.0) -> Ended:
-    """Let the product's Keeper decide; report fresh runs of its champion.
-
-    Args:
-        slice_error: standard deviation of the difference of two models on one slice, in the unit of the loss, where
-            the rule has slices.
-    """
-    keeper, slices = KeepPolicy(rule), Slices(slice_error, day.slices)
-    scripts: list[Script] = [day.search.first()]
-
-    def read(trial: int, seed: int, *, extra: bool = True) -> float:
-        loss = day.run(scripts[trial], extra=extra)
-        slices.losses[trial, seed] = loss - day.offset(scripts[trial])
-        keeper.read(trial, seed, loss)
-        return loss
-
-    def repeat(wanted: RepeatRequest) -> None:
-        read(wanted.trial, wanted.seed)
-        if wanted.purpose is Purpose.CONFIRM:
-            before = keeper.champion
-            decide = partial(slices.decide, keeper) if keeper.on_slices else keeper.verdict
-            keeper.move(wanted.trial, decide(wanted.trial, wanted.seed).standing)
-            if keeper.champion != before:
-                day.claim(scripts[wanted.trial], scripts[before or 0])
-
-    read(0, 0, extra=False)
-    keeper.keep(0)
-    while day.seconds_left >= RUN_SECONDS * (1 + closing_runs(rule, FINAL_RUNS)):
-        wanted = keeper.next_repeat()
-        if wanted is not None:
-            repeat(wanted)
-            continue
-        script = day.edited(scripts[keeper.incumbent or 0])
-        if script is None:
-            continue
-        scripts.append(script)
-        number, to_beat = len(scripts) - 1, keeper.to_beat(0)
-        if to_beat is None or read(number, 0, extra=False) < to_beat:
-            keeper.keep(number)
-    while (wanted := keeper.final(FINAL_RUNS)) is not None:
-        repeat(wanted)
-    champion = keeper.champion or 0
-    reported = keeper.reading(champion).mean
-    if keeper.on_slices and champion:
-        held_out = [seed for seed in keeper.losses(champion) if seed >= HELD_OUT_SEED]
-        reported = day.search.loss(scripts[0]) - slices.published(champion, held_out)
-    return ended(day, scripts[champion], reported, slices.counts)
+def repeated(rule: KeepRule, width: int = 1) -> Rule:
+    """Return the rule of a task without a pool, with `width` trials in flight: the validation split decides."""
+    return lambda day: two_tier(day, rule, width=width)
 
 
-def repeated(rule: KeepRule) -> Rule:
-    """Return the rule of a task without a pool: the validation split decides."""
-    return lambda day: two_tier(day, rule)
-
-
-def confirmed(rule: KeepRule, error: float = SLICE_ERROR) -> Rule:
+def confirmed(rule: KeepRule, error: float = SLICE_ERROR, width: int = 1) -> Rule:
     """Return the rule of a task with a pool: slices decide; their error is given in sigma."""
     with_slices = replace(rule, lead=SLICE_LEAD, n_slices=N_SLICES)
-    return lambda day: two_tier(day, with_slices, error * CodeEdits.sigma)
+    return lambda day: two_tier(day, with_slices, error * CodeEdits.sigma, width)
 
 
 KNOWN, UNKNOWN = KeepRule(sigma=CodeEdits.sigma), KeepRule(sigma_share=GPU_SIGMA_SHARE)

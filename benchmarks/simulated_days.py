@@ -1,7 +1,7 @@
 """Simulated days of search with known true losses, on which benchmarks.keep_rule runs keep rules.
 
-Two searches: code edits, with effects like those of an agent in the published logs, and a hill climb on the fitted
-surrogate of the autoresearch experiment.
+Three searches: code edits, with effects like those of an agent in the published logs, and two on the fitted surrogate
+of the autoresearch experiment: a hill climb from the incumbent, and a searcher of the product.
 """
 
 import math
@@ -12,8 +12,9 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from agent.edits.edit import Params
+from agent.search.searcher import Searcher
 from benchmarks.autoresearch.experiment import DEFAULTS, LIMIT_GB, SPACE
-from benchmarks.autoresearch.surrogate import NOISE, Surrogate
+from benchmarks.autoresearch.surrogate import NOISE, Surrogate, Variant
 
 DAY_SECONDS = 24 * 3600.0
 RUN_SECONDS = 300.0
@@ -28,6 +29,10 @@ class Search(Protocol[Script]):
     def first(self) -> Script: ...
     def edited(self, base: Script, rng: np.random.Generator) -> Script | None:
         """Return a change of `base`; None if it crashes."""
+        ...
+
+    def learn(self, number: int, loss: float | None) -> None:
+        """Take the result of the script of the `number`-th call of `edited`; 0 is the first script, None a crash."""
         ...
 
     def loss(self, script: Script) -> float: ...
@@ -59,6 +64,9 @@ class CodeEdits:
             return base - min(0.008, 0.0006 * math.exp(1.2 * size))
         return base + 0.0035 * math.exp(1.3 * size)
 
+    def learn(self, number: int, loss: float | None) -> None:
+        """The effects are fixed."""
+
     def loss(self, script: float) -> float:
         return script
 
@@ -69,8 +77,8 @@ class CodeEdits:
 class HillClimb:
     """Small moves in some of the 14 names from the base's values, scored by the surrogate."""
 
-    def __init__(self) -> None:
-        self._surrogate = Surrogate("gp")
+    def __init__(self, variant: Variant = "gp") -> None:
+        self._surrogate = Surrogate(variant)
         self._space = SPACE.plain()
         self._known: dict[tuple[object, ...], float] = {}
 
@@ -84,7 +92,14 @@ class HillClimb:
             params = self._space.decode(np.clip(u + moved, 0.0, 1.0))
             if params != base:
                 break
-        return params if self._surrogate.memory_gb(params) <= LIMIT_GB else None
+        return params if self.fits(params) else None
+
+    def learn(self, number: int, loss: float | None) -> None:
+        """The size of a move is fixed."""
+
+    def fits(self, params: Params) -> bool:
+        """Return whether a configuration fits in memory."""
+        return self._surrogate.memory_gb(params) <= LIMIT_GB
 
     def loss(self, script: Params) -> float:
         key = tuple(script.values())
@@ -94,6 +109,23 @@ class HillClimb:
 
     def noise(self, script: Params) -> float:
         return next(sigma for upto, sigma in NOISE if self.loss(script) < upto)
+
+
+class Searched(HillClimb):
+    """The points of a searcher, scored by the surrogate. It sees every loss, whatever the keep rule decides."""
+
+    def __init__(self, searcher: Searcher, variant: Variant = "gp") -> None:
+        super().__init__(variant)
+        self._searcher = searcher
+        self._asked: dict[int, Params] = {0: DEFAULTS}
+
+    def edited(self, base: Params, rng: np.random.Generator) -> Params | None:
+        number = len(self._asked)
+        self._asked[number] = self._searcher.ask(number)
+        return self._asked[number] if self.fits(self._asked[number]) else None
+
+    def learn(self, number: int, loss: float | None) -> None:
+        self._searcher.tell(number, self._asked[number], loss)
 
 
 @dataclass

@@ -54,11 +54,13 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.early_stopping": None,
     "benchmarks.embedded_edits": {"--replies": "1", "--forms": "lines"},
     "benchmarks.faults": {"--only": "missing_worktree"},
+    "benchmarks.in_flight": {"--seeds": "2", "--trials": "8", "--processes": "1"},
     "benchmarks.keep_rule": {"--seeds": "2", "--climb-seeds": "0", "--attacks": "1"},
     "benchmarks.leaked_slice": None,  # needs the bundled pool
     "benchmarks.queued_proposals": {"--trials": "2", "--scale": "200"},
     "benchmarks.null_edits": {"--edits": "1", "--runs": "DIR"},
     "benchmarks.overhead": {"--trials": "2"},
+    "benchmarks.parallel": {"--seeds": "2", "--widths": "1,8", "--claim-seeds": "2", "--climb-seeds": "2"},
     "benchmarks.report": {"--trials": "20", "--openings": "1"},
     "benchmarks.sandbox": {"--median-of": "1", "--jobs": "1"},
     "benchmarks.workers": {"--task": "tests/tasks/instant", "--trials": "2", "--pairs": "1"},
