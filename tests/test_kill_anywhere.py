@@ -143,7 +143,8 @@ def kill_anywhere(warm: Zygote, mode: str, n_kills: int, seed: int) -> KilledRun
     return runs
 
 
-@pytest.mark.parametrize("mode", OPTIONS)
+# The long suite kills a run of every mode a hundred times; test_kill_parallel.py has two other modes, with workers.
+@pytest.mark.parametrize("mode", ["code-edit", "tpe"])
 def test_a_killed_run_ends_as_the_unbroken_one(warm: Zygote, mode: str) -> None:
     runs = kill_anywhere(warm, mode, QUICK_KILLS, seed=0)
     print(f"{mode}: {runs.n_kills} kills in {runs.n_runs} runs, {len(runs.places)} places")

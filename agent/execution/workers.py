@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from agent.execution.slots import Slot, StoppedError, in_slot
 
-_POLL_SECONDS = 0.5  # between two checks for a stop
+_POLL_SECONDS = 0.5  # between two checks for a stop or a signal
 Result = TypeVar("Result")
 Blocking = Callable[[], Any]
 """A function that may wait for long. It must not touch the records of a run."""
@@ -102,8 +102,18 @@ class Workers:
         self._messages.put(lambda: None if self.stop.is_set() else function())
 
     def wait(self) -> None:
-        """Wait until a thread needs the deciding thread, and serve it."""
-        self._messages.get()()
+        """Wait until a thread needs the deciding thread, and serve it.
+
+        The wait is in short pieces: a signal that the kernel delivers to another thread does not end it, and Python
+        handles signals in the main thread only.
+        """
+        while True:
+            try:
+                message = self._messages.get(timeout=_POLL_SECONDS)
+            except Empty:
+                continue
+            break
+        message()
 
     def close(self) -> None:
         """Stop all jobs, and wait until they have ended. Work is not continued."""

@@ -1,5 +1,6 @@
 """The memory of a run is all of it, in bounded space."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from agent.trials.trial import Status, Trial
 from tests.agent.modes.run_so_far import BRIEFING, baseline, trial
 
 
-def memory(*trials: Trial, pending: Trial | None = None) -> TrialDigest:
+def memory(*trials: Trial, pending: Sequence[Trial] = ()) -> TrialDigest:
     return TrialDigest(BRIEFING, [baseline(), *trials], pending)
 
 
@@ -43,7 +44,7 @@ def test_refusals_are_counted_by_reason() -> None:
 
 
 def test_a_trial_that_runs_meanwhile_is_named() -> None:
-    seen = memory(pending=replace(trial(1, "deeper", loss=2.0), outcome=None))
+    seen = memory(pending=[replace(trial(1, "deeper", loss=2.0), outcome=None)])
     assert seen.tried(9) == "1: deeper -> running now"
 
 
