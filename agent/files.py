@@ -46,8 +46,20 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise UnsafeFileError(f"{path} is over {most_bytes / 2**20:g} MiB, and no run writes such a file: remove it")
+        raise _too_large(path, most_bytes)
     return content
+
+
+def refuse_larger(path: Path, most_bytes: int) -> None:
+    """Raise UnsafeFileError unless a plain file of at most so many bytes, or nothing, is there."""
+    with suppress(FileNotFoundError):
+        if plain_file(path).stat().st_size > most_bytes:
+            raise _too_large(path, most_bytes)
+
+
+def _too_large(path: Path, most_bytes: int) -> UnsafeFileError:
+    size = f"{most_bytes / 2**20:g} MiB" if most_bytes >= 2**20 else f"{most_bytes} bytes"
+    return UnsafeFileError(f"{path} is over {size}, and no run writes such a file: remove it")
 
 
 def read_text(path: Path, most_bytes: int) -> str:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from agent.errors import MissingRequirementError, RepoError, UnsafeFileError
-from agent.files import plain_file, plain_folder, read_bytes, refuse_unsafe
+from agent.files import plain_file, plain_folder, read_bytes, refuse_larger, refuse_unsafe
 from agent.text import hidden_in
 
 # Git reads neither the user's nor the machine's configuration; `cli` has removed the caller's GIT_* variables.
@@ -48,6 +48,9 @@ CONFIG = """[core]
 \tauto = 0
 """
 _SHARED = ("objects", "refs", "packed-refs", "shallow")  # a repository's content, without its settings
+MOST_REF_BYTES = 2**26
+"""Largest size of the file with all refs, in bytes: a million tags."""
+_MOST_BYTES_OF_A_REF = 2**10
 _ALTERNATES = ("objects/info/alternates", "objects/info/http-alternates")
 
 
@@ -90,8 +93,11 @@ class GitFolder:
         """The temporary folder that git opens; it is removed with this object."""
         for name in ("objects", "refs", "worktrees"):
             refuse_unsafe(self.path / name)
-        for name in ("packed-refs", "shallow"):
-            plain_file(self.path / name)
+        for name in ("packed-refs", "shallow"):  # git reads them whole
+            refuse_larger(self.path / name, MOST_REF_BYTES)
+        for place, _, names in os.walk(self.path / "refs"):
+            for name in names:
+                refuse_larger(Path(place, name), _MOST_BYTES_OF_A_REF)
         for name in _ALTERNATES:
             if (self.path / name).exists():
                 raise UnsafeFileError(

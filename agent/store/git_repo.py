@@ -10,14 +10,13 @@ from pathlib import Path
 
 from agent.errors import RepoError
 from agent.files import read_bytes
-from agent.store.git_command import CONFIG, GitError, GitFolder, folder_of, run_git
+from agent.store.git_command import CONFIG, MOST_REF_BYTES, GitError, GitFolder, folder_of, run_git
 from agent.store.git_locks import is_worktree_of, register, registered, remove_leftovers, turn, unregister
 from agent.store.git_objects import Commit
 
 _MOST_BYTES = 2**29  # all files of one commit together
 _MOST_FILES = 10_000
 _MOST_MESSAGE = 2**20
-_MOST_REFS = 2**26
 
 
 class TrialRepo:
@@ -60,7 +59,7 @@ class TrialRepo:
         prefix = f"refs/tags/{run_id}/"
         found = {}
         packed = self.path / "packed-refs"
-        for line in _ref_lines(packed, _MOST_REFS) if packed.exists() else ():
+        for line in _ref_lines(packed, MOST_REF_BYTES) if packed.exists() else ():
             sha, _, name = line.partition(" ")
             if name.startswith(prefix) and name.removeprefix(prefix).isdigit():
                 found[int(name.removeprefix(prefix))] = sha

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import RepoError
+from agent.errors import RepoError, UnsafeFileError
 from agent.store.git_objects import Commit
 from agent.store.git_repo import TrialRepo, trailers
 
@@ -206,3 +206,12 @@ def test_what_stands_in_the_place_of_a_registered_worktree_is_removed_itself(
     repo.check_out("r", worktree)
     assert (worktree / "train.py").read_text() == "a"
     assert (elsewhere / "kept").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["packed-refs", "shallow", "refs/heads/r"])
+def test_git_is_not_given_a_file_of_refs_that_it_would_read_for_hours(repo: TrialRepo, name: str) -> None:
+    repo.record("r", 0, commit("a"), advance=True)
+    (repo.path / name).touch()
+    os.truncate(repo.path / name, 2**40)
+    with pytest.raises(UnsafeFileError, match=f"{name} is over .*: remove it"):
+        TrialRepo(repo.path).run(["log", "r"])
