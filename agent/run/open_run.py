@@ -52,7 +52,7 @@ class Run:
     slots: tuple[Slot, ...] = (Slot(0),)  # each runs one trial at a time
     queue: int = 0  # number of proposals that may wait for a slot
     clock: Clock = field(default_factory=Clock)
-    _counted_until: float | None = None  # by the clock, the end of the time that results have counted
+    _counted_until: float | None = None  # time of `clock` up to which `elapsed` has counted; None: it is paused
 
     @property
     def run_id(self) -> str:

@@ -1,7 +1,7 @@
 """A run in a simulated machine: a clock that moves only when all threads wait for it, and jobs that the seed decides.
 
-The threads are real. One of them is released at a time, in the order in which jobs and proposals end by the clock, so
-that a run is the same each time, although trials end in any order, some fail, and some attempts are lost.
+The threads are real. Jobs and proposals end one at a time, in the order that the simulated clock gives. So a run is
+the same each time, although trials end in any order, some fail, and some attempts are lost.
 """
 
 import json
