@@ -27,7 +27,7 @@ from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.task.unseen.pool import find_pool
-from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION
+from agent.trials.keeping.confirmations import BASELINE, CHALLENGER, CHAMPION
 from benchmarks.bundled_models import Asking, bundled, trained
 from benchmarks.forged_tests import heir_leads
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox

@@ -15,7 +15,7 @@ from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus, find_corpus
 from agent.task.task import Task
 from agent.task.unseen.pool import Pool, find_pool
-from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION
+from agent.trials.keeping.confirmations import BASELINE, CHALLENGER, CHAMPION
 from agent.trials.trial import Score
 from sandbox.job import Execution, Sandbox
 

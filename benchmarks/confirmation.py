@@ -19,7 +19,7 @@ from pathlib import Path
 
 from agent.execution.scoring.audited import AuditedScorer
 from agent.execution.scoring.scorer import Artifact
-from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION
+from agent.trials.keeping.confirmations import BASELINE, CHALLENGER, CHAMPION
 from agent.trials.trial import Score
 from benchmarks.bundled_models import Asking, bundled, pool_of, trained
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox

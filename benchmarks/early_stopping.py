@@ -2,7 +2,7 @@
 
 `python -m benchmarks.early_stopping RUN ... --runs DIR` reads runs of the bundled task made with `--no-prune`: curves
 from the training logs, losses from the journal, scripts from the commits. It applies `agent.execution.early_stopping`
-and `agent.trials.keep_rule` to the trials in many random orders; several runs together need the same baseline.
+and `agent.trials.keeping.keep_rule` to the trials in many random orders; several runs together need the same baseline.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from agent.resources import folder
 from agent.store.paths import RunsFolder
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
-from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
 from agent.trials.learning_curve import HALF, LearningCurve
 from agent.trials.trial import Trial
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.trials.keep_rule import SLICE_LEAD, KeepPolicy, KeepRule
+from agent.trials.keeping.keep_rule import SLICE_LEAD, KeepPolicy, KeepRule
 from agent.trials.repeat import Purpose, RepeatVerdict
 from agent.trials.trial import KeepState
 from benchmarks.simulated_slices import Slices

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from agent.search.gaussian_process import GaussianProcess
 from agent.search.local_gp import ALONE, WITH_OTHERS, LocalGPSearcher, StepSettings
 from agent.search.searcher import Searcher
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.keep_rule import KeepRule
 from benchmarks.autoresearch.__main__ import interval
 from benchmarks.autoresearch.experiment import DEFAULTS, SPACE
 from benchmarks.autoresearch.surrogate import Variant

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.trials.keep_rule import (
+from agent.trials.keeping.keep_rule import (
     FINAL_RUNS,
     GPU_SIGMA_SHARE,
     SLICE_LEAD,

@@ -28,9 +28,9 @@ from agent.store.run_lock import locked
 from agent.task.corpus import find_corpus, prepare_corpus
 from agent.task.task import Task
 from agent.trials.budget import Budget, duration
-from agent.trials.confirmations import SliceUse
 from agent.trials.history import History
-from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.confirmations import SliceUse
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat

@@ -38,9 +38,9 @@ from agent.store.trial_commit import commit_of
 from agent.task.corpus import prepare_corpus
 from agent.task.task import Task
 from agent.trials.budget import Budget
-from agent.trials.confirmations import SliceUse
 from agent.trials.events import TrialFinished, TrialStarted
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.confirmations import SliceUse
+from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Outcome, Proposal, Score, Status, Trial

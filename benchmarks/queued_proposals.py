@@ -23,7 +23,7 @@ from agent.store.paths import RunsFolder
 from agent.task.task import Task
 from agent.trials.budget import Budget
 from agent.trials.history import History
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.trial import Origin, Proposal
 from benchmarks.overhead import BIGRAM, NoJob, NoScore, Silent
 from sandbox.job import Execution, Job

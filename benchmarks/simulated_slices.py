@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.trials.confirmations import (
+from agent.trials.keeping.confirmations import (
     BASELINE,
     CHALLENGER,
     CHAMPION,
@@ -21,8 +21,8 @@ from agent.trials.confirmations import (
     dead_flag,
     gap_flag,
 )
-from agent.trials.keep_rule import KeepPolicy
-from agent.trials.noise import Lead
+from agent.trials.keeping.keep_rule import KeepPolicy
+from agent.trials.keeping.noise import Lead
 from agent.trials.repeat import RepeatVerdict
 
 N_SEQUENCES, N_STANDING = 450, 1169  # of a slice and of the validation split of the bundled task

@@ -12,7 +12,7 @@ from typing import Generic
 
 import numpy as np
 
-from agent.trials.keep_rule import FINAL_RUNS, HELD_OUT_SEED, KeepPolicy, KeepRule, RepeatRequest, closing_runs
+from agent.trials.keeping.keep_rule import FINAL_RUNS, HELD_OUT_SEED, KeepPolicy, KeepRule, RepeatRequest, closing_runs
 from agent.trials.repeat import Purpose
 from benchmarks.simulated_days import CRASH_SECONDS, RUN_SECONDS, Day, Ended, Script, ended
 from benchmarks.simulated_slices import Slices

@@ -27,8 +27,8 @@ from agent.store.paths import RunsFolder
 from agent.task.corpus import Corpus, prepare_corpus
 from agent.task.task import Task
 from agent.trials.budget import Budget
-from agent.trials.confirmations import SliceUse
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.confirmations import SliceUse
+from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial

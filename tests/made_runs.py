@@ -15,8 +15,6 @@ from agent.store.run_config import checked, save
 from agent.store.stored_run import StoredRun
 from agent.store.trial_commit import commit_of
 from agent.task.task import Task
-from agent.trials.confirmations import BASELINE as BASELINE_MODEL
-from agent.trials.confirmations import CHALLENGER, CHAMPION, RESULT, Entrant, SlicePurpose, SliceScore, SliceUse
 from agent.trials.events import (
     AttemptLost,
     Event,
@@ -29,7 +27,9 @@ from agent.trials.events import (
     TrialStarted,
 )
 from agent.trials.history import History
-from agent.trials.noise import Lead
+from agent.trials.keeping.confirmations import BASELINE as BASELINE_MODEL
+from agent.trials.keeping.confirmations import CHALLENGER, CHAMPION, RESULT, Entrant, SlicePurpose, SliceScore, SliceUse
+from agent.trials.keeping.noise import Lead
 from agent.trials.repeat import Purpose, RepeatVerdict
 from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Score, Status, Trial
 

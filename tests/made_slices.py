@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.edits.assignments import read_constants
 from agent.execution.slices.source import Burned, Contender, Openings
-from agent.trials.noise import Lead
+from agent.trials.keeping.noise import Lead
 from agent.trials.trial import Score
 from sandbox.job import Execution, Job, StoppedBy
 

@@ -16,7 +16,7 @@ from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params, Unchanged, WholeFile
 from agent.errors import ModelError
 from agent.execution.host import Clock
-from agent.llm.model import Completion
+from agent.llm.model import Completion, ModelUsage
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.scripted import ScriptedModel
 from agent.modes.fixed import FixedProposer
@@ -38,7 +38,7 @@ from agent.store.run_config import RunConfig
 from agent.task.task import Task
 from agent.trials.budget import Ledger
 from agent.trials.events import TrialFinished, TrialStarted
-from agent.trials.trial import ModelUsage, Origin, Outcome, Proposal, Status, Trial
+from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 from benchmarks.autoresearch.__main__ import interval
 from tests.agent.execution.speed.test_guard import REFERENCE, Machine, opened
 from tests.agent.llm.fake_server import fails, fake_server

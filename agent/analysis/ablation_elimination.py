@@ -14,8 +14,8 @@ from agent.analysis.ablation_chain import AblationChange, ChangeChain, Variant
 from agent.edits.guard import fingerprint
 from agent.edits.line_diff import n_changed_lines
 from agent.errors import EditError, UsageError
-from agent.trials.keep_rule import HELD_OUT_SEED, MAX_FAILED_RUNS, KeepPolicy
-from agent.trials.noise import LossEstimate, Noise
+from agent.trials.keeping.keep_rule import HELD_OUT_SEED, MAX_FAILED_RUNS, KeepPolicy
+from agent.trials.keeping.noise import LossEstimate, Noise
 
 CLEAR = 2.0  # standard errors of a difference
 CLEAR_AT_ONCE = 4.0  # standard errors that make further seeds unnecessary; higher, because every seed tests again

@@ -12,7 +12,7 @@ from agent.errors import UsageError
 from agent.store.journal import read_lines
 from agent.store.run_config import rule_of
 from agent.store.stored_run import StoredRun
-from agent.trials.keep_rule import KeepPolicy
+from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.trial import Outcome, Trial
 

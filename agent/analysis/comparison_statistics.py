@@ -12,8 +12,8 @@ from agent.store.stored_run import StoredRun
 from agent.text import plural
 from agent.trials.best_so_far import Cost, as_charged, best_so_far, by_the_clock
 from agent.trials.budget import Ledger, duration
-from agent.trials.keep_rule import HELD_OUT_SEED
-from agent.trials.noise import MeanEstimate
+from agent.trials.keeping.keep_rule import HELD_OUT_SEED
+from agent.trials.keeping.noise import MeanEstimate
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Status, Trial
 
@@ -120,7 +120,7 @@ def figures(comparison: Comparison, stored: Sequence[StoredRun], reference: str 
 
 def of_run(stored: StoredRun) -> RunFigures:
     """Return the statistics of one run up to now."""
-    trials, config = stored.history.trials, with_raised_caps(stored.config, stored.history.raises)
+    trials, config = stored.history.trials, with_raised_caps(stored.config, stored.history.remarks.raises)
     results = stored.history.results
     proposed = [trial for trial in trials[1:] if trial.status is not None and trial.status.ran]
     state, axis = _state(stored, config), Axis.of(config)

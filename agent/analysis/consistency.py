@@ -20,7 +20,7 @@ from agent.store.trial_commit import commit_of
 from agent.task.task import Task
 from agent.text import plural
 from agent.trials.history import History
-from agent.trials.keep_rule import KeepPolicy
+from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.repeat import Repeat, RepeatVerdict
 from agent.trials.trial import KeepState, Trial
 

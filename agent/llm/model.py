@@ -59,3 +59,29 @@ class Model(Protocol):
     def close(self) -> None:
         """Release the model's resources, such as a server or a connection. Safe to call twice."""
         ...
+
+
+@dataclass(frozen=True)
+class ModelUsage:
+    """The cost of the model calls of one proposal, all attempts together."""
+
+    model: str
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    dollars: float | None = None  # None: the price is unknown
+    retries: int = 0  # transient failures of the endpoint
+
+    def plus(self, other: "ModelUsage") -> "ModelUsage":
+        """Return the sum; its price is unknown if either price is."""
+        known = self.dollars is not None and other.dollars is not None
+        return ModelUsage(
+            self.model,
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.seconds + other.seconds,
+            (self.dollars or 0.0) + (other.dollars or 0.0) if known else None,
+            self.retries + other.retries,
+        )

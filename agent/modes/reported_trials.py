@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Outcome, Status, Trial
 

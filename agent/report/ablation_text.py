@@ -9,8 +9,8 @@ from agent.report.run_summary import hidden
 from agent.report.table import Table
 from agent.text import plural
 from agent.trials.budget import duration
+from agent.trials.keeping.noise import Noise
 from agent.trials.metric import Metric
-from agent.trials.noise import Noise
 
 SEARCH_LOSS = "losses are search losses, on the split that scores every trial; no slice confirms these effects"
 

@@ -15,8 +15,8 @@ from agent.report.table import Table
 from agent.report.terminal import sentences
 from agent.text import plural
 from agent.trials.budget import Ledger, duration
+from agent.trials.keeping.noise import MeanEstimate
 from agent.trials.metric import Metric
-from agent.trials.noise import MeanEstimate
 
 NO_NUMBER = "-"
 _AT = dict(zip(SHARES, ("1/4", "1/2", "3/4"), strict=True))

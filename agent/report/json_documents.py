@@ -8,7 +8,7 @@ from agent.task.score_kinds import is_self_reported
 from agent.text import one_line
 from agent.trials.budget import Ledger
 from agent.trials.history import History
-from agent.trials.keep_rule import KeepPolicy
+from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Outcome, Trial

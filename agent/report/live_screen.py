@@ -18,7 +18,7 @@ from agent.execution.slots import Slot
 from agent.report import terminal, trial_table
 from agent.store.paths import RunPaths
 from agent.text import one_line, plural, read_tail
-from agent.trials.confirmations import SlicePurpose, SliceUse
+from agent.trials.keeping.confirmations import SlicePurpose, SliceUse
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat

@@ -8,9 +8,9 @@ from agent.task.score_kinds import is_self_reported
 from agent.text import plural
 from agent.trials.budget import Ledger, duration
 from agent.trials.history import History
-from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.noise import LossEstimate
 from agent.trials.metric import Metric
-from agent.trials.noise import LossEstimate
 from agent.trials.trial import KeepState, Status, Trial
 
 ONLY_REPEATED = "gains are repeated, not confirmed"

@@ -11,11 +11,11 @@ from agent.report.table import Table
 from agent.store.stored_run import StoredRun
 from agent.task.score_kinds import HELD_OUT, PREDICTIONS, find_score_kind, is_self_reported
 from agent.text import one_line, plural
-from agent.trials.confirmations import BASELINE, CHALLENGER, RESULT, SlicePurpose, SliceUse
 from agent.trials.history import History
-from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.confirmations import BASELINE, CHALLENGER, RESULT, SlicePurpose, SliceUse
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.noise import Lead
 from agent.trials.metric import Metric
-from agent.trials.noise import Lead
 from agent.trials.repeat import Repeat
 from agent.trials.trial import KeepState
 

@@ -15,7 +15,7 @@ from agent.store.git_objects import AUTHOR
 from agent.store.git_repo import TrialRepo
 from agent.store.stored_run import StoredRun, ratchet
 from agent.text import hidden_in, plural
-from agent.trials.keep_rule import HELD_OUT_SEED
+from agent.trials.keeping.keep_rule import HELD_OUT_SEED
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ from agent.run.one_slice import (
 from agent.run.open_run import Run
 from agent.run.records import Records
 from agent.store.paths import RunPaths
-from agent.trials.confirmations import (
+from agent.trials.events import SliceOpened, SliceScored
+from agent.trials.history import History
+from agent.trials.keeping.confirmations import (
     BASELINE,
     CHALLENGER,
     CHAMPION,
@@ -34,8 +36,6 @@ from agent.trials.confirmations import (
     SliceUse,
     gap_flag,
 )
-from agent.trials.events import SliceOpened, SliceScored
-from agent.trials.history import History
 from agent.trials.repeat import Repeat, RepeatVerdict
 from agent.trials.trial import KeepState, Score
 

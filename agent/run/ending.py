@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.trials.budget import Budget
-from agent.trials.keep_rule import KeepRule, closing_runs
+from agent.trials.keeping.keep_rule import KeepRule, closing_runs
 from agent.trials.trial import Trial
 
 MAX_IDLE_PROPOSALS = 20

@@ -16,7 +16,9 @@ from agent.execution.host import Clock
 from agent.execution.slices.source import Answers, Burned, Contender, SliceSource
 from agent.execution.workers import Steps
 from agent.store.paths import RunPaths, TrialPaths
-from agent.trials.confirmations import (
+from agent.trials.events import SliceOpened, SliceScored
+from agent.trials.history import History
+from agent.trials.keeping.confirmations import (
     BASELINE,
     CHAMPION,
     RESULT,
@@ -27,9 +29,7 @@ from agent.trials.confirmations import (
     dead_flag,
     noise_flag,
 )
-from agent.trials.events import SliceOpened, SliceScored
-from agent.trials.history import History
-from agent.trials.keep_rule import HELD_OUT_SEED, KeepPolicy
+from agent.trials.keeping.keep_rule import HELD_OUT_SEED, KeepPolicy
 from agent.trials.repeat import Purpose
 from agent.trials.trial import Score
 

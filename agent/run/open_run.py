@@ -11,10 +11,10 @@ from agent.run.policy import Policy
 from agent.run.records import Records
 from agent.search.space import SearchSpace
 from agent.store.paths import RunPaths
-from agent.trials.confirmations import SliceUse
 from agent.trials.events import AttemptLost, AttemptVoided
 from agent.trials.history import History
-from agent.trials.keep_rule import KeepPolicy
+from agent.trials.keeping.confirmations import SliceUse
+from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Outcome, Trial

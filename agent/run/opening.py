@@ -14,7 +14,7 @@ from agent.execution.host import Host, utc_now
 from agent.execution.sandboxes import image_is_here
 from agent.execution.slots import slots_of
 from agent.execution.smoke_test import Smoke
-from agent.llm.model import Model
+from agent.llm.model import Model, ModelUsage
 from agent.llm.recording import Transcript, cut_recording
 from agent.llm.spending_cap import CappedModel
 from agent.modes.mode import searched
@@ -43,7 +43,6 @@ from agent.task.task import Task
 from agent.text import Say, plural
 from agent.trials.budget import Ledger
 from agent.trials.history import History
-from agent.trials.trial import ModelUsage
 
 
 @dataclass(frozen=True)
@@ -160,8 +159,8 @@ def _open(
         history = read_history(paths.journal) if paths.journal.exists() else History([])
         raised = budget_raise(config, history, options.caps, utc_now())
         if raised is not None:
-            history.raises.append(raised)
-        config = with_workers(with_raised_caps(config, history.raises), task, options.workers, options.queue)
+            history.remarks.all.append(raised)
+        config = with_workers(with_raised_caps(config, history.remarks.raises), task, options.workers, options.queue)
         slots = slots_of(config.workers, config.gpus, task.limits)
         image = image_to_go_on_in(history, image_is_here, options.accept_changed)
         unseen = _unseen(config, resumed=resumed)

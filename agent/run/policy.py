@@ -6,7 +6,7 @@ from agent.execution.early_stopping import Pruner, StoppingRule
 from agent.modes.reported_trials import followed
 from agent.run.ending import for_trials
 from agent.trials.budget import Budget
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 

@@ -10,7 +10,6 @@ from agent.store.results_tsv import append_result, write_results
 from agent.store.trial_commit import commit_of
 from agent.task.task import Task
 from agent.text import plural
-from agent.trials.confirmations import SliceUse
 from agent.trials.events import (
     AttemptLost,
     AttemptVoided,
@@ -20,11 +19,14 @@ from agent.trials.events import (
     RepeatTrained,
     SliceOpened,
     SliceScored,
+    TrialApproval,
     TrialFinished,
     TrialStarted,
 )
 from agent.trials.history import History
+from agent.trials.keeping.confirmations import SliceUse
 from agent.trials.repeat import Repeat
+from agent.trials.steering import Remark
 from agent.trials.trial import Trial
 
 
@@ -63,7 +65,7 @@ class Records:
         return (*self.task.retired, *([f"{corrected}; new ones are recorded as scored"] if n_corrected else []))
 
     @overload
-    def add(self, event: TrialStarted | TrialFinished) -> Trial: ...
+    def add(self, event: TrialStarted | TrialFinished | TrialApproval) -> Trial: ...
     @overload
     def add(self, event: RepeatStarted | RepeatTrained | RepeatFinished) -> Repeat: ...
     @overload
@@ -78,6 +80,11 @@ class Records:
         """
         self.journal.append(event)
         return self.history.add(event)
+
+    def note(self, remark: Remark) -> None:
+        """Journal durably what changes no trial. Raises JournalError if it cannot be written."""
+        self.journal.append(remark)
+        self.history.remarks.all.append(remark)
 
     def pending(self, trial: Trial) -> PendingTrial:
         """Return a started trial together with its script. Raises EditError if its edit does not apply."""

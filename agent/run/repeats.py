@@ -11,7 +11,7 @@ from agent.run.confirmations import decide_on_slices, drop_artifacts
 from agent.run.one_trial import Stay, executed
 from agent.run.open_run import Run
 from agent.trials.events import RepeatFinished, RepeatStarted, RepeatTrained
-from agent.trials.keep_rule import RepeatRequest
+from agent.trials.keeping.keep_rule import RepeatRequest
 from agent.trials.repeat import Purpose, Repeat, RepeatVerdict, over_budget_verdict
 from agent.trials.trial import KeepState, Outcome
 

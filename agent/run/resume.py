@@ -14,8 +14,8 @@ from agent.store.git_repo import TrialRepo
 from agent.store.run_config import RunConfig, as_given, checked, option_of
 from agent.store.stored_run import StoredRun, load_task
 from agent.task.task import Task
-from agent.trials.events import BudgetRaised
 from agent.trials.history import History
+from agent.trials.steering import BudgetRaised
 
 RAISABLE = ("trials", "budget_seconds", "wall_seconds", "max_cost", "max_tokens")
 """Fields of RunConfig that hold a cap of the whole run."""
@@ -44,7 +44,7 @@ def with_workers(config: RunConfig, task: Task, workers: int | None, queue: int 
 
 def at_trial(config: RunConfig, history: History, number: int) -> RunConfig:
     """Return the configuration as it was when trial `number` was proposed."""
-    return with_raised_caps(config, [event for event in history.raises if event.number <= number])
+    return with_raised_caps(config, [event for event in history.remarks.raises if event.number <= number])
 
 
 def budget_raise(
@@ -55,7 +55,7 @@ def budget_raise(
     Raises:
         UsageError: a cap would be lowered, or set where there was none.
     """
-    now = with_raised_caps(config, history.raises)
+    now = with_raised_caps(config, history.remarks.raises)
     caps = {}
     for name, value in asked.items():
         old = getattr(now, name)

@@ -16,9 +16,10 @@ from pydantic_core import from_json  # twice as fast as json, as exact, and load
 from agent.errors import JournalError
 from agent.files import read_bytes
 from agent.store.atomic_file import sync_folder
-from agent.trials.events import BudgetRaised, Event, Recordable, TrialStarted, event_from_json
+from agent.trials.events import Event, Recordable, TrialStarted, event_from_json
 from agent.trials.history import History
 from agent.trials.json_fields import check_types
+from agent.trials.steering import Remark
 
 _Line = TypeVar("_Line")
 _MOST_BYTES = 2**30  # thousands of whole scripts
@@ -64,7 +65,7 @@ class Journal:
         self._file.close()
 
 
-def read_events(path: Path) -> Iterator[Event | BudgetRaised]:
+def read_events(path: Path) -> Iterator[Event | Remark]:
     """Yield the events of a journal in order, without a torn last line.
 
     Raises:
@@ -86,8 +87,8 @@ def read_history(path: Path, before: int | None = None) -> History:
         for event in read_events(path):
             if isinstance(event, TrialStarted) and event.number == before:
                 break
-            if isinstance(event, BudgetRaised):
-                history.raises.append(event)
+            if isinstance(event, Remark):
+                history.remarks.all.append(event)
             else:
                 history.add(event)
     finally:

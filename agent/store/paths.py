@@ -140,6 +140,16 @@ class RunPaths:
         """For a comparison: the scores of its runs' results on a slice of unseen text."""
         return plain_file(self.root / "unseen.json")
 
+    @property
+    def inbox(self) -> Path:
+        """Messages from other processes; see agent.store.inbox."""
+        return plain_folder(self.root / "inbox")
+
+    @property
+    def runner_log(self) -> Path:
+        """The output of processes in the background that run submitted trials."""
+        return plain_file(self.root / "runner.log")
+
     def slice(self, number: int) -> Path:
         """The answers of models on a slice of unseen text, and the output of their jobs."""
         return plain_folder(plain_folder(self.root / "slices") / f"{number:03d}")

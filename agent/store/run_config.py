@@ -17,7 +17,7 @@ from agent.store.paths import RUN_NAME
 from agent.task.validation_errors import in_words
 from agent.trials.budget import Budget
 from agent.trials.json_fields import check_types
-from agent.trials.keep_rule import (
+from agent.trials.keeping.keep_rule import (
     CPU_SIGMA_SHARE,
     FEWEST_TRIALS,
     FINAL_RUNS,
@@ -72,7 +72,7 @@ class RunConfig:
     metric_goal: Literal["minimise", "maximise"] = "minimise"
     noise_sigma: float | None = None  # the task's noise as known at the start of the run
     noise_source: str | None = None  # where it is from
-    keep: Literal["two-tier", "any", "baseline"] = "any"  # what moves the incumbent; see agent.trials.keep_rule
+    keep: Literal["two-tier", "any", "baseline"] = "any"  # what moves the incumbent; see agent.trials.keeping.keep_rule
     keep_lead: float = _within(3.5, gt=0)  # sigmas
     keep_gain: float = _within(2.0, ge=0)  # sigmas
     confirm: bool = True  # gains on slices of unseen text, if the task has any

@@ -13,7 +13,7 @@ from agent.store.journal import read_history
 from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import RunConfig, rule_of
 from agent.trials.history import History
-from agent.trials.keep_rule import KeepPolicy
+from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 

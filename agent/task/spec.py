@@ -186,7 +186,7 @@ class NoiseSpec(_Strict):
 
 
 class KeepSpec(_Strict):
-    """Settings of the keep rule; see agent.trials.keep_rule."""
+    """Settings of the keep rule; see agent.trials.keeping.keep_rule."""
 
     rule: Literal["two-tier", "any"] = "two-tier"
     # Sigmas of apparent lead from which the incumbent is tested; None: 4 with a pool, 3.5 without.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from statistics import mean, stdev
 
-from agent.trials.history import History
+from agent.trials.history import History, stands
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 
@@ -49,7 +49,21 @@ def best_so_far(history: History, cost: Cost) -> BestSoFar:
     """Return the curve of a run's finished trials. Repeats add cost; trials rolled back since do not count."""
     spent = accumulate(cost(result) for result in history.results)
     x = [total for result, total in zip(history.results, spent, strict=True) if isinstance(result, Trial)]
-    return BestSoFar(tuple(x), tuple(history.best_so_far()))
+    return BestSoFar(tuple(x), tuple(lowest_kept(history)))
+
+
+def lowest_kept(history: History) -> list[float | None]:
+    """Return for each of `history.by_finish` the lowest loss kept up to it; None before the first one.
+
+    A trial that was rolled back never counts, not even before the roll-back.
+    """
+    found: list[float | None] = []
+    best: float | None = None
+    for trial in history.by_finish:
+        if stands(trial) and trial.val_loss is not None:
+            best = trial.val_loss if best is None else min(best, trial.val_loss)
+        found.append(best)
+    return found
 
 
 @dataclass(frozen=True)

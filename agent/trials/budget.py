@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from agent.errors import UsageError
+from agent.llm.model import ModelUsage
 from agent.llm.spending_cap import Caps
 from agent.text import plural
 from agent.trials.repeat import Repeat
-from agent.trials.trial import ModelUsage, Trial
+from agent.trials.trial import Trial
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from agent.trials.confirmations import Entrant, SlicePurpose, SliceScore
+from agent.trials.keeping.confirmations import Entrant, SlicePurpose, SliceScore
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Purpose, RepeatVerdict
+from agent.trials.steering import Approval, Remark, remark_from_json
 from agent.trials.trial import Outcome, Proposal
 
 
@@ -165,15 +166,14 @@ class AttemptLost:
 
 
 @dataclass(frozen=True)
-class BudgetRaised:
-    """The user raised caps of the run when resuming it."""
+class TrialApproval:
+    """A person, or a time limit, decided about a trial that waits for approval."""
 
-    number: int  # of the next trial
-    caps: Mapping[str, float]  # the new values, by field of RunConfig
-    at: str
+    number: int
+    approval: Approval
 
     def to_json(self) -> dict[str, Any]:
-        return {"event": "budget_raised", "number": self.number, "caps": dict(self.caps), "at": self.at}
+        return {"event": "trial_approval", "number": self.number, "approval": asdict(self.approval)}
 
 
 Event = (
@@ -186,10 +186,12 @@ Event = (
     | SliceScored
     | AttemptVoided
     | AttemptLost
+    | TrialApproval
 )
+"""What happened to a trial, a repeat or a slice."""
 
 
-def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:  # noqa: PLR0911 (one return a kind of event)
+def event_from_json(data: dict[str, Any]) -> Event | Remark:  # noqa: PLR0911 (one return a kind of event)
     """Return the event that `to_json` encoded. Raises KeyError, TypeError or ValueError if the data is invalid."""
     match data["event"]:
         case "trial_started":
@@ -214,9 +216,9 @@ def event_from_json(data: dict[str, Any]) -> Event | BudgetRaised:  # noqa: PLR0
             return AttemptVoided(data["trial"], data["seed"], VoidedAttempt(**data["void"]))
         case "attempt_lost":
             return AttemptLost(data["trial"], data["seed"], LostAttempt(**data["lost"]))
-        case "budget_raised":
-            return BudgetRaised(data["number"], data["caps"], data["at"])
-    raise ValueError(f"unknown event {data['event']!r}")
+        case "trial_approval":
+            return TrialApproval(data["number"], Approval(**data["approval"]))
+    return remark_from_json(data)
 
 
 class Recordable(Protocol):

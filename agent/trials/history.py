@@ -12,21 +12,22 @@ from operator import attrgetter
 from typing import overload
 
 from agent.errors import JournalError
-from agent.trials.confirmations import BASELINE, CHALLENGER, SlicePurpose, SliceUse
 from agent.trials.events import (
     AttemptLost,
     AttemptVoided,
-    BudgetRaised,
     Event,
     RepeatFinished,
     RepeatStarted,
     RepeatTrained,
     SliceOpened,
     SliceScored,
+    TrialApproval,
     TrialFinished,
     TrialStarted,
 )
+from agent.trials.keeping.confirmations import BASELINE, CHALLENGER, SlicePurpose, SliceUse
 from agent.trials.repeat import Position, Purpose, Repeat
+from agent.trials.steering import Remarks
 from agent.trials.trial import KeepState, Trial
 
 
@@ -49,7 +50,7 @@ class History:
     repeats: list[Repeat] = field(default_factory=list)
     repeating: Repeat | None = None  # in flight
     results: list[Trial | Repeat] = field(default_factory=list)  # both, as they were at their end
-    raises: list[BudgetRaised] = field(default_factory=list)
+    remarks: Remarks = field(default_factory=Remarks)
     slices: list[SliceUse] = field(default_factory=list)  # in the order in which they were opened
     position: Position = field(default_factory=Position)
     _before: dict[int, int | None] = field(default_factory=dict)  # by trial: the incumbent that it was compared with
@@ -133,19 +134,6 @@ class History:
             return 0.0
         return before.val_loss - trial.val_loss
 
-    def best_so_far(self) -> list[float | None]:
-        """Return for each of `by_finish` the lowest loss kept up to it; None before the first one.
-
-        A trial that was rolled back never counts, not even before the roll-back.
-        """
-        found: list[float | None] = []
-        best: float | None = None
-        for trial in self.by_finish:
-            if stands(trial) and trial.val_loss is not None:
-                best = trial.val_loss if best is None else min(best, trial.val_loss)
-            found.append(best)
-        return found
-
     @property
     def _is_repeating(self) -> bool:
         """Whether a repeat or a slice must end before another starts; SLOPE repeats are of earlier versions only."""
@@ -153,7 +141,7 @@ class History:
         return is_repeating or self.opened is not None
 
     @overload
-    def add(self, event: TrialStarted | TrialFinished) -> Trial: ...
+    def add(self, event: TrialStarted | TrialFinished | TrialApproval) -> Trial: ...
     @overload
     def add(self, event: RepeatStarted | RepeatTrained | RepeatFinished) -> Repeat: ...
     @overload
@@ -187,6 +175,8 @@ class History:
                 return self._open(event)
             case SliceScored():
                 return self._score(event)
+            case TrialApproval():
+                return self._approve(event)
             case AttemptVoided() | AttemptLost():
                 return self._end_attempt(event)
 
@@ -199,6 +189,13 @@ class History:
         if not self._is_repeating:
             self.repeating = None
         self.in_flight[event.number] = Trial(event.number, event.parent, event.proposal, event.at, n_seen=event.n_seen)
+        return self.in_flight[event.number]
+
+    def _approve(self, event: TrialApproval) -> Trial:
+        waiting = self.in_flight.get(event.number)
+        if waiting is None or waiting.approval is not None:
+            raise JournalError(f"trial {event.number} did not wait for approval: the journal has been edited")
+        self.in_flight[event.number] = replace(waiting, approval=event.approval)
         return self.in_flight[event.number]
 
     def _end_attempt(self, event: AttemptVoided | AttemptLost) -> Trial | Repeat:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from agent.trials.confirmations import SliceUse
 from agent.trials.json_fields import changed_fields
+from agent.trials.keeping.confirmations import SliceUse
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.trial import KeepState, Outcome
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from agent.edits.codec import decode, encode
 from agent.edits.edit import Edit, Params
+from agent.llm.model import ModelUsage
 from agent.trials.json_fields import changed_fields, from_fields
 from agent.trials.learning_curve import LearningCurve, PruningDecision
 from agent.trials.machine_speed import ComputeUse, LostAttempt, MachineSpeed, SlotUse, VoidedAttempt
+from agent.trials.steering import Approval, Submission
 
 
 class Status(StrEnum):
@@ -27,11 +29,12 @@ class Status(StrEnum):
     BAD_ARTIFACT = "bad_artifact"
     REJECTED_SCORE = "rejected_score"
     PRUNED = "pruned"
+    REFUSED = "refused"  # by a person, or for lack of an approval
 
     @property
     def ran(self) -> bool:
         """Whether the trial ran in a sandbox: only such trials cost training budget and are reported to a searcher."""
-        return self not in (Status.NO_PROPOSAL, Status.INVALID_EDIT, Status.DUPLICATE)
+        return self not in (Status.NO_PROPOSAL, Status.INVALID_EDIT, Status.DUPLICATE, Status.REFUSED)
 
 
 class KeepState(StrEnum):
@@ -57,37 +60,12 @@ class Origin(StrEnum):
     LLM = "llm"
     ECHO = "echo"
     MEND = "mend"
+    SUBMITTED = "submitted"
 
 
 # A dict is three times as fast as the enum's own look-up, which a long journal needs tens of thousands of times.
 _STATUSES = {status.value: status for status in Status}
 _ORIGINS = {origin.value: origin for origin in Origin}
-
-
-@dataclass(frozen=True)
-class ModelUsage:
-    """The cost of the model calls of one proposal, all attempts together."""
-
-    model: str
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    seconds: float = 0.0
-    dollars: float | None = None  # None: the price is unknown
-    retries: int = 0  # transient failures of the endpoint
-
-    def plus(self, other: "ModelUsage") -> "ModelUsage":
-        """Return the sum; its price is unknown if either price is."""
-        known = self.dollars is not None and other.dollars is not None
-        return ModelUsage(
-            self.model,
-            self.calls + other.calls,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.seconds + other.seconds,
-            (self.dollars or 0.0) + (other.dollars or 0.0) if known else None,
-            self.retries + other.retries,
-        )
 
 
 @dataclass(frozen=True)
@@ -107,6 +85,9 @@ class Proposal:
     prompt: str | None = None  # hash of the prompt templates used
     note: str = ""  # how the edit's blocks matched the script, if not exactly
     smoke_seconds: float = 0.0  # wall time of smoke tests; charged to the training budget
+    submission: Submission | None = None  # what a client sent, in mode submitted
+    notes: str | None = None  # hash of the task's notes.md as the proposer read it
+    n_messages: int = 0  # of the run's messages from people, how many the proposer read
     shown: Params | None = None  # the searcher's own point, if a model decided in its place
     searcher_state: Mapping[str, Any] | None = None  # the full state, at every LLM turn of a hybrid
 
@@ -116,6 +97,8 @@ class Proposal:
         data["edit"] = encode(self.edit)
         if self.usage is not None:
             data["usage"] = changed_fields(self.usage)
+        if self.submission is not None:
+            data["submission"] = changed_fields(self.submission)
         return data
 
     @classmethod
@@ -128,6 +111,8 @@ class Proposal:
             fields["refused"] = _STATUSES[fields["refused"]]
         if "usage" in fields:
             fields["usage"] = ModelUsage(**fields["usage"])
+        if "submission" in fields:
+            fields["submission"] = Submission.from_json(fields["submission"])
         return from_fields(cls, fields)
 
 
@@ -271,6 +256,7 @@ class Trial:
     voids: tuple[VoidedAttempt, ...] = ()  # void attempts
     lost: tuple[LostAttempt, ...] = ()  # attempts whose end is unknown
     n_seen: int | None = None  # trials that had finished when it was proposed; None: all before it
+    approval: Approval | None = None  # None: it needs none, or waits for one
 
     @property
     def val_loss(self) -> float | None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.keep_rule import KeepRule
 from benchmarks.parallel import Overlapped, claims, ratio, row, search
 from benchmarks.simulated_days import CRASH_SECONDS, RUN_SECONDS, CodeEdits, Day
 from benchmarks.two_tier import Job, Slots, TwoTier, two_tier

@@ -19,8 +19,8 @@ from agent.run.one_slice import Searched, SliceModel, baseline_of, is_to_be_aske
 from agent.run.open_run import Run
 from agent.store.paths import RunsFolder
 from agent.text import Say, plural
-from agent.trials.confirmations import BASELINE, CHAMPION, SlicePurpose, SliceScore, SliceUse
-from agent.trials.noise import Lead, mean_of
+from agent.trials.keeping.confirmations import BASELINE, CHAMPION, SlicePurpose, SliceScore, SliceUse
+from agent.trials.keeping.noise import Lead, mean_of
 
 MOST_MODELS = 24
 """Limit on models alive at once. If there would be more, each run enters with one."""

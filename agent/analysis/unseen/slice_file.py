@@ -21,9 +21,9 @@ from agent.store.journal import FORMAT
 from agent.store.paths import RunPaths
 from agent.store.run_config import MOST_BYTES
 from agent.store.stored_run import StoredRun
-from agent.trials.confirmations import SliceUse
 from agent.trials.events import SliceOpened, SliceScored, event_from_json
 from agent.trials.history import History
+from agent.trials.keeping.confirmations import SliceUse
 
 
 @dataclass

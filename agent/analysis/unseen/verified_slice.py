@@ -15,10 +15,10 @@ from agent.run.one_slice import baseline_of, is_to_be_asked_again, models_of_res
 from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun
 from agent.text import plural
-from agent.trials.confirmations import BASELINE, CHAMPION, RESULT, SlicePurpose, SliceScore, SliceUse
 from agent.trials.history import History
+from agent.trials.keeping.confirmations import BASELINE, CHAMPION, RESULT, SlicePurpose, SliceScore, SliceUse
+from agent.trials.keeping.noise import Lead, mean_of
 from agent.trials.metric import Metric
-from agent.trials.noise import Lead, mean_of
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.task.unseen.pool import Slice, bands
-from agent.trials.noise import Lead
+from agent.trials.keeping.noise import Lead
 
 
 def lead_of(

@@ -7,8 +7,8 @@ import numpy as np
 
 from agent.execution.scoring.measures import Labels, Outputs, by_example, measured
 from agent.task.spec import ScoreSpec
+from agent.trials.keeping.noise import Lead
 from agent.trials.metric import Metric
-from agent.trials.noise import Lead
 
 SHARES = ("accuracy", "top_k_accuracy")  # measures that are a share of examples: those that a model gets right
 N_GROUPS = 100  # of a jackknife: its error is itself wrong by 7 %, as a standard deviation of 100 numbers is

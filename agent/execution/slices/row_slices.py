@@ -29,7 +29,7 @@ from agent.task.measure_table import MEASURES
 from agent.task.prepared import OPENED
 from agent.task.task import Task
 from agent.task.unseen.division import Division
-from agent.trials.noise import Lead
+from agent.trials.keeping.noise import Lead
 from agent.trials.trial import Score
 from sandbox.job import Sandbox
 

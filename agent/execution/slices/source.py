@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from agent.errors import JournalError
 from agent.task.prepared import DIVISION, OPENED, digest_of, digest_of_file
-from agent.trials.noise import Lead
+from agent.trials.keeping.noise import Lead
 from agent.trials.trial import Score
 
 

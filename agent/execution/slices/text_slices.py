@@ -16,7 +16,7 @@ from agent.task.corpus import Corpus
 from agent.task.prepared import OPENED
 from agent.task.task import Task
 from agent.task.unseen.pool import Pool, Slice
-from agent.trials.noise import Lead
+from agent.trials.keeping.noise import Lead
 from agent.trials.trial import Score
 from sandbox.job import Sandbox
 

@@ -6,9 +6,9 @@ from typing import Generic, TypeVar
 
 from agent.edits.edit import Params
 from agent.errors import ModelBudgetSpentError, PromptTooLongError
-from agent.llm.model import Completion, Message, Model, Schema
+from agent.llm.model import Completion, Message, Model, ModelUsage, Schema
 from agent.llm.prompt_templates import PromptSet
-from agent.trials.trial import ModelUsage, Status
+from agent.trials.trial import Status
 
 T = TypeVar("T")
 

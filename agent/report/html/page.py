@@ -16,7 +16,7 @@ from agent.report.html.trial_panels import MAX_CHARACTERS, details, fair_share, 
 from agent.report.slices import Published, pool_size, published
 from agent.text import plural
 from agent.trials.budget import Ledger, duration
-from agent.trials.keep_rule import KeepPolicy
+from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from agent.edits.edit import Params
 from agent.store.stored_run import StoredRun
 from agent.text import one_line
+from agent.trials.best_so_far import lowest_kept
 from agent.trials.budget import Ledger
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
@@ -71,7 +72,7 @@ def facts_of(stored: StoredRun) -> RunFacts:
     settings = {name: str(value) for name, value in asdict(config).items() if name in _SETTINGS and value is not None}
     trials: list[TrialFacts] = []
     ledger = Ledger(0, 0.0, 0.0, None)
-    for trial, best in zip(stored.history.by_finish, stored.history.best_so_far(), strict=True):
+    for trial, best in zip(stored.history.by_finish, lowest_kept(stored.history), strict=True):
         if trial.number not in hashes:  # it has just ended; its commit is pending
             break
         ledger = ledger.plus(trial)

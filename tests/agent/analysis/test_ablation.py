@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.analysis.ablation_log import hash_of
-from agent.trials.keep_rule import HELD_OUT_SEED
+from agent.trials.keeping.keep_rule import HELD_OUT_SEED
 from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told
 from tests.test_kill_anywhere import deaths
 

@@ -13,7 +13,7 @@ from agent.analysis.ablation_log import AblationRecords, Attributed
 from agent.edits.assignments import Assignments, all_constants
 from agent.edits.edit import Edit, Unchanged, WholeFile
 from agent.report.ablation_text import lines, remarks, to_json
-from agent.trials.keep_rule import HELD_OUT_SEED, KeepPolicy, KeepRule
+from agent.trials.keeping.keep_rule import HELD_OUT_SEED, KeepPolicy, KeepRule
 from agent.trials.metric import Metric
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agent.edits.edit import Unchanged
 from agent.modes.reported_trials import SHARE, ReportedTrials, followed, step_for
-from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
 from agent.trials.repeat import Purpose, Repeat
 from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Score, Status, Trial
 

@@ -17,7 +17,7 @@ from agent.store.stored_run import measured_sigma
 from agent.task.task import Task
 from agent.trials.events import RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
 from agent.trials.history import History
-from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
 from agent.trials.metric import Metric
 from agent.trials.repeat import Purpose, RepeatVerdict
 from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Status

@@ -27,11 +27,11 @@ from agent.report.trial_table import repeat_line
 from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
 from agent.task.prepared import DIVISION, digest_of_file
-from agent.trials.confirmations import SliceScore, SliceUse
 from agent.trials.history import History
-from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.confirmations import SliceScore, SliceUse
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.noise import Lead
 from agent.trials.metric import Metric
-from agent.trials.noise import Lead
 from agent.trials.repeat import Purpose
 from agent.trials.trial import KeepState, Score
 from tests.made_runs import (

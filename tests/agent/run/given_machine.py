@@ -11,7 +11,7 @@ from agent.run.ending import EndReason
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.task.task import Task
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.trial import Origin, Proposal
 from tests.agent.run.simulated import Given, SimulatedSandbox, SimulatedWorkers, Simulation
 

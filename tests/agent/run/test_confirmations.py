@@ -20,9 +20,9 @@ from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.task.unseen.pool import Pool
 from agent.task.unseen.pool_making import prepare_pool
-from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION, SlicePurpose
-from agent.trials.keep_rule import KeepPolicy, KeepRule
-from agent.trials.noise import Lead
+from agent.trials.keeping.confirmations import BASELINE, CHALLENGER, CHAMPION, SlicePurpose
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.noise import Lead
 from agent.trials.trial import KeepState, Origin, Proposal, Score
 from sandbox.job import Sandbox
 

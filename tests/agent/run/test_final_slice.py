@@ -19,10 +19,10 @@ from agent.run.open_run import Run
 from agent.store.journal import read_events
 from agent.store.run_config import RunConfig, rule_of
 from agent.task.task import Task
-from agent.trials.confirmations import SlicePurpose, SliceUse
 from agent.trials.events import RepeatFinished, SliceOpened, SliceScored
-from agent.trials.keep_rule import KeepRule
-from agent.trials.noise import Lead
+from agent.trials.keeping.confirmations import SlicePurpose, SliceUse
+from agent.trials.keeping.keep_rule import KeepRule
+from agent.trials.keeping.noise import Lead
 from agent.trials.repeat import Purpose
 from agent.trials.trial import Origin, Proposal
 from tests.made_slices import ERROR, SILENT, MadeSlices, Sums

@@ -24,7 +24,7 @@ from agent.store.paths import RunsFolder
 from agent.task.task import Task
 from agent.trials.budget import Ledger
 from agent.trials.events import TrialFinished, TrialStarted
-from agent.trials.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Proposal, Status, Trial
 from tests.agent.run.simulated import (

@@ -11,7 +11,7 @@ from agent.store.git_command import run_git
 from agent.store.git_repo import trailers
 from agent.task.task import Task
 from agent.trials.budget import Budget
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.trial import KeepState, Score, Status
 from sandbox.errors import JobLostError
 from tests.agent.run.given_machine import MachineWith

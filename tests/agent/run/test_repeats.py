@@ -20,7 +20,7 @@ from agent.store.journal import read_events, read_history
 from agent.task.task import Task
 from agent.trials.budget import Budget, Ledger
 from agent.trials.events import RepeatStarted
-from agent.trials.keep_rule import HELD_OUT_SEED, KeepRule
+from agent.trials.keeping.keep_rule import HELD_OUT_SEED, KeepRule
 from agent.trials.repeat import Purpose
 from agent.trials.trial import KeepState, Origin, Proposal
 from sandbox.job import Execution, Job, StoppedBy

@@ -15,8 +15,8 @@ from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.task.corpus import Corpus
 from agent.task.task import Task
-from agent.trials.confirmations import BASELINE, CHALLENGER, CHAMPION
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.confirmations import BASELINE, CHALLENGER, CHAMPION
+from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.trial import KeepState, Origin, Proposal
 from sandbox.job import Sandbox
 from tests.made_pools import make_pool

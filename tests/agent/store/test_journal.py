@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Unchanged, WholeFile
 from agent.errors import JournalError
+from agent.llm.model import ModelUsage
 from agent.store.journal import Journal, read_events, read_history
 from agent.trials.events import TrialFinished, TrialStarted
-from agent.trials.trial import ModelUsage, Origin, Outcome, Proposal, Score, Status
+from agent.trials.trial import Origin, Outcome, Proposal, Score, Status
 
 AT = "2026-11-22T10:00:00+00:00"
 BASELINE = Proposal(Origin.BASELINE, "baseline", Unchanged())

@@ -4,8 +4,9 @@ import pytest
 
 from agent.edits.edit import Unchanged
 from agent.errors import UsageError
+from agent.llm.model import ModelUsage
 from agent.trials.budget import Budget, Ledger, duration, seconds
-from agent.trials.trial import ModelUsage, Origin, Outcome, Proposal, Status, Trial
+from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 
 
 def trial(number: int, train_seconds: float, total_seconds: float, usage: ModelUsage | None = None) -> Trial:

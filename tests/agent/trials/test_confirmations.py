@@ -11,7 +11,19 @@ import numpy as np
 import pytest
 
 from agent.edits.edit import Unchanged
-from agent.trials.confirmations import (
+from agent.trials.events import (
+    Event,
+    RepeatFinished,
+    RepeatStarted,
+    RepeatTrained,
+    SliceOpened,
+    SliceScored,
+    TrialFinished,
+    TrialStarted,
+    event_from_json,
+)
+from agent.trials.history import History
+from agent.trials.keeping.confirmations import (
     BASELINE,
     CHALLENGER,
     CHAMPION,
@@ -27,20 +39,8 @@ from agent.trials.confirmations import (
     noise_flag,
     seeds_flag,
 )
-from agent.trials.events import (
-    Event,
-    RepeatFinished,
-    RepeatStarted,
-    RepeatTrained,
-    SliceOpened,
-    SliceScored,
-    TrialFinished,
-    TrialStarted,
-    event_from_json,
-)
-from agent.trials.history import History
-from agent.trials.keep_rule import HELD_OUT_SEED, KeepPolicy, KeepRule, RepeatRequest
-from agent.trials.noise import Lead
+from agent.trials.keeping.keep_rule import HELD_OUT_SEED, KeepPolicy, KeepRule, RepeatRequest
+from agent.trials.keeping.noise import Lead
 from agent.trials.repeat import Purpose
 from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Score, Status, Trial
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from agent.trials.confirmations import BASELINE, CHALLENGER, Entrant, SlicePurpose, SliceScore, SliceUse
-from agent.trials.keep_rule import KeepPolicy, KeepRule
-from agent.trials.noise import Lead
+from agent.trials.keeping.confirmations import BASELINE, CHALLENGER, Entrant, SlicePurpose, SliceScore, SliceUse
+from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
+from agent.trials.keeping.noise import Lead
 from agent.trials.trial import KeepState
 
 SIGMA = 0.01

@@ -6,6 +6,7 @@ import pytest
 
 from agent.edits.edit import Unchanged
 from agent.errors import JournalError
+from agent.trials.best_so_far import lowest_kept
 from agent.trials.events import RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
 from agent.trials.history import History, Position
 from agent.trials.repeat import Purpose, RepeatVerdict
@@ -57,7 +58,7 @@ def test_the_incumbent_is_the_last_kept_trial() -> None:
     assert made.champion is made.trials[0]
     assert judged_against(made) == [None, 0, 0]
     assert gains(made) == [0.0, 0.0, 0.1]
-    assert made.best_so_far() == [1.5, 1.5, 1.4]
+    assert lowest_kept(made) == [1.5, 1.5, 1.4]
 
 
 def test_after_a_roll_back_the_champion_is_the_measure_again() -> None:
@@ -65,7 +66,7 @@ def test_after_a_roll_back_the_champion_is_the_measure_again() -> None:
     assert (made.incumbent, made.champion) == (made.trials[2], made.trials[0])
     assert judged_against(made) == [None, 0, 0]
     assert gains(made) == [0.0, 0.0, 0.1]
-    assert made.best_so_far() == [2.0, 2.0, 1.9]
+    assert lowest_kept(made) == [2.0, 2.0, 1.9]
 
 
 def test_a_roll_back_withdraws_all_that_was_provisional_and_keeps_what_it_was_judged_against() -> None:
@@ -76,7 +77,7 @@ def test_a_roll_back_withdraws_all_that_was_provisional_and_keeps_what_it_was_ju
     assert standings == [*[KeepState.CONFIRMED] * 3, gone, None, gone, gone, KeepState.PROVISIONAL]
     assert judged_against(made) == [None, 0, 1, 2, 3, 3, 5, 2]
     assert gains(made) == [0.0, 0.2, 0.1, 0.0, 0.0, 0.0, 0.0, 0.05]
-    assert made.best_so_far() == [2.0, 1.8, *[1.7] * 5, 1.65]
+    assert lowest_kept(made) == [2.0, 1.8, *[1.7] * 5, 1.65]
 
 
 def test_a_trial_is_judged_against_the_incumbent_of_its_end_and_not_against_its_parent() -> None:
@@ -88,7 +89,7 @@ def test_a_trial_is_judged_against_the_incumbent_of_its_end_and_not_against_its_
 def test_without_a_loss_there_is_no_incumbent() -> None:
     made = history(None)
     assert (made.incumbent, made.champion, made.incumbent_before(0), made.gain(0)) == (None, None, None, 0.0)
-    assert made.best_so_far() == [None]
+    assert lowest_kept(made) == [None]
 
 
 def test_a_trial_in_flight_was_judged_against_nothing_yet() -> None:

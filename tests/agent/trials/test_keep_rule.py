@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agent.edits.edit import Unchanged
-from agent.trials.keep_rule import HELD_OUT_SEED, KeepPolicy, KeepRule, RepeatRequest, closing_runs
+from agent.trials.keeping.keep_rule import HELD_OUT_SEED, KeepPolicy, KeepRule, RepeatRequest, closing_runs
 from agent.trials.repeat import Purpose, Repeat, RepeatVerdict
 from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Status, Trial
 

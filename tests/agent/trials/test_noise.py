@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from agent.trials.noise import MeanEstimate, t_quantile, within
+from agent.trials.keeping.noise import MeanEstimate, t_quantile, within
 
 # The 0.975 quantiles of Student's t, as scipy.stats.t.ppf 1.16 gives them.
 TABLE = {

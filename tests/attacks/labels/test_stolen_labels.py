@@ -25,7 +25,7 @@ from agent.run.open_run import Run
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.task.unseen.division import Division
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.trial import KeepState, Origin, Proposal
 from sandbox.job import Execution, Job, StoppedBy
 

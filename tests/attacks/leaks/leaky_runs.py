@@ -29,8 +29,8 @@ from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.task.unseen.pool import Pool
 from agent.trials.budget import Budget
-from agent.trials.keep_rule import KeepRule
-from agent.trials.noise import Lead
+from agent.trials.keeping.keep_rule import KeepRule
+from agent.trials.keeping.noise import Lead
 from agent.trials.trial import KeepState, Origin, Proposal, Score
 from sandbox.job import Sandbox
 from tests.attacks.leaks.leaking_sandbox import LeakingSandbox

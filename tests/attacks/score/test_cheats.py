@@ -23,7 +23,7 @@ from agent.store.paths import RunsFolder
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.budget import Budget
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.trial import Origin, Proposal, Status, Trial
 from sandbox.job import Sandbox
 from tests.attacks.score import cheats

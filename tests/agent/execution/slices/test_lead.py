@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agent.execution.slices.lead import lead_of
 from agent.task.unseen.pool import Slice, bands
-from agent.trials.noise import Lead
+from agent.trials.keeping.noise import Lead
 
 LENGTH, N_ROUNDS = 10, 4  # bands of 2, 3, 2 and 3 positions
 BYTES = np.array([0, 1, 2, 3, 4, 5, 6, 7])  # of the tokens 0 to 7

@@ -29,7 +29,7 @@ from agent.task.corpus import prepare_corpus
 from agent.task.task import Task
 from agent.trials.budget import Budget, Ledger
 from agent.trials.events import AttemptVoided
-from agent.trials.keep_rule import HELD_OUT_SEED, KeepRule
+from agent.trials.keeping.keep_rule import HELD_OUT_SEED, KeepRule
 from agent.trials.machine_speed import ComputeUse
 from agent.trials.repeat import Purpose
 from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Status

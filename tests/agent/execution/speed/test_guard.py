@@ -27,7 +27,7 @@ from agent.store.journal import read_events, read_history
 from agent.task.task import Task
 from agent.trials.budget import Budget, Ledger
 from agent.trials.events import AttemptVoided
-from agent.trials.keep_rule import KeepRule
+from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.repeat import Purpose
 from agent.trials.trial import Origin, Proposal, Trial
 from sandbox.job import Execution, GpuState, Job, StoppedBy

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent.trials.json_fields import changed_fields
-from agent.trials.noise import Lead
+from agent.trials.keeping.noise import Lead
 from agent.trials.trial import KeepState
 
 BASELINE, CHAMPION, CHALLENGER, RESULT = "baseline", "champion", "challenger", "result"

@@ -5,16 +5,16 @@ it saves. Once the incumbent leads the champion by enough, it runs again under a
 becomes the champion; if it has no lead, the search returns to the champion.
 
 There are two leads. The apparent lead, in losses on the standing split, determines which trial to test. The lead on
-slices of unseen text (agent.trials.confirmations) decides; if the task has no pool, the apparent lead decides too, and
-the gain is called repeated. docs/keep-rule.md has the measurements behind the rule.
+slices of unseen text (agent.trials.keeping.confirmations) decides; if the task has no pool, the apparent lead decides
+too, and the gain is called repeated. docs/keep-rule.md has the measurements behind the rule.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from agent.trials.confirmations import CHALLENGER, SliceTests, SliceUse, seeds_flag
-from agent.trials.noise import LossEstimate, Noise, SeedLosses, mean_of
+from agent.trials.keeping.confirmations import CHALLENGER, SliceTests, SliceUse, seeds_flag
+from agent.trials.keeping.noise import LossEstimate, Noise, SeedLosses, mean_of
 from agent.trials.repeat import Position, Purpose, Repeat, RepeatVerdict
 from agent.trials.trial import KeepState, Outcome, Trial
 

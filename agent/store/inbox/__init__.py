@@ -1,0 +1,1 @@
+"""Messages to a run from other processes."""

@@ -1,0 +1,1 @@
+"""The rule for keeping a trial, and the statistics behind it."""

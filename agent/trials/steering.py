@@ -1,0 +1,106 @@
+"""What people and their agents add to a run: submissions, approvals, messages and higher caps."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Where a proposal from outside comes from."""
+
+    id: str  # of its message in the inbox
+    source: str = ""  # for people: the file, patch or commit
+    base: int | None = None  # the trial whose script the client edited; None: unknown
+    ignored: tuple[str, ...] = ()  # files that differ from the task's and were not taken
+    is_client_trusted: bool = True  # the client runs as a user who can read the host's data or write to the run
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Submission":
+        return cls(**{**data, "ignored": tuple(data.get("ignored", ()))})
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A decision about a proposal that waits for one."""
+
+    is_approved: bool
+    by: str  # "person" or "time limit"
+    reason: str = ""  # one line
+    at: str = ""  # ISO 8601, UTC
+
+
+@dataclass(frozen=True)
+class PersonMessage:
+    """A person sent a message to the proposer (`agent say`)."""
+
+    number: int  # of the next trial
+    id: str  # of the message in the inbox
+    text: str
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "message", "number": self.number, "id": self.id, "text": self.text, "at": self.at}
+
+
+@dataclass(frozen=True)
+class SubmissionRefused:
+    """A submission cannot run, so it became no trial."""
+
+    number: int  # of the next trial
+    id: str  # of the message in the inbox
+    title: str
+    status: str  # a value of agent.trials.trial.Status
+    reason: str  # one line
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "submission_refused", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class BudgetRaised:
+    """The user raised caps of the run when resuming it."""
+
+    number: int  # of the next trial
+    caps: Mapping[str, float]  # the new values, by field of RunConfig
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "budget_raised", "number": self.number, "caps": dict(self.caps), "at": self.at}
+
+
+Remark = BudgetRaised | PersonMessage | SubmissionRefused
+"""An event that changes no trial."""
+
+
+def remark_from_json(data: Mapping[str, Any]) -> Remark:
+    """Return the remark that `to_json` encoded. Raises KeyError, TypeError or ValueError if the data is invalid."""
+    match data["event"]:
+        case "message":
+            return PersonMessage(data["number"], data["id"], data["text"], data["at"])
+        case "submission_refused":
+            return SubmissionRefused(**{name: value for name, value in data.items() if name != "event"})
+        case "budget_raised":
+            return BudgetRaised(data["number"], data["caps"], data["at"])
+    raise ValueError(f"unknown event {data['event']!r}")
+
+
+@dataclass
+class Remarks:
+    """All remarks of a run, in order."""
+
+    all: list[Remark] = field(default_factory=list)
+
+    @property
+    def raises(self) -> list[BudgetRaised]:
+        return [remark for remark in self.all if isinstance(remark, BudgetRaised)]
+
+    @property
+    def messages(self) -> list[PersonMessage]:
+        """What people told the proposer."""
+        return [remark for remark in self.all if isinstance(remark, PersonMessage)]
+
+    @property
+    def refusals(self) -> list[SubmissionRefused]:
+        return [remark for remark in self.all if isinstance(remark, SubmissionRefused)]

@@ -1,0 +1,91 @@
+"""The inbox of a run: order, durability, and files that no program of ours wrote."""
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.errors import UnsafeFileError, UsageError
+from agent.store.inbox.inbox import MOST_BYTES, MOST_MESSAGES, Inbox
+from agent.store.paths import RunPaths
+
+
+def _kept(inbox: Inbox, kind: str = "said") -> list[object]:
+    return [message.fields["text"] for message in inbox.messages(kind)]
+
+
+def test_messages_come_in_the_order_in_which_they_were_put(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "inbox")
+    assert list(inbox.messages("said")) == []
+    ids = [inbox.put("said", text=text) for text in "abc"]
+    inbox.put("pause", text="other kind")
+    assert _kept(inbox) == ["a", "b", "c"]
+    assert [message.fields["text"] for message in inbox.messages("said", known={ids[0]})] == ["b", "c"]
+    inbox.remove({ids[1]})
+    inbox.remove({ids[1], "gone"})
+    inbox.put("said", text="d")
+    assert _kept(inbox) == ["a", "c", "d"]
+
+
+def _put_many(folder: Path, name: str) -> None:
+    for number in range(20):
+        Inbox(folder).put("said", text=f"{name}{number}")
+
+
+def test_two_writers_lose_nothing(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("fork")
+    writers = [spawn.Process(target=_put_many, args=(tmp_path, name)) for name in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = _kept(Inbox(tmp_path))
+    for name in "ab":
+        assert [text for text in found if str(text).startswith(name)] == [f"{name}{number}" for number in range(20)]
+
+
+def test_what_is_no_message_is_skipped(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.put("said", text="kept")
+    for number, content in enumerate(("", "[]", "{}", "nul", '{"id": 3, "kind": "said", "at": ""}', '{"id": "x"}')):
+        (tmp_path / f"{number:09d}-{number:012x}.json").write_text(content)
+    other = {"id": "0" * 12, "kind": "said", "at": "", "text": "under another name"}
+    (tmp_path / f"000000099-{'f' * 12}.json").write_text(json.dumps(other))
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / f"000000100-{'e' * 12}.json.tmp").write_text("half")
+    assert _kept(inbox) == ["kept"]
+
+
+def test_a_link_and_an_oversized_file_are_refused(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(json.dumps({"id": "a" * 12, "kind": "said", "at": "", "text": "secret"}))
+    inbox = Inbox(tmp_path / "inbox")
+    inbox.put("said", text="fine")
+    link = tmp_path / "inbox" / f"000000001-{'a' * 12}.json"
+    link.symlink_to(secret)
+    with pytest.raises(UnsafeFileError, match="a link"):
+        list(inbox.messages("said"))
+    link.unlink()
+    with link.open("wb") as file:
+        os.truncate(file.fileno(), MOST_BYTES + 1)
+    with pytest.raises(UnsafeFileError, match="4 MiB"):
+        list(inbox.messages("said"))
+
+
+def test_limits_of_messages(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    with pytest.raises(UsageError, match="too large"):
+        inbox.put("said", text="x" * MOST_BYTES)
+    for number in range(MOST_MESSAGES):
+        (tmp_path / f"{number:09d}-{number:012x}.json").touch()
+    with pytest.raises(UsageError, match="1000 messages wait"):
+        inbox.put("said", text="one more")
+
+
+def test_the_folder_may_not_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "inbox").symlink_to(tmp_path)
+    with pytest.raises(UnsafeFileError):
+        _ = RunPaths(tmp_path / "run").inbox
