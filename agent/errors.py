@@ -71,6 +71,10 @@ class ModelBudgetSpentError(ModelError):
     exit_code = 3
 
 
+class NothingSubmittedError(AgentError):
+    """A run whose proposals come from outside has none; it pauses."""
+
+
 class PromptTooLongError(ModelError):
     """The prompt does not fit the model's context window; a shorter one may."""
 

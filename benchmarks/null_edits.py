@@ -34,6 +34,7 @@ from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
+from agent.trials.steering import Remark
 from agent.trials.trial import Origin, Proposal, Trial
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 
@@ -98,6 +99,7 @@ class Lines:
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
         print(trial_table.repeat_line(repeat, self._metric, False), flush=True)
 
+    def noted(self, remark: Remark) -> None: ...
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...
     def voided(self, void: VoidedAttempt, trial: int) -> None:

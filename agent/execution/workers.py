@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from agent.execution.slots import Slot, StoppedError, in_slot
 
-_POLL_SECONDS = 0.5  # between two checks for a stop or a signal
+POLL_SECONDS = 0.5  # between two checks for a stop, a signal or a message of another process
 Result = TypeVar("Result")
 Blocking = Callable[[], Any]
 """A function that may wait for long. It must not touch the records of a run."""
@@ -92,7 +92,7 @@ class Workers:
 
         self._messages.put(call)
         while not answer.done() and not self.stop.is_set():
-            wait_for([answer], timeout=_POLL_SECONDS)
+            wait_for([answer], timeout=POLL_SECONDS)
         if not answer.done():
             raise StoppedError
         return answer.result()
@@ -101,16 +101,18 @@ class Workers:
         """Call a function in the deciding thread, from another one, without waiting for it."""
         self._messages.put(lambda: None if self.stop.is_set() else function())
 
-    def wait(self) -> None:
-        """Wait until a thread needs the deciding thread, and serve it.
+    def wait(self, at_most: float | None = None) -> None:
+        """Wait until a thread needs the deciding thread, and serve it; or `at_most` so many seconds.
 
         The wait is in short pieces: a signal that the kernel delivers to another thread does not end it, and Python
         handles signals in the main thread only.
         """
         while True:
             try:
-                message = self._messages.get(timeout=_POLL_SECONDS)
+                message = self._messages.get(timeout=POLL_SECONDS)
             except Empty:
+                if at_most is not None and (at_most := at_most - POLL_SECONDS) <= 0:
+                    return
                 continue
             break
         message()

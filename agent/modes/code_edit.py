@@ -4,19 +4,20 @@ from collections.abc import Callable, Iterator, Sequence
 
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.codec import Chain
-from agent.edits.edit import Params, Unchanged
+from agent.edits.edit import Unchanged
 from agent.edits.formats import FORMATS, SEARCH_REPLACE, EditFormat
-from agent.edits.guard import Guard, fingerprint, imports_of
+from agent.edits.guard import Guard, fingerprint
 from agent.errors import EditError
 from agent.execution.smoke_test import Rehearse
 from agent.llm.model import Message, Model, Schema
 from agent.llm.prompt_templates import PromptSet
-from agent.modes.mode import ModeInputs, briefing_of
+from agent.modes.mode import ModeInputs, briefing_of, guard_of
 from agent.modes.model_choice import is_embedded
-from agent.modes.prompting.code_edit_reply import CheckedEdit, CodeEditCheck
+from agent.modes.prompting.code_edit_reply import CodeEditCheck
 from agent.modes.prompting.dialogue import Exchange, ask_until_valid
 from agent.modes.prompting.trial_digest import NOTHING, Briefing, TrialDigest, quoted_log
 from agent.modes.proposer import Context, Proposer
+from agent.modes.script_check import CheckedEdit, ScriptCheck, params_in
 from agent.text import read_tail
 from agent.trials.trial import Origin, Proposal, Status, Trial
 
@@ -24,8 +25,6 @@ HISTORY_LINES = (40, 12, 0)  # for kept trials and for others; fewer if the prom
 LOG_LINES = 12  # of the last trial
 SIZE = "DEVICE_BATCH_SIZE"
 """Sequences per forward pass: halving it saves memory, and gradients accumulate to the same step."""
-
-SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its model
 
 
 class CodeEditProposer:
@@ -57,35 +56,35 @@ class CodeEditProposer:
         self._log_of = log_of
 
     def propose(self, context: Context) -> Proposal:
-        review = CodeEditCheck(context, self._briefing, self._guard, self._form, self._rehearse)
+        script = ScriptCheck(context, self._briefing, self._guard, self._rehearse)
         schema = self._form.schema
         exchange = ask_until_valid(
             self._model_for(context.number),
             self._prompts,
             self._openings(context),
-            review,
+            CodeEditCheck(context, self._briefing, script, self._form),
             attempts=self._attempts,
             schema=Schema("edit", schema(context.source)) if schema else None,
         )
         if exchange.answer is None:
-            return self._refused(exchange, review)
+            return self._refused(exchange, script)
         return Proposal(
             origin=Origin.LLM,
             title=exchange.answer.title,
             edit=exchange.answer.edit,
-            params=_params(exchange.answer.source, context),
+            params=params_in(exchange.answer.source, context),
             fingerprint=exchange.answer.fingerprint,
             usage=exchange.usage,
             prompt=self._prompts.hash,
             note=exchange.answer.note,
-            smoke_seconds=round(review.smoke_seconds, 3),
+            smoke_seconds=round(script.smoke_seconds, 3),
         )
 
-    def _refused(self, exchange: Exchange[CheckedEdit], review: CodeEditCheck) -> Proposal:
+    def _refused(self, exchange: Exchange[CheckedEdit], script: ScriptCheck) -> Proposal:
         """Return the refusal with its reason; a change whose rehearsal failed is recorded with its edit."""
         rejected = exchange.rejected
         assert rejected is not None
-        crashed = review.crashed if rejected.status.ran else None
+        crashed = script.crashed if rejected.status.ran else None
         return Proposal(
             origin=Origin.LLM,
             title=rejected.title or "no usable edit",
@@ -96,7 +95,7 @@ class CodeEditProposer:
             fingerprint=crashed.fingerprint if crashed else "",
             usage=exchange.usage,
             prompt=self._prompts.hash,
-            smoke_seconds=round(review.smoke_seconds, 3),
+            smoke_seconds=round(script.smoke_seconds, 3),
         )
 
     def _openings(self, context: Context) -> Iterator[Sequence[Message]]:
@@ -134,16 +133,6 @@ class CodeEditProposer:
                 },
             )
             yield [Message("system", system), Message("user", user)]
-
-
-def _params(source: str, context: Context) -> Params | None:
-    """Return the values of the space's names in `source`; None if it no longer has them as plain constants."""
-    if context.space is None:
-        return None
-    try:
-        return read_constants(source, context.space.names)
-    except EditError:
-        return None
 
 
 class OutOfMemoryRetry:
@@ -198,13 +187,11 @@ def build(inputs: ModeInputs) -> Proposer:
     """Return the proposer of this mode."""
     config, task, paths = inputs.config, inputs.task, inputs.paths
     form = FORMATS[config.edit_format or ("lines" if is_embedded(config, inputs.api_key) else "search-replace")]
-    required = task.score.row.script_functions
-    saves = (SAVED_TO,) if required and f'"{SAVED_TO}"' in task.source else ()
     model_edits = CodeEditProposer(
         inputs.model_for,
         PromptSet.load("code_edit", answer_format=form.name),
         briefing_of(task),
-        Guard(required, imports_of(task.source, task.frozen), saves, known=task.source),
+        guard_of(task),
         attempts=config.attempts,
         form=form,
         rehearse=inputs.rehearse,

@@ -11,6 +11,7 @@ from agent.errors import TaskError
 
 if TYPE_CHECKING:
     from agent.edits.edit import Params
+    from agent.edits.guard import Guard
     from agent.execution.smoke_test import Rehearse
     from agent.llm.model import Model
     from agent.modes.prompting.trial_digest import Briefing
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from agent.store.paths import RunPaths
     from agent.store.run_config import RunConfig
     from agent.task.task import Task
+
+
+SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its model
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Mode:
     searches: bool = True  # needs a search space
     is_control: bool = False  # of the mode before the ":" in its name
     has_cma_state: bool = False  # its points come from `agent.modes.numeric.cma_host`
+    awaits_submissions: bool = False  # its proposals come from outside, and a run pauses if there is none
     measures_noise: bool = False  # the mode of `agent noise`: it searches nothing, and `agent run` does not offer it
 
 
@@ -71,6 +76,15 @@ def search_space(config: "RunConfig", task: "Task") -> "SearchSpace":
 def search_start(config: "RunConfig", task: "Task") -> "Params":
     """Return the start of a search: the script's own values, or with --hints also those of the task's hints."""
     return {**task.defaults, **task.hints} if config.hints else task.defaults
+
+
+def guard_of(task: "Task") -> "Guard":
+    """Return the checks that every written script must pass, whoever wrote it."""
+    from agent.edits.guard import Guard, imports_of
+
+    required = task.score.row.script_functions
+    saves = (SAVED_TO,) if required and f'"{SAVED_TO}"' in task.source else ()
+    return Guard(required, imports_of(task.source, task.frozen), saves, known=task.source)
 
 
 def briefing_of(task: "Task") -> "Briefing":

@@ -79,6 +79,14 @@ _ROWS = (
         searches=False,
     ),
     Mode(
+        "submitted",
+        "the changes come from outside, by `agent submit` or `agent mcp`",
+        _of("submitted"),
+        options=frozenset({"smoke", "smoke_on"}),
+        searches=False,
+        awaits_submissions=True,
+    ),
+    Mode(
         NOISE,
         "the baseline under one training seed after another",
         _noise,

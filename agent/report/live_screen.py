@@ -16,12 +16,14 @@ from rich.text import Text
 
 from agent.execution.slots import Slot
 from agent.report import terminal, trial_table
+from agent.report.remarks import remark_line
 from agent.store.paths import RunPaths
 from agent.text import one_line, plural, read_tail
 from agent.trials.keeping.confirmations import SlicePurpose, SliceUse
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
+from agent.trials.steering import Remark
 from agent.trials.trial import Trial
 
 _PROGRESS = re.compile(r"progress +(\d(?:\.\d+)?)")
@@ -211,6 +213,9 @@ class ConsoleObserver:
     def lost(self, lost: LostAttempt, trial: int) -> None:
         line = trial_table.lost_line(lost, trial, self._metric, self._live.colour)
         self._live.row(line, self._metric, self._label)
+
+    def noted(self, remark: Remark) -> None:
+        self._live.report(f"{self._label}{remark_line(remark)}")
 
     def slice_opened(self, use: SliceUse) -> None:
         self._live.show(self._slice, f"{self._label}slice {use.number}: {', '.join(use.entrants)}")

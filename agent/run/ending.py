@@ -19,6 +19,7 @@ class EndReason(StrEnum):
     NOTHING_RAN = "nothing_ran"
     BASELINE_FAILED = "baseline_failed"
     STUCK = "stuck"
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from agent.execution.slots import Slot
 from agent.execution.speed.fillers import Fillers
-from agent.execution.workers import Workers
+from agent.execution.workers import POLL_SECONDS, Workers
 from agent.run.ending import End, EndReason
 from agent.run.open_run import Run
 from agent.run.planner import RunPlanner, Work
@@ -82,7 +82,8 @@ class _Loop:
                 break
             if not self._going:
                 break
-            self._workers.wait()
+            awaits = self._free and any(planner.awaits_messages for planner in self._going)
+            self._workers.wait(POLL_SECONDS if awaits else None)
         if self._fault is not None:
             raise self._fault
         return self._ends

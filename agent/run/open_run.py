@@ -10,6 +10,7 @@ from agent.modes.proposer import Proposer
 from agent.run.policy import Policy
 from agent.run.records import Records
 from agent.search.space import SearchSpace
+from agent.store.inbox.submissions import SubmissionQueue
 from agent.store.paths import RunPaths
 from agent.trials.events import AttemptLost, AttemptVoided
 from agent.trials.history import History
@@ -17,6 +18,7 @@ from agent.trials.keeping.confirmations import SliceUse
 from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Repeat
+from agent.trials.steering import Remark
 from agent.trials.trial import Outcome, Trial
 
 
@@ -32,6 +34,7 @@ class Observer(Protocol):
     def repeated(self, repeat: Repeat, trial: Trial) -> None: ...
     def voided(self, void: VoidedAttempt, trial: int) -> None: ...
     def lost(self, lost: LostAttempt, trial: int) -> None: ...
+    def noted(self, remark: Remark) -> None: ...
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...
 
@@ -51,6 +54,7 @@ class Run:
     space: SearchSpace | None  # what is searched, see agent.modes.mode.searched
     slots: tuple[Slot, ...] = (Slot(0),)  # each runs one trial at a time
     queue: int = 0  # number of proposals that may wait for a slot
+    submissions: SubmissionQueue | None = None  # where proposals come from; None: the proposer writes them itself
     clock: Clock = field(default_factory=Clock)
     _counted_until: float | None = None  # time of `clock` up to which `elapsed` has counted; None: it is paused
 

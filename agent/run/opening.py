@@ -34,6 +34,8 @@ from agent.run.resume import (
 )
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo
+from agent.store.inbox.inbox import Inbox
+from agent.store.inbox.submissions import SubmissionQueue
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import RunConfig, budget_of, caps_of, rule_of
@@ -204,6 +206,7 @@ def _open(
             space=searched(config, task),
             slots=slots,
             queue=config.queue,
+            submissions=SubmissionQueue(Inbox(paths.inbox)) if mode_named(config.mode).awaits_submissions else None,
         )
 
 

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agent.errors import ModelBudgetSpentError
+from agent.errors import ModelBudgetSpentError, NothingSubmittedError
 from agent.execution.slots import Slot
 from agent.execution.workers import Steps, Workers, finished
 from agent.run.confirmations import publish_on_slice
@@ -14,11 +14,14 @@ from agent.run.open_run import Run
 from agent.run.proposals import ProposalInProgress, baseline_event
 from agent.run.records import PendingTrial
 from agent.run.repeats import resume_repeat, run_repeat
+from agent.store.inbox.submissions import submission_ids
 from agent.task.task import Task
 from agent.text import plural
 from agent.trials.budget import Ledger
+from agent.trials.events import TrialStarted
 from agent.trials.history import History
 from agent.trials.repeat import Purpose, Repeat
+from agent.trials.steering import SubmissionRefused
 from agent.trials.trial import Trial
 
 Work = Callable[[Slot], Steps[None]]
@@ -77,6 +80,11 @@ class RunPlanner:
     def has_baseline(self) -> bool:
         return bool(self.run.history.trials)
 
+    @property
+    def awaits_messages(self) -> bool:
+        """Whether a message from another process may bring new work."""
+        return self.run.submissions is not None and self.end is None
+
     def next(self, *, has_slot: bool) -> Work | None:
         """Return what should run now in a free slot; None if nothing should. It may start a proposal, or end the run.
 
@@ -102,6 +110,8 @@ class RunPlanner:
         """Return the next final run, if the run has no more trials, or end the run."""
         self._closing = self._closing or self._out_of_budget or self._budget_end(self._ledger)
         end = self._closing
+        if end is None and not self._has_proposals():
+            end = End(EndReason.PAUSED, "paused: nothing is submitted")
         if end is None:
             return None
         if end.ending in (EndReason.DONE, EndReason.NOTHING_RAN):
@@ -157,11 +167,20 @@ class RunPlanner:
         if history.incumbent is None or len(self._waiting) >= run.queue + has_slot:
             return
         reserved = self._reserved()
-        if self._budget_end(reserved) is not None:
+        if self._budget_end(reserved) is not None or not self._has_proposals():
             return
         run.resume_clock()
         self._has_claim = has_slot
         self._proposal = ProposalInProgress(run, reserved, self._workers, self._take_proposal)
+
+    def _has_proposals(self) -> bool:
+        """Return whether the proposer can propose: always, unless proposals come from outside and there is none."""
+        queue = self.run.submissions
+        if queue is None:
+            return True
+        known = submission_ids(self.run.history)
+        queue.remove(known)
+        return bool(queue.waiting(known))
 
     def _take_proposal(self) -> None:
         """Journal the proposal that has arrived; it waits for a slot, or ends here if nothing can run."""
@@ -174,8 +193,14 @@ class RunPlanner:
         except ModelBudgetSpentError as reached:
             self._out_of_budget = End(EndReason.DONE, str(reached))
             return
+        except NothingSubmittedError:  # it was withdrawn in the meantime
+            return
         except BaseException as fault:  # noqa: BLE001 (the loop raises it)
             self.fault = fault
+            return
+        if (refusal := _refusal(event)) is not None:
+            run.records.note(refusal)
+            run.observer.noted(refusal)
             return
         self._start(run.records.pending(run.records.add(event)), run.clock.monotonic() - proposal.began)
 
@@ -246,6 +271,15 @@ class RunPlanner:
         if not self._n_overruns or not self.run.is_parallel:
             return ""
         return f"; {plural(self._n_overruns, 'trial')} that had started before ended after that"
+
+
+def _refusal(event: TrialStarted) -> SubmissionRefused | None:
+    """Return the refusal of a submission that cannot run, which costs no trial; None for any other proposal."""
+    proposal = event.proposal
+    if proposal.submission is None or proposal.refused is None:
+        return None
+    status, sent = proposal.refused.value, proposal.submission.id
+    return SubmissionRefused(event.number, sent, proposal.title, status, proposal.reason, proposal.note, event.at)
 
 
 def with_reserved(ledger: Ledger, task: Task, history: History, n_trials: int, n_repeats: int) -> Ledger:

@@ -52,6 +52,7 @@ class SubmissionRefused:
     title: str
     status: str  # a value of agent.trials.trial.Status
     reason: str  # one line
+    log: str  # the end of the output of its rehearsal; empty if none failed
     at: str
 
     def to_json(self) -> dict[str, Any]:

@@ -1,102 +1,36 @@
 """Checks a reply in mode code-edit: it is a new change that can run, or has a fault that the model is shown."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from agent.edits.edit import Edit
 from agent.edits.formats import EditFormat
-from agent.edits.guard import Guard, fingerprint
 from agent.edits.search_replace import Block, BlockMatch, SearchReplace
 from agent.errors import EditError
-from agent.execution.smoke_test import Rehearse
 from agent.modes.prompting.dialogue import ReplyError
-from agent.modes.prompting.trial_digest import Briefing, quoted_line, quoted_log
+from agent.modes.prompting.trial_digest import Briefing, quoted_line
 from agent.modes.proposer import Context
-from agent.trials.trial import Status, Trial
-
-UNTITLED = "(untitled)"
-
-
-@dataclass(frozen=True)
-class CheckedEdit:
-    """A reply that can run, or whose rehearsal failed."""
-
-    title: str
-    edit: Edit
-    source: str
-    fingerprint: str
-    note: str = ""  # how its blocks were matched, if not exactly
+from agent.modes.script_check import UNTITLED, CheckedEdit, ScriptCheck
+from agent.trials.trial import Status
 
 
 class CodeEditCheck:
     """Checks the replies for one proposal in order; blocks that matched in an earlier reply are kept."""
 
-    def __init__(
-        self, context: Context, briefing: Briefing, guard: Guard, form: EditFormat, rehearse: Rehearse | None
-    ) -> None:
-        self.smoke_seconds = 0.0  # of all rehearsals so far
-        self.crashed: CheckedEdit | None = None  # the change whose rehearsal failed last
-        self._context = context
+    def __init__(self, context: Context, briefing: Briefing, script: ScriptCheck, form: EditFormat) -> None:
+        self._source = context.source
         self._briefing = briefing
-        self._guard = guard
+        self._script = script
         self._form = form
-        self._rehearse = rehearse
         self._draft = Draft(context.source)
 
     def __call__(self, reply: str) -> CheckedEdit:
         """Return the change that `reply` makes. Raises ReplyError if it makes none that can run and is new."""
-        title = quoted_line(self._form.title(reply))
-        change = self._applied(reply, title)
-        self._refuse_repeated(change)
-        if self._rehearse is not None:
-            self._refuse_failing(change, self._rehearse)
-        return change
-
-    def _applied(self, reply: str, title: str) -> CheckedEdit:
-        source, note = self._context.source, ""
+        title, note = quoted_line(self._form.title(reply)), ""
         try:
             edit = self._form.parse(reply, self._briefing.script)
             if isinstance(edit, SearchReplace):
                 edit = self._draft.with_reply(title, edit)
-                note = edit.tolerances(source)
-            edited = edit.apply(source)
-            return CheckedEdit(title or UNTITLED, edit, edited, self._guard.check(edited), note)
+                note = edit.tolerances(self._source)
         except EditError as fault:
             raise ReplyError(Status.INVALID_EDIT, str(fault), title=title or UNTITLED) from None
-
-    def _refuse_repeated(self, change: CheckedEdit) -> None:
-        context = self._context
-        if change.fingerprint == fingerprint(context.source):
-            problem = "the edit changes nothing but comments or formatting; change what the script does"
-            raise ReplyError(Status.DUPLICATE, problem, title=change.title, copied_from="incumbent")
-        earlier = _trial_with(change.fingerprint, context)
-        if earlier is not None:
-            problem = f"this is the script of trial {earlier.number} again ({self._briefing.result(earlier)}); "
-            problem += "propose something new"
-            raise ReplyError(Status.DUPLICATE, problem, title=change.title, copied_from=f"trial {earlier.number}")
-
-    def _refuse_failing(self, change: CheckedEdit, rehearse: Rehearse) -> None:
-        """Raise ReplyError if a rehearsal of the change fails; the second failure of a proposal is final.
-
-        So is one for lack of memory: the next trial repairs that; see MendingProposer.
-        """
-        result = rehearse(change.source, self._context.number)
-        self.smoke_seconds += result.seconds
-        if result.failed is None:
-            self.crashed = None
-            return
-        is_final = self.crashed is not None or result.failed is Status.OUT_OF_MEMORY
-        self.crashed = change
-        problem = f"{result.reason} (in a rehearsal of one step)\n{quoted_log(result.log)}"
-        raise ReplyError(result.failed, problem, title=change.title, final=is_final)
-
-
-def _trial_with(edited: str, context: Context) -> Trial | None:
-    """Return the trial that ran, or is running, a script with this fingerprint; None if there is none."""
-    if edited == fingerprint(context.baseline_source):
-        return context.trials[0]
-    ran: Sequence[Trial] = [trial for trial in context.trials if trial.status is not None and trial.status.ran]
-    return next((trial for trial in [*ran, *context.pending] if trial.proposal.fingerprint == edited), None)
+        return self._script(title, edit, note)
 
 
 class Draft:

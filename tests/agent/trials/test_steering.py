@@ -25,7 +25,7 @@ def test_remarks_and_approvals_survive_the_journal(tmp_path: Path) -> None:
     approval = Approval(is_approved=False, by="person", reason="too wide", at=AT)
     remarks = [
         PersonMessage(0, "b" * 12, "try rotary", AT),
-        SubmissionRefused(1, "c" * 12, "copy", "duplicate", "the script of trial 0 again", AT),
+        SubmissionRefused(1, "c" * 12, "copy", "duplicate", "the script of trial 0 again", "", AT),
         BudgetRaised(1, {"trials": 9.0}, AT),
     ]
     journal.append(_started(submission))
