@@ -100,9 +100,8 @@ def checked_change(
             submission=change.record,
         )
     if context.space is None:
-        raise ReplyError(
-            Status.INVALID_EDIT, "the task declares no [space], so values cannot be submitted", title=title
-        )
+        problem = "the task declares no [space], so values cannot be submitted; submit a script"
+        raise ReplyError(Status.INVALID_EDIT, problem, title=title)
     try:
         before = read_constants(context.source, context.space.names)
     except EditError as fault:

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from agent.execution.slots import Slot
 from agent.report import terminal, trial_table
-from agent.report.remarks import remark_line
 from agent.store.paths import RunPaths
 from agent.text import one_line, plural, read_tail
 from agent.trials.keeping.confirmations import SlicePurpose, SliceUse
@@ -215,7 +214,7 @@ class ConsoleObserver:
         self._live.row(line, self._metric, self._label)
 
     def noted(self, remark: Remark) -> None:
-        self._live.report(f"{self._label}{remark_line(remark)}")
+        self._live.report(f"{self._label}{trial_table.remark_line(remark)}")
 
     def slice_opened(self, use: SliceUse) -> None:
         self._live.show(self._slice, f"{self._label}slice {use.number}: {', '.join(use.entrants)}")

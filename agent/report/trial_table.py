@@ -11,6 +11,7 @@ from agent.trials.history import History, stands
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Purpose, Repeat
+from agent.trials.steering import BudgetRaised, PersonMessage, Remark, SubmissionRefused
 from agent.trials.trial import KeepState, Status, Trial
 
 TITLE_WIDTH = 56
@@ -232,3 +233,15 @@ def _moment(text: str, now: datetime) -> datetime:
         except UsageError:
             raise UsageError(f"--since {text}: write a duration such as 2h, or a date such as 2026-11-22") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def remark_line(remark: Remark) -> str:
+    """Return a remark as one printable line."""
+    match remark:
+        case PersonMessage():
+            return f"message before trial {remark.number}: {one_line(remark.text)}"
+        case SubmissionRefused():
+            return f"refused, no trial: {one_line(remark.title)}: {one_line(remark.reason)}"
+        case BudgetRaised():
+            caps = ", ".join(f"{name} {value:g}" for name, value in remark.caps.items())
+            return f"raised before trial {remark.number}: {caps}"
