@@ -107,7 +107,10 @@ def checked_modes(modes: str) -> tuple[str, ...]:
     """
     names = [name.strip() for name in modes.split(",")]
     for name in names:
-        searching_mode(name)
+        if searching_mode(name).awaits_submissions:
+            raise UsageError(
+                f"--modes {modes}: {name} waits for changes from outside; name modes that propose by themselves"
+            )
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"--modes {modes}: {twice[0]} is listed twice; remove one")
     return tuple(names)

@@ -33,7 +33,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
     from agent.report.trackers.companion import background_trackers
     from agent.run.ending import EndReason
     from agent.run.loop import run_trials
-    from agent.run.opening import resume_run, start_run
+    from agent.run.opening import AS_IT_WAS, resume_run, start_run
     from agent.store.stored_run import with_hints
 
     live = LiveConsole(quiet=json_)
@@ -69,6 +69,9 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
         finally:
             live.close()
         history, hashes = open_run.history, open_run.records.repo.tags(config.run_id)
+    if end.ending is EndReason.PAUSED and _has_submissions(open_run):  # one came while this run was ending
+        go(config, runs, options=AS_IT_WAS, json_=json_)
+        return
     if json_:
         rows = [
             json_documents.trial_json(trial, hashes.get(trial.number), open_run.executor.task.metric)
@@ -82,8 +85,14 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
         _closing(config, runs, open_run, end)
     if end.ending is EndReason.NOTHING_RAN:
         fail(f"{end.reason}; give `{go_on}` a higher --trials, --budget or --wall", 3)
-    if end.ending is not EndReason.DONE:
+    if end.ending not in (EndReason.DONE, EndReason.PAUSED):
         fail(end.reason, 1)
+
+
+def _has_submissions(run: "Run") -> bool:
+    from agent.store.inbox.submissions import submission_ids
+
+    return run.submissions is not None and bool(run.submissions.waiting(submission_ids(run.history)))
 
 
 def check_trackers(config: "RunConfig") -> None:
@@ -116,6 +125,9 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     print("\n".join(sentences(lines, columns_of(sys.stdout))))
     option = where(runs)
     last = f"{config.run_id}/{run.history.by_finish[-1].number}"
+    if end.ending is EndReason.PAUSED and run.submissions is not None:
+        print(f"next: agent brief {config.run_id}{option} · agent submit {config.run_id} --script FILE --wait{option}")
+        return
     named = "" if runs.run_ids()[-1] == config.run_id else f" {config.run_id}"  # the default is the last run
     print(f"next: agent log{named} --graph{option} · agent show {last}{option} · agent best{named}{option}")
 

@@ -117,6 +117,11 @@ def mode_names() -> list[str]:
     return [*(name for name, mode in MODES.items() if not mode.measures_noise), *SEARCHERS]
 
 
+def proposing_modes() -> list[str]:
+    """Return the names of the modes that propose by themselves, so that they can be compared."""
+    return [name for name in mode_names() if name not in MODES or not MODES[name].awaits_submissions]
+
+
 def searching_mode(name: str) -> Mode:
     """Return the mode of that name for a search. Raises UsageError if there is none, or if it searches nothing."""
     mode = mode_named(name)

@@ -64,22 +64,26 @@ class SubmittedProposer:
             record = Submission(oldest.id)
             return _refused(ReplyError(Status.INVALID_EDIT, str(fault)), SubmittedChange(record, "not a submission"))
         try:
-            return checked_change(change, context, script, self._estimating_check)
+            return checked_change(
+                change, context, script, lambda: configuration_check(context, self._briefing, self._memory())
+            )
         except ReplyError as fault:
             return replace(_refused(fault, change), smoke_seconds=round(script.smoke_seconds, 3))
 
-    def _estimating_check(self, context: Context) -> ConfigurationCheck:
-        experience = TriedConfigurations(self._memory())
-        for trial in context.trials:
-            experience.observe(trial, context)
-        return ConfigurationCheck(context, self._briefing, experience.estimate)
+
+def configuration_check(context: Context, briefing: Briefing, memory: MemoryEstimator | None) -> ConfigurationCheck:
+    """Return the check of submitted values; `memory`: a new memory model, None: their memory is not estimated."""
+    experience = TriedConfigurations(memory)
+    for trial in context.trials:
+        experience.observe(trial, context)
+    return ConfigurationCheck(context, briefing, experience.estimate)
 
 
 def checked_change(
     change: SubmittedChange,
     context: Context,
     script: ScriptCheck,
-    configuration: Callable[[Context], ConfigurationCheck],
+    configuration: Callable[[], ConfigurationCheck],
 ) -> Proposal:
     """Return a submitted change as a proposal.
 
@@ -107,7 +111,7 @@ def checked_change(
     except EditError as fault:
         problem = f"the incumbent no longer has all names of the space as constants ({fault}); submit a script"
         raise ReplyError(Status.INVALID_EDIT, problem, title=title) from None
-    params = configuration(context)(json.dumps({**before, **change.values}))
+    params = configuration()(json.dumps({**before, **change.values}))
     edit = Assignments(params)
     return Proposal(
         Origin.SUBMITTED,

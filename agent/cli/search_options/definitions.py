@@ -24,7 +24,7 @@ from agent.cli.options import (
 from agent.cli.search_options.panels import BUDGET, MODEL, OUTPUT, PROGRESS, SEARCH, TASK, one_of, option
 from agent.cli.trust import Trusted
 from agent.execution.sandboxes import DEFAULT_SANDBOX
-from agent.modes.registry import mode_names
+from agent.modes.registry import mode_names, proposing_modes
 from agent.report.trackers.kinds import TRACKERS
 
 
@@ -176,7 +176,7 @@ class CompareOptions(SearchOptions):
     """The options of `agent compare`."""
 
     modes: Annotated[
-        str | None, option(SEARCH, f"Modes to compare: any of {', '.join(mode_names())}.", metavar="A,B")
+        str | None, option(SEARCH, f"Modes to compare: any of {', '.join(proposing_modes())}.", metavar="A,B")
     ] = None
     seeds: Annotated[int, option(SEARCH, "Search seeds per mode: 0 to N - 1.", metavar="N", min=1)] = 5
     name: Annotated[

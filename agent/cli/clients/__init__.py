@@ -1,0 +1,1 @@
+"""Commands for people and agents outside of a run: submit, steer, approve, connect."""

@@ -1,0 +1,1 @@
+"""What clients of a run call: commands and the MCP server are thin layers over these functions."""

@@ -1,0 +1,120 @@
+"""What came of a submission, read from the journal of its run. Losses are shown as the proposer may see them."""
+
+from agent.modes.prompting.trial_digest import quoted_log
+from agent.modes.reported_trials import ReportedTrials, followed
+from agent.run.ending import for_trials
+from agent.run.resume import with_raised_caps
+from agent.server.documents import Verdict
+from agent.store.run_config import budget_of, rule_of
+from agent.store.stored_run import StoredRun
+from agent.text import one_line, read_tail
+from agent.trials.budget import Budget, Ledger
+from agent.trials.steering import Submission, SubmissionRefused
+from agent.trials.trial import KeepState, Trial
+
+_MOST_TEXT = 500  # characters of a message or a reason
+_N_MESSAGES = 5
+
+
+def verdict_of(stored: StoredRun, submission: str) -> Verdict | None:
+    """Return what came of a submission so far; None if the journal does not have it."""
+    history = stored.history
+    for trial in (*history.trials, *history.in_flight.values()):
+        record = trial.proposal.submission
+        if record is not None and record.id == submission:
+            return _of_trial(stored, told_in(stored).trial(trial), record)
+    refusal = next((each for each in history.remarks.refusals if each.id == submission), None)
+    return None if refusal is None else _of_refusal(stored, refusal)
+
+
+def told_in(stored: StoredRun) -> ReportedTrials:
+    """Return the trials as a proposer sees them: with rounded losses, where the host compares with labels."""
+    config = stored.config
+    return followed(rule_of(config), stored.history.results, is_rounded=config.rounded)[1]
+
+
+def value_in(stored: StoredRun, trial: Trial | None) -> float | None:
+    """Return the metric's value of a trial as a proposer sees it; None without a loss."""
+    loss = None if trial is None else told_in(stored).trial(trial).val_loss
+    return None if loss is None else stored.metric.display(loss)
+
+
+def messages_in(stored: StoredRun | None) -> tuple[str, ...]:
+    """Return the last messages from people."""
+    found = stored.history.remarks.messages if stored is not None else []
+    return tuple(one_line(message.text)[:_MOST_TEXT] for message in found[-_N_MESSAGES:])
+
+
+def budget_now(stored: StoredRun) -> Budget:
+    """Return the run's budget, with the caps that were raised."""
+    return budget_of(with_raised_caps(stored.config, stored.history.remarks.raises))
+
+
+def spent_in(stored: StoredRun) -> str | None:
+    """Return which part of the budget is spent, so that no trial starts; None if none is, or trials are in flight."""
+    history, config = stored.history, stored.config
+    if history.in_flight or not history.trials:
+        return None
+    budget = for_trials(budget_now(stored), rule_of(config), config.final_runs, history.trials)
+    return Ledger.of(history.results).spent(budget)
+
+
+def _of_trial(stored: StoredRun, trial: Trial, record: Submission) -> Verdict:
+    outcome, incumbent = trial.outcome, stored.history.incumbent
+    is_due = _is_being_confirmed(stored, trial)
+    has_failed = outcome is not None and outcome.val_loss is None
+    return Verdict(
+        submission=record.id,
+        state="running" if outcome is None else "confirming" if is_due else "finished",
+        verdict=None if outcome is None else _verdict(trial),
+        is_final=outcome is not None and not is_due,
+        trial=trial.number,
+        title=one_line(trial.proposal.title),
+        status=outcome.status.value if outcome is not None else None,
+        value=value_in(stored, trial),
+        incumbent=incumbent.number if incumbent is not None else None,
+        incumbent_value=value_in(stored, incumbent),
+        reason=one_line(outcome.reason)[:_MOST_TEXT] if outcome is not None else "",
+        log=quoted_log(read_tail(stored.paths.trial(trial.number).log)) if has_failed else "",
+        seconds=outcome.wall_seconds if outcome is not None else None,
+        client_trusted=record.is_client_trusted,
+        budget_left=_left(stored),
+        messages=messages_in(stored),
+    )
+
+
+def _verdict(trial: Trial) -> str:
+    if trial.outcome is not None and trial.outcome.is_over_budget:
+        return "over_budget"
+    return trial.standing.value if trial.standing is not None else "failed"
+
+
+def _of_refusal(stored: StoredRun, refusal: SubmissionRefused) -> Verdict:
+    return Verdict(
+        submission=refusal.id,
+        state="refused",
+        verdict="refused",
+        is_final=True,
+        title=one_line(refusal.title),
+        status=refusal.status,
+        reason=one_line(refusal.reason)[:_MOST_TEXT],
+        log=quoted_log(refusal.log),
+        budget_left=_left(stored),
+        messages=messages_in(stored),
+    )
+
+
+def _is_being_confirmed(stored: StoredRun, trial: Trial) -> bool:
+    """Return whether a repeat that decides about a trial runs, or is due and can still run."""
+    history = stored.history
+    if trial.standing is not KeepState.PROVISIONAL:
+        return False
+    if history.repeating is not None and history.repeating.trial == trial.number:
+        return True
+    wanted = stored.keeper.next_repeat()
+    is_spent = Ledger.of(history.results).spent(budget_now(stored).of_time) is not None
+    return wanted is not None and wanted.trial == trial.number and not is_spent
+
+
+def _left(stored: StoredRun) -> str:
+    return Ledger.of(stored.history.results).left(budget_now(stored))
