@@ -67,7 +67,7 @@ def script_of_commit(name: str, task: Task) -> Source:
         files = repo.read(sha)
     except RepoError as error:
         raise UsageError(f"--commit {name}: {error}") from error
-    base = _folder_of(task.script, list(files), name)
+    base = _folder_of(task.script, list(files), name, _inside(repo, Path(folder)))
     inside = {path.removeprefix(base): content for path, content in files.items() if path.startswith(base)}
     others = [path for path in inside if path not in (task.script, CONFIG_NAME)]
     known = [path for path in others if path in task.files and inside[path] != task.files[path]]
@@ -80,10 +80,21 @@ def script_of_commit(name: str, task: Task) -> Source:
     return Source(_text(inside[task.script], f"{task.script} of {name}"), f"{folder}@{sha[:12]}", tuple(ignored))
 
 
-def _folder_of(script: str, paths: list[str], name: str) -> str:
-    """Return the folder of the script in a commit, with a slash at its end; empty for the top."""
-    if script in paths:
-        return ""
+def _inside(repo: TrialRepo, folder: Path) -> str:
+    """Return the path of a folder within the repository that it is in, with a slash at its end; empty for the top."""
+    top, found = repo.path.parent, folder.resolve()
+    return f"{found.relative_to(top)}/" if found != top and found.is_relative_to(top) else ""
+
+
+def _folder_of(script: str, paths: list[str], name: str, inside: str) -> str:
+    """Return the folder of the script in a commit, with a slash at its end; empty for the top.
+
+    Args:
+        inside: the folder that the user named, within the repository.
+    """
+    for folder in (inside, ""):
+        if f"{folder}{script}" in paths:
+            return folder
     found = [path.removesuffix(script) for path in paths if path.endswith(f"/{script}")]
     if len(found) == 1:
         return found[0]
