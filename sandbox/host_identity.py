@@ -31,6 +31,15 @@ def is_dead(owner: str) -> bool:
     return start_ticks(int(numbers[0])) != int(numbers[1])
 
 
+def is_alive_here(owner: str) -> bool:
+    """Return whether the process with the name `owner`, from `process_id`, lives and has its pid in this namespace."""
+    space, _, rest = owner.partition(".")
+    numbers = rest.split(".")
+    if space != _space() or len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+        return False
+    return start_ticks(int(numbers[0])) == int(numbers[1])
+
+
 def _space() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
     return f"{boot}-{os.stat('/proc/self/ns/pid').st_ino}"

@@ -104,6 +104,7 @@ class SilentObserver:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, int]] = []
+        self.warnings: list[str] = []
 
     def proposing(self, number: int) -> None:
         self.told.append(("proposing", number))
@@ -131,6 +132,9 @@ class SilentObserver:
 
     def noted(self, remark: Remark) -> None:
         self.told.append(("noted", remark.number))
+
+    def warned(self, line: str) -> None:
+        self.warnings.append(line)
 
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...

@@ -151,6 +151,9 @@ def _in_files(paths: RunPaths, history: History, task: Task, expected: Mapping[i
         if trial.proposal.refused is None:
             yield from (f"trial {trial.number}: {what}" for what in _left_by(paths, trial, expected[trial.number]))
         yield from _conversation(paths, trial)
+        digest = trial.proposal.notes
+        if digest is not None and not paths.notes(digest).is_file():
+            yield f"trial {trial.number}: notes/{digest}.md, which its proposer read, is missing"
     known = history.n_started + 1  # the next one may have a transcript already
     folders = (paths.root / "trials").glob("*") if (paths.root / "trials").is_dir() else ()
     yield from (f"trials/{p.name} belongs to no trial" for p in sorted(folders) if not _is_below(p.name, known))

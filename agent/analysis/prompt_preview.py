@@ -12,9 +12,11 @@ from agent.modes.registry import build_proposer
 from agent.modes.reported_trials import followed
 from agent.run.planner import with_reserved
 from agent.run.resume import at_trial
+from agent.run.steering.people import stored_notes, waiting_messages
 from agent.store.journal import read_history
 from agent.store.run_config import budget_of, retired, rule_of
 from agent.store.stored_run import StoredRun
+from agent.task.notes import read_notes
 from agent.task.task import Task
 from agent.trials.budget import Ledger
 from agent.trials.history import History
@@ -47,7 +49,8 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
     """Return the first messages to the model for trial `number` of a run, past or next.
 
     Raises:
-        UsageError: no model is called for that trial, or the task has changed since the run started.
+        UsageError: no model is called for that trial, the task has changed since the run started, or the notes that
+            the proposer read are missing.
     """
     config = stored.config
     if not needs_model(config):
@@ -72,6 +75,12 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
     n_repeats = int(before.repeating is not None)
     ledger = with_reserved(Ledger.of(results), task, before, len(pending), n_repeats)
     config = at_trial(config, stored.history, number)
+    messages = before.remarks.messages
+    if own is None:
+        notes = read_notes(task)
+        messages = [*messages, *waiting_messages(stored.paths, messages, number)]
+    else:
+        notes = stored_notes(stored.paths, own.proposal.notes)
     context = Context(
         number=number,
         source=stored.repo.read(f"{stored.run_id}/{incumbent.number:04d}")[task.script].decode(),
@@ -81,6 +90,8 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
         space=searched(config, task),
         budget_left=ledger.left(budget_of(config)),
         pending=pending,
+        notes=notes.text,
+        messages=messages,
     )
     model = _Overheard(context_tokens_of(config, api_key))
     try:

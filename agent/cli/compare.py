@@ -126,7 +126,8 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
             is_opened = finish(comparison, runs, open_runs, say)
             ends = run_together(open_runs, ended, lambda: reserve(comparison, runs, open_runs))
             failed = [run_id for run_id, end in ends.items() if end.ending is EndReason.BASELINE_FAILED]
-            is_opened |= not failed and compare_on_slice(comparison, runs, open_runs, say)
+            is_paused = any(end.ending is EndReason.PAUSED for end in ends.values())
+            is_opened |= not failed and not is_paused and compare_on_slice(comparison, runs, open_runs, say)
         except KeyboardInterrupt:
             say(f"interrupted; continue with `{go_on}`")
             raise
@@ -135,12 +136,15 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
             raise
         finally:
             live.close()
-        n_after = _n_done(open_runs)
+        n_after, has_trials = _n_done(open_runs), any(run.history.trials for run in open_runs)
     if failed:
         raise AgentError(f"{failed[0]}: {ends[failed[0]].reason}; `agent show {failed[0]}/0{where(runs)}` has its log")
+    if is_paused and not has_trials:
+        say(f"paused; continue with `{go_on}`")
+        return
     say("")
     _tell(comparison, runs, minus, more, json_=json_)
-    if n_after == n_before and not is_opened:
+    if n_after == n_before and not is_opened and not is_paused:
         raise BudgetSpentError(
             f"nothing is left to run; `agent compare --resume {comparison.name} --trials N` adds trials"
         )

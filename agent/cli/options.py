@@ -94,6 +94,17 @@ def stored_run(runs: Path, name: str | None) -> "StoredRun":
     return StoredRun.find(runs_folder(runs), name)
 
 
+def runs_of(runs: Path, name: str) -> list[str]:
+    """Return the runs that a name means: the run of that name, or those runs of a comparison that have started."""
+    folder = runs_folder(runs)
+    if name not in folder.comparison_ids():
+        return [name]
+    from agent.analysis.comparison import load
+
+    known = folder.run_ids()
+    return [each for names in load(folder, name).run_ids().values() for each in names if each in known]
+
+
 def stored_trial(runs: Path, name: str) -> "tuple[StoredRun, int]":
     from agent.store.stored_run import trial_name
 

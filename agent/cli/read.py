@@ -53,6 +53,7 @@ def log(
     """List the trials of a run."""
     from agent.report import json_documents, run_summary, trial_table
     from agent.report.slices import pool_size, slice_json
+    from agent.report.steering import messages
     from agent.report.terminal import columns_of, row, sentences
     from agent.report.trial_table import trial_filter
     from agent.store.run_lock import holder
@@ -74,6 +75,7 @@ def log(
         document["open_by"] = holder(stored.paths)
         document |= json_documents.result_json(stored.history, stored.keeper, pool_size(stored, cache_folder()))
         document["slices"] = [slice_json(use) for use in history.slices]
+        document["messages"] = messages.messages_json(history)
         print_json({**document, "trials": rows, "repeats": again})
         return
     is_open = holder(stored.paths) is not None
@@ -81,11 +83,14 @@ def log(
     colour = sys.stdout.isatty()
     heading, *every = trial_table.trial_lines(history, timeline, stored.hashes, stored.metric, colour, is_open=is_open)
     about = [stored.trial(one.trial) if isinstance(one, Repeat) else one for one in timeline]
-    lines = [heading, *(line for line, trial in zip(every, about, strict=True) if fits(trial))]
+    if kept or status or since:
+        lines = [line for line, trial in zip(every, about, strict=True) if fits(trial)]
+    else:
+        lines = list(messages.with_messages(every, timeline, history, stored.metric, colour))
     pool = pool_size(stored, cache_folder())
     closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool)
     columns = columns_of(sys.stdout)
-    shown = [row(line, columns, trial_table.spared(stored.metric)) for line in lines]
+    shown = [row(line, columns, trial_table.spared(stored.metric)) for line in [heading, *lines]]
     print("\n".join([f"run {stored.heading}", *shown, "", *sentences(closing, columns)]))
     if history.in_flight and not is_open:
         print(interrupted(history, stored.run_id))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import DEFAULT_RUNS, Force, RunName, Runs, runs_folder, stored_run
+from agent.cli.options import DEFAULT_RUNS, Force, RunName, Runs, runs_folder, runs_of, stored_run
 from agent.errors import UsageError
 from agent.text import plural
 
@@ -41,7 +41,7 @@ def report(
 
     It shows one run, or compares several. The page is one file, which loads nothing else.
     """
-    names = list(dict.fromkeys(each for name in run_names or () for each in _runs_of(runs, name)))
+    names = list(dict.fromkeys(each for name in run_names or () for each in runs_of(runs, name)))
     chosen = names or [stored_run(runs, None).run_id]
     path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")
     write_report(runs_folder(runs), chosen, path, png, force=force)
@@ -98,17 +98,6 @@ def refuse_other_files(page: Path | None, png: Path | None, *, force: bool) -> N
     for path, mark in ((page, PAGE_MARK), (png, PICTURE_MARK)):
         if path is not None:
             refuse_taken(path, mark, force=force)
-
-
-def _runs_of(runs: Path, name: str) -> list[str]:
-    """Return the runs that a name means: the run of that name, or those runs of a comparison that have started."""
-    folder = runs_folder(runs)
-    if name not in folder.comparison_ids():
-        return [name]
-    from agent.analysis.comparison import load
-
-    known = folder.run_ids()
-    return [each for names in load(folder, name).run_ids().values() for each in names if each in known]
 
 
 @app.command()

@@ -116,14 +116,17 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
         log_path = run.paths.trial(0).log
         print(f"\nthe end of {log_path}:\n{read_tail(log_path)[-2000:]}", file=sys.stderr)
         return
-    print(f"\n{end.reason}")
+    option = where(runs)
+    is_paused = end.ending is EndReason.PAUSED
+    print(f"\n{end.reason}" + (f"; `agent resume {config.run_id}{option}` continues it" if is_paused else ""))
+    if not run.history.trials:
+        return
     metric = run.executor.task.metric
     if mode_named(config.mode).measures_noise:
         print("\n".join(noise_summary(run.history.trials, metric)))
         return
     lines = run_summary.summary(run.history, metric, run.keeper, _pool(run))
     print("\n".join(sentences(lines, columns_of(sys.stdout))))
-    option = where(runs)
     last = f"{config.run_id}/{run.history.by_finish[-1].number}"
     if end.ending is EndReason.PAUSED and run.submissions is not None:
         print(f"next: agent brief {config.run_id}{option} · agent submit {config.run_id} --script FILE --wait{option}")

@@ -15,6 +15,7 @@ from agent.modes.mode import ModeInputs, briefing_of, guard_of
 from agent.modes.model_choice import is_embedded
 from agent.modes.prompting.code_edit_reply import CodeEditCheck
 from agent.modes.prompting.dialogue import Exchange, ask_until_valid
+from agent.modes.prompting.people import said_by_people
 from agent.modes.prompting.trial_digest import NOTHING, Briefing, TrialDigest, quoted_log
 from agent.modes.proposer import Context, Proposer
 from agent.modes.script_check import CheckedEdit, ScriptCheck, params_in
@@ -130,6 +131,7 @@ class CodeEditProposer:
                     "last": "none" if last is None else f"trial {last.number}",
                     "log": quoted_log(log, n_lines=LOG_LINES) or NOTHING,
                     "budget_left": context.budget_left,
+                    "people": said_by_people(context, is_short=n_lines == HISTORY_LINES[-1]),
                 },
             )
             yield [Message("system", system), Message("user", user)]

@@ -8,6 +8,7 @@ from agent.llm.prompt_templates import PromptSet
 from agent.modes.mode import ModeInputs, briefing_of
 from agent.modes.numeric import TriedConfigurations
 from agent.modes.prompting.configuration_reply import ConfigurationCheck, propose_configuration
+from agent.modes.prompting.people import said_by_people
 from agent.modes.prompting.space_text import as_json, products, shortlist, table
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context
@@ -46,7 +47,8 @@ class FixedProposer:
         assert context.space is not None, "a model that chooses values needs a search space"
         briefing = self._briefing
         best = read_constants(context.source, context.space.names)
-        for n_top, n_recent, n_failed in HISTORY_ROWS:
+        for rows in HISTORY_ROWS:
+            n_top, n_recent, n_failed = rows
             values = {
                 "metric": briefing.metric,
                 "incumbent": str(context.incumbent.number),
@@ -55,6 +57,7 @@ class FixedProposer:
                 "products": products(context.space),
                 "budget_left": context.budget_left,
                 "best": as_json(context.space, best),
+                "people": said_by_people(context, is_short=rows == HISTORY_ROWS[-1]),
                 **shortlist(context, briefing, n_top=n_top, n_recent=n_recent, n_failed=n_failed),
             }
             system = self._prompts.fill("system", {"goal": briefing.goal, "limits": briefing.limits})

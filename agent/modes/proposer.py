@@ -7,6 +7,7 @@ from typing import Protocol
 from agent.edits.edit import Unchanged
 from agent.search.space import SearchSpace
 from agent.trials.history import History
+from agent.trials.steering import PersonMessage
 from agent.trials.trial import Origin, Proposal, Trial
 
 
@@ -22,6 +23,8 @@ class Context:
     space: SearchSpace | None  # None: the task declares no search space
     budget_left: str  # one line for people and models, e.g. "23 trials, 3.2 h of training"
     pending: Sequence[Trial] = ()  # trials that run or wait for a slot, by number
+    notes: str = ""  # the text of the task's notes.md; empty if there is none
+    messages: Sequence[PersonMessage] = ()  # all that people have sent, oldest first
 
     @property
     def best_loss(self) -> float:

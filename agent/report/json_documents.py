@@ -103,6 +103,8 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "voids": [void.to_json() for void in trial.voids],
         "lost": [lost.to_json() for lost in trial.lost],
         "usage": proposal.to_json().get("usage"),
+        "notes": proposal.notes,
+        "n_messages": proposal.n_messages,
         "started_at": trial.started_at,
         "finished_at": trial.finished_at,
     }

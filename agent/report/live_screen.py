@@ -16,13 +16,14 @@ from rich.text import Text
 
 from agent.execution.slots import Slot
 from agent.report import terminal, trial_table
+from agent.report.steering.messages import message_line
 from agent.store.paths import RunPaths
 from agent.text import one_line, plural, read_tail
 from agent.trials.keeping.confirmations import SlicePurpose, SliceUse
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
-from agent.trials.steering import Remark
+from agent.trials.steering import PersonMessage, Remark
 from agent.trials.trial import Trial
 
 _PROGRESS = re.compile(r"progress +(\d(?:\.\d+)?)")
@@ -214,7 +215,11 @@ class ConsoleObserver:
         self._live.row(line, self._metric, self._label)
 
     def noted(self, remark: Remark) -> None:
-        self._live.report(f"{self._label}{trial_table.remark_line(remark)}")
+        if isinstance(remark, PersonMessage):
+            self._live.head(self._metric, self._label)
+            self._live.row(message_line(remark, self._metric, self._live.colour), self._metric, self._label)
+        else:
+            self._live.report(f"{self._label}{trial_table.remark_line(remark)}")
 
     def slice_opened(self, use: SliceUse) -> None:
         self._live.show(self._slice, f"{self._label}slice {use.number}: {', '.join(use.entrants)}")
@@ -225,3 +230,6 @@ class ConsoleObserver:
         if score is not None and score.is_burned and use.purpose is SlicePurpose.FINAL:  # no row shows it
             told = f"slice {use.number}, for the result, was burned by the {score.burned_by}: {score.reason}"
             self._live.report(f"{self._label}{one_line(told)}")
+
+    def warned(self, line: str) -> None:
+        self._live.report(f"{self._label}warning: {one_line(line)}")

@@ -9,6 +9,7 @@ from typing import Any
 from agent.execution.speed.drift import SpeedReference
 from agent.files import plain_file
 from agent.report.slices import published, result_words
+from agent.report.steering.messages import steering_facts
 from agent.report.trial_table import OVER_BUDGET, paint, purpose, verdict
 from agent.store.stored_run import StoredRun
 from agent.task.score_kinds import find_score_kind, is_self_reported
@@ -121,8 +122,8 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         rows += [("flag", one_line(line)) for line in outcome.flags]
     rows += [("void", f"{one_line(void.reason)} ({void.seconds:.1f} s, {void.at})") for void in trial.voids]
     rows += [("lost", f"{one_line(lost.reason)} ({lost.seconds:.1f} s, {lost.at})") for lost in trial.lost]
-    if proposal.usage is not None:
-        used = proposal.usage
+    rows += steering_facts(stored.history, trial)
+    if (used := proposal.usage) is not None:
         tokens = f"{used.prompt_tokens} + {plural(used.completion_tokens, 'token')}"
         rows.append(("model", f"{used.model}, {plural(used.calls, 'call')}, {tokens}"))
         rows.append(("exchange", stored.paths.trial(trial.number).llm))

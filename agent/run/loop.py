@@ -94,7 +94,7 @@ class _Loop:
             begun, self._all_begun = self._all_begun, None
             begun()
         for planner in sorted(self._going, key=_place):
-            if self._all_begun is not None and planner.has_baseline and not planner.is_given_up:
+            if self._all_begun is not None and planner.has_baseline and not planner.ends_soon:
                 continue  # it waits until all have a baseline
             n_claims = sum(each.n_claims for each in self._going)
             n_free = len(self._free) - n_claims
@@ -110,6 +110,9 @@ class _Loop:
                 self._ends[planner.run.run_id] = planner.end
                 self._ended(planner.run, planner.end)
                 self._is_stopping |= planner.end.ending is EndReason.BASELINE_FAILED
+                if planner.end.ending is EndReason.PAUSED and self._all_begun is not None:
+                    for other in self._going:  # it would wait for the baseline of this one
+                        other.pause()
                 return True
             if sum(each.n_claims for each in self._going) > n_claims:
                 return True

@@ -32,6 +32,7 @@ from agent.run.resume import (
     with_raised_caps,
     with_workers,
 )
+from agent.run.steering.people import discard_pauses
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo
 from agent.store.inbox.inbox import Inbox
@@ -41,6 +42,7 @@ from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import RunConfig, budget_of, caps_of, rule_of
 from agent.store.run_lock import locked
 from agent.store.stored_run import load_task
+from agent.task.notes import read_notes
 from agent.task.task import Task
 from agent.text import Say, plural
 from agent.trials.budget import Ledger
@@ -158,6 +160,8 @@ def _open(
         resumed = paths.run_json.exists()
         if resumed:
             stack.enter_context(locked(paths))
+            discard_pauses(paths)
+        read_notes(task)  # so that a fault is shown while somebody is there to mend it
         history = read_history(paths.journal) if paths.journal.exists() else History([])
         raised = budget_raise(config, history, options.caps, utc_now())
         if raised is not None:

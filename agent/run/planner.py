@@ -14,6 +14,7 @@ from agent.run.open_run import Run
 from agent.run.proposals import ProposalInProgress, baseline_event
 from agent.run.records import PendingTrial
 from agent.run.repeats import resume_repeat, run_repeat
+from agent.run.steering.people import discard_pauses, is_asked_to_pause
 from agent.store.inbox.submissions import submission_ids
 from agent.task.task import Task
 from agent.text import plural
@@ -58,6 +59,7 @@ class RunPlanner:
         self._has_claim = False  # whether a slot is reserved for the proposal
         self._out_of_budget: End | None = None  # of a model's budget
         self._closing: End | None = None  # once only the final runs are left
+        self._is_pausing = False  # whether nothing more is proposed or started, but repeats that are due
         self._is_published = False  # whether the result was published on a slice by this process
         self._n_overruns = 0  # trials that ended after the budget was spent
 
@@ -85,6 +87,15 @@ class RunPlanner:
         """Whether a message from another process may bring new work."""
         return self.run.submissions is not None and self.end is None
 
+    @property
+    def ends_soon(self) -> bool:
+        """Whether the run begins nothing new: it is given up, or pauses."""
+        return self.is_given_up or self._is_asked_to_pause()
+
+    def pause(self) -> None:
+        """Propose and start nothing more. What is in flight ends, and repeats that are due run."""
+        self._is_pausing = True
+
     def next(self, *, has_slot: bool) -> Work | None:
         """Return what should run now in a free slot; None if nothing should. It may start a proposal, or end the run.
 
@@ -96,12 +107,13 @@ class RunPlanner:
         """
         if self.end is not None or self.fault is not None:
             return None
+        is_pausing = self._is_asked_to_pause()
         repeat = self._due_repeat()
         work = (repeat or self._waiting_trial()) if has_slot else None
-        if work is None and self._closing is None:
+        if work is None and self._closing is None and not is_pausing:
             self._propose(has_slot=has_slot)
             work = self._waiting_trial() if has_slot else None  # the baseline needs no proposer
-        is_idle = not self._n_running and not self._waiting and self._proposal is None
+        is_idle = not self._n_running and (is_pausing or not self._waiting) and self._proposal is None
         if work is None and repeat is None and is_idle and self.fault is None:
             work = self._close(has_slot=has_slot)
         return work
@@ -109,19 +121,29 @@ class RunPlanner:
     def _close(self, *, has_slot: bool) -> Work | None:
         """Return the next final run, if the run has no more trials, or end the run."""
         self._closing = self._closing or self._out_of_budget or self._budget_end(self._ledger)
-        end = self._closing
-        if end is None and not self._has_proposals():
-            end = End(EndReason.PAUSED, "paused: nothing is submitted")
-        if end is None:
-            return None
-        if end.ending in (EndReason.DONE, EndReason.NOTHING_RAN):
+        end, work = self._closing, None
+        if end is not None and end.ending in (EndReason.DONE, EndReason.NOTHING_RAN):
             work = self._final_work()
-            if work is not None:
-                return work if has_slot else None
             end = replace(end, ending=self._done_or_nothing(), reason=f"{end.reason}{self._overruns()}")
-        self.run.records.repo.pack_refs()
-        self.end = end
+        if self._is_pausing and (end is None or work is not None or self._waiting):
+            end, work = End(EndReason.PAUSED, "paused, as `agent pause` asked"), None
+        elif end is None and not self._has_proposals():
+            end = End(EndReason.PAUSED, "paused: nothing is submitted")
+        if work is not None:
+            return work if has_slot else None
+        if end is not None:
+            self._end(end)
         return None
+
+    def _is_asked_to_pause(self) -> bool:
+        """Return whether the run pauses. Once it does, it does not start again."""
+        self._is_pausing = self._is_pausing or is_asked_to_pause(self.run.paths)
+        return self._is_pausing
+
+    def _end(self, end: End) -> None:
+        self.run.records.repo.pack_refs()
+        discard_pauses(self.run.paths)
+        self.end = end
 
     def _final_work(self) -> Work | None:
         """Return the next run of the result after the search, then its publication on a slice; None: all are done."""
@@ -149,8 +171,8 @@ class RunPlanner:
         return None if wanted is None else lambda slot: self._repeat(run_repeat(run, wanted, slot, self._workers))
 
     def _waiting_trial(self) -> Work | None:
-        """Return the trial that has waited longest; None if none does, or the baseline runs."""
-        if not self._waiting:
+        """Return the trial that has waited longest; None if none does, or none may start."""
+        if not self._waiting or self._is_pausing:
             return None
         first = self._waiting.popleft()
         return lambda slot: self._trial(first, slot)

@@ -1,12 +1,15 @@
 """Asks the proposer for the next trial, in a thread of its own, so that trials run in the meantime."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.edits.edit import Unchanged
 from agent.execution.slots import Slot, in_slot
 from agent.execution.workers import Workers, in_thread
 from agent.modes.proposer import Context
 from agent.run.open_run import Run
+from agent.run.steering.people import current_notes, take_messages
+from agent.task.notes import Notes
 from agent.trials.budget import Ledger
 from agent.trials.events import TrialStarted
 from agent.trials.trial import Origin, Proposal
@@ -21,8 +24,14 @@ class ProposalInProgress:
     """
 
     def __init__(self, run: Run, ledger: Ledger, workers: Workers, arrived: Callable[[], None]) -> None:
-        """Start the call. `arrived` is called in the deciding thread once there is a proposal or a fault."""
-        self.context = context_of(run, ledger)
+        """Start the call. `arrived` is called in the deciding thread once there is a proposal or a fault.
+
+        Raises:
+            JournalError: the messages of people cannot be journaled.
+        """
+        take_messages(run)
+        self._notes = current_notes(run)
+        self.context = context_of(run, ledger, self._notes)
         self.began = run.clock.monotonic()
         run.observer.proposing(self.context.number)
         slot = Slot(PROPOSER, run.gpus)
@@ -34,9 +43,10 @@ class ProposalInProgress:
         context = self.context
         # In a run with several trials in flight, the journal has what the proposer had seen, to replay it.
         n_seen = len(context.trials) if run.is_parallel else None
-        return TrialStarted(
-            context.number, context.incumbent.number, self._result.result(), run.clock.now(), n_seen=n_seen
-        )
+        proposal = self._result.result()
+        n_read = len(context.messages) if proposal.prompt is not None else 0  # no model was asked: nobody read them
+        proposal = replace(proposal, notes=self._notes.hash, n_messages=n_read)
+        return TrialStarted(context.number, context.incumbent.number, proposal, run.clock.now(), n_seen=n_seen)
 
 
 def baseline_event(run: Run) -> TrialStarted:
@@ -45,7 +55,7 @@ def baseline_event(run: Run) -> TrialStarted:
     return TrialStarted(0, None, Proposal(Origin.BASELINE, "baseline", Unchanged(), params=defaults), run.clock.now())
 
 
-def context_of(run: Run, ledger: Ledger) -> Context:
+def context_of(run: Run, ledger: Ledger, notes: Notes) -> Context:
     """Return what a proposer may know now; `ledger` includes the expected cost of what is in flight."""
     history, told = run.history, run.policy.told
     incumbent = history.incumbent
@@ -59,4 +69,6 @@ def context_of(run: Run, ledger: Ledger) -> Context:
         space=run.space,
         budget_left=ledger.left(run.policy.budget),
         pending=tuple(history.in_flight.values()),
+        notes=notes.text,
+        messages=tuple(history.remarks.messages),
     )

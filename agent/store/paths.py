@@ -145,6 +145,10 @@ class RunPaths:
         """Messages from other processes; see agent.store.inbox."""
         return plain_folder(self.root / "inbox")
 
+    def notes(self, digest: str) -> Path:
+        """The task's notes.md with that hash, as proposers of this run read it."""
+        return plain_file(plain_folder(self.root / "notes") / f"{digest}.md")
+
     @property
     def runner_log(self) -> Path:
         """The output of processes in the background that run submitted trials."""

@@ -1,5 +1,8 @@
 """The lock of a run: only one process writes to the run, and others can see which."""
 
+import os
+import select
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +37,34 @@ def holder(paths: RunPaths) -> int | None:
     """Return the pid of the process that holds the lock; None if there is none. This does not take the lock."""
     name = _named(paths.lock_owner)
     return None if not name or host_identity.is_dead(name) else _pid(name)
+
+
+def stop_holder(paths: RunPaths, wait_seconds: float) -> bool:
+    """Stop the process that holds the lock, as Ctrl-C in its terminal would; return whether it ended in time.
+
+    The signal is SIGTERM, which is handled as SIGINT is: a shell lets a process in the background ignore SIGINT.
+
+    Raises:
+        UsageError: no process of this machine holds the lock, or it belongs to another user or container.
+    """
+    name, pid = _named(paths.lock_owner), holder(paths)
+    if pid is None:
+        raise UsageError(f"no process of this machine works on {paths.run_id}")
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if not host_identity.is_alive_here(name):  # checked last: from here on the number cannot mean another process
+            raise UsageError(f"the process that works on {paths.run_id} is in another container; stop it from there")
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        return bool(select.select([process], [], [], wait_seconds)[0])
+    except ProcessLookupError:
+        return True
+    except PermissionError as error:
+        raise UsageError(f"process {pid}, which works on {paths.run_id}, belongs to another user") from error
+    finally:
+        os.close(process)
 
 
 def _named(path: Path) -> str:

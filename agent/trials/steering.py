@@ -1,8 +1,16 @@
 """What people and their agents add to a run: submissions, approvals, messages and higher caps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from agent.errors import UsageError
+from agent.text import one_line, plural
+
+MOST_CHARACTERS, MOST_LINES = 500, 10
+"""Limits of one message."""
+N_IN_PROMPT = 5
+"""The number of messages that a prompt shows: the latest ones."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,29 @@ class PersonMessage:
 
     def to_json(self) -> dict[str, Any]:
         return {"event": "message", "number": self.number, "id": self.id, "text": self.text, "at": self.at}
+
+
+def message_text(text: str) -> str:
+    """Return a message as it is recorded: a few printable lines.
+
+    Raises:
+        UsageError: nothing is left, or it is too long.
+    """
+    lines = [line for line in map(one_line, text.splitlines()) if line]
+    shown = "\n".join(lines)
+    if not lines:
+        raise UsageError("the message is empty; write what the next proposal should know")
+    if len(lines) > MOST_LINES or len(shown) > MOST_CHARACTERS:
+        raise UsageError(
+            f"the message has {plural(len(lines), 'line')} and {plural(len(shown), 'character')}, at most {MOST_LINES} "
+            f"and {MOST_CHARACTERS} fit; write what should stay into notes.md in the task's folder"
+        )
+    return shown
+
+
+def in_prompt(messages: Sequence[PersonMessage]) -> Sequence[PersonMessage]:
+    """Return those of a run's messages that a prompt shows."""
+    return messages[-N_IN_PROMPT:]
 
 
 @dataclass(frozen=True)

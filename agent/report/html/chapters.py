@@ -22,6 +22,7 @@ from agent.report.html.tables import (
     test_table,
 )
 from agent.report.slices import slices_table, unseen
+from agent.report.steering.messages import messages_table
 from agent.report.table import Table
 from agent.trials.best_so_far import Cost, as_charged, as_trials, by_the_clock
 from agent.trials.history import History
@@ -58,6 +59,7 @@ def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
         _changes(runs),
         _unseen(runs),
         _test(runs),
+        _messages(runs),
         _failures(runs),
         _finders(runs),
     ]
@@ -149,6 +151,12 @@ def _unseen(runs: Sequence[RunOnPage]) -> Chapter:
         "“Opened before” counts other runs of this machine that had opened the slice: their jobs may have leaked it."
     )
     return Chapter("unseen", "Verified on unseen text", note, tables=[table] if table.rows else [])
+
+
+def _messages(runs: Sequence[RunOnPage]) -> Chapter:
+    table = messages_table([(run.stored.run_id, run.stored.history) for run in runs])
+    note = "Messages of `agent say` to the proposer during the search."
+    return Chapter("messages", "What people said", note, tables=[table] if table.rows else [])
 
 
 def _failures(runs: Sequence[RunOnPage]) -> Chapter:

@@ -1,0 +1,1 @@
+"""What people added to a run, for terminals, JSON and the HTML page."""

@@ -1,0 +1,82 @@
+"""What people told a run, as rows, facts and JSON: their messages, and which notes a trial's proposer read."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from agent.report.table import Table
+from agent.report.trial_table import TITLE_WIDTH, paint, value_width
+from agent.text import one_line
+from agent.trials.history import History
+from agent.trials.metric import Metric
+from agent.trials.repeat import Repeat
+from agent.trials.steering import PersonMessage, in_prompt
+from agent.trials.trial import Proposal, Trial
+
+_CYAN = "36"
+
+
+def first_readers(history: History) -> dict[str, int]:
+    """Return, by id of a message, the first trial whose proposer read it. Messages that none has read are left out."""
+    readers: dict[str, int] = {}
+    trials = [*history.trials, *history.in_flight.values()] if history.remarks.messages else []
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        for message in read_by(history, trial.proposal):
+            readers.setdefault(message.id, trial.number)
+    return readers
+
+
+def read_by(history: History, proposal: Proposal) -> Sequence[PersonMessage]:
+    """Return the messages that were in the prompt for a proposal."""
+    return in_prompt(history.remarks.messages[: proposal.n_messages])
+
+
+def with_messages(
+    lines: Iterable[str], timeline: Iterable[Trial | Repeat], history: History, metric: Metric, colour: bool
+) -> Iterator[str]:
+    """Yield the lines of trials and repeats, and each message before the first trial that was proposed after it."""
+    left = list(history.remarks.messages)
+    for line, result in zip(lines, timeline, strict=True):
+        while isinstance(result, Trial) and left and left[0].number <= result.number:
+            yield message_line(left.pop(0), metric, colour)
+        yield line
+    yield from (message_line(message, metric, colour) for message in left)
+
+
+def message_line(message: PersonMessage, metric: Metric, colour: bool) -> str:
+    """Return a message as a row of the table of trials."""
+    text = one_line(message.text)
+    text = text if len(text) <= TITLE_WIDTH else text[: TITLE_WIDTH - 1] + "…"
+    blank, word = " " * value_width(metric), paint(f"{'message':14}", _CYAN, colour)
+    return f"{'':>5}  {'':7}  {word} {blank} {'':>9} {'':>6} {'':>7}  {'person':8}  {text}"
+
+
+def steering_facts(history: History, trial: Trial) -> Iterator[tuple[str, str]]:
+    """Yield the notes that a trial's proposer read, and the messages that no proposer had read before."""
+    if trial.proposal.notes is not None:
+        yield "notes", f"notes.md with the hash {trial.proposal.notes}"
+    read = read_by(history, trial.proposal)
+    readers = first_readers(history) if read else {}
+    for message in read:
+        if readers[message.id] == trial.number:
+            yield "message", one_line(message.text)
+
+
+def messages_json(history: History) -> list[dict[str, Any]]:
+    """Return the messages as JSON documents, oldest first; `number` is the next trial when the message was read."""
+    readers = first_readers(history)
+    return [
+        {**message.to_json(), "first_read_by": readers.get(message.id)}
+        for message in history.remarks.messages
+    ]  # fmt: skip
+
+
+def messages_table(runs: Sequence[tuple[str, History]]) -> Table:
+    """Return one row per message of these runs, which are given by name."""
+    rows = []
+    for run_id, history in runs:
+        readers = first_readers(history)
+        rows += [
+            [run_id, message.at, one_line(message.text), str(readers.get(message.id, "none"))]
+            for message in history.remarks.messages
+        ]
+    return Table(("run", "at", "message", "first trial that read it"), rows)

@@ -1,0 +1,95 @@
+"""What people tell a run while it goes on: notes.md, messages, and that it should pause.
+
+All functions but `discard_pauses` are called in the deciding thread.
+"""
+
+from agent.errors import UsageError
+from agent.files import read_text
+from agent.run.open_run import Run
+from agent.store.atomic_file import write_durably
+from agent.store.inbox.inbox import Inbox
+from agent.store.paths import RunPaths
+from agent.task.notes import MOST_BYTES, Notes, read_notes
+from agent.trials.steering import PersonMessage, message_text
+
+SAY, PAUSE = "say", "pause"  # kinds of messages in the inbox
+
+
+def current_notes(run: Run) -> Notes:
+    """Return the task's notes as they are now, stored in the run's folder.
+
+    If notes.md cannot be used, the notes are those that the latest trial read: nobody may be there to mend it before
+    the morning. The observer is told.
+    """
+    try:
+        notes = read_notes(run.executor.task)
+    except UsageError as fault:
+        notes = stored_notes(run.paths, _latest(run))
+        used = "no notes" if notes.hash is None else f"the notes as they were before ({notes.hash})"
+        run.observer.warned(f"{fault}; the next proposal reads {used}")
+    if notes.hash is not None and not (path := run.paths.notes(notes.hash)).exists():
+        path.parent.mkdir(exist_ok=True)
+        write_durably(path, notes.text)
+    return notes
+
+
+def stored_notes(paths: RunPaths, digest: str | None) -> Notes:
+    """Return the notes with that hash from the run's folder; None: no notes.
+
+    Raises:
+        UsageError: the file is missing, or is not what was stored.
+    """
+    if digest is None:
+        return Notes()
+    path = paths.notes(digest)
+    try:
+        notes = Notes(read_text(path, MOST_BYTES))
+    except (FileNotFoundError, UnicodeDecodeError):
+        notes = Notes()
+    if notes.hash != digest:
+        raise UsageError(f"{path} is missing or was changed; restore it from a backup")
+    return notes
+
+
+def _latest(run: Run) -> str | None:
+    """Return the hash of the notes that the latest trial read."""
+    trials = [*run.history.trials, *run.history.in_flight.values()]
+    return max(trials, key=lambda trial: trial.number).proposal.notes
+
+
+def take_messages(run: Run) -> None:
+    """Journal the messages that wait in the inbox, and remove them from there.
+
+    A process that is killed in between leaves files whose ids the journal has; they are removed the next time.
+    """
+    inbox, said = Inbox(run.paths.inbox), run.history.remarks
+    for message in waiting_messages(run.paths, said.messages, run.history.n_started):
+        run.records.note(message)
+        run.observer.noted(message)
+    inbox.remove({message.id for message in said.messages})
+
+
+def waiting_messages(paths: RunPaths, known: list[PersonMessage], number: int) -> list[PersonMessage]:
+    """Return the messages in the inbox that are not among those `known`, oldest first, as said before trial `number`.
+
+    A message that `agent say` would not have put there is left out.
+    """
+    found = []
+    for message in Inbox(paths.inbox).messages(SAY, {each.id for each in known}):
+        try:
+            text = message_text(str(message.fields["text"]))
+        except (KeyError, UsageError):
+            continue
+        found.append(PersonMessage(number, message.id, text, message.at))
+    return found
+
+
+def is_asked_to_pause(paths: RunPaths) -> bool:
+    """Return whether somebody has asked the run to pause."""
+    return any(Inbox(paths.inbox).messages(PAUSE))
+
+
+def discard_pauses(paths: RunPaths) -> None:
+    """Remove the requests to pause: the run has paused, or begins again."""
+    inbox = Inbox(paths.inbox)
+    inbox.remove({message.id for message in inbox.messages(PAUSE)})

@@ -1,0 +1,52 @@
+"""notes.md in a task's folder: what people know and want, for the models that propose.
+
+It is no file of the task: no job sees it, it does not count in the task's digest, and it may change during a run.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+from agent.errors import UnsafeFileError, UsageError
+from agent.files import read_bytes
+from agent.task.task import Task
+
+NOTES_NAME = "notes.md"
+MOST_BYTES = 20_000
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The text of notes.md at one time."""
+
+    text: str = ""
+
+    @property
+    def hash(self) -> str | None:
+        """Hash of the text, 12 hexadecimal digits; None if there are no notes."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12] if self.text else None
+
+
+def read_notes(task: Task) -> Notes:
+    """Return the notes in the task's folder as it is now; empty ones if there is no notes.md.
+
+    A task may have declared a file of this name as one of its own, which jobs see. Then it has no notes.
+
+    Raises:
+        UsageError: notes.md is not a plain file, is too large, is not UTF-8 text, or cannot be read.
+    """
+    path = task.folder / NOTES_NAME
+    if any(os.path.normpath(name) == NOTES_NAME for name in (*task.files, *task.pool_files)):
+        return Notes()
+    try:
+        return Notes(read_bytes(path, MOST_BYTES).decode())
+    except (FileNotFoundError, NotADirectoryError):
+        return Notes()
+    except UnsafeFileError:
+        raise UsageError(
+            f"{path} should be a plain file of at most {MOST_BYTES // 1000} kB; shorten or replace it"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; make it readable, or remove it") from None
