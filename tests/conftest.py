@@ -112,6 +112,9 @@ class SilentObserver:
     def proposed(self, number: int) -> None:
         self.told.append(("proposed", number))
 
+    def waits_for_approval(self, trial: Trial) -> None:
+        self.told.append(("waits", trial.number))
+
     def started(self, trial: Trial, slot: Slot) -> None:
         self.told.append(("started", trial.number))
 

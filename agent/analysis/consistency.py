@@ -62,7 +62,7 @@ def _notes(paths: RunPaths, history: History) -> Iterator[str]:
     if pid is not None:
         yield f"process {pid} is working on the run, so differences may be temporary"
     elif history.in_flight:
-        yield interrupted(history, paths.run_id)
+        yield from interrupted(history, paths.run_id)
     if history.opened is not None and pid is None:
         use = history.opened
         yield f"slice {use.number} was opened but not scored; `agent resume {paths.run_id}` scores it"
@@ -148,7 +148,7 @@ def _in_files(paths: RunPaths, history: History, task: Task, expected: Mapping[i
         may_differ = task.script if history.in_flight or history.repeating is not None else None
         yield from _worktree(paths.worktree, expected[history.incumbent.number].files, may_differ)
     for trial in history.trials:
-        if trial.proposal.refused is None:
+        if not trial.is_refused:
             yield from (f"trial {trial.number}: {what}" for what in _left_by(paths, trial, expected[trial.number]))
         yield from _conversation(paths, trial)
         digest = trial.proposal.notes

@@ -10,7 +10,7 @@ from agent.modes.model_choice import context_tokens_of, needs_model
 from agent.modes.proposer import Context, seen_by
 from agent.modes.registry import build_proposer
 from agent.modes.reported_trials import followed
-from agent.run.planner import with_reserved
+from agent.run.ending import with_reserved
 from agent.run.resume import at_trial
 from agent.run.steering.people import stored_notes, waiting_messages
 from agent.store.journal import read_history

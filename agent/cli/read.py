@@ -93,7 +93,7 @@ def log(
     shown = [row(line, columns, trial_table.spared(stored.metric)) for line in [heading, *lines]]
     print("\n".join([f"run {stored.heading}", *shown, "", *sentences(closing, columns)]))
     if history.in_flight and not is_open:
-        print(interrupted(history, stored.run_id))
+        print("\n".join(interrupted(history, stored.run_id)))
     if graph:
         print(f"\n{stored.repo.graph(stored.run_id, len(stored.history.trials))}", end="")
 
@@ -175,9 +175,10 @@ def diff(
 
     Compares its files with its parent's, or with another trial's.
     """
-    stored, new, parent = _revision(runs, trial)
-    old = parent if other is None else _revision(runs, other)[1]
-    patch = stored.repo.diff(old, new)
+    new_run, number = stored_trial(runs, trial)
+    old_run, before = (new_run, new_run.trial(number).parent or 0) if other is None else stored_trial(runs, other)
+    old, new = f"{old_run.run_id}/{old_run.trial(before).number:04d}", f"{new_run.run_id}/{number:04d}"
+    patch = new_run.diff(number, (old_run, before))
     if json_:
         print_json({"old": old, "new": new, "diff": patch})
         return
@@ -255,13 +256,6 @@ def _verified(stored: "StoredRun", shown: "Trial", json_: bool) -> _Verified:
         say(f"no slice of the pool is opened: {why_not}")
     on_test = verified_on_test(stored, shown, host_of(say))
     return _Verified("test", on_test.to_json(), [on_test.describe(stored.metric)])
-
-
-def _revision(runs: Path, name: str) -> "tuple[StoredRun, str, str]":
-    """Return the run, the tag and the parent's tag of the trial RUN/7."""
-    stored, number = stored_trial(runs, name)
-    parent = stored.trial(number).parent or 0
-    return stored, f"{stored.run_id}/{number:04d}", f"{stored.run_id}/{parent:04d}"
 
 
 def _verify(runs: Path, run_name: str | None, json_: bool) -> None:

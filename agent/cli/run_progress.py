@@ -39,7 +39,9 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
     live = LiveConsole(quiet=json_)
 
     def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> ConsoleObserver:
-        return ConsoleObserver(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live)
+        return ConsoleObserver(
+            task.metric, paths, lambda number: repo.tag(paths.run_id, number), live, runs_option=where(runs)
+        )
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)

@@ -1,6 +1,7 @@
 """Unified diffs, as models write them: line numbers are ignored, because they are rarely right."""
 
 import re
+from difflib import unified_diff
 
 from agent.edits.search_replace import Block, SearchReplace
 from agent.errors import EditError
@@ -66,3 +67,11 @@ def _block(number: int, hunk: list[str]) -> Block | None:
 def _text(line: str) -> str:
     """Return a hunk's line without its sign; a context line may lack the space before its tab."""
     return line if line.startswith("\t") else line[1:]
+
+
+def diff_of(name: str, before: str, after: str) -> str:
+    """Return the unified diff between two versions of a file, as git writes it; empty if they are equal."""
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    lines = list(unified_diff(old, new, f"a/{name}", f"b/{name}"))
+    ended = (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+    return "".join([f"diff --git a/{name} b/{name}\n", *ended]) if lines else ""

@@ -84,7 +84,8 @@ class SearcherReplay:
     """Replays the journal to a searcher, by its verbs ask and tell; rebuilt, it reaches the same state.
 
     Each point is asked for after as many reports as its proposer had seen, and reports follow in the order in which
-    trials finished. A point that is in flight already is discarded, and the searcher is asked for another.
+    trials finished. A point that is in flight already, or that a person refused, is discarded, and the searcher is
+    asked for another.
 
     For a point that has run before, the searcher gets the known loss at once and is asked for another point: a second
     run would only draw the noise again. A point that will surely not fit in memory is reported as failed, up to a
@@ -101,6 +102,7 @@ class SearcherReplay:
         self._n_told_hopeless = 0  # since a trial ran
         self._points: dict[int, CheckedPoint] = {}  # of trials that have not been reported, by number
         self._running: dict[int, frozenset[tuple[str, object]]] = {}  # configurations in flight, by trial
+        self._unwanted: set[frozenset[tuple[str, object]]] = set()  # configurations that a person refused
 
     def find(self, context: Context) -> CheckedPoint:
         """Return the searcher's point for the next trial: one that is new and may fit in memory, or a refused one."""
@@ -133,10 +135,14 @@ class SearcherReplay:
     def _tell(self, trial: Trial, context: Context) -> None:
         assert trial.outcome is not None, "a context holds finished trials"
         params, loss, has_run = params_of(trial, context), trial.val_loss, trial.outcome.status.ran
+        if trial.is_vetoed and params is not None:
+            self._unwanted.add(_key(params))
         if trial.proposal.origin in OF_A_SEARCH:
             found = self._points.pop(trial.number)
             if has_run and params is not None:
                 self._searcher.tell(trial.number, params, loss)
+            elif found.refused is None and trial.is_vetoed and params == found.point:
+                self._searcher.discard(trial.number)
             elif found.refused is None:
                 self._searcher.release(trial.number)
         elif trial.number == 0 and params is not None:
@@ -156,7 +162,7 @@ class SearcherReplay:
         n_hopeless = 0
         for _ in range(MAX_SKIPPED):
             point = self._searcher.ask(number)
-            if _key(point) in self._running.values():
+            if _key(point) in self._running.values() or _key(point) in self._unwanted:
                 self._searcher.discard(number)
             elif self._experience.has_run(point):
                 self._searcher.tell(number, point, self._experience.loss(point))
@@ -165,7 +171,8 @@ class SearcherReplay:
                 n_hopeless += 1
             else:
                 return CheckedPoint(point)
-        known = "have run before or are running" if self._running else "have run before"
+        states = ["have run before", *["are running"] * bool(self._running), *["are refused"] * bool(self._unwanted)]
+        known = " or ".join(states)
         why = {0: known, MAX_SKIPPED: "will not fit in memory"}
         both = f"{known} ({MAX_SKIPPED - n_hopeless}) or will not fit in memory ({n_hopeless})"
         reason = f"the searcher proposed {MAX_SKIPPED} points in a row that {why.get(n_hopeless, both)}"

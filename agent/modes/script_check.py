@@ -1,6 +1,5 @@
 """Checks a changed script, whoever wrote it: it is new, may run, and survives a rehearsal."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.edits.assignments import read_constants
@@ -79,11 +78,11 @@ class ScriptCheck:
 
 
 def _trial_with(edited: str, context: Context) -> Trial | None:
-    """Return the trial that ran, or is running, a script with this fingerprint; None if there is none."""
+    """Return the trial that ran a script with this fingerprint, or is running it, or for which a person refused it."""
     if edited == fingerprint(context.baseline_source):
         return context.trials[0]
-    ran: Sequence[Trial] = [trial for trial in context.trials if trial.status is not None and trial.status.ran]
-    return next((trial for trial in [*ran, *context.pending] if trial.proposal.fingerprint == edited), None)
+    same = (trial for trial in (*context.trials, *context.pending) if trial.proposal.fingerprint == edited)
+    return next((trial for trial in same if trial.status is None or trial.status.ran or trial.is_vetoed), None)
 
 
 def params_in(source: str, context: Context) -> Params | None:

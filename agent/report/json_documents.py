@@ -73,6 +73,8 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "status": outcome.status.value if outcome else None,
         "kept": trial.kept,
         "standing": trial.standing.value if trial.standing is not None else None,
+        "waits_for_approval": trial.waits_for_approval,
+        "approval": asdict(trial.approval) if trial.approval is not None else None,
         "val_loss": loss,
         metric.name: None if loss is None else metric.display(loss),
         "origin": proposal.origin.value,

@@ -1,6 +1,7 @@
 """The console output of `agent run`: one line per trial and, on a terminal, live lines about what is in flight."""
 
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class LiveConsole:
 
     def __init__(self, quiet: bool = False) -> None:
         """`quiet`: show nothing."""
+        self._is_quiet = quiet
         self._console = Console(quiet=quiet, highlight=False, markup=False, soft_wrap=True)
         self.colour = self._console.is_terminal
         self._headed = False
@@ -85,6 +87,12 @@ class LiveConsole:
     def report(self, line: str) -> None:
         """Print one line above the live ones."""
         self._console.print(Text.from_ansi(line))
+
+    def demand(self, line: str) -> None:
+        """Print one line that a person must act on: to stderr if this console is quiet."""
+        if self._is_quiet:
+            print(line, file=sys.stderr, flush=True)
+        self.report(line)
 
     def row(self, line: str, metric: Metric, label: str = "") -> None:
         """Print a label and one row of the table of trials, cut to the terminal's width."""
@@ -160,14 +168,27 @@ class ConsoleObserver:
     """An Observer that prints the events of a run, as plain lines if the output is not a terminal."""
 
     def __init__(
-        self, metric: Metric, paths: RunPaths, hash_of: Callable[[int], str | None], live: LiveConsole, label: str = ""
+        self,
+        metric: Metric,
+        paths: RunPaths,
+        hash_of: Callable[[int], str | None],
+        live: LiveConsole,
+        label: str = "",
+        *,
+        runs_option: str = "",
     ) -> None:
-        """`label` begins every line about this run, to tell interleaved runs apart."""
+        """Print to `live`.
+
+        Args:
+            label: begins every line about this run, to tell interleaved runs apart.
+            runs_option: what other commands need to find the run, such as ` --runs DIR`.
+        """
         self._metric = metric
         self._paths = paths
         self._hash_of = hash_of
         self._live = live
         self._label = label
+        self._runs_option = runs_option
         self._proposal, self._slice = f"{label}proposal", f"{label}slice"  # live lines
         self._workers: dict[int, str] = {}  # the live line of each trial that runs
         self._repeats = ""  # the live line of the repeat that runs
@@ -178,8 +199,17 @@ class ConsoleObserver:
     def proposed(self, number: int) -> None:
         self._live.clear(self._proposal)
 
+    def waits_for_approval(self, trial: Trial) -> None:
+        told, option = f"{self._label}trial {trial.number} {trial_table.WAITS}", self._runs_option
+        self._live.demand(f"{told}: {one_line(trial.proposal.title)[: trial_table.TITLE_WIDTH]}")
+        name = f"{self._paths.run_id}/{trial.number}"
+        commands = (f"agent {verb} {name}{option}" for verb in ("show", "approve", "refuse"))
+        self._live.demand(f"{self._label}  {' · '.join(commands)}")
+        self._live.show(f"{self._label}approval {trial.number}", told)
+
     def started(self, trial: Trial, slot: Slot) -> None:
-        if trial.proposal.refused is None:
+        self._live.clear(f"{self._label}approval {trial.number}")
+        if not trial.is_refused:
             title = one_line(trial.proposal.title)[:44]
             log = self._paths.trial(trial.number).log
             self._workers[trial.number] = worker(slot)

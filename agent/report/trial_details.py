@@ -122,7 +122,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         rows += [("flag", one_line(line)) for line in outcome.flags]
     rows += [("void", f"{one_line(void.reason)} ({void.seconds:.1f} s, {void.at})") for void in trial.voids]
     rows += [("lost", f"{one_line(lost.reason)} ({lost.seconds:.1f} s, {lost.at})") for lost in trial.lost]
-    rows += steering_facts(stored.history, trial)
+    rows += steering_facts(stored.history, trial, stored.run_id)
     if (used := proposal.usage) is not None:
         tokens = f"{used.prompt_tokens} + {plural(used.completion_tokens, 'token')}"
         rows.append(("model", f"{used.model}, {plural(used.calls, 'call')}, {tokens}"))
@@ -269,9 +269,9 @@ def _parameters(stored: StoredRun, trial: Trial) -> str:
 
 
 def _difference(stored: StoredRun, trial: Trial) -> str:
-    if trial.parent is None or trial.number not in stored.hashes:
+    if trial.parent not in stored.hashes or (trial.outcome is not None and trial.number not in stored.hashes):
         return ""
-    return stored.repo.diff(f"{stored.run_id}/{trial.parent:04d}", f"{stored.run_id}/{trial.number:04d}")
+    return stored.diff(trial.number, (stored, trial.parent))
 
 
 def _exchange(calls: list[Call], in_full: bool, colour: bool) -> str:

@@ -17,9 +17,13 @@ from agent.trials.trial import KeepState, Status, Trial
 TITLE_WIDTH = 56
 VALUE_WIDTH, MAX_VALUE_WIDTH = 10, 24  # limits of the value column, which is as wide as the metric's name
 _FAINT, _GREEN, _RED, _YELLOW, _BOLD = "2", "32", "31", "33", "1"
-_COLOURS = {Status.OK: "", Status.DUPLICATE: _YELLOW, Status.NO_PROPOSAL: _YELLOW, Status.INVALID_EDIT: _YELLOW}
+_COLOURS = {
+    Status.OK: "", Status.DUPLICATE: _YELLOW, Status.NO_PROPOSAL: _YELLOW, Status.INVALID_EDIT: _YELLOW,
+    Status.REFUSED: _YELLOW,
+}  # fmt: skip
 OVER_BUDGET = "over budget"  # in the place of a standing: the trial has a loss that decides nothing
-WORDS = (*(word.value for word in (*Status, *KeepState)), OVER_BUDGET.replace(" ", "_"))
+WAITS = "waits for approval"
+WORDS = (*(word.value for word in (*Status, *KeepState)), *(word.replace(" ", "_") for word in (OVER_BUDGET, WAITS)))
 
 
 def paint(text: str, code: str, colour: bool) -> str:
@@ -82,11 +86,12 @@ def trial_line(
         title = f"[copy of {trial.proposal.copied_from}] {title}"
     if len(title) > TITLE_WIDTH:
         title = title[: TITLE_WIDTH - 1] + "…"
-    said = verdict(trial) if trial.status is not None or is_open else "interrupted"
+    said = verdict(trial) if trial.status is not None or trial.waits_for_approval or is_open else "interrupted"
+    width = value_width(metric) - max(0, len(said) - 14)  # a long word needs a part of the next column, which is empty
     word = paint(f"{said:14}", code, colour)
     told = paint(title, "" if trial.kept else _FAINT, colour)
     return (
-        f"{trial.number:>5}  {(sha or '')[:7]:7}  {word} {value:>{value_width(metric)}} {changed:>9} "
+        f"{trial.number:>5}  {(sha or '')[:7]:7}  {word} {value:>{width}} {changed:>9} "
         f"{memory:>6} {seconds:>7}  {trial.proposal.origin:8}  {told}"
     )
 
@@ -166,9 +171,9 @@ def purpose(repeat: Repeat, metric: Metric) -> str:
 
 
 def verdict(trial: Trial) -> str:
-    """Return a trial's verdict: its present standing, "running", or the status of its failure."""
+    """Return a trial's verdict: its present standing, the status of its failure, WAITS or "running"."""
     if trial.status is None:
-        return "running"
+        return WAITS if trial.waits_for_approval else "running"
     if trial.outcome is not None and trial.outcome.is_over_budget:
         return OVER_BUDGET
     if trial.number == 0 and trial.kept:

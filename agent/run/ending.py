@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.trials.budget import Budget
+from agent.task.task import Task
+from agent.trials.budget import Budget, Ledger
+from agent.trials.history import History
 from agent.trials.keeping.keep_rule import KeepRule, closing_runs
-from agent.trials.trial import Trial
+from agent.trials.trial import Status, Trial
 
 MAX_IDLE_PROPOSALS = 20
 """A run stops after this many proposals in a row that never ran: something is wrong with its proposer."""
@@ -30,14 +32,21 @@ class End:
     reason: str
 
 
-def stop_reason(trials: Sequence[Trial]) -> End | None:
-    """Return why a run with these finished trials must stop, whatever its budget; None if it may continue."""
+def stop_reason(trials: Sequence[Trial], n_earlier: int = 0) -> End | None:
+    """Return why a run with these finished trials must stop, whatever its budget; None if it may continue.
+
+    Args:
+        n_earlier: number of trials that earlier processes finished. Those that were not approved do not count: whoever
+            resumes a run that was left alone wants to go on.
+    """
     if trials and trials[0].val_loss is None:
         outcome = trials[0].outcome
         assert outcome is not None
         return End(EndReason.BASELINE_FAILED, f"the baseline has no loss: {outcome.status}, {outcome.reason}")
     last = trials[-MAX_IDLE_PROPOSALS:]
-    if len(last) == MAX_IDLE_PROPOSALS and not any(trial.status and trial.status.ran for trial in last):
+    earlier = last[: max(0, n_earlier - len(trials) + len(last))]
+    is_idle = not any(trial.status and trial.status.ran for trial in last)
+    if len(last) == MAX_IDLE_PROPOSALS and is_idle and not any(trial.status is Status.REFUSED for trial in earlier):
         assert last[-1].outcome is not None
         why = f"{MAX_IDLE_PROPOSALS} proposals in a row never ran, the last because: {last[-1].outcome.reason}"
         return End(EndReason.STUCK, why)
@@ -51,3 +60,12 @@ def for_trials(budget: Budget, rule: KeepRule, final_runs: int, trials: Sequence
     if not n_closing or once is None:
         return budget
     return budget.less(n_closing * once.train_seconds, n_closing * once.total_seconds)
+
+
+def with_reserved(ledger: Ledger, task: Task, history: History, n_trials: int, n_repeats: int) -> Ledger:
+    """Return a ledger with the expected cost of trials and repeats in flight: as charged, else as the baseline's."""
+    baseline = history.trials[0].outcome if history.trials else None
+    if baseline is None or not (n_trials or n_repeats):
+        return ledger
+    charge = task.budget.charge_seconds or baseline.train_seconds
+    return ledger.reserved(n_trials, n_repeats, charge, baseline.total_seconds)

@@ -77,16 +77,24 @@ class _Loop:
         while True:
             while not self._is_stopping and self._step():
                 pass
-            self._fillers.fill(self._free)
+            awaits = any(planner.awaits_messages for planner in self._going)
+            self._fill(awaits=awaits)
             if self._is_stopping and len(self._free) == self._n_slots:
                 break
             if not self._going:
                 break
-            awaits = self._free and any(planner.awaits_messages for planner in self._going)
             self._workers.wait(POLL_SECONDS if awaits else None)
         if self._fault is not None:
             raise self._fault
         return self._ends
+
+    def _fill(self, *, awaits: bool) -> None:
+        """Keep idle slots busy, but not a whole machine that waits for people."""
+        if not awaits or len(self._free) < self._n_slots:
+            self._fillers.fill(self._free)
+            return
+        for slot in self._free:
+            self._fillers.clear(slot)
 
     def _step(self) -> bool:
         """Let the first run that can do something do it; return whether one could."""

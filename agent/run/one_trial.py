@@ -17,7 +17,7 @@ from agent.text import one_line
 from agent.trials.events import TrialFinished
 from agent.trials.machine_speed import LostAttempt, SlotUse
 from agent.trials.repeat import Repeat
-from agent.trials.trial import Outcome, Trial
+from agent.trials.trial import Outcome, Status, Trial
 from sandbox.errors import JobLostError
 
 MAX_LOST = 3  # attempts in a row whose end is unknown, after which the run stops
@@ -71,10 +71,12 @@ def run_trial(run: Run, pending: PendingTrial, stay: Stay, workers: Workers) -> 
     run.observer.started(trial, stay.slot)
     if trial.proposal.refused is not None:
         outcome = Outcome(trial.proposal.refused, None, reason=trial.proposal.reason)
+    elif trial.approval is not None and not trial.approval.is_approved:
+        outcome = Outcome(Status.REFUSED, None, reason=trial.approval.why)
     else:
         outcome = yield from _executed(run, pending, workers)
     previous = run.history.incumbent
-    outcome = stay.ended(outcome, is_refused=trial.proposal.refused is not None)
+    outcome = stay.ended(outcome, is_refused=trial.is_refused)
     finished = run.records.add(TrialFinished(trial.number, outcome, run.clock.now()))
     run.policy.take(finished)
     run.records.settle(finished, pending.source)

@@ -9,6 +9,7 @@ from agent.execution.slots import Slot
 from agent.modes.proposer import Proposer
 from agent.run.policy import Policy
 from agent.run.records import Records
+from agent.run.steering.approvals import Approvals
 from agent.search.space import SearchSpace
 from agent.store.inbox.submissions import SubmissionQueue
 from agent.store.paths import RunPaths
@@ -27,6 +28,7 @@ class Observer(Protocol):
 
     def proposing(self, number: int) -> None: ...
     def proposed(self, number: int) -> None: ...
+    def waits_for_approval(self, trial: Trial) -> None: ...
     def started(self, trial: Trial, slot: Slot) -> None: ...
     def scoring(self, trial: Trial) -> None: ...
     def finished(self, trial: Trial, previous: Trial | None) -> None: ...
@@ -56,8 +58,10 @@ class Run:
     slots: tuple[Slot, ...] = (Slot(0),)  # each runs one trial at a time
     queue: int = 0  # number of proposals that may wait for a slot
     submissions: SubmissionQueue | None = None  # where proposals come from; None: the proposer writes them itself
+    approvals: Approvals | None = None  # decisions about each proposal; None: proposals need no approval
     clock: Clock = field(default_factory=Clock)
     _counted_until: float | None = None  # time of `clock` up to which `elapsed` has counted; None: it is paused
+    _uncounted: float = 0.0  # seconds before the clock was held
 
     @property
     def run_id(self) -> str:
@@ -108,8 +112,15 @@ class Run:
         """Stop counting the wall time: nothing of this run is in flight."""
         self._counted_until = None
 
+    def hold_clock(self) -> None:
+        """Stop counting the wall time while only a person can go on; the next result counts what came before."""
+        if self._counted_until is not None:
+            self._uncounted += self.clock.monotonic() - self._counted_until
+            self._counted_until = None
+
     def elapsed(self) -> float:
         """Return the wall time that no result has counted yet, in seconds, and count it."""
         now = self.clock.monotonic()
         began, self._counted_until = self._counted_until, now
-        return 0.0 if began is None else now - began
+        before, self._uncounted = self._uncounted, 0.0
+        return before + (0.0 if began is None else now - began)

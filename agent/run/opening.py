@@ -32,6 +32,7 @@ from agent.run.resume import (
     with_raised_caps,
     with_workers,
 )
+from agent.run.steering.approvals import Approvals
 from agent.run.steering.people import discard_pauses
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo
@@ -210,6 +211,7 @@ def _open(
             space=searched(config, task),
             slots=slots,
             queue=config.queue,
+            approvals=Approvals(paths, config.approve_seconds) if config.approve else None,
             submissions=SubmissionQueue(Inbox(paths.inbox)) if mode_named(config.mode).awaits_submissions else None,
         )
 

@@ -1,41 +1,28 @@
 """Decides for one run what should run next: a repeat, a trial, a new proposal, or nothing any more."""
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.errors import ModelBudgetSpentError, NothingSubmittedError
 from agent.execution.slots import Slot
 from agent.execution.workers import Steps, Workers, finished
 from agent.run.confirmations import publish_on_slice
-from agent.run.ending import End, EndReason, stop_reason
+from agent.run.ending import End, EndReason, stop_reason, with_reserved
 from agent.run.one_trial import Stay, run_trial
 from agent.run.open_run import Run
-from agent.run.proposals import ProposalInProgress, baseline_event
+from agent.run.proposals import ProposalInProgress, baseline_event, refusal_of
 from agent.run.records import PendingTrial
 from agent.run.repeats import resume_repeat, run_repeat
 from agent.run.steering.people import discard_pauses, is_asked_to_pause
+from agent.run.steering.waiting import WaitingTrial, WaitingTrials
 from agent.store.inbox.submissions import submission_ids
-from agent.task.task import Task
 from agent.text import plural
 from agent.trials.budget import Ledger
-from agent.trials.events import TrialStarted
-from agent.trials.history import History
 from agent.trials.repeat import Purpose, Repeat
-from agent.trials.steering import SubmissionRefused
 from agent.trials.trial import Trial
 
 Work = Callable[[Slot], Steps[None]]
 """Returns the work that holds a slot until it ends."""
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A started trial that waits for a slot."""
-
-    pending: PendingTrial
-    since: float  # by the run's clock
-    proposing_seconds: float = 0.0
 
 
 class RunPlanner:
@@ -50,9 +37,7 @@ class RunPlanner:
         self._workers = workers
         self._ledger = Ledger.of(run.history.results)
         self._n_before = self._n_done()
-        now = run.clock.monotonic()
-        left = (run.records.pending(trial) for trial in run.history.in_flight.values())  # by an earlier process
-        self._waiting = deque(_Waiting(pending, now) for pending in left)
+        self._waiting = WaitingTrials(run)
         self._n_running = 0  # trials, repeats and slices that hold a slot
         self._is_repeating = False  # whether one of these is a repeat or a slice
         self._proposal: ProposalInProgress | None = None
@@ -62,6 +47,7 @@ class RunPlanner:
         self._is_pausing = False  # whether nothing more is proposed or started, but repeats that are due
         self._is_published = False  # whether the result was published on a slice by this process
         self._n_overruns = 0  # trials that ended after the budget was spent
+        self._n_earlier = len(run.history.trials)
 
     @property
     def n_begun(self) -> int:
@@ -71,7 +57,7 @@ class RunPlanner:
     @property
     def is_given_up(self) -> bool:
         """Whether the run must stop, whatever its budget."""
-        return stop_reason(self.run.history.by_finish) is not None
+        return stop_reason(self.run.history.by_finish, self._n_earlier) is not None
 
     @property
     def n_claims(self) -> int:
@@ -85,7 +71,7 @@ class RunPlanner:
     @property
     def awaits_messages(self) -> bool:
         """Whether a message from another process may bring new work."""
-        return self.run.submissions is not None and self.end is None
+        return self.end is None and (self.run.submissions is not None or bool(self._waiting.undecided))
 
     @property
     def ends_soon(self) -> bool:
@@ -108,6 +94,8 @@ class RunPlanner:
         if self.end is not None or self.fault is not None:
             return None
         is_pausing = self._is_asked_to_pause()
+        for refused in self._waiting.take_refused():
+            finished(self._trial(refused, self.run.slots[0]))
         repeat = self._due_repeat()
         work = (repeat or self._waiting_trial()) if has_slot else None
         if work is None and self._closing is None and not is_pausing:
@@ -171,11 +159,9 @@ class RunPlanner:
         return None if wanted is None else lambda slot: self._repeat(run_repeat(run, wanted, slot, self._workers))
 
     def _waiting_trial(self) -> Work | None:
-        """Return the trial that has waited longest; None if none does, or none may start."""
-        if not self._waiting or self._is_pausing:
-            return None
-        first = self._waiting.popleft()
-        return lambda slot: self._trial(first, slot)
+        """Return the trial that has waited longest for a slot; None if none does, or none may start."""
+        first = None if self._is_pausing else self._waiting.take_first()
+        return None if first is None else lambda slot: self._trial(first, slot)
 
     def _propose(self, *, has_slot: bool) -> None:
         """Start to propose the next trial if it could run, or may wait for a slot."""
@@ -220,20 +206,22 @@ class RunPlanner:
         except BaseException as fault:  # noqa: BLE001 (the loop raises it)
             self.fault = fault
             return
-        if (refusal := _refusal(event)) is not None:
+        if (refusal := refusal_of(event)) is not None:
             run.records.note(refusal)
             run.observer.noted(refusal)
             return
         self._start(run.records.pending(run.records.add(event)), run.clock.monotonic() - proposal.began)
 
     def _start(self, pending: PendingTrial, proposing_seconds: float) -> None:
-        waiting = _Waiting(pending, self.run.clock.monotonic(), proposing_seconds)
-        if pending.trial.proposal.refused is None:
-            self._waiting.append(waiting)
-        else:
-            finished(self._trial(waiting, self.run.slots[0]))
+        run = self.run
+        if pending.trial.is_refused:
+            finished(self._trial(WaitingTrial(pending, run.clock.monotonic(), proposing_seconds), run.slots[0]))
+            return
+        self._waiting.add(pending, proposing_seconds)
+        if not self._n_running and len(self._waiting.undecided) == len(self._waiting):
+            run.hold_clock()
 
-    def _trial(self, waiting: _Waiting, slot: Slot) -> Steps[None]:
+    def _trial(self, waiting: WaitingTrial, slot: Slot) -> Steps[None]:
         run, pending = self.run, waiting.pending
         stay = Stay.of(
             run,
@@ -275,7 +263,7 @@ class RunPlanner:
     def _budget_end(self, ledger: Ledger) -> End | None:
         """Return how the run ends by this ledger, or None if it does not."""
         history, policy = self.run.history, self.run.policy
-        stopped = stop_reason(history.by_finish)
+        stopped = stop_reason(history.by_finish, self._n_earlier)
         if stopped is not None and stopped.ending is EndReason.BASELINE_FAILED:
             return stopped
         spent = ledger.spent(policy.budget_of_trials(history.trials))
@@ -293,21 +281,3 @@ class RunPlanner:
         if not self._n_overruns or not self.run.is_parallel:
             return ""
         return f"; {plural(self._n_overruns, 'trial')} that had started before ended after that"
-
-
-def _refusal(event: TrialStarted) -> SubmissionRefused | None:
-    """Return the refusal of a submission that cannot run, which costs no trial; None for any other proposal."""
-    proposal = event.proposal
-    if proposal.submission is None or proposal.refused is None:
-        return None
-    status, sent = proposal.refused.value, proposal.submission.id
-    return SubmissionRefused(event.number, sent, proposal.title, status, proposal.reason, proposal.note, event.at)
-
-
-def with_reserved(ledger: Ledger, task: Task, history: History, n_trials: int, n_repeats: int) -> Ledger:
-    """Return a ledger with the expected cost of trials and repeats in flight: as charged, else as the baseline's."""
-    baseline = history.trials[0].outcome if history.trials else None
-    if baseline is None or not (n_trials or n_repeats):
-        return ledger
-    charge = task.budget.charge_seconds or baseline.train_seconds
-    return ledger.reserved(n_trials, n_repeats, charge, baseline.total_seconds)

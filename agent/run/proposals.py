@@ -12,6 +12,7 @@ from agent.run.steering.people import current_notes, take_messages
 from agent.task.notes import Notes
 from agent.trials.budget import Ledger
 from agent.trials.events import TrialStarted
+from agent.trials.steering import SubmissionRefused
 from agent.trials.trial import Origin, Proposal
 
 PROPOSER = -1  # number of the slot that smoke tests run in: any GPU of the run, any processor
@@ -46,7 +47,8 @@ class ProposalInProgress:
         proposal = self._result.result()
         n_read = len(context.messages) if proposal.prompt is not None else 0  # no model was asked: nobody read them
         proposal = replace(proposal, notes=self._notes.hash, n_messages=n_read)
-        return TrialStarted(context.number, context.incumbent.number, proposal, run.clock.now(), n_seen=n_seen)
+        needs_approval = run.approvals is not None and proposal.refused is None
+        return TrialStarted(context.number, context.incumbent.number, proposal, run.clock.now(), n_seen, needs_approval)
 
 
 def baseline_event(run: Run) -> TrialStarted:
@@ -72,3 +74,12 @@ def context_of(run: Run, ledger: Ledger, notes: Notes) -> Context:
         notes=notes.text,
         messages=tuple(history.remarks.messages),
     )
+
+
+def refusal_of(event: TrialStarted) -> SubmissionRefused | None:
+    """Return the refusal of a submission that cannot run, which costs no trial; None for any other proposal."""
+    proposal = event.proposal
+    if proposal.submission is None or proposal.refused is None:
+        return None
+    status, sent = proposal.refused.value, proposal.submission.id
+    return SubmissionRefused(event.number, sent, proposal.title, status, proposal.reason, proposal.note, event.at)

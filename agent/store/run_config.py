@@ -91,6 +91,8 @@ class RunConfig:
     gpus: tuple[str, ...] = ()  # that jobs may use, one each at a time
     workers: int = _within(1, ge=1)  # trials that run at the same time
     queue: int = _within(0, ge=0)  # proposals that may wait for one of the workers
+    approve: bool = False  # a person approves each proposal before it runs
+    approve_seconds: float | None = _within(None, gt=0)  # a proposal that nobody approves in this time is refused
     model: str | None = None  # None: the embedded one, if the mode needs a model
     base_url: str | None = None
     derived: bool = True  # use the task's derived coordinates
@@ -137,7 +139,7 @@ def in_a_name(mode: str) -> str:
 
 def option_of(field_name: str) -> str:
     """Return the option that sets a field, such as `--max-cost`."""
-    known = {"run_id": "name", "budget_seconds": "budget", "wall_seconds": "wall"}
+    known = {"run_id": "name", "budget_seconds": "budget", "wall_seconds": "wall", "approve_seconds": "approve-within"}
     return f"--{known.get(field_name, field_name).replace('_', '-')}"
 
 

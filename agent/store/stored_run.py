@@ -1,11 +1,13 @@
 """A run on disk, opened for reading."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.edits.unified_diff import diff_of
 from agent.errors import UsageError
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo
@@ -92,6 +94,27 @@ class StoredRun:
         files = self.repo.read(f"{self.run_id}/{self.trial(number).number:04d}")
         return Task(Path(self.config.task_folder), files, self.config.profile, as_is=True)
 
+    def script(self, number: int) -> str:
+        """Return a trial's script: as committed or, without a commit, its parent's with its edit applied.
+
+        Raises:
+            RepoError: neither it nor one of the trials that it is built on has a commit.
+        """
+        trial = self.trial(number)
+        if trial.parent is None or number in self.hashes:
+            return self.task(number).source
+        return trial.proposal.edit.apply(self.script(trial.parent))
+
+    def diff(self, number: int, old: tuple["StoredRun", int]) -> str:
+        """Return the unified diff from another trial, of this run or another one in the same folder.
+
+        Of a trial in flight, which has no commit, only the script is compared. Raises as `script` does.
+        """
+        run, before = old
+        if before in run.hashes and number in self.hashes:
+            return self.repo.diff(f"{run.run_id}/{before:04d}", f"{self.run_id}/{number:04d}")
+        return diff_of(self.task(0).script, run.script(before), self.script(number))
+
     def trial(self, number: int) -> Trial:
         """Return one trial, which may be in flight. Raises UsageError if there is no trial with that number."""
         history = self.history
@@ -112,13 +135,24 @@ class StoredRun:
         return way[::-1]
 
 
-def interrupted(history: History, run_id: str) -> str:
-    """Return a sentence about the trials in flight of a run that no process works on."""
-    numbers = [str(number) for number in history.in_flight]
-    if len(numbers) == 1:
-        return f"trial {numbers[0]} was interrupted; `agent resume {run_id}` runs it again"
-    listed = f"{', '.join(numbers[:-1])} and {numbers[-1]}"
-    return f"trials {listed} were interrupted; `agent resume {run_id}` runs them again"
+def interrupted(history: History, run_id: str) -> list[str]:
+    """Return sentences about the trials in flight of a run that no process works on."""
+    waiting = [trial.number for trial in history.in_flight.values() if trial.waits_for_approval]
+    others = [number for number in history.in_flight if number not in waiting]
+    told = []
+    if others:
+        was, them = ("was", "it") if len(others) == 1 else ("were", "them")
+        told.append(f"{_trials(others)} {was} interrupted; `agent resume {run_id}` runs {them} again")
+    if waiting:
+        waits, them = ("waits", "it") if len(waiting) == 1 else ("wait", "them")
+        told.append(f"{_trials(waiting)} {waits} for approval; `agent resume {run_id}` runs {them} once approved")
+    return told
+
+
+def _trials(numbers: Sequence[int]) -> str:
+    """Return `trial 3`, or `trials 3, 4 and 5`."""
+    *first, last = map(str, numbers)
+    return f"trials {', '.join(first)} and {last}" if first else f"trial {last}"
 
 
 def with_hints(config: RunConfig) -> str:

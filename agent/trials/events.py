@@ -20,6 +20,7 @@ class TrialStarted:
     proposal: Proposal
     at: str
     n_seen: int | None = None  # trials that had finished when it was proposed; None: all before it
+    needs_approval: bool = False  # it may not run before a person approves it
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -27,6 +28,7 @@ class TrialStarted:
             "number": self.number,
             "parent": self.parent,
             **({} if self.n_seen is None else {"n_seen": self.n_seen}),
+            **({"needs_approval": True} if self.needs_approval else {}),
             "proposal": self.proposal.to_json(),
             "at": self.at,
         }
@@ -196,7 +198,10 @@ def event_from_json(data: dict[str, Any]) -> Event | Remark:  # noqa: PLR0911 (o
     match data["event"]:
         case "trial_started":
             proposal = Proposal.from_json(data["proposal"])
-            return TrialStarted(data["number"], data["parent"], proposal, data["at"], data.get("n_seen"))
+            needs_approval = data.get("needs_approval", False)
+            return TrialStarted(
+                data["number"], data["parent"], proposal, data["at"], data.get("n_seen"), needs_approval
+            )
         case "trial_finished":
             return TrialFinished(data["number"], Outcome.from_json(data["outcome"]), data["at"])
         case "repeat_started":

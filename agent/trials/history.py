@@ -188,12 +188,16 @@ class History:
             raise JournalError(f"trial {event.number} started out of order: the journal has been edited")
         if not self._is_repeating:
             self.repeating = None
-        self.in_flight[event.number] = Trial(event.number, event.parent, event.proposal, event.at, n_seen=event.n_seen)
+        self.in_flight[event.number] = Trial(
+            *(event.number, event.parent, event.proposal, event.at),
+            n_seen=event.n_seen,
+            needs_approval=event.needs_approval,
+        )
         return self.in_flight[event.number]
 
     def _approve(self, event: TrialApproval) -> Trial:
         waiting = self.in_flight.get(event.number)
-        if waiting is None or waiting.approval is not None:
+        if waiting is None or not waiting.waits_for_approval:
             raise JournalError(f"trial {event.number} did not wait for approval: the journal has been edited")
         self.in_flight[event.number] = replace(waiting, approval=event.approval)
         return self.in_flight[event.number]

@@ -28,14 +28,30 @@ class Submission:
         return cls(**{**data, "ignored": tuple(data.get("ignored", ()))})
 
 
+PERSON, TIME_LIMIT = "person", "time limit"
+"""Who decides about a proposal that needs approval."""
+
+
 @dataclass(frozen=True)
 class Approval:
     """A decision about a proposal that waits for one."""
 
     is_approved: bool
-    by: str  # "person" or "time limit"
+    by: str  # PERSON or TIME_LIMIT
     reason: str = ""  # one line
     at: str = ""  # ISO 8601, UTC
+
+    @property
+    def is_veto(self) -> bool:
+        """Whether it is a person's refusal."""
+        return not self.is_approved and self.by == PERSON
+
+    @property
+    def why(self) -> str:
+        """Why a proposal was refused, as one line."""
+        if self.by != PERSON:
+            return self.reason
+        return f"a person refused it: {self.reason}" if self.reason else "a person refused it"
 
 
 @dataclass(frozen=True)

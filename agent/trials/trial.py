@@ -205,18 +205,9 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         data = changed_fields(self) | {"val_loss": self.val_loss}
-        if self.score is not None:
-            data["score"] = self.score.to_json()
-        if self.curve is not None:
-            data["curve"] = self.curve.to_json()
-        if self.condemned is not None:
-            data["condemned"] = self.condemned.to_json()
-        if self.compute is not None:
-            data["compute"] = self.compute.to_json()
-        if self.place is not None:
-            data["place"] = self.place.to_json()
-        if self.machine is not None:
-            data["machine"] = self.machine.to_json()
+        for name in ("score", "curve", "condemned", "compute", "place", "machine"):
+            if (part := getattr(self, name)) is not None:
+                data[name] = part.to_json()
         return data
 
     @classmethod
@@ -256,7 +247,18 @@ class Trial:
     voids: tuple[VoidedAttempt, ...] = ()  # void attempts
     lost: tuple[LostAttempt, ...] = ()  # attempts whose end is unknown
     n_seen: int | None = None  # trials that had finished when it was proposed; None: all before it
-    approval: Approval | None = None  # None: it needs none, or waits for one
+    needs_approval: bool = False  # it may not run before a person approves it
+    approval: Approval | None = None  # None: it needs none, or nobody has decided yet
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Whether it may not run before somebody decides about it."""
+        return self.needs_approval and self.approval is None and self.outcome is None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it ends without a training: nothing could run, or it was not approved."""
+        return self.proposal.refused is not None or (self.approval is not None and not self.approval.is_approved)
 
     @property
     def val_loss(self) -> float | None:
@@ -280,6 +282,11 @@ class Trial:
         if self.number == 0:
             return KeepState.CONFIRMED
         return KeepState.PROVISIONAL if outcome.kept else KeepState.REVERTED
+
+    @property
+    def is_vetoed(self) -> bool:
+        """Whether a person refused it, so that the same change should not be proposed again."""
+        return self.approval is not None and self.approval.is_veto
 
     def finished(self, outcome: Outcome, at: str) -> "Trial":
         """Return this trial with its outcome."""

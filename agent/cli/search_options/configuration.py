@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.cli.options import full_name, price_of, runs_folder, sandbox_settings, settings_of, whole_name
+from agent.errors import UsageError
 
 if TYPE_CHECKING:
     from agent.cli.search_options.definitions import SearchOptions
@@ -49,6 +50,7 @@ def configured(
     """
     from agent.store.run_config import RunConfig, checked, keep_options
     from agent.store.stored_run import noise_options
+    from agent.trials.budget import seconds
 
     caps = caps_in(options)
     once = task.budget.charge_seconds
@@ -65,6 +67,9 @@ def configured(
         values["record"] = str(values["record"].resolve())
     if "track" in values:
         values["track"] = tuple(dict.fromkeys(values["track"]))
+    within = getattr(options, "approve_within", None)
+    if within is not None and not values["approve"]:
+        raise UsageError(f"--approve-within {within}: add --approve, or leave it out")
     sandboxed = sandbox_settings(options.sandbox, options.accept_unenforced, options.gpus)
     n_workers = options.workers if options.workers is not None else max(1, len(sandboxed["gpus"]))
     queue = options.queue if options.queue is not None else int(needs_model and n_workers > 1)
@@ -81,6 +86,7 @@ def configured(
             **model,
             "prune": options.prune and task.curve is not None,
             "of_trial": full_name(options.runs, getattr(options, "from_", None)),
+            "approve_seconds": seconds(within) if within is not None else None,
             "run_id": run_id,
             "mode": mode,
         }

@@ -157,6 +157,13 @@ class RunOptions(SearchOptions):
     record: Annotated[
         Path | None, option(MODEL, "Save the model's replies to a file, for --model replay:FILE.", metavar="FILE")
     ] = None
+    approve: Annotated[
+        bool,
+        option(SEARCH, "Let each proposal wait until `agent approve` or `agent refuse` decides about it.", "--approve"),
+    ] = False
+    approve_within: Annotated[
+        str | None, option(SEARCH, "--approve: refuse what nobody has approved after this time.", metavar="30m")
+    ] = None
     name: Annotated[
         str | None, option(OUTPUT, "Name of the run; its date, mode and seed if not given.", metavar="RUN")
     ] = None

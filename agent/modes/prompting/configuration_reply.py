@@ -9,7 +9,7 @@ from agent.edits.guard import fingerprint
 from agent.llm.model import Message, Model, Schema
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.prompting.dialogue import Exchange, ReplyError, ask_until_valid
-from agent.modes.prompting.space_text import changes, ran, running, same
+from agent.modes.prompting.space_text import changes, ran, running, same, unapproved
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context
 from agent.search.memory_model import MemoryEstimate
@@ -59,7 +59,8 @@ class ConfigurationCheck:
         return self.point is not None and same(self.space, params, self.point)
 
     def _refuse_repeated(self, params: Params) -> None:
-        earlier = {trial.number: values for trial, values in (*ran(self.context), *running(self.context))}
+        vetoed = [(trial, values) for trial, values in unapproved(self.context) if trial.is_vetoed]
+        earlier = {trial.number: values for trial, values in (*ran(self.context), *running(self.context), *vetoed)}
         repeats = [number for number, configuration in earlier.items() if configuration == params]
         if not repeats and self.is_own_point(params):
             return

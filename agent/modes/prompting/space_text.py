@@ -13,7 +13,7 @@ from agent.modes.proposer import Context
 from agent.search.cmaes import CMAState
 from agent.search.parameters import Categorical, Parameter
 from agent.search.space import SearchSpace, SpaceRow
-from agent.trials.trial import Trial
+from agent.trials.trial import Status, Trial
 
 STRONG = 0.5  # the least correlation that is shown
 REASON_CHARACTERS = 60
@@ -36,6 +36,14 @@ def ran(context: Context) -> Iterator[tuple[Trial, Params]]:
     for trial in context.trials:
         params = params_of(trial, context)
         if trial.status is not None and trial.status.ran and params is not None:
+            yield trial, params
+
+
+def unapproved(context: Context) -> Iterator[tuple[Trial, Params]]:
+    """Yield each trial that was not approved, with its configuration, in the order in which they finished."""
+    for trial in context.trials:
+        params = params_of(trial, context)
+        if trial.status is Status.REFUSED and params is not None:
             yield trial, params
 
 
@@ -111,7 +119,7 @@ def shortlist(
     top_numbers = {trial.number for _, (_, trial) in best}
     others = [(loss, params) for loss, trial, params in scored if trial.number not in top_numbers]
     recent = [f"{briefing.format_loss(loss)}: {row(space, params)}" for loss, params in others[-n_recent:]]
-    failed = [(trial, params) for trial, params in tried if trial.val_loss is None]
+    failed = [*((trial, params) for trial, params in tried if trial.val_loss is None), *unapproved(context)]
     counts = Counter(str(trial.status) for trial, _ in failed)
     return {
         "top": "\n".join(f"{briefing.format_loss(loss)}: {values}" for values, (loss, _) in best) or NOTHING,

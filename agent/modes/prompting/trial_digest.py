@@ -42,7 +42,7 @@ class Briefing:
     def result(self, trial: Trial) -> str:
         """Return the result of a trial, e.g. "reverted, val_bpb 2.4512" or "crashed: no such name"."""
         if trial.outcome is None:
-            return "running now"
+            return "waits for approval" if trial.waits_for_approval else "running now"
         if trial.outcome.status is Status.OK:
             return f"{self._standing(trial)}, {self.metric} {self.format_loss(trial.val_loss)}"
         reason = quoted_line(trial.outcome.reason)

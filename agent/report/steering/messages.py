@@ -50,8 +50,10 @@ def message_line(message: PersonMessage, metric: Metric, colour: bool) -> str:
     return f"{'':>5}  {'':7}  {word} {blank} {'':>9} {'':>6} {'':>7}  {'person':8}  {text}"
 
 
-def steering_facts(history: History, trial: Trial) -> Iterator[tuple[str, str]]:
-    """Yield the notes that a trial's proposer read, and the messages that no proposer had read before."""
+def steering_facts(history: History, trial: Trial, run_id: str) -> Iterator[tuple[str, str]]:
+    """Yield the decision about a trial, its proposer's notes, and the messages that no proposer had read before."""
+    if trial.needs_approval:
+        yield "approval", approval_line(trial, run_id)
     if trial.proposal.notes is not None:
         yield "notes", f"notes.md with the hash {trial.proposal.notes}"
     read = read_by(history, trial.proposal)
@@ -59,6 +61,16 @@ def steering_facts(history: History, trial: Trial) -> Iterator[tuple[str, str]]:
     for message in read:
         if readers[message.id] == trial.number:
             yield "message", one_line(message.text)
+
+
+def approval_line(trial: Trial, run_id: str) -> str:
+    """Return the decision about a trial that needs approval, or how to decide, as one printable line."""
+    decided, name = trial.approval, f"{run_id}/{trial.number}"
+    if decided is None:
+        return f"nobody has decided yet: `agent approve {name}` or `agent refuse {name}`"
+    word = "approved" if decided.is_approved else "refused"
+    reason = f": {one_line(decided.reason)}" if decided.reason else ""
+    return f"{word} by a {decided.by} at {decided.at}{reason}"
 
 
 def messages_json(history: History) -> list[dict[str, Any]]:

@@ -70,14 +70,21 @@ class Simulation:
         if self._is_stopped:
             raise StoppedError(name)
 
-    def release_first(self) -> None:
-        """Move the clock to the earliest end, and release the thread that waits for it."""
+    def release_first(self, until: float | None = None) -> bool:
+        """Move the clock to the earliest end, and release the thread that waits for it.
+
+        If there is none up to the time `until`, move the clock to that, and return False.
+        """
         with self._lock:
+            if until is not None and not any(sleeper.end <= until for sleeper in self._sleepers.values()):
+                self.now = until
+                return False
             assert self._sleepers, "the loop waits, and nothing is in flight"
             name = min(self._sleepers, key=lambda name: (self._sleepers[name].end, name))
             first = self._sleepers.pop(name)
             self.now = first.end
         first.released.set()
+        return True
 
     def is_settled(self) -> bool:
         """Whether all threads that were started since the beginning wait for the clock, or have ended."""
@@ -100,12 +107,13 @@ class SimulatedWorkers(Workers):
         super().__init__()
         self._simulation = simulation
 
-    def wait(self) -> None:
+    def wait(self, at_most: float | None = None) -> None:
+        until = None if at_most is None else self._simulation.now + at_most
         while self._messages.empty():
             if not self._simulation.is_settled():
                 time.sleep(1e-4)
-            elif self._messages.empty():  # a thread sends its message before it ends
-                self._simulation.release_first()
+            elif self._messages.empty() and not self._simulation.release_first(until):
+                return
         super().wait()
 
     def close(self) -> None:

@@ -57,11 +57,11 @@ class Interrupted(SimulatedWorkers):
         super().__init__(simulation)
         self._left = nth
 
-    def wait(self) -> None:
+    def wait(self, at_most: float | None = None) -> None:
         self._left -= 1
         if not self._left:
             raise KeyboardInterrupt
-        super().wait()
+        super().wait(at_most)
 
 
 @pytest.mark.parametrize("nth", [1, 5, 7, 8, 10])

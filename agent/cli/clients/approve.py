@@ -1,0 +1,52 @@
+"""The commands that decide about a trial that waits for approval."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli.options import DEFAULT_RUNS, Json, Runs, print_json, stored_trial, where
+
+app = typer.Typer()
+
+
+@app.command()
+def approve(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+    """Let a proposed trial run.
+
+    TRIAL is RUN/7, or 7 for the last run. It waits for this in a run of `agent run --approve`.
+    """
+    _decide(runs, trial, is_approved=True, reason="", json_=json_)
+
+
+@app.command()
+def refuse(
+    trial: str,
+    *,
+    because: Annotated[
+        str, typer.Option("--because", metavar="TEXT", help="The reason, which the proposer reads too.")
+    ] = "",
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
+    """Refuse to let a proposed trial run.
+
+    TRIAL is RUN/7, or 7 for the last run. It waits for a decision in a run of `agent run --approve`.
+    """
+    _decide(runs, trial, is_approved=False, reason=because, json_=json_)
+
+
+def _decide(runs: Path, name: str, *, is_approved: bool, reason: str, json_: bool) -> None:
+    from agent.run.steering.approvals import decide
+    from agent.store.run_lock import holder
+
+    stored, number = stored_trial(runs, name)
+    decide(stored, number, is_approved=is_approved, reason=reason)
+    pid = holder(stored.paths)
+    if json_:
+        print_json({"run": stored.run_id, "trial": number, "is_approved": is_approved, "open_by": pid})
+        return
+    next_step = f"process {pid} takes the decision from here" if pid is not None else (
+        f"no process works on the run: `agent resume {stored.run_id}{where(stored.runs)}` goes on with it"
+    )  # fmt: skip
+    print(f"trial {number} of {stored.run_id} is {'approved' if is_approved else 'refused'}; {next_step}")
