@@ -56,9 +56,12 @@ OWNERS = {
     "optuna": {"agent/search/optuna_search.py", "agent/report/html/importance.py"},
     "pydantic": {
         *("agent/store/run_config.py", "agent/task/spec.py", "agent/task/task.py", "agent/task/validation_errors.py"),
-        "agent/trials/metric.py",
+        *("agent/trials/metric.py", "agent/server/mcp_server.py"),
     },
-    "pydantic_core": {"agent/store/journal.py"},
+    "pydantic_core": {"agent/store/journal.py", "agent/server/mcp_server.py"},
+    "mcp": {"agent/server/mcp_server.py"},
+    "mcp_types": {"agent/server/mcp_server.py"},
+    "anyio": {"agent/server/mcp_server.py"},
     "yaml": {"agent/task/init/settings_file.py"},
     "typer": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/cli").rglob("*.py")},
     "re2": {"agent/task/curve_format.py"},
@@ -233,7 +236,7 @@ def test_importing_everything_does_nothing(tmp_path: Path) -> None:
 
 def test_help_imports_nothing_slow() -> None:
     slow = ["torch", "optuna", "docker", "openai", "git", "cma", "numpy", "pydantic", "rich", "xllamacpp"]
-    slow += ["matplotlib", "jinja2"]
+    slow += ["matplotlib", "jinja2", "mcp"]
     program = (
         "import sys\nfrom agent.cli.main import main\nsys.argv = ['agent', '--help']\n"
         f"try:\n    main()\nexcept SystemExit:\n    print([name for name in {slow!r} if name in sys.modules])"

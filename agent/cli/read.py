@@ -3,7 +3,7 @@
 import os
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,14 +45,17 @@ def log(
     since: Annotated[
         str | None, typer.Option(metavar="2h|DATE", help="Only trials started since then, e.g. 2h, or 2026-11-22.")
     ] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", metavar="N", min=1, help="Only the last N trials and their repeats.")
+    ] = None,
     graph: Annotated[bool, typer.Option("--graph", help="Add git's graph of the commits.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Check git and files against the journal instead.")] = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
     """List the trials of a run."""
-    from agent.report import json_documents, run_summary, trial_table
-    from agent.report.slices import pool_size, slice_json
+    from agent.report import run_summary, trial_table
+    from agent.report.slices import pool_size
     from agent.report.steering import messages
     from agent.report.terminal import columns_of, row, sentences
     from agent.report.trial_table import trial_filter
@@ -66,25 +69,21 @@ def log(
         return
     fits = trial_filter(kept=kept, status=status, since=since, now=datetime.now(UTC))
     stored = stored_run(runs, run_name)
-    history, timeline = stored.history, stored.history.timeline
     if json_:
-        listed = [trial for trial in timeline if isinstance(trial, Trial) and fits(trial)]
-        rows = [json_documents.trial_json(trial, stored.hashes.get(trial.number), stored.metric) for trial in listed]
-        again = [json_documents.repeat_json(repeat, stored.metric) for repeat in timeline if isinstance(repeat, Repeat)]
-        document = {"run": stored.run_id, "mode": stored.config.mode, "hints": stored.config.hints}
-        document["open_by"] = holder(stored.paths)
-        document |= json_documents.result_json(stored.history, stored.keeper, pool_size(stored, cache_folder()))
-        document["slices"] = [slice_json(use) for use in history.slices]
-        document["messages"] = messages.messages_json(history)
-        print_json({**document, "trials": rows, "repeats": again})
+        from agent.server.run_documents import log_document
+
+        print_json(log_document(stored, cache_folder(), fits, last))
         return
+    history, timeline = stored.history, stored.history.timeline
     is_open = holder(stored.paths) is not None
     # Each line shows the change from the incumbent at that time, which may be a trial that is not listed.
     colour = sys.stdout.isatty()
     heading, *every = trial_table.trial_lines(history, timeline, stored.hashes, stored.metric, colour, is_open=is_open)
     about = [stored.trial(one.trial) if isinstance(one, Repeat) else one for one in timeline]
-    if kept or status or since:
-        lines = [line for line, trial in zip(every, about, strict=True) if fits(trial)]
+    fitting = [one.number for one in timeline if isinstance(one, Trial) and fits(one)]
+    listed = fitting if last is None else fitting[-last:]
+    if kept or status or since or last is not None:
+        lines = [line for line, trial in zip(every, about, strict=True) if trial.number in listed]
     else:
         lines = list(messages.with_messages(every, timeline, history, stored.metric, colour))
     pool = pool_size(stored, cache_folder())
@@ -112,19 +111,15 @@ def show(
 
     TRIAL is RUN/7, or 7 for the last run. Prints its outcome, evidence, parameters, diff and the end of its log.
     """
-    from agent.report import json_documents
-    from agent.report.slices import published
+    stored, number = stored_trial(runs, trial)
+    if json_:
+        from agent.server.run_documents import trial_document
+
+        print_json(trial_document(stored, number))
+        return
     from agent.report.trial_details import describe
 
-    stored, number = stored_trial(runs, trial)
-    found = stored.trial(number)
-    if json_:
-        document = json_documents.trial_json(found, stored.hashes.get(number), stored.metric)
-        result = published(stored.history, stored.keeper)
-        document["published"] = result.to_json() if result is not None and result.trial == number else None
-        print_json(document)
-        return
-    print(describe(stored, found, colour=sys.stdout.isatty(), exchange=exchange))
+    print(describe(stored, stored.trial(number), colour=sys.stdout.isatty(), exchange=exchange))
 
 
 @app.command()
@@ -175,14 +170,15 @@ def diff(
 
     Compares its files with its parent's, or with another trial's.
     """
-    new_run, number = stored_trial(runs, trial)
-    old_run, before = (new_run, new_run.trial(number).parent or 0) if other is None else stored_trial(runs, other)
-    old, new = f"{old_run.run_id}/{old_run.trial(before).number:04d}", f"{new_run.run_id}/{number:04d}"
-    patch = new_run.diff(number, (old_run, before))
+    from agent.server.run_documents import MOST_TEXT, difference
+
+    stored, number = stored_trial(runs, trial)
+    old = None if other is None else stored_trial(runs, other)
+    found = difference(stored, number, old, MOST_TEXT if json_ else None)
     if json_:
-        print_json({"old": old, "new": new, "diff": patch})
+        print_json(asdict(found))
         return
-    print(inert(patch) or f"no difference between {old} and {new}", end="" if patch else "\n")
+    print(inert(found.diff) or f"no difference between {found.old} and {found.new}", end="" if found.diff else "\n")
 
 
 @app.command()
@@ -200,7 +196,7 @@ def best(
 
     Prints whether it is confirmed, repeated or neither, and where its script is.
     """
-    from agent.report import json_documents, run_summary
+    from agent.report import run_summary
     from agent.report.slices import pool_size
     from agent.report.terminal import columns_of, sentences
 
@@ -208,17 +204,16 @@ def best(
     shown = stored.best
     if shown is None:
         raise UsageError(f"{stored.run_id} has no trial with a loss yet")
-    pool = pool_size(stored, cache_folder())
     if verify:
         agree_to_run(stored, None, trusted=trust)
     verified = _verified(stored, shown, json_) if verify else None
     if json_:
-        document = json_documents.trial_json(shown, stored.hashes.get(shown.number), stored.metric)
-        document |= {"hints": stored.config.hints}
-        document |= json_documents.result_json(stored.history, stored.keeper, pool)
+        from agent.server.run_documents import best_document
+
+        document = best_document(stored, cache_folder())
         print_json(document if verified is None else {**document, verified.scored_on: verified.document})
         return
-    closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool)
+    closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool_size(stored, cache_folder()))
     print("\n".join([f"run {stored.heading}", *sentences(closing, columns_of(sys.stdout))]))
     print(f"the files of trial {shown.number}: {stored.paths.trial(shown.number).files}")
     print(f"its commit: {stored.hashes.get(shown.number, '')} in {stored.runs.repo}")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,6 +34,10 @@ from agent.cli.search_options.panels import GroupedCommand, with_options
 from agent.cli.trust import Trusted, agree_to_run, begin
 from agent.execution.sandboxes import DEFAULT_SANDBOX, sandbox_named
 
+if TYPE_CHECKING:
+    from agent.store.run_config import RunConfig
+    from agent.task.task import Task
+
 app = typer.Typer()
 
 
@@ -44,6 +48,18 @@ def run(ctx: typer.Context, options: RunOptions) -> None:
 
     Each trial: propose an edit of the script, train it in a sandbox, score it, and commit or revert. Without a budget,
     a run has 100 trials.
+    """
+    config, _ = checked_start(ctx, options)
+    go(config, runs_folder(options.runs), json_=options.json_)
+
+
+def checked_start(ctx: typer.Context, options: RunOptions) -> "tuple[RunConfig, Task]":
+    """Return the configuration of a new run and its task, once the user has agreed to the task.
+
+    Raises:
+        UsageError: an option is wrong, or the user has not agreed.
+        TaskError: there is no such task.
+        MissingRequirementError: a tracker's library is missing.
     """
     from agent.modes.registry import refuse_unused_options, searching_mode
     from agent.store import run_config
@@ -60,7 +76,7 @@ def run(ctx: typer.Context, options: RunOptions) -> None:
         options, folder, task, run_id=options.name or made, mode=mode.name, needs_model=mode.needs_model
     )
     check_trackers(config)
-    go(config, runs_folder(options.runs), json_=options.json_)
+    return config, task
 
 
 @app.command()

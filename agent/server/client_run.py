@@ -19,9 +19,9 @@ from agent.modes.prompting.dialogue import ReplyError
 from agent.modes.proposer import Context
 from agent.modes.registry import find_mode
 from agent.modes.script_check import ScriptCheck
-from agent.modes.submitted import checked_change, configuration_check
+from agent.modes.submitted import MOST_TITLE, checked_change, configuration_check
 from agent.run.resume import with_raised_caps
-from agent.server.documents import Brief, BudgetLeft, Receipt, Verdict
+from agent.server.documents import Brief, BudgetLeft, NotesAndMessages, Receipt, Verdict
 from agent.server.runner import Runner
 from agent.server.verdicts import messages_in, spent_in, told_in, value_in, verdict_of
 from agent.store.inbox.inbox import Inbox
@@ -29,8 +29,9 @@ from agent.store.inbox.submissions import SubmissionQueue, SubmittedChange, as_f
 from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import budget_of
 from agent.store.stored_run import StoredRun
+from agent.task.notes import read_notes
 from agent.task.task import Task
-from agent.text import last_line, one_line, read_tail
+from agent.text import inert, last_line, one_line, read_tail
 from agent.trials.budget import Budget, Ledger
 from agent.trials.steering import Submission
 from agent.trials.trial import Status, Trial
@@ -38,6 +39,7 @@ from agent.trials.trial import Status, Trial
 LONGEST_WAIT = 50.0  # seconds of one call: some clients give a call up after 60 s
 POLL_SECONDS = 0.5
 _MOST_FILE = 20_000  # characters of a fixed file in a brief
+_MOST_MESSAGES, _MOST_MESSAGE = 20, 500  # messages from people, and characters of one
 _RULES = (
     "Only the script may be changed; a submission holds the whole script, a patch of it, or values of the space.",
     "The host measures the loss; what a script prints about it does not count.",
@@ -114,9 +116,20 @@ class ClientRun:
             space=None if space is None else {row.name: asdict(row) for row in space.table()},
             limits=briefing.limits,
             budget_left=self._budget_left(stored),
-            notes="",
+            notes=inert(read_notes(self.task).text),
             messages=messages_in(stored),
         )
+
+    def source(self) -> str:
+        """Return the incumbent's script."""
+        stored = self.stored()
+        return self._script_of(stored, stored.history.incumbent if stored else None)
+
+    def record(self, source: str, ignored: tuple[str, ...] = ()) -> Submission:
+        """Return the record of a change to the incumbent's script, without an id; `source`: for people."""
+        stored = self.stored()
+        incumbent = stored.history.incumbent if stored else None
+        return Submission("", source, incumbent.number if incumbent else None, ignored, self.is_client_trusted)
 
     def submit(
         self, record: Submission, title: str, *, script: str | None = None, values: Params | None = None
@@ -134,6 +147,7 @@ class ClientRun:
         stored = self.stored()
         if stored is not None and (spent := spent_in(stored)) is not None:
             raise BudgetSpentError(f"{spent}; a person may raise the budget: `agent resume {self.run_id} --trials N`")
+        title = one_line(title)[:MOST_TITLE]
         change = SubmittedChange(record, title, script, values)
         try:
             self._check(stored, change)
@@ -202,6 +216,13 @@ class ClientRun:
             model_tokens=_left(budget.caps.tokens, ledger.model_tokens),
         )
 
+    def notes(self) -> NotesAndMessages:
+        """Return what people know and want."""
+        stored = self.stored()
+        found = stored.history.remarks.messages[-_MOST_MESSAGES:] if stored is not None else []
+        said = [{"number": each.number, "text": inert(each.text)[:_MOST_MESSAGE], "at": each.at} for each in found]
+        return NotesAndMessages(self.run_id, inert(read_notes(self.task).text), tuple(said))
+
     def _check(self, stored: StoredRun | None, change: SubmittedChange) -> None:
         """Raise ReplyError for a change that cannot run, or repeats a trial or what waits."""
         context = self._context(stored)
@@ -260,6 +281,8 @@ class ClientRun:
         """Return what a submission waits for, in words: the last line of its log, while it trains."""
         if verdict.state == "running" and verdict.trial is not None:
             return f"trial {verdict.trial}: {one_line(last_line(read_tail(self.paths.trial(verdict.trial).log)))}"
+        if verdict.state == "waits_for_approval":
+            return f"trial {verdict.trial} waits until a person approves it"
         return f"trial {verdict.trial} runs again, to confirm it" if verdict.state == "confirming" else "queued"
 
 

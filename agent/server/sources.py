@@ -14,7 +14,7 @@ _MOST_NAMED = 20  # files that are listed as not taken
 
 
 @dataclass(frozen=True)
-class Source:
+class ScriptSource:
     """A script, and where it is from."""
 
     script: str
@@ -22,12 +22,12 @@ class Source:
     ignored: tuple[str, ...] = ()  # files that differ from the task's, or that it does not have
 
 
-def script_in_file(path: Path) -> Source:
+def script_in_file(path: Path) -> ScriptSource:
     """Return the script in a file. Raises UsageError if it cannot be read as UTF-8 text."""
-    return Source(_read(path), str(path))
+    return ScriptSource(_read(path), str(path))
 
 
-def script_of_patch(path: Path, source: str, script: str) -> Source:
+def script_of_patch(path: Path, source: str, script: str) -> ScriptSource:
     """Return `source` with the changes of a unified diff.
 
     Args:
@@ -36,7 +36,7 @@ def script_of_patch(path: Path, source: str, script: str) -> Source:
     Raises:
         UsageError: the patch cannot be read, or does not apply.
     """
-    return Source(patched(_read(path), source, script), str(path))
+    return ScriptSource(patched(_read(path), source, script), str(path))
 
 
 def patched(patch: str, source: str, script: str) -> str:
@@ -47,7 +47,7 @@ def patched(patch: str, source: str, script: str) -> str:
         raise UsageError(f"the patch does not apply to the incumbent's {script}: {fault}") from None
 
 
-def script_of_commit(name: str, task: Task) -> Source:
+def script_of_commit(name: str, task: Task) -> ScriptSource:
     """Return the script in a commit, and which of its other files differ from the task's.
 
     Args:
@@ -77,7 +77,7 @@ def script_of_commit(name: str, task: Task) -> Source:
     ignored += [f"{path} (not in the task)" for path in new]
     if len(ignored) > _MOST_NAMED:
         ignored = [*ignored[:_MOST_NAMED], f"and {len(ignored) - _MOST_NAMED} more"]
-    return Source(_text(inside[task.script], f"{task.script} of {name}"), f"{folder}@{sha[:12]}", tuple(ignored))
+    return ScriptSource(_text(inside[task.script], f"{task.script} of {name}"), f"{folder}@{sha[:12]}", tuple(ignored))
 
 
 def _inside(repo: TrialRepo, folder: Path) -> str:

@@ -4,13 +4,13 @@ from agent.modes.prompting.trial_digest import quoted_log
 from agent.modes.reported_trials import ReportedTrials, followed
 from agent.run.ending import for_trials
 from agent.run.resume import with_raised_caps
-from agent.server.documents import Verdict
+from agent.server.documents import State, Verdict
 from agent.store.run_config import budget_of, rule_of
 from agent.store.stored_run import StoredRun
 from agent.text import one_line, read_tail
 from agent.trials.budget import Budget, Ledger
 from agent.trials.steering import Submission, SubmissionRefused
-from agent.trials.trial import KeepState, Trial
+from agent.trials.trial import KeepState, Status, Trial
 
 _MOST_TEXT = 500  # characters of a message or a reason
 _N_MESSAGES = 5
@@ -65,7 +65,7 @@ def _of_trial(stored: StoredRun, trial: Trial, record: Submission) -> Verdict:
     has_failed = outcome is not None and outcome.val_loss is None
     return Verdict(
         submission=record.id,
-        state="running" if outcome is None else "confirming" if is_due else "finished",
+        state=_state(trial, is_due=is_due),
         verdict=None if outcome is None else _verdict(trial),
         is_final=outcome is not None and not is_due,
         trial=trial.number,
@@ -83,7 +83,16 @@ def _of_trial(stored: StoredRun, trial: Trial, record: Submission) -> Verdict:
     )
 
 
+def _state(trial: Trial, *, is_due: bool) -> State:
+    """Return how far a trial is; `is_due`: a repeat decides about it."""
+    if trial.outcome is None:
+        return "waits_for_approval" if trial.waits_for_approval else "running"
+    return "confirming" if is_due else "finished"
+
+
 def _verdict(trial: Trial) -> str:
+    if trial.status is Status.REFUSED:
+        return "refused"
     if trial.outcome is not None and trial.outcome.is_over_budget:
         return "over_budget"
     return trial.standing.value if trial.standing is not None else "failed"

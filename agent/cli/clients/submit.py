@@ -27,7 +27,7 @@ from agent.errors import UsageError
 if TYPE_CHECKING:
     from agent.server.client_run import ClientRun
     from agent.server.documents import Verdict
-    from agent.server.sources import Source
+    from agent.server.sources import ScriptSource
 
 app = typer.Typer()
 
@@ -65,7 +65,7 @@ def submit(
         raise UsageError(f"--require {require}: give kept or confirmed, together with --wait")
     client = client_of(runs, run_name, trusted=trust)
     source = _source(client, script, patch, commit)
-    record = _record(client, source)
+    record = client.record(source.name, source.ignored) if source is not None else client.record("values")
     receipt = client.submit(
         record, title, script=source.script if source else None, values=None if values is None else _values(values)
     )
@@ -133,6 +133,22 @@ def budget(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json =
     print(f"run {found.run}: {found.left} left")
 
 
+@app.command()
+def notes(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+    """Show what people know and want.
+
+    Prints the notes of the task and the last messages of people to the run.
+    """
+    from agent.text import inert
+
+    found = client_of(runs, run_name, trusted=None).notes()
+    if json_:
+        print_json(asdict(found))
+        return
+    said = [f"before trial {each['number']}, {each['at']}: {each['text']}" for each in found.messages]
+    print(inert("\n".join([found.notes, *said]).strip()) or f"no notes, and no messages to run {found.run}")
+
+
 def client_of(runs: Path, name: str | None, *, trusted: bool | None) -> "ClientRun":
     """Return a run for its client.
 
@@ -169,28 +185,14 @@ def client_uid() -> int:
     return found.st_uid if is_the_clients else os.getuid()
 
 
-def _source(client: "ClientRun", script: Path | None, patch: Path | None, commit: str | None) -> "Source | None":
+def _source(client: "ClientRun", script: Path | None, patch: Path | None, commit: str | None) -> "ScriptSource | None":
     from agent.server import sources
 
     if script is not None:
         return sources.script_in_file(script)
     if patch is not None:
-        return sources.script_of_patch(patch, client.brief().source, client.task.script)
+        return sources.script_of_patch(patch, client.source(), client.task.script)
     return sources.script_of_commit(commit, client.task) if commit is not None else None
-
-
-def _record(client: "ClientRun", source: "Source | None") -> Any:
-    from agent.trials.steering import Submission
-
-    stored = client.existing()
-    incumbent = stored.history.incumbent
-    return Submission(
-        "",
-        source=source.name if source is not None else "values",
-        base=incumbent.number if incumbent is not None else None,
-        ignored=source.ignored if source is not None else (),
-        is_client_trusted=client.is_client_trusted,
-    )
 
 
 def _values(text: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from agent.text import one_line
 from agent.trials.history import History
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
-from agent.trials.steering import PersonMessage, in_prompt
+from agent.trials.steering import PersonMessage, Submission, in_prompt
 from agent.trials.trial import Proposal, Trial
 
 _CYAN = "36"
@@ -51,7 +51,9 @@ def message_line(message: PersonMessage, metric: Metric, colour: bool) -> str:
 
 
 def steering_facts(history: History, trial: Trial, run_id: str) -> Iterator[tuple[str, str]]:
-    """Yield the decision about a trial, its proposer's notes, and the messages that no proposer had read before."""
+    """Yield a trial's submission, the decision about it, its proposer's notes, and the messages that it read first."""
+    if trial.proposal.submission is not None:
+        yield "submission", submission_line(trial.proposal.submission)
     if trial.needs_approval:
         yield "approval", approval_line(trial, run_id)
     if trial.proposal.notes is not None:
@@ -61,6 +63,14 @@ def steering_facts(history: History, trial: Trial, run_id: str) -> Iterator[tupl
     for message in read:
         if readers[message.id] == trial.number:
             yield "message", one_line(message.text)
+
+
+def submission_line(record: Submission) -> str:
+    """Return where a submission comes from, as one printable line."""
+    base = f", an edit of trial {record.base}" if record.base is not None else ""
+    trust = "client trusted" if record.is_client_trusted else "client kept from the host's data"
+    ignored = f"; not taken: {', '.join(record.ignored)}" if record.ignored else ""
+    return one_line(f"{record.id}, from {record.source or 'unknown'}{base}; {trust}{ignored}")
 
 
 def approval_line(trial: Trial, run_id: str) -> str:

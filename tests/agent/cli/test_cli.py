@@ -83,8 +83,12 @@ def test_a_run_from_start_to_the_reading_commands(agent: Agent, started: Agent, 
     assert "changed parameters:" in shown
     assert "end of the training log:" in shown
     alone = json.loads(agent("show", "1", "--json").stdout)
-    alone.pop("published", None)  # of a result that slices have confirmed
+    more = {name: alone.pop(name) for name in ("published", "script", "script_is_cut", "log")}
     assert alone == listing["trials"][1]
+    assert "MIX = " in more["script"]
+    assert more["log"].startswith("  step ")
+    assert not more["script_is_cut"]
+    assert [trial["number"] for trial in json.loads(agent("log", "--json", "--last", "2").stdout)["trials"]] == [1, 2]
     assert agent("diff", "r/1").stdout.startswith("diff --git a/train.py b/train.py")
     assert "-" in agent("diff", "r/1", "r/2").stdout
     best = min((trial for trial in listing["trials"]), key=lambda trial: trial["val_loss"])

@@ -1,0 +1,97 @@
+"""The command `agent mcp`: a run of mode `submitted` as tools for a coding agent, on standard input and output.
+
+Its options are those of `agent run`, and a person writes them into the client's configuration: no tool changes them.
+"""
+
+import os
+import sys
+from dataclasses import fields, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from agent.cli.clients.submit import client_of, client_uid
+from agent.cli.options import cache_folder, given, host_of, runs_folder, start_of
+from agent.cli.run import checked_start
+from agent.cli.search_options.configuration import caps_in, configured
+from agent.cli.search_options.definitions import RunOptions
+from agent.cli.search_options.panels import GroupedCommand, with_options
+from agent.errors import MissingRequirementError, UsageError
+
+if TYPE_CHECKING:
+    from agent.server.client_run import ClientRun
+    from agent.store.stored_run import StoredRun
+
+app = typer.Typer()
+
+MODE = "submitted"
+
+
+@app.command("mcp", cls=GroupedCommand)
+@with_options(RunOptions)
+def serve_mcp(ctx: typer.Context, options: RunOptions) -> None:
+    """Serve a run to a coding agent (MCP).
+
+    The agent submits changes as trials of the run --name, which starts when the agent first asks. The options are
+    those of `agent run --mode submitted`. Needs autocentaur[mcp].
+    """
+    written = given(ctx)
+    if options.name is None:
+        raise UsageError("agent mcp serves one run: name it with --name RUN")
+    for option in ("mode", "json_"):
+        if option in written:
+            raise UsageError(f"leave out --{option.rstrip('_')}: agent mcp serves runs of mode {MODE}, as JSON")
+    if find_spec("mcp") is None:
+        raise MissingRequirementError("agent mcp needs the package mcp: pip install 'autocentaur[mcp]'")
+    client = _client(ctx, replace(options, mode=MODE), options.name)
+    from agent.server.mcp_server import serve
+
+    if sys.stdin.isatty():
+        print(f"serving run {client.run_id}: a coding agent starts this command and talks to it", file=sys.stderr)
+    try:
+        serve(client)
+    except KeyboardInterrupt:
+        os._exit(130)  # a thread waits for the next line of standard input, and nothing needs cleaning up
+
+
+def _client(ctx: typer.Context, options: RunOptions, name: str) -> "ClientRun":
+    """Return the run that is served, which need not exist yet."""
+    from agent.server.client_run import ClientRun
+    from agent.server.client_trust import is_trusted
+    from agent.server.runner import Runner
+    from agent.store.run_config import budget_of
+    from agent.store.stored_run import StoredRun
+
+    runs = runs_folder(options.runs)
+    if runs.run(name).run_json.exists():
+        _refuse_contradictions(ctx, options, StoredRun.find(runs, name))
+        return client_of(options.runs, name, trusted=options.trust)
+    config, task = checked_start(ctx, options)
+    runs.prepare()
+    host = host_of(lambda line: print(line, file=sys.stderr))
+    start = ("run", "--mode", MODE, *sys.argv[2:])
+    trusts = is_trusted(client_uid(), [runs.root, cache_folder(), task.folder])
+    runner = Runner(runs.run(name), start, host.variables)
+    return ClientRun(runs, name, task, host, runner, budget_of(config), trusts)
+
+
+def _refuse_contradictions(ctx: typer.Context, options: RunOptions, stored: "StoredRun") -> None:
+    """Raise UsageError for an option that is not what a run began with, or what a budget was raised to since."""
+    from agent.modes.registry import refuse_unused_options
+    from agent.run.resume import refuse_another_task, refuse_changes, with_raised_caps
+    from agent.store.stored_run import load_task
+
+    written, config = given(ctx), stored.config
+    refuse_unused_options([MODE], written)
+    if {"task", "profile", "from_"} & written.keys():
+        folder, task = start_of(options.task, options.profile, options.runs, options.from_, option="--from")
+        refuse_another_task(config, task, stored.repo)
+    else:
+        folder, task = Path(config.task_folder), load_task(config, stored.runs)
+    asked = configured(options, folder, task, run_id=stored.run_id, mode=MODE, needs_model=False)
+    caps = {name: cap for name, cap in caps_in(options).items() if cap not in (None, getattr(config, name))}
+    names = written.keys() & {spec.name for spec in fields(asked)} - caps_in(options).keys() - {"profile"}
+    now = with_raised_caps(config, stored.history.remarks.raises)
+    refuse_changes(now, {**{name: getattr(asked, name) for name in sorted(names)}, **caps})
