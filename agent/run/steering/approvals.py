@@ -44,7 +44,8 @@ class Approvals:
         limit = self._limit_seconds
         for number, waited in waited_seconds.items():
             if limit is not None and waited >= limit and number not in found:
-                found[number] = Approval(False, TIME_LIMIT, f"nobody approved it within {duration(limit)}", at)
+                within = duration(limit).replace(".0 ", " ")
+                found[number] = Approval(False, TIME_LIMIT, f"nobody approved it within {within}", at)
         return found
 
     def keep_only(self, waiting: Iterable[int]) -> None:

@@ -24,6 +24,8 @@ class WaitingTrials:
         self._all: list[WaitingTrial] = []
         for trial in run.history.in_flight.values():
             self.add(run.records.pending(trial), 0.0)
+        if run.approvals is not None:  # what an earlier process journaled but did not remove
+            run.approvals.keep_only(each.pending.trial.number for each in self.undecided)
 
     def __len__(self) -> int:
         return len(self._all)
