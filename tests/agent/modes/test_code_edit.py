@@ -16,6 +16,7 @@ from agent.llm.scripted import Reply, ScriptedModel
 from agent.modes.code_edit import CodeEditProposer
 from agent.modes.proposer import Context
 from agent.search.space import SearchSpace
+from agent.trials.steering import PERSON, TIME_LIMIT, Approval
 from agent.trials.trial import Origin, Proposal, Status
 from tests.agent.modes.run_so_far import BRIEFING, baseline, context, trial
 
@@ -146,6 +147,24 @@ def test_a_revert_to_the_baseline_is_a_duplicate() -> None:
 def test_what_never_ran_may_be_proposed() -> None:
     refused = trial(1, status=Status.DUPLICATE, fingerprint=fingerprint(SOURCE.replace("DEPTH = 4", "DEPTH = 6")))
     proposal, _ = propose([DEEPER], context(SOURCE, [baseline(), refused]))
+    assert proposal.refused is None
+
+
+def test_a_change_that_a_person_refused_is_shown_and_sent_back() -> None:
+    approval = Approval(is_approved=False, by=PERSON, reason="too deep")
+    edited = fingerprint(SOURCE.replace("DEPTH = 4", "DEPTH = 6"))
+    ended = trial(1, "deeper", status=Status.REFUSED, reason=approval.why, fingerprint=edited)
+    proposal, model = propose([DEEPER] * 3, context(SOURCE, [baseline(), replace(ended, approval=approval)]))
+    assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "trial 1")
+    assert "1x refused, the last (deeper): a person refused it: too deep" in model.requests[0][-1].content
+    assert "trial 1 again (refused: a person refused it: too deep)" in model.requests[1][-1].content
+
+
+def test_what_nobody_approved_in_time_may_be_proposed_again() -> None:
+    approval = Approval(is_approved=False, by=TIME_LIMIT, reason="nobody approved it within 30 min")
+    edited = fingerprint(SOURCE.replace("DEPTH = 4", "DEPTH = 6"))
+    ended = trial(1, "deeper", status=Status.REFUSED, reason=approval.why, fingerprint=edited)
+    proposal, _ = propose([DEEPER], context(SOURCE, [baseline(), replace(ended, approval=approval)]))
     assert proposal.refused is None
 
 

@@ -14,6 +14,7 @@ from agent.modes.fixed import FixedProposer
 from agent.search.derived_axes import read_derived
 from agent.search.memory_model import MemoryModel
 from agent.search.space import SearchSpace
+from agent.trials.steering import PERSON, Approval
 from agent.trials.trial import Origin, Proposal, Status
 from tests.agent.modes.prompting.test_golden_prompts import check
 from tests.agent.modes.run_so_far import BRIEFING, baseline, context, trial
@@ -68,6 +69,17 @@ def test_a_configuration_in_flight_is_a_duplicate() -> None:
     proposal = FixedProposer(lambda _: model, PROMPTS, BRIEFING).propose(seen)
     assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "trial 20")
     assert "this is the configuration of trial 20 again" in model.requests[1][-1].content
+
+
+def test_a_configuration_that_a_person_refused_is_shown_and_sent_back() -> None:
+    approval = Approval(is_approved=False, by=PERSON, reason="too deep")
+    refused = replace(trial(20, params=DEEPER, status=Status.REFUSED, reason=approval.why), approval=approval)
+    model = ScriptedModel([answer(), answer({"DEPTH": 3})])
+    seen = context(SOURCE, [*history(20), refused], space=SPACE)
+    proposal = FixedProposer(lambda _: model, PROMPTS, BRIEFING).propose(seen)
+    assert proposal.refused is None
+    assert "refused a person refused it: too deep" in model.requests[0][-1].content
+    assert "trial 20 again (refused: a person refused it: too deep)" in model.requests[1][-1].content
 
 
 def test_what_will_not_fit_is_not_run() -> None:

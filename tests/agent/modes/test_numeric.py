@@ -12,8 +12,9 @@ from agent.modes.proposer import Context
 from agent.search.cmaes import CMAESearcher
 from agent.search.memory_model import MemoryModel
 from agent.search.random_search import RandomSearcher
-from agent.search.searcher import Searcher
+from agent.search.searcher import HintedSearcher, Searcher
 from agent.search.space import SearchSpace
+from agent.trials.steering import PERSON, TIME_LIMIT, Approval
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 
 SCRIPT = "DEPTH = 2  # layers\nLR = 0.01\nACT = 'relu'\n\ndef load(path):\n    return path\n"
@@ -199,3 +200,56 @@ def test_what_will_not_fit_does_not_run() -> None:
     failed = [t.number for t in trials if t.status is Status.OUT_OF_MEMORY]
     assert failed  # until it knows
     assert max(failed) < 15
+
+
+def not_approved(number: int, proposal: Proposal, by: str) -> Trial:
+    approval = Approval(is_approved=False, by=by)
+    trial = Trial(number, 0, proposal, "t", needs_approval=True, approval=approval)
+    return trial.finished(Outcome(Status.REFUSED, None, reason=approval.why), "t")
+
+
+@pytest.mark.parametrize("is_hinted", [False, True])
+def test_a_point_that_a_person_refused_is_never_proposed_again(
+    new_searcher: Callable[[], Searcher], is_hinted: bool
+) -> None:
+    hint = {"DEPTH": 7, "LR": 0.02, "ACT": "gelu"}
+    proposer = NumericProposer(HintedSearcher(new_searcher(), hint) if is_hinted else new_searcher())
+    trials = [baseline()]
+    for number in range(1, 12):
+        proposal = proposer.propose(context(trials))
+        assert proposal.params not in [trial.proposal.params for trial in trials]
+        trials.append(not_approved(number, proposal, PERSON) if number % 2 else ran(number, proposal))
+    rebuilt = NumericProposer(HintedSearcher(new_searcher(), hint) if is_hinted else new_searcher())
+    assert rebuilt.propose(context(trials)) == proposer.propose(context(trials))
+
+
+def test_a_small_space_whose_points_are_all_refused_has_nothing_to_propose() -> None:
+    proposer = NumericProposer(RandomSearcher(TINY, 0))
+    trials = [baseline()]  # DEPTH 2 has run
+    for number in range(1, 5):
+        proposal = proposer.propose(context(trials, TINY))
+        assert proposal.refused is None
+        trials.append(not_approved(number, proposal, PERSON))
+    assert len({trial.proposal.params["DEPTH"] for trial in trials[1:] if trial.proposal.params}) == 4
+    last = proposer.propose(context(trials, TINY))
+    assert (last.refused, last.reason) == (
+        Status.DUPLICATE,
+        "the searcher proposed 100 points in a row that have run before or are refused",
+    )
+
+
+def test_a_point_that_nobody_approved_in_time_is_proposed_again(new_searcher: Callable[[], Searcher]) -> None:
+    proposer = NumericProposer(new_searcher())
+    first = proposer.propose(context([baseline()]))
+    trials = [baseline(), not_approved(1, first, TIME_LIMIT)]
+    assert proposer.propose(context(trials)).params == first.params
+
+
+def test_a_models_answer_that_a_person_refused_gives_the_searchers_own_point_back() -> None:
+    space, searcher = SPACE, RandomSearcher(SPACE, 0)
+    proposer = NumericProposer(searcher)
+    point = proposer.propose(context([baseline()], space))
+    assert point.params is not None
+    answer = Proposal(Origin.LLM, "answer", point.edit, params={**point.params, "LR": 0.0123}, shown=point.params)
+    trials = [baseline(), not_approved(1, answer, PERSON)]
+    assert proposer.propose(context(trials, space)).params == point.params
