@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import given, host_of, print_json, runs_folder, start_of, where
+from agent.cli.options import given, host_of, load_task, print_json, runs_folder, start_of, where
 from agent.cli.report import refuse_other_files, write_report
 from agent.cli.run_progress import workers
 from agent.cli.search_options.configuration import caps_in, configured
@@ -59,6 +59,8 @@ def compare(
         _run(comparison, folder, options.minus, more, json_=options.json_)
     elif options.resume is not None:
         comparison = comparisons.load(folder, options.resume).raised(caps)
+        config = comparison.config
+        begin(load_task(Path(config.task_folder), config.profile), None, options.runs, trusted=options.trust)
         _run(comparison, folder, options.minus, more, json_=options.json_)
     elif any(value is not None for value in (*caps.values(), options.name, options.task, options.profile)):
         raise UsageError(

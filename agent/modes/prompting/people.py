@@ -31,5 +31,6 @@ def _fenced(heading: str, text: str) -> str:
 
 def _printable(line: str) -> str:
     """Return a line without unprintable characters and without the end of a fence; its indentation stays."""
+    line = line.rstrip()
     indentation = line[: len(line) - len(line.lstrip(" "))]
     return indentation + one_line(line).replace("```", "'''")

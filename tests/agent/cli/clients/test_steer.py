@@ -1,0 +1,242 @@
+"""`agent say`, `pause` and `stop`, and notes.md, as users have them: real commands beside a real run."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.store.inbox.inbox import Inbox
+from agent.store.journal import read_history
+from tests.agent.cli.test_stop import begun, goes_on, mark, slow  # noqa: F401 (a fixture)
+from tests.contracts.sandbox_contract import processes_with
+from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote
+
+SIGKILL, SIGXFSZ = -9, -25
+
+
+@pytest.fixture
+def at(warm: Zygote, tmp_path: Path) -> Zygote:
+    """Commands in a folder with the task `instant` and replies of a model for mode fixed."""
+    shutil.copytree(INSTANT, tmp_path / "task")
+    points = [{"WIDTH": 0.5 + n / 8, "SHIFT": 0.1, "DEPTH": 3, "ORDER": "backward"} for n in range(20)]
+    (tmp_path / "replies.jsonl").write_text("".join(json.dumps({"reply": json.dumps(p)}) + "\n" for p in points))
+    return warm.within(tmp_path)
+
+
+def started(at: Zygote, *options: str, mode: str = "fixed", name: str = "r") -> None:
+    model = ["--model", f"replay:{at.folder}/replies.jsonl"] if mode == "fixed" else []
+    argv = ["run", "--task", str(at.folder / "task"), "--mode", mode, *model, "--trials", "3", "--name", name]
+    assert at.agent(*argv, *options) == 0, at.said
+
+
+def said(at: Zygote, *argv: str, code: int = 0) -> str:
+    assert at.agent(*argv) == code, at.said
+    assert "Traceback" not in at.said
+    return at.said
+
+
+def asked(at: Zygote, number: int) -> list[dict[str, str]]:
+    """Return the first prompt that the model got for a trial."""
+    first = (at.runs.run("r").trial(number).llm).read_text().splitlines()[0]
+    return [{"role": each["role"], "content": each["content"]} for each in json.loads(first)["messages"]]
+
+
+def test_notes_and_messages_are_in_prompts_log_details_and_page(at: Zygote) -> None:
+    notes = at.folder / "task" / "notes.md"
+    notes.write_text("narrow ones are better\n")
+    started(at)
+    assert "agent resume r" in said(at, "say", "r", "keep DEPTH\x1b[2J at 3")
+    document = json.loads(said(at, "say", "r", "second\nline", "--json"))
+    assert document["runs"][0]["has_reader"]
+    assert "- keep DEPTH [2J at 3\n- second\n  line" in said(at, "prompt", "r/3")  # the next, before it is asked
+    notes.write_text("wide ones are better\n")
+    said(at, "resume", "r", "--trials", "5")
+    assert list(Inbox(at.runs.run("r").inbox).messages("say")) == []
+    notes.unlink()
+    prompts = {number: json.loads(said(at, "prompt", f"r/{number}", "--json")) for number in range(1, 5)}
+    assert prompts == {number: asked(at, number) for number in range(1, 5)}
+    assert ["narrow ones" in each[-1]["content"] for each in prompts.values()] == [True, True, False, False]
+    assert ["wide ones" in each[-1]["content"] for each in prompts.values()] == [False, False, True, True]
+    assert ["keep DEPTH" in each[-1]["content"] for each in prompts.values()] == [False, False, True, True]
+    lines = said(at, "log", "r").splitlines()
+    at_two, at_three = (next(i for i, line in enumerate(lines) if line.strip().startswith(f"{n}  ")) for n in (2, 3))
+    between = [line.split() for line in lines[at_two + 1 : at_three] if " message " in line]
+    assert [" ".join(words) for words in between] == [
+        "message person keep DEPTH [2J at 3",
+        "message person second line",
+    ]
+    assert "message" not in said(at, "log", "r", "--kept")
+    log = json.loads(said(at, "log", "r", "--json"))
+    assert [(each["text"], each["number"], each["first_read_by"]) for each in log["messages"]] == [
+        ("keep DEPTH [2J at 3", 3, 3),
+        ("second\nline", 3, 3),
+    ]
+    assert [trial["n_messages"] for trial in log["trials"]] == [0, 0, 0, 2, 2]
+    assert len({trial["notes"] for trial in log["trials"][1:]}) == 2
+    assert "message:       second line" in said(at, "show", "r/3")
+    assert f"hash {log['trials'][3]['notes']}" in said(at, "show", "r/3")
+    assert "message:" not in said(at, "show", "r/4")
+    said(at, "report", "r")
+    page = (at.folder / "r.html").read_text()
+    assert "What people said" in page
+    assert "keep DEPTH [2J at 3" in page
+    said(at, "log", "r", "--verify")
+    (at.runs.run("r").notes(log["trials"][3]["notes"])).unlink()
+    assert "which its proposer read, is missing" in said(at, "log", "r", "--verify", code=1)
+    assert "restore it" in said(at, "prompt", "r/3", code=2)
+
+
+def test_a_mode_that_asks_no_model_says_so_and_records_the_message(at: Zygote) -> None:
+    (at.folder / "task" / "notes.md").write_text("for people")
+    started(at, mode="random")
+    assert "mode random asks no model, so nobody reads it" in said(at, "say", "r", "hello")
+    said(at, "resume", "r", "--trials", "4")
+    log = json.loads(said(at, "log", "r", "--json"))
+    assert [(each["text"], each["first_read_by"]) for each in log["messages"]] == [("hello", None)]
+    assert None not in [trial["notes"] for trial in log["trials"][1:]]
+    assert "files/notes.md" not in {str(path) for path in at.runs.run("r").root.rglob("notes.md")}
+
+
+def test_a_run_from_a_trial_reads_the_notes_and_replays_without_them(at: Zygote) -> None:
+    (at.folder / "task" / "notes.md").write_text("wider")
+    started(at)
+    (at.folder / "task" / "notes.md").write_text("now deeper")
+    argv = ["run", "--from", "r/1", "--mode", "random", "--trials", "2", "--name", "other"]
+    said(at, *argv)
+    assert at.runs.run("other").root.joinpath("notes").is_dir()
+    said(at, "replay", "r/1")
+
+
+@pytest.mark.parametrize(
+    ("argv", "why"),
+    [
+        (["say", "r", " \n\x1b "], "the message is empty"),
+        (["say", "r", "x\n" * 10_000], "the message has 10000 lines and 19999 characters, at most 10 and 500 fit"),
+        (["say", "r", "x" * 501], "write what should stay into notes.md"),
+        (["say", "nobody", "hello"], "there is no run 'nobody'"),
+        (["say", "r"], "Missing argument 'TEXT'"),
+        (["pause", "nobody"], "there is no run 'nobody'"),
+        (["pause"], "no process of this machine works on r; `agent resume r` continues it"),
+        (["stop", "r"], "no process of this machine works on r; `agent resume r` continues it"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_with_the_remedy(at: Zygote, argv: list[str], why: str) -> None:
+    started(at, mode="random")
+    assert why in said(at, *argv, code=2)
+    assert at.said.count("\n") == 1
+    assert list(Inbox(at.runs.run("r").inbox).messages("say")) == []
+
+
+def test_bad_notes_stop_a_start_and_change_nothing(at: Zygote) -> None:
+    (at.folder / "task" / "notes.md").write_bytes(b"\xff")
+    argv = ["run", "--task", str(at.folder / "task"), "--mode", "random", "--trials", "2", "--name", "r"]
+    assert "notes.md is not UTF-8 text (byte 0); save it as UTF-8" in said(at, *argv, code=2)
+    assert not (at.folder / "runs" / "r").exists()
+
+
+@pytest.mark.parametrize(
+    "death",
+    [
+        *[Death(f"{when} fsync runs/r/journal.jsonl", nth=nth) for when in ("before", "after") for nth in (1, 2, 3)],
+        "torn",
+    ],
+    ids=str,
+)
+def test_a_kill_neither_loses_nor_doubles_a_message(at: Zygote, death: Death | str) -> None:
+    started(at)
+    for text in ("first", "second"):
+        said(at, "say", "r", text)
+    journal = at.runs.run("r").journal
+    if isinstance(death, str):
+        death = Death(file_bytes=journal.stat().st_size + 150)  # in the line of the second message
+    assert at.agent("resume", "r", "--trials", "5", death=death) in (SIGKILL, SIGXFSZ)
+    assert at.agent("resume", "r", "--trials", "5", death=NEVER) == 0, at.said
+    history = read_history(journal)
+    assert [message.text for message in history.remarks.messages] == ["first", "second"]
+    assert [trial.proposal.n_messages for trial in history.trials[3:]] == [2, 2]
+    assert list(at.runs.run("r").inbox.iterdir()) == []
+    said(at, "log", "r", "--verify")
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_paused_run_ends_what_is_in_flight_and_goes_on_later(warm: Zygote, tmp_path: Path, workers: int) -> None:
+    at = warm.within(tmp_path)
+    with begun(tmp_path, workers=workers) as (process, _):
+        trials = "1 trial" if workers == 1 else "3 trials"
+        assert f"r: pauses once {trials} in flight and repeats that are due have ended" in said(at, "pause", "r")
+        assert "already pauses" in said(at, "pause")
+        (tmp_path / "gate" / "go").touch()
+        for trial in processes_with(mark(tmp_path)):  # which began before the gate was open
+            subprocess.run(["kill", "-9", str(trial)], check=False)
+        assert process.wait(timeout=600) == 0
+    told = (tmp_path / "said").read_text()
+    assert "paused, as `agent pause` asked; `agent resume r` continues it" in told
+    history = read_history(at.runs.run("r").journal)
+    assert [trial.number for trial in history.trials] == list(range(workers + 1))
+    assert not history.in_flight
+    assert list(at.runs.run("r").inbox.iterdir()) == []
+    said(at, "resume", "r")
+    assert len(read_history(at.runs.run("r").journal).trials) == workers + 2
+    said(at, "log", "r", "--verify")
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_new_process_discards_requests_to_pause(warm: Zygote, tmp_path: Path) -> None:
+    at = warm.within(tmp_path)
+    with begun(tmp_path) as (process, _):
+        said(at, "pause", "r")
+        process.kill()
+        process.wait()
+    goes_on(warm, tmp_path)
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("ignores_sigint", [False, True])
+def test_a_stopped_run_stops_its_jobs_and_goes_on_later(warm: Zygote, tmp_path: Path, ignores_sigint: bool) -> None:
+    at, before = warm.within(tmp_path), tmp_path / "in-background"
+    before.write_text('#!/bin/sh\ntrap "" INT\nexec "$@"\n')  # as a shell starts `agent run &` in a script
+    before.chmod(0o755)
+    with begun(tmp_path, before=str(before) if ignores_sigint else "") as (process, _):
+        assert f"stopped process {process.pid}; `agent resume r` continues r" in said(at, "stop", "r")
+        assert process.wait(timeout=600) == 130
+    assert processes_with(mark(tmp_path)) == []
+    assert (tmp_path / "said").read_text().endswith("interrupted; continue with `agent resume r`\n")
+    goes_on(warm, tmp_path)
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("command", ["pause", "stop"])
+def test_a_comparison_is_steered_by_its_name(warm: Zygote, tmp_path: Path, command: str) -> None:
+    at = warm.within(tmp_path)
+    argv = ["compare", "--task", str(tmp_path / "task"), "--modes", "random,local", "--seeds", "1", "--trials", "3"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "AUTOCENTAUR_TRUST": "1"}
+    with (tmp_path / "said").open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agent", *argv, "--name", "c"], cwd=tmp_path, env=environment, stdout=out, stderr=out
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 600
+        while not (running := processes_with(mark(tmp_path))):
+            assert process.poll() is None, (tmp_path / "said").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        document = json.loads(said(at, command, "c", "--json"))
+        assert {each["run"] for each in document["runs"]} == {"c-random-s0", "c-local-s0"}
+        if command == "pause":
+            (tmp_path / "gate" / "go").touch()
+            for trial in running:
+                subprocess.run(["kill", "-9", str(trial)], check=False)
+        assert process.wait(timeout=600) == {"pause": 0, "stop": 130}[command], (tmp_path / "said").read_text()
+    finally:
+        process.kill()
+        process.wait()
+    assert processes_with(mark(tmp_path)) == []
+    (tmp_path / "gate" / "go").touch()
+    said(at, "compare", "--resume", "c")
+    for name in ("c-random-s0", "c-local-s0"):
+        assert len(read_history(at.runs.run(name).journal).trials) == 3
