@@ -92,9 +92,13 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
 
 
 def _has_submissions(run: "Run") -> bool:
+    """Return whether submissions wait, and nobody has asked the run to pause."""
+    from agent.run.steering.people import is_asked_to_pause
     from agent.store.inbox.submissions import submission_ids
 
-    return run.submissions is not None and bool(run.submissions.waiting(submission_ids(run.history)))
+    if run.submissions is None or is_asked_to_pause(run.paths):
+        return False
+    return bool(run.submissions.waiting(submission_ids(run.history)))
 
 
 def check_trackers(config: "RunConfig") -> None:

@@ -130,7 +130,8 @@ class RunPlanner:
 
     def _end(self, end: End) -> None:
         self.run.records.repo.pack_refs()
-        discard_pauses(self.run.paths)
+        if end.ending is not EndReason.PAUSED:
+            discard_pauses(self.run.paths)
         self.end = end
 
     def _final_work(self) -> Work | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.files import read_bytes
+from agent.run.steering.people import is_asked_to_pause
 from agent.store.paths import RunPaths
 from agent.store.run_lock import holder
 from agent.text import last_line, one_line
@@ -43,12 +44,18 @@ class Runner:
         Several clients may do so at once: the run's lock lets one runner work, and the others end.
 
         Raises:
-            RunnerError: the last runners failed; the message has the end of their log.
+            RunnerError: a person has paused the run; or the last runners failed, and the message has the end of their
+                log.
         """
         if self._is_failing():
             log = self._paths.runner_log
             raise RunnerError(f"the run cannot go on: {one_line(_end_of(log))} (see {log}); nothing submitted is lost")
         if holder(self._paths) is None and self._process is None:
+            if is_asked_to_pause(self._paths):
+                run_id = self._paths.run_id
+                raise RunnerError(
+                    f"a person has paused {run_id}; `agent resume {run_id}` continues it, and nothing submitted is lost"
+                )
             self._process = self._started()
 
     def _is_failing(self) -> bool:

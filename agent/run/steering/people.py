@@ -85,11 +85,11 @@ def waiting_messages(paths: RunPaths, known: list[PersonMessage], number: int) -
 
 
 def is_asked_to_pause(paths: RunPaths) -> bool:
-    """Return whether somebody has asked the run to pause."""
+    """Return whether somebody has asked the run to pause. A paused run stays so until it begins again."""
     return any(Inbox(paths.inbox).messages(PAUSE))
 
 
 def discard_pauses(paths: RunPaths) -> None:
-    """Remove the requests to pause: the run has paused, or begins again."""
+    """Remove the requests to pause: the run begins again, or has ended."""
     inbox = Inbox(paths.inbox)
     inbox.remove({message.id for message in inbox.messages(PAUSE)})

@@ -179,8 +179,8 @@ def test_a_paused_run_ends_what_is_in_flight_and_goes_on_later(warm: Zygote, tmp
     history = read_history(at.runs.run("r").journal)
     assert [trial.number for trial in history.trials] == list(range(workers + 1))
     assert not history.in_flight
-    assert list(at.runs.run("r").inbox.iterdir()) == []
     said(at, "resume", "r")
+    assert list(at.runs.run("r").inbox.iterdir()) == []
     assert len(read_history(at.runs.run("r").journal).trials) == workers + 2
     said(at, "log", "r", "--verify")
 

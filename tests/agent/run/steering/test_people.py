@@ -93,7 +93,7 @@ def test_a_message_is_in_the_next_prompt_and_journaled_before_it(opened: OpenRun
     history = read_history(run.paths.journal)
     assert [(message.number, message.id == first) for message in history.remarks.messages] == [(1, True), (2, False)]
     assert [trial.proposal.n_messages for trial in history.trials] == [0, 1, 2, 2]
-    assert run.observer.told.count(("heard", 1)) == 1  # type: ignore[attr-defined]
+    assert run.observer.told.count(("noted", 1)) == 1  # type: ignore[attr-defined]
 
 
 def test_who_asks_no_model_reads_nothing(opened: OpenRunWith, inbox: Inbox) -> None:
@@ -170,7 +170,9 @@ def test_notes_that_become_unreadable_stay_as_they_were_and_the_run_goes_on(
     assert "notes.md is not UTF-8 text (byte 0); save it as UTF-8; the next proposal reads the notes" in warning
 
 
-def test_a_pause_ends_what_is_in_flight_runs_due_repeats_and_goes_on_later(opened: OpenRunWith, inbox: Inbox) -> None:
+def test_a_pause_ends_what_is_in_flight_runs_due_repeats_and_goes_on_later(
+    opened: OpenRunWith, inbox: Inbox, tmp_path: Path
+) -> None:
     def meanwhile(label: str) -> None:
         if label == "r/0001/train":
             inbox.put(PAUSE)
@@ -180,7 +182,7 @@ def test_a_pause_ends_what_is_in_flight_runs_due_repeats_and_goes_on_later(opene
     end = run_trials(opened(Script(18.0, 18.9), 3, box, final_runs=1))
     assert (end.ending, "agent pause" in end.reason) == (EndReason.PAUSED, True)
     assert box.labels == [f"r/{name}/train" for name in ("0000", "0001", "0000/seed-1", "0001/seed-1")]
-    assert list(inbox.messages(PAUSE)) == []
+    discard_pauses(RunPaths(tmp_path / "runs" / "r"))  # as `agent resume` does
     box = Sums()
     assert run_trials(opened(Script(18.0, 18.9), 3, box, final_runs=1)).ending is EndReason.DONE
     assert box.labels == ["r/0002/train", "r/0001/seed-100/train"]
@@ -192,7 +194,10 @@ def test_a_pause_in_the_last_trial_leaves_the_final_runs(opened: OpenRunWith, in
             inbox.put(PAUSE)
 
     box = Interrupting(meanwhile)
-    assert run_trials(opened(Script(18.0), 2, box, final_runs=1)).ending is EndReason.PAUSED
+    run = opened(Script(18.0), 2, box, final_runs=1)
+    assert run_trials(run).ending is EndReason.PAUSED
+    assert is_asked_to_pause(run.paths)
+    discard_pauses(run.paths)  # as `agent resume` does
     box = Sums()
     assert run_trials(opened(Script(18.0), 2, box, final_runs=1)).ending is EndReason.DONE
     assert box.labels == ["r/0001/seed-100/train"]
@@ -220,6 +225,7 @@ def test_a_proposal_that_waits_is_run_after_the_pause_and_not_asked_for_again(
     assert finished | run.history.in_flight.keys() == {0, 1, 2}
     n_asked = len(script.seen)
     assert n_asked == 2
+    discard_pauses(run.paths)  # as `agent resume` does
     resumed = opened(script, 4, queue=1)
     assert run_trials(resumed).ending is EndReason.DONE
     assert [context.number for context in script.seen[n_asked:]] == [3]
