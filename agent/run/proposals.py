@@ -9,7 +9,7 @@ from agent.execution.workers import Workers, in_thread
 from agent.modes.proposer import Context
 from agent.run.open_run import Run
 from agent.run.steering.people import current_notes, take_messages
-from agent.task.notes import Notes
+from agent.task.notes import TaskNotes
 from agent.trials.budget import Ledger
 from agent.trials.events import TrialStarted
 from agent.trials.steering import SubmissionRefused
@@ -57,7 +57,7 @@ def baseline_event(run: Run) -> TrialStarted:
     return TrialStarted(0, None, Proposal(Origin.BASELINE, "baseline", Unchanged(), params=defaults), run.clock.now())
 
 
-def context_of(run: Run, ledger: Ledger, notes: Notes) -> Context:
+def context_of(run: Run, ledger: Ledger, notes: TaskNotes) -> Context:
     """Return what a proposer may know now; `ledger` includes the expected cost of what is in flight."""
     history, told = run.history, run.policy.told
     incumbent = history.incumbent

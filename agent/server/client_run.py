@@ -23,7 +23,7 @@ from agent.modes.submitted import MOST_TITLE, checked_change, configuration_chec
 from agent.run.resume import with_raised_caps
 from agent.server.documents import Brief, BudgetLeft, NotesAndMessages, Receipt, Verdict
 from agent.server.runner import Runner
-from agent.server.verdicts import messages_in, spent_in, told_in, value_in, verdict_of
+from agent.server.verdicts import messages_in, said_in, spent_in, told_in, value_in, verdict_of
 from agent.store.inbox.inbox import Inbox
 from agent.store.inbox.submissions import SubmissionQueue, SubmittedChange, as_fields, change_in, submission_ids
 from agent.store.paths import RunPaths, RunsFolder
@@ -116,7 +116,7 @@ class ClientRun:
             space=None if space is None else {row.name: asdict(row) for row in space.table()},
             limits=briefing.limits,
             budget_left=self._budget_left(stored),
-            notes=inert(read_notes(self.task).text),
+            notes=_notes_of(self.task),
             messages=messages_in(stored),
         )
 
@@ -219,9 +219,9 @@ class ClientRun:
     def notes(self) -> NotesAndMessages:
         """Return what people know and want."""
         stored = self.stored()
-        found = stored.history.remarks.messages[-_MOST_MESSAGES:] if stored is not None else []
+        found = said_in(stored)[-_MOST_MESSAGES:]
         said = [{"number": each.number, "text": inert(each.text)[:_MOST_MESSAGE], "at": each.at} for each in found]
-        return NotesAndMessages(self.run_id, inert(read_notes(self.task).text), tuple(said))
+        return NotesAndMessages(self.run_id, _notes_of(self.task), tuple(said))
 
     def _check(self, stored: StoredRun | None, change: SubmittedChange) -> None:
         """Raise ReplyError for a change that cannot run, or repeats a trial or what waits."""
@@ -298,3 +298,11 @@ def _fingerprint_of(change: SubmittedChange, context: Context) -> str:
 
 def _left(cap: float | None, spent: float) -> float | None:
     return None if cap is None else max(0.0, cap - spent)
+
+
+def _notes_of(task: Task) -> str:
+    """Return the task's notes.md as printable text, or why it cannot be read."""
+    try:
+        return inert(read_notes(task).text)
+    except UsageError as fault:
+        return inert(str(fault))

@@ -4,12 +4,13 @@ from agent.modes.prompting.trial_digest import quoted_log
 from agent.modes.reported_trials import ReportedTrials, followed
 from agent.run.ending import for_trials
 from agent.run.resume import with_raised_caps
+from agent.run.steering.people import waiting_messages
 from agent.server.documents import State, Verdict
 from agent.store.run_config import budget_of, rule_of
 from agent.store.stored_run import StoredRun
 from agent.text import one_line, read_tail
 from agent.trials.budget import Budget, Ledger
-from agent.trials.steering import Submission, SubmissionRefused
+from agent.trials.steering import PersonMessage, Submission, SubmissionRefused
 from agent.trials.trial import KeepState, Status, Trial
 
 _MOST_TEXT = 500  # characters of a message or a reason
@@ -39,10 +40,17 @@ def value_in(stored: StoredRun, trial: Trial | None) -> float | None:
     return None if loss is None else stored.metric.display(loss)
 
 
+def said_in(stored: StoredRun | None) -> list[PersonMessage]:
+    """Return what people told a run, oldest first, with what the run has not journaled yet."""
+    if stored is None:
+        return []
+    known = stored.history.remarks.messages
+    return [*known, *waiting_messages(stored.paths, known, stored.history.n_started)]
+
+
 def messages_in(stored: StoredRun | None) -> tuple[str, ...]:
     """Return the last messages from people."""
-    found = stored.history.remarks.messages if stored is not None else []
-    return tuple(one_line(message.text)[:_MOST_TEXT] for message in found[-_N_MESSAGES:])
+    return tuple(one_line(message.text)[:_MOST_TEXT] for message in said_in(stored)[-_N_MESSAGES:])
 
 
 def budget_now(stored: StoredRun) -> Budget:

@@ -16,7 +16,7 @@ MOST_BYTES = 20_000
 
 
 @dataclass(frozen=True)
-class Notes:
+class TaskNotes:
     """The text of notes.md at one time."""
 
     text: str = ""
@@ -27,7 +27,7 @@ class Notes:
         return hashlib.sha256(self.text.encode()).hexdigest()[:12] if self.text else None
 
 
-def read_notes(task: Task) -> Notes:
+def read_notes(task: Task) -> TaskNotes:
     """Return the notes in the task's folder as it is now; empty ones if there is no notes.md.
 
     A task may have declared a file of this name as one of its own, which jobs see. Then it has no notes.
@@ -37,11 +37,11 @@ def read_notes(task: Task) -> Notes:
     """
     path = task.folder / NOTES_NAME
     if any(os.path.normpath(name) == NOTES_NAME for name in (*task.files, *task.pool_files)):
-        return Notes()
+        return TaskNotes()
     try:
-        return Notes(read_bytes(path, MOST_BYTES).decode())
+        return TaskNotes(read_bytes(path, MOST_BYTES).decode())
     except (FileNotFoundError, NotADirectoryError):
-        return Notes()
+        return TaskNotes()
     except UnsafeFileError:
         raise UsageError(
             f"{path} should be a plain file of at most {MOST_BYTES // 1000} kB; shorten or replace it"

@@ -73,6 +73,8 @@ NOT_RUN = {
     "python -m benchmarks": "`pytest -m long tests/docs` runs each, as small as it goes",
     "python -m agent.llm.local_server": "`pytest -m long tests/docs` runs it, with the embedded model's weights",
     "pytest": "it is what runs already",
+    "pause": "needs a run that another process works on: tests/agent/cli/clients/test_steer.py",
+    "stop": "needs a run that another process works on: tests/agent/cli/clients/test_steer.py",
     "ollama": "not installed here; the line is from its own documentation",
     "vllm": "not installed here; the line is from its own documentation",
     "llama-server": "not installed here; the line is from its own documentation",

@@ -9,13 +9,13 @@ from agent.run.open_run import Run
 from agent.store.atomic_file import write_durably
 from agent.store.inbox.inbox import Inbox
 from agent.store.paths import RunPaths
-from agent.task.notes import MOST_BYTES, Notes, read_notes
+from agent.task.notes import MOST_BYTES, TaskNotes, read_notes
 from agent.trials.steering import PersonMessage, message_text
 
 SAY, PAUSE = "say", "pause"  # kinds of messages in the inbox
 
 
-def current_notes(run: Run) -> Notes:
+def current_notes(run: Run) -> TaskNotes:
     """Return the task's notes as they are now, stored in the run's folder.
 
     If notes.md cannot be used, the notes are those that the latest trial read: nobody may be there to mend it before
@@ -33,19 +33,19 @@ def current_notes(run: Run) -> Notes:
     return notes
 
 
-def stored_notes(paths: RunPaths, digest: str | None) -> Notes:
+def stored_notes(paths: RunPaths, digest: str | None) -> TaskNotes:
     """Return the notes with that hash from the run's folder; None: no notes.
 
     Raises:
         UsageError: the file is missing, or is not what was stored.
     """
     if digest is None:
-        return Notes()
+        return TaskNotes()
     path = paths.notes(digest)
     try:
-        notes = Notes(read_text(path, MOST_BYTES))
+        notes = TaskNotes(read_text(path, MOST_BYTES))
     except (FileNotFoundError, UnicodeDecodeError):
-        notes = Notes()
+        notes = TaskNotes()
     if notes.hash != digest:
         raise UsageError(f"{path} is missing or was changed; restore it from a backup")
     return notes

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import UsageError
-from agent.task.notes import MOST_BYTES, Notes, read_notes
+from agent.task.notes import MOST_BYTES, TaskNotes, read_notes
 from agent.task.task import Task
 
 BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram_plain"
@@ -21,12 +21,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_notes_are_no_file_of_the_task(folder: Path) -> None:
     before = Task.load(folder)
-    assert read_notes(before) == Notes("")
+    assert read_notes(before) == TaskNotes("")
     assert read_notes(before).hash is None
     (folder / "notes.md").write_text("é" * (MOST_BYTES // 2))
     after = Task.load(folder)
     assert (after.digest, after.files) == (before.digest, before.files)
-    assert read_notes(after) == Notes("é" * (MOST_BYTES // 2))
+    assert read_notes(after) == TaskNotes("é" * (MOST_BYTES // 2))
     assert read_notes(after).hash is not None
 
 
@@ -35,7 +35,7 @@ def test_a_frozen_file_of_that_name_stays_one(folder: Path) -> None:
     text = (folder / "task.toml").read_text()
     text = re.sub(r"(?m)^frozen = \[.*?\]", 'frozen = ["./notes.md"]', text)
     (folder / "task.toml").write_text(text)
-    assert read_notes(Task.load(folder)) == Notes("")
+    assert read_notes(Task.load(folder)) == TaskNotes("")
 
 
 def _link(path: Path) -> None:
