@@ -9,23 +9,20 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from agent.edits.assignments import Assignments
 from agent.edits.edit import Params
-from agent.edits.guard import fingerprint
-from agent.errors import BudgetSpentError, EditError, UsageError
+from agent.errors import BudgetSpentError, UsageError
 from agent.execution.host import Host
-from agent.modes.mode import briefing_of, guard_of, searched
+from agent.modes.mode import briefing_of, guard_of
 from agent.modes.prompting.dialogue import ReplyError
-from agent.modes.proposer import Context
 from agent.modes.registry import find_mode
-from agent.modes.script_check import ScriptCheck
-from agent.modes.submitted import MOST_TITLE, checked_change, configuration_check
+from agent.modes.submitted import MOST_TITLE
 from agent.run.resume import with_raised_caps
 from agent.server.documents import Brief, BudgetLeft, NotesAndMessages, Receipt, Verdict
+from agent.server.early_check import check_change
 from agent.server.runner import Runner
-from agent.server.verdicts import messages_in, said_in, spent_in, told_in, value_in, verdict_of
+from agent.server.verdicts import messages_in, said_in, spent_in, value_in, verdict_of
 from agent.store.inbox.inbox import Inbox
-from agent.store.inbox.submissions import SubmissionQueue, SubmittedChange, as_fields, change_in, submission_ids
+from agent.store.inbox.submissions import SubmissionQueue, SubmittedChange, as_fields
 from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import budget_of
 from agent.store.stored_run import StoredRun
@@ -34,7 +31,7 @@ from agent.task.task import Task
 from agent.text import inert, last_line, one_line, read_tail
 from agent.trials.budget import Budget, Ledger
 from agent.trials.steering import Submission
-from agent.trials.trial import Status, Trial
+from agent.trials.trial import Trial
 
 LONGEST_WAIT = 50.0  # seconds of one call: some clients give a call up after 60 s
 POLL_SECONDS = 0.5
@@ -150,7 +147,7 @@ class ClientRun:
         title = one_line(title)[:MOST_TITLE]
         change = SubmittedChange(record, title, script, values)
         try:
-            self._check(stored, change)
+            check_change(stored, self.task, self.source(), self.queue, change)
         except ReplyError as fault:
             return Receipt("refused", None, fault.reason, record.ignored)
         submission = self.queue.put(as_fields(record), title, script=script, values=values)
@@ -223,43 +220,6 @@ class ClientRun:
         said = [{"number": each.number, "text": inert(each.text)[:_MOST_MESSAGE], "at": each.at} for each in found]
         return NotesAndMessages(self.run_id, _notes_of(self.task), tuple(said))
 
-    def _check(self, stored: StoredRun | None, change: SubmittedChange) -> None:
-        """Raise ReplyError for a change that cannot run, or repeats a trial or what waits."""
-        context = self._context(stored)
-        guard, briefing = guard_of(self.task), briefing_of(self.task)
-        if context is None:  # there is no trial yet
-            try:
-                guard.check(self.task.source if change.script is None else change.script)
-            except EditError as fault:
-                raise ReplyError(Status.INVALID_EDIT, str(fault)) from None
-            return
-        script = ScriptCheck(context, briefing, guard, None)
-        memory = self.task.memory_model()
-        proposal = checked_change(change, context, script, lambda: configuration_check(context, briefing, memory))
-        assert stored is not None
-        for message in self.queue.waiting(submission_ids(stored.history)):
-            waiting = _fingerprint_of(change_in(message), context)
-            if waiting == proposal.fingerprint:
-                problem = f"this is the change of submission {message.id} again, which waits already"
-                raise ReplyError(Status.DUPLICATE, problem)
-
-    def _context(self, stored: StoredRun | None) -> Context | None:
-        """Return the context that a proposer would have now; None without a baseline."""
-        incumbent = stored.history.incumbent if stored is not None else None
-        if stored is None or incumbent is None:
-            return None
-        history, told = stored.history, told_in(stored)
-        return Context(
-            number=history.n_started,
-            source=self._script_of(stored, incumbent),
-            baseline_source=self.task.source,
-            incumbent=told.trial(incumbent),
-            trials=tuple(told.trial(trial) for trial in history.by_finish),
-            space=searched(stored.config, self.task),
-            budget_left=self._budget_left(stored),
-            pending=tuple(history.in_flight.values()),
-        )
-
     def _script_of(self, stored: StoredRun | None, trial: Trial | None) -> str:
         """Return the script of a kept trial; None: of the baseline."""
         if stored is None or trial is None or trial.number not in stored.hashes:
@@ -284,16 +244,6 @@ class ClientRun:
         if verdict.state == "waits_for_approval":
             return f"trial {verdict.trial} waits until a person approves it"
         return f"trial {verdict.trial} runs again, to confirm it" if verdict.state == "confirming" else "queued"
-
-
-def _fingerprint_of(change: SubmittedChange, context: Context) -> str:
-    """Return the fingerprint of the script that a change would make now; empty if it makes none."""
-    try:
-        if change.script is not None:
-            return fingerprint(change.script)
-        return fingerprint(Assignments(change.values or {}).apply(context.source))
-    except EditError:
-        return ""
 
 
 def _left(cap: float | None, spent: float) -> float | None:
