@@ -36,6 +36,10 @@ MAX_LINES = 300  # in one module
 FEWEST_LINES = 40  # of a module with a single user: a shorter one lives with its user
 SHORT_ALL_THE_SAME = {
     "agent.__main__": "the name is Python's",
+    "agent.agents.claude": "one of the coding agents: one file each",
+    "agent.agents.codex": "one of the coding agents: one file each",
+    "agent.agents.gemini": "one of the coding agents: one file each",
+    "agent.agents.opencode": "one of the coding agents: one file each",
     "agent.llm.scripted": "one of the models: one file each",
     "agent.search.random_search": "one of the searchers: one file each",
 }
@@ -63,6 +67,7 @@ OWNERS = {
     "mcp_types": {"agent/server/mcp_server.py"},
     "anyio": {"agent/server/mcp_server.py"},
     "yaml": {"agent/task/init/settings_file.py"},
+    "tomlkit": {"agent/agents/settings.py"},
     "typer": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/cli").rglob("*.py")},
     "re2": {"agent/task/curve_format.py"},
     "rich": {"agent/report/live_screen.py", "agent/report/watch.py"},

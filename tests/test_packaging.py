@@ -34,6 +34,7 @@ def test_the_wheel_holds_two_packages_the_prompts_and_the_bundled_task(wheel: Pa
         f"train_template/{name}" for name in ("task.toml", "packages.py", "prepare.py", "pool.py", "score.py")
     } <= resources
     assert {f"agent/report/html/templates/report.{kind}" for kind in ("html", "css", "js")} <= set(names)
+    assert "agent/server/skill.md" in names
     assert not [name for name in names if "__pycache__" in name or "/data/" in name or name.endswith(".bin")]
 
 

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from agent import __version__
 from agent.cli import attribute, compare, doctor, init, read, replay, report, run, trust
-from agent.cli.clients import approve, serve, steer, submit
+from agent.cli.clients import approve, connect, serve, steer, submit
 from agent.cli.options import fail
 from agent.errors import AgentError
 from agent.task.host_code import require_consent
@@ -51,6 +51,7 @@ app.add_typer(submit.app)
 app.add_typer(steer.app)
 app.add_typer(approve.app)
 app.add_typer(serve.app)
+app.add_typer(connect.app)
 
 
 @app.callback(invoke_without_command=True)

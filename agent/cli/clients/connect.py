@@ -1,0 +1,153 @@
+"""`agent connect` tells a coding agent how to start our MCP server; `agent skill` tells it how to work with us."""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.agents.kinds import AGENTS, CodingAgent
+from agent.cli.search_options.panels import one_of
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.agents.installation import Change
+    from agent.agents.settings import SettingsFile
+
+app = typer.Typer()
+
+_VARIABLES = (
+    *("AUTOCENTAUR_CACHE", "AUTOCENTAUR_TRUST", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
+    *("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"),  # for the limits of trials
+    *("DOCKER_HOST", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"),
+)
+"""Variables that the server, or what it starts, reads."""
+
+
+@app.command()
+def connect(
+    ctx: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="AGENT", help=f"{one_of(AGENTS)}.", autocompletion=lambda: list(AGENTS), show_default=False
+        ),
+    ],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="-- OPTIONS", help="Options of `agent mcp`, after --.")
+    ] = None,
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Write the files; what they hold besides stays.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take out of the files what --write put there.")] = False,
+) -> None:
+    """Connect a coding agent to this program.
+
+    Prints what the agent's settings must hold so that it starts `agent mcp` when it works in the current folder, and
+    asks no question about its tools.
+    """
+    if name not in AGENTS:
+        raise UsageError(f"there is no coding agent {name!r}; name {one_of(AGENTS)}")
+    if write and undo:
+        raise UsageError("--write and --undo exclude each other")
+    agent = AGENTS[name]
+    files = _files(ctx, agent, arguments or [])
+    if undo:
+        _undo(agent, files)
+    elif write:
+        _write(agent, files)
+    else:
+        _show(agent, files, arguments or [])
+
+
+@app.command()
+def skill() -> None:
+    """Print how a coding agent is to work with this program.
+
+    It is a page for the agent: `agent skill > .claude/skills/autocentaur/SKILL.md`.
+    """
+    from importlib.resources import files
+
+    print(files("agent.server").joinpath("skill.md").read_text(encoding="utf-8"), end="")
+
+
+def _files(ctx: typer.Context, agent: CodingAgent, arguments: Sequence[str]) -> "Sequence[SettingsFile]":
+    from agent.agents.connection import McpServer, Places
+
+    commands: dict[str, Any] = ctx.find_root().command.commands  # type: ignore[attr-defined]
+    words = with_absolute_paths(commands["mcp"], arguments) if "mcp" in commands else arguments
+    # -P: the folder in which the agent starts the server may hold a package of our name.
+    server = McpServer((sys.executable, "-P", "-m", "agent", "mcp", *words), _VARIABLES)
+    return agent.configuration(server, Places(Path.cwd(), agent.own_folder_in(os.environ)))
+
+
+def with_absolute_paths(command: Any, words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with absolute paths, and those that it leaves to their default.
+
+    Args:
+        command: the command, as typer gives it.
+
+    Raises:
+        TyperException: the command has no such option, or the option no such value.
+    """
+    found = [*words]
+    context = command.make_context(command.name, [*words])
+    for parameter in command.params:
+        value = context.params.get(parameter.name)
+        if isinstance(value, Path) and parameter.param_type_name == "option":
+            found = _with_option(found, parameter.opts, str(value.absolute()))
+    return found
+
+
+def _with_option(words: list[str], names: Sequence[str], value: str) -> list[str]:
+    for at, word in enumerate(words):
+        option, equals, _ = word.partition("=")
+        if option in names:
+            return [*words[:at], option, value, *words[at + (1 if equals else 2) :]]
+    return [*words, names[0], value]
+
+
+def _show(agent: CodingAgent, files: "Sequence[SettingsFile]", arguments: Sequence[str]) -> None:
+    from agent.text import inert
+
+    print(f"{agent.title} needs this, in the folder where you start it:")
+    for file in files:
+        print(inert(f"\n{file.path}\n\n{_indented(file.alone())}"))
+    again = shlex.join(["agent", "connect", agent.name, "--write", *(["--", *arguments] if arguments else [])])
+    print(inert(f"\n`{again}` adds it to these files."))
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}" for line in text.splitlines(keepends=True)).rstrip()
+
+
+def _write(agent: CodingAgent, files: "Sequence[SettingsFile]") -> None:
+    from agent.agents.installation import additions
+    from agent.text import inert
+
+    changes = additions(files)
+    _apply(changes)
+    if not changes:
+        print("nothing to write: the settings hold it already")
+    print(inert(f"Start {agent.title} in {Path.cwd()}. Undo: agent connect {agent.name} --undo"))
+
+
+def _undo(agent: CodingAgent, files: "Sequence[SettingsFile]") -> None:
+    from agent.agents.installation import removals
+
+    changes = removals(files)
+    _apply(changes)
+    if not changes:
+        print(f"nothing to undo: the settings of {agent.title} do not name this program")
+
+
+def _apply(changes: "Sequence[Change]") -> None:
+    from agent.agents.installation import apply
+    from agent.text import inert
+
+    for change in changes:
+        apply(change)
+        kept = f"; as it was before: {change.backup}" if change.keeps_before else ""
+        print(inert(f"{'wrote' if change.after else 'removed'} {change.path}{kept}"))

@@ -1,0 +1,214 @@
+"""`agent connect` and `agent skill`, as a person calls them."""
+
+import json
+import os
+import shutil
+import tomllib
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+import typer.main
+from typer.exceptions import TyperException
+
+from agent.agents.kinds import AGENTS
+from agent.cli.clients.connect import with_absolute_paths
+from agent.cli.main import app
+from tests.commands import agent
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "project").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def project(home: Path) -> Path:
+    return home.parent / "project"
+
+
+def connect(project: Path, *words: str) -> CompletedProcess[str]:
+    return agent("connect", *words, cwd=project, env={"HOME": str(project.parent / "home")})
+
+
+def all_files(*folders: Path) -> dict[Path, str]:
+    return {path: path.read_text() for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_it_prints_without_writing_then_writes_then_undoes(name: str, home: Path, project: Path) -> None:
+    shown = connect(project, name, "--", "--trials", "5")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert all_files(home, project) == {}
+    wrote = connect(project, name, "--write", "--", "--trials", "5")
+    assert (wrote.returncode, wrote.stderr) == (0, "")
+    written = all_files(home, project)
+    for path, text in written.items():
+        assert f"\n{path}\n" in shown.stdout
+        assert f"wrote {path}\n" in wrote.stdout
+        for line in text.splitlines():
+            assert line in shown.stdout
+    assert f"`agent connect {name} --write -- --trials 5` adds it" in shown.stdout
+    again = connect(project, name, "--write", "--", "--trials", "5")
+    assert again.stdout.startswith("nothing to write: the settings hold it already\n")
+    assert all_files(home, project) == written
+    undone = connect(project, name, "--undo")
+    assert undone.stdout.splitlines() == [f"removed {path}" for path in written] or undone.returncode == 0
+    assert all_files(home, project) == {}
+    assert connect(project, name, "--undo").stdout.startswith("nothing to undo")
+
+
+def test_what_the_files_held_before_stays_and_is_kept_beside(home: Path, project: Path) -> None:
+    own, local = home / ".codex" / "config.toml", project / ".codex" / "config.toml"
+    own.parent.mkdir()
+    local.parent.mkdir()
+    own.write_text('model = "dear"  # to me\n')
+    own.chmod(0o640)
+    local.write_text("[mcp_servers.other]\ncommand = 'x'\n")
+    wrote = connect(project, "codex", "--write", "--", "--trials", "5")
+    backup = own.with_name("config.toml.before-autocentaur")
+    assert f"wrote {own}; as it was before: {backup}" in wrote.stdout
+    assert backup.read_text() == 'model = "dear"  # to me\n'
+    assert own.stat().st_mode & 0o777 == 0o640
+    assert own.read_text().startswith('model = "dear"  # to me\n')
+    assert set(tomllib.loads(local.read_text())["mcp_servers"]) == {"other", "autocentaur"}
+    connect(project, "codex", "--undo")
+    assert own.read_text() == 'model = "dear"  # to me\n'
+    assert local.read_text() == "[mcp_servers.other]\ncommand = 'x'\n"
+
+
+def test_another_call_replaces_the_arguments(home: Path, project: Path) -> None:
+    for trials in ("5", "6"):
+        connect(project, "opencode", "--write", "--", "--trials", trials)
+    command = json.loads((project / "opencode.json").read_text())["mcp"]["autocentaur"]["command"]
+    assert command[-1] == "6" or "6" in command
+    assert "5" not in command
+
+
+def test_one_file_that_cannot_be_read_stops_all(home: Path, project: Path) -> None:
+    (home / ".claude").mkdir()
+    (home / ".claude" / "settings.json").write_text("{oops")
+    failed = connect(project, "claude", "--write")
+    assert failed.returncode == 2
+    assert failed.stderr.startswith(f"error: {home}/.claude/settings.json is not JSON (")
+    assert failed.stderr.count("\n") == 1
+    assert all_files(home, project) == {home / ".claude" / "settings.json": "{oops"}
+
+
+def as_link(path: Path, elsewhere: Path) -> None:
+    elsewhere.write_text("{}")
+    path.symlink_to(elsewhere)
+
+
+def as_fifo(path: Path, _elsewhere: Path) -> None:
+    os.mkfifo(path)
+
+
+def as_bytes(path: Path, _elsewhere: Path) -> None:
+    path.write_bytes(b"\xff{}")
+
+
+def as_folder(path: Path, _elsewhere: Path) -> None:
+    path.mkdir()
+
+
+def as_large(path: Path, _elsewhere: Path) -> None:
+    path.write_bytes(b" " * (5 * 2**20))
+
+
+@pytest.mark.parametrize("made", [as_link, as_fifo, as_bytes, as_folder, as_large])
+def test_what_a_project_must_not_hold_there_is_one_line(made: Any, home: Path, project: Path, tmp_path: Path) -> None:
+    made(project / "opencode.json", tmp_path / "elsewhere")
+    failed = connect(project, "opencode", "--write")
+    assert failed.returncode == 2
+    assert failed.stderr.startswith(f"error: {project}/opencode.json stays as it is, because it")
+    assert failed.stderr.count("\n") == 1
+    if made is as_link:
+        assert (tmp_path / "elsewhere").read_text() == "{}"
+
+
+def test_a_linked_folder_in_a_project_is_refused(home: Path, project: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (project / ".codex").symlink_to(tmp_path / "elsewhere")
+    assert connect(project, "codex", "--write").returncode == 2
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_users_own_file_may_be_a_link(home: Path, project: Path, tmp_path: Path) -> None:
+    (home / ".codex").mkdir()
+    (tmp_path / "dotfiles.toml").write_text('model = "m"\n')
+    (home / ".codex" / "config.toml").symlink_to(tmp_path / "dotfiles.toml")
+    assert connect(project, "codex", "--write").returncode == 0
+    assert (home / ".codex" / "config.toml").is_symlink()
+    assert "trusted" in (tmp_path / "dotfiles.toml").read_text()
+
+
+def test_in_the_home_folder_both_files_are_one(home: Path) -> None:
+    made = agent("connect", "codex", "--write", cwd=home, env={"HOME": str(home)})
+    assert made.returncode == 0
+    assert set(tomllib.loads((home / ".codex" / "config.toml").read_text())) == {"mcp_servers", "projects"}
+    assert agent("connect", "codex", "--undo", cwd=home, env={"HOME": str(home)}).returncode == 0
+    assert all_files(home) == {}
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(home: Path, project: Path) -> None:
+    (home / ".claude").write_text("a file where a folder belongs")
+    failed = connect(project, "claude", "--write")
+    assert failed.returncode == 2
+    assert "cannot be written" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["aider"], "there is no coding agent 'aider'; name claude, codex, opencode or gemini"),
+        (["codex", "--write", "--undo"], "--write and --undo exclude each other"),
+        (["codex", "--trials", "5"], "No such option: --trials"),
+        ([], "Missing argument 'AGENT'"),
+    ],
+)
+def test_a_wrong_call_is_one_line(words: list[str], said: str, home: Path, project: Path) -> None:
+    failed = connect(project, *words)
+    assert failed.returncode == 2
+    assert said in failed.stderr
+    assert failed.stderr.count("\n") == 1
+    assert all_files(home, project) == {}
+
+
+def test_paths_become_absolute_and_defaults_are_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
+    there = str(tmp_path)
+    assert with_absolute_paths(run, ["--task", "t", "--trials", "5"]) == [
+        *("--task", f"{there}/t", "--trials", "5", "--runs", f"{there}/runs"),
+    ]
+    assert with_absolute_paths(run, ["--runs=r"]) == ["--runs", f"{there}/r"]
+    with pytest.raises(TyperException, match="No such option"):
+        with_absolute_paths(run, ["--no-such-option"])
+
+
+def test_the_server_starts_where_the_project_has_a_package_of_our_name(home: Path, project: Path) -> None:
+    (project / "agent").mkdir()
+    (project / "agent" / "__init__.py").write_text("raise SystemExit('the wrong package')")
+    connect(project, "opencode", "--write")
+    command = json.loads((project / "opencode.json").read_text())["mcp"]["autocentaur"]["command"]
+    assert shutil.which(command[0])
+    import subprocess
+
+    said = subprocess.run(
+        [*command[: command.index("mcp")], "--version"], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert "wrong package" not in said.stdout + said.stderr
+    assert said.returncode == 0
+
+
+def test_the_page_for_an_agent_names_every_tool_and_what_never_to_do(tmp_path: Path) -> None:
+    page = agent("skill", cwd=tmp_path, env={}).stdout
+    for tool in ("brief", "submit", "wait", "history", "show", "diff", "best", "budget", "notes"):
+        assert f"| `{tool}` | `agent " in page
+    assert page.startswith("---\nname: autocentaur\n")
+    assert "## Never" in page
