@@ -115,8 +115,8 @@ def _run(
     except subprocess.TimeoutExpired:
         raise NotInstalledError(f"{failure}: no end after {_MOST_SECONDS} s") from None
     if done.returncode != 0:
-        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise NotInstalledError(f"{failure}: {''.join(last)}")
+        first = (done.stderr.strip() or done.stdout.strip()).partition("\n")[0]
+        raise NotInstalledError(f"{failure}: {first}")
 
 
 def main(names: Sequence[str]) -> int:
