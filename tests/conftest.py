@@ -37,6 +37,7 @@ from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Sandbox
 from tests import commands
 from tests.kill_anywhere.killed_runs import Zygote
+from tests.kill_anywhere.several_workers import sleeping_task
 
 TASKS = Path(__file__).parent / "tasks"
 
@@ -73,6 +74,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Zygote:
     """A process that has imported all of `agent`, and forks real ones in a tenth of a second."""
     return commands.warm().within(tmp_path_factory.mktemp("warm"))
+
+
+@pytest.fixture(scope="session")
+def sleeping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task whose jobs sleep for a moment, so that several are in flight."""
+    return sleeping_task(tmp_path_factory.mktemp("sleeping"))
 
 
 @pytest.fixture(scope="session")

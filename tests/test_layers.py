@@ -47,7 +47,7 @@ MAY_USE_SANDBOX = {
     "agent/text.py": {"sandbox.characters"},
     "agent/edits/source_text.py": {"sandbox.characters"},
     "agent/store/run_lock.py": {"sandbox.host_identity"},
-    "agent/run/one_trial.py": {"sandbox.errors"},
+    "agent/run": {"sandbox.errors"},
     "agent/cli": {"sandbox"},
     "agent/execution": {"sandbox"},
 }

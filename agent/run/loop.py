@@ -1,14 +1,17 @@
 """The loop: propose, run, score, judge, commit or revert. It knows protocols, not modes."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 
+from agent.errors import AgentError
 from agent.execution.slots import Slot
 from agent.execution.speed.fillers import Fillers
 from agent.execution.workers import POLL_SECONDS, Workers
 from agent.run.ending import End, EndReason
 from agent.run.open_run import Run
 from agent.run.planner import RunPlanner, Work
+from sandbox.errors import SandboxError
 
 
 def run_trials(run: Run, workers: Workers | None = None) -> End:
@@ -75,15 +78,14 @@ class _Loop:
     def run(self) -> dict[str, End]:
         """Return how each run ended, by name."""
         while True:
-            while not self._is_stopping and self._step():
-                pass
+            self._guarded(self._start_all)
             awaits = any(planner.awaits_messages for planner in self._going)
             self._fill(awaits=awaits)
             if self._is_stopping and len(self._free) == self._n_slots:
                 break
             if not self._going:
                 break
-            self._workers.wait(POLL_SECONDS if awaits else None)
+            self._guarded(partial(self._workers.wait, POLL_SECONDS if awaits else None))
         if self._fault is not None:
             raise self._fault
         return self._ends
@@ -95,6 +97,18 @@ class _Loop:
             return
         for slot in self._free:
             self._fillers.clear(slot)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Do something in the deciding thread; if a tool fails, stop the runs once what is in flight has ended."""
+        try:
+            act()
+        except (AgentError, SandboxError, OSError) as fault:
+            self._fail(fault)
+
+    def _start_all(self) -> None:
+        """Start all that can run now."""
+        while not self._is_stopping and self._step():
+            pass
 
     def _step(self) -> bool:
         """Let the first run that can do something do it; return whether one could."""

@@ -51,6 +51,7 @@ _SHARED = ("objects", "refs", "packed-refs", "shallow")  # a repository's conten
 MOST_REF_BYTES = 2**26
 """Largest size of the file with all refs, in bytes: a million tags."""
 _MOST_BYTES_OF_A_REF = 2**10
+_LITTLE_SPACE = 2**16  # bytes: more than git writes at a time for the files of a task
 _ALTERNATES = ("objects/info/alternates", "objects/info/http-alternates")
 
 
@@ -78,7 +79,7 @@ class GitFolder:
         """
         view = self._view.name
         try:
-            return run_git(argv, stdin, {"GIT_DIR": view}, held)
+            return run_git(argv, stdin, {"GIT_DIR": view}, held, self.path)
         except GitError as error:
             raise GitError(*(text.replace(view, str(self.path)) for text in (str(error), error.said))) from error
 
@@ -86,7 +87,7 @@ class GitFolder:
         """Run git in a worktree that the repository has registered. Raises as `run` does."""
         registered = Path((worktree / ".git").read_text().strip().removeprefix("gitdir: "))
         places = {"GIT_DIR": str(registered), "GIT_COMMON_DIR": self._view.name, "GIT_WORK_TREE": str(worktree)}
-        run_git(["-C", str(worktree), "-c", "core.bare=false", *argv], b"", places, held)
+        run_git(["-C", str(worktree), "-c", "core.bare=false", *argv], b"", places, held, self.path)
 
     @cached_property
     def _view(self) -> "tempfile.TemporaryDirectory[str]":
@@ -162,11 +163,18 @@ def _led_to(named: Path) -> Path | None:
 
 
 def run_git(
-    argv: list[str], stdin: bytes = b"", env: Mapping[str, str] | None = None, held: int | None = None
+    argv: list[str],
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    held: int | None = None,
+    runs: Path | None = None,
 ) -> bytes:
     """Run git without the user's settings and hooks, and return its output.
 
     Git opens a repository named in `argv` with its own configuration, so name only one of this program or its user.
+
+    Args:
+        runs: an existing folder on the disk of runs, if the command writes there: the message says when it is full.
 
     Raises:
         MissingRequirementError: there is no git program.
@@ -195,7 +203,15 @@ def run_git(
             lines = said.splitlines()
             why = next((line for line in lines if line.startswith("fatal: ")), lines[0])
             command = next(word for word in argv if not word.startswith(("-", "/")) and "=" not in word)
-            remedy = "; make room and continue with `agent resume`" if os.strerror(errno.ENOSPC) in said else ""
+            remedy = "; make room and continue with `agent resume`" if runs and _is_full(runs, said) else ""
             raise GitError(f"git {command} failed: {why}{remedy}", said) from error
     assert isinstance(output, bytes)
     return output
+
+
+def _is_full(folder: Path, said: str) -> bool:
+    """Whether a git command failed because the disk of `folder` is full, which its output often does not say."""
+    if any(os.strerror(number) in said for number in (errno.ENOSPC, errno.EDQUOT)):
+        return True
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < _LITTLE_SPACE

@@ -182,7 +182,8 @@ class TrialRepo:
                 return  # another run made it first
             temporary = self.path.with_name(self.path.name + ".new")
             shutil.rmtree(temporary, ignore_errors=True)
-            run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)], held=held)
+            argv = ["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)]
+            run_git(argv, held=held, runs=self.path.parent)
             (temporary / "config").write_text(CONFIG)
             temporary.rename(self.path)
 

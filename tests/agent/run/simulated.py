@@ -191,6 +191,11 @@ class SimulatedSandbox:
             raise given.error
         return self._ended(job, seconds)
 
+    @property
+    def n_begun(self) -> int:
+        """The number of jobs that have begun; those in `ran` were not stopped."""
+        return self._attempts.total()
+
     def close(self) -> None:
         pass
 

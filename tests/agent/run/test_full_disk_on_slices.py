@@ -19,6 +19,7 @@ from agent.task.task import Task
 from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.trial import KeepState, Origin, Proposal
 from sandbox.job import Sandbox
+from tests.full_disk import fill
 from tests.made_pools import make_pool
 
 OpenRunWith = Callable[..., Run]
@@ -98,25 +99,9 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(  # noqa: PLR0917 (fixtures
     goes_on(opened, n_answered)
 
 
-def test_a_full_disk_at_the_line_that_opens_a_slice_shows_nothing(
-    opened: Callable[[], Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_at_the_line_that_opens_a_slice_shows_nothing(opened: Callable[[], Run]) -> None:
     run = opened()
-    inner = run.records.journal._file
-
-    class Full:
-        """The journal's file, with room for half of a certain line."""
-
-        def write(self, data: memoryview) -> int:
-            if b'"slice_opened"' in bytes(data):
-                inner.write(bytes(data)[:20])
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return inner.write(data)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(inner, name)
-
-    monkeypatch.setattr(run.records.journal, "_file", Full())
+    fill(run.records.journal, lambda line: b'"slice_opened"' not in line)
     with pytest.raises(JournalError, match=r"journal\.jsonl: No space left on device; make room and continue"):
         run_trials(run)
     assert not list(run.paths.root.glob("slices/0*"))

@@ -1,4 +1,5 @@
-"""Several trials at once, on a simulated clock: what must hold for any order in which they end, and after any kill."""
+"""Several trials at once, on a simulated clock: what must hold for any order in which they end, and after any kill or
+full disk."""
 
 import random
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Unchanged
+from agent.errors import JournalError
 from agent.execution.scoring.printed import PrintedScorer
 from agent.execution.slots import Slot
 from agent.modes.numeric import NumericProposer
@@ -36,6 +38,7 @@ from tests.agent.run.simulated import (
     SlowProposer,
     events_of,
 )
+from tests.full_disk import fill
 
 OpenRunWith = Callable[..., Run]
 SEARCHERS = ("random", "cma-es", "local", "local-gp", "tpe")
@@ -68,13 +71,16 @@ def proposer_of(mode: str, task: Task, seed: int) -> Proposer:
 class Simulated:
     """A run of one mode and seed on a simulated machine. Each `go` is a process of its own."""
 
-    def __init__(self, open_run: OpenRunWith, task: Task, mode: str, seed: int, **more: object) -> None:
+    def __init__(
+        self, open_run: OpenRunWith, task: Task, mode: str, seed: int, n_slots: int | None = None, **more: object
+    ) -> None:
         """The seed decides the number of slots, the length of the queue and the keep rule, unless `more` does."""
         chance = random.Random(f"{mode} {seed}")
         self._open, self._task, self._mode, self._seed = open_run, task, mode, seed
         self._n_processes = 0
         self.varies_workers = False  # whether each process has another number of slots, and another queue
         self.n_slots, queue = chance.randint(1, 8), chance.randint(0, 3)
+        self.n_slots = n_slots or self.n_slots
         rule = chance.choice([TWO_TIER, KeepRule("any")])
         self._more = {"queue": queue, "rule": rule, "slots": tuple(map(Slot, range(self.n_slots))), **more}
 
@@ -97,12 +103,18 @@ class Simulated:
             **self._more,
         )
 
-    def go(self, kill_at: int | None = None, *, is_written: bool = True) -> Run:
-        """Run in a new process, to the end or until it is killed at an event, which raises Killed."""
+    def go(self, kill_at: int | None = None, *, is_written: bool = True, n_lines: int | None = None) -> Run:
+        """Run in a new process, to the end or until it is killed at an event, which raises Killed.
+
+        `n_lines`: the disk has room for so many more lines of the journal.
+        """
         run = self.opened()
         self._n_processes += 1
         if kill_at is not None:
             run.records.journal = DyingJournal(run.records.journal, kill_at, is_written=is_written)
+        if n_lines is not None:
+            left = iter(range(n_lines))
+            fill(run.records.journal, lambda _line: next(left, None) is not None)
         end = run_trials(run, SimulatedWorkers(self.simulation))
         assert end.ending in (EndReason.DONE, EndReason.NOTHING_RAN), end
         return run
@@ -272,6 +284,43 @@ def test_the_same_holds_if_each_process_has_another_number_of_workers(
     check_killed(machine, tmp_path, random.Random(mode))
 
 
+def check_full_disk(machine: Simulated, tmp_path: Path, chance: random.Random) -> None:
+    """Let a run meet a full disk within each few events, until it ends."""
+    journals: list[list[dict[str, object]]] = []
+    most_busy, run = 0, None
+    while run is None:
+        try:
+            run = machine.go(n_lines=chance.randrange(5))
+        except JournalError:
+            assert machine.box.busy == {}
+            assert machine.box.n_begun == len(machine.box.ran)  # none was stopped
+            most_busy = max(most_busy, machine.box.most_busy)
+            journals.append(events_of(run_journal(tmp_path)))
+    assert most_busy == machine.n_slots
+    for before, after in pairwise(journals):
+        assert after[: len(before)] == before
+    check_journal(run)
+    check_proposals(run, machine.proposer)
+    check_git(run, tmp_path)
+    check_ledger(run)
+
+
+@pytest.mark.parametrize("mode", ["local", "scripted"])
+def test_on_a_full_disk_all_in_flight_ends_and_the_resumed_run_goes_on(
+    simulated: Callable[..., Simulated], tmp_path: Path, mode: str
+) -> None:
+    check_full_disk(simulated(mode, seed=0, n_slots=3), tmp_path, random.Random(mode))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(1, 41))
+@pytest.mark.parametrize("mode", MODES)
+def test_the_same_holds_for_many_full_disks(
+    simulated: Callable[..., Simulated], tmp_path: Path, mode: str, seed: int
+) -> None:
+    check_full_disk(simulated(mode, seed, n_slots=3), tmp_path, random.Random(f"{mode} {seed}"))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 41))
 @pytest.mark.parametrize("mode", MODES)
@@ -296,7 +345,7 @@ def test_the_same_holds_for_many_kills(
 def test_with_one_slot_and_no_queue_each_trial_and_repeat_ends_before_the_next_starts(
     simulated: Callable[..., Simulated], tmp_path: Path, mode: str
 ) -> None:
-    machine = simulated(mode, 0, slots=(Slot(0),), queue=0, rule=TWO_TIER)
+    machine = simulated(mode, 0, n_slots=1, queue=0, rule=TWO_TIER)
     run = machine.go()
     check_times(machine, run)
     events = [event["event"] for event in events_of(run.paths.journal) if event["event"] != "attempt_lost"]
