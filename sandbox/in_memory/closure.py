@@ -43,6 +43,7 @@ class Closure:
         self._python = python
         self._packages: set[str] = set()
         self._real: dict[Path, Path] = {}  # folder → its real path
+        self._found: dict[Path, tuple[dict[str, Distribution], dict[str, list[str]]]] = {}
         self._compiler = False
         self._base()
 
@@ -53,15 +54,26 @@ class Closure:
             self._add_compiler()
         modules = [*modules, *(_USED_UNDECLARED[module] for module in modules if module in _USED_UNDECLARED)]
         for folder in self._python.packages:
-            installed = {_plain(found.name): found for found in distributions(path=[str(folder)]) if found.name}
+            installed, owned = self._installed(folder)
             for module in modules:
-                owners = [name for name, found in installed.items() if module in _modules(found)]
+                owners = owned.get(module, ())
                 for name in owners:
                     self._add_package(folder, name, installed, extras=True)  # it may use its optional dependencies
                 if not owners:  # installed without metadata
                     self._add_tree(folder / module, lambda path: path.name not in _NOT_OF_PACKAGES)
                     for path in (folder / f"{module}.py", *folder.glob(f"{module}.*.so")):
                         self._add_file(path)
+
+    def _installed(self, folder: Path) -> tuple[dict[str, Distribution], dict[str, list[str]]]:
+        """Return the distributions in a folder of packages, by name, and the names of each module's owners."""
+        if folder not in self._found:
+            installed = {_plain(found.name): found for found in distributions(path=[str(folder)]) if found.name}
+            owned: dict[str, list[str]] = {}
+            for name, found in installed.items():
+                for module in _modules(found):
+                    owned.setdefault(module, []).append(name)
+            self._found[folder] = installed, owned
+        return self._found[folder]
 
     def _base(self) -> None:
         for program in _SMALL_PROGRAMS:

@@ -56,9 +56,10 @@ class Runtime:
             asked = {(module, compiler) for module in ("", *modules)}
             if self._place is not None and asked <= self._known:
                 return self._place.folder / "runtime"
-            if self._maker != os.getpid():
-                self._forget()  # this process was forked from the owner of the copy, and makes its own
             wanted = self._wanted(modules, compiler=compiler)
+            if wanted and self._maker != os.getpid():
+                self._forget()  # this process was forked from the owner of the copy, and makes its own
+                wanted = self._wanted(modules, compiler=compiler)
             if self._place is None:
                 self._place = place.make(sum(map(_bytes, wanted)))
                 self._maker = os.getpid()
@@ -108,7 +109,7 @@ class Runtime:
 class Shared:
     """The copy of an interpreter, shared by all sandboxes of this process; removed when the last one is closed.
 
-    A forked process uses it too, until it needs other packages.
+    A forked process uses it too, until it needs files that are not in it.
     """
 
     _known: ClassVar[dict[Path | None, "Shared._Counted"]] = {}

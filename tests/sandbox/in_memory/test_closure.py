@@ -118,6 +118,33 @@ def test_a_copy_grows_with_what_jobs_need_and_keeps_times_and_modes(tmp_path: Pa
     assert not copy.exists()
 
 
+def test_a_forked_process_uses_the_copy_until_it_needs_files_that_are_not_in_it(tmp_path: Path) -> None:
+    python = environment(tmp_path / "venv")
+    install(python, "first", {"first.py": "x = 1"})
+    install(python, "second", {"second.py": "x = 2"})
+    runtime = Runtime(python)
+    try:
+        copy = runtime.with_packages(["first"], compiler=False)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                copies = [runtime.with_packages(names, compiler=False) for names in (["first", "a_script"], ["second"])]
+                os.write(writer, "\n".join(map(str, copies)).encode())
+                runtime.close()
+            finally:
+                os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as said:
+            same, own = map(Path, said.read().split())
+        os.waitpid(child, 0)
+        assert same == copy != own
+        assert copy.exists()
+        assert not own.exists()
+    finally:
+        runtime.close()
+
+
 def test_a_program_that_ends_without_closing_leaves_no_copy(tmp_path: Path) -> None:
     environment(tmp_path / "venv")
     program = f"""
