@@ -37,7 +37,7 @@ from agent.server.client_run import LONGEST_WAIT, ClientRun
 from agent.server.documents import Brief, BudgetLeft, NotesAndMessages, Receipt, ScriptDiff, Verdict
 from agent.server.sources import patched
 from agent.server.tool_schemas import LOG, RESULT, TRIAL, VALUES
-from agent.task.validation_errors import UNKNOWN, first_fault, in_words
+from agent.task.validation_errors import UNKNOWN, in_words
 from agent.text import as_json, inert, one_line
 
 MOST_CALLS = 32
@@ -74,11 +74,7 @@ class RunTools:
         title: Annotated[str, Field(description="One line of at most 160 characters: what is changed, and why.")],
         script: Annotated[str | None, Field(description="The whole script.")] = None,
         patch: Annotated[str | None, Field(description="A unified diff of the incumbent's script.")] = None,
-        values: Annotated[
-            dict[str, Any] | None,
-            Field(description="New values of some names of the space, if the brief has a space."),
-            WithJsonSchema(VALUES),
-        ] = None,
+        values: Annotated[dict[str, Any] | None, WithJsonSchema(VALUES)] = None,
     ) -> Receipt:
         """Submit one change as the next trial, and return at once. Give script, patch or values: exactly one.
 
@@ -218,8 +214,8 @@ class _CancelledCallError(AgentError):
 
 
 def _in_words(name: str, adapter: TypeAdapter[Any], error: ValidationError) -> str:
-    fault = first_fault(error)
-    assert fault is not None
+    faults = error.errors()
+    fault = next((each for each in faults if each["type"] in UNKNOWN), faults[0])
     argument = one_line(str(fault["loc"][0]))[:80]
     if fault["type"] in UNKNOWN:
         known = ", ".join(adapter.json_schema()["properties"]) or "none"

@@ -56,4 +56,9 @@ LOG = _schema(
     **_RESULT,
 )
 RESULT = _schema("The result of a run: its trial, and what supports it.", _REQUIRED, **_TRIAL, **_RESULT)
-VALUES = {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean"]}}
+VALUES = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": ["number", "string"]},
+    "description": "New values of some names of the space, if the brief has a space.",
+    "default": None,
+}

@@ -10,6 +10,7 @@ from agent.store.run_config import budget_of, rule_of
 from agent.store.stored_run import StoredRun
 from agent.text import one_line, read_tail
 from agent.trials.budget import Budget, Ledger
+from agent.trials.repeat import Purpose
 from agent.trials.steering import PersonMessage, Submission, SubmissionRefused
 from agent.trials.trial import KeepState, Status, Trial
 
@@ -122,15 +123,20 @@ def _of_refusal(stored: StoredRun, refusal: SubmissionRefused) -> Verdict:
 
 
 def _is_being_confirmed(stored: StoredRun, trial: Trial) -> bool:
-    """Return whether a repeat that decides about a trial runs, or is due and can still run."""
+    """Return whether the incumbent's gain will still be tested: a repeat runs, or is due and can run.
+
+    That repeat may be of another trial: the noise is measured before a gain is tested.
+    """
     history = stored.history
+    repeating = history.repeating
     if trial.standing is not KeepState.PROVISIONAL:
         return False
-    if history.repeating is not None and history.repeating.trial == trial.number:
-        return True
-    wanted = stored.keeper.next_repeat()
+    if history.incumbent is None or history.incumbent.number != trial.number:
+        return repeating is not None and repeating.trial == trial.number
+    if repeating is not None:
+        return repeating.purpose is not Purpose.FINAL
     is_spent = Ledger.of(history.results).spent(budget_now(stored).of_time) is not None
-    return wanted is not None and wanted.trial == trial.number and not is_spent
+    return not is_spent and stored.keeper.next_repeat() is not None
 
 
 def _left(stored: StoredRun) -> str:
