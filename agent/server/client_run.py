@@ -150,9 +150,9 @@ class ClientRun:
             check_change(stored, self.task, self.source(), self.queue, change)
         except ReplyError as fault:
             return Receipt("refused", None, fault.reason, record.ignored)
-        submission = self.queue.put(as_fields(record), title, script=script, values=values)
         if stored is None:
             self.runs.prepare()
+        submission = self.queue.put(as_fields(record), title, script=script, values=values)
         self.runner.ensure()
         return Receipt("queued", submission, ignored=record.ignored)
 

@@ -113,7 +113,7 @@ WRONG: list[tuple[list[str], str, int]] = [
     (["--name", "../r"], "--name '../r': it should match", 2),
     (["--name", "r", "--model", "m"], "--model", 2),
     (["--name", "r", "--trials", "many"], "--trials", 2),
-    (["--name", "r", "--sandbox", "none"], "there is no sandbox", 2),
+    (["--name", "r", "--sandbox", "none"], "there is no such sandbox", 2),
     (["--name", "r", "--no-such-option"], "--no-such-option", 2),
     (["--name", "r", "--runs", "file"], "is a file; give a folder with --runs DIR", 2),
 ]
