@@ -20,6 +20,16 @@ from agent.trials.budget import Budget
 from tests import commands
 from tests.kill_anywhere.killed_runs import INSTANT
 
+MINUTES = 5.0  # how long a test waits for other processes, on any machine
+
+
+def until_true(is_true: Callable[[], bool]) -> None:
+    """Wait until something is true; fail if it never is."""
+    end = time.monotonic() + 60 * MINUTES
+    while not is_true():
+        assert time.monotonic() < end, f"not true after {MINUTES:g} minutes"
+        time.sleep(0.02)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -57,8 +67,7 @@ class Place:
     def quiet(self) -> None:
         """Wait until no runner is at work."""
         paths = RunsFolder(self.runs).run("r")
-        while holder(paths) is not None:
-            time.sleep(0.05)
+        until_true(lambda: holder(paths) is None)
 
 
 def place_in(folder: Path, n_trials: int = 100) -> Place:
@@ -92,9 +101,4 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture
 def until() -> Callable[[Callable[[], bool]], None]:
     """Return a function that waits until something is true."""
-
-    def wait(is_true: Callable[[], bool]) -> None:
-        while not is_true():
-            time.sleep(0.02)
-
-    return wait
+    return until_true
