@@ -1,6 +1,7 @@
 """A run with several trials at once, killed at any moment and resumed: all in flight runs again, and ends once."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ QUICK_KILLS, LONG_KILLS = 6, 100
 class KilledTogether(KilledRuns):
     """Runs with several workers that are killed again and again."""
 
-    def __init__(self, warm: Zygote, mode: str, chance: random.Random, task: Path, workers: int) -> None:
+    def __init__(
+        self, warm: Zygote, mode: str, chance: random.Random, task: Path, workers: int, *, more: Sequence[str] = ()
+    ) -> None:
         self.most_in_flight = 0  # when a run was killed
         self._trials = 2 * workers
-        options = ["--task", str(task), "--trials", str(self._trials), "--workers", str(workers), "--queue", "1"]
+        options = ["--task", str(task), "--trials", str(self._trials), "--workers", str(workers), "--queue", "1", *more]
         super().__init__(warm, mode, workers, chance, options)
 
     def death(self) -> Death:
