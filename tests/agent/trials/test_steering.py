@@ -15,8 +15,10 @@ from agent.trials.trial import Origin, Proposal
 AT = "2026-11-30T06:00:00+00:00"
 
 
-def _started(submission: Submission | None = None) -> TrialStarted:
-    return TrialStarted(0, None, Proposal(Origin.SUBMITTED, "try", Unchanged(), submission=submission), AT)
+def _started(submission: Submission | None = None, *, needs_approval: bool = True) -> TrialStarted:
+    return TrialStarted(
+        0, None, Proposal(Origin.SUBMITTED, "try", Unchanged(), submission=submission), AT, None, needs_approval
+    )
 
 
 def test_remarks_and_approvals_survive_the_journal(tmp_path: Path) -> None:
@@ -50,3 +52,10 @@ def test_only_a_trial_that_waits_is_approved_and_only_once() -> None:
     history.add(yes)
     with pytest.raises(JournalError, match="did not wait"):
         history.add(yes)
+
+
+def test_a_trial_that_needs_no_approval_gets_none() -> None:
+    history = History([])
+    history.add(_started(needs_approval=False))
+    with pytest.raises(JournalError, match="did not wait"):
+        history.add(TrialApproval(0, Approval(True, "person")))

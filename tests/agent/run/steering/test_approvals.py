@@ -13,6 +13,7 @@ from agent.run.ending import MAX_IDLE_PROPOSALS, EndReason
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.run.steering.approvals import APPROVAL, Approvals
+from agent.run.steering.people import PAUSE
 from agent.store.inbox.inbox import Inbox
 from agent.store.journal import read_history
 from agent.store.paths import RunPaths, RunsFolder
@@ -228,3 +229,26 @@ def test_the_time_limit_is_counted_from_when_the_trial_began_to_wait(paths: RunP
     assert approvals.decisions({3: 60.0}, "now") == {3: Approval(False, "time limit", reason, "now")}
     send(paths, 3)
     assert approvals.decisions({3: 61.0}, "now")[3].is_approved  # it came before the limit was noticed
+
+
+class Pausing(Attended):
+    """Workers of a run that a person pauses when trial 2 waits."""
+
+    def wait(self, at_most: float | None = None) -> None:
+        if 2 in self._seen and not list(Inbox(self._run.paths.inbox).messages(PAUSE)):
+            Inbox(self._run.paths.inbox).put(PAUSE)
+        super().wait(at_most)
+
+
+def test_a_run_can_be_paused_while_a_proposal_waits_which_waits_again_after_that(
+    machine: MachineWith, paths: RunPaths
+) -> None:
+    made = attended(machine, paths, {1: (0.0, True)}, 1, trials=3)
+    made.workers = Pausing(made.simulation, made.run, {1: (0.0, True)})
+    assert run_trials(made.run, made.workers).ending is EndReason.PAUSED
+    assert made.run.history.in_flight[2].waits_for_approval
+    made.run.records.journal.close()
+    Inbox(paths.inbox).remove([message.id for message in Inbox(paths.inbox).messages(PAUSE)])  # as a resume does
+    resumed = attended(machine, paths, ALL, 1, trials=3)
+    resumed.go()
+    assert resumed.labels == ["0002"]
