@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.headless import Person
 from tests.clients.install import Client, NotInstalledError, client
 from tests.clients.namespace import Namespace
+from tests.clients.starting import Person
 
 
 @pytest.fixture

@@ -11,20 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from agent.agents.connection import McpServer, Places
+from agent.agents.connection import SERVER_NAME, McpServer, Places
 from agent.agents.installation import additions, apply
 from agent.agents.kinds import AGENTS
 from agent.agents.settings import SettingsFile
+from agent.cli.clients.connect import VARIABLES
 from tests.clients.dialects import dialect_of
-from tests.clients.headless import Finished, Person, ask
 from tests.clients.install import Client
 from tests.clients.plans import Call, Say, in_order, value_in
+from tests.clients.starting import Finished, Person, ask
 
 pytestmark = pytest.mark.long
 
 TINY_SERVER = Path(__file__).with_name("tiny_server.py")
 SCRIPT = 'WIDTH = 2.0  # "ä"\n'
-PLAN = in_order(
+STEPS = (
     Call("brief"),
     Call("submit", {"title": "wider", "script": SCRIPT}),
     Call("wait", lambda results: {"submission": value_in(results[-1], "submission")}),
@@ -33,20 +34,27 @@ PLAN = in_order(
 
 
 def tried(
-    name: str, client: Client, person: Person, *, delay: float = 0, lacking: str | None = None
+    name: str,
+    client: Client,
+    person: Person,
+    *,
+    delay: float = 0,
+    lacking: str | None = None,
+    until_shown: str | None = None,
 ) -> tuple[Finished, Path]:
     """Start an agent that is connected to the tiny server.
 
     Args:
         delay: seconds before the server starts.
         lacking: the key of a setting that is left out.
+        until_shown: start it at a terminal, until this text is shown.
 
     Returns:
         What came of it, and the file that the tool `submit` writes.
     """
     noted = person.home / "noted"
     late = ("/bin/sh", "-c", f'sleep {delay}; exec "$@"', "late") if delay else ()
-    server = McpServer((*late, sys.executable, str(TINY_SERVER), str(noted)), ("AUTOCENTAUR_CACHE",))
+    server = McpServer((*late, sys.executable, str(TINY_SERVER), str(noted)), VARIABLES)
     kind = AGENTS[name]
     places = Places(person.project, kind.own_folder_in({"HOME": str(person.home)}))
 
@@ -55,12 +63,18 @@ def tried(
         for change in additions(files):
             apply(change)
 
-    return ask(name, client, person, PLAN, connect), noted
+    # At a terminal, Claude Code sends its first request at once, with a tool that waits for a server.
+    waits = Call("WaitForMcpServers", {"servers": [SERVER_NAME]}) if name == "claude" and until_shown else None
+    return ask(
+        name, client, person, in_order(*([waits] if waits else []), *STEPS), connect, until_shown=until_shown
+    ), noted
 
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_a_round_trip(name: str, installed: Callable[[str], Client], person: Person) -> None:
-    went_well(*tried(name, installed(name), person))
+    finished, noted = tried(name, installed(name), person)
+    went_well(finished, noted)
+    assert value_in(finished.results[0], "cache") == str(person.home / "cache")
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -84,6 +98,24 @@ def test_each_setting_is_needed(
     name: str, lacking: str, delay: float, installed: Callable[[str], Client], person: Person
 ) -> None:
     _, noted = tried(name, installed(name), person, delay=delay, lacking=lacking)
+    assert not noted.exists()
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_person_at_a_terminal_is_asked_nothing(name: str, installed: Callable[[str], Client], person: Person) -> None:
+    finished, noted = tried(name, installed(name), person, until_shown="all done")
+    assert (finished.ended.returncode, finished.faults) == (0, [])
+    assert noted.exists()
+
+
+def test_claude_code_would_ask_about_a_server_that_is_not_enabled(
+    installed: Callable[[str], Client], person: Person
+) -> None:
+    question = "New MCP server found in this project: autocentaur"
+    finished, noted = tried(
+        "claude", installed("claude"), person, lacking="enabledMcpjsonServers", until_shown=question
+    )
+    assert finished.ended.returncode == 0
     assert not noted.exists()
 
 

@@ -1,5 +1,6 @@
 """A small MCP server with three tools, one of which changes a file: what `agent connect` is tested with."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,8 +13,8 @@ NOTED = Path(sys.argv[1])
 
 @server.tool(annotations=ToolAnnotations(read_only_hint=True))
 def brief() -> dict[str, str]:
-    """Say what the goal is."""
-    return {"goal": "lower the loss"}
+    """Say what the goal is, and what the server was told by a variable."""
+    return {"goal": "lower the loss", "cache": os.environ.get("AUTOCENTAUR_CACHE", "")}
 
 
 @server.tool()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_VARIABLES = (
+VARIABLES = (
     *("AUTOCENTAUR_CACHE", "AUTOCENTAUR_TRUST", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
     *("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"),  # for the limits of trials
     *("DOCKER_HOST", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"),
@@ -79,7 +79,7 @@ def _files(ctx: typer.Context, agent: CodingAgent, arguments: Sequence[str]) -> 
     commands: dict[str, Any] = ctx.find_root().command.commands  # type: ignore[attr-defined]
     words = with_absolute_paths(commands["mcp"], arguments) if "mcp" in commands else arguments
     # -P: the folder in which the agent starts the server may hold a package of our name.
-    server = McpServer((sys.executable, "-P", "-m", "agent", "mcp", *words), _VARIABLES)
+    server = McpServer((sys.executable, "-P", "-m", "agent", "mcp", *words), VARIABLES)
     return agent.configuration(server, Places(Path.cwd(), agent.own_folder_in(os.environ)))
 
 
