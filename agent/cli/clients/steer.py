@@ -27,7 +27,7 @@ def say(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Tell the model something.
+    """Tell the model, or the client, something.
 
     The message is in the prompt for the next proposal, and in later ones until five newer messages have followed.
     What should stay belongs into notes.md in the task's folder.
@@ -42,13 +42,16 @@ def say(
     for stored in _stored(runs, run_name):
         run_id, mode = stored.run_id, find_mode(stored.config.mode)
         message_id = Inbox(stored.paths.inbox).put(SAY, text=message)
-        has_reader, pid = mode is not None and mode.needs_model, holder(stored.paths)
-        documents.append({"run": run_id, "id": message_id, "open_by": pid, "has_reader": has_reader})
+        asks, awaits = mode is not None and mode.needs_model, mode is not None and mode.awaits_submissions
+        pid = holder(stored.paths)
+        documents.append({"run": run_id, "id": message_id, "open_by": pid, "has_reader": asks or awaits})
         if json_:
             continue
         when = "before the next proposal" if pid is not None else f"once `{_resume(runs, run_name)}` proposes again"
-        if has_reader:
+        if asks:
             print(f"{run_id}: the model reads it {when}")
+        elif awaits:
+            print(f"{run_id}: clients read it with their next `agent brief`, and with each verdict")
         else:
             print(f"{run_id}: mode {stored.config.mode} asks no model, so nobody reads it; it is recorded {when}")
     if json_:

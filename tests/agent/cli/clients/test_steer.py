@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.run.steering.people import PAUSE
 from agent.store.inbox.inbox import Inbox
 from agent.store.journal import read_history
 from tests.agent.cli.test_stop import begun, goes_on, mark, slow  # noqa: F401 (a fixture)
@@ -99,6 +100,31 @@ def test_a_mode_that_asks_no_model_says_so_and_records_the_message(at: Zygote) -
     assert [(each["text"], each["first_read_by"]) for each in log["messages"]] == [("hello", None)]
     assert None not in [trial["notes"] for trial in log["trials"][1:]]
     assert "files/notes.md" not in {str(path) for path in at.runs.run("r").root.rglob("notes.md")}
+
+
+def test_a_message_to_a_comparison_goes_to_all_its_runs(at: Zygote) -> None:
+    argv = ["compare", "--task", "task", "--modes", "random,local", "--seeds", "1", "--trials", "2", "--name", "c"]
+    said(at, *argv)
+    lines = said(at, "say", "c", "hello").splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["c-random-s0", "c-local-s0"]
+    assert all("once `agent compare --resume c` proposes again" in line for line in lines)
+    said(at, "compare", "--resume", "c", "--trials", "3")
+    for name in ("c-random-s0", "c-local-s0"):
+        assert [message.text for message in read_history(at.runs.run(name).journal).remarks.messages] == ["hello"]
+
+
+def test_a_client_reads_messages_and_cannot_start_a_paused_run(at: Zygote) -> None:
+    submitted = ["run", "--task", "task", "--mode", "submitted", "--trials", "4", "--name", "r"]
+    said(at, *submitted)
+    assert "clients read it with their next `agent brief`" in said(at, "say", "r", "keep it narrow")
+    assert json.loads(said(at, "brief", "r", "--json"))["messages"] == ["keep it narrow"]
+    Inbox(at.runs.run("r").inbox).put(PAUSE)  # as `agent pause` leaves it until the run begins again
+    values = ["submit", "r", "--values", '{"WIDTH": 1.0}', "--title", "narrow"]
+    assert "a person has paused r; `agent resume r` continues it, and nothing submitted is lost" in said(
+        at, *values, code=1
+    )
+    said(at, "resume", "r")
+    assert [trial.proposal.title for trial in read_history(at.runs.run("r").journal).trials[1:]] == ["narrow"]
 
 
 def test_a_run_from_a_trial_reads_the_notes_and_replays_without_them(at: Zygote) -> None:
