@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError
-from agent.run.steering.approvals import APPROVAL, decide
-from agent.store.inbox.inbox import Inbox
+from agent.run.steering.approvals import decide
 from agent.store.paths import RunsFolder
 from agent.store.stored_run import StoredRun
 from agent.trials.trial import Status
@@ -52,7 +51,10 @@ def person(folder: Path) -> Iterator[None]:
 
 
 def check(runs: RunsFolder) -> None:
-    """Check that the run ended as the person decided, and that no decision is left."""
+    """Check that the run ended as the person decided.
+
+    A decision that was sent again while the first was being taken may be left; the next process removes it.
+    """
     history = StoredRun.find(runs, "r").history
     assert not history.in_flight
     for trial in history.trials[1:]:
@@ -61,7 +63,6 @@ def check(runs: RunsFolder) -> None:
             assert trial.approval.reason == f"trial {trial.number}"
             assert trial.approval.is_approved is is_wanted(trial.number)
             assert (trial.status is Status.REFUSED) is not is_wanted(trial.number)
-    assert not list(Inbox(runs.run("r").inbox).messages(APPROVAL))
 
 
 class KilledAndDecided(KilledRuns):
