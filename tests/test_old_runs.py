@@ -16,7 +16,10 @@ from tests.kill_anywhere.killed_runs import Zygote
 
 MADE = Path(__file__).parent / "fixtures" / "runs-2026-11-22"
 FINISHED = ("slow", "paper", "tpe4")
-SINCE = ("published", "pool", "why_only_repeated", "slices", "spent")
+SINCE = (
+    *("published", "pool", "why_only_repeated", "slices", "spent"),
+    *("messages", "script", "script_is_cut", "log"),
+)
 """Keys of documents that earlier versions did not print."""
 ACCEPTED = [part for name in NAMES for part in ("--accept-changed", name)]  # this may be another machine
 
@@ -59,6 +62,10 @@ NO_SLOT = {"lost": [], **dict.fromkeys(("slot", "device", "slot_seconds", "queue
 """What this version adds to each trial and repeat of an earlier one, which recorded no slots."""
 
 
+NOBODY_STEERED = {"waits_for_approval": False, "notes": None, "n_messages": 0, "approval": None, "submission": None}
+"""What this version adds to each trial about people and their agents."""
+
+
 def as_now(then: dict[str, Any]) -> dict[str, Any]:
     """Return a document with what was called confirmed, on the standing split, as repeated: all but the baseline."""
     for one in [then, *then.get("trials", []), *(repeat["verdict"] or {} for repeat in then.get("repeats", []))]:
@@ -67,7 +74,7 @@ def as_now(then: dict[str, Any]) -> dict[str, Any]:
     for repeat in then.get("repeats", []):
         repeat |= {"slices": [], "flags": [], "compute": None, **NO_SLOT}
     for one in then.get("trials", []) or ([then] if "score" in then else []):
-        one |= {"compute": None, "n_seen": None, **NO_SLOT}
+        one |= {"compute": None, "n_seen": None, **NO_SLOT, **NOBODY_STEERED}
     return then
 
 
