@@ -1,0 +1,51 @@
+"""A coding agent's headless command: what each agent's file returns, and what is read off its output."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HOME = "/tmp/home"
+"""The agent's home folder inside its sandbox, which ends with it."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What an agent is asked to do, and where it finds its model."""
+
+    prompt: str
+    folder: str  # with the script, inside the sandbox
+    base_url: str  # of the gateway, without a path
+    model: str
+    key: str  # of no worth outside of the sandbox
+    program: str  # the file that starts the agent, inside the sandbox
+
+
+@dataclass(frozen=True)
+class HeadlessCommand:
+    """How to start an agent for one assignment."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    home_files: Mapping[str, str] = field(default_factory=dict)  # below HOME, by path
+
+
+@dataclass(frozen=True)
+class FinalMessage:
+    """What an agent printed in the end. It is the agent's word: usage and edit are not taken from it."""
+
+    text: str = ""
+    error: str = ""  # why it failed, as it says; empty if it does not
+    session: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """An agent's program on this machine.
+
+    Attributes:
+        inside: the file that starts it, inside the sandbox.
+        mounts: folders of this machine that it needs, by their paths inside.
+    """
+
+    inside: str
+    mounts: Mapping[str, Path] = field(default_factory=dict)

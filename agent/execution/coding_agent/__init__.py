@@ -1,0 +1,1 @@
+"""Runs a coding agent in a sandbox of its own."""

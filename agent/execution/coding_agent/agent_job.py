@@ -1,0 +1,154 @@
+"""Runs one assignment of a coding agent as a job of the bubblewrap sandbox, and reads what it left.
+
+The agent sees the script, the files beside it, a home folder that ends with it, its own program, the system's programs,
+and a port of its loopback that leads to the gateway. It has no network, no key, no data, and nothing of the runs.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.agents.headless import HOME, HeadlessCommand, Program
+from agent.errors import EditError
+from agent.execution.training_job import export
+from agent.files import read_bytes
+from sandbox.job import OUTPUT, Execution, Job, Limits, Mount, Sandbox, StoppedBy
+
+PORT = 8765  # of the gateway, on the loopback of the agent's sandbox
+BASE_URL = f"http://127.0.0.1:{PORT}"
+FOLDER = "/tmp/work"  # the agent's working folder
+_IN = "/in"
+_DOOR = f"{_IN}/gateway"
+MOST_SCRIPT = 200_000  # bytes of an editable file
+_MOST_FILE_MB = 64.0  # of any file that it writes
+_MOST_OUTPUT = 2**23  # bytes of its result
+
+
+@dataclass(frozen=True)
+class AgentLimits:
+    """The limits of one assignment."""
+
+    seconds: float = 900.0
+    memory_gb: float = 2.0
+    cpus: float = 2.0
+    processes: int = 256
+    scratch_mb: float = 512.0
+
+
+@dataclass(frozen=True)
+class AgentWork:
+    """What an agent left, and how it ended. All texts are the agent's own."""
+
+    files: Mapping[str, str] = field(default_factory=dict)  # the editable files that can be read
+    faults: Mapping[str, str] = field(default_factory=dict)  # why the others cannot
+    others: tuple[str, ...] = ()  # other files that it changed; they are not taken
+    exit_code: int | None = None
+    stdout: str = ""  # its end
+    stderr: str = ""
+    stopped: str = ""  # why it did not end by itself; empty if it did
+    seconds: float = 0.0  # wall time
+
+
+def run_agent(
+    sandbox: Sandbox,
+    command: HeadlessCommand,
+    program: Program,
+    files: Mapping[str, bytes],
+    *,
+    editable: tuple[str, ...],
+    door: Path,
+    folder: Path,
+    label: str,
+    limits: AgentLimits,
+) -> AgentWork:
+    """Run an agent until it ends or reaches a limit. When this returns, no process of it is alive.
+
+    Args:
+        files: what it finds in its working folder, by relative path; only `editable` ones can be written to.
+        door: the gateway's socket file, which every user may connect to; its folder may be closed to all others.
+        folder: of this machine, for the job's inputs, log and output; made if it does not exist.
+        label: names the job's processes, such as RUN/0007/agent.
+
+    Raises:
+        SandboxError: the sandbox failed.
+    """
+    settings = {
+        "files": f"{_IN}/files",
+        "folder": FOLDER,
+        "home": HOME,
+        "home_files": dict(command.home_files),
+        "argv": list(command.argv),
+        "environment": dict(command.environment),
+        "editable": list(editable),
+        "port": PORT,
+        "door": _DOOR,
+        "most_bytes": MOST_SCRIPT,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    export(dict(files), folder / "files")
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "settings.json").chmod(0o644)
+    output = folder / "output.json"
+    mounts = [Mount(path, inside) for inside, path in program.mounts.items()]
+    job = Job(
+        argv=("python", "-I", "-B", f"{_IN}/workload.py", f"{_IN}/settings.json", OUTPUT),
+        label=label,
+        limits=Limits(
+            wall_seconds=limits.seconds,
+            memory_gb=limits.memory_gb,
+            processes=limits.processes,
+            cpus=limits.cpus,
+            output_mb=_MOST_FILE_MB,
+            scratch_mb=limits.scratch_mb,
+        ),
+        log=folder / "job.log",
+        output=output,
+        mounts=(
+            *mounts,
+            Mount(Path(__file__).with_name("workload.py"), f"{_IN}/workload.py"),
+            Mount(folder / "settings.json", f"{_IN}/settings.json"),
+            Mount(folder / "files", f"{_IN}/files"),
+            Mount(door, _DOOR),
+        ),
+        workdir="/tmp",
+        on_cpu=True,
+    )
+    execution = sandbox.run(job)
+    return _work_in(output, execution, editable)
+
+
+def _work_in(output: Path, execution: Execution, editable: tuple[str, ...]) -> AgentWork:
+    """Return what the job's output holds. The agent may have written anything there."""
+    stopped = _why_stopped(execution)
+    nothing = AgentWork(stopped=stopped, seconds=execution.wall_seconds)
+    if stopped:
+        return nothing
+    try:
+        found = json.loads(read_bytes(output, _MOST_OUTPUT))
+        files = {name: found["files"][name] for name in editable}
+        return AgentWork(
+            files={name: str(each["text"]) for name, each in files.items() if "text" in each},
+            faults={name: str(each["fault"]) for name, each in files.items() if "text" not in each},
+            others=tuple(str(name) for name in found["others"])[:50],
+            exit_code=int(found["exit_code"]),
+            stdout=str(found["stdout"]),
+            stderr=str(found["fault"] or found["stderr"]),
+            seconds=execution.wall_seconds,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return AgentWork(stopped="it left no readable result", seconds=execution.wall_seconds)
+
+
+def _why_stopped(execution: Execution) -> str:
+    match execution.stopped_by:
+        case StoppedBy.WALL_LIMIT:
+            return f"it was stopped after {execution.wall_seconds:.0f} s"
+        case StoppedBy.MEMORY:
+            return "it ran out of memory"
+        case StoppedBy.ITSELF if execution.exit_code == 0:
+            return ""
+        case StoppedBy.ITSELF:
+            return f"its job ended with {execution.exit_code}"
+        case _:
+            return f"it was stopped ({execution.stopped_by})"
