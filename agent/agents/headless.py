@@ -9,7 +9,7 @@ HOME = "/tmp/home"
 
 
 @dataclass(frozen=True)
-class Assignment:
+class AgentRequest:
     """What an agent is asked to do, and where it finds its model."""
 
     prompt: str
@@ -22,7 +22,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class HeadlessCommand:
-    """How to start an agent for one assignment."""
+    """How to start an agent for one request."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Runs one assignment of a coding agent as a job of the bubblewrap sandbox, and reads what it left.
+"""Runs one request of a coding agent as a job of the bubblewrap sandbox, and reads what it left.
 
 The agent sees the script, the files beside it, a home folder that ends with it, its own program, the system's programs,
 and a port of its loopback that leads to the gateway. It has no network, no key, no data, and nothing of the runs.
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.agents.headless import HOME, HeadlessCommand, Program
-from agent.errors import EditError
 from agent.execution.training_job import export
 from agent.files import read_bytes
 from sandbox.job import OUTPUT, Execution, Job, Limits, Mount, Sandbox, StoppedBy
@@ -27,7 +26,7 @@ _MOST_OUTPUT = 2**23  # bytes of its result
 
 @dataclass(frozen=True)
 class AgentLimits:
-    """The limits of one assignment."""
+    """The limits of one request."""
 
     seconds: float = 900.0
     memory_gb: float = 2.0
