@@ -1,8 +1,10 @@
 """A coding agent's headless command: what each agent's file returns, and what is read off its output."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HOME = "/tmp/home"
 """The agent's home folder inside its sandbox, which ends with it."""
@@ -49,3 +51,22 @@ class Program:
 
     inside: str
     mounts: Mapping[str, Path] = field(default_factory=dict)
+
+
+def json_lines(output: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the JSON objects in an output, one a line; other lines are skipped."""
+    for line in output.splitlines():
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            yield found
+
+
+def text_of(document: Mapping[str, Any], *keys: str) -> str:
+    """Return the text at a path of keys; empty if there is none."""
+    found: Any = document
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else ""
