@@ -1,7 +1,7 @@
 """Prompt templates: Markdown files with `$name` placeholders; a missing or an unused value is an error."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -15,23 +15,30 @@ PARTS = ("system", "user", "repair")
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The templates of one mode: one text for each of PARTS, and `format` if the mode has several reply formats."""
+    """The templates of one mode: one text for each of its parts, and `format` if the mode has several reply formats."""
 
     mode: str
     texts: Mapping[str, str]
 
     @classmethod
-    def load(cls, mode: str, root: Path | None = None, answer_format: str | None = None) -> "PromptSet":
+    def load(
+        cls,
+        mode: str,
+        root: Path | None = None,
+        answer_format: str | None = None,
+        parts: Sequence[str] = PARTS,
+    ) -> "PromptSet":
         """Return the templates in `root`/`mode`; `root` is the installed folder `prompts` unless given.
 
-        `answer_format` names one more file, which describes the reply format: the part `format`.
+        `answer_format` names one more file, which describes the reply format: the part `format`; `parts`
+        are those that the mode has.
 
         Raises:
             PromptError: a file is missing, or is not a valid template.
         """
         place = (root or folder("prompts")) / mode
         try:
-            texts = {part: (place / f"{part}.md").read_text(encoding="utf-8") for part in PARTS}
+            texts = {part: (place / f"{part}.md").read_text(encoding="utf-8") for part in parts}
             if answer_format is not None:
                 texts["format"] = (place / f"{answer_format}.md").read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as fault:

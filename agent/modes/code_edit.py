@@ -113,28 +113,39 @@ class CodeEditProposer:
                 "format": self._prompts.texts["format"].strip(),
             },
         )
-        memory = TrialDigest(briefing, context.trials, context.pending)
-        last = memory.last_ran()
         for n_lines in HISTORY_LINES:
-            log = self._log_of(last.number) if last is not None and n_lines else ""
-            user = self._prompts.fill(
-                "user",
-                {
-                    "script": briefing.script,
-                    "source": context.source,
-                    "incumbent": str(context.incumbent.number),
-                    "result": f"{briefing.metric} {briefing.format_loss(context.best_loss)}",
-                    "kept": memory.kept(n_lines),
-                    "tried": memory.tried(n_lines),
-                    "refused": memory.refused(n_lines),
-                    "latest": memory.latest(n_lines),
-                    "last": "none" if last is None else f"trial {last.number}",
-                    "log": quoted_log(log, n_lines=LOG_LINES) or NOTHING,
-                    "budget_left": context.budget_left,
-                    "people": said_by_people(context, is_short=n_lines == HISTORY_LINES[-1]),
-                },
-            )
-            yield [Message("system", system), Message("user", user)]
+            is_short = n_lines == HISTORY_LINES[-1]
+            values = run_so_far(context, briefing, self._log_of, n_lines, is_short=is_short)
+            yield [Message("system", system), Message("user", self._prompts.fill("user", values))]
+
+
+def run_so_far(
+    context: Context, briefing: Briefing, log_of: Callable[[int], str], n_lines: int, *, is_short: bool
+) -> dict[str, str]:
+    """Return the values of a prompt that tell what was tried and where the run stands.
+
+    Args:
+        log_of: returns the end of a trial's log.
+        n_lines: for kept trials, and for others.
+        is_short: the longer versions of the prompt do not fit.
+    """
+    memory = TrialDigest(briefing, context.trials, context.pending)
+    last = memory.last_ran()
+    log = log_of(last.number) if last is not None and n_lines else ""
+    return {
+        "script": briefing.script,
+        "source": context.source,
+        "incumbent": str(context.incumbent.number),
+        "result": f"{briefing.metric} {briefing.format_loss(context.best_loss)}",
+        "kept": memory.kept(n_lines),
+        "tried": memory.tried(n_lines),
+        "refused": memory.refused(n_lines),
+        "latest": memory.latest(n_lines),
+        "last": "none" if last is None else f"trial {last.number}",
+        "log": quoted_log(log, n_lines=LOG_LINES) or NOTHING,
+        "people": said_by_people(context, is_short=is_short),
+        "budget_left": context.budget_left,
+    }
 
 
 class OutOfMemoryRetry:
@@ -159,7 +170,7 @@ def _first_unseen(context: Context) -> int:
 def halved(last: Trial, context: Context) -> Proposal | None:
     """Return the change of `last` with SIZE halved; None if `last` does not call for it, or SIZE cannot be halved."""
     edit = last.proposal.edit
-    if last.status is not Status.OUT_OF_MEMORY or last.proposal.origin is not Origin.LLM:
+    if last.status is not Status.OUT_OF_MEMORY or last.proposal.origin not in (Origin.LLM, Origin.AGENT):
         return None  # a halved change that runs out of memory too is not halved again
     if last.parent != context.incumbent.number:
         return None

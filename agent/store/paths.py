@@ -53,6 +53,11 @@ class TrialPaths:
         return TrialPaths(plain_folder(self.root / f"seed-{seed}"))
 
     @property
+    def agent(self) -> Path:
+        """What a coding agent was given and what it left."""
+        return plain_folder(self.root / "agent")
+
+    @property
     def llm(self) -> Path:
         """Requests to the model and its replies, one JSON object per line."""
         return plain_file(self.root / "llm.jsonl")

@@ -33,6 +33,21 @@ PERSON, TIME_LIMIT = "person", "time limit"
 
 
 @dataclass(frozen=True)
+class AgentUse:
+    """A coding agent's part in a proposal."""
+
+    name: str
+    version: str
+    session: str = ""  # as it says
+    ending: str = ""  # how it ended, one line
+    changed: tuple[str, ...] = ()  # other files that it changed, which were not taken
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "AgentUse":
+        return cls(**{**data, "changed": tuple(data.get("changed", ()))})
+
+
+@dataclass(frozen=True)
 class Approval:
     """A decision about a proposal that waits for one."""
 

@@ -12,7 +12,7 @@ from agent.llm.model import ModelUsage
 from agent.trials.json_fields import changed_fields, from_fields
 from agent.trials.learning_curve import LearningCurve, PruningDecision
 from agent.trials.machine_speed import ComputeUse, LostAttempt, MachineSpeed, SlotUse, VoidedAttempt
-from agent.trials.steering import Approval, Submission
+from agent.trials.steering import AgentUse, Approval, Submission
 
 
 class Status(StrEnum):
@@ -61,6 +61,7 @@ class Origin(StrEnum):
     ECHO = "echo"
     MEND = "mend"
     SUBMITTED = "submitted"
+    AGENT = "agent"
 
 
 # A dict is three times as fast as the enum's own look-up, which a long journal needs tens of thousands of times.
@@ -86,6 +87,7 @@ class Proposal:
     note: str = ""  # how the edit's blocks matched the script, if not exactly
     smoke_seconds: float = 0.0  # wall time of smoke tests; charged to the training budget
     submission: Submission | None = None  # what a client sent, in mode submitted
+    agent: AgentUse | None = None  # the coding agent that wrote it
     notes: str | None = None  # hash of the task's notes.md as the proposer read it
     n_messages: int = 0  # of the run's messages from people, how many the proposer read
     shown: Params | None = None  # the searcher's own point, if a model decided in its place
@@ -99,6 +101,8 @@ class Proposal:
             data["usage"] = changed_fields(self.usage)
         if self.submission is not None:
             data["submission"] = changed_fields(self.submission)
+        if self.agent is not None:
+            data["agent"] = changed_fields(self.agent)
         return data
 
     @classmethod
@@ -111,6 +115,8 @@ class Proposal:
             fields["refused"] = _STATUSES[fields["refused"]]
         if "usage" in fields:
             fields["usage"] = ModelUsage(**fields["usage"])
+        if "agent" in fields:
+            fields["agent"] = AgentUse.from_json(fields["agent"])
         if "submission" in fields:
             fields["submission"] = Submission.from_json(fields["submission"])
         return from_fields(cls, fields)

@@ -1,0 +1,248 @@
+"""Mode code-edit with a coding agent: it works in a folder of its own, in a sandbox, and its script is the edit.
+
+The agent starts afresh for each trial. All that it knows about the run is in NOTES.md, which is built from the context,
+so a resumed run asks the same. What it answers is not a function of the journal, as with any model.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from agent.agents.headless import AgentRequest, FinalMessage, HeadlessCommand, Program
+from agent.edits.edit import Unchanged, WholeFile
+from agent.edits.formats import title_line
+from agent.edits.guard import Guard
+from agent.errors import EditError, ModelError
+from agent.execution.coding_agent.agent_job import BASE_URL, FOLDER, AgentLimits, AgentWork, run_agent
+from agent.execution.smoke_test import Rehearse
+from agent.llm.model import ModelUsage
+from agent.llm.prompt_templates import PromptSet
+from agent.modes.code_edit import HISTORY_LINES, run_so_far
+from agent.modes.prompting.dialogue import ReplyError
+from agent.modes.prompting.trial_digest import Briefing, quoted_line, quoted_log
+from agent.modes.proposer import Context
+from agent.modes.script_check import UNTITLED, ScriptCheck, params_in
+from agent.store.paths import RunPaths
+from agent.text import last_line, one_line
+from agent.trials.steering import AgentUse
+from agent.trials.trial import Origin, Proposal, Status
+from sandbox.job import Sandbox
+
+MOST_CHECKS = 5  # rehearsals that an agent may ask for while it works on one proposal
+_CHECK = Path(__file__).parents[1] / "execution" / "coding_agent" / "check.py"
+_KEY = "no-key-of-any-worth"
+
+
+class OpenGateway(Protocol):
+    """A gateway that is open for one proposal."""
+
+    @property
+    def usage(self) -> ModelUsage: ...
+    @property
+    def why_shut(self) -> str:
+        """Which cap was reached; empty if none was."""
+        ...
+
+    @property
+    def rejected(self) -> str:
+        """Why the endpoint refuses every call, such as a wrong key; empty if it does not."""
+        ...
+
+
+GatewayFor = Callable[[Context, Path, Callable[[str], str]], AbstractContextManager[OpenGateway]]
+"""Opens the gateway of a proposal at a socket file. The last argument rehearses a script, and returns what it printed.
+
+Raises ModelBudgetSpentError if a cap of the run is reached.
+"""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A coding agent as it is run here."""
+
+    name: str
+    version: str
+    program: Program
+    model: str
+    headless: Callable[[AgentRequest], HeadlessCommand]
+    final_message: Callable[[str], FinalMessage]
+
+
+class CodingAgentProposer:
+    """Lets a coding agent write the next script."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        gateway_for: GatewayFor,
+        sandbox: Sandbox,
+        *,
+        briefing: Briefing,
+        guard: Guard,
+        frozen: Mapping[str, bytes],
+        paths: RunPaths,
+        limits: AgentLimits = AgentLimits(),  # noqa: B008 (frozen)
+        rehearse: Rehearse | None = None,
+        log_of: Callable[[int], str] = lambda _number: "",
+    ) -> None:
+        """`sandbox` runs the agent; `frozen`: the files beside the script; the other arguments as for code-edit."""
+        self._agent = agent
+        self._gateway_for = gateway_for
+        self._sandbox = sandbox
+        self._prompts = PromptSet.load("coding_agent", parts=("system", "user"))
+        self._briefing = briefing
+        self._guard = guard
+        self._frozen = frozen
+        self._paths = paths
+        self._limits = limits
+        self._rehearse = rehearse
+        self._log_of = log_of
+
+    def propose(self, context: Context) -> Proposal:
+        """Return what the agent proposes.
+
+        Raises:
+            ModelBudgetSpentError: a cap of the run is reached; no agent was started.
+            ModelError: the endpoint refuses the key; the run stops and can be resumed.
+        """
+        checks = _Checks(context.number, self._guard, self._rehearse)
+        with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
+            door = Path(folder) / "gateway"
+            with self._gateway_for(context, door, checks) as gateway:
+                work = self._work(context, door)
+                usage, shut, rejected = gateway.usage, gateway.why_shut, gateway.rejected
+        if rejected:
+            raise ModelError(f"{self._agent.name} cannot reach its model: {rejected}; mend that and resume the run")
+        final = self._agent.final_message(work.stdout)
+        script = ScriptCheck(context, self._briefing, self._guard, self._rehearse)
+        proposal = self._proposal(context, script, final, self._fault(work, final, shut, context), work)
+        ending = one_line(shut or work.stopped or f"exit code {work.exit_code}")
+        return replace(
+            proposal,
+            usage=usage,
+            prompt=self._prompts.hash,
+            smoke_seconds=round(script.smoke_seconds + checks.seconds, 3),
+            agent=AgentUse(self._agent.name, self._agent.version, final.session[:100], ending, work.others),
+        )
+
+    def _proposal(
+        self, context: Context, script: ScriptCheck, final: FinalMessage, fault: str, work: AgentWork
+    ) -> Proposal:
+        """Return the agent's script as a proposal, or the refusal of it."""
+        title = quoted_line(title_line(final.text)) or UNTITLED
+        name = self._briefing.script
+        try:
+            if fault:
+                raise ReplyError(Status.NO_PROPOSAL, fault, title=title)
+            if name in work.faults:
+                raise ReplyError(Status.INVALID_EDIT, f"the agent left no {name}: {work.faults[name]}", title=title)
+            change = script(title, WholeFile(work.files[name]))
+        except ReplyError as refused:
+            crashed = script.crashed if refused.status.ran else None
+            return Proposal(
+                Origin.AGENT,
+                refused.title or title,
+                crashed.edit if crashed else Unchanged(),
+                refused=refused.status,
+                reason=refused.reason,
+                copied_from=refused.copied_from,
+                fingerprint=crashed.fingerprint if crashed else "",
+            )
+        params = params_in(change.source, context)
+        return Proposal(Origin.AGENT, change.title, change.edit, params=params, fingerprint=change.fingerprint)
+
+    def _fault(self, work: AgentWork, final: FinalMessage, shut: str, context: Context) -> str:
+        """Return why there is no proposal; empty if the script may be one."""
+        name = self._agent.name
+        said = quoted_line(final.error or final.text or last_line(work.stderr))
+        if shut:
+            return f"{name} used up what one proposal may cost: {shut}"
+        if work.stopped:
+            return f"{name}: {work.stopped}"
+        if work.exit_code != 0:
+            return f"{name} ended with {work.exit_code}: {said}"
+        if work.files.get(self._briefing.script) == context.source:
+            return f"{name} made no change: {said}"
+        return ""
+
+    def _work(self, context: Context, door: Path) -> AgentWork:
+        """Run the agent in a fresh folder."""
+        script, agent = self._briefing.script, self._agent
+        request = AgentRequest(
+            self._prompts.fill("system", self._task_values()),
+            FOLDER,
+            BASE_URL,
+            agent.model,
+            _KEY,
+            agent.program.inside,
+        )
+        files = {
+            **self._frozen,
+            script: context.source.encode(),
+            "NOTES.md": self._notes(context).encode(),
+            "check": _CHECK.read_bytes(),
+            ".check": f"{BASE_URL}\n{script}\n".encode(),
+        }
+        return run_agent(
+            self._sandbox,
+            agent.headless(request),
+            agent.program,
+            files,
+            editable=(script,),
+            door=door,
+            folder=self._paths.trial(context.number).agent,
+            label=f"{self._paths.run_id}/{context.number:04d}/agent",
+            limits=self._limits,
+        )
+
+    def _task_values(self) -> dict[str, str]:
+        return {"script": self._briefing.script, "goal": self._briefing.goal, "n_checks": str(MOST_CHECKS)}
+
+    def _notes(self, context: Context) -> str:
+        """Return the text of NOTES.md."""
+        briefing = self._briefing
+        values = run_so_far(context, briefing, self._log_of, HISTORY_LINES[0], is_short=False)
+        del values["source"]
+        return self._prompts.fill(
+            "user",
+            {
+                **values,
+                "goal": briefing.goal,
+                "frozen": ", ".join(briefing.frozen) or "none",
+                "required": ", ".join(self._guard.required) or "none",
+                "limits": briefing.limits,
+            },
+        )
+
+
+class _Checks:
+    """Rehearses an agent's script when it asks, up to MOST_CHECKS times for a proposal."""
+
+    def __init__(self, number: int, guard: Guard, rehearse: Rehearse | None) -> None:
+        self.seconds = 0.0  # of all rehearsals
+        self._number = number
+        self._guard = guard
+        self._rehearse = rehearse
+        self._n_done = 0
+
+    def __call__(self, source: str) -> str:
+        """Return what came of a rehearsal, as text for the agent."""
+        if self._n_done >= MOST_CHECKS:
+            return f"no check is left: {MOST_CHECKS} were made; the script runs as it is when you stop"
+        self._n_done += 1
+        left = f"{MOST_CHECKS - self._n_done} checks are left"
+        try:
+            self._guard.check(source)
+        except EditError as fault:
+            return f"refused: {fault}\n{left}"
+        if self._rehearse is None:
+            return f"it parses; this run rehearses nothing (--no-smoke)\n{left}"
+        result = self._rehearse(source, self._number)
+        self.seconds += result.seconds
+        if result.failed is not None:
+            return f"{result.failed}: {result.reason}\n{quoted_log(result.log, n_lines=60)}\n{left}"
+        how = "it did not finish one step within its limit" if result.is_cut_short else "one step ran"
+        return f"ok: {how}, in {result.seconds:.1f} s\n{left}"
