@@ -5,8 +5,10 @@ so a resumed run asks the same. What it answers is not a function of the journal
 """
 
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -227,9 +229,15 @@ class _Checks:
         self._guard = guard
         self._rehearse = rehearse
         self._n_done = 0
+        self._lock = threading.Lock()  # the gateway calls from threads of its own
+        self._slot = copy_context()  # of the proposer's thread: rehearsals run in its slot
 
     def __call__(self, source: str) -> str:
         """Return what came of a rehearsal, as text for the agent."""
+        with self._lock:
+            return self._slot.run(self._checked, source)
+
+    def _checked(self, source: str) -> str:
         if self._n_done >= MOST_CHECKS:
             return f"no check is left: {MOST_CHECKS} were made; the script runs as it is when you stop"
         self._n_done += 1
