@@ -47,10 +47,12 @@ class Program:
     Attributes:
         inside: the file that starts it, inside the sandbox.
         mounts: folders of this machine that it needs, by their paths inside.
+        folders: what PATH must hold for it inside, before anything else.
     """
 
     inside: str
     mounts: Mapping[str, Path] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
 
 
 def json_lines(output: str) -> Iterator[Mapping[str, Any]]:

@@ -79,6 +79,7 @@ def run_agent(
         "home_files": dict(command.home_files),
         "argv": list(command.argv),
         "environment": dict(command.environment),
+        "path": list(program.folders),
         "editable": list(editable),
         "port": PORT,
         "door": _DOOR,

@@ -39,6 +39,7 @@ def main(settings_file: str, output: str) -> None:
     printed = {name: Path(f"/tmp/agent.{name}") for name in ("stdout", "stderr")}
     with printed["stdout"].open("wb") as out, printed["stderr"].open("wb") as err:
         environment = {**os.environ, "HOME": str(home), "PWD": str(folder), **settings["environment"]}
+        environment["PATH"] = ":".join([*settings["path"], environment["PATH"]])
         try:
             ended = subprocess.run(
                 settings["argv"],

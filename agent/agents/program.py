@@ -1,0 +1,61 @@
+"""Finds the program of a coding agent on this machine, and what of it a sandbox must show."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from agent.agents.headless import Program
+from agent.errors import MissingRequirementError
+
+_INSIDE = "/agent"
+_SYSTEM = (Path("/usr"), Path("/bin"), Path("/lib"))  # every sandbox shows these
+_NODE = re.compile(rb"#!\s*\S*(?:env\s+)?(?:-S\s+)?node\b")
+
+
+def find_program(name: str, path: str, remedy: str) -> Program:
+    """Return the program that `name` starts here.
+
+    An npm package is shown as the whole folder `node_modules` that it lies in, since its parts lie beside it; any other
+    program as its own folder. A Node outside of the system's folders is shown too.
+
+    Args:
+        name: a name to look up, or a path.
+        path: the folders to look in, as in PATH.
+        remedy: how to install it.
+
+    Raises:
+        MissingRequirementError: it is not there, or it is a Node program and there is no Node.
+    """
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise MissingRequirementError(f"{name} is not on the PATH; {remedy}")
+    file = Path(found).resolve()
+    mounts: dict[str, Path] = {}
+    inside = _shown(file, mounts)
+    folders = []
+    if _needs_node(file):
+        node = shutil.which("node", path=path)
+        if node is None:
+            raise MissingRequirementError(f"{name} needs Node, which is not on the PATH; install Node 20 or later")
+        folders = [str(Path(_shown(Path(node).resolve(), mounts, "node")).parent)]
+    return Program(inside, mounts, tuple(folders))
+
+
+def _shown(file: Path, mounts: dict[str, Path], name: str = "program") -> str:
+    """Return the path of a file inside the sandbox, and add the folder that it needs to `mounts`."""
+    if any(file.is_relative_to(folder) for folder in _SYSTEM):
+        return str(file)
+    packages = [folder for folder in file.parents if folder.name == "node_modules"]
+    folder = packages[-1] if packages else file.parent
+    target = f"{_INSIDE}/{'node_modules' if packages else name}"
+    mounts[target] = folder
+    return f"{target}/{file.relative_to(folder)}"
+
+
+def _needs_node(file: Path) -> bool:
+    try:
+        with file.open("rb") as program:
+            return _NODE.match(program.readline(200)) is not None or file.suffix in {".js", ".mjs", ".cjs"}
+    except OSError as error:
+        raise MissingRequirementError(f"{file} cannot be read: {os.strerror(error.errno or 0)}") from error
