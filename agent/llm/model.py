@@ -72,6 +72,7 @@ class ModelUsage:
     seconds: float = 0.0
     dollars: float | None = None  # None: the price is unknown
     retries: int = 0  # transient failures of the endpoint
+    cached_tokens: int = 0  # of the prompt tokens: those that the endpoint had in its cache, where that is known
 
     def plus(self, other: "ModelUsage") -> "ModelUsage":
         """Return the sum; its price is unknown if either price is."""
@@ -84,4 +85,5 @@ class ModelUsage:
             self.seconds + other.seconds,
             (self.dollars or 0.0) + (other.dollars or 0.0) if known else None,
             self.retries + other.retries,
+            self.cached_tokens + other.cached_tokens,
         )

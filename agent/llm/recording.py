@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import MissingRequirementError, ModelError, PromptTooLongError, UsageError
+from agent.llm.masking import without_secrets
 from agent.llm.model import Completion, Message, Model, Schema, legible
 
 _MEASURED = tuple(field.name for field in fields(Completion) if field.name not in ("text", "model"))
@@ -27,7 +28,7 @@ class Transcript:
         self._model = model
         self._path = path
         self._failures = failures
-        self._secrets = tuple(secret for secret in secrets if secret)
+        self._secrets = tuple(secrets)
 
     def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
         request = {"messages": [asdict(m) for m in messages], "schema": schema.name if schema else None}
@@ -46,7 +47,7 @@ class Transcript:
         self._model.close()
 
     def _append(self, record: dict[str, Any]) -> None:
-        line = json.dumps(_without(record, self._secrets))
+        line = json.dumps(without_secrets(record, self._secrets))
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -129,16 +130,3 @@ def _read(path: Path) -> list[dict[str, Any]]:
             raise UsageError(f'{path}:{number}: neither "reply" nor "error" is a string; write one of them')
         records.append(record)
     return records
-
-
-def _without(value: Any, secrets: Sequence[str]) -> Any:
-    """Return JSON data with each secret masked in its strings."""
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "[secret]")
-        return value
-    if isinstance(value, dict):
-        return {key: _without(item, secrets) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without(item, secrets) for item in value]
-    return value

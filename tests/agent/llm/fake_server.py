@@ -1,4 +1,4 @@
-"""A real OpenAI-compatible HTTP server on loopback that answers from a script and misbehaves on request.
+"""A real HTTP server on loopback that answers from a script, in any dialect, and misbehaves on request.
 
 Client libraries' mock packages do not intercept openai 3.x (it left httpx), so the real client talks to this.
 """
@@ -21,6 +21,9 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     stalls: bool = False  # sends nothing until the server ends
     cut_after: int | None = None  # the connection closes after so many bytes of the body
+    waits_for: threading.Event | None = None  # sends its body in two halves, the second one after this event
+    repeats: bool = False  # sends its body again and again, until the client leaves or the server ends
+    dribbles: bool = False  # sends its head a letter at a time, and never its end
 
 
 def _json(status: int, document: Mapping[str, Any]) -> Answer:
@@ -95,6 +98,14 @@ class FakeServer:
     base_url: str
     requests: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)  # with method and query
+    headers: list[dict[str, str]] = field(default_factory=list)  # names in lower case
+    left: threading.Event = field(default_factory=threading.Event)  # a client left in the middle of a reply
+
+    @property
+    def root(self) -> str:
+        """The address without /v1, from which two of the dialects count their paths."""
+        return self.base_url.removesuffix("/v1")
 
 
 @contextmanager
@@ -110,22 +121,51 @@ def fake_server(script: Sequence[Answer] | Callable[[dict[str, Any]], Answer], p
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            seen.requests.append(json.loads(body))
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            seen.requests.append(json.loads(body or b"{}"))
             seen.authorizations.append(self.headers.get("Authorization"))
+            seen.paths.append(f"{self.command} {self.path}")
+            seen.headers.append({name.lower(): value for name, value in self.headers.items()})
             if callable(script):
                 answer = script(seen.requests[-1])
             else:
                 answer = remaining.pop(0) if remaining else fails(418, "the script has no more answers")
+            try:
+                self.send(answer)
+            except OSError:
+                seen.left.set()
+                self.close_connection = True
+
+        do_GET = do_POST
+
+        def send(self, answer: Answer) -> None:
             if answer.stalls:
                 ended.wait(30)
                 self.close_connection = True
                 return
+            if answer.dribbles:
+                self.close_connection = True
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while not ended.wait(0.02):
+                    self.wfile.write(b"a")
+                return
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
+            if answer.repeats:  # the end of the connection would be the end of the body
+                self.close_connection = True
+                self.end_headers()
+                while not ended.wait(0.002):
+                    self.wfile.write(answer.body)
+                return
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
+            if answer.waits_for is not None:
+                half = len(answer.body) // 2
+                self.wfile.write(answer.body[:half])
+                answer.waits_for.wait(30)
+                self.wfile.write(answer.body[half:])
+                return
             self.wfile.write(answer.body[: answer.cut_after])
             self.close_connection = answer.cut_after is not None
 

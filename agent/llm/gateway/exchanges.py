@@ -1,0 +1,187 @@
+"""Recorded exchanges between an agent and its model: written as they happen, and served again in their order."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.errors import MissingRequirementError, UsageError
+from agent.files import plain_file, read_text
+from agent.llm.gateway.dialects import DIALECTS, TokenCounts, is_shallow
+from agent.llm.gateway.normal_form import first_difference, normal_form
+from agent.llm.gateway.sources import AgentRequest, NoReplyError, SourceReply
+from agent.llm.masking import without_secrets
+
+MOST_BYTES = 512 * 2**20  # of a file of exchanges
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request of an agent and what it got; one line of a file of exchanges."""
+
+    dialect: str
+    method: str
+    path: str  # below the provider's address, without query
+    status: int  # of what the agent got
+    request: Mapping[str, Any] | None  # None: it had no body, or the gateway refused it
+    content_type: str
+    reply: str
+    seconds: float
+    usage: TokenCounts | None = None  # None: no model was called, or the call failed
+    fault: str | None = None  # why there is no reply, or none to its end
+    refused: bool = False  # by the gateway itself
+
+
+class ExchangeFiles:
+    """Appends exchanges to files, one JSON object per line, with secrets masked; from several threads."""
+
+    def __init__(self, paths: Sequence[Path], secrets: Sequence[str]) -> None:
+        self._paths = tuple(paths)
+        self._secrets = tuple(secrets)
+        self._lock = threading.Lock()
+
+    def append(self, exchange: Exchange) -> None:
+        """Write one line. Where a file would exceed 512 MiB, request and reply are left out of it. Raises OSError."""
+        record: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(exchange)}
+        record = without_secrets(record, self._secrets)
+        line = json.dumps(record) + "\n"
+        with self._lock:
+            for path in self._paths:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with plain_file(path).open("a", encoding="utf-8") as file:
+                    if file.tell() + len(line) > MOST_BYTES:
+                        line = json.dumps(record | {"request": None, "reply": "", "fault": "left out: too long"}) + "\n"
+                    file.write(line)
+
+
+class RecordedExchanges:
+    """A source that serves a recording in its order to requests that fit it, without any endpoint.
+
+    A request fits the first exchange not yet served that has the same path and normal form.
+    """
+
+    def __init__(self, path: Path, used: int = 0) -> None:
+        """Read `path` and skip the exchanges up to its call number `used`, which a resumed run used before.
+
+        Raises:
+            MissingRequirementError: there is no such file.
+            UsageError: a line is no exchange; the message names it.
+        """
+        self.secrets: tuple[str, ...] = ()
+        self._path = path
+        self._lock = threading.Lock()
+        exchanges = _read(path)
+        self._left = [exchange for exchange in exchanges[_end_of(exchanges, used) :] if not exchange.refused]
+        self._normal_forms: dict[int, Any] = {}  # of their requests, by identity of the exchange
+        names = dict.fromkeys(exchange.dialect for exchange in exchanges)
+        self.dialects = tuple(DIALECTS[name] for name in names) or tuple(DIALECTS.values())
+
+    @contextmanager
+    def send(self, request: AgentRequest) -> Iterator[SourceReply]:
+        exchange = self._next(request)
+        if exchange.fault and not exchange.reply:
+            raise NoReplyError(exchange.fault, max(exchange.status, 400))
+
+        def body() -> Iterator[bytes]:
+            yield exchange.reply.encode()
+            if exchange.fault:
+                raise NoReplyError(exchange.fault)
+
+        yield SourceReply(exchange.status, {"content-type": exchange.content_type}, body())
+
+    def close(self) -> None:
+        pass
+
+    def _next(self, request: AgentRequest) -> Exchange:
+        """Take the exchange that a request fits. Raises NoReplyError with status 400, which no agent tries again."""
+        wanted = normal_form(request.document)
+        with self._lock:
+            alike = [kept for kept in self._left if _is_alike(kept, request)]
+            for exchange in alike:
+                if self._normal_form(exchange) == wanted:
+                    self._left = [kept for kept in self._left if kept is not exchange]
+                    return exchange
+        if not alike:
+            raise NoReplyError(f"{self._path.name} records no further {request.method} of {request.path}", 400)
+        where = first_difference(self._normal_form(alike[0]), wanted)
+        raise NoReplyError(
+            f"the request is none of those that {self._path.name} records; it differs from the next one at {where}", 400
+        )
+
+    def _normal_form(self, exchange: Exchange) -> Any:
+        if id(exchange) not in self._normal_forms:
+            self._normal_forms[id(exchange)] = normal_form(exchange.request)
+        return self._normal_forms[id(exchange)]
+
+
+def cut_exchanges(path: Path, n_calls: int) -> None:
+    """Cut the recording of a resumed run after its first `n_calls` calls; a killed run never used the later ones.
+
+    Raises:
+        MissingRequirementError, UsageError: there is no such file, or it is not a recording.
+    """
+    exchanges = _read(path)
+    n_kept = _end_of(exchanges, n_calls)
+    if n_kept < len(exchanges):
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        path.write_text("".join(f"{line}\n" for line in lines[:n_kept]), encoding="utf-8")
+
+
+def _is_alike(exchange: Exchange, request: AgentRequest) -> bool:
+    """Whether an exchange is of the dialect, method and path of a request."""
+    wanted = (request.dialect.name, request.method, request.path)
+    return (exchange.dialect, exchange.method, exchange.path) == wanted
+
+
+def _end_of(exchanges: Sequence[Exchange], n_calls: int) -> int:
+    """Return how many exchanges hold the first `n_calls` calls that have a usage."""
+    ends = [number for number, exchange in enumerate(exchanges, start=1) if exchange.usage is not None]
+    return 0 if n_calls == 0 else ends[n_calls - 1] if n_calls <= len(ends) else len(exchanges)
+
+
+def _read(path: Path) -> list[Exchange]:
+    try:
+        lines = read_text(path, MOST_BYTES).split("\n")
+    except FileNotFoundError:
+        raise MissingRequirementError(f"there is no recording {path}; check the path after replay:") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UsageError(f"{path}: the recording cannot be read ({fault})") from None
+    return [_exchange(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _exchange(line: str, where: str) -> Exchange:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as fault:
+        raise UsageError(f"{where}: not a JSON object ({fault}); write one per line") from None
+    wrong = UsageError(f"{where}: not an exchange between a coding agent and its model; record it with --record")
+    if not isinstance(record, dict) or not is_shallow(record) or record.get("dialect") not in DIALECTS:
+        raise wrong
+    usage, status = record.get("usage"), record.get("status")
+    texts = [record.get(name) for name in ("method", "path", "content_type", "reply")]
+    valid = (
+        all(isinstance(text, str) for text in texts)
+        and type(status) is int
+        and 200 <= status <= 599
+        and isinstance(record.get("request"), dict | None)
+        and isinstance(record.get("fault"), str | None)
+    )
+    try:
+        counts = None if usage is None else TokenCounts(**usage)
+    except TypeError:
+        raise wrong from None
+    if not valid:
+        raise wrong
+    return Exchange(
+        **{name: record[name] for name in ("dialect", "method", "path", "content_type", "reply")},
+        status=record["status"],
+        request=record.get("request"),
+        seconds=0.0,
+        usage=counts,
+        fault=record.get("fault"),
+        refused=record.get("refused") is True,
+    )

@@ -1,0 +1,296 @@
+"""The gateway: the only way of a coding agent in a sandbox to its model."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from agent.errors import AgentError, UsageError
+from agent.llm.gateway.connection import AgentConnection, AgentServer, BadRequestError
+from agent.llm.gateway.dialects import Dialect, Route, error_body, find_route, is_shallow, tokens_of
+from agent.llm.gateway.exchanges import Exchange, ExchangeFiles
+from agent.llm.gateway.meter import Allowance, CallRefusedError, Meter, PriceOf
+from agent.llm.gateway.relay import RELAYED_HEADERS, RelayedReply, pass_on, relayed_query
+from agent.llm.gateway.sources import AgentRequest, Source
+from agent.llm.masking import without_secrets
+from agent.llm.model import ModelUsage
+from agent.text import one_line
+
+CHECK_PATH = "/check"
+Check = Callable[[str], tuple[bool, str]]
+"""Checks the agent's work: takes the text that it sent, returns whether the work passes, and what to tell the agent."""
+
+_AT_ONCE = 8  # requests, each of which may hold its body and its reply in memory
+_MOST_NOTES = 50  # kinds of refusals or of faults that are remembered
+_PATIENT_REFUSALS = 20  # later ones are slow, so that an agent cannot keep this process busy with them
+_RECORDED_REFUSALS = 100
+_CLOSING_SECONDS = 5.0
+
+
+class Gateway:
+    """Serves the model calls of one proposal on a socket file, from entry to exit of the context.
+
+    It relays the dialects of its source, and only their model calls and what clients need besides (lists of models,
+    counts of tokens); everything else is refused with 404. Each reply is passed on as it arrives, with secrets masked,
+    and metered. At a cap, and after the endpoint has refused the key, each request gets 400, which no client tries
+    again; a reply in progress is finished.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        socket_path: Path,
+        *,
+        model: str,
+        price_of: PriceOf,
+        exchanges: Sequence[Path],
+        allowances: Sequence[Allowance] = (),
+        secrets: Sequence[str] = (),
+        check: Check | None = None,
+        most_checks: int = 20,
+    ) -> None:
+        """Prepare; entering the context opens the socket, leaving it cuts all connections and closes `source`.
+
+        Args:
+            source: `Endpoints`, or `RecordedExchanges` for a replay.
+            socket_path: in a folder that only this user can enter, since whoever reaches the file can use the key.
+            model: the name of the usage as a whole, such as "codex:gpt-5.6".
+            price_of: the price of a model. With a cap in dollars, models without a price are refused.
+            exchanges: files to which each exchange is appended: that of the trial, and that of `--record`.
+            secrets: more texts, besides the keys of `source`, to remove from all that is written or passed on.
+            check: answers POST /check, one request at a time, `most_checks` times at most: with 200 and its text, or
+                with 422 if the work does not pass. An AgentError is told to the agent.
+        """
+        self._source = source
+        self._socket_path = socket_path
+        self._secrets = (*source.secrets, *(secret for secret in secrets if secret))
+        self._files = ExchangeFiles(exchanges, self._secrets)
+        self._meter = Meter(model, allowances, price_of)
+        self._check = check
+        self._checks_left = most_checks
+        self._check_lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(_AT_ONCE)
+        self._refusals, self._faults = _Tally(), _Tally()
+        self._rejected_key: str | None = None
+        self._server: AgentServer | None = None
+
+    @property
+    def usage(self) -> ModelUsage:
+        """What the calls that have ended used; final once the context is left. `retries` counts failed calls."""
+        return self._meter.usage
+
+    @property
+    def why_shut(self) -> str | None:
+        """Why model calls were refused and will be, such as the cap that is reached; None: none was."""
+        return self._meter.why_shut
+
+    @property
+    def rejected_key(self) -> str | None:
+        """What the endpoint said when it refused the key (401, or 403 to the first calls), on one line; None: it did
+        not.
+        """  # fmt: skip
+        return self._rejected_key
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        """What the gateway itself refused: phrases, and how often."""
+        return self._refusals.counts()
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """What went wrong between gateway, endpoint, recording and files: phrases, and how often."""
+        return self._faults.counts()
+
+    def __enter__(self) -> Self:
+        folder = self._socket_path.parent
+        if folder.stat().st_mode & 0o077:
+            raise UsageError(f"{folder} is open to other users, who could spend the key; use a private folder")
+        try:
+            self._server = AgentServer(self._socket_path, self._serve, self._note_bug)
+        except OSError as error:  # the path is too long for a socket, or taken
+            raise UsageError(
+                f"{self._socket_path}: no socket can be opened there ({error}); use another path"
+            ) from None
+        os.chmod(self._socket_path, 0o666)  # an agent may run as another user
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.shutdown()
+        self._meter.close()
+        self._source.close()
+        self._server.cut(_CLOSING_SECONDS)
+        self._server.server_close()
+        self._socket_path.unlink(missing_ok=True)
+
+    def _serve(self, agent: AgentConnection) -> None:
+        """Answer one request. Nothing that agent, endpoint or disk do ends the thread with an error."""
+        try:
+            with self._slots:
+                self._answer(agent)
+        except OSError:  # the agent left
+            agent.close_connection = True
+        except Exception as bug:  # noqa: BLE001 (one request must not cost the others)
+            agent.close_connection = True
+            self._note_bug(bug)
+
+    def _answer(self, agent: AgentConnection) -> None:
+        path, _, query = agent.path.partition("?")
+        # Where two providers have the same path, the header of the key tells which is meant.
+        dialects = sorted(self._source.dialects, key=lambda dialect: dialect.provider.key_header not in agent.headers)
+        try:
+            body = agent.read_body()
+        except BadRequestError as fault:
+            self._refuse(agent, dialects[0], path, fault.status, str(fault))
+            return
+        if self._check is not None and (agent.command, path) == ("POST", CHECK_PATH):
+            self._answer_check(agent, body, self._check)
+            return
+        route = find_route(dialects, agent.command, path)
+        if route is None:
+            message = f"the gateway does not relay {agent.command} {one_line(path)[:100]}"
+            self._refuse(agent, dialects[0], path, 404, message)
+            return
+        document = _json_object(body) if body else None
+        why = self._why_not(route, agent, document)
+        model = _model_of(route, document)
+        if why is None and route.is_call:
+            try:
+                self._meter.begin(model)
+            except CallRefusedError as refused:
+                why = str(refused)
+        if why is not None:
+            self._refuse(agent, route.dialect, route.path, 400, why)
+            return
+        self._relay(
+            agent,
+            AgentRequest(
+                route.dialect,
+                agent.command,
+                route.path,
+                relayed_query(query),
+                {name: agent.headers[name] for name in RELAYED_HEADERS if name in agent.headers},
+                body,
+                document,
+            ),
+            model if route.is_call else None,
+        )
+
+    def _why_not(self, route: Route, agent: AgentConnection, document: Mapping[str, Any] | None) -> str | None:
+        """Return why a request is not relayed; None: it is, if the meter admits it."""
+        if agent.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return "the gateway reads no compressed requests"
+        if agent.command == "POST" and document is None:
+            return "the request is not a JSON object"
+        for name in sorted(route.dialect.unmetered):
+            if (document or {}).get(name):
+                return f"the gateway relays no request with `{name}`, whose cost its reply would not tell"
+        return self._meter.why_shut
+
+    def _refuse(self, agent: AgentConnection, dialect: Dialect, path: str, status: int, why: str) -> None:
+        """Answer in the gateway's own name, in the form of a dialect."""
+        message = str(without_secrets(why, self._secrets))
+        n_refused = self._refusals.add(message)
+        if n_refused > _PATIENT_REFUSALS:
+            time.sleep(0.05)
+        if n_refused <= _RECORDED_REFUSALS:
+            self._record(
+                Exchange(dialect.name, agent.command, path, status, None, "", "", 0.0, None, message, refused=True)
+            )
+        agent.send_whole(status, "application/json", error_body(dialect, status, message))
+
+    def _answer_check(self, agent: AgentConnection, body: bytes, check: Check) -> None:
+        with self._check_lock:
+            if self._checks_left <= 0:
+                self._refusals.add("the checks of this proposal are used up")
+                agent.send_whole(400, "text/plain", b"the checks of this proposal are used up\n")
+                return
+            self._checks_left -= 1
+            try:
+                passed, text = check(body.decode(errors="replace"))
+            except AgentError as error:
+                passed, text = False, str(error)
+        text = str(without_secrets(text, self._secrets))
+        agent.send_whole(200 if passed else 422, "text/plain; charset=utf-8", text.encode(errors="backslashreplace"))
+
+    def _relay(self, agent: AgentConnection, request: AgentRequest, model: str | None) -> None:
+        """Pass a request to the source and the reply back. `model` None: it calls none, so nothing is metered."""
+        seen, started = RelayedReply(), time.monotonic()
+        try:
+            pass_on(agent, self._source, request, self._secrets, seen)
+        finally:
+            seconds, usage = time.monotonic() - started, None
+            if model is not None:
+                if 200 <= seen.status < 300:
+                    usage = tokens_of(request.dialect, request.body, bytes(seen.body), complete=seen.fault is None)
+                self._meter.end(model, usage, seconds)
+                self._look_for_rejection(seen)
+            if seen.fault is not None:
+                self._faults.add(seen.fault)
+            self._record(
+                Exchange(
+                    request.dialect.name,
+                    request.method,
+                    request.path,
+                    seen.status,
+                    request.document,
+                    seen.content_type,
+                    seen.body.decode(errors="replace"),
+                    seconds,
+                    usage,
+                    seen.fault,
+                )
+            )
+
+    def _look_for_rejection(self, seen: RelayedReply) -> None:
+        if seen.status == 401 or (seen.status == 403 and self.usage.calls == 0):
+            said = one_line(str(without_secrets(seen.body[:2000].decode(errors="replace"), self._secrets)))
+            self._rejected_key = self._rejected_key or f"{seen.status}: {said[:300]}"
+            self._meter.shut("the endpoint refuses the key")
+
+    def _record(self, exchange: Exchange) -> None:
+        try:
+            self._files.append(exchange)
+        except (OSError, AgentError) as error:
+            self._faults.add(f"an exchange could not be recorded ({one_line(str(error))[:200]})")
+
+    def _note_bug(self, bug: BaseException) -> None:
+        said = str(without_secrets(one_line(str(bug))[:200], self._secrets))
+        self._faults.add(f"a request ended with {type(bug).__name__}: {said}")
+
+
+class _Tally:
+    """Counts phrases, from several threads; those beyond the first 50 count as others."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def add(self, phrase: str) -> int:
+        """Count a phrase; return the number of all that were counted."""
+        with self._lock:
+            known = phrase in self._counts or len(self._counts) < _MOST_NOTES
+            key = phrase if known else "others"
+            self._counts[key] = self._counts.get(key, 0) + 1
+            return sum(self._counts.values())
+
+    def counts(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._counts)
+
+
+def _json_object(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) and is_shallow(document) else None
+
+
+def _model_of(route: Route, document: Mapping[str, Any] | None) -> str:
+    named = route.model if route.model is not None else (document or {}).get("model")
+    return named if isinstance(named, str) else ""

@@ -1,0 +1,126 @@
+"""The meter of a gateway: what an agent's model calls have used, and the caps at which it may make no more."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from agent.llm.gateway.dialects import TokenCounts
+from agent.llm.model import ModelUsage
+from agent.llm.prices import Price
+from agent.text import one_line, plural
+
+PriceOf = Callable[[str], Price | None]
+"""Returns the price of a model by its name; None: it is unknown."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What may still be used while a gateway is open; None: no cap. The reply that reaches a cap is finished."""
+
+    whose: str  # such as "this proposal", "the rest of the run"
+    calls: int | None = None  # failed ones included
+    tokens: int | None = None  # prompts and replies together
+    dollars: float | None = None
+    seconds: float | None = None  # of wall time since the gateway was opened
+
+    def spent(self, usage: ModelUsage, seconds: float) -> str | None:
+        """Return a phrase that names the cap that is reached; None if none is."""
+        n_calls, n_tokens = usage.calls + usage.retries, usage.prompt_tokens + usage.completion_tokens
+        if self.calls is not None and n_calls >= self.calls:
+            return f"{self.whose} may make {plural(self.calls, 'model call')}, and no more ({n_calls} made)"
+        if self.tokens is not None and n_tokens >= self.tokens:
+            return f"{self.whose} may use {self.tokens} model tokens, and no more ({n_tokens} used)"
+        if self.dollars is not None and usage.dollars is not None and usage.dollars >= self.dollars:
+            return f"{self.whose} may cost ${self.dollars:g}, and no more (${usage.dollars:.4f} used)"
+        if self.seconds is not None and seconds >= self.seconds:
+            return f"{self.whose} may take {self.seconds:g} s, and no more"
+        return None
+
+
+class CallRefusedError(Exception):
+    """The meter allows no such call; the message is for the agent and for the user."""
+
+
+class Meter:
+    """Counts the calls of one proposal, from several threads."""
+
+    def __init__(self, name: str, allowances: Sequence[Allowance], price_of: PriceOf) -> None:
+        """`name`: that of the usage as a whole, since an agent may call several models."""
+        self._usage = ModelUsage(name, dollars=0.0)
+        self._allowances = tuple(allowances)
+        self._price_of = price_of
+        self._prices: dict[str, Price | None] = {}
+        self._n_open = 0  # calls in progress
+        self._why_shut: str | None = None
+        self._is_closed = False
+        self._opened = time.monotonic()
+        self._lock = threading.Lock()
+
+    @property
+    def usage(self) -> ModelUsage:
+        """All calls that have ended. `retries` counts those that failed, `seconds` is the sum of their durations."""
+        with self._lock:
+            return self._usage
+
+    @property
+    def why_shut(self) -> str | None:
+        """Why calls were refused and will be; None: none was."""
+        with self._lock:
+            return self._why_shut
+
+    def begin(self, model: str) -> None:
+        """Admit a call, which `end` has to follow. Raises CallRefusedError: a cap is reached, or would mean nothing."""
+        with self._lock:
+            if self._is_closed:
+                raise CallRefusedError("the gateway was closed")
+            if self._why_shut is None:
+                counted = replace(self._usage, calls=self._usage.calls + self._n_open)
+                seconds = time.monotonic() - self._opened
+                reached = (allowance.spent(counted, seconds) for allowance in self._allowances)
+                self._why_shut = next((why for why in reached if why is not None), None)
+            if self._why_shut is not None:
+                raise CallRefusedError(self._why_shut)
+            capped = any(allowance.dollars is not None for allowance in self._allowances)
+            if capped and self._price(model) is None:
+                raise CallRefusedError(
+                    f"the cost of model calls is capped, and the price of the model {one_line(model)[:80]!r} is unknown"
+                )
+            self._n_open += 1
+
+    def end(self, model: str, tokens: TokenCounts | None, seconds: float) -> None:
+        """Count a call that was admitted. `tokens` None: it failed, so that no reply was paid for."""
+        with self._lock:
+            self._n_open -= 1
+            used = self._usage
+            if tokens is None:
+                self._usage = replace(used, retries=used.retries + 1, seconds=used.seconds + seconds)
+                return
+            price = self._price(model)
+            dollars = None if price is None else price.of(tokens.prompt, tokens.completion)
+            self._usage = used.plus(
+                ModelUsage(
+                    used.model,
+                    1,
+                    tokens.prompt,
+                    tokens.completion,
+                    seconds,
+                    dollars,
+                    cached_tokens=tokens.cached,
+                )
+            )
+
+    def shut(self, why: str) -> None:
+        """Refuse all further calls."""
+        with self._lock:
+            self._why_shut = self._why_shut or why
+
+    def close(self) -> None:
+        """Refuse all further calls, since nobody waits for them."""
+        with self._lock:
+            self._is_closed = True
+
+    def _price(self, model: str) -> Price | None:
+        if model not in self._prices:
+            self._prices[model] = self._price_of(model)
+        return self._prices[model]
