@@ -90,8 +90,8 @@ def tokens_of(dialect: Dialect, request: bytes, reply: bytes, *, complete: bool)
     completion = -(-n_characters // CHARACTERS_PER_TOKEN)
     if said is None:
         return TokenCounts(-(-len(request) // CHARACTERS_PER_TOKEN), completion, estimated=True)
-    if not complete and completion > said.completion:
-        return TokenCounts(said.prompt, completion, said.cached, estimated=True)
+    if not complete:
+        return TokenCounts(said.prompt, max(said.completion, completion), said.cached, estimated=True)
     return said
 
 

@@ -20,7 +20,7 @@ MOST_BYTES = 512 * 2**20  # of a file of exchanges
 
 
 @dataclass(frozen=True)
-class Exchange:
+class AgentExchange:
     """One request of an agent and what it got; one line of a file of exchanges."""
 
     dialect: str
@@ -44,7 +44,7 @@ class ExchangeFiles:
         self._secrets = tuple(secrets)
         self._lock = threading.Lock()
 
-    def append(self, exchange: Exchange) -> None:
+    def append(self, exchange: AgentExchange) -> None:
         """Write one line. Where a file would exceed 512 MiB, request and reply are left out of it. Raises OSError."""
         record: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(exchange)}
         record = without_secrets(record, self._secrets)
@@ -96,7 +96,7 @@ class RecordedExchanges:
     def close(self) -> None:
         pass
 
-    def _next(self, request: AgentRequest) -> Exchange:
+    def _next(self, request: AgentRequest) -> AgentExchange:
         """Take the exchange that a request fits. Raises NoReplyError with status 400, which no agent tries again."""
         wanted = normal_form(request.document)
         with self._lock:
@@ -112,7 +112,7 @@ class RecordedExchanges:
             f"the request is none of those that {self._path.name} records; it differs from the next one at {where}", 400
         )
 
-    def _normal_form(self, exchange: Exchange) -> Any:
+    def _normal_form(self, exchange: AgentExchange) -> Any:
         if id(exchange) not in self._normal_forms:
             self._normal_forms[id(exchange)] = normal_form(exchange.request)
         return self._normal_forms[id(exchange)]
@@ -131,19 +131,19 @@ def cut_exchanges(path: Path, n_calls: int) -> None:
         path.write_text("".join(f"{line}\n" for line in lines[:n_kept]), encoding="utf-8")
 
 
-def _is_alike(exchange: Exchange, request: AgentRequest) -> bool:
+def _is_alike(exchange: AgentExchange, request: AgentRequest) -> bool:
     """Whether an exchange is of the dialect, method and path of a request."""
     wanted = (request.dialect.name, request.method, request.path)
     return (exchange.dialect, exchange.method, exchange.path) == wanted
 
 
-def _end_of(exchanges: Sequence[Exchange], n_calls: int) -> int:
+def _end_of(exchanges: Sequence[AgentExchange], n_calls: int) -> int:
     """Return how many exchanges hold the first `n_calls` calls that have a usage."""
     ends = [number for number, exchange in enumerate(exchanges, start=1) if exchange.usage is not None]
     return 0 if n_calls == 0 else ends[n_calls - 1] if n_calls <= len(ends) else len(exchanges)
 
 
-def _read(path: Path) -> list[Exchange]:
+def _read(path: Path) -> list[AgentExchange]:
     try:
         lines = read_text(path, MOST_BYTES).split("\n")
     except FileNotFoundError:
@@ -153,7 +153,7 @@ def _read(path: Path) -> list[Exchange]:
     return [_exchange(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def _exchange(line: str, where: str) -> Exchange:
+def _exchange(line: str, where: str) -> AgentExchange:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as fault:
@@ -176,7 +176,7 @@ def _exchange(line: str, where: str) -> Exchange:
         raise wrong from None
     if not valid:
         raise wrong
-    return Exchange(
+    return AgentExchange(
         **{name: record[name] for name in ("dialect", "method", "path", "content_type", "reply")},
         status=record["status"],
         request=record.get("request"),

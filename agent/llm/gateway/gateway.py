@@ -11,10 +11,10 @@ from typing import Any, Self
 from agent.errors import AgentError, UsageError
 from agent.llm.gateway.connection import AgentConnection, AgentServer, BadRequestError
 from agent.llm.gateway.dialects import Dialect, Route, error_body, find_route, is_shallow, tokens_of
-from agent.llm.gateway.exchanges import Exchange, ExchangeFiles
+from agent.llm.gateway.exchanges import AgentExchange, ExchangeFiles
 from agent.llm.gateway.meter import Allowance, CallRefusedError, Meter, PriceOf
 from agent.llm.gateway.relay import RELAYED_HEADERS, RelayedReply, pass_on, relayed_query
-from agent.llm.gateway.sources import AgentRequest, Source
+from agent.llm.gateway.sources import AgentRequest, ReplySource
 from agent.llm.masking import without_secrets
 from agent.llm.model import ModelUsage
 from agent.text import one_line
@@ -41,7 +41,7 @@ class Gateway:
 
     def __init__(
         self,
-        source: Source,
+        source: ReplySource,
         socket_path: Path,
         *,
         model: str,
@@ -199,7 +199,7 @@ class Gateway:
             time.sleep(0.05)
         if n_refused <= _RECORDED_REFUSALS:
             self._record(
-                Exchange(dialect.name, agent.command, path, status, None, "", "", 0.0, None, message, refused=True)
+                AgentExchange(dialect.name, agent.command, path, status, None, "", "", 0.0, None, message, refused=True)
             )
         agent.send_whole(status, "application/json", error_body(dialect, status, message))
 
@@ -221,7 +221,7 @@ class Gateway:
         """Pass a request to the source and the reply back. `model` None: it calls none, so nothing is metered."""
         seen, started = RelayedReply(), time.monotonic()
         try:
-            pass_on(agent, self._source, request, self._secrets, seen)
+            send_end = pass_on(agent, self._source, request, self._secrets, seen)
         finally:
             seconds, usage = time.monotonic() - started, None
             if model is not None:
@@ -232,7 +232,7 @@ class Gateway:
             if seen.fault is not None:
                 self._faults.add(seen.fault)
             self._record(
-                Exchange(
+                AgentExchange(
                     request.dialect.name,
                     request.method,
                     request.path,
@@ -245,6 +245,7 @@ class Gateway:
                     seen.fault,
                 )
             )
+        send_end()
 
     def _look_for_rejection(self, seen: RelayedReply) -> None:
         if seen.status == 401 or (seen.status == 403 and self.usage.calls == 0):
@@ -252,7 +253,7 @@ class Gateway:
             self._rejected_key = self._rejected_key or f"{seen.status}: {said[:300]}"
             self._meter.shut("the endpoint refuses the key")
 
-    def _record(self, exchange: Exchange) -> None:
+    def _record(self, exchange: AgentExchange) -> None:
         try:
             self._files.append(exchange)
         except (OSError, AgentError) as error:

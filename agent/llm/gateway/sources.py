@@ -16,7 +16,6 @@ from agent.text import one_line
 if TYPE_CHECKING:
     import httpx2
 
-MOST_REPLY_BYTES = 32 * 2**20
 _ENCODINGS = ("", "identity", "gzip", "deflate")
 
 
@@ -58,7 +57,7 @@ class NoReplyError(Exception):
         self.status = status
 
 
-class Source(Protocol):
+class ReplySource(Protocol):
     """Replies to the requests of an agent, from threads of the gateway."""
 
     dialects: tuple[Dialect, ...]
@@ -98,22 +97,23 @@ def upstream_of(dialect: str, variables: Mapping[str, str]) -> Upstream:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a reply of an endpoint may take, in seconds."""
+class ReplyLimits:
+    """How long a reply of an endpoint may take, in seconds, and become, in bytes."""
 
     connect: float = 20.0
     silence: float = 300.0  # between two pieces of a reply, and before its first
     whole: float = 900.0
+    most_bytes: int = 32 * 2**20
 
 
 class Endpoints:
     """The real endpoints, by name of dialect. Follows no redirects and tries nothing twice: the agent does that."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream], patience: Patience = Patience()) -> None:
+    def __init__(self, upstreams: Mapping[str, Upstream], limits: ReplyLimits = ReplyLimits()) -> None:
         self.dialects = tuple(DIALECTS[name] for name in upstreams)
         self.secrets = tuple(upstream.key for upstream in upstreams.values() if upstream.key)
         self._upstreams = dict(upstreams)
-        self._patience = patience
+        self._limits = limits
         self._lock = threading.Lock()
         self._clients: dict[str, httpx2.Client] = {}
         self._connections: set[_Connection] = set()
@@ -126,10 +126,10 @@ class Endpoints:
         if upstream.key:
             headers[provider.key_header] = provider.key_prefix + upstream.key
         query = f"?{urlencode(request.query)}" if request.query else ""
-        patience = self._patience
+        limits = self._limits
         with self._connection() as connection, ExitStack() as held:
-            overdue = f"the reply was not complete after {patience.whole:g} s"
-            late = threading.Timer(patience.whole, connection.abort, [overdue])
+            overdue = f"the reply was not complete after {limits.whole:g} s"
+            late = threading.Timer(limits.whole, connection.abort, [overdue])
             late.daemon = True
             late.start()
             held.callback(late.cancel)
@@ -147,7 +147,7 @@ class Endpoints:
                 raise NoReplyError(connection.aborted or _said(fault, upstream.address)) from None
             _check(response)
             lower = {name.lower(): value for name, value in response.headers.items()}
-            yield SourceReply(response.status_code, lower, _body(response, connection))
+            yield SourceReply(response.status_code, lower, _body(response, connection, limits.most_bytes))
 
     def close(self) -> None:
         with self._lock:
@@ -176,11 +176,11 @@ class Endpoints:
 
         with self._lock:
             if address not in self._clients:
-                patience = self._patience
+                limits = self._limits
                 self._clients[address] = httpx2.Client(
                     # A proxy from the environment would intercept even loopback.
                     trust_env=describe_endpoint(address) is not None,
-                    timeout=httpx2.Timeout(patience.silence, connect=patience.connect),
+                    timeout=httpx2.Timeout(limits.silence, connect=limits.connect),
                     follow_redirects=False,
                     # One connection for each request, so that each can be cut.
                     limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
@@ -236,13 +236,13 @@ def _http_faults() -> tuple[type[Exception], ...]:
     return httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError
 
 
-def _body(response: "httpx2.Response", connection: _Connection) -> Iterator[bytes]:
+def _body(response: "httpx2.Response", connection: _Connection, most_bytes: int) -> Iterator[bytes]:
     n_bytes = 0
     try:
         for piece in response.iter_bytes():
             n_bytes += len(piece)
-            if n_bytes > MOST_REPLY_BYTES:
-                raise NoReplyError(f"the reply is longer than {MOST_REPLY_BYTES >> 20} MiB")
+            if n_bytes > most_bytes:
+                raise NoReplyError(f"the reply is longer than {most_bytes / 2**20:g} MiB")
             yield piece
     except _http_faults() as fault:
         raise NoReplyError(connection.aborted or f"the connection was lost ({one_line(str(fault))[:200]})") from None

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from agent.llm.gateway.gateway import Gateway
-from agent.llm.gateway.sources import Endpoints, Patience, Source, Upstream
+from agent.llm.gateway.sources import Endpoints, ReplyLimits, ReplySource, Upstream
 from agent.llm.prices import Price
 from tests.agent.llm.fake_server import FakeServer
 from tests.agent.llm.gateway.replies import ALL, Spoken
 
 KEY = "sk-the-real/key"
 PRICE = Price(2.0, 10.0)
-PATIENCE = Patience()
+LIMITS = ReplyLimits()
 
 
 class SocketConnection(http.client.HTTPConnection):
@@ -75,16 +75,14 @@ class Opened:
         return self.ask("POST", path or spoken.path, {**spoken.request, **more}, headers)
 
 
-def endpoints(server: FakeServer, *names: str, patience: Patience = PATIENCE) -> Endpoints:
+def endpoints(server: FakeServer, *names: str, limits: ReplyLimits = LIMITS) -> Endpoints:
     """Return the source of some dialects, or of all, at a server of the tests."""
     openai, other = Upstream(server.base_url, KEY), Upstream(server.root, KEY)
-    return Endpoints(
-        {name: openai if name in ("chat", "responses") else other for name in names or ALL}, patience=patience
-    )
+    return Endpoints({name: openai if name in ("chat", "responses") else other for name in names or ALL}, limits=limits)
 
 
 @contextmanager
-def opened(source: Source, tmp_path: Path, **options: Any) -> Iterator[Opened]:
+def opened(source: ReplySource, tmp_path: Path, **options: Any) -> Iterator[Opened]:
     """Open a gateway; its exchanges go to exchanges.jsonl."""
     file = tmp_path / "exchanges.jsonl"
     options = {"model": "agent:fake-1", "price_of": lambda name: PRICE, "exchanges": [file], **options}
