@@ -1,7 +1,10 @@
 """Claude Code: https://code.claude.com/docs/en/mcp and https://code.claude.com/docs/en/settings."""
 
 from agent.agents.connection import CALL_SECONDS, SERVER_NAME, START_SECONDS, McpServer, Places
+from agent.agents.headless import HOME, FinalMessage, HeadlessCommand, HeadlessRequest, json_lines, text_of
 from agent.agents.settings import SettingsEntry, SettingsFile
+
+_TOOLS = "Read,Edit,Write,Grep,Glob,Bash"
 
 
 def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]:
@@ -32,3 +35,36 @@ def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]
             is_own=True,
         ),
     )
+
+
+def headless(request: HeadlessRequest) -> HeadlessCommand:
+    """Return `claude -p` for one request. It edits with its own tools and runs commands; our sandbox is around it.
+
+    By itself it tries a wrong key ten times, for minutes.
+    """
+    argv = (
+        *(request.program, "-p", request.prompt, "--model", request.model, "--output-format", "json"),
+        *("--permission-mode", "acceptEdits", "--tools", _TOOLS, "--allowedTools", _TOOLS),
+        *("--setting-sources", "", "--strict-mcp-config", "--disable-slash-commands", "--no-chrome"),
+    )
+    environment = {
+        "ANTHROPIC_BASE_URL": request.base_url,
+        "ANTHROPIC_API_KEY": request.key,
+        "CLAUDE_CONFIG_DIR": f"{HOME}/.claude",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        "CLAUDE_CODE_MAX_RETRIES": "2",
+    }
+    return HeadlessCommand(argv, environment)
+
+
+def final_message(stdout: str) -> FinalMessage:
+    """Return the last message of an agent's output: one JSON object."""
+    for event in json_lines(stdout):
+        if event.get("type") == "result":
+            text, session = text_of(event, "result"), text_of(event, "session_id")
+            error = (text or text_of(event, "subtype") or "it failed") if event.get("is_error") else ""
+            return FinalMessage(text, error, session)
+    return FinalMessage(error="it printed no result")

@@ -1,6 +1,7 @@
 """Codex: https://developers.openai.com/codex/mcp and https://developers.openai.com/codex/config-reference."""
 
 from agent.agents.connection import CALL_SECONDS, SERVER_NAME, START_SECONDS, McpServer, Places
+from agent.agents.headless import HOME, FinalMessage, HeadlessCommand, HeadlessRequest, json_lines, text_of
 from agent.agents.settings import SettingsEntry, SettingsFile
 
 
@@ -31,3 +32,37 @@ def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]
             is_own=True,
         ),
     )
+
+
+def headless(request: HeadlessRequest) -> HeadlessCommand:
+    """Return `codex exec` for one request. Codex edits by shell commands; our sandbox is around it, not its own.
+
+    Without the disabled features it asks three hosts at every start.
+    """
+    provider = (
+        f'{{name="gateway",base_url="{request.base_url}/v1",env_key="GATEWAY_KEY",wire_api="responses",'
+        "request_max_retries=2,stream_max_retries=2}"
+    )
+    argv = (
+        *(request.program, "exec", "--json", "--skip-git-repo-check", "--ignore-user-config", "--ignore-rules"),
+        "--dangerously-bypass-approvals-and-sandbox",
+        *("-m", request.model, "-c", "model_provider=gateway", "-c", f"model_providers.gateway={provider}"),
+        *("-c", "analytics.enabled=false", "-c", "check_for_update_on_startup=false", "-c", 'web_search="disabled"'),
+        *("-c", "history.persistence=none", "--disable", "plugins", "--disable", "apps", "--disable", "remote_plugin"),
+        request.prompt,
+    )
+    return HeadlessCommand(argv, {"CODEX_HOME": f"{HOME}/.codex", "GATEWAY_KEY": request.key}, {".codex/.keep": ""})
+
+
+def final_message(stdout: str) -> FinalMessage:
+    """Return the last message of an agent's output: one JSON object a line."""
+    text, session, error = "", "", ""
+    for event in json_lines(stdout):
+        match event.get("type"):
+            case "thread.started":
+                session = text_of(event, "thread_id")
+            case "item.completed" if text_of(event, "item", "type") == "agent_message":
+                text = text_of(event, "item", "text")
+            case "turn.failed" | "error":
+                error = text_of(event, "message") or text_of(event, "error", "message") or "it failed"
+    return FinalMessage(text, error, session)

@@ -1,6 +1,9 @@
 """Gemini CLI: https://geminicli.com/docs/tools/mcp-server and https://geminicli.com/docs/cli/trusted-folders."""
 
+import json
+
 from agent.agents.connection import CALL_SECONDS, SERVER_NAME, McpServer, Places
+from agent.agents.headless import HOME, FinalMessage, HeadlessCommand, HeadlessRequest, text_of
 from agent.agents.settings import SettingsEntry, SettingsFile
 
 
@@ -24,3 +27,37 @@ def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]
             places.own / "trustedFolders.json", (SettingsEntry((str(places.project),), "TRUST_FOLDER"),), is_own=True
         ),
     )
+
+
+def headless(request: HeadlessRequest) -> HeadlessCommand:
+    """Return `gemini -p` for one request. It ignores SIGTERM for 15 s; our sandbox ends it by SIGKILL."""
+    settings = {
+        "general": {"disableAutoUpdate": True, "enableAutoUpdate": False, "disableUpdateNag": True, "maxAttempts": 3},
+        "privacy": {"usageStatisticsEnabled": False},
+        "telemetry": {"enabled": False},
+        "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
+        "tools": {"exclude": ["google_web_search", "web_fetch", "save_memory"]},
+        "context": {"fileName": "NONE.md"},
+    }
+    argv = (
+        *(request.program, "-p", request.prompt, "-m", request.model, "-o", "json"),
+        *("--skip-trust", "--approval-mode", "yolo"),
+    )
+    environment = {
+        "GEMINI_API_KEY": request.key,
+        "GOOGLE_GEMINI_BASE_URL": request.base_url,
+        "GEMINI_CLI_HOME": HOME,
+        "GEMINI_TELEMETRY_ENABLED": "false",
+    }
+    return HeadlessCommand(argv, environment, {".gemini/settings.json": json.dumps(settings)})
+
+
+def final_message(stdout: str) -> FinalMessage:
+    """Return the last message of an agent's output: one JSON document, perhaps after other lines."""
+    try:
+        found = json.loads(stdout[max(0, stdout.find("{")) :])
+    except (ValueError, RecursionError):
+        return FinalMessage(error="it printed no result")
+    if not isinstance(found, dict):
+        return FinalMessage(error="it printed no result")
+    return FinalMessage(text_of(found, "response"), text_of(found, "error", "message"), text_of(found, "session_id"))

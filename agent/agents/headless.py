@@ -11,7 +11,7 @@ HOME = "/tmp/home"
 
 
 @dataclass(frozen=True)
-class AgentRequest:
+class HeadlessRequest:
     """What an agent is asked to do, and where it finds its model."""
 
     prompt: str

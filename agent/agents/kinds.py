@@ -1,6 +1,7 @@
 """The coding agents by name, one row each.
 
-A coding agent is a file that has `configuration(server, places)`, and a row of AGENTS.
+A coding agent is a file that has `configuration(server, places)`, `headless(request)` and `final_message(stdout)`, and
+a row of AGENTS.
 """
 
 import importlib
@@ -13,6 +14,7 @@ from agent.errors import UsageError
 
 if TYPE_CHECKING:
     from agent.agents.connection import McpServer, Places
+    from agent.agents.headless import FinalMessage, HeadlessCommand, HeadlessRequest
     from agent.agents.settings import SettingsFile
 
 
@@ -22,15 +24,31 @@ class CodingAgent:
 
     name: str
     title: str  # what its vendor calls it
-    module: str  # has `configuration(server, places)`
+    module: str  # with the functions above
     package: str  # at npm
     tested: str  # the version that our tests run
+    dialect: str  # in which it calls its model: a row of agent.llm.gateway.dialects
     own_folder: tuple[str, str]  # of a user's own settings: within the folder that a variable names, else within HOME
 
     def configuration(self, server: "McpServer", places: "Places") -> "Sequence[SettingsFile]":
         """Return what to put into which files, so that the agent starts a server and asks nothing about its tools."""
         found: Sequence[SettingsFile] = importlib.import_module(self.module).configuration(server, places)
         return found
+
+    def headless(self, request: "HeadlessRequest") -> "HeadlessCommand":
+        """Return the command for one request, without a person."""
+        command: HeadlessCommand = importlib.import_module(self.module).headless(request)
+        return command
+
+    def final_message(self, stdout: str) -> "FinalMessage":
+        """Return the last message in what that command printed."""
+        message: FinalMessage = importlib.import_module(self.module).final_message(stdout)
+        return message
+
+    @property
+    def remedy(self) -> str:
+        """How to install it."""
+        return f"install {self.title}: npm install -g {self.package}@{self.tested}"
 
     def own_folder_in(self, environment: Mapping[str, str]) -> Path:
         """Return the absolute path of the agent's folder of a user's own settings. Raises UsageError without HOME."""
@@ -43,16 +61,19 @@ class CodingAgent:
 
 _ROWS = (
     CodingAgent(
-        "claude", "Claude Code", "agent.agents.claude", "@anthropic-ai/claude-code", "2.1.197",
+        "claude", "Claude Code", "agent.agents.claude", "@anthropic-ai/claude-code", "2.1.197", "messages",
         ("$CLAUDE_CONFIG_DIR", "$HOME/.claude"),
     ),
-    CodingAgent("codex", "Codex", "agent.agents.codex", "@openai/codex", "0.171.0", ("$CODEX_HOME", "$HOME/.codex")),
     CodingAgent(
-        "opencode", "OpenCode", "agent.agents.opencode", "opencode-ai", "1.18.33",
+        "codex", "Codex", "agent.agents.codex", "@openai/codex", "0.171.0", "responses",
+        ("$CODEX_HOME", "$HOME/.codex"),
+    ),
+    CodingAgent(
+        "opencode", "OpenCode", "agent.agents.opencode", "opencode-ai", "1.18.33", "chat",
         ("$XDG_CONFIG_HOME/opencode", "$HOME/.config/opencode"),
     ),
     CodingAgent(
-        "gemini", "Gemini CLI", "agent.agents.gemini", "@google/gemini-cli", "0.61.0",
+        "gemini", "Gemini CLI", "agent.agents.gemini", "@google/gemini-cli", "0.61.0", "gemini",
         ("$GEMINI_CLI_HOME/.gemini", "$HOME/.gemini"),
     ),
 )  # fmt: skip

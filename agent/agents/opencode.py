@@ -1,6 +1,9 @@
 """OpenCode: https://opencode.ai/docs/mcp-servers and https://opencode.ai/docs/permissions."""
 
+import json
+
 from agent.agents.connection import CALL_SECONDS, SERVER_NAME, McpServer, Places
+from agent.agents.headless import FinalMessage, HeadlessCommand, HeadlessRequest, json_lines, text_of
 from agent.agents.settings import SettingsEntry, SettingsFile
 
 
@@ -15,3 +18,47 @@ def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]
         SettingsEntry(("permission", f"{SERVER_NAME}_*"), "allow"),
     )
     return (SettingsFile(places.project / "opencode.json", settings),)
+
+
+def headless(request: HeadlessRequest) -> HeadlessCommand:
+    """Return `opencode run` for one request."""
+    model = f"gateway/{request.model}"
+    settings = {
+        "autoupdate": False,
+        "share": "disabled",
+        "snapshot": False,
+        "lsp": False,
+        "formatter": False,
+        "model": model,
+        "small_model": model,
+        "enabled_providers": ["gateway"],
+        "provider": {
+            "gateway": {
+                "npm": "@ai-sdk/openai-compatible",
+                "name": "gateway",
+                "options": {"baseURL": f"{request.base_url}/v1", "apiKey": request.key},
+                "models": {request.model: {"name": request.model, "limit": {"context": 128_000, "output": 8192}}},
+            }
+        },
+        "permission": {
+            **dict.fromkeys(("edit", "bash"), "allow"),
+            **dict.fromkeys(("webfetch", "websearch", "external_directory", "doom_loop", "task", "skill"), "deny"),
+        },
+    }
+    variables = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS", "PROJECT_CONFIG", "CLAUDE_CODE")
+    environment = {f"OPENCODE_DISABLE_{name}": "1" for name in variables}
+    environment["OPENCODE_CONFIG_CONTENT"] = json.dumps(settings)
+    return HeadlessCommand((request.program, "run", "--format", "json", "--pure", request.prompt), environment)
+
+
+def final_message(stdout: str) -> FinalMessage:
+    """Return the last message of an agent's output: one JSON object a line."""
+    text, session, error = "", "", ""
+    for event in json_lines(stdout):
+        session = text_of(event, "sessionID") or session
+        match event.get("type"):
+            case "text":
+                text = text_of(event, "part", "text")
+            case "error":
+                error = text_of(event, "error", "data", "message") or text_of(event, "error", "name") or "it failed"
+    return FinalMessage(text, error, session)

@@ -199,6 +199,10 @@ def halved(last: Trial, context: Context) -> Proposal | None:
 def build(inputs: ModeInputs) -> Proposer:
     """Return the proposer of this mode."""
     config, task, paths = inputs.config, inputs.task, inputs.paths
+    if inputs.agent_host is not None:
+        from agent.modes.coding_agents import build as coding_agent
+
+        return OutOfMemoryRetry(coding_agent.build(inputs, inputs.agent_host))
     form = FORMATS[config.edit_format or ("lines" if is_embedded(config, inputs.api_key) else "search-replace")]
     model_edits = CodeEditProposer(
         inputs.model_for,

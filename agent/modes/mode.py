@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent.edits.guard import Guard
     from agent.execution.smoke_test import Rehearse
     from agent.llm.model import Model
+    from agent.modes.coding_agents.build import AgentHost
     from agent.modes.prompting.trial_digest import Briefing
     from agent.modes.proposer import Proposer
     from agent.search.space import SearchSpace
@@ -34,6 +35,7 @@ class ModeInputs:
     paths: "RunPaths"
     model: "Model | None" = None  # of the run; None if the mode needs none
     api_key: str | None = None  # never written to a transcript
+    agent_host: "AgentHost | None" = None  # of a run with a coding agent
     rehearse: "Rehearse | None" = None  # runs the smoke job of an edited script; None: no edit is rehearsed
 
     def model_for(self, number: int) -> "Model":

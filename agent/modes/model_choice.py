@@ -17,13 +17,15 @@ RECORDING = "replay:"  # --model replay:FILE
 
 
 def needs_model(config: RunConfig) -> bool:
-    """Return whether the run's mode needs a language model; False for a mode of another version."""
+    """Return whether the run itself calls a language model: a coding agent calls its own. False for unknown modes."""
     mode = find_mode(config.mode)
-    return mode is not None and mode.needs_model
+    return mode is not None and mode.needs_model and config.agent is None
 
 
 def model_name(config: RunConfig) -> str | None:
     """Return the name of the run's model in commits, without opening it; None if the mode needs no model."""
+    if config.agent is not None:
+        return f"{config.agent.split()[0]}:{config.model}"
     if not needs_model(config):
         return None
     if config.model is None:

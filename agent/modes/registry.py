@@ -15,6 +15,7 @@ from agent.modes.searchers import SEARCHERS, SearcherKind, find_searcher
 if TYPE_CHECKING:
     from agent.execution.smoke_test import Rehearse
     from agent.llm.model import Model
+    from agent.modes.coding_agents.build import AgentHost
     from agent.modes.proposer import Proposer
     from agent.store.paths import RunPaths
     from agent.store.run_config import RunConfig
@@ -43,7 +44,7 @@ def _noise(_inputs: ModeInputs) -> "Proposer":
 
 _TURNS = frozenset({"llm_share", "llm_warmup", "llm_every"})
 _MODEL = frozenset({"model", "base_url", "price", "max_cost", "max_tokens", "context_tokens", "record"})
-_EDITS = frozenset({"attempts", "smoke", "smoke_on", "edit_format"})
+_EDITS = frozenset({"attempts", "smoke", "smoke_on", "edit_format", "agent", "agent_seconds", "agent_calls"})
 _SEARCHER = frozenset({"hints", "derived"})
 
 _ROWS = (
@@ -138,12 +139,14 @@ def build_proposer(
     api_key: str | None,
     *,
     rehearse: "Rehearse | None" = None,
+    agent_host: "AgentHost | None" = None,
 ) -> "Proposer":
     """Return the proposer of the run's mode.
 
     Args:
         model: of the run; None if the mode needs none.
         rehearse: runs the smoke job of an edited script; None: no job is run.
+        agent_host: of a run with a coding agent.
 
     Raises:
         UsageError: there is no such mode, or --hints is given and the task has none.
@@ -154,7 +157,7 @@ def build_proposer(
     mode = mode_named(config.mode)
     if mode.searches:
         search_space(config, task)
-    return mode.build(ModeInputs(config, task, paths, model, api_key, rehearse))
+    return mode.build(ModeInputs(config, task, paths, model, api_key, agent_host, rehearse))
 
 
 def unused_options(mode: Mode) -> frozenset[str]:

@@ -1,10 +1,10 @@
 """Opens a run for writing: the checks before trial 0, the lock, and all parts of the Run."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent.errors import UsageError
 from agent.execution.early_stopping import pruner_of
@@ -18,7 +18,7 @@ from agent.llm.model import Model, ModelUsage
 from agent.llm.recording import Transcript, cut_recording
 from agent.llm.spending_cap import CappedModel
 from agent.modes.mode import searched
-from agent.modes.model_choice import build_model, needs_model
+from agent.modes.model_choice import build_model, model_name, needs_model
 from agent.modes.registry import build_proposer, mode_named
 from agent.run.open_run import Observer, Run
 from agent.run.policy import Policy
@@ -48,6 +48,9 @@ from agent.task.task import Task
 from agent.text import Say, plural
 from agent.trials.budget import Ledger
 from agent.trials.history import History
+
+if TYPE_CHECKING:
+    from agent.modes.coding_agents.build import AgentHost
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,8 @@ def _open(
             stack.callback(model.close)
         rehearses = "smoke" in mode_named(config.mode).options and config.smoke
         smoke = Smoke(executor, paths, say=host.say, on_gpu=config.smoke_on == "gpu") if rehearses else None
-        proposer = build_proposer(config, task, model, paths, host.api_key, rehearse=smoke)
+        agent_host = stack.enter_context(_agent_host(config, host)) if config.agent is not None else None
+        proposer = build_proposer(config, task, model, paths, host.api_key, rehearse=smoke, agent_host=agent_host)
         runs.prepare()
         repo = TrialRepo(runs.repo)
         if not resumed:  # everything is checked: only from here on are files written
@@ -201,9 +205,9 @@ def _open(
             host.say(f"the journal ended in a torn line of {torn}, which was dropped")
         if raised is not None:
             journal.append(raised)
-        model_name = model.name if model else None
+        name = model.name if model is not None else model_name(config)
         yield Run(
-            records=Records(config.run_id, config.mode, model_name, task, paths, journal, history, repo),
+            records=Records(config.run_id, config.mode, name, task, paths, journal, history, repo),
             executor=executor,
             policy=_policy(config, task, history),
             observer=observer_for(task, paths, repo),
@@ -214,6 +218,16 @@ def _open(
             approvals=Approvals(paths, config.approve_seconds) if config.approve else None,
             submissions=SubmissionQueue(Inbox(paths.inbox)) if mode_named(config.mode).awaits_submissions else None,
         )
+
+
+@contextmanager
+def _agent_host(config: RunConfig, host: Host) -> Iterator["AgentHost"]:
+    """Open the sandbox of a run's coding agent, and close it at the end."""
+    from agent.execution.coding_agent.agent_job import open_agent_sandbox
+    from agent.modes.coding_agents.build import AgentHost
+
+    with closing(open_agent_sandbox(frozenset(config.accept_unenforced))) as sandbox:
+        yield AgentHost(sandbox, host.variables)
 
 
 def _policy(config: RunConfig, task: Task, history: History) -> Policy:

@@ -107,6 +107,9 @@ class RunConfig:
     max_tokens: int | None = _within(None, gt=0)  # of all prompts and replies
     context_tokens: int = _within(32_768, ge=1024)  # the endpoint's context window: prompt and reply together
     record: str | None = None  # file to record the model's replies in, for --model replay:FILE
+    agent: str | None = None  # code-edit: a row of agent.agents.kinds, or a command line; None: a chat model
+    agent_seconds: float = _within(900.0, gt=0)  # wall time of one of its proposals
+    agent_calls: int = _within(100, ge=1)  # of its model, for one proposal
     smoke: bool = True  # code-edit: run a smoke test, one step, of each edit before its trial
     smoke_on: Literal["cpu", "gpu"] = "cpu"  # where smoke tests run; by default the GPU is for trials only
     edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: fits the model
@@ -139,7 +142,13 @@ def in_a_name(mode: str) -> str:
 
 def option_of(field_name: str) -> str:
     """Return the option that sets a field, such as `--max-cost`."""
-    known = {"run_id": "name", "budget_seconds": "budget", "wall_seconds": "wall", "approve_seconds": "approve-within"}
+    known = {
+        "agent_seconds": "agent-time",
+        "run_id": "name",
+        "budget_seconds": "budget",
+        "wall_seconds": "wall",
+        "approve_seconds": "approve-within",
+    }
     return f"--{known.get(field_name, field_name).replace('_', '-')}"
 
 

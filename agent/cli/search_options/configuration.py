@@ -60,7 +60,7 @@ def configured(
     values: dict[str, Any] = {name: getattr(options, name) for name in taken}
     model: dict[str, Any] = {"model": None, "base_url": None, "price": None, "price_source": None}
     if needs_model:
-        price, source = price_of(options.price, options.model, options.base_url)
+        price, source = price_of(options.price, options.model, _endpoint_of(options))
         model |= {"model": whole_name(options.model), "base_url": options.base_url}
         model |= {"price": price, "price_source": source}
     if values.get("record") is not None:
@@ -81,6 +81,7 @@ def configured(
             **noise_options(runs_folder(options.runs), task),
             **keep_options(task, options.keep, options.final_runs, n_trials=n_trials, on_gpu=options.gpus is not None),
             **sandboxed,
+            **_agent_settings(options),
             "workers": n_workers,
             "queue": queue,
             **model,
@@ -91,3 +92,20 @@ def configured(
             "mode": mode,
         }
     )
+
+
+def _agent_settings(options: "SearchOptions") -> dict[str, Any]:
+    """Return the fields of RunConfig about a coding agent. Raises UsageError for an invalid duration."""
+    from agent.trials.budget import seconds
+
+    time = getattr(options, "agent_time", None)
+    return {} if time is None else {"agent_seconds": seconds(time)}
+
+
+def _endpoint_of(options: "SearchOptions") -> str | None:
+    """Return the address of the endpoint that is paid: of a coding agent, that of its provider."""
+    from agent.agents.kinds import AGENTS
+    from agent.llm.gateway.dialects import DIALECTS
+
+    row = AGENTS.get(getattr(options, "agent", None) or "")
+    return options.base_url if row is None else DIALECTS[row.dialect].provider.address

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from agent.agents.kinds import AGENTS
 from agent.cli.options import (
     DEFAULT_RUNS,
     NAMES_OF_TRACKERS,
@@ -141,6 +142,17 @@ class RunOptions(SearchOptions):
             autocompletion=lambda: ["search-replace", "diff", "whole-file", "lines"],
         ),
     ] = None
+    agent: Annotated[
+        str | None,
+        option(
+            SEARCH,
+            f"code-edit: a coding agent in place of a chat model: {one_of(AGENTS)}, or 'CMD {{prompt}} …'.",
+            metavar="NAME",
+            autocompletion=lambda: list(AGENTS),
+        ),
+    ] = None
+    agent_time: Annotated[str, option(BUDGET, "With --agent: wall time of one proposal.", metavar="15m")] = "15m"
+    agent_calls: Annotated[int, option(BUDGET, "With --agent: calls of its model for one proposal.", metavar="N")] = 100
     attempts: Annotated[int, option(SEARCH, "code-edit: most replies of the model per proposal.", metavar="N")] = 3
     smoke: Annotated[bool, option(SEARCH, "code-edit: train each edit for one step first.", "--smoke/--no-smoke")] = (
         True

@@ -12,6 +12,7 @@ from pathlib import Path
 from agent.agents.headless import HOME, HeadlessCommand, Program
 from agent.execution.training_job import export
 from agent.files import read_bytes
+from agent.text import last_line, read_tail
 from sandbox.job import OUTPUT, Execution, Job, Limits, Mount, Sandbox, StoppedBy
 
 PORT = 8765  # of the gateway, on the loopback of the agent's sandbox
@@ -47,6 +48,13 @@ class AgentWork:
     stderr: str = ""
     stopped: str = ""  # why it did not end by itself; empty if it did
     seconds: float = 0.0  # wall time
+
+
+def open_agent_sandbox(accept_unenforced: frozenset[str]) -> Sandbox:
+    """Return the sandbox of coding agents, whatever that of the training is. Raises SandboxError if there is none."""
+    from sandbox.bubblewrap import BubblewrapSandbox
+
+    return BubblewrapSandbox(None, accept_unenforced)
 
 
 def run_agent(
@@ -152,3 +160,21 @@ def _why_stopped(execution: Execution) -> str:
             return f"its job ended with {execution.exit_code}"
         case _:
             return f"it was stopped ({execution.stopped_by})"
+
+
+def printed_version(sandbox: Sandbox, program: Program, folder: Path) -> str:
+    """Return what a program prints for --version in its sandbox, or the end of why it prints nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "version.log"
+    sandbox.run(
+        Job(
+            argv=("env", f"PATH={':'.join([*program.folders, '/usr/bin', '/bin'])}", program.inside, "--version"),
+            label="agent/version",
+            limits=Limits(wall_seconds=120, memory_gb=2.0, processes=256, cpus=2.0, scratch_mb=512.0),
+            log=log,
+            mounts=tuple(Mount(path, inside) for inside, path in program.mounts.items()),
+            workdir="/tmp",
+            on_cpu=True,
+        )
+    )
+    return last_line(read_tail(log))

@@ -80,6 +80,12 @@ class RecordedExchanges:
         names = dict.fromkeys(exchange.dialect for exchange in exchanges)
         self.dialects = tuple(DIALECTS[name] for name in names) or tuple(DIALECTS.values())
 
+    @property
+    def model(self) -> str:
+        """The model of the first call that is left; empty if no request names one."""
+        named = ((kept.request or {}).get("model") or _model_in(kept.path) for kept in self._left)
+        return next((name for name in named if isinstance(name, str) and name), "")
+
     @contextmanager
     def send(self, request: AgentRequest) -> Iterator[SourceReply]:
         exchange = self._next(request)
@@ -185,3 +191,8 @@ def _exchange(line: str, where: str) -> AgentExchange:
         fault=record.get("fault"),
         refused=record.get("refused") is True,
     )
+
+
+def _model_in(path: str) -> str:
+    """Return the model that a path of Gemini's names; empty if it names none."""
+    return path.rpartition("/models/")[2].partition(":")[0] if "/models/" in path else ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from agent.agents.headless import AgentRequest, FinalMessage, HeadlessCommand, Program
+from agent.agents.headless import FinalMessage, HeadlessCommand, HeadlessRequest, Program
 from agent.edits.edit import Unchanged, WholeFile
 from agent.edits.formats import title_line
 from agent.edits.guard import Guard
@@ -34,7 +34,7 @@ from agent.trials.trial import Origin, Proposal, Status
 from sandbox.job import Sandbox
 
 MOST_CHECKS = 5  # rehearsals that an agent may ask for while it works on one proposal
-_CHECK = Path(__file__).parents[1] / "execution" / "coding_agent" / "check.py"
+_CHECK = Path(__file__).parents[2] / "execution" / "coding_agent" / "check.py"
 _KEY = "no-key-of-any-worth"
 
 
@@ -44,18 +44,18 @@ class OpenGateway(Protocol):
     @property
     def usage(self) -> ModelUsage: ...
     @property
-    def why_shut(self) -> str:
-        """Which cap was reached; empty if none was."""
+    def why_shut(self) -> str | None:
+        """Why model calls were refused, such as the cap that was reached; None if none was."""
         ...
 
     @property
-    def rejected(self) -> str:
-        """Why the endpoint refuses every call, such as a wrong key; empty if it does not."""
+    def rejected_key(self) -> str | None:
+        """What the endpoint said when it refused the key; None if it did not."""
         ...
 
 
-GatewayFor = Callable[[Context, Path, Callable[[str], str]], AbstractContextManager[OpenGateway]]
-"""Opens the gateway of a proposal at a socket file. The last argument rehearses a script, and returns what it printed.
+GatewayFor = Callable[[Context, Path, Callable[[str], tuple[bool, str]]], AbstractContextManager[OpenGateway]]
+"""Opens the gateway of a proposal at a socket file. The last argument rehearses a script: whether it passes, and text.
 
 Raises ModelBudgetSpentError if a cap of the run is reached.
 """
@@ -69,7 +69,7 @@ class Agent:
     version: str
     program: Program
     model: str
-    headless: Callable[[AgentRequest], HeadlessCommand]
+    headless: Callable[[HeadlessRequest], HeadlessCommand]
     final_message: Callable[[str], FinalMessage]
 
 
@@ -115,7 +115,7 @@ class CodingAgentProposer:
             door = Path(folder) / "gateway"
             with self._gateway_for(context, door, checks) as gateway:
                 work = self._work(context, door)
-                usage, shut, rejected = gateway.usage, gateway.why_shut, gateway.rejected
+                usage, shut, rejected = gateway.usage, gateway.why_shut, gateway.rejected_key
         if rejected:
             raise ModelError(f"{self._agent.name} cannot reach its model: {rejected}; mend that and resume the run")
         final = self._agent.final_message(work.stdout)
@@ -156,7 +156,7 @@ class CodingAgentProposer:
         params = params_in(change.source, context)
         return Proposal(Origin.AGENT, change.title, change.edit, params=params, fingerprint=change.fingerprint)
 
-    def _fault(self, work: AgentWork, final: FinalMessage, shut: str, context: Context) -> str:
+    def _fault(self, work: AgentWork, final: FinalMessage, shut: str | None, context: Context) -> str:
         """Return why there is no proposal; empty if the script may be one."""
         name = self._agent.name
         said = quoted_line(final.error or final.text or last_line(work.stderr))
@@ -173,7 +173,7 @@ class CodingAgentProposer:
     def _work(self, context: Context, door: Path) -> AgentWork:
         """Run the agent in a fresh folder."""
         script, agent = self._briefing.script, self._agent
-        request = AgentRequest(
+        request = HeadlessRequest(
             self._prompts.fill("system", self._task_values()),
             FOLDER,
             BASE_URL,
@@ -232,25 +232,23 @@ class _Checks:
         self._lock = threading.Lock()  # the gateway calls from threads of its own
         self._slot = copy_context()  # of the proposer's thread: rehearsals run in its slot
 
-    def __call__(self, source: str) -> str:
-        """Return what came of a rehearsal, as text for the agent."""
+    def __call__(self, source: str) -> tuple[bool, str]:
+        """Return whether a script passes its rehearsal, and what came of it, as text for the agent."""
         with self._lock:
             return self._slot.run(self._checked, source)
 
-    def _checked(self, source: str) -> str:
-        if self._n_done >= MOST_CHECKS:
-            return f"no check is left: {MOST_CHECKS} were made; the script runs as it is when you stop"
+    def _checked(self, source: str) -> tuple[bool, str]:
         self._n_done += 1
         left = f"{MOST_CHECKS - self._n_done} checks are left"
         try:
             self._guard.check(source)
         except EditError as fault:
-            return f"refused: {fault}\n{left}"
+            return False, f"refused: {fault}\n{left}"
         if self._rehearse is None:
-            return f"it parses; this run rehearses nothing (--no-smoke)\n{left}"
+            return True, f"it parses; this run rehearses nothing (--no-smoke)\n{left}"
         result = self._rehearse(source, self._number)
         self.seconds += result.seconds
         if result.failed is not None:
-            return f"{result.failed}: {result.reason}\n{quoted_log(result.log, n_lines=60)}\n{left}"
+            return False, f"{result.failed}: {result.reason}\n{quoted_log(result.log, n_lines=60)}\n{left}"
         how = "it did not finish one step within its limit" if result.is_cut_short else "one step ran"
-        return f"ok: {how}, in {result.seconds:.1f} s\n{left}"
+        return True, f"ok: {how}, in {result.seconds:.1f} s\n{left}"

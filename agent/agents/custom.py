@@ -1,0 +1,54 @@
+"""A coding agent that the user names by its command line, with places for what it is asked."""
+
+import shlex
+from collections.abc import Mapping
+
+from agent.agents.headless import FinalMessage, HeadlessCommand, HeadlessRequest
+from agent.errors import UsageError
+
+PLACES = ("{prompt}", "{folder}", "{base_url}", "{model}")
+
+
+def words_of(command: str) -> tuple[str, ...]:
+    """Return the words of a command line such as 'my-agent --task {prompt} --api {base_url}/v1'.
+
+    Raises:
+        UsageError: it is not one, or does not say where the prompt goes.
+    """
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as fault:
+        raise UsageError(f"--agent {command!r}: {fault}; quote it as for a shell") from None
+    if not words or not any("{prompt}" in word for word in words[1:]):
+        raise UsageError(f"--agent {command!r}: write the command with {{prompt}} where the request goes, "
+                         f"and {', '.join(PLACES[1:])} where it needs them")  # fmt: skip
+    return words
+
+
+def headless(words: tuple[str, ...], request: HeadlessRequest) -> HeadlessCommand:
+    """Return the user's command for one request, with the usual variables for address and key of each provider."""
+    values = {
+        "{prompt}": request.prompt,
+        "{folder}": request.folder,
+        "{base_url}": request.base_url,
+        "{model}": request.model,
+    }
+    argv = (request.program, *(_filled(word, values) for word in words[1:]))
+    environment = {
+        "OPENAI_BASE_URL": f"{request.base_url}/v1",
+        "ANTHROPIC_BASE_URL": request.base_url,
+        "GOOGLE_GEMINI_BASE_URL": request.base_url,
+        **dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"), request.key),
+    }
+    return HeadlessCommand(argv, environment)
+
+
+def final_message(stdout: str) -> FinalMessage:
+    """Return what the command printed."""
+    return FinalMessage(stdout.strip())
+
+
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    for place, value in values.items():
+        word = word.replace(place, value) if place != "{prompt}" else word
+    return word.replace("{prompt}", values["{prompt}"])

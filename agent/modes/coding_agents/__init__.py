@@ -1,0 +1,1 @@
+"""Mode code-edit with a coding agent in place of a chat model."""

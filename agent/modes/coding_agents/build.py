@@ -1,0 +1,162 @@
+"""Builds the proposer of a run with a coding agent: its program, its sandbox, and the gateway of each proposal."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.agents import custom
+from agent.agents.headless import HeadlessCommand, HeadlessRequest
+from agent.agents.kinds import AGENTS
+from agent.agents.program import find_program
+from agent.errors import MissingRequirementError, ModelBudgetSpentError, UsageError
+from agent.execution.coding_agent.agent_job import AgentLimits, printed_version
+from agent.llm.gateway.dialects import DIALECTS
+from agent.llm.gateway.exchanges import RecordedExchanges
+from agent.llm.gateway.gateway import Check, Gateway
+from agent.llm.gateway.meter import Allowance
+from agent.llm.gateway.sources import Endpoints, ReplySource, upstream_of
+from agent.llm.prices import Price
+from agent.modes.coding_agents.proposer import MOST_CHECKS, Agent, CodingAgentProposer
+from agent.modes.mode import briefing_of, guard_of
+from agent.modes.model_choice import RECORDING
+from agent.modes.proposer import Context
+from agent.store.paths import RunPaths
+from agent.store.run_config import RunConfig, caps_of
+from agent.text import read_tail
+
+if TYPE_CHECKING:
+    from agent.modes.mode import ModeInputs
+    from sandbox.job import Sandbox
+
+_VERSION = re.compile(r"\d+(?:\.\d+)+")
+
+
+@dataclass(frozen=True)
+class AgentHost:
+    """What a run with a coding agent needs of this machine."""
+
+    sandbox: "Sandbox"  # of the agent, whatever the sandbox of the training is
+    variables: Mapping[str, str]  # of the environment: PATH, and addresses and keys of models
+
+
+def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
+    """Return the proposer of `agent run --mode code-edit --agent NAME`.
+
+    Raises:
+        UsageError, MissingRequirementError: the agent, its program, its model or its key is missing; nothing was paid.
+    """
+    config, task, paths = inputs.config, inputs.task, inputs.paths
+    agent = find_agent(config, host, paths.root / "agent")
+    source_of = _source_of(config, host.variables)
+    source_of(0).close()  # a key that is missing, or a recording that cannot be read, is found before the first trial
+    return CodingAgentProposer(
+        agent,
+        _GatewayOpener(config, paths, agent.name, source_of),
+        host.sandbox,
+        briefing=briefing_of(task),
+        guard=guard_of(task),
+        frozen={name: content for name, content in task.files.items() if name in task.frozen},
+        paths=paths,
+        limits=AgentLimits(seconds=config.agent_seconds),
+        rehearse=inputs.rehearse,
+        log_of=lambda number: read_tail(paths.trial(number).log) or read_tail(paths.trial(number).smoke.log),
+    )
+
+
+def find_agent(config: RunConfig, host: AgentHost, scratch: Path) -> Agent:
+    """Return the agent that a run names, with the version that its program prints in the sandbox.
+
+    Args:
+        scratch: folder for the job that asks for the version.
+
+    Raises:
+        UsageError: there is no such agent, or no model is named.
+        MissingRequirementError: its program is not here, or does not start in the sandbox.
+    """
+    assert config.agent is not None, "the caller checks this"
+    if config.model is None:
+        raise UsageError(f"--agent {config.agent}: name its model with --model")
+    if config.max_cost is not None and config.price is None:
+        raise UsageError(f"--max-cost needs the price of {config.model}: give --price IN,OUT in dollars per million")
+    path = host.variables.get("PATH", "")
+    row = AGENTS.get(config.agent)
+    if row is None and " " not in config.agent.strip():
+        raise UsageError(
+            f"--agent {config.agent}: there is no such agent; there are {', '.join(AGENTS)}, or a command "
+            "such as 'my-agent --task {prompt}'"
+        )
+    words = custom.words_of(config.agent) if row is None else (row.name,)
+    program = find_program(words[0], path, row.remedy if row is not None else "install it, or give its path")
+    printed = printed_version(host.sandbox, program, scratch)
+    found = _VERSION.search(printed)
+    if row is not None and found is None:
+        raise MissingRequirementError(f"{row.title} does not start in a sandbox: {printed}; {row.remedy}")
+    version = found[0] if found is not None else "unknown"
+    model = config.model
+    if model.startswith(RECORDING):
+        model = RecordedExchanges(Path(model.removeprefix(RECORDING))).model
+    if row is not None:
+        return Agent(row.name, version, program, model, row.headless, row.final_message)
+
+    def headless(request: HeadlessRequest) -> HeadlessCommand:
+        return custom.headless(words, request)
+
+    return Agent(Path(words[0]).name, version, program, model, headless, custom.final_message)
+
+
+def _source_of(config: RunConfig, variables: Mapping[str, str]) -> Callable[[int], ReplySource]:
+    """Return a function that opens the source of replies; its argument: the number of calls made so far."""
+    assert config.model is not None, "find_agent checks this"
+    assert config.agent is not None
+    if config.model.startswith(RECORDING):
+        recording = Path(config.model.removeprefix(RECORDING))
+        return lambda n_calls: RecordedExchanges(recording, n_calls)
+    row = AGENTS.get(config.agent)
+    if row is not None:
+        upstreams = {row.dialect: upstream_of(row.dialect, variables)}
+    else:
+        with_key = [name for name, kind in DIALECTS.items() if variables.get(kind.provider.key_variable)]
+        if not with_key:
+            names = ", ".join(dict.fromkeys(kind.provider.key_variable for kind in DIALECTS.values()))
+            raise MissingRequirementError(f"--agent {config.agent}: none of {names} is set; set that of its model")
+        upstreams = {name: upstream_of(name, variables) for name in with_key}
+    return lambda _n_calls: Endpoints(upstreams)
+
+
+@dataclass(frozen=True)
+class _GatewayOpener:
+    """Opens the gateway of each proposal of a run."""
+
+    config: RunConfig
+    paths: RunPaths
+    agent: str  # its name
+    source_of: Callable[[int], ReplySource]
+
+    def __call__(self, context: Context, door: Path, check: Check) -> Gateway:
+        """Return the gateway of a proposal, not yet open. Raises ModelBudgetSpentError if a cap is reached."""
+        config = self.config
+        used = [trial.proposal.usage for trial in (*context.trials, *context.pending) if trial.proposal.usage]
+        tokens = sum(each.prompt_tokens + each.completion_tokens for each in used)
+        dollars = sum(each.dollars or 0.0 for each in used)
+        caps = caps_of(config)
+        if (reached := caps.spent(tokens, dollars)) is not None:
+            raise ModelBudgetSpentError(reached)
+        rest = Allowance(
+            "the rest of the run",
+            tokens=None if caps.tokens is None else caps.tokens - tokens,
+            dollars=None if caps.dollars is None else caps.dollars - dollars,
+        )
+        price = Price(*config.price) if config.price is not None else None
+        recording = [] if config.record is None else [Path(config.record)]
+        return Gateway(
+            self.source_of(sum(each.calls for each in used)),
+            door,
+            model=f"{self.agent}:{config.model}",
+            price_of=lambda _model: price,
+            exchanges=[self.paths.trial(context.number).llm, *recording],
+            allowances=[Allowance("this proposal", calls=config.agent_calls), rest],
+            check=check,
+            most_checks=MOST_CHECKS,
+        )
