@@ -36,10 +36,7 @@ MAX_LINES = 300  # in one module
 FEWEST_LINES = 40  # of a module with a single user: a shorter one lives with its user
 SHORT_ALL_THE_SAME = {
     "agent.__main__": "the name is Python's",
-    "agent.agents.claude": "one of the coding agents: one file each",
-    "agent.agents.codex": "one of the coding agents: one file each",
-    "agent.agents.gemini": "one of the coding agents: one file each",
-    "agent.agents.opencode": "one of the coding agents: one file each",
+    "agent.execution.coding_agent.check": "a program that lies in an agent's folder",
     "agent.llm.scripted": "one of the models: one file each",
     "agent.search.random_search": "one of the searchers: one file each",
 }

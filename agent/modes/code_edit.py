@@ -15,15 +15,13 @@ from agent.modes.mode import ModeInputs, briefing_of, guard_of
 from agent.modes.model_choice import is_embedded
 from agent.modes.prompting.code_edit_reply import CodeEditCheck
 from agent.modes.prompting.dialogue import Exchange, ask_until_valid
-from agent.modes.prompting.people import said_by_people
-from agent.modes.prompting.trial_digest import NOTHING, Briefing, TrialDigest, quoted_log
+from agent.modes.prompting.run_so_far import HISTORY_LINES, run_so_far
+from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context, Proposer
 from agent.modes.script_check import CheckedEdit, ScriptCheck, params_in
 from agent.text import read_tail
 from agent.trials.trial import Origin, Proposal, Status, Trial
 
-HISTORY_LINES = (40, 12, 0)  # for kept trials and for others; fewer if the prompt does not fit
-LOG_LINES = 12  # of the last trial
 SIZE = "DEVICE_BATCH_SIZE"
 """Sequences per forward pass: halving it saves memory, and gradients accumulate to the same step."""
 
@@ -117,35 +115,6 @@ class CodeEditProposer:
             is_short = n_lines == HISTORY_LINES[-1]
             values = run_so_far(context, briefing, self._log_of, n_lines, is_short=is_short)
             yield [Message("system", system), Message("user", self._prompts.fill("user", values))]
-
-
-def run_so_far(
-    context: Context, briefing: Briefing, log_of: Callable[[int], str], n_lines: int, *, is_short: bool
-) -> dict[str, str]:
-    """Return the values of a prompt that tell what was tried and where the run stands.
-
-    Args:
-        log_of: returns the end of a trial's log.
-        n_lines: for kept trials, and for others.
-        is_short: the longer versions of the prompt do not fit.
-    """
-    memory = TrialDigest(briefing, context.trials, context.pending)
-    last = memory.last_ran()
-    log = log_of(last.number) if last is not None and n_lines else ""
-    return {
-        "script": briefing.script,
-        "source": context.source,
-        "incumbent": str(context.incumbent.number),
-        "result": f"{briefing.metric} {briefing.format_loss(context.best_loss)}",
-        "kept": memory.kept(n_lines),
-        "tried": memory.tried(n_lines),
-        "refused": memory.refused(n_lines),
-        "latest": memory.latest(n_lines),
-        "last": "none" if last is None else f"trial {last.number}",
-        "log": quoted_log(log, n_lines=LOG_LINES) or NOTHING,
-        "people": said_by_people(context, is_short=is_short),
-        "budget_left": context.budget_left,
-    }
 
 
 class OutOfMemoryRetry:

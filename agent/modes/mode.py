@@ -3,7 +3,7 @@
 Nothing slow is imported here, since the help of the command line lists the modes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,9 @@ from agent.errors import TaskError
 if TYPE_CHECKING:
     from agent.edits.edit import Params
     from agent.edits.guard import Guard
+    from agent.execution.coding_agent.agent_job import AgentSandbox
     from agent.execution.smoke_test import Rehearse
     from agent.llm.model import Model
-    from agent.modes.coding_agents.build import AgentHost
     from agent.modes.prompting.trial_digest import Briefing
     from agent.modes.proposer import Proposer
     from agent.search.space import SearchSpace
@@ -27,6 +27,14 @@ SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its 
 
 
 @dataclass(frozen=True)
+class AgentHost:
+    """What a run with a coding agent needs of this machine."""
+
+    sandbox: "AgentSandbox"
+    variables: Mapping[str, str]  # of the environment: PATH, and addresses and keys of models
+
+
+@dataclass(frozen=True)
 class ModeInputs:
     """The inputs that a proposer is built from."""
 
@@ -35,7 +43,7 @@ class ModeInputs:
     paths: "RunPaths"
     model: "Model | None" = None  # of the run; None if the mode needs none
     api_key: str | None = None  # never written to a transcript
-    agent_host: "AgentHost | None" = None  # of a run with a coding agent
+    agent_host: AgentHost | None = None  # of a run with a coding agent
     rehearse: "Rehearse | None" = None  # runs the smoke job of an edited script; None: no edit is rehearsed
 
     def model_for(self, number: int) -> "Model":

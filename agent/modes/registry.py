@@ -15,7 +15,7 @@ from agent.modes.searchers import SEARCHERS, SearcherKind, find_searcher
 if TYPE_CHECKING:
     from agent.execution.smoke_test import Rehearse
     from agent.llm.model import Model
-    from agent.modes.coding_agents.build import AgentHost
+    from agent.modes.mode import AgentHost
     from agent.modes.proposer import Proposer
     from agent.store.paths import RunPaths
     from agent.store.run_config import RunConfig

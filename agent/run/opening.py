@@ -50,7 +50,7 @@ from agent.trials.budget import Ledger
 from agent.trials.history import History
 
 if TYPE_CHECKING:
-    from agent.modes.coding_agents.build import AgentHost
+    from agent.modes.mode import AgentHost
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _open(
 def _agent_host(config: RunConfig, host: Host) -> Iterator["AgentHost"]:
     """Open the sandbox of a run's coding agent, and close it at the end."""
     from agent.execution.coding_agent.agent_job import open_agent_sandbox
-    from agent.modes.coding_agents.build import AgentHost
+    from agent.modes.mode import AgentHost
 
     with closing(open_agent_sandbox(frozenset(config.accept_unenforced))) as sandbox:
         yield AgentHost(sandbox, host.variables)

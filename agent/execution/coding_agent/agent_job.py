@@ -23,6 +23,7 @@ _DOOR = f"{_IN}/gateway"
 MOST_SCRIPT = 200_000  # bytes of an editable file
 _MOST_FILE_MB = 64.0  # of any file that it writes
 _MOST_OUTPUT = 2**23  # bytes of its result
+AgentSandbox = Sandbox
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from agent.llm.gateway.meter import Allowance
 from agent.llm.gateway.sources import Endpoints, ReplySource, upstream_of
 from agent.llm.prices import Price
 from agent.modes.coding_agents.proposer import MOST_CHECKS, Agent, CodingAgentProposer
-from agent.modes.mode import briefing_of, guard_of
+from agent.modes.mode import AgentHost, briefing_of, guard_of
 from agent.modes.model_choice import RECORDING
 from agent.modes.proposer import Context
 from agent.store.paths import RunPaths
@@ -28,17 +28,8 @@ from agent.text import read_tail
 
 if TYPE_CHECKING:
     from agent.modes.mode import ModeInputs
-    from sandbox.job import Sandbox
 
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
-
-
-@dataclass(frozen=True)
-class AgentHost:
-    """What a run with a coding agent needs of this machine."""
-
-    sandbox: "Sandbox"  # of the agent, whatever the sandbox of the training is
-    variables: Mapping[str, str]  # of the environment: PATH, and addresses and keys of models
 
 
 def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:

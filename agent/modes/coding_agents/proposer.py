@@ -18,12 +18,12 @@ from agent.edits.edit import Unchanged, WholeFile
 from agent.edits.formats import title_line
 from agent.edits.guard import Guard
 from agent.errors import EditError, ModelError
-from agent.execution.coding_agent.agent_job import BASE_URL, FOLDER, AgentLimits, AgentWork, run_agent
+from agent.execution.coding_agent.agent_job import BASE_URL, FOLDER, AgentLimits, AgentSandbox, AgentWork, run_agent
 from agent.execution.smoke_test import Rehearse
 from agent.llm.model import ModelUsage
 from agent.llm.prompt_templates import PromptSet
-from agent.modes.code_edit import HISTORY_LINES, run_so_far
 from agent.modes.prompting.dialogue import ReplyError
+from agent.modes.prompting.run_so_far import HISTORY_LINES, run_so_far
 from agent.modes.prompting.trial_digest import Briefing, quoted_line, quoted_log
 from agent.modes.proposer import Context
 from agent.modes.script_check import UNTITLED, ScriptCheck, params_in
@@ -31,7 +31,6 @@ from agent.store.paths import RunPaths
 from agent.text import last_line, one_line
 from agent.trials.steering import AgentUse
 from agent.trials.trial import Origin, Proposal, Status
-from sandbox.job import Sandbox
 
 MOST_CHECKS = 5  # rehearsals that an agent may ask for while it works on one proposal
 _CHECK = Path(__file__).parents[2] / "execution" / "coding_agent" / "check.py"
@@ -80,7 +79,7 @@ class CodingAgentProposer:
         self,
         agent: Agent,
         gateway_for: GatewayFor,
-        sandbox: Sandbox,
+        sandbox: AgentSandbox,
         *,
         briefing: Briefing,
         guard: Guard,

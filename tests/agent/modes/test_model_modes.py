@@ -120,7 +120,7 @@ def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> No
         (["--mode", "centaur:echo", "--max-cost", "1"], "--max-cost is for centaur, fixed, code-edit; mode centaur:e"),
         (["--mode", "optuna:GPSampler", "--record", "f"], "--record is for centaur, fixed, code-edit; mode optuna:GPS"),
         (["--mode", "fixed", "--llm-every", "2"], "--llm-every is for centaur, centaur:echo; mode fixed"),
-        (["--mode", "local", "--no-smoke"], "--no-smoke is for code-edit; mode local"),
+        (["--mode", "local", "--no-smoke"], "--no-smoke is for code-edit, submitted; mode local"),
         (["--mode", "code-edit", "--no-derived"], "random; mode code-edit would ignore it"),
     ],
 )
