@@ -5,6 +5,7 @@ and a port of its loopback that leads to the gateway. It has no network, no key,
 """
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,12 +164,11 @@ def _why_stopped(execution: Execution) -> str:
             return f"it was stopped ({execution.stopped_by})"
 
 
-def printed_version(sandbox: Sandbox, program: Program, folder: Path) -> str:
-    """Return what a program prints for --version in its sandbox, or the end of why it prints nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "version.log"
-    sandbox.run(
-        Job(
+def printed_version(sandbox: Sandbox, program: Program) -> str:
+    """Return the last line that a program prints for --version in its sandbox, or that says why it does not."""
+    with tempfile.TemporaryDirectory(prefix="agent-") as folder:
+        log = Path(folder) / "version.log"
+        job = Job(
             argv=("env", f"PATH={':'.join([*program.folders, '/usr/bin', '/bin'])}", program.inside, "--version"),
             label="agent/version",
             limits=Limits(wall_seconds=120, memory_gb=2.0, processes=256, cpus=2.0, scratch_mb=512.0),
@@ -177,5 +177,5 @@ def printed_version(sandbox: Sandbox, program: Program, folder: Path) -> str:
             workdir="/tmp",
             on_cpu=True,
         )
-    )
-    return last_line(read_tail(log))
+        sandbox.run(job)
+        return last_line(read_tail(log))

@@ -39,7 +39,7 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
         UsageError, MissingRequirementError: the agent, its program, its model or its key is missing; nothing was paid.
     """
     config, task, paths = inputs.config, inputs.task, inputs.paths
-    agent = find_agent(config, host, paths.root / "agent")
+    agent = find_agent(config, host)
     source_of = _source_of(config, host.variables)
     source_of(0).close()  # a key that is missing, or a recording that cannot be read, is found before the first trial
     return CodingAgentProposer(
@@ -56,11 +56,8 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
     )
 
 
-def find_agent(config: RunConfig, host: AgentHost, scratch: Path) -> Agent:
+def find_agent(config: RunConfig, host: AgentHost) -> Agent:
     """Return the agent that a run names, with the version that its program prints in the sandbox.
-
-    Args:
-        scratch: folder for the job that asks for the version.
 
     Raises:
         UsageError: there is no such agent, or no model is named.
@@ -80,7 +77,7 @@ def find_agent(config: RunConfig, host: AgentHost, scratch: Path) -> Agent:
         )
     words = custom.words_of(config.agent) if row is None else (row.name,)
     program = find_program(words[0], path, row.remedy if row is not None else "install it, or give its path")
-    printed = printed_version(host.sandbox, program, scratch)
+    printed = printed_version(host.sandbox, program)
     found = _VERSION.search(printed)
     if row is not None and found is None:
         raise MissingRequirementError(f"{row.title} does not start in a sandbox: {printed}; {row.remedy}")
