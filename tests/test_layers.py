@@ -51,6 +51,7 @@ MAY_USE_SANDBOX = {
 OWNERS = {
     "openai": {"agent/llm/openai_model.py"},
     "tenacity": {"agent/llm/openai_model.py"},
+    "httpx2": {"agent/llm/openai_model.py", "agent/llm/gateway/sources.py"},
     "xllamacpp": {"agent/llm/local_server.py"},
     "git": {"agent/store/git_command.py"},
     "cma": {"agent/search/cmaes.py"},
@@ -237,7 +238,7 @@ def test_importing_everything_does_nothing(tmp_path: Path) -> None:
 
 
 def test_help_imports_nothing_slow() -> None:
-    slow = ["torch", "optuna", "docker", "openai", "git", "cma", "numpy", "pydantic", "rich", "xllamacpp"]
+    slow = ["torch", "optuna", "docker", "openai", "httpx2", "git", "cma", "numpy", "pydantic", "rich", "xllamacpp"]
     slow += ["matplotlib", "jinja2", "mcp"]
     program = (
         "import sys\nfrom agent.cli.main import main\nsys.argv = ['agent', '--help']\n"

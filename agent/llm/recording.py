@@ -126,6 +126,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
         except (ValueError, RecursionError) as fault:
             raise UsageError(f"{path}:{number}: not a JSON object ({fault}); write one per line") from None
+        if isinstance(record, dict) and "dialect" in record:
+            raise UsageError(f"{path}:{number}: an exchange of a coding agent; replay it with --agent")
         if not isinstance(record, dict) or not isinstance(record.get("reply", record.get("error")), str):
             raise UsageError(f'{path}:{number}: neither "reply" nor "error" is a string; write one of them')
         records.append(record)

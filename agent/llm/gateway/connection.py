@@ -34,7 +34,10 @@ class AgentConnection(BaseHTTPRequestHandler):
     timeout = IDLE_SECONDS
     server: "AgentServer"
 
+    is_answered = False  # whether a reply to the current request was begun
+
     def _serve(self) -> None:
+        self.is_answered = False
         self.server.serve(self)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
@@ -77,6 +80,7 @@ class AgentConnection(BaseHTTPRequestHandler):
         pass
 
     def _send_head(self, status: int, headers: Mapping[str, str]) -> None:
+        self.is_answered = True
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -17,6 +17,7 @@ from agent.llm.gateway.sources import AgentRequest, NoReplyError, SourceReply
 from agent.llm.masking import without_secrets
 
 MOST_BYTES = 512 * 2**20  # of a file of exchanges
+_LEFT_OUT = {"request": None, "reply": {"type": "", "text": ""}, "fault": "left out of a file that would be too long"}
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,18 @@ class ExchangeFiles:
 
     def append(self, exchange: AgentExchange) -> None:
         """Write one line. Where a file would exceed 512 MiB, request and reply are left out of it. Raises OSError."""
-        record: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(exchange)}
-        record = without_secrets(record, self._secrets)
+        fields = asdict(exchange)
+        # An object, so that nobody takes it for the reply of a recorded completion.
+        fields["reply"] = {"type": fields.pop("content_type"), "text": exchange.reply}
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        record = without_secrets({"time": at, **fields}, self._secrets)
         line = json.dumps(record) + "\n"
         with self._lock:
             for path in self._paths:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with plain_file(path).open("a", encoding="utf-8") as file:
                     if file.tell() + len(line) > MOST_BYTES:
-                        line = json.dumps(record | {"request": None, "reply": "", "fault": "left out: too long"}) + "\n"
+                        line = json.dumps(record | _LEFT_OUT) + "\n"
                     file.write(line)
 
 
@@ -131,10 +135,10 @@ def cut_exchanges(path: Path, n_calls: int) -> None:
         MissingRequirementError, UsageError: there is no such file, or it is not a recording.
     """
     exchanges = _read(path)
-    n_kept = _end_of(exchanges, n_calls)
-    if n_kept < len(exchanges):
-        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-        path.write_text("".join(f"{line}\n" for line in lines[:n_kept]), encoding="utf-8")
+    lines = [line for line in read_text(path, MOST_BYTES).split("\n") if line.strip()]
+    kept = lines[: _end_of(exchanges, n_calls)]
+    if len(kept) < len(lines):
+        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
 def _is_alike(exchange: AgentExchange, request: AgentRequest) -> bool:
@@ -156,7 +160,15 @@ def _read(path: Path) -> list[AgentExchange]:
         raise MissingRequirementError(f"there is no recording {path}; check the path after replay:") from None
     except (OSError, UnicodeDecodeError) as fault:
         raise UsageError(f"{path}: the recording cannot be read ({fault})") from None
-    return [_exchange(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
+    exchanges = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                exchanges.append(_exchange(line, f"{path}:{number}"))
+            except UsageError:
+                if number < len(lines) or not exchanges:  # else it was torn by a kill
+                    raise
+    return exchanges
 
 
 def _exchange(line: str, where: str) -> AgentExchange:
@@ -165,29 +177,29 @@ def _exchange(line: str, where: str) -> AgentExchange:
     except (ValueError, RecursionError) as fault:
         raise UsageError(f"{where}: not a JSON object ({fault}); write one per line") from None
     wrong = UsageError(f"{where}: not an exchange between a coding agent and its model; record it with --record")
-    if not isinstance(record, dict) or not is_shallow(record) or record.get("dialect") not in DIALECTS:
+    if not isinstance(record, dict) or not is_shallow(record):
         raise wrong
-    usage, status = record.get("usage"), record.get("status")
-    texts = [record.get(name) for name in ("method", "path", "content_type", "reply")]
+    reply, status, usage = record.get("reply"), record.get("status"), record.get("usage")
+    reply = reply if isinstance(reply, dict) else {}
+    texts = [record.get("dialect"), record.get("method"), record.get("path"), reply.get("type"), reply.get("text")]
     valid = (
         all(isinstance(text, str) for text in texts)
+        and record["dialect"] in DIALECTS
         and type(status) is int
         and 200 <= status <= 599
         and isinstance(record.get("request"), dict | None)
         and isinstance(record.get("fault"), str | None)
+        and isinstance(usage, dict | None)
     )
-    try:
-        counts = None if usage is None else TokenCounts(**usage)
-    except TypeError:
-        raise wrong from None
     if not valid:
         raise wrong
     return AgentExchange(
-        **{name: record[name] for name in ("dialect", "method", "path", "content_type", "reply")},
-        status=record["status"],
+        **{name: record[name] for name in ("dialect", "method", "path", "status")},
         request=record.get("request"),
+        content_type=reply["type"],
+        reply=reply["text"],
         seconds=0.0,
-        usage=counts,
+        usage=None if usage is None else TokenCounts(0, 0),  # that it was a call is all that matters
         fault=record.get("fault"),
         refused=record.get("refused") is True,
     )

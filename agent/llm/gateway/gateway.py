@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from agent.errors import AgentError, UsageError
 from agent.llm.gateway.connection import AgentConnection, AgentServer, BadRequestError
 from agent.llm.gateway.dialects import Dialect, Route, error_body, find_route, is_shallow, tokens_of
 from agent.llm.gateway.exchanges import AgentExchange, ExchangeFiles
-from agent.llm.gateway.meter import Allowance, CallRefusedError, Meter, PriceOf
+from agent.llm.gateway.meter import Allowance, CallRefusedError, Meter, PriceOf, Tally
 from agent.llm.gateway.relay import RELAYED_HEADERS, RelayedReply, pass_on, relayed_query
 from agent.llm.gateway.sources import AgentRequest, ReplySource
 from agent.llm.masking import without_secrets
@@ -24,7 +25,6 @@ Check = Callable[[str], tuple[bool, str]]
 """Checks the agent's work: takes the text that it sent, returns whether the work passes, and what to tell the agent."""
 
 _AT_ONCE = 8  # requests, each of which may hold its body and its reply in memory
-_MOST_NOTES = 50  # kinds of refusals or of faults that are remembered
 _PATIENT_REFUSALS = 20  # later ones are slow, so that an agent cannot keep this process busy with them
 _RECORDED_REFUSALS = 100
 _CLOSING_SECONDS = 5.0
@@ -73,7 +73,7 @@ class Gateway:
         self._checks_left = most_checks
         self._check_lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
-        self._refusals, self._faults = _Tally(), _Tally()
+        self._refusals, self._faults = Tally(), Tally()
         self._rejected_key: str | None = None
         self._server: AgentServer | None = None
 
@@ -137,6 +137,9 @@ class Gateway:
         except Exception as bug:  # noqa: BLE001 (one request must not cost the others)
             agent.close_connection = True
             self._note_bug(bug)
+            if not agent.is_answered:
+                with suppress(OSError):
+                    agent.send_whole(500, "text/plain", b"the gateway failed\n")
 
     def _answer(self, agent: AgentConnection) -> None:
         path, _, query = agent.path.partition("?")
@@ -214,6 +217,10 @@ class Gateway:
                 passed, text = check(body.decode(errors="replace"))
             except AgentError as error:
                 passed, text = False, str(error)
+            except Exception as bug:  # noqa: BLE001 (an OSError, too, would look as if the agent had left)
+                self._note_bug(bug)
+                agent.send_whole(500, "text/plain", b"the check failed\n")
+                return
         text = str(without_secrets(text, self._secrets))
         agent.send_whole(200 if passed else 422, "text/plain; charset=utf-8", text.encode(errors="backslashreplace"))
 
@@ -262,26 +269,6 @@ class Gateway:
     def _note_bug(self, bug: BaseException) -> None:
         said = str(without_secrets(one_line(str(bug))[:200], self._secrets))
         self._faults.add(f"a request ended with {type(bug).__name__}: {said}")
-
-
-class _Tally:
-    """Counts phrases, from several threads; those beyond the first 50 count as others."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def add(self, phrase: str) -> int:
-        """Count a phrase; return the number of all that were counted."""
-        with self._lock:
-            known = phrase in self._counts or len(self._counts) < _MOST_NOTES
-            key = phrase if known else "others"
-            self._counts[key] = self._counts.get(key, 0) + 1
-            return sum(self._counts.values())
-
-    def counts(self) -> dict[str, int]:
-        with self._lock:
-            return dict(self._counts)
 
 
 def _json_object(body: bytes) -> Mapping[str, Any] | None:

@@ -12,6 +12,7 @@ from agent.text import one_line, plural
 
 PriceOf = Callable[[str], Price | None]
 """Returns the price of a model by its name; None: it is unknown."""
+_MOST_PHRASES = 50
 
 
 @dataclass(frozen=True)
@@ -124,3 +125,23 @@ class Meter:
         if model not in self._prices:
             self._prices[model] = self._price_of(model)
         return self._prices[model]
+
+
+class Tally:
+    """Counts phrases, from several threads; those beyond the first 50 count as others."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def add(self, phrase: str) -> int:
+        """Count a phrase; return the number of all that were counted."""
+        with self._lock:
+            known = phrase in self._counts or len(self._counts) < _MOST_PHRASES
+            key = phrase if known else "others"
+            self._counts[key] = self._counts.get(key, 0) + 1
+            return sum(self._counts.values())
+
+    def counts(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._counts)
