@@ -51,7 +51,11 @@ def message_line(message: PersonMessage, metric: Metric, colour: bool) -> str:
 
 
 def steering_facts(history: History, trial: Trial, run_id: str) -> Iterator[tuple[str, str]]:
-    """Yield a trial's submission, the decision about it, its proposer's notes, and the messages that it read first."""
+    """Yield a trial's agent or submission, the decision about it, and the notes and messages that it read."""
+    if (used := trial.proposal.agent) is not None:
+        yield "agent", one_line(f"{used.name} {used.version}, {used.ending}")
+        if used.changed:
+            yield "not taken", one_line(f"changes of {', '.join(used.changed)}")
     if trial.proposal.submission is not None:
         yield "submission", submission_line(trial.proposal.submission)
     if trial.needs_approval:
