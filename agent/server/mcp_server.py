@@ -183,7 +183,10 @@ def server_of(run: ClientRun) -> Server[Any]:
 
 def serve(run: ClientRun) -> None:
     """Serve a run on standard input and output until the client closes its end. What others print goes to stderr."""
-    anyio.run(_serve, server_of(run))
+    try:
+        anyio.run(_serve, server_of(run))
+    except* BrokenPipeError:
+        pass  # the client has died; what it submitted runs all the same
 
 
 async def _serve(server: Server[Any]) -> None:
