@@ -61,7 +61,7 @@ LONGEST = (
     "test_attacks.py", "test_centaur.py", "test_as_ordinary_user.py", "test_sandboxes.py", "test_comparison.py",
     "test_ablation.py", "test_layers.py", "test_loop.py", "test_replay.py", "test_cheats.py", "test_train.py",
     "test_resume.py", "test_searchers.py", "test_stop.py", "test_report.py", "test_track_run.py",
-    "test_kill_on_slices.py", "test_leaks.py", "test_slices_that_cannot_be_used.py",
+    "test_kills_of_clients.py", "test_kill_on_slices.py", "test_leaks.py", "test_slices_that_cannot_be_used.py",
 )  # fmt: skip
 
 
