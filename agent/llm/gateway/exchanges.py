@@ -90,6 +90,9 @@ class RecordedExchanges:
         named = ((kept.request or {}).get("model") or _model_in(kept.path) for kept in self._left)
         return next((name for name in named if isinstance(name, str) and name), "")
 
+    def prepare(self) -> None:
+        pass
+
     @contextmanager
     def send(self, request: AgentRequest) -> Iterator[SourceReply]:
         exchange = self._next(request)

@@ -116,6 +116,7 @@ class Gateway:
             ) from None
         os.chmod(self._socket_path, 0o666)  # an agent may run as another user
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(target=self._source.prepare, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -152,6 +153,9 @@ class Gateway:
             return
         if self._check is not None and (agent.command, path) == ("POST", CHECK_PATH):
             self._answer_check(agent, body, self._check)
+            return
+        if (agent.command, path) == ("HEAD", "/"):  # so Claude Code tries whether anyone listens
+            agent.send_whole(200, "text/plain", b"")
             return
         route = find_route(dialects, agent.command, path)
         if route is None:

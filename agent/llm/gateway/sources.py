@@ -63,6 +63,10 @@ class ReplySource(Protocol):
     dialects: tuple[Dialect, ...]
     secrets: tuple[str, ...]  # to be removed from all that is written or passed on
 
+    def prepare(self) -> None:
+        """Load what the first request needs, while the agent starts. Raises nothing."""
+        ...
+
     def send(self, request: AgentRequest) -> AbstractContextManager[SourceReply]:
         """Return the reply to a request as it arrives. Raises NoReplyError if there is none."""
         ...
@@ -118,6 +122,11 @@ class Endpoints:
         self._clients: dict[str, httpx2.Client] = {}
         self._connections: set[_Connection] = set()
         self._closed = False
+
+    def prepare(self) -> None:
+        for upstream in self._upstreams.values():
+            with suppress(NoReplyError, *_http_faults()):
+                self._client(upstream.address)
 
     @contextmanager
     def send(self, request: AgentRequest) -> Iterator[SourceReply]:
@@ -175,6 +184,8 @@ class Endpoints:
         import httpx2
 
         with self._lock:
+            if self._closed:
+                raise NoReplyError("the gateway was closed")
             if address not in self._clients:
                 limits = self._limits
                 self._clients[address] = httpx2.Client(
@@ -230,10 +241,10 @@ def _check(response: "httpx2.Response") -> None:
 
 
 def _http_faults() -> tuple[type[Exception], ...]:
-    """Return what the HTTP library raises when a connection fails or is cut."""
+    """Return what the HTTP library raises when a connection fails or is cut, or the environment's proxy is unusable."""
     import httpx2
 
-    return httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError
+    return httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError, ImportError
 
 
 def _body(response: "httpx2.Response", connection: _Connection, most_bytes: int) -> Iterator[bytes]:

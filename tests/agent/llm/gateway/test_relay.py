@@ -138,6 +138,12 @@ def test_what_clients_need_besides_is_relayed_and_free(
     assert it.gateway.usage == ModelUsage("agent:fake-1", dollars=0.0)
 
 
+def test_whether_anyone_listens_is_answered_here(tmp_path: Path) -> None:
+    with fake_server([]) as server, opened(endpoints(server, "messages"), tmp_path) as it:
+        assert it.ask("HEAD", "/").status == 200
+    assert (server.paths, it.gateway.refusals) == ([], {})
+
+
 def test_the_header_of_the_key_tells_which_provider_is_meant(tmp_path: Path) -> None:
     with fake_server([Answer(200, b"{}")] * 2) as server:
         source = Endpoints(
@@ -169,7 +175,7 @@ def test_headers_and_parameters_that_could_move_the_bill_are_left_out(tmp_path: 
     [
         ("POST", "/v1/files"),
         ("DELETE", "/v1/models/fake-1"),
-        ("HEAD", "/"),
+        ("HEAD", "/v1/models"),
         ("GET", "/v1/chat/completions"),
         ("POST", "/v1/messages/../files"),
         ("POST", "/v1/messages%2f..%2ffiles"),
