@@ -46,7 +46,6 @@ class Dialect:
     beside: tuple[tuple[str, re.Pattern[str]], ...]  # methods and paths of what clients need besides, which is free
     find_usage: Callable[[Mapping[str, Any]], object]  # in one document of a reply
     count: Callable[[Mapping[str, Any]], tuple[object, object, object]]  # of a usage: prompt, cached, completion
-    unmetered: frozenset[str] = frozenset()  # fields of a request under which its reply would not tell its usage
 
 
 @dataclass(frozen=True)
@@ -236,7 +235,6 @@ DIALECTS = {
                 _inner(usage, "input_tokens_details").get("cached_tokens"),
                 usage.get("output_tokens"),
             ),
-            unmetered=frozenset({"background"}),
         ),
         Dialect(
             "messages",

@@ -15,6 +15,7 @@ from agent.llm.gateway.dialects import Dialect, Route, error_body, find_route, i
 from agent.llm.gateway.exchanges import AgentExchange, ExchangeFiles
 from agent.llm.gateway.meter import Allowance, CallRefusedError, Meter, PriceOf, Tally
 from agent.llm.gateway.relay import RELAYED_HEADERS, RelayedReply, pass_on, relayed_query
+from agent.llm.gateway.request_rules import why_forbidden
 from agent.llm.gateway.sources import AgentRequest, ReplySource
 from agent.llm.masking import without_secrets
 from agent.llm.model import ModelUsage
@@ -163,7 +164,7 @@ class Gateway:
             self._refuse(agent, dialects[0], path, 404, message)
             return
         document = _json_object(body) if body else None
-        why = self._why_not(route, agent, document)
+        why = self._why_not(agent, document)
         model = _model_of(route, document)
         if why is None and route.is_call:
             try:
@@ -187,16 +188,13 @@ class Gateway:
             model if route.is_call else None,
         )
 
-    def _why_not(self, route: Route, agent: AgentConnection, document: Mapping[str, Any] | None) -> str | None:
+    def _why_not(self, agent: AgentConnection, document: Mapping[str, Any] | None) -> str | None:
         """Return why a request is not relayed; None: it is, if the meter admits it."""
         if agent.headers.get("Content-Encoding", "identity").lower() != "identity":
             return "the gateway reads no compressed requests"
         if agent.command == "POST" and document is None:
             return "the request is not a JSON object"
-        for name in sorted(route.dialect.unmetered):
-            if (document or {}).get(name):
-                return f"the gateway relays no request with `{name}`, whose cost its reply would not tell"
-        return self._meter.why_shut
+        return why_forbidden(document or {}) or self._meter.why_shut
 
     def _refuse(self, agent: AgentConnection, dialect: Dialect, path: str, status: int, why: str) -> None:
         """Answer in the gateway's own name, in the form of a dialect."""
@@ -260,7 +258,11 @@ class Gateway:
 
     def _look_for_rejection(self, seen: RelayedReply) -> None:
         if seen.status == 401 or (seen.status == 403 and self.usage.calls == 0):
-            said = one_line(str(without_secrets(seen.body[:2000].decode(errors="replace"), self._secrets)))
+            document = _json_object(bytes(seen.body)) or {}
+            error = document.get("error")
+            said = error.get("message") if isinstance(error, dict) else None
+            said = said if isinstance(said, str) else seen.body[:2000].decode(errors="replace")
+            said = one_line(str(without_secrets(said, self._secrets)))
             self._rejected_key = self._rejected_key or f"{seen.status}: {said[:300]}"
             self._meter.shut("the endpoint refuses the key")
 
