@@ -29,6 +29,7 @@ class CodingAgent:
     tested: str  # the version that our tests run
     dialect: str  # in which it calls its model: a row of agent.llm.gateway.dialects
     own_folder: tuple[str, str]  # of a user's own settings: within the folder that a variable names, else within HOME
+    skills: str  # the folder of the skills of a project: pages that tell the agent how to do something
 
     def configuration(self, server: "McpServer", places: "Places") -> "Sequence[SettingsFile]":
         """Return what to put into which files, so that the agent starts a server and asks nothing about its tools."""
@@ -62,19 +63,19 @@ class CodingAgent:
 _ROWS = (
     CodingAgent(
         "claude", "Claude Code", "agent.agents.claude", "@anthropic-ai/claude-code", "2.1.197", "messages",
-        ("$CLAUDE_CONFIG_DIR", "$HOME/.claude"),
+        ("$CLAUDE_CONFIG_DIR", "$HOME/.claude"), ".claude/skills",
     ),
     CodingAgent(
         "codex", "Codex", "agent.agents.codex", "@openai/codex", "0.171.0", "responses",
-        ("$CODEX_HOME", "$HOME/.codex"),
+        ("$CODEX_HOME", "$HOME/.codex"), ".agents/skills",
     ),
     CodingAgent(
         "opencode", "OpenCode", "agent.agents.opencode", "opencode-ai", "1.18.33", "chat",
-        ("$XDG_CONFIG_HOME/opencode", "$HOME/.config/opencode"),
+        ("$XDG_CONFIG_HOME/opencode", "$HOME/.config/opencode"), ".claude/skills",
     ),
     CodingAgent(
         "gemini", "Gemini CLI", "agent.agents.gemini", "@google/gemini-cli", "0.61.0", "gemini",
-        ("$GEMINI_CLI_HOME/.gemini", "$HOME/.gemini"),
+        ("$GEMINI_CLI_HOME/.gemini", "$HOME/.gemini"), ".agents/skills",
     ),
 )  # fmt: skip
 AGENTS = {row.name: row for row in _ROWS}

@@ -4,9 +4,12 @@ Each sees our tools in its first request, calls them, and gets their results, an
 terminal a question is a refusal. A scripted model is on loopback, and there is no other network.
 """
 
+import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,7 @@ pytestmark = pytest.mark.long
 
 TINY_SERVER = Path(__file__).with_name("tiny_server.py")
 SCRIPT = 'WIDTH = 2.0  # "ä"\n'
+SKILL = files("agent.server").joinpath("skill.md").read_text()
 STEPS = (
     Call("brief"),
     Call("submit", {"title": "wider", "script": SCRIPT}),
@@ -59,8 +63,7 @@ def tried(
     places = Places(person.project, kind.own_folder_in({"HOME": str(person.home)}))
 
     def connect() -> None:
-        files = [_without(lacking, file) for file in kind.configuration(server, places)]
-        for change in additions(files):
+        for change in additions(_without(lacking, file) for file in kind.configuration(server, places)):
             apply(change)
 
     # At a terminal, Claude Code sends its first request at once, with a tool that waits for a server.
@@ -72,8 +75,13 @@ def tried(
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_a_round_trip(name: str, installed: Callable[[str], Client], person: Person) -> None:
+    page = person.project / AGENTS[name].skills / "autocentaur" / "SKILL.md"
+    page.parent.mkdir(parents=True)
+    page.write_text(SKILL)
     finished, noted = tried(name, installed(name), person)
     went_well(finished, noted)
+    description = re.findall("^description: (.{40})", SKILL, re.MULTILINE)[0]
+    assert any(description in json.dumps(body) for _, body in finished.seen)
     assert value_in(finished.results[0], "cache") == str(person.home / "cache")
 
 

@@ -53,33 +53,40 @@ def connect(
     if write and undo:
         raise UsageError("--write and --undo exclude each other")
     agent = AGENTS[name]
-    files = _files(ctx, agent, arguments or [])
     if undo:
-        _undo(agent, files)
-    elif write:
+        _undo(agent, _files(agent, ()))
+        return
+    files = _files(agent, _of_server(ctx, arguments or ()))
+    if write:
         _write(agent, files)
     else:
-        _show(agent, files, arguments or [])
+        _show(agent, files, arguments or ())
+    page = f"{agent.skills}/autocentaur"
+    print(f"How to work with this program: mkdir -p {page} && agent skill > {page}/SKILL.md")
 
 
 @app.command()
 def skill() -> None:
     """Print how a coding agent is to work with this program.
 
-    It is a page for the agent: `agent skill > .claude/skills/autocentaur/SKILL.md`.
+    It is a page for the agent. `agent connect` says where the agent finds it.
     """
     from importlib.resources import files
 
     print(files("agent.server").joinpath("skill.md").read_text(encoding="utf-8"), end="")
 
 
-def _files(ctx: typer.Context, agent: CodingAgent, arguments: Sequence[str]) -> "Sequence[SettingsFile]":
+def _of_server(ctx: typer.Context, arguments: Sequence[str]) -> Sequence[str]:
+    """Return the arguments of `agent mcp` as they mean the same in every folder."""
+    commands: dict[str, Any] = ctx.find_root().command.commands  # type: ignore[attr-defined]
+    return with_absolute_paths(commands["mcp"], arguments) if "mcp" in commands else arguments
+
+
+def _files(agent: CodingAgent, arguments: Sequence[str]) -> "Sequence[SettingsFile]":
     from agent.agents.connection import McpServer, Places
 
-    commands: dict[str, Any] = ctx.find_root().command.commands  # type: ignore[attr-defined]
-    words = with_absolute_paths(commands["mcp"], arguments) if "mcp" in commands else arguments
     # -P: the folder in which the agent starts the server may hold a package of our name.
-    server = McpServer((sys.executable, "-P", "-m", "agent", "mcp", *words), VARIABLES)
+    server = McpServer((sys.executable, "-P", "-m", "agent", "mcp", *arguments), VARIABLES)
     return agent.configuration(server, Places(Path.cwd(), agent.own_folder_in(os.environ)))
 
 
