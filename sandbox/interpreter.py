@@ -65,7 +65,8 @@ def interpreter(executable: Path) -> Interpreter:
                 Path(f"/usr/lib/python{version}/site-packages"),
             }
         hidden = sorted(path for path in candidates if path.is_dir())
-    program = Path(shown_executable)
+    given = Path(shown_executable)
+    program = given.parent.resolve() / given.name  # by a link to the environment, the copy in memory would lack it
     has_name = (program.parent / "python").resolve() == program.resolve()
     return Interpreter(
         program,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.in_memory.closure import Closure
 from sandbox.interpreter import interpreter
 
 
@@ -25,6 +26,14 @@ def test_a_virtual_environment_and_its_base_are_shown_and_the_bases_packages_hid
 
 def test_packages_of_the_base_are_shown_where_the_environment_uses_them(tmp_path: Path) -> None:
     assert interpreter(made_venv(tmp_path / "venv", "--system-site-packages")).hidden == ()
+
+
+def test_an_environment_that_a_link_leads_to_runs_where_it_is_and_is_copied_there(tmp_path: Path) -> None:
+    made_venv(tmp_path / "venv")
+    (tmp_path / "link").symlink_to("venv")
+    found = interpreter(tmp_path / "link/bin/python")
+    assert found.executable == tmp_path / "venv/bin/python"
+    assert found.executable in Closure(found).paths
 
 
 @pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="no /usr/bin/python3 here")
