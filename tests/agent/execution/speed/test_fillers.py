@@ -18,24 +18,9 @@ from agent.run.open_run import Run
 from agent.task.task import Task
 from agent.trials.trial import Origin, Proposal
 from sandbox.job import Execution, Job, StoppedBy
+from tests.agent.execution.speed.test_guard import TASK
 
 OpenRunWith = Callable[..., Run]
-TASK = b"""
-[task]
-name = "timed"
-[metric]
-name = "loss"
-[score]
-kind = "printed"
-[budget]
-unit = "seconds"
-amount = 10.0
-[limits]
-wall_seconds = 60
-memory_gb = 0.25
-[machine]
-canary = ["python", "canary.py"]
-"""
 N_SLOTS = 3
 PATIENCE = 300.0  # seconds; only a failing test waits for so long
 
@@ -83,7 +68,10 @@ class Gains:
 @pytest.fixture
 def opened(open_run: OpenRunWith, tmp_path: Path) -> Callable[[Shared], Run]:
     def opened_on(machine: Shared) -> Run:
-        task, box = Task(tmp_path / "task", {"task.toml": TASK, "train.py": b"GAIN = 0.0\n"}), SlotSandbox(machine)
+        task, box = (
+            Task(tmp_path / "task", {"task.toml": TASK.encode(), "train.py": b"GAIN = 0.0\n"}),
+            SlotSandbox(machine),
+        )
         probe = SpeedProbe(task, box, tmp_path / "canary", label="r", on_gpu=False, passed_on={})
         run = open_run(
             Gains(), trials=5, task=task, box=box, probe=probe, scorer=PrintedScorer(task.metric), corpus=None
