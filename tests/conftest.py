@@ -57,11 +57,13 @@ os.environ["AUTOCENTAUR_TRUST"] = "1"  # the tasks of the tests are our own
 
 
 LONGEST = (
-    "test_kill_anywhere.py", "test_sandbox.py", "test_commands.py", "test_held_out.py", "test_cli.py",
-    "test_attacks.py", "test_centaur.py", "test_as_ordinary_user.py", "test_sandboxes.py", "test_comparison.py",
-    "test_ablation.py", "test_layers.py", "test_loop.py", "test_replay.py", "test_cheats.py", "test_train.py",
-    "test_resume.py", "test_searchers.py", "test_stop.py", "test_report.py", "test_track_run.py",
-    "test_kills_of_clients.py", "test_kill_on_slices.py", "test_leaks.py", "test_slices_that_cannot_be_used.py",
+    "test_sandbox.py", "test_packaging.py", "test_kill_anywhere.py", "test_commands.py", "test_cli.py",
+    "test_as_ordinary_user.py", "test_confirmations.py", "test_parallel.py", "test_trust.py", "test_kill_on_slices.py",
+    "test_held_out.py", "test_divided_runs.py", "test_kill_compare.py", "test_replay.py", "test_comparison.py",
+    "test_kill_parallel.py", "test_full_disk.py", "test_after_the_run.py", "test_verified_slice.py",
+    "test_common_slice.py", "test_old_runs.py", "test_readers_agree.py", "test_attacks.py", "test_score.py",
+    "test_loop.py", "test_ablation.py", "test_sandboxes.py", "test_consistency.py", "test_layers.py",
+    "test_mcp_server.py", "test_kills_of_clients.py", "test_steer.py", "test_client_with_a_shell.py",
 )  # fmt: skip
 
 

