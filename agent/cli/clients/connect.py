@@ -79,7 +79,7 @@ def skill() -> None:
 def _of_server(ctx: typer.Context, arguments: Sequence[str]) -> Sequence[str]:
     """Return the arguments of `agent mcp` as they mean the same in every folder."""
     commands: dict[str, Any] = ctx.find_root().command.commands  # type: ignore[attr-defined]
-    return with_absolute_paths(commands["mcp"], arguments) if "mcp" in commands else arguments
+    return with_absolute_paths(commands["mcp"], arguments)
 
 
 def _files(agent: CodingAgent, arguments: Sequence[str]) -> "Sequence[SettingsFile]":

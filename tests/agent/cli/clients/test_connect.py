@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -212,3 +213,21 @@ def test_the_page_for_an_agent_names_every_tool_and_what_never_to_do(tmp_path: P
         assert f"| `{tool}` | `agent " in page
     assert page.startswith("---\nname: autocentaur\n")
     assert "## Never" in page
+
+
+def test_the_page_names_tools_and_commands_that_exist(tmp_path: Path) -> None:
+    page = agent("skill", cwd=tmp_path, env={}).stdout
+    rows = re.findall(r"^\| `(\w+)` \| `agent (\w+)", page, re.MULTILINE)
+    assert [tool for tool, _ in rows] == [
+        "brief",
+        "submit",
+        "wait",
+        "history",
+        "show",
+        "diff",
+        "best",
+        "budget",
+        "notes",
+    ]
+    help_page = agent("--help", cwd=tmp_path, env={}).stdout
+    assert all(re.search(rf"^  {command} ", help_page, re.MULTILINE) for _, command in rows)
