@@ -88,7 +88,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     made = place_in(tmp_path_factory.mktemp("begun"))
     client = made.client()
     client.begin()
-    for title, script in (("narrower", made.script(0.8)), ("wider", made.script(3.0))):
+    for title, script in (("narrower", made.script(0.83)), ("wider", made.script(3.0))):
         receipt = client.submit(client.record("a test"), title, script=script)
         assert receipt.submission is not None
         while not client.wait(receipt.submission).is_final:

@@ -71,15 +71,15 @@ def test_a_change_that_is_not_kept_exits_with_1_only_where_more_is_required(plac
 def test_what_cannot_run_is_refused_at_the_cost_of_no_trial(place: Place) -> None:
     before = json.loads(place.agent("budget", "r", "--json").stdout)
     for script, expected in (
-        ("def broken(", "does not parse"),
-        (place.script(2.0), "propose something new"),
-        ("x = 1\n" * 50_000, "the limit is 200000"),
+        ("def broken(", ["does not parse"]),
+        (place.script(2.0), ["changes nothing", "this is the script of trial 0 again"]),  # the baseline may be behind
+        ("x = 1\n" * 50_000, ["the limit is 200000"]),
     ):
         done = submit(place, "--title", "no", "--json", script=script)
         assert done.returncode == 1
         receipt = json.loads(done.stdout)
         assert (receipt["state"], receipt["submission"]) == ("refused", None)
-        assert expected in receipt["reason"]
+        assert any(words in receipt["reason"] for words in expected)
         assert "refused, at the cost of no trial: " in submit(place, script=script).stdout
     assert json.loads(place.agent("budget", "r", "--json").stdout) == before
 
