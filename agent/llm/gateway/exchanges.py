@@ -15,6 +15,7 @@ from agent.llm.gateway.dialects import DIALECTS, TokenCounts, is_shallow
 from agent.llm.gateway.normal_form import first_difference, normal_form
 from agent.llm.gateway.sources import AgentRequest, NoReplyError, SourceReply
 from agent.llm.masking import without_secrets
+from agent.text import one_line
 
 MOST_BYTES = 512 * 2**20  # of a file of exchanges
 _LEFT_OUT = {"request": None, "reply": {"type": "", "text": ""}, "fault": "left out of a file that would be too long"}
@@ -120,7 +121,7 @@ class RecordedExchanges:
                     return exchange
         if not alike:
             raise NoReplyError(f"{self._path.name} records no further {request.method} of {request.path}", 400)
-        where = first_difference(self._normal_form(alike[0]), wanted)
+        where = one_line(first_difference(self._normal_form(alike[0]), wanted))[:200]
         raise NoReplyError(
             f"the request is none of those that {self._path.name} records; it differs from the next one at {where}", 400
         )
@@ -203,7 +204,7 @@ def _exchange(line: str, where: str) -> AgentExchange:
         reply=reply["text"],
         seconds=0.0,
         usage=None if usage is None else TokenCounts(0, 0),  # that it was a call is all that matters
-        fault=record.get("fault"),
+        fault=None if record.get("fault") is None else one_line(record["fault"])[:300],
         refused=record.get("refused") is True,
     )
 

@@ -169,7 +169,7 @@ class Gateway:
         if why is None and route.is_call:
             try:
                 self._meter.begin(model)
-            except CallRefusedError as refused:
+            except (CallRefusedError, AgentError) as refused:
                 why = str(refused)
         if why is not None:
             self._refuse(agent, route.dialect, route.path, 400, why)

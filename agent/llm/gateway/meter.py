@@ -13,6 +13,7 @@ from agent.text import one_line, plural
 PriceOf = Callable[[str], Price | None]
 """Returns the price of a model by its name; None: it is unknown."""
 _MOST_PHRASES = 50
+_LONGEST_NAME = 200  # of a model that may have a price
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,12 @@ class Meter:
             return self._why_shut
 
     def begin(self, model: str) -> None:
-        """Admit a call, which `end` has to follow. Raises CallRefusedError: a cap is reached, or would mean nothing."""
+        """Admit a call, which `end` has to follow.
+
+        Raises:
+            CallRefusedError: a cap is reached, or would mean nothing for this model.
+            AgentError: the user's table of prices cannot be read.
+        """
         with self._lock:
             if self._is_closed:
                 raise CallRefusedError("the gateway was closed")
@@ -82,8 +88,8 @@ class Meter:
                 self._why_shut = next((why for why in reached if why is not None), None)
             if self._why_shut is not None:
                 raise CallRefusedError(self._why_shut)
-            capped = any(allowance.dollars is not None for allowance in self._allowances)
-            if capped and self._price(model) is None:
+            price = self._price(model)  # here, since this may raise: `end` has to count in any case
+            if price is None and any(allowance.dollars is not None for allowance in self._allowances):
                 raise CallRefusedError(
                     f"the cost of model calls is capped, and the price of the model {one_line(model)[:80]!r} is unknown"
                 )
@@ -122,6 +128,8 @@ class Meter:
             self._is_closed = True
 
     def _price(self, model: str) -> Price | None:
+        if len(model) > _LONGEST_NAME:
+            return None
         if model not in self._prices:
             self._prices[model] = self._price_of(model)
         return self._prices[model]

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agent.text import one_line
+
 _UNMETERED = {
     "background": "whose cost its reply would not tell",
     "prompt": "whose tools are not in it",  # OpenAI: a prompt that is stored in the account
@@ -28,7 +30,7 @@ def why_forbidden(document: Mapping[str, Any]) -> str | None:
             return f"the gateway relays no request with `{name}`, {reason}"
     for name in _kinds_of_tools(document):
         if _HOSTED_TOOL.match(name):
-            return f"the gateway relays no request with the tool `{name[:40]}`, which the provider would run"
+            return f"the gateway relays no request with the tool `{one_line(name)[:40]}`, which the provider would run"
     return None
 
 

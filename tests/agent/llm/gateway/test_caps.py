@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import UsageError
 from agent.llm.gateway.meter import Allowance
 from agent.llm.model import ModelUsage
 from agent.llm.prices import Price
@@ -103,6 +104,21 @@ def test_a_model_without_a_price_is_refused_only_under_a_cap_in_dollars(tmp_path
         with opened(endpoints(server, "chat"), tmp_path, price_of=prices) as it:
             assert it.call(CHAT, model="dear-1").status == 200
         assert it.gateway.usage.dollars is None
+
+
+def test_a_table_of_prices_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    def price_of(_name: str) -> Price | None:
+        raise UsageError("prices.toml cannot be read")
+
+    with fake_server([]) as server, opened(endpoints(server, "chat"), tmp_path, price_of=price_of) as it:
+        assert it.call(CHAT).status == 400
+    assert (it.gateway.refusals, it.gateway.faults) == ({"prices.toml cannot be read": 1}, {})
+
+
+def test_a_name_of_a_model_is_no_place_for_a_text(tmp_path: Path) -> None:
+    with fake_server([says("chat")]) as server, opened(endpoints(server, "chat"), tmp_path) as it:
+        assert it.call(CHAT, model="x" * 1000).status == 200
+    assert it.gateway.usage.dollars is None
 
 
 def test_nothing_is_relayed_for_free_once_it_is_shut(tmp_path: Path) -> None:

@@ -47,6 +47,17 @@ def test_what_is_recorded_is_served_again(spoken: Spoken, tmp_path: Path) -> Non
     assert {line["dialect"] for line in lines} == {spoken.name}
 
 
+def test_a_deeply_nested_request_is_recorded_and_served_again(tmp_path: Path) -> None:
+    deep: Any = "end"
+    for _ in range(190):
+        deep = {"a": [deep]} if len(str(deep)) % 2 else [deep]
+    deep = {"input": [deep]}
+    path = recorded(tmp_path, CHAT, [says("chat")], [deep])
+    with opened(RecordedExchanges(path), tmp_path) as it:
+        assert it.call(CHAT, input=[]).status == 400
+        assert it.call(CHAT, **deep).status == 200
+
+
 def test_the_first_that_fits_is_served_whatever_came_between(tmp_path: Path) -> None:
     requests = [{"title": True}, {"step": "a"}, {"step": "a"}, {"step": "b"}]
     path = recorded(tmp_path, CHAT, [says("chat", word) for word in ("t", "a1", "a2", "b")], requests)
