@@ -141,8 +141,8 @@ class _Loop:
         return False
 
     def _begin(self, work: Work) -> None:
-        slot = self._free.pop(0)
-        self._fillers.clear(slot)
+        self._fillers.clear(self._free[0])
+        slot = self._free.pop(0)  # not before: if the canary there has failed, the slot stays free
 
         def release() -> None:
             self._free.append(slot)
