@@ -75,6 +75,12 @@ NOT_RUN = {
     "pytest": "it is what runs already",
     "pause": "needs a run that another process works on: tests/agent/cli/clients/test_steer.py",
     "stop": "needs a run that another process works on: tests/agent/cli/clients/test_steer.py",
+    **dict.fromkeys(
+        ("brief", "submit", "wait", "budget"), "needs a run of mode submitted: tests/agent/cli/clients/test_submit.py"
+    ),
+    "connect": "writes the settings of a coding agent: tests/agent/cli/clients/test_connect.py",
+    "mcp": "talks to a coding agent: tests/agent/cli/clients/test_serve.py",
+    "sudo": "needs another user: tests/attacks/test_client_with_a_shell.py",
     "ollama": "not installed here; the line is from its own documentation",
     "vllm": "not installed here; the line is from its own documentation",
     "llama-server": "not installed here; the line is from its own documentation",

@@ -91,6 +91,9 @@ def _faults_of_agent(words: list[str], options: list[str]) -> list[str]:
         return []
     if words[0] not in COMMANDS:
         return [f"there is no `agent {words[0]}`"]
+    if words[0] == "connect" and "--" in words:  # what follows are options of `agent mcp`
+        served = words[words.index("--") + 1 :]
+        return _faults_of_agent(["mcp"], [word for word in served if word.startswith("--")])
     return [f"there is no {option}" for option in options if option not in _options(COMMANDS[words[0]])]
 
 
