@@ -13,7 +13,6 @@ from agent.resources import folder
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus, find_corpus
 from agent.task.task import Task
-from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Job, Limits, Sandbox
 
 PROBE_BYTES = 48
@@ -29,8 +28,8 @@ SEARCH = """
 import os, stat
 import numpy as np
 
-with open("/task/probes.txt", "rb") as file:
-    pieces = file.read().splitlines()
+with open("/task/probes.txt") as file:
+    pieces = [bytes.fromhex(line) for line in file]  # so that the file does not hold them itself
 assert min(map(len, pieces)) >= 15
 known = {}
 for piece in pieces:
@@ -55,7 +54,7 @@ def held(content):
 
 for folder, folders, names in os.walk("/"):
     folders[:] = [name for name in folders if name not in ("proc", "dev")]
-    for path in (os.path.join(folder, name) for name in names if name != "probes.txt"):
+    for path in (os.path.join(folder, name) for name in names):
         try:
             if not stat.S_ISREG(os.lstat(path).st_mode):
                 continue
@@ -104,7 +103,11 @@ def searched(
 ) -> dict[str, set[bytes]]:
     """Return which pieces a training job finds in which files, looking through all it can read."""
     paths = TrialPaths(tmp_path / "trial")
-    beside = {"marker.txt": MARKER, "probes.txt": b"\n".join(pieces) + b"\n", "search.py": SEARCH.encode()}
+    beside = {
+        "marker.txt": MARKER,
+        "probes.txt": "".join(f"{piece.hex()}\n" for piece in pieces).encode(),
+        "search.py": SEARCH.encode(),
+    }
     export({**task.files, **beside}, paths.files)
     shape = training_job(
         task, corpus, paths, label="leak/0000/train", train_seed=0, baseline_cpu_seconds=None, passed_on={}
@@ -128,19 +131,27 @@ def searched(
     return found
 
 
-def test_no_held_out_text_lies_in_any_mount(task: Task, bundled: Corpus, tmp_path: Path) -> None:
+def tokens_of(corpus: Corpus, split: str) -> bytes:
+    """Return fifty tokens of a split, as its file holds them."""
+    return (corpus.folder / split / f"{split}.bin").read_bytes()[2000:2100]
+
+
+def test_no_held_out_text_or_tokens_lie_in_any_mount(
+    task: Task, bundled: Corpus, sandbox: Sandbox, tmp_path: Path
+) -> None:
     trained_on = b"\n".join(documents(bundled, "train"))
     held_out = [*documents(bundled, "val"), *documents(bundled, "test"), *documents(bundled, "pool")[::POOL_SAMPLE]]
     by_document = [probes(text, trained_on) for text in held_out]
     pieces = sorted({piece for probed in by_document for piece in probed})
     assert len(pieces) > 2 * len(held_out)
-    # The search does find what is there: a marker beside the script, and a line of the interpreter's library.
-    known = [MARKER, b"Interface to the libbzip2 compression library."]
-    box = BubblewrapSandbox()
-    found = searched(box, task, bundled, tmp_path, pieces + known)
-    box.close()
+    secret = [tokens_of(bundled, split) for split in ("val", "test", "pool")]
+    # The search does find what is there: a marker beside the script, a line of the interpreter's library, and tokens.
+    known = [MARKER, b"Interface to the libbzip2 compression library.", tokens_of(bundled, "train")]
+    found = searched(sandbox, task, bundled, tmp_path, pieces + secret + known)
     assert found["/task/marker.txt"] == {MARKER}
     assert any(name.endswith("/bz2.py") for name in found)
+    assert [name for name, there in found.items() if known[-1] in there] == ["/data/train.bin"]
+    assert [name for name, there in found.items() if there & set(secret)] == []
     # One line alone may be a sentence that document and file both took from elsewhere; two of three are the document.
     shared = {name for name, there in found.items() if any(len(there & set(probed)) > 1 for probed in by_document)}
     assert shared == set()
