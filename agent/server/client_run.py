@@ -19,7 +19,7 @@ from agent.modes.submitted import MOST_TITLE
 from agent.run.resume import with_raised_caps
 from agent.server.documents import Brief, BudgetLeft, NotesAndMessages, Receipt, Verdict
 from agent.server.early_check import check_change
-from agent.server.runner import Runner
+from agent.server.runner import Runner, RunnerError
 from agent.server.verdicts import messages_in, said_in, spent_in, value_in, verdict_of
 from agent.store.inbox.inbox import Inbox
 from agent.store.inbox.submissions import SubmissionQueue, SubmittedChange, as_fields
@@ -139,7 +139,6 @@ class ClientRun:
         Raises:
             BudgetSpentError: the run's budget is spent.
             UsageError: too much waits already.
-            RunnerError: the run could not be started.
         """
         stored = self.stored()
         if stored is not None and (spent := spent_in(stored)) is not None:
@@ -153,7 +152,10 @@ class ClientRun:
         if stored is None:
             self.runs.prepare()
         submission = self.queue.put(as_fields(record), title, script=script, values=values)
-        self.runner.ensure()
+        try:
+            self.runner.ensure()
+        except RunnerError as fault:  # it is in the queue all the same, so its id must not be lost
+            return Receipt("queued", submission, str(fault), record.ignored)
         return Receipt("queued", submission, ignored=record.ignored)
 
     def wait(

@@ -55,7 +55,7 @@ class Receipt(Document):
     submission: str | None
     """Pass it to `wait`; null: the change was refused, at the cost of no trial."""
     reason: str = ""
-    """Why it was refused."""
+    """Why it was refused, or why it does not run yet although it is in the queue: a person must act."""
     ignored: tuple[str, ...] = ()
     """Files of a commit that differ from the task's and were not taken."""
 

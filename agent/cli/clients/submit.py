@@ -78,7 +78,7 @@ def submit(
             raise typer.Exit(1)
         return
     if not json_:
-        print("\n".join(_lines(client, receipt.submission, "", receipt.ignored)), flush=True)
+        print("\n".join(_lines(client, receipt.submission, receipt.reason, receipt.ignored)), flush=True)
     _show(_until_final(client, receipt.submission), client, json_)
     if require is not None and not client.verdict(receipt.submission).reaches(require):
         raise typer.Exit(1)
@@ -219,7 +219,8 @@ def _lines(client: "ClientRun", submission: str | None, reason: str, ignored: tu
     if submission is None:
         return [*taken, f"refused, at the cost of no trial: {inert(reason)}"]
     go_on = f"agent wait {client.run_id} {submission}{where(client.runs)}"
-    return [*taken, f"submission {submission} waits for its trial; see what comes of it with `{go_on}`"]
+    held = [f"it does not run yet: {inert(reason)}"] if reason else []
+    return [*taken, f"submission {submission} waits for its trial; see what comes of it with `{go_on}`", *held]
 
 
 def _show(verdict: "Verdict", client: "ClientRun", json_: bool) -> None:

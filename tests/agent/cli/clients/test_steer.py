@@ -120,9 +120,10 @@ def test_a_client_reads_messages_and_cannot_start_a_paused_run(at: Zygote) -> No
     assert json.loads(said(at, "brief", "r", "--json"))["messages"] == ["keep it narrow"]
     Inbox(at.runs.run("r").inbox).put(PAUSE)  # as `agent pause` leaves it until the run begins again
     values = ["submit", "r", "--values", '{"WIDTH": 1.0}', "--title", "narrow"]
-    assert "a person has paused r; `agent resume r` continues it, and nothing submitted is lost" in said(
-        at, *values, code=1
-    )
+    held = "a person has paused r; `agent resume r` continues it, and nothing submitted is lost"
+    assert held in said(at, *values)
+    (message,) = Inbox(at.runs.run("r").inbox).messages("submission")
+    assert held in said(at, "wait", "r", message.id, code=1)
     said(at, "resume", "r")
     assert [trial.proposal.title for trial in read_history(at.runs.run("r").journal).trials[1:]] == ["narrow"]
 
