@@ -31,7 +31,7 @@ from agent.trials.keeping.confirmations import SliceUse
 from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Repeat
-from agent.trials.steering import Remark
+from agent.trials.steering import RunEvent
 from agent.trials.trial import Trial
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.job import Sandbox
@@ -142,8 +142,8 @@ class SilentObserver:
     def lost(self, lost: LostAttempt, trial: int) -> None:
         self.told.append(("lost", trial))
 
-    def noted(self, remark: Remark) -> None:
-        self.told.append(("noted", remark.number))
+    def recorded(self, event: RunEvent) -> None:
+        self.told.append(("recorded", event.number))
 
     def warned(self, line: str) -> None:
         self.warnings.append(line)

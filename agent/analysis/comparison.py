@@ -169,7 +169,7 @@ def _check_run(comparison: Comparison, config: RunConfig, runs: RunsFolder) -> N
             f"{', '.join(sorted(differing)) or 'mode or seed'}; choose another --name"
         )
     history = read_history(paths.journal) if paths.journal.exists() else History([])
-    now = with_raised_caps(stored, history.remarks.raises)
+    now = with_raised_caps(stored, history.run_events.raises)
     for name in RAISABLE:
         option, own, common = option_of(name), getattr(now, name), getattr(config, name)
         if own is not None and common is not None and own > common:

@@ -120,7 +120,7 @@ def figures(comparison: Comparison, stored: Sequence[StoredRun], reference: str 
 
 def of_run(stored: StoredRun) -> RunFigures:
     """Return the statistics of one run up to now."""
-    trials, config = stored.history.trials, with_raised_caps(stored.config, stored.history.remarks.raises)
+    trials, config = stored.history.trials, with_raised_caps(stored.config, stored.history.run_events.raises)
     results = stored.history.results
     proposed = [trial for trial in trials[1:] if trial.status is not None and trial.status.ran]
     state, axis = _state(stored, config), Axis.of(config)

@@ -75,7 +75,7 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
     n_repeats = int(before.repeating is not None)
     ledger = with_reserved(Ledger.of(results), task, before, len(pending), n_repeats)
     config = at_trial(config, stored.history, number)
-    messages = before.remarks.messages
+    messages = before.run_events.messages
     if own is None:
         notes = read_notes(task)
         messages = [*messages, *waiting_messages(stored.paths, messages, number)]

@@ -24,7 +24,7 @@ from agent.trials.keeping.confirmations import SlicePurpose, SliceUse
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
-from agent.trials.steering import PersonMessage, Remark
+from agent.trials.steering import PersonMessage, RunEvent
 from agent.trials.trial import Trial
 
 _PROGRESS = re.compile(r"progress +(\d(?:\.\d+)?)")
@@ -244,12 +244,12 @@ class ConsoleObserver:
         line = trial_table.lost_line(lost, trial, self._metric, self._live.colour)
         self._live.row(line, self._metric, self._label)
 
-    def noted(self, remark: Remark) -> None:
-        if isinstance(remark, PersonMessage):
+    def recorded(self, event: RunEvent) -> None:
+        if isinstance(event, PersonMessage):
             self._live.head(self._metric, self._label)
-            self._live.row(message_line(remark, self._metric, self._live.colour), self._metric, self._label)
+            self._live.row(message_line(event, self._metric, self._live.colour), self._metric, self._label)
         else:
-            self._live.report(f"{self._label}{trial_table.remark_line(remark)}")
+            self._live.report(f"{self._label}{trial_table.run_event_line(event)}")
 
     def slice_opened(self, use: SliceUse) -> None:
         self._live.show(self._slice, f"{self._label}slice {use.number}: {', '.join(use.entrants)}")

@@ -11,7 +11,7 @@ from agent.trials.history import History, stands
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.metric import Metric
 from agent.trials.repeat import Purpose, Repeat
-from agent.trials.steering import BudgetRaised, PersonMessage, Remark, SubmissionRefused
+from agent.trials.steering import BudgetRaised, PersonMessage, RunEvent, SubmissionRefused
 from agent.trials.trial import KeepState, Status, Trial
 
 TITLE_WIDTH = 56
@@ -240,13 +240,13 @@ def _moment(text: str, now: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def remark_line(remark: Remark) -> str:
-    """Return a remark as one printable line."""
-    match remark:
+def run_event_line(event: RunEvent) -> str:
+    """Return an event that changes no trial as one printable line."""
+    match event:
         case PersonMessage():
-            return f"message before trial {remark.number}: {one_line(remark.text)}"
+            return f"message before trial {event.number}: {one_line(event.text)}"
         case SubmissionRefused():
-            return f"refused, no trial: {one_line(remark.title)}: {one_line(remark.reason)}"
+            return f"refused, no trial: {one_line(event.title)}: {one_line(event.reason)}"
         case BudgetRaised():
-            caps = ", ".join(f"{name} {value:g}" for name, value in remark.caps.items())
-            return f"raised before trial {remark.number}: {caps}"
+            caps = ", ".join(f"{name} {value:g}" for name, value in event.caps.items())
+            return f"raised before trial {event.number}: {caps}"

@@ -169,8 +169,8 @@ def _open(
         history = read_history(paths.journal) if paths.journal.exists() else History([])
         raised = budget_raise(config, history, options.caps, utc_now())
         if raised is not None:
-            history.remarks.all.append(raised)
-        config = with_workers(with_raised_caps(config, history.remarks.raises), task, options.workers, options.queue)
+            history.run_events.all.append(raised)
+        config = with_workers(with_raised_caps(config, history.run_events.raises), task, options.workers, options.queue)
         slots = slots_of(config.workers, config.gpus, task.limits)
         image = image_to_go_on_in(history, image_is_here, options.accept_changed)
         unseen = _unseen(config, resumed=resumed)

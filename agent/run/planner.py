@@ -208,8 +208,8 @@ class RunPlanner:
             self.fault = fault
             return
         if (refusal := refusal_of(event)) is not None:
-            run.records.note(refusal)
-            run.observer.noted(refusal)
+            run.records.add_run_event(refusal)
+            run.observer.recorded(refusal)
             return
         self._start(run.records.pending(run.records.add(event)), run.clock.monotonic() - proposal.began)
 

@@ -72,7 +72,7 @@ def context_of(run: Run, ledger: Ledger, notes: TaskNotes) -> Context:
         budget_left=ledger.left(run.policy.budget),
         pending=tuple(history.in_flight.values()),
         notes=notes.text,
-        messages=tuple(history.remarks.messages),
+        messages=tuple(history.run_events.messages),
     )
 
 

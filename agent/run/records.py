@@ -26,7 +26,7 @@ from agent.trials.events import (
 from agent.trials.history import History
 from agent.trials.keeping.confirmations import SliceUse
 from agent.trials.repeat import Repeat
-from agent.trials.steering import Remark
+from agent.trials.steering import RunEvent
 from agent.trials.trial import Trial
 
 
@@ -81,10 +81,10 @@ class Records:
         self.journal.append(event)
         return self.history.add(event)
 
-    def note(self, remark: Remark) -> None:
-        """Journal durably what changes no trial. Raises JournalError if it cannot be written."""
-        self.journal.append(remark)
-        self.history.remarks.all.append(remark)
+    def add_run_event(self, event: RunEvent) -> None:
+        """Journal durably an event that changes no trial. Raises JournalError if it cannot be written."""
+        self.journal.append(event)
+        self.history.run_events.all.append(event)
 
     def pending(self, trial: Trial) -> PendingTrial:
         """Return a started trial together with its script. Raises EditError if its edit does not apply."""

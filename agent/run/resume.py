@@ -44,7 +44,7 @@ def with_workers(config: RunConfig, task: Task, workers: int | None, queue: int 
 
 def at_trial(config: RunConfig, history: History, number: int) -> RunConfig:
     """Return the configuration as it was when trial `number` was proposed."""
-    return with_raised_caps(config, [event for event in history.remarks.raises if event.number <= number])
+    return with_raised_caps(config, [event for event in history.run_events.raises if event.number <= number])
 
 
 def budget_raise(
@@ -55,7 +55,7 @@ def budget_raise(
     Raises:
         UsageError: a cap would be lowered, or set where there was none.
     """
-    now = with_raised_caps(config, history.remarks.raises)
+    now = with_raised_caps(config, history.run_events.raises)
     caps = {}
     for name, value in asked.items():
         old = getattr(now, name)

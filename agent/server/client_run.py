@@ -232,7 +232,7 @@ class ClientRun:
         return (
             self.budget_at_start
             if stored is None
-            else budget_of(with_raised_caps(stored.config, stored.history.remarks.raises))
+            else budget_of(with_raised_caps(stored.config, stored.history.run_events.raises))
         )
 
     def _budget_left(self, stored: StoredRun | None) -> str:

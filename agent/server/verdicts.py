@@ -25,7 +25,7 @@ def verdict_of(stored: StoredRun, submission: str) -> Verdict | None:
         record = trial.proposal.submission
         if record is not None and record.id == submission:
             return _of_trial(stored, told_in(stored).trial(trial), record)
-    refusal = next((each for each in history.remarks.refusals if each.id == submission), None)
+    refusal = next((each for each in history.run_events.refusals if each.id == submission), None)
     return None if refusal is None else _of_refusal(stored, refusal)
 
 
@@ -45,7 +45,7 @@ def said_in(stored: StoredRun | None) -> list[PersonMessage]:
     """Return what people told a run, oldest first, with what the run has not journaled yet."""
     if stored is None:
         return []
-    known = stored.history.remarks.messages
+    known = stored.history.run_events.messages
     return [*known, *waiting_messages(stored.paths, known, stored.history.n_started)]
 
 
@@ -56,7 +56,7 @@ def messages_in(stored: StoredRun | None) -> tuple[str, ...]:
 
 def budget_now(stored: StoredRun) -> Budget:
     """Return the run's budget, with the caps that were raised."""
-    return budget_of(with_raised_caps(stored.config, stored.history.remarks.raises))
+    return budget_of(with_raised_caps(stored.config, stored.history.run_events.raises))
 
 
 def spent_in(stored: StoredRun) -> str | None:

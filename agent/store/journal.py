@@ -19,7 +19,7 @@ from agent.store.atomic_file import sync_folder
 from agent.trials.events import Event, Recordable, TrialStarted, event_from_json
 from agent.trials.history import History
 from agent.trials.json_fields import check_types
-from agent.trials.steering import Remark
+from agent.trials.steering import RunEvent
 
 _Line = TypeVar("_Line")
 _MOST_BYTES = 2**30  # thousands of whole scripts
@@ -65,7 +65,7 @@ class Journal:
         self._file.close()
 
 
-def read_events(path: Path) -> Iterator[Event | Remark]:
+def read_events(path: Path) -> Iterator[Event | RunEvent]:
     """Yield the events of a journal in order, without a torn last line.
 
     Raises:
@@ -87,8 +87,8 @@ def read_history(path: Path, before: int | None = None) -> History:
         for event in read_events(path):
             if isinstance(event, TrialStarted) and event.number == before:
                 break
-            if isinstance(event, Remark):
-                history.remarks.all.append(event)
+            if isinstance(event, RunEvent):
+                history.run_events.all.append(event)
             else:
                 history.add(event)
     finally:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from agent.trials.keeping.confirmations import Entrant, SlicePurpose, SliceScore
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
 from agent.trials.repeat import Purpose, RepeatVerdict
-from agent.trials.steering import Approval, Remark, remark_from_json
+from agent.trials.steering import Approval, RunEvent, run_event_from_json
 from agent.trials.trial import Outcome, Proposal
 
 
@@ -193,7 +193,7 @@ Event = (
 """What happened to a trial, a repeat or a slice."""
 
 
-def event_from_json(data: dict[str, Any]) -> Event | Remark:  # noqa: PLR0911 (one return a kind of event)
+def event_from_json(data: dict[str, Any]) -> Event | RunEvent:  # noqa: PLR0911 (one return a kind of event)
     """Return the event that `to_json` encoded. Raises KeyError, TypeError or ValueError if the data is invalid."""
     match data["event"]:
         case "trial_started":
@@ -223,7 +223,7 @@ def event_from_json(data: dict[str, Any]) -> Event | Remark:  # noqa: PLR0911 (o
             return AttemptLost(data["trial"], data["seed"], LostAttempt(**data["lost"]))
         case "trial_approval":
             return TrialApproval(data["number"], Approval(**data["approval"]))
-    return remark_from_json(data)
+    return run_event_from_json(data)
 
 
 class Recordable(Protocol):

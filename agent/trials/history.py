@@ -27,7 +27,7 @@ from agent.trials.events import (
 )
 from agent.trials.keeping.confirmations import BASELINE, CHALLENGER, SlicePurpose, SliceUse
 from agent.trials.repeat import Position, Purpose, Repeat
-from agent.trials.steering import Remarks
+from agent.trials.steering import RunEvents
 from agent.trials.trial import KeepState, Trial
 
 
@@ -50,7 +50,7 @@ class History:
     repeats: list[Repeat] = field(default_factory=list)
     repeating: Repeat | None = None  # in flight
     results: list[Trial | Repeat] = field(default_factory=list)  # both, as they were at their end
-    remarks: Remarks = field(default_factory=Remarks)
+    run_events: RunEvents = field(default_factory=RunEvents)
     slices: list[SliceUse] = field(default_factory=list)  # in the order in which they were opened
     position: Position = field(default_factory=Position)
     _before: dict[int, int | None] = field(default_factory=dict)  # by trial: the incumbent that it was compared with

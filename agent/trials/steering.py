@@ -133,12 +133,12 @@ class BudgetRaised:
         return {"event": "budget_raised", "number": self.number, "caps": dict(self.caps), "at": self.at}
 
 
-Remark = BudgetRaised | PersonMessage | SubmissionRefused
-"""An event that changes no trial."""
+RunEvent = BudgetRaised | PersonMessage | SubmissionRefused
+"""An event of the run that changes no trial."""
 
 
-def remark_from_json(data: Mapping[str, Any]) -> Remark:
-    """Return the remark that `to_json` encoded. Raises KeyError, TypeError or ValueError if the data is invalid."""
+def run_event_from_json(data: Mapping[str, Any]) -> RunEvent:
+    """Return the event that `to_json` encoded. Raises KeyError, TypeError or ValueError if the data is invalid."""
     match data["event"]:
         case "message":
             return PersonMessage(data["number"], data["id"], data["text"], data["at"])
@@ -150,20 +150,20 @@ def remark_from_json(data: Mapping[str, Any]) -> Remark:
 
 
 @dataclass
-class Remarks:
-    """All remarks of a run, in order."""
+class RunEvents:
+    """The events of a run that change no trial, in order."""
 
-    all: list[Remark] = field(default_factory=list)
+    all: list[RunEvent] = field(default_factory=list)
 
     @property
     def raises(self) -> list[BudgetRaised]:
-        return [remark for remark in self.all if isinstance(remark, BudgetRaised)]
+        return [event for event in self.all if isinstance(event, BudgetRaised)]
 
     @property
     def messages(self) -> list[PersonMessage]:
-        """What people told the proposer."""
-        return [remark for remark in self.all if isinstance(remark, PersonMessage)]
+        """The messages from people to the proposer."""
+        return [event for event in self.all if isinstance(event, PersonMessage)]
 
     @property
     def refusals(self) -> list[SubmissionRefused]:
-        return [remark for remark in self.all if isinstance(remark, SubmissionRefused)]
+        return [event for event in self.all if isinstance(event, SubmissionRefused)]

@@ -93,5 +93,5 @@ def _refuse_contradictions(ctx: typer.Context, options: RunOptions, stored: "Sto
     asked = configured(options, folder, task, run_id=stored.run_id, mode=MODE, needs_model=False)
     caps = {name: cap for name, cap in caps_in(options).items() if cap not in (None, getattr(config, name))}
     names = written.keys() & {spec.name for spec in fields(asked)} - caps_in(options).keys() - {"profile"}
-    now = with_raised_caps(config, stored.history.remarks.raises)
+    now = with_raised_caps(config, stored.history.run_events.raises)
     refuse_changes(now, {**{name: getattr(asked, name) for name in sorted(names)}, **caps})

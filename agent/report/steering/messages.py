@@ -18,7 +18,7 @@ _CYAN = "36"
 def first_readers(history: History) -> dict[str, int]:
     """Return, by id of a message, the first trial whose proposer read it. Messages that none has read are left out."""
     readers: dict[str, int] = {}
-    trials = [*history.trials, *history.in_flight.values()] if history.remarks.messages else []
+    trials = [*history.trials, *history.in_flight.values()] if history.run_events.messages else []
     for trial in sorted(trials, key=lambda trial: trial.number):
         for message in read_by(history, trial.proposal):
             readers.setdefault(message.id, trial.number)
@@ -27,14 +27,14 @@ def first_readers(history: History) -> dict[str, int]:
 
 def read_by(history: History, proposal: Proposal) -> Sequence[PersonMessage]:
     """Return the messages that were in the prompt for a proposal."""
-    return in_prompt(history.remarks.messages[: proposal.n_messages])
+    return in_prompt(history.run_events.messages[: proposal.n_messages])
 
 
 def with_messages(
     lines: Iterable[str], timeline: Iterable[Trial | Repeat], history: History, metric: Metric, colour: bool
 ) -> Iterator[str]:
     """Yield the lines of trials and repeats, and each message before the first trial that was proposed after it."""
-    left = list(history.remarks.messages)
+    left = list(history.run_events.messages)
     for line, result in zip(lines, timeline, strict=True):
         while isinstance(result, Trial) and left and left[0].number <= result.number:
             yield message_line(left.pop(0), metric, colour)
@@ -92,7 +92,7 @@ def messages_json(history: History) -> list[dict[str, Any]]:
     readers = first_readers(history)
     return [
         {**message.to_json(), "first_read_by": readers.get(message.id)}
-        for message in history.remarks.messages
+        for message in history.run_events.messages
     ]  # fmt: skip
 
 
@@ -103,6 +103,6 @@ def messages_table(runs: Sequence[tuple[str, History]]) -> Table:
         readers = first_readers(history)
         rows += [
             [run_id, message.at, one_line(message.text), str(readers.get(message.id, "none"))]
-            for message in history.remarks.messages
+            for message in history.run_events.messages
         ]
     return Table(("run", "at", "message", "first trial that read it"), rows)

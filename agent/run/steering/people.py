@@ -62,10 +62,10 @@ def take_messages(run: Run) -> None:
 
     A process that is killed in between leaves files whose ids the journal has; they are removed the next time.
     """
-    inbox, said = Inbox(run.paths.inbox), run.history.remarks
+    inbox, said = Inbox(run.paths.inbox), run.history.run_events
     for message in waiting_messages(run.paths, said.messages, run.history.n_started):
-        run.records.note(message)
-        run.observer.noted(message)
+        run.records.add_run_event(message)
+        run.observer.recorded(message)
     inbox.remove({message.id for message in said.messages})
 
 

@@ -69,7 +69,7 @@ def submission_ids(history: History) -> set[str]:
     """Return the ids of all submissions that the journal has: as trials, or as refused."""
     trials = (*history.trials, *history.in_flight.values())
     taken = (trial.proposal.submission.id for trial in trials if trial.proposal.submission is not None)
-    return {*taken, *(refusal.id for refusal in history.remarks.refusals)}
+    return {*taken, *(refusal.id for refusal in history.run_events.refusals)}
 
 
 def as_fields(record: Submission) -> dict[str, Any]:

@@ -87,13 +87,13 @@ def test_what_cannot_run_is_refused_and_costs_no_trial(
     queue.put({}, "good", script=script(bigram, 0.9))
     run = opened(trials=2)
     assert run_trials(run).ending is EndReason.DONE
-    (refusal,) = run.history.remarks.refusals
+    (refusal,) = run.history.run_events.refusals
     assert (refusal.id, refusal.status, refusal.number) == (refused, status, 1)
     assert reason in refusal.reason
     assert "\n" not in refusal.title
     assert "\x1b" not in refusal.title
     assert [trial.proposal.title for trial in run.history.trials] == ["baseline", "good"]
-    assert read_history(run.paths.journal).remarks.refusals == [refusal]
+    assert read_history(run.paths.journal).run_events.refusals == [refusal]
 
 
 def test_a_copy_of_a_trial_is_refused(opened: Callable[..., Run], queue: SubmissionQueue, bigram: Task) -> None:
@@ -103,7 +103,7 @@ def test_a_copy_of_a_trial_is_refused(opened: Callable[..., Run], queue: Submiss
     run = opened(trials=9)
     run_trials(run)
     assert len(run.history.trials) == 2
-    assert [refusal.status for refusal in run.history.remarks.refusals] == ["duplicate"] * 3
+    assert [refusal.status for refusal in run.history.run_events.refusals] == ["duplicate"] * 3
 
 
 def test_values_may_name_a_part_of_the_space(opened: Callable[..., Run], queue: SubmissionQueue) -> None:
@@ -128,7 +128,7 @@ def test_a_kill_between_journal_and_inbox_does_no_harm(
         path.write_bytes(content)
     run = opened(trials=9)
     assert run_trials(run).ending is EndReason.PAUSED
-    assert len(run.history.remarks.refusals) == 1
+    assert len(run.history.run_events.refusals) == 1
     assert [trial.proposal.title for trial in run.history.trials] == ["baseline", "good"]
     assert list((tmp_path / "inbox").iterdir()) == []
 

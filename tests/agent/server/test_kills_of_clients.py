@@ -120,7 +120,7 @@ def check(place: Place, receipts: set[str]) -> None:
     assert set(trials.values()) == {1}
     assert receipts <= trials.keys()
     assert not history.in_flight
-    assert not history.remarks.refusals
+    assert not history.run_events.refusals
     verified = place.agent("log", "r", "--verify", "--runs", str(place.runs))
     assert verified.returncode == 0, verified.stdout
 

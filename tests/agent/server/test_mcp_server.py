@@ -278,7 +278,7 @@ def test_two_clients_at_once_get_a_trial_each(place: Place) -> None:
     assert sorted(verdict["trial"] for verdict in verdicts.values()) == [1, 2]
     history = first.existing().history
     assert history.n_started == 3
-    assert not history.remarks.refusals
+    assert not history.run_events.refusals
 
 
 def test_a_run_that_has_not_started_says_so(place: Place) -> None:

@@ -21,23 +21,23 @@ def _started(submission: Submission | None = None, *, needs_approval: bool = Tru
     )
 
 
-def test_remarks_and_approvals_survive_the_journal(tmp_path: Path) -> None:
+def test_run_events_and_approvals_survive_the_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     submission = Submission("a" * 12, source="train.py", base=0, ignored=("eval.py",), is_client_trusted=False)
     approval = Approval(is_approved=False, by="person", reason="too wide", at=AT)
-    remarks = [
+    run_events = [
         PersonMessage(0, "b" * 12, "try rotary", AT),
         SubmissionRefused(1, "c" * 12, "copy", "duplicate", "the script of trial 0 again", "", AT),
         BudgetRaised(1, {"trials": 9.0}, AT),
     ]
     journal.append(_started(submission))
-    for remark in remarks:
-        journal.append(remark)
+    for event in run_events:
+        journal.append(event)
     journal.append(TrialApproval(0, approval))
     history = read_history(tmp_path / "journal.jsonl")
-    assert history.remarks.all == remarks
-    assert (history.remarks.messages, history.remarks.refusals, history.remarks.raises) == tuple(
-        [one] for one in remarks
+    assert history.run_events.all == run_events
+    assert (history.run_events.messages, history.run_events.refusals, history.run_events.raises) == tuple(
+        [one] for one in run_events
     )
     assert history.in_flight[0].approval == approval
     assert history.in_flight[0].proposal.submission == submission

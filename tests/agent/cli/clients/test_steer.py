@@ -110,7 +110,7 @@ def test_a_message_to_a_comparison_goes_to_all_its_runs(at: Zygote) -> None:
     assert all("once `agent compare --resume c` proposes again" in line for line in lines)
     said(at, "compare", "--resume", "c", "--trials", "3")
     for name in ("c-random-s0", "c-local-s0"):
-        assert [message.text for message in read_history(at.runs.run(name).journal).remarks.messages] == ["hello"]
+        assert [message.text for message in read_history(at.runs.run(name).journal).run_events.messages] == ["hello"]
 
 
 def test_a_client_reads_messages_and_cannot_start_a_paused_run(at: Zygote) -> None:
@@ -183,7 +183,7 @@ def test_a_kill_neither_loses_nor_doubles_a_message(at: Zygote, death: Death | s
     assert at.agent("resume", "r", "--trials", "5", death=death) in (SIGKILL, SIGXFSZ)
     assert at.agent("resume", "r", "--trials", "5", death=NEVER) == 0, at.said
     history = read_history(journal)
-    assert [message.text for message in history.remarks.messages] == ["first", "second"]
+    assert [message.text for message in history.run_events.messages] == ["first", "second"]
     assert [trial.proposal.n_messages for trial in history.trials[3:]] == [2, 2]
     assert list(at.runs.run("r").inbox.iterdir()) == []
     said(at, "log", "r", "--verify")

@@ -91,16 +91,16 @@ def test_a_message_is_in_the_next_prompt_and_journaled_before_it(opened: OpenRun
     ]
     assert list(inbox.messages(SAY)) == []
     history = read_history(run.paths.journal)
-    assert [(message.number, message.id == first) for message in history.remarks.messages] == [(1, True), (2, False)]
+    assert [(message.number, message.id == first) for message in history.run_events.messages] == [(1, True), (2, False)]
     assert [trial.proposal.n_messages for trial in history.trials] == [0, 1, 2, 2]
-    assert run.observer.told.count(("noted", 1)) == 1  # type: ignore[attr-defined]
+    assert run.observer.told.count(("recorded", 1)) == 1  # type: ignore[attr-defined]
 
 
 def test_who_asks_no_model_reads_nothing(opened: OpenRunWith, inbox: Inbox) -> None:
     run = opened(Script(19.0, prompt=None), 2)
     inbox.put(SAY, text="hello")
     run_trials(run)
-    assert len(run.history.remarks.messages) == 1
+    assert len(run.history.run_events.messages) == 1
     assert run.history.trials[1].proposal.n_messages == 0
 
 
@@ -109,7 +109,7 @@ def test_a_message_that_no_command_of_ours_wrote_is_left_alone(opened: OpenRunWi
     inbox.put(SAY, text="x" * (MOST_CHARACTERS + 1))
     inbox.put(SAY, words="no text")
     run_trials(run)
-    assert run.history.remarks.messages == []
+    assert run.history.run_events.messages == []
 
 
 def test_a_journaled_message_that_is_still_in_the_inbox_is_not_read_twice(opened: OpenRunWith, inbox: Inbox) -> None:
@@ -123,7 +123,7 @@ def test_a_journaled_message_that_is_still_in_the_inbox_is_not_read_twice(opened
     resumed = opened(script, 3)
     run_trials(resumed)
     assert [message.text for message in script.seen[0].messages] == ["once"]
-    assert len(read_history(resumed.paths.journal).remarks.messages) == 1
+    assert len(read_history(resumed.paths.journal).run_events.messages) == 1
     assert list(resumed.paths.inbox.iterdir()) == []
 
 
