@@ -12,7 +12,7 @@ from agent.modes.registry import build_proposer
 from agent.modes.reported_trials import followed
 from agent.run.ending import with_reserved
 from agent.run.resume import at_trial
-from agent.run.steering.people import stored_notes, waiting_messages
+from agent.run.steering.user_input import stored_notes, waiting_messages
 from agent.store.journal import read_history
 from agent.store.run_config import budget_of, retired, rule_of
 from agent.store.stored_run import StoredRun

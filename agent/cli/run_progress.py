@@ -93,10 +93,10 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
 
 def _has_submissions(run: "Run") -> bool:
     """Return whether submissions wait, and nobody has asked the run to pause."""
-    from agent.run.steering.people import is_asked_to_pause
+    from agent.run.steering.user_input import is_pause_requested
     from agent.store.inbox.submissions import submission_ids
 
-    if run.submissions is None or is_asked_to_pause(run.paths):
+    if run.submissions is None or is_pause_requested(run.paths):
         return False
     return bool(run.submissions.waiting(submission_ids(run.history)))
 

@@ -8,7 +8,7 @@ from agent.llm.prompt_templates import PromptSet
 from agent.modes.mode import ModeInputs, briefing_of
 from agent.modes.numeric import TriedConfigurations
 from agent.modes.prompting.configuration_reply import ConfigurationCheck, propose_configuration
-from agent.modes.prompting.people import said_by_people
+from agent.modes.prompting.notes_and_messages import notes_and_messages
 from agent.modes.prompting.space_text import as_json, products, shortlist, table
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context
@@ -57,7 +57,7 @@ class FixedProposer:
                 "products": products(context.space),
                 "budget_left": context.budget_left,
                 "best": as_json(context.space, best),
-                "people": said_by_people(context, is_short=rows == HISTORY_ROWS[-1]),
+                "people": notes_and_messages(context, is_short=rows == HISTORY_ROWS[-1]),
                 **shortlist(context, briefing, n_top=n_top, n_recent=n_recent, n_failed=n_failed),
             }
             system = self._prompts.fill("system", {"goal": briefing.goal, "limits": briefing.limits})

@@ -1,4 +1,4 @@
-"""Checks a changed script, whoever wrote it: it is new, may run, and survives a rehearsal."""
+"""Checks a changed script, whoever wrote it: it is new, keeps the contract, and passes a rehearsal."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ UNTITLED = "(untitled)"
 
 @dataclass(frozen=True)
 class CheckedEdit:
-    """A reply that can run, or whose rehearsal failed."""
+    """A change that can run, or whose rehearsal failed."""
 
     title: str
     edit: Edit
@@ -38,7 +38,7 @@ class ScriptCheck:
         self._rehearse = rehearse
 
     def __call__(self, title: str, edit: Edit, note: str = "") -> CheckedEdit:
-        """Return the change. Raises ReplyError if it does not apply, cannot run, or is not new."""
+        """Return the change. Raises ReplyError if it does not apply, cannot run, or repeats a trial."""
         title = title or UNTITLED
         try:
             edited = edit.apply(self._context.source)

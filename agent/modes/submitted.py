@@ -1,6 +1,6 @@
-"""Mode submitted: the proposals come from outside, for example from a user's coding agent.
+"""Mode submitted: clients of the run, such as a user's coding agent, submit the proposals.
 
-They wait in the run's inbox. The run takes the oldest first, and pauses when there is none.
+These wait in the run's inbox. The run takes the oldest first, and pauses when none waits.
 """
 
 import json
@@ -33,7 +33,7 @@ MOST_TITLE = 160  # characters
 class SubmittedProposer:
     """Proposes the oldest submission, after the same checks as for a model's reply.
 
-    The caller removes what the journal has from the queue before each call.
+    Before each call, the caller removes from the queue the submissions that are in the journal.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SubmittedProposer:
 
 
 def configuration_check(context: Context, briefing: Briefing, memory: MemoryEstimator | None) -> ConfigurationCheck:
-    """Return the check of submitted values; `memory`: a new memory model, None: their memory is not estimated."""
+    """Return the check of submitted values; `memory`: a new memory model; None: memory is not estimated."""
     experience = TriedConfigurations(memory)
     for trial in context.trials:
         experience.observe(trial, context)
@@ -88,7 +88,7 @@ def checked_change(
     """Return a submitted change as a proposal.
 
     Raises:
-        ReplyError: it cannot run, or is not new.
+        ReplyError: the change cannot run, or repeats a trial.
     """
     title = one_line(change.title)[:MOST_TITLE]
     if change.values is None:

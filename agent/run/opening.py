@@ -33,7 +33,7 @@ from agent.run.resume import (
     with_workers,
 )
 from agent.run.steering.approvals import Approvals
-from agent.run.steering.people import discard_pauses
+from agent.run.steering.user_input import discard_pause_requests
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo
 from agent.store.inbox.inbox import Inbox
@@ -164,7 +164,7 @@ def _open(
         resumed = paths.run_json.exists()
         if resumed:
             stack.enter_context(locked(paths))
-            discard_pauses(paths)
+            discard_pause_requests(paths)
         read_notes(task)  # so that a fault is shown while somebody is there to mend it
         history = read_history(paths.journal) if paths.journal.exists() else History([])
         raised = budget_raise(config, history, options.caps, utc_now())

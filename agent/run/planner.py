@@ -13,7 +13,7 @@ from agent.run.open_run import Run
 from agent.run.proposals import ProposalInProgress, baseline_event, refusal_of
 from agent.run.records import PendingTrial
 from agent.run.repeats import resume_repeat, run_repeat
-from agent.run.steering.people import discard_pauses, is_asked_to_pause
+from agent.run.steering.user_input import discard_pause_requests, is_pause_requested
 from agent.run.steering.waiting import WaitingTrial, WaitingTrials
 from agent.store.inbox.submissions import submission_ids
 from agent.text import plural
@@ -33,7 +33,7 @@ class RunPlanner:
         run.records.rebuild()
         self.run = run
         self.end: End | None = None  # once the run has ended
-        self.fault: BaseException | None = None  # raised by the proposer: the run stops once nothing is in flight
+        self.fault: BaseException | None = None  # raised by the proposer; the run stops once nothing is in flight
         self._workers = workers
         self._ledger = Ledger.of(run.history.results)
         self._n_before = self._n_done()
@@ -75,8 +75,8 @@ class RunPlanner:
 
     @property
     def ends_soon(self) -> bool:
-        """Whether the run begins nothing new: it is given up, or pauses."""
-        return self.is_given_up or self._is_asked_to_pause()
+        """Whether the run starts nothing new: it must stop, or is pausing."""
+        return self.is_given_up or self._is_pause_requested()
 
     def pause(self) -> None:
         """Propose and start nothing more. What is in flight ends, and repeats that are due run."""
@@ -93,7 +93,7 @@ class RunPlanner:
         """
         if self.end is not None or self.fault is not None:
             return None
-        is_pausing = self._is_asked_to_pause()
+        is_pausing = self._is_pause_requested()
         for refused in self._waiting.take_refused():
             finished(self._trial(refused, self.run.slots[0]))
         repeat = self._due_repeat()
@@ -123,15 +123,15 @@ class RunPlanner:
             self._end(end)
         return None
 
-    def _is_asked_to_pause(self) -> bool:
-        """Return whether the run pauses. Once it does, it does not start again."""
-        self._is_pausing = self._is_pausing or is_asked_to_pause(self.run.paths)
+    def _is_pause_requested(self) -> bool:
+        """Return whether the run is pausing. A pause is not taken back in this process."""
+        self._is_pausing = self._is_pausing or is_pause_requested(self.run.paths)
         return self._is_pausing
 
     def _end(self, end: End) -> None:
         self.run.records.repo.pack_refs()
         if end.ending is not EndReason.PAUSED:
-            discard_pauses(self.run.paths)
+            discard_pause_requests(self.run.paths)
         self.end = end
 
     def _final_work(self) -> Work | None:
@@ -183,7 +183,7 @@ class RunPlanner:
         self._proposal = ProposalInProgress(run, reserved, self._workers, self._take_proposal)
 
     def _has_proposals(self) -> bool:
-        """Return whether the proposer can propose: always, unless proposals come from outside and there is none."""
+        """Return whether the proposer can propose: always, but in mode `submitted` only while a submission waits."""
         queue = self.run.submissions
         if queue is None:
             return True

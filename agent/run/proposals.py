@@ -8,7 +8,7 @@ from agent.execution.slots import Slot, in_slot
 from agent.execution.workers import Workers, in_thread
 from agent.modes.proposer import Context
 from agent.run.open_run import Run
-from agent.run.steering.people import current_notes, take_messages
+from agent.run.steering.user_input import current_notes, take_messages
 from agent.task.notes import TaskNotes
 from agent.trials.budget import Ledger
 from agent.trials.events import TrialStarted

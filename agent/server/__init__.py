@@ -1,1 +1,1 @@
-"""What clients of a run call: commands and the MCP server are thin layers over these functions."""
+"""The operations for clients of a run. The MCP server and the commands are thin layers over them."""

@@ -1,7 +1,7 @@
-"""A run of mode `submitted` as its clients see it: what to improve, what was tried, and what came of a submission.
+"""A run of mode `submitted` for its clients: the brief, submissions and their verdicts, the budget, the notes.
 
 Each tool of the MCP server and each command for clients prints one of these documents. Text from scripts, models and
-other clients is bounded and printable, and stands in fields whose descriptions say that it is data.
+other clients is bounded and printable; the descriptions of its fields say that it is data.
 """
 
 import time
@@ -20,7 +20,7 @@ from agent.run.resume import with_raised_caps
 from agent.server.documents import Brief, BudgetLeft, NotesAndMessages, Receipt, Verdict
 from agent.server.early_check import check_change
 from agent.server.runner import Runner, RunnerError
-from agent.server.verdicts import messages_in, said_in, spent_in, value_in, verdict_of
+from agent.server.verdicts import all_messages, latest_messages, spent_cap, value_of, verdict_of
 from agent.store.inbox.inbox import Inbox
 from agent.store.inbox.submissions import SubmissionQueue, SubmittedChange, as_fields
 from agent.store.paths import RunPaths, RunsFolder
@@ -33,7 +33,7 @@ from agent.trials.budget import Budget, Ledger
 from agent.trials.steering import Submission
 from agent.trials.trial import Trial
 
-LONGEST_WAIT = 50.0  # seconds of one call: some clients give a call up after 60 s
+LONGEST_WAIT = 50.0  # seconds of one call: some clients abandon a call after 60 s
 POLL_SECONDS = 0.5
 _MOST_FILE = 20_000  # characters of a fixed file in a brief
 _MOST_MESSAGES, _MOST_MESSAGE = 20, 500  # messages from people, and characters of one
@@ -59,7 +59,7 @@ class ClientRun:
 
     @classmethod
     def of(cls, stored: StoredRun, task: Task, host: Host, *, is_client_trusted: bool) -> "ClientRun":
-        """Return an existing run. Raises UsageError if its proposals do not come from outside."""
+        """Return an existing run. Raises UsageError if its mode takes no submissions."""
         mode = find_mode(stored.config.mode)
         if mode is None or not mode.awaits_submissions:
             raise UsageError(
@@ -107,14 +107,14 @@ class ClientRun:
             script=self.task.script,
             source=self._script_of(stored, incumbent),
             incumbent=incumbent.number if incumbent else None,
-            incumbent_value=None if stored is None else value_in(stored, incumbent),
+            incumbent_value=None if stored is None else value_of(stored, incumbent),
             rules=(*_RULES, *(f"The script must define {name}." for name in guard_of(self.task).required)),
             fixed_files={name: content.decode(errors="replace")[:_MOST_FILE] for name, content in fixed.items()},
             space=None if space is None else {row.name: asdict(row) for row in space.table()},
             limits=briefing.limits,
             budget_left=self._budget_left(stored),
             notes=_notes_of(self.task),
-            messages=messages_in(stored),
+            messages=latest_messages(stored),
         )
 
     def source(self) -> str:
@@ -123,7 +123,12 @@ class ClientRun:
         return self._script_of(stored, stored.history.incumbent if stored else None)
 
     def record(self, source: str, ignored: tuple[str, ...] = ()) -> Submission:
-        """Return the record of a change to the incumbent's script, without an id; `source`: for people."""
+        """Return the record of a change of the incumbent's script, without an id.
+
+        Args:
+            source: where the script comes from, as text to show.
+            ignored: files that differ from the task's and are not taken.
+        """
         stored = self.stored()
         incumbent = stored.history.incumbent if stored else None
         return Submission("", source, incumbent.number if incumbent else None, ignored, self.is_client_trusted)
@@ -131,18 +136,18 @@ class ClientRun:
     def submit(
         self, record: Submission, title: str, *, script: str | None = None, values: Params | None = None
     ) -> Receipt:
-        """Put a change into the queue, unless it cannot run or repeats another one.
+        """Put a change into the queue, or refuse it if it cannot run or repeats another one.
 
         Args:
-            record: where it comes from; its id is not used.
+            record: as `record` returns it.
 
         Raises:
             BudgetSpentError: the run's budget is spent.
-            UsageError: too much waits already.
+            UsageError: too many submissions wait, or the inbox cannot be written to.
         """
         stored = self.stored()
-        if stored is not None and (spent := spent_in(stored)) is not None:
-            raise BudgetSpentError(f"{spent}; a person may raise the budget: `agent resume {self.run_id} --trials N`")
+        if stored is not None and (spent := spent_cap(stored)) is not None:
+            raise BudgetSpentError(f"{spent}; a person can raise the budget: `agent resume {self.run_id} --trials N`")
         title = one_line(title)[:MOST_TITLE]
         change = SubmittedChange(record, title, script, values)
         try:
@@ -165,15 +170,15 @@ class ClientRun:
         progress: Callable[[float, str], None] = lambda _seconds, _text: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Verdict:
-        """Wait until a submission has its final verdict, or for some time; return what came of it so far.
+        """Wait until a submission has its final verdict, or the time is over; return its verdict so far.
 
         Args:
-            seconds: how long to wait.
+            seconds: wait at most this long.
             progress: called about every half second with the seconds waited and the state in words.
 
         Raises:
-            UsageError: there is no such submission.
-            BudgetSpentError: the budget was spent before it could run; it stays in the inbox.
+            UsageError: the run has no such submission.
+            BudgetSpentError: the budget was spent before the submission could run; it stays in the inbox.
             RunnerError: the run cannot go on.
         """
         began = time.monotonic()
@@ -187,16 +192,16 @@ class ClientRun:
             sleep(POLL_SECONDS)
 
     def verdict(self, submission: str) -> Verdict:
-        """Return what came of a submission so far. Raises as `wait` does."""
+        """Return the verdict on a submission so far. Raises as `wait` does."""
         is_waiting = submission in (message.id for message in self.queue.waiting())
         stored = self.stored()  # read last: what has left the inbox is in the journal
-        if stored is not None and (found := verdict_of(stored, submission)) is not None:
-            return found
+        if stored is not None and (verdict := verdict_of(stored, submission)) is not None:
+            return verdict
         if not is_waiting:
             raise UsageError(f"{self.run_id} has no submission {one_line(submission)!r}; `agent submit` prints its id")
-        if stored is not None and (spent := spent_in(stored)) is not None:
+        if stored is not None and (spent := spent_cap(stored)) is not None:
             raise BudgetSpentError(
-                f"{spent}, so this submission does not run; it waits until a person raises the budget: "
+                f"{spent}, so this submission cannot run; it waits until a person raises the budget: "
                 f"`agent resume {self.run_id} --trials N`"
             )
         return Verdict(submission, "queued", None, False, budget_left=self._budget_left(stored))
@@ -216,11 +221,13 @@ class ClientRun:
         )
 
     def notes(self) -> NotesAndMessages:
-        """Return what people know and want."""
+        """Return the task's notes and the last 20 messages from people."""
         stored = self.stored()
-        found = said_in(stored)[-_MOST_MESSAGES:]
-        said = [{"number": each.number, "text": inert(each.text)[:_MOST_MESSAGE], "at": each.at} for each in found]
-        return NotesAndMessages(self.run_id, _notes_of(self.task), tuple(said))
+        messages = [
+            {"number": each.number, "text": inert(each.text)[:_MOST_MESSAGE], "at": each.at}
+            for each in all_messages(stored)[-_MOST_MESSAGES:]
+        ]
+        return NotesAndMessages(self.run_id, _notes_of(self.task), tuple(messages))
 
     def _script_of(self, stored: StoredRun | None, trial: Trial | None) -> str:
         """Return the script of a kept trial; None: of the baseline."""
@@ -240,12 +247,12 @@ class ClientRun:
         return ledger.left(self._budget(stored))
 
     def _progress(self, verdict: Verdict) -> str:
-        """Return what a submission waits for, in words: the last line of its log, while it trains."""
+        """Return the state of a submission in words; while it trains, with the last line of its log."""
         if verdict.state == "running" and verdict.trial is not None:
             return f"trial {verdict.trial}: {one_line(last_line(read_tail(self.paths.trial(verdict.trial).log)))}"
         if verdict.state == "waits_for_approval":
             return f"trial {verdict.trial} waits until a person approves it"
-        return f"trial {verdict.trial} runs again, to confirm it" if verdict.state == "confirming" else "queued"
+        return f"trial {verdict.trial} is repeated, to confirm it" if verdict.state == "confirming" else "queued"
 
 
 def _left(cap: float | None, spent: float) -> float | None:

@@ -1,7 +1,7 @@
-"""Whether a client is kept from the host's data by being another user.
+"""Whether a client must be trusted, because its user can read or change what belongs to the host.
 
-A client that runs as the same user as the host can read the validation data and write to the runs. No sandbox of ours
-contains it, so verdicts on its submissions say that it is trusted with both.
+A client that runs as the host's user can read the validation data and write to the runs. It is in no sandbox of ours,
+so the verdicts on its submissions say that they rely on it.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def is_trusted(client: int, folders: Sequence[Path]) -> bool:
-    """Return whether a verdict relies on the client: it can read or change what it must not.
+    """Return whether verdicts rely on the client: its user can read or change what no client may.
 
     Args:
         client: its user id.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 State = Literal["queued", "waits_for_approval", "running", "confirming", "finished", "refused"]
-"""How far a submission is. The last two are final."""
+"""The state of a submission. The last two are final."""
 
 
 class Document:
@@ -42,18 +42,18 @@ class Brief(Document):
     budget_left: str
     """What is left for the run."""
     notes: str
-    """What the people who started the run know and want."""
+    """Notes of the people who started the run."""
     messages: tuple[str, ...]
-    """From people, newest last."""
+    """Messages from people to this run, newest last."""
 
 
 @dataclass(frozen=True)
 class Receipt(Document):
-    """What came of a call of `submit`."""
+    """The result of a call of `submit`."""
 
     state: Literal["queued", "refused"]
     submission: str | None
-    """Pass it to `wait`; null: the change was refused, at the cost of no trial."""
+    """Its id, for `wait`; null: the change was refused, at the cost of no trial."""
     reason: str = ""
     """Why it was refused, or why it does not run yet although it is in the queue: a person must act."""
     ignored: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Receipt(Document):
 
 @dataclass(frozen=True)
 class Verdict(Document):
-    """What came of a submission so far."""
+    """The verdict on a submission so far."""
 
     submission: str
     state: State
@@ -90,7 +90,7 @@ class Verdict(Document):
     """True: the client could read the host's data or write to the run, so the verdict relies on it."""
     budget_left: str = ""
     messages: tuple[str, ...] = ()
-    """From people, newest last."""
+    """Messages from people to this run, newest last."""
 
     def reaches(self, required: str) -> bool:
         """Return whether the verdict is at least `kept` or `confirmed`. A gain repeated without a pool counts."""
@@ -114,13 +114,13 @@ class BudgetLeft(Document):
 
 @dataclass(frozen=True)
 class NotesAndMessages(Document):
-    """What people know and want: the notes of the task, and messages to this run."""
+    """What the people in charge want you to know: the notes of the task, and their messages to this run."""
 
     run: str
     notes: str
     """The task's notes.md."""
     messages: tuple[Mapping[str, Any], ...]
-    """The last 20 messages: number of the next trial, text and time of each."""
+    """The last 20 messages, newest last: number of the next trial, text and time of each."""
 
 
 @dataclass(frozen=True)

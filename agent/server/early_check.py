@@ -1,4 +1,4 @@
-"""Checks a submission before it is queued, as far as that needs no job: what cannot run is refused at once."""
+"""Checks a submission before it is queued, without running a job, so that what cannot run is refused at once."""
 
 from agent.edits.assignments import Assignments
 from agent.edits.guard import fingerprint
@@ -8,7 +8,7 @@ from agent.modes.prompting.dialogue import ReplyError
 from agent.modes.proposer import Context
 from agent.modes.script_check import ScriptCheck
 from agent.modes.submitted import checked_change, configuration_check
-from agent.server.verdicts import told_in
+from agent.server.verdicts import reported_trials
 from agent.store.inbox.inbox import InboxMessage
 from agent.store.inbox.submissions import SubmissionQueue, SubmittedChange, change_in, submission_ids
 from agent.store.stored_run import StoredRun
@@ -22,11 +22,11 @@ def check_change(
     """Check a change against the run as it is now. The run checks it again when it is proposed.
 
     Args:
-        stored: None: the run has not started.
+        stored: the run; None: it has not started.
         source: the incumbent's script.
 
     Raises:
-        ReplyError: the change cannot run, or repeats a trial or what waits.
+        ReplyError: the change cannot run, or repeats a trial or another submission that waits.
     """
     guard, briefing = guard_of(task), briefing_of(task)
     context = _context(stored, task, source)
@@ -40,7 +40,7 @@ def check_change(
     proposal = checked_change(change, context, script, lambda: configuration_check(context, briefing, memory))
     for message in queue.waiting(submission_ids(stored.history)):
         if _fingerprint_of(message, source) == proposal.fingerprint:
-            problem = f"this is the change of submission {message.id} again, which waits already"
+            problem = f"this repeats submission {message.id}, which waits already; submit something new"
             raise ReplyError(Status.DUPLICATE, problem)
 
 
@@ -49,13 +49,13 @@ def _context(stored: StoredRun | None, task: Task, source: str) -> Context | Non
     incumbent = stored.history.incumbent if stored is not None else None
     if stored is None or incumbent is None:
         return None
-    history, told = stored.history, told_in(stored)
+    history, reported = stored.history, reported_trials(stored)
     return Context(
         number=history.n_started,
         source=source,
         baseline_source=task.source,
-        incumbent=told.trial(incumbent),
-        trials=tuple(told.trial(trial) for trial in history.by_finish),
+        incumbent=reported.trial(incumbent),
+        trials=tuple(reported.trial(trial) for trial in history.by_finish),
         space=searched(stored.config, task),
         budget_left="",
         pending=tuple(history.in_flight.values()),
@@ -63,7 +63,7 @@ def _context(stored: StoredRun | None, task: Task, source: str) -> Context | Non
 
 
 def _fingerprint_of(message: InboxMessage, source: str) -> str:
-    """Return the fingerprint of the script that a waiting change would make now; empty if it makes none."""
+    """Return the fingerprint of the script that a waiting submission would give now; empty if it gives none."""
     try:
         change = change_in(message)
         made = Assignments(change.values or {}).apply(source) if change.script is None else change.script

@@ -1,7 +1,7 @@
 """The MCP server of a run: tools for a coding agent, on standard input and output.
 
-Each tool is a method of RunTools. Its signature and docstring are what the client's model reads; the function under it
-is the same as that of the command with the same task, so both give the same JSON.
+Each tool is a method of RunTools. The client's model reads its signature and docstring. Tool and command call the same
+function, so both give the same JSON.
 """
 
 import json
@@ -41,7 +41,7 @@ from agent.task.validation_errors import UNKNOWN, in_words
 from agent.text import as_json, inert, one_line
 
 MOST_CALLS = 32
-"""Calls that run at the same time."""
+"""Largest number of calls that run at the same time."""
 _MOST_ERROR = 1000  # characters
 
 TrialNumber = Annotated[int, Field(ge=0, description="Number of a trial of this run; 0 is the baseline.")]
@@ -90,13 +90,13 @@ class RunTools:
     def wait(
         self,
         submission: Annotated[str, Field(description="From the result of `submit`.")],
-        seconds: Annotated[float, Field(ge=0, le=LONGEST_WAIT, description="Wait at most so long.")] = 30,
+        seconds: Annotated[float, Field(ge=0, le=LONGEST_WAIT, description="Wait at most this long.")] = 30,
     ) -> Verdict:
         """Wait for the verdict on a submission. Call it again while `is_final` is false."""
         return self._run.wait(submission, seconds, self._progress, self._sleep)
 
     def history(
-        self, last: Annotated[int, Field(ge=1, le=1000, description="How many trials, the latest.")] = 20
+        self, last: Annotated[int, Field(ge=1, le=1000, description="List this many of the latest trials.")] = 20
     ) -> Annotated[dict[str, Any], WithJsonSchema(LOG)]:
         """List the last trials with their results, and what the run has spent. Read it before a new idea."""
         return run_documents.log_document(self._run.existing(), self._run.host.cache, last=last)
@@ -125,7 +125,7 @@ class RunTools:
         return self._run.budget()
 
     def notes(self) -> NotesAndMessages:
-        """Read what people know and want: their notes on the task, and their messages. Take them into account."""
+        """Read the notes and messages of the people in charge of this run. Take them into account."""
         return self._run.notes()
 
 
@@ -141,7 +141,7 @@ def server_of(run: ClientRun) -> Server[Any]:
     async def list_tools(_: ServerRequestContext[Any], _page: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=tools)
 
-    async def call_tool(context: ServerRequestContext[Any], asked: CallToolRequestParams) -> CallToolResult:
+    async def call_tool(context: ServerRequestContext[Any], request: CallToolRequestParams) -> CallToolResult:
         if limiter.available_tokens < 1:
             return _failure(f"{MOST_CALLS} calls are running; wait until one returns")
         is_left = threading.Event()
@@ -154,7 +154,7 @@ def server_of(run: ClientRun) -> Server[Any]:
             if is_left.wait(seconds):
                 raise _CancelledCallError
 
-        call = partial(called, RunTools(run, progress, sleep), asked.name, asked.arguments or {})
+        call = partial(called, RunTools(run, progress, sleep), request.name, request.arguments or {})
         try:
             document = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
         except AgentError as error:
@@ -182,7 +182,10 @@ def server_of(run: ClientRun) -> Server[Any]:
 
 
 def serve(run: ClientRun) -> None:
-    """Serve a run on standard input and output until the client closes its end. What others print goes to stderr."""
+    """Serve a run on standard input and output until the client closes it.
+
+    Other output of this process goes to standard error.
+    """
     try:
         anyio.run(_serve, server_of(run))
     except* BrokenPipeError:
@@ -213,7 +216,7 @@ def called(tools: RunTools, name: str, arguments: dict[str, Any]) -> dict[str, A
 
 
 class _CancelledCallError(AgentError):
-    """The client has given a call up; nobody reads this."""
+    """The client has cancelled the call; nobody reads this."""
 
 
 def _in_words(name: str, adapter: TypeAdapter[Any], error: ValidationError) -> str:

@@ -2,7 +2,7 @@
 
 The commands `agent log`, `show`, `diff` and `best` print them with `--json`, and the MCP server's tools return them.
 In a run that takes submissions and compares predictions with labels, they show losses rounded as a proposer sees
-them (`agent.modes.reported_trials`), since the reader may be the proposer.
+them (`agent.modes.reported_trials`), because the reader may be the proposer.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from agent.report.json_documents import repeat_json, result_json, trial_json
 from agent.report.slices import pool_size, published, slice_json
 from agent.report.steering.messages import messages_json
 from agent.server.documents import ScriptDiff
-from agent.server.verdicts import told_in
+from agent.server.verdicts import reported_trials
 from agent.store.run_lock import holder
 from agent.store.stored_run import StoredRun
 from agent.text import read_tail
@@ -97,7 +97,7 @@ def difference(
 
     Raises:
         UsageError: there is no such trial.
-        RepoError: a trial has no commit yet, nor has what it is built on.
+        RepoError: neither a trial nor the trials that it is built on have a commit yet.
     """
     run, before = old if old is not None else (stored, stored.trial(number).parent or 0)
     first, second = f"{run.run_id}/{run.trial(before).number:04d}", f"{stored.run_id}/{number:04d}"
@@ -108,7 +108,7 @@ def difference(
 def best_document(stored: StoredRun, cache: Path) -> dict[str, Any]:
     """Return the result of a run, with its trial. Raises UsageError if no trial has a loss."""
     if stored.best is None:
-        raise UsageError(f"{stored.run_id} has no trial with a loss yet")
+        raise UsageError(f"{stored.run_id} has no trial with a loss yet; `agent log {stored.run_id}` shows its trials")
     view = _View(stored)
     return {**view.trial(stored.best), "hints": stored.config.hints, **view.result(cache)}
 
@@ -120,11 +120,11 @@ class _View:
         mode = find_mode(stored.config.mode)
         self._stored = stored
         self._is_rounded = stored.config.rounded and mode is not None and mode.awaits_submissions
-        self._told = told_in(stored) if self._is_rounded else None
+        self._reported = reported_trials(stored) if self._is_rounded else None
 
     def trial(self, trial: Trial) -> dict[str, Any]:
         stored = self._stored
-        shown = trial if self._told is None else self._told.trial(trial)
+        shown = trial if self._reported is None else self._reported.trial(trial)
         return self.shown(trial_json(shown, stored.hashes.get(trial.number), stored.metric))
 
     def result(self, cache: Path) -> dict[str, Any]:
@@ -147,12 +147,12 @@ def rounded(document: Mapping[str, Any], step: float, metric: str) -> dict[str, 
     """
     made: dict[str, Any] = {}
     for name, value in document.items():
-        if name == "verdict" and isinstance(value, Mapping):  # its reason may tell digits too
+        if name == "verdict" and isinstance(value, Mapping):  # its reason may reveal digits too
             made[name] = {"standing": value["standing"]}
             made[name] |= {key: round(value[key], 1) for key in _IN_ERRORS if value.get(key) is not None}
         elif name == "score" and isinstance(value, Mapping) and "losses" in value:  # of a slice
             made[name] = {"burned_by": value.get("burned_by", ""), "seconds": value["seconds"]}
-        elif name == "flags":  # they may tell digits too
+        elif name == "flags":  # they may reveal digits too
             made[name] = []
         elif isinstance(value, Mapping):
             made[name] = rounded(value, step, metric)

@@ -1,4 +1,4 @@
-"""Processes in the background that run what is submitted. They outlive the client that started them."""
+"""A runner: the process in the background that runs submissions. It outlives the client that started it."""
 
 import subprocess
 import sys
@@ -7,23 +7,23 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.files import read_bytes
-from agent.run.steering.people import is_asked_to_pause
+from agent.run.steering.user_input import is_pause_requested
 from agent.store.paths import RunPaths
 from agent.store.run_lock import holder
 from agent.text import last_line, one_line
 
 MOST_LOG_BYTES = 2**23
-"""Size of a runner's log, in bytes, at which it is started anew."""
+"""Size in bytes at which the next runner overwrites the log."""
 MOST_FAILURES = 2
-"""After this many runners in a row that ended with an error, no more are started."""
+"""No more runners are started after this many in a row ended with an error."""
 
 
 class RunnerError(AgentError):
-    """The process in the background failed; what was submitted is still in the inbox."""
+    """No runner can work on the run; submissions stay in the inbox."""
 
 
 class Runner:
-    """Keeps a runner at work on one run while there is something to do."""
+    """Starts the runners of one run."""
 
     def __init__(self, paths: RunPaths, start: Sequence[str], variables: Mapping[str, str]) -> None:
         """Start no process yet.
@@ -39,27 +39,27 @@ class Runner:
         self._n_failed = 0
 
     def ensure(self) -> None:
-        """Start a runner unless one is at work on the run, or is just starting.
+        """Start a runner unless a process works on the run, or a runner is starting.
 
-        Several clients may do so at once: the run's lock lets one runner work, and the others end.
+        Several clients may do so at once: the run's lock admits one runner, and the others end.
 
         Raises:
-            RunnerError: a person has paused the run; or the last runners failed, and the message has the end of their
-                log.
+            RunnerError: a person has paused the run; or the last runners failed, and the message has the last line of
+                their log.
         """
         if self._is_failing():
             log = self._paths.runner_log
-            raise RunnerError(f"the run cannot go on: {one_line(_end_of(log))} (see {log}); nothing submitted is lost")
+            raise RunnerError(f"the run cannot continue: {one_line(_end_of(log))} (see {log}); no submission is lost")
         if holder(self._paths) is None and self._process is None:
-            if is_asked_to_pause(self._paths):
+            if is_pause_requested(self._paths):
                 run_id = self._paths.run_id
                 raise RunnerError(
-                    f"a person has paused {run_id}; `agent resume {run_id}` continues it, and nothing submitted is lost"
+                    f"a person has paused {run_id}; `agent resume {run_id}` continues it, and no submission is lost"
                 )
             self._process = self._started()
 
     def _is_failing(self) -> bool:
-        """Take note of a process that has ended; return whether too many failed."""
+        """Count a runner that has ended with an error; return whether too many did."""
         code = self._process.poll() if self._process is not None else None
         if code is not None:
             self._process = None
@@ -68,7 +68,7 @@ class Runner:
         return self._n_failed >= MOST_FAILURES
 
     def _started(self) -> "subprocess.Popen[bytes]":
-        """Start a process of its own session, whose output goes to the run's log."""
+        """Start a process in a session of its own, whose output goes to `runner.log` of the run."""
         paths = self._paths
         exists = paths.run_json.exists()
         arguments = ["resume", paths.run_id, "--runs", str(paths.root.parent)] if exists else list(self._start)

@@ -1,4 +1,4 @@
-"""Reads a submitted script from a file, a patch or a commit of anybody's repository. Only the script is taken."""
+"""Reads a script to submit from a file, a patch or a commit of any repository. Only the script is taken."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +9,16 @@ from agent.files import read_bytes
 from agent.store.git_repo import TrialRepo
 from agent.task.task import CONFIG_NAME, Task
 
-MOST_BYTES = 2**20
+MOST_BYTES = 2**20  # of a script or patch
 _MOST_NAMED = 20  # files that are listed as not taken
 
 
 @dataclass(frozen=True)
 class ScriptSource:
-    """A script, and where it is from."""
+    """A script, and where it comes from."""
 
     script: str
-    name: str  # for people
+    name: str  # of the file, patch or commit, as text to show
     ignored: tuple[str, ...] = ()  # files that differ from the task's, or that it does not have
 
 
@@ -44,7 +44,9 @@ def patched(patch: str, source: str, script: str) -> str:
     try:
         return unified_diff.parse(patch, script).apply(source)
     except EditError as fault:
-        raise UsageError(f"the patch does not apply to the incumbent's {script}: {fault}") from None
+        raise UsageError(
+            f"the patch does not apply to the incumbent's {script} ({fault}); make it from the script of `brief`"
+        ) from None
 
 
 def script_of_commit(name: str, task: Task) -> ScriptSource:
@@ -62,7 +64,7 @@ def script_of_commit(name: str, task: Task) -> ScriptSource:
     try:
         repo = TrialRepo.containing(Path(folder))
         if repo is None:
-            raise UsageError(f"--commit {name}: {folder} is not in a git repository")
+            raise UsageError(f"--commit {name}: {folder} is not in a git repository; submit the file with --script")
         sha = repo.find(revision)
         files = repo.read(sha)
     except RepoError as error:
@@ -106,7 +108,7 @@ def _read(path: Path) -> str:
     try:
         return _text(read_bytes(path, MOST_BYTES), str(path))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{path} cannot be read ({error.strerror}); check the path") from error
 
 
 def _text(content: bytes, name: str) -> str:

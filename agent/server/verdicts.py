@@ -1,10 +1,10 @@
-"""What came of a submission, read from the journal of its run. Losses are shown as the proposer may see them."""
+"""The verdict on a submission, read from the journal of its run. Losses are those that a proposer may see."""
 
 from agent.modes.prompting.trial_digest import quoted_log
 from agent.modes.reported_trials import ReportedTrials, followed
 from agent.run.ending import for_trials
 from agent.run.resume import with_raised_caps
-from agent.run.steering.people import waiting_messages
+from agent.run.steering.user_input import waiting_messages
 from agent.server.documents import State, Verdict
 from agent.store.run_config import budget_of, rule_of
 from agent.store.stored_run import StoredRun
@@ -19,39 +19,39 @@ _N_MESSAGES = 5
 
 
 def verdict_of(stored: StoredRun, submission: str) -> Verdict | None:
-    """Return what came of a submission so far; None if the journal does not have it."""
+    """Return the verdict on a submission so far; None if the journal does not have it."""
     history = stored.history
     for trial in (*history.trials, *history.in_flight.values()):
         record = trial.proposal.submission
         if record is not None and record.id == submission:
-            return _of_trial(stored, told_in(stored).trial(trial), record)
+            return _of_trial(stored, reported_trials(stored).trial(trial), record)
     refusal = next((each for each in history.run_events.refusals if each.id == submission), None)
     return None if refusal is None else _of_refusal(stored, refusal)
 
 
-def told_in(stored: StoredRun) -> ReportedTrials:
+def reported_trials(stored: StoredRun) -> ReportedTrials:
     """Return the trials as a proposer sees them: with rounded losses, where the host compares with labels."""
     config = stored.config
     return followed(rule_of(config), stored.history.results, is_rounded=config.rounded)[1]
 
 
-def value_in(stored: StoredRun, trial: Trial | None) -> float | None:
+def value_of(stored: StoredRun, trial: Trial | None) -> float | None:
     """Return the metric's value of a trial as a proposer sees it; None without a loss."""
-    loss = None if trial is None else told_in(stored).trial(trial).val_loss
+    loss = None if trial is None else reported_trials(stored).trial(trial).val_loss
     return None if loss is None else stored.metric.display(loss)
 
 
-def said_in(stored: StoredRun | None) -> list[PersonMessage]:
-    """Return what people told a run, oldest first, with what the run has not journaled yet."""
+def all_messages(stored: StoredRun | None) -> list[PersonMessage]:
+    """Return the messages from people to a run, oldest first, with those that are not journaled yet."""
     if stored is None:
         return []
     known = stored.history.run_events.messages
     return [*known, *waiting_messages(stored.paths, known, stored.history.n_started)]
 
 
-def messages_in(stored: StoredRun | None) -> tuple[str, ...]:
-    """Return the last messages from people."""
-    return tuple(one_line(message.text)[:_MOST_TEXT] for message in said_in(stored)[-_N_MESSAGES:])
+def latest_messages(stored: StoredRun | None) -> tuple[str, ...]:
+    """Return the texts of the last five messages from people, oldest first, one line each."""
+    return tuple(one_line(message.text)[:_MOST_TEXT] for message in all_messages(stored)[-_N_MESSAGES:])
 
 
 def budget_now(stored: StoredRun) -> Budget:
@@ -59,7 +59,7 @@ def budget_now(stored: StoredRun) -> Budget:
     return budget_of(with_raised_caps(stored.config, stored.history.run_events.raises))
 
 
-def spent_in(stored: StoredRun) -> str | None:
+def spent_cap(stored: StoredRun) -> str | None:
     """Return which part of the budget is spent, so that no trial starts; None if none is, or trials are in flight."""
     history, config = stored.history, stored.config
     if history.in_flight or not history.trials:
@@ -80,20 +80,20 @@ def _of_trial(stored: StoredRun, trial: Trial, record: Submission) -> Verdict:
         trial=trial.number,
         title=one_line(trial.proposal.title),
         status=outcome.status.value if outcome is not None else None,
-        value=value_in(stored, trial),
+        value=value_of(stored, trial),
         incumbent=incumbent.number if incumbent is not None else None,
-        incumbent_value=value_in(stored, incumbent),
+        incumbent_value=value_of(stored, incumbent),
         reason=one_line(outcome.reason)[:_MOST_TEXT] if outcome is not None else "",
         log=quoted_log(read_tail(stored.paths.trial(trial.number).log)) if has_failed else "",
         seconds=outcome.wall_seconds if outcome is not None else None,
         client_trusted=record.is_client_trusted,
         budget_left=_left(stored),
-        messages=messages_in(stored),
+        messages=latest_messages(stored),
     )
 
 
 def _state(trial: Trial, *, is_due: bool) -> State:
-    """Return how far a trial is; `is_due`: a repeat decides about it."""
+    """Return the state of a submission that is a trial; `is_due`: a repeat will decide about it."""
     if trial.outcome is None:
         return "waits_for_approval" if trial.waits_for_approval else "running"
     return "confirming" if is_due else "finished"
@@ -118,7 +118,7 @@ def _of_refusal(stored: StoredRun, refusal: SubmissionRefused) -> Verdict:
         reason=one_line(refusal.reason)[:_MOST_TEXT],
         log=quoted_log(refusal.log),
         budget_left=_left(stored),
-        messages=messages_in(stored),
+        messages=latest_messages(stored),
     )
 
 

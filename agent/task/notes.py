@@ -1,6 +1,6 @@
-"""notes.md in a task's folder: what people know and want, for the models that propose.
+"""notes.md in a task's folder: advice of people to the models and agents that propose.
 
-It is no file of the task: no job sees it, it does not count in the task's digest, and it may change during a run.
+It does not belong to the task's files: no job sees it, the task's digest leaves it out, and it may change during a run.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ class TaskNotes:
 
 
 def read_notes(task: Task) -> TaskNotes:
-    """Return the notes in the task's folder as it is now; empty ones if there is no notes.md.
+    """Return the notes as they are now; empty notes if there is no notes.md.
 
-    A task may have declared a file of this name as one of its own, which jobs see. Then it has no notes.
+    If the task declares a file of this name as one of its own, jobs see that file, and the task has no notes.
 
     Raises:
         UsageError: notes.md is not a plain file, is too large, is not UTF-8 text, or cannot be read.

@@ -1,4 +1,4 @@
-"""What people and their agents add to a run: submissions, approvals, messages and higher caps."""
+"""Records of what people and their coding agents send to a run: submissions, approvals, messages and higher caps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,10 +15,10 @@ N_IN_PROMPT = 5
 
 @dataclass(frozen=True)
 class Submission:
-    """Where a proposal from outside comes from."""
+    """Where a submitted change comes from."""
 
     id: str  # of its message in the inbox
-    source: str = ""  # for people: the file, patch or commit
+    source: str = ""  # the file, patch or commit, as text to show
     base: int | None = None  # the trial whose script the client edited; None: unknown
     ignored: tuple[str, ...] = ()  # files that differ from the task's and were not taken
     is_client_trusted: bool = True  # the client runs as a user who can read the host's data or write to the run
@@ -38,7 +38,7 @@ class AgentUse:
 
     name: str
     version: str
-    session: str = ""  # as it says
+    session: str = ""  # its id of the session, as the agent reports it
     ending: str = ""  # how it ended, one line
     changed: tuple[str, ...] = ()  # other files that it changed, which were not taken
 
@@ -91,11 +91,11 @@ def message_text(text: str) -> str:
     lines = [line for line in map(one_line, text.splitlines()) if line]
     shown = "\n".join(lines)
     if not lines:
-        raise UsageError("the message is empty; write what the next proposal should know")
+        raise UsageError("the message is empty; write what the next proposal should take into account")
     if len(lines) > MOST_LINES or len(shown) > MOST_CHARACTERS:
         raise UsageError(
             f"the message has {plural(len(lines), 'line')} and {plural(len(shown), 'character')}, at most {MOST_LINES} "
-            f"and {MOST_CHARACTERS} fit; write what should stay into notes.md in the task's folder"
+            f"and {MOST_CHARACTERS} fit; shorten it, or write it into notes.md in the task's folder"
         )
     return shown
 

@@ -33,7 +33,7 @@ def say(
     What should stay belongs into notes.md in the task's folder.
     """
     from agent.modes.registry import find_mode
-    from agent.run.steering.people import SAY
+    from agent.run.steering.user_input import SAY
     from agent.store.inbox.inbox import Inbox
     from agent.store.run_lock import holder
     from agent.trials.steering import message_text
@@ -65,7 +65,7 @@ def pause(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_:
     Nothing more is proposed or started. Trials in flight end, and repeats that are due run. `agent resume` continues;
     a pause costs no wall time.
     """
-    from agent.run.steering.people import PAUSE, is_asked_to_pause
+    from agent.run.steering.user_input import PAUSE, is_pause_requested
     from agent.store.inbox.inbox import Inbox
     from agent.store.run_lock import holder
 
@@ -73,7 +73,7 @@ def pause(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_:
     if not found:
         raise _nobody(runs, run_name)
     for stored, _ in found:
-        is_asked = is_asked_to_pause(stored.paths)
+        is_asked = is_pause_requested(stored.paths)
         if not is_asked:
             Inbox(stored.paths.inbox).put(PAUSE)
         n_left = len(stored.history.in_flight) + (stored.history.repeating is not None)

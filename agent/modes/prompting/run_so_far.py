@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from agent.modes.prompting.people import said_by_people
+from agent.modes.prompting.notes_and_messages import notes_and_messages
 from agent.modes.prompting.trial_digest import NOTHING, Briefing, TrialDigest, quoted_log
 from agent.modes.proposer import Context
 
@@ -34,6 +34,6 @@ def run_so_far(
         "latest": memory.latest(n_lines),
         "last": "none" if last is None else f"trial {last.number}",
         "log": quoted_log(log, n_lines=LOG_LINES) or NOTHING,
-        "people": said_by_people(context, is_short=is_short),
+        "people": notes_and_messages(context, is_short=is_short),
         "budget_left": context.budget_left,
     }

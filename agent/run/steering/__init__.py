@@ -1,1 +1,1 @@
-"""What people tell a run while it goes on."""
+"""Notes, messages, pauses and approvals of people during a run."""

@@ -24,7 +24,7 @@ class Approvals:
     """The decisions about the proposals of one run."""
 
     def __init__(self, paths: RunPaths, limit_seconds: float | None) -> None:
-        """`limit_seconds`: a proposal that nobody approves in this time is refused; None: it waits for ever."""
+        """`limit_seconds`: a proposal that nobody approves within this time is refused; None: no limit."""
         self._paths = paths
         self._inbox = Inbox(paths.inbox)
         self._limit_seconds = limit_seconds
@@ -34,24 +34,24 @@ class Approvals:
 
         Args:
             waited_seconds: how long each trial that waits for approval has waited.
-            at: the time now, as the journal writes it.
+            at: the current time, ISO 8601 in UTC.
         """
-        found: dict[int, Approval] = {}
-        for message, number in _decided(self._inbox, self._paths):
-            if number in waited_seconds and number not in found:
+        approvals: dict[int, Approval] = {}
+        for message, number in _valid_decisions(self._inbox, self._paths):
+            if number in waited_seconds and number not in approvals:
                 reason = one_line(message.fields["reason"])[:MOST_CHARACTERS]
-                found[number] = Approval(message.fields["is_approved"], PERSON, reason, at)
+                approvals[number] = Approval(message.fields["is_approved"], PERSON, reason, at)
         limit = self._limit_seconds
         for number, waited in waited_seconds.items():
-            if limit is not None and waited >= limit and number not in found:
+            if limit is not None and waited >= limit and number not in approvals:
                 within = duration(limit).replace(".0 ", " ")
-                found[number] = Approval(False, TIME_LIMIT, f"nobody approved it within {within}", at)
-        return found
+                approvals[number] = Approval(False, TIME_LIMIT, f"nobody approved it within {within}", at)
+        return approvals
 
     def keep_only(self, waiting: Iterable[int]) -> None:
         """Remove all decisions but those about trials that wait for one."""
         numbers = set(waiting)
-        kept = {message.id for message, number in _decided(self._inbox, self._paths) if number in numbers}
+        kept = {message.id for message, number in _valid_decisions(self._inbox, self._paths) if number in numbers}
         left = {message.id for message in self._inbox.messages(APPROVAL)} - kept
         if left:
             self._inbox.remove(left)
@@ -70,25 +70,25 @@ def decide(stored: StoredRun, number: int, *, is_approved: bool, reason: str = "
     if trial.outcome is not None:
         raise UsageError(f"{name} has finished; `agent log {stored.run_id}` lists the trials that wait")
     if not trial.needs_approval:
-        raise UsageError(f"{name} needs no approval; in a run of `agent run --approve`, all but the baseline do")
+        raise UsageError(f"{name} needs no approval; only trials of `agent run --approve` other than the baseline do")
     inbox, paths = Inbox(stored.paths.inbox), stored.paths
-    earlier = next((message for message, about in _decided(inbox, paths) if about == number), None)
+    earlier = next((message for message, about in _valid_decisions(inbox, paths) if about == number), None)
     if earlier is not None:
         raise UsageError(f"{name} was {_word(earlier.fields['is_approved'])} already, at {earlier.at}")
     if len(reason) > MOST_CHARACTERS:
-        raise UsageError(f"the reason has {len(reason)} characters; at most {MOST_CHARACTERS} fit")
+        raise UsageError(f"the reason has {len(reason)} characters; shorten it to at most {MOST_CHARACTERS}")
     sent = inbox.put(APPROVAL, number=number, is_approved=is_approved, reason=one_line(reason))
     if not any(message.uid == _owner(paths) for message in inbox.messages(APPROVAL) if message.id == sent):
         inbox.remove([sent])
         raise UsageError(f"{stored.run_id} belongs to user {_owner(paths)}; decide about its trials as that user")
 
 
-def _decided(inbox: Inbox, paths: RunPaths) -> Iterator[tuple[InboxMessage, int]]:
+def _valid_decisions(inbox: Inbox, paths: RunPaths) -> Iterator[tuple[InboxMessage, int]]:
     """Yield each valid decision with the number of its trial, oldest first. Only those of the run's owner are valid."""
     for message in inbox.messages(APPROVAL):
         number, is_approved, reason = (message.fields.get(name) for name in ("number", "is_approved", "reason"))
-        is_known = isinstance(is_approved, bool) and isinstance(reason, str) and message.uid == _owner(paths)
-        if is_known and isinstance(number, int) and not isinstance(number, bool):
+        is_valid = isinstance(is_approved, bool) and isinstance(reason, str) and message.uid == _owner(paths)
+        if is_valid and isinstance(number, int) and not isinstance(number, bool):
             yield message, number
 
 

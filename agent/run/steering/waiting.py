@@ -17,7 +17,7 @@ class WaitingTrial:
 
 
 class WaitingTrials:
-    """All trials that wait, those that an earlier process left in flight at first."""
+    """All trials that wait, first those that an earlier process left in flight."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -52,7 +52,7 @@ class WaitingTrials:
         return first
 
     def take_refused(self) -> list[WaitingTrial]:
-        """Journal what was decided about trials that wait for approval; remove and return those that were refused."""
+        """Journal the decisions about trials that wait for approval; remove and return the refused trials."""
         run, now, undecided = self._run, self._run.clock.monotonic(), self.undecided
         if run.approvals is not None and undecided:
             waited = {each.pending.trial.number: now - each.since for each in undecided}

@@ -22,7 +22,7 @@ from agent.store.atomic_file import write_durably
 MOST_BYTES = 2**22
 """Largest size of a message, in bytes: a script, with characters that JSON escapes."""
 MOST_MESSAGES = 1000
-"""Largest number of messages that wait. More come from a program that has lost control."""
+"""Largest number of messages that wait; only a faulty program sends more."""
 
 _NAME = re.compile(r"(\d{9})-([0-9a-f]{12})\.json")
 
@@ -54,7 +54,7 @@ class Inbox:
         document = {"id": message_id, "kind": kind, "at": datetime.now(UTC).isoformat(timespec="seconds"), **fields}
         content = json.dumps(document)
         if len(content) > MOST_BYTES:
-            raise UsageError(f"a message of {len(content)} bytes is too large; at most {MOST_BYTES} fit")
+            raise UsageError(f"the message has {len(content)} bytes, and the limit is {MOST_BYTES}; shorten it")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             numbers = [number for number, _ in self._files()]
@@ -62,7 +62,9 @@ class Inbox:
                 raise UsageError(f"{len(numbers)} messages wait in {self._folder} already; `agent resume` handles them")
             write_durably(self._folder / f"{max(numbers, default=0) + 1:09d}-{message_id}.json", content)
         except OSError as error:
-            raise UsageError(f"cannot write to {self._folder}: {error.strerror}") from error
+            raise UsageError(
+                f"cannot write to {self._folder}: {error.strerror}; check its owner and the free disk space"
+            ) from error
         return message_id
 
     def messages(self, kind: str, known: Collection[str] = ()) -> Iterator[InboxMessage]:
@@ -73,7 +75,7 @@ class Inbox:
                 yield message
 
     def remove(self, ids: Collection[str]) -> None:
-        """Remove messages by id; those that are gone already do not matter."""
+        """Remove messages by id. Ids without a message are ignored."""
         for _, path in self._files():
             if path.stem.partition("-")[2] in ids:
                 path.unlink(missing_ok=True)
@@ -88,7 +90,7 @@ class Inbox:
 
 
 def _read(path: Path) -> InboxMessage | None:
-    """Return the message in a file; None if it is none, or has been handled in the meantime."""
+    """Return the message in a file; None if it is invalid, or was removed in the meantime."""
     try:
         fields = dict(read_json(path, MOST_BYTES))
         message_id, kind, at = fields.pop("id"), fields.pop("kind"), fields.pop("at")

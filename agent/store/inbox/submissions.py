@@ -1,4 +1,4 @@
-"""Submissions: changes from outside that wait in a run's inbox until they become trials."""
+"""Submissions: changes that clients put into a run's inbox, where they wait until they become trials."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -59,7 +59,7 @@ def change_in(message: InboxMessage) -> SubmittedChange:
         change = SubmittedChange(record, fields["title"], fields["script"], fields["values"])
         check_types(change)
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
-        raise EditError(f"not a submission of this version: {fault}") from None
+        raise EditError(f"not a submission of this version ({fault}); submit the change again") from None
     if (change.script is None) == (change.values is None):
         raise EditError("a submission holds either a script or values")
     return change

@@ -46,12 +46,12 @@ def test_after_failures_it_tells_the_end_of_the_log(place: Place, until: Until) 
     RunsFolder(place.runs).prepare()
     failing = runner(place, "run", "--no-such-option")
     log = place.client().paths.runner_log
-    with pytest.raises(RunnerError, match=r"the run cannot go on: error: No such option: --no-such-option"):  # noqa: PT012
+    with pytest.raises(RunnerError, match=r"the run cannot continue: error: No such option: --no-such-option"):  # noqa: PT012
         while True:
             failing.ensure()
             time.sleep(0.02)
     assert len(log.read_text().splitlines()) == MOST_FAILURES
-    with pytest.raises(RunnerError, match="nothing submitted is lost"):
+    with pytest.raises(RunnerError, match="no submission is lost"):
         failing.ensure()  # and starts no third one
     assert len(log.read_text().splitlines()) == MOST_FAILURES
     runner(place).ensure()  # a new client may try again

@@ -148,7 +148,7 @@ def test_a_wrong_option_is_one_line(command: Command, options: list[str], reason
 def test_a_decision_that_cannot_be_taken_is_not_sent(command: Command, runner: Runner, tmp_path: Path) -> None:
     runner.until_waiting(1)
     failed = command("refuse", "r/1", "--because", "x" * (MOST_CHARACTERS + 1))
-    assert (failed.returncode, "at most 500 fit" in failed.stderr) == (2, True)
+    assert (failed.returncode, "shorten it to at most 500" in failed.stderr) == (2, True)
     runs = RunsFolder(tmp_path / "runs")
     if os.geteuid() == 0:  # only root can give the run to another user
         os.chown(runs.run("r").journal, 4321, -1)

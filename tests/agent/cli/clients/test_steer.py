@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.run.steering.people import PAUSE
+from agent.run.steering.user_input import PAUSE
 from agent.store.inbox.inbox import Inbox
 from agent.store.journal import read_history
 from tests.agent.cli.test_stop import begun, goes_on, mark, slow  # noqa: F401 (a fixture)
@@ -120,7 +120,7 @@ def test_a_client_reads_messages_and_cannot_start_a_paused_run(at: Zygote) -> No
     assert json.loads(said(at, "brief", "r", "--json"))["messages"] == ["keep it narrow"]
     Inbox(at.runs.run("r").inbox).put(PAUSE)  # as `agent pause` leaves it until the run begins again
     values = ["submit", "r", "--values", '{"WIDTH": 1.0}', "--title", "narrow"]
-    held = "a person has paused r; `agent resume r` continues it, and nothing submitted is lost"
+    held = "a person has paused r; `agent resume r` continues it, and no submission is lost"
     assert held in said(at, *values)
     (message,) = Inbox(at.runs.run("r").inbox).messages("submission")
     assert held in said(at, "wait", "r", message.id, code=1)

@@ -13,7 +13,7 @@ from agent.run.ending import MAX_IDLE_PROPOSALS, EndReason
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.run.steering.approvals import APPROVAL, Approvals
-from agent.run.steering.people import PAUSE
+from agent.run.steering.user_input import PAUSE
 from agent.store.inbox.inbox import Inbox
 from agent.store.journal import read_history
 from agent.store.paths import RunPaths, RunsFolder

@@ -1,6 +1,6 @@
-"""What people tell a run while it goes on: notes.md, messages, and that it should pause.
+"""What people send to a run while it is running: notes.md, messages and requests to pause.
 
-All functions but `discard_pauses` are called in the deciding thread.
+`current_notes` and `take_messages` are called in the deciding thread only.
 """
 
 from agent.errors import UsageError
@@ -18,8 +18,8 @@ SAY, PAUSE = "say", "pause"  # kinds of messages in the inbox
 def current_notes(run: Run) -> TaskNotes:
     """Return the task's notes as they are now, stored in the run's folder.
 
-    If notes.md cannot be used, the notes are those that the latest trial read: nobody may be there to mend it before
-    the morning. The observer is told.
+    If notes.md cannot be used, the notes are those that the latest trial read, and the observer gets a warning: the
+    run may be unattended overnight.
     """
     try:
         notes = read_notes(run.executor.task)
@@ -62,34 +62,34 @@ def take_messages(run: Run) -> None:
 
     A process that is killed in between leaves files whose ids the journal has; they are removed the next time.
     """
-    inbox, said = Inbox(run.paths.inbox), run.history.run_events
-    for message in waiting_messages(run.paths, said.messages, run.history.n_started):
+    inbox, recorded = Inbox(run.paths.inbox), run.history.run_events
+    for message in waiting_messages(run.paths, recorded.messages, run.history.n_started):
         run.records.add_run_event(message)
         run.observer.recorded(message)
-    inbox.remove({message.id for message in said.messages})
+    inbox.remove({message.id for message in recorded.messages})
 
 
 def waiting_messages(paths: RunPaths, known: list[PersonMessage], number: int) -> list[PersonMessage]:
-    """Return the messages in the inbox that are not among those `known`, oldest first, as said before trial `number`.
+    """Return the messages in the inbox that are not among those `known`, oldest first.
 
-    A message that `agent say` would not have put there is left out.
+    `number` is that of the next trial. Messages that `agent say` would have refused are left out.
     """
-    found = []
+    waiting = []
     for message in Inbox(paths.inbox).messages(SAY, {each.id for each in known}):
         try:
             text = message_text(str(message.fields["text"]))
         except (KeyError, UsageError):
             continue
-        found.append(PersonMessage(number, message.id, text, message.at))
-    return found
+        waiting.append(PersonMessage(number, message.id, text, message.at))
+    return waiting
 
 
-def is_asked_to_pause(paths: RunPaths) -> bool:
-    """Return whether somebody has asked the run to pause. A paused run stays so until it begins again."""
+def is_pause_requested(paths: RunPaths) -> bool:
+    """Return whether a request to pause waits. A paused run stays paused until `agent resume`."""
     return any(Inbox(paths.inbox).messages(PAUSE))
 
 
-def discard_pauses(paths: RunPaths) -> None:
-    """Remove the requests to pause: the run begins again, or has ended."""
+def discard_pause_requests(paths: RunPaths) -> None:
+    """Remove the requests to pause. Called when the run is resumed, or has ended."""
     inbox = Inbox(paths.inbox)
     inbox.remove({message.id for message in inbox.messages(PAUSE)})

@@ -1,4 +1,4 @@
-"""What people tell the model, as a prompt shows it: the task's notes.md, and their latest messages."""
+"""The part of a prompt that comes from people: the task's notes.md and the latest messages (`agent say`)."""
 
 from agent.modes.proposer import Context
 from agent.text import one_line
@@ -8,7 +8,7 @@ SHORT_CHARACTERS = 1_000
 """Length of the notes in the shortest version of a prompt."""
 
 
-def said_by_people(context: Context, *, is_short: bool) -> str:
+def notes_and_messages(context: Context, *, is_short: bool) -> str:
     """Return the part of a prompt that shows notes and messages, with an empty line at its end; empty without any.
 
     Args:

@@ -14,7 +14,7 @@ from agent.modes.proposer import Context
 from agent.run.ending import EndReason
 from agent.run.loop import run_together, run_trials
 from agent.run.open_run import Run
-from agent.run.steering.people import PAUSE, SAY, discard_pauses, is_asked_to_pause, stored_notes
+from agent.run.steering.user_input import PAUSE, SAY, discard_pause_requests, is_pause_requested, stored_notes
 from agent.store.inbox.inbox import Inbox
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunPaths
@@ -182,7 +182,7 @@ def test_a_pause_ends_what_is_in_flight_runs_due_repeats_and_goes_on_later(
     end = run_trials(opened(Script(18.0, 18.9), 3, box, final_runs=1))
     assert (end.ending, "agent pause" in end.reason) == (EndReason.PAUSED, True)
     assert box.labels == [f"r/{name}/train" for name in ("0000", "0001", "0000/seed-1", "0001/seed-1")]
-    discard_pauses(RunPaths(tmp_path / "runs" / "r"))  # as `agent resume` does
+    discard_pause_requests(RunPaths(tmp_path / "runs" / "r"))  # as `agent resume` does
     box = Sums()
     assert run_trials(opened(Script(18.0, 18.9), 3, box, final_runs=1)).ending is EndReason.DONE
     assert box.labels == ["r/0002/train", "r/0001/seed-100/train"]
@@ -196,8 +196,8 @@ def test_a_pause_in_the_last_trial_leaves_the_final_runs(opened: OpenRunWith, in
     box = Interrupting(meanwhile)
     run = opened(Script(18.0), 2, box, final_runs=1)
     assert run_trials(run).ending is EndReason.PAUSED
-    assert is_asked_to_pause(run.paths)
-    discard_pauses(run.paths)  # as `agent resume` does
+    assert is_pause_requested(run.paths)
+    discard_pause_requests(run.paths)  # as `agent resume` does
     box = Sums()
     assert run_trials(opened(Script(18.0), 2, box, final_runs=1)).ending is EndReason.DONE
     assert box.labels == ["r/0001/seed-100/train"]
@@ -208,7 +208,7 @@ def test_a_run_that_has_nothing_left_is_done_and_not_paused(opened: OpenRunWith,
     run = opened(Script(19.99), 2, box)
     run.policy.budget = Budget(trials=2)
     assert run_trials(run).ending is EndReason.DONE
-    assert not is_asked_to_pause(run.paths)
+    assert not is_pause_requested(run.paths)
 
 
 def test_a_proposal_that_waits_is_run_after_the_pause_and_not_asked_for_again(
@@ -225,7 +225,7 @@ def test_a_proposal_that_waits_is_run_after_the_pause_and_not_asked_for_again(
     assert finished | run.history.in_flight.keys() == {0, 1, 2}
     n_asked = len(script.seen)
     assert n_asked == 2
-    discard_pauses(run.paths)  # as `agent resume` does
+    discard_pause_requests(run.paths)  # as `agent resume` does
     resumed = opened(script, 4, queue=1)
     assert run_trials(resumed).ending is EndReason.DONE
     assert [context.number for context in script.seen[n_asked:]] == [3]
@@ -236,8 +236,8 @@ def test_requests_are_discarded_without_messages(opened: OpenRunWith, inbox: Inb
     run = opened(Script(), 1)
     inbox.put(PAUSE)
     inbox.put(SAY, text="stays")
-    discard_pauses(run.paths)
-    assert not is_asked_to_pause(run.paths)
+    discard_pause_requests(run.paths)
+    assert not is_pause_requested(run.paths)
     assert len(list(inbox.messages(SAY))) == 1
 
 
