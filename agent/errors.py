@@ -72,7 +72,7 @@ class ModelBudgetSpentError(ModelError):
 
 
 class NothingSubmittedError(AgentError):
-    """A run whose proposals come from outside has none; it pauses."""
+    """A run of mode `submitted` has no submission; it pauses."""
 
 
 class PromptTooLongError(ModelError):

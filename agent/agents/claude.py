@@ -8,11 +8,11 @@ _TOOLS = "Read,Edit,Write,Grep,Glob,Bash"
 
 
 def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]:
-    """Return the server for this project, and that it may be used: for this user and project, and by this user.
+    """Return the settings that start the server in this project, and allow its tools.
 
-    Claude Code sends its first request to the model without the tools of a server that is not ready, and a model that
-    is asked one thing has ended before it learns of them. `alwaysLoad` lets it wait, for MCP_CONNECT_TIMEOUT_MS: 5 s by
-    default, which a server on a busy machine exceeds. The tools are allowed in the user's own settings, because those
+    Claude Code sends its first request to the model without the tools of a server that is not ready, and a
+    short session ends before they arrive. `alwaysLoad` lets it wait, for MCP_CONNECT_TIMEOUT_MS: 5 s by default, which
+    a server on a busy machine exceeds. The tools are allowed in the user's own settings, because those
     of a project count only after a person has answered that its folder is trusted, which `claude -p` does not ask.
     """
     entry = {
@@ -40,7 +40,7 @@ def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]
 def headless(request: HeadlessRequest) -> HeadlessCommand:
     """Return `claude -p` for one request. It edits with its own tools and runs commands; our sandbox is around it.
 
-    By itself it tries a wrong key ten times, for minutes.
+    With its default number of retries it tries a wrong key ten times, for minutes.
     """
     argv = (
         *(request.program, "-p", request.prompt, "--model", request.model, "--output-format", "json"),

@@ -6,10 +6,10 @@ from agent.agents.settings import SettingsEntry, SettingsFile
 
 
 def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]:
-    """Return the server for this project, and in the user's own settings that the project is trusted.
+    """Return the settings that start the server in this project, and mark the project as trusted by this user.
 
     Codex reads the settings of a trusted project only. Without `required` it does not wait for the server to start, and
-    its model has ended before it learns of the tools; without the approval mode, `codex exec` refuses every call.
+    a short session ends before the tools arrive; without the approval mode, `codex exec` refuses every call.
     """
     entry = {
         "command": server.command[0],
@@ -37,7 +37,7 @@ def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]
 def headless(request: HeadlessRequest) -> HeadlessCommand:
     """Return `codex exec` for one request. Codex edits by shell commands; our sandbox is around it, not its own.
 
-    Without the disabled features it asks three hosts at every start.
+    The disabled features would contact three hosts at every start.
     """
     provider = (
         f'{{name="gateway",base_url="{request.base_url}/v1",env_key="GATEWAY_KEY",wire_api="responses",'

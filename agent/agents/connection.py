@@ -1,4 +1,4 @@
-"""A coding agent's connection to an MCP server of ours: what all agents need to be told."""
+"""A coding agent's connection to our MCP server: what the settings of every agent need."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +7,10 @@ SERVER_NAME = "autocentaur"
 """The name of the server in an agent's settings; the agent puts it before the names of the tools."""
 
 START_SECONDS = 60
-"""How long an agent waits for the server to start: it takes 2 s on an idle machine, and a busy one needs more."""
+"""Seconds that an agent waits for the server to start: 2 s on an idle machine, more on a busy one."""
 
 CALL_SECONDS = 600
-"""How long an agent waits for one call. Ours return within 50 s; a busy machine needs more."""
+"""Seconds that an agent waits for one call. A call returns within 50 s, later on a busy machine."""
 
 
 @dataclass(frozen=True)

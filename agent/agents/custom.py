@@ -1,4 +1,4 @@
-"""A coding agent that the user names by its command line, with places for what it is asked."""
+"""A coding agent that the user gives as a command line with placeholders for the request."""
 
 import shlex
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from agent.agents.headless import FinalMessage, HeadlessCommand, HeadlessRequest
 from agent.errors import UsageError
 
-PLACES = ("{prompt}", "{folder}", "{base_url}", "{model}")
+PLACEHOLDERS = ("{prompt}", "{folder}", "{base_url}", "{model}")
 
 
 def words_of(command: str) -> tuple[str, ...]:
     """Return the words of a command line such as 'my-agent --task {prompt} --api {base_url}/v1'.
 
     Raises:
-        UsageError: it is not one, or does not say where the prompt goes.
+        UsageError: it cannot be parsed, or has no {prompt}.
     """
     try:
         words = tuple(shlex.split(command))
@@ -21,7 +21,7 @@ def words_of(command: str) -> tuple[str, ...]:
         raise UsageError(f"--agent {command!r}: {fault}; quote it as for a shell") from None
     if not words or not any("{prompt}" in word for word in words[1:]):
         raise UsageError(f"--agent {command!r}: write the command with {{prompt}} where the request goes, "
-                         f"and {', '.join(PLACES[1:])} where it needs them")  # fmt: skip
+                         f"and {', '.join(PLACEHOLDERS[1:])} where it needs them")  # fmt: skip
     return words
 
 
@@ -49,6 +49,6 @@ def final_message(stdout: str) -> FinalMessage:
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:
-    for place, value in values.items():
-        word = word.replace(place, value) if place != "{prompt}" else word
+    for placeholder, value in values.items():
+        word = word.replace(placeholder, value) if placeholder != "{prompt}" else word
     return word.replace("{prompt}", values["{prompt}"])

@@ -8,7 +8,7 @@ from agent.agents.settings import SettingsEntry, SettingsFile
 
 
 def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]:
-    """Return the server for this project, and in the user's own settings that the project is trusted.
+    """Return the settings that start the server in this project, and mark the project as trusted by this user.
 
     Gemini CLI reads the settings of a trusted folder only. `trust` lets it call the server's tools without a question.
     """

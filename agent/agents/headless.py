@@ -1,4 +1,4 @@
-"""A coding agent's headless command: what each agent's file returns, and what is read off its output."""
+"""A coding agent's headless command: what starts it for one request, and how its output is read."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 HOME = "/tmp/home"
-"""The agent's home folder inside its sandbox, which ends with it."""
+"""The agent's home folder inside its sandbox; it is deleted with the sandbox."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class HeadlessRequest:
     folder: str  # with the script, inside the sandbox
     base_url: str  # of the gateway, without a path
     model: str
-    key: str  # of no worth outside of the sandbox
+    key: str  # a placeholder: the gateway replaces it by the real one
     program: str  # the file that starts the agent, inside the sandbox
 
 
@@ -33,11 +33,11 @@ class HeadlessCommand:
 
 @dataclass(frozen=True)
 class FinalMessage:
-    """What an agent printed in the end. It is the agent's word: usage and edit are not taken from it."""
+    """The last message that an agent printed. It is untrusted: usage and edit are never taken from it."""
 
     text: str = ""
-    error: str = ""  # why it failed, as it says; empty if it does not
-    session: str = ""
+    error: str = ""  # why it failed, as the agent reports; empty without a failure
+    session: str = ""  # id of the session, as the agent reports it
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Program:
 
     Attributes:
         inside: the file that starts it, inside the sandbox.
-        mounts: folders of this machine that it needs, by their paths inside.
-        folders: what PATH must hold for it inside, before anything else.
+        mounts: folders of this machine that it needs, by their paths inside the sandbox.
+        folders: folders at the front of PATH, inside the sandbox.
     """
 
     inside: str

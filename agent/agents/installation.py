@@ -1,4 +1,4 @@
-"""Settings files on the disk: read, changed in one step, the earlier text kept beside each."""
+"""Reads and atomically changes settings files on the disk; a backup stays beside each."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ class Change:
     Attributes:
         path: the file itself, not a link to it.
         before: None if there is no such file.
-        after: empty if the file is to be removed.
+        after: empty: the file is removed.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Change:
 
     @property
     def keeps_before(self) -> bool:
-        """Whether there is a text before the change that is worth keeping: not one that holds our settings alone."""
+        """Whether a backup is kept: there is an earlier text, and it holds more than our settings."""
         return self.before is not None and self.after != ""
 
 
@@ -45,18 +45,18 @@ def additions(files: Iterable[SettingsFile]) -> list[Change]:
     """Return the changes that add all settings; only files that differ.
 
     Raises:
-        UsageError: a file cannot be read or changed; the message names it. Nothing was written.
+        UsageError: a file cannot be read or changed; the message names it. No file was written.
     """
     return _changes(files, SettingsFile.merged)
 
 
 def removals(files: Iterable[SettingsFile]) -> list[Change]:
-    """Return the changes that take all settings out again. Raises as `additions` does."""
+    """Return the changes that remove all settings again. Raises as `additions` does."""
     return _changes(files, SettingsFile.without)
 
 
 def apply(change: Change) -> None:
-    """Make a change, in one step; the text before it is kept in `change.backup`. Raises UsageError if it cannot."""
+    """Make a change atomically, after a backup to `change.backup`. Raises UsageError if it cannot be written."""
     path = change.path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,8 @@ def apply(change: Change) -> None:
             path.unlink()
     except OSError as error:
         raise UsageError(
-            f"{error.filename or path} cannot be written ({error.strerror}); {path} stays as it is"
+            f"{error.filename or path} cannot be written ({error.strerror}); "
+            f"{path} is unchanged: make its folder writable"
         ) from None
 
 
@@ -97,11 +98,11 @@ def _text_at(path: Path, file: SettingsFile) -> str | None:
         why = "it is not UTF-8"
     except OSError as error:
         why = f"it cannot be read: {error.strerror}"
-    raise UsageError(f"{path} stays as it is, because {why}; change it by hand")
+    raise UsageError(f"{path} is unchanged, because {why}; change it by hand")
 
 
 def _replace(path: Path, text: str, *, is_new: bool) -> None:
-    """Write a file in one step. Owner and permissions stay as they are."""
+    """Write a file atomically. Owner and permissions stay as they are."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False,
                                      newline="") as growing:  # fmt: skip
         try:

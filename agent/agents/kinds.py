@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CodingAgent:
-    """One coding agent, as a person starts it."""
+    """A coding agent of another vendor."""
 
     name: str
     title: str  # what its vendor calls it
@@ -28,11 +28,11 @@ class CodingAgent:
     package: str  # at npm
     tested: str  # the version that our tests run
     dialect: str  # in which it calls its model: a row of agent.llm.gateway.dialects
-    own_folder: tuple[str, str]  # of a user's own settings: within the folder that a variable names, else within HOME
-    skills: str  # the folder of the skills of a project: pages that tell the agent how to do something
+    own_folder: tuple[str, str]  # of the user's settings: the first whose variable is set
+    skills: str  # the folder of a project in which it looks for skills (pages of instructions)
 
     def configuration(self, server: "McpServer", places: "Places") -> "Sequence[SettingsFile]":
-        """Return what to put into which files, so that the agent starts a server and asks nothing about its tools."""
+        """Return the settings files with which the agent starts a server, and calls its tools without asking."""
         found: Sequence[SettingsFile] = importlib.import_module(self.module).configuration(server, places)
         return found
 
@@ -57,7 +57,7 @@ class CodingAgent:
             variable, _, below = choice.removeprefix("$").partition("/")
             if environment.get(variable):
                 return Path(environment[variable], below).absolute()
-        raise UsageError(f"HOME is not set, and it is where {self.title} keeps its settings: set it")
+        raise UsageError(f"HOME is not set; set it to the folder in which {self.title} keeps its settings")
 
 
 _ROWS = (

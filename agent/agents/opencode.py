@@ -8,9 +8,9 @@ from agent.agents.settings import SettingsEntry, SettingsFile
 
 
 def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]:
-    """Return the server for this project, and that its tools may be called without a question.
+    """Return the settings that start the server in this project, and allow its tools.
 
-    The timeout, in ms, is that of each request to the server: by default it gives a call up after 60 s.
+    The timeout, in ms, is that of each request to the server: its default is 60 s.
     """
     entry = {"type": "local", "command": list(server.command), "enabled": True, "timeout": CALL_SECONDS * 1000}
     settings = (

@@ -1,4 +1,4 @@
-"""Finds the program of a coding agent on this machine, and what of it a sandbox must show."""
+"""Finds the program of a coding agent on this machine, and the folders that a sandbox must mount for it."""
 
 import os
 import re
@@ -14,18 +14,18 @@ _NODE = re.compile(rb"#!\s*\S*(?:env\s+)?(?:-S\s+)?node\b")
 
 
 def find_program(name: str, path: str, remedy: str) -> Program:
-    """Return the program that `name` starts here.
+    """Return the program that `name` starts on this machine.
 
-    An npm package is shown as the whole folder `node_modules` that it lies in, since its parts lie beside it; any other
-    program as its own folder. A Node outside of the system's folders is shown too.
+    Of an npm package the whole folder `node_modules` is mounted, since its dependencies lie there; of any other program
+    its own folder. A Node outside of the system's folders is mounted too.
 
     Args:
         name: a name to look up, or a path.
         path: the folders to look in, as in PATH.
-        remedy: how to install it.
+        remedy: how to install it, for the error message.
 
     Raises:
-        MissingRequirementError: it is not there, or it is a Node program and there is no Node.
+        MissingRequirementError: it is not installed, or it needs Node, which is not installed.
     """
     found = shutil.which(name, path=path)
     if found is None:

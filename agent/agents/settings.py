@@ -1,4 +1,4 @@
-"""Changes to another program's settings file, JSON or TOML, that keep all else that it holds."""
+"""Changes to another program's settings file, JSON or TOML, that keep its other settings."""
 
 import json
 import tomllib
@@ -19,8 +19,8 @@ class SettingsEntry:
 
     Attributes:
         keys: the path of keys to it.
-        value: a list is added to the list that is there; anything else must be the only value.
-        is_ours: whether nobody else sets it, so that another value is replaced. If not, another value is a conflict.
+        value: a list is appended to the list in the file; any other value must be the only one.
+        is_ours: whether only this program sets it, so that another value is replaced; if not, that is a conflict.
     """
 
     keys: tuple[str, ...]
@@ -30,11 +30,11 @@ class SettingsEntry:
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """A settings file of another program, and what it has to hold. All methods work on text; none reads or writes.
+    """A settings file of another program, and the settings to add. All methods work on text, not on the disk.
 
     Attributes:
         path: an absolute path that ends in .json or .toml.
-        is_own: whether it is this user's own file, for all projects. A project may be a stranger's.
+        is_own: whether it is this user's own file, for all projects; a project's files may be a stranger's.
     """
 
     path: Path
@@ -135,8 +135,8 @@ class SettingsFile:
         return tomlkit.table(is_super_table=is_only_a_parent)
 
     def _conflict(self, keys: tuple[str, ...], found: object, wanted: str) -> UsageError:
-        said = json.dumps(found, default=str)
-        return UsageError(f"{self.path} has {said[:80]} for {'.'.join(keys)}, where {wanted} is needed; {self._stays}")
+        value = json.dumps(found, default=str)
+        return UsageError(f"{self.path} has {value[:80]} for {'.'.join(keys)}, where {wanted} is needed; {self._stays}")
 
     @property
     def _is_toml(self) -> bool:
@@ -144,7 +144,7 @@ class SettingsFile:
 
     @property
     def _stays(self) -> str:
-        return "the file stays as it is: change it by hand"
+        return "the file is unchanged: change it by hand"
 
 
 def _take_out(document: Document, setting: SettingsEntry) -> None:

@@ -89,7 +89,7 @@ class LiveConsole:
         self._console.print(Text.from_ansi(line))
 
     def demand(self, line: str) -> None:
-        """Print one line that a person must act on: to stderr if this console is quiet."""
+        """Print one line that a person must act on; to standard error if this console is quiet."""
         if self._is_quiet:
             print(line, file=sys.stderr, flush=True)
         self.report(line)
@@ -200,12 +200,12 @@ class ConsoleObserver:
         self._live.clear(self._proposal)
 
     def waits_for_approval(self, trial: Trial) -> None:
-        told, option = f"{self._label}trial {trial.number} {trial_table.WAITS}", self._runs_option
-        self._live.demand(f"{told}: {one_line(trial.proposal.title)[: trial_table.TITLE_WIDTH]}")
+        line, option = f"{self._label}trial {trial.number} {trial_table.WAITS}", self._runs_option
+        self._live.demand(f"{line}: {one_line(trial.proposal.title)[: trial_table.TITLE_WIDTH]}")
         name = f"{self._paths.run_id}/{trial.number}"
         commands = (f"agent {verb} {name}{option}" for verb in ("show", "approve", "refuse"))
         self._live.demand(f"{self._label}  {' · '.join(commands)}")
-        self._live.show(f"{self._label}approval {trial.number}", told)
+        self._live.show(f"{self._label}approval {trial.number}", line)
 
     def started(self, trial: Trial, slot: Slot) -> None:
         self._live.clear(f"{self._label}approval {trial.number}")

@@ -57,7 +57,7 @@ class Run:
     space: SearchSpace | None  # what is searched, see agent.modes.mode.searched
     slots: tuple[Slot, ...] = (Slot(0),)  # each runs one trial at a time
     queue: int = 0  # number of proposals that may wait for a slot
-    submissions: SubmissionQueue | None = None  # where proposals come from; None: the proposer writes them itself
+    submissions: SubmissionQueue | None = None  # of mode submitted; None: the proposer writes its own proposals
     approvals: Approvals | None = None  # decisions about each proposal; None: proposals need no approval
     clock: Clock = field(default_factory=Clock)
     _counted_until: float | None = None  # time of `clock` up to which `elapsed` has counted; None: it is paused

@@ -54,7 +54,7 @@ class TrialPaths:
 
     @property
     def agent(self) -> Path:
-        """What a coding agent was given and what it left."""
+        """The files that a coding agent was given, its log and its result."""
         return plain_folder(self.root / "agent")
 
     @property
@@ -156,7 +156,7 @@ class RunPaths:
 
     @property
     def runner_log(self) -> Path:
-        """The output of processes in the background that run submitted trials."""
+        """The output of runners: the processes in the background that run submissions."""
         return plain_file(self.root / "runner.log")
 
     def slice(self, number: int) -> Path:

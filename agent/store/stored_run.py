@@ -139,14 +139,14 @@ def interrupted(history: History, run_id: str) -> list[str]:
     """Return sentences about the trials in flight of a run that no process works on."""
     waiting = [trial.number for trial in history.in_flight.values() if trial.waits_for_approval]
     others = [number for number in history.in_flight if number not in waiting]
-    told = []
+    sentences = []
     if others:
         was, them = ("was", "it") if len(others) == 1 else ("were", "them")
-        told.append(f"{_trials(others)} {was} interrupted; `agent resume {run_id}` runs {them} again")
+        sentences.append(f"{_trials(others)} {was} interrupted; `agent resume {run_id}` runs {them} again")
     if waiting:
         waits, them = ("waits", "it") if len(waiting) == 1 else ("wait", "them")
-        told.append(f"{_trials(waiting)} {waits} for approval; `agent resume {run_id}` runs {them} once approved")
-    return told
+        sentences.append(f"{_trials(waiting)} {waits} for approval; `agent resume {run_id}` runs {them} once approved")
+    return sentences
 
 
 def _trials(numbers: Sequence[int]) -> str:

@@ -1,1 +1,1 @@
-"""Commands for people and agents outside of a run: submit, steer, approve, connect."""
+"""Commands for people and coding agents that use a run from outside: submit, steer, approve, connect."""

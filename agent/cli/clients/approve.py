@@ -12,9 +12,9 @@ app = typer.Typer()
 
 @app.command()
 def approve(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Let a proposed trial run.
+    """Approve a proposed trial, so that it runs.
 
-    TRIAL is RUN/7, or 7 for the last run. It waits for this in a run of `agent run --approve`.
+    TRIAL is RUN/7, or 7 for the last run. It waits for a decision in a run of `agent run --approve`.
     """
     _decide(runs, trial, is_approved=True, reason="", json_=json_)
 
@@ -24,12 +24,12 @@ def refuse(
     trial: str,
     *,
     because: Annotated[
-        str, typer.Option("--because", metavar="TEXT", help="The reason, which the proposer reads too.")
+        str, typer.Option("--because", metavar="TEXT", help="The reason; the proposer reads it too.")
     ] = "",
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Refuse to let a proposed trial run.
+    """Refuse a proposed trial, so that it does not run.
 
     TRIAL is RUN/7, or 7 for the last run. It waits for a decision in a run of `agent run --approve`.
     """
@@ -46,7 +46,7 @@ def _decide(runs: Path, name: str, *, is_approved: bool, reason: str, json_: boo
     if json_:
         print_json({"run": stored.run_id, "trial": number, "is_approved": is_approved, "open_by": pid})
         return
-    next_step = f"process {pid} takes the decision from here" if pid is not None else (
-        f"no process works on the run: `agent resume {stored.run_id}{where(stored.runs)}` goes on with it"
+    next_step = f"process {pid} acts on it" if pid is not None else (
+        f"no process works on the run: `agent resume {stored.run_id}{where(stored.runs)}` continues it"
     )  # fmt: skip
     print(f"trial {number} of {stored.run_id} is {'approved' if is_approved else 'refused'}; {next_step}")

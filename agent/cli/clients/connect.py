@@ -1,4 +1,4 @@
-"""`agent connect` tells a coding agent how to start our MCP server; `agent skill` tells it how to work with us."""
+"""`agent connect`: settings with which a coding agent starts our MCP server; `agent skill`: instructions for it."""
 
 import os
 import shlex
@@ -40,13 +40,13 @@ def connect(
         list[str] | None, typer.Argument(metavar="-- OPTIONS", help="Options of `agent mcp`, after --.")
     ] = None,
     *,
-    write: Annotated[bool, typer.Option("--write", help="Write the files; what they hold besides stays.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take out of the files what --write put there.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the files; their other settings stay.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Remove from the files what --write added.")] = False,
 ) -> None:
     """Connect a coding agent to this program.
 
-    Prints what the agent's settings must hold so that it starts `agent mcp` when it works in the current folder, and
-    asks no question about its tools.
+    Prints the settings with which the agent starts `agent mcp` in the current folder, and calls its tools without
+    asking.
     """
     if name not in AGENTS:
         raise UsageError(f"there is no coding agent {name!r}; name {one_of(AGENTS)}")
@@ -62,14 +62,14 @@ def connect(
     else:
         _show(agent, files, arguments or ())
     page = f"{agent.skills}/autocentaur"
-    print(f"How to work with this program: mkdir -p {page} && agent skill > {page}/SKILL.md")
+    print(f"To give the agent instructions (a skill): mkdir -p {page} && agent skill > {page}/SKILL.md")
 
 
 @app.command()
 def skill() -> None:
-    """Print how a coding agent is to work with this program.
+    """Print instructions for a coding agent that uses this program.
 
-    It is a page for the agent. `agent connect` says where the agent finds it.
+    `agent connect` prints the file in which the agent looks for them.
     """
     from importlib.resources import files
 
@@ -77,7 +77,7 @@ def skill() -> None:
 
 
 def _of_server(ctx: typer.Context, arguments: Sequence[str]) -> Sequence[str]:
-    """Return the arguments of `agent mcp` as they mean the same in every folder."""
+    """Return the arguments of `agent mcp` with absolute paths, so that they mean the same in every folder."""
     commands: dict[str, Any] = ctx.find_root().command.commands  # type: ignore[attr-defined]
     return with_absolute_paths(commands["mcp"], arguments)
 
@@ -91,10 +91,10 @@ def _files(agent: CodingAgent, arguments: Sequence[str]) -> "Sequence[SettingsFi
 
 
 def with_absolute_paths(command: Any, words: Sequence[str]) -> list[str]:
-    """Return the words of a command line with absolute paths, and those that it leaves to their default.
+    """Return the words of a command line with absolute paths; options with a path as their default are added.
 
     Args:
-        command: the command, as typer gives it.
+        command: the command, as typer defines it.
 
     Raises:
         TyperException: the command has no such option, or the option no such value.
@@ -119,11 +119,11 @@ def _with_option(words: list[str], names: Sequence[str], value: str) -> list[str
 def _show(agent: CodingAgent, files: "Sequence[SettingsFile]", arguments: Sequence[str]) -> None:
     from agent.text import inert
 
-    print(f"{agent.title} needs this, in the folder where you start it:")
+    print(f"{agent.title} needs these settings, in the folder where you start it:")
     for file in files:
         print(inert(f"\n{file.path}\n\n{_indented(file.alone())}"))
     again = shlex.join(["agent", "connect", agent.name, "--write", *(["--", *arguments] if arguments else [])])
-    print(inert(f"\n`{again}` adds it to these files."))
+    print(inert(f"\n`{again}` adds them to these files."))
 
 
 def _indented(text: str) -> str:
@@ -137,7 +137,7 @@ def _write(agent: CodingAgent, files: "Sequence[SettingsFile]") -> None:
     changes = additions(files)
     _apply(changes)
     if not changes:
-        print("nothing to write: the settings hold it already")
+        print("nothing to write: the files have these settings already")
     print(inert(f"Start {agent.title} in {Path.cwd()}. Undo: agent connect {agent.name} --undo"))
 
 
@@ -147,7 +147,7 @@ def _undo(agent: CodingAgent, files: "Sequence[SettingsFile]") -> None:
     changes = removals(files)
     _apply(changes)
     if not changes:
-        print(f"nothing to undo: the settings of {agent.title} do not name this program")
+        print(f"nothing to undo: the settings of {agent.title} have nothing from this program")
 
 
 def _apply(changes: "Sequence[Change]") -> None:
@@ -156,5 +156,5 @@ def _apply(changes: "Sequence[Change]") -> None:
 
     for change in changes:
         apply(change)
-        kept = f"; as it was before: {change.backup}" if change.keeps_before else ""
+        kept = f"; the earlier text is in {change.backup}" if change.keeps_before else ""
         print(inert(f"{'wrote' if change.after else 'removed'} {change.path}{kept}"))

@@ -1,6 +1,6 @@
-"""The command `agent mcp`: a run of mode `submitted` as tools for a coding agent, on standard input and output.
+"""The command `agent mcp`: the MCP server of one run of mode `submitted`, on standard input and output.
 
-Its options are those of `agent run`, and a person writes them into the client's configuration: no tool changes them.
+Its options are those of `agent run`. A person writes them into the client's settings, and no tool changes them.
 """
 
 import os
@@ -39,7 +39,7 @@ def serve_mcp(ctx: typer.Context, options: RunOptions) -> None:
     """
     written = given(ctx)
     if options.name is None:
-        raise UsageError("agent mcp serves one run: name it with --name RUN")
+        raise UsageError("agent mcp serves one run; name it with --name RUN")
     for option in ("mode", "json_"):
         if option in written:
             raise UsageError(f"leave out --{option.rstrip('_')}: agent mcp serves runs of mode {MODE}, as JSON")
@@ -49,7 +49,7 @@ def serve_mcp(ctx: typer.Context, options: RunOptions) -> None:
     from agent.server.mcp_server import serve
 
     if sys.stdin.isatty():
-        print(f"serving run {client.run_id}: a coding agent starts this command and talks to it", file=sys.stderr)
+        print(f"serving run {client.run_id}: a coding agent starts this command; see `agent connect`", file=sys.stderr)
     try:
         serve(client)
     except KeyboardInterrupt:
@@ -78,7 +78,7 @@ def _client(ctx: typer.Context, options: RunOptions, name: str) -> "ClientRun":
 
 
 def _refuse_contradictions(ctx: typer.Context, options: RunOptions, stored: "StoredRun") -> None:
-    """Raise UsageError for an option that is not what a run began with, or what a budget was raised to since."""
+    """Raise UsageError for an option that differs from what the run has: as it began, or with the caps raised since."""
     from agent.modes.registry import refuse_unused_options
     from agent.run.resume import refuse_another_task, refuse_changes, with_raised_caps
     from agent.store.stored_run import load_task
@@ -90,8 +90,8 @@ def _refuse_contradictions(ctx: typer.Context, options: RunOptions, stored: "Sto
         refuse_another_task(config, task, stored.repo)
     else:
         folder, task = Path(config.task_folder), load_task(config, stored.runs)
-    asked = configured(options, folder, task, run_id=stored.run_id, mode=MODE, needs_model=False)
+    wanted = configured(options, folder, task, run_id=stored.run_id, mode=MODE, needs_model=False)
     caps = {name: cap for name, cap in caps_in(options).items() if cap not in (None, getattr(config, name))}
-    names = written.keys() & {spec.name for spec in fields(asked)} - caps_in(options).keys() - {"profile"}
+    names = written.keys() & {spec.name for spec in fields(wanted)} - caps_in(options).keys() - {"profile"}
     now = with_raised_caps(config, stored.history.run_events.raises)
-    refuse_changes(now, {**{name: getattr(asked, name) for name in sorted(names)}, **caps})
+    refuse_changes(now, {**{name: getattr(wanted, name) for name in sorted(names)}, **caps})

@@ -1,4 +1,4 @@
-"""The commands that tell a run something while another process works on it: say, pause and stop."""
+"""Commands for a run that another process works on: say, pause and stop."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,10 +27,10 @@ def say(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Tell the model, or the client, something.
+    """Send a message to the model or the client.
 
-    The message is in the prompt for the next proposal, and in later ones until five newer messages have followed.
-    What should stay belongs into notes.md in the task's folder.
+    The prompt for the next proposal has the message, and later prompts until there are five newer messages. Write
+    lasting advice into notes.md in the task's folder.
     """
     from agent.modes.registry import find_mode
     from agent.run.steering.user_input import SAY
@@ -53,17 +53,17 @@ def say(
         elif awaits:
             print(f"{run_id}: clients read it with their next `agent brief`, and with each verdict")
         else:
-            print(f"{run_id}: mode {stored.config.mode} asks no model, so nobody reads it; it is recorded {when}")
+            print(f"{run_id}: mode {stored.config.mode} asks no model, so no model reads it; it is recorded {when}")
     if json_:
         print_json({"message": message, "runs": documents})
 
 
 @app.command()
 def pause(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Let a run end what is in flight, then pause.
+    """Pause a run once its trials in flight have ended.
 
-    Nothing more is proposed or started. Trials in flight end, and repeats that are due run. `agent resume` continues;
-    a pause costs no wall time.
+    It proposes and starts no more trials, but runs the repeats that are due. `agent resume` continues it; a pause
+    costs no wall time.
     """
     from agent.run.steering.user_input import PAUSE, is_pause_requested
     from agent.store.inbox.inbox import Inbox
@@ -89,7 +89,7 @@ def pause(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_:
 def stop(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
     """Stop a run at once.
 
-    It is as Ctrl-C in the terminal of the run. What is in flight is stopped, and runs again after `agent resume`.
+    As Ctrl-C in the terminal of the run. Trials in flight are stopped, and run again after `agent resume`.
     """
     from agent.store.run_lock import holder, stop_holder
 
@@ -103,7 +103,7 @@ def stop(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_: 
     for pid, run_ids in stopped.items():
         if not stop_holder(runs_folder(runs).run(run_ids[0]), WAIT_SECONDS):
             raise AgentError(
-                f"process {pid}, which works on {run_ids[0]}, has been told to stop, but has not ended within "
+                f"process {pid}, which works on {run_ids[0]}, got the signal to stop, but has not ended within "
                 f"{WAIT_SECONDS:g} s; a second `agent stop` ends it without waiting for its jobs"
             )
         if not json_:

@@ -1,4 +1,4 @@
-"""The commands for clients of a run of mode `submitted`: what to improve, submit a change, wait for its verdict."""
+"""The commands for clients of a run of mode `submitted`: brief, submit, wait, budget and notes."""
 
 import json
 import os
@@ -40,7 +40,9 @@ def submit(
     *,
     script: Annotated[Path | None, typer.Option(metavar="FILE", help="The whole script.")] = None,
     patch: Annotated[Path | None, typer.Option(metavar="FILE", help="A diff of the incumbent's script.")] = None,
-    commit: Annotated[str | None, typer.Option(metavar="REPO@REV", help="The script in a commit.")] = None,
+    commit: Annotated[
+        str | None, typer.Option(metavar="REPO@REV", help="The script in a commit of any repository.")
+    ] = None,
     values: Annotated[
         str | None, typer.Option(metavar="JSON", help="Values of the space, such as '{\"DEPTH\": 4}'.")
     ] = None,
@@ -56,7 +58,7 @@ def submit(
 ) -> None:
     """Submit a change to a run.
 
-    It becomes a trial, or is refused at once, at the cost of none. A process in the background runs it.
+    It becomes a trial, which a process in the background runs; or it is refused, at the cost of no trial.
     """
     given = [option for option in (script, patch, commit, values) if option is not None]
     if len(given) != 1:
@@ -90,7 +92,7 @@ def wait(
     submission: Annotated[str, typer.Argument(metavar="ID", help="As `agent submit` prints it.")],
     *,
     seconds: Annotated[
-        float | None, typer.Option(metavar="S", min=0, help="Wait at most so long; without limit if not given.")
+        float | None, typer.Option(metavar="S", min=0, help="Wait at most this long; without limit if not given.")
     ] = None,
     trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
@@ -104,56 +106,58 @@ def wait(
 
 @app.command()
 def brief(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Say what a run wants to improve.
+    """Show what to improve, and where to start.
 
     Prints the goal, the rules, the script to start from, and what is left of the budget.
     """
     from agent.text import inert
 
-    found = client_of(runs, run_name, trusted=None).brief()
+    document = client_of(runs, run_name, trusted=None).brief()
     if json_:
-        print_json(asdict(found))
+        print_json(asdict(document))
         return
-    print(f"run {found.run}: {found.goal} by changing {found.script}, from trial {found.incumbent}")
-    print(f"a trial may use {found.limits}; left: {found.budget_left}")
-    print("\n".join(f"- {rule}" for rule in found.rules))
-    for name, text in (("notes", found.notes), *((f"message {n}", text) for n, text in enumerate(found.messages, 1))):
+    parent = "the baseline, which has not finished" if document.incumbent is None else f"trial {document.incumbent}"
+    print(f"run {document.run}: {document.goal} by changing {document.script}, from {parent}")
+    print(f"a trial may use {document.limits}; left: {document.budget_left}")
+    print("\n".join(f"- {rule}" for rule in document.rules))
+    messages = ((f"message {n}", text) for n, text in enumerate(document.messages, 1))
+    for name, text in (("notes", document.notes), *messages):
         if text:
             print(f"{name}: {inert(text)}")
-    print(f"----- {found.script} -----\n{inert(found.source)}", end="")
+    print(f"----- {document.script} -----\n{inert(document.source)}", end="")
 
 
 @app.command()
 def budget(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Say what is left of a run's budget."""
-    found = client_of(runs, run_name, trusted=None).budget()
+    """Show what is left of a run's budget."""
+    document = client_of(runs, run_name, trusted=None).budget()
     if json_:
-        print_json(asdict(found))
+        print_json(asdict(document))
         return
-    print(f"run {found.run}: {found.left} left")
+    print(f"left of run {document.run}: {document.left}")
 
 
 @app.command()
 def notes(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Show what people know and want.
+    """Show the notes of the task and the messages to a run.
 
-    Prints the notes of the task and the last messages of people to the run.
+    The notes are notes.md in the task's folder; the messages are the last 20 of `agent say`.
     """
     from agent.text import inert
 
-    found = client_of(runs, run_name, trusted=None).notes()
+    document = client_of(runs, run_name, trusted=None).notes()
     if json_:
-        print_json(asdict(found))
+        print_json(asdict(document))
         return
-    said = [f"before trial {each['number']}, {each['at']}: {each['text']}" for each in found.messages]
-    print(inert("\n".join([found.notes, *said]).strip()) or f"no notes, and no messages to run {found.run}")
+    messages = [f"before trial {each['number']}, {each['at']}: {each['text']}" for each in document.messages]
+    print(inert("\n".join([document.notes, *messages]).strip()) or f"run {document.run} has no notes and no messages")
 
 
 def client_of(runs: Path, name: str | None, *, trusted: bool | None) -> "ClientRun":
     """Return a run for its client.
 
     Args:
-        trusted: whether the user has agreed to the task with this command; None: nothing of it will run.
+        trusted: the value of --trust; None: the command runs nothing of the task.
 
     Raises:
         UsageError: there is no such run, it takes no submissions, or its task has changed or is not trusted.
@@ -215,12 +219,12 @@ def _until_final(client: "ClientRun", submission: str) -> "Verdict":
 def _lines(client: "ClientRun", submission: str | None, reason: str, ignored: tuple[str, ...]) -> list[str]:
     from agent.text import inert
 
-    taken = [f"not taken, as only {client.task.script} may change: {inert(', '.join(ignored))}"] if ignored else []
+    taken = [f"not taken, because only {client.task.script} may change: {inert(', '.join(ignored))}"] if ignored else []
     if submission is None:
         return [*taken, f"refused, at the cost of no trial: {inert(reason)}"]
-    go_on = f"agent wait {client.run_id} {submission}{where(client.runs)}"
+    command = f"agent wait {client.run_id} {submission}{where(client.runs)}"
     held = [f"it does not run yet: {inert(reason)}"] if reason else []
-    return [*taken, f"submission {submission} waits for its trial; see what comes of it with `{go_on}`", *held]
+    return [*taken, f"submission {submission} is queued; `{command}` waits for its verdict", *held]
 
 
 def _show(verdict: "Verdict", client: "ClientRun", json_: bool) -> None:
@@ -231,7 +235,11 @@ def _show(verdict: "Verdict", client: "ClientRun", json_: bool) -> None:
         return
     name = client.task.metric.name
     value = f", {name} {verdict.value:.5g}" if verdict.value is not None else ""
-    best = f" (incumbent: trial {verdict.incumbent}, {verdict.incumbent_value:.5g})" if verdict.incumbent_value else ""
+    best = (
+        f" (incumbent: trial {verdict.incumbent}, {verdict.incumbent_value:.5g})"
+        if verdict.incumbent_value is not None
+        else ""
+    )
     trust = "; client trusted" if verdict.client_trusted and verdict.trial is not None else ""
     trial = f"trial {verdict.trial}: " if verdict.trial is not None else ""
     print(inert(f"{trial}{verdict.verdict or verdict.state}{value}{best}{trust}"))

@@ -1,4 +1,4 @@
-"""What was tried and where a run stands, as values of the prompts for models and agents that edit the script."""
+"""The history and state of a run, as values of the prompts for models and agents that edit the script."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ LOG_LINES = 12  # of the last trial
 def run_so_far(
     context: Context, briefing: Briefing, log_of: Callable[[int], str], n_lines: int, *, is_short: bool
 ) -> dict[str, str]:
-    """Return the values of a prompt that tell what was tried and where the run stands.
+    """Return the values of a prompt about the history and state of the run.
 
     Args:
         log_of: returns the end of a trial's log.

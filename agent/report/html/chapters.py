@@ -155,8 +155,8 @@ def _unseen(runs: Sequence[RunOnPage]) -> Chapter:
 
 def _messages(runs: Sequence[RunOnPage]) -> Chapter:
     table = messages_table([(run.stored.run_id, run.stored.history) for run in runs])
-    note = "Messages of `agent say` to the proposer during the search."
-    return Chapter("messages", "What people said", note, tables=[table] if table.rows else [])
+    note = "Sent with `agent say` during the search."
+    return Chapter("messages", "Messages to the run", note, tables=[table] if table.rows else [])
 
 
 def _failures(runs: Sequence[RunOnPage]) -> Chapter:

@@ -1,4 +1,4 @@
-"""What people told a run, as rows, facts and JSON: their messages, and which notes a trial's proposer read."""
+"""What people and clients sent to a run, as rows, facts and JSON: messages, notes, submissions and approvals."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ _CYAN = "36"
 
 
 def first_readers(history: History) -> dict[str, int]:
-    """Return, by id of a message, the first trial whose proposer read it. Messages that none has read are left out."""
+    """Return, by id of a message, the first trial whose proposer read it; messages without one are left out."""
     readers: dict[str, int] = {}
     trials = [*history.trials, *history.in_flight.values()] if history.run_events.messages else []
     for trial in sorted(trials, key=lambda trial: trial.number):
@@ -51,7 +51,7 @@ def message_line(message: PersonMessage, metric: Metric, colour: bool) -> str:
 
 
 def steering_facts(history: History, trial: Trial, run_id: str) -> Iterator[tuple[str, str]]:
-    """Yield a trial's agent or submission, the decision about it, and the notes and messages that it read."""
+    """Yield the trial's agent or submission, the decision about it, and the notes and messages in its prompt."""
     if (used := trial.proposal.agent) is not None:
         yield "agent", one_line(f"{used.name} {used.version}, {used.ending}")
         if used.changed:
@@ -88,7 +88,7 @@ def approval_line(trial: Trial, run_id: str) -> str:
 
 
 def messages_json(history: History) -> list[dict[str, Any]]:
-    """Return the messages as JSON documents, oldest first; `number` is the next trial when the message was read."""
+    """Return the messages as JSON documents, oldest first; `number` is the next trial at that time."""
     readers = first_readers(history)
     return [
         {**message.to_json(), "first_read_by": readers.get(message.id)}

@@ -128,5 +128,5 @@ def test_what_cannot_be_changed_is_named_in_one_line(file: SettingsFile, text: s
     with pytest.raises(UsageError) as caught:
         file.merged(text)
     assert str(caught.value).startswith(said)
-    assert str(caught.value).endswith("the file stays as it is: change it by hand")
+    assert str(caught.value).endswith("the file is unchanged: change it by hand")
     assert "\n" not in str(caught.value)

@@ -77,7 +77,7 @@ def test_a_person_decides_about_each_proposal_from_another_terminal(command: Com
     assert changed.startswith("diff --git a/train.py b/train.py\n--- a/train.py\n+++ b/train.py\n@@ ")
     assert changed in shown
     refused = command("refuse", "r/1", "--because", "too\x1b[2J wide")
-    assert refused.stdout == f"trial 1 of r is refused; process {runner.process.pid} takes the decision from here\n"
+    assert refused.stdout == f"trial 1 of r is refused; process {runner.process.pid} acts on it\n"
 
     runner.until_waiting(2)
     assert changed == "".join(
@@ -97,7 +97,7 @@ def test_a_person_decides_about_each_proposal_from_another_terminal(command: Com
     assert "  agent show r/3 · agent approve r/3 · agent refuse r/3\n" in said
     assert "trial 3 waits for approval; `agent resume r` runs it once approved" in command("log", "r").stdout
     approved = command("approve", "r/3")
-    assert approved.stdout.endswith("no process works on the run: `agent resume r` goes on with it\n")
+    assert approved.stdout.endswith("no process works on the run: `agent resume r` continues it\n")
     again = command("refuse", "r/3")
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
     assert "trial 3 of r was approved already" in again.stderr

@@ -53,10 +53,10 @@ def test_it_prints_without_writing_then_writes_then_undoes(name: str, home: Path
         assert f"wrote {path}\n" in wrote.stdout
         for line in text.splitlines():
             assert line in shown.stdout
-    assert f"`agent connect {name} --write -- --trials 5` adds it" in shown.stdout
+    assert f"`agent connect {name} --write -- --trials 5` adds them" in shown.stdout
     assert wrote.stdout.endswith(f"agent skill > {AGENTS[name].skills}/autocentaur/SKILL.md\n")
     again = connect(project, name, "--write", "--", "--trials", "5")
-    assert again.stdout.startswith("nothing to write: the settings hold it already\n")
+    assert again.stdout.startswith("nothing to write: the files have these settings already\n")
     assert all_files(home, project) == written
     undone = connect(project, name, "--undo")
     assert sorted(undone.stdout.splitlines()) == sorted(f"removed {path}" for path in written)
@@ -73,7 +73,7 @@ def test_what_the_files_held_before_stays_and_is_kept_beside(home: Path, project
     local.write_text("[mcp_servers.other]\ncommand = 'x'\n")
     wrote = connect(project, "codex", "--write", "--", "--trials", "5")
     backup = own.with_name("config.toml.before-autocentaur")
-    assert f"wrote {own}; as it was before: {backup}" in wrote.stdout
+    assert f"wrote {own}; the earlier text is in {backup}" in wrote.stdout
     assert backup.read_text() == 'model = "dear"  # to me\n'
     assert own.stat().st_mode & 0o777 == 0o640
     assert own.read_text().startswith('model = "dear"  # to me\n')
@@ -127,7 +127,7 @@ def test_what_a_project_must_not_hold_there_is_one_line(made: Any, home: Path, p
     made(project / "opencode.json", tmp_path / "elsewhere")
     failed = connect(project, "opencode", "--write")
     assert failed.returncode == 2
-    assert failed.stderr.startswith(f"error: {project}/opencode.json stays as it is, because it")
+    assert failed.stderr.startswith(f"error: {project}/opencode.json is unchanged, because it")
     assert failed.stderr.count("\n") == 1
     if made is as_link:
         assert (tmp_path / "elsewhere").read_text() == "{}"

@@ -105,7 +105,7 @@ def test_a_signal_ends_it(place: Place, number: signal.Signals) -> None:
 
 
 WRONG: list[tuple[list[str], str, int]] = [
-    ([], "agent mcp serves one run: name it with --name RUN", 2),
+    ([], "agent mcp serves one run; name it with --name RUN", 2),
     (["--name", "r", "--task", "nowhere"], "nowhere", 2),
     (["--name", "r", "--task", "empty"], "empty", 2),
     (["--name", "r", "--mode", "random"], "leave out --mode: agent mcp serves runs of mode submitted", 2),

@@ -83,7 +83,7 @@ def test_notes_and_messages_are_in_prompts_log_details_and_page(at: Zygote) -> N
     assert "message:" not in said(at, "show", "r/4")
     said(at, "report", "r")
     page = (at.folder / "r.html").read_text()
-    assert "What people said" in page
+    assert "Messages to the run" in page
     assert "keep DEPTH [2J at 3" in page
     said(at, "log", "r", "--verify")
     (at.runs.run("r").notes(log["trials"][3]["notes"])).unlink()
@@ -94,7 +94,7 @@ def test_notes_and_messages_are_in_prompts_log_details_and_page(at: Zygote) -> N
 def test_a_mode_that_asks_no_model_says_so_and_records_the_message(at: Zygote) -> None:
     (at.folder / "task" / "notes.md").write_text("for people")
     started(at, mode="random")
-    assert "mode random asks no model, so nobody reads it" in said(at, "say", "r", "hello")
+    assert "mode random asks no model, so no model reads it" in said(at, "say", "r", "hello")
     said(at, "resume", "r", "--trials", "4")
     log = json.loads(said(at, "log", "r", "--json"))
     assert [(each["text"], each["first_read_by"]) for each in log["messages"]] == [("hello", None)]

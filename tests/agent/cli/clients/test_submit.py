@@ -160,7 +160,7 @@ def test_a_spent_budget_exits_with_3(tmp_path: Path) -> None:
     assert submit(small, "--wait", script=small.script(1.0)).returncode == 0
     line = one_line_error(submit(small, script=small.script(1.5)), 3)
     assert "a person may raise the budget: `agent resume r --trials N`" in line
-    assert small.agent("budget", "r").stdout == "run r: 0 trials left\n"
+    assert small.agent("budget", "r").stdout == "left of run r: 0 trials\n"
     small.quiet()
 
 
