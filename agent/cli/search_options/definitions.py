@@ -151,8 +151,10 @@ class RunOptions(SearchOptions):
             autocompletion=lambda: list(AGENTS),
         ),
     ] = None
-    agent_time: Annotated[str, option(BUDGET, "With --agent: wall time of one proposal.", metavar="15m")] = "15m"
-    agent_calls: Annotated[int, option(BUDGET, "With --agent: calls of its model for one proposal.", metavar="N")] = 100
+    agent_time: Annotated[str, option(BUDGET, "With --agent: wall time limit of one proposal.", metavar="15m")] = "15m"
+    agent_calls: Annotated[int, option(BUDGET, "With --agent: limit of model calls for one proposal.", metavar="N")] = (
+        100
+    )
     attempts: Annotated[int, option(SEARCH, "code-edit: most replies of the model per proposal.", metavar="N")] = 3
     smoke: Annotated[bool, option(SEARCH, "code-edit: train each edit for one step first.", "--smoke/--no-smoke")] = (
         True
@@ -171,10 +173,10 @@ class RunOptions(SearchOptions):
     ] = None
     approve: Annotated[
         bool,
-        option(SEARCH, "Let each proposal wait until `agent approve` or `agent refuse` decides about it.", "--approve"),
+        option(SEARCH, "Each proposal waits until `agent approve` or `agent refuse` decides about it.", "--approve"),
     ] = False
     approve_within: Annotated[
-        str | None, option(SEARCH, "--approve: refuse what nobody has approved after this time.", metavar="30m")
+        str | None, option(SEARCH, "With --approve: refuse what nobody has approved within this time.", metavar="30m")
     ] = None
     name: Annotated[
         str | None, option(OUTPUT, "Name of the run; its date, mode and seed if not given.", metavar="RUN")

@@ -20,8 +20,8 @@ def notes_and_messages(context: Context, *, is_short: bool) -> str:
     latest = [message.text.splitlines() for message in in_prompt(context.messages)]
     messages = "\n".join("- " + "\n  ".join(map(_printable, lines)) for lines in latest)
     return "".join([
-        _fenced("What the people who started this search know and want (notes.md):", notes),
-        _fenced("What they have said during the search, the latest last. Take it into account:", messages),
+        _fenced("Notes of the people who started this search (notes.md):", notes),
+        _fenced("Their messages during the search, the latest last. Take them into account:", messages),
     ])  # fmt: skip
 
 
