@@ -44,7 +44,9 @@ class Namespace:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        enter = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+        # With a pid namespace, nothing that the client starts outlives it: Codex leaves a daemon.
+        own = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        enter = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), *own]
         command = [*enter, sys.executable, "-m", "tests.clients.namespace", str(theirs.fileno())]
         self._process = subprocess.Popen(
             command, cwd=_ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
