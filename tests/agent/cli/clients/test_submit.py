@@ -113,7 +113,7 @@ def test_values_a_patch_and_a_commit(place: Place) -> None:
         subprocess.run(["git", "-C", str(repo), *argv], check=True, capture_output=True)
     done = submit(place, "--commit", "repo@main", "--wait")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("not taken, as only train.py may change: helper.py (not in the task)\n")
+    assert done.stdout.startswith("not taken, because only train.py may change: helper.py (not in the task)\n")
     history = json.loads(place.agent("log", "r", "--json").stdout)["trials"]
     assert [trial["submission"]["source"].split("@")[0] for trial in history[-3:]] == ["values", "my.patch", "repo"]
     assert history[-1]["submission"]["ignored"] == ["helper.py (not in the task)"]
@@ -159,7 +159,7 @@ def test_a_spent_budget_exits_with_3(tmp_path: Path) -> None:
     assert small.agent("run", "--mode", "submitted", *small.options).returncode == 0
     assert submit(small, "--wait", script=small.script(1.0)).returncode == 0
     line = one_line_error(submit(small, script=small.script(1.5)), 3)
-    assert "a person may raise the budget: `agent resume r --trials N`" in line
+    assert "a person can raise the budget: `agent resume r --trials N`" in line
     assert small.agent("budget", "r").stdout == "left of run r: 0 trials\n"
     small.quiet()
 
