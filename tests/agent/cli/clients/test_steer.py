@@ -143,7 +143,7 @@ def test_a_run_from_a_trial_reads_the_notes_and_replays_without_them(at: Zygote)
     [
         (["say", "r", " \n\x1b "], "the message is empty"),
         (["say", "r", "x\n" * 10_000], "the message has 10000 lines and 19999 characters, at most 10 and 500 fit"),
-        (["say", "r", "x" * 501], "write what should stay into notes.md"),
+        (["say", "r", "x" * 501], "write it into notes.md"),
         (["say", "nobody", "hello"], "there is no run 'nobody'"),
         (["say", "r"], "Missing argument 'TEXT'"),
         (["pause", "nobody"], "there is no run 'nobody'"),
