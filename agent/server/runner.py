@@ -77,7 +77,7 @@ class Runner:
         mode = "ab" if not log.exists() or log.stat().st_size < MOST_LOG_BYTES else "wb"
         with log.open(mode) as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "agent", *arguments],
+                [sys.executable, "-P", "-m", "agent", *arguments],  # -P: no package of our name in this folder
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

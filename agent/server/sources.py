@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.edits import unified_diff
-from agent.errors import EditError, RepoError, UsageError
+from agent.errors import EditError, RepoError, UnsafeFileError, UsageError
 from agent.files import read_bytes
 from agent.store.git_repo import TrialRepo
 from agent.task.task import CONFIG_NAME, Task
@@ -105,10 +105,13 @@ def _folder_of(script: str, paths: list[str], name: str, inside: str) -> str:
 
 
 def _read(path: Path) -> str:
+    """Return the text of a file that the user names: a link to it will do. Raises UsageError if it cannot be read."""
     try:
-        return _text(read_bytes(path, MOST_BYTES), str(path))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); check the path") from error
+        return _text(read_bytes(path.resolve(), MOST_BYTES), str(path))
+    except UnsafeFileError:
+        raise UsageError(f"{path} is no file of text of at most {MOST_BYTES // 2**20} MiB; give such a file") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to each other
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _text(content: bytes, name: str) -> str:

@@ -76,9 +76,12 @@ def waiting_messages(paths: RunPaths, known: list[PersonMessage], number: int) -
     """
     waiting = []
     for message in Inbox(paths.inbox).messages(SAY, {each.id for each in known}):
+        text = message.fields.get("text")
+        if not isinstance(text, str):
+            continue
         try:
-            text = message_text(str(message.fields["text"]))
-        except (KeyError, UsageError):
+            text = message_text(text)
+        except UsageError:
             continue
         waiting.append(PersonMessage(number, message.id, text, message.at))
     return waiting

@@ -52,9 +52,10 @@ class Inbox:
         """
         message_id = secrets.token_hex(6)
         document = {"id": message_id, "kind": kind, "at": datetime.now(UTC).isoformat(timespec="seconds"), **fields}
-        content = json.dumps(document)
-        if len(content) > MOST_BYTES:
-            raise UsageError(f"the message has {len(content)} bytes, and the limit is {MOST_BYTES}; shorten it")
+        # What is no Unicode, as in a file name that is not UTF-8, could be written to no journal and no commit.
+        content = json.dumps(document, ensure_ascii=False).encode(errors="replace").decode()
+        if (n_bytes := len(content.encode())) > MOST_BYTES:
+            raise UsageError(f"the message has {n_bytes} bytes, and the limit is {MOST_BYTES}; shorten it")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             numbers = [number for number, _ in self._files()]
@@ -95,8 +96,13 @@ def _read(path: Path) -> InboxMessage | None:
         fields = dict(read_json(path, MOST_BYTES))
         message_id, kind, at = fields.pop("id"), fields.pop("kind"), fields.pop("at")
         uid = path.stat().st_uid
+        json.dumps(fields, ensure_ascii=False).encode()  # raises ValueError for what is no Unicode
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not all(isinstance(value, str) for value in (message_id, kind, at)) or not path.stem.endswith(message_id):
+    if not all(isinstance(value, str) for value in (message_id, kind, at)) or not path.stem.endswith(f"-{message_id}"):
+        return None
+    try:
+        datetime.fromisoformat(at)  # it goes into the journal
+    except ValueError:
         return None
     return InboxMessage(message_id, kind, at, uid, fields)

@@ -51,11 +51,23 @@ def test_what_is_no_message_is_skipped(tmp_path: Path) -> None:
     inbox.put("said", text="kept")
     for number, content in enumerate(("", "[]", "{}", "nul", '{"id": 3, "kind": "said", "at": ""}', '{"id": "x"}')):
         (tmp_path / f"{number:09d}-{number:012x}.json").write_text(content)
-    other = {"id": "0" * 12, "kind": "said", "at": "", "text": "under another name"}
+    now = "2026-11-30T07:00:00+00:00"
+    for number, wrong in enumerate(({"at": "noon"}, {"at": now, "id": ""}, {"at": now, "id": "9"}), start=50):
+        fields = {"id": f"{number:011x}9", "kind": "said", "text": "no message", **wrong}
+        (tmp_path / f"{number:09d}-{number:011x}9.json").write_text(json.dumps(fields))
+    other = {"id": "0" * 12, "kind": "said", "at": now, "text": "under another name"}
     (tmp_path / f"000000099-{'f' * 12}.json").write_text(json.dumps(other))
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / f"000000100-{'e' * 12}.json.tmp").write_text("half")
     assert _kept(inbox) == ["kept"]
+
+
+def test_text_that_is_no_unicode_does_not_get_through(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.put("said", text="file \udcff.py \u00e9")
+    fields = {"id": "a" * 12, "kind": "said", "at": "2026-11-30T07:00:00+00:00", "text": ["\ud800"]}
+    (tmp_path / f"000000002-{'a' * 12}.json").write_text(json.dumps(fields))
+    assert _kept(inbox) == ["file ?.py \u00e9"]
 
 
 def test_a_link_and_an_oversized_file_are_refused(tmp_path: Path) -> None:
