@@ -115,6 +115,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     from agent.report.run_summary import noise_summary
     from agent.report.terminal import columns_of, sentences
     from agent.run.ending import EndReason
+    from agent.run.steering.people import is_asked_to_pause
 
     if end.ending is EndReason.BASELINE_FAILED:
         from agent.text import read_tail
@@ -124,7 +125,9 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
         return
     option = where(runs)
     is_paused = end.ending is EndReason.PAUSED
-    print(f"\n{end.reason}" + (f"; `agent resume {config.run_id}{option}` continues it" if is_paused else ""))
+    awaits = is_paused and run.submissions is not None and not is_asked_to_pause(run.paths)
+    needs_resume = is_paused and not awaits
+    print(f"\n{end.reason}" + (f"; `agent resume {config.run_id}{option}` continues it" if needs_resume else ""))
     if not run.history.trials:
         return
     metric = run.executor.task.metric
@@ -134,7 +137,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     lines = run_summary.summary(run.history, metric, run.keeper, _pool(run))
     print("\n".join(sentences(lines, columns_of(sys.stdout))))
     last = f"{config.run_id}/{run.history.by_finish[-1].number}"
-    if end.ending is EndReason.PAUSED and run.submissions is not None:
+    if awaits:
         print(f"next: agent brief {config.run_id}{option} · agent submit {config.run_id} --script FILE --wait{option}")
         return
     named = "" if runs.run_ids()[-1] == config.run_id else f" {config.run_id}"  # the default is the last run

@@ -65,7 +65,11 @@ def script_of_commit(name: str, task: Task) -> ScriptSource:
         repo = TrialRepo.containing(Path(folder))
         if repo is None:
             raise UsageError(f"--commit {name}: {folder} is not in a git repository; submit the file with --script")
-        sha = repo.find(revision)
+        try:
+            sha = repo.find(revision)
+        except RepoError:
+            problem = f"{folder} has no commit {revision!r}; name a branch, a tag or a hash"
+            raise UsageError(f"--commit {name}: {problem}") from None
         files = repo.read(sha)
     except RepoError as error:
         raise UsageError(f"--commit {name}: {error}") from error

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _REQUIRED = ("kept", "confirmed")
+REFUSED = "refused"  # a verdict
 
 
 @app.command()
@@ -81,8 +82,9 @@ def submit(
         return
     if not json_:
         print("\n".join(_lines(client, receipt.submission, receipt.reason, receipt.ignored)), flush=True)
-    _show(_until_final(client, receipt.submission), client, json_)
-    if require is not None and not client.verdict(receipt.submission).reaches(require):
+    verdict = _until_final(client, receipt.submission)
+    _show(verdict, client, json_)
+    if verdict.verdict == REFUSED or (require is not None and not verdict.reaches(require)):
         raise typer.Exit(1)
 
 
@@ -98,10 +100,15 @@ def wait(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """Wait for the verdict on a submission."""
+    """Wait for the verdict on a submission.
+
+    Exits with 1 if the submission was refused.
+    """
     client = client_of(runs, run_name, trusted=trust)
     verdict = _until_final(client, submission) if seconds is None else client.wait(submission, seconds)
     _show(verdict, client, json_)
+    if verdict.verdict == REFUSED:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -120,6 +127,8 @@ def brief(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = 
     print(f"run {document.run}: {document.goal} by changing {document.script}, from {parent}")
     print(f"a trial may use {document.limits}; left: {document.budget_left}")
     print("\n".join(f"- {rule}" for rule in document.rules))
+    if document.space is not None:
+        print(f"values may be submitted of {', '.join(document.space)}; --json has their ranges")
     messages = ((f"message {n}", text) for n, text in enumerate(document.messages, 1))
     for name, text in (("notes", document.notes), *messages):
         if text:
@@ -242,7 +251,8 @@ def _show(verdict: "Verdict", client: "ClientRun", json_: bool) -> None:
     )
     trust = "; client trusted" if verdict.client_trusted and verdict.trial is not None else ""
     trial = f"trial {verdict.trial}: " if verdict.trial is not None else ""
-    print(inert(f"{trial}{verdict.verdict or verdict.state}{value}{best}{trust}"))
+    cost = ", at the cost of no trial" if verdict.state == REFUSED else ""
+    print(inert(f"{trial}{verdict.verdict or verdict.state}{cost}{value}{best}{trust}"))
     for line in (verdict.reason, verdict.log):
         if line:
             print(inert(line))

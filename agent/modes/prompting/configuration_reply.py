@@ -146,7 +146,7 @@ def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Return an object's pairs as a dict. Raises ReplyError for a name with two values: which one was meant?"""
     values = dict(pairs)
     for name, value in pairs:
-        if values[name] != value:
+        if values[name] is not value and values[name] != value:  # NaN differs from itself
             raise ReplyError(Status.NO_PROPOSAL, f"{name} is given twice, as {value!r} and {values[name]!r}")
     return values
 

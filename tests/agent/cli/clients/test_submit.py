@@ -40,7 +40,8 @@ def one_line_error(done: CompletedProcess[str], code: int) -> str:
 def test_brief_says_what_to_improve_and_where_to_start(place: Place) -> None:
     told = place.agent("brief", "r").stdout
     assert told.startswith("run r: minimise loss by changing train.py, from trial ")
-    assert "- The host measures the loss;" in told
+    assert "- The metric is what the script prints, and nothing checks it" in told  # so it is in this task
+    assert "values may be submitted of WIDTH, SHIFT, DEPTH, ORDER; " in told
     assert "----- train.py -----\n" in told
     document = json.loads(place.agent("brief", "r", "--json").stdout)
     assert document["source"] in told
@@ -88,8 +89,12 @@ def test_a_script_that_fails_its_rehearsal_is_refused_later(place: Place) -> Non
     failing = place.script(1.1).replace("return (WIDTH", "raise ValueError('no') or (WIDTH")
     done = submit(place, "--wait", "--json", script=failing)
     verdict = json.loads(done.stdout)
-    assert (done.returncode, verdict["verdict"], verdict["trial"]) == (0, "refused", None)
-    assert "ValueError: no" in verdict["reason"] + verdict["log"]
+    assert (done.returncode, verdict["verdict"], verdict["trial"]) == (1, "refused", None)
+    assert "ValueError: no" in verdict["reason"]
+    assert "return (WIDTH" in verdict["log"] or "raise ValueError" in verdict["log"]
+    later = place.agent("wait", "r", verdict["submission"])
+    assert later.returncode == 1
+    assert later.stdout.startswith("refused, at the cost of no trial\n")
 
 
 def test_values_a_patch_and_a_commit(place: Place) -> None:
@@ -127,6 +132,9 @@ WRONG: list[tuple[list[str], str]] = [
     (["--commit", "nowhere@main"], "nowhere is not in a git repository"),
     (["--values", "{"], "not JSON"),
     (["--values", "[1]"], "not a JSON object"),
+    (["--script", "/dev/zero"], "/dev/zero is no file of text of at most 1 MiB; give such a file"),
+    (["--patch", "."], ". is no file of text"),
+    (["--commit", ".@main"], ". is not in a git repository"),
     (["--values", "{}", "--require", "kept"], "--require kept: give kept or confirmed, together with --wait"),
     (["--values", "{}", "--wait", "--require", "good"], "--require good: give kept or confirmed"),
     (["--trials", "1000", "--values", "{}"], "No such option: --trials"),
@@ -136,6 +144,18 @@ WRONG: list[tuple[list[str], str]] = [
 @pytest.mark.parametrize(("argv", "expected"), WRONG, ids=lambda value: str(value)[:40])
 def test_what_is_wrong_is_one_line(place: Place, argv: list[str], expected: str) -> None:
     assert expected in one_line_error(submit(place, *argv), 2)
+
+
+def test_values_outside_the_space_are_refused_in_words(place: Place) -> None:
+    for values, expected in (
+        ('{"WIDTH": 99}', "WIDTH: 99 is outside 0.1 to 10.0"),
+        ('{"WIDTH": NaN}', "WIDTH: nan is "),
+        ('{"WIDTH": "\\ud800"}', "WIDTH: '\\ud800' is not a number"),
+        ('{"NOPE": 1}', "NOPE: is not a name of the space"),
+    ):
+        done = submit(place, "--values", values)
+        assert done.returncode == 1, done.stderr
+        assert f"refused, at the cost of no trial: {expected}" in done.stdout
 
 
 def test_a_run_or_submission_that_is_not_there(place: Place) -> None:
