@@ -104,6 +104,7 @@ def resume(
     profile: Annotated[str | None, typer.Option(hidden=True)] = None,
     sandbox: Annotated[str | None, typer.Option(hidden=True)] = None,
     model: Annotated[str | None, typer.Option(hidden=True)] = None,
+    for_client: Annotated[bool, typer.Option("--for-client", hidden=True)] = False,  # see agent.server.runner
     trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
@@ -120,7 +121,8 @@ def resume(
     refuse_changes(stored.config, asked)
     agree_to_run(stored, task.resolve() if task else None, trusted=trust)
     caps = caps_of(trials, budget, wall, max_cost, max_tokens)
-    options = ResumeOptions(caps, tuple(accept_changed), str(task.resolve()) if task else None, workers, queue)
+    folder = str(task.resolve()) if task else None
+    options = ResumeOptions(caps, tuple(accept_changed), folder, workers, queue, for_client)
     go(stored.config, runs_folder(runs), options=options, json_=json_)
 
 

@@ -33,7 +33,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
     from agent.report.trackers.companion import background_trackers
     from agent.run.ending import EndReason
     from agent.run.loop import run_trials
-    from agent.run.opening import AS_IT_WAS, resume_run, start_run
+    from agent.run.opening import ResumeOptions, resume_run, start_run
     from agent.store.stored_run import with_hints
 
     live = LiveConsole(quiet=json_)
@@ -72,7 +72,7 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
             live.close()
         history, hashes = open_run.history, open_run.records.repo.tags(config.run_id)
     if end.ending is EndReason.PAUSED and _has_submissions(open_run):  # one came while this run was ending
-        go(config, runs, options=AS_IT_WAS, json_=json_)
+        go(config, runs, options=ResumeOptions(for_client=True), json_=json_)
         return
     if json_:
         rows = [
@@ -115,7 +115,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     from agent.report.run_summary import noise_summary
     from agent.report.terminal import columns_of, sentences
     from agent.run.ending import EndReason
-    from agent.run.steering.people import is_asked_to_pause
+    from agent.run.steering.user_input import is_pause_requested
 
     if end.ending is EndReason.BASELINE_FAILED:
         from agent.text import read_tail
@@ -125,7 +125,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
         return
     option = where(runs)
     is_paused = end.ending is EndReason.PAUSED
-    awaits = is_paused and run.submissions is not None and not is_asked_to_pause(run.paths)
+    awaits = is_paused and run.submissions is not None and not is_pause_requested(run.paths)
     needs_resume = is_paused and not awaits
     print(f"\n{end.reason}" + (f"; `agent resume {config.run_id}{option}` continues it" if needs_resume else ""))
     if not run.history.trials:

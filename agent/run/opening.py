@@ -33,7 +33,7 @@ from agent.run.resume import (
     with_workers,
 )
 from agent.run.steering.approvals import Approvals
-from agent.run.steering.user_input import discard_pause_requests
+from agent.run.steering.user_input import discard_pause_requests, is_pause_requested
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo
 from agent.store.inbox.inbox import Inbox
@@ -62,6 +62,7 @@ class ResumeOptions:
     task_folder: str | None = None  # where the task is now; None: where it was
     workers: int | None = None  # trials at the same time from now on; None: as before
     queue: int | None = None  # proposals that may wait; None: as before
+    for_client: bool = False  # a client needs it, not a person: a run that a person has paused stays so
 
 
 AS_IT_WAS = ResumeOptions()
@@ -164,6 +165,8 @@ def _open(
         resumed = paths.run_json.exists()
         if resumed:
             stack.enter_context(locked(paths))
+            if options.for_client and is_pause_requested(paths):
+                raise UsageError(f"a person has paused {paths.run_id}; `agent resume {paths.run_id}` continues it")
             discard_pause_requests(paths)
         read_notes(task)  # so that a fault is shown while somebody is there to mend it
         history = read_history(paths.journal) if paths.journal.exists() else History([])

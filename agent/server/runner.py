@@ -71,7 +71,9 @@ class Runner:
         """Start a process in a session of its own, whose output goes to `runner.log` of the run."""
         paths = self._paths
         exists = paths.run_json.exists()
-        arguments = ["resume", paths.run_id, "--runs", str(paths.root.parent)] if exists else list(self._start)
+        arguments = (
+            ["resume", paths.run_id, "--for-client", "--runs", str(paths.root.parent)] if exists else list(self._start)
+        )
         log = paths.runner_log
         log.parent.mkdir(parents=True, exist_ok=True)
         mode = "ab" if not log.exists() or log.stat().st_size < MOST_LOG_BYTES else "wb"

@@ -63,19 +63,25 @@ def pause(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_:
     """Pause a run once its trials in flight have ended.
 
     It proposes and starts no more trials, but runs the repeats that are due. `agent resume` continues it; a pause
-    costs no wall time.
+    costs no wall time. Until then, clients of a run of mode submitted do not start it either.
     """
     from agent.run.steering.user_input import PAUSE, is_pause_requested
     from agent.store.inbox.inbox import Inbox
     from agent.store.run_lock import holder
 
-    found = [(stored, pid) for stored in _stored(runs, run_name) if (pid := holder(stored.paths)) is not None]
+    at_work = [(stored, holder(stored.paths)) for stored in _stored(runs, run_name)]
+    found = [(stored, pid) for stored, pid in at_work if pid is not None or _awaits_submissions(stored)]
     if not found:
         raise _nobody(runs, run_name)
-    for stored, _ in found:
+    for stored, pid in found:
         is_asked = is_pause_requested(stored.paths)
         if not is_asked:
             Inbox(stored.paths.inbox).put(PAUSE)
+        if pid is None:
+            if not json_:
+                continues = f"`{_resume(runs, run_name or stored.run_id)}` continues it"
+                print(f"{stored.run_id}: paused; what clients submit waits until {continues}")
+            continue
         n_left = len(stored.history.in_flight) + (stored.history.repeating is not None)
         after = f"once {plural(n_left, 'trial')} in flight and repeats that are due have ended"
         if not json_:
@@ -91,12 +97,16 @@ def stop(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_: 
 
     As Ctrl-C in the terminal of the run. Trials in flight are stopped, and run again after `agent resume`.
     """
+    from agent.run.steering.user_input import PAUSE
+    from agent.store.inbox.inbox import Inbox
     from agent.store.run_lock import holder, stop_holder
 
     stopped: dict[int, list[str]] = {}
     for stored in _stored(runs, run_name):
         pid = holder(stored.paths)
         if pid is not None:
+            if _awaits_submissions(stored):  # a client that waits would start it again at once
+                Inbox(stored.paths.inbox).put(PAUSE)
             stopped.setdefault(pid, []).append(stored.run_id)
     if not stopped:
         raise _nobody(runs, run_name)
@@ -110,6 +120,13 @@ def stop(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_: 
             print(f"stopped process {pid}; `{_resume(runs, run_name or run_ids[0])}` continues {', '.join(run_ids)}")
     if json_:
         print_json({"runs": [{"run": run_id, "pid": pid} for pid, names in stopped.items() for run_id in names]})
+
+
+def _awaits_submissions(stored: "StoredRun") -> bool:
+    from agent.modes.registry import find_mode
+
+    mode = find_mode(stored.config.mode)
+    return mode is not None and mode.awaits_submissions
 
 
 def _stored(runs: Path, name: str | None) -> "list[StoredRun]":

@@ -128,6 +128,37 @@ def test_a_client_reads_messages_and_cannot_start_a_paused_run(at: Zygote) -> No
     assert [trial.proposal.title for trial in read_history(at.runs.run("r").journal).trials[1:]] == ["narrow"]
 
 
+def test_a_run_that_waits_for_submissions_is_paused_although_no_process_works_on_it(at: Zygote) -> None:
+    said(at, "run", "--task", "task", "--mode", "submitted", "--trials", "4", "--name", "r")
+    for _ in range(2):
+        assert "r: paused; what clients submit waits until `agent resume r` continues it" in said(at, "pause", "r")
+    assert len(list(Inbox(at.runs.run("r").inbox).messages(PAUSE))) == 1
+    # a process that a client had just started when the person paused the run
+    assert "a person has paused r; `agent resume r` continues it" in said(at, "resume", "r", "--for-client", code=2)
+    said(at, "submit", "r", "--values", '{"WIDTH": 1.0}', code=1)
+    assert len(read_history(at.runs.run("r").journal).trials) == 1
+    said(at, "resume", "r")
+    assert len(read_history(at.runs.run("r").journal).trials) == 2
+    said(at, "resume", "r", "--for-client")
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_client_does_not_start_again_what_a_person_stops(warm: Zygote, tmp_path: Path) -> None:
+    at = warm.within(tmp_path)
+    said(at, "run", "--task", "task", "--mode", "submitted", "--no-smoke", "--trials", "3", "--name", "r")
+    submission = json.loads(said(at, "submit", "r", "--values", '{"WIDTH": 1.0}', "--json"))["submission"]
+    deadline = time.monotonic() + 600
+    while not processes_with(mark(tmp_path)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert "stopped process" in said(at, "stop", "r")
+    assert "a person has paused r; `agent resume r` continues it" in said(at, "wait", "r", submission, code=1)
+    assert processes_with(mark(tmp_path)) == []
+    (tmp_path / "gate" / "go").touch()
+    said(at, "resume", "r")
+    assert json.loads(said(at, "wait", "r", submission, "--json"))["status"] == "ok"
+
+
 def test_a_run_from_a_trial_reads_the_notes_and_replays_without_them(at: Zygote) -> None:
     (at.folder / "task" / "notes.md").write_text("wider")
     started(at)
