@@ -70,22 +70,31 @@ def marked_in_memory() -> Iterator[str]:
         maps = attempt(lambda pid=pid: content(f"/proc/{pid}/maps"))
         if not isinstance(maps, bytes):
             continue
-        with open(f"/proc/{pid}/mem", "rb", 0) as memory:
-            for line in maps.decode().splitlines():
-                span, rights = line.split()[:2]
-                first, last = (int(end, 16) for end in span.split("-"))
-                if rights.startswith("r") and last - first < 2**28:
-                    try:
-                        memory.seek(first)
-                        if MARK in memory.read(last - first):
-                            yield f"memory of {pid}"
-                    except (OSError, ValueError, OverflowError):
-                        continue
+        memory = attempt(lambda pid=pid: os.open(f"/proc/{pid}/mem", os.O_RDONLY))
+        if isinstance(memory, str):
+            continue
+        for line in maps.decode().splitlines():
+            span, rights = line.split()[:2]
+            first, last = (int(end, 16) for end in span.split("-"))
+            if rights.startswith("r") and last - first < 2**28:
+                try:
+                    if MARK in os.pread(memory, last - first, first):
+                        yield f"memory of {pid}"
+                except (OSError, ValueError, OverflowError):
+                    continue
+        os.close(memory)
 
 
 def connected(host: str, port: int) -> str:
     with socket.create_connection((host, port), timeout=5):
         return "connected"
+
+
+def resolves(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, 443))
+    except OSError:
+        return False
 
 
 found = {
@@ -96,7 +105,7 @@ found = {
     "processes": sum(map(str.isdigit, os.listdir("/proc"))),
     "top": sorted(os.listdir("/")),
     "network": {host: attempt(lambda host=host: connected(host, 80)) for host in HOSTS},
-    "names": attempt(lambda: socket.getaddrinfo("example.org", 443)) and "no name is resolved",
+    "resolves": resolves("example.org"),
     "marked": sorted({*filter(is_marked, files()), *marked_in_proc()}),
 }
 if sys.argv[2:] == ["memory"]:

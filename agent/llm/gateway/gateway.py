@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ from agent.llm.gateway.request_rules import why_forbidden
 from agent.llm.gateway.sources import AgentRequest, ReplySource
 from agent.llm.masking import without_secrets
 from agent.llm.model import ModelUsage
-from agent.text import one_line
+from agent.text import one_line, plural
 
 CHECK_PATH = "/check"
 Check = Callable[[str], tuple[bool, str]]
@@ -52,6 +53,7 @@ class Gateway:
         secrets: Sequence[str] = (),
         check: Check | None = None,
         most_checks: int = 20,
+        most_beside: int = 1000,
     ) -> None:
         """Prepare; entering the context opens the socket, leaving it cuts all connections and closes `source`.
 
@@ -64,6 +66,7 @@ class Gateway:
             secrets: more texts, besides the keys of `source`, to remove from all that is written or passed on.
             check: answers POST /check, one request at a time, `most_checks` times at most: with 200 and its text, or
                 with 422 if the work does not pass. An AgentError is told to the agent.
+            most_beside: how many requests that call no model, and so cost nothing, are relayed.
         """
         self._source = source
         self._socket_path = socket_path
@@ -72,6 +75,7 @@ class Gateway:
         self._meter = Meter(model, allowances, price_of)
         self._check = check
         self._checks_left = most_checks
+        self._most_beside, self._beside = most_beside, count(1)
         self._check_lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
         self._refusals, self._faults = Tally(), Tally()
@@ -171,6 +175,8 @@ class Gateway:
                 self._meter.begin(model)
             except (CallRefusedError, AgentError) as refused:
                 why = str(refused)
+        elif why is None and next(self._beside) > self._most_beside:
+            why = f"the gateway relays {plural(self._most_beside, 'request')} that call no model, and no more"
         if why is not None:
             self._refuse(agent, route.dialect, route.path, 400, why)
             return

@@ -132,6 +132,18 @@ def test_nothing_is_relayed_for_free_once_it_is_shut(tmp_path: Path) -> None:
     assert len(server.requests) == 1
 
 
+def test_requests_that_cost_nothing_are_counted_too(tmp_path: Path) -> None:
+    count_tokens = "/v1/messages/count_tokens"
+    with (
+        fake_server(lambda _: says("messages")) as server,
+        opened(endpoints(server, "messages"), tmp_path, most_beside=2) as it,
+    ):
+        assert [it.ask("POST", count_tokens, MESSAGES.request).status for _ in range(4)] == [200] * 2 + [400] * 2
+        assert it.call(MESSAGES).status == 200
+    assert it.gateway.refusals == {"the gateway relays 2 requests that call no model, and no more": 2}
+    assert len(server.requests) == 3
+
+
 def test_many_refusals_leave_a_short_record(tmp_path: Path) -> None:
     with fake_server([]) as server, opened(endpoints(server, "chat"), tmp_path) as it:
         connection = SocketConnection(it.path)
