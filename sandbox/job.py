@@ -61,6 +61,9 @@ class Job:
     apart: bool = False  # runs from copies in memory, so that it learns nothing about other jobs
     imports: tuple[str, ...] = ()  # modules that a job `apart` imports; it does not see other packages
     compiles: bool = False  # whether a job `apart` gets a C++ compiler, for torch.compile
+    pidfds: bool = (
+        False  # whether pidfd_open is allowed, in bubblewrap alone; programs made with Bun lose output without
+    )
     stop_when: Callable[[], bool] | None = None  # called every POLL_SECONDS; True stops the job
 
 

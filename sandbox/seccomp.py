@@ -141,7 +141,7 @@ def supported(machine: str | None = None) -> bool:
 
 
 def refused(machine: str | None = None) -> dict[str, int]:
-    """Return name → number of the calls that fail with EPERM in every job."""
+    """Return name → number of the calls that fail with EPERM in every job, but for those that `program` allows."""
     column = list(_AUDIT_ARCH).index(machine or platform.machine())
     return {name: row[column] or 0 for name, row in _NUMBERS.items() if row[column] is not None}
 
@@ -153,7 +153,12 @@ def refused_apart(machine: str | None = None) -> dict[str, int]:
 
 
 def program(
-    also_refused: Iterable[str] = (), machine: str | None = None, *, apart: bool = False, compiles: bool = False
+    also_refused: Iterable[str] = (),
+    machine: str | None = None,
+    *,
+    apart: bool = False,
+    compiles: bool = False,
+    pidfds: bool = False,
 ) -> bytes:
     """Return the filter as an array of struct sock_filter, as `bwrap --seccomp` reads it.
 
@@ -168,6 +173,7 @@ def program(
         apart: refuse what would reveal one job to another: locks, watches, counters of the machine, Internet sockets.
             setsid returns success without effect, because the kernel counts sessions.
         compiles: flock returns success without locking; torch.compile needs it, and locks files of its own job only.
+        pidfds: allow pidfd_open.
 
     Raises:
         KeyError: the machine is neither x86_64 nor aarch64, or a name of `also_refused` is not one of the three.
@@ -188,7 +194,8 @@ def program(
     on_request = {name: _ON_REQUEST[name][column] for name in also_refused}
     if "sched_setaffinity" in on_request:
         code += _when(on_request.pop("sched_setaffinity"), [(_RETURN, 0, 0, _ERRNO | 0)])
-    numbers = [*refused(machine).values(), *on_request.values()]
+    in_every_job = [number for name, number in refused(machine).items() if not (pidfds and name == "pidfd_open")]
+    numbers = [*in_every_job, *on_request.values()]
     if apart:
         numbers += [number for name, number in refused_apart(machine).items() if name != "flock"]
         answer = 0 if compiles else errno.EPERM  # 0: success, but nothing is locked

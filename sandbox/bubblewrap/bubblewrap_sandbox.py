@@ -107,7 +107,7 @@ class BubblewrapSandbox:
             options += ["--sync-fd", str(fd)]  # otherwise bubblewrap would pass it on to the job
         if seccomp.supported():
             refused = {*self._controller.refused_calls, *(("sched_setaffinity",) if job.cores else ())}
-            filtering = seccomp.program(refused, apart=job.apart, compiles=job.compiles)
+            filtering = seccomp.program(refused, apart=job.apart, compiles=job.compiles, pidfds=job.pidfds)
             options += ["--seccomp", str(root.in_memory(filtering))]
         # In a file, because every user of this machine can read command lines.
         in_file = root.in_memory("\0".join(options).encode() + b"\0")

@@ -39,12 +39,12 @@ def test_one_edit(host: Host) -> None:
     with host.model(edit(host.name, "cat NOTES.md", f"{mix(0.9)} && ./check", title="mix more")) as model:
         code, printed = model.run("--trials", "2", "--no-confirm")
     assert (code, model.endpoint.faults) == (0, []), printed
-    results = model.results
+    notes, checked = model.results
     _, trial = host.trials
     assert (trial.proposal.origin, trial.proposal.title) == (Origin.AGENT, "mix more")
     assert (trial.status, trial.kept) == (Status.OK, True)
-    assert "minimise val_bpb" in results[0]
-    assert "ok: one step ran" in results[1]
+    assert "minimise val_bpb" in notes
+    assert "ok: one step ran" in checked
     used = trial.proposal.usage
     assert used is not None
     assert (used.calls, used.prompt_tokens) == (len(model.endpoint.seen), 1000 * len(model.endpoint.seen))

@@ -93,6 +93,14 @@ def test_a_job_apart_that_compiles_locks_nothing_and_is_told_that_it_has(tmp_pat
     assert (tmp_path / "log").read_text() == "None\n"
 
 
+def test_a_job_with_pidfds_can_open_one_of_its_own_processes(tmp_path: Path) -> None:
+    code = "import os; print(os.pidfd_open(os.getpid()) > 2)"
+    job = Job(("python", "-I", "-S", "-c", code), "test", Limits(60.0, 0.25), tmp_path / "log", pidfds=True)
+    with closing(BubblewrapSandbox()) as sandbox:
+        sandbox.run(job)
+    assert (tmp_path / "log").read_text() == "True\n"
+
+
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_program_only_jumps_forward_and_to_its_own_instructions(machine: str, apart: bool) -> None:

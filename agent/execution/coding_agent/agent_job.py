@@ -123,6 +123,7 @@ def run_agent(
         ),
         workdir="/tmp",
         on_cpu=True,
+        pidfds=True,
     )
     execution = sandbox.run(job)
     return _work_in(output, execution, editable)
