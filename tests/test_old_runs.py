@@ -62,7 +62,10 @@ NO_SLOT = {"lost": [], **dict.fromkeys(("slot", "device", "slot_seconds", "queue
 """What this version adds to each trial and repeat of an earlier one, which recorded no slots."""
 
 
-NOBODY_STEERED = {"waits_for_approval": False, "notes": None, "n_messages": 0, "approval": None, "submission": None}
+NOBODY_STEERED = {
+    **{"waits_for_approval": False, "notes": None, "n_messages": 0},
+    **dict.fromkeys(("approval", "submission", "agent")),
+}
 """What this version adds to each trial about people and their agents."""
 
 

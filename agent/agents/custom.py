@@ -1,11 +1,16 @@
 """A coding agent that the user gives as a command line with placeholders for the request."""
 
+import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from agent.agents.headless import FinalMessage, HeadlessCommand, HeadlessRequest
 from agent.errors import UsageError
 
+_INSIDE = "/agent/files"
+PYTHONS = ("python", "python3")
+"""Programs in place of which the sandbox has an interpreter of its own: one in a user's folder would lack its parts."""
 PLACEHOLDERS = ("{prompt}", "{folder}", "{base_url}", "{model}")
 
 
@@ -23,6 +28,23 @@ def words_of(command: str) -> tuple[str, ...]:
         raise UsageError(f"--agent {command!r}: write the command with {{prompt}} where the request goes, "
                          f"and {', '.join(PLACEHOLDERS[1:])} where it needs them")  # fmt: skip
     return words
+
+
+def with_whole_paths(command: str) -> str:
+    """Return a command line with absolute paths of the files that it names, so that it means the same in any folder.
+
+    Raises:
+        UsageError: as for `words_of`.
+    """
+    program, *rest = words_of(command)
+    return shlex.join([program if os.sep not in program else os.path.abspath(program), *map(_whole, rest)])
+
+
+def files_in(words: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Path]]:
+    """Return a command's words as its sandbox sees them, and the files that they name, by their paths inside."""
+    mounts = {f"{_INSIDE}/{n}/{Path(word).name}": Path(word) for n, word in enumerate(words) if n and _is_file(word)}
+    inside = {str(path): target for target, path in mounts.items()}
+    return (words[0], *(inside.get(word, word) for word in words[1:])), mounts
 
 
 def headless(words: tuple[str, ...], request: HeadlessRequest) -> HeadlessCommand:
@@ -46,6 +68,15 @@ def headless(words: tuple[str, ...], request: HeadlessRequest) -> HeadlessComman
 def final_message(stdout: str) -> FinalMessage:
     """Return what the command printed."""
     return FinalMessage(stdout.strip())
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word of a command names a file of this machine, which the user thereby shows to the agent."""
+    return not any(each in word for each in PLACEHOLDERS) and os.path.isfile(word)
+
+
+def _whole(word: str) -> str:
+    return os.path.abspath(word) if _is_file(word) else word
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

@@ -65,7 +65,10 @@ def checked_start(ctx: typer.Context, options: RunOptions) -> "tuple[RunConfig, 
     from agent.store import run_config
 
     mode = searching_mode(options.mode)
-    refuse_unused_options([mode.name], given(ctx))
+    written = given(ctx)
+    if "agent_time" in written:
+        written["agent_seconds"] = written.pop("agent_time")
+    refuse_unused_options([mode.name], written)
     sandbox_named(options.sandbox)
     folder, task = start_of(options.task, options.profile, options.runs, options.from_, option="--from")
     begin(task, options.from_, options.runs, trusted=options.trust)

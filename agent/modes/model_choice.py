@@ -24,14 +24,16 @@ def needs_model(config: RunConfig) -> bool:
 
 def model_name(config: RunConfig) -> str | None:
     """Return the name of the run's model in commits, without opening it; None if the mode needs no model."""
-    if config.agent is not None:
-        return f"{config.agent.split()[0]}:{config.model}"
-    if not needs_model(config):
+    if config.agent is None and not needs_model(config):
         return None
-    if config.model is None:
-        return local_model.NAME
-    is_recording = config.model.startswith(RECORDING)
-    return f"{RECORDING}{Path(config.model).name}" if is_recording else config.model
+    name = config.model or local_model.NAME
+    name = f"{RECORDING}{Path(name).name}" if name.startswith(RECORDING) else name
+    return name if config.agent is None else f"{agent_name(config.agent)}:{name}"
+
+
+def agent_name(agent: str) -> str:
+    """Return the name of a coding agent that is named by a row of `agents.kinds`, or by a command line."""
+    return Path(agent.split()[0].strip("'\"")).name
 
 
 def is_embedded(config: RunConfig, api_key: str | None) -> bool:

@@ -46,6 +46,8 @@ _TURNS = frozenset({"llm_share", "llm_warmup", "llm_every"})
 _MODEL = frozenset({"model", "base_url", "price", "max_cost", "max_tokens", "context_tokens", "record"})
 _EDITS = frozenset({"attempts", "smoke", "smoke_on", "edit_format", "agent", "agent_seconds", "agent_calls"})
 _SEARCHER = frozenset({"hints", "derived"})
+_OF_AGENTS = frozenset({"agent_seconds", "agent_calls"})
+_OF_CHAT_MODELS = frozenset({"attempts", "edit_format", "base_url", "context_tokens"})
 
 _ROWS = (
     Mode(
@@ -181,6 +183,14 @@ def refuse_unused_options(modes: Collection[str], given: Mapping[str, Any]) -> N
             option = option_of(name) if value is not False else option_of(f"no_{name}")
             users = ", ".join(mode.name for mode in _all_modes() if name in mode.options)
             raise UsageError(f"{option} is for {users}; {who} would ignore it: leave it out")
+    for name in given:
+        if name in _OF_AGENTS and "agent" not in given:
+            raise UsageError(f"{option_of(name)} is for a coding agent: add --agent NAME, or leave it out")
+        if name in _OF_CHAT_MODELS and "agent" in given:
+            where = (
+                "set the variable of its provider, such as OPENAI_BASE_URL" if name == "base_url" else "leave it out"
+            )
+            raise UsageError(f"{option_of(name)} is for chat models; a coding agent would ignore it: {where}")
 
 
 def _all_modes() -> list[Mode]:

@@ -79,6 +79,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         metric.name: None if loss is None else metric.display(loss),
         "origin": proposal.origin.value,
         "copied_from": proposal.copied_from,
+        "agent": asdict(proposal.agent) if proposal.agent is not None else None,
         "submission": asdict(proposal.submission) if proposal.submission is not None else None,
         "title": one_line(proposal.title),
         "reason": one_line(outcome.reason) if outcome else "",

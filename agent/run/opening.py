@@ -14,6 +14,7 @@ from agent.execution.host import Host, utc_now
 from agent.execution.sandboxes import image_is_here
 from agent.execution.slots import slots_of
 from agent.execution.smoke_test import Smoke
+from agent.llm.gateway.exchanges import cut_exchanges
 from agent.llm.model import Model, ModelUsage
 from agent.llm.recording import Transcript, cut_recording
 from agent.llm.spending_cap import CappedModel
@@ -186,6 +187,8 @@ def _open(
             host.say(f"{task.no_pool}: gains will be repeated, not confirmed")
         refuse_another_pool(config, slices.digest if slices is not None else None)
         refuse_other_conditions(history, executor.conditions, options.accept_changed)
+        if config.record is not None:
+            _begin_recording(Path(config.record), config, history, resumed=resumed)
         model = _model(config, history, host, build_model) if needs_model(config) else None
         if model is not None:
             stack.callback(model.close)
@@ -258,19 +261,22 @@ def _model(config: RunConfig, history: History, host: Host, build_model: BuildMo
     n_calls = used.calls if used else 0
     model = build_model(config, host.api_key, n_calls, say=host.say, count_tokens=host.count_tokens)
     if config.record is not None:
-        model = _recorded(model, Path(config.record), n_calls, host.api_key)
+        secrets = [host.api_key] if host.api_key else []
+        model = Transcript(model, Path(config.record), secrets, failures=False)
     tokens = used.prompt_tokens + used.completion_tokens if used else 0
     dollars = (used.dollars or 0.0) if used else 0.0
     return CappedModel(model, caps_of(config), tokens=tokens, dollars=dollars)
 
 
-def _recorded(model: Model, path: Path, n_replies: int, api_key: str | None) -> Model:
-    """Return the model with its replies recorded to `path`, after those that the journal holds."""
-    if n_replies:
-        cut_recording(path, n_replies)
-    elif path.exists():
+def _begin_recording(path: Path, config: RunConfig, history: History, *, resumed: bool) -> None:
+    """Refuse a file that is there before a new run; cut that of a resumed one after the calls that its journal has."""
+    if not path.exists():
+        return
+    if not resumed:
         raise UsageError(f"--record {path}: the file exists already; name another, or move it away")
-    return Transcript(model, path, [api_key] if api_key else [], failures=False)
+    used = _used(history)
+    cut = cut_recording if config.agent is None else cut_exchanges
+    cut(path, used.calls if used else 0)
 
 
 def _used(history: History) -> ModelUsage | None:

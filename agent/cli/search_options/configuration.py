@@ -61,7 +61,8 @@ def configured(
     model: dict[str, Any] = {"model": None, "base_url": None, "price": None, "price_source": None}
     if needs_model:
         price, source = price_of(options.price, options.model, _endpoint_of(options))
-        model |= {"model": whole_name(options.model), "base_url": options.base_url}
+        is_chat = getattr(options, "agent", None) is None  # an agent's address is read at each start, like its key
+        model |= {"model": whole_name(options.model), "base_url": options.base_url if is_chat else None}
         model |= {"price": price, "price_source": source}
     if values.get("record") is not None:
         values["record"] = str(values["record"].resolve())
@@ -95,11 +96,16 @@ def configured(
 
 
 def _agent_settings(options: "SearchOptions") -> dict[str, Any]:
-    """Return the fields of RunConfig about a coding agent. Raises UsageError for an invalid duration."""
+    """Return the fields of RunConfig about a coding agent. Raises UsageError for an invalid duration or command."""
+    from agent.agents.custom import with_whole_paths
+    from agent.agents.kinds import AGENTS
     from agent.trials.budget import seconds
 
-    time = getattr(options, "agent_time", None)
-    return {} if time is None else {"agent_seconds": seconds(time)}
+    time, agent = getattr(options, "agent_time", None), getattr(options, "agent", None)
+    found: dict[str, Any] = {} if time is None else {"agent_seconds": seconds(time)}
+    if agent is not None and agent not in AGENTS and " " in agent.strip():
+        found["agent"] = with_whole_paths(agent)
+    return found
 
 
 def _endpoint_of(options: "SearchOptions") -> str | None:

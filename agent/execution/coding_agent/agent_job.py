@@ -165,12 +165,13 @@ def _why_stopped(execution: Execution) -> str:
             return f"it was stopped ({execution.stopped_by})"
 
 
-def printed_version(sandbox: Sandbox, program: Program) -> str:
-    """Return the last line that a program prints for --version in its sandbox, or that says why it does not."""
+def printed_version(sandbox: Sandbox, program: Program) -> tuple[bool, str]:
+    """Return whether a program starts in its sandbox for --version, and the last line of what is printed then."""
+    shell = 'PATH="$1:$PATH"; exec "$2" --version'
     with tempfile.TemporaryDirectory(prefix="agent-") as folder:
         log = Path(folder) / "version.log"
         job = Job(
-            argv=("env", f"PATH={':'.join([*program.folders, '/usr/bin', '/bin'])}", program.inside, "--version"),
+            argv=("sh", "-c", shell, "sh", ":".join([*program.folders, "/usr/bin"]), program.inside),
             label="agent/version",
             limits=Limits(wall_seconds=120, memory_gb=2.0, processes=256, cpus=2.0, scratch_mb=512.0),
             log=log,
@@ -178,5 +179,6 @@ def printed_version(sandbox: Sandbox, program: Program) -> str:
             workdir="/tmp",
             on_cpu=True,
         )
-        sandbox.run(job)
-        return last_line(read_tail(log))
+        execution = sandbox.run(job)
+        stopped = "" if execution.stopped_by is StoppedBy.ITSELF else _why_stopped(execution)
+        return not stopped and execution.exit_code not in (126, 127), stopped or last_line(read_tail(log))

@@ -80,6 +80,7 @@ class Gateway:
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
         self._refusals, self._faults = Tally(), Tally()
         self._rejected_key: str | None = None
+        self._last_failure: str | None = None
         self._server: AgentServer | None = None
 
     @property
@@ -98,6 +99,11 @@ class Gateway:
         not.
         """  # fmt: skip
         return self._rejected_key
+
+    @property
+    def last_failure(self) -> str | None:
+        """What came of the last model call that failed, on one line; None: none has failed."""
+        return self._last_failure
 
     @property
     def refusals(self) -> dict[str, int]:
@@ -243,7 +249,8 @@ class Gateway:
                 if 200 <= seen.status < 300:
                     usage = tokens_of(request.dialect, request.body, bytes(seen.body), complete=seen.fault is None)
                 self._meter.end(model, usage, seconds)
-                self._look_for_rejection(seen)
+                if usage is None:
+                    self._note_failure(seen)
             if seen.fault is not None:
                 self._faults.add(seen.fault)
             self._record(
@@ -262,14 +269,15 @@ class Gateway:
             )
         send_end()
 
-    def _look_for_rejection(self, seen: RelayedReply) -> None:
+    def _note_failure(self, seen: RelayedReply) -> None:
+        """Keep what came of a model call that failed, and refuse all others if it is that the key is refused."""
+        error = (_json_object(bytes(seen.body)) or {}).get("error")
+        message = error.get("message") if isinstance(error, dict) else None
+        text = message if isinstance(message, str) else seen.body[:2000].decode(errors="replace")
+        said = one_line(str(without_secrets(text, self._secrets)))[:300]
+        self._last_failure = seen.fault or f"{seen.status}: {said}"
         if seen.status == 401 or (seen.status == 403 and self.usage.calls == 0):
-            document = _json_object(bytes(seen.body)) or {}
-            error = document.get("error")
-            said = error.get("message") if isinstance(error, dict) else None
-            said = said if isinstance(said, str) else seen.body[:2000].decode(errors="replace")
-            said = one_line(str(without_secrets(said, self._secrets)))
-            self._rejected_key = self._rejected_key or f"{seen.status}: {said[:300]}"
+            self._rejected_key = self._rejected_key or f"{seen.status}: {said}"
             self._meter.shut("the endpoint refuses the key")
 
     def _record(self, exchange: AgentExchange) -> None:

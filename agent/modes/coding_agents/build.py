@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.agents import custom
-from agent.agents.headless import HeadlessCommand, HeadlessRequest
+from agent.agents.headless import HeadlessCommand, HeadlessRequest, Program
 from agent.agents.kinds import AGENTS
 from agent.agents.program import find_program
 from agent.errors import MissingRequirementError, ModelBudgetSpentError, UsageError
@@ -20,11 +20,11 @@ from agent.llm.gateway.sources import Endpoints, ReplySource, upstream_of
 from agent.llm.prices import Price
 from agent.modes.coding_agents.proposer import MOST_CHECKS, Agent, CodingAgentProposer
 from agent.modes.mode import AgentHost, briefing_of, guard_of
-from agent.modes.model_choice import RECORDING
+from agent.modes.model_choice import RECORDING, agent_name, model_name
 from agent.modes.proposer import Context
 from agent.store.paths import RunPaths
 from agent.store.run_config import RunConfig, caps_of
-from agent.text import read_tail
+from agent.text import one_line, read_tail
 
 if TYPE_CHECKING:
     from agent.modes.mode import ModeInputs
@@ -44,7 +44,7 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
     source_of(0).close()  # a key that is missing, or a recording that cannot be read, is found before the first trial
     return CodingAgentProposer(
         agent,
-        _GatewayOpener(config, paths, agent.name, source_of),
+        _GatewayOpener(config, paths, source_of),
         host.sandbox,
         briefing=briefing_of(task),
         guard=guard_of(task),
@@ -76,11 +76,15 @@ def find_agent(config: RunConfig, host: AgentHost) -> Agent:
             "such as 'my-agent --task {prompt}'"
         )
     words = custom.words_of(config.agent) if row is None else (row.name,)
-    program = find_program(words[0], path, row.remedy if row is not None else "install it, or give its path")
-    printed = printed_version(host.sandbox, program)
+    remedy = row.remedy if row is not None else "install it, or give its path"
+    program = Program("python") if words[0] in custom.PYTHONS else find_program(words[0], path, remedy)
+    words, shown = custom.files_in(words)
+    program = replace(program, mounts={**program.mounts, **shown})
+    starts, printed = printed_version(host.sandbox, program)
     found = _VERSION.search(printed)
-    if row is not None and found is None:
-        raise MissingRequirementError(f"{row.title} does not start in a sandbox: {printed}; {row.remedy}")
+    if not starts or (row is not None and found is None):
+        title = row.title if row is not None else words[0]
+        raise MissingRequirementError(f"{title} does not start in a sandbox: {one_line(printed)}; {remedy}")
     version = found[0] if found is not None else "unknown"
     model = config.model
     if model.startswith(RECORDING):
@@ -91,7 +95,7 @@ def find_agent(config: RunConfig, host: AgentHost) -> Agent:
     def headless(request: HeadlessRequest) -> HeadlessCommand:
         return custom.headless(words, request)
 
-    return Agent(Path(words[0]).name, version, program, model, headless, custom.final_message)
+    return Agent(agent_name(config.agent), version, program, model, headless, custom.final_message)
 
 
 def _source_of(config: RunConfig, variables: Mapping[str, str]) -> Callable[[int], ReplySource]:
@@ -119,7 +123,6 @@ class _GatewayOpener:
 
     config: RunConfig
     paths: RunPaths
-    agent: str  # its name
     source_of: Callable[[int], ReplySource]
 
     def __call__(self, context: Context, door: Path, check: Check) -> Gateway:
@@ -141,7 +144,7 @@ class _GatewayOpener:
         return Gateway(
             self.source_of(sum(each.calls for each in used)),
             door,
-            model=f"{self.agent}:{config.model}",
+            model=model_name(config) or "",
             price_of=lambda _model: price,
             exchanges=[self.paths.trial(context.number).llm, *recording],
             allowances=[Allowance("this proposal", calls=config.agent_calls), rest],

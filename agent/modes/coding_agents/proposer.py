@@ -52,6 +52,11 @@ class OpenGateway(Protocol):
         """What the endpoint said when it refused the key; None if it did not."""
         ...
 
+    @property
+    def last_failure(self) -> str | None:
+        """What came of the last model call that failed; None if none did."""
+        ...
+
 
 GatewayFor = Callable[[Context, Path, Callable[[str], tuple[bool, str]]], AbstractContextManager[OpenGateway]]
 """Opens the gateway of a proposal at a socket file. The last argument rehearses a script: whether it passes, and text.
@@ -107,7 +112,7 @@ class CodingAgentProposer:
 
         Raises:
             ModelBudgetSpentError: a cap of the run is reached; no agent was started.
-            ModelError: the endpoint refuses the key; the run stops and can be resumed.
+            ModelError: the endpoint refuses the key or has answered no call; the run stops and can be resumed.
         """
         checks = _Checks(context.number, self._guard, self._rehearse)
         with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
@@ -115,7 +120,8 @@ class CodingAgentProposer:
             with self._gateway_for(context, door, checks) as gateway:
                 work = self._work(context, door)
                 usage, shut, rejected = gateway.usage, gateway.why_shut, gateway.rejected_key
-        if rejected:
+                failure = gateway.last_failure
+        if rejected := rejected or (failure if not usage.calls else None):
             raise ModelError(f"{self._agent.name} cannot reach its model: {rejected}; mend that and resume the run")
         final = self._agent.final_message(work.stdout)
         script = ScriptCheck(context, self._briefing, self._guard, self._rehearse)

@@ -37,6 +37,7 @@ class Gateway:
     usage: ModelUsage = USAGE
     why_shut: str | None = None
     rejected_key: str | None = None
+    last_failure: str | None = None
     spent: str = ""
     notes: list[str] = field(default_factory=list)
 

@@ -1,0 +1,119 @@
+"""Whole runs with a coding agent, as a user starts them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.store.journal import read_history
+from tests.agent.cli.coding_agents.conftest import COMMAND, PROGRAM, Run, edit, search
+from tests.agent.llm.fake_server import fails, fake_server, says
+
+TOLD = ("number", "status", "title", "val_loss", "kept", "origin", "agent")
+
+
+def told(agent: Run, name: str) -> list[list[Any]]:
+    """Return what the log says about each trial of a run, without what depends on the time."""
+    document = json.loads(agent("log", name, "--json").stdout)
+    return [[trial[key] for key in TOLD] for trial in document["trials"]]
+
+
+def test_a_run_is_recorded_and_served_again_without_an_endpoint(
+    agent: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with fake_server([says(edit(90.0)), says("SMOOTHING = 20.0 => SMOOTHING = ")]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(*search("--trials", "3", "--record", "night.jsonl"))
+    assert done.returncode == 0, done.stderr
+    assert server.authorizations == ["Bearer sk-secret"] * 2
+    _, first, second = told(agent, "r")
+    assert (first[1], first[2], first[5]) == ("ok", "SMOOTHING = 90.0", "agent")
+    assert first[6] == {"name": "small-agent", "version": "1.2.3", "session": "", "ending": "exit code 0",
+                        "changed": []}  # fmt: skip
+    assert second[1] == "invalid_edit"
+    assert agent("log", "--verify").stdout == "run r: journal, git and files agree\n"
+    shown = agent("show", "r/1").stdout
+    assert "agent" in shown
+    assert "small-agent 1.2.3, exit code 0" in shown
+    assert "SMOOTHING = 90.0" in (tmp_path / "runs" / "r" / "trials" / "0001" / "llm.jsonl").read_text()
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and ".git" not in path.parts]
+    assert [path for path in files if b"sk-secret" in path.read_bytes()] == []
+
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
+        del environment[name]
+    again = agent(*search("--trials", "3", model="replay:night.jsonl", name="again"))
+    assert again.returncode == 0, again.stderr
+    assert told(agent, "again") == told(agent, "r")
+    assert str(tmp_path) not in agent("log", "again").stdout
+    further = agent("resume", "again", "--trials", "4")
+    assert further.returncode == 1
+    assert further.stderr.count("\n") == 1
+    assert "night.jsonl records no further POST of /chat/completions" in further.stderr
+
+
+def test_a_recording_that_is_there_is_not_written_over(agent: Run, tmp_path: Path) -> None:
+    (tmp_path / "night.jsonl").write_text("")
+    done = agent(*search("--record", "night.jsonl"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "the file exists already" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("cap", "higher", "said"),
+    [
+        (["--max-tokens", "30"], ["--max-tokens", "60"], "the cap of 30 model tokens is reached (36 used)"),
+        (
+            ["--max-cost", "0.0001", "--price", "2,10"],
+            ["--max-cost", "0.0003"],
+            "the cap of $0.0001 for model calls is reached",
+        ),
+    ],
+)
+def test_a_cap_ends_the_run_and_a_higher_one_lets_it_go_on(
+    agent: Run, environment: dict[str, str], tmp_path: Path, cap: list[str], higher: list[str], said: str
+) -> None:
+    with fake_server(lambda _request: says(edit(90.0 + len(server.requests)))) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(*search("--trials", "9", *cap))
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+        assert len(server.requests) == 2
+        resumed = agent("resume", "r", *higher)
+        assert resumed.returncode == 0, resumed.stderr
+        assert len(server.requests) == 4
+    history = read_history(tmp_path / "runs" / "r" / "journal.jsonl")
+    usages = [trial.proposal.usage for trial in history.trials[1:]]
+    assert [usage.calls for usage in usages if usage] == [1] * 4
+    assert [trial.proposal.refused for trial in history.trials] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [(fails(401, "bad key"), "bad key"), (fails(404, "no such model"), "no such model")]
+)
+def test_an_endpoint_that_answers_nothing_stops_the_run_and_costs_no_trial(
+    agent: Run, environment: dict[str, str], tmp_path: Path, answer: Any, said: str
+) -> None:
+    with fake_server([answer, says(edit(90.0))]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(*search("--trials", "2"))
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"small-agent cannot reach its model: {answer.status}" in done.stderr
+        assert said in done.stderr
+        assert agent("resume", "r").returncode == 0
+    assert [row[1] for row in told(agent, "r")] == ["ok", "ok"]
+
+
+def test_a_program_that_lies_in_the_users_folder_is_shown_to_its_interpreter(
+    agent: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(PROGRAM)
+    with fake_server([says(edit(90.0)), says(edit(80.0))]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        command = COMMAND.replace("small-agent", "python3 mine.py")
+        done = agent(*search("--trials", "2", command=command))
+        assert done.returncode == 0, done.stderr
+        resumed = agent("resume", "r", "--trials", "3", "--runs", str(tmp_path / "runs"), cwd=tmp_path / "own")
+        assert resumed.returncode == 0, resumed.stderr
+    assert [row[2] for row in told(agent, "r")] == ["baseline", "SMOOTHING = 90.0", "SMOOTHING = 80.0"]
