@@ -33,7 +33,7 @@ def model_name(config: RunConfig) -> str | None:
 
 def agent_name(agent: str) -> str:
     """Return the name of a coding agent that is named by a row of `agents.kinds`, or by a command line."""
-    return Path(agent.split()[0].strip("'\"")).name
+    return Path(agent.split(maxsplit=1)[0].strip("'\"")).name
 
 
 def is_embedded(config: RunConfig, api_key: str | None) -> bool:

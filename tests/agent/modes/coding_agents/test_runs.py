@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from agent.store.journal import read_history
-from tests.agent.cli.coding_agents.conftest import COMMAND, PROGRAM, Run, edit, search
 from tests.agent.llm.fake_server import fails, fake_server, says
+from tests.agent.modes.coding_agents.conftest import COMMAND, PROGRAM, Run, edit, search
 
 TOLD = ("number", "status", "title", "val_loss", "kept", "origin", "agent")
 
@@ -61,39 +60,33 @@ def test_a_recording_that_is_there_is_not_written_over(agent: Run, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("cap", "higher", "said"),
+    ("option", "caps", "said"),
     [
-        (["--max-tokens", "30"], ["--max-tokens", "60"], "the cap of 30 model tokens is reached (36 used)"),
-        (
-            ["--max-cost", "0.0001", "--price", "2,10"],
-            ["--max-cost", "0.0003"],
-            "the cap of $0.0001 for model calls is reached",
-        ),
+        ("--max-tokens", ("30", "60"), "the cap of 30 model tokens is reached (36 used)"),
+        ("--max-cost", ("0.0001", "0.0003"), "the cap of $0.0001 for model calls is reached"),
     ],
 )
 def test_a_cap_ends_the_run_and_a_higher_one_lets_it_go_on(
-    agent: Run, environment: dict[str, str], tmp_path: Path, cap: list[str], higher: list[str], said: str
+    agent: Run, environment: dict[str, str], option: str, caps: tuple[str, str], said: str
 ) -> None:
     with fake_server(lambda _request: says(edit(90.0 + len(server.requests)))) as server:
         environment["OPENAI_BASE_URL"] = server.base_url
-        done = agent(*search("--trials", "9", *cap))
+        done = agent(*search("--trials", "9", "--price", "2,10", option, caps[0]))
         assert done.returncode == 0, done.stderr
         assert said in done.stdout
         assert len(server.requests) == 2
-        resumed = agent("resume", "r", *higher)
+        resumed = agent("resume", "r", option, caps[1])
         assert resumed.returncode == 0, resumed.stderr
         assert len(server.requests) == 4
-    history = read_history(tmp_path / "runs" / "r" / "journal.jsonl")
-    usages = [trial.proposal.usage for trial in history.trials[1:]]
-    assert [usage.calls for usage in usages if usage] == [1] * 4
-    assert [trial.proposal.refused for trial in history.trials] == [None] * 5
+    trials = json.loads(agent("log", "--json").stdout)["trials"]
+    assert [(trial["status"], trial["usage"]["calls"]) for trial in trials[1:]] == [("ok", 1)] * 4
 
 
 @pytest.mark.parametrize(
     ("answer", "said"), [(fails(401, "bad key"), "bad key"), (fails(404, "no such model"), "no such model")]
 )
 def test_an_endpoint_that_answers_nothing_stops_the_run_and_costs_no_trial(
-    agent: Run, environment: dict[str, str], tmp_path: Path, answer: Any, said: str
+    agent: Run, environment: dict[str, str], answer: Any, said: str
 ) -> None:
     with fake_server([answer, says(edit(90.0))]) as server:
         environment["OPENAI_BASE_URL"] = server.base_url

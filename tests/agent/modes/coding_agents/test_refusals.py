@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.cli.coding_agents.conftest import BIGRAM, COMMAND, Run, search
+from tests.agent.modes.coding_agents.conftest import BIGRAM, COMMAND, Run, search
 
 HERE = ["run", "--task", str(BIGRAM), "--name", "r", "--mode", "code-edit"]
 
