@@ -60,6 +60,11 @@ def headless(request: HeadlessRequest) -> HeadlessCommand:
     return HeadlessCommand(argv, environment)
 
 
+def shell_call(command: str) -> tuple[str, dict[str, str]]:
+    """Return the tool by which its model runs a shell command, and the arguments."""
+    return "Bash", {"command": command, "description": "edit the file"}
+
+
 def final_message(stdout: str) -> FinalMessage:
     """Return the last message of an agent's output: one JSON object."""
     for event in json_lines(stdout):

@@ -54,6 +54,11 @@ def headless(request: HeadlessRequest) -> HeadlessCommand:
     return HeadlessCommand(argv, {"CODEX_HOME": f"{HOME}/.codex", "GATEWAY_KEY": request.key}, {".codex/.keep": ""})
 
 
+def shell_call(command: str) -> tuple[str, dict[str, str]]:
+    """Return the tool by which its model runs a shell command, and the arguments."""
+    return "exec_command", {"cmd": command}
+
+
 def final_message(stdout: str) -> FinalMessage:
     """Return the last message of an agent's output: one JSON object a line."""
     text, session, error = "", "", ""

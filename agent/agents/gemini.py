@@ -52,6 +52,11 @@ def headless(request: HeadlessRequest) -> HeadlessCommand:
     return HeadlessCommand(argv, environment, {".gemini/settings.json": json.dumps(settings)})
 
 
+def shell_call(command: str) -> tuple[str, dict[str, str]]:
+    """Return the tool by which its model runs a shell command, and the arguments."""
+    return "run_shell_command", {"command": command, "description": "edit the file"}
+
+
 def final_message(stdout: str) -> FinalMessage:
     """Return the last message of an agent's output: one JSON document, perhaps after other lines."""
     try:

@@ -1,7 +1,7 @@
 """The coding agents by name, one row each.
 
-A coding agent is a file that has `configuration(server, places)`, `headless(request)` and `final_message(stdout)`, and
-a row of AGENTS.
+A coding agent is a file that has `configuration(server, places)`, `headless(request)`, `shell_call(command)` and
+`final_message(stdout)`, and a row of AGENTS.
 """
 
 import importlib
@@ -45,6 +45,11 @@ class CodingAgent:
         """Return the last message in what that command printed."""
         message: FinalMessage = importlib.import_module(self.module).final_message(stdout)
         return message
+
+    def shell_call(self, command: str) -> tuple[str, dict[str, str]]:
+        """Return the tool by which the agent's model runs a shell command, and its arguments."""
+        call: tuple[str, dict[str, str]] = importlib.import_module(self.module).shell_call(command)
+        return call
 
     @property
     def remedy(self) -> str:

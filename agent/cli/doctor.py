@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from agent.agents.kinds import AGENTS
 from agent.cli.options import (
     DEFAULT_RUNS,
     Json,
@@ -20,6 +21,7 @@ from agent.cli.options import (
     runs_folder,
     task_folder,
 )
+from agent.cli.search_options.panels import one_of
 from agent.cli.trust import Trusted, begin, recall
 from agent.errors import AgentError, UsageError
 from agent.text import inert, plural
@@ -67,11 +69,26 @@ def prepare(
 
 
 @app.command()
-def doctor(*, task: TaskFolder = None, profile: Profile = None, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+def doctor(
+    *,
+    task: TaskFolder = None,
+    profile: Profile = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Check a coding agent too: {one_of(AGENTS)}, or 'CMD {{prompt}} …'. No model is called.",
+            autocompletion=lambda: list(AGENTS),
+        ),
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+    json_: Json = False,
+) -> None:
     """Check what this machine can do.
 
     Prints a remedy for everything that is missing.
     """
+    from agent.cli.doctor_agents import examine_agent
     from agent.cli.doctor_checks import Endpoint, examine, rendered
 
     endpoint = Endpoint(
@@ -79,7 +96,12 @@ def doctor(*, task: TaskFolder = None, profile: Profile = None, runs: Runs = DEF
     )
     with suppress(AgentError):  # `examine` reports a task that cannot be read
         recall(load_task(task_folder(task), profile))
-    findings = examine(task_folder(task), profile, cache_folder(), runs_folder(runs), endpoint)
+    # A coding agent calls its own model, at its own endpoint.
+    findings = examine(
+        task_folder(task), profile, cache_folder(), runs_folder(runs), None if agent is not None else endpoint
+    )
+    if agent is not None:
+        findings += examine_agent(agent, os.environ)
     if json_:
         print_json([finding.to_json() for finding in findings])
     else:

@@ -54,9 +54,9 @@ class Endpoint:
 
 
 def examine(
-    folder: Path, profile: str | None, cache: Path, runs: RunsFolder, endpoint: Endpoint
+    folder: Path, profile: str | None, cache: Path, runs: RunsFolder, endpoint: Endpoint | None
 ) -> list[DoctorFinding]:
-    """Return all findings, in the order in which a run needs what they check."""
+    """Return all findings, in the order in which a run needs what they check; `endpoint` None: no model is checked."""
     findings = [_system(), _python(), _git(), _disk(runs)]
     task = _task(folder, profile, findings)
     if task is not None:
@@ -64,7 +64,7 @@ def examine(
         findings += [*_sandbox(first, task), *_speed(task), _script_environment(task), _data(task, cache)]
         findings.append(_early_stopping(task))
         findings += [finding for kind in others for finding in _sandbox(kind, task)]
-    return [*findings, _gpu(), _model(endpoint)]
+    return [*findings, _gpu(), *([_model(endpoint)] if endpoint is not None else [])]
 
 
 def rendered(findings: list[DoctorFinding], colour: bool) -> str:

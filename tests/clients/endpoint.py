@@ -6,7 +6,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from tests.clients.dialects import TOKENS_IN, Dialect, as_stream, dialect_of
+from agent.llm.gateway.scripted import TOKENS_IN, as_stream
+from tests.clients.dialects import Dialect, dialect_of
 from tests.clients.plans import Call, Plan, Say, Step
 
 _ERROR = {"type": "invalid_request_error", "message": "the scripted endpoint has no such path"}
@@ -52,7 +53,7 @@ class ScriptedEndpoint:
         self.seen.append((path, body))
         reply = dialect.reply(body, self._step(dialect, body))
         if body.get("stream") or "stream" in route:
-            return 200, as_stream(dialect, dialect.events(reply)), "text/event-stream"
+            return 200, as_stream(dialect.name, dialect.events(reply)), "text/event-stream"
         return _document(200, reply)
 
     def _step(self, dialect: Dialect, body: dict[str, Any]) -> Step:

@@ -39,7 +39,12 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
         UsageError, MissingRequirementError: the agent, its program, its model or its key is missing; nothing was paid.
     """
     config, task, paths = inputs.config, inputs.task, inputs.paths
-    agent = find_agent(config, host)
+    assert config.agent is not None, "the caller checks this"
+    if config.model is None:
+        raise UsageError(f"--agent {config.agent}: name its model with --model")
+    if config.max_cost is not None and config.price is None:
+        raise UsageError(f"--max-cost needs the price of {config.model}: give --price IN,OUT in dollars per million")
+    agent = find_agent(config.agent, config.model, host)
     source_of = _source_of(config, host.variables)
     source_of(0).close()  # a key that is missing, or a recording that cannot be read, is found before the first trial
     return CodingAgentProposer(
@@ -56,26 +61,25 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
     )
 
 
-def find_agent(config: RunConfig, host: AgentHost) -> Agent:
-    """Return the agent that a run names, with the version that its program prints in the sandbox.
+def find_agent(named: str, model: str, host: AgentHost) -> Agent:
+    """Return an agent with the version that its program prints in the sandbox.
+
+    Args:
+        named: a row of `agents.kinds`, or a command line.
+        model: as in --model.
 
     Raises:
-        UsageError: there is no such agent, or no model is named.
+        UsageError: there is no such agent.
         MissingRequirementError: its program is not here, or does not start in the sandbox.
     """
-    assert config.agent is not None, "the caller checks this"
-    if config.model is None:
-        raise UsageError(f"--agent {config.agent}: name its model with --model")
-    if config.max_cost is not None and config.price is None:
-        raise UsageError(f"--max-cost needs the price of {config.model}: give --price IN,OUT in dollars per million")
     path = host.variables.get("PATH", "")
-    row = AGENTS.get(config.agent)
-    if row is None and " " not in config.agent.strip():
+    row = AGENTS.get(named)
+    if row is None and " " not in named.strip():
         raise UsageError(
-            f"--agent {config.agent}: there is no such agent; there are {', '.join(AGENTS)}, or a command "
+            f"--agent {named}: there is no such agent; there are {', '.join(AGENTS)}, or a command "
             "such as 'my-agent --task {prompt}'"
         )
-    words = custom.words_of(config.agent) if row is None else (row.name,)
+    words = custom.words_of(named) if row is None else (row.name,)
     remedy = row.remedy if row is not None else "install it, or give its path"
     program = Program("python") if words[0] in custom.PYTHONS else find_program(words[0], path, remedy)
     words, shown = custom.files_in(words)
@@ -86,7 +90,6 @@ def find_agent(config: RunConfig, host: AgentHost) -> Agent:
         title = row.title if row is not None else words[0]
         raise MissingRequirementError(f"{title} does not start in a sandbox: {one_line(printed)}; {remedy}")
     version = found[0] if found is not None else "unknown"
-    model = config.model
     if model.startswith(RECORDING):
         model = RecordedExchanges(Path(model.removeprefix(RECORDING))).model
     if row is not None:
@@ -95,12 +98,12 @@ def find_agent(config: RunConfig, host: AgentHost) -> Agent:
     def headless(request: HeadlessRequest) -> HeadlessCommand:
         return custom.headless(words, request)
 
-    return Agent(agent_name(config.agent), version, program, model, headless, custom.final_message)
+    return Agent(agent_name(named), version, program, model, headless, custom.final_message)
 
 
 def _source_of(config: RunConfig, variables: Mapping[str, str]) -> Callable[[int], ReplySource]:
     """Return a function that opens the source of replies; its argument: the number of calls made so far."""
-    assert config.model is not None, "find_agent checks this"
+    assert config.model is not None, "`build` checks this"
     assert config.agent is not None
     if config.model.startswith(RECORDING):
         recording = Path(config.model.removeprefix(RECORDING))
