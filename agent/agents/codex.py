@@ -1,7 +1,7 @@
 """Codex: https://developers.openai.com/codex/mcp and https://developers.openai.com/codex/config-reference."""
 
 from agent.agents.connection import CALL_SECONDS, SERVER_NAME, START_SECONDS, McpServer, Places
-from agent.agents.headless import HOME, FinalMessage, HeadlessCommand, HeadlessRequest, json_lines, text_of
+from agent.agents.headless import HOME, FinalMessage, HeadlessCommand, HeadlessRequest, json_lines, plain_error, text_of
 from agent.agents.settings import SettingsEntry, SettingsFile
 
 
@@ -69,5 +69,5 @@ def final_message(stdout: str) -> FinalMessage:
             case "item.completed" if text_of(event, "item", "type") == "agent_message":
                 text = text_of(event, "item", "text")
             case "turn.failed" | "error":
-                error = text_of(event, "message") or text_of(event, "error", "message") or "it failed"
+                error = plain_error(text_of(event, "message") or text_of(event, "error", "message")) or "it failed"
     return FinalMessage(text, error, session)

@@ -72,3 +72,12 @@ def text_of(document: Mapping[str, Any], *keys: str) -> str:
     for key in keys:
         found = found.get(key) if isinstance(found, Mapping) else None
     return found if isinstance(found, str) else ""
+
+
+def plain_error(text: str) -> str:
+    """Return the message of an error that a client passes on as the JSON document of its provider, else the text."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return (text_of(found, "error", "message") if isinstance(found, dict) else "") or text

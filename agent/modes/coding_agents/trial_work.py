@@ -64,6 +64,6 @@ def try_agent(agent: Agent, host: AgentHost) -> TrialWork:
             )
             n_calls, refusals = gateway.usage.calls, gateway.refusals
     final = agent.final_message(work.stdout)
-    said = work.stopped or final.error or next(iter(refusals), "") or last_line(work.stderr) or final.text
-    ending = f"it ended with {work.exit_code}" if work.exit_code is not None else "it did not end"
-    return TrialWork(n_calls, work.files.get(_FILE) == _AFTER, one_line(said)[:200] or ending)
+    said = work.stopped or final.error or final.text or next(iter(refusals), "") or last_line(work.stderr)
+    ending = "" if work.exit_code in (None, 0) else f" (exit code {work.exit_code})"
+    return TrialWork(n_calls, work.files.get(_FILE) == _AFTER, one_line(said)[:200] + ending)
