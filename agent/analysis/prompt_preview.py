@@ -53,10 +53,16 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
             the proposer read are missing.
     """
     config = stored.config
-    if not needs_model(config):
+    if config.agent is None and not needs_model(config):
         raise UsageError(f"{stored.run_id} has no prompts: mode {config.mode} calls no model")
     if not 1 <= number <= stored.history.n_started:
         raise UsageError(f"{stored.run_id} has prompts for trials 1 to {stored.history.n_started} only")
+    if config.agent is not None:
+        folder = stored.paths.trial(number).agent
+        raise UsageError(
+            f"a coding agent writes the trials of {stored.run_id}: what it was asked is in {folder}, in settings.json "
+            "and files/NOTES.md, once it has begun"
+        )
     if why := retired(stored.paths.run_json):
         raise UsageError(
             f"the prompts of {stored.run_id} cannot be rebuilt: it has {why}; "

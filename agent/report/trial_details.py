@@ -13,7 +13,7 @@ from agent.report.steering.messages import steering_facts
 from agent.report.trial_table import OVER_BUDGET, paint, purpose, verdict
 from agent.store.stored_run import StoredRun
 from agent.task.score_kinds import find_score_kind, is_self_reported
-from agent.text import inert, one_line, plural, read_tail
+from agent.text import as_json, inert, one_line, plural, read_tail
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status, Trial
 
@@ -36,7 +36,9 @@ class Call:
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "Call":
-        """Return the call that one line of a transcript records."""
+        """Return the call that one line of a transcript records, or of the exchanges of a coding agent."""
+        if "dialect" in record:
+            return cls._of_agent(record)
         messages = [(str(message.get("role")), str(message.get("content"))) for message in record.get("messages", [])]
         return cls(
             messages=tuple(messages),
@@ -44,6 +46,23 @@ class Call:
             failed="error" in record,
             prompt_tokens=int(record.get("prompt_tokens", 0)),
             completion_tokens=int(record.get("completion_tokens", 0)),
+            seconds=float(record.get("seconds", 0.0)),
+        )
+
+    @classmethod
+    def _of_agent(cls, record: dict[str, Any]) -> "Call":
+        """Return a call of a coding agent: its last message and the reply, as its endpoint sent them."""
+        request, usage = record.get("request") or {}, record.get("usage") or {}
+        said = [request[key] for key in ("messages", "input", "contents") if isinstance(request.get(key), list)]
+        reply = str((record.get("reply") or {}).get("text", ""))
+        return cls(
+            messages=tuple(
+                (str(part.get("role", "request")), as_json(part)) for part in (said[0] if said else [])[-1:]
+            ),
+            reply=reply or str(record.get("fault") or ""),
+            failed=not usage,
+            prompt_tokens=int(usage.get("prompt", 0)),
+            completion_tokens=int(usage.get("completion", 0)),
             seconds=float(record.get("seconds", 0.0)),
         )
 
@@ -237,7 +256,10 @@ def read_exchange(path: Path) -> list[Call]:
     calls = []
     for line in lines:
         try:
-            calls.append(Call.of(json.loads(line)))
+            record = json.loads(line)
+            calls_no_model = "dialect" in record and not record.get("usage") and record.get("status") == 200
+            if not calls_no_model:
+                calls.append(Call.of(record))
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             continue  # torn by a kill, or not written by this program
     return calls

@@ -46,7 +46,7 @@ def _facts(
     """Return the trailers of a trial's commit by name; a trailer with None is omitted."""
     outcome = trial.outcome
     assert outcome is not None
-    machine = outcome.machine
+    machine, agent = outcome.machine, trial.proposal.agent
     return {
         "Run": run_id,
         "Trial": trial.number,
@@ -73,6 +73,7 @@ def _facts(
         "Task": f"{task.name} {task.digest}",
         "Profile": task.profile,
         "Model": trial.proposal.usage.model if trial.proposal.usage else model,
+        "Agent": f"{agent.name} {agent.version}" if agent is not None else None,
         "Prompt": trial.proposal.prompt,
         **{name.capitalize(): one_line(value) for name, value in outcome.conditions.items()},
     }

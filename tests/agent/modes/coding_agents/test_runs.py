@@ -1,6 +1,7 @@
 """Whole runs with a coding agent, as a user starts them."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ def told(agent: Run, name: str) -> list[list[Any]]:
     """Return what the log says about each trial of a run, without what depends on the time."""
     document = json.loads(agent("log", name, "--json").stdout)
     return [[trial[key] for key in TOLD] for trial in document["trials"]]
+
+
+def commit_message(folder: Path, ref: str) -> str:
+    command = ["git", "--git-dir", str(folder / "runs" / "trials.git"), "log", "-1", "--format=%B", ref]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_run_is_recorded_and_served_again_without_an_endpoint(
@@ -35,6 +41,19 @@ def test_a_run_is_recorded_and_served_again_without_an_endpoint(
     shown = agent("show", "r/1").stdout
     assert "agent" in shown
     assert "small-agent 1.2.3, exit code 0" in shown
+    assert "reply 1: 11 tokens in, 7 out" in shown
+    exchanged = agent("show", "r/1", "--exchange").stdout
+    assert "Improve the training script train.py" in exchanged
+    assert edit(90.0) in exchanged
+    message = commit_message(tmp_path, "r/0001")
+    assert "\nModel: small-agent:fake-1\nAgent: small-agent 1.2.3\n" in message
+    prompt = agent("prompt", "r/1")
+    assert (prompt.returncode, prompt.stderr.count("\n")) == (2, 1)
+    assert "0001/agent, in settings.json and files/NOTES.md" in prompt.stderr
+    assert agent("report", "r").returncode == 0
+    (page,) = tmp_path.glob("*.html")
+    assert "small-agent 1.2.3, exit code 0" in page.read_text()
+    assert agent("export", "r").returncode == 0
     assert "SMOOTHING = 90.0" in (tmp_path / "runs" / "r" / "trials" / "0001" / "llm.jsonl").read_text()
     files = [path for path in tmp_path.rglob("*") if path.is_file() and ".git" not in path.parts]
     assert [path for path in files if b"sk-secret" in path.read_bytes()] == []
