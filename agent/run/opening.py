@@ -166,9 +166,7 @@ def _open(
         resumed = paths.run_json.exists()
         if resumed:
             stack.enter_context(locked(paths))
-            if options.for_client and is_pause_requested(paths):
-                raise UsageError(f"a person has paused {paths.run_id}; `agent resume {paths.run_id}` continues it")
-            discard_pause_requests(paths)
+            _end_pause(paths, for_client=options.for_client)
         read_notes(task)  # so that a fault is shown while somebody is there to mend it
         history = read_history(paths.journal) if paths.journal.exists() else History([])
         raised = budget_raise(config, history, options.caps, utc_now())
@@ -224,6 +222,13 @@ def _open(
             approvals=Approvals(paths, config.approve_seconds) if config.approve else None,
             submissions=SubmissionQueue(Inbox(paths.inbox)) if mode_named(config.mode).awaits_submissions else None,
         )
+
+
+def _end_pause(paths: RunPaths, *, for_client: bool) -> None:
+    """Let a paused run continue. Raises UsageError if a client asks for that, and not a person."""
+    if for_client and is_pause_requested(paths):
+        raise UsageError(f"a person has paused {paths.run_id}; `agent resume {paths.run_id}` continues it")
+    discard_pause_requests(paths)
 
 
 @contextmanager

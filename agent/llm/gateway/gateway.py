@@ -253,18 +253,11 @@ class Gateway:
                     self._note_failure(seen)
             if seen.fault is not None:
                 self._faults.add(seen.fault)
+            body = seen.body.decode(errors="replace")
+            asked = (request.dialect.name, request.method, request.path)
             self._record(
                 AgentExchange(
-                    request.dialect.name,
-                    request.method,
-                    request.path,
-                    seen.status,
-                    request.document,
-                    seen.content_type,
-                    seen.body.decode(errors="replace"),
-                    seconds,
-                    usage,
-                    seen.fault,
+                    *asked, seen.status, request.document, seen.content_type, body, seconds, usage, seen.fault
                 )
             )
         send_end()
