@@ -57,6 +57,9 @@ class ScriptedReplies:
         body = as_stream(request.dialect.name, reply_events(request.dialect.name, reply))
         yield SourceReply(200, {"content-type": "text/event-stream"}, iter([body]))
 
+    def prepare(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
