@@ -217,7 +217,7 @@ def test_one_place_opens_what_scripts_run_in() -> None:
     """Executor.open does, for all that runs scripts; `agent doctor` only tries whether a sandbox works."""
     calls = re.compile(r"(?<!def )\bopen_sandbox\(")
     callers = {path.relative_to(ROOT).as_posix() for path in modules() if calls.search(path.read_text())}
-    assert callers == {"agent/execution/executor.py", "agent/cli/doctor_checks.py"}
+    assert callers == {"agent/execution/executor.py", "agent/cli/checks/machine.py"}
 
 
 def test_no_module_has_the_name_of_another_library() -> None:

@@ -88,8 +88,8 @@ def doctor(
 
     Prints a remedy for everything that is missing.
     """
-    from agent.cli.doctor_agents import examine_agent
-    from agent.cli.doctor_checks import Endpoint, examine, rendered
+    from agent.cli.checks.coding_agents import examine_agent
+    from agent.cli.checks.machine import Endpoint, examine, rendered
 
     endpoint = Endpoint(
         os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_MODEL"), os.environ.get("OPENAI_API_KEY")

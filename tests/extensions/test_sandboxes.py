@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.doctor_checks import Endpoint, examine
+from agent.cli.checks.machine import Endpoint, examine
 from agent.errors import UsageError
 from agent.execution import sandboxes
 from agent.execution.sandboxes import DEFAULT_SANDBOX, SANDBOXES

@@ -155,7 +155,7 @@ def serve() -> None:
     import tenacity
 
     import agent.analysis.prompt_preview
-    import agent.cli.doctor_checks
+    import agent.cli.checks.machine
     import agent.cli.main
     import agent.llm.openai_model
     import agent.modes.centaur

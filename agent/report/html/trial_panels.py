@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
 
-from agent.report.trial_details import changed, evidence, facts, log_lines, read_exchange
+from agent.llm.transcripts import read_exchange
+from agent.report.trial_details import changed, evidence, facts, log_lines
 from agent.report.trial_table import change, verdict
 from agent.store.stored_run import StoredRun
 from agent.text import inert, one_line

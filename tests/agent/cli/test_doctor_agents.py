@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.agents.kinds import AGENTS
-from agent.cli.doctor_agents import examine_agent
-from agent.cli.doctor_checks import DoctorFinding
+from agent.cli.checks.coding_agents import examine_agent
+from agent.cli.checks.machine import DoctorFinding
 from tests import commands
 
 PROGRAM = """#!/usr/bin/env python3

@@ -181,7 +181,7 @@ def test_a_tracker_imports_nothing_from_the_current_folder(agent: Agent, tmp_pat
 
 
 def test_doctor_imports_nothing_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from agent.cli.doctor_checks import _script_environment
+    from agent.cli.checks.machine import _script_environment
 
     task = Path(shutil.copytree(INSTANT, tmp_path / "task"))
     (task / "train.py").write_text("import torch\n" + (task / "train.py").read_text())

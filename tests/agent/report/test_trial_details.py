@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from agent.report.trial_details import describe, painted, read_exchange
+from agent.llm.transcripts import read_exchange
+from agent.report.trial_details import describe, painted
 from agent.trials.repeat import Purpose, Repeat, RepeatVerdict
 from agent.trials.trial import KeepState
 from tests.made_runs import BASELINE, made_run, scored, searched

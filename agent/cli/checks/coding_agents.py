@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from agent.agents.kinds import AGENTS
-from agent.cli.doctor_checks import DoctorFinding
+from agent.cli.checks.machine import DoctorFinding
 from agent.errors import AgentError
 from sandbox.errors import SandboxError
 

@@ -1,0 +1,1 @@
+"""What `agent doctor` checks: the machine, and coding agents."""
