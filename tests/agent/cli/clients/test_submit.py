@@ -127,7 +127,7 @@ def test_values_a_patch_and_a_commit(place: Place) -> None:
 WRONG: list[tuple[list[str], str]] = [
     ([], "give one of --script, --patch, --commit and --values"),
     (["--script", "new.py", "--values", "{}"], "give one of --script, --patch, --commit and --values"),
-    (["--script", "nowhere.py"], "nowhere.py cannot be read (No such file"),
+    (["--script", "nowhere.py"], "nowhere.py cannot be read: No such file"),
     (["--patch", "nowhere.patch"], "nowhere.patch cannot be read"),
     (["--commit", "nowhere@main"], "nowhere is not in a git repository"),
     (["--values", "{"], "not JSON"),
