@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from agent.execution.speed.drift import SpeedReference
-from agent.llm.transcripts import Call, read_exchange
+from agent.llm.recorded_calls import Call, read_calls
 from agent.report.slices import published, result_words
 from agent.report.steering.messages import steering_facts
 from agent.report.trial_table import OVER_BUDGET, paint, purpose, verdict
@@ -30,7 +30,7 @@ def describe(stored: StoredRun, trial: Trial, *, colour: bool = False, exchange:
         _listed("evidence of the score", [f"{name}: {value}" for name, value in evidence(trial)]),
         _parameters(stored, trial),
         painted(inert(_difference(stored, trial)), colour),
-        _exchange(read_exchange(stored.paths.trial(trial.number).llm), exchange, colour),
+        _exchange(read_calls(stored.paths.trial(trial.number).llm), exchange, colour),
         _listed("end of the training log", log_lines(stored, trial, _LOG_LINES)),
     ]
     return "\n".join(part for part in parts if part)

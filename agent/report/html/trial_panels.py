@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
 
-from agent.llm.transcripts import read_exchange
+from agent.llm.recorded_calls import read_calls
 from agent.report.trial_details import changed, evidence, facts, log_lines
 from agent.report.trial_table import change, verdict
 from agent.store.stored_run import StoredRun
@@ -65,7 +65,7 @@ def details(stored: StoredRun, baseline: str, index: int) -> Iterator[Details]:
         log = log_lines(stored, trial, _LOG_LINES)
         if log:
             texts.append(Text("end of the training log", "log", "\n".join(log)))
-        for number, call in enumerate(read_exchange(stored.paths.trial(trial.number).llm), start=1):
+        for number, call in enumerate(read_calls(stored.paths.trial(trial.number).llm), start=1):
             asked = "\n\n".join(f"[{role}]\n{content}" for role, content in call.messages)
             texts.append(Text(f"prompt of reply {number}", "prompt", inert(asked)))
             texts.append(Text(call.describe(number), "reply", inert(call.reply)))

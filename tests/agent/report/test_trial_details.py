@@ -1,8 +1,11 @@
 """`agent show`: what a trial wrote cannot steer the reader's terminal, and nothing of the exchange is lost."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from agent.llm.transcripts import read_exchange
+from agent.llm.gateway.dialects import TokenCounts
+from agent.llm.gateway.exchanges import AgentExchange, ExchangeFiles
+from agent.llm.recorded_calls import read_calls
 from agent.report.trial_details import describe, painted
 from agent.trials.repeat import Purpose, Repeat, RepeatVerdict
 from agent.trials.trial import KeepState
@@ -40,8 +43,22 @@ def test_a_difference_is_painted_line_by_line() -> None:
     assert painted("-a\n", colour=False) == "-a\n"
 
 
+def test_the_exchange_of_a_coding_agent_is_told_in_its_dialect(tmp_path: Path) -> None:
+    exchange = AgentExchange(
+        *("messages", "POST", "/v1/messages", 200, {"model": "m"}, "text/event-stream", "data: {}", 1.25),
+        usage=TokenCounts(1000, 50, 400),
+    )
+    files = ExchangeFiles([tmp_path / "llm.jsonl"], ())
+    files.append(exchange)
+    files.append(replace(exchange, status=502, reply="", usage=None, fault="the connection was lost"))
+    first, second = read_calls(tmp_path / "llm.jsonl")
+    assert first.describe(1) == "reply 1: 1000 tokens in, 50 out, 1.2 s"
+    assert (first.messages, first.reply) == ((("request", '{"model": "m"}'),), "data: {}")
+    assert (second.describe(2), second.reply) == ("reply 2: 0 tokens in, failed", "the connection was lost")
+
+
 def test_a_transcript_with_a_torn_end_is_read_up_to_it(tmp_path: Path) -> None:
     path = tmp_path / "llm.jsonl"
     path.write_text('{"reply": "yes", "messages": []}\n{"error": "timeout", "messages": []}\n{"reply": "y')
-    assert [(call.reply, call.failed) for call in read_exchange(path)] == [("yes", False), ("timeout", True)]
-    assert read_exchange(tmp_path / "none") == []
+    assert [(call.reply, call.failed) for call in read_calls(path)] == [("yes", False), ("timeout", True)]
+    assert read_calls(tmp_path / "none") == []

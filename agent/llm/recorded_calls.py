@@ -1,14 +1,15 @@
-"""The calls of models that a trial's transcript records, of our own and of a coding agent, for people to read."""
+"""A model's calls in a trial's llm.jsonl, of ours or of a coding agent's, as `agent show` and the report tell them."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.files import plain_file
-from agent.text import as_json, plural
+from agent.text import plural
 
-MAX_BYTES = 2_000_000  # read from one transcript; a model's context window bounds its calls
+MAX_BYTES = 2_000_000  # read from one file; a model's context window bounds the calls of a chat
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Call:
     seconds: float
 
     @classmethod
-    def of(cls, record: dict[str, Any]) -> "Call":
-        """Return the call that one line of a transcript records, or of the exchanges of a coding agent."""
+    def of(cls, record: Mapping[str, Any]) -> "Call":
+        """Return the call that one line records. Raises ValueError, TypeError or AttributeError if it is none."""
         if "dialect" in record:
             return cls._of_agent(record)
         messages = [(str(message.get("role")), str(message.get("content"))) for message in record.get("messages", [])]
@@ -38,17 +39,13 @@ class Call:
         )
 
     @classmethod
-    def _of_agent(cls, record: dict[str, Any]) -> "Call":
-        """Return a call of a coding agent: its last message and the reply, as its endpoint sent them."""
-        request, usage = record.get("request") or {}, record.get("usage") or {}
-        said = [request[key] for key in ("messages", "input", "contents") if isinstance(request.get(key), list)]
-        reply = str((record.get("reply") or {}).get("text", ""))
+    def _of_agent(cls, record: Mapping[str, Any]) -> "Call":
+        """Return the call in an exchange of agent.llm.gateway.exchanges, in the words of its dialect."""
+        usage, request, fault = record.get("usage") or {}, record.get("request"), record.get("fault")
         return cls(
-            messages=tuple(
-                (str(part.get("role", "request")), as_json(part)) for part in (said[0] if said else [])[-1:]
-            ),
-            reply=reply or str(record.get("fault") or ""),
-            failed=not usage,
+            messages=(("request", json.dumps(request, ensure_ascii=False)),) if request is not None else (),
+            reply=str(record["reply"].get("text") or fault or ""),
+            failed=int(record["status"]) >= 400 or fault is not None,
             prompt_tokens=int(usage.get("prompt", 0)),
             completion_tokens=int(usage.get("completion", 0)),
             seconds=float(record.get("seconds", 0.0)),
@@ -60,8 +57,8 @@ class Call:
         return f"reply {number}: {plural(self.prompt_tokens, 'token')} in, {end}"
 
 
-def read_exchange(path: Path) -> list[Call]:
-    """Return the calls of a transcript in order; empty if there is no transcript. Unreadable lines are skipped."""
+def read_calls(path: Path) -> list[Call]:
+    """Return the calls in a file, in order; empty if there is no file. Unreadable lines are skipped."""
     try:
         with plain_file(path).open("rb") as file:
             lines = file.read(MAX_BYTES).decode(errors="replace").split("\n")
@@ -70,10 +67,7 @@ def read_exchange(path: Path) -> list[Call]:
     calls = []
     for line in lines:
         try:
-            record = json.loads(line)
-            calls_no_model = "dialect" in record and not record.get("usage") and record.get("status") == 200
-            if not calls_no_model:
-                calls.append(Call.of(record))
-        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+            calls.append(Call.of(json.loads(line)))
+        except (ValueError, TypeError, AttributeError, LookupError, OverflowError, RecursionError):
             continue  # torn by a kill, or not written by this program
     return calls
