@@ -3,17 +3,18 @@
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.agents.headless import Program
-from agent.errors import MissingRequirementError
+from agent.errors import MissingRequirementError, UsageError
 
 _INSIDE = "/agent"
 _SYSTEM = (Path("/usr"), Path("/bin"), Path("/lib"))  # every sandbox shows these
 _NODE = re.compile(rb"#!\s*\S*(?:env\s+)?(?:-S\s+)?node\b")
 
 
-def find_program(name: str, path: str, remedy: str) -> Program:
+def find_program(name: str, path: str, remedy: str, private: Iterable[Path] = ()) -> Program:
     """Return the program that `name` starts on this machine.
 
     Of an npm package the whole folder `node_modules` is mounted, since its dependencies lie there; of any other program
@@ -23,8 +24,10 @@ def find_program(name: str, path: str, remedy: str) -> Program:
         name: a name to look up, or a path.
         path: the folders to look in, as in PATH.
         remedy: how to install it, for the error message.
+        private: folders that no sandbox may show.
 
     Raises:
+        UsageError: a folder that it needs holds a private one.
         MissingRequirementError: it is not installed, or it needs Node, which is not installed.
     """
     found = shutil.which(name, path=path)
@@ -39,6 +42,11 @@ def find_program(name: str, path: str, remedy: str) -> Program:
         if node is None:
             raise MissingRequirementError(f"{name} needs Node, which is not on the PATH; install Node 20 or later")
         folders = [str(Path(_shown(Path(node).resolve(), mounts, "node")).parent)]
+    hidden = [folder.resolve() for folder in private]
+    for shown in mounts.values():
+        if any(folder.is_relative_to(shown) for folder in hidden):
+            raise UsageError(f"the sandbox would show {shown} to {name}, with all that lies there; move the program "
+                             "into a folder of its own")  # fmt: skip
     return Program(inside, mounts, tuple(folders))
 
 

@@ -1,7 +1,7 @@
 """Builds the proposer of a run with a coding agent: its program, its sandbox, and the gateway of each proposal."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +44,9 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
         raise UsageError(f"--agent {config.agent}: name its model with --model")
     if config.max_cost is not None and config.price is None:
         raise UsageError(f"--max-cost needs the price of {config.model}: give --price IN,OUT in dollars per million")
-    agent = find_agent(config.agent, config.model, host)
+    own = (host.variables.get(name) for name in ("HOME", "AUTOCENTAUR_CACHE"))
+    private = [paths.root.parent, task.folder, *(Path(folder) for folder in own if folder)]
+    agent = find_agent(config.agent, config.model, host, private)
     source_of = _source_of(config, host.variables)
     source_of(0).close()  # a key that is missing, or a recording that cannot be read, is found before the first trial
     return CodingAgentProposer(
@@ -61,15 +63,16 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
     )
 
 
-def find_agent(named: str, model: str, host: AgentHost) -> Agent:
+def find_agent(named: str, model: str, host: AgentHost, private: Sequence[Path] = ()) -> Agent:
     """Return an agent with the version that its program prints in the sandbox.
 
     Args:
         named: a row of `agents.kinds`, or a command line.
         model: as in --model.
+        private: folders that the sandbox may not show to it.
 
     Raises:
-        UsageError: there is no such agent.
+        UsageError: there is no such agent, or its program lies where a private folder is.
         MissingRequirementError: its program is not here, or does not start in the sandbox.
     """
     path = host.variables.get("PATH", "")
@@ -81,7 +84,7 @@ def find_agent(named: str, model: str, host: AgentHost) -> Agent:
         )
     words = custom.words_of(named) if row is None else (row.name,)
     remedy = row.remedy if row is not None else "install it, or give its path"
-    program = Program("python") if words[0] in custom.PYTHONS else find_program(words[0], path, remedy)
+    program = Program("python") if words[0] in custom.PYTHONS else find_program(words[0], path, remedy, private)
     words, shown = custom.files_in(words)
     program = replace(program, mounts={**program.mounts, **shown})
     starts, printed = printed_version(host.sandbox, program)

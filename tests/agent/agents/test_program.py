@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.agents.program import find_program
-from agent.errors import MissingRequirementError
+from agent.errors import MissingRequirementError, UsageError
 
 
 def _program(path: Path, text: str) -> Path:
@@ -51,3 +51,11 @@ def test_what_is_missing_is_named_with_its_remedy(tmp_path: Path) -> None:
     script = _program(tmp_path / "node_modules" / "agent.js", "#!/usr/bin/env node\n")
     with pytest.raises(MissingRequirementError, match="needs Node"):
         find_program("agent", _linked(tmp_path / "bin", "agent", script), "npm install it")
+
+
+def test_a_program_beside_private_folders_is_refused(tmp_path: Path) -> None:
+    program = str(_program(tmp_path / "project" / "agent.sh", "#!/bin/sh\n"))
+    for private in (tmp_path / "project", tmp_path / "project" / "runs"):
+        with pytest.raises(UsageError, match=r"would show .*project to .*move the program into a folder of its own"):
+            find_program(program, "", "install it", [private])
+    assert find_program(program, "", "install it", [tmp_path, tmp_path / "runs"]).mounts
