@@ -81,11 +81,16 @@ NOT_RUN = {
     "connect": "writes the settings of a coding agent: tests/agent/cli/clients/test_connect.py",
     "mcp": "talks to a coding agent: tests/agent/cli/clients/test_serve.py",
     "sudo": "needs another user: tests/attacks/test_client_with_a_shell.py",
+    "npm install": "tests/clients installs the agents where there is a network",
     "ollama": "not installed here; the line is from its own documentation",
     "vllm": "not installed here; the line is from its own documentation",
     "llama-server": "not installed here; the line is from its own documentation",
 }
-NEEDS_A_MACHINE = {"--gpus": "needs a GPU", "--sandbox docker": "needs a container engine"}
+NEEDS_A_MACHINE = {
+    "--gpus": "needs a GPU",
+    "--sandbox docker": "needs a container engine",
+    "--agent ": "needs a coding agent: tests/agent/modes/coding_agents has a small one, tests/clients the real ones",
+}
 
 
 def not_run(words: Sequence[str]) -> str | None:
