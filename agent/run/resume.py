@@ -78,8 +78,10 @@ def refuse_changes(config: RunConfig, asked: Mapping[str, Any]) -> None:
             f"{option_of(name)} {as_given(getattr(config, name))} → {as_given(value)}"
             for name, value in changes.items()
         )
+        raises = f" (`agent resume {config.run_id}` can raise a limit)" if changes.keys() & {*RAISABLE} else ""
         raise UsageError(
-            f"{config.run_id} began with other options: {told}; leave them out, or start a new run with `agent run`"
+            f"{config.run_id} began with other options: {told}; leave them out{raises}, or start a new run with "
+            "`agent run`"
         )
 
 

@@ -49,7 +49,8 @@ class Runner:
         """
         if self._is_failing():
             log = self._paths.runner_log
-            raise RunnerError(f"the run cannot continue: {one_line(_end_of(log))} (see {log}); no submission is lost")
+            why = one_line(_end_of(log)).removeprefix("error: ")
+            raise RunnerError(f"the run cannot continue: {why} (see {log}); no submission is lost")
         if holder(self._paths) is None and self._process is None:
             if is_pause_requested(self._paths):
                 run_id = self._paths.run_id

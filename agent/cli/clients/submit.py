@@ -179,6 +179,9 @@ def client_of(runs: Path, name: str | None, *, trusted: bool | None) -> "ClientR
     stored = stored_run(runs, name)
     if trusted is not None:
         agree_to_run(stored, None, trusted=trusted)
+    folder = Path(stored.config.task_folder)
+    if stored.config.of_trial is None and not (folder / "task.toml").exists():
+        raise UsageError(f"the task of {stored.run_id} is no longer in {folder}; put it back there")
     task = load_task(stored.config, stored.runs)
     refuse_another_task(stored.config, task, stored.repo)
     trusts = is_trusted(client_uid(), [stored.runs.root, cache_folder(), task.folder])

@@ -5,13 +5,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.edits.edit import Params
-from agent.errors import EditError
+from agent.errors import EditError, UsageError
 from agent.store.inbox.inbox import Inbox, InboxMessage
 from agent.trials.history import History
 from agent.trials.json_fields import check_types
 from agent.trials.steering import Submission
 
 KIND = "submission"
+MOST_WAITING = 900
+"""Largest number of submissions that wait: fewer than fit into an inbox, so that people can still pause the run."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,16 @@ class SubmissionQueue:
     def put(
         self, record: Mapping[str, Any], title: str, *, script: str | None = None, values: Params | None = None
     ) -> str:
-        """Store a change durably, and return its id. Raises UsageError as `Inbox.put` does.
+        """Store a change durably, and return its id.
 
         Args:
             record: the fields of its Submission, without `id`.
+
+        Raises:
+            UsageError: too many wait already, or as `Inbox.put` does.
         """
+        if len(self.waiting()) >= MOST_WAITING:
+            raise UsageError(f"{MOST_WAITING} submissions wait already; wait for the verdicts on these first")
         return self._inbox.put(KIND, record=dict(record), title=title, script=script, values=values)
 
     def waiting(self, known: Collection[str] = ()) -> list[InboxMessage]:

@@ -42,11 +42,26 @@ def test_it_starts_none_while_another_process_is_at_work(place: Place) -> None:
         assert not paths.runner_log.exists()
 
 
+def test_a_package_of_our_name_in_the_clients_folder_is_not_run(
+    place: Place, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunsFolder(place.runs).prepare()
+    theirs = place.folder / "theirs" / "agent"
+    theirs.mkdir(parents=True)
+    for name in ("__init__.py", "__main__.py"):
+        (theirs / name).write_text("print('theirs')\n")
+    monkeypatch.chdir(theirs.parent)
+    runner(place).ensure()
+    log = place.client().paths.runner_log
+    until(lambda: log.exists() and ("paused" in log.read_text() or "theirs" in log.read_text()))
+    assert "theirs" not in log.read_text()
+
+
 def test_after_failures_it_tells_the_end_of_the_log(place: Place, until: Until) -> None:
     RunsFolder(place.runs).prepare()
     failing = runner(place, "run", "--no-such-option")
     log = place.client().paths.runner_log
-    with pytest.raises(RunnerError, match=r"the run cannot continue: error: No such option: --no-such-option"):  # noqa: PT012
+    with pytest.raises(RunnerError, match=r"the run cannot continue: No such option: --no-such-option"):  # noqa: PT012
         while True:
             failing.ensure()
             time.sleep(0.02)

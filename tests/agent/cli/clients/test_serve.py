@@ -154,7 +154,7 @@ def test_a_run_that_contradicts_the_options_is_not_served(place: Place) -> None:
     for name in ("task.toml", "train.py"):
         (other / name).write_text((INSTANT / name).read_text().replace("WIDTH = 2.0", "WIDTH = 1.0"))
     for argv, expected in (
-        (["--trials", "7"], "r began with other options: --trials 100 → 7"),
+        (["--trials", "700"], "r began with other options: --trials 100 → 700; leave them out (`agent resume r` can"),
         (["--keep", "any"], "--keep two-tier → any"),
         (["--seed", "3"], "--seed 0 → 3"),
         (["--task", "other"], "has changed since r began"),

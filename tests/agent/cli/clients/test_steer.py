@@ -135,7 +135,10 @@ def test_a_run_that_waits_for_submissions_is_paused_although_no_process_works_on
     assert len(list(Inbox(at.runs.run("r").inbox).messages(PAUSE))) == 1
     # a process that a client had just started when the person paused the run
     assert "a person has paused r; `agent resume r` continues it" in said(at, "resume", "r", "--for-client", code=2)
-    said(at, "submit", "r", "--values", '{"WIDTH": 1.0}')
+    stored = said(at, "submit", "r", "--values", '{"WIDTH": 1.0}')
+    (submission,) = [message.id for message in Inbox(at.runs.run("r").inbox).messages("submission")]
+    assert f"submission {submission} is queued" in stored
+    assert "it does not run yet: a person has paused r" in stored
     assert len(read_history(at.runs.run("r").journal).trials) == 1
     said(at, "resume", "r")
     assert len(read_history(at.runs.run("r").journal).trials) == 2

@@ -9,6 +9,7 @@ import pytest
 
 from agent.errors import UnsafeFileError, UsageError
 from agent.store.inbox.inbox import MOST_BYTES, MOST_MESSAGES, Inbox
+from agent.store.inbox.submissions import KIND, MOST_WAITING, SubmissionQueue
 from agent.store.paths import RunPaths
 
 
@@ -68,6 +69,18 @@ def test_text_that_is_no_unicode_does_not_get_through(tmp_path: Path) -> None:
     fields = {"id": "a" * 12, "kind": "said", "at": "2026-11-30T07:00:00+00:00", "text": ["\ud800"]}
     (tmp_path / f"000000002-{'a' * 12}.json").write_text(json.dumps(fields))
     assert _kept(inbox) == ["file ?.py \u00e9"]
+
+
+def test_people_can_still_pause_a_run_when_no_more_submissions_fit(tmp_path: Path) -> None:
+    record = {"id": "a" * 12, "kind": KIND, "at": "2026-11-30T07:00:00+00:00", "record": {}, "title": ""}
+    for number in range(1, MOST_WAITING + 1):
+        fields = {**record, "id": f"{number:012x}"}
+        (tmp_path / f"{number:09d}-{number:012x}.json").write_text(json.dumps(fields))
+    inbox = Inbox(tmp_path)
+    with pytest.raises(UsageError, match="900 submissions wait already"):
+        SubmissionQueue(inbox).put({}, "one more", values={"WIDTH": 1.0})
+    inbox.put("pause")
+    assert len(list(inbox.messages("pause"))) == 1
 
 
 def test_a_link_and_an_oversized_file_are_refused(tmp_path: Path) -> None:
