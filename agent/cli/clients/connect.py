@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.agents.kinds import AGENTS, CodingAgent
+from agent.cli.clients.serve import served_run
 from agent.cli.search_options.panels import one_of
 from agent.errors import UsageError
 
@@ -79,6 +80,7 @@ def skill() -> None:
 def _of_server(ctx: typer.Context, arguments: Sequence[str]) -> Sequence[str]:
     """Return the arguments of `agent mcp` with absolute paths, so that they mean the same in every folder."""
     commands: dict[str, Any] = ctx.find_root().command.commands  # type: ignore[attr-defined]
+    served_run(commands["mcp"].make_context("mcp", [*arguments]))  # what the server would refuse is refused here
     return with_absolute_paths(commands["mcp"], arguments)
 
 

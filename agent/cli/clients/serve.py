@@ -37,15 +37,10 @@ def serve_mcp(ctx: typer.Context, options: RunOptions) -> None:
     The agent submits changes as trials of the run --name, which starts when the agent first asks. The options are
     those of `agent run --mode submitted`. Needs autocentaur[mcp].
     """
-    written = given(ctx)
-    if options.name is None:
-        raise UsageError("agent mcp serves one run; name it with --name RUN")
-    for option in ("mode", "json_"):
-        if option in written:
-            raise UsageError(f"leave out --{option.rstrip('_')}: agent mcp serves runs of mode {MODE}, as JSON")
+    name = served_run(ctx)
     if find_spec("mcp") is None:
         raise MissingRequirementError("agent mcp needs the package mcp: pip install 'autocentaur[mcp]'")
-    client = _client(ctx, replace(options, mode=MODE), options.name)
+    client = _client(ctx, replace(options, mode=MODE), name)
     from agent.server.mcp_server import serve
 
     if sys.stdin.isatty():
@@ -54,6 +49,17 @@ def serve_mcp(ctx: typer.Context, options: RunOptions) -> None:
         serve(client)
     except KeyboardInterrupt:
         os._exit(130)  # a thread waits for the next line of standard input, and nothing needs cleaning up
+
+
+def served_run(ctx: typer.Context) -> str:
+    """Return the name of the run to serve. Raises UsageError if none is named, or an option cannot be served."""
+    written = given(ctx)
+    if written.get("name") is None:
+        raise UsageError("agent mcp serves one run: name it with --name RUN")
+    for option in ("mode", "json_"):
+        if option in written:
+            raise UsageError(f"leave out --{option.rstrip('_')}: agent mcp serves runs of mode {MODE}, as JSON")
+    return str(written["name"])
 
 
 def _client(ctx: typer.Context, options: RunOptions, name: str) -> "ClientRun":

@@ -33,7 +33,20 @@ def project(home: Path) -> Path:
 
 
 def connect(project: Path, *words: str) -> CompletedProcess[str]:
+    if words and "--name" not in words and "--undo" not in words:
+        words = (*words, *([] if "--" in words else ["--"]), "--name", "r")
     return agent("connect", *words, cwd=project, env={"HOME": str(project.parent / "home")})
+
+
+def test_what_the_server_would_refuse_is_not_written(home: Path, project: Path) -> None:
+    for options, expected in (
+        ([], "agent mcp serves one run: name it with --name RUN"),
+        (["--", "--name", "r", "--mode", "random"], "leave out --mode"),
+    ):
+        done = agent("connect", "codex", "--write", *options, cwd=project, env={"HOME": str(home)})
+        assert done.returncode == 2
+        assert expected in done.stderr
+    assert all_files(home, project) == {}
 
 
 def all_files(*folders: Path) -> dict[Path, str]:
@@ -53,7 +66,7 @@ def test_it_prints_without_writing_then_writes_then_undoes(name: str, home: Path
         assert f"wrote {path}\n" in wrote.stdout
         for line in text.splitlines():
             assert line in shown.stdout
-    assert f"`agent connect {name} --write -- --trials 5` adds them" in shown.stdout
+    assert f"`agent connect {name} --write -- --trials 5 --name r` adds them" in shown.stdout
     assert wrote.stdout.endswith(f"agent skill > {AGENTS[name].skills}/autocentaur/SKILL.md\n")
     again = connect(project, name, "--write", "--", "--trials", "5")
     assert again.stdout.startswith("nothing to write: the files have these settings already\n")
@@ -150,7 +163,7 @@ def test_a_users_own_file_may_be_a_link(home: Path, project: Path, tmp_path: Pat
 
 
 def test_in_the_home_folder_both_files_are_one(home: Path) -> None:
-    made = agent("connect", "codex", "--write", cwd=home, env={"HOME": str(home)})
+    made = agent("connect", "codex", "--write", "--", "--name", "r", cwd=home, env={"HOME": str(home)})
     assert made.returncode == 0
     assert set(tomllib.loads((home / ".codex" / "config.toml").read_text())) == {"mcp_servers", "projects"}
     assert agent("connect", "codex", "--undo", cwd=home, env={"HOME": str(home)}).returncode == 0
