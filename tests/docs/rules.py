@@ -45,6 +45,7 @@ AUDITED = {"--verify": "best", "--test": "replay"}
 # Benchmarks, as small as they go: by the name of the module, what takes the place of the page's own options. None: it
 # needs runs of a night, or data that are not here, and is only asked for its help.
 SMALLEST: dict[str, dict[str, str] | None] = {
+    "benchmarks.agent_overhead": None,  # needs real coding agents, from npm
     "benchmarks.audit": {"--rounds": "1", "--draws": "20"},
     "benchmarks.compute_use": {"--configurations": "0"},
     "benchmarks.autoresearch": {"--seeds": "1", "--hours": "0.5", "--variants": "gp"},
@@ -78,10 +79,11 @@ NOT_RUN = {
     **dict.fromkeys(
         ("brief", "submit", "wait", "budget"), "needs a run of mode submitted: tests/agent/cli/clients/test_submit.py"
     ),
+    **dict.fromkeys(("approve", "refuse"), "needs a trial that waits: tests/agent/cli/clients/test_approve.py"),
     "connect": "writes the settings of a coding agent: tests/agent/cli/clients/test_connect.py",
     "mcp": "talks to a coding agent: tests/agent/cli/clients/test_serve.py",
     "sudo": "needs another user: tests/attacks/test_client_with_a_shell.py",
-    "npm install": "tests/clients installs the agents where there is a network",
+    "npm": "tests/clients installs the agents where there is a network",
     "ollama": "not installed here; the line is from its own documentation",
     "vllm": "not installed here; the line is from its own documentation",
     "llama-server": "not installed here; the line is from its own documentation",

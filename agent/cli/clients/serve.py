@@ -55,7 +55,7 @@ def served_run(ctx: typer.Context) -> str:
     """Return the name of the run to serve. Raises UsageError if none is named, or an option cannot be served."""
     written = given(ctx)
     if written.get("name") is None:
-        raise UsageError("agent mcp serves one run: name it with --name RUN")
+        raise UsageError("agent mcp serves one run; name it with --name RUN")
     for option in ("mode", "json_"):
         if option in written:
             raise UsageError(f"leave out --{option.rstrip('_')}: agent mcp serves runs of mode {MODE}, as JSON")

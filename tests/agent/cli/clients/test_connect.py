@@ -40,7 +40,7 @@ def connect(project: Path, *words: str) -> CompletedProcess[str]:
 
 def test_what_the_server_would_refuse_is_not_written(home: Path, project: Path) -> None:
     for options, expected in (
-        ([], "agent mcp serves one run: name it with --name RUN"),
+        ([], "agent mcp serves one run; name it with --name RUN"),
         (["--", "--name", "r", "--mode", "random"], "leave out --mode"),
     ):
         done = agent("connect", "codex", "--write", *options, cwd=project, env={"HOME": str(home)})
