@@ -1,9 +1,10 @@
 """Gemini CLI: https://geminicli.com/docs/tools/mcp-server and https://geminicli.com/docs/cli/trusted-folders."""
 
 import json
+import re
 
 from agent.agents.connection import CALL_SECONDS, SERVER_NAME, McpServer, Places
-from agent.agents.headless import HOME, FinalMessage, HeadlessCommand, HeadlessRequest, text_of
+from agent.agents.headless import HOME, FinalMessage, HeadlessCommand, HeadlessRequest, plain_error, text_of
 from agent.agents.settings import SettingsEntry, SettingsFile
 
 
@@ -58,11 +59,16 @@ def shell_call(command: str) -> tuple[str, dict[str, str]]:
 
 
 def final_message(stdout: str) -> FinalMessage:
-    """Return the last message of an agent's output: one JSON document, perhaps after other lines."""
+    """Return the last message of an agent's output: one JSON document, perhaps after other lines.
+
+    If it fails it prints that to its standard error, after all else.
+    """
+    begins = [match.start() for match in re.finditer(r"^\{$", stdout, re.MULTILINE)] or [max(0, stdout.find("{"))]
     try:
-        found = json.loads(stdout[max(0, stdout.find("{")) :])
+        found = json.loads(stdout[begins[-1] :])
     except (ValueError, RecursionError):
         return FinalMessage(error="it printed no result")
     if not isinstance(found, dict):
         return FinalMessage(error="it printed no result")
-    return FinalMessage(text_of(found, "response"), text_of(found, "error", "message"), text_of(found, "session_id"))
+    error = plain_error(text_of(found, "error", "message"))
+    return FinalMessage(text_of(found, "response"), error, text_of(found, "session_id"))

@@ -42,7 +42,7 @@ class CodingAgent:
         return command
 
     def final_message(self, stdout: str) -> "FinalMessage":
-        """Return the last message in what that command printed."""
+        """Return the last message in what that command printed; to its standard error, if it printed nothing else."""
         message: FinalMessage = importlib.import_module(self.module).final_message(stdout)
         return message
 

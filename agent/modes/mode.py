@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agent.store.paths import RunPaths
     from agent.store.run_config import RunConfig
     from agent.task.task import Task
+    from agent.text import Say
 
 
 SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its model
@@ -32,6 +33,7 @@ class AgentHost:
 
     sandbox: "AgentSandbox"
     variables: Mapping[str, str]  # of the environment: PATH, and addresses and keys of models
+    say: "Say" = lambda _line: None  # prints one line
 
 
 @dataclass(frozen=True)

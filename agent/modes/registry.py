@@ -180,6 +180,8 @@ def refuse_unused_options(modes: Collection[str], given: Mapping[str, Any]) -> N
     unused = frozenset.intersection(*(unused_options(mode_named(mode)) for mode in modes))
     for name, value in given.items():
         if name in unused:
+            if name == "agent":
+                raise UsageError(f"--agent {value}: {who} asks no coding agent; add --mode code-edit")
             option = option_of(name) if value is not False else option_of(f"no_{name}")
             users = ", ".join(mode.name for mode in _all_modes() if name in mode.options)
             raise UsageError(f"{option} is for {users}; {who} would ignore it: leave it out")

@@ -238,7 +238,7 @@ def _agent_host(config: RunConfig, host: Host) -> Iterator["AgentHost"]:
     from agent.modes.mode import AgentHost
 
     with closing(open_agent_sandbox(frozenset(config.accept_unenforced))) as sandbox:
-        yield AgentHost(sandbox, host.variables)
+        yield AgentHost(sandbox, host.variables, host.say)
 
 
 def _policy(config: RunConfig, task: Task, history: History) -> Policy:

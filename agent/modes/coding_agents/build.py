@@ -17,6 +17,7 @@ from agent.llm.gateway.exchanges import RecordedExchanges
 from agent.llm.gateway.gateway import Check, Gateway
 from agent.llm.gateway.meter import Allowance
 from agent.llm.gateway.sources import Endpoints, ReplySource, upstream_of
+from agent.llm.openai_model import describe_endpoint
 from agent.llm.prices import Price
 from agent.modes.coding_agents.proposer import MOST_CHECKS, Agent, CodingAgentProposer
 from agent.modes.mode import AgentHost, briefing_of, guard_of
@@ -46,9 +47,14 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
         raise UsageError(f"--max-cost needs the price of {config.model}: give --price IN,OUT in dollars per million")
     own = (host.variables.get(name) for name in ("HOME", "AUTOCENTAUR_CACHE"))
     private = [paths.root.parent, task.folder, *(Path(folder) for folder in own if folder)]
-    agent = find_agent(config.agent, config.model, host, private)
-    source_of = _source_of(config, host.variables)
+    source_of, remote = _source_of(config, host.variables)
     source_of(0).close()  # a key that is missing, or a recording that cannot be read, is found before the first trial
+    agent = find_agent(config.agent, config.model, host, private)
+    where = f" at {remote}; the script, its frozen files and the results of trials are sent there" if remote else ""
+    host.say(f"agent: {agent.name} {agent.version}, model {agent.model}{where}")
+    if config.price is not None:
+        prompt, reply = config.price
+        host.say(f"price: ${prompt:g} a million tokens of prompts, ${reply:g} of replies ({config.price_source})")
     return CodingAgentProposer(
         agent,
         _GatewayOpener(config, paths, source_of),
@@ -104,23 +110,31 @@ def find_agent(named: str, model: str, host: AgentHost, private: Sequence[Path] 
     return Agent(agent_name(named), version, program, model, headless, custom.final_message)
 
 
-def _source_of(config: RunConfig, variables: Mapping[str, str]) -> Callable[[int], ReplySource]:
-    """Return a function that opens the source of replies; its argument: the number of calls made so far."""
+def _source_of(config: RunConfig, variables: Mapping[str, str]) -> tuple[Callable[[int], ReplySource], str]:
+    """Return what opens the source of replies, and the other machines that a run sends to, as a list in words.
+
+    The function's argument is the number of calls made so far.
+    """
     assert config.model is not None, "`build` checks this"
     assert config.agent is not None
     if config.model.startswith(RECORDING):
         recording = Path(config.model.removeprefix(RECORDING))
-        return lambda n_calls: RecordedExchanges(recording, n_calls)
+        return lambda n_calls: RecordedExchanges(recording, n_calls), ""
     row = AGENTS.get(config.agent)
-    if row is not None:
-        upstreams = {row.dialect: upstream_of(row.dialect, variables)}
-    else:
-        with_key = [name for name, kind in DIALECTS.items() if variables.get(kind.provider.key_variable)]
-        if not with_key:
-            names = ", ".join(dict.fromkeys(kind.provider.key_variable for kind in DIALECTS.values()))
-            raise MissingRequirementError(f"--agent {config.agent}: none of {names} is set; set that of its model")
-        upstreams = {name: upstream_of(name, variables) for name in with_key}
-    return lambda _n_calls: Endpoints(upstreams)
+    names = [row.dialect] if row is not None else [name for name in DIALECTS if _is_set(name, variables)]
+    if not names:
+        keys = ", ".join(dict.fromkeys(kind.provider.key_variable for kind in DIALECTS.values()))
+        raise MissingRequirementError(f"--agent {config.agent}: none of {keys} is set; set that of its model")
+    upstreams = {name: upstream_of(name, variables) for name in names}
+    remote = dict.fromkeys(describe_endpoint(upstream.address) for upstream in upstreams.values())
+    return lambda _n_calls: Endpoints(upstreams), " and ".join(host for host in remote if host is not None)
+
+
+def _is_set(dialect: str, variables: Mapping[str, str]) -> bool:
+    """Whether the variables name a key for a dialect, or a server of this machine, which may need none."""
+    provider = DIALECTS[dialect].provider
+    address = variables.get(provider.address_variable)
+    return bool(variables.get(provider.key_variable)) or bool(address and describe_endpoint(address) is None)
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class CodingAgentProposer:
                 failure = gateway.last_failure
         if rejected := rejected or (failure if not usage.calls else None):
             raise ModelError(f"{self._agent.name} cannot reach its model: {rejected}; mend that and resume the run")
-        final = self._agent.final_message(work.stdout)
+        final = self._agent.final_message(work.stdout or work.stderr)
         script = ScriptCheck(context, self._briefing, self._guard, self._rehearse)
         proposal = self._proposal(context, script, final, self._fault(work, final, shut, context), work)
         ending = one_line(shut or work.stopped or f"exit code {work.exit_code}")

@@ -63,7 +63,7 @@ def try_agent(agent: Agent, host: AgentHost) -> TrialWork:
                 limits=AgentLimits(seconds=_SECONDS),
             )
             n_calls, refusals = gateway.usage.calls, gateway.refusals
-    final = agent.final_message(work.stdout)
+    final = agent.final_message(work.stdout or work.stderr)
     said = work.stopped or final.error or final.text or next(iter(refusals), "") or last_line(work.stderr)
     ending = "" if work.exit_code in (None, 0) else f" (exit code {work.exit_code})"
     return TrialWork(n_calls, work.files.get(_FILE) == _AFTER, one_line(said)[:200] + ending)

@@ -57,6 +57,18 @@ GEMINI = """{
   "stats": {"tools": {"totalCalls": 1}}
 }
 """
+GEMINI_FAILED = """    at async Turn.run (file:///agent/node_modules/@google/gemini-cli/bundle/chunk.js:333001:24) {
+  status: 400
+}
+{
+  "session_id": "c80a4a72",
+  "error": {
+    "type": "Error",
+    "message": "{\\"error\\":{\\"code\\":400,\\"message\\":\\"this proposal may make 2 model calls, and no more\\"}}",
+    "code": 400
+  }
+}
+"""
 DONE = "I am done.\nTITLE: deeper"
 
 
@@ -70,6 +82,7 @@ DONE = "I am done.\nTITLE: deeper"
         ("opencode", "\n".join(OPENCODE), FinalMessage(DONE, "", "ses_1")),
         ("opencode", OPENCODE_FAILED, FinalMessage("", CUT, "ses_2")),
         ("gemini", GEMINI, FinalMessage(DONE, "", "4cce5c98")),
+        ("gemini", GEMINI_FAILED, FinalMessage("", CUT, "c80a4a72")),
         ("gemini", f"Loaded cached credentials.\n{GEMINI}", FinalMessage(DONE, "", "4cce5c98")),
     ],
 )

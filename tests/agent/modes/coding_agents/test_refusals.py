@@ -33,7 +33,10 @@ HERE = ["run", "--task", str(BIGRAM), "--name", "r", "--mode", "code-edit"]
         (search(model="replay:none.jsonl"), "there is no recording"),
         ([*HERE, "--agent-time", "5m"], "--agent-time is for a coding agent: add --agent NAME"),
         ([*HERE, "--agent-calls", "5"], "--agent-calls is for a coding agent"),
-        (["run", "--task", str(BIGRAM), "--agent", "codex", "--mode", "fixed"], "--agent is for code-edit"),
+        (
+            ["run", "--task", str(BIGRAM), "--agent", "codex", "--mode", "fixed"],
+            "asks no coding agent; add --mode code-edit",
+        ),
         (["run", "--task", str(BIGRAM), "--agent-time", "5m", "--mode", "random"], "--agent-time is for code-edit"),
     ],
 )

@@ -31,6 +31,7 @@ def test_a_run_is_recorded_and_served_again_without_an_endpoint(
         environment["OPENAI_BASE_URL"] = server.base_url
         done = agent(*search("--trials", "3", "--record", "night.jsonl"))
     assert done.returncode == 0, done.stderr
+    assert "agent: small-agent 1.2.3, model fake-1\n" in done.stdout
     assert server.authorizations == ["Bearer sk-secret"] * 2
     _, first, second = told(agent, "r")
     assert (first[1], first[2], first[5]) == ("ok", "SMOOTHING = 90.0", "agent")
@@ -115,6 +116,15 @@ def test_an_endpoint_that_answers_nothing_stops_the_run_and_costs_no_trial(
         assert said in done.stderr
         assert agent("resume", "r").returncode == 0
     assert [row[1] for row in told(agent, "r")] == ["ok", "ok"]
+
+
+def test_a_server_of_this_machine_needs_no_key(agent: Run, environment: dict[str, str]) -> None:
+    del environment["OPENAI_API_KEY"]
+    with fake_server([says(edit(90.0))]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(*search("--trials", "2"))
+    assert done.returncode == 0, done.stderr
+    assert server.authorizations == [None]
 
 
 def test_a_program_that_lies_in_the_users_folder_is_shown_to_its_interpreter(
