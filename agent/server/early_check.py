@@ -1,6 +1,7 @@
 """Checks a submission before it is queued, without running a job, so that what cannot run is refused at once."""
 
 from agent.edits.assignments import Assignments
+from agent.edits.edit import Params
 from agent.edits.guard import fingerprint
 from agent.errors import EditError
 from agent.modes.mode import briefing_of, guard_of, searched
@@ -28,20 +29,39 @@ def check_change(
     Raises:
         ReplyError: the change cannot run, or repeats a trial or another submission that waits.
     """
-    guard, briefing = guard_of(task), briefing_of(task)
+    briefing = briefing_of(task)
     context = _context(stored, task, source)
-    if stored is None or context is None:  # there is no trial yet
-        try:
-            guard.check(task.source if change.script is None else change.script)
-        except EditError as fault:
-            raise ReplyError(Status.INVALID_EDIT, str(fault)) from None
+    if stored is None or context is None:
+        _check_against_baseline(task, change)
         return
-    script, memory = ScriptCheck(context, briefing, guard, None), task.memory_model()
+    script, memory = ScriptCheck(context, briefing, guard_of(task), None), task.memory_model()
     proposal = checked_change(change, context, script, lambda: configuration_check(context, briefing, memory))
     for message in queue.waiting(submission_ids(stored.history)):
         if _fingerprint_of(message, source) == proposal.fingerprint:
             problem = f"this repeats submission {message.id}, which waits already; submit something new"
             raise ReplyError(Status.DUPLICATE, problem)
+
+
+def _check_against_baseline(task: Task, change: SubmittedChange) -> None:
+    """Check a change while there is no trial yet. Raises ReplyError as `check_change` does."""
+    try:
+        script = _with_values(task, change.values or {}) if change.script is None else change.script
+        is_baseline = guard_of(task).check(script) == fingerprint(task.source)
+    except EditError as fault:
+        raise ReplyError(Status.INVALID_EDIT, str(fault)) from None
+    if is_baseline:
+        raise ReplyError(Status.DUPLICATE, "this is the baseline, which runs first; submit a change of it")
+
+
+def _with_values(task: Task, values: Params) -> str:
+    """Return the baseline's script with values of the space. Raises EditError if it cannot have them."""
+    if task.space is None:
+        raise EditError("the task declares no [space], so values cannot be submitted; submit a script")
+    names = task.space.plain()
+    whole = {**task.defaults, **values}
+    if faults := names.validate(whole):
+        raise EditError("; ".join(faults))
+    return Assignments(names.canonical(whole)).apply(task.source)
 
 
 def _context(stored: StoredRun | None, task: Task, source: str) -> Context | None:

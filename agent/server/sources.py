@@ -8,6 +8,7 @@ from agent.errors import EditError, RepoError, UnsafeFileError, UsageError
 from agent.files import read_bytes
 from agent.store.git_repo import TrialRepo
 from agent.task.task import CONFIG_NAME, Task
+from agent.text import one_line
 
 MOST_BYTES = 2**20  # of a script or patch
 _MOST_NAMED = 20  # files that are listed as not taken
@@ -44,9 +45,8 @@ def patched(patch: str, source: str, script: str) -> str:
     try:
         return unified_diff.parse(patch, script).apply(source)
     except EditError as fault:
-        raise UsageError(
-            f"the patch does not apply to the incumbent's {script} ({fault}); make it from the script of `brief`"
-        ) from None
+        why = f"the patch does not apply to the incumbent's {script} ({one_line(str(fault))})"
+        raise UsageError(f"{why}; make it from the script of `brief`") from None
 
 
 def script_of_commit(name: str, task: Task) -> ScriptSource:

@@ -97,7 +97,7 @@ def stop(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_: 
 
     As Ctrl-C in the terminal of the run. Trials in flight are stopped, and run again after `agent resume`.
     """
-    from agent.run.steering.user_input import PAUSE
+    from agent.run.steering.user_input import PAUSE, discard_pause_requests
     from agent.store.inbox.inbox import Inbox
     from agent.store.run_lock import holder, stop_holder
 
@@ -111,7 +111,13 @@ def stop(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_: 
     if not stopped:
         raise _nobody(runs, run_name)
     for pid, run_ids in stopped.items():
-        if not stop_holder(runs_folder(runs).run(run_ids[0]), WAIT_SECONDS):
+        try:
+            has_ended = stop_holder(runs_folder(runs).run(run_ids[0]), WAIT_SECONDS)
+        except UsageError:  # no signal was sent, so nothing is paused either
+            for run_id in run_ids:
+                discard_pause_requests(runs_folder(runs).run(run_id))
+            raise
+        if not has_ended:
             raise AgentError(
                 f"process {pid}, which works on {run_ids[0]}, got the signal to stop, but has not ended within "
                 f"{WAIT_SECONDS:g} s; a second `agent stop` ends it without waiting for its jobs"
