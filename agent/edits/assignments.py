@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from agent.edits.edit import Params, Value
+from agent.edits.syntax import parse_script
 from agent.errors import EditError
 
 ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -92,7 +93,7 @@ def _literals(source: str, names: Iterable[str]) -> dict[str, ast.expr]:
 
 def _parsed(source: str) -> ast.Module:
     try:
-        return ast.parse(source)
+        return parse_script(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:  # null bytes, absurd nesting
         raise EditError(f"the script does not parse: {fault or type(fault).__name__}; send one that does") from None
 

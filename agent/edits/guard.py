@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.edits.source_text import hidden_meaning
+from agent.edits.syntax import parse_script
 from agent.errors import EditError
 
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -74,7 +75,7 @@ def _parsed(source: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # such as an invalid escape sequence; harmless
-            return ast.parse(source)
+            return parse_script(source)
     except SyntaxError as fault:
         where = f" in line {fault.lineno}" if fault.lineno else ""  # none where a zero byte stands
         line = f": {fault.text.strip()}" if fault.text else ""
@@ -153,7 +154,7 @@ def fixed_seeds(source: str) -> tuple[str, ...]:
     if the script does not parse.
     """
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parse_script(source)):
         if not isinstance(node, ast.Call) or not node.args:
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

@@ -10,6 +10,8 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import NamedTuple
 
+from agent.edits.syntax import parse_script
+
 # Above either limit, everything between the first and the last change counts as changed. Below both, aligning takes
 # 2 s at most (measured 2026-11-22: 100,000 pairs, or 4,000 lines with every second one changed); well above, minutes.
 _MOST_PAIRS = 100_000  # of equal lines
@@ -107,7 +109,7 @@ def touched(before: str, after: str, names: Sequence[str]) -> str | None:
 def _functions(source: str) -> tuple[tuple[str, int, int], ...]:
     """Return name, first and last line, counted from 1, of every function."""
     try:
-        tree = ast.parse(source)
+        tree = parse_script(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # then only the changed lines are searched
         return ()
     found = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from agent.edits.syntax import parse_script
 from sandbox.characters import describe, is_hidden
 
 _COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263, which also says: in line 1 or 2
@@ -71,8 +72,8 @@ def _odd_names(source: str, known: str) -> Iterator[str]:
     """Yield a message for each name that looks like another one, or that Python normalises to another one."""
     if source.isascii():
         return
-    names = _names(ast.parse(source))
-    known_names, known_words = _names(ast.parse(known)), frozenset(_WORD.findall(known))
+    names = _names(parse_script(source))
+    known_names, known_words = _names(parse_script(known)), frozenset(_WORD.findall(known))
     for number, line in enumerate(source.split("\n"), start=1):
         for word in () if line.isascii() else _WORD.findall(line):
             meant = unicodedata.normalize("NFKC", word)

@@ -1,10 +1,10 @@
 """The whole script in one code fence: for models that cannot quote lines exactly; costs many tokens."""
 
-import ast
 import re
 import warnings
 
 from agent.edits.edit import WholeFile
+from agent.edits.syntax import parse_script
 from agent.errors import EditError
 
 _OPENS = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*).*")
@@ -52,7 +52,7 @@ def _bare(text: str) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # prose may look like invalid escapes
-            if len(ast.parse(text).body) > 1:
+            if len(parse_script(text).body) > 1:
                 return text if text.endswith("\n") else f"{text}\n"
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         pass

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.edits.edit import Params, Value
+from agent.edits.syntax import parse_expression
 from agent.search.parameters import Categorical, Parameter, PowerOfTwo
 
 
@@ -152,7 +153,7 @@ def _product(text: Any) -> tuple[float, dict[str, int]]:
     if not isinstance(text, str):
         raise ValueError(f"product = {text!r} is not a string")
     try:
-        expression = ast.parse(text, mode="eval").body
+        expression = parse_expression(text)
     except SyntaxError:
         raise ValueError(f"product = {text!r} is not an expression") from None
     constant, exponents = 1.0, dict[str, int]()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.edits.edit import Value
+from agent.edits.syntax import parse_expression
 
 OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -47,7 +48,7 @@ def _parsed(text: Any) -> ast.expr:
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is not a string; write the formula in quotes")
     try:
-        node = ast.parse(text, mode="eval").body
+        node = parse_expression(text)
     except SyntaxError:
         raise ValueError(f"{text!r} is not a formula") from None
     _check(node, text)

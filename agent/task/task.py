@@ -1,6 +1,5 @@
 """A task: a folder with the script, its frozen files and task.toml. It is validated strictly before anything runs."""
 
-import ast
 import hashlib
 import os
 import tomllib
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params
 from agent.edits.source_text import other_encoding
+from agent.edits.syntax import parse_script
 from agent.errors import EditError, TaskError
 from agent.search.memory_model import MemoryModel
 from agent.search.space import SearchSpace
@@ -269,7 +269,7 @@ def _space(path: Path, text: str, document: TaskDocument, profile: str | None) -
 def _baseline(path: Path, source: str, values: Params, space: SearchSpace | None) -> str:
     """Return the script with the profile's values written into it. Raises TaskError if it is not in the space."""
     try:
-        ast.parse(source)
+        parse_script(source)
     except SyntaxError as error:
         raise TaskError(f"{path}:{error.lineno}: does not parse: {error.msg}") from error
     try:

@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from agent.edits.syntax import parse_script
 from agent.execution.training_job import limits_of
 from agent.task.task import Task
 from agent.trials.trial import Score, Status
@@ -82,7 +83,7 @@ def needs_of(sources: Iterable[bytes], command: Sequence[str]) -> tuple[tuple[st
     for source in sources:
         compiles = compiles or _COMPILES.search(source) is not None
         try:
-            nodes = list(ast.walk(ast.parse(source)))
+            nodes = list(ast.walk(parse_script(source)))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         for node in nodes:

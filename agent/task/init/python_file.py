@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.edits.syntax import parse_script
 from agent.errors import UsageError
 
 
@@ -32,7 +33,7 @@ def read_source(folder: Path, name: str) -> Source:
         raise UsageError(f"{path} is not a plain file; name the script with --script FILE")
     try:
         text = path.read_bytes().decode()
-        return Source(name, text, ast.parse(text))
+        return Source(name, text, parse_script(text))
     except UnicodeDecodeError as fault:
         raise UsageError(f"{path}: not UTF-8 text (byte {fault.start}); convert it, e.g. with iconv") from None
     except OSError as fault:

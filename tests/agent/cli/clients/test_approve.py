@@ -49,7 +49,8 @@ class Runner:
         while True:
             assert self.process.poll() is None, self.said.read_text()
             in_flight = read_history(journal).in_flight if journal.exists() else {}
-            if number in in_flight and in_flight[number].waits_for_approval:
+            is_waiting = number in in_flight and in_flight[number].waits_for_approval
+            if is_waiting and f"trial {number} waits for approval" in self.said.read_text():  # journaled, then printed
                 return
             time.sleep(0.05)
 

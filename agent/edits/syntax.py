@@ -1,0 +1,22 @@
+"""Parses Python source, from several threads.
+
+`ast.parse` counts its depth in one place for all threads (CPython 3.11 and 3.12, python/cpython issue 106905): two
+calls at a time can raise SystemError, "AST constructor recursion depth mismatch". So only one thread parses at a time.
+"""
+
+import ast
+import threading
+
+_LOCK = threading.Lock()
+
+
+def parse_script(source: str | bytes) -> ast.Module:
+    """Return the syntax tree of a script. Raises as `ast.parse` does: SyntaxError, ValueError, RecursionError, ..."""
+    with _LOCK:
+        return ast.parse(source)
+
+
+def parse_expression(text: str) -> ast.expr:
+    """Return the syntax tree of an expression. Raises as `ast.parse` does."""
+    with _LOCK:
+        return ast.parse(text, mode="eval").body
