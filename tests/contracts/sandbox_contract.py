@@ -1034,7 +1034,7 @@ class SandboxContract:
         acts = {
             StoppedBy.MEMORY: ("kept = [bytearray(b'x') * (1 << 24) for _ in range(60)]\ntime.sleep(600)", {}),
             StoppedBy.CPU_LIMIT: ("while True: pass", {"cpu_seconds": 0.5}),
-            StoppedBy.WALL_LIMIT: ("time.sleep(600)", {"wall_seconds": 2.0}),
+            StoppedBy.WALL_LIMIT: ("time.sleep(600)", {"wall_seconds": 15.0}),
             StoppedBy.ITSELF: (f"{Gate.WAIT.replace('gate', 'end')}\nos._exit(7)", {"memory_gb": 0.5}),
         }
         jobs = {}
