@@ -83,7 +83,7 @@ class SettingsFile:
         return document
 
     def _written(self, text: str, wanted: Document, change: Callable[[Document, SettingsEntry], None]) -> str:
-        """Return the text after a change, in the form that the user gave it as far as it is known."""
+        """Return the text after a change, with the formatting of the user's file where it can be kept."""
         if not self._is_toml:
             try:
                 dumped = json.dumps(wanted, indent=_indent_of(text), ensure_ascii=False)

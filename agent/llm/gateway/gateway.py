@@ -65,7 +65,7 @@ class Gateway:
             exchanges: files to which each exchange is appended: that of the trial, and that of `--record`.
             secrets: more texts, besides the keys of `source`, to remove from all that is written or passed on.
             check: answers POST /check, one request at a time, `most_checks` times at most: with 200 and its text, or
-                with 422 if the work does not pass. An AgentError is told to the agent.
+                with 422 if the work does not pass. The agent gets the text of an AgentError.
             most_beside: how many requests that call no model, and so cost nothing, are relayed.
         """
         self._source = source

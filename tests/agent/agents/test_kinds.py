@@ -1,4 +1,4 @@
-"""The table of coding agents, and what each is told about a server."""
+"""The table of coding agents, and the settings with which each starts a server."""
 
 import json
 import tomllib

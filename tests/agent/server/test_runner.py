@@ -1,4 +1,4 @@
-"""The process in the background: one at a time, it outlives the client, and its failures are told."""
+"""The process in the background: one at a time, it outlives the client, and its failures reach the client."""
 
 import os
 import signal
