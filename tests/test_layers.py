@@ -64,7 +64,7 @@ OWNERS = {
     "mcp": {"agent/server/mcp_server.py"},
     "mcp_types": {"agent/server/mcp_server.py"},
     "anyio": {"agent/server/mcp_server.py"},
-    "yaml": {"agent/task/init/settings_file.py"},
+    "yaml": {"agent/task/init/settings/settings_file.py"},
     "tomlkit": {"agent/agents/settings.py"},
     "typer": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/cli").rglob("*.py")},
     "re2": {"agent/task/curve_format.py"},

@@ -145,7 +145,7 @@ def space(script: Path, *, json_: Json = False) -> None:
 
     It is derived from the script's ALL_CAPS constants, and meant to be edited.
     """
-    from agent.task.init.suggest_space import proposed_space
+    from agent.task.init.settings.suggest_space import proposed_space
 
     try:
         source = script.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.task.init.dependencies import Needs
 from agent.task.init.host import has_gpu
 from agent.task.init.script_report import ScriptReport
-from agent.task.init.settings import KINDS
+from agent.task.init.settings.find_settings import KINDS
 from agent.text import plural
 
 

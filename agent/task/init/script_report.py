@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import UsageError
-from agent.task.init.constants_block import Lifted, extract_constants
 from agent.task.init.dependencies import Needs, find_needs
 from agent.task.init.find_script import find_script, is_block
 from agent.task.init.host import HostResources, interpreter_of, missing_modules
-from agent.task.init.printed_metric import PrintedMetric, find_metric, told_by_user
+from agent.task.init.metric.printed_metric import PrintedMetric, find_metric, told_by_user
 from agent.task.init.python_file import Source, imported_names, local_modules
-from agent.task.init.settings import BudgetGuess, Setting, constants, find_budget, settings
-from agent.task.init.settings_file import LoadCall, find_load
-from agent.task.init.suggest_space import is_searched, proposed_space
+from agent.task.init.settings.constants_block import Lifted, extract_constants
+from agent.task.init.settings.find_settings import BudgetGuess, Setting, constants, find_budget, settings
+from agent.task.init.settings.settings_file import LoadCall, find_load
+from agent.task.init.settings.suggest_space import is_searched, proposed_space
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from string import Template
 from agent.errors import TaskError, UsageError
 from agent.task.init.dependencies import HUB_CACHE, Needs
 from agent.task.init.script_report import ScriptReport
-from agent.task.init.settings import BudgetGuess
+from agent.task.init.settings.find_settings import BudgetGuess
 from agent.task.task import CONFIG_NAME, Task
 
 _WALL_FACTOR, _WALL_EXTRA, _WALL_UNKNOWN = 2, 300, 3600  # seconds; extra time for compiling, loading and evaluating

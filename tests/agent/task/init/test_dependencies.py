@@ -8,7 +8,7 @@ import pytest
 
 from agent.task.init.dependencies import Needs, find_needs
 from agent.task.init.python_file import Source, local_modules, read_source
-from agent.task.init.settings import UNKNOWN, Setting, constants, find_budget, settings
+from agent.task.init.settings.find_settings import UNKNOWN, Setting, constants, find_budget, settings
 
 
 def needs(folder: Path, code: str) -> Needs:

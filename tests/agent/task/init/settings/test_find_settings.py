@@ -10,11 +10,11 @@ import pytest
 
 from agent.edits.assignments import Assignments, read_constants
 from agent.errors import UsageError
-from agent.task.init.constants_block import extract_constants
 from agent.task.init.python_file import Source
 from agent.task.init.script_report import is_worth_lifting
-from agent.task.init.settings import constant_name, settings
-from agent.task.init.settings_file import find_load
+from agent.task.init.settings.constants_block import extract_constants
+from agent.task.init.settings.find_settings import constant_name, settings
+from agent.task.init.settings.settings_file import find_load
 
 OPTIONS = """#!/usr/bin/env python3
 # -*- coding: utf-8 -*-

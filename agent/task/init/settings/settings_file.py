@@ -12,7 +12,7 @@ from typing import Any
 from agent.edits.edit import Value
 from agent.errors import UsageError
 from agent.task.init.python_file import Source, is_file
-from agent.task.init.settings import Setting, constant_name, named_apart
+from agent.task.init.settings.find_settings import Setting, constant_name, named_apart
 from agent.text import one_line
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")

@@ -1,7 +1,7 @@
 """The settings of a script, wherever it keeps them: constants, arguments, dataclasses, dicts, variables.
 
 One of them may be the budget. Each is a literal in the text, so that a constant can replace it: see
-agent.task.init.constants_block.
+agent.task.init.settings.constants_block.
 """
 
 import ast

@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import UsageError
 from agent.execution.scoring.printed import numbers_in, printed_values
-from agent.task.init.printed_metric import PrintedMetric, find_metric, goal_of, told_by_user
+from agent.task.init.metric.printed_metric import PrintedMetric, find_metric, goal_of, told_by_user
 from agent.task.init.python_file import Source
 from agent.trials.metric import Metric
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from agent.edits.edit import Value
 from agent.task.init.find_script import BLOCK_MARK
 from agent.task.init.python_file import Source
-from agent.task.init.settings import Setting
-from agent.task.init.settings_file import LoadCall
+from agent.task.init.settings.find_settings import Setting
+from agent.task.init.settings.settings_file import LoadCall
 from agent.text import one_line
 
 SEEDS = ("SEED", "RANDOM_SEED", "TRAIN_SEED", "TORCH_SEED", "MANUAL_SEED", "GLOBAL_SEED")

@@ -9,10 +9,10 @@ from agent.edits.assignments import all_constants, read_constants
 from agent.errors import EditError
 from agent.search.parameters import Float
 from agent.search.space import SearchSpace
-from agent.task.init.suggest_space import proposed_space
+from agent.task.init.settings.suggest_space import proposed_space
 from agent.task.task import Task
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 ODD = '''
 """A script as people write them."""
 import math
