@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.errors import UsageError
+from agent.errors import UnsafeFileError, UsageError
 from agent.files import read_json
 from agent.store.atomic_file import write_durably
 
@@ -69,7 +69,10 @@ class Inbox:
         return message_id
 
     def messages(self, kind: str, known: Collection[str] = ()) -> Iterator[InboxMessage]:
-        """Yield the messages of a kind whose id is not in `known`, oldest first. Invalid files are skipped."""
+        """Yield the messages of a kind whose id is not in `known`, oldest first.
+
+        Invalid files are skipped, so that none of them can stop the run.
+        """
         for _, path in self._files():
             message = _read(path)
             if message is not None and message.kind == kind and message.id not in known:
@@ -91,13 +94,13 @@ class Inbox:
 
 
 def _read(path: Path) -> InboxMessage | None:
-    """Return the message in a file; None if it is invalid, or was removed in the meantime."""
+    """Return the message in a file; None if it is invalid, no plain file, too large, or removed in the meantime."""
     try:
         fields = dict(read_json(path, MOST_BYTES))
         message_id, kind, at = fields.pop("id"), fields.pop("kind"), fields.pop("at")
         uid = path.stat().st_uid
         json.dumps(fields, ensure_ascii=False).encode()  # raises ValueError for what is no Unicode
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, UnsafeFileError):
         return None
     if not all(isinstance(value, str) for value in (message_id, kind, at)) or not path.stem.endswith(f"-{message_id}"):
         return None
