@@ -82,7 +82,9 @@ def pause(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_:
                 continues = f"`{_resume(runs, run_name or stored.run_id)}` continues it"
                 print(f"{stored.run_id}: paused; what clients submit waits until {continues}")
             continue
-        n_left = len(stored.history.in_flight) + (stored.history.repeating is not None)
+        history = stored.history
+        n_left = sum(not trial.waits_for_approval for trial in history.in_flight.values())
+        n_left += history.repeating is not None
         after = f"once {plural(n_left, 'trial')} in flight and repeats that are due have ended"
         if not json_:
             again = "already " if is_asked else ""
