@@ -85,7 +85,7 @@ def log(
     if kept or status or since or last is not None:
         lines = [line for line, trial in zip(every, about, strict=True) if trial.number in listed]
     else:
-        lines = list(messages.with_messages(every, timeline, history, stored.metric, colour))
+        lines = list(messages.with_events(every, timeline, history, stored.metric, colour))
     pool = pool_size(stored, cache_folder())
     closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool)
     columns = columns_of(sys.stdout)

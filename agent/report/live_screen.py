@@ -17,7 +17,7 @@ from rich.text import Text
 
 from agent.execution.slots import Slot
 from agent.report import terminal, trial_table
-from agent.report.steering.messages import message_line
+from agent.report.steering.messages import event_line
 from agent.store.paths import RunPaths
 from agent.text import one_line, plural, read_tail
 from agent.trials.keeping.confirmations import SlicePurpose, SliceUse
@@ -247,7 +247,7 @@ class ConsoleObserver:
     def recorded(self, event: RunEvent) -> None:
         if isinstance(event, PersonMessage):
             self._live.head(self._metric, self._label)
-            self._live.row(message_line(event, self._metric, self._live.colour), self._metric, self._label)
+            self._live.row(event_line(event, self._metric, self._live.colour), self._metric, self._label)
         else:
             self._live.report(f"{self._label}{trial_table.run_event_line(event)}")
 

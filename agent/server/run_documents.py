@@ -15,7 +15,7 @@ from agent.modes.registry import find_mode
 from agent.modes.reported_trials import step_for
 from agent.report.json_documents import repeat_json, result_json, trial_json
 from agent.report.slices import pool_size, published, slice_json
-from agent.report.steering.messages import messages_json
+from agent.report.steering.messages import messages_json, refusals_json
 from agent.server.documents import ScriptDiff
 from agent.server.verdicts import reported_trials
 from agent.store.run_lock import holder
@@ -62,6 +62,7 @@ def log_document(
         "open_by": holder(stored.paths),
         **view.result(cache),
         "messages": messages_json(stored.history)[-_MOST_MESSAGES:],
+        "refused_submissions": refusals_json(stored.history)[-_MOST_MESSAGES:],
         "slices": [view.shown(slice_json(use)) for use in slices],
         "trials": [view.trial(trial) for trial in trials],
         "repeats": [view.shown(repeat_json(repeat, stored.metric)) for repeat in repeats],

@@ -22,7 +22,7 @@ from agent.report.html.tables import (
     test_table,
 )
 from agent.report.slices import slices_table, unseen
-from agent.report.steering.messages import messages_table
+from agent.report.steering.messages import messages_table, refusals_table
 from agent.report.table import Table
 from agent.trials.best_so_far import Cost, as_charged, as_trials, by_the_clock
 from agent.trials.history import History
@@ -60,6 +60,7 @@ def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
         _unseen(runs),
         _test(runs),
         _messages(runs),
+        _refused_submissions(runs),
         _failures(runs),
         _finders(runs),
     ]
@@ -157,6 +158,12 @@ def _messages(runs: Sequence[RunOnPage]) -> Chapter:
     table = messages_table([(run.stored.run_id, run.stored.history) for run in runs])
     note = "Sent with `agent say` during the search."
     return Chapter("messages", "Messages to the run", note, tables=[table] if table.rows else [])
+
+
+def _refused_submissions(runs: Sequence[RunOnPage]) -> Chapter:
+    table = refusals_table([(run.stored.run_id, run.stored.history) for run in runs])
+    note = "Each came from a client, could not run, and cost no trial."
+    return Chapter("refused", "Refused submissions", note, tables=[table] if table.rows else [])
 
 
 def _failures(runs: Sequence[RunOnPage]) -> Chapter:

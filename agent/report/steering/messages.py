@@ -9,8 +9,8 @@ from agent.text import one_line
 from agent.trials.history import History
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
-from agent.trials.steering import PersonMessage, Submission, in_prompt
-from agent.trials.trial import Proposal, Trial
+from agent.trials.steering import PersonMessage, Submission, SubmissionRefused, in_prompt
+from agent.trials.trial import Origin, Proposal, Trial
 
 _CYAN = "36"
 
@@ -30,24 +30,32 @@ def read_by(history: History, proposal: Proposal) -> Sequence[PersonMessage]:
     return in_prompt(history.run_events.messages[: proposal.n_messages])
 
 
-def with_messages(
+def with_events(
     lines: Iterable[str], timeline: Iterable[Trial | Repeat], history: History, metric: Metric, colour: bool
 ) -> Iterator[str]:
-    """Yield the lines of trials and repeats, and each message before the first trial that was proposed after it."""
-    left = list(history.run_events.messages)
+    """Yield the lines of trials and repeats; messages and refused submissions stand before the next proposal's line."""
+    left = [event for event in history.run_events.all if isinstance(event, PersonMessage | SubmissionRefused)]
     for line, result in zip(lines, timeline, strict=True):
         while isinstance(result, Trial) and left and left[0].number <= result.number:
-            yield message_line(left.pop(0), metric, colour)
+            yield event_line(left.pop(0), metric, colour)
         yield line
-    yield from (message_line(message, metric, colour) for message in left)
+    yield from (event_line(event, metric, colour) for event in left)
 
 
-def message_line(message: PersonMessage, metric: Metric, colour: bool) -> str:
-    """Return a message as a row of the table of trials."""
-    text = one_line(message.text)
+def event_line(event: PersonMessage | SubmissionRefused, metric: Metric, colour: bool) -> str:
+    """Return a message or a refused submission as a row of the table of trials."""
+    if isinstance(event, PersonMessage):
+        word, origin, text = "message", "person", one_line(event.text)
+    else:
+        word, origin, text = event.status, Origin.SUBMITTED.value, refusal_text(event)
     text = text if len(text) <= TITLE_WIDTH else text[: TITLE_WIDTH - 1] + "…"
-    blank, word = " " * value_width(metric), paint(f"{'message':14}", _CYAN, colour)
-    return f"{'':>5}  {'':7}  {word} {blank} {'':>9} {'':>6} {'':>7}  {'person':8}  {text}"
+    blank, painted = " " * value_width(metric), paint(f"{one_line(word):14}", _CYAN, colour)
+    return f"{'':>5}  {'':7}  {painted} {blank} {'':>9} {'':>6} {'':>7}  {origin:8}  {text}"
+
+
+def refusal_text(event: SubmissionRefused) -> str:
+    """Return what was refused and why, as one printable line."""
+    return one_line(f"{event.title} (no trial: {event.reason})")
 
 
 def steering_facts(history: History, trial: Trial, run_id: str) -> Iterator[tuple[str, str]]:
@@ -106,3 +114,28 @@ def messages_table(runs: Sequence[tuple[str, History]]) -> Table:
             for message in history.run_events.messages
         ]
     return Table(("run", "at", "message", "first trial that read it"), rows)
+
+
+def refusals_table(runs: Sequence[tuple[str, History]]) -> Table:
+    """Return one row per refused submission of these runs, which are given by name."""
+    rows = [
+        [run_id, event.at, one_line(event.title), one_line(event.status), one_line(event.reason)]
+        for run_id, history in runs
+        for event in history.run_events.refusals
+    ]
+    return Table(("run", "at", "title", "status", "reason"), rows)
+
+
+def refusals_json(history: History) -> list[dict[str, Any]]:
+    """Return the refused submissions as JSON documents, oldest first; `number` is the next trial at that time."""
+    return [
+        {
+            "number": event.number,
+            "id": event.id,
+            "title": one_line(event.title),
+            "status": one_line(event.status),
+            "reason": one_line(event.reason),
+            "at": event.at,
+        }
+        for event in history.run_events.refusals
+    ]

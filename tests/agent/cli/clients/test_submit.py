@@ -95,6 +95,14 @@ def test_a_script_that_fails_its_rehearsal_is_refused_later(place: Place) -> Non
     later = place.agent("wait", "r", verdict["submission"])
     assert later.returncode == 1
     assert later.stdout.startswith("refused, at the cost of no trial\n")
+    row = next(line for line in place.agent("log", "r").stdout.splitlines() if "no trial: " in line)
+    assert row.split()[:2] == ["crashed", "submitted"]
+    log = json.loads(place.agent("log", "r", "--json").stdout)
+    assert [(each["id"], each["status"]) for each in log["refused_submissions"]] == [(verdict["submission"], "crashed")]
+    assert place.agent("report", "r").returncode == 0
+    page = (place.folder / "r.html").read_text()
+    assert "Refused submissions" in page
+    assert "ValueError: no" in page
 
 
 def test_values_a_patch_and_a_commit(place: Place) -> None:
