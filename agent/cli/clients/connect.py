@@ -11,6 +11,7 @@ import typer
 
 from agent.agents.kinds import AGENTS, CodingAgent
 from agent.cli.clients.serve import served_run
+from agent.cli.options import runs_folder, start_of
 from agent.cli.search_options.panels import one_of
 from agent.errors import UsageError
 
@@ -80,7 +81,13 @@ def skill() -> None:
 def _of_server(ctx: typer.Context, arguments: Sequence[str]) -> Sequence[str]:
     """Return the arguments of `agent mcp` with absolute paths, so that they mean the same in every folder."""
     commands: dict[str, Any] = ctx.find_root().command.commands  # type: ignore[attr-defined]
-    served_run(commands["mcp"].make_context("mcp", [*arguments]))  # what the server would refuse is refused here
+    server = commands["mcp"].make_context("mcp", [*arguments])
+    name = served_run(server)  # what the server would refuse is refused here
+    chosen = {key: server.params[key] for key in ("task", "profile", "runs", "from_")}
+    if not runs_folder(chosen["runs"]).run(name).run_json.exists():
+        folder, _ = start_of(chosen["task"], chosen["profile"], chosen["runs"], chosen["from_"], option="--from")
+        if chosen["task"] is None and chosen["from_"] is None:
+            print(f"run {name} will be of the bundled task, {folder}; --task DIR, after --, names yours\n")
     return with_absolute_paths(commands["mcp"], arguments)
 
 

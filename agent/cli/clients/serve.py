@@ -30,12 +30,12 @@ MODE = "submitted"
 
 
 @app.command("mcp", cls=GroupedCommand)
-@with_options(RunOptions)
+@with_options(RunOptions, without=("mode", "json_"))
 def serve_mcp(ctx: typer.Context, options: RunOptions) -> None:
     """Serve a run to a coding agent (MCP).
 
     The agent submits changes as trials of the run --name, which starts when the agent first asks. The options are
-    those of `agent run --mode submitted`. Needs autocentaur[mcp].
+    those of `agent run --mode submitted`, and that mode is set. Needs autocentaur[mcp].
     """
     name = served_run(ctx)
     if find_spec("mcp") is None:
@@ -52,14 +52,11 @@ def serve_mcp(ctx: typer.Context, options: RunOptions) -> None:
 
 
 def served_run(ctx: typer.Context) -> str:
-    """Return the name of the run to serve. Raises UsageError if none is named, or an option cannot be served."""
-    written = given(ctx)
-    if written.get("name") is None:
+    """Return the name of the run to serve. Raises UsageError if none is named."""
+    name = given(ctx).get("name")
+    if name is None:
         raise UsageError("agent mcp serves one run; name it with --name RUN")
-    for option in ("mode", "json_"):
-        if option in written:
-            raise UsageError(f"leave out --{option.rstrip('_')}: agent mcp serves runs of mode {MODE}, as JSON")
-    return str(written["name"])
+    return str(name)
 
 
 def _client(ctx: typer.Context, options: RunOptions, name: str) -> "ClientRun":

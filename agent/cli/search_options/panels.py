@@ -3,7 +3,7 @@
 typer's own groups need its rich help, which takes 0.16 s to import.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import MISSING, fields
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -62,12 +62,18 @@ class GroupedCommand(TyperCommand):
                     formatter.write_dl(records)
 
 
-def with_options(options: type[_Options]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_options(
+    options: type[_Options], without: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that replaces a command's parameter `options` by one option for each field of a dataclass.
 
     Each field is annotated like a command's parameter: `Annotated[int, typer.Option(...)]`.
+
+    Args:
+        without: fields that keep their defaults and become no options.
     """
-    taken = {spec.name for spec in fields(options)}  # type: ignore[arg-type]
+    offered = [spec for spec in fields(options) if spec.name not in without]  # type: ignore[arg-type]
+    taken = {spec.name for spec in offered}
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
@@ -83,7 +89,7 @@ def with_options(options: type[_Options]) -> Callable[[Callable[..., None]], Cal
                 default=spec.default_factory() if spec.default_factory is not MISSING else spec.default,
                 annotation=spec.type,
             )
-            for spec in fields(options)  # type: ignore[arg-type]
+            for spec in offered
         ]
         keyword = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in own]
         command.__signature__ = Signature([*keyword, *made])  # type: ignore[attr-defined]

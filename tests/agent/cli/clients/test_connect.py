@@ -41,7 +41,9 @@ def connect(project: Path, *words: str) -> CompletedProcess[str]:
 def test_what_the_server_would_refuse_is_not_written(home: Path, project: Path) -> None:
     for options, expected in (
         ([], "agent mcp serves one run; name it with --name RUN"),
-        (["--", "--name", "r", "--mode", "random"], "leave out --mode"),
+        (["--", "--name", "r", "--mode", "random"], "No such option: --mode"),
+        (["--", "--name", "r", "--task", "nowhere"], "nowhere"),
+        (["--", "--name", "r", "--profile", "none"], "none"),
     ):
         done = agent("connect", "codex", "--write", *options, cwd=project, env={"HOME": str(home)})
         assert done.returncode == 2
@@ -56,6 +58,7 @@ def all_files(*folders: Path) -> dict[Path, str]:
 @pytest.mark.parametrize("name", AGENTS)
 def test_it_prints_without_writing_then_writes_then_undoes(name: str, home: Path, project: Path) -> None:
     shown = connect(project, name, "--", "--trials", "5")
+    assert shown.stdout.startswith("run r will be of the bundled task, ")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert all_files(home, project) == {}
     wrote = connect(project, name, "--write", "--", "--trials", "5")
@@ -69,7 +72,7 @@ def test_it_prints_without_writing_then_writes_then_undoes(name: str, home: Path
     assert f"`agent connect {name} --write -- --trials 5 --name r` adds them" in shown.stdout
     assert wrote.stdout.endswith(f"agent skill > {AGENTS[name].skills}/autocentaur/SKILL.md\n")
     again = connect(project, name, "--write", "--", "--trials", "5")
-    assert again.stdout.startswith("nothing to write: the files have these settings already\n")
+    assert again.stdout.splitlines()[2] == "nothing to write: the files have these settings already"
     assert all_files(home, project) == written
     undone = connect(project, name, "--undo")
     assert sorted(undone.stdout.splitlines()) == sorted(f"removed {path}" for path in written)
