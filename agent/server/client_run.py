@@ -16,11 +16,10 @@ from agent.modes.mode import briefing_of, guard_of
 from agent.modes.prompting.dialogue import ReplyError
 from agent.modes.registry import find_mode
 from agent.modes.submitted import MOST_TITLE
-from agent.run.resume import with_raised_caps
 from agent.server.documents import Brief, BudgetLeft, NotesAndMessages, Receipt, Verdict
 from agent.server.early_check import check_change
 from agent.server.runner import Runner, RunnerError
-from agent.server.verdicts import all_messages, latest_messages, spent_cap, value_of, verdict_of
+from agent.server.verdicts import all_messages, budget_now, latest_messages, ledger_of, spent_cap, value_of, verdict_of
 from agent.store.inbox.inbox import Inbox
 from agent.store.inbox.submissions import SubmissionQueue, SubmittedChange, as_fields
 from agent.store.paths import RunPaths, RunsFolder
@@ -149,7 +148,7 @@ class ClientRun:
         """
         stored = self.stored()
         if stored is not None and (spent := spent_cap(stored)) is not None:
-            raise BudgetSpentError(f"{spent}; a person can raise the budget: `agent resume {self.run_id} --trials N`")
+            raise BudgetSpentError(f"{spent}; {self._how_to_raise_it}")
         title = one_line(title)[:MOST_TITLE]
         change = SubmittedChange(record, title, script, values)
         try:
@@ -202,21 +201,17 @@ class ClientRun:
         if not is_waiting:
             raise UsageError(f"{self.run_id} has no submission {one_line(submission)!r}; `agent submit` prints its id")
         if stored is not None and (spent := spent_cap(stored)) is not None:
-            raise BudgetSpentError(
-                f"{spent}, so this submission cannot run; it waits until a person raises the budget: "
-                f"`agent resume {self.run_id} --trials N`"
-            )
+            raise BudgetSpentError(f"{spent}, so this submission cannot run and waits; {self._how_to_raise_it}")
         return Verdict(submission, "queued", None, False, budget_left=self._budget_left(stored))
 
     def budget(self) -> BudgetLeft:
         """Return what is left of the run's budget."""
         stored = self.stored()
-        budget, ledger = self._budget(stored), Ledger.of(stored.history.results if stored else ())
-        n_started = stored.history.n_started if stored else 0
+        budget, ledger = self._budget(stored), ledger_of(stored) if stored else Ledger.of(())
         return BudgetLeft(
             run=self.run_id,
             left=self._budget_left(stored),
-            trials=None if budget.trials is None else max(0, budget.trials - n_started),
+            trials=None if budget.trials is None else max(0, budget.trials - ledger.trials),
             train_seconds=_left(budget.train_seconds, ledger.train_seconds),
             wall_seconds=_left(budget.wall_seconds, ledger.wall_seconds),
             model_tokens=_left(budget.caps.tokens, ledger.model_tokens),
@@ -231,6 +226,10 @@ class ClientRun:
         ]
         return NotesAndMessages(self.run_id, _notes_of(self.task), tuple(messages))
 
+    @property
+    def _how_to_raise_it(self) -> str:
+        return f"a person can raise it: `agent resume {self.run_id}` with --trials, --budget or --wall"
+
     def _script_of(self, stored: StoredRun | None, trial: Trial | None) -> str:
         """Return the script of a kept trial; None: of the baseline."""
         if stored is None or trial is None or trial.number not in stored.hashes:
@@ -238,14 +237,10 @@ class ClientRun:
         return stored.repo.read(f"{self.run_id}/{trial.number:04d}")[self.task.script].decode()
 
     def _budget(self, stored: StoredRun | None) -> Budget:
-        return (
-            self.budget_at_start
-            if stored is None
-            else budget_of(with_raised_caps(stored.config, stored.history.run_events.raises))
-        )
+        return self.budget_at_start if stored is None else budget_now(stored)
 
     def _budget_left(self, stored: StoredRun | None) -> str:
-        ledger = Ledger.of(stored.history.results if stored is not None else ())
+        ledger = ledger_of(stored) if stored is not None else Ledger.of(())
         return ledger.left(self._budget(stored))
 
     def _progress(self, verdict: Verdict) -> str:

@@ -140,4 +140,9 @@ def _is_being_confirmed(stored: StoredRun, trial: Trial) -> bool:
 
 
 def _left(stored: StoredRun) -> str:
-    return Ledger.of(stored.history.results).left(budget_now(stored))
+    return ledger_of(stored).left(budget_now(stored))
+
+
+def ledger_of(stored: StoredRun) -> Ledger:
+    """Return what the run has spent; trials in flight count as trials, and their time once they have ended."""
+    return Ledger.of(stored.history.results).reserved(len(stored.history.in_flight), 0, 0.0, 0.0)
