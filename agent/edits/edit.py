@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from agent.edits.syntax import BYTE_ORDER_MARK
 from agent.errors import EditError
 
 Value = int | float | str
@@ -47,7 +48,8 @@ class WholeFile:
     def apply(self, source: str) -> str:
         if not self.text.strip():
             raise EditError("the new file is empty; send the whole script")
-        return self.text
+        has_mark = source.startswith(BYTE_ORDER_MARK) and not self.text.startswith(BYTE_ORDER_MARK)
+        return BYTE_ORDER_MARK + self.text if has_mark else self.text
 
     def to_json(self) -> dict[str, Any]:
         return {"text": self.text}

@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from agent.edits.syntax import BYTE_ORDER_MARK
 from agent.errors import EditError
 
 SEARCH_MARK, DIVIDER, REPLACE_MARK = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
@@ -64,10 +65,11 @@ class SearchReplace:
             EditError: a block matches no place or several, or two overlap; nothing is applied then. The message names
                 every such block, and quotes the nearest lines of the script for a block without a match.
         """
-        lines = source.split("\n")
+        mark = BYTE_ORDER_MARK if source.startswith(BYTE_ORDER_MARK) else ""
+        lines = source.removeprefix(mark).split("\n")
         for match in sorted(self.matches(source), key=lambda match: match.start, reverse=True):
             lines[match.start : match.stop] = match.lines
-        return "\n".join(lines)
+        return mark + "\n".join(lines)
 
     def matches(self, source: str) -> list[BlockMatch]:
         """Return where each block applies, and with which tolerance. Raises EditError as `apply` does."""
@@ -81,7 +83,7 @@ class SearchReplace:
 
     def found_in(self, source: str) -> list[BlockMatch | EditError]:
         """Return for each block its match, or the error that explains why there is none."""
-        lines = source.split("\n")
+        lines = source.removeprefix(BYTE_ORDER_MARK).split("\n")
         found: list[BlockMatch | EditError] = []
         taken: list[BlockMatch] = []
         for block in self.blocks:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 from agent.edits.search_replace import Block, SearchReplace
+from agent.edits.syntax import BYTE_ORDER_MARK
 from agent.errors import EditError
 
 _KEYS = ("title", "search", "replace")
@@ -15,7 +16,7 @@ _KEYS = ("title", "search", "replace")
 
 def schema(source: str) -> dict[str, Any]:
     """Return the JSON schema of a reply; `search` must be a line, verbatim, that occurs only once in `source`."""
-    lines = [line.rstrip("\r") for line in source.split("\n")]
+    lines = [line.rstrip("\r") for line in source.removeprefix(BYTE_ORDER_MARK).split("\n")]
     counts = Counter(line.strip() for line in lines)
     unique = [line for line in lines if line.strip() and counts[line.strip()] == 1]
     return {

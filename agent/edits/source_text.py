@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from agent.edits.syntax import parse_script
+from agent.edits.syntax import BYTE_ORDER_MARK, parse_script
 from sandbox.characters import describe, is_hidden
 
 _COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263, which also says: in line 1 or 2
@@ -42,7 +42,8 @@ def hidden_meaning(source: str, known: str = "") -> str | None:
 
 def other_encoding(source: str) -> str | None:
     """Return a message if a script declares an encoding other than UTF-8, with the line; None if it does not."""
-    for number, line in enumerate(re.split(r"\r\n?|\n", source, maxsplit=2)[:2], start=1):
+    text = source.removeprefix(BYTE_ORDER_MARK)
+    for number, line in enumerate(re.split(r"\r\n?|\n", text, maxsplit=2)[:2], start=1):
         found = _COOKIE.match(line)
         if found is not None and not _is_utf8(found[1]):
             return f"line {number} declares the source encoding {found[1]!r}: scripts are UTF-8; remove that line"
@@ -59,7 +60,7 @@ def _is_utf8(name: str) -> bool:
 
 
 def _hidden_characters(source: str, known: frozenset[str]) -> Iterator[str]:
-    for number, line in enumerate(source.split("\n"), start=1):
+    for number, line in enumerate(source.removeprefix(BYTE_ORDER_MARK).split("\n"), start=1):
         text = line.removesuffix("\r")
         if (text.isascii() and text.replace("\t", "").isprintable()) or line in known:
             continue

@@ -7,11 +7,21 @@ calls at a time can raise SystemError, "AST constructor recursion depth mismatch
 import ast
 import threading
 
+BYTE_ORDER_MARK = "\ufeff"
+"""Some editors of Windows begin a file with it; Python ignores it there."""
+
 _LOCK = threading.Lock()
 
 
 def parse_script(source: str | bytes) -> ast.Module:
-    """Return the syntax tree of a script. Raises as `ast.parse` does: SyntaxError, ValueError, RecursionError, ..."""
+    """Return the syntax tree of a script, which may begin with a byte order mark.
+
+    Columns count the bytes of the UTF-8 text, with the mark.
+
+    Raises as `ast.parse` does: SyntaxError, ValueError, RecursionError, ...
+    """
+    if isinstance(source, str) and source.startswith(BYTE_ORDER_MARK):
+        source = f"\f\f\f{source[1:]}"  # form feeds before a line mean nothing; the mark has three bytes
     with _LOCK:
         return ast.parse(source)
 
