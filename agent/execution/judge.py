@@ -18,6 +18,14 @@ _CUDA_OUT_OF_MEMORY = re.compile(
 )
 _DIVERGED = re.compile(r"FAIL: diverged|\bloss (?:is|=) *[+-]?(?:nan|inf)", re.IGNORECASE)
 
+_TRACEBACK_CHARACTERS = 3000  # at the end of a log
+_TOO_LARGE_A_FILE = 25  # SIGXFSZ
+_LIMIT_HINTS = {
+    "No space left on device": "a trial may write limits.scratch_mb, its working copy included: raise that",
+    "File too large": "no file of a trial may be larger than limits.output_mb: raise that",
+    "Read-only file system": "/task is read-only: set writable_copy = true in [environment]",
+}
+
 # How far a reported number may be from the measured one before it is flagged.
 SECONDS = 2.0  # start-up and shut-down vary by that much
 FACTOR = 1.5  # of the baseline's own start-up, or of a reported memory
@@ -39,7 +47,8 @@ def failure(  # noqa: PLR0911 (one return a kind of failure)
         case StoppedBy.CPU_LIMIT:
             return Status.TIMED_OUT, f"more than {budget.cpu_factor:g}x the baseline's CPU seconds"
         case StoppedBy.SIGNAL:
-            return Status.CRASHED, f"killed by signal {execution.signal}"
+            hint = f" ({_LIMIT_HINTS['File too large']})" if execution.signal == _TOO_LARGE_A_FILE else ""
+            return Status.CRASHED, f"killed by signal {execution.signal}{hint}"
     # A script may catch an error and still exit with 0: if it has saved a model, it has handled the error.
     if execution.exit_code == 0:
         return None
@@ -47,7 +56,13 @@ def failure(  # noqa: PLR0911 (one return a kind of failure)
         return Status.OUT_OF_MEMORY, "CUDA out of memory"
     if _DIVERGED.search(log):
         return Status.DIVERGED, last_line(log)
-    return Status.CRASHED, f"exit {execution.exit_code}: {last_line(log)}"
+    return Status.CRASHED, f"exit {execution.exit_code}: {last_line(log)}{_limit_hint(log)}"
+
+
+def _limit_hint(log: str) -> str:
+    """Return which limit of task.toml a script ran into, according to the end of its log; empty if into none."""
+    end = log[-_TRACEBACK_CHARACTERS:]
+    return next((f" ({hint})" for words, hint in _LIMIT_HINTS.items() if words in end), "")
 
 
 def saved_nothing(log: str) -> tuple[Status, str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from agent.execution.working_copy import in_working_copy, place_of
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
 from agent.task.task import Task
@@ -32,7 +33,9 @@ def limits_of(task: Task) -> Limits:
 
 def mounts_of(task: Task) -> tuple[Mount, ...]:
     """Return the folders of the host that task.toml opens to the task's own jobs."""
-    return tuple(Mount(Path(mount.source), mount.target) for mount in task.environment.mounts)
+    return tuple(
+        Mount(Path(mount.source), place_of(mount.target, index)) for index, mount in enumerate(task.environment.mounts)
+    )
 
 
 def training_job(
@@ -66,7 +69,7 @@ def training_job(
     if corpus is not None:
         mounts.append(Mount(corpus.train, "/data"))
     mounts += mounts_of(task)
-    return Job(
+    job = Job(
         argv=task.command,
         label=label,
         limits=limits,
@@ -84,3 +87,4 @@ def training_job(
         },
         workdir="/task",
     )
+    return in_working_copy(job, task)

@@ -70,14 +70,17 @@ class ScoreSpec(_Strict):
 class MountSpec(_Strict):
     """A folder of the host that the script may read."""
 
-    source: str  # ~ is expanded
-    target: str  # absolute path inside the sandbox
+    source: str  # ~ is expanded; a/path is relative to the task's folder
+    target: str  # absolute path inside the sandbox; or relative to the script's working copy: "data", "../data"
 
     @field_validator("target")
     @classmethod
-    def _absolute(cls, value: str) -> str:
+    def _usable(cls, value: str) -> str:
+        parts = value.split("/")
+        if not value.startswith("/") and parts[-1] not in ("", ".", "..") and parts.count("..") <= 8:
+            return value
         if not value.startswith("/") or value.startswith(("/task", "/data", "/out", "/in/", "/proc", "/dev")):
-            raise ValueError("must be an absolute path, and not one of /task, /data, /in, /out, /proc, /dev")
+            raise ValueError("must be a path, and not one of /task, /data, /in, /out, /proc, /dev")
         return value
 
 
@@ -89,6 +92,14 @@ class EnvironmentSpec(_Strict):
     dockerfile: str | None = None  # for --sandbox docker, inside the task's folder
     mounts: tuple[MountSpec, ...] = ()
     variables: tuple[str, ...] = ()  # names of the caller's environment variables to pass on
+    writable_copy: bool = False  # whether the script runs in a writable copy of /task, which ends with the trial
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "EnvironmentSpec":
+        relative = [mount.target for mount in self.mounts if not mount.target.startswith("/")]
+        if relative and not self.writable_copy:
+            raise ValueError(f"the mount target {relative[0]!r} is relative, which needs writable_copy = true")
+        return self
 
 
 POOL_KEYS = frozenset({"pool", "pool_files", "pool_rounds", "slice_sequences"})
