@@ -17,13 +17,11 @@ from agent.errors import EditError, TaskError
 from agent.search.memory_model import MemoryModel
 from agent.search.space import SearchSpace
 from agent.task.spec import POOL_KEYS, EnvironmentSpec, TaskDocument
+from agent.task.task_files import content_of, expanded, read_entries, text_of
 from agent.task.toml_lines import hidden_text, line_of, without
 from agent.task.validation_errors import UNKNOWN, in_words
 
 CONFIG_NAME = "task.toml"
-MOST_BYTES = 2**28
-"""Largest size of a task's file; every trial's commit contains these files."""
-
 CANARY_SHARE = 0.015  # of a trial's budget in seconds
 CANARY_SECONDS = (1.0, 10.0)  # minimum and maximum
 _TABLES = (
@@ -57,11 +55,13 @@ class Task:
             TaskError: something is missing or invalid; the message has file and line.
         """
         self.folder = folder
-        text = _text(folder, files, CONFIG_NAME)
+        text = text_of(_required(folder, files, CONFIG_NAME), folder / CONFIG_NAME)
         document, self.profile, self.profiles, self.retired = _parse(folder / CONFIG_NAME, text, profile)
         self.name = document.task.name
         self.script = document.task.script
-        self.frozen = document.task.frozen
+        self.frozen_entries = document.task.frozen  # as written: files and folders
+        kept = {CONFIG_NAME, self.script}
+        self.frozen = expanded(self.frozen_entries, files, {*kept, *document.data.pool_files})
         self.command = document.task.command
         self.metric = document.metric
         self.score = document.score
@@ -78,9 +78,8 @@ class Task:
         missing = [name for name in (self.script, *self.frozen, *self.data.pool_files) if name not in files]
         if missing:
             raise TaskError(f"{folder}: {missing[0]} is missing, but {CONFIG_NAME} names it")
-        kept = sorted({CONFIG_NAME, self.script, *self.frozen})
         self.space = _space(folder / CONFIG_NAME, text, document, self.profile)
-        script = _text(folder, files, self.script)
+        script = text_of(files[self.script], folder / self.script, keeps_mark=True)
         if not as_is and (encoding := other_encoding(script)):
             raise TaskError(f"{folder / self.script}: {encoding}")
         self.source = _baseline(folder / self.script, script, {} if as_is else document.values, self.space)
@@ -91,22 +90,17 @@ class Task:
         self.no_pool = ""  # why a task read from a commit has no pool, although its folder may declare one
         self.pool_files = {name: files[name] for name in self.data.pool_files}  # no job and no commit sees them
         own = {CONFIG_NAME: without(text, _is_of_pool).encode(), self.script: self.source.encode()}
-        self.files = {name: files[name] for name in kept} | own
+        self.files = {name: files[name] for name in sorted({*kept, *self.frozen})} | own
 
     @classmethod
     def load(cls, folder: Path, profile: str | None = None) -> "Task":
         """Read and validate the task in `folder`. Raises TaskError as the constructor does."""
         if not (folder / CONFIG_NAME).is_file():
             raise TaskError(f"{folder} has no {CONFIG_NAME}: give the folder of a task with --task DIR")
-        text = _text(folder, {CONFIG_NAME: _content(folder / CONFIG_NAME)}, CONFIG_NAME)
-        document, *_ = _parse(folder / CONFIG_NAME, text, profile)
-        files = {CONFIG_NAME: text.encode()}
-        for name in (document.task.script, *document.task.frozen, *document.data.pool_files):
-            path = folder / name
-            if not path.resolve().is_relative_to(folder.resolve()):
-                raise TaskError(f"{folder / CONFIG_NAME}: {name} is outside the task's folder; copy it in")
-            if path.is_file():
-                files[name] = _content(path)
+        content = content_of(folder / CONFIG_NAME)
+        document, *_ = _parse(folder / CONFIG_NAME, text_of(content, folder / CONFIG_NAME), profile)
+        names = (document.task.script, *document.task.frozen, *document.data.pool_files)
+        files = {**read_entries(folder, names, CONFIG_NAME), CONFIG_NAME: content}
         return cls(folder, files, profile)
 
     @property
@@ -284,16 +278,7 @@ def _baseline(path: Path, source: str, values: Params, space: SearchSpace | None
     return source
 
 
-def _content(path: Path) -> bytes:
-    if path.stat().st_size > MOST_BYTES:
-        raise TaskError(f"{path} is larger than {MOST_BYTES / 2**20:g} MiB; let [data] prepare provide large files")
-    return path.read_bytes()
-
-
-def _text(folder: Path, files: Mapping[str, bytes], name: str) -> str:
+def _required(folder: Path, files: Mapping[str, bytes], name: str) -> bytes:
     if name not in files:
         raise TaskError(f"{folder}: {name} is missing")
-    try:
-        return files[name].decode()
-    except UnicodeDecodeError as error:
-        raise TaskError(f"{folder / name}: not UTF-8 text (byte {error.start})") from error
+    return files[name]

@@ -1,12 +1,12 @@
 """Python files of a folder, as text and syntax tree; they are read and never run."""
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.edits.syntax import parse_script
+from agent.edits.syntax import BYTE_ORDER_MARK, parse_script
 from agent.errors import UsageError
+from agent.task.task_files import link_out
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,12 @@ def read_source(folder: Path, name: str) -> Source:
         UsageError: it is missing, is not UTF-8 text or does not parse; the message has the line.
     """
     path = folder / name
+    if (target := link_out(folder, name)) is not None:
+        raise UsageError(f"{path} is outside the folder: it is a link to {target}; copy it in")
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is not a plain file; name the script with --script FILE")
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode().removeprefix(BYTE_ORDER_MARK)
         return Source(name, text, parse_script(text))
     except UnicodeDecodeError as fault:
         raise UsageError(f"{path}: not UTF-8 text (byte {fault.start}); convert it, e.g. with iconv") from None
@@ -53,26 +55,6 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def local_modules(folder: Path, script: Source) -> Iterator[tuple[Source, str]]:
-    """Yield the files of `folder` that `script` imports, directly or indirectly, each with the place of the import.
-
-    As in Python, names are looked up beside the script. Packages include their `__init__.py`.
-    """
-    beside = Path(script.name).parent
-    seen, todo = {script.name}, [script]
-    while todo:
-        source = todo.pop(0)
-        for node in ast.walk(source.tree):
-            if not isinstance(node, ast.Import | ast.ImportFrom):
-                continue
-            for name in _files(folder, beside, Path(source.name).parent, node):
-                if name not in seen:
-                    seen.add(name)
-                    found = read_source(folder, name)
-                    todo.append(found)
-                    yield found, source.at(node)
-
-
 def imported_names(source: Source) -> set[str]:
     """Return the top-level names that a file imports."""
     names = set()
@@ -82,25 +64,3 @@ def imported_names(source: Source) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.add(node.module.partition(".")[0])
     return names
-
-
-def _files(folder: Path, beside: Path, own: Path, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    """Yield the files, below `folder`, that an import statement reads."""
-    dotted: list[str] = []
-    start = beside
-    if isinstance(node, ast.Import):
-        dotted = [alias.name for alias in node.names]
-    else:
-        if node.level:
-            start = own
-            for _ in range(node.level - 1):
-                start = start.parent
-        module = node.module or ""
-        dotted = [module, *(f"{module}.{alias.name}".lstrip(".") for alias in node.names)]
-    for name in dotted:
-        at = start
-        for part in name.split(".") if name else ():
-            at = at / part
-            for file in (at / "__init__.py", at.with_suffix(".py")):
-                if (folder / file).is_file():
-                    yield file.as_posix()
