@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.task.init.dependencies import Needs
-from agent.task.init.host import has_gpu
+from agent.task.init.host import has_gpu, interpreter_of
 from agent.task.init.script_report import ScriptReport
 from agent.task.init.settings.find_settings import KINDS
+from agent.task.task_files import link_out
 from agent.text import plural
 
 
@@ -44,9 +45,19 @@ def guesses(reading: ScriptReport) -> Iterator[Guess]:
     for file, why in reading.needs.frozen.items():
         yield Guess("frozen", file, f"{why} needs it")
     for path, why in reading.needs.mounts.items():
-        yield Guess("mount", path, f"{why} names it; read-only")
-    why = "a virtual environment in the folder" if reading.python else "no .venv in the folder"
+        yield Guess("mount", path, f"{why} names it; read-only{_outside(reading.folder, path)}")
+    why = "no .venv in the folder, and no --python"
+    if reading.python:
+        why = "a virtual environment in the folder" if reading.python == interpreter_of(reading.folder) else "--python"
     yield Guess("python", reading.python or "the one that runs `agent`", why)
+
+
+def _outside(folder: Path, path: str) -> str:
+    """Return where a relative path of a mount leads, if it is a link out of the folder; else nothing."""
+    if path.startswith(("/", "~", "../")):
+        return ""
+    target = link_out(folder, path)
+    return "; too large for a copy in every trial" if target is None else f"; a link to {target}"
 
 
 def checks(reading: ScriptReport) -> Iterator[str]:
@@ -78,9 +89,6 @@ def checks(reading: ScriptReport) -> Iterator[str]:
 def _of_needs(needs: Needs) -> Iterator[str]:
     for path, where in needs.missing.items():
         yield f"{path} ({where}) does not exist yet: prepare the data first"
-    for path, where in needs.too_large.items():
-        inside = f"/tmp/{Path(path).name}"
-        yield f"{path} ({where}) is too large to be copied into every trial: mount it as {inside}, and read it there"
     for path, where in needs.hidden.items():
         yield f"{path} ({where}) is a different folder inside a trial: mount yours elsewhere, and read it there"
     for call, where in needs.network.items():

@@ -3,11 +3,15 @@
 import ast
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+from agent.task.init.local_modules import LocalModules
+from agent.task.init.paths_in_source import FROM_TOP, path_of, paths, paths_by_name
 from agent.task.init.python_file import Source
+from agent.task.task_files import below, link_out
 
 MOST_BYTES = 16 * 2**20  # of all frozen files together; every trial's commit contains them
 MOST_FILES = 200
@@ -33,31 +37,34 @@ _OF_OUTPUT = re.compile(
 class Needs:
     """The dependencies found, each with its place in the script or in a file that the script imports."""
 
-    frozen: dict[str, str] = field(default_factory=dict)  # files below the folder
-    mounts: dict[str, str] = field(default_factory=dict)  # folders elsewhere, ~ for the home folder
+    frozen: dict[str, str] = field(default_factory=dict)  # files below the folder; folders end in a slash
+    # Folders and files elsewhere (~ for the home folder, ../data above the folder), and those in the folder that are
+    # too large for a copy in every trial, or are links that lead out of it.
+    mounts: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)  # those of `mounts` that do not exist yet
-    too_large: dict[str, str] = field(default_factory=dict)  # folders and files beside the script
     hidden: dict[str, str] = field(default_factory=dict)  # absolute paths that are different inside a sandbox
     written: dict[str, str] = field(default_factory=dict)  # paths beside the script that it writes to
     network: dict[str, str] = field(default_factory=dict)  # calls that load from the network
     uses_gpu: str | None = None  # where the script names cuda
+    beside: str | None = None  # where a path is one as seen from the script's own folder, not from the top
 
 
-def find_needs(
-    folder: Path, script: Source, modules: Iterable[tuple[Source, str]], words: Iterable[tuple[str, str]] = ()
-) -> Needs:
+def find_needs(folder: Path, script: Source, modules: LocalModules, words: Iterable[tuple[str, str]] = ()) -> Needs:
     """Return the dependencies of `script` and of the `modules` in its folder. Nothing runs; computed paths are missed.
 
     `words` are possible paths from elsewhere (arguments, a settings file), each with its place.
     """
     needs = Needs()
     sources = [script]
-    for module, where in modules:
+    for module, where in modules.sources():
         needs.frozen[module.name] = where
         sources.append(module)
-    read = dict(words)
+    for package, where in modules.packages.items():  # a name may be imported by a text: `_target_: src.model.Net`
+        if _is_small(folder / package):
+            needs.frozen[f"{package}/"] = where
+    read = dict(pair for word, where in words for pair in ((word, where), (word.partition("=")[2], where)))
     for source in sources:
-        names = _paths_by_name(source.tree)
+        names = paths_by_name(source)
         for node in ast.walk(source.tree):
             if isinstance(node, ast.Call):
                 _find_hub(needs, source, node)
@@ -65,7 +72,7 @@ def find_needs(
                 if source is script:  # its modules, such as prepare.py, have functions that it never calls
                     _find_network(needs, source, node)
                     _find_writing(needs, source, node, names)
-        for text, node in _paths(source.tree, names):
+        for text, node in paths(source, names):
             read.setdefault(text, source.at(node))
             if text == "cuda" or text.startswith("cuda:"):
                 needs.uses_gpu = needs.uses_gpu or source.at(node)
@@ -73,16 +80,17 @@ def find_needs(
             needs.uses_gpu = next((source.at(n) for n in ast.walk(source.tree) if _is_cuda(n)), None)
     for text, where in read.items():
         if text not in needs.written and text != script.name:
-            _sort(needs, folder, text, where)
+            _sort(needs, folder, script.name, text, where)
     _drop_inner(needs)
     return needs
 
 
-def _sort(needs: Needs, folder: Path, text: str, where: str) -> None:
+def _sort(needs: Needs, folder: Path, script: str, text: str, where: str) -> None:
     """Record what a path in the script means for a trial."""
-    clean = posixpath.normpath(text)
+    clean = posixpath.normpath(text.removeprefix(FROM_TOP))
     if (
-        clean in _NO_DATA
+        clean.strip("./") == ""
+        or clean in _NO_DATA
         or not (_SECRETS | _ENVIRONMENTS).isdisjoint(clean.split("/"))
         or "\n" in text
         or "\0" in text
@@ -100,10 +108,30 @@ def _sort(needs: Needs, folder: Path, text: str, where: str) -> None:
     elif clean.startswith("/"):
         if _lies_in(clean, _OURS) and clean.count("/") > 1:
             needs.hidden.setdefault(clean, where)
-        elif not _lies_in(clean, (*_SYSTEM, *_OURS)) and clean.count("/") > 1 and _there(clean):
+        elif not _lies_in(clean, (*_SYSTEM, *_OURS)) and _there(clean) and not _is_above_home(Path(clean)):
             needs.mounts.setdefault(clean, where)
-    elif not clean.startswith("../") and _there(str(folder / clean)):
-        _freeze(needs, folder, clean, where)
+    else:
+        _sort_relative(needs, folder, script, text, where)
+
+
+def _sort_relative(needs: Needs, folder: Path, script: str, text: str, where: str) -> None:
+    """Record a relative path: as seen from the folder, where the script is started, or from the script's own folder."""
+    clean = posixpath.normpath(text.removeprefix(FROM_TOP))
+    if not text.startswith(FROM_TOP) and not _there(str(folder / clean)):
+        from_script = posixpath.normpath(posixpath.join(posixpath.dirname(script), clean))
+        if from_script != clean and _there(str(folder / from_script)):
+            clean = from_script
+            needs.beside = needs.beside or where
+    if _there(str(folder / clean)):
+        if clean != script:
+            _freeze(needs, folder, clean, where)
+    elif clean.startswith("../") and "/" not in clean.replace("../", "") and _is_a_place_of_data(clean):
+        needs.mounts.setdefault(clean, where)
+        needs.missing.setdefault(clean, where)
+
+
+def _is_a_place_of_data(path: str) -> bool:
+    return any(word in posixpath.basename(path).lower() for word in ("data", "corpus", "cache"))
 
 
 def _lies_in(path: str, folders: Sequence[str]) -> bool:
@@ -112,14 +140,44 @@ def _lies_in(path: str, folders: Sequence[str]) -> bool:
 
 
 def _freeze(needs: Needs, folder: Path, name: str, where: str) -> None:
+    """Record a path that exists: frozen, so copied into every trial, if it is small; else mounted, if it may be."""
     path = folder / name
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc")
-    inside = all(file.resolve().is_relative_to(folder.resolve()) for file in files)
-    if not inside or len(files) > MOST_FILES or sum(file.stat().st_size for file in files) > MOST_BYTES:
-        needs.too_large.setdefault(name, where)
-        return
-    for file in files:
-        needs.frozen.setdefault(file.relative_to(folder).as_posix(), where)
+    if link_out(folder, name) is None and _is_small(path):
+        needs.frozen.setdefault(f"{name}/" if path.is_dir() else name, where)
+    elif _may_be_mounted(path):
+        needs.mounts.setdefault(name, where)
+
+
+def _is_small(path: Path) -> bool:
+    """Return whether a file or folder can be copied into every trial; not if a link in it leads out of it."""
+    files = [path] if path.is_file() else [path / name for name in islice(below(path, "."), MOST_FILES + 1)]
+    top = path if path.is_dir() else path.parent
+    return (
+        len(files) <= MOST_FILES
+        and all(link_out(top, file.relative_to(top).as_posix()) is None for file in files)
+        and sum(file.stat().st_size for file in files if file.is_file()) <= MOST_BYTES
+    )
+
+
+def _may_be_mounted(path: Path) -> bool:
+    """Return whether trials may read a path, links resolved: no system folder, no keys, no home folder as a whole."""
+    real = path.resolve()
+    return not (
+        _lies_in(str(real), (*_SYSTEM, *_OURS) if not _is_temporary(path) else _OURS)
+        or not (_SECRETS | _ENVIRONMENTS).isdisjoint(real.parts)
+        or _is_above_home(real)
+    )
+
+
+def _is_above_home(path: Path) -> bool:
+    """Return whether a path is the home folder, a folder above one, or a top folder of the machine."""
+    real = path.resolve()
+    return Path.home().resolve().is_relative_to(real) or len(real.parts) < 3 or str(real.parent) == "/home"
+
+
+def _is_temporary(path: Path) -> bool:
+    """Return whether a folder of scripts itself lies below /tmp, so that what lies beside it may, too."""
+    return _lies_in(str(path.absolute()), ("/tmp",)) and _lies_in(str(path.resolve()), ("/tmp",))
 
 
 def _find_writing(needs: Needs, source: Source, node: ast.Call, names: Mapping[str, str]) -> None:
@@ -137,7 +195,7 @@ def _find_writing(needs: Needs, source: Source, node: ast.Call, names: Mapping[s
         target = on
     else:
         return
-    path = _path(target, names)
+    path = path_of(target, source, names)
     if path is None or not path.startswith(("/", "~")):
         needs.written.setdefault(path or ast.unparse(target), source.at(node))
 
@@ -179,59 +237,6 @@ def _is_cuda(node: ast.AST) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "cuda" and not ast.unparse(node).startswith("torch.cuda")
 
 
-def _paths_by_name(tree: ast.Module) -> dict[str, str]:
-    """Return the paths that a file assigns to names at module level, by name."""
-    names: dict[str, str] = {}
-    for node in tree.body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                text = _path(value, names)
-                if text is not None:
-                    names[name] = text
-    return names
-
-
-def _paths(tree: ast.Module, names: Mapping[str, str]) -> Iterator[tuple[str, ast.expr]]:
-    """Yield each computable expression that could be a path, with the largest expression around it."""
-    todo: list[ast.AST] = [tree]
-    while todo:
-        node = todo.pop()
-        text = _path(node, names) if isinstance(node, ast.expr) and not isinstance(node, ast.Name) else None
-        if text is not None and isinstance(node, ast.expr):
-            yield text, node
-        elif not isinstance(node, ast.JoinedStr):
-            todo += ast.iter_child_nodes(node)
-
-
-def _path(node: ast.AST, names: Mapping[str, str]) -> str | None:  # noqa: PLR0911 (one return a kind of expression)
-    """Return the path that an expression spells, with ~ for the home folder; None if it cannot be determined."""
-    match node:
-        case ast.Constant(value=str(text)):
-            return text
-        case ast.Name(id=name):
-            return names.get(name)
-        case ast.Call(func=ast.Attribute(value=inner, attr="expanduser" | "resolve" | "absolute"), args=[]):
-            return _path(inner, names)
-        case ast.Call(func=ast.Attribute(attr="home"), args=[]):
-            return "~"
-        case ast.Call(func=func, args=[argument]) if ast.unparse(func).endswith(("expanduser", "abspath", "Path")):
-            return _path(argument, names)
-        case ast.Call(func=func, args=[_, default]) if ast.unparse(func) in ("os.environ.get", "os.getenv"):
-            return _path(default, names)
-        case ast.Call(func=func, args=[_, *_] as parts) if ast.unparse(func).endswith(
-            ("path.join", "Path", "joinpath")
-        ):
-            return _joined([_path(part, names) for part in parts])
-        case ast.BinOp(left=left, op=ast.Div(), right=right):
-            return _joined([_path(left, names), _path(right, names)])
-    return None
-
-
-def _joined(parts: list[str | None]) -> str | None:
-    known = [part for part in parts if part is not None]
-    return posixpath.join(*known) if known and len(known) == len(parts) else None
-
-
 def _there(path: str) -> bool:
     """Return whether a path is a readable file or folder; not a socket, a device or a word too long for a name."""
     found = Path(path).expanduser()
@@ -242,8 +247,12 @@ def _there(path: str) -> bool:
 
 
 def _drop_inner(needs: Needs) -> None:
-    """Remove mounts that are inside another one."""
+    """Remove what is inside another mount, or in a folder that is frozen as a whole."""
     for path in [*needs.mounts]:
         if any(path.startswith(f"{other}/") for other in needs.mounts):
             del needs.mounts[path]
             needs.missing.pop(path, None)
+    for name in [*needs.frozen]:
+        folders = [*(each for each in needs.frozen if each.endswith("/")), *(f"{mount}/" for mount in needs.mounts)]
+        if any(name.startswith(each) and name != each for each in folders):
+            del needs.frozen[name]

@@ -8,8 +8,9 @@ from agent.errors import UsageError
 from agent.task.init.dependencies import Needs, find_needs
 from agent.task.init.find_script import find_script, is_block
 from agent.task.init.host import HostResources, interpreter_of, missing_modules
+from agent.task.init.local_modules import LocalModules, find_modules
 from agent.task.init.metric.printed_metric import PrintedMetric, find_metric, told_by_user
-from agent.task.init.python_file import Source, imported_names, local_modules
+from agent.task.init.python_file import Source, imported_names
 from agent.task.init.settings.constants_block import Lifted, extract_constants
 from agent.task.init.settings.find_settings import BudgetGuess, Setting, constants, find_budget, settings
 from agent.task.init.settings.settings_file import LoadCall, find_load
@@ -24,6 +25,7 @@ class InitOptions:
     metric: str | None = None  # NAME, or the printed text with {} in it
     arguments: tuple[str, ...] = ()  # the script's command-line arguments
     block: bool | None = None  # whether to write a copy with constants; None: if the script has none
+    python: str | None = None  # the interpreter of the trials; None: that of a virtual environment in the folder
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class ScriptReport:
 
     folder: Path
     script: Source
+    modules: LocalModules  # those of its own
     arguments: tuple[str, ...]
     metrics: tuple[PrintedMetric, ...]  # most likely first; at least one
     budget: BudgetGuess
@@ -81,7 +84,8 @@ def read_script(folder: Path, wishes: InitOptions, machine: HostResources) -> Sc
         UsageError: there is no script, or it prints no metric; the message says what to do.
     """
     script = find_script(folder, wishes.script)
-    modules = list(local_modules(folder, script))
+    found = find_modules(folder, script)
+    modules = found.sources()
     metrics = [told_by_user(wishes.metric)] if wishes.metric else find_metric(script)
     for module, _ in modules if not metrics else ():
         metrics += find_metric(module)
@@ -98,15 +102,16 @@ def read_script(folder: Path, wishes: InitOptions, machine: HostResources) -> Sc
     elsewhere = [setting for module, _ in modules for setting in (*constants(module), *settings(module))]
     sources = [script, *(module for module, _ in modules)]
     libraries = {name for source in sources for name in imported_names(source)}
-    libraries -= {part.removesuffix(".py") for source in sources for part in Path(source.name).parts}
-    python = interpreter_of(folder)
+    libraries -= found.names
+    python = wishes.python or interpreter_of(folder)
     return ScriptReport(
         folder=folder,
         script=script,
+        modules=found,
         arguments=wishes.arguments,
         metrics=tuple(metrics),
         budget=find_budget([*own, *others, *elsewhere]),
-        needs=find_needs(folder, script, modules, words),
+        needs=find_needs(folder, script, found, words),
         constants=tuple(own),
         other_settings=tuple(others),
         lifted=lifted,

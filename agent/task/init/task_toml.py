@@ -2,7 +2,9 @@
 
 import json
 import math
+import posixpath
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -12,9 +14,10 @@ from agent.task.init.dependencies import HUB_CACHE, Needs
 from agent.task.init.script_report import ScriptReport
 from agent.task.init.settings.find_settings import BudgetGuess
 from agent.task.task import CONFIG_NAME, Task
+from agent.task.task_files import read_entries
 
+_SCRATCH_MB = 4096
 _WALL_FACTOR, _WALL_EXTRA, _WALL_UNKNOWN = 2, 300, 3600  # seconds; extra time for compiling, loading and evaluating
-_WORK_IN = "/tmp/work"
 
 
 def document(reading: ScriptReport) -> str:
@@ -25,13 +28,13 @@ def document(reading: ScriptReport) -> str:
         script=_one_line(reading.script.name),
         name=_text(task_name(reading.folder.resolve().name)),
         script_value=_text(script),
-        command=_command(script, reading.arguments, needs),
+        command=_command(reading),
         frozen=_frozen(needs),
         metric=_text(metric.name),
         metric_where=_one_line(f"{metric.where} prints it"),
         goal=_text(metric.goal),
         line=f"line = {_text(metric.line)}  # the last number at {{}} in the log" if metric.line else "",
-        environment=_environment(needs, reading.python, reading.libraries),
+        environment=_environment(reading),
         budget=_budget(reading.budget),
         wall_seconds=_number(_wall(reading.budget)),
         memory_gb=_number(memory_gb),
@@ -39,7 +42,7 @@ def document(reading: ScriptReport) -> str:
         share=f", for a trial on each of its {machine.n_gpus} GPUs" if machine.n_gpus > 1 else "",
         cpus=_number(cpus),
         processes=max(256, math.ceil(16 * cpus)),
-        scratch_mb=4096 if "torch" in reading.libraries else 1024,
+        scratch_mb=_SCRATCH_MB if "torch" in reading.libraries else _SCRATCH_MB // 4,
         keep=_template("takes_seed.toml" if reading.takes_seed else "no_seed.toml").template.strip(),
         space=(reading.space if reading.n_searched else _template("no_space.toml").template).strip(),
     )
@@ -88,24 +91,25 @@ def _check(reading: ScriptReport, files: Mapping[str, str]) -> None:
     folder = reading.folder
     try:
         wanted = [name for name in (reading.edited[0], *reading.needs.frozen) if name not in files]
-        content = {name: (folder / name).read_bytes() for name in wanted}
+        content = read_entries(folder, wanted, CONFIG_NAME)
         Task(folder, content | {name: text.encode() for name, text in files.items()})
     except TaskError as fault:
         raise UsageError(f"{fault}; nothing was written; docs/tasks.md says how to write task.toml by hand") from None
     except UnicodeEncodeError:
         raise UsageError(f"{folder}: the name of a file that the script needs is not UTF-8 text; rename it") from None
-    except OSError as fault:
-        raise UsageError(f"{fault.filename} cannot be read: {fault.strerror}") from None
 
 
-def _command(script: str, arguments: Sequence[str], needs: Needs) -> str:
-    command = ["python", script, *arguments]
-    if not needs.written:
-        return _list(command)
-    where = _one_line(next(iter(needs.written.values())))
-    in_copy = f'cp -r /task {_WORK_IN} && chmod -R u+w {_WORK_IN} && cd {_WORK_IN} && exec "$0" "$@"'
-    note = f"  # {where} writes beside itself, but /task is read-only: so it runs in a copy, which is deleted"
-    return _list(["sh", "-c", in_copy, *command]) + note
+def _command(reading: ScriptReport) -> str:
+    script, modules, needs = reading.edited[0], reading.modules, reading.needs
+    if modules.module is not None:
+        name = script.removesuffix(".py").replace("/", ".")
+        return _list(["python", "-m", name, *reading.arguments]) + "  # it is part of a package"
+    if needs.beside is None:
+        return _list(["python", script, *reading.arguments])
+    place = Path(script)
+    inside = f'cd {shlex.quote(str(place.parent))} && exec "$0" "$@"'
+    note = f"  # {_one_line(needs.beside)}: its paths are as seen from its own folder"
+    return _list(["sh", "-c", inside, "python", place.name, *reading.arguments]) + note
 
 
 def _frozen(needs: Needs) -> str:
@@ -115,9 +119,11 @@ def _frozen(needs: Needs) -> str:
     return "\n".join(["frozen = [  # files that the script needs and that no trial may edit", *lines, "]"])
 
 
-def _environment(needs: Needs, python: str | None, offline: Iterable[str]) -> str:
+def _environment(reading: ScriptReport) -> str:
+    needs, python = reading.needs, reading.python
     lines = ["[environment]"]
     lines.append(f"python = {_text(python)}" if python else '# python = ".venv/bin/python"  # now: the one of `agent`')
+    lines.append("writable_copy = true  # it runs in a copy of the files, in /tmp: what it writes ends with the trial")
     if needs.mounts:
         lines.append("mounts = [  # the only folders of this machine that the script may read; ~ is /tmp inside")
         for path, where in needs.mounts.items():
@@ -126,13 +132,10 @@ def _environment(needs: Needs, python: str | None, offline: Iterable[str]) -> st
         lines.append("]")
     else:
         lines.append('# mounts = [{ source = "~/data", target = "/tmp/data" }]  # other folders that it may read')
-    variables = _offline(needs, offline)
+    variables = {**_offline(needs, reading.libraries), **_python_path(reading)}
     if variables:
-        lines += [
-            "",
-            "[set]  # trials have no network",
-            *(f"{name} = {_text(value)}" for name, value in variables.items()),
-        ]
+        lines += ["", "[set]  # variables of a trial, which has no network"]
+        lines += [f"{name} = {_text(value)}" for name, value in variables.items()]
     return "\n".join(lines)
 
 
@@ -140,6 +143,14 @@ def _offline(needs: Needs, libraries: Iterable[str]) -> Mapping[str, str]:
     known = {"wandb": ("WANDB_MODE", "disabled")}
     variables = dict(known[name] for name in libraries if name in known)
     return variables | ({"HF_HUB_OFFLINE": "1"} if HUB_CACHE in needs.mounts else {})
+
+
+def _python_path(reading: ScriptReport) -> Mapping[str, str]:
+    """Return PYTHONPATH if the script imports modules of the folder that Python would not find beside it."""
+    roots, needs = reading.modules.roots, reading.needs
+    if needs.beside is not None:  # the script is started in its own folder
+        roots = tuple(posixpath.relpath(root, posixpath.dirname(reading.script.name)) for root in roots)
+    return {"PYTHONPATH": ":".join(roots)} if roots else {}
 
 
 def _budget(budget: BudgetGuess) -> str:

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from agent.task.init.dependencies import Needs, find_needs
-from agent.task.init.python_file import Source, local_modules, read_source
+from agent.task.init.local_modules import find_modules
+from agent.task.init.python_file import Source, read_source
 from agent.task.init.settings.find_settings import UNKNOWN, Setting, constants, find_budget, settings
 
 
 def needs(folder: Path, code: str) -> Needs:
     (folder / "train.py").write_text(code)
     script = read_source(folder, "train.py")
-    return find_needs(folder, script, list(local_modules(folder, script)))
+    return find_needs(folder, script, find_modules(folder, script))
 
 
 @pytest.fixture(autouse=True)
@@ -34,15 +35,10 @@ def test_imported_files_are_frozen_whichever_way_they_are_imported(tmp_path: Pat
     (tmp_path / "pkg" / "inner" / "model.py").touch()
     (tmp_path / "unused.py").touch()
     found = needs(tmp_path, "import math, prepare\nfrom pkg.inner import model\n")
-    assert set(found.frozen) == {
-        "prepare.py", "deeper/__init__.py", "deeper/leaf.py", "deeper/beside.py", "pkg/__init__.py",
-        "pkg/inner/__init__.py", "pkg/inner/model.py",
-    }  # fmt: skip
-    assert found.frozen["prepare.py"] == "train.py:1"
-    assert found.frozen["deeper/leaf.py"] == "prepare.py:1"
+    assert found.frozen == {"prepare.py": "train.py:1", "deeper/": "prepare.py:1", "pkg/": "train.py:2"}
 
 
-def test_small_files_that_it_names_are_frozen_and_large_ones_are_told(tmp_path: Path) -> None:
+def test_small_files_that_it_names_are_frozen_and_large_ones_mounted(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "a.txt").write_text("a")
     (tmp_path / "big.bin").touch()
@@ -52,7 +48,7 @@ def test_small_files_that_it_names_are_frozen_and_large_ones_are_told(tmp_path: 
         tmp_path, 'import numpy as np\nopen("corpus/a.txt")\nx = np.memmap("big.bin")\nopen("out.txt", "w")\n'
     )
     assert found.frozen == {"corpus/a.txt": "train.py:2"}
-    assert found.too_large == {"big.bin": "train.py:3"}
+    assert found.mounts == {"big.bin": "train.py:3"}
     assert found.written == {"out.txt": "train.py:4"}
 
 
@@ -123,7 +119,7 @@ def test_what_earlier_training_left_in_the_folder_of_an_option_is_not_needed(tmp
         (tmp_path / name / "there.npy").touch()
     code = 'p.add_argument("--out-dir", "-o", default="out")\np.add_argument("--data-dir", default="data")\n'
     found = needs(tmp_path, code)
-    assert found.frozen == {"data/there.npy": "train.py:2"}
+    assert found.frozen == {"data/": "train.py:2"}
     assert found.written == {"out": "train.py:1"}
 
 
