@@ -1,9 +1,10 @@
 """The smoke job: one step, save, load and a forward pass on training tokens, so that a typo costs seconds.
 
-It sees what a training job sees and no validation data, so its traceback may go to the model.
+It sees what a training job sees and no validation data, so its traceback may go to the model. A script whose training
+cannot be made short has no smoke job, since that would be a whole training.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +17,18 @@ from agent.execution.scoring.scoring_job import scoring_job
 from agent.execution.training_job import ONE_STEP, export, training_job
 from agent.store.paths import RunPaths, TrialPaths
 from agent.task.corpus import Corpus
+from agent.task.init.shortening import Training, shortest
 from agent.text import Say, read_tail
-from agent.trials.trial import Status
-from sandbox.job import Execution, Job, StoppedBy
+from agent.trials.trial import Status, Trial
+from sandbox.job import Execution, Job, Limits, StoppedBy
 
 ALLOWED_FACTOR = 1.5
 """A rehearsal may use this many times the CPU seconds of the baseline's; beyond that it is stopped as inconclusive."""
+SHARE = 0.25
+"""A rehearsal may take this share of the baseline's training time, in wall and in CPU seconds."""
+LEAST_SECONDS = (10.0, 5.0)
+"""Or, where the share is less, so many wall and CPU seconds: a rehearsal is mostly the start of Python and its imports.
+"""
 LEAST_CPU_SECONDS = 2.0  # allowed beyond the baseline's: with less, the factor would only measure the load
 N_SEQUENCES = 2
 _BY_ITS_LIMIT = (StoppedBy.WALL_LIMIT, StoppedBy.CPU_LIMIT)
@@ -44,8 +51,25 @@ Rehearse = Callable[[str, int], SmokeResult]  # arguments: a source, and the num
 class Smoke:
     """Rehearses scripts of one run. The baseline's own rehearsal comes first: it sets the limit for the others."""
 
-    def __init__(self, executor: Executor, paths: RunPaths, *, say: Say, on_gpu: bool = False) -> None:
-        """`on_gpu`: rehearse on the GPUs of the trials, and wait for these; otherwise on the CPU, in parallel."""
+    def __init__(
+        self,
+        executor: Executor,
+        paths: RunPaths,
+        *,
+        say: Say,
+        on_gpu: bool = False,
+        finished: Sequence[Trial] = (),
+    ) -> None:
+        """Rehearse scripts of the run with these `paths`.
+
+        Args:
+            executor: of the run.
+            paths: of the run.
+            say: prints a line.
+            on_gpu: rehearse on the GPUs of the trials, and wait for these; otherwise on the CPU, in parallel.
+            finished: the trials of the run, which grow; the time of trial 0, once it is there, limits a rehearsal.
+        """
+        self._finished = finished
         self._on_gpu = on_gpu
         self._passed_on = executor.passed_on
         self._task = executor.task
@@ -65,13 +89,20 @@ class Smoke:
         seconds = 0.0
         if self._allowed_cpu_seconds is None and not self._is_useless:
             seconds = self._calibrate(number)
-        if self._is_useless:
+        if self._is_useless or self._training(source) is None:
             return SmokeResult(seconds)
         result, _ = self._rehearse(source, number, self._allowed_cpu_seconds)
         return replace(result, seconds=result.seconds + seconds)
 
     def _calibrate(self, number: int) -> float:
         """Rehearse the baseline; return its seconds. If it fails, nothing else of this task is rehearsed."""
+        if self._training(self._task.source) is None:
+            self._is_useless = True
+            self._say(
+                f"no rehearsals: {self._task.script} does not read TRAIN_BUDGET and has no budget under a known name, "
+                "such as MAX_STEPS or epochs, so each rehearsal would be a whole training"
+            )
+            return 0.0
         result, cpu_seconds = self._rehearse(self._task.source, number, None)
         if result.failed is not None:
             self._is_useless = True
@@ -79,8 +110,8 @@ class Smoke:
         elif result.is_cut_short:
             self._is_useless = True
             self._say(
-                "no rehearsals: the task's own script does not finish one step here within its limits; "
-                "--smoke-on gpu rehearses on the GPUs of the trials"
+                "no rehearsals: the task's own script does not finish one step here within its limits "
+                f"({SHARE:.0%} of the baseline's time); --smoke-on gpu rehearses on the GPUs of the trials"
             )
         else:
             self._allowed_cpu_seconds = max(ALLOWED_FACTOR * cpu_seconds, cpu_seconds + LEAST_CPU_SECONDS)
@@ -90,9 +121,11 @@ class Smoke:
         """Return the result and the CPU seconds of training one step and, if the kind of score has it, of scoring."""
         folder = self._paths.trial(number).smoke
         folder.root.mkdir(parents=True, exist_ok=True)
-        export({**self._task.files, self._task.script: source.encode()}, folder.files)
+        training = self._training(source)
+        assert training is not None
+        export(training.files, folder.files)
         label = f"{self._paths.run_id}/{number:04d}"
-        trained = self._sandbox.run(self._train_job(folder, f"{label}/smoke", cpu_seconds))
+        trained = self._sandbox.run(self._train_job(folder, f"{label}/smoke", cpu_seconds, training.command))
         result = self._verdict(trained, folder.log)
         used = trained.cpu_seconds or trained.wall_seconds
         is_loaded = self._corpus is not None and self._task.score.row.rehearses
@@ -105,7 +138,24 @@ class Smoke:
         folder.artifact.unlink(missing_ok=True)
         return result, used
 
-    def _train_job(self, folder: TrialPaths, label: str, cpu_seconds: float | None) -> Job:
+    def _training(self, source: str) -> Training | None:
+        """Return the shortest training of a script; None if its training cannot be made short."""
+        files = {**self._task.files, self._task.script: source.encode()}
+        return shortest(Training(files, self._task.script, self._task.command))
+
+    def _limits(self, limits: Limits, cpu_seconds: float | None) -> Limits:
+        """Return the limits of a rehearsal: those of the baseline's rehearsal, and a share of the baseline's time."""
+        first = self._finished[0].outcome if self._finished else None
+        if first is None:
+            return replace(limits, cpu_seconds=cpu_seconds)
+        wall = max(SHARE * first.wall_seconds, LEAST_SECONDS[0])
+        caps = [cpu_seconds] if cpu_seconds is not None else []
+        caps += [max(SHARE * first.cpu_seconds, LEAST_SECONDS[1])] if first.cpu_seconds else []
+        return replace(
+            limits, wall_seconds=min(wall, limits.wall_seconds), cpu_seconds=min(caps) if caps else limits.cpu_seconds
+        )
+
+    def _train_job(self, folder: TrialPaths, label: str, cpu_seconds: float | None, command: tuple[str, ...]) -> Job:
         job = training_job(
             self._task,
             self._corpus,
@@ -114,8 +164,9 @@ class Smoke:
             train_seed=0,
             baseline_cpu_seconds=None,
             passed_on=self._passed_on,
+            command=command,
         )
-        limits = replace(job.limits, cpu_seconds=cpu_seconds)
+        limits = self._limits(job.limits, cpu_seconds)
         job = with_cache(job, self._compiled)
         # On the CPU by default: the GPU is for trials.
         return replace(job, environment={**job.environment, **ONE_STEP}, limits=limits, on_cpu=not self._on_gpu)

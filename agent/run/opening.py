@@ -191,7 +191,8 @@ def _open(
         if model is not None:
             stack.callback(model.close)
         rehearses = "smoke" in mode_named(config.mode).options and config.smoke
-        smoke = Smoke(executor, paths, say=host.say, on_gpu=config.smoke_on == "gpu") if rehearses else None
+        on_gpu = config.smoke_on == "gpu"
+        smoke = Smoke(executor, paths, say=host.say, on_gpu=on_gpu, finished=history.trials) if rehearses else None
         agent_host = stack.enter_context(_agent_host(config, host)) if config.agent is not None else None
         proposer = build_proposer(config, task, model, paths, host.api_key, rehearse=smoke, agent_host=agent_host)
         runs.prepare()

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.edits.edit import Unchanged
 from agent.edits.guard import Guard
 from agent.execution.executor import Executor
 from agent.execution.scoring.audited import AuditedScorer
-from agent.execution.smoke_test import Smoke
+from agent.execution.scoring.printed import PrintedScorer
+from agent.execution.smoke_test import Smoke, SmokeResult
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.scripted import ScriptedModel
 from agent.modes.code_edit import CodeEditProposer
@@ -20,7 +22,7 @@ from agent.store.paths import RunPaths
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.text import Say
-from agent.trials.trial import Status
+from agent.trials.trial import Outcome, Proposal, Status, Trial
 from sandbox.job import Execution, Job, Sandbox
 
 BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "4 steps")
@@ -160,3 +162,67 @@ def test_a_typo_is_mended_by_its_traceback_and_charged(
     assert broken.proposal.usage.calls == 2
     assert "name 'two' is not defined" in broken.proposal.reason
     assert b"MIX = two" in run.records.repo.read("r/0002")["train.py"]  # nothing that was tried is lost
+
+
+def printed_task(folder: Path, code: str) -> Task:
+    config = """[task]
+name = "tiny"
+[score]
+kind = "printed"
+[budget]
+unit = "work"
+amount = 1
+counted_by = "script"
+[limits]
+wall_seconds = 60
+memory_gb = 0.5
+"""
+    return Task(folder, {"task.toml": config.encode(), "train.py": code.encode()})
+
+
+def rehearsing(task: Task, box: Sandbox, folder: Path, say: Say, first: Outcome | None = None) -> Smoke:
+    executor = Executor(task, None, box, PrintedScorer(task.metric), {}, folder / "compiled.tar", {})
+    return Smoke(
+        executor,
+        RunPaths(folder / "r"),
+        say=say,
+        finished=[Trial(0, None, Proposal("baseline", "", Unchanged()), "", first)] if first else [],
+    )
+
+
+def test_a_script_whose_training_cannot_be_made_short_is_not_rehearsed(
+    sandbox: Sandbox, tmp_path: Path, said: list[str]
+) -> None:
+    task = printed_task(tmp_path, "LR = 0.1\nfor step in range(3): print(step)\n")
+    smoke = rehearsing(task, sandbox, tmp_path, said.append)
+    for number in (1, 2):
+        assert smoke("raise SystemExit('broken')", number) == SmokeResult(0.0)
+    assert len(said) == 1
+    assert "train.py does not read TRAIN_BUDGET" in said[0]
+    assert not (tmp_path / "r/trials").exists()
+
+
+def test_a_budget_under_a_known_name_is_one_in_a_rehearsal(sandbox: Sandbox, tmp_path: Path, said: list[str]) -> None:
+    code = "LR = 0.1\nMAX_STEPS = 30\nfor step in range(MAX_STEPS): print('step', step)\n"
+    smoke = rehearsing(printed_task(tmp_path, code), sandbox, tmp_path, said.append)
+    assert smoke(code.replace("0.1", "0.2"), 1).failed is None
+    assert (tmp_path / "r/trials/0001/smoke/train.log").read_text() == "step 0\n"
+    assert smoke(code.replace("0.1", "one"), 2).failed is Status.CRASHED
+    assert smoke("raise SystemExit('no budget any more')", 3) == SmokeResult(0.0)
+    assert said == []
+
+
+def test_a_rehearsal_takes_at_most_a_share_of_the_baselines_time(sandbox: Sandbox, tmp_path: Path) -> None:
+    limits: list[tuple[float, float | None]] = []
+
+    class Watched(OneSecond):
+        def run(self, job: Job) -> Execution:
+            limits.append((job.limits.wall_seconds, job.limits.cpu_seconds))
+            return super().run(job)
+
+    code = "MAX_STEPS = 3\n"
+    for wall, cpu in ((200.0, 100.0), (8.0, 4.0)):
+        first = Outcome(Status.OK, val_loss=1.0, train_seconds=wall, wall_seconds=wall, cpu_seconds=cpu)
+        rehearsing(printed_task(tmp_path, code), Watched(sandbox), tmp_path, print, first)(code, 1)
+    assert limits[0] == (50.0, 25.0)
+    assert limits[2] == (10.0, 5.0)

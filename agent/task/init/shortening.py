@@ -1,0 +1,136 @@
+"""How a training can be made shorter than the script's own budget: for rehearsals, and for `agent init --try`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.edits.assignments import Assignments
+from agent.edits.syntax import parse_script
+from agent.errors import EditError
+from agent.task.init.python_file import Source
+from agent.task.init.settings.find_settings import (
+    BudgetGuess,
+    Setting,
+    constant_name,
+    constants,
+    find_budget,
+    settings,
+)
+
+VARIABLE = "TRAIN_BUDGET"
+"""The variable from which a script may read its budget."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """The files and the command of one training."""
+
+    files: Mapping[str, bytes]  # by relative path
+    script: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BudgetSetting:
+    """Where a script's budget is set, so that it can be changed."""
+
+    guess: BudgetGuess
+    raw: float  # as it is written there; `guess.amount` may be in other units: 5 minutes are 300 seconds
+    file: str | None = None  # of the files; None: it is in the command
+    setting: Setting | None = None
+    word: int = 0  # index in the command
+
+    def shortened(self, training: Training, amount: float) -> Training:
+        """Return a training with another budget: `amount` in units of the guess, at least 1 of what is written."""
+        raw = amount * self.raw / self.guess.amount
+        value: int | float = max(1, round(raw)) if self.guess.unit != "seconds" or raw == round(raw) else raw
+        if self.file is None:
+            before, equals, _ = training.command[self.word].rpartition("=")
+            words = [*training.command]
+            words[self.word] = f"{before}{equals}{value:g}"
+            return Training(training.files, training.script, tuple(words))
+        assert self.setting is not None
+        text = training.files[self.file].decode()
+        changed = _with_value(text, self.setting, value)
+        return Training({**training.files, self.file: changed.encode()}, training.script, training.command)
+
+
+def reads_variable(training: Training) -> bool:
+    """Return whether a Python file of a training reads TRAIN_BUDGET."""
+    return any(VARIABLE.encode() in content for name, content in training.files.items() if name.endswith(".py"))
+
+
+def find_budget_setting(training: Training) -> BudgetSetting | None:
+    """Return where the budget of a training is set: in its command, its script or another of its files; else None."""
+    found = list(_in_command(training.command))
+    if not found:
+        for name in (training.script, *(name for name in sorted(training.files) if name != training.script)):
+            found = list(_in_file(name, training.files[name])) if name.endswith(".py") else []
+            if found:
+                break
+    guess = find_budget([setting for setting, _ in found])
+    for setting, made in found:
+        if guess.is_known and (setting.where, f"{setting.display_name} = {setting.value}") == (
+            guess.where,
+            guess.as_written,
+        ):
+            return BudgetSetting(guess, float(setting.value), made.file, made.setting, made.word)
+    return None
+
+
+def shortest(training: Training) -> Training | None:
+    """Return the shortest training of a script: one step, one epoch or one second; None if it has no known budget.
+
+    A script that reads TRAIN_BUDGET is returned unchanged: the variable makes it short.
+    """
+    if reads_variable(training):
+        return training
+    budget = find_budget_setting(training)
+    return None if budget is None else budget.shortened(training, 1)
+
+
+def _in_command(command: Sequence[str]) -> Iterator[tuple[Setting, BudgetSetting]]:
+    """Yield the numbers that options and overrides of a command set, if they are the budget."""
+    for index, word in enumerate(command):
+        name, equals, text = word.rpartition("=")
+        if not equals:
+            name, text = command[index - 1] if index else "", word
+            if not name.startswith("-"):
+                continue
+        try:
+            value = int(text) if text.isdigit() else float(text)
+        except ValueError:
+            continue
+        yield from _if_budget(Setting(constant_name(name.rpartition(".")[2]), value, "argument", name, "--args"), index)
+
+
+def _if_budget(setting: Setting, index: int) -> Iterator[tuple[Setting, BudgetSetting]]:
+    guess = find_budget([setting])
+    if guess.is_known:
+        yield setting, BudgetSetting(guess, float(setting.value), word=index)
+
+
+def _in_file(name: str, content: bytes) -> Iterator[tuple[Setting, BudgetSetting]]:
+    """Yield the settings of a Python file that are the budget."""
+    try:
+        text = content.decode()
+        source = Source(name, text, parse_script(text))
+        found = [*constants(source), *settings(source)]
+    except (SyntaxError, ValueError, EditError, RecursionError, MemoryError):  # the run reports such a file
+        return
+    for setting in found:
+        guess = find_budget([setting])
+        if guess.is_known:
+            yield setting, BudgetSetting(guess, float(setting.value), name, setting)
+
+
+def _with_value(text: str, setting: Setting, value: int | float) -> str:
+    """Return a file's text with another value of a setting."""
+    node = setting.node
+    if node is None:
+        return Assignments({setting.name: value}).apply(text)
+    lines = text.encode().splitlines(keepends=True)  # ast counts columns in bytes
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
+    before, after = lines[node.lineno - 1][: node.col_offset], lines[node.end_lineno - 1][node.end_col_offset :]
+    lines[node.lineno - 1 : node.end_lineno] = [before + repr(value).encode() + after]
+    return b"".join(lines).decode()
