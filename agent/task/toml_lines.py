@@ -60,10 +60,10 @@ def without(text: str, is_left_out: Callable[[Keys], bool]) -> str:
         is_left_out: returns whether to remove a path of keys, such as ("data", "pool").
     """
     lines = text.split("\n")
-    statements = list(_statements(lines))
-    chosen = [s for s in statements if not s.is_header and is_left_out(s.keys)]
-    for header in (s for s in statements if s.is_header):
-        inside = [s for s in statements if s.header == header.first]
+    found = list(statements(lines))
+    chosen = [s for s in found if not s.is_header and is_left_out(s.keys)]
+    for header in (s for s in found if s.is_header):
+        inside = [s for s in found if s.header == header.first]
         if inside and all(s in chosen for s in inside):
             chosen.append(header)
     gone: set[int] = set()
@@ -78,7 +78,9 @@ def without(text: str, is_left_out: Callable[[Keys], bool]) -> str:
 
 
 @dataclass(frozen=True)
-class _Statement:
+class Statement:
+    """A header or a setting in the text of valid TOML."""
+
     keys: Keys  # the full path
     first: int  # first line, counted from 0
     end: int  # exclusive
@@ -86,7 +88,7 @@ class _Statement:
     is_header: bool = False
 
 
-def _statements(lines: list[str]) -> Iterator[_Statement]:
+def statements(lines: list[str]) -> Iterator[Statement]:
     """Yield the headers and the settings of valid TOML."""
     header: Keys = ()
     at, under = 0, -1
@@ -94,11 +96,11 @@ def _statements(lines: list[str]) -> Iterator[_Statement]:
         table, end = _HEADER.match(lines[at]), at + 1
         if table:
             header, under = _keys(table[1]), at
-            yield _Statement(header, at, end, -1, is_header=True)
+            yield Statement(header, at, end, -1, is_header=True)
         elif assigned := _ASSIGNED.match(lines[at]):
             while end < len(lines) and not _is_whole("\n".join(lines[at:end])):
                 end += 1
-            yield _Statement((*header, *_keys(assigned[1])), at, end, under)
+            yield Statement((*header, *_keys(assigned[1])), at, end, under)
         at = end
 
 

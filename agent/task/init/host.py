@@ -2,11 +2,14 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from agent.errors import UsageError
 
 MEMORY_SHARE = 0.75
 """Share of the machine's memory for trials; the rest is for the system, the agent and the page cache."""
@@ -60,18 +63,34 @@ def interpreter_of(folder: Path) -> str | None:
     return None
 
 
-def missing_modules(folder: Path, python: str | None, names: Iterable[str]) -> list[str]:
+def chosen_interpreter(folder: Path, named: str) -> str:
+    """Return the interpreter that the user names, as task.toml has it: relative to the folder if it is inside.
+
+    Raises:
+        UsageError: it is no program.
+    """
+    found = shutil.which(named) if "/" not in named else os.path.expanduser(named)
+    path = Path(os.path.abspath(found)) if found else Path(named)  # links of virtual environments stay
+    if not found or not path.is_file() or not os.access(path, os.X_OK):
+        raise UsageError(f"--python {named}: there is no such program; give the path of a Python interpreter")
+    top = Path(os.path.abspath(folder))
+    return path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
+
+
+def missing_modules(folder: Path, python: str | None, names: Iterable[str], *, is_chosen: bool = False) -> list[str]:
     """Return the top-level modules that the trials' interpreter lacks. Imports none of them.
 
-    An interpreter in the folder is as untrusted as the script and is not run: its installed files are listed instead.
+    An interpreter in the folder is as untrusted as the script and is not run, unless the user has named it: its
+    installed files are listed instead.
     """
     wanted = sorted(set(names) - sys.stdlib_module_names)
     if not wanted:
         return []
-    if python is not None:
+    if python is not None and not is_chosen:
         installed = _installed((folder / python).parents[1])
         return [name for name in wanted if name not in installed] if installed is not None else []
-    done = subprocess.run([sys.executable, "-I", "-c", _ASK, *wanted], capture_output=True, text=True, check=False)
+    program = sys.executable if python is None else folder / python
+    done = subprocess.run([program, "-I", "-c", _ASK, *wanted], capture_output=True, text=True, check=False)
     return done.stdout.split() if done.returncode == 0 else []
 
 

@@ -116,7 +116,7 @@ def read_script(folder: Path, wishes: InitOptions, machine: HostResources) -> Sc
         other_settings=tuple(others),
         lifted=lifted,
         libraries=frozenset(libraries),
-        absent=tuple(missing_modules(folder, python, libraries)),
+        absent=tuple(missing_modules(folder, python, libraries, is_chosen=wishes.python is not None)),
         python=python,
         machine=machine,
     )

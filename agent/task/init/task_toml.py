@@ -49,15 +49,23 @@ def document(reading: ScriptReport) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
-def files_of(reading: ScriptReport) -> dict[str, str]:
+def files_of(reading: ScriptReport, text: str | None = None) -> dict[str, str]:
     """Return the content of the files to write into the folder, by name; task.toml is last.
+
+    Args:
+        reading: of the folder.
+        text: of task.toml, if it is not `document(reading)`.
 
     Raises:
         UsageError: `agent run` would refuse the task; the message says why.
     """
     files = {reading.lifted.name: reading.lifted.text} if reading.lifted else {}
-    files[CONFIG_NAME] = document(reading)
-    _check(reading, files)
+    plain = document(reading)
+    files[CONFIG_NAME] = plain if text is None else text
+    remedy = "docs/tasks.md says how to write task.toml by hand"
+    if files[CONFIG_NAME] != plain:
+        remedy = "this may be what you have edited in task.toml: change it there, or move the file away to begin anew"
+    _check(reading, files, remedy)
     return files
 
 
@@ -87,14 +95,14 @@ def task_name(folder: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:40].rstrip("-") or "task"
 
 
-def _check(reading: ScriptReport, files: Mapping[str, str]) -> None:
+def _check(reading: ScriptReport, files: Mapping[str, str], remedy: str) -> None:
     folder = reading.folder
     try:
         wanted = [name for name in (reading.edited[0], *reading.needs.frozen) if name not in files]
         content = read_entries(folder, wanted, CONFIG_NAME)
         Task(folder, content | {name: text.encode() for name, text in files.items()})
     except TaskError as fault:
-        raise UsageError(f"{fault}; nothing was written; docs/tasks.md says how to write task.toml by hand") from None
+        raise UsageError(f"{fault}; nothing was written; {remedy}") from None
     except UnicodeEncodeError:
         raise UsageError(f"{folder}: the name of a file that the script needs is not UTF-8 text; rename it") from None
 
