@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.llm.endpoint_faults import MalformedAnswerError
+from agent.llm.model import legible
+from agent.llm.replies.reasoning import split_reasoning
 
 
 @dataclass
@@ -16,6 +18,11 @@ class ChatAnswer:
     finish_reason: str | None = None  # None: not finished yet
     prompt_tokens: int | None = None  # None: the endpoint did not report it
     completion_tokens: int | None = None
+
+    def parts(self) -> tuple[str, str]:
+        """Return (reasoning, answer). Reasoning within the text counts where the endpoint did not separate it."""
+        inline, answer = split_reasoning(legible(self.text))
+        return legible(self.reasoning) or inline, answer
 
 
 def answer_in_one_piece(document: Any) -> ChatAnswer:
@@ -33,12 +40,3 @@ def answer_in_one_piece(document: Any) -> ChatAnswer:
         )
     except (LookupError, TypeError, AttributeError):
         raise MalformedAnswerError("its answer contains no completion; is the address OpenAI-compatible?") from None
-
-
-def split_reasoning(content: str) -> tuple[str, str]:
-    """Return (reasoning, answer) of a reply that may begin with a <think> block."""
-    opened, tag, rest = content.partition("<think>")
-    if not tag or opened.strip():
-        return "", content
-    reasoning, closed, answer = rest.partition("</think>")
-    return (reasoning.strip(), answer.lstrip()) if closed else (reasoning.strip(), "")

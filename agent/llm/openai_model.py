@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.errors import ModelError, PromptTooLongError
-from agent.llm.chat_answer import ChatAnswer, answer_in_one_piece, split_reasoning
+from agent.llm.chat_answer import ChatAnswer, answer_in_one_piece
 from agent.llm.endpoint_faults import (
     OUT_OF_MONEY,
     TRANSIENT_STATUS,
@@ -174,14 +174,14 @@ class OpenAIModel:
         return answer
 
     def _completion(self, answer: ChatAnswer, seconds: float) -> Completion:
-        inline, text = split_reasoning(legible(answer.text))
+        reasoning, text = answer.parts()
         prompt_tokens, completion_tokens = answer.prompt_tokens or 0, answer.completion_tokens or 0
         is_counted = answer.completion_tokens is not None
         return Completion(
             text=text,
             model=legible(answer.model or self.name),
             finish_reason=answer.finish_reason or "stop",
-            reasoning=legible(answer.reasoning) or inline,
+            reasoning=reasoning,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             seconds=seconds,

@@ -9,6 +9,7 @@ from typing import Any
 from agent.errors import MissingRequirementError, ModelError, PromptTooLongError, UsageError
 from agent.llm.masking import without_secrets
 from agent.llm.model import Completion, Message, Model, Schema, legible
+from agent.llm.replies.reasoning import split_reasoning
 
 _MEASURED = tuple(field.name for field in fields(Completion) if field.name not in ("text", "model"))
 
@@ -56,8 +57,9 @@ class Transcript:
 class RecordedModel:
     """Returns the replies of a recording in order, whatever the prompts: `--model replay:FILE`.
 
-    A line is a JSON object with `reply` (the text) or `error`. Other keys that Transcript writes are read too;
-    unknown keys such as `note` are ignored, so that recordings can be written by hand.
+    A line is a JSON object with `reply` (the text; reasoning in it is taken out, as with an endpoint) or `error`. Other
+    keys that Transcript writes are read too; unknown keys such as `note` are ignored, so that recordings can be written
+    by hand.
     """
 
     def __init__(self, path: Path, used: int = 0) -> None:
@@ -85,7 +87,9 @@ class RecordedModel:
             kind = PromptTooLongError if record.get("prompt_too_long") else ModelError
             raise kind(legible(str(record["error"])))
         measured = {name: record[name] for name in _MEASURED if name in record}
-        return Completion(text=legible(record["reply"]), model=str(record.get("model", self.name)), **measured)
+        inline, text = split_reasoning(legible(record["reply"]))
+        measured["reasoning"] = measured.get("reasoning") or inline
+        return Completion(text=text, model=str(record.get("model", self.name)), **measured)
 
     def close(self) -> None:
         pass

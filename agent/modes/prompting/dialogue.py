@@ -1,5 +1,6 @@
 """The dialogue of a proposer with a model: ask, check, ask again."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,12 +9,14 @@ from agent.edits.edit import Params
 from agent.errors import ModelBudgetSpentError, PromptTooLongError
 from agent.llm.model import Completion, Message, Model, ModelUsage, Schema
 from agent.llm.prompt_templates import PromptSet
+from agent.llm.replies.reasoning import split_reasoning
 from agent.trials.trial import Status
 
 T = TypeVar("T")
 
 CHARACTERS_PER_TOKEN = 2.5
 """A low value for scripts and tables of numbers: 1.5 for digits, 3 to 4 for code (SmolLM2's tokenizer)."""
+_BEGINS_AS_ANSWER = re.compile(r"\W{0,20}title\b|\s*(?:\{|`{3}|~{3}|<{5,9}\s*SEARCH\b|--- )", re.IGNORECASE)
 REPLY_SHARE = 0.25  # of the context window, kept free for the reply
 
 
@@ -138,10 +141,14 @@ def _whole_reply(completion: Completion) -> str:
         raise ReplyError(Status.NO_PROPOSAL, "the reply was cut off before its end; answer more briefly")
     if completion.finish_reason == "content_filter":
         raise ReplyError(Status.NO_PROPOSAL, "the reply was withheld by the endpoint's content filter")
-    text = completion.text or completion.reasoning  # some servers put the whole reply there
-    if not text.strip():
+    if completion.text.strip():
+        return completion.text
+    if not completion.reasoning.strip():
         raise ReplyError(Status.NO_PROPOSAL, "the reply is empty")
-    return text
+    _, text = split_reasoning(completion.reasoning)
+    if _BEGINS_AS_ANSWER.match(text):  # some servers put a whole reply there
+        return text
+    raise ReplyError(Status.NO_PROPOSAL, "the reply has only reasoning; write the answer after it, in the given form")
 
 
 def _cost(completion: Completion) -> ModelUsage:

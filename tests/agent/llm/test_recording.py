@@ -34,6 +34,13 @@ def test_a_recording_replays_exactly(tmp_path: Path) -> None:
     assert again.complete(ASK).text == "A stork."
 
 
+def test_reasoning_in_a_recording_is_taken_out(tmp_path: Path) -> None:
+    path = tmp_path / "replies.jsonl"
+    path.write_text(json.dumps({"reply": "<thinking>a stork?</thinking>\nA heron."}) + "\n")
+    completion = RecordedModel(path).complete(ASK)
+    assert (completion.text, completion.reasoning) == ("A heron.", "a stork?")
+
+
 def test_each_line_holds_the_whole_request(tmp_path: Path) -> None:
     path = tmp_path / "llm.jsonl"
     Transcript(ScriptedModel(["A heron."]), path).complete(ASK, Schema("bird", {}))

@@ -229,9 +229,16 @@ def test_a_model_that_fails_gives_no_proposal_in_its_name() -> None:
         propose([])
 
 
-def test_code_in_the_reasoning_is_read() -> None:
+def test_a_whole_reply_in_the_place_of_the_reasoning_is_read() -> None:
     proposal, _ = propose([Completion("", "m", reasoning=DEEPER)])
     assert proposal.refused is None
+
+
+def test_a_draft_in_the_reasoning_is_no_reply() -> None:
+    draft = f"I could try this:\n{DEEPER}No, that was tried before."
+    proposal, model = propose([Completion("", "m", reasoning=draft), DEEPER])
+    assert proposal.refused is None
+    assert "only reasoning" in model.requests[1][-1].content
 
 
 def test_a_metric_to_maximise_is_shown_as_the_user_named_it() -> None:
