@@ -60,7 +60,7 @@ def _steps(form: str, stored: StoredRun, trial: Trial, source: str) -> list[str]
     if reply.finish_reason != "length":
         steps.append("whole")
         try:
-            edit: Edit = FORMATS[form].parse(reply.text, "train.py")
+            edit: Edit = FORMATS[form].parse(reply.text, "train.py", source)
             edited = edit.apply(source)
             steps.append("applied")
             ast.parse(edited)

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -73,9 +72,7 @@ def fingerprint(source: str) -> str:
 
 def _parsed(source: str) -> ast.Module:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # such as an invalid escape sequence; harmless
-            return parse_script(source)
+        return parse_script(source)
     except SyntaxError as fault:
         where = f" in line {fault.lineno}" if fault.lineno else ""  # none where a zero byte stands
         line = f": {fault.text.strip()}" if fault.text else ""

@@ -1,12 +1,13 @@
-"""Line differences between versions of a script, three-way merges, and the names that a change touches.
+"""Line differences between versions of a script: diffs, three-way merges, and the names that a change touches.
 
 All of them take seconds at most, whatever the versions are.
 """
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, unified_diff
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -121,3 +122,12 @@ def _around(functions: Iterable[tuple[str, int, int]], first: int, end: int) -> 
     for name, first_line, last_line in functions:
         if first < end and first < last_line and end >= first_line:
             yield name
+
+
+def diff_of(name: str, before: str, after: str) -> str:
+    """Return the unified diff between two versions of a file, as git writes it; empty if they are equal."""
+    # Not splitlines, which also splits at form feeds and other characters that end no line of a patch.
+    old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after))
+    lines = list(unified_diff(old, new, f"a/{name}", f"b/{name}"))
+    ended = (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+    return "".join([f"diff --git a/{name} b/{name}\n", *ended]) if lines else ""

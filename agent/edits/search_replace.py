@@ -1,6 +1,6 @@
 """SEARCH/REPLACE blocks: the edit format in which models err least. Either all blocks are applied or none."""
 
-import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -12,13 +12,9 @@ from agent.errors import EditError
 
 SEARCH_MARK, DIVIDER, REPLACE_MARK = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
 
-# Models miscount the signs and may name the file after the word.
-_SEARCH_LINE = re.compile(r"\s*<{5,9}\s*SEARCH\b[:\s]*(.*?)\s*")
-_FILE = re.compile(r"(?:.*/)?([\w-]+\.\w+)")
-_DIVIDER_LINE = re.compile(r"\s*={5,9}\s*")
-_REPLACE_LINE = re.compile(r"\s*>{5,9}\s*REPLACE\b.*")
-_FENCE_LINE = re.compile(r"\s*(```|~~~)\s*[\w+-]*\s*")
 _NEAR_ENOUGH = 0.5  # similarity above which quoting the nearest lines helps more than it misleads
+_MOST_EXPLAINED = 8  # blocks without a match whose nearest lines are looked for: that takes time for each
+_MOST_NAMED = 30  # blocks without a match that a message names
 
 
 class Tolerance(StrEnum):
@@ -65,30 +61,36 @@ class SearchReplace:
             EditError: a block matches no place or several, or two overlap; nothing is applied then. The message names
                 every such block, and quotes the nearest lines of the script for a block without a match.
         """
-        mark = BYTE_ORDER_MARK if source.startswith(BYTE_ORDER_MARK) else ""
-        lines = source.removeprefix(mark).split("\n")
-        for match in sorted(self.matches(source), key=lambda match: match.start, reverse=True):
+        script = Script(source)
+        lines = list(script.lines)
+        for match in sorted(self._matches(script), key=lambda match: match.start, reverse=True):
             lines[match.start : match.stop] = match.lines
-        return mark + "\n".join(lines)
+        edited = "\n".join(lines)
+        if source.endswith("\n") and edited and not edited.endswith("\n"):
+            edited += "\n"  # a blank line that SEARCH quotes after the last line of the script
+        return script.mark + edited
 
     def matches(self, source: str) -> list[BlockMatch]:
         """Return where each block applies, and with which tolerance. Raises EditError as `apply` does."""
-        found = self.found_in(source)
-        problems = [
-            f"block {n}: {problem}" for n, problem in enumerate(found, start=1) if isinstance(problem, EditError)
-        ]
-        if problems:
-            raise EditError("\n".join(problems))
-        return [match for match in found if isinstance(match, BlockMatch)]
+        return self._matches(Script(source))
 
     def found_in(self, source: str) -> list[BlockMatch | EditError]:
         """Return for each block its match, or the error that explains why there is none."""
-        lines = source.removeprefix(BYTE_ORDER_MARK).split("\n")
+        return self._found_in(Script(source))
+
+    def _matches(self, script: "Script") -> list[BlockMatch]:
+        found = self._found_in(script)
+        if problems := problems_in(found):
+            raise EditError("\n".join(problems))
+        return [match for match in found if isinstance(match, BlockMatch)]
+
+    def _found_in(self, script: "Script") -> list[BlockMatch | EditError]:
         found: list[BlockMatch | EditError] = []
         taken: list[BlockMatch] = []
         for block in self.blocks:
+            n_failed = len(found) - len(taken)
             try:
-                match = _match(block, lines)
+                match = script.match(block, explains=n_failed < _MOST_EXPLAINED)
             except EditError as problem:
                 found.append(problem)
                 continue
@@ -110,81 +112,72 @@ class SearchReplace:
         return cls(tuple(Block(search, replace) for search, replace in data["blocks"]))
 
 
-def parse(reply: str, script: str | None = None) -> SearchReplace:
-    """Return the blocks in a model's reply; prose and fences around them, and CRLF line ends, are ignored.
-
-    Args:
-        script: the only file that may be named after SEARCH; None: any.
-
-    Raises:
-        EditError: there is no block, or one is incomplete or names another file.
-    """
-    blocks: list[Block] = []
-    search: list[str] | None = None
-    replace: list[str] | None = None
-    for line in reply.replace("\r\n", "\n").split("\n"):
-        number = len(blocks) + 1
-        if opens := _SEARCH_LINE.fullmatch(line):
-            _check_file(number, opens[1], script)
-            if search is not None:
-                raise EditError(f"block {number}: a new {SEARCH_MARK} line before its {REPLACE_MARK} line")
-            search = []
-        elif search is None:
-            continue  # prose
-        elif _DIVIDER_LINE.fullmatch(line):
-            if replace is not None:
-                raise EditError(f"block {number}: a second {DIVIDER} line; one separates SEARCH from REPLACE")
-            replace = []
-        elif _REPLACE_LINE.fullmatch(line):
-            if replace is None:
-                raise EditError(f"block {number}: no {DIVIDER} line between SEARCH and REPLACE")
-            blocks.append(Block(_text(search), _text(replace)))
-            search = replace = None
-        elif replace is not None:
-            replace.append(line)
-        else:
-            search.append(line)
-    if search is not None:
-        raise EditError(f"block {len(blocks) + 1}: it has no {REPLACE_MARK} line; send the whole block")
-    if not blocks:
-        raise EditError(f"no block found; write {SEARCH_MARK}, {DIVIDER} and {REPLACE_MARK} each on its own line")
-    return SearchReplace(tuple(blocks))
+def problems_in(found: Sequence[BlockMatch | EditError]) -> list[str]:
+    """Return a message for each block without a match, numbered from 1; of very many blocks, for the first ones."""
+    problems = [f"block {n}: {fault}" for n, fault in enumerate(found, start=1) if isinstance(fault, EditError)]
+    more = [f"{len(problems) - _MOST_NAMED} more blocks do not match"] if len(problems) > _MOST_NAMED else []
+    return problems[:_MOST_NAMED] + more
 
 
-def _check_file(number: int, said: str, script: str | None) -> None:
-    """Raise EditError if the text after SEARCH names a file other than the script."""
-    named = _FILE.fullmatch(said)
-    if script is not None and named is not None and named[1] != script:
-        raise EditError(f"block {number} changes {said}; only {script} may be changed")
+class Script:
+    """The lines of a script, in which blocks are looked for."""
 
+    def __init__(self, source: str) -> None:
+        self.mark = BYTE_ORDER_MARK if source.startswith(BYTE_ORDER_MARK) else ""
+        self.lines = source.removeprefix(BYTE_ORDER_MARK).split("\n")
+        self._places: dict[str, list[int]] = defaultdict(list)  # stripped line → where it stands
+        for at, line in enumerate(self.lines):
+            self._places[line.strip()].append(at)
+        self._has_crlf = sum(line.endswith("\r") for line in self.lines) * 2 > len(self.lines) - 1
 
-def _text(lines: Sequence[str]) -> str:
-    """Return the lines of one half of a block; a fence around all of them is not part of it."""
-    if len(lines) >= 2 and _FENCE_LINE.fullmatch(lines[0]) and lines[-1].strip() in ("```", "~~~"):
-        lines = lines[1:-1]
-    return "".join(f"{line}\n" for line in lines)
+    def starts(self, wanted: Sequence[str], tolerance: Tolerance) -> list[int]:
+        """Return the lines, from 0, from which `wanted` matches."""
+        pivot = min(
+            (n for n, line in enumerate(wanted) if line.strip()),
+            key=lambda n: len(self._places.get(wanted[n].strip(), ())),
+            default=None,
+        )
+        if pivot is None:
+            return []
+        candidates = (at - pivot for at in self._places.get(wanted[pivot].strip(), ()))
+        last = len(self.lines) - len(wanted)
+        return [at for at in candidates if 0 <= at <= last and _fits(wanted, self.lines, at, tolerance)]
 
+    def tolerance_of(self, search: str) -> Tolerance | None:
+        """Return the strictest tolerance with which a SEARCH text matches anywhere; None if none does."""
+        wanted = _lines(search)
+        return next((tolerance for tolerance in Tolerance if self.starts(wanted, tolerance)), None)
 
-def _match(block: Block, lines: Sequence[str]) -> BlockMatch:
-    """Return the single place where `block` applies, with the strictest tolerance that finds one."""
-    wanted = _lines(block.search)
-    if not any(line.strip() for line in wanted):
-        raise EditError("SEARCH is empty; quote at least one line of the script")
-    new = _lines(block.replace)
-    for tolerance in Tolerance:
-        starts = [at for at in range(len(lines) - len(wanted) + 1) if _fits(wanted, lines, at, tolerance)]
-        if len(starts) > 1:
-            places = ", ".join(str(at + 1) for at in starts[:5])
-            raise EditError(f"SEARCH matches {len(starts)} places (lines {places}); quote more lines around it")
-        if starts:
-            at = starts[0]
-            old = lines[at : at + len(wanted)]
-            if tolerance is Tolerance.INDENTATION:
-                new = _shifted(new, wanted, old)
-            if old[0].endswith("\r"):
-                new = [line if line.endswith("\r") else f"{line}\r" for line in new]
-            return BlockMatch(at, at + len(wanted), tuple(new), tolerance)
-    raise EditError(f"SEARCH is not in the script.{_nearest(wanted, lines)}")
+    def match(self, block: Block, *, explains: bool = True) -> BlockMatch:
+        """Return the single place where `block` applies, with the strictest tolerance that finds one.
+
+        Raises:
+            EditError: there is none, or there are several; with `explains`, the message quotes the nearest lines.
+        """
+        wanted = _lines(block.search)
+        if not any(line.strip() for line in wanted):
+            raise EditError("SEARCH is empty; quote at least one line of the script")
+        new = _lines(block.replace)
+        for tolerance in Tolerance:
+            starts = self.starts(wanted, tolerance)
+            if len(starts) > 1:
+                places = ", ".join(str(at + 1) for at in starts[:5])
+                raise EditError(f"SEARCH matches {len(starts)} places (lines {places}); quote more lines around it")
+            if starts:
+                at, stop = starts[0], starts[0] + len(wanted)
+                if tolerance is Tolerance.INDENTATION:
+                    new = _shifted(new, wanted, self.lines[at:stop])
+                return BlockMatch(at, stop, tuple(self._with_line_ends(new, at, stop)), tolerance)
+        raise EditError(f"SEARCH is not in the script.{_nearest(wanted, self.lines) if explains else ''}")
+
+    def _with_line_ends(self, new: Sequence[str], at: int, stop: int) -> list[str]:
+        """Return new lines that end as those that they replace, or as most of the script's; see `Block`."""
+        is_end = stop == len(self.lines)  # the last line has no line end
+        old = self.lines[at : stop - 1] if is_end else self.lines[at:stop]
+        if not (old[0].endswith("\r") if old else self._has_crlf):
+            return list(new)
+        ended = [line if line.endswith("\r") else f"{line}\r" for line in new]
+        return [*ended[:-1], new[-1]] if is_end and new else ended
 
 
 def _fits(wanted: Sequence[str], lines: Sequence[str], at: int, tolerance: Tolerance) -> bool:

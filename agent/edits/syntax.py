@@ -6,6 +6,7 @@ calls at a time can raise SystemError, "AST constructor recursion depth mismatch
 
 import ast
 import threading
+import warnings
 
 BYTE_ORDER_MARK = "\ufeff"
 """Some editors of Windows begin a file with it; Python ignores it there."""
@@ -22,8 +23,18 @@ def parse_script(source: str | bytes) -> ast.Module:
     """
     if isinstance(source, str) and source.startswith(BYTE_ORDER_MARK):
         source = f"\f\f\f{source[1:]}"  # form feeds before a line mean nothing; the mark has three bytes
-    with _LOCK:
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as an invalid escape sequence, which runs all the same
         return ast.parse(source)
+
+
+def parses(source: str) -> bool:
+    """Return whether `source` is valid Python."""
+    try:
+        parse_script(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # null bytes, lone surrogates, absurd nesting
+        return False
+    return True
 
 
 def parse_expression(text: str) -> ast.expr:

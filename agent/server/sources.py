@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.edits import unified_diff
+from agent.edits.replies import unified_diff
 from agent.errors import EditError, RepoError, UnsafeFileError, UsageError
 from agent.files import read_bytes
 from agent.store.git_repo import TrialRepo
@@ -43,7 +43,7 @@ def script_of_patch(path: Path, source: str, script: str) -> ScriptSource:
 def patched(patch: str, source: str, script: str) -> str:
     """Return `source` with the changes of a unified diff. Raises UsageError if it does not apply."""
     try:
-        return unified_diff.parse(patch, script).apply(source)
+        return unified_diff.parse(patch, script, source).apply(source)
     except EditError as fault:
         why = f"the patch does not apply to the incumbent's {script} ({one_line(str(fault))})"
         raise UsageError(f"{why}; make it from the script of `brief`") from None

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.edits.unified_diff import diff_of
+from agent.edits.line_diff import diff_of
 from agent.errors import UsageError
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo

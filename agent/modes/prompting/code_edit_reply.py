@@ -1,7 +1,7 @@
 """Checks a reply in mode code-edit: it is a new change that can run, or has a fault that the model is shown."""
 
 from agent.edits.formats import EditFormat
-from agent.edits.search_replace import Block, BlockMatch, SearchReplace
+from agent.edits.search_replace import Block, BlockMatch, SearchReplace, problems_in
 from agent.errors import EditError
 from agent.modes.prompting.dialogue import ReplyError
 from agent.modes.prompting.trial_digest import Briefing, quoted_line
@@ -24,7 +24,7 @@ class CodeEditCheck:
         """Return the change that `reply` makes. Raises ReplyError if it makes none that can run and is new."""
         title, note = quoted_line(self._form.title(reply)), ""
         try:
-            edit = self._form.parse(reply, self._briefing.script)
+            edit = self._form.parse(reply, self._briefing.script, self._source)
             if isinstance(edit, SearchReplace):
                 edit = self._draft.with_reply(title, edit)
                 note = edit.tolerances(self._source)
@@ -55,14 +55,14 @@ class Draft:
         sent = edit.found_in(self._source)
         replaced = [match for match in sent if isinstance(match, BlockMatch)]
         standing = [block for block in self._standing if not _overlaps(block, replaced, self._source)]
-        problems = [f"block {n}: {found}" for n, found in enumerate(sent, start=1) if isinstance(found, EditError)]
+        problems = problems_in(sent)
         if not problems:
             self._standing = []
             return SearchReplace((*standing, *edit.blocks))
         good = [block for block, found in zip(edit.blocks, sent, strict=True) if isinstance(found, BlockMatch)]
         self._standing = standing + good
         if self._standing:
-            quoted = ", ".join(repr(block.search.strip().partition("\n")[0][:60]) for block in self._standing)
+            quoted = ", ".join(repr(block.search.strip().partition("\n")[0][:60]) for block in self._standing[:10])
             problems.append(
                 f"{len(self._standing)} that match are kept ({quoted}): under the same title, send only the failed ones"
             )

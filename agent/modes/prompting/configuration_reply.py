@@ -1,11 +1,12 @@
 """Gets a configuration from a model, and turns it into a proposal or a refusal with its reason."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params, Unchanged
 from agent.edits.guard import fingerprint
+from agent.edits.replies.json_object import json_object
+from agent.errors import EditError
 from agent.llm.model import Message, Model, Schema
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.prompting.dialogue import Exchange, ReplyError, ask_until_valid
@@ -42,7 +43,7 @@ class ConfigurationCheck:
 
     def __call__(self, reply: str) -> Params:
         """Return the configuration that `reply` states. Raises ReplyError if it states none that can run and is new."""
-        answer = json_object(reply)
+        answer = stated_values(reply)
         names = self.space.plain()
         if faults := names.validate(answer):
             raise ReplyError(Status.NO_PROPOSAL, "\n".join(faults))
@@ -127,28 +128,9 @@ def _refused(exchange: Exchange[Params], prompts: PromptSet) -> Proposal:
     )
 
 
-def json_object(reply: str) -> dict[str, object]:
+def stated_values(reply: str) -> dict[str, object]:
     """Return the JSON object in a reply, prose and fences around it ignored. Raises ReplyError if there is none."""
-    start = reply.find("{")
-    if start < 0:
-        raise ReplyError(Status.NO_PROPOSAL, "the answer has no JSON object")
     try:
-        answer, end = _DECODER.raw_decode(reply, start)
-    except (ValueError, RecursionError) as fault:
-        raise ReplyError(Status.NO_PROPOSAL, f"the answer is not one JSON object: {fault}") from None
-    if "{" in reply[end:]:
-        raise ReplyError(Status.NO_PROPOSAL, "the answer has more than one JSON object; send one")
-    assert isinstance(answer, dict)
-    return answer
-
-
-def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Return an object's pairs as a dict. Raises ReplyError for a name with two values: which one was meant?"""
-    values = dict(pairs)
-    for name, value in pairs:
-        if values[name] is not value and values[name] != value:  # NaN differs from itself
-            raise ReplyError(Status.NO_PROPOSAL, f"{name} is given twice, as {value!r} and {values[name]!r}")
-    return values
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unambiguous)
+        return json_object(reply)
+    except EditError as fault:
+        raise ReplyError(Status.NO_PROPOSAL, str(fault)) from None

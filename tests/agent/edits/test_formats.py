@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent.edits import single_line, unified_diff, whole_file
 from agent.edits.formats import title_line
+from agent.edits.replies import single_line, unified_diff, whole_file
 
 text_lines = st.lists(st.text(st.characters(codec="ascii", min_codepoint=32), max_size=8), min_size=1, max_size=12)
 
@@ -19,7 +19,9 @@ def test_a_diff_that_applies_gives_the_target(old: list[str], new: list[str]) ->
     diff = "\n".join(difflib.unified_diff(old, new, "train.py", "train.py", lineterm="", n=99))
     assume(old != new and not any(line.startswith(("@@", "--", "++")) for line in old + new))
     source, target = ("".join(f"{line}\n" for line in side) for side in (old, new))
-    assert unified_diff.parse(f"TITLE: x\n```diff\n{diff}\n```\n").apply(source).rstrip() == target.rstrip()
+    assert (
+        unified_diff.parse(f"TITLE: x\n```diff\n{diff}\n```\n", source=source).apply(source).rstrip() == target.rstrip()
+    )
 
 
 @given(text_lines)

@@ -57,10 +57,10 @@ def test_each_reply_comes_to_what_its_file_says(path: Path) -> None:
     form, expected, reply = read(path)
     if expected.startswith("error: "):
         with pytest.raises(EditError) as refused:
-            FORMATS[form].parse(reply, "train.py").apply(SCRIPT)
+            FORMATS[form].parse(reply, "train.py", SCRIPT).apply(SCRIPT)
         assert expected.removeprefix("error: ") in str(refused.value)
     else:
-        assert FORMATS[form].parse(reply, "train.py").apply(SCRIPT) == changed(expected)
+        assert FORMATS[form].parse(reply, "train.py", SCRIPT).apply(SCRIPT) == changed(expected)
 
 
 PIECES = [
@@ -85,7 +85,7 @@ def survives(n_mutations: int, seed: int) -> None:
         for parser in (FORMATS[form], FORMATS["search-replace"]):
             parser.title(reply)
             with contextlib.suppress(EditError):  # and from nothing else
-                parser.parse(reply, "train.py").apply(SCRIPT)
+                parser.parse(reply, "train.py", SCRIPT).apply(SCRIPT)
 
 
 def test_two_thousand_mutations_raise_edit_errors_only() -> None:

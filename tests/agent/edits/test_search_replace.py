@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.edits.codec import decode, encode
-from agent.edits.search_replace import Block, SearchReplace, Tolerance, parse
+from agent.edits.replies.blocks import parse
+from agent.edits.search_replace import Block, SearchReplace, Tolerance
 from agent.errors import EditError
 
 SOURCE = """\

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent.edits.edit import Params
-from agent.modes.prompting.configuration_reply import json_object
+from agent.modes.prompting.configuration_reply import stated_values
 from agent.modes.prompting.dialogue import ReplyError
 from agent.search.space import SearchSpace
 
@@ -49,7 +49,7 @@ PRETTY = json.dumps(VALUES, indent=2)
 
 def read(reply: str) -> Params:
     """Return the configuration in a reply. Raises ReplyError or ValueError with the reason why it holds none."""
-    return SPACE.canonical(json_object(reply))
+    return SPACE.canonical(stated_values(reply))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,6 @@ def _came_to(record: dict[str, Any]) -> str:
 
 def _stated(reply: str) -> dict[str, object] | ReplyError:
     try:
-        return json_object(reply)
+        return stated_values(reply)
     except ReplyError as refused:
         return refused

@@ -3,10 +3,11 @@
 For small models: one of 0.5B parameters made 17 useful edits of 20 in this format, 4 of 13 with SEARCH/REPLACE.
 """
 
-import json
 from collections import Counter
 from typing import Any
 
+from agent.edits.replies.json_object import json_object
+from agent.edits.replies.omissions import refuse_omissions
 from agent.edits.search_replace import Block, SearchReplace
 from agent.edits.syntax import BYTE_ORDER_MARK
 from agent.errors import EditError
@@ -31,18 +32,21 @@ def schema(source: str) -> dict[str, Any]:
     }
 
 
-def parse(reply: str) -> SearchReplace:
-    """Return the edit in the JSON object of a reply.
+def parse(reply: str, source: str = "") -> SearchReplace:
+    """Return the edit in the JSON object of a reply to the script `source`.
 
     If the first line of the replacement is not indented, it takes the indentation of the line that it replaces.
 
     Raises:
-        EditError: there is no such object, or a key is missing or not a string.
+        EditError: there is no such object, a key is missing, unknown or no string, or code is left out.
     """
-    answer = _object(reply)
+    answer = json_object(reply)
     if faults := [key for key in _KEYS[1:] if not isinstance(answer.get(key), str)]:
         raise EditError(f"the JSON object needs {faults[0]!r} with a string")
-    search, replace = answer["search"], answer["replace"].replace("\r\n", "\n")
+    if unknown := [key for key in answer if key not in _KEYS]:
+        raise EditError(f"the JSON object has a key {unknown[0][:80]!r}; use {', '.join(_KEYS)} alone")
+    search, replace = str(answer["search"]), str(answer["replace"]).replace("\r\n", "\n")
+    refuse_omissions(replace, source, "'replace'")
     margin = search[: len(search) - len(search.lstrip())]
     if replace and not replace[0].isspace():
         replace = "\n".join(margin + line if line.strip() else line for line in replace.split("\n"))
@@ -52,19 +56,7 @@ def parse(reply: str) -> SearchReplace:
 def title(reply: str) -> str:
     """Return the title in the JSON object of a reply; empty if there is none."""
     try:
-        named = _object(reply).get("title")
+        named = json_object(reply).get("title")
     except EditError:
         return ""
     return named if isinstance(named, str) else ""
-
-
-def _object(reply: str) -> dict[str, Any]:
-    start, end = reply.find("{"), reply.rfind("}")
-    if start < 0 or end < start:
-        raise EditError('the reply contains no JSON object; send {"title": ..., "search": ..., "replace": ...}')
-    try:
-        answer = json.loads(reply[start : end + 1], strict=False)  # accepts raw newlines in strings
-    except (ValueError, RecursionError) as fault:
-        raise EditError(f"the reply is not one JSON object: {fault}") from None
-    assert isinstance(answer, dict)
-    return answer
