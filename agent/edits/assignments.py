@@ -1,6 +1,7 @@
 """Edits that assign new values to module-level constants: what the numeric modes propose."""
 
 import ast
+import math
 import operator
 import sys
 from collections import Counter
@@ -57,6 +58,24 @@ class Assignments:
 def read_constants(source: str, names: Iterable[str]) -> Params:
     """Return the values that `source` gives to `names` at module level. Raises EditError as `apply` does."""
     return {name: literal_value(name, node) for name, node in _literals(source, names).items()}
+
+
+def check_finite(source: str, names: Iterable[str]) -> None:
+    """Raise EditError if `source` gives one of `names` a number that no float holds, such as 1e999."""
+    wanted = set(names)
+    for name, node in _plain_assignments(_parsed(source)):
+        if name in wanted and _is_infinite(node):
+            raise EditError(f"{name} = {_text(node)} is no finite number; write one that a float holds")
+
+
+def _is_infinite(node: ast.expr) -> bool:
+    try:
+        value = _evaluate(node)
+    except OverflowError:
+        return True
+    except (TypeError, ArithmeticError, RecursionError):  # no literal
+        return False
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def all_constants(source: str) -> Params:
@@ -124,7 +143,10 @@ def literal_value(name: str, node: ast.expr) -> Value:
         EditError: it is something else; the message uses `name`.
     """
     try:
-        return _evaluate(node)
+        value = _evaluate(node)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise OverflowError("1e999 is infinite")
+        return value
     except (TypeError, ArithmeticError, RecursionError):
         raise EditError(f"{name} = {_text(node)} is not a plain number or string; write one") from None
 

@@ -16,7 +16,7 @@ def title_line(reply: str) -> str:
     """Return the title in the first line `TITLE: ...` of a reply; empty if there is none."""
     for line in reply.split("\n"):
         text = line.strip()
-        if (found := _TITLE.match(text)) and (title := text[found.end() :][:_LONGEST_TITLE].strip().rstrip("*_` \t")):
+        if (found := _TITLE.match(text)) and (title := text[found.end() :].strip()[:_LONGEST_TITLE].rstrip("*_` \t")):
             return title
     return ""
 

@@ -10,6 +10,8 @@ from agent.edits.syntax import parse_script
 from agent.errors import EditError
 
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_MOST_DIGITS = 4300  # of an integer: Python neither reads nor prints longer ones in decimal
+_UNPRINTABLE = 10**_MOST_DIGITS
 _SEEDING = {"seed", "seed_all", "manual_seed", "manual_seed_all", "default_rng", "RandomState", "PRNGKey", "Random"}
 
 
@@ -71,6 +73,17 @@ def fingerprint(source: str) -> str:
 
 
 def _parsed(source: str) -> ast.Module:
+    tree = _tree(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int) and abs(node.value) >= _UNPRINTABLE:
+            line = source.split("\n")[node.lineno - 1].strip()[:60]
+            raise EditError(
+                f"line {node.lineno} has a number of more than {_MOST_DIGITS} digits: {line}; write a shorter one"
+            )
+    return tree
+
+
+def _tree(source: str) -> ast.Module:
     try:
         return parse_script(source)
     except SyntaxError as fault:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agent.edits.assignments import read_constants
+from agent.edits.assignments import check_finite, read_constants
 from agent.edits.edit import Edit, Params
 from agent.edits.guard import Guard, fingerprint
 from agent.errors import EditError
@@ -42,6 +42,8 @@ class ScriptCheck:
         title = title or UNTITLED
         try:
             edited = edit.apply(self._context.source)
+            if self._context.space is not None:
+                check_finite(edited, self._context.space.names)
             change = CheckedEdit(title, edit, edited, self._guard.check(edited), note)
         except EditError as fault:
             raise ReplyError(Status.INVALID_EDIT, str(fault), title=title) from None

@@ -96,3 +96,9 @@ def test_where_to_save_must_stay() -> None:
     guard.check("save(os.environ['TRAIN_OUTPUT'])\n")
     with pytest.raises(EditError, match="no longer uses 'TRAIN_OUTPUT'"):
         guard.check("save('model.bin')  # TRAIN_OUTPUT\n")
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5_000, "-0x" + "f" * 5_000, "0b1" + "0" * 20_000, "0o7" + "7" * 9_000])
+def test_an_integer_that_python_cannot_print_is_refused_with_its_line(number: str) -> None:
+    with pytest.raises(EditError, match=r"line 2 has a number of more than 4300 digits: SEED = -?0"):
+        Guard().check(f"import os\nSEED = {number}\n")

@@ -57,6 +57,22 @@ def test_values_of_the_space_are_read_from_the_edited_script() -> None:
     assert proposal.params == {"DEPTH": 6}
 
 
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "9" * 400, "10.0 ** 400 ** 2", "1e308 * 10"])
+def test_a_value_of_the_space_that_no_float_holds_is_a_fault_of_the_edit(value: str) -> None:
+    space = SearchSpace.from_tables({"LR": {"type": "float", "low": 0.001, "high": 1.0}})
+    proposal, _ = propose([reply("LR = 0.04", f"LR = {value}")] * 3, context(SOURCE, [baseline()], space=space))
+    assert proposal.refused is Status.INVALID_EDIT
+    assert "LR = " in proposal.reason
+    assert "finite number" in proposal.reason
+
+
+@pytest.mark.parametrize(("value", "meant"), [("1_000", 1000), ("0x10", 16), ("1e-3", 0.001), ("2**4", 16)])
+def test_numbers_as_python_writes_them_are_read(value: str, meant: float) -> None:
+    space = SearchSpace.from_tables({"LR": {"type": "float", "low": 0.001, "high": 2000.0}})
+    proposal, _ = propose([reply("LR = 0.04", f"LR = {value}")], context(SOURCE, [baseline()], space=space))
+    assert proposal.params == {"LR": meant}
+
+
 def test_a_block_that_does_not_match_is_mended() -> None:
     proposal, model = propose([MISSED, DEEPER])
     assert proposal.refused is None
