@@ -1,81 +1,116 @@
-"""A self-reported score, for scripts that only print their metric. It is not checked, and every output says so."""
+"""A self-reported score, for scripts that only print their metric. Nothing checks it; every output says so."""
 
 import math
 import re
 
 from agent.execution.scoring.scorer import Artifact, ScorerInputs
+from agent.task.printed_number import plain_log, values_in, whole_number
 from agent.task.score_kinds import PRINTED
-from agent.text import summary
+from agent.task.spec import ScoreSpec
+from agent.text import last_line, one_line, summary
 from agent.trials.metric import Metric
 from agent.trials.trial import Score, Status
 
 KIND = PRINTED.recorded_as
 LARGEST = 1e100  # the squares of larger numbers, needed for the noise, would overflow
-# Possessive quantifiers, so that matching takes linear time on a long row of digits that a script prints.
-_NUMBER = r"([-+]?(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d++)?+|[-+]?nan|[-+]?inf)(?![\w])"
+_MOST_SHOWN = 100  # characters of a line of the log
+_GLUED_MARKER = re.compile(r"(?m)(?<=[^-\n])---$")
 
 
 class PrintedScorer:
-    """Reads the metric from the script's log: `name: value` after the last line `---`, or the number within `line`.
-
-    `line` is the text around the number, with {} in its place: `val loss {}`. The last such number counts.
+    """Reads the metric from the script's log: the line `name: value` after the last line `---`, or the last number in the place of {} in `line`:
+    `val loss {}`.
     """
 
-    def __init__(
-        self, metric: Metric, line: str | None = None, between: tuple[float, float] = (-LARGEST, LARGEST)
-    ) -> None:
-        """`between`: the lowest and the highest value that the metric can have."""
+    def __init__(self, metric: Metric, score: ScoreSpec | None = None) -> None:
+        """`score`: the table [score] of the task; None: that of a task that prints `name: value` after `---`."""
         self._metric = metric
-        self._line = line
+        self._spec = score or ScoreSpec(kind=PRINTED.name)
+        between = self._spec.between
         self._between = max(between[0], -LARGEST), min(between[1], LARGEST)
 
     def score(self, left_behind: Artifact) -> Score:
-        """Return the printed value as a loss; rejected_score if there is no valid one."""
-        if self._line is not None:
-            values = numbers_in(left_behind.log, self._line)[-1:]
-            if not values:
-                return _rejected(f"the end of the log has no `{self._line}` with a number")
-        else:
-            values = printed_values(left_behind.log, self._metric.name)
-        if len(values) != 1:
-            how = "no line" if not values else f"{len(values)} lines"
-            return _rejected(f"the log has {how} `{self._metric.name}: value` after its last `---`; there must be one")
-        value, (low, high) = _number(values[0]), self._between
-        if value is None:
-            return _rejected(f"`{self._metric.name}: {values[0][:20]}` is not a finite number")
-        if not low <= value <= high:
-            return _rejected(f"`{self._metric.name}: {value:g}` is not between {low:g} and {high:g}")
+        """Return the value as a loss; rejected_score if there is no valid one."""
+        try:
+            value = self._value(left_behind)
+        except ValueError as fault:
+            return Score(None, KIND, Status.REJECTED_SCORE, one_line(str(fault)))
         return Score(self._metric.to_loss(value), KIND, evidence={"printed": value})
 
-
-def printed_values(log: str, name: str) -> list[str]:
-    """Return the values of all lines `name: value` after the last `---`."""
-    return re.findall(rf"^{re.escape(name)}:[ \t]*(\S+)[ \t]*$", summary(log), re.MULTILINE)
-
-
-def numbers_in(log: str, line: str) -> list[str]:
-    """Return every number in the place of {} in `line`; a blank in it matches any number of blanks."""
-    before, after = (r"[ \t]+".join(map(re.escape, part.split())) for part in line.split("{}"))
-    word = r"(?<!\w)" if before[:1].isalnum() else ""
-    if not before:  # only the first of a row of blanks or digits starts a match, for linear time
-        word = r"(?<![ \t])(?!(?<=\d)\d)"
-    behind = rf"[ \t]*+{after}" if after else ""
-    return re.findall(rf"{word}{before}[ \t]*+{_NUMBER}{behind}", log)
+    def _value(self, left_behind: Artifact) -> float:
+        """Return the metric. Raises ValueError if there is no number that can be its value."""
+        spec, (low, high) = self._spec, self._between
+        log = plain_log(left_behind.log)
+        value = number_of_line(log, spec.line) if spec.line else number_of_summary(log, self._metric.name)
+        name = self._metric.name
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value:g}, which is not a finite number")
+        if not low <= value <= high:
+            raise ValueError(f"`{name}: {value:g}` is not between {low:g} and {high:g}")
+        return value
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+def number_of_line(log: str, line: str) -> float:
+    """Return the last number in the place of {} in `line`.
+
+    Raises:
+        ValueError: there is none, or what stands there is no whole number; the message has the line of the log.
+    """
+    values = list(values_in(log, line))
+    if not values:
+        raise ValueError(f"the end of the log has no `{line}` with a number; {_nearest(log, line)}")
+    last = values[-1]
+    if last.value is None:
+        raise ValueError(f"no whole number in the place of {{}} in `{line}`: the log has `{_shown(last.line)}`")
+    return last.value
 
 
-def _rejected(reason: str) -> Score:
-    return Score(None, KIND, Status.REJECTED_SCORE, reason)
+def number_of_summary(log: str, name: str) -> float:
+    """Return the number of the only line `name: number` after the last line `---`.
+
+    A progress bar on standard error may have no end of line: then `---`, and the name, stand behind it.
+
+    Raises:
+        ValueError: there is no such line, or several, or it has no whole number; the message has the line of the log.
+    """
+    after = summary(log) or _after_glued_marker(log)
+    lines = _values(after, name) or _values(after, name, is_glued=True)
+    if len(lines) != 1:
+        how = "no line" if not lines else f"{len(lines)} lines"
+        problem = f"the log has {how} `{name}: value` after its last `---`; there must be one"
+        raise ValueError(problem if lines else f"{problem}; {_nearest(log, name)}")
+    value = whole_number(lines[0])
+    if value is None:
+        raise ValueError(f"`{name}: {_shown(lines[0])}` is not a whole number")
+    return value
+
+
+def _values(text: str, name: str, *, is_glued: bool = False) -> list[str]:
+    start = r"(?<=[\])%.!])" if is_glued else "^"
+    return re.findall(rf"{start}{re.escape(name)}:[ \t]*(\S.*?)[ \t]*$", text, re.MULTILINE)
+
+
+def _after_glued_marker(log: str) -> str:
+    markers = list(_GLUED_MARKER.finditer(log))
+    return log[markers[-1].end() :] if markers else ""
+
+
+def _nearest(log: str, wanted: str) -> str:
+    """Return the line of the log that shares most words with what was looked for, the last of several, in words."""
+    words = set(re.findall(r"[a-z0-9]+", wanted.lower()))
+    lines = [line for line in log.splitlines() if line.strip()]
+    shared = [(len(words & set(re.findall(r"[a-z0-9]+", line.lower()))), n) for n, line in enumerate(lines)]
+    n_words, best = max(shared, default=(0, 0))
+    if not n_words:
+        return f"its last line is `{_shown(last_line(log))}`"
+    return f"the nearest line is `{_shown(lines[best])}`"
+
+
+def _shown(line: str) -> str:
+    text = one_line(line)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
 def open_scorer(inputs: ScorerInputs) -> PrintedScorer:
     """Return the scorer of this kind."""
-    task = inputs.task
-    return PrintedScorer(task.metric, task.score.line, task.score.between)
+    return PrintedScorer(inputs.task.metric, inputs.task.score)

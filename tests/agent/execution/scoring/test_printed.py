@@ -7,6 +7,7 @@ import pytest
 
 from agent.execution.scoring.printed import PrintedScorer
 from agent.execution.scoring.scorer import Artifact
+from agent.task.spec import ScoreSpec
 from agent.trials.metric import Metric
 from agent.trials.trial import Score, Status
 
@@ -51,7 +52,7 @@ def test_a_likelihood_may_be_negative_unless_the_task_says_what_can_be_true() ->
     metric = Metric(name="val_acc", goal="maximise")
     artifact = Artifact(Path("a"), Path("f"), "---\nval_acc: 1.01\n", Path("s"), "r/0001", 1)
     assert PrintedScorer(metric).score(artifact).val_loss == -1.01
-    score = PrintedScorer(metric, between=(0.0, 1.0)).score(artifact)
+    score = PrintedScorer(metric, ScoreSpec(kind="printed", between=(0.0, 1.0))).score(artifact)
     assert (score.status, score.reason) == (Status.REJECTED_SCORE, "`val_acc: 1.01` is not between 0 and 1")
 
 
@@ -62,7 +63,9 @@ def test_lines_before_the_last_marker_do_not_count() -> None:
 
 def found_by(line: str, log: str) -> Score:
     metric = Metric(name="val_loss", goal="minimise")
-    return PrintedScorer(metric, line).score(Artifact(Path("a"), Path("f"), log, Path("s"), "r/0001", 1))
+    return PrintedScorer(metric, ScoreSpec(kind="printed", line=line)).score(
+        Artifact(Path("a"), Path("f"), log, Path("s"), "r/0001", 1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,11 @@ def found_by(line: str, log: str) -> Score:
         ("{}", "   3 4", 4.0),
         ("{} nats", "1-20.5 nats\n", -20.5),
         ("a.c {}", "abc 1\na.c .5\n", 0.5),
+        ("Test set: {*} Accuracy: {}", "Accuracy: 1\nTest set: loss 2, Accuracy: 3\nTrain: Accuracy: 4\n", 3.0),
+        ("Accuracy: {}/", "Accuracy: 45/100 (45%)\n", 45.0),
+        ("val_loss {}", "│   val_loss   │   0.25   │\n", 0.25),
+        ("val loss {}", "val loss \u241b[1;32m0.5\u241b[0m\n", 0.5),
+        ("val_loss={}", "100%|##| 3/3 [00:01, val_loss=0.31]\n", 0.31),
     ],
 )
 def test_a_line_finds_the_last_number_that_stands_in_such_text(line: str, log: str, value: float) -> None:
@@ -90,10 +98,45 @@ def test_a_line_without_a_usable_number_is_rejected(log: str) -> None:
     assert found_by("val loss {}", log).status is Status.REJECTED_SCORE
 
 
-@pytest.mark.usefixtures("alarm")
-@pytest.mark.parametrize("line", ["{}", "{} nats", "loss {}", "loss {} %"])
 @pytest.mark.parametrize(
-    "log", [" " * 20_000, "loss" + " " * 20_000, "1" * 20_000, "1" + " " * 20_000, "loss 1 " * 3_000]
+    ("line", "log", "reason"),
+    [
+        ("val loss {}", "val loss 0.4\nval loss 0.31s\n", "the log has `val loss 0.31s`"),
+        ("val loss {}", "val loss: 0.4\ntook 3 s\n", "the nearest line is `val loss: 0.4`"),
+        ("val loss {}", "took 3 s\nbye\n", "its last line is `bye`"),
+        (None, "---\nval_loss: tensor([1., 2.])\n", "`val_loss: tensor([1., 2.])` is not a whole number"),
+        (None, "val_loss: 0.3\n", "the nearest line is `val_loss: 0.3`"),
+    ],
+)
+def test_what_cannot_be_read_is_shown(line: str | None, log: str, reason: str) -> None:
+    score = PrintedScorer(Metric(), ScoreSpec(kind="printed", line=line)).score(
+        Artifact(Path("a"), Path("f"), log, Path("s"), "r/0001", 1)
+    )
+    assert score.status is Status.REJECTED_SCORE
+    assert reason in score.reason
+
+
+def test_a_progress_bar_without_end_of_line_hides_neither_marker_nor_name() -> None:
+    assert scored(" 1/3 [00:00]\n 2/3 [00:00]---\nval_bpb: 0.25\n").val_loss == 0.25
+    assert scored("---\n 2/3 [00:00]val_bpb: 0.25\n").val_loss == 0.25
+    assert scored("---\nbest_val_bpb: 0.25\n").status is Status.REJECTED_SCORE
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("line", ["{}", "{} nats", "loss {}", "loss {} %", "loss {*} 1 {}"])
+@pytest.mark.parametrize(
+    "log",
+    [
+        " " * 20_000,
+        "loss" + " " * 20_000,
+        "1" * 20_000,
+        "1" + " " * 20_000,
+        "loss 1 " * 3_000,
+        "loss " + "[" * 20_000,
+        "loss 1" + ",234" * 5_000,
+        "loss tensor(1" + ", a=1" * 4_000,
+        "loss <tf.Tensor:" * 1_300,
+    ],
 )
 def test_no_log_keeps_us_busy(line: str, log: str) -> None:
     for _ in range(20):
