@@ -1,10 +1,14 @@
 """The kinds of score, one row each: what `[score] kind` in task.toml stands for, and all that differs between kinds.
 
-A kind is a file in agent/execution/scoring that has `open_scorer(inputs)`, and a row here. This file imports nothing:
-the commands that only read a run use the rows too.
+A kind is a file in agent/execution/scoring that has `open_scorer(inputs)`, and a row here. This file imports nothing
+slow: the commands that only read a run use the rows too.
 """
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+METRIC_FILES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+"""Endings of the files that a metric can be in."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ PRINTED = ScoreKind(
     "printed",
     "agent.execution.scoring.printed",
     "printed",
-    keys=frozenset({"line", "between"}),
+    keys=frozenset({"line", "between", "file", "key", "pick"}),
     is_self_reported=True,
     needs_data=False,
 )
@@ -67,3 +71,15 @@ def is_self_reported(name: str) -> bool:
     """Return whether a score of that kind is what a script printed."""
     row = find_score_kind(name)
     return row is not None and row.is_self_reported
+
+
+def check_metric_file(file: str, key: str | None, line: str | None) -> None:
+    """Raise ValueError unless the keys of [score] name one value in one file that the script can write."""
+    path = PurePosixPath(file)
+    if path.suffix.lower() not in METRIC_FILES or ".." in path.parts or file.startswith("-") or "\0" in file:
+        kinds = f"{', '.join(METRIC_FILES[:-1])} or {METRIC_FILES[-1]}"
+        raise ValueError(f"file should be the path of a {kinds} file where the script runs, without .., not {file!r}")
+    if not key:
+        raise ValueError("file needs key, the name of the value in it, e.g. key = 'val_loss'")
+    if line is not None:
+        raise ValueError("file and line cannot both be given: the metric is in one place")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from agent.task.curve_format import EXEMPT, PATTERN, compiled
 from agent.task.measure_table import MEASURES
-from agent.task.score_kinds import HELD_OUT, SCORE_KINDS, ScoreKind
+from agent.task.score_kinds import HELD_OUT, SCORE_KINDS, ScoreKind, check_metric_file
 from agent.trials.metric import Metric
 
 
@@ -31,6 +31,9 @@ class ScoreSpec(_Strict):
     top_k: int | None = Field(default=None, ge=1)  # measure top_k_accuracy: k
     line: str | None = None  # printed: the text around the number, `val loss {}`; None: `name: number` after `---`
     between: tuple[float, float] = (-math.inf, math.inf)  # printed: the lowest and the highest plausible value
+    file: str | None = None  # printed: a .jsonl, .json or .csv that the script writes, instead of a line of its log
+    key: str | None = None  # printed, with file: the name of the value in it, which may be nested: val/loss
+    pick: Literal["last", "best"] = "last"  # printed, with file: which of several values counts
 
     @property
     def row(self) -> ScoreKind:
@@ -60,8 +63,12 @@ class ScoreSpec(_Strict):
             raise ValueError(f"kind = {self.kind!r} needs {key}")
         if (self.measure == "top_k_accuracy") != (self.top_k is not None):
             raise ValueError("measure = 'top_k_accuracy' needs top_k, e.g. top_k = 5, and no other measure has it")
-        if self.line is not None and self.line.count("{}") != 1:
-            raise ValueError("line needs one {} in the place of the number")
+        if self.line is not None and (self.line.count("{}") != 1 or "{*}" in self.line.partition("{}")[2]):
+            raise ValueError("line needs one {} in the place of the number, behind any {*}")
+        if self.file is None and (self.key is not None or "pick" in self.model_fields_set):
+            raise ValueError("key and pick belong to file, which is missing")
+        if self.file is not None:
+            check_metric_file(self.file, self.key, self.line)
         if not self.between[0] < self.between[1]:
             raise ValueError(f"between = [{self.between[0]:g}, {self.between[1]:g}]: write the lower value first")
         return self

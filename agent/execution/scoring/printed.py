@@ -1,8 +1,9 @@
-"""A self-reported score, for scripts that only print their metric. Nothing checks it; every output says so."""
+"""A self-reported score, for scripts that only print or write their metric. Nothing checks it; every output says so."""
 
 import math
 import re
 
+from agent.execution.scoring.metric_file import read_metric_file
 from agent.execution.scoring.scorer import Artifact, ScorerInputs
 from agent.task.printed_number import plain_log, values_in, whole_number
 from agent.task.score_kinds import PRINTED
@@ -18,7 +19,9 @@ _GLUED_MARKER = re.compile(r"(?m)(?<=[^-\n])---$")
 
 
 class PrintedScorer:
-    """Reads the metric from the script's log: the line `name: value` after the last line `---`, or the last number in the place of {} in `line`:
+    """Reads the metric from the script's log or from a file that it wrote.
+
+    In the log, it is the line `name: value` after the last line `---`, or the last number in the place of {} in `line`:
     `val loss {}`.
     """
 
@@ -40,8 +43,11 @@ class PrintedScorer:
     def _value(self, left_behind: Artifact) -> float:
         """Return the metric. Raises ValueError if there is no number that can be its value."""
         spec, (low, high) = self._spec, self._between
-        log = plain_log(left_behind.log)
-        value = number_of_line(log, spec.line) if spec.line else number_of_summary(log, self._metric.name)
+        if spec.file is not None:
+            value = read_metric_file(left_behind.path, spec, self._metric)
+        else:
+            log = plain_log(left_behind.log)
+            value = number_of_line(log, spec.line) if spec.line else number_of_summary(log, self._metric.name)
         name = self._metric.name
         if not math.isfinite(value):
             raise ValueError(f"{name} is {value:g}, which is not a finite number")
