@@ -78,8 +78,12 @@ def _is_infinite(node: ast.expr) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def all_constants(source: str) -> Params:
+def all_constants(source: str, *, any_case: bool = False) -> Params:
     """Return all upper-case constants, numbers or strings, that the script assigns once at module level.
+
+    Args:
+        source: the script.
+        any_case: include names in small letters.
 
     Raises:
         EditError: the script does not parse.
@@ -88,7 +92,7 @@ def all_constants(source: str) -> Params:
     bound = Counter(node.id for node in _module_level(module) if isinstance(node, ast.Name))
     found: dict[str, Value] = {}
     for name, node in _plain_assignments(module):
-        if name.isupper() and bound[name] == 1:
+        if (any_case or name.isupper()) and bound[name] == 1:
             with suppress(EditError):  # neither number nor string
                 found[name] = literal_value(name, node)
     return found

@@ -9,7 +9,7 @@ from agent.modes.mode import ModeInputs, briefing_of
 from agent.modes.numeric import TriedConfigurations
 from agent.modes.prompting.configuration_reply import ConfigurationCheck, propose_configuration
 from agent.modes.prompting.notes_and_messages import notes_and_messages
-from agent.modes.prompting.space_text import as_json, products, shortlist, table
+from agent.modes.prompting.space_text import as_json, conditions, products, shortlist, table
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context
 from agent.search.memory_model import MemoryEstimator
@@ -55,6 +55,7 @@ class FixedProposer:
                 "result": f"{briefing.metric} {briefing.format_loss(context.best_loss)}",
                 "table": table(context.space, best),
                 "products": products(context.space),
+                "conditions": conditions(context.space),
                 "budget_left": context.budget_left,
                 "best": as_json(context.space, best),
                 "people": notes_and_messages(context, is_short=rows == HISTORY_ROWS[-1]),

@@ -78,10 +78,21 @@ def searched(config: "RunConfig", task: "Task") -> "SearchSpace | None":
 
 
 def search_space(config: "RunConfig", task: "Task") -> "SearchSpace":
-    """Return the space that the run searches. Raises TaskError if the task declares none."""
+    """Return the space that the run searches.
+
+    Raises:
+        TaskError: the task declares none, or no point of it that meets its constraints can be found.
+    """
     space = searched(config, task)
     if space is None:
         raise TaskError(f"{task.folder}/task.toml: mode {config.mode} needs a [space] table with the names to search")
+    if space.constraints:
+        from agent.search.constraints.feasible import FeasiblePoints
+
+        try:
+            FeasiblePoints(space).examples  # noqa: B018  # raises if there are none
+        except ValueError as fault:
+            raise TaskError(f"{task.folder}/task.toml: {fault}") from None
     return space
 
 

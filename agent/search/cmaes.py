@@ -8,6 +8,7 @@ Differences from textbook CMA-ES, with reasons:
 - `tell` receives the point that ran, snapped to levels, not the raw sample.
 - pycma sees ranks, not losses: only ranks matter to it, and a failed trial has no loss. Failures rank last, ordered by
   their distance from the best point so far, so that a generation of failures moves the mean back towards that point.
+- A point that breaks a constraint is moved or drawn again; see agent.search.constraints.feasible.
 - Axes with levels keep a minimum standard deviation, else a small space freezes on one level.
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.edits.edit import Params, Value
+from agent.search.constraints.feasible import FeasiblePoints
 from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
@@ -67,6 +69,7 @@ class CMAESearcher:
     def __init__(self, space: SearchSpace, start: Params, seed: int, settings: CMASettings = DEFAULTS) -> None:
         """`start`: a point of the space, the first mean."""
         self._space = space
+        self._feasible = FeasiblePoints(space)
         self._best = (math.inf, space.encode(start))  # failures rank by their distance from it
         self._strategy = _strategy(space, self._best[1], seed, settings)
         self._pending: PendingPoints[Params] = PendingPoints()
@@ -106,7 +109,7 @@ class CMAESearcher:
         )
 
     def _sample(self) -> Params:
-        return self._space.decode(self._strategy.ask(1)[0])
+        return self._feasible.first(lambda: self._space.decode(self._strategy.ask(1)[0]))
 
     def _next_generation(self) -> None:
         ranked = sorted(self._told, key=self._rank)

@@ -1,4 +1,7 @@
-"""Formulas over the names of a space, as in task.toml: "ceil(DEPTH * RATIO / HEAD_DIM) * HEAD_DIM"."""
+"""Formulas over the names of a space, as in task.toml: "ceil(DEPTH * RATIO / HEAD_DIM) * HEAD_DIM".
+
+They are parsed and evaluated here, never by Python's eval; numbers are floats, so that no power grows without end.
+"""
 
 import ast
 import math
@@ -8,6 +11,16 @@ from typing import Any
 
 from agent.edits.edit import Value
 from agent.edits.syntax import parse_expression
+from agent.search.value_checks import is_finite, shortened
+
+
+def _power(base: float, exponent: float) -> float:
+    """Return base ** exponent. Raises ArithmeticError where that is no real number, e.g. (-8) ** 0.5."""
+    try:
+        return math.pow(base, exponent)
+    except ValueError:
+        raise ArithmeticError("not a real number") from None
+
 
 OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -15,8 +28,12 @@ OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: _power,
 }
 FUNCTIONS: dict[str, Callable[..., float]] = {"ceil": math.ceil, "floor": math.floor, "min": min, "max": max}
+OF_ONE = ("ceil", "floor")  # functions of one argument; the others take two or more
+MAX_DEPTH = 50  # of nesting
 
 
 class Expression:
@@ -29,7 +46,8 @@ class Expression:
             ValueError: the text is not a formula, or uses a name that is neither in `names` nor defined.
         """
         self.text = text
-        self._node = _parsed(text)
+        self._node = parsed(text, "formula")
+        check_formula(self._node, text)
         self._parts: dict[str, Expression] = {}
         for node in ast.walk(self._node):
             if isinstance(node, ast.Name) and node.id not in (*names, *FUNCTIONS):
@@ -41,46 +59,67 @@ class Expression:
     def __call__(self, params: Mapping[str, Value]) -> float:
         """Return the value at `params`. Raises ArithmeticError if it is undefined, such as x / 0."""
         values = {**params, **{name: part(params) for name, part in self._parts.items()}}
-        return _evaluate(self._node, values)
+        return evaluate(self._node, values)
 
 
-def _parsed(text: Any) -> ast.expr:
+def parsed(text: Any, what: str) -> ast.expr:
+    """Return the syntax tree of an expression in task.toml; `what` it should be, for the message of a ValueError."""
     if not isinstance(text, str):
-        raise ValueError(f"{text!r} is not a string; write the formula in quotes")
+        raise ValueError(f"{text!r} is not a string; write the {what} in quotes")
     try:
         node = parse_expression(text)
-    except SyntaxError:
-        raise ValueError(f"{text!r} is not a formula") from None
-    _check(node, text)
-    return node
+        level: list[ast.AST] = [node]
+        for _ in range(MAX_DEPTH):
+            level = [child for parent in level for child in ast.iter_child_nodes(parent)]
+        if not level:
+            return node
+    except (SyntaxError, ValueError):  # ValueError: a null byte
+        raise ValueError(f"{shortened(text)} is not a {what}") from None
+    except (RecursionError, MemoryError):
+        pass
+    raise ValueError(f"the {what} {shortened(text)} is nested too deeply; simplify it")
 
 
-def _check(node: ast.expr, text: str) -> None:
+def check_formula(node: ast.expr, text: str) -> None:
+    """Raise ValueError unless `node`, a part of `text`, is a formula."""
     match node:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
-            _check(left, text)
-            _check(right, text)
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS and args:
+            check_formula(left, text)
+            check_formula(right, text)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            check_formula(operand, text)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS and _takes(name, args):
             for argument in args:
-                _check(argument, text)
+                check_formula(argument, text)
         case ast.Name():
             pass
-        case ast.Constant(value=value) if type(value) in (int, float):
+        case ast.Constant(value=int() | float() as value) if type(value) is not bool and is_finite(value):
             pass
         case _:
             raise ValueError(
-                f"{ast.unparse(node)!r} in {text!r} is not allowed; use names, numbers, + - * / // ceil floor min max"
+                f"{ast.unparse(node)!r} in {text!r} is not allowed; use names, numbers, "
+                "+ - * / // % ** ceil floor min max"
             )
 
 
-def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> float:
+def _takes(name: str, arguments: list[ast.expr]) -> bool:
+    return len(arguments) == 1 if name in OF_ONE else len(arguments) > 1
+
+
+def evaluate(node: ast.expr, values: Mapping[str, Value]) -> float:
+    """Return the value of a formula. Raises ArithmeticError if it is undefined, such as x / 0."""
     match node:
         case ast.BinOp(left=left, op=op, right=right):
-            return OPERATORS[type(op)](_evaluate(left, values), _evaluate(right, values))
+            return OPERATORS[type(op)](evaluate(left, values), evaluate(right, values))
+        case ast.UnaryOp(operand=operand):
+            return -evaluate(operand, values)
         case ast.Call(func=ast.Name(id=name), args=args):
-            return FUNCTIONS[name](*(_evaluate(argument, values) for argument in args))
+            arguments = [evaluate(argument, values) for argument in args]
+            if not all(map(math.isfinite, arguments)):
+                raise ArithmeticError("not a finite number")
+            return float(FUNCTIONS[name](*arguments))
         case ast.Name(id=name):
             return float(values[name])
         case ast.Constant(value=int() | float() as value):
-            return value
+            return float(value)
     raise AssertionError(f"unchecked: {ast.dump(node)}")

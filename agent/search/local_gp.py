@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.edits.edit import Params
+from agent.search.constraints.feasible import FeasiblePoints
 from agent.search.gaussian_process import GaussianProcess, Hyperparameters
 from agent.search.local_search import TriedPoints, first_untaken, key_of, mutant
 from agent.search.searcher import PendingPoints
@@ -56,6 +57,7 @@ class LocalGPSearcher:
     def __init__(self, space: SearchSpace, start: Params, seed: int, with_others: StepSettings = WITH_OTHERS) -> None:
         """`start`: a point of the space, the best point until a better one is reported."""
         self._space = space
+        self._feasible = FeasiblePoints(space)
         self._tried = TriedPoints(space, start)
         self._rng = np.random.default_rng(seed)
         self._told: list[tuple[NDArray[np.float64], float | None]] = []  # point in the unit cube, loss
@@ -96,12 +98,14 @@ class LocalGPSearcher:
         taken = self._tried.keys | {key_of(params) for params in in_flight}
         for _ in range(N_DRAWS):
             params = self._space.decode(self._drawn(is_screened=n_wanted > 1))
-            if key_of(params) not in taken and params != self._tried.best:
-                yield params
+            feasible = self._feasible.near(params)
+            if feasible is not None and key_of(feasible) not in taken and feasible != self._tried.best:
+                yield feasible
                 n_found += 1
             if n_found == n_wanted:
                 return
         if not n_found:
+            params = self._feasible.nearest(params, taken | {key_of(self._tried.best)})
             yield first_untaken(self._space, taken, params) if in_flight else params
 
     def _drawn(self, *, is_screened: bool) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.edits.edit import Params, Value
+from agent.search.constraints.feasible import FeasiblePoints
 from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
@@ -32,6 +33,7 @@ class LocalSearcher:
     ) -> None:
         """`start`: a point of the space, the best point until a better one is reported."""
         self._space = space
+        self._feasible = FeasiblePoints(space)
         self._tried = TriedPoints(space, start)
         self._rng = np.random.default_rng(seed)
         self._mutated = mutated
@@ -56,8 +58,10 @@ class LocalSearcher:
         taken = self._tried.keys | {key_of(params) for params in in_flight} if in_flight else set()
         for _ in range(N_DRAWS):
             neighbour = self._space.decode(mutant(self._space, place, self._rng, self._mutated, self._moved))
-            if neighbour != best and key_of(neighbour) not in taken:
-                return neighbour
+            feasible = self._feasible.near(neighbour)
+            if feasible is not None and feasible != best and key_of(feasible) not in taken:
+                return feasible
+        neighbour = self._feasible.nearest(neighbour, self._tried.keys | taken | {key_of(best)})
         return first_untaken(self._space, taken, neighbour) if in_flight else neighbour
 
     def _moved(self, u: NDArray[np.float64], axes: slice) -> NDArray[np.float64]:

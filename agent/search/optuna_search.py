@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.edits.edit import Params, Value
 from agent.errors import MissingRequirementError, UsageError
+from agent.search.constraints.feasible import MAX_DRAWS, FeasiblePoints
 from agent.search.parameters import Categorical, Float, Int, Parameter, PowerOfTwo
 from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
@@ -19,7 +20,7 @@ N_REHEARSED = 12  # trials; samplers draw up to ten at random before they import
 @dataclass(frozen=True)
 class _Asked:
     params: Params
-    trial: Any  # Optuna's
+    trial: Any  # Optuna's; None: the point was repaired, and is none of Optuna's
 
 
 class OptunaSearcher:
@@ -35,6 +36,8 @@ class OptunaSearcher:
             MissingRequirementError: optuna, or a library that the sampler needs, is not installed.
             UsageError: Optuna has no such sampler, or it cannot search this space. `ask` may raise both as well.
         """
+        self._space = space
+        self._feasible = FeasiblePoints(space)
         self._sampler = sampler
         with _told_in_one_line(sampler):
             self._stored = _Stored(space)
@@ -50,7 +53,7 @@ class OptunaSearcher:
 
         value = math.inf if loss is None else loss  # failures rank last
         asked = self._pending.take(number)
-        if asked is not None and params == asked.params:
+        if asked is not None and asked.trial is not None and params == asked.params:
             self._study.tell(asked.trial, value)
             return
         if asked is not None:
@@ -69,9 +72,24 @@ class OptunaSearcher:
     def _forget(self, asked: _Asked) -> None:
         from optuna.trial import TrialState
 
-        self._study.tell(asked.trial, state=TrialState.FAIL)  # samplers ignore it
+        if asked.trial is not None:
+            self._study.tell(asked.trial, state=TrialState.FAIL)  # samplers ignore it
 
     def _sample(self) -> _Asked:
+        """Return the sampler's next point. Those that break a constraint are forgotten, so they teach it nothing."""
+        asked = self._sample_once()
+        for _ in range(MAX_DRAWS - 1):
+            if self._space.meets_constraints(asked.params):
+                return asked
+            self._forget(asked)
+            asked = self._sample_once()
+        repaired = self._feasible.nearest(asked.params)
+        if repaired != asked.params:
+            self._forget(asked)
+            return _Asked(repaired, None)
+        return asked
+
+    def _sample_once(self) -> _Asked:
         with _told_in_one_line(self._sampler):
             trial = self._study.ask(self._stored.distributions)
         return _Asked(self._stored.params(trial.params), trial)

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 
 from agent.edits.edit import Params
+from agent.search.constraints.feasible import FeasiblePoints
 from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
@@ -14,6 +15,7 @@ class RandomSearcher:
 
     def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space = space
+        self._feasible = FeasiblePoints(space)
         self._seed = seed
         self._n_used: Counter[int] = Counter()  # discarded points by trial number; the next draw differs
         self._pending: PendingPoints[Params] = PendingPoints()
@@ -33,4 +35,4 @@ class RandomSearcher:
 
     def _draw(self, number: int) -> Params:
         rng = np.random.default_rng([self._seed, number, self._n_used[number]])
-        return self._space.decode(rng.random(self._space.n_dims))
+        return self._feasible.first(lambda: self._space.decode(rng.random(self._space.n_dims)))

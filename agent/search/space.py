@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.edits.edit import Params, Value
+from agent.search.constraints.constraint import Constraint, read_constraint
 from agent.search.derived_axes import Derived, read_derived
 from agent.search.parameters import Categorical, Float, Int, Parameter, PowerOfTwo
 
@@ -20,6 +21,8 @@ KINDS: dict[str, type[Parameter]] = {
     "power_of_two": PowerOfTwo,
     "categorical": Categorical,
 }
+
+MOST_LISTED = 100_000  # points of a grid that are looked at for those that meet the constraints
 
 
 @dataclass(frozen=True)
@@ -40,26 +43,37 @@ class SearchSpace:
 
     parameters: tuple[Parameter, ...]
     derived: tuple[Derived, ...] = ()  # each replaces the axis of one parameter
+    constraints: tuple[Constraint, ...] = ()  # which every point of the space meets
 
     @classmethod
     def from_tables(
-        cls, tables: Mapping[str, Mapping[str, Any]], derived: Mapping[str, Mapping[str, Any]] | None = None
+        cls,
+        tables: Mapping[str, Mapping[str, Any]],
+        derived: Mapping[str, Mapping[str, Any]] | None = None,
+        constraints: Any = (),
+        constants: Mapping[str, Value] | None = None,
     ) -> "SearchSpace":
         """Return the space that `[space]` and `[derived]` of a task.toml declare.
 
+        Args:
+            tables: the parameters of `[space]`, by name.
+            derived: the tables of `[derived]`, by name.
+            constraints: the list of conditions, `[space] constraints`.
+            constants: values of the script that the conditions may name.
+
         Raises:
-            ValueError: a table is wrong; the message begins "space.NAME: " or "derived.NAME: ".
+            ValueError: a table is wrong; the message begins "space.NAME: ", "derived.NAME: " or "space.constraints: ".
         """
         if not tables:
             raise ValueError("space: the table is empty; declare at least one name")
         parameters = {name: _parameter(name, table) for name, table in tables.items()}
         coordinates = tuple(read_derived(name, table, parameters) for name, table in (derived or {}).items())
         _check_order(coordinates)
-        return cls(tuple(parameters.values()), coordinates)
+        return cls(tuple(parameters.values()), coordinates, _constraints(constraints, parameters, constants or {}))
 
     def plain(self) -> "SearchSpace":
         """Return this space without derived coordinates: every parameter is searched directly."""
-        return SearchSpace(self.parameters)
+        return SearchSpace(self.parameters, constraints=self.constraints)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -92,12 +106,16 @@ class SearchSpace:
         return np.array([u for place in places for u in place])
 
     def all_points(self) -> Iterator[Params]:
-        """Yield every point, in the order of the levels; none if a parameter is continuous."""
+        """Yield the points, in the order of the levels; none if a parameter is continuous.
+
+        Of a space with constraints, only those among the first MOST_LISTED points of the grid.
+        """
         levels = [
             () if isinstance(p, Float) else range(p.low, p.high + 1) if isinstance(p, Int) else p.choices
             for p in self.parameters
         ]
-        for index in range(math.prod(map(len, levels))):
+        n_points = math.prod(map(len, levels))
+        for index in range(min(n_points, MOST_LISTED) if self.constraints else n_points):
             rest, params = index, dict[str, Value]()
             for name, values in zip(self.names, levels, strict=True):
                 rest, level = divmod(rest, len(values))
@@ -153,7 +171,13 @@ class SearchSpace:
                 faults.append(f"{parameter.name}: {fault}")
         if faults:
             return faults
-        return [beyond for derived in self.derived if (beyond := derived.fault(params)) is not None]
+        plain = {p.name: p.read(params[p.name]) for p in self.parameters}
+        rules: tuple[Derived | Constraint, ...] = (*self.derived, *self.constraints)
+        return [beyond for rule in rules if (beyond := rule.fault(plain)) is not None]
+
+    def meets_constraints(self, params: Params) -> bool:
+        """Return whether `params`, a point of the ranges, meets all constraints."""
+        return all(constraint.holds(params) for constraint in self.constraints)
 
     def canonical(self, params: Mapping[str, Any]) -> Params:
         """Return valid `params` in canonical form: in the order of the space, plain types, floats at six digits.
@@ -192,6 +216,23 @@ class SearchSpace:
         ]
 
 
+def _constraints(
+    texts: Any, parameters: Mapping[str, Parameter], constants: Mapping[str, Value]
+) -> tuple[Constraint, ...]:
+    """Return the constraints that a list of texts states. Raises ValueError as `from_tables` does."""
+    if not isinstance(texts, list | tuple):
+        raise ValueError(f'space.constraints: {texts!r} is not a list; write ["N_EMBD % N_HEAD == 0"]')
+    names = {name: not _has_texts(parameter) for name, parameter in parameters.items()}
+    try:
+        return tuple(read_constraint(text, names, constants) for text in texts)
+    except ValueError as fault:
+        raise ValueError(f"space.constraints: {fault}") from None
+
+
+def _has_texts(parameter: Parameter) -> bool:
+    return isinstance(parameter, Categorical) and any(isinstance(choice, str) for choice in parameter.choices)
+
+
 def _check_order(coordinates: tuple[Derived, ...]) -> None:
     """Raise ValueError if a coordinate needs the value of a name that it or a later one determines."""
     for i, derived in enumerate(coordinates):
@@ -204,6 +245,8 @@ def _check_order(coordinates: tuple[Derived, ...]) -> None:
 
 def _parameter(name: str, table: Mapping[str, Any]) -> Parameter:
     """Return the parameter that one table of task.toml declares. Raises ValueError as `from_tables` does."""
+    if not isinstance(table, Mapping):
+        raise ValueError(f"space.{name}: it should be a table, not {table!r}")
     keys = dict(table)
     kind = keys.pop("type", None)
     if kind not in KINDS:

@@ -112,6 +112,7 @@ class ClientRun:
             rules=(measured, *_RULES, *(f"The script must define {name}." for name in guard_of(self.task).required)),
             fixed_files={name: content.decode(errors="replace")[:_MOST_FILE] for name, content in fixed.items()},
             space=None if space is None else {row.name: asdict(row) for row in space.table()},
+            conditions=() if space is None else tuple(constraint.text for constraint in space.constraints),
             limits=briefing.limits,
             budget_left=self._budget_left(stored),
             notes=_notes_of(self.task),

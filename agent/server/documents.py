@@ -37,6 +37,8 @@ class Brief(Document):
     """Files beside the script that no trial changes, by name; at most 20,000 characters of each."""
     space: Mapping[str, Mapping[str, Any]] | None
     """Names whose values can be submitted; null: submit scripts."""
+    conditions: tuple[str, ...]
+    """Conditions that these values must meet together, such as "N_EMBD % N_HEAD == 0"."""
     limits: str
     """What one trial may use."""
     budget_left: str

@@ -279,7 +279,7 @@ class TaskDocument(_Strict):
     curve: CurveSpec | None = None
     machine: MachineSpec = MachineSpec()
     values: Mapping[str, int | float | str] = {}
-    space: Mapping[str, Mapping[str, Any]] = {}
+    space: Mapping[str, Any] = {}  # tables by name, and the list `constraints`; see agent.search.space
     derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived_axes
     memory: Mapping[str, Any] = {}  # see agent.search.memory_model
     hints: Mapping[str, int | float | str] = {}  # the start values of --hints

@@ -15,7 +15,7 @@ from agent.edits.source_text import other_encoding
 from agent.edits.syntax import parse_script
 from agent.errors import EditError, TaskError
 from agent.search.memory_model import MemoryModel
-from agent.search.space import SearchSpace
+from agent.task.space_table import check_values, read_space
 from agent.task.spec import POOL_KEYS, EnvironmentSpec, TaskDocument
 from agent.task.task_files import content_of, expanded, read_entries, text_of
 from agent.task.toml_lines import hidden_text, line_of, without
@@ -78,11 +78,12 @@ class Task:
         missing = [name for name in (self.script, *self.frozen, *self.data.pool_files) if name not in files]
         if missing:
             raise TaskError(f"{folder}: {missing[0]} is missing, but {CONFIG_NAME} names it")
-        self.space = _space(folder / CONFIG_NAME, text, document, self.profile)
         script = text_of(files[self.script], folder / self.script, keeps_mark=True)
         if not as_is and (encoding := other_encoding(script)):
             raise TaskError(f"{folder / self.script}: {encoding}")
-        self.source = _baseline(folder / self.script, script, {} if as_is else document.values, self.space)
+        self.source = _baseline(folder / self.script, script, {} if as_is else document.values)
+        self.space = read_space(folder / CONFIG_NAME, text, document, self.profile, None if as_is else self.source)
+        check_values(folder / self.script, self.source, self.space)
         self.hints = document.hints  # the start values of --hints
         if not as_is:  # hints complete the baseline's values, not those of a trial
             self._check_hints(text)
@@ -246,36 +247,16 @@ def _check_tables(path: Path, text: str, raw: Mapping[str, Any], profiles: Any) 
             tables += [((*keys, name), inner) for name, inner in value.items()]
 
 
-def _space(path: Path, text: str, document: TaskDocument, profile: str | None) -> SearchSpace | None:
-    if not document.space:
-        return None
-    try:
-        space = SearchSpace.from_tables(document.space, document.derived)
-        if document.memory:
-            MemoryModel.from_table(document.memory, space.names, document.limits.memory_gb)
-        return space
-    except ValueError as error:
-        keys = tuple(str(error).partition(":")[0].split("."))
-        line = line_of(text, ("profiles", str(profile), *keys), keys)
-        raise TaskError(f"{path}:{line}: {error}") from error
-
-
-def _baseline(path: Path, source: str, values: Params, space: SearchSpace | None) -> str:
-    """Return the script with the profile's values written into it. Raises TaskError if it is not in the space."""
+def _baseline(path: Path, source: str, values: Params) -> str:
+    """Return the script with the profile's values written into it. Raises TaskError if it cannot have them."""
     try:
         parse_script(source)
     except SyntaxError as error:
         raise TaskError(f"{path}:{error.lineno}: does not parse: {error.msg}") from error
     try:
-        if values:
-            source = Assignments(values).apply(source)
-        own = read_constants(source, space.names) if space else {}
+        return Assignments(values).apply(source) if values else source
     except EditError as error:
         raise TaskError(f"{path}: {error}") from error
-    problems = space.validate(own) if space else []
-    if problems:
-        raise TaskError(f"{path}: the script's own values are outside the space: {problems[0]}")
-    return source
 
 
 def _required(folder: Path, files: Mapping[str, bytes], name: str) -> bytes:

@@ -8,7 +8,7 @@ from agent.edits.edit import Params
 from agent.llm.model import Message
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.prompting.notes_and_messages import notes_and_messages
-from agent.modes.prompting.space_text import as_json, correlations, derived, shortlist, table
+from agent.modes.prompting.space_text import as_json, conditions, correlations, derived, shortlist, table
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context
 from agent.search.cmaes import CMAState
@@ -52,6 +52,7 @@ def candidate_prompts(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Ite
             "sigma": f"{state.sigma:.3g}",
             "correlations": correlations(turn.space, state),
             "derived": derived(turn.space),
+            "conditions": conditions(turn.space),
             "budget_left": context.budget_left,
             "point": as_json(turn.space, turn.point),
             "memory": _fits(turn.estimate),

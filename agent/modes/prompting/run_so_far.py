@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from agent.modes.prompting.notes_and_messages import notes_and_messages
+from agent.modes.prompting.space_text import conditions
 from agent.modes.prompting.trial_digest import NOTHING, Briefing, TrialDigest, quoted_log
 from agent.modes.proposer import Context
 
@@ -34,6 +35,7 @@ def run_so_far(
         "latest": memory.latest(n_lines),
         "last": "none" if last is None else f"trial {last.number}",
         "log": quoted_log(log, n_lines=LOG_LINES) or NOTHING,
+        "conditions": conditions(context.space),
         "people": notes_and_messages(context, is_short=is_short),
         "budget_left": context.budget_left,
     }

@@ -13,6 +13,7 @@ from agent.modes.proposer import Context
 from agent.search.cmaes import CMAState
 from agent.search.parameters import Categorical, Parameter
 from agent.search.space import SearchSpace, SpaceRow
+from agent.text import one_line
 from agent.trials.trial import Status, Trial
 
 STRONG = 0.5  # the least correlation that is shown
@@ -91,6 +92,14 @@ def products(space: SearchSpace) -> str:
     return "; ".join(each.description for each in space.derived) or "none"
 
 
+def conditions(space: SearchSpace | None) -> str:
+    """Return the part of a prompt that shows the constraints, with an empty line at its end; empty without any."""
+    if space is None or not space.constraints:
+        return ""
+    told = "\n".join(one_line(constraint.text) for constraint in space.constraints)
+    return f"Conditions that the values of these constants must meet, or the script fails:\n\n```text\n{told}\n```\n\n"
+
+
 def correlations(space: SearchSpace, state: CMAState, n_pairs: int = 4) -> str:
     """Return the strongest correlations of the search distribution, e.g. "more DEPTH with less MATRIX_LR (-0.71)"."""
     names = [name for name, n in Counter(state.axes).items() if n == 1]  # not categorical ones: they have no order
@@ -167,8 +176,13 @@ def row(space: SearchSpace, params: Params) -> str:
 
 
 def as_json(space: SearchSpace, params: Params) -> str:
-    """Return a configuration in the form of an answer: JSON on one line, in the digits of `written`."""
+    """Return a configuration in the form of an answer: JSON on one line, in the digits of `written`.
+
+    Where so few digits would break a constraint, in all digits.
+    """
     values = {name: _copied(parameter, params[name]) for name, parameter in _by_name(space).items()}
+    if not space.meets_constraints(values):
+        values = {name: params[name] for name in space.names}
     return json.dumps(values, separators=(",", ":"))
 
 

@@ -1,0 +1,1 @@
+"""Conditions on the points of a space, and how searchers meet them."""
