@@ -54,7 +54,7 @@ def bare_seconds(name: str, found: Client, endpoint: ScriptedEndpoint) -> float:
         home, folder = Path(scratch, "home"), Path(scratch, "work")
         folder.mkdir()
         (folder / "train.py").write_text(SOURCE)
-        request = HeadlessRequest("Improve train.py.", str(folder), endpoint.url, MODEL, KEY, str(found.program))
+        request = HeadlessRequest("Improve train.py.", str(folder), endpoint.url, MODEL, str(found.program), key=KEY)
         command = AGENTS[name].headless(request)
         for file, text in {".keep": "", **command.home_files}.items():
             (home / file).parent.mkdir(parents=True, exist_ok=True)
@@ -77,9 +77,9 @@ def proposal_seconds(name: str, found: Client, endpoint: ScriptedEndpoint, sandb
     with tempfile.TemporaryDirectory(prefix="proposal-") as scratch:
         proposer = CodingAgentProposer(
             Agent(name, kind.tested, program, MODEL, kind.headless, kind.final_message),
-            lambda _context, door, check: Gateway(
+            lambda _context, gateway_socket, check: Gateway(
                 Endpoints({kind.dialect: Upstream(upstream(name, endpoint), KEY)}),
-                door,
+                gateway_socket,
                 model=f"{name}:{MODEL}",
                 price_of=lambda _model: None,
                 exchanges=[Path(scratch, "llm.jsonl")],

@@ -1,1 +1,1 @@
-"""Coding agents of other vendors: one file each, and what all have in common."""
+"""Coding agents of other vendors: one file each, and their common parts."""

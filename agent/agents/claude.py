@@ -1,13 +1,13 @@
 """Claude Code: https://code.claude.com/docs/en/mcp and https://code.claude.com/docs/en/settings."""
 
-from agent.agents.connection import CALL_SECONDS, SERVER_NAME, START_SECONDS, McpServer, Places
+from agent.agents.connection import CALL_SECONDS, SERVER_NAME, START_SECONDS, McpServer, SettingsFolders
 from agent.agents.headless import HOME, FinalMessage, HeadlessCommand, HeadlessRequest, json_lines, text_of
 from agent.agents.settings import SettingsEntry, SettingsFile
 
 _TOOLS = "Read,Edit,Write,Grep,Glob,Bash"
 
 
-def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]:
+def configuration(server: McpServer, folders: SettingsFolders) -> tuple[SettingsFile, ...]:
     """Return the settings that start the server in this project, and allow its tools.
 
     Claude Code sends its first request to the model without the tools of a server that is not ready, and a
@@ -27,10 +27,10 @@ def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]
         SettingsEntry(("env", "MCP_CONNECT_TIMEOUT_MS"), str(START_SECONDS * 1000)),
     )
     return (
-        SettingsFile(places.project / ".mcp.json", (SettingsEntry(("mcpServers", SERVER_NAME), entry, is_ours=True),)),
-        SettingsFile(places.project / ".claude" / "settings.local.json", allowed),
+        SettingsFile(folders.project / ".mcp.json", (SettingsEntry(("mcpServers", SERVER_NAME), entry, is_ours=True),)),
+        SettingsFile(folders.project / ".claude" / "settings.local.json", allowed),
         SettingsFile(
-            places.own / "settings.json",
+            folders.own / "settings.json",
             (SettingsEntry(("permissions", "allow"), [f"mcp__{SERVER_NAME}"]),),
             is_own=True,
         ),

@@ -1,11 +1,11 @@
 """Codex: https://developers.openai.com/codex/mcp and https://developers.openai.com/codex/config-reference."""
 
-from agent.agents.connection import CALL_SECONDS, SERVER_NAME, START_SECONDS, McpServer, Places
+from agent.agents.connection import CALL_SECONDS, SERVER_NAME, START_SECONDS, McpServer, SettingsFolders
 from agent.agents.headless import HOME, FinalMessage, HeadlessCommand, HeadlessRequest, json_lines, plain_error, text_of
 from agent.agents.settings import SettingsEntry, SettingsFile
 
 
-def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]:
+def configuration(server: McpServer, folders: SettingsFolders) -> tuple[SettingsFile, ...]:
     """Return the settings that start the server in this project, and mark the project as trusted by this user.
 
     Codex reads the settings of a trusted project only. Without `required` it does not wait for the server to start, and
@@ -23,12 +23,12 @@ def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]
         entry["env_vars"] = list(server.variables)  # it passes on PATH, HOME and few others by itself
     return (
         SettingsFile(
-            places.project / ".codex" / "config.toml",
+            folders.project / ".codex" / "config.toml",
             (SettingsEntry(("mcp_servers", SERVER_NAME), entry, is_ours=True),),
         ),
         SettingsFile(
-            places.own / "config.toml",
-            (SettingsEntry(("projects", str(places.project), "trust_level"), "trusted"),),
+            folders.own / "config.toml",
+            (SettingsEntry(("projects", str(folders.project), "trust_level"), "trusted"),),
             is_own=True,
         ),
     )

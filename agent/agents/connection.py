@@ -1,4 +1,4 @@
-"""A coding agent's connection to our MCP server: what the settings of every agent need."""
+"""A coding agent's connection to our MCP server: the values that the settings of every agent need."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ class McpServer:
 
     Attributes:
         command: program and arguments; absolute paths, since an agent may start it in any folder.
-        variables: names of the environment variables that it reads, for agents that pass on only those they know.
+        variables: names of the environment variables that it reads; some agents pass on no others.
     """
 
     command: tuple[str, ...]
@@ -27,8 +27,8 @@ class McpServer:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where an agent keeps settings. Both are absolute paths.
+class SettingsFolders:
+    """The folders with an agent's settings, as absolute paths.
 
     Attributes:
         project: the folder in which a person starts the agent.

@@ -10,11 +10,11 @@ from agent.errors import UsageError
 
 _INSIDE = "/agent/files"
 PYTHONS = ("python", "python3")
-"""Programs in place of which the sandbox has an interpreter of its own: one in a user's folder would lack its parts."""
+"""Programs for which the sandbox uses its own interpreter: one in a user's folder would lack its libraries."""
 PLACEHOLDERS = ("{prompt}", "{folder}", "{base_url}", "{model}")
 
 
-def words_of(command: str) -> tuple[str, ...]:
+def split_command(command: str) -> tuple[str, ...]:
     """Return the words of a command line such as 'my-agent --task {prompt} --api {base_url}/v1'.
 
     Raises:
@@ -30,18 +30,18 @@ def words_of(command: str) -> tuple[str, ...]:
     return words
 
 
-def with_whole_paths(command: str) -> str:
+def with_absolute_paths(command: str) -> str:
     """Return a command line with absolute paths of the files that it names, so that it means the same in any folder.
 
     Raises:
-        UsageError: as for `words_of`.
+        UsageError: as for `split_command`.
     """
-    program, *rest = words_of(command)
-    return shlex.join([program if os.sep not in program else os.path.abspath(program), *map(_whole, rest)])
+    program, *rest = split_command(command)
+    return shlex.join([program if os.sep not in program else os.path.abspath(program), *map(_absolute, rest)])
 
 
-def files_in(words: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Path]]:
-    """Return a command's words as its sandbox sees them, and the files that they name, by their paths inside."""
+def mount_files(words: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Path]]:
+    """Return a command's words with paths inside the sandbox, and the files that they name, by those paths."""
     mounts = {f"{_INSIDE}/{n}/{Path(word).name}": Path(word) for n, word in enumerate(words) if n and _is_file(word)}
     inside = {str(path): target for target, path in mounts.items()}
     return (words[0], *(inside.get(word, word) for word in words[1:])), mounts
@@ -71,11 +71,11 @@ def final_message(stdout: str) -> FinalMessage:
 
 
 def _is_file(word: str) -> bool:
-    """Whether a word of a command names a file of this machine, which the user thereby shows to the agent."""
+    """Whether a word of a command names a file of this machine, which the agent may then read."""
     return not any(each in word for each in PLACEHOLDERS) and os.path.isfile(word)
 
 
-def _whole(word: str) -> str:
+def _absolute(word: str) -> str:
     return os.path.abspath(word) if _is_file(word) else word
 
 

@@ -3,12 +3,12 @@
 import json
 import re
 
-from agent.agents.connection import CALL_SECONDS, SERVER_NAME, McpServer, Places
+from agent.agents.connection import CALL_SECONDS, SERVER_NAME, McpServer, SettingsFolders
 from agent.agents.headless import HOME, FinalMessage, HeadlessCommand, HeadlessRequest, plain_error, text_of
 from agent.agents.settings import SettingsEntry, SettingsFile
 
 
-def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]:
+def configuration(server: McpServer, folders: SettingsFolders) -> tuple[SettingsFile, ...]:
     """Return the settings that start the server in this project, and mark the project as trusted by this user.
 
     Gemini CLI reads the settings of a trusted folder only. `trust` lets it call the server's tools without a question.
@@ -21,11 +21,11 @@ def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]
     }
     return (
         SettingsFile(
-            places.project / ".gemini" / "settings.json",
+            folders.project / ".gemini" / "settings.json",
             (SettingsEntry(("mcpServers", SERVER_NAME), entry, is_ours=True),),
         ),
         SettingsFile(
-            places.own / "trustedFolders.json", (SettingsEntry((str(places.project),), "TRUST_FOLDER"),), is_own=True
+            folders.own / "trustedFolders.json", (SettingsEntry((str(folders.project),), "TRUST_FOLDER"),), is_own=True
         ),
     )
 
@@ -61,7 +61,7 @@ def shell_call(command: str) -> tuple[str, dict[str, str]]:
 def final_message(stdout: str) -> FinalMessage:
     """Return the last message of an agent's output: one JSON document, perhaps after other lines.
 
-    If it fails it prints that to its standard error, after all else.
+    After a failure the document is at the end of the standard error.
     """
     begins = [match.start() for match in re.finditer(r"^\{$", stdout, re.MULTILINE)] or [max(0, stdout.find("{"))]
     try:

@@ -1,4 +1,4 @@
-"""A coding agent's headless command: what starts it for one request, and how its output is read."""
+"""A coding agent's headless command: how it is started for one request, and how its output is read."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,17 +9,20 @@ from typing import Any
 HOME = "/tmp/home"
 """The agent's home folder inside its sandbox; it is deleted with the sandbox."""
 
+PLACEHOLDER_KEY = "placeholder-key"
+"""The key that an agent is given: it opens nothing, and the gateway replaces it by the real one."""
+
 
 @dataclass(frozen=True)
 class HeadlessRequest:
-    """What an agent is asked to do, and where it finds its model."""
+    """One request to an agent, and the address of its model."""
 
     prompt: str
     folder: str  # with the script, inside the sandbox
     base_url: str  # of the gateway, without a path
     model: str
-    key: str  # a placeholder: the gateway replaces it by the real one
     program: str  # the file that starts the agent, inside the sandbox
+    key: str = field(default=PLACEHOLDER_KEY, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def text_of(document: Mapping[str, Any], *keys: str) -> str:
 
 
 def plain_error(text: str) -> str:
-    """Return the message of an error that a client passes on as the JSON document of its provider, else the text."""
+    """Return the message in an error that is its provider's JSON document; any other text as it is."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

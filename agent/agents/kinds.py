@@ -1,6 +1,6 @@
 """The coding agents by name, one row each.
 
-A coding agent is a file that has `configuration(server, places)`, `headless(request)`, `shell_call(command)` and
+A coding agent is a file that has `configuration(server, folders)`, `headless(request)`, `shell_call(command)` and
 `final_message(stdout)`, and a row of AGENTS.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
-    from agent.agents.connection import McpServer, Places
+    from agent.agents.connection import McpServer, SettingsFolders
     from agent.agents.headless import FinalMessage, HeadlessCommand, HeadlessRequest
     from agent.agents.settings import SettingsFile
 
@@ -31,9 +31,9 @@ class CodingAgent:
     own_folder: tuple[str, str]  # of the user's settings: the first whose variable is set
     skills: str  # the folder of a project in which it looks for skills (pages of instructions)
 
-    def configuration(self, server: "McpServer", places: "Places") -> "Sequence[SettingsFile]":
+    def configuration(self, server: "McpServer", folders: "SettingsFolders") -> "Sequence[SettingsFile]":
         """Return the settings files with which the agent starts a server, and calls its tools without asking."""
-        found: Sequence[SettingsFile] = importlib.import_module(self.module).configuration(server, places)
+        found: Sequence[SettingsFile] = importlib.import_module(self.module).configuration(server, folders)
         return found
 
     def headless(self, request: "HeadlessRequest") -> "HeadlessCommand":

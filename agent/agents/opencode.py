@@ -2,12 +2,12 @@
 
 import json
 
-from agent.agents.connection import CALL_SECONDS, SERVER_NAME, McpServer, Places
+from agent.agents.connection import CALL_SECONDS, SERVER_NAME, McpServer, SettingsFolders
 from agent.agents.headless import FinalMessage, HeadlessCommand, HeadlessRequest, json_lines, text_of
 from agent.agents.settings import SettingsEntry, SettingsFile
 
 
-def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]:
+def configuration(server: McpServer, folders: SettingsFolders) -> tuple[SettingsFile, ...]:
     """Return the settings that start the server in this project, and allow its tools.
 
     The timeout, in ms, is that of each request to the server: its default is 60 s.
@@ -17,7 +17,7 @@ def configuration(server: McpServer, places: Places) -> tuple[SettingsFile, ...]
         SettingsEntry(("mcp", SERVER_NAME), entry, is_ours=True),
         SettingsEntry(("permission", f"{SERVER_NAME}_*"), "allow"),
     )
-    return (SettingsFile(places.project / "opencode.json", settings),)
+    return (SettingsFile(folders.project / "opencode.json", settings),)
 
 
 def headless(request: HeadlessRequest) -> HeadlessCommand:

@@ -17,8 +17,8 @@ _NODE = re.compile(rb"#!\s*\S*(?:env\s+)?(?:-S\s+)?node\b")
 def find_program(name: str, path: str, remedy: str, private: Iterable[Path] = ()) -> Program:
     """Return the program that `name` starts on this machine.
 
-    Of an npm package the whole folder `node_modules` is mounted, since its dependencies lie there; of any other program
-    its own folder. A Node outside of the system's folders is mounted too.
+    For an npm package the whole folder `node_modules` is mounted, with its dependencies; for any other program the
+    folder that it lies in. A Node outside of the system's folders is mounted too.
 
     Args:
         name: a name to look up, or a path.
@@ -27,7 +27,7 @@ def find_program(name: str, path: str, remedy: str, private: Iterable[Path] = ()
         private: folders that no sandbox may show.
 
     Raises:
-        UsageError: a folder that it needs holds a private one.
+        UsageError: a folder that it needs contains a private one.
         MissingRequirementError: it is not installed, or it needs Node, which is not installed.
     """
     found = shutil.which(name, path=path)

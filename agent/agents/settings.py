@@ -58,12 +58,12 @@ class SettingsFile:
         """Return the text without the settings; empty if it holds nothing else. Raises UsageError as `merged` does."""
         wanted = self._parsed(text)
         for setting in self.settings:
-            _take_out(wanted, setting)
+            _remove(wanted, setting)
         if not wanted:
             return ""
         if wanted == self._parsed(text):
             return text
-        return self._written(text, wanted, _take_out)
+        return self._written(text, wanted, _remove)
 
     def alone(self) -> str:
         """Return the settings as the text of a file that holds nothing else."""
@@ -77,9 +77,9 @@ class SettingsFile:
             document = parse(text)
         except (ValueError, RecursionError) as fault:  # ValueError: of either parser
             why = "nested too deeply" if isinstance(fault, RecursionError) else fault
-            raise UsageError(f"{self.path} is not {kind} ({why}); {self._stays}") from None
+            raise UsageError(f"{self.path} is not {kind} ({why}); {self._unchanged}") from None
         if not isinstance(document, dict):
-            raise UsageError(f"{self.path} holds no {kind} object; {self._stays}")
+            raise UsageError(f"{self.path} holds no {kind} object; {self._unchanged}")
         return document
 
     def _written(self, text: str, wanted: Document, change: Callable[[Document, SettingsEntry], None]) -> str:
@@ -102,7 +102,7 @@ class SettingsFile:
         except ValueError:
             same = False
         if not same:
-            raise UsageError(f"{self.path} cannot be changed without risk to its other settings; {self._stays}")
+            raise UsageError(f"{self.path} cannot be changed without risk to its other settings; {self._unchanged}")
         return changed
 
     def _add(self, document: Document, setting: SettingsEntry) -> None:
@@ -136,18 +136,20 @@ class SettingsFile:
 
     def _conflict(self, keys: tuple[str, ...], found: object, wanted: str) -> UsageError:
         value = json.dumps(found, default=str)
-        return UsageError(f"{self.path} has {value[:80]} for {'.'.join(keys)}, where {wanted} is needed; {self._stays}")
+        return UsageError(
+            f"{self.path} has {value[:80]} for {'.'.join(keys)}, where {wanted} is needed; {self._unchanged}"
+        )
 
     @property
     def _is_toml(self) -> bool:
         return self.path.suffix == ".toml"
 
     @property
-    def _stays(self) -> str:
+    def _unchanged(self) -> str:
         return "the file is unchanged: change it by hand"
 
 
-def _take_out(document: Document, setting: SettingsEntry) -> None:
+def _remove(document: Document, setting: SettingsEntry) -> None:
     """Remove a setting, and the tables that it leaves empty. Another value than ours stays."""
     places = [document]
     for key in setting.keys[:-1]:

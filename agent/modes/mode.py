@@ -12,7 +12,7 @@ from agent.errors import TaskError
 if TYPE_CHECKING:
     from agent.edits.edit import Params
     from agent.edits.guard import Guard
-    from agent.execution.coding_agent.agent_job import AgentSandbox
+    from agent.execution.coding_agent.agent_job import Sandbox
     from agent.execution.smoke_test import Rehearse
     from agent.llm.model import Model
     from agent.modes.prompting.trial_digest import Briefing
@@ -29,9 +29,9 @@ SAVED_TO = "TRAIN_OUTPUT"  # the variable that tells a script where to save its 
 
 @dataclass(frozen=True)
 class AgentHost:
-    """What a run with a coding agent needs of this machine."""
+    """The sandbox and the environment for a run with a coding agent."""
 
-    sandbox: "AgentSandbox"
+    sandbox: "Sandbox"
     variables: Mapping[str, str]  # of the environment: PATH, and addresses and keys of models
     say: "Say" = lambda _line: None  # prints one line
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent.agents.headless import HeadlessCommand, Program
+from agent.agents.headless import PLACEHOLDER_KEY, HeadlessCommand, Program
 from agent.execution.coding_agent.agent_job import AgentLimits, AgentWork, run_agent
 from agent.llm.gateway.gateway import Gateway
 from agent.llm.gateway.sources import Endpoints, Upstream
@@ -59,11 +59,11 @@ class Prison:
 
     def run(self, code: str, *arguments: str, files: dict[str, bytes] | None = None, **limits: float) -> AgentWork:
         """Run code in the place of an agent."""
-        door = self.root / "private" / "gateway"
+        gateway_socket = self.root / "private" / "gateway"
         source = Endpoints({"chat": Upstream(self.server.base_url, self.key)})
         gateway = Gateway(
             source,
-            door,
+            gateway_socket,
             model="fake-1",
             price_of=lambda _name: None,
             exchanges=[self.folder.parent / "llm.jsonl"],
@@ -72,11 +72,11 @@ class Prison:
         with gateway:
             work = run_agent(
                 self.sandbox,
-                HeadlessCommand(("python", "-c", textwrap.dedent(code), *arguments), {"GATEWAY_KEY": "worthless"}),
+                HeadlessCommand(("python", "-c", textwrap.dedent(code), *arguments), {"GATEWAY_KEY": PLACEHOLDER_KEY}),
                 Program("python", {"/agent/program": self.root / "program"}),
                 {**FILES, **(files or {})},
                 editable=("train.py",),
-                door=door,
+                gateway_socket=gateway_socket,
                 folder=self.folder,
                 label="r/0001/agent",
                 limits=AgentLimits(**{"seconds": 300.0, **limits}),  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ def test_no_path_leads_to_the_host_and_nothing_shown_can_be_written(prison: Pris
                 tried(f"read {way}{path}", lambda: os.stat(way + path))
         for path in ("/usr/bin/x", "/etc/passwd", "/agent/program/x", "/in/files/train.py", "/in/workload.py", "/x"):
             tried(f"write {path}", lambda: open(path, "w"))
-        tried("replace the door", lambda: os.remove("/in/gateway"))
+        tried("replace the socket", lambda: os.remove("/in/gateway"))
         tried("become root", lambda: os.setuid(0))
         tried("signal process 1", lambda: open("/proc/1/mem", "wb"))
         def call(name, *arguments):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.agents.connection import SERVER_NAME, McpServer, Places
+from agent.agents.connection import SERVER_NAME, McpServer, SettingsFolders
 from agent.agents.installation import additions, apply
 from agent.agents.kinds import AGENTS
 from agent.agents.settings import SettingsFile
@@ -60,7 +60,7 @@ def tried(
     late = ("/bin/sh", "-c", f'sleep {delay}; exec "$@"', "late") if delay else ()
     server = McpServer((*late, sys.executable, str(TINY_SERVER), str(noted)), VARIABLES)
     kind = AGENTS[name]
-    places = Places(person.project, kind.own_folder_in({"HOME": str(person.home)}))
+    places = SettingsFolders(person.project, kind.own_folder_in({"HOME": str(person.home)}))
 
     def connect() -> None:
         for change in additions(_without(lacking, file) for file in kind.configuration(server, places)):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.agents.headless import PLACEHOLDER_KEY
 from agent.errors import ModelError
 from agent.trials.trial import Origin, Status
 from tests.clients.install import Client
@@ -110,7 +111,7 @@ def test_a_spy_finds_neither_the_key_nor_the_host(host: Host) -> None:
     assert value_in(found, "marked") == []
     assert set(value_in(found, "network").values()) == {"Network is unreachable"}
     assert reached.count("No such file or directory") == 4, reached
-    assert "no-key-of-any-worth" in environment
+    assert PLACEHOLDER_KEY in environment
     for kept in (path for path in host.runs.root.rglob("*") if path.is_file() and path.name != "private"):
         assert host.mark.encode() not in kept.read_bytes(), kept
 

@@ -48,24 +48,26 @@ def _version(named: str, agent: "Agent") -> DoctorFinding:
 
 
 def _work(named: str, agent: "Agent", host: "AgentHost") -> Iterator[DoctorFinding]:
-    from agent.modes.coding_agents.trial_work import try_agent
+    from agent.modes.coding_agents.self_test import try_agent
 
     row, found = AGENTS.get(named), try_agent(agent, host)
     if not found.calls:
         remedy = "let it call {base_url}, or OPENAI_BASE_URL, ANTHROPIC_BASE_URL or GOOGLE_GEMINI_BASE_URL"
         if row is not None:
             remedy = f"install the version that was tested: npm install -g {row.package}@{row.tested}"
-        yield DoctorFinding("agent's model", "missing", f"it called no model through the gateway: {found.said}", remedy)
+        yield DoctorFinding(
+            "agent's model", "missing", f"it called no model through the gateway: {found.message}", remedy
+        )
         return
     yield DoctorFinding("agent's model", "ok", "its calls reach the gateway, which answered them by itself")
     if row is None:
         remedy = "a run of two trials shows it: agent run --mode code-edit --agent … --trials 2"
         yield DoctorFinding("agent's edit", "note", "not tried: its tools are not known", remedy)
     elif found.has_edited:
-        yield DoctorFinding("agent's edit", "ok", "it changed a file as its model said")
+        yield DoctorFinding("agent's edit", "ok", "it made the edit that its model asked for")
     else:
         remedy = f"install the version that was tested: npm install -g {row.package}@{row.tested}"
-        yield DoctorFinding("agent's edit", "missing", f"it changed nothing: {found.said}", remedy)
+        yield DoctorFinding("agent's edit", "missing", f"it changed nothing: {found.message}", remedy)
 
 
 def _key(named: str, variables: Mapping[str, str]) -> DoctorFinding:

@@ -92,11 +92,11 @@ def _of_server(ctx: typer.Context, arguments: Sequence[str]) -> Sequence[str]:
 
 
 def _files(agent: CodingAgent, arguments: Sequence[str]) -> "Sequence[SettingsFile]":
-    from agent.agents.connection import McpServer, Places
+    from agent.agents.connection import McpServer, SettingsFolders
 
     # -P: the folder in which the agent starts the server may hold a package of our name.
     server = McpServer((sys.executable, "-P", "-m", "agent", "mcp", *arguments), VARIABLES)
-    return agent.configuration(server, Places(Path.cwd(), agent.own_folder_in(os.environ)))
+    return agent.configuration(server, SettingsFolders(Path.cwd(), agent.own_folder_in(os.environ)))
 
 
 def with_absolute_paths(command: Any, words: Sequence[str]) -> list[str]:

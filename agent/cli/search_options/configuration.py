@@ -97,14 +97,14 @@ def configured(
 
 def _agent_settings(options: "SearchOptions") -> dict[str, Any]:
     """Return the fields of RunConfig about a coding agent. Raises UsageError for an invalid duration or command."""
-    from agent.agents.custom import with_whole_paths
+    from agent.agents.custom import with_absolute_paths
     from agent.agents.kinds import AGENTS
     from agent.trials.budget import seconds
 
     time, agent = getattr(options, "agent_time", None), getattr(options, "agent", None)
     found: dict[str, Any] = {} if time is None else {"agent_seconds": seconds(time)}
     if agent is not None and agent not in AGENTS and " " in agent.strip():
-        found["agent"] = with_whole_paths(agent)
+        found["agent"] = with_absolute_paths(agent)
     return found
 
 

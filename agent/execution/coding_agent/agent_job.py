@@ -1,7 +1,7 @@
-"""Runs one request of a coding agent as a job of the bubblewrap sandbox, and reads what it left.
+"""Runs one request of a coding agent as a job of the bubblewrap sandbox, and reads the files that it edited.
 
-The agent sees the script, the files beside it, a home folder that ends with it, its own program, the system's programs,
-and a port of its loopback that leads to the gateway. It has no network, no key, no data, and nothing of the runs.
+The agent sees the script, the files beside it, a temporary home folder, its own program, the system's programs, and a
+loopback port that is forwarded to the gateway. It has no network, no key, no data, and no access to the runs.
 """
 
 import json
@@ -14,17 +14,17 @@ from agent.agents.headless import HOME, HeadlessCommand, Program
 from agent.execution.training_job import export
 from agent.files import read_bytes
 from agent.text import last_line, read_tail
-from sandbox.job import OUTPUT, Execution, Job, Limits, Mount, Sandbox, StoppedBy
+from sandbox.job import OUTPUT, Execution, Job, Limits, Mount, StoppedBy
+from sandbox.job import Sandbox as Sandbox  # noqa: PLC0414 (for agent.modes too, which does not import sandbox/)
 
 PORT = 8765  # of the gateway, on the loopback of the agent's sandbox
 BASE_URL = f"http://127.0.0.1:{PORT}"
 FOLDER = "/tmp/work"  # the agent's working folder
 _IN = "/in"
-_DOOR = f"{_IN}/gateway"
+_SOCKET = f"{_IN}/gateway"
 MOST_SCRIPT = 200_000  # bytes of an editable file
 _MOST_FILE_MB = 64.0  # of any file that it writes
 _MOST_OUTPUT = 2**23  # bytes of its result
-AgentSandbox = Sandbox
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class AgentLimits:
 
 @dataclass(frozen=True)
 class AgentWork:
-    """What an agent left, and how it ended. All texts are the agent's own."""
+    """The files that an agent edited, and how it ended. All texts are untrusted."""
 
     files: Mapping[str, str] = field(default_factory=dict)  # the editable files that can be read
-    faults: Mapping[str, str] = field(default_factory=dict)  # why the others cannot
-    others: tuple[str, ...] = ()  # other files that it changed; they are not taken
+    faults: Mapping[str, str] = field(default_factory=dict)  # why each of the rest cannot
+    other_files: tuple[str, ...] = ()  # changed, and ignored
     exit_code: int | None = None
     stdout: str = ""  # its end
     stderr: str = ""
@@ -66,16 +66,16 @@ def run_agent(
     files: Mapping[str, bytes],
     *,
     editable: tuple[str, ...],
-    door: Path,
+    gateway_socket: Path,
     folder: Path,
     label: str,
     limits: AgentLimits,
 ) -> AgentWork:
-    """Run an agent until it ends or reaches a limit. When this returns, no process of it is alive.
+    """Run an agent until it ends or reaches a limit. When this returns, all of its processes have ended.
 
     Args:
-        files: what it finds in its working folder, by relative path; only `editable` ones can be written to.
-        door: the gateway's socket file, which every user may connect to; its folder may be closed to all others.
+        files: the contents of its working folder, by relative path; only the `editable` ones are writable.
+        gateway_socket: the gateway's socket file, open to every user; its folder may be private to this user.
         folder: of this machine, for the job's inputs, log and output; made if it does not exist.
         label: names the job's processes, such as RUN/0007/agent.
 
@@ -92,7 +92,7 @@ def run_agent(
         "path": list(program.folders),
         "editable": list(editable),
         "port": PORT,
-        "door": _DOOR,
+        "gateway_socket": _SOCKET,
         "most_bytes": MOST_SCRIPT,
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def run_agent(
             Mount(Path(__file__).with_name("workload.py"), f"{_IN}/workload.py"),
             Mount(folder / "settings.json", f"{_IN}/settings.json"),
             Mount(folder / "files", f"{_IN}/files"),
-            Mount(door, _DOOR),
+            Mount(gateway_socket, _SOCKET),
         ),
         workdir="/tmp",
         on_cpu=True,
@@ -130,7 +130,7 @@ def run_agent(
 
 
 def _work_in(output: Path, execution: Execution, editable: tuple[str, ...]) -> AgentWork:
-    """Return what the job's output holds. The agent may have written anything there."""
+    """Return the result in the job's output file, which the agent may have forged."""
     stopped = _why_stopped(execution)
     nothing = AgentWork(stopped=stopped, seconds=execution.wall_seconds)
     if stopped:
@@ -141,14 +141,14 @@ def _work_in(output: Path, execution: Execution, editable: tuple[str, ...]) -> A
         return AgentWork(
             files={name: str(each["text"]) for name, each in files.items() if "text" in each},
             faults={name: str(each["fault"]) for name, each in files.items() if "text" not in each},
-            others=tuple(str(name) for name in found["others"])[:50],
+            other_files=tuple(str(name) for name in found["other_files"])[:50],
             exit_code=int(found["exit_code"]),
             stdout=str(found["stdout"]),
             stderr=str(found["fault"] or found["stderr"]),
             seconds=execution.wall_seconds,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return AgentWork(stopped="it left no readable result", seconds=execution.wall_seconds)
+        return AgentWork(stopped="its result cannot be read", seconds=execution.wall_seconds)
 
 
 def _why_stopped(execution: Execution) -> str:
@@ -166,7 +166,7 @@ def _why_stopped(execution: Execution) -> str:
 
 
 def printed_version(sandbox: Sandbox, program: Program) -> tuple[bool, str]:
-    """Return whether a program starts in its sandbox for --version, and the last line of what is printed then."""
+    """Start a program with --version in its sandbox; return whether it started, and the last line that it printed."""
     shell = 'PATH="$1:$PATH"; exec "$2" --version'
     with tempfile.TemporaryDirectory(prefix="agent-") as folder:
         log = Path(folder) / "version.log"

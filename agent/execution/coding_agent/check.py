@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sends the script to its rehearsal and prints what came of it. Lies as `check` in a coding agent's folder."""
+"""Rehearses the script and prints the result. A coding agent runs it as `./check` in its folder."""
 
 import sys
 import urllib.error

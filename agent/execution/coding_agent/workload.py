@@ -1,8 +1,8 @@
 """Runs inside the sandbox of a coding agent: `python workload.py SETTINGS`.
 
-It copies the files that the agent may see, leads a port of the sandbox's loopback to the gateway's socket, starts the
-agent, and at the end writes what is left of the editable files into the job's output, as JSON. Nothing of this is
-trusted: the agent has the same user.
+It copies the files that the agent may see, forwards a loopback port of the sandbox to the gateway's socket, starts the
+agent, and at the end writes the editable files into the job's output, as JSON. The caller trusts none of it: the agent
+runs as the same user and can change it.
 """
 
 import json
@@ -35,7 +35,7 @@ def main(settings_file: str, output: str) -> None:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
     listener = socket.create_server(("127.0.0.1", settings["port"]))
-    threading.Thread(target=relay, args=(listener, settings["door"]), daemon=True).start()
+    threading.Thread(target=relay, args=(listener, settings["gateway_socket"]), daemon=True).start()
     printed = {name: Path(f"/tmp/agent.{name}") for name in ("stdout", "stderr")}
     with printed["stdout"].open("wb") as out, printed["stderr"].open("wb") as err:
         environment = {**os.environ, "HOME": str(home), "PWD": str(folder), **settings["environment"]}
@@ -58,18 +58,18 @@ def main(settings_file: str, output: str) -> None:
         "fault": fault,
         **{name: _end_of(path) for name, path in printed.items()},
         "files": {name: _read(folder, name, settings["most_bytes"]) for name in settings["editable"]},
-        "others": _changed(before, _contents(folder), settings["editable"]),
+        "other_files": _changed(before, _contents(folder), settings["editable"]),
     }
     Path(output).write_text(json.dumps(found))
 
 
-def relay(listener: socket.socket, door: str) -> None:
-    """Connect each client of a listening socket to the socket file `door`."""
+def relay(listener: socket.socket, gateway_socket: str) -> None:
+    """Forward each connection of a listening socket to the socket file."""
     while True:
         near, _ = listener.accept()
         try:
             far = socket.socket(socket.AF_UNIX)
-            far.connect(door)
+            far.connect(gateway_socket)
         except OSError:
             near.close()
             continue

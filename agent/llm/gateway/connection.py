@@ -1,4 +1,4 @@
-"""HTTP on a Unix socket: the server, and one connection of an agent, with its requests and the replies to them."""
+"""HTTP on a Unix socket: the server, and the connection of an agent, which reads requests and sends replies."""
 
 import re
 import socket
@@ -15,12 +15,12 @@ from typing import Any
 MOST_BODY_BYTES = 16 * 2**20
 MOST_CONNECTIONS = 64
 IDLE_SECONDS = 300.0  # of a connection, and for the agent to take or to send a piece
-_DRAINED_BYTES = 64 * 2**20  # of too long a body: a client must have sent it all to read why it is refused
+_DRAINED_BYTES = 64 * 2**20  # of a body that is too long: a client reads the refusal only after it has sent the body
 _PIECE = 65536
 
 
 class BadRequestError(Exception):
-    """A request that cannot be read, with the status that says so."""
+    """A request that cannot be read; `status` is the HTTP status to send."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -69,7 +69,7 @@ class AgentConnection(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if self._is_chunked else piece)
 
     def end_reply(self) -> None:
-        """End the reply that was begun; without this, a client can tell that it was cut."""
+        """End the reply that was begun; a client can detect a reply without this end."""
         if self._is_chunked:
             self.wfile.write(b"0\r\n\r\n")
 
@@ -100,7 +100,7 @@ class AgentConnection(BaseHTTPRequestHandler):
             raise BadRequestError(413, f"the request is longer than {MOST_BODY_BYTES >> 20} MiB")
         body = self.rfile.read(length)
         if len(body) < length:
-            raise ConnectionError("the agent left in the middle of its request")
+            raise ConnectionError("the agent disconnected in the middle of its request")
         return body
 
     def _read_chunks(self) -> bytes:

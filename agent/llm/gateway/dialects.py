@@ -21,7 +21,7 @@ class TokenCounts:
     prompt: int  # those from the endpoint's cache included
     completion: int
     cached: int = 0  # of the prompt
-    estimated: bool = False  # the reply does not say, or what it says is no count
+    estimated: bool = False  # the reply states no usage, or an implausible one
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,16 @@ class Dialect:
     name: str
     provider: Provider
     call: re.Pattern[str]  # paths (POST) of model calls; the group `model`, if any, names the model
-    beside: tuple[tuple[str, re.Pattern[str]], ...]  # methods and paths of what clients need besides, which is free
+    free_requests: tuple[
+        tuple[str, re.Pattern[str]], ...
+    ]  # methods and paths of the other requests that clients need, which cost nothing
     find_usage: Callable[[Mapping[str, Any]], object]  # in one document of a reply
     count: Callable[[Mapping[str, Any]], tuple[object, object, object]]  # of a usage: prompt, cached, completion
 
 
 @dataclass(frozen=True)
 class Route:
-    """Where a request of the agent goes."""
+    """The destination of an agent's request."""
 
     dialect: Dialect
     path: str  # below the provider's address
@@ -59,9 +61,9 @@ class Route:
 
 
 def find_route(dialects: Iterable[Dialect], method: str, path: str) -> Route | None:
-    """Return where a request goes; None if no dialect relays its method and path (without query)."""
+    """Return the destination of a request; None if no dialect relays its method and path (without query)."""
     for dialect in dialects:
-        for wanted, pattern in (("POST", dialect.call), *dialect.beside):
+        for wanted, pattern in (("POST", dialect.call), *dialect.free_requests):
             found = pattern.fullmatch(path)
             if method == wanted and found is not None:
                 return Route(dialect, found[1], pattern is dialect.call, found.groupdict().get("model"))
@@ -74,7 +76,7 @@ def error_body(dialect: Dialect, status: int, message: str) -> bytes:
 
 
 def tokens_of(dialect: Dialect, request: bytes, reply: bytes, *, complete: bool) -> TokenCounts:
-    """Return the tokens of a reply, from its own usage if it has one that makes sense, else estimated from its length.
+    """Return the tokens of a reply: from its usage if that is plausible, else estimated from its length.
 
     `complete` False: the reply was cut, so that it may be longer than its usage says.
     """
@@ -84,14 +86,14 @@ def tokens_of(dialect: Dialect, request: bytes, reply: bytes, *, complete: bool)
         found = dialect.find_usage(document)
         if isinstance(found, Mapping):  # of a stream, later ones replace earlier ones
             usage |= {name: value for name, value in found.items() if value is not None}
-    said = _checked(*dialect.count(usage))
+    reported = _checked(*dialect.count(usage))
     n_characters = sum(map(_n_characters, documents)) if documents else len(reply)
     completion = -(-n_characters // CHARACTERS_PER_TOKEN)
-    if said is None:
+    if reported is None:
         return TokenCounts(-(-len(request) // CHARACTERS_PER_TOKEN), completion, estimated=True)
     if not complete:
-        return TokenCounts(said.prompt, max(said.completion, completion), said.cached, estimated=True)
-    return said
+        return TokenCounts(reported.prompt, max(reported.completion, completion), reported.cached, estimated=True)
+    return reported
 
 
 def documents_of(reply: bytes) -> list[Mapping[str, Any]]:
@@ -151,7 +153,7 @@ def _n_characters(value: object, *, is_text: bool = False) -> int:
 
 
 def _checked(prompt: object, cached: object, completion: object) -> TokenCounts | None:
-    """Return the counts of a usage; None if there are none, or one is no count."""
+    """Return the counts of a usage; None if there are none, or a value is not a count."""
     given = [0 if value is None else value for value in (prompt, cached, completion)]
     counts = [value for value in given if isinstance(value, int) and not isinstance(value, bool)]
     if len(counts) < 3 or not all(0 <= count <= MOST_TOKENS for count in counts):
@@ -168,7 +170,7 @@ def _inner(document: object, name: str) -> Mapping[str, Any]:
 
 
 def _total(*values: object) -> object:
-    """Return the sum of the counts that are given; a value that is no count makes it none."""
+    """Return the sum of the counts, without those that are None; -1 if a value is not a count."""
     given = [value for value in values if value is not None]
     counts = [value for value in given if isinstance(value, int) and not isinstance(value, bool) and value >= 0]
     return sum(counts) if len(counts) == len(given) else -1
@@ -216,7 +218,7 @@ DIALECTS = {
             "chat",
             OPENAI,
             call=_path(r"(?:/v1)?(/chat/completions)"),
-            beside=(_OPENAI_MODELS,),
+            free_requests=(_OPENAI_MODELS,),
             find_usage=lambda document: document.get("usage"),
             count=lambda usage: (
                 usage.get("prompt_tokens"),
@@ -228,7 +230,7 @@ DIALECTS = {
             "responses",
             OPENAI,
             call=_path(r"(?:/v1)?(/responses(?:/compact)?)"),
-            beside=(_OPENAI_MODELS, ("POST", _path(r"(?:/v1)?(/responses/input_tokens)"))),
+            free_requests=(_OPENAI_MODELS, ("POST", _path(r"(?:/v1)?(/responses/input_tokens)"))),
             find_usage=lambda document: _inner(document, "response").get("usage") or document.get("usage"),
             count=lambda usage: (
                 usage.get("input_tokens"),
@@ -240,7 +242,7 @@ DIALECTS = {
             "messages",
             ANTHROPIC,
             call=_path(r"(/v1/messages)"),
-            beside=(
+            free_requests=(
                 ("POST", _path(r"(/v1/messages/count_tokens)")),
                 ("GET", _path(r"(/v1/models(?:/[\w.:-]+)?)")),
             ),
@@ -258,7 +260,7 @@ DIALECTS = {
             "gemini",
             GEMINI,
             call=_path(rf"({_GEMINI_MODELS}/(?P<model>[\w.-]+):(?:generate|streamGenerate)Content)"),
-            beside=(
+            free_requests=(
                 ("POST", _path(rf"({_GEMINI_MODELS}/[\w.-]+:countTokens)")),
                 ("GET", _path(rf"({_GEMINI_MODELS}(?:/[\w.-]+)?)")),
             ),

@@ -1,4 +1,4 @@
-"""Recorded exchanges between an agent and its model: written as they happen, and served again in their order."""
+"""Recorded exchanges between an agent and its model: written as they happen, and replayed in order."""
 
 import json
 import threading
@@ -23,18 +23,18 @@ _LEFT_OUT = {"request": None, "reply": {"type": "", "text": ""}, "fault": "left 
 
 @dataclass(frozen=True)
 class AgentExchange:
-    """One request of an agent and what it got; one line of a file of exchanges."""
+    """One request of an agent and its reply; one line of a file of exchanges."""
 
     dialect: str
     method: str
     path: str  # below the provider's address, without query
-    status: int  # of what the agent got
+    status: int  # that the agent got
     request: Mapping[str, Any] | None  # None: it had no body, or the gateway refused it
     content_type: str
     reply: str
     seconds: float
     usage: TokenCounts | None = None  # None: no model was called, or the call failed
-    fault: str | None = None  # why there is no reply, or none to its end
+    fault: str | None = None  # why there is no reply, or only a part of it
     refused: bool = False  # by the gateway itself
 
 
@@ -49,7 +49,7 @@ class ExchangeFiles:
     def append(self, exchange: AgentExchange) -> None:
         """Write one line. Where a file would exceed 512 MiB, request and reply are left out of it. Raises OSError."""
         fields = asdict(exchange)
-        # An object, so that nobody takes it for the reply of a recorded completion.
+        # An object, to differ from the reply of a recorded chat completion, which is a text.
         fields["reply"] = {"type": fields.pop("content_type"), "text": exchange.reply}
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         record = without_secrets({"time": at, **fields}, self._secrets)
@@ -64,9 +64,9 @@ class ExchangeFiles:
 
 
 class RecordedExchanges:
-    """A source that serves a recording in its order to requests that fit it, without any endpoint.
+    """A source that replays a recording, without an endpoint.
 
-    A request fits the first exchange not yet served that has the same path and normal form.
+    A request gets the first reply not yet used whose request has the same path and normal form.
     """
 
     def __init__(self, path: Path, used: int = 0) -> None:
@@ -74,7 +74,7 @@ class RecordedExchanges:
 
         Raises:
             MissingRequirementError: there is no such file.
-            UsageError: a line is no exchange; the message names it.
+            UsageError: a line is not an exchange; the message names the line.
         """
         self.secrets: tuple[str, ...] = ()
         self._path = path
@@ -111,7 +111,7 @@ class RecordedExchanges:
         pass
 
     def _next(self, request: AgentRequest) -> AgentExchange:
-        """Take the exchange that a request fits. Raises NoReplyError with status 400, which no agent tries again."""
+        """Take the exchange that matches a request. Raises NoReplyError with status 400, which no agent retries."""
         wanted = normal_form(request.document)
         with self._lock:
             alike = [kept for kept in self._left if _is_alike(kept, request)]

@@ -4,30 +4,28 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 from agent.errors import AgentError, UsageError
+from agent.llm.gateway.check_requests import CHECK_PATH, Check, CheckRequests
 from agent.llm.gateway.connection import AgentConnection, AgentServer, BadRequestError
 from agent.llm.gateway.dialects import Dialect, Route, error_body, find_route, is_shallow, tokens_of
 from agent.llm.gateway.exchanges import AgentExchange, ExchangeFiles
 from agent.llm.gateway.meter import Allowance, CallRefusedError, Meter, PriceOf, Tally
-from agent.llm.gateway.relay import RELAYED_HEADERS, RelayedReply, pass_on, relayed_query
+from agent.llm.gateway.relay import RELAYED_HEADERS, RelayedReply, relay_reply, relayed_query
 from agent.llm.gateway.request_rules import why_forbidden
 from agent.llm.gateway.sources import AgentRequest, ReplySource
 from agent.llm.masking import without_secrets
 from agent.llm.model import ModelUsage
 from agent.text import one_line, plural
 
-CHECK_PATH = "/check"
-Check = Callable[[str], tuple[bool, str]]
-"""Checks the agent's work: takes the text that it sent, returns whether the work passes, and what to tell the agent."""
-
-_AT_ONCE = 8  # requests, each of which may hold its body and its reply in memory
-_PATIENT_REFUSALS = 20  # later ones are slow, so that an agent cannot keep this process busy with them
+_CONCURRENT_REQUESTS = 8  # each may hold its body and its reply in memory
+_FAST_REFUSALS = 20  # each later one is delayed, so that an agent cannot keep this process busy with them
+_DELAY_SECONDS = 0.05
 _RECORDED_REFUSALS = 100
 _CLOSING_SECONDS = 5.0
 
@@ -35,10 +33,10 @@ _CLOSING_SECONDS = 5.0
 class Gateway:
     """Serves the model calls of one proposal on a socket file, from entry to exit of the context.
 
-    It relays the dialects of its source, and only their model calls and what clients need besides (lists of models,
-    counts of tokens); everything else is refused with 404. Each reply is passed on as it arrives, with secrets masked,
-    and metered. At a cap, and after the endpoint has refused the key, each request gets 400, which no client tries
-    again; a reply in progress is finished.
+    It relays the model calls of its source's dialects, and requests for lists of models and counts of tokens. Any other
+    request is refused with 404. Each reply is sent on as it arrives, with secrets masked, and metered. Once a cap is
+    reached, or the endpoint has refused the key, each request gets 400, which no client retries; a reply in progress is
+    finished.
     """
 
     def __init__(
@@ -52,8 +50,8 @@ class Gateway:
         allowances: Sequence[Allowance] = (),
         secrets: Sequence[str] = (),
         check: Check | None = None,
-        most_checks: int = 20,
-        most_beside: int = 1000,
+        max_checks: int = 20,
+        max_free_requests: int = 1000,
     ) -> None:
         """Prepare; entering the context opens the socket, leaving it cuts all connections and closes `source`.
 
@@ -63,22 +61,21 @@ class Gateway:
             model: the name of the usage as a whole, such as "codex:gpt-5.6".
             price_of: the price of a model. With a cap in dollars, models without a price are refused.
             exchanges: files to which each exchange is appended: that of the trial, and that of `--record`.
-            secrets: more texts, besides the keys of `source`, to remove from all that is written or passed on.
-            check: answers POST /check, one request at a time, `most_checks` times at most: with 200 and its text, or
-                with 422 if the work does not pass. The agent gets the text of an AgentError.
-            most_beside: how many requests that call no model, and so cost nothing, are relayed.
+            secrets: more texts, besides the keys of `source`, to remove from all that is written or sent on.
+            check: answers POST /check, at most `max_checks` times; see CheckRequests.
+            max_free_requests: the number of requests that call no model, and so cost nothing, to relay.
         """
         self._source = source
         self._socket_path = socket_path
         self._secrets = (*source.secrets, *(secret for secret in secrets if secret))
         self._files = ExchangeFiles(exchanges, self._secrets)
         self._meter = Meter(model, allowances, price_of)
-        self._check = check
-        self._checks_left = most_checks
-        self._most_beside, self._beside = most_beside, count(1)
-        self._check_lock = threading.Lock()
-        self._slots = threading.BoundedSemaphore(_AT_ONCE)
+        self._max_free_requests, self._free_requests = max_free_requests, count(1)
+        self._slots = threading.BoundedSemaphore(_CONCURRENT_REQUESTS)
         self._refusals, self._faults = Tally(), Tally()
+        self._checks = (
+            CheckRequests(check, max_checks, self._secrets, self._refusals, self._note_bug) if check else None
+        )
         self._rejected_key: str | None = None
         self._last_failure: str | None = None
         self._server: AgentServer | None = None
@@ -89,30 +86,33 @@ class Gateway:
         return self._meter.usage
 
     @property
-    def why_shut(self) -> str | None:
-        """Why model calls were refused and will be, such as the cap that is reached; None: none was."""
-        return self._meter.why_shut
+    def stop_reason(self) -> str | None:
+        """Why further model calls are refused, such as a cap that was reached; None: none was refused."""
+        return self._meter.stop_reason
 
     @property
     def rejected_key(self) -> str | None:
-        """What the endpoint said when it refused the key (401, or 403 to the first calls), on one line; None: it did
-        not.
-        """  # fmt: skip
+        """The endpoint's message when it refused the key (401, or 403 to the first calls), on one line; else None."""
         return self._rejected_key
 
     @property
     def last_failure(self) -> str | None:
-        """What came of the last model call that failed, on one line; None: none has failed."""
+        """Status and message of the last model call that failed, on one line; None: none has failed."""
         return self._last_failure
 
     @property
+    def unreachable(self) -> str | None:
+        """Why the model answered no call, or that the endpoint refuses the key; None otherwise."""
+        return self._rejected_key or (self._last_failure if not self.usage.calls else None)
+
+    @property
     def refusals(self) -> dict[str, int]:
-        """What the gateway itself refused: phrases, and how often."""
+        """The number of requests that the gateway refused, by reason."""
         return self._refusals.counts()
 
     @property
     def faults(self) -> dict[str, int]:
-        """What went wrong between gateway, endpoint, recording and files: phrases, and how often."""
+        """The number of faults of endpoint, recording, files and gateway, by description."""
         return self._faults.counts()
 
     def __enter__(self) -> Self:
@@ -140,7 +140,7 @@ class Gateway:
         self._socket_path.unlink(missing_ok=True)
 
     def _serve(self, agent: AgentConnection) -> None:
-        """Answer one request. Nothing that agent, endpoint or disk do ends the thread with an error."""
+        """Answer one request. No fault of agent, endpoint or disk ends the thread with an exception."""
         try:
             with self._slots:
                 self._answer(agent)
@@ -155,17 +155,17 @@ class Gateway:
 
     def _answer(self, agent: AgentConnection) -> None:
         path, _, query = agent.path.partition("?")
-        # Where two providers have the same path, the header of the key tells which is meant.
+        # Where two providers have the same path, the header of the key decides.
         dialects = sorted(self._source.dialects, key=lambda dialect: dialect.provider.key_header not in agent.headers)
         try:
             body = agent.read_body()
         except BadRequestError as fault:
             self._refuse(agent, dialects[0], path, fault.status, str(fault))
             return
-        if self._check is not None and (agent.command, path) == ("POST", CHECK_PATH):
-            self._answer_check(agent, body, self._check)
+        if self._checks is not None and (agent.command, path) == ("POST", CHECK_PATH):
+            self._checks.answer(agent, body)
             return
-        if (agent.command, path) == ("HEAD", "/"):  # so Claude Code tries whether anyone listens
+        if (agent.command, path) == ("HEAD", "/"):  # Claude Code tests with this request whether a server listens
             agent.send_whole(200, "text/plain", b"")
             return
         route = find_route(dialects, agent.command, path)
@@ -181,8 +181,8 @@ class Gateway:
                 self._meter.begin(model)
             except (CallRefusedError, AgentError) as refused:
                 why = str(refused)
-        elif why is None and next(self._beside) > self._most_beside:
-            why = f"the gateway relays {plural(self._most_beside, 'request')} that call no model, and no more"
+        elif why is None and next(self._free_requests) > self._max_free_requests:
+            why = f"the gateway relays {plural(self._max_free_requests, 'request')} that call no model, and no more"
         if why is not None:
             self._refuse(agent, route.dialect, route.path, 400, why)
             return
@@ -206,72 +206,56 @@ class Gateway:
             return "the gateway reads no compressed requests"
         if agent.command == "POST" and document is None:
             return "the request is not a JSON object"
-        return why_forbidden(document or {}) or self._meter.why_shut
+        return why_forbidden(document or {}) or self._meter.stop_reason
 
     def _refuse(self, agent: AgentConnection, dialect: Dialect, path: str, status: int, why: str) -> None:
-        """Answer in the gateway's own name, in the form of a dialect."""
+        """Send an error of the gateway itself, in the form of a dialect."""
         message = str(without_secrets(why, self._secrets))
         n_refused = self._refusals.add(message)
-        if n_refused > _PATIENT_REFUSALS:
-            time.sleep(0.05)
+        if n_refused > _FAST_REFUSALS:
+            time.sleep(_DELAY_SECONDS)
         if n_refused <= _RECORDED_REFUSALS:
             self._record(
                 AgentExchange(dialect.name, agent.command, path, status, None, "", "", 0.0, None, message, refused=True)
             )
         agent.send_whole(status, "application/json", error_body(dialect, status, message))
 
-    def _answer_check(self, agent: AgentConnection, body: bytes, check: Check) -> None:
-        with self._check_lock:
-            if self._checks_left <= 0:
-                self._refusals.add("the checks of this proposal are used up")
-                agent.send_whole(400, "text/plain", b"the checks of this proposal are used up\n")
-                return
-            self._checks_left -= 1
-            try:
-                passed, text = check(body.decode(errors="replace"))
-            except AgentError as error:
-                passed, text = False, str(error)
-            except Exception as bug:  # noqa: BLE001 (an OSError, too, would look as if the agent had left)
-                self._note_bug(bug)
-                agent.send_whole(500, "text/plain", b"the check failed\n")
-                return
-        text = str(without_secrets(text, self._secrets))
-        agent.send_whole(200 if passed else 422, "text/plain; charset=utf-8", text.encode(errors="backslashreplace"))
-
     def _relay(self, agent: AgentConnection, request: AgentRequest, model: str | None) -> None:
-        """Pass a request to the source and the reply back. `model` None: it calls none, so nothing is metered."""
-        seen, started = RelayedReply(), time.monotonic()
+        """Send a request to the source and its reply to the agent. `model` None: no model call, so not metered."""
+        relayed, started = RelayedReply(), time.monotonic()
         try:
-            send_end = pass_on(agent, self._source, request, self._secrets, seen)
+            send_end = relay_reply(agent, self._source, request, self._secrets, relayed)
         finally:
             seconds, usage = time.monotonic() - started, None
             if model is not None:
-                if 200 <= seen.status < 300:
-                    usage = tokens_of(request.dialect, request.body, bytes(seen.body), complete=seen.fault is None)
+                if 200 <= relayed.status < 300:
+                    usage = tokens_of(
+                        request.dialect, request.body, bytes(relayed.body), complete=relayed.fault is None
+                    )
                 self._meter.end(model, usage, seconds)
                 if usage is None:
-                    self._note_failure(seen)
-            if seen.fault is not None:
-                self._faults.add(seen.fault)
-            body = seen.body.decode(errors="replace")
+                    self._note_failure(relayed)
+            if relayed.fault is not None:
+                self._faults.add(relayed.fault)
+            body = relayed.body.decode(errors="replace")
             asked = (request.dialect.name, request.method, request.path)
             self._record(
                 AgentExchange(
-                    *asked, seen.status, request.document, seen.content_type, body, seconds, usage, seen.fault
+                    *asked, relayed.status, request.document, relayed.content_type, body, seconds, usage, relayed.fault
                 )
             )
         send_end()
 
-    def _note_failure(self, seen: RelayedReply) -> None:
-        """Keep what came of a model call that failed, and refuse all others if it is that the key is refused."""
-        error = (_json_object(bytes(seen.body)) or {}).get("error")
+    def _note_failure(self, relayed: RelayedReply) -> None:
+        """Keep the message of a failed model call; refuse all further calls if the endpoint refused the key."""
+        error = (_json_object(bytes(relayed.body)) or {}).get("error")
         message = error.get("message") if isinstance(error, dict) else None
-        text = message if isinstance(message, str) else seen.body[:2000].decode(errors="replace")
-        said = one_line(str(without_secrets(text, self._secrets)))[:300]
-        self._last_failure = seen.fault or f"{seen.status}: {said}"
-        if seen.status == 401 or (seen.status == 403 and self.usage.calls == 0):
-            self._rejected_key = self._rejected_key or f"{seen.status}: {said}"
-            self._meter.shut("the endpoint refuses the key")
+        text = message if isinstance(message, str) else relayed.body[:2000].decode(errors="replace")
+        message = one_line(str(without_secrets(text, self._secrets)))[:300]
+        self._last_failure = relayed.fault or f"{relayed.status}: {message}"
+        if relayed.status == 401 or (relayed.status == 403 and self.usage.calls == 0):
+            self._rejected_key = self._rejected_key or f"{relayed.status}: {message}"
+            self._meter.stop("the endpoint refuses the key")
 
     def _record(self, exchange: AgentExchange) -> None:
         try:
@@ -280,8 +264,8 @@ class Gateway:
             self._faults.add(f"an exchange could not be recorded ({one_line(str(error))[:200]})")
 
     def _note_bug(self, bug: BaseException) -> None:
-        said = str(without_secrets(one_line(str(bug))[:200], self._secrets))
-        self._faults.add(f"a request ended with {type(bug).__name__}: {said}")
+        message = str(without_secrets(one_line(str(bug))[:200], self._secrets))
+        self._faults.add(f"a request ended with {type(bug).__name__}: {message}")
 
 
 def _json_object(body: bytes) -> Mapping[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The meter of a gateway: what an agent's model calls have used, and the caps at which it may make no more."""
+"""The meter of a gateway: counts the usage of an agent's model calls and enforces the caps."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ _LONGEST_NAME = 200  # of a model that may have a price
 
 @dataclass(frozen=True)
 class Allowance:
-    """What may still be used while a gateway is open; None: no cap. The reply that reaches a cap is finished."""
+    """The caps of a gateway; None: no cap. The reply that reaches a cap is finished."""
 
     whose: str  # such as "this proposal", "the rest of the run"
     calls: int | None = None  # failed ones included
@@ -27,7 +27,7 @@ class Allowance:
     seconds: float | None = None  # of wall time since the gateway was opened
 
     def spent(self, usage: ModelUsage, seconds: float) -> str | None:
-        """Return a phrase that names the cap that is reached; None if none is."""
+        """Return a phrase that names a cap that is reached; None if none is."""
         n_calls, n_tokens = usage.calls + usage.retries, usage.prompt_tokens + usage.completion_tokens
         if self.calls is not None and n_calls >= self.calls:
             return f"{self.whose} may make {plural(self.calls, 'model call')}, and no more ({n_calls} made)"
@@ -41,7 +41,7 @@ class Allowance:
 
 
 class CallRefusedError(Exception):
-    """The meter allows no such call; the message is for the agent and for the user."""
+    """The meter refuses a call; the message is for the agent and the user."""
 
 
 class Meter:
@@ -54,7 +54,7 @@ class Meter:
         self._price_of = price_of
         self._prices: dict[str, Price | None] = {}
         self._n_open = 0  # calls in progress
-        self._why_shut: str | None = None
+        self._stop_reason: str | None = None
         self._is_closed = False
         self._opened = time.monotonic()
         self._lock = threading.Lock()
@@ -66,28 +66,28 @@ class Meter:
             return self._usage
 
     @property
-    def why_shut(self) -> str | None:
-        """Why calls were refused and will be; None: none was."""
+    def stop_reason(self) -> str | None:
+        """Why further calls are refused; None: none was refused."""
         with self._lock:
-            return self._why_shut
+            return self._stop_reason
 
     def begin(self, model: str) -> None:
         """Admit a call, which `end` has to follow.
 
         Raises:
-            CallRefusedError: a cap is reached, or would mean nothing for this model.
+            CallRefusedError: a cap is reached, or cannot be enforced for this model.
             AgentError: the user's table of prices cannot be read.
         """
         with self._lock:
             if self._is_closed:
                 raise CallRefusedError("the gateway was closed")
-            if self._why_shut is None:
+            if self._stop_reason is None:
                 counted = replace(self._usage, calls=self._usage.calls + self._n_open)
                 seconds = time.monotonic() - self._opened
                 reached = (allowance.spent(counted, seconds) for allowance in self._allowances)
-                self._why_shut = next((why for why in reached if why is not None), None)
-            if self._why_shut is not None:
-                raise CallRefusedError(self._why_shut)
+                self._stop_reason = next((why for why in reached if why is not None), None)
+            if self._stop_reason is not None:
+                raise CallRefusedError(self._stop_reason)
             price = self._price(model)  # here, since this may raise: `end` has to count in any case
             if price is None and any(allowance.dollars is not None for allowance in self._allowances):
                 raise CallRefusedError(
@@ -96,7 +96,7 @@ class Meter:
             self._n_open += 1
 
     def end(self, model: str, tokens: TokenCounts | None, seconds: float) -> None:
-        """Count a call that was admitted. `tokens` None: it failed, so that no reply was paid for."""
+        """Count a call that was admitted. `tokens` None: it failed, so no reply is charged."""
         with self._lock:
             self._n_open -= 1
             used = self._usage
@@ -117,13 +117,13 @@ class Meter:
                 )
             )
 
-    def shut(self, why: str) -> None:
+    def stop(self, why: str) -> None:
         """Refuse all further calls."""
         with self._lock:
-            self._why_shut = self._why_shut or why
+            self._stop_reason = self._stop_reason or why
 
     def close(self) -> None:
-        """Refuse all further calls, since nobody waits for them."""
+        """Refuse all further calls, because the proposal has ended."""
         with self._lock:
             self._is_closed = True
 

@@ -1,4 +1,4 @@
-"""The normal form of an agent's request: the same for two runs that differ only in dates, identifiers and times."""
+"""The normal form of an agent's request: equal for two requests that differ only in dates, identifiers and times."""
 
 import re
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ _DATES = re.compile(
 
 
 def normal_form(value: Any) -> Any:
-    """Return a request without its identifiers, in whose texts each word with a digit, each date and each name in /tmp
-    is `#`, and white space is one space: all these differ between two runs of the same agent on the same task.
+    """Return a request without its identifiers. In its texts, each word with a digit, each date and each name in /tmp
+    is replaced by `#`, and white space by one space, since these differ between two runs of an agent on the same task.
     """  # fmt: skip
     if isinstance(value, str):
         return _normal_text(value)

@@ -1,4 +1,4 @@
-"""What an agent's request may not ask for, since it would escape the sandbox or the meter."""
+"""Finds requests that would evade the sandbox or the meter."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,8 +7,8 @@ from typing import Any
 from agent.text import one_line
 
 _UNMETERED = {
-    "background": "whose cost its reply would not tell",
-    "prompt": "whose tools are not in it",  # OpenAI: a prompt that is stored in the account
+    "background": "whose reply does not state its cost",
+    "prompt": "whose tools the gateway cannot see",  # OpenAI: a prompt that is stored in the account
     "mcp_servers": "which would reach the network",
     "web_search_options": "which would reach the network",
 }
@@ -23,7 +23,7 @@ _HOSTED_TOOL = re.compile(
 def why_forbidden(document: Mapping[str, Any]) -> str | None:
     """Return why a request is not relayed; None: it may be.
 
-    A tool that the provider itself runs has the network that the sandbox has not, and is billed beside the tokens.
+    A tool that the provider runs has network access, which the sandbox has not, and is charged in addition to tokens.
     """
     for name, reason in _UNMETERED.items():
         if document.get(name):

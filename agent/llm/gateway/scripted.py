@@ -1,4 +1,4 @@
-"""Replies that are written beforehand, in each dialect, so that an agent can be tried without any endpoint."""
+"""Scripted replies in each dialect, to try an agent without an endpoint."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from agent.llm.gateway.sources import AgentRequest, SourceReply
 Document = dict[str, Any]
 Event = tuple[str | None, Document]  # name, data
 TOKENS_IN, TOKENS_OUT, TOKENS_CACHED = 1000, 50, 400
-"""What every scripted reply claims to have used."""
+"""The usage in every scripted reply."""
 
 _numbers = count(1)
 
@@ -32,7 +32,7 @@ ScriptedStep = str | ToolCall
 
 
 class ScriptedReplies:
-    """A source that gives its steps in order to the requests that offer tools, and a short text to all others."""
+    """A source that answers requests with tools by its steps, in order, and any other request by a short text."""
 
     def __init__(self, steps: Sequence[ScriptedStep], dialects: Sequence[str] = tuple(DIALECTS)) -> None:
         """After the last step, that step is repeated."""

@@ -1,4 +1,4 @@
-"""Where the replies to an agent's requests come from: the providers' endpoints, each with its key."""
+"""The sources of replies to an agent's requests: the providers' endpoints, each with its key."""
 
 import socket
 import threading
@@ -29,7 +29,7 @@ class Upstream:
 
 @dataclass(frozen=True)
 class AgentRequest:
-    """One request of an agent, as it is relayed."""
+    """One request of an agent, as the gateway relays it."""
 
     dialect: Dialect
     method: str
@@ -50,7 +50,7 @@ class SourceReply:
 
 
 class NoReplyError(Exception):
-    """There is no reply, or the rest of it will not come; `status` is the one that tells the agent so."""
+    """No reply arrives, or not the rest of it; `status` is the HTTP status to send to the agent."""
 
     def __init__(self, message: str, status: int = 502) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class ReplySource(Protocol):
     """Replies to the requests of an agent, from threads of the gateway."""
 
     dialects: tuple[Dialect, ...]
-    secrets: tuple[str, ...]  # to be removed from all that is written or passed on
+    secrets: tuple[str, ...]  # to remove from all that is written or sent on
 
     def prepare(self) -> None:
         """Load what the first request needs, while the agent starts. Raises nothing."""
@@ -81,7 +81,7 @@ def upstream_of(dialect: str, variables: Mapping[str, str]) -> Upstream:
 
     Raises:
         MissingRequirementError: the key is not set; the message names its variable.
-        UsageError: the address is none.
+        UsageError: the address is not valid.
     """
     provider = DIALECTS[dialect].provider
     address = (variables.get(provider.address_variable, "").strip() or provider.address).rstrip("/")
@@ -102,7 +102,7 @@ def upstream_of(dialect: str, variables: Mapping[str, str]) -> Upstream:
 
 @dataclass(frozen=True)
 class ReplyLimits:
-    """How long a reply of an endpoint may take, in seconds, and become, in bytes."""
+    """Limits of one reply of an endpoint: its time in seconds and its size in bytes."""
 
     connect: float = 20.0
     silence: float = 300.0  # between two pieces of a reply, and before its first
@@ -111,7 +111,7 @@ class ReplyLimits:
 
 
 class Endpoints:
-    """The real endpoints, by name of dialect. Follows no redirects and tries nothing twice: the agent does that."""
+    """The real endpoints, by name of dialect. Follows no redirects and retries nothing: the agent retries."""
 
     def __init__(self, upstreams: Mapping[str, Upstream], limits: ReplyLimits = ReplyLimits()) -> None:
         self.dialects = tuple(DIALECTS[name] for name in upstreams)
@@ -153,7 +153,7 @@ class Endpoints:
                     )
                 )
             except _http_faults() as fault:
-                raise NoReplyError(connection.aborted or _said(fault, upstream.address)) from None
+                raise NoReplyError(connection.aborted or _no_answer(fault, upstream.address)) from None
             _check(response)
             lower = {name.lower(): value for name, value in response.headers.items()}
             yield SourceReply(response.status_code, lower, _body(response, connection, limits.most_bytes))
@@ -228,7 +228,7 @@ class _Connection:
 
 
 def _check(response: "httpx2.Response") -> None:
-    """Raise NoReplyError for a response that no agent can use."""
+    """Raise NoReplyError for a redirect, an upgrade, or a compressed reply."""
     if response.status_code < 200 or 300 <= response.status_code < 400:
         raise NoReplyError(
             f"the endpoint answered {response.status_code}, a redirect or an upgrade; give the address where it ends"
@@ -261,6 +261,6 @@ def _body(response: "httpx2.Response", connection: _Connection, most_bytes: int)
         raise NoReplyError(connection.aborted)
 
 
-def _said(fault: Exception, address: str) -> str:
+def _no_answer(fault: Exception, address: str) -> str:
     kind = type(fault).__name__ if not str(fault) else str(fault)
     return f"the model endpoint {urlsplit(address).hostname} did not answer ({one_line(kind)[:200]})"

@@ -12,14 +12,15 @@ from agent.agents.kinds import AGENTS
 from agent.agents.program import find_program
 from agent.errors import MissingRequirementError, ModelBudgetSpentError, UsageError
 from agent.execution.coding_agent.agent_job import AgentLimits, printed_version
+from agent.llm.gateway.check_requests import Check
 from agent.llm.gateway.dialects import DIALECTS
 from agent.llm.gateway.exchanges import RecordedExchanges
-from agent.llm.gateway.gateway import Check, Gateway
+from agent.llm.gateway.gateway import Gateway
 from agent.llm.gateway.meter import Allowance
 from agent.llm.gateway.sources import Endpoints, ReplySource, upstream_of
 from agent.llm.openai_model import describe_endpoint
 from agent.llm.prices import Price
-from agent.modes.coding_agents.proposer import MOST_CHECKS, Agent, CodingAgentProposer
+from agent.modes.coding_agents.proposer import MAX_CHECKS, Agent, CodingAgentProposer
 from agent.modes.mode import AgentHost, briefing_of, guard_of
 from agent.modes.model_choice import RECORDING, agent_name, model_name
 from agent.modes.proposer import Context
@@ -45,10 +46,10 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
         raise UsageError(f"--agent {config.agent}: name its model with --model")
     if config.max_cost is not None and config.price is None:
         raise UsageError(f"--max-cost needs the price of {config.model}: give --price IN,OUT in dollars per million")
-    own = (host.variables.get(name) for name in ("HOME", "AUTOCENTAUR_CACHE"))
-    private = [paths.root.parent, task.folder, *(Path(folder) for folder in own if folder)]
+    user_folders = (host.variables.get(name) for name in ("HOME", "AUTOCENTAUR_CACHE"))
+    private = [paths.root.parent, task.folder, *(Path(folder) for folder in user_folders if folder)]
     source_of, remote = _source_of(config, host.variables)
-    source_of(0).close()  # a key that is missing, or a recording that cannot be read, is found before the first trial
+    source_of(0).close()  # reports a missing key or an unreadable recording before the first trial
     agent = find_agent(config.agent, config.model, host, private)
     where = f" at {remote}; the script, its frozen files and the results of trials are sent there" if remote else ""
     host.say(f"agent: {agent.name} {agent.version}, model {agent.model}{where}")
@@ -78,8 +79,8 @@ def find_agent(named: str, model: str, host: AgentHost, private: Sequence[Path] 
         private: folders that the sandbox may not show to it.
 
     Raises:
-        UsageError: there is no such agent, or its program lies where a private folder is.
-        MissingRequirementError: its program is not here, or does not start in the sandbox.
+        UsageError: there is no such agent, or its program lies in a folder with a private one.
+        MissingRequirementError: its program is not installed, or does not start in the sandbox.
     """
     path = host.variables.get("PATH", "")
     row = AGENTS.get(named)
@@ -88,11 +89,11 @@ def find_agent(named: str, model: str, host: AgentHost, private: Sequence[Path] 
             f"--agent {named}: there is no such agent; there are {', '.join(AGENTS)}, or a command "
             "such as 'my-agent --task {prompt}'"
         )
-    words = custom.words_of(named) if row is None else (row.name,)
+    words = custom.split_command(named) if row is None else (row.name,)
     remedy = row.remedy if row is not None else "install it, or give its path"
     program = Program("python") if words[0] in custom.PYTHONS else find_program(words[0], path, remedy, private)
-    words, shown = custom.files_in(words)
-    program = replace(program, mounts={**program.mounts, **shown})
+    words, file_mounts = custom.mount_files(words)
+    program = replace(program, mounts={**program.mounts, **file_mounts})
     starts, printed = printed_version(host.sandbox, program)
     found = _VERSION.search(printed)
     if not starts or (row is not None and found is None):
@@ -111,9 +112,9 @@ def find_agent(named: str, model: str, host: AgentHost, private: Sequence[Path] 
 
 
 def _source_of(config: RunConfig, variables: Mapping[str, str]) -> tuple[Callable[[int], ReplySource], str]:
-    """Return what opens the source of replies, and the other machines that a run sends to, as a list in words.
+    """Return a function that opens the source of replies, and the remote hosts that it sends to, as a phrase.
 
-    The function's argument is the number of calls made so far.
+    The function takes the number of calls made so far.
     """
     assert config.model is not None, "`build` checks this"
     assert config.agent is not None
@@ -145,7 +146,7 @@ class _GatewayOpener:
     paths: RunPaths
     source_of: Callable[[int], ReplySource]
 
-    def __call__(self, context: Context, door: Path, check: Check) -> Gateway:
+    def __call__(self, context: Context, gateway_socket: Path, check: Check) -> Gateway:
         """Return the gateway of a proposal, not yet open. Raises ModelBudgetSpentError if a cap is reached."""
         config = self.config
         used = [trial.proposal.usage for trial in (*context.trials, *context.pending) if trial.proposal.usage]
@@ -163,11 +164,11 @@ class _GatewayOpener:
         recording = [] if config.record is None else [Path(config.record)]
         return Gateway(
             self.source_of(sum(each.calls for each in used)),
-            door,
+            gateway_socket,
             model=model_name(config) or "",
             price_of=lambda _model: price,
             exchanges=[self.paths.trial(context.number).llm, *recording],
             allowances=[Allowance("this proposal", calls=config.agent_calls), rest],
             check=check,
-            most_checks=MOST_CHECKS,
+            max_checks=MAX_CHECKS,
         )

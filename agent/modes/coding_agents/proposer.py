@@ -1,7 +1,7 @@
 """Mode code-edit with a coding agent: it works in a folder of its own, in a sandbox, and its script is the edit.
 
-The agent starts afresh for each trial. All that it knows about the run is in NOTES.md, which is built from the context,
-so a resumed run asks the same. What it answers is not a function of the journal, as with any model.
+Each trial starts a new session of the agent, which knows about the run only what NOTES.md says. NOTES.md is built from
+the context, so a resumed run gives the agent the same text; its answer may differ, as that of any model.
 """
 
 import tempfile
@@ -18,7 +18,7 @@ from agent.edits.edit import Unchanged, WholeFile
 from agent.edits.formats import title_line
 from agent.edits.guard import Guard
 from agent.errors import EditError, ModelError
-from agent.execution.coding_agent.agent_job import BASE_URL, FOLDER, AgentLimits, AgentSandbox, AgentWork, run_agent
+from agent.execution.coding_agent.agent_job import BASE_URL, FOLDER, AgentLimits, AgentWork, Sandbox, run_agent
 from agent.execution.smoke_test import Rehearse
 from agent.llm.model import ModelUsage
 from agent.llm.prompt_templates import PromptSet
@@ -32,42 +32,40 @@ from agent.text import last_line, one_line
 from agent.trials.steering import AgentUse
 from agent.trials.trial import Origin, Proposal, Status
 
-MOST_CHECKS = 5  # rehearsals that an agent may ask for while it works on one proposal
+MAX_CHECKS = 5  # rehearsals that an agent may request for one proposal
 _CHECK = Path(__file__).parents[2] / "execution" / "coding_agent" / "check.py"
-_KEY = "no-key-of-any-worth"
 
 
-class OpenGateway(Protocol):
-    """A gateway that is open for one proposal."""
+class ModelAccess(Protocol):
+    """An agent's connection to its model for one proposal, such as an open gateway."""
 
     @property
-    def usage(self) -> ModelUsage: ...
-    @property
-    def why_shut(self) -> str | None:
-        """Why model calls were refused, such as the cap that was reached; None if none was."""
+    def usage(self) -> ModelUsage | None:
+        """The usage of all calls that have ended; None if it cannot be known."""
         ...
 
     @property
-    def rejected_key(self) -> str | None:
-        """What the endpoint said when it refused the key; None if it did not."""
+    def stop_reason(self) -> str | None:
+        """Why further model calls are refused, such as a cap that was reached; None if they are not."""
         ...
 
     @property
-    def last_failure(self) -> str | None:
-        """What came of the last model call that failed; None if none did."""
+    def unreachable(self) -> str | None:
+        """Why the model answered no call, or that the endpoint refuses the key; None otherwise."""
         ...
 
 
-GatewayFor = Callable[[Context, Path, Callable[[str], tuple[bool, str]]], AbstractContextManager[OpenGateway]]
-"""Opens the gateway of a proposal at a socket file. The last argument rehearses a script: whether it passes, and text.
+OpenModelAccess = Callable[[Context, Path, Callable[[str], tuple[bool, str]]], AbstractContextManager[ModelAccess]]
+"""Opens the model access of a proposal on a socket file.
 
-Raises ModelBudgetSpentError if a cap of the run is reached.
+The last argument checks a script: it returns whether the script passes, and a text for the agent. Raises
+ModelBudgetSpentError if a cap of the run is reached.
 """
 
 
 @dataclass(frozen=True)
 class Agent:
-    """A coding agent as it is run here."""
+    """A coding agent, its program on this machine, and how to start it."""
 
     name: str
     version: str
@@ -78,13 +76,13 @@ class Agent:
 
 
 class CodingAgentProposer:
-    """Lets a coding agent write the next script."""
+    """Proposes the script that a coding agent writes."""
 
     def __init__(
         self,
         agent: Agent,
-        gateway_for: GatewayFor,
-        sandbox: AgentSandbox,
+        open_model_access: OpenModelAccess,
+        sandbox: Sandbox,
         *,
         briefing: Briefing,
         guard: Guard,
@@ -96,7 +94,7 @@ class CodingAgentProposer:
     ) -> None:
         """`sandbox` runs the agent; `frozen`: the files beside the script; the other arguments as for code-edit."""
         self._agent = agent
-        self._gateway_for = gateway_for
+        self._open_model_access = open_model_access
         self._sandbox = sandbox
         self._prompts = PromptSet.load("coding_agent", parts=("system", "user"))
         self._briefing = briefing
@@ -116,23 +114,25 @@ class CodingAgentProposer:
         """
         checks = _Checks(context.number, self._guard, self._rehearse)
         with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-            door = Path(folder) / "gateway"
-            with self._gateway_for(context, door, checks) as gateway:
-                work = self._work(context, door)
-                usage, shut, rejected = gateway.usage, gateway.why_shut, gateway.rejected_key
-                failure = gateway.last_failure
-        if rejected := rejected or (failure if not usage.calls else None):
-            raise ModelError(f"{self._agent.name} cannot reach its model: {rejected}; mend that and resume the run")
+            gateway_socket = Path(folder) / "gateway"
+            with self._open_model_access(context, gateway_socket, checks) as access:
+                work = self._work(context, gateway_socket)
+                usage, stop_reason, unreachable = access.usage, access.stop_reason, access.unreachable
+        if unreachable is not None:
+            raise ModelError(
+                f"{self._agent.name} cannot reach its model: {unreachable}; correct this, then run: "
+                f"agent resume {self._paths.run_id}"
+            )
         final = self._agent.final_message(work.stdout or work.stderr)
         script = ScriptCheck(context, self._briefing, self._guard, self._rehearse)
-        proposal = self._proposal(context, script, final, self._fault(work, final, shut, context), work)
-        ending = one_line(shut or work.stopped or f"exit code {work.exit_code}")
+        proposal = self._proposal(context, script, final, self._fault(work, final, stop_reason, context), work)
+        ending = one_line(stop_reason or work.stopped or f"exit code {work.exit_code}")
         return replace(
             proposal,
             usage=usage,
             prompt=self._prompts.hash,
             smoke_seconds=round(script.smoke_seconds + checks.seconds, 3),
-            agent=AgentUse(self._agent.name, self._agent.version, final.session[:100], ending, work.others),
+            agent=AgentUse(self._agent.name, self._agent.version, final.session[:100], ending, work.other_files),
         )
 
     def _proposal(
@@ -161,21 +161,21 @@ class CodingAgentProposer:
         params = params_in(change.source, context)
         return Proposal(Origin.AGENT, change.title, change.edit, params=params, fingerprint=change.fingerprint)
 
-    def _fault(self, work: AgentWork, final: FinalMessage, shut: str | None, context: Context) -> str:
-        """Return why there is no proposal; empty if the script may be one."""
+    def _fault(self, work: AgentWork, final: FinalMessage, stop_reason: str | None, context: Context) -> str:
+        """Return why the agent's work gives no proposal; empty if its script can be one."""
         name = self._agent.name
-        said = quoted_line(final.error or final.text or last_line(work.stderr))
-        if shut:
-            return f"{name} used up what one proposal may cost: {shut}"
+        message = quoted_line(final.error or final.text or last_line(work.stderr))
+        if stop_reason:
+            return f"{name} reached a limit of its proposal: {stop_reason}"
         if work.stopped:
             return f"{name}: {work.stopped}"
         if work.exit_code != 0:
-            return f"{name} ended with {work.exit_code}: {said}"
+            return f"{name} ended with {work.exit_code}: {message}"
         if work.files.get(self._briefing.script) == context.source:
-            return f"{name} made no change: {said}"
+            return f"{name} made no change: {message}"
         return ""
 
-    def _work(self, context: Context, door: Path) -> AgentWork:
+    def _work(self, context: Context, gateway_socket: Path) -> AgentWork:
         """Run the agent in a fresh folder."""
         script, agent = self._briefing.script, self._agent
         request = HeadlessRequest(
@@ -183,7 +183,6 @@ class CodingAgentProposer:
             FOLDER,
             BASE_URL,
             agent.model,
-            _KEY,
             agent.program.inside,
         )
         files = {
@@ -199,14 +198,14 @@ class CodingAgentProposer:
             agent.program,
             files,
             editable=(script,),
-            door=door,
+            gateway_socket=gateway_socket,
             folder=self._paths.trial(context.number).agent,
             label=f"{self._paths.run_id}/{context.number:04d}/agent",
             limits=self._limits,
         )
 
     def _task_values(self) -> dict[str, str]:
-        return {"script": self._briefing.script, "goal": self._briefing.goal, "n_checks": str(MOST_CHECKS)}
+        return {"script": self._briefing.script, "goal": self._briefing.goal, "n_checks": str(MAX_CHECKS)}
 
     def _notes(self, context: Context) -> str:
         """Return the text of NOTES.md."""
@@ -226,7 +225,7 @@ class CodingAgentProposer:
 
 
 class _Checks:
-    """Rehearses an agent's script when it asks, up to MOST_CHECKS times for a proposal."""
+    """Answers `./check`: rehearses the agent's script, at most MAX_CHECKS times for a proposal."""
 
     def __init__(self, number: int, guard: Guard, rehearse: Rehearse | None) -> None:
         self.seconds = 0.0  # of all rehearsals
@@ -238,13 +237,13 @@ class _Checks:
         self._slot = copy_context()  # of the proposer's thread: rehearsals run in its slot
 
     def __call__(self, source: str) -> tuple[bool, str]:
-        """Return whether a script passes its rehearsal, and what came of it, as text for the agent."""
+        """Return whether a script passes its rehearsal, and the result as text for the agent."""
         with self._lock:
             return self._slot.run(self._checked, source)
 
     def _checked(self, source: str) -> tuple[bool, str]:
         self._n_done += 1
-        left = f"{MOST_CHECKS - self._n_done} checks are left"
+        left = f"{MAX_CHECKS - self._n_done} checks are left"
         try:
             self._guard.check(source)
         except EditError as fault:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from agent.agents import custom
-from agent.agents.headless import HOME, FinalMessage, HeadlessRequest
+from agent.agents.headless import HOME, PLACEHOLDER_KEY, FinalMessage, HeadlessRequest
 from agent.agents.kinds import AGENTS
 from agent.errors import UsageError
 
-REQUEST = HeadlessRequest("make it better; $HOME {model}", "/tmp/work", "http://127.0.0.1:8765", "model-1", "worthless",
+REQUEST = HeadlessRequest("make it better; $HOME {model}", "/tmp/work", "http://127.0.0.1:8765", "model-1",
                           "/agent/it")  # fmt: skip
 CUT = "this proposal may make 2 model calls, and no more"
 CODEX = [
@@ -125,11 +125,11 @@ def test_settings_in_json_are_json() -> None:
 
 
 def test_a_command_of_the_users_own_is_filled_once() -> None:
-    words = custom.words_of("mine --do={prompt} '{base_url}/v1' {model} {folder}")
+    words = custom.split_command("mine --do={prompt} '{base_url}/v1' {model} {folder}")
     command = custom.headless(words, REQUEST)
     assert command.argv == (REQUEST.program, f"--do={REQUEST.prompt}", f"{REQUEST.base_url}/v1", "model-1", "/tmp/work")
     assert command.environment["OPENAI_BASE_URL"] == f"{REQUEST.base_url}/v1"
-    assert {value for name, value in command.environment.items() if name.endswith("KEY")} == {"worthless"}
+    assert {value for name, value in command.environment.items() if name.endswith("KEY")} == {PLACEHOLDER_KEY}
     assert custom.final_message(" TITLE: x \n") == FinalMessage("TITLE: x")
 
 
@@ -137,9 +137,9 @@ def test_a_file_that_a_command_names_is_shown(tmp_path: Any, monkeypatch: pytest
     (tmp_path / "mine.py").write_text("")
     (tmp_path / "{prompt}").write_text("")
     monkeypatch.chdir(tmp_path)
-    whole = custom.with_whole_paths("python3 -u mine.py {prompt}")
+    whole = custom.with_absolute_paths("python3 -u mine.py {prompt}")
     assert whole == f"python3 -u {tmp_path}/mine.py '{{prompt}}'"
-    words, shown = custom.files_in(custom.words_of(whole))
+    words, shown = custom.mount_files(custom.split_command(whole))
     assert words == ("python3", "-u", "/agent/files/2/mine.py", "{prompt}")
     assert shown == {"/agent/files/2/mine.py": tmp_path / "mine.py"}
 
@@ -147,4 +147,4 @@ def test_a_file_that_a_command_names_is_shown(tmp_path: Any, monkeypatch: pytest
 @pytest.mark.parametrize("command", ["", "mine", "{prompt}", "mine 'x {prompt}", "mine {model}"])
 def test_a_command_that_asks_nothing_is_refused(command: str) -> None:
     with pytest.raises(UsageError, match="--agent"):
-        custom.words_of(command)
+        custom.split_command(command)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from agent.agents.connection import McpServer, Places
+from agent.agents.connection import McpServer, SettingsFolders
 from agent.agents.kinds import AGENTS
 from agent.errors import UsageError
 
 SERVER = McpServer(("/env/bin/python", "-m", "agent", "mcp", "--trials", "5"), ("AUTOCENTAUR_CACHE",))
-PLACES = Places(Path("/home/me/project"), Path("/home/me/.own"))
+PLACES = SettingsFolders(Path("/home/me/project"), Path("/home/me/.own"))
 
 
 def told(name: str) -> dict[str, dict[str, Any]]:

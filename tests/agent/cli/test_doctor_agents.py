@@ -48,7 +48,7 @@ def test_an_agent_that_works(installed: Path) -> None:
     findings = found("codex", install(installed, RIGHT) | {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"})
     assert {finding.verdict for finding in findings.values()} == {"ok"}
     assert findings["agent"].detail == f"Codex {TESTED} starts in its sandbox"
-    assert findings["agent's edit"].detail == "it changed a file as its model said"
+    assert findings["agent's edit"].detail == "it made the edit that its model asked for"
     assert findings["agent's key"].detail == "OPENAI_API_KEY is set; calls will go to 127.0.0.1"
 
 

@@ -20,7 +20,7 @@ Run = Callable[..., AgentWork]
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Path]:
+def gateway_socket(tmp_path: Path) -> Iterator[Path]:
     """The socket of a gateway that answers each connection with what it received, in capitals."""
     path = tmp_path / "gateway"
     listener = socket.socket(socket.AF_UNIX)
@@ -43,7 +43,7 @@ def door(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def run(sandbox: Sandbox, door: Path, tmp_path: Path) -> Run:
+def run(sandbox: Sandbox, gateway_socket: Path, tmp_path: Path) -> Run:
     def of(code: str, **limits: float) -> AgentWork:
         command = HeadlessCommand(
             ("python", "-c", textwrap.dedent(code)), {"ASKED": "yes"}, {".agent/config": "theirs"}
@@ -54,7 +54,7 @@ def run(sandbox: Sandbox, door: Path, tmp_path: Path) -> Run:
             Program("python"),
             FILES,
             editable=("train.py",),
-            door=door,
+            gateway_socket=gateway_socket,
             folder=tmp_path / "job",
             label="r/0001/agent",
             limits=AgentLimits(**{"seconds": 60.0, **limits}),  # type: ignore[arg-type]
@@ -76,7 +76,7 @@ def test_it_edits_the_script_and_says_so(run: Run) -> None:
     """)
     assert work.files == {"train.py": "WIDTH = 2\n"}
     assert (work.stdout, work.stderr, work.exit_code, work.stopped) == ("done\n", "noise\n", 3, "")
-    assert work.others == ()
+    assert work.other_files == ()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_other_files_are_listed_and_not_taken(run: Run) -> None:
         os.symlink("/usr", "linked")
     """)
     assert work.files == {"train.py": SCRIPT.decode()}
-    assert work.others == ("lib/frozen.py", "linked", "new/file.py")
+    assert work.other_files == ("lib/frozen.py", "linked", "new/file.py")
 
 
 def test_its_only_way_out_is_the_gateway(run: Run) -> None:
@@ -172,14 +172,14 @@ def test_a_result_that_it_writes_itself_is_only_a_result(run: Run) -> None:
     assert work.stopped
 
 
-def test_a_program_that_is_not_there_is_named(sandbox: Sandbox, door: Path, tmp_path: Path) -> None:
+def test_a_program_that_is_not_there_is_named(sandbox: Sandbox, gateway_socket: Path, tmp_path: Path) -> None:
     work = run_agent(
         sandbox,
         HeadlessCommand(("/agent/bin/none",)),
         Program("/agent/bin/none"),
         FILES,
         editable=("train.py",),
-        door=door,
+        gateway_socket=gateway_socket,
         folder=tmp_path / "job",
         label="r/0001/agent",
         limits=AgentLimits(),

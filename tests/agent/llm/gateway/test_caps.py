@@ -36,7 +36,7 @@ def test_at_a_cap_the_gateway_answers_400(
         opened(endpoints(server, spoken.name), tmp_path, allowances=allowances) as it,
     ):
         got = [it.call(spoken) for _ in range(n_passed + 2)]
-        assert it.gateway.why_shut == why
+        assert it.gateway.stop_reason == why
     assert [one.status for one in got] == [200] * n_passed + [400] * 2
     assert got[-1].document["error"]["message"] == why
     assert len(server.requests) == it.gateway.usage.calls == n_passed
@@ -97,7 +97,7 @@ def test_a_model_without_a_price_is_refused_only_under_a_cap_in_dollars(tmp_path
             endpoints(server, "chat"), tmp_path, allowances=[Allowance("the run", dollars=1.0)], price_of=prices
         ) as it:
             assert [it.call(CHAT, model=name).status for name in ("fake-1", "dear\n-1", "fake-1")] == [200, 400, 200]
-            assert it.gateway.why_shut is None
+            assert it.gateway.stop_reason is None
         assert list(it.gateway.refusals) == [
             "the cost of model calls is capped, and the price of the model 'dear -1' is unknown"
         ]
@@ -136,7 +136,7 @@ def test_requests_that_cost_nothing_are_counted_too(tmp_path: Path) -> None:
     count_tokens = "/v1/messages/count_tokens"
     with (
         fake_server(lambda _: says("messages")) as server,
-        opened(endpoints(server, "messages"), tmp_path, most_beside=2) as it,
+        opened(endpoints(server, "messages"), tmp_path, max_free_requests=2) as it,
     ):
         assert [it.ask("POST", count_tokens, MESSAGES.request).status for _ in range(4)] == [200] * 2 + [400] * 2
         assert it.call(MESSAGES).status == 200

@@ -20,17 +20,17 @@ def test_the_owner_answers(tmp_path: Path) -> None:
             raise EditError("train.py was deleted")
         return text == "", f"Traceback \ud800 {KEY}" if text else "it runs"
 
-    with fake_server([]) as server, opened(endpoints(server, "chat"), tmp_path, check=check, most_checks=3) as it:
+    with fake_server([]) as server, opened(endpoints(server, "chat"), tmp_path, check=check, max_checks=3) as it:
         got = [it.ask("POST", "/check", body) for body in (None, b"\xff", b"refuse", b"")]
         assert it.ask("GET", "/check").status == 404
     assert [(one.status, one.body) for one in got] == [
         (200, b"it runs"),
         (422, b"Traceback \\ud800 [secret]"),
         (422, b"train.py was deleted"),
-        (400, b"the checks of this proposal are used up\n"),
+        (400, b"all 3 checks of this proposal are used\n"),
     ]
     assert asked == ["", "\ufffd", "refuse"]
-    assert it.gateway.refusals["the checks of this proposal are used up"] == 1
+    assert it.gateway.refusals["all 3 checks of this proposal are used"] == 1
     assert it.gateway.usage.calls == 0
 
 

@@ -49,7 +49,7 @@ def test_a_reply_is_passed_on_and_metered(name: str, form: str, tmp_path: Path) 
     )
     assert usage.seconds > 0
     assert it.gateway.faults == it.gateway.refusals == {}
-    assert (it.gateway.why_shut, it.gateway.rejected_key) == (None, None)
+    assert (it.gateway.stop_reason, it.gateway.rejected_key) == (None, None)
 
 
 def test_a_stream_is_passed_on_as_it_arrives(tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_bodies_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "said"),
     [
-        ("responses", {"background": True}, "`background`, whose cost its reply would not tell"),
-        ("responses", {"prompt": {"id": "pmpt_1"}}, "`prompt`, whose tools are not in it"),
+        ("responses", {"background": True}, "`background`, whose reply does not state its cost"),
+        ("responses", {"prompt": {"id": "pmpt_1"}}, "`prompt`, whose tools the gateway cannot see"),
         ("responses", {"tools": [{"type": "function", "name": "f"}, {"type": "web_search"}]}, "the tool `web_search`"),
         ("responses", {"tools": [{"type": "mcp", "server_url": "http://a"}]}, "the tool `mcp`"),
         ("chat", {"web_search_options": {"a": 1}}, "`web_search_options`"),
@@ -307,7 +307,7 @@ def test_a_rejected_key_shuts_the_gateway(status: int, tmp_path: Path) -> None:
         again = it.call(CHAT)
     assert (again.status, again.document["error"]["message"]) == (400, "the endpoint refuses the key")
     assert it.gateway.rejected_key == f"{status}: bad key [secret] really"
-    assert it.gateway.why_shut == "the endpoint refuses the key"
+    assert it.gateway.stop_reason == "the endpoint refuses the key"
 
 
 def test_a_refusal_of_one_model_is_no_rejected_key(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from agent.errors import ModelBudgetSpentError, ModelError
 from agent.execution.coding_agent.agent_job import AgentLimits
 from agent.execution.smoke_test import Rehearse, SmokeResult
 from agent.llm.model import ModelUsage
-from agent.modes.coding_agents.proposer import MOST_CHECKS, Agent, CodingAgentProposer, OpenGateway
+from agent.modes.coding_agents.proposer import MAX_CHECKS, Agent, CodingAgentProposer, ModelAccess
 from agent.modes.proposer import Context
 from agent.store.paths import RunPaths
 from agent.trials.trial import Origin, Proposal, Status
@@ -32,17 +32,18 @@ USAGE = ModelUsage("fake-1", 3, 900, 60, 1.5, 0.02)
 
 @dataclass
 class Gateway:
-    """A gateway that only answers checks, and says what a test wants it to say."""
+    """A gateway that only answers checks; a test sets its other attributes."""
 
     usage: ModelUsage = USAGE
-    why_shut: str | None = None
-    rejected_key: str | None = None
-    last_failure: str | None = None
+    stop_reason: str | None = None
+    unreachable: str | None = None
     spent: str = ""
     notes: list[str] = field(default_factory=list)
 
     @contextmanager
-    def open(self, _context: Context, door: Path, check: Callable[[str], tuple[bool, str]]) -> Iterator[OpenGateway]:
+    def open(
+        self, _context: Context, gateway_socket: Path, check: Callable[[str], tuple[bool, str]]
+    ) -> Iterator[ModelAccess]:
         if self.spent:
             raise ModelBudgetSpentError(self.spent)
 
@@ -61,8 +62,8 @@ class Gateway:
 
             def log_message(self, *_arguments: object) -> None: ...
 
-        with socketserver.ThreadingUnixStreamServer(str(door), Handler) as server:
-            door.chmod(0o666)
+        with socketserver.ThreadingUnixStreamServer(str(gateway_socket), Handler) as server:
+            gateway_socket.chmod(0o666)
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
             yield self
             server.shutdown()
@@ -169,12 +170,14 @@ def test_a_copy_of_an_earlier_trial_is_a_duplicate(propose: Propose) -> None:
 
 
 def test_caps_and_keys(propose: Propose) -> None:
-    shut = propose(EDIT, gateway=Gateway(why_shut="100 calls"))
-    assert (shut.refused, shut.reason) == (Status.NO_PROPOSAL, "fake used up what one proposal may cost: 100 calls")
+    capped = propose(EDIT, gateway=Gateway(stop_reason="100 calls"))
+    assert (capped.refused, capped.reason) == (Status.NO_PROPOSAL, "fake reached a limit of its proposal: 100 calls")
     with pytest.raises(ModelBudgetSpentError, match="the cap of 900"):
         propose(EDIT, gateway=Gateway(spent="the cap of 900 model tokens is reached"))
-    with pytest.raises(ModelError, match="fake cannot reach its model: 401 wrong key; mend that and resume"):
-        propose(EDIT, gateway=Gateway(rejected_key="401 wrong key"))
+    with pytest.raises(
+        ModelError, match="fake cannot reach its model: 401 wrong key; correct this, then run: agent resume"
+    ):
+        propose(EDIT, gateway=Gateway(unreachable="401 wrong key"))
 
 
 def test_check_shows_a_traceback_before_the_agent_hands_in(propose: Propose) -> None:
@@ -197,13 +200,13 @@ first = check()
 assert "crashed: NameError: no such name" in first and "File x" in first, first
 s = open("train.py").read().replace("raise NameError\\n", "").replace("DEPTH = 4", "DEPTH = 6")
 open("train.py", "w").write(s)
-answers = [check() for _ in range({MOST_CHECKS} - 1)]
+answers = [check() for _ in range({MAX_CHECKS} - 1)]
 assert "ok: one step ran" in answers[0], answers
 {TITLE}"""
     found = propose(code, rehearse=rehearse)
     assert found.refused is None, found.reason
-    assert len(rehearsed) == MOST_CHECKS + 1  # the last is that of the proposal
-    assert found.smoke_seconds == pytest.approx(1.0 + 0.5 * MOST_CHECKS)
+    assert len(rehearsed) == MAX_CHECKS + 1  # the last is that of the proposal
+    assert found.smoke_seconds == pytest.approx(1.0 + 0.5 * MAX_CHECKS)
 
 
 def test_a_script_whose_rehearsal_fails_is_a_crashed_trial_with_its_edit(propose: Propose) -> None:

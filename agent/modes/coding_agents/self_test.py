@@ -1,4 +1,4 @@
-"""A first piece of work for a coding agent, without its model: whether it starts, calls, and edits, in its sandbox."""
+"""The self-test of a coding agent: it edits a small file in its sandbox, with scripted replies in place of a model."""
 
 import tempfile
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ _SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class TrialWork:
-    """What came of it."""
+class SelfTest:
+    """The result of a self-test."""
 
-    calls: int  # of its model that the gateway answered
+    calls: int  # model calls that the gateway answered
     has_edited: bool
-    said: str  # why not, one line
+    message: str  # the agent's last message or error, one line
 
 
-def try_agent(agent: Agent, host: AgentHost) -> TrialWork:
-    """Let an agent change one line of a small file; the gateway answers it with replies that are written beforehand.
+def try_agent(agent: Agent, host: AgentHost) -> SelfTest:
+    """Ask an agent to change one line of a small file; the gateway sends scripted replies.
 
-    A command of the user's own gets a text only, since the tools of its model are not known.
+    A user's own command gets one text reply, since the names of its tools are not known.
 
     Raises:
         SandboxError: the sandbox failed.
@@ -40,7 +40,7 @@ def try_agent(agent: Agent, host: AgentHost) -> TrialWork:
     if row is not None:
         steps.insert(0, ToolCall(*row.shell_call(f"printf 'DEPTH = 6\\n' > {_FILE}")))
     prompt = f"Set DEPTH to 6 in {_FILE}, and stop."
-    request = HeadlessRequest(prompt, FOLDER, BASE_URL, agent.model, "no-key-of-any-worth", agent.program.inside)
+    request = HeadlessRequest(prompt, FOLDER, BASE_URL, agent.model, agent.program.inside)
     with tempfile.TemporaryDirectory(prefix="agent-") as place:
         folder = Path(place)
         gateway = Gateway(
@@ -57,13 +57,13 @@ def try_agent(agent: Agent, host: AgentHost) -> TrialWork:
                 agent.program,
                 {_FILE: _BEFORE.encode()},
                 editable=(_FILE,),
-                door=folder / "gateway",
+                gateway_socket=folder / "gateway",
                 folder=folder / "work",
                 label="agent/doctor",
                 limits=AgentLimits(seconds=_SECONDS),
             )
             n_calls, refusals = gateway.usage.calls, gateway.refusals
     final = agent.final_message(work.stdout or work.stderr)
-    said = work.stopped or final.error or final.text or next(iter(refusals), "") or last_line(work.stderr)
+    message = work.stopped or final.error or final.text or next(iter(refusals), "") or last_line(work.stderr)
     ending = "" if work.exit_code in (None, 0) else f" (exit code {work.exit_code})"
-    return TrialWork(n_calls, work.files.get(_FILE) == _AFTER, one_line(said)[:200] + ending)
+    return SelfTest(n_calls, work.files.get(_FILE) == _AFTER, one_line(message)[:200] + ending)
