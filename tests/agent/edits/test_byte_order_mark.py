@@ -2,10 +2,11 @@
 
 import pytest
 
-from agent.edits import search_replace, single_line, unified_diff
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Edit, WholeFile
+from agent.edits.formats import FORMATS
 from agent.edits.guard import Guard
+from agent.edits.replies import single_line
 from agent.errors import EditError
 
 MARK = "\ufeff"
@@ -13,13 +14,17 @@ SCRIPT = f"{MARK}LR = 0.1  # é\nprint(LR)\n"
 EDITED = f"{MARK}LR = 0.2  # é\nprint(LR)\n"
 
 
+def parsed(form: str, reply: str) -> Edit:
+    return FORMATS[form].parse(reply, "train.py", SCRIPT)
+
+
 @pytest.mark.parametrize(
     "edit",
     [
         Assignments({"LR": 0.2}),
-        search_replace.parse("<<<<<<< SEARCH\nLR = 0.1  # é\n=======\nLR = 0.2  # é\n>>>>>>> REPLACE\n"),
-        unified_diff.parse("--- a\n+++ b\n@@\n-LR = 0.1  # é\n+LR = 0.2  # é\n print(LR)\n"),
-        single_line.parse('{"title": "", "search": "LR = 0.1  # é", "replace": "LR = 0.2  # é"}'),
+        parsed("search-replace", "<<<<<<< SEARCH\nLR = 0.1  # é\n=======\nLR = 0.2  # é\n>>>>>>> REPLACE\n"),
+        parsed("diff", "--- a/train.py\n+++ b/train.py\n@@\n-LR = 0.1  # é\n+LR = 0.2  # é\n print(LR)\n"),
+        parsed("lines", '{"title": "", "search": "LR = 0.1  # é", "replace": "LR = 0.2  # é"}'),
         WholeFile(EDITED.removeprefix(MARK)),
         WholeFile(EDITED),
     ],
