@@ -5,11 +5,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 MASK = "[secret]"
+SHORTEST = 6
+"""Characters of a secret. A shorter one, such as the key `none` for a server without keys, is an ordinary word."""
 
 
 def without_secrets(value: Any, secrets: Iterable[str]) -> Any:
-    """Return JSON data with each secret masked in its strings, names of fields included; empty secrets are ignored."""
-    known = [secret for secret in secrets if secret]
+    """Return JSON data with each secret masked in its strings, names of fields included; short ones are ignored."""
+    known = sorted((secret for secret in secrets if len(secret) >= SHORTEST), key=len, reverse=True)
     return _masked(value, known) if known else value
 
 
@@ -29,7 +31,7 @@ class StreamMask:
     """Masks secrets in bytes that arrive in pieces; holds back only an ending that may be the start of a secret."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        spelled = {form for secret in secrets if secret for form in (secret, json.dumps(secret)[1:-1])}
+        spelled = {form for secret in secrets if len(secret) >= SHORTEST for form in (secret, json.dumps(secret)[1:-1])}
         self._secrets = sorted((form.encode() for form in spelled), key=len, reverse=True)
         self._held = b""
 
