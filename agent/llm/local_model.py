@@ -97,7 +97,8 @@ class LocalModel:
             said = self._last_words()
             self.close()
             raise ModelError(f"the embedded model's server did not start: {said}; try `agent doctor`")
-        patience = RetryPolicy(retry_seconds=20.0)  # on loopback, few faults are transient
+        # On loopback few faults are transient; and nothing arrives before the whole reply is there.
+        patience = RetryPolicy(silence_seconds=900.0, retry_seconds=20.0)
         for has_schema, most_tokens in ((True, REPLY_TOKENS_UNDER_SCHEMA), (False, REPLY_TOKENS)):
             options = {"temperature": TEMPERATURE, "max_completion_tokens": most_tokens}
             self._clients[has_schema] = OpenAIModel(

@@ -1,49 +1,61 @@
-"""A chat model behind any OpenAI-compatible endpoint. Only this file uses `openai` and `tenacity`."""
+"""A chat model behind any endpoint that speaks OpenAI's protocol. Only this file uses `tenacity`."""
 
-import ipaddress
 import json
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from agent.errors import ModelError, PromptTooLongError
-from agent.llm.chat_answer import ChatAnswer, answer_in_one_piece
-from agent.llm.endpoint_faults import (
-    OUT_OF_MONEY,
-    TRANSIENT_STATUS,
-    MalformedAnswerError,
-    RequestRefusedError,
-    error_code,
-    is_overflow,
+from agent.errors import AgentError, MissingRequirementError, ModelError, PromptTooLongError
+from agent.llm.chat_answer import ChatAnswer
+from agent.llm.endpoint import features
+from agent.llm.endpoint.accepted_requests import AcceptedRequests
+from agent.llm.endpoint.address import (
+    DEFAULT_ADDRESS,
+    KEY_VARIABLE,
+    checked_address,
+    checked_key,
+    secrets_of,
+    shown_address,
 )
+from agent.llm.endpoint.connection import Connection
+from agent.llm.endpoint.faults import AGAIN, ONCE, TRANSIENT_STATUS, EndpointFault, clock_time
+from agent.llm.endpoint.watch import SYSTEM_TIMING, Timing
+from agent.llm.masking import without_secrets
 from agent.llm.model import Completion, Message, Schema, legible
 from agent.llm.prices import Price
-from agent.text import Say
+from agent.llm.replies.reasoning import split_reasoning
+from agent.text import Say, one_line
 
-if TYPE_CHECKING:  # importing openai takes 0.5 s: only a run that calls a model should pay for it
-    from openai import OpenAI, Stream
-    from openai.types.chat import ChatCompletionChunk
+if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 
 LONGEST_WAIT_SECONDS = 60.0  # between two attempts, unless the server asks for more
+CHARACTERS_PER_TOKEN = 3.0  # for the estimate where an endpoint reports no number of tokens
+_PROBE = (
+    Message("system", "You answer with JSON and nothing else."),
+    Message("user", 'Name a bird that is not a heron: {"word": '),  # only a schema leads to the word below
+)
+_PROBE_ANSWER = {"word": "heron"}
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long one call may take before the run stops, and how it waits between attempts."""
+    """How long one reply may take, in seconds, before the run stops."""
 
-    request_seconds: float = 600.0  # for one attempt; a small model on a busy CPU needs minutes
-    retry_seconds: float = 300.0  # for all attempts and the waits between them
-    sleep: Callable[[float], None] = time.sleep
+    silence_seconds: float = 300.0  # between two pieces of a reply, and before its first
+    retry_seconds: float = 600.0  # no attempt begins later than this after the first one
+    reply_seconds: float = 900.0  # for one reply: all attempts, and the waits between them
+    timing: Timing = SYSTEM_TIMING
     report: Say = field(default=lambda _line: None)  # receives one line before each wait
 
 
 class OpenAIModel:
-    """A model at `base_url`. Retries transient faults; any other ends the call at once and says what to do."""
+    """A model at `base_url`. Retries transient faults; any other ends the call at once and says what to do.
+
+    What the endpoint refuses and a request can do without, such as `stream_options`, is left out from then on.
+    """
 
     def __init__(
         self,
@@ -53,7 +65,6 @@ class OpenAIModel:
         api_key: str | None = None,
         context_tokens: int = 32_768,
         options: Mapping[str, Any] | None = None,
-        sends_schemas: bool = True,
         price: Price | None = None,
         patience: RetryPolicy = RetryPolicy(),
         on_tokens: Callable[[int], None] | None = None,
@@ -61,234 +72,199 @@ class OpenAIModel:
         """Configure the client; the first request connects.
 
         `base_url` None is OpenAI's own. `options` are sent unchanged with every request (temperature, seed,
-        max_completion_tokens, ...). `sends_schemas`: whether the endpoint accepts `response_format`; see `probe`.
-        `on_tokens`: receives the number of pieces of a reply so far, about one per token; None: do not stream.
+        max_completion_tokens, ...). `on_tokens`: receives the number of pieces of a reply so far, about one per token;
+        None: do not stream.
 
         Raises:
-            ModelError: the endpoint needs a key and there is none.
+            MissingRequirementError: address, key, or a proxy or certificate variable cannot be used.
         """
         self.name = name
-        self.base_url = base_url
         self.context_tokens = context_tokens
-        self.sends_schemas = sends_schemas
+        self._address = checked_address(base_url or DEFAULT_ADDRESS)
+        key = checked_key(api_key)
+        if base_url is None and key is None:
+            raise MissingRequirementError(
+                f"{KEY_VARIABLE} is not set; set it, or give --base-url of a server without keys"
+            )
+        self._secrets = secrets_of(self._address, key)
         self._options = dict(options or {})
         self._price = price
         self._patience = patience
         self._on_tokens = on_tokens
         self._n_retries = 0  # of the current call
-        self._api_key = api_key
+        self._said: set[str] = set()  # what is said once
         # Only for waiting times, so the seed does not affect results; but never the global generator.
         self._jitter = random.Random()
-        self._client = _client(base_url, api_key, patience.request_seconds)
+        self._connection = Connection(self._address, key, patience.silence_seconds, patience.timing)
+        self._requests = AcceptedRequests(self._connection, on_tokens or (lambda _count: None), self._say_once)
+
+    @property
+    def sends_schemas(self) -> bool:
+        """Whether requests include a JSON schema where the caller gives one; see `probe`."""
+        return features.SCHEMA not in self._requests.left_out
 
     def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
+        return self._complete(messages, schema, is_probe=False)
+
+    def probe(self) -> bool:
+        """Send one small request as a run will; return whether the reply satisfies its schema.
+
+        What the endpoint refuses is left out from then on. Some servers silently ignore a schema: then none is sent.
+        A wrong key, model name or address also fails here, before a run starts.
+
+        Raises:
+            MissingRequirementError: there is no connection to the endpoint.
+            ModelError: it does not answer.
+        """
+        properties = {"word": {"enum": list(_PROBE_ANSWER.values())}}
+        schema = Schema("probe", {"type": "object", "properties": properties, "required": ["word"]})
+        reply = self._complete(_PROBE, schema, is_probe=True)
+        if self.sends_schemas and not _obeys(reply.text):
+            self._requests.leave_out(features.SCHEMA)
+        return self.sends_schemas
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _complete(self, messages: Sequence[Message], schema: Schema | None, *, is_probe: bool) -> Completion:
         request: dict[str, Any] = {
             "model": self.name,
             "messages": [{"role": m.role, "content": m.content} for m in messages],
             **self._options,
         }
-        if schema is not None and self.sends_schemas:
-            request["response_format"] = {
+        if schema is not None:
+            request[features.SCHEMA] = {
                 "type": "json_schema",
                 "json_schema": {"name": schema.name, "schema": dict(schema.body), "strict": True},
             }
         if self._on_tokens is not None:
-            request |= {"stream": True, "stream_options": {"include_usage": True}}
-        started = time.monotonic()
+            request |= {features.STREAM: True, features.USAGE: {"include_usage": True}}
+        started = self._patience.timing.monotonic()
         self._n_retries = 0
-        answer = self._send(request)
-        return self._completion(answer, time.monotonic() - started)
+        answer = self._retried(request, started, is_probe=is_probe)
+        seconds = self._patience.timing.monotonic() - started
+        return self._completion(answer, sum(len(m.content) for m in messages), seconds)
 
-    def probe(self) -> bool:
-        """Send one small request with a schema; remember and return whether the reply satisfies it.
-
-        Some servers silently ignore a schema, some refuse it. A wrong key, model name or address also fails here,
-        before a run starts.
-
-        Raises:
-            ModelError: the endpoint does not answer at all.
-        """
-        schema = Schema("probe", {"type": "object", "properties": {"word": {"enum": ["heron"]}}, "required": ["word"]})
-        question = [Message("user", '{"word": ')]
-        self.sends_schemas = True
-        try:
-            self.sends_schemas = _obeys(self.complete(question, schema).text)
-        except RequestRefusedError:
-            self.sends_schemas = False
-            self.complete(question)
-        return self.sends_schemas
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _send(self, request: Mapping[str, Any]) -> ChatAnswer:
+    def _retried(self, request: Mapping[str, Any], started: float, *, is_probe: bool) -> ChatAnswer:
         """Return the endpoint's answer, after as many attempts as `patience` allows; nothing else retries."""
-        import openai
-        from tenacity import Retrying, retry_if_exception, stop_before_delay
+        from tenacity import Retrying, retry_if_exception_type
+
+        policy = self._patience
+
+        doubtful: list[EndpointFault] = []  # the faults of this call that may be lasting
+
+        def is_over(state: "RetryCallState") -> bool:
+            fault = _fault_of(state)
+            doubtful.extend([fault] if fault.most_attempts < AGAIN else [])
+            allowed = fault.most_attempts
+            if is_probe and (not fault.connected or doubtful):
+                allowed = ONCE  # nothing has worked yet: somebody is there to mend it
+            late = policy.timing.monotonic() + state.upcoming_sleep - started > policy.retry_seconds
+            return late or allowed == ONCE or len(doubtful) >= allowed
 
         tries = Retrying(
-            retry=retry_if_exception(_passes),
+            retry=retry_if_exception_type(EndpointFault),
             wait=self._wait_seconds,
-            stop=stop_before_delay(self._patience.retry_seconds),
-            sleep=self._patience.sleep,
+            stop=is_over,
+            sleep=policy.timing.sleep,
             before_sleep=self._report,
             reraise=True,
         )
+        until = started + policy.reply_seconds
         try:
-            return tries(self._try, request)
-        except (openai.OpenAIError, MalformedAnswerError) as fault:
-            raise self._translated(fault) from None
+            return tries(
+                lambda: self._requests.answer(request, until, tries.statistics["attempt_number"], is_probe=is_probe)
+            )
+        except EndpointFault as fault:
+            raise self._translated(fault, is_probe=is_probe) from None
 
-    def _try(self, request: Mapping[str, Any]) -> ChatAnswer:
-        import httpx2
-
-        try:
-            raw = self._client.chat.completions.with_raw_response.create(**request)
-            if raw.headers.get("Content-Type", "").startswith("text/event-stream"):
-                return self._streamed(raw.parse())
-            # An endpoint that cannot stream answers in one piece.
-            return answer_in_one_piece(json.loads(raw.http_response.read()))
-        except ValueError as fault:  # a truncated body, a proxy's error page
-            raise MalformedAnswerError(f"its answer is not JSON ({fault})") from None
-        except httpx2.TransportError as fault:  # openai 3.54 does not translate these while streaming
-            raise MalformedAnswerError(f"the connection was lost ({fault})") from None
-
-    def _streamed(self, chunks: "Stream[ChatCompletionChunk]") -> ChatAnswer:
-        """Return the answer that the chunks form. Raises MalformedAnswerError if it is incomplete."""
-        answer, n_pieces = ChatAnswer(), 0
-        for chunk in chunks:
-            answer.model = chunk.model or answer.model
-            if chunk.usage is not None:
-                answer.prompt_tokens = chunk.usage.prompt_tokens
-                answer.completion_tokens = chunk.usage.completion_tokens
-            for choice in chunk.choices[:1]:
-                extra = choice.delta.model_extra or {}
-                answer.text += choice.delta.content or ""
-                answer.reasoning += extra.get("reasoning_content") or extra.get("reasoning") or ""
-                answer.finish_reason = choice.finish_reason or answer.finish_reason
-                n_pieces += 1
-            if self._on_tokens is not None:
-                self._on_tokens(n_pieces)
-        if answer.finish_reason is None:
-            raise MalformedAnswerError("its stream ended before the reply did")
-        return answer
-
-    def _completion(self, answer: ChatAnswer, seconds: float) -> Completion:
-        reasoning, text = answer.parts()
-        prompt_tokens, completion_tokens = answer.prompt_tokens or 0, answer.completion_tokens or 0
-        is_counted = answer.completion_tokens is not None
+    def _completion(self, answer: ChatAnswer, prompt_characters: int, seconds: float) -> Completion:
+        inline, text = split_reasoning(answer.text)
+        reasoning = answer.reasoning or inline
+        counts = [answer.prompt_tokens, answer.completion_tokens]
+        for place, characters in enumerate((prompt_characters, len(text) + len(reasoning))):
+            if counts[place] is None:
+                self._say_once("reports no numbers of tokens: they are estimated, for the caps too")
+                counts[place] = round(characters / CHARACTERS_PER_TOKEN)
+        prompt_tokens, completion_tokens = (count or 0 for count in counts)
+        said = without_secrets([text, reasoning, answer.model or self.name, answer.finish_reason], self._secrets)
         return Completion(
-            text=text,
-            model=legible(answer.model or self.name),
-            finish_reason=answer.finish_reason or "stop",
-            reasoning=reasoning,
+            text=said[0],
+            model=said[2],
+            finish_reason=said[3],
+            reasoning=said[1],
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             seconds=seconds,
-            dollars=self._price.of(prompt_tokens, completion_tokens) if self._price and is_counted else None,
+            dollars=self._price.of(prompt_tokens, completion_tokens) if self._price else None,
             retries=self._n_retries,
         )
 
     def _wait_seconds(self, state: "RetryCallState") -> float:
         """The wait that the server asks for, else full jitter: uniform up to 2, 4, 8, ... seconds."""
-        fault = state.outcome.exception() if state.outcome else None
-        asked = _retry_after(fault)
-        if asked is not None:
-            return asked
-        return self._jitter.uniform(0.0, min(LONGEST_WAIT_SECONDS, 2.0**state.attempt_number))
+        asked = _fault_of(state).wait
+        jitter = self._jitter.uniform(0.0, min(LONGEST_WAIT_SECONDS, 2.0**state.attempt_number))
+        if asked is None:
+            return jitter
+        return asked if state.attempt_number == 1 else max(asked, jitter)  # it may ask for 0 s again and again
 
     def _report(self, state: "RetryCallState") -> None:
-        fault = state.outcome.exception() if state.outcome else None
         wait = state.next_action.sleep if state.next_action else 0.0
         self._n_retries += 1
-        self._patience.report(f"{self._where}: {self._clean(fault)}; trying again in {wait:.0f} s")
+        self._patience.report(f"{self._where}: {self._clean(_fault_of(state))}; trying again in {wait:.0f} s")
 
-    def _translated(self, fault: Exception) -> ModelError:
+    def _say_once(self, said: str) -> None:
+        if said not in self._said:
+            self._said.add(said)
+            self._patience.report(f"{self._where} {said}")
+
+    def _translated(self, fault: EndpointFault, *, is_probe: bool) -> AgentError:
         """Return the error that ends the call, with what to do about it."""
-        import openai
-
         said = self._clean(fault)
-        if isinstance(fault, openai.APIStatusError):
-            if is_overflow(fault):
-                return PromptTooLongError(f"{self._where}: the prompt exceeds the model's context window: {said}")
-            if fault.status_code in (401, 403):
-                return ModelError(f"{self._where} refuses the key ({said}); set OPENAI_API_KEY and resume the run")
-            if fault.status_code == 404:
-                return ModelError(f"{self._where} has no model {self.name!r} ({said}); check --model and --base-url")
-            if error_code(fault) == OUT_OF_MONEY:
-                return ModelError(
-                    f"{self._where}: the account's quota is used up ({said}); raise it and resume the run"
-                )
-            if fault.status_code not in TRANSIENT_STATUS:
-                return RequestRefusedError(f"{self._where} refuses the request: {said}")
-        return ModelError(
-            f"{self._where} did not answer within {self._patience.retry_seconds:.0f} s of retries: {said}; "
-            "check that the server runs, then resume the run"
-        )
+        kind: type[AgentError] = ModelError
+        if fault.is_overflow:
+            kind, end = PromptTooLongError, f": the prompt exceeds the model's context window: {said}"
+        elif fault.status in (401, 403) and not fault.is_out_of_quota:
+            end = f" refuses the key ({said}); set {KEY_VARIABLE} and resume the run"
+        elif fault.status == 404:
+            end = f" has no model {self.name!r} ({said}); check --model and --base-url, which mostly ends in /v1"
+        elif fault.is_out_of_money:
+            end = f": the account's quota is used up ({said}); raise it and resume the run"
+        elif fault.wait is not None and fault.wait > LONGEST_WAIT_SECONDS:
+            when = clock_time(fault.wait, self._patience.timing.wall())
+            end = f" asks to wait until {when} ({said}); resume the run then"
+        elif fault.is_out_of_quota:
+            end = f": a quota is used up ({said}); resume the run once it is renewed"
+        elif not fault.connected and is_probe:
+            kind, end = MissingRequirementError, f": {said}; {fault.remedy or 'check that it runs'}"
+        elif fault.remedy:
+            end = f": {said}; {fault.remedy}, then resume the run"
+        elif fault.status is not None and fault.status not in TRANSIENT_STATUS:
+            end = f" refuses the request: {said}"
+        elif fault.most_attempts < AGAIN:
+            end = f": {said}; check that the server at --base-url speaks OpenAI's protocol, then resume the run"
+        else:
+            tried = f" ({self._n_retries + 1} attempts)" if self._n_retries else ""
+            end = f" gave no reply{tried}: {said}; check that the server runs, then resume the run"
+        return kind(self._where + end)
 
     @property
     def _where(self) -> str:
-        return f"model endpoint {self.base_url or 'api.openai.com'}"
+        return f"model endpoint {shown_address(self._address)}"
 
-    def _clean(self, fault: BaseException | None) -> str:
-        """The fault as one line, without the key, which some servers repeat in their message."""
-        line = legible(" ".join(str(fault).split())[:300])
-        return line.replace(self._api_key, "[key]") if self._api_key else line
-
-
-def describe_endpoint(base_url: str | None) -> str | None:
-    """Return the remote host that receives the script's source; None if the source stays on this machine."""
-    if base_url is None:
-        return "api.openai.com"
-    host = urlsplit(base_url).hostname or base_url
-    try:
-        is_here = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_here = host == "localhost"
-    return None if is_here else host
+    def _clean(self, fault: EndpointFault) -> str:
+        """The fault as one line, without secrets, which some servers repeat in their messages."""
+        return one_line(legible(str(without_secrets(str(fault), self._secrets))))[:300]
 
 
-def _client(base_url: str | None, api_key: str | None, timeout_seconds: float) -> "OpenAI":
-    import openai
-
-    here = base_url is not None and describe_endpoint(base_url) is None
-    try:
-        return openai.OpenAI(
-            base_url=base_url,
-            # Local servers need no key, but the client requires one.
-            api_key=api_key or ("none" if base_url else None),
-            max_retries=0,
-            # A proxy from the environment would intercept even loopback.
-            http_client=openai.DefaultHttpxClient(trust_env=not here, timeout=timeout_seconds),
-            timeout=timeout_seconds,
-        )
-    except openai.OpenAIError:
-        raise ModelError("OPENAI_API_KEY is not set; set it, or give --base-url of a server without keys") from None
-
-
-def _passes(fault: BaseException) -> bool:
-    """Whether a fault is transient, so that the same request may succeed later."""
-    import openai
-
-    if isinstance(fault, openai.APIStatusError):
-        return fault.status_code in TRANSIENT_STATUS and error_code(fault) != OUT_OF_MONEY
-    return isinstance(fault, openai.APIConnectionError | MalformedAnswerError)
-
-
-def _retry_after(fault: BaseException | None) -> float | None:
-    """Seconds of a Retry-After header; None if there is none or it is not a number."""
-    import openai
-
-    if not isinstance(fault, openai.APIStatusError):
-        return None
-    try:
-        return max(0.0, float(fault.response.headers.get("Retry-After", "")))
-    except ValueError:
-        return None
+def _fault_of(state: "RetryCallState") -> EndpointFault:
+    fault = state.outcome.exception() if state.outcome else None
+    assert isinstance(fault, EndpointFault), fault
+    return fault
 
 
 def _obeys(text: str) -> bool:
     try:
-        return bool(json.loads(text) == {"word": "heron"})
-    except ValueError:
+        return bool(json.loads(text) == _PROBE_ANSWER)
+    except (ValueError, RecursionError):
         return False

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.llm import local_model
+from agent.llm.endpoint.address import describe_endpoint
 from agent.llm.model import Model
-from agent.llm.openai_model import OpenAIModel, RetryPolicy, describe_endpoint
+from agent.llm.openai_model import OpenAIModel, RetryPolicy
 from agent.llm.prices import Price
 from agent.llm.recording import WINDOW, RecordedModel
 from agent.modes.registry import find_mode

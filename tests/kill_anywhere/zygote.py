@@ -146,8 +146,8 @@ def serve() -> None:
     import cma
     import docker
     import git
+    import httpx2
     import numpy as np
-    import openai.resources.chat
     import optuna
     import requests
     import rich.live
@@ -172,7 +172,7 @@ def serve() -> None:
 
     shared = Shared(interpreter(own_interpreter()))  # what scoring jobs run from, once for all commands
     shared.runtime.with_packages(("numpy",), compiler=False)
-    del cma, docker, git, np, openai, optuna, requests, rich, tenacity, agent, sandbox
+    del cma, docker, git, httpx2, np, optuna, requests, rich, tenacity, agent, sandbox
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps({"ended": obey(json.loads(line))}), flush=True)

@@ -237,7 +237,7 @@ def _model(endpoint: Endpoint) -> DoctorFinding:
             endpoint.model,
             base_url=endpoint.base_url,
             api_key=endpoint.api_key,
-            patience=RetryPolicy(request_seconds=60, retry_seconds=5),
+            patience=RetryPolicy(retry_seconds=5, reply_seconds=60),
         )
         obeys = model.probe()
         model.close()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from agent.errors import MissingRequirementError, UsageError
+from agent.llm.endpoint.address import describe_endpoint
 from agent.llm.gateway.dialects import DIALECTS, Dialect
-from agent.llm.openai_model import describe_endpoint
 from agent.text import one_line
 
 if TYPE_CHECKING:

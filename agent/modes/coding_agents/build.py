@@ -12,13 +12,13 @@ from agent.agents.kinds import AGENTS
 from agent.agents.program import find_program
 from agent.errors import MissingRequirementError, ModelBudgetSpentError, UsageError
 from agent.execution.coding_agent.agent_job import AgentLimits, printed_version
+from agent.llm.endpoint.address import describe_endpoint
 from agent.llm.gateway.check_requests import Check
 from agent.llm.gateway.dialects import DIALECTS
 from agent.llm.gateway.exchanges import RecordedExchanges
 from agent.llm.gateway.gateway import Gateway
 from agent.llm.gateway.meter import Allowance
 from agent.llm.gateway.sources import Endpoints, ReplySource, upstream_of
-from agent.llm.openai_model import describe_endpoint
 from agent.llm.prices import Price
 from agent.modes.coding_agents.proposer import MAX_CHECKS, Agent, CodingAgentProposer
 from agent.modes.mode import AgentHost, briefing_of, guard_of

@@ -20,7 +20,8 @@ from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.trials.trial import Status
 from tests import commands
-from tests.agent.llm.fake_server import BROKEN_JSON, CUT, STALLS, Answer, FakeServer, fails, fake_server, says, streams
+from tests.agent.llm.fake_server import BROKEN_JSON, CUT, Answer, FakeServer, fails, fake_server, says, streams
+from tests.agent.llm.simulated_clock import SimulatedClock
 
 BIGRAM = Path(__file__).parents[2] / "tasks" / "bigram_plain"
 BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "4 steps")
@@ -33,11 +34,16 @@ def edit(value: float) -> str:
 
 
 def proposer(server: FakeServer, run_folder: Path) -> CodeEditProposer:
-    patience = RetryPolicy(request_seconds=0.5, retry_seconds=60, sleep=lambda _: None)
-    model = OpenAIModel("fake-1", base_url=server.base_url, api_key="k", patience=patience, on_tokens=lambda _: None)
+    patience = RetryPolicy(timing=SimulatedClock().timing)
+    model = OpenAIModel(
+        "fake-1", base_url=server.base_url, api_key="sk-secret", patience=patience, on_tokens=lambda _: None
+    )
     prompts = PromptSet.load("code_edit", answer_format="search-replace")
     return CodeEditProposer(
-        lambda number: Transcript(model, run_folder / f"{number}.jsonl", ["k"]), prompts, BRIEFING, Guard(("load",))
+        lambda number: Transcript(model, run_folder / f"{number}.jsonl", ["sk-secret"]),
+        prompts,
+        BRIEFING,
+        Guard(("load",)),
     )
 
 
@@ -45,7 +51,7 @@ def test_passing_trouble_is_survived_and_a_refused_key_ends_the_run_in_order(
     open_run: OpenRunWith, tmp_path: Path
 ) -> None:
     cut = streams("TITLE: sm", ended=False)
-    trouble = [fails(429, "slow down", {"Retry-After": "1"}), fails(500, "oops"), STALLS, CUT, cut, BROKEN_JSON]
+    trouble = [fails(429, "slow down", {"Retry-After": "1"}), fails(500, "oops"), CUT, cut, BROKEN_JSON]
     answers = [*trouble, streams(edit(90.0)), says(""), streams(edit(80.0)), fails(401, "no such key")]
     with fake_server(answers) as server:
         run = open_run(proposer(server, tmp_path), trials=5)

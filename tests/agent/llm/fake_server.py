@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, BinaryIO
+
+Writes = Callable[[BinaryIO, threading.Event], None]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Answer:
     waits_for: threading.Event | None = None  # sends its body in two halves, the second one after this event
     repeats: bool = False  # sends its body again and again, until the client leaves or the server ends
     dribbles: bool = False  # sends its head a letter at a time, and never its end
+    writes: "Writes | None" = None  # writes the whole response, head and all, and may look whether the server ends
 
 
 def _json(status: int, document: Mapping[str, Any]) -> Answer:
@@ -142,6 +145,10 @@ def fake_server(script: Sequence[Answer] | Callable[[dict[str, Any]], Answer], p
             if answer.stalls:
                 ended.wait(30)
                 self.close_connection = True
+                return
+            if answer.writes is not None:
+                self.close_connection = True
+                answer.writes(self.wfile, ended)
                 return
             if answer.dribbles:
                 self.close_connection = True

@@ -1,0 +1,161 @@
+"""Address and key of a model endpoint: which are valid, which parts are secret, and what of them may be shown."""
+
+import base64
+import ipaddress
+import re
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from agent.errors import MissingRequirementError
+from agent.text import one_line
+
+DEFAULT_ADDRESS = "https://api.openai.com/v1"
+ADDRESS_OPTION = "--base-url (OPENAI_BASE_URL)"
+KEY_VARIABLE = "OPENAI_API_KEY"
+HIDDEN = "***"
+"""What stands for a secret in an address that is stored or shown."""
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+_PUBLIC_PARAMETERS = ("api-version", "version")  # of a query; the value of any other may be a key
+
+
+def checked_address(text: str) -> str:
+    """Return the address of an endpoint without blanks around it and without a slash at its end.
+
+    Raises:
+        MissingRequirementError: it is no such address; the message says what to write.
+    """
+    text = text.strip()
+    said = f"{ADDRESS_OPTION} {shown_address(text)}"
+    if any(quote_mark in text for quote_mark in _QUOTES):
+        raise MissingRequirementError(f"{said}: the address contains quotes; write it without them")
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        raise MissingRequirementError(f"{said}: the address contains a character that no address has; write it again")
+    if "://" not in text:
+        raise MissingRequirementError(f"{said}: the address has no scheme; write {_with_scheme(text)}")
+    try:
+        parts = urlsplit(text)
+        is_valid = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise MissingRequirementError(f"{said}: not a valid address; write one such as {DEFAULT_ADDRESS}") from None
+    if parts.scheme not in ("http", "https"):
+        raise MissingRequirementError(f"{said}: the scheme is neither http nor https; write http:// or https://")
+    if not is_valid or parts.fragment:
+        raise MissingRequirementError(f"{said}: not a valid address; write one such as {DEFAULT_ADDRESS}")
+    if parts.path.rstrip("/").endswith(("/chat/completions", "/completions")):
+        raise MissingRequirementError(f"{said}: leave out /chat/completions, which is added to the address")
+    return text if parts.query else text.rstrip("/")
+
+
+def checked_key(key: str | None) -> str | None:
+    """Return the key without blanks and line ends around it; None if nothing is left.
+
+    Raises:
+        MissingRequirementError: no HTTP header can hold the key, or it is in quotes.
+    """
+    key = (key or "").strip()
+    if key.lower().startswith("bearer "):
+        raise MissingRequirementError(f"{KEY_VARIABLE} begins with `Bearer`; set it to the key alone")
+    if any(quote_mark in key for quote_mark in _QUOTES):
+        raise MissingRequirementError(f"{KEY_VARIABLE} contains quotes; set it without them")
+    if not re.fullmatch(r"[\x21-\x7e]*", key):
+        raise MissingRequirementError(
+            f"{KEY_VARIABLE} contains a blank, a line end or a letter beyond ASCII, which no key has; set it again"
+        )
+    return key or None
+
+
+def chat_address(address: str) -> str:
+    """Return the address that requests go to, without user name and password; the query is kept."""
+    parts = urlsplit(address)
+    path = f"{parts.path.rstrip('/')}/chat/completions"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], path=path).geturl()
+
+
+def authorization(address: str, key: str | None) -> str:
+    """Return the header `Authorization`: the user name and password of the address, otherwise the key.
+
+    Servers on this machine need no key, but some refuse a request without the header.
+    """
+    pair = _user_and_password(address)
+    return f"Basic {_encoded(pair)}" if pair is not None else f"Bearer {key or 'none'}"
+
+
+def secrets_of(address: str, key: str | None) -> tuple[str, ...]:
+    """Return the key, and the secrets in an address in each spelling in which a server may repeat them."""
+    found = [key or ""]
+    pair = _user_and_password(address)
+    if pair is not None:
+        found += [_encoded(pair), pair[1], quote(pair[1], safe="")]
+    for name, value in parse_qsl(urlsplit(address).query):
+        if name.lower() not in _PUBLIC_PARAMETERS:
+            found += [value, quote(value, safe="")]
+    return tuple(dict.fromkeys(secret for secret in found if secret))
+
+
+def shown_address(text: str) -> str:
+    """Return scheme, host, port and path of an address that may be malformed: nothing that may be a secret."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "", text
+    return one_line(scheme + separator + re.split(r"[?#]", rest.rpartition("@")[2])[0])
+
+
+def public_address(address: str) -> str:
+    """Return the address as it is stored in a run, with `***` for each secret."""
+    parts = urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    query = [
+        (name, value if name.lower() in _PUBLIC_PARAMETERS else HIDDEN)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    return parts._replace(
+        netloc=f"{HIDDEN}{at}{host}" if user else host,
+        query="&".join(f"{quote(name, safe='')}={quote(value, safe='*')}" for name, value in query),
+    ).geturl()
+
+
+def with_secrets(stored: str, whole: str | None) -> str:
+    """Return the address whose `public_address` is stored in a run.
+
+    Args:
+        stored: from run.json.
+        whole: the address that the environment names, if any.
+
+    Raises:
+        MissingRequirementError: the stored address lacks its secrets, and `whole` is another one.
+    """
+    if HIDDEN not in stored:
+        return checked_address(stored)
+    if whole is not None and public_address(checked_address(whole)) == stored:
+        return checked_address(whole)
+    raise MissingRequirementError(
+        f"the password or key in the address {shown_address(stored)} is not stored: "
+        "set OPENAI_BASE_URL to the whole address and resume the run"
+    )
+
+
+def describe_endpoint(base_url: str | None) -> str | None:
+    """Return the remote host that receives the script's source; None if the source stays on this machine."""
+    host = urlsplit(base_url or DEFAULT_ADDRESS).hostname or base_url
+    try:
+        is_here = ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        is_here = host == "localhost"
+    return None if is_here else host
+
+
+def _with_scheme(text: str) -> str:
+    """Return an address without a scheme as it was probably meant: a port or a number is rarely behind TLS."""
+    shown = shown_address(text)
+    host = shown.partition("/")[0]
+    return f"http://{shown}" if ":" in host or host == "localhost" or host[:1].isdigit() else f"https://{shown}"
+
+
+def _user_and_password(address: str) -> tuple[str, str] | None:
+    parts = urlsplit(address)
+    if parts.username is None and parts.password is None:
+        return None
+    return unquote(parts.username or ""), unquote(parts.password or "")
+
+
+def _encoded(pair: tuple[str, str]) -> str:
+    return base64.b64encode(":".join(pair).encode()).decode()

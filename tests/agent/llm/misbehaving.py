@@ -1,0 +1,71 @@
+"""Answers of endpoints that misbehave, played by a real server on loopback.
+
+What takes time moves a simulated clock on.
+"""
+
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from tests.agent.llm.fake_server import Answer
+from tests.agent.llm.simulated_clock import SimulatedClock
+
+JSON = {"Content-Type": "application/json"}
+EVENTS = {"Content-Type": "text/event-stream"}
+
+
+def document(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(status, json.dumps(body).encode(), {**JSON, **(headers or {})})
+
+
+def events(*chunks: Any, done: bool = True, separator: str = "\n\n", headers: Mapping[str, str] = EVENTS) -> Answer:
+    """Return server-sent events, one for each document or text."""
+    lines = [chunk if isinstance(chunk, str) else json.dumps(chunk) for chunk in [*chunks, *(["[DONE]"] * done)]]
+    return Answer(200, "".join(f"data: {line}{separator}" for line in lines).encode(), headers)
+
+
+def delta(content: Any = None, finish_reason: Any = None, **fields: Any) -> dict[str, Any]:
+    return {
+        "model": "fake-1",
+        "choices": [{"index": 0, "delta": {"content": content, **fields}, "finish_reason": finish_reason}],
+    }
+
+
+def whole(message: Any, **fields: Any) -> Answer:
+    return document({"model": "fake-1", "choices": [{"message": message, "finish_reason": "stop"}], **fields})
+
+
+def keeps_writing(clock: SimulatedClock, head: bytes, piece: bytes, seconds: float) -> Answer:
+    """Return an answer that goes on until the client cuts it, a piece each so many seconds."""
+
+    def write(file: BinaryIO, ended: threading.Event) -> None:
+        file.write(head)
+        while clock.is_watched and not ended.is_set():
+            clock.advance(seconds)
+            file.write(piece)
+
+    return Answer(writes=write)
+
+
+def writes(content: bytes) -> Answer:
+    """Return an answer that is no proper HTTP; the connection ends after it."""
+
+    def write(file: BinaryIO, ended: threading.Event) -> None:
+        file.write(content)
+
+    return Answer(writes=write)
+
+
+def stalls(clock: SimulatedClock, head: bytes = b"") -> Answer:
+    def write(file: BinaryIO, ended: threading.Event) -> None:
+        file.write(head)
+        file.flush()
+        clock.advance(301)  # longer than the silence that a client bears
+        ended.wait(30)
+
+    return Answer(writes=write)
+
+
+def head(content_type: str, more: str = "") -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n{more}\r\n".encode()
