@@ -17,6 +17,7 @@ from agent.cli.options import (
     TaskFolder,
     cache_folder,
     load_task,
+    model_key,
     print_json,
     runs_folder,
     task_folder,
@@ -92,7 +93,7 @@ def doctor(
     from agent.cli.checks.machine import Endpoint, examine, rendered
 
     endpoint = Endpoint(
-        os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_MODEL"), os.environ.get("OPENAI_API_KEY")
+        os.environ.get("OPENAI_BASE_URL", "").strip() or None, os.environ.get("OPENAI_MODEL") or None, model_key()
     )
     with suppress(AgentError):  # `examine` reports a task that cannot be read
         recall(load_task(task_folder(task), profile))

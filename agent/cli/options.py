@@ -166,7 +166,29 @@ def host_of(say: "Say", count_tokens: "Callable[[int], None]" = lambda _count: N
     """
     from agent.execution.host import Host
 
-    return Host(dict(os.environ), cache_folder(), say, os.environ.get("OPENAI_API_KEY"), count_tokens)
+    return Host(dict(os.environ), cache_folder(), say, model_key(), count_tokens)
+
+
+def model_key() -> str | None:
+    """Return the key of the model endpoint without blanks and line ends around it; None if none is set."""
+    return os.environ.get("OPENAI_API_KEY", "").strip() or None
+
+
+def stored_address(base_url: str | None) -> str | None:
+    """Return the address of the model endpoint as run.json holds it; None if none is given.
+
+    The whole address, which may contain a password, goes into the environment of this process, from where the run and
+    a resume take it.
+
+    Raises:
+        MissingRequirementError: it is not an address.
+    """
+    from agent.llm.endpoint.address import checked_address, public_address
+
+    if base_url is None or not base_url.strip():
+        return None
+    os.environ["OPENAI_BASE_URL"] = checked_address(base_url)
+    return public_address(os.environ["OPENAI_BASE_URL"])
 
 
 def config_folder() -> Path:

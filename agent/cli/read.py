@@ -1,6 +1,5 @@
 """The commands that read a run: its result, trials and prompts. Only `best --verify` runs jobs."""
 
-import os
 import sys
 import tomllib
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from agent.cli.options import (
     Runs,
     cache_folder,
     host_of,
+    model_key,
     print_json,
     runs_folder,
     stored_run,
@@ -131,7 +131,7 @@ def prompt(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> Non
     from agent.analysis.prompt_preview import preview_messages
 
     stored, number = stored_trial(runs, trial)
-    messages = preview_messages(stored, number, os.environ.get("OPENAI_API_KEY"))
+    messages = preview_messages(stored, number, model_key())
     if json_:
         print_json([{"role": message.role, "content": message.content} for message in messages])
         return

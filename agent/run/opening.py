@@ -14,6 +14,7 @@ from agent.execution.host import Host, utc_now
 from agent.execution.sandboxes import image_is_here
 from agent.execution.slots import slots_of
 from agent.execution.smoke_test import Smoke
+from agent.llm.endpoint.address import with_secrets
 from agent.llm.gateway.exchanges import cut_exchanges
 from agent.llm.model import Model, ModelUsage
 from agent.llm.recording import Transcript, cut_recording
@@ -265,7 +266,10 @@ def _model(config: RunConfig, history: History, host: Host, build_model: BuildMo
     """Return the run's model under its caps, with the spending so far counted."""
     used = _used(history)
     n_calls = used.calls if used else 0
-    model = build_model(config, host.api_key, n_calls, say=host.say, count_tokens=host.count_tokens)
+    whole = config
+    if config.base_url is not None:
+        whole = replace(config, base_url=with_secrets(config.base_url, host.variables.get("OPENAI_BASE_URL")))
+    model = build_model(whole, host.api_key, n_calls, say=host.say, count_tokens=host.count_tokens)
     if config.record is not None:
         secrets = [host.api_key] if host.api_key else []
         model = Transcript(model, Path(config.record), secrets, failures=False)

@@ -4,7 +4,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.cli.options import full_name, price_of, runs_folder, sandbox_settings, settings_of, whole_name
+from agent.cli.options import (
+    full_name,
+    price_of,
+    runs_folder,
+    sandbox_settings,
+    settings_of,
+    stored_address,
+    whole_name,
+)
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +56,7 @@ def configured(
     Raises:
         UsageError: an option has an invalid value.
     """
+    from agent.modes.model_choice import RECORDING
     from agent.store.run_config import RunConfig, checked, keep_options
     from agent.store.stored_run import noise_options
     from agent.trials.budget import seconds
@@ -60,9 +69,11 @@ def configured(
     values: dict[str, Any] = {name: getattr(options, name) for name in taken}
     model: dict[str, Any] = {"model": None, "base_url": None, "price": None, "price_source": None}
     if needs_model:
-        price, source = price_of(options.price, options.model, _endpoint_of(options))
         is_chat = getattr(options, "agent", None) is None  # an agent's address is read at each start, like its key
-        model |= {"model": whole_name(options.model), "base_url": options.base_url if is_chat else None}
+        is_recorded = options.model is not None and options.model.startswith(RECORDING)
+        base_url = stored_address(options.base_url) if is_chat and not is_recorded else None
+        price, source = price_of(options.price, options.model, base_url if is_chat else _provider_address(options))
+        model |= {"model": whole_name(options.model), "base_url": base_url}
         model |= {"price": price, "price_source": source}
     if values.get("record") is not None:
         values["record"] = str(values["record"].resolve())
@@ -108,8 +119,8 @@ def _agent_settings(options: "SearchOptions") -> dict[str, Any]:
     return found
 
 
-def _endpoint_of(options: "SearchOptions") -> str | None:
-    """Return the address of the endpoint that is paid: of a coding agent, that of its provider."""
+def _provider_address(options: "SearchOptions") -> str | None:
+    """Return the address of a coding agent's provider, which is paid; of an unknown agent, that of OPENAI_BASE_URL."""
     from agent.agents.kinds import AGENTS
     from agent.llm.gateway.dialects import DIALECTS
 

@@ -1,10 +1,12 @@
 """Whole runs against an endpoint that misbehaves: what passes is survived, nothing is lost, the rest is said."""
 
+import base64
 import json
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -160,3 +162,53 @@ def test_a_prompt_is_shown_as_it_was_sent(environment: dict[str, str], tmp_path:
     following = agent(environment, tmp_path, "prompt", "r/3").stdout
     assert "2: smoothing 80.0 ->" in following
     assert "r has prompts for trials 1 to 3 only" in agent(environment, tmp_path, "prompt", "r/4").stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"OPENAI_API_KEY": "sk-a\u2014b"}, "OPENAI_API_KEY contains"),
+        ({"OPENAI_BASE_URL": "localhost:11434/v1"}, "write http://localhost:11434/v1"),
+        ({"OPENAI_BASE_URL": "http://[::1/v1"}, "OPENAI_BASE_URL"),
+        ({"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, "`ollama serve`"),
+        ({"OPENAI_BASE_URL": "http://a.example/v1", "ALL_PROXY": "socks5://127.0.0.1:1"}, "ALL_PROXY"),
+        ({"OPENAI_BASE_URL": "http://a.example/v1", "SSL_CERT_FILE": "/gone.pem"}, "SSL_CERT_FILE /gone.pem"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_reached_is_refused_at_once(
+    environment: dict[str, str], tmp_path: Path, variables: dict[str, str], said: str
+) -> None:
+    done = agent(environment | variables, tmp_path, *search())
+    assert done.returncode == 4
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_secret_in_an_address_is_stored_nowhere_and_needed_to_resume(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    answers = [
+        *PROBED,
+        streams(edit(90.0).replace("90.0\n<", "pass-word QUERY-KEY\n<", 1)),
+        fails(401, "pass-word QUERY-KEY"),
+    ]
+    with fake_server(answers) as server:
+        address = server.base_url.replace("://", "://user:pass-word@") + "?key=QUERY-KEY"
+        done = agent(environment, tmp_path, *search("--trials", "4", "--base-url", address, "--record", "night.jsonl"))
+    assert "refuses the key" in done.stderr
+    assert server.authorizations[0] == "Basic " + base64.b64encode(b"user:pass-word").decode()
+    assert server.paths[0] == "POST /v1/chat/completions?key=QUERY-KEY"
+
+    resumed = agent(environment, tmp_path, "resume", "r")
+    assert resumed.returncode == 4
+    assert "set OPENAI_BASE_URL to the whole address and resume the run" in resumed.stderr
+    with fake_server([*PROBED, streams(edit(80.0)), streams(edit(70.0))], port=urlsplit(address).port or 0):
+        again = agent(environment | {"OPENAI_BASE_URL": address}, tmp_path, "resume", "r")
+    assert again.returncode == 0, again.stderr
+
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    shown = (done.stdout, done.stderr, resumed.stderr, again.stdout)
+    for secret in ("pass-word", "QUERY-KEY"):
+        assert not any(secret.encode() in content for content in written)
+        assert not any(secret in text for text in shown)
