@@ -243,7 +243,7 @@ def engine_restarted(bench: Bench) -> Row:
 
 
 def endpoint_gone(bench: Bench) -> Row:
-    """Return the row for a model server that ends during a request; the call is retried for 300 s."""
+    """Return the row for a model server that ends during a request; the call is retried for 600 s."""
     edits = [f"TITLE: {n}\n<<<<<<< SEARCH\nSHIFT = 0.3\n=======\nSHIFT = {n}\n>>>>>>> REPLACE\n" for n in (0.5, 0.6)]
     begin = (
         *("run", "--task", str(INSTANT), "--mode", "code-edit", "--no-smoke"),
@@ -264,7 +264,7 @@ def endpoint_gone(bench: Bench) -> Row:
     with fake_server([says('{"word": "heron"}'), says(edits[1])], port=port) as server:
         ended = run_with_model("resume", "r")
         paid = len(server.requests)
-    return Row("model endpoint gone (300 s)", sees, codes[0], ended == 0 and paid == 2)
+    return Row("model endpoint gone (600 s)", sees, codes[0], ended == 0 and paid == 2)
 
 
 def rows(bench: Bench, only: str) -> Iterator[Row]:
