@@ -59,6 +59,7 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.keep_rule": {"--seeds": "2", "--climb-seeds": "0", "--attacks": "1"},
     "benchmarks.leaked_slice": None,  # needs the bundled pool
     "benchmarks.queued_proposals": {"--trials": "2", "--scale": "200"},
+    "benchmarks.model_replies": {"--replies": "1"},
     "benchmarks.null_edits": {"--edits": "1", "--runs": "DIR"},
     "benchmarks.overhead": {"--trials": "2"},
     "benchmarks.parallel": {"--seeds": "2", "--widths": "1,8", "--claim-seeds": "2", "--climb-seeds": "2"},
