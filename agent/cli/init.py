@@ -1,18 +1,23 @@
 """`agent init`: a first task.toml for a folder with a training script."""
 
 import shlex
-from dataclasses import asdict
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import Json, cache_folder, print_json
+from agent.cli.init_try import DEFAULT_TRY_BUDGET, try_now
+from agent.cli.options import Gpus, Json, SandboxKind, Weaker, cache_folder, fail, print_json
 from agent.cli.trust import made_here
 from agent.errors import UsageError
+from agent.execution.sandboxes import DEFAULT_SANDBOX
 
 if TYPE_CHECKING:
-    from agent.task.init.script_report import ScriptReport
+    from agent.analysis.try_script.try_script import TryResult
+    from agent.task.init.kept_edits import Merged
+    from agent.task.init.script_report import InitOptions, ScriptReport
     from agent.task.toml_lines import Keys
 
 
@@ -42,74 +47,170 @@ def init(
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing task.toml; what you have edited in it is kept.")
     ] = False,
+    try_: Annotated[
+        bool, typer.Option("--try", help="Run the script in the sandbox, and correct the guesses by what is seen.")
+    ] = False,
+    try_budget: Annotated[
+        str, typer.Option(metavar="10m", help="With --try: wall time of all its runs together.")
+    ] = DEFAULT_TRY_BUDGET,
+    sandbox: SandboxKind = DEFAULT_SANDBOX,
+    accept_unenforced: Weaker = [],  # noqa: B006 (typer copies it)
+    gpus: Gpus = None,
     json_: Json = False,
 ) -> None:
     """Write a task.toml for a training script.
 
-    The script is read and never run. The task.toml has comments, and `agent run` takes it unchanged.
+    The script is read, and run only with --try. The task.toml has comments, and `agent run` takes it unchanged.
     """
-    from agent.task.init.advice import checks, guesses
     from agent.task.init.host import HostResources, chosen_interpreter
-    from agent.task.init.kept_edits import WrittenBefore, with_edits
-    from agent.task.init.script_report import InitOptions, read_script
-    from agent.task.init.task_toml import document, files_of, write
-    from agent.text import one_line
+    from agent.task.init.script_report import NO_METRIC, InitOptions, read_script
+    from agent.trials.budget import seconds
 
     try:
         arguments = tuple(shlex.split(args))
     except ValueError as fault:
         raise UsageError(f"--args {args!r}: {fault}; quote it as for a shell") from None
     interpreter = chosen_interpreter(folder, python) if python is not None else None
-    before = WrittenBefore(cache_folder(), folder)
+    options = InitOptions(script, metric, arguments, block, interpreter)
+    writer = _Writer(folder, options, force=force)
+    longest = seconds(try_budget)
     try:
-        reading = read_script(folder, InitOptions(script, metric, arguments, block, interpreter), HostResources.here())
-        plain = document(reading)
-        merged = with_edits(reading, plain, before.read(), _asked(metric, script, args, block, python), force=force)
-        files = files_of(reading, merged.text)
+        reading = read_script(folder, options, HostResources.here(), needs_metric=not try_)
+        is_complete = reading.metrics[0] != NO_METRIC
+        if is_complete:
+            writer.write(reading)
+        else:
+            writer.refuse_existing()
     except RecursionError:
         raise UsageError(f"{folder}: the script or a file that it names is nested too deeply; simplify it") from None
-    write(folder, files, force=force)
-    before.save(plain)
-    made_here(folder)
-    written = [str(folder / name) for name in reversed(files)]
-    found, to_check = list(guesses(reading)), list(checks(reading))
+    document: dict[str, Any] = {}
+    if is_complete:
+        document = _described(reading, writer) if json_ else {}
+        if not json_:
+            _print(reading, writer)
+            try_ = try_ or _wants_to_try(try_budget)
+    tried = None
+    if try_:
+        settings = (sandbox, tuple(accept_unenforced), gpus)
+        tried = try_now(reading, lambda corrected: writer.composed(corrected)[0], longest, settings, json_=json_)
+        if tried.is_ok:
+            writer.force = True
+            writer.write(tried.reading)
+            reading = tried.reading
+            document = _described(reading, writer)
     if json_:
-        guessed = [asdict(guess) for guess in found]
-        print_json({"written": written, "kept": merged.remarks, "guesses": guessed, "check": to_check})
-        return
-    width = max(len(guess.value) for guess in found if len(guess.value) <= 44)
-    print(f"wrote {' and '.join(written)}; nothing was run")
-    print("\n".join([*(one_line(remark) for remark in merged.remarks), ""]))
-    for guess in found:
-        print(f"  {guess.about:7} {one_line(guess.value):{width}}  {one_line(guess.why)}")
-    print("\ncheck:")
-    for check in to_check:
-        print(f"  - {one_line(check)}")
-    print("\n" + "\n".join(_next_steps(reading)))
+        print_json({**document, "tried": tried.to_json() if tried else None})
+    elif tried:
+        _print_tried(tried, writer)
+    if tried and not tried.is_ok:
+        state = f"{folder / 'task.toml'} is as init read it" if is_complete else "nothing was written"
+        fail(f"the script does not run in the sandbox yet, and {state}; {tried.failures[-1]}", 1)
+    if not json_:
+        print("\n" + "\n".join(_next_steps(reading, is_tried=tried is not None)))
 
 
-def _asked(
-    metric: str | None, script: str | None, args: str, block: bool | None, python: str | None
-) -> "frozenset[Keys]":
+@dataclass
+class _Writer:
+    """Writes the files of a task, with what the user has edited in an earlier task.toml."""
+
+    folder: Path
+    options: "InitOptions"
+    force: bool
+    written: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def composed(self, reading: "ScriptReport") -> "tuple[dict[str, str], Merged, str]":
+        """Return the files, task.toml before and after the merge. Raises UsageError if the task would be refused."""
+        from agent.task.init.kept_edits import WrittenBefore, with_edits
+        from agent.task.init.task_toml import document, files_of
+
+        plain = document(reading)
+        before = WrittenBefore(cache_folder(), self.folder).read()
+        merged = with_edits(reading, plain, before, _asked(self.options), force=self.force)
+        return files_of(reading, merged.text), merged, plain
+
+    def write(self, reading: "ScriptReport") -> None:
+        """Write the files, and remember them as this user's own."""
+        from agent.task.init.kept_edits import WrittenBefore
+        from agent.task.init.task_toml import write
+
+        files, merged, plain = self.composed(reading)
+        write(self.folder, files, force=self.force)
+        WrittenBefore(cache_folder(), self.folder).save(plain)
+        made_here(self.folder)
+        self.written = tuple(str(self.folder / name) for name in reversed(files))
+        self.remarks = merged.remarks or self.remarks
+
+    def refuse_existing(self) -> None:
+        """Raise UsageError if a task.toml is there that may not be replaced."""
+        from agent.task.task import CONFIG_NAME
+
+        path = self.folder / CONFIG_NAME
+        if not self.force and (path.exists() or path.is_symlink()):
+            raise UsageError(f"{path} exists already, so nothing was written; --force replaces it")
+
+
+def _asked(options: "InitOptions") -> "frozenset[Keys]":
     """Return the keys of task.toml that the options of this command set."""
     asked: set[Keys] = set()
-    if metric is not None:
+    if options.metric is not None:
         asked |= {("metric", "name"), ("metric", "goal"), ("score", "line")}
-    if script is not None or args or block is not None:
+    if options.script is not None or options.arguments or options.block is not None:
         asked |= {("task", "script"), ("task", "command")}
-    if python is not None:
+    if options.python is not None:
         asked.add(("environment", "python"))
     return frozenset(asked)
 
 
-def _next_steps(reading: "ScriptReport") -> list[str]:
+def _described(reading: "ScriptReport", writer: _Writer) -> dict[str, Any]:
+    from agent.task.init.advice import checks, guesses
+
+    found = [asdict(guess) for guess in guesses(reading)]
+    return {"written": writer.written, "kept": writer.remarks, "guesses": found, "check": list(checks(reading))}
+
+
+def _print(reading: "ScriptReport", writer: _Writer) -> None:
+    from agent.task.init.advice import checks, guesses
+    from agent.text import one_line
+
+    found = list(guesses(reading))
+    width = max(len(guess.value) for guess in found if len(guess.value) <= 44)
+    print(f"wrote {' and '.join(writer.written)}; nothing was run")
+    print("\n".join([*(one_line(remark) for remark in writer.remarks), ""]))
+    for guess in found:
+        print(f"  {guess.about:7} {one_line(guess.value):{width}}  {one_line(guess.why)}")
+    print("\ncheck:")
+    for check in checks(reading):
+        print(f"  - {one_line(check)}")
+
+
+def _print_tried(tried: "TryResult", writer: _Writer) -> None:
+    from agent.text import one_line, plural
+
+    print(f"\ntried in {plural(tried.n_runs, 'run')}:")
+    for line in (*tried.seen, *tried.failures):
+        print(f"  - {one_line(line)}")
+    if tried.is_ok:
+        print(f"\nwrote {' and '.join(writer.written)} again, as it ran")
+
+
+def _wants_to_try(budget: str) -> bool:
+    """Ask on a terminal whether to try the script now."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    return typer.confirm(f"\nRun it in the sandbox now, to check these guesses (at most {budget})?", default=False)
+
+
+def _next_steps(reading: "ScriptReport", *, is_tried: bool) -> list[str]:
     from agent.task.init.host import has_gpu
 
     task = shlex.quote(str(reading.folder))
     gpus = " --gpus 0" if reading.needs.uses_gpu and has_gpu() else ""
-    if not reading.n_searched:
-        return [f"next: agent run --task {task} --mode code-edit --trials 3{gpus}    # does it run at all?"]
-    return [
-        f"next: agent run --task {task} --mode random --trials 3{gpus}    # does it run at all?",
-        f"      agent run --task {task} --mode cma-es --wall 8h{gpus}    # a night",
-    ]
+    steps = []
+    if not is_tried:
+        steps.append(f"agent init {task} --try --force{gpus}    # run it once, and correct these guesses")
+    mode = "random" if reading.n_searched else "code-edit"
+    steps.append(f"agent run --task {task} --mode {mode} --trials 3{gpus}    # does it run at all?")
+    if reading.n_searched:
+        steps.append(f"agent run --task {task} --mode cma-es --wall 8h{gpus}    # a night")
+    return [f"{'next:' if index == 0 else '     '} {step}" for index, step in enumerate(steps)]

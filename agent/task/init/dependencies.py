@@ -144,7 +144,7 @@ def _freeze(needs: Needs, folder: Path, name: str, where: str) -> None:
     path = folder / name
     if link_out(folder, name) is None and _is_small(path):
         needs.frozen.setdefault(f"{name}/" if path.is_dir() else name, where)
-    elif _may_be_mounted(path):
+    elif may_be_mounted(path):
         needs.mounts.setdefault(name, where)
 
 
@@ -159,7 +159,7 @@ def _is_small(path: Path) -> bool:
     )
 
 
-def _may_be_mounted(path: Path) -> bool:
+def may_be_mounted(path: Path) -> bool:
     """Return whether trials may read a path, links resolved: no system folder, no keys, no home folder as a whole."""
     real = path.resolve()
     return not (

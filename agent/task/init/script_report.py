@@ -16,6 +16,9 @@ from agent.task.init.settings.find_settings import BudgetGuess, Setting, constan
 from agent.task.init.settings.settings_file import LoadCall, find_load
 from agent.task.init.settings.suggest_space import is_searched, proposed_space
 
+NO_METRIC = PrintedMetric("unknown_metric", "minimise", None, "nothing")
+"""Stands for the metric of a script in whose text none was found."""
+
 
 @dataclass(frozen=True)
 class InitOptions:
@@ -26,6 +29,15 @@ class InitOptions:
     arguments: tuple[str, ...] = ()  # the script's command-line arguments
     block: bool | None = None  # whether to write a copy with constants; None: if the script has none
     python: str | None = None  # the interpreter of the trials; None: that of a virtual environment in the folder
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What runs of the script have shown; see agent.analysis.try_script."""
+
+    remarks: tuple[str, ...]  # for the comment in task.toml, one line each
+    varies: bool | None = None  # whether a run under another seed has another result; None: unknown
+    dead: frozenset[str] = frozenset()  # names of the space that change nothing that the script prints
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class ScriptReport:
     absent: tuple[str, ...]  # those of `libraries` that the interpreter lacks
     python: str | None  # the interpreter of the folder, relative to it
     machine: HostResources
+    tried: Tried | None = None  # None: the script was only read
 
     @property
     def edited(self) -> tuple[str, str]:
@@ -55,7 +68,10 @@ class ScriptReport:
     @property
     def space(self) -> str:
         """The table [space] of the edited file."""
-        return proposed_space(self.edited[1], self._choices)
+        lines = proposed_space(self.edited[1], self._choices).split("\n")
+        dead = self.tried.dead if self.tried else frozenset()
+        why = "  # left out: other values changed nothing that the script prints"
+        return "\n".join(f"# {line}{why}" if line.partition(" = ")[0] in dead else line for line in lines)
 
     @property
     def n_searched(self) -> int:
@@ -64,7 +80,9 @@ class ScriptReport:
 
     @property
     def takes_seed(self) -> bool:
-        """Whether the script reads TRAIN_SEED, so that a repeat is informative."""
+        """Whether a run under another TRAIN_SEED is informative: as it was seen, else as the text says."""
+        if self.tried is not None and self.tried.varies is not None:
+            return self.tried.varies
         return "TRAIN_SEED" in self.edited[1]
 
     @property
@@ -77,8 +95,16 @@ class ScriptReport:
         return {setting.name: setting.choices for setting in self.lifted.settings} if self.lifted else {}
 
 
-def read_script(folder: Path, wishes: InitOptions, machine: HostResources) -> ScriptReport:
+def read_script(
+    folder: Path, wishes: InitOptions, machine: HostResources, *, needs_metric: bool = True
+) -> ScriptReport:
     """Return the report on `folder`, without running anything in it.
+
+    Args:
+        folder: with the script.
+        wishes: of the user.
+        machine: on which trials will run.
+        needs_metric: whether a script that prints no metric is refused; otherwise its only metric is NO_METRIC.
 
     Raises:
         UsageError: there is no script, or it prints no metric; the message says what to do.
@@ -89,10 +115,13 @@ def read_script(folder: Path, wishes: InitOptions, machine: HostResources) -> Sc
     metrics = [told_by_user(wishes.metric)] if wishes.metric else find_metric(script)
     for module, _ in modules if not metrics else ():
         metrics += find_metric(module)
+    if not metrics and not needs_metric:
+        metrics = [NO_METRIC]
     if not metrics:
         raise UsageError(
             f"{folder / script.name} prints no recognisable validation metric; let it end with "
-            "print('---') and print(f'val_loss: {val_loss:.6f}'), or name the printed text: --metric 'val loss {}'"
+            "print('---') and print(f'val_loss: {val_loss:.6f}'), or name the printed text: --metric 'val loss {}', "
+            "or let init look in the log of a run: --try"
         )
     own = constants(script)
     loaded = None if is_block(script.text) else find_load(folder, script, wishes.arguments)

@@ -26,6 +26,8 @@ def document(reading: ScriptReport) -> str:
     memory_gb, cpus = machine.for_one
     text = _template("task.toml").substitute(
         script=_one_line(reading.script.name),
+        read="" if reading.tried else ", but did not run it",
+        tried="".join(f"\n# {_one_line(remark)}" for remark in reading.tried.remarks) if reading.tried else "",
         name=_text(task_name(reading.folder.resolve().name)),
         script_value=_text(script),
         command=_command(reading),
@@ -43,7 +45,7 @@ def document(reading: ScriptReport) -> str:
         cpus=_number(cpus),
         processes=max(256, math.ceil(16 * cpus)),
         scratch_mb=_SCRATCH_MB if "torch" in reading.libraries else _SCRATCH_MB // 4,
-        keep=_template("takes_seed.toml" if reading.takes_seed else "no_seed.toml").template.strip(),
+        keep=_keep(reading),
         space=(reading.space if reading.n_searched else _template("no_space.toml").template).strip(),
     )
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
@@ -118,6 +120,13 @@ def _command(reading: ScriptReport) -> str:
     inside = f'cd {shlex.quote(str(place.parent))} && exec "$0" "$@"'
     note = f"  # {_one_line(needs.beside)}: its paths are as seen from its own folder"
     return _list(["sh", "-c", inside, "python", place.name, *reading.arguments]) + note
+
+
+def _keep(reading: ScriptReport) -> str:
+    name = "takes_seed.toml" if reading.takes_seed else "no_seed.toml"
+    if not reading.takes_seed and reading.tried and "TRAIN_SEED" in reading.edited[1]:
+        name = "no_effect_of_seed.toml"
+    return _template(name).template.strip()
 
 
 def _frozen(needs: Needs) -> str:

@@ -1,0 +1,73 @@
+"""The part of `agent init` that runs the script: opens the machine for it, and reports progress."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli.options import host_of, sandbox_settings
+
+if TYPE_CHECKING:
+    from agent.analysis.try_script.try_script import TryResult
+    from agent.task.init.script_report import ScriptReport
+    from agent.task.task import Task
+
+DEFAULT_TRY_BUDGET = "10m"
+"""Long enough for some twenty short runs of a script that starts in ten seconds, and no longer than one waits."""
+
+Files = Callable[["ScriptReport"], Mapping[str, str]]
+
+
+def try_now(
+    reading: "ScriptReport",
+    files: Files,
+    seconds: float,
+    settings: tuple[str, tuple[str, ...], str | None],
+    *,
+    json_: bool,
+) -> "TryResult":
+    """Run the script of a folder in the sandbox and return what was seen. Ctrl-C ends it; nothing is written then.
+
+    Args:
+        reading: of the folder.
+        files: returns the files that init would write for a reading.
+        seconds: wall time of all runs together.
+        settings: the sandbox, the limits that it need not enforce, and the GPUs.
+        json_: whether the output is JSON, so that progress goes to stderr.
+
+    Raises:
+        UsageError, MissingRequirementError, SandboxError: as `try_script`.
+    """
+    from agent.analysis.try_script.tries import TryOptions
+    from agent.analysis.try_script.try_script import try_script
+    from agent.task.host_code import give_consent, host_steps
+    from agent.task.task import Task
+    from agent.task.task_files import read_entries
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
+
+    def compose(corrected: "ScriptReport") -> "Task":
+        made = files(corrected)
+        wanted = [name for name in (corrected.edited[0], *corrected.needs.frozen) if name not in made]
+        content = read_entries(corrected.folder, wanted, "task.toml")
+        return Task(corrected.folder, content | {name: text.encode() for name, text in made.items()})
+
+    checked = sandbox_settings(*settings)
+    options = TryOptions(
+        host_of(say),
+        checked["sandbox"],
+        seconds,
+        checked["gpus"],
+        frozenset(checked["accept_unenforced"]),
+        lambda task: give_consent(host_steps(task)),  # the user asks for the runs of a task made by this command
+    )
+    say("\ntrying the script in the sandbox (Ctrl-C stops it and keeps task.toml):")
+    try:
+        with tempfile.TemporaryDirectory(prefix="autocentaur-try-") as folder:
+            return try_script(reading, compose, options, Path(folder), f"{datetime.now(UTC):%Y-%m-%d}")
+    except KeyboardInterrupt:
+        say("interrupted: task.toml is as it was before the first run")
+        raise

@@ -1,0 +1,34 @@
+"""Numbers of a log: metrics by the rules for print calls, and whether runs printed the same."""
+
+from agent.analysis.try_script.effects import other_values
+from agent.analysis.try_script.log_numbers import Printed, Repeatable, metrics_in, numbered_lines
+from agent.search.parameters import Categorical, Float, PowerOfTwo
+
+LOG = "step 1 loss 0.9 val loss 0.8\n\rstep 2\rstep 3 (1.5s)\nval loss: 0.7 acc 0.25\n---\nval_bpb: 1.25\n"
+
+
+def test_the_metrics_of_a_log_are_those_of_print_calls() -> None:
+    found = metrics_in(LOG)
+    assert [(metric.name, metric.line) for metric in found[:2]] == [("val_bpb", None), ("val_loss", "val loss: {}")]
+    assert found[0].where == "the log:5"
+
+
+def test_the_last_lines_with_numbers_are_quoted_once_each() -> None:
+    assert numbered_lines("a 1\na 2\nnothing\nb 3\n") == ["b 3", "a 2"]
+
+
+def test_what_differs_between_two_equal_runs_does_not_count() -> None:
+    one, two = (Printed.of(f"took {seconds} s\nval loss 0.5\n") for seconds in (1.5, 1.7))
+    repeatable = Repeatable.of(one, two)
+    assert not repeatable.differs(Printed.of("took 9.9 s\nval loss 0.5\n"))
+    assert repeatable.differs(Printed.of("took 1.5 s\nval loss 0.6\n"))
+    assert repeatable.differs(Printed.of("val loss 0.5\n"))
+    assert Repeatable.of(one, Printed.of("val loss 0.5\n")).is_empty
+    assert not repeatable.differs(Printed.of("took 2 s\nval loss 0.6\n"), {"X": (0.5, 0.6)})
+
+
+def test_other_values_are_far_from_the_scripts_own() -> None:
+    assert other_values(Categorical("C", ("a", "b", "c")), "b") == ["a", "c"]
+    assert other_values(PowerOfTwo("P", 8, 32), 16) == [32, 8]
+    values = other_values(Float("F", 0.0, 1.0), 0.75)
+    assert values == [0.25, 0.999]
