@@ -18,7 +18,7 @@ class LocalModules:
 
     files: Mapping[str, tuple[Source, str]]  # by path below the folder, each with the place of its import
     roots: tuple[str, ...]  # folders that Python must search besides the script's own, "." for the top
-    places: tuple[str, ...]  # where names were looked up
+    found_from: Mapping[str, str]  # by path: the folder from which Python finds it
     names: frozenset[str]  # top-level names that are imported from the folder
     module: str | None = None  # the script's own name if it is part of a package, as in `python -m pkg.train`
 
@@ -31,12 +31,10 @@ class LocalModules:
         """The outermost folder of each package that is imported, with the place of the first import."""
         found: dict[str, str] = {}
         for name, (_, where) in self.files.items():
-            for root in sorted(self.places, key=lambda place: len(place.strip(".")), reverse=True):
-                below = posixpath.relpath(name, root)
-                if not below.startswith("../"):
-                    if "/" in below:
-                        found.setdefault(posixpath.normpath(posixpath.join(root, below.partition("/")[0])), where)
-                    break
+            root = self.found_from.get(name, ".")
+            below = posixpath.relpath(name, root)
+            if "/" in below and not below.startswith("../"):
+                found.setdefault(posixpath.normpath(posixpath.join(root, below.partition("/")[0])), where)
         return found
 
 
@@ -53,11 +51,14 @@ def find_modules(folder: Path, script: Source) -> LocalModules:
     others = [root for root in wanted if root != beside and (folder / root).is_dir()]
     places = [beside, *others] if not in_package else others or [beside]
     found: dict[str, tuple[Source, str]] = {}
+    found_from: dict[str, str] = {}
     used: set[str] = set()
+    outermost = max((place for place in others if _holds(place, beside)), key=len, default=beside)
     names: set[str] = set()
     todo = [script]
     if in_package or (folder / beside / "__init__.py").is_file():
         todo += _initial(folder, beside, found)
+        found_from |= dict.fromkeys(found, outermost)
     while todo:
         source = todo.pop(0)
         for node in ast.walk(source.tree):
@@ -68,6 +69,7 @@ def find_modules(folder: Path, script: Source) -> LocalModules:
                     used.add(root)
                     names.add(posixpath.relpath(name, root).partition("/")[0].removesuffix(".py"))
                 if name not in found and name != script.name:
+                    found_from[name] = root if root is not None else found_from.get(source.name, outermost)
                     found[name] = read_source(folder, name), source.at(node)
                     todo.append(found[name][0])
     if in_package and beside == ".":
@@ -80,7 +82,7 @@ def find_modules(folder: Path, script: Source) -> LocalModules:
         top in used and beside not in used and (folder / beside / "__init__.py").is_file() and _is_dotted(dotted)
     )
     roots = tuple(sorted(used - {beside} - ({"."} if is_module else set())))
-    return LocalModules(found, roots, tuple(places), frozenset(names), dotted if is_module else None)
+    return LocalModules(found, roots, found_from, frozenset(names), dotted if is_module else None)
 
 
 def _added_to_path(tree: ast.Module, beside: str) -> Iterator[str]:
@@ -94,6 +96,10 @@ def _added_to_path(tree: ast.Module, beside: str) -> Iterator[str]:
                     path = posixpath.normpath(posixpath.join(start, word.value))
                     if not path.startswith("..") and "\0" not in path:
                         yield path
+
+
+def _holds(place: str, folder: str) -> bool:
+    return place == "." or folder.startswith(f"{place}/")
 
 
 def _initial(folder: Path, beside: str, found: dict[str, tuple[Source, str]]) -> Iterator[Source]:

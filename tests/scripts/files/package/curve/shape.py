@@ -1,0 +1,5 @@
+from .constants import CENTRE
+
+
+def target(x: float) -> float:
+    return (x - CENTRE) ** 2
