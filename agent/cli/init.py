@@ -17,6 +17,8 @@ from agent.execution.sandboxes import DEFAULT_SANDBOX
 if TYPE_CHECKING:
     from agent.analysis.try_script.try_script import TryResult
     from agent.task.init.kept_edits import Merged
+    from agent.task.init.metric.direction import Goal
+    from agent.task.init.metric.printed_metric import PrintedMetric
     from agent.task.init.script_report import InitOptions, ScriptReport
     from agent.task.toml_lines import Keys
 
@@ -34,7 +36,13 @@ def init(
         str | None, typer.Option(metavar="FILE", help="The training script, if it is not train.py.")
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="NAME printed after ---, or the printed text: 'val loss {}'.")
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="NAME printed after ---, the printed text: 'val loss {}', or FILE:KEY of a file."
+        ),
+    ] = None,
+    goal: Annotated[
+        str | None, typer.Option(metavar="GOAL", help="minimise or maximise the metric; its name says it if not given.")
     ] = None,
     args: Annotated[str, typer.Option(metavar="TEXT", help="Arguments of the script: '--config c.yaml'.")] = "",
     block: Annotated[
@@ -71,7 +79,8 @@ def init(
     except ValueError as fault:
         raise UsageError(f"--args {args!r}: {fault}; quote it as for a shell") from None
     interpreter = chosen_interpreter(folder, python) if python is not None else None
-    options = InitOptions(script, metric, arguments, block, interpreter)
+    ask = _ask_goal if _can_ask(json_) else None
+    options = InitOptions(script, metric, goal, ask, arguments, block, interpreter)
     writer = _Writer(folder, options, force=force)
     longest = seconds(try_budget)
     try:
@@ -92,7 +101,9 @@ def init(
     tried = None
     if try_:
         settings = (sandbox, tuple(accept_unenforced), gpus)
-        tried = try_now(reading, lambda corrected: writer.composed(corrected)[0], longest, settings, json_=json_)
+        tried = try_now(
+            reading, lambda corrected: writer.composed(corrected)[0], longest, settings, options, json_=json_
+        )
         if tried.is_ok:
             writer.force = True
             writer.write(tried.reading)
@@ -154,7 +165,10 @@ def _asked(options: "InitOptions") -> "frozenset[Keys]":
     """Return the keys of task.toml that the options of this command set."""
     asked: set[Keys] = set()
     if options.metric is not None:
-        asked |= {("metric", "name"), ("metric", "goal"), ("score", "line")}
+        asked |= {("metric", "name"), ("metric", "goal")}
+        asked |= {("score", key) for key in ("line", "file", "key", "pick")}
+    if options.goal is not None:
+        asked.add(("metric", "goal"))
     if options.script is not None or options.arguments or options.block is not None:
         asked |= {("task", "script"), ("task", "command")}
     if options.python is not None:
@@ -199,6 +213,24 @@ def _wants_to_try(budget: str) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     return typer.confirm(f"\nRun it in the sandbox now, to check these guesses (at most {budget})?", default=False)
+
+
+def _can_ask(json_: bool) -> bool:
+    """Return whether a person is there to answer."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and not json_
+
+
+def _ask_goal(metric: "PrintedMetric") -> "Goal":
+    """Return the user's answer to the question in which direction a metric improves."""
+    from agent.text import one_line
+
+    question = f"{metric.where} {one_line(metric.place)}: is a higher or a lower value better? (higher/lower)"
+    while True:
+        answer = typer.prompt(question).strip().lower()
+        if answer in ("higher", "maximise", "h"):
+            return "maximise"
+        if answer in ("lower", "minimise", "l"):
+            return "minimise"
 
 
 def _next_steps(reading: "ScriptReport", *, is_tried: bool) -> list[str]:

@@ -11,7 +11,7 @@ from agent.cli.options import host_of, sandbox_settings
 
 if TYPE_CHECKING:
     from agent.analysis.try_script.try_script import TryResult
-    from agent.task.init.script_report import ScriptReport
+    from agent.task.init.script_report import InitOptions, ScriptReport
     from agent.task.task import Task
 
 DEFAULT_TRY_BUDGET = "10m"
@@ -25,6 +25,7 @@ def try_now(
     files: Files,
     seconds: float,
     settings: tuple[str, tuple[str, ...], str | None],
+    asked: "InitOptions",
     *,
     json_: bool,
 ) -> "TryResult":
@@ -35,6 +36,7 @@ def try_now(
         files: returns the files that init would write for a reading.
         seconds: wall time of all runs together.
         settings: the sandbox, the limits that it need not enforce, and the GPUs.
+        asked: the user's choices.
         json_: whether the output is JSON, so that progress goes to stderr.
 
     Raises:
@@ -43,6 +45,7 @@ def try_now(
     from agent.analysis.try_script.tries import TryOptions
     from agent.analysis.try_script.try_script import try_script
     from agent.task.host_code import give_consent, host_steps
+    from agent.task.init.metric.direction import given_goal
     from agent.task.task import Task
     from agent.task.task_files import read_entries
 
@@ -63,6 +66,8 @@ def try_now(
         checked["gpus"],
         frozenset(checked["accept_unenforced"]),
         lambda task: give_consent(host_steps(task)),  # the user asks for the runs of a task made by this command
+        given_goal(asked.goal),
+        asked.ask_goal,
     )
     say("\ntrying the script in the sandbox (Ctrl-C stops it and keeps task.toml):")
     try:

@@ -21,7 +21,7 @@ _DIGITS = (
 )
 _VALUE = re.compile(rf"[-+]?(?:{_DIGITS}(?:[eE][-+]?[0-9]++)?+|nan\b|inf(?:inity)?\b)", re.IGNORECASE)
 # What may not follow: the number would be a part of something else, such as a version, a unit, a range or a fraction.
-_GOES_ON = re.compile(r"\w|[.,:/'’*^×+-][0-9]|[\u00a0\u2009\u202f][0-9]| [0-9]{3}[.,][0-9]")
+_GOES_ON = re.compile(r"\w|[.,:/'’*^×+-][0-9]|[\u00a0\u2009\u202f][0-9]| [0-9]{3}[.,][0-9]|…")
 _TYPE = r"(?:[A-Za-z_]\w*\.)*(?:[Tt]ensor|[Aa]rray|DeviceArray|b?float[0-9_]*|u?int[0-9_]*|Decimal|Variable)"
 _OPEN = re.compile(rf"[ \t]*+(?:(?:{_TYPE})?(\()|({_TYPE})?(\[)|(['\"])|(<)tf\.Tensor:[^<>\n]{{0,80}}\bnumpy=)")
 _ARGUMENTS = r"(?:[ \t]*,[ \t]*\w+[ \t]*=[ \t]*(?:[^(),\n]|\([^()\n]{0,40}\)){1,80})*+"

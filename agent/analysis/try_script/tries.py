@@ -12,6 +12,8 @@ from agent.edits.edit import Params
 from agent.execution.executor import ExecutionSettings, Executor
 from agent.execution.host import Host
 from agent.execution.observing.observed_run import ObservedRun, observed_run
+from agent.task.init.metric.direction import Goal
+from agent.task.init.metric.printed_metric import Ask
 from agent.task.init.shortening import Training
 from agent.task.task import Task
 from agent.text import Say
@@ -27,6 +29,8 @@ class TryOptions:
     gpus: tuple[str, ...] = ()
     accept_unenforced: frozenset[str] = frozenset()
     agree: Callable[[Task], None] = lambda _task: None  # called before a task's environment is opened
+    goal: Goal | None = None  # of a metric that only the log shows; None: its name says it
+    ask_goal: Ask | None = None  # asks the user for it; None: nobody can answer
 
 
 @dataclass

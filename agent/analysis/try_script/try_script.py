@@ -14,8 +14,10 @@ from agent.analysis.try_script.tries import Tries, TryOptions
 from agent.execution.observing.observed_run import ObservedRun
 from agent.execution.scoring.printed import PrintedScorer
 from agent.execution.scoring.scorer import Artifact
-from agent.task.init.metric.printed_metric import PrintedMetric
+from agent.task.init.metric.printed_metric import PrintedMetric, with_goal
 from agent.task.init.script_report import NO_METRIC, ScriptReport, Tried
+from agent.task.score_kinds import PRINTED
+from agent.task.spec import ScoreSpec
 from agent.task.task import Task
 from agent.text import one_line, plural
 from agent.trials.metric import Metric
@@ -60,7 +62,7 @@ def try_script(
         today: the date, for the comment in task.toml.
 
     Raises:
-        UsageError: a corrected task is invalid.
+        UsageError: a corrected task is invalid, or nothing says in which direction a metric in the log improves.
         MissingRequirementError, SandboxError: the machine lacks something, or the sandbox failed.
     """
     tries = Tries(options, folder)
@@ -81,6 +83,7 @@ def try_script(
                 found = _metrics_of(run)
                 if not found:
                     return TryResult(reading, tuple(seen), (_no_metric(reading, run),), tries.n_runs)
+                found[0] = with_goal(found[0], options.goal, options.ask_goal)
                 seen.append(_instead(reading.metrics[0], found[0]))
                 tries.say(f"  {one_line(seen[-1])}")
                 reading = replace(reading, metrics=tuple(found))
@@ -120,7 +123,8 @@ def _metrics_of(run: ObservedRun) -> list[PrintedMetric]:
     """Return the metrics in a log that a scorer can read from it, most likely first."""
     found = []
     for metric in metrics_in(run.log):
-        scorer = PrintedScorer(Metric(name=metric.name, goal=metric.goal), metric.line)
+        spec = ScoreSpec(kind=PRINTED.name, line=metric.line)
+        scorer = PrintedScorer(Metric(name=metric.name, goal=metric.goal or "minimise"), spec)
         nothing = Path()
         if scorer.score(Artifact(nothing, nothing, run.log, nothing, "", 0)).status is Status.OK:
             found.append(metric)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.task.init.dependencies import Needs
 from agent.task.init.host import has_gpu, interpreter_of
+from agent.task.init.metric.direction import known_goal
 from agent.task.init.script_report import ScriptReport
 from agent.task.init.settings.find_settings import KINDS, Setting, find_budget
 from agent.task.task_files import link_out
@@ -32,8 +33,7 @@ def guesses(reading: ScriptReport) -> Iterator[Guess]:
     else:
         yield Guess("script", name, "trials edit a copy, never this file")
     better = "higher" if metric.goal == "maximise" else "lower"
-    how = f"`{metric.line}`" if metric.line else f"`{metric.name}: …` after `---`"
-    yield Guess("metric", f"{metric.name}, {better} is better", f"{metric.where} prints {how}")
+    yield Guess("metric", f"{metric.name}, {better} is better", f"{metric.where} {metric.place}")
     if budget.is_known:
         amount = f"{budget.amount:g} {budget.counts} by the script's own count"
         yield Guess("budget", amount, f"{budget.where}: {budget.as_written}")
@@ -112,10 +112,18 @@ def _of_needs(needs: Needs) -> Iterator[str]:
 
 def _of_the_metric(reading: ScriptReport) -> Iterator[str]:
     metric = reading.metrics[0]
-    if metric.of_training and metric.where != "--metric":
+    if (usual := known_goal(metric.name)) not in (None, metric.goal):
+        yield f"--goal says {metric.goal}, but a metric called {metric.name} is one to {usual}: check goal in task.toml"
+    if not metric.is_certain:
+        yield f"whether {metric.where} prints `{metric.line}` is a guess: the first run shows it"
+    if metric.where == "--metric":
+        return
+    if metric.of_training:
         yield f"{metric.name} ({metric.where}) may be a training loss, which a search would overfit: see --metric"
+    if metric.is_test:
+        yield f"{metric.name} is of the test set, so its gains are no test any more: print a validation metric instead"
     as_good = [told for told in reading.metrics[1:] if told.of_training == metric.of_training]
-    others = {told.name: told.line or told.name for told in as_good if told.name != metric.name}
+    others = {told.name: told.option for told in as_good if told.name != metric.name}
     if others:
         said = shlex.quote(next(iter(others.values())))
         yield f"the script also prints {', '.join(others)}; to use another metric: --metric {said} --force"

@@ -9,7 +9,8 @@ from agent.task.init.dependencies import Needs, find_needs
 from agent.task.init.find_script import find_script, is_block
 from agent.task.init.host import HostResources, interpreter_of, missing_modules
 from agent.task.init.local_modules import LocalModules, find_modules
-from agent.task.init.metric.printed_metric import PrintedMetric, find_metric, told_by_user
+from agent.task.init.metric.direction import given_goal
+from agent.task.init.metric.printed_metric import Ask, PrintedMetric, find_metrics, told_by_user, with_goal
 from agent.task.init.python_file import Source, imported_names
 from agent.task.init.settings.constants_block import Lifted, extract_constants
 from agent.task.init.settings.find_settings import BudgetGuess, Setting, constants, find_budget, settings
@@ -25,7 +26,9 @@ class InitOptions:
     """The user's choices, which replace guesses."""
 
     script: str | None = None
-    metric: str | None = None  # NAME, or the printed text with {} in it
+    metric: str | None = None  # NAME, the printed text with {} in it, or FILE:KEY
+    goal: str | None = None  # the metric's direction
+    ask_goal: Ask | None = None  # asks the user for it; None: nobody can answer
     arguments: tuple[str, ...] = ()  # the script's command-line arguments
     block: bool | None = None  # whether to write a copy with constants; None: if the script has none
     python: str | None = None  # the interpreter of the trials; None: that of a virtual environment in the folder
@@ -107,22 +110,24 @@ def read_script(
         needs_metric: whether a script that prints no metric is refused; otherwise its only metric is NO_METRIC.
 
     Raises:
-        UsageError: there is no script, or it prints no metric; the message says what to do.
+        UsageError: there is no script, or it reports no metric, or nothing says whether a higher or a lower one is
+            better; the message says what to do.
     """
     script = find_script(folder, wishes.script)
     found = find_modules(folder, script)
     modules = found.sources()
-    metrics = [told_by_user(wishes.metric)] if wishes.metric else find_metric(script)
-    for module, _ in modules if not metrics else ():
-        metrics += find_metric(module)
+    named = [told_by_user(wishes.metric)] if wishes.metric else []
+    metrics = named or find_metrics(script, [module for module, _ in modules], wishes.arguments)
     if not metrics and not needs_metric:
         metrics = [NO_METRIC]
     if not metrics:
         raise UsageError(
             f"{folder / script.name} prints no recognisable validation metric; let it end with "
-            "print('---') and print(f'val_loss: {val_loss:.6f}'), or name the printed text: --metric 'val loss {}', "
-            "or let init look in the log of a run: --try"
+            "print('---') and print(f'val_loss: {val_loss:.6f}'), name the printed text: --metric 'val loss {}', "
+            "or a value of a file that it writes: --metric metrics.jsonl:val_loss; --try looks in the log of a run"
         )
+    if metrics[0] != NO_METRIC:
+        metrics[0] = with_goal(metrics[0], given_goal(wishes.goal), wishes.ask_goal)
     own = constants(script)
     loaded = None if is_block(script.text) else find_load(folder, script, wishes.arguments)
     others, lifted = _lifted(script, own, loaded, wishes)

@@ -11,6 +11,7 @@ from string import Template
 
 from agent.errors import TaskError, UsageError
 from agent.task.init.dependencies import HUB_CACHE, Needs
+from agent.task.init.metric.printed_metric import PrintedMetric
 from agent.task.init.script_report import ScriptReport
 from agent.task.init.settings.find_settings import BudgetGuess
 from agent.task.task import CONFIG_NAME, Task
@@ -33,9 +34,9 @@ def document(reading: ScriptReport) -> str:
         command=_command(reading),
         frozen=_frozen(needs),
         metric=_text(metric.name),
-        metric_where=_one_line(f"{metric.where} prints it"),
-        goal=_text(metric.goal),
-        line=f"line = {_text(metric.line)}  # the last number at {{}} in the log" if metric.line else "",
+        metric_where=_one_line(f"{metric.where} {'writes' if metric.file else 'prints'} it"),
+        goal=_text(metric.goal or "minimise"),
+        line=_place(metric),
         environment=_environment(reading),
         budget=_budget(reading.budget),
         wall_seconds=_number(_wall(reading.budget)),
@@ -127,6 +128,14 @@ def _keep(reading: ScriptReport) -> str:
     if not reading.takes_seed and reading.tried and "TRAIN_SEED" in reading.edited[1]:
         name = "no_effect_of_seed.toml"
     return _template(name).template.strip()
+
+
+def _place(metric: PrintedMetric) -> str:
+    """Return the keys of [score] that say where the number stands."""
+    if metric.file is not None and metric.key is not None:
+        keys = f"file = {_text(metric.file)}  # in the folder where the script runs\nkey = {_text(metric.key)}\n"
+        return f'{keys}pick = "last"  # or "best", of several values'
+    return f"line = {_text(metric.line)}  # the last number at {{}} in the log" if metric.line else ""
 
 
 def _frozen(needs: Needs) -> str:

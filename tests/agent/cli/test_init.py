@@ -265,7 +265,7 @@ def test_a_metric_that_a_module_of_the_folder_prints_is_found(tmp_path: Path) ->
     (tmp_path / "loop.py").write_text("def main(lr):\n    print(f'val_loss={lr}')\n")
     init(tmp_path)
     task = Task.load(tmp_path)
-    assert (task.score.line, task.frozen) == ("val_loss= {}", ("loop.py",))
+    assert (task.score.line, task.frozen) == ("val_loss={}", ("loop.py",))
 
 
 def test_options_beside_constants_are_told_and_lifted_when_asked(tmp_path: Path) -> None:

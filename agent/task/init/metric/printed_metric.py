@@ -1,140 +1,212 @@
-"""The metric that a script prints, inferred from its print calls: name, direction and place."""
+"""The metric that a script reports: its name, its direction, and where the number stands."""
 
 import ast
 import re
-import string
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from agent.errors import UsageError
+from agent.task.init.metric.dead_code import DeadCode
+from agent.task.init.metric.direction import Goal, known_goal
+from agent.task.init.metric.frameworks import framework_reports
+from agent.task.init.metric.labels import Label, label_of
+from agent.task.init.metric.printed_text import VALUE
+from agent.task.init.metric.printing_calls import PrintedLine, printed_lines
+from agent.task.init.metric.scopes import Scopes
+from agent.task.init.metric.written_files import written_values
 from agent.task.init.python_file import Source
+from agent.task.printed_number import ANY_TEXT, NUMBER, values_in
+from agent.task.score_kinds import METRIC_FILES
 
-_SPLIT = r"(?:val|valid|validation|dev|eval|heldout|held[_ -]out|test)"
-_LOSSES = r"loss|bpb|bpc|ppl|perplexity|nll|mse|rmse|mae|error|err|wer|cer|cross[_ -]?entropy"
-_GAINS = r"accuracy|acc|f1|auc|auroc|r2|bleu|iou|dice|precision|recall|reward|score"
-_METRIC = re.compile(
-    rf"(?<![a-zA-Z0-9])((?:{_SPLIT}[\w ./-]{{0,12}}?)?(?:{_LOSSES}|{_GAINS}))\b\s*(?:[:=|]|is|of)?\s*$", re.IGNORECASE
-)
-_TRAINING = re.compile(r"\b(train\w*|running|batch)[ _./-]*$", re.IGNORECASE)
-_SUMMARY = re.compile(r"([A-Za-z][\w./-]*):[ \t]*\0[ \t]*")
-_BY_PERCENT = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]")
-_PRINTERS = re.compile(
-    r"print|(\w+\.)*(log|logger|logging)\.(info|warning)|(sys\.std(out|err)|tqdm)\.write|(click\.)?echo"
-)
-_VALUE = "\0"
-_MOST_CHARACTERS = 200  # before a number, searched for its name
+_SUMMARY = re.compile(r"([A-Za-z][\w./-]*):[ \t]*\0[ \t%]*")
+_BY_USER = "--metric"
+Ask = Callable[["PrintedMetric"], Goal]
+"""Asks the user for the direction of a metric."""
 
 
 @dataclass(frozen=True)
 class PrintedMetric:
-    """A metric as the script prints it."""
+    """A metric as the script prints or writes it."""
 
     name: str
-    goal: Literal["minimise", "maximise"]
-    line: str | None  # text with {} for the number; None: `name: number` after the last `---`
+    goal: Goal | None  # None: no word of its name is known
+    line: str | None  # text with {} for the number; None: `name: number` after the last `---`, or in a file
     where: str
     of_training: bool = False  # nothing indicates held-out data
+    is_test: bool = False  # of the test split, which a search should not see
+    file: str | None = None  # the file that it is written to
+    key: str | None = None  # its name in the file
+    is_certain: bool = True  # whether the call is known to print
+    node: ast.AST | None = field(default=None, compare=False)  # the call that prints or writes it
 
     @property
-    def rank(self) -> tuple[bool, bool]:
-        """The sort key of a guess, greater is better: held-out numbers, then those of a summary after `---`."""
-        return not self.of_training, self.line is None
+    def rank(self) -> tuple[bool, ...]:
+        """The sort key of a guess, greater is better: held-out numbers, then those of a known direction."""
+        known = self.goal is not None
+        return not self.of_training, known, not self.is_test, self.is_certain, self.file is None, self.line is None
 
     @property
-    def rank_beside(self) -> tuple[bool, bool]:
-        """The sort key among numbers of one line or one summary: losses first, the test split last."""
-        return self.goal == "minimise", re.match("test", self.name, re.IGNORECASE) is None
+    def rank_beside(self) -> tuple[bool, ...]:
+        """The sort key among numbers of one line or one summary: losses first."""
+        return (self.goal == "minimise",)
+
+    @property
+    def option(self) -> str:
+        """The value of --metric that names it."""
+        return f"{self.file}:{self.key}" if self.file is not None else self.line or self.name
+
+    @property
+    def place(self) -> str:
+        """Where the number stands, for a person."""
+        if self.file is not None:
+            return f"writes {self.key} into {self.file}"
+        return f"prints `{self.line}`" if self.line else f"prints `{self.name}: …` after `---`"
+
+
+@dataclass(frozen=True)
+class _Found:
+    metric: PrintedMetric
+    at: int  # numbers of one line or one summary have the same
+    line: PrintedLine | None = None
+    label: Label | None = None
 
 
 def told_by_user(text: str) -> PrintedMetric:
-    """Return the metric that the user names: `NAME`, printed after `---`, or the printed text with {} in it.
+    """Return the metric that the user names: `NAME` after `---`, the printed text with {} in it, or `FILE:KEY`.
 
     Raises:
-        UsageError: it has several {}.
+        UsageError: it has several {}, or no key.
     """
-    if text.count("{}") > 1:
+    if text.count(NUMBER) > 1:
         raise UsageError(f"--metric {text!r}: write one {{}}, for the number that counts, and end the text after it")
-    if "{}" not in text:
-        return PrintedMetric(text, goal_of(text), None, "--metric")
-    found = _METRIC.search(text.partition("{}")[0])
-    name = _name(found[1]) if found else "metric"
-    return PrintedMetric(name, goal_of(name), text, "--metric")
+    file, _, key = text.partition(":")
+    if file.lower().endswith(METRIC_FILES):
+        if not key:
+            raise UsageError(f"--metric {text!r}: name the value in the file too, such as {file}:val_loss")
+        return PrintedMetric(_name(key), known_goal(key), None, _BY_USER, file=file, key=key)
+    if NUMBER not in text:
+        return PrintedMetric(text, known_goal(text), None, _BY_USER)
+    before = text.partition(NUMBER)[0].rpartition(ANY_TEXT)[2]
+    label = label_of(before, "")
+    if label is not None:
+        return PrintedMetric(label.name, label.goal, text, _BY_USER)
+    return PrintedMetric("metric", known_goal(before), text, _BY_USER)
 
 
-def goal_of(name: str) -> Literal["minimise", "maximise"]:
-    """Return the direction of the metric with this name."""
-    last = re.split(r"[^a-z0-9]+", name.lower())
-    return "maximise" if any(re.fullmatch(_GAINS, word) for word in last) else "minimise"
+def with_goal(metric: PrintedMetric, goal: Goal | None, ask: Ask | None) -> PrintedMetric:
+    """Return a metric with its direction: the user's, else that of its name, else the answer to a question.
+
+    Raises:
+        UsageError: there is none of these.
+    """
+    if goal is not None or metric.goal is not None:
+        return replace(metric, goal=goal or metric.goal)
+    if ask is not None:
+        return replace(metric, goal=ask(metric))
+    said = metric.line or metric.name
+    raise UsageError(
+        f"is a higher or a lower `{said}` better ({metric.where})? Its name does not say: "
+        "add --goal maximise or --goal minimise"
+    )
 
 
-def find_metric(source: Source) -> list[PrintedMetric]:
-    """Return the metrics that a script prints, most likely first; of equals, the last printed line first."""
-    found: list[tuple[int, PrintedMetric]] = []  # each with its line number; all lines of a summary count as one
-    in_summary = False
-    for node in sorted(_prints(source.tree), key=lambda call: (call.lineno, call.col_offset)):
-        for line in _text(node).split("\n"):
-            in_summary = in_summary or line.strip() == "---"
-            n_before = len(found)
-            for told in _metrics(line, source.at(node), in_summary=in_summary):
-                found.append((0 if told.line is None else n_before, told))
-    names = [told.name for _, told in found if told.line is None]
+def find_metrics(script: Source, modules: Sequence[Source] = (), arguments: Sequence[str] = ()) -> list[PrintedMetric]:
+    """Return the metrics that a script reports, most likely first; of equals, the last printed one first.
+
+    Args:
+        modules: the script's own modules, which are asked where it prints nothing of held-out data.
+        arguments: those that the script is run with; they decide which branches it enters.
+    """
+    found = find_metric(script, arguments, [module.tree for module in modules])
+    if not any(not metric.of_training for metric in found):
+        for module in modules:
+            others = [other.tree for other in modules if other is not module]
+            found += find_metric(module, arguments, others, is_script=False)
+        found.sort(key=lambda metric: metric.rank, reverse=True)
+    return found
+
+
+def find_metric(
+    source: Source,
+    arguments: Sequence[str] = (),
+    others: Sequence[ast.Module] = (),
+    *,
+    is_script: bool = True,
+) -> list[PrintedMetric]:
+    """Return the metrics that one file reports, as `find_metrics` does."""
+    scopes = Scopes(source.tree, others)
+    dead = DeadCode(scopes, arguments, is_script=is_script)
+    lines = list(printed_lines(scopes, dead))
+    found = list(_printed(source, lines, scopes))
+    names = [one.metric.name for one in found if one.metric.line is None]
     twice = {name for name in names if names.count(name) > 1}  # a printed score needs exactly one such line
-    single = [(at, told) for at, told in found if told.line is not None or told.name not in twice]
-    single.sort(key=lambda one: (one[1].rank, one[0], one[1].rank_beside))
-    return [told for _, told in reversed(single)]
+    found = [one for one in found if one.metric.line is not None or one.metric.name not in twice]
+    found = [replace(one, metric=_unmistakable(one, lines)) for one in found]
+    for report in (*framework_reports(scopes, dead), *written_values(scopes, dead)):
+        metric = PrintedMetric(
+            report.label.name,
+            report.label.goal,
+            report.line,
+            source.at(report.node),
+            report.label.split in (None, "train"),
+            report.label.split == "test",
+            report.file,
+            report.key,
+            node=report.node,
+        )
+        found.append(_Found(metric, getattr(report.node, "lineno", 0)))
+    found.sort(key=lambda one: (one.metric.rank, one.at, one.metric.rank_beside), reverse=True)
+    return [one.metric for one in found]
 
 
-def _metrics(line: str, where: str, *, in_summary: bool) -> Iterator[PrintedMetric]:
-    before = line.split(_VALUE)[:-1]
-    for index, whole in enumerate(before):
-        literal = whole[-_MOST_CHARACTERS:]
-        found = _METRIC.search(literal)
-        if found is None or _TRAINING.search(literal[: found.start()]):
-            continue
-        name = _name(found[1])
-        of_training = re.match(_SPLIT, found[1], re.IGNORECASE) is None
-        alone = _SUMMARY.fullmatch(line)
-        if in_summary and alone:
-            yield PrintedMetric(alone[1], goal_of(alone[1]), None, where, of_training)
-            continue
-        text = literal[found.start() :] if not of_training else literal.lstrip(" ,;|") if index else literal
-        yield PrintedMetric(name, goal_of(name), f"{text.strip()} {{}}", where, of_training)
+def _printed(source: Source, lines: Sequence[PrintedLine], scopes: Scopes) -> Iterator[_Found]:
+    in_summary = False
+    for line in lines:
+        function = scopes.function(line.call)
+        in_summary = in_summary or line.text.strip() == "---"
+        parts = line.text.split(VALUE)
+        for index, literal in enumerate(parts[:-1]):
+            label = label_of(literal, line.before + VALUE.join(parts[:index]), function.name if function else "")
+            if index < line.n_earlier or label is None or label.split == "train":
+                continue
+            alone = _SUMMARY.fullmatch(line.text) if in_summary else None
+            blank = " " if literal[-1:].isspace() else ""
+            text = None if alone else f"{label.text}{blank}{NUMBER}{_behind(parts[index + 1])}"
+            metric = PrintedMetric(
+                alone[1] if alone else label.name,
+                label.goal,
+                text,
+                source.at(line.call),
+                label.split is None,
+                label.split == "test",
+                is_certain=line.is_certain,
+                node=line.call,
+            )
+            yield _Found(metric, 0 if alone else line.call.lineno, line, label)
+
+
+def _behind(text: str) -> str:
+    """Return what must follow the number in the pattern: the sign of a fraction, of which it is the first part."""
+    return "/" if text.lstrip().startswith("/") else ""
+
+
+def _unmistakable(found: _Found, lines: Sequence[PrintedLine]) -> PrintedMetric:
+    """Return a metric whose pattern fits no other printed line, with the start of its own line if that is needed."""
+    metric, own, label = found.metric, found.line, found.label
+    if metric.line is None or own is None or label is None:
+        return metric
+    others = [line.text for line in lines if line.call is not own.call]
+    if not any(_fits(metric.line, text) for text in others) or label.split is None:
+        return metric
+    words = own.text.partition(VALUE)[0].strip()
+    longer = f"{words} {ANY_TEXT} {metric.line}"
+    usable = label.is_split_before and words and not any(_fits(longer, text) for text in others)
+    return replace(metric, line=longer) if usable else metric
+
+
+def _fits(pattern: str, text: str) -> bool:
+    return any(True for _ in values_in(text.replace(VALUE, "1"), pattern))
 
 
 def _name(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
-
-
-def _prints(tree: ast.Module) -> Iterator[ast.Call]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _PRINTERS.fullmatch(ast.unparse(node.func)):
-            yield node
-
-
-def _text(call: ast.Call) -> str:
-    """Return the text that a call prints, with `_VALUE` for each value."""
-    return " ".join(_pieces(argument) for argument in call.args).replace("\r", "")
-
-
-def _pieces(node: ast.expr) -> str:
-    match node:
-        case ast.Constant(value=str(text)):
-            return text
-        case ast.JoinedStr(values=values):
-            return "".join(_pieces(value) for value in values)
-        case ast.Call(func=ast.Attribute(value=ast.Constant(value=str(text)), attr="format")):
-            return _formatted(text)
-        case ast.BinOp(left=ast.Constant(value=str(text)), op=ast.Mod()):
-            return _BY_PERCENT.sub(_VALUE, text)
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _pieces(left) + _pieces(right)
-    return _VALUE
-
-
-def _formatted(text: str) -> str:
-    try:
-        parts = list(string.Formatter().parse(text))
-    except ValueError:
-        return text
-    return "".join(literal + ("" if name is None else _VALUE) for literal, name, _, _ in parts)

@@ -5,8 +5,9 @@ import ast
 import pytest
 
 from agent.errors import UsageError
-from agent.execution.scoring.printed import numbers_in, printed_values
-from agent.task.init.metric.printed_metric import PrintedMetric, find_metric, goal_of, told_by_user
+from agent.execution.scoring.printed import number_of_line, number_of_summary
+from agent.task.init.metric.direction import known_goal
+from agent.task.init.metric.printed_metric import PrintedMetric, find_metric, told_by_user, with_goal
 from agent.task.init.python_file import Source
 from agent.trials.metric import Metric
 
@@ -97,17 +98,29 @@ def test_what_is_proposed_finds_the_number_in_what_the_script_prints(
     found = told(code)[0]
     exec(code)  # one print statement of this test's own
     log = "begin\n" + capsys.readouterr().out
-    values = numbers_in(log, found.line) if found.line else printed_values(log, found.name)
-    assert [round(float(value), 2) for value in values] in ([3.25], [3.2])
+    value = number_of_line(log, found.line) if found.line else number_of_summary(log, found.name)
+    assert round(value, 2) in (3.25, 3.2)
 
 
 def test_the_user_may_name_it() -> None:
     assert told_by_user("val_bpb") == PrintedMetric("val_bpb", "minimise", None, "--metric")
-    assert told_by_user("top-1 acc {}%") == PrintedMetric("acc", "maximise", "top-1 acc {}%", "--metric")
-    assert told_by_user("score so far {}").name == "metric"
-    assert goal_of("val_accuracy") == "maximise"
-    assert goal_of("accuracy_loss_ratio") == "maximise"
-    assert Metric(name="x").goal == goal_of("cross_entropy")
+    assert told_by_user("top-1 acc {}%") == PrintedMetric("top_1_acc", "maximise", "top-1 acc {}%", "--metric")
+    assert told_by_user("metrics.jsonl:val/loss") == PrintedMetric(
+        "val_loss", "minimise", None, "--metric", file="metrics.jsonl", key="val/loss"
+    )
+    assert told_by_user("so far {}") == PrintedMetric("metric", None, "so far {}", "--metric")
+    assert Metric(name="x").goal == known_goal("cross_entropy")
+    with pytest.raises(UsageError, match=r"name the value in the file too, such as metrics\.csv:val_loss"):
+        told_by_user("metrics.csv:")
+
+
+def test_a_direction_that_nobody_knows_is_asked_or_refused() -> None:
+    unknown = told_by_user("val zorp {}")
+    assert unknown.goal is None
+    assert with_goal(unknown, "maximise", None).goal == "maximise"
+    assert with_goal(unknown, None, lambda metric: "minimise").goal == "minimise"
+    with pytest.raises(UsageError, match=r"is a higher or a lower `val zorp \{\}` better .*add --goal maximise or"):
+        with_goal(unknown, None, None)
 
 
 def test_two_holes_in_the_named_text_are_the_user_s_mistake() -> None:

@@ -1,0 +1,121 @@
+"""The text that an expression prints, as far as the source says it, with `VALUE` in the place of each value."""
+
+import ast
+import re
+import string
+from collections.abc import Mapping
+
+from agent.task.init.metric.labels import split_of
+from agent.task.init.metric.scopes import Scopes, last_name
+from agent.task.printed_number import plain_log, whole_number
+
+VALUE = "\0"
+Given = Mapping[str, ast.expr | list[ast.expr]]
+"""Arguments of a call by parameter: what the names of a helper stand for in that call."""
+_BY_PERCENT = re.compile(r"%(?:\(\w+\))?[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z]|%%")
+_COLOURS = r"(?:bright_)?(?:red|green|blue|cyan|yellow|magenta|white|black)"
+_MARKUP = re.compile(rf"\[/?(?:(?:bold|dim|italic|underline|{_COLOURS})\b[^\]\0]*)?\]")
+_WRAPPERS = frozenset(
+    {"colored", "style", "bold", "green", "red", "blue", "cyan", "yellow", "Text", "Panel", "fill", "str"}
+)
+_DEEPEST = 6  # names within names
+
+
+def text_of(node: ast.expr, scopes: Scopes, given: Given | None = None) -> str:
+    """Return the text of an expression, without colours and carriage returns.
+
+    Args:
+        given: the expressions that parameters stand for.
+    """
+    return _MARKUP.sub("", plain_log(_Reader(scopes, given or {}).text(node, 0))).replace("\r", "")
+
+
+class _Reader:
+    def __init__(self, scopes: Scopes, given: Given) -> None:
+        self._scopes = scopes
+        self._given = given
+
+    def text(self, node: ast.expr, depth: int) -> str:  # noqa: PLR0911 (one return a kind of expression)
+        match node:
+            case ast.Constant(value=str(text)):
+                return text
+            case ast.JoinedStr(values=values):
+                return "".join(self.text(value, depth) for value in values)
+            case ast.FormattedValue(value=value):
+                return self.text(value, depth)
+            case ast.Dict():
+                return self._dict(node, depth, "'")
+            case ast.BinOp(left=left, op=ast.Mod()) if (text := self.text(left, depth)) != VALUE:
+                return by_percent(text)
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                return self.text(left, depth) + self.text(right, depth)
+            case ast.IfExp(body=body):
+                return self.text(body, depth)
+            case ast.Starred(value=value):
+                return self.text(value, depth)
+            case ast.Call():
+                return self._call(node, depth)
+            case ast.Name(id=name) if depth < _DEEPEST:
+                return self._name(name, node, depth + 1)
+        return VALUE
+
+    def _name(self, name: str, node: ast.Name, depth: int) -> str:
+        if name in self._given:
+            given = self._given[name]
+            return (
+                " ".join(self.text(one, depth) for one in given) if isinstance(given, list) else self.text(given, depth)
+            )
+        value = self._scopes.value(name, node) or _of_loop(self._scopes.binding(name, node), name)
+        text = self.text(value, depth) if value is not None else VALUE
+        return VALUE if whole_number(text) is not None else text
+
+    def _call(self, node: ast.Call, depth: int) -> str:
+        match node:
+            case ast.Call(func=ast.Attribute(value=inner, attr="format")) if (text := self.text(inner, depth)) != VALUE:
+                return by_format(text)
+            case ast.Call(func=ast.Attribute(attr="join", value=ast.Constant(value=str(glue))), args=[one]):
+                if isinstance(one, ast.List | ast.Tuple):
+                    return glue.join(self.text(part, depth) for part in one.elts)
+            case ast.Call(func=func, args=[ast.Dict() as one, *_]) if last_name(func) == "dumps":
+                return self._dict(one, depth, '"')
+            case ast.Call(func=func, args=[ast.Name(id=name) as one, *_]) if last_name(func) == "dumps":
+                value = self._scopes.value(name, one)
+                return self._dict(value, depth, '"') if isinstance(value, ast.Dict) else VALUE
+            case ast.Call(func=func, args=[one, *_]) if last_name(func) in _WRAPPERS:
+                return self.text(one, depth)
+        return VALUE
+
+    def _dict(self, node: ast.Dict, depth: int, quote: str) -> str:
+        pairs = []
+        for key, value in zip(node.keys, node.values, strict=True):
+            text = self.text(value, depth + 1) if depth < _DEEPEST else VALUE
+            is_text = isinstance(value, ast.JoinedStr) or (
+                isinstance(value, ast.Constant) and isinstance(value.value, str)
+            )
+            shown = f"{quote}{text}{quote}" if is_text else text
+            pairs.append(f"{quote}{self.text(key, depth)}{quote}: {shown}" if key is not None else shown)
+        return "{" + ", ".join(pairs) + "}"
+
+
+def _of_loop(node: ast.AST | None, name: str) -> ast.expr | None:
+    """Return the word for held-out data, or the last one, of a loop such as `for split in ("train", "val")`."""
+    if not isinstance(node, ast.For) or not isinstance(node.iter, ast.List | ast.Tuple):
+        return None
+    words = [word for word in node.iter.elts if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+    if not words or not isinstance(node.target, ast.Name) or node.target.id != name:
+        return None
+    return next((word for word in words if split_of(str(word.value)) == "val"), words[-1])
+
+
+def by_percent(text: str) -> str:
+    """Return a text to which `%` is applied, with `VALUE` for each value."""
+    return _BY_PERCENT.sub(lambda found: "%" if found[0] == "%%" else VALUE, text)
+
+
+def by_format(text: str) -> str:
+    """Return a text whose `format` is called, with `VALUE` for each value."""
+    try:
+        parts = list(string.Formatter().parse(text))
+    except ValueError:
+        return text
+    return "".join(literal + ("" if name is None else VALUE) for literal, name, _, _ in parts)
