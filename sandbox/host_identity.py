@@ -5,6 +5,9 @@ Containers and folders carry the name of the process that made them, so that tho
 
 import itertools
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _serial = itertools.count()
@@ -29,6 +32,19 @@ def is_dead(owner: str) -> bool:
     if namespace != own_namespace or len(numbers) != 2 or not all(number.isdigit() for number in numbers):
         return False
     return start_ticks(int(numbers[0])) != int(numbers[1])
+
+
+def own_folder(prefix: str, parent: Path | None = None) -> Path:
+    """Make a folder for this process alone (mode 0700), with its name; `parent`: by default that of temporary files."""
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{process_id()}.", dir=parent))
+
+
+def folders_of_the_dead(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+    """Yield the folders that dead processes of this user have left, by the same prefix as `own_folder`."""
+    for folder in (parent or Path(tempfile.gettempdir())).glob(f"{prefix}*"):
+        with suppress(FileNotFoundError):  # another process has removed it
+            if is_dead(folder.name.removeprefix(prefix).rpartition(".")[0]) and folder.lstat().st_uid == os.geteuid():
+                yield folder
 
 
 def is_alive_here(owner: str) -> bool:

@@ -47,9 +47,9 @@ def headless(request: HeadlessRequest) -> HeadlessCommand:
         *("--permission-mode", "acceptEdits", "--tools", _TOOLS, "--allowedTools", _TOOLS),
         *("--setting-sources", "", "--strict-mcp-config", "--disable-slash-commands", "--no-chrome"),
     )
+    gateway = {"ANTHROPIC_BASE_URL": request.base_url, "ANTHROPIC_API_KEY": request.key}
     environment = {
-        "ANTHROPIC_BASE_URL": request.base_url,
-        "ANTHROPIC_API_KEY": request.key,
+        **(request.proxy_variables if request.proxy else gateway),
         "CLAUDE_CONFIG_DIR": f"{HOME}/.claude",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_AUTOUPDATER": "1",

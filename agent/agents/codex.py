@@ -43,15 +43,21 @@ def headless(request: HeadlessRequest) -> HeadlessCommand:
         f'{{name="gateway",base_url="{request.base_url}/v1",env_key="GATEWAY_KEY",wire_api="responses",'
         "request_max_retries=2,stream_max_retries=2}"
     )
+    access = (
+        ("-c", 'cli_auth_credentials_store="file"')
+        if request.proxy
+        else ("-c", "model_provider=gateway", "-c", f"model_providers.gateway={provider}")
+    )
     argv = (
         *(request.program, "exec", "--json", "--skip-git-repo-check", "--ignore-user-config", "--ignore-rules"),
         "--dangerously-bypass-approvals-and-sandbox",
-        *("-m", request.model, "-c", "model_provider=gateway", "-c", f"model_providers.gateway={provider}"),
+        *("-m", request.model, *access),
         *("-c", "analytics.enabled=false", "-c", "check_for_update_on_startup=false", "-c", 'web_search="disabled"'),
         *("-c", "history.persistence=none", "--disable", "plugins", "--disable", "apps", "--disable", "remote_plugin"),
         request.prompt,
     )
-    return HeadlessCommand(argv, {"CODEX_HOME": f"{HOME}/.codex", "GATEWAY_KEY": request.key}, {".codex/.keep": ""})
+    variables = request.proxy_variables if request.proxy else {"GATEWAY_KEY": request.key}
+    return HeadlessCommand(argv, {"CODEX_HOME": f"{HOME}/.codex", **variables}, {".codex/.keep": ""})
 
 
 def shell_call(command: str) -> tuple[str, dict[str, str]]:

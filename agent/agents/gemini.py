@@ -36,7 +36,10 @@ def headless(request: HeadlessRequest) -> HeadlessCommand:
         "general": {"disableAutoUpdate": True, "enableAutoUpdate": False, "disableUpdateNag": True, "maxAttempts": 3},
         "privacy": {"usageStatisticsEnabled": False},
         "telemetry": {"enabled": False},
-        "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
+        "security": {
+            "auth": {"selectedType": "oauth-personal" if request.proxy else "gemini-api-key"},
+            "folderTrust": {"enabled": False},
+        },
         "tools": {"exclude": ["google_web_search", "web_fetch", "save_memory"]},
         "context": {"fileName": "NONE.md"},
     }
@@ -44,9 +47,9 @@ def headless(request: HeadlessRequest) -> HeadlessCommand:
         *(request.program, "-p", request.prompt, "-m", request.model, "-o", "json"),
         *("--skip-trust", "--approval-mode", "yolo"),
     )
+    gateway = {"GEMINI_API_KEY": request.key, "GOOGLE_GEMINI_BASE_URL": request.base_url}
     environment = {
-        "GEMINI_API_KEY": request.key,
-        "GOOGLE_GEMINI_BASE_URL": request.base_url,
+        **(request.proxy_variables if request.proxy else gateway),
         "GEMINI_CLI_HOME": HOME,
         "GEMINI_TELEMETRY_ENABLED": "false",
     }

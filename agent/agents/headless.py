@@ -23,6 +23,12 @@ class HeadlessRequest:
     model: str
     program: str  # the file that starts the agent, inside the sandbox
     key: str = field(default=PLACEHOLDER_KEY, kw_only=True)
+    proxy: str = field(default="", kw_only=True)  # address of the HTTPS proxy for --agent-login; empty: use the gateway
+
+    @property
+    def proxy_variables(self) -> dict[str, str]:
+        """The environment variables that let a client use the proxy for HTTPS."""
+        return {"HTTPS_PROXY": self.proxy, "https_proxy": self.proxy, "NO_PROXY": "127.0.0.1,localhost"}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """OpenCode: https://opencode.ai/docs/mcp-servers and https://opencode.ai/docs/permissions."""
 
 import json
+from typing import Any
 
 from agent.agents.connection import CALL_SECONDS, SERVER_NAME, McpServer, SettingsFolders
 from agent.agents.headless import FinalMessage, HeadlessCommand, HeadlessRequest, json_lines, text_of
@@ -21,8 +22,8 @@ def configuration(server: McpServer, folders: SettingsFolders) -> tuple[Settings
 
 
 def headless(request: HeadlessRequest) -> HeadlessCommand:
-    """Return `opencode run` for one request."""
-    model = f"gateway/{request.model}"
+    """Return `opencode run` for one request. With a log-in, the model is named PROVIDER/MODEL."""
+    model = request.model if request.proxy else f"gateway/{request.model}"
     settings = {
         "autoupdate": False,
         "share": "disabled",
@@ -31,15 +32,7 @@ def headless(request: HeadlessRequest) -> HeadlessCommand:
         "formatter": False,
         "model": model,
         "small_model": model,
-        "enabled_providers": ["gateway"],
-        "provider": {
-            "gateway": {
-                "npm": "@ai-sdk/openai-compatible",
-                "name": "gateway",
-                "options": {"baseURL": f"{request.base_url}/v1", "apiKey": request.key},
-                "models": {request.model: {"name": request.model, "limit": {"context": 128_000, "output": 8192}}},
-            }
-        },
+        **({} if request.proxy else _gateway(request)),
         "permission": {
             **dict.fromkeys(("edit", "bash"), "allow"),
             **dict.fromkeys(("webfetch", "websearch", "external_directory", "doom_loop", "task", "skill"), "deny"),
@@ -48,7 +41,20 @@ def headless(request: HeadlessRequest) -> HeadlessCommand:
     variables = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS", "PROJECT_CONFIG", "CLAUDE_CODE")
     environment = {f"OPENCODE_DISABLE_{name}": "1" for name in variables}
     environment["OPENCODE_CONFIG_CONTENT"] = json.dumps(settings)
+    if request.proxy:
+        environment |= request.proxy_variables
     return HeadlessCommand((request.program, "run", "--format", "json", "--pure", request.prompt), environment)
+
+
+def _gateway(request: HeadlessRequest) -> dict[str, Any]:
+    """Return the settings that make the gateway the only provider."""
+    provider = {
+        "npm": "@ai-sdk/openai-compatible",
+        "name": "gateway",
+        "options": {"baseURL": f"{request.base_url}/v1", "apiKey": request.key},
+        "models": {request.model: {"name": request.model, "limit": {"context": 128_000, "output": 8192}}},
+    }
+    return {"enabled_providers": ["gateway"], "provider": {"gateway": provider}}
 
 
 def shell_call(command: str) -> tuple[str, dict[str, str]]:

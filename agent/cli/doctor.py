@@ -82,6 +82,9 @@ def doctor(
             autocompletion=lambda: list(AGENTS),
         ),
     ] = None,
+    agent_login: Annotated[
+        bool, typer.Option("--agent-login", help="With --agent: check its subscription log-in in place of a key.")
+    ] = False,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -92,6 +95,8 @@ def doctor(
     from agent.cli.checks.coding_agents import examine_agent
     from agent.cli.checks.machine import Endpoint, examine, rendered
 
+    if agent_login and agent is None:
+        raise UsageError("--agent-login is for a coding agent: add --agent NAME")
     endpoint = Endpoint(
         os.environ.get("OPENAI_BASE_URL", "").strip() or None, os.environ.get("OPENAI_MODEL") or None, model_key()
     )
@@ -102,7 +107,7 @@ def doctor(
         task_folder(task), profile, cache_folder(), runs_folder(runs), None if agent is not None else endpoint
     )
     if agent is not None:
-        findings += examine_agent(agent, os.environ)
+        findings += examine_agent(agent, os.environ, login=agent_login)
     if json_:
         print_json([finding.to_json() for finding in findings])
     else:

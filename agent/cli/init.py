@@ -140,6 +140,10 @@ class _Writer:
         merged = with_edits(reading, plain, before, _asked(self.options), force=self.force)
         return files_of(reading, merged.text), merged, plain
 
+    def files(self, reading: "ScriptReport") -> dict[str, str]:
+        """Return the files that `write` would write."""
+        return self.composed(reading)[0]
+
     def write(self, reading: "ScriptReport") -> None:
         """Write the files, and remember them as this user's own."""
         from agent.task.init.kept_edits import WrittenBefore

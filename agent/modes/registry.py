@@ -44,9 +44,10 @@ def _noise(_inputs: ModeInputs) -> "Proposer":
 
 _TURNS = frozenset({"llm_share", "llm_warmup", "llm_every"})
 _MODEL = frozenset({"model", "base_url", "price", "max_cost", "max_tokens", "context_tokens", "record"})
-_EDITS = frozenset({"attempts", "smoke", "smoke_on", "edit_format", "agent", "agent_seconds", "agent_calls"})
 _SEARCHER = frozenset({"hints", "derived"})
-_OF_AGENTS = frozenset({"agent_seconds", "agent_calls"})
+_OF_AGENTS = frozenset({"agent_login", "agent_seconds", "agent_calls"})
+_EDITS = frozenset({"attempts", "smoke", "smoke_on", "edit_format", "agent"}) | _OF_AGENTS
+_METERED = frozenset({"agent_calls", "max_cost", "max_tokens", "price", "record"})
 _OF_CHAT_MODELS = frozenset({"attempts", "edit_format", "base_url", "context_tokens"})
 
 _ROWS = (
@@ -188,6 +189,10 @@ def refuse_unused_options(modes: Collection[str], given: Mapping[str, Any]) -> N
     for name in given:
         if name in _OF_AGENTS and "agent" not in given:
             raise UsageError(f"{option_of(name)} is for a coding agent: add --agent NAME, or leave it out")
+        if name in _METERED and "agent_login" in given:
+            raise UsageError(
+                f"{option_of(name)} is not possible with --agent-login, whose calls are not counted; leave one out"
+            )
         if name in _OF_CHAT_MODELS and "agent" in given:
             where = (
                 "set the variable of its provider, such as OPENAI_BASE_URL" if name == "base_url" else "leave it out"

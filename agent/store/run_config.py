@@ -108,6 +108,7 @@ class RunConfig:
     context_tokens: int = _within(32_768, ge=1024)  # the endpoint's context window: prompt and reply together
     record: str | None = None  # file to record the model's replies in, for --model replay:FILE
     agent: str | None = None  # code-edit: a row of agent.agents.kinds, or a command line; None: a chat model
+    agent_login: bool = False  # the agent uses its own log-in, and no gateway
     agent_seconds: float = _within(900.0, gt=0)  # wall time of one of its proposals
     agent_calls: int = _within(100, ge=1)  # of its model, for one proposal
     smoke: bool = True  # code-edit: run a smoke test, one step, of each edit before its trial

@@ -216,10 +216,9 @@ def sweep(engine: Engine) -> None:
     for container, started_by in engine.labelled(OWNER).items():
         if host_identity.is_dead(started_by):
             engine.remove(container)
-    for folder in Path(tempfile.gettempdir()).glob(f"{COPIES}*"):
-        if host_identity.is_dead(folder.name.removeprefix(COPIES).rpartition(".")[0]):
-            with suppress(FileNotFoundError):  # another process removes it too
-                shutil.rmtree(folder)
+    for folder in host_identity.folders_of_the_dead(COPIES):
+        with suppress(FileNotFoundError):  # another process removes it too
+            shutil.rmtree(folder)
 
 
 @contextmanager

@@ -62,15 +62,13 @@ def cannot_hold(folder: Path, n_bytes: int) -> str:
 def sweep(shared_memory: Path = SHARED_MEMORY) -> None:
     """Remove the folders of dead processes."""
     for parent in dict.fromkeys((Path(tempfile.gettempdir()), shared_memory)):
-        for folder in parent.glob(f"{NAME}*"):
-            owned = folder.name.removeprefix(NAME).rpartition(".")[0]
+        for folder in host_identity.folders_of_the_dead(NAME, parent):
             with suppress(FileNotFoundError):  # another process has removed it
-                if host_identity.is_dead(owned) and folder.stat().st_uid == os.geteuid():
-                    _remove(folder)
+                _remove(folder)
 
 
 def _new_folder(parent: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f"{NAME}{host_identity.process_id()}.", dir=parent))
+    return host_identity.own_folder(NAME, parent)
 
 
 def _mounted(folder: Path) -> bool:

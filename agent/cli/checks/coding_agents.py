@@ -10,17 +10,20 @@ from agent.cli.checks.machine import DoctorFinding
 from agent.errors import AgentError
 from sandbox.errors import SandboxError
 
+_CONNECT_SECONDS = 10.0
+
 if TYPE_CHECKING:
     from agent.modes.coding_agents.proposer import Agent
     from agent.modes.mode import AgentHost
 
 
-def examine_agent(named: str, variables: Mapping[str, str]) -> Iterator[DoctorFinding]:
+def examine_agent(named: str, variables: Mapping[str, str], *, login: bool = False) -> Iterator[DoctorFinding]:
     """Yield what works of a run with this agent, in the order in which such a run needs it.
 
     Args:
         named: as in `agent run --agent`.
         variables: of the environment.
+        login: whether the agent uses its own log-in, as with --agent-login.
     """
     from agent.execution.coding_agent.agent_job import open_agent_sandbox
     from agent.modes.coding_agents.build import find_agent
@@ -31,11 +34,12 @@ def examine_agent(named: str, variables: Mapping[str, str]) -> Iterator[DoctorFi
             host = AgentHost(sandbox, variables)
             agent = find_agent(named, "scripted", host)
             yield _version(named, agent)
-            yield from _work(named, agent, host)
+            if not login:
+                yield from _work(named, agent, host)
     except (AgentError, SandboxError) as error:
         what, _, remedy = str(error).rpartition("; ")
         yield DoctorFinding("agent", "missing", what or remedy, remedy if what else "")
-    yield _key(named, variables)
+    yield from _login(named, variables) if login else [_key(named, variables)]
 
 
 def _version(named: str, agent: "Agent") -> DoctorFinding:
@@ -68,6 +72,38 @@ def _work(named: str, agent: "Agent", host: "AgentHost") -> Iterator[DoctorFindi
     else:
         remedy = f"install the version that was tested: npm install -g {row.package}@{row.tested}"
         yield DoctorFinding("agent's edit", "missing", f"it changed nothing: {found.message}", remedy)
+
+
+def _login(named: str, variables: Mapping[str, str]) -> Iterator[DoctorFinding]:
+    """Yield whether there is a log-in, and whether its hosts can be reached. No request is sent to them."""
+    from agent.llm.login_proxy.proxy import connect_to
+
+    row = AGENTS.get(named)
+    if row is None:
+        remedy = f"use one of {', '.join(AGENTS)}, or set a key"
+        yield DoctorFinding("agent's log-in", "missing", "the log-in of a command of your own is not known", remedy)
+        return
+    try:
+        row.login.read(variables)
+        yield DoctorFinding(
+            "agent's log-in", "ok", f"found at {row.login.path_in(variables)}; whether it is valid was not tried"
+        )
+    except AgentError as error:
+        what, _, remedy = str(error).rpartition("; ")
+        yield DoctorFinding("agent's log-in", "missing", what, remedy)
+    faults = []
+    for host in row.login.hosts:
+        try:
+            connect_to(host, _CONNECT_SECONDS).close()
+        except OSError as error:
+            faults.append(f"{host} ({error.strerror or error})")
+    if faults:
+        remedy = "a run needs direct connections to these hosts: no other proxy is used"
+        yield DoctorFinding("agent's hosts", "missing", f"cannot be reached: {', '.join(faults)}", remedy)
+    else:
+        yield DoctorFinding("agent's hosts", "ok", f"{', '.join(row.login.hosts)} can be reached")
+    remedy = "a run of two trials shows it: agent run --mode code-edit --agent … --agent-login --trials 2"
+    yield DoctorFinding("agent's edit", "note", "not tried: it would use your subscription", remedy)
 
 
 def _key(named: str, variables: Mapping[str, str]) -> DoctorFinding:

@@ -151,6 +151,10 @@ class RunOptions(SearchOptions):
             autocompletion=lambda: list(AGENTS),
         ),
     ] = None
+    agent_login: Annotated[
+        bool,
+        option(SEARCH, "With --agent: use its subscription log-in, unmetered and readable to it.", "--agent-login"),
+    ] = False
     agent_time: Annotated[str, option(BUDGET, "With --agent: wall time limit of one proposal.", metavar="15m")] = "15m"
     agent_calls: Annotated[int, option(BUDGET, "With --agent: limit of model calls for one proposal.", metavar="N")] = (
         100

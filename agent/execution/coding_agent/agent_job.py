@@ -5,8 +5,10 @@ loopback port that is forwarded to the gateway. It has no network, no key, no da
 """
 
 import json
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from agent.agents.headless import HOME, HeadlessCommand, Program
 from agent.execution.training_job import export
 from agent.files import read_bytes
 from agent.text import last_line, read_tail
+from sandbox import host_identity
 from sandbox.job import OUTPUT, Execution, Job, Limits, Mount, StoppedBy
 from sandbox.job import Sandbox as Sandbox  # noqa: PLC0414 (for agent.modes too, which does not import sandbox/)
 
@@ -21,6 +24,7 @@ PORT = 8765  # of the gateway, on the loopback of the agent's sandbox
 BASE_URL = f"http://127.0.0.1:{PORT}"
 FOLDER = "/tmp/work"  # the agent's working folder
 _IN = "/in"
+_SOCKET_FOLDERS = "autocentaur-agent-"  # the beginning of their names, among the temporary files
 _SOCKET = f"{_IN}/gateway"
 MOST_SCRIPT = 200_000  # bytes of an editable file
 _MOST_FILE_MB = 64.0  # of any file that it writes
@@ -59,6 +63,18 @@ def open_agent_sandbox(accept_unenforced: frozenset[str]) -> Sandbox:
     return BubblewrapSandbox(None, accept_unenforced)
 
 
+@contextmanager
+def socket_folder() -> Iterator[Path]:
+    """Yield a private folder for the socket of a gateway, and remove those that killed processes have left."""
+    for left in host_identity.folders_of_the_dead(_SOCKET_FOLDERS):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = host_identity.own_folder(_SOCKET_FOLDERS)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
 def run_agent(
     sandbox: Sandbox,
     command: HeadlessCommand,
@@ -70,6 +86,7 @@ def run_agent(
     folder: Path,
     label: str,
     limits: AgentLimits,
+    login_file: str = "",
 ) -> AgentWork:
     """Run an agent until it ends or reaches a limit. When this returns, all of its processes have ended.
 
@@ -78,6 +95,7 @@ def run_agent(
         gateway_socket: the gateway's socket file, open to every user; its folder may be private to this user.
         folder: of this machine, for the job's inputs, log and output; made if it does not exist.
         label: names the job's processes, such as RUN/0007/agent.
+        login_file: path below HOME for the log-in file that `gateway_socket` serves (`LoginProxy`); empty: none.
 
     Raises:
         SandboxError: the sandbox failed.
@@ -94,6 +112,7 @@ def run_agent(
         "port": PORT,
         "gateway_socket": _SOCKET,
         "most_bytes": MOST_SCRIPT,
+        "login_file": login_file,
     }
     folder.mkdir(parents=True, exist_ok=True)
     export(dict(files), folder / "files")

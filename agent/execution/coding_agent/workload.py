@@ -5,6 +5,7 @@ agent, and at the end writes the editable files into the job's output, as JSON. 
 runs as the same user and can change it.
 """
 
+import http.client
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 
 MOST_PRINTED = 200_000  # bytes of the end of the agent's output that are kept
 MOST_NAMES = 50  # other files that it changed, by name
+MOST_LOGIN = 65_536  # bytes of a log-in file
 
 
 def main(settings_file: str, output: str) -> None:
@@ -34,6 +36,11 @@ def main(settings_file: str, output: str) -> None:
     for name, text in settings["home_files"].items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
+    login = home / settings["login_file"] if settings["login_file"] else None
+    if login is not None:
+        login.parent.mkdir(parents=True, exist_ok=True)
+        login.touch(0o600)
+        login.write_bytes(exchange_login(settings["gateway_socket"], "GET"))
     listener = socket.create_server(("127.0.0.1", settings["port"]))
     threading.Thread(target=relay, args=(listener, settings["gateway_socket"]), daemon=True).start()
     printed = {name: Path(f"/tmp/agent.{name}") for name in ("stdout", "stderr")}
@@ -53,6 +60,8 @@ def main(settings_file: str, output: str) -> None:
             code, fault = ended.returncode, ""
         except OSError as error:
             code, fault = 127, f"{settings['argv'][0]} cannot be started: {error.strerror}"
+    if login is not None:
+        return_login(login, settings["gateway_socket"])
     found = {
         "exit_code": code,
         "fault": fault,
@@ -75,6 +84,25 @@ def relay(listener: socket.socket, gateway_socket: str) -> None:
             continue
         for one, other in ((near, far), (far, near)):
             threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+
+
+def exchange_login(gateway_socket: str, method: str, body: bytes | None = None) -> bytes:
+    """Get the log-in file from the proxy, or send it back; return the body of the reply. Raises OSError."""
+    connection = http.client.HTTPConnection("proxy")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(gateway_socket)
+    connection.request(method, "/login-file", body)
+    with connection.getresponse() as reply:
+        return reply.read()
+
+
+def return_login(login: Path, gateway_socket: str) -> None:
+    """Send the log-in file back, if the agent left one: its client may have renewed the tokens."""
+    with suppress(OSError, http.client.HTTPException):
+        with os.fdopen(os.open(login, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            content = file.read(MOST_LOGIN + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+        if 0 < len(content) <= MOST_LOGIN:
+            exchange_login(gateway_socket, "POST", content)
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -9,6 +9,7 @@ from agent.llm.gateway.meter import Tally
 from agent.llm.masking import without_secrets
 
 CHECK_PATH = "/check"
+MAX_CHECKS = 5  # that an agent may request for one proposal
 Check = Callable[[str], tuple[bool, str]]
 """Checks a script; returns whether it passes, and the text to send to the agent."""
 

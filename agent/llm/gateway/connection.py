@@ -1,5 +1,6 @@
 """HTTP on a Unix socket: the server, and the connection of an agent, which reads requests and sends replies."""
 
+import os
 import re
 import socket
 import socketserver
@@ -10,7 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from agent.errors import UsageError
 
 MOST_BODY_BYTES = 16 * 2**20
 MOST_CONNECTIONS = 64
@@ -40,7 +43,7 @@ class AgentConnection(BaseHTTPRequestHandler):
         self.is_answered = False
         self.server.serve(self)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_CONNECT = _serve
 
     def read_body(self) -> bytes:
         """Return the body, at most 16 MiB. Raises BadRequestError; the connection can then serve no other request."""
@@ -55,6 +58,13 @@ class AgentConnection(BaseHTTPRequestHandler):
         self._send_head(status, {"Content-Type": content_type, **(headers or {}), "Content-Length": str(len(body))})
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def begin_tunnel(self) -> None:
+        """Accept a CONNECT request: the bytes that follow belong to the tunnel."""
+        self.is_answered = True
+        self.send_response(200, "Connection established")
+        self.end_headers()
+        self.wfile.flush()
 
     def begin_reply(self, status: int, content_type: str, headers: Mapping[str, str]) -> None:
         """Send the head of a reply whose length is not known yet."""
@@ -145,7 +155,26 @@ class AgentServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self._report = report
         self._sockets: set[socket.socket] = set()
         self._changed = threading.Condition()
-        super().__init__(str(path), AgentConnection)
+        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+        try:  # by this path, since a longer one than 107 bytes cannot be bound
+            super().__init__(f"/proc/self/fd/{folder}/{path.name}", AgentConnection)
+        finally:
+            os.close(folder)
+
+    @classmethod
+    def start(
+        cls, path: Path, serve: Callable[[AgentConnection], None], report: Callable[[BaseException], None]
+    ) -> Self:
+        """Serve in a thread. Raises UsageError unless `path` is free, in a folder that only this user can enter."""
+        if path.parent.stat().st_mode & 0o077:
+            raise UsageError(f"{path.parent} is open to other users, who could spend the key; use a private folder")
+        try:
+            server = cls(path, serve, report)
+        except OSError as error:
+            raise UsageError(f"{path}: no socket can be opened there ({error}); use another path") from None
+        os.chmod(path, 0o666)  # an agent may run as another user
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return server
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         with self._changed:

@@ -1,7 +1,6 @@
 """The gateway: the only way of a coding agent in a sandbox to its model."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -10,12 +9,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from agent.errors import AgentError, UsageError
-from agent.llm.gateway.check_requests import CHECK_PATH, Check, CheckRequests
+from agent.errors import AgentError
+from agent.llm.gateway.check_requests import CHECK_PATH, MAX_CHECKS, Check, CheckRequests
 from agent.llm.gateway.connection import AgentConnection, AgentServer, BadRequestError
 from agent.llm.gateway.dialects import Dialect, Route, error_body, find_route, is_shallow, tokens_of
 from agent.llm.gateway.exchanges import AgentExchange, ExchangeFiles
-from agent.llm.gateway.meter import Allowance, CallRefusedError, Meter, PriceOf, Tally
+from agent.llm.gateway.meter import Allowance, CallRefusedError, Meter, PriceOf, Refusals, Tally
 from agent.llm.gateway.relay import RELAYED_HEADERS, RelayedReply, relay_reply, relayed_query
 from agent.llm.gateway.request_rules import why_forbidden
 from agent.llm.gateway.sources import AgentRequest, ReplySource
@@ -24,8 +23,6 @@ from agent.llm.model import ModelUsage
 from agent.text import one_line, plural
 
 _CONCURRENT_REQUESTS = 8  # each may hold its body and its reply in memory
-_FAST_REFUSALS = 20  # each later one is delayed, so that an agent cannot keep this process busy with them
-_DELAY_SECONDS = 0.05
 _RECORDED_REFUSALS = 100
 _CLOSING_SECONDS = 5.0
 
@@ -50,7 +47,7 @@ class Gateway:
         allowances: Sequence[Allowance] = (),
         secrets: Sequence[str] = (),
         check: Check | None = None,
-        max_checks: int = 20,
+        max_checks: int = MAX_CHECKS,
         max_free_requests: int = 1000,
     ) -> None:
         """Prepare; entering the context opens the socket, leaving it cuts all connections and closes `source`.
@@ -72,7 +69,7 @@ class Gateway:
         self._meter = Meter(model, allowances, price_of)
         self._max_free_requests, self._free_requests = max_free_requests, count(1)
         self._slots = threading.BoundedSemaphore(_CONCURRENT_REQUESTS)
-        self._refusals, self._faults = Tally(), Tally()
+        self._refusals, self._faults = Refusals(), Tally()
         self._checks = (
             CheckRequests(check, max_checks, self._secrets, self._refusals, self._note_bug) if check else None
         )
@@ -116,17 +113,7 @@ class Gateway:
         return self._faults.counts()
 
     def __enter__(self) -> Self:
-        folder = self._socket_path.parent
-        if folder.stat().st_mode & 0o077:
-            raise UsageError(f"{folder} is open to other users, who could spend the key; use a private folder")
-        try:
-            self._server = AgentServer(self._socket_path, self._serve, self._note_bug)
-        except OSError as error:  # the path is too long for a socket, or taken
-            raise UsageError(
-                f"{self._socket_path}: no socket can be opened there ({error}); use another path"
-            ) from None
-        os.chmod(self._socket_path, 0o666)  # an agent may run as another user
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self._server = AgentServer.start(self._socket_path, self._serve, self._note_bug)
         threading.Thread(target=self._source.prepare, daemon=True).start()
         return self
 
@@ -211,9 +198,7 @@ class Gateway:
     def _refuse(self, agent: AgentConnection, dialect: Dialect, path: str, status: int, why: str) -> None:
         """Send an error of the gateway itself, in the form of a dialect."""
         message = str(without_secrets(why, self._secrets))
-        n_refused = self._refusals.add(message)
-        if n_refused > _FAST_REFUSALS:
-            time.sleep(_DELAY_SECONDS)
+        n_refused = self._refusals.refuse(message)
         if n_refused <= _RECORDED_REFUSALS:
             self._record(
                 AgentExchange(dialect.name, agent.command, path, status, None, "", "", 0.0, None, message, refused=True)

@@ -14,6 +14,8 @@ PriceOf = Callable[[str], Price | None]
 """Returns the price of a model by its name; None: it is unknown."""
 _MOST_PHRASES = 50
 _LONGEST_NAME = 200  # of a model that may have a price
+_FAST_REFUSALS = 20  # each later one is delayed, so that an agent cannot keep this process busy with them
+_DELAY_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -153,3 +155,14 @@ class Tally:
     def counts(self) -> dict[str, int]:
         with self._lock:
             return dict(self._counts)
+
+
+class Refusals(Tally):
+    """Counts refused requests by reason, and delays the answer to an agent that repeats them."""
+
+    def refuse(self, reason: str) -> int:
+        """Count a refusal, wait if there were many; return the number of all refusals."""
+        n_refused = self.add(reason)
+        if n_refused > _FAST_REFUSALS:
+            time.sleep(_DELAY_SECONDS)
+        return n_refused

@@ -19,8 +19,10 @@ from agent.llm.gateway.exchanges import RecordedExchanges
 from agent.llm.gateway.gateway import Gateway
 from agent.llm.gateway.meter import Allowance
 from agent.llm.gateway.sources import Endpoints, ReplySource, upstream_of
+from agent.llm.login_proxy.proxy import TunnelLimits
 from agent.llm.prices import Price
-from agent.modes.coding_agents.proposer import MAX_CHECKS, Agent, CodingAgentProposer
+from agent.modes.coding_agents.login_access import LoginAccess
+from agent.modes.coding_agents.proposer import Agent, CodingAgentProposer, OpenModelAccess
 from agent.modes.mode import AgentHost, briefing_of, guard_of
 from agent.modes.model_choice import RECORDING, agent_name, model_name
 from agent.modes.proposer import Context
@@ -48,18 +50,21 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
         raise UsageError(f"--max-cost needs the price of {config.model}: give --price IN,OUT in dollars per million")
     user_folders = (host.variables.get(name) for name in ("HOME", "AUTOCENTAUR_CACHE"))
     private = [paths.root.parent, task.folder, *(Path(folder) for folder in user_folders if folder)]
-    source_of, remote = _source_of(config, host.variables)
-    source_of(0).close()  # reports a missing key or an unreadable recording before the first trial
+    login, remote, open_model_access = _model_access(config, paths, host)
     agent = find_agent(config.agent, config.model, host, private)
     where = f" at {remote}; the script, its frozen files and the results of trials are sent there" if remote else ""
     host.say(f"agent: {agent.name} {agent.version}, model {agent.model}{where}")
-    if config.price is not None:
+    if login is not None:
+        for line in login.warning:
+            host.say(line)
+    elif config.price is not None:
         prompt, reply = config.price
         host.say(f"price: ${prompt:g} a million tokens of prompts, ${reply:g} of replies ({config.price_source})")
     return CodingAgentProposer(
         agent,
-        _GatewayOpener(config, paths, source_of),
+        open_model_access,
         host.sandbox,
+        login=login,
         briefing=briefing_of(task),
         guard=guard_of(task),
         frozen={name: content for name, content in task.files.items() if name in task.frozen},
@@ -68,6 +73,29 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
         rehearse=inputs.rehearse,
         log_of=lambda number: read_tail(paths.trial(number).log) or read_tail(paths.trial(number).smoke.log),
     )
+
+
+def _model_access(
+    config: RunConfig, paths: RunPaths, host: AgentHost
+) -> tuple[LoginAccess | None, str, OpenModelAccess]:
+    """Return the log-in if the run uses one, the remote hosts that a run sends to as a phrase, and the model access.
+
+    Raises UsageError or MissingRequirementError for a missing key or log-in, and for a recording that cannot be read.
+    """
+    assert config.agent is not None, "the caller checks this"
+    if not config.agent_login:
+        source_of, remote = _source_of(config, host.variables)
+        source_of(0).close()  # reports a missing key or an unreadable recording before the first trial
+        return None, remote, _GatewayOpener(config, paths, source_of)
+    row = AGENTS.get(config.agent)
+    if row is None:
+        raise UsageError(f"--agent-login is for {', '.join(AGENTS)}; give a command of your own a key instead")
+    if config.model is not None and config.model.startswith(RECORDING):
+        raise UsageError(f"--model {config.model}: with --agent-login nothing is recorded or replayed; name a model")
+    if config.max_cost is not None or config.max_tokens is not None:
+        raise UsageError("--max-cost and --max-tokens cannot hold with --agent-login; limit --trials or --wall instead")
+    login = LoginAccess(row, host.variables, paths, TunnelLimits(seconds=config.agent_seconds))
+    return login, " and ".join(row.login.hosts), login
 
 
 def find_agent(named: str, model: str, host: AgentHost, private: Sequence[Path] = ()) -> Agent:
@@ -170,5 +198,4 @@ class _GatewayOpener:
             exchanges=[self.paths.trial(context.number).llm, *recording],
             allowances=[Allowance("this proposal", calls=config.agent_calls), rest],
             check=check,
-            max_checks=MAX_CHECKS,
         )

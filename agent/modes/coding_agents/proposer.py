@@ -4,7 +4,6 @@ Each trial starts a new session of the agent, which knows about the run only wha
 the context, so a resumed run gives the agent the same text; its answer may differ, as that of any model.
 """
 
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -18,10 +17,20 @@ from agent.edits.edit import Unchanged, WholeFile
 from agent.edits.formats import title_line
 from agent.edits.guard import Guard
 from agent.errors import EditError, ModelError
-from agent.execution.coding_agent.agent_job import BASE_URL, FOLDER, AgentLimits, AgentWork, Sandbox, run_agent
+from agent.execution.coding_agent.agent_job import (
+    BASE_URL,
+    FOLDER,
+    AgentLimits,
+    AgentWork,
+    Sandbox,
+    run_agent,
+    socket_folder,
+)
 from agent.execution.smoke_test import Rehearse
+from agent.llm.gateway.check_requests import MAX_CHECKS
 from agent.llm.model import ModelUsage
 from agent.llm.prompt_templates import PromptSet
+from agent.modes.coding_agents.login_access import LoginAccess
 from agent.modes.prompting.dialogue import ReplyError
 from agent.modes.prompting.run_so_far import HISTORY_LINES, run_so_far
 from agent.modes.prompting.trial_digest import Briefing, quoted_line, quoted_log
@@ -32,7 +41,6 @@ from agent.text import last_line, one_line
 from agent.trials.steering import AgentUse
 from agent.trials.trial import Origin, Proposal, Status
 
-MAX_CHECKS = 5  # rehearsals that an agent may request for one proposal
 _CHECK = Path(__file__).parents[2] / "execution" / "coding_agent" / "check.py"
 
 
@@ -89,10 +97,21 @@ class CodingAgentProposer:
         frozen: Mapping[str, bytes],
         paths: RunPaths,
         limits: AgentLimits = AgentLimits(),  # noqa: B008 (frozen)
+        login: LoginAccess | None = None,
         rehearse: Rehearse | None = None,
         log_of: Callable[[int], str] = lambda _number: "",
     ) -> None:
-        """`sandbox` runs the agent; `frozen`: the files beside the script; the other arguments as for code-edit."""
+        """Prepare.
+
+        Args:
+            agent: the agent to run.
+            open_model_access: opens the agent's connection to its model, for each proposal.
+            sandbox: runs the agent.
+            briefing, guard, paths, rehearse, log_of: as for mode code-edit.
+            frozen: the contents of the files beside the script.
+            limits: of one proposal.
+            login: with --agent-login, the log-in whose proxy `open_model_access` opens.
+        """
         self._agent = agent
         self._open_model_access = open_model_access
         self._sandbox = sandbox
@@ -102,6 +121,7 @@ class CodingAgentProposer:
         self._frozen = frozen
         self._paths = paths
         self._limits = limits
+        self._login = login
         self._rehearse = rehearse
         self._log_of = log_of
 
@@ -113,17 +133,20 @@ class CodingAgentProposer:
             ModelError: the endpoint refuses the key or has answered no call; the run stops and can be resumed.
         """
         checks = _Checks(context.number, self._guard, self._rehearse)
-        with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-            gateway_socket = Path(folder) / "gateway"
+        with socket_folder() as folder:
+            gateway_socket = folder / "gateway"
             with self._open_model_access(context, gateway_socket, checks) as access:
                 work = self._work(context, gateway_socket)
                 usage, stop_reason, unreachable = access.usage, access.stop_reason, access.unreachable
-        if unreachable is not None:
-            raise ModelError(
-                f"{self._agent.name} cannot reach its model: {unreachable}; correct this, then run: "
-                f"agent resume {self._paths.run_id}"
-            )
         final = self._agent.final_message(work.stdout or work.stderr)
+        remedy = "correct this"
+        if self._login is not None:
+            if unreachable is None and (unreachable := self._login.refusal(final, work.exit_code)) is not None:
+                remedy = f"run `{self._login.command}`"
+            work, final = self._masked(work, final, self._login)
+        if unreachable is not None:
+            resume = f"agent resume {self._paths.run_id}"
+            raise ModelError(f"{self._agent.name} cannot reach its model: {unreachable}; {remedy}, then: {resume}")
         script = ScriptCheck(context, self._briefing, self._guard, self._rehearse)
         proposal = self._proposal(context, script, final, self._fault(work, final, stop_reason, context), work)
         ending = one_line(stop_reason or work.stopped or f"exit code {work.exit_code}")
@@ -161,6 +184,17 @@ class CodingAgentProposer:
         params = params_in(change.source, context)
         return Proposal(Origin.AGENT, change.title, change.edit, params=params, fingerprint=change.fingerprint)
 
+    def _masked(self, work: AgentWork, final: FinalMessage, login: LoginAccess) -> tuple[AgentWork, FinalMessage]:
+        """Return an agent's work and message without tokens of its log-in. A script with a token cannot be read."""
+        leaked = {name for name, text in work.files.items() if login.masked(text) != text}
+        return replace(
+            work,
+            files={name: text for name, text in work.files.items() if name not in leaked},
+            faults={**work.faults, **dict.fromkeys(leaked, "it contains a token of the agent's log-in")},
+            stderr=login.masked(work.stderr),
+            other_files=tuple(login.masked(name) for name in work.other_files),
+        ), FinalMessage(login.masked(final.text), login.masked(final.error), login.masked(final.session))
+
     def _fault(self, work: AgentWork, final: FinalMessage, stop_reason: str | None, context: Context) -> str:
         """Return why the agent's work gives no proposal; empty if its script can be one."""
         name = self._agent.name
@@ -184,6 +218,7 @@ class CodingAgentProposer:
             BASE_URL,
             agent.model,
             agent.program.inside,
+            proxy=BASE_URL if self._login is not None else "",
         )
         files = {
             **self._frozen,
@@ -192,17 +227,22 @@ class CodingAgentProposer:
             "check": _CHECK.read_bytes(),
             ".check": f"{BASE_URL}\n{script}\n".encode(),
         }
-        return run_agent(
+        folder = self._paths.trial(context.number).agent
+        work = run_agent(
             self._sandbox,
             agent.headless(request),
             agent.program,
             files,
             editable=(script,),
             gateway_socket=gateway_socket,
-            folder=self._paths.trial(context.number).agent,
+            folder=folder,
             label=f"{self._paths.run_id}/{context.number:04d}/agent",
             limits=self._limits,
+            login_file=self._login.file if self._login is not None else "",
         )
+        if self._login is not None:
+            self._login.mask_files(folder)
+        return work
 
     def _task_values(self) -> dict[str, str]:
         return {"script": self._briefing.script, "goal": self._briefing.goal, "n_checks": str(MAX_CHECKS)}

@@ -63,5 +63,5 @@ def test_the_folder_of_a_users_own_settings(name: str, environment: dict[str, st
 
 
 def test_without_a_home_there_is_no_such_folder() -> None:
-    with pytest.raises(UsageError, match="HOME is not set; set it to the folder in which Codex keeps its settings"):
+    with pytest.raises(UsageError, match="HOME is not set; set it to your home folder"):
         AGENTS["codex"].own_folder_in({})

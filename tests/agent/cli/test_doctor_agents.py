@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,41 @@ def test_the_command_prints_it(installed: Path, cache: Path, tmp_path: Path) -> 
     assert findings["agent's edit"]["verdict"] == "ok", done.stdout
     assert "model" not in findings
     assert "sk-secret" not in done.stdout
+
+
+def test_a_log_in_is_looked_for_and_its_hosts_are_tried_without_a_call(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = install(installed, RIGHT) | {"HOME": str(tmp_path)}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asked: list[object] = []
+
+        def resolved(host: str, port: int, *_: object, **__: object) -> list[object]:
+            asked.append((host, port))
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname())]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolved)
+        findings = {each.what: each for each in examine_agent("codex", variables, login=True)}
+        assert findings["agent's log-in"].verdict == "missing"
+        assert findings["agent's log-in"].detail == f"there is no log-in at {tmp_path}/.codex/auth.json"
+        assert findings["agent's log-in"].remedy.startswith("run `codex login`")
+        (tmp_path / ".codex").mkdir()
+        (tmp_path / ".codex" / "auth.json").write_text('{"token": "tok-0123456789abcdef"}')
+        findings = {each.what: each for each in examine_agent("codex", variables, login=True)}
+    assert [finding.verdict for finding in findings.values()] == ["ok", "ok", "ok", "note"]
+    assert "not tried: it would use your subscription" in findings["agent's edit"].detail
+    assert set(asked) == {(host, 443) for host in AGENTS["codex"].login.hosts}
+    assert "tok-" not in str(findings)
+
+
+def test_hosts_that_cannot_be_reached_are_named(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolved(*_: object, **__: object) -> list[object]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    findings = {each.what: each for each in examine_agent("codex", install(installed, RIGHT), login=True)}
+    assert findings["agent's hosts"].verdict == "missing"
+    assert "chatgpt.com (Name or service not known)" in findings["agent's hosts"].detail
+    assert findings["agent's log-in"].detail == "HOME is not set"
+    own = {each.what: each for each in examine_agent("codex {prompt}", install(installed, RIGHT), login=True)}
+    assert own["agent's log-in"].verdict == "missing"

@@ -14,6 +14,7 @@ import pytest
 from agent.errors import UsageError
 from agent.llm.gateway.gateway import Gateway
 from agent.llm.gateway.sources import Endpoints, ReplyLimits, Upstream
+from agent.llm.login_proxy.proxy import LoginProxy
 from tests.agent.llm.fake_server import BROKEN_JSON, NOT_JSON, STALLS, Answer, fake_server
 from tests.agent.llm.gateway.agents import KEY, PRICE, SocketConnection, endpoints, opened
 from tests.agent.llm.gateway.replies import ALL, CHAT, GEMINI, MESSAGES, RESPONSES, Spoken, says, streams
@@ -217,7 +218,14 @@ def test_a_socket_only_where_no_other_user_reaches_it(tmp_path: Path) -> None:
     shared, private = tmp_path / "shared", tmp_path / ("long" * 30)
     shared.mkdir(mode=0o755)
     private.mkdir(mode=0o700)
-    for path, said in ((shared / "s", "open to other users"), (private / "s", "no socket can be opened there")):
+    (private / "taken").touch()
+    for path, said in ((shared / "s", "open to other users"), (private / "taken", "no socket can be opened there")):
         source = Endpoints({"chat": Upstream("http://127.0.0.1:9", KEY)})
         with pytest.raises(UsageError, match=said):
             Gateway(source, path, model="m", price_of=lambda _: PRICE, exchanges=[]).__enter__()
+        with pytest.raises(UsageError, match=said):
+            LoginProxy(path, ("api.example.org",)).__enter__()
+    source = Endpoints({"chat": Upstream("http://127.0.0.1:9", KEY)})
+    with Gateway(source, private / "s", model="m", price_of=lambda _: PRICE, exchanges=[]):
+        assert (private / "s").is_socket()  # at a path that is longer than the address of a socket
+    assert not (private / "s").exists()

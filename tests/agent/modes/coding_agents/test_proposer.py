@@ -16,8 +16,9 @@ from agent.edits.guard import Guard
 from agent.errors import ModelBudgetSpentError, ModelError
 from agent.execution.coding_agent.agent_job import AgentLimits
 from agent.execution.smoke_test import Rehearse, SmokeResult
+from agent.llm.gateway.check_requests import MAX_CHECKS
 from agent.llm.model import ModelUsage
-from agent.modes.coding_agents.proposer import MAX_CHECKS, Agent, CodingAgentProposer, ModelAccess
+from agent.modes.coding_agents.proposer import Agent, CodingAgentProposer, ModelAccess
 from agent.modes.proposer import Context
 from agent.store.paths import RunPaths
 from agent.trials.trial import Origin, Proposal, Status
@@ -175,7 +176,7 @@ def test_caps_and_keys(propose: Propose) -> None:
     with pytest.raises(ModelBudgetSpentError, match="the cap of 900"):
         propose(EDIT, gateway=Gateway(spent="the cap of 900 model tokens is reached"))
     with pytest.raises(
-        ModelError, match="fake cannot reach its model: 401 wrong key; correct this, then run: agent resume"
+        ModelError, match="fake cannot reach its model: 401 wrong key; correct this, then: agent resume"
     ):
         propose(EDIT, gateway=Gateway(unreachable="401 wrong key"))
 
