@@ -22,13 +22,11 @@ from tests.clients.plans import Call, Plan, Say, Step
 from tests.commands import agent
 
 TASK = Path(__file__).parents[1] / "tasks" / "bigram_plain"
-_SHELLS = {"codex": ("exec_command", "cmd"), "claude": ("Bash", "command"), "opencode": ("bash", "command")}
 
 
 def shell(name: str, command: str) -> Call:
     """Return the call by which an agent's model runs a command."""
-    tool, argument = _SHELLS[name]
-    return Call(tool, {argument: command} | ({} if name == "codex" else {"description": "work"}))
+    return Call(*AGENTS[name].shell_call(command))
 
 
 def one_plan_for_each(plans: Sequence[Plan]) -> Plan:

@@ -1,9 +1,10 @@
-"""The real programs Codex, Claude Code and OpenCode as the proposer of a run, each in our sandbox.
+"""The real programs Codex, Claude Code, OpenCode and Gemini CLI as the proposer of a run, each in our sandbox.
 
 A scripted model is on loopback of the host, behind our gateway; the agent has no other network. Where a test sets a
 limit of time, it is the only limit that the agent can reach.
 """
 
+import base64
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.clients.proposing import Host, RefusingEndpoint, StallingEndpoint, ed
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.parametrize("name", ["codex", "claude", "opencode"]),
+    pytest.mark.parametrize("name", ["codex", "claude", "opencode", "gemini"]),
 ]
 
 TESTS = Path(__file__).parents[1]
@@ -54,8 +55,7 @@ def test_one_edit(host: Host) -> None:
 
 
 def test_no_change_and_a_loop_of_reads_up_to_the_cap(host: Host) -> None:
-    n_calls = 6
-
+    n_calls = 4  # Gemini CLI itself ends a loop of five equal calls
     read = shell(host.name, "cat train.py")
     plans: list[Plan] = [in_order(read, Say("All is well.")), lambda _results: read]
     with host.model(one_plan_for_each(plans)) as model:
@@ -98,7 +98,8 @@ def test_an_endpoint_that_stalls_ends_at_the_time_of_a_proposal(host: Host) -> N
 
 
 def test_a_spy_finds_neither_the_key_nor_the_host(host: Host) -> None:
-    look = f"python3 - {host.mark[::-1]} <<'END'\n{SPY}\nEND"
+    spy = base64.b64encode(SPY.encode()).decode()  # Gemini CLI refuses commands with backticks
+    look = f"echo {spy} | base64 -d > /tmp/spy.py; python3 /tmp/spy.py {host.mark[::-1]}"
     reach = "; ".join(
         f"ls {shlex.quote(str(folder))} 2>&1" for folder in (host.root, host.cache, host.runs.root, TESTS)
     )
