@@ -51,9 +51,9 @@ def test_each_line_holds_the_whole_request(tmp_path: Path) -> None:
 
 def test_no_secret_reaches_the_file(tmp_path: Path) -> None:
     path = tmp_path / "llm.jsonl"
-    model = Transcript(ScriptedModel(["You sent sk-1."]), path, secrets=["sk-1", ""])
-    model.complete([Message("user", "My key is sk-1")])
-    assert "sk-1" not in path.read_text()
+    model = Transcript(ScriptedModel(["You sent sk-123."]), path, secrets=["sk-123", ""])
+    model.complete([Message("user", "My key is sk-123")])
+    assert "sk-123" not in path.read_text()
     assert json.loads(path.read_text())["reply"] == "You sent [secret]."
 
 
