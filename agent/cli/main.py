@@ -16,7 +16,7 @@ from agent.cli import attribute, compare, doctor, init, read, replay, report, ru
 from agent.cli.clients import approve, connect, serve, steer, submit
 from agent.cli.options import fail
 from agent.errors import AgentError
-from agent.task.host_code import require_consent
+from agent.task.host_commands.host_code import require_consent
 from agent.task.validation_errors import first_fault, in_words
 from sandbox.errors import SandboxError
 

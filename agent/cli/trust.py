@@ -39,7 +39,7 @@ def trust(folder: Path) -> None:
 
     FOLDER is a task, a clone or a folder of runs. Prints what it runs outside of the sandbox.
     """
-    from agent.task.host_code import host_steps
+    from agent.task.host_commands.host_code import host_steps
     from agent.text import inert
 
     found = list(_tasks_in(folder))
@@ -68,7 +68,7 @@ def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = Fa
     Raises:
         UsageError: the user has not agreed.
     """
-    from agent.task.host_code import give_consent, host_steps
+    from agent.task.host_commands.host_code import give_consent, host_steps
     from agent.text import inert
 
     steps, known = host_steps(task, with_data=not data_are_here), _store()
@@ -92,7 +92,7 @@ def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = Fa
 
 def recall(task: "Task") -> None:
     """Let this process do outside of the sandbox what the user agreed to in an earlier command."""
-    from agent.task.host_code import give_consent, host_steps
+    from agent.task.host_commands.host_code import give_consent, host_steps
 
     steps = host_steps(task)
     lacking = _store().lacking(steps)
@@ -127,7 +127,7 @@ def agree_to_run(stored: "StoredRun", task_folder: Path | None, *, trusted: bool
 
 def refuse_other_interpreter(task: "Task") -> None:
     """Raise UsageError if a commit names an interpreter that the task's own task.toml does not, trusted or not."""
-    from agent.task.host_code import is_own_interpreter
+    from agent.task.host_commands.host_code import is_own_interpreter
 
     named = task.environment.python
     if named is None or is_own_interpreter(named):
@@ -145,7 +145,7 @@ def refuse_other_interpreter(task: "Task") -> None:
 
 def made_here(folder: Path) -> None:
     """Remember a task as trusted, because this user's `agent init` wrote it."""
-    from agent.task.host_code import host_steps
+    from agent.task.host_commands.host_code import host_steps
 
     with suppress(OSError, AgentError):  # a task that does not load yet is asked about later
         _store().remember(host_steps(load_task(folder.resolve(), None)))

@@ -56,7 +56,7 @@ def _bubblewrap(inputs: SandboxInputs) -> "Sandbox":
 
 
 def _docker(inputs: SandboxInputs) -> "Sandbox":
-    from agent.task.host_code import build_context
+    from agent.task.host_commands.host_code import build_context
     from sandbox import interpreter
     from sandbox.container import DockerSandbox
     from sandbox.container.image import ImageSpec
@@ -128,7 +128,7 @@ def open_sandbox(
         TaskError: the task's [environment] is invalid.
         SandboxError: the sandbox does not work here, or not with one of the GPUs; the message has the remedy.
     """
-    from agent.task.host_code import check_environment
+    from agent.task.host_commands.host_code import check_environment
 
     row = sandbox_named(kind)
     check_environment(task)

@@ -1,7 +1,7 @@
 """What this user has agreed to: the digests of the steps that tasks do on this machine outside of any sandbox.
 
 Trust is about what runs, not about where it lies: a copy of a command that was agreed to, or that ships with this
-installation, runs without a question. See agent.task.host_code for what a digest covers.
+installation, runs without a question. See agent.task.host_commands.host_code for what a digest covers.
 """
 
 import json
@@ -14,7 +14,7 @@ from agent.errors import TaskError
 from agent.files import read_json
 from agent.resources import folder as shipped
 from agent.store.atomic_file import write_durably
-from agent.task.host_code import HostStep, host_steps
+from agent.task.host_commands.host_code import HostStep, host_steps
 from agent.task.task import CONFIG_NAME, Task
 
 _MOST_KNOWN = 2**22  # bytes of the file of what is trusted

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.task.host_code import run_step
-from agent.task.prepared import made_once, whole
+from agent.task.host_commands.host_code import run_step
+from agent.task.host_commands.prepared import made_once, whole
 from agent.task.task import Task
 
 

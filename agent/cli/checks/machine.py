@@ -19,7 +19,7 @@ from agent.llm.local_model import LocalModel
 from agent.llm.openai_model import OpenAIModel, RetryPolicy
 from agent.store.paths import RunsFolder
 from agent.task.corpus import find_corpus
-from agent.task.host_code import check_environment
+from agent.task.host_commands.host_code import check_environment
 from agent.task.task import Task
 from agent.trials.machine_speed import MachineSpeed
 from sandbox.errors import SandboxError

@@ -25,8 +25,8 @@ from agent.execution.scoring.scoring_job import observed
 from agent.execution.slices.row_lead import SHARES, row_lead
 from agent.execution.slices.source import Burned, Contender, Openings
 from agent.store.atomic_file import write_durably
+from agent.task.host_commands.prepared import OPENED
 from agent.task.measure_table import MEASURES
-from agent.task.prepared import OPENED
 from agent.task.task import Task
 from agent.task.unseen.division import Division
 from agent.trials.keeping.noise import Lead

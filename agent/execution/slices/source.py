@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import JournalError
-from agent.task.prepared import DIVISION, OPENED, digest_of, digest_of_file
+from agent.task.host_commands.prepared import DIVISION, OPENED, digest_of, digest_of_file
 from agent.trials.keeping.noise import Lead
 from agent.trials.trial import Score
 

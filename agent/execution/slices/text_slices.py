@@ -13,7 +13,7 @@ from agent.execution.slices.rounds import Rounds
 from agent.execution.slices.rounds_rehearsal import why_no_rounds
 from agent.execution.slices.source import Burned, Contender, Openings
 from agent.task.corpus import Corpus
-from agent.task.prepared import OPENED
+from agent.task.host_commands.prepared import OPENED
 from agent.task.task import Task
 from agent.task.unseen.pool import Pool, Slice
 from agent.trials.keeping.noise import Lead

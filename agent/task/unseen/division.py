@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from agent.errors import TaskError
 from agent.task.corpus import Corpus
-from agent.task.prepared import DIVISION, digest_of_file, made_once, whole
+from agent.task.host_commands.prepared import DIVISION, digest_of_file, made_once, whole
 
 FEWEST, ENOUGH = 250, 1000  # examples per slice: the minimum, and the minimum if that leaves `WANTED` slices
 WANTED, MOST = 4, 20  # slices

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from agent.errors import TaskError
 from agent.task.corpus import cache_key, find_corpus
-from agent.task.prepared import digest_of, whole
+from agent.task.host_commands.prepared import digest_of, whole
 from agent.task.spec import POOL_KEYS
 from agent.task.task import Task
 

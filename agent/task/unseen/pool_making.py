@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from agent.errors import MissingRequirementError, TaskError
 from agent.task.corpus import Corpus, find_corpus, prepare_corpus
-from agent.task.host_code import run_step
-from agent.task.prepared import OPENED, made_once
+from agent.task.host_commands.host_code import run_step
+from agent.task.host_commands.prepared import OPENED, made_once
 from agent.task.task import Task
 from agent.task.unseen.pool import Pool, Slice, bands, find_pool, name_of, pool_key
 from agent.text import plural

@@ -12,7 +12,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from agent.store.trust import Trust
-from agent.task.host_code import host_steps
+from agent.task.host_commands.host_code import host_steps
 from agent.task.task import Task
 from tests import commands
 from tests.kill_anywhere.killed_runs import INSTANT

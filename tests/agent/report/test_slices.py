@@ -26,7 +26,7 @@ from agent.report.trial_details import facts
 from agent.report.trial_table import repeat_line
 from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
-from agent.task.prepared import DIVISION, digest_of_file
+from agent.task.host_commands.prepared import DIVISION, digest_of_file
 from agent.trials.history import History
 from agent.trials.keeping.confirmations import SliceScore, SliceUse
 from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule

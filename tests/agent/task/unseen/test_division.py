@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent.errors import TaskError
 from agent.execution.slices.source import Openings
 from agent.task.corpus import Corpus
-from agent.task.prepared import digest_of
+from agent.task.host_commands.prepared import digest_of
 from agent.task.unseen.division import (
     ENOUGH,
     FEWEST,

@@ -16,7 +16,7 @@ from agent.store.journal import Journal
 from agent.store.paths import RunsFolder
 from agent.store.stored_run import measured_sigma
 from agent.task.corpus import Corpus
-from agent.task.prepared import made_once
+from agent.task.host_commands.prepared import made_once
 from agent.task.task import Task
 from agent.task.unseen.pool import Pool, Slice, bands, find_pool, pool_key
 from agent.task.unseen.pool_making import GAP, MOST, Documents, draw_slices, prepare_pool

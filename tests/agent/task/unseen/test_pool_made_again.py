@@ -7,7 +7,7 @@ import pytest
 
 from agent.execution.slices.source import Openings
 from agent.task.corpus import Corpus
-from agent.task.prepared import OPENED
+from agent.task.host_commands.prepared import OPENED
 from agent.task.task import Task
 from agent.task.unseen.pool import Pool
 from agent.task.unseen.pool_making import prepare_pool

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from agent.errors import TaskError, UsageError
-from agent.task.host_files import Parts, context_files, digest_files, named_files
-from agent.task.prepared import run_command
+from agent.task.host_commands.host_files import Parts, context_files, digest_files, named_files
+from agent.task.host_commands.prepared import run_command
 
 if TYPE_CHECKING:
     from agent.task.task import Task  # it brings numpy and pydantic, and `agent --help` does without

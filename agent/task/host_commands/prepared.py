@@ -59,7 +59,7 @@ def run_command(folder: Path, command: Sequence[str], places: Mapping[str, Path]
     """Run a command of task.toml on the host, in `folder`; return the last line that it printed.
 
     Args:
-        folder: a private copy of what it runs on (agent.task.host_code).
+        folder: a private copy of what it runs on (agent.task.host_commands.host_code).
         places: the paths that replace {name} in the command.
 
     Raises:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from agent.errors import MissingRequirementError, TaskError, UsageError
-from agent.task import host_code
 from agent.task.corpus import prepare_corpus
-from agent.task.host_code import build_context, check_environment, give_consent, host_steps, run_step
+from agent.task.host_commands import host_code
+from agent.task.host_commands.host_code import build_context, check_environment, give_consent, host_steps, run_step
 from agent.task.task import Task
 from agent.task.unseen.pool_making import prepare_pool
 
-INSTANT = Path(__file__).parents[2] / "tasks" / "instant"
+INSTANT = Path(__file__).parents[3] / "tasks" / "instant"
 BIGRAM = INSTANT.parent / "bigram_plain"
 PREPARE = "import json, pathlib, sys\npathlib.Path(sys.argv[1], 'said').write_text(json.dumps(sorted(sys.modules)))\n"
 
@@ -264,7 +264,7 @@ def test_a_dockerfile_outside_of_the_folder_is_not_built(tmp_path: Path, named: 
 def test_what_is_no_file_and_what_is_too_much_is_refused_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(folder / "beside.py")  # nobody writes to it: reading would wait for ever
     assert host_steps(Task.load(folder))
-    monkeypatch.setattr("agent.task.host_files.MOST_FILES", 1)
+    monkeypatch.setattr("agent.task.host_commands.host_files.MOST_FILES", 1)
     for number in range(2):
         (folder / f"{number}.txt").write_text("")
     toml = (folder / "task.toml").read_text().replace('"prepare.py", "{out}"]', '"prepare.py", "*.txt"]')
