@@ -1,15 +1,15 @@
 """The output of `agent init`: each guess with its reason, and what the user should check."""
 
 import shlex
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.task.init.dependencies import Needs
 from agent.task.init.host import has_gpu, interpreter_of
 from agent.task.init.metric.direction import known_goal
 from agent.task.init.script_report import ScriptReport
-from agent.task.init.settings.find_settings import KINDS, Setting, find_budget
+from agent.task.init.settings.setting import KINDS
 from agent.task.task_files import link_out
 from agent.text import plural
 
@@ -67,15 +67,17 @@ def checks(reading: ScriptReport) -> Iterator[str]:
         yield f"{reading.python or 'the python of `agent`'} has no {', '.join(reading.absent)}: {fix}"
     yield from _of_needs(reading.needs)
     yield from _of_the_metric(reading)
-    endless = endless_budget([*reading.constants, *reading.other_settings])
-    if endless is not None and not reading.budget.is_known:
-        value, name = f"{endless.display_name} = {endless.value}", endless.display_name
-        give = f": give it one, --args '{name} 1000'" if name.startswith("--") else f": give {name} a number above 0"
-        yield f"{value} ({endless.where}): the training may never end{give}"
+    if endless := reading.budget.endless:
+        flag = endless.display_name
+        how = f"give one: --args '{flag} 1000'" if flag.startswith("-") else "give it a positive value"
+        yield f"{flag} = {endless.value} ({endless.where}): it may never end, and a trial would have no loss; {how}"
     elif not reading.budget.is_known:
         yield "no training time is set: a trial may win by training longer, up to 4 times the baseline's CPU seconds"
     if not reading.takes_seed:
         yield "the script does not read TRAIN_SEED, so no run under another seed can confirm a gain (see [keep])"
+    if reading.given:
+        told = "; ".join(setting.display_name for setting in reading.given)
+        yield f"not searched, since --args gives it: {told[:100]}; leave it out of --args to search it"
     if reading.lifted:
         yield f"{reading.script.name} stays unchanged, and trials do not use it; if you edit it: `agent init --force`"
     elif reading.unsearched and reading.n_searched:
@@ -89,15 +91,6 @@ def checks(reading: ScriptReport) -> Iterator[str]:
     yield "the ranges in [space] and memory_gb are guesses: edit them"
     yield "the score is self-reported: nothing checks what the script prints"
     yield 'to let the host compute it: kind = "predictions" (language models: "held_out"), see docs/own-script.md'
-
-
-def endless_budget(settings: Iterable[Setting]) -> Setting | None:
-    """Return a setting that would be the budget if it were above 0, such as --max-steps -1; None if there is none."""
-    for setting in settings:
-        number = setting.value
-        if isinstance(number, int | float) and number <= 0 and find_budget([replace(setting, value=1)]).is_known:
-            return setting
-    return None
 
 
 def _of_needs(needs: Needs) -> Iterator[str]:

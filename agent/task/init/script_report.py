@@ -1,7 +1,7 @@
 """All that can be inferred from a folder with a training script, in one record."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.errors import UsageError
@@ -12,8 +12,11 @@ from agent.task.init.local_modules import LocalModules, find_modules
 from agent.task.init.metric.direction import given_goal
 from agent.task.init.metric.printed_metric import Ask, PrintedMetric, find_metrics, told_by_user, with_goal
 from agent.task.init.python_file import Source, imported_names
+from agent.task.init.settings.budget import BudgetGuess, find_budget
 from agent.task.init.settings.constants_block import Lifted, extract_constants
-from agent.task.init.settings.find_settings import BudgetGuess, Setting, constants, find_budget, settings
+from agent.task.init.settings.find_settings import constants, settings
+from agent.task.init.settings.given import GivenValue, given_values, split_environment, with_given
+from agent.task.init.settings.setting import Setting
 from agent.task.init.settings.settings_file import LoadCall, find_load
 from agent.task.init.settings.suggest_space import is_searched, proposed_space
 
@@ -51,6 +54,7 @@ class ScriptReport:
     script: Source
     modules: LocalModules  # those of its own
     arguments: tuple[str, ...]
+    environment: Mapping[str, str]  # variables that the user passes to the script
     metrics: tuple[PrintedMetric, ...]  # most likely first; at least one
     budget: BudgetGuess
     needs: Needs
@@ -71,7 +75,9 @@ class ScriptReport:
     @property
     def space(self) -> str:
         """The table [space] of the edited file."""
-        lines = proposed_space(self.edited[1], self._choices).split("\n")
+        lines = proposed_space(
+            self.edited[1], self._known, [self.script, *(module for module, _ in self.modules.sources())]
+        ).split("\n")
         dead = self.tried.dead if self.tried else frozenset()
         why = "  # left out: other values changed nothing that the script prints"
         return "\n".join(f"# {line}{why}" if line.partition(" = ")[0] in dead else line for line in lines)
@@ -79,7 +85,7 @@ class ScriptReport:
     @property
     def n_searched(self) -> int:
         """Number of names in the space."""
-        return sum(line[0] not in "[#" for line in self.space.splitlines() if line)
+        return sum(" = { type = " in line and line[0] != "#" for line in self.space.splitlines())
 
     @property
     def takes_seed(self) -> bool:
@@ -91,11 +97,17 @@ class ScriptReport:
     @property
     def unsearched(self) -> tuple[Setting, ...]:
         """Settings that a search could use but that are where it cannot write."""
-        return () if self.lifted else tuple(setting for setting in self.other_settings if is_worth_lifting(setting))
+        worth = worth_lifting(self._known)
+        return () if self.lifted else tuple(setting for setting in self.other_settings if worth(setting))
 
     @property
-    def _choices(self) -> Mapping[str, tuple[str, ...]]:
-        return {setting.name: setting.choices for setting in self.lifted.settings} if self.lifted else {}
+    def given(self) -> tuple[Setting, ...]:
+        """Settings whose values the user passes to the script, so that no search changes them."""
+        return tuple(setting for setting in self._known if setting.is_given)
+
+    @property
+    def _known(self) -> tuple[Setting, ...]:
+        return (*self.constants, *self.other_settings)
 
 
 def read_script(
@@ -116,8 +128,9 @@ def read_script(
     script = find_script(folder, wishes.script)
     found = find_modules(folder, script)
     modules = found.sources()
+    environment, arguments = split_environment(script, wishes.arguments)
     named = [told_by_user(wishes.metric)] if wishes.metric else []
-    metrics = named or find_metrics(script, [module for module, _ in modules], wishes.arguments)
+    metrics = named or find_metrics(script, [module for module, _ in modules], arguments)
     if not metrics and not needs_metric:
         metrics = [NO_METRIC]
     if not metrics:
@@ -128,10 +141,13 @@ def read_script(
         )
     if metrics[0] != NO_METRIC:
         metrics[0] = with_goal(metrics[0], given_goal(wishes.goal), wishes.ask_goal)
-    own = constants(script)
-    loaded = None if is_block(script.text) else find_load(folder, script, wishes.arguments)
-    others, lifted = _lifted(script, own, loaded, wishes)
-    words = [*((word, "--args") for word in wishes.arguments)]
+    loaded = None if is_block(script.text) else find_load(folder, script, arguments)
+    given = given_values(folder, script, arguments, loaded[0].file if loaded else "")
+    given += [GivenValue(name, value, f"{name}={value}") for name, value in environment.items()]
+    own = with_given(script, constants(script), given)
+    others, lifted = _lifted(script, own, loaded, given, wishes)
+    own = [setting for setting in own if setting.kind == "constant"]
+    words = [*((word, "--args") for word in arguments)]
     words += [(word, loaded[0].file) for word in loaded[0].words] if loaded else []
     elsewhere = [setting for module, _ in modules for setting in (*constants(module), *settings(module))]
     sources = [script, *(module for module, _ in modules)]
@@ -142,7 +158,8 @@ def read_script(
         folder=folder,
         script=script,
         modules=found,
-        arguments=wishes.arguments,
+        arguments=arguments,
+        environment=environment,
         metrics=tuple(metrics),
         budget=find_budget([*own, *others, *elsewhere]),
         needs=find_needs(folder, script, found, words),
@@ -156,22 +173,35 @@ def read_script(
     )
 
 
-def is_worth_lifting(setting: Setting) -> bool:
-    """Return whether the proposed space would have a range for a setting."""
-    return is_searched(setting.name, setting.value, setting.choices)
+def worth_lifting(settings: Sequence[Setting]) -> Callable[[Setting], bool]:
+    """Return a function that tells whether the proposed space would have a range for one of the settings."""
+    names = {setting.key or setting.name for setting in settings}
+    return lambda setting: is_searched(setting, names)
 
 
 def _lifted(
-    script: Source, own: list[Setting], loaded: tuple[LoadCall, list[Setting]] | None, wishes: InitOptions
+    script: Source,
+    own: list[Setting],
+    loaded: tuple[LoadCall, list[Setting]] | None,
+    given: Sequence[GivenValue],
+    wishes: InitOptions,
 ) -> tuple[list[Setting], Lifted | None]:
     """Return the script's settings besides constants, and a copy with constants for them, or None if not needed."""
     if is_block(script.text):
         return [], None
     found = settings(script)
     if loaded:
+        in_file = {setting.key for setting in loaded[1]}
+        replaced = f"{loaded[0].file} has a value for it"
+        found = [
+            replace(setting, unused=replaced) if setting.kind == "argument" and setting.key in in_file else setting
+            for setting in found
+        ]
         found = [*loaded[1], *found]
-    has_constants = any(is_worth_lifting(setting) for setting in own)
+    found = with_given(script, found, given)
+    is_worth = worth_lifting([*own, *found])
+    has_constants = any(is_worth(setting) for setting in own)
     wanted = wishes.block is not False and (wishes.block or not has_constants)
-    if not wanted or not any(is_worth_lifting(setting) for setting in found):
+    if not wanted or not any(is_worth(setting) for setting in found):
         return found, None
-    return found, extract_constants(script, found, loaded[0] if loaded else None, is_worth_lifting)
+    return found, extract_constants(script, found, loaded[0] if loaded else None, is_worth)

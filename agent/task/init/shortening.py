@@ -7,14 +7,9 @@ from agent.edits.assignments import Assignments
 from agent.edits.syntax import parse_script
 from agent.errors import EditError
 from agent.task.init.python_file import Source
-from agent.task.init.settings.find_settings import (
-    BudgetGuess,
-    Setting,
-    constant_name,
-    constants,
-    find_budget,
-    settings,
-)
+from agent.task.init.settings.budget import BudgetGuess, find_budget
+from agent.task.init.settings.find_settings import constants, settings
+from agent.task.init.settings.setting import Setting, constant_name
 
 VARIABLE = "TRAIN_BUDGET"
 """The variable from which a script may read its budget."""

@@ -13,7 +13,7 @@ from agent.errors import TaskError, UsageError
 from agent.task.init.dependencies import HUB_CACHE, Needs
 from agent.task.init.metric.printed_metric import PrintedMetric
 from agent.task.init.script_report import ScriptReport
-from agent.task.init.settings.find_settings import BudgetGuess
+from agent.task.init.settings.budget import BudgetGuess
 from agent.task.task import CONFIG_NAME, Task
 from agent.task.task_files import read_entries
 
@@ -158,10 +158,11 @@ def _environment(reading: ScriptReport) -> str:
         lines.append("]")
     else:
         lines.append('# mounts = [{ source = "~/data", target = "/tmp/data" }]  # other folders that it may read')
-    variables = {**_offline(needs, reading.libraries), **_python_path(reading)}
-    if variables:
-        lines += ["", "[set]  # variables of a trial, which has no network"]
-        lines += [f"{name} = {_text(value)}" for name, value in variables.items()]
+    notes = [(name, value, "trials have no network") for name, value in _offline(needs, reading.libraries).items()]
+    notes += [(name, value, "where its own modules are") for name, value in _python_path(reading).items()]
+    notes += [(name, value, "given by --args") for name, value in reading.environment.items()]
+    if notes:
+        lines += ["", "[set]", *(f"{name} = {_text(value)}  # {why}" for name, value, why in notes)]
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.edits.edit import Value
 from agent.task.init.find_script import BLOCK_MARK
 from agent.task.init.python_file import Source
-from agent.task.init.settings.find_settings import Setting
+from agent.task.init.settings.setting import Setting
 from agent.task.init.settings.settings_file import LoadCall
 from agent.text import one_line
 
@@ -44,21 +44,26 @@ def extract_constants(
 
     Args:
         source: the script.
-        settings: all of its settings.
+        settings: all of its settings; those without effect stay as they are.
         load: where it loads a settings file, if any; the constants override the loaded values.
         wanted: returns whether to make a setting a constant.
     """
+    settings = [setting for setting in settings if not setting.unused]
     seeds = [setting for setting in settings if setting.name in SEEDS and isinstance(setting.value, int)][:1]
     lifted = [setting for setting in settings if wanted(setting)]
     if not any(setting.node is None for setting in (*lifted, *seeds)):
         load = None
-    text = _with_names(source.text, (*lifted, *seeds), load)
+    text = _with_names(source.text, lifted, seeds, load)
     name = one_line(source.name)
     block = [f"{BLOCK_MARK} of {name}; `agent run` writes them, and nothing reads {name} any more"]
-    block += [f"{setting.name} = {_spelt(setting.value)}  # {one_line(setting.display_name)}" for setting in lifted]
+    block += [
+        f"{setting.name} = {_spelt(setting.value)}  # {one_line(setting.display_name)}"
+        for setting in lifted
+        if setting.written
+    ]
     for seed in seeds:
-        taken = f'int(__import__("os").environ.get("TRAIN_SEED", "{seed.value}"))'
-        block += [f"{seed.name} = {taken}  # {one_line(seed.display_name)}"]
+        if seed.written:
+            block += [f"{seed.name} = {_seed(seed)}  # {one_line(seed.display_name)}"]
     if load is not None:
         block += ["", "", *load.function([*lifted, *seeds]), ""]
     head, rest = _split(source, text)
@@ -67,9 +72,18 @@ def extract_constants(
     return Lifted(block_name(source.name), text, tuple(lifted))
 
 
-def _with_names(text: str, settings: Sequence[Setting], load: LoadCall | None) -> str:
-    """Return the text with each literal replaced by a name, and with the loaded settings passed to `configured`."""
-    changes = [(_span(setting.node), setting.name) for setting in settings if setting.node is not None]
+def _with_names(text: str, lifted: Sequence[Setting], seeds: Sequence[Setting], load: LoadCall | None) -> str:
+    """Return the text with each literal replaced by a name, and with the loaded settings passed to `configured`.
+
+    A setting that is read from the environment into a constant of its own becomes that constant.
+    """
+    changes = [
+        (_span(node), setting.written.format(setting.name) if setting.written else value)
+        for settings, spelt in ((lifted, lambda setting: _spelt(setting.value)), (seeds, _seed))
+        for setting in settings
+        for value in [spelt(setting)]
+        for node in setting.nodes
+    ]
     if load is not None:
         start, end = _span(load.node)
         changes += [((start, start), "configured("), ((end, end), ")")]
@@ -80,7 +94,11 @@ def _with_names(text: str, settings: Sequence[Setting], load: LoadCall | None) -
     return b"".join(lines).decode()
 
 
-def _span(node: ast.expr) -> tuple[tuple[int, int], tuple[int, int]]:
+def _seed(seed: Setting) -> str:
+    return f'int(__import__("os").environ.get("TRAIN_SEED", "{seed.value}"))'
+
+
+def _span(node: ast.expr | ast.stmt) -> tuple[tuple[int, int], tuple[int, int]]:
     assert node.end_lineno is not None
     assert node.end_col_offset is not None
     return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)

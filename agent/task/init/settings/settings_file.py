@@ -12,7 +12,8 @@ from typing import Any
 from agent.edits.edit import Value
 from agent.errors import UsageError
 from agent.task.init.python_file import Source, is_file
-from agent.task.init.settings.find_settings import Setting, constant_name, named_apart
+from agent.task.init.settings.find_settings import named_apart
+from agent.task.init.settings.setting import Setting, constant_name
 from agent.text import one_line
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
@@ -84,9 +85,23 @@ def find_load(folder: Path, source: Source, arguments: Sequence[str]) -> tuple[L
         shown = f"{name}: {'.'.join(path)}"
         keys[shown] = path
         found.append(
-            Setting(constant_name(path[-1]), value, "file", shown, where, longer=constant_name("_".join(path)))
+            Setting(
+                *(constant_name(path[-1]), value, "file", shown, where),
+                longer=constant_name("_".join(path)),
+                key=constant_name(path[-1]),
+            )
         )
     return LoadCall(calls[0], name, keys, tuple(words)), named_apart(found, source)
+
+
+def values_of(path: Path) -> Iterator[tuple[tuple[str, ...], Value]]:
+    """Yield the numbers and strings of a settings file, each with its path of keys.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    if _is_settings(path):
+        yield from _leaves(_read(path), (), set())
 
 
 def _files(folder: Path, source: Source, arguments: Sequence[str]) -> list[tuple[str, str]]:

@@ -9,7 +9,9 @@ import pytest
 from agent.task.init.dependencies import Needs, find_needs
 from agent.task.init.local_modules import find_modules
 from agent.task.init.python_file import Source, read_source
-from agent.task.init.settings.find_settings import UNKNOWN, Setting, constants, find_budget, settings
+from agent.task.init.settings.budget import UNKNOWN, find_budget
+from agent.task.init.settings.find_settings import constants, settings
+from agent.task.init.settings.setting import Setting
 
 
 def needs(folder: Path, code: str) -> Needs:
@@ -139,6 +141,11 @@ def test_what_only_the_preparation_does_is_no_matter(tmp_path: Path, home: Path)
         ("max_iters = 600_000\neval_iters = 200\nlr_decay_iters = 9", "steps", 600_000),
         ('p.add_argument("--num-epochs", type=int, default=12)', "work", 12),
         ("EPOCHS = 3\nWARMUP_STEPS = 10", "work", 3),
+        ("total_timesteps = 5000\nnum_steps = 128", "steps", 5000),
+        ("EPISODES = 40\nTRAIN_STEPS = 5", "work", 40),
+        ("max_steps = -1\nepochs = 2", "work", 2),
+        ("NUM_BOOST_ROUND = 80", "work", 80),
+        ("MAX_HOURS = 2", "seconds", 7200),
     ],
 )
 def test_the_budget_is_what_a_name_says(code: str, unit: str, amount: float) -> None:

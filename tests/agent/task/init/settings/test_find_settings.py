@@ -11,9 +11,10 @@ import pytest
 from agent.edits.assignments import Assignments, read_constants
 from agent.errors import UsageError
 from agent.task.init.python_file import Source
-from agent.task.init.script_report import is_worth_lifting
+from agent.task.init.script_report import worth_lifting
 from agent.task.init.settings.constants_block import extract_constants
-from agent.task.init.settings.find_settings import constant_name, settings
+from agent.task.init.settings.find_settings import settings
+from agent.task.init.settings.setting import constant_name
 from agent.task.init.settings.settings_file import find_load
 
 OPTIONS = """#!/usr/bin/env python3
@@ -59,7 +60,8 @@ def source(code: str) -> Source:
 
 
 def lifted(code: str) -> str:
-    return extract_constants(source(code), settings(source(code)), None, is_worth_lifting).text
+    found = settings(source(code))
+    return extract_constants(source(code), found, None, worth_lifting(found)).text
 
 
 def output(folder: Path, code: str, **variables: str) -> str:
@@ -75,7 +77,7 @@ def test_options_fields_entries_and_variables_are_found() -> None:
     assert found["N_LAYER"] == (8, "argument", "--n-layer")
     assert found["WD"] == (-1e-3, "argument", "--wd")
     assert "FLAG" not in found
-    assert [s.choices for s in settings(source(OPTIONS)) if s.name == "ACT"] == [("relu", "gelu")]
+    assert [s.declared.choices for s in settings(source(OPTIONS)) if s.name == "ACT"] == [("relu", "gelu")]
     found = {s.name: (s.value, s.kind, s.display_name) for s in settings(source(DATACLASSES))}
     assert found["OPTIM_LR"] == (3e-4, "dataclass", "Optim.lr")
     assert found["MODEL_LR"] == (0.5, "dataclass", "Model.lr")
@@ -136,7 +138,7 @@ def test_numbers_of_a_settings_file_reach_the_script_through_what_it_loads(tmp_p
     assert {s.name: s.value for s in found} == {"LR": 3e-4, "BETA": 0.9, "WIDTH": 64, "SEED": 5}
     assert (load.file, load.node.lineno) == ("conf/base.yaml", 5)
     assert set(load.words) >= {"a.txt", "b.txt"}
-    copy = extract_constants(script, found, load, is_worth_lifting).text
+    copy = extract_constants(script, found, load, worth_lifting(found)).text
     assert read_constants(copy, ["LR", "BETA", "WIDTH"]) == {"LR": 3e-4, "BETA": 0.9, "WIDTH": 64}
     assert output(tmp_path, copy) == output(tmp_path, LOADER) == "0.0003 64 5\n"
     copy = Assignments({"LR": 0.1, "WIDTH": 128}).apply(copy)
@@ -151,7 +153,7 @@ def test_names_with_line_breaks_write_no_code_into_the_copy(tmp_path: Path) -> N
     assert loaded is not None
     load, found = loaded
     assert sorted(s.value for s in found) == [0.1, 64]  # of an alias, once
-    assert "INJECTED" not in names_bound(extract_constants(script, found, load, is_worth_lifting).text)
+    assert "INJECTED" not in names_bound(extract_constants(script, found, load, worth_lifting(found)).text)
     code = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr\\nINJECTED = 1 #', default=0.1)\n"
     assert "INJECTED" not in names_bound(lifted(code))
 

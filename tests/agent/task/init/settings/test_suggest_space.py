@@ -48,7 +48,9 @@ CRAMPED = "A=1;B=1e-12\nC = 1e300; D_RATIO = 1.0\nE = 10**9\nMOMENTUM = 0.999\nF
 
 
 def space_of(source: str) -> SearchSpace:
-    return SearchSpace.from_tables(tomllib.loads(proposed_space(source))["space"])
+    table = tomllib.loads(proposed_space(source))["space"]
+    constraints = table.pop("constraints", ())
+    return SearchSpace.from_tables(table, constraints=constraints, constants=all_constants(source))
 
 
 @pytest.mark.parametrize(
@@ -77,9 +79,10 @@ def test_the_bundled_script_gets_kinds_as_its_task_has_them() -> None:
 
 def test_only_plain_constants_in_capitals_that_are_assigned_once_are_proposed() -> None:
     assert set(space_of(ODD).names) == {
-        "N_LAYERS", "BATCH", "LEARNING_RATE", "BETA2", "DROPOUT", "OFFSET", "BIAS", "WARMUP", "SCALE",
+        "N_LAYERS", "BATCH", "LEARNING_RATE", "BETA2", "DROPOUT", "BIAS", "WARMUP", "SCALE",
     }  # fmt: skip
-    assert "# SEED = 1337  # left out" in proposed_space(ODD)
+    assert "# SEED = 1337  # left out: it identifies something" in proposed_space(ODD)
+    assert "# OFFSET = -5  # left out: -5 seems to stand for none" in proposed_space(ODD)
     assert list(all_constants("A = 1\na = 2\nB = A\n")) == ["A"]
 
 
@@ -106,3 +109,100 @@ def test_a_share_near_one_gets_a_range_around_it_by_its_distance_from_one(value:
     assert isinstance(parameter, Float)
     assert 1 - parameter.low == pytest.approx(4 * (1 - value), rel=0.01)
     assert value < parameter.high <= 1
+
+
+NEVER_SEARCHED = """TOTAL_TIMESTEPS EPISODES MAX_EPOCHS N_ESTIMATORS NUM_BOOST_ROUND GENERATIONS MAX_TOKENS NUM_BATCHES
+TRAIN_STEPS PATIENCE GRADIENT_ACCUMULATION_STEPS LR_DECAY_ITERS EARLY_STOPPING_PATIENCE UPDATE_EPOCHS
+NUM_CLASSES IGNORE_INDEX PAD_ID BOS_ID EOS_TOKEN_ID PAD_IDX VOCAB_SIZE SEED DATA_SEED NUM_LABELS INPUT_DIM IN_CHANNELS
+IMAGE_SIZE IMG_SIZE TRAIN_SIZE TEST_SIZE N_SAMPLES NUM_FEATURES OBS_DIM ACTION_DIM N_FOLDS SAMPLE_RATE
+WORLD_SIZE LOCAL_RANK RANK NUM_WORKERS N_JOBS PORT MASTER_PORT NUM_GPUS H100_BF16_PEAK_FLOPS PREFETCH_FACTOR TIMEOUT
+VERBOSE LOG_INTERVAL SAVE_EVERY PRINT_FREQ CHECKPOINT_INTERVAL EVAL_BATCH_SIZE EVAL_ITERS EVAL_BLOCK_SIZE VAL_SPLIT
+TOP_K TEST_BATCH_SIZE MAX_NEW_TOKENS BEAM_SIZE IOU_THRES BLOCK_SIZE SEQ_LEN CONTEXT_LENGTH MAX_LENGTH BPTT"""
+SEARCHED = """BATCH_SIZE DEVICE_BATCH_SIZE N_LAYER N_HEAD HEAD_DIM LORA_RANK MINIBATCH_SIZE NUM_MINIBATCHES NUM_ENVS
+WARMUP_STEPS WARMUP_EPOCHS LR_PATIENCE TARGET_UPDATE_FREQ EMBED_DIM HIDDEN_SIZE KERNEL_SIZE BUFFER_SIZE MASK_RATIO
+NUM_EXPERTS"""
+
+
+@pytest.mark.parametrize("name", NEVER_SEARCHED.split())
+def test_names_of_length_evaluation_data_machine_and_identity_are_left_out(name: str) -> None:
+    assert f"# {name} = 8  # left out: it " in proposed_space(f"{name} = 8\nLR = 0.1\n")
+
+
+@pytest.mark.parametrize("name", SEARCHED.split())
+def test_names_that_only_look_like_those_are_searched(name: str) -> None:
+    assert space_of(f"{name} = 8\n").names == (name,)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "low", "high"),
+    [
+        ("MOMENTUM", 0.9, 0, 1),
+        ("DISCOUNT", 0.99, 0.9, 1),
+        ("GAE_LAMBDA", 0.95, 0.5, 1),
+        ("SUBSAMPLE", 0.7, 0.001, 1),
+        ("THRESHOLD", 0.6, 0.001, 1),
+        ("ANYTHING", 0.75, 0.001, 1),
+        ("DROP_RATE", 0.6, 0, 1),
+        ("DROPOUT", 0.4, 0, 1),
+        ("MIXUP", 0.5, 0, 1),
+    ],
+)
+def test_shares_stay_below_one(name: str, value: float, low: float, high: float) -> None:
+    (parameter,) = space_of(f"{name} = {value}\n").parameters
+    assert isinstance(parameter, Float)
+    assert low <= parameter.low < value < parameter.high < high
+
+
+@pytest.mark.parametrize("name", ["LEARNING_RATE", "BASE_LR", "INIT_SCALE"])
+def test_rates_and_scales_may_exceed_one(name: str) -> None:
+    (parameter,) = space_of(f"{name} = 0.6\n").parameters
+    assert isinstance(parameter, Float)
+    assert parameter.high > 1
+
+
+@pytest.mark.parametrize("value", ["-1", "-100", "-1.0"])
+def test_negative_placeholders_are_left_out(value: str) -> None:
+    assert f"# LIMIT = {value}  # left out: {value} seems to stand for" in proposed_space(
+        f"LIMIT = {value}\nLR = 0.1\n"
+    )
+    assert "# HIDDEN = 0  # left out: 0 seems to stand for a size" in proposed_space("HIDDEN = 0\nLR = 0.1\n")
+    assert space_of("DROPOUT = 0\n").names == ("DROPOUT",)
+
+
+@pytest.mark.parametrize("value", [1.0, 0.5, 0.36, 0.37, 0.02, 0.8, 0.95])
+@pytest.mark.parametrize("name", ["GAMMA", "DROPOUT", "ALPHA", "SCALE", "X"])
+def test_every_value_is_inside_its_range(name: str, value: float) -> None:
+    space = space_of(f"{name} = {value}\n")
+    assert space.validate({name: value}) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("assert WIDTH % HEADS == 0", "WIDTH % HEADS == 0"),
+        ("assert not WIDTH % HEADS, 'no'", "WIDTH % HEADS == 0"),
+        ("if WIDTH % HEADS:\n    raise ValueError", "WIDTH % HEADS == 0"),
+        ("if WIDTH % HEADS != 0 or HEADS > WIDTH:\n    raise ValueError", "HEADS <= WIDTH"),
+        ("def f(config):\n    assert config.heads < config.width * 2 and config.width > 8", "WIDTH > 8"),
+        ("assert c['width'] >= 2 ** c['heads']", "WIDTH >= 2 ** HEADS"),
+    ],
+)
+def test_what_the_script_asserts_becomes_a_constraint(statement: str, constraint: str) -> None:
+    table = tomllib.loads(proposed_space(f"WIDTH = 64\nHEADS = 4\n{statement}\n"))["space"]
+    assert constraint in table["constraints"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "assert WIDTH % HEADS == 1",  # not true of the script's own values
+        "assert len(x) == WIDTH",
+        "assert loss < WIDTH",
+        "assert isinstance(WIDTH, int)",
+        "assert WIDTH",
+        "if WIDTH > 9:\n    print(1)",
+    ],
+)
+def test_other_asserts_are_none(statement: str) -> None:
+    table = tomllib.loads(proposed_space(f"WIDTH = 64\nDEPTH = 4\n{statement.replace('HEADS', 'DEPTH')}\n"))
+    assert "constraints" not in table["space"]

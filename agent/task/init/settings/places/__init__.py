@@ -1,0 +1,1 @@
+"""Where numbers stand in a script: one module per kind of place."""

@@ -1,0 +1,2 @@
+dropout = 0.2
+max_iters = 50
