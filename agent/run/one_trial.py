@@ -10,6 +10,7 @@ from agent.execution.slots import Slot
 from agent.execution.speed.budget_check import with_budget_check
 from agent.execution.speed.guard import with_speed_check
 from agent.execution.workers import Steps, Workers
+from agent.modes.repeated_crashes import crash_warning
 from agent.run.confirmations import rehearse
 from agent.run.open_run import Run
 from agent.run.records import PendingTrial
@@ -81,6 +82,8 @@ def run_trial(run: Run, pending: PendingTrial, stay: Stay, workers: Workers) -> 
     run.policy.take(finished)
     run.records.settle(finished, pending.source)
     run.observer.finished(finished, previous)
+    if (warning := crash_warning(run.history.by_finish, run.space, run.records.task.source)) is not None:
+        run.observer.warned(warning)
     return finished
 
 

@@ -5,8 +5,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from agent.edits.assignments import all_constants
 from agent.edits.edit import Value
-from agent.edits.syntax import parse_expression
+from agent.edits.syntax import parse_expression, parse_script
 from agent.search.constraints.constraint import read_constraint
 from agent.task.init.python_file import Source
 from agent.task.init.settings.setting import Setting, constant_name
@@ -66,6 +67,27 @@ def conditions_of(
         if text not in found and _is_usable(text, own, searched):
             found[text] = condition
     return list(found.values())
+
+
+def conditions_in(source: str, searched: Collection[str], texts: Sequence[str] = ()) -> list[str]:
+    """Return the conditions of a script's constants that `conditions_of` finds, and `texts`, if they hold for them.
+
+    Args:
+        source: the script.
+        searched: the names in the space.
+        texts: further conditions.
+
+    Raises:
+        EditError: the script does not parse.
+    """
+    own = all_constants(source, any_case=True)
+    settings = {
+        name: Setting(name, value, "constant", name, "", key=constant_name(name)) for name, value in own.items()
+    }
+    names = [name for name in searched if name in own]
+    found = conditions_of([Source("the script", source, parse_script(source))], settings, own, names)
+    usable = [text for text in texts if _is_usable(text, own, names)]
+    return list(dict.fromkeys([*usable, *(each.text for each in found)]))
 
 
 def _is_usable(text: str, values: Mapping[str, Value], searched: Collection[str]) -> bool:
