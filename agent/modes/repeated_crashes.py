@@ -43,7 +43,8 @@ def crash_warning(trials: Sequence[Trial], space: SearchSpace | None, source: st
         return said
     points = [trial.proposal.params for trial in alike[-N_CRASHES:] if trial.proposal.params is not None]
     if rules := _suggested(line, points, space, source):
-        return f"{said}; these points break what the script needs: for a new run, write into [space] of task.toml: constraints = {json.dumps(rules)}"
+        written = f"constraints = {json.dumps(rules)}"
+        return f"{said}; these points break a condition: for a new run, write into [space] of task.toml: {written}"
     if _OF_SIZES.search(line):
         return f"{said}; if some names must fit each other, say so in [space] constraints: docs/tasks.md"
     return said

@@ -102,8 +102,9 @@ class ScriptReport:
 
     @property
     def given(self) -> tuple[Setting, ...]:
-        """Settings whose values the user passes to the script, so that no search changes them."""
-        return tuple(setting for setting in self._known if setting.is_given)
+        """Settings that could be searched if the user did not pass their values to the script."""
+        worth = worth_lifting(self._known)
+        return tuple(setting for setting in self._known if setting.is_given and worth(replace(setting, unused="")))
 
     @property
     def _known(self) -> tuple[Setting, ...]:

@@ -48,6 +48,11 @@ UNKNOWN = BudgetGuess("work", 1, "", "")
 """One run of the unchanged script, whose duration is unknown."""
 
 
+def is_length(name: str) -> bool:
+    """Return whether a name, in capitals, is that of a budget."""
+    return any(pattern.search(name) for pattern, *_ in _NAMES)
+
+
 def find_budget(settings: Iterable[Setting]) -> BudgetGuess:
     """Return the budget that one of `settings` states: seconds before steps before epochs; UNKNOWN if none does.
 
@@ -59,8 +64,8 @@ def find_budget(settings: Iterable[Setting]) -> BudgetGuess:
     found = _stated(given) or _stated(in_effect)
     if found is not None:
         return found
-    is_length = [setting for setting in in_effect if any(name.search(setting.name) for name, *_ in _NAMES)]
-    endless = next((each for each in is_length if isinstance(each.value, int | float) and each.value <= 0), None)
+    named = [setting for setting in in_effect if is_length(setting.key or setting.name)]
+    endless = next((each for each in named if isinstance(each.value, int | float) and each.value <= 0), None)
     return BudgetGuess("work", 1, "", "", endless=endless)
 
 

@@ -72,7 +72,8 @@ def named_apart(found: list[Setting], source: Source) -> list[Setting]:
             named.append(setting)
             continue
         wanted = [setting.name] if short[setting.name] == 1 else []
-        for name in (*wanted, setting.longer):
+        several = (f"{setting.name}_{n}" for n in range(2, 10)) if setting.kind in ("call", "default") else ()
+        for name in (*wanted, setting.longer, *several):
             if name and name not in taken:
                 taken.add(name)
                 named.append(replace(setting, name=name))

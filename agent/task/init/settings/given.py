@@ -17,6 +17,7 @@ from agent.edits.edit import Value
 from agent.edits.syntax import parse_expression
 from agent.errors import EditError
 from agent.task.init.python_file import Source, is_file, read_source
+from agent.task.init.settings.budget import is_length
 from agent.task.init.settings.places.options import Option, aliases, options
 from agent.task.init.settings.setting import Setting, constant_name
 from agent.task.init.settings.settings_file import SUFFIXES, values_of
@@ -24,6 +25,8 @@ from agent.task.init.settings.settings_file import SUFFIXES, values_of
 _ASSIGNED = re.compile(r"^[+~]*(?P<name>[A-Za-z_][\w./@-]*)=(?P<value>.*)$", re.DOTALL)
 _FLAG = re.compile(r"^--?(?P<name>[A-Za-z][\w.-]*)(=(?P<value>.*))?$", re.DOTALL)
 _OF_ENVIRONMENT = re.compile(r"^(?P<name>[A-Z_][A-Z0-9_]*)=(?P<value>.*)$", re.DOTALL)
+_RUNS_FILES = re.compile(r"\bexec\(|run_path|fromfile|spec_from_file|import_module|SourceFileLoader")
+"""Calls by which a script runs a Python file of settings."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class GivenValue:
     name: str  # in the script's terms: lr, optim.lr
     text: str  # as passed
     as_written: str  # --lr 0.5
+    of_file: bool = False  # it stands in a file that an argument names
 
     @property
     def value(self) -> Value:
@@ -80,7 +84,7 @@ def given_values(folder: Path, script: Source, arguments: Sequence[str], loaded:
     for name in names:
         path = beside / name
         if name and path.as_posix() != loaded and not Path(name).is_absolute() and is_file(folder / path):
-            found = [*_of_file(folder, path), *found]  # options usually override a file
+            found = [*_of_file(folder, path, script), *found]  # options usually override a file
     return found
 
 
@@ -104,7 +108,7 @@ def with_given(script: Source, settings: Sequence[Setting], given: Sequence[Give
         else:
             found.append(setting)
     for key, value in last.items():
-        if key not in used:
+        if key not in used and not (value.of_file and not is_length(key)):  # a file may hold data
             name = constant_name(re.split(r"[./]", value.name)[-1])
             if name:
                 setting = Setting(name, value.value, "argument", value.name, "--args", key=name)
@@ -151,6 +155,8 @@ def _parsed(known: Sequence[Option], arguments: Sequence[str]) -> tuple[list[str
         elif option.takes_value and option.nargs.isdigit():
             keywords["nargs"] = int(option.nargs)
         is_flag = option.flags[0].startswith("-")
+        if not is_flag and "nargs" not in keywords:
+            keywords["nargs"] = "?"  # a missing one is no fault here
         with suppress(argparse.ArgumentError, ValueError):
             action = parser.add_argument(*(option.flags if is_flag else (option.name,)), **keywords)
             names[action.dest] = option
@@ -167,12 +173,12 @@ def _parsed(known: Sequence[Option], arguments: Sequence[str]) -> tuple[list[str
     return rest, values
 
 
-def _of_file(folder: Path, path: Path) -> Iterator[GivenValue]:
+def _of_file(folder: Path, path: Path, script: Source) -> Iterator[GivenValue]:
     """Yield the values of a file that an argument names: Python that the script executes, or YAML, JSON, TOML."""
     shown = path.as_posix()
-    if path.suffix == ".py":
+    if path.suffix == ".py" and _RUNS_FILES.search(script.text):
         for name, value in all_constants(read_source(folder, shown).text, any_case=True).items():
-            yield GivenValue(name, repr(value), f"{shown}: {name} = {value!r}")
+            yield GivenValue(name, repr(value), f"{shown}: {name} = {value!r}", of_file=True)
     elif path.suffix in SUFFIXES:
         for keys, value in values_of(folder / path):
-            yield GivenValue(".".join(keys), str(value), f"{shown}: {'.'.join(keys)} = {value}")
+            yield GivenValue(".".join(keys), str(value), f"{shown}: {'.'.join(keys)} = {value}", of_file=True)

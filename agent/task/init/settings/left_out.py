@@ -37,20 +37,6 @@ def _words(text: str) -> frozenset[str]:
 
 ROWS = (
     Row(
-        "sets how long it trains",
-        anywhere=_words(
-            "EPOCH EPOCHS TIMESTEPS ITERS ITERATIONS EPISODE EPISODES GENERATIONS ROLLOUTS BUDGET DEADLINE ACCUM "
-            "ACCUMULATION ACCUMULATE PATIENCE"  # of early stopping; with a word of the schedule it stays
-        ),
-        last=_words(
-            "STEPS STEP ITER ROUNDS ROUND UPDATES ESTIMATORS TREES GAMES FRAMES TOKENS BATCHES SECONDS SECS MINUTES "
-            "HOURS GENERATION"
-        ),
-        pattern=re.compile(r"(^|_)(T_MAX|MAX_TIME|TIME_LIMIT|STEPS_PER_|LR_DECAY_(STEPS|ITERS))"),
-        unless=_words("WARMUP WARM PLATEAU LR SCHEDULER BURNIN"),
-    ),
-    Row("must match the length of training", pattern=re.compile(r"DECAY_(STEPS|ITERS|EPOCHS|ITERATIONS)$|MILESTONE")),
-    Row(
         "concerns evaluation or generation",
         anywhere=_words(
             "EVAL EVALUATION VAL VALID VALIDATION TEST TESTING INFERENCE BEAM BEAMS METRIC METRICS IOU NMS"
@@ -93,10 +79,24 @@ ROWS = (
     Row(
         "is read by the evaluation too, so that a change would measure something else",
         pattern=re.compile(
-            r"^(BLOCK_SIZE|SEQ_LEN|SEQ_LENGTH|SEQLEN|SEQUENCE_LENGTH|SEQUENCE_LEN|CONTEXT(_SIZE|_LENGTH|_LEN|_WINDOW)?"
+            r"(^|_)(BLOCK_SIZE|SEQ_LEN|SEQ_LENGTH|SEQLEN|SEQUENCE_LENGTH|SEQUENCE_LEN|CONTEXT(_SIZE|_LENGTH|_LEN|_WINDOW)?"
             r"|N_CTX|CTX_LEN|MAX_(SEQ_)?(LEN|LENGTH)|MAX_SEQUENCE_LENGTH|BPTT|CROP_SIZE)$"
         ),
     ),
+    Row(
+        "sets how long it trains",
+        anywhere=_words(
+            "EPOCH EPOCHS TIMESTEPS ITERS ITERATIONS EPISODE EPISODES GENERATIONS ROLLOUTS BUDGET DEADLINE ACCUM "
+            "ACCUMULATION ACCUMULATE PATIENCE"  # of early stopping; with a word of the schedule it stays
+        ),
+        last=_words(
+            "STEPS STEP ITER ROUNDS ROUND UPDATES ESTIMATORS TREES GAMES FRAMES TOKENS BATCHES SECONDS SECS MINUTES "
+            "HOURS GENERATION"
+        ),
+        pattern=re.compile(r"(^|_)(T_MAX|MAX_TIME|TIME_LIMIT|STEPS_PER_|LR_DECAY_(STEPS|ITERS))"),
+        unless=_words("WARMUP WARM PLATEAU LR SCHEDULER BURNIN"),
+    ),
+    Row("must match the length of training", pattern=re.compile(r"DECAY_(STEPS|ITERS|EPOCHS|ITERATIONS)$|MILESTONE")),
 )
 _ROLLOUT = re.compile(r"^(NUM|N|ROLLOUT)_STEPS$")
 _SIZE = re.compile(r"BATCH|DIM|SIZE|WIDTH|HEADS?|CHANNELS|EMBD|HIDDEN|CHUNK|LAYERS?|UNITS")

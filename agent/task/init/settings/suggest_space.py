@@ -59,7 +59,7 @@ def is_searched(setting: Setting, names: Collection[str] = ()) -> bool:
 
 def _why_listed(setting: Setting, names: Collection[str]) -> str:
     """Return why a setting that is no constant was left out; empty if that needs no mention."""
-    if setting.unused:
+    if setting.unused and not (isinstance(setting.value, str) and not setting.declared.choices):
         return setting.unused
     is_named = setting.kind in ("argument", "dataclass", "dict", "environment", "file")
     return why_left_out(setting, names) if is_named and not isinstance(setting.value, str) else ""

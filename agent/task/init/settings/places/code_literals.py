@@ -71,9 +71,9 @@ def default_settings(source: Source) -> Iterator[Setting]:
         ]
         for argument, default in pairs:
             declared = replace(of_annotation(argument.annotation, enums), enum="")
-            if found := setting_at(
-                source, "default", argument.arg, f"{owner}({argument.arg})", default, declared=declared
-            ):
+            shown = f"{owner}({argument.arg})"
+            found = setting_at(source, "default", argument.arg, shown, default, declared=declared)
+            if found is not None and not _is_minor(found):
                 yield found
 
 
@@ -90,7 +90,7 @@ def call_settings(source: Source) -> Iterator[Setting]:
             shown = f"{callee}({parameter})"
             name = ALIASES.get((callee, parameter), parameter)
             setting = setting_at(source, "call", name, shown, node)
-            if setting is None or isinstance(setting.value, str):
+            if setting is None or isinstance(setting.value, str) or (callee in own and _is_minor(setting)):
                 continue
             key = (callee, parameter, setting.value)
             if key in found:
@@ -141,6 +141,12 @@ def environment_settings(source: Source) -> Iterator[Setting]:
 def is_apart(function: str) -> bool:
     """Return whether the name of a function says that its numbers do not concern training."""
     return not NOT_OF_TRAINING.isdisjoint(constant_name(function).split("_"))
+
+
+def _is_minor(setting: Setting) -> bool:
+    """Return whether an argument of an own function seems to be no setting: n=3, start=0."""
+    is_zero = isinstance(setting.value, int) and setting.value == 0
+    return len(setting.name) == 1 or (is_zero and setting.declared.kind != "float")
 
 
 def own_functions(tree: ast.Module) -> dict[str, Function]:
