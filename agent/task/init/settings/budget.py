@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.task.init.settings.setting import Setting
+from agent.task.init.settings.setting import UNREAD, Setting
 
 _MANY = r"^(MAX_|NUM_|N_|TOTAL_|TRAIN_|TRAINING_)*"
 _ROWS = (
@@ -61,7 +61,8 @@ def find_budget(settings: Iterable[Setting]) -> BudgetGuess:
     lengths = [setting for setting in settings if isinstance(setting.value, int | float)]
     in_effect = [setting for setting in lengths if setting.is_given or not setting.unused]
     given = [setting for setting in in_effect if setting.is_given]
-    found = _stated(given) or _stated(in_effect)
+    unread = [setting for setting in lengths if setting.unused == UNREAD]
+    found = _stated(given) or _stated(in_effect) or _stated(unread)
     if found is not None:
         return found
     named = [setting for setting in in_effect if is_length(setting.key or setting.name)]

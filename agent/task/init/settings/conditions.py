@@ -138,6 +138,8 @@ def _text(test: ast.expr, by_key: Mapping[str, str], *, negated: bool) -> str:
             if type(node.ops[0]) in _OPPOSITES
             else node
         )
+    elif negated and isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        node = node.operand
     elif negated:
         node = ast.UnaryOp(ast.Not(), node)
     return ast.unparse(node)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from agent.edits.assignments import literal_value
 from agent.edits.edit import Value
@@ -126,6 +127,7 @@ def of_call(node: ast.Call, enums: Mapping[str, tuple[str, ...]]) -> Declared:
     return found
 
 
+@lru_cache(maxsize=64)
 def enums_of(tree: ast.Module) -> dict[str, tuple[str, ...]]:
     """Return the names of the members of each enum class of a script, by the name of the class."""
     return {

@@ -22,6 +22,7 @@ class Row:
     last: frozenset[str] = frozenset()  # words at the end of the name
     pattern: re.Pattern[str] = re.compile(r"(?!)")  # of the whole name
     unless: frozenset[str] = frozenset()  # words with which the name means something else
+    of_owners: bool = False  # the name of the class or dict around it counts too: EvalConfig.size
 
     def fits(self, name: str) -> bool:
         """Return whether the row concerns a name such as MAX_STEPS."""
@@ -41,6 +42,7 @@ ROWS = (
         anywhere=_words(
             "EVAL EVALUATION VAL VALID VALIDATION TEST TESTING INFERENCE BEAM BEAMS METRIC METRICS IOU NMS"
         ),
+        of_owners=True,
         pattern=re.compile(r"(^|_)TOP_?[KP]$|MAX_NEW_|CONF_THRES|NUM_RETURN|(^|_)(GEN|GENERATE|SAMPLING)_"),
     ),
     Row(
@@ -114,7 +116,7 @@ def why_left_out(setting: Setting, names: Collection[str] = ()) -> str:
     own = setting.key or setting.name
     if not (_ROLLOUT.search(own) and any(TIMESTEPS.search(name) for name in names)):
         for row in ROWS:
-            if row.fits(own):
+            if row.fits(own) or (row.of_owners and row.fits(setting.longer)):
                 return f"it {row.reason}"
     return _of_value(own, setting.value, setting)
 

@@ -10,7 +10,7 @@ from agent.task.init.settings.declared import Declared
 SIZES = re.compile(r"BATCH|DIM|SIZE|WIDTH|HEADS?|CHANNELS|EMBD|HIDDEN|CHUNK")
 SHARES = re.compile(
     r"RATIO|FRAC|SHARE|DROP|PROB|MIX|MOMENTUM|BETA|DECAY|SMOOTH|ALPHA|GAMMA|LAMBDA|SUBSAMPLE|COLSAMPLE|QUANTILE|TAU$"
-    r"|DISCOUNT|POLYAK|EMA|RHO$|THRESH|PERCENT"
+    r"|DISCOUNT|PCT|POLYAK|EMA|RHO$|THRESH|PERCENT"
 )
 MAY_BE_ZERO = re.compile(r"DROP|DECAY|SMOOTH|MIX|PROB|RATIO|NOISE")
 """Shares for which 0 means that something is off; others, such as a momentum or a subsample, stay above 0."""

@@ -23,6 +23,8 @@ KINDS = {
 """Kinds of settings besides constants, in words."""
 CONFIG_NAME = re.compile(r"conf|cfg|param|setting|option|args|default|hyper|hps|flags", re.IGNORECASE)
 """Names of classes and variables that hold settings."""
+UNREAD = "nothing reads it"
+"""Why a variable is not searched; in a module, others may read it."""
 _NO_NAME = re.compile(r"[^A-Z0-9]+")
 
 

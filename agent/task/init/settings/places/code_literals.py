@@ -11,7 +11,7 @@ from agent.edits.assignments import literal_value
 from agent.edits.edit import Value
 from agent.errors import EditError
 from agent.task.init.python_file import Source
-from agent.task.init.settings.declared import enums_of, of_annotation
+from agent.task.init.settings.declared import Declared, enums_of, of_annotation
 from agent.task.init.settings.places.known_calls import (
     ALIASES,
     ESTIMATORS,
@@ -171,31 +171,34 @@ def _module_assignments(tree: ast.Module) -> Iterator[tuple[str, ast.stmt, ast.e
     for node in tree.body:
         below_if = isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
         for statement in node.body if isinstance(node, ast.If) and below_if else [node]:
-            match statement:
-                case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                    yield name, statement, value, below_if
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                    yield name, statement, value, below_if
+            for name, value in _assigned(statement):
+                yield name, statement, value, below_if
+
+
+def _assigned(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the names that a statement assigns, with their values; of `lr, depth = 0.1, 4` both in small letters."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            yield name, value
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            yield name, value
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if len(targets) == len(values):
+            pairs = zip(targets, values, strict=True)
+            yield from ((t.id, v) for t, v in pairs if isinstance(t, ast.Name) and not t.id.isupper())
 
 
 def _local_variables(source: Source, function: Function) -> Iterator[Setting]:
     stored = _stored(function)
     for node in function.body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                pass
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                pass
-            case _:
-                continue
-        if stored[name] == 1 and not _NO_SETTING.search(name) and not name.startswith("_"):
-            shown = f"{function.name}: {name}"
-            found = setting_at(source, "variable", name, shown, value, declared=_annotated(source, node))
-            if found is not None and found.value not in (0, ""):
-                yield found
+        for name, value in _assigned(node):
+            if stored[name] == 1 and not _NO_SETTING.search(name) and not name.startswith("_"):
+                shown = f"{function.name}: {name}"
+                found = setting_at(source, "variable", name, shown, value, declared=_annotated(source, node))
+                if found is not None and found.value not in (0, ""):
+                    yield found
 
 
-def _annotated(source: Source, node: ast.stmt):  # type: ignore[no-untyped-def]
+def _annotated(source: Source, node: ast.stmt) -> Declared:
     return replace(of_annotation(getattr(node, "annotation", None), enums_of(source.tree)), enum="")
 
 

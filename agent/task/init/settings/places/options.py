@@ -66,7 +66,7 @@ def aliases(source: Source) -> Mapping[str, tuple[str, Option]]:
     return {
         constant_name(ast.unparse(option.default)): (ast.unparse(option.default), option)
         for option in options(source)
-        if isinstance(option.default, ast.Name | ast.Attribute)
+        if isinstance(option.default, ast.Name | ast.Attribute | ast.Subscript)
     }
 
 

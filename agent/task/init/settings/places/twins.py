@@ -10,7 +10,7 @@ from agent.task.init.python_file import Source
 from agent.task.init.settings.places.code_literals import own_functions, parameter_names
 from agent.task.init.settings.places.fields import config_classes
 from agent.task.init.settings.places.options import aliases
-from agent.task.init.settings.setting import Setting, constant_name
+from agent.task.init.settings.setting import UNREAD, Setting, constant_name
 
 _CONFIG_VARIABLE = re.compile(r"^(args?|a|c|cfg|conf|config|opts?|options|hparams|hps|hp|params|flags)$", re.IGNORECASE)
 _COPIES_OPTIONS = re.compile(r"update\(\s*(vars\(|\w+\.__dict__)|\*\*\s*vars\(|setattr\(")
@@ -25,6 +25,8 @@ def marked(source: Source, settings: Sequence[Setting]) -> list[Setting]:
     built = _built_with(source)
     options = {setting.key for setting in settings if setting.kind == "argument"}
     copies = _COPIES_OPTIONS.search(source.text) is not None
+    read = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    all_are_read = re.search(r"\b(globals|locals|vars)\(\)", source.text) is not None
     stored = {(key, is_certain): where for key, is_certain, where in _stored_later(source)}
     found = []
     for each in settings:
@@ -34,7 +36,7 @@ def marked(source: Source, settings: Sequence[Setting]) -> list[Setting]:
             declared = alias[1].declared.and_also(setting.declared)
             value = declared.converted(setting.value)
             setting = replace(setting, declared=declared, value=setting.value if value is None else value)
-        owner = re.split(r"[.(\[]", setting.display_name)[0]
+        owner = _root(setting)
         passed = built.get((owner, setting.key)) if setting.kind in ("dataclass", "default") else None
         certain = stored.get((setting.key, True))
         placeholder = stored.get((setting.key, False)) if _is_placeholder(setting.value) else None
@@ -43,10 +45,17 @@ def marked(source: Source, settings: Sequence[Setting]) -> list[Setting]:
             why = f"{passed} passes it to {owner}"
         elif setting.kind in ("dataclass", "dict") and copies and setting.key in options:
             why = "the option of the same name replaces it"
+        elif setting.kind in ("variable", "dict") and not all_are_read and _root(setting) not in read:
+            why = UNREAD
         elif setting.kind in ("dataclass", "dict", "argument") and (certain or placeholder):
             why = f"{certain or placeholder} assigns it later"
         found.append(replace(setting, unused=setting.unused or why))
     return found
+
+
+def _root(setting: Setting) -> str:
+    """Return the variable that holds a setting: cfg of cfg.optim.lr, lr of `main: lr`."""
+    return re.split(r"[.(\[]", setting.display_name.rpartition(": ")[2])[0]
 
 
 def _built_with(source: Source) -> dict[tuple[str, str], str]:

@@ -200,3 +200,85 @@ def test_constants_stand_below_a_docstring_with_page_breaks(tmp_path: Path) -> N
 )
 def test_names_of_constants(text: str, name: str) -> None:
     assert constant_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("config = {'lr': 0.1}\n", "nothing reads it"),
+        ("lr = 0.1\n", "nothing reads it"),
+        (
+            "hparams = {'lr': 0.1}\np.add_argument('--lr', default=0.2)\nhparams.update(vars(args))\n",
+            "of the same name",
+        ),
+        ("args = p.parse_args()\np.add_argument('--lr', default=0.2)\nargs.lr = f()\n", "train.py:3 assigns it later"),
+        ("p.add_argument('--n', default=0)\nif args.n == 0:\n    args.n = f()\n", "train.py:3 assigns it later"),
+        ("def train(lr=0.1):\n    pass\ntrain(lr=args.lr)\n", "train.py:3 passes it to train"),
+        ("@dataclass\nclass A:\n    lr: float = 1\nkw = dict(lr=f())\nA(**kw)\n", "train.py:5 passes it to A"),
+        (
+            "@dataclass\nclass A:\n    lr: int = 0\n    def __post_init__(self):\n        self.lr = f()\n",
+            "assigns it later",
+        ),
+    ],
+)
+def test_a_setting_without_effect_says_what_sets_the_value(code: str, why: str) -> None:
+    unused = [setting.unused for setting in settings(source(code)) if setting.unused]
+    assert len(unused) == 1
+    assert why in unused[0]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "args.lr = args.lr * 2\np.add_argument('--lr', default=0.2)\n",
+        "args.lr *= 2\np.add_argument('--lr', default=0.2)\n",
+        "if args.big:\n    args.lr = f()\np.add_argument('--lr', default=0.2)\n",
+        "for group in groups:\n    group['lr'] = f()\nconfig = {'lr': 0.1}\nprint(config)\n",
+        "class Net:\n    def __init__(self, lr):\n        self.lr = lr\n@dataclass\nclass A:\n    lr: float = 1\nA()\n",
+        "def train(lr=0.1):\n    pass\ntrain()\ntrain(lr=args.lr)\n",
+        "lr = 0.1\nexec(text)\nconfig = {k: globals()[k] for k in keys}\n",
+    ],
+)
+def test_a_setting_that_takes_effect_is_searched(code: str) -> None:
+    assert [setting.name for setting in settings(source(code)) if not setting.unused] == ["LR"]
+
+
+def test_numbers_of_calls_that_do_not_concern_training_are_none() -> None:
+    code = """
+def evaluate(model, batches=10):
+    return accuracy(model, 0.5)
+def set_seed(seed):
+    random.seed(1)
+def main():
+    set_seed(42)
+    x = np.zeros(3); best_loss = 1e9; total = 0.0
+    plot(x, size=4)
+    loader = DataLoader(val_set, batch_size=1000)
+    layer = nn.Linear(784, 128)
+    net = Net(16, k=3)
+    evaluate(net, batches=5)
+class Net:
+    def __init__(self, width, k=2, start=0):
+        self.out = nn.Conv2d(3, 64, kernel_size=3)
+main()
+"""
+    assert [setting.name for setting in settings(source(code)) if not setting.unused] == ["WIDTH"]
+
+
+def test_equal_literals_of_one_function_are_one_constant_and_different_ones_are_several(tmp_path: Path) -> None:
+    code = (
+        "from torch import nn\nfor drop in (nn.Dropout(0.5), nn.Dropout(p=0.5), nn.Dropout(0.25)):\n    print(drop.p)\n"
+    )
+    copy = lifted(code)
+    assert (copy.count("nn.Dropout(DROPOUT_P)"), copy.count("nn.Dropout(p=DROPOUT_P)")) == (1, 1)
+    assert "DROPOUT_2 = 0.25" in copy
+    assert output(tmp_path, Assignments({"DROPOUT_P": 0.75}).apply(copy)) == "0.75\n0.75\n0.25\n"
+
+
+def test_what_was_read_from_the_environment_is_a_constant_of_the_copy(tmp_path: Path) -> None:
+    code = "import os\nLR = float(os.environ.get('LR', '0.1'))\nw = os.getenv('W', '3')\nprint(LR, int(w) + 1)\n"
+    copy = lifted(code)
+    assert "LR = 0.1\n" in copy
+    assert output(tmp_path, copy) == output(tmp_path, code) == "0.1 4\n"
+    assert output(tmp_path, Assignments({"LR": 0.5, "W": 7}).apply(copy), LR="9") == "0.5 8\n"
+    assert "TRAIN_BUDGET" in lifted("import os\nb = int(os.environ.get('TRAIN_BUDGET', 3))\nlr = 0.1\nprint(lr)\n")

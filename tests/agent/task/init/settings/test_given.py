@@ -61,7 +61,7 @@ def test_options(tmp_path: Path, arguments: list[str], values: dict[str, object]
     [
         ("n_head = 6\n", ["--n_head=4"], {"N_HEAD": 4}),
         ("n_head = 6\n", ["--n-head", "4"], {"N_HEAD": 4}),
-        ("config = {'optim': {'lr': 0.1}, 'lr': 3}\n", ["optim.lr=0.2"], {"CONFIG_OPTIM_LR": 0.2}),
+        ("config = {'optim': {'lr': 0.1}, 'lr': 3}\nprint(config)\n", ["optim.lr=0.2"], {"CONFIG_OPTIM_LR": 0.2}),
         ("def train(lr=0.1):\n    pass\ntrain()\n", ["++lr=0.2"], {"LR": 0.2}),
         ("from dataclasses import dataclass\n@dataclass\nclass A:\n    lr: float = 1\n", ["--lr", "2"], {"LR": 2.0}),
         ("x = 1\n", ["--unknown", "3", "--flag"], {"UNKNOWN": 3}),
