@@ -8,18 +8,19 @@ from pathlib import Path
 from agent.agents.headless import FinalMessage
 from agent.agents.kinds import CodingAgent
 from agent.agents.login import MOST_LOGIN_BYTES, secrets_in
+from agent.execution.coding_agent.agent_job import AgentWork
 from agent.files import read_bytes
 from agent.llm.gateway.check_requests import Check
 from agent.llm.login_proxy.proxy import Connect, LoginProxy, TunnelLimits, connect_to
 from agent.llm.masking import without_secrets
 from agent.modes.proposer import Context
 from agent.store.paths import RunPaths
-from agent.text import one_line
+from agent.text import last_line, one_line
 
 _MOST_KEPT_BYTES = 2**24  # of a file in a trial's folder
 _REFUSED_LOGIN = re.compile(
-    r"\b401\b|\b403\b|unauthori[sz]ed|unauthenticated|not logged in|log ?in|sign in|authenticat|invalid_grant"
-    r"|token (?:is |has )?(?:been )?(?:expired|revoked|invalid)",
+    r"\b401\b|\b403\b|unauthori[sz]ed|unauthenticated|not logged in|log ?in|sign in|authenticat|authori[sz]ation is"
+    r"|invalid_grant|token (?:is |has )?(?:been )?(?:expired|revoked|invalid)",
     re.IGNORECASE,
 )
 
@@ -90,11 +91,11 @@ class LoginAccess:
             yield proxy
         self._keep(proxy.returned_login)
 
-    def refusal(self, final: FinalMessage, exit_code: int | None) -> str | None:
+    def refusal(self, final: FinalMessage, work: AgentWork) -> str | None:
         """Return the agent's message if it failed because of its log-in; None otherwise."""
-        if exit_code == 0 and not final.error:
+        if work.exit_code == 0 and not final.error:
             return None
-        message = self.masked(one_line(final.error or final.text))[:300]
+        message = self.masked(one_line(f"{final.error or final.text} {last_line(work.stderr)}"))[:300]
         return f"its log-in was refused: {message}" if _REFUSED_LOGIN.search(message) else None
 
     def masked(self, text: str) -> str:

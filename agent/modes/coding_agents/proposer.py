@@ -138,10 +138,11 @@ class CodingAgentProposer:
             with self._open_model_access(context, gateway_socket, checks) as access:
                 work = self._work(context, gateway_socket)
                 usage, stop_reason, unreachable = access.usage, access.stop_reason, access.unreachable
+        checks.close()
         final = self._agent.final_message(work.stdout or work.stderr)
         remedy = "correct this"
         if self._login is not None:
-            if unreachable is None and (unreachable := self._login.refusal(final, work.exit_code)) is not None:
+            if unreachable is None and (unreachable := self._login.refusal(final, work)) is not None:
                 remedy = f"run `{self._login.command}`"
             work, final = self._masked(work, final, self._login)
         if unreachable is not None:
@@ -273,6 +274,7 @@ class _Checks:
         self._guard = guard
         self._rehearse = rehearse
         self._n_done = 0
+        self._is_closed = False
         self._lock = threading.Lock()  # the gateway calls from threads of its own
         self._slot = copy_context()  # of the proposer's thread: rehearsals run in its slot
 
@@ -281,7 +283,14 @@ class _Checks:
         with self._lock:
             return self._slot.run(self._checked, source)
 
+    def close(self) -> None:
+        """Wait for a rehearsal that the agent did not wait for, since the next one uses the same files; run no more."""
+        with self._lock:
+            self._is_closed = True
+
     def _checked(self, source: str) -> tuple[bool, str]:
+        if self._is_closed:
+            return False, "the proposal has ended"
         self._n_done += 1
         left = f"{MAX_CHECKS - self._n_done} checks are left"
         try:

@@ -235,7 +235,15 @@ def test_a_file_that_is_no_log_in_any_more_is_not_kept(user: Callable[[Connect],
 
 @pytest.mark.parametrize(
     "said",
-    ["API Error: 401 expired " + TOKEN, "Not logged in · Please run /login", "Unauthorized", "refresh: invalid_grant"],
+    [
+        *(
+            "API Error: 401 expired " + TOKEN,
+            "Not logged in · Please run /login",
+            "Unauthorized",
+            "refresh: invalid_grant",
+        ),
+        "Manual authorization is required but the current session is non-interactive.",
+    ],
 )
 def test_a_log_in_that_is_refused_stops_the_run(user: Callable[[Connect], User], said: str) -> None:
     with pytest.raises(

@@ -3,6 +3,7 @@
 import re
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ class Gateway:
 
         with socketserver.ThreadingUnixStreamServer(str(gateway_socket), Handler) as server:
             gateway_socket.chmod(0o666)
+            server.block_on_close = False  # the real one, too, does not wait for a check
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
             yield self
             server.shutdown()
@@ -208,6 +210,32 @@ assert "ok: one step ran" in answers[0], answers
     assert found.refused is None, found.reason
     assert len(rehearsed) == MAX_CHECKS + 1  # the last is that of the proposal
     assert found.smoke_seconds == pytest.approx(1.0 + 0.5 * MAX_CHECKS)
+
+
+def test_a_check_that_the_agent_does_not_wait_for_ends_before_its_script_is_rehearsed(propose: Propose) -> None:
+    """Both use the same files."""
+    n_running, most = 0, 0
+    begun = threading.Event()
+
+    def rehearse(_source: str, _number: int) -> SmokeResult:
+        nonlocal n_running, most
+        n_running += 1
+        most = max(most, n_running)
+        begun.set()
+        time.sleep(1)
+        n_running -= 1
+        return SmokeResult(0.5)
+
+    code = """
+import http.client
+connection = http.client.HTTPConnection("127.0.0.1", 8765)
+connection.request("POST", "/check", open("train.py").read())
+import time; time.sleep(0.5)  # and no look at the reply
+"""
+    found = propose(code + EDIT, rehearse=rehearse)
+    assert found.refused is None, found.reason
+    assert begun.is_set()
+    assert most == 1
 
 
 def test_a_script_whose_rehearsal_fails_is_a_crashed_trial_with_its_edit(propose: Propose) -> None:
