@@ -38,7 +38,8 @@ def headless(request: HeadlessRequest) -> HeadlessCommand:
             **dict.fromkeys(("webfetch", "websearch", "external_directory", "doom_loop", "task", "skill"), "deny"),
         },
     }
-    variables = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS", "PROJECT_CONFIG", "CLAUDE_CODE")
+    variables = ["AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "PROJECT_CONFIG", "CLAUDE_CODE"]
+    variables += [] if request.proxy else ["DEFAULT_PLUGINS"]  # these read a subscription's log-in
     environment = {f"OPENCODE_DISABLE_{name}": "1" for name in variables}
     environment["OPENCODE_CONFIG_CONTENT"] = json.dumps(settings)
     if request.proxy:
