@@ -1,4 +1,4 @@
-"""The four real programs with a made-up subscription log-in: each calls its provider through the proxy, and no one else.
+"""The four real programs with a made-up log-in: each calls its provider, through the proxy, and no one else.
 
 The provider is a server on loopback without a certificate, so that no call succeeds.
 """
