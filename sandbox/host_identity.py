@@ -39,7 +39,7 @@ def own_folder(prefix: str, parent: Path | None = None) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{prefix}{process_id()}.", dir=parent))
 
 
-def folders_of_the_dead(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+def folders_of_dead_processes(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     """Yield the folders that dead processes of this user have left, by the same prefix as `own_folder`."""
     for folder in (parent or Path(tempfile.gettempdir())).glob(f"{prefix}*"):
         with suppress(FileNotFoundError):  # another process has removed it

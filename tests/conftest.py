@@ -64,6 +64,7 @@ LONGEST = (
     "test_common_slice.py", "test_old_runs.py", "test_readers_agree.py", "test_attacks.py", "test_score.py",
     "test_loop.py", "test_ablation.py", "test_sandboxes.py", "test_consistency.py", "test_layers.py",
     "test_mcp_server.py", "test_kills_of_clients.py", "test_steer.py", "test_client_with_a_shell.py",
+    "test_bad_agents.py", "test_kill_agents.py",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ have running; again while they are being resumed.
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -57,20 +57,31 @@ OPTIONS = {
 class KilledRuns:
     """Runs of one mode, each killed again and again until its last death, then compared with the unbroken one."""
 
-    def __init__(self, warm: Zygote, mode: str, seed: int, chance: random.Random, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        warm: Zygote,
+        mode: str,
+        seed: int,
+        chance: random.Random,
+        options: Sequence[str] = (),
+        *,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """`variables` of the environment, for each command."""
         self._warm = warm
         self._folder = warm.folder / f"{mode} {seed}"
         self._folder.mkdir()
         self._chance = chance
         self._begin = ["run", "--task", str(INSTANT), "--mode", mode, "--trials", str(TRIALS), "--name", "r"]
         self._begin += [*OPTIONS[mode], *options]
+        self._variables = dict(variables or {})
         replies = {"centaur": POINTS, "code-edit": EDITS}.get(mode)
-        if replies is not None:
+        if replies is not None and "--model" not in options:
             recording = self._folder / "replies.jsonl"
             recording.write_text("".join(json.dumps({"reply": reply}) + "\n" for reply in replies))
             self._begin += ["--model", f"replay:{recording}"]
         unbroken = warm.within(self._folder / "unbroken")
-        assert unbroken.agent(*self._begin) == 0, unbroken.said
+        assert unbroken.agent(*self._begin, **self._variables) == 0, unbroken.said
         assert "repeat_finished" in unbroken.runs.run("r").journal.read_text()
         self.places = unbroken.places
         self.unbroken = told(unbroken.runs, "r")
@@ -101,7 +112,7 @@ class KilledRuns:
 
     def _go_on(self, death: Death) -> int:
         is_there = self._now.runs.run("r").run_json.exists()
-        return self._now.agent(*(["resume", "r"] if is_there else self._begin), death=death)
+        return self._now.agent(*(["resume", "r"] if is_there else self._begin), death=death, **self._variables)
 
     def _compare(self, ended: int) -> None:
         assert ended in (0, 3), self._now.said  # 3: it was killed after its last trial, and nothing is left to do

@@ -1,7 +1,7 @@
 """A run with several trials at once, killed at any moment and resumed: all in flight runs again, and ends once."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,12 +17,20 @@ class KilledTogether(KilledRuns):
     """Runs with several workers that are killed again and again."""
 
     def __init__(
-        self, warm: Zygote, mode: str, chance: random.Random, task: Path, workers: int, *, more: Sequence[str] = ()
+        self,
+        warm: Zygote,
+        mode: str,
+        chance: random.Random,
+        task: Path,
+        workers: int,
+        *,
+        more: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.most_in_flight = 0  # when a run was killed
         self._trials = 2 * workers
         options = ["--task", str(task), "--trials", str(self._trials), "--workers", str(workers), "--queue", "1", *more]
-        super().__init__(warm, mode, workers, chance, options)
+        super().__init__(warm, mode, workers, chance, options, variables=variables)
 
     def death(self) -> Death:
         """Return how to die next: where the unbroken run came most often, torn, or from outside."""

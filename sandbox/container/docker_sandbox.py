@@ -216,7 +216,7 @@ def sweep(engine: Engine) -> None:
     for container, started_by in engine.labelled(OWNER).items():
         if host_identity.is_dead(started_by):
             engine.remove(container)
-    for folder in host_identity.folders_of_the_dead(COPIES):
+    for folder in host_identity.folders_of_dead_processes(COPIES):
         with suppress(FileNotFoundError):  # another process removes it too
             shutil.rmtree(folder)
 

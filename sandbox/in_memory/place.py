@@ -62,7 +62,7 @@ def cannot_hold(folder: Path, n_bytes: int) -> str:
 def sweep(shared_memory: Path = SHARED_MEMORY) -> None:
     """Remove the folders of dead processes."""
     for parent in dict.fromkeys((Path(tempfile.gettempdir()), shared_memory)):
-        for folder in host_identity.folders_of_the_dead(NAME, parent):
+        for folder in host_identity.folders_of_dead_processes(NAME, parent):
             with suppress(FileNotFoundError):  # another process has removed it
                 _remove(folder)
 

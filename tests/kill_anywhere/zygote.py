@@ -33,6 +33,7 @@ def named(path: object) -> str:
     text = re.sub(r"^(\.\./)+", "/", text)
     text = re.sub(r"^/sys/fs/cgroup/.*/", "cgroup/", text)
     text = re.sub(r"\btmp\w{8}\b", "TMP", text)
+    text = re.sub(r"\bautocentaur-agent-[^/]+", "SOCKETS", text)
     return re.sub(r"\d+", "N", text)
 
 
@@ -160,6 +161,7 @@ def serve() -> None:
     import agent.llm.openai_model
     import agent.modes.centaur
     import agent.modes.code_edit
+    import agent.modes.coding_agents.build
     import agent.modes.fixed
     import agent.run.opening
     import agent.search.local_gp

@@ -24,7 +24,7 @@ PORT = 8765  # of the gateway, on the loopback of the agent's sandbox
 BASE_URL = f"http://127.0.0.1:{PORT}"
 FOLDER = "/tmp/work"  # the agent's working folder
 _IN = "/in"
-_SOCKET_FOLDERS = "autocentaur-agent-"  # the beginning of their names, among the temporary files
+SOCKET_FOLDERS = "autocentaur-agent-"  # the beginning of their names, among the temporary files
 _SOCKET = f"{_IN}/gateway"
 MOST_SCRIPT = 200_000  # bytes of an editable file
 _MOST_FILE_MB = 64.0  # of any file that it writes
@@ -57,7 +57,12 @@ class AgentWork:
 
 
 def open_agent_sandbox(accept_unenforced: frozenset[str]) -> Sandbox:
-    """Return the sandbox of coding agents, whatever that of the training is. Raises SandboxError if there is none."""
+    """Return the sandbox of coding agents, whatever that of the training is. Raises SandboxError if there is none.
+
+    Sockets that killed processes have left are removed, as their control groups are.
+    """
+    for left in host_identity.folders_of_dead_processes(SOCKET_FOLDERS):
+        shutil.rmtree(left, ignore_errors=True)
     from sandbox.bubblewrap import BubblewrapSandbox
 
     return BubblewrapSandbox(None, accept_unenforced)
@@ -65,10 +70,8 @@ def open_agent_sandbox(accept_unenforced: frozenset[str]) -> Sandbox:
 
 @contextmanager
 def socket_folder() -> Iterator[Path]:
-    """Yield a private folder for the socket of a gateway, and remove those that killed processes have left."""
-    for left in host_identity.folders_of_the_dead(_SOCKET_FOLDERS):
-        shutil.rmtree(left, ignore_errors=True)
-    folder = host_identity.own_folder(_SOCKET_FOLDERS)
+    """Yield a private folder for the socket of a gateway, and remove it at the end."""
+    folder = host_identity.own_folder(SOCKET_FOLDERS)
     try:
         yield folder
     finally:

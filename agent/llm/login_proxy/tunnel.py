@@ -39,8 +39,8 @@ class _Direction:
     source: socket.socket
     target: socket.socket
     waiting: bytes = b""  # read, and not written yet
-    has_ended: bool = False  # the source will send no more
-    is_over: bool = False  # and the target knows it
+    is_at_end: bool = False  # the source will send no more
+    end_is_forwarded: bool = False  # the target has been told
     n_bytes: int = 0
 
 
@@ -67,33 +67,33 @@ def carry(
     """
     for end in (client, server):
         end.setblocking(False)
-    there, back = _Direction(client, server), _Direction(server, client)
+    outbound, inbound = _Direction(client, server), _Direction(server, client)
     last_moved = time.monotonic()
     with selectors.DefaultSelector() as selector:
-        while not (there.is_over and back.is_over):
+        while not (outbound.end_is_forwarded and inbound.end_is_forwarded):
             if is_stopped():
-                return "the proposal ended", back.n_bytes
+                return "the proposal ended", inbound.n_bytes
             if time.monotonic() - last_moved > idle_seconds:
-                return f"no byte moved for {idle_seconds:g} s", back.n_bytes
-            _watch(selector, there, back)
+                return f"no byte moved for {idle_seconds:g} s", inbound.n_bytes
+            _watch(selector, outbound, inbound)
             for key, events in selector.select(_POLL_SECONDS):
-                reading, writing = (there, back) if key.fileobj is client else (back, there)
+                reading, writing = (outbound, inbound) if key.fileobj is client else (inbound, outbound)
                 try:
                     moved = _step(reading, writing, events)
                 except BlockingIOError:
                     continue
                 except OSError:
-                    return None, back.n_bytes  # one side has reset the connection, as it may
+                    return None, inbound.n_bytes  # one side has reset the connection, as it may
                 last_moved = time.monotonic()
                 if not budget.spend(moved):
-                    return f"the tunnels carried {budget.most_bytes} bytes, and may carry no more", back.n_bytes
-    return None, back.n_bytes
+                    return f"the tunnels carried {budget.most_bytes} bytes, and may carry no more", inbound.n_bytes
+    return None, inbound.n_bytes
 
 
-def _watch(selector: selectors.BaseSelector, there: _Direction, back: _Direction) -> None:
+def _watch(selector: selectors.BaseSelector, outbound: _Direction, inbound: _Direction) -> None:
     """Wait for what can move: read where nothing waits to be written, and write where something does."""
-    for reading, writing in ((there, back), (back, there)):
-        events = selectors.EVENT_READ if not reading.waiting and not reading.has_ended else 0
+    for reading, writing in ((outbound, inbound), (inbound, outbound)):
+        events = selectors.EVENT_READ if not reading.waiting and not reading.is_at_end else 0
         events |= selectors.EVENT_WRITE if writing.waiting else 0
         with suppress(KeyError):
             selector.unregister(reading.source)
@@ -105,19 +105,19 @@ def _step(reading: _Direction, writing: _Direction, events: int) -> int:
     """Read or write one piece at a socket: the source of `reading`, the target of `writing`. Return the bytes read."""
     if events & selectors.EVENT_WRITE and writing.waiting:
         writing.waiting = writing.waiting[writing.target.send(writing.waiting) :]
-        _pass_on_end(writing)
-    if not events & selectors.EVENT_READ or reading.waiting or reading.has_ended:
+        _forward_end(writing)
+    if not events & selectors.EVENT_READ or reading.waiting or reading.is_at_end:
         return 0
     piece = reading.source.recv(_PIECE)
-    reading.waiting, reading.has_ended = piece, not piece
+    reading.waiting, reading.is_at_end = piece, not piece
     reading.n_bytes += len(piece)
-    _pass_on_end(reading)
+    _forward_end(reading)
     return len(piece)
 
 
-def _pass_on_end(direction: _Direction) -> None:
+def _forward_end(direction: _Direction) -> None:
     """Tell the target that no more will come, once it has all."""
-    if direction.has_ended and not direction.waiting and not direction.is_over:
-        direction.is_over = True
+    if direction.is_at_end and not direction.waiting and not direction.end_is_forwarded:
+        direction.end_is_forwarded = True
         with suppress(OSError):
             direction.target.shutdown(socket.SHUT_WR)

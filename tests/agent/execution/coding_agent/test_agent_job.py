@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from agent.agents.headless import HeadlessCommand, Program
-from agent.execution.coding_agent.agent_job import BASE_URL, MOST_SCRIPT, AgentLimits, AgentWork, run_agent
+from agent.execution.coding_agent.agent_job import (
+    BASE_URL,
+    MOST_SCRIPT,
+    SOCKET_FOLDERS,
+    AgentLimits,
+    AgentWork,
+    open_agent_sandbox,
+    run_agent,
+    socket_folder,
+)
 from sandbox.job import Sandbox
 from tests.contracts.sandbox_contract import processes_with
 
@@ -186,3 +197,15 @@ def test_a_program_that_is_not_there_is_named(sandbox: Sandbox, gateway_socket: 
     )
     assert work.exit_code == 127
     assert "/agent/bin/none cannot be started" in work.stderr
+
+
+def test_sockets_of_killed_processes_are_removed_when_a_sandbox_is_opened() -> None:
+    code = f"from sandbox.host_identity import own_folder; print(own_folder({SOCKET_FOLDERS!r}))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    left = Path(printed.strip())
+    (left / "gateway").touch()
+    with socket_folder() as own:
+        open_agent_sandbox(frozenset()).close()
+        assert not left.exists()
+        assert own.is_dir()
+    assert not own.exists()
