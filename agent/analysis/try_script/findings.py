@@ -53,7 +53,8 @@ def learn_files(reading: ScriptReport, run: ObservedRun) -> Learned:
             if entry not in needs.frozen:
                 needs.frozen[entry] = _SEEN_AS
                 added.append(entry)
-            if root not in modules.roots and modules.module is None:
+            beside = posixpath.dirname(reading.script.name) or "."
+            if root not in (beside, *modules.roots) and modules.module is None:
                 modules = replace(modules, roots=(*modules.roots, root))
                 added.append(f"PYTHONPATH {root}")
     return Learned(replace(reading, needs=needs, modules=modules), tuple(dict.fromkeys(added)))

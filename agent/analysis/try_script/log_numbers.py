@@ -39,6 +39,14 @@ def numbered_lines(log: str, most: int = 5) -> list[str]:
     return list(found.values())[:most]
 
 
+def text_before_number(line: str) -> str:
+    """Return the text of a line up to its last number, with {} for it, as --metric takes it."""
+    *_, last = _NUMBER.finditer(line)
+    before = line[: last.start()]
+    *_, start = [0, *(found.end() for found in _NUMBER.finditer(before))]
+    return f"{before[start:].strip(' ,;|')[-60:]} {{}}".strip()
+
+
 @dataclass(frozen=True)
 class Printed:
     """All numbers that a run printed, each with the text of its line."""

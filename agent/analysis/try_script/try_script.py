@@ -9,7 +9,7 @@ from typing import Any
 from agent.analysis.try_script.effects import Effects, Reference, find_effects
 from agent.analysis.try_script.findings import explained, learn_files, remarks
 from agent.analysis.try_script.lengths import Length, lengths
-from agent.analysis.try_script.log_numbers import Printed, Repeatable, metrics_in, numbered_lines
+from agent.analysis.try_script.log_numbers import Printed, Repeatable, metrics_in, numbered_lines, text_before_number
 from agent.analysis.try_script.tries import Tries, TryOptions
 from agent.execution.observing.observed_run import ObservedRun
 from agent.execution.scoring.printed import PrintedScorer
@@ -140,10 +140,12 @@ def _instead(before: PrintedMetric, now: PrintedMetric) -> str:
 
 
 def _no_metric(reading: ScriptReport, run: ObservedRun) -> str:
-    lines = " | ".join(numbered_lines(run.log)) or "none"
+    found = numbered_lines(run.log)
+    lines = " | ".join(found) or "none"
+    option = shlex.quote(text_before_number(found[0])) if found else "'TEXT {}'"
     wanted = reading.metrics[0]
     what = "no number that looks like a metric" if wanted == NO_METRIC else f"no `{wanted.line or wanted.name}`"
-    return f"it printed {what}; its lines with numbers: {lines}. Name the text before the number: --metric 'TEXT {{}}'"
+    return f"it printed {what}; its lines with numbers: {lines}. Name the text of one: --metric {option}"
 
 
 @dataclass(frozen=True)

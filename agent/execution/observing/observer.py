@@ -45,7 +45,9 @@ def _observe():
                 else:
                     note("read" if os.path.exists(path) else "missing", path)
             elif event in ("os.mkdir", "sqlite3.connect") and isinstance(args[0], (str, bytes)):
-                note("written", os.path.abspath(os.fsdecode(args[0])))
+                path = os.path.abspath(os.fsdecode(args[0]))
+                if "__pycache__" not in path:
+                    note("written", path)
             elif event == "socket.getaddrinfo" and args[0]:
                 note("network", str(args[0]))
         except Exception:

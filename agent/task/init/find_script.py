@@ -25,6 +25,7 @@ _HELPS = re.compile(
     r"([_\d-].*)?\.py$",
     re.IGNORECASE,
 )
+_HELPER = 3  # rank of a name that says that the file does not train
 _MOST_FILES = 400  # looked at below the folder
 
 
@@ -98,20 +99,30 @@ def _is_main(node: ast.stmt) -> bool:
 
 
 def _best(sources: Sequence[Source], folder: Path) -> list[Source]:
-    """Return the files that train when they are started; of several, those with the most telling name."""
+    """Return the files that train when they are started; of several, those with the most telling name.
+
+    If none seems to train, but only one file does anything when it is started, it is that one.
+    """
     scripts = [source for source in sources if runs(source.tree)]
-    imported: set[str] = set()
-    trained: dict[str, bool] = {}
-    for source in scripts:
-        try:
-            modules = find_modules(folder, source).sources()
-        except UsageError:  # one of them cannot be read, which matters only if this script is chosen
-            modules = []
-        imported |= {module.name for module, _ in modules}
-        trained[source.name] = any(trains(each.tree) for each in (source, *(module for module, _ in modules)))
-    found = [source for source in scripts if trained[source.name] and source.name not in imported]
+    modules = {source.name: _modules(folder, source) for source in scripts}
+    imported = {module.name for found in modules.values() for module in found}
+    scripts = [source for source in scripts if source.name not in imported]
+    found = [source for source in scripts if _any_trains(source, modules[source.name])]
     ranks = [_rank(source.name) for source in found]
+    if not found and len(scripts) == 1 and _rank(scripts[0].name) < _HELPER:
+        return scripts
     return [source for source, rank in zip(found, ranks, strict=True) if rank == min(ranks)]
+
+
+def _modules(folder: Path, script: Source) -> list[Source]:
+    try:
+        return [module for module, _ in find_modules(folder, script).sources()]
+    except UsageError:  # one of them cannot be read, which matters only if this script is chosen
+        return []
+
+
+def _any_trains(script: Source, modules: Sequence[Source]) -> bool:
+    return any(trains(source.tree) for source in (script, *modules))
 
 
 def _rank(name: str) -> int:
@@ -119,7 +130,7 @@ def _rank(name: str) -> int:
         return 0
     if _STARTS.search(name):
         return 1
-    return 3 if _HELPS.search(name) else 2
+    return _HELPER if _HELPS.search(name) else 2
 
 
 def _deeper(folder: Path) -> list[str]:
@@ -137,7 +148,7 @@ def _deeper(folder: Path) -> list[str]:
         except UsageError:
             continue
         is_usual = Path(name).name == USUAL
-        if is_usual or (runs(source.tree) and trains(source.tree)):
+        if is_usual or (runs(source.tree) and _any_trains(source, _modules(folder, source))):
             found.append((not is_usual, _rank(name), name.count("/"), name))
     return [name for *_, name in sorted(found)]
 

@@ -58,7 +58,8 @@ def find_budget_setting(training: Training) -> BudgetSetting | None:
     """Return where the budget of a training is set: in its command, its script or another of its files; else None."""
     found = list(_in_command(training.command))
     if not found:
-        for name in (training.script, *(name for name in sorted(training.files) if name != training.script)):
+        named = [word for word in training.command if word in training.files and word != training.script]
+        for name in dict.fromkeys((*named, training.script, *sorted(training.files))):  # a settings file comes first
             found = list(_in_file(name, training.files[name])) if name.endswith(".py") else []
             if found:
                 break

@@ -1,7 +1,7 @@
 """Numbers of a log: metrics by the rules for print calls, and whether runs printed the same."""
 
 from agent.analysis.try_script.effects import other_values
-from agent.analysis.try_script.log_numbers import Printed, Repeatable, metrics_in, numbered_lines
+from agent.analysis.try_script.log_numbers import Printed, Repeatable, metrics_in, numbered_lines, text_before_number
 from agent.search.parameters import Categorical, Float, PowerOfTwo
 
 LOG = "step 1 loss 0.9 val loss 0.8\n\rstep 2\rstep 3 (1.5s)\nval loss: 0.7 acc 0.25\n---\nval_bpb: 1.25\n"
@@ -17,6 +17,12 @@ def test_the_last_lines_with_numbers_are_quoted_once_each() -> None:
     assert numbered_lines("a 1\na 2\nnothing\nb 3\n") == ["b 3", "a 2"]
 
 
+def test_the_text_before_the_last_number_of_a_line_names_a_metric() -> None:
+    assert text_before_number("The RMSE of prediction is: 1.88") == "The RMSE of prediction is: {}"
+    assert text_before_number("step 3, score=0.5 (best)") == "score= {}"
+    assert text_before_number("0.5") == "{}"
+
+
 def test_what_differs_between_two_equal_runs_does_not_count() -> None:
     one, two = (Printed.of(f"took {seconds} s\nval loss 0.5\n") for seconds in (1.5, 1.7))
     repeatable = Repeatable.of(one, two)
@@ -29,6 +35,6 @@ def test_what_differs_between_two_equal_runs_does_not_count() -> None:
 
 def test_other_values_are_far_from_the_scripts_own() -> None:
     assert other_values(Categorical("C", ("a", "b", "c")), "b") == ["a", "c"]
-    assert other_values(PowerOfTwo("P", 8, 32), 16) == [32, 8]
+    assert other_values(PowerOfTwo("P", 8, 32), 16) == [8, 32]
     values = other_values(Float("F", 0.0, 1.0), 0.75)
-    assert values == [0.25, 0.999]
+    assert values == [0.02, 0.98]

@@ -109,7 +109,10 @@ FAILURES = {
         'import socket\nLR = 0.1\nsocket.create_connection(("data.example.org", 80))\nprint(f"val loss {LR}")\n',
         "it uses the network (data.example.org), which no trial has",
     ),
-    "no metric": ('LR = 0.1\nfor step in range(3): loss = LR\nprint("zig", 3)\n', "lines with numbers: zig 3. Name"),
+    "no metric": (
+        'LR = 0.1\nfor step in range(3): loss = LR\nprint("zig", 3)\n',
+        "lines with numbers: zig 3. Name the text of one: --metric 'zig {}'",
+    ),
     "bug": ('LR = 0.1\nprint(f"val loss {LR}")\n1 / 0\n', "ZeroDivisionError: division by zero; start the script"),
     "endless": ('LR = 0.1\nwhile True: loss = LR\nprint(f"val loss {loss}")\n', "--args '--max-steps 100'"),
 }
@@ -149,10 +152,10 @@ def test_a_metric_that_is_not_printed_gives_way_to_one_that_is(agent: Agent, tmp
 
 
 def test_a_value_that_crashes_is_told_with_its_reason(agent: Agent, tmp_path: Path) -> None:
-    script(tmp_path, "WIDTH = 64\nassert WIDTH <= 64, 'too wide'\nprint(f'val loss {1 / WIDTH}')\n")
+    script(tmp_path, "WIDTH = 64\nassert WIDTH >= 64, 'too narrow'\nprint(f'val loss {1 / WIDTH}')\n")
     effects = tried(agent)["tried"]["effects"]
     assert effects["moves"] == ["WIDTH"]
-    assert any("AssertionError: too wide" in why for _, why in effects["crashes"])
+    assert any("AssertionError: too narrow" in why for _, why in effects["crashes"])
 
 
 def test_a_line_that_prints_the_setting_itself_is_no_effect(agent: Agent, tmp_path: Path) -> None:

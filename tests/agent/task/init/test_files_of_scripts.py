@@ -142,6 +142,7 @@ def test_windows_text_is_read_and_stays_as_it_is(agent: Agent, tmp_path: Path) -
         ({"train.py": "def", "main.py": "import train"}, "main.py"),
         ({"pretrain.py": "loss", "eval.py": "main", "sample.py": "loss"}, "pretrain.py"),
         ({"run_fit.py": "main", "data.py": "def", "test_fit.py": "main"}, "run_fit.py"),
+        ({"simple_example.py": "other", "report.py": "def"}, "simple_example.py"),
         ({"fit.py": "loss", "train.py": "broken"}, "broken"),
     ],
 )
@@ -155,6 +156,7 @@ def test_the_script_is_the_file_that_trains_when_it_is_started(
         "main": f"def main():\n    {body}\nif __name__ == '__main__':\n    main()\n",
         "def": f"def f():\n    {body}\n",
         "broken": "x = (\n",
+        "other": "print(1)\n",
         "import train": "import train\ntrain.f()\n",
         "import model; loss": f"import model\n{loop}",
     }
@@ -179,3 +181,15 @@ def test_keys_and_the_home_folder_are_never_opened_by_a_path_above(agent: Agent,
     assert agent("init", "home/p").returncode == 0
     task = Task.load(tmp_path / "home" / "p")
     assert (task.environment.mounts, task.frozen) == ((), ())
+
+
+def test_a_script_below_the_folder_is_named_though_its_package_trains(tmp_path: Path) -> None:
+    for name, code in {
+        "tiny/__init__.py": "",
+        "tiny/trainer.py": "def run():\n    for step in range(3):\n        loss = 1\n",
+        "projects/adder/adder.py": "from tiny.trainer import run\nif __name__ == '__main__':\n    run()\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(code)
+    with pytest.raises(UsageError, match=r"name the script: --script projects/adder/adder\.py"):
+        find_script(tmp_path, None)

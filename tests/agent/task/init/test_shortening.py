@@ -54,6 +54,13 @@ def test_a_budget_in_another_file_is_found(capsys: pytest.CaptureFixture[str]) -
     assert budget.shortened(given, 15).files["prepare.py"] == b"TIME_BUDGET = 15\n"
 
 
+def test_a_settings_file_of_the_command_comes_before_the_script() -> None:
+    files = {"train.py": b"max_iters = 600000\n", "config/small.py": b"max_iters = 60\n"}
+    budget = find_budget_setting(Training(files, "train.py", ("python", "train.py", "config/small.py")))
+    assert budget is not None
+    assert (budget.file, budget.raw) == ("config/small.py", 60)
+
+
 @pytest.mark.parametrize(
     "code", ["LR = 0.1\nfor step in range(3): pass\n", "MAX_STEPS = -1\n", "EPOCHS = 3\nEPOCHS = 4\n", "x = (\n"]
 )
