@@ -101,12 +101,10 @@ def init(
     tried = None
     if try_:
         settings = (sandbox, tuple(accept_unenforced), gpus)
-        tried = try_now(
-            reading, lambda corrected: writer.composed(corrected)[0], longest, settings, options, json_=json_
-        )
+        tried = try_now(reading, writer.files, longest, settings, options, json_=json_)
         if tried.is_ok:
             writer.force = True
-            writer.write(tried.reading)
+            writer.write(tried.reading, is_base=not is_complete)
             reading = tried.reading
             document = _described(reading, writer)
     if json_:
@@ -144,14 +142,20 @@ class _Writer:
         """Return the files that `write` would write."""
         return self.composed(reading)[0]
 
-    def write(self, reading: "ScriptReport") -> None:
-        """Write the files, and remember them as this user's own."""
+    def write(self, reading: "ScriptReport", *, is_base: bool = True) -> None:
+        """Write the files, and remember them as this user's own.
+
+        Args:
+            reading: of the folder.
+            is_base: whether a later --force compares with this text; what only a run has shown is kept like an edit.
+        """
         from agent.task.init.kept_edits import WrittenBefore
         from agent.task.init.task_toml import write
 
         files, merged, plain = self.composed(reading)
         write(self.folder, files, force=self.force)
-        WrittenBefore(cache_folder(), self.folder).save(plain)
+        if is_base:
+            WrittenBefore(cache_folder(), self.folder).save(plain)
         made_here(self.folder)
         self.written = tuple(str(self.folder / name) for name in reversed(files))
         self.remarks = merged.remarks or self.remarks

@@ -95,6 +95,16 @@ def test_what_the_text_does_not_say_is_seen_in_a_run(agent: Agent, tmp_path: Pat
     assert done.returncode == 0, done.stderr
 
 
+def test_what_a_run_has_shown_outlives_another_init(agent: Agent, tmp_path: Path) -> None:
+    code = "LR = 0.1\nIDLE = 1.5\nx = open('x' + '.txt').read()\nprint(f'val loss {LR}')\n"
+    folder = script(tmp_path, code, x_txt="1")
+    tried(agent)
+    done = agent("init", "mine", "--force")
+    assert "kept from your task.toml: [task] frozen" in done.stdout
+    assert "left out as in your task.toml: [space] IDLE" in done.stdout
+    assert Task.load(folder).frozen == ("x.txt",)
+
+
 FAILURES = {
     "missing": (
         'LR = 0.1\nopen("/srv/nowhere/x.bin")\nprint(f"val loss {LR}")\n',

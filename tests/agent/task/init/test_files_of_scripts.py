@@ -193,3 +193,15 @@ def test_a_script_below_the_folder_is_named_though_its_package_trains(tmp_path: 
         (tmp_path / name).write_text(code)
     with pytest.raises(UsageError, match=r"name the script: --script projects/adder/adder\.py"):
         find_script(tmp_path, None)
+
+
+def test_a_script_whose_paths_are_as_seen_from_its_own_folder_is_started_there(agent: Agent, tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "points.csv").write_text("0.3")
+    (folder / "src" / "train.py").write_text(
+        "LR = 0.1\nx = float(open('points.csv').read())\nopen('best.txt', 'w')\nprint(f'val loss {abs(x - LR)}')\n"
+    )
+    assert agent("init", "p", "--script", "src/train.py").returncode == 0
+    assert Task.load(folder).command == ("sh", "-c", 'cd src && exec "$0" "$@"', "python", "train.py")
+    three_trials(agent, "p")
