@@ -2,12 +2,14 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -211,3 +213,32 @@ def test_ctrl_c_keeps_the_plain_task_toml(tmp_path: Path, environment: dict[str,
 def test_it_is_a_next_step_where_there_is_no_terminal(agent: Agent, tmp_path: Path) -> None:
     script(tmp_path, "LR = 0.1\nprint(f'val loss {LR}')\n")
     assert "next: agent init mine --try --force" in agent("init", "mine").stdout
+
+
+@pytest.mark.parametrize(("typed", "is_tried"), [("n\n", False), ("\n", False), ("y\n", True)])
+def test_on_a_terminal_it_is_offered_at_the_end(
+    tmp_path: Path, environment: dict[str, str], typed: str, *, is_tried: bool
+) -> None:
+    folder = script(tmp_path, "LR = 0.1\nprint(f'val loss {LR}')\n")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent", "init", "mine"],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(Path(__file__).parents[4]), "TERM": "dumb"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        shown = ""
+        while "[y/N]" not in shown:
+            shown += os.read(ours, 65536).decode()
+        os.write(ours, typed.encode())
+        with suppress(OSError):  # how a terminal says that nobody has it open any more
+            while more := os.read(ours, 65536):
+                shown += more.decode()
+    os.close(ours)
+    assert process.returncode == 0
+    assert "Run it in the sandbox now, to check these guesses (at most 10m)?" in shown
+    assert ("\n# Tried on" in (folder / "task.toml").read_text()) is is_tried
