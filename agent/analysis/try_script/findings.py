@@ -20,7 +20,7 @@ _NETWORK = re.compile(
     r"|Failed to resolve|ConnectionError|Max retries exceeded",
 )
 _SEEN_AS = "seen in a run"
-_TASK_FOLDERS = ("/task/", "/tmp/work/")
+_TASK_FOLDERS = ("/task/",)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,87 @@
+"""What one run shows about files, modules and the network: added by itself inside the folder, a line to add outside."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.analysis.try_script.findings import explained, learn_files, remarks
+from agent.execution.observing.observed_run import ObservedRun
+from agent.execution.observing.observer import FileNotes
+from agent.task.init.host import HostResources
+from agent.task.init.script_report import InitOptions, ScriptReport, read_script
+from agent.trials.trial import Status
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> ScriptReport:
+    folder = tmp_path / "p"
+    (folder / "nets").mkdir(parents=True)
+    (folder / "nets" / "a.py").touch()
+    (folder / "there.csv").touch()
+    (folder / "train.py").write_text("LR = 0.1\nprint('val loss', LR)\n")
+    return read_script(folder, InitOptions(), HostResources(4.0, 8.0, 2))
+
+
+def run(log: str = "", failed: bool = True, **notes: tuple[str, ...]) -> ObservedRun:
+    fault = (Status.CRASHED, log.strip().rpartition("\n")[2]) if failed else None
+    return ObservedRun(1.0, log, FileNotes(**notes), fault, folder="/tmp/work")
+
+
+def test_files_and_modules_of_the_folder_are_added(reading: ScriptReport) -> None:
+    log = "ModuleNotFoundError: No module named 'nets.a'\n"
+    found = learn_files(
+        reading, run(log, missing=("/tmp/work/there.csv", "/tmp/work/not.csv", "/srv/x", "/task/train.py"))
+    )
+    assert found.added == ("there.csv", "nets/")
+    assert set(found.reading.needs.frozen) == {"there.csv", "nets/"}
+    assert learn_files(found.reading, run(log, missing=("/tmp/work/there.csv",))).added == ()
+
+
+@pytest.mark.parametrize("path", ["/tmp/work/../../etc/passwd", "/tmp/work/..", "/tmp/workshop/there.csv"])
+def test_no_path_of_a_script_leads_out_of_the_folder(reading: ScriptReport, path: str) -> None:
+    assert learn_files(reading, run(missing=(path,))).added == ()
+
+
+def test_a_link_out_of_the_folder_is_not_followed_but_named(reading: ScriptReport, tmp_path: Path) -> None:
+    (tmp_path / "far.csv").touch()
+    (reading.folder / "data.csv").symlink_to(tmp_path / "far.csv")
+    seen = run("No such file or directory: 'data.csv'\n", missing=("/tmp/work/data.csv",))
+    assert learn_files(reading, seen).added == ()
+    assert 'mounts = [{ source = "data.csv", target = "data.csv" }]' in explained(reading, seen, 9)[-1]
+
+
+def test_a_file_above_the_folder_gets_its_line(reading: ScriptReport, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x.csv").touch()
+    seen = run("No such file or directory: '../data/x.csv'\n", missing=("/tmp/data/x.csv",))
+    assert 'mounts = [{ source = "../data/x.csv", target = "../data/x.csv" }]' in explained(reading, seen, 9)[-1]
+
+
+@pytest.mark.parametrize("name", ["id_rsa", "passwd"])
+def test_keys_and_system_files_are_never_proposed(
+    reading: ScriptReport, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = reading.folder.parent / "home"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "id_rsa").touch()
+    monkeypatch.setenv("HOME", str(home))
+    path = {"id_rsa": str(home / ".ssh" / "id_rsa"), "passwd": "/etc/passwd"}[name]
+    seen = run(f"FileNotFoundError: [Errno 2] No such file or directory: '{path}'\n", missing=(path,))
+    assert "mounts" not in "\n".join(explained(reading, seen, 9))
+
+
+def test_notes_of_a_script_are_data(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_bytes(
+        b'["read", "/a"]\nno json\n[1, 2]\n["written", "/b"]\n["missing", "/b"]\n{"x": 1}\n'
+    )
+    assert FileNotes.load(tmp_path / "notes") == FileNotes(read=("/a",), written=("/b",))
+    assert FileNotes.load(tmp_path / "none") == FileNotes()
+
+
+def test_what_a_run_did_with_files_is_told() -> None:
+    seen = run(failed=False, read=("/srv/data/x", "/tmp/work/a"), written=("/tmp/work/out/m.pt",), network=("h.org",))
+    assert list(remarks(seen)) == [
+        "writes beside itself, into a copy that ends with the trial: out/m.pt",
+        "reads outside of its folder: /srv/data/x",
+        "looks up h.org, but trials have no network",
+    ]
