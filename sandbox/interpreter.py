@@ -10,6 +10,8 @@ from pathlib import Path
 
 from sandbox.errors import SandboxUnavailableError
 
+NAMES = ("python", "python3")
+"""Names by which a command calls the task's interpreter."""
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))
 _PARTS = ("bin", "lib", "lib64", "include")  # the parts of a system prefix that are shown
 
@@ -24,8 +26,8 @@ _ASK = (
 class Interpreter:
     """A Python installation, as a job sees it."""
 
-    executable: Path  # "python" inside the sandbox is this file
-    has_name: bool  # whether `python` in its folder is the same program
+    executable: Path  # each of NAMES inside the sandbox is this file
+    has_name: bool  # whether each of NAMES in its folder is the same program
     shown: tuple[Path, ...]  # folders that it needs, each shown at its own path
     hidden: tuple[Path, ...]  # folders in `shown` that it does not need: packages of a venv's base installation
     links: tuple[tuple[Path, str], ...]  # symbolic links that lead from `executable` to its file, outside of `shown`
@@ -67,7 +69,7 @@ def interpreter(executable: Path) -> Interpreter:
         hidden = sorted(path for path in candidates if path.is_dir())
     given = Path(shown_executable)
     program = given.parent.resolve() / given.name  # by a link to the environment, the copy in memory would lack it
-    has_name = (program.parent / "python").resolve() == program.resolve()
+    has_name = all((program.parent / name).resolve() == program.resolve() for name in NAMES)
     return Interpreter(
         program,
         has_name,

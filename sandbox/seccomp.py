@@ -120,7 +120,13 @@ _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
 _NEWEST = 456  # newer calls are unknown to this table, and fail with ENOSYS
 _X32 = 0x40000000  # the second system call table of x86_64
 CLONE_REFUSED = 0x7E021080  # every CLONE_NEW* bit, and CLONE_PIDFD
-SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: not vsock, netlink, packet, alg, bluetooth, ...
+SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: not vsock, packet, alg, bluetooth, ...
+NETLINK, NETLINK_ROUTE = 16, 0
+"""The one protocol of this family that jobs may use, unless they run apart: getifaddrs(3) lists the interfaces by it.
+
+Gloo, NCCL and MPI call that as they start. A job's own network namespace has only the loopback interface, and without
+CAP_NET_ADMIN nothing can be changed. The other protocols of the family tell of the whole machine.
+"""
 FAMILIES_APART = (1,)
 """The kernel chooses a connection's local port by a table that all network namespaces share, and that outlives them."""
 _GETSOCKOPT, _SETSOCKOPT = (55, 209), (54, 208)
@@ -163,8 +169,8 @@ def program(
     """Return the filter as an array of struct sock_filter, as `bwrap --seccomp` reads it.
 
     Refused calls fail with EPERM. clone3, whose flags a filter cannot see, and calls newer than the table fail with
-    ENOSYS, so that the C library falls back to others. Other socket families fail with EAFNOSUPPORT. A call by another
-    call table (32-bit, x32) kills the process.
+    ENOSYS, so that the C library falls back to others. Other socket families, and netlink's other protocols, fail with
+    EAFNOSUPPORT. A call by another call table (32-bit, x32) kills the process.
 
     Args:
         also_refused: calls to refuse as well, of `memfd_create`, `shmget` and `sched_setaffinity`; the last one returns
@@ -226,8 +232,15 @@ def program(
         (_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT),
         (_RETURN, 0, 0, _ALLOW),
     ]
-    for row in (_SOCKET, _SOCKETPAIR):
-        code += _when(row[column], of_a_known_family)
+    of_routes = [
+        (_LOAD, 0, 0, _argument_at(0)),
+        (_EQUAL, 0, 3, NETLINK),
+        (_LOAD, 0, 0, _argument_at(2)),
+        (_EQUAL, 0, 1, NETLINK_ROUTE),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    code += _when(_SOCKET[column], [*([] if apart else of_routes), *of_a_known_family])
+    code += _when(_SOCKETPAIR[column], of_a_known_family)
     code += [(_RETURN, 0, 0, _ALLOW)]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from sandbox.interpreter import NAMES
 from sandbox.job import EXTRA_OUTPUT, Job, Mount
 
 FOLDER = "/tmp/compiled"
@@ -42,26 +43,28 @@ os.execv(sys.executable, [sys.executable, *arguments])
 def saves_cache(job: Job, seed: Path) -> Job:
     """Return `job`, made to save its compiler caches at `seed`; the file is empty if they are empty or too big.
 
-    Only a job whose script is the user's own may save them. A command that does not begin with `python` is unchanged.
+    Only a job whose script is the user's own may save them. Other commands than Python are unchanged.
     """
     job = _with_variables(job)
-    if job.argv[0] != "python":
+    if job.argv[0] not in NAMES:
         return job
-    return replace(job, argv=_python(_LEAVE, FOLDER, EXTRA_OUTPUT, *job.argv[1:]), extra_output=seed)
+    return replace(job, argv=_python(job.argv[0], _LEAVE, FOLDER, EXTRA_OUTPUT, *job.argv[1:]), extra_output=seed)
 
 
 def with_cache(job: Job, seed: Path) -> Job:
     """Return `job`, made to start with a copy of the caches saved at `seed`, if there are any."""
     job = _with_variables(job)
-    if job.argv[0] != "python" or not seed.is_file() or not seed.stat().st_size:
+    if job.argv[0] not in NAMES or not seed.is_file() or not seed.stat().st_size:
         return job
-    return replace(job, argv=_python(_WARM, SEED, FOLDER, *job.argv[1:]), mounts=(*job.mounts, Mount(seed, SEED)))
+    return replace(
+        job, argv=_python(job.argv[0], _WARM, SEED, FOLDER, *job.argv[1:]), mounts=(*job.mounts, Mount(seed, SEED))
+    )
 
 
 def _with_variables(job: Job) -> Job:
     return replace(job, environment={**VARIABLES, **job.environment})  # the task's own settings win
 
 
-def _python(program: str, *arguments: str) -> tuple[str, ...]:
+def _python(name: str, program: str, *arguments: str) -> tuple[str, ...]:
     # -W: a warning of tarfile in Python 3.12 and 3.13 would be the first line of every log.
-    return ("python", "-I", "-S", "-W", "ignore", "-c", program, *arguments)
+    return (name, "-I", "-S", "-W", "ignore", "-c", program, *arguments)

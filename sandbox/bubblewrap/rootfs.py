@@ -8,14 +8,14 @@ from pathlib import Path, PurePosixPath
 from sandbox import proc_constants
 from sandbox.bubblewrap.launch import Identity
 from sandbox.errors import SandboxError
-from sandbox.interpreter import Interpreter
-from sandbox.job import EXTRA_OUTPUT, OUTPUT, Job, Mount
+from sandbox.interpreter import NAMES, Interpreter
+from sandbox.job import EXTRA_OUTPUT, HOST_NAME, OUTPUT, Job, Mount
 from sandbox.job_checks import needs_copy
 
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # below / and below /usr
 _SYSTEM_OF_USR = (*_SYSTEM, "libexec", "include")
 NAMED_PYTHON = "/opt/python"
-"""First folder on the PATH inside, if the interpreter has another file name than `python`."""
+"""First folder on the PATH inside, if the interpreter does not have all of NAMES in its own folder."""
 _GPU_DEVICES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 _MADE_BY_OTHERS = {"/", "/tmp", "/proc", "/dev"}
 
@@ -79,13 +79,14 @@ def build(root: RootFs, job: Job, python: Interpreter, who: Identity, copy: Path
         root.make_parents(link)
         root.add("--symlink", points_to, link)
     if not python.has_name:
-        root.make_parents(f"{NAMED_PYTHON}/python")
-        root.add("--symlink", python.executable, f"{NAMED_PYTHON}/python")
+        for name in NAMES:
+            root.make_parents(f"{NAMED_PYTHON}/{name}")
+            root.add("--symlink", python.executable, f"{NAMED_PYTHON}/{name}")
     for folder in python.hidden if copy == Path("/") else ():  # a copy does not contain them
         root.add("--perms", "0555", "--size", "4096", "--tmpfs", folder, "--remount-ro", folder)
     root.file(f"job:x:{who.uid}:{who.gid}::/tmp:/bin/sh\n".encode(), "/etc/passwd")
     root.file(f"job:x:{who.gid}:\n".encode(), "/etc/group")
-    root.file(b"127.0.0.1 localhost\n::1 localhost\n", "/etc/hosts")
+    root.file(f"127.0.0.1 localhost {HOST_NAME}\n::1 localhost\n".encode(), "/etc/hosts")
     root.file(b"passwd: files\ngroup: files\nhosts: files\n", "/etc/nsswitch.conf")
     root.add("--proc", "/proc", "--dev", "/dev")
     # Process 1 is bubblewrap. If an ordinary user launched it, it has the job's uid: the job could change its memory.

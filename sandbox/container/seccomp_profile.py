@@ -50,6 +50,7 @@ _NEEDED_BY_RUNC = {"fstatfs"}
 # Commands of fcntl(2) that jobs apart may use; the others are refused, or do not exist.
 _FCNTL_ALLOWED = (*range(5), *range(8, 17), *range(1030, 1041))
 _LAST_ADVICE, _LAST_OPTION = 103, 96  # MADV_GUARD_REMOVE, the newest of Linux 6.18; of SOL_SOCKET, with some to come
+_LAST_PROTOCOL = 31  # of netlink: the kernel has no more
 _LEVELS = (0, 6, 17, 41, 58, 132, 136, 255, 282, 284)  # of getsockopt(2), beside SOL_SOCKET: one for each protocol
 
 
@@ -83,11 +84,19 @@ def profile(*, apart: bool = False, compiles: bool = False) -> str:
     sockets = ["socket", "socketpair"]
     rules += [_rule(sockets, "SCMP_ACT_ALLOW", where=("SCMP_CMP_EQ", family)) for family in families]
     # One rule per family: runc treats several conditions on one argument as alternatives.
+    some_netlink = [] if apart else [seccomp.NETLINK]
+    highest = max((*families, *some_netlink))
     rules += [
         _rule(sockets, "SCMP_ACT_ERRNO", errno.EAFNOSUPPORT, where=("SCMP_CMP_EQ", family))
-        for family in set(range(max(families))) - set(families)
+        for family in set(range(highest)) - set(families)
     ]
-    rules.append(_rule(sockets, "SCMP_ACT_ERRNO", errno.EAFNOSUPPORT, where=("SCMP_CMP_GT", max(families))))
+    rules.append(_rule(sockets, "SCMP_ACT_ERRNO", errno.EAFNOSUPPORT, where=("SCMP_CMP_GT", highest)))
+    for family in some_netlink:
+        of_family = {"index": 0, "value": family, "valueTwo": 0, "op": "SCMP_CMP_EQ"}
+        others = set(range(_LAST_PROTOCOL + 1)) - {seccomp.NETLINK_ROUTE}
+        for rule in _by_argument("socket", 2, range(_LAST_PROTOCOL + 1), others):
+            error = {} if rule["action"] == "SCMP_ACT_ALLOW" else {"errnoRet": errno.EAFNOSUPPORT}
+            rules.append({**rule, **error, "args": [of_family, *rule["args"]]})
     return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno.ENOSYS, "syscalls": rules})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from agent.agents.custom import PYTHONS
 from agent.errors import MissingRequirementError, TaskError
 
 DIVISION = "division.json"
@@ -68,7 +69,7 @@ def run_command(folder: Path, command: Sequence[str], places: Mapping[str, Path]
     argv = list(command)
     for name, place in places.items():
         argv = [part.replace(f"{{{name}}}", str(place)) for part in argv]
-    argv[0] = sys.executable if argv[0] == "python" else argv[0]
+    argv[0] = sys.executable if argv[0] in PYTHONS else argv[0]
     try:
         done = subprocess.run(
             argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
