@@ -1,6 +1,7 @@
 """Text for the terminal and for reports: plurals, and untrusted text made short and safe to print."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,13 @@ def plural(n: int, one: str, several: str | None = None) -> str:
 
 
 def summary(log: str) -> str:
-    """Return the part of a log after its last line `---`; empty if there is no such line."""
+    """Return the part of a log after its last line `---`; empty if there is no such line.
+
+    If there is none, a line that only ends in `---` counts: it continues a progress bar that was not ended.
+    """
     _, marker, rest = f"\n{log}".rpartition("\n---\n")
+    if not marker:
+        _, marker, rest = re.sub(r"-{4,}", "", log).rpartition("---\n")
     return rest if marker else ""
 
 

@@ -1,6 +1,7 @@
 """The format in which a script prints its learning curve, read by regular expressions in linear time."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,6 +28,8 @@ EXEMPT = (
     "max_steps",
 )
 """Default parts of names: edits of such names change the shape of the curve, so they are never stopped half-way."""
+_NUMBERS = ("progress", "used", "loss")
+_CONTINUES = re.compile(r"[,:_]\d")  # behind a number that is only a part of what was printed
 _LARGEST = 1e100  # losses above are clipped: sums of their squares would overflow
 
 
@@ -34,6 +37,8 @@ class PatternMatch(Protocol):
     """A match of a Pattern."""
 
     def groupdict(self) -> dict[str, Any]: ...  # text by group; None: the group did not match
+
+    def end(self, group: int) -> int: ...
 
 
 class Pattern(Protocol):
@@ -79,6 +84,9 @@ class CurveFormat:
             used = groups.get("used")
             share = float(groups["progress"]) if used is None else float(used) / self.amount
             loss = float(groups["loss"])
+            numbers = (place for name, place in self.pattern.groupindex.items() if name in _NUMBERS and groups[name])
+            if any(_CONTINUES.match(line, found.end(place)) for place in numbers):
+                return None
         except (TypeError, ValueError):  # an optional group is missing or not a number
             return None
         if not math.isfinite(share):

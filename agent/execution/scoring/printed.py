@@ -15,14 +15,13 @@ from agent.trials.trial import Score, Status
 KIND = PRINTED.recorded_as
 LARGEST = 1e100  # the squares of larger numbers, needed for the noise, would overflow
 _MOST_SHOWN = 100  # characters of a line of the log
-_GLUED_MARKER = re.compile(r"(?m)(?<=[^-\n])---$")
 
 
 class PrintedScorer:
     """Reads the metric from the script's log or from a file that it wrote.
 
     In the log, it is the line `name: value` after the last line `---`, or the last number in the place of {} in `line`:
-    `val loss {}`.
+    `val loss {}`. Standard output counts if it has the metric, and otherwise the log of both streams.
     """
 
     def __init__(self, metric: Metric, score: ScoreSpec | None = None) -> None:
@@ -46,14 +45,24 @@ class PrintedScorer:
         if spec.file is not None:
             value = read_metric_file(left_behind.path, spec, self._metric)
         else:
-            log = plain_log(left_behind.log)
-            value = number_of_line(log, spec.line) if spec.line else number_of_summary(log, self._metric.name)
+            value = self._printed(left_behind)
         name = self._metric.name
         if not math.isfinite(value):
             raise ValueError(f"{name} is {value:g}, which is not a finite number")
         if not low <= value <= high:
             raise ValueError(f"`{name}: {value:g}` is not between {low:g} and {high:g}")
         return value
+
+    def _printed(self, left_behind: Artifact) -> float:
+        """Return the number on standard output or, if that has none, in the log of both streams."""
+        try:
+            return self._number_in(left_behind.stdout)
+        except ValueError:
+            return self._number_in(left_behind.log)
+
+    def _number_in(self, log: str) -> float:
+        plain, line = plain_log(log), self._spec.line
+        return number_of_line(plain, line) if line else number_of_summary(plain, self._metric.name)
 
 
 def number_of_line(log: str, line: str) -> float:
@@ -79,7 +88,7 @@ def number_of_summary(log: str, name: str) -> float:
     Raises:
         ValueError: there is no such line, or several, or it has no whole number; the message has the line of the log.
     """
-    after = summary(log) or _after_glued_marker(log)
+    after = summary(log)
     lines = _values(after, name) or _values(after, name, is_glued=True)
     if len(lines) != 1:
         how = "no line" if not lines else f"{len(lines)} lines"
@@ -94,11 +103,6 @@ def number_of_summary(log: str, name: str) -> float:
 def _values(text: str, name: str, *, is_glued: bool = False) -> list[str]:
     start = r"(?<=[\])%.!])" if is_glued else "^"
     return re.findall(rf"{start}{re.escape(name)}:[ \t]*(\S.*?)[ \t]*$", text, re.MULTILINE)
-
-
-def _after_glued_marker(log: str) -> str:
-    markers = list(_GLUED_MARKER.finditer(log))
-    return log[markers[-1].end() :] if markers else ""
 
 
 def _nearest(log: str, wanted: str) -> str:

@@ -122,3 +122,9 @@ def test_a_curve_comes_back_from_the_journal() -> None:
     )
     assert Outcome.from_json(outcome.to_json()) == outcome
     assert PruningDecision.from_trailer(condemned.to_trailer) == condemned
+
+
+@pytest.mark.parametrize("line", ["progress 0.5 loss 1,234.5", "progress 0,5 loss 1.5", "progress 0.5 loss 12:30"])
+def test_a_part_of_a_number_is_no_point(line: str) -> None:
+    assert FORMAT.point(line) is None
+    assert FORMAT.point(line.replace(",", "").replace(":", "")) is not None
