@@ -10,6 +10,10 @@ OUTPUT = "/out/artifact"
 """Path inside of the job's output file, which is empty at the start and cannot exceed `Limits.output_mb`."""
 EXTRA_OUTPUT = "/out/extra"
 """Path inside of a second output file of the same kind, if the job has one."""
+GIVEN = {"HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+"""Variables that every job has, beside PATH. Python would buffer its output, and lose that when it is killed."""
+HOST_NAME = "sandbox"
+"""The name of the machine inside, which resolves to its loopback address."""
 POLL_SECONDS = 0.5
 """Between two calls of `Job.stop_when`."""
 
@@ -41,16 +45,14 @@ class Limits:
 class Job:
     """One command to run in a fresh sandbox. `argv`, `workdir` and mount targets are paths inside the sandbox."""
 
-    argv: tuple[str, ...]  # argv[0] is looked up on the sandbox's PATH; "python" is the task's interpreter
+    argv: tuple[str, ...]  # argv[0] is looked up on the sandbox's PATH; "python" and "python3" are the task's
     label: str  # "RUN/0007/train": part of the names of processes, control groups and containers
     limits: Limits
-    log: Path  # host file that receives stdout and stderr while the job runs
+    log: Path  # host file that receives stdout and stderr while the job runs, each line whole
     output: Path | None = None  # host file that becomes OUTPUT inside; None: the job writes nothing
     extra_output: Path | None = None  # host file that becomes EXTRA_OUTPUT inside; for jobs that have an output
     mounts: tuple[Mount, ...] = ()
-    environment: Mapping[str, str] = field(
-        default_factory=dict
-    )  # in addition to PATH, HOME, LANG and the image's variables
+    environment: Mapping[str, str] = field(default_factory=dict)  # in addition to PATH, GIVEN and the image's variables
     workdir: str = "/"
     gpus: tuple[
         str, ...
@@ -64,6 +66,8 @@ class Job:
     pidfds: bool = (
         False  # whether pidfd_open is allowed, in bubblewrap alone; programs made with Bun lose output without
     )
+    stdout: Path | None = None  # host file that receives stdout alone; None: only the log does
+    stderr: Path | None = None  # the same for stderr
     stop_when: Callable[[], bool] | None = None  # called every POLL_SECONDS; True stops the job
 
 

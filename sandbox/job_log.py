@@ -1,12 +1,15 @@
-"""The log file of a job: bounded, and harmless to terminals, prompts and parsers."""
+"""The log files of a job: bounded, and harmless to terminals, prompts and parsers."""
 
 import codecs
 from collections import deque
+from contextlib import ExitStack
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 
 from sandbox.characters import EMOJI_STYLE, is_hidden
 from sandbox.errors import SandboxError
+from sandbox.job import Job
 
 _KEPT = "\n\t"
 
@@ -102,3 +105,58 @@ class BoundedLog:
 def _whole(text: bytes) -> bytes:
     """Return `text` without incomplete characters at its ends."""
     return text.decode("utf-8", "ignore").encode()
+
+
+class StandardStream(Enum):
+    """An output of a job; the values are the numbers of the file descriptors, also in Docker's protocol."""
+
+    STDOUT = 1
+    STDERR = 2
+
+
+class JobLog:
+    """The log of a job, and the file of each stream if the job has them.
+
+    In the log a line of one stream never continues a line of the other one: a progress bar on stderr that was not
+    ended would otherwise run into the next line of stdout.
+    """
+
+    def __init__(self, job: Job) -> None:
+        cap_bytes = int(job.limits.log_mb * 2**20)
+        with ExitStack() as opened:
+            self._both = opened.enter_context(BoundedLog(job.log, cap_bytes))
+            paths = {StandardStream.STDOUT: job.stdout, StandardStream.STDERR: job.stderr}
+            self._own = {
+                stream: opened.enter_context(BoundedLog(path, cap_bytes)) for stream, path in paths.items() if path
+            }
+            self._stack = opened.pop_all()
+        self._last = StandardStream.STDOUT
+        self._is_within_line = False
+
+    def __enter__(self) -> "JobLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the middle of the log was dropped; known after `close`."""
+        return self._both.truncated
+
+    def write(self, data: bytes, stream: StandardStream = StandardStream.STDOUT) -> None:
+        """Add output of the job, which may be cut anywhere."""
+        if not data:
+            return
+        if stream is not self._last and self._is_within_line:
+            self._both.write(b"\n")
+        self._both.write(data)
+        if stream in self._own:
+            self._own[stream].write(data)
+        self._last, self._is_within_line = stream, data[-1:] not in b"\r\n"
+
+    def close(self) -> None:
+        """Write the ends of the files. Safe to call twice."""
+        self._stack.close()

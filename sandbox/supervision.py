@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sandbox.job import POLL_SECONDS, Job, Limits, StoppedBy
-from sandbox.job_log import BoundedLog
+from sandbox.job_log import JobLog
 from sandbox.limits.controller import Usage
 
 _LOOK_SHARE = 0.1  # of one processor, the most that looks may take on a machine with very many processes
@@ -32,7 +32,7 @@ class Supervised(Protocol):
         """Return the time until the next look at its usage."""
         ...
 
-    def drain(self, log: BoundedLog) -> None:
+    def drain(self, log: JobLog) -> None:
         """Move output that can be read now from the job to `log`."""
         ...
 
@@ -102,7 +102,7 @@ def wait_for_input(fds: Collection[int], seconds: float) -> None:
 def supervise(
     process: Supervised,
     job: Job,
-    log: BoundedLog,
+    log: JobLog,
     *,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[Collection[int], float], None] = wait_for_input,

@@ -151,7 +151,15 @@ def _refuse_foreign_code(task: Task, folder: Path, cache: Path) -> None:
 
 def _test_loss(recorded: RecordedTrial, executor: Executor, paths: TrialPaths) -> float:
     label, folder = f"{recorded.run_id}/{recorded.number:04d}/replay-test", paths.root / "score-test"
-    left_behind = Artifact(paths.artifact, paths.files, read_tail(paths.log), folder, label, recorded.number)
+    left_behind = Artifact(
+        paths.artifact,
+        paths.files,
+        read_tail(paths.log),
+        folder,
+        label,
+        recorded.number,
+        stdout=read_tail(paths.stdout),
+    )
     score = executor.score(left_behind, "test")
     if score.val_loss is None:
         raise NotReplayableError(f"no score on the test split: {score.status}, {score.reason}")

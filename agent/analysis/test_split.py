@@ -106,7 +106,14 @@ def _scored(
         raise UsageError(f"{paths.artifact} is missing; `{again}` trains the trial again")
     label, folder = f"{stored.run_id}/{trial.number:04d}/test", paths.root / "score-test"
     left_behind = Artifact(
-        paths.artifact, paths.files, read_tail(paths.log), folder, label, trial.number, None, baseline
+        paths.artifact,
+        paths.files,
+        read_tail(paths.log),
+        folder,
+        label,
+        trial.number,
+        stdout=read_tail(paths.stdout),
+        baseline=baseline,
     )
     score = executor.score(left_behind, "test")
     if score.val_loss is None:

@@ -80,11 +80,19 @@ class Attempt:
     stopping: StoppingRule | None = None  # may stop the training early; None: nothing may
 
 
-def _artifact(attempt: Attempt, log: str) -> Artifact:
-    """Return what training left to score; `log`: the end of what the script printed."""
-    first, paths = attempt.baseline.score if attempt.baseline else None, attempt.paths
+def _artifact(attempt: Attempt, log: str, stdout: str) -> Artifact:
+    """Return what training left to score; `log` and `stdout`: the ends of what the script printed."""
+    paths = attempt.paths
     return Artifact(
-        paths.artifact, paths.files, log, paths.score, attempt.label, attempt.number, attempt.to_beat, first
+        paths.artifact,
+        paths.files,
+        log,
+        paths.score,
+        attempt.label,
+        attempt.number,
+        attempt.to_beat,
+        stdout=stdout,
+        baseline=attempt.baseline.score if attempt.baseline else None,
     )
 
 
@@ -95,6 +103,7 @@ class Trained:
     attempt: Attempt
     execution: Execution
     log: str  # the end of what the script printed
+    stdout: str  # the end of its standard output alone
     failed: tuple[Status, str] | None  # None: the training ended well
     stop: Stop | None = None  # why it was stopped early; None: it was not
     curve: LearningCurve | None = None
@@ -103,7 +112,7 @@ class Trained:
     @property
     def artifact(self) -> Artifact:
         """The artifact to score, if the training ended well."""
-        return _artifact(self.attempt, self.log)
+        return _artifact(self.attempt, self.log, self.stdout)
 
 
 @dataclass(frozen=True)
@@ -198,13 +207,13 @@ class Executor:
             job = hands_out_file(job, task.score.file, folder_of(task))
         execution = self.sandbox.run(job)
         stop = watch.end() if watch is not None else None
-        log = read_tail(paths.log)
+        log, stdout = read_tail(paths.log), read_tail(paths.stdout)
         failed = (stop.status, stop.reason) if stop is not None else failure(execution, log, task.budget)
         if failed is None and not task.score.row.is_self_reported and execution.output_bytes == 0:
             failed = saved_nothing(log)
         if watch is None:
-            return Trained(attempt, execution, log, failed)
-        return Trained(attempt, execution, log, failed, stop, watch.curve, watch.condemned)
+            return Trained(attempt, execution, log, stdout, failed)
+        return Trained(attempt, execution, log, stdout, failed, stop, watch.curve, watch.condemned)
 
     def scored_again(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """Return the outcome of an executed attempt, scored again under its present `to_beat`.
@@ -212,7 +221,7 @@ class Executor:
         Raises:
             SandboxError: a sandbox failed, not the script.
         """
-        score = self.score(_artifact(attempt, read_tail(attempt.paths.log)))
+        score = self.score(_artifact(attempt, read_tail(attempt.paths.log), read_tail(attempt.paths.stdout)))
         is_ok = score.status is Status.OK
         return replace(
             outcome,
@@ -235,7 +244,7 @@ class Executor:
         """Return the outcome of a training and its score, with all observations; None: nothing was scored."""
         task, execution = self.task, trained.execution
         outcome = judge(execution, trained.failed, score, task.budget)
-        said = reported(trained.log)
+        said = reported(trained.stdout) or reported(trained.log)
         flags = reported_flags(said, execution, outcome.val_loss, task.metric, trained.attempt.baseline)
         outcome = replace(
             outcome,

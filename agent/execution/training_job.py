@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from agent.execution.working_copy import in_working_copy, place_of
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
 from agent.task.task import Task
+from sandbox.interpreter import NAMES
 from sandbox.job import OUTPUT, Job, Limits, Mount
 
 ONE_STEP = {"TRAIN_BUDGET": "1", "TRAIN_BUDGET_UNIT": "steps"}
@@ -24,6 +26,15 @@ def export(files: Mapping[str, bytes], folder: Path) -> None:
         path.unlink(missing_ok=True)
         path.write_bytes(content)
         path.chmod(0o444)
+
+
+def unbuffered(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a command whose output arrives at once, also where Python's -I or -E ignores PYTHONUNBUFFERED."""
+    if command[0] not in NAMES:
+        return command
+    options = takewhile(lambda word: word.startswith("-") and word not in ("-c", "-m", "-"), command[1:])
+    ignores = any(set(word[1:]) & {"I", "E"} for word in options if word[1:2] not in ("W", "X", "-"))
+    return (command[0], "-u", *command[1:]) if ignores else command
 
 
 def limits_of(task: Task) -> Limits:
@@ -72,10 +83,12 @@ def training_job(
         mounts.append(Mount(corpus.train, "/data"))
     mounts += mounts_of(task)
     job = Job(
-        argv=command or task.command,
+        argv=unbuffered(command or task.command),
         label=label,
         limits=limits,
         log=paths.log,
+        stdout=paths.stdout,
+        stderr=paths.stderr,
         output=paths.artifact,
         mounts=tuple(mounts),
         environment={

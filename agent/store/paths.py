@@ -34,6 +34,16 @@ class TrialPaths:
         return plain_file(self.root / "train.log")
 
     @property
+    def stdout(self) -> Path:
+        """The standard output alone; missing in runs of earlier versions."""
+        return plain_file(self.root / "train.stdout.log")
+
+    @property
+    def stderr(self) -> Path:
+        """The standard error alone; missing in runs of earlier versions."""
+        return plain_file(self.root / "train.stderr.log")
+
+    @property
     def artifact(self) -> Path:
         """The model that the training job saved. The host never loads it."""
         return plain_file(self.root / "artifact")

@@ -13,9 +13,9 @@ from sandbox.errors import SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
 from sandbox.interpreter import Interpreter, interpreter, own_interpreter
-from sandbox.job import Execution, Job
+from sandbox.job import GIVEN, HOST_NAME, Execution, Job
 from sandbox.job_checks import validate_job
-from sandbox.job_log import BoundedLog
+from sandbox.job_log import JobLog
 from sandbox.limits import cgroup, systemd_scope
 from sandbox.limits.controller import Control, Controller, Usage
 from sandbox.limits.polling import PollingController
@@ -81,7 +81,7 @@ class BubblewrapSandbox:
                 output = held.enter_context(OutputFile(job.output, who.host_uid, who.host_gid))
             if job.extra_output is not None:  # released when `held` closes: no process is alive then
                 held.enter_context(OutputFile(job.extra_output, who.host_uid, who.host_gid))
-            log = held.enter_context(BoundedLog(job.log, int(job.limits.log_mb * 2**20)))
+            log = held.enter_context(JobLog(job))
             control = held.enter_context(closing(self._controller.hold(_group_label(job), job.limits)))
             root = held.enter_context(closing(rootfs.RootFs()))
             rootfs.build(root, job, self._python, who, copy)
@@ -99,7 +99,7 @@ class BubblewrapSandbox:
         self._shared.close()
 
     def _launch(self, job: Job, who: launch.Identity, root: rootfs.RootFs, control: Control) -> Process:
-        options = [*who.namespaces, "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
+        options = [*who.namespaces, "--die-with-parent", "--new-session", "--hostname", HOST_NAME, "--clearenv"]
         for name, value in self._own_variables(job).items():
             options += ["--setenv", name, value]
         options += root.options
@@ -125,7 +125,7 @@ class BubblewrapSandbox:
                 executable=None if control.wrapping.prefix else str(self._program),
                 stdin=inside.fileno(),
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.PIPE,
                 pass_fds=(*root.fds, *control.wrapping.pass_fds),
                 # Not our own: /proc/1/environ inside shows bubblewrap's environment, even with --clearenv.
                 env=control.wrapping.environment,
@@ -149,11 +149,7 @@ class BubblewrapSandbox:
     def _own_variables(self, job: Job) -> Mapping[str, str]:
         """Return the variables that the sandbox sets. Programs before the gate see them, but none of the job's own."""
         beside = str(self._python.executable.parent) if self._python.has_name else rootfs.NAMED_PYTHON
-        given = {
-            "PATH": f"{beside}:/usr/bin:/bin",
-            "HOME": "/tmp",
-            "LANG": "C.UTF-8",
-        }
+        given = {"PATH": f"{beside}:/usr/bin:/bin", **GIVEN}
         if job.gpus:  # the job sees no other devices, so their numbers begin at 0
             given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))
         return given

@@ -12,7 +12,7 @@ from pathlib import Path
 from sandbox import seccomp
 from sandbox.bubblewrap import launch
 from sandbox.errors import SandboxError, SandboxUnavailableError
-from sandbox.job_log import BoundedLog
+from sandbox.job_log import JobLog, StandardStream
 from sandbox.limits.affinity import pin
 from sandbox.limits.controller import Control, Usage
 from sandbox.limits.polling import TICK_MS
@@ -35,9 +35,11 @@ class Process:
         self._fd = os.pidfd_open(popen.pid)
         self._init_fd = -1  # process 1 of the job's pid namespace: when it dies, the kernel kills all others
         assert popen.stdout is not None
-        self._printed = popen.stdout.fileno()
-        os.set_blocking(self._printed, False)
-        self._is_printing = True  # False once its output has been read to the end
+        assert popen.stderr is not None
+        # Each stream is removed once it has been read to the end.
+        self._printed = {popen.stdout.fileno(): StandardStream.STDOUT, popen.stderr.fileno(): StandardStream.STDERR}
+        for fd in self._printed:
+            os.set_blocking(fd, False)
 
     def __enter__(self) -> "Process":
         return self
@@ -75,7 +77,7 @@ class Process:
             raise SandboxError(f"bubblewrap did not start the job within {_START_SECONDS:.0f} s; try again") from error
         if waiting is None:
             self._wait_for_death()
-            said = os.read(self._printed, _CHUNK_BYTES).decode("utf-8", "replace").strip()
+            said = b"".join(map(_read, self._printed)).decode("utf-8", "replace").strip()
             raise SandboxUnavailableError(explain_failed_launch(said, program, root=os.geteuid() == 0))
         try:
             self._init_fd = os.pidfd_open(waiting.init)
@@ -91,23 +93,23 @@ class Process:
         self._gate.close()
 
     def fds(self) -> tuple[int, ...]:
-        """Return the job's output while it is open, and the descriptor that names bubblewrap's process."""
-        return (self._fd, self._printed) if self._is_printing else (self._fd,)
+        """Return the job's outputs while they are open, and the descriptor that names bubblewrap's process."""
+        return (self._fd, *self._printed)
 
     def look_seconds(self) -> float:
         """Return the time between two looks."""
         return _TICK_SECONDS
 
-    def drain(self, log: BoundedLog) -> None:
-        """Move one piece of what the job has printed to `log`."""
-        if not self._is_printing:
-            return
-        try:
-            data = os.read(self._printed, _CHUNK_BYTES)
-        except BlockingIOError:
-            return
-        log.write(data)
-        self._is_printing = bool(data)
+    def drain(self, log: JobLog) -> None:
+        """Move one piece of what the job has printed in each stream to `log`."""
+        for fd, stream in list(self._printed.items()):
+            try:
+                data = os.read(fd, _CHUNK_BYTES)
+            except BlockingIOError:
+                continue
+            log.write(data, stream)
+            if not data:
+                del self._printed[fd]
 
     def usage(self, *, fresh: bool = False) -> Usage:
         """Return what the job has used until now."""
@@ -119,7 +121,7 @@ class Process:
         poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(0))
 
-    def finish(self, log: BoundedLog) -> tuple[int, float]:
+    def finish(self, log: JobLog) -> tuple[int, float]:
         """Kill the job if it is alive, write the rest of its log, and return its exit status and CPU seconds.
 
         The CPU seconds are what the kernel counts for bubblewrap and its children.
@@ -129,9 +131,8 @@ class Process:
         self._wait_for_death()
         _, wait_status, usage = os.wait4(self._popen.pid, 0)
         self._popen.returncode = os.waitstatus_to_exitcode(wait_status)
-        poll = select.poll()  # all writers are dead: the pipe holds the rest of the output, and its end
-        poll.register(self._printed, select.POLLIN)
-        while self._is_printing and poll.poll(_DEATH_SECONDS * 1000):
+        # All writers are dead: the pipes hold the rest of the output, and its end.
+        while self._printed and _is_any_readable(self._printed, _DEATH_SECONDS):
             self.drain(log)
         return self._popen.returncode, usage.ru_utime + usage.ru_stime
 
@@ -142,8 +143,9 @@ class Process:
             self._wait_for_death()
             self._popen.wait()
         self._gate.close()
-        assert self._popen.stdout is not None
-        self._popen.stdout.close()
+        for printed in (self._popen.stdout, self._popen.stderr):
+            assert printed is not None
+            printed.close()
         for fd in (self._fd, self._init_fd):
             if fd >= 0:
                 os.close(fd)
@@ -164,6 +166,22 @@ class Process:
         # bubblewrap were killed instead, the job could still be dying when we return.
         with suppress(ProcessLookupError):  # it has just ended
             signal.pidfd_send_signal(self._init_fd if self._init_fd >= 0 else self._fd, signal.SIGKILL)
+
+
+def _is_any_readable(fds: Collection[int], seconds: float) -> bool:
+    """Return whether one of `fds` becomes readable, or ends, within `seconds`."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _read(fd: int) -> bytes:
+    """Return what a pipe holds, without waiting."""
+    try:
+        return os.read(fd, _CHUNK_BYTES)
+    except BlockingIOError:
+        return b""
 
 
 def explain_failed_launch(said: str, program: Path, *, root: bool, kernel: Path = Path("/proc/sys")) -> str:

@@ -19,10 +19,10 @@ from sandbox.container.settings import Bind, binds_of, binds_of_constants, outpu
 from sandbox.errors import JobLostError, LauncherDiedError, SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
-from sandbox.interpreter import interpreter
-from sandbox.job import Execution, Job, StoppedBy
+from sandbox.interpreter import NAMES, interpreter
+from sandbox.job import GIVEN, Execution, Job, StoppedBy
 from sandbox.job_checks import HAS_LOGGED_IN, WITHOUT_ADDED, needs_copy, validate_job
-from sandbox.job_log import BoundedLog
+from sandbox.job_log import JobLog
 from sandbox.output_file import OutputFile
 from sandbox.supervision import supervise
 
@@ -34,7 +34,7 @@ COPIES = "autocentaur-copies."
 _N_STARTS = 5
 """runc's launcher has threads of its own; with `processes = 1` the limit kills it if it starts slowly."""
 # stderr goes to stdout, so that lines keep their order. The engine adds HOSTNAME, which env removes.
-_LAUNCH = f'{HAS_LOGGED_IN}; exec env {WITHOUT_ADDED} -u HOSTNAME -- "$@" 2>&1'
+_LAUNCH = f'{HAS_LOGGED_IN}; exec env {WITHOUT_ADDED} -u HOSTNAME -- "$@"'
 
 
 class DockerSandbox:
@@ -99,7 +99,7 @@ class DockerSandbox:
                 in_memory = held.enter_context(staged(self._runtime, job))
                 job, copy = in_memory.job, in_memory.runtime
             output = held.enter_context(OutputFile(job.output, users.job, users.job_group)) if job.output else None
-            log = held.enter_context(BoundedLog(job.log, int(job.limits.log_mb * 2**20)))
+            log = held.enter_context(JobLog(job))
             binds = [*self._python_binds(copy), *self._constant_binds, *held.enter_context(_readable(job, users.job))]
             if job.extra_output is not None:  # released when `held` closes: the container is gone then
                 held.enter_context(OutputFile(job.extra_output, users.job, users.job_group))
@@ -153,13 +153,13 @@ class DockerSandbox:
 
     def _command(self, job: Job) -> list[str]:
         argv = job.argv
-        if self._python is not None and not self._python.has_name and argv[0] == "python":
+        if self._python is not None and not self._python.has_name and argv[0] in NAMES:
             argv = (str(self._python.executable), *argv[1:])
         return ["/bin/sh", "-c", _LAUNCH, "sh", *argv]
 
     def _environment(self, job: Job) -> Mapping[str, str]:
         path = f"{self._python.executable.parent}:{self._image.path}" if self._python else self._image.path
-        given = {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8"}
+        given = {"PATH": path, **GIVEN}
         if job.gpus:  # the job sees no other devices, so their numbers begin at 0
             given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))
         return given | dict(job.environment)

@@ -36,22 +36,27 @@ class Stream:
 
     def read(self) -> bytes | None:
         """Return the output since the last call, b"" if there is none yet; None at its end."""
+        pieces = self.read_pieces()
+        return None if pieces is None else b"".join(data for _, data in pieces)
+
+    def read_pieces(self) -> list[tuple[int, bytes]] | None:
+        """Return the output since the last call, each piece with its stream: 1 is stdout, 2 stderr; None at its end."""
         try:
             data = os.read(self.fd, 1 << 16)
         except BlockingIOError:
-            return b""
+            return []
         except ConnectionResetError:
             return None
         if not data:
             return None
         buffer = self._rest + data
-        at, printed = 0, []
+        at, pieces = 0, []
         # Each message has a header: one byte for stdout or stderr, three zero bytes, four bytes of length.
         while len(buffer) - at >= 8 and len(buffer) - at - 8 >= (size := int.from_bytes(buffer[at + 4 : at + 8])):
-            printed.append(buffer[at + 8 : at + 8 + size])
+            pieces.append((buffer[at], buffer[at + 8 : at + 8 + size]))
             at += 8 + size
         self._rest = buffer[at:]
-        return b"".join(printed)
+        return pieces
 
     def write(self, data: bytes) -> None:
         """Send `data` to the process. Short messages only."""
@@ -235,7 +240,7 @@ _REMEDIES = {
     **dict.fromkeys(_ENDED_FROM_OUTSIDE, "something outside ended it; leave containers of a run alone"),
     "Permission denied": "join the group docker (as good as root), or use --sandbox bubblewrap",
     "No such file or directory": "is Docker installed and started? Or use --sandbox bubblewrap",
-    "Connection refused": "start the engine (systemctl start docker), or use --sandbox bubblewrap",
+    "Stream refused": "start the engine (systemctl start docker), or use --sandbox bubblewrap",
     "timed out": "is the machine overloaded? Try again, or restart the engine",
     "no space left on device": "free some space: docker system df shows its use, docker image prune removes images",
     "could not select device driver": "install the NVIDIA Container Toolkit and restart the engine",

@@ -9,7 +9,7 @@ from pathlib import Path
 from sandbox.container import supervisor
 from sandbox.container.engine import Engine, Stream
 from sandbox.errors import JobLostError, LauncherDiedError, SandboxError, SandboxUnavailableError
-from sandbox.job_log import BoundedLog
+from sandbox.job_log import JobLog, StandardStream
 from sandbox.limits.controller import Usage
 
 _LOOK_SECONDS = 0.05  # between two looks at the job's usage
@@ -54,14 +54,15 @@ class ContainerProcess:
         """Return the time between two looks: short if the job has closed its output, since it has probably ended."""
         return _LOOK_SECONDS if self._printed is not None else _STATE_SECONDS
 
-    def drain(self, log: BoundedLog) -> None:
+    def drain(self, log: JobLog) -> None:
         """Read the keeper's answers, and move one piece of the job's output to `log`."""
         self._take_counts()
         if self._printed is None:
             return
-        data = self._printed.read()
-        log.write(data or b"")
-        if data is None:
+        pieces = self._printed.read_pieces()
+        for number, data in pieces or ():
+            log.write(data, StandardStream.STDERR if number == StandardStream.STDERR.value else StandardStream.STDOUT)
+        if pieces is None:
             self._printed.close()
             self._printed = None
 
@@ -107,7 +108,7 @@ class ContainerProcess:
             raise SandboxError(f"Docker did not start the job: {said}; check the mounts and working folder of the task")
         return int(state["ExitCode"])
 
-    def drain_rest(self, log: BoundedLog) -> None:
+    def drain_rest(self, log: JobLog) -> None:
         """Move the rest of the job's output to `log`. The container must be removed already."""
         while self._printed is not None:
             if not _is_readable(self._printed, _LAST_WORDS_SECONDS):

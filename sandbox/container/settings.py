@@ -9,7 +9,7 @@ from typing import Any
 from sandbox import proc_constants
 from sandbox.container import seccomp_profile, supervisor
 from sandbox.interpreter import Interpreter
-from sandbox.job import EXTRA_OUTPUT, OUTPUT, Job, Limits
+from sandbox.job import EXTRA_OUTPUT, HOST_NAME, OUTPUT, Job, Limits
 
 N_KEPT = 2
 """Processes in a container beside the job's: Docker's init and the keeper."""
@@ -40,7 +40,7 @@ def settings(
         "Cmd": [],
         "User": keeper_user,
         "WorkingDir": "/",
-        "Hostname": "sandbox",
+        "Hostname": HOST_NAME,
         "OpenStdin": True,
         "StdinOnce": True,  # the keeper's input ends when we disconnect: see supervisor.py
         "AttachStdin": True,
@@ -82,6 +82,7 @@ def _isolation(job: Job) -> dict[str, Any]:
     profile = seccomp_profile.profile(apart=job.apart, compiles=job.compiles)
     return {
         "NetworkMode": "none",
+        "ExtraHosts": [f"{HOST_NAME}:127.0.0.1"],
         "Dns": ["127.0.0.1"],  # otherwise the engine copies the host's settings into the container
         "DnsSearch": ["."],
         "ReadonlyRootfs": True,

@@ -15,7 +15,7 @@ from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.gpu import nvml
 from sandbox.gpu.monitor import ThrottleWatch, VramWatch
 from sandbox.job import Execution, Job, Limits, Sandbox, StoppedBy
-from sandbox.job_log import BoundedLog
+from sandbox.job_log import JobLog
 from sandbox.output_file import OutputFile
 
 _LIMITS = Limits(wall_seconds=60.0, memory_gb=0.5)  # of the job that checks whether a GPU is available
@@ -213,7 +213,7 @@ class GpuLeasingSandbox:
 
 def _stopped_before_its_start(job: Job) -> Execution:
     """Create an empty log and empty outputs, and return the Execution of a job that was stopped while it waited."""
-    with BoundedLog(job.log, 0):
+    with JobLog(job):
         for path in filter(None, (job.output, job.extra_output)):
             with OutputFile(path, os.geteuid(), os.getegid()):
                 pass

@@ -126,7 +126,7 @@ class Running:
 class SandboxContract:
     """Each case is what a training script might do."""
 
-    loopback = "loopback inside works"
+    loopback = "loopback inside works\nso does its name\ninterfaces: 0 ['lo']"
     """What a job says that tries it."""
 
     @pytest.fixture
@@ -161,6 +161,30 @@ class SandboxContract:
             return Ran(execution, job.log.read_text(), folder / "artifact")
 
         return run
+
+    # What a job prints
+
+    def test_the_streams_are_kept_apart_and_no_line_of_one_runs_into_the_other(
+        self, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        code = r"""
+            import os
+            for n, text in ((2, b"\r 3/3 [00:00]"), (1, b"---\nloss: "), (2, b"warning\n"), (1, b"2.0\n"), (2, b"end")):
+                os.write(n, text)
+        """
+        log, stdout, stderr = tmp_path / "log", tmp_path / "out", tmp_path / "err"
+        sandbox.run(Job(python(code), "RUN/0007/a test", Limits(**LIMITS), log, stdout=stdout, stderr=stderr))  # type: ignore[arg-type]
+        printed = stdout.read_text(), stderr.read_text()
+        assert printed == ("---\nloss: 2.0\n", "\n 3/3 [00:00]warning\nend"), printed
+        lines = log.read_text().splitlines()  # in the order in which they arrived
+        assert "---" in lines
+        assert not [line for line in lines if "loss" in line and ("warning" in line or "[" in line)]
+
+    @pytest.mark.parametrize("name", ["python", "python3"])
+    def test_what_python_printed_before_it_was_killed_is_in_the_log(self, run: Run, name: str) -> None:
+        code = "import os, signal; print('epoch 1'); os.kill(os.getpid(), signal.SIGKILL)"
+        ran = run("", argv=(name, "-S", "-c", code))
+        assert (ran.execution.stopped_by, ran.log) == (StoppedBy.SIGNAL, "epoch 1\n")
 
     # How a job ends
 
@@ -913,12 +937,14 @@ class SandboxContract:
 
     def test_families_that_leave_the_machine_another_way_are_refused(self, run: Run) -> None:
         code = """
-            import socket
-            for family in (40, 16, 17, 38, 31, 30, 44):  # vsock, netlink, packet, alg, bluetooth, tipc, xdp
+            import ctypes, socket
+            others = [(family, 0) for family in (40, 17, 38, 31, 30, 44)]  # vsock, packet, alg, bluetooth, tipc, xdp
+            others += [(16, protocol) for protocol in (*range(1, 32), 2**16)]  # netlink, but for routes
+            for family, protocol in others:
                 for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
                     try:
-                        socket.socket(family, kind)
-                        print("OPENED", family)
+                        socket.socket(family, kind, protocol)
+                        print("OPENED", family, protocol)
                     except OSError:
                         pass
             a, b = socket.socketpair()
@@ -926,6 +952,9 @@ class SandboxContract:
             try:
                 server = socket.create_server(("127.0.0.1", 0))
                 socket.create_connection(server.getsockname()); print("loopback inside works")
+                socket.create_server((socket.gethostname(), 0)); print("so does its name")
+                libc, first = ctypes.CDLL(None, use_errno=True), ctypes.c_void_p()
+                print("interfaces:", libc.getifaddrs(ctypes.byref(first)), [name for _, name in socket.if_nameindex()])
             except OSError as error:
                 print(error)
         """

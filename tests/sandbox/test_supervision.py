@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.job import POLL_SECONDS, Job, Limits, StoppedBy
-from sandbox.job_log import BoundedLog
+from sandbox.job_log import JobLog
 from sandbox.limits.controller import Usage
 from sandbox.supervision import Ending, supervise
 
@@ -45,7 +45,7 @@ class Simulated:
     def look_seconds(self) -> float:
         return 0.05
 
-    def drain(self, log: BoundedLog) -> None:
+    def drain(self, log: JobLog) -> None:
         if self._printed:
             log.write(self._printed.pop(0))
 
@@ -58,7 +58,7 @@ class Simulated:
     def has_ended(self, *, fresh: bool = False) -> bool:
         return self.has(StoppedBy.ITSELF) and (fresh or self._notices_end)
 
-    def supervise(self, log: BoundedLog, stop_when: object = None) -> Ending:
+    def supervise(self, log: JobLog, stop_when: object = None) -> Ending:
         job = Job(
             ("true",),
             "RUN/1/x",
@@ -70,8 +70,8 @@ class Simulated:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[BoundedLog]:
-    with BoundedLog(tmp_path / "log", 1000) as log:
+def log(tmp_path: Path) -> Iterator[JobLog]:
+    with JobLog(Job(("true",), "RUN/1", Limits(1.0, 1.0), tmp_path / "log")) as log:
         yield log
 
 
@@ -93,7 +93,7 @@ SUBSETS = [subset for n in range(1, 6) for subset in combinations(ORDER, n)]
     ids=lambda value: "+".join(value) if isinstance(value, tuple) else "end seen at once" if value else "end seen late",
 )
 def test_of_several_reasons_at_once_the_first_in_order_is_reported(
-    log: BoundedLog, reasons: tuple[StoppedBy, ...], notices_end: bool
+    log: JobLog, reasons: tuple[StoppedBy, ...], notices_end: bool
 ) -> None:
     for at in (0.0, POLL_SECONDS, 7.0, 7.03):  # at the first look, at a question, at a look and between two
         ending = Simulated(dict.fromkeys(reasons, at), notices_end=notices_end).supervise(log)
@@ -102,13 +102,13 @@ def test_of_several_reasons_at_once_the_first_in_order_is_reported(
 
 
 @pytest.mark.parametrize(("first", "second"), [*permutations(ORDER, 2)], ids=str)
-def test_what_happens_a_second_earlier_is_the_reason(log: BoundedLog, first: StoppedBy, second: StoppedBy) -> None:
+def test_what_happens_a_second_earlier_is_the_reason(log: JobLog, first: StoppedBy, second: StoppedBy) -> None:
     ending = Simulated({first: 7.0, second: 8.0}).supervise(log)
     assert ending.stopped_by is first
     assert 7.0 - 1e-6 <= ending.wall_seconds < 8.0
 
 
-def test_a_limit_that_passes_while_the_caller_decides_comes_before_the_caller(log: BoundedLog) -> None:
+def test_a_limit_that_passes_while_the_caller_decides_comes_before_the_caller(log: JobLog) -> None:
     job = Simulated({StoppedBy.WALL_LIMIT: 3.0})
 
     def slow() -> bool:
@@ -118,7 +118,7 @@ def test_a_limit_that_passes_while_the_caller_decides_comes_before_the_caller(lo
     assert job.supervise(log, slow).stopped_by is StoppedBy.WALL_LIMIT
 
 
-def test_a_job_that_ends_while_the_caller_decides_has_ended_by_itself(log: BoundedLog) -> None:
+def test_a_job_that_ends_while_the_caller_decides_has_ended_by_itself(log: JobLog) -> None:
     job = Simulated({StoppedBy.ITSELF: 3.0, StoppedBy.WALL_LIMIT: 3.0})
 
     def slow() -> bool:
@@ -129,14 +129,14 @@ def test_a_job_that_ends_while_the_caller_decides_has_ended_by_itself(log: Bound
 
 
 @pytest.mark.parametrize("reason", [reason for reason in ORDER if reason is not StoppedBy.CALLER])
-def test_the_caller_is_not_asked_about_a_job_that_ends_anyway(log: BoundedLog, reason: StoppedBy) -> None:
+def test_the_caller_is_not_asked_about_a_job_that_ends_anyway(log: JobLog, reason: StoppedBy) -> None:
     def broken() -> bool:
         raise AssertionError
 
     assert Simulated({reason: 0.0}).supervise(log, broken).stopped_by is reason
 
 
-def test_the_caller_is_asked_every_half_second(log: BoundedLog) -> None:
+def test_the_caller_is_asked_every_half_second(log: JobLog) -> None:
     job = Simulated({StoppedBy.WALL_LIMIT: 10.2})
     asked: list[float] = []
 
@@ -149,13 +149,13 @@ def test_the_caller_is_asked_every_half_second(log: BoundedLog) -> None:
     assert min(later - earlier for earlier, later in pairwise(asked)) >= POLL_SECONDS
 
 
-def test_looking_takes_a_tenth_of_the_time(log: BoundedLog) -> None:
+def test_looking_takes_a_tenth_of_the_time(log: JobLog) -> None:
     job = Simulated({StoppedBy.WALL_LIMIT: 100.0}, look_costs=1.0)
     job.supervise(log)
     assert len(job.looks) <= 12
 
 
-def test_the_figures_of_the_last_look_stand_in_for_fresh_ones(log: BoundedLog) -> None:
+def test_the_figures_of_the_last_look_stand_in_for_fresh_ones(log: JobLog) -> None:
     class Mute(Simulated):
         def usage(self, *, fresh: bool = False) -> Usage | None:  # type: ignore[override]
             return None if fresh else super().usage()
@@ -165,7 +165,7 @@ def test_the_figures_of_the_last_look_stand_in_for_fresh_ones(log: BoundedLog) -
     assert ending.usage == Usage(CPU_SECONDS + 1.0, 1, over_memory=False)
 
 
-def test_what_the_job_prints_is_in_the_log(log: BoundedLog, tmp_path: Path) -> None:
+def test_what_the_job_prints_is_in_the_log(log: JobLog, tmp_path: Path) -> None:
     Simulated({StoppedBy.ITSELF: 1.0}).supervise(log)
     assert (tmp_path / "log").read_text() == "first\nsecond\n"
 

@@ -23,6 +23,7 @@ class Artifact:
     trial: int
     to_beat: float | None = None  # the incumbent's loss: a lower one would move it, and is audited more closely
     baseline: Score | None = None  # whose cost caps that of scoring; None: this is the baseline, or it has none
+    stdout: str = ""  # the end of its standard output alone; empty where only the log was kept
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,14 @@ def test_a_trial_gives_the_same_loss_to_all_digits_and_touches_nothing_else(agen
     assert "nothing: sandbox, data, python" in done.stdout
     assert state(night) == before
     (folder,) = (night / "runs" / "r" / "replays").glob("0004-*")
-    assert {path.name for path in folder.iterdir()} == {"files", "train.log", "score", "replay.json"}
+    assert {path.name for path in folder.iterdir()} == {
+        "files",
+        "train.log",
+        "train.stdout.log",
+        "train.stderr.log",
+        "score",
+        "replay.json",
+    }
 
 
 def test_every_kept_trial_of_a_run_is_a_line(agent: Agent, night: Path) -> None:

@@ -244,7 +244,7 @@ def test_a_job_in_a_kept_scope_sees_nothing_of_it(tmp_path: Path) -> None:
     code = "import os; print(os.listdir('/proc/self/fd'), sorted(os.environ), os.listdir('/proc/1') is None)"
     execution = BubblewrapSandbox(controller=_KeptWithoutSystemd("")).run(a_job(tmp_path, code))
     assert execution.exit_code == 0
-    assert (tmp_path / "log").read_text() == "['0', '1', '2', '3'] ['HOME', 'LANG', 'PATH'] False\n"
+    assert (tmp_path / "log").read_text() == "['0', '1', '2', '3'] ['HOME', 'LANG', 'PATH', 'PYTHONUNBUFFERED'] False\n"
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 

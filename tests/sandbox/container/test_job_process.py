@@ -14,7 +14,7 @@ from sandbox.container.engine import Stream
 from sandbox.container.job_process import ContainerProcess
 from sandbox.errors import JobLostError
 from sandbox.job import Job, Limits, StoppedBy
-from sandbox.job_log import BoundedLog
+from sandbox.job_log import JobLog
 from sandbox.supervision import supervise
 
 COUNTS = b"cpu.stat usage_usec 1500000\nmemory.current 4096\nmemory.peak 4096\nmemory.events oom_kill 0\n.\n"
@@ -84,7 +84,7 @@ def test_a_job_whose_keeper_was_killed_for_memory_was_out_of_memory(
 ) -> None:
     process = begun(keeper, job, oom_killed=True)
     keeper.theirs.close()
-    with BoundedLog(tmp_path / "log", 1000) as log:
+    with JobLog(Job(("true",), "RUN/1", Limits(1.0, 1.0), tmp_path / "log")) as log:
         ending = supervise(process, a_job(tmp_path), log)
     assert ending.stopped_by is StoppedBy.MEMORY
     assert ending.usage is not None
@@ -96,7 +96,10 @@ def test_a_job_whose_keeper_ends_for_another_reason_is_lost(
 ) -> None:
     process = begun(keeper, job)
     keeper.theirs.close()
-    with BoundedLog(tmp_path / "log", 1000) as log, pytest.raises(JobLostError, match="something outside"):
+    with (
+        JobLog(Job(("true",), "RUN/1", Limits(1.0, 1.0), tmp_path / "log")) as log,
+        pytest.raises(JobLostError, match="something outside"),
+    ):
         supervise(process, a_job(tmp_path), log)
 
 
@@ -113,7 +116,7 @@ def test_the_last_words_of_a_job_are_kept_however_they_arrive(
 
     thread = threading.Thread(target=send)
     thread.start()
-    with BoundedLog(tmp_path / "log", 10_000) as log:
+    with JobLog(Job(("true",), "RUN/1", Limits(1.0, 1.0), tmp_path / "log")) as log:
         process.drain_rest(log)
     thread.join()
     assert (tmp_path / "log").read_bytes() == b"x" * 999

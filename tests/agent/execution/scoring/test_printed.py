@@ -1,5 +1,6 @@
 """Self-reported scores: exactly one number after the last `---`, and nothing odd."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -141,3 +142,39 @@ def test_a_progress_bar_without_end_of_line_hides_neither_marker_nor_name() -> N
 def test_no_log_keeps_us_busy(line: str, log: str) -> None:
     for _ in range(20):
         found_by(line, log)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1,235.00", 1235.0),
+        ("1,234,567", 1234567.0),
+        ("1_000", 1000.0),
+        ("1.5,", 1.5),
+        ("1e-3.", 0.001),
+        ("12.5%", 12.5),
+    ],
+)
+def test_a_number_is_read_whole(text: str, value: float) -> None:
+    assert found_by("val loss {}", f"val loss {text}\n").val_loss == value
+
+
+@pytest.mark.parametrize("text", ["0,5000", "1,234", "1.2.3", "3/4", "12:30", "1,2", "1,23.5"])
+def test_a_part_of_a_number_is_no_score(text: str) -> None:
+    score = found_by("val loss {}", f"val loss {text}\n")
+    assert score.status is Status.REJECTED_SCORE
+    assert text[:20] in score.reason
+
+
+def test_standard_output_counts_before_the_log_of_both_streams() -> None:
+    artifact = Artifact(Path("a"), Path("f"), "---\nval_bpb: \nwarning\n0.9\n", Path("s"), "r/0001", 1)
+    metric = Metric(name="val_bpb", goal="minimise")
+    assert PrintedScorer(metric).score(artifact).val_loss is None
+    assert PrintedScorer(metric).score(replace(artifact, stdout="---\nval_bpb: 0.9\n")).val_loss == 0.9
+    on_stderr = replace(artifact, log="---\nval_bpb: 0.8\n", stdout="step 1\n")
+    assert PrintedScorer(metric).score(on_stderr).val_loss == 0.8
+
+
+def test_a_progress_bar_that_was_not_ended_hides_no_summary() -> None:
+    assert scored("\n 3/3 [00:00]---\nval_bpb: 0.9\n").val_loss == 0.9
+    assert scored("-----\nval_bpb: 0.9\n").val_loss is None
