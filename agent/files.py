@@ -114,7 +114,7 @@ def _first_bytes(path: Path) -> bytes:
 
 def _umask() -> int:
     """Return the umask of this process. os.umask() could read it only by changing it, for all threads."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("\nUmask:")[2].split()[0], 8)
 
 

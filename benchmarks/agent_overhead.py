@@ -30,7 +30,7 @@ from tests.clients.endpoint import ScriptedEndpoint
 from tests.clients.install import Client, client
 from tests.clients.proposing import TASK, edit
 
-SOURCE = (TASK / "train.py").read_text()
+SOURCE = (TASK / "train.py").read_text(encoding="utf-8")
 EDITED = SOURCE.replace("MIX = 0.5", "MIX = 0.9")
 COMMANDS = ("cat train.py", "sed -i 's/^MIX = 0.5/MIX = 0.9/' train.py")
 KEY = "sk-no-key"
@@ -53,12 +53,12 @@ def bare_seconds(name: str, found: Client, endpoint: ScriptedEndpoint) -> float:
     with tempfile.TemporaryDirectory(prefix="bare-") as scratch:
         home, folder = Path(scratch, "home"), Path(scratch, "work")
         folder.mkdir()
-        (folder / "train.py").write_text(SOURCE)
+        (folder / "train.py").write_text(SOURCE, encoding="utf-8")
         request = HeadlessRequest("Improve train.py.", str(folder), endpoint.url, MODEL, str(found.program), key=KEY)
         command = AGENTS[name].headless(request)
         for file, text in {".keep": "", **command.home_files}.items():
             (home / file).parent.mkdir(parents=True, exist_ok=True)
-            (home / file).write_text(text)
+            (home / file).write_text(text, encoding="utf-8")
         own = {variable: value.replace(HOME, str(home)) for variable, value in command.environment.items()}
         env = {"PATH": path_of(found), "HOME": str(home), "LANG": "C.UTF-8", **own}
         began = time.monotonic()
@@ -66,7 +66,7 @@ def bare_seconds(name: str, found: Client, endpoint: ScriptedEndpoint) -> float:
             command.argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
         seconds = time.monotonic() - began
-        assert (folder / "train.py").read_text() == EDITED, done.stderr.decode(errors="replace")[-2000:]
+        assert (folder / "train.py").read_text(encoding="utf-8") == EDITED, done.stderr.decode(errors="replace")[-2000:]
         return seconds
 
 

@@ -48,7 +48,7 @@ def trained(task: Task, corpus: Corpus, sandbox: Sandbox, root: Path, seed: int)
     job = training_job(task, corpus, paths, label=label, train_seed=seed, baseline_cpu_seconds=None, passed_on={})
     execution = sandbox.run(job)
     if execution.exit_code != 0:
-        sys.exit(f"the baseline failed: {paths.log.read_text()[-300:]}")
+        sys.exit(f"the baseline failed: {paths.log.read_text(encoding='utf-8')[-300:]}")
     return paths, execution
 
 

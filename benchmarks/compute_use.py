@@ -74,7 +74,9 @@ def measure(task: Task, corpus: Corpus, kind: str, batch: int) -> list[dict[str,
         paths = TrialPaths(Path(scratch))
         paths.files.mkdir()
         for place, number in enumerate(numbers):
-            (paths.files / f"script-{place:02d}.py").write_text(Assignments(drawn[number]).apply(task.source))
+            (paths.files / f"script-{place:02d}.py").write_text(
+                Assignments(drawn[number]).apply(task.source), encoding="utf-8"
+            )
         job = training_job(
             task, corpus, paths, label="benchmark/compute-use", train_seed=0, baseline_cpu_seconds=None, passed_on={}
         )
@@ -87,7 +89,7 @@ def measure(task: Task, corpus: Corpus, kind: str, batch: int) -> list[dict[str,
         with hogs(N_HOGS if kind == "loaded" else 0):
             execution = BubblewrapSandbox().run(job)
             load = os.getloadavg()[0]
-        said = paths.log.read_text()
+        said = paths.log.read_text(encoding="utf-8")
         if execution.exit_code != 0:
             sys.exit(f"the job failed: {said[-2000:]}")
     rows = []

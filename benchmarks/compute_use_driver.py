@@ -31,7 +31,7 @@ def module_of(path: str, name: str) -> Any:
 def train(path: str, amount: float) -> dict[str, float]:
     """Train a script within this process; return its CPU seconds and the work that its steps are charged with."""
     script = module_of(path, "script")
-    meta = json.loads((Path(os.environ["TRAIN_DATA"]) / "meta.json").read_text())
+    meta = json.loads((Path(os.environ["TRAIN_DATA"]) / "meta.json").read_text(encoding="utf-8"))
     rows = min(script.DEVICE_BATCH_SIZE, script.TOTAL_BATCH_SIZE // meta["seq_len"])
     n_forwards = script.TOTAL_BATCH_SIZE // (rows * meta["seq_len"])
     model = script.GPT(meta["vocab_size"], meta["seq_len"])

@@ -70,7 +70,8 @@ def main() -> None:
             )
             baseline.append(scorer.score(left_behind))
             return sum(
-                float(job["cpu_seconds"]) for job in json.loads((paths.score / "audit.json").read_text())["jobs"]
+                float(job["cpu_seconds"])
+                for job in json.loads((paths.score / "audit.json").read_text(encoding="utf-8"))["jobs"]
             )
 
         def on_slice(number: int) -> float:

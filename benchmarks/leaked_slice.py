@@ -60,7 +60,7 @@ def drawn_alike(tokens: NDArray[np.uint16], bos: int, part: Slice, seed: int) ->
 
 def trained(task: Task, data: Path, seed: int, output: Path, edits: Edits = ()) -> Path:
     """Train the edited script on `data` as a job would; return the artifact."""
-    source = (TEMPLATE / "train.py").read_text()
+    source = (TEMPLATE / "train.py").read_text(encoding="utf-8")
     for old, new in edits:
         assert old in source
         source = source.replace(old, new)
@@ -68,7 +68,7 @@ def trained(task: Task, data: Path, seed: int, output: Path, edits: Edits = ()) 
     told |= {"TRAIN_BUDGET": task.budget.amount, "TRAIN_BUDGET_UNIT": task.budget.unit, **task.variables}
     environment = os.environ | {name: str(value) for name, value in told.items()}
     edited = output.with_suffix(".py")
-    edited.write_text(source)
+    edited.write_text(source, encoding="utf-8")
     subprocess.run([sys.executable, edited], env=environment, check=True, capture_output=True)
     return output
 

@@ -58,7 +58,7 @@ class NoJob:
     """A sandbox whose jobs take no time, so that only the loop's time remains."""
 
     def run(self, job: Job) -> Execution:
-        job.log.write_text("---\n")
+        job.log.write_text("---\n", encoding="utf-8")
         assert job.output is not None
         job.output.write_bytes(b"a model")
         return Execution(0, StoppedBy.ITSELF, 0.0, 0.0, 0.1, 7, False)
@@ -141,7 +141,7 @@ def past_run(root: Path, task: Task, n_trials: int) -> RunsFolder:
         trials.append(Trial(number, parent, proposal, AT, outcome, AT))
     import json
 
-    paths.journal.write_text("".join(json.dumps(event.to_json()) + "\n" for event in lines))
+    paths.journal.write_text("".join(json.dumps(event.to_json()) + "\n" for event in lines), encoding="utf-8")
     script = {**task.files}
     commit = commit_of(trials[0], script, None, onto=None, run_id="past", mode="test", task=task, model=None)
     base = repo.record("past", 0, commit, advance=True)

@@ -73,7 +73,7 @@ def measure(boxes: dict[str, Sandbox], n_jobs: int, folder: Path) -> None:
 
 def left_behind() -> dict[str, set[str]]:
     """Return everything that jobs could leave on this machine: processes, control groups, files."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="utf-8").split()
     left = {
         "control groups": {str(path) for path in Path("/sys/fs/cgroup").rglob(f"autocentaur.{os.getpid()}.*")},
         "children": set(children),

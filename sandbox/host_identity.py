@@ -57,7 +57,7 @@ def is_alive_here(owner: str) -> bool:
 
 
 def _space() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip().replace("-", "")
     return f"{boot}-{os.stat('/proc/self/ns/pid').st_ino}"
 
 
@@ -67,7 +67,7 @@ def start_ticks(pid: int) -> int | None:
     None if there is no such process, or if it is a zombie.
     """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in "ZX" else int(fields[19])
@@ -79,7 +79,7 @@ def private_id() -> int:
     It repeats after 50,000 jobs of a process, so that jobs that run at the same time have different users. In a
     container with few users it repeats after 5,000.
     """
-    mapped = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    mapped = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text(encoding="utf-8").splitlines())
     if mapped > _FIRST_USER + 4096 * _USERS_PER_PROCESS:
         return _FIRST_USER + os.getpid() % 4096 * _USERS_PER_PROCESS + next(_serial) % _USERS_PER_PROCESS
     return 60_000 + (os.getpid() * 256 + next(_serial)) % 5_000

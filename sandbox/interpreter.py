@@ -44,7 +44,9 @@ def interpreter(executable: Path) -> Interpreter:
         SandboxUnavailableError: the interpreter does not start.
     """
     try:
-        answer = subprocess.run([executable, "-I", "-c", _ASK], capture_output=True, text=True, check=True, env={})
+        answer = subprocess.run(
+            [executable, "-I", "-c", _ASK], capture_output=True, encoding="utf-8", errors="replace", check=True, env={}
+        )
         shown_executable, prefix, base, base_packages, version, path, libraries = json.loads(
             answer.stdout.splitlines()[-1]
         )
@@ -88,7 +90,7 @@ def own_interpreter() -> Path:
 
 
 def _sees_base_packages(venv: Path) -> bool:
-    lines = (venv / "pyvenv.cfg").read_text().lower().splitlines()
+    lines = (venv / "pyvenv.cfg").read_text(encoding="utf-8").lower().splitlines()
     return any(line.replace(" ", "") == "include-system-site-packages=true" for line in lines)
 
 

@@ -30,7 +30,7 @@ def texts() -> dict[str, bytes]:
     for name in _COUNTERS:
         path = Path("/proc", name)
         try:
-            found[name] = constant(name, path.read_text()).encode()
+            found[name] = constant(name, path.read_text(encoding="utf-8")).encode()
         except FileNotFoundError:
             continue
         except OSError:  # a job may not read it either

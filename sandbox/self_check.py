@@ -113,7 +113,9 @@ def _apart(sandbox: Sandbox, job: Job) -> Finding:
         execution = sandbox.run(replace(job, apart=kind != "disk"))
         seconds[kind].append(time.monotonic() - started)
         if execution.exit_code != 0:
-            return Finding("apart", False, f"a scoring job did not start: {job.log.read_text().strip()[-200:]}")
+            return Finding(
+                "apart", False, f"a scoring job did not start: {job.log.read_text(encoding='utf-8').strip()[-200:]}"
+            )
         copied_gb = max(copied_gb, execution.copied_gb)
         lacking = [word for word in execution.unenforced if word.startswith("apart: ")]
         if lacking:
@@ -143,4 +145,4 @@ def _job(place: Path, code: str) -> Job:
 def _run(sandbox: Sandbox, place: Path, code: str, **limits: float) -> tuple[Execution, str]:
     job = _job(place, code)
     job = replace(job, limits=Limits(**{**vars(_LIMITS), **limits}))
-    return sandbox.run(job), job.log.read_text()
+    return sandbox.run(job), job.log.read_text(encoding="utf-8")

@@ -84,7 +84,7 @@ def replay(recorded: RecordedTrial, options: ReplayOptions, host: Host) -> Repla
         for left in (paths.artifact, folder / "compiled.tar"):
             left.unlink(missing_ok=True)
         document = json.dumps(replayed.to_json(task.metric), indent=2) + "\n"
-        (folder / "replay.json").write_text(document)
+        (folder / "replay.json").write_text(document, encoding="utf-8")
         return replayed
 
 

@@ -51,7 +51,7 @@ class TestSplitResult:
 
     def save(self, path: Path) -> None:
         """Write this into the run's folder, in place of an earlier result on the test split."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
 def load_verified(path: Path) -> TestSplitResult | None:

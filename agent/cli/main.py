@@ -70,10 +70,11 @@ def main() -> NoReturn:
     # A git hook sets GIT_DIR and similar variables. They must not point our git at the user's repository.
     for variable in [name for name in os.environ if name.startswith("GIT_")]:
         del os.environ[variable]
+    open_missing_streams()
     require_consent()
     stop_on_signals()
     for stream in (sys.stdout, sys.stderr):  # print an escape for a character that the stream cannot encode
-        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
@@ -85,7 +86,8 @@ def main() -> NoReturn:
         sys.exit(130)
     except BrokenPipeError:
         # The reader closed the pipe, as in `agent log | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for number in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
         sys.exit(0)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -98,6 +100,23 @@ def main() -> NoReturn:
             said = f"{said.partition(': ')[0]}: {in_words(fault)}"
         fail(f"{said} (see `agent --help`)", 2)
     sys.exit(code if isinstance(code, int) else 0)  # typer returns the code of typer.Exit, and 130 for Ctrl-C
+
+
+def open_missing_streams() -> None:
+    """Open the null device in place of each standard stream that the caller has closed, as in `agent run >&-`.
+
+    Otherwise the stream is None, and the next file that is opened gets its number: a journal could become stdout.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(nowhere := os.open(os.devnull, os.O_RDWR), number)
+            if nowhere != number:
+                os.close(nowhere)
+    sys.stdin = sys.stdin or open(0, encoding="utf-8")  # noqa: SIM115 (open until the end)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
 
 
 def stop_on_signals() -> None:

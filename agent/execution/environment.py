@@ -64,7 +64,7 @@ def environment() -> dict[str, str]:
 def processor() -> str:
     """Return the name of the processor and its widest vector instructions."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -84,7 +84,7 @@ def _versions(python: str | None) -> dict[str, str]:
                 continue
         return found
     command = [python, "-I", "-c", _ASK]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, env={})
+    answer = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False, env={})
     return _pairs(answer.stdout) if answer.returncode == 0 else {}
 
 
@@ -92,7 +92,7 @@ def _gpus(gpus: Sequence[str]) -> dict[str, str]:
     """Return the names and the driver of the GPUs. Not run on a machine with one: see docs/gpu.md."""
     command = ["nvidia-smi", "-i", ",".join(gpus), "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        answer = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     except FileNotFoundError:
         return {}
     return {"gpu": "; ".join(sorted(set(answer.stdout.strip().splitlines())))} if answer.returncode == 0 else {}

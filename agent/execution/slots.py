@@ -86,7 +86,7 @@ def by_physical_core(processors: Iterable[int], topology: Path = _TOPOLOGY) -> l
     groups: dict[str, list[int]] = {}
     for number in sorted(processors):
         file = topology / f"cpu{number}/topology/thread_siblings_list"
-        groups.setdefault(file.read_text() if file.exists() else str(number), []).append(number)
+        groups.setdefault(file.read_text(encoding="utf-8") if file.exists() else str(number), []).append(number)
     return [tuple(group) for group in groups.values()]
 
 

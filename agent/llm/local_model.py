@@ -79,7 +79,7 @@ class LocalModel:
         self._process = self._log = None
 
     def _start(self) -> None:
-        self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (closed in close)
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed in close)
         command = [sys.executable, "-P", "-m", "agent.llm.local_server", str(self._weights)]
         command += ["--alias", NAME, "--context-tokens", str(CONTEXT_TOKENS), "--threads", str(self._threads)]
         self._process = subprocess.Popen(
@@ -87,7 +87,8 @@ class LocalModel:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,  # Ctrl-C reaches only this process; the server ends when its stdin closes
         )
         assert self._process.stdout is not None

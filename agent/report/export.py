@@ -99,9 +99,9 @@ def _write(stored: StoredRun, best: Trial, folder: Path) -> None:
     task = stored.task(best.number)
     script = folder / task.script
     script.parent.mkdir(parents=True, exist_ok=True)
-    script.write_text(task.source)
+    script.write_text(task.source, encoding="utf-8")
     table = spreadsheet(stored.history.trials, stored.hashes, stored.metric)
-    (folder / "trials.csv").write_text(table)
+    (folder / "trials.csv").write_text(table, encoding="utf-8")
 
 
 def _write_patches(stored: StoredRun, folder: Path) -> None:

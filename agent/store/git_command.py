@@ -85,7 +85,7 @@ class GitFolder:
 
     def run_in(self, worktree: Path, argv: list[str], held: int) -> None:
         """Run git in a worktree that the repository has registered. Raises as `run` does."""
-        registered = Path((worktree / ".git").read_text().strip().removeprefix("gitdir: "))
+        registered = Path((worktree / ".git").read_text(encoding="utf-8").strip().removeprefix("gitdir: "))
         places = {"GIT_DIR": str(registered), "GIT_COMMON_DIR": self._view.name, "GIT_WORK_TREE": str(worktree)}
         run_git(["-C", str(worktree), "-c", "core.bare=false", *argv], b"", places, held, self.path)
 
@@ -107,8 +107,8 @@ class GitFolder:
                 )
         view = tempfile.TemporaryDirectory()
         folder = Path(view.name)
-        (folder / "HEAD").write_text(_head_of(self.path))
-        (folder / "config").write_text(CONFIG)
+        (folder / "HEAD").write_text(_head_of(self.path), encoding="utf-8")
+        (folder / "config").write_text(CONFIG, encoding="utf-8")
         for name in _SHARED:
             if name != "shallow" or (self.path / name).exists():
                 (folder / name).symlink_to(self.path / name)

@@ -72,11 +72,11 @@ def register(repo: Path, worktree: Path, branch: str) -> None:
         n += 1
         folder = folder.with_name(f"worktree{n}")
     folder.mkdir(parents=True)
-    (folder / "gitdir").write_text(f"{worktree.resolve() / '.git'}\n")
-    (folder / "commondir").write_text("../..\n")
-    (folder / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
+    (folder / "gitdir").write_text(f"{worktree.resolve() / '.git'}\n", encoding="utf-8")
+    (folder / "commondir").write_text("../..\n", encoding="utf-8")
+    (folder / "HEAD").write_text(f"ref: refs/heads/{branch}\n", encoding="utf-8")
     worktree.mkdir(parents=True)
-    (worktree / ".git").write_text(f"gitdir: {folder}\n")
+    (worktree / ".git").write_text(f"gitdir: {folder}\n", encoding="utf-8")
 
 
 def is_worktree_of(repo: Path, worktree: Path) -> bool:

@@ -184,7 +184,7 @@ class TrialRepo:
             shutil.rmtree(temporary, ignore_errors=True)
             argv = ["init", "--quiet", "--bare", "--template=", "--initial-branch=none", str(temporary)]
             run_git(argv, held=held, runs=self.path.parent)
-            (temporary / "config").write_text(CONFIG)
+            (temporary / "config").write_text(CONFIG, encoding="utf-8")
             temporary.rename(self.path)
 
     def _store(self, commit: Commit) -> None:

@@ -249,9 +249,11 @@ class RunsFolder:
                         f"{self.root} holds files that are not runs ({sorted(foreign)[0]}, …); "
                         "give an empty or new folder with --runs DIR"
                     )
-                (self.root / RUNS_MARKER).write_text("This folder belongs to `agent run`. See docs/format.md.\n")
+                (self.root / RUNS_MARKER).write_text(
+                    "This folder belongs to `agent run`. See docs/format.md.\n", encoding="utf-8"
+                )
             if not plain_file(self.root / ".gitignore").exists():
                 # Runs inside a user's repository must not appear in its `git status`.
-                (self.root / ".gitignore").write_text("*\n!README.md\n")
+                (self.root / ".gitignore").write_text("*\n!README.md\n", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write to {self.root}: {error.strerror}; give another --runs DIR") from error

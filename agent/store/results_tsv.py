@@ -32,13 +32,13 @@ def earlier_results_of(metric: Metric, trials: Iterable[Trial], hashes: Mapping[
 def write_results(path: Path, metric: Metric, trials: Iterable[Trial], hashes: Mapping[int, str]) -> None:
     """Write the whole of results.tsv."""
     temporary = plain_file(path.with_suffix(".tmp"))
-    temporary.write_text(results_of(metric, trials, hashes))
+    temporary.write_text(results_of(metric, trials, hashes), encoding="utf-8")
     temporary.replace(path)
 
 
 def append_result(path: Path, metric: Metric, trial: Trial, sha: str) -> None:
     """Append the row of a finished trial."""
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write(_row(trial, metric, sha))
 
 

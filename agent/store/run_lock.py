@@ -26,7 +26,7 @@ def locked(paths: RunPaths) -> Iterator[None]:
         pid = _pid(_named(paths.lock_owner)) or "unknown"
         raise UsageError(f"another process (pid {pid}) is using {paths.run_id}; wait for it, or stop it") from error
     try:
-        paths.lock_owner.write_text(f"{host_identity.process_id()}\n")
+        paths.lock_owner.write_text(f"{host_identity.process_id()}\n", encoding="utf-8")
         yield
     finally:
         paths.lock_owner.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ class Corpus:
 
     @cached_property
     def meta(self) -> dict[str, Any]:
-        data: dict[str, Any] = json.loads((self.folder / "meta.json").read_text())
+        data: dict[str, Any] = json.loads((self.folder / "meta.json").read_text(encoding="utf-8"))
         return data
 
     @property

@@ -107,8 +107,8 @@ class Store:
 def _lines(path: Path) -> list[str]:
     """Return the complete lines; a last line torn by a kill is cut off."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
-        path.write_text(whole)
+        path.write_text(whole, encoding="utf-8")
     return whole.splitlines()

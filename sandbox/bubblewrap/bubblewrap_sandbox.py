@@ -55,7 +55,7 @@ class BubblewrapSandbox:
                     f"this machine cannot enforce {limit}; accept that with --accept-unenforced {name}"
                 )
         self._version = subprocess.run(
-            [self._program, "--version"], capture_output=True, text=True, check=True, env={}
+            [self._program, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=True, env={}
         ).stdout.strip()
         self._controller.sweep()
         self._shared = Shared(self._python)

@@ -226,4 +226,4 @@ sudo apparmor_parser -r /etc/apparmor.d/autocentaur-bwrap"""
 
 
 def _setting(file: Path) -> str:
-    return file.read_text().strip() if os.access(file, os.R_OK) else ""
+    return file.read_text(encoding="utf-8").strip() if os.access(file, os.R_OK) else ""

@@ -134,9 +134,9 @@ def check_unprivileged(waiting: Waiting, expected: Identity, *, filtered: bool) 
         found.append(f"its uids are {status['Uid']}")
     if set(status["Gid"].split()) != {str(expected.host_gid)}:
         found.append(f"its gids are {status['Gid']}")
-    if re.search(r"^\s*\d+\s+0\s", Path(f"/proc/{waiting.pid}/uid_map").read_text(), re.MULTILINE) and _is_nested(
-        waiting.pid
-    ):
+    if re.search(
+        r"^\s*\d+\s+0\s", Path(f"/proc/{waiting.pid}/uid_map").read_text(encoding="utf-8"), re.MULTILINE
+    ) and _is_nested(waiting.pid):
         found.append("a user of its namespace is root on this machine")
     for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         if int(status[name], 16):
@@ -178,7 +178,7 @@ def limit_init(pid: int, file_bytes: int, processes: int | None) -> None:
 
 def die_first(pid: int) -> None:
     """Make the kernel choose a process and its children first when the machine runs out of memory."""
-    Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+    Path(f"/proc/{pid}/oom_score_adj").write_text("1000", encoding="utf-8")
 
 
 def resource_limits(file_bytes: int, processes: int | None) -> tuple[str, ...]:
@@ -196,5 +196,5 @@ def _is_nested(pid: int) -> bool:
 
 
 def _status(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

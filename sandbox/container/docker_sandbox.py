@@ -239,4 +239,4 @@ def _readable(job: Job, uid: int) -> Iterator[list[Bind]]:
 
 
 def _has_swap() -> bool:
-    return len(Path("/proc/swaps").read_text().splitlines()) > 1
+    return len(Path("/proc/swaps").read_text(encoding="utf-8").splitlines()) > 1

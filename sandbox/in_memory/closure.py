@@ -101,7 +101,9 @@ class Closure:
         for folder in self._python.packages:
             for path in folder.glob("*.pth"):
                 self._add_file(path)
-                for words in re.findall(r"import\s+(\w+)|__import__\('(\w+)'\)", path.read_text(errors="replace")):
+                for words in re.findall(
+                    r"import\s+(\w+)|__import__\('(\w+)'\)", path.read_text(errors="replace", encoding="utf-8")
+                ):
                     for module in filter(None, words):
                         self._add_tree(folder / module, lambda _: True)
                         self._add_file(folder / f"{module}.py")

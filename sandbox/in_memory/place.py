@@ -86,7 +86,7 @@ def _remove(folder: Path) -> None:
 
 
 def _too_little_memory(n_bytes: int) -> str:
-    lines = Path("/proc/meminfo").read_text().splitlines()
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     if free >= n_bytes + SPARE_BYTES:
         return ""

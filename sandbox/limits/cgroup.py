@@ -33,7 +33,9 @@ _Group = TypeVar("_Group", bound=Control)
 def find(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Controller | None:
     """Return the controller for the version in use, None if this process may not create groups."""
     memberships: dict[str, str] = {}
-    for names, path in re.findall(r"^\d+:([^:]*):(.*)$", own.read_text() if own.exists() else "", re.MULTILINE):
+    for names, path in re.findall(
+        r"^\d+:([^:]*):(.*)$", own.read_text(encoding="utf-8") if own.exists() else "", re.MULTILINE
+    ):
         memberships |= dict.fromkeys(names.split(","), path)
     if (root / "cgroup.controllers").exists():
         for parent in _v2_parents(root, memberships.get("", "/")):
@@ -123,11 +125,11 @@ class _V1Group:
     def read(self) -> Usage:
         memory = self.folders["memory"]
         return Usage(
-            cpu_seconds=int((self.folders["cpuacct"] / "cpuacct.usage").read_text()) / 1e9,
+            cpu_seconds=int((self.folders["cpuacct"] / "cpuacct.usage").read_text(encoding="utf-8")) / 1e9,
             peak_memory_bytes=self._peak.look(
-                used=int((memory / "memory.usage_in_bytes").read_text()),
+                used=int((memory / "memory.usage_in_bytes").read_text(encoding="utf-8")),
                 droppable=droppable_bytes(_counters(memory / "memory.stat")),
-                highest=int((memory / "memory.max_usage_in_bytes").read_text()),
+                highest=int((memory / "memory.max_usage_in_bytes").read_text(encoding="utf-8")),
             ),
             over_memory=_counters(memory / "memory.oom_control")["oom_kill"] > 0,
         )
@@ -164,9 +166,9 @@ def read_v2(folder: Path, peak: MemoryPeak) -> Usage:
     return Usage(
         cpu_seconds=_counters(folder / "cpu.stat")["usage_usec"] / 1e6,
         peak_memory_bytes=peak.look(
-            used=int((folder / "memory.current").read_text()),
+            used=int((folder / "memory.current").read_text(encoding="utf-8")),
             droppable=droppable_bytes(_counters(folder / "memory.stat")),
-            highest=int(highest.read_text()) if highest.exists() else None,
+            highest=int(highest.read_text(encoding="utf-8")) if highest.exists() else None,
         ),
         over_memory=_counters(folder / "memory.events")["oom_kill"] > 0,
     )
@@ -191,7 +193,7 @@ def _sweep(parent: Path) -> None:
 
 def _kill_all(folder: Path) -> None:
     try:
-        members = (folder / "cgroup.procs").read_text().split()
+        members = (folder / "cgroup.procs").read_text(encoding="utf-8").split()
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENODEV):  # another process has removed it
             return
@@ -242,7 +244,7 @@ def _take_in(folder: Path, *pids: int) -> None:
 
 def _write(file: Path, text: str) -> None:
     try:
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SandboxError(
             f"cannot write {text!r} to {file}: {error.strerror}; check the limits of the task"
@@ -250,7 +252,9 @@ def _write(file: Path, text: str) -> None:
 
 
 def _counters(file: Path) -> dict[str, int]:
-    return {name: int(value) for name, value in (line.split() for line in file.read_text().splitlines())}
+    return {
+        name: int(value) for name, value in (line.split() for line in file.read_text(encoding="utf-8").splitlines())
+    }
 
 
 def _try_make(parent: Path) -> bool:
@@ -276,10 +280,10 @@ def _try_v2(parent: Path) -> bool:
     """
     switch = parent / "cgroup.subtree_control"
     try:
-        enabled = switch.read_text().split()
+        enabled = switch.read_text(encoding="utf-8").split()
         if not set(_V2_CONTROLLERS) <= set(enabled):
-            switch.write_text(" ".join(f"+{name}" for name in _V2_CONTROLLERS))
-            enabled = switch.read_text().split()
+            switch.write_text(" ".join(f"+{name}" for name in _V2_CONTROLLERS), encoding="utf-8")
+            enabled = switch.read_text(encoding="utf-8").split()
     except OSError:
         return False
     return set(_V2_CONTROLLERS) <= set(enabled) and _try_make(parent)

@@ -96,7 +96,7 @@ def _tree(init: int) -> dict[int, int]:
         if not entry.isdigit():
             continue
         try:
-            fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+            fields = Path(f"/proc/{entry}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):  # it has just ended
             continue
         children[int(fields[1])].append(int(entry))
@@ -122,7 +122,7 @@ def _proportional_bytes(pid: int) -> tuple[int, int]:
 
 def _kilobytes(file: Path, *names: str) -> dict[str, int]:
     try:
-        lines = file.read_text().splitlines()
+        lines = file.read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, ProcessLookupError):  # it has just ended
         return {}
     pairs = (line.partition(":") for line in lines)

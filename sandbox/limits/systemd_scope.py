@@ -34,10 +34,14 @@ def find() -> Controller | None:
     if program is None or os.geteuid() == 0 or "XDG_RUNTIME_DIR" not in os.environ:
         return None
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
+        ).stdout
         scopes = SystemdScopes(program, int(said.split()[1].partition(".")[0].partition("~")[0]))
         command = [*scopes.command("probe", _PROBE_LIMITS), "/bin/sh", "-c", _PROBE]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+        answer = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
+        ).stdout
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None  # no user manager answers
     return scopes if answer == _PROBE_ANSWER else None
@@ -97,10 +101,12 @@ class KeptScope:
         self.wrapping = Wrapping(prefix, manager, (self._keeper,))
 
     def adopt(self, pid: int, init: int) -> None:
-        member = Path(f"/proc/{pid}/cgroup").read_text().rpartition("0::")[2].strip()
+        member = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").rpartition("0::")[2].strip()
         self._folder = cgroup.ROOT / member.lstrip("/")
         asked = str(int(self._limits.memory_gb * 2**30))
-        found = (self._folder / "memory.max").read_text().strip() if member.endswith(".scope") else "none"
+        found = (
+            (self._folder / "memory.max").read_text(encoding="utf-8").strip() if member.endswith(".scope") else "none"
+        )
         if found != asked:
             raise SandboxError(f"systemd put the job in {member} with memory.max {found}, not {asked}; try again")
 

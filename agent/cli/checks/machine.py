@@ -96,7 +96,9 @@ def _git() -> DoctorFinding:
     program = shutil.which("git")
     if program is None:
         return DoctorFinding("git", "missing", "no git program on the PATH", "apt install git")
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    said = subprocess.run(
+        [program, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
+    ).stdout.strip()
     return DoctorFinding("git", "ok", said)
 
 
@@ -184,7 +186,9 @@ def _script_environment(task: Task) -> DoctorFinding:
         return DoctorFinding("script's python", "ok", "the script does not use torch")
     python = task.environment.python or sys.executable
     code = "import importlib.metadata as m; print(m.version('torch'))"
-    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-I", "-c", code], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         return DoctorFinding("script's python", "missing", f"{python} has no torch", f"{python} -m pip install torch")
     return DoctorFinding("script's python", "ok", f"torch {done.stdout.strip()}")
@@ -214,7 +218,7 @@ def _gpu() -> DoctorFinding:
     if program is None:
         return DoctorFinding("gpu", "note", "no NVIDIA driver found", "not needed: the cpu profile is the default")
     query = [program, "--query-gpu=index,name,memory.total,driver_version", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    done = subprocess.run(query, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         return DoctorFinding(
             "gpu", "note", f"nvidia-smi fails: {done.stdout.strip()[:90]}", "reinstall the NVIDIA driver"

@@ -119,7 +119,7 @@ def run_agent(
     }
     folder.mkdir(parents=True, exist_ok=True)
     export(dict(files), folder / "files")
-    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     (folder / "settings.json").chmod(0o644)
     output = folder / "output.json"
     mounts = [Mount(path, inside) for inside, path in program.mounts.items()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    base_url, script = Path(__file__).with_name(".check").read_text().split("\n")[:2]
+    base_url, script = Path(__file__).with_name(".check").read_text(encoding="utf-8").split("\n")[:2]
     source = Path(__file__).with_name(script).read_bytes()
     request = urllib.request.Request(f"{base_url}/check", data=source, headers={"Content-Type": "text/x-python"})
     try:

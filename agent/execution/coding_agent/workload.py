@@ -25,7 +25,7 @@ MOST_LOGIN = 65_536  # bytes of a log-in file
 
 
 def main(settings_file: str, output: str) -> None:
-    settings: dict[str, Any] = json.loads(Path(settings_file).read_text())
+    settings: dict[str, Any] = json.loads(Path(settings_file).read_text(encoding="utf-8"))
     folder, home = Path(settings["folder"]), Path(settings["home"])
     shutil.copytree(settings["files"], folder, symlinks=True)
     for path in folder.rglob("*"):
@@ -35,7 +35,7 @@ def main(settings_file: str, output: str) -> None:
     home.mkdir(parents=True)
     for name, text in settings["home_files"].items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
-        (home / name).write_text(text)
+        (home / name).write_text(text, encoding="utf-8")
     login = home / settings["login_file"] if settings["login_file"] else None
     if login is not None:
         login.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def main(settings_file: str, output: str) -> None:
         "files": {name: _read(folder, name, settings["most_bytes"]) for name in settings["editable"]},
         "other_files": _changed(before, _contents(folder), settings["editable"]),
     }
-    Path(output).write_text(json.dumps(found))
+    Path(output).write_text(json.dumps(found), encoding="utf-8")
 
 
 def relay(listener: socket.socket, gateway_socket: str) -> None:

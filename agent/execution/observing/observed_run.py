@@ -86,7 +86,8 @@ def observed_run(
     failed = failure(execution, log, task.budget)
     score = None
     if failed is None:
-        score = executor.score(Artifact(paths.artifact, paths.files, log, paths.score, label, 0))
+        stdout = read_tail(paths.stdout)
+        score = executor.score(Artifact(paths.artifact, paths.files, log, paths.score, label, 0, stdout=stdout))
     return ObservedRun(
         execution.wall_seconds,
         paths.log.read_bytes().decode(errors="replace") if paths.log.is_file() else "",

@@ -116,7 +116,7 @@ def _write(path: Path, failed: tuple[Status, str] | None, rounds: list[Differenc
     """Write the evidence for people. No proposer gets it, since it shows secret positions."""
     document = {"verdict": "rejected" if failed else "accepted", "reason": failed[1] if failed else "", **evidence}
     document["by_round"] = [found.evidence() for found in rounds]
-    path.write_text(json.dumps(document, indent=1) + "\n")
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def open_scorer(inputs: ScorerInputs) -> AuditedScorer:

@@ -94,7 +94,7 @@ class RowSlices:
         if isinstance(answers, Burned):
             return answers
         hashes = json.dumps({name: hashlib.sha256(answer).hexdigest() for name, answer in answers.items()}) + "\n"
-        if (folder / HASHES).exists() and (folder / HASHES).read_text() != hashes:
+        if (folder / HASHES).exists() and (folder / HASHES).read_text(encoding="utf-8") != hashes:
             raise JournalError(
                 f"an answer in {folder} has changed since it was given; restore it from a backup, or start a new run"
             )

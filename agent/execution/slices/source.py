@@ -198,7 +198,7 @@ class Openings:
         return number, n_others
 
     def _lines(self) -> "Iterator[_Opening]":
-        for line in self._path.read_text().splitlines() if self._path.exists() else ():
+        for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else ():
             try:
                 found = json.loads(line)
                 shown = int(found["slice"] if "slice" in found else found["reserved"])

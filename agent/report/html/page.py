@@ -33,7 +33,7 @@ def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
 
     every = [found for index, run in enumerate(runs) for found in details(run.stored, run.task.source, index)]
     share = fair_share([len(text.content) for found in every for text in found.texts], MAX_CHARACTERS)
-    script, style = ((_TEMPLATES / name).read_text() for name in ("report.js", "report.css"))
+    script, style = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,

@@ -62,7 +62,9 @@ def _end(kind: str, process: "subprocess.Popen[bytes]", paths: RunPaths, say: Sa
     except subprocess.TimeoutExpired:
         say(f"{kind} is still catching up in the background: see {log}")
         return
-    told = log.read_text(errors="replace").strip().splitlines() or [f"exit status {process.returncode}"]
+    told = log.read_text(errors="replace", encoding="utf-8").strip().splitlines() or [
+        f"exit status {process.returncode}"
+    ]
     if process.returncode == 0:
         say(told[-1])
     else:

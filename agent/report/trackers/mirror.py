@@ -81,7 +81,7 @@ def exclusive(paths: RunPaths, kind: str, *, wait: bool = False) -> Iterator[Non
     Raises:
         UsageError: another process holds the lock, and the caller does not `wait`.
     """
-    with lock_file(paths, kind).open("a") as file:
+    with lock_file(paths, kind).open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

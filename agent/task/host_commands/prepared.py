@@ -72,7 +72,13 @@ def run_command(folder: Path, command: Sequence[str], places: Mapping[str, Path]
     argv[0] = sys.executable if argv[0] in PYTHONS else argv[0]
     try:
         done = subprocess.run(
-            argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
+            argv,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
     except OSError as error:
         raise MissingRequirementError(f"cannot run {argv[0]} to prepare {what}: {error.strerror}") from error

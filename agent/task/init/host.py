@@ -90,7 +90,13 @@ def missing_modules(folder: Path, python: str | None, names: Iterable[str], *, i
         installed = _installed((folder / python).parents[1])
         return [name for name in wanted if name not in installed] if installed is not None else []
     program = sys.executable if python is None else folder / python
-    done = subprocess.run([program, "-I", "-c", _ASK, *wanted], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, "-I", "-c", _ASK, *wanted],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     return done.stdout.split() if done.returncode == 0 else []
 
 
@@ -112,7 +118,7 @@ def _installed(environment: Path) -> set[str] | None:
 
 def _leads_elsewhere(file: Path) -> bool:
     """Return whether a .pth file names a folder, as that of an editable install does."""
-    lines = file.read_text(errors="replace").split("\n") if file.is_file() else []
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.is_file() else []
     return "editable" in file.name or any(line.strip() and not line.startswith(("#", "import")) for line in lines)
 
 
@@ -142,7 +148,9 @@ def _quotas(root: Path, own: Path) -> Iterator[float]:
 
 def _groups(controller: str, root: Path, own: Path) -> Iterator[Path]:
     """Yield the control groups of this process for a controller, each up to the root, of version 1 and 2."""
-    for names, path in re.findall(r"^\d+:([^:]*):/(.*)$", own.read_text() if own.exists() else "", re.MULTILINE):
+    for names, path in re.findall(
+        r"^\d+:([^:]*):/(.*)$", own.read_text(encoding="utf-8") if own.exists() else "", re.MULTILINE
+    ):
         if not names or controller in names.split(","):
             top = root / controller if names else root
             yield from (parent for parent in (top / path / "group").parents if parent.is_relative_to(top))
@@ -150,6 +158,6 @@ def _groups(controller: str, root: Path, own: Path) -> Iterator[Path]:
 
 def _first_line(file: Path) -> str:
     try:
-        return file.read_text().partition("\n")[0]
+        return file.read_text(encoding="utf-8").partition("\n")[0]
     except OSError:
         return ""

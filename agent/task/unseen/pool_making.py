@@ -101,7 +101,7 @@ def _opened_before(slices: Sequence[Slice], pools: Iterable[Path]) -> list[dict[
     """
     runs: dict[bytes, set[str]] = {}  # by sequence
     for folder in pools:
-        lines = (folder / OPENED).read_text().splitlines() if (folder / OPENED).is_file() else []
+        lines = (folder / OPENED).read_text(encoding="utf-8").splitlines() if (folder / OPENED).is_file() else []
         for line in lines:
             try:
                 opened = json.loads(line)
@@ -148,7 +148,9 @@ class Documents:
         if len(tokens) and int(tokens.max()) >= n_tokens:
             raise TaskError(f"the pool's command wrote token {tokens.max()}, but the vocabulary has {n_tokens} tokens")
         bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return cls(tokens, bounds, copied, json.loads(paths[3].read_text()) if paths[3].is_file() else None)
+        return cls(
+            tokens, bounds, copied, json.loads(paths[3].read_text(encoding="utf-8")) if paths[3].is_file() else None
+        )
 
 
 def draw_slices(
