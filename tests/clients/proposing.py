@@ -1,6 +1,7 @@
 """Starts runs whose proposer is a real coding agent, with a scripted endpoint in place of its vendor's."""
 
 import os
+import re
 import socket
 import threading
 import uuid
@@ -21,6 +22,7 @@ from tests.clients.install import Client
 from tests.clients.plans import Call, Plan, Say, Step
 from tests.commands import agent
 
+_GOING_ON = re.compile(r"running with session ID (\d+)")  # Codex: a command that takes longer than ten seconds
 TASK = Path(__file__).parents[1] / "tasks" / "bigram_plain"
 
 
@@ -113,11 +115,11 @@ class Proposing:
     host: Host
     endpoint: ScriptedEndpoint
 
-    def run(self, *options: str) -> tuple[int, str]:
+    def run(self, *options: str, task: Path = TASK) -> tuple[int, str]:
         """Start a run; return its exit code, and all that it printed."""
         host = self.host
         return self._command(
-            *("run", "--mode", "code-edit", "--agent", host.name, "--model", "scripted", "--task", str(TASK)),
+            *("run", "--mode", "code-edit", "--agent", host.name, "--model", "scripted", "--task", str(task)),
             *("--name", "r", *options),
         )
 
@@ -152,6 +154,10 @@ def edit(name: str, *commands: str, title: str) -> Plan:
     calls = [shell(name, command) for command in commands]
 
     def plan(results: Sequence[str]) -> Step:
-        return calls[len(results)] if len(results) < len(calls) else Say(f"Done.\nTITLE: {title}")
+        going = [_GOING_ON.search(result) if name == "codex" else None for result in results]
+        if going and (found := going[-1]) is not None:
+            return Call("write_stdin", {"session_id": int(found[1]), "chars": "", "yield_time_ms": 30_000})
+        n_done = going.count(None)
+        return calls[n_done] if n_done < len(calls) else Say(f"Done.\nTITLE: {title}")
 
     return plan
