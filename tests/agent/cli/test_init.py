@@ -2,11 +2,13 @@
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -278,3 +280,48 @@ def test_options_beside_constants_are_told_and_lifted_when_asked(tmp_path: Path)
     assert list(Task.load(tmp_path).defaults) == ["WIDTH"]
     init(tmp_path, force=True, block=True)  # type: ignore[arg-type]
     assert Task.load(tmp_path).defaults == {"LR": 0.1, "WIDTH": 64}
+
+
+def test_on_a_terminal_an_unknown_direction_is_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "train.py").write_text((SCRIPTS / "metrics" / "unknown_direction.py").read_text())
+    main, terminal = pty.openpty()
+    command = [str(Path(sys.executable).with_name("agent")), "init", str(folder)]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "LANG": "C.UTF-8", "TERM": "dumb"}
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, cwd=tmp_path)
+    os.close(terminal)
+    os.write(main, b"sideways\nhigher\n")
+    said = b""
+    with suppress(OSError):  # EIO: the process has closed its end
+        while piece := os.read(main, 4096):
+            said += piece
+    os.close(main)
+    assert process.wait() == 0, said.decode()
+    assert said.count(b"is a higher or a lower value better?") == 2
+    assert Task.load(folder).metric.goal == "maximise"
+
+
+def test_elsewhere_it_is_refused_with_the_option_named(agent: Agent, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "train.py").write_text((SCRIPTS / "metrics" / "unknown_direction.py").read_text())
+    done = agent("init", "mine")
+    assert (done.returncode, (folder / "task.toml").exists()) == (2, False)
+    assert "is a higher or a lower `val zorp: {}` better (train.py:7)?" in done.stderr
+    assert "add --goal maximise or --goal minimise" in done.stderr
+    assert agent("init", "mine", "--goal", "minimise").returncode == 0
+    assert Task.load(folder).metric.goal == "minimise"
+
+
+def test_a_metric_in_a_file_is_searched(agent: Agent, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "train.py").write_text((SCRIPTS / "metrics" / "csv_table.py").read_text())
+    done = agent("init", "mine")
+    assert "writes val_loss into logs/metrics.csv" in done.stdout, done.stderr
+    score = Task.load(folder).score
+    assert (score.file, score.key, score.pick) == ("logs/metrics.csv", "val_loss", "last")
+    done = agent("run", "--task", "mine", "--name", "r", "--mode", "random", "--trials", "1", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["trials"][0]["val_loss"] == 0.04

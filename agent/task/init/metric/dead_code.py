@@ -33,7 +33,8 @@ class DeadCode:
         while (found := {id(one) for one in self._functions() if self._is_unused(one)} - self._dead_functions) != set():
             self._dead_functions |= found
 
-    def __contains__(self, node: ast.AST) -> bool:
+    def __contains__(self, node: object) -> bool:
+        assert isinstance(node, ast.AST)
         below = node
         for above in self._scopes.parents(node):
             if isinstance(above, ast.If) and below is not above.test:

@@ -4,9 +4,8 @@ Their formats were read off transformers 4 and 5, Lightning 2.6 and Keras 3.
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
-from agent.task.init.metric.dead_code import DeadCode
 from agent.task.init.metric.labels import Report, label_of, split_of
 from agent.task.init.metric.scopes import Function, Scopes, last_name
 
@@ -18,7 +17,7 @@ _HELD_OUT_STEPS = (
 )
 
 
-def framework_reports(scopes: Scopes, dead: DeadCode) -> Iterator[Report]:
+def framework_reports(scopes: Scopes, dead: Container[ast.AST]) -> Iterator[Report]:
     """Yield what a library prints for the file, most of it in lines of its own form."""
     calls = [node for node in ast.walk(scopes.tree) if isinstance(node, ast.Call) and node not in dead]
     yield from _transformers(calls, scopes)
@@ -82,11 +81,11 @@ def _computed(function: ast.expr | None, scopes: Scopes) -> list[str]:
             if isinstance(value, ast.Dict):
                 keys += [text for key in value.keys for text in _texts(key, scopes)]
             elif isinstance(value, ast.Call) and last_name(value.func) == "compute":
-                keys += _loaded(value, scopes)
+                keys += computed_names(value, scopes)
     return [key.removeprefix("eval_") for key in keys]
 
 
-def _loaded(call: ast.Call, scopes: Scopes) -> list[str]:
+def computed_names(call: ast.Call, scopes: Scopes) -> list[str]:
     """Return what `metric.compute(...)` returns, by the name that `metric = evaluate.load(NAME)` gives."""
     base = call.func.value if isinstance(call.func, ast.Attribute) else None
     made = scopes.value(base.id, base) if isinstance(base, ast.Name) else base

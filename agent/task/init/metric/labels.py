@@ -159,4 +159,4 @@ def _quoted(literal: str, whole: str, start: int, split: Split | None) -> str:
                 begin = at
     if begin and literal[begin - 1] in "'\"[(<":
         begin -= 1
-    return literal[begin:].lstrip("])>").strip(" ,;|\t")
+    return literal[begin:].lstrip("])>:{ ,;|\t").rstrip()

@@ -5,6 +5,7 @@ import re
 import string
 from collections.abc import Mapping
 
+from agent.task.init.metric.frameworks import computed_names
 from agent.task.init.metric.labels import split_of
 from agent.task.init.metric.scopes import Scopes, last_name
 from agent.task.printed_number import plain_log, whole_number
@@ -69,7 +70,7 @@ class _Reader:
         text = self.text(value, depth) if value is not None else VALUE
         return VALUE if whole_number(text) is not None else text
 
-    def _call(self, node: ast.Call, depth: int) -> str:
+    def _call(self, node: ast.Call, depth: int) -> str:  # noqa: PLR0911 (one return a kind of call)
         match node:
             case ast.Call(func=ast.Attribute(value=inner, attr="format")) if (text := self.text(inner, depth)) != VALUE:
                 return by_format(text)
@@ -81,6 +82,8 @@ class _Reader:
             case ast.Call(func=func, args=[ast.Name(id=name) as one, *_]) if last_name(func) == "dumps":
                 value = self._scopes.value(name, one)
                 return self._dict(value, depth, '"') if isinstance(value, ast.Dict) else VALUE
+            case ast.Call(func=ast.Attribute(attr="compute")) if names := computed_names(node, self._scopes):
+                return "{" + ", ".join(f"'{name}': {VALUE}" for name in names) + "}"
             case ast.Call(func=func, args=[one, *_]) if last_name(func) in _WRAPPERS:
                 return self.text(one, depth)
         return VALUE

@@ -2,10 +2,9 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from agent.task.init.metric.dead_code import DeadCode
 from agent.task.init.metric.printed_text import VALUE, Given, by_format, by_percent, text_of
 from agent.task.init.metric.scopes import Function, Scopes, last_name
 
@@ -32,7 +31,7 @@ class PrintedLine:
     is_certain: bool  # whether the call is known to print; else it is any call with such a text
 
 
-def printed_lines(scopes: Scopes, dead: DeadCode) -> Iterator[PrintedLine]:
+def printed_lines(scopes: Scopes, dead: Container[ast.AST]) -> Iterator[PrintedLine]:
     """Yield what a file prints, in the order of its text; what a plain run never reaches is left out."""
     calls = [node for node in ast.walk(scopes.tree) if isinstance(node, ast.Call) and node not in dead]
     unfinished: dict[int, str] = {}  # by function: what a call with end="" has printed
@@ -81,7 +80,8 @@ def is_printer(call: ast.Call) -> bool:
     base = call.func.value if isinstance(call.func, ast.Attribute) else None
     on = last_name(base.func if isinstance(base, ast.Call) else base) if base is not None else ""
     if _PRINT.fullmatch(name) or name in _BAR_TEXT or name == "set_postfix":
-        return True
+        file = next((word.value for word in call.keywords if word.arg == "file"), None)
+        return file is None or last_name(file) in ("stdout", "stderr", "")
     if name in _LOG_METHODS and "log" in on.lower():
         return name != "log" or bool(re.search("console", on, re.IGNORECASE))
     return (name == "write" and bool(_STREAM.fullmatch(on))) or (name == "log" and on.lower() == "console")

@@ -1,10 +1,9 @@
 """The metrics that a script writes into a file of rows: JSON lines, JSON documents, CSV."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import PurePosixPath
 
-from agent.task.init.metric.dead_code import DeadCode
 from agent.task.init.metric.frameworks import logged_names
 from agent.task.init.metric.labels import Report, label_of
 from agent.task.init.metric.scopes import Scopes, last_name
@@ -13,7 +12,7 @@ from agent.task.score_kinds import METRIC_FILES
 _OPENERS = frozenset({"open", "fopen", "Path"})
 
 
-def written_values(scopes: Scopes, dead: DeadCode) -> Iterator[Report]:
+def written_values(scopes: Scopes, dead: Container[ast.AST]) -> Iterator[Report]:
     """Yield the values with a known label that the file writes into a .jsonl, .json or .csv whose name it states."""
     for node in ast.walk(scopes.tree):
         if not isinstance(node, ast.Call) or node in dead:

@@ -39,6 +39,17 @@ def told(code: str) -> list[PrintedMetric]:
         ('print(f"val loss {a} test loss {b}")', "val_loss", "minimise", "val loss {}"),
         ('print(f"val loss {a}")\nprint(f"val acc {b}")', "val_acc", "maximise", "val acc {}"),
         ('print(f"---\\nval_loss: {a}\\nval_acc: {b}\\ntest_loss: {c}")', "val_loss", "minimise", None),
+        (
+            'm = evaluate.load("glue", "mrpc")\nr = m.compute()\naccelerator.print(f"epoch {e}:", r)',
+            "accuracy",
+            "maximise",
+            "'accuracy': {}",
+        ),
+        ('print(f"Test Error: \\n Accuracy: {a}%, Avg loss: {b} \\n")', "test_avg_loss", "minimise", "Avg loss: {}"),
+        ('print(json.dumps({"epoch": e, "val_loss": v}))', "val_loss", "minimise", '"val_loss": {}'),
+        ('print("a", "val ppl", p, sep="|")', "val_ppl", "minimise", "val ppl|{}"),
+        ("log(Epoch=e, Train=t, Valid_acc=v)", "valid_acc", "maximise", "Valid_acc: {}"),
+        ("model.fit(x, y, validation_split=0.1)", "val_loss", "minimise", "val_loss: {}"),
     ],
 )
 def test_a_metric_is_read_off_the_print_statement(code: str, name: str, goal: str, line: str | None) -> None:
@@ -75,6 +86,11 @@ def test_a_name_printed_twice_after_the_marker_is_no_summary() -> None:
         'print(f"train loss {x}")',
         'print(f"{x} {y}")',
         'print("val loss")',
+        'f = open("log.txt", "w")\nprint(f"val loss {x}", file=f)',
+        'print(f"val time {x}, val size {n}, epoch {e}, lr {lr}")',
+        'print(f"Validation loss decreased ({best} --> {x}); saving")',
+        'if False:\n    print(f"val loss {x}")',
+        'raise ValueError(f"val loss {x}")',
     ],
 )
 def test_no_metric_is_made_up(code: str) -> None:
