@@ -52,6 +52,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/.dev
+	@$(PIP) -e '.[frameworks]'
 	$(BIN)/python -m pytest -m long
 
 check: $(VENV)/.dev

@@ -107,7 +107,7 @@ def test_the_metric_of_each_shape_is_found_and_is_what_the_script_prints(name: s
 def test_what_a_library_prints_is_found(name: str, tmp_path: Path) -> None:
     library, expected = FRAMEWORKS[name]
     if importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed: pip install {library}")
+        pytest.skip(f"{library} is not installed: pip install -e '.[frameworks]'")
     check(name, expected, tmp_path)
 
 
