@@ -5,8 +5,9 @@ import re
 from collections.abc import Mapping
 
 from agent.edits.guard import fixed_seeds
-from agent.task.spec import BudgetSpec
-from agent.text import last_line, summary
+from agent.task.init.metric.metric_code import changed_metric_code
+from agent.task.spec import BudgetSpec, ScoreSpec
+from agent.text import last_line, one_line, summary
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Score, Status
 from sandbox.job import Execution, StoppedBy
@@ -32,6 +33,7 @@ FACTOR = 1.5  # of the baseline's own start-up, or of a reported memory
 GIGABYTES = 0.25  # tools count page cache and shared libraries differently
 FAR_SHARE = 0.1  # of the incumbent's loss, and
 FAR_SIGMAS = 10.0  # by which a loss may be below it: more is flagged, and the flag decides nothing
+METRIC_EDIT = "edits the code that reports the metric"
 LOSS_SHARE = 0.02  # reported and scored loss may be over different tokens
 
 
@@ -113,6 +115,14 @@ def seed_flags(source: str, parent: str) -> tuple[str, ...]:
     if "TRAIN_SEED" in parent and "TRAIN_SEED" not in source:
         flags.append("fixes its own seed: it no longer reads TRAIN_SEED")
     return tuple(flags)
+
+
+def metric_edit_flags(source: str, baseline: str, score: ScoreSpec, metric: Metric) -> tuple[str, ...]:
+    """Return a flag if a script reports a self-reported metric in another way than the baseline does."""
+    if not score.row.is_self_reported:
+        return ()
+    changed = changed_metric_code(baseline, source, score, metric.name)
+    return () if changed is None else (f"{METRIC_EDIT}: {one_line(changed)}",)
 
 
 def far_below_flags(val_loss: float, incumbent: float, sigma: float) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ class CodeEditProposer:
             {
                 "script": briefing.script,
                 "goal": briefing.goal,
+                "scoring": briefing.scoring,
                 "frozen": ", ".join(briefing.frozen) or "none",
                 "required": ", ".join(self._guard.required) or "none",
                 "limits": briefing.limits,

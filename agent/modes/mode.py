@@ -117,4 +117,11 @@ def briefing_of(task: "Task") -> "Briefing":
     limits = task.limits
     text = f"{task.budget.amount:g} {task.budget.unit} of training, {limits.memory_gb:g} GiB of memory, "
     text += f"{limits.wall_seconds:g} s of wall time, {limits.output_mb:g} MiB for the saved model"
-    return Briefing(task.script, task.metric.name, task.metric.goal == "maximise", task.frozen_entries, text)
+    return Briefing(
+        task.script,
+        task.metric.name,
+        task.metric.goal == "maximise",
+        task.frozen_entries,
+        text,
+        task.score.row.is_self_reported,
+    )

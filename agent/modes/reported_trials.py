@@ -37,7 +37,7 @@ class ReportedTrials:
     def trial(self, trial: Trial) -> Trial:
         """Return a trial as the proposer sees it, with its present standing."""
         outcome = self._outcomes.get(trial.number, trial.outcome)
-        if outcome is not None and outcome.is_over_budget:
+        if outcome is not None and outcome.val_loss is not None and outcome.counted_loss is None:
             outcome = _without_loss(outcome)
         return trial if outcome is trial.outcome else replace(trial, outcome=outcome)
 
@@ -65,7 +65,10 @@ def step_for(sigma: float) -> float:
 
 
 def _without_loss(outcome: Outcome) -> Outcome:
-    """Return the outcome of a trial over its budget as a failure, so that no search pursues scripts that undercount."""
+    """Return an outcome whose loss decides nothing as a failure, so that no search pursues such scripts."""
+    if outcome.metric_edit:
+        reason = f"{outcome.flags[0]}; put it back: such a change is never kept"
+        return replace(outcome, status=Status.REJECTED_SCORE, val_loss=None, score=None, reason=reason, flags=())
     assert outcome.compute is not None
     reason = f"over budget: {outcome.compute.description}"
     return replace(outcome, status=Status.TIMED_OUT, val_loss=None, score=None, reason=reason, flags=())

@@ -98,6 +98,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         "self_reported": bool(outcome and outcome.score and is_self_reported(outcome.score.kind)),
         "reported": dict(outcome.reported) if outcome else {},
         "flags": list(outcome.flags) if outcome else [],
+        "metric_edit": bool(outcome and outcome.metric_edit),
         "stopped_at": outcome.stopped_at if outcome else None,
         "condemned": outcome.condemned.to_json() if outcome and outcome.condemned else None,
         "curve": outcome.curve.to_json() if outcome and outcome.curve else None,

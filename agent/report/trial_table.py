@@ -22,8 +22,12 @@ _COLOURS = {
     Status.REFUSED: _YELLOW,
 }  # fmt: skip
 OVER_BUDGET = "over budget"  # in the place of a standing: the trial has a loss that decides nothing
+METRIC_EDIT = "metric edit"  # likewise: it changes how the script reports its score
 WAITS = "waits for approval"
-WORDS = (*(word.value for word in (*Status, *KeepState)), *(word.replace(" ", "_") for word in (OVER_BUDGET, WAITS)))
+WORDS = (
+    *(word.value for word in (*Status, *KeepState)),
+    *(word.replace(" ", "_") for word in (OVER_BUDGET, METRIC_EDIT, WAITS)),
+)
 
 
 def paint(text: str, code: str, colour: bool) -> str:
@@ -176,6 +180,8 @@ def verdict(trial: Trial) -> str:
         return WAITS if trial.waits_for_approval else "running"
     if trial.outcome is not None and trial.outcome.is_over_budget:
         return OVER_BUDGET
+    if trial.outcome is not None and trial.outcome.metric_edit:
+        return METRIC_EDIT
     if trial.number == 0 and trial.kept:
         return "baseline"
     standing = trial.standing

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from agent.execution.executor import Attempt
-from agent.execution.judge import far_below_flags, seed_flags
+from agent.execution.judge import far_below_flags, metric_edit_flags, seed_flags
 from agent.execution.slots import Slot
 from agent.execution.speed.budget_check import with_budget_check
 from agent.execution.speed.guard import with_speed_check
@@ -115,7 +115,10 @@ def _executed(run: Run, pending: PendingTrial, workers: Workers) -> Steps[Outcom
     flags = seed_flags(source, run.records.sources[trial.parent])
     if outcome.val_loss is not None and bar is not None:
         flags += far_below_flags(outcome.val_loss, bar, run.keeper.sigma)
-    return run.keeper.decide(replace(outcome, flags=outcome.flags + flags), seed)
+    task, has_loss = run.executor.task, outcome.val_loss is not None
+    edits = metric_edit_flags(source, run.records.sources[0], task.score, task.metric) if has_loss else ()
+    is_refused = bool(edits) and not run.keeper.rule.accept_metric_edits
+    return run.keeper.decide(replace(outcome, flags=edits + outcome.flags + flags, metric_edit=is_refused), seed)
 
 
 def _was_audited_too_little(attempt: Attempt, outcome: Outcome, bar: float | None) -> bool:

@@ -36,8 +36,6 @@ LONGEST_WAIT = 50.0  # seconds of one call: some clients abandon a call after 60
 POLL_SECONDS = 0.5
 _MOST_FILE = 20_000  # characters of a fixed file in a brief
 _MOST_MESSAGES, _MOST_MESSAGE = 20, 500  # messages from people, and characters of one
-_MEASURED = "The host measures the metric; what a script prints about it does not count."
-_PRINTED = "The metric is what the script prints, and nothing checks it: a change of what is printed is no gain."
 _RULES = (
     "Only the script may be changed; a submission holds the whole script, a patch of it, or values of the space.",
     "A trial is kept if its loss is lower than the incumbent's. A gain that is large enough is tested by a fresh run "
@@ -101,7 +99,7 @@ class ClientRun:
         stored = self.stored()
         briefing, incumbent = briefing_of(self.task), stored.history.incumbent if stored else None
         fixed = {name: self.task.files[name] for name in self.task.frozen}
-        space, measured = self.task.space, _PRINTED if self.task.score.row.is_self_reported else _MEASURED
+        space = self.task.space
         return Brief(
             run=self.run_id,
             goal=briefing.goal,
@@ -109,7 +107,11 @@ class ClientRun:
             source=self._script_of(stored, incumbent),
             incumbent=incumbent.number if incumbent else None,
             incumbent_value=None if stored is None else value_of(stored, incumbent),
-            rules=(measured, *_RULES, *(f"The script must define {name}." for name in guard_of(self.task).required)),
+            rules=(
+                briefing.scoring,
+                *_RULES,
+                *(f"The script must define {name}." for name in guard_of(self.task).required),
+            ),
             fixed_files={name: content.decode(errors="replace")[:_MOST_FILE] for name, content in fixed.items()},
             space=None if space is None else {row.name: asdict(row) for row in space.table()},
             conditions=() if space is None else tuple(constraint.text for constraint in space.constraints),

@@ -69,7 +69,9 @@ class Verdict(Document):
     submission: str
     state: State
     verdict: str | None
-    """failed, reverted, provisional, confirmed, repeated, rolled_back, over_budget or refused; null: none yet."""
+    """failed, reverted, provisional, confirmed, repeated, rolled_back, over_budget, metric_edit or refused.
+
+    null: none yet."""
     is_final: bool
     """False: call `wait` again."""
     trial: int | None = None

@@ -24,6 +24,7 @@ _TRIAL = {
     "submission": _field(
         "The submission that it comes from: id, source, base, ignored files, is_client_trusted.", "object"
     ),
+    "metric_edit": _field("Whether it changes how the script reports its score: then it is never kept.", "boolean"),
     "reported": _field("Numbers that the script printed: data, not measured.", "object"),
     "wall_seconds": _field("Wall time of its training.", "number"),
 }

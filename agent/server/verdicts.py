@@ -104,6 +104,8 @@ def _verdict(trial: Trial) -> str:
         return "refused"
     if trial.outcome is not None and trial.outcome.is_over_budget:
         return "over_budget"
+    if trial.outcome is not None and trial.outcome.metric_edit:
+        return "metric_edit"
     return trial.standing.value if trial.standing is not None else "failed"
 
 

@@ -82,6 +82,7 @@ class RunConfig:
     paired: bool = False  # the same seed gives the same loss
     sigma_share: float = _within(0.01, gt=0)  # of the baseline's loss: the guess of sigma if it is unknown
     prune: bool = False  # trials are stopped early; see agent.execution.early_stopping
+    accept_metric_edits: bool = False  # of a self-reported score: edits of the code that prints it may be kept
     final_runs: int = _within(0, ge=0, le=100)  # runs of the result under held-out seeds, at the end
     trials: int | None = _within(None, ge=1)  # in total, including the baseline
     budget_seconds: float | None = _within(None, gt=0)  # training budget
@@ -273,6 +274,7 @@ def rule_of(config: RunConfig) -> KeepRule:
         sigma_source=config.noise_source,
         sigma_share=config.sigma_share,
         why_no_slices=why_no_slices,
+        accept_metric_edits=config.accept_metric_edits,
     )
 
 

@@ -97,12 +97,9 @@ class Proposal:
         """Return the fields as JSON data, without those at their default."""
         data = changed_fields(self)
         data["edit"] = encode(self.edit)
-        if self.usage is not None:
-            data["usage"] = changed_fields(self.usage)
-        if self.submission is not None:
-            data["submission"] = changed_fields(self.submission)
-        if self.agent is not None:
-            data["agent"] = changed_fields(self.agent)
+        for name in ("usage", "submission", "agent"):
+            if (part := getattr(self, name)) is not None:
+                data[name] = changed_fields(part)
         return data
 
     @classmethod
@@ -168,6 +165,7 @@ class Outcome:
     compute: ComputeUse | None = None  # where the script counts its budget and the host checks it
     place: SlotUse | None = None  # the slot that it held; None: an earlier version recorded it
     flags: tuple[str, ...] = ()  # one line for each disagreement of the script's report with the host's measurement
+    metric_edit: bool = False  # it changes how the script reports its score, which nobody has accepted
     curve: LearningCurve | None = None  # the printed learning curve; None: it printed none, or the task declares none
     condemned: PruningDecision | None = None  # the decision to stop it at half of its budget; it ran on unless `pruned`
     stopped_at: float | None = None  # share of its budget at which it was stopped, as reported; None: it was not
@@ -184,7 +182,7 @@ class Outcome:
     @property
     def counted_loss(self) -> float | None:
         """The loss, if it may decide anything."""
-        return None if self.is_over_budget else self.val_loss
+        return None if self.is_over_budget or self.metric_edit else self.val_loss
 
     @property
     def elapsed_seconds(self) -> float:

@@ -82,6 +82,8 @@ def configured(
     within = getattr(options, "approve_within", None)
     if within is not None and not values["approve"]:
         raise UsageError(f"--approve-within {within}: add --approve, or leave it out")
+    if options.accept_metric_edits and not task.score.row.is_self_reported:
+        raise UsageError(f"--accept-metric-edits: the host computes the score of {task.name}, so leave it out")
     sandboxed = sandbox_settings(options.sandbox, options.accept_unenforced, options.gpus)
     n_workers = options.workers if options.workers is not None else max(1, len(sandboxed["gpus"]))
     queue = options.queue if options.queue is not None else int(needs_model and n_workers > 1)

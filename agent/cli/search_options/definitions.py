@@ -105,6 +105,14 @@ class SearchOptions:
         bool,
         option(PROGRESS, "Stop trials that diverge or are hopelessly behind half-way.", "--prune/--no-prune"),
     ] = True
+    accept_metric_edits: Annotated[
+        bool,
+        option(
+            PROGRESS,
+            "Self-reported scores: also keep edits of the code that prints the metric.",
+            "--accept-metric-edits",
+        ),
+    ] = False
     final_runs: Annotated[
         int | None,
         option(

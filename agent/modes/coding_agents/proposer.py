@@ -258,6 +258,7 @@ class CodingAgentProposer:
             {
                 **values,
                 "goal": briefing.goal,
+                "scoring": briefing.scoring,
                 "frozen": ", ".join(briefing.frozen) or "none",
                 "required": ", ".join(self._guard.required) or "none",
                 "limits": briefing.limits,

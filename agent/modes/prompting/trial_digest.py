@@ -30,10 +30,19 @@ class Briefing:
     maximise: bool
     frozen: tuple[str, ...]  # files beside the script that are never edited
     limits: str  # one line: what a trial may use, e.g. "6 s of work, 2 GiB, 600 s wall"
+    is_self_reported: bool = False  # the script prints its score
 
     @property
     def goal(self) -> str:
         return f"{'maximise' if self.maximise else 'minimise'} {self.metric}"
+
+    @property
+    def scoring(self) -> str:
+        """How the score comes about, in words."""
+        if self.is_self_reported:
+            said = f"The score is the {self.metric} that the script itself reports. Leave the code that computes and"
+            return f"{said} prints it as it is: a better number from a change of that code is no gain."
+        return "The harness scores on data that the script never sees; what the script prints does not count."
 
     def format_loss(self, val_loss: float | None) -> str:
         """Return a loss as the user's metric; "-" if there is none."""

@@ -44,6 +44,7 @@ class KeepRule:
     sigma_source: str | None = None  # where `sigma` is from
     sigma_share: float = CPU_SIGMA_SHARE  # of the baseline's loss: the first guess if `sigma` is None
     why_no_slices: str = "the task has no pool"  # in words, if n_slices is 0
+    accept_metric_edits: bool = False  # edits of the code that prints a self-reported score may be kept
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,9 @@ class KeepPolicy:
 
     def decide(self, outcome: Outcome, seed: int) -> Outcome:
         """Return the outcome of a first run under `seed` with `kept` decided."""
-        if outcome.val_loss is None or outcome.is_over_budget:
+        if outcome.counted_loss is None:
             return outcome
-        if self.improves(seed, outcome.val_loss):
+        if self.improves(seed, outcome.counted_loss):
             return replace(outcome, kept=True)
         if self.rule.paired and outcome.val_loss == self.to_beat(seed):
             return replace(outcome, reason="no effect: the loss equals the incumbent's to the last digit")
