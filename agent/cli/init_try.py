@@ -12,7 +12,6 @@ from agent.cli.options import host_of, sandbox_settings
 if TYPE_CHECKING:
     from agent.analysis.try_script.try_script import TryResult
     from agent.task.init.script_report import InitOptions, ScriptReport
-    from agent.task.task import Task
 
 DEFAULT_TRY_BUDGET = "10m"
 """Long enough for some twenty short runs of a script that starts in ten seconds, and no longer than one waits."""
@@ -46,17 +45,10 @@ def try_now(
     from agent.analysis.try_script.try_script import try_script
     from agent.task.host_commands.host_code import give_consent, host_steps
     from agent.task.init.metric.direction import given_goal
-    from agent.task.task import Task
-    from agent.task.task_files import read_entries
+    from agent.task.init.task_toml import task_of
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
-
-    def compose(corrected: "ScriptReport") -> "Task":
-        made = files(corrected)
-        wanted = [name for name in (corrected.edited[0], *corrected.needs.frozen) if name not in made]
-        content = read_entries(corrected.folder, wanted, "task.toml")
-        return Task(corrected.folder, content | {name: text.encode() for name, text in made.items()})
 
     checked = sandbox_settings(*settings)
     options = TryOptions(
@@ -72,7 +64,13 @@ def try_now(
     say("\ntrying the script in the sandbox (Ctrl-C stops it and keeps task.toml):")
     try:
         with tempfile.TemporaryDirectory(prefix="autocentaur-try-") as folder:
-            return try_script(reading, compose, options, Path(folder), f"{datetime.now(UTC):%Y-%m-%d}")
+            return try_script(
+                reading,
+                lambda each: task_of(each.folder, files(each)),
+                options,
+                Path(folder),
+                f"{datetime.now(UTC):%Y-%m-%d}",
+            )
     except KeyboardInterrupt:
         say("interrupted: task.toml is as it was before the first run")
         raise

@@ -5,6 +5,7 @@ import math
 import posixpath
 import re
 import shlex
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -98,12 +99,19 @@ def task_name(folder: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:40].rstrip("-") or "task"
 
 
+def task_of(folder: Path, files: Mapping[str, str]) -> Task:
+    """Return the task of a folder as it will be once the files are written. Raises TaskError as `Task.load` does."""
+    table = tomllib.loads(files[CONFIG_NAME]).get("task", {})
+    frozen = table.get("frozen", [])
+    names = [table.get("script"), *(frozen if isinstance(frozen, list) else [])]
+    content = read_entries(folder, [name for name in names if isinstance(name, str) and name not in files], CONFIG_NAME)
+    return Task(folder, content | {name: text.encode() for name, text in files.items()})
+
+
 def _check(reading: ScriptReport, files: Mapping[str, str], remedy: str) -> None:
     folder = reading.folder
     try:
-        wanted = [name for name in (reading.edited[0], *reading.needs.frozen) if name not in files]
-        content = read_entries(folder, wanted, CONFIG_NAME)
-        Task(folder, content | {name: text.encode() for name, text in files.items()})
+        task_of(folder, files)
     except TaskError as fault:
         raise UsageError(f"{fault}; nothing was written; {remedy}") from None
     except UnicodeEncodeError:

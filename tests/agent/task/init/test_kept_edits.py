@@ -11,7 +11,7 @@ from agent.errors import UsageError
 from agent.task.init.host import HostResources, chosen_interpreter
 from agent.task.init.kept_edits import Merged, WrittenBefore, merge, with_edits
 from agent.task.init.script_report import InitOptions, read_script
-from agent.task.init.task_toml import document
+from agent.task.init.task_toml import document, files_of, task_of
 
 BEFORE = """# Written by `agent init`.
 [task]
@@ -161,3 +161,14 @@ def test_the_named_interpreter_is_written_as_task_toml_has_it(tmp_path: Path, mo
     for wrong in ("mine/env/bin/python3", "no-such-program", "mine"):
         with pytest.raises(UsageError, match="there is no such program"):
             chosen_interpreter(Path("mine"), wrong)
+
+
+def test_a_file_that_a_person_froze_stays_frozen(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("LR = 0.1\nprint('val loss', LR)\n")
+    (tmp_path / "vocabulary").mkdir()
+    (tmp_path / "vocabulary" / "a.txt").touch()
+    reading = read_script(tmp_path, InitOptions(), HostResources(4.0, 8.0, 2))
+    plain = document(reading)
+    (tmp_path / "task.toml").write_text(plain.replace("# frozen = []", 'frozen = ["vocabulary/"]'))
+    kept = with_edits(reading, plain, plain, force=True)
+    assert task_of(tmp_path, files_of(reading, kept.text)).frozen == ("vocabulary/a.txt",)
