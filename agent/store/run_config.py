@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from agent.task.task import Task  # imports numpy and pydantic, which commands that only read avoid
 
 
-_PATTERNS = {"run_id": RUN_NAME, "gpus": r"[A-Za-z0-9-]+"}
+_PATTERNS = {
+    "run_id": (RUN_NAME, "use at most 81 letters, digits, `.`, `_` and `-`, and begin with a letter or a digit"),
+    "gpus": (r"[A-Za-z0-9-]+", "use letters, digits and `-`, as nvidia-smi names GPUs"),
+}
+"""The pattern of each option, and what to do where a text does not match."""
 
 RETIRED_FIELDS = frozenset({"prompt", "lookahead"})
 """Fields of run.json and compare.json from earlier versions. They are ignored."""
@@ -122,10 +126,10 @@ def checked(**values: Any) -> RunConfig:
     """Return a RunConfig of validated values. Raises UsageError with the name of the invalid option."""
     from pydantic import ConfigDict, ValidationError, create_model  # takes 0.1 s, which commands that only read avoid
 
-    for name, pattern in _PATTERNS.items():
+    for name, (pattern, remedy) in _PATTERNS.items():
         for text in [values[name]] if isinstance(values.get(name), str) else values.get(name, ()):
             if not re.fullmatch(pattern, text):
-                raise UsageError(f"{option_of(name)} {text!r}: it should match {pattern}")
+                raise UsageError(f"{option_of(name)} {text!r}: {remedy}")
     if isinstance(values.get("run_id"), str) and not is_branch_name(values["run_id"]):
         raise UsageError(f"--name {values['run_id']!r}: git does not accept it as the name of a branch; choose another")
     typed: dict[str, Any] = {spec.name: _typed(spec) for spec in fields(RunConfig)}

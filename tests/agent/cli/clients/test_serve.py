@@ -110,7 +110,7 @@ WRONG: list[tuple[list[str], str, int]] = [
     (["--name", "r", "--task", "empty"], "empty", 2),
     (["--name", "r", "--mode", "random"], "No such option: --mode", 2),
     (["--name", "r", "--json"], "No such option: --json", 2),
-    (["--name", "../r"], "--name '../r': it should match", 2),
+    (["--name", "../r"], "--name '../r': use at most 81 letters", 2),
     (["--name", "r", "--model", "m"], "--model", 2),
     (["--name", "r", "--trials", "many"], "--trials", 2),
     (["--name", "r", "--sandbox", "none"], "there is no such sandbox", 2),
