@@ -1,18 +1,23 @@
 """Removal of keys and other secrets from what is written to a file or sent to a client."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 MASK = "[secret]"
-SHORTEST = 6
-"""Characters of a secret. A shorter one, such as the key `none` for a server without keys, is an ordinary word."""
+_ORDINARY = re.compile(r"[A-Za-z0-9]{0,5}")
+"""Is no secret: a short word, such as the key `none` for a server without keys. Masking it would spoil texts."""
 
 
 def without_secrets(value: Any, secrets: Iterable[str]) -> Any:
-    """Return JSON data with each secret masked in its strings, names of fields included; short ones are ignored."""
-    known = sorted((secret for secret in secrets if len(secret) >= SHORTEST), key=len, reverse=True)
+    """Return JSON data with each secret masked in its strings, names of fields included; short words are no secrets."""
+    known = sorted((secret for secret in secrets if _is_secret(secret)), key=len, reverse=True)
     return _masked(value, known) if known else value
+
+
+def _is_secret(text: str) -> bool:
+    return _ORDINARY.fullmatch(text) is None
 
 
 def _masked(value: Any, secrets: Sequence[str]) -> Any:
@@ -31,7 +36,7 @@ class StreamMask:
     """Masks secrets in bytes that arrive in pieces; holds back only an ending that may be the start of a secret."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        spelled = {form for secret in secrets if len(secret) >= SHORTEST for form in (secret, json.dumps(secret)[1:-1])}
+        spelled = {form for secret in secrets if _is_secret(secret) for form in (secret, json.dumps(secret)[1:-1])}
         self._secrets = sorted((form.encode() for form in spelled), key=len, reverse=True)
         self._held = b""
 

@@ -239,7 +239,7 @@ class OpenAIModel:
             kind, end = MissingRequirementError, f": {said}; {fault.remedy or 'check that it runs'}"
         elif fault.remedy:
             end = f": {said}; {fault.remedy}, then resume the run"
-        elif fault.status is not None and fault.status not in TRANSIENT_STATUS:
+        elif fault.status is not None and fault.status not in TRANSIENT_STATUS and fault.most_attempts == ONCE:
             end = f" refuses the request: {said}"
         elif fault.most_attempts < AGAIN:
             end = f": {said}; check that the server at --base-url speaks OpenAI's protocol, then resume the run"

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from agent.errors import UsageError
+from agent.llm.endpoint.address import host_of_address
 
 TABLE = Path(__file__).with_name("prices.toml")
 OWN_NAME = "prices.toml"
@@ -46,7 +46,7 @@ def known_price(model: str, base_url: str | None, own: Path) -> KnownPrice | Non
     Raises:
         UsageError: the user's table has a different form from the package's.
     """
-    host = DEFAULT_HOST if base_url is None else urlsplit(base_url).hostname or base_url
+    host = host_of_address(base_url)
     if own.is_file():
         dollars = _hosts(own, _read(own)).get(host, {}).get(model)
         if dollars is not None:

@@ -86,10 +86,10 @@ class RecordedModel:
         if "error" in record:
             kind = PromptTooLongError if record.get("prompt_too_long") else ModelError
             raise kind(legible(str(record["error"])))
-        measured = {name: record[name] for name in _MEASURED if name in record}
+        measured = {name: record[name] for name in _MEASURED if record.get(name) is not None}
         inline, text = split_reasoning(legible(record["reply"]))
         measured["reasoning"] = measured.get("reasoning") or inline
-        return Completion(text=text, model=str(record.get("model", self.name)), **measured)
+        return Completion(text=text, model=record.get("model") or self.name, **measured)
 
     def close(self) -> None:
         pass
@@ -134,5 +134,29 @@ def _read(path: Path) -> list[dict[str, Any]]:
             raise UsageError(f"{path}:{number}: an exchange of a coding agent; replay it with --agent")
         if not isinstance(record, dict) or not isinstance(record.get("reply", record.get("error")), str):
             raise UsageError(f'{path}:{number}: neither "reply" nor "error" is a string; write one of them')
+        wrong = next((name for name, is_valid in _VALID.items() if not is_valid(record.get(name))), None)
+        if wrong is not None:
+            raise UsageError(f'{path}:{number}: "{wrong}" is not of the right type; correct it, or leave it out')
         records.append(record)
     return records
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (type(value) is int and 0 <= value <= _LARGEST)
+
+
+def _is_amount(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and 0 <= value <= _LARGEST)
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+_LARGEST = 10**12
+_VALID = {
+    **dict.fromkeys(("prompt_tokens", "completion_tokens", "retries"), _is_count),
+    **dict.fromkeys(("seconds", "dollars"), _is_amount),
+    **dict.fromkeys(("finish_reason", "reasoning", "model"), _is_text),
+}
+"""Whether the value of a field may stand in a recording, by name of the field; null is as good as none."""

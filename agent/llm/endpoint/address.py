@@ -14,7 +14,7 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 HIDDEN = "***"
 """What stands for a secret in an address that is stored or shown."""
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
-_PUBLIC_PARAMETERS = ("api-version", "version")  # of a query; the value of any other may be a key
+_PUBLIC_PARAMETERS = ("api-version", "version", "model")  # of a query; the value of any other may be a key
 
 
 def checked_address(text: str) -> str:
@@ -133,11 +133,20 @@ def with_secrets(stored: str, whole: str | None) -> str:
     )
 
 
+def host_of_address(base_url: str | None) -> str:
+    """Return the host of an endpoint; of a malformed address, what may be shown of it. None: OpenAI's own."""
+    address = base_url or DEFAULT_ADDRESS
+    try:
+        return urlsplit(address).hostname or shown_address(address)
+    except ValueError:
+        return shown_address(address)
+
+
 def describe_endpoint(base_url: str | None) -> str | None:
     """Return the remote host that receives the script's source; None if the source stays on this machine."""
-    host = urlsplit(base_url or DEFAULT_ADDRESS).hostname or base_url
+    host = host_of_address(base_url)
     try:
-        is_here = ipaddress.ip_address(host or "").is_loopback
+        is_here = ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_here = host == "localhost"
     return None if is_here else host
@@ -145,7 +154,7 @@ def describe_endpoint(base_url: str | None) -> str | None:
 
 def _with_scheme(text: str) -> str:
     """Return an address without a scheme as it was probably meant: a port or a number is rarely behind TLS."""
-    shown = shown_address(text)
+    shown = shown_address(text).lstrip(":/")
     host = shown.partition("/")[0]
     return f"http://{shown}" if ":" in host or host == "localhost" or host[:1].isdigit() else f"https://{shown}"
 

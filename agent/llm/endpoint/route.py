@@ -61,8 +61,9 @@ def open_client(address: str) -> "httpx2.Client":
     is_encrypted = urlsplit(address).scheme == "https"
     certificates = _certificates() if is_remote or is_encrypted else None
     proxy = proxy_for(address)
-    # Whatever the library or its parser of addresses raises, the variable is the cause.
-    try:
+    try:  # whatever the parsers of addresses raise, the variable is the cause
+        if proxy is not None and not urlsplit(proxy.url).hostname:
+            raise httpx2.InvalidURL("it names no host")
         return httpx2.Client(
             proxy=proxy.url if proxy is not None else None,
             verify=certificates if certificates is not None else is_remote or is_encrypted,
@@ -74,7 +75,7 @@ def open_client(address: str) -> "httpx2.Client":
         said = f"{_named(proxy)} is a SOCKS proxy, which needs a package: `pip install socksio`, or unset the variable"
         raise MissingRequirementError(said) from None
     except (ValueError, httpx2.InvalidURL) as fault:
-        said = "its scheme is none of http, https, socks5, socks5h" if isinstance(fault, ValueError) else str(fault)
+        said = "its scheme is none of http, https, socks5, socks5h" if "scheme" in str(fault) else str(fault)
         raise MissingRequirementError(
             f"{_named(proxy)} is not the address of a proxy ({one_line(said)}); correct the variable, or unset it"
         ) from None

@@ -71,6 +71,7 @@ class ConnectionWatch:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
+        """Keep the timer set meanwhile."""
         self._wait()
         try:
             yield

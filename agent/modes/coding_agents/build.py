@@ -13,6 +13,7 @@ from agent.agents.program import find_program
 from agent.errors import MissingRequirementError, ModelBudgetSpentError, UsageError
 from agent.execution.coding_agent.agent_job import AgentLimits, printed_version
 from agent.llm.endpoint.address import describe_endpoint
+from agent.llm.endpoint.route import open_client
 from agent.llm.gateway.check_requests import Check
 from agent.llm.gateway.dialects import DIALECTS
 from agent.llm.gateway.exchanges import RecordedExchanges
@@ -155,6 +156,8 @@ def _source_of(config: RunConfig, variables: Mapping[str, str]) -> tuple[Callabl
         keys = ", ".join(dict.fromkeys(kind.provider.key_variable for kind in DIALECTS.values()))
         raise MissingRequirementError(f"--agent {config.agent}: none of {keys} is set; set that of its model")
     upstreams = {name: upstream_of(name, variables) for name in names}
+    for upstream in upstreams.values():
+        open_client(upstream.address).close()  # refuses a proxy or certificate variable that cannot be used
     remote = dict.fromkeys(describe_endpoint(upstream.address) for upstream in upstreams.values())
     return lambda _n_calls: Endpoints(upstreams), " and ".join(host for host in remote if host is not None)
 

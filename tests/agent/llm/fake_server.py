@@ -4,6 +4,7 @@ Client libraries' mock packages do not intercept openai 3.x (it left httpx), so 
 """
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -179,7 +180,12 @@ def fake_server(script: Sequence[Answer] | Callable[[dict[str, Any]], Answer], p
         def log_message(self, *arguments: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            if not isinstance(sys.exception(), OSError):  # a client that has cut its connection is no news
+                super().handle_error(request, client_address)
+
+    server = Server(("127.0.0.1", port), Handler)
     seen = FakeServer(f"http://127.0.0.1:{server.server_address[1]}/v1")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

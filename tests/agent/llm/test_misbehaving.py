@@ -1,6 +1,6 @@
 """Every behaviour of the misbehaving endpoint against the probe and each mode: it ends, goes on or stops in time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,6 +56,16 @@ ASKS: dict[str, tuple[Callable[[Model], None], str]] = {
 """What asks a model, and a reply that serves it."""
 
 
+def pairs(names: Iterable[str]) -> list[Any]:
+    """Return each behaviour with all that asks; the probe and one mode now, the other modes in the long tests."""
+    modes = [asks for asks in ASKS if asks != "probe"]
+    return [
+        pytest.param(name, asks, marks=[] if asks in ("probe", modes[place % 3]) else pytest.mark.long)
+        for place, name in enumerate(names)
+        for asks in ASKS
+    ]
+
+
 @dataclass
 class Played:
     """A model of an endpoint, and what came of it."""
@@ -94,8 +104,7 @@ def test_there_are_enough_behaviours() -> None:
     assert len(BEHAVIOURS) >= 40
 
 
-@pytest.mark.parametrize("asks", ASKS)
-@pytest.mark.parametrize("name", BEHAVIOURS)
+@pytest.mark.parametrize(("name", "asks"), pairs(BEHAVIOURS))
 def test_an_endpoint_that_always_misbehaves(name: str, asks: str) -> None:
     behaviour, (ask, text) = BEHAVIOURS[name], ASKS[asks]
     with played(lambda clock, _: behaviour.answer(clock, text)) as it:
@@ -118,8 +127,7 @@ def test_an_endpoint_that_always_misbehaves(name: str, asks: str) -> None:
             assert it.clock.slept == []
 
 
-@pytest.mark.parametrize("asks", ASKS)
-@pytest.mark.parametrize("name", [name for name, behaviour in BEHAVIOURS.items() if behaviour.kind != "unusual"])
+@pytest.mark.parametrize(("name", "asks"), pairs([name for name, row in BEHAVIOURS.items() if row.kind != "unusual"]))
 def test_an_endpoint_that_misbehaves_once(name: str, asks: str) -> None:
     behaviour, (ask, text) = BEHAVIOURS[name], ASKS[asks]
     with played(lambda clock, n: behaviour.answer(clock, text) if n == 0 else says(text)) as it:

@@ -80,6 +80,28 @@ def test_a_line_that_is_no_reply_is_named(tmp_path: Path, line: str) -> None:
         RecordedModel(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("prompt_tokens", '"many"'), ("prompt_tokens", "-5"), ("completion_tokens", "1.5"), ("retries", "true"),
+        ("seconds", '"1"'), ("dollars", "1e999"), ("dollars", "NaN"), ("dollars", "[]"), ("reasoning", "5"),
+        ("finish_reason", '["stop"]'), ("model", "{}"),
+    ],
+)  # fmt: skip
+def test_a_field_of_the_wrong_type_is_named(tmp_path: Path, field: str, value: str) -> None:
+    path = tmp_path / "replies.jsonl"
+    path.write_text(f'{{"reply": "A heron.", "{field}": {value}}}\n')
+    with pytest.raises(UsageError, match=f'replies.jsonl:1: "{field}" is not of the right type'):
+        RecordedModel(path)
+
+
+def test_a_field_that_is_null_is_as_good_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "replies.jsonl"
+    path.write_text('{"reply": "A heron.", "prompt_tokens": null, "dollars": null, "model": null, "note": [1]}\n')
+    completion = RecordedModel(path).complete(ASK)
+    assert (completion.prompt_tokens, completion.dollars, completion.model) == (0, None, "replay:replies.jsonl")
+
+
 def test_a_missing_recording_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingRequirementError, match=r"none.jsonl"):
         RecordedModel(tmp_path / "none.jsonl")

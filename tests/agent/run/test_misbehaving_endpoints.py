@@ -70,7 +70,9 @@ def proposer(mode: str, task: Task, server: FakeServer, clock: SimulatedClock, f
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "mode"), zip(BEHAVIOURS, cycle(MODES), strict=False))  # tests/agent/llm has all pairs
+@pytest.mark.parametrize(
+    ("name", "mode"), [*zip(BEHAVIOURS, cycle(MODES), strict=False)]
+)  # tests/agent/llm has all pairs
 def test_a_run_goes_on_or_stops_in_order(
     name: str, mode: str, open_run: Callable[..., Run], bigram: Task, tmp_path: Path
 ) -> None:

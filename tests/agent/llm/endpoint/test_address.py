@@ -25,6 +25,7 @@ SECRET = "http://user:p%40ss-word@llm.example.org:8000/v1?api-key=QUERY-KEY&api-
     [
         ("localhost:11434/v1", "write http://localhost:11434/v1"),
         ("127.0.0.1:11434", "write http://127.0.0.1:11434"),
+        ("//127.0.0.1:9/v1", "write http://127.0.0.1:9/v1"),
         ("api.openai.com/v1", "write https://api.openai.com/v1"),
         ("user:secret@host/v1", "write https://host/v1"),
         ('"http://127.0.0.1:9/v1"', "contains quotes"),
@@ -114,3 +115,4 @@ def test_only_a_remote_endpoint_is_announced() -> None:
     assert describe_endpoint("http://[::1]:8000/v1") is None
     assert describe_endpoint("https://llm.example.org/v1") == "llm.example.org"
     assert describe_endpoint(None) == "api.openai.com"
+    assert describe_endpoint("http://user:secret@[::1/v1") == "http://[::1/v1"

@@ -60,6 +60,26 @@ def test_a_missing_key_is_named(agent: Run, environment: dict[str, str], tmp_pat
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("address", "variable", "value"),
+    [
+        ("https://llm.example.org/v1", "HTTPS_PROXY", "htp://127.0.0.1:1"),
+        ("https://llm.example.org/v1", "ALL_PROXY", "socks5://127.0.0.1:1"),
+        ("https://llm.example.org/v1", "SSL_CERT_FILE", "/gone.pem"),
+        ("http://[::1/v1", "OPENAI_BASE_URL", "http://[::1/v1"),
+    ],
+)
+def test_a_way_to_the_endpoint_that_cannot_be_used_is_named(
+    agent: Run, environment: dict[str, str], tmp_path: Path, *, address: str, variable: str, value: str
+) -> None:
+    environment |= {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "sk-key", variable: value}
+    done = agent(*search())
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert variable in done.stderr
+    assert done.returncode in (2, 4)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_program_that_cannot_start_is_found_before_the_first_trial(
     agent: Run, environment: dict[str, str], tmp_path: Path
 ) -> None:
