@@ -4,10 +4,8 @@ Each trial starts a new session of the agent, which knows about the run only wha
 the context, so a resumed run gives the agent the same text; its answer may differ, as that of any model.
 """
 
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +14,7 @@ from agent.agents.headless import FinalMessage, HeadlessCommand, HeadlessRequest
 from agent.edits.edit import Unchanged, WholeFile
 from agent.edits.formats import title_line
 from agent.edits.guard import Guard
-from agent.errors import EditError, ModelError
+from agent.errors import ModelError
 from agent.execution.coding_agent.agent_job import (
     BASE_URL,
     FOLDER,
@@ -31,9 +29,10 @@ from agent.llm.gateway.check_requests import MAX_CHECKS
 from agent.llm.model import ModelUsage
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.coding_agents.login_access import LoginAccess
+from agent.modes.coding_agents.rehearsal_checks import RehearsalChecks
 from agent.modes.prompting.dialogue import ReplyError
 from agent.modes.prompting.run_so_far import HISTORY_LINES, run_so_far
-from agent.modes.prompting.trial_digest import Briefing, quoted_line, quoted_log
+from agent.modes.prompting.trial_digest import Briefing, quoted_line
 from agent.modes.proposer import Context
 from agent.modes.script_check import UNTITLED, ScriptCheck, params_in
 from agent.store.paths import RunPaths
@@ -132,7 +131,7 @@ class CodingAgentProposer:
             ModelBudgetSpentError: a cap of the run is reached; no agent was started.
             ModelError: the endpoint refuses the key or has answered no call; the run stops and can be resumed.
         """
-        checks = _Checks(context.number, self._guard, self._rehearse)
+        checks = RehearsalChecks(context.number, self._guard, self._rehearse)
         with socket_folder() as folder:
             gateway_socket = folder / "gateway"
             with self._open_model_access(context, gateway_socket, checks) as access:
@@ -264,45 +263,3 @@ class CodingAgentProposer:
                 "limits": briefing.limits,
             },
         )
-
-
-class _Checks:
-    """Answers `./check`: rehearses the agent's script, at most MAX_CHECKS times for a proposal."""
-
-    def __init__(self, number: int, guard: Guard, rehearse: Rehearse | None) -> None:
-        self.seconds = 0.0  # of all rehearsals
-        self._number = number
-        self._guard = guard
-        self._rehearse = rehearse
-        self._n_done = 0
-        self._is_closed = False
-        self._lock = threading.Lock()  # the gateway calls from threads of its own
-        self._slot = copy_context()  # of the proposer's thread: rehearsals run in its slot
-
-    def __call__(self, source: str) -> tuple[bool, str]:
-        """Return whether a script passes its rehearsal, and the result as text for the agent."""
-        with self._lock:
-            return self._slot.run(self._checked, source)
-
-    def close(self) -> None:
-        """Wait for a rehearsal that the agent did not wait for, since the next one uses the same files; run no more."""
-        with self._lock:
-            self._is_closed = True
-
-    def _checked(self, source: str) -> tuple[bool, str]:
-        if self._is_closed:
-            return False, "the proposal has ended"
-        self._n_done += 1
-        left = f"{MAX_CHECKS - self._n_done} checks are left"
-        try:
-            self._guard.check(source)
-        except EditError as fault:
-            return False, f"refused: {fault}\n{left}"
-        if self._rehearse is None:
-            return True, f"it parses; this run rehearses nothing (--no-smoke)\n{left}"
-        result = self._rehearse(source, self._number)
-        self.seconds += result.seconds
-        if result.failed is not None:
-            return False, f"{result.failed}: {result.reason}\n{quoted_log(result.log, n_lines=60)}\n{left}"
-        how = "it did not finish one step within its limit" if result.is_cut_short else "one step ran"
-        return True, f"ok: {how}, in {result.seconds:.1f} s\n{left}"
