@@ -10,7 +10,7 @@ from agent.edits.search_replace import SEARCH_MARK, Block, SearchReplace
 from agent.errors import EditError
 
 _FENCE = re.compile(r"(?:`{3,}(?=[^`]*$)|~{3,})[ \t]*([\w+-]*)")
-_OF_DIFFS = ("", "diff", "patch", "udiff")  # labels of fences that hold a diff
+_NO_DIFFS = ("bash", "sh", "shell", "console", "text", "json", "yaml", "toml", "markdown", "md")  # labels of fences
 _NAME = re.compile(r"(?:---|\+\+\+)\s+(?:[ab]/)?([^\t]+?)\s*$")
 _GIT = re.compile(r"(?:diff|index|similarity|rename|copy|new file|deleted file|old mode|new mode) ")
 _BLOCK = re.compile(r"\s*(?:<{5,9}\s*SEARCH|>{5,9}\s*REPLACE)\b")
@@ -130,7 +130,7 @@ class _Reading:
     def _refuse_stray(self, number: int, line: str) -> None:
         """Raise EditError if a line outside of all hunks looks like a part of an edit."""
         is_edit = _BLOCK.match(line) is not None
-        if line.startswith(("+", "-")) and line.strip("+-* \t") and (self._fence or "") in _OF_DIFFS:
+        if line.startswith(("+", "-")) and line.strip("+-* \t") and self._fence not in _NO_DIFFS:
             is_bullet = line[1:2] in (" ", "-", "+") and self._fence is None
             is_edit = not is_bullet or (line[0] == "-" and line[1:].rstrip() in self._known)
         if is_edit:

@@ -29,6 +29,7 @@ def test_context_that_lost_its_blank_is_context(lost: str) -> None:
         (HUNK.replace("+d = 1.0", "d = 1.0"), 9),
         (f"{HUNK}\nThen:\n+e = 1\n", 12),
         (f"```diff\n{HUNK}```\n```diff\n-d = 5.0\n+d = 0.0\n```\n", 13),
+        (f"{HUNK}@@\n```python-d = 5.0\n+d = 0.0\n```\n", 12),
         (f"{HUNK}\nAnd\n- a = 1.0\n", 12),
         (f"{HUNK}```\n\n<<<<<<< SEARCH\na = 1.0\n=======\na = 2.0\n>>>>>>> REPLACE\n", 12),
     ],
