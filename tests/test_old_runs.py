@@ -77,7 +77,7 @@ def as_now(then: dict[str, Any]) -> dict[str, Any]:
     for repeat in then.get("repeats", []):
         repeat |= {"slices": [], "flags": [], "compute": None, **NO_SLOT}
     for one in then.get("trials", []) or ([then] if "score" in then else []):
-        one |= {"compute": None, "n_seen": None, **NO_SLOT, **NOBODY_STEERED}
+        one |= {"compute": None, "n_seen": None, "metric_edit": False, **NO_SLOT, **NOBODY_STEERED}
     return then
 
 
