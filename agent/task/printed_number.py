@@ -1,7 +1,7 @@
 """Reads numbers as scripts print them, each as a whole or not at all: a wrongly read number is worse than none.
 
 `1,235.00`, `1_000`, `tensor(0.31, device='cuda:0')`, `[30.]`, `np.float64(0.3)`, `'0.25'` and `45.2%` are numbers.
-`1.2.3`, `0.31s`, `0,31`, `12:30`, `45/100` and `[0.3, 0.4]` are not.
+`1.2.3`, `0.31s`, `0,31`, `1,234` (which may be 1.234), `12:30`, `45/100` and `[0.3, 0.4]` are not.
 """
 
 import re
@@ -15,10 +15,10 @@ NUMBER = "{}"
 
 # Possessive quantifiers, so that matching takes linear time on a long row of digits that a script prints.
 _POINT = r"(?:\.[0-9]*+)?+"
-_DIGITS = (
-    rf"(?:[0-9]{{1,3}}(?:,[0-9]{{3}})++{_POINT}(?![0-9_]|,[0-9])|[0-9]{{1,3}}(?:_[0-9]{{3}})++{_POINT}(?![0-9_]|,[0-9])"
-    rf"|[0-9]++{_POINT}|\.[0-9]++)"
-)
+# A single comma counts only before a point: 1,234 may be 1.234 in another country.
+_THOUSANDS = rf"[0-9]{{1,3}}(?:(?:,[0-9]{{3}}){{2,}}+{_POINT}|,[0-9]{{3}}\.[0-9]*+)(?![0-9_]|,[0-9])"
+_GROUPED = rf"[0-9]{{1,3}}(?:_[0-9]{{3}})++{_POINT}(?![0-9_]|,[0-9])"
+_DIGITS = rf"(?:{_THOUSANDS}|{_GROUPED}|[0-9]++{_POINT}|\.[0-9]++)"
 _VALUE = re.compile(rf"[-+]?(?:{_DIGITS}(?:[eE][-+]?[0-9]++)?+|nan\b|inf(?:inity)?\b)", re.IGNORECASE)
 # What may not follow: the number would be a part of something else, such as a version, a unit, a range or a fraction.
 _GOES_ON = re.compile(r"\w|[.,:/'’*^×+-][0-9]|[\u00a0\u2009\u202f][0-9]| [0-9]{3}[.,][0-9]|…")

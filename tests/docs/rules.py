@@ -85,7 +85,7 @@ NOT_RUN = {
     "mcp": "talks to a coding agent: tests/agent/cli/clients/test_serve.py",
     "sudo": "needs another user: tests/attacks/test_client_with_a_shell.py",
     "npm": "tests/clients installs the agents where there is a network",
-    "codex login": "logs in to a subscription, which no test has",
+    "codex": "logs in to a subscription, which no test has",
     "ollama": "not installed here; the line is from its own documentation",
     "vllm": "not installed here; the line is from its own documentation",
     "llama-server": "not installed here; the line is from its own documentation",

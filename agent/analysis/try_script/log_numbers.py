@@ -22,9 +22,9 @@ def metrics_in(log: str) -> list[PrintedMetric]:
         calls.pop(text, None)  # the last line of a kind counts
         parts: list[ast.expr] = []
         for index, piece in enumerate(text.split("\0")):
-            parts += [ast.FormattedValue(ast.Name("x"), -1)] if index else []
+            parts += [ast.FormattedValue(ast.Name("x", ast.Load()), -1)] if index else []
             parts += [ast.Constant(piece)] if piece else []
-        call = ast.Call(ast.Name("print"), [ast.JoinedStr(parts)], [])
+        call = ast.Call(ast.Name("print", ast.Load()), [ast.JoinedStr(parts)], [])
         calls[text] = ast.Expr(ast.copy_location(call, ast.Pass(lineno=number, col_offset=0)))
     tree = ast.Module(list(calls.values()), [])
     return find_metric(Source(WHERE, log, tree))

@@ -66,7 +66,7 @@ for step in range(MAX_STEPS):
     if step > 150:
         w += LATE * 1e-3
 print("unused", UNUSED)
-name = "validation loss"
+name = " ".join(open("name.txt").read().replace(where, "validation loss").split())
 print(name, ":", (w - .6) ** 2 + 1)
 open("model.bin", "w").write("x")
 """
@@ -156,7 +156,7 @@ def test_a_seed_without_effect_and_chance_without_a_seed_are_told_apart(agent: A
 
 
 def test_a_metric_that_is_not_printed_gives_way_to_one_that_is(agent: Agent, tmp_path: Path) -> None:
-    code = "LR = 0.1\nif False: print(f'val loss {LR}')\nprint(*['valid', 'accuracy', LR])\n"
+    code = "LR = 0.1\nimport os\nif 'NEVER_SET' in os.environ: print(f'val loss {LR}')\nprint(*['valid', 'accuracy', LR])\n"
     folder = script(tmp_path, code)
     assert "does not print `val loss {}`" in "\n".join(tried(agent)["tried"]["seen"])
     task = Task.load(folder)
