@@ -156,7 +156,8 @@ def test_a_seed_without_effect_and_chance_without_a_seed_are_told_apart(agent: A
 
 
 def test_a_metric_that_is_not_printed_gives_way_to_one_that_is(agent: Agent, tmp_path: Path) -> None:
-    code = "LR = 0.1\nimport os\nif 'NEVER_SET' in os.environ: print(f'val loss {LR}')\nprint(*['valid', 'accuracy', LR])\n"
+    code = "import os\nLR = 0.1\nif 'NEVER_SET' in os.environ: print(f'val loss {LR}')\n"
+    code += "print(*['valid', 'accuracy', LR])\n"
     folder = script(tmp_path, code)
     assert "does not print `val loss {}`" in "\n".join(tried(agent)["tried"]["seen"])
     task = Task.load(folder)
