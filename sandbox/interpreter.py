@@ -1,5 +1,6 @@
 """The folders that a Python interpreter needs, so that a job sees nothing else of the host."""
 
+import filecmp
 import json
 import os
 import subprocess
@@ -71,7 +72,7 @@ def interpreter(executable: Path) -> Interpreter:
         hidden = sorted(path for path in candidates if path.is_dir())
     given = Path(shown_executable)
     program = given.parent.resolve() / given.name  # by a link to the environment, the copy in memory would lack it
-    has_name = all((program.parent / name).resolve() == program.resolve() for name in NAMES)
+    has_name = all(_is_same_program(program.parent / name, program) for name in NAMES)
     return Interpreter(
         program,
         has_name,
@@ -82,6 +83,11 @@ def interpreter(executable: Path) -> Interpreter:
         libraries=tuple(dict.fromkeys(folder for folder in map(Path, libraries) if folder.is_dir())),
         packages=tuple(Path(name) for name in path if Path(name).name in ("site-packages", "dist-packages")),
     )
+
+
+def _is_same_program(path: Path, program: Path) -> bool:
+    """Return whether a path leads to a program, or to a copy of it, as in an environment without links."""
+    return path.resolve() == program.resolve() or (path.is_file() and filecmp.cmp(path, program, shallow=False))
 
 
 def own_interpreter() -> Path:

@@ -18,7 +18,7 @@ MADE = Path(__file__).parent / "fixtures" / "runs-2026-11-22"
 FINISHED = ("slow", "paper", "tpe4")
 SINCE = (
     *("published", "pool", "why_only_repeated", "slices", "spent"),
-    *("messages", "script", "script_is_cut", "log"),
+    *("messages", "refused_submissions", "script", "script_is_cut", "log"),
 )
 """Keys of documents that earlier versions did not print."""
 ACCEPTED = [part for name in NAMES for part in ("--accept-changed", name)]  # this may be another machine

@@ -291,7 +291,7 @@ def test_on_a_terminal_an_unknown_direction_is_asked(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "LANG": "C.UTF-8", "TERM": "dumb"}
     process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, cwd=tmp_path)
     os.close(terminal)
-    os.write(main, b"sideways\nhigher\n")
+    os.write(main, b"sideways\nhigher\nn\n")  # the last answer: not to try it now
     said = b""
     with suppress(OSError):  # EIO: the process has closed its end
         while piece := os.read(main, 4096):

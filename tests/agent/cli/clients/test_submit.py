@@ -40,7 +40,7 @@ def one_line_error(done: CompletedProcess[str], code: int) -> str:
 def test_brief_says_what_to_improve_and_where_to_start(place: Place) -> None:
     told = place.agent("brief", "r").stdout
     assert told.startswith("run r: minimise loss by changing train.py, from trial ")
-    assert "- The metric is what the script prints, and nothing checks it" in told  # so it is in this task
+    assert "that the script itself reports" in told  # so it is in this task
     assert "values may be submitted of WIDTH, SHIFT, DEPTH, ORDER; " in told
     assert "----- train.py -----\n" in told
     document = json.loads(place.agent("brief", "r", "--json").stdout)
@@ -187,7 +187,7 @@ def test_a_spent_budget_exits_with_3(tmp_path: Path) -> None:
     assert small.agent("run", "--mode", "submitted", *small.options).returncode == 0
     assert submit(small, "--wait", script=small.script(1.0)).returncode == 0
     line = one_line_error(submit(small, script=small.script(1.5)), 3)
-    assert "a person can raise the budget: `agent resume r --trials N`" in line
+    assert "a person can raise it: `agent resume r` with --trials, --budget or --wall" in line
     assert small.agent("budget", "r").stdout == "left of run r: 0 trials\n"
     small.quiet()
 
