@@ -121,14 +121,24 @@ TRANSIENT: dict[str, tuple[Answer | Makes, str]] = {
         LATE,
     ),
     "head a byte a second": (lambda clock, _: keeps_writing(clock, b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a", 1), LATE),
-    "body a byte a second": (lambda clock, _: keeps_writing(clock, head("application/json"), b" ", 1), LATE),
-    "comments for ever": (lambda clock, _: keeps_writing(clock, head("text/event-stream"), b": ping\n\n", 10), LATE),
+    "body a byte a second": (
+        lambda clock, _: keeps_writing(clock, head("application/json"), b" ", 1, until_read=True),
+        LATE,
+    ),
+    "comments for ever": (
+        lambda clock, _: keeps_writing(clock, head("text/event-stream"), b": ping\n\n", 10, until_read=True),
+        LATE,
+    ),
     "tokens for ever": (
-        lambda clock, _: keeps_writing(clock, head("text/event-stream"), events(delta("x"), done=False).body, 1),
+        lambda clock, _: keeps_writing(
+            clock, head("text/event-stream"), events(delta("x"), done=False).body, 1, until_read=True
+        ),
         LATE,
     ),
     "early hints for ever": (lambda clock, _: keeps_writing(clock, b"", HINTS, 1), LATE),
 }
+USE_UP_THE_TIME = ("body a byte a second", "comments for ever", "tokens for ever")
+"""Bodies without an end, never silent: one of them takes all the time that there is for a reply."""
 DOUBTFUL: dict[str, tuple[Answer | Makes, str]] = {
     "a page": (
         Answer(200, PAGE, {"Content-Type": "text/html"}),

@@ -36,14 +36,22 @@ def whole(message: Any, **fields: Any) -> Answer:
     return document({"model": "fake-1", "choices": [{"message": message, "finish_reason": "stop"}], **fields})
 
 
-def keeps_writing(clock: SimulatedClock, head: bytes, piece: bytes, seconds: float) -> Answer:
-    """Return an answer that goes on until the client cuts it, a piece each so many seconds."""
+def keeps_writing(
+    clock: SimulatedClock, head: bytes, piece: bytes, seconds: float, *, until_read: bool = False
+) -> Answer:
+    """Return an answer that goes on until the client cuts it, a piece each so many seconds.
+
+    With `until_read`, the time stands still until the client has read a piece of the body.
+    """
 
     def write(file: BinaryIO, ended: threading.Event) -> None:
         file.write(head)
         while clock.is_watched and not ended.is_set():
             clock.advance(seconds)
+            clock.was_read.clear()
             file.write(piece)
+            while until_read and clock.is_watched and not clock.was_read.wait(0.01):
+                pass
 
     return Answer(writes=write)
 

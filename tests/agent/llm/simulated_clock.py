@@ -16,13 +16,14 @@ class SimulatedClock:
     def __init__(self) -> None:
         self.now = 0.0  # seconds
         self.slept: list[float] = []  # what the client waited between its attempts
+        self.was_read = threading.Event()  # by the client, which does so for each piece of a body
         self._calls: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._lock = threading.RLock()
 
     @property
     def timing(self) -> Timing:
-        return Timing(lambda: self.now, lambda: NOON + self.now, self._sleep, self._call_later)
+        return Timing(self._read, lambda: NOON + self.now, self._sleep, self._call_later)
 
     @property
     def is_watched(self) -> bool:
@@ -39,6 +40,10 @@ class SimulatedClock:
                 self.now = max(self.now, at)
                 call()
             self.now = max(self.now, until)
+
+    def _read(self) -> float:
+        self.was_read.set()
+        return self.now
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
