@@ -14,11 +14,10 @@ from agent.errors import NotReplayableError, TaskError, UsageError
 from agent.execution.early_stopping import StoppingRule, pruner_of
 from agent.execution.executor import Attempt, ExecutionSettings, Executor, Unseen
 from agent.execution.host import Host
-from agent.execution.scoring.scorer import Artifact
+from agent.execution.scoring.scorer import artifact_in
 from agent.store.paths import TrialPaths
 from agent.task.corpus import find_corpus
 from agent.task.task import Task
-from agent.text import read_tail
 from agent.trials.trial import Outcome, Status
 
 
@@ -151,15 +150,7 @@ def _refuse_foreign_code(task: Task, folder: Path, cache: Path) -> None:
 
 def _test_loss(recorded: RecordedTrial, executor: Executor, paths: TrialPaths) -> float:
     label, folder = f"{recorded.run_id}/{recorded.number:04d}/replay-test", paths.root / "score-test"
-    left_behind = Artifact(
-        paths.artifact,
-        paths.files,
-        read_tail(paths.log),
-        folder,
-        label,
-        recorded.number,
-        stdout=read_tail(paths.stdout),
-    )
+    left_behind = artifact_in(paths, folder, label, recorded.number)
     score = executor.score(left_behind, "test")
     if score.val_loss is None:
         raise NotReplayableError(f"no score on the test split: {score.status}, {score.reason}")

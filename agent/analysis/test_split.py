@@ -8,11 +8,10 @@ from typing import Any
 from agent.errors import AgentError, JournalError, UsageError
 from agent.execution.executor import ExecutionSettings, Executor
 from agent.execution.host import Host
-from agent.execution.scoring.scorer import Artifact
+from agent.execution.scoring.scorer import artifact_in
 from agent.files import read_json
 from agent.store.run_config import MOST_BYTES
 from agent.store.stored_run import StoredRun
-from agent.text import read_tail
 from agent.trials.metric import Metric
 from agent.trials.trial import Score, Trial
 
@@ -105,16 +104,7 @@ def _scored(
         again = f"agent replay {stored.run_id}/{trial.number} --test"
         raise UsageError(f"{paths.artifact} is missing; `{again}` trains the trial again")
     label, folder = f"{stored.run_id}/{trial.number:04d}/test", paths.root / "score-test"
-    left_behind = Artifact(
-        paths.artifact,
-        paths.files,
-        read_tail(paths.log),
-        folder,
-        label,
-        trial.number,
-        stdout=read_tail(paths.stdout),
-        baseline=baseline,
-    )
+    left_behind = artifact_in(paths, folder, label, trial.number, baseline)
     score = executor.score(left_behind, "test")
     if score.val_loss is None:
         raise AgentError(f"no score on the test split: {score.status}, {score.reason}; see {folder}")

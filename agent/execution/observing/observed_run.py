@@ -6,7 +6,7 @@ from pathlib import Path
 from agent.execution.executor import Executor
 from agent.execution.judge import failure
 from agent.execution.observing.observer import FOLDER, NOTES_VARIABLE, PROGRAM, FileNotes
-from agent.execution.scoring.scorer import Artifact
+from agent.execution.scoring.scorer import artifact_in
 from agent.execution.training_job import export, training_job
 from agent.execution.working_copy import folder_of
 from agent.store.paths import TrialPaths
@@ -86,8 +86,7 @@ def observed_run(
     failed = failure(execution, log, task.budget)
     score = None
     if failed is None:
-        stdout = read_tail(paths.stdout)
-        score = executor.score(Artifact(paths.artifact, paths.files, log, paths.score, label, 0, stdout=stdout))
+        score = executor.score(artifact_in(paths, paths.score, label, 0))
     return ObservedRun(
         execution.wall_seconds,
         paths.log.read_bytes().decode(errors="replace") if paths.log.is_file() else "",

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.task.unseen.division import Division
+from agent.text import read_tail
 from agent.trials.trial import Score
 from sandbox.job import Sandbox
 
@@ -24,6 +26,17 @@ class Artifact:
     to_beat: float | None = None  # the incumbent's loss: a lower one would move it, and is audited more closely
     baseline: Score | None = None  # whose cost caps that of scoring; None: this is the baseline, or it has none
     stdout: str = ""  # the end of its standard output alone; empty where only the log was kept
+
+
+def artifact_in(paths: TrialPaths, folder: Path, label: str, trial: int, baseline: Score | None = None) -> Artifact:
+    """Return what a finished training left in its folder, with the ends of its log and its standard output.
+
+    Args:
+        paths: of the training.
+        folder, label, trial, baseline: as in Artifact.
+    """
+    log, stdout = read_tail(paths.log), read_tail(paths.stdout)
+    return Artifact(paths.artifact, paths.files, log, folder, label, trial, stdout=stdout, baseline=baseline)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Marks within the code are told apart by the script; what looks like a block and is none refuses the reply."""
+"""Marks within the code are recognised by matching with the script; what only looks like a block is refused."""
 
 import pytest
 
