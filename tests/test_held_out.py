@@ -136,6 +136,7 @@ def tokens_of(corpus: Corpus, split: str) -> bytes:
     return (corpus.folder / split / f"{split}.bin").read_bytes()[2000:2100]
 
 
+@pytest.mark.slow
 def test_no_held_out_text_or_tokens_lie_in_any_mount(
     task: Task, bundled: Corpus, sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -115,6 +115,7 @@ def kill_while_agents_work(
     print(f"{runs.n_kills} kills in {runs.n_runs} runs, {len(runs.places)} places, {len(own) + len(checks)} of agents")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_its_agent_works(warm: Zygote, served: Served) -> None:
     chance = random.Random("agents")
     runs = KilledWithAgents(warm, chance, served, 21)

@@ -19,7 +19,7 @@ from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told
 
 SIGKILL, SIGXFSZ = -9, -25
 TRIALS = 6
-QUICK_KILLS, LONG_KILLS, DOCKER_KILLS = 24, 120, 6
+QUICK_KILLS, LONG_KILLS, DOCKER_KILLS = 8, 120, 6
 
 
 def edit(old: str, new: str) -> str:

@@ -102,6 +102,7 @@ def test_a_killed_run_ends_as_the_person_decided(warm: Zygote) -> None:
     kill_one_worker(warm, "code-edit", QUICK_KILLS)
 
 
+@pytest.mark.slow
 def test_so_does_one_with_several_workers(warm: Zygote, sleeping: Path) -> None:
     kill_three_workers(warm, sleeping, QUICK_KILLS)
 

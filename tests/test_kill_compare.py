@@ -86,6 +86,7 @@ def kill_compare(warm: Zygote, task: Path, folder: Path, n_kills: int) -> None:
     assert killed.most_in_flight >= N_WORKERS
 
 
+@pytest.mark.slow
 def test_a_comparison_with_two_workers_that_is_killed_loses_and_doubles_nothing(
     warm: Zygote, sleeping: Path, tmp_path: Path
 ) -> None:

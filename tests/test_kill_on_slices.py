@@ -128,6 +128,7 @@ def unbroken(warm: Zygote, prepared: Path) -> Unbroken:
     return found
 
 
+@pytest.mark.slow
 def test_a_confirmation_killed_at_every_step_decides_as_the_unbroken_one(
     warm: Zygote, prepared: Path, unbroken: Unbroken
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_confirmation_killed_at_every_step_decides_as_the_unbroken_one(
     assert run.end() == unbroken.decided
 
 
+@pytest.mark.slow
 def test_a_slice_whose_models_are_others_after_a_kill_is_burned_and_the_next_one_opened(
     warm: Zygote, prepared: Path, unbroken: Unbroken
 ) -> None:

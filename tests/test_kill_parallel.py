@@ -69,6 +69,7 @@ def kill_together(warm: Zygote, mode: str, task: Path, workers: int, n_kills: in
     print(f"{mode}: {runs.n_kills} kills in {runs.n_runs} runs, at most {runs.most_in_flight} trials in flight")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["cma-es", "centaur"])
 def test_all_in_flight_runs_again_after_a_kill_and_ends_once(warm: Zygote, sleeping: Path, mode: str) -> None:
     kill_together(warm, mode, sleeping, 4, QUICK_KILLS)

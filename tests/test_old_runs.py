@@ -136,6 +136,7 @@ def test_a_replay_is_compared_with_the_loss_as_scored(old: Zygote) -> None:
     assert re.search(r"replayed: +loss 1.68067359028", old.said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run", "trials", "best"), [("cut", 6, 2), ("cut-short", 3, 0)])
 def test_an_interrupted_run_is_resumed(old: Zygote, run: str, trials: int, best: int) -> None:
     assert old.agent("resume", run, *ACCEPTED) == 0, old.said
@@ -181,6 +182,7 @@ def test_the_commit_of_a_minimal_script_is_named(old: Zygote) -> None:
     assert "minimal" not in old.said
 
 
+@pytest.mark.slow
 def test_an_old_attribution_is_written_and_exported_without_running_anything(old: Zygote, tmp_path: Path) -> None:
     expected = json.loads((MADE / "expected" / "slow" / "minimal.json").read_text())
     own = tmp_path / "own"

@@ -70,6 +70,7 @@ def install(wheel: Path, place: Path) -> None:
                 (packages / top).symlink_to(held.locate_file(top))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_an_environment_with_what_the_wheel_needs_runs_the_command(wheel: Path, tmp_path: Path) -> None:
     install(wheel, tmp_path / "env")
     beside = [str(tmp_path / "env" / "bin" / "python"), "-c", "import numpy, pytest"]

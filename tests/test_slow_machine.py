@@ -50,6 +50,7 @@ def task(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_the_machine_is_slow_ends_as_the_unbroken_one(warm: Zygote, task: Path) -> None:
     chance = random.Random("slow")
     runs = KilledRuns(warm, "random", 7, chance, ["--task", str(task)])

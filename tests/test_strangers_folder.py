@@ -150,6 +150,7 @@ def places_in(runs: Path) -> list[Path]:
     return of_git + others + read * (1 + len(of_git) // len(read))
 
 
+@pytest.mark.slow
 def test_nothing_of_a_strangers_folder_does_harm(place: Place, warm: Zygote) -> None:
     survives(place, warm, n_cases=100, seed=0)
 

@@ -20,6 +20,8 @@ from agent.store.run_lock import locked
 from agent.task.corpus import find_corpus, prepare_corpus
 from agent.task.task import Task
 
+pytestmark = pytest.mark.slow
+
 TASKS = Path(__file__).parents[1] / "tasks"
 NOBODY = 65534
 

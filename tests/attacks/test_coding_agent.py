@@ -304,6 +304,7 @@ print(json.dumps({"reached": sorted(reached), "said": said}))
     assert found == {"reached": [], "said": [200, "[]\n"]}
 
 
+@pytest.mark.slow
 def test_it_cannot_fill_the_disk(prison: Prison) -> None:
     scratch = 32
     code = (

@@ -6,7 +6,7 @@ from tests.browser.conftest import HOSTILE, Reader
 from tests.late import Late
 
 playwright = Late("playwright.sync_api")
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_the_page_opens_without_a_complaint_and_draws_its_charts(reader: Reader) -> None:

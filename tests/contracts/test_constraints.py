@@ -90,6 +90,7 @@ RARE_TABLES: dict[str, dict[str, Any]] = {
 FEW = {(0, 0), (133, 19), (266, 38), (399, 57)}
 
 
+@pytest.mark.slow
 def test_the_few_feasible_points_of_a_grid_are_all_found(build: Callable[..., Searcher]) -> None:
     """4 points in 160,000 are feasible: below one in 10,000."""
     space = SearchSpace.from_tables(RARE_TABLES, constraints=["A == 7 * B", "A % 133 == 0", "B % 19 == 0"])

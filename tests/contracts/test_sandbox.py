@@ -145,6 +145,7 @@ class OfScoringJobs(SandboxContract):
         assert run(code).log == "True\nTrue\n"
 
 
+@pytest.mark.slow
 class TestBubblewrapApart(OfScoringJobs):
     @pytest.fixture
     def sandbox(self, bubblewrap_apart: Sandbox) -> Sandbox:
@@ -154,6 +155,7 @@ class TestBubblewrapApart(OfScoringJobs):
         return control_groups(os.getpid())
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 class TestDocker(SandboxContract):
     """With the interpreter of the tests, so that no image with PyTorch has to be built."""

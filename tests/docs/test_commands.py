@@ -44,6 +44,7 @@ def copied(prepared: Path, warm: Zygote, endpoint: FakeServer) -> Callable[[Path
     return lambda folder: Reader(prepared, folder / "reader", warm.within(folder / "home"), endpoint, known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", blocks(), ids=str)
 def test_a_block_of_commands_runs_as_it_stands(
     block: Block, copied: Callable[[Path], Reader], tmp_path: Path, endpoint: FakeServer

@@ -24,6 +24,7 @@ def test_it_runs_is_read_and_resumed(agent: Agent, kind: str, request: pytest.Fi
     assert mode in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_they_are_compared(agent: Agent, narrowing_mode: str, stepping_mode: str) -> None:
     modes = [narrowing_mode, stepping_mode, "random"]
     agent("compare", "--task", str(INSTANT), "--modes", ",".join(modes), "--seeds", "1", "--trials", "2", "--name", "c")

@@ -38,6 +38,7 @@ def _as_user(groups: str = "--clear-groups") -> list[str]:
     return ["/usr/bin/setpriv", *ids, "/usr/bin/env"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "which", ["TestBubblewrap and not Apart", pytest.param("TestBubblewrapApart", marks=pytest.mark.long)]
 )
@@ -63,6 +64,7 @@ def test_jobs_apart_tell_each_other_nothing_for_an_ordinary_user() -> None:
     assert "skipped" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sandbox", ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)])
 def test_a_search_runs_for_an_ordinary_user(sandbox: str) -> None:
     """The user is an id that nobody has, with a home folder for the test; for Docker, one of its group."""

@@ -281,6 +281,7 @@ def test_other_conditions_are_refused_and_where_accepted_nothing_old_is_compared
     assert "trial 3, training seed 1" in paired.said  # the run had read it, but under another Python
 
 
+@pytest.mark.slow
 def test_a_machine_that_has_slowed_down_is_waited_for_and_no_loss_of_it_counts(warm: Zygote, tmp_path: Path) -> None:
     task, speed = tmp_path / "task", tmp_path / "machine" / "speed"
     shutil.copytree(INSTANT, task)
@@ -351,6 +352,7 @@ def what_is_left(place: Zygote) -> Json:
     }
 
 
+@pytest.mark.slow
 def test_a_killed_attribution_ends_as_the_unbroken_one(night: Zygote, tmp_path: Path) -> None:
     assert kill_anywhere(night, tmp_path, QUICK_KILLS, seed=0) == QUICK_KILLS
 

@@ -264,6 +264,7 @@ def replies(tmp_path: Path) -> Iterator[Path]:
     return path
 
 
+@pytest.mark.slow
 def test_modes_with_a_model_stand_beside_their_control(warm: Zygote, replies: Path, tmp_path: Path) -> None:
     process = Zygote(warm._process, tmp_path)
     asked = [*ASKED[:4], "centaur:echo,centaur,fixed", "--seeds", "1", "--name", "c", "--trials", "3"]
@@ -312,6 +313,7 @@ def events_so_far(process: Zygote, run_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "deaths",
     [

@@ -247,6 +247,7 @@ def test_an_interrupt_leaves_nothing_behind(agent: Agent, environment: dict[str,
     assert state(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_a_container_is_made_from_the_recorded_image(agent: Agent, task: Path, tmp_path: Path) -> None:
     skip_without_docker()

@@ -260,6 +260,7 @@ def begun(environment: dict[str, str], folder: Path, trials: int = 5000) -> subp
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_is_in_order_and_goes_on(
     agent: Agent, environment: dict[str, str], tmp_path: Path, number: signal.Signals
@@ -295,6 +296,7 @@ def test_two_processes_on_one_run_are_refused_with_the_pid(
         process.communicate(timeout=600)
 
 
+@pytest.mark.slow
 def test_doctor_proves_the_limits_by_jobs(agent: Agent) -> None:
     done = agent("doctor", "--task", str(BIGRAM), "--json")
     findings = {finding["what"]: finding for finding in json.loads(done.stdout)}

@@ -86,6 +86,7 @@ def test_a_command_of_the_users_own_is_tried_as_far_as_it_goes(installed: Path) 
     assert "exit code 1" in findings["agent's model"].detail
 
 
+@pytest.mark.slow
 def test_the_command_prints_it(installed: Path, cache: Path, tmp_path: Path) -> None:
     variables = {**install(installed, RIGHT), "HOME": str(tmp_path), "AUTOCENTAUR_CACHE": str(cache)}
     task = Path(__file__).parents[2] / "tasks" / "bigram_plain"

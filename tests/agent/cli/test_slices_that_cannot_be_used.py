@@ -11,6 +11,8 @@ from agent.trials.trial import KeepState
 from tests.conftest import TASKS
 from tests.kill_anywhere.killed_runs import NEVER, Death, Zygote
 
+pytestmark = pytest.mark.slow
+
 SIGKILL = -9
 BETTER = {"MIX = 0.5": "MIX = 0.9"}
 BEST = {"MIX = 0.5": "MIX = 0.95", "CHUNK = 256": "CHUNK = 1024", "SMOOTHING = 20.0": "SMOOTHING = 2.0"}

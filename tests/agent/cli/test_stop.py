@@ -17,6 +17,8 @@ from agent.store.journal import read_history
 from tests.contracts.sandbox_contract import processes_with
 from tests.kill_anywhere.killed_runs import Zygote, told
 
+pytestmark = pytest.mark.slow
+
 SLOW = """
 [task]
 name = "slow"

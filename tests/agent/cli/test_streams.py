@@ -49,6 +49,7 @@ def test_a_reader_that_goes_away_leaves_no_traceback(sh: Sh, line: str) -> None:
     assert "Exception ignored" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "locale",
     [

@@ -52,6 +52,7 @@ def strange(agent: Agent, sent: Path, tmp_path: Path) -> Path:
     return sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "argv",
     [
@@ -103,6 +104,7 @@ def test_trust_is_said_with_the_command_where_nobody_can_be_asked(agent: Agent, 
     assert agent(strange, "replay", "r/1").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("argv", [("resume", "r", "--trials", "3"), ("attribute", "r"), ("best", "r", "--verify")])
 def test_no_command_writes_into_a_run_with_a_link_anywhere(
     agent: Agent, strange: Path, tmp_path: Path, argv: tuple[str, ...]
@@ -171,6 +173,7 @@ def test_doctor_runs_no_strangers_interpreter(agent: Agent, tmp_path: Path) -> N
     assert not (tmp_path / "marker").exists()
 
 
+@pytest.mark.slow
 def test_a_tracker_imports_nothing_from_the_current_folder(agent: Agent, tmp_path: Path) -> None:
     (tmp_path / "agent").mkdir()
     (tmp_path / "agent" / "__init__.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'w').close()\n")

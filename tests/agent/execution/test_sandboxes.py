@@ -35,6 +35,7 @@ def agent(place: Path, cache: Path, *args: str, **extra: str) -> subprocess.Comp
     return commands.agent(*args, cwd=place, env=environment)
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_a_run_in_containers_with_the_tasks_python_and_variables(tmp_path: Path, cache: Path) -> None:
     skip_without_docker()

@@ -166,6 +166,7 @@ def test_a_forged_search_loss_is_rolled_back(opened: OpenRunWith, tmp_path: Path
     assert (run.keeper.champion, run.keeper.incumbent) == (0, 0)
 
 
+@pytest.mark.slow
 def test_between_nothing_and_the_bar_a_second_seed_is_tested_on_a_second_slice(
     opened: OpenRunWith, tmp_path: Path
 ) -> None:
@@ -212,6 +213,7 @@ def test_a_test_whose_slices_are_all_burned_leaves_the_slice_of_the_result_and_t
     assert run.history.trials[1].standing is KeepState.PROVISIONAL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("burned_by", "n_final"), [(BASELINE, 3), (CHAMPION, 1), ("result-100", 1)])
 def test_the_result_is_asked_about_other_text_only_if_the_baseline_did_not_answer(
     opened: OpenRunWith, tmp_path: Path, *, burned_by: str, n_final: int
@@ -234,6 +236,7 @@ def test_a_challenger_that_does_not_answer_is_rolled_back(opened: OpenRunWith, t
     assert len(run.history.slices) == 1
 
 
+@pytest.mark.slow
 def test_without_a_slice_left_nothing_is_tested(opened: OpenRunWith, tmp_path: Path) -> None:
     run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024}, rule=replace(PAIRED, n_slices=1))
     run_trials(run)
@@ -282,6 +285,7 @@ def test_the_final_runs_share_one_slice_with_champion_and_baseline(opened: OpenR
     assert use.score.lead("result", BASELINE).mean > 0.1
 
 
+@pytest.mark.slow
 def test_a_champions_model_that_is_gone_stops_the_run_with_a_sentence(opened: OpenRunWith) -> None:
     run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024})
     run.policy.budget = replace(run.policy.budget, trials=2)

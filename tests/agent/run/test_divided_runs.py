@@ -12,6 +12,8 @@ import pytest
 
 from tests import commands
 
+pytestmark = pytest.mark.slow
+
 DIGITS = Path(__file__).parents[3] / "examples" / "digits"
 Agent = Callable[..., CompletedProcess[str]]
 

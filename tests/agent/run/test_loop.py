@@ -211,6 +211,7 @@ class Breaking:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [SandboxError("the daemon is gone"), KeyboardInterrupt()])
 @pytest.mark.parametrize("stage", ["r/0002/train", "r/0002/claim", "r/0002/audit-2"])
 def test_a_broken_tool_stops_the_run_and_resuming_continues_it(

@@ -87,6 +87,7 @@ def test_other_libraries_than_the_runs_own_are_refused_unless_accepted(agent: Zy
     assert agent.agent("resume", "r", "--accept-changed", "torch") == 0, agent.said
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_a_run_in_an_image_goes_on_in_the_same_one(agent: Zygote) -> None:
     skip_without_docker()

@@ -138,6 +138,7 @@ def kills(folder: Path, n_kills: int, seed: int) -> None:
             check(place, receipts)
 
 
+@pytest.mark.slow
 def test_each_submission_is_one_trial_whoever_is_killed(tmp_path: Path) -> None:
     kills(tmp_path, len(PLACES), seed=1)
 

@@ -93,6 +93,7 @@ def test_tool_and_command_give_the_same_json(begun: Place, tool: str) -> None:
     Draft202012Validator(schemas[tool]).validate(got)
 
 
+@pytest.mark.slow
 def test_wait_and_submit_give_the_json_of_their_commands(place: Place) -> None:
     place.client().begin()
 
@@ -192,6 +193,7 @@ def test_a_script_over_the_size_is_refused_at_no_cost(begun: Place) -> None:
     assert "the script has 300000 bytes; the limit is 200000" in receipt["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "title",
     [

@@ -17,6 +17,8 @@ from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from tests.attacks.leaks.leaky_runs import FRESH_ROUNDS, FRESH_SEQUENCES, Bench, Came, Step, run_leaking
 from tests.made_pools import make_pool
 
+pytestmark = pytest.mark.slow
+
 BETTER = {"MIX": 0.9}  # gains .31 bits per byte, 20 sigma
 BEST = {"MIX": 0.95, "CHUNK": 1024, "SMOOTHING": 2.0}  # .45 more
 # Leads that are just large enough to be tested: one that is far from what the slice says would be found out by that.

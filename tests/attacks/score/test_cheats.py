@@ -86,6 +86,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, bigram: Task, corpus: Corpus
     return Night(run, marker)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cheat", cheats.ALL, ids=lambda cheat: cheat.name)
 def test_a_cheat_gains_nothing(night: Night, cheat: Cheat, record_property: Callable[[str, object], None]) -> None:
     trial = night.trial(cheat)

@@ -59,6 +59,7 @@ class Proposes:
         return Proposal(Origin.LLM, f"cheat {context.number}", WholeFile(script))
 
 
+@pytest.mark.slow
 def test_who_trains_on_while_it_is_loaded_is_stopped_and_has_no_loss(
     open_run: Callable[..., Run], bigram: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def trained(bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path_factory: py
     return paths
 
 
+@pytest.mark.slow
 def test_the_honest_model_is_accepted_every_time_with_the_same_loss(
     trained: TrialPaths, bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path
 ) -> None:

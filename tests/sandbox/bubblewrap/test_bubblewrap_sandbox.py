@@ -198,6 +198,7 @@ def test_where_processors_are_limited_by_affinity_a_job_gets_some_of_its_own(tmp
         assert (tmp_path / "log").read_text() == f"{{{own}}}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["GOMP_CPU_AFFINITY", "OMP_PROC_BIND"])
 def test_a_script_that_binds_its_threads_runs_on_the_processors_of_its_job(name: str, tmp_path: Path) -> None:
     code = (

@@ -24,6 +24,8 @@ from sandbox.job import Job, Limits, Mount
 from tests.contracts.sandbox_contract import Gate, processes_with, python, wait_for
 from tests.docker_engine import skip_without_docker
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 LIMITS = Limits(wall_seconds=600.0, memory_gb=0.25, output_mb=1.0, scratch_mb=4.0)
 

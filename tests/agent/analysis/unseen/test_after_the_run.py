@@ -14,6 +14,8 @@ from agent.task.task import Task
 from agent.task.unseen.pool import pool_of_folder
 from tests.kill_anywhere.killed_runs import ROOT, Zygote
 
+pytestmark = pytest.mark.slow
+
 TASK = ROOT / "tests" / "tasks" / "bigram_plain"
 FROM = ["run", "--from", "r/1", "--mode", "random", "--trials", "3", "--name"]
 

@@ -16,6 +16,8 @@ from agent.store.stored_run import StoredRun
 from tests.agent.analysis.unseen.conftest import copied
 from tests.kill_anywhere.killed_runs import ROOT, Death, Zygote
 
+pytestmark = pytest.mark.slow
+
 TASK = ROOT / "tests" / "tasks" / "bigram_plain"
 MODES, RUNS = ("random", "tpe"), ("c-random-s0", "c-tpe-s0")
 ASKED = ["compare", "--modes", ",".join(MODES), "--seeds", "1", "--name", "c", "--final-runs", "1"]

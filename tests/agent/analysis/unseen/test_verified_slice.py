@@ -12,6 +12,8 @@ from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun
 from tests.kill_anywhere.killed_runs import ROOT, Death, Zygote
 
+pytestmark = pytest.mark.slow
+
 TASK = ROOT / "tests" / "tasks" / "bigram_plain"
 RUN = ["run", "--task", str(TASK), "--mode", "random", "--trials", "8", "--name", "r"]
 OPENED = Death("start sandbox", 1)  # the slice is open, and the first model's job is about to begin

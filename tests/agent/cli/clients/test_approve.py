@@ -63,6 +63,7 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
     runner.process.wait()
 
 
+@pytest.mark.slow
 def test_a_person_decides_about_each_proposal_from_another_terminal(command: Command, runner: Runner) -> None:
     runner.until_waiting(1)
     assert "    1           waits for approval " in command("log", "r").stdout

@@ -145,6 +145,7 @@ def test_a_task_that_nobody_agreed_to_is_named_with_the_remedy(place: Place) -> 
     assert "run `agent trust task` or add --trust" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_contradicts_the_options_is_not_served(place: Place) -> None:
     assert place.agent("run", "--mode", "submitted", *place.options).returncode == 0
     assert place.agent("mcp", *place.options).returncode == 0

@@ -102,6 +102,7 @@ def test_a_mode_that_asks_no_model_says_so_and_records_the_message(at: Zygote) -
     assert "files/notes.md" not in {str(path) for path in at.runs.run("r").root.rglob("notes.md")}
 
 
+@pytest.mark.slow
 def test_a_message_to_a_comparison_goes_to_all_its_runs(at: Zygote) -> None:
     argv = ["compare", "--task", "task", "--modes", "random,local", "--seeds", "1", "--trials", "2", "--name", "c"]
     said(at, *argv)
@@ -199,6 +200,7 @@ def test_bad_notes_stop_a_start_and_change_nothing(at: Zygote) -> None:
     assert not (at.folder / "runs" / "r").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "death",
     [
@@ -223,6 +225,7 @@ def test_a_kill_neither_loses_nor_doubles_a_message(at: Zygote, death: Death | s
     said(at, "log", "r", "--verify")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_paused_run_ends_what_is_in_flight_and_goes_on_later(warm: Zygote, tmp_path: Path, workers: int) -> None:
@@ -246,6 +249,7 @@ def test_a_paused_run_ends_what_is_in_flight_and_goes_on_later(warm: Zygote, tmp
     said(at, "log", "r", "--verify")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slow")
 def test_a_new_process_discards_requests_to_pause(warm: Zygote, tmp_path: Path) -> None:
     at = warm.within(tmp_path)
@@ -256,6 +260,7 @@ def test_a_new_process_discards_requests_to_pause(warm: Zygote, tmp_path: Path) 
     goes_on(warm, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("ignores_sigint", [False, True])
 def test_a_stopped_run_stops_its_jobs_and_goes_on_later(warm: Zygote, tmp_path: Path, ignores_sigint: bool) -> None:
@@ -270,6 +275,7 @@ def test_a_stopped_run_stops_its_jobs_and_goes_on_later(warm: Zygote, tmp_path: 
     goes_on(warm, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("command", ["pause", "stop"])
 def test_a_comparison_is_steered_by_its_name(warm: Zygote, tmp_path: Path, command: str) -> None:

@@ -140,7 +140,7 @@ def test_a_progress_bar_without_end_of_line_hides_neither_marker_nor_name() -> N
     ],
 )
 def test_no_log_keeps_us_busy(line: str, log: str) -> None:
-    for _ in range(20):
+    for _ in range(4):
         found_by(line, log)
 
 

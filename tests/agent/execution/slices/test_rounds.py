@@ -188,6 +188,7 @@ def hostile(model: Make, code: str) -> Contender:
 # Honest models
 
 
+@pytest.mark.slow
 def test_the_losses_are_the_claims_at_the_same_positions_and_every_answer_is_committed_before_more_is_shown(
     ask: Ask, model: Make, box: Sandbox, cut: Cut, *, bigram: Task, corpus: Corpus, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def drawn(measure: str, n: int, chance: np.random.Generator) -> tuple[Outputs, O
     return better, common + chance.normal(0, 0.5, common.shape), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
 def test_the_error_covers_as_often_as_it_says(measure: str) -> None:
     """400 slices of 300 examples: 95 % intervals hold the truth in 90 to 98 % of them, and the bias is small."""

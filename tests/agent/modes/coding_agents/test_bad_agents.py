@@ -16,6 +16,8 @@ from tests.agent.llm.fake_server import STALLS, Answer, fails, fake_server, says
 from tests.agent.modes.coding_agents.conftest import Run, search
 from tests.contracts.sandbox_contract import processes_with
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """#!/usr/bin/env python3
 import json, os, subprocess, sys, time, urllib.request
 if sys.argv[1:] == ["--version"]:

@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from agent.store.journal import read_history
 from tests.agent.llm.fake_server import Answer, fake_server, says
 from tests.agent.modes.coding_agents.conftest import Run, edit, search
@@ -16,6 +18,7 @@ from tests.kill_anywhere.killed_runs import ROOT
 MODEL = f"fake-{os.getpid()}"  # of the runs here, and of no others
 
 
+@pytest.mark.slow
 def test_what_was_journaled_is_not_paid_twice(agent: Run, environment: dict[str, str], tmp_path: Path) -> None:
     arrived = threading.Event()
 

@@ -79,6 +79,7 @@ def test_a_recording_that_is_there_is_not_written_over(agent: Run, tmp_path: Pat
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "caps", "said"),
     [
@@ -102,6 +103,7 @@ def test_a_cap_ends_the_run_and_a_higher_one_lets_it_go_on(
     assert [(trial["status"], trial["usage"]["calls"]) for trial in trials[1:]] == [("ok", 1)] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "said"), [(fails(401, "bad key"), "bad key"), (fails(404, "no such model"), "no such model")]
 )

@@ -66,6 +66,7 @@ def wait_until_free(paths: RunPaths, kind: str) -> None:
     raise AssertionError(f"the process that writes to {kind} does not end")
 
 
+@pytest.mark.slow
 def test_a_tracker_follows_a_run_and_its_resume(agent: Agent, tmp_path: Path) -> None:
     paths = RunPaths(tmp_path / "runs" / "r")
     done = search(agent, "--track", "tensorboard")

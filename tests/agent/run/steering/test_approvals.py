@@ -156,6 +156,7 @@ def test_waiting_for_a_person_costs_no_wall_time_but_proposing_does(machine: Mac
     assert [outcome.place.queued_seconds for outcome in outcomes if outcome.place is not None] == [0, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_slots", [1, 3])
 @pytest.mark.parametrize("is_written", [False, True])
 def test_a_run_that_is_killed_at_any_event_waits_again_or_goes_on_as_decided(

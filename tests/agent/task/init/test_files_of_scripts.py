@@ -82,6 +82,7 @@ def paths_in(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if "__pycache__" not in path.parts}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_project_runs_as_its_user_starts_it(agent: Agent, tmp_path: Path, name: str) -> None:
     shape = SHAPES[name]

@@ -247,6 +247,7 @@ def test_a_task_is_the_same_with_a_pool_and_no_job_sees_anything_of_it(bare: Pat
     assert (committed.digest, committed.data.pool, committed.pool_files) == (before.digest, (), {})
 
 
+@pytest.mark.slow
 def test_a_run_that_began_without_a_pool_goes_on_with_one_and_its_noise_is_known(warm: Zygote, bare: Path) -> None:
     agent = warm.within(bare.parent)
     begin = ["run", "--task", str(bare), "--mode", "random", "--name", "r", "--keep", "any", "--no-prune"]
