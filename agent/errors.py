@@ -2,6 +2,16 @@
 
 from typing import ClassVar
 
+EXIT_CODES = {
+    0: "done",
+    1: "failed",
+    2: "wrong usage or config",
+    3: "budget spent",
+    4: "the machine lacks something",
+    130: "interrupted",
+}
+"""The exit codes of every command, in words."""
+
 
 class AgentError(Exception):
     """An error that the user should read; `exit_code` is the exit code of the command."""

@@ -39,6 +39,8 @@ def attribute(
     """Find which kept changes carry the gain.
 
     Removes the kept changes from the result one by one, and writes the script that remains, minimal.py.
+
+    Exit codes: 0 found, 3 the budget left nothing to run.
     """
     from agent.analysis.ablation import AblationOptions
     from agent.analysis.ablation import attribute as take_out

@@ -46,6 +46,8 @@ def compare(
     """Compare modes under several seeds.
 
     --modes starts a comparison and --resume resumes one. Without them, the tables of a comparison are printed.
+
+    Exit codes: 0 ended or paused, 1 a baseline failed, 3 nothing is left to run.
     """
     from agent.analysis import comparison as comparisons
 

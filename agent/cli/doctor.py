@@ -91,6 +91,8 @@ def doctor(
     """Check what this machine can do.
 
     Prints a remedy for everything that is missing.
+
+    Exit codes: 0 nothing is missing, 4 something is.
     """
     from agent.cli.checks.coding_agents import examine_agent
     from agent.cli.checks.machine import Endpoint, examine, rendered

@@ -69,6 +69,8 @@ def init(
     """Write a task.toml for a training script.
 
     The script is read, and run only with --try. The task.toml has comments, and `agent run` takes it unchanged.
+
+    Exit codes: with --try, 1 if the script does not run in the sandbox yet.
     """
     from agent.task.init.host import HostResources, chosen_interpreter
     from agent.task.init.script_report import NO_METRIC, InitOptions, read_script

@@ -15,7 +15,7 @@ from agent import __version__
 from agent.cli import attribute, compare, doctor, init, read, replay, report, run, trust
 from agent.cli.clients import approve, connect, serve, steer, submit
 from agent.cli.options import fail
-from agent.errors import AgentError
+from agent.errors import EXIT_CODES, AgentError
 from agent.task.host_commands.host_code import require_consent
 from agent.task.validation_errors import first_fault, in_words
 from sandbox.errors import SandboxError
@@ -23,10 +23,9 @@ from sandbox.errors import SandboxError
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_CURSOR = b"\x1b[?25h"
 
-_EPILOG = """\b
-Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 budget spent,
-4 the machine lacks something, 130 interrupted.
-\b
+_EPILOG = f"""
+Exit codes: {", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())}.
+
 OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL choose the model.
 """
 

@@ -53,7 +53,10 @@ def log(
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
-    """List the trials of a run."""
+    """List the trials of a run.
+
+    Exit codes: with --verify, 1 if journal, git and files disagree.
+    """
     from agent.report import run_summary, trial_table
     from agent.report.slices import pool_size
     from agent.report.steering import messages

@@ -79,7 +79,9 @@ def replay(
 ) -> None:
     """Run a trial again and compare the result.
 
-    Runs it from its commit. Exit codes: 0 reproduced, 1 not reproduced, 4 cannot run here.
+    Runs it from its commit.
+
+    Exit codes: 0 reproduced, 1 not reproduced, 4 cannot run here.
     """
     from agent.analysis.recorded_trial import open_source
     from agent.analysis.replay_verdict import CONFIRMS_NOTHING

@@ -104,7 +104,7 @@ def refuse_other_files(page: Path | None, png: Path | None, *, force: bool) -> N
 def watch(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS) -> None:
     """Follow a run from another terminal.
 
-    It only reads the run, and ends when the run ends.
+    It only reads the run, and ends when the run ends. Ctrl-C leaves it.
     """
     from agent.report.watch import follow
 

@@ -48,6 +48,8 @@ def run(ctx: typer.Context, options: RunOptions) -> None:
 
     Each trial: propose an edit of the script, train it in a sandbox, score it, and commit or revert. Without a budget,
     a run has 100 trials.
+
+    Exit codes: 0 ended or paused, 1 gave up or the baseline failed, 3 the budget left nothing to run.
     """
     config, _ = checked_start(ctx, options)
     go(config, runs_folder(options.runs), json_=options.json_)
@@ -115,6 +117,8 @@ def resume(
     """Resume an interrupted run.
 
     The run continues exactly where its journal ends. Its budgets may be raised, and its workers may be more or fewer.
+
+    Exit codes: as `agent run`.
     """
     from agent.run.opening import ResumeOptions
     from agent.run.resume import refuse_changes

@@ -64,6 +64,8 @@ def pause(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_:
 
     It proposes and starts no more trials, but runs the repeats that are due. `agent resume` continues it; a pause
     costs no wall time. Until then, clients of a run of mode submitted do not start it either.
+
+    Exit codes: 0 done, 2 no process works on the run.
     """
     from agent.run.steering.user_input import PAUSE, is_pause_requested
     from agent.store.inbox.inbox import Inbox
@@ -98,6 +100,8 @@ def stop(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_: 
     """Stop a run at once.
 
     As Ctrl-C in the terminal of the run. Trials in flight are stopped, and run again after `agent resume`.
+
+    Exit codes: 0 done, 2 no process works on the run.
     """
     from agent.run.steering.user_input import PAUSE, discard_pause_requests
     from agent.store.inbox.inbox import Inbox

@@ -60,6 +60,8 @@ def submit(
     """Submit a change to a run.
 
     It becomes a trial, which a process in the background runs; or it is refused, at the cost of no trial.
+
+    Exit codes: 0 queued or, with --wait, judged; 1 refused, or worse than --require; 3 the budget is spent.
     """
     given = [option for option in (script, patch, commit, values) if option is not None]
     if len(given) != 1:
@@ -102,7 +104,7 @@ def wait(
 ) -> None:
     """Wait for the verdict on a submission.
 
-    Exits with 1 if the submission was refused.
+    Exit codes: 0 judged, or not yet after --seconds; 1 refused; 3 the budget was spent before it could run.
     """
     client = client_of(runs, run_name, trusted=trust)
     verdict = _until_final(client, submission) if seconds is None else client.wait(submission, seconds)
