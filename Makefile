@@ -15,7 +15,7 @@ help:
 	@echo "make test-slow  run the tests that take seconds to minutes each, as CI does"
 	@echo "make test-long  run these and the suites of hundreds of kills and mutations: hours"
 	@echo "make check      check format, lint and types, as CI does"
-	@echo "make docs       build the pages of docs/ as a site, in site/"
+	@echo "make docs       write docs/options.md, and build the pages of docs/ as a site, in site/"
 	@echo "make setup      set up .venv only"
 
 setup: $(VENV)/.dev
@@ -70,6 +70,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.dev
+	$(BIN)/python -m tests.docs.options_page
 	$(BIN)/zensical build --strict --clean
 
 clean:
