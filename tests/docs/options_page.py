@@ -43,7 +43,7 @@ def page() -> str:
     """Return the text of docs/options.md."""
     parts = [
         "# All commands, options and exit codes",
-        _filled("`make docs` writes this page from the program's own help. `agent COMMAND --help` prints the same."),
+        _filled("`make docs` writes this page from the program's own help; `--help` after a command prints its part."),
         "## Exit codes",
         _table(("code", "meaning", ""), ((str(code), word, _DETAILS[code]) for code, word in EXIT_CODES.items())),
         "## Variables of the environment",
