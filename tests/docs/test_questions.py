@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.trials.trial import KeepState, Origin, Status
 from tests.docs.pages import ROOT, anchors, links
 
 FIRST = "docs/index.md"
@@ -53,3 +54,9 @@ def test_a_page_that_nothing_leads_to_is_not_reached() -> None:
     assert "docs/changelog.md" in {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
     assert "docs/changelog.md" not in within(1)
     assert within(0) == {FIRST}
+
+
+def test_the_glossary_explains_each_word_of_the_tables() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = {*Status, *KeepState, *Origin} - {Status.OK}  # a trial with a loss is shown with its verdict
+    assert [word.value for word in words if f"`{word.value}`" not in text] == []
