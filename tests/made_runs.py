@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Unchanged
-from agent.store.git_command import run_git
+from agent.store.git.command import run_git
 from agent.store.git_repo import TrialRepo
 from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import checked, save

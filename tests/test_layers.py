@@ -55,7 +55,7 @@ OWNERS = {
         "agent/llm/gateway/sources.py",
     },
     "xllamacpp": {"agent/llm/local_server.py"},
-    "git": {"agent/store/git_command.py"},
+    "git": {"agent/store/git/command.py"},
     "cma": {"agent/search/cmaes.py"},
     "optuna": {"agent/search/optuna_search.py", "agent/report/html/importance.py"},
     "pydantic": {

@@ -23,7 +23,7 @@ from agent.execution.host import Clock, Host, utc_now
 from agent.execution.speed.guard import with_speed_check
 from agent.run.resume import open_executor
 from agent.store.atomic_file import write_durably
-from agent.store.git_objects import Commit
+from agent.store.git.objects import Commit
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import Journal
 from agent.store.paths import AttributionPaths

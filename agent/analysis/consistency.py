@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.errors import AgentError, EditError, JournalError
 from agent.files import read_bytes
 from agent.modes.model_choice import model_name
-from agent.store.git_objects import Commit
+from agent.store.git.objects import Commit
 from agent.store.git_repo import TrialRepo, trailers
 from agent.store.journal import read_history, torn_bytes
 from agent.store.paths import RunPaths, RunsFolder

@@ -13,7 +13,7 @@ from typing import Any
 from agent.errors import UsageError
 from agent.report.json_documents import trial_json
 from agent.report.trial_table import verdict
-from agent.store.git_objects import Commit
+from agent.store.git.objects import Commit
 from agent.store.git_repo import TrialRepo
 from agent.store.stored_run import StoredRun, best_trial, ratchet
 from agent.trials.metric import Metric

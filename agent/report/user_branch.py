@@ -10,8 +10,8 @@ from pathlib import Path
 
 from agent.analysis.ablation_log import hash_of, known
 from agent.errors import RepoError, UsageError
-from agent.store.git_command import is_branch_name, run_git
-from agent.store.git_objects import AUTHOR
+from agent.store.git.command import is_branch_name, run_git
+from agent.store.git.objects import AUTHOR
 from agent.store.git_repo import TrialRepo
 from agent.store.stored_run import StoredRun, ratchet
 from agent.text import hidden_in, plural

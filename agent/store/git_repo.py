@@ -10,9 +10,9 @@ from pathlib import Path
 
 from agent.errors import RepoError
 from agent.files import read_bytes
-from agent.store.git_command import CONFIG, MOST_REF_BYTES, GitError, GitFolder, folder_of, run_git
-from agent.store.git_locks import is_worktree_of, register, registered, remove_leftovers, turn, unregister
-from agent.store.git_objects import Commit
+from agent.store.git.command import CONFIG, MOST_REF_BYTES, GitError, GitFolder, folder_of, run_git
+from agent.store.git.locks import is_worktree_of, register, registered, remove_leftovers, turn, unregister
+from agent.store.git.objects import Commit
 
 _MOST_BYTES = 2**29  # all files of one commit together
 _MOST_FILES = 10_000

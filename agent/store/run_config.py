@@ -11,7 +11,7 @@ from agent.errors import JournalError, UsageError
 from agent.files import read_json
 from agent.llm.spending_cap import Caps
 from agent.store.atomic_file import write_durably
-from agent.store.git_command import is_branch_name
+from agent.store.git.command import is_branch_name
 from agent.store.journal import FORMAT
 from agent.store.paths import RUN_NAME
 from agent.task.validation_errors import in_words

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from agent.store.git_objects import Commit
+from agent.store.git.objects import Commit
 from agent.store.run_config import EARLIER_NAMES
 from agent.task.task import Task
 from agent.text import one_line

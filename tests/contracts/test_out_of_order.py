@@ -23,7 +23,7 @@ from agent.report.html.tables import RunOnPage, ledger_table
 from agent.report.html.trial_panels import details
 from agent.report.trackers.tracker import facts_of
 from agent.report.user_branch import make_branch
-from agent.store.git_command import run_git
+from agent.store.git.command import run_git
 from agent.store.stored_run import StoredRun
 from agent.trials.best_so_far import by_the_clock
 from agent.trials.events import AttemptLost, TrialFinished, TrialStarted

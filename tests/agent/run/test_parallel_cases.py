@@ -6,8 +6,8 @@ from agent.edits.edit import Params
 from agent.execution.scoring.printed import PrintedScorer
 from agent.execution.scoring.scorer import Artifact
 from agent.modes.numeric import NumericProposer
-from agent.store import git_command
-from agent.store.git_command import run_git
+from agent.store.git import command as git_command
+from agent.store.git.command import run_git
 from agent.store.git_repo import trailers
 from agent.task.task import Task
 from agent.trials.budget import Budget

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import RepoError, UnsafeFileError
-from agent.store.git_objects import Commit
+from agent.store.git.objects import Commit
 from agent.store.git_repo import TrialRepo, trailers
 
 AT = "2026-11-22T10:00:00+00:00"

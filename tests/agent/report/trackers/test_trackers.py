@@ -10,7 +10,7 @@ import pytest
 from agent.errors import TrackError, UsageError
 from agent.report.trackers.mirror import check_kind, exclusive, follow, mirror, open_tracker
 from agent.report.trackers.tracker import facts_of
-from agent.store.git_command import run_git
+from agent.store.git.command import run_git
 from agent.store.stored_run import StoredRun
 from agent.trials.trial import Origin, Status
 from tests.made_runs import BASELINE, failed, made_run, scored, searched

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError, RepoError, UnsafeFileError
-from agent.store.git_command import GitFolder, folder_of, is_branch_name
-from agent.store.git_objects import Commit
+from agent.store.git.command import GitFolder, folder_of, is_branch_name
+from agent.store.git.objects import Commit
 from agent.store.git_repo import TrialRepo
 
 AT = "2026-11-22T10:00:00+00:00"
