@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent.analysis.ablation_chain import ChangeChain
-from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, ChangeFinding, Elimination
+from agent.analysis.ablation_chain import ChangeChain, ChangeFinding
+from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, Elimination
 from agent.analysis.ablation_log import (
     AblationRecords,
     AblationStarted,

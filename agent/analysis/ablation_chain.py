@@ -1,13 +1,16 @@
-"""The kept changes between baseline and result, and the result's script without some of them."""
+"""The kept changes between baseline and result, the result's script without some of them, and what that shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import pairwise
 
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params, Value
 from agent.edits.line_diff import merged, n_changed_lines
 from agent.errors import EditError, UsageError
+from agent.search.constraints.constraint import Constraint
 from agent.store.stored_run import StoredRun
 from agent.text import one_line
 from agent.trials.trial import Trial
@@ -24,6 +27,33 @@ class AblationChange:
     title: str
     recorded_gain: float  # by how much these trials lowered the loss when kept, shared equally by the names they set
     n_lines: int  # lines removed plus lines added
+
+
+class ChangeVerdict(StrEnum):
+    """What the removal of a change has shown."""
+
+    CARRIES = "carries"  # without it, the loss is clearly worse or missing
+    NO_EFFECT = "no effect found"
+    NULL = "null"  # without it, the code is the same, or the loss is the same to the last digit
+    HARMFUL = "harmful"  # the loss is clearly better without it
+    NOT_TESTED = "not tested"
+
+    @property
+    def taken_out(self) -> bool:
+        return self in (ChangeVerdict.NO_EFFECT, ChangeVerdict.NULL, ChangeVerdict.HARMFUL)
+
+
+@dataclass(frozen=True)
+class ChangeFinding:
+    """The verdict on one change, with its effect."""
+
+    change: AblationChange
+    verdict: ChangeVerdict = ChangeVerdict.NOT_TESTED
+    effect: float | None = None  # loss without the change minus loss with it: if positive, the change lowers the loss
+    error: float | None = None  # standard error of the effect
+    seeds: tuple[int, ...] = ()  # training seeds of the comparison
+    along: tuple[str, ...] = ()  # changes that depend on it, and were removed with it
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +84,7 @@ class ChangeChain:
     changes: tuple[AblationChange, ...]  # in the order in which they were made
     steps: tuple[Step, ...]
     on_slices: bool = False  # whether the run confirmed its gains on slices; an ablation opens none
+    constraints: tuple[Constraint, ...] = ()  # of the space, as far as the result meets them
 
     @classmethod
     def of(cls, stored: StoredRun) -> "ChangeChain":
@@ -69,7 +100,9 @@ class ChangeChain:
             raise UsageError(f"the result of {stored.run_id} is its baseline: {_why_nothing(stored)}")
         trials = stored.lineage(number)
         chain = cls.made_of(trials, [stored.task(trial.number).source for trial in trials])
-        return replace(chain, on_slices=stored.keeper.on_slices)
+        space = stored.task(number).space
+        constraints = () if space is None else space.constraints
+        return replace(chain, on_slices=stored.keeper.on_slices, constraints=constraints)
 
     @classmethod
     def made_of(cls, trials: Sequence[Trial], sources: Sequence[str]) -> "ChangeChain":
@@ -96,6 +129,17 @@ class ChangeChain:
                 else:
                     source = carried_over
         return Variant(source, frozenset(left_out & {change.key for change in self.changes}))
+
+    def fault(self, variant: Variant) -> str | None:
+        """Return which constraint the values of a variant break, in one line; None if they break none.
+
+        Constraints with a name that the variant's script lacks do not count.
+        """
+        for constraint in self.constraints:
+            with suppress(EditError):
+                if (fault := constraint.fault(read_constants(variant.source, constraint.names))) is not None:
+                    return fault
+        return None
 
 
 def _why_nothing(stored: StoredRun) -> str:

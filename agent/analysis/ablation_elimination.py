@@ -7,10 +7,9 @@ used, because it selected the trials. Held-out seeds compare the minimal script 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Protocol
 
-from agent.analysis.ablation_chain import AblationChange, ChangeChain, Variant
+from agent.analysis.ablation_chain import AblationChange, ChangeChain, ChangeFinding, ChangeVerdict, Variant
 from agent.edits.guard import fingerprint
 from agent.edits.line_diff import n_changed_lines
 from agent.errors import EditError, UsageError
@@ -65,33 +64,6 @@ class Losses:
         whole = self.of(self.whole)
         pairs = {seed: (loss, whole.get(seed)) for seed, loss in own.items()} if script != self.whole else {}
         return {seed: loss - other for seed, (loss, other) in pairs.items() if other is not None}
-
-
-class ChangeVerdict(StrEnum):
-    """What the removal of a change has shown."""
-
-    CARRIES = "carries"  # without it, the loss is clearly worse or missing
-    NO_EFFECT = "no effect found"
-    NULL = "null"  # without it, the code is the same, or the loss is the same to the last digit
-    HARMFUL = "harmful"  # the loss is clearly better without it
-    NOT_TESTED = "not tested"
-
-    @property
-    def taken_out(self) -> bool:
-        return self in (ChangeVerdict.NO_EFFECT, ChangeVerdict.NULL, ChangeVerdict.HARMFUL)
-
-
-@dataclass(frozen=True)
-class ChangeFinding:
-    """The verdict on one change, with its effect."""
-
-    change: AblationChange
-    verdict: ChangeVerdict = ChangeVerdict.NOT_TESTED
-    effect: float | None = None  # loss without the change minus loss with it: if positive, the change lowers the loss
-    error: float | None = None  # standard error of the effect
-    seeds: tuple[int, ...] = ()  # training seeds of the comparison
-    along: tuple[str, ...] = ()  # changes that depend on it, and were removed with it
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,9 +146,14 @@ class Elimination:
         stopped = ""
         try:
             seeds = self._usable_seeds()
-            for change in sorted(self.chain.changes, key=lambda change: change.recorded_gain):
-                if change.key not in self._findings:
-                    self._test(change, seeds)
+            waiting = sorted(self.chain.changes, key=lambda change: change.recorded_gain)
+            while waiting:  # a change that cannot be removed now may be removable once others are gone
+                before, waiting = waiting, [change for change in waiting if not self._tested(change, seeds)]
+                if len(waiting) == len(before):
+                    break
+            for change in waiting:
+                fault = self.chain.fault(self.chain.without(self._variant.without | {change.key}))
+                self._decide(change, ChangeFinding(change, reason=f"without it, {fault}"))
         except BudgetExhaustedError as error:
             stopped = str(error)
         findings = tuple(self._findings.get(c.key, ChangeFinding(c)) for c in self.chain.changes)
@@ -195,25 +172,33 @@ class Elimination:
             f"trial {self.chain.result} has no loss under {MAX_FAILED_RUNS} further seeds: check its script first"
         )
 
-    def _test(self, change: AblationChange, seeds: Sequence[int]) -> None:
-        """Remove a change, for good if its removal costs nothing."""
+    def _tested(self, change: AblationChange, seeds: Sequence[int]) -> bool:
+        """Remove a change, for good if its removal costs nothing. Return False if the rest breaks a constraint."""
+        if change.key in self._findings:
+            return True
         variant = self.chain.without(self._variant.without | {change.key})
+        if self.chain.fault(variant) is not None:
+            return False
         along = self._in_order(variant.without - self._variant.without - {change.key})
         if _same_code(variant.source, self._variant.source):
             finding = ChangeFinding(change, ChangeVerdict.NULL, reason="the same code without it")
         else:
             self._about.setdefault(variant.source, f"without {', '.join(self._in_order(variant.without))}")
             finding = self._compare(change, variant.source, seeds)
-        self._findings[change.key] = replace(finding, along=along)
-        self.decided(self._findings[change.key])
+        self._decide(change, replace(finding, along=along))
         if not finding.verdict.taken_out:
-            return
+            return True
         self._variant = variant
         if finding.verdict is not ChangeVerdict.NULL:
             self._reference = variant.source
         for other in self.chain.changes:
             if other.key in along:
                 self._findings[other.key] = ChangeFinding(other, finding.verdict, reason=f"removed with {change.key}")
+        return True
+
+    def _decide(self, change: AblationChange, finding: ChangeFinding) -> None:
+        self._findings[change.key] = finding
+        self.decided(finding)
 
     def _compare(self, change: AblationChange, source: str, seeds: Sequence[int]) -> ChangeFinding:
         """Return the finding about a change from a script without it."""

@@ -10,7 +10,7 @@ from agent.cli.options import DEFAULT_RUNS, Json, RunName, Runs, host_of, print_
 from agent.cli.trust import Trusted, agree_to_run
 
 if TYPE_CHECKING:
-    from agent.analysis.ablation_elimination import ChangeFinding
+    from agent.analysis.ablation_chain import ChangeFinding
 
 
 app = typer.Typer()

@@ -3,10 +3,10 @@
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from agent.edits.assignments import all_constants
 from agent.edits.edit import Params
-from agent.search.constraints.constraint import read_constraint
 from agent.search.space import SearchSpace
 from agent.text import one_line
 from agent.trials.trial import Status, Trial
@@ -37,7 +37,9 @@ def crash_warning(trials: Sequence[Trial], space: SearchSpace | None, source: st
     why = _notable(executed)
     if why is None or any(_notable(executed[:n]) for n in range(N_CRASHES, len(executed))):
         return None
-    line, alike = _line(executed[-1]), [trial for trial in executed if trial.status is Status.CRASHED]
+    line, crashed = _line(executed[-1]), [trial for trial in executed if trial.status is Status.CRASHED]
+    alike = [trial for trial in crashed if _kind(trial) == _kind(executed[-1])]
+    alike = alike if len(alike) >= N_CRASHES else crashed
     said = f"{why}: {one_line(line)[:_MOST_CHARACTERS]}"
     if space is None:
         return said
@@ -84,11 +86,10 @@ def _suggested(line: str, points: Sequence[Params], space: SearchSpace, source: 
     named = re.search(r"(\w+)\W+(?:must|should|has to|needs to) be (?:evenly )?divisible by\W+(\w+)", line)
     texts = [f"{named[1].upper()} % {named[2].upper()} == 0"] if named else []
     there = [constraint.text for constraint in space.constraints]
-    names = dict.fromkeys(space.names, True)
     constants = all_constants(source, any_case=True)
-    new = [
-        text
-        for text in conditions_in(source, space.names, texts)
-        if text not in there and not any(read_constraint(text, names, constants).holds(point) for point in points)
-    ]
+    new = []
+    for text in conditions_in(source, space.names, texts):
+        with suppress(ValueError):  # of a name whose choices are numbers and texts
+            if text not in there and not any(space.constraint(text, constants).holds(point) for point in points):
+                new.append(text)
     return [*there, *new] if new and points else []

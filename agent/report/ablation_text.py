@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from agent.analysis.ablation_elimination import CLEAR, Attribution, ChangeFinding, ChangeVerdict
+from agent.analysis.ablation_chain import ChangeFinding, ChangeVerdict
+from agent.analysis.ablation_elimination import CLEAR, Attribution
 from agent.analysis.ablation_log import Attributed
 from agent.edits.line_diff import n_changed_lines
 from agent.report.run_summary import hidden
@@ -63,7 +64,10 @@ def conclusion(told: Attributed, run_id: str, metric: Metric) -> list[str]:
             f"not finished: {found.stopped}; continue with `agent attribute {run_id}` and a higher --budget or --trials"
         )
         return [more] if found.difference is None else [more, _compared(found, metric), *_offer(told, run_id)]
+    kept = [finding.change.key for finding in found.findings if finding.verdict is ChangeVerdict.NOT_TESTED]
     if not found.minimal.without:
+        if kept:
+            return [f"no change was removed; not tested, since the rest would break a constraint: {', '.join(kept)}"]
         return [f"every change carries part of the gain: the diff of {whole} is already minimal"]
     if found.n_lines == 0:
         return [

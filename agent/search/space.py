@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -69,7 +69,20 @@ class SearchSpace:
         parameters = {name: _parameter(name, table) for name, table in tables.items()}
         coordinates = tuple(read_derived(name, table, parameters) for name, table in (derived or {}).items())
         _check_order(coordinates)
-        return cls(tuple(parameters.values()), coordinates, _constraints(constraints, parameters, constants or {}))
+        space = cls(tuple(parameters.values()), coordinates)
+        return replace(space, constraints=_constraints(space, constraints, constants or {}))
+
+    def constraint(self, text: Any, constants: Mapping[str, Value]) -> Constraint:
+        """Return the condition on points of this space that `text` states.
+
+        Args:
+            text: as in `[space] constraints`.
+            constants: values of the script that the condition may name.
+
+        Raises:
+            ValueError: it is no such condition.
+        """
+        return read_constraint(text, {p.name: not _has_texts(p) for p in self.parameters}, constants)
 
     def plain(self) -> "SearchSpace":
         """Return this space without derived coordinates: every parameter is searched directly."""
@@ -216,15 +229,12 @@ class SearchSpace:
         ]
 
 
-def _constraints(
-    texts: Any, parameters: Mapping[str, Parameter], constants: Mapping[str, Value]
-) -> tuple[Constraint, ...]:
+def _constraints(space: SearchSpace, texts: Any, constants: Mapping[str, Value]) -> tuple[Constraint, ...]:
     """Return the constraints that a list of texts states. Raises ValueError as `from_tables` does."""
     if not isinstance(texts, list | tuple):
         raise ValueError(f'space.constraints: {texts!r} is not a list; write ["N_EMBD % N_HEAD == 0"]')
-    names = {name: not _has_texts(parameter) for name, parameter in parameters.items()}
     try:
-        return tuple(read_constraint(text, names, constants) for text in texts)
+        return tuple(space.constraint(text, constants) for text in texts)
     except ValueError as fault:
         raise ValueError(f"space.constraints: {fault}") from None
 

@@ -82,7 +82,7 @@ class Task:
         if not as_is and (encoding := other_encoding(script)):
             raise TaskError(f"{folder / self.script}: {encoding}")
         self.source = _baseline(folder / self.script, script, {} if as_is else document.values)
-        self.space = read_space(folder / CONFIG_NAME, text, document, self.profile, None if as_is else self.source)
+        self.space = read_space(folder / CONFIG_NAME, text, document, self.profile, self.source, as_is=as_is)
         check_values(folder / self.script, self.source, self.space)
         self.hints = document.hints  # the start values of --hints
         if not as_is:  # hints complete the baseline's values, not those of a trial

@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from agent.analysis.ablation_chain import ChangeChain
-from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, ChangeVerdict, Elimination
+from agent.analysis.ablation_chain import ChangeChain, ChangeVerdict
+from agent.analysis.ablation_elimination import Attribution, BudgetExhaustedError, Elimination
 from agent.analysis.ablation_log import AblationRecords, Attributed
 from agent.edits.assignments import Assignments, all_constants
 from agent.edits.edit import Edit, Unchanged, WholeFile
-from agent.report.ablation_text import lines, remarks, to_json
+from agent.report.ablation_text import conclusion, lines, remarks, to_json
+from agent.search.constraints.constraint import Constraint, read_constraint
 from agent.trials.keeping.keep_rule import HELD_OUT_SEED, KeepPolicy, KeepRule
 from agent.trials.metric import Metric
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
@@ -51,12 +53,20 @@ class Runs:
 
 
 def attributed(
-    edits: Sequence[Edit], source: str, loss: Loss, *, budget: float = math.inf, paired: bool = True, seeds: int = 3
+    edits: Sequence[Edit],
+    source: str,
+    loss: Loss,
+    *,
+    budget: float = math.inf,
+    paired: bool = True,
+    seeds: int = 3,
+    constraints: tuple[Constraint, ...] = (),
 ) -> tuple[Attribution, Runs]:
     trials, sources = kept(edits, source, loss)
     runs = Runs(loss, budget)
     keeper = KeepPolicy(KeepRule(paired=paired, sigma=SIGMA), trials)
-    return Elimination(ChangeChain.made_of(trials, sources), keeper, runs, seeds).result(), runs
+    chain = replace(ChangeChain.made_of(trials, sources), constraints=constraints)
+    return Elimination(chain, keeper, runs, seeds).result(), runs
 
 
 def verdicts(found: Attribution) -> dict[str, str]:
@@ -132,6 +142,41 @@ def test_a_comment_costs_no_run_and_an_equal_loss_costs_one() -> None:
 def test_an_equal_loss_says_nothing_where_seeds_are_not_paired() -> None:
     found, _ = attributed([sets("A"), sets("B")], script("AB"), worth({"A": 0.5, "B": 0.0}), paired=False)
     assert verdicts(found) == {"1": "carries", "2": "no effect found"}
+
+
+DIVIDES = read_constraint("WIDTH % HEADS == 0", {"WIDTH": True, "HEADS": True}, {})
+
+
+def of_sizes(heads: float) -> Loss:
+    """Return a loss that 96 instead of 64 of WIDTH lower by 0.5, and 12 instead of 4 of HEADS by `heads`."""
+
+    def loss(source: str, seed: int) -> float:
+        constants = all_constants(source)
+        assert DIVIDES.holds(constants), "a script that breaks the constraint ran"
+        return 3.0 + 0.1 * math.sin(seed) - 0.5 * (constants["WIDTH"] == 96) - heads * (constants["HEADS"] == 12)
+
+    return loss
+
+
+SIZES = [Assignments({"WIDTH": 96, "HEADS": 12})], "WIDTH = 64\nHEADS = 4\n"
+
+
+def test_a_mixture_that_breaks_a_constraint_is_tested_once_another_removal_has_mended_it() -> None:
+    found, runs = attributed(*SIZES, of_sizes(0.0), constraints=(DIVIDES,))
+    assert verdicts(found) == {"WIDTH": "carries", "HEADS": "null"}
+    assert found.minimal.source == "WIDTH = 96\nHEADS = 4\n"
+    assert next(about for about, _ in runs.asked if about.startswith("without")) == "without HEADS"
+
+
+def test_a_mixture_that_breaks_a_constraint_does_not_run_and_the_result_says_so() -> None:
+    found, runs = attributed(*SIZES, of_sizes(0.3), constraints=(DIVIDES,))
+    assert verdicts(found) == {"WIDTH": "not tested", "HEADS": "carries"}
+    assert found.findings[0].reason == "without it, WIDTH % HEADS == 0 does not hold with WIDTH = 64, HEADS = 12"
+    assert {about for about, _ in runs.asked if about.startswith("without")} == {"without HEADS"}
+    told = Attributed(found, AblationRecords(3, {}), None)
+    assert conclusion(told, "r", Metric(name="val_loss", goal="minimise")) == [
+        "no change was removed; not tested, since the rest would break a constraint: WIDTH"
+    ]
 
 
 def test_parameters_are_taken_out_name_by_name() -> None:

@@ -67,6 +67,24 @@ def test_a_constraint_is_suggested(line: str, source: str, suggestion: str) -> N
     assert warning.endswith(suggestion) or suggestion in warning.partition(": for a new run")[2]
 
 
+def test_a_condition_on_a_text_is_suggested() -> None:
+    tables = {**TABLES, "OPTIMIZER": {"type": "categorical", "choices": ["sgd", "adam"]}}
+    source = SOURCE + "OPTIMIZER = 'adam'\nassert OPTIMIZER != 'sgd' or NUM_HEADS < 8\n"
+    points = {"EMBED_DIM": 67, "NUM_HEADS": 12, "OPTIMIZER": "sgd"}
+    trials = [trial(n, status=Status.CRASHED, reason="exit 1: AssertionError", params=points) for n in (1, 2, 3)]
+    ((_, warning),) = warnings([baseline(), *trials], SearchSpace.from_tables(tables), source)
+    assert 'constraints = ["OPTIMIZER != \'sgd\' or NUM_HEADS < 8", "EMBED_DIM % NUM_HEADS == 0"]' in warning
+
+
+def test_only_the_points_that_crashed_alike_count() -> None:
+    meets = {"EMBED_DIM": 64, "NUM_HEADS": 4}
+    other = trial(3, status=Status.CRASHED, reason="exit 1: MemoryError", params=meets)
+    fine = trial(4, loss=2.4)
+    trials = [baseline(), crashed(1, DIVISIBLE), crashed(2, DIVISIBLE), fine, other, trial(5, loss=2.4)]
+    ((_, warning),) = warnings([*trials, crashed(6, DIVISIBLE)])
+    assert SUGGESTED in warning
+
+
 def test_nothing_is_suggested_that_the_space_has_or_without_a_space() -> None:
     trials = [baseline(), *(crashed(n, DIVISIBLE) for n in (1, 2, 3))]
     same = SearchSpace.from_tables(TABLES, constraints=["EMBED_DIM % NUM_HEADS == 0"])

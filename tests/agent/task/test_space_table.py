@@ -71,6 +71,11 @@ def test_a_trials_own_script_may_have_changed_what_a_constraint_names(tmp_path: 
     found = task(tmp_path, rule, edited, as_is=True)
     assert found.space is not None
     assert found.defaults["HEADS"] == 5
+    assert found.space.constraints == ()
+    edited = SCRIPT.replace("HEADS = 4", "HEADS = 5")
+    found = task(tmp_path, rule, edited, as_is=True)
+    assert found.space is not None
+    assert [constraint.text for constraint in found.space.constraints] == ["HEADS < TOTAL"]
 
 
 def test_constraints_that_no_point_meets_are_refused_before_a_search(tmp_path: Path) -> None:
