@@ -67,6 +67,8 @@ def checks(reading: ScriptReport) -> Iterator[str]:
         yield f"{reading.python or 'the python of `agent`'} has no {', '.join(reading.absent)}: {fix}"
     yield from _of_needs(reading.needs)
     yield from _of_the_metric(reading)
+    if reading.unread:
+        yield reading.unread
     if endless := reading.budget.endless:
         flag = endless.display_name
         how = f"give one: --args '{flag} 1000'" if flag.startswith("-") else "give it a positive value"

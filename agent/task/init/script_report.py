@@ -14,10 +14,10 @@ from agent.task.init.metric.printed_metric import Ask, PrintedMetric, find_metri
 from agent.task.init.python_file import Source, imported_names
 from agent.task.init.settings.budget import BudgetGuess, find_budget
 from agent.task.init.settings.constants_block import Lifted, extract_constants
-from agent.task.init.settings.find_settings import constants, settings
+from agent.task.init.settings.find_settings import constants, named_apart, settings
 from agent.task.init.settings.given import GivenValue, given_values, split_environment, with_given
+from agent.task.init.settings.load_call import LoadCall, find_load
 from agent.task.init.settings.setting import Setting
-from agent.task.init.settings.settings_file import LoadCall, find_load
 from agent.task.init.settings.suggest_space import is_searched, proposed_space
 
 NO_METRIC = PrintedMetric("unknown_metric", "minimise", None, "nothing")
@@ -60,6 +60,7 @@ class ScriptReport:
     needs: Needs
     constants: tuple[Setting, ...]  # its constants
     other_settings: tuple[Setting, ...]  # its other settings
+    unread: str  # why settings that it loads from files are not among these; empty: it loads none, or they are
     lifted: Lifted | None  # the copy with constants for `other_settings`; None: no copy is needed
     libraries: frozenset[str]  # imported directly or through its own modules
     absent: tuple[str, ...]  # those of `libraries` that the interpreter lacks
@@ -142,14 +143,14 @@ def read_script(
         )
     if metrics[0] != NO_METRIC:
         metrics[0] = with_goal(metrics[0], given_goal(wishes.goal), wishes.ask_goal)
-    loaded = None if is_block(script.text) else find_load(folder, script, arguments)
-    given = given_values(folder, script, arguments, loaded[0].file if loaded else "")
+    loaded, unread = (None, "") if is_block(script.text) else find_load(folder, script, arguments)
+    given = given_values(folder, script, arguments, loaded.file if loaded else "")
     given += [GivenValue(name, value, f"{name}={value}") for name, value in environment.items()]
     own = with_given(script, constants(script), given)
     others, lifted = _lifted(script, own, loaded, given, wishes)
     own = [setting for setting in own if setting.kind == "constant"]
     words = [*((word, "--args") for word in arguments)]
-    words += [(word, loaded[0].file) for word in loaded[0].words] if loaded else []
+    words += [(word, loaded.file) for word in loaded.words] if loaded else []
     elsewhere = [setting for module, _ in modules for setting in (*constants(module), *settings(module))]
     sources = [script, *(module for module, _ in modules)]
     libraries = {name for source in sources for name in imported_names(source)}
@@ -166,6 +167,7 @@ def read_script(
         needs=find_needs(folder, script, found, words),
         constants=tuple(own),
         other_settings=tuple(others),
+        unread=unread,
         lifted=lifted,
         libraries=frozenset(libraries),
         absent=tuple(missing_modules(folder, python, libraries, is_chosen=wishes.python is not None)),
@@ -183,7 +185,7 @@ def worth_lifting(settings: Sequence[Setting]) -> Callable[[Setting], bool]:
 def _lifted(
     script: Source,
     own: list[Setting],
-    loaded: tuple[LoadCall, list[Setting]] | None,
+    loaded: LoadCall | None,
     given: Sequence[GivenValue],
     wishes: InitOptions,
 ) -> tuple[list[Setting], Lifted | None]:
@@ -192,17 +194,17 @@ def _lifted(
         return [], None
     found = settings(script)
     if loaded:
-        in_file = {setting.key for setting in loaded[1]}
-        replaced = f"{loaded[0].file} has a value for it"
+        in_file = {setting.key for setting in loaded.settings}
+        replaced = f"{loaded.file} has a value for it"
         found = [
             replace(setting, unused=replaced) if setting.kind == "argument" and setting.key in in_file else setting
             for setting in found
         ]
-        found = [*loaded[1], *found]
+        found = named_apart([*loaded.settings, *found], script)
     found = with_given(script, found, given)
     is_worth = worth_lifting([*own, *found])
     has_constants = any(is_worth(setting) for setting in own)
     wanted = wishes.block is not False and (wishes.block or not has_constants)
     if not wanted or not any(is_worth(setting) for setting in found):
         return found, None
-    return found, extract_constants(script, found, loaded[0] if loaded else None, is_worth)
+    return found, extract_constants(script, found, loaded, is_worth)

@@ -12,8 +12,8 @@ from pathlib import Path
 from agent.edits.edit import Value
 from agent.task.init.find_script import BLOCK_MARK
 from agent.task.init.python_file import Source
+from agent.task.init.settings.load_call import LoadCall
 from agent.task.init.settings.setting import Setting
-from agent.task.init.settings.settings_file import LoadCall
 from agent.text import one_line
 
 SEEDS = ("SEED", "RANDOM_SEED", "TRAIN_SEED", "TORCH_SEED", "MANUAL_SEED", "GLOBAL_SEED")
@@ -85,8 +85,7 @@ def _with_names(text: str, lifted: Sequence[Setting], seeds: Sequence[Setting], 
         for node in setting.nodes
     ]
     if load is not None:
-        start, end = _span(load.node)
-        changes += [((start, start), "configured("), ((end, end), ")")]
+        changes += [((place, place), text) for place, text in load.insertions]
     lines = text.encode().splitlines(keepends=True)  # ast counts columns in bytes
     for (start, end), new in sorted(changes, reverse=True):  # from the end, so that earlier positions stay valid
         before, after = lines[start[0] - 1][: start[1]], lines[end[0] - 1][end[1] :]

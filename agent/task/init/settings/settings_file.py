@@ -1,97 +1,21 @@
-"""The YAML, JSON or TOML file with a script's settings: its values, and where the script loads it."""
+"""The values of a YAML, JSON or TOML file with settings."""
 
-import ast
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from agent.edits.edit import Value
 from agent.errors import UsageError
-from agent.task.init.python_file import Source, is_file
-from agent.task.init.settings.find_settings import named_apart
-from agent.task.init.settings.setting import Setting, constant_name
-from agent.text import one_line
+from agent.task.init.python_file import is_file
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
-_LOADERS = {
-    *(
-        "yaml.safe_load",
-        "yaml.load",
-        "yaml.full_load",
-        "yaml.unsafe_load",
-        "OmegaConf.load",
-        "omegaconf.OmegaConf.load",
-    ),
-    *("json.load", "json.loads", "tomllib.load", "tomllib.loads", "tomli.load", "toml.load", "safe_load", "full_load"),
-}
-
 _MOST_BYTES = 1 << 18  # of a settings file; larger files are data
+_DEEPEST = 50  # tables within tables
 _MOST_ENTRIES = 100_000  # more than a file of _MOST_BYTES can contain without merge keys
 _POWER_OF_TEN = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
-
-
-@dataclass(frozen=True)
-class LoadCall:
-    """Where a script loads its settings."""
-
-    node: ast.Call
-    file: str  # the file that it loads
-    keys: Mapping[str, tuple[str, ...]]  # path of keys of each setting, by the setting's `shown`
-    words: tuple[str, ...]  # strings in the file, e.g. names of data
-
-    def function(self, settings: Sequence[Setting]) -> list[str]:
-        """Return the lines of a function that overrides the loaded settings by the constants."""
-        lines = [
-            "def configured(config):",
-            f"    # Overrides the settings loaded from {one_line(Path(self.file).name)} by the constants above.",
-        ]
-        for setting in settings:
-            if setting.display_name in self.keys:
-                keys = "".join(f"[{json.dumps(key, ensure_ascii=False)}]" for key in self.keys[setting.display_name])
-                lines.append(f"    config{keys} = {setting.name}")
-        return [*lines, "    return config"]
-
-
-def find_load(folder: Path, source: Source, arguments: Sequence[str]) -> tuple[LoadCall, list[Setting]] | None:
-    """Return where a script loads its settings, and the settings; None if it loads none.
-
-    Args:
-        folder: the folder of the script and the file.
-        source: the script.
-        arguments: the script's command-line arguments, which may name the file.
-
-    Raises:
-        UsageError: the file cannot be read.
-    """
-    calls = [
-        node for node in ast.walk(source.tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in _LOADERS
-    ]
-    files = _files(folder, source, arguments)
-    if len(calls) != 1 or not files:
-        return None
-    name, where = files[0]
-    values = _read(folder / name)
-    keys: dict[str, tuple[str, ...]] = {}
-    found = []
-    words = []
-    for path, value in _leaves(values, (), set()):
-        if isinstance(value, str):
-            words.append(value)
-            continue
-        shown = f"{name}: {'.'.join(path)}"
-        keys[shown] = path
-        found.append(
-            Setting(
-                *(constant_name(path[-1]), value, "file", shown, where),
-                longer=constant_name("_".join(path)),
-                key=constant_name(path[-1]),
-            )
-        )
-    return LoadCall(calls[0], name, keys, tuple(words)), named_apart(found, source)
 
 
 def values_of(path: Path) -> Iterator[tuple[tuple[str, ...], Value]]:
@@ -100,29 +24,17 @@ def values_of(path: Path) -> Iterator[tuple[tuple[str, ...], Value]]:
     Raises:
         UsageError: the file cannot be read.
     """
-    if _is_settings(path):
-        yield from _leaves(_read(path), (), set())
+    if is_settings(path):
+        yield from leaves(data_of(path))
 
 
-def _files(folder: Path, source: Source, arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the settings files that a script names, each with its place; those of the command line first."""
-    named = [(word, "--args") for word in arguments]
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            named.append((node.value, source.at(node)))
-    beside = Path(source.name).parent
-    return [
-        ((beside / name).as_posix(), where)
-        for name, where in named
-        if name.endswith(SUFFIXES) and not Path(name).is_absolute() and _is_settings(folder / beside / name)
-    ]
-
-
-def _is_settings(path: Path) -> bool:
+def is_settings(path: Path) -> bool:
+    """Return whether a path is a file that is small enough for settings; larger files are data."""
     return is_file(path) and path.stat().st_size <= _MOST_BYTES
 
 
-def _read(path: Path) -> Any:
+def data_of(path: Path) -> Any:
+    """Return the data of a settings file. Raises UsageError if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
@@ -130,8 +42,12 @@ def _read(path: Path) -> Any:
         return tomllib.loads(text) if path.suffix == ".toml" else _yaml(text)
     except UnicodeDecodeError as fault:
         raise UsageError(f"{path}: not UTF-8 text (byte {fault.start}); convert it, e.g. with iconv") from None
+    except OSError as fault:
+        raise UsageError(f"{path} cannot be read: {fault.strerror}") from None
     except ValueError as fault:
         raise UsageError(f"{path}: {fault}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: nested too deeply to be read; simplify it") from None
 
 
 def _yaml(text: str) -> Any:
@@ -186,13 +102,17 @@ def _n_entries(root: Any) -> int:
     return total
 
 
-def _leaves(value: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], Value]]:
+def leaves(data: Any) -> Iterator[tuple[tuple[str, ...], Value]]:
     """Yield the numbers and strings of nested dicts, each with its path of keys; a repeated dict counts once.
 
     A YAML alias repeats the same dict, even inside itself.
     """
+    yield from _leaves(data, (), set())
+
+
+def _leaves(value: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], Value]]:
     if isinstance(value, dict):
-        if id(value) in seen:
+        if id(value) in seen or len(path) > _DEEPEST:
             return
         seen.add(id(value))
         for key, inner in value.items():

@@ -14,8 +14,8 @@ from agent.task.init.python_file import Source
 from agent.task.init.script_report import worth_lifting
 from agent.task.init.settings.constants_block import extract_constants
 from agent.task.init.settings.find_settings import settings
+from agent.task.init.settings.load_call import find_load
 from agent.task.init.settings.setting import constant_name
-from agent.task.init.settings.settings_file import find_load
 
 OPTIONS = """#!/usr/bin/env python3
 # -*- coding: utf-8 -*-
@@ -132,11 +132,11 @@ def test_numbers_of_a_settings_file_reach_the_script_through_what_it_loads(tmp_p
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "base.yaml").write_text(YAML)
     script = source(LOADER)
-    loaded = find_load(tmp_path, script, [])
-    assert loaded is not None
-    load, found = loaded
+    load, _ = find_load(tmp_path, script, [])
+    assert load is not None
+    found = load.settings
     assert {s.name: s.value for s in found} == {"LR": 3e-4, "BETA": 0.9, "WIDTH": 64, "SEED": 5}
-    assert (load.file, load.node.lineno) == ("conf/base.yaml", 5)
+    assert (load.file, load.insertions[0][0][0]) == ("conf/base.yaml", 5)
     assert set(load.words) >= {"a.txt", "b.txt"}
     copy = extract_constants(script, found, load, worth_lifting(found)).text
     assert read_constants(copy, ["LR", "BETA", "WIDTH"]) == {"LR": 3e-4, "BETA": 0.9, "WIDTH": 64}
@@ -149,9 +149,9 @@ def test_names_with_line_breaks_write_no_code_into_the_copy(tmp_path: Path) -> N
     breaks = '"lr\\nimport os; INJECTED = 1 #": 0.1\nb: &b {width: 64, self: *b}\nagain: *b\n'
     (tmp_path / 'a""".yaml').write_text(breaks)
     script = source('import yaml\nc = yaml.safe_load(open(\'a""".yaml\'))\n')
-    loaded = find_load(tmp_path, script, [])
-    assert loaded is not None
-    load, found = loaded
+    load, _ = find_load(tmp_path, script, [])
+    assert load is not None
+    found = load.settings
     assert sorted(s.value for s in found) == [0.1, 64]  # of an alias, once
     assert "INJECTED" not in names_bound(extract_constants(script, found, load, worth_lifting(found)).text)
     code = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr\\nINJECTED = 1 #', default=0.1)\n"
@@ -160,9 +160,9 @@ def test_names_with_line_breaks_write_no_code_into_the_copy(tmp_path: Path) -> N
 
 def settings_of(tmp_path: Path, text: str) -> dict[str, object]:
     (tmp_path / "c.yaml").write_text(text)
-    loaded = find_load(tmp_path, source('import yaml\nc = yaml.safe_load(open("c.yaml"))\n'), [])
+    loaded, _ = find_load(tmp_path, source('import yaml\nc = yaml.safe_load(open("c.yaml"))\n'), [])
     assert loaded is not None
-    return {setting.name: setting.value for setting in loaded[1]}
+    return {setting.name: setting.value for setting in loaded.settings}
 
 
 def test_merge_keys_are_merged(tmp_path: Path) -> None:
@@ -182,7 +182,9 @@ def test_merge_keys_that_explode_are_refused_before_they_do(tmp_path: Path, twic
 
 def test_a_file_too_large_for_settings_is_data(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("words: [" + "a, " * 100_000 + "b]\n")
-    assert find_load(tmp_path, source('import yaml\nc = yaml.safe_load(open("c.yaml"))\n'), []) is None
+    load, why = find_load(tmp_path, source('import yaml\nc = yaml.safe_load(open("c.yaml"))\n'), [])
+    assert load is None
+    assert why.startswith("neither the script nor --args names the file of settings that train.py:2 loads: ")
 
 
 def names_bound(code: str) -> set[str]:
