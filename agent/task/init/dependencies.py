@@ -239,10 +239,10 @@ def _is_cuda(node: ast.AST) -> bool:
 
 def _there(path: str) -> bool:
     """Return whether a path is a readable file or folder; not a socket, a device or a word too long for a name."""
-    found = Path(path).expanduser()
     try:
+        found = Path(path).expanduser()
         return found.is_file() or found.is_dir()
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: `~5 minutes` names no user
         return False
 
 

@@ -15,6 +15,7 @@ MEMORY_SHARE = 0.75
 """Share of the machine's memory for trials; the rest is for the system, the agent and the page cache."""
 _GPUS = Path("/proc/driver/nvidia/gpus")
 _ROOT, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+_ASK_SECONDS = 60
 _ASK = "import importlib.util as u, sys; print(*[name for name in sys.argv[1:] if u.find_spec(name) is None])"
 
 
@@ -82,22 +83,25 @@ def missing_modules(folder: Path, python: str | None, names: Iterable[str], *, i
 
     An interpreter in the folder is as untrusted as the script and is not run, unless the user has named it: its
     installed files are listed instead.
+
+    Raises:
+        UsageError: the interpreter that the user has named does not run as Python.
     """
-    wanted = sorted(set(names) - sys.stdlib_module_names)
+    wanted = sorted(set(names) - sys.stdlib_module_names - {"__main__"})
     if not wanted:
         return []
     if python is not None and not is_chosen:
         installed = _installed((folder / python).parents[1])
         return [name for name in wanted if name not in installed] if installed is not None else []
     program = sys.executable if python is None else folder / python
-    done = subprocess.run(
-        [program, "-I", "-c", _ASK, *wanted],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    return done.stdout.split() if done.returncode == 0 else []
+    command = [program, "-I", "-c", _ASK, *wanted]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=_ASK_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError):
+        raise UsageError(f"--python {program}: it does not run as Python; give the path of an interpreter") from None
+    return done.stdout.split()
 
 
 def _installed(environment: Path) -> set[str] | None:

@@ -54,6 +54,12 @@ def test_small_files_that_it_names_are_frozen_and_large_ones_mounted(tmp_path: P
     assert found.written == {"out.txt": "train.py:4"}
 
 
+def test_a_text_that_begins_like_a_home_folder_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = needs(Path(), 'print("~5 minutes", open("~nobody-of-this-name/data/a.txt"))\n')
+    assert (found.mounts, found.frozen, found.missing) == ({}, {}, {})
+
+
 def test_python_that_it_reads_as_a_file_is_frozen_and_it_itself_is_not(tmp_path: Path) -> None:
     (tmp_path / "configurator.py").touch()
     found = needs(tmp_path, 'exec(open("configurator.py").read())\nprint("train.py")\n')

@@ -163,6 +163,16 @@ def test_the_named_interpreter_is_written_as_task_toml_has_it(tmp_path: Path, mo
             chosen_interpreter(Path("mine"), wrong)
 
 
+def test_a_named_interpreter_that_is_no_python_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import numpy\nLR = 0.1\nprint('val loss', LR)\n")
+    program = tmp_path / "python"
+    program.write_bytes(b"\0\1\2")
+    program.chmod(0o755)
+    for named in (str(program), "/bin/sh"):
+        with pytest.raises(UsageError, match=f"--python {named}: it does not run as Python"):
+            read_script(tmp_path, InitOptions(python=named), HostResources(4.0, 8.0, 2))
+
+
 def test_a_file_that_a_person_froze_stays_frozen(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("LR = 0.1\nprint('val loss', LR)\n")
     (tmp_path / "vocabulary").mkdir()
