@@ -7,6 +7,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 ANY_TEXT = "{*}"
 """In a pattern: any text of the same line."""
@@ -68,7 +69,7 @@ def values_in(log: str, pattern: str) -> Iterator[PrintedValue]:
     Args:
         log: the end of a log, see `plain_log`.
         pattern: the text around the number, such as `val loss {}`. A blank in it stands for any number of blanks,
-            and `{*}` for any text of the same line.
+            and `{*}` for any text of the same line, up to the next place that fits.
     """
     *skipped, place = plain_log(pattern).split(ANY_TEXT)
     before, _, after = place.partition(NUMBER)
@@ -83,7 +84,8 @@ def values_in(log: str, pattern: str) -> Iterator[PrintedValue]:
                 break
             start = found.end()
         else:
-            yield from _in_line(line, start, re.compile(label) if label else None, following)
+            found_here = _in_line(line, start, re.compile(label) if label else None, following)
+            yield from islice(found_here, 1 if first else None)
 
 
 def _in_line(

@@ -8,6 +8,7 @@ from pathlib import Path
 from agent.task.init.dependencies import Needs
 from agent.task.init.host import has_gpu, interpreter_of
 from agent.task.init.metric.direction import known_goal
+from agent.task.init.metric.unnamed_values import line_to_add
 from agent.task.init.script_report import ScriptReport
 from agent.task.init.settings.setting import KINDS
 from agent.task.task_files import link_out
@@ -115,6 +116,8 @@ def _of_the_metric(reading: ScriptReport) -> Iterator[str]:
         return
     if metric.of_training:
         yield f"{metric.name} ({metric.where}) may be a training loss, which a search would overfit: see --metric"
+        if added := line_to_add(reading.script):
+            yield f"{added}, then `agent init --force`"
     if metric.is_test:
         yield f"{metric.name} is of the test set, so its gains are no test any more: print a validation metric instead"
     as_good = [told for told in reading.metrics[1:] if told.of_training == metric.of_training]

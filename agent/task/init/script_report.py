@@ -11,6 +11,7 @@ from agent.task.init.host import HostResources, interpreter_of, missing_modules
 from agent.task.init.local_modules import LocalModules, find_modules
 from agent.task.init.metric.direction import given_goal
 from agent.task.init.metric.printed_metric import Ask, PrintedMetric, find_metrics, told_by_user, with_goal
+from agent.task.init.metric.unnamed_values import line_to_add
 from agent.task.init.python_file import Source, imported_names
 from agent.task.init.settings.budget import BudgetGuess, find_budget
 from agent.task.init.settings.constants_block import Lifted, extract_constants
@@ -136,6 +137,9 @@ def read_script(
     if not metrics and not needs_metric:
         metrics = [NO_METRIC]
     if not metrics:
+        added = line_to_add(script)
+        if added:
+            raise UsageError(f"{folder / script.name} prints no validation metric with its name: {added}")
         raise UsageError(
             f"{folder / script.name} prints no recognisable validation metric; let it end with "
             "print('---') and print(f'val_loss: {val_loss:.6f}'), name the printed text: --metric 'val loss {}', "

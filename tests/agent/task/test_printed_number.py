@@ -45,5 +45,11 @@ def test_a_fraction_is_a_number_where_the_pattern_goes_on_with_the_sign() -> Non
     assert [found.value for found in values_in(log, "Accuracy: {}/100")] == [45.0, 46.0]
 
 
+def test_any_text_ends_at_the_next_place_that_fits() -> None:
+    line = "Test: Loss 0.3 (0.25) Acc@1 90 (80.5)"
+    assert [found.value for found in values_in(line, "Loss {*} ({}")] == [0.25]
+    assert [found.value for found in values_in(line, "Test: {*} Acc@1 {*} ({}")] == [80.5]
+
+
 def test_colours_and_bars_are_no_part_of_a_log() -> None:
     assert plain_log("\u241b[1;32m0.5\u241b[0m │ 3") == "0.5   3"

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from agent.edits.syntax import parse_script
 from agent.task.init.find_script import trains
 from agent.task.init.metric.frameworks import framework_reports, logged_names
+from agent.task.init.metric.meters import meter_code
 from agent.task.init.metric.printed_text import VALUE, text_of
 from agent.task.init.metric.printing_calls import is_printer, printed_lines
 from agent.task.init.metric.scopes import Function, Scopes, last_name
@@ -79,6 +80,7 @@ def _parts(scopes: Scopes, score: ScoreSpec, name: str) -> Iterator[ast.AST]:
         for use in _shown(call, scopes, score, name):
             yield from _feeding(use, scopes)
     yield from _of_trainers(scopes)
+    yield from meter_code(scopes, score.line)
     for label in _labels(score, name):
         yield from _labelled(scopes, label)
     yield from _streams(scopes)

@@ -10,6 +10,7 @@ from agent.task.init.metric.dead_code import DeadCode
 from agent.task.init.metric.direction import Goal, known_goal
 from agent.task.init.metric.frameworks import framework_reports
 from agent.task.init.metric.labels import Label, label_of
+from agent.task.init.metric.meters import meter_reports
 from agent.task.init.metric.printed_text import VALUE
 from agent.task.init.metric.printing_calls import PrintedLine, printed_lines
 from agent.task.init.metric.scopes import Scopes
@@ -142,7 +143,7 @@ def find_metric(
     twice = {name for name in names if names.count(name) > 1}  # a printed score needs exactly one such line
     found = [one for one in found if one.metric.line is not None or one.metric.name not in twice]
     found = [replace(one, metric=_unmistakable(one, lines)) for one in found]
-    for report in (*framework_reports(scopes, dead), *written_values(scopes, dead)):
+    for report in (*framework_reports(scopes, dead), *meter_reports(scopes, dead), *written_values(scopes, dead)):
         metric = PrintedMetric(
             report.label.name,
             report.label.goal,
@@ -171,11 +172,13 @@ def _printed(source: Source, lines: Sequence[PrintedLine], scopes: Scopes) -> It
                 continue
             alone = _SUMMARY.fullmatch(line.text) if in_summary else None
             blank = " " if literal[-1:].isspace() else ""
-            text = None if alone else f"{label.text}{blank}{NUMBER}{_behind(parts[index + 1])}"
+            text = f"{label.text}{blank}{NUMBER}{_behind(parts[index + 1])}"
+            if _is_before_mean(line.call, parts[index + 1 :]):
+                text = f"{label.text} {ANY_TEXT} ({NUMBER}"
             metric = PrintedMetric(
                 alone[1] if alone else label.name,
                 label.goal,
-                text,
+                None if alone else text,
                 source.at(line.call),
                 label.split is None,
                 label.split == "test",
@@ -183,6 +186,18 @@ def _printed(source: Source, lines: Sequence[PrintedLine], scopes: Scopes) -> It
                 node=line.call,
             )
             yield _Found(metric, 0 if alone else line.call.lineno, line, label)
+
+
+def _is_before_mean(call: ast.Call, behind: Sequence[str]) -> bool:
+    """Return whether a number is that of one batch, with the mean behind it: `{loss.val:.3f} ({loss.avg:.3f})`.
+
+    Args:
+        call: the call that prints it.
+        behind: the texts between the numbers that follow.
+    """
+    attributes = {node.attr for node in ast.walk(call) if isinstance(node, ast.Attribute)}
+    is_bracketed = len(behind) > 1 and behind[0].strip() == "(" and behind[1].startswith(")")
+    return is_bracketed and {"val", "avg"} <= attributes
 
 
 def _behind(text: str) -> str:
@@ -198,7 +213,7 @@ def _unmistakable(found: _Found, lines: Sequence[PrintedLine]) -> PrintedMetric:
     others = [line.text for line in lines if line.call is not own.call]
     if not any(_fits(metric.line, text) for text in others) or label.split is None:
         return metric
-    words = own.text.partition(VALUE)[0].strip()
+    words = own.text.partition(VALUE)[0].rstrip("[( ").lstrip()
     longer = f"{words} {ANY_TEXT} {metric.line}"
     usable = label.is_split_before and words and not any(_fits(longer, text) for text in others)
     return replace(metric, line=longer) if usable else metric

@@ -3,7 +3,7 @@
 import ast
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from agent.task.init.metric.frameworks import computed_names
 from agent.task.init.metric.labels import split_of
@@ -19,6 +19,8 @@ _MARKUP = re.compile(rf"\[/?(?:(?:bold|dim|italic|underline|{_COLOURS})\b[^\]\0]
 _WRAPPERS = frozenset(
     {"colored", "style", "bold", "green", "red", "blue", "cyan", "yellow", "Text", "Panel", "fill", "str"}
 )
+_WITHOUT_BARS = ("simple", "plain", "tsv", "rst")
+"""Formats of the library tabulate."""
 _DEEPEST = 6  # names within names
 
 
@@ -66,7 +68,7 @@ class _Reader:
             return (
                 " ".join(self.text(one, depth) for one in given) if isinstance(given, list) else self.text(given, depth)
             )
-        value = self._scopes.value(name, node) or _of_loop(self._scopes.binding(name, node), name)
+        value = self._scopes.value(name, node) or _of_loop(self._scopes.binding(name, node), name, self._scopes)
         text = self.text(value, depth) if value is not None else VALUE
         return VALUE if whole_number(text) is not None else text
 
@@ -74,9 +76,10 @@ class _Reader:
         match node:
             case ast.Call(func=ast.Attribute(value=inner, attr="format")) if (text := self.text(inner, depth)) != VALUE:
                 return by_format(text)
-            case ast.Call(func=ast.Attribute(attr="join", value=ast.Constant(value=str(glue))), args=[one]):
-                if isinstance(one, ast.List | ast.Tuple):
-                    return glue.join(self.text(part, depth) for part in one.elts)
+            case ast.Call(func=ast.Attribute(attr="join", value=glue), args=[one]):
+                return self.text(glue, depth).join(self._items(one, depth)) or VALUE
+            case ast.Call(func=func, args=[ast.List() | ast.Tuple() as rows, *_]) if last_name(func) == "tabulate":
+                return self._table(rows, node, depth)
             case ast.Call(func=func, args=[ast.Dict() as one, *_]) if last_name(func) == "dumps":
                 return self._dict(one, depth, '"')
             case ast.Call(func=func, args=[ast.Name(id=name) as one, *_]) if last_name(func) == "dumps":
@@ -86,7 +89,30 @@ class _Reader:
                 return "{" + ", ".join(f"'{name}': {VALUE}" for name in names) + "}"
             case ast.Call(func=func, args=[one, *_]) if last_name(func) in _WRAPPERS:
                 return self.text(one, depth)
+            case ast.Call() if (made := made_dict(node, self._scopes)) is not None and depth < _DEEPEST:
+                return self._dict(made, depth + 1, "'")
         return VALUE
+
+    def _items(self, node: ast.expr, depth: int) -> Iterator[str]:
+        """Yield the texts of the items of a list, as far as the source says them."""
+        match node:
+            case ast.List(elts=parts) | ast.Tuple(elts=parts):
+                yield from (self.text(part, depth) for part in parts)
+            case ast.GeneratorExp(elt=item, generators=[one]) | ast.ListComp(elt=item, generators=[one]):
+                for given in _rounds(one.target, one.iter, self._scopes) or [{}]:
+                    yield _Reader(self._scopes, {**self._given, **given}).text(item, depth)
+            case ast.Name() if depth < _DEEPEST:
+                for part in self._scopes.parts(node.id, node):
+                    yield from self._items(part, depth + 1)
+            case _:
+                yield VALUE
+
+    def _table(self, rows: ast.List | ast.Tuple, call: ast.Call, depth: int) -> str:
+        """Return the rows of `tabulate`; most of its formats draw bars between the cells."""
+        format_ = next((word.value for word in call.keywords if word.arg == "tablefmt"), ast.Constant("simple"))
+        glue = "  " if isinstance(format_, ast.Constant) and format_.value in _WITHOUT_BARS else " | "
+        listed = [row for row in rows.elts if isinstance(row, ast.List | ast.Tuple)]
+        return "\n".join(glue.join(self.text(cell, depth) for cell in row.elts) for row in listed) or VALUE
 
     def _dict(self, node: ast.Dict, depth: int, quote: str) -> str:
         pairs = []
@@ -100,14 +126,51 @@ class _Reader:
         return "{" + ", ".join(pairs) + "}"
 
 
-def _of_loop(node: ast.AST | None, name: str) -> ast.expr | None:
+def made_dict(node: ast.expr, scopes: Scopes) -> ast.Dict | None:
+    """Return the dict that an expression is: a name for one, `dict(a=1)`, or what a function of the file returns."""
+    for _ in range(_DEEPEST):
+        match node:
+            case ast.Dict():
+                return node
+            case ast.Name(id=name) if (value := scopes.value(name, node)) is not None:
+                node = value
+            case ast.Call(func=ast.Name(id="dict"), args=[], keywords=words) if words:
+                named = [word for word in words if word.arg]
+                return ast.Dict([ast.Constant(word.arg) for word in named], [word.value for word in named])
+            case ast.Call() if (function := scopes.called(node)) is not None:
+                returns = [one.value for one in ast.walk(function) if isinstance(one, ast.Return) and one.value]
+                if len(returns) != 1:
+                    return None
+                node = returns[0]
+            case _:
+                return None
+    return None
+
+
+def _rounds(target: ast.expr, over: ast.expr, scopes: Scopes) -> list[dict[str, ast.expr]]:
+    """Return what the names of a loop stand for in each round, as far as the source says it.
+
+    That is the case for a list of words, and for the keys of a dict, also in `for key, value in made.items()`.
+    """
+    words: list[ast.expr | None] = []
+    if isinstance(over, ast.List | ast.Tuple):
+        words = [*over.elts]
+    elif isinstance(over, ast.Call) and isinstance(over.func, ast.Attribute) and over.func.attr in ("items", "keys"):
+        made = made_dict(over.func.value, scopes)
+        words = [*made.keys] if made is not None else []
+        target = target.elts[0] if over.func.attr == "items" and isinstance(target, ast.Tuple) else target
+    if not isinstance(target, ast.Name):
+        return []
+    return [{target.id: word} for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+
+
+def _of_loop(node: ast.AST | None, name: str, scopes: Scopes) -> ast.expr | None:
     """Return the word for held-out data, or the last one, of a loop such as `for split in ("train", "val")`."""
-    if not isinstance(node, ast.For) or not isinstance(node.iter, ast.List | ast.Tuple):
+    if not isinstance(node, ast.For):
         return None
-    words = [word for word in node.iter.elts if isinstance(word, ast.Constant) and isinstance(word.value, str)]
-    if not words or not isinstance(node.target, ast.Name) or node.target.id != name:
-        return None
-    return next((word for word in words if split_of(str(word.value)) == "val"), words[-1])
+    words = [given[name] for given in _rounds(node.target, node.iter, scopes) if name in given]
+    is_held_out = (word for word in words if isinstance(word, ast.Constant) and split_of(str(word.value)) == "val")
+    return next(is_held_out, words[-1] if words else None)
 
 
 def by_percent(text: str) -> str:

@@ -55,6 +55,23 @@ class Scopes:
             return bound.value
         return bound.value if isinstance(bound, ast.AnnAssign | ast.NamedExpr) else None
 
+    def parts(self, name: str, use: ast.AST) -> list[ast.expr]:
+        """Return the lists that a name consists of at `use`: `entries = [a]`, then `entries += [b]` or append(c)."""
+        found: list[ast.expr] = []
+        for node in ast.walk(self.function(use) or self.tree):
+            if _place(node) >= _place(use):
+                continue
+            match node:
+                case ast.Assign(targets=[ast.Name(id=other)], value=value) if other == name:
+                    found.append(value)
+                case ast.AugAssign(target=ast.Name(id=other), op=ast.Add(), value=value) if other == name:
+                    found.append(value)
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=other), attr="append"), args=[item]) if (
+                    other == name
+                ):
+                    found.append(ast.copy_location(ast.List([item], ast.Load()), item))
+        return sorted(found, key=_place)
+
     def called(self, call: ast.Call) -> Function | None:
         """Return the function of the file, or of a module beside it, that a call names."""
         return self.functions.get(last_name(call.func))

@@ -16,6 +16,7 @@ from agent.task.init.host import HostResources
 from agent.task.init.metric.printed_metric import PrintedMetric, find_metrics
 from agent.task.init.python_file import Source
 from agent.task.init.script_report import InitOptions, read_script
+from agent.task.printed_number import values_in
 from agent.task.spec import ScoreSpec
 from agent.trials.metric import Metric
 from agent.trials.trial import Score, Status
@@ -41,7 +42,10 @@ SHAPES = {
     "console": Reading("validation_f1", "maximise", "validation F1 {}", 1 - LOSS),
     "csv_table": Reading("val_loss", "minimise", "logs/metrics.csv:val_loss", LOSS),
     "episodes": Reading("episodic_return", "maximise", "episodic_return={}", 32 - LOSS, of_training=True),
+    "imagenet_meters": Reading("val_acc_1", "maximise", "* Acc@1 {}", 31.5),
     "in_pieces": Reading("val_loss", "minimise", "val loss {}", LOSS),
+    "items_in_a_loop": Reading("valid_rmse", "minimise", "valid_rmse {}", LOSS),
+    "joined_items": Reading("val_loss", "minimise", "val_loss: {}", LOSS),
     "json_document": Reading("validation_rmse", "minimise", "results.json:validation.rmse", LOSS),
     "json_lines": Reading("val_miou", "maximise", "metrics.jsonl:val/miou", 1 - LOSS),
     "logging_arguments": Reading("valid_loss", "minimise", "valid loss: {}", LOSS),
@@ -56,6 +60,7 @@ SHAPES = {
     "test_set_of_digits": Reading("test_average_loss", "minimise", "Test set: Average loss: {}", LOSS, is_test=True),
     "thousands": Reading("test_mae", "minimise", "test MAE {}", 1235.0, is_test=True),
     "top_k_accuracy": Reading("val_acc_1", "maximise", "Acc@1 {}", 31.5),
+    "value_and_mean": Reading("test_loss", "minimise", "Test: {*} Loss {*} ({}", LOSS, is_test=True),
     "valid_and_test": Reading("valid_loss", "minimise", "valid loss {}", LOSS),
 }
 FRAMEWORKS = {
@@ -129,6 +134,50 @@ def test_a_script_without_a_metric_is_refused(tmp_path: Path) -> None:
         read_script(tmp_path, InitOptions(), HostResources(4.0, 8.0, 2))
 
 
+ONLY_BATCHES = (SCRIPTS / "imagenet_meters.py").read_text().replace("progress.display_summary()", "pass")
+
+
+@pytest.mark.parametrize(
+    ("code", "added"),
+    [
+        (
+            (SCRIPTS / "columns_of_a_table.py").read_text(),
+            'train.py:7 shows val_loss without its name; add its name, too: print(f"val_loss: {val_loss:.6f}")',
+        ),
+        (
+            'rows = []\nrows.append([1, results["val_acc"]])\nprint(tabulate(rows, headers=["epoch", "val_acc"]))\n',
+            "train.py:2 shows results['val_acc'] without its name; add its name, too: "
+            "print(f\"val_acc: {results['val_acc']:.6f}\")",
+        ),
+        (
+            "val_losses = [1.0]\nprint(epoch, np.mean(val_losses))\n",
+            'train.py:2 shows np.mean(val_losses) without its name; add its name, too: '
+            'print(f"val_losses: {np.mean(val_losses):.6f}")',
+        ),
+        (
+            ONLY_BATCHES,
+            'train.py:56 shows losses.avg without its name; add its name, too: print(f"val_loss: {losses.avg:.6f}")',
+        ),
+    ],
+)  # fmt: skip
+def test_a_value_without_its_name_is_refused_with_the_line_to_add(tmp_path: Path, code: str, added: str) -> None:
+    (tmp_path / "train.py").write_text(code)
+    with pytest.raises(UsageError) as refused:
+        read_script(tmp_path, InitOptions(), HostResources(4.0, 8.0, 2))
+    assert str(refused.value) == f"{tmp_path / 'train.py'} prints no validation metric with its name: {added}"
+
+
+@pytest.mark.parametrize(
+    ("format_", "line", "row"),
+    [("", "val_loss {}", "val_loss  0.31"), (', tablefmt="github"', "val_loss | {}", "| val_loss   |   0.31 |")],
+)
+def test_rows_of_tabulate_are_found(format_: str, line: str, row: str) -> None:
+    code = f'from tabulate import tabulate\nprint(tabulate([["epoch", 3], ["val_loss", loss]]{format_}))\n'
+    metric = find_metrics(Source("train.py", code, ast.parse(code)))[0]
+    assert metric.option == line
+    assert [one.value for one in values_in(row, line)] == [0.31]
+
+
 def test_the_table_has_every_script() -> None:
     names = {path.stem for path in SCRIPTS.glob("*.py")}
-    assert names == {*SHAPES, *FRAMEWORKS, "unknown_direction", "no_metric"}
+    assert names == {*SHAPES, *FRAMEWORKS, "unknown_direction", "no_metric", "columns_of_a_table"}
