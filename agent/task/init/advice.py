@@ -1,5 +1,7 @@
 """The output of `agent init`: each guess with its reason, and what the user should check."""
 
+import ast
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,10 +11,14 @@ from agent.task.init.dependencies import Needs
 from agent.task.init.host import has_gpu, interpreter_of
 from agent.task.init.metric.direction import known_goal
 from agent.task.init.metric.unnamed_values import line_to_add
+from agent.task.init.python_file import Source
 from agent.task.init.script_report import ScriptReport
 from agent.task.init.settings.setting import KINDS
 from agent.task.task_files import link_out
 from agent.text import plural
+
+_SEEDS = re.compile(r"(^|\.)(manual_seed|seed|seed_everything|set_seed|PRNGKey)$")
+"""Functions that fix the seed of a training."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,8 @@ def checks(reading: ScriptReport) -> Iterator[str]:
     elif not reading.budget.is_known:
         yield "no training time is set: a trial may win by training longer, up to 4 times the baseline's CPU seconds"
     if not reading.takes_seed:
-        yield "the script does not read TRAIN_SEED, so no run under another seed can confirm a gain (see [keep])"
+        how = _how_to_seed(reading.script)
+        yield f"the script does not read TRAIN_SEED, so no run under another seed can confirm a gain (see [keep]){how}"
     if reading.given:
         told = "; ".join(setting.display_name for setting in reading.given)
         yield f"not searched, since --args gives it: {told[:100]}; leave it out of --args to search it"
@@ -94,6 +101,16 @@ def checks(reading: ScriptReport) -> Iterator[str]:
     yield "the ranges in [space] and memory_gb are guesses: edit them"
     yield "the score is self-reported: nothing checks what the script prints"
     yield 'to let the host compute it: kind = "predictions" (language models: "held_out"), see docs/own-script.md'
+
+
+def _how_to_seed(script: Source) -> str:
+    """Return how a call that fixes the seed would read TRAIN_SEED; empty if there is none with a number."""
+    for node in ast.walk(script.tree):
+        match node:
+            case ast.Call(func=func, args=[ast.Constant(value=int(seed))]) if _SEEDS.search(ast.unparse(func)):
+                called = f'{ast.unparse(func)}(int(os.environ.get("TRAIN_SEED", "{seed}")))'
+                return f"; to let it, write {called} at {script.at(node)}"
+    return ""
 
 
 def _of_needs(needs: Needs) -> Iterator[str]:
@@ -115,7 +132,7 @@ def _of_the_metric(reading: ScriptReport) -> Iterator[str]:
     if metric.where == "--metric":
         return
     if metric.of_training:
-        yield f"{metric.name} ({metric.where}) may be a training loss, which a search would overfit: see --metric"
+        yield f"nothing says that {metric.name} ({metric.where}) is of held-out data: see --metric"
         if added := line_to_add(reading.script):
             yield f"{added}, then `agent init --force`"
     if metric.is_test:

@@ -74,6 +74,11 @@ def known_goal(name: str) -> Goal | None:
     return _opposite(_TABLE[phrase]) if is_opposite else _TABLE[phrase]
 
 
+def is_clear(name: str) -> bool:
+    """Return whether a word of a name says its direction by itself, as `accuracy` does and `score` does not."""
+    return any(phrase not in _WEAK for _, phrase in _known(words_of(name)))
+
+
 def names_a_metric(name: str) -> bool:
     """Return whether a label names a metric without a word for held-out data beside it, as `loss` does.
 

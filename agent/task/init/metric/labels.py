@@ -10,7 +10,7 @@ from agent.task.init.metric.direction import Goal, known_goal, known_words, name
 Split = Literal["val", "test", "train"]
 
 _SPLITS: dict[Split, str] = {
-    "val": "val|vals|valid|validate|validation|dev|eval|evals|evaluate|evaluation|heldout|holdout",
+    "val": "val|vals|valid|validate|validation|dev|eval|evals|evaluate|evaluation|heldout|holdout|cv|oof",
     "test": "test|testing",
     "train": "train|training|trn|running|batch|minibatch",
 }
@@ -94,6 +94,8 @@ def label_of(literal: str, line_before: str, function: str = "") -> Label | None
         return None
     start, end = first + spans[place[0]][1], first + spans[place[1] - 1][2]
     label = whole[start:end]
+    if {split_of(word) for word in words[slice(*place)]} >= {"train", "val"}:
+        return None  # the header of a table
     split = split_of(label) or split_of(literal) or split_of(line_before) or _of_function(function)
     goal = known_goal(label)
     if goal is None and split_of(label) in (None, "train"):

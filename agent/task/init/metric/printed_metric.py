@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from agent.errors import UsageError
 from agent.task.init.metric.dead_code import DeadCode
-from agent.task.init.metric.direction import Goal, known_goal
+from agent.task.init.metric.direction import Goal, is_clear, known_goal, words_of
 from agent.task.init.metric.frameworks import framework_reports
-from agent.task.init.metric.labels import Label, label_of
+from agent.task.init.metric.labels import Label, label_of, split_of
 from agent.task.init.metric.meters import meter_reports
 from agent.task.init.metric.printed_text import VALUE
-from agent.task.init.metric.printing_calls import PrintedLine, printed_lines
-from agent.task.init.metric.scopes import Scopes
+from agent.task.init.metric.printing_calls import PrintedLine, printed_lines, printed_values
+from agent.task.init.metric.scopes import Scopes, last_name
 from agent.task.init.metric.written_files import written_values
 from agent.task.init.python_file import Source
 from agent.task.printed_number import ANY_TEXT, NUMBER, values_in
@@ -170,6 +170,8 @@ def _printed(source: Source, lines: Sequence[PrintedLine], scopes: Scopes) -> It
             label = label_of(literal, line.before + VALUE.join(parts[:index]), function.name if function else "")
             if index < line.n_earlier or label is None or label.split == "train":
                 continue
+            if label.goal is None and (_behind(parts[index + 1]) or literal[-1:].isalnum()):
+                continue  # `Test: [3/100]` counts batches, and `Test{suffix}` is a word
             alone = _SUMMARY.fullmatch(line.text) if in_summary else None
             blank = " " if literal[-1:].isspace() else ""
             text = f"{label.text}{blank}{NUMBER}{_behind(parts[index + 1])}"
@@ -177,7 +179,7 @@ def _printed(source: Source, lines: Sequence[PrintedLine], scopes: Scopes) -> It
                 text = f"{label.text} {ANY_TEXT} ({NUMBER}"
             metric = PrintedMetric(
                 alone[1] if alone else label.name,
-                label.goal,
+                (_goal_of_value(line, index, scopes) if _is_vague(label.name) else None) or label.goal,
                 None if alone else text,
                 source.at(line.call),
                 label.split is None,
@@ -186,6 +188,30 @@ def _printed(source: Source, lines: Sequence[PrintedLine], scopes: Scopes) -> It
                 node=line.call,
             )
             yield _Found(metric, 0 if alone else line.call.lineno, line, label)
+
+
+def _is_vague(name: str) -> bool:
+    """Return whether a name says only what data a number is of, or that it is a score: `val`, `cv_score`."""
+    return not is_clear(name) and all(split_of(word) or known_goal(word) or word.isdigit() for word in words_of(name))
+
+
+def _goal_of_value(line: PrintedLine, index: int, scopes: Scopes) -> Goal | None:
+    """Return the direction that the expression of a number says, where its label says none: `Val: {val_acc:.3f}`.
+
+    The name of a variable counts, and that of the function whose value it is: `score = mean_squared_error(...)`.
+    """
+    values = printed_values(line.call)
+    if len(values) != line.text.count(VALUE):
+        return None
+    value: ast.expr | None = values[index]
+    if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant):
+        return known_goal(str(value.slice.value)) if is_clear(str(value.slice.value)) else None
+    for _ in range(3):
+        name = last_name(value.func) if isinstance(value, ast.Call) else last_name(value) if value is not None else ""
+        if is_clear(name):
+            return known_goal(name)
+        value = scopes.value(value.id, value) if isinstance(value, ast.Name) else None
+    return None
 
 
 def _is_before_mean(call: ast.Call, behind: Sequence[str]) -> bool:

@@ -99,7 +99,7 @@ class _Reader:
             case ast.List(elts=parts) | ast.Tuple(elts=parts):
                 yield from (self.text(part, depth) for part in parts)
             case ast.GeneratorExp(elt=item, generators=[one]) | ast.ListComp(elt=item, generators=[one]):
-                for given in _rounds(one.target, one.iter, self._scopes) or [{}]:
+                for given in _rounds(one.target, one.iter, self._scopes, self._given) or [{}]:
                     yield _Reader(self._scopes, {**self._given, **given}).text(item, depth)
             case ast.Name() if depth < _DEEPEST:
                 for part in self._scopes.parts(node.id, node):
@@ -147,7 +147,7 @@ def made_dict(node: ast.expr, scopes: Scopes) -> ast.Dict | None:
     return None
 
 
-def _rounds(target: ast.expr, over: ast.expr, scopes: Scopes) -> list[dict[str, ast.expr]]:
+def _rounds(target: ast.expr, over: ast.expr, scopes: Scopes, given: Given | None = None) -> list[dict[str, ast.expr]]:
     """Return what the names of a loop stand for in each round, as far as the source says it.
 
     That is the case for a list of words, and for the keys of a dict, also in `for key, value in made.items()`.
@@ -156,7 +156,9 @@ def _rounds(target: ast.expr, over: ast.expr, scopes: Scopes) -> list[dict[str, 
     if isinstance(over, ast.List | ast.Tuple):
         words = [*over.elts]
     elif isinstance(over, ast.Call) and isinstance(over.func, ast.Attribute) and over.func.attr in ("items", "keys"):
-        made = made_dict(over.func.value, scopes)
+        whose = over.func.value
+        passed = given.get(whose.id) if given and isinstance(whose, ast.Name) else None
+        made = made_dict(passed if isinstance(passed, ast.expr) else whose, scopes)
         words = [*made.keys] if made is not None else []
         target = target.elts[0] if over.func.attr == "items" and isinstance(target, ast.Tuple) else target
     if not isinstance(target, ast.Name):

@@ -140,7 +140,29 @@ def _given(call: ast.Call, helper: Function) -> Given:
     given: dict[str, ast.expr | list[ast.expr]] = dict(zip(names, call.args, strict=False))
     if helper.args.vararg is not None:
         given[helper.args.vararg.arg] = call.args[len(names) :]
-    return given | {word.arg: word.value for word in call.keywords if word.arg is not None}
+    words = [word for word in call.keywords if word.arg is not None]
+    if helper.args.kwarg is not None:
+        others = [word for word in words if word.arg not in names]
+        given[helper.args.kwarg.arg] = ast.Dict([ast.Constant(word.arg) for word in others], [w.value for w in others])
+    return given | {str(word.arg): word.value for word in words}
+
+
+def printed_values(call: ast.Call) -> list[ast.expr]:
+    """Return the expressions that a call shows as numbers, in their order, as far as its own text shows them."""
+    found: list[ast.expr] = []
+    for node in call.args:
+        match node:
+            case ast.JoinedStr(values=parts):
+                found += [part.value for part in parts if isinstance(part, ast.FormattedValue)]
+            case ast.BinOp(left=ast.Constant(value=str()), op=ast.Mod(), right=ast.Tuple(elts=parts)):
+                found += parts
+            case ast.BinOp(left=ast.Constant(value=str()), op=ast.Mod(), right=part):
+                found.append(part)
+            case ast.Call(func=ast.Attribute(value=ast.Constant(value=str()), attr="format"), args=parts):
+                found += parts
+            case _ if not isinstance(node, ast.Constant):
+                found.append(node)
+    return found
 
 
 def _end(call: ast.Call) -> str:

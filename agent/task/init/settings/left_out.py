@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agent.edits.edit import Value
 from agent.task.init.settings.budget import TIMESTEPS
+from agent.task.init.settings.ranges import RATES, SHARES
 from agent.task.init.settings.setting import Setting
 
 
@@ -40,9 +41,10 @@ ROWS = (
     Row(
         "concerns evaluation or generation",
         anywhere=_words(
-            "EVAL EVALUATION VAL VALID VALIDATION TEST TESTING INFERENCE BEAM BEAMS METRIC METRICS IOU NMS"
+            "EVAL EVALUATION VAL VALID VALIDATION TEST TESTING INFERENCE BEAM BEAMS METRIC METRICS IOU NMS TTA"
         ),
         of_owners=True,
+        unless=_words("CLIP"),  # gradient_clip_val
         pattern=re.compile(r"(^|_)TOP_?[KP]$|MAX_NEW_|CONF_THRES|NUM_RETURN|(^|_)(GEN|GENERATE|SAMPLING)_"),
     ),
     Row(
@@ -72,7 +74,7 @@ ROWS = (
         last=_words("ID IDS IDX INDEX TOKEN PATH DIR DIRECTORY FOLDER FILE NAME CLASS URL"),
         pattern=re.compile(
             r"^(N|NUM|MAX|TRAIN|DATA)_(TRAIN_)?(SAMPLES|EXAMPLES|POINTS|DATA|ROWS|IMAGES|DOCS|SENTENCES|FEATURES|INPUTS"
-            r"|OUTPUTS|LABEL)$|^(TRAIN|DATA)_(SIZE|FRAC|FRACTION|RATIO|SHARE|PORTION)$|^(IN|OUT)_(DIM|CHANNELS|FEATURES"
+            r"|OUTPUTS|LABEL)$|^(N|FEATURES|RANDOM_STATE)$|^(TRAIN|DATA)_(SIZE|FRAC|FRACTION|RATIO|SHARE|PORTION)$|^(IN|OUT)_(DIM|CHANNELS|FEATURES"
             r"|SIZE)$|^(STATE|ACTION|ACT)_DIM$|SAMPLE_RATE|^N_?MELS$"
             r"|^(PAD|BOS|EOS|UNK|CLS|SEP|MASK)(_|$)(?!PROB|RATIO|RATE)"
         ),
@@ -129,9 +131,15 @@ def _of_value(name: str, value: Value, setting: Setting) -> str:
     declared = setting.declared
     if declared.choices or (declared.low is not None and declared.high is not None):
         return ""
-    is_float = declared.kind == "float" or isinstance(value, float)
+    return _of_placeholder(name, value, is_float=declared.kind == "float" or isinstance(value, float))
+
+
+def _of_placeholder(name: str, value: float, *, is_float: bool) -> str:
+    """Return for what a value seems to stand that is no value of the setting itself; empty if it is one."""
     if value == -1 or (value < 0 and not is_float):
         return f"{value} seems to stand for none, all or no limit"
+    if value == 0 and is_float and RATES.search(name) and not SHARES.search(name):
+        return "0 does not say how large a rate may be"
     if value == 0 and not is_float and _SIZE.search(name):
         return "0 seems to stand for a size that is computed later"
     return ""

@@ -13,7 +13,7 @@ from agent.task.init.settings.declared import NOTHING, Declared
 
 KINDS = {
     "argument": "command-line options",
-    "dataclass": "fields of a dataclass",
+    "dataclass": "fields of classes",
     "dict": "entries of a dict",
     "variable": "variables",
     "default": "default arguments of functions",

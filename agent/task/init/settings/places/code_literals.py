@@ -11,6 +11,7 @@ from agent.edits.assignments import literal_value
 from agent.edits.edit import Value
 from agent.errors import EditError
 from agent.task.init.python_file import Source
+from agent.task.init.settings.budget import is_length
 from agent.task.init.settings.declared import Declared, enums_of, of_annotation
 from agent.task.init.settings.places.known_calls import (
     ALIASES,
@@ -18,6 +19,7 @@ from agent.task.init.settings.places.known_calls import (
     FIRST_IS_RATE,
     NOT_OF_TRAINING,
     PARAMETERS,
+    SCHEDULES,
     SEARCHED_KEYWORDS,
 )
 from agent.task.init.settings.setting import Setting, constant_name, setting_at
@@ -253,7 +255,7 @@ def _arguments(
     for parameter, value in pairs:
         if parameter == "betas" and isinstance(value, ast.Tuple) and len(value.elts) == 2:
             yield from zip(("beta1", "beta2"), value.elts, strict=True)
-        elif allowed is None or parameter in allowed:
+        elif allowed is None or (parameter in allowed and not (callee in SCHEDULES and is_length(parameter.upper()))):
             yield parameter, value
 
 

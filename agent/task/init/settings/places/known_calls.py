@@ -1,7 +1,8 @@
 """Parameters of functions of common libraries whose literal arguments are hyperparameters.
 
-From the signatures of PyTorch 2.9 (torch.optim, torch.nn, torch.optim.lr_scheduler, torch.utils.data), Keras 3 and
-optax 0.2. Sizes of layers are not among them: they must match those of other layers.
+From the signatures of PyTorch 2.9 (torch.optim, torch.nn, torch.optim.lr_scheduler, torch.utils.data), Keras 3, optax
+0.2, transformers 5, Lightning 2.6, fastai 2 and Stable-Baselines3 2. Sizes of layers are not among them: they must
+match those of other layers.
 """
 
 _ADAM = ("params", "lr", "betas", "eps", "weight_decay")
@@ -36,15 +37,25 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "clip_grad_norm_": ("parameters", "max_norm"),
     "clip_grad_value_": ("parameters", "clip_value"),
     "DataLoader": ("dataset", "batch_size"),
+    "fit_one_cycle": ("n_epoch", "lr_max"),
+    "fine_tune": ("epochs", "base_lr"),
+    "learn": ("total_timesteps",),
+    **dict.fromkeys(("fit", "Trainer", "TrainingArguments", "Seq2SeqTrainingArguments", "SFTConfig", "Learner"), ()),
+    **dict.fromkeys(("PPO", "A2C", "DQN", "SAC", "TD3", "DDPG"), ("policy", "env", "learning_rate")),
 }
 """Positional parameters, by function."""
+SCHEDULES = frozenset({"OneCycleLR"})
+"""Those whose number of epochs is not the length of the training itself."""
 SEARCHED_KEYWORDS = frozenset({
     *("lr", "learning_rate", "momentum", "dampening", "weight_decay", "betas", "alpha", "rho", "eps", "lr_decay", "p"),
     *("rate", "dropout", "negative_slope", "dim_feedforward", "gamma", "eta_min", "max_lr", "factor", "start_factor"),
     *("div_factor", "end_factor", "pct_start", "label_smoothing", "delta", "beta", "max_norm", "clip_value"),
-    *("batch_size", "beta_1", "beta_2", "b1", "b2", "clipnorm", "step_size"),
+    *("batch_size", "beta_1", "beta_2", "b1", "b2", "clipnorm", "step_size", "lr_max", "base_lr", "wd"),
+    *("per_device_train_batch_size", "warmup_ratio", "warmup_steps", "label_smoothing_factor", "max_grad_norm"),
+    *("adam_beta1", "adam_beta2", "gradient_clip_val", "gae_lambda", "ent_coef", "vf_coef", "clip_range", "tau"),
+    *("epochs", "n_epoch", "max_epochs", "num_train_epochs", "max_steps", "total_timesteps"),
 })  # fmt: skip
-"""Those of the parameters, positional or by keyword, that are hyperparameters."""
+"""Those of the parameters, positional or by keyword, that are hyperparameters, or set how long it trains."""
 FIRST_IS_RATE = frozenset({"Adam", "AdamW", "SGD", "RMSprop", "Adagrad", "Adadelta", "Nadam", "Adamax", "Lion"}) | {
     *("adam", "adamw", "sgd", "rmsprop", "adagrad", "lion"),
 }

@@ -178,6 +178,36 @@ def test_rows_of_tabulate_are_found(format_: str, line: str, row: str) -> None:
     assert [one.value for one in values_in(row, line)] == [0.31]
 
 
+@pytest.mark.parametrize(
+    ("code", "name", "goal", "option"),
+    [
+        ("score = rmsle(y, oof)\nprint(f'Score: {score:.4f}')\n", "score", "minimise", "Score: {}"),
+        ("print('CV:', rmsle(y, oof))\n", "cv", "minimise", "CV: {}"),
+        ("print('CV ROC AUC: %.4f (+/- %.4f)' % (s.mean(), s.std()))\n", "cv_roc_auc", "maximise", "CV ROC AUC: {}"),
+        ("print(f'Epoch: {e:03d}, Val: {best_val_acc:.4f}')\n", "val", "maximise", "Val: {}"),
+        ("print(f'OOF score {results[\"mae\"]:.3f}')\n", "oof_score", "minimise", "OOF score {}"),
+        ("print(f'val zorp: {loss}')\n", "val_zorp", None, "val zorp: {}"),
+        ("print(f'val: {value}')\n", "val", None, "val: {}"),
+        (
+            "def log(**named):\n    print(', '.join(f'{k}: {shown(v)}' for k, v in named.items()))\n"
+            "log(Epoch=epoch, Loss=loss, Val=acc)\n",
+            *("val", None, "Val: {}"),
+        ),
+    ],
+)
+def test_the_printed_expression_says_the_direction_where_the_label_says_none(
+    code: str, name: str, goal: str | None, option: str
+) -> None:
+    metric = find_metrics(Source("train.py", code, ast.parse(code)))[0]
+    assert (metric.name, metric.goal, metric.option) == (name, goal, option)
+
+
+def test_headers_and_counters_are_no_metrics() -> None:
+    code = "print('epoch  train_loss  valid_loss  ' + name)\nprint(f'Test: [{i:>4d}/{n}] done')\n"
+    code += "name = 'Test' + suffix\nprint(f'{name}: [{i}/{n}]')\n"
+    assert find_metrics(Source("train.py", code, ast.parse(code))) == []
+
+
 def test_the_table_has_every_script() -> None:
     names = {path.stem for path in SCRIPTS.glob("*.py")}
     assert names == {*SHAPES, *FRAMEWORKS, "unknown_direction", "no_metric", "columns_of_a_table"}

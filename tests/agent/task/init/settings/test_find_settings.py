@@ -12,8 +12,10 @@ from agent.edits.assignments import Assignments, read_constants
 from agent.errors import UsageError
 from agent.task.init.python_file import Source
 from agent.task.init.script_report import worth_lifting
+from agent.task.init.settings.budget import find_budget
 from agent.task.init.settings.constants_block import extract_constants
 from agent.task.init.settings.find_settings import settings
+from agent.task.init.settings.left_out import why_left_out
 from agent.task.init.settings.load_call import find_load
 from agent.task.init.settings.setting import constant_name
 
@@ -243,6 +245,31 @@ def test_a_setting_without_effect_says_what_sets_the_value(code: str, why: str) 
 )
 def test_a_setting_that_takes_effect_is_searched(code: str) -> None:
     assert [setting.name for setting in settings(source(code)) if not setting.unused] == ["LR"]
+
+
+@pytest.mark.parametrize(
+    ("code", "found", "budget"),
+    [
+        ("model.fit(x, y, epochs=10, batch_size=32)\n", {"BATCH_SIZE": 32}, "fit(epochs) = 10"),
+        ("pl.Trainer(max_epochs=5, gradient_clip_val=.5)\n", {"GRADIENT_CLIP_VAL": 0.5}, "Trainer(max_epochs) = 5"),
+        (
+            "TrainingArguments('out', num_train_epochs=3, learning_rate=2e-5, warmup_ratio=.1)\n",
+            {"LEARNING_RATE": 2e-5, "WARMUP_RATIO": 0.1},
+            "TrainingArguments(num_train_epochs) = 3",
+        ),
+        (
+            "PPO('MlpPolicy', env, gamma=.99, verbose=1).learn(10_000)\n",
+            {"GAMMA": 0.99},
+            "learn(total_timesteps) = 10000",
+        ),
+        ("learn.fit_one_cycle(4, 1e-3)\n", {"LR_MAX": 1e-3}, "fit_one_cycle(n_epoch) = 4"),
+        ("OneCycleLR(optimizer, max_lr=.1, epochs=9, steps_per_epoch=n)\n", {"MAX_LR": 0.1}, ""),
+    ],
+)
+def test_literal_arguments_of_training_libraries(code: str, found: dict[str, float], budget: str) -> None:
+    each = settings(source(code))
+    assert {setting.name: setting.value for setting in each if not why_left_out(setting)} == found
+    assert find_budget(each).as_written == budget
 
 
 def test_numbers_of_calls_that_do_not_concern_training_are_none() -> None:

@@ -54,6 +54,21 @@ def space_of(source: str) -> SearchSpace:
 
 
 @pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("RANDOM_STATE = 42", "identifies something"),
+        ("N = 600", "a fact of the data"),
+        ("TTA = 3", "concerns evaluation"),
+        ("MIN_LR = 0.0", "0 does not say how large a rate may be"),
+    ],
+)
+def test_what_no_search_should_change_is_left_out(line: str, why: str) -> None:
+    (found,) = (text for text in proposed_space(f"{line}\nDEPTH = 3\n").splitlines() if line in text)
+    assert found.startswith("# ")
+    assert why in found
+
+
+@pytest.mark.parametrize(
     "source",
     [
         (ROOT / "train_template" / "train.py").read_text(),
