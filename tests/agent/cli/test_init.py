@@ -130,7 +130,7 @@ def test_a_settings_file_and_a_dataclass_are_searched_through_a_copy(agent: Agen
     folder = script(tmp_path, "settings-file")
     done = agent("init", "settings-file")
     assert done.returncode == 0, done.stderr
-    assert "a copy of fit.py with its fields of a dataclass and values of a settings file" in done.stdout
+    assert "a copy of fit.py with its fields of classes and values of a settings file" in done.stdout
     task = Task.load(folder)
     assert set(task.frozen) == {"config.json", "curve.csv", "model/__init__.py", "model/polynomial.py"}
     assert task.space is not None
