@@ -133,11 +133,13 @@ def _plain_assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 def _module_level(node: ast.AST) -> Iterator[ast.AST]:
     """Yield the names that module-level code binds or deletes, including under `if` and `for`, not in functions."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store | ast.Del):
-            yield child
-        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            yield from _module_level(child)
+    waiting = [node]  # not recursive: a sum of a thousand terms is nested a thousand levels deep
+    while waiting:
+        for child in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store | ast.Del):
+                yield child
+            elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+                waiting.append(child)
 
 
 def literal_value(name: str, node: ast.expr) -> Value:

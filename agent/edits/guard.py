@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -76,7 +77,7 @@ def _parsed(source: str) -> ast.Module:
     tree = _tree(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, int) and abs(node.value) >= _UNPRINTABLE:
-            line = source.split("\n")[node.lineno - 1].strip()[:60]
+            line = re.split(r"\r\n?|\n", source)[node.lineno - 1].strip()[:60]  # as Python counts lines
             raise EditError(
                 f"line {node.lineno} has a number of more than {_MOST_DIGITS} digits: {line}; write a shorter one"
             )

@@ -114,6 +114,13 @@ def test_names_what_it_cannot_assign(source: str, message: str) -> None:
     assert message in str(error.value)
 
 
+def test_a_long_sum_elsewhere_in_the_script_does_not_matter() -> None:
+    rest = f"B = {'1 + ' * 1500}1\n"
+    assert Assignments({"A": 2}).apply(f"A = 1\n{rest}") == f"A = 2\n{rest}"
+    with pytest.raises(EditError, match="assigns A more than once"):
+        Assignments({"A": 2}).apply(f"A = 1\nif A:\n    {rest}    A = 3\n")
+
+
 def test_survives_the_journal() -> None:
     edit = Assignments({"A": 1, "B": 0.5, "C": "x"})
     assert decode(encode(edit)) == edit

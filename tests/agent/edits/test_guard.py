@@ -42,6 +42,12 @@ def test_what_no_python_can_read_is_an_edit_error(text: str) -> None:
         Guard().check(text)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_number_that_python_cannot_print_is_named_with_its_line(end: str) -> None:
+    with pytest.raises(EditError, match="line 3 has a number of more than 4300 digits: b = 0xfff"):
+        Guard().check(f"a = 1{end}a = 2{end}b = 0x{'f' * 4000}{end}")
+
+
 @pytest.mark.parametrize("definition", ["from a import load", "import load", "load, x = 1, 2", "class load: pass"])
 def test_a_required_name_may_be_defined_in_any_way(definition: str) -> None:
     Guard(required=("load",)).check(definition + "\n")
