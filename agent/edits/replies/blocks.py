@@ -22,6 +22,7 @@ _ALIKE = re.compile(r"[>|]?\s*(?:<{4,}|>{4,}|[<>]{2,3}\s*(?:SEARCH|REPLACE|ORIGI
 _HUNK = re.compile(r"@@ -\d|\+\+\+ \S")
 _FENCE = re.compile(r"(`{3,}|~{3,})\s*[\w+-]*")
 _FILE = re.compile(r"(?:.*/)?([\w-]+\.\w+)")
+_AROUND_NAMES = " \t`'\"()[]<>*:"
 _MOST_ENDS = 12  # places where a block may end that are tried
 _MOST_TRIES = 20_000  # for one reply
 
@@ -200,11 +201,11 @@ def _text(lines: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _check_file(number: int, said: str, script: str | None) -> None:
+def _check_file(number: int, after_search: str, script: str | None) -> None:
     """Raise EditError if the text after SEARCH names a file other than the script."""
-    named = _FILE.fullmatch(said.strip()[:300])
+    named = _FILE.fullmatch(after_search.strip(_AROUND_NAMES)[:300])
     if script is not None and named is not None and named[1] != script:
-        raise EditError(f"block {number} changes {said}; only {script} may be changed")
+        raise EditError(f"block {number} changes {named[1]}; only {script} may be changed")
 
 
 def _refuse_hunks(lines: Sequence[str], blocks: Sequence[_Found]) -> None:

@@ -71,6 +71,14 @@ def test_what_looks_like_an_edit_and_is_none_refuses_all(stray: str, is_first: b
         edited(reply, "a = 1\nb = 2\n")
 
 
+@pytest.mark.parametrize("named", ["{}", "src/{}", "`{}`", "({})", ": {}", '"{}"', "**{}**"])
+def test_only_the_script_may_be_named_after_search(named: str) -> None:
+    reply = block("a = 1\n", "a = 2\n").replace("SEARCH", f"SEARCH {named}")
+    assert edited(reply.format("train.py"), "a = 1\n") == "a = 2\n"
+    with pytest.raises(EditError, match="^block 1 changes score.py; only train.py may be changed$"):
+        edited(reply.format("score.py"), "a = 1\n")
+
+
 def test_a_mark_that_is_misspelt_swallows_no_other_block() -> None:
     reply = "<<<<<<< SEARCH\na = 1\n=======\na = 2\n>>>>>>> UPDATED\n\n" + block("b = 2\n", "b = 3\n")
     with pytest.raises(EditError, match="block 1: line 5 of the reply"):
