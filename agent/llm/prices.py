@@ -1,6 +1,5 @@
 """Prices of a model's tokens: the dated table of the package, and the user's own table, which takes precedence."""
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ TABLE = Path(__file__).with_name("prices.toml")
 OWN_NAME = "prices.toml"
 """File name of the user's own table in the configuration folder."""
 DEFAULT_HOST = "api.openai.com"
+_HIGHEST = 1e9  # dollars per million tokens
 
 
 @dataclass(frozen=True)
@@ -92,5 +92,5 @@ def _is_price(value: object) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 2
-        and all(type(part) in (int, float) and math.isfinite(part) and part >= 0 for part in value)
+        and all(type(part) in (int, float) and 0 <= part <= _HIGHEST for part in value)  # not NaN
     )

@@ -60,6 +60,7 @@ def test_the_users_own_table_wins_and_adds(tmp_path: Path) -> None:
         ("[hosts.a]\nm = [1, -1]", "a, m"),
         ("[hosts.a]\nm = [1, nan]", "a, m"),
         ("[hosts.a]\nm = [true, 1]", "a, m"),
+        (f"[hosts.a]\nm = [1{'0' * 400}, 1]", "a, m"),
     ],
 )
 def test_a_table_of_the_user_that_cannot_be_read_is_said(tmp_path: Path, text: str, said: str) -> None:
