@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import MissingRequirementError, ModelError, PromptTooLongError, UsageError
+from agent.files import write_over
 from agent.llm.masking import without_secrets
 from agent.llm.model import Completion, Message, Model, Schema, legible
 from agent.llm.replies.reasoning import split_reasoning
@@ -101,10 +102,10 @@ def cut_recording(path: Path, n_replies: int) -> None:
     Raises:
         MissingRequirementError, UsageError: there is no such file, or it is not a recording.
     """
-    records = _read(path)
-    kept = records[: _end_of(records, n_replies)]
-    if len(kept) < len(records):
-        path.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
+    records = _read(path, may_be_empty=True)
+    kept = "".join(f"{json.dumps(record)}\n" for record in records[: _end_of(records, n_replies)])
+    if kept.encode() != path.read_bytes():
+        write_over(path.resolve(), kept.encode(), mark=b"", force=True)
 
 
 def _end_of(records: Sequence[dict[str, Any]], n_replies: int) -> int:
@@ -115,20 +116,26 @@ def _end_of(records: Sequence[dict[str, Any]], n_replies: int) -> int:
     return at
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path, *, may_be_empty: bool = False) -> list[dict[str, Any]]:
+    """Return the records of a file, without a last line that a kill has torn. Raises as `RecordedModel` does.
+
+    `may_be_empty`: the torn line may be the only one.
+    """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         raise MissingRequirementError(f"there is no recording {path}; check the path after replay:") from None
     except (OSError, UnicodeDecodeError) as fault:
         raise UsageError(f"{path}: the recording cannot be read ({fault})") from None
-    records = []
+    records: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as fault:
+            if number == len(lines) and (records or may_be_empty):
+                break
             raise UsageError(f"{path}:{number}: not a JSON object ({fault}); write one per line") from None
         if isinstance(record, dict) and "dialect" in record:
             raise UsageError(f"{path}:{number}: an exchange of a coding agent; replay it with --agent")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import MissingRequirementError, UsageError
-from agent.files import plain_file, read_text
+from agent.files import plain_file, read_text, write_over
 from agent.llm.gateway.dialects import DIALECTS, TokenCounts, is_shallow
 from agent.llm.gateway.normal_form import first_difference, normal_form
 from agent.llm.gateway.sources import AgentRequest, NoReplyError, SourceReply
@@ -138,11 +138,12 @@ def cut_exchanges(path: Path, n_calls: int) -> None:
     Raises:
         MissingRequirementError, UsageError: there is no such file, or it is not a recording.
     """
-    exchanges = _read(path)
-    lines = [line for line in read_text(path, MOST_BYTES).split("\n") if line.strip()]
-    kept = lines[: _end_of(exchanges, n_calls)]
-    if len(kept) < len(lines):
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    exchanges = _read(path, may_be_empty=True)
+    text = read_text(path, MOST_BYTES)
+    lines = [line for line in text.split("\n") if line.strip()]
+    kept = "".join(f"{line}\n" for line in lines[: _end_of(exchanges, n_calls)])
+    if kept != text:
+        write_over(path.resolve(), kept.encode(), mark=b"", force=True)
 
 
 def _is_alike(exchange: AgentExchange, request: AgentRequest) -> bool:
@@ -157,7 +158,11 @@ def _end_of(exchanges: Sequence[AgentExchange], n_calls: int) -> int:
     return 0 if n_calls == 0 else ends[n_calls - 1] if n_calls <= len(ends) else len(exchanges)
 
 
-def _read(path: Path) -> list[AgentExchange]:
+def _read(path: Path, *, may_be_empty: bool = False) -> list[AgentExchange]:
+    """Return the exchanges in a file, without a last line that a kill has torn. Raises as `RecordedExchanges` does.
+
+    `may_be_empty`: the torn line may be the only one.
+    """
     try:
         lines = read_text(path, MOST_BYTES).split("\n")
     except FileNotFoundError:
@@ -170,7 +175,7 @@ def _read(path: Path) -> list[AgentExchange]:
             try:
                 exchanges.append(_exchange(line, f"{path}:{number}"))
             except UsageError:
-                if number < len(lines) or not exchanges:  # else it was torn by a kill
+                if number < len(lines) or not (exchanges or may_be_empty):
                     raise
     return exchanges
 

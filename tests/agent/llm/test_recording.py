@@ -124,6 +124,23 @@ def test_a_recording_goes_on_after_what_was_used(tmp_path: Path) -> None:
     assert RecordedModel(path, used=1).complete(ASK).text == "A stork."
 
 
+@pytest.mark.parametrize("n_whole", [0, 1])
+def test_a_last_line_that_a_kill_has_torn_is_cut(tmp_path: Path, n_whole: int) -> None:
+    path = tmp_path / "night.jsonl"
+    model = Transcript(ScriptedModel(["A heron."] * 2), path)
+    for _ in range(n_whole + 1):
+        model.complete(ASK)
+    path.write_text(path.read_text()[:-9])
+    if n_whole:
+        assert RecordedModel(path).complete(ASK).text == "A heron."
+    else:
+        with pytest.raises(UsageError, match=r"night.jsonl:1: not a JSON object"):
+            RecordedModel(path)
+    cut_recording(path, n_whole)
+    assert len(path.read_text().splitlines()) == n_whole
+    assert path.read_text().endswith("\n") == bool(n_whole)
+
+
 def test_failures_that_end_a_run_can_be_left_out(tmp_path: Path) -> None:
     path = tmp_path / "night.jsonl"
     with pytest.raises(ModelError):
