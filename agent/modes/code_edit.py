@@ -15,7 +15,7 @@ from agent.modes.mode import ModeInputs, briefing_of, guard_of
 from agent.modes.model_choice import is_embedded
 from agent.modes.prompting.code_edit_reply import CodeEditCheck
 from agent.modes.prompting.dialogue import Exchange, ask_until_valid
-from agent.modes.prompting.run_so_far import HISTORY_LINES, run_so_far
+from agent.modes.prompting.run_so_far import HISTORY_LINES, run_so_far, task_rules
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context, Proposer
 from agent.modes.script_check import CheckedEdit, ScriptCheck, params_in
@@ -103,12 +103,8 @@ class CodeEditProposer:
         system = self._prompts.fill(
             "system",
             {
+                **task_rules(briefing, self._guard),
                 "script": briefing.script,
-                "goal": briefing.goal,
-                "scoring": briefing.scoring,
-                "frozen": ", ".join(briefing.frozen) or "none",
-                "required": ", ".join(self._guard.required) or "none",
-                "limits": briefing.limits,
                 "format": self._prompts.texts["format"].strip(),
             },
         )

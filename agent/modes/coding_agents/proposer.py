@@ -31,7 +31,7 @@ from agent.llm.prompt_templates import PromptSet
 from agent.modes.coding_agents.login_access import LoginAccess
 from agent.modes.coding_agents.rehearsal_checks import RehearsalChecks
 from agent.modes.prompting.dialogue import ReplyError
-from agent.modes.prompting.run_so_far import HISTORY_LINES, run_so_far
+from agent.modes.prompting.run_so_far import HISTORY_LINES, run_so_far, task_rules
 from agent.modes.prompting.trial_digest import Briefing, quoted_line
 from agent.modes.proposer import Context
 from agent.modes.script_check import UNTITLED, ScriptCheck, params_in
@@ -252,14 +252,4 @@ class CodingAgentProposer:
         briefing = self._briefing
         values = run_so_far(context, briefing, self._log_of, HISTORY_LINES[0], is_short=False)
         del values["source"]
-        return self._prompts.fill(
-            "user",
-            {
-                **values,
-                "goal": briefing.goal,
-                "scoring": briefing.scoring,
-                "frozen": ", ".join(briefing.frozen) or "none",
-                "required": ", ".join(self._guard.required) or "none",
-                "limits": briefing.limits,
-            },
-        )
+        return self._prompts.fill("user", {**values, **task_rules(briefing, self._guard)})

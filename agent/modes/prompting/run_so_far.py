@@ -1,7 +1,8 @@
-"""The history and state of a run, as values of the prompts for models and agents that edit the script."""
+"""The task and the run so far, as values of the prompts for models and agents that edit the script."""
 
 from collections.abc import Callable
 
+from agent.edits.guard import Guard
 from agent.modes.prompting.notes_and_messages import notes_and_messages
 from agent.modes.prompting.space_text import conditions
 from agent.modes.prompting.trial_digest import NOTHING, Briefing, TrialDigest, quoted_log
@@ -9,6 +10,21 @@ from agent.modes.proposer import Context
 
 HISTORY_LINES = (40, 12, 0)  # for kept trials and for others; fewer if the prompt does not fit
 LOG_LINES = 12  # of the last trial
+
+
+def task_rules(briefing: Briefing, guard: Guard) -> dict[str, str]:
+    """Return the values of a prompt about the task: goal, scoring, and what an edit may not change."""
+    required = ", ".join(guard.required) or "none"
+    if "load" in guard.required:
+        required += ". What `load` returns for a saved file must be a causal model: the score is computed from it in a "
+        required += "fresh process"
+    return {
+        "goal": briefing.goal,
+        "scoring": briefing.scoring,
+        "frozen": ", ".join(briefing.frozen) or "none",
+        "required": required,
+        "limits": briefing.limits,
+    }
 
 
 def run_so_far(

@@ -257,6 +257,15 @@ def test_a_draft_in_the_reasoning_is_no_reply() -> None:
     assert "only reasoning" in model.requests[1][-1].content
 
 
+@pytest.mark.parametrize(("required", "is_named"), [(("load",), True), ((), False)])
+def test_only_a_script_that_is_scored_by_its_load_is_asked_for_one(required: tuple[str, ...], is_named: bool) -> None:
+    model = ScriptedModel([DEEPER])
+    CodeEditProposer(lambda _: model, PROMPTS, BRIEFING, Guard(required)).propose(context(SOURCE, [baseline()]))
+    rules = model.requests[0][0].content
+    assert ("What `load` returns for a saved file" in rules) is is_named
+    assert "with the same meaning: none." in rules or is_named
+
+
 def test_a_metric_to_maximise_is_shown_as_the_user_named_it() -> None:
 
     briefing = replace(BRIEFING, metric="accuracy", maximise=True)
