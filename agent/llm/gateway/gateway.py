@@ -73,8 +73,8 @@ class Gateway:
         self._checks = (
             CheckRequests(check, max_checks, self._secrets, self._refusals, self._note_bug) if check else None
         )
-        self._rejected_key: str | None = None
-        self._last_failure: str | None = None
+        self._rejected_key: str | None = None  # the endpoint's message: 401, or 403 to the first calls
+        self._last_failure: str | None = None  # status and message of a model call
         self._server: AgentServer | None = None
 
     @property
@@ -88,18 +88,8 @@ class Gateway:
         return self._meter.stop_reason
 
     @property
-    def rejected_key(self) -> str | None:
-        """The endpoint's message when it refused the key (401, or 403 to the first calls), on one line; else None."""
-        return self._rejected_key
-
-    @property
-    def last_failure(self) -> str | None:
-        """Status and message of the last model call that failed, on one line; None: none has failed."""
-        return self._last_failure
-
-    @property
     def unreachable(self) -> str | None:
-        """Why the model answered no call, or that the endpoint refuses the key; None otherwise."""
+        """Why the model answered no call, or that the endpoint refuses the key; None otherwise. On one line."""
         return self._rejected_key or (self._last_failure if not self.usage.calls else None)
 
     @property

@@ -49,7 +49,7 @@ def test_a_reply_is_passed_on_and_metered(name: str, form: str, tmp_path: Path) 
     )
     assert usage.seconds > 0
     assert it.gateway.faults == it.gateway.refusals == {}
-    assert (it.gateway.stop_reason, it.gateway.rejected_key) == (None, None)
+    assert (it.gateway.stop_reason, it.gateway.unreachable) == (None, None)
 
 
 def test_a_stream_is_passed_on_as_it_arrives(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_a_rejected_key_shuts_the_gateway(status: int, tmp_path: Path) -> None:
         assert it.call(CHAT).status == status
         again = it.call(CHAT)
     assert (again.status, again.document["error"]["message"]) == (400, "the endpoint refuses the key")
-    assert it.gateway.rejected_key == f"{status}: bad key [secret] really"
+    assert it.gateway.unreachable == f"{status}: bad key [secret] really"
     assert it.gateway.stop_reason == "the endpoint refuses the key"
 
 
@@ -314,7 +314,7 @@ def test_a_refusal_of_one_model_is_no_rejected_key(tmp_path: Path) -> None:
     script = [says("chat"), fails(403, "no access to this model"), says("chat")]
     with fake_server(script) as server, opened(endpoints(server, "chat"), tmp_path) as it:
         assert [it.call(CHAT).status for _ in script] == [200, 403, 200]
-    assert it.gateway.rejected_key is None
+    assert it.gateway.unreachable is None
 
 
 def test_a_key_in_a_stream_is_masked(tmp_path: Path) -> None:
