@@ -37,6 +37,20 @@ def parses(source: str) -> bool:
     return True
 
 
+def is_active_code(text: str) -> bool:
+    """Return whether a text is Python that does something, such as an assignment or a call.
+
+    Names, values and annotations alone do nothing: an example of output or data may look like that, or a word of prose.
+    """
+    if not parses(text):
+        return False
+    idle = (ast.Expr, ast.AnnAssign)
+    return any(
+        not isinstance(node, idle) or isinstance(getattr(node, "value", 0), ast.Call)
+        for node in parse_script(text).body
+    )
+
+
 def parse_expression(text: str) -> ast.expr:
     """Return the syntax tree of an expression. Raises as `ast.parse` does."""
     with _LOCK:

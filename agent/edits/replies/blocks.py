@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from agent.edits.replies.omissions import refuse_omissions
 from agent.edits.search_replace import DIVIDER, REPLACE_MARK, SEARCH_MARK, Block, Script, SearchReplace, Tolerance
-from agent.edits.syntax import parses
+from agent.edits.syntax import is_active_code, parses
 from agent.errors import EditError
 
 # Models miscount the signs and may name the file after the word. Lines are stripped before they are compared.
@@ -58,7 +58,7 @@ def parse(reply: str, script: str | None = None, source: str = "") -> SearchRepl
         raise EditError(_fault(lines, reading.marks))
     if not blocks:
         raise EditError(f"no block found; write {SEARCH_MARK}, {DIVIDER} and {REPLACE_MARK} each on its own line")
-    _refuse_hunks(lines, blocks)
+    _refuse_strays(lines, blocks)
     for number, (opens, _, block) in enumerate(blocks, start=1):
         _check_file(number, _OPENS.sub("", lines[opens].strip(), count=1), script)
         refuse_omissions(block.replace, source, f"REPLACE of block {number}")
@@ -208,10 +208,16 @@ def _check_file(number: int, after_search: str, script: str | None) -> None:
         raise EditError(f"block {number} changes {named[1]}; only {script} may be changed")
 
 
-def _refuse_hunks(lines: Sequence[str], blocks: Sequence[_Found]) -> None:
-    """Raise EditError if parts of a diff stand beside the blocks."""
+def _refuse_strays(lines: Sequence[str], blocks: Sequence[_Found]) -> None:
+    """Raise EditError if parts of a diff stand beside the blocks, or if code follows a block."""
     after = 0
     for first, last, _ in (*blocks, (len(lines), 0, None)):
+        follows = next((n for n in range(after, first) if lines[n].strip()), None) if after else None
+        if follows is not None and is_active_code(lines[follows].strip()):
+            raise EditError(
+                f"line {follows + 1} of the reply ({lines[follows].strip()[:60]}) is code after the end of a block; "
+                f"write it before {REPLACE_MARK}"
+            )
         for number in range(after, first):
             if _HUNK.match(lines[number]):
                 raise EditError(

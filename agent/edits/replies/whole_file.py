@@ -3,7 +3,6 @@
 A fence can also be a line of the script, so a fence ends at the last line that leaves valid Python before it.
 """
 
-import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from itertools import islice
 
 from agent.edits.edit import WholeFile
 from agent.edits.replies.omissions import refuse_omissions
-from agent.edits.syntax import BYTE_ORDER_MARK, parse_script, parses
+from agent.edits.syntax import BYTE_ORDER_MARK, is_active_code, parse_script, parses
 from agent.errors import EditError
 
 _FENCE = re.compile(r"(?P<sign>`{3,}(?=[^`]*$)|~{3,})[ \t]*(?P<label>[\w+-]*)")
@@ -114,7 +113,7 @@ def _refuse_other_code(
     fenced: set[int] = set()
     for first, end in places:
         fenced.update(range(first - 1, end + 1))
-        if (first, end) != chosen and _assigns(_text(lines[first:end])):
+        if (first, end) != chosen and is_active_code(_text(lines[first:end])):
             odd = next((n for n in range(first, end) if lines[n].strip() and lines[n].strip() not in taken), None)
             if odd is not None:
                 raise EditError(f"line {odd + 1} of the reply is code in a second fence; send one fence with all of it")
@@ -123,17 +122,6 @@ def _refuse_other_code(
             raise EditError(
                 f"line {n + 1} of the reply is a line of the script, but not in the fence; put all of it there"
             )
-
-
-def _assigns(text: str) -> bool:
-    """Whether a fenced text is Python that does something, not an example of a command, of output or of data."""
-    if not parses(text):
-        return False
-    idle = (ast.Expr, ast.AnnAssign)
-    return any(
-        not isinstance(node, idle) or isinstance(getattr(node, "value", 0), ast.Call)
-        for node in parse_script(text).body
-    )
 
 
 def _bare(lines: Sequence[str]) -> str:

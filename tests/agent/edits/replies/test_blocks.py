@@ -75,8 +75,17 @@ def test_what_looks_like_an_edit_and_is_none_refuses_all(stray: str, is_first: b
 def test_only_the_script_may_be_named_after_search(named: str) -> None:
     reply = block("a = 1\n", "a = 2\n").replace("SEARCH", f"SEARCH {named}")
     assert edited(reply.format("train.py"), "a = 1\n") == "a = 2\n"
-    with pytest.raises(EditError, match="^block 1 changes score.py; only train.py may be changed$"):
+    with pytest.raises(EditError, match=r"^block 1 changes score\.py; only train\.py may be changed$"):
         edited(reply.format("score.py"), "a = 1\n")
+
+
+@pytest.mark.parametrize("gap", ["", "\n"])
+def test_code_after_the_end_of_a_block_is_not_dropped(gap: str) -> None:
+    reply = block("a = 1\n", "") + gap + "a = 2\n"
+    with pytest.raises(EditError, match=r"line \d of the reply \(a = 2\) is code after the end of a block"):
+        edited(reply, "a = 1\nb = 2\n")
+    for prose in ("Done\n", "So: a is gone\n", "```\n", "a was 1.\n"):
+        assert edited(block("a = 1\n", "") + gap + prose, "a = 1\nb = 2\n") == "b = 2\n"
 
 
 def test_a_mark_that_is_misspelt_swallows_no_other_block() -> None:
