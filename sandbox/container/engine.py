@@ -240,7 +240,7 @@ _REMEDIES = {
     **dict.fromkeys(_ENDED_FROM_OUTSIDE, "something outside ended it; leave containers of a run alone"),
     "Permission denied": "join the group docker (as good as root), or use --sandbox bubblewrap",
     "No such file or directory": "is Docker installed and started? Or use --sandbox bubblewrap",
-    "Stream refused": "start the engine (systemctl start docker), or use --sandbox bubblewrap",
+    "Connection refused": "start the engine (systemctl start docker), or use --sandbox bubblewrap",
     "timed out": "is the machine overloaded? Try again, or restart the engine",
     "no space left on device": "free some space: docker system df shows its use, docker image prune removes images",
     "could not select device driver": "install the NVIDIA Container Toolkit and restart the engine",
