@@ -118,10 +118,16 @@ def seed_flags(source: str, parent: str) -> tuple[str, ...]:
 
 
 def metric_edit_flags(source: str, baseline: str, score: ScoreSpec, metric: Metric) -> tuple[str, ...]:
-    """Return a flag if a script reports a self-reported metric in another way than the baseline does."""
-    if not score.row.is_self_reported:
+    """Return a flag if a script reports a self-reported metric in another way than the baseline does.
+
+    A script that is nested too deeply for the comparison is flagged, too.
+    """
+    if not score.row.is_self_reported or source == baseline:
         return ()
-    changed = changed_metric_code(baseline, source, score, metric.name)
+    try:
+        changed = changed_metric_code(baseline, source, score, metric.name)
+    except RecursionError:
+        changed = "it is nested too deeply to be compared"
     return () if changed is None else (f"{METRIC_EDIT}: {one_line(changed)}",)
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from agent.edits.guard import fixed_seeds
-from agent.execution.judge import far_below_flags, reported_flags, seed_flags
+from agent.execution.judge import METRIC_EDIT, far_below_flags, metric_edit_flags, reported_flags, seed_flags
+from agent.task.spec import ScoreSpec
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status
 from sandbox.job import Execution, StoppedBy
@@ -83,3 +84,18 @@ def test_a_loss_that_is_far_below_the_incumbents_is_flagged(
     loss: float, incumbent: float, sigma: float, flag: str | None
 ) -> None:
     assert far_below_flags(loss, incumbent, sigma) == (() if flag is None else (flag,))
+
+
+@pytest.mark.parametrize("deep", ["a" + ".b" * 900 + ".manual_seed(7)", "manual_seed(7, x" + "+x" * 900 + ")"])
+def test_a_seed_within_deep_code_is_found(deep: str) -> None:
+    assert seed_flags(f"if x: {deep}\n", "x = 1\n") == ("fixes its own seed: manual_seed(7, …)",)
+
+
+def test_a_metric_that_is_computed_too_deeply_to_be_compared_is_flagged() -> None:
+    score = ScoreSpec.model_validate({"kind": "printed", "line": "val loss {}"})
+    baseline = "x = 1.0\nvalue = x\nprint(f'val loss {value}')\n"
+    deep = baseline.replace("value = x", "value = x" + " + x" * 900)
+    assert metric_edit_flags(deep, baseline, score, METRIC) == (
+        f"{METRIC_EDIT}: it is nested too deeply to be compared",
+    )
+    assert metric_edit_flags(deep, deep, score, METRIC) == ()
