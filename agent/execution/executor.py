@@ -12,7 +12,7 @@ from agent.execution.environment import conditions_of
 from agent.execution.host import Host
 from agent.execution.judge import failure, judge, reported, reported_flags, saved_nothing
 from agent.execution.sandboxes import open_sandbox
-from agent.execution.scoring.metric_file import hands_out_file
+from agent.execution.scoring.metric_file import hands_out_metric_file
 from agent.execution.scoring.scorer import Artifact, Scorer
 from agent.execution.slices.source import SliceSource
 from agent.execution.slots import SlotSandbox
@@ -20,7 +20,6 @@ from agent.execution.speed.cpu_meter import CpuMeter, cpu_meter_of
 from agent.execution.speed.probe import SpeedProbe, has_canary
 from agent.execution.task_data import corpus_of, division_of, passed_variables, scorer_of, slices_of
 from agent.execution.training_job import export, training_job
-from agent.execution.working_copy import folder_of
 from agent.store.paths import RunPaths, TrialPaths
 from agent.store.run_config import RunConfig
 from agent.task.corpus import Corpus
@@ -203,9 +202,7 @@ class Executor:
         )
         watch = attempt.stopping.watch(paths.log, task.limits.followed_bytes) if attempt.stopping else None
         job = replace((with_cache if baseline else saves_cache)(job, self.compiled), stop_when=watch)
-        if task.score.file is not None:
-            job = hands_out_file(job, task.score.file, folder_of(task))
-        execution = self.sandbox.run(job)
+        execution = self.sandbox.run(hands_out_metric_file(job, task))
         stop = watch.end() if watch is not None else None
         log, stdout = read_tail(paths.log), read_tail(paths.stdout)
         failed = (stop.status, stop.reason) if stop is not None else failure(execution, log, task.budget)

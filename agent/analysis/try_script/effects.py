@@ -1,6 +1,8 @@
 """Which names of a search space move anything: each is changed alone, for a short training, within the time left."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from agent.analysis.try_script.lengths import Length
 from agent.analysis.try_script.log_numbers import Printed, Repeatable
@@ -11,7 +13,8 @@ from agent.search.parameters import Parameter
 from agent.search.space import SearchSpace
 from agent.text import plural
 
-_PLACES = (0.02, 0.98, 0.5)  # on each axis: near both ends, the lower first, which is mostly the cheaper
+# On each axis: near both ends, the lower first, which is mostly the cheaper. The rest is for constraints.
+_PLACES = (0.02, 0.98, 0.5, *(n / 32 for n in range(33)))
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def find_effects(tries: Tries, space: SearchSpace, defaults: Params, reference: 
     """Return which names of a space move anything that the script prints.
 
     A name is dead if two other values change nothing in a short training, and all such names together change nothing in
-    a whole one; otherwise it stays in the space. A line that prints the value itself does not count.
+    a whole one; otherwise it stays in the space. A line that prints the value itself does not count. Values that break
+    a constraint of the space are not tried.
 
     Args:
         tries: runs the script.
@@ -69,7 +73,9 @@ def find_effects(tries: Tries, space: SearchSpace, defaults: Params, reference: 
     crashes: list[tuple[str, str]] = []
     for parameter in space.parameters:
         name = parameter.name
-        others = other_values(parameter, defaults[name])
+        others = other_values(parameter, defaults[name], partial(_is_feasible, space, defaults, name))
+        if not others:
+            continue
         is_moved = False
         for value in others:
             if tries.left < 2 * first.seconds:
@@ -83,7 +89,7 @@ def find_effects(tries: Tries, space: SearchSpace, defaults: Params, reference: 
                 break
         if is_moved:
             moves.append(name)
-        elif name not in untried and others:
+        elif name not in untried:
             still[name] = others[0]
     dead: list[str] = []
     if still and length.is_whole:
@@ -95,16 +101,23 @@ def find_effects(tries: Tries, space: SearchSpace, defaults: Params, reference: 
     return Effects(tuple(moves), tuple(dead), without, tuple(untried), tuple(crashes))
 
 
-def other_values(parameter: Parameter, own: Value) -> list[Value]:
-    """Return up to two values of a parameter that differ from the script's own and from each other."""
+def other_values(
+    parameter: Parameter, own: Value, is_allowed: Callable[[Value], bool] = lambda _value: True
+) -> list[Value]:
+    """Return up to two allowed values of a parameter that differ from the script's own and from each other."""
     found: list[Value] = []
     choices = getattr(parameter, "choices", None)
     values = list(choices) if parameter.kind == "categorical" and choices else []
     values = values or [parameter.decode(place) for place in _PLACES]
     for value in values:
-        if value != own and value not in found:
+        if value != own and value not in found and is_allowed(value):
             found.append(value)
     return found[:2]
+
+
+def _is_feasible(space: SearchSpace, defaults: Params, name: str, value: Value) -> bool:
+    """Return whether the space's constraints allow the script's values with another one of `name`."""
+    return space.meets_constraints({**defaults, name: value})
 
 
 def _in_the_whole(tries: Tries, whole: Length, still: Params, defaults: Params) -> tuple[list[str], list[str]]:
@@ -115,7 +128,7 @@ def _in_the_whole(tries: Tries, whole: Length, still: Params, defaults: Params) 
     """
     first, again = tries.run(whole), tries.run(whole)
     repeatable = Repeatable.of(Printed.of(first.log), Printed.of(again.log))
-    if first.failed is not None or again.failed is not None or repeatable.is_empty:
+    if first.failed is not None or again.failed is not None or repeatable is None:
         return [], []
 
     def is_dead(values: Params) -> bool:

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.execution.observing.observed_run import ObservedRun
-from agent.task.init.dependencies import Needs, may_be_mounted
+from agent.task.init.dependencies import Needs, freeze, may_be_mounted
 from agent.task.init.script_report import ScriptReport
 from agent.task.task_files import below, link_out
 from agent.text import last_line
 from agent.trials.trial import Status
 
 _NO_MODULE = re.compile(r"^(?:ModuleNotFoundError|ImportError): No module named '([\w.]+)'", re.MULTILINE)
-_NO_FILE = re.compile(r"No such file or directory: b?['\"](.+?)['\"]|([^\s:'\"]+): No such file or directory")
+_NO_FILE = re.compile(
+    r"No such file or directory: b?['\"](.+?)['\"]|(?<![^\s:'\"])([^\s:'\"]++): No such file or directory"
+)
 _NETWORK = re.compile(
     r"Name or service not known|Temporary failure in name resolution|Network is unreachable|getaddrinfo failed"
     r"|Failed to resolve|ConnectionError|Max retries exceeded",
@@ -36,37 +38,35 @@ def learn_files(reading: ScriptReport, run: ObservedRun) -> Learned:
 
     Nothing outside of the folder is opened to trials by what a script tries to read: that stays the user's decision.
     """
-    needs, added = replace(reading.needs, frozen={**reading.needs.frozen}), []
+    before = {*reading.needs.frozen, *reading.needs.mounts}
+    needs = replace(reading.needs, frozen={**reading.needs.frozen}, mounts={**reading.needs.mounts})
     for path in _missing(run):
         name = _in_folder(path, run)
         if name is None or not (reading.folder / name).exists() or link_out(reading.folder, name) is not None:
             continue
-        if name not in needs.frozen and name not in (reading.script.name, reading.edited[0]):
-            entry = f"{name}/" if (reading.folder / name).is_dir() else name
-            needs.frozen[entry] = _SEEN_AS
-            added.append(entry)
-    modules = reading.modules
+        if name not in (reading.script.name, reading.edited[0]):
+            freeze(needs, reading.folder, name, _SEEN_AS)
+    modules, added_roots = reading.modules, []
     for module in _NO_MODULE.findall(run.log):
         found = _module_file(reading.folder, module)
         if found is not None:
-            root, entry = found
-            if entry not in needs.frozen:
-                needs.frozen[entry] = _SEEN_AS
-                added.append(entry)
+            root, name = found
+            freeze(needs, reading.folder, name, _SEEN_AS)
             beside = posixpath.dirname(reading.script.name) or "."
             if root not in (beside, *modules.roots) and modules.module is None:
                 modules = replace(modules, roots=(*modules.roots, root))
-                added.append(f"PYTHONPATH {root}")
-    return Learned(replace(reading, needs=needs, modules=modules), tuple(dict.fromkeys(added)))
+                added_roots.append(f"PYTHONPATH {root}")
+    added = (name for name in (*needs.frozen, *needs.mounts) if name not in before)
+    return Learned(replace(reading, needs=needs, modules=modules), (*added, *added_roots))
 
 
-def failures(reading: ScriptReport, run: ObservedRun, seconds: float) -> Iterator[str]:
+def failures(reading: ScriptReport, run: ObservedRun) -> Iterator[str]:
     """Yield why a run failed, each with the one line to change; nothing if it ended well."""
     if run.failed is None:
         return
     if run.is_cut_short:
         yield (
-            f"it did not end within {seconds:.0f} s: give it a shorter training, such as --args '--max-steps 100', "
+            f"it did not end within {run.seconds:.0f} s: give it a shorter training, such as --args '--max-steps 100', "
             "or more time: --try-budget 1h"
         )
         return
@@ -76,8 +76,9 @@ def failures(reading: ScriptReport, run: ObservedRun, seconds: float) -> Iterato
         return
     yield from _of_modules(reading, run)
     yield from _of_files(reading.needs, reading.folder, run)
-    if (run.notes.network or _NETWORK.search(run.log)) and not reading.needs.mounts:
-        host = f" ({run.notes.network[0]})" if run.notes.network else ""
+    hosts = run.notes.network
+    if (hosts or _NETWORK.search(run.log)) and not reading.needs.mounts:
+        host = f" ({hosts[0]})" if hosts else ""
         yield (
             f"it uses the network{host}, which no trial has: download the data once, and open their folder: "
             'mounts = [{ source = "~/data", target = "/tmp/data" }] in [environment]'
@@ -95,9 +96,7 @@ def remarks(run: ObservedRun) -> Iterator[str]:
     written = [name for name in (_in_folder(path, run) for path in run.notes.written) if name is not None]
     if written:
         yield f"writes beside itself, into a copy that ends with the trial: {_some(written)}"
-    outside = [
-        path for path in run.notes.read if _in_folder(path, run) is None and not path.startswith("/tmp/compiled")
-    ]
+    outside = [path for path in run.notes.read if _in_folder(path, run) is None and path not in run.notes.written]
     if outside:
         yield f"reads outside of its folder: {_some(outside)}"
     if run.notes.network:
@@ -124,13 +123,13 @@ def _in_folder(path: str, run: ObservedRun) -> str | None:
 
 
 def _module_file(folder: Path, module: str) -> tuple[str, str] | None:
-    """Return the root and the file or package of a folder that a module's first name stands for, if there is one."""
+    """Return the root, and the file or the folder, that a module's first name stands for, if there is one."""
     first = module.partition(".")[0]
     for name in below(folder, "."):
         if Path(name).parts[-1] == f"{first}.py":
             return Path(name).parent.as_posix(), name
         if len(Path(name).parts) > 1 and Path(name).parts[-2] == first and name.endswith(".py"):
-            return Path(name).parents[1].as_posix(), f"{Path(name).parent.as_posix()}/"
+            return Path(name).parents[1].as_posix(), Path(name).parent.as_posix()
     return None
 
 
@@ -175,9 +174,9 @@ def _mount(source: str, target: str) -> str:
     return f'mounts = [{{ source = "{source}", target = "{target}" }}] in [environment]'
 
 
-def explained(reading: ScriptReport, run: ObservedRun, seconds: float) -> list[str]:
+def explained(reading: ScriptReport, run: ObservedRun) -> list[str]:
     """Return why a run failed, in at least one line; the last line of its log is in the first."""
-    found = list(failures(reading, run, seconds))
+    found = list(failures(reading, run))
     if not found and run.failed is not None:
         return [crash(run)]
     if found and not run.is_cut_short and run.log:

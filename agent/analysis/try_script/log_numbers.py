@@ -9,7 +9,9 @@ from agent.edits.edit import Value
 from agent.task.init.metric.printed_metric import PrintedMetric, find_metric
 from agent.task.init.python_file import Source
 
-_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])|(?<!\w)[-+]?(?:nan|inf)(?!\w)")
+_NUMBER = re.compile(  # of several ways to read digits only one matches, so that a long row of them takes linear time
+    r"(?<![\w.])[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])|(?<!\w)[-+]?(?:nan|inf)(?!\w)"
+)
 _MOST_LINES = 4000
 WHERE = "the log"
 
@@ -31,11 +33,11 @@ def metrics_in(log: str) -> list[PrintedMetric]:
 
 
 def numbered_lines(log: str, most: int = 5) -> list[str]:
-    """Return the last different lines of a log that have a number, for a message."""
+    """Return the last different lines of a log that have a number, without blanks around them."""
     found: dict[str, str] = {}
     for line in reversed(_lines(log)):
         if _NUMBER.search(line):
-            found.setdefault(_NUMBER.sub("#", line), line.strip()[:100])
+            found.setdefault(_NUMBER.sub("#", line), line.strip())
     return list(found.values())[:most]
 
 
@@ -65,15 +67,12 @@ class Repeatable:
     numbers: tuple[tuple[str, str] | None, ...]  # None: they differ
 
     @classmethod
-    def of(cls, one: Printed, other: Printed) -> "Repeatable":
-        """Compare two runs; if they printed different lines, no number is repeatable."""
+    def of(cls, one: Printed, other: Printed) -> "Repeatable | None":
+        """Compare two runs; None: they printed different lines, or other numbers in each."""
         if len(one.numbers) != len(other.numbers):
-            return cls(())
-        return cls(tuple(a if a == b else None for a, b in zip(one.numbers, other.numbers, strict=True)))
-
-    @property
-    def is_empty(self) -> bool:
-        return not any(self.numbers)
+            return None
+        numbers = tuple(a if a == b else None for a, b in zip(one.numbers, other.numbers, strict=True))
+        return cls(numbers) if any(numbers) or not numbers else None
 
     def differs(self, other: Printed, changed: Mapping[str, tuple[Value, Value]] | None = None) -> bool:
         """Return whether another run printed anything else where the two runs agreed.

@@ -25,6 +25,7 @@ from agent.trials.trial import Status
 
 MOST_CORRECTIONS = 8
 """Times that the script is started again with files that it missed."""
+_MOST_SHOWN = 100  # characters of a line of the log
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,18 @@ def try_script(
             run, length = _until_it_prints(tries, task, reading)
             learned = learn_files(reading, run)
             if learned.added:
-                seen.append(f"needs {', '.join(learned.added)}, which nothing in its text says: frozen now")
+                seen.append(f"needs {', '.join(learned.added)}, which its text does not name: added to task.toml")
                 tries.say(f"  {one_line(seen[-1])}")
                 reading = learned.reading
                 continue
             if run.failed is not None:
-                return TryResult(reading, tuple(seen), tuple(explained(reading, run, options.seconds)), tries.n_runs)
+                return TryResult(reading, tuple(seen), tuple(explained(reading, run)), tries.n_runs)
             if run.score is None or run.score.status is not Status.OK:
-                found = _metrics_of(run)
-                if not found:
+                found, wanted = _metrics_of(run), reading.metrics[0]
+                if not found or wanted.is_named_by_user or found[0].option == wanted.option:
                     return TryResult(reading, tuple(seen), (_no_metric(reading, run),), tries.n_runs)
                 found[0] = with_goal(found[0], options.goal, options.ask_goal)
-                seen.append(_instead(reading.metrics[0], found[0]))
+                seen.append(_instead(wanted, found[0]))
                 tries.say(f"  {one_line(seen[-1])}")
                 reading = replace(reading, metrics=tuple(found))
                 continue
@@ -104,9 +105,10 @@ def _until_it_prints(tries: Tries, task: Task, reading: ScriptReport) -> tuple[O
         last = run, length
         if run.failed is None:
             is_scored = run.score is not None and run.score.status is Status.OK
-            if is_scored or any(not metric.of_training for metric in _metrics_of(run)):
+            is_named = reading.metrics[0].is_named_by_user  # then no other metric will do
+            if is_scored or (not is_named and any(not metric.of_training for metric in _metrics_of(run))):
                 break
-        elif run.is_cut_short or learn_files(reading, run).added or len(explained(reading, run, 0)) > 1:
+        elif run.is_cut_short or learn_files(reading, run).added or len(explained(reading, run)) > 1:
             break
     assert last is not None
     return last
@@ -132,20 +134,24 @@ def _metrics_of(run: ObservedRun) -> list[PrintedMetric]:
 
 
 def _instead(before: PrintedMetric, now: PrintedMetric) -> str:
-    text = f"`{now.line}`" if now.line else f"`{now.name}: …` after `---`"
+    found = f"{now.place} ({now.where})"
     if before == NO_METRIC:
-        return f"prints {text} ({now.where}), where the text of the script shows no metric"
-    was = before.line or before.name
-    return f"does not print `{was}`, but {text} ({now.where}): --metric {before.name} --force goes back"
+        return f"{found}, where the text of the script shows no metric"
+    lacks = f"write {before.key} into {before.file}" if before.file else f"print `{before.option}`"
+    return f"does not {lacks}, but {found}: --metric {shlex.quote(before.option)} --force goes back"
 
 
 def _no_metric(reading: ScriptReport, run: ObservedRun) -> str:
+    """Return why a run has no metric, with the option that names one."""
+    wanted, what = reading.metrics[0], "it printed no number that looks like a metric"
+    if wanted != NO_METRIC and run.score is not None:
+        what = run.score.reason
+    if wanted.file is not None:
+        return f"{what}. Name a value that it writes: --metric {shlex.quote(f'{wanted.file}:KEY')}"
     found = numbered_lines(run.log)
-    lines = " | ".join(found) or "none"
+    lines = " | ".join(line[:_MOST_SHOWN] for line in found) or "none"
     option = shlex.quote(text_before_number(found[0])) if found else "'TEXT {}'"
-    wanted = reading.metrics[0]
-    what = "no number that looks like a metric" if wanted == NO_METRIC else f"no `{wanted.line or wanted.name}`"
-    return f"it printed {what}; its lines with numbers: {lines}. Name the text of one: --metric {option}"
+    return f"{what}; its lines with numbers: {lines}. Name the text of one: --metric {option}"
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,7 @@ class _Examination:
         if space is None:
             return None, []
         repeatable = Repeatable.of(Printed.of(self.run.log), Printed.of(again.log))
-        if self.value(again) != self.value(self.run) or repeatable.is_empty:
+        if self.value(again) != self.value(self.run) or repeatable is None:
             return None, ["which names move anything is unknown, since two runs of the same seed differ"]
         self.tries.say(f"  {plural(len(space.names), 'name')} of the space, each changed alone")
         whole = [*lengths(self.task, self.reading)][-1]

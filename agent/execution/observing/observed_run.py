@@ -6,6 +6,7 @@ from pathlib import Path
 from agent.execution.executor import Executor
 from agent.execution.judge import failure
 from agent.execution.observing.observer import FOLDER, NOTES_VARIABLE, PROGRAM, FileNotes
+from agent.execution.scoring.metric_file import hands_out_metric_file
 from agent.execution.scoring.scorer import artifact_in
 from agent.execution.training_job import export, training_job
 from agent.execution.working_copy import folder_of
@@ -45,7 +46,7 @@ def observed_run(
     """Train a script once, in the sandbox of an executor, and observe it.
 
     Args:
-        executor: of the script's task, whose environment, limits and scorer count.
+        executor: opened for the script's task; its environment, limits and scorer apply.
         training: the files and the command.
         root: an empty folder for files and logs.
         label: of the job.
@@ -70,6 +71,7 @@ def observed_run(
         passed_on=executor.passed_on,
         command=training.command,
     )
+    job = hands_out_metric_file(job, task)
     path = ":".join([FOLDER, *filter(None, [job.environment.get("PYTHONPATH")])])
     limits = replace(job.limits, wall_seconds=min(seconds, job.limits.wall_seconds))
     notes = root / "notes"

@@ -6,16 +6,17 @@ script.
 """
 
 import json
-import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.files import plain_file
+from sandbox.job import HOST_NAME
 
 FOLDER = "/observer"
 """Where the program is mounted; the first entry of PYTHONPATH."""
 NOTES_VARIABLE = "AUTOCENTAUR_NOTES"
 _MOST_BYTES = 2**20  # read of the notes
+_OWN_HOSTS = frozenset({HOST_NAME, "localhost", "0.0.0.0", "::", "::1"})
 
 PROGRAM = """
 def _observe():
@@ -49,7 +50,7 @@ def _observe():
                 if "__pycache__" not in path:
                     note("written", path)
             elif event == "socket.getaddrinfo" and args[0]:
-                note("network", str(args[0]))
+                note("network", os.fsdecode(args[0]))
         except Exception:
             pass
 
@@ -90,7 +91,7 @@ class FileNotes:
     read: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()  # opened for reading and not there
     written: tuple[str, ...] = ()
-    network: tuple[str, ...] = ()  # hosts that it looked up
+    network: tuple[str, ...] = ()  # hosts that it looked up, other than its own machine, which it can reach
 
     @classmethod
     def load(cls, path: Path) -> "FileNotes":
@@ -106,14 +107,9 @@ class FileNotes:
                 kind, text = json.loads(line)
             except (ValueError, TypeError, RecursionError):
                 continue
-            if isinstance(kind, str) and isinstance(text, str) and kind in found:
+            is_note = isinstance(kind, str) and isinstance(text, str) and kind in found
+            if is_note and not (kind == "network" and (text in _OWN_HOSTS or text.startswith("127."))):
                 found[kind].setdefault(text)
         made = found["written"]
         missing = [text for text in found["missing"] if text not in made]
         return cls(tuple(found["read"]), tuple(missing), tuple(made), tuple(found["network"]))
-
-
-def below(path: str, folder: str) -> str | None:
-    """Return a path inside the sandbox relative to the script's working folder, `../data` included; else None."""
-    relative = posixpath.relpath(path, folder)
-    return relative if relative.count("../") < folder.count("/") else None

@@ -10,9 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from agent.errors import UnsafeFileError
+from agent.execution.working_copy import folder_of
 from agent.files import plain_file
 from agent.task.printed_number import whole_number
 from agent.task.spec import ScoreSpec
+from agent.task.task import Task
 from agent.trials.metric import Metric
 from sandbox.job import OUTPUT, Job
 
@@ -43,21 +45,21 @@ _PROBLEMS = {
 }
 
 
-def hands_out_file(job: Job, file: str, copy: str) -> Job:
-    """Return a training job that puts a file of the script, in place of a saved model, into its output.
+def hands_out_metric_file(job: Job, task: Task) -> Job:
+    """Return a training job that puts the file with the metric, in place of a saved model, into its output.
 
-    Args:
-        file: path of the file, relative to the writable copy of the task's files or, if it is not there, to /task.
-        copy: where that copy is, if the job makes one.
+    The file is looked for in the writable copy of the task's files and, if it is not there, in /task. The job is
+    returned unchanged if the metric is in no file.
     """
-    return replace(job, argv=("sh", "-c", _HAND_OUT, file, copy, *job.argv))
+    file = task.score.file
+    return job if file is None else replace(job, argv=("sh", "-c", _HAND_OUT, file, folder_of(task), *job.argv))
 
 
 def read_metric_file(output: Path, spec: ScoreSpec, metric: Metric) -> float:
     """Return the metric in the file that a job handed out: its last value, or its best finite one.
 
     Args:
-        output: the output file of a job of `hands_out_file`. A script may have written it itself.
+        output: the output file of a job of `hands_out_metric_file`. A script may have written it itself.
         spec: has the name of the file, the key and which value counts.
 
     Raises:
@@ -81,9 +83,12 @@ def read_metric_file(output: Path, spec: ScoreSpec, metric: Metric) -> float:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as fault:
         raise ValueError(f"{spec.file} is not UTF-8 text (byte {fault.start})") from None
-    values = list(_values(text, spec.file, spec.key))
-    if not values:
-        raise ValueError(f"{spec.file} has no value of {spec.key!r}{_has(text, spec.file)}")
+    try:
+        values = list(_values(text, spec.file, spec.key))
+        if not values:
+            raise ValueError(f"{spec.file} has no value of {spec.key!r}{_has(text, spec.file)}")
+    except RecursionError:
+        raise ValueError(f"{spec.file} is nested too deeply") from None
     if spec.pick == "last":
         return values[-1]
     finite = [value for value in values if math.isfinite(value)]
@@ -110,7 +115,7 @@ def _rows(text: str, file: str) -> Iterator[tuple[str, Any]]:
     if form == ".json":
         try:
             yield "the document", json.loads(text)
-        except (ValueError, RecursionError) as fault:
+        except ValueError as fault:
             if "\n{" not in text.strip():  # otherwise documents that json.dump appended, one a line
                 raise ValueError(f"{file} is not JSON: {fault}") from None
         else:
@@ -119,7 +124,7 @@ def _rows(text: str, file: str) -> Iterator[tuple[str, Any]]:
         if line.strip():
             try:
                 yield f"line {number}", json.loads(line)
-            except (ValueError, RecursionError) as fault:
+            except ValueError as fault:
                 raise ValueError(f"{file}, line {number} is not JSON: {fault}") from None
 
 

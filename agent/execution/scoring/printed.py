@@ -102,7 +102,8 @@ def number_of_summary(log: str, name: str) -> float:
 
 def _values(text: str, name: str, *, is_glued: bool = False) -> list[str]:
     start = r"(?<=[\])%.!])" if is_glued else "^"
-    return re.findall(rf"{start}{re.escape(name)}:[ \t]*(\S.*?)[ \t]*$", text, re.MULTILINE)
+    found = re.findall(rf"{start}{re.escape(name)}:[ \t]*+(\S.*)$", text, re.MULTILINE)
+    return [value.rstrip(" \t") for value in found]
 
 
 def _nearest(log: str, wanted: str) -> str:

@@ -129,7 +129,7 @@ def _of_the_metric(reading: ScriptReport) -> Iterator[str]:
         yield f"--goal says {metric.goal}, but a metric called {metric.name} is one to {usual}: check goal in task.toml"
     if not metric.is_certain:
         yield f"whether {metric.where} prints `{metric.line}` is a guess: the first run shows it"
-    if metric.where == "--metric":
+    if metric.is_named_by_user:
         return
     if metric.of_training:
         yield f"nothing says that {metric.name} ({metric.where}) is of held-out data: see --metric"

@@ -124,7 +124,7 @@ def _sort_relative(needs: Needs, folder: Path, script: str, text: str, where: st
             needs.beside = needs.beside or where
     if _there(str(folder / clean)):
         if clean != script:
-            _freeze(needs, folder, clean, where)
+            freeze(needs, folder, clean, where)
     elif clean.startswith("../") and "/" not in clean.replace("../", "") and _is_a_place_of_data(clean):
         needs.mounts.setdefault(clean, where)
         needs.missing.setdefault(clean, where)
@@ -139,7 +139,7 @@ def _lies_in(path: str, folders: Sequence[str]) -> bool:
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
-def _freeze(needs: Needs, folder: Path, name: str, where: str) -> None:
+def freeze(needs: Needs, folder: Path, name: str, where: str) -> None:
     """Record a path that exists: frozen, so copied into every trial, if it is small; else mounted, if it may be."""
     path = folder / name
     if link_out(folder, name) is None and _is_small(path):

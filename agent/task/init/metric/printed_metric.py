@@ -57,6 +57,11 @@ class PrintedMetric:
         return f"{self.file}:{self.key}" if self.file is not None else self.line or self.name
 
     @property
+    def is_named_by_user(self) -> bool:
+        """Whether it is the one of --metric."""
+        return self.where == _BY_USER
+
+    @property
     def place(self) -> str:
         """Where the number stands, for a person."""
         if self.file is not None:

@@ -7,6 +7,7 @@ import pytest
 from agent.analysis.try_script.findings import explained, learn_files, remarks
 from agent.execution.observing.observed_run import ObservedRun
 from agent.execution.observing.observer import FileNotes
+from agent.task.init.dependencies import MOST_BYTES
 from agent.task.init.host import HostResources
 from agent.task.init.script_report import InitOptions, ScriptReport, read_script
 from agent.trials.trial import Status
@@ -47,14 +48,14 @@ def test_a_link_out_of_the_folder_is_not_followed_but_named(reading: ScriptRepor
     (reading.folder / "data.csv").symlink_to(tmp_path / "far.csv")
     seen = run("No such file or directory: 'data.csv'\n", missing=("/tmp/work/data.csv",))
     assert learn_files(reading, seen).added == ()
-    assert 'mounts = [{ source = "data.csv", target = "data.csv" }]' in explained(reading, seen, 9)[-1]
+    assert 'mounts = [{ source = "data.csv", target = "data.csv" }]' in explained(reading, seen)[-1]
 
 
 def test_a_file_above_the_folder_gets_its_line(reading: ScriptReport, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "x.csv").touch()
     seen = run("No such file or directory: '../data/x.csv'\n", missing=("/tmp/data/x.csv",))
-    assert 'mounts = [{ source = "../data/x.csv", target = "../data/x.csv" }]' in explained(reading, seen, 9)[-1]
+    assert 'mounts = [{ source = "../data/x.csv", target = "../data/x.csv" }]' in explained(reading, seen)[-1]
 
 
 @pytest.mark.parametrize("name", ["id_rsa", "passwd"])
@@ -67,7 +68,34 @@ def test_keys_and_system_files_are_never_proposed(
     monkeypatch.setenv("HOME", str(home))
     path = {"id_rsa": str(home / ".ssh" / "id_rsa"), "passwd": "/etc/passwd"}[name]
     seen = run(f"FileNotFoundError: [Errno 2] No such file or directory: '{path}'\n", missing=(path,))
-    assert "mounts" not in "\n".join(explained(reading, seen, 9))
+    assert "mounts" not in "\n".join(explained(reading, seen))
+
+
+def test_a_file_too_large_for_every_trial_is_mounted(reading: ScriptReport) -> None:
+    with (reading.folder / "big.bin").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    found = learn_files(reading, run(missing=("/tmp/work/big.bin",)))
+    assert found.added == ("big.bin",)
+    assert (found.reading.needs.frozen, set(found.reading.needs.mounts)) == ({}, {"big.bin"})
+
+
+def test_a_folder_that_is_missed_again_is_not_added_again(reading: ScriptReport) -> None:
+    seen = run(missing=("/tmp/work/nets",))
+    found = learn_files(reading, seen)
+    assert found.added == ("nets/",)
+    assert learn_files(found.reading, seen).added == ()
+
+
+def test_a_long_word_of_a_log_is_read_in_one_pass(reading: ScriptReport) -> None:
+    log = f"{'.' * 300_000} \nthere.csv: No such file or directory\n"
+    assert learn_files(reading, run(log)).added == ("there.csv",)
+
+
+def test_what_a_script_looks_up_on_its_own_machine_is_no_network(tmp_path: Path, reading: ScriptReport) -> None:
+    hosts = ("localhost", "127.0.0.1", "sandbox", "::1", "h.org")
+    (tmp_path / "notes").write_text("".join(f'["network", "{host}"]\n' for host in hosts))
+    assert FileNotes.load(tmp_path / "notes").network == ("h.org",)
+    assert len(explained(reading, run("ValueError: a bug\n"))) == 1
 
 
 def test_notes_of_a_script_are_data(tmp_path: Path) -> None:
@@ -78,8 +106,10 @@ def test_notes_of_a_script_are_data(tmp_path: Path) -> None:
     assert FileNotes.load(tmp_path / "none") == FileNotes()
 
 
-def test_what_a_run_did_with_files_is_told() -> None:
-    seen = run(failed=False, read=("/srv/data/x", "/tmp/work/a"), written=("/tmp/work/out/m.pt",), network=("h.org",))
+def test_what_a_run_did_with_files_is_reported() -> None:
+    written = ("/tmp/work/out/m.pt", "/tmp/own")
+    read = ("/srv/data/x", "/tmp/work/a", "/tmp/own")
+    seen = run(failed=False, read=read, written=written, network=("h.org",))
     assert list(remarks(seen)) == [
         "writes beside itself, into a copy that ends with the trial: out/m.pt",
         "reads outside of its folder: /srv/data/x",

@@ -18,6 +18,7 @@ import pytest
 
 from agent.task.task import Task
 from tests import commands
+from tests.docker_engine import skip_without_docker
 
 Agent = Callable[..., CompletedProcess[str]]
 
@@ -97,6 +98,29 @@ def test_what_the_text_does_not_say_is_seen_in_a_run(agent: Agent, tmp_path: Pat
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.docker
+@pytest.mark.long
+def test_a_script_is_tried_in_docker_as_in_bubblewrap(agent: Agent, tmp_path: Path) -> None:
+    skip_without_docker()
+    code = "def target(d): return sum(d) / len(d)\n"
+    folder = script(tmp_path, ALL_AT_ONCE, name_txt="some", some__x_txt="0.7", nets_py=code)
+    shown = []
+    for kind in ("bubblewrap", "docker"):
+        (folder / "task.toml").unlink(missing_ok=True)
+        shown.append(tried(agent, "--sandbox", kind)["tried"])
+        assert f" in {kind} " in (folder / "task.toml").read_text()
+    assert shown[0] == shown[1]
+    assert "model.bin" in "\n".join(shown[1]["seen"])
+
+
+@pytest.mark.docker
+@pytest.mark.long
+def test_a_metric_in_a_file_is_read_in_docker_too(agent: Agent, tmp_path: Path) -> None:
+    skip_without_docker()
+    script(tmp_path, IN_A_FILE)
+    assert tried(agent, "--sandbox", "docker", "--metric", "m.jsonl:val_loss")["tried"]["value"] == 0.1
+
+
 def test_what_a_run_has_shown_outlives_another_init(agent: Agent, tmp_path: Path) -> None:
     code = "LR = 0.1\nIDLE = 1.5\nx = open('x' + '.txt').read()\nprint(f'val loss {LR}')\n"
     folder = script(tmp_path, code, x_txt="1")
@@ -125,6 +149,10 @@ FAILURES = {
         'LR = 0.1\nfor step in range(3): loss = LR\nprint("zig", 3)\n',
         "lines with numbers: zig 3. Name the text of one: --metric 'zig {}'",
     ),
+    "far number": (
+        'LR = 0.1\nfor step in range(3): loss = LR\nprint("z" * 200, 3)\n',
+        "Name the text of one: --metric 'zzz",
+    ),
     "bug": ('LR = 0.1\nprint(f"val loss {LR}")\n1 / 0\n', "ZeroDivisionError: division by zero; start the script"),
     "endless": ('LR = 0.1\nwhile True: loss = LR\nprint(f"val loss {loss}")\n', "--args '--max-steps 100'"),
 }
@@ -138,14 +166,14 @@ def test_a_failure_ends_with_the_line_to_change(agent: Agent, tmp_path: Path, ki
     assert done.returncode == 1, done.stdout
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
-    if kind == "no metric":
+    if kind in ("no metric", "far number"):
         assert not (folder / "task.toml").exists()
     else:
         assert "but did not run it" in (folder / "task.toml").read_text()  # the plain one is there
         assert f"{Path('mine') / 'task.toml'} is as init read it" in done.stderr
 
 
-def test_a_seed_without_effect_and_chance_without_a_seed_are_told_apart(agent: Agent, tmp_path: Path) -> None:
+def test_a_seed_without_effect_is_distinguished_from_chance_without_a_seed(agent: Agent, tmp_path: Path) -> None:
     folder = script(tmp_path, 'import os\ns = os.environ.get("TRAIN_SEED")\nLR = 0.1\nprint(f"val loss {LR}")\n')
     assert "TRAIN_SEED has no effect" in "\n".join(tried(agent)["tried"]["seen"])
     assert Task.load(folder).keep.rule == "any"
@@ -164,11 +192,52 @@ def test_a_metric_that_is_not_printed_gives_way_to_one_that_is(agent: Agent, tmp
     assert (task.metric.name, task.metric.goal) == ("valid_accuracy", "maximise")
 
 
-def test_a_value_that_crashes_is_told_with_its_reason(agent: Agent, tmp_path: Path) -> None:
-    script(tmp_path, "WIDTH = 64\nassert WIDTH >= 64, 'too narrow'\nprint(f'val loss {1 / WIDTH}')\n")
+IN_A_FILE = """
+import json
+LR = 0.1
+IDLE = 3.0
+with open("m.jsonl", "w") as file:
+    json.dump({"val_loss": LR}, file)
+print("validation accuracy", 0.5)
+"""
+
+
+def test_a_metric_in_a_file_is_read_as_in_a_trial(agent: Agent, tmp_path: Path) -> None:
+    folder = script(tmp_path, IN_A_FILE.replace("validation accuracy", "done").replace(", 0.5", ""))
+    document = tried(agent, "--metric", "m.jsonl:val_loss")["tried"]
+    assert (document["metric"], document["value"]) == ("val_loss", 0.1)
+    assert (document["effects"]["moves"], document["effects"]["dead"]) == (["LR"], ["IDLE"])
+    assert Task.load(folder).score.file == "m.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("metric", "words", "option"),
+    [
+        ("m.jsonl:val", "m.jsonl has no value of 'val'; it has val_loss", "--metric m.jsonl:KEY"),
+        ("n.jsonl:val_loss", "the script wrote no file n.jsonl", "--metric n.jsonl:KEY"),
+        ("val acc {}", "the end of the log has no `val acc {}` with a number", "--metric 'validation accuracy {}'"),
+    ],
+)
+def test_no_other_metric_takes_the_place_of_one_that_the_user_has_named(
+    agent: Agent, tmp_path: Path, metric: str, words: str, option: str
+) -> None:
+    folder = script(tmp_path, IN_A_FILE)
+    done = agent("init", "mine", "--try", "--metric", metric, "--goal", "minimise")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert option in done.stderr
+    assert "but did not run it" in (folder / "task.toml").read_text()
+
+
+def test_a_value_that_crashes_is_reported_with_its_reason(agent: Agent, tmp_path: Path) -> None:
+    code = "WIDTH = 64\nlast = ([0.5] * WIDTH)[63]\nprint(f'val loss {last / WIDTH}')\n"
+    folder = script(tmp_path, code)
     effects = tried(agent)["tried"]["effects"]
     assert effects["moves"] == ["WIDTH"]
-    assert any("AssertionError: too narrow" in why for _, why in effects["crashes"])
+    assert any("IndexError: list index out of range" in why for _, why in effects["crashes"])
+    (folder / "train.py").write_text(code.replace("last =", "assert WIDTH >= 64\nlast ="))  # becomes a constraint
+    effects = tried(agent, "--force")["tried"]["effects"]
+    assert (effects["moves"], effects["crashes"]) == (["WIDTH"], [])
 
 
 def test_a_line_that_prints_the_setting_itself_is_no_effect(agent: Agent, tmp_path: Path) -> None:
