@@ -10,16 +10,18 @@ import typer
 
 from agent.cli.init_try import DEFAULT_TRY_BUDGET, try_now
 from agent.cli.options import Gpus, Json, SandboxKind, Weaker, cache_folder, fail, print_json
-from agent.cli.trust import made_here
-from agent.errors import UsageError
+from agent.cli.trust import agree, made_here
+from agent.errors import AgentError, UsageError
 from agent.execution.sandboxes import DEFAULT_SANDBOX
 
 if TYPE_CHECKING:
     from agent.analysis.try_script.try_script import TryResult
+    from agent.task.host_commands.host_code import HostStep
     from agent.task.init.kept_edits import Merged
     from agent.task.init.metric.direction import Goal
     from agent.task.init.metric.printed_metric import PrintedMetric
     from agent.task.init.script_report import InitOptions, ScriptReport
+    from agent.task.task import Task
     from agent.task.toml_lines import Keys
 
 
@@ -103,7 +105,7 @@ def init(
     tried = None
     if try_:
         settings = (sandbox, tuple(accept_unenforced), gpus)
-        tried = try_now(reading, writer.files, longest, settings, options, json_=json_)
+        tried = try_now(reading, writer.task, longest, settings, options, json_=json_)
         if tried.is_ok:
             writer.force = True
             writer.write(tried.reading, is_base=not is_complete)
@@ -137,12 +139,33 @@ class _Writer:
 
         plain = document(reading)
         before = WrittenBefore(cache_folder(), self.folder).read()
-        merged = with_edits(reading, plain, before, _asked(self.options), force=self.force)
+        merged = with_edits(reading, plain, before, _keys_set_by(self.options), force=self.force)
         return files_of(reading, merged.text), merged, plain
 
-    def files(self, reading: "ScriptReport") -> dict[str, str]:
-        """Return the files that `write` would write."""
-        return self.composed(reading)[0]
+    def task(self, reading: "ScriptReport") -> "Task":
+        """Return the task that `write` would write.
+
+        Raises:
+            UsageError: the task would be refused, or the user does not agree to what an earlier task.toml does on this
+                machine.
+        """
+        from agent.task.init.task_toml import task_of
+
+        files, _, plain = self.composed(reading)
+        task = task_of(self.folder.resolve(), files)
+        agree(task, self.folder, trusted=False, by_init=self._own_steps(files, plain))
+        return task
+
+    def _own_steps(self, files: dict[str, str], plain: str) -> "tuple[HostStep, ...]":
+        """Return the steps outside of the sandbox that init has guessed; a stranger may have written what was kept."""
+        from agent.task.host_commands.host_code import host_steps
+        from agent.task.init.task_toml import task_of
+        from agent.task.task import CONFIG_NAME
+
+        try:
+            return host_steps(task_of(self.folder.resolve(), {**files, CONFIG_NAME: plain}))
+        except AgentError:  # only the edits make it a valid task
+            return ()
 
     def write(self, reading: "ScriptReport", *, is_base: bool = True) -> None:
         """Write the files, and remember them as this user's own.
@@ -158,7 +181,7 @@ class _Writer:
         write(self.folder, files, force=self.force)
         if is_base:
             WrittenBefore(cache_folder(), self.folder).save(plain)
-        made_here(self.folder)
+        made_here(self._own_steps(files, plain))
         self.written = tuple(str(self.folder / name) for name in reversed(files))
         self.remarks = merged.remarks or self.remarks
 
@@ -171,7 +194,7 @@ class _Writer:
             raise UsageError(f"{path} exists already, so nothing was written; --force replaces it")
 
 
-def _asked(options: "InitOptions") -> "frozenset[Keys]":
+def _keys_set_by(options: "InitOptions") -> "frozenset[Keys]":
     """Return the keys of task.toml that the options of this command set."""
     asked: set[Keys] = set()
     if options.metric is not None:
@@ -198,7 +221,7 @@ def _print(reading: "ScriptReport", writer: _Writer) -> None:
     from agent.text import one_line
 
     found = list(guesses(reading))
-    width = max(len(guess.value) for guess in found if len(guess.value) <= 44)
+    width = max((len(guess.value) for guess in found if len(guess.value) <= 44), default=0)
     print(f"wrote {' and '.join(writer.written)}; nothing was run")
     print("\n".join([*(one_line(remark) for remark in writer.remarks), ""]))
     for guess in found:

@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +12,18 @@ from agent.cli.options import host_of, sandbox_settings
 if TYPE_CHECKING:
     from agent.analysis.try_script.try_script import TryResult
     from agent.task.init.script_report import InitOptions, ScriptReport
+    from agent.task.task import Task
 
 DEFAULT_TRY_BUDGET = "10m"
 """Long enough for some twenty short runs of a script that starts in ten seconds, and no longer than one waits."""
 
-Files = Callable[["ScriptReport"], Mapping[str, str]]
-
 
 def try_now(
     reading: "ScriptReport",
-    files: Files,
+    compose: "Callable[[ScriptReport], Task]",
     seconds: float,
     settings: tuple[str, tuple[str, ...], str | None],
-    asked: "InitOptions",
+    choices: "InitOptions",
     *,
     json_: bool,
 ) -> "TryResult":
@@ -32,20 +31,18 @@ def try_now(
 
     Args:
         reading: of the folder.
-        files: returns the files that init would write for a reading.
+        compose: returns the task that init would write for a reading, if the user agrees to it.
         seconds: wall time of all runs together.
         settings: the sandbox, the limits that it need not enforce, and the GPUs.
-        asked: the user's choices.
+        choices: of the user.
         json_: whether the output is JSON, so that progress goes to stderr.
 
     Raises:
-        UsageError, MissingRequirementError, SandboxError: as `try_script`.
+        UsageError, MissingRequirementError, SandboxError: as `try_script` and `compose`.
     """
     from agent.analysis.try_script.tries import TryOptions
     from agent.analysis.try_script.try_script import try_script
-    from agent.task.host_commands.host_code import give_consent, host_steps
     from agent.task.init.metric.direction import given_goal
-    from agent.task.init.task_toml import task_of
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
@@ -57,20 +54,13 @@ def try_now(
         seconds,
         checked["gpus"],
         frozenset(checked["accept_unenforced"]),
-        lambda task: give_consent(host_steps(task)),  # the user asks for the runs of a task made by this command
-        given_goal(asked.goal),
-        asked.ask_goal,
+        given_goal(choices.goal),
+        choices.ask_goal,
     )
     say("\ntrying the script in the sandbox (Ctrl-C stops it and keeps task.toml):")
     try:
         with tempfile.TemporaryDirectory(prefix="autocentaur-try-") as folder:
-            return try_script(
-                reading,
-                lambda each: task_of(each.folder, files(each)),
-                options,
-                Path(folder),
-                f"{datetime.now(UTC):%Y-%m-%d}",
-            )
+            return try_script(reading, compose, options, Path(folder), f"{datetime.now(UTC):%Y-%m-%d}")
     except KeyboardInterrupt:
         say("interrupted: task.toml is as it was before the first run")
         raise

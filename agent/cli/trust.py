@@ -10,13 +10,14 @@ import typer
 
 from agent.cli.options import cache_folder, config_folder, load_task, runs_folder
 from agent.cli.search_options.panels import TASK, option
-from agent.errors import AgentError, TaskError, UsageError
+from agent.errors import TaskError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from agent.store.stored_run import StoredRun
     from agent.store.trust import Trust
+    from agent.task.host_commands.host_code import HostStep
     from agent.task.task import Task
 
 
@@ -57,13 +58,21 @@ def trust(folder: Path) -> None:
     print(saved if n_steps else "it runs nothing outside of a sandbox")
 
 
-def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = False) -> None:
+def agree(
+    task: "Task",
+    folder: Path,
+    *,
+    trusted: bool,
+    data_are_here: bool = False,
+    by_init: "Collection[HostStep] | None" = None,
+) -> None:
     """Return if the user agrees to what a task does on this machine; ask, if there is a terminal.
 
     Args:
         folder: the argument of `agent trust` for this task.
         trusted: whether the user has agreed with this command.
         data_are_here: whether the data exist, so that no command prepares them.
+        by_init: steps of `agent init`, which need no question; None: another command asks.
 
     Raises:
         UsageError: the user has not agreed.
@@ -72,13 +81,14 @@ def agree(task: "Task", folder: Path, *, trusted: bool, data_are_here: bool = Fa
     from agent.text import inert
 
     steps, known = host_steps(task, with_data=not data_are_here), _store()
-    lacking = known.lacking(steps)
+    lacking = known.lacking(step for step in steps if step not in (by_init or ()))
     if lacking and not trusted:
         what = inert("; ".join(step.line for step in lacking))
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            option = " or add --trust" if by_init is None else ""
             raise UsageError(
                 f"{task.name} is not trusted yet, and would do this outside of the sandbox: {what}. "
-                f"Check it, then run `agent trust {_from_here(folder)}` or add --trust"
+                f"Check it, then run `agent trust {_from_here(folder)}`{option}"
             )
         print(f"{task.name}, in {task.folder}, would do this outside of the sandbox:", file=sys.stderr)
         for step in lacking:
@@ -143,12 +153,10 @@ def refuse_other_interpreter(task: "Task") -> None:
         )
 
 
-def made_here(folder: Path) -> None:
-    """Remember a task as trusted, because this user's `agent init` wrote it."""
-    from agent.task.host_commands.host_code import host_steps
-
-    with suppress(OSError, AgentError):  # a task that does not load yet is asked about later
-        _store().remember(host_steps(load_task(folder.resolve(), None)))
+def made_here(steps: "Collection[HostStep]") -> None:
+    """Remember as trusted what this user's `agent init` wrote by itself, without what an earlier task.toml had."""
+    with suppress(OSError):  # it cannot be saved: the next command asks
+        _store().remember(steps)
 
 
 def _from_here(folder: Path) -> str:

@@ -28,7 +28,6 @@ class TryOptions:
     seconds: float  # of all runs together
     gpus: tuple[str, ...] = ()
     accept_unenforced: frozenset[str] = frozenset()
-    agree: Callable[[Task], None] = lambda _task: None  # called before a task's environment is opened
     goal: Goal | None = None  # of a metric that only the log shows; None: its name says it
     ask_goal: Ask | None = None  # asks the user for it; None: nobody can answer
 
@@ -59,7 +58,6 @@ class Tries:
     @contextmanager
     def opened(self, task: Task) -> Iterator[None]:
         """Open the sandbox for the runs of a task. Raises as `Executor.open` does."""
-        self.options.agree(task)
         settings = ExecutionSettings(
             self.options.sandbox, self.folder / "compiled.tar", self.options.accept_unenforced, self.options.gpus
         )

@@ -218,6 +218,31 @@ def test_what_init_has_written_and_what_came_along_is_trusted(agent: Agent, tmp_
     assert "outside of the sandbox: interpreter:" in asked.stderr
 
 
+def test_what_a_stranger_wrote_into_task_toml_is_asked_about_although_init_keeps_it(
+    agent: Agent, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    (folder / "train.py").write_text("RATE = 0.1\nprint(f'val loss {RATE}')\n")
+    assert agent(tmp_path, "init", "sent", user="stranger").returncode == 0
+    with (folder / "task.toml").open("a") as file:
+        file.write(f'\n[data]\nprepare = ["touch", "{tmp_path / "marker"}", "{{out}}/x"]\n')
+    for argv in (
+        ("init", "sent", "--force", "--try"),
+        ("init", "sent", "--force", "--try", "--json"),
+        ("run", "--task", "sent", "--mode", "random", "--trials", "1", "--name", "r"),
+    ):
+        done = agent(tmp_path, *argv)
+        assert done.returncode == 2, done.stdout
+        assert "would do this outside of the sandbox: prepares data: touch" in done.stderr
+        assert "run `agent trust sent`" in done.stderr
+        assert ("or add --trust" in done.stderr) == (argv[0] == "run")
+        assert not (tmp_path / "marker").exists()
+    assert agent(tmp_path, "trust", "sent").returncode == 0
+    agent(tmp_path, "init", "sent", "--force", "--try")
+    assert (tmp_path / "marker").exists()
+
+
 def test_a_task_that_names_nothing_needs_no_trust(agent: Agent, tmp_path: Path) -> None:
     argv = ("run", "--task", str(INSTANT), "--mode", "random", "--trials", "2", "--name", "r")
     assert agent(tmp_path, *argv).returncode == 0
