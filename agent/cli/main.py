@@ -113,6 +113,7 @@ def open_missing_streams() -> None:
             os.dup2(nowhere := os.open(os.devnull, os.O_RDWR), number)
             if nowhere != number:
                 os.close(nowhere)
+            os.set_inheritable(number, True)  # dup2 does that only if the numbers differ
     sys.stdin = sys.stdin or open(0, encoding="utf-8")  # noqa: SIM115 (open until the end)
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115

@@ -42,6 +42,13 @@ def test_a_run_with_closed_streams_is_a_whole_run(sh: Sh, tmp_path: Path, closed
     assert all(line.startswith("{") for line in (tmp_path / "runs/r/journal.jsonl").read_text().splitlines())
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&-", ">&- 2>&- <&-"])
+def test_what_a_command_with_closed_streams_starts_has_the_null_device(sh: Sh, closed: str) -> None:
+    start = "import subprocess as s; s.run(['sh', '-c', 'echo x && echo y >&2 && cat'], check=True)"
+    done = sh(f'{sys.executable} -c "from agent.cli.main import open_missing_streams as o; o(); {start}" {closed}')
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("line", [f"{RUN} 2>&1 | head -1", "$AGENT --help | true"])
 def test_a_reader_that_goes_away_leaves_no_traceback(sh: Sh, line: str) -> None:
     done = sh(line)
