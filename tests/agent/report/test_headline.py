@@ -1,4 +1,4 @@
-"""What is said of a run: reverted, provisional, repeated and rolled back are told apart; only one is a claim."""
+"""The headline of a run distinguishes reverted, provisional, repeated and rolled-back trials; only one is a claim."""
 
 from pathlib import Path
 
@@ -116,7 +116,7 @@ def test_what_a_lead_is_measured_from_is_shown_beside_it() -> None:
     assert "the mean of its 2 runs is 0.950000, -0.055000 from the baseline at 1.005000 (same seeds): " in paired.said
 
 
-def test_a_repeated_gain_is_told_by_the_run_that_did_not_choose_it_and_not_called_confirmed() -> None:
+def test_a_repeated_gain_is_that_of_the_run_that_did_not_choose_it_and_not_called_confirmed() -> None:
     said = repeated().said
     assert said.startswith("repeated: trial 1, val_bpb 0.920000")
     assert "improved by 0.085000 on the baseline 1.005000" in said
@@ -129,7 +129,7 @@ def test_final_runs_make_the_headline() -> None:
     assert result_json(past.history, past.keeper)["champion_runs"] == 2
 
 
-def test_what_stands_on_the_champion_is_told_beside_it() -> None:
+def test_what_stands_on_the_champion_is_named_beside_it() -> None:
     said = repeated().trial(0.89).said
     assert said.startswith("repeated: trial 1")
     assert "provisional: trial 2" in said
