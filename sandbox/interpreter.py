@@ -13,6 +13,8 @@ from sandbox.errors import SandboxUnavailableError
 
 NAMES = ("python", "python3")
 """Names by which a command calls the task's interpreter."""
+NAMED_PYTHON = "/opt/python"
+"""First folder on the PATH inside, with links of all NAMES, if the interpreter does not have them in its own folder."""
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))
 _PARTS = ("bin", "lib", "lib64", "include")  # the parts of a system prefix that are shown
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from agent.task.spec import MountSpec
 from agent.task.task import Task
+from sandbox.interpreter import NAMES
 from sandbox.job import Job
 
 FOLDER = "/tmp/work"
@@ -17,7 +18,7 @@ MOUNTED = "/mounts"
 """Where mounts with a relative target are; the copy has links to them."""
 
 # It runs in the sandbox, under the task's interpreter.
-_COPY = """
+_COPY = f"""
 import os, shutil, sys
 work, n = sys.argv[1], int(sys.argv[2])
 links, command = sys.argv[3:3 + 2 * n], sys.argv[3 + 2 * n:]
@@ -30,7 +31,7 @@ try:
     os.chdir(work)
 except (OSError, shutil.Error) as fault:
     sys.exit("the copy of the task's files cannot be made: %s" % fault)
-if command[0] == "python":
+if command[0] in {NAMES!r}:
     os.execv(sys.executable, [sys.executable, *command[1:]])
 try:
     os.execvp(command[0], command)

@@ -12,7 +12,7 @@ from sandbox.bubblewrap.job_process import Process
 from sandbox.errors import SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
-from sandbox.interpreter import Interpreter, interpreter, own_interpreter
+from sandbox.interpreter import NAMED_PYTHON, Interpreter, interpreter, own_interpreter
 from sandbox.job import GIVEN, HOST_NAME, Execution, Job
 from sandbox.job_checks import validate_job
 from sandbox.job_log import JobLog
@@ -148,7 +148,7 @@ class BubblewrapSandbox:
 
     def _own_variables(self, job: Job) -> Mapping[str, str]:
         """Return the variables that the sandbox sets. Programs before the gate see them, but none of the job's own."""
-        beside = str(self._python.executable.parent) if self._python.has_name else rootfs.NAMED_PYTHON
+        beside = str(self._python.executable.parent) if self._python.has_name else NAMED_PYTHON
         given = {"PATH": f"{beside}:/usr/bin:/bin", **GIVEN}
         if job.gpus:  # the job sees no other devices, so their numbers begin at 0
             given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))

@@ -8,14 +8,12 @@ from pathlib import Path, PurePosixPath
 from sandbox import proc_constants
 from sandbox.bubblewrap.launch import Identity
 from sandbox.errors import SandboxError
-from sandbox.interpreter import NAMES, Interpreter
+from sandbox.interpreter import NAMED_PYTHON, NAMES, Interpreter
 from sandbox.job import EXTRA_OUTPUT, HOST_NAME, OUTPUT, Job, Mount
 from sandbox.job_checks import needs_copy
 
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # below / and below /usr
 _SYSTEM_OF_USR = (*_SYSTEM, "libexec", "include")
-NAMED_PYTHON = "/opt/python"
-"""First folder on the PATH inside, if the interpreter does not have all of NAMES in its own folder."""
 _GPU_DEVICES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 _MADE_BY_OTHERS = {"/", "/tmp", "/proc", "/dev"}
 

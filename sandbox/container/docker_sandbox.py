@@ -15,11 +15,11 @@ from sandbox import host_identity
 from sandbox.container import image
 from sandbox.container.engine import Engine
 from sandbox.container.job_process import ContainerProcess
-from sandbox.container.settings import Bind, binds_of, binds_of_constants, output_binds, settings
+from sandbox.container.settings import Bind, binds_of, binds_of_constants, binds_of_names, output_binds, settings
 from sandbox.errors import JobLostError, LauncherDiedError, SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
-from sandbox.interpreter import NAMES, interpreter
+from sandbox.interpreter import NAMED_PYTHON, interpreter
 from sandbox.job import GIVEN, Execution, Job, StoppedBy
 from sandbox.job_checks import HAS_LOGGED_IN, WITHOUT_ADDED, needs_copy, validate_job
 from sandbox.job_log import JobLog
@@ -33,7 +33,7 @@ COPIES = "autocentaur-copies."
 
 _N_STARTS = 5
 """runc's launcher has threads of its own; with `processes = 1` the limit kills it if it starts slowly."""
-# stderr goes to stdout, so that lines keep their order. The engine adds HOSTNAME, which env removes.
+# The engine adds HOSTNAME, which env removes.
 _LAUNCH = f'{HAS_LOGGED_IN}; exec env {WITHOUT_ADDED} -u HOSTNAME -- "$@"'
 
 
@@ -72,7 +72,9 @@ class DockerSandbox:
         self._shared = Shared(self._python)
         self._runtime = self._shared.runtime
         self._constants = tempfile.TemporaryDirectory(prefix=f"{COPIES}{host_identity.process_id()}.")
-        self._constant_binds = binds_of_constants(Path(self._constants.name))
+        self._fixed_binds = binds_of_constants(Path(self._constants.name))
+        if self._python is not None:
+            self._fixed_binds += binds_of_names(self._python, Path(self._constants.name))
         name = f" ({self._image.name})" if self._image.name else ""
         self._identity = f"docker {info['ServerVersion']}, image {self._image.id}{name}"
 
@@ -100,7 +102,7 @@ class DockerSandbox:
                 job, copy = in_memory.job, in_memory.runtime
             output = held.enter_context(OutputFile(job.output, users.job, users.job_group)) if job.output else None
             log = held.enter_context(JobLog(job))
-            binds = [*self._python_binds(copy), *self._constant_binds, *held.enter_context(_readable(job, users.job))]
+            binds = [*self._python_binds(copy), *self._fixed_binds, *held.enter_context(_readable(job, users.job))]
             if job.extra_output is not None:  # released when `held` closes: the container is gone then
                 held.enter_context(OutputFile(job.extra_output, users.job, users.job_group))
             binds += output_binds(job)
@@ -152,13 +154,13 @@ class DockerSandbox:
         return binds_of(self._python, copy) if self._python else []
 
     def _command(self, job: Job) -> list[str]:
-        argv = job.argv
-        if self._python is not None and not self._python.has_name and argv[0] in NAMES:
-            argv = (str(self._python.executable), *argv[1:])
-        return ["/bin/sh", "-c", _LAUNCH, "sh", *argv]
+        return ["/bin/sh", "-c", _LAUNCH, "sh", *job.argv]
 
     def _environment(self, job: Job) -> Mapping[str, str]:
-        path = f"{self._python.executable.parent}:{self._image.path}" if self._python else self._image.path
+        path = self._image.path
+        if self._python is not None:
+            named = "" if self._python.has_name else f"{NAMED_PYTHON}:"
+            path = f"{named}{self._python.executable.parent}:{path}"
         given = {"PATH": path, **GIVEN}
         if job.gpus:  # the job sees no other devices, so their numbers begin at 0
             given["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in range(len(job.gpus)))

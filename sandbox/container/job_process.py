@@ -102,9 +102,8 @@ class ContainerProcess:
         """
         state = self._engine.executed(self._process)
         if not state["Pid"]:
-            said = " ".join(
-                log.read_text(encoding="utf-8").split()
-            )  # the engine writes its message to the job's output
+            # The engine writes its message to the job's output.
+            said = " ".join(log.read_text(encoding="utf-8").split())
             if "read init-p" in said:
                 raise LauncherDiedError(f"Docker did not start the job, several times: {said}; start the run again")
             raise SandboxError(f"Docker did not start the job: {said}; check the mounts and working folder of the task")

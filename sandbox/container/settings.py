@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox import proc_constants
 from sandbox.container import seccomp_profile, supervisor
-from sandbox.interpreter import Interpreter
+from sandbox.interpreter import NAMED_PYTHON, NAMES, Interpreter
 from sandbox.job import EXTRA_OUTPUT, HOST_NAME, OUTPUT, Job, Limits
 
 N_KEPT = 2
@@ -64,6 +64,18 @@ def binds_of(python: Interpreter, copy: Path = Path("/")) -> list[Bind]:
     folders = [(copy / path.relative_to("/"), path) for path in python.shown]
     links = [Bind(link, str(link)) for link, _ in python.links]
     return [*(Bind(source, str(path)) for source, path in folders if source.is_dir()), *links]
+
+
+def binds_of_names(python: Interpreter, folder: Path) -> list[Bind]:
+    """Return the bind of NAMED_PYTHON, whose links are made in `folder`; none if the interpreter needs no links."""
+    if python.has_name:
+        return []
+    links = folder / "python"
+    links.mkdir()
+    links.chmod(0o755)  # for the job's user, whatever our umask
+    for name in NAMES:
+        (links / name).symlink_to(python.executable)
+    return [Bind(links, NAMED_PYTHON)]
 
 
 def binds_of_constants(folder: Path) -> list[Bind]:

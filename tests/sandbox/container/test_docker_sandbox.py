@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,18 @@ def test_packages_of_the_base_installation_are_not_there(docker: DockerSandbox, 
     code = "import sys, numpy, glob; print(sys.prefix, glob.glob(sys.base_prefix + '/lib/python3*/site-packages/*'))"
     docker.run(dataclasses.replace(a_job(tmp_path, ""), argv=("python", "-I", "-c", code)))
     assert (tmp_path / "log").read_text() == f"{sys.prefix} []\n"
+
+
+@pytest.mark.docker
+def test_python_is_the_tasks_interpreter_whatever_its_file_is_called(tmp_path: Path) -> None:
+    skip_without_docker()
+    (tmp_path / "snake").symlink_to(os.path.realpath(sys.executable))
+    command = "for name in python python3; do $name -I -S -c 'import sys; print(sys.executable)'; done"
+    with closing(DockerSandbox(ImageSpec(python=tmp_path / "snake"))) as docker:
+        for argv in (("sh", "-c", command), python("import sys; print(sys.executable)")):
+            assert docker.run(dataclasses.replace(a_job(tmp_path, ""), argv=argv)).exit_code == 0
+            said = (tmp_path / "log").read_text().split()
+            assert said in (["/opt/python/python", "/opt/python/python3"], ["/opt/python/python"])
 
 
 @pytest.mark.docker
