@@ -32,13 +32,11 @@ from agent.text import read_tail
 from agent.trials.trial import Outcome, Status
 from sandbox import host_identity
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
-from sandbox.container.docker_sandbox import OWNER, DockerSandbox
+from sandbox.container.docker_sandbox import OWNER
 from sandbox.container.engine import Engine
-from sandbox.container.image import ImageSpec
-from sandbox.interpreter import own_interpreter
 from sandbox.job import Execution, Job, Sandbox
 from tests.contracts.sandbox_contract import control_groups, processes_with
-from tests.docker_engine import skip_without_docker
+from tests.docker_engine import SANDBOXES, opened_sandbox
 
 CASES = Path(__file__).parent / "cases"
 SECRET = "sk-secret-of-the-host"
@@ -89,18 +87,10 @@ ALL = (
     Case("processor_hog", "37", OK),
 )
 
-# In Docker they take a minute and a half: `make test-long`, and .ci/run after the quick tests.
-SANDBOXES = ("bubblewrap", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.long]))
-
 
 @pytest.fixture(scope="module", params=SANDBOXES)
 def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    if request.param == "docker":
-        skip_without_docker()
-    sandbox: Sandbox = (
-        DockerSandbox(ImageSpec(python=own_interpreter())) if request.param == "docker" else BubblewrapSandbox()
-    )
-    with closing(sandbox):
+    with closing(opened_sandbox(request.param)) as sandbox:
         yield sandbox
 
 

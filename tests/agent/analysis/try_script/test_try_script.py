@@ -107,7 +107,7 @@ def test_a_script_is_tried_in_docker_as_in_bubblewrap(agent: Agent, tmp_path: Pa
     shown = []
     for kind in ("bubblewrap", "docker"):
         (folder / "task.toml").unlink(missing_ok=True)
-        shown.append(tried(agent, "--sandbox", kind)["tried"])
+        shown.append(tried(agent, "--sandbox", kind, "--try-budget", "4h")["tried"])
         assert f" in {kind} " in (folder / "task.toml").read_text()
     assert shown[0] == shown[1]
     assert "model.bin" in "\n".join(shown[1]["seen"])
