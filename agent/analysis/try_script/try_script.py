@@ -1,5 +1,6 @@
 """Runs a script that `agent init` has read, and corrects the report on it by what was seen."""
 
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -174,6 +175,11 @@ class _Examination:
             varies, line = self._chance(value, self.value(again))
             effects, found = self._effects(again)
             lines += [line, *found]
+        else:
+            lines.append(
+                "no time for a second run, so whether runs agree and which names have an effect is unknown: "
+                f"--try-budget {math.ceil(10 * self.run.seconds)}s"
+            )
         shown = f"{self.reading.metrics[0].name} {value:g}" if value is not None else "no value"
         where = self.run.sandbox or self.tries.options.sandbox
         took = f"{self.length.text} took {self.run.seconds:.1f} s"

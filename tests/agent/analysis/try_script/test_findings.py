@@ -5,11 +5,17 @@ from pathlib import Path
 import pytest
 
 from agent.analysis.try_script.findings import explained, learn_files, remarks
+from agent.analysis.try_script.lengths import Length
+from agent.analysis.try_script.tries import Tries, TryOptions
+from agent.analysis.try_script.try_script import _Examination
+from agent.execution.host import Host
 from agent.execution.observing.observed_run import ObservedRun
 from agent.execution.observing.observer import FileNotes
 from agent.task.init.dependencies import MOST_BYTES
 from agent.task.init.host import HostResources
 from agent.task.init.script_report import InitOptions, ScriptReport, read_script
+from agent.task.init.shortening import Training
+from agent.task.init.task_toml import files_of, task_of
 from agent.trials.trial import Status
 
 
@@ -115,3 +121,18 @@ def test_what_a_run_did_with_files_is_reported() -> None:
         "reads outside of its folder: /srv/data/x",
         "looks up h.org, but trials have no network",
     ]
+
+
+def test_no_time_for_a_second_run_is_said(reading: ScriptReport, tmp_path: Path) -> None:
+    task = task_of(reading.folder, files_of(reading))
+    times = iter([0.0, *[9.5] * 9])
+    options = TryOptions(Host({}, tmp_path, lambda _line: None), "bwrap", seconds=10.0)
+    examination = _Examination(
+        Tries(options, tmp_path, clock=lambda: next(times)),
+        *(task, reading, Length(Training(task.files, task.script, task.command), 1.0, "the whole training")),
+        run("val loss 0.1\n", failed=False),
+    )
+    found = examination.result([], "2026-11-30")
+    assert found.seen[-1] == (
+        "no time for a second run, so whether runs agree and which names have an effect is unknown: --try-budget 10s"
+    )
