@@ -10,7 +10,7 @@ from agent.task.init.metric.printed_metric import PrintedMetric, find_metric
 from agent.task.init.python_file import Source
 
 _NUMBER = re.compile(  # of several ways to read digits only one matches, so that a long row of them takes linear time
-    r"(?<![\w.])[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])|(?<!\w)[-+]?(?:nan|inf)(?!\w)"
+    r"(?<![\w.@])[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])|(?<!\w)[-+]?(?:nan|inf)(?!\w)"
 )
 _MOST_LINES = 4000
 WHERE = "the log"

@@ -151,6 +151,8 @@ def _of_one(left: ast.expr, right: ast.expr, enums: Mapping[str, tuple[str, ...]
 
 
 def _of_generic(name: str, parts: list[ast.expr], enums: Mapping[str, tuple[str, ...]]) -> Declared:
+    if not parts:
+        return NOTHING  # Union[()]
     match name:
         case "Optional" | "Final" | "ClassVar" | "Suppress" | "Tunable" | "Required" | "NotRequired":
             return of_annotation(parts[0], enums)

@@ -3,7 +3,6 @@
 One table, so that a new word has one place. docs/own-script.md shows its reasons.
 """
 
-import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -102,6 +101,7 @@ ROWS = (
     ),
     Row("must match the length of training", pattern=re.compile(r"DECAY_(STEPS|ITERS|EPOCHS|ITERATIONS)$|MILESTONE")),
 )
+_LARGEST = 1e300
 _ROLLOUT = re.compile(r"^(NUM|N|ROLLOUT)_STEPS$")
 _SIZE = re.compile(r"BATCH|DIM|SIZE|WIDTH|HEADS?|CHANNELS|EMBD|HIDDEN|CHUNK|LAYERS?|UNITS")
 
@@ -126,8 +126,8 @@ def why_left_out(setting: Setting, names: Collection[str] = ()) -> str:
 def _of_value(name: str, value: Value, setting: Setting) -> str:
     if isinstance(value, str):
         return ""
-    if not math.isfinite(value):
-        return "it is not finite"
+    if not abs(value) < _LARGEST:
+        return "it is too large for a range around it"
     declared = setting.declared
     if declared.choices or (declared.low is not None and declared.high is not None):
         return ""

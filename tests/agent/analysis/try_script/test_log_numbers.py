@@ -13,6 +13,10 @@ def test_the_metrics_of_a_log_are_those_of_print_calls() -> None:
     assert found[0].where == "the log:5"
 
 
+def test_the_number_in_a_name_is_no_value() -> None:
+    assert [metric.option for metric in metrics_in("Test: Acc@1:  29.0\n")] == ["Test: Acc@1: {}"]
+
+
 def test_the_last_lines_with_numbers_are_quoted_once_each() -> None:
     assert numbered_lines("a 1\na 2\nnothing\nb 3\n") == ["b 3", "a 2"]
 

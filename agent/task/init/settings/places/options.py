@@ -72,7 +72,8 @@ def aliases(source: Source) -> Mapping[str, tuple[str, Option]]:
 
 def _option(node: ast.Call, enums: Mapping[str, tuple[str, ...]]) -> Option | None:
     given = {word.arg: word.value for word in node.keywords if word.arg}
-    flags = tuple(flag.value for flag in node.args if isinstance(flag, ast.Constant) and isinstance(flag.value, str))
+    texts = (flag.value for flag in node.args if isinstance(flag, ast.Constant) and isinstance(flag.value, str))
+    flags = tuple(text for text in texts if text.strip("- "))
     if not flags:
         return None
     dest = given.get("dest")

@@ -15,6 +15,7 @@ from agent.task.init.script_report import worth_lifting
 from agent.task.init.settings.budget import find_budget
 from agent.task.init.settings.constants_block import extract_constants
 from agent.task.init.settings.find_settings import settings
+from agent.task.init.settings.given import given_values, with_given
 from agent.task.init.settings.left_out import why_left_out
 from agent.task.init.settings.load_call import find_load
 from agent.task.init.settings.setting import constant_name
@@ -270,6 +271,18 @@ def test_literal_arguments_of_training_libraries(code: str, found: dict[str, flo
     each = settings(source(code))
     assert {setting.name: setting.value for setting in each if not why_left_out(setting)} == found
     assert find_budget(each).as_written == budget
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "p.add_argument('')\np.add_argument('-')\np.add_argument('--', default=1)\n",
+        "@dataclass\nclass A:\n    n: Union[()] = 3\n    m: Optional[()] = 3\n",
+    ],
+)
+def test_declarations_that_python_refuses_give_no_traceback(tmp_path: Path, code: str) -> None:
+    script = source(code)
+    assert with_given(script, settings(script), given_values(tmp_path, script, ["--lr", "1", "-", "--", "=", "x"]))
 
 
 def test_numbers_of_calls_that_do_not_concern_training_are_none() -> None:
