@@ -17,7 +17,7 @@ FILES = {
     "conf/config.yaml": (
         "defaults:\n  - optim: adam\n  - model: small\n  - optional local: none\n  - _self_\n"
         "  - override hydra/job_logging: disabled\nepochs: 3\nname: run\noptim: {wd: 0.01}\n"
-        "hydra: {run: {dir: out}, verbose: 3}\nwidth: ${model.hidden}\n"
+        "hydra: {run: {dir: out}, job: {num: 3}}\nwidth: ${model.hidden}\n"
     ),
     "conf/optim/adam.yaml": "lr: 3e-4\nwd: 0.5\nbetas: [0.9, 0.99]\n",
     "conf/optim/sgd.yaml": "lr: 0.1\nmomentum: 0.9\nwd: 0\n",
