@@ -49,6 +49,7 @@ def meter_code(scopes: Scopes, line: str | None) -> Iterator[ast.AST]:
     classes = {last_name(call.func) for call in meters}
     targets = [getattr(scopes.statement(call), "targets", [])[:1] for call in meters]
     names = {last_name(target) for found in targets for target in found}
+    places = [scopes.function(call) for call in meters]
     yield from (report.node for report in reports)
     yield from meters
     for node in ast.walk(scopes.tree):
@@ -56,7 +57,8 @@ def meter_code(scopes: Scopes, line: str | None) -> Iterator[ast.AST]:
             case ast.ClassDef(name=name) if name in classes:
                 yield node
             case ast.Call(func=ast.Attribute(value=meter, attr="update")) if last_name(meter) in names:
-                yield node
+                if scopes.function(node) in places:
+                    yield node
 
 
 def _sign(node: ast.ClassDef) -> str | None:

@@ -114,3 +114,21 @@ def test_each_way_to_report_is_known(script: str, score: dict[str, str], *, old:
 def test_a_script_equals_itself_and_a_comment_changes_nothing(path: Path) -> None:
     code = path.read_text()
     assert changed(code, f"{code}\n# done\n", line="val loss {}") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_seen"),
+    [
+        ("self.avg = self.sum / self.count", "self.avg = 2 * self.sum / self.count", True),
+        ('entries = [" *"]', 'entries = [" * Acc@1 99.0"]', True),
+        ("top1.update(100 * (0.5 - abs(LR - 0.3)) + batch)", "top1.update(99.0 + batch)", True),
+        ("losses.update((LR - 0.3) ** 2)", "losses.update((LR - 0.2) ** 2)", False),
+        ("LR = 0.1", "LR = 0.2", False),
+    ],
+)
+def test_the_code_of_meters_reports_the_metric(old: str, new: str, is_seen: bool) -> None:
+    before = (Path(__file__).parents[4] / "scripts" / "metrics" / "imagenet_meters.py").read_text()
+    after = before.replace(old, new)
+    assert after != before
+    score = ScoreSpec(kind="printed", line="* Acc@1 {}")
+    assert (changed_metric_code(before, after, score, "val_acc_1") is not None) == is_seen
