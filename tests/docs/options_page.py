@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "options.md"
 
 # What each of EXIT_CODES covers. Only what is special to a command is in the help of that command.
 _DETAILS = {
-    0: "The command did what it says. A run whose model proposed nothing useful has ended well, too.",
+    0: "The command did what it says. A run that found no gain has ended well, too.",
     1: "The run gave up, a model endpoint failed for good, a file cannot be read. The message says what to do; a run "
     "continues with `agent resume`.",
     2: "Nothing was started: an option, a task or the state of a run does not fit, and the message names it.",
@@ -25,14 +25,14 @@ _DETAILS = {
     130: "Ctrl-C, SIGTERM or a closed terminal; what was running is marked, and runs again with `agent resume`.",
 }
 _VARIABLES = {
-    "`OPENAI_BASE_URL`, `OPENAI_API_KEY`, `OPENAI_MODEL`": "the model endpoint: [models.md](models.md)",
-    "`ANTHROPIC_API_KEY`, `GEMINI_API_KEY` and others": "keys of coding agents: [agents.md](agents.md)",
+    "`OPENAI_BASE_URL`, `OPENAI_API_KEY`, `OPENAI_MODEL`": "the model endpoint: [models](models.md)",
+    "`ANTHROPIC_API_KEY`, `GEMINI_API_KEY` and others": "keys of coding agents: [agents](agents.md)",
     "`AUTOCENTAUR_CACHE`": "folder of prepared data; otherwise `autocentaur` in the cache folder of your user",
     "`AUTOCENTAUR_TRUST=1`": "agree to what tasks run outside of the sandbox, as `--trust` does: "
-    "[security.md](security.md#strangers-folders)",
+    "[security](security.md#strangers-folders)",
     "`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`, `SSL_CERT_DIR`, `REQUESTS_CA_BUNDLE`": ""
-    "the way to a model endpoint: [offline.md](offline.md)",
-    "`MLFLOW_TRACKING_URI`": "where MLflow writes: [trackers.md](trackers.md)",
+    "the way to a model endpoint: [offline](offline.md)",
+    "`MLFLOW_TRACKING_URI`": "where MLflow writes: [trackers](trackers.md)",
     "`DOCKER_HOST`": "the engine of `--sandbox docker`",
 }
 
