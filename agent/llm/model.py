@@ -36,9 +36,9 @@ class Completion:
     retries: int = 0  # failed attempts before this reply
 
 
-def legible(said: str) -> str:
+def legible(text: str) -> str:
     """Return a server's text without lone surrogates: JSON may contain \\ud800, a UTF-8 file cannot."""
-    return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class Model(Protocol):

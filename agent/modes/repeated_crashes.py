@@ -40,16 +40,16 @@ def crash_warning(trials: Sequence[Trial], space: SearchSpace | None, source: st
     line, crashed = _line(executed[-1]), [trial for trial in executed if trial.status is Status.CRASHED]
     alike = [trial for trial in crashed if _kind(trial) == _kind(executed[-1])]
     alike = alike if len(alike) >= N_CRASHES else crashed
-    said = f"{why}: {one_line(line)[:_MOST_CHARACTERS]}"
+    warning = f"{why}: {one_line(line)[:_MOST_CHARACTERS]}"
     if space is None:
-        return said
+        return warning
     points = [trial.proposal.params for trial in alike[-N_CRASHES:] if trial.proposal.params is not None]
     if rules := _suggested(line, points, space, source):
         written = f"constraints = {json.dumps(rules)}"
-        return f"{said}; these points break a condition: for a new run, write into [space] of task.toml: {written}"
+        return f"{warning}; these points break a condition: for a new run, write into [space] of task.toml: {written}"
     if _OF_SIZES.search(line):
-        return f"{said}; if some names must fit each other, say so in [space] constraints: docs/tasks.md"
-    return said
+        return f"{warning}; if some names must fit each other, say so in [space] constraints: docs/tasks.md"
+    return warning
 
 
 def _notable(executed: Sequence[Trial]) -> str | None:

@@ -46,12 +46,12 @@ def followed(
     rule: KeepRule, results: Iterable[Trial | Repeat], *, is_rounded: bool
 ) -> tuple[KeepPolicy, ReportedTrials]:
     """Return the keep rule of a run with these `results`, and its trials as the proposer sees them."""
-    keeper, told = KeepPolicy(rule), ReportedTrials(is_rounded=is_rounded)
+    keeper, reported = KeepPolicy(rule), ReportedTrials(is_rounded=is_rounded)
     for result in results:
         keeper.observe(result)
         if isinstance(result, Trial) and result.val_loss is not None:
-            told.observe(result, keeper.sigma)
-    return keeper, told
+            reported.observe(result, keeper.sigma)
+    return keeper, reported
 
 
 def step_for(sigma: float) -> float:

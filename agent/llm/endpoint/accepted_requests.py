@@ -13,12 +13,18 @@ from agent.text import Say
 class AcceptedRequests:
     """Sends requests without the features that the endpoint has refused so far, for as long as this process runs."""
 
-    def __init__(self, connection: Connection, on_tokens: Callable[[int], None], say_once: Say) -> None:
-        """`on_tokens`: receives the number of pieces of a reply so far."""
+    def __init__(self, connection: Connection, on_tokens: Callable[[int], None], report_once: Say) -> None:
+        """Prepare.
+
+        Args:
+            connection: to the endpoint.
+            on_tokens: receives the number of pieces of a reply so far.
+            report_once: prints what was left out, the first time.
+        """
         self.left_out: frozenset[str] = frozenset()
         self._connection = connection
         self._on_tokens = on_tokens
-        self._say_once = say_once
+        self._report_once = report_once
 
     def leave_out(self, feature: str) -> None:
         """Leave a feature out of all later requests."""
@@ -78,7 +84,7 @@ class AcceptedRequests:
                 continue
             refused = others
         self.left_out |= {*refused}
-        self._say_once(f"refuses {' and '.join(refused)}: left out from now on")
+        self._report_once(f"refuses {' and '.join(refused)}: left out from now on")
         return answer
 
     def _ask(self, request: Mapping[str, Any], refused: Sequence[str], until: float) -> ChatAnswer:

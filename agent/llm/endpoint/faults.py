@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 AGAIN = math.inf
 """Of `most_attempts`: the fault is transient, so the same request is sent as often as the time allows."""
 A_FEW = 3
@@ -47,7 +47,7 @@ class EndpointFault(Exception):
 
     def __init__(
         self,
-        said: str,
+        message: str,
         *,
         most_attempts: float = AGAIN,
         status: int | None = None,
@@ -56,9 +56,10 @@ class EndpointFault(Exception):
         remedy: str = "",
         connected: bool = True,
     ) -> None:
-        """Describe what happened; `said` may still contain secrets and control characters.
+        """Describe what happened.
 
         Args:
+            message: why there is no reply; it may still contain secrets and control characters.
             most_attempts: how often the same request is sent in total, before the fault ends the call.
             status: the HTTP status, if the endpoint refuses the request.
             error: what the endpoint states.
@@ -66,7 +67,7 @@ class EndpointFault(Exception):
             remedy: what the user can do.
             connected: whether there was a connection to the endpoint.
         """
-        super().__init__(said)
+        super().__init__(message)
         self.most_attempts = most_attempts
         self.status = status
         self.error = error
@@ -130,11 +131,11 @@ def error_in(document: Any) -> ApiError | None:
         document = document[0]
     if not isinstance(document, dict):
         return None
-    said = document.get("error")
-    if not said and not document.get("choices"):
+    stated = document.get("error")
+    if not stated and not document.get("choices"):
         is_error = "error" in (document.get("object"), document.get("type")) or isinstance(document.get("message"), str)
-        said = document.get("detail") or document.get("errors") or (document if is_error else None)
-    return _api_error(said) if said else None
+        stated = document.get("detail") or document.get("errors") or (document if is_error else None)
+    return _api_error(stated) if stated else None
 
 
 def error_of_text(text: str) -> ApiError:
@@ -147,11 +148,11 @@ def error_of_text(text: str) -> ApiError:
 def retry_after(headers: Mapping[str, str], now: float) -> tuple[float | None, ...]:
     """Return the seconds that each header asks to wait, finite and at least 0; None where it is missing or invalid."""
     milliseconds = _seconds(headers.get("retry-after-ms"))
-    said = headers.get("retry-after", "")
-    seconds = _seconds(said)
-    if seconds is None and said:
+    text = headers.get("retry-after", "")
+    seconds = _seconds(text)
+    if seconds is None and text:
         try:
-            date = parsedate_to_datetime(said)
+            date = parsedate_to_datetime(text)
             seconds = _bounded((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
         except (ValueError, OverflowError, TypeError, IndexError):
             seconds = None
@@ -164,26 +165,26 @@ def clock_time(seconds: float, now: float) -> str:
     return then.strftime("%H:%M UTC" if then.date() == today.date() else "%Y-%m-%d %H:%M UTC")
 
 
-def _api_error(said: Any, depth: int = 0) -> ApiError:
-    if isinstance(said, list):
-        parts = [_detail(item) for item in said[:5]]
+def _api_error(stated: Any, depth: int = 0) -> ApiError:
+    if isinstance(stated, list):
+        parts = [_detail(item) for item in stated[:5]]
         return ApiError("; ".join(part for part in parts if part) or "no further words")
-    if not isinstance(said, dict):
-        return ApiError(str(said)[:2_000] if isinstance(said, str | int | float) else "no further words")
-    message = next((said[name] for name in ("message", "msg", "detail", "error") if said.get(name)), None)
-    metadata = said.get("metadata")
+    if not isinstance(stated, dict):
+        return ApiError(str(stated)[:2_000] if isinstance(stated, str | int | float) else "no further words")
+    message = next((stated[name] for name in ("message", "msg", "detail", "error") if stated.get(name)), None)
+    metadata = stated.get("metadata")
     if isinstance(metadata, dict) and isinstance(metadata.get("raw"), str):  # OpenRouter: its provider's own words
         message = f"{message} ({metadata['raw']})"
     if isinstance(message, dict | list):
         message = _api_error(message, depth + 1).message if depth < _DEEPEST_MESSAGE else None
-    code, kind = said.get("code"), said.get("type") or said.get("status")
+    code, kind = stated.get("code"), stated.get("type") or stated.get("status")
     texts = [text for text in (code, kind) if isinstance(text, str) and not text.isdecimal()]
     return ApiError(
         str(message)[:2_000] if message else " ".join(texts) or "no further words",
         code=" ".join(texts)[:200],
-        status=next((number for number in map(_status, (code, said.get("status"))) if number), None),
-        parameter=str(said.get("param") or "")[:200],
-        retry_seconds=_retry_delay(said.get("details")),
+        status=next((number for number in map(_status, (code, stated.get("status"))) if number), None),
+        parameter=str(stated.get("param") or "")[:200],
+        retry_seconds=_retry_delay(stated.get("details")),
     )
 
 

@@ -23,7 +23,7 @@ _REQUIRED = ("model", "messages")
 
 
 def features_of(request: Mapping[str, Any]) -> list[str]:
-    """Return the names of the optional parts of a request, those first that are missed least."""
+    """Return the names of the optional parts of a request, the least useful first."""
     has_system = any(message["role"] == "system" for message in request["messages"])
     options = [name for name in request if name not in (*_REQUIRED, *_WORDS)]
     found = [name for name in (USAGE, SCHEMA) if name in request]
@@ -53,9 +53,9 @@ def without(request: Mapping[str, Any], features: Collection[str]) -> dict[str, 
 
 
 def _without_system(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    said = [message["content"] for message in messages if message["role"] == "system"]
+    instructions = [message["content"] for message in messages if message["role"] == "system"]
     rest = [dict(message) for message in messages if message["role"] != "system"]
     if not rest or rest[0]["role"] != "user":
         rest.insert(0, {"role": "user", "content": ""})
-    rest[0]["content"] = "\n\n".join(part for part in (*said, rest[0]["content"]) if part)
+    rest[0]["content"] = "\n\n".join(part for part in (*instructions, rest[0]["content"]) if part)
     return rest

@@ -40,7 +40,7 @@ class _Direction:
     target: socket.socket
     waiting: bytes = b""  # read, and not written yet
     is_at_end: bool = False  # the source will send no more
-    end_is_forwarded: bool = False  # the target has been told
+    end_is_forwarded: bool = False  # to the target
     n_bytes: int = 0
 
 

@@ -96,7 +96,7 @@ def ask_until_valid(
         if completion.finish_reason == "length":
             talk.shorten_opening()
         repair = prompts.fill("repair", {"problem": rejected.problem, "attempts_left": str(attempts_left)})
-        talk.said += [Message("assistant", completion.text), Message("user", repair)]
+        talk.repairs += [Message("assistant", completion.text), Message("user", repair)]
     assert rejected is not None, "attempts must be at least 1"
     return Exchange(None, rejected, usage)
 
@@ -105,7 +105,7 @@ class _Talk:
     """The messages to send: an opening, which shorter ones may replace, and the dialogue since."""
 
     def __init__(self, openings: Iterator[Sequence[Message]], context_tokens: int) -> None:
-        self.said: list[Message] = []  # earlier replies, each with its fault
+        self.repairs: list[Message] = []  # earlier replies, each with its fault
         self._openings = openings
         self._opening = next(openings)
         # Some servers silently truncate a prompt that is too long, so a shorter opening is used if one is left.
@@ -116,10 +116,10 @@ class _Talk:
         """Return the next reply, dropping what does not fit. Raises PromptTooLongError if nothing fits."""
         while True:
             try:
-                return model.complete([*self._opening, *self.said], schema)
+                return model.complete([*self._opening, *self.repairs], schema)
             except PromptTooLongError:
-                if len(self.said) > 2:
-                    self.said = self.said[-2:]
+                if len(self.repairs) > 2:
+                    self.repairs = self.repairs[-2:]
                 elif not self.shorten_opening():
                     raise
 

@@ -59,32 +59,32 @@ def running(context: Context) -> Iterator[tuple[Trial, Params]]:
 def table(space: SearchSpace, best: Params, state: CMAState | None = None) -> str:
     """Return the space as CSV, one line per name; `state` adds the mean and standard deviation of the search."""
     lines = ["name,type,low,high,mean,std,best" if state else "name,type,low,high,best"]
-    for told, parameter in zip(space.table(), space.parameters, strict=True):
-        kind = told.kind
-        if told.kind == "categorical":
-            kind = "choice " + "|".join(map(str, told.choices))
-        elif told.log and told.kind != "power_of_two":
-            kind = f"log {told.kind}"
-        columns = [told.name, kind, *written_range(told.low, told.high)]
+    for entry, parameter in zip(space.table(), space.parameters, strict=True):
+        kind = entry.kind
+        if entry.kind == "categorical":
+            kind = "choice " + "|".join(map(str, entry.choices))
+        elif entry.log and entry.kind != "power_of_two":
+            kind = f"log {entry.kind}"
+        columns = [entry.name, kind, *written_range(entry.low, entry.high)]
         if state is not None:
-            columns.append(written_mean(parameter, state.mean[told.name]))
-            columns.append(_std(space, told, float(state.std[told.name])))
-        lines.append(",".join([*columns, written(parameter, best[told.name])]))
+            columns.append(written_mean(parameter, state.mean[entry.name]))
+            columns.append(_std(space, entry, float(state.std[entry.name])))
+        lines.append(",".join([*columns, written(parameter, best[entry.name])]))
     return "\n".join(lines)
 
 
-def _std(space: SearchSpace, told: SpaceRow, std: float) -> str:
+def _std(space: SearchSpace, entry: SpaceRow, std: float) -> str:
     """Return a standard deviation as the table shows it: "3", "x1.4", or "x1.4 of width" for a derived coordinate."""
-    searched = space.coordinate(told.name)
-    if searched != told.name:
+    searched = space.coordinate(entry.name)
+    if searched != entry.name:
         return f"{written_spread(std, is_factor=True)} of {searched}"
-    return written_spread(std, is_factor=told.log)
+    return written_spread(std, is_factor=entry.log)
 
 
 def derived(space: SearchSpace) -> str:
     """Return the coordinates that replace names, "width = DEPTH * RATIO (16 to 768) in place of RATIO"."""
-    told = [f"{each.description} in place of {each.parameter.name}" for each in space.derived]
-    return "; ".join(told) or "every name itself"
+    texts = [f"{each.description} in place of {each.parameter.name}" for each in space.derived]
+    return "; ".join(texts) or "every name itself"
 
 
 def products(space: SearchSpace) -> str:
@@ -96,8 +96,8 @@ def conditions(space: SearchSpace | None) -> str:
     """Return the part of a prompt that shows the constraints, with an empty line at its end; empty without any."""
     if space is None or not space.constraints:
         return ""
-    told = "\n".join(one_line(constraint.text) for constraint in space.constraints)
-    return f"Conditions that the values of these constants must meet, or the script fails:\n\n```text\n{told}\n```\n\n"
+    texts = "\n".join(one_line(constraint.text) for constraint in space.constraints)
+    return f"Conditions that the values of these constants must meet, or the script fails:\n\n```text\n{texts}\n```\n\n"
 
 
 def correlations(space: SearchSpace, state: CMAState, n_pairs: int = 4) -> str:
@@ -105,8 +105,8 @@ def correlations(space: SearchSpace, state: CMAState, n_pairs: int = 4) -> str:
     names = [name for name, n in Counter(state.axes).items() if n == 1]  # not categorical ones: they have no order
     pairs = [(state.correlation(a, b), space.coordinate(a), space.coordinate(b)) for a, b in combinations(names, 2)]
     strong = sorted((p for p in pairs if abs(p[0]) >= STRONG), key=lambda pair: -abs(pair[0]))[:n_pairs]
-    told = [f"more {a} with {'more' if r > 0 else 'less'} {b} ({r:.2f})" for r, a, b in strong]
-    return "; ".join(told) or "nothing strongly."
+    texts = [f"more {a} with {'more' if r > 0 else 'less'} {b} ({r:.2f})" for r, a, b in strong]
+    return "; ".join(texts) or "nothing strongly."
 
 
 def shortlist(
@@ -196,8 +196,8 @@ def changes(space: SearchSpace, before: Params, after: Params, n_names: int = 4)
     changed = [(name, each) for name, each in _by_name(space).items() if before.get(name) != after[name]]
     if not changed:
         return "no value changes"
-    told = [f"{name} {written(each, before[name])}→{written(each, after[name])}" for name, each in changed[:n_names]]
-    return ", ".join(told) + (f" and {len(changed) - n_names} more" if len(changed) > n_names else "")
+    texts = [f"{name} {written(each, before[name])}→{written(each, after[name])}" for name, each in changed[:n_names]]
+    return ", ".join(texts) + (f" and {len(changed) - n_names} more" if len(changed) > n_names else "")
 
 
 def _copied(parameter: Parameter, value: Value) -> Value:

@@ -40,8 +40,10 @@ class Briefing:
     def scoring(self) -> str:
         """How the score comes about, in words."""
         if self.is_self_reported:
-            said = f"The score is the {self.metric} that the script itself reports. Leave the code that computes and"
-            return f"{said} prints it as it is: a better number from a change of that code is no gain."
+            return (
+                f"The score is the {self.metric} that the script itself reports. Leave the code that computes and "
+                "prints it as it is: a better number from a change of that code is no gain."
+            )
         return "The harness scores on data that the script never sees; what the script prints does not count."
 
     def format_loss(self, val_loss: float | None) -> str:
@@ -132,9 +134,9 @@ class TrialDigest:
             return self._line(group[0])
         numbers = ", ".join(str(trial.number) for trial in group)
         scored = [trial for trial in group if trial.val_loss is not None]
-        told = min(scored, key=lambda trial: trial.val_loss or 0.0) if scored else group[-1]
+        shown = min(scored, key=lambda trial: trial.val_loss or 0.0) if scored else group[-1]
         which = "best of them" if scored else "the last"
-        return f"{numbers}: {quoted_line(group[-1].proposal.title)} -> {which}: {self.briefing.result(told)}"
+        return f"{numbers}: {quoted_line(group[-1].proposal.title)} -> {which}: {self.briefing.result(shown)}"
 
     def _reason(self, trial: Trial) -> str:
         return quoted_line(trial.outcome.reason) if trial.outcome else ""

@@ -133,7 +133,7 @@ def test_lasting_trouble_stops_at_once_with_the_remedy(answer: Answer, remedy: s
 
 
 @pytest.mark.parametrize("overflow", [OVERFLOW_OPENAI, OVERFLOW_LLAMA_CPP])
-def test_a_prompt_past_the_window_is_told_apart(overflow: Answer) -> None:
+def test_a_prompt_past_the_window_has_an_error_of_its_own(overflow: Answer) -> None:
     with fake_server([overflow]) as server, pytest.raises(PromptTooLongError):
         model(server).complete(ASK)
 

@@ -40,7 +40,7 @@ def read(answer: Answer) -> ChatAnswer:
         events({"choices": [{"message": {"content": PARTS}, "finish_reason": "end_turn"}]}),
     ],
 )
-def test_the_answer_is_told_from_the_reasoning_in_every_spelling(answer: Answer) -> None:
+def test_answer_and_reasoning_are_separated_in_every_spelling(answer: Answer) -> None:
     reply = read(answer)
     assert (reply.text, reply.reasoning, reply.finish_reason) == ("A heron.", "grey", "stop")
 
