@@ -95,11 +95,11 @@ class LocalModel:
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
         word, _, address = self._process.stdout.readline().strip().partition(" ") if ready else ("", "", "")
         if word != "READY":
-            said = self._last_words()
+            reason = self._last_words()
             self.close()
-            raise ModelError(f"the embedded model's server did not start: {said}; try `agent doctor`")
+            raise ModelError(f"the embedded model's server did not start: {reason}; try `agent doctor`")
         # On loopback few faults are transient; and nothing arrives before the whole reply is there.
-        patience = RetryPolicy(silence_seconds=900.0, retry_seconds=20.0)
+        patience = RetryPolicy(silence_seconds=900.0, pace=None, retry_seconds=20.0)
         for has_schema, most_tokens in ((True, REPLY_TOKENS_UNDER_SCHEMA), (False, REPLY_TOKENS)):
             options = {"temperature": TEMPERATURE, "max_completion_tokens": most_tokens}
             self._clients[has_schema] = OpenAIModel(

@@ -20,7 +20,7 @@ from agent.llm.endpoint.address import (
 )
 from agent.llm.endpoint.connection import Connection
 from agent.llm.endpoint.faults import AGAIN, ONCE, TRANSIENT_STATUS, EndpointFault, clock_time
-from agent.llm.endpoint.watch import SYSTEM_TIMING, Timing
+from agent.llm.endpoint.watch import SYSTEM_TIMING, USEFUL_PACE, Pace, Timing
 from agent.llm.masking import without_secrets
 from agent.llm.model import Completion, Message, Schema, legible
 from agent.llm.prices import Price
@@ -45,7 +45,8 @@ class RetryPolicy:
     """How long one reply may take, in seconds, before the run stops."""
 
     silence_seconds: float = 300.0  # between two pieces of a reply, and before its first
-    retry_seconds: float = 600.0  # no attempt begins later than this after the first one
+    pace: Pace | None = USEFUL_PACE  # of the text in one attempt; None: any
+    retry_seconds: float = 840.0  # no attempt begins later than this after the first one
     reply_seconds: float = 900.0  # for one reply: all attempts, and the waits between them
     timing: Timing = SYSTEM_TIMING
     report: Say = field(default=lambda _line: None)  # receives one line before each wait
@@ -71,9 +72,15 @@ class OpenAIModel:
     ) -> None:
         """Configure the client; the first request connects.
 
-        `base_url` None is OpenAI's own. `options` are sent unchanged with every request (temperature, seed,
-        max_completion_tokens, ...). `on_tokens`: receives the number of pieces of a reply so far, about one per token;
-        None: do not stream.
+        Args:
+            name: of the model, as the endpoint knows it.
+            base_url: None: OpenAI's own.
+            api_key: None: the endpoint needs none.
+            context_tokens: context window, prompt and reply together.
+            options: sent unchanged with every request (temperature, seed, max_completion_tokens, ...).
+            price: None: it is unknown.
+            patience: how long a reply may take.
+            on_tokens: receives the number of pieces of a reply so far, about one per token; None: do not stream.
 
         Raises:
             MissingRequirementError: address, key, or a proxy or certificate variable cannot be used.
@@ -92,11 +99,17 @@ class OpenAIModel:
         self._patience = patience
         self._on_tokens = on_tokens
         self._n_retries = 0  # of the current call
-        self._said: set[str] = set()  # what is said once
+        self._reported: set[str] = set()  # what is reported once
         # Only for waiting times, so the seed does not affect results; but never the global generator.
         self._jitter = random.Random()
-        self._connection = Connection(self._address, key, patience.silence_seconds, patience.timing)
-        self._requests = AcceptedRequests(self._connection, on_tokens or (lambda _count: None), self._say_once)
+        self._connection = Connection(
+            self._address,
+            key,
+            silence_seconds=patience.silence_seconds,
+            pace=patience.pace,
+            timing=patience.timing,
+        )
+        self._requests = AcceptedRequests(self._connection, on_tokens or (lambda _count: None), self._report_once)
 
     @property
     def sends_schemas(self) -> bool:
@@ -184,15 +197,16 @@ class OpenAIModel:
         counts = [answer.prompt_tokens, answer.completion_tokens]
         for place, characters in enumerate((prompt_characters, len(text) + len(reasoning))):
             if counts[place] is None:
-                self._say_once("reports no numbers of tokens: they are estimated, for the caps too")
+                self._report_once("reports no numbers of tokens: they are estimated, for the caps too")
                 counts[place] = round(characters / CHARACTERS_PER_TOKEN)
         prompt_tokens, completion_tokens = (count or 0 for count in counts)
-        said = without_secrets([text, reasoning, answer.model or self.name, answer.finish_reason], self._secrets)
+        texts = [text, reasoning, answer.model or self.name, answer.finish_reason]
+        text, reasoning, model, finish_reason = without_secrets(texts, self._secrets)
         return Completion(
-            text=said[0],
-            model=said[2],
-            finish_reason=said[3],
-            reasoning=said[1],
+            text=text,
+            model=model,
+            finish_reason=finish_reason,
+            reasoning=reasoning,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             seconds=seconds,
@@ -213,39 +227,40 @@ class OpenAIModel:
         self._n_retries += 1
         self._patience.report(f"{self._where}: {self._clean(_fault_of(state))}; trying again in {wait:.0f} s")
 
-    def _say_once(self, said: str) -> None:
-        if said not in self._said:
-            self._said.add(said)
-            self._patience.report(f"{self._where} {said}")
+    def _report_once(self, fact: str) -> None:
+        """Report a fact about the endpoint, such as "reports no numbers of tokens"."""
+        if fact not in self._reported:
+            self._reported.add(fact)
+            self._patience.report(f"{self._where} {fact}")
 
     def _translated(self, fault: EndpointFault, *, is_probe: bool) -> AgentError:
         """Return the error that ends the call, with what to do about it."""
-        said = self._clean(fault)
+        why = self._clean(fault)
         kind: type[AgentError] = ModelError
         if fault.is_overflow:
-            kind, end = PromptTooLongError, f": the prompt exceeds the model's context window: {said}"
+            kind, end = PromptTooLongError, f": the prompt exceeds the model's context window: {why}"
         elif fault.status in (401, 403) and not fault.is_out_of_quota:
-            end = f" refuses the key ({said}); set {KEY_VARIABLE} and resume the run"
+            end = f" refuses the key ({why}); set {KEY_VARIABLE} and resume the run"
         elif fault.status == 404:
-            end = f" has no model {self.name!r} ({said}); check --model and --base-url, which mostly ends in /v1"
+            end = f" has no model {self.name!r} ({why}); check --model and --base-url, which mostly ends in /v1"
         elif fault.is_out_of_money:
-            end = f": the account's quota is used up ({said}); raise it and resume the run"
+            end = f": the account's quota is used up ({why}); raise it and resume the run"
         elif fault.wait is not None and fault.wait > LONGEST_WAIT_SECONDS:
             when = clock_time(fault.wait, self._patience.timing.wall())
-            end = f" asks to wait until {when} ({said}); resume the run then"
+            end = f" asks to wait until {when} ({why}); resume the run then"
         elif fault.is_out_of_quota:
-            end = f": a quota is used up ({said}); resume the run once it is renewed"
+            end = f": a quota is used up ({why}); resume the run once it is renewed"
         elif not fault.connected and is_probe:
-            kind, end = MissingRequirementError, f": {said}; {fault.remedy or 'check that it runs'}"
+            kind, end = MissingRequirementError, f": {why}; {fault.remedy or 'check that it runs'}"
         elif fault.remedy:
-            end = f": {said}; {fault.remedy}, then resume the run"
+            end = f": {why}; {fault.remedy}, then resume the run"
         elif fault.status is not None and fault.status not in TRANSIENT_STATUS and fault.most_attempts == ONCE:
-            end = f" refuses the request: {said}"
+            end = f" refuses the request: {why}"
         elif fault.most_attempts < AGAIN:
-            end = f": {said}; check that the server at --base-url speaks OpenAI's protocol, then resume the run"
+            end = f": {why}; check that the server at --base-url speaks OpenAI's protocol, then resume the run"
         else:
             tried = f" ({self._n_retries + 1} attempts)" if self._n_retries else ""
-            end = f" gave no reply{tried}: {said}; check that the server runs, then resume the run"
+            end = f" gave no reply{tried}: {why}; check that the server runs, then resume the run"
         return kind(self._where + end)
 
     @property

@@ -12,55 +12,65 @@ DEFAULT_ADDRESS = "https://api.openai.com/v1"
 ADDRESS_OPTION = "--base-url (OPENAI_BASE_URL)"
 KEY_VARIABLE = "OPENAI_API_KEY"
 HIDDEN = "***"
-"""What stands for a secret in an address that is stored or shown."""
+"""Replaces a secret in an address that is stored or shown."""
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 _PUBLIC_PARAMETERS = ("api-version", "version", "model")  # of a query; the value of any other may be a key
 
 
-def checked_address(text: str) -> str:
+def checked_address(text: str, option: str = ADDRESS_OPTION, example: str = DEFAULT_ADDRESS) -> str:
     """Return the address of an endpoint without blanks around it and without a slash at its end.
+
+    Args:
+        text: the address.
+        option: the option or variable that gives it, for the message.
+        example: a valid address, for the message.
 
     Raises:
         MissingRequirementError: it is no such address; the message says what to write.
     """
     text = text.strip()
-    said = f"{ADDRESS_OPTION} {shown_address(text)}"
+    given = f"{option} {shown_address(text)}"
     if any(quote_mark in text for quote_mark in _QUOTES):
-        raise MissingRequirementError(f"{said}: the address contains quotes; write it without them")
+        raise MissingRequirementError(f"{given}: the address contains quotes; write it without them")
     if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
-        raise MissingRequirementError(f"{said}: the address contains a character that no address has; write it again")
+        raise MissingRequirementError(f"{given}: the address contains a character that no address has; write it again")
     if "://" not in text:
-        raise MissingRequirementError(f"{said}: the address has no scheme; write {_with_scheme(text)}")
+        raise MissingRequirementError(f"{given}: the address has no scheme; write {_with_scheme(text)}")
     try:
         parts = urlsplit(text)
         is_valid = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise MissingRequirementError(f"{said}: not a valid address; write one such as {DEFAULT_ADDRESS}") from None
+        raise MissingRequirementError(f"{given}: not a valid address; write one such as {example}") from None
     if parts.scheme not in ("http", "https"):
-        raise MissingRequirementError(f"{said}: the scheme is neither http nor https; write http:// or https://")
+        raise MissingRequirementError(f"{given}: the scheme is neither http nor https; write http:// or https://")
     if not is_valid or parts.fragment:
-        raise MissingRequirementError(f"{said}: not a valid address; write one such as {DEFAULT_ADDRESS}")
+        raise MissingRequirementError(f"{given}: not a valid address; write one such as {example}")
     if parts.path.rstrip("/").endswith(("/chat/completions", "/completions")):
-        raise MissingRequirementError(f"{said}: leave out /chat/completions, which is added to the address")
+        raise MissingRequirementError(f"{given}: leave out /chat/completions, which is added to the address")
     return text if parts.query else text.rstrip("/")
 
 
-def checked_key(key: str | None) -> str | None:
-    """Return the key without blanks and line ends around it; None if nothing is left.
+def checked_key(key: str | None, variable: str = KEY_VARIABLE) -> str | None:
+    """Return a key without blanks and line ends around it; None if nothing is left.
 
     Raises:
-        MissingRequirementError: no HTTP header can hold the key, or it is in quotes.
+        MissingRequirementError: no HTTP header can hold the key, or it is in quotes; the message names the variable.
     """
-    key = (key or "").strip()
-    if key.lower().startswith("bearer "):
-        raise MissingRequirementError(f"{KEY_VARIABLE} begins with `Bearer`; set it to the key alone")
-    if any(quote_mark in key for quote_mark in _QUOTES):
-        raise MissingRequirementError(f"{KEY_VARIABLE} contains quotes; set it without them")
-    if not re.fullmatch(r"[\x21-\x7e]*", key):
+    if (key or "").lstrip().lower().startswith("bearer "):
+        raise MissingRequirementError(f"{variable} begins with `Bearer`; set it to the key alone")
+    return _checked_header(key, variable)
+
+
+def _checked_header(text: str | None, variable: str) -> str | None:
+    """Return a text for an HTTP header without blanks around it; None if nothing is left. Raises as `checked_key`."""
+    text = (text or "").strip()
+    if any(quote_mark in text for quote_mark in _QUOTES):
+        raise MissingRequirementError(f"{variable} contains quotes; set it without them")
+    if not re.fullmatch(r"[\x21-\x7e]*", text):
         raise MissingRequirementError(
-            f"{KEY_VARIABLE} contains a blank, a line end or a letter beyond ASCII, which no key has; set it again"
+            f"{variable} contains a blank, a line end or a letter beyond ASCII, and cannot be sent; set it again"
         )
-    return key or None
+    return text or None
 
 
 def chat_address(address: str) -> str:
@@ -84,7 +94,8 @@ def secrets_of(address: str, key: str | None) -> tuple[str, ...]:
     found = [key or ""]
     pair = _user_and_password(address)
     if pair is not None:
-        found += [_encoded(pair), pair[1], quote(pair[1], safe="")]
+        secret = pair[1] or pair[0]  # some servers take a key as the user name
+        found += [_encoded(pair), secret, quote(secret, safe="")]
     for name, value in parse_qsl(urlsplit(address).query):
         if name.lower() not in _PUBLIC_PARAMETERS:
             found += [value, quote(value, safe="")]
@@ -146,7 +157,8 @@ def describe_endpoint(base_url: str | None) -> str | None:
     """Return the remote host that receives the script's source; None if the source stays on this machine."""
     host = host_of_address(base_url)
     try:
-        is_here = ipaddress.ip_address(host).is_loopback
+        number = ipaddress.ip_address(host)
+        is_here = number.is_loopback or number.is_unspecified  # servers print http://0.0.0.0:8000 as their address
     except ValueError:
         is_here = host == "localhost"
     return None if is_here else host

@@ -27,15 +27,16 @@ _FINISHED = {
 def read_answer(
     pieces: Iterable[bytes],
     content_type: str = "",
-    on_tokens: Callable[[int], None] = lambda _count: None,
+    on_text: Callable[[int, int], None] = lambda _n_pieces, _n_characters: None,
     now: float = 0.0,
 ) -> ChatAnswer:
-    """Return the reply in the body of a successful response. What it is, is decided by its beginning.
+    """Return the reply in the body of a successful response. Whether that is a stream is decided by its beginning.
 
     Args:
         pieces: the body as it arrives.
         content_type: what the endpoint says that the body is.
-        on_tokens: receives the number of pieces of the reply so far, about one per token.
+        on_text: receives how many pieces the reply has so far, about one per token (0: it is not a stream), and how
+            many characters; those of JSON that is not complete yet, without white space.
         now: seconds since the epoch, for errors that state a time.
 
     Raises:
@@ -52,8 +53,8 @@ def read_answer(
     whole = chain([begin], pieces)
     is_stream = starts.startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
     if is_stream or ("text/event-stream" in content_type and not starts.startswith((b"{", b"[", b"<"))):
-        return _read_events(whole, on_tokens, now)
-    body = _joined(whole)
+        return _read_events(whole, on_text, now)
+    body = _joined(whole, on_text)
     if starts.startswith(b"<"):
         page = error_of_text(body[:20_000].decode(errors="replace")).message
         raise EndpointFault(
@@ -86,11 +87,13 @@ def parsed_or_none(body: bytes) -> Any:
         return None
 
 
-def _joined(pieces: Iterable[bytes]) -> bytes:
+def _joined(pieces: Iterable[bytes], on_text: Callable[[int, int], None]) -> bytes:
     """Return a body in one piece. Raises EndpointFault if it is empty or too long."""
-    body = bytearray()
+    body, n_characters = bytearray(), 0
     for piece in pieces:
         body += piece
+        n_characters += sum(map(len, piece.split()))  # some servers send blanks to keep a connection open
+        on_text(0, n_characters)
         if len(body) > MOST_BYTES:
             raise EndpointFault(f"its answer is longer than {MOST_BYTES >> 20} MiB", most_attempts=ONCE)
     if not body.strip():
@@ -106,15 +109,23 @@ def _parsed(text: bytes | str, what: str) -> Any:
         raise EndpointFault(f"{what} is not JSON ({why})", most_attempts=A_FEW) from None
 
 
-def _read_events(pieces: Iterable[bytes], on_tokens: Callable[[int], None], now: float) -> ChatAnswer:
+def _read_events(pieces: Iterable[bytes], on_text: Callable[[int, int], None], now: float) -> ChatAnswer:
     reply, is_done = _Reply(now), False
-    for kind, data in _events(pieces):
+
+    def needed() -> Iterator[bytes]:
+        try:
+            yield from pieces
+        except EndpointFault:  # after the end of the reply, only its usage may be missing
+            if reply.finish_reason is None:
+                raise
+
+    for kind, data in _events(needed()):
         if data.startswith("[DONE]"):
             is_done = True
             break
         for document in _documents(data, kind):
             reply.add(document, is_whole=False)
-        on_tokens(reply.n_pieces)
+        on_text(reply.n_pieces, reply.n_characters)
     if reply.finish_reason is None:
         if not is_done:
             raise EndpointFault("its stream ended before the reply did")
@@ -173,8 +184,8 @@ class _Reply:
     def __init__(self, now: float) -> None:
         self.finish_reason: str | None = None
         self.n_pieces = 0
+        self.n_characters = 0  # of text and reasoning
         self._now = now
-        self._n_characters = 0
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._model = ""
@@ -182,7 +193,7 @@ class _Reply:
 
     @property
     def is_empty(self) -> bool:
-        return not self._n_characters
+        return not self.n_characters
 
     def add(self, document: Any, *, is_whole: bool) -> None:
         """Add a document. Raises EndpointFault if it states an error, is no part of a reply, or makes it too long."""
@@ -206,9 +217,10 @@ class _Reply:
             return
         finished = choice.get("finish_reason")
         if isinstance(finished, str) and finished:
-            self.finish_reason = _FINISHED.get(finished.lower(), one_line(finished.lower())[:40])
-            if self.finish_reason == "error":
+            reason = _FINISHED.get(finished.lower(), one_line(finished.lower())[:40])
+            if reason == "error":
                 raise EndpointFault("it ended the reply with an error")
+            self.finish_reason = reason
         part = choice.get("delta") or choice.get("message")
         if isinstance(part, dict):
             self._add_part(part)
@@ -233,8 +245,8 @@ class _Reply:
         if not text and isinstance(part.get("refusal"), str):
             text = part["refusal"]
         self.n_pieces += 1
-        self._n_characters += len(text) + len(reasoning)
-        if self._n_characters > MOST_CHARACTERS:
+        self.n_characters += len(text) + len(reasoning)
+        if self.n_characters > MOST_CHARACTERS:
             raise EndpointFault(f"its reply is longer than {MOST_CHARACTERS >> 20} Mi characters", most_attempts=ONCE)
         self._text.append(text)
         self._reasoning.append(reasoning)

@@ -21,8 +21,8 @@ from agent.llm.endpoint.faults import (
     error_of_text,
     refusal,
 )
-from agent.llm.endpoint.route import open_client, proxy_for
-from agent.llm.endpoint.watch import ConnectionWatch, Timing
+from agent.llm.endpoint.route import http_faults, open_client, proxy_for, unwanted_encoding
+from agent.llm.endpoint.watch import ConnectionWatch, Pace, Timing
 from agent.text import one_line
 
 if TYPE_CHECKING:
@@ -30,18 +30,28 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 20.0
 MOST_REDIRECTS = 3
-_ENCODINGS = ("", "identity", "gzip", "deflate")
 
 
 class Connection:
     """Sends requests to one address; each has a connection of its own, so that each can be cut."""
 
-    def __init__(self, address: str, key: str | None, silence_seconds: float, timing: Timing) -> None:
+    def __init__(
+        self,
+        address: str,
+        key: str | None,
+        *,
+        silence_seconds: float,
+        pace: Pace | None,
+        timing: Timing,
+    ) -> None:
         """Configure the client; the first request connects.
 
         Args:
-            address: from `checked_address`; key: from `checked_key`.
+            address: from `checked_address`.
+            key: from `checked_key`.
             silence_seconds: a connection is cut if nothing arrives for so long.
+            pace: a connection is cut if the text of a reply arrives more slowly; None: at any pace.
+            timing: the clock.
 
         Raises:
             MissingRequirementError: a proxy or certificate variable cannot be used.
@@ -56,6 +66,7 @@ class Connection:
             "User-Agent": f"autocentaur/{__version__}",
         }
         self._silence_seconds = silence_seconds
+        self._pace = pace
         self._timing = timing
         self._client = open_client(self._url)
 
@@ -72,12 +83,19 @@ class Connection:
         body = json.dumps(request).encode()
         url = self._url
         for _ in range(MOST_REDIRECTS + 1):
-            with self._sent(url, body, until) as (response, pieces):
+            watch = ConnectionWatch(self._timing, self._silence_seconds, until, self._pace)
+
+            def on_text(n_pieces: int, n_characters: int, watch: ConnectionWatch = watch) -> None:
+                watch.note_text(n_characters)
+                if n_pieces:
+                    on_tokens(n_pieces)
+
+            with self._sent(url, body, watch) as (response, pieces):
                 status, headers = response.status_code, {n.lower(): v for n, v in response.headers.items()}
                 if not 300 <= status < 400:
                     if status >= 400:
                         raise refusal(status, self._error(status, pieces), headers, self._timing.wall())
-                    return read_answer(pieces, headers.get("content-type", ""), on_tokens, self._timing.wall())
+                    return read_answer(pieces, headers.get("content-type", ""), on_text, self._timing.wall())
                 url = self._redirected(url, status, headers.get("location", ""))
         raise EndpointFault(f"it redirects more than {MOST_REDIRECTS} times", most_attempts=ONCE, status=302)
 
@@ -85,11 +103,12 @@ class Connection:
         self._client.close()
 
     @contextmanager
-    def _sent(self, url: str, body: bytes, until: float) -> Iterator[tuple["httpx2.Response", Iterator[bytes]]]:
+    def _sent(
+        self, url: str, body: bytes, watch: ConnectionWatch
+    ) -> Iterator[tuple["httpx2.Response", Iterator[bytes]]]:
         """Send a request and yield the response and its body, which is still arriving. Raises EndpointFault."""
         import httpx2
 
-        watch = ConnectionWatch(self._timing, self._silence_seconds, until)
         with ExitStack() as held:
             held.enter_context(watch.watched())
             try:
@@ -103,19 +122,18 @@ class Connection:
                         extensions={"trace": watch.trace},
                     )
                 )
-            except _http_faults() as fault:
+            except http_faults() as fault:
                 raise self._translated(fault, watch) from None
-            encoding = response.headers.get("content-encoding", "").strip().lower()
-            if encoding not in _ENCODINGS:
+            if (encoding := unwanted_encoding(response.headers)) is not None:
                 raise EndpointFault(
-                    f"it compresses its answer as {encoding[:40]}, though it was asked not to", most_attempts=A_FEW
+                    f"it compresses its answer as {encoding}, though it was asked not to", most_attempts=A_FEW
                 )
             yield response, self._body(response, watch)
 
     def _body(self, response: "httpx2.Response", watch: ConnectionWatch) -> Iterator[bytes]:
         try:
             yield from watch.heard(response.iter_bytes())
-        except _http_faults() as fault:
+        except http_faults() as fault:
             raise self._translated(fault, watch) from None
 
     def _translated(self, fault: Exception, watch: ConnectionWatch) -> EndpointFault:
@@ -128,25 +146,26 @@ class Connection:
         why = next((text for text in map(_words_of, reversed(causes)) if text), type(fault).__name__)
         remedy = f"correct {proxy.variable}" if proxy is not None else "check --base-url (OPENAI_BASE_URL)"
         if watch.cut is not None:
-            said, remedy = watch.cut, ""
+            what, remedy = watch.cut, ""
         elif any(isinstance(cause, ssl.SSLError) for cause in causes):
-            said = f"no encrypted connection to {where} ({why})"
+            what = f"no encrypted connection to {where} ({why})"
             is_untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
             remedy = "check whether the address begins with http:// or https://"
-            remedy = "set SSL_CERT_FILE to the certificate of its authority" if is_untrusted else remedy
-            return EndpointFault(said, remedy=remedy, most_attempts=A_FEW, connected=False)
+            if is_untrusted:
+                remedy = "set SSL_CERT_FILE to the certificate of its authority"
+            return EndpointFault(what, remedy=remedy, most_attempts=A_FEW, connected=False)
         elif any(isinstance(cause, socket.gaierror) for cause in causes):
-            said = f"the host {urlsplit(proxy.url if proxy is not None else self._url).hostname} is not found ({why})"
+            what = f"the host {urlsplit(proxy.url if proxy is not None else self._url).hostname} is not found ({why})"
         elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-            said = f"nothing listens at {where} ({why})"
+            what = f"nothing listens at {where} ({why})"
             if describe_endpoint(self._address) is None:
                 remedy = "start its server, e.g. with `ollama serve`"
         elif isinstance(fault, httpx2.ProxyError) or not watch.is_open:
             why = f"no connection within {CONNECT_SECONDS:.0f} s" if isinstance(fault, httpx2.ConnectTimeout) else why
-            said = f"{where} cannot be reached ({why})"
+            what = f"{where} cannot be reached ({why})"
         else:
             return EndpointFault(f"the connection was lost ({why})")
-        return EndpointFault(said, remedy=remedy, connected=watch.is_open and watch.cut is not None)
+        return EndpointFault(what, remedy=remedy, connected=watch.is_open and watch.cut is not None)
 
     def _error(self, status: int, pieces: Iterator[bytes]) -> ApiError:
         try:
@@ -169,13 +188,6 @@ class Connection:
             status=status,
             remedy="give the address where it ends with --base-url",
         )
-
-
-def _http_faults() -> tuple[type[Exception], ...]:
-    """Return what the HTTP library raises: its own errors, and those of sockets and codecs that it lets through."""
-    import httpx2
-
-    return httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError, ImportError
 
 
 def _causes(fault: BaseException | None) -> Iterator[BaseException]:

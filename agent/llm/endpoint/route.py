@@ -5,6 +5,7 @@ The HTTP library would read the same variables, but its errors do not name them.
 
 import os
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from agent.text import one_line
 if TYPE_CHECKING:
     import httpx2
 
+_ENCODINGS = ("", "identity", "gzip", "deflate")
 _CERTIFICATE_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _CERTIFICATE_FOLDERS = "SSL_CERT_DIR"
 _NO_CERTIFICATES = "set it to a file of certificates in PEM form, or unset it"
@@ -72,13 +74,27 @@ def open_client(address: str) -> "httpx2.Client":
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
         )
     except ImportError:
-        said = f"{_named(proxy)} is a SOCKS proxy, which needs a package: `pip install socksio`, or unset the variable"
-        raise MissingRequirementError(said) from None
-    except (ValueError, httpx2.InvalidURL) as fault:
-        said = "its scheme is none of http, https, socks5, socks5h" if "scheme" in str(fault) else str(fault)
         raise MissingRequirementError(
-            f"{_named(proxy)} is not the address of a proxy ({one_line(said)}); correct the variable, or unset it"
+            f"{_named(proxy)} is a SOCKS proxy, which needs a package: `pip install socksio`, or unset the variable"
         ) from None
+    except (ValueError, httpx2.InvalidURL) as fault:
+        why = "its scheme is none of http, https, socks5, socks5h" if "scheme" in str(fault) else str(fault)
+        raise MissingRequirementError(
+            f"{_named(proxy)} is not the address of a proxy ({one_line(why)}); correct the variable, or unset it"
+        ) from None
+
+
+def http_faults() -> tuple[type[Exception], ...]:
+    """Return what the HTTP library raises: its own errors, and those of sockets and codecs that it lets through."""
+    import httpx2
+
+    return httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError, ImportError
+
+
+def unwanted_encoding(headers: Mapping[str, str]) -> str | None:
+    """Return the compression of an answer if it is one that this client does not read; None otherwise."""
+    encoding = headers.get("content-encoding", "").strip().lower()
+    return None if encoding in _ENCODINGS else one_line(encoding)[:40]
 
 
 def _named(proxy: NamedProxy | None) -> str:
@@ -100,8 +116,9 @@ def _certificates() -> ssl.SSLContext | None:
             why = getattr(fault, "strerror", None) or getattr(fault, "reason", None) or str(fault)
             raise MissingRequirementError(f"{variable} {path}: {one_line(str(why))}; {_NO_CERTIFICATES}") from None
     if folders and not any(folder.is_dir() for folder in folders):
-        said = f"{_CERTIFICATE_FOLDERS} {folders[0]}: no such folder; set it to a folder of certificates, or unset it"
-        raise MissingRequirementError(said)
+        raise MissingRequirementError(
+            f"{_CERTIFICATE_FOLDERS} {folders[0]}: no such folder; set it to a folder of certificates, or unset it"
+        )
     for folder in folders:
         context.load_verify_locations(capath=folder)
     return context

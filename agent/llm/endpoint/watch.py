@@ -1,5 +1,6 @@
 """The clock of an endpoint's calls, and the watch over one connection, which is cut when it is silent or late."""
 
+import math
 import socket
 import threading
 import time
@@ -32,16 +33,39 @@ class Timing:
 SYSTEM_TIMING = Timing()
 
 
-class ConnectionWatch:
-    """The connection of one request, which a timer cuts if nothing arrives for too long, or at the deadline."""
+@dataclass(frozen=True)
+class Pace:
+    """How fast the text of a reply must arrive. A slower reply is cut, since it would not be complete in time."""
 
-    def __init__(self, timing: Timing, silence_seconds: float, until: float) -> None:
+    n_characters: int = 600
+    first_seconds: float = 450.0  # for the first `n_characters`, from the start of the request
+    next_seconds: float = 300.0  # for each further `n_characters`
+
+
+USEFUL_PACE = Pace()
+
+
+class ConnectionWatch:
+    """The connection of one request: cut if nothing or too little arrives, at the deadline, or by another thread."""
+
+    def __init__(self, timing: Timing, silence_seconds: float, until: float, pace: Pace | None = None) -> None:
+        """Begin to count the time.
+
+        Args:
+            timing: the clock.
+            silence_seconds: the longest time in which nothing arrives.
+            until: the deadline, in seconds of the clock.
+            pace: of the text, as `note_text` counts it; None: any.
+        """
         self.cut: str | None = None  # why
         self.is_open = False
         self._timing = timing
         self._silence_seconds = silence_seconds
         self._until = until
-        self._began = self._last = timing.monotonic()
+        self._pace = pace
+        self._began = self._last = self._text_began = timing.monotonic()
+        self._text_seconds = math.inf if pace is None else pace.first_seconds  # for the next characters
+        self._n_characters = 0  # of the text before `_text_began`
         self._socket: socket.socket | None = None
         self._is_over = False
         self._cancel: Callable[[], None] = lambda: None
@@ -61,13 +85,24 @@ class ConnectionWatch:
         """Yield the pieces of the body, and note when each has arrived. Raises EndpointFault once it is cut."""
         for piece in pieces:
             self._last = self._timing.monotonic()
-            if self.cut is None and self._last >= self._until:
-                self._end()
+            self._cut_if_late(self._last)
             if self.cut is not None:
                 raise EndpointFault(self.cut)
             yield piece
         if self.cut is not None:  # without a length, the end of a connection is the end of a body
             raise EndpointFault(self.cut)
+
+    def note_text(self, n_characters: int) -> None:
+        """Note how many characters of text the pieces of the body contain so far."""
+        if self._pace is not None and n_characters >= self._n_characters + self._pace.n_characters:
+            self._n_characters = n_characters
+            self._text_began, self._text_seconds = self._last, self._pace.next_seconds
+
+    def abort(self, why: str) -> None:
+        """Cut the connection now; `heard` raises an EndpointFault with the first reason that was given."""
+        with self._lock:
+            self.cut = self.cut or why
+            self._shut()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -81,10 +116,21 @@ class ConnectionWatch:
                 cancel = self._cancel
             cancel()
 
+    def _due(self) -> tuple[float, str]:
+        """Return when the connection is cut if nothing more arrives, in seconds of the clock, and why."""
+        n_characters = self._pace.n_characters if self._pace is not None else 0
+        return min(
+            (self._until, f"the reply was not complete after {round(self._until - self._began, 1):g} s"),
+            (self._last + self._silence_seconds, f"nothing arrived for {self._silence_seconds:g} s"),
+            (
+                self._text_began + self._text_seconds,
+                f"fewer than {n_characters} characters of the reply arrived in {self._text_seconds:g} s",
+            ),
+        )
+
     def _wait(self) -> None:
         """Set the timer to the next moment at which the connection may have to be cut."""
-        due = min(self._until, self._last + self._silence_seconds)
-        cancel = self._timing.call_later(due - self._timing.monotonic(), self._look)
+        cancel = self._timing.call_later(self._due()[0] - self._timing.monotonic(), self._look)
         with self._lock:
             self._cancel = cancel
             is_over = self._is_over
@@ -92,20 +138,14 @@ class ConnectionWatch:
             cancel()
 
     def _look(self) -> None:
-        now = self._timing.monotonic()
-        if self._is_over:
-            return
-        if now < min(self._until, self._last + self._silence_seconds):
+        if not self._is_over and not self._cut_if_late(self._timing.monotonic()):
             self._wait()
-        else:
-            self._end()
 
-    def _end(self) -> None:
-        now = self._timing.monotonic()
-        with self._lock:
-            late = f"its reply was not complete after {now - self._began:.0f} s"
-            self.cut = late if now >= self._until else f"nothing arrived for {self._silence_seconds:g} s"
-            self._shut()
+    def _cut_if_late(self, now: float) -> bool:
+        due, why = self._due()
+        if now >= due:
+            self.abort(why)
+        return now >= due
 
     def _shut(self) -> None:
         if self._socket is not None:

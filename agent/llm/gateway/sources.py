@@ -1,22 +1,24 @@
 """The sources of replies to an agent's requests: the providers' endpoints, each with its key."""
 
-import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
-from agent.errors import MissingRequirementError, UsageError
-from agent.llm.endpoint.address import describe_endpoint
+from agent.errors import MissingRequirementError
+from agent.llm.endpoint.address import checked_address, checked_key, describe_endpoint, secrets_of
+from agent.llm.endpoint.faults import EndpointFault
+from agent.llm.endpoint.route import http_faults, open_client, unwanted_encoding
+from agent.llm.endpoint.watch import SYSTEM_TIMING, ConnectionWatch
 from agent.llm.gateway.dialects import DIALECTS, Dialect
 from agent.text import one_line
 
 if TYPE_CHECKING:
     import httpx2
 
-_ENCODINGS = ("", "identity", "gzip", "deflate")
+_CLOSED = "the gateway was closed"
 
 
 @dataclass(frozen=True)
@@ -80,24 +82,17 @@ def upstream_of(dialect: str, variables: Mapping[str, str]) -> Upstream:
     """Return address and key of a dialect, from the environment variables of its provider.
 
     Raises:
-        MissingRequirementError: the key is not set; the message names its variable.
-        UsageError: the address is not valid.
+        MissingRequirementError: the key is not set, or a variable cannot be used; the message names it.
     """
     provider = DIALECTS[dialect].provider
-    address = (variables.get(provider.address_variable, "").strip() or provider.address).rstrip("/")
-    try:
-        parts = urlsplit(address)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or parts.query or parts.fragment or not address.isascii() or not address.isprintable():
-        raise UsageError(f"{provider.address_variable} is not an address such as {provider.address}; correct it")
-    key = variables.get(provider.key_variable, "").strip()
-    if not key and describe_endpoint(address) is not None:
-        raise MissingRequirementError(f"{provider.key_variable} is not set; set it to your key for {parts.hostname}")
-    if not key.isascii() or not key.isprintable():
-        raise UsageError(f"{provider.key_variable} holds characters that no key has; set it again")
-    return Upstream(address, key)
+    given = variables.get(provider.address_variable, "").strip() or provider.address
+    address = checked_address(given, provider.address_variable, provider.address)
+    if urlsplit(address).query:
+        raise MissingRequirementError(f"{provider.address_variable}: leave out the `?` and what follows it")
+    key = checked_key(variables.get(provider.key_variable), provider.key_variable)
+    if key is None and (host := describe_endpoint(address)) is not None:
+        raise MissingRequirementError(f"{provider.key_variable} is not set; set it to your key for {host}")
+    return Upstream(address, key or "")
 
 
 @dataclass(frozen=True)
@@ -115,33 +110,29 @@ class Endpoints:
 
     def __init__(self, upstreams: Mapping[str, Upstream], limits: ReplyLimits = ReplyLimits()) -> None:
         self.dialects = tuple(DIALECTS[name] for name in upstreams)
-        self.secrets = tuple(upstream.key for upstream in upstreams.values() if upstream.key)
+        self.secrets = tuple(secret for each in upstreams.values() for secret in secrets_of(each.address, each.key))
         self._upstreams = dict(upstreams)
         self._limits = limits
         self._lock = threading.Lock()
         self._clients: dict[str, httpx2.Client] = {}
-        self._connections: set[_Connection] = set()
+        self._watches: set[ConnectionWatch] = set()
         self._closed = False
 
     def prepare(self) -> None:
         for upstream in self._upstreams.values():
-            with suppress(NoReplyError, *_http_faults()):
+            with suppress(NoReplyError, *http_faults()):
                 self._client(upstream.address)
 
     @contextmanager
     def send(self, request: AgentRequest) -> Iterator[SourceReply]:
+        import httpx2
+
         upstream, provider = self._upstreams[request.dialect.name], request.dialect.provider
         headers = {**request.headers, "accept-encoding": "identity"}
         if upstream.key:
             headers[provider.key_header] = provider.key_prefix + upstream.key
         query = f"?{urlencode(request.query)}" if request.query else ""
-        limits = self._limits
-        with self._connection() as connection, ExitStack() as held:
-            overdue = f"the reply was not complete after {limits.whole:g} s"
-            late = threading.Timer(limits.whole, connection.abort, [overdue])
-            late.daemon = True
-            late.start()
-            held.callback(late.cancel)
+        with self._watch() as watch, ExitStack() as held:
             try:
                 response = held.enter_context(
                     self._client(upstream.address).stream(
@@ -149,82 +140,55 @@ class Endpoints:
                         upstream.address + request.path + query,
                         content=request.body,
                         headers=headers,
-                        extensions={"trace": connection.trace},
+                        timeout=httpx2.Timeout(None, connect=self._limits.connect),
+                        extensions={"trace": watch.trace},
                     )
                 )
-            except _http_faults() as fault:
-                raise NoReplyError(connection.aborted or _no_answer(fault, upstream.address)) from None
+            except http_faults() as fault:
+                if self._closed:
+                    raise NoReplyError(_CLOSED) from None
+                why = watch.cut or one_line(str(fault) or type(fault).__name__)[:200]
+                host = urlsplit(upstream.address).hostname
+                raise NoReplyError(f"the model endpoint {host} did not answer ({why})") from None
             _check(response)
             lower = {name.lower(): value for name, value in response.headers.items()}
-            yield SourceReply(response.status_code, lower, _body(response, connection, limits.most_bytes))
+            yield SourceReply(response.status_code, lower, _body(response, watch, self._limits.most_bytes))
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            connections, clients = list(self._connections), list(self._clients.values())
-        for connection in connections:
-            connection.abort("the gateway was closed")
+            watches, clients = list(self._watches), list(self._clients.values())
+        for watch in watches:
+            watch.abort(_CLOSED)
         for client in clients:
             client.close()
 
     @contextmanager
-    def _connection(self) -> Iterator["_Connection"]:
-        connection = _Connection()
+    def _watch(self) -> Iterator[ConnectionWatch]:
+        """Watch the connection of one request. Raises NoReplyError if no more are sent."""
+        timing, limits = SYSTEM_TIMING, self._limits
+        watch = ConnectionWatch(timing, limits.silence, timing.monotonic() + limits.whole)
         with self._lock:
             if self._closed:
-                raise NoReplyError("the gateway was closed")
-            self._connections.add(connection)
+                raise NoReplyError(_CLOSED)
+            self._watches.add(watch)
         try:
-            yield connection
+            with watch.watched():
+                yield watch
         finally:
             with self._lock:
-                self._connections.discard(connection)
+                self._watches.discard(watch)
 
     def _client(self, address: str) -> "httpx2.Client":
-        import httpx2
-
         with self._lock:
             if self._closed:
-                raise NoReplyError("the gateway was closed")
+                raise NoReplyError(_CLOSED)
             if address not in self._clients:
-                limits = self._limits
-                self._clients[address] = httpx2.Client(
-                    # A proxy from the environment would intercept even loopback.
-                    trust_env=describe_endpoint(address) is not None,
-                    timeout=httpx2.Timeout(limits.silence, connect=limits.connect),
-                    follow_redirects=False,
-                    # One connection for each request, so that each can be cut.
-                    limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
-                )
+                try:
+                    self._clients[address] = open_client(address)
+                except MissingRequirementError as fault:
+                    raise NoReplyError(str(fault)) from None
             return self._clients[address]
-
-
-class _Connection:
-    """The connection of one request, which another thread may cut."""
-
-    def __init__(self) -> None:
-        self.aborted: str | None = None  # why
-        self._socket: socket.socket | None = None
-        self._lock = threading.Lock()
-
-    def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Note the socket; the HTTP library calls this with each of its steps."""
-        read: Callable[[str], Any] | None = getattr(info.get("return_value"), "get_extra_info", None)
-        if read is not None:
-            with self._lock:
-                self._socket = read("socket")
-                if self.aborted is not None:
-                    self._cut()
-
-    def abort(self, why: str) -> None:
-        with self._lock:
-            self.aborted = self.aborted or why
-            self._cut()
-
-    def _cut(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _check(response: "httpx2.Response") -> None:
@@ -233,34 +197,19 @@ def _check(response: "httpx2.Response") -> None:
         raise NoReplyError(
             f"the endpoint answered {response.status_code}, a redirect or an upgrade; give the address where it ends"
         )
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding not in _ENCODINGS:
-        raise NoReplyError(
-            f"the endpoint compressed its reply as {one_line(encoding)[:40]}, though it was asked not to"
-        )
+    if (encoding := unwanted_encoding(response.headers)) is not None:
+        raise NoReplyError(f"the endpoint compressed its reply as {encoding}, though it was asked not to")
 
 
-def _http_faults() -> tuple[type[Exception], ...]:
-    """Return what the HTTP library raises when a connection fails or is cut, or the environment's proxy is unusable."""
-    import httpx2
-
-    return httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError, ImportError
-
-
-def _body(response: "httpx2.Response", connection: _Connection, most_bytes: int) -> Iterator[bytes]:
+def _body(response: "httpx2.Response", watch: ConnectionWatch, most_bytes: int) -> Iterator[bytes]:
     n_bytes = 0
     try:
-        for piece in response.iter_bytes():
+        for piece in watch.heard(response.iter_bytes()):
             n_bytes += len(piece)
             if n_bytes > most_bytes:
                 raise NoReplyError(f"the reply is longer than {most_bytes / 2**20:g} MiB")
             yield piece
-    except _http_faults() as fault:
-        raise NoReplyError(connection.aborted or f"the connection was lost ({one_line(str(fault))[:200]})") from None
-    if connection.aborted is not None:  # without a length, the end of a connection is the end of a reply
-        raise NoReplyError(connection.aborted)
-
-
-def _no_answer(fault: Exception, address: str) -> str:
-    kind = type(fault).__name__ if not str(fault) else str(fault)
-    return f"the model endpoint {urlsplit(address).hostname} did not answer ({one_line(kind)[:200]})"
+    except EndpointFault as fault:
+        raise NoReplyError(str(fault)) from None
+    except http_faults() as fault:
+        raise NoReplyError(watch.cut or f"the connection was lost ({one_line(str(fault))[:200]})") from None

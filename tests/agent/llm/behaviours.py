@@ -42,7 +42,7 @@ RPD = "Rate limit reached on requests per day (RPD): Limit 200, Used 200."
 BOMB = gzip.compress(b" " * (64 << 20))
 PAGE = b"<!DOCTYPE html><html><head><title>Log in to\nthe hotel</title></head><body>\x1b[2J</body></html>"
 HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n"
-LATE = "was not complete after|nothing arrived for"
+LATE = "was not complete after|nothing arrived for|fewer than 600 characters"
 LOST = "the connection was lost"
 
 UNUSUAL: dict[str, Makes] = {
@@ -74,6 +74,13 @@ UNUSUAL: dict[str, Makes] = {
     ),
     "comments and other events": lambda _, t: Answer(
         200, b": ping\n\nretry: 5\nid: 1\n\nevent: ping\ndata: {}\n\n" + events(delta(t, "stop")).body, EVENTS
+    ),
+    "comments for ever after the end": lambda clock, t: keeps_writing(
+        clock,
+        head("text/event-stream") + events(delta(t), delta(None, "stop"), done=False).body,
+        b": ping\n\n",
+        10,
+        until_read=True,
     ),
     "early hints": lambda _, t: writes(HINTS + head("application/json", "Connection: close\r\n") + says(t).body),
     "gzip unasked": lambda _, t: Answer(200, gzip.compress(says(t).body), {**JSON, "Content-Encoding": "gzip"}),
@@ -137,8 +144,6 @@ TRANSIENT: dict[str, tuple[Answer | Makes, str]] = {
     ),
     "early hints for ever": (lambda clock, _: keeps_writing(clock, b"", HINTS, 1), LATE),
 }
-USE_UP_THE_TIME = ("body a byte a second", "comments for ever", "tokens for ever")
-"""Bodies without an end, never silent: one of them takes all the time that there is for a reply."""
 DOUBTFUL: dict[str, tuple[Answer | Makes, str]] = {
     "a page": (
         Answer(200, PAGE, {"Content-Type": "text/html"}),

@@ -4,6 +4,7 @@ What takes time moves a simulated clock on.
 """
 
 import json
+import math
 import threading
 from collections.abc import Mapping
 from typing import Any, BinaryIO
@@ -37,21 +38,32 @@ def whole(message: Any, **fields: Any) -> Answer:
 
 
 def keeps_writing(
-    clock: SimulatedClock, head: bytes, piece: bytes, seconds: float, *, until_read: bool = False
+    clock: SimulatedClock,
+    head: bytes,
+    piece: bytes,
+    seconds: float,
+    *,
+    until_read: bool = False,
+    n_pieces: int | None = None,
+    end: bytes = b"",
 ) -> Answer:
-    """Return an answer that goes on until the client cuts it, a piece each so many seconds.
+    """Return an answer of one piece each so many seconds, which goes on until the client cuts it.
 
-    With `until_read`, the time stands still until the client has read a piece of the body.
+    With `until_read`, the time stands still until the client has read a piece of the body. With `n_pieces`, there are
+    so many, and then `end`.
     """
 
     def write(file: BinaryIO, ended: threading.Event) -> None:
         file.write(head)
-        while clock.is_watched and not ended.is_set():
+        n_left = math.inf if n_pieces is None else n_pieces
+        while n_left > 0 and clock.is_watched and not ended.is_set():
+            n_left -= 1
             clock.advance(seconds)
             clock.was_read.clear()
             file.write(piece)
             while until_read and clock.is_watched and not clock.was_read.wait(0.01):
                 pass
+        file.write(end)
 
     return Answer(writes=write)
 

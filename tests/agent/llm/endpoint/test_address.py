@@ -100,6 +100,12 @@ def test_the_secrets_of_an_address_are_sent_and_never_shown() -> None:
     assert authorization("http://host/v1", None) == "Bearer none"
 
 
+def test_a_key_in_place_of_a_user_name_is_a_secret() -> None:
+    for address in ("https://sk-key@host/v1", "https://sk-key:@host/v1"):
+        assert "sk-key" in secrets_of(address, None)
+        assert "sk-key" not in public_address(address) + shown_address(address)
+
+
 def test_a_stored_address_gets_its_secrets_from_the_environment() -> None:
     stored = public_address(SECRET)
     assert with_secrets(stored, SECRET) == SECRET
@@ -113,6 +119,7 @@ def test_only_a_remote_endpoint_is_announced() -> None:
     assert describe_endpoint("http://127.0.0.1:8080/v1") is None
     assert describe_endpoint("http://localhost:11434/v1") is None
     assert describe_endpoint("http://[::1]:8000/v1") is None
+    assert describe_endpoint("http://0.0.0.0:8000/v1") is None  # as vLLM prints its own address
     assert describe_endpoint("https://llm.example.org/v1") == "llm.example.org"
     assert describe_endpoint(None) == "api.openai.com"
     assert describe_endpoint("http://user:secret@[::1/v1") == "http://[::1/v1"

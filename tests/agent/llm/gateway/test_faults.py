@@ -51,7 +51,7 @@ def test_no_endpoint_is_a_502_in_the_dialect(spoken: Spoken, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("answer", "limits", "said"),
     [
-        (STALLS, ReplyLimits(silence=0.2), "did not answer"),
+        (STALLS, ReplyLimits(silence=0.2), "did not answer (nothing arrived for 0.2 s)"),
         (STALLS, ReplyLimits(whole=0.2), "the reply was not complete after 0.2 s"),
         (Answer(dribbles=True), ReplyLimits(whole=0.3), "the reply was not complete after 0.3 s"),
         (Answer(302, b"", {"Location": "http://elsewhere"}), ReplyLimits(), "a redirect"),
@@ -78,7 +78,7 @@ def test_no_reply_is_a_502(answer: Answer, limits: ReplyLimits, said: str, tmp_p
         (
             replace(streams("messages"), waits_for=threading.Event()),
             ReplyLimits(silence=3.0),
-            "the connection was lost",
+            "nothing arrived for 3 s",
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.errors import MissingRequirementError, UsageError
+from agent.errors import MissingRequirementError
 from agent.llm.gateway.dialects import DIALECTS
 from agent.llm.gateway.sources import Upstream, upstream_of
 
@@ -45,11 +45,13 @@ def test_a_server_on_this_machine_needs_no_key() -> None:
     ["api.openai.com", "ftp://a", "http://", "http://a:b", "http://a?b", "http://[", "http://a\nb", "http://ä"],
 )
 def test_an_invalid_address_names_its_variable(address: str) -> None:
-    with pytest.raises(UsageError, match=r"^OPENAI_BASE_URL is not an address"):
+    with pytest.raises(MissingRequirementError, match=r"^OPENAI_BASE_URL"):
         upstream_of("chat", {**KEYS, "OPENAI_BASE_URL": address})
 
 
 def test_an_invalid_key_is_not_repeated() -> None:
-    with pytest.raises(UsageError, match=r"^GEMINI_API_KEY holds characters that no key has; set it again$"):
-        upstream_of("gemini", {"GEMINI_API_KEY": "sk-\n1"})
+    for key in ("sk-\n1", "sk-\u2013", "'sk-1'", "Bearer sk-1"):
+        with pytest.raises(MissingRequirementError, match=r"^GEMINI_API_KEY (contains|begins with)") as refused:
+            upstream_of("gemini", {"GEMINI_API_KEY": key})
+        assert "sk-" not in str(refused.value)
     assert "sk-1" not in repr(Upstream("http://a", "sk-1"))
