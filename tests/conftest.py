@@ -51,7 +51,7 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 # No test may read the developer's own settings, or reach a model by accident.
-for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
+for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
     os.environ.pop(name, None)
 os.environ["AUTOCENTAUR_TRUST"] = "1"  # the tasks of the tests are our own
 

@@ -15,7 +15,7 @@ import pytest
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params, Unchanged, WholeFile
 from agent.errors import ModelError
-from agent.execution.host import Clock
+from agent.execution.host import Clock, Host
 from agent.llm.model import Completion, ModelUsage
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.scripted import ScriptedModel
@@ -182,7 +182,7 @@ def test_8_a_refused_key_is_known_before_the_run_begins() -> None:
     with fake_server([fails(401, "no such key")] * 3) as server:
         config = config_of(base_url=server.base_url, model="fake-1")
         with pytest.raises(ModelError, match="OPENAI_API_KEY"):
-            build_model(config, "wrong", 0, say=lambda _: None, count_tokens=lambda _: None)
+            build_model(config, Host({}, Path(), say=lambda _: None, api_key="wrong"), 0)
 
 
 def test_9_a_failure_has_a_rank_and_no_size() -> None:

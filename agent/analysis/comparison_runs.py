@@ -1,7 +1,7 @@
 """Opens the runs of a comparison."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from agent.analysis.comparison import Comparison, check_runs
@@ -15,7 +15,6 @@ from agent.store import run_config
 from agent.store.paths import RunsFolder
 from agent.store.run_config import RunConfig
 from agent.store.run_lock import holder
-from agent.text import Say
 
 
 @contextmanager
@@ -80,16 +79,8 @@ class OneModel:
     def __init__(self) -> None:
         self._built: dict[tuple[str | None, str | None], Model] = {}
 
-    def __call__(
-        self,
-        config: RunConfig,
-        api_key: str | None,
-        n_replies_used: int,
-        *,
-        say: Say,
-        count_tokens: Callable[[int], None],
-    ) -> Model:
+    def __call__(self, config: RunConfig, host: Host, n_replies_used: int) -> Model:
         asked = (config.model, config.base_url)
         if asked not in self._built or (config.model or "").startswith(RECORDING):  # each has its own position
-            self._built[asked] = build_model(config, api_key, n_replies_used, say=say, count_tokens=count_tokens)
+            self._built[asked] = build_model(config, host, n_replies_used)
         return self._built[asked]

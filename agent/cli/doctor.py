@@ -100,7 +100,10 @@ def doctor(
     if agent_login and agent is None:
         raise UsageError("--agent-login is for a coding agent: add --agent NAME")
     endpoint = Endpoint(
-        os.environ.get("OPENAI_BASE_URL", "").strip() or None, os.environ.get("OPENAI_MODEL") or None, model_key()
+        os.environ.get("OPENAI_BASE_URL", "").strip() or None,
+        os.environ.get("OPENAI_MODEL") or None,
+        model_key(),
+        os.environ,
     )
     with suppress(AgentError):  # `examine` reports a task that cannot be read
         recall(load_task(task_folder(task), profile))

@@ -13,6 +13,7 @@ from agent.llm.endpoint.accepted_requests import AcceptedRequests
 from agent.llm.endpoint.address import (
     DEFAULT_ADDRESS,
     KEY_VARIABLE,
+    account_headers,
     checked_address,
     checked_key,
     secrets_of,
@@ -64,6 +65,7 @@ class OpenAIModel:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
+        variables: Mapping[str, str] | None = None,
         context_tokens: int = 32_768,
         options: Mapping[str, Any] | None = None,
         price: Price | None = None,
@@ -76,6 +78,7 @@ class OpenAIModel:
             name: of the model, as the endpoint knows it.
             base_url: None: OpenAI's own.
             api_key: None: the endpoint needs none.
+            variables: of the environment; those of ACCOUNT_HEADERS are sent with every request.
             context_tokens: context window, prompt and reply together.
             options: sent unchanged with every request (temperature, seed, max_completion_tokens, ...).
             price: None: it is unknown.
@@ -83,7 +86,8 @@ class OpenAIModel:
             on_tokens: receives the number of pieces of a reply so far, about one per token; None: do not stream.
 
         Raises:
-            MissingRequirementError: address, key, or a proxy or certificate variable cannot be used.
+            MissingRequirementError: address, key, organization or project, or a proxy or certificate variable cannot
+                be used.
         """
         self.name = name
         self.context_tokens = context_tokens
@@ -105,6 +109,7 @@ class OpenAIModel:
         self._connection = Connection(
             self._address,
             key,
+            account=account_headers(variables or {}),
             silence_seconds=patience.silence_seconds,
             pace=patience.pace,
             timing=patience.timing,

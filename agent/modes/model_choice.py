@@ -1,9 +1,9 @@
 """The choice of the language model of a run."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from agent.errors import UsageError
+from agent.execution.host import Host
 from agent.llm import local_model
 from agent.llm.endpoint.address import describe_endpoint
 from agent.llm.model import Model
@@ -12,7 +12,6 @@ from agent.llm.prices import Price
 from agent.llm.recording import WINDOW, RecordedModel
 from agent.modes.registry import find_mode
 from agent.store.run_config import RunConfig
-from agent.text import Say
 
 RECORDING = "replay:"  # --model replay:FILE
 
@@ -51,21 +50,15 @@ def context_tokens_of(config: RunConfig, api_key: str | None) -> int:
     return config.context_tokens
 
 
-def build_model(
-    config: RunConfig,
-    api_key: str | None,
-    n_replies_used: int,
-    *,
-    say: Say,
-    count_tokens: Callable[[int], None],
-) -> Model:
+def build_model(config: RunConfig, host: Host, n_replies_used: int) -> Model:
     """Return the model that the configuration names; the embedded one if it names none.
 
     An endpoint gets a small request first, so that a wrong key or name is noticed before anything is written.
 
     Args:
+        config: of the run, with the whole address of the endpoint.
+        host: has the key of the endpoint, and prints.
         n_replies_used: how many replies the journal already holds; a recording continues after them.
-        count_tokens: called with the number of tokens of a reply that have arrived.
 
     Raises:
         UsageError, MissingRequirementError, ModelError: there is no such model here; the message says what to do.
@@ -75,12 +68,12 @@ def build_model(
         raise UsageError(f"--model {config.model}: this is now a mode; give --mode {control.name} and no --model")
     if config.model is not None and config.model.startswith(RECORDING):
         return RecordedModel(Path(config.model.removeprefix(RECORDING)), n_replies_used)
-    if config.base_url is None and api_key is None:
+    if config.base_url is None and host.api_key is None:
         if config.model is not None:
             raise UsageError(
                 f"--model {config.model}: no endpoint is known for it; set OPENAI_API_KEY, or give --base-url"
             )
-        say(
+        host.say(
             "model: the embedded SmolLM2-135M. It shows that everything works; it has no skill at tuning and mostly\n"
             "  copies what it is shown. For a real one set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL."
         )
@@ -89,21 +82,22 @@ def build_model(
         raise UsageError("name the endpoint's model with --model or OPENAI_MODEL")
     remote = describe_endpoint(config.base_url)
     if remote is not None:
-        say(f"model: {config.model} at {remote}; the script's source and the results of trials are sent there")
+        host.say(f"model: {config.model} at {remote}; the script's source and the results of trials are sent there")
     if config.max_cost is not None and config.price is None:
         raise UsageError(f"--max-cost needs the price of {config.model}: give --price IN,OUT in dollars per million")
     if config.price is not None:
         prompt, reply = config.price
-        say(f"price: ${prompt:g} a million tokens of prompts, ${reply:g} of replies ({config.price_source})")
+        host.say(f"price: ${prompt:g} a million tokens of prompts, ${reply:g} of replies ({config.price_source})")
     model = OpenAIModel(
         config.model,
         base_url=config.base_url,
-        api_key=api_key,
+        api_key=host.api_key,
+        variables=host.variables,
         context_tokens=config.context_tokens,
         price=Price(*config.price) if config.price else None,
-        patience=RetryPolicy(report=say),
-        on_tokens=count_tokens,
+        patience=RetryPolicy(report=host.say),
+        on_tokens=host.count_tokens,
     )
     if not model.probe():
-        say(f"model: {config.model} does not follow a JSON schema; its answers are checked in any case")
+        host.say(f"model: {config.model} does not follow a JSON schema; its answers are checked in any case")
     return model

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from agent.errors import UsageError
 from agent.execution.early_stopping import pruner_of
@@ -47,7 +47,7 @@ from agent.store.run_lock import locked
 from agent.store.stored_run import load_task
 from agent.task.notes import read_notes
 from agent.task.task import Task
-from agent.text import Say, plural
+from agent.text import plural
 from agent.trials.budget import Ledger
 from agent.trials.history import History
 
@@ -72,19 +72,8 @@ AS_IT_WAS = ResumeOptions()
 ObserverFor = Callable[[Task, RunPaths, TrialRepo], Observer]
 """Makes the observer of a run once its task and paths are known."""
 
-
-class BuildModel(Protocol):
-    """The signature of `agent.modes.model_choice.build_model`."""
-
-    def __call__(
-        self,
-        config: RunConfig,
-        api_key: str | None,
-        n_replies_used: int,
-        *,
-        say: Say,
-        count_tokens: Callable[[int], None],
-    ) -> Model: ...
+BuildModel = Callable[[RunConfig, Host, int], Model]
+"""Builds the model of a run, as `agent.modes.model_choice.build_model` does."""
 
 
 @contextmanager
@@ -269,7 +258,7 @@ def _model(config: RunConfig, history: History, host: Host, build_model: BuildMo
     whole = config
     if config.base_url is not None:
         whole = replace(config, base_url=with_secrets(config.base_url, host.variables.get("OPENAI_BASE_URL")))
-    model = build_model(whole, host.api_key, n_calls, say=host.say, count_tokens=host.count_tokens)
+    model = build_model(whole, host, n_calls)
     if config.record is not None:
         secrets = [host.api_key] if host.api_key else []
         model = Transcript(model, Path(config.record), secrets, failures=False)

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,7 @@ class Endpoint:
     base_url: str | None
     model: str | None
     api_key: str | None
+    variables: Mapping[str, str]  # of the environment
 
 
 def examine(
@@ -241,6 +242,7 @@ def _model(endpoint: Endpoint) -> DoctorFinding:
             endpoint.model,
             base_url=endpoint.base_url,
             api_key=endpoint.api_key,
+            variables=endpoint.variables,
             patience=RetryPolicy(retry_seconds=5, reply_seconds=60),
         )
         obeys = model.probe()

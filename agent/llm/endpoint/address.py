@@ -1,8 +1,9 @@
-"""Address and key of a model endpoint: which are valid, which parts are secret, and what of them may be shown."""
+"""Address, key and account of a model endpoint: which are valid, which parts are secret, what of them may be shown."""
 
 import base64
 import ipaddress
 import re
+from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from agent.errors import MissingRequirementError
@@ -11,6 +12,8 @@ from agent.text import one_line
 DEFAULT_ADDRESS = "https://api.openai.com/v1"
 ADDRESS_OPTION = "--base-url (OPENAI_BASE_URL)"
 KEY_VARIABLE = "OPENAI_API_KEY"
+ACCOUNT_HEADERS = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
+"""The headers that choose whom OpenAI charges for a request, by environment variable."""
 HIDDEN = "***"
 """Replaces a secret in an address that is stored or shown."""
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
@@ -59,6 +62,16 @@ def checked_key(key: str | None, variable: str = KEY_VARIABLE) -> str | None:
     if (key or "").lstrip().lower().startswith("bearer "):
         raise MissingRequirementError(f"{variable} begins with `Bearer`; set it to the key alone")
     return _checked_header(key, variable)
+
+
+def account_headers(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers for the organization and the project that the environment's variables name, if any.
+
+    Raises:
+        MissingRequirementError: as `checked_key` does.
+    """
+    given = {header: _checked_header(variables.get(name), name) for name, header in ACCOUNT_HEADERS.items()}
+    return {header: value for header, value in given.items() if value is not None}
 
 
 def _checked_header(text: str | None, variable: str) -> str | None:

@@ -40,6 +40,7 @@ class Connection:
         address: str,
         key: str | None,
         *,
+        account: Mapping[str, str],
         silence_seconds: float,
         pace: Pace | None,
         timing: Timing,
@@ -49,6 +50,7 @@ class Connection:
         Args:
             address: from `checked_address`.
             key: from `checked_key`.
+            account: more headers, from `account_headers`.
             silence_seconds: a connection is cut if nothing arrives for so long.
             pace: a connection is cut if the text of a reply arrives more slowly; None: at any pace.
             timing: the clock.
@@ -64,6 +66,7 @@ class Connection:
             "Accept": "application/json, text/event-stream",
             "Accept-Encoding": "identity",
             "User-Agent": f"autocentaur/{__version__}",
+            **account,
         }
         self._silence_seconds = silence_seconds
         self._pace = pace

@@ -34,6 +34,7 @@ class Provider:
     key_header: str
     key_prefix: str
     error: Callable[[int, str], dict[str, Any]]  # the document that a client of this provider understands
+    has_accounts: bool = False  # a key may belong to several organizations and projects, as OpenAI's do
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,9 @@ def _gemini_error(status: int, message: str) -> dict[str, Any]:
 
 
 OPENAI = Provider(
-    "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1", "authorization", "Bearer ", _openai_error
+    *("OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1", "authorization", "Bearer "),
+    _openai_error,
+    has_accounts=True,
 )
 ANTHROPIC = Provider(
     "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "https://api.anthropic.com", "x-api-key", "", _anthropic_error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from agent.errors import MissingRequirementError
-from agent.llm.endpoint.address import checked_address, checked_key, describe_endpoint, secrets_of
+from agent.llm.endpoint.address import account_headers, checked_address, checked_key, describe_endpoint, secrets_of
 from agent.llm.endpoint.faults import EndpointFault
 from agent.llm.endpoint.route import http_faults, open_client, unwanted_encoding
 from agent.llm.endpoint.watch import SYSTEM_TIMING, ConnectionWatch
@@ -27,6 +27,7 @@ class Upstream:
 
     address: str
     key: str = field(repr=False)
+    account: Mapping[str, str] = field(default_factory=dict)  # headers, from `account_headers`
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class ReplySource(Protocol):
 
 
 def upstream_of(dialect: str, variables: Mapping[str, str]) -> Upstream:
-    """Return address and key of a dialect, from the environment variables of its provider.
+    """Return address, key and account of a dialect, from the environment variables of its provider.
 
     Raises:
         MissingRequirementError: the key is not set, or a variable cannot be used; the message names it.
@@ -92,7 +93,7 @@ def upstream_of(dialect: str, variables: Mapping[str, str]) -> Upstream:
     key = checked_key(variables.get(provider.key_variable), provider.key_variable)
     if key is None and (host := describe_endpoint(address)) is not None:
         raise MissingRequirementError(f"{provider.key_variable} is not set; set it to your key for {host}")
-    return Upstream(address, key or "")
+    return Upstream(address, key or "", account_headers(variables) if provider.has_accounts else {})
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Endpoints:
         import httpx2
 
         upstream, provider = self._upstreams[request.dialect.name], request.dialect.provider
-        headers = {**request.headers, "accept-encoding": "identity"}
+        headers = {**request.headers, **upstream.account, "accept-encoding": "identity"}
         if upstream.key:
             headers[provider.key_header] = provider.key_prefix + upstream.key
         query = f"?{urlencode(request.query)}" if request.query else ""

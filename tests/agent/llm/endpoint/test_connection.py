@@ -13,7 +13,7 @@ REQUEST = {"model": "fake-1", "messages": []}
 
 
 def connection(address: str, silence_seconds: float = 60.0) -> Connection:
-    return Connection(address, "sk-key", silence_seconds=silence_seconds, pace=None, timing=SYSTEM_TIMING)
+    return Connection(address, "sk-key", account={}, silence_seconds=silence_seconds, pace=None, timing=SYSTEM_TIMING)
 
 
 @pytest.mark.parametrize("answer", [STALLS, Answer(dribbles=True), Answer(200, b": ping\n\n", repeats=True)])
