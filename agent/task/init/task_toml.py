@@ -37,7 +37,7 @@ def document(reading: ScriptReport) -> str:
         metric=_text(metric.name),
         metric_where=_one_line(f"{metric.where} {'writes' if metric.file else 'prints'} it"),
         goal=_text(metric.goal or "minimise"),
-        line=_place(metric),
+        line=_place(metric, posixpath.dirname(reading.script.name) if needs.beside is not None else ""),
         environment=_environment(reading),
         budget=_budget(reading.budget),
         wall_seconds=_number(_wall(reading.budget)),
@@ -138,10 +138,16 @@ def _keep(reading: ScriptReport) -> str:
     return _template(name).template.strip()
 
 
-def _place(metric: PrintedMetric) -> str:
-    """Return the keys of [score] that say where the number stands."""
+def _place(metric: PrintedMetric, started_in: str) -> str:
+    """Return the keys of [score] that say where the number stands.
+
+    Args:
+        metric: the metric.
+        started_in: the folder in which the script is started, relative to the task's; empty: in the task's itself.
+    """
     if metric.file is not None and metric.key is not None:
-        keys = f"file = {_text(metric.file)}  # in the folder where the script runs\nkey = {_text(metric.key)}\n"
+        file = posixpath.normpath(posixpath.join(started_in, metric.file))
+        keys = f"file = {_text(file)}  # as seen from the task's folder\nkey = {_text(metric.key)}\n"
         return f'{keys}pick = "last"  # or "best", of several values'
     return f"line = {_text(metric.line)}  # the last number at {{}} in the log" if metric.line else ""
 

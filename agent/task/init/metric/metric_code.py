@@ -102,9 +102,14 @@ def _streams(scopes: Scopes) -> Iterator[ast.AST]:
 def _reporting(scopes: Scopes, score: ScoreSpec, name: str) -> Iterator[ast.Call]:
     """Yield the calls that print or write the metric."""
     if score.file is not None:
-        yield from (
-            one.node for one in written_values(scopes, ()) if one.file == score.file and isinstance(one.node, ast.Call)
-        )
+        file = PurePosixPath(score.file).name  # a script that is started in a folder of the task has another path
+        for one in written_values(scopes, ()):
+            if one.file is not None and PurePosixPath(one.file).name == file and isinstance(one.node, ast.Call):
+                yield one.node
+        if file.lower().endswith((".csv", ".tsv")):  # of a table, what is found above is the header
+            for node in ast.walk(scopes.tree):
+                if isinstance(node, ast.Call) and last_name(node.func) in ("writerow", "writerows"):
+                    yield node
         return
     for line in printed_lines(scopes, ()):
         if VALUE in line.text and _reports(line.text, score, name):

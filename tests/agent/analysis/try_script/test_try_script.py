@@ -210,6 +210,18 @@ def test_a_metric_in_a_file_is_read_as_in_a_trial(agent: Agent, tmp_path: Path) 
     assert Task.load(folder).score.file == "m.jsonl"
 
 
+def test_a_file_of_a_script_that_is_started_in_its_own_folder_is_found(agent: Agent, tmp_path: Path) -> None:
+    code = IN_A_FILE + "open('data/x.txt')\n"
+    folder = script(tmp_path, code, data__x_txt="1")
+    (folder / "sub").mkdir()
+    for name in ("train.py", "data"):
+        (folder / name).rename(folder / "sub" / name)
+    document = tried(agent, "--script", "sub/train.py", "--metric", "m.jsonl:val_loss")
+    assert document["tried"]["value"] == 0.1
+    task = Task.load(folder)
+    assert (task.command[0], task.score.file) == ("sh", "sub/m.jsonl")
+
+
 @pytest.mark.parametrize(
     ("metric", "words", "option"),
     [

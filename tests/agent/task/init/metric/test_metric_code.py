@@ -85,6 +85,7 @@ WRITTEN = (
     'import csv\nLR = 0.1\nwith open("m.csv", "w") as f:\n    w = csv.DictWriter(f, ["val_loss"])\n'
     '    w.writeheader()\n    v = LR * 2\n    w.writerow({"val_loss": v})\n'
 )
+DUMPED = 'import json\nLR = 0.1\nv = LR * 2\nwith open("m.json", "w") as f:\n    json.dump({"val_loss": v}, f)\n'
 FILE = {"file": "m.csv", "key": "val_loss"}
 
 
@@ -102,6 +103,9 @@ FILE = {"file": "m.csv", "key": "val_loss"}
         (HELPED, {"line": "val loss: {}"}, "LR = 0.1", "LR = 0.3", False),
         (WRITTEN, FILE, '{"val_loss": v}', '{"val_loss": v / 2}', True),
         (WRITTEN, FILE, '"m.csv"', '"other.csv"', True),
+        (WRITTEN, FILE, "LR * 2", "LR", True),
+        (DUMPED, {**FILE, "file": "m.json"}, "LR * 2", "LR", True),
+        (DUMPED, {**FILE, "file": "sub/m.json"}, "LR * 2", "LR", True),
         (WRITTEN, FILE, "LR = 0.1", "LR = 0.3", False),
     ],
 )
