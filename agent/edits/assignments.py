@@ -118,7 +118,9 @@ def _parsed(source: str) -> ast.Module:
     try:
         return parse_script(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:  # null bytes, absurd nesting
-        raise EditError(f"the script does not parse: {fault or type(fault).__name__}; send one that does") from None
+        raise EditError(
+            f"the script does not parse: {str(fault) or 'it is nested too deeply'}; send one that does"
+        ) from None
 
 
 def _plain_assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:

@@ -92,7 +92,7 @@ def _tree(source: str) -> ast.Module:
         line = f": {fault.text.strip()}" if fault.text else ""
         raise EditError(f"the edited script does not parse: {fault.msg}{where}{line}") from None
     except (ValueError, RecursionError, MemoryError) as fault:  # null bytes, lone surrogates, absurd nesting
-        raise EditError(f"the edited script does not parse: {fault or type(fault).__name__}") from None
+        raise EditError(f"the edited script does not parse: {str(fault) or 'it is nested too deeply'}") from None
 
 
 def _fingerprint(tree: ast.Module) -> str:

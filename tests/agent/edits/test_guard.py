@@ -38,7 +38,7 @@ def test_a_syntax_error_is_named_with_its_line() -> None:
 
 @pytest.mark.parametrize("text", ["x = 1\x00\n", "x = '\ud800'\n", "(" * 1000 + ")" * 1000, "-" * 100_000 + "1"])
 def test_what_no_python_can_read_is_an_edit_error(text: str) -> None:
-    with pytest.raises(EditError):
+    with pytest.raises(EditError, match=r"does not parse: \S"):
         Guard().check(text)
 
 
