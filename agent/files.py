@@ -118,6 +118,14 @@ def _umask() -> int:
     return int(status.partition("\nUmask:")[2].split()[0], 8)
 
 
+def let_jobs_read(folder: Path) -> None:
+    """Let every user read a folder that this program has made, whatever the umask: root's jobs run as another user."""
+    for place, _, names in os.walk(folder):
+        for path, mode in [(Path(place), 0o055), *((Path(place, name), 0o044) for name in names)]:
+            if not path.is_symlink():
+                path.chmod(stat.S_IMODE(path.stat().st_mode) | mode)
+
+
 def refuse_unsafe(folder: Path) -> None:
     """Raise UnsafeFileError unless a folder holds only plain files and folders; a missing folder passes."""
     plain_folder(folder)

@@ -6,6 +6,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from agent.execution.working_copy import in_working_copy, place_of
+from agent.files import let_jobs_read
 from agent.store.paths import TrialPaths
 from agent.task.corpus import Corpus
 from agent.task.task import Task
@@ -26,6 +27,7 @@ def export(files: Mapping[str, bytes], folder: Path) -> None:
         path.unlink(missing_ok=True)
         path.write_bytes(content)
         path.chmod(0o444)
+    let_jobs_read(folder)
 
 
 def unbuffered(command: tuple[str, ...]) -> tuple[str, ...]:

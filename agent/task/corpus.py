@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.files import let_jobs_read
 from agent.task.host_commands.host_code import run_step
 from agent.task.host_commands.prepared import made_once, whole
 from agent.task.task import Task
@@ -87,6 +88,8 @@ def prepare_corpus(task: Task, cache: Path) -> Corpus:
     target = cache / cache_key(task)
 
     def make() -> str:
-        return run_step(task, "prepare", {"out": target})
+        last = run_step(task, "prepare", {"out": target})
+        let_jobs_read(target / "train")
+        return last
 
     return made_once(target, "the data", lambda: find_corpus(task, cache), make)
