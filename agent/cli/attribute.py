@@ -59,7 +59,7 @@ def attribute(
     options = AblationOptions(
         seeds=seeds,
         runs=trials,
-        train_seconds=seconds(budget) if budget else None,
+        train_seconds=seconds(budget, "--budget") if budget else None,
         accept_changed=tuple(accept_changed),
         task_folder=task.resolve() if task else None,
     )

@@ -14,12 +14,23 @@ from agent.trials.trial import Trial
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def seconds(text: str) -> float:
-    """Return a duration such as `90`, `30m`, `24h` or `1.5d` in seconds. Raises UsageError if it is not one."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?\s*", text)
+def seconds(text: str, option: str = "") -> float:
+    """Return a duration such as `90s`, `30m`, `24h` or `1.5d` in seconds.
+
+    Args:
+        option: the option that gave it, for messages.
+
+    Raises:
+        UsageError: it is not a duration, or has no unit: who forgets the unit of `8h` must not get eight seconds.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?", text.strip())
+    given = f"{option} {text!r}".strip()
     if match is None or float(match[1]) == 0:
-        raise UsageError(f"{text!r} is not a duration; write for example 90s, 30m, 24h or 2d")
-    return float(match[1]) * _UNITS[match[2] or "s"]
+        raise UsageError(f"{given} is not a duration; write for example 90s, 30m, 24h or 2d")
+    if match[2] is None:
+        meant = f"{match[1]}h, {match[1]}m or {match[1]}s"
+        raise UsageError(f"{given} is not a duration, because it has no unit; did you mean {meant}?")
+    return float(match[1]) * _UNITS[match[2]]
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,34 @@ class Ledger:
         if budget.caps.tokens is not None:
             parts.append(f"{max(0, budget.caps.tokens - self.model_tokens)} model tokens")
         return ", ".join(parts) or "no cap"
+
+
+def seconds_left(spent: Ledger, budget: Budget, closing_seconds: float = 0.0) -> float | None:
+    """Return the expected wall time until the first cap of a budget is reached, in seconds.
+
+    Trials to come are assumed to take and to spend as much as those so far, repeats included.
+
+    Args:
+        spent: what the run has spent.
+        closing_seconds: expected wall time of the runs that follow the last trial. They are a part of the caps on time.
+
+    Returns:
+        None if nothing can be said: no trial has ended or nothing is capped, and there is no cap on wall time.
+    """
+    at_most = None if budget.wall_seconds is None else max(0.0, budget.wall_seconds - spent.wall_seconds)
+    dollars = spent.usage.dollars if spent.usage is not None else None
+    uses = (
+        (spent.trials, budget.trials, closing_seconds),
+        (spent.train_seconds, budget.train_seconds, 0.0),
+        (spent.model_tokens, budget.caps.tokens, closing_seconds),
+        (dollars, budget.caps.dollars, closing_seconds),
+    )
+    expected = [
+        spent.wall_seconds * max(0.0, cap - used) / used + after
+        for used, cap, after in uses
+        if cap is not None and used
+    ]
+    return min((*expected, *([at_most] if at_most is not None else [])), default=None)
 
 
 def duration(value: float) -> str:

@@ -29,8 +29,8 @@ def caps_of(
 
     return {
         "trials": trials,
-        "budget_seconds": seconds(budget) if budget else None,
-        "wall_seconds": seconds(wall) if wall else None,
+        "budget_seconds": seconds(budget, "--budget") if budget else None,
+        "wall_seconds": seconds(wall, "--wall") if wall else None,
         "max_cost": max_cost,
         "max_tokens": max_tokens,
     }
@@ -101,7 +101,7 @@ def configured(
             **model,
             "prune": options.prune and task.curve is not None,
             "of_trial": full_name(options.runs, getattr(options, "from_", None)),
-            "approve_seconds": seconds(within) if within is not None else None,
+            "approve_seconds": seconds(within, "--approve-within") if within is not None else None,
             "run_id": run_id,
             "mode": mode,
         }
@@ -115,7 +115,7 @@ def _agent_settings(options: "SearchOptions") -> dict[str, Any]:
     from agent.trials.budget import seconds
 
     time, agent = getattr(options, "agent_time", None), getattr(options, "agent", None)
-    found: dict[str, Any] = {} if time is None else {"agent_seconds": seconds(time)}
+    found: dict[str, Any] = {} if time is None else {"agent_seconds": seconds(time, "--agent-time")}
     if agent is not None and agent not in AGENTS and " " in agent.strip():
         found["agent"] = with_absolute_paths(agent)
     return found

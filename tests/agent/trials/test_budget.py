@@ -16,16 +16,24 @@ def trial(number: int, train_seconds: float, total_seconds: float, usage: ModelU
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("24h", 86400), ("1.5d", 129600), (" 2 h ", 7200)]
+    ("text", "expected"), [("90s", 90), ("30m", 1800), ("24h", 86400), ("1.5d", 129600), (" 2 h ", 7200)]
 )
 def test_durations_are_read(text: str, expected: float) -> None:
     assert seconds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "h", "-3h", "0", "3 weeks", "1e3", "nan"])
+@pytest.mark.parametrize("text", ["", "h", "-3h", "0", "0h", "3 weeks", "1e3", "nan"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a duration"):
         seconds(text)
+
+
+@pytest.mark.parametrize(("text", "meant"), [("8", "8h, 8m or 8s"), (" 1.5 ", "1.5h, 1.5m or 1.5s")])
+def test_a_number_without_a_unit_is_no_duration(text: str, meant: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        seconds(text, "--wall")
+    assert f"--wall {text!r} is not a duration" in str(refused.value)
+    assert f"did you mean {meant}?" in str(refused.value)
 
 
 def test_the_ledger_adds_up_and_an_unknown_price_stays_unknown() -> None:
