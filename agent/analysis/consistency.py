@@ -1,9 +1,10 @@
 """`agent log --verify`: checks whether git and the files of a run agree with its journal. It repairs nothing."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from agent.errors import AgentError, EditError, JournalError
 from agent.files import read_bytes
@@ -18,12 +19,13 @@ from agent.store.run_lock import holder
 from agent.store.stored_run import interrupted
 from agent.store.trial_commit import commit_of
 from agent.task.task import Task
-from agent.text import plural
+from agent.text import Say, plural
 from agent.trials.history import History
 from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.repeat import Repeat, RepeatVerdict
 from agent.trials.trial import KeepState, Trial
 
+_Item = TypeVar("_Item")
 _MOST_BYTES = 2**30  # of results.tsv, and of a transcript
 
 
@@ -35,8 +37,11 @@ class ConsistencyReport:
     notes: list[str]
 
 
-def check_consistency(runs: RunsFolder, run_id: str) -> ConsistencyReport:
-    """Compare all files and commits of a run with what follows from its journal."""
+def check_consistency(runs: RunsFolder, run_id: str, say: Say = lambda _step: None) -> ConsistencyReport:
+    """Compare all files and commits of a run with what follows from its journal.
+
+    `say` is called with each step in words, such as `commit 7 of 40`: a long run takes minutes.
+    """
     paths = runs.run(run_id)
     try:
         config, history = load(paths.run_json), read_history(paths.journal)
@@ -45,16 +50,23 @@ def check_consistency(runs: RunsFolder, run_id: str) -> ConsistencyReport:
     repo = TrialRepo(runs.repo)
     try:
         task = _task(config, history, repo)
-        expected = dict(_expected(config, history, task))
+        expected = dict(_counted("commit", _expected(config, history, task), len(history.trials), say))
     except (AgentError, EditError) as error:
         return ConsistencyReport([f"the expected commits cannot be computed: {error}"], [])
     found = [
-        *_in_git(run_id, history, repo, expected),
-        *_in_files(paths, history, task, expected),
+        *_in_git(run_id, history, repo, expected, say),
+        *_in_files(paths, history, task, expected, say),
         *_in_verdicts(config, history),
         *_in_slices(config, paths, history),
     ]
     return ConsistencyReport(found, list(_notes(paths, history)))
+
+
+def _counted(what: str, items: Iterable[_Item], n_items: int, say: Say) -> Iterator[_Item]:
+    """Yield the items, and say which of them is next."""
+    for number, item in enumerate(items, start=1):
+        say(f"{what} {number} of {n_items}")
+        yield item
 
 
 def _notes(paths: RunPaths, history: History) -> Iterator[str]:
@@ -99,7 +111,7 @@ def _expected(config: RunConfig, history: History, task: Task) -> Iterator[tuple
         yield trial.number, commit
 
 
-def _in_git(run_id: str, history: History, repo: TrialRepo, expected: Mapping[int, Commit]) -> Iterator[str]:
+def _in_git(run_id: str, history: History, repo: TrialRepo, expected: Mapping[int, Commit], say: Say) -> Iterator[str]:
     """Yield where tags, branch and objects differ from what follows from the journal."""
     tags = repo.tags(run_id)
     for number, commit in expected.items():
@@ -113,6 +125,7 @@ def _in_git(run_id: str, history: History, repo: TrialRepo, expected: Mapping[in
         branch, incumbent = repo.branch(run_id), history.incumbent.number
         if branch != expected[incumbent].sha:
             yield f"branch {run_id} is at {(branch or 'nothing')[:12]}, not at trial {incumbent}, the incumbent"
+    say("git's objects")
     yield from (f"git: {line}" for line in repo.problems())
 
 
@@ -136,7 +149,7 @@ def _differences(repo: TrialRepo, sha: str, commit: Commit) -> Iterator[str]:
         yield f"its commit is {sha[:12]}, but {commit.sha[:12]} follows from the journal"
 
 
-def _in_files(paths: RunPaths, history: History, task: Task, expected: Mapping[int, Commit]) -> Iterator[str]:
+def _in_files(paths: RunPaths, history: History, task: Task, expected: Mapping[int, Commit], say: Say) -> Iterator[str]:
     """Yield where results.tsv, worktree and trial folders differ from what follows from the journal."""
     hashes = {number: commit.sha for number, commit in expected.items()}
     wanted, earlier = (
@@ -147,7 +160,7 @@ def _in_files(paths: RunPaths, history: History, task: Task, expected: Mapping[i
     if history.incumbent is not None:
         may_differ = task.script if history.in_flight or history.repeating is not None else None
         yield from _worktree(paths.worktree, expected[history.incumbent.number].files, may_differ)
-    for trial in history.trials:
+    for trial in _counted("the files of trial", history.trials, len(history.trials), say):
         if not trial.is_refused:
             yield from (f"trial {trial.number}: {what}" for what in _left_by(paths, trial, expected[trial.number]))
         yield from _conversation(paths, trial)
