@@ -8,12 +8,13 @@ from typing import Any
 from agent.errors import JournalError, UsageError
 from agent.files import read_json
 from agent.modes.registry import find_mode, mode_named, searching_mode, unused_options
-from agent.run.resume import RAISABLE, budget_raise, with_raised_caps
+from agent.run.resume import RAISABLE, budget_raise
 from agent.store import run_config
 from agent.store.atomic_file import write_durably
 from agent.store.journal import FORMAT, read_history
 from agent.store.paths import RunsFolder
-from agent.store.run_config import RunConfig, as_given, option_of
+from agent.store.run_config import RunConfig, as_given, option_of, with_raised_caps
+from agent.text import did_you_mean
 from agent.trials.history import History
 
 _OWN = ("run_id", "mode", "seed")  # fields in which the runs of a comparison differ
@@ -129,7 +130,9 @@ def load(runs: RunsFolder, name: str | None) -> Comparison:
             f"there is no comparison in {runs.root}; start one with `agent compare --modes ... --trials N`"
         )
     if name is not None and name not in known:
-        raise UsageError(f"there is no comparison {name!r} in {runs.root}; the last is {known[-1]}")
+        raise UsageError(
+            f"there is no comparison {name!r} in {runs.root}{did_you_mean(name, known) or f'; the last is {known[-1]}'}"
+        )
     path = runs.run(name or known[-1]).comparison
     try:
         document = read_json(path, run_config.MOST_BYTES)

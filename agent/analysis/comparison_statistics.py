@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.analysis.comparison import Comparison
-from agent.run.ending import EndReason, for_trials, stop_reason
-from agent.run.resume import with_raised_caps
-from agent.store.run_config import RunConfig, budget_of
+from agent.run.ending import RunState, state_of
+from agent.store.run_config import RunConfig
 from agent.store.stored_run import StoredRun
 from agent.text import plural
 from agent.trials.best_so_far import Cost, as_charged, best_so_far, by_the_clock
@@ -19,15 +18,6 @@ from agent.trials.trial import Status, Trial
 
 SHARES = (0.25, 0.5, 0.75)
 """Shares of the budget at which the tables show the best loss so far, besides the whole budget."""
-
-
-class State(StrEnum):
-    """The progress of a run."""
-
-    GOING_ON = "going on"
-    DONE = "done"
-    STUCK = "stuck"  # too many proposals in a row never ran
-    BASELINE_FAILED = "baseline failed"
 
 
 class ResultBasis(StrEnum):
@@ -63,7 +53,7 @@ class RunFigures:
 
     run_id: str
     seed: int
-    state: State
+    state: RunState
     n_trials: int
     n_lost: int  # trials without a loss, for any reason
     n_out_of_memory: int
@@ -120,13 +110,13 @@ def figures(comparison: Comparison, stored: Sequence[StoredRun], reference: str 
 
 def of_run(stored: StoredRun) -> RunFigures:
     """Return the statistics of one run up to now."""
-    trials, config = stored.history.trials, with_raised_caps(stored.config, stored.history.run_events.raises)
+    trials, config = stored.history.trials, stored.config_now
     results = stored.history.results
     proposed = [trial for trial in trials[1:] if trial.status is not None and trial.status.ran]
-    state, axis = _state(stored, config), Axis.of(config)
+    state, axis = state_of(stored), Axis.of(config)
     curve = best_so_far(stored.history, axis.cost)
     spent = curve.x[-1] if curve.x else 0.0
-    is_over = state is not State.GOING_ON
+    is_over = state is not RunState.GOING_ON
     result, made = _result(stored)
     return RunFigures(
         run_id=stored.run_id,
@@ -168,20 +158,6 @@ def added(ledgers: Iterable[Ledger]) -> Ledger:
 def _one_a_trial(result: Trial | Repeat) -> float:
     """Return 1 for a trial, the baseline included, and 0 for a repeat, as budgets count them."""
     return 1.0 if isinstance(result, Trial) else 0.0
-
-
-def _state(stored: StoredRun, config: RunConfig) -> State:
-    history, ledger = stored.history, Ledger.of(stored.history.results)
-    given_up = stop_reason(history.by_finish)
-    if given_up is not None and given_up.ending is EndReason.BASELINE_FAILED:
-        return State.BASELINE_FAILED
-    budget = budget_of(config)
-    if ledger.spent(for_trials(budget, stored.keeper.rule, config.final_runs, history.trials)) is None:
-        return State.GOING_ON if given_up is None else State.STUCK
-    in_flight = bool(history.in_flight) or history.repeating is not None
-    due = stored.keeper.next_repeat() if ledger.spent(budget.of_time) is None else None
-    left = in_flight or due is not None or stored.keeper.final(config.final_runs) is not None
-    return State.GOING_ON if left else State.DONE
 
 
 def _result(stored: StoredRun) -> tuple[float | None, ResultBasis | None]:

@@ -10,7 +10,8 @@ from agent.execution.sandboxes import recorded_kind
 from agent.run.repeats import decides
 from agent.store.git_repo import TrialRepo, trailers
 from agent.store.paths import RunsFolder
-from agent.store.stored_run import StoredRun, measured_sigma, refuse_minimal, trial_name
+from agent.store.stored_run import StoredRun, find_trial, measured_sigma
+from agent.store.trial_name import BEST, TrialName, is_trial_name, refuse_minimal
 from agent.task.task import Task
 from agent.text import hidden_in, one_line
 from agent.trials.json_fields import check_types
@@ -160,9 +161,8 @@ class Runs:
     def trial(self, name: str) -> LocatedTrial:
         """Return the trial of that name or commit. Raises UsageError if there is none."""
         refuse_minimal(name)
-        if _is_trial_name(name):
-            run_name, number = trial_name(name)
-            return self._of_run(StoredRun.find(self._runs, run_name), number)
+        if is_trial_name(name):
+            return self._of_run(*find_trial(self._runs, name))
         repo = TrialRepo(self._runs.repo)
         commit = _commit(repo, name)
         facts = trailers(repo.message(commit))
@@ -207,21 +207,28 @@ class Clone:
     def trial(self, name: str) -> LocatedTrial:
         """Return the trial of that name or commit. Raises UsageError if there is none."""
         refuse_minimal(name)
-        if _is_trial_name(name):
-            run_id, number = trial_name(name)
-            if run_id is None:
-                raise UsageError(f"{name}: a clone has no last run; write RUN/{number}, or a hash")
-            name = f"refs/tags/{run_id}/{number:04d}"
+        if is_trial_name(name):
+            named = TrialName.parse(name)
+            if named.run_id is None:
+                raise UsageError(f"{name}: a clone has no last run; write RUN/{named.which}, or a hash")
+            name = self._tag(named.run_id, named.which)
         return self._found(name)
 
     def kept(self, run_name: str | None) -> list[LocatedTrial]:
         """Return the trials on the branch of a run, the baseline first."""
         if run_name is None:
             raise UsageError("a clone has no last run; name one: agent replay RUN --all-kept")
-        tip = self._repo.branch(run_name) or self._repo.branch(run_name, remote="origin")
+        tip = self._repo.branch(run_name)
         if tip is None:
             raise UsageError(f"{self._repo.path} has no branch {run_name}; `git branch --all` lists its runs")
         return [self._found(commit) for commit in self._repo.chain(tip)]
+
+    def _tag(self, run_id: str, which: int | str) -> str:
+        """Return a name or hash of a trial's commit. Without a champion's tag the baseline is the champion."""
+        if isinstance(which, int):
+            return f"refs/tags/{run_id}/{which:04d}"
+        found = self._repo.champion(run_id) or (self._repo.branch(run_id) if which == BEST else None)
+        return found or f"refs/tags/{run_id}/0000"
 
     def _found(self, revision: str) -> LocatedTrial:
         return LocatedTrial(from_commit(self._repo, _commit(self._repo, revision)), self._here / CLONE_REPLAYS)
@@ -290,9 +297,3 @@ def _refuse_other_task(recorded: RecordedTrial, baseline: Mapping[str, bytes], d
             f"commit {recorded.commit[:7]} is not of the task that {recorded.name} ran: its task.toml, frozen files or "
             f"baseline have the digest {began.digest}, the record says {digest}; fetch the repository again"
         )
-
-
-def _is_trial_name(text: str) -> bool:
-    """Return whether text is RUN/7 or 7, and not a hash: a shortened hash has at least seven digits."""
-    number = text.rpartition("/")[2]
-    return number.isdigit() and len(number) <= 6

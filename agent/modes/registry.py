@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent.errors import UsageError
 from agent.modes.mode import Mode, ModeInputs, search_space
 from agent.modes.searchers import SEARCHERS, SearcherKind, find_searcher
+from agent.text import no_such
 
 if TYPE_CHECKING:
     from agent.execution.smoke_test import Rehearse
@@ -112,7 +113,7 @@ def mode_named(name: str) -> Mode:
     """Return the mode of that name. Raises UsageError if there is none."""
     mode = find_mode(name)
     if mode is None:
-        raise UsageError(f"--mode {name}: there is no such mode; there are {', '.join(mode_names())}")
+        raise UsageError(f"--mode {name}: {no_such('mode', name, mode_names())}")
     return mode
 
 

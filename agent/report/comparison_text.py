@@ -7,12 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from agent.analysis.comparison import Comparison
-from agent.analysis.comparison_statistics import SHARES, Axis, ModeFigures, ResultBasis, RunFigures, State, added
+from agent.analysis.comparison_statistics import SHARES, Axis, ModeFigures, ResultBasis, RunFigures, added
 from agent.analysis.unseen.common_slice import CommonSlice
 from agent.report.run_summary import spent_time
 from agent.report.slices import unseen_by
 from agent.report.table import Table
 from agent.report.terminal import sentences
+from agent.run.ending import RunState
 from agent.text import plural
 from agent.trials.budget import Ledger, duration
 from agent.trials.keeping.noise import MeanEstimate
@@ -69,7 +70,7 @@ def best_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Tabl
     for row in rows:
         best = row.over_seeds(lambda run: run.best)
         early = [row.over_seeds(lambda run, i=i: run.at_shares[i]) for i in range(len(SHARES))]  # type: ignore[misc]
-        late = best if row.runs and all(run.state is not State.GOING_ON for run in row.runs) else None
+        late = best if row.runs and all(run.state is not RunState.GOING_ON for run in row.runs) else None
         cells.append([
             row.mode, str(len(row.runs)), _mean_and_std(best, metric, digits), _interval(best, metric, digits),
             *(NO_NUMBER if each is None else f"{metric.display(each.mean):.{digits}f}" for each in (*early, late)),
@@ -153,7 +154,7 @@ def document(
         "metric": {"name": metric.name, "goal": metric.goal},
         "budget_of_each_run": budget,
         "reference": _reference(rows),
-        "done": bool(runs) and all(run.state is not State.GOING_ON for run in runs),
+        "done": bool(runs) and all(run.state is not RunState.GOING_ON for run in runs),
         "modes": [_mode_json(row) for row in rows],
         "unseen": None if unseen is None else unseen.to_json(),
         "ledger": asdict(added(run.ledger for run in runs)),
@@ -224,7 +225,7 @@ def _aligned(table: Table) -> Iterator[str]:
 def _progress(runs: Sequence[RunFigures]) -> str:
     states = Counter(run.state for run in runs)
     trials = plural(sum(run.n_trials for run in runs), "trial")
-    return f"{plural(len(runs), 'run')} ({', '.join(f'{states[s]} {s}' for s in State if states[s])}), {trials}"
+    return f"{plural(len(runs), 'run')} ({', '.join(f'{states[s]} {s}' for s in RunState if states[s])}), {trials}"
 
 
 def _baseline(runs: Sequence[RunFigures], metric: Metric, digits: int) -> str:

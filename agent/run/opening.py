@@ -20,7 +20,7 @@ from agent.llm.model import Model, ModelUsage
 from agent.llm.recording import Transcript, cut_recording
 from agent.llm.spending_cap import CappedModel
 from agent.modes.mode import searched
-from agent.modes.model_choice import build_model, model_name, needs_model
+from agent.modes.model_choice import build_model, check_model, model_name, needs_model
 from agent.modes.registry import build_proposer, mode_named
 from agent.run.open_run import Observer, Run
 from agent.run.policy import Policy
@@ -31,7 +31,6 @@ from agent.run.resume import (
     refuse_another_pool,
     refuse_another_task,
     refuse_other_conditions,
-    with_raised_caps,
     with_workers,
 )
 from agent.run.steering.approvals import Approvals
@@ -42,7 +41,8 @@ from agent.store.inbox.inbox import Inbox
 from agent.store.inbox.submissions import SubmissionQueue
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunPaths, RunsFolder
-from agent.store.run_config import RunConfig, budget_of, caps_of, rule_of
+from agent.store.run_config import RunConfig, budget_of, caps_of, rule_of, with_raised_caps
+from agent.store.run_folders import refuse_taken
 from agent.store.run_lock import locked
 from agent.store.stored_run import load_task
 from agent.task.notes import read_notes
@@ -98,8 +98,8 @@ def start_run(
     if config.smoke_on == "gpu" and not config.gpus:
         raise UsageError("--smoke-on gpu: name the GPUs of this run with --gpus")
     task = load_task(config, runs)
-    paths = runs.run(config.run_id)
-    _refuse_taken(paths)
+    refuse_taken(runs, config.run_id)
+    check_model(config, host.api_key)
     with _open(config, task, runs, host, observer_for, build_model=build_model) as run:
         yield run
 
@@ -130,14 +130,6 @@ def resume_run(
         host = replace(host, api_key=None)  # it began with the embedded model: a key that is set now is not used
     with _open(config, task, runs, host, observer_for, build_model=build_model, options=options) as run:
         yield run
-
-
-def _refuse_taken(paths: RunPaths) -> None:
-    """Raise UsageError if the name is taken. A folder without run.json and journal is free: a kill left it."""
-    if paths.comparison.exists():
-        raise UsageError(f"the name {paths.run_id} is taken by a comparison; choose another --name")
-    if paths.run_json.exists() or paths.journal.exists():
-        raise UsageError(f"the name {paths.run_id} is taken; choose another --name, or `agent resume {paths.run_id}`")
 
 
 @contextmanager
@@ -189,7 +181,7 @@ def _open(
         repo = TrialRepo(runs.repo)
         if not resumed:  # everything is checked: only from here on are files written
             stack.enter_context(locked(paths))
-            _refuse_taken(paths)  # by a faster process
+            refuse_taken(runs, config.run_id)  # by a faster process
             run_config.save(paths.run_json, config, environment())
         for left in repo.recover(config.run_id, paths.worktree):
             host.say(f"removed {left}, which a git command of this run had left when it was killed")

@@ -11,7 +11,7 @@ from agent.execution.executor import ExecutionSettings, Executor, Unseen
 from agent.execution.host import Host
 from agent.execution.sandboxes import image_is_here
 from agent.store.git_repo import TrialRepo
-from agent.store.run_config import RunConfig, as_given, checked, option_of
+from agent.store.run_config import RunConfig, as_given, checked, option_of, with_raised_caps
 from agent.store.stored_run import StoredRun, load_task
 from agent.task.task import Task
 from agent.trials.history import History
@@ -19,12 +19,6 @@ from agent.trials.steering import BudgetRaised
 
 RAISABLE = ("trials", "budget_seconds", "wall_seconds", "max_cost", "max_tokens")
 """Fields of RunConfig that hold a cap of the whole run."""
-
-
-def with_raised_caps(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunConfig:
-    """Return the configuration with the caps that the journal's events raise."""
-    caps: dict[str, Any] = {name: value for event in raises for name, value in event.caps.items()}
-    return replace(config, **caps)
 
 
 def with_workers(config: RunConfig, task: Task, workers: int | None, queue: int | None) -> RunConfig:

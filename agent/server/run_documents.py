@@ -14,10 +14,11 @@ from agent.modes.prompting.trial_digest import quoted_log
 from agent.modes.registry import find_mode
 from agent.modes.reported_trials import step_for
 from agent.report.json_documents import repeat_json, result_json, trial_json
+from agent.report.runs_table import ListedRun
 from agent.report.slices import pool_size, published, slice_json
 from agent.report.steering.messages import messages_json, refusals_json
 from agent.server.documents import ScriptDiff
-from agent.server.verdicts import reported_trials
+from agent.server.verdicts import reported_trials, value_of
 from agent.store.run_lock import holder
 from agent.store.stored_run import StoredRun
 from agent.text import read_tail
@@ -112,6 +113,35 @@ def best_document(stored: StoredRun, cache: Path) -> dict[str, Any]:
         raise UsageError(f"{stored.run_id} has no trial with a loss yet; `agent log {stored.run_id}` shows its trials")
     view = _View(stored)
     return {**view.trial(stored.best), "hints": stored.config.hints, **view.result(cache)}
+
+
+def listed_document(run: ListedRun) -> dict[str, Any]:
+    """Return a run of a folder as `agent runs --json` lists it: null where a run that cannot be read has no value."""
+    stored, began, spent = run.stored, run.began, run.ledger
+    config = None if stored is None else stored.config_now
+    best = None if stored is None else stored.best
+    baseline = None if stored is None or not stored.history.trials else stored.history.trials[0]
+    return {
+        "run": run.run_id,
+        "state": run.state,
+        "open_by": run.open_by,
+        "fault": run.fault or None,
+        "mode": config.mode if config is not None else None,
+        "task": config.task_name if config is not None else None,
+        "metric": config.metric_name if config is not None else None,
+        "goal": config.metric_goal if config is not None else None,
+        "best": best.number if best is not None else None,
+        "best_standing": best.standing.value if best is not None and best.standing is not None else None,
+        "best_value": value_of(stored, best) if stored is not None else None,
+        "baseline_value": value_of(stored, baseline) if stored is not None else None,
+        "trials": spent.trials,
+        "most_trials": config.trials if config is not None else None,
+        "train_seconds": spent.train_seconds,
+        "wall_seconds": spent.wall_seconds,
+        "dollars": spent.usage.dollars if spent.usage is not None else None,
+        "bytes": run.n_bytes,
+        "began": began.isoformat() if began is not None else None,
+    }
 
 
 class _View:

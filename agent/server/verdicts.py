@@ -3,7 +3,6 @@
 from agent.modes.prompting.trial_digest import quoted_log
 from agent.modes.reported_trials import ReportedTrials, followed
 from agent.run.ending import for_trials
-from agent.run.resume import with_raised_caps
 from agent.run.steering.user_input import waiting_messages
 from agent.server.documents import State, Verdict
 from agent.store.run_config import budget_of, rule_of
@@ -56,7 +55,7 @@ def latest_messages(stored: StoredRun | None) -> tuple[str, ...]:
 
 def budget_now(stored: StoredRun) -> Budget:
     """Return the run's budget, with the caps that were raised."""
-    return budget_of(with_raised_caps(stored.config, stored.history.run_events.raises))
+    return budget_of(stored.config_now)
 
 
 def spent_cap(stored: StoredRun) -> str | None:

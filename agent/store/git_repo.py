@@ -45,13 +45,17 @@ class TrialRepo:
         folder = folder_of(path.resolve())
         return None if folder is None else cls(folder)
 
-    def branch(self, run_id: str, remote: str | None = None) -> str | None:
-        """Return the hash of the run's branch, here or, in a clone, of the remote; None if there is no such branch."""
-        return self._resolve(f"refs/remotes/{remote}/{run_id}" if remote else f"refs/heads/{run_id}")
+    def branch(self, run_id: str) -> str | None:
+        """Return the hash of the run's branch or, in a clone, of that of `origin`; None if there is neither."""
+        return self._resolve(f"refs/heads/{run_id}") or self._resolve(f"refs/remotes/origin/{run_id}")
 
     def tag(self, run_id: str, number: int) -> str | None:
         """Return the hash of a trial's commit; None if there is none."""
         return self._resolve(_tag(run_id, number))
+
+    def champion(self, run_id: str) -> str | None:
+        """Return the hash of the champion's commit; None if the run has confirmed no gain."""
+        return self._resolve(f"refs/tags/{run_id}/champion")
 
     def tags(self, run_id: str) -> dict[int, str]:
         """Return the hashes of all trial commits of a run, by trial number."""
@@ -71,6 +75,14 @@ class TrialRepo:
             if not re.fullmatch(r"[0-9a-f]{40}", sha):
                 raise RepoError(f"tag {_tag(run_id, number)} in {self.path} is not a commit: restore it from a backup")
         return found
+
+    def run_ids(self) -> set[str]:
+        """Return the names of all runs that have a tag, also of those whose folders are gone."""
+        packed, folder = self.path / "packed-refs", self.path / "refs" / "tags"
+        lines = _ref_lines(packed, MOST_REF_BYTES) if packed.exists() else []
+        tags = (line.partition(" refs/tags/")[2] for line in lines)
+        loose = (path.name for path in folder.iterdir() if any(path.iterdir())) if folder.is_dir() else ()
+        return {*(tag.partition("/")[0] for tag in tags if "/" in tag), *loose}
 
     def baselines(self) -> list[str]:
         """Return the tags of all trials 0, which identify the runs in a clone."""
@@ -158,6 +170,21 @@ class TrialRepo:
         # RUN/minimal, a tag of versions up to 2026-11-22, is not a trial.
         which = [f"--exclude=refs/tags/{run_id}/minimal", f"--glob=refs/tags/{run_id}/*"]
         return self.run(["log", "--graph", "--format=%h%d %s", f"-{n_commits}", *shown, *which])
+
+    def remove(self, run_id: str, worktree: Path) -> None:
+        """Remove the branch, the tags and the registered worktree of a run, and objects that no ref needs any more.
+
+        Call it with the run locked. Objects of the last hour stay: another run may be about to make a ref to them.
+        """
+        found = self.run(["for-each-ref", "--format=%(refname)", f"refs/heads/{run_id}", f"refs/tags/{run_id}"]).split()
+        updates = [f"delete {ref}" for ref in found]
+        with turn(self.path) as held:
+            remove_leftovers(self.path, run_id, worktree)
+            for folder in registered(self.path, worktree):
+                unregister(folder)
+            commands = "\n".join(["start", *updates, "commit", ""])
+            self._git.run(["update-ref", "--stdin"], commands.encode(), held)
+            self._git.run(["prune", "--expire=1.hour.ago"], held=held)
 
     def check_out(self, run_id: str, worktree: Path) -> None:
         """Check out the run's branch, as it is now, in `worktree`, whatever was there before."""

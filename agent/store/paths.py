@@ -187,12 +187,25 @@ class RunPaths:
         """The results of replays of its trials, which change no other file of the run."""
         return plain_folder(self.root / "replays")
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of all files of the run, in bytes, without its commits; links count as themselves."""
+        found = (Path(place, name) for place, _, names in os.walk(self.root) for name in names)
+        return sum(_size_of(path) for path in found)
+
     def trial(self, number: int) -> TrialPaths:
         return TrialPaths(plain_folder(plain_folder(self.root / "trials") / f"{number:04d}"))
 
     def attribution(self, number: int) -> AttributionPaths:
         """The files of the ablation of a trial's changes."""
         return AttributionPaths(plain_folder(plain_folder(self.root / "attribution") / f"{number:04d}"))
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:  # a run that is at work removes files
+        return 0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +26,7 @@ from agent.trials.keeping.keep_rule import (
     SLICE_LEAD,
     KeepRule,
 )
+from agent.trials.steering import BudgetRaised
 
 if TYPE_CHECKING:
     from agent.task.task import Task  # imports numpy and pydantic, which commands that only read avoid
@@ -259,6 +260,12 @@ def keep_options(
 def with_pool(config: RunConfig, task: "Task", digest: str, n_slices: int) -> RunConfig:
     """Return the configuration of a new run whose gains are confirmed on the slices of a pool."""
     return replace(config, pool=digest, n_slices=n_slices, keep_lead=task.keep.lead or SLICE_LEAD)
+
+
+def with_raised_caps(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunConfig:
+    """Return the configuration with the caps that the journal's events raise."""
+    caps: dict[str, Any] = {name: value for event in raises for name, value in event.caps.items()}
+    return replace(config, **caps)
 
 
 def rule_of(config: RunConfig) -> KeepRule:

@@ -1,6 +1,5 @@
 """A run on disk, opened for reading."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,8 @@ from agent.store.git_repo import TrialRepo
 from agent.store.journal import read_history
 from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import RunConfig, rule_of
+from agent.store.trial_name import TrialName, best_of, refuse_minimal
+from agent.text import did_you_mean
 from agent.trials.history import History
 from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 _FEWEST_SEEDS = 3
+NOISE_MEASURED = "`agent noise`"
+"""The source of a run's sigma if a noise run of the same task has measured it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class StoredRun:
         return f"{self.config.mode}{with_hints(self.config)}"
 
     @property
+    def config_now(self) -> RunConfig:
+        """The configuration, with the caps that were raised since the run began."""
+        return run_config.with_raised_caps(self.config, self.history.run_events.raises)
+
+    @property
     def heading(self) -> str:
         """The name, with a note if the run used hints: its result does not compare with runs without them."""
         return f"{self.run_id}{with_hints(self.config)}"
@@ -74,9 +82,8 @@ class StoredRun:
 
     @property
     def best(self) -> Trial | None:
-        """The result of the run: the champion, or the incumbent if no gain has been confirmed."""
-        champion = self.history.champion
-        return champion if champion is not None and champion.number != 0 else self.history.incumbent
+        """The result of the run so far, as `best_of` defines it."""
+        return best_of(self.history)
 
     @cached_property
     def repo(self) -> TrialRepo:
@@ -88,10 +95,18 @@ class StoredRun:
         return self.repo.tags(self.run_id)
 
     def task(self, number: int) -> "Task":
-        """Return the task with a trial's files as committed, and with the script that ran."""
+        """Return the task with a trial's files as committed, and with the script that ran.
+
+        Raises:
+            UsageError: there is no such trial, or it has not finished, so that it has no commit.
+        """
         from agent.task.task import Task
 
-        files = self.repo.read(f"{self.run_id}/{self.trial(number).number:04d}")
+        if self.trial(number).outcome is None:
+            raise UsageError(
+                f"{self.run_id}/{number} has not finished, so it has no commit yet; `agent log {self.run_id}` shows it"
+            )
+        files = self.repo.read(f"{self.run_id}/{number:04d}")
         return Task(Path(self.config.task_folder), files, self.config.profile, as_is=True)
 
     def script(self, number: int) -> str:
@@ -122,7 +137,8 @@ class StoredRun:
             return history.in_flight[number]
         if 0 <= number < history.n_started:
             return history.trial(number)
-        raise UsageError(f"{self.run_id} has no trial {number}; it has 0 to {history.n_started - 1}")
+        there = f"it has 0 to {history.n_started - 1}" if history.n_started else "none of its trials has started"
+        raise UsageError(f"{self.run_id} has no trial {number}; {there}")
 
     def lineage(self, number: int) -> list[Trial]:
         """Return the trials from the baseline to `number`, each an edit of the one before it.
@@ -172,27 +188,17 @@ def run_named(runs: RunsFolder, name: str | None) -> str:
             f"it; its runs are called {name}-MODE-sSEED"
         )
     if name is not None and name not in known:
-        raise UsageError(f"there is no run {name!r} in {runs.root}; the last is {known[-1]}")
+        raise UsageError(
+            f"there is no run {name!r} in {runs.root}{did_you_mean(name, known) or f'; the last is {known[-1]}'}"
+        )
     return name or known[-1]
 
 
-def trial_name(text: str) -> tuple[str | None, int]:
-    """Return (run, number) for `RUN/7`, or (None, number) for `7`, a trial of the last run. Raises UsageError."""
-    refuse_minimal(text)
-    match = re.fullmatch(r"(?:([A-Za-z0-9][\w.-]*)/)?(\d{1,6})", text)
-    if match is None:
-        raise UsageError(f"{text!r} is not a trial; write RUN/7, or 7 for trial 7 of the last run")
-    return match[1], int(match[2])
-
-
-def refuse_minimal(name: str | None) -> None:
-    """Raise UsageError, with the replacement, for a name RUN/minimal, which was a trial in earlier versions."""
-    run_id, _, last = (name or "").rpartition("/")
-    if run_id and last == "minimal":
-        raise UsageError(
-            f"{name} is not a trial any more: `agent attribute {run_id}` writes minimal.py and minimal.patch, and "
-            f"`agent export {run_id} --minimal --to REPO --branch NAME` commits the script"
-        )
+def find_trial(runs: RunsFolder, name: str) -> tuple[StoredRun, int]:
+    """Return the run and the number of a named trial. Raises UsageError if there is no such run, or nothing is best."""
+    named = TrialName.parse(name)
+    stored = StoredRun.find(runs, named.run_id)
+    return stored, named.number_in(stored.run_id, stored.history)
 
 
 def best_trial(stored: StoredRun) -> Trial:
@@ -234,7 +240,7 @@ def noise_options(runs: RunsFolder, task: "Task") -> dict[str, object]:
     """Return the task's noise, if known, and its source, as fields of a new run's RunConfig."""
     measured = measured_sigma(runs, task.digest)
     sigma = measured or task.noise.sigma
-    source = "`agent noise`" if measured else "[noise] of task.toml"
+    source = NOISE_MEASURED if measured else "[noise] of task.toml"
     return {"noise_sigma": sigma, "noise_source": source if sigma else None}
 
 

@@ -6,10 +6,13 @@ It does not belong to the task's files: no job sees it, the task's digest leaves
 import hashlib
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agent.errors import UnsafeFileError, UsageError
 from agent.files import read_bytes
-from agent.task.task import Task
+
+if TYPE_CHECKING:
+    from agent.task.task import Task  # imports numpy and pydantic, which commands that only read avoid
 
 NOTES_NAME = "notes.md"
 MOST_BYTES = 20_000
@@ -27,7 +30,7 @@ class TaskNotes:
         return hashlib.sha256(self.text.encode()).hexdigest()[:12] if self.text else None
 
 
-def read_notes(task: Task) -> TaskNotes:
+def read_notes(task: "Task") -> TaskNotes:
     """Return the notes as they are now; empty notes if there is no notes.md.
 
     If the task declares a file of this name as one of its own, jobs see that file, and the task has no notes.

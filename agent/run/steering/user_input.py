@@ -3,19 +3,23 @@
 `current_notes` and `take_messages` are called in the deciding thread only.
 """
 
+from typing import TYPE_CHECKING
+
 from agent.errors import UsageError
 from agent.files import read_text
-from agent.run.open_run import Run
 from agent.store.atomic_file import write_durably
 from agent.store.inbox.inbox import Inbox
 from agent.store.paths import RunPaths
 from agent.task.notes import MOST_BYTES, TaskNotes, read_notes
 from agent.trials.steering import PersonMessage, message_text
 
+if TYPE_CHECKING:
+    from agent.run.open_run import Run  # imports numpy, which commands that only read avoid
+
 SAY, PAUSE = "say", "pause"  # kinds of messages in the inbox
 
 
-def current_notes(run: Run) -> TaskNotes:
+def current_notes(run: "Run") -> TaskNotes:
     """Return the task's notes as they are now, stored in the run's folder.
 
     If notes.md cannot be used, the notes are those that the latest trial read, and the observer gets a warning: the
@@ -51,13 +55,13 @@ def stored_notes(paths: RunPaths, digest: str | None) -> TaskNotes:
     return notes
 
 
-def _latest(run: Run) -> str | None:
+def _latest(run: "Run") -> str | None:
     """Return the hash of the notes that the latest trial read."""
     trials = [*run.history.trials, *run.history.in_flight.values()]
     return max(trials, key=lambda trial: trial.number).proposal.notes
 
 
-def take_messages(run: Run) -> None:
+def take_messages(run: "Run") -> None:
     """Journal the messages that wait in the inbox, and remove them from there.
 
     A process that is killed in between leaves files whose ids the journal has; they are removed the next time.

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.analysis.comparison import Comparison
-from agent.analysis.comparison_statistics import ResultBasis, State, figures, of_run
+from agent.analysis.comparison_statistics import ResultBasis, figures, of_run
 from agent.report.comparison_text import comparison_text
-from agent.run.ending import MAX_IDLE_PROPOSALS
+from agent.run.ending import MAX_IDLE_PROPOSALS, RunState
 from agent.store.stored_run import StoredRun
 from agent.trials.events import RepeatFinished, RepeatStarted
 from agent.trials.metric import Metric
@@ -46,7 +46,7 @@ def with_repeats(stored: StoredRun, trial: int, losses: dict[int, float], purpos
 
 def test_a_run_that_has_not_come_so_far_has_no_number_there(tmp_path: Path) -> None:
     run = of_run(run_of(tmp_path, [BASELINE, (searched(0.6), scored(2.9, kept=True)), lost(0.7), lost(0.8)]))
-    assert (run.state, run.n_trials) == (State.GOING_ON, 4)
+    assert (run.state, run.n_trials) == (RunState.GOING_ON, 4)
     assert run.at_shares == (2.9, 2.9, None)  # after 2 trials, 4, 6
     assert run.best == 2.9
 
@@ -54,14 +54,14 @@ def test_a_run_that_has_not_come_so_far_has_no_number_there(tmp_path: Path) -> N
 def test_a_run_that_gave_up_keeps_its_best_to_the_end(tmp_path: Path) -> None:
     stored = run_of(tmp_path, [BASELINE, (searched(0.6), scored(2.9, kept=True)), *[IDLE] * MAX_IDLE_PROPOSALS])
     run = of_run(replace(stored, config=replace(stored.config, trials=100)))
-    assert run.state is State.STUCK
+    assert run.state is RunState.STUCK
     assert run.at_shares == (2.9, 2.9, 2.9)
     assert (run.n_lost, run.n_ran) == (MAX_IDLE_PROPOSALS, 1)  # what never ran is no script that was tried
 
 
 def test_a_baseline_without_a_loss_is_told(tmp_path: Path) -> None:
     run = of_run(run_of(tmp_path, [(BASELINE[0], failed(Status.CRASHED))]))
-    assert (run.state, run.best, run.baseline, run.result) == (State.BASELINE_FAILED, None, None, None)
+    assert (run.state, run.best, run.baseline, run.result) == (RunState.BASELINE_FAILED, None, None, None)
 
 
 def test_failures_copies_and_different_scripts_are_counted(tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_a_result_is_what_did_not_choose_it_where_there_is_such(tmp_path: Path) 
 
 def test_held_out_runs_that_are_missing_keep_a_run_going_on(tmp_path: Path) -> None:
     stored = run_of(tmp_path, [BASELINE, (searched(0.6), scored(2.9, kept=True)), *[lost(0.01 * n) for n in range(6)]])
-    assert of_run(stored).state is State.DONE
+    assert of_run(stored).state is RunState.DONE
     asked = replace(stored, config=replace(stored.config, final_runs=2))
-    assert of_run(asked).state is State.GOING_ON
-    assert of_run(with_repeats(asked, 1, {100: 3.0, 101: 3.0}, Purpose.FINAL)).state is State.DONE
+    assert of_run(asked).state is RunState.GOING_ON
+    assert of_run(with_repeats(asked, 1, {100: 3.0, 101: 3.0}, Purpose.FINAL)).state is RunState.DONE
 
 
 def compared(root: Path, losses: dict[str, list[float]]) -> tuple[Comparison, list[StoredRun]]:

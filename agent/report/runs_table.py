@@ -1,0 +1,145 @@
+"""The table of `agent runs`: one line about each run of a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.errors import AgentError
+from agent.modes.registry import find_mode
+from agent.report.best import BestValue
+from agent.report.terminal import fitted, sentences
+from agent.run.ending import RunState, state_of
+from agent.run.steering.user_input import is_pause_requested
+from agent.store.paths import RunsFolder
+from agent.store.run_lock import holder
+from agent.store.stored_run import StoredRun
+from agent.text import local_time, one_line, plural, time_of_day
+from agent.trials.budget import Ledger, duration
+
+RUNNING = "running"
+UNREADABLE = "unreadable"
+_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_HEADINGS = ("run", "state", "mode", "trials", "result", "spent", "size", "began")
+_RIGHT = frozenset({"trials", "spent", "size"})  # headings of numbers
+_SPARED = ("size", "mode", "spent", "began", "trials")  # what a narrow terminal leaves out, first to last
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run of a folder, or why it cannot be read."""
+
+    run_id: str
+    state: str
+    n_bytes: int  # of its folder
+    stored: StoredRun | None = None
+    open_by: int | None = None  # pid of the process that works on it
+    fault: str = ""  # why it cannot be read
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger.of(self.stored.history.results if self.stored else ())
+
+    @property
+    def began(self) -> datetime | None:
+        """When its baseline started; None if it has not."""
+        history = self.stored.history if self.stored else None
+        started = [] if history is None else [*history.by_finish[:1], *history.in_flight.values()]
+        times = (local_time(trial.started_at) for trial in started)
+        return min((moment for moment in times if moment is not None), default=None)
+
+
+def listed_runs(runs: RunsFolder) -> list[ListedRun]:
+    """Return all runs of a folder, oldest first. One that cannot be read is listed with the reason."""
+    return [_listed(runs, name) for name in runs.run_ids()]
+
+
+def _listed(runs: RunsFolder, run_id: str) -> ListedRun:
+    try:
+        paths = runs.run(run_id)
+        pid = holder(paths)  # before reading, so that a run that ends meanwhile is not called interrupted
+        stored = StoredRun.find(runs, run_id)
+        return ListedRun(run_id, _state(stored, pid), paths.n_bytes, stored, pid)
+    except AgentError as fault:
+        return ListedRun(run_id, UNREADABLE, 0, fault=one_line(str(fault)))
+
+
+def _state(stored: StoredRun, pid: int | None) -> str:
+    """Return what a run is doing, in one word; `pid`: of the process that works on it."""
+    if pid is not None:
+        return RUNNING
+    state, mode = state_of(stored), find_mode(stored.config.mode)
+    if state is RunState.BASELINE_FAILED:
+        return "failed"
+    if state is not RunState.GOING_ON:
+        return state.value
+    if is_pause_requested(stored.paths):
+        return "paused"
+    in_flight = stored.history.in_flight.values()
+    waits = all(trial.waits_for_approval for trial in in_flight) if in_flight else False
+    is_open = mode is not None and mode.awaits_submissions and not in_flight and stored.history.repeating is None
+    return "waiting" if waits or is_open else "interrupted"
+
+
+def table(listed: Sequence[ListedRun], now: datetime, columns: int | None) -> list[str]:
+    """Return the table as lines of at most `columns` columns; None: as wide as it is.
+
+    Where even the most important columns do not fit, each run is a short paragraph.
+    """
+    cells = [_cells(run, now) for run in listed]
+    lines = fitted(_HEADINGS, cells, columns, right=_RIGHT, spared=_SPARED)
+    if lines is None:
+        words = (f"{name}: {', '.join(cell for cell in rest if cell)}" for name, *rest in cells)
+        lines = sentences(words, columns)
+    faults = [f"{run.run_id}: {run.fault}" for run in listed if run.fault]
+    return [*lines, *sentences(faults, columns)]
+
+
+def totals(listed: Sequence[ListedRun]) -> str:
+    """Return the number of runs and their size, in words."""
+    n_running = sum(run.open_by is not None for run in listed)
+    running = f", {n_running} running" if n_running else ""
+    return f"{plural(len(listed), 'run')}{running}, {_size(sum(run.n_bytes for run in listed))}"
+
+
+def _cells(run: ListedRun, now: datetime) -> list[str]:
+    if run.stored is None:
+        return [run.run_id, run.state, "", "", "", "", "", ""]
+    began = run.began
+    return [
+        run.run_id,
+        run.state,
+        run.stored.label,
+        _trials(run.stored),
+        result(run.stored),
+        _spent(run.ledger),
+        _size(run.n_bytes),
+        "" if began is None else time_of_day(began, now),
+    ]
+
+
+def _trials(stored: StoredRun) -> str:
+    most = stored.config_now.trials
+    n_done = len(stored.history.trials)
+    return str(n_done) if most is None else f"{n_done} of {most}"
+
+
+def result(stored: StoredRun) -> str:
+    """Return the best value with its change from the baseline or, of `agent noise`, the measured noise."""
+    mode = find_mode(stored.config.mode)
+    if mode is not None and mode.measures_noise:
+        from statistics import stdev  # 10 ms to import, which other runs do not need
+
+        losses = [trial.val_loss for trial in stored.history.trials if trial.val_loss is not None]
+        return f"sigma {stdev(losses):.2g}" if len(losses) > 1 else ""
+    best = BestValue.of(stored.history, stored.keeper)
+    return "" if best is None else best.describe(stored.metric)
+
+
+def _spent(ledger: Ledger) -> str:
+    dollars = ledger.usage.dollars if ledger.usage is not None else None
+    return duration(ledger.wall_seconds) + (f", ${dollars:.2f}" if dollars else "")
+
+
+def _size(n_bytes: int) -> str:
+    factor, unit = next((each for each in _UNITS if n_bytes >= each[0]), _UNITS[-1])
+    return f"{n_bytes / factor:.{int(n_bytes < 10 * factor)}f} {unit}"
