@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import given, host_of, load_task, print_json, runs_folder, start_of, where
+from agent.cli.options import (
+    can_redraw,
+    given,
+    host_of,
+    load_task,
+    print_json,
+    runs_folder,
+    shows_colour,
+    start_of,
+    where,
+)
 from agent.cli.report import refuse_other_files, write_report
 from agent.cli.run_progress import workers
 from agent.cli.search_options.configuration import caps_in, configured
@@ -23,7 +33,7 @@ from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from agent.analysis.comparison import Comparison
-    from agent.report.live_screen import ConsoleObserver
+    from agent.report.live.observer import ConsoleObserver
     from agent.run.ending import End
     from agent.run.open_run import Run
     from agent.store.git_repo import TrialRepo
@@ -84,7 +94,7 @@ def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Map
     from agent.analysis.comparison import checked_modes, start_or_load
     from agent.modes.registry import mode_named, refuse_unused_options
 
-    if options.trials is None and options.budget is None and options.wall is None:
+    if not options.has_budget:
         raise UsageError("give each run a budget: --trials N, --budget 24h or --wall 8h")
     names = checked_modes(modes)
     refuse_unused_options(names, written)
@@ -101,13 +111,14 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     """Run all the runs, interleaved, and print their results."""
     from agent.analysis.comparison_runs import opened
     from agent.analysis.unseen.common_slice import compare_on_slice, finish, reserve
-    from agent.report.live_screen import ConsoleObserver, LiveConsole
+    from agent.report.live.console import LiveConsole
+    from agent.report.live.observer import ConsoleObserver
     from agent.run.ending import EndReason
     from agent.run.loop import run_together
 
     _check_reference(comparison, minus)
     width = max(len(name) for names in comparison.run_ids().values() for name in names)
-    live = LiveConsole(quiet=json_)
+    live = LiveConsole(quiet=json_, colour=shows_colour(sys.stdout), moves=can_redraw(sys.stdout))
 
     def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> "ConsoleObserver":
         label = f"{paths.run_id:{width}}  "
@@ -160,11 +171,12 @@ def _n_done(runs: "list[Run]") -> int:
 
 def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: _Written, *, json_: bool) -> None:
     """Print the tables, and write the page and the picture if the user asked for them."""
-    from agent.analysis.comparison_statistics import State, figures
+    from agent.analysis.comparison_statistics import figures
     from agent.analysis.unseen.common_slice import on_common_slice
     from agent.analysis.unseen.slice_file import has_slices
     from agent.report.comparison_text import comparison_text, document
     from agent.report.terminal import columns_of
+    from agent.run.ending import RunState
     from agent.store.stored_run import StoredRun
 
     _check_reference(comparison, minus)
@@ -182,7 +194,7 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
         self_reported, columns = _is_self_reported(stored), columns_of(sys.stdout)
         lines = comparison_text(comparison, rows, metric, unseen, self_reported=self_reported, columns=columns)
         print("\n".join(lines))
-        if any(run.state is State.GOING_ON for row in rows for run in row.runs):
+        if any(run.state is RunState.GOING_ON for row in rows for run in row.runs):
             print(f"unfinished; continue with: agent compare --resume {comparison.name}{option}")
         elif unseen is None and all(map(has_slices, stored)):
             print(f"no slice is opened for these results yet: agent compare --resume {comparison.name}{option}")

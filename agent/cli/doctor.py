@@ -20,6 +20,7 @@ from agent.cli.options import (
     model_key,
     print_json,
     runs_folder,
+    shows_colour,
     task_folder,
 )
 from agent.cli.search_options.panels import one_of
@@ -116,6 +117,6 @@ def doctor(
     if json_:
         print_json([finding.to_json() for finding in findings])
     else:
-        print(rendered(findings, sys.stdout.isatty()))
+        print(rendered(findings, shows_colour(sys.stdout)))
     if any(finding.verdict == "missing" for finding in findings):
         raise typer.Exit(4)

@@ -1,7 +1,8 @@
-"""`agent init`: a first task.toml for a folder with a training script."""
+"""`agent init` and `agent space`: a first task.toml for a training script, or its search space alone."""
 
 import shlex
 import sys
+import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from agent.cli.options import Gpus, Json, SandboxKind, Weaker, cache_folder, fai
 from agent.cli.trust import agree, made_here
 from agent.errors import AgentError, UsageError
 from agent.execution.sandboxes import DEFAULT_SANDBOX
+from agent.text import inert
 
 if TYPE_CHECKING:
     from agent.analysis.try_script.try_script import TryResult
@@ -86,7 +88,7 @@ def init(
     ask = _ask_goal if _can_ask(json_) else None
     options = InitOptions(script, metric, goal, ask, arguments, block, interpreter)
     writer = _Writer(folder, options, force=force)
-    longest = seconds(try_budget)
+    longest = seconds(try_budget, "--try-budget")
     try:
         reading = read_script(folder, options, HostResources.here(), needs_metric=not try_)
         is_complete = reading.metrics[0] != NO_METRIC
@@ -279,3 +281,22 @@ def _next_steps(reading: "ScriptReport", *, is_tried: bool) -> list[str]:
     if reading.n_searched:
         steps.append(f"agent run --task {task} --mode cma-es --wall 8h{gpus}    # a night")
     return [f"{'next:' if index == 0 else '     '} {step}" for index, step in enumerate(steps)]
+
+
+@app.command()
+def space(script: Path, *, json_: Json = False) -> None:
+    """Propose a [space] table for task.toml.
+
+    It is derived from the script's ALL_CAPS constants, and meant to be edited.
+    """
+    from agent.task.init.settings.suggest_space import proposed_space
+
+    try:
+        source = script.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UsageError(f"{script} cannot be read as text: {fault}") from None
+    table = proposed_space(source)
+    if json_:
+        print_json(tomllib.loads(table))
+        return
+    print(inert(table), end="")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import stat
 import sys
@@ -12,13 +13,24 @@ import typer
 from typer.exceptions import TyperException
 
 from agent import __version__
-from agent.cli import attribute, compare, doctor, init, read, replay, report, run, trust
+from agent.cli import attribute, compare, doctor, init, replay, report, run, trust
 from agent.cli.clients import approve, connect, serve, steer, submit
 from agent.cli.options import fail
+from agent.cli.runs import best, log, overview, trial
 from agent.errors import EXIT_CODES, AgentError
 from agent.task.host_commands.host_code import require_consent
 from agent.task.validation_errors import first_fault, in_words
+from agent.text import did_you_mean
 from sandbox.errors import SandboxError
+
+OTHER_WORDS = {
+    **dict.fromkeys(("ls", "list", "status"), "runs"),
+    **dict.fromkeys(("remove", "delete", "del"), "rm"),
+    **dict.fromkeys(("start", "search", "train"), "run"),
+    **dict.fromkeys(("continue", "restart"), "resume"),
+    **dict.fromkeys(("result", "champion"), "best"),
+}
+"""Words that a user may try for a command, besides misspelt ones."""
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_CURSOR = b"\x1b[?25h"
@@ -32,6 +44,7 @@ OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL choose the model.
 app = typer.Typer(
     rich_markup_mode=None,  # plain help: the rich one takes 0.16 s to import
     pretty_exceptions_enable=False,
+    suggest_commands=False,  # `_usage_fault` does
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     help="Let an agent edit a training script in a sandbox; keep what lowers the validation loss.",
     epilog=_EPILOG,
@@ -41,7 +54,10 @@ app.add_typer(run.app)
 app.add_typer(doctor.app)
 app.add_typer(compare.app)
 app.add_typer(init.app)
-app.add_typer(read.app)
+app.add_typer(overview.app)
+app.add_typer(log.app)
+app.add_typer(trial.app)
+app.add_typer(best.app)
 app.add_typer(replay.app)
 app.add_typer(report.app)
 app.add_typer(attribute.app)
@@ -94,11 +110,25 @@ def main() -> NoReturn:
         where = f" ({error.filename})" if error.filename else ""
         fail(f"no space left on the disk{where}; make room and continue with `agent resume`", 1)
     except TyperException as error:
-        said, fault = error.format_message(), first_fault(error.__cause__)
-        if fault is not None:
-            said = f"{said.partition(': ')[0]}: {in_words(fault)}"
-        fail(f"{said} (see `agent --help`)", 2)
+        fail(_usage_fault(error), 2)
     sys.exit(code if isinstance(code, int) else 0)  # typer returns the code of typer.Exit, and 130 for Ctrl-C
+
+
+def _usage_fault(error: TyperException) -> str:
+    """Return what is wrong with a command line, what may have been meant, and where its help is."""
+    said, fault = error.format_message(), first_fault(error.__cause__)
+    context = getattr(error, "ctx", None)  # typer's error for the command line has one; it exports only the base class
+    command = "agent" if context is None else context.command_path
+    if fault is not None:
+        said = f"{said.partition(': ')[0]}: {in_words(fault)}"
+    elif found := re.match(r"No such option: (\S+)(?: \(Possible options: (.+)\))?", said):
+        said = f"`{command}` has no option {found[1]}{did_you_mean(found[1], (found[2] or '').split(', '))}"
+    elif found := re.match(r"No such command '(.*)'\.", said):
+        known = [] if context is None else context.command.list_commands(context)
+        meant = OTHER_WORDS.get(found[1])
+        said = f"there is no command {found[1]!r}"
+        said += f"; did you mean {meant}?" if meant else did_you_mean(found[1], known)
+    return f"{said} (see `{command} --help`)"
 
 
 def open_missing_streams() -> None:

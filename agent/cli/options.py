@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Runs = Annotated[Path, option(OUTPUT, "Folder of all runs.", "--runs", metavar="DIR")]
 Json = Annotated[bool, option(OUTPUT, "Print one JSON document instead.", "--json")]
+TrialArgument = Annotated[
+    str, typer.Argument(metavar="TRIAL", help="RUN/7, RUN/best or RUN/champion; without RUN, of the last run.")
+]
 RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Name of a run; the last one if not given.")]
 TaskFolder = Annotated[
     Path | None, option(TASK, "Folder of the task; the bundled task if not given.", "--task", metavar="DIR")
@@ -106,10 +109,19 @@ def runs_of(runs: Path, name: str) -> list[str]:
 
 
 def stored_trial(runs: Path, name: str) -> "tuple[StoredRun, int]":
-    from agent.store.stored_run import trial_name
+    from agent.store.stored_run import find_trial
 
-    run_name, number = trial_name(name)
-    return stored_run(runs, run_name), number
+    return find_trial(runs_folder(runs), name)
+
+
+def run_and_trial(runs: Path, name: str | None) -> "tuple[StoredRun, int | None]":
+    """Return the run of that name and None or, if it is the name of a trial, its run and its number."""
+    from agent.store.trial_name import is_trial_name
+
+    if name is None or name in runs_folder(runs).run_ids() or not is_trial_name(name):
+        return stored_run(runs, name), None
+    stored, number = stored_trial(runs, name)
+    return stored, stored.trial(number).number
 
 
 def full_name(runs: Path, trial: str | None) -> str | None:
@@ -223,6 +235,16 @@ def price_of(
         return None, None
     known = known_price(model, base_url, config_folder() / OWN_NAME)
     return (known.dollars, known.source) if known else (None, None)
+
+
+def can_redraw(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal that can draw lines again, which a dumb one cannot."""
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def shows_colour(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal with colours that NO_COLOR does not switch off (no-color.org)."""
+    return can_redraw(stream) and not os.environ.get("NO_COLOR")
 
 
 def print_json(document: Any) -> None:

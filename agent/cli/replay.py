@@ -89,7 +89,7 @@ def replay(
     if sandbox is not None:
         sandbox_named(sandbox)
     if what is None and not all_kept:
-        raise UsageError("name what to replay: the hash of a commit, RUN/7, or a RUN with --all-kept")
+        raise UsageError("name what to replay: the hash of a commit, RUN/7, RUN/best, or a RUN with --all-kept")
     with _unreadable_is_not_replayable():
         source = open_source(runs_folder(runs), repo, Path.cwd(), seed)
         found = source.kept(what) if all_kept else [source.trial(what or "")]

@@ -1,12 +1,24 @@
 """The commands that show a whole run: the HTML page, and the live view."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import DEFAULT_RUNS, Force, RunName, Runs, runs_folder, runs_of, stored_run
+from agent.cli.options import (
+    DEFAULT_RUNS,
+    Force,
+    RunName,
+    Runs,
+    can_redraw,
+    run_and_trial,
+    runs_folder,
+    runs_of,
+    shows_colour,
+    stored_run,
+)
 from agent.errors import UsageError
 from agent.text import plural
 
@@ -25,7 +37,7 @@ LARGEST_DRAWN = 1e100
 def report(
     run_names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Runs of one task, or comparisons; the last run if none is given."),
+        typer.Argument(metavar="[RUN]...", help="Runs of one task, comparisons or trials; the last run if not given."),
     ] = None,
     *,
     out: Annotated[
@@ -39,12 +51,24 @@ def report(
 ) -> None:
     """Write an HTML page about runs.
 
-    It shows one run, or compares several. The page is one file, which loads nothing else.
+    It shows one run, or compares several; for a trial such as RUN/best it prints the address of its place on the page.
+    The page is one file, which loads nothing else.
     """
-    names = list(dict.fromkeys(each for name in run_names or () for each in runs_of(runs, name)))
-    chosen = names or [stored_run(runs, None).run_id]
+    named = [_named(runs, name) for name in run_names or ()]
+    chosen = list(dict.fromkeys(run for found, _ in named for run in found)) or [stored_run(runs, None).run_id]
     path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")
     write_report(runs_folder(runs), chosen, path, png, force=force)
+    for found, number in named:
+        if number is not None:
+            print(f"{found[0]}/{number}: {path}#t{chosen.index(found[0])}/{number}")
+
+
+def _named(runs: Path, name: str) -> tuple[list[str], int | None]:
+    """Return the runs that an argument means and, if it names a trial, the number of the trial."""
+    if name in runs_folder(runs).comparison_ids():
+        return runs_of(runs, name), None
+    stored, number = run_and_trial(runs, name)
+    return [stored.run_id], number
 
 
 def write_report(
@@ -106,9 +130,9 @@ def watch(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS) -> None:
 
     It only reads the run, and ends when the run ends. Ctrl-C leaves it.
     """
-    from agent.report.watch import follow
+    from agent.report.live.watch import follow
 
-    follow(stored_run(runs, run_name))
+    follow(stored_run(runs, run_name), colour=shows_colour(sys.stdout), moves=can_redraw(sys.stdout))
 
 
 def _on_page(runs: Path, name: str | None) -> "RunOnPage":

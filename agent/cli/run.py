@@ -52,7 +52,7 @@ def run(ctx: typer.Context, options: RunOptions) -> None:
     Exit codes: 0 ended or paused, 1 gave up or the baseline failed, 3 the budget left nothing to run.
     """
     config, _ = checked_start(ctx, options)
-    go(config, runs_folder(options.runs), json_=options.json_)
+    go(config, runs_folder(options.runs), json_=options.json_, is_default_budget=not options.has_budget)
 
 
 def checked_start(ctx: typer.Context, options: RunOptions) -> "tuple[RunConfig, Task]":
@@ -74,7 +74,7 @@ def checked_start(ctx: typer.Context, options: RunOptions) -> "tuple[RunConfig, 
     sandbox_named(options.sandbox)
     folder, task = start_of(options.task, options.profile, options.runs, options.from_, option="--from")
     begin(task, options.from_, options.runs, trusted=options.trust)
-    if options.trials is None and options.budget is None and options.wall is None:
+    if not options.has_budget:
         options = replace(options, trials=run_config.DEFAULT_TRIALS)
     made = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{run_config.in_a_name(mode.name)}-s{options.seed}"
     config = configured(

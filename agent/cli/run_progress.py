@@ -3,13 +3,13 @@
 import sys
 from typing import TYPE_CHECKING
 
-from agent.cli.options import fail, host_of, print_json, where
+from agent.cli.options import can_redraw, fail, host_of, print_json, shows_colour, where
 from agent.errors import AgentError
 from agent.text import plural
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from agent.execution.slots import Slot
     from agent.report.slices import PoolSize
@@ -22,25 +22,42 @@ if TYPE_CHECKING:
     from agent.task.task import Task
 
 
-def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | None" = None, json_: bool) -> None:
+def go(
+    config: "RunConfig",
+    runs: "RunsFolder",
+    *,
+    options: "ResumeOptions | None" = None,
+    json_: bool,
+    is_default_budget: bool = False,
+) -> None:
     """Run the trials of a new run or, with `options`, of an interrupted one, and print the result.
 
     Exits with 3 if the budget left nothing to run, and with 1 if the run ended for another reason than its budget.
+
+    Args:
+        is_default_budget: the user gave no budget, which the heading says.
     """
-    from agent.report import json_documents
-    from agent.report.live_screen import ConsoleObserver, LiveConsole
-    from agent.report.slices import slice_json
+    from agent.modes.model_choice import agent_name, model_name
+    from agent.report.live.console import LiveConsole
+    from agent.report.live.observer import ConsoleObserver
     from agent.report.trackers.companion import background_trackers
     from agent.run.ending import EndReason
     from agent.run.loop import run_trials
     from agent.run.opening import ResumeOptions, resume_run, start_run
     from agent.store.stored_run import with_hints
 
-    live = LiveConsole(quiet=json_)
+    live = LiveConsole(quiet=json_, colour=shows_colour(sys.stdout), moves=can_redraw(sys.stdout))
+    who = agent_name(config.agent) if config.agent is not None else config.mode
 
     def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> ConsoleObserver:
         return ConsoleObserver(
-            task.metric, paths, lambda number: repo.tag(paths.run_id, number), live, runs_option=where(runs)
+            task.metric,
+            paths,
+            lambda number: repo.tag(paths.run_id, number),
+            live,
+            proposer=who,
+            model=model_name(config),
+            runs_option=where(runs),
         )
 
     def say(line: str) -> None:
@@ -56,7 +73,9 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
     with opened as open_run:
         if open_run.is_parallel:
             live.split(open_run.slots)
+        live.follow(lambda: _how_far(open_run))
         say(f"run {config.run_id}: mode {config.mode}{with_hints(config)}, {_what(open_run)}")
+        say(_budget(config, runs, open_run, is_default=is_default_budget))
         for line in (*open_run.records.retired, *_confirmable(open_run)):
             say(line)
         try:
@@ -70,25 +89,33 @@ def go(config: "RunConfig", runs: "RunsFolder", *, options: "ResumeOptions | Non
             raise
         finally:
             live.close()
-        history, hashes = open_run.history, open_run.records.repo.tags(config.run_id)
+        hashes = open_run.records.repo.tags(config.run_id)
     if end.ending is EndReason.PAUSED and _has_submissions(open_run):  # one came while this run was ending
         go(config, runs, options=ResumeOptions(for_client=True), json_=json_)
         return
     if json_:
-        rows = [
-            json_documents.trial_json(trial, hashes.get(trial.number), open_run.executor.task.metric)
-            for trial in history.by_finish
-        ]
-        document = {"run": config.run_id, "mode": config.mode, "end": end.ending, "reason": end.reason}
-        result = json_documents.result_json(history, open_run.keeper, _pool(open_run))
-        slices = [slice_json(use) for use in history.slices]
-        print_json({**document, **result, "slices": slices, "trials": rows})
+        print_json({"run": config.run_id, "mode": config.mode, **_document(open_run, end, hashes)})
     else:
         _closing(config, runs, open_run, end)
     if end.ending is EndReason.NOTHING_RAN:
         fail(f"{end.reason}; give `{go_on}` a higher --trials, --budget or --wall", 3)
     if end.ending not in (EndReason.DONE, EndReason.PAUSED):
         fail(end.reason, 1)
+
+
+def _document(run: "Run", end: "End", hashes: "Mapping[int, str]") -> dict[str, object]:
+    """Return how a run ended, its result and its trials; `hashes`: of the commits, by number of the trial."""
+    from agent.report.json_documents import result_json, trial_json
+    from agent.report.slices import slice_json
+
+    history, metric = run.history, run.executor.task.metric
+    return {
+        "end": end.ending,
+        "reason": end.reason,
+        **result_json(history, run.keeper, _pool(run)),
+        "slices": [slice_json(use) for use in history.slices],
+        "trials": [trial_json(trial, hashes.get(trial.number), metric) for trial in history.by_finish],
+    }
 
 
 def _has_submissions(run: "Run") -> bool:
@@ -116,6 +143,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     from agent.report.terminal import columns_of, sentences
     from agent.run.ending import EndReason
     from agent.run.steering.user_input import is_pause_requested
+    from agent.store.trial_name import best_of
 
     if end.ending is EndReason.BASELINE_FAILED:
         from agent.text import read_tail
@@ -132,16 +160,18 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
         return
     metric = run.executor.task.metric
     if mode_named(config.mode).measures_noise:
-        print("\n".join(noise_summary(run.history.trials, metric)))
+        print("\n".join(sentences(noise_summary(run.history.trials, metric), columns_of(sys.stdout))))
         return
-    lines = run_summary.summary(run.history, metric, run.keeper, _pool(run))
-    print("\n".join(sentences(lines, columns_of(sys.stdout))))
-    last = f"{config.run_id}/{run.history.by_finish[-1].number}"
+    lines, columns = run_summary.summary(run.history, metric, run.keeper, _pool(run)), columns_of(sys.stdout)
+    print("\n".join(sentences(lines, columns)))
     if awaits:
         print(f"next: agent brief {config.run_id}{option} · agent submit {config.run_id} --script FILE --wait{option}")
         return
     named = "" if runs.run_ids()[-1] == config.run_id else f" {config.run_id}"  # the default is the last run
-    print(f"next: agent log{named} --graph{option} · agent show {last}{option} · agent best{named}{option}")
+    best = best_of(run.history)
+    shown = run.history.by_finish[-1] if best is None or best.number == 0 else best  # if nothing is better: the last
+    words = (f"show {config.run_id}/{shown.number}", f"report{named}", f"log{named} --graph", f"best{named}")
+    print("\n".join(sentences([f"next: {' · '.join(f'agent {word}{option}' for word in words)}"], columns)))
 
 
 def _confirmable(run: "Run") -> list[str]:
@@ -163,6 +193,25 @@ def _pool(run: "Run") -> "PoolSize | None":
         return None
     n_slices = run.executor.slices.n_slices
     return PoolSize(n_slices, run.executor.slices.openings.n_untouched(n_slices))
+
+
+def _budget(config: "RunConfig", runs: "RunsFolder", run: "Run", *, is_default: bool) -> str:
+    """Return the whole budget of a run, and when the run will end."""
+    from agent.report.live.progress import budget_in_words, end_in_words, expected_end
+    from agent.text import local_now, time_of_day
+
+    now, budget = local_now(), run.policy.budget
+    end = expected_end(run, now) if run.history.trials else None
+    ends = f"ends about {time_of_day(end, now)}" if end is not None else end_in_words(runs, config, budget, now)
+    return f"budget: {budget_in_words(budget, is_default=is_default)}; {ends}"
+
+
+def _how_far(run: "Run") -> str:
+    """Return how far a run is, in one line."""
+    from agent.report.live.progress import progress
+    from agent.text import local_now
+
+    return progress(run, local_now())
 
 
 def _what(run: "Run") -> str:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from agent.report.slices import SELF_REPORTED, PoolSize, pool_lines, published, result_words, why_repeated
 from agent.report.trial_table import verdict
+from agent.store.stored_run import NOISE_MEASURED
 from agent.task.score_kinds import is_self_reported
-from agent.text import plural
+from agent.text import one_line, plural
 from agent.trials.budget import Ledger, duration
 from agent.trials.history import History
 from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
@@ -23,8 +24,12 @@ def summary(history: History, metric: Metric, keeper: KeepPolicy, pool: PoolSize
     `pool`: the size of the pool, for runs that confirm gains on slices.
     """
     trials = history.trials
-    if not trials or history.incumbent is None or trials[0].val_loss is None:
-        return ["no trial has a loss yet"]
+    if not trials:
+        return ["no trial has finished yet"]
+    first = trials[0].outcome
+    if history.incumbent is None or first is None or first.val_loss is None:
+        why = f"{first.status.value.replace('_', ' ')}: {one_line(first.reason)}" if first is not None else "unknown"
+        return [f"the baseline has no loss, so no trial can be compared with it: {why}"]
     lines = headline(history, metric, keeper)
     if trials[0].outcome and trials[0].outcome.score and is_self_reported(trials[0].outcome.score.kind):
         so = f"; {ONLY_REPEATED}" if why_repeated(history, keeper) else ""
@@ -214,7 +219,16 @@ def sigma_line(keeper: KeepPolicy) -> str:
         return f"{sigma} is a guess at the noise of one run, from {source}: {hidden()}"
     if keeper.noise.n_learned:
         return f"{sigma} is the noise of one run, measured so far"
+    if is_measured(keeper):
+        return f"{sigma} is the noise of one run, measured by {NOISE_MEASURED}"
     return f"{sigma} is a guess at the noise of one run, from {source}: no repeat has measured it yet"
+
+
+def is_measured(keeper: KeepPolicy) -> bool:
+    """Return whether runs of one script under several seeds have measured sigma: in this run, or in `agent noise`."""
+    if keeper.noise.is_unobservable:
+        return False
+    return keeper.noise.n_learned > 0 or (bool(keeper.rule.sigma) and keeper.rule.sigma_source == NOISE_MEASURED)
 
 
 def hidden() -> str:

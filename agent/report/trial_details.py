@@ -10,7 +10,7 @@ from agent.report.steering.messages import steering_facts
 from agent.report.trial_table import OVER_BUDGET, paint, purpose, verdict
 from agent.store.stored_run import StoredRun
 from agent.task.score_kinds import find_score_kind, is_self_reported
-from agent.text import inert, one_line, plural, read_tail
+from agent.text import inert, local_time, one_line, plural, read_tail
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status, Trial
 
@@ -47,6 +47,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         ("parent", "none: the baseline" if trial.parent is None else f"trial {trial.parent}"),
         ("commit", stored.hashes.get(trial.number, "not yet")),
         ("training seed", proposal.train_seed),
+        ("time", _times(trial)),
     ]
     before = stored.history.incumbent_before(trial.number)
     if before is not None and before.number != trial.parent:
@@ -93,6 +94,17 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         rows.append(("model", f"{used.model}, {plural(used.calls, 'call')}, {tokens}"))
         rows.append(("exchange", stored.paths.trial(trial.number).llm))
     return [(one_line(name), one_line(inert(str(value)))) for name, value in rows]
+
+
+def _times(trial: Trial) -> str:
+    """Return when a trial began and ended, in the zone of this machine: `2026-11-21 22:00:05 to 22:10:05 UTC`."""
+    began, ended = local_time(trial.started_at), local_time(trial.finished_at or "")
+    if began is None:
+        return "unknown"
+    if ended is None:
+        return f"since {began:%Y-%m-%d %H:%M:%S %Z}"
+    last = f"{ended:%H:%M:%S}" if ended.date() == began.date() else f"{ended:%Y-%m-%d %H:%M:%S}"
+    return f"{began:%Y-%m-%d %H:%M:%S} to {last} {ended:%Z}"
 
 
 def _worker(outcome: Outcome) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from agent.errors import UsageError
 from agent.report.slices import decision_text, unseen_by
-from agent.text import one_line, plural
+from agent.report.terminal import Span, row
+from agent.text import cut, local_time, no_such, one_line, padded, plural, width_of
 from agent.trials.budget import seconds
 from agent.trials.history import History, stands
 from agent.trials.machine_speed import LostAttempt, VoidedAttempt
@@ -14,7 +15,8 @@ from agent.trials.repeat import Purpose, Repeat
 from agent.trials.steering import BudgetRaised, PersonMessage, RunEvent, SubmissionRefused
 from agent.trials.trial import KeepState, Status, Trial
 
-TITLE_WIDTH = 56
+MAX_TITLE_WIDTH = 200  # of a title with its marks and reason, where no terminal cuts it
+TITLE_ROOM = 24  # columns that a narrow terminal keeps for titles, by leaving out others
 VALUE_WIDTH, MAX_VALUE_WIDTH = 10, 24  # limits of the value column, which is as wide as the metric's name
 _FAINT, _GREEN, _RED, _YELLOW, _BOLD = "2", "32", "31", "33", "1"
 _COLOURS = {
@@ -37,22 +39,44 @@ def paint(text: str, code: str, colour: bool) -> str:
 
 def value_width(metric: Metric) -> int:
     """Return the width of the value column, in characters."""
-    return min(max(len(metric.name), VALUE_WIDTH), MAX_VALUE_WIDTH)
+    return min(max(width_of(metric.name), VALUE_WIDTH), MAX_VALUE_WIDTH)
 
 
-def spared(metric: Metric) -> tuple[tuple[int, int], ...]:
-    """Return the half-open spans (start, end) of the columns that a narrow terminal leaves out."""
-    memory = 42 + value_width(metric)
-    return (7, 16), (memory, memory + 16)
+def left_out(metric: Metric, columns: int) -> list[Span]:
+    """Return the spans of a row that a terminal of so many columns leaves out, so that titles keep TITLE_ROOM.
+
+    One after the other: commit, memory, seconds, the time of day, origin and change. All rows have the same spans.
+    """
+    value = 38 + value_width(metric)  # the end of the value column
+    memory = value + 10
+    order = [(14, 23), (memory, memory + 7), (memory + 7, memory + 15), (7, 14), (memory + 15, memory + 25)]
+    order.append((value, value + 10))
+    room, found = columns - (memory + 27), list[Span]()
+    for start, end in order:
+        if room < TITLE_ROOM:
+            found.append((start, end))
+            room += end - start
+    return found
+
+
+def fitted_row(line: str, metric: Metric, columns: int | None) -> str:
+    """Return a row of the table as a terminal of so many columns shows it; whole if `columns` is None."""
+    return row(line, columns, () if columns is None else left_out(metric, columns))
 
 
 def header(metric: Metric) -> str:
     """Return the heading of the table of trials."""
     width = value_width(metric)
     return (
-        f"{'trial':>5}  {'commit':7}  {'status':14} {metric.name[:width]:>{width}} {'change':>9} "
-        f"{'mem GB':>6} {'train s':>7}  {'origin':8}  title"
+        f"{'trial':>5}  {'ended':5}  {'commit':7}  {'status':14} {padded(cut(metric.name, width), width, right=True)} "
+        f"{'change':>9} {'mem GB':>6} {'train s':>7}  {'origin':8}  title"
     )
+
+
+def _ended(at: str | None) -> str:
+    """Return the time of day at which something ended, in the zone of this machine; blanks if it has not."""
+    moment = local_time(at) if at else None
+    return "     " if moment is None else f"{moment:%H:%M}"
 
 
 def trial_line(
@@ -88,14 +112,13 @@ def trial_line(
         title = f"[{mark}] {title}"
     if trial.proposal.copied_from:
         title = f"[copy of {trial.proposal.copied_from}] {title}"
-    if len(title) > TITLE_WIDTH:
-        title = title[: TITLE_WIDTH - 1] + "…"
+    title = cut(title, MAX_TITLE_WIDTH)
     said = verdict(trial) if trial.status is not None or trial.waits_for_approval or is_open else "interrupted"
     width = value_width(metric) - max(0, len(said) - 14)  # a long word needs a part of the next column, which is empty
     word = paint(f"{said:14}", code, colour)
     told = paint(title, "" if trial.kept else _FAINT, colour)
     return (
-        f"{trial.number:>5}  {(sha or '')[:7]:7}  {word} {value:>{width}} {changed:>9} "
+        f"{trial.number:>5}  {_ended(trial.finished_at)}  {(sha or '')[:7]:7}  {word} {value:>{width}} {changed:>9} "
         f"{memory:>6} {seconds:>7}  {trial.proposal.origin:8}  {told}"
     )
 
@@ -126,24 +149,27 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
     told = paint(mark + purpose(repeat, metric), _FAINT, colour)
     word = paint(f"{word:14}", code, colour)
     value = f"{value:>{value_width(metric)}}"
-    return f"{repeat.trial:>5}  {'':7}  {word} {value} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
+    ended = _ended(repeat.finished_at)
+    return f"{repeat.trial:>5}  {ended}  {'':7}  {word} {value} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
 
 
 def void_line(void: VoidedAttempt, trial: int, metric: Metric, colour: bool) -> str:
     """Return a void attempt as a row of the table of trials."""
     told = f"{one_line(void.reason)}: {'running again' if void.trained else 'waiting'}"
-    return _machine_line(("void", told), void.seconds, trial, metric, colour)
+    return _machine_line(("void", told), void, trial, metric, colour)
 
 
 def lost_line(lost: LostAttempt, trial: int, metric: Metric, colour: bool) -> str:
     """Return a lost attempt as a row of the table of trials."""
-    return _machine_line(("lost", f"{one_line(lost.reason)}: running again"), lost.seconds, trial, metric, colour)
+    return _machine_line(("lost", f"{one_line(lost.reason)}: running again"), lost, trial, metric, colour)
 
 
-def _machine_line(said: tuple[str, str], seconds: float, trial: int, metric: Metric, colour: bool) -> str:
-    word, told = paint(f"{said[0]:14}", _YELLOW, colour), paint(said[1], _FAINT, colour)
-    blank = " " * value_width(metric)
-    return f"{trial:>5}  {'':7}  {word} {blank} {'':>9} {'':>6} {seconds:>7.1f}  {'machine':8}  {told}"
+def _machine_line(
+    said: tuple[str, str], attempt: VoidedAttempt | LostAttempt, trial: int, metric: Metric, colour: bool
+) -> str:
+    word, why = paint(f"{said[0]:14}", _YELLOW, colour), paint(said[1], _FAINT, colour)
+    blank, ended = " " * value_width(metric), _ended(attempt.at)
+    return f"{trial:>5}  {ended}  {'':7}  {word} {blank} {'':>9} {'':>6} {attempt.seconds:>7.1f}  {'machine':8}  {why}"
 
 
 def machine_mark(trial: Trial | Repeat) -> str:
@@ -221,7 +247,7 @@ def trial_filter(*, kept: bool, status: str | None, since: str | None, now: date
     """
     word = status.replace("-", "_").replace(" ", "_") if status else None
     if word is not None and word not in WORDS:
-        raise UsageError(f"--status {status}: there is no such status; use one of {', '.join(WORDS)}")
+        raise UsageError(f"--status {status}: {no_such('status', word, WORDS)}")
     first = _moment(since, now) if since else None
 
     def fits(trial: Trial) -> bool:

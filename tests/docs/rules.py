@@ -78,6 +78,7 @@ NOT_RUN = {
     "pip wheel": "nothing here may need the network; the line is pip's own",
     **dict.fromkeys(("ssh", "scp", "tmux"), "needs another machine; tests/agent/cli/test_stop.py hangs up"),
     "pytest": "it is what runs already",
+    "rm": "asks on a terminal: tests/agent/cli/runs/test_overview.py",
     "pause": "needs a run that another process works on: tests/agent/cli/clients/test_steer.py",
     "stop": "needs a run that another process works on: tests/agent/cli/clients/test_steer.py",
     **dict.fromkeys(

@@ -15,8 +15,9 @@ from agent.execution.sandboxes import DEFAULT_SANDBOX, SANDBOXES, SandboxKind, o
 from agent.execution.scoring.scoring_job import needs_of
 from agent.execution.speed.drift import SpeedReference
 from agent.execution.speed.probe import SpeedProbe, has_canary
-from agent.llm.local_model import LocalModel
+from agent.llm.local_model import LocalModel, is_installed
 from agent.llm.openai_model import OpenAIModel, RetryPolicy
+from agent.modes.model_choice import WITHOUT_MODEL
 from agent.store.paths import RunsFolder
 from agent.task.corpus import find_corpus
 from agent.task.host_commands.host_code import check_environment
@@ -229,6 +230,9 @@ def _gpu() -> DoctorFinding:
 
 def _model(endpoint: Endpoint) -> DoctorFinding:
     if endpoint.base_url is None and endpoint.api_key is None:
+        if not is_installed():
+            remedy = f"`agent run --mode {WITHOUT_MODEL}` needs none; for one, set OPENAI_BASE_URL and OPENAI_MODEL"
+            return DoctorFinding("model", "note", "none: no endpoint is set, and no embedded model installed", remedy)
         try:
             LocalModel().close()
         except AgentError as error:

@@ -5,23 +5,23 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import DEFAULT_RUNS, Json, Runs, print_json, stored_trial, where
+from agent.cli.options import DEFAULT_RUNS, Json, Runs, TrialArgument, print_json, stored_trial, where
 
 app = typer.Typer()
 
 
 @app.command()
-def approve(trial: str, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
+def approve(trial: TrialArgument, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
     """Approve a proposed trial, so that it runs.
 
-    TRIAL is RUN/7, or 7 for the last run. It waits for a decision in a run of `agent run --approve`.
+    The trial waits for a decision in a run of `agent run --approve`.
     """
     _decide(runs, trial, is_approved=True, reason="", json_=json_)
 
 
 @app.command()
 def refuse(
-    trial: str,
+    trial: TrialArgument,
     *,
     because: Annotated[
         str, typer.Option("--because", metavar="TEXT", help="The reason; the proposer reads it too.")
@@ -31,7 +31,7 @@ def refuse(
 ) -> None:
     """Refuse a proposed trial, so that it does not run.
 
-    TRIAL is RUN/7, or 7 for the last run. It waits for a decision in a run of `agent run --approve`.
+    The trial waits for a decision in a run of `agent run --approve`.
     """
     _decide(runs, trial, is_approved=False, reason=because, json_=json_)
 

@@ -83,7 +83,7 @@ def _client(ctx: typer.Context, options: RunOptions, name: str) -> "ClientRun":
 def _refuse_contradictions(ctx: typer.Context, options: RunOptions, stored: "StoredRun") -> None:
     """Raise UsageError for an option that differs from what the run has: as it began, or with the caps raised since."""
     from agent.modes.registry import refuse_unused_options
-    from agent.run.resume import refuse_another_task, refuse_changes, with_raised_caps
+    from agent.run.resume import refuse_another_task, refuse_changes
     from agent.store.stored_run import load_task
 
     written, config = given(ctx), stored.config
@@ -96,5 +96,5 @@ def _refuse_contradictions(ctx: typer.Context, options: RunOptions, stored: "Sto
     wanted = configured(options, folder, task, run_id=stored.run_id, mode=MODE, needs_model=False)
     caps = {name: cap for name, cap in caps_in(options).items() if cap not in (None, getattr(config, name))}
     names = written.keys() & {spec.name for spec in fields(wanted)} - caps_in(options).keys() - {"profile"}
-    now = with_raised_caps(config, stored.history.run_events.raises)
+    now = stored.config_now
     refuse_changes(now, {**{name: getattr(wanted, name) for name in sorted(names)}, **caps})

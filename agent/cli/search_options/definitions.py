@@ -124,6 +124,11 @@ class SearchOptions:
     runs: Runs = DEFAULT_RUNS
     json_: Json = False
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether trials, training budget or wall time are limited."""
+        return self.trials is not None or self.budget is not None or self.wall is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(SearchOptions):

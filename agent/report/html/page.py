@@ -141,7 +141,7 @@ def _search_tiles(
     tiles = [(word, f"{metric.display(reading.mean):.6f}", f"{where}, {fresh}")]
     if trial.number:
         change = metric.display(reading.mean) - metric.display(first.mean)
-        guessed = "" if keeper.noise.n_learned and not keeper.noise.is_unobservable else " (a guess)"
+        guessed = "" if run_summary.is_measured(keeper) else " (a guess)"
         noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run{guessed}"
         tiles.append(("change from the baseline", f"{change:+.6f}", noise))
     return tiles

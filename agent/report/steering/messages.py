@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from agent.report.table import Table
-from agent.report.trial_table import TITLE_WIDTH, paint, value_width
-from agent.text import one_line
+from agent.report.trial_table import MAX_TITLE_WIDTH, paint, value_width
+from agent.text import cut, one_line
 from agent.trials.history import History
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
@@ -48,9 +48,9 @@ def event_line(event: PersonMessage | SubmissionRefused, metric: Metric, colour:
         word, origin, text = "message", "person", one_line(event.text)
     else:
         word, origin, text = event.status, Origin.SUBMITTED.value, refusal_text(event)
-    text = text if len(text) <= TITLE_WIDTH else text[: TITLE_WIDTH - 1] + "…"
+    text = cut(text, MAX_TITLE_WIDTH)
     blank, painted = " " * value_width(metric), paint(f"{one_line(word):14}", _CYAN, colour)
-    return f"{'':>5}  {'':7}  {painted} {blank} {'':>9} {'':>6} {'':>7}  {origin:8}  {text}"
+    return f"{'':>5}  {'':5}  {'':7}  {painted} {blank} {'':>9} {'':>6} {'':>7}  {origin:8}  {text}"
 
 
 def refusal_text(event: SubmissionRefused) -> str:

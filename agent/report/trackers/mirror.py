@@ -12,7 +12,7 @@ from agent.report.trackers.kinds import TRACKERS
 from agent.report.trackers.tracker import Tracker, facts_of
 from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
-from agent.text import Say
+from agent.text import Say, did_you_mean
 
 LOOK_SECONDS = 1.0  # between two reads of a journal that is followed
 RETRY_SECONDS = 30.0  # before a failed tracker is tried again
@@ -21,7 +21,8 @@ RETRY_SECONDS = 30.0  # before a failed tracker is tried again
 def check_kind(kind: str) -> None:
     """Raise UsageError if there is no such tracker, MissingRequirementError if its library is not installed."""
     if kind not in TRACKERS:
-        raise UsageError(f"there is no tracker {kind!r}; use one of {', '.join(TRACKERS)}")
+        hint = did_you_mean(kind, TRACKERS) or f"; use one of {', '.join(TRACKERS)}"
+        raise UsageError(f"there is no tracker {kind!r}{hint}")
     row = TRACKERS[kind]
     if find_spec(row.package) is None:
         raise MissingRequirementError(f"{kind} needs the package {row.package}: {row.install}")

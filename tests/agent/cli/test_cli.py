@@ -129,10 +129,10 @@ def test_a_spent_budget_exits_with_3(agent: Agent) -> None:
 
 def test_a_run_that_is_not_the_last_is_named_in_what_to_do_next(agent: Agent) -> None:
     begin = ("run", "--task", str(INSTANT), "--mode", "random", "--trials", "1", "--name")
-    assert "next: agent log --graph · agent show r/0 · agent best\n" in agent(*begin, "r").stdout
+    assert "next: agent show r/0 · agent report · agent log --graph · agent best\n" in agent(*begin, "r").stdout
     agent(*begin, "later")
     done = agent("resume", "r", "--trials", "2")
-    assert "next: agent log r --graph · agent show r/1 · agent best r\n" in done.stdout
+    assert "next: agent show r/1 · agent report r · agent log r --graph · agent best r\n" in done.stdout
 
 
 def test_a_file_that_cannot_be_written_is_one_line(agent: Agent) -> None:

@@ -13,7 +13,7 @@ from agent.store import run_config
 from agent.store.journal import Journal, read_history
 from agent.store.paths import RunsFolder
 from agent.store.run_config import keep_options
-from agent.store.stored_run import measured_sigma
+from agent.store.stored_run import NOISE_MEASURED, measured_sigma
 from agent.task.task import Task
 from agent.trials.events import RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
 from agent.trials.history import History
@@ -86,6 +86,8 @@ def test_sigma_is_a_guess_until_a_repeat_has_measured_it() -> None:
     )
     named = KeepRule(sigma=0.01, sigma_source="[noise] of task.toml")
     assert "from [noise] of task.toml" in Past(named).trial(1.0).said
+    earlier = KeepRule(sigma=0.01, sigma_source=NOISE_MEASURED)
+    assert "sigma 0.01 is the noise of one run, measured by `agent noise`" in Past(earlier).trial(1.0).said
     measured = Past().trial(1.0).again(0, 1, 1.01, Purpose.BASELINE).said
     assert "is the noise of one run, measured so far" in measured
 

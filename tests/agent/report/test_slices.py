@@ -9,7 +9,8 @@ import pytest
 
 from agent.execution.slices.source import Openings
 from agent.report.json_documents import result_json
-from agent.report.live_screen import ConsoleObserver, LiveConsole
+from agent.report.live.console import LiveConsole
+from agent.report.live.observer import ConsoleObserver
 from agent.report.run_summary import summary
 from agent.report.slices import (
     PoolSize,

@@ -1,5 +1,6 @@
 """`agent show`: what a trial wrote cannot steer the reader's terminal, and nothing of the exchange is lost."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def test_evidence_changes_and_exchange_are_told(tmp_path: Path) -> None:
     short, full = (describe(stored, stored.trial(1), exchange=exchange) for exchange in (False, True))
     assert "largest difference: 1.5e-07" in short
     assert "  MIX 0.5 → 0.25\n" in short
+    assert re.search(r"\ntime: +2026-11-2\d \d\d:\d\d:00 to (2026-11-2\d )?\d\d:\d\d:00 \S+\n", short)
     assert "reply 1: 7 tokens in, 3 out, 1.5 s" in short
     assert "What now?" not in short
     assert "What now?" in full

@@ -99,7 +99,7 @@ def test_a_run_whose_baseline_failed_has_a_page(tmp_path: Path) -> None:
     stored = made_run(tmp_path / "runs", [(BASELINE[0], failed(Status.CRASHED, "no module named torch"))])
     page = render([on_page(stored)], MADE_AT)
     assert "no module named torch" in page
-    assert "no trial has a loss yet" in page
+    assert "the baseline has no loss, so no trial can be compared with it: crashed" in page
 
 
 def test_a_picture_for_slides_is_a_png(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The commands that read runs, and the one that removes them."""

