@@ -1,12 +1,11 @@
 """`agent attribute`: finds which of a run's kept changes carry its gain."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import DEFAULT_RUNS, Json, RunName, Runs, host_of, print_json, stored_run
+from agent.cli.options import DEFAULT_RUNS, Json, RunName, Runs, host_of, print_json, printer, stored_run
 from agent.cli.trust import Trusted, agree_to_run
 
 if TYPE_CHECKING:
@@ -50,8 +49,7 @@ def attribute(
     stored = stored_run(runs, run_name)
     agree_to_run(stored, task.resolve() if task else None, trusted=trust)
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
+    say = printer(json_=json_)
 
     def decided(finding: "ChangeFinding") -> None:
         say(f"  {finding.change.key}: {finding.verdict}" + (f", {finding.reason}" if finding.reason else ""))

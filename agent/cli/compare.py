@@ -14,6 +14,7 @@ from agent.cli.options import (
     host_of,
     load_task,
     print_json,
+    printer,
     runs_folder,
     shows_colour,
     start_of,
@@ -28,7 +29,7 @@ from agent.cli.trust import begin
 from agent.errors import AgentError, BudgetSpentError, UsageError
 from agent.execution.sandboxes import sandbox_named
 from agent.task.score_kinds import is_self_reported
-from agent.text import plural
+from agent.text import local_now, plural
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
     from agent.analysis.unseen.common_slice import compare_on_slice, finish, reserve
     from agent.report.live.console import LiveConsole
     from agent.report.live.observer import ConsoleObserver
+    from agent.report.live.progress import progress_of_all
     from agent.run.ending import EndReason
     from agent.run.loop import run_together
 
@@ -124,8 +126,7 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
         label = f"{paths.run_id:{width}}  "
         return ConsoleObserver(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live, label)
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
+    say = printer(json_=json_)
 
     def ended(run: "Run", end: "End") -> None:
         say(f"{run.run_id:{width}}  ended: {end.reason}")
@@ -136,6 +137,7 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
         slots = open_runs[0].slots
         if open_runs[0].is_parallel:
             live.split(slots)
+        live.follow(lambda: progress_of_all(open_runs, local_now()))
         say(f"comparison {comparison.name}: {plural(len(open_runs), 'run')}, {workers(slots)}one trial of each in turn")
         try:
             is_opened = finish(comparison, runs, open_runs, say)

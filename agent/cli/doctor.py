@@ -97,6 +97,7 @@ def doctor(
     """
     from agent.cli.checks.coding_agents import examine_agent
     from agent.cli.checks.machine import Endpoint, examine, rendered
+    from agent.report.terminal import columns_of
 
     if agent_login and agent is None:
         raise UsageError("--agent-login is for a coding agent: add --agent NAME")
@@ -117,6 +118,6 @@ def doctor(
     if json_:
         print_json([finding.to_json() for finding in findings])
     else:
-        print(rendered(findings, shows_colour(sys.stdout)))
+        print(rendered(findings, shows_colour(sys.stdout), columns_of(sys.stdout)))
     if any(finding.verdict == "missing" for finding in findings):
         raise typer.Exit(4)

@@ -1,13 +1,12 @@
 """The part of `agent init` that runs the script: opens the machine for it, and reports progress."""
 
-import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.options import host_of, sandbox_settings
+from agent.cli.options import host_of, printer, sandbox_settings
 
 if TYPE_CHECKING:
     from agent.analysis.try_script.try_script import TryResult
@@ -44,8 +43,7 @@ def try_now(
     from agent.analysis.try_script.try_script import try_script
     from agent.task.init.metric.direction import given_goal
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
+    say = printer(json_=json_)
 
     checked = sandbox_settings(*settings)
     options = TryOptions(

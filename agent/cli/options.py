@@ -247,6 +247,17 @@ def shows_colour(stream: TextIO) -> bool:
     return can_redraw(stream) and not os.environ.get("NO_COLOR")
 
 
+def printer(*, json_: bool) -> "Say":
+    """Return a function that prints one line for the user, wrapped on a terminal; beside JSON, to standard error."""
+    from agent.report.terminal import columns_of, sentences
+
+    def say(line: str) -> None:
+        stream = sys.stderr if json_ else sys.stdout
+        print("\n".join(sentences(line.split("\n"), columns_of(stream))), file=stream, flush=True)
+
+    return say
+
+
 def print_json(document: Any) -> None:
     """Print a JSON document; characters that steer a terminal or hide text are escaped."""
     from agent.text import as_json

@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from agent.cli.options import can_redraw, fail, host_of, print_json, shows_colour, where
+from agent.cli.options import can_redraw, fail, host_of, print_json, printer, shows_colour, where
 from agent.errors import AgentError
 from agent.text import plural
 from sandbox.errors import SandboxError
@@ -60,8 +60,7 @@ def go(
             runs_option=where(runs),
         )
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
+    say = printer(json_=json_)
 
     host = host_of(say, live.replying)
     go_on = f"agent resume {config.run_id}{where(runs)}"

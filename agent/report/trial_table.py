@@ -73,7 +73,7 @@ def header(metric: Metric) -> str:
     )
 
 
-def _ended(at: str | None) -> str:
+def time_cell(at: str | None) -> str:
     """Return the time of day at which something ended, in the zone of this machine; blanks if it has not."""
     moment = local_time(at) if at else None
     return "     " if moment is None else f"{moment:%H:%M}"
@@ -118,7 +118,7 @@ def trial_line(
     word = paint(f"{said:14}", code, colour)
     told = paint(title, "" if trial.kept else _FAINT, colour)
     return (
-        f"{trial.number:>5}  {_ended(trial.finished_at)}  {(sha or '')[:7]:7}  {word} {value:>{width}} {changed:>9} "
+        f"{trial.number:>5}  {time_cell(trial.finished_at)}  {(sha or '')[:7]:7}  {word} {value:>{width}} {changed:>9} "
         f"{memory:>6} {seconds:>7}  {trial.proposal.origin:8}  {told}"
     )
 
@@ -149,7 +149,7 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
     told = paint(mark + purpose(repeat, metric), _FAINT, colour)
     word = paint(f"{word:14}", code, colour)
     value = f"{value:>{value_width(metric)}}"
-    ended = _ended(repeat.finished_at)
+    ended = time_cell(repeat.finished_at)
     return f"{repeat.trial:>5}  {ended}  {'':7}  {word} {value} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
 
 
@@ -168,7 +168,7 @@ def _machine_line(
     said: tuple[str, str], attempt: VoidedAttempt | LostAttempt, trial: int, metric: Metric, colour: bool
 ) -> str:
     word, why = paint(f"{said[0]:14}", _YELLOW, colour), paint(said[1], _FAINT, colour)
-    blank, ended = " " * value_width(metric), _ended(attempt.at)
+    blank, ended = " " * value_width(metric), time_cell(attempt.at)
     return f"{trial:>5}  {ended}  {'':7}  {word} {blank} {'':>9} {'':>6} {attempt.seconds:>7.1f}  {'machine':8}  {why}"
 
 

@@ -81,7 +81,8 @@ class TrialRepo:
         packed, folder = self.path / "packed-refs", self.path / "refs" / "tags"
         lines = _ref_lines(packed, MOST_REF_BYTES) if packed.exists() else []
         tags = (line.partition(" refs/tags/")[2] for line in lines)
-        loose = (path.name for path in folder.iterdir() if any(path.iterdir())) if folder.is_dir() else ()
+        folders = folder.iterdir() if folder.is_dir() else ()
+        loose = (path.name for path in folders if path.is_dir() and any(path.iterdir()))
         return {*(tag.partition("/")[0] for tag in tags if "/" in tag), *loose}
 
     def baselines(self) -> list[str]:

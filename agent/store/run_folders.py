@@ -1,8 +1,11 @@
 """The folders of runs and their commits: whether a new run may have a name, and the removal of a run."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from agent.errors import UsageError
+from agent.errors import AgentError, UsageError
 from agent.files import plain_folder
 from agent.store.git_repo import TrialRepo
 from agent.store.paths import RunsFolder
@@ -38,11 +41,14 @@ def refuse_taken(runs: RunsFolder, run_id: str) -> None:
 def runs_that_start_from(runs: RunsFolder, run_id: str) -> list[str]:
     """Return the names of the runs that need a commit of this run, because one of its trials is their baseline.
 
-    Raises:
-        JournalError: the run.json of another run cannot be read.
+    A run that cannot be read needs nothing: it cannot be resumed either.
     """
-    configs = [load(runs.run(name).run_json) for name in runs.run_ids() if name != run_id]
-    return [each.run_id for each in configs if each.of_trial is not None and each.of_trial.startswith(f"{run_id}/")]
+    found = []
+    for name in runs.run_ids():
+        with suppress(AgentError):
+            start = load(runs.run(name).run_json).of_trial
+            found += [name] if name != run_id and start is not None and start.startswith(f"{run_id}/") else []
+    return found
 
 
 def remove_run(runs: RunsFolder, run_id: str) -> None:
@@ -55,7 +61,7 @@ def remove_run(runs: RunsFolder, run_id: str) -> None:
         UsageError: another process has the run open, or a file cannot be removed.
     """
     paths = runs.run(run_id)
-    with locked(paths):
+    with locked(paths), _named_faults(paths.root):
         if runs.repo.exists():
             TrialRepo(runs.repo).remove(run_id, paths.worktree)
         finish_removals(runs)
@@ -66,9 +72,16 @@ def remove_run(runs: RunsFolder, run_id: str) -> None:
 def finish_removals(runs: RunsFolder) -> None:
     """Remove what killed or failed removals have left. Raises UsageError if a file cannot be removed."""
     for folder in runs.root.glob(_REMOVED.format("*")):
-        try:
+        with _named_faults(folder), suppress(FileNotFoundError):  # another `agent rm` removes it, too
             shutil.rmtree(plain_folder(folder))
-        except OSError as error:
-            raise UsageError(
-                f"cannot remove {error.filename}: {error.strerror}; remove {folder} as a user who may"
-            ) from error
+
+
+@contextmanager
+def _named_faults(folder: Path) -> Iterator[None]:
+    """Raise UsageError for a file that cannot be removed."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot remove {error.filename}: {error.strerror}; remove {folder} as a user who may"
+        ) from error

@@ -18,6 +18,7 @@ from agent.execution.speed.probe import SpeedProbe, has_canary
 from agent.llm.local_model import LocalModel, is_installed
 from agent.llm.openai_model import OpenAIModel, RetryPolicy
 from agent.modes.model_choice import WITHOUT_MODEL
+from agent.report.terminal import sentences
 from agent.store.paths import RunsFolder
 from agent.task.corpus import find_corpus
 from agent.task.host_commands.host_code import check_environment
@@ -28,6 +29,7 @@ from sandbox.self_check import probe
 
 _MIN_FREE_GB = 2.0
 _N_CANARIES = 5
+_INDENT, _FEWEST_COLUMNS = 27, 20  # of the texts about a finding
 
 Verdict = Literal["ok", "note", "missing"]  # note: it works with a restriction, or is not needed by default
 
@@ -66,19 +68,20 @@ def examine(
         findings += [*_sandbox(first, task), *_speed(task), _script_environment(task), _data(task, cache)]
         findings.append(_early_stopping(task))
         findings += [finding for kind in others for finding in _sandbox(kind, task)]
-    return [*findings, _gpu(), *([_model(endpoint)] if endpoint is not None else [])]
+    return [*findings, _gpu(), *([model_finding(endpoint)] if endpoint is not None else [])]
 
 
-def rendered(findings: list[DoctorFinding], colour: bool) -> str:
-    """Return the findings as lines for a terminal."""
+def rendered(findings: list[DoctorFinding], colour: bool, columns: int | None = None) -> str:
+    """Return the findings as lines, wrapped for a terminal of so many columns; None: not wrapped."""
     marks = {"ok": ("ok", "32"), "note": ("note", "33"), "missing": ("MISSING", "31")}
-    lines = []
+    lines, room = [], None if columns is None else max(columns - _INDENT, _FEWEST_COLUMNS)
+    below = f"\n{'':{_INDENT}}"
     for finding in findings:
         mark, code = marks[finding.verdict]
         shown = f"\x1b[{code}m{mark:7}\x1b[0m" if colour else f"{mark:7}"
-        lines.append(f"{shown} {finding.what:18} {finding.detail}")
+        lines.append(f"{shown} {finding.what:18} {below.join(sentences([finding.detail], room))}")
         if finding.remedy:
-            lines.append(f"{'':27}→ {finding.remedy}")
+            lines.append(f"{'':{_INDENT}}{below.join(sentences([f'→ {finding.remedy}'], room))}")
     return "\n".join(lines)
 
 
@@ -228,7 +231,8 @@ def _gpu() -> DoctorFinding:
     return DoctorFinding("gpu", "ok", "; ".join(done.stdout.strip().splitlines()))
 
 
-def _model(endpoint: Endpoint) -> DoctorFinding:
+def model_finding(endpoint: Endpoint) -> DoctorFinding:
+    """Return whether a language model answers: the endpoint's or, if none is set, the embedded one."""
     if endpoint.base_url is None and endpoint.api_key is None:
         if not is_installed():
             remedy = f"`agent run --mode {WITHOUT_MODEL}` needs none; for one, set OPENAI_BASE_URL and OPENAI_MODEL"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import DEFAULT_RUNS, Json, RunName, Runs, cache_folder, host_of, print_json, stored_run
+from agent.cli.options import DEFAULT_RUNS, Json, RunName, Runs, cache_folder, host_of, print_json, printer, stored_run
 from agent.cli.trust import Trusted, agree_to_run
 from agent.errors import UsageError
 
@@ -73,8 +73,7 @@ def _verified(stored: "StoredRun", shown: "Trial", json_: bool) -> _Verified:
     from agent.analysis.unseen.verified_slice import remarks, verified_on_slice, why_not_on_slice
     from agent.report.slices import unseen
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr if json_ else sys.stdout, flush=True)
+    say = printer(json_=json_)
 
     why_not = why_not_on_slice(stored)
     if not why_not:

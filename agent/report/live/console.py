@@ -100,7 +100,9 @@ class LiveConsole:
         if self._how_far is None:
             return
         self._progress = self._how_far()
-        if self._live is None and number % _TRIALS_A_LINE == 0:
+        if self._live is not None and self._live.is_started:
+            self._live.refresh()
+        elif self._live is None and number % _TRIALS_A_LINE == 0:
             self.report(self._progress)
 
     def report(self, line: str) -> None:

@@ -1,6 +1,6 @@
 """How far a run is, in one line: `trial 7 of 40, best 2.0174 (−3.1 %), ends about 06:20`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -31,10 +31,27 @@ def progress(run: "Run", now: datetime) -> str:
 
 def expected_end(run: "Run", now: datetime) -> datetime | None:
     """Return when a run is expected to end, as if all in flight had begun now; None if nothing can be said yet."""
+    left = _seconds_left(run)
+    return None if left is None else now + timedelta(seconds=left)
+
+
+def progress_of_all(runs: Sequence["Run"], now: datetime) -> str:
+    """Return how far runs are that take turns in the same slots: `trial 12 of 60 in 6 runs, ends about 06:20`."""
+    most = [run.policy.budget.trials for run in runs]
+    done, left = sum(len(run.history.trials) for run in runs), [_seconds_left(run) for run in runs]
+    of = "" if None in most else f" of {sum(filter(None, most))}"
+    line = f"trial {done}{of} in {plural(len(runs), 'run')}"
+    if None in left:
+        return line
+    end = now + timedelta(seconds=sum(filter(None, left)) / len(runs[0].slots))
+    return f"{line}, ends about {time_of_day(end, now)}"
+
+
+def _seconds_left(run: "Run") -> float | None:
+    """Return the expected wall time that a run has left; None if nothing can be said yet."""
     policy = run.policy
     closing = closing_runs(run.keeper.rule, policy.final_runs) * run.baseline.total_seconds if run.baseline else 0.0
-    left = seconds_left(Ledger.of(run.history.results), policy.budget, closing)
-    return None if left is None else now + timedelta(seconds=left)
+    return seconds_left(Ledger.of(run.history.results), policy.budget, closing)
 
 
 def _how_far(spent: Ledger, budget: Budget) -> str:

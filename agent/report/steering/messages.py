@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from agent.report.table import Table
-from agent.report.trial_table import MAX_TITLE_WIDTH, paint, value_width
+from agent.report.trial_table import MAX_TITLE_WIDTH, paint, time_cell, value_width
 from agent.text import cut, one_line
 from agent.trials.history import History
 from agent.trials.metric import Metric
@@ -50,7 +50,7 @@ def event_line(event: PersonMessage | SubmissionRefused, metric: Metric, colour:
         word, origin, text = event.status, Origin.SUBMITTED.value, refusal_text(event)
     text = cut(text, MAX_TITLE_WIDTH)
     blank, painted = " " * value_width(metric), paint(f"{one_line(word):14}", _CYAN, colour)
-    return f"{'':>5}  {'':5}  {'':7}  {painted} {blank} {'':>9} {'':>6} {'':>7}  {origin:8}  {text}"
+    return f"{'':>5}  {time_cell(event.at)}  {'':7}  {painted} {blank} {'':>9} {'':>6} {'':>7}  {origin:8}  {text}"
 
 
 def refusal_text(event: SubmissionRefused) -> str:

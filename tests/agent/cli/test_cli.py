@@ -182,7 +182,7 @@ def test_a_run_gets_a_name_by_itself_in_any_mode(agent: Agent, tmp_path: Path) -
         ),
         (["run", "--task", str(BIGRAM), "--mode", "code-edit", "--model", "gpt-9"], "no endpoint is known"),
         (["run", "--trials", "x"], "Invalid value for '--trials': it should be a whole number, not 'x' (see"),
-        (["run", "--bogus"], "No such option"),
+        (["run", "--bogus"], "`agent run` has no option --bogus"),
         (["log"], "there is no run in"),
         (["show", "seven"], "is not a trial"),
     ],

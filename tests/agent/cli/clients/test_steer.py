@@ -65,7 +65,7 @@ def test_notes_and_messages_are_in_prompts_log_details_and_page(at: Zygote) -> N
     assert ["keep DEPTH" in each[-1]["content"] for each in prompts.values()] == [False, False, True, True]
     lines = said(at, "log", "r").splitlines()
     at_two, at_three = (next(i for i, line in enumerate(lines) if line.strip().startswith(f"{n}  ")) for n in (2, 3))
-    between = [line.split() for line in lines[at_two + 1 : at_three] if " message " in line]
+    between = [line.split()[1:] for line in lines[at_two + 1 : at_three] if " message " in line]
     assert [" ".join(words) for words in between] == [
         "message person keep DEPTH [2J at 3",
         "message person second line",

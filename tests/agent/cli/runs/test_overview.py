@@ -68,6 +68,10 @@ def test_a_run_that_cannot_be_read_hides_no_other(at: Zygote) -> None:
     assert "torn   unreadable" in text
     assert "torn: " in text.splitlines()[3]
     assert json.loads(said(at, "runs", "--json"))["runs"][1]["fault"]
+    at.runs.run("torn").run_json.write_text("{")
+    made_run(at.runs.root, [BASELINE], name="torn-too").paths.run_json.write_text("{")
+    assert said(at, "rm", "torn", "--yes") == "removed torn\n"
+    assert said(at, "rm", "night", "torn-too", "--yes") == "removed night\nremoved torn-too\n"
 
 
 def test_without_a_run_the_list_says_how_to_start_one(at: Zygote) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.modes.proposer import NoiseProposer
-from agent.report.live.progress import budget_in_words, end_in_words, progress
+from agent.report.live.progress import budget_in_words, end_in_words, progress, progress_of_all
 from agent.run.policy import Policy
 from agent.store.run_config import RunConfig
 from agent.trials.budget import Budget
@@ -38,6 +38,15 @@ def test_one_line_says_how_far_a_run_is(open_run: OpenRunWith, budget: Budget, l
 
 def test_before_the_baseline_it_promises_nothing(open_run: OpenRunWith) -> None:
     assert progress(open_run(NoiseProposer(), trials=40), NOW) == "trial 0 of 40"
+
+
+def test_runs_that_take_turns_have_one_line(open_run: OpenRunWith) -> None:
+    run, history = open_run(NoiseProposer()), made_history(RESULTS)
+    run.records.history = history
+    runs = [replace(run, policy=Policy(KeepRule("any"), Budget(trials=n), history.results)) for n in (40, 23)]
+    assert progress_of_all(runs, NOW) == "trial 6 of 63 in 2 runs, ends about 06:02"
+    runs.append(replace(run, policy=Policy(KeepRule("any"), Budget(), history.results)))
+    assert progress_of_all(runs, NOW) == "trial 9 in 3 runs"
 
 
 def test_the_default_budget_is_said_to_be_the_default() -> None:
