@@ -81,7 +81,7 @@ def skill() -> None:
 def _of_server(ctx: typer.Context, arguments: Sequence[str]) -> Sequence[str]:
     """Return the arguments of `agent mcp` with absolute paths, so that they mean the same in every folder."""
     commands: dict[str, Any] = ctx.find_root().command.commands  # type: ignore[attr-defined]
-    server = commands["mcp"].make_context("mcp", [*arguments])
+    server = commands["mcp"].make_context("agent mcp", [*arguments])
     name = served_run(server)  # what the server would refuse is refused here
     chosen = {key: server.params[key] for key in ("task", "profile", "runs", "from_")}
     if not runs_folder(chosen["runs"]).run(name).run_json.exists():

@@ -61,7 +61,7 @@ def test_after_failures_it_tells_the_end_of_the_log(place: Place, until: Until) 
     RunsFolder(place.runs).prepare()
     failing = runner(place, "run", "--no-such-option")
     log = place.client().paths.runner_log
-    with pytest.raises(RunnerError, match=r"the run cannot continue: No such option: --no-such-option"):  # noqa: PT012
+    with pytest.raises(RunnerError, match=r"the run cannot continue: `agent run` has no option --no-such-option"):  # noqa: PT012
         while True:
             failing.ensure()
             time.sleep(0.02)

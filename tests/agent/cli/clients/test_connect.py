@@ -41,7 +41,7 @@ def connect(project: Path, *words: str) -> CompletedProcess[str]:
 def test_what_the_server_would_refuse_is_not_written(home: Path, project: Path) -> None:
     for options, expected in (
         ([], "agent mcp serves one run; name it with --name RUN"),
-        (["--", "--name", "r", "--mode", "random"], "No such option: --mode"),
+        (["--", "--name", "r", "--mode", "random"], "`agent mcp` has no option --mode"),
         (["--", "--name", "r", "--task", "nowhere"], "nowhere"),
         (["--", "--name", "r", "--profile", "none"], "none"),
     ):
@@ -186,7 +186,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(home: Path, project: Path) 
     [
         (["aider"], "there is no coding agent 'aider'; name claude, codex, opencode or gemini"),
         (["codex", "--write", "--undo"], "--write and --undo exclude each other"),
-        (["codex", "--trials", "5"], "No such option: --trials"),
+        (["codex", "--trials", "5"], "`agent connect` has no option --trials"),
         ([], "Missing argument 'AGENT'"),
     ],
 )

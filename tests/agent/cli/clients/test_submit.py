@@ -145,7 +145,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["--commit", ".@main"], ". is not in a git repository"),
     (["--values", "{}", "--require", "kept"], "--require kept: give kept or confirmed, together with --wait"),
     (["--values", "{}", "--wait", "--require", "good"], "--require good: give kept or confirmed"),
-    (["--trials", "1000", "--values", "{}"], "No such option: --trials"),
+    (["--trials", "1000", "--values", "{}"], "`agent submit` has no option --trials"),
 ]
 
 
