@@ -13,9 +13,10 @@ import typer
 from typer.exceptions import TyperException
 
 from agent import __version__
-from agent.cli import attribute, compare, doctor, init, replay, report, run, trust
+from agent.cli import attribute, compare, doctor, replay, report, run, trust
 from agent.cli.clients import approve, connect, serve, steer, submit
 from agent.cli.options import fail
+from agent.cli.own_script import init
 from agent.cli.runs import best, log, overview, trial
 from agent.errors import EXIT_CODES, AgentError
 from agent.task.host_commands.host_code import require_consent

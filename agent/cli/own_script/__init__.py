@@ -1,0 +1,1 @@
+"""The commands that make a task of a user's own script."""
