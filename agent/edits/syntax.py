@@ -5,13 +5,19 @@ calls at a time can raise SystemError, "AST constructor recursion depth mismatch
 """
 
 import ast
+import re
 import threading
 import warnings
+from collections.abc import Iterable
+from itertools import islice
 
 BYTE_ORDER_MARK = "\ufeff"
 """Some editors of Windows begin a file with it; Python ignores it there."""
 
 _LOCK = threading.Lock()
+_LIKE_CODE = re.compile(r"\s*(?:import |from |[\w.]{1,80}\(|[\w.,\[\]'\" ]{1,80}?[-+*/%]?=(?!=))")
+_LONGEST_LINE = 500  # characters
+_MOST_PARSED = 200  # lines
 
 
 def parse_script(source: str | bytes) -> ast.Module:
@@ -49,6 +55,15 @@ def is_active_code(text: str) -> bool:
         not isinstance(node, idle) or isinstance(getattr(node, "value", 0), ast.Call)
         for node in parse_script(text).body
     )
+
+
+def first_active_line(lines: Iterable[tuple[int, str]]) -> int | None:
+    """Return the number of the first line that is active code by itself; None if none is.
+
+    `lines`: numbers and texts; of those that look like code, 200 are parsed.
+    """
+    likely = ((n, line.strip()) for n, line in lines if len(line) < _LONGEST_LINE and _LIKE_CODE.match(line))
+    return next((n for n, text in islice(likely, _MOST_PARSED) if is_active_code(text)), None)
 
 
 def parse_expression(text: str) -> ast.expr:

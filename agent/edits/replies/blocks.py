@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import takewhile
 
 from agent.edits.replies.omissions import refuse_omissions
 from agent.edits.search_replace import DIVIDER, REPLACE_MARK, SEARCH_MARK, Block, Script, SearchReplace, Tolerance
-from agent.edits.syntax import is_active_code, parses
+from agent.edits.syntax import first_active_line, parses
 from agent.errors import EditError
 
 # Models miscount the signs and may name the file after the word. Lines are stripped before they are compared.
@@ -212,10 +213,10 @@ def _refuse_strays(lines: Sequence[str], blocks: Sequence[_Found]) -> None:
     """Raise EditError if parts of a diff stand beside the blocks, or if code follows a block."""
     after = 0
     for first, last, _ in (*blocks, (len(lines), 0, None)):
-        follows = next((n for n in range(after, first) if lines[n].strip()), None) if after else None
-        if follows is not None and is_active_code(lines[follows].strip()):
+        code = first_active_line((n, lines[n]) for n in _after_block(lines, after, first)) if after else None
+        if code is not None:
             raise EditError(
-                f"line {follows + 1} of the reply ({lines[follows].strip()[:60]}) is code after the end of a block; "
+                f"line {code + 1} of the reply ({lines[code].strip()[:60]}) is code after the end of a block; "
                 f"write it before {REPLACE_MARK}"
             )
         for number in range(after, first):
@@ -225,6 +226,14 @@ def _refuse_strays(lines: Sequence[str], blocks: Sequence[_Found]) -> None:
                     f"write every change as a block, from {SEARCH_MARK} to {REPLACE_MARK}"
                 )
         after = last + 1
+
+
+def _after_block(lines: Sequence[str], begin: int, end: int) -> Iterator[int]:
+    """Return the numbers of the lines between a block and the next fence or `end`, without a fence around the block."""
+    written = [n for n in range(begin, end) if lines[n].strip()]
+    if written and _FENCE.fullmatch(lines[written[0]].strip()):
+        del written[0]
+    return takewhile(lambda n: not _FENCE.match(lines[n].strip()), written)
 
 
 def _fault(lines: Sequence[str], marks: Sequence[_Mark]) -> str:

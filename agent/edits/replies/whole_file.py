@@ -11,7 +11,7 @@ from itertools import islice
 
 from agent.edits.edit import WholeFile
 from agent.edits.replies.omissions import refuse_omissions
-from agent.edits.syntax import BYTE_ORDER_MARK, is_active_code, parse_script, parses
+from agent.edits.syntax import BYTE_ORDER_MARK, first_active_line, is_active_code, parse_script, parses
 from agent.errors import EditError
 
 _FENCE = re.compile(r"(?P<sign>`{3,}(?=[^`]*$)|~{3,})[ \t]*(?P<label>[\w+-]*)")
@@ -122,6 +122,9 @@ def _refuse_other_code(
             raise EditError(
                 f"line {n + 1} of the reply is a line of the script, but not in the fence; put all of it there"
             )
+    code = first_active_line((n, line) for n, line in enumerate(lines) if n not in fenced)
+    if code is not None:
+        raise EditError(f"line {code + 1} of the reply is code, but not in the fence; put all of it there")
 
 
 def _bare(lines: Sequence[str]) -> str:

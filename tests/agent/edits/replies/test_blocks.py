@@ -79,12 +79,12 @@ def test_only_the_script_may_be_named_after_search(named: str) -> None:
         edited(reply.format("score.py"), "a = 1\n")
 
 
-@pytest.mark.parametrize("gap", ["", "\n"])
+@pytest.mark.parametrize("gap", ["", "\n", "So:\n", "```\n"])
 def test_code_after_the_end_of_a_block_is_not_dropped(gap: str) -> None:
     reply = block("a = 1\n", "") + gap + "a = 2\n"
     with pytest.raises(EditError, match=r"line \d of the reply \(a = 2\) is code after the end of a block"):
         edited(reply, "a = 1\nb = 2\n")
-    for prose in ("Done\n", "So: a is gone\n", "```\n", "a was 1.\n"):
+    for prose in ("Done\n", "So: a is gone\n", "a was 1.\n", "Before:\n```\na = 1\n```\n"):
         assert edited(block("a = 1\n", "") + gap + prose, "a = 1\nb = 2\n") == "b = 2\n"
 
 

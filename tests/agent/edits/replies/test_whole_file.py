@@ -68,3 +68,10 @@ def test_line_ends_mark_and_end_stay(source: str, sent: str, expected: str) -> N
 def test_many_fences_are_read_or_refused(piece: str, source: str) -> None:
     with contextlib.suppress(EditError):  # and nothing else, and it ends
         edited(piece * 20_000, source)
+
+
+@pytest.mark.parametrize("reply", ["```python\na = 1\nb = 2\n```\nc = 3\n", "c = 3\n\n```python\na = 1\nb = 2\n```\n"])
+def test_new_code_outside_of_the_fence_is_not_dropped(reply: str) -> None:
+    with pytest.raises(EditError, match=r"line \d of the reply is code, but not in the fence"):
+        parse(reply, "a = 1\n")
+    assert parse(reply.replace("c = 3", "TITLE: c\n- c = 3\nIt sets c = 3."), "a = 1\n").text == "a = 1\nb = 2\n"
