@@ -113,7 +113,9 @@ def _refuse_other_code(
     fenced: set[int] = set()
     for first, end in places:
         fenced.update(range(first - 1, end + 1))
-        if (first, end) != chosen and is_active_code(_text(lines[first:end])):
+        inside = lines[first:end]
+        has_code = is_active_code(_text(inside)) or first_active_line(enumerate(inside)) is not None
+        if (first, end) != chosen and has_code:
             odd = next((n for n in range(first, end) if lines[n].strip() and lines[n].strip() not in taken), None)
             if odd is not None:
                 raise EditError(f"line {odd + 1} of the reply is code in a second fence; send one fence with all of it")

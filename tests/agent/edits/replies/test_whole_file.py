@@ -75,3 +75,14 @@ def test_new_code_outside_of_the_fence_is_not_dropped(reply: str) -> None:
     with pytest.raises(EditError, match=r"line \d of the reply is code, but not in the fence"):
         parse(reply, "a = 1\n")
     assert parse(reply.replace("c = 3", "TITLE: c\n- c = 3\nIt sets c = 3."), "a = 1\n").text == "a = 1\nb = 2\n"
+
+
+def test_a_second_fence_with_code_that_does_not_parse_is_refused() -> None:
+    reply = "```python\na = 1\nb = 2\nd = sum(range(10)) + sum(range(20))\n```\n```\nc = 3\n{\n```\n"
+    with pytest.raises(EditError, match="line 7 of the reply is code in a second fence"):
+        parse(reply, "a = 1\n")
+    shown = "```bash\npython train.py --lr=0.1 | tee log\n```\n```\nstep 1 loss=2.5\n```\n"
+    assert (
+        parse(reply.replace("```\nc = 3\n{\n```\n", shown), "a = 1\n").text
+        == "a = 1\nb = 2\nd = sum(range(10)) + sum(range(20))\n"
+    )
