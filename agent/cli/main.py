@@ -93,7 +93,7 @@ def main() -> NoReturn:
         if isinstance(stream, TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="agent", standalone_mode=False)
     except AgentError as error:
         fail(str(error), error.exit_code)
     except SandboxError as error:
