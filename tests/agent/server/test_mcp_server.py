@@ -70,7 +70,7 @@ TWINS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "brief": ({}, ["brief", "r"]),
     "history": ({"last": 2}, ["log", "r", "--last", "2"]),
     "show": ({"trial": 2}, ["show", "r/2"]),
-    "diff": ({"trial": 2, "other": 0}, ["diff", "r/2", "r/0"]),
+    "diff": ({"trial": 2, "other": 0}, ["diff", "r/0", "r/2"]),
     "best": ({}, ["best", "r"]),
     "budget": ({}, ["budget", "r"]),
     "notes": ({}, ["notes", "r"]),
