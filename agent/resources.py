@@ -8,7 +8,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """Return the path of the folder `prompts` or `train_template`. Raises MissingRequirementError if it is missing."""
+    """Return the path of `prompts`, `train_template` or `examples/digits`. Raises MissingRequirementError."""
     for place in (_HERE / "_resources" / name, _HERE.parent / name):
         if place.is_dir():
             return place

@@ -19,6 +19,7 @@ LINE = (
     *(
         "errors",
         "resources",
+        "extras",
         "files",
         "text",
         "edits",

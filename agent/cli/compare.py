@@ -28,6 +28,7 @@ from agent.cli.search_options.panels import GroupedCommand, with_options
 from agent.cli.trust import begin
 from agent.errors import AgentError, BudgetSpentError, UsageError
 from agent.execution.sandboxes import sandbox_named
+from agent.extras import require_extra
 from agent.task.score_kinds import is_self_reported
 from agent.text import local_now, plural
 from sandbox.errors import SandboxError
@@ -64,6 +65,8 @@ def compare(
 
     folder, more = runs_folder(options.runs), _Written(options.report, options.png, options.force)
     refuse_other_files(options.report, options.png, force=options.force)
+    if options.report is not None or options.png is not None:
+        require_extra("report", "a page about runs")
     caps = caps_in(options)
     if [shown, options.modes, options.resume].count(None) < 2:
         raise UsageError("give only one of CMP (to show it), --modes (to start one) and --resume CMP (to resume it)")
@@ -93,6 +96,7 @@ class _Written:
 def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Mapping[str, Any]) -> "Comparison":
     """Return the comparison that the options describe; `written` are those given on the command line."""
     from agent.analysis.comparison import checked_modes, start_or_load
+    from agent.execution.environment import require_packages
     from agent.modes.registry import mode_named, refuse_unused_options
 
     if not options.has_budget:
@@ -101,6 +105,7 @@ def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Map
     refuse_unused_options(names, written)
     sandbox_named(options.sandbox)
     folder, task = start_of(options.task, options.profile, options.runs, None, option="")
+    require_packages(task, options.sandbox)
     begin(task, None, options.runs, trusted=options.trust)
     name = options.name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-compare"
     asks = any(mode_named(each).needs_model for each in names)

@@ -26,6 +26,7 @@ from agent.cli.options import (
 from agent.cli.search_options.panels import one_of
 from agent.cli.trust import Trusted, begin, recall
 from agent.errors import AgentError, UsageError
+from agent.execution.sandboxes import DEFAULT_SANDBOX
 from agent.text import inert, plural
 
 app = typer.Typer()
@@ -45,6 +46,7 @@ def prepare(
 
     Useful before going offline; otherwise `agent run` prepares what is missing.
     """
+    from agent.execution.environment import require_packages
     from agent.task.corpus import prepare_corpus
     from agent.task.unseen.pool import find_pool
     from agent.task.unseen.pool_making import prepare_pool
@@ -52,6 +54,7 @@ def prepare(
     checked = load_task(task_folder(task), profile)
     if not checked.data.prepare:
         raise UsageError(f"{checked.folder}/task.toml has no [data] prepare: there is nothing to prepare")
+    require_packages(checked, DEFAULT_SANDBOX)
     begin(checked, None, Path(), trusted=trust)
     corpus = prepare_corpus(checked, cache_folder())
     print(f"{checked.name}: {corpus.sequences('val').shape[0]} validation sequences in {corpus.folder}")

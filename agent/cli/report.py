@@ -20,6 +20,7 @@ from agent.cli.options import (
     stored_run,
 )
 from agent.errors import UsageError
+from agent.extras import require_extra
 from agent.text import plural
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def report(
     It shows one run, or compares several; for a trial such as RUN/best it prints the address of its place on the page.
     The page is one file, which loads nothing else.
     """
+    require_extra("report", "a page about runs")
     named = [_named(runs, name) for name in run_names or ()]
     chosen = list(dict.fromkeys(run for found, _ in named for run in found)) or [stored_run(runs, None).run_id]
     path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")

@@ -61,8 +61,9 @@ def checked_start(ctx: typer.Context, options: RunOptions) -> "tuple[RunConfig, 
     Raises:
         UsageError: an option is wrong, or the user has not agreed.
         TaskError: there is no such task.
-        MissingRequirementError: a tracker's library is missing.
+        MissingRequirementError: a package is missing that the mode, the task or a tracker needs.
     """
+    from agent.execution.environment import require_packages
     from agent.modes.registry import refuse_unused_options, searching_mode
     from agent.store import run_config
 
@@ -73,6 +74,7 @@ def checked_start(ctx: typer.Context, options: RunOptions) -> "tuple[RunConfig, 
     refuse_unused_options([mode.name], written)
     sandbox_named(options.sandbox)
     folder, task = start_of(options.task, options.profile, options.runs, options.from_, option="--from")
+    require_packages(task, options.sandbox)
     begin(task, options.from_, options.runs, trusted=options.trust)
     if not options.has_budget:
         options = replace(options, trials=run_config.DEFAULT_TRIALS)

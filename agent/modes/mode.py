@@ -69,6 +69,7 @@ class Mode:
     is_control: bool = False  # of the mode before the ":" in its name
     has_cma_state: bool = False  # its points come from `agent.modes.numeric.cma_host`
     awaits_submissions: bool = False  # its proposals come from outside, and a run pauses if there is none
+    extra: str | None = None  # the extra that it needs; see agent.extras
     measures_noise: bool = False  # the mode of `agent noise`: it searches nothing, and `agent run` does not offer it
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import UsageError
+from agent.extras import require_extra
 from agent.modes.mode import Mode, ModeInputs, search_space
 from agent.modes.searchers import SEARCHERS, SearcherKind, find_searcher
 from agent.text import no_such
@@ -128,10 +129,17 @@ def proposing_modes() -> list[str]:
 
 
 def searching_mode(name: str) -> Mode:
-    """Return the mode of that name for a search. Raises UsageError if there is none, or if it searches nothing."""
+    """Return the mode of that name for a search.
+
+    Raises:
+        UsageError: there is none, or it searches nothing.
+        MissingRequirementError: the extra that it needs is not installed.
+    """
     mode = mode_named(name)
     if mode.measures_noise:
         raise UsageError(f"mode {name} searches nothing; use `agent noise`")
+    if mode.extra is not None:
+        require_extra(mode.extra, f"mode {name}")
     return mode
 
 
@@ -159,6 +167,8 @@ def build_proposer(
     if config.hints and not task.hints:
         raise UsageError(f"--hints: {task.folder}/task.toml declares no [hints] for this profile")
     mode = mode_named(config.mode)
+    if mode.extra is not None:
+        require_extra(mode.extra, f"mode {mode.name}")
     if mode.searches:
         search_space(config, task)
     return mode.build(ModeInputs(config, task, paths, model, api_key, agent_host, rehearse))
@@ -209,4 +219,4 @@ def _all_modes() -> list[Mode]:
 def _searching(name: str, row: SearcherKind) -> Mode:
     """Return the mode of a searcher."""
     build = _of("numeric", "build_searching")
-    return Mode(name, row.help, build, options=_SEARCHER, has_cma_state=row.has_cma_state)
+    return Mode(name, row.help, build, options=_SEARCHER, has_cma_state=row.has_cma_state, extra=row.extra)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.errors import UsageError
+from agent.extras import require_extra
 
 if TYPE_CHECKING:
     from agent.edits.edit import Params
@@ -35,6 +36,7 @@ class SearcherKind:
     help: str  # one line for a list of modes
     build: "Callable[[SearchInputs], Searcher]"
     has_cma_state: bool = False  # it builds a CMAESearcher
+    extra: str | None = None  # the extra that it needs; see agent.extras
 
 
 def _random(inputs: SearchInputs) -> "Searcher":
@@ -79,8 +81,8 @@ _ROWS = (
     ),
     SearcherKind("local", "local search: small moves from the best point so far", _local),
     SearcherKind("local-gp", "local search; a Gaussian process chooses each move among many candidates", _local_gp),
-    SearcherKind("tpe", "Optuna's TPE with its present defaults", _tpe),
-    SearcherKind(f"{OPTUNA}NAME", "any of Optuna's samplers, e.g. optuna:GPSampler", _optuna),
+    SearcherKind("tpe", "Optuna's TPE with its present defaults", _tpe, extra="optuna"),
+    SearcherKind(f"{OPTUNA}NAME", "any of Optuna's samplers, e.g. optuna:GPSampler", _optuna, extra="optuna"),
     SearcherKind("random", "independent draws from the space", _random),
 )
 SEARCHERS = {row.name: row for row in _ROWS}
@@ -104,4 +106,6 @@ def build_searcher(name: str, space: "SearchSpace", start: "Params", seed: int) 
     row = find_searcher(name)
     if row is None:
         raise UsageError(f"there is no searcher {name}; there are {', '.join(SEARCHERS)}")
+    if row.extra is not None:
+        require_extra(row.extra, f"searcher {name}")
     return row.build(SearchInputs(space, start, seed, variant=name.partition(":")[2]))

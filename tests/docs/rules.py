@@ -29,12 +29,13 @@ A_COMMIT_IS = 7  # the trial of RUN whose hash stands for any other
 ON_A_TASK = {"prepare": "with-data", **dict.fromkeys(("run", "noise", "doctor", "compare"), "my-task")}
 # ... in a folder of runs of their own, so that "the last run" stays RUN, ...
 BESIDE = ("run", "noise", "compare")
-CHANGES_RUNS = ("run", "noise", "resume")
+CHANGES_RUNS = ("run", "noise", "resume", "demo")
 WRITES_HERE = ("init",)  # what the next line of the page may need
 # ... and as short as they can be.
 SHORT = {
     "run": {"--trials": "2"},
     "noise": {"--seeds": "2"},
+    "demo": {"--trials": "2"},
     "resume": {"--trials": "11"},
     "attribute": {"--seeds": "1"},
     "compare": {"--trials": "2", "--seeds": "1"},
@@ -72,6 +73,8 @@ SMALLEST: dict[str, dict[str, str] | None] = {
 # Not run here. An `agent` line is still parsed; the files, targets and options that another names must exist.
 NOT_RUN = {
     "make": "`make demo` and the suites take minutes; CI runs `check`, `test` and `docs`",
+    "pipx": "not installed here; tests/test_packaging.py installs the same package with pip",
+    "uv": "not installed here; tests/test_packaging.py installs the same package with pip",
     "pip install": "tests/test_packaging.py installs the package; nothing here may need the network",
     "python -m benchmarks": "`pytest -m long tests/docs` runs each, as small as it goes",
     "python -m agent.llm.local_server": "`pytest -m long tests/docs` runs it, with the embedded model's weights",

@@ -26,4 +26,4 @@ def open_tracker(folder: Path, uri: str | None) -> CsvTracker:
     return CsvTracker(Path(uri) if uri else folder / "trials.csv")
 
 
-ROW = TrackerKind("table", "tests.extensions.csv_tracker", "csv", "Python has it", takes_uri=True)
+ROW = TrackerKind("table", "tests.extensions.csv_tracker", takes_uri=True)

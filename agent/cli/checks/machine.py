@@ -15,13 +15,15 @@ from agent.execution.sandboxes import DEFAULT_SANDBOX, SANDBOXES, SandboxKind, o
 from agent.execution.scoring.scoring_job import needs_of
 from agent.execution.speed.drift import SpeedReference
 from agent.execution.speed.probe import SpeedProbe, has_canary
+from agent.extras import install_line
 from agent.llm.local_model import LocalModel, is_installed
 from agent.llm.openai_model import OpenAIModel, RetryPolicy
 from agent.modes.model_choice import WITHOUT_MODEL
 from agent.report.terminal import sentences
+from agent.resources import folder as shipped
 from agent.store.paths import RunsFolder
 from agent.task.corpus import find_corpus
-from agent.task.host_commands.host_code import check_environment
+from agent.task.host_commands.host_code import check_environment, is_own_interpreter
 from agent.task.task import Task
 from agent.trials.machine_speed import MachineSpeed
 from sandbox.errors import SandboxError
@@ -195,7 +197,10 @@ def _script_environment(task: Task) -> DoctorFinding:
         [python, "-I", "-c", code], capture_output=True, encoding="utf-8", errors="replace", check=False
     )
     if done.returncode:
-        return DoctorFinding("script's python", "missing", f"{python} has no torch", f"{python} -m pip install torch")
+        remedy = install_line("torch") if is_own_interpreter(python) else f"{python} -m pip install torch"
+        is_bundled = task.folder.resolve() == shipped("train_template").resolve()
+        verdict: Verdict = "note" if is_bundled else "missing"  # a user's own task may do without
+        return DoctorFinding("script's python", verdict, f"{python} has no torch, which {task.name} needs", remedy)
     return DoctorFinding("script's python", "ok", f"torch {done.stdout.strip()}")
 
 

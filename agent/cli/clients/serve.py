@@ -6,7 +6,6 @@ Its options are those of `agent run`. A person writes them into the client's set
 import os
 import sys
 from dataclasses import fields, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,8 @@ from agent.cli.run import checked_start
 from agent.cli.search_options.configuration import caps_in, configured
 from agent.cli.search_options.definitions import RunOptions
 from agent.cli.search_options.panels import GroupedCommand, with_options
-from agent.errors import MissingRequirementError, UsageError
+from agent.errors import UsageError
+from agent.extras import require_extra
 
 if TYPE_CHECKING:
     from agent.server.client_run import ClientRun
@@ -38,8 +38,7 @@ def serve_mcp(ctx: typer.Context, options: RunOptions) -> None:
     those of `agent run --mode submitted`, and that mode is set. Needs autocentaur[mcp].
     """
     name = served_run(ctx)
-    if find_spec("mcp") is None:
-        raise MissingRequirementError("agent mcp needs the package mcp: pip install 'autocentaur[mcp]'")
+    require_extra("mcp", "agent mcp")
     client = _client(ctx, replace(options, mode=MODE), name)
     from agent.server.mcp_server import serve
 

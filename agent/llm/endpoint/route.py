@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from agent.errors import MissingRequirementError
+from agent.extras import install_line
 from agent.llm.endpoint.address import describe_endpoint, shown_address
 from agent.text import one_line
 
@@ -75,7 +76,7 @@ def open_client(address: str) -> "httpx2.Client":
         )
     except ImportError:
         raise MissingRequirementError(
-            f"{_named(proxy)} is a SOCKS proxy, which needs a package: `pip install socksio`, or unset the variable"
+            f"{_named(proxy)} is a SOCKS proxy; for one, {install_line('socks')}; or unset the variable"
         ) from None
     except (ValueError, httpx2.InvalidURL) as fault:
         why = "its scheme is none of http, https, socks5, socks5h" if "scheme" in str(fault) else str(fault)

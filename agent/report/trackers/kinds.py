@@ -13,8 +13,7 @@ class TrackerKind:
 
     name: str
     module: str  # has `open_tracker(folder, uri)`
-    package: str  # that it imports
-    install: str  # the command that installs it
+    extra: str | None = None  # that brings its library; see agent.extras
     takes_uri: bool = False  # can write elsewhere than into the run's folder
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that its library reads, unless the user has set them: it tells nobody else, and waits for no server."""
@@ -25,7 +24,6 @@ _ROWS = (
         "mlflow",
         "agent.report.trackers.mlflow_tracker",
         "mlflow",
-        "pip install mlflow-skinny",
         takes_uri=True,
         environment={
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -34,12 +32,11 @@ _ROWS = (
             "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
         },
     ),
-    TrackerKind("tensorboard", "agent.report.trackers.tensorboard_tracker", "tensorboardX", "pip install tensorboardX"),
+    TrackerKind("tensorboard", "agent.report.trackers.tensorboard_tracker", "tensorboard"),
     TrackerKind(
         "wandb",
         "agent.report.trackers.wandb_tracker",
         "wandb",
-        "pip install wandb",
         environment={"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"},
     ),
 )

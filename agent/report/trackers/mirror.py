@@ -4,10 +4,10 @@ import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
-from agent.errors import MissingRequirementError, TrackError, UsageError
+from agent.errors import TrackError, UsageError
+from agent.extras import require_extra
 from agent.report.trackers.kinds import TRACKERS
 from agent.report.trackers.tracker import Tracker, facts_of
 from agent.store.paths import RunPaths
@@ -23,9 +23,9 @@ def check_kind(kind: str) -> None:
     if kind not in TRACKERS:
         hint = did_you_mean(kind, TRACKERS) or f"; use one of {', '.join(TRACKERS)}"
         raise UsageError(f"there is no tracker {kind!r}{hint}")
-    row = TRACKERS[kind]
-    if find_spec(row.package) is None:
-        raise MissingRequirementError(f"{kind} needs the package {row.package}: {row.install}")
+    extra = TRACKERS[kind].extra
+    if extra is not None:
+        require_extra(extra, f"tracker {kind}")
 
 
 def open_tracker(kind: str, paths: RunPaths, uri: str | None = None) -> Tracker:

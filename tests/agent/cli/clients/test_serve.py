@@ -196,4 +196,4 @@ def test_the_extra_is_named_where_it_is_missing(place: Place) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr == "error: agent mcp needs the package mcp: pip install 'autocentaur[mcp]'\n"
+    assert done.stderr == "error: agent mcp needs mcp, which is not installed: pip install 'autocentaur[mcp]'\n"

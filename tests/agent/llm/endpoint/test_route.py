@@ -48,8 +48,8 @@ def closed_port() -> Iterator[int]:
         ("HTTP_PROXY", "http://[bad", "is not the address of a proxy"),
         ("HTTP_PROXY", "http://:80", "is not the address of a proxy"),
         ("ALL_PROXY", "http://", "is not the address of a proxy"),
-        ("ALL_PROXY", "socks5://user:secret@127.0.0.1:1080", "pip install socksio"),
-        ("all_proxy", "socks5h://127.0.0.1:1080", "pip install socksio"),
+        ("ALL_PROXY", "socks5://user:secret@127.0.0.1:1080", "pip install 'autocentaur[socks]'"),
+        ("all_proxy", "socks5h://127.0.0.1:1080", "pip install 'autocentaur[socks]'"),
         ("ALL_PROXY", "socks4://127.0.0.1:1080", "its scheme is none of"),
     ],
 )
