@@ -18,6 +18,7 @@ from agent.cli.options import (
     runs_folder,
     shows_colour,
     start_of,
+    task_folder,
     where,
 )
 from agent.cli.report import refuse_other_files, write_report
@@ -25,6 +26,7 @@ from agent.cli.run_progress import workers
 from agent.cli.search_options.configuration import caps_in, configured
 from agent.cli.search_options.definitions import CompareOptions
 from agent.cli.search_options.panels import GroupedCommand, with_options
+from agent.cli.setup.settings import use_endpoint_of_user, with_settings
 from agent.cli.trust import begin
 from agent.errors import AgentError, BudgetSpentError, UsageError
 from agent.execution.sandboxes import sandbox_named
@@ -71,9 +73,11 @@ def compare(
     if [shown, options.modes, options.resume].count(None) < 2:
         raise UsageError("give only one of CMP (to show it), --modes (to start one) and --resume CMP (to resume it)")
     if options.modes is not None:
-        comparison = _begun(options, options.modes, folder, given(ctx))
+        task = task_folder(options.task)
+        comparison = _begun(with_settings(ctx, options, task, trusted=options.trust), options.modes, folder, given(ctx))
         _run(comparison, folder, options.minus, more, json_=options.json_)
     elif options.resume is not None:
+        use_endpoint_of_user()
         comparison = comparisons.load(folder, options.resume).raised(caps)
         config = comparison.config
         begin(load_task(Path(config.task_folder), config.profile), None, options.runs, trusted=options.trust)

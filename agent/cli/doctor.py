@@ -24,6 +24,8 @@ from agent.cli.options import (
     task_folder,
 )
 from agent.cli.search_options.panels import one_of
+from agent.cli.setup.settings import use_endpoint_of_user
+from agent.cli.setup.settings_files import user_settings
 from agent.cli.trust import Trusted, begin, recall
 from agent.errors import AgentError, UsageError
 from agent.execution.sandboxes import DEFAULT_SANDBOX
@@ -104,12 +106,10 @@ def doctor(
 
     if agent_login and agent is None:
         raise UsageError("--agent-login is for a coding agent: add --agent NAME")
-    endpoint = Endpoint(
-        os.environ.get("OPENAI_BASE_URL", "").strip() or None,
-        os.environ.get("OPENAI_MODEL") or None,
-        model_key(),
-        os.environ,
-    )
+    use_endpoint_of_user()
+    chosen = user_settings().get("model")
+    named = os.environ.get("OPENAI_MODEL") or (chosen.value if chosen is not None else None)
+    endpoint = Endpoint(os.environ.get("OPENAI_BASE_URL", "").strip() or None, named, model_key(), os.environ)
     with suppress(AgentError):  # `examine` reports a task that cannot be read
         recall(load_task(task_folder(task), profile))
     # A coding agent calls its own model, at its own endpoint.

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,11 +26,13 @@ from agent.cli.options import (
     settings_of,
     start_of,
     stored_run,
+    task_folder,
 )
 from agent.cli.run_progress import check_trackers, go
 from agent.cli.search_options.configuration import caps_of, configured
 from agent.cli.search_options.definitions import RunOptions
 from agent.cli.search_options.panels import GroupedCommand, with_options
+from agent.cli.setup.settings import settings_for, use_endpoint_of_user, with_settings
 from agent.cli.trust import Trusted, agree_to_run, begin
 from agent.execution.sandboxes import DEFAULT_SANDBOX, sandbox_named
 
@@ -56,7 +58,22 @@ def run(ctx: typer.Context, options: RunOptions) -> None:
 
 
 def checked_start(ctx: typer.Context, options: RunOptions) -> "tuple[RunConfig, Task]":
+    """Return the configuration of a new run and its task, once the user has agreed to the task and its settings.
+
+    Raises:
+        UsageError: an option or a setting is wrong, or the user has not agreed.
+        TaskError: there is no such task.
+        MissingRequirementError: a package is missing that the mode, the task or a tracker needs.
+    """
+    folder = None if options.from_ is not None else task_folder(options.task)
+    return checked_options(given(ctx), with_settings(ctx, options, folder, trusted=options.trust))
+
+
+def checked_options(written: dict[str, Any], options: RunOptions) -> "tuple[RunConfig, Task]":
     """Return the configuration of a new run and its task, once the user has agreed to the task.
+
+    Args:
+        written: those of the options that are given on the command line.
 
     Raises:
         UsageError: an option is wrong, or the user has not agreed.
@@ -68,7 +85,6 @@ def checked_start(ctx: typer.Context, options: RunOptions) -> "tuple[RunConfig, 
     from agent.store import run_config
 
     mode = searching_mode(options.mode)
-    written = given(ctx)
     if "agent_time" in written:
         written["agent_seconds"] = written.pop("agent_time")
     refuse_unused_options([mode.name], written)
@@ -129,6 +145,7 @@ def resume(
     asked = {"mode": mode, "seed": seed, "profile": profile, "sandbox": sandbox, "model": model}
     refuse_changes(stored.config, asked)
     agree_to_run(stored, task.resolve() if task else None, trusted=trust)
+    use_endpoint_of_user()
     caps = caps_of(trials, budget, wall, max_cost, max_tokens)
     folder = str(task.resolve()) if task else None
     options = ResumeOptions(caps, tuple(accept_changed), folder, workers, queue, for_client)
@@ -137,6 +154,7 @@ def resume(
 
 @app.command()
 def noise(
+    ctx: typer.Context,
     trial: Annotated[
         str | None, typer.Argument(metavar="[RUN/7]", help="Trial to run; the baseline if not given.")
     ] = None,
@@ -159,8 +177,9 @@ def noise(
     from agent.modes.registry import NOISE
     from agent.store import run_config
 
-    sandboxed = sandbox_settings(sandbox, accept_unenforced, gpus)
     folder, checked = start_of(task, profile, runs, trial, option="a trial")
+    found = settings_for(ctx, folder if trial is None else None, trusted=trust)
+    sandboxed = sandbox_settings(found.get("sandbox", sandbox), accept_unenforced, found.get("gpus", gpus))
     begin(checked, trial, runs, trusted=trust)
     config = run_config.checked(
         run_id=name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-noise",

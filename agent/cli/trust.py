@@ -13,7 +13,7 @@ from agent.cli.search_options.panels import TASK, option
 from agent.errors import TaskError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from agent.store.stored_run import StoredRun
     from agent.store.trust import Trust
@@ -38,8 +38,9 @@ Trusted = Annotated[
 def trust(folder: Path) -> None:
     """Agree to what a task does on this machine.
 
-    FOLDER is a task, a clone or a folder of runs. Prints what it runs outside of the sandbox.
+    FOLDER is a task, a clone or a folder of runs. Prints what it runs outside of the sandbox, and the settings in it.
     """
+    from agent.cli.setup.settings_files import step_of, task_settings
     from agent.task.host_commands.host_code import host_steps
     from agent.text import inert
 
@@ -54,6 +55,11 @@ def trust(folder: Path) -> None:
         if steps:
             known.remember(steps)
             print(inert("\n".join([f"{task.name}, in {task.folder}:", *(f"  {step.line}" for step in steps)])))
+    if settings := task_settings(folder.resolve()):
+        step = step_of(settings)
+        known.remember([step])
+        n_steps += 1
+        print(inert(f"{folder}: {step.line}"))
     saved = f"trusted until one of these changes: {known.file}"
     print(saved if n_steps else "it runs nothing outside of a sandbox")
 
@@ -78,26 +84,49 @@ def agree(
         UsageError: the user has not agreed.
     """
     from agent.task.host_commands.host_code import give_consent, host_steps
+
+    steps = host_steps(task, with_data=not data_are_here)
+    asked = [step for step in steps if step not in (by_init or ())]
+    why = f"{task.name} is not trusted yet, and would do this outside of the sandbox"
+    _ask(asked, why, folder, trusted=trusted, has_option=by_init is None)
+    give_consent(steps)
+
+
+def agree_to_settings(step: "HostStep", folder: Path, *, trusted: bool) -> None:
+    """Return if the user agrees to what the settings in a task's folder are. Raises UsageError as `agree` does."""
+    _ask([step], f"{folder.name} is not trusted yet", folder, trusted=trusted)
+
+
+def is_agreed(step: "HostStep") -> bool:
+    """Return whether the user has agreed to a step before."""
+    return not _store().lacking([step])
+
+
+def _ask(
+    steps: "Iterable[HostStep]", why: str, folder: Path, *, trusted: bool, has_option: bool = True
+) -> None:
+    """Return if the user agrees to steps, or has agreed before; ask, if there is a terminal, and remember it.
+
+    Args:
+        why: the beginning of the message, before the steps.
+        has_option: whether the command has the option --trust.
+    """
     from agent.text import inert
 
-    steps, known = host_steps(task, with_data=not data_are_here), _store()
-    lacking = known.lacking(step for step in steps if step not in (by_init or ()))
+    known = _store()
+    lacking = known.lacking(steps)
     if lacking and not trusted:
-        what = inert("; ".join(step.line for step in lacking))
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            option = " or add --trust" if by_init is None else ""
-            raise UsageError(
-                f"{task.name} is not trusted yet, and would do this outside of the sandbox: {what}. "
-                f"Check it, then run `agent trust {_from_here(folder)}`{option}"
-            )
-        print(f"{task.name}, in {task.folder}, would do this outside of the sandbox:", file=sys.stderr)
+            what = inert("; ".join(step.line for step in lacking))
+            option = " or add --trust" if has_option else ""
+            raise UsageError(f"{why}: {what}. Check it, then run `agent trust {_from_here(folder)}`{option}")
+        print(f"{inert(why)} ({inert(str(folder))}):", file=sys.stderr)
         for step in lacking:
             print(f"  {inert(step.line)}", file=sys.stderr)
         if not typer.confirm("Do you trust it?", default=False, err=True):
             raise UsageError("nothing was run")
     with suppress(OSError):  # it cannot be saved: the next command asks again
         known.remember(lacking)
-    give_consent(steps)
 
 
 def recall(task: "Task") -> None:

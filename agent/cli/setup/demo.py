@@ -1,14 +1,17 @@
 """The command `agent demo`: a short search on the small task that ships with the program, without torch or a model."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from agent.cli.options import DEFAULT_RUNS, Runs, runs_folder, where
-from agent.cli.run import checked_start
+from agent.cli.run import checked_options
 from agent.cli.run_progress import go
 from agent.cli.search_options.definitions import RunOptions
+from agent.cli.setup.settings import settings_for
+from agent.execution.sandboxes import DEFAULT_SANDBOX
 
 app = typer.Typer()
 
@@ -32,7 +35,8 @@ def demo(
 
     name = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     options = RunOptions(task=folder(TASK), profile=PROFILE, mode=MODE, trials=trials, name=name, runs=runs)
-    config, _ = checked_start(ctx, options)
+    sandbox = settings_for(ctx, None, trusted=False).get("sandbox", DEFAULT_SANDBOX)
+    config, _ = checked_options({}, replace(options, sandbox=sandbox))
     print("a small classifier of digits: each trial trains it in a sandbox under other hyperparameters, and this")
     print("program scores it on pictures whose labels the script never sees", flush=True)
     go(config, runs_folder(runs), json_=False)
