@@ -61,7 +61,7 @@ OWNERS = {
     "optuna": {"agent/search/optuna_search.py", "agent/report/html/importance.py"},
     "pydantic": {
         *("agent/store/run_config.py", "agent/task/spec.py", "agent/task/task.py", "agent/task/validation_errors.py"),
-        *("agent/trials/metric.py", "agent/server/mcp_server.py"),
+        *("agent/trials/metric.py", "agent/server/mcp_server.py", "agent/cli/setup/schema.py"),
     },
     "pydantic_core": {"agent/store/journal.py", "agent/server/mcp_server.py"},
     "mcp": {"agent/server/mcp_server.py"},

@@ -18,7 +18,7 @@ MADE = Path(__file__).parent / "fixtures" / "runs-2026-11-22"
 FINISHED = ("slow", "paper", "tpe4")
 SINCE = (
     *("published", "pool", "why_only_repeated", "slices", "spent"),
-    *("messages", "refused_submissions", "script", "script_is_cut", "log"),
+    *("messages", "refused_submissions", "script", "script_is_cut", "log", "version", "metric"),
 )
 """Keys of documents that earlier versions did not print."""
 ACCEPTED = [part for name in NAMES for part in ("--accept-changed", name)]  # this may be another machine
@@ -76,6 +76,8 @@ def as_now(then: dict[str, Any]) -> dict[str, Any]:
             one["standing"] = "repeated"
     for repeat in then.get("repeats", []):
         repeat |= {"slices": [], "flags": [], "compute": None, **NO_SLOT}
+    for one in (*then.get("trials", []), *then.get("repeats", []), *([then] if "score" in then else [])):
+        one["value"] = one.pop("loss")  # it was under the metric's name
     for one in then.get("trials", []) or ([then] if "score" in then else []):
         one |= {"compute": None, "n_seen": None, "metric_edit": False, **NO_SLOT, **NOBODY_STEERED}
     return then

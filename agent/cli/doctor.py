@@ -119,7 +119,7 @@ def doctor(
     if agent is not None:
         findings += examine_agent(agent, os.environ, login=agent_login)
     if json_:
-        print_json([finding.to_json() for finding in findings])
+        print_json({"findings": [finding.to_json() for finding in findings]})
     else:
         print(rendered(findings, shows_colour(sys.stdout), columns_of(sys.stdout)))
     if any(finding.verdict == "missing" for finding in findings):

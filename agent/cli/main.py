@@ -18,7 +18,7 @@ from agent.cli.clients import approve, connect, serve, steer, submit
 from agent.cli.options import fail
 from agent.cli.own_script import init
 from agent.cli.runs import best, log, overview, trial
-from agent.cli.setup import config, demo
+from agent.cli.setup import config, demo, schema
 from agent.errors import EXIT_CODES, AgentError
 from agent.task.host_commands.host_code import require_consent
 from agent.task.validation_errors import first_fault, in_words
@@ -55,6 +55,7 @@ app = typer.Typer(
 app.add_typer(run.app)
 app.add_typer(demo.app)
 app.add_typer(config.app)
+app.add_typer(schema.app)
 app.add_typer(doctor.app)
 app.add_typer(compare.app)
 app.add_typer(init.app)

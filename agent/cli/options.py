@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
@@ -230,7 +230,7 @@ def price_of(
     from agent.llm.prices import OWN_NAME, known_price, spoken_price
 
     if said is not None:
-        return spoken_price(said), "--price"
+        return spoken_price(said), "--price or the settings"
     if model is None:
         return None, None
     known = known_price(model, base_url, config_folder() / OWN_NAME)
@@ -258,11 +258,13 @@ def printer(*, json_: bool) -> "Say":
     return say
 
 
-def print_json(document: Any) -> None:
-    """Print a JSON document; characters that steer a terminal or hide text are escaped."""
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print a JSON document with its version; characters that steer a terminal or hide text are escaped."""
+    from agent.report.documents.trials import VERSION
     from agent.text import as_json
 
-    print(as_json(document))
+    assert "version" not in document, "the version is that of all documents"
+    print(as_json({"version": VERSION, **document}))
 
 
 def settings_of(folder: Path, task: "Task") -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The output of a command that runs trials: the run's heading, its trials, its summary and the next commands."""
 
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from agent.cli.options import can_redraw, fail, host_of, print_json, printer, shows_colour, where
 from agent.errors import AgentError
@@ -93,7 +94,7 @@ def go(
         go(config, runs, options=ResumeOptions(for_client=True), json_=json_)
         return
     if json_:
-        print_json({"run": config.run_id, "mode": config.mode, **_document(open_run, end, hashes)})
+        print_json(_document(config, open_run, end, hashes))
     else:
         _closing(config, runs, open_run, end)
     if end.ending is EndReason.NOTHING_RAN:
@@ -102,13 +103,16 @@ def go(
         fail(end.reason, 1)
 
 
-def _document(run: "Run", end: "End", hashes: "Mapping[int, str]") -> dict[str, object]:
+def _document(config: "RunConfig", run: "Run", end: "End", hashes: "Mapping[int, str]") -> dict[str, Any]:
     """Return how a run ended, its result and its trials; `hashes`: of the commits, by number of the trial."""
     from agent.report.json_documents import result_json, trial_json
     from agent.report.slices import slice_json
 
     history, metric = run.history, run.executor.task.metric
     return {
+        "run": config.run_id,
+        "mode": config.mode,
+        "metric": asdict(metric),
         "end": end.ending,
         "reason": end.reason,
         **result_json(history, run.keeper, _pool(run)),

@@ -126,19 +126,23 @@ def _write_patches(stored: StoredRun, folder: Path) -> None:
 def spreadsheet(trials: Iterable[Trial], hashes: Mapping[int, str], metric: Metric) -> str:
     """Return CSV with a heading and one row per trial: facts, the metric under its own name, one `params.NAME` each.
 
+    A metric that is called like another column stands under `value`.
+
     Unknown values, such as a failed trial's metric, are empty cells.
     """
     rows = [
         {**trial_json(trial, hashes.get(trial.number), metric), "verdict": verdict(trial)} for trial in list(trials)
     ]
     names = sorted({name for row in rows for name in row["params"] or {}})
-    columns = (*_FIRST, metric.name, *_THEN)
+    heading, facts = metric.name, (*_FIRST, "value", *_THEN)
+    if heading in facts or heading.startswith(_PREFIX):
+        heading = "value"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*columns, *(_PREFIX + name for name in names)])
+    writer.writerow([*_FIRST, heading, *_THEN, *(_PREFIX + name for name in names)])
     for row in rows:
         params = row["params"] or {}
-        writer.writerow([*(_cell(row[column]) for column in columns), *(_cell(params.get(name)) for name in names)])
+        writer.writerow([*(_cell(row[column]) for column in facts), *(_cell(params.get(name)) for name in names)])
     return text.getvalue()
 
 

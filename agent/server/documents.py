@@ -8,14 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agent.report.documents.trials import Document
+
 State = Literal["queued", "waits_for_approval", "running", "confirming", "finished", "refused"]
 """The state of a submission. The last two are final."""
-
-
-class Document:
-    """A document whose schema has the descriptions of its fields."""
-
-    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012 (pydantic reads it; it is no field)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ them (`agent.modes.reported_trials`), because the reader may be the proposer.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +30,21 @@ MOST_TEXT = 100_000
 """Largest number of characters of a script or a diff in a document."""
 
 _MOST_MESSAGES = 100
-_LOSSES = ("val_loss", "raw_loss", "champion_loss", "loss", "baseline_loss")
+_LOSSES = ("val_loss", "value", "raw_loss", "champion_loss", "loss", "baseline_loss")
 _ERRORS = ("champion_error", "sigma", "lead", "error")  # in the metric's unit
 _IN_ERRORS = ("lead", "n_errors")  # of a verdict, in sigmas or standard errors
 
 
 def log_document(
     stored: StoredRun,
-    cache: Path,
+    cache: Path | None,
     fits: Callable[[Trial], bool] = lambda _trial: True,
     last: int | None = None,
 ) -> dict[str, Any]:
     """Return the trials, repeats and slices of a run, and its result.
 
     Args:
-        cache: folder of prepared data.
+        cache: folder of prepared data; None: the size of the pool is left out.
         fits: which trials are listed.
         last: list this many of them, the latest, and only their repeats and slices; None: all.
     """
@@ -59,6 +60,7 @@ def log_document(
     return {
         "run": stored.run_id,
         "mode": stored.config.mode,
+        "metric": asdict(stored.metric),
         "hints": stored.config.hints,
         "open_by": holder(stored.paths),
         **view.result(cache),
@@ -81,6 +83,7 @@ def trial_document(stored: StoredRun, number: int) -> dict[str, Any]:
     script = _script(stored, number)
     return {
         **view.trial(trial),
+        "metric": asdict(stored.metric),
         "published": view.shown(result.to_json()) if result is not None and result.trial == number else None,
         "script": None if script is None else script[:MOST_TEXT],
         "script_is_cut": script is not None and len(script) > MOST_TEXT,
@@ -112,7 +115,8 @@ def best_document(stored: StoredRun, cache: Path) -> dict[str, Any]:
     if stored.best is None:
         raise UsageError(f"{stored.run_id} has no trial with a loss yet; `agent log {stored.run_id}` shows its trials")
     view = _View(stored)
-    return {**view.trial(stored.best), "hints": stored.config.hints, **view.result(cache)}
+    about = {"metric": asdict(stored.metric), "hints": stored.config.hints}
+    return {**view.trial(stored.best), **about, **view.result(cache)}
 
 
 def listed_document(run: ListedRun) -> dict[str, Any]:
@@ -158,9 +162,10 @@ class _View:
         shown = trial if self._reported is None else self._reported.trial(trial)
         return self.shown(trial_json(shown, stored.hashes.get(trial.number), stored.metric))
 
-    def result(self, cache: Path) -> dict[str, Any]:
+    def result(self, cache: Path | None) -> dict[str, Any]:
         stored = self._stored
-        return self.shown(result_json(stored.history, stored.keeper, pool_size(stored, cache)))
+        pool = None if cache is None else pool_size(stored, cache)
+        return self.shown(result_json(stored.history, stored.keeper, pool))
 
     def shown(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return a document, with rounded losses where the proposer sees rounded ones."""
@@ -174,7 +179,7 @@ def rounded(document: Mapping[str, Any], step: float, metric: str) -> dict[str, 
 
     Args:
         step: losses become multiples of it; leads in sigmas or standard errors are rounded to a tenth.
-        metric: name of the metric.
+        metric: name of the metric, under which scripts report it.
     """
     made: dict[str, Any] = {}
     for name, value in document.items():
@@ -185,6 +190,8 @@ def rounded(document: Mapping[str, Any], step: float, metric: str) -> dict[str, 
             made[name] = {"burned_by": value.get("burned_by", ""), "seconds": value["seconds"]}
         elif name == "flags":  # they may reveal digits too
             made[name] = []
+        elif name == "params":  # a parameter may be called like a loss
+            made[name] = value
         elif isinstance(value, Mapping):
             made[name] = rounded(value, step, metric)
         elif name in (*_LOSSES, *_ERRORS, metric) and isinstance(value, float):

@@ -48,7 +48,7 @@ def prompt(trial: TrialArgument, *, runs: Runs = DEFAULT_RUNS, json_: Json = Fal
     stored, number = stored_trial(runs, trial)
     messages = preview_messages(stored, number, model_key())
     if json_:
-        print_json([{"role": message.role, "content": message.content} for message in messages])
+        print_json({"messages": [{"role": message.role, "content": message.content} for message in messages]})
         return
     for message in messages:
         print(f"----- {message.role} -----\n{inert(message.content)}")

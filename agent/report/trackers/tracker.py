@@ -15,6 +15,10 @@ from agent.trials.metric import Metric
 from agent.trials.trial import Trial
 
 _TITLE = 500  # characters: trackers cut or refuse long values
+_NUMBERS = (
+    *("best_so_far", "kept", "train_seconds", "wall_seconds", "peak_memory_gb", "peak_vram_gb"),
+    *("prompt_tokens", "completion_tokens", "dollars", "spent_seconds", "spent_tokens"),
+)
 _SETTINGS = (
     *("mode", "seed", "task_name", "task_digest", "profile", "keep", "trials", "budget_seconds", "wall_seconds"),
     *("sandbox", "model", "llm_share", "llm_warmup", "of_trial"),
@@ -77,7 +81,9 @@ def facts_of(stored: StoredRun) -> RunFacts:
             break
         ledger = ledger.plus(trial)
         trials.append(_trial(trial, metric, step=len(trials), sha=hashes[trial.number], ledger=ledger, best=best))
-    return RunFacts(stored.run_id, config.task_name, metric.name, metric.goal == "maximise", settings, tuple(trials))
+    return RunFacts(
+        stored.run_id, config.task_name, metric_key(metric), metric.goal == "maximise", settings, tuple(trials)
+    )
 
 
 def _trial(trial: Trial, metric: Metric, *, step: int, sha: str, ledger: Ledger, best: float | None) -> TrialFacts:
@@ -85,7 +91,7 @@ def _trial(trial: Trial, metric: Metric, *, step: int, sha: str, ledger: Ledger,
     assert outcome is not None
     usage = proposal.usage
     numbers = {
-        _plain(metric.name): None if outcome.val_loss is None else metric.display(outcome.val_loss),
+        metric_key(metric): None if outcome.val_loss is None else metric.display(outcome.val_loss),
         "best_so_far": None if best is None else metric.display(best),
         "kept": float(trial.kept),
         "train_seconds": outcome.train_seconds,
@@ -125,6 +131,10 @@ def _milliseconds(at: str) -> int:
     return int(datetime.fromisoformat(at).timestamp() * 1000)
 
 
-def _plain(name: str) -> str:
-    """Return the name of a metric in characters that all trackers accept."""
-    return re.sub(r"[^\w./ -]", "_", name, flags=re.ASCII)
+def metric_key(metric: Metric) -> str:
+    """Return the name of a metric among the numbers of a trial, in characters that all trackers accept.
+
+    One that is called like another of these numbers is `value`.
+    """
+    name = re.sub(r"[^\w./ -]", "_", metric.name, flags=re.ASCII)
+    return "value" if name in _NUMBERS else name

@@ -50,8 +50,8 @@ def test_a_classifier_is_scored_by_labels_that_no_sandbox_sees(tmp_path: Path, e
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     trials = json.loads(agent(tmp_path, environment, "log", "--json").stdout)["trials"]
-    assert 0.2 < trials[0]["accuracy"] < 1
-    assert trials[0]["val_loss"] == -trials[0]["accuracy"]
+    assert 0.2 < trials[0]["value"] < 1
+    assert trials[0]["val_loss"] == -trials[0]["value"]
     assert trials[0]["score"]["kind"] == "predictions"
     best = json.loads(agent(tmp_path, environment, "best", "--verify", "--json").stdout)
     assert best["test"]["test_loss"] != best["test"]["val_loss"]

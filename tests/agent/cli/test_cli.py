@@ -299,7 +299,7 @@ def test_two_processes_on_one_run_are_refused_with_the_pid(
 @pytest.mark.slow
 def test_doctor_proves_the_limits_by_jobs(agent: Agent) -> None:
     done = agent("doctor", "--task", str(BIGRAM), "--json")
-    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)["findings"]}
     for limit in ("network", "memory_gb", "processes", "wall_seconds", "output_mb", "environment"):
         assert findings[f"limit: {limit}"]["verdict"] == "ok"
     assert findings["task"]["verdict"] == "ok"

@@ -91,7 +91,7 @@ def test_the_command_prints_it(installed: Path, cache: Path, tmp_path: Path) -> 
     variables = {**install(installed, RIGHT), "HOME": str(tmp_path), "AUTOCENTAUR_CACHE": str(cache)}
     task = Path(__file__).parents[2] / "tasks" / "bigram_plain"
     done = commands.agent("doctor", "--task", str(task), "--agent", "codex", "--json", cwd=tmp_path, env=variables)
-    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)["findings"]}
     assert findings["agent's edit"]["verdict"] == "ok", done.stdout
     assert "model" not in findings
     assert "sk-secret" not in done.stdout

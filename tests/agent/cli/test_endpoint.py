@@ -157,7 +157,7 @@ def test_a_prompt_is_shown_as_it_was_sent(environment: dict[str, str], tmp_path:
     with fake_server([*PROBED, streams(edit(90.0)), streams(edit(80.0))]) as server:
         environment["OPENAI_BASE_URL"] = server.base_url
         agent(environment, tmp_path, *search("--trials", "3"))
-    shown = json.loads(agent(environment, tmp_path, "prompt", "r/2", "--json").stdout)
+    shown = json.loads(agent(environment, tmp_path, "prompt", "r/2", "--json").stdout)["messages"]
     assert shown == server.requests[2]["messages"]
     following = agent(environment, tmp_path, "prompt", "r/3").stdout
     assert "2: smoothing 80.0 ->" in following

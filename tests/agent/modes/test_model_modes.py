@@ -78,7 +78,7 @@ def test_prompts_of_several_workers_are_rebuilt_as_they_were_sent(agent: Agent, 
     n_pending = 0
     for number in range(1, 8):
         sent = json.loads((tmp_path / f"runs/r/trials/{number:04d}/llm.jsonl").read_text().splitlines()[0])["messages"]
-        assert json.loads(agent("prompt", f"r/{number}", "--json").stdout) == sent
+        assert json.loads(agent("prompt", f"r/{number}", "--json").stdout)["messages"] == sent
         n_pending += "running now" in sent[-1]["content"]
     assert n_pending
 

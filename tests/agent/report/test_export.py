@@ -140,6 +140,17 @@ def test_a_title_is_no_formula_and_a_failure_has_no_number() -> None:
     assert (row["acc"], row["status"], row["reason"], row["kept"]) == ("", "crashed", "exit 1: a, b", "no")
 
 
+@pytest.mark.parametrize("name", ["status", "seed", "value", "verdict", "params.WIDTH"])
+def test_a_metric_called_like_another_column_is_under_value(name: str) -> None:
+    outcome = Outcome(Status.OK, -28.5, kept=True)
+    proposal = Proposal(Origin.BASELINE, "baseline", Unchanged(), params={"WIDTH": 2.0})
+    trial = Trial(0, None, proposal, "2026-11-22T00:00:00+00:00", outcome, "2026-11-22T00:01:00+00:00")
+    heading, _ = table = list(csv.reader(io.StringIO(spreadsheet([trial], {0: "abc"}, Metric(name, "maximise")))))
+    assert len(heading) == len(set(heading))
+    row = dict(zip(*table, strict=True))
+    assert (row["value"], row["status"], row["params.WIDTH"]) == ("28.5", "ok", "2.0")
+
+
 def test_a_branch_has_the_ratchet_and_nothing_else_is_touched(agent: Agent, night: Path, own: Path, git: Git) -> None:
     def seen() -> list[str]:
         index = hashlib.sha256((own / ".git" / "index").read_bytes()).hexdigest()

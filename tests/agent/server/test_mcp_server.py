@@ -89,7 +89,7 @@ def test_tool_and_command_give_the_same_json(begun: Place, tool: str) -> None:
     got = served(begun.client(), talk)
     printed = begun.agent(*command, "--json", "--runs", str(begun.runs))
     assert printed.returncode == 0, printed.stderr
-    assert got == json.loads(printed.stdout)
+    assert {"version": 1, **got} == json.loads(printed.stdout)
     Draft202012Validator(schemas[tool]).validate(got)
 
 
@@ -110,11 +110,11 @@ def test_wait_and_submit_give_the_json_of_their_commands(place: Place) -> None:
     assert (verdict["trial"], verdict["status"], verdict["value"]) == (1, "ok", pytest.approx(0.28))
     place.quiet()
     options = ["--json", "--runs", str(place.runs)]
-    assert json.loads(place.agent("wait", "r", receipt["submission"], *options).stdout) == verdict
+    assert json.loads(place.agent("wait", "r", receipt["submission"], *options).stdout) == {"version": 1, **verdict}
     (place.folder / "same.py").write_text(place.script(0.9))
     printed = place.agent("submit", "r", "--script", "same.py", "--title", "the same", *options)
     assert printed.returncode == 1
-    assert json.loads(printed.stdout) == again
+    assert json.loads(printed.stdout) == {"version": 1, **again}
     assert (again["state"], again["submission"]) == ("refused", None)
     assert verdict["verdict"] == "repeated"  # its gain was tested before the verdict was final
     assert "changes nothing" in again["reason"]

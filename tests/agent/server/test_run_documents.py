@@ -32,7 +32,7 @@ def test_a_client_of_a_run_with_rounded_losses_sees_those(begun: Place) -> None:
     seen = [trial["val_loss"] for trial in told["trials"]]
     assert seen != [trial["val_loss"] for trial in precise["trials"]]
     seen += [told["champion_loss"], *(repeat["val_loss"] for repeat in told["repeats"])]
-    seen += [best_document(stored, begun.folder)["val_loss"], trial_document(stored, 1)["loss"]]
+    seen += [best_document(stored, begun.folder)["val_loss"], trial_document(stored, 1)["value"]]
     for loss in seen:
         assert loss / step == pytest.approx(round(loss / step), abs=1e-6)
     assert all("reason" not in (repeat["verdict"] or {}) for repeat in told["repeats"])
@@ -42,14 +42,16 @@ def test_a_client_of_a_run_with_rounded_losses_sees_those(begun: Place) -> None:
 
 def test_rounding_reaches_all_that_tells_digits() -> None:
     document = {
-        "val_loss": 0.123456, "accuracy": -0.123456, "flags": ["reported 0.123457"], "number": 3, "kept": True,
+        "val_loss": 0.123456, "value": -0.123456, "reported": {"accuracy": 0.123456},
+        "params": {"sigma": 0.1234}, "flags": ["reported 0.123457"], "number": 3, "kept": True,
         "verdict": {"standing": "confirmed", "lead": 4.5678, "n_errors": None, "reason": "0.123 is less"},
         "published": {"loss": 0.123456, "lead": 0.0456, "error": 0.0123, "runs": 3},
         "score": {"losses": {"baseline": 0.123456}, "leads": {"a-b": [0.1, 0.2]}, "seconds": 2.5},
         "wall_seconds": 1.23456,
     }  # fmt: skip
     assert rounded(document, 0.005, "accuracy") == {
-        "val_loss": 0.125, "accuracy": -0.125, "flags": [], "number": 3, "kept": True,
+        "val_loss": 0.125, "value": -0.125, "reported": {"accuracy": 0.125},
+        "params": {"sigma": 0.1234}, "flags": [], "number": 3, "kept": True,
         "verdict": {"standing": "confirmed", "lead": 4.6},
         "published": {"loss": 0.125, "lead": 0.045, "error": 0.01, "runs": 3},
         "score": {"burned_by": "", "seconds": 2.5},

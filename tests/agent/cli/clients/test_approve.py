@@ -89,7 +89,7 @@ def test_a_person_decides_about_each_proposal_from_another_terminal(command: Com
     assert (one["status"], one["reason"], one["train_seconds"]) == ("refused", "a person refused it: too [2J wide", 0)
     assert (one["approval"]["is_approved"], one["approval"]["by"]) == (False, "person")
     told = json.loads(command("approve", "r/2", "--json").stdout)
-    assert told == {"run": "r", "trial": 2, "is_approved": True, "open_by": runner.process.pid}
+    assert told == {"version": 1, "run": "r", "trial": 2, "is_approved": True, "open_by": runner.process.pid}
 
     runner.until_waiting(3)
     runner.process.send_signal(signal.SIGINT)

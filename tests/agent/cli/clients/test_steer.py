@@ -58,7 +58,7 @@ def test_notes_and_messages_are_in_prompts_log_details_and_page(at: Zygote) -> N
     said(at, "resume", "r", "--trials", "5")
     assert list(Inbox(at.runs.run("r").inbox).messages("say")) == []
     notes.unlink()
-    prompts = {number: json.loads(said(at, "prompt", f"r/{number}", "--json")) for number in range(1, 5)}
+    prompts = {number: json.loads(said(at, "prompt", f"r/{number}", "--json"))["messages"] for number in range(1, 5)}
     assert prompts == {number: asked(at, number) for number in range(1, 5)}
     assert ["narrow ones" in each[-1]["content"] for each in prompts.values()] == [True, True, False, False]
     assert ["wide ones" in each[-1]["content"] for each in prompts.values()] == [False, False, True, True]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ def test_the_facts_follow_from_the_journal(stored: StoredRun) -> None:
     assert facts.trials[2].tags["title"] == "a = <b>title</b>"
     assert facts.trials[3].tags["origin"] == "llm"
     assert facts.settings["mode"] == "random"
+
+
+@pytest.mark.parametrize("name", ["kept", "train_seconds", "dollars"])
+def test_a_metric_called_like_another_number_is_value(stored: StoredRun, name: str) -> None:
+    as_it_was = facts_of(stored)
+    named = facts_of(replace(stored, config=replace(stored.config, metric_name=name)))
+    assert named.metric == "value"
+    for trial, before in zip(named.trials, as_it_was.trials, strict=True):
+        assert trial.metrics.get("value") == before.metrics.get(as_it_was.metric)
+        assert trial.metrics.get(name) == before.metrics.get(name)
 
 
 def test_a_trial_without_its_commit_is_left_for_the_next_time(stored: StoredRun) -> None:
