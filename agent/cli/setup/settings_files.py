@@ -33,7 +33,7 @@ _KEY_GOES_THERE = "your key would be sent there"
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingKey:
     """One key of the files: the name of an option, without its dashes."""
 
     key: str
@@ -110,18 +110,18 @@ def _sandbox(value: Any) -> None:
 
 
 _ROWS = (
-    Setting("model", _text),
-    Setting("base-url", _address, not_in_tasks=_KEY_GOES_THERE),
-    Setting("price", _price),
-    Setting("trials", _count(1), is_cap=True),
-    Setting("budget", _duration, is_cap=True),
-    Setting("wall", _duration, is_cap=True),
-    Setting("max-cost", _number, is_cap=True),
-    Setting("max-tokens", _count(1), is_cap=True),
-    Setting("workers", _count(1)),
-    Setting("queue", _count(0)),
-    Setting("gpus", _text),
-    Setting("sandbox", _sandbox),
+    SettingKey("model", _text),
+    SettingKey("base-url", _address, not_in_tasks=_KEY_GOES_THERE),
+    SettingKey("price", _price),
+    SettingKey("trials", _count(1), is_cap=True),
+    SettingKey("budget", _duration, is_cap=True),
+    SettingKey("wall", _duration, is_cap=True),
+    SettingKey("max-cost", _number, is_cap=True),
+    SettingKey("max-tokens", _count(1), is_cap=True),
+    SettingKey("workers", _count(1)),
+    SettingKey("queue", _count(0)),
+    SettingKey("gpus", _text),
+    SettingKey("sandbox", _sandbox),
 )
 SETTINGS = {row.key: row for row in _ROWS}
 

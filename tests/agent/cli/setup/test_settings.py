@@ -142,6 +142,17 @@ def test_a_fault_is_named_with_file_and_line_and_nothing_is_written(
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_example_of_the_page_is_valid(agent: Agent, users: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "settings.md").read_text()
+    users.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    shown = json.loads(agent("config", "--task", "task", "--json").stdout)["settings"]
+    assert {key for key, each in shown.items() if each["source"].startswith(str(users))} == {
+        *("model", "base-url", "price", "max-cost", "wall", "workers", "sandbox"),
+    }
+    rows = page.partition("| key | value |")[2]
+    assert [key for key in SETTINGS if f"`{key}`" not in rows] == []
+
+
 def test_a_password_in_the_address_stays_out_of_the_file(agent: Agent, users: Path) -> None:
     users.write_text('base-url = "http://me:secret@localhost/v1"\n')
     done = agent("run", "--task", "task", "--mode", "random")
