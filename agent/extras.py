@@ -4,7 +4,6 @@ pyproject.toml lists the same extras with the versions of their packages; tests/
 """
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -55,19 +54,18 @@ def missing_modules(extra: str) -> tuple[str, ...]:
     return tuple(name for name in EXTRAS[extra].modules if find_spec(name) is None)
 
 
-def require_extra(extra: str, needed_by: str, modules: Collection[str] | None = None) -> None:
+def require_extra(extra: str, needed_by: str, instead: str = "") -> None:
     """Return if the modules of an extra are installed.
 
     Args:
         needed_by: what needs them, as the subject of the message.
-        modules: those of them that it needs; None: all.
+        instead: what works without them, for the end of the message; empty: nothing.
 
     Raises:
         MissingRequirementError: one is not installed; the message has the command that installs it.
     """
-    missing = [name for name in missing_modules(extra) if modules is None or name in modules]
+    missing = missing_modules(extra)
     if missing:
         are = "is" if len(missing) == 1 else "are"
-        raise MissingRequirementError(
-            f"{needed_by} needs {' and '.join(missing)}, which {are} not installed: {install_line(extra)}"
-        )
+        lack = f"{needed_by} needs {' and '.join(missing)}, which {are} not installed: {install_line(extra)}"
+        raise MissingRequirementError(f"{lack}; {instead}" if instead else lack)

@@ -154,8 +154,9 @@ def test_what_a_plain_install_lacks_is_named_with_its_line_and_nothing_is_writte
         cwd=tmp_path, env={"PATH": os.defpath, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr.endswith(f"not installed: pip install 'autocentaur[{extra}]'\n")
+    assert f"not installed: pip install 'autocentaur[{extra}]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert ("--mode local-gp" in done.stderr) == (extra == "torch")  # the bundled task alone has something in its place
     assert not (tmp_path / "runs").exists()
 
 

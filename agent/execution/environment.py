@@ -15,6 +15,7 @@ from agent import __version__
 from agent.edits.syntax import parse_script
 from agent.execution.sandboxes import sandbox_named
 from agent.extras import EXTRAS, require_extra
+from agent.resources import folder
 from agent.task.corpus import Corpus
 from agent.task.host_commands.host_code import is_own_interpreter
 from agent.task.task import Task
@@ -25,6 +26,7 @@ NAMES = ("data", "rows", "python", "torch", "numpy", "processor", "gpu")
 
 _LIBRARIES = ("torch", "numpy")
 _OF_SCRIPTS = ("torch",)  # the extras that bring what scripts import
+_WITHOUT_TORCH = "without it there are `agent demo`, and your own task: `agent run --task DIR --mode local-gp`"
 _VECTORS = ("avx512f", "avx2", "asimd")  # the widest first: libraries choose their kernels by them
 _ASK = (
     "import platform, importlib.metadata as m; print('python', platform.python_version())\n"
@@ -74,7 +76,8 @@ def require_packages(task: Task, sandbox: str) -> None:
     imported = frozenset().union(*map(_imported, (task.source.encode(), *frozen)))
     for extra in _OF_SCRIPTS:
         if not imported.isdisjoint(EXTRAS[extra].modules):
-            require_extra(extra, f"task {task.name}")
+            is_bundled = task.folder.resolve() == folder("train_template").resolve()
+            require_extra(extra, f"task {task.name}", _WITHOUT_TORCH if is_bundled else "")
 
 
 def _imported(source: bytes) -> set[str]:
