@@ -28,6 +28,7 @@ _ROWS = (
     Extra("mlflow", ("mlflow",), "`--track mlflow`"),
     Extra("tensorboard", ("tensorboardX",), "`--track tensorboard`"),
     Extra("wandb", ("wandb",), "`--track wandb`"),
+    Extra("dataframe", ("pandas",), "`to_dataframe()` of `agent.api`"),
     Extra("parquet", ("pyarrow",), "parquet files as the text of the bundled task"),
     Extra("socks", ("socksio",), "a model endpoint behind a SOCKS proxy"),
 )
