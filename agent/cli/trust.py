@@ -102,9 +102,7 @@ def is_agreed(step: "HostStep") -> bool:
     return not _store().lacking([step])
 
 
-def _ask(
-    steps: "Iterable[HostStep]", why: str, folder: Path, *, trusted: bool, has_option: bool = True
-) -> None:
+def _ask(steps: "Iterable[HostStep]", why: str, folder: Path, *, trusted: bool, has_option: bool = True) -> None:
     """Return if the user agrees to steps, or has agreed before; ask, if there is a terminal, and remember it.
 
     Args:
