@@ -114,7 +114,7 @@ def _expected(config: RunConfig, history: History, task: Task) -> Iterator[tuple
 def _in_git(run_id: str, history: History, repo: TrialRepo, expected: Mapping[int, Commit], say: Say) -> Iterator[str]:
     """Yield where tags, branch and objects differ from what follows from the journal."""
     tags = repo.tags(run_id)
-    for number, commit in expected.items():
+    for number, commit in _counted("tag", expected.items(), len(expected), say):
         if number not in tags:
             yield f"trial {number}: there is no tag {run_id}/{number:04d}; `agent resume {run_id}` recreates it"
         elif tags[number] != commit.sha:

@@ -64,7 +64,7 @@ def log(
     if json_:
         from agent.server.run_documents import log_document
 
-        print_json(log_document(stored, cache_folder(), wanted, last))
+        print_json(log_document(stored, cache_folder(), wanted, last if number is None else 1))
         return
     is_filtered = bool(kept or status or since or last is not None or number is not None)
     if follow:

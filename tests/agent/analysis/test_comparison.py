@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -43,8 +44,8 @@ def finished(unbroken: Zygote, warm: Zygote, tmp_path: Path) -> Zygote:
 def order(said: str) -> list[tuple[int, str]]:
     """Return number and run of each trial, in the order in which they ended."""
     rows = [line.split() for line in said.splitlines()]
-    return [(int(row[1]), row[0]) for row in rows if len(row) > 3 and row[0] in RUNS and row[3] not in ("again", "seed")
-            and row[1].isdigit() and len(row[2]) == 7]  # fmt: skip
+    trials = [row for row in rows if len(row) > 4 and row[0] in RUNS and row[1].isdigit()]
+    return [(int(row[1]), row[0]) for row in trials if re.fullmatch("[0-9a-f]{7}", row[3])]  # a repeat has no commit
 
 
 def events(process: Zygote, run_id: str) -> list[dict[str, Any]]:
