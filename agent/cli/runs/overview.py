@@ -46,7 +46,7 @@ def list_runs(*, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
 
 @app.command()
 def rm(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Names of runs or comparisons.")],
+    names: Annotated[list[str], typer.Argument(metavar="RUN", help="Names of runs or comparisons.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     runs: Runs = DEFAULT_RUNS,

@@ -56,15 +56,15 @@ def prompt(trial: TrialArgument, *, runs: Runs = DEFAULT_RUNS, json_: Json = Fal
 
 @app.command()
 def diff(
-    first: Annotated[str, typer.Argument(metavar="[A]", help="Trial to compare with; the parent of B if not given.")],
-    second: Annotated[str | None, typer.Argument(metavar="B", help="Trial whose changes are shown.")] = None,
+    first: Annotated[str, typer.Argument(metavar="A", help="The trial whose changes are shown or, with B, the first.")],
+    second: Annotated[str | None, typer.Argument(metavar="[B]", help="The second of two trials to compare.")] = None,
     *,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
     """Print what a trial changed.
 
-    `agent diff B` compares with B's parent. `agent diff A B` goes from A to B, as in git: lines of B begin with +.
+    `agent diff A` goes from A's parent to A, and `agent diff A B` from A to B, as in git: lines of B begin with +.
     """
     from agent.server.run_documents import MOST_TEXT, difference
 
