@@ -16,8 +16,10 @@ ANSWERS = {
     "How do I resume a run?": "docs/resume.md",
     "How do I use two GPUs?": "docs/parallel.md",
     "How noisy is my script?": "docs/faq.md#how-noisy-is-my-script",
+    "How do I read a run from Python?": "docs/json-and-python.md#python",
     "How do I run it in CI?": "docs/ci.md",
     "How do I run it over ssh?": "docs/ssh.md",
+    "How do I remove a run?": "docs/index.md#what-is-on-your-disk-afterwards",
 }
 
 
