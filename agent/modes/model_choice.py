@@ -35,7 +35,8 @@ def model_name(config: RunConfig) -> str | None:
 
 def agent_name(agent: str) -> str:
     """Return the name of a coding agent that is named by a row of `agents.kinds`, or by a command line."""
-    return Path(agent.split(maxsplit=1)[0].strip("'\"")).name
+    words = agent.split(maxsplit=1)
+    return Path(words[0].strip("'\"")).name if words else agent
 
 
 def is_embedded(config: RunConfig, api_key: str | None) -> bool:

@@ -69,7 +69,7 @@ def said(stored: StoredRun, *command: str) -> str:
 def test_the_log_is_in_order_of_finish_and_has_the_hours_and_the_device_hours(stored: StoredRun) -> None:
     log = said(stored, "log", "--graph")
     rows = [line.split() for line in log.split("\n\n")[0].splitlines()[2:]]
-    assert [(row[0], *row[2:5]) for row in rows[1:5]] == [
+    assert [(row[0], *row[3:6]) for row in rows[1:5]] == [
         ("2", "provisional", "1.800000", "-0.20000"),
         ("1", "provisional", "1.700000", "-0.10000"),
         ("4", "provisional", "1.500000", "-0.20000"),

@@ -363,7 +363,7 @@ def log_of(text: str) -> list[tuple[int, str, str]]:
     """Return number, verdict and change of the trials that `agent log` lists, as printed; "" for no change."""
     listed, found = text.split("\n\n", maxsplit=1)[0].splitlines()[2:], []
     for line in listed:
-        match = re.match(r" *(\d+)  [0-9a-f ]{7}  (\S.{13}) (?: *(-?\d+\.\d{6}))? *([+-]\d+\.\d{5})?", line)
+        match = re.match(r" *(\d+)  [\d: ]{5}  [0-9a-f ]{7}  (\S.{13}) (?: *(-?\d+\.\d{6}))? *([+-]\d+\.\d{5})?", line)
         assert match is not None, line
         if "  repeat    " not in line:
             found.append((int(match[1]), match[2].strip(), match[4] or ""))

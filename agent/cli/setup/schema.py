@@ -6,6 +6,7 @@ import typer
 
 from agent.errors import UsageError
 from agent.report.documents import commands as documents
+from agent.report.documents import runs
 from agent.report.documents.trials import VERSION
 from agent.server.documents import Brief, BudgetLeft, NotesAndMessages, Receipt, ScriptDiff, Verdict
 
@@ -20,6 +21,8 @@ DOCUMENTS: "Mapping[str, tuple[type, ...]]" = {
     "resume": (documents.RunDocument,),
     "noise": (documents.RunDocument,),
     "compare": (documents.ComparisonDocument,),
+    "runs": (runs.RunsDocument,),
+    "rm": (runs.RemovedDocument,),
     "log": (documents.LogDocument, documents.CheckDocument),
     "show": (documents.ShownTrialDocument,),
     "best": (documents.BestDocument,),

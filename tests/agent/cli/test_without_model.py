@@ -48,6 +48,6 @@ def test_the_mode_that_is_offered_runs(tmp_path: Path) -> None:
 
 def test_doctor_notes_it_and_names_the_way_without(tmp_path: Path) -> None:
     program = f"import sys; {HIDDEN}; from agent.cli.checks.machine import Endpoint, model_finding; "
-    program += "finding = model_finding(Endpoint(None, None, None)); print(finding.verdict, finding.remedy)"
+    program += "finding = model_finding(Endpoint(None, None, None, {})); print(finding.verdict, finding.remedy)"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("note `agent run --mode local-gp` needs none; ")

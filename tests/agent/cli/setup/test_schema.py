@@ -81,7 +81,7 @@ def test_each_command_with_json_has_a_schema() -> None:
         ("export", "r", "--out", "exported"), ("config", "--task", "task"), ("say", "r", "hello"),
         ("noise", "--task", "task", "--seeds", "2", "--runs", "others"),
         ("resume", "r", "--trials", "5"), ("attribute", "c-random-s0", "--seeds", "1"),
-        ("init", "task", "--force"),
+        ("init", "task", "--force"), ("runs",), ("rm", "r", "--yes"),
     ],
     ids=lambda argv: " ".join(argv[:3]),
 )  # fmt: skip

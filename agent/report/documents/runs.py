@@ -1,0 +1,61 @@
+"""The documents that `agent runs` and `agent rm` print with `--json`."""
+
+from dataclasses import dataclass
+
+from agent.report.documents.trials import Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedRunDocument(Document):
+    """One run of `agent runs`; null where a run that cannot be read has no value."""
+
+    run: str
+    state: str
+    """What it is doing, as one word."""
+    open_by: int | None
+    """Process that works on the run; null: none does."""
+    fault: str | None
+    """Why it cannot be read."""
+    mode: str | None
+    task: str | None
+    metric: str | None
+    """Name of the metric."""
+    goal: str | None
+    """minimise or maximise."""
+    best: int | None
+    """Number of its best trial."""
+    best_standing: str | None
+    """What supports the best trial: confirmed, repeated, provisional ..."""
+    best_value: float | None
+    baseline_value: float | None
+    trials: int
+    """Trials that have ended."""
+    most_trials: int | None
+    """Its limit of trials."""
+    train_seconds: float
+    """Training budget that is spent."""
+    wall_seconds: float
+    dollars: float | None
+    """What model calls have cost; null: no price is known."""
+    bytes: int
+    """Size of its folder."""
+    began: str | None
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsDocument(Document):
+    """`agent runs`: the runs of a folder."""
+
+    folder: str
+    runs: list[ListedRunDocument]
+    comparisons: list[str]
+    left_commits: list[str]
+    """Names of runs that have commits, but no folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovedDocument(Document):
+    """`agent rm`: the names of what was removed."""
+
+    removed: list[str]
