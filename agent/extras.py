@@ -67,6 +67,7 @@ def require_extra(extra: str, needed_by: str, instead: str = "") -> None:
     """
     missing = missing_modules(extra)
     if missing:
-        are = "is" if len(missing) == 1 else "are"
-        lack = f"{needed_by} needs {' and '.join(missing)}, which {are} not installed: {install_line(extra)}"
+        *first, last = missing
+        what = f"{', '.join(first)} and {last}, which are" if first else f"{last}, which is"
+        lack = f"{needed_by} needs {what} not installed: {install_line(extra)}"
         raise MissingRequirementError(f"{lack}; {instead}" if instead else lack)
