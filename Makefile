@@ -33,7 +33,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	elif $(PYTHON) -c 'import urllib.request as u; u.urlopen("$(PYTORCH_CPU)/torch/", timeout=3)' 2>/dev/null; then \
 	  $(PIP) --index-url $(PYTORCH_CPU) torch; \
 	else $(PIP) torch; fi
-	@$(PIP) -e '.[local,torch]'
+	@$(PIP) -e '.[local,torch,report]'
 	@$(PIP) --no-deps $(LLM)
 	@touch $@
 
