@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
 @pytest.mark.slow
 def test_a_person_decides_about_each_proposal_from_another_terminal(command: Command, runner: Runner) -> None:
     runner.until_waiting(1)
-    assert "    1           waits for approval " in command("log", "r").stdout
+    assert re.search(r"^    1 +waits for approval ", command("log", "r").stdout, re.MULTILINE)
     (listed,) = json.loads(command("log", "r", "--json", "--status", "waits_for_approval").stdout)["trials"]
     assert (listed["number"], listed["status"], listed["waits_for_approval"], listed["approval"]) == (
         1,
