@@ -167,6 +167,7 @@ def windows(tokens: NDArray[np.uint16]) -> NDArray[np.uint64]:
     return np.unique(hashes)
 
 
+@pytest.mark.slow
 def test_held_out_documents_are_not_in_the_training_tokens(bundled: Corpus) -> None:
     train = windows(np.fromfile(bundled.train / "train.bin", dtype=np.uint16))
     for split in ("val", "test", "pool"):

@@ -98,6 +98,7 @@ def kill_three_workers(warm: Zygote, task: Path, n_kills: int) -> None:
         runs.end()
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_the_person_decided(warm: Zygote) -> None:
     kill_one_worker(warm, "code-edit", QUICK_KILLS)
 

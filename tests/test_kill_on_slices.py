@@ -168,6 +168,7 @@ def test_a_slice_whose_models_are_others_after_a_kill_is_burned_and_the_next_one
     assert history.trials[1].standing is KeepState.CONFIRMED
 
 
+@pytest.mark.slow
 def test_a_model_that_is_gone_after_a_kill_is_trained_again_and_the_slice_goes_on_if_it_is_the_same(
     warm: Zygote, prepared: Path, unbroken: Unbroken
 ) -> None:

@@ -26,6 +26,7 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
     assert [cell for cell in cells if cell["outputs"] or cell["execution_count"] is not None] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_cell_of_a_notebook_runs(path: Path, tmp_path: Path) -> None:
     """The cells run in order in one process, as a kernel runs them, in a copy of examples/ with fewer trials."""

@@ -111,6 +111,7 @@ def test_every_kept_trial_of_a_run_is_a_line(agent: Agent, night: Path) -> None:
     assert closing[0].startswith(f"{len(kept)} of {len(kept)} kept trials reproduced")
 
 
+@pytest.mark.slow
 def test_a_clone_alone_is_enough_on_another_machine(
     agent: Agent, night: Path, task: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -83,7 +83,8 @@ def test_a_run_from_start_to_the_reading_commands(agent: Agent, started: Agent, 
     assert "changed parameters:" in shown
     assert "end of the training log:" in shown
     alone = json.loads(agent("show", "1", "--json").stdout)
-    more = {name: alone.pop(name) for name in ("published", "script", "script_is_cut", "log")}
+    more = {name: alone.pop(name) for name in ("version", "metric", "published", "script", "script_is_cut", "log")}
+    assert (more["version"], more["metric"]) == (1, {"name": "val_bpb", "goal": "minimise"})
     assert alone == listing["trials"][1]
     assert "MIX = " in more["script"]
     assert more["log"].startswith("  step ")

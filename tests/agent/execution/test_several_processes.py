@@ -65,6 +65,7 @@ def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", COMMANDS)
 def test_two_processes_join_by_gloo(box: Sandbox, tmp_path: Path, way: str) -> None:
     command, source = COMMANDS[way]

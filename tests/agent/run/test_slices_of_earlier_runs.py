@@ -52,6 +52,7 @@ def test_answers_that_lie_there_before_a_slice_is_opened_are_not_the_models(open
     assert score.losses[CHALLENGER] > 2.0
 
 
+@pytest.mark.slow
 def test_a_run_that_takes_the_name_of_a_removed_one_opens_other_slices(opened: Callable[[], Run]) -> None:
     run = opened()
     run.clock = Clock(now=lambda: "2026-11-29T10:00:00+00:00")

@@ -101,6 +101,7 @@ def test_a_cheat_gains_nothing(night: Night, cheat: Cheat, record_property: Call
         assert (outcome.val_loss, outcome.kept) == (None, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cheat", cheats.ALL, ids=lambda cheat: cheat.name)
 def test_proposers_are_told_no_number_of_the_scoring_jobs(night: Night, cheat: Cheat) -> None:
     outcome = night.trial(cheat).outcome

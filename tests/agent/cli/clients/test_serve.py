@@ -35,6 +35,7 @@ def started(place: Place, *argv: str) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_round_trip_over_stdio(place: Place) -> None:
     """From no run to a verdict, by a process that a client starts; then another server of the same run."""
     seen: list[str] = []

@@ -125,7 +125,10 @@ def test_what_is_in_use_or_needed_is_not_removed(at: Zygote) -> None:
 def test_a_comparison_is_removed_with_its_runs(at: Zygote) -> None:
     said(at, "compare", "--task", str(INSTANT), "--modes", "random,cma-es", "--seeds", "1", "--trials", "2", "--name", "c")
     assert "1 comparison: c; `agent compare CMP`" in said(at, "runs")
-    assert json.loads(said(at, "rm", "c", "--yes", "--json")) == {"removed": ["c-random-s0", "c-cma-es-s0", "c"]}
+    assert json.loads(said(at, "rm", "c", "--yes", "--json")) == {
+        "version": 1,
+        "removed": ["c-random-s0", "c-cma-es-s0", "c"],
+    }
     assert (at.runs.run_ids(), at.runs.comparison_ids()) == ([], [])
 
 
@@ -150,6 +153,7 @@ def test_on_a_terminal_it_asks_and_shows_what_would_go(tmp_path: Path, answer: s
     assert stored.paths.run_json.exists() is not removed
 
 
+@pytest.mark.slow
 def test_a_kill_anywhere_leaves_a_run_that_can_be_removed(at: Zygote) -> None:
     """Each place at which a removal touches the disk or starts a process."""
     started(at, "y")

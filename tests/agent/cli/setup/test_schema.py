@@ -91,6 +91,7 @@ def test_what_a_command_prints_fits_its_schema(place: Path, tmp_path: Path, argv
     check(printed(copy, *argv), argv[0])
 
 
+@pytest.mark.slow
 def test_a_run_a_prompt_and_the_findings_of_the_doctor_fit_theirs(place: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(place, copy, symlinks=True)

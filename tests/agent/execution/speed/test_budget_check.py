@@ -307,17 +307,17 @@ def test_the_meter_measures_by_cpu_time(opened: OpenRunWith, tmp_path: Path) -> 
     assert asked[0][2:] == ("0.5", "cpu-time")
 
 
-def test_a_script_that_does_forty_times_its_steps_is_found_out_in_a_real_sandbox(
+def test_a_script_that_does_twenty_times_its_steps_is_found_out_in_a_real_sandbox(
     open_run: OpenRunWith, cache: Path, tmp_path: Path, sandbox: Sandbox
 ) -> None:
     folder = Path(shutil.copytree(ROOT / "tests" / "tasks" / "bigram_plain", tmp_path / "task"))
     text = (folder / "task.toml").read_text()
-    # Steps enough that training, not the start of Python, is what is measured; no load makes 1 of 4, or 4 of 40.
-    text = text.replace("amount = 4\n", "amount = 2500\nmax_cpu_ratio = 4.0\n")
+    # Steps enough that training, not the start of Python, is what is measured; no load makes 1 of 4, or 4 of 20.
+    text = text.replace("amount = 4\n", "amount = 2000\nmax_cpu_ratio = 4.0\n")
     (folder / "task.toml").write_text(text)
     task = Task.load(folder)
     honest = task.source.replace("SMOOTHING = 20.0", "SMOOTHING = 19.0")
-    dishonest = task.source.replace("in range(steps)", "in range(40 * steps)")
+    dishonest = task.source.replace("in range(steps)", "in range(20 * steps)")
 
     class Two:
         def propose(self, context: Context) -> Proposal:

@@ -24,6 +24,7 @@ def commit_message(folder: Path, ref: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_a_run_is_recorded_and_served_again_without_an_endpoint(
     agent: Run, environment: dict[str, str], tmp_path: Path
 ) -> None:
