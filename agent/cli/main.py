@@ -121,19 +121,19 @@ def main() -> NoReturn:
 
 def _usage_fault(error: TyperException) -> str:
     """Return what is wrong with a command line, what may have been meant, and where its help is."""
-    said, fault = error.format_message(), first_fault(error.__cause__)
+    message, fault = error.format_message(), first_fault(error.__cause__)
     context = getattr(error, "ctx", None)  # typer's error for the command line has one; it exports only the base class
     command = "agent" if context is None else context.command_path
     if fault is not None:
-        said = f"{said.partition(': ')[0]}: {in_words(fault)}"
-    elif found := re.match(r"No such option: (\S+)(?: \(Possible options: (.+)\))?", said):
-        said = f"`{command}` has no option {found[1]}{did_you_mean(found[1], (found[2] or '').split(', '))}"
-    elif found := re.match(r"No such command '(.*)'\.", said):
+        message = f"{message.partition(': ')[0]}: {in_words(fault)}"
+    elif found := re.match(r"No such option: (\S+)(?: \(Possible options: (.+)\))?", message):
+        message = f"`{command}` has no option {found[1]}{did_you_mean(found[1], (found[2] or '').split(', '))}"
+    elif found := re.match(r"No such command '(.*)'\.", message):
         known = [] if context is None else context.command.list_commands(context)
         meant = OTHER_WORDS.get(found[1])
-        said = f"there is no command {found[1]!r}"
-        said += f"; did you mean {meant}?" if meant else did_you_mean(found[1], known)
-    return f"{said} (see `{command} --help`)"
+        message = f"there is no command {found[1]!r}"
+        message += f"; did you mean {meant}?" if meant else did_you_mean(found[1], known)
+    return f"{message} (see `{command} --help`)"
 
 
 def open_missing_streams() -> None:
