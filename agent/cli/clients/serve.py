@@ -4,6 +4,7 @@ Its options are those of `agent run`. A person writes them into the client's set
 """
 
 import os
+import signal
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -44,10 +45,15 @@ def serve_mcp(ctx: typer.Context, options: RunOptions) -> None:
 
     if sys.stdin.isatty():
         print(f"serving run {client.run_id}: a coding agent starts this command; see `agent connect`", file=sys.stderr)
-    try:
-        serve(client)
-    except KeyboardInterrupt:
-        os._exit(130)  # a thread waits for the next line of standard input, and nothing needs cleaning up
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _exit_at_once)
+    serve(client)
+
+
+def _exit_at_once(_number: int, _frame: object) -> None:
+    """End the process: nothing needs cleaning up, and an exception in a task of the event loop would be printed."""
+    os._exit(130)
 
 
 def served_run(ctx: typer.Context) -> str:
