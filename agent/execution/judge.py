@@ -136,7 +136,7 @@ def far_below_flags(val_loss: float, incumbent: float, sigma: float) -> tuple[st
     gain = incumbent - val_loss
     if gain <= max(FAR_SHARE * abs(incumbent), FAR_SIGMAS * sigma) or incumbent == 0:
         return ()
-    return (f"{gain / abs(incumbent):.0%} below the incumbent: read its diff before you believe it",)
+    return (f"{gain / abs(incumbent):.0%} better than the incumbent: read its diff before you believe it",)
 
 
 def reported_flags(

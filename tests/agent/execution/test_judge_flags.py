@@ -72,11 +72,11 @@ def test_the_hosts_clock_decides_whatever_is_reported() -> None:
 @pytest.mark.parametrize(
     ("loss", "incumbent", "sigma", "flag"),
     [
-        (2.8, 3.7, 0.001, "24% below the incumbent: read its diff before you believe it"),
+        (2.8, 3.7, 0.001, "24% better than the incumbent: read its diff before you believe it"),
         (3.4, 3.7, 0.001, None),  # 300 sigma, and 8 %
         (2.8, 3.7, 0.1, None),  # 24 %, and 9 sigma
         (4.8, 3.7, 0.001, None),
-        (-0.99, -0.8, 0.001, "24% below the incumbent: read its diff before you believe it"),  # an accuracy
+        (-0.99, -0.8, 0.001, "24% better than the incumbent: read its diff before you believe it"),  # an accuracy
         (-0.5, 0.0, 0.001, None),
     ],
 )
