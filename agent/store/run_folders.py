@@ -52,7 +52,7 @@ def runs_that_start_from(runs: RunsFolder, run_id: str) -> list[str]:
 
 
 def remove_run(runs: RunsFolder, run_id: str) -> None:
-    """Remove a run's branch, tags and folder, or what is left of them.
+    """Remove a run's branch, tags and folder, as far as they exist.
 
     The commits go first, so that no new run of that name inherits them. Then the folder gets a hidden name in one step,
     under which `finish_removals` finds it after a kill.

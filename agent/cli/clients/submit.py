@@ -117,7 +117,7 @@ def wait(
 def brief(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
     """Show what to improve, and where to start.
 
-    Prints the goal, the rules, the script to start from, and what is left of the budget.
+    Prints the goal, the rules, the script to start from, and the remaining budget.
     """
     from agent.text import inert
 
