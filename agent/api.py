@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -124,7 +124,9 @@ def load(path: str | Path) -> LoadedRun:
     place = Path(path)
     stored = StoredRun.find(RunsFolder(place.parent.resolve()), place.name)
     document = log_document(stored, None)
-    trials = tuple(LoadedTrial(**facts, stored=stored) for facts in sorted(document["trials"], key=_number))
+    keys = [each.name for each in fields(TrialDocument)]
+    rows = ({key: facts[key] for key in keys} for facts in sorted(document["trials"], key=_number))
+    trials = tuple(LoadedTrial(**facts, stored=stored) for facts in rows)
     best, published = stored.best, document["published"]
     return LoadedRun(
         name=stored.run_id,

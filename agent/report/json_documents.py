@@ -1,8 +1,9 @@
 """A run and its trials as JSON documents, for `--json`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
+from agent.report.documents.commands import BestDocument, ShownTrialDocument
 from agent.report.documents.trials import (
     PoolDocument,
     PublishedDocument,
@@ -20,6 +21,9 @@ from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Outcome, Trial
+
+_KEYS = frozenset({"version", *(field.name for each in (ShownTrialDocument, BestDocument) for field in fields(each))})
+"""Keys of a trial in the documents of all commands."""
 
 
 def result_json(history: History, keeper: KeepPolicy, pool: PoolSize | None = None) -> dict[str, Any]:
@@ -83,9 +87,13 @@ def repeat_json(repeat: Repeat, metric: Metric) -> dict[str, Any]:
 
 
 def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
-    """Return one trial as the JSON document that `--json` prints."""
+    """Return one trial as the JSON document that `--json` prints.
+
+    `value` also stands under the metric's own name, unless another key is called so.
+    """
     outcome, proposal, slot = trial.outcome, trial.proposal, _slot(trial.outcome)
     loss = outcome.val_loss if outcome else None
+    value = None if loss is None else metric.display(loss)
     document = TrialDocument(
         number=trial.number,
         status=outcome.status.value if outcome else None,
@@ -94,7 +102,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         waits_for_approval=trial.waits_for_approval,
         approval=asdict(trial.approval) if trial.approval is not None else None,
         val_loss=loss,
-        value=None if loss is None else metric.display(loss),
+        value=value,
         origin=proposal.origin.value,
         copied_from=proposal.copied_from,
         agent=asdict(proposal.agent) if proposal.agent is not None else None,
@@ -135,7 +143,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         started_at=trial.started_at,
         finished_at=trial.finished_at,
     )
-    return dict(vars(document))
+    return dict(vars(document)) | ({} if metric.name in _KEYS else {metric.name: value})
 
 
 class _Slot(NamedTuple):

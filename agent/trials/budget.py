@@ -113,7 +113,7 @@ class Ledger:
     def spent(self, budget: Budget) -> str | None:
         """Return a phrase that names the cap that is reached; None if none is."""
         if budget.trials is not None and self.trials >= budget.trials:
-            return f"all {budget.trials} trials are done" if budget.trials > 1 else "the only trial is done"
+            return f"all {plural(budget.trials, 'trial')} {'is' if budget.trials == 1 else 'are'} done"
         if budget.train_seconds is not None and self.train_seconds >= budget.train_seconds:
             return f"the training budget of {duration(budget.train_seconds)} is spent"
         if budget.wall_seconds is not None and self.wall_seconds >= budget.wall_seconds:

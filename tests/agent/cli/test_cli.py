@@ -102,6 +102,7 @@ def test_json_of_a_run_is_one_document(agent: Agent) -> None:
     assert document["end"] == "done"
     assert len(document["trials"]) == 3
     assert all(trial["commit"] for trial in document["trials"])
+    assert all(trial["loss"] == trial["value"] for trial in document["trials"])  # under its own name too
 
 
 def test_seed_and_number_decide_a_random_run(agent: Agent) -> None:
