@@ -5,12 +5,15 @@ Containers and folders carry the name of the process that made them, so that tho
 
 import itertools
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 _serial = itertools.count()
+_NAME = re.compile(r"(?P<boot>[0-9a-f]{32})-(?P<namespace>[0-9]{1,20})\.(?P<pid>[0-9]{1,20})\.(?P<ticks>[0-9]{1,20})")
+"""A name from `process_id`."""
 _FIRST_USER, _USERS_PER_PROCESS = 1_900_000_000, 50_000
 
 
@@ -22,16 +25,16 @@ def process_id() -> str:
 def is_dead(owner: str) -> bool:
     """Return whether the process with the name `owner`, from `process_id`, is known to be dead.
 
-    False for a process of another pid namespace, for example in another container: it cannot be seen from here.
+    False for a process of another pid namespace, for example in another container, which cannot be seen from here;
+    and for a text that is no such name, since nothing is known about its process.
     """
-    boot, _, rest = owner.partition("-")
-    namespace, *numbers = rest.split(".")
-    own_boot, _, own_namespace = _space().partition("-")
-    if boot != own_boot:
-        return True
-    if namespace != own_namespace or len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+    named = _NAME.fullmatch(owner)
+    if named is None:
         return False
-    return start_ticks(int(numbers[0])) != int(numbers[1])
+    own_boot, _, own_namespace = _space().partition("-")
+    if named["boot"] != own_boot:
+        return True
+    return named["namespace"] == own_namespace and start_ticks(int(named["pid"])) != int(named["ticks"])
 
 
 def own_folder(prefix: str, parent: Path | None = None) -> Path:
@@ -49,11 +52,10 @@ def folders_of_dead_processes(prefix: str, parent: Path | None = None) -> Iterat
 
 def is_alive_here(owner: str) -> bool:
     """Return whether the process with the name `owner`, from `process_id`, lives and has its pid in this namespace."""
-    space, _, rest = owner.partition(".")
-    numbers = rest.split(".")
-    if space != _space() or len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+    named = _NAME.fullmatch(owner)
+    if named is None or f"{named['boot']}-{named['namespace']}" != _space():
         return False
-    return start_ticks(int(numbers[0])) == int(numbers[1])
+    return start_ticks(int(named["pid"])) == int(named["ticks"])
 
 
 def _space() -> str:
