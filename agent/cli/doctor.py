@@ -29,6 +29,7 @@ from agent.cli.setup.settings_files import user_settings
 from agent.cli.trust import Trusted, begin, recall
 from agent.errors import AgentError, UsageError
 from agent.execution.sandboxes import DEFAULT_SANDBOX
+from agent.modes.registry import mode_named, mode_names
 from agent.text import inert, plural
 
 app = typer.Typer()
@@ -91,21 +92,34 @@ def doctor(
     agent_login: Annotated[
         bool, typer.Option("--agent-login", help="With --agent: check its subscription log-in in place of a key.")
     ] = False,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODE",
+            help=f"Check what this mode needs: {one_of(mode_names())}. If not given, no model is needed.",
+            autocompletion=mode_names,
+        ),
+    ] = None,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
     """Check what this machine can do.
 
-    Prints a remedy for everything that is missing.
+    Prints a remedy for everything that is missing. What the chosen --mode needs is missing if it is not there; what
+    only other modes need is noted.
 
     Exit codes: 0 nothing is missing, 4 something is.
     """
     from agent.cli.checks.coding_agents import examine_agent
-    from agent.cli.checks.machine import Endpoint, examine, rendered
+    from agent.cli.checks.machine import examine, rendered
+    from agent.cli.checks.models import Endpoint, examine_mode
     from agent.report.terminal import columns_of
 
     if agent_login and agent is None:
         raise UsageError("--agent-login is for a coding agent: add --agent NAME")
+    chosen_mode = mode_named(mode) if mode is not None else None
+    if agent is not None and mode is not None and mode != "code-edit":
+        raise UsageError(f"--agent {agent}: mode {mode} asks no coding agent; leave out --mode, or --agent")
     use_endpoint_of_user()
     chosen = user_settings().get("model")
     named = os.environ.get("OPENAI_MODEL") or (chosen.value if chosen is not None else None)
@@ -113,11 +127,11 @@ def doctor(
     with suppress(AgentError):  # `examine` reports a task that cannot be read
         recall(load_task(task_folder(task), profile))
     # A coding agent calls its own model, at its own endpoint.
-    findings = examine(
-        task_folder(task), profile, cache_folder(), runs_folder(runs), None if agent is not None else endpoint
-    )
+    findings = examine(task_folder(task), profile, cache_folder(), runs_folder(runs))
     if agent is not None:
         findings += examine_agent(agent, os.environ, login=agent_login)
+    else:
+        findings += examine_mode(chosen_mode, endpoint)
     if json_:
         print_json({"findings": [finding.to_json() for finding in findings]})
     else:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +16,6 @@ from agent.execution.scoring.scoring_job import needs_of
 from agent.execution.speed.drift import SpeedReference
 from agent.execution.speed.probe import SpeedProbe, has_canary
 from agent.extras import install_line
-from agent.llm.local_model import LocalModel, is_installed
-from agent.llm.openai_model import OpenAIModel, RetryPolicy
-from agent.modes.model_choice import WITHOUT_MODEL
 from agent.report.terminal import sentences
 from agent.resources import folder as shipped
 from agent.store.paths import RunsFolder
@@ -33,7 +30,7 @@ _MIN_FREE_GB = 2.0
 _N_CANARIES = 5
 _INDENT, _FEWEST_COLUMNS = 27, 20  # of the texts about a finding
 
-Verdict = Literal["ok", "note", "missing"]  # note: it works with a restriction, or is not needed by default
+Verdict = Literal["ok", "note", "missing"]  # note: it works with a restriction, or nothing that was chosen needs it
 
 
 @dataclass(frozen=True)
@@ -49,20 +46,8 @@ class DoctorFinding:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """The model endpoint that the environment names."""
-
-    base_url: str | None
-    model: str | None
-    api_key: str | None
-    variables: Mapping[str, str]  # of the environment
-
-
-def examine(
-    folder: Path, profile: str | None, cache: Path, runs: RunsFolder, endpoint: Endpoint | None
-) -> list[DoctorFinding]:
-    """Return all findings, in the order in which a run needs what they check; `endpoint` None: no model is checked."""
+def examine(folder: Path, profile: str | None, cache: Path, runs: RunsFolder) -> list[DoctorFinding]:
+    """Return the findings about this machine and a task, in the order in which a run needs what they check."""
     findings = [_system(), _python(), _git(), _disk(runs)]
     task = _task(folder, profile, findings)
     if task is not None:
@@ -70,7 +55,7 @@ def examine(
         findings += [*_sandbox(first, task), *_speed(task), _script_environment(task), _data(task, cache)]
         findings.append(_early_stopping(task))
         findings += [finding for kind in others for finding in _sandbox(kind, task)]
-    return [*findings, _gpu(), *([model_finding(endpoint)] if endpoint is not None else [])]
+    return [*findings, _gpu()]
 
 
 def rendered(findings: list[DoctorFinding], colour: bool, columns: int | None = None) -> str:
@@ -234,33 +219,3 @@ def _gpu() -> DoctorFinding:
             "gpu", "note", f"nvidia-smi fails: {done.stdout.strip()[:90]}", "reinstall the NVIDIA driver"
         )
     return DoctorFinding("gpu", "ok", "; ".join(done.stdout.strip().splitlines()))
-
-
-def model_finding(endpoint: Endpoint) -> DoctorFinding:
-    """Return whether a language model answers: the endpoint's or, if none is set, the embedded one."""
-    if endpoint.base_url is None and endpoint.api_key is None:
-        if not is_installed():
-            remedy = f"`agent run --mode {WITHOUT_MODEL}` needs none; for one, set OPENAI_BASE_URL and OPENAI_MODEL"
-            return DoctorFinding("model", "note", "none: no endpoint is set, and no embedded model installed", remedy)
-        try:
-            LocalModel().close()
-        except AgentError as error:
-            return DoctorFinding("model", "missing", str(error))
-        better = "to use another model, set OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL"
-        return DoctorFinding("model", "ok", "the embedded SmolLM2-135M, which has no tuning skill", better)
-    if endpoint.model is None:
-        return DoctorFinding("model", "missing", "an endpoint is set, but no model", "export OPENAI_MODEL=NAME")
-    try:
-        model = OpenAIModel(
-            endpoint.model,
-            base_url=endpoint.base_url,
-            api_key=endpoint.api_key,
-            variables=endpoint.variables,
-            patience=RetryPolicy(retry_seconds=5, reply_seconds=60),
-        )
-        obeys = model.probe()
-        model.close()
-    except AgentError as error:
-        return DoctorFinding("model", "missing", str(error))
-    schemas = "obeys JSON schemas" if obeys else "ignores JSON schemas; replies are validated anyway"
-    return DoctorFinding("model", "ok", f"{endpoint.model} answers and {schemas}")

@@ -46,8 +46,47 @@ def test_the_mode_that_is_offered_runs(tmp_path: Path) -> None:
     assert "all 2 trials are done" in done.stdout
 
 
-def test_doctor_notes_it_and_names_the_way_without(tmp_path: Path) -> None:
-    program = f"import sys; {HIDDEN}; from agent.cli.checks.machine import Endpoint, model_finding; "
-    program += "finding = model_finding(Endpoint(None, None, None, {})); print(finding.verdict, finding.remedy)"
+@pytest.mark.parametrize(
+    ("mode", "address", "verdict", "remedy"),
+    [
+        (None, None, "note", "`agent run --mode local-gp` needs none; for one, set OPENAI_BASE_URL"),
+        ("centaur", None, "missing", "`agent run --mode local-gp` needs none; for one, set OPENAI_BASE_URL"),
+        ("random", None, "note", "mode random needs none; for one, set OPENAI_BASE_URL"),
+        (None, "http://127.0.0.1:9/v1", "missing", "`agent run --mode local-gp` needs none"),
+        ("fixed", "http://127.0.0.1:9/v1", "missing", "`agent run --mode local-gp` needs none"),
+        ("random", "http://127.0.0.1:9/v1", "note", "mode random needs none"),
+    ],
+)
+def test_doctor_calls_a_model_missing_if_the_mode_needs_it(
+    tmp_path: Path, mode: str | None, address: str | None, verdict: str, remedy: str
+) -> None:
+    program = f"""import sys; {HIDDEN}
+from agent.cli.checks.models import Endpoint, examine_mode
+from agent.modes.registry import find_mode
+(finding,) = examine_mode(find_mode({mode!r}) if {mode!r} else None, Endpoint({address!r}, "m", None, {{}}))
+print(finding.what, finding.verdict, finding.remedy)"""
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("note `agent run --mode local-gp` needs none; ")
+    assert done.stdout.startswith(f"model {verdict} {remedy}")
+
+
+def test_doctor_calls_an_extra_missing_if_the_mode_needs_it(tmp_path: Path) -> None:
+    program = """import sys; sys.modules["optuna"] = None
+from agent.cli.checks.models import Endpoint, examine_mode
+from agent.modes.registry import find_mode
+print(examine_mode(find_mode("tpe"), Endpoint(None, None, None, {}))[0])"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "verdict='missing'" in done.stdout
+    assert "pip install 'autocentaur[optuna]'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("--mode", "centuar"), "did you mean centaur"),
+        (("--mode", "random", "--agent", "codex"), "mode random asks no coding agent"),
+    ],
+)
+def test_doctor_refuses_a_mode_that_it_cannot_check(tmp_path: Path, argv: tuple[str, ...], message: str) -> None:
+    done = agent(tmp_path, "doctor", *argv)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert message in done.stderr
