@@ -1,13 +1,14 @@
 """`agent compare`: interleaves runs of several modes under several seeds on one task, and prints their results."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli.notifications.chosen import UserCommands, chosen_commands
 from agent.cli.options import (
     can_redraw,
     given,
@@ -37,12 +38,14 @@ from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from agent.analysis.comparison import Comparison
+    from agent.cli.notifications.notifier import Notifier
     from agent.report.live.observer import ConsoleObserver
     from agent.run.ending import End
     from agent.run.open_run import Run
     from agent.store.git_repo import TrialRepo
     from agent.store.paths import RunPaths, RunsFolder
     from agent.task.task import Task
+    from agent.text import Say
 
 
 app = typer.Typer()
@@ -74,14 +77,17 @@ def compare(
         raise UsageError("give only one of CMP (to show it), --modes (to start one) and --resume CMP (to resume it)")
     if options.modes is not None:
         task = task_folder(options.task)
+        commands = chosen_commands(options.on_end, options.on_confirmed, task, trusted=options.trust)
         comparison = _begun(with_settings(ctx, options, task, trusted=options.trust), options.modes, folder, given(ctx))
-        _run(comparison, folder, options.minus, more, json_=options.json_)
+        _run(comparison, folder, options.minus, more, commands, json_=options.json_)
     elif options.resume is not None:
-        use_endpoint_of_user()
         comparison = comparisons.load(folder, options.resume).raised(caps)
         config = comparison.config
-        begin(load_task(Path(config.task_folder), config.profile), None, options.runs, trusted=options.trust)
-        _run(comparison, folder, options.minus, more, json_=options.json_)
+        task = Path(config.task_folder)
+        commands = chosen_commands(options.on_end, options.on_confirmed, task, trusted=options.trust)
+        use_endpoint_of_user()
+        begin(load_task(task, config.profile), None, options.runs, trusted=options.trust)
+        _run(comparison, folder, options.minus, more, commands, json_=options.json_)
     elif any(value is not None for value in (*caps.values(), options.name, options.task, options.profile)):
         raise UsageError(
             "name the modes to compare, as in --modes random,tpe,cma-es; or extend a comparison with --resume CMP"
@@ -117,8 +123,33 @@ def _begun(options: CompareOptions, modes: str, runs: "RunsFolder", written: Map
     return start_or_load(runs, base, names, options.seeds)
 
 
-def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: _Written, *, json_: bool) -> None:
-    """Run all the runs, interleaved, and print their results."""
+def _run(
+    comparison: "Comparison",
+    runs: "RunsFolder",
+    minus: str | None,
+    more: _Written,
+    commands: UserCommands,
+    *,
+    json_: bool,
+) -> None:
+    """Run all the runs, interleaved, print their results, and run the user's commands."""
+    from agent.cli.notifications.notifier import notifications
+
+    say = printer(json_=json_)
+    with notifications(commands, runs, comparison.name, say) as notifier:
+        _run_all(comparison, runs, minus, more, notifier, say=say, json_=json_)
+
+
+def _run_all(
+    comparison: "Comparison",
+    runs: "RunsFolder",
+    minus: str | None,
+    more: _Written,
+    notifier: "Notifier",
+    *,
+    say: "Say",
+    json_: bool,
+) -> None:
     from agent.analysis.comparison_runs import opened
     from agent.analysis.unseen.common_slice import compare_on_slice, finish, reserve
     from agent.report.live.console import LiveConsole
@@ -133,15 +164,21 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
 
     def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> "ConsoleObserver":
         label = f"{paths.run_id:{width}}  "
-        return ConsoleObserver(task.metric, paths, lambda number: repo.tag(paths.run_id, number), live, label)
-
-    say = printer(json_=json_)
+        return ConsoleObserver(
+            task.metric,
+            paths,
+            lambda number: repo.tag(paths.run_id, number),
+            live,
+            label,
+            confirmed=lambda trial: notifier.confirmed(paths.run_id, trial),
+        )
 
     def ended(run: "Run", end: "End") -> None:
         say(f"{run.run_id:{width}}  ended: {end.reason}")
 
     go_on = f"agent compare --resume {comparison.name}{where(runs)}"
     with opened(comparison, runs, host_of(say, live.replying), observer_for) as open_runs:
+        notifier.begin(*(run.run_id for run in open_runs))
         n_before = _n_done(open_runs)
         slots = open_runs[0].slots
         if open_runs[0].is_parallel:
@@ -163,6 +200,8 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
         finally:
             live.close()
         n_after, has_trials = _n_done(open_runs), any(run.history.trials for run in open_runs)
+    is_over = n_after == n_before and not is_opened and not is_paused
+    _set_end(notifier, ends.values(), is_over=is_over)
     if failed:
         raise AgentError(f"{failed[0]}: {ends[failed[0]].reason}; `agent show {failed[0]}/0{where(runs)}` has its log")
     if is_paused and not has_trials:
@@ -170,10 +209,21 @@ def _run(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more: 
         return
     say("")
     _tell(comparison, runs, minus, more, json_=json_)
-    if n_after == n_before and not is_opened and not is_paused:
+    if is_over:
         raise BudgetSpentError(
             f"nothing is left to run; `agent compare --resume {comparison.name} --trials N` adds trials"
         )
+
+
+def _set_end(notifier: "Notifier", ends: "Collection[End]", *, is_over: bool) -> None:
+    """Set how a comparison ended: as the first run that failed, else paused if one is; `is_over`: nothing was left."""
+    from agent.run.ending import EndReason
+
+    hows = [end.ending for end in ends]
+    decisive = (EndReason.BASELINE_FAILED, EndReason.PAUSED)
+    how = next((each for each in decisive if each in hows), EndReason.NOTHING_RAN if is_over else EndReason.DONE)
+    reasons = [end.reason for end in ends if end.ending is how] or [end.reason for end in ends]
+    notifier.end(how.value, "; ".join(dict.fromkeys(reasons)))
 
 
 def _n_done(runs: "list[Run]") -> int:

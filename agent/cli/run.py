@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli.notifications.chosen import OnConfirmed, OnEnd, chosen_commands, folder_of_file
 from agent.cli.options import (
     DEFAULT_RUNS,
     Gpus,
@@ -53,8 +54,16 @@ def run(ctx: typer.Context, options: RunOptions) -> None:
 
     Exit codes: 0 ended or paused, 1 gave up or the baseline failed, 3 the budget left nothing to run.
     """
+    folder = folder_of_file(task_folder(options.task), options.mode, options.from_)
+    commands = chosen_commands(options.on_end, options.on_confirmed, folder, trusted=options.trust)
     config, _ = checked_start(ctx, options)
-    go(config, runs_folder(options.runs), json_=options.json_, is_default_budget=not options.has_budget)
+    go(
+        config,
+        runs_folder(options.runs),
+        json_=options.json_,
+        is_default_budget=not options.has_budget,
+        commands=commands,
+    )
 
 
 def checked_start(ctx: typer.Context, options: RunOptions) -> "tuple[RunConfig, Task]":
@@ -127,6 +136,8 @@ def resume(
     profile: Annotated[str | None, typer.Option(hidden=True)] = None,
     sandbox: Annotated[str | None, typer.Option(hidden=True)] = None,
     model: Annotated[str | None, typer.Option(hidden=True)] = None,
+    on_end: OnEnd = None,
+    on_confirmed: OnConfirmed = None,
     for_client: Annotated[bool, typer.Option("--for-client", hidden=True)] = False,  # see agent.server.runner
     trust: Trusted = False,
     runs: Runs = DEFAULT_RUNS,
@@ -145,11 +156,14 @@ def resume(
     asked = {"mode": mode, "seed": seed, "profile": profile, "sandbox": sandbox, "model": model}
     refuse_changes(stored.config, asked)
     agree_to_run(stored, task.resolve() if task else None, trusted=trust)
+    config = stored.config
+    own_folder = folder_of_file((task or Path(config.task_folder)).resolve(), config.mode, config.of_trial)
+    commands = chosen_commands(on_end, on_confirmed, own_folder, trusted=trust)
     use_endpoint_of_user()
     caps = caps_of(trials, budget, wall, max_cost, max_tokens)
     folder = str(task.resolve()) if task else None
     options = ResumeOptions(caps, tuple(accept_changed), folder, workers, queue, for_client)
-    go(stored.config, runs_folder(runs), options=options, json_=json_)
+    go(stored.config, runs_folder(runs), options=options, json_=json_, commands=commands)
 
 
 @app.command()

@@ -4,6 +4,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from agent.cli.notifications.chosen import NO_COMMANDS, UserCommands
 from agent.cli.options import can_redraw, fail, host_of, print_json, printer, shows_colour, where
 from agent.errors import AgentError
 from agent.text import plural
@@ -12,6 +13,7 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from agent.cli.notifications.notifier import Notifier
     from agent.execution.slots import Slot
     from agent.report.slices import PoolSize
     from agent.run.ending import End
@@ -30,6 +32,7 @@ def go(
     options: "ResumeOptions | None" = None,
     json_: bool,
     is_default_budget: bool = False,
+    commands: UserCommands = NO_COMMANDS,
 ) -> None:
     """Run the trials of a new run or, with `options`, of an interrupted one, and print the result.
 
@@ -37,14 +40,35 @@ def go(
 
     Args:
         is_default_budget: the user gave no budget, which the heading says.
+        commands: to run when it ends, and for each gain that is confirmed.
     """
+    from agent.cli.notifications.notifier import notifications
+
+    with notifications(commands, runs, config.run_id, printer(json_=json_)) as notifier:
+        is_continued = _go(config, runs, notifier, options=options, json_=json_, is_default_budget=is_default_budget)
+    if is_continued:
+        from agent.run.opening import ResumeOptions
+
+        go(config, runs, options=ResumeOptions(for_client=True), json_=json_, commands=commands)
+
+
+def _go(
+    config: "RunConfig",
+    runs: "RunsFolder",
+    notifier: "Notifier",
+    *,
+    options: "ResumeOptions | None",
+    json_: bool,
+    is_default_budget: bool,
+) -> bool:
+    """Do what `go` does; return whether a submission came while the run was ending, so that it must be resumed."""
     from agent.modes.model_choice import agent_name, model_name
     from agent.report.live.console import LiveConsole
     from agent.report.live.observer import ConsoleObserver
     from agent.report.trackers.companion import background_trackers
     from agent.run.ending import EndReason
     from agent.run.loop import run_trials
-    from agent.run.opening import ResumeOptions, resume_run, start_run
+    from agent.run.opening import resume_run, start_run
     from agent.store.stored_run import with_hints
 
     live = LiveConsole(quiet=json_, colour=shows_colour(sys.stdout), moves=can_redraw(sys.stdout))
@@ -59,6 +83,7 @@ def go(
             proposer=who,
             model=model_name(config),
             runs_option=where(runs),
+            confirmed=lambda trial: notifier.confirmed(config.run_id, trial),
         )
 
     say = printer(json_=json_)
@@ -71,6 +96,7 @@ def go(
         else resume_run(config, runs, host, observer_for, options)
     )
     with opened as open_run:
+        notifier.begin(config.run_id)
         if open_run.is_parallel:
             live.split(open_run.slots)
         live.follow(lambda: _how_far(open_run))
@@ -90,9 +116,11 @@ def go(
         finally:
             live.close()
         hashes = open_run.records.repo.tags(config.run_id)
-    if end.ending is EndReason.PAUSED and _has_submissions(open_run):  # one came while this run was ending
-        go(config, runs, options=ResumeOptions(for_client=True), json_=json_)
-        return
+    notifier.end(end.ending.value, end.reason)
+    if _awaits_submissions(open_run, end):
+        notifier.discard_end()
+        if _has_submissions(open_run):  # one came while this run was ending
+            return True
     if json_:
         print_json(_document(config, open_run, end, hashes))
     else:
@@ -101,6 +129,7 @@ def go(
         fail(f"{end.reason}; give `{go_on}` a higher --trials, --budget or --wall", 3)
     if end.ending not in (EndReason.DONE, EndReason.PAUSED):
         fail(end.reason, 1)
+    return False
 
 
 def _document(config: "RunConfig", run: "Run", end: "End", hashes: "Mapping[int, str]") -> dict[str, Any]:
@@ -121,14 +150,18 @@ def _document(config: "RunConfig", run: "Run", end: "End", hashes: "Mapping[int,
     }
 
 
-def _has_submissions(run: "Run") -> bool:
-    """Return whether submissions wait, and nobody has asked the run to pause."""
+def _awaits_submissions(run: "Run", end: "End") -> bool:
+    """Return whether a run has paused because nothing is submitted, not because somebody has asked it to."""
+    from agent.run.ending import EndReason
     from agent.run.steering.user_input import is_pause_requested
+
+    return end.ending is EndReason.PAUSED and run.submissions is not None and not is_pause_requested(run.paths)
+
+
+def _has_submissions(run: "Run") -> bool:
     from agent.store.inbox.submissions import submission_ids
 
-    if run.submissions is None or is_pause_requested(run.paths):
-        return False
-    return bool(run.submissions.waiting(submission_ids(run.history)))
+    return run.submissions is not None and bool(run.submissions.waiting(submission_ids(run.history)))
 
 
 def check_trackers(config: "RunConfig") -> None:
@@ -145,7 +178,6 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     from agent.report.run_summary import noise_summary
     from agent.report.terminal import columns_of, sentences
     from agent.run.ending import EndReason
-    from agent.run.steering.user_input import is_pause_requested
     from agent.store.trial_name import best_of
 
     if end.ending is EndReason.BASELINE_FAILED:
@@ -155,9 +187,8 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
         print(f"\nthe end of {log_path}:\n{read_tail(log_path)[-2000:]}", file=sys.stderr)
         return
     option = where(runs)
-    is_paused = end.ending is EndReason.PAUSED
-    awaits = is_paused and run.submissions is not None and not is_pause_requested(run.paths)
-    needs_resume = is_paused and not awaits
+    awaits = _awaits_submissions(run, end)
+    needs_resume = end.ending is EndReason.PAUSED and not awaits
     print(f"\n{end.reason}" + (f"; `agent resume {config.run_id}{option}` continues it" if needs_resume else ""))
     if not run.history.trials:
         return

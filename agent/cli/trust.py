@@ -56,7 +56,7 @@ def trust(folder: Path) -> None:
             known.remember(steps)
             print(inert("\n".join([f"{task.name}, in {task.folder}:", *(f"  {step.line}" for step in steps)])))
     if settings := task_settings(folder.resolve()):
-        step = step_of(settings)
+        step = step_of(settings, folder.resolve())
         known.remember([step])
         n_steps += 1
         print(inert(f"{folder}: {step.line}"))

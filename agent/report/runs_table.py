@@ -50,10 +50,11 @@ class ListedRun:
 
 def listed_runs(runs: RunsFolder) -> list[ListedRun]:
     """Return all runs of a folder, oldest first. One that cannot be read is listed with the reason."""
-    return [_listed(runs, name) for name in runs.run_ids()]
+    return [listed_run(runs, name) for name in runs.run_ids()]
 
 
-def _listed(runs: RunsFolder, run_id: str) -> ListedRun:
+def listed_run(runs: RunsFolder, run_id: str) -> ListedRun:
+    """Return one run of a folder, also one that cannot be read."""
     try:
         paths = runs.run(run_id)
         pid = holder(paths)  # before reading, so that a run that ends meanwhile is not called interrupted

@@ -5,7 +5,7 @@ In a run that takes submissions and compares predictions with labels, they show 
 them (`agent.modes.reported_trials`), because the reader may be the proposer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,17 @@ from agent.errors import EditError, RepoError, UsageError
 from agent.modes.prompting.trial_digest import quoted_log
 from agent.modes.registry import find_mode
 from agent.modes.reported_trials import step_for
+from agent.report.documents.trials import VERSION
 from agent.report.json_documents import repeat_json, result_json, trial_json
-from agent.report.runs_table import ListedRun
+from agent.report.runs_table import ListedRun, listed_run, result
 from agent.report.slices import pool_size, published, slice_json
 from agent.report.steering.messages import messages_json, refusals_json
 from agent.server.documents import ScriptDiff
 from agent.server.verdicts import reported_trials, value_of
+from agent.store.paths import RunsFolder
 from agent.store.run_lock import holder
 from agent.store.stored_run import StoredRun
-from agent.text import read_tail
+from agent.text import one_line, read_tail
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 
@@ -145,6 +147,50 @@ def listed_document(run: ListedRun) -> dict[str, Any]:
         "dollars": spent.usage.dollars if spent.usage is not None else None,
         "bytes": run.n_bytes,
         "began": began.isoformat() if began is not None else None,
+    }
+
+
+def notification_document(
+    runs: RunsFolder,
+    name: str,
+    event: str,
+    run_ids: Sequence[str],
+    *,
+    trial: int | None = None,
+    end: tuple[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the document that the commands of `--on-end` and `--on-confirmed` read.
+
+    Args:
+        name: of the run or the comparison.
+        trial: the trial of the first run whose gain was confirmed.
+        end: how it ended, and the reason.
+
+    Raises:
+        UsageError, JournalError: the run of the trial cannot be read.
+    """
+    listed = [listed_run(runs, run_id) for run_id in run_ids]
+    confirmed = None
+    if trial is not None:
+        stored = StoredRun.find(runs, run_ids[0])
+        confirmed = _View(stored).trial(stored.trial(trial))
+    found = [
+        (run.run_id, run.stored.metric.name, text) for run in listed if run.stored and (text := result(run.stored))
+    ]
+    best = "; ".join(
+        f"{metric} {text}" + (f" in {run_id}" if len(run_ids) > 1 else "") for run_id, metric, text in found
+    )
+    how = f"trial {trial} is {confirmed['standing']}" if confirmed is not None else f"{end[0]}: {end[1]}" if end else ""
+    return {
+        "version": VERSION,
+        "event": event,
+        "name": name,
+        "folder": str(runs.root),
+        "message": one_line(f"{name}: {how}" + (f"; best {best}" if best else "")),
+        "end": end[0] if end is not None else None,
+        "reason": end[1] if end is not None else None,
+        "trial": confirmed,
+        "runs": [listed_document(run) for run in listed],
     }
 
 

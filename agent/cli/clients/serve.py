@@ -31,7 +31,7 @@ MODE = "submitted"
 
 
 @app.command("mcp", cls=GroupedCommand)
-@with_options(RunOptions, without=("mode", "json_"))
+@with_options(RunOptions, without=("mode", "json_", "on_end", "on_confirmed"))
 def serve_mcp(ctx: typer.Context, options: RunOptions) -> None:
     """Serve a run to a coding agent (MCP).
 

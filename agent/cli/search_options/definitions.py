@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from agent.agents.kinds import AGENTS
+from agent.cli.notifications.chosen import OnConfirmed, OnEnd
 from agent.cli.options import (
     DEFAULT_RUNS,
     NAMES_OF_TRACKERS,
@@ -121,6 +122,8 @@ class SearchOptions:
             metavar="N",
         ),
     ] = None
+    on_end: OnEnd = None
+    on_confirmed: OnConfirmed = None
     runs: Runs = DEFAULT_RUNS
     json_: Json = False
 

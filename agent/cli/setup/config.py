@@ -38,7 +38,7 @@ def config(*, task: TaskFolder = None, json_: Json = False) -> None:
 
     folder = task_folder(task)
     tasks = task_settings(folder)
-    is_trusted = not tasks or is_agreed(step_of(tasks))
+    is_trusted = not tasks or is_agreed(step_of(tasks, folder))
     found = _with_environment(merged(user_settings(), tasks))
     defaults = {f"{spec.name}": spec.default for spec in fields(RunOptions) if spec.default is not MISSING}
     if not any(key in found for key in ("trials", "budget", "wall")):
@@ -53,7 +53,7 @@ def config(*, task: TaskFolder = None, json_: Json = False) -> None:
     values = ["-" if row.value is None else str(row.value) for row in rows]
     width = max(map(len, values))
     for key, value, row in zip(SETTINGS, values, rows, strict=True):
-        print(inert(f"{key:10}  {value:{width}}  {row.source}").rstrip())
+        print(inert(f"{key:12}  {value:{width}}  {row.source}").rstrip())
     print()
     for path, of in ((files[USER_FILE], "of the user"), (files[TASK_FILE], "of the task")):
         print(inert(f"{of}: {path}{'' if path.is_file() else ' (there is none)'}"))

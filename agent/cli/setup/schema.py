@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+NOTIFICATION = "notification"
+"""Not a command: the name of what the commands of --on-end and --on-confirmed read."""
 DOCUMENTS: "Mapping[str, tuple[type, ...]]" = {
     "run": (documents.RunDocument,),
     "resume": (documents.RunDocument,),
@@ -45,6 +47,7 @@ DOCUMENTS: "Mapping[str, tuple[type, ...]]" = {
     "stop": (documents.StoppedDocument,),
     "approve": (documents.DecisionDocument,),
     "refuse": (documents.DecisionDocument,),
+    NOTIFICATION: (runs.NotificationDocument,),
 }
 """The documents of each command that has `--json`; one of several, where its options decide."""
 
@@ -53,7 +56,9 @@ DOCUMENTS: "Mapping[str, tuple[type, ...]]" = {
 def schema(
     command: Annotated[
         str | None,
-        typer.Argument(metavar="[COMMAND]", help="A command that has --json; all of them if none is given."),
+        typer.Argument(
+            metavar="[COMMAND]", help="A command that has --json, or notification; all of them if none is given."
+        ),
     ] = None,
 ) -> None:
     """Print the JSON Schema of a command's --json.
@@ -67,9 +72,7 @@ def schema(
         print(as_json({"version": VERSION, "schemas": {name: schema_of(name) for name in DOCUMENTS}}))
         return
     if command not in DOCUMENTS:
-        raise UsageError(
-            f"agent {command} prints no JSON document; the commands with --json are {', '.join(DOCUMENTS)}"
-        )
+        raise UsageError(f"agent {command} prints no JSON document; there are those of {', '.join(DOCUMENTS)}")
     print(as_json({"$schema": DIALECT, **schema_of(command)}))
 
 

@@ -35,7 +35,7 @@ def settings_for(ctx: typer.Context, folder: Path | None, *, trusted: bool) -> d
     """
     tasks = task_settings(folder) if folder is not None else {}
     if folder is not None and tasks:
-        agree_to_settings(step_of(tasks), folder, trusted=trusted)
+        agree_to_settings(step_of(tasks, folder), folder, trusted=trusted)
     use_endpoint_of_user()
     sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
     taken = {name for name, source in sources.items() if source is not None and source.name in _WINNING}

@@ -6,6 +6,8 @@ prepares data; of two caps the lower counts; and it never says where a model's k
 """
 
 import json
+import os
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from agent.errors import UnsafeFileError, UsageError
 from agent.execution.sandboxes import SANDBOXES
 from agent.files import read_text
 from agent.task.host_commands.host_code import HostStep
-from agent.task.host_commands.host_files import digest_files
+from agent.task.host_commands.host_files import Parts, digest_files, named_files
 from agent.task.toml_lines import hidden_text, line_of
 from agent.text import one_line
 
@@ -30,6 +32,7 @@ TASK_FILE = "autocentaur.toml"
 
 _MOST_BYTES = 2**16
 _KEY_GOES_THERE = "your key would be sent there"
+_OUTSIDE = " (runs outside of the sandbox)"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class SettingKey:
     check: Callable[[Any], None]  # raises ValueError with what the value should be
     is_cap: bool = False  # the file of a task can only lower it
     not_in_tasks: str = ""  # why the file of a task may not set it; empty: it may
+    is_command: bool = False  # a shell runs it on this machine, outside of the sandbox
 
     @property
     def field(self) -> str:
@@ -122,6 +126,8 @@ _ROWS = (
     SettingKey("queue", _count(0)),
     SettingKey("gpus", _text),
     SettingKey("sandbox", _sandbox),
+    SettingKey("on-end", _text, is_command=True),
+    SettingKey("on-confirmed", _text, is_command=True),
 )
 SETTINGS = {row.key: row for row in _ROWS}
 
@@ -202,8 +208,34 @@ def _amount(value: Any) -> float:
     return seconds(value) if isinstance(value, str) else float(value)
 
 
-def step_of(tasks: Mapping[str, Chosen]) -> HostStep:
-    """Return what the file of a task sets, as a step that the user agrees to."""
-    pairs = {key: chosen.value for key, chosen in sorted(tasks.items())}
-    line = f"its {TASK_FILE} sets {', '.join(f'{key} = {one_line(json.dumps(value))}' for key, value in pairs.items())}"
-    return HostStep(line, digest_files({}, json.dumps(["settings", pairs])))
+def step_of(tasks: Mapping[str, Chosen], folder: Path) -> HostStep:
+    """Return what the file of a task sets, as a step that the user agrees to. Raises TaskError as `settings_digest`."""
+    pairs = [(key, one_line(json.dumps(chosen.value))) for key, chosen in sorted(tasks.items())]
+    told = [f"{key} = {text}{_OUTSIDE if SETTINGS[key].is_command else ''}" for key, text in pairs]
+    return HostStep(f"its {TASK_FILE} sets {', '.join(told)}", settings_digest(tasks, folder))
+
+
+def settings_digest(tasks: Mapping[str, Chosen], folder: Path, into: Path | None = None) -> str:
+    """Return the digest of what the file of a task sets, and of the files that its commands name.
+
+    Args:
+        folder: of the task.
+        into: copy these files there as they are read.
+
+    Raises:
+        TaskError: a file of a command cannot be read, or there are too many.
+    """
+    values = {key: chosen.value for key, chosen in sorted(tasks.items())}
+    words = [word for key, value in values.items() if SETTINGS[key].is_command for word in _words(value)]
+    parts: Parts = {os.path.relpath(path, folder.absolute()): path for path in named_files(folder, words)}
+    return digest_files(parts, json.dumps(["settings", values]), into)
+
+
+def _words(line: str) -> list[str]:
+    """Return the words of a shell command, which may name files."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        return list(lexer)
+    except ValueError:  # a quote is open, as in a text for another program
+        return line.split()

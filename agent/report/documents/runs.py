@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agent.report.documents.trials import Document
+from agent.report.documents.trials import Document, TrialDocument
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,28 @@ class RunsDocument(Document):
     comparisons: list[str]
     left_commits: list[str]
     """Names of runs that have commits, but no folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationDocument(Document):
+    """The standard input of the commands of `--on-end` and `--on-confirmed`."""
+
+    event: str
+    """end: the run or comparison has ended; confirmed: a fresh run has confirmed a gain."""
+    name: str
+    """Of the run or the comparison."""
+    folder: str
+    """The folder of its runs."""
+    message: str
+    """One line for people, that begins with the name."""
+    end: str | None
+    """How it ended, as one word: done, paused, interrupted, failed, stuck, baseline_failed or nothing_ran."""
+    reason: str | None
+    """Why it ended, in words."""
+    trial: TrialDocument | None
+    """The trial whose gain was confirmed."""
+    runs: list[ListedRunDocument]
+    """The run; several of a comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)

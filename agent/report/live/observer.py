@@ -30,6 +30,7 @@ class ConsoleObserver:
         proposer: str = "",
         model: str | None = None,
         runs_option: str = "",
+        confirmed: Callable[[Trial], None] = lambda _trial: None,
     ) -> None:
         """Print to `live`.
 
@@ -38,6 +39,7 @@ class ConsoleObserver:
             proposer: who proposes: a mode, or a coding agent.
             model: name of the model whose replies are counted.
             runs_option: what other commands need to find the run, such as ` --runs DIR`.
+            confirmed: called with each trial whose gain a fresh run has confirmed.
         """
         self._metric = metric
         self._paths = paths
@@ -45,6 +47,7 @@ class ConsoleObserver:
         self._live = live
         self._label = label
         self._runs_option = runs_option
+        self._confirmed = confirmed
         self._proposer, self._model = proposer, model
         self._proposal, self._slice = f"{label}proposal", f"{label}slice"  # live lines
         self._workers: dict[int, str] = {}  # the live line of each trial that runs
@@ -94,6 +97,8 @@ class ConsoleObserver:
         self._live.clear(self._repeats)
         line = trial_table.repeat_line(repeat, self._metric, self._live.colour)
         self._live.row(line, self._metric, self._label)
+        if repeat.verdict is not None and repeat.verdict.standing.holds:
+            self._confirmed(trial)
 
     def voided(self, void: VoidedAttempt, trial: int) -> None:
         line = trial_table.void_line(void, trial, self._metric, self._live.colour)
