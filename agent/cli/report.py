@@ -87,7 +87,8 @@ def write_report(
     """
     from agent.files import write_over
     from agent.report.html.chapters import overview
-    from agent.report.html.charts import PICTURE_MARK
+    from agent.report.html.charts.picture import PICTURE_MARK
+    from agent.report.html.charts.picture import png as png_of
     from agent.report.html.on_page import on_page, refuse_different_tasks
     from agent.report.html.page import PAGE_MARK, render
     from agent.store.stored_run import StoredRun
@@ -103,7 +104,7 @@ def write_report(
             trials = plural(sum(len(run.trials) for run in found), "trial")
             told.append(f"{page}: {len(data) / 1e6:.1f} MB, {trials}")
         if png is not None:
-            write_over(png, overview(found).png(), PICTURE_MARK, force=force)
+            write_over(png, png_of(overview(found)), PICTURE_MARK, force=force)
             told.append(str(png))
     except OSError as error:
         raise UsageError(
@@ -116,7 +117,7 @@ def write_report(
 def refuse_other_files(page: Path | None, png: Path | None, *, force: bool) -> None:
     """Raise UsageError if a page or a picture would replace a file that this command did not write, unless `force`."""
     from agent.files import refuse_taken
-    from agent.report.html.charts import PICTURE_MARK
+    from agent.report.html.charts.picture import PICTURE_MARK
     from agent.report.html.page import PAGE_MARK
 
     for path, mark in ((page, PAGE_MARK), (png, PICTURE_MARK)):

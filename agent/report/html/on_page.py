@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from agent.analysis.test_split import load_verified
 from agent.analysis.unseen.verified_slice import load_verified_on_slice
 from agent.errors import UsageError
-from agent.report.html.search_charts import standing
+from agent.report.html.charts.cma_states import standing
 from agent.report.html.tables import RunOnPage
 from agent.store.stored_run import StoredRun
 

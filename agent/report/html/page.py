@@ -25,6 +25,7 @@ PAGE_MARK = b'<meta name="generator" content="autocentaur">'
 """Marks a page that this program wrote; see report.html."""
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
+_LIBRARY = Path(__file__).resolve().parent / "vendor" / "echarts" / "echarts.min.js"
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ def render(runs: Sequence[RunOnPage], made_at: datetime, live: LivePart | None =
     shown = runs if live is None else ()
     every = [found for index, run in enumerate(shown) for found in details(run.stored, run.task.source, index)]
     share = fair_share([len(text.content) for found in every for text in found.texts], MAX_CHARACTERS)
-    script, style = (template_text(name) for name in ("report.js", "report.css"))
-    style += live.style if live is not None else ""
-    scripts = [live.script, script] if live is not None else [script]
+    script, drawing = (template_text(name) for name in ("report.js", "charts.js"))
+    style = template_text("report.css") + template_text("charts.css") + (live.style if live is not None else "")
+    library = _LIBRARY.read_text(encoding="utf-8")
+    scripts = [library, *([live.script] if live is not None else []), script, drawing]
+    parts = chapters(runs)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -73,9 +76,8 @@ def render(runs: Sequence[RunOnPage], made_at: datetime, live: LivePart | None =
         verdicts=list(dict.fromkeys(row.verdict for row in table)),
         origins=list(dict.fromkeys(row.origin for row in table)),
         run_ids=[run.stored.run_id for run in runs],
-        chapters=[
-            (chapter, [(tab, Markup(chart.svg())) for tab, chart in chapter.charts]) for chapter in chapters(runs)
-        ],
+        chapters=[(chapter, chapter.charts) for chapter in parts],
+        charts=Markup(inert_json({chart.name: chart.to_json() for part in parts for _, chart in part.charts})),
         metric=runs[0].stored.metric,
         self_reported=any(run.task.score.row.is_self_reported for run in runs),
         made_at=f"{made_at:%Y-%m-%d %H:%M} UTC",
@@ -108,7 +110,7 @@ def content_policy(scripts: Sequence[str], style: str, *, may_fetch: bool) -> st
 
 def _hash(content: str) -> str:
     """Return the source expression that allows exactly this script or style in a content security policy."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def _words(run: RunOnPage) -> list[str]:
