@@ -100,10 +100,10 @@ def content_policy(scripts: Sequence[str], style: str, *, may_fetch: bool) -> st
 
     So a trial's text stays inert even if escaping failed. `may_fetch`: scripts may read from the page's own server.
     """
-    allowed = " ".join(f"'{_hash(script)}'" for script in scripts)
+    allowed = " ".join(map(_hash, scripts))
     fetching = "connect-src 'self'; " if may_fetch else ""
     return (
-        f"default-src 'none'; script-src {allowed}; style-src '{_hash(style)}'; {fetching}"
+        f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; {fetching}"
         "base-uri 'none'; form-action 'none'"
     )
 
