@@ -128,8 +128,9 @@ class SilentObserver:
     def started(self, trial: Trial, slot: Slot) -> None:
         self.told.append(("started", trial.number))
 
-    def scoring(self, trial: Trial) -> None:
-        self.told.append(("scoring", trial.number))
+    def scoring(self, what: Trial | Repeat) -> None:
+        if isinstance(what, Trial):
+            self.told.append(("scoring", what.number))
 
     def finished(self, trial: Trial, previous: Trial | None) -> None:
         self.told.append(("finished", trial.number))

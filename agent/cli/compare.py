@@ -39,7 +39,7 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from agent.analysis.comparison import Comparison
     from agent.cli.notifications.notifier import Notifier
-    from agent.report.live.observer import ConsoleObserver
+    from agent.report.live.recorder import WorkRecorder
     from agent.run.ending import End
     from agent.run.open_run import Run
     from agent.store.git_repo import TrialRepo
@@ -135,6 +135,7 @@ def _run(
     """Run all the runs, interleaved, print their results, and run the user's commands."""
     from agent.cli.notifications.notifier import notifications
 
+    _check_reference(comparison, minus)
     say = printer(json_=json_)
     with notifications(commands, runs, comparison.name, say) as notifier:
         _run_all(comparison, runs, minus, more, notifier, say=say, json_=json_)
@@ -155,22 +156,25 @@ def _run_all(
     from agent.report.live.console import LiveConsole
     from agent.report.live.observer import ConsoleObserver
     from agent.report.live.progress import progress_of_all
+    from agent.report.live.recorder import WorkRecorder
     from agent.run.ending import EndReason
     from agent.run.loop import run_together
 
-    _check_reference(comparison, minus)
     width = max(len(name) for names in comparison.run_ids().values() for name in names)
     live = LiveConsole(quiet=json_, colour=shows_colour(sys.stdout), moves=can_redraw(sys.stdout))
 
-    def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> "ConsoleObserver":
+    def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> "WorkRecorder":
         label = f"{paths.run_id:{width}}  "
-        return ConsoleObserver(
-            task.metric,
+        return WorkRecorder(
+            ConsoleObserver(
+                task.metric,
+                paths,
+                lambda number: repo.tag(paths.run_id, number),
+                live,
+                label,
+                confirmed=lambda trial: notifier.confirmed(paths.run_id, trial),
+            ),
             paths,
-            lambda number: repo.tag(paths.run_id, number),
-            live,
-            label,
-            confirmed=lambda trial: notifier.confirmed(paths.run_id, trial),
         )
 
     def ended(run: "Run", end: "End") -> None:

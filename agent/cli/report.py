@@ -18,6 +18,7 @@ from agent.cli.options import (
     runs_of,
     shows_colour,
     stored_run,
+    where,
 )
 from agent.errors import UsageError
 from agent.extras import require_extra
@@ -130,7 +131,14 @@ def watch(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS) -> None:
     """Follow a run from another terminal.
 
     It only reads the run, and ends when the run ends. Ctrl-C leaves it.
+
+    Exit codes: 0 the run is done, paused or waits; 1 it was interrupted, gave up or failed.
     """
     from agent.report.live.watch import follow
+    from agent.report.runs_table import WENT_WELL
 
-    follow(stored_run(runs, run_name), colour=shows_colour(sys.stdout), moves=can_redraw(sys.stdout))
+    stored = stored_run(runs, run_name)
+    colour, moves = shows_colour(sys.stdout), can_redraw(sys.stdout)
+    state = follow(stored, colour=colour, moves=moves, option=where(stored.runs))
+    if state not in WENT_WELL:
+        raise typer.Exit(1)

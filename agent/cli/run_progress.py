@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent.store.paths import RunPaths, RunsFolder
     from agent.store.run_config import RunConfig
     from agent.task.task import Task
+    from agent.text import Say
 
 
 def go(
@@ -44,8 +45,11 @@ def go(
     """
     from agent.cli.notifications.notifier import notifications
 
-    with notifications(commands, runs, config.run_id, printer(json_=json_)) as notifier:
-        is_continued = _go(config, runs, notifier, options=options, json_=json_, is_default_budget=is_default_budget)
+    say = printer(json_=json_)
+    with notifications(commands, runs, config.run_id, say) as notifier:
+        is_continued = _go(
+            config, runs, notifier, say, options=options, json_=json_, is_default_budget=is_default_budget
+        )
     if is_continued:
         from agent.run.opening import ResumeOptions
 
@@ -56,6 +60,7 @@ def _go(
     config: "RunConfig",
     runs: "RunsFolder",
     notifier: "Notifier",
+    say: "Say",
     *,
     options: "ResumeOptions | None",
     json_: bool,
@@ -65,6 +70,7 @@ def _go(
     from agent.modes.model_choice import agent_name, model_name
     from agent.report.live.console import LiveConsole
     from agent.report.live.observer import ConsoleObserver
+    from agent.report.live.recorder import WorkRecorder
     from agent.report.trackers.companion import background_trackers
     from agent.run.ending import EndReason
     from agent.run.loop import run_trials
@@ -74,19 +80,21 @@ def _go(
     live = LiveConsole(quiet=json_, colour=shows_colour(sys.stdout), moves=can_redraw(sys.stdout))
     who = agent_name(config.agent) if config.agent is not None else config.mode
 
-    def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> ConsoleObserver:
-        return ConsoleObserver(
-            task.metric,
+    def observer_for(task: "Task", paths: "RunPaths", repo: "TrialRepo") -> WorkRecorder:
+        return WorkRecorder(
+            ConsoleObserver(
+                task.metric,
+                paths,
+                lambda number: repo.tag(paths.run_id, number),
+                live,
+                proposer=who,
+                model=model_name(config),
+                runs_option=where(runs),
+                confirmed=lambda trial: notifier.confirmed(config.run_id, trial),
+            ),
             paths,
-            lambda number: repo.tag(paths.run_id, number),
-            live,
-            proposer=who,
-            model=model_name(config),
-            runs_option=where(runs),
-            confirmed=lambda trial: notifier.confirmed(config.run_id, trial),
+            who,
         )
-
-    say = printer(json_=json_)
 
     host = host_of(say, live.replying)
     go_on = f"agent resume {config.run_id}{where(runs)}"

@@ -13,12 +13,14 @@ from agent.run.ending import RunState, state_of
 from agent.run.steering.user_input import is_pause_requested
 from agent.store.paths import RunsFolder
 from agent.store.run_lock import holder
-from agent.store.stored_run import StoredRun
+from agent.store.stored_run import StoredRun, interrupted
 from agent.text import local_time, one_line, plural, time_of_day
 from agent.trials.budget import Ledger, duration
 
-RUNNING = "running"
+RUNNING, PAUSED, WAITING, INTERRUPTED = "running", "paused", "waiting", "interrupted"
 UNREADABLE = "unreadable"
+WENT_WELL = (RunState.DONE.value, PAUSED, WAITING)
+"""The states of a run on which no process works and that needs nobody's attention."""
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 HEADINGS = ("run", "state", "mode", "trials", "result", "spent", "size", "began")
 _RIGHT = frozenset({"trials", "spent", "size"})  # headings of numbers
@@ -64,12 +66,12 @@ def listed_run(runs: RunsFolder, run_id: str) -> ListedRun:
         paths = runs.run(run_id)
         pid = holder(paths)  # before reading, so that a run that ends meanwhile is not called interrupted
         stored = StoredRun.find(runs, run_id)
-        return ListedRun(run_id, _state(stored, pid), stored, pid)
+        return ListedRun(run_id, state_word(stored, pid), stored, pid)
     except AgentError as fault:
         return ListedRun(run_id, UNREADABLE, fault=one_line(str(fault)))
 
 
-def _state(stored: StoredRun, pid: int | None) -> str:
+def state_word(stored: StoredRun, pid: int | None) -> str:
     """Return what a run is doing, in one word; `pid`: of the process that works on it."""
     if pid is not None:
         return RUNNING
@@ -79,11 +81,27 @@ def _state(stored: StoredRun, pid: int | None) -> str:
     if state is not RunState.GOING_ON:
         return state.value
     if is_pause_requested(stored.paths):
-        return "paused"
+        return PAUSED
     in_flight = stored.history.in_flight.values()
     waits = all(trial.waits_for_approval for trial in in_flight) if in_flight else False
     is_open = mode is not None and mode.awaits_submissions and not in_flight and stored.history.repeating is None
-    return "waiting" if waits or is_open else "interrupted"
+    return WAITING if waits or is_open else INTERRUPTED
+
+
+def resume_hints(stored: StoredRun, state: str, option: str = "") -> list[str]:
+    """Return sentences on what is left of a run on which no process works, and on the command that continues it.
+
+    Args:
+        state: as `state_word` returns it.
+        option: what commands need to find the run, such as ` --runs DIR`.
+    """
+    if state == RUNNING:
+        return []
+    command = f"{stored.run_id}{option}"
+    found = interrupted(stored.history, command)
+    if not found and state in (INTERRUPTED, PAUSED):
+        found.append(f"the run is {state}; `agent resume {command}` continues it")
+    return found
 
 
 def table(listed: Sequence[ListedRun], now: datetime, columns: int | None) -> list[str]:

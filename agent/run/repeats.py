@@ -86,7 +86,7 @@ def _train(run: Run, repeat: Repeat, stay: Stay, workers: Workers) -> Steps[Outc
         baseline=run.baseline,
         to_beat=math.inf if decides(repeat.purpose, on_slices=run.keeper.on_slices) else None,
     )
-    outcome = yield from executed(run, attempt, repeat.seed, workers)
+    outcome = yield from executed(run, attempt, repeat.seed, workers, lambda: run.observer.scoring(repeat))
     if not run.keeper.on_slices:
         paths.artifact.unlink(missing_ok=True)
     return replace(outcome, total_seconds=stay.total_seconds)

@@ -132,6 +132,11 @@ class RunPaths:
         return plain_file(self.root / "run.pid")
 
     @property
+    def work(self) -> Path:
+        """What the process that has the run open is doing; see agent.report.live.work."""
+        return plain_file(self.root / "work.json")
+
+    @property
     def results_tsv(self) -> Path:
         return plain_file(self.root / "results.tsv")
 

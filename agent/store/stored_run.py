@@ -151,17 +151,24 @@ class StoredRun:
         return way[::-1]
 
 
-def interrupted(history: History, run_id: str) -> list[str]:
-    """Return sentences about the trials in flight of a run that no process works on."""
+def interrupted(history: History, run: str) -> list[str]:
+    """Return sentences about the trials and the repeat in flight of a run that no process works on.
+
+    `run` is what stands behind `agent resume`: the name, and the options that find it.
+    """
     waiting = [trial.number for trial in history.in_flight.values() if trial.waits_for_approval]
     others = [number for number in history.in_flight if number not in waiting]
     sentences = []
     if others:
         was, them = ("was", "it") if len(others) == 1 else ("were", "them")
-        sentences.append(f"{_trials(others)} {was} interrupted; `agent resume {run_id}` runs {them} again")
+        sentences.append(f"{_trials(others)} {was} interrupted; `agent resume {run}` runs {them} again")
+    if history.repeating is not None:
+        sentences.append(
+            f"a repeat of trial {history.repeating.trial} was interrupted; `agent resume {run}` continues it"
+        )
     if waiting:
         waits, them = ("waits", "it") if len(waiting) == 1 else ("wait", "them")
-        sentences.append(f"{_trials(waiting)} {waits} for approval; `agent resume {run_id}` runs {them} once approved")
+        sentences.append(f"{_trials(waiting)} {waits} for approval; `agent resume {run}` runs {them} once approved")
     return sentences
 
 

@@ -44,6 +44,9 @@ SHORT = {
 # What needs a scorer and a test split goes to a run of two trials of tests/tasks/bigram_plain, which has them.
 AUDITED = {"--verify": "best", "--test": "replay"}
 
+# Exit codes other than 0 of commands about RUN, which was killed while a trial ran.
+ENDS_WITH = {"watch": 1}
+
 # Benchmarks, as small as they go: by the name of the module, what takes the place of the page's own options. None: it
 # needs runs of a night, or data that are not here, and is only asked for its help.
 SMALLEST: dict[str, dict[str, str] | None] = {

@@ -9,6 +9,7 @@ import typer
 
 from agent.cli.options import (
     DEFAULT_RUNS, Json, Runs, cache_folder, can_redraw, print_json, run_and_trial, runs_folder, shows_colour,
+    where,
 )
 from agent.errors import UsageError
 from agent.text import inert, plural
@@ -120,13 +121,12 @@ def _closing(stored: "StoredRun", *, graph: bool) -> None:
     from agent.report import run_summary
     from agent.report.slices import pool_size
     from agent.report.terminal import columns_of, sentences
+    from agent.report.runs_table import resume_hints, state_word
     from agent.store.run_lock import holder
-    from agent.store.stored_run import interrupted
 
     closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool_size(stored, cache_folder()))
+    closing += resume_hints(stored, state_word(stored, holder(stored.paths)), where(stored.runs))
     print("\n".join(["", *sentences(closing, columns_of(sys.stdout))]))
-    if stored.history.in_flight and holder(stored.paths) is None:
-        print("\n".join(interrupted(stored.history, stored.run_id)))
     if graph:
         print(f"\n{stored.repo.graph(stored.run_id, len(stored.history.trials))}", end="")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from agent.execution.slots import Slot
 from agent.report import trial_table
 from agent.report.live.console import LiveConsole, worker
+from agent.report.live.work import proposing_text, repeat_text, scoring_text, slice_text, training_text
 from agent.report.steering.messages import event_line
 from agent.store.paths import RunPaths
 from agent.text import cut, one_line
@@ -54,8 +55,7 @@ class ConsoleObserver:
         self._repeats = ""  # the live line of the repeat that runs
 
     def proposing(self, number: int) -> None:
-        who = f"{self._proposer} proposes" if self._proposer else "proposing"
-        self._live.propose(self._proposal, f"{self._label}trial {number}: {who}", self._model)
+        self._live.propose(self._proposal, f"{self._label}{proposing_text(number, self._proposer)}", self._model)
 
     def proposed(self, number: int) -> None:
         self._live.clear(self._proposal)
@@ -71,13 +71,13 @@ class ConsoleObserver:
     def started(self, trial: Trial, slot: Slot) -> None:
         self._live.clear(f"{self._label}approval {trial.number}")
         if not trial.is_refused:
-            title = one_line(trial.proposal.title)
             log = self._paths.trial(trial.number).log
             self._workers[trial.number] = worker(slot)
-            self._live.show(worker(slot), f"{self._label}trial {trial.number}: training, {title}", log)
+            self._live.show(worker(slot), f"{self._label}{training_text(trial)}", log)
 
-    def scoring(self, trial: Trial) -> None:
-        self._live.show(self._workers[trial.number], f"{self._label}trial {trial.number}: scoring", is_continued=True)
+    def scoring(self, what: Trial | Repeat) -> None:
+        about = self._repeats if isinstance(what, Repeat) else self._workers[what.number]
+        self._live.show(about, f"{self._label}{scoring_text(what)}", is_continued=True)
 
     def finished(self, trial: Trial, previous: Trial | None) -> None:
         self._live.clear(self._workers.pop(trial.number, ""))
@@ -90,8 +90,7 @@ class ConsoleObserver:
     def repeating(self, repeat: Repeat, slot: Slot) -> None:
         log = self._paths.trial(repeat.trial).repeat(repeat.seed).log
         self._repeats = worker(slot)
-        what = f"{self._label}trial {repeat.trial} again: {trial_table.purpose(repeat, self._metric)}"
-        self._live.show(self._repeats, what, log)
+        self._live.show(self._repeats, f"{self._label}{repeat_text(repeat, self._metric)}", log)
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
         self._live.clear(self._repeats)
@@ -116,7 +115,7 @@ class ConsoleObserver:
             self._live.report(f"{self._label}{trial_table.run_event_line(event)}")
 
     def slice_opened(self, use: SliceUse) -> None:
-        self._live.show(self._slice, f"{self._label}slice {use.number}: {', '.join(use.entrants)}")
+        self._live.show(self._slice, f"{self._label}{slice_text(use.number, ', '.join(use.entrants))}")
 
     def slice_scored(self, use: SliceUse) -> None:
         self._live.clear(self._slice)

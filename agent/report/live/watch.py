@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from agent.report import run_summary, trial_table
+from agent.report.live.work import work_lines
+from agent.report.runs_table import resume_hints, state_word
 from agent.report.slices import pool_size
 from agent.report.terminal import row, sentences
 from agent.store.run_lock import holder
 from agent.store.stored_run import StoredRun
-from agent.text import last_line, one_line, read_tail
+from agent.text import last_line, local_now, one_line, padded, read_tail, width_of
 from agent.trials.history import History
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
@@ -22,21 +25,31 @@ _LINES_BESIDE = 3  # lines of the screen taken by the run's name, the heading an
 _CYAN, _FAINT = "36", "2"
 
 
-def follow(stored: StoredRun, *, colour: bool = True, moves: bool = True, pause_seconds: float = PAUSE_SECONDS) -> None:
-    """Show the run until no process works on it.
+def follow(
+    stored: StoredRun,
+    *,
+    colour: bool = True,
+    moves: bool = True,
+    option: str = "",
+    pause_seconds: float = PAUSE_SECONDS,
+) -> str:
+    """Show the run until no process works on it; return its state then, as `agent runs` shows it.
 
     A terminal shows one view that is updated in place; other outputs get one line per finished trial.
 
     Args:
         colour: whether a terminal shows colours; moves: whether it can draw lines again.
+        option: what other commands need to find the run, such as ` --runs DIR`.
     """
     console = Console(highlight=False, markup=False)
     if console.is_terminal and moves:
-        _follow_live(stored, console, pause_seconds, colour)
-        return
+        return _follow_live(stored, console, pause_seconds, colour, option)
     stored = follow_rows(stored, lambda line: _say(console, line), pause_seconds=pause_seconds)
-    for line in ["", *_closing(stored, None)]:
+    state = state_word(stored, None)
+    columns = console.width if console.is_terminal else None
+    for line in ["", *_closing(stored, columns), *sentences(resume_hints(stored, state, option), columns)]:
         _say(console, line)
+    return state
 
 
 def follow_rows(
@@ -80,45 +93,50 @@ def _trial_of(result: Trial | Repeat, history: History) -> Trial:
     return history.trial(result.trial) if isinstance(result, Repeat) else history.trial(result.number)
 
 
-def _follow_live(stored: StoredRun, console: Console, pause_seconds: float, colour: bool) -> None:
+def _follow_live(stored: StoredRun, console: Console, pause_seconds: float, colour: bool, option: str) -> str:
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            going_on = holder(stored.paths) is not None
+            pid = holder(stored.paths)  # before reading, so that a run that ends meanwhile is read to its end
             stored = stored.again()
-            live.update(_view(stored, console.width, console.height, colour), refresh=True)
-            if not going_on:
-                return
+            live.update(_view(stored, pid, (console.width, console.height), colour, option), refresh=True)
+            if pid is None:
+                return state_word(stored, None)
             time.sleep(pause_seconds)
 
 
-def _view(stored: StoredRun, width: int, height: int, colour: bool) -> Group:
-    """Return a view that fits the screen: the latest trials, those in flight and the summary."""
-    history = stored.history
-    heading, *lines = trial_table.trial_lines(history, history.finished, stored.hashes, stored.metric, colour)
-    below = [*_in_flight(stored, width, colour), "", *_closing(stored, width)]
+def _view(stored: StoredRun, pid: int | None, size: tuple[int, int], colour: bool, option: str) -> Group:
+    """Return a view that fits the screen: the latest trials, what the run is doing, and the summary.
+
+    Args:
+        pid: of the process that works on the run; None: none does.
+        size: columns and lines of the screen.
+    """
+    history, (width, height), state = stored.history, size, state_word(stored, pid)
+    shown = history.finished if pid is not None else history.timeline
+    is_open = pid is not None
+    heading, *lines = trial_table.trial_lines(history, shown, stored.hashes, stored.metric, colour, is_open=is_open)
+    work = _work(stored, pid, width, colour) if pid is not None else []
+    hints = sentences(resume_hints(stored, state, option), width)
+    below = [*work, "", *_closing(stored, width), *hints]
     n_lines = max(3, height - len(below) - _LINES_BESIDE)
     rows = [trial_table.fitted_row(line, stored.metric, width) for line in [heading, *lines[-n_lines:]]]
-    shown = [row(f"run {stored.run_id}, mode {stored.label}", width), *rows, *below]
-    return Group(*(Text.from_ansi(line) for line in shown))
+    head = row(f"run {stored.run_id}, mode {stored.label}, {state}", width)
+    return Group(*(Text.from_ansi(line) for line in [head, *rows, *below]))
 
 
-def _in_flight(stored: StoredRun, width: int, colour: bool) -> list[str]:
-    """Return a row for each trial and repeat in flight, with the last line of its log below it."""
-    history = stored.history
-    rows = [
-        (trial_table.trial_line(trial, None, None, stored.metric, colour=False), stored.paths.trial(trial.number).log)
-        for trial in history.in_flight.values()
-    ]
-    if (repeat := history.repeating) is not None:
-        line = trial_table.repeat_line(repeat, stored.metric, colour=False)
-        rows.append((line, stored.paths.trial(repeat.trial).repeat(repeat.seed).log))
-    lines = []
-    for line, log in rows:
-        lines.append(trial_table.paint(trial_table.fitted_row(line, stored.metric, width), _CYAN, colour))
-        if log.exists():
-            said = one_line(last_line(read_tail(log)))
-            lines.append(trial_table.paint(row(f"{'':7}{said}", width), _FAINT, colour))
-    return lines
+def _work(stored: StoredRun, pid: int, width: int, colour: bool) -> list[str]:
+    """Return a row for each thing that the run is doing, with the last line of its log below it."""
+    lines = work_lines(stored, pid, local_now())
+    place_width = max((width_of(line.place) for line in lines), default=0)
+    rows = []
+    for line in lines:
+        since = "" if line.seconds is None else str(timedelta(seconds=int(line.seconds)))
+        begin = f"  {padded(line.place, place_width)}  " if place_width else "  "
+        rows.append(trial_table.paint(row(f"{begin}{since:>8}  {line.what}", width), _CYAN, colour))
+        if line.log is not None and line.log.exists():
+            said = one_line(last_line(read_tail(line.log)))
+            rows.append(trial_table.paint(row(f"{' ' * (len(begin) + 10)}{said}", width), _FAINT, colour))
+    return rows
 
 
 def _closing(stored: StoredRun, columns: int | None) -> list[str]:

@@ -98,7 +98,7 @@ def test_a_sentence_goes_on_below_between_words() -> None:
 @pytest.fixture
 def paths(tmp_path: Path) -> RunPaths:
     trials = [BASELINE, (searched(0.25, title=LONG), scored(2.5, kept=True)), (searched(0.5, title=LONG), scored(2.9))]
-    return made_run(tmp_path / "runs", trials, all_commits=True).paths
+    return made_run(tmp_path / "runs", trials, all_commits=True, options={"trials": 3}).paths
 
 
 @pytest.mark.parametrize("columns", [40, 80])
