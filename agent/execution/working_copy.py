@@ -5,8 +5,10 @@ are read-only, and nothing that a trial writes into its copy reaches the user's 
 towards `limits.scratch_mb`, and towards the trial's memory.
 """
 
+import itertools
 import posixpath
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from agent.task.spec import MountSpec
 from agent.task.task import Task
@@ -46,9 +48,15 @@ def place_of(target: str, index: int) -> str:
 
 
 def folder_of(task: Task) -> str:
-    """Return the folder of the copy, deep enough for the task's mounts above it: `../data` is below /tmp/work."""
+    """Return the folder of the copy: FOLDER, or FOLDER-2 and so on where a mount of the task is in its way.
+
+    It is deep enough for mounts above it: `../data` is below that folder, too.
+    """
+    taken = {PurePosixPath(mount.target) for mount in task.environment.mounts}
+    numbered = (FOLDER if n == 1 else f"{FOLDER}-{n}" for n in itertools.count(1))
+    top = next(place for place in numbered if not any(target.is_relative_to(place) for target in taken))
     n_above = [posixpath.normpath(mount.target).split("/").count("..") for mount in _relative(task).values()]
-    return posixpath.join(FOLDER, *["above"] * max(n_above, default=0), *(["task"] if any(n_above) else []))
+    return posixpath.join(top, *["above"] * max(n_above, default=0), *(["task"] if any(n_above) else []))
 
 
 def in_working_copy(job: Job, task: Task) -> Job:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from posixpath import normpath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -106,6 +107,12 @@ class EnvironmentSpec(_Strict):
         relative = [mount.target for mount in self.mounts if not mount.target.startswith("/")]
         if relative and not self.writable_copy:
             raise ValueError(f"the mount target {relative[0]!r} is relative, which needs writable_copy = true")
+        places = {mount.target: normpath(mount.target) for mount in self.mounts}
+        taken = [target for target, place in places.items() if place == "/tmp" or f"{place}/".startswith("/mounts/")]
+        if taken and self.writable_copy:
+            raise ValueError(
+                f"the mount target {taken[0]!r} is the place of the writable copy; choose another, such as '/tmp/data'"
+            )
         return self
 
 

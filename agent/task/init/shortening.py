@@ -1,15 +1,19 @@
 """How a training can be made shorter than the script's own budget: for rehearsals, and for `agent init --try`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from agent.edits.assignments import Assignments
 from agent.edits.syntax import parse_script
-from agent.errors import EditError
+from agent.errors import AgentError, EditError
 from agent.task.init.python_file import Source
 from agent.task.init.settings.budget import BudgetGuess, find_budget
 from agent.task.init.settings.find_settings import constants, settings
+from agent.task.init.settings.load_call import find_load
 from agent.task.init.settings.setting import Setting, constant_name
+from agent.task.init.settings.settings_file import may_be_settings, with_value
 
 VARIABLE = "TRAIN_BUDGET"
 """The variable from which a script may read its budget."""
@@ -31,7 +35,8 @@ class BudgetSetting:
     guess: BudgetGuess
     raw: float  # as it is written there; `guess.amount` may be in other units: 5 minutes are 300 seconds
     file: str | None = None  # of the files; None: it is in the command
-    setting: Setting | None = None
+    setting: Setting | None = None  # of a Python file
+    keys: tuple[str, ...] = ()  # of a settings file: the path of keys in it
     word: int = 0  # index in the command
 
     def shortened(self, training: Training, amount: float) -> Training:
@@ -43,9 +48,9 @@ class BudgetSetting:
             words = [*training.command]
             words[self.word] = f"{before}{equals}{value:g}"
             return Training(training.files, training.script, tuple(words))
-        assert self.setting is not None
         text = training.files[self.file].decode()
-        changed = _with_value(text, self.setting, value)
+        changed = _with_value(text, self.setting, value) if self.setting else with_value(text, self.keys, value)
+        assert changed is not None, "the keys were found in this text"
         return Training({**training.files, self.file: changed.encode()}, training.script, training.command)
 
 
@@ -55,8 +60,8 @@ def reads_variable(training: Training) -> bool:
 
 
 def find_budget_setting(training: Training) -> BudgetSetting | None:
-    """Return where the budget of a training is set: in its command, its script or another of its files; else None."""
-    found = list(_in_command(training.command))
+    """Return where the budget of a training is set: in its command, a file of settings, or Python; None if nowhere."""
+    found = list(_in_command(training.command)) or list(_in_loaded_files(training))
     if not found:
         named = [word for word in training.command if word in training.files and word != training.script]
         for name in dict.fromkeys((*named, training.script, *sorted(training.files))):  # a settings file comes first
@@ -69,7 +74,7 @@ def find_budget_setting(training: Training) -> BudgetSetting | None:
             guess.where,
             guess.as_written,
         ):
-            return BudgetSetting(guess, float(setting.value), made.file, made.setting, made.word)
+            return replace(made, guess=guess, raw=float(setting.value))
     return None
 
 
@@ -117,6 +122,35 @@ def _in_file(name: str, content: bytes) -> Iterator[tuple[Setting, BudgetSetting
         guess = find_budget([setting])
         if guess.is_known:
             yield setting, BudgetSetting(guess, float(setting.value), name, setting)
+
+
+def _in_loaded_files(training: Training) -> Iterator[tuple[Setting, BudgetSetting]]:
+    """Yield the settings of YAML and JSON files that the script loads, if they are the budget."""
+    small = {name: content for name, content in training.files.items() if may_be_settings(name, content)}
+    if not small:
+        return
+    try:
+        text = training.files[training.script].decode()
+        source = Source(training.script, text, parse_script(text))
+        with TemporaryDirectory(prefix="settings-") as folder:
+            for name, content in small.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            loaded, _ = find_load(Path(folder), source, training.command)
+    except (AgentError, SyntaxError, ValueError, RecursionError, MemoryError):  # the run reports such a file
+        return
+    for setting in loaded.numbers if loaded else ():
+        guess = find_budget([setting])
+        if not guess.is_known:
+            continue
+        assert loaded is not None
+        file, keys = loaded.files[setting.display_name], loaded.keys[setting.display_name]
+        text = training.files[file].decode()
+        for start in range(len(keys)):  # hydra puts a file's settings below keys that the file does not have
+            if not file.endswith(".toml") and with_value(text, keys[start:], 1) is not None:
+                yield setting, BudgetSetting(guess, float(setting.value), file, keys=keys[start:])
+                break
 
 
 def _with_value(text: str, setting: Setting, value: int | float) -> str:

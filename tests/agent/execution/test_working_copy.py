@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import TaskError
 from agent.execution.judge import failure
 from agent.execution.training_job import export, training_job
 from agent.execution.working_copy import folder_of
@@ -75,6 +76,24 @@ def test_a_mount_is_where_the_script_looks_for_it_and_read_only(
     assert (tmp_path / "trial" / "train.log").read_text().startswith("0.25\n")
     assert "Read-only file system" in log or "Permission denied" in log
     assert (tmp_path / "shared" / "x.txt").read_text() == "0.25"
+
+
+def test_a_mount_in_the_place_of_the_copy_is_there_beside_it(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "x.txt").write_text("0.25")
+    code = (
+        "import os\nopen('new', 'w')\nprint(open('/tmp/work/data/x.txt').read(), open('sub/a.txt').read(), os.getcwd())"
+    )
+    mounts = '{ source = "shared", target = "/tmp/work/data" }, { source = "shared", target = "/tmp/work-2" }'
+    execution, log = run(sandbox, tmp_path, code, mounts)
+    assert (execution.exit_code, log) == (0, "0.25 frozen /tmp/work-3\n")
+
+
+@pytest.mark.parametrize("target", ["/tmp", "/tmp/", "/mounts/0"])
+def test_a_mount_that_takes_the_place_of_the_copy_is_refused(tmp_path: Path, target: str) -> None:
+    config = CONFIG.format(mounts=f'mounts = [{{ source = "/srv/x", target = "{target}" }}]')
+    with pytest.raises(TaskError, match="is the place of the writable copy; choose another"):
+        Task(tmp_path, {"task.toml": config.encode(), "train.py": b"", "sub/a.txt": b""})
 
 
 @pytest.mark.parametrize(

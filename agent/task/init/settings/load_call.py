@@ -2,6 +2,7 @@
 
 import ast
 import json
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from agent.edits.edit import Value
 from agent.task.init.python_file import Source
 from agent.task.init.settings.find_settings import named_apart
-from agent.task.init.settings.hydra_config import CannotComposeError, Composition, Insertion, around, compose
+from agent.task.init.settings.hydra_config import CannotComposeError, Insertion, around, compose
+from agent.task.init.settings.places.config_dict import CannotReadConfigError, find_config_file
 from agent.task.init.settings.setting import Setting, constant_name
 from agent.task.init.settings.settings_file import SUFFIXES, data_of, is_settings, leaves
 from agent.text import one_line
@@ -29,11 +31,13 @@ _BY_HAND = "their values are not searched; to search one, give the script a cons
 class LoadCall:
     """Where a script loads its settings."""
 
-    file: str  # that it loads; of hydra the primary one
+    file: str  # that it loads; the primary one, if there are several
     insertions: tuple[Insertion, ...]  # line and column in bytes, and what passes the settings to `configured`
     keys: Mapping[str, tuple[str, ...]]  # path of keys of each setting, by the setting's `display_name`
+    files: Mapping[str, str]  # the file of each setting, by the setting's `display_name`
     words: tuple[str, ...]  # strings in the file, e.g. names of data
-    settings: tuple[Setting, ...]  # its numbers
+    numbers: tuple[Setting, ...]
+    settings: tuple[Setting, ...]  # those of `numbers` for which the script has a free name
 
     def function(self, settings: Sequence[Setting]) -> list[str]:
         """Return the lines of a function that overrides the loaded settings by the constants."""
@@ -61,10 +65,15 @@ def find_load(folder: Path, source: Source, arguments: Sequence[str]) -> tuple[L
     """
     try:
         composed = compose(folder, source, arguments)
-    except CannotComposeError as fault:
+        named = find_config_file(folder, source, arguments)
+    except (CannotComposeError, CannotReadConfigError) as fault:
         return None, f"{fault}: {_BY_HAND}"
     if composed is not None:
-        return _of_hydra(composed, source), ""
+        return _load_call(composed.file, composed.where, composed.insertions, composed.values, source), ""
+    if named is not None:
+        insertions = tuple(part for use in named.uses for part in around(use))
+        values = [(keys, value, named.file) for keys, value in named.values]
+        return _load_call(named.file, named.where, insertions, values, source, flag=named.flag), ""
     calls = [node for node in ast.walk(source.tree) if isinstance(node, ast.Call)]
     loads = [node for node in calls if ast.unparse(node.func) in _LOADERS]
     files = list(_files(folder, source, arguments))
@@ -80,8 +89,8 @@ def find_load(folder: Path, source: Source, arguments: Sequence[str]) -> tuple[L
     if why:
         return None, "" if may_be_data else f"{why}: {_BY_HAND}"
     name, where = files[0]
-    shown = [(path, value, f"{name}: {'.'.join(path)}", where) for path, value in leaves(data_of(folder / name))]
-    return _load_call(name, around(loads[0]), shown, source), ""
+    values = [(path, value, name) for path, value in leaves(data_of(folder / name))]
+    return _load_call(name, where, around(loads[0]), values, source), ""
 
 
 def _why_unread(loads: Sequence[ast.Call], files: Sequence[tuple[str, str]], source: Source) -> str:
@@ -94,28 +103,37 @@ def _why_unread(loads: Sequence[ast.Call], files: Sequence[tuple[str, str]], sou
     return "" if files else f"neither the script nor --args names the file of settings that {place} loads"
 
 
-def _of_hydra(composed: Composition, source: Source) -> LoadCall:
-    shown = [(path, value, f"{file}: {'.'.join(path)}", composed.where) for path, value, file in composed.values]
-    return _load_call(composed.file, composed.insertions, shown, source)
-
-
 def _load_call(
     file: str,
+    where: str,
     insertions: tuple[Insertion, ...],
-    values: Sequence[tuple[tuple[str, ...], Value, str, str]],
+    values: Sequence[tuple[tuple[str, ...], Value, str]],
     source: Source,
+    *,
+    flag: str = "",
 ) -> LoadCall:
-    """`values`: path of keys, value, name to display, and place of each."""
+    """Return where settings are loaded.
+
+    Args:
+        file: the primary one.
+        where: the place in the script that names it.
+        insertions: what passes the loaded settings to `configured`.
+        values: path of keys, value, and file of each.
+        source: the script.
+        flag: before the keys in the names to display; empty: none.
+    """
     keys: dict[str, tuple[str, ...]] = {}
+    files: dict[str, str] = {}
     found = []
-    for path, value, shown, where in values:
+    for path, value, own in values:
         if not isinstance(value, str):
-            keys[shown] = path
+            shown = f"{own}: {'.'.join(filter(None, (flag, *path)))}"
+            keys[shown], files[shown] = path, own
             name = constant_name(path[-1])
             longer = constant_name("_".join(path))
             found.append(Setting(name, value, "file", shown, where, longer=longer, key=name))
-    words = tuple(value for _, value, _, _ in values if isinstance(value, str))
-    return LoadCall(file, insertions, keys, words, tuple(named_apart(found, source)))
+    words = tuple(value for _, value, _ in values if isinstance(value, str))
+    return LoadCall(file, insertions, keys, files, words, tuple(found), tuple(named_apart(found, source)))
 
 
 def _n_uses(load: ast.Call, source: Source) -> int:
@@ -138,5 +156,6 @@ def _files(folder: Path, source: Source, arguments: Sequence[str]) -> Iterator[t
             named.append((node.value, source.at(node)))
     beside = Path(source.name).parent
     for name, where in named:
-        if name.endswith(SUFFIXES) and not Path(name).is_absolute() and is_settings(folder / beside / name):
-            yield (beside / name).as_posix(), where
+        path = posixpath.normpath(beside / name)
+        if name.endswith(SUFFIXES) and not path.startswith(("/", "..")) and is_settings(folder / path):
+            yield path, where

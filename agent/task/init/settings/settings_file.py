@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,11 @@ def is_settings(path: Path) -> bool:
     return is_file(path) and path.stat().st_size <= _MOST_BYTES
 
 
+def may_be_settings(name: str, content: bytes) -> bool:
+    """Return whether a file in memory may hold settings: by its suffix, and since larger files are data."""
+    return name.endswith(SUFFIXES) and len(content) <= _MOST_BYTES
+
+
 def data_of(path: Path) -> Any:
     """Return the data of a settings file. Raises UsageError if it cannot be read."""
     try:
@@ -48,6 +53,27 @@ def data_of(path: Path) -> Any:
         raise UsageError(f"{path}: {fault}") from None
     except RecursionError:
         raise UsageError(f"{path}: nested too deeply to be read; simplify it") from None
+
+
+def with_value(text: str, keys: Sequence[str], value: int | float) -> str | None:
+    """Return a YAML or JSON text with another number at a path of keys; None if no scalar is there.
+
+    All else stays as it is, also comments, and the anchor or tag of the number.
+    """
+    import yaml
+
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:  # such as JSON that is indented by tabs
+        return None
+    for key in keys:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        node = next((inner for name, inner in pairs if name.value == key), None)
+    if not isinstance(node, yaml.ScalarNode):
+        return None
+    start, end = node.start_mark.index, node.end_mark.index
+    before = re.match(r"([&!]\S*\s+)*", text[start:end])
+    return f"{text[: start + before.end() if before else start]}{value!r}{text[end:]}"
 
 
 def _yaml(text: str) -> Any:
