@@ -107,12 +107,10 @@ class EnvironmentSpec(_Strict):
         relative = [mount.target for mount in self.mounts if not mount.target.startswith("/")]
         if relative and not self.writable_copy:
             raise ValueError(f"the mount target {relative[0]!r} is relative, which needs writable_copy = true")
-        places = {mount.target: normpath(mount.target) for mount in self.mounts}
-        taken = [target for target, place in places.items() if place == "/tmp" or f"{place}/".startswith("/mounts/")]
+        places = [f"{normpath(mount.target)}/" for mount in self.mounts]
+        taken = [place for place in places if place == "/tmp/" or place.startswith("/mounts/")]
         if taken and self.writable_copy:
-            raise ValueError(
-                f"the mount target {taken[0]!r} is the place of the writable copy; choose another, such as '/tmp/data'"
-            )
+            raise ValueError(f"the mount target {taken[0]} is where the writable copy is; choose another: '/tmp/data'")
         return self
 
 
