@@ -211,8 +211,8 @@ def _amount(value: Any) -> float:
 def step_of(tasks: Mapping[str, Chosen], folder: Path) -> HostStep:
     """Return what the file of a task sets, as a step that the user agrees to. Raises TaskError as `settings_digest`."""
     pairs = [(key, one_line(json.dumps(chosen.value))) for key, chosen in sorted(tasks.items())]
-    told = [f"{key} = {text}{_OUTSIDE if SETTINGS[key].is_command else ''}" for key, text in pairs]
-    return HostStep(f"its {TASK_FILE} sets {', '.join(told)}", settings_digest(tasks, folder))
+    shown = [f"{key} = {text}{_OUTSIDE if SETTINGS[key].is_command else ''}" for key, text in pairs]
+    return HostStep(f"its {TASK_FILE} sets {', '.join(shown)}", settings_digest(tasks, folder))
 
 
 def settings_digest(tasks: Mapping[str, Chosen], folder: Path, into: Path | None = None) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.errors import UnsafeFileError
-from agent.files import read_json
+from agent.files import plain_file, read_json
 from agent.report import trial_table
 from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
@@ -50,9 +50,9 @@ class Work:
     devices: Mapping[int, str] = field(default_factory=dict)  # by number of the worker: "gpu 0", "cpu 0-3", "cpu"
 
     def write(self, paths: RunPaths) -> None:
-        """Replace the file of a run. A disk that is full stops no run: then the file stays as it was."""
-        temporary = paths.work.with_name(f"{paths.work.name}.tmp")
-        with suppress(OSError):
+        """Replace the file of a run. A full disk, or a folder in its place, stops no run: the file stays as it was."""
+        with suppress(OSError, UnsafeFileError):
+            temporary = plain_file(paths.work.with_name(f"{paths.work.name}.tmp"))
             temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
             os.replace(temporary, paths.work)  # never torn, and not durable: after a crash nobody needs it
 

@@ -17,9 +17,14 @@ from typing import Any, ClassVar
 import jsonschema
 import pytest
 
+from agent.cli.notifications.chosen import CONFIRMED, END, UserCommand, UserCommands
+from agent.cli.notifications.notifier import Notifier
 from agent.cli.setup.schema import schema_of
+from agent.store.paths import RunsFolder
+from agent.store.stored_run import StoredRun
 from tests import commands
 from tests.kill_anywhere.killed_runs import INSTANT, ROOT, Death, Zygote
+from tests.made_runs import BASELINE, made_run
 
 Agent = Callable[..., CompletedProcess[str]]
 RUN = ("run", "--task", "task", "--mode", "random", "--keep", "two-tier", "--final-runs", "0", "--name", "r")
@@ -104,6 +109,35 @@ def test_what_never_began_has_no_end(agent: Agent, tmp_path: Path) -> None:
     done = agent(*RUN, "--trials", "2", "--on-end", APPEND.format("ends"))
     assert (done.returncode, "on-end" in done.stdout + done.stderr) == (2, False)
     assert read(tmp_path / "ends") == []
+
+
+def test_commands_that_hang_are_killed_and_the_end_is_reported(tmp_path: Path) -> None:
+    paths, said = made_run(tmp_path / "runs", [BASELINE], options={"trials": 1}).paths, list[str]()
+    hang, end = UserCommand("echo begun; sleep 5000"), UserCommand(APPEND.format(tmp_path / "ends"))
+    chosen = UserCommands({CONFIRMED: hang, END: end}, {"PATH": os.environ["PATH"]})
+    runs = RunsFolder(paths.root.parent)
+    notifier = Notifier(chosen, runs, "made", said.append, limit_seconds=2.0)
+    notifier.begin("made")
+    notifier.confirmed("made", StoredRun.find(runs, "made").trial(0))
+    notifier.end("done", "all 1 trials are done")
+    notifier.end("failed", "the page could not be written")  # later than the end
+    notifier.close()
+    assert said[0] == "warning: on-confirmed was killed after 2 s: begun"
+    assert said[1] == "on-end ended with the exit code 0: no output"
+    assert [each["end"] for each in read(tmp_path / "ends")] == ["done"]
+
+
+def test_a_run_that_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
+    said = list[str]()
+    commands_ = UserCommands({CONFIRMED: UserCommand("true")}, {})
+    paths = made_run(tmp_path / "runs", [BASELINE]).paths
+    trial = StoredRun.find(RunsFolder(paths.root.parent), "made").trial(0)
+    paths.journal.write_text("{}\n{}\n")
+    notifier = Notifier(commands_, RunsFolder(paths.root.parent), "made", said.append)
+    notifier.confirmed("made", trial)
+    notifier.close()
+    assert len(said) == 1
+    assert said[0].startswith("warning: on-confirmed was not run: ")
 
 
 @pytest.mark.slow

@@ -173,7 +173,14 @@ def test_what_the_file_says_cannot_steer_a_terminal(stored: StoredRun) -> None:
     assert shown[-1] == ("", "trial 3: a [2J b proposes", None)
 
 
-def test_a_folder_that_cannot_be_written_to_stops_no_run(stored: StoredRun) -> None:
-    stored.paths.root.joinpath("work.json.tmp").mkdir()
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_what_lies_in_its_place_is_left_alone_and_stops_no_run(stored: StoredRun, tmp_path: Path, kind: str) -> None:
+    temporary, mine = stored.paths.root / "work.json.tmp", tmp_path / "mine"
+    mine.write_text("mine")
+    if kind == "folder":
+        temporary.mkdir()
+    else:
+        temporary.symlink_to(mine)
     Work(os.getpid(), (WorkItem("trial", 1, "training", datetime.now(UTC).isoformat()),)).write(stored.paths)
     assert not stored.paths.work.exists()
+    assert mine.read_text() == "mine"
