@@ -104,13 +104,13 @@ class EnvironmentSpec(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "EnvironmentSpec":
-        targets = [mount.target for mount in self.mounts]
-        relative = [target for target in targets if not target.startswith("/")]
+        relative = [mount.target for mount in self.mounts if not mount.target.startswith("/")]
         if relative and not self.writable_copy:
             raise ValueError(f"the mount target {relative[0]!r} is relative, which needs writable_copy = true")
-        taken = [target for target in targets if normpath(target) == "/tmp" or target.startswith("/mounts")]
+        places = [f"{normpath(mount.target)}/" for mount in self.mounts]
+        taken = [place for place in places if place == "/tmp/" or place.startswith("/mounts/")]
         if taken and self.writable_copy:
-            raise ValueError(f"the mount target {taken[0]!r} is for the writable copy; choose one such as '/tmp/data'")
+            raise ValueError(f"the mount target {taken[0]} is where the writable copy is; choose another: '/tmp/data'")
         return self
 
 
