@@ -95,9 +95,7 @@ NOT_RUN = {
     "serve": "serves until it is stopped: tests/agent/cli/test_live_page.py",
     "connect": "writes the settings of a coding agent: tests/agent/cli/clients/test_connect.py",
     "mcp": "talks to a coding agent: tests/agent/cli/clients/test_serve.py",
-    **dict.fromkeys(
-        ("docker", "apt-get", "useradd", "su"), "sets up a container; tests/agent runs the commands in it"
-    ),
+    **dict.fromkeys(("docker", "apt-get", "useradd", "su"), "sets up a container; tests/agent runs the commands in it"),
     "sudo": "needs another user: tests/attacks/test_client_with_a_shell.py",
     "npm": "tests/clients installs the agents where there is a network",
     "codex": "logs in to a subscription, which no test has",

@@ -18,10 +18,12 @@ from agent.report.html.charts.chart import Bars, Chart
 from agent.report.html.charts.cma_states import means, step_size
 from agent.report.html.charts.progress import comparison, progress
 from agent.report.html.importance import MIN_TRIALS, importances
+from agent.report.html.modes import ModesCompared, mode_tables
 from agent.report.html.tables import (
     RunOnPage,
     environment_table,
     failures,
+    failures_table,
     finders_table,
     ledger_table,
     repeats_table,
@@ -41,9 +43,10 @@ AXES: tuple[tuple[str, str, Cost], ...] = (
 )
 
 
-def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
-    """Return the chapters about runs of one task, in reading order."""
+def chapters(runs: Sequence[RunOnPage], compared: ModesCompared | None = None) -> list[Chapter]:
+    """Return the chapters about runs of one task, in reading order; `compared`: their figures by mode."""
     found = [
+        _modes(runs, compared),
         _progress(runs),
         tree_chapter(runs),
         curves_chapter(runs),
@@ -73,6 +76,11 @@ def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
 def overview(runs: Sequence[RunOnPage]) -> Chart:
     """Return the main chart, for a slide: progress against trials."""
     return _progress_chart(runs, *AXES[0])
+
+
+def _modes(runs: Sequence[RunOnPage], compared: ModesCompared | None) -> Chapter:
+    """Return the chapter with the tables of `agent compare`."""
+    return Chapter("modes", "Modes compared", tables=mode_tables(runs, compared) if compared is not None else [])
 
 
 def _progress(runs: Sequence[RunOnPage]) -> Chapter:
@@ -173,7 +181,8 @@ def _failures(runs: Sequence[RunOnPage]) -> Chapter:
     told = ", ".join(f"{word} {n:.0f}" for word, n in counts.items())
     content = Bars(list(counts), list(counts.values()), [f"{n:.0f}" for n in counts.values()], "vermillion")
     charts = [("", Chart("failures-chart", "Failures", f"Trials without a loss: {told}", content))] if counts else []
-    return Chapter("failures", "Failures by kind", charts=charts)
+    tables = [failures_table(runs)] if counts else []
+    return Chapter("failures", "Failures by kind", charts=charts, tables=tables)
 
 
 def _finders(runs: Sequence[RunOnPage]) -> Chapter:
