@@ -89,8 +89,9 @@ def test_a_trial_that_ends_appears_and_what_is_open_stays_open(live: Live) -> No
     page.evaluate("document.querySelector('#trials .scroll').scrollTop = 40")
     page.evaluate("window.stays = true")
     page.evaluate(
-        """window.drawn = () => echarts.getInstanceByDom(document.querySelector("#progress figure:not([hidden]) [data-chart]"))
-        .getOption().series.reduce((n, series) => n + (series.data?.length ?? 0), 0)"""
+        """window.drawn = () => echarts
+        .getInstanceByDom(document.querySelector("#progress figure:not([hidden]) [data-chart]")).getOption()
+        .series.reduce((n, series) => n + (series.data?.length ?? 0), 0)"""
     )
     page.evaluate("window.before = window.drawn()")
 
