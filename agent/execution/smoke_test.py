@@ -29,6 +29,9 @@ SHARE = 0.25
 LEAST_SECONDS = (10.0, 5.0)
 """Or, where the share is less, so many wall and CPU seconds: a rehearsal is mostly the start of Python and its imports.
 """
+BUSY_SHARE = 0.5
+"""On a busy machine the least wall time grows as the baseline's own time did, up to this share of that time."""
+MAX_TRIES = 3  # of rehearsing the baseline, where wall time stops it: the machine may only be busy
 LEAST_CPU_SECONDS = 2.0  # allowed beyond the baseline's: with less, the factor would only measure the load
 N_SEQUENCES = 2
 _BY_ITS_LIMIT = (StoppedBy.WALL_LIMIT, StoppedBy.CPU_LIMIT)
@@ -43,6 +46,8 @@ class SmokeResult:
     reason: str = ""  # one line
     log: str = ""  # the end of what the job printed, for the model to repair the edit
     is_cut_short: bool = False  # by its limit: the result is inconclusive
+    is_late: bool = False  # cut short by its wall time: the machine may only be busy
+    why_none: str = ""  # why nothing was rehearsed; empty: something was
 
 
 Rehearse = Callable[[str, int], SmokeResult]  # arguments: a source, and the number of its trial
@@ -79,7 +84,8 @@ class Smoke:
         self._paths = paths
         self._say = say
         self._allowed_cpu_seconds: float | None = None  # None: the baseline is not rehearsed yet
-        self._is_useless = False
+        self._n_tries = 0
+        self._why_none = ""  # why no script of this task is rehearsed; empty: they are
 
     def __call__(self, source: str, number: int) -> SmokeResult:
         """Return the result of rehearsing `source` for trial `number`; the first call rehearses the baseline too.
@@ -87,33 +93,37 @@ class Smoke:
         A rehearsal that its limit stops is no failure: a change that starts slowly may still be good.
         """
         seconds = 0.0
-        if self._allowed_cpu_seconds is None and not self._is_useless:
+        if self._allowed_cpu_seconds is None and not self._why_none:
             seconds = self._calibrate(number)
-        if self._is_useless or self._training(source) is None:
-            return SmokeResult(seconds)
+        why_none = self._why_none or ("" if self._allowed_cpu_seconds is not None else "the machine is too busy")
+        if not why_none and self._training(source) is None:
+            why_none = "its training cannot be made short"
+        if why_none:
+            return SmokeResult(seconds, why_none=why_none)
         result, _ = self._rehearse(source, number, self._allowed_cpu_seconds)
         return replace(result, seconds=result.seconds + seconds)
 
     def _calibrate(self, number: int) -> float:
         """Rehearse the baseline; return its seconds. If it fails, nothing else of this task is rehearsed."""
         if self._training(self._task.source) is None:
-            self._is_useless = True
+            self._why_none = "the training of this task's script cannot be made short"
             self._say(
                 f"no rehearsals: {self._task.script} does not read TRAIN_BUDGET and has no budget under a known name, "
                 "such as MAX_STEPS or epochs, so each rehearsal would be a whole training"
             )
             return 0.0
         result, cpu_seconds = self._rehearse(self._task.source, number, None)
+        self._n_tries += 1
         if result.failed is not None:
-            self._is_useless = True
+            self._why_none = "the task's own script fails in a rehearsal"
             self._say(f"no rehearsals: the task's own script fails in one ({result.reason})")
-        elif result.is_cut_short:
-            self._is_useless = True
+        elif result.is_cut_short and (not result.is_late or self._n_tries == MAX_TRIES):
+            self._why_none = "the task's own script does not finish a rehearsal within its limits"
             self._say(
                 "no rehearsals: the task's own script does not finish one step here within its limits "
                 f"({SHARE:.0%} of the baseline's time); --smoke-on gpu rehearses on the GPUs of the trials"
             )
-        else:
+        elif not result.is_cut_short:
             self._allowed_cpu_seconds = max(ALLOWED_FACTOR * cpu_seconds, cpu_seconds + LEAST_CPU_SECONDS)
         return result.seconds
 
@@ -149,6 +159,9 @@ class Smoke:
         if first is None:
             return replace(limits, cpu_seconds=cpu_seconds)
         wall = max(SHARE * first.wall_seconds, LEAST_SECONDS[0])
+        if first.cpu_seconds:
+            slowed = LEAST_SECONDS[0] * first.wall_seconds / first.cpu_seconds
+            wall = max(wall, min(slowed, BUSY_SHARE * first.wall_seconds))
         caps = [cpu_seconds] if cpu_seconds is not None else []
         caps += [max(SHARE * first.cpu_seconds, LEAST_SECONDS[1])] if first.cpu_seconds else []
         return replace(
@@ -194,7 +207,8 @@ class Smoke:
     def _verdict(self, execution: Execution, log_path: Path) -> SmokeResult:
         log = read_tail(log_path)
         if execution.stopped_by in _BY_ITS_LIMIT:
-            return SmokeResult(execution.wall_seconds, is_cut_short=True)
+            is_late = execution.stopped_by is StoppedBy.WALL_LIMIT
+            return SmokeResult(execution.wall_seconds, is_cut_short=True, is_late=is_late)
         failed = failure(execution, log, self._task.budget)
         if failed is None and self._corpus is not None and execution.output_bytes == 0:
             failed = saved_nothing(log)

@@ -48,5 +48,7 @@ class RehearsalChecks:
         self.seconds += result.seconds
         if result.failed is not None:
             return False, f"{result.failed}: {result.reason}\n{quoted_log(result.log, n_lines=60)}\n{left}"
+        if result.why_none:
+            return True, f"it parses; it was not rehearsed: {result.why_none}\n{left}"
         how = "it did not finish one step within its limit" if result.is_cut_short else "one step ran"
         return True, f"ok: {how}, in {result.seconds:.1f} s\n{left}"

@@ -212,6 +212,20 @@ assert "ok: one step ran" in answers[0], answers
     assert found.smoke_seconds == pytest.approx(1.0 + 0.5 * MAX_CHECKS)
 
 
+def test_check_does_not_claim_a_rehearsal_that_there_was_not(propose: Propose) -> None:
+    def rehearse(_source: str, _number: int) -> SmokeResult:
+        return SmokeResult(0.0, why_none="its training cannot be made short")
+
+    code = f"""
+import subprocess
+done = subprocess.run(["./check"], capture_output=True, text=True)
+assert "it was not rehearsed: its training cannot be made short" in done.stdout, done
+assert "one step ran" not in done.stdout
+{EDIT}{TITLE}"""
+    found = propose(code, rehearse=rehearse)
+    assert found.refused is None, found.reason
+
+
 def test_a_check_that_the_agent_does_not_wait_for_ends_before_its_script_is_rehearsed(propose: Propose) -> None:
     """Both use the same files."""
     n_running, most = 0, 0
