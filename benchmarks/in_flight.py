@@ -54,7 +54,7 @@ class Fantasy(LocalGPSearcher):
 
     def _assumed_targets(self, process: GaussianProcess, points: Array) -> Array:
         means, stds = process.predict(points)
-        rng = np.random.default_rng(len(self._told))
+        rng = np.random.default_rng(len(self._evaluated))
         return np.asarray(means + stds * rng.standard_normal(len(points)))
 
 
@@ -63,7 +63,7 @@ class Blind(LocalGPSearcher):
 
     def _bounds(self, points: Array) -> Array:
         means, stds = self._fitted_process().predict(points)
-        return np.asarray(means - self._settings.kappa_factor * math.sqrt(2 * math.log(len(self._told))) * stds)
+        return np.asarray(means - self._settings.kappa_factor * math.sqrt(2 * math.log(len(self._evaluated))) * stds)
 
 
 class Penalised(Blind):

@@ -69,9 +69,9 @@ def probe(sandbox: Sandbox, imports: tuple[str, ...] = (), *, compiles: bool = F
     with tempfile.TemporaryDirectory(prefix="sandbox-probe-") as folder:
         place = Path(folder)
         place.chmod(0o755)
-        first, said = _run(sandbox, place, "print('started')")
-        if said != "started\n":
-            return (Finding("start", False, f"{first.stopped_by}, exit code {first.exit_code}: {said.strip()}"),)
+        first, printed = _run(sandbox, place, "print('started')")
+        if printed != "started\n":
+            return (Finding("start", False, f"{first.stopped_by}, exit code {first.exit_code}: {printed.strip()}"),)
         memory, _ = _run(sandbox, place, "kept = bytearray(1 << 30)")
         wall, _ = _run(sandbox, place, "import time; time.sleep(60)", wall_seconds=0.3)
         cpu, _ = _run(sandbox, place, "while True: pass", cpu_seconds=0.2)

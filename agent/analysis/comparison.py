@@ -60,12 +60,12 @@ class Comparison:
 
     def differences(self, other: "Comparison") -> list[str]:
         """Return the settings in which another comparison differs, as options of the command line."""
-        told = {
+        pairs = {
             "--modes": (",".join(self.modes), ",".join(other.modes)),
             "--seeds": (self.n_seeds, other.n_seeds),
             **{_option(name): values for name, values in _differing(self.config, other.config).items()},
         }
-        return [f"{option} {as_given(old)} → {as_given(new)}" for option, (old, new) in told.items() if old != new]
+        return [f"{option} {as_given(old)} → {as_given(new)}" for option, (old, new) in pairs.items() if old != new]
 
     def save(self, runs: RunsFolder) -> None:
         """Write compare.json, completely or not at all."""

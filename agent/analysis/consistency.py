@@ -222,9 +222,9 @@ def _in_verdicts(config: RunConfig, history: History) -> Iterator[str]:
         if follows is None and result.slices:
             follows = keeper.verdict_on(result.trial, result.slices[-1])
         # If no slice was left, no verdict follows for the trial.
-        told = "no slice was opened for it" if follows is None else f"{_told(follows)} follows from the leads"
+        cause = "no slice was opened for it" if follows is None else f"{_in_words(follows)} follows from the leads"
         if not _is_same(result.verdict, follows or RepeatVerdict(KeepState.PROVISIONAL, None)):
-            yield f"trial {result.trial}, seed {result.seed}: the verdict is {_told(result.verdict)}, but {told}"
+            yield f"trial {result.trial}, seed {result.seed}: the verdict is {_in_words(result.verdict)}, but {cause}"
         keeper.move(result.trial, result.verdict.standing)
 
 
@@ -237,7 +237,7 @@ def _is_same(one: RepeatVerdict, other: RepeatVerdict) -> bool:
     )
 
 
-def _told(verdict: RepeatVerdict) -> str:
+def _in_words(verdict: RepeatVerdict) -> str:
     errors = "" if verdict.n_errors is None else f" ({verdict.n_errors:.3f} standard errors, {verdict.bar:g} needed)"
     return f"{verdict.standing.value.replace('_', ' ')}{errors}"
 

@@ -77,7 +77,7 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
     assert incumbent is not None, "a run without a baseline asks nothing"
     finished, pending = seen_by(before, number, own.n_seen if own is not None else None)
     results = _results_of(before, len(finished))
-    _, told = followed(rule_of(config), results, is_rounded=config.rounded)
+    _, reported = followed(rule_of(config), results, is_rounded=config.rounded)
     n_repeats = int(before.repeating is not None)
     ledger = with_reserved(Ledger.of(results), task, before, len(pending), n_repeats)
     config = at_trial(config, stored.history, number)
@@ -91,8 +91,8 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
         number=number,
         source=stored.repo.read(f"{stored.run_id}/{incumbent.number:04d}")[task.script].decode(),
         baseline_source=task.source,
-        incumbent=told.trial(incumbent),
-        trials=tuple(told.trial(trial) for trial in finished),
+        incumbent=reported.trial(incumbent),
+        trials=tuple(reported.trial(trial) for trial in finished),
         space=searched(config, task),
         budget_left=ledger.left(budget_of(config)),
         pending=pending,

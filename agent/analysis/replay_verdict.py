@@ -171,8 +171,10 @@ class ReplayResult:
         return f"none expected if nothing differs: the budget is deterministic ({known})"
 
     def _told_same(self) -> str:
-        told = [name for name in NAMES if name in self.recorded.outcome.conditions]
-        return f"nothing: {', '.join(['sandbox', *told])} are the same" if told else "unknown: nothing was recorded"
+        compared = [name for name in NAMES if name in self.recorded.outcome.conditions]
+        if not compared:
+            return "unknown: nothing was recorded"
+        return f"nothing: {', '.join(['sandbox', *compared])} are the same"
 
 
 def _shown(outcome: Outcome, metric: Metric) -> str:

@@ -62,13 +62,13 @@ def attribute(
         task_folder=task.resolve() if task else None,
     )
     try:
-        told = take_out(stored, options, host_of(say), decided)
+        attributed = take_out(stored, options, host_of(say), decided)
     except KeyboardInterrupt:
         say(f"interrupted; continue with `agent attribute {stored.run_id}`")
         raise
     if json_:
-        print_json(to_json(told, stored.run_id))
+        print_json(to_json(attributed, stored.run_id))
         return
-    print("\n" + "\n".join(lines(told, stored.run_id, stored.metric)))
-    if told.minimal is not None:
-        print(f"the minimal script: {told.minimal}, with minimal.patch beside it")
+    print("\n" + "\n".join(lines(attributed, stored.run_id, stored.metric)))
+    if attributed.minimal is not None:
+        print(f"the minimal script: {attributed.minimal}, with minimal.patch beside it")

@@ -66,12 +66,12 @@ def prepare(
         if checked.data.pool:
             print(f"{checked.name}: making the pool (once): {' '.join(checked.data.pool)}", flush=True)
         found = prepare_pool(checked, cache_folder())
-        said = inert(found.meta["said"])
-        print(f"{checked.name}: the pool took {found.meta['seconds']:g} s; its command printed: {said}")
+        printed = inert(found.meta["said"])
+        print(f"{checked.name}: the pool took {found.meta['seconds']:g} s; its command printed: {printed}")
     if found is not None:
         shape = f"{plural(found.n_slices, 'slice')} of {plural(found.n_sequences, 'sequence')}"
-        told = f"{shape} of {plural(found.meta['documents'], 'document')}, {plural(found.n_rounds, 'round')}"
-        print(f"{checked.name}: pool of {told}, in {found.folder}")
+        contents = f"{shape} of {plural(found.meta['documents'], 'document')}, {plural(found.n_rounds, 'round')}"
+        print(f"{checked.name}: pool of {contents}, in {found.folder}")
     elif checked.data.pool:
         print(f"{checked.name}: there is no pool yet; `agent prepare --pool` makes it")
 

@@ -220,7 +220,7 @@ def whole_name(model: str | None) -> str | None:
 
 
 def price_of(
-    said: str | None, model: str | None, base_url: str | None
+    option: str | None, model: str | None, base_url: str | None
 ) -> tuple[tuple[float, float] | None, str | None]:
     """Return the price of a model, dollars per million tokens of prompts and of replies, and the source of the price.
 
@@ -229,8 +229,8 @@ def price_of(
     """
     from agent.llm.prices import OWN_NAME, known_price, spoken_price
 
-    if said is not None:
-        return spoken_price(said), "--price or the settings"
+    if option is not None:
+        return spoken_price(option), "--price or the settings"
     if model is None:
         return None, None
     known = known_price(model, base_url, config_folder() / OWN_NAME)

@@ -120,23 +120,23 @@ def write_report(
     refuse_other_files(page, png, force=force)
     found = [on_page(StoredRun.find(runs, name)) for name in names]
     refuse_different_tasks(found)
-    told = []
+    notes = []
     try:
         if page is not None:
             text = render(found, datetime.now(UTC), reference=reference, unseen=unseen)
             data = text.encode(errors="backslashreplace")  # a name may hold any byte
             write_over(page, data, PAGE_MARK, force=force)
             trials = plural(sum(len(run.trials) for run in found), "trial")
-            told.append(f"{page}: {len(data) / 1e6:.1f} MB, {trials}")
+            notes.append(f"{page}: {len(data) / 1e6:.1f} MB, {trials}")
         if png is not None:
             write_over(png, png_of(overview(found)), PICTURE_MARK, force=force)
-            told.append(str(png))
+            notes.append(str(png))
     except OSError as error:
         raise UsageError(
             f"cannot write {error.filename}: {error.strerror}; name a file in an existing folder"
         ) from None
     if not quiet:
-        print("\n".join(told))
+        print("\n".join(notes))
 
 
 def refuse_other_files(page: Path | None, png: Path | None, *, force: bool) -> None:

@@ -242,11 +242,11 @@ class Executor:
         """Return the outcome of a training and its score, with all observations; None: nothing was scored."""
         task, execution = self.task, trained.execution
         outcome = judge(execution, trained.failed, score, task.budget)
-        said = reported(trained.stdout) or reported(trained.log)
-        flags = reported_flags(said, execution, outcome.val_loss, task.metric, trained.attempt.baseline)
+        reports = reported(trained.stdout) or reported(trained.log)
+        flags = reported_flags(reports, execution, outcome.val_loss, task.metric, trained.attempt.baseline)
         outcome = replace(
             outcome,
-            reported=said,
+            reported=reports,
             flags=flags,
             conditions=self.conditions,
             curve=trained.curve,

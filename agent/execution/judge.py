@@ -158,14 +158,14 @@ def reported_flags(
         if baseline is not None and "training_seconds" in baseline.reported:
             allowed += FACTOR * (baseline.wall_seconds - baseline.reported["training_seconds"])
         if outside < -SECONDS or (baseline is not None and outside > allowed):
-            said, saw = reported["training_seconds"], execution.wall_seconds
-            flags.append(f"reports {said:.1f} s of training; the host measured a job of {saw:.1f} s")
+            claimed, measured = reported["training_seconds"], execution.wall_seconds
+            flags.append(f"reports {claimed:.1f} s of training; the host measured a job of {measured:.1f} s")
     if "peak_memory_mb" in reported and execution.peak_memory_gb is not None:
-        said, saw = reported["peak_memory_mb"] / 1024, execution.peak_memory_gb
-        if max(said, saw) > FACTOR * min(said, saw) + GIGABYTES:
-            flags.append(f"reports a memory peak of {said:.2f} GiB; the host measured {saw:.2f} GiB")
+        claimed, measured = reported["peak_memory_mb"] / 1024, execution.peak_memory_gb
+        if max(claimed, measured) > FACTOR * min(claimed, measured) + GIGABYTES:
+            flags.append(f"reports a memory peak of {claimed:.2f} GiB; the host measured {measured:.2f} GiB")
     if metric.name in reported and val_loss is not None:
-        said, saw = reported[metric.name], metric.display(val_loss)
-        if abs(said - saw) > LOSS_SHARE * abs(saw):
-            flags.append(f"reports {metric.name} {said:g}; the score is {saw:g}")
+        claimed, measured = reported[metric.name], metric.display(val_loss)
+        if abs(claimed - measured) > LOSS_SHARE * abs(measured):
+            flags.append(f"reports {metric.name} {claimed:g}; the score is {measured:g}")
     return tuple(flags)

@@ -22,9 +22,9 @@ def table(found: Attribution, metric: Metric) -> Table:
     return Table(columns, [_row(finding, found.noise, metric) for finding in found.findings])
 
 
-def lines(told: Attributed, run_id: str, metric: Metric) -> list[str]:
+def lines(attributed: Attributed, run_id: str, metric: Metric) -> list[str]:
     """Return an attribution as lines of text: table, remarks, conclusion, cost."""
-    found, shown = told.found, table(told.found, metric)
+    found, readings, shown = attributed.found, attributed.readings, table(attributed.found, metric)
     widths = [max(len(row[i]) for row in (shown.columns, *shown.rows)) for i in range(len(shown.columns))]
     rows = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown.rows)
     heading = "  ".join(name.ljust(width) for name, width in zip(shown.columns, widths, strict=True))
@@ -35,35 +35,35 @@ def lines(told: Attributed, run_id: str, metric: Metric) -> list[str]:
         *(row.rstrip() for row in rows),
         "",
         *remarks(found),
-        *conclusion(told, run_id, metric),
-        f"spent: {plural(len(told.readings.ran), 'run')}, {duration(told.readings.train_seconds)} of training budget",
+        *conclusion(attributed, run_id, metric),
+        f"spent: {plural(len(readings.ran), 'run')}, {duration(readings.train_seconds)} of training budget",
     ]
 
 
 def remarks(found: Attribution) -> list[str]:
     """Return remarks on the numbers of the table: the split, shared gains, the noise."""
-    said = [SEARCH_LOSS] if found.chain.on_slices else []
+    notes = [SEARCH_LOSS] if found.chain.on_slices else []
     if any(step.values is not None and len(step.values) > 1 for step in found.chain.steps):
-        said.append("when kept: where a trial set several names, each gets an equal share of the trial's gain")
+        notes.append("when kept: where a trial set several names, each gets an equal share of the trial's gain")
     sigma = f"sigma {found.noise.sigma:.2g}"
     if found.noise.is_unobservable:
-        said.append(f"no ±, and verdicts use a guess at the noise of one run, {sigma}: {hidden()}")
+        notes.append(f"no ±, and verdicts use a guess at the noise of one run, {sigma}: {hidden()}")
     elif found.noise.n_learned:
-        said.append(f"{sigma} is the noise of one run")
+        notes.append(f"{sigma} is the noise of one run")
     else:
-        said.append(f"{sigma} is the search's estimate of the noise of one run: no repeat here has measured it")
-    return said
+        notes.append(f"{sigma} is the search's estimate of the noise of one run: no repeat here has measured it")
+    return notes
 
 
-def conclusion(told: Attributed, run_id: str, metric: Metric) -> list[str]:
+def conclusion(attributed: Attributed, run_id: str, metric: Metric) -> list[str]:
     """Return the minimal script's size and loss; every claim rests on runs under held-out seeds."""
-    found = told.found
+    found = attributed.found
     whole = f"trial {found.chain.result}"
     if found.stopped:
         more = (
             f"not finished: {found.stopped}; continue with `agent attribute {run_id}` and a higher --budget or --trials"
         )
-        return [more] if found.difference is None else [more, _compared(found, metric), *_offer(told, run_id)]
+        return [more] if found.difference is None else [more, _compared(found, metric), *_offer(attributed, run_id)]
     kept = [finding.change.key for finding in found.findings if finding.verdict is ChangeVerdict.NOT_TESTED]
     if not found.minimal.without:
         if kept:
@@ -78,17 +78,17 @@ def conclusion(told: Attributed, run_id: str, metric: Metric) -> list[str]:
             _compared(found, metric),
             "small losses have added up, so no smaller script is offered; more --seeds detect each of them",
         ]
-    return [_compared(found, metric), *_offer(told, run_id)]
+    return [_compared(found, metric), *_offer(attributed, run_id)]
 
 
-def to_json(told: Attributed, run_id: str) -> dict[str, Any]:
+def to_json(attributed: Attributed, run_id: str) -> dict[str, Any]:
     """Return the JSON document that `--json` prints; losses are minimised, and effects are differences of losses."""
-    found = told.found
+    found = attributed.found
     readings = {"whole": found.whole_reading, "minimal": found.minimal_reading}
     return {
         "run": run_id,
         "trial": found.chain.result,
-        "seeds": told.readings.seeds,
+        "seeds": attributed.readings.seeds,
         "changes": [_finding_json(finding, found.noise) for finding in found.findings],
         "without": [finding.change.key for finding in found.findings if finding.change.key in found.minimal.without],
         "changed_lines": {"whole": n_changed_lines(found.chain.baseline, found.chain.source), "minimal": found.n_lines},
@@ -98,11 +98,11 @@ def to_json(told: Attributed, run_id: str) -> dict[str, Any]:
         },
         "difference": found.difference,
         "difference_error": None if found.noise.is_unobservable else found.error,
-        "minimal": None if told.minimal is None else str(told.minimal),
-        "patch": None if told.minimal is None else str(told.minimal.with_suffix(".patch")),
+        "minimal": None if attributed.minimal is None else str(attributed.minimal),
+        "patch": None if attributed.minimal is None else str(attributed.minimal.with_suffix(".patch")),
         "stopped": found.stopped,
-        "runs": len(told.readings.ran),
-        "train_seconds": told.readings.train_seconds,
+        "runs": len(attributed.readings.ran),
+        "train_seconds": attributed.readings.train_seconds,
         "sigma": found.noise.sigma,
         "repeats_tell_noise": not found.noise.is_unobservable,
     }
@@ -153,9 +153,9 @@ def _plus_minus(error: float | None, noise: Noise) -> str:
     return "" if error is None or noise.is_unobservable else f" ± {error:.2g}"
 
 
-def _offer(told: Attributed, run_id: str) -> list[str]:
+def _offer(attributed: Attributed, run_id: str) -> list[str]:
     """Return the command that commits the minimal script; empty if none is offered."""
-    if not told.found.offered:
+    if not attributed.found.offered:
         return []
     return [f"to commit it to your own repository: agent export {run_id} --minimal --to REPO --branch NAME"]
 

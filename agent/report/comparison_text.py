@@ -95,8 +95,8 @@ def result_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Ta
     for row in rows:
         found = row.over_seeds(lambda run: run.result)
         made = Counter(run.made for run in row.runs)
-        said = ", ".join(f"{made[kind]} × {kind}" for kind in ResultBasis if made[kind])
-        cells.append([row.mode, _mean_and_std(found, metric, digits), interval_text(found, metric, digits), said])
+        bases = ", ".join(f"{made[kind]} × {kind}" for kind in ResultBasis if made[kind])
+        cells.append([row.mode, _mean_and_std(found, metric, digits), interval_text(found, metric, digits), bases])
     return Table(("mode", "result", "95 % interval", "runs by basis"), cells, caption)
 
 

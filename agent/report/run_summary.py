@@ -57,9 +57,9 @@ def machine_lines(history: History) -> list[str]:
     voids = [void for result in history.timeline for void in result.voids]
     trained = [void.seconds for void in voids if void.trained]
     attempts = plural(len(trained), "attempt")
-    said = f"machine: canary ± {reference.noise:.1%}, {attempts} void ({duration(sum(trained))})"
+    canaries = f"machine: canary ± {reference.noise:.1%}, {attempts} void ({duration(sum(trained))})"
     waits = f", {plural(len(voids) - len(trained), 'wait')} before training" if len(voids) > len(trained) else ""
-    return [f"{said}{waits}"]
+    return [f"{canaries}{waits}"]
 
 
 def headline(history: History, metric: Metric, keeper: KeepPolicy) -> list[str]:

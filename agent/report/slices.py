@@ -76,9 +76,9 @@ def published(history: History, keeper: KeepPolicy) -> Published | None:
     The result is measured on the slice of the final runs or, without final runs, on the slice that confirmed the
     champion.
     """
-    told = [use for use in history.slices if use.tells and use.trial == keeper.champion] if keeper.champion else []
-    final = [use for use in told if use.score is not None and OVER_BASELINE in use.score.leads]
-    confirming = [use for use in told if use.purpose is SlicePurpose.CONFIRM]
+    deciding = [use for use in history.slices if use.tells and use.trial == keeper.champion] if keeper.champion else []
+    final = [use for use in deciding if use.score is not None and OVER_BASELINE in use.score.leads]
+    confirming = [use for use in deciding if use.purpose is SlicePurpose.CONFIRM]
     if not final and not confirming:
         return None
     use = (final or confirming)[-1]

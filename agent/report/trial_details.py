@@ -81,8 +81,8 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         if outcome.peak_vram_gb is not None:
             rows.append(("GPU memory", f"{outcome.peak_vram_gb:.2f} GiB peak"))
         if outcome.reported:
-            said = ", ".join(f"{name} {value:g}" for name, value in outcome.reported.items())
-            rows.append(("reported", f"{said} (by the script: information only)"))
+            numbers = ", ".join(f"{name} {value:g}" for name, value in outcome.reported.items())
+            rows.append(("reported", f"{numbers} (by the script: information only)"))
         rows += curve_facts(trial, is_on=stored.config.prune)
         if outcome.sandbox:
             rows.append(("sandbox", outcome.sandbox))

@@ -113,13 +113,13 @@ def trial_line(
     if trial.proposal.copied_from:
         title = f"[copy of {trial.proposal.copied_from}] {title}"
     title = cut(title, MAX_TITLE_WIDTH)
-    said = verdict(trial) if trial.status is not None or trial.waits_for_approval or is_open else "interrupted"
-    width = value_width(metric) - max(0, len(said) - 14)  # a long word needs a part of the next column, which is empty
-    word = paint(f"{said:14}", code, colour)
-    told = paint(title, "" if trial.kept else _FAINT, colour)
+    state = verdict(trial) if trial.status is not None or trial.waits_for_approval or is_open else "interrupted"
+    width = value_width(metric) - max(0, len(state) - 14)  # a long word needs a part of the next column, which is empty
+    word = paint(f"{state:14}", code, colour)
+    shown = paint(title, "" if trial.kept else _FAINT, colour)
     return (
         f"{trial.number:>5}  {time_cell(trial.finished_at)}  {(sha or '')[:7]:7}  {word} {value:>{width}} {changed:>9} "
-        f"{memory:>6} {seconds:>7}  {trial.proposal.origin:8}  {told}"
+        f"{memory:>6} {seconds:>7}  {trial.proposal.origin:8}  {shown}"
     )
 
 
@@ -146,17 +146,17 @@ def repeat_line(repeat: Repeat, metric: Metric, colour: bool, *, is_open: bool =
         word = standing.value.replace("_", " ")
         code = _GREEN if standing.holds else _RED if standing is KeepState.ROLLED_BACK else ""
     mark = f"[{machine_mark(repeat)}] " if machine_mark(repeat) else ""
-    told = paint(mark + purpose(repeat, metric), _FAINT, colour)
+    shown = paint(mark + purpose(repeat, metric), _FAINT, colour)
     word = paint(f"{word:14}", code, colour)
     value = f"{value:>{value_width(metric)}}"
     ended = time_cell(repeat.finished_at)
-    return f"{repeat.trial:>5}  {ended}  {'':7}  {word} {value} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {told}"
+    return f"{repeat.trial:>5}  {ended}  {'':7}  {word} {value} {'':>9} {'':>6} {seconds:>7}  {'repeat':8}  {shown}"
 
 
 def void_line(void: VoidedAttempt, trial: int, metric: Metric, colour: bool) -> str:
     """Return a void attempt as a row of the table of trials."""
-    told = f"{one_line(void.reason)}: {'running again' if void.trained else 'waiting'}"
-    return _machine_line(("void", told), void, trial, metric, colour)
+    reason = f"{one_line(void.reason)}: {'running again' if void.trained else 'waiting'}"
+    return _machine_line(("void", reason), void, trial, metric, colour)
 
 
 def lost_line(lost: LostAttempt, trial: int, metric: Metric, colour: bool) -> str:
@@ -165,9 +165,9 @@ def lost_line(lost: LostAttempt, trial: int, metric: Metric, colour: bool) -> st
 
 
 def _machine_line(
-    said: tuple[str, str], attempt: VoidedAttempt | LostAttempt, trial: int, metric: Metric, colour: bool
+    end: tuple[str, str], attempt: VoidedAttempt | LostAttempt, trial: int, metric: Metric, colour: bool
 ) -> str:
-    word, why = paint(f"{said[0]:14}", _YELLOW, colour), paint(said[1], _FAINT, colour)
+    word, why = paint(f"{end[0]:14}", _YELLOW, colour), paint(end[1], _FAINT, colour)
     blank, ended = " " * value_width(metric), time_cell(attempt.at)
     return f"{trial:>5}  {ended}  {'':7}  {word} {blank} {'':>9} {'':>6} {attempt.seconds:>7.1f}  {'machine':8}  {why}"
 

@@ -42,7 +42,7 @@ def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None
     script = stored.task(0).script
     trials = [stored.trial(0)] if minimal else ratchet(stored)
     chain = [stored.hashes[trial.number] for trial in trials]
-    steps = [(stored.repo.read(commit)[script], _Told.of(stored.repo, commit)) for commit in chain]
+    steps = [(stored.repo.read(commit)[script], _CommitText.of(stored.repo, commit)) for commit in chain]
     baseline = steps[0][0]
     if minimal:
         steps.append(_minimal(stored))
@@ -51,10 +51,10 @@ def make_branch(stored: StoredRun, repository: Path, name: str, path: str | None
     file = user.file(path or script)
     commits: list[str] = []
     at, content = user.head, file.content
-    for source, told in steps:
+    for source, text in steps:
         if source == content:
             continue
-        at = user.commit(user.tree(at, file, source), at, told)
+        at = user.commit(user.tree(at, file, source), at, text)
         content = source
         commits.append(at)
     if not commits:
@@ -71,28 +71,28 @@ class _File:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _CommitText:
     """A commit's message, author and date."""
 
     message: str
     who: Mapping[str, str]  # as variables for git
 
     @classmethod
-    def of(cls, repo: TrialRepo, commit: str) -> "_Told":
+    def of(cls, repo: TrialRepo, commit: str) -> "_CommitText":
         about = repo.run(["log", "-1", "--format=%an%n%ae%n%ad%n%B", "--date=raw", commit])
         name, email, date, message = about.split("\n", 3)
         return cls.by(message, name, email, date)
 
     @classmethod
-    def by(cls, message: str, name: str, email: str, date: str) -> "_Told":
+    def by(cls, message: str, name: str, email: str, date: str) -> "_CommitText":
         pairs = (("NAME", name), ("EMAIL", email), ("DATE", date))
         return cls(message, {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in pairs})
 
 
-def _minimal(stored: StoredRun) -> tuple[bytes, _Told]:
+def _minimal(stored: StoredRun) -> tuple[bytes, _CommitText]:
     """Return the minimal script and its commit's message, author and date. Raises UsageError if there is none."""
-    told = known(stored)
-    found, chain = told.found, told.found.chain
+    attributed = known(stored)
+    found, chain = attributed.found, attributed.found.chain
     if not found.offered:
         raise UsageError(
             f"{stored.run_id} has no minimal script that is smaller and as good: `agent attribute {stored.run_id}` "
@@ -100,13 +100,13 @@ def _minimal(stored: StoredRun) -> tuple[bytes, _Told]:
         )
     without = [change.key for change in chain.changes if change.key in found.minimal.without]
     which = f"{len(chain.changes) - len(without)} of the {plural(len(chain.changes), 'change')} of trial {chain.result}"
-    ran = told.readings.ran[hash_of(found.minimal.source), HELD_OUT_SEED]
+    ran = attributed.readings.ran[hash_of(found.minimal.source), HELD_OUT_SEED]
     message = (
         f"minimal: {which}\n\nAs good as trial {chain.result} without {', '.join(without)}.\n\n"
         f"Run: {stored.run_id}\nTrial: {chain.result}\nWithout: {', '.join(without)}\n"
         f"Val-Loss: {ran.outcome.val_loss!r}\nSeed: {HELD_OUT_SEED}\n"
     )
-    return found.minimal.source.encode(), _Told.by(message, *AUTHOR, ran.at)
+    return found.minimal.source.encode(), _CommitText.by(message, *AUTHOR, ran.at)
 
 
 class _UserRepository:
@@ -152,9 +152,9 @@ class _UserRepository:
             self._run("update-index", "--cacheinfo", f"{file.mode},{blob},{file.path}", env=index)
             return self._run("write-tree", env=index)
 
-    def commit(self, tree: str, parent: str, told: _Told) -> str:
+    def commit(self, tree: str, parent: str, text: _CommitText) -> str:
         """Store a commit and return its hash."""
-        return self._run("commit-tree", tree, "-p", parent, stdin=told.message.encode(), env=told.who)
+        return self._run("commit-tree", tree, "-p", parent, stdin=text.message.encode(), env=text.who)
 
     def create(self, name: str, commit: str) -> None:
         """Create the branch. Raises RepoError if it exists by now, or another ref conflicts with its name."""

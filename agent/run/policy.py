@@ -31,7 +31,7 @@ class Policy:
             pruner: stops trials early, and has taken the same results; None: no trial is stopped early.
             final_runs: number of runs of the result under held-out seeds at the end.
         """
-        self.keeper, self.told = followed(rule, results, is_rounded=rounded)
+        self.keeper, self.reported = followed(rule, results, is_rounded=rounded)
         self.budget = budget
         self.pruner = pruner
         self.final_runs = final_runs
@@ -40,7 +40,7 @@ class Policy:
         """Update everything with a trial that has just finished."""
         self.keeper.observe(trial)
         if trial.val_loss is not None:
-            self.told.observe(trial, self.keeper.sigma)
+            self.reported.observe(trial, self.keeper.sigma)
         if self.pruner is not None:
             self.pruner.observe(trial)
 

@@ -59,15 +59,15 @@ def baseline_event(run: Run) -> TrialStarted:
 
 def context_of(run: Run, ledger: Ledger, notes: TaskNotes) -> Context:
     """Return what a proposer may know now; `ledger` includes the expected cost of what is in flight."""
-    history, told = run.history, run.policy.told
+    history, reported = run.history, run.policy.reported
     incumbent = history.incumbent
     assert incumbent is not None, "the baseline comes first"
     return Context(
         number=history.n_started,
         source=run.records.sources[incumbent.number],
         baseline_source=run.executor.task.source,
-        incumbent=told.trial(incumbent),
-        trials=tuple(told.trial(trial) for trial in history.by_finish),
+        incumbent=reported.trial(incumbent),
+        trials=tuple(reported.trial(trial) for trial in history.by_finish),
         space=run.space,
         budget_left=ledger.left(run.policy.budget),
         pending=tuple(history.in_flight.values()),

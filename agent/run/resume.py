@@ -68,13 +68,13 @@ def refuse_changes(config: RunConfig, asked: Mapping[str, Any]) -> None:
     """Raise UsageError if a value `asked`, by field of RunConfig, differs from the one that the run began with."""
     changes = {name: value for name, value in asked.items() if value is not None and value != getattr(config, name)}
     if changes:
-        told = ", ".join(
+        differing = ", ".join(
             f"{option_of(name)} {as_given(getattr(config, name))} → {as_given(value)}"
             for name, value in changes.items()
         )
         raises = f" (`agent resume {config.run_id}` can raise a limit)" if changes.keys() & {*RAISABLE} else ""
         raise UsageError(
-            f"{config.run_id} began with other options: {told}; leave them out{raises}, or start a new run with "
+            f"{config.run_id} began with other options: {differing}; leave them out{raises}, or start a new run with "
             "`agent run`"
         )
 
@@ -112,9 +112,9 @@ def refuse_other_conditions(history: History, now: Mapping[str, str], accepted: 
     before = next((t.outcome.conditions for t in reversed(history.trials) if t.outcome and t.outcome.conditions), now)
     changed = [n for n in before if before[n] != now.get(n) and n not in accepted]
     if changed:
-        told = "; ".join(f"{name} {before[name]} → {now.get(name, 'unknown')}" for name in changed)
+        differing = "; ".join(f"{name} {before[name]} → {now.get(name, 'unknown')}" for name in changed)
         raise UsageError(
-            f"losses here cannot be compared with the run's own ({told}); resume where it began, start a new run, "
+            f"losses here cannot be compared with the run's own ({differing}); resume where it began, start a new run, "
             f"or accept the difference with --accept-changed {changed[0]}"
         )
 

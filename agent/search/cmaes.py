@@ -73,7 +73,7 @@ class CMAESearcher:
         self._best = (math.inf, space.encode(start))  # failures rank by their distance from it
         self._strategy = _strategy(space, self._best[1], seed, settings)
         self._pending: PendingPoints[Params] = PendingPoints()
-        self._told: list[tuple[float, Vector]] = []  # of the current generation
+        self._evaluated: list[tuple[float, Vector]] = []  # of the current generation
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, self._sample)
@@ -83,8 +83,8 @@ class CMAESearcher:
         self._best = min(self._best, (value, point), key=lambda result: result[0])
         if self._pending.take(number) is None:
             return  # the baseline: the search starts there, and it belongs to no generation
-        self._told.append((value, point))
-        if len(self._told) == self._strategy.popsize:
+        self._evaluated.append((value, point))
+        if len(self._evaluated) == self._strategy.popsize:
             self._next_generation()
 
     def discard(self, number: int) -> None:
@@ -112,9 +112,9 @@ class CMAESearcher:
         return self._feasible.first(lambda: self._space.decode(self._strategy.ask(1)[0]))
 
     def _next_generation(self) -> None:
-        ranked = sorted(self._told, key=self._rank)
+        ranked = sorted(self._evaluated, key=self._rank)
         self._strategy.tell([point for _, point in ranked], [float(rank) for rank in range(len(ranked))])
-        self._told = []
+        self._evaluated = []
 
     def _rank(self, result: tuple[float, Vector]) -> tuple[float, float]:
         loss, point = result

@@ -27,7 +27,7 @@ from agent.search.local_search import TriedPoints, first_untaken, key_of, mutant
 from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
-N_TOLD = 5  # trials before the process is used
+N_EVALUATED = 5  # trials before the process is used
 N_NEAREST = 150  # the process is fitted to this many trials, the nearest to the best
 REFIT_GROWTH = 1.1  # growth factor of the number of trials after which length scales and noise are fitted again
 N_DRAWS = 200  # attempts to draw candidates that have not been tried
@@ -60,7 +60,7 @@ class LocalGPSearcher:
         self._feasible = FeasiblePoints(space)
         self._tried = TriedPoints(space, start)
         self._rng = np.random.default_rng(seed)
-        self._told: list[tuple[NDArray[np.float64], float | None]] = []  # point in the unit cube, loss
+        self._evaluated: list[tuple[NDArray[np.float64], float | None]] = []  # point in the unit cube, loss
         self._hyperparameters = Hyperparameters.prior(space.n_dims)
         self._n_fitted = 0
         self._with_others = with_others
@@ -71,7 +71,7 @@ class LocalGPSearcher:
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
         self._pending.take(number)
-        self._told.append((self._space.encode(params), loss))
+        self._evaluated.append((self._space.encode(params), loss))
         self._tried.add(params, loss)
 
     def discard(self, number: int) -> None:
@@ -81,7 +81,7 @@ class LocalGPSearcher:
         self._pending.release(number)
 
     def _step(self) -> Params:
-        is_screened = len(self._told) >= N_TOLD and self._tried.best_loss < math.inf
+        is_screened = len(self._evaluated) >= N_EVALUATED and self._tried.best_loss < math.inf
         candidates = list(self._candidates(self._settings.n_candidates if is_screened else 1))
         if len(candidates) < 2:
             return candidates[0]
@@ -126,7 +126,7 @@ class LocalGPSearcher:
     def _bounds(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the lower confidence bound of the target at `points`, shape (n,)."""
         means, stds = self._process().predict(points)
-        kappa = math.sqrt(2 * math.log(len(self._told)))  # 1.8 after 5 trials, 2.8 after 50, 3.4 after 300
+        kappa = math.sqrt(2 * math.log(len(self._evaluated)))  # 1.8 after 5 trials, 2.8 after 50, 3.4 after 300
         return np.asarray(means - self._settings.kappa_factor * kappa * stds)
 
     def _assumed_targets(self, process: GaussianProcess, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -147,20 +147,20 @@ class LocalGPSearcher:
 
     def _fitted_process(self) -> GaussianProcess:
         """Return the process given the trials nearest to the best; its hyperparameters are fitted only sometimes."""
-        points = np.array([u for u, _ in self._told])
+        points = np.array([u for u, _ in self._evaluated])
         targets = self._targets()
         if len(points) > N_NEAREST:
             off = (points - self._space.encode(self._tried.best)) / self._hyperparameters.lengths
             nearest = np.argsort((off**2).sum(axis=1), kind="stable")[:N_NEAREST]
             points, targets = points[nearest], targets[nearest]
         targets = (targets - targets.mean()) / (targets.std() or 1.0)
-        if len(self._told) >= REFIT_GROWTH * self._n_fitted:
+        if len(self._evaluated) >= REFIT_GROWTH * self._n_fitted:
             self._hyperparameters = self._hyperparameters.fitted(points, targets)
-            self._n_fitted = len(self._told)
+            self._n_fitted = len(self._evaluated)
         return GaussianProcess(points, targets, self._hyperparameters)
 
     def _targets(self) -> NDArray[np.float64]:
         """Return ln(1 + gap / median gap) for each trial, with gaps to the best loss; failures count as the worst."""
-        losses = np.array([np.nan if loss is None else loss for _, loss in self._told])
+        losses = np.array([np.nan if loss is None else loss for _, loss in self._evaluated])
         gaps = np.where(np.isnan(losses), np.nanmax(losses), losses) - self._tried.best_loss
         return np.asarray(np.log1p(gaps / (float(np.median(gaps)) or 1.0)))

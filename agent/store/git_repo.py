@@ -151,7 +151,7 @@ class TrialRepo:
         try:
             self.run(["fsck", "--no-dangling", "--no-progress"])
         except GitError as error:
-            return error.said.splitlines()
+            return error.printed.splitlines()
         return []
 
     def message(self, revision: str) -> str:

@@ -214,9 +214,9 @@ def current(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_retired(path: Path) -> None:
     """Raise UsageError if the configuration in run.json or compare.json has a value that this version does not run."""
-    if told := retired(path):
+    if reason := retired(path):
         raise UsageError(
-            f"{path.parent.name} cannot be resumed: it has {told}; "
+            f"{path.parent.name} cannot be resumed: it has {reason}; "
             "`agent log`, `show`, `best`, `report`, `export` and `replay` still read it"
         )
 
@@ -224,8 +224,8 @@ def refuse_retired(path: Path) -> None:
 def retired(path: Path) -> str | None:
     """Return which value in run.json or compare.json this version does not run, and why; None if there is none."""
     values: Mapping[str, Any] = read_json(path, MOST_BYTES)["config"]
-    told = (f"{option_of(n)} {v}, and {why}" for (n, v), why in RETIRED_VALUES.items() if values.get(n) == v)
-    return next(told, None)
+    reason = (f"{option_of(n)} {v}, and {why}" for (n, v), why in RETIRED_VALUES.items() if values.get(n) == v)
+    return next(reason, None)
 
 
 def keep_options(

@@ -59,11 +59,11 @@ def compiled(pattern: str) -> Pattern:
     try:
         found: Pattern = re2.compile(pattern, options)
     except re2.error as error:
-        said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         hint = ""
         if any(part in pattern for part in _UNSUPPORTED):
             hint = "; look-around and possessive quantifiers are not supported"
-        raise ValueError(f"not a valid regular expression (RE2): {said}{hint}") from None
+        raise ValueError(f"not a valid regular expression (RE2): {reason}{hint}") from None
     return found
 
 

@@ -52,5 +52,5 @@ def in_words(fault: Mapping[str, Any]) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    said = "a table" if isinstance(value, dict) else repr(value)
-    return said if len(said) <= _MOST_CHARACTERS else f"{said[:_MOST_CHARACTERS]}…"
+    shown = "a table" if isinstance(value, dict) else repr(value)
+    return shown if len(shown) <= _MOST_CHARACTERS else f"{shown[:_MOST_CHARACTERS]}…"

@@ -59,9 +59,9 @@ class PruningDecision:
         return f"{self.half!r} {self.gap!r} {self.limit!r}"
 
     @classmethod
-    def from_trailer(cls, told: str) -> "PruningDecision":
+    def from_trailer(cls, text: str) -> "PruningDecision":
         """Return the decision in a commit trailer. Raises ValueError if it is malformed."""
-        half, gap, limit = map(float, told.split())
+        half, gap, limit = map(float, text.split())
         return cls(half, gap, limit)
 
     def to_json(self) -> dict[str, Any]:

@@ -118,8 +118,8 @@ class Engine:
             ):  # fmt: skip
                 printed.append(line.get("stream", ""))
                 if "error" in line:
-                    said = f"{''.join(printed[-8:]).strip()} {line['error']}".replace("\n", " | ")
-                    raise SandboxUnavailableError(f"building the image failed: {said}; correct {dockerfile}")
+                    message = f"{''.join(printed[-8:]).strip()} {line['error']}".replace("\n", " | ")
+                    raise SandboxUnavailableError(f"building the image failed: {message}; correct {dockerfile}")
 
     def remove_image(self, name: str) -> None:
         """Remove an image. No container may use it."""
@@ -226,13 +226,13 @@ def _translated(act: str, kind: type[SandboxError] = SandboxError) -> Iterator[N
     try:
         yield
     except (DockerException, RequestException, ConnectionError) as error:
-        said = " ".join(str(getattr(error, "explanation", None) or error).split())
-        kind = JobLostError if any(sign in said for sign in _ENDED_FROM_OUTSIDE) else kind
-        raise kind(f"Docker could not {act}: {said[:500]}; {_remedy(said)}") from error
+        message = " ".join(str(getattr(error, "explanation", None) or error).split())
+        kind = JobLostError if any(sign in message for sign in _ENDED_FROM_OUTSIDE) else kind
+        raise kind(f"Docker could not {act}: {message[:500]}; {_remedy(message)}") from error
 
 
-def _remedy(said: str) -> str:
-    return next((remedy for sign, remedy in _REMEDIES.items() if sign in said), "see the engine's log")
+def _remedy(message: str) -> str:
+    return next((remedy for sign, remedy in _REMEDIES.items() if sign in message), "see the engine's log")
 
 
 _ENDED_FROM_OUTSIDE = ("No such container", "is not running", "is marked for removal")

@@ -103,10 +103,12 @@ class ContainerProcess:
         state = self._engine.executed(self._process)
         if not state["Pid"]:
             # The engine writes its message to the job's output.
-            said = " ".join(log.read_text(encoding="utf-8").split())
-            if "read init-p" in said:
-                raise LauncherDiedError(f"Docker did not start the job, several times: {said}; start the run again")
-            raise SandboxError(f"Docker did not start the job: {said}; check the mounts and working folder of the task")
+            printed = " ".join(log.read_text(encoding="utf-8").split())
+            if "read init-p" in printed:
+                raise LauncherDiedError(f"Docker did not start the job, several times: {printed}; start the run again")
+            raise SandboxError(
+                f"Docker did not start the job: {printed}; check the mounts and working folder of the task"
+            )
         return int(state["ExitCode"])
 
     def drain_rest(self, log: JobLog) -> None:

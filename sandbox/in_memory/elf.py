@@ -67,11 +67,11 @@ def system_libraries() -> Mapping[str, Path]:
     program = next((path for path in ("/sbin/ldconfig", "/usr/sbin/ldconfig") if Path(path).exists()), None)
     if program is None:
         return {}
-    said = subprocess.run(
+    printed = subprocess.run(
         [program, "-p"], capture_output=True, encoding="utf-8", errors="replace", check=False, env={}
     ).stdout
     libraries: dict[str, Path] = {}
-    for name, kind, path in re.findall(r"^\s+(\S+) \(([^)]*)\) => (/\S+)$", said, re.MULTILINE):
+    for name, kind, path in re.findall(r"^\s+(\S+) \(([^)]*)\) => (/\S+)$", printed, re.MULTILINE):
         if "x86-64" in kind or "AArch64" in kind:
             libraries.setdefault(name, Path(path))
     return libraries

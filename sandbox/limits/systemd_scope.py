@@ -34,10 +34,10 @@ def find() -> Controller | None:
     if program is None or os.geteuid() == 0 or "XDG_RUNTIME_DIR" not in os.environ:
         return None
     try:
-        said = subprocess.run(
+        printed = subprocess.run(
             [program, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
         ).stdout
-        scopes = SystemdScopes(program, int(said.split()[1].partition(".")[0].partition("~")[0]))
+        scopes = SystemdScopes(program, int(printed.split()[1].partition(".")[0].partition("~")[0]))
         command = [*scopes.command("probe", _PROBE_LIMITS), "/bin/sh", "-c", _PROBE]
         answer = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10

@@ -88,10 +88,10 @@ def _git() -> DoctorFinding:
     program = shutil.which("git")
     if program is None:
         return DoctorFinding("git", "missing", "no git program on the PATH", "apt install git")
-    said = subprocess.run(
+    version = subprocess.run(
         [program, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
     ).stdout.strip()
-    return DoctorFinding("git", "ok", said)
+    return DoctorFinding("git", "ok", version)
 
 
 def _disk(runs: RunsFolder) -> DoctorFinding:

@@ -155,8 +155,8 @@ def examples_of(task: Task, corpus: Corpus, split: str) -> Examples:
     except OSError as fault:
         raise TaskError(f"{folder}/labels.npy cannot be read: {fault.strerror}; [data] prepare must write it") from None
     except ValueError as fault:
-        said = f"{folder}/labels.npy: {fault}"
-        raise TaskError(f"{said}; change [score] measure, or what [data] prepare writes") from None
+        problem = f"{folder}/labels.npy: {fault}"
+        raise TaskError(f"{problem}; change [score] measure, or what [data] prepare writes") from None
 
 
 def open_scorer(inputs: ScorerInputs) -> PredictionScorer:

@@ -104,20 +104,20 @@ class SpeedProbe:
     def _sample(self, execution: Execution) -> SpeedSample:
         """Return the measurement that the canary printed. Raises MachineError if it printed none."""
         log = self._place / "log"
-        said = read_tail(log)
-        speeds = [float(found) for found in _SPEED.findall(said)]
+        printed = read_tail(log)
+        speeds = [float(found) for found in _SPEED.findall(printed)]
         if execution.exit_code != 0 or len(speeds) != 1 or not 0 < speeds[0] < math.inf:
             how = execution.stopped_by.value if execution.exit_code is None else f"exit {execution.exit_code}"
             remedy = f'fix `canary` in [machine] of {self._task.folder}/task.toml, or set it to "off"'
             if self._cpu_time_seconds is not None:
                 remedy = f"fix it, or leave `max_cpu_ratio` out of [budget] in {self._task.folder}/task.toml"
             raise MachineError(
-                f"the canary that measures the machine's speed printed none ({how}: {last_line(said)}); see {log}, and "
-                f"{remedy}"
+                f"the canary that measures the machine's speed printed none ({how}: {last_line(printed)}); see {log}, "
+                f"and {remedy}"
             )
-        told = SpeedSample(speeds[0], execution.wall_seconds, execution.sandbox, execution.gpu_state or GpuState())
-        self._last[slot_number()] = self._monotonic(), told
-        return told
+        sample = SpeedSample(speeds[0], execution.wall_seconds, execution.sandbox, execution.gpu_state or GpuState())
+        self._last[slot_number()] = self._monotonic(), sample
+        return sample
 
     def recent(self) -> SpeedSample:
         """Return the slot's last measurement, at no cost, if it is at most a minute old; else run the canary."""

@@ -62,11 +62,11 @@ def _end(kind: str, process: "subprocess.Popen[bytes]", paths: RunPaths, say: Sa
     except subprocess.TimeoutExpired:
         say(f"{kind} is still catching up in the background: see {log}")
         return
-    told = log.read_text(errors="replace", encoding="utf-8").strip().splitlines() or [
+    printed = log.read_text(errors="replace", encoding="utf-8").strip().splitlines() or [
         f"exit status {process.returncode}"
     ]
     if process.returncode == 0:
-        say(told[-1])
+        say(printed[-1])
     else:
         again = f"agent track {paths.run_id} --to {kind}"
-        say(f"{kind} is not up to date; the run is not affected ({told[-1]}); catch up with `{again}`")
+        say(f"{kind} is not up to date; the run is not affected ({printed[-1]}); catch up with `{again}`")

@@ -56,11 +56,11 @@ _ALTERNATES = ("objects/info/alternates", "objects/info/http-alternates")
 
 
 class GitError(RepoError):
-    """A git command failed. The message is one line; `said` is its whole output."""
+    """A git command failed. The message is one line; `printed` is its whole output."""
 
-    def __init__(self, message: str, said: str) -> None:
+    def __init__(self, message: str, printed: str) -> None:
         super().__init__(message)
-        self.said = said
+        self.printed = printed
 
 
 class GitFolder:
@@ -81,7 +81,7 @@ class GitFolder:
         try:
             return run_git(argv, stdin, {"GIT_DIR": view}, held, self.path)
         except GitError as error:
-            raise GitError(*(text.replace(view, str(self.path)) for text in (str(error), error.said))) from error
+            raise GitError(*(text.replace(view, str(self.path)) for text in (str(error), error.printed))) from error
 
     def run_in(self, worktree: Path, argv: list[str], held: int) -> None:
         """Run git in a worktree that the repository has registered. Raises as `run` does."""
@@ -118,11 +118,11 @@ class GitFolder:
 def _head_of(repo: Path) -> str:
     """Return the content of a repository's HEAD if it is a branch or a commit; else a branch that does not exist."""
     try:
-        told = read_bytes(repo / "HEAD", 2**10).decode(errors="replace").strip()
+        head = read_bytes(repo / "HEAD", 2**10).decode(errors="replace").strip()
     except FileNotFoundError:
-        told = ""
+        head = ""
     return (
-        f"{told if re.fullmatch(r'ref: refs/heads/[A-Za-z0-9._/-]+|[0-9a-f]{40}', told) else 'ref: refs/heads/none'}\n"
+        f"{head if re.fullmatch(r'ref: refs/heads/[A-Za-z0-9._/-]+|[0-9a-f]{40}', head) else 'ref: refs/heads/none'}\n"
     )
 
 
@@ -199,19 +199,19 @@ def run_git(
         except git.GitCommandNotFound as error:
             raise MissingRequirementError("git is missing: install it, e.g. `apt install git`") from error
         except git.GitCommandError as error:
-            said = str(error.stderr).strip().removeprefix("stderr: ").strip("' \n") or f"exit status {error.status}"
-            lines = said.splitlines()
+            printed = str(error.stderr).strip().removeprefix("stderr: ").strip("' \n") or f"exit status {error.status}"
+            lines = printed.splitlines()
             why = next((line for line in lines if line.startswith("fatal: ")), lines[0])
             command = next(word for word in argv if not word.startswith(("-", "/")) and "=" not in word)
-            remedy = "; make room and continue with `agent resume`" if runs and _is_full(runs, said) else ""
-            raise GitError(f"git {command} failed: {why}{remedy}", said) from error
+            remedy = "; make room and continue with `agent resume`" if runs and _is_full(runs, printed) else ""
+            raise GitError(f"git {command} failed: {why}{remedy}", printed) from error
     assert isinstance(output, bytes)
     return output
 
 
-def _is_full(folder: Path, said: str) -> bool:
+def _is_full(folder: Path, printed: str) -> bool:
     """Whether a git command failed because the disk of `folder` is full, which its output often does not say."""
-    if any(os.strerror(number) in said for number in (errno.ENOSPC, errno.EDQUOT)):
+    if any(os.strerror(number) in printed for number in (errno.ENOSPC, errno.EDQUOT)):
         return True
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize < _LITTLE_SPACE

@@ -86,8 +86,8 @@ def checks(reading: ScriptReport) -> Iterator[str]:
         how = _how_to_seed(reading.script)
         yield f"the script does not read TRAIN_SEED, so no run under another seed can confirm a gain (see [keep]){how}"
     if reading.given:
-        told = "; ".join(setting.display_name for setting in reading.given)
-        yield f"not searched, since --args gives it: {told[:100]}; leave it out of --args to search it"
+        names = "; ".join(setting.display_name for setting in reading.given)
+        yield f"not searched, since --args gives it: {names[:100]}; leave it out of --args to search it"
     if reading.lifted:
         yield f"{reading.script.name} stays unchanged, and trials do not use it; if you edit it: `agent init --force`"
     elif reading.unsearched and reading.n_searched:
@@ -137,8 +137,8 @@ def _of_the_metric(reading: ScriptReport) -> Iterator[str]:
             yield f"{added}, then `agent init --force`"
     if metric.is_test:
         yield f"{metric.name} is of the test set, so its gains are no test any more: print a validation metric instead"
-    as_good = [told for told in reading.metrics[1:] if told.of_training == metric.of_training]
-    others = {told.name: told.option for told in as_good if told.name != metric.name}
+    as_good = [other for other in reading.metrics[1:] if other.of_training == metric.of_training]
+    others = {other.name: other.option for other in as_good if other.name != metric.name}
     if others:
-        said = shlex.quote(next(iter(others.values())))
-        yield f"the script also prints {', '.join(others)}; to use another metric: --metric {said} --force"
+        option = shlex.quote(next(iter(others.values())))
+        yield f"the script also prints {', '.join(others)}; to use another metric: --metric {option} --force"

@@ -108,8 +108,8 @@ def _installed(environment: Path) -> set[str] | None:
     """Return the top-level modules in a virtual environment; None if they are unknown, as some may be elsewhere."""
     sites = list(environment.glob("lib*/python3*/site-packages"))
     settings = environment / "pyvenv.cfg"
-    said = settings.read_bytes() if settings.is_file() else b""
-    if not sites or re.search(rb"include-system-site-packages\s*=\s*true", said):
+    content = settings.read_bytes() if settings.is_file() else b""
+    if not sites or re.search(rb"include-system-site-packages\s*=\s*true", content):
         return None
     names: set[str] = set()
     for site in sites:

@@ -10,7 +10,7 @@ from agent.task.init.find_script import find_script, is_block
 from agent.task.init.host import HostResources, interpreter_of, missing_modules
 from agent.task.init.local_modules import LocalModules, find_modules
 from agent.task.init.metric.direction import given_goal
-from agent.task.init.metric.printed_metric import Ask, PrintedMetric, find_metrics, told_by_user, with_goal
+from agent.task.init.metric.printed_metric import Ask, PrintedMetric, find_metrics, named_by_user, with_goal
 from agent.task.init.metric.unnamed_values import line_to_add
 from agent.task.init.python_file import Source, imported_names
 from agent.task.init.settings.budget import BudgetGuess, find_budget
@@ -132,7 +132,7 @@ def read_script(
     found = find_modules(folder, script)
     modules = found.sources()
     environment, arguments = split_environment(script, wishes.arguments)
-    named = [told_by_user(wishes.metric)] if wishes.metric else []
+    named = [named_by_user(wishes.metric)] if wishes.metric else []
     metrics = named or find_metrics(script, [module for module, _ in modules], arguments)
     if not metrics and not needs_metric:
         metrics = [NO_METRIC]

@@ -90,15 +90,15 @@ class Division:
         """Raise TaskError if the files have changed since they were made."""
         try:
             is_whole = sorted(self.order.tolist()) == list(range(len(self.order))) and len(self.standing) > 0
-            said = self._about["standing"]
+            printed = self._about["standing"]
         except (ValueError, KeyError, TypeError):
-            is_whole, said = False, ""
+            is_whole, printed = False, ""
         if not is_whole:
             raise TaskError(
                 f"{self.folder / DIVISION} has changed since it was made; restore it from a backup: a new division "
                 "could confirm gains on examples whose labels earlier runs have revealed"
             )
-        whole(self.folder, STANDING, said)
+        whole(self.folder, STANDING, printed)
 
 
 def sizes(n: int) -> tuple[int, int]:

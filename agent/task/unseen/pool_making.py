@@ -52,8 +52,8 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
         written, made = Path(scratch, "documents"), Path(scratch, "pool")
         for folder in (written, made):
             folder.mkdir(mode=0o700)
-        said = run_step(task, "pool", {"out": written, "data": corpus.folder})
-        texts = Documents.read(written, len(corpus.token_bytes), said)
+        printed = run_step(task, "pool", {"out": written, "data": corpus.folder})
+        texts = Documents.read(written, len(corpus.token_bytes), printed)
         generator = np.random.default_rng(secrets.randbits(256))
         n_rounds, n_sequences = task.data.pool_rounds, task.data.slice_sequences
         if n_rounds > corpus.length:
@@ -81,7 +81,7 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
             "documents": len({int(name) for part in slices for name in part.documents}),
             "data": corpus.digest,
             "made_from": texts.made_from,
-            "said": said,
+            "said": printed,
             "seconds": round(time.monotonic() - started, 1),
         }
         _write(made / "meta.json", json.dumps(about, indent=1).encode() + b"\n")
@@ -90,7 +90,7 @@ def _make(task: Task, corpus: Corpus, target: Path) -> str:
             _write(made / OPENED, "".join(json.dumps(line) + "\n" for line in known).encode())
         shutil.rmtree(target, ignore_errors=True)  # slices without meta.json are not a pool
         os.replace(made, target)
-    return said
+    return printed
 
 
 def _opened_before(slices: Sequence[Slice], pools: Iterable[Path]) -> list[dict[str, int | str]]:
@@ -127,7 +127,7 @@ class Documents:
     made_from: Any = None  # the sources, as the command reports them
 
     @classmethod
-    def read(cls, folder: Path, n_tokens: int, said: str) -> "Documents":
+    def read(cls, folder: Path, n_tokens: int, printed: str) -> "Documents":
         """Read documents.bin (uint16), lengths.bin (int64) and, if they exist, copied.bin (uint8) and meta.json.
 
         Raises:
@@ -137,7 +137,9 @@ class Documents:
         paths = [folder / name for name in ("documents.bin", "lengths.bin", "copied.bin", "meta.json")]
         for path in paths[:2]:
             if not path.is_file():
-                raise MissingRequirementError(f"preparing the pool failed: its command wrote no {path.name} ({said})")
+                raise MissingRequirementError(
+                    f"preparing the pool failed: its command wrote no {path.name} ({printed})"
+                )
         tokens, lengths = np.fromfile(paths[0], "<u2").astype(np.uint16), np.fromfile(paths[1], "<i8").astype(np.int64)
         copied = np.fromfile(paths[2], np.uint8) != 0 if paths[2].is_file() else np.zeros(len(tokens), bool)
         if (lengths < 0).any() or lengths.sum() != len(tokens) or len(copied) != len(tokens):

@@ -277,9 +277,9 @@ def gap_flag(on_slice: Lead, standing: float, n_slice: int, n_standing: int) -> 
     gap = on_slice.mean - standing
     if abs(gap) <= allowed:
         return None
-    told = f"it leads the baseline by {on_slice.mean:.4g} on unseen text and by {standing:.4g} on the standing split"
+    both = f"it leads the baseline by {on_slice.mean:.4g} on unseen text and by {standing:.4g} on the standing split"
     why = "training on leaked slices" if gap > 0 else "a leaked standing split"
-    return f"{told}; chance does not explain the difference, {why} would"
+    return f"{both}; chance does not explain the difference, {why} would"
 
 
 def seeds_flag(losses: Mapping[int, float], sigma: float) -> str | None:

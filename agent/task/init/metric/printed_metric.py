@@ -77,7 +77,7 @@ class _Found:
     label: Label | None = None
 
 
-def told_by_user(text: str) -> PrintedMetric:
+def named_by_user(text: str) -> PrintedMetric:
     """Return the metric that the user names: `NAME` after `---`, the printed text with {} in it, or `FILE:KEY`.
 
     Raises:
@@ -109,9 +109,9 @@ def with_goal(metric: PrintedMetric, goal: Goal | None, ask: Ask | None) -> Prin
         return replace(metric, goal=goal or metric.goal)
     if ask is not None:
         return replace(metric, goal=ask(metric))
-    said = metric.line or metric.name
+    shown = metric.line or metric.name
     raise UsageError(
-        f"is a higher or a lower `{said}` better ({metric.where})? Its name does not say: "
+        f"is a higher or a lower `{shown}` better ({metric.where})? Its name does not say: "
         "add --goal maximise or --goal minimise"
     )
 

@@ -75,6 +75,6 @@ def _stated(settings: Sequence[Setting]) -> BudgetGuess | None:
         for setting in settings:
             value = setting.value
             if name.search(setting.key or setting.name) and isinstance(value, int | float) and value > 0:
-                said = f"{setting.display_name} = {value}"
-                return BudgetGuess(unit, float(value) * times, said, setting.where, counts)
+                written = f"{setting.display_name} = {value}"
+                return BudgetGuess(unit, float(value) * times, written, setting.where, counts)
     return None

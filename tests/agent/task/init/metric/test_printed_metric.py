@@ -7,7 +7,7 @@ import pytest
 from agent.errors import UsageError
 from agent.execution.scoring.printed import number_of_line, number_of_summary
 from agent.task.init.metric.direction import known_goal
-from agent.task.init.metric.printed_metric import PrintedMetric, find_metric, told_by_user, with_goal
+from agent.task.init.metric.printed_metric import PrintedMetric, find_metric, named_by_user, with_goal
 from agent.task.init.python_file import Source
 from agent.trials.metric import Metric
 
@@ -119,19 +119,19 @@ def test_what_is_proposed_finds_the_number_in_what_the_script_prints(
 
 
 def test_the_user_may_name_it() -> None:
-    assert told_by_user("val_bpb") == PrintedMetric("val_bpb", "minimise", None, "--metric")
-    assert told_by_user("top-1 acc {}%") == PrintedMetric("top_1_acc", "maximise", "top-1 acc {}%", "--metric")
-    assert told_by_user("metrics.jsonl:val/loss") == PrintedMetric(
+    assert named_by_user("val_bpb") == PrintedMetric("val_bpb", "minimise", None, "--metric")
+    assert named_by_user("top-1 acc {}%") == PrintedMetric("top_1_acc", "maximise", "top-1 acc {}%", "--metric")
+    assert named_by_user("metrics.jsonl:val/loss") == PrintedMetric(
         "val_loss", "minimise", None, "--metric", file="metrics.jsonl", key="val/loss"
     )
-    assert told_by_user("so far {}") == PrintedMetric("metric", None, "so far {}", "--metric")
+    assert named_by_user("so far {}") == PrintedMetric("metric", None, "so far {}", "--metric")
     assert Metric(name="x").goal == known_goal("cross_entropy")
     with pytest.raises(UsageError, match=r"name the value in the file too, such as metrics\.csv:val_loss"):
-        told_by_user("metrics.csv:")
+        named_by_user("metrics.csv:")
 
 
 def test_a_direction_that_nobody_knows_is_asked_or_refused() -> None:
-    unknown = told_by_user("val zorp {}")
+    unknown = named_by_user("val zorp {}")
     assert unknown.goal is None
     assert with_goal(unknown, "maximise", None).goal == "maximise"
     assert with_goal(unknown, None, lambda metric: "minimise").goal == "minimise"
@@ -141,4 +141,4 @@ def test_a_direction_that_nobody_knows_is_asked_or_refused() -> None:
 
 def test_two_holes_in_the_named_text_are_the_user_s_mistake() -> None:
     with pytest.raises(UsageError, match=r"^--metric 'a \{\} \{\}': write one \{\}, for the number"):
-        told_by_user("a {} {}")
+        named_by_user("a {} {}")
