@@ -10,7 +10,10 @@ class SandboxUnavailableError(SandboxError):
 
 
 class JobLostError(SandboxError):
-    """Nobody knows how the job ended, so that it can be run again. No process of it is alive."""
+    """Nobody knows how the job ended, so that it can be run again.
+
+    No process of it is alive, unless it is on a node of a cluster that cannot be reached.
+    """
 
 
 class LauncherDiedError(SandboxError):

@@ -62,6 +62,7 @@ OWNERS = {
     "pydantic": {
         *("agent/store/run_config.py", "agent/task/spec.py", "agent/task/task.py", "agent/task/validation_errors.py"),
         *("agent/trials/metric.py", "agent/server/mcp_server.py", "agent/cli/setup/schema.py"),
+        "agent/task/cluster_table.py",
     },
     "pydantic_core": {"agent/store/journal.py", "agent/server/mcp_server.py"},
     "mcp": {"agent/server/mcp_server.py"},

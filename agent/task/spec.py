@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from agent.task.cluster_table import ClusterSpec
 from agent.task.curve_format import EXEMPT, PATTERN, compiled
 from agent.task.measure_table import MEASURES
 from agent.task.score_kinds import HELD_OUT, SCORE_KINDS, ScoreKind, check_metric_file
@@ -283,6 +284,7 @@ class TaskDocument(_Strict):
     keep: KeepSpec = KeepSpec()
     curve: CurveSpec | None = None
     machine: MachineSpec = MachineSpec()
+    cluster: ClusterSpec = ClusterSpec()
     values: Mapping[str, int | float | str] = {}
     space: Mapping[str, Any] = {}  # tables by name, and the list `constraints`; see agent.search.space
     derived: Mapping[str, Mapping[str, Any]] = {}  # see agent.search.derived_axes

@@ -26,7 +26,7 @@ CONFIG_NAME = "task.toml"
 CANARY_SHARE = 0.015  # of a trial's budget in seconds
 CANARY_SECONDS = (1.0, 10.0)  # minimum and maximum
 _TABLES = (
-    *("data", "score", "budget", "limits", "set", "noise", "keep", "curve", "machine"),
+    *("data", "score", "budget", "limits", "set", "noise", "keep", "curve", "machine", "cluster"),
     *("values", "space", "derived", "memory", "hints"),
 )
 
@@ -75,6 +75,7 @@ class Task:
         self.keep = document.keep
         self.curve = document.curve
         self.machine = document.machine
+        self.cluster = document.cluster
         self._memory = document.memory
         missing = [name for name in (self.script, *self.frozen, *self.data.pool_files) if name not in files]
         if missing:

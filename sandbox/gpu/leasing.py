@@ -111,6 +111,22 @@ class _Shared:
     n_jobs: int = 0
 
 
+def run_on_gpu(sandbox: Sandbox, job: Job, gpu: str) -> Execution:
+    """Run `job` in a sandbox on a GPU that no other job has, with what the driver reports about it meanwhile.
+
+    Raises:
+        SandboxError: the sandbox failed. A failure of the job is part of the Execution instead.
+    """
+    with ThrottleWatch(nvml.state_reader(gpu)) as throttle, VramWatch(nvml.memory_reader(gpu)) as vram:
+        execution = sandbox.run(replace(job, gpus=(gpu,)))
+    return replace(
+        execution,
+        sandbox=f"{execution.sandbox}, gpu {gpu}",
+        peak_vram_gb=vram.peak_gb,
+        gpu_state=throttle.state,
+    )
+
+
 class GpuLeasingSandbox:
     """Runs each job on one of `gpus`, as nvidia-smi names them; a job waits while this or another run uses all.
 
@@ -145,16 +161,8 @@ class GpuLeasingSandbox:
             return self._sandbox.run(job)
         with self._leased(job) as device:
             if device is None:
-                return _stopped_before_its_start(job)
-            gpu = self._gpus[device]
-            with ThrottleWatch(nvml.state_reader(gpu)) as throttle, VramWatch(nvml.memory_reader(gpu)) as vram:
-                execution = self._sandbox.run(replace(job, gpus=(gpu,)))
-        return replace(
-            execution,
-            sandbox=f"{execution.sandbox}, gpu {gpu}",
-            peak_vram_gb=vram.peak_gb,
-            gpu_state=throttle.state,
-        )
+                return stopped_before_its_start(job)
+            return run_on_gpu(self._sandbox, job, self._gpus[device])
 
     @contextmanager
     def _leased(self, job: Job) -> Iterator[str | None]:
@@ -211,7 +219,7 @@ class GpuLeasingSandbox:
                 raise SandboxUnavailableError(f"no job can use GPU {gpu}: {error}") from error
 
 
-def _stopped_before_its_start(job: Job) -> Execution:
+def stopped_before_its_start(job: Job) -> Execution:
     """Create an empty log and empty outputs, and return the Execution of a job that was stopped while it waited."""
     with JobLog(job):
         for path in filter(None, (job.output, job.extra_output)):

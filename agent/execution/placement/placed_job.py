@@ -1,0 +1,184 @@
+"""One attempt of a job on a cluster, from its submission to its end. One thread follows it."""
+
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.execution.placement.job_queue import JobNeeds, JobQueue, QueueState, QueueUnreachableError
+from agent.execution.placement.poller import Poller
+from agent.text import read_tail
+from sandbox.errors import JobLostError, SandboxError
+from sandbox.gpu.leasing import stopped_before_its_start
+from sandbox.job import POLL_SECONDS, Execution, Job
+from sandbox.node.job_folder import PRINTED, WRITTEN, JobFolder, JobResult, Started
+
+_LOOK_SECONDS = 0.1  # between two looks into the folder
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for what may never come, in seconds."""
+
+    poll: float = 2.0  # between two questions to the cluster
+    grace: float = 60.0  # after the cluster says that a job has ended: its files may be late on a network file system
+    overtime: float = 300.0  # beyond the wall limit, to start and end a sandbox, from the start on a node
+    stop: float = 60.0  # for a job to end that was asked to
+
+
+AS_USUAL = Patience()
+
+
+class PlacedJob:
+    """One attempt of `job`, which reads and writes the files of `folder` on its node."""
+
+    def __init__(self, folder: JobFolder, job: Job, *, queue: JobQueue, poller: Poller, patience: Patience) -> None:
+        request = folder.request()
+        if request is None:
+            raise SandboxError(f"{folder.path} has no request; is another process removing it?")
+        self._token = request.token
+        self._folder = folder
+        self._job = job
+        self._queue = queue
+        self._poller = poller
+        self._patience = patience
+        self._name = folder.path.name
+        self._known_at = time.monotonic()  # answers of the cluster to questions asked later are about this job
+        self._started: Started | None = None
+
+    def clear_places(self) -> None:
+        """Remove what an earlier attempt has left where this one's files will be."""
+        for name in (*PRINTED, *WRITTEN):
+            if (path := getattr(self._job, name)) is not None:
+                path.unlink(missing_ok=True)
+
+    def is_known(self) -> bool:
+        """Return whether a node has started the job, or the cluster will, once the cluster answers."""
+        while self._has_started() is None:
+            if self._poller.snapshot(self._known_at) is not None:
+                state = self._state()
+                return state is not None and state.is_alive
+            if self._is_to_stop():
+                return True
+            time.sleep(_LOOK_SECONDS)
+        return True
+
+    def submit(self, needs: JobNeeds) -> None:
+        """Submit the job; wait for a cluster that does not answer, which may have got it all the same.
+
+        Raises:
+            SandboxError: the cluster refuses it.
+        """
+        while True:
+            try:
+                self._queue.submit(self._name, self._folder.path, needs)
+            except QueueUnreachableError:
+                self._known_at = time.monotonic()
+                if self.is_known():
+                    return
+            else:
+                self._known_at = time.monotonic()
+                return
+
+    def follow(self) -> Execution:
+        """Wait for the job's end, and move its files to their places. Raises as `PlacingSandbox.run` does."""
+        deadline, missing_since, next_question = None, None, time.monotonic()
+        while (result := self._folder.result(self._token)) is None:
+            now = time.monotonic()
+            self._move(PRINTED)
+            if now >= next_question:
+                next_question = now + POLL_SECONDS
+                if self._is_to_stop():
+                    return self._stopped()
+            if (started := self._has_started()) is not None and deadline is None:
+                deadline = now + self._job.limits.wall_seconds + self._patience.overtime
+            if deadline is not None and started is not None and now > deadline:
+                raise JobLostError(
+                    f"{self._job.label} gave no result on node {started.node} {self._patience.overtime:g} s after its "
+                    "wall limit"
+                )
+            missing_since = (missing_since or now) if self._is_missing() else None
+            if missing_since is not None and now - missing_since > self._patience.grace:
+                raise self._lost()
+            time.sleep(_LOOK_SECONDS)
+        return self._taken(result)
+
+    def wait_for_end(self) -> None:
+        """Wait until a job that was given up has ended, or for so long as its end may take."""
+        late = time.monotonic() + self._patience.stop
+        asked_at = time.monotonic()
+        while self._folder.result(self._token) is None and time.monotonic() < late:
+            state = self._state()
+            is_gone = self._poller.snapshot(asked_at) is not None and (state is None or not state.is_alive)
+            if self._has_started() is None and is_gone:
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def _stopped(self) -> Execution:
+        """End the job, and return how it ended."""
+        self._folder.request_stop()
+        if self._has_started() is None:
+            with suppress(QueueUnreachableError):
+                self._queue.cancel(self._name)
+        self.wait_for_end()
+        result = self._folder.result(self._token)
+        if result is not None and result.lost is None:
+            return self._taken(result)
+        if (started := self._has_started()) is None:
+            return stopped_before_its_start(self._job)
+        raise JobLostError(f"{self._job.label} did not end on node {started.node} when it was asked to")
+
+    def _has_started(self) -> Started | None:
+        self._started = self._started or self._folder.started()
+        return self._started
+
+    def _is_to_stop(self) -> bool:
+        return self._job.stop_when is not None and self._job.stop_when()
+
+    def _state(self) -> QueueState | None:
+        latest = self._poller.snapshot(self._known_at)
+        return None if latest is None else latest.states.get(self._name)
+
+    def _is_missing(self) -> bool:
+        """Return whether the cluster says that the job has ended, or does not know it."""
+        state = self._state()
+        return self._poller.snapshot(self._known_at) is not None and (state is None or not state.is_alive)
+
+    def _lost(self) -> JobLostError:
+        """Return the error of a job that has ended without a result."""
+        state, started = self._state(), self._has_started()
+        node = started.node if started is not None else state.node if state is not None else ""
+        word = "does not know it" if state is None else f"says {state.word}"
+        shared = "" if started is not None else f"; is {self._folder.path.parent} shared with the nodes?"
+        said = read_tail(self._folder.node_log).strip()[-200:]
+        return JobLostError(
+            f"{self._job.label} gave no result{f' on node {node}' if node else ''}, and the cluster {word}{shared}"
+            f"{f' ({said})' if said else ''}"
+        )
+
+    def _taken(self, result: JobResult) -> Execution:
+        """Return how the job ended, with all files in their places."""
+        started = self._has_started()
+        node = started.node if started is not None else "?"
+        if result.lost is not None:
+            raise JobLostError(f"{self._job.label} gave no result on node {node}: {result.lost}")
+        if result.execution is None:
+            raise SandboxError(f"node {node}: {result.failed}")
+        self._move((*PRINTED, *WRITTEN), is_over=True)
+        return result.execution
+
+    def _move(self, names: tuple[str, ...], *, is_over: bool = False) -> None:
+        """Move files from the folder to their places. The node has them open, and goes on writing to them."""
+        for name in names:
+            place: Path | None = getattr(self._job, name)
+            if place is None:
+                continue
+            with suppress(FileNotFoundError):
+                try:
+                    self._folder.file(name).replace(place)
+                except OSError as error:
+                    if isinstance(error, FileNotFoundError):
+                        continue
+                    if is_over:  # on another file system, where only a copy can be made
+                        shutil.move(self._folder.file(name), place)

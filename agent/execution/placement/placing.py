@@ -1,0 +1,133 @@
+"""A sandbox whose jobs run on the nodes of a cluster, each in a sandbox there, with the same limits."""
+
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from agent.execution.placement.job_queue import JobNeeds, JobQueue
+from agent.execution.placement.placed_job import AS_USUAL, Patience, PlacedJob
+from agent.execution.placement.poller import Poller
+from sandbox.errors import JobLostError, SandboxError
+from sandbox.job import Execution, Job
+from sandbox.job_checks import validate_job
+from sandbox.node.job_folder import InnerSandbox, JobFolder, JobRequest
+
+
+class PlacingSandbox:
+    """Runs each job on a node that a cluster chooses. Jobs outlive this program; a later one adopts training jobs.
+
+    Whether and how a job ended is only read in its folder; what the cluster says is a hint. A job that has no result
+    after the cluster has ended it, or after its time, is lost: its folder is given up, and cannot be mistaken for that
+    of a later attempt.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        inner: InnerSandbox,
+        folder: Path,
+        *,
+        gpus: int = 0,
+        say: Callable[[str], None] = print,
+        patience: Patience = AS_USUAL,
+    ) -> None:
+        """`folder`: of all job folders of a run, on a file system that the nodes share; `gpus`: of each job."""
+        self._queue = queue
+        self._inner = inner
+        self._root = folder.absolute()
+        self._gpus = gpus
+        self._patience = patience
+        self._poller = Poller(queue, say, patience.poll)
+        self._held: set[str] = set()  # names of the folders that a thread works with
+        self._lock = threading.Lock()
+
+    def run(self, job: Job) -> Execution:
+        """Run `job` on a node until it ends.
+
+        Raises:
+            JobLostError: nobody knows how it ended; a node that cannot be reached may still run it, in a folder that
+                no later attempt uses.
+            SandboxError: the cluster refused it, or the sandbox failed on the node. A failure of the job is part of
+                the Execution instead.
+        """
+        validate_job(job)
+        if job.together:
+            raise SandboxError(f"{job.label} waits for other jobs, which a cluster may not start; run it here")
+        gpus = 0 if job.on_cpu else self._gpus
+        request = JobRequest.of(job, self._inner, needs_gpu=gpus > 0)
+        needs = JobNeeds.of(job.limits, gpus=gpus, apart=job.apart, slack_seconds=self._patience.overtime)
+        with self._poller, self._placed(request, needs, job) as placed:
+            return placed.follow()
+
+    def close(self) -> None:
+        """Cancel jobs that nobody waits for, and remove their folders. Safe to call twice."""
+        self._poller.close()
+        for path in sorted(self._root.glob("*")) if self._root.is_dir() else []:
+            if path.is_dir() and not path.is_symlink():
+                self._give_up(JobFolder(path))
+                shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            self._root.rmdir()
+
+    @contextmanager
+    def _placed(self, request: JobRequest, needs: JobNeeds, job: Job) -> Iterator[PlacedJob]:
+        """Yield the job, submitted now or by an earlier process."""
+        with self._lock:
+            folder, is_new = self._folder_for(request)
+            self._held.add(folder.path.name)
+        placed = PlacedJob(folder, job, queue=self._queue, poller=self._poller, patience=self._patience)
+        try:
+            if is_new:
+                placed.clear_places()
+            if is_new or not placed.is_known():
+                placed.submit(needs)
+            yield placed
+        except BaseException as error:
+            self._give_up(folder)
+            if not isinstance(error, JobLostError):
+                placed.wait_for_end()
+            raise
+        else:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        finally:
+            with self._lock:
+                self._held.discard(folder.path.name)
+
+    def _folder_for(self, request: JobRequest) -> tuple[JobFolder, bool]:
+        """Return the folder of the attempt, and whether it is new: only training jobs are adopted.
+
+        What a scoring job is asked may be in files that an earlier process wrote with other secrets.
+        """
+        base = re.sub(r"[^A-Za-z0-9._-]", "-", request.job.label)
+        try:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            attempt = re.compile(rf"{re.escape(base)}\.a([0-9]+)\.[0-9a-f]{{8}}")
+            names = [name for path in self._root.iterdir() if (name := attempt.fullmatch(path.name))]
+            found = {int(name[1]): JobFolder(self._root / name[0]) for name in names}
+            last = max(found, default=0)
+            for number, folder in found.items():
+                if folder.path.name in self._held or folder.is_stop_requested():
+                    continue
+                earlier = folder.request()
+                is_wanted = earlier is not None and earlier.is_same_work(request) and not request.job.apart
+                if number == last and is_wanted:
+                    return folder, False
+                self._give_up(folder)
+            # Each name is used once: what the cluster says about a name is about this attempt.
+            folder = JobFolder(self._root / f"{base}.a{last + 1}.{request.token[:8]}")
+            folder.create(request)
+        except OSError as error:
+            raise SandboxError(
+                f"cannot write to {self._root}: {error.strerror}; make room, or use another --runs"
+            ) from error
+        return folder, True
+
+    def _give_up(self, folder: JobFolder) -> None:
+        """End whatever may still run in a folder. Its result is not read any more."""
+        with suppress(OSError):
+            folder.request_stop()
+        with suppress(SandboxError):
+            self._queue.cancel(folder.path.name)

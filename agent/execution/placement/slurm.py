@@ -1,0 +1,130 @@
+"""Slurm, by its commands: sbatch, squeue and scancel."""
+
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.execution.placement.job_queue import JobNeeds, QueueState, QueueUnreachableError
+from agent.task.cluster_table import ClusterSpec
+from agent.text import one_line
+from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.node.job_folder import JobFolder
+
+PROGRAMS = ("sbatch", "squeue", "scancel")
+_ENDED = frozenset(
+    {
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"),
+        *("REVOKED", "TIMEOUT"),
+    }
+)
+"""States of squeue in which nothing of a job runs any more, as far as Slurm knows."""
+_UNREACHABLE = (
+    *("unable to contact slurm controller", "connection refused", "connection reset", "socket timed out"),
+    *("zero bytes were transmitted", "communication connection failure", "unable to establish controller machine"),
+    *("slurm_load_jobs error: unexpected message", "slurm backup controller in standby", "connect failure"),
+)
+"""Parts of what the commands print when the controller does not answer."""
+_COMMAND_SECONDS = 120.0  # of one command: they wait for a busy controller by themselves
+
+
+class Slurm:
+    """The queue of a Slurm cluster. All settings that keep a job from running twice are here."""
+
+    def __init__(self, spec: ClusterSpec, partition: str | None = None) -> None:
+        """`partition`: in place of the one that the task names; None: the task's, or the cluster's default.
+
+        Raises:
+            SandboxUnavailableError: the commands of Slurm are not installed here.
+        """
+        missing = [name for name in PROGRAMS if shutil.which(name) is None]
+        if missing:
+            raise SandboxUnavailableError(
+                f"this machine has no {', '.join(missing)}: start the run where Slurm's commands are, such as a login "
+                "node, or leave out --on slurm"
+            )
+        self._spec = spec
+        self._partition = partition or spec.partition
+
+    def check(self, needs: JobNeeds) -> None:
+        """Return if Slurm would accept such a job. Raises SandboxError, with the remedy, if not."""
+        _run(["sbatch", "--test-only", *self._options("check", needs), "--output=/dev/null"], "#!/bin/sh\n")
+
+    def submit(self, name: str, folder: Path, needs: JobNeeds) -> None:
+        """Submit the job of a folder. Raises as `JobQueue.submit` does."""
+        program = shlex.join([sys.executable, "-I", "-m", "sandbox.node", str(folder)])
+        output = str(JobFolder(folder).node_log).replace("%", "%%")
+        command = ["sbatch", "--parsable", *self._options(name, needs), "--chdir=/", f"--output={output}"]
+        _run(command, f"#!/bin/sh\nexec {program}\n")
+
+    def states(self) -> Mapping[str, QueueState]:
+        """Return the state of each of this user's jobs, by name. Raises QueueUnreachableError."""
+        command = ["squeue", "--noheader", f"--user={os.geteuid()}", "--states=all", "--format=%j|%T|%N"]
+        try:
+            lines = _run(command).splitlines()
+        except QueueUnreachableError:
+            raise
+        except SandboxError as error:  # whatever it is, no job is lost by it
+            raise QueueUnreachableError(str(error)) from error
+        found: dict[str, QueueState] = {}
+        for line in lines:
+            name, word, node = line.strip().rsplit("|", 2)
+            state = QueueState(word not in _ENDED, word, node)
+            if name not in found or state.is_alive:
+                found[name] = state
+        return found
+
+    def cancel(self, name: str) -> None:
+        """End all jobs of that name; there may be none. Raises QueueUnreachableError."""
+        _run(["scancel", f"--user={os.geteuid()}", f"--name={name}"])
+
+    def _options(self, name: str, needs: JobNeeds) -> list[str]:
+        spec = self._spec
+        options = {
+            "--partition": self._partition,
+            "--account": spec.account,
+            "--constraint": spec.constraint,
+            "--gres": f"gpu:{needs.gpus}" if needs.gpus else None,
+        }
+        return [
+            *(f"{option}={value}" for option, value in options.items() if value is not None),
+            *spec.sbatch,
+            # By default Slurm runs a job again without telling, and gives it this program's whole environment.
+            *("--no-requeue", "--export=NONE"),
+            *(f"--job-name={name}", "--nodes=1", "--ntasks=1", f"--cpus-per-task={needs.cpus}"),
+            f"--mem={needs.memory_mb}M",
+            f"--time={math.ceil(needs.seconds / 60)}",
+        ]
+
+
+def _run(command: list[str], script: str | None = None) -> str:
+    """Run a command of Slurm and return what it printed.
+
+    Raises:
+        QueueUnreachableError: the controller does not answer.
+        SandboxError: the command failed; the message has what it printed.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            input=script,
+            stdin=subprocess.DEVNULL if script is None else None,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=_COMMAND_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise QueueUnreachableError(f"{command[0]} did not answer within {_COMMAND_SECONDS:g} s") from error
+    except OSError as error:
+        raise SandboxUnavailableError(f"cannot run {command[0]}: {error.strerror}") from error
+    if done.returncode == 0:
+        return done.stdout
+    said = one_line(done.stderr.strip() or f"exit code {done.returncode}")
+    kind = QueueUnreachableError if any(part in said.lower() for part in _UNREACHABLE) else SandboxError
+    raise kind(f"{command[0]}: {said}; see [cluster] of task.toml and --on slurm:PARTITION")

@@ -1,0 +1,36 @@
+"""The table [cluster] of task.toml: what a trial needs on a cluster."""
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+SBATCH_OPTIONS = (
+    *("begin", "comment", "deadline", "exclude", "exclusive", "hint", "licenses", "nice", "nodelist", "prefer"),
+    *("priority", "qos", "reservation", "switches", "wckey"),
+)
+"""Options of sbatch that a task may set: where and when a job waits, not what runs or how often."""
+_VALUE = r"[A-Za-z0-9_.,:@+*/\[\]-]+"
+_OPTION = re.compile(rf"--({'|'.join(SBATCH_OPTIONS)})(={_VALUE})?", re.ASCII)
+
+
+class ClusterSpec(BaseModel):
+    """What a trial needs on a cluster (--on slurm). Everything is optional."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    partition: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.,-]+$")  # default: the cluster's own
+    account: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.@-]+$")  # that pays for the jobs
+    gpus: int = Field(default=0, ge=0, le=1)  # of each training and scoring job
+    constraint: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.,&|*()\[\]-]+$")  # features of the nodes
+    sbatch: tuple[str, ...] = ()  # other options of sbatch, each as "--qos=high"
+
+    @field_validator("sbatch")
+    @classmethod
+    def _allowed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for option in value:
+            if _OPTION.fullmatch(option) is None:
+                raise ValueError(
+                    f"{option!r} is not an option that a task may set; write one as '--qos=high', of "
+                    f"{', '.join(SBATCH_OPTIONS)}"
+                )
+        return value

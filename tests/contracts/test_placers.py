@@ -1,0 +1,139 @@
+"""Every place for jobs keeps the contract: this machine, and a real Slurm."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agent.execution.placement.placed_job import Patience
+from agent.execution.placement.placing import PlacingSandbox
+from agent.execution.placement.slurm import Slurm
+from agent.task.cluster_table import ClusterSpec
+from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
+from sandbox.errors import SandboxError
+from sandbox.job import Sandbox
+from sandbox.node.job_folder import InnerSandbox, JobFolder
+from tests.contracts.placer_contract import LosesNodes, PlacerContract, job_in
+from tests.contracts.sandbox_contract import Gate, Running, wait_until
+from tests.slurm_cluster import SlurmCluster, slurm_cluster
+
+PATIENCE = Patience(poll=0.5, grace=2.0)
+
+
+class TestHere(PlacerContract):
+    @pytest.fixture
+    def placer_in(self) -> Callable[[Path], Sandbox]:
+        return lambda _folder: BubblewrapSandbox()
+
+    @pytest.fixture
+    def placer(self) -> Iterator[Sandbox]:
+        with closing(BubblewrapSandbox()) as sandbox:
+            yield sandbox
+
+
+@pytest.fixture(scope="module")
+def running_cluster() -> Iterator[SlurmCluster]:
+    with slurm_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> SlurmCluster:
+    monkeypatch.setenv("SLURM_CONF", str(running_cluster.configuration))
+    running_cluster.wait_until_idle()
+    return running_cluster
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.mark.slow
+class TestSlurm(PlacerContract, LosesNodes):
+    @pytest.fixture
+    def placer_in(self, cluster: SlurmCluster, said: list[str]) -> Callable[[Path], Sandbox]:
+        return lambda folder: PlacingSandbox(
+            Slurm(ClusterSpec()), InnerSandbox(), folder, say=said.append, patience=PATIENCE
+        )
+
+    @pytest.fixture
+    def placer(self, placer_in: Callable[[Path], Sandbox], tmp_path: Path) -> Iterator[Sandbox]:
+        with closing(placer_in(tmp_path / "jobs")) as placer:
+            yield placer
+        assert not (tmp_path / "jobs").exists()
+
+    def test_no_gpu_is_used_twice_at_once(self, cluster: SlurmCluster, tmp_path: Path) -> None:
+        gate = Gate(tmp_path)
+        code = f"import glob; print(*glob.glob('/dev/nvidia[0-9]'), 'up', flush=True)\n{gate.WAIT}"
+        jobs = {str(n): job_in(tmp_path / str(n), code, label=f"RUN/{n}/train", mounts=(gate.mount,)) for n in range(6)}
+        with closing(
+            PlacingSandbox(Slurm(ClusterSpec()), InnerSandbox(), tmp_path / "jobs", gpus=1, patience=PATIENCE)
+        ) as placer:
+            running = Running(placer, jobs)
+            running.wait_for_log("up")
+            gate.open()
+            running.join(*jobs)
+        devices = {name: job.log.read_text().removesuffix(" up\n") for name, job in jobs.items()}
+        used = {(devices[name], e.sandbox.rpartition(" ")[2]) for name, e in running.executions.items()}
+        assert len(used) == 6, used
+        for name, execution in running.executions.items():
+            assert f", gpu {devices[name].removeprefix('/dev/nvidia')}, node n" in execution.sandbox
+
+    def test_a_training_job_of_a_killed_process_is_adopted_and_runs_once(
+        self, placer_in: Callable[[Path], Sandbox], cluster: SlurmCluster, tmp_path: Path
+    ) -> None:
+        gate = Gate(tmp_path)
+        job = job_in(tmp_path, f"import os; print('up', os.urandom(8).hex(), flush=True)\n{gate.WAIT}",
+                     mounts=(gate.mount,))  # fmt: skip
+        program = f"""
+            from pathlib import Path
+            from tests.contracts.placer_contract import job_in
+            from tests.contracts.test_placers import *
+            from sandbox.job import Mount
+            job = job_in(Path({str(tmp_path)!r}), {job.argv[-1]!r},
+                         mounts=(Mount(Path({str(gate.mount.source)!r}), "/gate", grows=True),))
+            PlacingSandbox(Slurm(ClusterSpec()), InnerSandbox(), Path({str(tmp_path / "jobs")!r})).run(job)
+        """
+        killed = subprocess.Popen(
+            [sys.executable, "-c", "\n".join(line.strip() for line in program.splitlines())],
+            cwd=Path(__file__).parents[2],
+        )
+        wait_until(lambda: killed.poll() is not None or (job.log.exists() and "up" in job.log.read_text()))
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait()
+        before = job.log.read_text()
+        with closing(placer_in(tmp_path / "jobs")) as placer:
+            running = Running(placer, {"again": job})
+            assert running.alive() == {"again"}
+            gate.open()
+            running.join("again")
+        assert running.executions["again"].exit_code == 0
+        assert job.log.read_text() == before
+
+    def test_what_the_cluster_refuses_is_said_with_its_words(self, cluster: SlurmCluster, tmp_path: Path) -> None:
+        placer = PlacingSandbox(Slurm(ClusterSpec(), "nowhere"), InnerSandbox(), tmp_path / "jobs", patience=PATIENCE)
+        with closing(placer), pytest.raises(SandboxError, match=r"invalid partition specified: nowhere.*\[cluster\]"):
+            placer.run(job_in(tmp_path, "pass"))
+
+    def test_a_job_that_was_started_once_does_not_start_again(self, placer: Sandbox, tmp_path: Path) -> None:
+        job = job_in(tmp_path, "pass")
+        placer.run(job)
+        gate = Gate(tmp_path)
+        waiting = job_in(tmp_path, f"print('up', flush=True)\n{gate.WAIT}", mounts=(gate.mount,))
+        running = Running(placer, {"first": waiting})
+        running.wait_for_log("up")
+        folder = JobFolder(next((tmp_path / "jobs").iterdir()))
+        second = subprocess.run(
+            [sys.executable, "-I", "-m", "sandbox.node", folder.path], capture_output=True, check=False
+        )
+        assert (second.returncode, second.stdout, second.stderr) == (0, b"", b"")
+        assert running.alive() == {"first"}
+        gate.open()
+        running.join("first")
+        assert waiting.log.read_text() == "up\n"
