@@ -12,8 +12,13 @@ class SandboxUnavailableError(SandboxError):
 class JobLostError(SandboxError):
     """Nobody knows how the job ended, so that it can be run again.
 
-    No process of it is alive, unless it is on a node of a cluster that cannot be reached.
+    No process of it is alive, unless it is on a node of a cluster that cannot be reached. `node`: that node; empty if
+    the job ran on this machine, or on no node yet.
     """
+
+    def __init__(self, message: str, node: str = "") -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class LauncherDiedError(SandboxError):

@@ -100,6 +100,10 @@ def doctor(
             autocompletion=mode_names,
         ),
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="PLACE", help="Check the nodes of a cluster too, with jobs there: slurm[:PARTITION]."),
+    ] = None,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,
 ) -> None:
@@ -110,6 +114,7 @@ def doctor(
 
     Exit codes: 0 nothing is missing, 4 something is.
     """
+    from agent.cli.checks.cluster import examine_cluster
     from agent.cli.checks.coding_agents import examine_agent
     from agent.cli.checks.machine import examine, rendered
     from agent.cli.checks.models import Endpoint, examine_mode
@@ -128,6 +133,8 @@ def doctor(
         recall(load_task(task_folder(task), profile))
     # A coding agent calls its own model, at its own endpoint.
     findings = examine(task_folder(task), profile, cache_folder(), runs_folder(runs))
+    if on is not None:
+        findings += examine_cluster(on, task_folder(task), profile, runs_folder(runs))
     if agent is not None:
         findings += examine_agent(agent, os.environ, login=agent_login)
     else:

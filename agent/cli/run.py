@@ -129,6 +129,9 @@ def resume(
         list[str],
         typer.Option("--accept-changed", metavar="WHAT", help="Resume although this has changed, e.g. torch."),
     ] = [],  # noqa: B006 (typer copies it)
+    on: Annotated[
+        str | None, typer.Option(metavar="PLACE", help="Continue in another part of the cluster: slurm:PARTITION.")
+    ] = None,
     workers: Workers = None,
     queue: Queue = None,
     mode: Annotated[str | None, typer.Option(hidden=True)] = None,
@@ -162,7 +165,7 @@ def resume(
     use_endpoint_of_user()
     caps = caps_of(trials, budget, wall, max_cost, max_tokens)
     folder = str(task.resolve()) if task else None
-    options = ResumeOptions(caps, tuple(accept_changed), folder, workers, queue, for_client)
+    options = ResumeOptions(caps, tuple(accept_changed), folder, workers, queue, on, for_client)
     go(stored.config, runs_folder(runs), options=options, json_=json_, commands=commands)
 
 

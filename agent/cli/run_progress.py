@@ -269,4 +269,5 @@ def workers(slots: "Sequence[Slot]") -> str:
     """Return the workers of a run, as the beginning of a list; empty if there is only one."""
     if len(slots) == 1:
         return ""
-    return f"{plural(len(slots), 'worker')} ({', '.join(slot.device for slot in slots)}), "
+    devices = dict.fromkeys(slot.device for slot in slots)  # on a cluster all have the same
+    return f"{plural(len(slots), 'worker')} ({', '.join(devices)}), "

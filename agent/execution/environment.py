@@ -36,7 +36,13 @@ _ASK = (
 
 
 def conditions_of(
-    task: Task, corpus: Corpus | None, sandbox: str, gpus: Sequence[str], division: Division | None = None
+    task: Task,
+    corpus: Corpus | None,
+    sandbox: str,
+    gpus: Sequence[str],
+    division: Division | None = None,
+    *,
+    is_here: bool = True,
 ) -> Mapping[str, str]:
     """Return the conditions under which jobs run now, by name.
 
@@ -44,6 +50,7 @@ def conditions_of(
         division: given if only standing examples are scored; `rows` identifies them, so that a replay scores the same.
         sandbox: its kind. An image is not inspected: its digest, in `Outcome.sandbox`, identifies what it holds.
         gpus: indices of the GPUs that jobs may use.
+        is_here: False: they run on nodes, whose processors are not known.
     """
     from_image = sandbox_named(sandbox).owns_image and task.environment.python is None
     found = {"data": corpus.digest} if corpus else {}
@@ -51,7 +58,8 @@ def conditions_of(
         found["rows"] = division.digest
     if not from_image:
         found |= _versions(task.environment.python)
-    found["processor"] = processor()
+    if is_here:
+        found["processor"] = processor()
     if gpus:
         found |= _gpus(gpus)
     return found

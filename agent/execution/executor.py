@@ -11,6 +11,7 @@ from agent.execution.early_stopping import Stop, StoppingRule
 from agent.execution.environment import conditions_of, require_packages
 from agent.execution.host import Host
 from agent.execution.judge import failure, judge, reported, reported_flags, saved_nothing
+from agent.execution.placement.places import HERE, open_place
 from agent.execution.sandboxes import open_sandbox
 from agent.execution.scoring.metric_file import hands_out_metric_file
 from agent.execution.scoring.scorer import Artifact, Scorer
@@ -52,14 +53,19 @@ class ExecutionSettings:
     unseen: Unseen = Unseen.NOTHING
     trains: bool = True  # False: only saved models are scored, and variables for training are not needed
     probe: tuple[str, Path] | None = None  # name of the run and folder of its speed probe; None: there is no probe
+    on: str = HERE  # where jobs run; see agent.execution.placement.places
+    jobs: Path | None = None  # folder of the jobs on a cluster, which its nodes share
 
     @classmethod
     def of_run(
         cls, config: RunConfig, paths: RunPaths, *, image: str | None, unseen: Unseen, trains: bool = True
     ) -> "ExecutionSettings":
         """Return the settings for a run of this configuration."""
-        unenforced, probe = frozenset(config.accept_unenforced), (config.run_id, paths.canary)
-        return cls(config.sandbox, paths.compiled, unenforced, config.gpus, image, unseen, trains, probe)
+        unenforced = frozenset(config.accept_unenforced)
+        # The speed of one node says nothing about that of the next one.
+        probe = (config.run_id, paths.canary) if config.on == HERE else None
+        where = (config.on, paths.jobs)
+        return cls(config.sandbox, paths.compiled, unenforced, config.gpus, image, unseen, trains, probe, *where)
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,9 @@ class Executor:
         require_packages(task, settings.sandbox)
         passed_on = passed_variables(task, host.variables) if settings.trains else {}
         sandbox = SlotSandbox(
-            open_sandbox(
+            open_place(settings.on, task, settings.accept_unenforced, settings.jobs, host.say)
+            if settings.on != HERE
+            else open_sandbox(
                 settings.sandbox, task, settings.accept_unenforced, settings.gpus, host.say, image=settings.image
             )
         )
@@ -163,7 +171,9 @@ class Executor:
                 scorer=scorer_of(task, corpus, sandbox, division=division),
                 passed_on=passed_on,
                 compiled=settings.compiled,
-                conditions=conditions_of(task, corpus, settings.sandbox, settings.gpus, division),
+                conditions=conditions_of(
+                    task, corpus, settings.sandbox, settings.gpus, division, is_here=settings.on == HERE
+                ),
                 probe=_probe(task, settings, sandbox, passed_on),
                 slices=slices,
                 cpu_meter=_cpu_meter(task, corpus, settings, sandbox, passed_on),

@@ -33,10 +33,13 @@ class Slot:
     number: int  # 0 .. W - 1
     gpus: tuple[str, ...] = ()  # one of these is leased to each of its jobs; empty: it has no GPU
     cores: tuple[int, ...] = ()  # processors of its jobs; empty: any
+    cluster: str = ""  # whose nodes its jobs run on, each where and on what GPU the cluster chooses; empty: here
 
     @property
     def device(self) -> str:
-        """Its GPUs or, if it has none, its processors: "gpu 0", "cpu 0-3", "cpu"."""
+        """Its cluster; or its GPUs or, if it has none, its processors: "slurm", "gpu 0", "cpu 0-3", "cpu"."""
+        if self.cluster:
+            return self.cluster
         if self.gpus:
             return f"gpu {','.join(self.gpus)}"
         return f"cpu {_ranges(self.cores)}" if self.cores else "cpu"
@@ -48,8 +51,12 @@ def slots_of(
     limits: LimitsSpec,
     machine: HostResources | None = None,
     processors: Sequence[Sequence[int]] | None = None,
+    *,
+    cluster: str = "",
 ) -> tuple[Slot, ...]:
     """Return `n` slots that share the GPUs of a run and this machine's processors. A single slot is not restricted.
+
+    Slots on the nodes of a cluster take nothing of this machine.
 
     Args:
         n: W, at least 1.
@@ -57,10 +64,13 @@ def slots_of(
         limits: of one job.
         machine: what jobs may use, by default of this machine.
         processors: those that this process may use, grouped by physical core; by default this machine's.
+        cluster: its name; empty: jobs run here.
 
     Raises:
         UsageError: the GPUs, processors or memory do not suffice; the message has the arithmetic and a remedy.
     """
+    if cluster:
+        return tuple(Slot(number, cluster=cluster) for number in range(n))
     if n == 1:
         return (Slot(0, gpus),)
     machine = machine or HostResources.here()
@@ -160,7 +170,7 @@ class SlotSandbox:
             return self._sandbox.run(job)
         slot, stop = held
         _check(job, stop)
-        on_cpu = job.on_cpu or not slot.gpus
+        on_cpu = job.on_cpu or not (slot.gpus or slot.cluster)
         execution = self._sandbox.run(
             replace(
                 job,

@@ -58,7 +58,7 @@ class Stay:
             return replace(outcome, total_seconds=total, place=SlotUse(elapsed_seconds=elapsed))
         use = SlotUse(
             slot.number,
-            slot.device if slot.gpus or slot.cores else "",
+            slot.device if slot.gpus or slot.cores or slot.cluster else "",
             round(total - self.proposing_seconds - self.queued_seconds, 3),
             round(self.queued_seconds, 3),
             elapsed,
@@ -166,7 +166,7 @@ def _until_known(run: Run, number: int, seed: int | None, blocking: Callable[[],
     Raises:
         JobLostError: MAX_LOST attempts in a row were lost.
     """
-    n_lost = 0
+    n_lost, nodes = 0, []
     while True:
         began = run.clock.monotonic()
         try:
@@ -177,6 +177,13 @@ def _until_known(run: Run, number: int, seed: int | None, blocking: Callable[[],
             n_before = len(run.history.running(number, seed).lost)
             lost = LostAttempt(n_before + 1, one_line(str(error)), seconds, run.clock.now())
             run.record_lost(lost, number, seed)
+            nodes += [error.node] if error.node else []
+            if n_lost == MAX_LOST and nodes:
+                raise JobLostError(
+                    f"trial {number} was lost {MAX_LOST} times in a row, on {', '.join(sorted(set(nodes)))}; at last: "
+                    f"{error}; look after these nodes, or leave them out with sbatch = ['--exclude=NODE'] in [cluster] "
+                    f"of task.toml in the next run"
+                ) from error
             if n_lost == MAX_LOST:
                 raise
         else:

@@ -11,6 +11,7 @@ from agent.execution.early_stopping import pruner_of
 from agent.execution.environment import environment
 from agent.execution.executor import ExecutionSettings, Executor, Unseen
 from agent.execution.host import Host, utc_now
+from agent.execution.placement.places import cluster_of
 from agent.execution.sandboxes import image_is_here
 from agent.execution.slots import slots_of
 from agent.execution.smoke_test import Smoke
@@ -31,6 +32,7 @@ from agent.run.resume import (
     refuse_another_pool,
     refuse_another_task,
     refuse_other_conditions,
+    with_place,
     with_workers,
 )
 from agent.run.steering.approvals import Approvals
@@ -64,6 +66,7 @@ class ResumeOptions:
     task_folder: str | None = None  # where the task is now; None: where it was
     workers: int | None = None  # trials at the same time from now on; None: as before
     queue: int | None = None  # proposals that may wait; None: as before
+    on: str | None = None  # where jobs run from now on: the same cluster, perhaps another part; None: as before
     for_client: bool = False  # a client needs it, not a person: a run that a person has paused stays so
 
 
@@ -152,10 +155,10 @@ def _open(
         read_notes(task)  # so that a fault is shown while somebody is there to mend it
         history = read_history(paths.journal) if paths.journal.exists() else History([])
         raised = budget_raise(config, history, options.caps, utc_now())
-        if raised is not None:
-            history.run_events.all.append(raised)
-        config = with_workers(with_raised_caps(config, history.run_events.raises), task, options.workers, options.queue)
-        slots = slots_of(config.workers, config.gpus, task.limits)
+        history.run_events.all.extend([raised] if raised is not None else [])
+        config = with_raised_caps(config, history.run_events.raises)
+        config = with_workers(with_place(config, options.on), task, options.workers, options.queue)
+        slots = slots_of(config.workers, config.gpus, task.limits, cluster=cluster_of(config.on))
         image = image_to_go_on_in(history, image_is_here, options.accept_changed)
         unseen = _unseen(config, resumed=resumed)
         settings = ExecutionSettings.of_run(config, paths, image=image, unseen=unseen)

@@ -35,7 +35,7 @@ class ProposalInProgress:
         self.context = context_of(run, ledger, self._notes)
         self.began = run.clock.monotonic()
         run.observer.proposing(self.context.number)
-        slot = Slot(PROPOSER, run.gpus)
+        slot = Slot(PROPOSER, run.gpus, cluster=run.slots[0].cluster)
         self._result = in_thread(lambda: in_slot(slot, workers.stop, lambda: run.proposer.propose(self.context)))
         self._result.add_done_callback(lambda _result: workers.post(arrived))
 

@@ -9,6 +9,7 @@ from typing import Any
 from agent.errors import UsageError
 from agent.execution.executor import ExecutionSettings, Executor, Unseen
 from agent.execution.host import Host
+from agent.execution.placement.places import HERE, cluster_of
 from agent.execution.sandboxes import image_is_here
 from agent.store.git_repo import TrialRepo
 from agent.store.run_config import RunConfig, as_given, checked, option_of, with_raised_caps
@@ -34,6 +35,22 @@ def with_workers(config: RunConfig, task: Task, workers: int | None, queue: int 
         )
     asked = {name: value for name, value in (("workers", workers), ("queue", queue)) if value is not None}
     return checked(**{**asdict(config), **asked}) if asked else config
+
+
+def with_place(config: RunConfig, on: str | None) -> RunConfig:
+    """Return the configuration with another part of the same cluster; None: unchanged.
+
+    Raises:
+        UsageError: it is another place, where losses may differ.
+    """
+    if on is None or on == config.on:
+        return config
+    if cluster_of(on) != cluster_of(config.on):
+        raise UsageError(
+            f"{config.run_id} began with --on {config.on}, and losses on other machines may differ: leave out "
+            f"--on {on}, or start a new run with `agent run`"
+        )
+    return replace(config, on=on)
 
 
 def at_trial(config: RunConfig, history: History, number: int) -> RunConfig:
@@ -164,6 +181,7 @@ def open_executor(
     task = load_task(config, stored.runs)
     refuse_another_task(config, task, stored.repo)
     image = image_to_go_on_in(stored.history, image_is_here, accept_changed)
+    config = replace(config, on=HERE)  # whoever asks waits for one job after the other
     settings = ExecutionSettings.of_run(config, stored.paths, image=image, unseen=unseen, trains=trains)
     with Executor.open(task, settings, host) as executor:
         if trains:

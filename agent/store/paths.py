@@ -141,6 +141,11 @@ class RunPaths:
         return plain_file(self.root / "results.tsv")
 
     @property
+    def jobs(self) -> Path:
+        """The jobs on a cluster, while they run."""
+        return plain_folder(self.root / "jobs")
+
+    @property
     def compiled(self) -> Path:
         """Compiler caches that the baseline's job saved. The host never opens them."""
         return plain_file(self.root / "compiled.tar")

@@ -93,6 +93,7 @@ class RunConfig:
     budget_seconds: float | None = _within(None, gt=0)  # training budget
     wall_seconds: float | None = _within(None, gt=0)  # everything: proposing, training, scoring
     sandbox: str = "bubblewrap"  # a row of agent.execution.sandboxes
+    on: str = "here"  # where jobs run: a row of agent.execution.placement.places, and what follows it: slurm:gpu
     accept_unenforced: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()  # that jobs may use, one each at a time
     workers: int = _within(1, ge=1)  # trials that run at the same time
@@ -149,13 +150,8 @@ def in_a_name(mode: str) -> str:
 
 def option_of(field_name: str) -> str:
     """Return the option that sets a field, such as `--max-cost`."""
-    known = {
-        "agent_seconds": "agent-time",
-        "run_id": "name",
-        "budget_seconds": "budget",
-        "wall_seconds": "wall",
-        "approve_seconds": "approve-within",
-    }
+    known = {"agent_seconds": "agent-time", "approve_seconds": "approve-within", "run_id": "name"}
+    known |= {"budget_seconds": "budget", "wall_seconds": "wall"}
     return f"--{known.get(field_name, field_name).replace('_', '-')}"
 
 
@@ -270,7 +266,8 @@ def with_raised_caps(config: RunConfig, raises: Iterable[BudgetRaised]) -> RunCo
 
 def rule_of(config: RunConfig) -> KeepRule:
     """Return the keep rule of a run. One slice is reserved for the final runs."""
-    why_no_slices = KeepRule.why_no_slices if config.confirm else "--no-confirm"
+    refused = "--no-confirm" if config.on == "here" else f"--on {config.on}"
+    why_no_slices = KeepRule.why_no_slices if config.confirm else refused
     if config.confirm and config.rounded:
         why_no_slices = "the validation examples are too few for slices"
     if config.n_slices == 1 and config.final_runs:

@@ -14,6 +14,7 @@ from agent.cli.options import (
     whole_name,
 )
 from agent.errors import UsageError
+from agent.execution.placement.places import HERE, refuse_with_cluster
 
 if TYPE_CHECKING:
     from agent.cli.search_options.definitions import SearchOptions
@@ -84,6 +85,9 @@ def configured(
         raise UsageError(f"--approve-within {within}: add --approve, or leave it out")
     if options.accept_metric_edits and not task.score.row.is_self_reported:
         raise UsageError(f"--accept-metric-edits: the host computes the score of {task.name}, so leave it out")
+    refuse_with_cluster(options.on, sandbox=options.sandbox, gpus=options.gpus)
+    is_here = options.on == HERE
+    on_gpu = options.gpus is not None or (not is_here and task.cluster.gpus > 0)
     sandboxed = sandbox_settings(options.sandbox, options.accept_unenforced, options.gpus)
     n_workers = options.workers if options.workers is not None else max(1, len(sandboxed["gpus"]))
     queue = options.queue if options.queue is not None else int(needs_model and n_workers > 1)
@@ -93,10 +97,11 @@ def configured(
             **caps,
             **settings_of(folder, task),
             **noise_options(runs_folder(options.runs), task),
-            **keep_options(task, options.keep, options.final_runs, n_trials=n_trials, on_gpu=options.gpus is not None),
+            **keep_options(task, options.keep, options.final_runs, n_trials=n_trials, on_gpu=on_gpu),
             **sandboxed,
             **_agent_settings(options),
             "workers": n_workers,
+            "confirm": options.confirm and is_here,  # the models of a slice wait for each other
             "queue": queue,
             **model,
             "prune": options.prune and task.curve is not None,

@@ -23,8 +23,9 @@ from agent.cli.options import (
     Weaker,
     Workers,
 )
-from agent.cli.search_options.panels import BUDGET, MODEL, OUTPUT, PROGRESS, SEARCH, TASK, one_of, option
+from agent.cli.search_options.panels import BUDGET, MODEL, OUTPUT, PROGRESS, SANDBOX, SEARCH, TASK, one_of, option
 from agent.cli.trust import Trusted
+from agent.execution.placement.places import HERE, PLACES
 from agent.execution.sandboxes import DEFAULT_SANDBOX
 from agent.modes.registry import mode_names, proposing_modes
 from agent.report.trackers.kinds import TRACKERS
@@ -83,6 +84,15 @@ class SearchOptions:
     sandbox: SandboxKind = DEFAULT_SANDBOX
     accept_unenforced: Weaker = field(default_factory=list)
     gpus: Gpus = None
+    on: Annotated[
+        str,
+        option(
+            SANDBOX,
+            f"Where jobs run: {one_of(row.form for row in PLACES.values())}.",
+            metavar="PLACE",
+            autocompletion=lambda: list(PLACES),
+        ),
+    ] = HERE
     workers: Workers = None
     queue: Queue = None
     keep: Annotated[

@@ -96,7 +96,8 @@ class PlacedJob:
             if deadline is not None and started is not None and now > deadline:
                 raise JobLostError(
                     f"{self._job.label} gave no result on node {started.node} {self._patience.overtime:g} s after its "
-                    "wall limit"
+                    "wall limit",
+                    started.node,
                 )
             missing_since = (missing_since or now) if self._is_missing() else None
             if missing_since is not None and now - missing_since > self._patience.grace:
@@ -127,7 +128,7 @@ class PlacedJob:
             return self._taken(result)
         if (started := self._has_started()) is None:
             return stopped_before_its_start(self._job)
-        raise JobLostError(f"{self._job.label} did not end on node {started.node} when it was asked to")
+        raise JobLostError(f"{self._job.label} did not end on node {started.node} when it was asked to", started.node)
 
     def _has_started(self) -> Started | None:
         self._started = self._started or self._folder.started()
@@ -154,15 +155,16 @@ class PlacedJob:
         said = read_tail(self._folder.node_log).strip()[-200:]
         return JobLostError(
             f"{self._job.label} gave no result{f' on node {node}' if node else ''}, and the cluster {word}{shared}"
-            f"{f' ({said})' if said else ''}"
+            f"{f' ({said})' if said else ''}",
+            node,
         )
 
     def _taken(self, result: JobResult) -> Execution:
         """Return how the job ended, with all files in their places."""
         started = self._has_started()
-        node = started.node if started is not None else "?"
+        node = started.node if started is not None else ""
         if result.lost is not None:
-            raise JobLostError(f"{self._job.label} gave no result on node {node}: {result.lost}")
+            raise JobLostError(f"{self._job.label} gave no result on node {node}: {result.lost}", node)
         if result.execution is None:
             raise SandboxError(f"node {node}: {result.failed}")
         self._move((*PRINTED, *WRITTEN), is_over=True)

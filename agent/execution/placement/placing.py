@@ -11,7 +11,7 @@ from agent.execution.placement.job_queue import JobNeeds, JobQueue
 from agent.execution.placement.placed_job import AS_USUAL, Patience, PlacedJob
 from agent.execution.placement.poller import Poller
 from sandbox.errors import JobLostError, SandboxError
-from sandbox.job import Execution, Job
+from sandbox.job import Execution, Job, Limits
 from sandbox.job_checks import validate_job
 from sandbox.node.job_folder import InnerSandbox, JobFolder, JobRequest
 
@@ -44,6 +44,10 @@ class PlacingSandbox:
         self._held: set[str] = set()  # names of the folders that a thread works with
         self._lock = threading.Lock()
 
+    def check(self, limits: Limits) -> None:
+        """Return if the cluster would accept jobs with these limits. Raises SandboxError, with the remedy, if not."""
+        self._queue.check(self._needs(limits, gpus=self._gpus, apart=True))
+
     def run(self, job: Job) -> Execution:
         """Run `job` on a node until it ends.
 
@@ -58,7 +62,7 @@ class PlacingSandbox:
             raise SandboxError(f"{job.label} waits for other jobs, which a cluster may not start; run it here")
         gpus = 0 if job.on_cpu else self._gpus
         request = JobRequest.of(job, self._inner, needs_gpu=gpus > 0)
-        needs = JobNeeds.of(job.limits, gpus=gpus, apart=job.apart, slack_seconds=self._patience.overtime)
+        needs = self._needs(job.limits, gpus=gpus, apart=job.apart)
         with self._poller, self._placed(request, needs, job) as placed:
             return placed.follow()
 
@@ -71,6 +75,9 @@ class PlacingSandbox:
                 shutil.rmtree(path, ignore_errors=True)
         with suppress(OSError):
             self._root.rmdir()
+
+    def _needs(self, limits: Limits, *, gpus: int, apart: bool) -> JobNeeds:
+        return JobNeeds.of(limits, gpus=gpus, apart=apart, slack_seconds=self._patience.overtime)
 
     @contextmanager
     def _placed(self, request: JobRequest, needs: JobNeeds, job: Job) -> Iterator[PlacedJob]:

@@ -50,6 +50,16 @@ def test_a_sandbox_that_fails_in_one_slot_stops_the_run_once_the_others_have_end
     assert (one.kept, one.outcome.slot_seconds, len(one.lost)) == (True, 1 + n_lost, n_lost)
 
 
+def test_a_trial_lost_on_node_after_node_stops_the_run_with_their_names(machine: MachineWith) -> None:
+    jobs = {"0001": Given(1, error=JobLostError("it gave no result", "n2")), "0002": Given(9, 0.7)}
+    made = machine(jobs, 2, trials=3)
+    with pytest.raises(
+        JobLostError, match=r"trial 1 was lost 3 times in a row, on n2; at last: it gave no result; look"
+    ):
+        made.go()
+    assert [trial.number for trial in read_history(made.run.paths.journal).by_finish] == [0, 2]
+
+
 class Interrupted(SimulatedWorkers):
     """Workers whose deciding thread is interrupted when it waits for the n-th time."""
 

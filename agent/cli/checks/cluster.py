@@ -1,0 +1,131 @@
+"""Checks of a cluster, each made by a job on one of its nodes: `agent doctor --on slurm`."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from agent.cli.checks.machine import DoctorFinding
+from agent.errors import AgentError
+from agent.execution.placement.places import open_place, place_named
+from agent.execution.scoring.scoring_job import needs_of
+from agent.execution.training_job import limits_of
+from agent.store.paths import RunsFolder
+from agent.task.task import Task
+from sandbox.errors import JobLostError, SandboxError
+from sandbox.job import Job, Mount, Sandbox
+from sandbox.self_check import probe
+
+_MOST_OFFSET_SECONDS = 2.0
+_LOOK_AROUND = """
+import glob, importlib.util, json, platform, sys, time
+json.dump({
+    "python": platform.python_version(),
+    "missing": [name for name in sys.argv[1:] if importlib.util.find_spec(name) is None],
+    "gpus": len(glob.glob("/dev/nvidia[0-9]*")),
+    "read": open("/data").read(),
+    "at": time.time(),
+}, open("/out/artifact", "w"))
+"""
+
+
+def examine_cluster(on: str, folder: Path, profile: str | None, runs: RunsFolder) -> Iterator[DoctorFinding]:
+    """Yield what works on the nodes of a cluster, in the order in which a run needs it.
+
+    Args:
+        on: as in `agent run --on`.
+        folder: of the task.
+        runs: where runs would be; job folders are made there, since the nodes must share it.
+
+    Raises:
+        UsageError: there is no such place.
+    """
+    row, _ = place_named(on)
+    if row.open is None:
+        return
+    is_new = not runs.root.exists()
+    try:
+        task = Task.load(folder, profile)
+        runs.root.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(prefix=".doctor-", dir=runs.root) as place,
+            closing(open_place(on, task, frozenset(), Path(place, "jobs"), lambda _line: None)) as sandbox,
+        ):
+            yield DoctorFinding(row.name, "ok", f"{on} accepts jobs with the limits of {task.name}")
+            yield from _node(sandbox, task, Path(place))
+            for found in probe(sandbox):
+                detail = "scoring jobs run from memory" if found.limit == "apart" and found.holds else found.detail
+                verdict = "ok" if found.holds else "note" if found.limit == "apart" else "missing"
+                yield DoctorFinding(f"node: {found.limit}", verdict, detail)  # type: ignore[arg-type]
+    except JobLostError as error:
+        remedy = f"is {runs.root} the same folder on the nodes? --runs names another; is this Python there too?"
+        yield DoctorFinding("node", "missing", str(error), remedy)
+    except (AgentError, SandboxError, OSError) as error:
+        what, _, remedy = str(error).rpartition("; ")
+        yield DoctorFinding(row.name, "missing", what or remedy, remedy if what else "")
+    finally:
+        if is_new:
+            with suppress(OSError):
+                runs.root.rmdir()
+
+
+def _node(sandbox: Sandbox, task: Task, place: Path) -> Iterator[DoctorFinding]:
+    """Yield what a job sees on a node: our files, the interpreter and its packages, the GPU, and the time."""
+    shared, written = place / "shared", f"written here at {time.time_ns()}"
+    shared.write_text(written, encoding="utf-8")
+    shared.chmod(0o644)
+    wanted, _ = needs_of((task.source.encode(), *task.files.values()), task.score.command)
+    modules = [name for name in wanted if f"{name}.py" not in task.files]
+    job = Job(
+        ("python", "-c", _LOOK_AROUND, *modules),
+        "doctor/node",
+        limits_of(task),
+        place / "log",
+        place / "answer",
+        mounts=(Mount(shared, "/data"),),
+    )
+    sent = time.time()
+    execution = sandbox.run(job)
+    received = time.time()
+    if execution.exit_code != 0:
+        said = job.log.read_text(encoding="utf-8").strip()[-200:]
+        yield DoctorFinding("node: python", "missing", f"the job ended by {execution.stopped_by}: {said}")
+        return
+    seen = json.loads((place / "answer").read_bytes())
+    both_ways = seen["read"] == written
+    yield DoctorFinding(
+        "node: shared files",
+        "ok" if both_ways else "missing",
+        f"{place.parent} is shared both ways" if both_ways else f"the node reads old content in {place.parent}",
+        "" if both_ways else "another file system, --runs DIR, or a shorter attribute cache (actimeo of NFS)",
+    )
+    missing = ", ".join(seen["missing"])
+    yield DoctorFinding(
+        "node: python",
+        "missing" if missing else "ok",
+        f"{seen['python']} has no {missing}, which {task.name} imports"
+        if missing
+        else f"{seen['python']}, {execution.sandbox}",
+        f"install it there, or name another interpreter: [environment] python in {task.folder}/task.toml"
+        if missing
+        else "",
+    )
+    yield _gpu(task, seen["gpus"])
+    offset = max(0.0, sent - seen["at"], seen["at"] - received)
+    is_off = offset > _MOST_OFFSET_SECONDS
+    yield DoctorFinding(
+        "node: clock",
+        "note" if is_off else "ok",
+        f"{offset:.1f} s off ours" if is_off else f"within {_MOST_OFFSET_SECONDS:g} s of ours",
+        "times in a run are ours, so nothing breaks; synchronise the node with chrony" if is_off else "",
+    )
+
+
+def _gpu(task: Task, n_seen: int) -> DoctorFinding:
+    if task.cluster.gpus and not n_seen:
+        return DoctorFinding("node: gpu", "missing", "a job sees none", "check gres.conf of the node, and its driver")
+    if task.cluster.gpus:
+        return DoctorFinding("node: gpu", "ok", "a job sees its own and no other")
+    return DoctorFinding("node: gpu", "note", "jobs ask for none", "for one each: gpus = 1 in [cluster] of task.toml")

@@ -1,0 +1,161 @@
+"""Whole runs on a real Slurm: killed, and with a node lost, they have the trials and losses of a run at home."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from agent.store.journal import read_history
+from agent.store.paths import RunsFolder
+from agent.trials.history import History
+from tests.commands import agent
+from tests.contracts.sandbox_contract import wait_until
+from tests.slurm_cluster import SlurmCluster, slurm_cluster
+
+BIGRAM = Path(__file__).parent / "tasks" / "bigram_plain"
+CANARY = "do-not-let-this-leave"
+
+
+@pytest.fixture
+def cluster() -> Iterator[SlurmCluster]:
+    with slurm_cluster() as cluster:
+        yield cluster
+
+
+class OnSlurm:
+    """Runs in one folder, of real processes."""
+
+    def __init__(self, folder: Path, cluster: SlurmCluster) -> None:
+        self.folder = folder
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", ""),
+            "HOME": os.environ["HOME"],
+            "AUTOCENTAUR_TRUST": "1",
+            "SLURM_CONF": str(cluster.configuration),
+            "OPENAI_API_KEY": CANARY,
+        }
+        self.env = {name: value for name, value in self.env.items() if value}
+
+    def start(self, *argv: str) -> "subprocess.Popen[str]":
+        """Start `agent ARGV` in a process of its own, whose output goes to a file."""
+        with (self.folder / "said").open("a") as said:
+            return subprocess.Popen(
+                [sys.executable, "-m", "agent", *argv],
+                cwd=self.folder,
+                env=self.env,
+                stdout=said,
+                stderr=said,
+                text=True,
+            )
+
+    def completed(self, *argv: str) -> "subprocess.CompletedProcess[str]":
+        return agent(*argv, cwd=self.folder, env=self.env)
+
+    def history(self, run: str) -> History:
+        return read_history(RunsFolder(self.folder / "runs").run(run).journal)
+
+    def has_begun(self, run: str, n_finished: int) -> bool:
+        """Whether so many trials have ended, and others are in flight."""
+        journal = self.folder / "runs" / run / "journal.jsonl"
+        if not journal.exists():
+            return False
+        history = self.history(run)
+        return len(history.by_finish) >= n_finished and len(history.in_flight) > 1
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
+
+    def trials(self, run: str) -> Mapping[int, object]:
+        return {
+            trial.number: (trial.proposal.params, trial.outcome and (trial.outcome.status, trial.outcome.val_loss))
+            for trial in self.history(run).trials
+        }
+
+
+def as_at_home(on: OnSlurm, cluster: SlurmCluster, options: tuple[str, ...]) -> None:
+    """Check a run of eight trials, four at once, that is killed and loses a node, against one on this machine."""
+    common = ("--mode", "random", "--trials", "8", "--no-confirm", *options)
+    running = on.start("run", *common, "--name", "far", "--on", "slurm", "--workers", "4")
+    wait_until(lambda: running.poll() is not None or on.has_begun("far", 2))
+    assert running.poll() is None, on.said
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+
+    resumed = on.start("resume", "far")
+    n_before = len(on.history("far").by_finish)
+    wait_until(lambda: resumed.poll() is not None or (on.has_begun("far", n_before + 1) and bool(cluster.busy())))
+    assert resumed.poll() is None, on.said
+    cluster.lose_node(cluster.busy()[0])
+    assert resumed.wait() == 0, on.said
+
+    at_home = on.completed("run", *common, "--name", "home")
+    assert at_home.returncode == 0, at_home.stderr
+    assert on.trials("far") == on.trials("home")
+    assert len(on.trials("far")) == 8
+    far = on.history("far")
+    assert any(trial.lost for trial in far.trials), on.said
+    assert not (on.folder / "runs/far/jobs").exists()
+    assert CANARY not in "".join(
+        path.read_text(errors="replace") for path in (on.folder / "runs/far").rglob("*") if path.is_file()
+    )
+    verified = on.completed("log", "far", "--verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_run_that_loses_a_node_has_the_trials_of_one_at_home(cluster: SlurmCluster, tmp_path: Path) -> None:
+    as_at_home(OnSlurm(tmp_path, cluster), cluster, ("--task", str(BIGRAM)))
+
+
+@pytest.mark.long
+def test_the_bundled_task_is_the_same_there(cluster: SlurmCluster, tmp_path: Path) -> None:
+    as_at_home(OnSlurm(tmp_path, cluster), cluster, ())
+
+
+@pytest.mark.slow
+def test_what_a_cluster_cannot_do_is_refused_before_the_first_trial(cluster: SlurmCluster, tmp_path: Path) -> None:
+    on = OnSlurm(tmp_path, cluster)
+    run = ("run", "--task", str(BIGRAM), "--mode", "random", "--trials", "2")
+    refused = {
+        "slurm:nowhere": (4, "invalid partition specified: nowhere"),
+        "slurm:a b": (2, "write slurm:PARTITION"),
+        "here:x": (2, "write here"),
+        "slrum": (2, "slurm"),
+    }
+    for place, (code, words) in refused.items():
+        done = on.completed(*run, "--on", place)
+        assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+        assert "Traceback" not in done.stderr
+    for options, words in ((("--gpus", "0"), "gpus = 1 into [cluster]"), (("--sandbox", "docker"), "bubblewrap")):
+        done = on.completed(*run, "--on", "slurm", *options)
+        assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "runs").exists() or not RunsFolder(tmp_path / "runs").run_ids()
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_in_another_part_of_the_cluster_and_nowhere_else(cluster: SlurmCluster, tmp_path: Path) -> None:
+    on = OnSlurm(tmp_path, cluster)
+    done = on.completed(
+        "run", "--task", str(BIGRAM), "--mode", "random", "--trials", "1", "--on", "slurm", "--name", "r"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "runs/r/run.json").read_text())["config"]["on"] == "slurm"
+    elsewhere = on.completed("resume", "r", "--trials", "2", "--on", "here")
+    assert elsewhere.returncode == 2
+    assert "began with --on slurm" in elsewhere.stderr
+    moved = on.completed("resume", "r", "--trials", "2", "--on", "slurm:main", "--workers", "2")
+    assert moved.returncode == 0, moved.stderr
+    assert len(on.trials("r")) == 2
+    without = subprocess.run(
+        [sys.executable, "-m", "agent", "resume", "r", "--trials", "3"],
+        cwd=tmp_path, env={**on.env, "PATH": "/nowhere"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert without.returncode == 4
+    assert "this machine has no sbatch, squeue, scancel" in without.stderr
