@@ -71,7 +71,10 @@ OWNERS = {
     "tomlkit": {"agent/agents/settings.py"},
     "typer": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/cli").rglob("*.py")},
     "re2": {"agent/task/curve_format.py"},
-    "rich": {"agent/report/live/console.py", "agent/report/live/watch.py"},
+    "rich": {
+        *("agent/report/live/console.py", "agent/report/live/watch.py"),
+        "agent/report/html/texts/terminal_log.py",
+    },
     "pandas": {"agent/api.py"},
     "matplotlib": {"agent/report/html/charts.py", "agent/report/html/svg.py"},
     "jinja2": {"agent/report/html/page.py"},

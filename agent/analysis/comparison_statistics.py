@@ -1,6 +1,6 @@
 """The statistics of a comparison, for each run and for each mode over its seeds. They follow from the journals."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -100,11 +100,15 @@ def figures(comparison: Comparison, stored: Sequence[StoredRun], reference: str 
     """
     found = {run.run_id: of_run(run) for run in stored}
     rows = {mode: [found[name] for name in names if name in found] for mode, names in comparison.run_ids().items()}
-    first = reference or comparison.modes[0]
-    against = {run.seed: run.best for run in rows[first]}
+    return by_mode(rows, reference or comparison.modes[0])
+
+
+def by_mode(runs: Mapping[str, Sequence[RunFigures]], reference: str) -> list[ModeFigures]:
+    """Return one row per mode, in the given order, each compared with the reference mode seed by seed."""
+    against = {run.seed: run.best for run in runs[reference]}
     return [
-        ModeFigures(mode, mode == first, tuple(runs), None if mode == first else _minus(runs, against))
-        for mode, runs in rows.items()
+        ModeFigures(mode, mode == reference, tuple(those), None if mode == reference else _minus(those, against))
+        for mode, those in runs.items()
     ]
 
 

@@ -212,7 +212,9 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
         print(f"next: agent report {comparison.name}{option} · agent log {names[0]}{option}")
     if more.page is not None or more.png is not None:
         start_or_load = [run.run_id for run in stored if run.history.trials]
-        write_report(runs, start_or_load, more.page, more.png, quiet=json_, force=more.force)
+        write_report(
+            runs, start_or_load, more.page, more.png, quiet=json_, force=more.force, reference=minus, unseen=unseen
+        )
 
 
 def _is_self_reported(stored: list[Any]) -> bool:

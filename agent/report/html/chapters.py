@@ -8,12 +8,14 @@ from agent.report.ablation_text import conclusion, remarks
 from agent.report.ablation_text import table as attribution_table
 from agent.report.html.charts import Chart, bars, comparison, progress
 from agent.report.html.importance import MIN_TRIALS, importances
+from agent.report.html.modes import ModesCompared, mode_tables
 from agent.report.html.search_charts import means, parallel, step_size
 from agent.report.html.svg import VERMILLION
 from agent.report.html.tables import (
     RunOnPage,
     environment_table,
     failures,
+    failures_table,
     finders_table,
     ledger_table,
     repeats_table,
@@ -49,9 +51,10 @@ class Chapter:
     folded: str = ""  # label that unfolds the tables; empty: tables are always shown
 
 
-def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
-    """Return the chapters about runs of one task, in reading order."""
+def chapters(runs: Sequence[RunOnPage], compared: ModesCompared | None = None) -> list[Chapter]:
+    """Return the chapters about runs of one task, in reading order; `compared`: their figures by mode."""
     found = [
+        _modes(runs, compared),
         _progress(runs),
         _runs(runs),
         _repeats(runs),
@@ -71,6 +74,11 @@ def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
 def overview(runs: Sequence[RunOnPage]) -> Chart:
     """Return the main chart, for a slide: progress against trials."""
     return _progress_chart(runs, *AXES[0])
+
+
+def _modes(runs: Sequence[RunOnPage], compared: ModesCompared | None) -> Chapter:
+    """Return the chapter with the tables of `agent compare`."""
+    return Chapter("modes", "Modes compared", tables=mode_tables(runs, compared) if compared is not None else [])
 
 
 def _progress(runs: Sequence[RunOnPage]) -> Chapter:
@@ -173,7 +181,8 @@ def _failures(runs: Sequence[RunOnPage]) -> Chapter:
         if counts
         else []
     )
-    return Chapter("failures", "Failures by kind", charts=charts)
+    tables = [failures_table(runs)] if counts else []
+    return Chapter("failures", "Failures by kind", charts=charts, tables=tables)
 
 
 def _finders(runs: Sequence[RunOnPage]) -> Chapter:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from agent.analysis.test_split import TestSplitResult
 from agent.analysis.unseen.verified_slice import VerifiedOnSlice
 from agent.edits.edit import Params
 from agent.files import read_json
+from agent.llm.model import ModelUsage
 from agent.report.run_summary import slots_used
 from agent.report.table import Table
 from agent.report.trial_table import purpose, verdict
@@ -14,6 +16,7 @@ from agent.search.cmaes import CMAState
 from agent.store.run_config import MOST_BYTES
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
+from agent.text import one_line
 from agent.trials.budget import Ledger, duration
 from agent.trials.history import History
 from agent.trials.repeat import Repeat
@@ -104,22 +107,34 @@ def ledger_table(runs: Sequence[RunOnPage]) -> Table:
 
 
 def finders_table(runs: Sequence[RunOnPage]) -> Table:
-    """Return what each origin proposed and gained, one row per run and origin; the baseline has no origin."""
+    """Return what each origin proposed, gained and cost, one row per run and origin; the baseline has no origin."""
     metric = runs[0].stored.metric
-    columns = ("run", "origin", "proposed", "share", "ran", "with a loss", "kept", "copies", "lowered the loss by",
-               f"best {metric.name}")  # fmt: skip
+    columns = ["run", "origin", "proposed", "share", "ran", "with a loss", "kept", "copies", "lowered the loss by",
+               f"best {metric.name}"]  # fmt: skip
+    found = [(run, origin_stats(run.stored.history)) for run in runs]
+    asks = any(finder.usage is not None for _, finders in found for finder in finders)
+    columns += ["calls", "tokens", "dollars", "kept per dollar"] if asks else []
     rows = []
-    for run in runs:
-        found = origin_stats(run.stored.history)
-        n_all = sum(finder.n_proposed for finder in found)
-        for finder in found:
+    for run, finders in found:
+        n_all = sum(finder.n_proposed for finder in finders)
+        for finder in finders:
             best = "" if finder.best is None else f"{metric.display(finder.best):.6f}"
             counts = (finder.n_ran, finder.n_scored, finder.n_kept, finder.n_copies)
             rows.append([
                 run.stored.run_id, finder.origin.value, str(finder.n_proposed), _share(finder.n_proposed, n_all),
-                *map(str, counts), f"{finder.gain:.6f}", best,
+                *map(str, counts), f"{finder.gain:.6f}", best, *(_asked(finder) if asks else ()),
             ])  # fmt: skip
     return Table(columns, rows)
+
+
+def _asked(finder: "Finder") -> list[str]:
+    """Return calls, tokens and dollars of an origin's proposals, and the trials kept per dollar."""
+    used = finder.usage
+    if used is None:
+        return ["0", "", "", ""]
+    price = "unknown" if used.dollars is None else f"{used.dollars:.2f}"
+    kept = f"{finder.n_kept / used.dollars:.2g}" if used.dollars else ""
+    return [str(used.calls), f"{used.prompt_tokens + used.completion_tokens:,}", price, kept]
 
 
 @dataclass(frozen=True)
@@ -134,6 +149,7 @@ class Finder:
     n_copies: int  # proposals of values that another origin had proposed before
     gain: float  # total decrease of the loss by its trials; 0 for those rolled back
     best: float | None  # lowest loss, minimised
+    usage: ModelUsage | None = None  # all model calls for its proposals; None: none
 
 
 def origin_stats(history: History) -> list[Finder]:
@@ -147,6 +163,7 @@ def origin_stats(history: History) -> list[Finder]:
 
 def _finder(history: History, origin: Origin, trials: list[Trial]) -> Finder:
     losses = [trial.val_loss for trial in trials if trial.val_loss is not None]
+    used = [trial.proposal.usage for trial in trials if trial.proposal.usage is not None]
     return Finder(
         origin=origin,
         n_proposed=len(trials),
@@ -156,6 +173,7 @@ def _finder(history: History, origin: Origin, trials: list[Trial]) -> Finder:
         n_copies=sum(trial.proposal.copied_from is not None for trial in trials),
         gain=sum(history.gain(trial.number) for trial in trials),
         best=min(losses, default=None),
+        usage=reduce(ModelUsage.plus, used) if used else None,
     )
 
 
@@ -166,6 +184,22 @@ def failures(runs: Sequence[RunOnPage]) -> dict[str, float]:
         word = verdict(trial).replace("_", " ")
         counts[word] = counts.get(word, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def failures_table(runs: Sequence[RunOnPage]) -> Table:
+    """Return one row per kind of failure: its count, its first trials, and the reason of the last one."""
+    kinds: dict[str, list[tuple[RunOnPage, Trial]]] = {}
+    for run in runs:
+        for trial in run.trials:
+            if trial.val_loss is None:
+                kinds.setdefault(verdict(trial).replace("_", " "), []).append((run, trial))
+    rows = []
+    for kind, found in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        names = [str(t.number) if len(runs) == 1 else f"{r.stored.run_id}/{t.number}" for r, t in found[:8]]
+        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+        outcome = found[-1][1].outcome
+        rows.append([kind, str(len(found)), ", ".join(names) + more, one_line(outcome.reason) if outcome else ""])
+    return Table(("kind", "trials", "numbers", "reason of the last"), rows)
 
 
 def repeats_table(runs: Sequence[RunOnPage]) -> Table:

@@ -1,21 +1,23 @@
 """The page's row for each trial, and the panel that the row opens, with texts of bounded length."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import unified_diff
 from typing import Any
 
 from agent.llm.recorded_calls import read_calls
-from agent.report.trial_details import changed, evidence, facts, log_lines
+from agent.report.html.texts.side_by_side import DiffRow, side_by_side
+from agent.report.html.texts.terminal_log import LogLine, terminal_lines
+from agent.report.trial_details import changed, evidence, facts
 from agent.report.trial_table import change, verdict
 from agent.store.stored_run import StoredRun
-from agent.text import inert, one_line
+from agent.text import inert, one_line, read_tail
 from agent.trials.history import stands
 from agent.trials.trial import Trial
 
-MAX_CHARACTERS = 2_500_000
+MAX_CHARACTERS = 1_000_000
 """Total length of all diffs, logs and exchanges on one page."""
 _LOG_LINES = 60
+_MOST_ROWS = 1_500  # of all kept edits together, which are on the page without JavaScript, too
 # By verdict, or by tone for verdicts that are not listed.
 _SYMBOLS = {
     "confirmed": "★", "repeated": "☆", "provisional": "◐", "rolled back": "◌",
@@ -29,13 +31,30 @@ class Text:
 
     heading: str
     kind: str  # diff, log, prompt or reply
-    content: str
+    content: str | Sequence[DiffRow | LogLine]  # of a diff its rows, of a log its lines
+
+    @property
+    def n_characters(self) -> int:
+        return len(self.content) if isinstance(self.content, str) else sum(part.n_characters for part in self.content)
 
     def cut(self, n_characters: int) -> dict[str, Any]:
-        """Return JSON data with at most `n_characters` of the text: the end of a log, the beginning of other texts."""
-        left_out = max(0, len(self.content) - n_characters)
-        content = self.content[left_out:] if self.kind == "log" else self.content[: len(self.content) - left_out]
-        return {"heading": self.heading, "kind": self.kind, "content": content, "left_out": left_out}
+        """Return JSON data with at most `n_characters` of the text: the end of a log, the beginning of other texts.
+
+        Of a diff or a log only whole lines are left out.
+        """
+        head = {"heading": self.heading, "kind": self.kind}
+        if isinstance(self.content, str):
+            content = self.content[:n_characters]
+            return {**head, "content": content, "left_out": len(self.content) - len(content)}
+        shown, left = list[Any](), n_characters
+        for part in reversed(self.content) if self.kind == "log" else self.content:
+            left -= part.n_characters
+            if left < 0:
+                break
+            shown.append(part)
+        left_out = self.n_characters - sum(part.n_characters for part in shown)
+        lines = [part.to_json() for part in (reversed(shown) if self.kind == "log" else shown)]
+        return {**head, "content": lines, "left_out": left_out}
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,7 @@ class Details:
     facts: list[tuple[str, str]]
     evidence: list[tuple[str, str]]
     changed: list[tuple[str, str, str]]
+    conditions: list[tuple[str, str]]  # of the baseline all, else those that differ from the baseline's
     texts: tuple[Text, ...]
 
     def to_json(self, n_characters: int) -> dict[str, Any]:
@@ -54,24 +74,39 @@ class Details:
             "facts": self.facts,
             "evidence": self.evidence,
             "changed": self.changed,
+            "conditions": self.conditions,
             "texts": [text.cut(n_characters) for text in self.texts],
         }
 
 
 def details(stored: StoredRun, baseline: str, index: int) -> Iterator[Details]:
     """Yield the details of each finished trial of the run with that index on the page."""
-    for trial, diff in differences(stored, baseline):
-        texts = [Text(f"change of trial {trial.parent}", "diff", inert(diff))] if diff else []
-        log = log_lines(stored, trial, _LOG_LINES)
+    for trial, difference in differences(stored, baseline):
+        texts = [Text(f"edit of trial {trial.parent}", "diff", difference)] if difference else []
+        log = terminal_lines(read_tail(stored.paths.trial(trial.number).log), _LOG_LINES)
         if log:
-            texts.append(Text("end of the training log", "log", "\n".join(log)))
+            texts.append(Text("end of the training log", "log", log))
         for number, call in enumerate(read_calls(stored.paths.trial(trial.number).llm), start=1):
             asked = "\n\n".join(f"[{role}]\n{content}" for role, content in call.messages)
             texts.append(Text(f"prompt of reply {number}", "prompt", inert(asked)))
             texts.append(Text(call.describe(number), "reply", inert(call.reply)))
         # A shared page must not reveal paths of this machine.
         rows = [row for row in facts(stored, trial) if row[0] not in ("trial", "title", "exchange")]
-        yield Details(f"{index}/{trial.number}", rows, evidence(trial), changed(stored, trial), tuple(texts))
+        yield Details(
+            f"{index}/{trial.number}",
+            rows,
+            evidence(trial),
+            changed(stored, trial),
+            _conditions(trial, stored.history.trials[0]),
+            tuple(texts),
+        )
+
+
+def _conditions(trial: Trial, baseline: Trial) -> list[tuple[str, str]]:
+    """Return what a result may depend on besides the script: of other trials than the baseline, what differs."""
+    own, first = (each.outcome.conditions if each.outcome is not None else {} for each in (trial, baseline))
+    names = own if trial is baseline else (name for name in own if own[name] != first.get(name))
+    return [(one_line(name), one_line(own[name])) for name in names]
 
 
 def fair_share(lengths: list[int], total: int) -> int:
@@ -137,17 +172,56 @@ def _row(stored: StoredRun, trial: Trial, index: int) -> TrialRow:
     )
 
 
-def differences(stored: StoredRun, baseline: str) -> Iterator[tuple[Trial, str]]:
-    """Yield each finished trial with the unified diff from its parent's script; the baseline's diff is empty."""
+def differences(stored: StoredRun, baseline: str) -> Iterator[tuple[Trial, list[DiffRow]]]:
+    """Yield each finished trial with the differences from its parent's script; the baseline has none."""
     sources = {0: baseline}
     for trial in stored.history.trials:
         if trial.parent is None:
-            yield trial, ""
+            yield trial, []
             continue
         before = sources[trial.parent]
         after = trial.proposal.edit.apply(before)
         if trial.kept:
             sources[trial.number] = after
-        names = f"trial {trial.parent}", f"trial {trial.number}"
-        lines = unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
-        yield trial, "\n".join(lines)
+        yield trial, side_by_side(before, after)
+
+
+def overall_difference(stored: StoredRun, baseline: str, number: int) -> list[DiffRow]:
+    """Return the differences from the baseline's script to that of trial `number`."""
+    script = baseline
+    for trial in stored.lineage(number)[1:]:
+        script = trial.proposal.edit.apply(script)
+    return side_by_side(baseline, script)
+
+
+@dataclass(frozen=True)
+class KeptEdit:
+    """One of the edits that lead from the baseline to the result."""
+
+    mark: str  # of its trial: 0/7
+    number: int
+    title: str
+    verdict: str
+    value: float  # of the metric
+    change: float | None  # of the metric, from the incumbent that it was judged against
+    rows: Sequence[DiffRow]  # from its parent's script
+    n_left_out: int  # rows that are not shown
+
+
+def kept_edits(stored: StoredRun, baseline: str, index: int) -> list[KeptEdit]:
+    """Return the edits from the baseline to the run's best trial, with at most `_MOST_ROWS` rows in all."""
+    if stored.best is None:
+        return []
+    found, script, left = list[KeptEdit](), baseline, _MOST_ROWS
+    for trial in stored.lineage(stored.best.number)[1:]:
+        before, script = script, trial.proposal.edit.apply(script)
+        every = side_by_side(before, script)
+        row, shown = _row(stored, trial, index), every[:left]
+        left -= len(shown)
+        assert row.value is not None, "a kept trial has a loss"
+        found.append(
+            KeptEdit(
+                row.mark, trial.number, row.title, row.verdict, row.value, row.change, shown, len(every) - len(shown)
+            )
+        )
+    return found

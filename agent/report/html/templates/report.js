@@ -30,20 +30,55 @@
     return table;
   }
 
-  function differences(pre, content) {
-    const kinds = { "+": "added", "-": "removed", "@": "place" };
-    for (const line of content.split("\n")) pre.append(element("span", line || " ", kinds[line[0]] || "same"));
+  // A line is [number, unchanged text, changed text, unchanged text, ...]; null: it has no counterpart.
+  function side(line, kind) {
+    if (!line) return [element("span", undefined, "ln none"), element("code", undefined, "none")];
+    const [number, ...pieces] = line;
+    const code = element("code", undefined, kind);
+    const marks = pieces.some((piece, i) => i % 2 === 0 && piece);
+    pieces.forEach((piece, i) => code.append(marks && i % 2 ? element("b", piece) : piece));
+    return [element("span", number, "ln"), code];
+  }
+
+  // Rows are as DiffRow.to_json writes them: the number of folded lines, [left, right] or [left, right number].
+  function sideBySide(rows) {
+    const diff = element("div", undefined, "diff");
+    for (const row of rows) {
+      if (typeof row === "number") {
+        diff.append(element("p", `${row} unchanged lines`, "fold"));
+        continue;
+      }
+      const [left, right] = row;
+      const isSame = typeof right === "number";
+      const pair = element("div", undefined, isSame ? "pair same" : "pair");
+      pair.append(...side(left, isSame ? undefined : "removed"));
+      pair.append(...(isSame ? side([right, left[1]]) : side(right, "added")));
+      if (isSame) pair.lastChild.ariaHidden = "true";
+      diff.append(pair);
+    }
+    return diff;
+  }
+
+  // A line is its text, or [classes, text] for each run of one style.
+  function terminalLog(lines) {
+    const pre = element("pre");
+    for (const line of lines) {
+      for (const [classes, text] of typeof line === "string" ? [["", line]] : line) {
+        pre.append(classes ? element("span", text, classes) : text);
+      }
+      pre.append("\n");
+    }
+    return pre;
   }
 
   function block(text) {
     const folded = element("details");
     folded.open = text.kind === "diff";
     folded.append(element("summary", text.heading));
-    const pre = element("pre");
-    pre.tabIndex = 0;
-    if (text.kind === "diff") differences(pre, text.content);
-    else pre.textContent = text.content;
-    folded.append(pre);
+    const make = { diff: sideBySide, log: terminalLog }[text.kind] ?? ((content) => element("pre", content));
+    const shown = make(text.content);
+    if (text.kind !== "diff") shown.tabIndex = 0;
+    folded.append(shown);
     if (text.left_out) {
       folded.append(element("p", `${text.left_out} characters are left out here; agent show prints all of it`, "note"));
     }
@@ -55,10 +90,20 @@
     const row = element("tr", undefined, "details");
     const cell = row.insertCell();
     cell.colSpan = byMark.get(mark).cells.length;
-    cell.append(pairs(found.facts));
-    if (found.changed.length) cell.append(element("h3", "changed parameters"), changes(found.changed));
-    if (found.evidence.length) cell.append(element("h3", "evidence of the score"), pairs(found.evidence));
-    for (const text of found.texts) cell.append(block(text));
+    const panel = element("div", undefined, "panel");
+    const link = element("a", "link to this trial", "link");
+    link.href = `#t${mark}`;
+    panel.append(link, pairs(found.facts));
+    if (found.changed.length) panel.append(element("h3", "changed parameters"), changes(found.changed));
+    const [diffs, others] = [true, false].map((wanted) => found.texts.filter((text) => (text.kind === "diff") === wanted));
+    for (const text of diffs) panel.append(block(text));
+    if (found.evidence.length) panel.append(element("h3", "evidence of the score"), pairs(found.evidence));
+    if (found.conditions.length) {
+      const heading = mark.endsWith("/0") ? "environment" : "environment: what differs from the baseline's";
+      panel.append(element("h3", heading), pairs(found.conditions));
+    }
+    for (const text of others) panel.append(block(text));
+    cell.append(panel);
     return row;
   }
 
@@ -73,6 +118,22 @@
     row.querySelector(".open").setAttribute("aria-expanded", String(open));
   }
 
+  // The address names the trial that was opened last, so that it can be sent, and so that Back returns to the one before.
+  const linked = () => (location.hash.startsWith("#t") ? decodeURIComponent(location.hash.slice(2)) : "");
+
+  function toggle(row) {
+    const open = !detailsOf(row);
+    setOpen(row, open);
+    const mark = row.dataset.trialRow;
+    try {
+      if (open) history.pushState(null, "", `#t${mark}`);
+      else if (linked() === mark) history.replaceState(null, "", location.pathname + location.search);
+    } catch {
+      // A page inside another one may have no address to change.
+    }
+    shown = linked();
+  }
+
   function reveal(mark) {
     const row = byMark.get(mark);
     if (!row) return;
@@ -85,10 +146,21 @@
     row.querySelector(".open").focus({ preventScroll: true });
   }
 
+  let shown = "";
+  function follow() {
+    const mark = linked();
+    if (mark === shown) return;
+    if (byMark.has(shown)) setOpen(byMark.get(shown), false);
+    shown = mark;
+    reveal(mark);
+  }
+  addEventListener("popstate", follow);
+  addEventListener("hashchange", follow);
+
   body.addEventListener("click", (event) => {
     const row = event.target.closest("tr[data-trial-row]");
     if (!row || String(getSelection())) return;
-    setOpen(row, !detailsOf(row));
+    toggle(row);
   });
 
   // --- sorting and filtering ---------------------------------------------------------------------------------------
@@ -147,25 +219,39 @@
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
 
   // --- keys --------------------------------------------------------------------------------------------------------
+  const visible = () => rows.filter((row) => !row.hidden);
+
+  // Moves to the row `step` rows away from the selected one; without a selected one, to the first row.
   function move(step) {
-    const visible = Array.from(body.rows).filter((row) => row.dataset.trialRow && !row.hidden);
-    const at = visible.indexOf(document.activeElement.closest("tr"));
-    const next = visible[at < 0 ? 0 : Math.min(Math.max(at + step, 0), visible.length - 1)];
+    const found = Array.from(body.rows).filter((row) => row.dataset.trialRow && !row.hidden);
+    const at = found.indexOf(rowOf(document.activeElement));
+    const next = found[at < 0 ? 0 : Math.min(Math.max(at + step, 0), found.length - 1)];
     next?.querySelector(".open").focus();
+    next?.scrollIntoView({ block: "nearest" });
   }
+
+  function rowOf(target) {
+    const row = target.closest("#table tbody tr");
+    return row?.classList.contains("details") ? row.previousElementSibling : row;
+  }
+
+  // Arrows select a row from the page itself, from a row and from Find; elsewhere they keep their own meaning.
+  const selects = (target) => target === document.body || target.matches(".open, #find, #trials > .scroll");
 
   document.addEventListener("keydown", (event) => {
     const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
     if (event.key === "/" && !typing) byId("find").focus();
-    else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && event.target.classList.contains("open")) {
+    else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && selects(event.target)) {
+      if (event.key === "ArrowUp" && event.target.id === "find") return;
       move(event.key === "ArrowDown" ? 1 : -1);
+    } else if (event.key === "Enter" && event.target.id === "find") {
+      if (visible().length === 1) reveal(visible()[0].dataset.trialRow);
     } else if (event.key === "Escape") {
-      const row = event.target.closest("tr");
+      const row = rowOf(event.target);
       if (row) {
-        const trial = row.classList.contains("details") ? row.previousElementSibling : row;
-        setOpen(trial, false);
-        trial.querySelector(".open")?.focus();
+        if (detailsOf(row)) toggle(row);
+        row.querySelector(".open").focus();
       } else if (event.target.id === "find") {
         byId("filters").reset();
         filter();
@@ -210,7 +296,7 @@
   });
   document.addEventListener("click", (event) => {
     const mark = event.target.closest?.("[data-trial]")?.dataset.trial;
-    if (mark) reveal(mark);
+    if (mark) location.hash = `#t${mark}`;
   });
 
   // --- theme -------------------------------------------------------------------------------------------------------
@@ -227,5 +313,5 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", label);
   label();
 
-  if (location.hash.startsWith("#t")) reveal(decodeURIComponent(location.hash.slice(2)));
+  follow();
 })();
