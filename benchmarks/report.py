@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, sync_playwright
 from agent.trials.trial import Origin, Outcome, Proposal, Status
 from tests.made_runs import BASELINE, failed, made_run, scored, searched
 
-TARGET_MEGABYTES, TARGET_SECONDS = 5.0, 2.0
+TARGET_MEGABYTES, TARGET_SECONDS = 2.5, 2.0
 LOG = "".join(f"step {n:05d} progress {n / 60:.3f} loss {4 - n / 60:.4f} tokens/s {21_000 + n}\n" for n in range(60))
 EXCHANGE: dict[str, object] = {
     "messages": [{"role": "user", "content": "What was tried, what it came to. " * 120}],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.conftest import HOSTILE, OPEN_ALL, Pages, Reader
+from tests.browser.conftest import HOSTILE, Pages, Reader
 from tests.late import Late
 
 playwright = Late("playwright.sync_api")
@@ -172,6 +172,8 @@ OVERFLOWING = """() => {
     const name = `${element.tagName} ${element.id} ${element.className.baseVal ?? element.className}`;
     const isCut = element.scrollWidth > element.clientWidth + 1;
     if (isCut && /hidden|clip/.test(style.overflowX)) found.push(`clips ${name}`);
+    const isBlock = element instanceof HTMLElement && element.clientWidth;
+    if (isCut && isBlock && !scrolls(element)) found.push(`text beyond ${name}`);
     if (box.right > width + 1 && !scrolls(element.parentElement)) found.push(`beyond the edge: ${name}`);
   }
   return found;
@@ -181,8 +183,7 @@ OVERFLOWING = """() => {
 @pytest.mark.parametrize("width", [390, 1400])
 @pytest.mark.parametrize("name", ["report", "comparison", "failed", "long_names"])
 def test_nothing_is_cut_off_or_beyond_the_edge(pages: Pages, name: str, width: int) -> None:
-    page = pages.opened(name, width)
-    page.evaluate(OPEN_ALL)
+    page = pages.opened_in_full(name, width)
     assert page.evaluate(OVERFLOWING) == []
     for panel in page.locator(".panel").all():
         box = panel.bounding_box()

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -55,7 +56,7 @@ def render(
         "base-uri 'none'; form-action 'none'",
         script=Markup(script),
         style=Markup(style),
-        details=Markup(inert_json({found.mark: found.to_json(share) for found in every})),
+        details=Markup(packed({found.mark: found.to_json(share) for found in every})),
         title=runs[0].stored.heading if len(runs) == 1 else f"{len(runs)} runs of {runs[0].task.name}",
         task=runs[0].task.name,
         headline=headline(runs, compared),
@@ -91,6 +92,12 @@ def inert_json(data: Any) -> str:
     """Return JSON that is safe inside a <script> element: it can neither end the element nor begin a comment."""
     written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def packed(data: Any) -> str:
+    """Return JSON data compressed with zlib, as base64: a fifth of the size of the JSON of many similar trials."""
+    written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(written.encode(errors="backslashreplace"), 9)).decode()
 
 
 def _hash(content: str) -> str:

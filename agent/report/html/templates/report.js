@@ -2,7 +2,6 @@
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
-  const details = JSON.parse(byId("details").textContent);
   const body = document.querySelector("#table tbody");
   const rows = Array.from(body.rows);
   const byMark = new Map(rows.map((row) => [row.dataset.trialRow, row]));
@@ -13,6 +12,13 @@
     if (className) made.className = className;
     return made;
   }
+
+  // The details of all trials: JSON, compressed with zlib and written as base64; see page.py.
+  async function unpacked() {
+    const bytes = Uint8Array.from(atob(byId("details").textContent), (character) => character.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
+  }
+  const details = unpacked();
 
   // --- one trial, opened -------------------------------------------------------------------------------------------
   function pairs(facts) {
@@ -85,15 +91,10 @@
     return folded;
   }
 
-  function opened(mark) {
-    const found = details[mark];
-    const row = element("tr", undefined, "details");
-    const cell = row.insertCell();
-    cell.colSpan = byMark.get(mark).cells.length;
-    const panel = element("div", undefined, "panel");
+  function fill(panel, mark, found) {
     const link = element("a", "link to this trial", "link");
     link.href = `#t${mark}`;
-    panel.append(link, pairs(found.facts));
+    panel.replaceChildren(link, pairs(found.facts));
     if (found.changed.length) panel.append(element("h3", "changed parameters"), changes(found.changed));
     const [diffs, others] = [true, false].map((wanted) => found.texts.filter((text) => (text.kind === "diff") === wanted));
     for (const text of diffs) panel.append(block(text));
@@ -103,7 +104,18 @@
       panel.append(element("h3", heading), pairs(found.conditions));
     }
     for (const text of others) panel.append(block(text));
+  }
+
+  function opened(mark) {
+    const row = element("tr", undefined, "details");
+    const cell = row.insertCell();
+    cell.colSpan = byMark.get(mark).cells.length;
+    const panel = element("div", "loading", "panel");
     cell.append(panel);
+    details.then(
+      (found) => fill(panel, mark, found[mark]),
+      () => (panel.textContent = "This browser is too old to show a trial; `agent show` prints it."),
+    );
     return row;
   }
 
