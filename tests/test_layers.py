@@ -73,7 +73,7 @@ OWNERS = {
     "re2": {"agent/task/curve_format.py"},
     "rich": {"agent/report/live/console.py", "agent/report/live/watch.py"},
     "pandas": {"agent/api.py"},
-    "matplotlib": {"agent/report/html/charts.py", "agent/report/html/svg.py"},
+    "matplotlib": {"agent/report/html/charts/picture.py"},
     "jinja2": {"agent/report/html/page.py"},
     "markupsafe": {"agent/report/html/page.py"},
     "filelock": {"agent/execution/slices/source.py", "agent/store/run_lock.py", "agent/task/host_commands/prepared.py"},

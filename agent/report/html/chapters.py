@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from agent.analysis.ablation_log import attributed
 from agent.report.ablation_text import conclusion, remarks
 from agent.report.ablation_text import table as attribution_table
-from agent.report.html.charts import Chart, bars, comparison, progress
+from agent.report.html.charts.chart import Bars, Chart
+from agent.report.html.charts.cma_states import means, step_size
+from agent.report.html.charts.progress import comparison, progress
+from agent.report.html.charts.space import Scored, parallel, slices, varied
 from agent.report.html.importance import MIN_TRIALS, importances
-from agent.report.html.search_charts import means, parallel, step_size
-from agent.report.html.svg import VERMILLION
 from agent.report.html.tables import (
     RunOnPage,
     environment_table,
@@ -64,7 +65,15 @@ def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
         _failures(runs),
         _finders(runs),
     ]
-    found += [_importance(runs), _parallel(runs), _step_sizes(runs), _means(runs), _ledger(runs), _environment(runs)]
+    found += [
+        _importance(runs),
+        _slice_plots(runs),
+        _parallel(runs),
+        _step_sizes(runs),
+        _means(runs),
+        _ledger(runs),
+        _environment(runs),
+    ]
     return [chapter for chapter in found if chapter.charts or chapter.tables]
 
 
@@ -97,7 +106,7 @@ def _of_one(run: RunOnPage, index: int, axis: str, label: str, cost: Cost) -> Ch
     stored = run.stored
     return progress(
         stored.history, stored.metric, cost, label, sigma=stored.keeper.sigma,
-        name=f"run-{index}-{axis}", key=str(index),
+        name=f"run-{index}-{axis}", run=index,
     )  # fmt: skip
 
 
@@ -168,11 +177,9 @@ def _refused_submissions(runs: Sequence[RunOnPage]) -> Chapter:
 
 def _failures(runs: Sequence[RunOnPage]) -> Chapter:
     counts = failures(runs)
-    charts = (
-        [("", bars(counts, name="failures", title="Trials without a loss", form=".0f", colour=VERMILLION))]
-        if counts
-        else []
-    )
+    told = ", ".join(f"{word} {n:.0f}" for word, n in counts.items())
+    content = Bars(list(counts), list(counts.values()), [f"{n:.0f}" for n in counts.values()], "vermillion")
+    charts = [("", Chart("failures-chart", "Failures", f"Trials without a loss: {told}", content))] if counts else []
     return Chapter("failures", "Failures by kind", charts=charts)
 
 
@@ -188,19 +195,39 @@ def _importance(runs: Sequence[RunOnPage]) -> Chapter:
     found = importances(space, scored) if space else {}
     note = (
         f"Each name's share in what separates the best quarter of {len(scored)} trials from the others (PED-ANOVA). "
-        f"It describes where the search succeeded, not why; it needs {MIN_TRIALS} trials."
+        f"It describes where the search succeeded, not why; it needs {MIN_TRIALS} trials. Names with one value are "
+        "left out."
     )
-    charts = [("", bars(found, name="importance", title="Importance", form=".0%"))] if any(found.values()) else []
-    return Chapter("importance", "Parameter importance", note, charts)
+    shown = [f"{share:.0%}" for share in found.values()]
+    told = ", ".join(f"{name} {share}" for name, share in zip(found, shown, strict=True))
+    content = Bars(list(found), list(found.values()), shown)
+    chart = Chart("importance-chart", "Importance", f"Importance: {told}", content)
+    return Chapter("importance", "Parameter importance", note, [("", chart)] if any(found.values()) else [])
+
+
+def _scored(runs: Sequence[RunOnPage]) -> list[Scored]:
+    return [(i, number, params, loss) for i, run in enumerate(runs) for number, params, loss in run.scored]
+
+
+def _slice_plots(runs: Sequence[RunOnPage]) -> Chapter:
+    space, scored = runs[0].task.space, _scored(runs)
+    if space is None or not varied(space, scored):
+        return Chapter("slice-plots", "Values and losses")
+    note = "Each point is a trial: the value of one name against its loss, whatever the other names were."
+    metric = runs[0].stored.metric
+    return Chapter("slice-plots", "Values and losses", note, [("", slices(space, scored, metric, name="slices-chart"))])
 
 
 def _parallel(runs: Sequence[RunOnPage]) -> Chapter:
-    space = runs[0].task.space
-    scored = [(f"{i}/{n}", params, loss) for i, run in enumerate(runs) for n, params, loss in run.scored]
-    if space is None or len({str(params) for _, params, _ in scored}) < 2:
+    space, scored = runs[0].task.space, _scored(runs)
+    if space is None or not varied(space, scored):
         return Chapter("parallel", "Configurations")
-    note = "Each line is a trial, across the range of each name. The best tenth are green; the best one is thick."
-    return Chapter("parallel", "Configurations", note, [("", parallel(space, scored, name="parallel"))])
+    note = (
+        "Each line is a trial, across its values and its loss. The best tenth are green; the best one is thick. Drag "
+        "along an axis to see only the trials in that range; click on the axis to see all again."
+    )
+    chart = parallel(space, scored, runs[0].stored.metric, name="parallel-chart")
+    return Chapter("parallel", "Configurations", note, [("", chart)])
 
 
 def _step_sizes(runs: Sequence[RunOnPage]) -> Chapter:

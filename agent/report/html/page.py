@@ -24,6 +24,7 @@ PAGE_MARK = b'<meta name="generator" content="autocentaur">'
 """Marks a page that this program wrote; see report.html."""
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
+_LIBRARY = Path(__file__).resolve().parent / "vendor" / "echarts" / "echarts.min.js"
 
 
 def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
@@ -33,7 +34,10 @@ def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
 
     every = [found for index, run in enumerate(runs) for found in details(run.stored, run.task.source, index)]
     share = fair_share([len(text.content) for found in every for text in found.texts], MAX_CHARACTERS)
-    script, style = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
+    script, drawing = (_read(_TEMPLATES / name) for name in ("report.js", "charts.js"))
+    library = _read(_LIBRARY)
+    style = _read(_TEMPLATES / "report.css") + _read(_TEMPLATES / "charts.css")
+    parts = chapters(runs)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -42,9 +46,11 @@ def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
     return environment.get_template("report.html").render(
         # The policy allows this script and style only, and no fetching: a trial's text stays inert even if escaping
         # failed.
-        policy=f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        "base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; script-src {' '.join(map(_hash, (library, script, drawing)))}; "
+        f"style-src {_hash(style)}; base-uri 'none'; form-action 'none'",
+        library=Markup(library),
         script=Markup(script),
+        drawing=Markup(drawing),
         style=Markup(style),
         details=Markup(inert_json({found.mark: found.to_json(share) for found in every})),
         title=runs[0].stored.heading if len(runs) == 1 else f"{len(runs)} runs of {runs[0].task.name}",
@@ -55,9 +61,8 @@ def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
         verdicts=list(dict.fromkeys(row.verdict for row in table)),
         origins=list(dict.fromkeys(row.origin for row in table)),
         run_ids=[run.stored.run_id for run in runs],
-        chapters=[
-            (chapter, [(tab, Markup(chart.svg())) for tab, chart in chapter.charts]) for chapter in chapters(runs)
-        ],
+        chapters=[(chapter, chapter.charts) for chapter in parts],
+        charts=Markup(inert_json({chart.name: chart.to_json() for part in parts for _, chart in part.charts})),
         metric=runs[0].stored.metric,
         self_reported=any(run.task.score.row.is_self_reported for run in runs),
         made_at=f"{made_at:%Y-%m-%d %H:%M} UTC",
@@ -70,9 +75,13 @@ def inert_json(data: Any) -> str:
     return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 def _hash(content: str) -> str:
     """Return the source expression that allows exactly this script or style in a content security policy."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def _words(run: RunOnPage) -> list[str]:

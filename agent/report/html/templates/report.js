@@ -196,22 +196,7 @@
     show(0);
   }
 
-  const tip = byId("tip");
-  document.addEventListener("pointermove", (event) => {
-    const row = byMark.get(event.target.closest?.("[data-trial]")?.dataset.trial);
-    tip.hidden = !row;
-    if (!row) return;
-    const value = cellText(row, "value");
-    tip.textContent = `trial ${cellText(row, "number")}, ${cellText(row, "verdict")}${value ? `, ${value}` : ""}: ${cellText(row, "title")}`;
-    const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
-    const top = event.clientY + 16 + tip.offsetHeight > innerHeight ? event.clientY - tip.offsetHeight - 10 : event.clientY + 16;
-    tip.style.left = `${left}px`;
-    tip.style.top = `${top}px`;
-  });
-  document.addEventListener("click", (event) => {
-    const mark = event.target.closest?.("[data-trial]")?.dataset.trial;
-    if (mark) reveal(mark);
-  });
+  document.addEventListener("open-trial", (event) => reveal(event.detail));
 
   // --- theme -------------------------------------------------------------------------------------------------------
   const root = document.documentElement;

@@ -1,0 +1,148 @@
+"""A chart as data: panels of lines, bands and points, or one of three special kinds; charts.js draws it.
+
+Nothing here is a trial's own text: a point has the trial's mark, and the page looks up the rest in its table.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, is_dataclass
+from typing import Any, Literal
+
+from agent.trials.json_fields import changed_fields
+
+Tone = Literal["ink", "muted", "grey", "green", "vermillion", "blue", "orange", "purple", "sky"]
+"""A colour, as a CSS variable of the page; Okabe and Ito's, which all kinds of colour vision can distinguish."""
+TONES: tuple[Tone, ...] = ("blue", "vermillion", "green", "purple", "orange", "sky")
+"""Colours of lines that are told apart by colour, in order."""
+DASHES = ("solid", "dashed", "dotted")
+
+_DIGITS = 7
+"""Significant digits of a number in a chart: more than a screen has pixels, and enough for a small change of a loss."""
+
+
+@dataclass(frozen=True)
+class ChartAxis:
+    """One axis of a panel."""
+
+    name: str = ""
+    is_log: bool = False
+    is_whole: bool = False  # whether ticks are whole numbers only
+    is_inverted: bool = False  # whether low values are on top
+    choices: Sequence[str] = ()  # labels of the places 0, 1, ...; empty: the axis has numbers
+    low: float | None = None  # end of the axis; None: as the data require
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points."""
+
+    x: Sequence[float]
+    y: Sequence[float | None]  # None: a gap
+    tone: Tone = "blue"
+    name: str = ""  # in the legend; empty: none
+    width: float = 1.6  # pixels
+    opacity: float = 1.0
+    dash: str = "solid"  # one of DASHES
+    is_stepped: bool = False  # whether it keeps each value up to the next point
+    mark: str = ""  # of the trial that it stands for: index of the run, and number; empty: none
+
+
+@dataclass(frozen=True)
+class Band:
+    """An area between two lines."""
+
+    low: Sequence[float]
+    high: Sequence[float]
+    x: Sequence[float] = ()  # empty: one value of `low` and `high`, for the whole width
+    tone: Tone = "grey"
+    name: str = ""
+    is_stepped: bool = False
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of one kind, each of which stands for a trial."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    trials: Sequence[int]  # numbers of the trials
+    name: str = ""
+    run: int = 0  # index of their run on the page
+    shape: str = "circle"  # circle, diamond, triangle-up, triangle-down or cross
+    tone: Tone = "grey"
+    rim: Tone | None = None  # colour of the edge; None: that of the inside
+    is_hollow: bool = False
+    size: float = 6.0  # pixels
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A coordinate system with what it shows."""
+
+    x: ChartAxis
+    y: ChartAxis
+    lines: Sequence[Line] = ()
+    bands: Sequence[Band] = ()
+    points: Sequence[Points] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One horizontal bar per entry, labelled with its value, the first on top."""
+
+    labels: Sequence[str]
+    values: Sequence[float]
+    shown: Sequence[str]  # the values as they are written
+    tone: Tone = "blue"
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """Parallel coordinates: a line per trial across the axes."""
+
+    axes: Sequence[ChartAxis]
+    values: Sequence[Sequence[float | None]]  # one row per trial, shape (n_trials, n_axes)
+    marks: Sequence[str]  # one per trial
+    ranks: Sequence[int]  # 0: an ordinary trial, 1: one of the best, 2: the best
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Spans of time, in a lane each."""
+
+    names: Sequence[str]  # of the lanes, from the top
+    kinds: Sequence[tuple[str, Tone]]  # name and colour of each kind of span
+    spans: Sequence[tuple[int, float, float, int, str]]  # lane, begin and end (seconds), kind, mark of the trial or ""
+    x: ChartAxis
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart of a page."""
+
+    name: str  # unique on a page
+    title: str
+    description: str  # text alternative: a sentence that describes the chart, with its main numbers
+    content: list[Panel] | Bars | Parallel | Lanes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the data that charts.js draws; fields at their default are left out."""
+        if isinstance(self.content, Bars | Parallel | Lanes):
+            return {"kind": type(self.content).__name__.lower(), **_plain(self.content)}
+        return {"kind": "panels", "panels": [_plain(panel) for panel in self.content]}
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON data: records without their defaults, numbers with `_DIGITS` digits, infinities as None."""
+    if is_dataclass(value):
+        return {name: _plain(part) for name, part in changed_fields(value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        short = float(f"{value:.{_DIGITS}g}")
+        return int(short) if short.is_integer() and abs(short) < 1e15 else short
+    return value
