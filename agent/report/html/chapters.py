@@ -1,15 +1,22 @@
 """The chapters of a report: charts, tables or both. A chapter with neither is left out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agent.analysis.ablation_log import attributed
 from agent.report.ablation_text import conclusion, remarks
 from agent.report.ablation_text import table as attribution_table
+from agent.report.html.chapter import MAX_RUN_CHARTS, Chapter
+from agent.report.html.chart_chapters import (
+    curves_chapter,
+    parallel_chapter,
+    slice_plots_chapter,
+    slots_chapter,
+    spending_chapter,
+    tree_chapter,
+)
 from agent.report.html.charts.chart import Bars, Chart
 from agent.report.html.charts.cma_states import means, step_size
 from agent.report.html.charts.progress import comparison, progress
-from agent.report.html.charts.space import Scored, parallel, slices, varied
 from agent.report.html.importance import MIN_TRIALS, importances
 from agent.report.html.tables import (
     RunOnPage,
@@ -24,7 +31,6 @@ from agent.report.html.tables import (
 )
 from agent.report.slices import slices_table, unseen
 from agent.report.steering.messages import messages_table, refusals_table
-from agent.report.table import Table
 from agent.trials.best_so_far import Cost, as_charged, as_trials, by_the_clock
 from agent.trials.history import History
 
@@ -33,27 +39,14 @@ AXES: tuple[tuple[str, str, Cost], ...] = (
     ("training", "seconds of training budget", as_charged),
     ("clock", "seconds of wall time", by_the_clock),
 )
-MAX_RUN_CHARTS = 12
-"""How many runs get a chart of their own when there are several; the comparison chart shows all runs."""
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """One part of a page."""
-
-    name: str  # id on the page
-    title: str
-    note: str = ""  # how to read it
-    charts: Sequence[tuple[str, Chart]] = ()  # each with the name of its tab or run
-    tabs: bool = False  # whether one chart is shown at a time
-    tables: Sequence[Table] = ()
-    folded: str = ""  # label that unfolds the tables; empty: tables are always shown
 
 
 def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
     """Return the chapters about runs of one task, in reading order."""
     found = [
         _progress(runs),
+        tree_chapter(runs),
+        curves_chapter(runs),
         _runs(runs),
         _repeats(runs),
         _slices(runs),
@@ -64,11 +57,11 @@ def chapters(runs: Sequence[RunOnPage]) -> list[Chapter]:
         _refused_submissions(runs),
         _failures(runs),
         _finders(runs),
-    ]
-    found += [
+        spending_chapter(runs),
+        slots_chapter(runs),
         _importance(runs),
-        _slice_plots(runs),
-        _parallel(runs),
+        slice_plots_chapter(runs),
+        parallel_chapter(runs),
         _step_sizes(runs),
         _means(runs),
         _ledger(runs),
@@ -203,31 +196,6 @@ def _importance(runs: Sequence[RunOnPage]) -> Chapter:
     content = Bars(list(found), list(found.values()), shown)
     chart = Chart("importance-chart", "Importance", f"Importance: {told}", content)
     return Chapter("importance", "Parameter importance", note, [("", chart)] if any(found.values()) else [])
-
-
-def _scored(runs: Sequence[RunOnPage]) -> list[Scored]:
-    return [(i, number, params, loss) for i, run in enumerate(runs) for number, params, loss in run.scored]
-
-
-def _slice_plots(runs: Sequence[RunOnPage]) -> Chapter:
-    space, scored = runs[0].task.space, _scored(runs)
-    if space is None or not varied(space, scored):
-        return Chapter("slice-plots", "Values and losses")
-    note = "Each point is a trial: the value of one name against its loss, whatever the other names were."
-    metric = runs[0].stored.metric
-    return Chapter("slice-plots", "Values and losses", note, [("", slices(space, scored, metric, name="slices-chart"))])
-
-
-def _parallel(runs: Sequence[RunOnPage]) -> Chapter:
-    space, scored = runs[0].task.space, _scored(runs)
-    if space is None or not varied(space, scored):
-        return Chapter("parallel", "Configurations")
-    note = (
-        "Each line is a trial, across its values and its loss. The best tenth are green; the best one is thick. Drag "
-        "along an axis to see only the trials in that range; click on the axis to see all again."
-    )
-    chart = parallel(space, scored, runs[0].stored.metric, name="parallel-chart")
-    return Chapter("parallel", "Configurations", note, [("", chart)])
 
 
 def _step_sizes(runs: Sequence[RunOnPage]) -> Chapter:

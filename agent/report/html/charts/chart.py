@@ -25,7 +25,7 @@ class ChartAxis:
     """One axis of a panel."""
 
     name: str = ""
-    is_log: bool = False
+    log_base: int = 0  # of a log scale: where its ticks are; 0: a linear scale
     is_whole: bool = False  # whether ticks are whole numbers only
     is_inverted: bool = False  # whether low values are on top
     choices: Sequence[str] = ()  # labels of the places 0, 1, ...; empty: the axis has numbers

@@ -8,6 +8,7 @@ from agent.modes.proposer import Context, seen_by
 from agent.modes.registry import find_mode
 from agent.modes.reported_trials import followed
 from agent.report.html.charts.chart import Band, Chart, ChartAxis, Line, Panel
+from agent.report.html.charts.space import log_base
 from agent.search.cmaes import CMAState
 from agent.search.parameters import Categorical
 from agent.search.space import SearchSpace
@@ -40,7 +41,7 @@ def means(space: SearchSpace, states: Mapping[int, CMAState], *, name: str) -> C
         panels.append(
             Panel(
                 ChartAxis("trial", is_whole=True),
-                ChartAxis(is_log=parameter.log),
+                ChartAxis(log_base=log_base(parameter)),
                 [Line(x, mean, width=1.4, is_stepped=True)],
                 [Band(low, high, x, "blue", is_stepped=True)],
                 title=parameter.name,

@@ -17,7 +17,7 @@ _KEPT: Mapping[KeepState, Points] = {  # filled: a fresh run supports the gain
     KeepState.ROLLED_BACK: Points((), (), (), tone="grey", is_hollow=True),
 }
 _DIAMOND = 11.0
-_ORDER = ("baseline", *(state.value.replace("_", " ") for state in _KEPT))
+KEPT_ORDER = ("baseline", *(state.value.replace("_", " ") for state in _KEPT))
 _BASELINE = Points((), (), (), "baseline", shape="diamond", tone="ink", size=_DIAMOND)
 
 
@@ -44,7 +44,7 @@ def progress(
     curve = best_so_far(history, cost)
     places = dict(zip([trial.number for trial in history.by_finish], curve.x, strict=True))
     scored = [trial for trial in trials if trial.val_loss is not None]
-    worst = _worst_shown(scored)
+    worst = max([worst_shown([_loss(t) for t in scored]), *(_loss(t) for t in scored if t.kept)])
     inside = [t for t in scored if not t.kept and _loss(t) <= worst]
     beyond = [t for t in scored if not t.kept and _loss(t) > worst]
     kept = [t for t in scored if t.kept]
@@ -58,7 +58,7 @@ def progress(
         return replace(style, x=[places[t.number] for t in shown], y=y, trials=[t.number for t in shown], run=run)
 
     points = [placed(Points((), (), (), "reverted"), inside, [metric.display(_loss(t)) for t in inside])]
-    for word in _ORDER:
+    for word in KEPT_ORDER:
         those = [t for t in kept if kept_style(t).name == word]
         if those:
             points.append(placed(kept_style(those[0]), those, [metric.display(_loss(t)) for t in those]))
@@ -112,13 +112,10 @@ def comparison(groups: Mapping[str, Sequence[History]], metric: Metric, cost: Co
     return Chart(name, f"best {metric.name} against {unit}", told, [panel])
 
 
-def _worst_shown(scored: Sequence[Trial]) -> float:
+def worst_shown(losses: Sequence[float]) -> float:
     """Return the highest loss drawn to scale, so that a few bad trials do not flatten the chart."""
-    losses = sorted(_loss(trial) for trial in scored)
-    middle = losses[len(losses) // 2]
-    best = losses[0]
-    first = max(_loss(trial) for trial in scored if trial.kept)
-    return max(first, middle + 2.0 * (middle - best))
+    middle = sorted(losses)[len(losses) // 2]
+    return middle + 2.0 * (middle - min(losses))
 
 
 def _loss(trial: Trial) -> float:

@@ -1,10 +1,12 @@
 """Charts of the configurations of a search: the loss along each name, and all names in parallel coordinates."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent.edits.edit import Params, Value
 from agent.report.html.charts.chart import Chart, ChartAxis, Panel, Parallel, Points
-from agent.search.parameters import Categorical, Parameter
+from agent.report.html.charts.progress import worst_shown
+from agent.search.parameters import Categorical, Parameter, PowerOfTwo
 from agent.search.space import SearchSpace
 from agent.text import plural
 from agent.trials.metric import Metric
@@ -25,21 +27,32 @@ def slices(space: SearchSpace, scored: Sequence[Scored], metric: Metric, *, name
     """Return one panel per varied name: its value against the loss, the best tenth of the trials in green."""
     ranked = sorted(scored, key=lambda entry: entry[3])
     n_best = _n_best(ranked)
-    y = ChartAxis(metric.name)
+    worst = worst_shown([loss for *_, loss in ranked])
+    inside = [entry for entry in ranked[n_best:] if entry[3] <= worst]
+    beyond = [entry for entry in ranked[n_best:] if entry[3] > worst]
+    triangle = "triangle-down" if metric.goal == "maximise" else "triangle-up"
+    styles = (
+        (Points((), (), (), "others", size=5.0), inside),
+        (Points((), (), (), "best tenth", tone="green", size=5.0), ranked[:n_best]),
+        (Points((), (), (), "worse than shown", shape=triangle, size=5.0), beyond),
+    )
+    indices = sorted({entry[0] for entry in ranked})
     panels = []
     for parameter in varied(space, scored):
-        groups = []
-        for run in sorted({entry[0] for entry in ranked}):
-            for those, label, tone in ((ranked[n_best:], "others", "grey"), (ranked[:n_best], "best tenth", "green")):
-                own = [entry for entry in those if entry[0] == run]
-                places = [place(parameter, entry[2][parameter.name]) for entry in own]
-                losses = [metric.display(entry[3]) for entry in own]
-                numbers = [entry[1] for entry in own]
-                if own:
-                    groups.append(Points(places, losses, numbers, label, run, tone=tone, size=5.0))  # type: ignore[arg-type]
-        panels.append(Panel(_axis(parameter), y, points=groups, title=metric.name))
+        groups = [_placed(style, parameter, [e for e in those if e[0] == i], metric, worst)
+                  for style, those in styles for i in indices]  # fmt: skip
+        shown = [group for group in groups if group.trials]
+        panels.append(Panel(_axis(parameter), ChartAxis(metric.name), points=shown, title=metric.name))
     told = f"{metric.name} of {plural(len(ranked), 'trial')} against each of {plural(len(panels), 'name')}"
     return Chart(name, "Slices", told, panels)
+
+
+def _placed(style: Points, parameter: Parameter, those: Sequence[Scored], metric: Metric, worst: float) -> Points:
+    """Return the points of trials of one run; what is worse than `worst` is drawn there."""
+    places = [place(parameter, params[parameter.name]) for _, _, params, _ in those]
+    losses = [metric.display(min(loss, worst)) for *_, loss in those]
+    run = those[0][0] if those else 0
+    return replace(style, x=places, y=losses, trials=[number for _, number, _, _ in those], run=run)
 
 
 def parallel(space: SearchSpace, scored: Sequence[Scored], metric: Metric, *, name: str) -> Chart:
@@ -47,7 +60,10 @@ def parallel(space: SearchSpace, scored: Sequence[Scored], metric: Metric, *, na
     ranked = sorted(scored, key=lambda entry: entry[3])
     n_best = _n_best(ranked)
     shown = varied(space, scored)
-    rows = [[*(place(p, params[p.name]) for p in shown), metric.display(loss)] for _, _, params, loss in ranked]
+    worst = worst_shown([loss for *_, loss in ranked])
+    rows = [
+        [*(place(p, params[p.name]) for p in shown), metric.display(min(loss, worst))] for _, _, params, loss in ranked
+    ]
     ranks = [2 if i == 0 else 1 if i < n_best else 0 for i in range(len(ranked))]
     axes = [*map(_axis, shown), ChartAxis(metric.name)]
     told = (
@@ -56,6 +72,11 @@ def parallel(space: SearchSpace, scored: Sequence[Scored], metric: Metric, *, na
     )
     content = Parallel(axes, rows, [f"{run}/{number}" for run, number, _, _ in ranked], ranks)
     return Chart(name, "Configurations", told, content)
+
+
+def log_base(parameter: Parameter) -> int:
+    """Return the base of a parameter's log scale; 0 if its scale is linear."""
+    return 2 if isinstance(parameter, PowerOfTwo) else 10 if parameter.log else 0
 
 
 def place(parameter: Parameter, value: Value) -> float:
@@ -72,4 +93,4 @@ def _n_best(ranked: Sequence[Scored]) -> int:
 def _axis(parameter: Parameter) -> ChartAxis:
     if isinstance(parameter, Categorical):
         return ChartAxis(parameter.name, choices=[str(choice) for choice in parameter.choices])
-    return ChartAxis(parameter.name, is_log=parameter.log, low=float(parameter.low), high=float(parameter.high))
+    return ChartAxis(parameter.name, log_base=log_base(parameter), low=float(parameter.low), high=float(parameter.high))

@@ -18,14 +18,15 @@ globalThis.autocentaurCharts = (() => {
   const text = (size = 11) => ({ color: colour("ink"), fontSize: size, fontFamily: getComputedStyle(document.body).fontFamily });
 
   // --- options of ECharts ------------------------------------------------------------------------------------------
-  function axis(given, { isX, small, title }) {
+  function axis(given, { isX, small, title, narrow }) {
     const size = small ? 10 : 11;
     const made = {
-      type: given.choices ? "category" : given.is_log ? "log" : "value",
+      type: given.choices ? "category" : given.log_base ? "log" : "value",
+      logBase: given.log_base,
       data: given.choices?.map((choice) => shortened(choice, 14)),
       name: isX ? given.name : title ?? given.name,
       nameLocation: isX ? "middle" : given.is_inverted ? "start" : "end",
-      nameGap: isX ? 24 : 8,
+      nameGap: isX ? 24 : 12,
       nameTextStyle: { ...text(size), align: isX ? "center" : "left", padding: isX ? 0 : [0, 0, 0, -30] },
       inverse: Boolean(given.is_inverted),
       scale: true,
@@ -35,14 +36,14 @@ globalThis.autocentaurCharts = (() => {
       axisLine: { show: isX, lineStyle: { color: colour("muted") }, onZero: false },
       axisTick: { show: isX && !given.choices },
       splitLine: { show: !given.choices, lineStyle: { color: colour("grid") } },
-      axisLabel: { ...text(size), hideOverlap: true },
+      axisLabel: { ...text(size), hideOverlap: true, rotate: small && narrow && given.choices ? 30 : 0 },
       splitNumber: small ? 3 : 5,
     };
     if (!given.choices) {
       made.axisLabel.formatter = number;
       // The exact ends of a range are no round numbers.
-      made.axisLabel.showMinLabel = given.is_log || given.low === undefined || given.low === 0 ? undefined : false;
-      made.axisLabel.showMaxLabel = given.is_log || given.high === undefined ? undefined : false;
+      made.axisLabel.showMinLabel = given.log_base || given.low === undefined || given.low === 0 ? undefined : false;
+      made.axisLabel.showMaxLabel = given.log_base || given.high === undefined ? undefined : false;
     }
     return made;
   }
@@ -125,11 +126,11 @@ globalThis.autocentaurCharts = (() => {
       const row = Math.floor(i / columns);
       const cell = width / columns;
       made.grid.push({
-        left: column * cell + (one ? 4 : 2), width: cell - (one ? 20 : 16), top: row * (tall + 14) + 26,
-        height: tall - 26 - (hasX ? 32 : 12) - (one ? 30 : 0),
+        left: column * cell + (one ? 4 : 2), width: cell - (one ? 20 : 16), top: row * (tall + 14) + 30,
+        height: tall - 30 - (hasX ? 32 : 12) - (one ? 30 : 0),
         outerBoundsMode: "auto", outerBounds: { left: column * cell, width: cell - 10, top: row * (tall + 14), height: tall },
       });
-      made.xAxis.push({ ...axis(panel.x, { isX: true, small: !one }), gridIndex: i });
+      made.xAxis.push({ ...axis(panel.x, { isX: true, small: !one, narrow }), gridIndex: i });
       made.yAxis.push({ ...axis(panel.y, { isX: false, small: !one, title: panel.title && shortened(panel.title, narrow ? 20 : 32) }), gridIndex: i });
       const add = (series, name, extra) => {
         const id = `${i}-${made.series.length}`;
@@ -206,6 +207,7 @@ globalThis.autocentaurCharts = (() => {
     const axes = content.axes.map((given, dim) => ({
       ...axis({ ...given, name: shortened(given.name, narrow ? 22 : 16) }, { isX: true, small: true }),
       dim, nameLocation: "end", nameGap: narrow ? 8 : 12, nameTextStyle: { ...text(11), align: "center" },
+      axisLabel: { ...text(10), hideOverlap: true, formatter: given.choices ? undefined : number, textBorderColor: colour("paper"), textBorderWidth: 2 },
       splitLine: { show: false }, axisLine: { show: true, lineStyle: { color: colour("muted") } },
       areaSelectStyle: { width: 16, color: colour("blue"), borderColor: colour("blue"), opacity: 0.3 },
       ...(narrow ? { nameTextStyle: { ...text(11), align: "right", verticalAlign: "bottom", padding: [0, 0, 6, 0] } } : {}),
