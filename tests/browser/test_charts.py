@@ -1,5 +1,6 @@
 """The charts of the report as its reader uses them: pointer, zoom, dark mode, print, and no JavaScript."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,11 @@ def test_a_point_says_which_trial_it_is_and_opens_it(reader: Reader) -> None:
 
 
 def test_a_hostile_title_beside_the_pointer_is_text(reader: Reader) -> None:
-    marks = reader.page.evaluate("JSON.parse(document.getElementById('charts').textContent)['run-0-trials'].panels[0]")
-    reverted = next(each for each in marks["points"] if each["name"] == "reverted")
-    x, y = place(reader, "reverted", reverted["trials"].index(38))
+    written = json.loads(reader.page.locator("#charts").text_content() or "")
+    groups = written["charts"][PROGRESS]["panels"][0]["points"]
+    trials = next(group["trials"] for group in groups if group["name"] == "reverted")
+    index = written["lists"][trials["list"]].index(38)
+    x, y = place(reader, "reverted", index)
     reader.page.mouse.move(x, y)
     playwright.expect(reader.page.locator("#tip")).to_contain_text(HOSTILE)
     assert reader.page.locator("img").count() == 0
@@ -144,6 +147,7 @@ def test_without_javascript_each_chart_has_its_sentence(browser: "Browser", repo
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(report.as_uri())
-    sentence = page.locator(f'[data-chart="{PROGRESS}"]')
-    playwright.expect(sentence).to_contain_text("val_bpb of 40 trials against trials: 3 kept, 1 without a loss")
+    sentence = page.locator(f'[data-chart="{PROGRESS}"] noscript p')
+    playwright.expect(sentence).to_be_visible()
+    assert "val_bpb of 40 trials against trials: 3 kept, 1 without a loss" in (sentence.text_content() or "")
     context.close()

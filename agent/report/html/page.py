@@ -11,6 +11,7 @@ from typing import Any
 from agent.analysis.comparison_statistics import added
 from agent.report import run_summary, trial_table
 from agent.report.html.chapters import chapters
+from agent.report.html.charts.chart import document
 from agent.report.html.tables import RunOnPage
 from agent.report.html.trial_panels import MAX_CHARACTERS, details, fair_share, rows
 from agent.report.slices import Published, pool_size, published
@@ -62,7 +63,7 @@ def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
         origins=list(dict.fromkeys(row.origin for row in table)),
         run_ids=[run.stored.run_id for run in runs],
         chapters=[(chapter, chapter.charts) for chapter in parts],
-        charts=Markup(inert_json({chart.name: chart.to_json() for part in parts for _, chart in part.charts})),
+        charts=Markup(inert_json(document(chart for part in parts for _, chart in part.charts))),
         metric=runs[0].stored.metric,
         self_reported=any(run.task.score.row.is_self_reported for run in runs),
         made_at=f"{made_at:%Y-%m-%d %H:%M} UTC",

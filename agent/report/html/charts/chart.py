@@ -3,9 +3,11 @@
 Nothing here is a trial's own text: a point has the trial's mark, and the page looks up the rest in its table.
 """
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, is_dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, Literal
 
 from agent.trials.json_fields import changed_fields
@@ -16,6 +18,7 @@ TONES: tuple[Tone, ...] = ("blue", "vermillion", "green", "purple", "orange", "s
 """Colours of lines that are told apart by colour, in order."""
 DASHES = ("solid", "dashed", "dotted")
 
+_SHORT = 12  # numbers: a list of so many is not worth a reference
 _DIGITS = 7
 """Significant digits of a number in a chart: more than a screen has pixels, and enough for a small change of a loss."""
 
@@ -114,8 +117,9 @@ class Lanes:
 
     names: Sequence[str]  # of the lanes, from the top
     kinds: Sequence[tuple[str, Tone]]  # name and colour of each kind of span
-    spans: Sequence[tuple[int, float, float, int, str]]  # lane, begin and end (seconds), kind, mark of the trial or ""
+    spans: Sequence[tuple[int, float, float, int, int]]  # lane, begin, length, kind, number of the trial
     x: ChartAxis
+    run: int = 0  # index of the run on the page
 
 
 @dataclass(frozen=True)
@@ -134,8 +138,48 @@ class Chart:
         return {"kind": "panels", "panels": [_plain(panel) for panel in self.content]}
 
 
+def document(charts: Iterable[Chart]) -> dict[str, Any]:
+    """Return the data of several charts, as charts.js reads them.
+
+    Long lists of numbers that occur more than once, such as the losses that several charts show, are in "lists"; a
+    chart has `{"list": index}` in their place.
+    """
+    found = {chart.name: chart.to_json() for chart in charts}
+    times = Counter(_long_lists(found))
+    places: dict[str, int] = {key: index for index, key in enumerate(key for key, n in times.items() if n > 1)}
+    return {"lists": [json.loads(key) for key in places], "charts": _referring(found, places)}
+
+
+def _key(value: Any) -> str | None:
+    """Return the text of a long list of numbers; None for anything else."""
+    if not isinstance(value, list) or len(value) <= _SHORT or isinstance(value[0], list | dict | str):
+        return None
+    return json.dumps(value)
+
+
+def _long_lists(value: Any) -> Iterator[str]:
+    if (key := _key(value)) is not None:
+        yield key
+    elif isinstance(value, list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _long_lists(part)
+
+
+def _referring(value: Any, places: Mapping[str, int]) -> Any:
+    if isinstance(value, dict):
+        return {name: _referring(part, places) for name, part in value.items()}
+    if isinstance(value, list):
+        key = _key(value)
+        if key is not None and key in places:
+            return {"list": places[key]}
+        return value if key is not None else [_referring(part, places) for part in value]
+    return value
+
+
 def _plain(value: Any) -> Any:
     """Return JSON data: records without their defaults, numbers with `_DIGITS` digits, infinities as None."""
+    if isinstance(value, Line) and value.is_stepped:
+        value = _only_steps(value)
     if is_dataclass(value):
         return {name: _plain(part) for name, part in changed_fields(value).items()}
     if isinstance(value, list | tuple):
@@ -146,3 +190,10 @@ def _plain(value: Any) -> Any:
         short = float(f"{value:.{_DIGITS}g}")
         return int(short) if short.is_integer() and abs(short) < 1e15 else short
     return value
+
+
+def _only_steps(line: Line) -> Line:
+    """Return a stepped line without the points between its ends at which it keeps its value."""
+    last = len(line.x) - 1
+    kept = [i for i in range(len(line.x)) if i in {0, last} or line.y[i] != line.y[i - 1]]
+    return replace(line, x=[line.x[i] for i in kept], y=[line.y[i] for i in kept])

@@ -1,5 +1,6 @@
 """Charts of the configurations of a search: the loss along each name, and all names in parallel coordinates."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +14,9 @@ from agent.trials.metric import Metric
 
 BEST_SHARE = 0.1
 """Share of the configurations that is highlighted."""
+
+MAX_LINES = 400
+"""With more configurations, every second, third, ... one beside the best tenth has a line."""
 
 Scored = tuple[int, int, Params, float]
 """A scored trial with a value for every name: index of its run on the page, number, parameters, loss (minimised)."""
@@ -59,6 +63,9 @@ def parallel(space: SearchSpace, scored: Sequence[Scored], metric: Metric, *, na
     """Return all configurations in parallel coordinates, with the loss as the last axis; the best tenth on top."""
     ranked = sorted(scored, key=lambda entry: entry[3])
     n_best = _n_best(ranked)
+    n_all = len(ranked)
+    step = max(1, math.ceil(n_all / MAX_LINES))
+    ranked = ranked[:n_best] + ranked[n_best::step]
     shown = varied(space, scored)
     worst = worst_shown([loss for *_, loss in ranked])
     rows = [
@@ -66,8 +73,9 @@ def parallel(space: SearchSpace, scored: Sequence[Scored], metric: Metric, *, na
     ]
     ranks = [2 if i == 0 else 1 if i < n_best else 0 for i in range(len(ranked))]
     axes = [*map(_axis, shown), ChartAxis(metric.name)]
+    some = f"{len(ranked)} of " if len(ranked) < n_all else ""
     told = (
-        f"{plural(len(ranked), 'configuration')} over {plural(len(shown), 'name')} and {metric.name}; "
+        f"{some}{plural(n_all, 'configuration')} over {plural(len(shown), 'name')} and {metric.name}; "
         f"the best {n_best} are highlighted"
     )
     content = Parallel(axes, rows, [f"{run}/{number}" for run, number, _, _ in ranked], ranks)

@@ -23,6 +23,8 @@ _KINDS: tuple[tuple[str, Tone], ...] = (
 )  # fmt: skip; later kinds are drawn above earlier ones
 _SCORING, _KEPT, _REVERTED, _NO_LOSS, _REPEAT, _LOST, _VOID, _IN_FLIGHT = range(len(_KINDS))
 _HOUR = 3600.0
+_VISIBLE = 1 / 5000  # of the run's time: shorter scoring is not drawn
+_DECIMALS = 4  # of hours or minutes
 
 
 def slots_over_time(history: History, *, name: str, run: int) -> Chart:
@@ -33,7 +35,7 @@ def slots_over_time(history: History, *, name: str, run: int) -> Chart:
         run: index of the run on the page.
     """
     began = _seconds(history.trials[0].started_at)
-    spans = list[tuple[int, float, float, int, str]]()
+    spans = list[tuple[int, float, float, int, int]]()
     devices = dict[int, str]()
     for result in history.finished:
         outcome = result.outcome
@@ -42,32 +44,34 @@ def slots_over_time(history: History, *, name: str, run: int) -> Chart:
             continue
         slot = outcome.place.slot if outcome.place else 0
         devices[slot] = (outcome.place.device if outcome.place else "") or devices.get(slot, "")
-        mark = f"{run}/{result.trial if isinstance(result, Repeat) else result.number}"
+        number = result.trial if isinstance(result, Repeat) else result.number
         end = _seconds(result.finished_at) - began
         scored = end - (outcome.score.seconds if outcome.score else 0.0)
-        spans.append((slot, end - outcome.slot_seconds, scored, _kind(result), mark))
-        spans += [(slot, scored, end, _SCORING, mark)] if scored < end else []
+        spans += [
+            (slot, end - outcome.slot_seconds, scored, _kind(result), number),
+            (slot, scored, end, _SCORING, number),
+        ]
         for kind, attempts in ((_LOST, result.lost), (_VOID, result.voids)):
             for attempt in attempts:
                 until = _seconds(attempt.at) - began
-                spans.append((slot, until - attempt.seconds, until, kind, mark))
+                spans.append((slot, until - attempt.seconds, until, kind, number))
     last = max((span[2] for span in spans), default=0.0)
+    spans = [span for span in spans if span[3] != _SCORING or span[2] - span[1] > _VISIBLE * last]
     lanes = {slot: i for i, slot in enumerate(sorted(devices))}
     names = [f"slot {slot}" + (f": {devices[slot]}" if devices[slot] else "") for slot in lanes]
-    spans = [(lanes[slot], begin, end, kind, mark) for slot, begin, end, kind, mark in spans]
+    spans = [(lanes[slot], begin, end, kind, number) for slot, begin, end, kind, number in spans]
     running = [trial for trial in history.in_flight.values() if not trial.waits_for_approval]
     if running:
         names.append("in flight")
         for trial in running:
             begin = _seconds(trial.started_at) - began
-            spans.append((len(names) - 1, begin, max(last, begin), _IN_FLIGHT, f"{run}/{trial.number}"))
+            spans.append((len(names) - 1, begin, max(last, begin), _IN_FLIGHT, trial.number))
     unit, seconds = ("hours", _HOUR) if last > 2 * _HOUR else ("minutes", 60.0)
-    content = Lanes(
-        names,
-        _KINDS,
-        [(lane, max(0.0, begin) / seconds, end / seconds, kind, mark) for lane, begin, end, kind, mark in spans],
-        ChartAxis(f"{unit} since the first trial", low=0.0),
-    )
+    short = [
+        (lane, round(begin / seconds, _DECIMALS), round((end - begin) / seconds, _DECIMALS), kind, number)
+        for lane, begin, end, kind, number in spans
+    ]
+    content = Lanes(names, _KINDS, short, ChartAxis(f"{unit} since the first trial", low=0.0), run)
     n_lost = sum(kind == _LOST for _, _, _, kind, _ in spans)
     told = f"what {plural(len(lanes), 'slot')} did in {last / seconds:.1f} {unit}; {plural(n_lost, 'lost attempt')}"
     return Chart(name, "Slots over time", told, content)

@@ -11,7 +11,7 @@ from agent.task.curve_format import CurveFormat
 from agent.text import plural
 from agent.trials.learning_curve import WINDOW, Point
 
-MAX_CURVES = 200
+MAX_CURVES = 100
 """How many curves one chart has beside the highlighted ones: with more trials, every second, third, ... one."""
 _N_POINTS, _N_HIGHLIGHTED = 40, 200  # points of an ordinary and of a highlighted curve
 _MOST_BYTES = 1_000_000  # read of each log

@@ -236,7 +236,7 @@ globalThis.autocentaurCharts = (() => {
       const spans = content.spans.filter((span) => span[3] === kind);
       return {
         type: "custom", id: `kind-${kind}`, name, clip: true, color: colour(tone), encode: { x: [1, 2], y: 0 },
-        data: spans.map(([lane, begin, end]) => [lane, begin, end]),
+        data: spans.map(([lane, begin, length]) => [lane, begin, begin + length]),
         renderItem: (params, api) => {
           const [left, y] = api.coord([api.value(1), api.value(0)]);
           const right = api.coord([api.value(2), api.value(0)])[0];
@@ -244,7 +244,7 @@ globalThis.autocentaurCharts = (() => {
           const shape = { x: left, y: y - tall / 2, width: Math.max(right - left, 1.5), height: tall };
           return { type: "rect", shape, style: { fill: colour(tone), opacity: 0.9, stroke: colour("paper"), lineWidth: right - left > 3 ? 0.6 : 0 } };
         },
-        marks: spans.map((span) => span[4]),
+        marks: spans.map((span) => `${content.run ?? 0}/${span[4]}`),
       };
     });
     const one = { panels: [{ x: content.x, y: { choices: content.names, is_inverted: true } }] };
@@ -316,7 +316,8 @@ globalThis.autocentaurCharts = (() => {
     const headings = Array.from(row.closest("table").querySelectorAll("thead th"));
     const cell = (name) => row.cells[headings.findIndex((heading) => heading.dataset.key === name)]?.textContent.trim() ?? "";
     const value = cell("value");
-    return `trial ${cell("number")}, ${cell("verdict")}${value ? `, ${value}` : ""}: ${cell("title")}`;
+    const verdict = cell("verdict").replace(/^[^\p{L}]+/u, ""); // without its symbol
+    return `trial ${cell("number")}, ${verdict}${value ? `, ${value}` : ""}: ${cell("title")}`;
   }
 
   function showTip(words, x, y) {
@@ -418,9 +419,17 @@ globalThis.autocentaurCharts = (() => {
     for (const { element } of kept.values()) if (element.isConnected) drawOne(element);
   };
 
+  // Puts the lists that several charts share in the place of their references.
+  function whole(value, lists) {
+    if (Array.isArray(value)) return typeof value[0] === "object" ? value.map((part) => whole(part, lists)) : value;
+    if (value === null || typeof value !== "object") return value;
+    if (value.list !== undefined) return lists[value.list];
+    return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, whole(part, lists)]));
+  }
+
   // Draws from new data: the charts on the screen at once, keeping zoom and hidden series; the others when they appear.
   function draw(given) {
-    data = given;
+    data = whole(given.charts, given.lists);
     for (const [name, one] of kept) {
       if (!one.element.isConnected && !document.querySelector(`[data-chart="${CSS.escape(name)}"]`)) {
         one.chart.dispose();

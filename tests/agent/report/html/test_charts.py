@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.llm.model import ModelUsage
-from agent.report.html.charts.chart import Chart, ChartAxis, Line, Panel
+from agent.report.html.charts.chart import Chart, ChartAxis, Line, Panel, document
 from agent.report.html.charts.family_tree import family_tree
 from agent.report.html.charts.progress import comparison, progress
 from agent.report.html.charts.space import parallel, slices, varied
@@ -43,6 +43,19 @@ def test_numbers_are_short_and_never_infinite() -> None:
     assert of(chart)["panels"][0]["lines"] == [{"x": [0.3, 1], "y": [0.3333333, None]}]
 
 
+def test_lists_that_charts_share_are_written_once() -> None:
+    many = [n / 7 for n in range(50)]
+    axis = ChartAxis("x")
+    charts = [Chart(name, "t", "d", [Panel(axis, axis, [Line(many, many[::-1]), Line([1.0], [2.0])])]) for name in "ab"]
+    written = document(charts)
+    assert len(written["lists"]) == 2
+    lines = written["charts"]["b"]["panels"][0]["lines"]
+    assert [written["lists"][lines[0][name]["list"]] for name in "xy"] == [
+        of(charts[0])["panels"][0]["lines"][0][n] for n in "xy"
+    ]
+    assert lines[1] == {"x": [1], "y": [2]}
+
+
 def test_progress_has_each_trial_once_in_its_group() -> None:
     history = made_history(
         [
@@ -65,7 +78,8 @@ def test_progress_has_each_trial_once_in_its_group() -> None:
     (panel,) = of(chart)["panels"]
     assert {each["run"] for each in panel["points"]} == {3}
     (best,) = panel["lines"]
-    assert best["y"] == [3, 2.5, 2.5, 2.5, 2.5, 2.5, 2.45]  # the trial that was rolled back never counts
+    # Only where it steps, and its ends; the trial that was rolled back never counts.
+    assert list(zip(best["x"], best["y"], strict=True)) == [(0, 3), (1, 2.5), (6, 2.45)]
     (band,) = panel["bands"]
     assert (band["low"], band["high"]) == ([2.98], [3.02])
 
@@ -195,11 +209,14 @@ def test_lanes_show_slots_repeats_scoring_and_lost_attempts() -> None:
     data = of(slots_over_time(history, name="s", run=0))
     assert data["names"] == ["slot 0: gpu 0", "slot 1: gpu 1", "in flight"]
     kinds = [kind for kind, _ in data["kinds"]]
-    spans = [(data["names"][lane], begin, end, kinds[kind], mark) for lane, begin, end, kind, mark in data["spans"]]
-    assert ("slot 0: gpu 0", 0, 1.5, "kept", "0/0") in spans
-    assert ("slot 0: gpu 0", 1.5, 2, "scoring", "0/0") in spans
-    assert ("slot 1: gpu 1", 2, 3, "lost attempt", "0/2") in spans
-    assert ("in flight", 2, 4, "in flight", "0/1") in spans
+    spans = [
+        (data["names"][lane], begin, begin + length, kinds[kind], trial)
+        for lane, begin, length, kind, trial in data["spans"]
+    ]
+    assert ("slot 0: gpu 0", 0, 1.5, "kept", 0) in spans
+    assert ("slot 0: gpu 0", 1.5, 2, "scoring", 0) in spans
+    assert ("slot 1: gpu 1", 2, 3, "lost attempt", 2) in spans
+    assert ("in flight", 2, 4, "in flight", 1) in spans
     assert data["x"]["name"] == "minutes since the first trial"
 
 
