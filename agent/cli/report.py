@@ -55,7 +55,8 @@ def report(
     It shows one run, or compares several; for a trial such as RUN/best it prints the address of its place on the page.
     The page is one file, which loads nothing else.
     """
-    require_extra("report", "a page about runs")
+    if png is not None:
+        require_extra("report", "--png")
     named = [_named(runs, name) for name in run_names or ()]
     chosen = list(dict.fromkeys(run for found, _ in named for run in found)) or [stored_run(runs, None).run_id]
     path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")

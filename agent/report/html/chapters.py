@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from agent.analysis.ablation_log import attributed
+from agent.extras import install_line, missing_modules
 from agent.report.ablation_text import conclusion, remarks
 from agent.report.ablation_text import table as attribution_table
 from agent.report.html.chapter import MAX_RUN_CHARTS, Chapter
@@ -31,6 +32,7 @@ from agent.report.html.tables import (
 )
 from agent.report.slices import slices_table, unseen
 from agent.report.steering.messages import messages_table, refusals_table
+from agent.report.table import Table
 from agent.trials.best_so_far import Cost, as_charged, as_trials, by_the_clock
 from agent.trials.history import History
 
@@ -185,6 +187,9 @@ def _finders(runs: Sequence[RunOnPage]) -> Chapter:
 def _importance(runs: Sequence[RunOnPage]) -> Chapter:
     space = runs[0].task.space
     scored = [(params, loss) for run in runs for _, params, loss in run.scored]
+    if space is not None and len(scored) >= MIN_TRIALS and missing_modules("optuna"):
+        line = f"Parameter importance needs the package optuna: {install_line('optuna')}"
+        return Chapter("importance", "Parameter importance", tables=[Table(("not shown",), [[line]])])
     found = importances(space, scored) if space else {}
     note = (
         f"Each name's share in what separates the best quarter of {len(scored)} trials from the others (PED-ANOVA). "
