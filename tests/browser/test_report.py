@@ -73,7 +73,9 @@ def test_what_a_trial_wrote_never_runs(reader: Reader) -> None:
     playwright.expect(reader.page.locator("tr.details").first).to_contain_text(HOSTILE)
     assert reader.page.title() == title
     assert reader.page.locator("img").count() == 0
-    assert reader.page.locator("script").count() == 5  # two blocks of data, the library, and two of our own
+    assert (
+        reader.page.locator("script").count() == 6
+    )  # two blocks of data, the library packed and unpacked, and two of our own
     # Even script that got into the page would be stopped: the policy lets only our own through.
     reader.page.evaluate("document.body.append(Object.assign(document.createElement('script'), "
                          "{textContent: 'document.title = \"owned\"'}))")  # fmt: skip

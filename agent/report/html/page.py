@@ -1,6 +1,7 @@
 """The report: one self-contained HTML file, in which anything a trial wrote is text, never markup or script."""
 
 import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
         # failed.
         policy=f"default-src 'none'; script-src {' '.join(map(_hash, (library, script, drawing)))}; "
         f"style-src {_hash(style)}; base-uri 'none'; form-action 'none'",
-        library=Markup(library),
+        library=Markup(_packed(library)),
         script=Markup(script),
         drawing=Markup(drawing),
         style=Markup(style),
@@ -78,6 +79,11 @@ def inert_json(data: Any) -> str:
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+def _packed(script: str) -> str:
+    """Return a script as base64 of gzip, half as long; charts.js unpacks it, and the policy checks its hash."""
+    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
 
 
 def _hash(content: str) -> str:

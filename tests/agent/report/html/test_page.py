@@ -71,7 +71,8 @@ def test_hostile_texts_stay_text(tmp_path: Path) -> None:
     page = render([on_page(stored)], MADE_AT)
     found = Elements(page).found
     blocks = [{"type": "application/json", "id": name} for name in ("details", "charts")]
-    assert [a for tag, a in found if tag == "script"] == [*blocks, {}, {}, {}]
+    library = {"type": "application/gzip", "id": "library"}
+    assert [a for tag, a in found if tag == "script"] == [*blocks, library, {}, {}]
     assert "img" not in {tag for tag, _ in found}
     policy = next(a["content"] for _, a in found if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
