@@ -21,7 +21,11 @@ class Extra:
 
 _ROWS = (
     Extra("torch", ("torch", "rustbpe", "tiktoken"), "the bundled task, and other tasks that import PyTorch"),
-    Extra("report", ("matplotlib", "optuna"), "`agent report`; `agent compare` with `--report` or `--png`"),
+    Extra(
+        "report",
+        ("matplotlib", "optuna"),
+        "`--png` of `agent report` and `agent compare`; parameter importance",
+    ),
     Extra("optuna", ("optuna",), "modes `tpe` and `optuna:NAME`"),
     Extra("local", ("xllamacpp",), "the embedded model's server; its weights: see the page on models"),
     Extra("mcp", ("mcp",), "`agent mcp`"),

@@ -76,7 +76,7 @@ OWNERS = {
         "agent/report/html/texts/terminal_log.py",
     },
     "pandas": {"agent/api.py"},
-    "matplotlib": {"agent/report/html/charts.py", "agent/report/html/svg.py"},
+    "matplotlib": {"agent/report/html/charts/picture.py"},
     "jinja2": {"agent/report/html/page.py"},
     "markupsafe": {"agent/report/html/page.py"},
     "filelock": {"agent/execution/slices/source.py", "agent/store/run_lock.py", "agent/task/host_commands/prepared.py"},

@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from agent.extras import EXTRAS
+from tests.made_runs import BASELINE, made_run, scored, searched
 
 ROOT = Path(__file__).parents[1]
 OF_DEVELOPERS = {"bench", "frameworks", "docs", "dev"}  # extras for those who work on the program
@@ -40,6 +41,9 @@ def test_the_wheel_holds_two_packages_the_prompts_and_the_bundled_task(wheel: Pa
         f"train_template/{name}" for name in ("task.toml", "packages.py", "prepare.py", "pool.py", "score.py")
     } <= resources
     assert {f"agent/report/html/templates/report.{kind}" for kind in ("html", "css", "js")} <= set(names)
+    assert {f"agent/report/html/templates/charts.{kind}" for kind in ("css", "js")} <= set(names)
+    vendored = ("README.md", "echarts/echarts.min.js", "echarts/LICENSE", "echarts/NOTICE", "echarts/LICENSE-d3")
+    assert {f"agent/report/html/vendor/{name}" for name in vendored} <= set(names)
     assert {f"examples/digits/{name}" for name in ("task.toml", "train.py", "prepare.py", "score.py")} <= resources
     assert "agent/server/skill.md" in names
     assert not [name for name in names if "__pycache__" in name or "/data/" in name or name.endswith(".bin")]
@@ -137,8 +141,8 @@ def search(mode: str, *more: str) -> tuple[str, ...]:
         ("torch", ("prepare",)),
         ("optuna", search("tpe")),
         ("optuna", search("optuna:CmaEsSampler")),
-        ("report", ("report",)),
-        ("report", ("compare", "--report", "page.html")),
+        ("report", ("report", "--png", "chart.png")),
+        ("report", ("compare", "--png", "chart.png")),
         ("mcp", ("mcp", "--name", "r")),
         ("mlflow", search("random", "--track", "mlflow")),
         ("tensorboard", search("random", "--track", "tensorboard")),
@@ -158,6 +162,18 @@ def test_what_a_plain_install_lacks_is_named_with_its_line_and_nothing_is_writte
     assert len(done.stderr.splitlines()) == 1
     assert ("--mode local-gp" in done.stderr) == (extra == "torch")  # the bundled task alone has something in its place
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_plain_install_writes_a_page_with_charts(plain: Path, tmp_path: Path) -> None:
+    made_run(tmp_path / "runs", [BASELINE, *((searched(n / 30), scored(3 + n / 30)) for n in range(25))])
+    done = subprocess.run(
+        [str(plain / "bin" / "agent"), "report", "made"],
+        cwd=tmp_path, env={"PATH": os.defpath, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "made.html").read_text(encoding="utf-8")
+    assert 'data-chart="run-0-trials"' in page
+    assert "needs the package optuna: pip install" in page
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

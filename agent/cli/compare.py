@@ -67,8 +67,8 @@ def compare(
 
     folder, more = runs_folder(options.runs), _Written(options.report, options.png, options.force)
     refuse_other_files(options.report, options.png, force=options.force)
-    if options.report is not None or options.png is not None:
-        require_extra("report", "a page about runs")
+    if options.png is not None:
+        require_extra("report", "--png")
     caps = caps_in(options)
     if [shown, options.modes, options.resume].count(None) < 2:
         raise UsageError("give only one of CMP (to show it), --modes (to start one) and --resume CMP (to resume it)")

@@ -56,7 +56,8 @@ def report(
     It shows one run, or compares several; for a trial such as RUN/best it prints the address of its place on the page.
     The page is one file, which loads nothing else.
     """
-    require_extra("report", "a page about runs")
+    if png is not None:
+        require_extra("report", "--png")
     named = [_named(runs, name) for name in run_names or ()]
     chosen = list(dict.fromkeys(run for found, _ in named for run in found)) or [stored_run(runs, None).run_id]
     path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")
@@ -113,7 +114,8 @@ def write_report(
     """
     from agent.files import write_over
     from agent.report.html.chapters import overview
-    from agent.report.html.charts import PICTURE_MARK
+    from agent.report.html.charts.picture import PICTURE_MARK
+    from agent.report.html.charts.picture import png as png_of
     from agent.report.html.page import PAGE_MARK, render
 
     refuse_other_files(page, png, force=force)
@@ -128,7 +130,7 @@ def write_report(
             trials = plural(sum(len(run.trials) for run in found), "trial")
             told.append(f"{page}: {len(data) / 1e6:.1f} MB, {trials}")
         if png is not None:
-            write_over(png, overview(found).png(), PICTURE_MARK, force=force)
+            write_over(png, png_of(overview(found)), PICTURE_MARK, force=force)
             told.append(str(png))
     except OSError as error:
         raise UsageError(
@@ -141,7 +143,7 @@ def write_report(
 def refuse_other_files(page: Path | None, png: Path | None, *, force: bool) -> None:
     """Raise UsageError if a page or a picture would replace a file that this command did not write, unless `force`."""
     from agent.files import refuse_taken
-    from agent.report.html.charts import PICTURE_MARK
+    from agent.report.html.charts.picture import PICTURE_MARK
     from agent.report.html.page import PAGE_MARK
 
     for path, mark in ((page, PAGE_MARK), (png, PICTURE_MARK)):
@@ -164,7 +166,7 @@ def _on_page(runs: Path, name: str | None) -> "RunOnPage":
     """Return a run with everything that a page shows of it. Raises UsageError if it has no finished trial yet."""
     from agent.analysis.test_split import load_verified
     from agent.analysis.unseen.verified_slice import load_verified_on_slice
-    from agent.report.html.search_charts import standing
+    from agent.report.html.charts.cma_states import standing
     from agent.report.html.tables import RunOnPage
 
     stored = stored_run(runs, name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.edits.line_diff import touched
-from agent.task.curve_format import CurveFormat, compiled
+from agent.task.curve_format import CurveFormat
 from agent.task.spec import BudgetSpec
 from agent.task.task import Task
 from agent.trials.learning_curve import HALF, LearningCurve, Point, PruningDecision, level
@@ -244,10 +244,8 @@ class _Full:
 
 def pruner_of(task: Task, seed: int, results: Iterable[Trial | Repeat]) -> Pruner | None:
     """Return the pruner for a run of `task` with these `results`; None if the task declares no curve."""
-    if task.curve is None:
-        return None
-    form = CurveFormat(compiled(task.curve.pattern), task.budget.amount)
-    return Pruner(form, task.curve.exempt, seed, results)
+    form = task.curve_format
+    return None if task.curve is None or form is None else Pruner(form, task.curve.exempt, seed, results)
 
 
 def is_control(seed: int, number: int) -> bool:

@@ -15,6 +15,7 @@ from agent.edits.source_text import other_encoding
 from agent.edits.syntax import parse_script
 from agent.errors import EditError, TaskError
 from agent.search.memory_model import MemoryModel
+from agent.task.curve_format import CurveFormat, compiled
 from agent.task.space_table import check_values, read_space
 from agent.task.spec import POOL_KEYS, EnvironmentSpec, TaskDocument
 from agent.task.task_files import content_of, expanded, read_entries, text_of
@@ -109,6 +110,11 @@ class Task:
         """Duration of one canary."""
         share = CANARY_SHARE * self.budget.amount
         return self.machine.seconds or min(max(share, CANARY_SECONDS[0]), CANARY_SECONDS[1])
+
+    @property
+    def curve_format(self) -> CurveFormat | None:
+        """How the script prints its learning curve; None if the task declares none."""
+        return None if self.curve is None else CurveFormat(compiled(self.curve.pattern), self.budget.amount)
 
     def _check_hints(self, text: str) -> None:
         """Raise TaskError unless the hints, completed by the script's own values, are a point of the space."""

@@ -145,6 +145,12 @@ def pages(browser: "Browser", folder_of_pages: Path) -> Iterator[Pages]:
         context.close()
 
 
+@pytest.fixture
+def report(pages: Pages) -> Path:
+    """The file of the page about the hostile run."""
+    return pages.path("report")
+
+
 @dataclass
 class Reader:
     """One page in the browser, and all that it complained of."""

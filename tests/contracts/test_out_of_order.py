@@ -17,7 +17,7 @@ from agent.analysis.ablation_chain import ChangeChain
 from agent.cli.main import app
 from agent.edits.edit import Unchanged
 from agent.report.export import export
-from agent.report.html.charts import progress
+from agent.report.html.charts.progress import progress
 from agent.report.html.page import render
 from agent.report.html.tables import RunOnPage, ledger_table
 from agent.report.html.trial_panels import details
@@ -137,14 +137,12 @@ def test_curves_and_trackers_go_by_the_time_of_finish(stored: StoredRun) -> None
     assert [(each.step, each.number, each.metrics["best_so_far"]) for each in tracked] == [
         (0, 0, 2.0), (1, 2, 1.8), (2, 1, 1.7), (3, 4, 1.5), (4, 3, 1.5),
     ]  # fmt: skip
-    chart = progress(stored.history, stored.metric, by_the_clock, "seconds", sigma=None, name="p", key="0")
-    points = {
-        str(dots.get_gid()): [tuple(map(float, place)) for place in dots.get_offsets()]
-        for dots in chart.figure.axes[0].collections
-    }
+    chart = progress(stored.history, stored.metric, by_the_clock, "seconds", sigma=None, name="p", run=0)
+    (panel,) = chart.to_json()["panels"]
+    points = {each["name"]: list(zip(each["x"], each["y"], strict=True)) for each in panel["points"]}
     assert points["reverted"] == [(15.0, 1.9)]
     assert sorted(points["provisional"]) == [(10.0, 1.8), (11.0, 1.7), (14.0, 1.5)]
-    assert list(chart.marks["reverted"]) == ["0/3"]
+    assert [each["trials"] for each in panel["points"] if each["name"] == "reverted"] == [[3]]
 
 
 def test_the_page_has_device_hours_beside_hours(stored: StoredRun) -> None:

@@ -44,7 +44,7 @@ def demo(
     print("\nthat was a whole run; now:")
     for command, about in (
         (f"agent log {name}{option}", "its trials, each a commit"),
-        (f"agent report {name}{option}", "an HTML page about it; needs pip install 'autocentaur[report]'"),
+        (f"agent report {name}{option}", "an HTML page about it"),
         ("agent init FOLDER", "your own script: writes its task.toml"),
         (f"agent run --task FOLDER --mode {MODE} --wall 8h", "your own night"),
     ):

@@ -1,16 +1,25 @@
 """The chapters of a report: charts, tables or both. A chapter with neither is left out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agent.analysis.ablation_log import attributed
+from agent.extras import install_line, missing_modules
 from agent.report.ablation_text import conclusion, remarks
 from agent.report.ablation_text import table as attribution_table
-from agent.report.html.charts import Chart, bars, comparison, progress
+from agent.report.html.chapter import MAX_RUN_CHARTS, Chapter
+from agent.report.html.chart_chapters import (
+    curves_chapter,
+    parallel_chapter,
+    slice_plots_chapter,
+    slots_chapter,
+    spending_chapter,
+    tree_chapter,
+)
+from agent.report.html.charts.chart import Bars, Chart
+from agent.report.html.charts.cma_states import means, step_size
+from agent.report.html.charts.progress import comparison, progress
 from agent.report.html.importance import MIN_TRIALS, importances
 from agent.report.html.modes import ModesCompared, mode_tables
-from agent.report.html.search_charts import means, parallel, step_size
-from agent.report.html.svg import VERMILLION
 from agent.report.html.tables import (
     RunOnPage,
     environment_table,
@@ -34,21 +43,6 @@ AXES: tuple[tuple[str, str, Cost], ...] = (
     ("training", "seconds of training budget", as_charged),
     ("clock", "seconds of wall time", by_the_clock),
 )
-MAX_RUN_CHARTS = 12
-"""How many runs get a chart of their own when there are several; the comparison chart shows all runs."""
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """One part of a page."""
-
-    name: str  # id on the page
-    title: str
-    note: str = ""  # how to read it
-    charts: Sequence[tuple[str, Chart]] = ()  # each with the name of its tab or run
-    tabs: bool = False  # whether one chart is shown at a time
-    tables: Sequence[Table] = ()
-    folded: str = ""  # label that unfolds the tables; empty: tables are always shown
 
 
 def chapters(runs: Sequence[RunOnPage], compared: ModesCompared | None = None) -> list[Chapter]:
@@ -56,6 +50,8 @@ def chapters(runs: Sequence[RunOnPage], compared: ModesCompared | None = None) -
     found = [
         _modes(runs, compared),
         _progress(runs),
+        tree_chapter(runs),
+        curves_chapter(runs),
         _runs(runs),
         _repeats(runs),
         _slices(runs),
@@ -66,8 +62,16 @@ def chapters(runs: Sequence[RunOnPage], compared: ModesCompared | None = None) -
         _refused_submissions(runs),
         _failures(runs),
         _finders(runs),
+        spending_chapter(runs),
+        slots_chapter(runs),
+        _importance(runs),
+        slice_plots_chapter(runs),
+        parallel_chapter(runs),
+        _step_sizes(runs),
+        _means(runs),
+        _ledger(runs),
+        _environment(runs),
     ]
-    found += [_importance(runs), _parallel(runs), _step_sizes(runs), _means(runs), _ledger(runs), _environment(runs)]
     return [chapter for chapter in found if chapter.charts or chapter.tables]
 
 
@@ -105,7 +109,7 @@ def _of_one(run: RunOnPage, index: int, axis: str, label: str, cost: Cost) -> Ch
     stored = run.stored
     return progress(
         stored.history, stored.metric, cost, label, sigma=stored.keeper.sigma,
-        name=f"run-{index}-{axis}", key=str(index),
+        name=f"run-{index}-{axis}", run=index,
     )  # fmt: skip
 
 
@@ -176,13 +180,10 @@ def _refused_submissions(runs: Sequence[RunOnPage]) -> Chapter:
 
 def _failures(runs: Sequence[RunOnPage]) -> Chapter:
     counts = failures(runs)
-    charts = (
-        [("", bars(counts, name="failures", title="Trials without a loss", form=".0f", colour=VERMILLION))]
-        if counts
-        else []
-    )
-    tables = [failures_table(runs)] if counts else []
-    return Chapter("failures", "Failures by kind", charts=charts, tables=tables)
+    told = ", ".join(f"{word} {n:.0f}" for word, n in counts.items())
+    content = Bars(list(counts), list(counts.values()), [f"{n:.0f}" for n in counts.values()], "vermillion")
+    charts = [("", Chart("failures-chart", "Failures", f"Trials without a loss: {told}", content))] if counts else []
+    return Chapter("failures", "Failures by kind", charts=charts, tables=[failures_table(runs)] if counts else [])
 
 
 def _finders(runs: Sequence[RunOnPage]) -> Chapter:
@@ -194,22 +195,20 @@ def _finders(runs: Sequence[RunOnPage]) -> Chapter:
 def _importance(runs: Sequence[RunOnPage]) -> Chapter:
     space = runs[0].task.space
     scored = [(params, loss) for run in runs for _, params, loss in run.scored]
+    if space is not None and len(scored) >= MIN_TRIALS and missing_modules("optuna"):
+        line = f"Parameter importance needs the package optuna: {install_line('optuna')}"
+        return Chapter("importance", "Parameter importance", tables=[Table(("not shown",), [[line]])])
     found = importances(space, scored) if space else {}
     note = (
         f"Each name's share in what separates the best quarter of {len(scored)} trials from the others (PED-ANOVA). "
-        f"It describes where the search succeeded, not why; it needs {MIN_TRIALS} trials."
+        f"It describes where the search succeeded, not why; it needs {MIN_TRIALS} trials. Names with one value are "
+        "left out."
     )
-    charts = [("", bars(found, name="importance", title="Importance", form=".0%"))] if any(found.values()) else []
-    return Chapter("importance", "Parameter importance", note, charts)
-
-
-def _parallel(runs: Sequence[RunOnPage]) -> Chapter:
-    space = runs[0].task.space
-    scored = [(f"{i}/{n}", params, loss) for i, run in enumerate(runs) for n, params, loss in run.scored]
-    if space is None or len({str(params) for _, params, _ in scored}) < 2:
-        return Chapter("parallel", "Configurations")
-    note = "Each line is a trial, across the range of each name. The best tenth are green; the best one is thick."
-    return Chapter("parallel", "Configurations", note, [("", parallel(space, scored, name="parallel"))])
+    shown = [f"{share:.0%}" for share in found.values()]
+    told = ", ".join(f"{name} {share}" for name, share in zip(found, shown, strict=True))
+    content = Bars(list(found), list(found.values()), shown)
+    chart = Chart("importance-chart", "Importance", f"Importance: {told}", content)
+    return Chapter("importance", "Parameter importance", note, [("", chart)] if any(found.values()) else [])
 
 
 def _step_sizes(runs: Sequence[RunOnPage]) -> Chapter:

@@ -17,6 +17,8 @@ TOP_SHARE = 0.25
 def importances(space: SearchSpace, scored: Sequence[tuple[Params, float]]) -> Mapping[str, float]:
     """Return each name's share of the importance, summing to 1, the largest first; empty below `MIN_TRIALS`.
 
+    A name that had one value in all trials has no importance and is left out.
+
     A name is important if good trials are distributed differently along it than others. Values are encoded as in the
     search (log scales, levels), so importances do not depend on units.
 
@@ -25,13 +27,13 @@ def importances(space: SearchSpace, scored: Sequence[tuple[Params, float]]) -> M
         scored: parameters and loss (minimised) of the trials that have one.
     """
     known = [(params, loss) for params, loss in scored if set(space.names) <= set(params)]
-    if len(known) < MIN_TRIALS:
+    plain = {p.name: p for p in space.parameters if len({params[p.name] for params, _ in known}) > 1}
+    if len(known) < MIN_TRIALS or not plain:
         return {}
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    plain = {p.name: p for p in space.parameters}
     distributions: dict[str, BaseDistribution] = {
         name: CategoricalDistribution(p.choices) if isinstance(p, Categorical) else FloatDistribution(0.0, 1.0)
         for name, p in plain.items()

@@ -1,9 +1,9 @@
 """The report: one self-contained HTML file, in which anything a trial wrote is text, never markup or script."""
 
 import base64
+import gzip
 import hashlib
 import json
-import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from agent.analysis.unseen.common_slice import CommonSlice
 from agent.report import run_summary
 from agent.report.html.chapters import chapters
+from agent.report.html.charts.chart import document
 from agent.report.html.modes import modes_compared
 from agent.report.html.overview.headline import headline
 from agent.report.html.overview.next_steps import cautions, next_commands
@@ -24,6 +25,7 @@ PAGE_MARK = b'<meta name="generator" content="autocentaur">'
 """Marks a page that this program wrote; see report.html."""
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
+_LIBRARY = Path(__file__).resolve().parent / "vendor" / "echarts" / "echarts.min.js"
 
 
 def render(
@@ -41,7 +43,9 @@ def render(
     every = [found for index, run in enumerate(runs) for found in details(run.stored, run.task.source, index)]
     texts = [text for found in every for text in found.texts]
     share = fair_share([text.n_characters for text in texts], MAX_CHARACTERS)
-    script, style = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
+    script, drawing = (_read(_TEMPLATES / name) for name in ("report.js", "charts.js"))
+    library = _read(_LIBRARY)
+    style = _read(_TEMPLATES / "report.css") + _read(_TEMPLATES / "charts.css")
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -49,14 +53,17 @@ def render(
     table = [row for index, run in enumerate(runs) for row in rows(run.stored, index)]
     compared, only = modes_compared(runs, reference, unseen), runs[0] if len(runs) == 1 else None
     best = only.stored.best if only is not None else None
+    parts = chapters(runs, compared)
     return environment.get_template("report.html").render(
         # The policy allows this script and style only, and no fetching: a trial's text stays inert even if escaping
         # failed.
-        policy=f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        "base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; script-src {' '.join(map(_hash, (library, script, drawing)))}; "
+        f"style-src {_hash(style)}; base-uri 'none'; form-action 'none'",
+        library=Markup(packed(library)),
         script=Markup(script),
+        drawing=Markup(drawing),
         style=Markup(style),
-        details=Markup(packed({found.mark: found.to_json(share) for found in every})),
+        details=Markup(packed(json.dumps({found.mark: found.to_json(share) for found in every}, ensure_ascii=False))),
         title=runs[0].stored.heading if len(runs) == 1 else f"{len(runs)} runs of {runs[0].task.name}",
         task=runs[0].task.name,
         headline=headline(runs, compared),
@@ -71,10 +78,8 @@ def render(
         verdicts=list(dict.fromkeys(row.verdict for row in table)),
         origins=list(dict.fromkeys(row.origin for row in table)),
         run_ids=[run.stored.run_id for run in runs],
-        chapters=[
-            (chapter, [(tab, Markup(chart.svg())) for tab, chart in chapter.charts])
-            for chapter in chapters(runs, compared)
-        ],
+        chapters=[(chapter, chapter.charts) for chapter in parts],
+        charts=Markup(inert_json(document(chart for part in parts for _, chart in part.charts))),
         metric=runs[0].stored.metric,
         self_reported=any(run.task.score.row.is_self_reported for run in runs),
         n_cut=sum(text.n_characters > share for text in texts),
@@ -94,12 +99,15 @@ def inert_json(data: Any) -> str:
     return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def packed(data: Any) -> str:
-    """Return JSON data compressed with zlib, as base64: a fifth of the size of the JSON of many similar trials."""
-    written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(zlib.compress(written.encode(errors="backslashreplace"), 9)).decode()
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def packed(text: str) -> str:
+    """Return a text as base64 of gzip: a script half as long, the JSON of many similar trials a fifth."""
+    return base64.b64encode(gzip.compress(text.encode(errors="backslashreplace"), mtime=0)).decode()
 
 
 def _hash(content: str) -> str:
     """Return the source expression that allows exactly this script or style in a content security policy."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

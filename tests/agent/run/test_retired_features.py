@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.execution.environment import NAMES
-from agent.report.html.search_charts import standing
+from agent.report.html.charts.cma_states import standing
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
 from tests.conftest import TASKS

@@ -13,10 +13,10 @@
     return made;
   }
 
-  // The details of all trials: JSON, compressed with zlib and written as base64; see page.py.
+  // The details of all trials: JSON, compressed with gzip and written as base64; see page.py.
   async function unpacked() {
     const bytes = Uint8Array.from(atob(byId("details").textContent), (character) => character.charCodeAt(0));
-    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
   }
   const details = unpacked();
 
@@ -133,17 +133,24 @@
   // The address names the trial that was opened last, so that it can be sent, and so that Back returns to the one before.
   const linked = () => (location.hash.startsWith("#t") ? decodeURIComponent(location.hash.slice(2)) : "");
 
-  function toggle(row) {
-    const open = !detailsOf(row);
-    setOpen(row, open);
-    const mark = row.dataset.trialRow;
+  function remember(mark) {
     try {
-      if (open) history.pushState(null, "", `#t${mark}`);
-      else if (linked() === mark) history.replaceState(null, "", location.pathname + location.search);
+      if (linked() !== mark) history.pushState(null, "", `#t${mark}`);
     } catch {
       // A page inside another one may have no address to change.
     }
     shown = linked();
+  }
+
+  function toggle(row) {
+    const open = !detailsOf(row);
+    const mark = row.dataset.trialRow;
+    setOpen(row, open);
+    if (open) remember(mark);
+    else if (linked() === mark) {
+      history.replaceState(null, "", location.pathname + location.search);
+      shown = "";
+    }
   }
 
   function reveal(mark) {
@@ -294,21 +301,9 @@
     show(0);
   }
 
-  const tip = byId("tip");
-  document.addEventListener("pointermove", (event) => {
-    const row = byMark.get(event.target.closest?.("[data-trial]")?.dataset.trial);
-    tip.hidden = !row;
-    if (!row) return;
-    const value = cellText(row, "value");
-    tip.textContent = `trial ${cellText(row, "number")}, ${cellText(row, "verdict")}${value ? `, ${value}` : ""}: ${cellText(row, "title")}`;
-    const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
-    const top = event.clientY + 16 + tip.offsetHeight > innerHeight ? event.clientY - tip.offsetHeight - 10 : event.clientY + 16;
-    tip.style.left = `${left}px`;
-    tip.style.top = `${top}px`;
-  });
-  document.addEventListener("click", (event) => {
-    const mark = event.target.closest?.("[data-trial]")?.dataset.trial;
-    if (mark) location.hash = `#t${mark}`;
+  document.addEventListener("open-trial", (event) => {
+    reveal(event.detail);
+    remember(event.detail);
   });
 
   // --- theme -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 import numpy as np
 
 from agent.report.html.importance import MIN_TRIALS, importances
+from agent.search.parameters import Float, Int
+from agent.search.space import SearchSpace
 from agent.task.task import Task
 
 
@@ -19,3 +21,10 @@ def test_few_trials_say_nothing(bigram: Task) -> None:
     assert bigram.space is not None
     known = [(bigram.defaults, 1.0)] * (MIN_TRIALS - 1)
     assert importances(bigram.space, known) == {}
+
+
+def test_a_name_with_one_value_has_no_importance() -> None:
+    space = SearchSpace((Float("A", 0.0, 1.0), Float("B", 0.0, 1.0), Int("C", 1, 9)))
+    scored = [({"A": n / 40, "B": (n * 7 % 40) / 40, "C": 3}, (n / 40 - 0.5) ** 2) for n in range(40)]
+    assert set(importances(space, scored)) == {"A", "B"}
+    assert importances(space, [({**params, "A": 0.5, "B": 0.5}, loss) for params, loss in scored]) == {}

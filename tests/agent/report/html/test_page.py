@@ -1,9 +1,9 @@
 """The page: it holds everything, fetches nothing, runs nothing that a trial wrote, and stays small."""
 
 import base64
+import gzip
 import json
 import re
-import zlib
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +15,7 @@ from agent.analysis.test_split import TestSplitResult as SplitResult
 from agent.analysis.test_split import load_verified
 from agent.errors import JournalError
 from agent.report.html.chapters import overview
+from agent.report.html.charts.picture import drawn, png
 from agent.report.html.page import inert_json, render
 from agent.report.html.tables import RunOnPage
 from agent.report.html.trial_panels import fair_share
@@ -51,7 +52,7 @@ class Elements(HTMLParser):
 
 def test_the_page_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
     found = Elements(render([few(tmp_path / "runs")], MADE_AT)).found
-    assert {"table", "svg", "script", "style"} <= {tag for tag, _ in found}
+    assert {"table", "script", "style"} <= {tag for tag, _ in found}
     references = [value for _, attributes in found for name in ("src", "href") if (value := attributes.get(name))]
     assert [reference for reference in references if not reference.startswith("#")] == []
     assert not {tag for tag, _ in found} & {"link", "iframe", "img", "object", "embed", "base"}
@@ -72,7 +73,9 @@ def test_hostile_texts_stay_text(tmp_path: Path) -> None:
     stored = made_run(tmp_path / "runs", results, logs={1: HOSTILE}, exchanges={1: calls})
     page = render([on_page(stored)], MADE_AT)
     found = Elements(page).found
-    assert [a for tag, a in found if tag == "script"] == [{"type": "text/plain", "id": "details"}, {}]
+    packed = [{"type": "application/gzip", "id": name} for name in ("details", "library")]
+    charts = {"type": "application/json", "id": "charts"}
+    assert [a for tag, a in found if tag == "script"] == [packed[0], charts, packed[1], {}, {}]
     assert "img" not in {tag for tag, _ in found}
     policy = next(a["content"] for _, a in found if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
@@ -83,9 +86,9 @@ def test_hostile_texts_stay_text(tmp_path: Path) -> None:
 
 def details_of(page: str) -> dict[str, Any]:
     """Return what a page has about its trials, by their marks."""
-    block = re.search(r'<script type="text/plain" id="details">([A-Za-z0-9+/=]*)</script>', page)
+    block = re.search(r'<script type="application/gzip" id="details">([A-Za-z0-9+/=]*)</script>', page)
     assert block is not None
-    found = json.loads(zlib.decompress(base64.b64decode(block[1])))
+    found = json.loads(gzip.decompress(base64.b64decode(block[1])))
     assert isinstance(found, dict)
     return found
 
@@ -114,16 +117,16 @@ def test_a_run_whose_baseline_failed_has_a_page(tmp_path: Path) -> None:
 
 def test_a_picture_for_slides_is_a_png(tmp_path: Path) -> None:
     path = tmp_path / "slide.png"
-    path.write_bytes(overview([few(tmp_path / "runs")]).png())
+    path.write_bytes(png(overview([few(tmp_path / "runs")])))
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_title_of_a_picture_does_not_lie_on_its_legend(tmp_path: Path) -> None:
     chart = overview([few(tmp_path / "runs")])
-    (tmp_path / "slide.png").write_bytes(chart.png())
-    chart.figure.draw_without_rendering()  # at its own size, after that of the slide
-    (legend,), (axes, *_) = chart.figure.legends, chart.figure.axes
-    titles = [axes._left_title, *([chart.figure._suptitle] if chart.figure._suptitle else [])]  # type: ignore[attr-defined]
+    figure = drawn(chart)
+    figure.draw_without_rendering()
+    (legend,), (axes, *_) = figure.legends, figure.axes
+    titles = [axes._left_title, *([figure._suptitle] if figure._suptitle else [])]  # type: ignore[attr-defined]
     shown = [title for title in titles if title.get_text()]
     assert [title.get_text() for title in shown] == [chart.title]
     assert not legend.get_window_extent().overlaps(shown[0].get_window_extent())

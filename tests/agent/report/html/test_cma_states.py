@@ -6,7 +6,7 @@ from pathlib import Path
 from agent.edits.assignments import Assignments
 from agent.modes.numeric import cma_host
 from agent.modes.proposer import Context
-from agent.report.html.search_charts import standing
+from agent.report.html.charts.cma_states import standing
 from agent.task.task import Task
 from agent.trials.trial import Outcome, Proposal, Trial
 from tests.made_runs import BASELINE, made_run, scored
