@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,26 +27,41 @@ PAGE_MARK = b'<meta name="generator" content="autocentaur">'
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
-def render(runs: Sequence[RunOnPage], made_at: datetime) -> str:
-    """Return the page about runs of one task, each with at least one finished trial."""
+@dataclass(frozen=True)
+class LivePart:
+    """What a page of `agent serve` has beyond a report. Its script fetches the details of a trial that is opened."""
+
+    html: str  # markup above the tiles
+    script: str
+    style: str
+    address: str  # path of the page on its server
+    version: str  # of the data that the page shows
+
+
+def render(runs: Sequence[RunOnPage], made_at: datetime, live: LivePart | None = None) -> str:
+    """Return the page about runs of one task, each with at least one finished trial.
+
+    `live`: what a live page adds; None: the page is a file that needs no server.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    every = [found for index, run in enumerate(runs) for found in details(run.stored, run.task.source, index)]
+    shown = runs if live is None else ()
+    every = [found for index, run in enumerate(shown) for found in details(run.stored, run.task.source, index)]
     share = fair_share([len(text.content) for found in every for text in found.texts], MAX_CHARACTERS)
-    script, style = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
+    script, style = (template_text(name) for name in ("report.js", "report.css"))
+    style += live.style if live is not None else ""
+    scripts = [live.script, script] if live is not None else [script]
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     table = [row for index, run in enumerate(runs) for row in rows(run.stored, index)]
     return environment.get_template("report.html").render(
-        # The policy allows this script and style only, and no fetching: a trial's text stays inert even if escaping
-        # failed.
-        policy=f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        "base-uri 'none'; form-action 'none'",
-        script=Markup(script),
+        policy=content_policy(scripts, style, may_fetch=live is not None),
+        scripts=[Markup(each) for each in scripts],
         style=Markup(style),
+        live=None if live is None else {"html": Markup(live.html), "address": live.address, "version": live.version},
         details=Markup(inert_json({found.mark: found.to_json(share) for found in every})),
         title=runs[0].stored.heading if len(runs) == 1 else f"{len(runs)} runs of {runs[0].task.name}",
         task=runs[0].task.name,
@@ -68,6 +84,24 @@ def inert_json(data: Any) -> str:
     """Return JSON that is safe inside a <script> element: it can neither end the element nor begin a comment."""
     written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def template_text(name: str) -> str:
+    """Return a file of the page's templates."""
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def content_policy(scripts: Sequence[str], style: str, *, may_fetch: bool) -> str:
+    """Return the content security policy that allows these scripts and this style only.
+
+    So a trial's text stays inert even if escaping failed. `may_fetch`: scripts may read from the page's own server.
+    """
+    allowed = " ".join(f"'{_hash(script)}'" for script in scripts)
+    fetching = "connect-src 'self'; " if may_fetch else ""
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src '{_hash(style)}'; {fetching}"
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def _hash(content: str) -> str:

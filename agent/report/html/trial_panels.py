@@ -1,6 +1,6 @@
 """The page's row for each trial, and the panel that the row opens, with texts of bounded length."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
@@ -58,9 +58,12 @@ class Details:
         }
 
 
-def details(stored: StoredRun, baseline: str, index: int) -> Iterator[Details]:
-    """Yield the details of each finished trial of the run with that index on the page."""
-    for trial, diff in differences(stored, baseline):
+def details(stored: StoredRun, baseline: str, index: int, numbers: Collection[int] | None = None) -> Iterator[Details]:
+    """Yield the details of each finished trial of the run with that index on the page.
+
+    `numbers`: of the trials that are wanted; None: all.
+    """
+    for trial, diff in differences(stored, baseline, numbers):
         texts = [Text(f"change of trial {trial.parent}", "diff", inert(diff))] if diff else []
         log = log_lines(stored, trial, _LOG_LINES)
         if log:
@@ -137,17 +140,27 @@ def _row(stored: StoredRun, trial: Trial, index: int) -> TrialRow:
     )
 
 
-def differences(stored: StoredRun, baseline: str) -> Iterator[tuple[Trial, str]]:
-    """Yield each finished trial with the unified diff from its parent's script; the baseline's diff is empty."""
+def differences(
+    stored: StoredRun, baseline: str, numbers: Collection[int] | None = None
+) -> Iterator[tuple[Trial, str]]:
+    """Yield each finished trial with the unified diff from its parent's script; the baseline's diff is empty.
+
+    `numbers`: of the trials that are wanted; None: all.
+    """
     sources = {0: baseline}
     for trial in stored.history.trials:
+        is_wanted = numbers is None or trial.number in numbers
         if trial.parent is None:
-            yield trial, ""
+            if is_wanted:
+                yield trial, ""
+            continue
+        if not (is_wanted or trial.kept):
             continue
         before = sources[trial.parent]
         after = trial.proposal.edit.apply(before)
         if trial.kept:
             sources[trial.number] = after
-        names = f"trial {trial.parent}", f"trial {trial.number}"
-        lines = unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
-        yield trial, "\n".join(lines)
+        if is_wanted:
+            names = f"trial {trial.parent}", f"trial {trial.number}"
+            lines = unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
+            yield trial, "\n".join(lines)

@@ -4,8 +4,12 @@
   const byId = (id) => document.getElementById(id);
   const details = JSON.parse(byId("details").textContent);
   const body = document.querySelector("#table tbody");
-  const rows = Array.from(body.rows);
-  const byMark = new Map(rows.map((row) => [row.dataset.trialRow, row]));
+  let rows, byMark;
+  function readRows() {
+    rows = Array.from(body.rows).filter((row) => row.dataset.trialRow);
+    byMark = new Map(rows.map((row) => [row.dataset.trialRow, row]));
+  }
+  readRows();
 
   function element(tag, text, className) {
     const made = document.createElement(tag);
@@ -50,15 +54,20 @@
     return folded;
   }
 
-  function opened(mark) {
-    const found = details[mark];
-    const row = element("tr", undefined, "details");
-    const cell = row.insertCell();
-    cell.colSpan = byMark.get(mark).cells.length;
+  function fill(cell, found) {
     cell.append(pairs(found.facts));
     if (found.changed.length) cell.append(element("h3", "changed parameters"), changes(found.changed));
     if (found.evidence.length) cell.append(element("h3", "evidence of the score"), pairs(found.evidence));
     for (const text of found.texts) cell.append(block(text));
+  }
+
+  function opened(mark) {
+    const row = element("tr", undefined, "details");
+    const cell = row.insertCell();
+    cell.colSpan = byMark.get(mark).cells.length;
+    if (details[mark]) fill(cell, details[mark]);
+    // A live page fetches a trial when it is opened; see live.js.
+    else document.dispatchEvent(new CustomEvent("trial-opened", { detail: { mark, cell, fill: (found) => fill(cell, found) } }));
     return row;
   }
 
@@ -110,6 +119,11 @@
     body.append(moved);
   }
 
+  function sortAgain() {
+    const column = headings.findIndex((heading) => heading.hasAttribute("aria-sort"));
+    if (column >= 0) sortBy(column, headings[column].getAttribute("aria-sort") === "descending");
+  }
+
   headings.forEach((heading, column) => {
     const button = element("button", heading.textContent);
     button.type = "button";
@@ -118,7 +132,7 @@
       const descending = heading.getAttribute("aria-sort") === "ascending";
       headings.forEach((other) => other.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
-      sortBy(column, descending);
+      sortAgain();
     });
   });
 
@@ -176,7 +190,7 @@
   });
 
   // --- charts ------------------------------------------------------------------------------------------------------
-  for (const tabs of document.querySelectorAll(".tabs")) {
+  function setUpTabs(tabs) {
     const figures = Array.from(tabs.children);
     const bar = element("div", undefined, "switch");
     bar.setAttribute("role", "group");
@@ -195,6 +209,15 @@
     tabs.prepend(bar);
     show(0);
   }
+  document.querySelectorAll(".tabs").forEach(setUpTabs);
+
+  // --- a live page: live.js has replaced rows or a section -----------------------------------------------------------
+  document.addEventListener("rows-replaced", () => {
+    readRows();
+    sortAgain();
+    filter();
+  });
+  document.addEventListener("section-replaced", (event) => event.detail.querySelectorAll(".tabs").forEach(setUpTabs));
 
   const tip = byId("tip");
   document.addEventListener("pointermove", (event) => {
