@@ -22,6 +22,7 @@ class Extra:
 _ROWS = (
     Extra("torch", ("torch", "rustbpe", "tiktoken"), "the bundled task, and other tasks that import PyTorch"),
     Extra("report", ("matplotlib", "optuna"), "`agent report`; `agent compare` with `--report` or `--png`"),
+    Extra("serve", ("starlette", "uvicorn", "sse_starlette", "matplotlib", "optuna"), "`agent serve`"),
     Extra("optuna", ("optuna",), "modes `tpe` and `optuna:NAME`"),
     Extra("local", ("xllamacpp",), "the embedded model's server; its weights: see the page on models"),
     Extra("mcp", ("mcp",), "`agent mcp`"),

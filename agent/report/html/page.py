@@ -36,6 +36,7 @@ class LivePart:
     style: str
     address: str  # path of the page on its server
     version: str  # of the data that the page shows
+    runs: Sequence[str]  # names of the runs on the page, in its order
 
 
 def render(runs: Sequence[RunOnPage], made_at: datetime, live: LivePart | None = None) -> str:
@@ -61,7 +62,8 @@ def render(runs: Sequence[RunOnPage], made_at: datetime, live: LivePart | None =
         policy=content_policy(scripts, style, may_fetch=live is not None),
         scripts=[Markup(each) for each in scripts],
         style=Markup(style),
-        live=None if live is None else {"html": Markup(live.html), "address": live.address, "version": live.version},
+        live=live,
+        above=Markup(live.html) if live is not None else "",
         details=Markup(inert_json({found.mark: found.to_json(share) for found in every})),
         title=runs[0].stored.heading if len(runs) == 1 else f"{len(runs)} runs of {runs[0].task.name}",
         task=runs[0].task.name,
