@@ -139,6 +139,7 @@ def search(mode: str, *more: str) -> tuple[str, ...]:
         ("optuna", search("optuna:CmaEsSampler")),
         ("report", ("report",)),
         ("report", ("compare", "--report", "page.html")),
+        ("serve", ("serve",)),
         ("mcp", ("mcp", "--name", "r")),
         ("mlflow", search("random", "--track", "mlflow")),
         ("tensorboard", search("random", "--track", "tensorboard")),

@@ -28,7 +28,9 @@ from agent.server.live_page.served_runs import ServedRuns, UnknownRunError
 from agent.store.stored_run import StoredRun
 from agent.text import inert
 
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.2
+POLL_ALL_SECONDS = 0.5
+"""How often the files of a run, and of all runs of a folder, are looked at while a page is open."""
 PING_SECONDS = 15
 SEND_SECONDS = 20.0  # a browser that takes no event for so long is dropped, and connects again when it is awake
 MOST_STREAMS = 200
@@ -118,7 +120,7 @@ class LiveServer:
     # --- versions ----------------------------------------------------------------------------------------------------
 
     async def events_of_runs(self, _request: Request) -> Response:
-        return self._events(self.served.version_of_all)
+        return self._events(self.served.version_of_all, POLL_ALL_SECONDS)
 
     async def events_of_run(self, request: Request) -> Response:
         return self._events(partial(self.served.version, request.path_params["name"]))
@@ -126,7 +128,7 @@ class LiveServer:
     async def events_of_comparison(self, request: Request) -> Response:
         return self._events(partial(self._version_of_comparison, request.path_params.get("name")))
 
-    def _events(self, version_of: Callable[[], str]) -> Response:
+    def _events(self, version_of: Callable[[], str], poll_seconds: float = POLL_SECONDS) -> Response:
         """Return the versions of a page as they change.
 
         A new connection gets the present version first, so a browser that was away misses nothing. Only the latest
@@ -134,9 +136,11 @@ class LiveServer:
         """
         if self._n_streams >= MOST_STREAMS:
             return PlainTextResponse(f"{MOST_STREAMS} pages are open already; close some.", 503)
-        return EventSourceResponse(self._versions(version_of), ping=PING_SECONDS, send_timeout=SEND_SECONDS)
+        return EventSourceResponse(
+            self._versions(version_of, poll_seconds), ping=PING_SECONDS, send_timeout=SEND_SECONDS
+        )
 
-    async def _versions(self, version_of: Callable[[], str]) -> AsyncIterator[dict[str, str]]:
+    async def _versions(self, version_of: Callable[[], str], poll_seconds: float) -> AsyncIterator[dict[str, str]]:
         self._n_streams += 1
         try:
             last = None
@@ -145,7 +149,7 @@ class LiveServer:
                 if version != last:
                     yield {"event": "version", "id": version, "data": version}
                     last = version
-                await anyio.sleep(POLL_SECONDS)
+                await anyio.sleep(poll_seconds)
         finally:
             self._n_streams -= 1
 

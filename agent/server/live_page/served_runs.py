@@ -1,5 +1,6 @@
 """The runs that a server shows, and their versions: a page is rendered again if and only if its version has changed."""
 
+import gc
 import hashlib
 import math
 import os
@@ -17,7 +18,7 @@ from agent.report.runs_table import ListedRun, listed_run
 from agent.store.paths import RUN_NAME, RunPaths, RunsFolder
 from agent.store.run_lock import holder
 
-_RECENT_SECONDS = 0.3  # all browsers together cause at most so many looks at the disk
+_COLLECT_EVERY = 20  # readings of a run
 
 
 class UnknownRunError(UsageError):
@@ -30,8 +31,10 @@ class ServedRuns:
 
     folder: RunsFolder
     chosen: tuple[str, ...] = ()  # names of runs; empty: all runs of the folder, those to come included
+    recent_seconds: float = 0.1  # within this time all browsers together cause one look at the disk
     _listed: dict[str, tuple[str, ListedRun]] = field(default_factory=dict)
     _versions: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _n_read: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def names(self) -> list[str]:
@@ -68,6 +71,11 @@ class ServedRuns:
         found = listed_run(self.folder, name)
         with self._lock:
             self._listed[name] = (version, found)
+            self._n_read += 1
+            if self._n_read % _COLLECT_EVERY == 0:
+                # Reading a journal freezes all objects, so a server would keep the garbage among them: 1.3 MB a page.
+                gc.unfreeze()
+                gc.collect()
         return found
 
     def find(self, name: str) -> ListedRun:
@@ -97,12 +105,12 @@ class ServedRuns:
         return _digest("\n".join(f"{name} {self._recent(name)}" for name in names))
 
     def _recent(self, name: str) -> str:
-        """Return the facts of a run that `_facts` has, at most _RECENT_SECONDS old."""
+        """Return the facts of a run that `_facts` has, at most `recent_seconds` old."""
         if not re.fullmatch(RUN_NAME, name):
             return "no name of a run"
         with self._lock:
             at, facts = self._versions.get(name, (-math.inf, ""))
-        if time.monotonic() - at > _RECENT_SECONDS:
+        if time.monotonic() - at > self.recent_seconds:
             at = time.monotonic()
             try:
                 facts = "\n".join(_facts(self.folder, name))

@@ -41,12 +41,12 @@
 
   function replaceSection(old, made) {
     keepState(old, made);
-    const pressed = Array.from(old.querySelectorAll('[aria-pressed="true"]'));
+    const pressed = Array.from(old.querySelectorAll('.switch [aria-pressed="true"]'));
     const scrolled = Array.from(old.querySelectorAll(".scroll"), (node) => [node.scrollLeft, node.scrollTop]);
     const active = old.contains(document.activeElement) ? document.activeElement : null;
     old.replaceWith(made);
     dispatch("section-replaced", made);
-    for (const button of pressed) matching(made.querySelectorAll('[aria-pressed="false"]'), button)?.click();
+    for (const button of pressed) matching(made.querySelectorAll('.switch [aria-pressed="false"]'), button)?.click();
     made.querySelectorAll(".scroll").forEach((node, i) => node.scrollTo(...(scrolled[i] ?? [0, 0])));
     if (active?.form) {
       const form = Array.from(made.querySelectorAll("form")).find((each) => each.dataset.post === active.form.dataset.post);
@@ -119,10 +119,10 @@
     for (const [key, node] of there) if (sections.delete(key)) node.remove();
     for (const block of next.querySelectorAll('script[type="application/json"][id]')) {
       const old = document.getElementById(block.id);
-      if (!old || old.textContent === block.textContent) continue;
-      old.textContent = block.textContent;
-      dispatch("data-replaced", { id: block.id });
+      if (old) old.textContent = block.textContent;
     }
+    // charts.js keeps zoom and hidden series of the charts that it draws again.
+    globalThis.autocentaurCharts?.draw(JSON.parse(document.getElementById("charts").textContent));
     const about = next.querySelector("header .about");
     if (about) document.querySelector("header .about")?.replaceChildren(...Array.from(about.childNodes, (node) => document.importNode(node, true)));
     document.title = next.title;

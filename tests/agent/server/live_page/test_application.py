@@ -62,7 +62,7 @@ def site(tmp_path: Path) -> SiteOf:
     def opened(*chosen: str, control: bool = False) -> Site:
         runs = RunsFolder(tmp_path / "runs")
         settings = ControlSettings({}, " --runs X") if control else None
-        server = LiveServer(ServedRuns(runs, chosen), Tokens(), settings)
+        server = LiveServer(ServedRuns(runs, chosen, recent_seconds=0.0), Tokens(), settings)
         client = anonymous(server)
         assert client.get(f"/?token={server.tokens.link}").status_code == 303
         return Site(client, server, runs)
@@ -187,7 +187,6 @@ def test_a_page_is_rendered_again_only_when_its_run_has_changed(site: SiteOf, tm
     first = found.page("/run/made")
     assert found.page("/run/made") == first  # it has the time at which it was made
     append_results(stored.paths, [BASELINE, BETTER], n_before=1)
-    found.server.served._versions.clear()
     assert found.version("/run/made") not in first
     assert "MIX 0.25" in found.page("/run/made")
 
@@ -235,7 +234,6 @@ def test_a_damaged_or_removed_run_is_said_and_others_are_shown(site: SiteOf, tmp
     whole = journal.read_text()
     for damaged in ("{broken\n" + whole, '{"event": "trial_started"}\n' + whole, "\0\n" + whole):
         journal.write_text(damaged)
-        found.server.served._versions.clear()
         assert "journal" in found.page("/run/made", 409)
         assert found.page("/run/made?parts", 409).endswith(".")
         found.page("/run/other")
@@ -310,7 +308,6 @@ def test_messages_pauses_and_stops_have_the_words_of_their_commands(site: SiteOf
     with locked(stored.paths):
         assert "made: pauses once 0 trials in flight" in found.post("/run/made/pause")
         assert is_pause_requested(stored.paths)
-        found.server.served._versions.clear()
         assert "pauses once the trials in flight have ended" in found.page("/run/made")
         assert "works on made already" in found.post("/run/made/resume", status=409)
     assert [each.kind for each in Inbox(stored.paths.inbox).messages(PAUSE)] == [PAUSE]
