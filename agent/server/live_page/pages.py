@@ -33,7 +33,7 @@ def runs_page(served: ServedRuns, version: str) -> str:
         "runs.html",
         address="/",
         version=version,
-        title=f"Runs of {served.folder.root.name}" if listed else "No run yet",
+        title="Runs" if listed else "No run yet",
         columns=[*_SHOWN[:5], "noise of one run", "spent", "ends about", "began"],
         rows=[_row(run, now) for run in listed],
         comparisons=served.comparisons(),
