@@ -26,6 +26,7 @@ _ROWS = (
         ("matplotlib", "optuna"),
         "`--png` of `agent report` and `agent compare`; parameter importance",
     ),
+    Extra("serve", ("starlette", "uvicorn", "sse_starlette"), "`agent serve`"),
     Extra("optuna", ("optuna",), "modes `tpe` and `optuna:NAME`"),
     Extra("local", ("xllamacpp",), "the embedded model's server; its weights: see the page on models"),
     Extra("mcp", ("mcp",), "`agent mcp`"),

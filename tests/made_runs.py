@@ -182,6 +182,14 @@ def write_journal(paths: RunPaths, events: Sequence[Event]) -> None:
     paths.journal.write_text("".join(json.dumps(event.to_json()) + "\n" for event in events))
 
 
+def append_results(paths: RunPaths, results: Sequence[Result], *, n_before: int) -> None:
+    """Add results to a run whose journal has the first `n_before` of them. The new trials have no tags."""
+    before = list(events_of(results[:n_before]))
+    with paths.journal.open("a") as journal:
+        for event in list(events_of(results))[len(before) :]:
+            journal.write(json.dumps(event.to_json()) + "\n")
+
+
 def made_run(
     root: Path,
     results: Sequence[Result],

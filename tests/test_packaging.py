@@ -143,6 +143,7 @@ def search(mode: str, *more: str) -> tuple[str, ...]:
         ("optuna", search("optuna:CmaEsSampler")),
         ("report", ("report", "--png", "chart.png")),
         ("report", ("compare", "--png", "chart.png")),
+        ("serve", ("serve",)),
         ("mcp", ("mcp", "--name", "r")),
         ("mlflow", search("random", "--track", "mlflow")),
         ("tensorboard", search("random", "--track", "tensorboard")),

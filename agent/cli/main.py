@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from agent import __version__
-from agent.cli import attribute, compare, doctor, replay, report, run, trust
+from agent.cli import attribute, compare, doctor, live_page, replay, report, run, trust
 from agent.cli.clients import approve, connect, serve, steer, submit
 from agent.cli.options import fail
 from agent.cli.own_script import init
@@ -65,6 +65,7 @@ app.add_typer(trial.app)
 app.add_typer(best.app)
 app.add_typer(replay.app)
 app.add_typer(report.app)
+app.add_typer(live_page.app)
 app.add_typer(attribute.app)
 app.add_typer(trust.app)
 app.add_typer(submit.app)

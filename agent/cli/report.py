@@ -25,14 +25,10 @@ from agent.text import plural
 
 if TYPE_CHECKING:
     from agent.analysis.unseen.common_slice import CommonSlice
-    from agent.report.html.tables import RunOnPage
     from agent.store.paths import RunsFolder
-    from agent.store.stored_run import StoredRun
 
 
 app = typer.Typer()
-LARGEST_DRAWN = 1e100
-"""The largest number on a page: beyond the square root of the largest float, axes have no ticks."""
 
 
 @app.command()
@@ -116,11 +112,13 @@ def write_report(
     from agent.report.html.chapters import overview
     from agent.report.html.charts.picture import PICTURE_MARK
     from agent.report.html.charts.picture import png as png_of
+    from agent.report.html.on_page import on_page, refuse_different_tasks
     from agent.report.html.page import PAGE_MARK, render
+    from agent.store.stored_run import StoredRun
 
     refuse_other_files(page, png, force=force)
-    found = [_on_page(runs.root, name) for name in names]
-    _check_comparable(found)
+    found = [on_page(StoredRun.find(runs, name)) for name in names]
+    refuse_different_tasks(found)
     told = []
     try:
         if page is not None:
@@ -160,50 +158,3 @@ def watch(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS) -> None:
     from agent.report.live.watch import follow
 
     follow(stored_run(runs, run_name), colour=shows_colour(sys.stdout), moves=can_redraw(sys.stdout))
-
-
-def _on_page(runs: Path, name: str | None) -> "RunOnPage":
-    """Return a run with everything that a page shows of it. Raises UsageError if it has no finished trial yet."""
-    from agent.analysis.test_split import load_verified
-    from agent.analysis.unseen.verified_slice import load_verified_on_slice
-    from agent.report.html.charts.cma_states import standing
-    from agent.report.html.tables import RunOnPage
-
-    stored = stored_run(runs, name)
-    if not stored.history.trials:
-        raise UsageError(f"{stored.run_id} has no finished trial yet; wait for its baseline")
-    _check_drawable(stored)
-    task = stored.task(0)
-    path = stored.paths.verified
-    return RunOnPage(stored, task, standing(stored, task), load_verified(path), load_verified_on_slice(path))
-
-
-def _check_drawable(stored: "StoredRun") -> None:
-    """Raise UsageError if a number is too large for the ticks of an axis; no real run has such a number."""
-    for trial in stored.history.finished:
-        outcome = trial.outcome
-        if outcome is None:
-            continue
-        numbers = (
-            *(outcome.val_loss, outcome.train_seconds, outcome.wall_seconds, outcome.total_seconds),
-            *(outcome.cpu_seconds, outcome.peak_memory_gb, outcome.peak_vram_gb, *outcome.reported.values()),
-            *(outcome.score.cpu_seconds.values() if outcome.score else ()),
-        )
-        largest = max((abs(number) for number in numbers if number is not None), default=0.0)
-        if largest > LARGEST_DRAWN:
-            raise UsageError(
-                f"{stored.run_id} has a trial with the number {largest:g}, which no chart can show; "
-                f"`agent log {stored.run_id}` lists its trials"
-            )
-
-
-def _check_comparable(runs: "list[RunOnPage]") -> None:
-    """Raise UsageError if the runs' losses mean different things."""
-    first = runs[0].stored.config
-    for run in runs[1:]:
-        other = run.stored.config
-        if (other.task_digest, other.profile) != (first.task_digest, first.profile):
-            raise UsageError(
-                f"{other.run_id} ran task {other.task_name} ({other.task_digest}) and {first.run_id} "
-                f"{first.task_name} ({first.task_digest}): a page compares runs of one task; write two pages"
-            )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from agent.errors import AgentError
 from agent.modes.registry import find_mode
@@ -19,7 +20,7 @@ from agent.trials.budget import Ledger, duration
 RUNNING = "running"
 UNREADABLE = "unreadable"
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-_HEADINGS = ("run", "state", "mode", "trials", "result", "spent", "size", "began")
+HEADINGS = ("run", "state", "mode", "trials", "result", "spent", "size", "began")
 _RIGHT = frozenset({"trials", "spent", "size"})  # headings of numbers
 _SPARED = ("size", "mode", "spent", "began", "trials")  # what a narrow terminal leaves out, first to last
 
@@ -30,10 +31,14 @@ class ListedRun:
 
     run_id: str
     state: str
-    n_bytes: int  # of its folder
     stored: StoredRun | None = None
     open_by: int | None = None  # pid of the process that works on it
     fault: str = ""  # why it cannot be read
+
+    @cached_property
+    def n_bytes(self) -> int:
+        """Size of its folder; 0 if it cannot be read."""
+        return self.stored.paths.n_bytes if self.stored else 0
 
     @property
     def ledger(self) -> Ledger:
@@ -50,17 +55,18 @@ class ListedRun:
 
 def listed_runs(runs: RunsFolder) -> list[ListedRun]:
     """Return all runs of a folder, oldest first. One that cannot be read is listed with the reason."""
-    return [_listed(runs, name) for name in runs.run_ids()]
+    return [listed_run(runs, name) for name in runs.run_ids()]
 
 
-def _listed(runs: RunsFolder, run_id: str) -> ListedRun:
+def listed_run(runs: RunsFolder, run_id: str) -> ListedRun:
+    """Return one run of a folder; one that cannot be read has the reason."""
     try:
         paths = runs.run(run_id)
         pid = holder(paths)  # before reading, so that a run that ends meanwhile is not called interrupted
         stored = StoredRun.find(runs, run_id)
-        return ListedRun(run_id, activity(stored, pid), paths.n_bytes, stored, pid)
+        return ListedRun(run_id, activity(stored, pid), stored, pid)
     except AgentError as fault:
-        return ListedRun(run_id, UNREADABLE, 0, fault=one_line(str(fault)))
+        return ListedRun(run_id, UNREADABLE, fault=one_line(str(fault)))
 
 
 def activity(stored: StoredRun, pid: int | None) -> str:
@@ -85,8 +91,8 @@ def table(listed: Sequence[ListedRun], now: datetime, columns: int | None) -> li
 
     Where even the most important columns do not fit, each run is a short paragraph.
     """
-    cells = [_cells(run, now) for run in listed]
-    lines = fitted(_HEADINGS, cells, columns, right=_RIGHT, spared=_SPARED)
+    cells = [cells_of(run, now) for run in listed]
+    lines = fitted(HEADINGS, cells, columns, right=_RIGHT, spared=_SPARED)
     if lines is None:
         words = (f"{name}: {', '.join(cell for cell in rest if cell)}" for name, *rest in cells)
         lines = sentences(words, columns)
@@ -101,7 +107,8 @@ def totals(listed: Sequence[ListedRun]) -> str:
     return f"{plural(len(listed), 'run')}{running}, {_size(sum(run.n_bytes for run in listed))}"
 
 
-def _cells(run: ListedRun, now: datetime) -> list[str]:
+def cells_of(run: ListedRun, now: datetime) -> list[str]:
+    """Return a run's cells, in the order of HEADINGS."""
     if run.stored is None:
         return [run.run_id, run.state, "", "", "", "", "", ""]
     began = run.began

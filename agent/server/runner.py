@@ -49,7 +49,7 @@ class Runner:
         """
         if self._is_failing():
             log = self._paths.runner_log
-            why = one_line(_end_of(log)).removeprefix("error: ")
+            why = one_line(last_words(log)).removeprefix("error: ")
             raise RunnerError(f"the run cannot continue: {why} (see {log}); no submission is lost")
         if holder(self._paths) is None and self._process is None:
             if is_pause_requested(self._paths):
@@ -72,24 +72,32 @@ class Runner:
         """Start a process in a session of its own, whose output goes to `runner.log` of the run."""
         paths = self._paths
         exists = paths.run_json.exists()
-        arguments = (
-            ["resume", paths.run_id, "--for-client", "--runs", str(paths.root.parent)] if exists else list(self._start)
+        arguments = ["resume", paths.run_id, "--for-client", "--runs", str(paths.root.parent)]
+        # The client's command has asked the user.
+        variables = {**self._variables, "AUTOCENTAUR_TRUST": "1"}
+        return start_in_background(paths, arguments if exists else self._start, variables)
+
+
+def start_in_background(
+    paths: RunPaths, arguments: Sequence[str], variables: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Start `agent ARGUMENTS` in a session of its own, whose output goes to `runner.log` of the run."""
+    log = paths.runner_log
+    log.parent.mkdir(parents=True, exist_ok=True)
+    mode = "ab" if not log.exists() or log.stat().st_size < MOST_LOG_BYTES else "wb"
+    with log.open(mode) as output:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "agent", *arguments],  # -P: no package of our name in this folder
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env=dict(variables),
         )
-        log = paths.runner_log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        mode = "ab" if not log.exists() or log.stat().st_size < MOST_LOG_BYTES else "wb"
-        with log.open(mode) as output:
-            return subprocess.Popen(
-                [sys.executable, "-P", "-m", "agent", *arguments],  # -P: no package of our name in this folder
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                env={**self._variables, "AUTOCENTAUR_TRUST": "1"},  # the client's command has asked the user
-            )
 
 
-def _end_of(log: Path) -> str:
+def last_words(log: Path) -> str:
+    """Return the last line of a runner's log."""
     try:
         return last_line(read_bytes(log, 2 * MOST_LOG_BYTES)[-4000:].decode(errors="replace"))
     except FileNotFoundError:

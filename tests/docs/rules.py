@@ -65,6 +65,7 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.null_edits": {"--edits": "1", "--runs": "DIR"},
     "benchmarks.overhead": {"--trials": "2"},
     "benchmarks.parallel": {"--seeds": "2", "--widths": "1,8", "--claim-seeds": "2", "--climb-seeds": "2"},
+    "benchmarks.live_page": {"--trials": "20", "--events": "1"},
     "benchmarks.report": {"--trials": "20", "--openings": "1"},
     "benchmarks.sandbox": {"--median-of": "1", "--jobs": "1"},
     "benchmarks.workers": {"--task": "tests/tasks/instant", "--trials": "2", "--pairs": "1"},
@@ -88,6 +89,7 @@ NOT_RUN = {
         ("brief", "submit", "wait", "budget"), "needs a run of mode submitted: tests/agent/cli/clients/test_submit.py"
     ),
     **dict.fromkeys(("approve", "refuse"), "needs a trial that waits: tests/agent/cli/clients/test_approve.py"),
+    "serve": "serves until it is stopped: tests/agent/cli/test_live_page.py",
     "connect": "writes the settings of a coding agent: tests/agent/cli/clients/test_connect.py",
     "mcp": "talks to a coding agent: tests/agent/cli/clients/test_serve.py",
     "sudo": "needs another user: tests/attacks/test_client_with_a_shell.py",

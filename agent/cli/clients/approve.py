@@ -37,16 +37,13 @@ def refuse(
 
 
 def _decide(runs: Path, name: str, *, is_approved: bool, reason: str, json_: bool) -> None:
-    from agent.run.steering.approvals import decide
-    from agent.store.run_lock import holder
+    from agent.server.steering import decide_trial
 
     stored, number = stored_trial(runs, name)
-    decide(stored, number, is_approved=is_approved, reason=reason)
-    pid = holder(stored.paths)
+    resume = f"agent resume {stored.run_id}{where(stored.runs)}"
+    decided = decide_trial(stored, number, resume, is_approved=is_approved, reason=reason)
     if json_:
-        print_json({"run": stored.run_id, "trial": number, "is_approved": is_approved, "open_by": pid})
-        return
-    next_step = f"process {pid} acts on it" if pid is not None else (
-        f"no process works on the run: `agent resume {stored.run_id}{where(stored.runs)}` continues it"
-    )  # fmt: skip
-    print(f"trial {number} of {stored.run_id} is {'approved' if is_approved else 'refused'}; {next_step}")
+        document = {"run": stored.run_id, "trial": number, "is_approved": is_approved, "open_by": decided.open_by}
+        print_json(document)
+    else:
+        print(decided.words)

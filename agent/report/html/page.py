@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,24 +29,44 @@ _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _LIBRARY = Path(__file__).resolve().parent / "vendor" / "echarts" / "echarts.min.js"
 
 
+@dataclass(frozen=True)
+class LivePart:
+    """What a page of `agent serve` has beyond a report. Its script fetches the details of a trial that is opened."""
+
+    html: str  # markup above the tiles
+    script: str
+    style: str
+    address: str  # path of the page on its server
+    version: str  # of the data that the page shows
+    runs: Sequence[str]  # names of the runs on the page, in its order
+
+
 def render(
-    runs: Sequence[RunOnPage], made_at: datetime, *, reference: str | None = None, unseen: CommonSlice | None = None
+    runs: Sequence[RunOnPage],
+    made_at: datetime,
+    live: LivePart | None = None,
+    *,
+    reference: str | None = None,
+    unseen: CommonSlice | None = None,
 ) -> str:
     """Return the page about runs of one task, each with at least one finished trial.
 
     Args:
+        live: what a live page adds; None: the page is a file that needs no server.
         reference: of several runs, the mode with which the others are compared; None: the first.
         unseen: the results of a comparison's runs on a common slice of unseen text; None: there are none.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    every = [found for index, run in enumerate(runs) for found in details(run.stored, run.task.source, index)]
+    shown = runs if live is None else ()
+    every = [found for index, run in enumerate(shown) for found in details(run.stored, run.task.source, index)]
     texts = [text for found in every for text in found.texts]
     share = fair_share([text.n_characters for text in texts], MAX_CHARACTERS)
-    script, drawing = (_read(_TEMPLATES / name) for name in ("report.js", "charts.js"))
-    library = _read(_LIBRARY)
-    style = _read(_TEMPLATES / "report.css") + _read(_TEMPLATES / "charts.css")
+    library = _LIBRARY.read_text(encoding="utf-8")
+    scripts = [template_text(name) for name in ("report.js", "charts.js")]
+    scripts = [live.script, *scripts] if live is not None else scripts
+    style = template_text("report.css") + template_text("charts.css") + (live.style if live is not None else "")
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -55,14 +76,12 @@ def render(
     best = only.stored.best if only is not None else None
     parts = chapters(runs, compared)
     return environment.get_template("report.html").render(
-        # The policy allows this script and style only, and no fetching: a trial's text stays inert even if escaping
-        # failed.
-        policy=f"default-src 'none'; script-src {' '.join(map(_hash, (library, script, drawing)))}; "
-        f"style-src {_hash(style)}; base-uri 'none'; form-action 'none'",
+        policy=content_policy([library, *scripts], style, may_fetch=live is not None),
         library=Markup(packed(library)),
-        script=Markup(script),
-        drawing=Markup(drawing),
+        scripts=[Markup(each) for each in scripts],
         style=Markup(style),
+        live=live,
+        above=Markup(live.html) if live is not None else "",
         details=Markup(packed(json.dumps({found.mark: found.to_json(share) for found in every}, ensure_ascii=False))),
         title=runs[0].stored.heading if len(runs) == 1 else f"{len(runs)} runs of {runs[0].task.name}",
         task=runs[0].task.name,
@@ -99,8 +118,9 @@ def inert_json(data: Any) -> str:
     return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+def template_text(name: str) -> str:
+    """Return a file of the page's templates."""
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def packed(text: str) -> str:
@@ -108,6 +128,19 @@ def packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(errors="backslashreplace"), mtime=0)).decode()
 
 
+def content_policy(scripts: Sequence[str], style: str, *, may_fetch: bool) -> str:
+    """Return the content security policy that allows these scripts and this style only.
+
+    So a trial's text stays inert even if escaping failed. `may_fetch`: scripts may read from the page's own server.
+    """
+    allowed = " ".join(f"'{_hash(script)}'" for script in scripts)
+    fetching = "connect-src 'self'; " if may_fetch else ""
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src '{_hash(style)}'; {fetching}"
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
 def _hash(content: str) -> str:
     """Return the source expression that allows exactly this script or style in a content security policy."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

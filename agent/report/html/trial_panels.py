@@ -1,6 +1,6 @@
 """The page's row for each trial, and the panel that the row opens, with texts of bounded length."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,9 +79,12 @@ class Details:
         }
 
 
-def details(stored: StoredRun, baseline: str, index: int) -> Iterator[Details]:
-    """Yield the details of each finished trial of the run with that index on the page."""
-    for trial, difference in differences(stored, baseline):
+def details(stored: StoredRun, baseline: str, index: int, numbers: Collection[int] | None = None) -> Iterator[Details]:
+    """Yield the details of each finished trial of the run with that index on the page.
+
+    `numbers`: of the trials that are wanted; None: all.
+    """
+    for trial, difference in differences(stored, baseline, numbers):
         texts = [Text(f"edit of trial {trial.parent}", "diff", difference)] if difference else []
         log = terminal_lines(read_tail(stored.paths.trial(trial.number).log), _LOG_LINES)
         if log:
@@ -172,18 +175,28 @@ def _row(stored: StoredRun, trial: Trial, index: int) -> TrialRow:
     )
 
 
-def differences(stored: StoredRun, baseline: str) -> Iterator[tuple[Trial, list[DiffRow]]]:
-    """Yield each finished trial with the differences from its parent's script; the baseline has none."""
+def differences(
+    stored: StoredRun, baseline: str, numbers: Collection[int] | None = None
+) -> Iterator[tuple[Trial, list[DiffRow]]]:
+    """Yield each finished trial with the differences from its parent's script; the baseline has none.
+
+    `numbers`: of the trials that are wanted; None: all.
+    """
     sources = {0: baseline}
     for trial in stored.history.trials:
+        is_wanted = numbers is None or trial.number in numbers
         if trial.parent is None:
-            yield trial, []
+            if is_wanted:
+                yield trial, []
+            continue
+        if not (is_wanted or trial.kept):
             continue
         before = sources[trial.parent]
         after = trial.proposal.edit.apply(before)
         if trial.kept:
             sources[trial.number] = after
-        yield trial, side_by_side(before, after)
+        if is_wanted:
+            yield trial, side_by_side(before, after)
 
 
 def overall_difference(stored: StoredRun, baseline: str, number: int) -> list[DiffRow]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from agent.errors import AgentError
 from agent.report.best import BestValue
 from agent.store.paths import RunsFolder
-from agent.store.run_config import RunConfig, load, option_of
+from agent.store.run_config import RunConfig, budget_of, load, option_of
 from agent.store.stored_run import StoredRun
 from agent.text import plural, time_of_day
 from agent.trials.budget import Budget, Ledger, duration, seconds_left
-from agent.trials.keeping.keep_rule import closing_runs
+from agent.trials.history import History
+from agent.trials.keeping.keep_rule import KeepPolicy, closing_runs
 
 if TYPE_CHECKING:
     from agent.run.open_run import Run
@@ -47,11 +48,27 @@ def progress_of_all(runs: Sequence["Run"], now: datetime) -> str:
     return f"{line}, ends about {time_of_day(end, now)}"
 
 
+def how_far(stored: StoredRun) -> str:
+    """Return how far a run on disk is: `trial 7 of 40`."""
+    return _how_far(Ledger.of(stored.history.results), budget_of(stored.config_now))
+
+
+def expected_end_of(stored: StoredRun, now: datetime) -> datetime | None:
+    """Return when a run on disk is expected to end if it continues now; None if nothing can be said yet."""
+    config = stored.config_now
+    left = _seconds_left_of(stored.history, stored.keeper, budget_of(config), config.final_runs)
+    return None if left is None else now + timedelta(seconds=left)
+
+
 def _seconds_left(run: "Run") -> float | None:
     """Return the expected wall time that a run has left; None if nothing can be said yet."""
-    policy = run.policy
-    closing = closing_runs(run.keeper.rule, policy.final_runs) * run.baseline.total_seconds if run.baseline else 0.0
-    return seconds_left(Ledger.of(run.history.results), policy.budget, closing)
+    return _seconds_left_of(run.history, run.keeper, run.policy.budget, run.policy.final_runs)
+
+
+def _seconds_left_of(history: History, keeper: KeepPolicy, budget: Budget, final_runs: int) -> float | None:
+    baseline = history.trials[0].outcome if history.trials else None
+    closing = closing_runs(keeper.rule, final_runs) * baseline.total_seconds if baseline else 0.0
+    return seconds_left(Ledger.of(history.results), budget, closing)
 
 
 def _how_far(spent: Ledger, budget: Budget) -> str:

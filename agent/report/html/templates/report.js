@@ -3,8 +3,12 @@
 (() => {
   const byId = (id) => document.getElementById(id);
   const body = document.querySelector("#table tbody");
-  const rows = Array.from(body.rows);
-  const byMark = new Map(rows.map((row) => [row.dataset.trialRow, row]));
+  let rows, byMark;
+  function readRows() {
+    rows = Array.from(body.rows).filter((row) => row.dataset.trialRow);
+    byMark = new Map(rows.map((row) => [row.dataset.trialRow, row]));
+  }
+  readRows();
 
   function element(tag, text, className) {
     const made = document.createElement(tag);
@@ -112,8 +116,10 @@
     cell.colSpan = byMark.get(mark).cells.length;
     const panel = element("div", "loading", "panel");
     cell.append(panel);
+    const show = (found) => fill(panel, mark, found);
     details.then(
-      (found) => fill(panel, mark, found[mark]),
+      // A live page fetches a trial when it is opened; see live.js.
+      (all) => (all[mark] ? show(all[mark]) : document.dispatchEvent(new CustomEvent("trial-opened", { detail: { mark, cell: panel, fill: show } }))),
       () => (panel.textContent = "This browser is too old to show a trial; `agent show` prints it."),
     );
     return row;
@@ -201,6 +207,11 @@
     body.append(moved);
   }
 
+  function sortAgain() {
+    const column = headings.findIndex((heading) => heading.hasAttribute("aria-sort"));
+    if (column >= 0) sortBy(column, headings[column].getAttribute("aria-sort") === "descending");
+  }
+
   headings.forEach((heading, column) => {
     const button = element("button", heading.textContent);
     button.type = "button";
@@ -209,7 +220,7 @@
       const descending = heading.getAttribute("aria-sort") === "ascending";
       headings.forEach((other) => other.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
-      sortBy(column, descending);
+      sortAgain();
     });
   });
 
@@ -281,7 +292,7 @@
   });
 
   // --- charts ------------------------------------------------------------------------------------------------------
-  for (const tabs of document.querySelectorAll(".tabs")) {
+  function setUpTabs(tabs) {
     const figures = Array.from(tabs.children);
     const bar = element("div", undefined, "switch");
     bar.setAttribute("role", "group");
@@ -300,6 +311,15 @@
     tabs.prepend(bar);
     show(0);
   }
+  document.querySelectorAll(".tabs").forEach(setUpTabs);
+
+  // --- a live page: live.js has replaced rows or a section -----------------------------------------------------------
+  document.addEventListener("rows-replaced", () => {
+    readRows();
+    sortAgain();
+    filter();
+  });
+  document.addEventListener("section-replaced", (event) => event.detail.querySelectorAll(".tabs").forEach(setUpTabs));
 
   document.addEventListener("open-trial", (event) => {
     reveal(event.detail);

@@ -1,0 +1,246 @@
+// Keeps a page of `agent serve` up to date. The server sends the version of the page's data; when it differs from the
+// version shown, the page is fetched and its changed parts are replaced. What the reader has open stays open.
+"use strict";
+(() => {
+  const address = document.body.dataset.live;
+  const under = address === "/" ? "" : address;
+  const runs = (document.body.dataset.runs ?? "").split(" ");
+  const rowsIn = (root) => Array.from(root.querySelectorAll("#table tbody tr[data-trial-row]"));
+  const keyOf = (node) => node.id || node.getAttribute("aria-label") || node.className;
+  const dispatch = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+
+  // The page as the server sent it: this script runs before any other has changed it.
+  const sections = new Map(Array.from(document.querySelector("main").children, (node) => [keyOf(node), node.outerHTML]));
+  const rows = new Map(rowsIn(document).map((row) => [row.dataset.trialRow, row.outerHTML]));
+
+  // --- what the reader sees of the connection ------------------------------------------------------------------------
+  function say(text, lost) {
+    const line = document.getElementById("connection");
+    if (!line) return;
+    line.textContent = text;
+    line.classList.toggle("lost", Boolean(lost));
+  }
+  const upToDate = () => say(`up to date, ${new Date().toLocaleTimeString()}`);
+
+  // --- replacing what has changed ------------------------------------------------------------------------------------
+  function matching(nodes, like) {
+    return Array.from(nodes).find((node) => node.textContent.trim() === like.textContent.trim());
+  }
+
+  function keepState(old, made) {
+    for (const open of old.querySelectorAll("details[open] > summary")) {
+      const same = matching(made.querySelectorAll("details > summary"), open);
+      if (same) same.parentElement.open = true;
+    }
+    for (const field of old.querySelectorAll("form[data-post] input")) {
+      const form = Array.from(made.querySelectorAll("form")).find((each) => each.dataset.post === field.form.dataset.post);
+      const same = form?.elements[field.name];
+      if (same) same.value = field.value;
+    }
+  }
+
+  function replaceSection(old, made) {
+    keepState(old, made);
+    const pressed = Array.from(old.querySelectorAll('.switch [aria-pressed="true"]'));
+    const scrolled = Array.from(old.querySelectorAll(".scroll"), (node) => [node.scrollLeft, node.scrollTop]);
+    const active = old.contains(document.activeElement) ? document.activeElement : null;
+    old.replaceWith(made);
+    dispatch("section-replaced", made);
+    for (const button of pressed) matching(made.querySelectorAll('.switch [aria-pressed="false"]'), button)?.click();
+    made.querySelectorAll(".scroll").forEach((node, i) => node.scrollTo(...(scrolled[i] ?? [0, 0])));
+    if (active?.form) {
+      const form = Array.from(made.querySelectorAll("form")).find((each) => each.dataset.post === active.form.dataset.post);
+      const same = active.name ? form?.elements[active.name] : form?.querySelector("button");
+      same?.focus({ preventScroll: true });
+      if (active.selectionStart != null) same?.setSelectionRange?.(active.selectionStart, active.selectionEnd);
+    }
+  }
+
+  function replaceRows(fresh) {
+    const body = document.querySelector("#table tbody");
+    const there = new Map(rowsIn(document).map((row) => [row.dataset.trialRow, row]));
+    const changed = [];
+    for (const row of rowsIn(fresh)) {
+      const mark = row.dataset.trialRow;
+      const html = row.outerHTML;
+      const old = there.get(mark);
+      there.delete(mark);
+      if (old && rows.get(mark) === html) continue;
+      const made = document.importNode(row, true);
+      if (old) {
+        made.className += old.classList.contains("opened") ? " opened" : "";
+        made.querySelector(".open")?.setAttribute("aria-expanded", String(old.classList.contains("opened")));
+        const hadFocus = old.contains(document.activeElement);
+        old.replaceWith(made);
+        if (hadFocus) made.querySelector(".open")?.focus({ preventScroll: true });
+        changed.push(mark);
+      } else body.append(made);
+      rows.set(mark, html);
+    }
+    for (const [mark, row] of there) {
+      if (row.nextElementSibling?.classList.contains("details")) row.nextElementSibling.remove();
+      row.remove();
+      rows.delete(mark);
+    }
+    for (const select of fresh.querySelectorAll("select[id]")) {
+      const old = document.getElementById(select.id);
+      const value = old?.value;
+      old?.replaceChildren(...Array.from(select.options, (option) => document.importNode(option, true)));
+      if (old) old.value = value;
+    }
+    dispatch("rows-replaced");
+    for (const mark of changed) showAgain(mark);
+  }
+
+  function replace(next) {
+    const main = document.querySelector("main");
+    const there = new Map(Array.from(main.children, (node) => [keyOf(node), node]));
+    let last = null;
+    for (const fresh of Array.from(next.querySelector("main").children)) {
+      const key = keyOf(fresh);
+      const html = fresh.outerHTML;
+      const old = there.get(key);
+      const isSame = old && sections.get(key) === html;
+      let node = old;
+      if (old && !isSame && key === "trials") replaceRows(fresh);
+      else if (!isSame) {
+        node = document.importNode(fresh, true);
+        if (old) replaceSection(old, node);
+        else {
+          if (last) last.after(node);
+          else main.prepend(node);
+          dispatch("section-replaced", node);
+        }
+      }
+      sections.set(key, html);
+      there.delete(key);
+      last = node;
+    }
+    for (const [key, node] of there) if (sections.delete(key)) node.remove();
+    for (const block of next.querySelectorAll('script[type="application/json"][id]')) {
+      const old = document.getElementById(block.id);
+      if (old) old.textContent = block.textContent;
+    }
+    // charts.js keeps zoom and hidden series of the charts that it draws again.
+    globalThis.autocentaurCharts?.draw(JSON.parse(document.getElementById("charts").textContent));
+    const about = next.querySelector("header .about");
+    if (about) document.querySelector("header .about")?.replaceChildren(...Array.from(about.childNodes, (node) => document.importNode(node, true)));
+    document.title = next.title;
+  }
+
+  // --- fetching ------------------------------------------------------------------------------------------------------
+  async function fetched(path, accept) {
+    let response;
+    try {
+      response = await fetch(path, { headers: { accept } });
+    } catch {
+      throw new Error("the server does not answer");
+    }
+    if (!response.ok) throw new Error((await response.text()).slice(0, 2000));
+    return response;
+  }
+
+  const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+  let wanted = document.body.dataset.version;
+  let isRunning = false;
+
+  async function refresh() {
+    if (isRunning) return;
+    isRunning = true;
+    try {
+      while (wanted !== document.body.dataset.version) {
+        const began = performance.now();
+        const response = await fetched(`${address}?parts`, "text/html");
+        const next = new DOMParser().parseFromString(await response.text(), "text/html");
+        if (next.body.dataset.kind !== document.body.dataset.kind) return void location.reload();
+        replace(next);
+        const isNew = next.body.dataset.version !== document.body.dataset.version;
+        document.body.dataset.version = next.body.dataset.version;
+        upToDate();
+        if (!isNew) break; // the version that is wanted is older, and the next event has the present one
+        await pause(Math.min(performance.now() - began, 5000)); // a large page must not keep the server busy
+      }
+    } catch (error) {
+      say(`${error.message} This page shows what was there before.`, true);
+    } finally {
+      isRunning = false;
+    }
+  }
+
+  // --- versions ------------------------------------------------------------------------------------------------------
+  let source = null;
+  function listen() {
+    source?.close();
+    const opened = (source = new EventSource(`${under}/events`));
+    opened.addEventListener("version", (event) => {
+      wanted = event.data;
+      if (wanted === document.body.dataset.version) upToDate();
+      else refresh();
+    });
+    opened.addEventListener("error", () => {
+      if (opened.readyState !== EventSource.CLOSED) return say("the server does not answer; this page reconnects by itself", true);
+      say("the server does not accept this page any more: open the link that it printed", true);
+      setTimeout(() => opened === source && listen(), 5000);
+    });
+  }
+  // A browser has six connections to a server, so only pages that are looked at have one. It also ends a long sleep.
+  document.addEventListener("visibilitychange", () => (document.hidden ? source?.close() : listen()));
+  if (!document.hidden) listen();
+
+  // --- a trial that is opened ----------------------------------------------------------------------------------------
+  const shown = new Map(); // by mark: the cell of an opened trial, and what fills it
+  async function show(mark, cell, fill) {
+    shown.set(mark, { cell, fill });
+    const [index, number] = mark.split("/");
+    try {
+      const response = await fetched(`/run/${runs[index]}/trial/${number}`, "application/json");
+      const found = await response.json();
+      const folded = new Map(Array.from(cell.querySelectorAll("summary"), (node) => [node.textContent, node.parentElement.open]));
+      cell.replaceChildren();
+      fill(found);
+      for (const node of cell.querySelectorAll("summary")) {
+        if (folded.has(node.textContent)) node.parentElement.open = folded.get(node.textContent);
+      }
+    } catch (error) {
+      cell.textContent = error.message;
+    }
+  }
+  document.addEventListener("trial-opened", ({ detail }) => {
+    detail.cell.textContent = "loading";
+    show(detail.mark, detail.cell, detail.fill);
+  });
+  function showAgain(mark) {
+    const open = shown.get(mark);
+    if (open?.cell.isConnected) show(mark, open.cell, open.fill);
+  }
+
+  // --- steering ------------------------------------------------------------------------------------------------------
+  document.addEventListener("submit", async (event) => {
+    const form = event.target.closest("form[data-post]");
+    if (!form) return;
+    event.preventDefault();
+    if (form.dataset.question && !confirm(form.dataset.question)) return;
+    const answer = document.getElementById("answer");
+    const button = form.querySelector("button");
+    button.disabled = true;
+    answer.hidden = false;
+    answer.classList.remove("failed");
+    answer.textContent = `${button.textContent}: sent`;
+    try {
+      const token = document.getElementById("steering").dataset.token;
+      const response = await fetch(form.dataset.post, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-autocentaur-control": token },
+        body: JSON.stringify(Object.fromEntries(new FormData(form))),
+      });
+      answer.textContent = (await response.text()).slice(0, 2000);
+      answer.classList.toggle("failed", !response.ok);
+      if (response.ok) form.reset();
+    } catch {
+      answer.textContent = "the server does not answer";
+      answer.classList.add("failed");
+    } finally {
+      button.disabled = false;
+    }
+  });
+})();

@@ -1,0 +1,182 @@
+"""`agent serve` as its reader uses it: a page that changes while it is read, and loses nothing that is open."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.run.steering.user_input import PAUSE, SAY
+from agent.store.inbox.inbox import Inbox
+from agent.store.paths import RunsFolder
+from agent.trials.trial import Origin, Status
+from tests.browser.conftest import HOSTILE, PATIENCE_MS
+from tests.late import Late
+from tests.made_runs import BASELINE, Result, append_results, failed, made_run, scored, searched
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+playwright = Late("playwright.sync_api")
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CALL = {"messages": [{"role": "user", "content": HOSTILE}], "reply": HOSTILE}
+RESULTS: list[Result] = [
+    BASELINE,
+    *((searched(n / 40), scored(3.6 - n / 50, kept=n in (30, 36))) for n in range(1, 38)),
+    (searched(0.97, title=HOSTILE, origin=Origin.LLM), scored(3.1)),
+    (searched(0.98, title="broken"), failed(Status.CRASHED, HOSTILE)),
+]
+NEXT: tuple[Result, ...] = ((searched(0.5, title="the new one"), scored(2.5, kept=True)),)
+
+
+@dataclass
+class Live:
+    """A server of a folder of runs, and a page of it in the browser."""
+
+    page: "Page"
+    runs: RunsFolder
+    link: str
+    process: "subprocess.Popen[str]"
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.link)
+        self.page.goto(self.link.partition("/?")[0] + path)
+        self.until_up_to_date()
+
+    def until_up_to_date(self) -> None:
+        playwright.expect(self.page.locator("#connection")).to_contain_text("up to date")
+
+    def end_next_trial(self, *results: Result, name: str = "made") -> None:
+        append_results(self.runs.run(name), [*RESULTS, *(results or NEXT)], n_before=len(RESULTS))
+
+
+@pytest.fixture
+def live(browser: "Browser", tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Live]:
+    runs = tmp_path / "runs"
+    made_run(runs, RESULTS, logs={38: HOSTILE}, exchanges={38: [CALL]}, options={"trials": 60})
+    argv = [sys.executable, "-m", "agent", "serve", "--runs", str(runs), *getattr(request, "param", ())]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ, "HOME": str(tmp_path)})
+    assert process.stdout is not None
+    link = process.stdout.readline().strip()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", link)
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
+    found = Live(context.new_page(), RunsFolder(runs), link, process)
+    found.page.on("console", lambda said: found.complaints.append(said.text))
+    found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+    yield found
+    context.close()
+    process.kill()
+    process.wait()
+
+
+def test_a_trial_that_ends_appears_and_what_is_open_stays_open(live: Live) -> None:
+    live.open("/run/made")
+    page = live.page
+    page.get_by_label("Origin").select_option("searcher")
+    page.get_by_role("button", name="val_bpb").click()  # ascending: the best first
+    page.locator('[data-trial-row="0/36"] .open').click()
+    opened = page.locator("tr.details")
+    playwright.expect(opened).to_contain_text("change of trial 30")
+    page.locator(".tabs .switch button").nth(2).click()
+    page.evaluate("document.querySelector('#trials .scroll').scrollTop = 40")
+    page.evaluate("window.stays = true")
+
+    live.end_next_trial()
+
+    first = page.locator("#table tbody tr[data-trial-row]:visible").first
+    playwright.expect(first).to_contain_text("the new one")  # sorted in, and not at the end
+    playwright.expect(page.locator("#count")).to_have_text("39 of 41 trials")
+    playwright.expect(page.locator(".tile", has_text="trials").first).to_contain_text("41")
+    playwright.expect(opened).to_contain_text("change of trial 30")
+    assert page.locator("tr.details").evaluate("node => node.previousElementSibling.dataset.trialRow") == "0/36"
+    assert page.locator(".tabs .switch button").nth(2).get_attribute("aria-pressed") == "true"
+    assert page.get_by_label("Origin").input_value() == "searcher"
+    assert page.evaluate("document.querySelector('#trials .scroll').scrollTop") == 40
+    assert page.evaluate("window.stays")  # it was not loaded anew
+    page.locator("tr[data-trial-row]", has_text="the new one").locator(".open").click()
+    playwright.expect(page.locator("tr.details").first).to_contain_text("change of trial 36")
+    assert live.complaints == []
+
+
+def test_what_a_trial_wrote_never_runs(live: Live) -> None:
+    live.open("/run/made#t0/38")
+    page = live.page
+    playwright.expect(page.locator("tr.details")).to_contain_text(HOSTILE)
+    title = page.title()
+    page.locator('[data-trial-row="0/39"] .open').click()
+    live.end_next_trial((searched(0.99, title=HOSTILE + "again"), failed(Status.CRASHED, HOSTILE)))
+    playwright.expect(page.locator('[data-trial-row="0/40"]')).to_contain_text("again")
+    for summary in page.locator("tr.details summary").all():
+        summary.click()
+    assert page.locator("img").count() == 0
+    assert page.title() == title
+    assert live.complaints == []
+
+
+def test_the_table_of_runs_shows_a_run_that_begins(live: Live) -> None:
+    live.open("/")
+    row = live.page.get_by_role("row", name=re.compile("made"))
+    playwright.expect(row).to_contain_text("interrupted")
+    made_run(live.runs.root, [BASELINE], name="second")
+    playwright.expect(live.page.get_by_role("link", name="second")).to_be_visible()
+    live.page.get_by_role("link", name="second").click()
+    playwright.expect(live.page.get_by_role("heading", level=1)).to_have_text("second")
+    live.until_up_to_date()
+    assert live.complaints == []
+
+
+def test_a_run_that_vanishes_or_is_damaged_is_said_on_the_page_which_recovers(live: Live) -> None:
+    live.open("/run/made")
+    journal = live.runs.run("made").journal
+    whole = journal.read_text()
+    journal.write_text("{broken\n" + whole)
+    connection = live.page.locator("#connection")
+    playwright.expect(connection).to_contain_text("This page shows what was there before")
+    assert live.page.locator("#table tbody tr[data-trial-row]").count() == len(RESULTS)
+    journal.write_text(whole + '{"event": "trial_sta')  # a torn last line is none
+    live.until_up_to_date()
+    moved = live.runs.root / ".moved"
+    live.runs.run("made").root.rename(moved)
+    playwright.expect(connection).to_contain_text("there is no run made")
+    moved.rename(live.runs.run("made").root)
+    live.until_up_to_date()
+
+
+def test_a_server_that_ends_is_said_on_the_page(live: Live) -> None:
+    live.open("/run/made")
+    live.process.terminate()
+    assert live.process.wait() == 130
+    playwright.expect(live.page.locator("#connection")).to_contain_text("does not answer")
+
+
+@pytest.mark.parametrize("live", [("--control",)], indirect=True)
+def test_the_page_steers_with_control(live: Live) -> None:
+    live.open("/run/made")
+    page = live.page
+    page.get_by_label("Message to the proposer").fill("narrow")
+    page.get_by_role("button", name="Say").click()
+    playwright.expect(page.locator("#answer")).to_contain_text("mode random asks no model")
+    assert [message.fields["text"] for message in Inbox(live.runs.run("made").inbox).messages(SAY)] == ["narrow"]
+    page.get_by_label("Message to the proposer").fill("half a sent")
+    Inbox(live.runs.run("made").inbox).put(PAUSE)
+    playwright.expect(page.locator("#now")).to_contain_text("paused")
+    assert page.get_by_label("Message to the proposer").input_value() == "half a sent"
+    assert live.complaints == []
+
+
+def test_nothing_is_wider_than_a_phone(live: Live) -> None:
+    live.page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/", "/run/made"):
+        live.open(path)
+        wide = live.page.evaluate(
+            "Array.from(document.querySelectorAll('#live, #now, #runs'), node => node.scrollWidth - node.clientWidth)"
+        )
+        assert max(wide) <= 0
