@@ -5,7 +5,8 @@
 
 The run is that of benchmarks.report; nothing is trained. `agent serve` serves it, Chromium opens it. Sent bytes are as
 on the wire, compressed. "Shown after" is from the moment at which the line of a trial's end is in the journal to the
-moment at which the page has its row.
+moment at which the page has its row. The CPU time of the server and of the browser's main thread is beside it, which
+load affects less: with the 0.2 s between two looks at the journal, it is what one waits for on an idle machine.
 """
 
 import argparse
@@ -36,55 +37,78 @@ _SHOWN = (
 
 
 @dataclass
-class Traffic:
-    """The bytes that a page has received."""
+class Meter:
+    """What one page has received, and the CPU time of its server and of its own main thread."""
 
-    sent: int = 0
+    page: Page
+    server: int  # pid
 
-    def count(self, event: dict[str, Any]) -> None:
+    def __post_init__(self) -> None:
+        self.sent = 0
+        self._devtools = self.page.context.new_cdp_session(self.page)
+        self._devtools.send("Network.enable")
+        self._devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+        self._devtools.on("Network.loadingFinished", self._count)
+        self._began = self._cpu_seconds()
+
+    def close(self) -> tuple[float, float]:
+        """Return the CPU seconds of the server and of the page since this meter was made."""
+        self.page.wait_for_timeout(1000)  # for the browser's last events about the traffic
+        server, page = (now - then for now, then in zip(self._cpu_seconds(), self._began, strict=True))
+        self._devtools.detach()
+        return server, page
+
+    def _count(self, event: dict[str, Any]) -> None:
         self.sent += int(event["encodedDataLength"])
+
+    def _cpu_seconds(self) -> tuple[float, float]:
+        fields = Path(f"/proc/{self.server}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        server = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        metrics = self._devtools.send("Performance.getMetrics")["metrics"]
+        return server, float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
 
 
 @contextmanager
-def server(runs: Path) -> Iterator[str]:
-    """Serve a folder of runs; yield the link."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agent", "serve", "--runs", str(runs)], stdout=subprocess.PIPE, text=True,
-        env=dict(os.environ),
-    )  # fmt: skip
+def server(runs: Path) -> Iterator[tuple[str, int]]:
+    """Serve a folder of runs; yield the link, and the pid of the server."""
+    command = [sys.executable, "-m", "agent", "serve", "--runs", str(runs)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        yield process.stdout.readline().strip(), process.pid
     finally:
         process.terminate()
         process.wait()
 
 
-def view(page: Page, address: str) -> tuple[float, int]:
-    """Open a page; return the seconds until it is drawn, and the bytes that it has received."""
-    devtools, traffic = page.context.new_cdp_session(page), Traffic()
-    devtools.send("Network.enable")
-    devtools.on("Network.loadingFinished", traffic.count)
-    began = time.perf_counter()
+def view(page: Page, pid: int, address: str) -> str:
+    """Open a page; return how long it took until it was drawn, and what it has received, in words."""
+    meter, began = Meter(page, pid), time.perf_counter()
     page.goto(address, wait_until="load")
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
     seconds = time.perf_counter() - began
-    page.wait_for_timeout(300)  # for the last event of the browser about the traffic
-    devtools.detach()
-    return seconds, traffic.sent
+    cpu, _ = meter.close()
+    return f"{meter.sent / 1e6:.2f} MB sent (target {TARGET_MEGABYTES:g}), {seconds:.2f} s; server {cpu:.2f} s of CPU"
 
 
-def event(page: Page, runs: Path, n_before: int) -> tuple[float, int]:
-    """Let one more trial end; return the seconds until the page has its row, and the bytes that it has received."""
-    devtools, traffic = page.context.new_cdp_session(page), Traffic()
-    devtools.send("Network.enable")
-    devtools.on("Network.loadingFinished", traffic.count)
+@dataclass(frozen=True)
+class Shown:
+    """How a trial that has ended came to the page."""
+
+    after_seconds: float
+    sent: int
+    server_cpu: float
+    page_cpu: float
+
+
+def event(page: Page, pid: int, runs: Path, n_before: int) -> Shown:
+    """Let one more trial end, and wait until the page has its row."""
+    meter = Meter(page, pid)
     append_results(RunsFolder(runs).run("made"), results(n_before + 1), n_before=n_before)
     ended = time.time()
-    shown = page.evaluate(_SHOWN, f"0/{n_before}") / 1000
-    page.wait_for_timeout(1000)
-    devtools.detach()
-    return shown - ended, traffic.sent
+    after = page.evaluate(_SHOWN, f"0/{n_before}") / 1000 - ended
+    server_cpu, page_cpu = meter.close()
+    return Shown(after, meter.sent, server_cpu, page_cpu)
 
 
 def measured(browser: Browser, runs: Path, n_trials: int, n_events: int) -> None:
@@ -92,19 +116,21 @@ def measured(browser: Browser, runs: Path, n_trials: int, n_events: int) -> None
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(600_000)
     page = context.new_page()
-    with server(runs) as link:
+    with server(runs) as (link, pid):
         page.goto(link)
         address = f"{link.partition('/?')[0]}/run/made"
         for what in ("first view", "second view"):
-            seconds, sent = view(page, address)
-            print(f"{what}: {sent / 1e6:.2f} MB sent (target {TARGET_MEGABYTES:g}), {seconds:.2f} s, {n_trials} trials")
+            print(f"{what} of {n_trials} trials: {view(page, pid, address)}")
         page.wait_for_function("document.getElementById('connection').textContent.startsWith('up to date')")
-        found = [event(page, runs, n_trials + n) for n in range(n_events)]
+        found = [event(page, pid, runs, n_trials + n) for n in range(n_events)]
     context.close()
-    after = [seconds for seconds, _ in found]
+    after = [each.after_seconds for each in found]
+    median = statistics.median
     print(
-        f"a trial that ends is shown after {statistics.median(after):.2f} s (slowest of {n_events} {max(after):.2f} s, "
-        f"target {TARGET_SECONDS:g} s), {statistics.median(sent for _, sent in found) / 1e3:.0f} kB sent"
+        f"a trial that ends is shown after {median(after):.2f} s (slowest of {n_events} {max(after):.2f} s, target "
+        f"{TARGET_SECONDS:g} s), {median(each.sent for each in found) / 1e3:.0f} kB sent; server "
+        f"{median(each.server_cpu for each in found):.2f} s and page {median(each.page_cpu for each in found):.2f} s "
+        "of CPU"
     )
 
 

@@ -23,11 +23,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 BAR = "".join(f"\r{done:3}%|{'#' * (done // 10):10}|" for done in range(0, 101, 10))
 LOG = f"\x1b[31m{HOSTILE}\x1b[0m\n{BAR}\n"
-# Opens the last two trials, and all that is folded.
-OPEN_ALL = """() => {
-  for (const button of Array.from(document.querySelectorAll('#table .open')).slice(-2)) button.click();
-  for (const folded of document.querySelectorAll('details')) folded.open = true;
-}"""
+OPEN_ALL = "for (const button of Array.from(document.querySelectorAll('#table .open')).slice(-2)) button.click();"
 PATIENCE_MS = 300_000  # of a busy machine: no test asserts a time
 MADE_AT = datetime(2026, 11, 22, 6, tzinfo=UTC)
 
@@ -121,6 +117,14 @@ class Pages:
         page.goto(self.path(name).as_uri())
         return page
 
+    def opened_in_full(self, name: str, width: int, **options: object) -> "Page":
+        """Return a page on which the last two trials, and all folded parts, are open."""
+        page = self.opened(name, width, **options)
+        page.evaluate(OPEN_ALL)
+        playwright.expect(page.locator(".panel dl").last).to_be_visible()
+        page.evaluate("for (const folded of document.querySelectorAll('details')) folded.open = true;")
+        return page
+
 
 def failed_baseline(root: Path) -> RunOnPage:
     """A run of one trial, which failed."""
@@ -139,6 +143,12 @@ def pages(browser: "Browser", folder_of_pages: Path) -> Iterator[Pages]:
     yield found
     for context in found.contexts:
         context.close()
+
+
+@pytest.fixture
+def report(pages: Pages) -> Path:
+    """The file of the page about the hostile run."""
+    return pages.path("report")
 
 
 @dataclass

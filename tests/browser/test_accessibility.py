@@ -6,7 +6,7 @@ the tests are skipped with the reason.
 
 import pytest
 
-from tests.browser.conftest import OPEN_ALL, Pages
+from tests.browser.conftest import Pages
 from tests.clients.install import NotInstalledError, npm_package
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -25,8 +25,7 @@ def axe() -> str:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "width"), [("report", 1400), ("report", 390), ("comparison", 1400), ("failed", 1400)])
 def test_no_serious_fault_is_found(pages: Pages, axe: str, name: str, width: int, scheme: str) -> None:
-    page = pages.opened(name, width, color_scheme=scheme)
-    page.evaluate(OPEN_ALL)
+    page = pages.opened_in_full(name, width, color_scheme=scheme)
     page.evaluate(axe)
     found = page.evaluate("axe.run()")
     serious = [fault for fault in found["violations"] if fault["impact"] in ("serious", "critical")]

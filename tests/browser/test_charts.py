@@ -1,6 +1,9 @@
 """The charts of the report as its reader uses them: pointer, zoom, dark mode, print, and no JavaScript."""
 
+import base64
+import gzip
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +83,25 @@ def test_the_wheel_with_control_zooms_and_new_data_keep_the_zoom(reader: Reader)
     assert range_of(reader) == zoomed
 
 
+def test_a_library_that_was_changed_does_not_run(browser: "Browser", report: Path, tmp_path: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    block = re.search(r'id="library">([^<]+)<', page)
+    assert block is not None
+    changed = base64.b64encode(gzip.compress(b"document.title = 'owned'")).decode()
+    (tmp_path / "changed.html").write_text(page.replace(block[1], changed), encoding="utf-8")
+    context = browser.new_context(offline=True)
+    context.set_default_timeout(PATIENCE_MS)
+    reader = Reader(context.new_page())
+    reader.page.on("console", lambda said: reader.complaints.append(said.text))
+    reader.page.goto((tmp_path / "changed.html").as_uri())
+    reader.page.wait_for_function("() => document.querySelector('head > script')")
+    assert reader.page.title() != "owned"
+    assert any("Content Security Policy" in said for said in reader.complaints)
+    reader.page.locator("#table .open", has_text="38").click()  # the rest of the page works
+    playwright.expect(reader.page.locator("tr.details")).to_be_visible()
+    context.close()
+
+
 def test_the_legend_hides_a_kind_of_point(reader: Reader) -> None:
     place(reader, "reverted", 0)
     chart = reader.page.locator(f'figure:has([data-chart="{PROGRESS}"])')
@@ -128,6 +150,20 @@ def test_letters_of_a_chart_can_be_read_on_a_phone(browser: "Browser", report: P
                 a["right"] <= b["left"] or b["right"] <= a["left"] or a["bottom"] <= b["top"] or b["bottom"] <= a["top"]
             )
             assert apart, (a, b)
+    context.close()
+
+
+def test_on_a_phone_the_first_tap_shows_a_trial_and_the_second_opens_it(browser: "Browser", report: Path) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, offline=True)
+    context.set_default_timeout(PATIENCE_MS)
+    reader = Reader(context.new_page())
+    reader.page.goto(report.as_uri())
+    x, y = place(reader, "provisional", 0)
+    reader.page.touchscreen.tap(x, y)
+    playwright.expect(reader.page.locator("#tip")).to_contain_text("tap again to open")
+    assert reader.page.locator("tr.details").count() == 0
+    reader.page.touchscreen.tap(x, y)
+    playwright.expect(reader.page.locator("tr.opened .open")).to_have_text("30")
     context.close()
 
 

@@ -183,8 +183,7 @@ def _failures(runs: Sequence[RunOnPage]) -> Chapter:
     told = ", ".join(f"{word} {n:.0f}" for word, n in counts.items())
     content = Bars(list(counts), list(counts.values()), [f"{n:.0f}" for n in counts.values()], "vermillion")
     charts = [("", Chart("failures-chart", "Failures", f"Trials without a loss: {told}", content))] if counts else []
-    tables = [failures_table(runs)] if counts else []
-    return Chapter("failures", "Failures by kind", charts=charts, tables=tables)
+    return Chapter("failures", "Failures by kind", charts=charts, tables=[failures_table(runs)] if counts else [])
 
 
 def _finders(runs: Sequence[RunOnPage]) -> Chapter:

@@ -10,6 +10,8 @@ from agent.text import plural
 from agent.trials.history import History
 from agent.trials.trial import Trial
 
+_MARGIN = 0.4  # rows above the first and below the last
+
 
 def family_tree(history: History, *, name: str, run: int) -> Chart:
     """Return a run's trials by number, each one row below the trial whose script it edited.
@@ -50,7 +52,9 @@ def family_tree(history: History, *, name: str, run: int) -> Chart:
     groups.append(placed(in_flight, list(history.in_flight.values())))
     panel = Panel(
         ChartAxis("trial", is_whole=True),
-        ChartAxis("edits since the baseline", is_whole=True, is_inverted=True),
+        ChartAxis(
+            "edits since the baseline", is_whole=True, is_inverted=True, low=-_MARGIN, high=max(rows.values()) + _MARGIN
+        ),
         lines,
         points=[group for group in groups if group.trials],
     )

@@ -1,10 +1,11 @@
-// Draws the charts of the page, with ECharts, from the block of JSON "charts". A trial's texts never reach the library:
+// Draws the charts of the page, with ECharts, from the block of JSON "charts"; the library is packed in the block
+// "library". A trial's texts never reach the library:
 // a point has the mark of its trial, and what appears beside the pointer is read from the table as text.
 "use strict";
 globalThis.autocentaurCharts = (() => {
   const NARROW = 560; // pixels: below, a chart is laid out for a phone
   const MANY = 400; // marks: above, a canvas is faster than SVG
-  const PRINT_WIDTH = 660; // pixels: an A4 page between its margins
+  const PRINT_WIDTH = 580; // pixels: what an A4 page leaves for a chart
   const root = document.documentElement;
   const kept = new Map(); // by name: the element, the ECharts instance, its legend, zoom and hidden series
   let data = {};
@@ -119,7 +120,8 @@ globalThis.autocentaurCharts = (() => {
     const narrow = width < NARROW;
     const columns = one ? 1 : Math.min(all.length, narrow ? 2 : Math.max(2, Math.min(4, Math.floor(width / 260))));
     const hasX = all.some((panel) => panel.x.name);
-    const tall = one ? (narrow ? 270 : 330) : 150 + (hasX ? 22 : 0);
+    const rows = all[0].y.is_inverted && all[0].y.high; // a tree of few rows is a low chart
+    const tall = one ? Math.min(narrow ? 270 : 330, rows ? 120 + 40 * rows : Infinity) : 150 + (hasX ? 22 : 0);
     const made = { grid: [], xAxis: [], yAxis: [], series: [], marks: new Map(), legend: [] };
     all.forEach((panel, i) => {
       const column = i % columns;
@@ -340,6 +342,7 @@ globalThis.autocentaurCharts = (() => {
     held.chart.on("click", (params) => {
       const mark = markOf(params);
       if (!mark) return;
+      params.event.event.preventDefault(); // after a touch, no click follows on what has scrolled under the finger
       const { clientX, clientY } = pointer(params);
       const isTouch = matchMedia("(pointer: coarse)").matches;
       if (isTouch && touched !== mark) {
@@ -389,7 +392,7 @@ globalThis.autocentaurCharts = (() => {
   function drawOne(element) {
     const content = data[element.dataset.chart];
     const width = printing ? PRINT_WIDTH : element.clientWidth;
-    if (!content || width === 0) return;
+    if (!content || width === 0 || !globalThis.echarts) return;
     const one = held(element, content);
     const drawing = kinds[content.kind](content, width);
     one.marks = drawing.marks ?? new Map();
@@ -427,9 +430,23 @@ globalThis.autocentaurCharts = (() => {
     return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, whole(part, lists)]));
   }
 
+  // Unpacks the library and runs it: the policy of the page allows exactly this script, by its hash.
+  async function load() {
+    const packed = Uint8Array.from(atob(document.getElementById("library").textContent), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+    if (!globalThis.echarts) throw new Error("the policy of the page refused the library");
+  }
+
   // Draws from new data: the charts on the screen at once, keeping zoom and hidden series; the others when they appear.
   function draw(given) {
     data = whole(given.charts, given.lists);
+    if (globalThis.echarts) show();
+  }
+
+  function show() {
     for (const [name, one] of kept) {
       if (!one.element.isConnected && !document.querySelector(`[data-chart="${CSS.escape(name)}"]`)) {
         one.chart.dispose();
@@ -461,5 +478,8 @@ globalThis.autocentaurCharts = (() => {
   });
 
   draw(JSON.parse(document.getElementById("charts").textContent));
+  load().then(show, (error) => {
+    for (const element of everyElement()) element.textContent = `${element.getAttribute("aria-label")}. (No chart: ${error.message})`;
+  });
   return { draw };
 })();

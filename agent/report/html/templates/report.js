@@ -2,7 +2,6 @@
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
-  const details = JSON.parse(byId("details").textContent);
   const body = document.querySelector("#table tbody");
   let rows, byMark;
   function readRows() {
@@ -17,6 +16,13 @@
     if (className) made.className = className;
     return made;
   }
+
+  // The details of all trials: JSON, compressed with gzip and written as base64; see page.py.
+  async function unpacked() {
+    const bytes = Uint8Array.from(atob(byId("details").textContent), (character) => character.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+  }
+  const details = unpacked();
 
   // --- one trial, opened -------------------------------------------------------------------------------------------
   function pairs(facts) {
@@ -89,11 +95,10 @@
     return folded;
   }
 
-  function fill(cell, mark, found) {
-    const panel = element("div", undefined, "panel");
+  function fill(panel, mark, found) {
     const link = element("a", "link to this trial", "link");
     link.href = `#t${mark}`;
-    panel.append(link, pairs(found.facts));
+    panel.replaceChildren(link, pairs(found.facts));
     if (found.changed.length) panel.append(element("h3", "changed parameters"), changes(found.changed));
     const [diffs, others] = [true, false].map((wanted) => found.texts.filter((text) => (text.kind === "diff") === wanted));
     for (const text of diffs) panel.append(block(text));
@@ -103,16 +108,20 @@
       panel.append(element("h3", heading), pairs(found.conditions));
     }
     for (const text of others) panel.append(block(text));
-    cell.append(panel);
   }
 
   function opened(mark) {
     const row = element("tr", undefined, "details");
     const cell = row.insertCell();
     cell.colSpan = byMark.get(mark).cells.length;
-    if (details[mark]) fill(cell, mark, details[mark]);
-    // A live page fetches a trial when it is opened; see live.js.
-    else document.dispatchEvent(new CustomEvent("trial-opened", { detail: { mark, cell, fill: (found) => fill(cell, mark, found) } }));
+    const panel = element("div", "loading", "panel");
+    cell.append(panel);
+    const show = (found) => fill(panel, mark, found);
+    details.then(
+      // A live page fetches a trial when it is opened; see live.js.
+      (all) => (all[mark] ? show(all[mark]) : document.dispatchEvent(new CustomEvent("trial-opened", { detail: { mark, cell: panel, fill: show } }))),
+      () => (panel.textContent = "This browser is too old to show a trial; `agent show` prints it."),
+    );
     return row;
   }
 
@@ -130,17 +139,24 @@
   // The address names the trial that was opened last, so that it can be sent, and so that Back returns to the one before.
   const linked = () => (location.hash.startsWith("#t") ? decodeURIComponent(location.hash.slice(2)) : "");
 
-  function toggle(row) {
-    const open = !detailsOf(row);
-    setOpen(row, open);
-    const mark = row.dataset.trialRow;
+  function remember(mark) {
     try {
-      if (open) history.pushState(null, "", `#t${mark}`);
-      else if (linked() === mark) history.replaceState(null, "", location.pathname + location.search);
+      if (linked() !== mark) history.pushState(null, "", `#t${mark}`);
     } catch {
       // A page inside another one may have no address to change.
     }
     shown = linked();
+  }
+
+  function toggle(row) {
+    const open = !detailsOf(row);
+    const mark = row.dataset.trialRow;
+    setOpen(row, open);
+    if (open) remember(mark);
+    else if (linked() === mark) {
+      history.replaceState(null, "", location.pathname + location.search);
+      shown = "";
+    }
   }
 
   function reveal(mark) {
@@ -305,9 +321,9 @@
   });
   document.addEventListener("section-replaced", (event) => event.detail.querySelectorAll(".tabs").forEach(setUpTabs));
 
-  document.addEventListener("open-trial", ({ detail: mark }) => {
-    if (linked() === mark) reveal(mark);
-    else location.hash = `#t${mark}`;
+  document.addEventListener("open-trial", (event) => {
+    reveal(event.detail);
+    remember(event.detail);
   });
 
   // --- theme -------------------------------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
 """The page: it holds everything, fetches nothing, runs nothing that a trial wrote, and stays small."""
 
+import base64
+import gzip
 import json
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,16 +73,24 @@ def test_hostile_texts_stay_text(tmp_path: Path) -> None:
     stored = made_run(tmp_path / "runs", results, logs={1: HOSTILE}, exchanges={1: calls})
     page = render([on_page(stored)], MADE_AT)
     found = Elements(page).found
-    blocks = [{"type": "application/json", "id": name} for name in ("details", "charts")]
-    assert [a for tag, a in found if tag == "script"] == [*blocks, {}, {}, {}]
+    packed = [{"type": "application/gzip", "id": name} for name in ("details", "library")]
+    charts = {"type": "application/json", "id": "charts"}
+    assert [a for tag, a in found if tag == "script"] == [packed[0], charts, packed[1], {}, {}]
     assert "img" not in {tag for tag, _ in found}
     policy = next(a["content"] for _, a in found if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
     assert "unsafe" not in policy
-    block = re.search(r'<script type="application/json" id="details">(.*?)</script>', page, re.DOTALL)
-    assert block is not None
-    texts = json.loads(block[1])["0/1"]["texts"]
+    texts = details_of(page)["0/1"]["texts"]
     assert HOSTILE in [text["content"] for text in texts]  # nothing is lost by the escaping
+
+
+def details_of(page: str) -> dict[str, Any]:
+    """Return what a page has about its trials, by their marks."""
+    block = re.search(r'<script type="application/gzip" id="details">([A-Za-z0-9+/=]*)</script>', page)
+    assert block is not None
+    found = json.loads(gzip.decompress(base64.b64decode(block[1])))
+    assert isinstance(found, dict)
+    return found
 
 
 def test_data_cannot_end_its_element() -> None:
