@@ -108,10 +108,9 @@ class EnvironmentSpec(_Strict):
         relative = [mount.target for mount in self.mounts if not mount.target.startswith("/")]
         if relative and not self.writable_copy:
             raise ValueError(f"the mount target {relative[0]!r} is relative, which needs writable_copy = true")
-        places = [f"{normpath(mount.target)}/" for mount in self.mounts]
-        taken = [place for place in places if place == "/tmp/" or place.startswith("/mounts/")]
+        taken = [m.target for m in self.mounts if normpath(m.target) == "/tmp" or m.target.startswith("/mounts")]
         if taken and self.writable_copy:
-            raise ValueError(f"the mount target {taken[0]} is where the writable copy is; choose another: '/tmp/data'")
+            raise ValueError(f"the mount target {taken[0]!r} is for the writable copy; choose one such as '/tmp/data'")
         return self
 
 

@@ -56,6 +56,7 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.autoresearch": {"--seeds": "1", "--hours": "0.5", "--variants": "gp"},
     "benchmarks.autoresearch.choices": {"--seeds": "2", "--hours": "0.5", "--variants": "gp"},
     "benchmarks.autoresearch.fit": None,
+    "benchmarks.chart_libraries": None,  # needs npm's registry
     "benchmarks.confirmation": None,  # needs the bundled pool
     "benchmarks.early_stopping": None,
     "benchmarks.embedded_edits": {"--replies": "1", "--forms": "lines"},

@@ -92,7 +92,7 @@ def test_a_mount_in_the_place_of_the_copy_is_there_beside_it(sandbox: Sandbox, t
 @pytest.mark.parametrize("target", ["/tmp", "/tmp/", "/mounts/0"])
 def test_a_mount_that_takes_the_place_of_the_copy_is_refused(tmp_path: Path, target: str) -> None:
     config = CONFIG.format(mounts=f'mounts = [{{ source = "/srv/x", target = "{target}" }}]')
-    with pytest.raises(TaskError, match="is where the writable copy is; choose another"):
+    with pytest.raises(TaskError, match="is for the writable copy; choose one such as"):
         Task(tmp_path, {"task.toml": config.encode(), "train.py": b"", "sub/a.txt": b""})
 
 
