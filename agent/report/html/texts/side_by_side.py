@@ -21,7 +21,7 @@ Part = tuple[str, bool]
 
 
 @dataclass(frozen=True)
-class Line:
+class DiffLine:
     """One line of one version."""
 
     number: int  # from 1
@@ -46,8 +46,8 @@ class Line:
 class DiffRow:
     """One row of two versions side by side: an unchanged line, a changed one, or the number of lines left out."""
 
-    left: Line | None = None  # None: the line is new
-    right: Line | None = None  # None: the line was removed
+    left: DiffLine | None = None  # None: the line is new
+    right: DiffLine | None = None  # None: the line was removed
     is_changed: bool = False
     n_folded: int = 0  # unchanged lines that this row stands for
 
@@ -89,7 +89,7 @@ def side_by_side(before: str, after: str) -> list[DiffRow]:
 
 def _same(old: Sequence[str], at: int, there: int) -> DiffRow:
     parts = ((old[at], False),)
-    return DiffRow(Line(at + 1, parts), Line(there + 1, parts))
+    return DiffRow(DiffLine(at + 1, parts), DiffLine(there + 1, parts))
 
 
 def _folded(rows: list[DiffRow], *, is_first: bool, is_last: bool) -> list[DiffRow]:
@@ -107,13 +107,13 @@ def _changed(old: Sequence[str], new: Sequence[str], place: tuple[int, int, int,
     at, there = old_from, new_from
     for left, right in [*_partners(old[old_from:old_to], new[new_from:new_to]), (old_to - old_from, new_to - new_from)]:
         for number in range(at, old_from + left):
-            yield DiffRow(left=Line(number + 1, ((old[number], True),)), is_changed=True)
+            yield DiffRow(left=DiffLine(number + 1, ((old[number], True),)), is_changed=True)
         for number in range(there, new_from + right):
-            yield DiffRow(right=Line(number + 1, ((new[number], True),)), is_changed=True)
+            yield DiffRow(right=DiffLine(number + 1, ((new[number], True),)), is_changed=True)
         at, there = old_from + left, new_from + right
         if at < old_to and there < new_to:
             lefts, rights = _marked(old[at], new[there])
-            yield DiffRow(Line(at + 1, lefts), Line(there + 1, rights), is_changed=True)
+            yield DiffRow(DiffLine(at + 1, lefts), DiffLine(there + 1, rights), is_changed=True)
             at, there = at + 1, there + 1
 
 
