@@ -219,7 +219,7 @@ def test_the_parts_of_a_page_are_without_its_code(site: SiteOf, tmp_path: Path) 
     made_run(tmp_path / "runs", [BASELINE])
     parts = site().page("/run/made?parts")
     assert "<style>" not in parts
-    assert re.findall(r"<script[^>]*>", parts) == ['<script type="application/json" id="details">']
+    assert re.findall(r"<script[^>]*>", parts) == ['<script type="application/json" id="charts">']
     assert 'id="trials"' in parts
 
 
