@@ -20,6 +20,7 @@ from agent.report.export import export
 from agent.report.html.charts.progress import progress
 from agent.report.html.page import render
 from agent.report.html.tables import RunOnPage, ledger_table
+from agent.report.html.texts.side_by_side import DiffRow
 from agent.report.html.trial_panels import details
 from agent.report.trackers.tracker import facts_of
 from agent.report.user_branch import make_branch
@@ -155,7 +156,8 @@ def test_the_page_has_device_hours_beside_hours(stored: StoredRun) -> None:
         told["proposing, scoring, rest"] == "18 s"
     )  # each trial took 6 s, of which 2 trained and half a second waited
     texts = {found.mark: found.texts[0] for found in details(stored, run.task.source, 0) if found.texts}
-    assert texts["0/1"].heading == "change of trial 0"
-    assert "+MIX = 0.1" in texts["0/1"].content
+    assert texts["0/1"].heading == "edit of trial 0"
+    edited = [row.right.text for row in texts["0/1"].content if isinstance(row, DiffRow) and row.right is not None]
+    assert any(line.startswith("MIX = 0.1") for line in edited)
     page = render([run], datetime(2026, 11, 22, 6, tzinfo=UTC))
     assert "15 s wall time, 25 s device time on 2 workers (2 s of it in lost attempts)" in page

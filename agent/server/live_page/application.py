@@ -37,7 +37,7 @@ MOST_STREAMS = 200
 MOST_POSTED_BYTES = 2**16
 
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
-_CODE = re.compile(r'<script>.*?</script>|<script type="application/gzip".*?</script>|<style>.*?</style>', re.DOTALL)
+_CODE = re.compile(r'<script(?: type="application/gzip"[^>]*)?>.*?</script>|<style>.*?</style>', re.DOTALL)
 
 
 @dataclass(frozen=True)
