@@ -52,11 +52,11 @@ ENDS_WITH = {"watch": 1}
 SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.agent_overhead": None,  # needs real coding agents, from npm
     "benchmarks.audit": {"--rounds": "1", "--draws": "20"},
+    "benchmarks.chart_libraries": None,  # takes the libraries from npm
     "benchmarks.compute_use": {"--configurations": "0"},
     "benchmarks.autoresearch": {"--seeds": "1", "--hours": "0.5", "--variants": "gp"},
     "benchmarks.autoresearch.choices": {"--seeds": "2", "--hours": "0.5", "--variants": "gp"},
     "benchmarks.autoresearch.fit": None,
-    "benchmarks.chart_libraries": None,  # needs npm's registry
     "benchmarks.confirmation": None,  # needs the bundled pool
     "benchmarks.early_stopping": None,
     "benchmarks.embedded_edits": {"--replies": "1", "--forms": "lines"},
