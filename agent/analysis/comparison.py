@@ -85,19 +85,19 @@ def start_or_load(runs: RunsFolder, config: RunConfig, modes: tuple[str, ...], n
     Raises:
         UsageError: the name is taken by another run or comparison.
     """
-    asked = Comparison(config.run_id, modes, n_seeds, config)
-    if asked.name in runs.comparison_ids():
-        stored = load(runs, asked.name)
-        if differences := stored.differences(asked):
+    wanted = Comparison(config.run_id, modes, n_seeds, config)
+    if wanted.name in runs.comparison_ids():
+        stored = load(runs, wanted.name)
+        if differences := stored.differences(wanted):
             raise UsageError(
-                f"the comparison {asked.name} was started with other settings ({'; '.join(differences)}); "
-                f"resume it with --resume {asked.name} and no --modes, or choose another --name"
+                f"the comparison {wanted.name} was started with other settings ({'; '.join(differences)}); "
+                f"resume it with --resume {wanted.name} and no --modes, or choose another --name"
             )
         return stored
-    names = [asked.name, *(config.run_id for config in asked.configs())]
+    names = [wanted.name, *(config.run_id for config in wanted.configs())]
     if taken := sorted({*names} & {*runs.run_ids()}):
         raise UsageError(f"the name {taken[0]} is taken by a run; choose another --name")
-    return asked
+    return wanted
 
 
 def checked_modes(modes: str) -> tuple[str, ...]:

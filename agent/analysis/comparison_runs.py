@@ -80,7 +80,7 @@ class OneModel:
         self._built: dict[tuple[str | None, str | None], Model] = {}
 
     def __call__(self, config: RunConfig, host: Host, n_replies_used: int) -> Model:
-        asked = (config.model, config.base_url)
-        if asked not in self._built or (config.model or "").startswith(RECORDING):  # each has its own position
-            self._built[asked] = build_model(config, host, n_replies_used)
-        return self._built[asked]
+        key = (config.model, config.base_url)
+        if key not in self._built or (config.model or "").startswith(RECORDING):  # each has its own position
+            self._built[key] = build_model(config, host, n_replies_used)
+        return self._built[key]

@@ -117,9 +117,9 @@ class ReplayResult:
         rows = [
             ("recorded", _shown(recorded.outcome, metric)),
             ("replayed", _shown(self.outcome, metric)),
-            ("difference", self.told_difference(metric)),
-            ("noise", self._told_noise()),
-            ("what differs", "; ".join(map(str, self.differs)) or self._told_same()),
+            ("difference", self.difference_in_words(metric)),
+            ("noise", self._noise_in_words()),
+            ("what differs", "; ".join(map(str, self.differs)) or self._same_in_words()),
         ]
         if self.halves is not None:
             then, half = self.halves
@@ -133,7 +133,7 @@ class ReplayResult:
         verdict = f"{self.verdict}{f'; {CONFIRMS_NOTHING}' if recorded.on_slices else ''}"
         return "\n".join([head, *lines, f"  {'verdict:':14}{verdict}", f"  {'evidence:':14}{self.folder}"])
 
-    def told_difference(self, metric: Metric) -> str:
+    def difference_in_words(self, metric: Metric) -> str:
         """Return the difference of the metric in words."""
         if self.difference is None:
             return "unknown: at least one of the two has no loss"
@@ -160,7 +160,7 @@ class ReplayResult:
             "outcome": here.to_json(),
         }
 
-    def _told_noise(self) -> str:
+    def _noise_in_words(self) -> str:
         known = (
             "unknown; `agent noise` measures it"
             if self.allowed is None
@@ -170,7 +170,7 @@ class ReplayResult:
             return known
         return f"none expected if nothing differs: the budget is deterministic ({known})"
 
-    def _told_same(self) -> str:
+    def _same_in_words(self) -> str:
         compared = [name for name in NAMES if name in self.recorded.outcome.conditions]
         if not compared:
             return "unknown: nothing was recorded"
@@ -198,7 +198,7 @@ def row(replayed: ReplayResult, metric: Metric) -> str:
         return outcome.status.value if outcome.raw_loss is None else repr(metric.display(outcome.raw_loss))
 
     recorded = replayed.recorded
-    difference = "" if replayed.difference is None else replayed.told_difference(metric)
+    difference = "" if replayed.difference is None else replayed.difference_in_words(metric)
     return (
         f"{recorded.number:>5}  {recorded.commit[:7]}  {short(recorded.outcome):>20}  {short(replayed.outcome):>20}  "
         f"{difference:>20}  {replayed.verdict}"

@@ -180,7 +180,7 @@ def _run_all(
     def ended(run: "Run", end: "End") -> None:
         say(f"{run.run_id:{width}}  ended: {end.reason}")
 
-    go_on = f"agent compare --resume {comparison.name}{where(runs)}"
+    resume_command = f"agent compare --resume {comparison.name}{where(runs)}"
     with opened(comparison, runs, host_of(say, live.replying), observer_for) as open_runs:
         notifier.begin(*(run.run_id for run in open_runs))
         n_before = _n_done(open_runs)
@@ -196,10 +196,10 @@ def _run_all(
             is_paused = any(end.ending is EndReason.PAUSED for end in ends.values())
             is_opened |= not failed and not is_paused and compare_on_slice(comparison, runs, open_runs, say)
         except KeyboardInterrupt:
-            say(f"interrupted; continue with `{go_on}`")
+            say(f"interrupted; continue with `{resume_command}`")
             raise
         except (AgentError, SandboxError, OSError):
-            say(f"stopped; the journals have all finished trials: continue with `{go_on}`")
+            say(f"stopped; the journals have all finished trials: continue with `{resume_command}`")
             raise
         finally:
             live.close()
@@ -209,7 +209,7 @@ def _run_all(
     if failed:
         raise AgentError(f"{failed[0]}: {ends[failed[0]].reason}; `agent show {failed[0]}/0{where(runs)}` has its log")
     if is_paused and not has_trials:
-        say(f"paused; continue with `{go_on}`")
+        say(f"paused; continue with `{resume_command}`")
         return
     say("")
     _tell(comparison, runs, minus, more, json_=json_)

@@ -156,8 +156,8 @@ def resume(
     from agent.run.resume import refuse_changes
 
     stored = stored_run(runs, run_name)
-    asked = {"mode": mode, "seed": seed, "profile": profile, "sandbox": sandbox, "model": model}
-    refuse_changes(stored.config, asked)
+    requested = {"mode": mode, "seed": seed, "profile": profile, "sandbox": sandbox, "model": model}
+    refuse_changes(stored.config, requested)
     agree_to_run(stored, task.resolve() if task else None, trusted=trust)
     config = stored.config
     own_folder = folder_of_file((task or Path(config.task_folder)).resolve(), config.mode, config.of_trial)

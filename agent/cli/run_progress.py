@@ -97,7 +97,7 @@ def _go(
         )
 
     host = host_of(say, live.replying)
-    go_on = f"agent resume {config.run_id}{where(runs)}"
+    resume_command = f"agent resume {config.run_id}{where(runs)}"
     opened = (
         start_run(config, runs, host, observer_for)
         if options is None
@@ -116,10 +116,10 @@ def _go(
             with background_trackers(config.track, open_run.paths, say):
                 end = run_trials(open_run)
         except KeyboardInterrupt:
-            say(f"interrupted; continue with `{go_on}`")
+            say(f"interrupted; continue with `{resume_command}`")
             raise
         except (AgentError, SandboxError, OSError):
-            say(f"stopped; the journal has all finished trials: continue with `{go_on}`")
+            say(f"stopped; the journal has all finished trials: continue with `{resume_command}`")
             raise
         finally:
             live.close()
@@ -134,7 +134,7 @@ def _go(
     else:
         _closing(config, runs, open_run, end)
     if end.ending is EndReason.NOTHING_RAN:
-        fail(f"{end.reason}; give `{go_on}` a higher --trials, --budget or --wall", 3)
+        fail(f"{end.reason}; give `{resume_command}` a higher --trials, --budget or --wall", 3)
     if end.ending not in (EndReason.DONE, EndReason.PAUSED):
         fail(end.reason, 1)
     return False

@@ -194,7 +194,7 @@ class Smoke:
             "claim",
             files=folder.files,
             artifact=folder.artifact,
-            asked={"tokens.bin": folder.root / "tokens.bin"},
+            inputs={"tokens.bin": folder.root / "tokens.bin"},
             answer=folder.root / "losses.bin",
             answer_bytes=N_SEQUENCES * corpus.length * 4,
             log=folder.root / "load.log",

@@ -221,11 +221,11 @@ class OpenAIModel:
 
     def _wait_seconds(self, state: "RetryCallState") -> float:
         """The wait that the server asks for, else full jitter: uniform up to 2, 4, 8, ... seconds."""
-        asked = _fault_of(state).wait
+        wanted = _fault_of(state).wait
         jitter = self._jitter.uniform(0.0, min(LONGEST_WAIT_SECONDS, 2.0**state.attempt_number))
-        if asked is None:
+        if wanted is None:
             return jitter
-        return asked if state.attempt_number == 1 else max(asked, jitter)  # it may ask for 0 s again and again
+        return wanted if state.attempt_number == 1 else max(wanted, jitter)  # it may ask for 0 s again and again
 
     def _report(self, state: "RetryCallState") -> None:
         wait = state.next_action.sleep if state.next_action else 0.0

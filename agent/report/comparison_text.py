@@ -146,7 +146,7 @@ def trials_table(rows: Sequence[ModeFigures], n_workers: int) -> Table:
         spent = [duration(ledger.train_seconds), duration(ledger.wall_seconds)]
         spent += [duration(ledger.device_seconds)] if n_workers > 1 else []
         cells.append([row.mode, str(ledger.trials), *(f"{share:.0%}" for share in shares), *spent])
-        cells[-1] += _asked(ledger) if asks else []
+        cells[-1] += _model_calls(ledger) if asks else []
     return Table(columns, cells, caption)
 
 
@@ -278,11 +278,11 @@ def _spent(ledger: Ledger, n_workers: int) -> str:
     spent = spent_time(ledger, n_workers)
     if ledger.usage is None:
         return spent
-    calls, n_in, n_out, dollars = _asked(ledger)
+    calls, n_in, n_out, dollars = _model_calls(ledger)
     return f"{spent}, {plural(int(calls), 'model call')} ({n_in} tokens in, {n_out} out, {dollars} dollars)"
 
 
-def _asked(ledger: Ledger) -> list[str]:
+def _model_calls(ledger: Ledger) -> list[str]:
     """Return model calls, prompt tokens, completion tokens and dollars, as text."""
     used = ledger.usage
     if used is None:

@@ -28,7 +28,7 @@ from agent.run.policy import Policy
 from agent.run.records import Records
 from agent.run.resume import (
     budget_raise,
-    image_to_go_on_in,
+    image_to_resume_in,
     refuse_another_pool,
     refuse_another_task,
     refuse_other_conditions,
@@ -159,7 +159,7 @@ def _open(
         config = with_raised_caps(config, history.run_events.raises)
         config = with_workers(with_place(config, options.on), task, options.workers, options.queue)
         slots = slots_of(config.workers, config.gpus, task.limits, cluster=cluster_of(config.on))
-        image = image_to_go_on_in(history, image_is_here, options.accept_changed)
+        image = image_to_resume_in(history, image_is_here, options.accept_changed)
         unseen = _unseen(config, resumed=resumed)
         settings = ExecutionSettings.of_run(config, paths, image=image, unseen=unseen)
         executor = stack.enter_context(Executor.open(task, settings, host))

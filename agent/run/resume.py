@@ -33,8 +33,8 @@ def with_workers(config: RunConfig, task: Task, workers: int | None, queue: int 
             f"--workers {workers}: the trials of {config.run_id} train for a time, {config.workers} at once, so that "
             "losses would not compare; leave it out, or start a new run"
         )
-    asked = {name: value for name, value in (("workers", workers), ("queue", queue)) if value is not None}
-    return checked(**{**asdict(config), **asked}) if asked else config
+    requested = {name: value for name, value in (("workers", workers), ("queue", queue)) if value is not None}
+    return checked(**{**asdict(config), **requested}) if requested else config
 
 
 def with_place(config: RunConfig, on: str | None) -> RunConfig:
@@ -59,16 +59,16 @@ def at_trial(config: RunConfig, history: History, number: int) -> RunConfig:
 
 
 def budget_raise(
-    config: RunConfig, history: History, asked: Mapping[str, float | None], at: str
+    config: RunConfig, history: History, requested: Mapping[str, float | None], at: str
 ) -> BudgetRaised | None:
-    """Return the event that raises the caps to those `asked`, by field of RunConfig; None if nothing changes.
+    """Return the event that raises the caps to those `requested`, by field of RunConfig; None if nothing changes.
 
     Raises:
         UsageError: a cap would be lowered, or set where there was none.
     """
     now = with_raised_caps(config, history.run_events.raises)
     caps = {}
-    for name, value in asked.items():
+    for name, value in requested.items():
         old = getattr(now, name)
         if value is None or value == old:
             continue
@@ -81,9 +81,9 @@ def budget_raise(
     return BudgetRaised(len(history.trials), caps, at) if caps else None
 
 
-def refuse_changes(config: RunConfig, asked: Mapping[str, Any]) -> None:
-    """Raise UsageError if a value `asked`, by field of RunConfig, differs from the one that the run began with."""
-    changes = {name: value for name, value in asked.items() if value is not None and value != getattr(config, name)}
+def refuse_changes(config: RunConfig, requested: Mapping[str, Any]) -> None:
+    """Raise UsageError if a value `requested`, by field of RunConfig, differs from the one that the run began with."""
+    changes = {name: value for name, value in requested.items() if value is not None and value != getattr(config, name)}
     if changes:
         differing = ", ".join(
             f"{option_of(name)} {as_given(getattr(config, name))} → {as_given(value)}"
@@ -136,7 +136,7 @@ def refuse_other_conditions(history: History, now: Mapping[str, str], accepted: 
         )
 
 
-def image_to_go_on_in(history: History, is_here: Callable[[str], bool], accepted: Iterable[str]) -> str | None:
+def image_to_resume_in(history: History, is_here: Callable[[str], bool], accepted: Iterable[str]) -> str | None:
     """Return the digest of the image that the run's trials ran in; None for no image, or if another is accepted.
 
     Raises:
@@ -180,7 +180,7 @@ def open_executor(
         config = replace(config, task_folder=str(task_folder))
     task = load_task(config, stored.runs)
     refuse_another_task(config, task, stored.repo)
-    image = image_to_go_on_in(stored.history, image_is_here, accept_changed)
+    image = image_to_resume_in(stored.history, image_is_here, accept_changed)
     config = replace(config, on=HERE)  # whoever asks waits for one job after the other
     settings = ExecutionSettings.of_run(config, stored.paths, image=image, unseen=unseen, trains=trains)
     with Executor.open(task, settings, host) as executor:

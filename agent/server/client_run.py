@@ -95,7 +95,7 @@ class ClientRun:
             self.runner.ensure()
 
     def brief(self) -> Brief:
-        """Return the goal, the script to start from, the rules, and what is left of the budget."""
+        """Return the goal, the script to start from, the rules, and the remaining budget."""
         stored = self.stored()
         briefing, incumbent = briefing_of(self.task), stored.history.incumbent if stored else None
         fixed = {name: self.task.files[name] for name in self.task.frozen}
@@ -208,7 +208,7 @@ class ClientRun:
         return Verdict(submission, "queued", None, False, budget_left=self._budget_left(stored))
 
     def budget(self) -> BudgetLeft:
-        """Return what is left of the run's budget."""
+        """Return the run's remaining budget."""
         stored = self.stored()
         budget, ledger = self._budget(stored), ledger_of(stored) if stored else Ledger.of(())
         return BudgetLeft(

@@ -100,7 +100,7 @@ class Verdict(Document):
 
 @dataclass(frozen=True)
 class BudgetLeft(Document):
-    """What is left of a run's budget. A null means that there is no such limit."""
+    """A run's remaining budget. A null means that there is no such limit."""
 
     run: str
     left: str

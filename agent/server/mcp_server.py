@@ -62,7 +62,7 @@ class RunTools:
         self._sleep = sleep
 
     def brief(self) -> Brief:
-        """Read the goal, the rules, the script to start from, and what is left of the budget. Call it first.
+        """Read the goal, the rules, the script to start from, and the remaining budget. Call it first.
 
         The first call starts the run: its baseline trains in the background.
         """
@@ -121,7 +121,7 @@ class RunTools:
         return run_documents.best_document(self._run.existing(), self._run.host.cache)
 
     def budget(self) -> BudgetLeft:
-        """Read what is left of the run's budget. Only people can raise it."""
+        """Read the run's remaining budget. Only people can raise it."""
         return self._run.budget()
 
     def notes(self) -> NotesAndMessages:

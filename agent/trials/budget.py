@@ -126,7 +126,7 @@ class Ledger:
         return self.usage.prompt_tokens + self.usage.completion_tokens if self.usage else 0
 
     def left(self, budget: Budget) -> str:
-        """Return what is left of `budget`, as one line for people and models."""
+        """Return what remains of `budget`, as one line for people and models."""
         parts = []
         if budget.trials is not None:
             parts.append(plural(budget.trials - self.trials, "trial"))

@@ -53,8 +53,8 @@ class Runtime:
         `compiler` says whether it includes what torch.compile needs.
         """
         with self._lock:
-            asked = {(module, compiler) for module in ("", *modules)}
-            if self._place is not None and asked <= self._known:
+            pairs = {(module, compiler) for module in ("", *modules)}
+            if self._place is not None and pairs <= self._known:
                 return self._place.folder / "runtime"
             wanted = self._wanted(modules, compiler=compiler)
             if wanted and self._maker != os.getpid():
@@ -72,7 +72,7 @@ class Runtime:
                     _read(folder / path.relative_to("/"))
             self._copied.update(wanted)
             self.n_bytes += sum(map(_bytes, wanted))
-            self._known |= asked
+            self._known |= pairs
             return folder
 
     def _wanted(self, modules: Sequence[str], *, compiler: bool) -> list[Path]:

@@ -103,12 +103,12 @@ class KeptScope:
     def adopt(self, pid: int, init: int) -> None:
         member = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").rpartition("0::")[2].strip()
         self._folder = cgroup.ROOT / member.lstrip("/")
-        asked = str(int(self._limits.memory_gb * 2**30))
+        wanted = str(int(self._limits.memory_gb * 2**30))
         found = (
             (self._folder / "memory.max").read_text(encoding="utf-8").strip() if member.endswith(".scope") else "none"
         )
-        if found != asked:
-            raise SandboxError(f"systemd put the job in {member} with memory.max {found}, not {asked}; try again")
+        if found != wanted:
+            raise SandboxError(f"systemd put the job in {member} with memory.max {found}, not {wanted}; try again")
 
     def read(self) -> Usage:
         try:

@@ -140,7 +140,7 @@ def brief(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = 
 
 @app.command()
 def budget(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = False) -> None:
-    """Show what is left of a run's budget."""
+    """Show a run's remaining budget."""
     document = client_of(runs, run_name, trusted=None).budget()
     if json_:
         print_json(asdict(document))

@@ -90,14 +90,14 @@ class TaskWriter:
 
 def _keys_set_by(options: "InitOptions") -> "frozenset[Keys]":
     """Return the keys of task.toml that the options of this command set."""
-    asked: set[Keys] = set()
+    chosen: set[Keys] = set()
     if options.metric is not None:
-        asked |= {("metric", "name"), ("metric", "goal")}
-        asked |= {("score", key) for key in ("line", "file", "key", "pick")}
+        chosen |= {("metric", "name"), ("metric", "goal")}
+        chosen |= {("score", key) for key in ("line", "file", "key", "pick")}
     if options.goal is not None:
-        asked.add(("metric", "goal"))
+        chosen.add(("metric", "goal"))
     if options.script is not None or options.arguments or options.block is not None:
-        asked |= {("task", "script"), ("task", "command")}
+        chosen |= {("task", "script"), ("task", "command")}
     if options.python is not None:
-        asked.add(("environment", "python"))
-    return frozenset(asked)
+        chosen.add(("environment", "python"))
+    return frozenset(chosen)

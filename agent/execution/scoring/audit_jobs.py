@@ -38,21 +38,21 @@ class AuditJobs:
 
     def audit(self, sequences: NDArray[np.uint16], drawn: Drawn) -> NDArray[np.float32] | tuple[Status, str]:
         """Return the logits at the drawn positions, shape (M, V), or why there are none."""
-        asked: dict[str, NDArray[Any]] = {
+        inputs: dict[str, NDArray[Any]] = {
             "tokens.bin": prefixes(sequences, drawn),
             "positions.bin": drawn.positions,
         }
-        return self._ask("audit", asked, (len(drawn.positions), len(self._corpus.token_bytes)))
+        return self._ask("audit", inputs, (len(drawn.positions), len(self._corpus.token_bytes)))
 
     def _ask(
-        self, question: Literal["claim", "audit"], asked: dict[str, NDArray[Any]], shape: tuple[int, int]
+        self, question: Literal["claim", "audit"], inputs: dict[str, NDArray[Any]], shape: tuple[int, int]
     ) -> NDArray[np.float32] | tuple[Status, str]:
         folder = self._left_behind.folder
         name = question if question == "claim" else f"audit-{self._n_audits}"
         self._n_audits += question == "audit"
-        paths = {file: folder / f"{name}-{file}" for file in asked}
+        paths = {file: folder / f"{name}-{file}" for file in inputs}
         answer = folder / f"{name}-answer.bin"
-        for file, array in asked.items():
+        for file, array in inputs.items():
             array.tofile(paths[file])
         n_bytes = shape[0] * shape[1] * 4
         try:
@@ -62,7 +62,7 @@ class AuditJobs:
                     question,
                     files=self._left_behind.files,
                     artifact=self._left_behind.path,
-                    asked=paths,
+                    inputs=paths,
                     answer=answer,
                     answer_bytes=n_bytes,
                     log=folder / f"{name}.log",

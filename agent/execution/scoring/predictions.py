@@ -123,7 +123,7 @@ def predicted(
                 "predict",
                 files=files,
                 artifact=artifact,
-                asked={"inputs.bin": examples.inputs},
+                inputs={"inputs.bin": examples.inputs},
                 answer=into,
                 answer_bytes=examples.n_bytes,
                 log=log,

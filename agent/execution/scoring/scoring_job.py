@@ -38,7 +38,7 @@ def scoring_job(
     *,
     files: Path,
     artifact: Path,
-    asked: Mapping[str, Path],
+    inputs: Mapping[str, Path],
     answer: Path,
     answer_bytes: int,
     log: Path,
@@ -50,13 +50,13 @@ def scoring_job(
 
     Args:
         files: the trial's exported tree.
-        asked: files of the question, by name below /data.
+        inputs: files of the question, by name below /data.
         answer: host file that receives the answer.
         answer_bytes: size of the answer; the sandbox lets it grow no further.
         baseline: the baseline's score, with its cost; None: only the task's limits hold.
     """
     limits = replace(limits_of(task), output_mb=answer_bytes / 2**20, cpu_seconds=None)
-    inside = [Mount(path, f"/data/{name}", grows=question == "rounds") for name, path in asked.items()]
+    inside = [Mount(path, f"/data/{name}", grows=question == "rounds") for name, path in inputs.items()]
     imports, compiles = needs_of((path.read_bytes() for path in files.rglob("*.py")), task.score.command)
     return Job(
         argv=(*task.score.command, question),

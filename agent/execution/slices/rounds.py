@@ -173,7 +173,7 @@ class Rounds:
             "rounds",
             files=model.files,
             artifact=model.artifact,
-            asked={"questions.bin": questions.path},
+            inputs={"questions.bin": questions.path},
             answer=private / f"{model.name}-answers.bin",
             answer_bytes=round_bytes * n_rounds,
             log=folder / f"{name}.log",

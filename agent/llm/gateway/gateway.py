@@ -213,10 +213,17 @@ class Gateway:
             if relayed.fault is not None:
                 self._faults.add(relayed.fault)
             body = relayed.body.decode(errors="replace")
-            asked = (request.dialect.name, request.method, request.path)
+            request_line = (request.dialect.name, request.method, request.path)
             self._record(
                 AgentExchange(
-                    *asked, relayed.status, request.document, relayed.content_type, body, seconds, usage, relayed.fault
+                    *request_line,
+                    relayed.status,
+                    request.document,
+                    relayed.content_type,
+                    body,
+                    seconds,
+                    usage,
+                    relayed.fault,
                 )
             )
         send_end()

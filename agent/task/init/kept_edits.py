@@ -32,14 +32,14 @@ class _Setting:
     header: Keys
 
 
-def merge(before: str | None, now: str, own: str, *, asked: Collection[Keys] = (), known: Collection[str]) -> Merged:
+def merge(before: str | None, now: str, own: str, *, chosen: Collection[Keys] = (), known: Collection[str]) -> Merged:
     """Return `now` with the person's edits: each key that differs from what `agent init` wrote keeps its own value.
 
     Args:
         before: what `agent init` wrote last time; None: unknown, so that every difference counts as an edit.
         now: what it would write now.
         own: the file as it is.
-        asked: keys that this command sets, which therefore replace an edit.
+        chosen: keys that this command sets, which therefore replace an edit.
         known: the names that a search can write in the script; a range for another name is dropped.
 
     Raises:
@@ -54,7 +54,7 @@ def merge(before: str | None, now: str, own: str, *, asked: Collection[Keys] = (
         is_edited = old is None or keys not in old or old[keys].value != setting.value
         if not is_edited or (keys in new and new[keys].value == setting.value):
             continue
-        if keys in asked:
+        if keys in chosen:
             conflicts.append(f"{_name(keys)}: your {_spelt(setting.value)} is replaced, since an option sets it")
         elif keys[0] == "space" and keys not in new and keys[-1] not in known:
             conflicts.append(f"{_name(keys)}: your range is left out, since the script has no such constant")
@@ -63,7 +63,7 @@ def merge(before: str | None, now: str, own: str, *, asked: Collection[Keys] = (
             if old is not None and keys in new and (keys not in old or old[keys].value != new[keys].value):
                 found = _spelt(new[keys].value)
                 conflicts.append(f"{_name(keys)}: your {_spelt(setting.value)} is kept; init now finds {found}")
-    gone = {keys for keys in (old or {}) if keys in new and keys not in mine and keys not in asked}
+    gone = {keys for keys in (old or {}) if keys in new and keys not in mine and keys not in chosen}
     lines = _applied(now, new, kept, gone, known_comments)
     remarks = []
     if kept:
@@ -97,7 +97,7 @@ class WrittenBefore:
 
 
 def with_edits(
-    reading: ScriptReport, now: str, before: str | None, asked: Collection[Keys] = (), *, force: bool
+    reading: ScriptReport, now: str, before: str | None, chosen: Collection[Keys] = (), *, force: bool
 ) -> Merged:
     """Return the new task.toml of a folder with what a person has edited in the one that is there.
 
@@ -116,7 +116,7 @@ def with_edits(
         content = path.read_bytes()
         try:
             known = all_constants(reading.edited[1])
-            return merge(before, now, content.decode("utf-8-sig"), asked=asked, known=known)
+            return merge(before, now, content.decode("utf-8-sig"), chosen=chosen, known=known)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError):
             path.with_name(f"{CONFIG_NAME}.old").write_bytes(content)
             return Merged(now, (f"your task.toml was not TOML text: it is kept as {CONFIG_NAME}.old",))

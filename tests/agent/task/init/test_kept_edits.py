@@ -91,7 +91,7 @@ def test_in_a_conflict_the_persons_value_stays_and_is_said() -> None:
 
 def test_an_option_of_this_command_replaces_an_edit_and_says_so() -> None:
     now = BEFORE.replace('"train.py"]', '"other.py"]')
-    found, result = merged(BEFORE.replace('"train.py"]', '"mine.py"]'), now, asked={("task", "command")})
+    found, result = merged(BEFORE.replace('"train.py"]', '"mine.py"]'), now, chosen={("task", "command")})
     assert found["task"]["command"] == ["python", "other.py"]
     assert 'your ["python", "mine.py"] is replaced' in result.remarks[0]
 
