@@ -86,9 +86,9 @@ def agree(
     from agent.task.host_commands.host_code import give_consent, host_steps
 
     steps = host_steps(task, with_data=not data_are_here)
-    asked = [step for step in steps if step not in (by_init or ())]
+    of_others = [step for step in steps if step not in (by_init or ())]
     why = f"{task.name} is not trusted yet, and would do this outside of the sandbox"
-    _ask(asked, why, folder, trusted=trusted, has_option=by_init is None)
+    _ask(of_others, why, folder, trusted=trusted, has_option=by_init is None)
     give_consent(steps)
 
 

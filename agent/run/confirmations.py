@@ -14,9 +14,9 @@ from agent.run.one_slice import (
     Searched,
     SliceModel,
     baseline_of,
-    is_to_be_asked_again,
     model_of,
     models_of_result,
+    needs_another_slice,
     opener_of,
     score_of_result,
     show,
@@ -78,7 +78,7 @@ def publish_on_slice(run: Run, slices: SliceSource) -> Steps[SliceUse | None]:
     assert result is not None
     uses = [use for use in run.history.slices if _is_final(use, result)]
     models = [baseline_of(run), *models_of_result(run, result)]
-    while not uses or is_to_be_asked_again(uses):
+    while not uses or needs_another_slice(uses):
         use = yield from _show(run, slices, SlicePurpose.FINAL, models)
         if use is None:
             return None

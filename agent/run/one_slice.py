@@ -163,8 +163,8 @@ def show(
     return record.record(SliceScored(use.number, score, clock.now()))
 
 
-def is_to_be_asked_again(uses: Sequence[SliceUse]) -> bool:
-    """Whether the last slice opened for a result is still unscored, or is burned and may be followed by another.
+def needs_another_slice(uses: Sequence[SliceUse]) -> bool:
+    """Return whether the last slice opened for a result is unscored, or is burned and may be followed by another.
 
     Another may follow if the baseline burned the slice, since it gains nothing by that. Any other model could exit on
     an unlucky slice to be evaluated on another.

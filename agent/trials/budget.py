@@ -149,7 +149,7 @@ def seconds_left(spent: Ledger, budget: Budget, closing_seconds: float = 0.0) ->
         closing_seconds: expected wall time of the runs that follow the last trial. They are a part of the caps on time.
 
     Returns:
-        None if nothing can be said: no trial has ended or nothing is capped, and there is no cap on wall time.
+        None if nothing is known: no trial has ended or nothing is capped, and there is no cap on wall time.
     """
     at_most = None if budget.wall_seconds is None else max(0.0, budget.wall_seconds - spent.wall_seconds)
     dollars = spent.usage.dollars if spent.usage is not None else None

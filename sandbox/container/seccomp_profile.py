@@ -103,8 +103,8 @@ def profile(*, apart: bool = False, compiles: bool = False) -> str:
 def _by_argument(name: str, index: int, known: Iterable[int], refused: Iterable[int]) -> list[dict[str, Any]]:
     """Return the rules of a call that is allowed for each `known` value of its argument but those that are refused.
 
-    Allowed values are listed one by one, because the engine compares 64 bits of which the kernel reads 32: what is
-    only said not to be a value could be that value with other upper bits.
+    Allowed values are listed one by one, because the engine compares 64 bits of which the kernel reads 32: an argument
+    that differs from a refused value may be that value with other upper bits.
     """
     return [
         *(

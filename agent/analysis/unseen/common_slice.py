@@ -15,7 +15,7 @@ from agent.analysis.unseen.slice_file import SliceFile
 from agent.execution.host import Clock
 from agent.execution.slices.source import Answers
 from agent.execution.workers import finished
-from agent.run.one_slice import Searched, SliceModel, baseline_of, is_to_be_asked_again, models_of_result, show
+from agent.run.one_slice import Searched, SliceModel, baseline_of, models_of_result, needs_another_slice, show
 from agent.run.open_run import Run
 from agent.store.paths import RunsFolder
 from agent.text import Say, plural
@@ -108,10 +108,10 @@ def compare_on_slice(comparison: Comparison, runs: RunsFolder, open_runs: Sequen
     record = _record(comparison, runs, open_runs)
     models = [baseline_of(open_runs[0]), *_models(open_runs)]
     known = _of_results(record.slices, _entered(models))
-    if known and not is_to_be_asked_again(known):
+    if known and not needs_another_slice(known):
         return False
     first = open_runs[0].history.trials[0].outcome
-    while not known or is_to_be_asked_again(known):
+    while not known or needs_another_slice(known):
         use = finished(
             show(
                 slices,

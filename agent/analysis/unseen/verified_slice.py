@@ -11,7 +11,7 @@ from agent.analysis.unseen.slice_file import SliceFile, has_slices, read_events,
 from agent.errors import AgentError, UsageError
 from agent.execution.host import Clock, Host
 from agent.execution.workers import finished
-from agent.run.one_slice import baseline_of, is_to_be_asked_again, models_of_result, score_of_result, show
+from agent.run.one_slice import baseline_of, models_of_result, needs_another_slice, score_of_result, show
 from agent.store.run_lock import locked
 from agent.store.stored_run import StoredRun
 from agent.text import plural
@@ -116,7 +116,7 @@ def verified_on_slice(stored: StoredRun, host: Host) -> VerifiedOnSlice:
     with locked(stored.paths):
         stored = stored.again()
         record = SliceFile(stored.paths.verified, stored.paths, [stored], "verify")
-        if record.slices and not is_to_be_asked_again(record.slices):
+        if record.slices and not needs_another_slice(record.slices):
             last = record.slices[-1]
             if last.tells:
                 return VerifiedOnSlice(last, again=True)

@@ -199,7 +199,7 @@ def _budget(budget: BudgetGuess) -> str:
         return _template("budget_unknown.toml").template.strip()
     counted = "by its own clock" if budget.unit == "seconds" else "a success is charged the time it took"
     filled = _template("budget.toml").substitute(
-        said=_one_line(f"{budget.where}: {budget.as_written}"),
+        stated=_one_line(f"{budget.where}: {budget.as_written}"),
         counted=counted,
         unit=_text(budget.unit),
         amount=_number(budget.amount),
