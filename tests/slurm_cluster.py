@@ -32,13 +32,12 @@ for name in $GPUS; do mknod -m 666 "$name" c 1 3; done
 """Gives a node a /dev of its own, in which each GPU is a device file with the numbers of /dev/null."""
 
 
-def skip_without_slurm() -> None:
-    """Skip the test, with the reason, unless this machine can run a cluster."""
+def why_no_slurm() -> str | None:
+    """Return why this machine cannot run a cluster; None if it can."""
     missing = [name for name in PROGRAMS if _program(name) is None]
     if missing:
-        pytest.skip(f"no {', '.join(missing)}: apt-get install slurmctld slurmd slurm-client munge")
-    if os.geteuid() != 0:
-        pytest.skip("the daemons of Slurm run as root here")
+        return f"no {', '.join(missing)}: apt-get install slurmctld slurmd slurm-client munge"
+    return None if os.geteuid() == 0 else "the daemons of Slurm run as root here"
 
 
 def _program(name: str) -> str | None:
@@ -236,7 +235,8 @@ def _wait_until(condition: Callable[[], bool], reason: str) -> None:
 @contextmanager
 def slurm_cluster(n_nodes: int = 4, n_gpus: int = 4) -> Iterator[SlurmCluster]:
     """Start a cluster, and stop it at the end; skip the test where that is not possible."""
-    skip_without_slurm()
+    if (why := why_no_slurm()) is not None:
+        pytest.skip(why)
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # a short path, for the socket
     folder.chmod(0o755)
     try:

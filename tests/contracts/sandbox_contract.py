@@ -97,6 +97,7 @@ class Running:
 
     def __init__(self, sandbox: Sandbox, jobs: Mapping[str, Job]) -> None:
         self.executions: dict[str, Execution] = {}
+        self.errors: dict[str, SandboxError] = {}
         self._sandbox = sandbox
         self._jobs = jobs
         self._threads = {name: threading.Thread(target=self._run, args=(name,)) for name in jobs}
@@ -120,7 +121,10 @@ class Running:
         return {name for name, thread in self._threads.items() if thread.is_alive()}
 
     def _run(self, name: str) -> None:
-        self.executions[name] = self._sandbox.run(self._jobs[name])
+        try:
+            self.executions[name] = self._sandbox.run(self._jobs[name])
+        except SandboxError as error:
+            self.errors[name] = error
 
 
 class SandboxContract:

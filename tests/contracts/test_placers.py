@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,14 +16,16 @@ from agent.execution.placement.placing import PlacingSandbox
 from agent.execution.placement.slurm import Slurm
 from agent.task.cluster_table import ClusterSpec
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
-from sandbox.errors import SandboxError
-from sandbox.job import Sandbox
+from sandbox.errors import JobLostError, SandboxError
+from sandbox.job import Job, Sandbox
 from sandbox.node.job_folder import InnerSandbox, JobFolder
+from tests.contracts.local_queue import LocalQueue
 from tests.contracts.placer_contract import LosesNodes, PlacerContract, job_in
-from tests.contracts.sandbox_contract import Gate, Running, wait_until
+from tests.contracts.sandbox_contract import Gate, Running, processes_with, wait_until
 from tests.slurm_cluster import SlurmCluster, slurm_cluster
 
 PATIENCE = Patience(poll=0.5, grace=2.0)
+QUICK = Patience(poll=0.05, grace=0.5)
 
 
 class TestHere(PlacerContract):
@@ -34,6 +37,101 @@ class TestHere(PlacerContract):
     def placer(self) -> Iterator[Sandbox]:
         with closing(BubblewrapSandbox()) as sandbox:
             yield sandbox
+
+
+class TestLocalQueue(PlacerContract):
+    """A queue of processes here: what a placer does while a queue lies, forgets or does not answer."""
+
+    @pytest.fixture
+    def queue(self) -> LocalQueue:
+        return LocalQueue()
+
+    @pytest.fixture
+    def placer_in(self, queue: LocalQueue, said: list[str]) -> Callable[[Path], Sandbox]:
+        return lambda folder: PlacingSandbox(queue, InnerSandbox(), folder, say=said.append, patience=QUICK)
+
+    @pytest.fixture
+    def placer(self, placer_in: Callable[[Path], Sandbox], tmp_path: Path) -> Iterator[Sandbox]:
+        with closing(placer_in(tmp_path / "jobs")) as placer:
+            yield placer
+        assert not (tmp_path / "jobs").exists()
+
+    def waiting(self, tmp_path: Path) -> tuple[Gate, Job]:
+        gate = Gate(tmp_path)
+        return gate, job_in(tmp_path, f"print('up', flush=True)\n{gate.WAIT}", mounts=(gate.mount,))
+
+    def test_a_job_that_is_killed_with_its_node_is_lost(
+        self, placer: Sandbox, queue: LocalQueue, tmp_path: Path
+    ) -> None:
+        _, job = self.waiting(tmp_path)
+        running = Running(placer, {"job": job})
+        running.wait_for_log("up")
+        queue.end(signal.SIGKILL)
+        running.join("job")
+        error = running.errors["job"]
+        assert isinstance(error, JobLostError)
+        assert (
+            error.node,
+            "RUN/0007/train gave no result on node local, and the cluster says ENDED" in str(error),
+        ) == (
+            "local",
+            True,
+        )
+
+    def test_a_submission_without_a_confirmation_is_made_once(
+        self, placer: Sandbox, queue: LocalQueue, tmp_path: Path
+    ) -> None:
+        queue.refuses = 1
+        gate, job = self.waiting(tmp_path)
+        running = Running(placer, {"job": job})
+        running.wait_for_log("up")
+        gate.open()
+        running.join("job")
+        assert (running.executions["job"].exit_code, queue.n_started) == (0, 1)
+
+    def test_a_job_that_the_queue_forgets_is_lost_and_ends(
+        self, placer: Sandbox, queue: LocalQueue, tmp_path: Path
+    ) -> None:
+        _, job = self.waiting(tmp_path)
+        running = Running(placer, {"job": job})
+        running.wait_for_log("up")
+        queue.forgets = True
+        running.join("job")
+        queue.forgets = False
+        wait_until(lambda: not any(state.is_alive for state in queue.states().values()))
+        assert isinstance(running.errors["job"], JobLostError)
+        assert "does not know it" in str(running.errors["job"])
+
+    def test_a_queue_that_does_not_answer_is_waited_for_and_said_once(
+        self, placer: Sandbox, queue: LocalQueue, said: list[str], tmp_path: Path
+    ) -> None:
+        gate, job = self.waiting(tmp_path)
+        running = Running(placer, {"job": job})
+        running.wait_for_log("up")
+        queue.answers = False
+        wait_until(lambda: bool(said))
+        later = Running(placer, {"later": job_in(tmp_path / "b", "pass", label="RUN/8/train")})
+        gate.open()
+        running.join("job")
+        assert running.executions["job"].exit_code == 0
+        assert later.alive() == {"later"}
+        queue.answers = True
+        later.join("later")
+        assert later.executions["later"].exit_code == 0
+        assert said == ["the cluster does not answer (nobody answers); waiting: jobs go on meanwhile",
+                        "the cluster answers again"]  # fmt: skip
+
+    def test_an_error_of_the_caller_leaves_nothing(self, placer: Sandbox, tmp_path: Path) -> None:
+        marker = uuid.uuid4().hex
+
+        def fail() -> bool:
+            if processes_with(marker):
+                raise ZeroDivisionError
+            return False
+
+        with pytest.raises(ZeroDivisionError):
+            placer.run(job_in(tmp_path, "import time; time.sleep(600)", marker, stop_when=fail))
+        assert not processes_with(marker)
 
 
 @pytest.fixture(scope="module")

@@ -25,13 +25,14 @@ class JobNeeds:
     @classmethod
     def of(cls, limits: Limits, *, gpus: int, apart: bool, slack_seconds: float) -> "JobNeeds":
         """Return the needs of a job with these limits, and of the program that runs it."""
-        memory_gb = limits.memory_gb + _PROGRAM_GB + (_COPY_GB if apart else 0.0)
+        copy_gb = (_COPY_WITH_CUDA_GB if gpus else _COPY_GB) if apart else 0.0
+        memory_gb = limits.memory_gb + _PROGRAM_GB + copy_gb
         memory_mb = memory_gb * 1024 + 2 * limits.scratch_mb + limits.output_mb
         return cls(max(1, -int(-limits.cpus // 1)), int(memory_mb), gpus, limits.wall_seconds + slack_seconds)
 
 
 _PROGRAM_GB = 0.5  # of the program on the node, and of bubblewrap
-_COPY_GB = 2.0  # of the copy in memory that a job `apart` runs from
+_COPY_GB, _COPY_WITH_CUDA_GB = 2.0, 8.0  # of the copy in memory that a job `apart` runs from
 
 
 @dataclass(frozen=True)
