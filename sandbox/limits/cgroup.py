@@ -24,6 +24,7 @@ from sandbox.limits.memory_peak import MemoryPeak, droppable_bytes
 ROOT = Path("/sys/fs/cgroup")
 _PREFIX = "autocentaur"
 _PERIOD_US = 100_000
+_REMOVE_SECONDS, _SWEEP_SECONDS = 60.0, 5.0  # for the processes of a group to end, on a busy machine
 _INIT = 1  # process 1 of the job's pid namespace belongs to bubblewrap
 _V1_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 _V2_CONTROLLERS = ("memory", "pids", "cpu")
@@ -187,8 +188,7 @@ def _sweep(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}.*"):
         owner = re.match(rf"{_PREFIX}\.(\d+)\.(\d+)\.", folder.name)
         if owner is not None and start_ticks(int(owner[1])) != int(owner[2]):
-            _kill_all(folder)
-            _remove(folder)
+            _remove(folder, is_leftover=True)
 
 
 def _kill_all(folder: Path) -> None:
@@ -205,19 +205,26 @@ def _kill_all(folder: Path) -> None:
             continue
 
 
-def _remove(folder: Path) -> None:
-    """Remove a group. This may take a moment, because the kernel counts a process a little longer than it lives."""
-    deadline = time.monotonic() + 5.0
+def _remove(folder: Path, *, is_leftover: bool = False) -> None:
+    """Remove a group. This may take a moment, because the kernel counts a process a little longer than it lives.
+
+    `is_leftover`: of a dead process; its processes are killed, and if they take long to die, a later sweep removes it.
+    """
+    deadline = time.monotonic() + (_SWEEP_SECONDS if is_leftover else _REMOVE_SECONDS)
     while True:
+        if is_leftover:
+            _kill_all(folder)  # each time: one may have forked meanwhile
         try:
             folder.rmdir()
             return
         except FileNotFoundError:
             return
         except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+            if error.errno != errno.EBUSY or (time.monotonic() > deadline and not is_leftover):
                 raise SandboxError(f"cannot remove the control group {folder}: {error.strerror}") from error
-            time.sleep(0.005)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.005)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Control groups: version 1 where this machine has it, version 2 against a folder tree that looks like it."""
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -93,6 +94,27 @@ def test_groups_of_dead_processes_are_swept_and_of_living_ones_kept(tmp_path: Pa
     assert not reused.exists()
     assert living.exists()
     assert foreign.exists()
+
+
+def test_a_leftover_group_whose_processes_take_long_to_die_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = fake_v2(tmp_path / "cgroup")
+    slow, next_one = (parent / f"autocentaur.{os.getpid()}.{n}.0.RUN-0002-agent" for n in (1, 2))
+    remove = Path.rmdir
+
+    def busy(folder: Path) -> None:
+        if folder == slow:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        remove(folder)
+
+    monkeypatch.setattr(Path, "rmdir", busy)
+    monkeypatch.setattr(cgroup, "_SWEEP_SECONDS", 0.05)
+    slow.mkdir()
+    next_one.mkdir()
+    CgroupV2(parent).sweep()
+    assert slow.exists()
+    assert not next_one.exists()
 
 
 def test_a_dead_process_that_nobody_waited_for_is_dead() -> None:
