@@ -201,7 +201,8 @@ class _Examination:
         repeatable = Repeatable.of(Printed.of(self.run.log), Printed.of(again.log))
         if self.value(again) != self.value(self.run) or repeatable is None:
             return None, ["which names move anything is unknown, since two runs of the same seed differ"]
-        self.tries.say(f"  {plural(len(space.names), 'name')} of the space, each changed alone")
+        how = "each changed alone" if len(space.names) > 1 else "changed"
+        self.tries.say(f"  {plural(len(space.names), 'name')} of the space, {how}")
         whole = [*lengths(self.task, self.reading)][-1]
         reference = Reference(self.length, whole, self.run, repeatable)
         effects = find_effects(self.tries, space, self.task.defaults, reference)
