@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.contracts.sandbox_contract import wait_until
 from tests.slurm_cluster import SlurmCluster, slurm_cluster
 
 BIGRAM = Path(__file__).parent / "tasks" / "bigram_plain"
+INSTANT = BIGRAM.parent / "instant"
 CANARY = "do-not-let-this-leave"
 
 
@@ -159,3 +161,48 @@ def test_a_run_goes_on_in_another_part_of_the_cluster_and_nowhere_else(cluster: 
     )  # fmt: skip
     assert without.returncode == 4
     assert "this machine has no sbatch, squeue, scancel" in without.stderr
+
+
+@pytest.mark.slow
+def test_an_interrupt_cancels_the_jobs_of_a_run(cluster: SlurmCluster, tmp_path: Path) -> None:
+    on = OnSlurm(tmp_path, cluster)
+    cluster.close_nodes()
+    running = on.start(
+        "run", "--task", str(INSTANT), "--mode", "random", "--trials", "2", "--on", "slurm", "--name", "r"
+    )
+    wait_until(lambda: running.poll() is not None or bool(cluster.waiting()))
+    assert running.poll() is None, on.said
+    running.send_signal(signal.SIGINT)
+    assert running.wait() == 130, on.said
+    assert cluster.waiting() == []
+    assert not (tmp_path / "runs/r/jobs").exists()
+    cluster.open_nodes()
+    resumed = on.completed("resume", "r")
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(on.trials("r")) == 2
+
+
+@pytest.mark.slow
+def test_the_doctor_examines_a_node_by_jobs_there(cluster: SlurmCluster, tmp_path: Path) -> None:
+    on = OnSlurm(tmp_path, cluster)
+    shutil.copytree(INSTANT, tmp_path / "task")
+    with (tmp_path / "task/task.toml").open("a") as table:
+        table.write("\n[cluster]\ngpus = 1\n")
+    source = (tmp_path / "task/train.py").read_text()
+    (tmp_path / "task/train.py").write_text(f"import not_installed\n{source}")
+    done = on.completed("doctor", "--on", "slurm", "--task", "task", "--json")
+    findings = {each["what"]: each for each in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 4
+    assert findings["slurm"]["verdict"] == "ok"
+    assert (findings["node: python"]["verdict"], "has no not_installed" in findings["node: python"]["detail"]) == (
+        "missing",
+        True,
+    )
+    for name in ("shared files", "gpu", "clock", "start", "wall_seconds", "memory_gb", "network", "environment"):
+        assert findings[f"node: {name}"]["verdict"] == "ok", findings[f"node: {name}"]
+    assert not (tmp_path / "runs").exists()
+    refused = on.completed("doctor", "--on", "slurm:nowhere", "--task", "task", "--json")
+    findings = {each["what"]: each for each in json.loads(refused.stdout)["findings"]}
+    assert findings["slurm"]["verdict"] == "missing"
+    assert "invalid partition" in findings["slurm"]["detail"]
+    assert "task.toml" in findings["slurm"]["remedy"]

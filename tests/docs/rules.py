@@ -70,6 +70,7 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.overhead": {"--trials": "2"},
     "benchmarks.parallel": {"--seeds": "2", "--widths": "1,8", "--claim-seeds": "2", "--climb-seeds": "2"},
     "benchmarks.live_page": {"--trials": "20", "--events": "1"},
+    "benchmarks.placement": {"--jobs": "2"},
     "benchmarks.report": {"--trials": "20", "--openings": "1"},
     "benchmarks.sandbox": {"--median-of": "1", "--jobs": "1"},
     "benchmarks.workers": {"--task": "tests/tasks/instant", "--trials": "2", "--pairs": "1"},

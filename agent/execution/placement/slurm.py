@@ -29,6 +29,9 @@ _UNREACHABLE = (
     *("slurm_load_jobs error: unexpected message", "slurm backup controller in standby", "connect failure"),
 )
 """Parts of what the commands print when the controller does not answer."""
+_NONE_NOW = "requested node configuration is not available"
+"""What --test-only also says while all nodes are down or drained, when a job would wait. For a job that no node can
+ever run, sbatch says it again."""
 _COMMAND_SECONDS = 120.0  # of one command: they wait for a busy controller by themselves
 
 
@@ -52,7 +55,12 @@ class Slurm:
 
     def check(self, needs: JobNeeds) -> None:
         """Return if Slurm would accept such a job. Raises SandboxError, with the remedy, if not."""
-        _run(["sbatch", "--test-only", *self._options("check", needs), "--output=/dev/null"], "#!/bin/sh\n")
+        command = ["sbatch", "--test-only", *self._options("check", needs), "--output=/dev/null"]
+        try:
+            _run(command, "#!/bin/sh\n")
+        except SandboxError as error:
+            if _NONE_NOW not in str(error).lower():
+                raise
 
     def submit(self, name: str, folder: Path, needs: JobNeeds) -> None:
         """Submit the job of a folder. Raises as `JobQueue.submit` does."""
