@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sandbox.errors import SandboxError
-from sandbox.host_identity import start_ticks
+from sandbox.host_identity import is_dead, process_id
 from sandbox.job import Limits
 from sandbox.limits.controller import Control, Controller, Usage, Wrapping
 from sandbox.limits.memory_peak import MemoryPeak, droppable_bytes
@@ -176,18 +176,19 @@ def read_v2(folder: Path, peak: MemoryPeak) -> Usage:
 
 
 def _name(label: str) -> str:
-    """Return the name of a new group, which contains this process's pid and start time, for `_sweep`.
+    """Return the name of a new group, which contains the name of this process, for `_sweep`.
 
     The rest is random, because a job can read the name, and a serial number would reveal how many jobs ran before.
     """
     slug = re.sub(r"[^A-Za-z0-9]+", "-", label)[:60]
-    return f"{_PREFIX}.{os.getpid()}.{start_ticks(os.getpid())}.{secrets.token_hex(8)}.{slug}"
+    return f"{_PREFIX}.{process_id()}.{secrets.token_hex(8)}.{slug}"
 
 
 def _sweep(parent: Path) -> None:
+    """Remove the groups of dead processes; never those of another pid namespace, where others may be alive."""
     for folder in parent.glob(f"{_PREFIX}.*"):
-        owner = re.match(rf"{_PREFIX}\.(\d+)\.(\d+)\.", folder.name)
-        if owner is not None and start_ticks(int(owner[1])) != int(owner[2]):
+        owner = re.match(rf"{_PREFIX}\.([0-9a-f]+-\d+\.\d+\.\d+)\.", folder.name)
+        if owner is not None and is_dead(owner[1]):
             _remove(folder, is_leftover=True)
 
 
@@ -199,6 +200,8 @@ def _kill_all(folder: Path) -> None:
             return
         raise
     for member in members:
+        if member == "0":  # of another pid namespace: to `kill`, 0 would mean our own process group
+            continue
         try:
             os.kill(int(member), signal.SIGKILL)
         except ProcessLookupError:

@@ -49,7 +49,7 @@ def test_v2_writes_the_limits_in_the_kernels_units(tmp_path: Path) -> None:
     parent = fake_v2(tmp_path / "cgroup")
     group = CgroupV2(parent).hold("RUN/0007/train", LIMITS)
     (folder,) = [path for path in parent.iterdir() if path.is_dir()]
-    assert folder.name.startswith(f"autocentaur.{os.getpid()}.")
+    assert folder.name.startswith(f"autocentaur.{host_identity.process_id()}.")
     assert folder.name.endswith(".RUN-0007-train")
     assert (folder / "memory.max").read_text() == str(512 * 2**20)
     assert (folder / "memory.oom.group").read_text() == "1"
@@ -82,17 +82,20 @@ def test_groups_of_dead_processes_are_swept_and_of_living_ones_kept(tmp_path: Pa
     parent = fake_v2(tmp_path / "cgroup")
     dead = subprocess.Popen(["true"])
     dead.wait()
-    started = host_identity.start_ticks(os.getpid())
-    gone = parent / f"autocentaur.{dead.pid}.{started}.0.RUN-0001-train"
-    reused = parent / f"autocentaur.{os.getpid()}.1.0.RUN-0002-train"  # our number, once another's
-    living = parent / f"autocentaur.{os.getpid()}.{started}.0.RUN-0003-train"
+    space, pid, started = host_identity.process_id().split(".")
+    boot = space.partition("-")[0]
+    gone = parent / f"autocentaur.{space}.{dead.pid}.{started}.0.RUN-0001-train"
+    reused = parent / f"autocentaur.{space}.{pid}.1.0.RUN-0002-train"  # our number, once another's
+    living = parent / f"autocentaur.{space}.{pid}.{started}.0.RUN-0003-train"
+    unseen = parent / f"autocentaur.{boot}-1.{dead.pid}.{started}.0.RUN-0004-train"  # of another pid namespace
     foreign = parent / "system.slice"
-    for folder in (gone, reused, living, foreign):
+    for folder in (gone, reused, living, unseen, foreign):
         folder.mkdir()
     CgroupV2(parent).sweep()
     assert not gone.exists()
     assert not reused.exists()
     assert living.exists()
+    assert unseen.exists()
     assert foreign.exists()
 
 
@@ -100,7 +103,8 @@ def test_a_leftover_group_whose_processes_take_long_to_die_stops_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parent = fake_v2(tmp_path / "cgroup")
-    slow, next_one = (parent / f"autocentaur.{os.getpid()}.{n}.0.RUN-0002-agent" for n in (1, 2))
+    space, pid, _ = host_identity.process_id().split(".")
+    slow, next_one = (parent / f"autocentaur.{space}.{pid}.{n}.0.RUN-0002-agent" for n in (1, 2))
     remove = Path.rmdir
 
     def busy(folder: Path) -> None:
@@ -147,7 +151,7 @@ def test_a_limit_that_the_kernel_refuses_is_named() -> None:
     with pytest.raises(SandboxError, match=r"pids\.max"):
         found.hold("RUN/1/x", Limits(wall_seconds=1.0, memory_gb=0.5, processes=-5))
     for parent in found.parents.values():
-        assert not list(parent.glob(f"autocentaur.{os.getpid()}.*"))
+        assert not list(parent.glob(f"autocentaur.{host_identity.process_id()}.*"))
 
 
 def test_v1_counts_and_leaves_nothing() -> None:
@@ -168,4 +172,4 @@ def test_v1_counts_and_leaves_nothing() -> None:
     assert not used.over_memory
     group.close()
     for parent in found.parents.values():
-        assert not list(parent.glob(f"autocentaur.{os.getpid()}.*"))
+        assert not list(parent.glob(f"autocentaur.{host_identity.process_id()}.*"))
