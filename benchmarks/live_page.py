@@ -121,7 +121,7 @@ def measured(browser: Browser, runs: Path, n_trials: int, n_events: int) -> None
         address = f"{link.partition('/?')[0]}/run/made"
         for what in ("first view", "second view"):
             print(f"{what} of {n_trials} trials: {view(page, pid, address)}")
-        page.wait_for_function("document.getElementById('connection').textContent.startsWith('up to date')")
+        page.locator("#connection", has_text="up to date").wait_for()
         found = [event(page, pid, runs, n_trials + n) for n in range(n_events)]
     context.close()
     after = [each.after_seconds for each in found]
