@@ -27,6 +27,7 @@ def place(reader: Reader, series: str, index: int) -> tuple[float, float]:
     chart = reader.page.locator(f'[data-chart="{PROGRESS}"]')
     chart.scroll_into_view_if_needed()
     playwright.expect(chart.locator("svg")).to_be_visible()
+    chart.scroll_into_view_if_needed()  # again: the charts above it have been drawn meanwhile
     x, y = reader.page.evaluate(
         f"""() => {{
             const chart = {INSTANCE}, option = chart.getOption();
@@ -79,8 +80,15 @@ def test_the_wheel_with_control_zooms_and_new_data_keep_the_zoom(reader: Reader)
     reader.page.wait_for_function(f"() => {INSTANCE}.getOption().dataZoom[0].end < 100")
     zoomed = range_of(reader)
     assert zoomed[1] - zoomed[0] < whole[1] - whole[0]
-    reader.page.evaluate("autocentaurCharts.draw(JSON.parse(document.getElementById('charts').textContent))")
+    reader.page.evaluate(
+        f"""() => {{
+            const written = JSON.parse(document.getElementById("charts").textContent);
+            written.charts["{PROGRESS}"].panels[0].points.push({{x: [39], y: [3], trials: [40], name: "a new one"}});
+            autocentaurCharts.draw(written);
+        }}"""
+    )
     assert range_of(reader) == zoomed
+    playwright.expect(reader.page.get_by_role("button", name="a new one")).to_be_visible()
 
 
 def test_a_library_that_was_changed_does_not_run(browser: "Browser", report: Path, tmp_path: Path) -> None:
@@ -165,6 +173,32 @@ def test_on_a_phone_the_first_tap_shows_a_trial_and_the_second_opens_it(browser:
     reader.page.touchscreen.tap(x, y)
     playwright.expect(reader.page.locator("tr.opened .open")).to_have_text("30")
     context.close()
+
+
+def test_dragging_along_an_axis_selects_configurations(reader: Reader) -> None:
+    chart = reader.page.locator('[data-chart="parallel-chart"]')
+    chart.scroll_into_view_if_needed()
+    playwright.expect(chart.locator("svg")).to_be_visible()
+    chart.scroll_into_view_if_needed()  # again: the charts above it have been drawn meanwhile
+    instance = "echarts.getInstanceByDom(document.querySelector('[data-chart=\"parallel-chart\"]'))"
+    active = f"() => {instance}.getModel().getSeries()[0].getRawIndicesByActiveState('active').length"
+    x, top, bottom = reader.page.evaluate(
+        f"""() => {{
+            const axis = {instance}.getModel().getComponent("parallelAxis", 0).axis;
+            const system = {instance}.getModel().getComponent("parallel").coordinateSystem;
+            const point = (value) => system.dataToPoint(value, system.dimensions[0]);
+            return [point(0.5)[0], point(0.9)[1], point(0.5)[1]];
+        }}"""
+    )
+    box = chart.bounding_box()
+    assert box is not None
+    reader.page.mouse.move(box["x"] + x, box["y"] + top)
+    reader.page.mouse.down()
+    reader.page.mouse.move(box["x"] + x, box["y"] + (top + bottom) / 2)
+    reader.page.mouse.move(box["x"] + x, box["y"] + bottom)
+    reader.page.mouse.up()
+    reader.page.wait_for_function(active)
+    assert 0 < reader.page.evaluate(active) < 39
 
 
 def test_charts_are_printed_in_light_colours_and_come_back(reader: Reader) -> None:

@@ -49,6 +49,7 @@ AUDITED = {"--verify": "best", "--test": "replay"}
 SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.agent_overhead": None,  # needs real coding agents, from npm
     "benchmarks.audit": {"--rounds": "1", "--draws": "20"},
+    "benchmarks.chart_libraries": None,  # takes the libraries from npm
     "benchmarks.compute_use": {"--configurations": "0"},
     "benchmarks.autoresearch": {"--seeds": "1", "--hours": "0.5", "--variants": "gp"},
     "benchmarks.autoresearch.choices": {"--seeds": "2", "--hours": "0.5", "--variants": "gp"},

@@ -90,7 +90,7 @@ def _progress(runs: Sequence[RunOnPage]) -> Chapter:
     if not any(trial.val_loss is not None for run in runs for trial in run.trials):
         return Chapter("progress", "Progress")
     charts = [(label, _progress_chart(runs, axis, label, cost)) for axis, label, cost in AXES]
-    note = "Losses are search losses. Hover over a trial to see it, click to open it." if len(runs) == 1 else (
+    note = "Losses are search losses. Point at a trial to see it, click to open it." if len(runs) == 1 else (
         "Losses are search losses. Each line is the mean over a mode's runs; the band is ± one standard deviation."
     )  # fmt: skip
     return Chapter("progress", "Progress", note, charts, tabs=True)

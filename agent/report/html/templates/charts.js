@@ -454,7 +454,11 @@ globalThis.autocentaurCharts = (() => {
       }
     }
     for (const element of everyElement()) {
+      const content = data[element.dataset.chart];
       if (kept.has(element.dataset.chart)) drawOne(element);
+      else if (content && element.clientWidth) {
+        element.style.height = `${kinds[content.kind](content, element.clientWidth).height}px`; // nothing moves when it is drawn
+      }
       visible.observe(element);
       resized.observe(element);
     }
