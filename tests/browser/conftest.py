@@ -156,8 +156,8 @@ class Reader:
     """One page in the browser, and all that it complained of."""
 
     page: "Page"
-    address: str
     complaints: list[str] = field(default_factory=list)
+    address: str = ""  # of the page, without a trial
 
     def numbers(self) -> list[str]:
         """Return the numbers of the trials that the table shows, from top to bottom."""
@@ -167,7 +167,7 @@ class Reader:
 @pytest.fixture
 def reader(pages: Pages) -> Reader:
     page = pages.opened("report", 1200)
-    reading = Reader(page, pages.path("report").as_uri())
+    reading = Reader(page, address=pages.path("report").as_uri())
     page.on("console", lambda said: reading.complaints.append(said.text))
     page.on("pageerror", lambda error: reading.complaints.append(str(error)))
     page.reload()

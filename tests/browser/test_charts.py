@@ -80,8 +80,15 @@ def test_the_wheel_with_control_zooms_and_new_data_keep_the_zoom(reader: Reader)
     reader.page.wait_for_function(f"() => {INSTANCE}.getOption().dataZoom[0].end < 100")
     zoomed = range_of(reader)
     assert zoomed[1] - zoomed[0] < whole[1] - whole[0]
-    reader.page.evaluate("autocentaurCharts.draw(JSON.parse(document.getElementById('charts').textContent))")
+    reader.page.evaluate(
+        f"""() => {{
+            const written = JSON.parse(document.getElementById("charts").textContent);
+            written.charts["{PROGRESS}"].panels[0].points.push({{x: [39], y: [3], trials: [40], name: "a new one"}});
+            autocentaurCharts.draw(written);
+        }}"""
+    )
     assert range_of(reader) == zoomed
+    playwright.expect(reader.page.get_by_role("button", name="a new one")).to_be_visible()
 
 
 def test_a_library_that_was_changed_does_not_run(browser: "Browser", report: Path, tmp_path: Path) -> None:

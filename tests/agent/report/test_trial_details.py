@@ -6,11 +6,13 @@ from pathlib import Path
 
 from agent.llm.gateway.dialects import TokenCounts
 from agent.llm.gateway.exchanges import AgentExchange, ExchangeFiles
+from agent.llm.model import ModelUsage
 from agent.llm.recorded_calls import read_calls
-from agent.report.trial_details import describe, painted
+from agent.report.trial_details import describe, painted, time_by_phase
+from agent.trials.machine_speed import SlotUse
 from agent.trials.repeat import Purpose, Repeat, RepeatVerdict
-from agent.trials.trial import KeepState
-from tests.made_runs import BASELINE, made_run, scored, searched
+from agent.trials.trial import KeepState, Trial
+from tests.made_runs import BASELINE, BEGAN, made_run, scored, searched
 
 CALL = {
     "messages": [{"role": "user", "content": "MIX is 0.5. What now?"}], "reply": "0.25 \x1b[2J", "prompt_tokens": 7,
@@ -64,3 +66,14 @@ def test_a_transcript_with_a_torn_end_is_read_up_to_it(tmp_path: Path) -> None:
     path.write_text('{"reply": "yes", "messages": []}\n{"error": "timeout", "messages": []}\n{"reply": "y')
     assert [(call.reply, call.failed) for call in read_calls(path)] == [("yes", False), ("timeout", True)]
     assert read_calls(tmp_path / "none") == []
+
+
+def test_the_time_of_a_trial_is_divided_among_its_phases() -> None:
+    outcome = replace(scored(2.5), wall_seconds=10.0, total_seconds=20.0, place=SlotUse(1, "", 15.0, 2.0, 20.0))
+    proposal = replace(searched(0.1), smoke_seconds=1.5, usage=ModelUsage("m", seconds=3.0))
+    trial = Trial(1, 0, proposal, BEGAN.isoformat(), outcome)
+    assert time_by_phase(trial) == [
+        ("model", 3.0), ("rehearsal", 1.5), ("waiting for a worker", 2.0), ("training", 10.0), ("scoring", 0.5),
+        ("rest", 3.0),
+    ]  # fmt: skip
+    assert time_by_phase(Trial(1, 0, proposal, BEGAN.isoformat())) == []
