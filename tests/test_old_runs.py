@@ -77,7 +77,9 @@ def as_now(then: dict[str, Any]) -> dict[str, Any]:
     for repeat in then.get("repeats", []):
         repeat |= {"slices": [], "flags": [], "compute": None, **NO_SLOT}
     for one in (*then.get("trials", []), *then.get("repeats", []), *([then] if "score" in then else [])):
-        one["value"] = one.pop("loss")  # it was under the metric's name
+        one["value"] = one["loss"]
+    for repeat in then.get("repeats", []):
+        del repeat["loss"]  # only trials have the value under the metric's name too
     for one in then.get("trials", []) or ([then] if "score" in then else []):
         one |= {"compute": None, "n_seen": None, "metric_edit": False, **NO_SLOT, **NOBODY_STEERED}
     return then

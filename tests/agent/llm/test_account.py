@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.checks.machine import Endpoint, examine
+from agent.cli.checks.models import Endpoint, model_finding
 from agent.errors import MissingRequirementError
 from agent.execution.host import Host
 from agent.llm.gateway.sources import Endpoints, upstream_of
 from agent.modes.model_choice import build_model
-from agent.store.paths import RunsFolder
 from agent.store.run_config import RunConfig
 from tests.agent.llm.fake_server import FakeServer, fake_server
 from tests.agent.llm.fake_server import says as completion
@@ -43,7 +42,7 @@ def test_a_chat_model_sends_what_is_set(variables: Mapping[str, str], sent: Mapp
     with fake_server([completion('{"word": "heron"}')] * 2) as server:
         probe(server, variables)
         endpoint = Endpoint(server.base_url, "fake-1", "sk-1", variables)
-        examine(tmp_path, None, tmp_path, RunsFolder(tmp_path), endpoint)
+        model_finding(endpoint, None)
     assert [account_in(headers) for headers in server.headers] == [sent, sent]
 
 
