@@ -58,8 +58,9 @@ def report(
     named = [_named(runs, name) for name in run_names or ()]
     chosen = list(dict.fromkeys(run for found, _ in named for run in found)) or [stored_run(runs, None).run_id]
     path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")
-    compared = run_names[0] if run_names and len(run_names) == 1 else None
-    unseen = _on_common_slice(runs_folder(runs), compared) if compared is not None else None
+    from agent.report.html.on_page import common_slice_of
+
+    unseen = common_slice_of(runs_folder(runs), run_names[0]) if run_names and len(run_names) == 1 else None
     write_report(runs_folder(runs), chosen, path, png, force=force, unseen=unseen)
     for found, number in named:
         if number is not None:
@@ -72,19 +73,6 @@ def _named(runs: Path, name: str) -> tuple[list[str], int | None]:
         return runs_of(runs, name), None
     stored, number = run_and_trial(runs, name)
     return [stored.run_id], number
-
-
-def _on_common_slice(runs: "RunsFolder", name: str) -> "CommonSlice | None":
-    """Return the results of a comparison on its common slice; None if there are none, or `name` is a run."""
-    from agent.analysis.comparison import load
-    from agent.analysis.unseen.common_slice import on_common_slice
-    from agent.store.stored_run import StoredRun
-
-    if name not in runs.comparison_ids():
-        return None
-    comparison, there = load(runs, name), set(runs.run_ids())
-    names = [each for seeds in comparison.run_ids().values() for each in seeds if each in there]
-    return on_common_slice(comparison, runs, [StoredRun.find(runs, each) for each in names])
 
 
 def write_report(

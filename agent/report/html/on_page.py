@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+from agent.analysis.comparison import load
 from agent.analysis.test_split import load_verified
+from agent.analysis.unseen.common_slice import CommonSlice, on_common_slice
 from agent.analysis.unseen.verified_slice import load_verified_on_slice
 from agent.errors import UsageError
 from agent.report.html.charts.cma_states import standing
 from agent.report.html.tables import RunOnPage
+from agent.store.paths import RunsFolder
 from agent.store.stored_run import StoredRun
 
 LARGEST_DRAWN = 1e100
@@ -25,6 +28,15 @@ def on_page(stored: StoredRun) -> RunOnPage:
     task = stored.task(0)
     path = stored.paths.verified
     return RunOnPage(stored, task, standing(stored, task), load_verified(path), load_verified_on_slice(path))
+
+
+def common_slice_of(runs: RunsFolder, name: str) -> CommonSlice | None:
+    """Return the results of a comparison on its common slice; None if there are none, or `name` is a run."""
+    if name not in runs.comparison_ids():
+        return None
+    comparison, there = load(runs, name), set(runs.run_ids())
+    names = [each for seeds in comparison.run_ids().values() for each in seeds if each in there]
+    return on_common_slice(comparison, runs, [StoredRun.find(runs, each) for each in names])
 
 
 def refuse_different_tasks(runs: Sequence[RunOnPage]) -> None:

@@ -72,16 +72,12 @@ class LiveServer:
 
     async def comparison(self, request: Request) -> Response:
         name, address = request.path_params.get("name"), request.url.path
-        return await self._page(request, address, partial(self._version_of_comparison, name), partial(
-            self._render_comparison, name, address
-        ))  # fmt: skip
+        render = partial(pages.comparison_page, self.served, name, address)
+        return await self._page(request, address, partial(self._version_of_comparison, name), render)
 
     def _render_run(self, name: str) -> Callable[[str], str]:
         token = self.tokens.control if self.control is not None else None
         return lambda version: pages.run_page(self.served, name, version, token)
-
-    def _render_comparison(self, name: str | None, address: str, version: str) -> str:
-        return pages.comparison_page(self.served, self.served.compared(name), address, version)
 
     def _version_of_comparison(self, name: str | None) -> str:
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import UsageError
-from agent.report.html.on_page import on_page, refuse_different_tasks
+from agent.report.html.on_page import common_slice_of, on_page, refuse_different_tasks
 from agent.report.html.page import LivePart, content_policy, render, template_text
 from agent.report.html.trial_panels import details
 from agent.report.live.progress import expected_end_of, how_far
@@ -62,14 +62,18 @@ def run_page(served: ServedRuns, name: str, version: str, token: str | None) -> 
     return render([on_page(stored)], datetime.now(UTC), _live_part(above, address, version, [name]))
 
 
-def comparison_page(served: ServedRuns, names: Sequence[str], address: str, version: str) -> str:
+def comparison_page(served: ServedRuns, comparison: str | None, address: str, version: str) -> str:
     """Return the page about several runs of one task; those without a finished trial are named and left out.
 
+    Args:
+        comparison: the name of a comparison; None: the runs that were chosen.
+
     Raises:
+        UnknownRunError: there is no such comparison.
         UsageError: they are of different tasks, or none has a finished trial.
         AgentError: one cannot be read.
     """
-    found = [run.stored for run in map(served.find, names) if run.stored is not None]
+    found = [run.stored for run in map(served.find, served.compared(comparison)) if run.stored is not None]
     ready = [stored for stored in found if stored.history.trials]
     waiting = [stored.run_id for stored in found if not stored.history.trials]
     if not ready:
@@ -77,7 +81,9 @@ def comparison_page(served: ServedRuns, names: Sequence[str], address: str, vers
     runs = [on_page(stored) for stored in ready]
     refuse_different_tasks(runs)
     above = _html("compared.html", names=[run.stored.run_id for run in runs], waiting=waiting)
-    return render(runs, datetime.now(UTC), _live_part(above, address, version, [run.stored.run_id for run in runs]))
+    unseen = common_slice_of(served.folder, comparison) if comparison is not None else None
+    live = _live_part(above, address, version, [run.stored.run_id for run in runs])
+    return render(runs, datetime.now(UTC), live, unseen=unseen)
 
 
 def problem_page(address: str, version: str, problem: str) -> str:

@@ -125,7 +125,8 @@ def _facts(folder: RunsFolder, name: str) -> Iterator[str]:
     """Yield what changes with a run: its files and commits, the process that works on it, and waiting messages."""
     paths = folder.run(name)
     tags = folder.repo / "refs" / "tags" / name  # a trial's commit is recorded after the journal has its end
-    for path in (paths.run_json, paths.comparison, paths.journal, paths.verified, tags, *_ablations(paths)):
+    own = (paths.run_json, paths.comparison, paths.journal, paths.verified, paths.unseen)
+    for path in (*own, tags, *_ablations(paths)):
         with suppress(FileNotFoundError):
             stat = path.stat()
             yield f"{path.name} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
