@@ -146,8 +146,10 @@ def _of_modes(runs: Sequence[RunOnPage], compared: ModesCompared | None) -> Head
     missing = [row.mode for row in compared.rows if row.mode not in means]
     left_out = f" Not compared, because a run has no loss: {', '.join(missing)}." if missing else ""
     is_clear, difference = _difference(row, compared, metric)
-    verdict = f"Best mode: {best}" if len(compared.rows) > 1 else f"Mode {best}"
-    sentence = f"{_mean(row, compared, metric)}{difference}.{left_out}"
+    verdict = f"Best mode: {best}" if is_clear else "No mode is shown to be better"
+    if len(compared.rows) == 1:
+        verdict = f"Mode {best}"
+    sentence = f"{best}: {_mean(row, compared, metric)}{difference}.{left_out}"
     return Headline(Tone.GAIN if is_clear else Tone.OPEN, verdict, sentence, state)
 
 
@@ -157,7 +159,10 @@ def _difference(row: ModeFigures, compared: ModesCompared, metric: Metric) -> tu
     if len(compared.rows) == 1:
         return False, ""
     if row.is_reference:
-        return False, "; it is the reference, and no other mode has a better mean"
+        others = [each.minus for each in compared.rows if each.minus is not None]
+        is_clear = bool(others) and all(each.low is not None and each.low > 0 for each in others)
+        chance = "by more than chance" if is_clear else "but not by more than chance"
+        return is_clear, f"; it is the reference, and its mean is the best, {chance}"
     if minus is None:
         return False, f"; it cannot be compared with {reference} seed by seed"
     change = metric.display(minus.mean)

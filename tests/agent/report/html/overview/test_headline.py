@@ -98,8 +98,8 @@ def several(root: Path, losses: dict[str, list[float]]) -> list[RunOnPage]:
 def test_a_comparison_names_the_best_mode_with_interval_not_the_luckiest_run(tmp_path: Path) -> None:
     runs = several(tmp_path, {"random": [2.1, 2.9, 2.9], "cma-es": [2.5, 2.51, 2.52]})
     found = headline(runs, modes_compared(runs))
-    assert found.verdict == "Best mode: cma-es"
-    assert found.sentence.startswith("mean of the best val_bpb 2.510 (95 % interval 2.485 to 2.535, 3 runs); ")
+    assert found.verdict == "No mode is shown to be better"
+    assert found.sentence.startswith("cma-es: mean of the best val_bpb 2.510 (95 % interval 2.485 to 2.535, 3 runs); ")
     assert "0.123 below random, seed by seed (95 % interval" in found.sentence
     assert found.tone is Tone.OPEN
     assert "it includes 0, so the difference may be chance" in found.sentence
@@ -112,10 +112,17 @@ def test_a_difference_beyond_chance_is_a_gain(tmp_path: Path) -> None:
     assert "chance" not in found.sentence
 
 
+def test_a_reference_that_is_better_beyond_chance_is_the_best_mode(tmp_path: Path) -> None:
+    runs = several(tmp_path, {"random": [2.5, 2.51, 2.521], "cma-es": [2.80, 2.81, 2.82]})
+    found = headline(runs, modes_compared(runs))
+    assert (found.tone, found.verdict) == (Tone.GAIN, "Best mode: random")
+    assert found.sentence.endswith("it is the reference, and its mean is the best, by more than chance.")
+
+
 @pytest.mark.parametrize(
     ("losses", "words"),
     [
-        ({"random": [2.5], "cma-es": [2.6]}, "; it is the reference, and no other mode has a better mean."),
+        ({"random": [2.5], "cma-es": [2.6]}, "and its mean is the best, but not by more than chance."),
         ({"random": [2.6], "cma-es": [2.5]}, "seed by seed; one seed gives no interval, so this may be chance."),
         ({"random": [2.5, 2.6]}, "2 runs)."),
     ],
