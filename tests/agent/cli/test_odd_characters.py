@@ -1,5 +1,7 @@
 """Characters that a terminal, a file or UTF-8 itself has not: what is said with them is said all the same."""
 
+import base64
+import gzip
 import json
 import os
 import subprocess
@@ -47,6 +49,7 @@ def test_half_a_character_in_a_reply_is_on_the_page_as_its_number(agent: Agent, 
     made_run(tmp_path / "runs", trials, exchanges={1: calls})
     agent("utf-8", "report", "made", "--out", "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    block = page.partition('<script type="application/json" id="details">')[2].partition("</script>")[0]
-    assert any("half \\ud800 of one" in text["content"] for text in json.loads(block)["0/1"]["texts"])
+    block = page.partition('<script type="application/gzip" id="details">')[2].partition("</script>")[0]
+    details = json.loads(gzip.decompress(base64.b64decode(block)))
+    assert any("half \\ud800 of one" in text["content"] for text in details["0/1"]["texts"])
     assert "half \\ud800 of one" in agent("utf-8", "show", "1", "--exchange")

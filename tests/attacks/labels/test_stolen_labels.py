@@ -182,10 +182,10 @@ def test_with_losses_rounded_a_label_moves_no_loss_that_is_told(place: Place) ->
     thief = Decoder(40)
     run = place.run(thief, n=20_000, size=1, trials=42, sigma=0.05, rounded=True)
     run_trials(run)
-    told = {run.policy.told.trial(trial).val_loss for trial in run.history.trials[:41]}
+    reported = {run.policy.reported.trial(trial).val_loss for trial in run.history.trials[:41]}
     exact = {trial.val_loss for trial in run.history.trials[:41]}
     assert len(exact) == 3  # the baseline's, one example better, one worse
-    assert len(told) == 1
+    assert len(reported) == 1
     assert thief.stolen == []
 
 
