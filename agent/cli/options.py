@@ -167,7 +167,7 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     chosen = os.environ.get("AUTOCENTAUR_CACHE")
-    return Path(chosen) if chosen else user_cache_path("autocentaur")
+    return Path(chosen).absolute() if chosen else user_cache_path("autocentaur")
 
 
 def host_of(say: "Say", count_tokens: "Callable[[int], None]" = lambda _count: None) -> "Host":

@@ -18,8 +18,9 @@ from agent.execution.training_job import ONE_STEP, export, training_job
 from agent.store.paths import RunPaths, TrialPaths
 from agent.task.corpus import Corpus
 from agent.task.init.shortening import Training, shortest
-from agent.text import Say, read_tail
+from agent.text import Say, one_line, read_tail
 from agent.trials.trial import Status, Trial
+from sandbox.errors import JobLostError
 from sandbox.job import Execution, Job, Limits, StoppedBy
 
 ALLOWED_FACTOR = 1.5
@@ -90,8 +91,15 @@ class Smoke:
     def __call__(self, source: str, number: int) -> SmokeResult:
         """Return the result of rehearsing `source` for trial `number`; the first call rehearses the baseline too.
 
-        A rehearsal that its limit stops is no failure: a change that starts slowly may still be good.
+        A rehearsal that its limit stops is no failure: a change that starts slowly may still be good. Nor is one whose
+        job is lost.
         """
+        try:
+            return self._tried(source, number)
+        except JobLostError as error:
+            return SmokeResult(0.0, why_none=f"the job of the rehearsal was lost: {one_line(str(error))}")
+
+    def _tried(self, source: str, number: int) -> SmokeResult:
         seconds = 0.0
         if self._allowed_cpu_seconds is None and not self._why_none:
             seconds = self._calibrate(number)

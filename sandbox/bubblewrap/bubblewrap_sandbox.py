@@ -205,8 +205,12 @@ def check_launch(program: Path) -> None:
     try:
         done = subprocess.run(
             [program, *who.namespaces, "--die-with-parent", *mounts, "--", *who.prefix, "/bin/sh", "-c", ":"],
-            capture_output=True, encoding="utf-8", errors="replace", check=False, env={}, cwd="/",
+            capture_output=True, encoding="utf-8", errors="replace", check=False, env={}, cwd="/", timeout=60.0,
         )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise SandboxUnavailableError(
+            f"{program} did not start a command within 60 s; does a mounted network file system not answer?"
+        ) from error
     except OSError as error:
         raise SandboxUnavailableError(f"cannot start {program}: {error.strerror}") from error
     if done.returncode:

@@ -48,7 +48,7 @@ def run_on_node(path: Path) -> int:
     if request is None:
         print(f"there is no request in {path}: is it on a file system that the nodes share?")
         return 2
-    gpus = _given_gpus() if request.needs_gpu else ()
+    gpus = given_gpus() if request.needs_gpu else ()
     node = os.environ.get("SLURMD_NODENAME") or platform.node()
     if folder.is_stop_requested() or not folder.start(Started(node, ",".join(gpus), time.time())):
         return 0
@@ -59,8 +59,8 @@ def run_on_node(path: Path) -> int:
             result = JobResult(lost=str(error))
         except SandboxError as error:
             result = JobResult(failed=str(error))
-        except OSError as error:
-            result = JobResult(failed=f"{error}; see {folder.node_log}")
+        except OSError as error:  # of this node or its network file system: another node may do better
+            result = JobResult(lost=str(error))
         if cancelled.signal is not None and not folder.is_stop_requested():
             result = JobResult(lost=f"the cluster ended it with {signal.Signals(cancelled.signal).name}")
         folder.finish(request.token, result)
@@ -88,9 +88,12 @@ def _opened(inner: InnerSandbox) -> BubblewrapSandbox:
     return BubblewrapSandbox(Path(inner.python) if inner.python else None, frozenset(inner.accept_unenforced))
 
 
-def _given_gpus() -> tuple[str, ...]:
-    """Return the GPUs that the cluster gave to this process, as nvidia-smi names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+def given_gpus() -> tuple[str, ...]:
+    """Return the numbers of the GPUs that the cluster gave to this process, as in /dev/nvidia3.
+
+    Where Slurm hides other devices (ConstrainDevices=yes), CUDA_VISIBLE_DEVICES counts only the job's own, from 0.
+    """
+    named = os.environ.get("SLURM_JOB_GPUS") or os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return tuple(name for name in named.split(",") if name and name != "NoDevFiles")
 
 

@@ -70,7 +70,7 @@ class JobResult:
 
     execution: Execution | None = None
     failed: str | None = None  # the sandbox failed on the node, with the remedy
-    lost: str | None = None  # the cluster ended the job
+    lost: str | None = None  # the cluster ended the job, or the node failed
 
 
 class JobFolder:
@@ -124,8 +124,22 @@ class JobFolder:
             (self.path / "stop").touch()
 
     def is_stop_requested(self) -> bool:
-        """Return whether the job is to end."""
-        return (self.path / "stop").exists()
+        """Return whether the job is to end: it was asked to, or its folder was removed, since nobody waits for it.
+
+        False if the file system does not answer.
+        """
+        for name, if_there in (("stop", True), ("job.json", False)):
+            try:
+                (self.path / name).stat()
+            except FileNotFoundError:
+                if not if_there:
+                    return True
+            except OSError:
+                return False
+            else:
+                if if_there:
+                    return True
+        return False
 
     def finish(self, token: str, result: JobResult) -> None:
         """Record how the job ended: the node's last act."""

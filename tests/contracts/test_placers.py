@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from agent.execution.placement.placed_job import Patience
+from agent.execution.placement.placed_job import Timeouts
 from agent.execution.placement.placing import PlacingSandbox
 from agent.execution.placement.slurm import Slurm
 from agent.task.cluster_table import ClusterSpec
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.errors import JobLostError, SandboxError
 from sandbox.job import Job, Sandbox
-from sandbox.node.job_folder import InnerSandbox, JobFolder
+from sandbox.node.job_folder import InnerSandbox, JobFolder, JobRequest, JobResult, Started
 from tests.contracts.local_queue import LocalQueue
 from tests.contracts.placer_contract import LosesNodes, PlacerContract, job_in
 from tests.contracts.sandbox_contract import Gate, Running, processes_with, wait_until
 from tests.slurm_cluster import SlurmCluster, slurm_cluster
 
-PATIENCE = Patience(poll=0.5, grace=2.0)
-QUICK = Patience(poll=0.05, grace=0.5)
+SLURM_TIMEOUTS = Timeouts(poll=0.5, grace=2.0)
+QUICK = Timeouts(poll=0.05, grace=0.5)
 
 
 class TestHere(PlacerContract):
@@ -48,7 +48,7 @@ class TestLocalQueue(PlacerContract):
 
     @pytest.fixture
     def placer_in(self, queue: LocalQueue, said: list[str]) -> Callable[[Path], Sandbox]:
-        return lambda folder: PlacingSandbox(queue, InnerSandbox(), folder, say=said.append, patience=QUICK)
+        return lambda folder: PlacingSandbox(queue, InnerSandbox(), folder, say=said.append, timeouts=QUICK)
 
     @pytest.fixture
     def placer(self, placer_in: Callable[[Path], Sandbox], tmp_path: Path) -> Iterator[Sandbox]:
@@ -121,6 +121,16 @@ class TestLocalQueue(PlacerContract):
         assert said == ["the cluster does not answer (nobody answers); waiting: jobs go on meanwhile",
                         "the cluster answers again"]  # fmt: skip
 
+    def test_a_rehearsal_of_an_earlier_process_is_not_adopted(self, placer: Sandbox, tmp_path: Path) -> None:
+        job = job_in(tmp_path, "pass", label="RUN/0007/smoke")
+        request = JobRequest.of(job, InnerSandbox(), needs_gpu=False)
+        (tmp_path / "jobs").mkdir()
+        earlier = JobFolder(tmp_path / "jobs" / f"RUN-0007-smoke.a1.{request.token[:8]}")
+        earlier.create(request)
+        assert earlier.start(Started("local", "", 0.0))
+        earlier.finish(request.token, JobResult(failed="this was another script"))
+        assert placer.run(job).exit_code == 0
+
     def test_an_error_of_the_caller_leaves_nothing(self, placer: Sandbox, tmp_path: Path) -> None:
         marker = uuid.uuid4().hex
 
@@ -157,7 +167,7 @@ class TestSlurm(PlacerContract, LosesNodes):
     @pytest.fixture
     def placer_in(self, cluster: SlurmCluster, said: list[str]) -> Callable[[Path], Sandbox]:
         return lambda folder: PlacingSandbox(
-            Slurm(ClusterSpec()), InnerSandbox(), folder, say=said.append, patience=PATIENCE
+            Slurm(ClusterSpec()), InnerSandbox(), folder, say=said.append, timeouts=SLURM_TIMEOUTS
         )
 
     @pytest.fixture
@@ -171,7 +181,7 @@ class TestSlurm(PlacerContract, LosesNodes):
         code = f"import glob; print(*glob.glob('/dev/nvidia[0-9]'), 'up', flush=True)\n{gate.WAIT}"
         jobs = {str(n): job_in(tmp_path / str(n), code, label=f"RUN/{n}/train", mounts=(gate.mount,)) for n in range(6)}
         with closing(
-            PlacingSandbox(Slurm(ClusterSpec()), InnerSandbox(), tmp_path / "jobs", gpus=1, patience=PATIENCE)
+            PlacingSandbox(Slurm(ClusterSpec()), InnerSandbox(), tmp_path / "jobs", gpus=1, timeouts=SLURM_TIMEOUTS)
         ) as placer:
             running = Running(placer, jobs)
             running.wait_for_log("up")
@@ -215,7 +225,9 @@ class TestSlurm(PlacerContract, LosesNodes):
         assert job.log.read_text() == before
 
     def test_what_the_cluster_refuses_is_said_with_its_words(self, cluster: SlurmCluster, tmp_path: Path) -> None:
-        placer = PlacingSandbox(Slurm(ClusterSpec(), "nowhere"), InnerSandbox(), tmp_path / "jobs", patience=PATIENCE)
+        placer = PlacingSandbox(
+            Slurm(ClusterSpec(), "nowhere"), InnerSandbox(), tmp_path / "jobs", timeouts=SLURM_TIMEOUTS
+        )
         with closing(placer), pytest.raises(SandboxError, match=r"invalid partition specified: nowhere.*\[cluster\]"):
             placer.run(job_in(tmp_path, "pass"))
 

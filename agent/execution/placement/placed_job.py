@@ -18,22 +18,22 @@ _LOOK_SECONDS = 0.1  # between two looks into the folder
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long to wait for what may never come, in seconds."""
 
     poll: float = 2.0  # between two questions to the cluster
-    grace: float = 60.0  # after the cluster says that a job has ended: its files may be late on a network file system
+    grace: float = 120.0  # after the cluster says that a job has ended: NFS may show its files 60 s late, by default
     overtime: float = 300.0  # beyond the wall limit, to start and end a sandbox, from the start on a node
-    stop: float = 60.0  # for a job to end that was asked to
+    stop: float = 180.0  # for a job to end that was asked to, and for us to see it on a network file system
 
 
-AS_USUAL = Patience()
+DEFAULT_TIMEOUTS = Timeouts()
 
 
 class PlacedJob:
     """One attempt of `job`, which reads and writes the files of `folder` on its node."""
 
-    def __init__(self, folder: JobFolder, job: Job, *, queue: JobQueue, poller: Poller, patience: Patience) -> None:
+    def __init__(self, folder: JobFolder, job: Job, *, queue: JobQueue, poller: Poller, timeouts: Timeouts) -> None:
         request = folder.request()
         if request is None:
             raise SandboxError(f"{folder.path} has no request; is another process removing it?")
@@ -42,7 +42,7 @@ class PlacedJob:
         self._job = job
         self._queue = queue
         self._poller = poller
-        self._patience = patience
+        self._timeouts = timeouts
         self._name = folder.path.name
         self._known_at = time.monotonic()  # answers of the cluster to questions asked later are about this job
         self._started: Started | None = None
@@ -92,22 +92,22 @@ class PlacedJob:
                 if self._is_to_stop():
                     return self._stopped()
             if (started := self._has_started()) is not None and deadline is None:
-                deadline = now + self._job.limits.wall_seconds + self._patience.overtime
+                deadline = now + self._job.limits.wall_seconds + self._timeouts.overtime
             if deadline is not None and started is not None and now > deadline:
                 raise JobLostError(
-                    f"{self._job.label} gave no result on node {started.node} {self._patience.overtime:g} s after its "
+                    f"{self._job.label} gave no result on node {started.node} {self._timeouts.overtime:g} s after its "
                     "wall limit",
                     started.node,
                 )
             missing_since = (missing_since or now) if self._is_missing() else None
-            if missing_since is not None and now - missing_since > self._patience.grace:
+            if missing_since is not None and now - missing_since > self._timeouts.grace:
                 raise self._lost()
             time.sleep(_LOOK_SECONDS)
         return self._taken(result)
 
     def wait_for_end(self) -> None:
         """Wait until a job that was given up has ended, or for so long as its end may take."""
-        late = time.monotonic() + self._patience.stop
+        late = time.monotonic() + self._timeouts.stop
         asked_at = time.monotonic()
         while self._folder.result(self._token) is None and time.monotonic() < late:
             state = self._state()

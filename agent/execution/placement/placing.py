@@ -8,12 +8,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.execution.placement.job_queue import JobNeeds, JobQueue
-from agent.execution.placement.placed_job import AS_USUAL, Patience, PlacedJob
+from agent.execution.placement.placed_job import DEFAULT_TIMEOUTS, PlacedJob, Timeouts
 from agent.execution.placement.poller import Poller
 from sandbox.errors import JobLostError, SandboxError
 from sandbox.job import Execution, Job, Limits
 from sandbox.job_checks import validate_job
 from sandbox.node.job_folder import InnerSandbox, JobFolder, JobRequest
+
+_OWN = re.compile(r".+\.a\d+\.[0-9a-f]{8}")
+"""The name of an attempt's folder, which is that of its job."""
 
 
 class PlacingSandbox:
@@ -32,15 +35,15 @@ class PlacingSandbox:
         *,
         gpus: int = 0,
         say: Callable[[str], None] = print,
-        patience: Patience = AS_USUAL,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         """`folder`: of all job folders of a run, on a file system that the nodes share; `gpus`: of each job."""
         self._queue = queue
         self._inner = inner
         self._root = folder.absolute()
         self._gpus = gpus
-        self._patience = patience
-        self._poller = Poller(queue, say, patience.poll)
+        self._timeouts = timeouts
+        self._poller = Poller(queue, say, timeouts.poll)
         self._held: set[str] = set()  # names of the folders that a thread works with
         self._lock = threading.Lock()
 
@@ -70,14 +73,14 @@ class PlacingSandbox:
         """Cancel jobs that nobody waits for, and remove their folders. Safe to call twice."""
         self._poller.close()
         for path in sorted(self._root.glob("*")) if self._root.is_dir() else []:
-            if path.is_dir() and not path.is_symlink():
+            if path.is_dir() and not path.is_symlink() and _OWN.fullmatch(path.name):
                 self._give_up(JobFolder(path))
                 shutil.rmtree(path, ignore_errors=True)
         with suppress(OSError):
             self._root.rmdir()
 
     def _needs(self, limits: Limits, *, gpus: int, apart: bool) -> JobNeeds:
-        return JobNeeds.of(limits, gpus=gpus, apart=apart, slack_seconds=self._patience.overtime)
+        return JobNeeds.of(limits, gpus=gpus, apart=apart, slack_seconds=self._timeouts.overtime)
 
     @contextmanager
     def _placed(self, request: JobRequest, needs: JobNeeds, job: Job) -> Iterator[PlacedJob]:
@@ -85,7 +88,7 @@ class PlacingSandbox:
         with self._lock:
             folder, is_new = self._folder_for(request)
             self._held.add(folder.path.name)
-        placed = PlacedJob(folder, job, queue=self._queue, poller=self._poller, patience=self._patience)
+        placed = PlacedJob(folder, job, queue=self._queue, poller=self._poller, timeouts=self._timeouts)
         try:
             if is_new:
                 placed.clear_places()
@@ -104,11 +107,13 @@ class PlacingSandbox:
                 self._held.discard(folder.path.name)
 
     def _folder_for(self, request: JobRequest) -> tuple[JobFolder, bool]:
-        """Return the folder of the attempt, and whether it is new: only training jobs are adopted.
+        """Return the folder of the attempt, and whether it is new: only trainings of journaled scripts are adopted.
 
-        What a scoring job is asked may be in files that an earlier process wrote with other secrets.
+        What a scoring job is asked may be in files that an earlier process wrote with other secrets, and a rehearsal
+        may be of another script: its proposal was not in the journal yet.
         """
         base = re.sub(r"[^A-Za-z0-9._-]", "-", request.job.label)
+        is_training = request.job.label.endswith("/train")
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             attempt = re.compile(rf"{re.escape(base)}\.a([0-9]+)\.[0-9a-f]{{8}}")
@@ -119,8 +124,8 @@ class PlacingSandbox:
                 if folder.path.name in self._held or folder.is_stop_requested():
                     continue
                 earlier = folder.request()
-                is_wanted = earlier is not None and earlier.is_same_work(request) and not request.job.apart
-                if number == last and is_wanted:
+                is_wanted = earlier is not None and earlier.is_same_work(request)
+                if number == last and is_wanted and is_training:
                     return folder, False
                 self._give_up(folder)
             # Each name is used once: what the cluster says about a name is about this attempt.

@@ -71,7 +71,7 @@ class Slurm:
 
     def states(self) -> Mapping[str, QueueState]:
         """Return the state of each of this user's jobs, by name. Raises QueueUnreachableError."""
-        command = ["squeue", "--noheader", f"--user={os.geteuid()}", "--states=all", "--format=%j|%T|%N"]
+        command = ["squeue", "--noheader", "--all", f"--user={os.geteuid()}", "--states=all", "--format=%j|%T|%N"]
         try:
             lines = _run(command).splitlines()
         except QueueUnreachableError:
@@ -80,6 +80,8 @@ class Slurm:
             raise QueueUnreachableError(str(error)) from error
         found: dict[str, QueueState] = {}
         for line in lines:
+            if line.count("|") < 2:  # a part of a name with a line break, or what the site's own squeue prints
+                continue
             name, word, node = line.strip().rsplit("|", 2)
             state = QueueState(word not in _ENDED, word, node)
             if name not in found or state.is_alive:
@@ -126,6 +128,8 @@ def _run(command: list[str], script: str | None = None) -> str:
             errors="replace",
             check=False,
             timeout=_COMMAND_SECONDS,
+            # SQUEUE_PARTITION and the like would hide jobs, which would count as lost.
+            env={n: v for n, v in os.environ.items() if not n.startswith(("SQUEUE_", "SCANCEL_"))},
         )
     except subprocess.TimeoutExpired as error:
         raise QueueUnreachableError(f"{command[0]} did not answer within {_COMMAND_SECONDS:g} s") from error

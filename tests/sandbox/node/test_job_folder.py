@@ -1,11 +1,13 @@
 """The folder of a job: all of a request and of a result arrives, and only the first start counts."""
 
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from sandbox.job import Execution, GpuState, Job, Limits, Mount, StoppedBy
+from sandbox.node.__main__ import given_gpus
 from sandbox.node.job_folder import InnerSandbox, JobFolder, JobRequest, JobResult, Started
 
 JOB = Job(
@@ -92,3 +94,22 @@ def test_only_the_first_start_counts(tmp_path: Path) -> None:
     assert not folder.start(Started("n2", "1", 2.0))
     assert folder.started() == first
     assert [path.name for path in tmp_path.iterdir()] == ["started.json"]
+
+
+def test_a_job_is_to_end_when_asked_to_or_when_its_folder_is_gone(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "job")
+    folder.create(JobRequest.of(JOB, InnerSandbox(), needs_gpu=False))
+    assert not folder.is_stop_requested()
+    folder.request_stop()
+    assert folder.is_stop_requested()
+    shutil.rmtree(folder.path)
+    assert folder.is_stop_requested()
+    assert not JobFolder(tmp_path / ("x" * 300)).is_stop_requested()  # the file system refuses to answer
+
+
+def test_numbers_of_gpus_are_those_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_GPUS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert given_gpus() == ("0",)
+    monkeypatch.setenv("SLURM_JOB_GPUS", "3")
+    assert given_gpus() == ("3",)

@@ -132,10 +132,12 @@ def _values(source: Source) -> Iterator[tuple[Keys, Value]]:
     paths: dict[str, Keys] = {last.value.id: ()}
     found: dict[Keys, Value] = {}
     for statement in body:
-        if isinstance(statement, ast.Expr):
-            continue  # a docstring, or a call such as config.lock()
-        if not isinstance(statement, ast.Assign):
+        if _may_change(statement, paths):
             raise CannotReadConfigError(f"{source.at(statement)} computes the settings")
+        if not isinstance(statement, ast.Assign):
+            continue
+        replaced = [place for target in statement.targets for place in _replaced(target, paths)]
+        found = {keys: value for keys, value in found.items() if not any(keys[: len(p)] == p for p in replaced)}
         places = [place for target in statement.targets if (place := _path(target, paths)) is not None]
         if not places and (above := _path(statement.value, paths)) is not None:
             places = [above]  # optim = config.optim
@@ -143,6 +145,26 @@ def _values(source: Source) -> Iterator[tuple[Keys, Value]]:
             paths |= {target.id: place for target in statement.targets if isinstance(target, ast.Name)}
             found |= dict(_literals(statement.value, place))
     yield from found.items()
+
+
+def _may_change(statement: ast.stmt, paths: Mapping[str, Keys]) -> bool:
+    """Return whether a statement may set values that it does not show: a branch, or a call that gets the settings."""
+    if not isinstance(statement, ast.Assign | ast.Expr):
+        return True
+    if not isinstance(statement.value, ast.Call):
+        return False
+    function = ast.unparse(statement.value.func).rpartition(".")[2]
+    if function in ("ConfigDict", "FrozenConfigDict", "lock", "unlock"):
+        return False
+    looked_at = statement.value.args if isinstance(statement, ast.Assign) else [*ast.walk(statement)]
+    return any(isinstance(node, ast.Name) and node.id in paths for node in looked_at)
+
+
+def _replaced(target: ast.expr, paths: Mapping[str, Keys]) -> Iterator[Keys]:
+    """Yield the places that an assignment to `target` replaces, with all below them."""
+    for place in target.elts if isinstance(target, ast.Tuple | ast.List) else (target,):
+        if isinstance(place, ast.Attribute | ast.Subscript) and (keys := _path(place, paths)) is not None:
+            yield keys
 
 
 def _path(node: ast.expr, paths: Mapping[str, Keys]) -> Keys | None:

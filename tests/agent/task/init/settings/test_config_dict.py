@@ -81,6 +81,15 @@ def test_the_values_are_those_that_the_function_sets(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("line", ["config.seed = max(1, 2)", "config.seed, config.other = 5, 6"])
+def test_a_value_that_is_computed_later_is_not_the_earlier_one(tmp_path: Path, line: str) -> None:
+    laid_out(tmp_path, config=CONFIG.replace("config.lock()", line))
+    found = find_config_file(tmp_path, read_source(tmp_path, "train.py"), ())
+    assert found is not None
+    assert ("seed",) not in dict(found.values)
+    assert dict(found.values)["num_steps",] == 100
+
+
 def test_a_copy_overrides_them_by_constants(tmp_path: Path) -> None:
     pytest.importorskip("ml_collections")
     reading = report(laid_out(tmp_path))
@@ -131,6 +140,9 @@ def test_each_way_to_read_the_flag_is_found(tmp_path: Path, use: str) -> None:
             *(SCRIPT, CONFIG.replace("    config.lock()", "    if config.seed:\n        config.seed = 1")),
             "configs/default.py:19 computes the settings",
         ),
+        (SCRIPT, CONFIG.replace("config.lock()", "config.update(seed=4)"), "configs/default.py:19 computes the"),
+        (SCRIPT, CONFIG.replace("config.lock()", "tune(config)"), "configs/default.py:19 computes the"),
+        (SCRIPT, CONFIG.replace("config.lock()", "config = tuned(config)"), "configs/default.py:19 computes the"),
         (SCRIPT.replace('"configs/default.py", ', ""), CONFIG, "settings, which train.py:5 names, is no file of"),
         (SCRIPT.replace('"configs/default.py", "settings", ', ""), CONFIG, "neither train.py:5 nor --args names"),
         (SCRIPT.replace("configs/default.py", "../c.py"), CONFIG, "../c.py, which train.py:5 names, is no file of"),
