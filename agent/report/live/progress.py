@@ -32,8 +32,7 @@ def progress(run: "Run", now: datetime) -> str:
 
 def expected_end(run: "Run", now: datetime) -> datetime | None:
     """Return when a run is expected to end, as if all in flight had begun now; None if nothing can be said yet."""
-    left = _seconds_left(run)
-    return None if left is None else now + timedelta(seconds=left)
+    return _after(now, _seconds_left(run))
 
 
 def progress_of_all(runs: Sequence["Run"], now: datetime) -> str:
@@ -44,8 +43,8 @@ def progress_of_all(runs: Sequence["Run"], now: datetime) -> str:
     line = f"trial {done}{of} in {plural(len(runs), 'run')}"
     if None in left:
         return line
-    end = now + timedelta(seconds=sum(filter(None, left)) / len(runs[0].slots))
-    return f"{line}, ends about {time_of_day(end, now)}"
+    end = _after(now, sum(filter(None, left)) / len(runs[0].slots))
+    return line if end is None else f"{line}, ends about {time_of_day(end, now)}"
 
 
 def how_far(stored: StoredRun) -> str:
@@ -56,8 +55,15 @@ def how_far(stored: StoredRun) -> str:
 def expected_end_of(stored: StoredRun, now: datetime) -> datetime | None:
     """Return when a run on disk is expected to end if it continues now; None if nothing can be said yet."""
     config = stored.config_now
-    left = _seconds_left_of(stored.history, stored.keeper, budget_of(config), config.final_runs)
-    return None if left is None else now + timedelta(seconds=left)
+    return _after(now, _seconds_left_of(stored.history, stored.keeper, budget_of(config), config.final_runs))
+
+
+def _after(now: datetime, seconds: float | None) -> datetime | None:
+    """Return the time so many seconds from now; None if that is unknown, or beyond the year 9999."""
+    try:
+        return None if seconds is None else now + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
 
 
 def _seconds_left(run: "Run") -> float | None:
@@ -107,7 +113,8 @@ def end_in_words(runs: RunsFolder, config: RunConfig, budget: Budget, now: datet
             left, like = expected, f" if its trials take as long as those of {earlier.run_id}"
     if left is None:
         return "its baseline will show when it ends"
-    return f"ends about {time_of_day(now + timedelta(seconds=left), now)}{like}"
+    end = _after(now, left)
+    return "ends after the year 9999" if end is None else f"ends about {time_of_day(end, now)}{like}"
 
 
 def _earlier_runs(runs: RunsFolder, config: RunConfig) -> Iterator[StoredRun]:

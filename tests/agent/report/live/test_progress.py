@@ -36,6 +36,14 @@ def test_one_line_says_how_far_a_run_is(open_run: OpenRunWith, budget: Budget, l
     assert progress(replace(run, policy=Policy(KeepRule("any"), budget, history.results)), NOW) == line
 
 
+def test_an_end_beyond_the_calendar_is_left_out(open_run: OpenRunWith) -> None:
+    run, history = open_run(NoiseProposer()), made_history(RESULTS)
+    run.records.history = history
+    run = replace(run, policy=Policy(KeepRule("any"), Budget(trials=10**12), history.results))
+    assert progress(run, NOW) == "trial 3 of 1000000000000, best 2.907 (−3.1 %)"
+    assert progress_of_all([run], NOW) == "trial 3 of 1000000000000 in 1 run"
+
+
 def test_before_the_baseline_it_promises_nothing(open_run: OpenRunWith) -> None:
     assert progress(open_run(NoiseProposer(), trials=40), NOW) == "trial 0 of 40"
 
