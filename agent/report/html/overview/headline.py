@@ -1,10 +1,10 @@
 """The headline of a page: what came of a run, or which mode is best, in one sentence of plain words."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.analysis.comparison_statistics import ModeFigures
+from agent.analysis.comparison_statistics import ModeFigures, by_mode
 from agent.report.comparison_text import digits_of, interval_text
 from agent.report.html.modes import ModesCompared
 from agent.report.html.tables import RunOnPage
@@ -60,6 +60,10 @@ def _of_run(run: RunOnPage) -> Headline:
         direction = "below" if metric.goal == "minimise" else "above"
         none = f"None of {plural(n_others, 'trial')} was {direction} the baseline's"
         words = f"{none if n_others else 'Only the baseline has finished:'} {_value(first.mean, metric)}."
+        n_better = sum(trial.val_loss is not None and trial.val_loss < first.mean for trial in run.trials[1:])
+        if n_better:
+            better = f"{n_better} had a better value than the baseline's {_value(first.mean, metric)}"
+            words = f"Of {plural(n_others, 'trial')}, {better}, but none is kept."
         return Headline(Tone.OPEN, "No improvement", words, state)
     champion = stored.history.champion
     if champion is None or champion.number != best.number:
@@ -146,11 +150,21 @@ def _of_modes(runs: Sequence[RunOnPage], compared: ModesCompared | None) -> Head
     missing = [row.mode for row in compared.rows if row.mode not in means]
     left_out = f" Not compared, because a run has no loss: {', '.join(missing)}." if missing else ""
     is_clear, difference = _difference(row, compared, metric)
-    verdict = f"Best mode: {best}" if is_clear else "No mode is shown to be better"
+    unclear = _not_beaten(best, means, compared) if is_clear else []
+    if unclear:
+        is_clear, left_out = False, f" It is not shown to be better than {', '.join(unclear)}.{left_out}"
+    verdict = f"Best mode: {best}" if is_clear else "No mode is shown to be the best"
     if len(compared.rows) == 1:
         verdict = f"Mode {best}"
     sentence = f"{best}: {_mean(row, compared, metric)}{difference}.{left_out}"
     return Headline(Tone.GAIN if is_clear else Tone.OPEN, verdict, sentence, state)
+
+
+def _not_beaten(best: str, others: Collection[str], compared: ModesCompared) -> list[str]:
+    """Return the modes than which the best one is not better, seed by seed, beyond chance; `others`: may have it."""
+    rows = by_mode({row.mode: row.runs for row in compared.rows}, best)
+    found = {row.mode: row.minus.low if row.minus is not None else None for row in rows if not row.is_reference}
+    return [mode for mode, low in found.items() if mode in others and (low is None or low <= 0)]
 
 
 def _difference(row: ModeFigures, compared: ModesCompared, metric: Metric) -> tuple[bool, str]:

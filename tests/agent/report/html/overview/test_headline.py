@@ -75,6 +75,11 @@ def test_nothing_better_than_the_baseline(tmp_path: Path) -> None:
     assert of(tmp_path / "b", [BASELINE]).sentence == "Only the baseline has finished: val_bpb 3."
 
 
+def test_a_better_trial_that_is_not_kept_is_not_denied(tmp_path: Path) -> None:
+    found = of(tmp_path, [BASELINE, KEPT, Again(1, scored(3.2), KeepState.ROLLED_BACK)], noise_sigma=0.01)
+    assert found.sentence == "Of 1 trial, 1 had a better value than the baseline's val_bpb 3, but none is kept."
+
+
 def test_a_baseline_without_a_loss_is_named_with_its_reason(tmp_path: Path) -> None:
     found = of(tmp_path, [(BASELINE[0], failed(Status.CRASHED, "no module named torch"))])
     assert (found.tone, found.verdict) == (Tone.FAILED, "The baseline has no loss")
@@ -98,7 +103,7 @@ def several(root: Path, losses: dict[str, list[float]]) -> list[RunOnPage]:
 def test_a_comparison_names_the_best_mode_with_interval_not_the_luckiest_run(tmp_path: Path) -> None:
     runs = several(tmp_path, {"random": [2.1, 2.9, 2.9], "cma-es": [2.5, 2.51, 2.52]})
     found = headline(runs, modes_compared(runs))
-    assert found.verdict == "No mode is shown to be better"
+    assert found.verdict == "No mode is shown to be the best"
     assert found.sentence.startswith("cma-es: mean of the best val_bpb 2.510 (95 % interval 2.485 to 2.535, 3 runs); ")
     assert "0.123 below random, seed by seed (95 % interval" in found.sentence
     assert found.tone is Tone.OPEN
@@ -117,6 +122,22 @@ def test_a_reference_that_is_better_beyond_chance_is_the_best_mode(tmp_path: Pat
     found = headline(runs, modes_compared(runs))
     assert (found.tone, found.verdict) == (Tone.GAIN, "Best mode: random")
     assert found.sentence.endswith("it is the reference, and its mean is the best, by more than chance.")
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ({"random": [2.8, 2.81, 2.82], "cma-es": [2.5, 2.51, 2.521], "tpe": [2.501, 2.509, 2.522]}, "tpe"),
+        ({"random": [2.4, 2.41, 2.95], "cma-es": [2.5, 2.512]}, "random"),
+    ],
+)
+def test_the_best_mode_is_better_than_each_other_mode(
+    tmp_path: Path, losses: dict[str, list[float]], words: str
+) -> None:
+    runs = several(tmp_path, losses)
+    found = headline(runs, modes_compared(runs))
+    assert (found.tone, found.verdict) == (Tone.OPEN, "No mode is shown to be the best")
+    assert found.sentence.endswith(f"It is not shown to be better than {words}.")
 
 
 @pytest.mark.parametrize(
