@@ -77,4 +77,4 @@ def _named(path: Path) -> str:
 def _pid(name: str) -> int | None:
     """Return the pid in a name from `host_identity.process_id`."""
     parts = name.split(".")
-    return int(parts[1]) if len(parts) == 3 else None
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else None

@@ -182,9 +182,9 @@ def _requests(
             return list(steering.stop([stored], name, resume))
         case "resume":
             return [steering.resume_in_background(stored, control.variables, resume)]
-        case "approve":
+        case "approve" if "number" in path:
             return [steering.decide_trial(stored, path["number"], resume, is_approved=True)]
-        case "refuse":
+        case "refuse" if "number" in path:
             reason = fields.get("reason", "")
             return [steering.decide_trial(stored, path["number"], resume, is_approved=False, reason=reason)]
     raise UnknownRunError("there is no such request")

@@ -116,8 +116,8 @@ class ServedRuns:
                 facts = "\n".join(_facts(self.folder, name))
             except (AgentError, OSError) as fault:
                 facts = str(fault)
-            with self._lock:
-                self._versions[name] = (at, facts)
+            with self._lock:  # a slow look that began earlier must not replace a newer one
+                at, facts = self._versions[name] = max(self._versions.get(name, (at, facts)), (at, facts))
         return facts
 
 
@@ -138,7 +138,7 @@ def _facts(folder: RunsFolder, name: str) -> Iterator[str]:
 def _ablations(paths: RunPaths) -> Iterator[Path]:
     with suppress(FileNotFoundError):
         for name in sorted(os.listdir(paths.root / "attribution")):
-            if name.isdigit():
+            if name.isdecimal():
                 yield paths.attribution(int(name)).readings
 
 

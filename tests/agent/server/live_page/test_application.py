@@ -246,6 +246,14 @@ def test_a_damaged_or_removed_run_is_said_and_others_are_shown(site: SiteOf, tmp
     found.page("/run/made")
 
 
+def test_a_damaged_lock_or_ablation_hides_no_other_run(site: SiteOf, tmp_path: Path) -> None:
+    stored = made_run(tmp_path / "runs", [BASELINE])
+    (stored.paths.root / "run.pid").write_text("a.b.c")
+    (stored.paths.root / "attribution" / "²").mkdir(parents=True)
+    made_run(tmp_path / "runs", [BASELINE], name="other")
+    assert '<a href="/run/other">' in site().page("/")
+
+
 def test_a_folder_with_a_link_is_refused_by_name(site: SiteOf, tmp_path: Path) -> None:
     made_run(tmp_path / "runs", [BASELINE])
     (tmp_path / "runs" / "link").symlink_to("/etc")
@@ -336,6 +344,7 @@ def test_a_body_that_no_page_sends_is_refused(site: SiteOf, tmp_path: Path, body
 def test_what_no_request_is_called_is_unknown(site: SiteOf, tmp_path: Path) -> None:
     made_run(tmp_path / "runs", [BASELINE])
     found = site(control=True)
-    found.post("/run/made/explode", status=404)
+    for action in ("explode", "approve", "refuse"):
+        found.post(f"/run/made/{action}", status=404)
     found.post("/run/nope/say", {"text": "x"}, 404)
     assert found.client.get("/run/made/say").status_code == 405
