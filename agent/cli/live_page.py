@@ -53,17 +53,20 @@ def serve(
     from agent.server.live_page.served_runs import ServedRuns
 
     opened, tokens = open_port(host, port), Tokens()
-    port = opened.getsockname()[1]
+    address, port = opened.getsockname()[:2]
     steering = ControlSettings(dict(os.environ), where(folder)) if control else None
     served = LiveServer(ServedRuns(folder, chosen), tokens, steering)
     path = f"/run/{chosen[0]}" if len(chosen) == 1 else "/"
-    shown = LOOPBACK if is_loopback(host) and ":" not in host else f"[{host}]" if ":" in host else host
-    link = f"http://{shown}:{port}{path}?token={tokens.link}"
+    shown = address if is_loopback(host) else host  # localhost can be 127.0.0.1 or ::1
+    shown = f"[{shown}]" if ":" in shown else shown
+    rest = f":{port}{path}?token={tokens.link}"
 
     def started() -> None:
-        print(f"{link}\n", flush=True)
+        print(f"http://{shown}{rest}\n", flush=True)
         if is_loopback(host):
-            print(f"from another machine: ssh -L {port}:{LOOPBACK}:{port} {socket.gethostname()}, then the same link")
+            print(f"from another machine: ssh -L {port}:{shown}:{port} {socket.gethostname()}, then the same link")
+        elif address in ("0.0.0.0", "::"):  # which no browser elsewhere can open
+            print(f"from another machine: http://{socket.gethostname()}{rest}")
         print("read-only" if steering is None else "the page can stop, pause, resume and steer runs", end="")
         print("; Ctrl-C ends the server, not the runs", flush=True)
 

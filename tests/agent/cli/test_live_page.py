@@ -126,8 +126,17 @@ def test_the_first_free_port_is_taken(serve: Serve, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2"])
+def test_the_link_of_another_loopback_address_leads_there(serve: Serve, host: str) -> None:
+    assert "There is no run in" in serve("--host", host).client.get("/").text
+
+
+@pytest.mark.slow
 def test_another_address_than_loopback_is_said_loudly(serve: Serve, tmp_path: Path) -> None:
     served = serve("--host", "0.0.0.0", "--control")
+    assert served.process.stdout is not None
+    lines = [served.process.stdout.readline() for _ in range(2)]
+    assert f"from another machine: http://{socket.gethostname()}:{served.port}/?token=" in lines[1]
     said = served.end(signal.SIGINT)
     assert said.startswith("WARNING: 0.0.0.0:")
     assert "STEER the runs" in said
