@@ -125,8 +125,8 @@ def totals(listed: Sequence[ListedRun]) -> str:
     return f"{plural(len(listed), 'run')}{running}, {_size(sum(run.n_bytes for run in listed))}"
 
 
-def cells_of(run: ListedRun, now: datetime) -> list[str]:
-    """Return a run's cells, in the order of HEADINGS."""
+def cells_of(run: ListedRun, now: datetime, *, with_size: bool = True) -> list[str]:
+    """Return a run's cells, in the order of HEADINGS; `with_size`: look at all its files for that of their size."""
     if run.stored is None:
         return [run.run_id, run.state, "", "", "", "", "", ""]
     began = run.began
@@ -137,7 +137,7 @@ def cells_of(run: ListedRun, now: datetime) -> list[str]:
         _trials(run.stored),
         result(run.stored),
         _spent(run.ledger),
-        _size(run.n_bytes),
+        _size(run.n_bytes) if with_size else "",
         "" if began is None else time_of_day(began, now),
     ]
 

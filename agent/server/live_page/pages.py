@@ -108,7 +108,7 @@ def trial_json(served: ServedRuns, name: str, number: int) -> dict[str, Any]:
 
 
 def _row(run: ListedRun, now: datetime) -> dict[str, Any]:
-    cells = dict(zip(HEADINGS, cells_of(run, now), strict=True))
+    cells = dict(zip(HEADINGS, cells_of(run, now, with_size=False), strict=True))
     noise = ends = ""
     if run.stored is not None:
         keeper = run.stored.keeper
