@@ -1,5 +1,6 @@
 """What a reader of a page should look at: commands that go on from here, and what the records warn of."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from agent.text import one_line, plural
 from agent.trials.trial import Trial
 
 _MOST_LINKS = 8  # trials that one caution links to
+_NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?")
 _MANY_FAILURES = 0.3  # share of trials without a loss from which the page points to them
 
 
@@ -66,15 +68,23 @@ def _commands(run: RunOnPage) -> Iterator[NextCommand]:
 def cautions(runs: Sequence[RunOnPage]) -> list[Caution]:
     """Return what the records of these runs warn of. Trials of all runs with the same flag are listed together."""
     is_one = len(runs) == 1
-    flagged: dict[str, list[tuple[str, str]]] = {}
+    flagged: dict[str, list[tuple[str, str]]] = {}  # by the text without its numbers, which differ from trial to trial
+    texts: dict[str, set[str]] = {}
     for index, run in enumerate(runs):
         for trial in run.trials:
             name = f"trial {trial.number}" if is_one else f"{run.stored.run_id}/{trial.number}"
             for text in _flags(trial):
-                flagged.setdefault(text, []).append((f"{index}/{trial.number}", name))
+                kind = _NUMBER.sub("…", text)
+                flagged.setdefault(kind, []).append((f"{index}/{trial.number}", name))
+                texts.setdefault(kind, set()).add(text)
     found = [Caution(f"{'' if is_one else f'{run.stored.run_id}: '}{text}") for run in runs for text in _about(run)]
     shown = [
-        Caution(text, tuple(all_[:_MOST_LINKS]), max(0, len(all_) - _MOST_LINKS)) for text, all_ in flagged.items()
+        Caution(
+            min(texts[kind]) if len(texts[kind]) == 1 else kind,
+            tuple(all_[:_MOST_LINKS]),
+            max(0, len(all_) - _MOST_LINKS),
+        )
+        for kind, all_ in flagged.items()
     ]
     if any(run.task.score.row.is_self_reported for run in runs):
         name = runs[0].stored.metric.name

@@ -13,6 +13,7 @@ from agent.text import inert
 CONTEXT = 3  # unchanged lines that are shown around a change
 _MOST_PAIRS = 900  # pairs of lines in one changed place up to which similar lines are sought; beyond: first with first
 _MOST_WORDS = 300  # in one line up to which changed words are marked; in a longer one, all of it is
+_MOST_WORD_PAIRS = 400_000  # words before times words after, in one changed place up to which similar lines are sought
 _ALIKE = 0.5  # share of common words from which two lines are versions of each other
 _WORD = re.compile(r"\d[\w.]*|\w+|\s+|[^\w\s]")
 
@@ -122,6 +123,8 @@ def _partners(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
     if len(old) * len(new) > _MOST_PAIRS:
         return [(n, n) for n in range(min(len(old), len(new)))]
     words = [[_WORD.findall(line)[:_MOST_WORDS] for line in lines] for lines in (old, new)]
+    if sum(map(len, words[0])) * sum(map(len, words[1])) > _MOST_WORD_PAIRS:
+        return [(n, n) for n in range(min(len(old), len(new)))]
     best = [[0.0] * (len(new) + 1) for _ in range(len(old) + 1)]  # likeness of the lines from here on
     alike = [[_likeness(left, right) for right in words[1]] for left in words[0]]
     for i in reversed(range(len(old))):

@@ -49,6 +49,17 @@ def test_flags_of_trials_are_listed_once_with_links(tmp_path: Path) -> None:
     assert [each.trials for each in several] == [(("0/1", "a/1"), ("1/1", "b/1"))]
 
 
+def test_flags_that_differ_in_numbers_alone_are_one_caution(tmp_path: Path) -> None:
+    def flagged(n: int) -> Result:
+        return (
+            searched(n / 20),
+            replace(scored(3.5), flags=(f"reports {n}.5 s of training; the host measured 9.1 s",)),
+        )
+
+    (found,) = cautions([on_page(tmp_path, [BASELINE, *map(flagged, range(1, 11))])])
+    assert (found.text, found.n_more) == ("reports … s of training; the host measured … s", 2)
+
+
 def test_metric_edits_trusted_clients_and_limits_that_were_not_enforced_are_named(tmp_path: Path) -> None:
     submission = Submission("s1", "claude", is_client_trusted=True)
     sent = Proposal(Origin.SUBMITTED, "sent", searched(0.1).edit, submission=submission)
