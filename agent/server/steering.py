@@ -100,17 +100,18 @@ def stop(runs: Sequence[StoredRun], name: str, resume: str) -> Iterator[SentRequ
     for stored in runs:
         pid = holder(stored.paths)
         if pid is not None:
-            if _awaits_submissions(stored):  # a client that waits would start it again at once
-                Inbox(stored.paths.inbox).put(PAUSE)
             stopped.setdefault(pid, []).append(stored)
     if not stopped:
         raise _nobody(name, resume)
     for pid, those in stopped.items():
         run_ids = tuple(stored.run_id for stored in those)
+        paused = [stored for stored in those if _awaits_submissions(stored) and not is_pause_requested(stored.paths)]
+        for stored in paused:  # a client that waits would start it again at once
+            Inbox(stored.paths.inbox).put(PAUSE)
         try:
             has_ended = stop_holder(those[0].paths, STOP_SECONDS)
-        except UsageError:  # no signal was sent, so nothing is paused either
-            for stored in those:
+        except UsageError:  # no signal was sent, so it is not paused either
+            for stored in paused:
                 discard_pause_requests(stored.paths)
             raise
         if not has_ended:
