@@ -53,7 +53,7 @@ class UserCommand:
         if self.task_folder is None:
             yield None
             return
-        with TemporaryDirectory(prefix="autocentaur-command-") as copy:
+        with TemporaryDirectory(prefix="autocentaur-command-", ignore_cleanup_errors=True) as copy:
             if settings_digest(task_settings(self.task_folder), self.task_folder, Path(copy)) != self.digest:
                 raise UsageError(f"what the user agreed to in {self.task_folder} has changed since")
             yield Path(copy)
