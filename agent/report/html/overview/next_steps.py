@@ -68,20 +68,20 @@ def _commands(run: RunOnPage) -> Iterator[NextCommand]:
 def cautions(runs: Sequence[RunOnPage]) -> list[Caution]:
     """Return what the records of these runs warn of. Trials of all runs with the same flag are listed together."""
     is_one = len(runs) == 1
-    flagged: dict[str, list[tuple[str, str]]] = {}  # by the text without its numbers, which differ from trial to trial
+    flagged: dict[str, dict[str, str]] = {}  # by the text without its numbers, which differ from trial to trial
     texts: dict[str, set[str]] = {}
     for index, run in enumerate(runs):
         for trial in run.trials:
             name = f"trial {trial.number}" if is_one else f"{run.stored.run_id}/{trial.number}"
             for text in _flags(trial):
                 kind = _NUMBER.sub("…", text)
-                flagged.setdefault(kind, []).append((f"{index}/{trial.number}", name))
+                flagged.setdefault(kind, {})[f"{index}/{trial.number}"] = name
                 texts.setdefault(kind, set()).add(text)
     found = [Caution(f"{'' if is_one else f'{run.stored.run_id}: '}{text}") for run in runs for text in _about(run)]
     shown = [
         Caution(
             min(texts[kind]) if len(texts[kind]) == 1 else kind,
-            tuple(all_[:_MOST_LINKS]),
+            tuple(all_.items())[:_MOST_LINKS],
             max(0, len(all_) - _MOST_LINKS),
         )
         for kind, all_ in flagged.items()
