@@ -102,8 +102,8 @@ class AccessControl:
         return name in self._names or _is_address(name)
 
     def _is_from_own_page(self, request: Request) -> bool:
-        origin = urlsplit(request.headers.get("origin", ""))
-        is_own = bool(origin.netloc) and origin.netloc == request.headers.get("host")
+        host = request.headers.get("host")
+        is_own = request.headers.get("origin") in (f"http://{host}", f"https://{host}")
         return is_own and _is_same(request.headers.get(CONTROL_HEADER, ""), self._tokens.control)
 
 

@@ -12,6 +12,7 @@ from agent.report.slices import Published, published
 from agent.report.trial_table import verdict
 from agent.text import plural
 from agent.trials.budget import Ledger, duration
+from agent.trials.history import stands
 from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
 from agent.trials.trial import Trial
@@ -87,7 +88,8 @@ def _cost(runs: Sequence[RunOnPage]) -> Iterator[Tile]:
     trials = [trial for run in runs for trial in run.trials]
     ledgers = [Ledger.of(run.results) for run in runs]
     total = added(ledgers)
-    n_kept, n_lost = sum(trial.kept for trial in trials), sum(trial.val_loss is None for trial in trials)
+    n_kept = sum(trial.number > 0 and stands(trial) for trial in trials)
+    n_lost = sum(trial.val_loss is None for trial in trials)
     yield Tile("trials", str(len(trials)), f"{n_kept} kept, {n_lost} without a loss")
     n_slots = max(slots_used(run.stored.history) for run in runs)
     yield Tile("training budget used", duration(total.train_seconds), clock_time(total, n_slots))

@@ -292,6 +292,7 @@ def test_without_control_nothing_can_be_sent(site: SiteOf, tmp_path: Path) -> No
     [
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"origin": ""},
         {CONTROL_HEADER: "x"},
         {CONTROL_HEADER: ""},
