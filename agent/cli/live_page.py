@@ -30,7 +30,8 @@ def serve(
         int, typer.Option("--port", metavar="N", min=1, max=65535, help="Port; if it is in use, the next free one.")
     ] = FIRST_PORT,
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDR", help="Address to listen on; others can reach all but loopback.")
+        str,
+        typer.Option("--host", metavar="ADDR", help="Address to listen on; other machines can reach any but loopback."),
     ] = LOOPBACK,
     control: Annotated[
         bool, typer.Option("--control", help="Let the page stop, pause and resume runs, send messages and approve.")
@@ -87,7 +88,7 @@ def _chosen(folder: "RunsFolder", names: list[str]) -> tuple[str, ...]:
 
 
 def _warn(host: str, port: int, *, control: bool) -> None:
-    """Say loudly what others can see of a server that is not on loopback."""
+    """Warn about what others can see of a server that is not on loopback."""
     can = "read all scripts, logs, prompts and replies of these runs" + (" and STEER the runs" if control else "")
     print(
         f"WARNING: {host}:{port} can be reached from other machines. Whoever has the link can {can}, and nothing is "

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def render(
     every = [found for index, run in enumerate(shown) for found in details(run.stored, run.task.source, index)]
     texts = [text for found in every for text in found.texts]
     share = fair_share([text.n_characters for text in texts], MAX_CHARACTERS)
-    library = _LIBRARY.read_text(encoding="utf-8")
+    library, packed_library = _library()
     scripts = [template_text(name) for name in ("report.js", "charts.js")]
     scripts = [live.script, *scripts] if live is not None else scripts
     style = template_text("report.css") + template_text("charts.css") + (live.style if live is not None else "")
@@ -77,7 +78,7 @@ def render(
     parts = chapters(runs, compared)
     return environment.get_template("report.html").render(
         policy=content_policy([library, *scripts], style, may_fetch=live is not None),
-        library=Markup(packed(library)),
+        library=Markup(packed_library),
         scripts=[Markup(each) for each in scripts],
         style=Markup(style),
         live=live,
@@ -121,6 +122,13 @@ def inert_json(data: Any) -> str:
 def template_text(name: str) -> str:
     """Return a file of the page's templates."""
     return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+@cache
+def _library() -> tuple[str, str]:
+    """Return the library that draws the charts, and the same packed: a server packs it once."""
+    library = _LIBRARY.read_text(encoding="utf-8")
+    return library, packed(library)
 
 
 def packed(text: str) -> str:

@@ -12,6 +12,7 @@ import anyio
 from anyio import to_thread
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -206,20 +207,25 @@ async def _posted(request: Request) -> dict[str, str]:
     return fields
 
 
+class _TrialNumber(IntegerConvertor):
+    regex = "[0-9]{1,9}"  # Python converts no number of thousands of digits
+
+
 def application(server: LiveServer, port: int, host: str) -> AccessControl:
     """Return the application that listens on a port of a host."""
+    register_url_convertor("trial", _TrialNumber())
     routes = [
         Route("/", server.runs),
         Route("/events", server.events_of_runs),
         Route("/run/{name}", server.run),
         Route("/run/{name}/events", server.events_of_run),
-        Route("/run/{name}/trial/{number:int}", server.trial),
+        Route("/run/{name}/trial/{number:trial}", server.trial),
         Route("/compare", server.comparison),
         Route("/compare/events", server.events_of_comparison),
         Route("/compare/{name}", server.comparison),
         Route("/compare/{name}/events", server.events_of_comparison),
         Route("/run/{name}/{action:str}", server.steer, methods=["POST"]),
-        Route("/run/{name}/trial/{number:int}/{action:str}", server.steer, methods=["POST"]),
+        Route("/run/{name}/trial/{number:trial}/{action:str}", server.steer, methods=["POST"]),
     ]
     inner = Starlette(
         routes=routes,

@@ -54,11 +54,11 @@ def serve(opened: socket.socket, application: ASGIApp, started: Callable[[], Non
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._says_started = started
+        self._on_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._says_started()
+        self._on_started()
 
     def handle_exit(self, sig: int, frame: object) -> None:
         """End the process: nothing needs cleaning up, and open event streams would delay an orderly end."""

@@ -141,10 +141,12 @@ def _state(run: RunOnPage) -> str:
 def _of_modes(runs: Sequence[RunOnPage], compared: ModesCompared | None) -> Headline:
     metric, state = runs[0].stored.metric, _unfinished(runs)
     if compared is None:
-        return Headline(Tone.OPEN, plural(len(runs), "run"), "They have no budget by which modes are compared.", state)
+        return Headline(
+            Tone.OPEN, plural(len(runs), "run"), "These runs have no budget, so their modes cannot be compared.", state
+        )
     means = {row.mode: found.mean for row in compared.rows if (found := row.over_seeds(lambda run: run.best))}
     if not means:
-        return Headline(Tone.FAILED, "No mode can be compared", "In each of them a run has no loss.", state)
+        return Headline(Tone.FAILED, "No mode can be compared", "Every mode has a run without a loss.", state)
     best = min(means, key=lambda mode: means[mode])
     row = next(row for row in compared.rows if row.mode == best)
     missing = [row.mode for row in compared.rows if row.mode not in means]

@@ -137,7 +137,14 @@
   }
 
   // The address names the trial that was opened last, so that it can be sent, and so that Back returns to the one before.
-  const linked = () => (location.hash.startsWith("#t") ? decodeURIComponent(location.hash.slice(2)) : "");
+  function linked() {
+    if (!location.hash.startsWith("#t")) return "";
+    try {
+      return decodeURIComponent(location.hash.slice(2));
+    } catch {
+      return ""; // no address of ours, such as `#t%`
+    }
+  }
 
   function remember(mark) {
     try {

@@ -211,7 +211,7 @@ def test_the_first_view_has_no_texts_and_a_trial_has_all_of_its_own(site: SiteOf
     )
     person = found.client.get("/run/made/trial/2", headers={"accept": "text/html"})
     assert (person.status_code, person.headers["location"]) == (303, "/run/made#t0/2")
-    for nothing in ("/run/made/trial/3", "/run/nope/trial/0"):
+    for nothing in ("/run/made/trial/3", "/run/nope/trial/0", f"/run/made/trial/{'1' * 5000}"):
         assert found.client.get(nothing, headers={"accept": "application/json"}).status_code == 404
 
 
