@@ -84,7 +84,7 @@ def test_a_trial_that_ends_appears_and_what_is_open_stays_open(live: Live) -> No
     page.get_by_role("button", name="val_bpb").click()  # ascending: the best first
     page.locator('[data-trial-row="0/36"] .open').click()
     opened = page.locator("tr.details")
-    playwright.expect(opened).to_contain_text("change of trial 30")
+    playwright.expect(opened).to_contain_text("edit of trial 30")
     page.locator(".tabs .switch button").nth(2).click()
     page.evaluate("document.querySelector('#trials .scroll').scrollTop = 40")
     page.evaluate("window.stays = true")
@@ -102,7 +102,7 @@ def test_a_trial_that_ends_appears_and_what_is_open_stays_open(live: Live) -> No
     playwright.expect(first).to_contain_text("the new one")  # sorted in, and not at the end
     playwright.expect(page.locator("#count")).to_have_text("39 of 41 trials")
     playwright.expect(page.locator(".tile", has_text="trials").first).to_contain_text("41")
-    playwright.expect(opened).to_contain_text("change of trial 30")
+    playwright.expect(opened).to_contain_text("edit of trial 30")
     assert page.locator("tr.details").evaluate("node => node.previousElementSibling.dataset.trialRow") == "0/36"
     assert page.locator(".tabs .switch button").nth(2).get_attribute("aria-pressed") == "true"
     assert page.get_by_label("Origin").input_value() == "searcher"
@@ -110,7 +110,7 @@ def test_a_trial_that_ends_appears_and_what_is_open_stays_open(live: Live) -> No
     page.wait_for_function("window.drawn() > window.before")  # the chart has it too
     assert page.evaluate("window.stays")  # it was not loaded anew
     page.locator("tr[data-trial-row]", has_text="the new one").locator(".open").click()
-    playwright.expect(page.locator("tr.details").first).to_contain_text("change of trial 36")
+    playwright.expect(page.locator("tr.details").first).to_contain_text("edit of trial 36")
     assert live.complaints == []
 
 
