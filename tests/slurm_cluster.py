@@ -80,8 +80,19 @@ class SlurmCluster:
         self.wait_until_idle()
 
     def wait_until_idle(self) -> None:
-        """Return once all nodes are free."""
-        _wait_until(lambda: self.states() == dict.fromkeys(self.nodes, "idle"), "the nodes are not idle")
+        """Return once all nodes are free; those that Slurm has drained are opened.
+
+        A controller that was killed may have given an id twice ("Duplicate jobid"), and then drains the node.
+        """
+
+        def are_idle() -> bool:
+            states = self.states()
+            for node, state in states.items():
+                if state.startswith(("drain", "drng")):
+                    self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+            return states == dict.fromkeys(self.nodes, "idle")
+
+        _wait_until(are_idle, "the nodes are not idle")
 
     def start_controller(self) -> None:
         """Start the controller, with the state that an earlier one has saved."""
