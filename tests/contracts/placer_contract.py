@@ -215,7 +215,9 @@ class LosesNodes:
         finally:
             cluster.start_controller()
         other.join()
-        assert [type(result) for result in (*results, *more)] == [Execution, Execution], (results, more)
+        assert isinstance(results[0], Execution), results
+        # Slurm may give the id of the first job again, whose node then refuses the second: lost, so it runs again.
+        assert isinstance(more[0], Execution | JobLostError), more
 
     def test_a_job_that_waits_in_the_queue_can_be_stopped(self, placer: Sandbox, cluster: Any, tmp_path: Path) -> None:
         cluster.close_nodes()

@@ -13,7 +13,7 @@ from typing import Any
 from agent.execution.coding_agent.agent_job import SOCKET_FOLDERS
 from agent.store.journal import read_history
 from agent.store.paths import RunPaths
-from sandbox.host_identity import folders_of_dead_processes, start_ticks
+from sandbox.host_identity import folders_of_dead_processes, is_dead
 from sandbox.limits import cgroup
 from tests.agent.llm.fake_server import Answer, fake_server, says
 from tests.contracts.sandbox_contract import processes_with
@@ -102,7 +102,6 @@ def left_by_dead_processes() -> set[Path]:
     parents = [controller.parent] if isinstance(controller, cgroup.CgroupV2) else []
     parents = [*controller.parents.values()] if isinstance(controller, cgroup.CgroupV1) else parents
     for folder in (folder for parent in parents for folder in parent.glob("autocentaur.*")):
-        pid, ticks = folder.name.split(".")[1:3]
-        if start_ticks(int(pid)) != int(ticks):
+        if is_dead(".".join(folder.name.split(".")[1:4])):
             found.add(folder)
     return found

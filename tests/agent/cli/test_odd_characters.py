@@ -1,8 +1,5 @@
 """Characters that a terminal, a file or UTF-8 itself has not: what is said with them is said all the same."""
 
-import base64
-import gzip
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.made_runs import BASELINE, made_run, scored, searched
+from tests.pages import details_of
 
 Agent = Callable[..., str]
 
@@ -48,8 +46,6 @@ def test_half_a_character_in_a_reply_is_on_the_page_as_its_number(agent: Agent, 
     trials = [BASELINE, (searched(0.1), scored(2.5, kept=True))]
     made_run(tmp_path / "runs", trials, exchanges={1: calls})
     agent("utf-8", "report", "made", "--out", "page.html")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    block = page.partition('<script type="application/gzip" id="details">')[2].partition("</script>")[0]
-    details = json.loads(gzip.decompress(base64.b64decode(block)))
+    details = details_of((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert any("half \\ud800 of one" in text["content"] for text in details["0/1"]["texts"])
     assert "half \\ud800 of one" in agent("utf-8", "show", "1", "--exchange")

@@ -9,6 +9,7 @@ import pytest
 
 from tests.agent.llm.fake_server import fails, fake_server, says
 from tests.agent.modes.coding_agents.conftest import COMMAND, PROGRAM, Run, edit, search
+from tests.pages import details_of
 
 TOLD = ("number", "status", "title", "val_loss", "kept", "origin", "agent")
 
@@ -54,7 +55,7 @@ def test_a_run_is_recorded_and_served_again_without_an_endpoint(
     assert "0001/agent, in settings.json and files/NOTES.md" in prompt.stderr
     assert agent("report", "r").returncode == 0
     (page,) = tmp_path.glob("*.html")
-    assert "small-agent 1.2.3, exit code 0" in page.read_text()
+    assert "small-agent 1.2.3, exit code 0" in json.dumps(details_of(page.read_text()))
     assert agent("export", "r").returncode == 0
     assert "SMOOTHING = 90.0" in (tmp_path / "runs" / "r" / "trials" / "0001" / "llm.jsonl").read_text()
     files = [path for path in tmp_path.rglob("*") if path.is_file() and ".git" not in path.parts]

@@ -1,13 +1,10 @@
 """The page: it holds everything, fetches nothing, runs nothing that a trial wrote, and stays small."""
 
-import base64
-import gzip
 import json
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,6 +20,7 @@ from agent.store.stored_run import StoredRun
 from agent.trials.metric import Metric
 from agent.trials.trial import KeepState, Origin, Status
 from tests.made_runs import BASELINE, Again, failed, made_run, opened, opened_for_result, scored, searched
+from tests.pages import details_of
 
 MADE_AT = datetime(2026, 11, 22, 6, tzinfo=UTC)
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
@@ -82,15 +80,6 @@ def test_hostile_texts_stay_text(tmp_path: Path) -> None:
     assert "unsafe" not in policy
     texts = details_of(page)["0/1"]["texts"]
     assert HOSTILE in [text["content"] for text in texts]  # nothing is lost by the escaping
-
-
-def details_of(page: str) -> dict[str, Any]:
-    """Return what a page has about its trials, by their marks."""
-    block = re.search(r'<script type="application/gzip" id="details">([A-Za-z0-9+/=]*)</script>', page)
-    assert block is not None
-    found = json.loads(gzip.decompress(base64.b64decode(block[1])))
-    assert isinstance(found, dict)
-    return found
 
 
 def test_data_cannot_end_its_element() -> None:
