@@ -15,7 +15,7 @@ from agent.trials.json_fields import changed_fields
 Tone = Literal["ink", "muted", "grey", "green", "vermillion", "blue", "orange", "purple", "sky"]
 """A colour, as a CSS variable of the page; Okabe and Ito's, which all kinds of colour vision can distinguish."""
 TONES: tuple[Tone, ...] = ("blue", "vermillion", "green", "purple", "orange", "sky")
-"""Colours of lines that are told apart by colour, in order."""
+"""Colours that distinguish lines, in order."""
 DASHES = ("solid", "dashed", "dotted")
 
 _SHORT = 12  # numbers: a list of so many is not worth a reference

@@ -19,7 +19,7 @@ globalThis.autocentaurCharts = (() => {
   const text = (size = 11) => ({ color: colour("ink"), fontSize: size, fontFamily: getComputedStyle(document.body).fontFamily });
 
   // --- options of ECharts ------------------------------------------------------------------------------------------
-  function axis(given, { isX, small, title, narrow }) {
+  function axis(given, { isX, small, title, narrow, room }) {
     const size = small ? 10 : 11;
     const made = {
       type: given.choices ? "category" : given.log_base ? "log" : "value",
@@ -28,6 +28,7 @@ globalThis.autocentaurCharts = (() => {
       name: isX ? given.name : title ?? given.name,
       nameLocation: isX ? "middle" : given.is_inverted ? "start" : "end",
       nameGap: isX ? 24 : 12,
+      nameTruncate: { maxWidth: room, ellipsis: "…" },
       nameTextStyle: { ...text(size), align: isX ? "center" : "left", padding: isX ? 0 : [0, 0, 0, -30] },
       inverse: Boolean(given.is_inverted),
       scale: true,
@@ -132,8 +133,8 @@ globalThis.autocentaurCharts = (() => {
         height: tall - 30 - (hasX ? 32 : 12) - (one ? 30 : 0),
         outerBoundsMode: "auto", outerBounds: { left: column * cell, width: cell - 10, top: row * (tall + 14), height: tall },
       });
-      made.xAxis.push({ ...axis(panel.x, { isX: true, small: !one, narrow }), gridIndex: i });
-      made.yAxis.push({ ...axis(panel.y, { isX: false, small: !one, title: panel.title && shortened(panel.title, narrow ? 20 : 32) }), gridIndex: i });
+      made.xAxis.push({ ...axis(panel.x, { isX: true, small: !one, narrow, room: cell - 40 }), gridIndex: i });
+      made.yAxis.push({ ...axis(panel.y, { isX: false, small: !one, room: cell - 40, title: panel.title && shortened(panel.title, narrow ? 20 : 32) }), gridIndex: i });
       const add = (series, name, extra) => {
         const id = `${i}-${made.series.length}`;
         made.series.push({ ...series, id, name: name || id, xAxisIndex: i, yAxisIndex: i });
@@ -440,7 +441,8 @@ globalThis.autocentaurCharts = (() => {
     if (!globalThis.echarts) throw new Error("the policy of the page refused the library");
   }
 
-  // Draws from new data: the charts on the screen at once, keeping zoom and hidden series; the others when they appear.
+  // Draws from new data: the progress, and the charts that were drawn, at once, keeping zoom and hidden series; the
+  // others when they come near the screen.
   function draw(given) {
     data = whole(given.charts, given.lists);
     if (globalThis.echarts) show();
@@ -455,7 +457,7 @@ globalThis.autocentaurCharts = (() => {
     }
     for (const element of everyElement()) {
       const content = data[element.dataset.chart];
-      if (kept.has(element.dataset.chart)) drawOne(element);
+      if (kept.has(element.dataset.chart) || element.closest("#progress")) drawOne(element);
       else if (content && element.clientWidth) {
         element.style.height = `${kinds[content.kind](content, element.clientWidth).height}px`; // nothing moves when it is drawn
       }
