@@ -56,8 +56,11 @@ class ListedRun:
 
 
 def listed_runs(runs: RunsFolder) -> list[ListedRun]:
-    """Return all runs of a folder, oldest first. One that cannot be read is listed with the reason."""
-    return [listed_run(runs, name) for name in runs.run_ids()]
+    """Return all runs of a folder, oldest first. One that cannot be read is listed with the reason.
+
+    Folders that this user may not look into come first: nobody knows their age.
+    """
+    return [listed_run(runs, name) for name in [*runs.closed_ids(), *runs.run_ids()]]
 
 
 def listed_run(runs: RunsFolder, run_id: str) -> ListedRun:
@@ -69,6 +72,9 @@ def listed_run(runs: RunsFolder, run_id: str) -> ListedRun:
         return ListedRun(run_id, state_word(stored, pid), stored, pid)
     except AgentError as fault:
         return ListedRun(run_id, UNREADABLE, fault=one_line(str(fault)))
+    except PermissionError as fault:
+        why = f"this user may not read {fault.filename}; its owner can give the right, or show the run"
+        return ListedRun(run_id, UNREADABLE, fault=one_line(why))
 
 
 def state_word(stored: StoredRun, pid: int | None) -> str:

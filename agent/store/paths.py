@@ -7,6 +7,7 @@ raises UnsafeFileError if the path, or a folder above it in the run, is somethin
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -239,12 +240,24 @@ class RunsFolder:
         """Return the names of all comparisons, oldest first."""
         return self._named(lambda run: run.comparison)
 
-    def _named(self, file_of: Callable[[RunPaths], Path]) -> list[str]:
-        """Return the names of the folders with a certain file, sorted by the file's age, oldest first."""
+    def closed_ids(self) -> list[str]:
+        """Return the names of the folders that this user may not look into, which can be runs or comparisons."""
         if not self.root.is_dir():
             return []
-        files = [file_of(self.run(name)) for name in self._folders()]
-        found = [(file.stat().st_mtime_ns, file.parent.name) for file in files if file.exists()]
+        return [name for name in self._folders() if not os.access(self.root / name, os.X_OK, effective_ids=True)]
+
+    def _named(self, file_of: Callable[[RunPaths], Path]) -> list[str]:
+        """Return the names of the folders with a certain file, sorted by the file's age, oldest first.
+
+        Folders that this user may not look into are left out, and those that are removed meanwhile.
+        """
+        if not self.root.is_dir():
+            return []
+        found = []
+        for name in self._folders():
+            with suppress(PermissionError, FileNotFoundError):
+                file = file_of(self.run(name))
+                found.append((file.stat().st_mtime_ns, name))
         return [name for _, name in sorted(found)]
 
     def _folders(self) -> list[str]:
@@ -264,7 +277,7 @@ class RunsFolder:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             ours = {RUNS_MARKER, ".gitignore", "README.md", self.repo.name}
-            ours |= {*self.run_ids(), *self.comparison_ids()}
+            ours |= {*self.run_ids(), *self.comparison_ids(), *self.closed_ids()}
             foreign = [path.name for path in self.root.iterdir() if path.name not in ours]
             if not plain_file(self.root / RUNS_MARKER).exists():
                 if foreign:

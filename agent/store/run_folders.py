@@ -45,7 +45,7 @@ def runs_that_start_from(runs: RunsFolder, run_id: str) -> list[str]:
     """
     found = []
     for name in runs.run_ids():
-        with suppress(AgentError):
+        with suppress(AgentError, PermissionError):
             start = load(runs.run(name).run_json).of_trial
             found += [name] if name != run_id and start is not None and start.startswith(f"{run_id}/") else []
     return found

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from agent.errors import UsageError
 from agent.files import read_text
-from agent.store.paths import RunPaths
+from agent.store.paths import RunPaths, RunsFolder
 from sandbox import host_identity
 
 
@@ -37,6 +37,17 @@ def holder(paths: RunPaths) -> int | None:
     """Return the pid of the process that holds the lock; None if there is none. This does not take the lock."""
     name = _named(paths.lock_owner)
     return None if not name or host_identity.is_dead(name) else _pid(name)
+
+
+def held_together(runs: RunsFolder, run_id: str) -> list[str]:
+    """Return the names of all runs that the process works on that works on this run, such as those of a comparison.
+
+    The name of the run itself is among them. Empty if no process works on it.
+    """
+    name = _named(runs.run(run_id).lock_owner)
+    if not name or host_identity.is_dead(name):
+        return []
+    return [each for each in runs.run_ids() if _named(runs.run(each).lock_owner) == name]
 
 
 def stop_holder(paths: RunPaths, wait_seconds: float) -> bool:
@@ -70,7 +81,7 @@ def stop_holder(paths: RunPaths, wait_seconds: float) -> bool:
 def _named(path: Path) -> str:
     try:
         return read_text(path, 2**10).strip()
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, PermissionError, ValueError):
         return ""
 
 

@@ -229,7 +229,10 @@ def measured_sigma(runs: RunsFolder, task_digest: str) -> float | None:
 
     for run_id in reversed(runs.run_ids()):
         paths = runs.run(run_id)
-        config = run_config.load(paths.run_json)
+        try:
+            config = run_config.load(paths.run_json)
+        except PermissionError:  # of another user
+            continue
         if (
             config.keep != "baseline"
             or config.task_digest != task_digest

@@ -120,7 +120,7 @@ def end_in_words(runs: RunsFolder, config: RunConfig, budget: Budget, now: datet
 def _earlier_runs(runs: RunsFolder, config: RunConfig) -> Iterator[StoredRun]:
     """Yield the other runs of a task with as many workers and at least two trials, the latest first."""
     for run_id in reversed(runs.run_ids()):
-        with suppress(AgentError):  # a run that cannot be read says nothing about others
+        with suppress(AgentError, PermissionError):  # a run that cannot be read says nothing about others
             found = load(runs.run(run_id).run_json)
             is_alike = (found.task_digest, found.workers) == (config.task_digest, config.workers)
             if run_id == config.run_id or not is_alike:

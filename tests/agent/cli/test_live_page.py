@@ -64,9 +64,9 @@ Serve = Callable[..., Served]
 def serve(tmp_path: Path) -> Iterator[Serve]:
     with ExitStack() as stack:
 
-        def started(*argv: str) -> Served:
+        def started(*argv: str, before: tuple[str, ...] = ()) -> Served:
             process = subprocess.Popen(
-                [sys.executable, "-m", "agent", "serve", *argv],
+                [*before, sys.executable, "-m", "agent", "serve", *argv],
                 cwd=tmp_path, env={**ENVIRONMENT, "HOME": str(tmp_path)}, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
@@ -141,6 +141,31 @@ def test_another_address_than_loopback_is_said_loudly(serve: Serve, tmp_path: Pa
     assert said.startswith("WARNING: 0.0.0.0:")
     assert "STEER the runs" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_run_that_this_user_may_not_read_is_listed_as_such(serve: Serve, tmp_path: Path) -> None:
+    # Root may read everything unless it lacks these two capabilities.
+    drop = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    for name in ("closed", "half", "open"):
+        made_run(tmp_path / "runs", [BASELINE, BETTER], name=name)
+    (tmp_path / "runs" / "closed").chmod(0o000)
+    (tmp_path / "runs" / "half" / "journal.jsonl").chmod(0o000)
+    try:
+        served = serve(before=drop)
+        page = served.client.get("/").text
+        for name in ("closed", "half"):
+            assert re.search(f'/run/{name}">{name}</a></th><td>unreadable</td><td[^>]*>this user may not read ', page)
+        assert "2.4 (−20.0 %)" in page
+        assert served.client.get("/run/open").status_code == 200
+        closed = served.client.get("/run/closed")
+        assert (closed.status_code, "this user may not read" in closed.text) == (409, True)
+        command = [*drop, sys.executable, "-m", "agent", "runs"]
+        env = {**ENVIRONMENT, "HOME": str(tmp_path)}
+        listed = subprocess.run(command, cwd=tmp_path, env=env, text=True, capture_output=True, check=False)
+        assert (listed.returncode, listed.stdout.count("unreadable"), listed.stderr) == (0, 2, "")
+    finally:
+        (tmp_path / "runs" / "closed").chmod(0o700)
 
 
 @pytest.mark.parametrize(
