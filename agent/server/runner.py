@@ -12,6 +12,8 @@ from agent.store.paths import RunPaths
 from agent.store.run_lock import holder
 from agent.text import last_line, one_line
 
+CONSENT_VARIABLE = "AUTOCENTAUR_TRUST"
+"""Environment variable with which a user agrees to what the task of one command does outside of the sandbox."""
 MOST_LOG_BYTES = 2**23
 """Size in bytes at which the next runner overwrites the log."""
 MOST_FAILURES = 2
@@ -74,7 +76,7 @@ class Runner:
         exists = paths.run_json.exists()
         arguments = ["resume", paths.run_id, "--for-client", "--runs", str(paths.root.parent)]
         # The client's command has asked the user.
-        variables = {**self._variables, "AUTOCENTAUR_TRUST": "1"}
+        variables = {**self._variables, CONSENT_VARIABLE: "1"}
         return start_in_background(paths, arguments if exists else self._start, variables)
 
 

@@ -3,15 +3,18 @@
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from agent.analysis.comparison import load
 from agent.errors import AgentError, UsageError
 from agent.modes.registry import find_mode
 from agent.run.steering.approvals import decide
 from agent.run.steering.user_input import PAUSE, SAY, discard_pause_requests, is_pause_requested
-from agent.server.runner import last_words, start_in_background
+from agent.server.runner import CONSENT_VARIABLE, last_words, start_in_background
 from agent.store.inbox.inbox import Inbox
-from agent.store.run_lock import holder, stop_holder
+from agent.store.paths import RunsFolder
+from agent.store.run_lock import held_together, holder, stop_holder
 from agent.store.stored_run import StoredRun
 from agent.text import one_line, plural
 from agent.trials.steering import message_text
@@ -86,11 +89,14 @@ def _pause(stored: StoredRun, pid: int | None, resume: str) -> SentRequest:
     return SentRequest((stored.run_id,), f"{stored.run_id}: {again}pauses {after}; `{resume}` continues it", pid)
 
 
-def stop(runs: Sequence[StoredRun], name: str, resume: str) -> Iterator[SentRequest]:
+def stop(runs: Sequence[StoredRun], name: str, resume: str, option: str = "") -> Iterator[SentRequest]:
     """Stop the processes that work on these runs, and yield each when it has ended.
+
+    A process that works on further runs, as that of a comparison does, stops these too, and the words say so.
 
     Args:
         name: of the run or comparison; resume: the command that continues it. Both are for messages.
+        option: what commands need to find the runs, such as ` --runs DIR`.
 
     Raises:
         UsageError: no process works on any of them, or it belongs to another user or container.
@@ -105,6 +111,7 @@ def stop(runs: Sequence[StoredRun], name: str, resume: str) -> Iterator[SentRequ
         raise _nobody(name, resume)
     for pid, those in stopped.items():
         run_ids = tuple(stored.run_id for stored in those)
+        others = [each for each in held_together(those[0].runs, run_ids[0]) if each not in run_ids]
         paused = [stored for stored in those if _awaits_submissions(stored) and not is_pause_requested(stored.paths)]
         for stored in paused:  # a client that waits would start it again at once
             Inbox(stored.paths.inbox).put(PAUSE)
@@ -119,7 +126,21 @@ def stop(runs: Sequence[StoredRun], name: str, resume: str) -> Iterator[SentRequ
                 f"process {pid}, which works on {run_ids[0]}, got the signal to stop, but has not ended within "
                 f"{STOP_SECONDS:g} s; a second `agent stop` ends it without waiting for its jobs"
             )
-        yield SentRequest(run_ids, f"stopped process {pid}; `{resume}` continues {', '.join(run_ids)}", pid)
+        words = f"stopped process {pid}; `{resume}` continues {', '.join(run_ids)}"
+        if others:
+            words += f"; the process worked on {', '.join(others)} too, so they are stopped as well"
+            if (comparison := comparison_with(those[0].runs, run_ids[0])) is not None:
+                words += f": `agent compare --resume {comparison}{option}` continues all"
+        yield SentRequest((*run_ids, *others), words, pid)
+
+
+def comparison_with(runs: RunsFolder, run_id: str) -> str | None:
+    """Return the name of the comparison that a run is part of; None if it is part of none that can be read."""
+    for name in runs.comparison_ids():
+        with suppress(AgentError, PermissionError):
+            if any(run_id in names for names in load(runs, name).run_ids().values()):
+                return name
+    return None
 
 
 def decide_trial(stored: StoredRun, number: int, resume: str, *, is_approved: bool, reason: str = "") -> SentRequest:
@@ -137,7 +158,8 @@ def resume_in_background(stored: StoredRun, variables: Mapping[str, str], resume
     """Start `agent resume` for a run, in a process that outlives this one.
 
     Args:
-        variables: the environment variables of the process.
+        variables: the environment variables of the process, without the one that agrees to what a task runs: the
+            person at the page has not seen what that is.
         resume: the command that does the same in a terminal, for messages.
 
     Raises:
@@ -147,7 +169,8 @@ def resume_in_background(stored: StoredRun, variables: Mapping[str, str], resume
     paths, pid = stored.paths, holder(stored.paths)
     if pid is not None:
         raise UsageError(f"process {pid} works on {stored.run_id} already")
-    process = start_in_background(paths, ["resume", stored.run_id, "--runs", str(stored.runs.root)], variables)
+    own = {name: value for name, value in variables.items() if name != CONSENT_VARIABLE}
+    process = start_in_background(paths, ["resume", stored.run_id, "--runs", str(stored.runs.root)], own)
     threading.Thread(target=process.wait, daemon=True).start()  # else its pid would name a dead process until we end
     deadline = time.monotonic() + RESUME_SECONDS
     while time.monotonic() < deadline and process.poll() is None:

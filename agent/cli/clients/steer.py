@@ -78,7 +78,7 @@ def stop(run_name: RunOrComparison = None, *, runs: Runs = DEFAULT_RUNS, json_: 
 
     found = _stored(runs, run_name)
     name, stopped = run_name or found[0].run_id, []
-    for each in steering.stop(found, name, _resume(runs, name)):
+    for each in steering.stop(found, name, _resume(runs, name), where(runs_folder(runs))):
         stopped.append(each)
         if not json_:
             print(each.words)

@@ -32,8 +32,6 @@ END, CONFIRMED = "end", "confirmed"
 SETTING = {END: "on-end", CONFIRMED: "on-confirmed"}
 """The setting of each event."""
 
-_OF_THIS_COMMAND = "AUTOCENTAUR_TRUST"  # consent to one task; a command that starts another run asks anew
-
 
 @dataclass(frozen=True)
 class UserCommand:
@@ -69,8 +67,9 @@ class UserCommands:
     def variables_of(self, command: UserCommand) -> dict[str, str]:
         """Return the environment of a command: the user's own or, of a task's file, without the keys of models."""
         from agent.llm.gateway.dialects import DIALECTS
+        from agent.server.runner import CONSENT_VARIABLE
 
-        hidden = {_OF_THIS_COMMAND}
+        hidden = {CONSENT_VARIABLE}  # consent to one task; a command that starts another run asks anew
         if command.task_folder is not None:
             providers = [row.provider for row in DIALECTS.values()]
             hidden |= {name for each in providers for name in (each.key_variable, each.address_variable)}

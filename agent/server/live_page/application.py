@@ -180,7 +180,7 @@ def _requests(
         case "pause":
             return steering.pause([stored], name, resume)
         case "stop":
-            return list(steering.stop([stored], name, resume))
+            return list(steering.stop([stored], name, resume, control.where))
         case "resume":
             return [steering.resume_in_background(stored, control.variables, resume)]
         case "approve" if "number" in path:
