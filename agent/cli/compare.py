@@ -265,10 +265,8 @@ def _tell(comparison: "Comparison", runs: "RunsFolder", minus: str | None, more:
             print(f"no slice is opened for these results yet: agent compare --resume {comparison.name}{option}")
         print(f"next: agent report {comparison.name}{option} · agent log {names[0]}{option}")
     if more.page is not None or more.png is not None:
-        start_or_load = [run.run_id for run in stored if run.history.trials]
-        write_report(
-            runs, start_or_load, more.page, more.png, quiet=json_, force=more.force, reference=minus, unseen=unseen
-        )
+        ready, name = [run.run_id for run in stored if run.history.trials], comparison.name
+        write_report(runs, ready, more.page, more.png, quiet=json_, force=more.force, reference=minus, comparison=name)
 
 
 def _is_self_reported(stored: list[Any]) -> bool:

@@ -25,7 +25,6 @@ from agent.extras import require_extra
 from agent.text import plural
 
 if TYPE_CHECKING:
-    from agent.analysis.unseen.common_slice import CommonSlice
     from agent.store.paths import RunsFolder
 
 
@@ -58,10 +57,8 @@ def report(
     named = [_named(runs, name) for name in run_names or ()]
     chosen = list(dict.fromkeys(run for found, _ in named for run in found)) or [stored_run(runs, None).run_id]
     path = out or Path(f"{chosen[0] if len(chosen) == 1 else 'report'}.html")
-    from agent.report.html.on_page import common_slice_of
-
-    unseen = common_slice_of(runs_folder(runs), run_names[0]) if run_names and len(run_names) == 1 else None
-    write_report(runs_folder(runs), chosen, path, png, force=force, unseen=unseen)
+    comparison = run_names[0] if run_names and len(run_names) == 1 else None
+    write_report(runs_folder(runs), chosen, path, png, force=force, comparison=comparison)
     for found, number in named:
         if number is not None:
             print(f"{found[0]}/{number}: {path}#t{chosen.index(found[0])}/{number}")
@@ -84,7 +81,7 @@ def write_report(
     quiet: bool = False,
     force: bool = False,
     reference: str | None = None,
-    unseen: "CommonSlice | None" = None,
+    comparison: str | None = None,
 ) -> None:
     """Write a page about some runs, its first chart as a picture, or both, and print the paths unless `quiet`.
 
@@ -92,7 +89,7 @@ def write_report(
 
     Args:
         reference: of several runs, the mode with which the others are compared; the first one if None.
-        unseen: the results of a comparison's runs on a common slice of unseen text; None: there are none.
+        comparison: name of the comparison whose runs these are, or of the only run; None: of neither.
 
     Raises:
         UsageError: a run has no finished trial, the runs are of several tasks, or a file cannot be written.
@@ -101,7 +98,7 @@ def write_report(
     from agent.report.html.chapters import overview
     from agent.report.html.charts.picture import PICTURE_MARK
     from agent.report.html.charts.picture import png as png_of
-    from agent.report.html.on_page import on_page, refuse_different_tasks
+    from agent.report.html.on_page import comparison_on_page, on_page, refuse_different_tasks
     from agent.report.html.page import PAGE_MARK, render
     from agent.store.stored_run import StoredRun
 
@@ -111,7 +108,8 @@ def write_report(
     notes = []
     try:
         if page is not None:
-            text = render(found, datetime.now(UTC), reference=reference, unseen=unseen)
+            whole = comparison_on_page(runs, comparison) if comparison is not None else None
+            text = render(found, datetime.now(UTC), reference=reference, comparison=whole)
             data = text.encode(errors="backslashreplace")  # a name may hold any byte
             write_over(page, data, PAGE_MARK, force=force)
             trials = plural(sum(len(run.trials) for run in found), "trial")

@@ -41,15 +41,15 @@ def comparison_text(
     """
     digits = digits_of(rows)
     runs = [run for row in rows for run in row.runs]
-    lines = [f"comparison {comparison.name}: {_progress(runs)}"]
+    lines = [f"comparison {comparison.name}: {counts_text(runs)}"]
     lines += [f"budget of each run: {Axis.of(comparison.config).unit}"]
-    lines += [_baseline(runs, metric, digits)]
+    lines += [baseline_text(runs, metric, digits)]
     if self_reported:
         lines.append(f"{metric.name} is self-reported: scripts printed it, and nothing checked it")
     n_workers = comparison.config.workers
     for table in tables(rows, metric, unseen, n_workers):
         lines += ["", *sentences([table.caption], columns), *_aligned(table)]
-    remark = _remark(comparison, unseen)
+    remark = slice_remark(comparison.name, unseen)
     lines += ["", *sentences([remark], columns)] if remark else []
     return [*lines, "", f"all runs together: {_spent(added(run.ledger for run in runs), n_workers)}"]
 
@@ -182,7 +182,7 @@ def _minus_on(unseen: CommonSlice, row: ModeFigures, rows: Sequence[ModeFigures]
     return MeanEstimate.of(known) if known and len(known) == len(pairs) else None
 
 
-def _remark(comparison: Comparison, unseen: CommonSlice | None) -> str:
+def slice_remark(name: str, unseen: CommonSlice | None) -> str:
     """Return a remark on a slice that is burned, or was opened for earlier results; empty otherwise."""
     if unseen is None:
         return ""
@@ -194,7 +194,7 @@ def _remark(comparison: Comparison, unseen: CommonSlice | None) -> str:
         return ""
     return (
         f"the slice was opened at {unseen.use.opened_at}, and results have changed since then; "
-        f"`agent compare --resume {comparison.name}` opens a slice for the present results"
+        f"`agent compare --resume {name}` opens a slice for the present results"
     )
 
 
@@ -231,13 +231,15 @@ def _aligned(table: Table) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _progress(runs: Sequence[RunFigures]) -> str:
+def counts_text(runs: Sequence[RunFigures]) -> str:
+    """Return the number of runs by state, and of their trials."""
     states = Counter(run.state for run in runs)
     trials = plural(sum(run.n_trials for run in runs), "trial")
     return f"{plural(len(runs), 'run')} ({', '.join(f'{states[s]} {s}' for s in RunState if states[s])}), {trials}"
 
 
-def _baseline(runs: Sequence[RunFigures], metric: Metric, digits: int) -> str:
+def baseline_text(runs: Sequence[RunFigures], metric: Metric, digits: int) -> str:
+    """Return the baseline's value, with its spread over the runs if it has one."""
     known = [run.baseline for run in runs if run.baseline is not None]
     if not known:
         return "no baseline has a loss yet"

@@ -19,7 +19,7 @@ from agent.report.html.charts.chart import Bars, Chart
 from agent.report.html.charts.cma_states import means, step_size
 from agent.report.html.charts.progress import comparison, progress
 from agent.report.html.importance import MIN_TRIALS, importances
-from agent.report.html.modes import ModesCompared, mode_tables
+from agent.report.html.modes import ModesCompared, mode_note, mode_tables
 from agent.report.html.tables import (
     RunOnPage,
     environment_table,
@@ -82,7 +82,9 @@ def overview(runs: Sequence[RunOnPage]) -> Chart:
 
 def _modes(runs: Sequence[RunOnPage], compared: ModesCompared | None) -> Chapter:
     """Return the chapter with the tables of `agent compare`."""
-    return Chapter("modes", "Modes compared", tables=mode_tables(runs, compared) if compared is not None else [])
+    if compared is None:
+        return Chapter("modes", "Modes compared")
+    return Chapter("modes", "Modes compared", mode_note(runs, compared), tables=mode_tables(runs, compared))
 
 
 def _progress(runs: Sequence[RunOnPage]) -> Chapter:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from agent.analysis.comparison import load
 from agent.analysis.test_split import load_verified
-from agent.analysis.unseen.common_slice import CommonSlice, on_common_slice
+from agent.analysis.unseen.common_slice import on_common_slice
 from agent.analysis.unseen.verified_slice import load_verified_on_slice
 from agent.errors import UsageError
 from agent.report.html.charts.cma_states import standing
+from agent.report.html.modes import ComparisonOnPage
 from agent.report.html.tables import RunOnPage
 from agent.store.paths import RunsFolder
 from agent.store.stored_run import StoredRun
@@ -30,13 +31,17 @@ def on_page(stored: StoredRun) -> RunOnPage:
     return RunOnPage(stored, task, standing(stored, task), load_verified(path), load_verified_on_slice(path))
 
 
-def common_slice_of(runs: RunsFolder, name: str) -> CommonSlice | None:
-    """Return the results of a comparison on its common slice; None if there are none, or `name` is a run."""
+def comparison_on_page(runs: RunsFolder, name: str) -> ComparisonOnPage | None:
+    """Return the comparison of that name, with the results on its common slice; None if `name` is a run."""
     if name not in runs.comparison_ids():
         return None
+    from agent.analysis.unseen.slice_file import has_slices
+
     comparison, there = load(runs, name), set(runs.run_ids())
     names = [each for seeds in comparison.run_ids().values() for each in seeds if each in there]
-    return on_common_slice(comparison, runs, [StoredRun.find(runs, each) for each in names])
+    stored = [StoredRun.find(runs, each) for each in names]
+    unseen = on_common_slice(comparison, runs, stored)
+    return ComparisonOnPage(name, unseen, bool(stored) and all(map(has_slices, stored)))
 
 
 def refuse_different_tasks(runs: Sequence[RunOnPage]) -> None:

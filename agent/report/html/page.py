@@ -11,11 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agent.analysis.unseen.common_slice import CommonSlice
 from agent.report import run_summary
 from agent.report.html.chapters import chapters
 from agent.report.html.charts.chart import document
-from agent.report.html.modes import modes_compared
+from agent.report.html.modes import ComparisonOnPage, modes_compared
 from agent.report.html.overview.headline import headline
 from agent.report.html.overview.next_steps import cautions, next_commands
 from agent.report.html.overview.tiles import tiles
@@ -48,14 +47,14 @@ def render(
     live: LivePart | None = None,
     *,
     reference: str | None = None,
-    unseen: CommonSlice | None = None,
+    comparison: ComparisonOnPage | None = None,
 ) -> str:
     """Return the page about runs of one task, each with at least one finished trial.
 
     Args:
         live: what a live page adds; None: the page is a file that needs no server.
         reference: of several runs, the mode with which the others are compared; None: the first.
-        unseen: the results of a comparison's runs on a common slice of unseen text; None: there are none.
+        comparison: whose runs these are; None: of none, or of several.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -73,7 +72,7 @@ def render(
         lstrip_blocks=True,
     )  # fmt: skip
     table = [row for index, run in enumerate(runs) for row in rows(run.stored, index)]
-    compared, only = modes_compared(runs, reference, unseen), runs[0] if len(runs) == 1 else None
+    compared, only = modes_compared(runs, reference, comparison), runs[0] if len(runs) == 1 else None
     best = only.stored.best if only is not None else None
     parts = chapters(runs, compared)
     return environment.get_template("report.html").render(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import UsageError
-from agent.report.html.on_page import common_slice_of, on_page, refuse_different_tasks
+from agent.report.html.on_page import comparison_on_page, on_page, refuse_different_tasks
 from agent.report.html.page import LivePart, content_policy, render, template_text
 from agent.report.html.trial_panels import details
 from agent.report.live.progress import expected_end_of, how_far
@@ -81,9 +81,9 @@ def comparison_page(served: ServedRuns, comparison: str | None, address: str, ve
     runs = [on_page(stored) for stored in ready]
     refuse_different_tasks(runs)
     above = _html("compared.html", names=[run.stored.run_id for run in runs], waiting=waiting)
-    unseen = common_slice_of(served.folder, comparison) if comparison is not None else None
+    whole = comparison_on_page(served.folder, comparison) if comparison is not None else None
     live = _live_part(above, address, version, [run.stored.run_id for run in runs])
-    return render(runs, datetime.now(UTC), live, unseen=unseen)
+    return render(runs, datetime.now(UTC), live, comparison=whole)
 
 
 def problem_page(address: str, version: str, problem: str) -> str:

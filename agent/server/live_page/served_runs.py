@@ -19,6 +19,7 @@ from agent.store.paths import RUN_NAME, RunPaths, RunsFolder
 from agent.store.run_lock import holder
 
 _COLLECT_EVERY = 20  # readings of a run
+_MOST_VERSIONS = 10_000  # that are remembered
 
 
 class UnknownRunError(UsageError):
@@ -38,8 +39,15 @@ class ServedRuns:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def names(self) -> list[str]:
-        """Return the names of the runs, oldest first. Raises UnsafeFileError if the folder holds what no run makes."""
-        return list(self.chosen) or self.folder.run_ids()
+        """Return the names of the runs, oldest first, and before them those of folders that cannot be looked into.
+
+        Raises UnsafeFileError if the folder holds what no run makes.
+        """
+        names = list(self.chosen) or [*self.folder.closed_ids(), *self.folder.run_ids()]
+        with self._lock:  # runs that were removed are not kept in memory
+            for name in self._listed.keys() - set(names):
+                del self._listed[name]
+        return names
 
     def comparisons(self) -> list[str]:
         """Return the names of the comparisons whose runs are shown."""
@@ -52,6 +60,12 @@ class ServedRuns:
             UnknownRunError: there is no such comparison, or none of its runs has started.
         """
         if comparison is None:
+            if len(self.chosen) < 2:
+                names = ", ".join(self.comparisons()) or "none"
+                raise UnknownRunError(
+                    "there is no comparison at this address: `agent serve RUN RUN` shows these runs together, and "
+                    f"/compare/NAME shows a comparison of the folder ({names})"
+                )
             return list(self.chosen)
         if comparison not in self.comparisons():
             raise UnknownRunError(f"there is no comparison {comparison} in {self.folder.root}")
@@ -85,7 +99,12 @@ class ServedRuns:
             UnknownRunError: this server shows no such run, or its folder is gone.
             UsageError: it cannot be read.
         """
-        if name not in self.names() or not self.folder.run(name).run_json.exists():
+        is_known = name in self.names()
+        if is_known and name in self.folder.closed_ids():
+            raise UsageError(self.listed(name).fault)
+        if not is_known or not self.folder.run(name).run_json.exists():
+            with self._lock:
+                self._listed.pop(name, None)
             raise UnknownRunError(f"there is no run {name} in {self.folder.root}: it was removed, moved or never there")
         found = self.listed(name)
         if found.stored is None:
@@ -118,6 +137,8 @@ class ServedRuns:
                 facts = str(fault)
             with self._lock:  # a slow look that began earlier must not replace a newer one
                 at, facts = self._versions[name] = max(self._versions.get(name, (at, facts)), (at, facts))
+                if len(self._versions) > _MOST_VERSIONS:  # names from addresses, most of them of no run
+                    del self._versions[next(iter(self._versions))]
         return facts
 
 

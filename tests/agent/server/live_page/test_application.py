@@ -1,10 +1,12 @@
 """The routes of `agent serve`: who gets what, and what is said of runs that cannot be shown."""
 
+import gc
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import ref as reference
 
 import pytest
 from starlette.testclient import TestClient
@@ -259,6 +261,33 @@ def test_a_folder_with_a_link_is_refused_by_name(site: SiteOf, tmp_path: Path) -
     (tmp_path / "runs" / "link").symlink_to("/etc")
     page = site().page("/", 409)
     assert "link is a link, which no run creates there" in page
+
+
+def test_removed_runs_are_not_kept_in_memory(site: SiteOf, tmp_path: Path) -> None:
+    found = site()
+    for name in ("a", "b"):
+        made_run(tmp_path / "runs", [BASELINE], name=name)
+        found.page(f"/run/{name}")
+    kept = reference(found.server.served.find("a"))
+    (tmp_path / "runs" / "a").rename(tmp_path / "a")
+    found.page("/")
+    gc.collect()
+    assert kept() is None
+    chosen = site("b")
+    kept = reference(chosen.server.served.find("b"))
+    (tmp_path / "runs" / "b").rename(tmp_path / "b")
+    found.page("/")
+    chosen.page("/run/b", 404)
+    gc.collect()
+    assert kept() is None
+
+
+def test_an_address_of_no_comparison_is_unknown_and_says_what_there_is(site: SiteOf, tmp_path: Path) -> None:
+    made_run(tmp_path / "runs", [BASELINE, BETTER])
+    for found in (site(), site("made")):
+        page = found.page("/compare", 404)
+        assert "`agent serve RUN RUN` shows these runs together" in page
+    assert "there is no comparison night in" in site().page("/compare/night", 404)
 
 
 def test_the_names_in_addresses_open_no_path(site: SiteOf, tmp_path: Path) -> None:
