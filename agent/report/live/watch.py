@@ -15,7 +15,7 @@ from agent.report.slices import pool_size
 from agent.report.terminal import row, sentences
 from agent.store.run_lock import holder
 from agent.store.stored_run import StoredRun
-from agent.text import last_line, local_now, one_line, padded, read_tail, width_of
+from agent.text import local_now, padded, width_of
 from agent.trials.history import History
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
@@ -126,16 +126,16 @@ def _view(stored: StoredRun, pid: int | None, size: tuple[int, int], colour: boo
 
 def _work(stored: StoredRun, pid: int, width: int, colour: bool) -> list[str]:
     """Return a row for each thing that the run is doing, with the last line of its log below it."""
-    lines = work_lines(stored, pid, local_now())
+    lines, now = work_lines(stored, pid), local_now()
     place_width = max((width_of(line.place) for line in lines), default=0)
     rows = []
     for line in lines:
-        since = "" if line.seconds is None else str(timedelta(seconds=int(line.seconds)))
+        seconds = line.seconds(now)
+        since = "" if seconds is None else str(timedelta(seconds=int(seconds)))
         begin = f"  {padded(line.place, place_width)}  " if place_width else "  "
         rows.append(trial_table.paint(row(f"{begin}{since:>8}  {line.what}", width), _CYAN, colour))
-        if line.log is not None and line.log.exists():
-            said = one_line(last_line(read_tail(line.log)))
-            rows.append(trial_table.paint(row(f"{' ' * (len(begin) + 10)}{said}", width), _FAINT, colour))
+        if (output := line.last_log_line()) is not None:
+            rows.append(trial_table.paint(row(f"{' ' * (len(begin) + 10)}{output}", width), _FAINT, colour))
     return rows
 
 

@@ -12,12 +12,13 @@ from agent.edits.assignments import Assignments
 from agent.execution.slots import Slot
 from agent.modes.proposer import Context
 from agent.report.live.recorder import WorkRecorder
-from agent.report.live.work import Work, WorkItem, work_lines
+from agent.report.live.work import Work, WorkItem, work_lines, work_summary
 from agent.run.loop import run_trials
 from agent.run.open_run import Run
 from agent.store.paths import RunPaths
 from agent.store.stored_run import StoredRun
 from agent.trials.events import TrialStarted
+from agent.trials.keeping.confirmations import SlicePurpose, SliceUse
 from agent.trials.keeping.keep_rule import KeepRule
 from agent.trials.machine_speed import VoidedAttempt
 from agent.trials.repeat import Purpose, Repeat
@@ -99,7 +100,7 @@ def recorded(stored: StoredRun) -> WorkRecorder:
 
 
 def lines(stored: StoredRun) -> list[tuple[str, str, float | None]]:
-    return [(line.place, line.what, line.seconds) for line in work_lines(stored, os.getpid(), NOW)]
+    return [(line.place, line.what, line.seconds(NOW)) for line in work_lines(stored, os.getpid())]
 
 
 def test_there_is_a_line_for_each_worker_and_for_what_waits_and_is_proposed(stored: StoredRun) -> None:
@@ -112,9 +113,42 @@ def test_there_is_a_line_for_each_worker_and_for_what_waits_and_is_proposed(stor
     assert lines(stored) == [
         ("gpu 0", "idle", None),
         ("gpu 1", "trial 1: scoring", 65.0),
-        ("", "trial 2 waits for a worker: MIX 0.5", 300.0),
+        ("", "trial 2: waits for a worker, MIX 0.5", 300.0),
         ("", "trial 3: codex proposes", 65.0),
     ]
+
+
+def test_in_short_there_are_phases_without_titles(stored: StoredRun) -> None:
+    recorder, trials = recorded(stored), stored.history.in_flight
+    recorder.started(trials[1], Slot(1, ("1",)))
+    recorder.started(trials[2], Slot(0, ("0",)))
+    recorder.scoring(trials[1])
+    recorder.proposing(3)
+    short = "trial 2: training; trial 1: scoring; trial 3: codex proposes"
+    assert work_summary(work_lines(stored, os.getpid())) == short
+    recorder.slice_opened(SliceUse(4, SlicePurpose.CONFIRM, {}, 0, BEGAN.isoformat()))
+    assert work_summary(work_lines(stored, os.getpid())) == f"{short}; 1 more"
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        (None, None),
+        ("", "no output"),
+        ("step 1\n\n  \n", "step 1"),
+        ("\r 10%|# |\r 20%|## |", "20%|## |"),
+        ("\x1b[31mred\x1b[0m loss\n", "red loss"),
+        ("first\nsecond\x1b[1A\x1b[2Kthird\n", "second"),
+        ("bell \x07 and \u202e\n", "bell \\x07 and \\u202e"),
+        ("x" * 50_000, "x" * 160),
+    ],
+)
+def test_the_last_line_of_a_log_is_as_a_terminal_shows_it(stored: StoredRun, log: str | None, line: str) -> None:
+    recorded(stored).started(stored.history.in_flight[1], Slot(0))
+    if log is not None:
+        stored.paths.trial(1).root.mkdir(parents=True)
+        stored.paths.trial(1).log.write_text(log)
+    assert work_lines(stored, os.getpid())[0].last_log_line() == line
 
 
 def test_after_a_void_attempt_it_is_trained_again(stored: StoredRun) -> None:
