@@ -77,7 +77,7 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
     assert incumbent is not None, "a run without a baseline asks nothing"
     finished, pending = seen_by(before, number, own.n_seen if own is not None else None)
     results = _results_of(before, len(finished))
-    _, reported = followed(rule_of(config), results, is_rounded=config.rounded)
+    keeper, reported = followed(rule_of(config), results, is_rounded=config.rounded)
     n_repeats = int(before.repeating is not None)
     ledger = with_reserved(Ledger.of(results), task, before, len(pending), n_repeats)
     config = at_trial(config, stored.history, number)
@@ -98,6 +98,7 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
         pending=pending,
         notes=notes.text,
         messages=messages,
+        sigma=keeper.sigma,
     )
     model = _Overheard(context_tokens_of(config, api_key))
     try:

@@ -7,6 +7,7 @@ from typing import Protocol
 from agent.edits.edit import Unchanged
 from agent.search.space import SearchSpace
 from agent.trials.history import History
+from agent.trials.keeping.stretch import Stretch, stretch_without_gain
 from agent.trials.steering import PersonMessage
 from agent.trials.trial import Origin, Proposal, Trial
 
@@ -25,12 +26,18 @@ class Context:
     pending: Sequence[Trial] = ()  # trials that run or wait for a slot, by number
     notes: str = ""  # the text of the task's notes.md; empty if there is none
     messages: Sequence[PersonMessage] = ()  # all that people have sent, oldest first
+    sigma: float = 0.0  # noise of one run, as estimated now; 0: not known
 
     @property
     def best_loss(self) -> float:
         """The incumbent's loss, minimised."""
         assert self.incumbent.val_loss is not None, "a baseline without a loss ends the run"
         return self.incumbent.val_loss
+
+    @property
+    def stretch(self) -> Stretch:
+        """The trials since the last gain."""
+        return stretch_without_gain(self.trials, self.sigma)
 
 
 def seen_by(history: History, number: int, n_seen: int | None) -> tuple[list[Trial], list[Trial]]:
