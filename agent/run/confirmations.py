@@ -87,9 +87,13 @@ def publish_on_slice(run: Run, slices: SliceSource) -> Steps[SliceUse | None]:
 
 
 def drop_artifacts(history: History, paths: RunPaths, champion: int | None) -> None:
-    """Remove the artifacts of repeats that no slice will need: all but the champion's."""
+    """Remove the artifacts of repeats that no slice will need: all but those of the champion and of provisional trials.
+
+    A provisional trial may become the champion. Models of the next challenger are then compared with its models under
+    the same training seeds, also with those of tests that were not enough to confirm it.
+    """
     for repeat in history.repeats:
-        if repeat.trial != champion:
+        if repeat.trial != champion and history.trial(repeat.trial).standing is not KeepState.PROVISIONAL:
             paths.trial(repeat.trial).repeat(repeat.seed).artifact.unlink(missing_ok=True)
 
 

@@ -285,6 +285,22 @@ def test_the_final_runs_share_one_slice_with_champion_and_baseline(opened: OpenR
     assert use.score.lead("result", BASELINE).mean > 0.1
 
 
+def test_the_models_of_a_champion_that_needed_two_tests_are_there_for_the_next_challenger(
+    opened: OpenRunWith, tmp_path: Path
+) -> None:
+    def answers(number: int, names: Collection[str]) -> Mapping[str, float]:
+        lead = {0: 0.1, 1: 0.3}.get(number, 0.6)
+        return {name: 3.7 - lead * (name == CHALLENGER) for name in names}
+
+    rule = replace(PAIRED, sigma=0.01)
+    run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024}, slices=Told(tmp_path, answers, error=0.08), rule=rule)
+    run_trials(run)
+    challengers = [(use.entrants[CHALLENGER].trial, use.entrants[CHALLENGER].seed) for use in run.history.slices]
+    assert challengers[:3] == [(1, 1), (1, 2), (2, 1)]
+    champion = run.history.slices[2].entrants[CHAMPION]
+    assert (champion.trial, champion.seed) == (1, 1)
+
+
 @pytest.mark.slow
 def test_a_champions_model_that_is_gone_stops_the_run_with_a_sentence(opened: OpenRunWith) -> None:
     run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024})
