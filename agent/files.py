@@ -35,6 +35,20 @@ def plain_folder(path: Path) -> Path:
     return _checked(path, stat.S_IFDIR)
 
 
+def private_folder(path: Path) -> Path:
+    """Make a folder, with its parents, that only this user can enter, whatever the umask is; return it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file by one that only this user can read, whatever the umask is."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.write(content)
+
+
 def read_bytes(path: Path, most_bytes: int) -> bytes:
     """Return the content of a plain file.
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from agent.execution.scoring.audit import ROUNDING, Drawn, prefixes
 from agent.execution.scoring.scorer import Artifact
 from agent.execution.scoring.scoring_job import Question, fault, observed, scoring_job
+from agent.files import write_private
 from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.trials.trial import Status
@@ -53,7 +54,7 @@ class AuditJobs:
         paths = {file: folder / f"{name}-{file}" for file in inputs}
         answer = folder / f"{name}-answer.bin"
         for file, array in inputs.items():
-            array.tofile(paths[file])
+            write_private(paths[file], array.tobytes())  # other users of a cluster may reach the folder
         n_bytes = shape[0] * shape[1] * 4
         try:
             execution = self._sandbox.run(

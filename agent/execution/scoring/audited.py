@@ -19,6 +19,7 @@ from agent.execution.scoring.audit import Differences, compare, correction, draw
 from agent.execution.scoring.audit_jobs import AuditJobs
 from agent.execution.scoring.scorer import Artifact, ScorerInputs
 from agent.execution.scoring.scoring_job import with_cost
+from agent.files import private_folder
 from agent.task.corpus import Corpus
 from agent.task.score_kinds import HELD_OUT
 from agent.task.task import Task
@@ -54,7 +55,7 @@ class AuditedScorer:
     def score(self, left_behind: Artifact) -> Score:
         """Return the bits per byte; bad_artifact or rejected_score if there is no number that holds."""
         started = time.monotonic()
-        left_behind.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(left_behind.folder)
         asking = AuditJobs(self._task, self._corpus, self._sandbox, left_behind)
         claimed = asking.claim(self._sequences)
         rounds: list[Differences] = []

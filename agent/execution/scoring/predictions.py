@@ -14,6 +14,7 @@ from agent.errors import TaskError
 from agent.execution.scoring.measures import Labels, Outputs, checked_labels, measured
 from agent.execution.scoring.scorer import Artifact, ScorerInputs
 from agent.execution.scoring.scoring_job import fault, scoring_job, with_cost
+from agent.files import private_folder
 from agent.task.corpus import Corpus
 from agent.task.score_kinds import PREDICTIONS
 from agent.task.task import Task
@@ -73,7 +74,7 @@ class PredictionScorer:
         """Return the measure as a loss; bad_artifact or rejected_score if there are no usable predictions."""
         started = time.monotonic()
         folder = left_behind.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         answer = predicted(
             self._task,
             self._sandbox,

@@ -1,5 +1,6 @@
 """One attempt: trained, scored and judged. It is frozen, and several run at the same time."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, replace
@@ -69,6 +70,39 @@ def test_what_has_been_trained_can_be_scored_later_and_again(
     first, second, test = (box.score(trained.artifact, split) for split in ("val", "val", "test"))
     assert first.val_loss == second.val_loss == box.run(attempt(bigram, tmp_path / "again", 0.5)).val_loss
     assert test.val_loss not in (None, first.val_loss)
+
+
+class SeesQuestions:
+    """A sandbox that notes who may read the files of questions while scoring jobs run."""
+
+    def __init__(self, inner: Sandbox) -> None:
+        self._inner = inner
+        self.modes: set[tuple[str, ...]] = set()
+
+    def run(self, job: Job) -> Execution:
+        for mount in job.mounts if job.apart else ():
+            if mount.target.startswith("/data/"):
+                kind = job.label.rpartition("/")[2].partition("-")[0]
+                self.modes.add(
+                    (kind, *(oct(path.stat().st_mode & 0o777) for path in (mount.source.parent, mount.source)))
+                )
+        return self._inner.run(job)
+
+    def close(self) -> None:
+        pass
+
+
+def test_other_users_cannot_read_what_scoring_jobs_are_asked(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    seen = SeesQuestions(sandbox)
+    before = os.umask(0)
+    try:
+        outcome = executor(bigram, corpus, seen, tmp_path).run(attempt(bigram, tmp_path, 0.5))
+    finally:
+        os.umask(before)
+    assert outcome.val_loss is not None
+    assert seen.modes == {("claim", "0o700", "0o600"), ("audit", "0o700", "0o600")}
 
 
 def test_only_a_training_that_ended_well_is_scored(
